@@ -1,0 +1,442 @@
+//! The configuration document of a gateway: written by the operator into a ConfigMap, or by hand.
+//!
+//! YAML, one document, unknown fields refused so that a typing error never passes for a setting.
+//! AWS settings (credentials, profile, region, endpoints) come from the environment as for every AWS
+//! tool; what stands here wins over it. Reading and watching the file is the gateway's business.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{arn::RoleArn, names, region::Region};
+
+/// `kind` of the document.
+pub const KIND: &str = "GatewayConfig";
+/// Largest request body in bytes where nothing else is said: 32 MiB, above what Bedrock takes (25 MB).
+pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
+/// How long a draining gateway waits for open streams where nothing else is said, in seconds.
+pub const DEFAULT_DRAIN_SECONDS: u64 = 50;
+/// How long an upstream stream may be silent where nothing else is said, in seconds.
+pub const DEFAULT_STREAM_IDLE_SECONDS: u64 = 600;
+/// How long a request to Bedrock may wait for its response headers where nothing else is said, in seconds.
+pub const DEFAULT_UPSTREAM_SECONDS: u64 = 3600;
+
+/// The whole document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// `bedrockaccess.dev/v1alpha1`.
+    #[serde(default = "api_version")]
+    pub api_version: String,
+    /// `GatewayConfig`.
+    #[serde(default = "kind")]
+    pub kind: String,
+    /// The `BedrockAccess` this document was made from; absent when written by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessReference>,
+    /// Region of targets that name none; absent means `AWS_REGION` or the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
+    /// Endpoints other than AWS's own (VPC endpoints, FIPS, a simulated AWS).
+    #[serde(default, skip_serializing_if = "Endpoints::is_empty")]
+    pub endpoints: Endpoints,
+    /// Roles to assume one after another on top of the base credentials; the last one signs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assume_roles: Vec<AssumeRole>,
+    /// Models clients may ask for by an alias.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Model>,
+    /// Patterns (`*` matches any run of characters) of Bedrock ids that may be asked for by their own name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// Guardrail forced on every request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardrail: Option<Guardrail>,
+    /// Who may call.
+    #[serde(default)]
+    pub clients: Clients,
+    /// Sizes and times.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Refuse every request field that cannot be honoured instead of dropping harmless ones with a warning header.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub strict: bool,
+    /// Facts about model families that differ from, or add to, the built-in table; see the guide.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub model_families: BTreeMap<String, Value>,
+}
+
+/// Namespace and name of a `BedrockAccess`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccessReference {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+}
+
+/// Base URLs without a path, such as `https://vpce-….bedrock-runtime.us-east-1.vpce.amazonaws.com`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Endpoints {
+    /// Data plane: Converse, InvokeModel and their like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bedrock_runtime: Option<String>,
+    /// Control plane: lists of models and profiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bedrock: Option<String>,
+    /// Security Token Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sts: Option<String>,
+}
+
+/// One link of a chain of roles, parameters as in `sts:AssumeRole`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AssumeRole {
+    /// The role to assume.
+    pub role_arn: RoleArn,
+    /// 2–64 characters of `[\w+=,.@-]`; absent: made from the access or the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_name: Option<String>,
+    /// Value the trust policy asks for in `sts:ExternalId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// Seconds, 900–43200; role chaining is limited to 3600 by AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<u32>,
+}
+
+/// An alias and where its requests go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Model {
+    /// What clients ask for.
+    pub name: String,
+    /// At least one; lower `priority` first, shared by `weight` among equals.
+    pub targets: Vec<Target>,
+}
+
+/// A Bedrock model in a region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Target {
+    /// Model id, inference profile id, or an ARN of either.
+    pub model_id: String,
+    /// Region to call; absent: the document's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
+    /// Share among targets of equal priority; 0 takes it out.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: u32,
+    /// Lower is tried first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: u32,
+    /// The foundation model behind an ARN that hides it, for the rules of its family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_model: Option<String>,
+}
+
+/// A guardrail of Bedrock's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Guardrail {
+    /// Id or ARN.
+    pub identifier: String,
+    /// A number, or `DRAFT`.
+    pub version: String,
+}
+
+/// Who may call, and how they prove it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Clients {
+    /// Anyone who reaches the port may call. Off unless asked for.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub anonymous: bool,
+    /// Folder with one file a client: name of the file = name of the client, content = its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_keys_directory: Option<String>,
+    /// Tokens of Kubernetes ServiceAccounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_accounts: Option<ServiceAccountClients>,
+}
+
+/// ServiceAccount tokens are checked here, with keys the operator copied from the cluster's
+/// `/openid/v1/jwks`: the gateway itself never calls the Kubernetes API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceAccountClients {
+    /// `iss` of the cluster's tokens.
+    pub issuer: String,
+    /// `aud` a token must carry, such as `bedrockaccess.dev/team-a/chat`.
+    pub audience: String,
+    /// Public signing keys of the cluster, a JSON Web Key Set (RFC 7517).
+    pub jwks: Value,
+    /// The accounts let in.
+    pub subjects: Vec<ServiceAccountSubject>,
+}
+
+/// A ServiceAccount that may call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceAccountSubject {
+    /// Namespace of the account.
+    pub namespace: String,
+    /// Name of the account.
+    pub name: String,
+    /// Aliases it may use; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+}
+
+/// Sizes in bytes, times in seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Larger request bodies get 413.
+    pub max_body_bytes: u64,
+    /// How long open requests may take to end after SIGTERM.
+    pub drain_seconds: u64,
+    /// An upstream stream silent for longer is ended with an error.
+    pub stream_idle_seconds: u64,
+    /// Longest wait for the headers of Bedrock's response.
+    pub upstream_seconds: u64,
+    /// Requests in flight at once; more get 503 with `Retry-After`. 0: no limit.
+    pub max_in_flight: u32,
+}
+
+/// Why a document is not usable; `field` is its path in the document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not YAML, or not of this shape.
+    #[error("the configuration does not parse: {0}")]
+    Parse(String),
+    /// A value that parses but makes no sense.
+    #[error("{field}: {message}")]
+    Invalid {
+        /// Path in the document, such as `models[0].name`.
+        field: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+}
+
+impl GatewayConfig {
+    /// Parses and checks a document.
+    ///
+    /// # Errors
+    /// [`ConfigError::Parse`] with line and column, or [`ConfigError::Invalid`] with the field.
+    pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
+        let config: Self =
+            serde_yaml::from_str(text).map_err(|error| ConfigError::Parse(error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The document as YAML, the same bytes for equal values.
+    ///
+    /// # Errors
+    /// When a free-form value cannot be written as YAML.
+    pub fn to_yaml(&self) -> Result<String, ConfigError> {
+        serde_yaml::to_string(self).map_err(|error| ConfigError::Parse(error.to_string()))
+    }
+
+    /// What the types cannot say.
+    ///
+    /// # Errors
+    /// The first field that makes no sense.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |field: String, message: &str| {
+            Err(ConfigError::Invalid {
+                field,
+                message: message.to_owned(),
+            })
+        };
+        if self.api_version != api_version() || self.kind != KIND {
+            return invalid(
+                "kind".to_owned(),
+                "expected apiVersion bedrockaccess.dev/v1alpha1 and kind GatewayConfig",
+            );
+        }
+        for (index, model) in self.models.iter().enumerate() {
+            let field = format!("models[{index}]");
+            if model.name.trim().is_empty() {
+                return invalid(format!("{field}.name"), "must not be empty");
+            }
+            if self
+                .models
+                .iter()
+                .take(index)
+                .any(|other| other.name == model.name)
+            {
+                return invalid(
+                    format!("{field}.name"),
+                    &format!("{:?} is there twice", model.name),
+                );
+            }
+            if model.targets.is_empty() {
+                return invalid(format!("{field}.targets"), "needs at least one target");
+            }
+            if let Some(at) = model
+                .targets
+                .iter()
+                .position(|target| target.model_id.trim().is_empty())
+            {
+                return invalid(
+                    format!("{field}.targets[{at}].modelId"),
+                    "must not be empty",
+                );
+            }
+        }
+        let endpoints = [
+            ("bedrockRuntime", &self.endpoints.bedrock_runtime),
+            ("bedrock", &self.endpoints.bedrock),
+            ("sts", &self.endpoints.sts),
+        ];
+        for (name, value) in endpoints {
+            if let Some(url) = value
+                && !(url.starts_with("https://") || url.starts_with("http://"))
+            {
+                return invalid(
+                    format!("endpoints.{name}"),
+                    "must begin with https:// or http://",
+                );
+            }
+        }
+        if self.limits.max_body_bytes == 0 {
+            return invalid("limits.maxBodyBytes".to_owned(), "must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            api_version: api_version(),
+            kind: kind(),
+            access: None,
+            region: None,
+            endpoints: Endpoints::default(),
+            assume_roles: Vec::new(),
+            models: Vec::new(),
+            allow: Vec::new(),
+            guardrail: None,
+            clients: Clients::default(),
+            limits: Limits::default(),
+            strict: false,
+            model_families: BTreeMap::new(),
+        }
+    }
+}
+
+impl Endpoints {
+    /// Whether AWS's own endpoints are meant throughout.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Clients {
+    /// Whether every caller has to prove who it is.
+    pub fn authenticate(&self) -> bool {
+        !self.anonymous && (self.api_keys_directory.is_some() || self.service_accounts.is_some())
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            drain_seconds: DEFAULT_DRAIN_SECONDS,
+            stream_idle_seconds: DEFAULT_STREAM_IDLE_SECONDS,
+            upstream_seconds: DEFAULT_UPSTREAM_SECONDS,
+            max_in_flight: 0,
+        }
+    }
+}
+
+fn api_version() -> String {
+    format!("{}/{}", names::GROUP, names::VERSION)
+}
+
+fn kind() -> String {
+    KIND.to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
+// serde's `skip_serializing_if` hands over references.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "signature set by serde")]
+fn is_one(value: &u32) -> bool {
+    *value == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "signature set by serde")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "signature set by serde")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_mapping_is_the_default() {
+        assert_eq!(
+            GatewayConfig::from_yaml("{}").unwrap(),
+            GatewayConfig::default()
+        );
+    }
+
+    #[test]
+    fn document_survives_being_written_and_read() {
+        let text = "region: us-east-1\nmodels:\n- name: fast\n  targets:\n  - modelId: amazon.nova-lite-v1:0\n";
+        let config = GatewayConfig::from_yaml(text).unwrap();
+        let again = GatewayConfig::from_yaml(&config.to_yaml().unwrap()).unwrap();
+        assert_eq!(config, again);
+        assert_eq!(again.models[0].targets[0].weight, 1);
+    }
+
+    #[track_caller]
+    fn refused(text: &str, expected: &str) {
+        let error = GatewayConfig::from_yaml(text).unwrap_err().to_string();
+        assert!(
+            error.contains(expected),
+            "{text:?} gave {error:?}, expected {expected:?}"
+        );
+    }
+
+    #[test]
+    fn mistakes_are_refused_naming_the_field() {
+        refused("modles: []", "modles");
+        refused("region: nowhere", "us-east-1");
+        refused("kind: Deployment", "GatewayConfig");
+        refused(
+            "models: [{name: '', targets: [{modelId: a}]}]",
+            "models[0].name",
+        );
+        refused("models: [{name: a, targets: []}]", "models[0].targets");
+        refused(
+            "models: [{name: a, targets: [{modelId: ' '}]}]",
+            "models[0].targets[0].modelId",
+        );
+        refused(
+            "models: [{name: a, targets: [{modelId: x}]}, {name: a, targets: [{modelId: y}]}]",
+            "models[1].name",
+        );
+        refused("endpoints: {sts: 'sts.amazonaws.com'}", "endpoints.sts");
+        refused("limits: {maxBodyBytes: 0}", "limits.maxBodyBytes");
+        refused("assumeRoles: [{roleArn: me}]", "arn:PARTITION");
+    }
+}

@@ -1,0 +1,14 @@
+//! The contract of the two products: the `BedrockAccess` types, the names of labels, annotations,
+//! conditions and reasons, AWS identifiers both sides check, and the configuration document that the
+//! operator writes and the gateway reads.
+//!
+//! It does no I/O, and a default lives here and nowhere else.
+
+pub mod arn;
+pub mod config;
+pub mod names;
+pub mod region;
+
+pub use arn::{Arn, ArnError, RoleArn};
+pub use config::GatewayConfig;
+pub use region::{Partition, Region, RegionError};
