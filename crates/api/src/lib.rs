@@ -8,6 +8,7 @@ pub mod arn;
 pub mod config;
 pub mod names;
 pub mod region;
+pub mod v1alpha1;
 
 pub use arn::{Arn, ArnError, RoleArn};
 pub use config::GatewayConfig;
