@@ -1,0 +1,527 @@
+//! Errors of AWS services, whichever way they arrive.
+//!
+//! Three ways: an HTTP status with `x-amzn-errortype` and a body `{"message"}`; the same with a body of
+//! `{}` and the text in `x-amzn-errormessage`; an exception frame inside a stream, its name in
+//! camelCase. The name is trusted before the status. What a client is told is not decided here.
+//!
+//! Names and statuses: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors>
+//! and <https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html>.
+
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use crate::eventstream::Frame;
+
+/// Longest text taken from a body that is not JSON, in characters.
+const LONGEST_PLAIN_TEXT: usize = 300;
+
+/// An error of an AWS service.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {message}")]
+pub struct ServiceError {
+    /// HTTP status: the one its name stands for where the name is known, else the received one.
+    pub status: u16,
+    /// Such as `ThrottlingException`.
+    pub name: String,
+    /// AWS's own text; never empty.
+    pub message: String,
+    /// `x-amzn-requestid`.
+    pub request_id: Option<String>,
+}
+
+/// What to do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The request is wrong; the same request will fail again.
+    Validation,
+    /// The credentials have run out; new ones will do.
+    ExpiredCredentials,
+    /// The signature's time is too far from the service's clock.
+    ClockSkew,
+    /// The credentials are not accepted.
+    Authentication,
+    /// The credentials are known but not permitted to do this.
+    AccessDenied,
+    /// No such model, profile or guardrail here.
+    NotFound,
+    /// A quota of the account is used up.
+    Quota,
+    /// Too many requests or tokens for now.
+    Throttled,
+    /// The model is being loaded.
+    NotReady,
+    /// The model took too long.
+    Timeout,
+    /// The model failed on this request.
+    Model,
+    /// The service is unable to answer for now.
+    Unavailable,
+    /// The service failed.
+    Internal,
+    /// Something else.
+    Other,
+}
+
+/// Name of an error, its status, its class.
+const KNOWN: &[(&str, u16, Class)] = &[
+    ("ValidationException", 400, Class::Validation),
+    ("ServiceQuotaExceededException", 400, Class::Quota),
+    ("ConflictException", 409, Class::Validation),
+    ("AccessDeniedException", 403, Class::AccessDenied),
+    ("AccessDenied", 403, Class::AccessDenied),
+    ("OptInRequired", 403, Class::AccessDenied),
+    ("NotAuthorized", 403, Class::AccessDenied),
+    ("ExpiredTokenException", 403, Class::ExpiredCredentials),
+    ("ExpiredToken", 403, Class::ExpiredCredentials),
+    ("UnrecognizedClientException", 403, Class::Authentication),
+    ("InvalidClientTokenId", 403, Class::Authentication),
+    ("InvalidSignatureException", 403, Class::Authentication),
+    ("SignatureDoesNotMatch", 403, Class::Authentication),
+    ("IncompleteSignatureException", 403, Class::Authentication),
+    ("IncompleteSignature", 403, Class::Authentication),
+    (
+        "MissingAuthenticationTokenException",
+        403,
+        Class::Authentication,
+    ),
+    ("MissingAuthenticationToken", 403, Class::Authentication),
+    ("RequestExpired", 403, Class::ClockSkew),
+    ("RequestTimeTooSkewed", 403, Class::ClockSkew),
+    ("ResourceNotFoundException", 404, Class::NotFound),
+    ("UnknownOperationException", 404, Class::NotFound),
+    ("ModelTimeoutException", 408, Class::Timeout),
+    ("RequestTimeoutException", 408, Class::Timeout),
+    ("ModelErrorException", 424, Class::Model),
+    ("ModelStreamErrorException", 424, Class::Model),
+    ("ThrottlingException", 429, Class::Throttled),
+    ("TooManyRequestsException", 429, Class::Throttled),
+    ("RequestLimitExceeded", 429, Class::Throttled),
+    ("ModelNotReadyException", 429, Class::NotReady),
+    ("InternalServerException", 500, Class::Internal),
+    ("InternalFailure", 500, Class::Internal),
+    ("InternalServerError", 500, Class::Internal),
+    ("ServiceUnavailableException", 503, Class::Unavailable),
+    ("ServiceUnavailable", 503, Class::Unavailable),
+];
+
+impl ServiceError {
+    /// An error response.
+    pub fn from_http(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let header = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+        };
+        let document: Option<Value> = serde_json::from_slice(body).ok();
+        let member = |names: &[&str]| {
+            names.iter().find_map(|name| {
+                let text = document.as_ref()?.get(name)?.as_str()?.trim();
+                (!text.is_empty()).then(|| text.to_owned())
+            })
+        };
+        let said = header("x-amzn-errortype")
+            .map(bare_name)
+            .or_else(|| member(&["__type", "code", "Code"]).map(|text| bare_name(&text)));
+        // Only a name that was said may correct the status.
+        let received = status.as_u16();
+        let status = said.as_deref().and_then(status_of).unwrap_or(received);
+        let name = said.unwrap_or_else(|| name_of_status(received).to_owned());
+        let message = member(&["message", "Message", "errorMessage"])
+            .or_else(|| header("x-amzn-errormessage").map(ToOwned::to_owned))
+            .or_else(|| plain_text(body).filter(|_| document.is_none()))
+            .unwrap_or_else(|| no_text(&name, status));
+        let request_id = header("x-amzn-requestid")
+            .or_else(|| header("x-amz-request-id"))
+            .map(ToOwned::to_owned);
+        Self {
+            status,
+            name,
+            message,
+            request_id,
+        }
+    }
+
+    /// An exception or error frame of a stream. The stream's request id is not in it: see
+    /// [`Self::with_request_id`].
+    pub fn from_frame(frame: &Frame) -> Self {
+        let name = bare_name(&frame.event_type);
+        let document: Option<Value> = serde_json::from_slice(&frame.payload).ok();
+        let message = document
+            .as_ref()
+            .and_then(|document| {
+                document
+                    .get("message")
+                    .or_else(|| document.get("Message"))
+                    .and_then(Value::as_str)
+            })
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(ToOwned::to_owned)
+            .or_else(|| plain_text(&frame.payload).filter(|_| document.is_none()))
+            .unwrap_or_else(|| no_text(&name, status_of(&name).unwrap_or(500)));
+        Self {
+            status: status_of(&name).unwrap_or(500),
+            name,
+            message,
+            request_id: None,
+        }
+    }
+
+    /// The same error with the request id of the response it came in.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: Option<String>) -> Self {
+        self.request_id = request_id;
+        self
+    }
+
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        let class = known(&self.name).map_or_else(
+            || match self.status {
+                429 => Class::Throttled,
+                408 => Class::Timeout,
+                500 => Class::Internal,
+                502..=504 => Class::Unavailable,
+                404 => Class::NotFound,
+                401 | 403 => Class::AccessDenied,
+                400..=499 => Class::Validation,
+                _ => Class::Other,
+            },
+            |(_, _, class)| *class,
+        );
+        let says = |part: &str| self.message.contains(part);
+        match class {
+            // Said by STS-issued sessions that ended, under several names.
+            Class::Authentication | Class::AccessDenied
+                if says("security token included in the request is expired") =>
+            {
+                Class::ExpiredCredentials
+            }
+            // "Signature expired: … is now earlier than …", "Signature not yet current: …".
+            Class::Authentication
+                if says("Signature expired") || says("Signature not yet current") =>
+            {
+                Class::ClockSkew
+            }
+            class => class,
+        }
+    }
+}
+
+impl Class {
+    /// Whether the same request to the same place may well succeed a little later.
+    pub fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::Throttled | Self::NotReady | Self::Unavailable | Self::Internal
+        )
+    }
+
+    /// Whether another region or model may succeed where this one failed.
+    pub fn is_local(self) -> bool {
+        self.is_transient() || matches!(self, Self::Quota | Self::Timeout | Self::Model)
+    }
+}
+
+fn known(name: &str) -> Option<&'static (&'static str, u16, Class)> {
+    KNOWN.iter().find(|(known, _, _)| *known == name)
+}
+
+fn status_of(name: &str) -> Option<u16> {
+    known(name).map(|(_, status, _)| *status)
+}
+
+/// `ns#throttlingException:http://…` becomes `ThrottlingException`.
+fn bare_name(text: &str) -> String {
+    let text = text.rsplit('#').next().unwrap_or(text);
+    let text = text.split(':').next().unwrap_or(text).trim();
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().chain(characters).collect(),
+        None => "UnknownError".to_owned(),
+    }
+}
+
+/// Name of an error that came without one.
+fn name_of_status(status: u16) -> &'static str {
+    match status {
+        400 => "ValidationException",
+        403 => "AccessDeniedException",
+        404 => "ResourceNotFoundException",
+        408 => "ModelTimeoutException",
+        424 => "ModelErrorException",
+        429 => "ThrottlingException",
+        500 => "InternalServerException",
+        502..=504 => "ServiceUnavailableException",
+        _ => "UnknownError",
+    }
+}
+
+fn no_text(name: &str, status: u16) -> String {
+    format!("AWS answered {name} (HTTP status {status}) without a text")
+}
+
+fn plain_text(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?.trim();
+    (!text.is_empty()).then(|| text.chars().take(LONGEST_PLAIN_TEXT).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::eventstream::MessageType;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    http::HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn check(
+        status: u16,
+        pairs: &[(&'static str, &'static str)],
+        body: &str,
+        expected: (u16, &str, &str, Class),
+    ) {
+        let error = ServiceError::from_http(
+            StatusCode::from_u16(status).unwrap(),
+            &headers(pairs),
+            body.as_bytes(),
+        );
+        let got = (
+            error.status,
+            error.name.as_str(),
+            error.message.as_str(),
+            error.class(),
+        );
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn name_is_taken_from_the_header_and_text_from_the_body() {
+        check(
+            429,
+            &[("x-amzn-errortype", "ThrottlingException")],
+            r#"{"message":"Too many requests"}"#,
+            (
+                429,
+                "ThrottlingException",
+                "Too many requests",
+                Class::Throttled,
+            ),
+        );
+        check(
+            400,
+            &[(
+                "x-amzn-errortype",
+                "ValidationException:http://internal.amazon.com/coral/com.amazon.bedrock/",
+            )],
+            r#"{"message":"bad"}"#,
+            (400, "ValidationException", "bad", Class::Validation),
+        );
+        check(
+            403,
+            &[],
+            r#"{"__type":"com.amazon.coral.service#UnrecognizedClientException","Message":"no"}"#,
+            (
+                403,
+                "UnrecognizedClientException",
+                "no",
+                Class::Authentication,
+            ),
+        );
+    }
+
+    #[test]
+    fn empty_object_with_headers_only_loses_neither_name_nor_text() {
+        check(
+            400,
+            &[
+                ("x-amzn-errortype", "ValidationException"),
+                ("x-amzn-errormessage", "The model returned: too long"),
+            ],
+            "{}",
+            (
+                400,
+                "ValidationException",
+                "The model returned: too long",
+                Class::Validation,
+            ),
+        );
+        check(
+            400,
+            &[("x-amzn-errortype", "ServiceQuotaExceededException")],
+            "{}",
+            (
+                400,
+                "ServiceQuotaExceededException",
+                "AWS answered ServiceQuotaExceededException (HTTP status 400) without a text",
+                Class::Quota,
+            ),
+        );
+    }
+
+    #[test]
+    fn name_is_trusted_before_the_status() {
+        check(
+            400,
+            &[("x-amzn-errortype", "ThrottlingException")],
+            r#"{"message":"slow"}"#,
+            (429, "ThrottlingException", "slow", Class::Throttled),
+        );
+    }
+
+    #[test]
+    fn unknown_name_keeps_the_received_status() {
+        check(
+            418,
+            &[("x-amzn-errortype", "TeapotException")],
+            r#"{"message":"short and stout"}"#,
+            (418, "TeapotException", "short and stout", Class::Validation),
+        );
+    }
+
+    #[test]
+    fn answer_of_something_else_on_the_way_keeps_its_text() {
+        check(
+            502,
+            &[],
+            "<html>bad gateway</html>",
+            (
+                502,
+                "ServiceUnavailableException",
+                "<html>bad gateway</html>",
+                Class::Unavailable,
+            ),
+        );
+    }
+
+    fn class_of(name: &str, message: &str) -> Class {
+        ServiceError {
+            status: 403,
+            name: name.to_owned(),
+            message: message.to_owned(),
+            request_id: None,
+        }
+        .class()
+    }
+
+    #[test]
+    fn ended_session_and_wrong_clock_are_told_from_a_wrong_key() {
+        let text = r#"{"message":"The security token included in the request is expired"}"#;
+        for name in ["ExpiredTokenException", "UnrecognizedClientException"] {
+            check(
+                403,
+                &[("x-amzn-errortype", name)],
+                text,
+                (
+                    403,
+                    name,
+                    "The security token included in the request is expired",
+                    Class::ExpiredCredentials,
+                ),
+            );
+        }
+        let text = "Signature expired: 20240101T000000Z is now earlier than 20240101T001000Z";
+        assert_eq!(
+            class_of("InvalidSignatureException", text),
+            Class::ClockSkew
+        );
+        let text = "The security token included in the request is invalid.";
+        assert_eq!(
+            class_of("UnrecognizedClientException", text),
+            Class::Authentication
+        );
+    }
+
+    #[test]
+    fn exception_frame_gets_the_name_and_status_of_its_http_twin() {
+        for (event_type, name, status, class) in [
+            (
+                "throttlingException",
+                "ThrottlingException",
+                429,
+                Class::Throttled,
+            ),
+            (
+                "modelStreamErrorException",
+                "ModelStreamErrorException",
+                424,
+                Class::Model,
+            ),
+            (
+                "internalServerException",
+                "InternalServerException",
+                500,
+                Class::Internal,
+            ),
+            (
+                "serviceUnavailableException",
+                "ServiceUnavailableException",
+                503,
+                Class::Unavailable,
+            ),
+            (
+                "validationException",
+                "ValidationException",
+                400,
+                Class::Validation,
+            ),
+            (
+                "modelTimeoutException",
+                "ModelTimeoutException",
+                408,
+                Class::Timeout,
+            ),
+        ] {
+            let frame = Frame {
+                message_type: MessageType::Exception,
+                event_type: event_type.to_owned(),
+                payload: Bytes::from_static(br#"{"message":"said so","originalStatusCode":400}"#),
+            };
+            let error = ServiceError::from_frame(&frame).with_request_id(Some("r-1".into()));
+            assert_eq!(
+                (error.status, error.name.as_str(), error.class()),
+                (status, name, class)
+            );
+            assert_eq!(error.message, "said so");
+            assert_eq!(error.request_id.as_deref(), Some("r-1"));
+        }
+    }
+
+    #[test]
+    fn error_frame_with_plain_text_keeps_it() {
+        let frame = Frame {
+            message_type: MessageType::Error,
+            event_type: "InternalError".to_owned(),
+            payload: Bytes::from_static(b"broken"),
+        };
+        let error = ServiceError::from_frame(&frame);
+        assert_eq!(
+            (error.status, error.name.as_str(), error.message.as_str()),
+            (500, "InternalError", "broken")
+        );
+    }
+
+    #[test]
+    fn request_id_is_kept() {
+        let error = ServiceError::from_http(
+            StatusCode::BAD_REQUEST,
+            &headers(&[("x-amzn-requestid", "abc")]),
+            b"{}",
+        );
+        assert_eq!(error.request_id.as_deref(), Some("abc"));
+    }
+}
