@@ -5,7 +5,9 @@
 //! It does no I/O, and a default lives here and nowhere else.
 
 pub mod arn;
+pub mod catalogue;
 pub mod config;
+pub mod iam;
 pub mod names;
 pub mod region;
 pub mod v1alpha1;

@@ -1,0 +1,360 @@
+//! Who may take on the role: its trust policy.
+//!
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-idp_oidc.html>
+//! <https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html>
+
+use super::document::{Document, Statement};
+use crate::{
+    arn::{Arn, RoleArn},
+    names,
+    region::Partition,
+};
+
+const GITHUB_ISSUER: &str = "token.actions.githubusercontent.com";
+const ASSUME: &str = "sts:AssumeRole";
+
+/// Who is trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Tokens of an OpenID Connect provider, such as a cluster's ServiceAccount tokens (IRSA).
+    WebIdentity {
+        /// ARN of the provider in IAM.
+        provider_arn: String,
+        /// The issuer without scheme, as condition keys begin.
+        issuer: String,
+        /// `aud` a token must have.
+        audience: String,
+        /// `sub` a token must have, one of them; `*` is a wildcard.
+        subjects: Vec<String>,
+    },
+    /// EKS Pod Identity, bound to one ServiceAccount by the session tags EKS sets.
+    PodIdentity {
+        /// Namespace of the ServiceAccount.
+        namespace: String,
+        /// Name of the ServiceAccount.
+        service_account: String,
+        /// ARN of the cluster, to keep other clusters of the account out.
+        cluster_arn: Option<String>,
+    },
+    /// Roles or accounts, for chains of roles and other accounts.
+    CrossAccount {
+        /// ARNs of roles, users or accounts (`arn:aws:iam::123456789012:root`).
+        principals: Vec<String>,
+        /// Value the caller has to know, against the confused deputy.
+        external_id: Option<String>,
+    },
+    /// An AWS service that hands the role to what runs on it.
+    Service {
+        /// The service.
+        service: Service,
+        /// The partition, of which its name depends.
+        partition: Partition,
+        /// The account whose tasks may have the role; for ECS only.
+        account: Option<String>,
+    },
+}
+
+/// AWS services a gateway runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Instances (instance profile).
+    Ec2,
+    /// ECS and Fargate tasks (task role).
+    EcsTasks,
+    /// Lambda functions (execution role).
+    Lambda,
+}
+
+/// Which workflow runs of a GitHub repository are trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GitHubFilter {
+    /// Runs on a Git reference, such as `refs/heads/main`.
+    Ref(String),
+    /// Jobs of a deployment environment, such as `production`.
+    Environment(String),
+    /// Runs for pull requests.
+    PullRequest,
+    /// Any run of the repository.
+    Any,
+}
+
+/// Why no trust policy can be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TrustError {
+    /// Something that must be there is not.
+    #[error("{field}: must not be empty")]
+    Missing {
+        /// What it is of.
+        field: &'static str,
+    },
+    /// Not of the shape AWS asks for.
+    #[error("{field}: {value:?} is not {expected}")]
+    Malformed {
+        /// What it is of.
+        field: &'static str,
+        /// What stands there.
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// A subject that would let strangers in.
+    #[error("subject {0:?} has a wildcard where the owner is named: it would trust strangers")]
+    TooWide(String),
+    /// A service whose principal is not known for a partition.
+    #[error(
+        "the service principal of EC2 in partition {0} is not known here: \
+         take it from that partition's IAM documentation and write the Principal by hand"
+    )]
+    UnknownService(&'static str),
+}
+
+impl Trust {
+    /// IRSA: the projected tokens of ServiceAccounts (namespace and name) of a cluster.
+    ///
+    /// `issuer` is the cluster's, with or without `https://`; the provider is looked for in the
+    /// account of the role.
+    pub fn irsa(role: &RoleArn, issuer: &str, audience: &str, accounts: &[(&str, &str)]) -> Self {
+        let subjects = accounts
+            .iter()
+            .map(|(namespace, name)| format!("system:serviceaccount:{namespace}:{name}"))
+            .collect();
+        Self::web_identity(
+            role.arn().partition(),
+            role.arn().account(),
+            issuer,
+            audience,
+            subjects,
+        )
+    }
+
+    /// GitHub Actions: workflow runs of a repository `OWNER/NAME`.
+    pub fn github(
+        partition: Partition,
+        account: &str,
+        repository: &str,
+        filter: &[GitHubFilter],
+    ) -> Self {
+        let subjects = filter
+            .iter()
+            .map(|filter| match filter {
+                GitHubFilter::Ref(name) => format!("repo:{repository}:ref:{name}"),
+                GitHubFilter::Environment(name) => format!("repo:{repository}:environment:{name}"),
+                GitHubFilter::PullRequest => format!("repo:{repository}:pull_request"),
+                GitHubFilter::Any => format!("repo:{repository}:*"),
+            })
+            .collect();
+        Self::web_identity(
+            partition.id(),
+            account,
+            GITHUB_ISSUER,
+            names::STS_AUDIENCE,
+            subjects,
+        )
+    }
+
+    /// Tokens of any OpenID Connect provider.
+    pub fn web_identity(
+        partition: &str,
+        account: &str,
+        issuer: &str,
+        audience: &str,
+        subjects: Vec<String>,
+    ) -> Self {
+        let issuer = issuer.trim_start_matches("https://").trim_end_matches('/');
+        Self::WebIdentity {
+            provider_arn: format!("arn:{partition}:iam::{account}:oidc-provider/{issuer}"),
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+            subjects,
+        }
+    }
+}
+
+/// The trust policy.
+///
+/// # Errors
+/// Something missing or malformed, or so wide that strangers would be trusted.
+pub fn trust_document(trust: &Trust) -> Result<Document, TrustError> {
+    let statement = match trust {
+        Trust::WebIdentity {
+            provider_arn,
+            issuer,
+            audience,
+            subjects,
+        } => web_identity(provider_arn, issuer, audience, subjects)?,
+        Trust::PodIdentity {
+            namespace,
+            service_account,
+            cluster_arn,
+        } => {
+            let tag = |name: &str| format!("aws:RequestTag/{name}");
+            present("namespace", namespace)?;
+            present("service account", service_account)?;
+            let statement = Statement::allow("EksPodIdentity", &[ASSUME, "sts:TagSession"], [])
+                .principal("Service", ["pods.eks.amazonaws.com".to_owned()])
+                .when_text(&tag("kubernetes-namespace"), [namespace.clone()])
+                .when_text(
+                    &tag("kubernetes-service-account"),
+                    [service_account.clone()],
+                );
+            match cluster_arn {
+                Some(arn) => {
+                    well_formed("cluster", arn)?;
+                    statement.when_text(&tag("eks-cluster-arn"), [arn.clone()])
+                }
+                None => statement,
+            }
+        }
+        Trust::CrossAccount {
+            principals,
+            external_id,
+        } => {
+            if principals.is_empty() {
+                return Err(TrustError::Missing {
+                    field: "trusted principals",
+                });
+            }
+            for principal in principals {
+                well_formed("trusted principal", principal)?;
+            }
+            Statement::allow("AssumeFromPrincipals", &[ASSUME], [])
+                .principal("AWS", principals.iter().cloned())
+                .when(
+                    "StringEquals",
+                    "sts:ExternalId",
+                    external_id.iter().cloned(),
+                )
+        }
+        Trust::Service {
+            service,
+            partition,
+            account,
+        } => {
+            let statement = Statement::allow(service.sid(), &[ASSUME], [])
+                .principal("Service", [service.principal(*partition)?]);
+            match service {
+                Service::EcsTasks => {
+                    statement.when("StringEquals", "aws:SourceAccount", account.iter().cloned())
+                }
+                Service::Ec2 | Service::Lambda => statement,
+            }
+        }
+    };
+    Ok(Document::new(vec![statement]))
+}
+
+impl Service {
+    fn sid(self) -> &'static str {
+        match self {
+            Self::Ec2 => "Ec2Instances",
+            Self::EcsTasks => "EcsTasks",
+            Self::Lambda => "LambdaFunctions",
+        }
+    }
+
+    /// EC2's principal carries the partition's DNS suffix, the others do not.
+    fn principal(self, partition: Partition) -> Result<String, TrustError> {
+        match (self, partition) {
+            (Self::EcsTasks, _) => Ok("ecs-tasks.amazonaws.com".to_owned()),
+            (Self::Lambda, _) => Ok("lambda.amazonaws.com".to_owned()),
+            (
+                Self::Ec2,
+                Partition::Aws
+                | Partition::GovCloud
+                | Partition::China
+                | Partition::Iso
+                | Partition::IsoB,
+            ) => Ok(format!("ec2.{}", partition.dns_suffix())),
+            (Self::Ec2, other) => Err(TrustError::UnknownService(other.id())),
+        }
+    }
+}
+
+fn web_identity(
+    provider_arn: &str,
+    issuer: &str,
+    audience: &str,
+    subjects: &[String],
+) -> Result<Statement, TrustError> {
+    present("issuer", issuer)?;
+    present("audience", audience)?;
+    let provider = well_formed("OIDC provider", provider_arn)?;
+    account(provider.account())?;
+    if subjects.is_empty() {
+        return Err(TrustError::Missing { field: "subjects" });
+    }
+    for subject in subjects {
+        check_subject(subject)?;
+    }
+    Ok(
+        Statement::allow("WebIdentity", &["sts:AssumeRoleWithWebIdentity"], [])
+            .principal("Federated", [provider_arn.to_owned()])
+            .when(
+                "StringEquals",
+                &format!("{issuer}:aud"),
+                [audience.to_owned()],
+            )
+            .when_text(&format!("{issuer}:sub"), subjects.iter().cloned()),
+    )
+}
+
+/// The owner of a token may not be left open: a GitHub owner, or the namespace of a ServiceAccount.
+fn check_subject(subject: &str) -> Result<(), TrustError> {
+    let owner = if let Some(rest) = subject.strip_prefix("repo:") {
+        let repository = rest.split(':').next().unwrap_or_default();
+        match repository.split_once('/') {
+            Some((owner, name)) if !owner.is_empty() && !name.is_empty() => owner,
+            _ => {
+                return Err(TrustError::Malformed {
+                    field: "repository",
+                    value: repository.to_owned(),
+                    expected: "OWNER/NAME",
+                });
+            }
+        }
+    } else if let Some(rest) = subject.strip_prefix("system:serviceaccount:") {
+        match rest.split_once(':') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => namespace,
+            _ => {
+                return Err(TrustError::Malformed {
+                    field: "subject",
+                    value: subject.to_owned(),
+                    expected: "system:serviceaccount:NAMESPACE:NAME",
+                });
+            }
+        }
+    } else {
+        present("subject", subject)?;
+        subject
+    };
+    if owner.contains(['*', '?']) {
+        return Err(TrustError::TooWide(subject.to_owned()));
+    }
+    Ok(())
+}
+
+fn present(field: &'static str, text: &str) -> Result<(), TrustError> {
+    if text.trim().is_empty() {
+        return Err(TrustError::Missing { field });
+    }
+    Ok(())
+}
+
+fn well_formed(field: &'static str, text: &str) -> Result<Arn, TrustError> {
+    text.parse().map_err(|_| TrustError::Malformed {
+        field,
+        value: text.to_owned(),
+        expected: "an ARN such as arn:PARTITION:iam::123456789012:role/NAME",
+    })
+}
+
+fn account(text: &str) -> Result<(), TrustError> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(TrustError::Malformed {
+        field: "account",
+        value: text.to_owned(),
+        expected: "an AWS account of 12 digits",
+    })
+}
