@@ -1,0 +1,201 @@
+//! The background task of a role chain: fetches, installs, and sleeps until the next fetch is due.
+//!
+//! It is the only one that ever talks to a source, which is what makes an exchange single flight. It wakes for
+//! four things: the schedule, a rejected request, a replaced file, and the end of the last handle.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
+
+use crate::{
+    files::FileWatch,
+    handle::Shared,
+    lease::{Lease, Material},
+    schedule,
+    sources::Source,
+    status::remaining,
+    unavailable::{Reason, Unavailable, timestamp},
+};
+
+/// Sleep of keys without an end; they are fetched again when their file changes or they are refused.
+const FOREVER: Duration = Duration::from_hours(365 * 24);
+
+/// Why the task woke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Scheduled,
+    Forced,
+    FileReplaced,
+}
+
+pub(crate) struct Refresher {
+    shared: Arc<Shared>,
+    source: Box<dyn Source>,
+    files: FileWatch,
+    random: fn() -> f64,
+    last_forced: Option<Instant>,
+}
+
+impl Refresher {
+    pub(crate) fn new(shared: Arc<Shared>, source: Box<dyn Source>, random: fn() -> f64) -> Self {
+        let files = FileWatch::new(source.watched());
+        Self {
+            shared,
+            source,
+            files,
+            random,
+            last_forced: None,
+        }
+    }
+
+    /// Runs until the sender of `alive` is gone.
+    pub(crate) async fn run(mut self, mut alive: watch::Receiver<()>) {
+        let mut demands = self.shared.demands();
+        let work = async {
+            self.files.settle().await;
+            let mut next = self.attempt(Cause::Scheduled).await;
+            loop {
+                demands.borrow_and_update();
+                self.shared.finish_attempt();
+                let cause = self.wait(next, &mut demands).await;
+                next = self.attempt(cause).await;
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            _ = alive.changed() => {}
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        self.shared.lease().as_ref().map_or(0, Lease::generation)
+    }
+
+    async fn wait(&mut self, next: Instant, demands: &mut watch::Receiver<u64>) -> Cause {
+        let generation = self.generation();
+        let lifetime = self.shared.lease().and_then(|lease| {
+            lease
+                .expires_at()
+                .map(|end| remaining(lease.obtained_at(), end))
+        });
+        let earliest_forced = self
+            .last_forced
+            .and_then(|last| last.checked_add(schedule::forced_pause(lifetime)));
+        let forced = async {
+            loop {
+                // The sender lives in `shared`, which this task holds.
+                let _ = demands.changed().await;
+                // A demand about an older generation has been met already.
+                if generation > 0 && *demands.borrow_and_update() >= generation {
+                    break;
+                }
+            }
+            if let Some(earliest) = earliest_forced {
+                sleep_until(earliest).await;
+            }
+        };
+        tokio::select! {
+            () = sleep_until(next) => Cause::Scheduled,
+            () = forced => Cause::Forced,
+            () = self.files.replaced() => Cause::FileReplaced,
+        }
+    }
+
+    /// Fetches once, and says when to wake next.
+    async fn attempt(&mut self, cause: Cause) -> Instant {
+        if cause == Cause::Forced {
+            self.last_forced = Some(Instant::now());
+            self.shared.record_forced();
+        }
+        let outcome = match timeout(self.source.patience(), self.source.fetch()).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => Err(self.source.timed_out()),
+        };
+        let wait = match outcome.and_then(|material| self.accept(material, cause)) {
+            Ok(wait) => wait,
+            Err(error) => Some(self.note_failure(error)),
+        };
+        let now = Instant::now();
+        self.shared
+            .record_next_refresh(wait.and_then(|wait| self.shared.clock.now().checked_add(wait)));
+        now.checked_add(wait.unwrap_or(FOREVER)).unwrap_or(now)
+    }
+
+    /// Installs what a source handed out; returns how long it is good for, if it ends.
+    fn accept(
+        &mut self,
+        material: Material,
+        cause: Cause,
+    ) -> Result<Option<Duration>, Unavailable> {
+        let now = self.shared.clock.now();
+        let end = material.expires_at();
+        if let Some(end) = end.filter(|end| *end <= now) {
+            return Err(Unavailable::new(
+                Reason::Expired,
+                format!(
+                    "{} handed out credentials that had expired at {}",
+                    self.shared.choice.method,
+                    timestamp(end)
+                ),
+            ));
+        }
+        let current = self.shared.lease();
+        let unchanged = current
+            .as_ref()
+            .is_some_and(|current| current.material().same_as(&material));
+        if unchanged && cause == Cause::Forced {
+            return Err(Unavailable::new(
+                Reason::Rejected,
+                format!(
+                    "AWS refused the credentials, and {} has no others: {}",
+                    self.shared.choice.method,
+                    self.source.way_out()
+                ),
+            ));
+        }
+        if !unchanged {
+            let generation = current
+                .map_or(0, |lease| lease.generation())
+                .saturating_add(1);
+            self.shared.install(Lease::new(material, generation, now));
+            tracing::info!(
+                generation,
+                method = self.shared.choice.method.as_str(),
+                expires_at = end.map(timestamp),
+                "obtained AWS credentials"
+            );
+        }
+        self.shared.record_success();
+        self.files.only_when_failing_is(false);
+        Ok(end.map(|end| schedule::refresh_after(remaining(now, end), (self.random)())))
+    }
+
+    fn note_failure(&mut self, error: Unavailable) -> Duration {
+        let left = self.shared.lease().map(|lease| {
+            lease
+                .expires_at()
+                .map_or(FOREVER, |end| remaining(self.shared.clock.now(), end))
+        });
+        let left = left.filter(|left| !left.is_zero());
+        let outage = error.reason.is_outage();
+        let reason = error.reason;
+        let message = error.message.clone();
+        let failures = self.shared.record_failure(error);
+        self.files.only_when_failing_is(true);
+        let wait = schedule::retry_after(failures, left, outage, (self.random)());
+        tracing::warn!(
+            reason = reason.as_str(),
+            message,
+            failures,
+            retry_in_seconds = wait.as_secs_f64(),
+            seconds_left = left
+                .filter(|left| *left < FOREVER)
+                .map(|left| left.as_secs()),
+            "unable to refresh AWS credentials"
+        );
+        wait
+    }
+}

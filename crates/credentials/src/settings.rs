@@ -1,0 +1,153 @@
+//! From the environment to a choice: which method, why, and what contradicts it. Pure, no I/O.
+//!
+//! The order is that of AWS's default chain, with two facts of its tools made explicit: a Bedrock API key wins
+//! over everything, and `AWS_ROLE_ARN` with `AWS_WEB_IDENTITY_TOKEN_FILE` always means web identity, never
+//! AssumeRole on top of other keys. Methods that are set and not used become warnings that name both.
+
+mod check;
+mod error;
+mod found;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+pub use error::SettingsError;
+
+use crate::{
+    choice::{Choice, Method},
+    environment::{Environment, flag, value},
+    secret::Secret,
+    sources::{
+        container::ContainerSettings, instance::InstanceSettings, profile::ProfileSettings,
+        static_keys::Keys,
+    },
+    sts::{AssumeRoleLink, StsSettings},
+};
+use check::{SESSION_NAME, check_role, endpoint, role_from_env, session_name_from};
+use found::Found;
+
+/// What was set, checked, and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub(crate) choice: Choice,
+    pub(crate) base: Base,
+    pub(crate) roles: Vec<AssumeRoleLink>,
+    pub(crate) sts: StsSettings,
+    pub(crate) session_name: String,
+    /// The `default` profile goes before `base` when it turns out to hold credentials.
+    pub(crate) default_profile: Option<ProfileSettings>,
+}
+
+/// Settings of the source of base credentials.
+#[derive(Clone, Debug)]
+pub(crate) enum Base {
+    Bearer(Secret),
+    SecretDirectory(PathBuf),
+    StaticKeys(Keys),
+    Lambda(Keys),
+    WebIdentityFile {
+        path: PathBuf,
+        role: AssumeRoleLink,
+    },
+    GitHub {
+        url: String,
+        authorization: Secret,
+        role: AssumeRoleLink,
+    },
+    Profile(ProfileSettings),
+    Container(ContainerSettings),
+    Instance(InstanceSettings),
+    /// Nothing but, perhaps, the default profile.
+    Nothing,
+}
+
+impl Settings {
+    /// Reads the environment. `region`, `assume_roles` and `sts_endpoint` are the configuration's and win over
+    /// variables; `session_name_hint` serves where `AWS_ROLE_SESSION_NAME` is not set.
+    ///
+    /// # Errors
+    /// When settings are incomplete or contradict themselves.
+    pub fn from_env(
+        environment: &dyn Environment,
+        region: Option<&str>,
+        assume_roles: Vec<AssumeRoleLink>,
+        sts_endpoint: Option<String>,
+        session_name_hint: &str,
+    ) -> Result<Self, SettingsError> {
+        for (index, role) in assume_roles.iter().enumerate() {
+            check_role(role, |field| format!("assumeRoles[{index}].{field}"))?;
+        }
+        let session_name = value(environment, SESSION_NAME);
+        let own_role = role_from_env(environment, session_name.clone())?;
+        let found = Found::look(environment)?;
+        let (base, because) = found.choose(own_role.as_ref())?;
+        let takes_own_role = matches!(base, Base::WebIdentityFile { .. } | Base::GitHub { .. });
+        let mut roles: Vec<_> = own_role.into_iter().filter(|_| !takes_own_role).collect();
+        roles.extend(assume_roles);
+        if matches!(base, Base::Bearer(_)) && !roles.is_empty() {
+            return Err(SettingsError::BearerWithRoles);
+        }
+        let method = base.method();
+        let conflicts = found.conflicts(method, &base, environment, !roles.is_empty());
+        let default_profile = found
+            .default_profile
+            .filter(|_| base.yields_to_default_profile());
+        if matches!(base, Base::Nothing) && default_profile.is_none() {
+            return Err(SettingsError::NothingConfigured);
+        }
+        let sts = StsSettings {
+            region: region
+                .map(str::to_owned)
+                .or_else(|| value(environment, "AWS_REGION"))
+                .or_else(|| value(environment, "AWS_DEFAULT_REGION")),
+            endpoint: endpoint(environment, sts_endpoint)?,
+            fips: flag(environment, "AWS_USE_FIPS_ENDPOINT"),
+            dual_stack: flag(environment, "AWS_USE_DUALSTACK_ENDPOINT"),
+        };
+        let region_may_come_later = matches!(base, Base::Profile(_)) || default_profile.is_some();
+        if (takes_own_role || !roles.is_empty()) && sts.region.is_none() && !region_may_come_later {
+            return Err(SettingsError::RegionMissing);
+        }
+        Ok(Self {
+            choice: Choice {
+                method,
+                because,
+                assume_roles: roles.iter().map(|role| role.role_arn.clone()).collect(),
+                conflicts,
+            },
+            base,
+            roles,
+            sts,
+            session_name: session_name.unwrap_or_else(|| session_name_from(session_name_hint)),
+            default_profile,
+        })
+    }
+
+    /// The choice as far as variables alone tell; [`crate::Handle::status`] has the final one, after a look at
+    /// the `default` profile.
+    pub fn choice(&self) -> &Choice {
+        &self.choice
+    }
+}
+
+impl Base {
+    fn method(&self) -> Method {
+        match self {
+            Self::Bearer(_) => Method::BedrockApiKey,
+            Self::SecretDirectory(_) => Method::SecretDirectory,
+            Self::StaticKeys(_) => Method::StaticKeys,
+            Self::Lambda(_) => Method::Lambda,
+            Self::WebIdentityFile { .. } => Method::WebIdentity,
+            Self::GitHub { .. } => Method::GitHubActions,
+            Self::Profile(_) | Self::Nothing => Method::Profile,
+            Self::Container(container) => container.method,
+            Self::Instance(_) => Method::InstanceProfile,
+        }
+    }
+
+    /// Container and instance come after the profile in AWS's chain, even when no profile was named.
+    fn yields_to_default_profile(&self) -> bool {
+        matches!(self, Self::Container(_) | Self::Instance(_) | Self::Nothing)
+    }
+}

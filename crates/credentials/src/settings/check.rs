@@ -1,0 +1,153 @@
+//! Values checked where they enter, so that a mistake is named after its setting and not by STS an hour later.
+
+use super::SettingsError;
+use crate::{
+    environment::{Environment, flag, value},
+    sts::AssumeRoleLink,
+};
+
+pub(super) const ROLE_ARN: &str = "AWS_ROLE_ARN";
+pub(super) const SESSION_NAME: &str = "AWS_ROLE_SESSION_NAME";
+pub(super) const EXTERNAL_ID: &str = "AWS_EXTERNAL_ID";
+const DURATION: &str = "AWS_ROLE_DURATION_SECONDS";
+const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
+
+pub(super) fn role_from_env(
+    environment: &dyn Environment,
+    session_name: Option<String>,
+) -> Result<Option<AssumeRoleLink>, SettingsError> {
+    let Some(role_arn) = value(environment, ROLE_ARN) else {
+        return Ok(None);
+    };
+    let duration_seconds = value(environment, DURATION)
+        .map(|text| {
+            text.parse().map_err(|_| SettingsError::Duration {
+                setting: DURATION.to_owned(),
+                value: text,
+            })
+        })
+        .transpose()?;
+    let role = AssumeRoleLink {
+        role_arn,
+        session_name,
+        external_id: value(environment, EXTERNAL_ID),
+        duration_seconds,
+    };
+    check_role(&role, |field| {
+        match field {
+            "roleArn" => ROLE_ARN,
+            "sessionName" => SESSION_NAME,
+            "externalId" => EXTERNAL_ID,
+            _ => DURATION,
+        }
+        .to_owned()
+    })?;
+    Ok(Some(role))
+}
+
+/// Checks what STS would refuse, so that the mistake is named after its setting.
+pub(super) fn check_role(
+    role: &AssumeRoleLink,
+    setting: impl Fn(&str) -> String,
+) -> Result<(), SettingsError> {
+    if !is_role_arn(&role.role_arn) {
+        return Err(SettingsError::RoleArn {
+            setting: setting("roleArn"),
+            value: role.role_arn.clone(),
+        });
+    }
+    if let Some(name) = &role.session_name
+        && !is_made_of(name, 2..=64, "_+=,.@-")
+    {
+        return Err(SettingsError::SessionName {
+            setting: setting("sessionName"),
+            value: name.clone(),
+        });
+    }
+    if let Some(id) = &role.external_id
+        && !is_made_of(id, 2..=1224, "_+=,.@:/-")
+    {
+        return Err(SettingsError::ExternalId {
+            setting: setting("externalId"),
+        });
+    }
+    match role.duration_seconds {
+        Some(seconds) if !(900..=43_200).contains(&seconds) => Err(SettingsError::Duration {
+            setting: setting("durationSeconds"),
+            value: seconds.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn is_role_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    matches!(
+        parts.as_slice(),
+        ["arn", partition, "iam", "", account, resource]
+            if (*partition == "aws" || partition.starts_with("aws-"))
+                && account.len() == 12
+                && account.bytes().all(|byte| byte.is_ascii_digit())
+                && resource.strip_prefix("role/").is_some_and(|name| is_made_of(name, 1..=576, "_+=,.@-/"))
+    )
+}
+
+pub(super) fn is_made_of(
+    text: &str,
+    length: std::ops::RangeInclusive<usize>,
+    others: &str,
+) -> bool {
+    length.contains(&text.len())
+        && text
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || others.contains(character))
+}
+
+/// A hint made into a session name: foreign characters become `-`, too short or long ones are mended.
+pub(super) fn session_name_from(hint: &str) -> String {
+    let mut name: String = hint
+        .chars()
+        .map(|character| {
+            if character.is_ascii_alphanumeric() || "_+=,.@-".contains(character) {
+                character
+            } else {
+                '-'
+            }
+        })
+        .take(64)
+        .collect();
+    if name.len() < 2 {
+        "bedrock-gateway".clone_into(&mut name);
+    }
+    name
+}
+
+/// The configuration's STS endpoint, else the environment's, unless those are to be ignored.
+pub(super) fn endpoint(
+    environment: &dyn Environment,
+    configured: Option<String>,
+) -> Result<Option<String>, SettingsError> {
+    let from_variable = |name: &str| value(environment, name).map(|url| (name.to_owned(), url));
+    let found = configured
+        .map(|url| ("endpoints.sts".to_owned(), url))
+        .or_else(|| {
+            (!flag(environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"))
+                .then(|| from_variable(STS_ENDPOINT).or_else(|| from_variable("AWS_ENDPOINT_URL")))
+                .flatten()
+        });
+    let Some((setting, url)) = found else {
+        return Ok(None);
+    };
+    let usable = url.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    if usable {
+        Ok(Some(url))
+    } else {
+        Err(SettingsError::Endpoint {
+            setting,
+            value: url,
+        })
+    }
+}

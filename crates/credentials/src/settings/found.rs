@@ -1,0 +1,192 @@
+//! What is set in the environment, which of it wins, and what is left over.
+
+use std::path::PathBuf;
+
+use super::{
+    Base, SettingsError,
+    check::{EXTERNAL_ID, ROLE_ARN},
+};
+use crate::{
+    choice::Method,
+    environment::{Environment, value},
+    secret::Secret,
+    sources::{
+        bearer::BEARER_TOKEN,
+        container::ContainerSettings,
+        github::{REQUEST_TOKEN, REQUEST_URL},
+        instance::InstanceSettings,
+        lambda::is_lambda,
+        profile::{PROFILE, ProfileSettings},
+        secret_directory::SECRET_DIRECTORY,
+        static_keys::{ACCESS_KEY_ID, Keys},
+    },
+    sts::AssumeRoleLink,
+};
+
+const TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+
+/// Everything that is set, before anything is chosen.
+pub(super) struct Found {
+    bearer: Option<Secret>,
+    directory: Option<PathBuf>,
+    token_file: Option<PathBuf>,
+    keys: Option<Keys>,
+    lambda: bool,
+    named_profile: Option<ProfileSettings>,
+    pub(super) default_profile: Option<ProfileSettings>,
+    github: Option<(String, Secret)>,
+    container: Option<ContainerSettings>,
+    instance: Option<InstanceSettings>,
+}
+
+impl Found {
+    pub(super) fn look(environment: &dyn Environment) -> Result<Self, SettingsError> {
+        let keys = Keys::from_env(environment)?;
+        let profile = ProfileSettings::from_env(environment, keys.clone());
+        let named = value(environment, PROFILE).is_some();
+        Ok(Self {
+            bearer: value(environment, BEARER_TOKEN).map(Secret::new),
+            directory: value(environment, SECRET_DIRECTORY).map(PathBuf::from),
+            token_file: value(environment, TOKEN_FILE).map(PathBuf::from),
+            lambda: keys
+                .as_ref()
+                .is_some_and(|keys| is_lambda(environment, keys)),
+            keys,
+            named_profile: profile.clone().filter(|_| named),
+            default_profile: profile.filter(|_| !named),
+            github: value(environment, REQUEST_URL)
+                .zip(value(environment, REQUEST_TOKEN).map(Secret::new)),
+            container: ContainerSettings::from_env(environment)?,
+            instance: InstanceSettings::from_env(environment)?,
+        })
+    }
+
+    /// The winner and the reason.
+    pub(super) fn choose(
+        &self,
+        role: Option<&AssumeRoleLink>,
+    ) -> Result<(Base, String), SettingsError> {
+        if let Some(bearer) = self.bearer.clone() {
+            return Ok((Base::Bearer(bearer), format!("{BEARER_TOKEN} is set")));
+        }
+        if let Some(directory) = self.directory.clone() {
+            return Ok((
+                Base::SecretDirectory(directory),
+                format!("{SECRET_DIRECTORY} is set"),
+            ));
+        }
+        if let (Some(path), Some(role)) = (self.token_file.clone(), role) {
+            let because = format!("{ROLE_ARN} and {TOKEN_FILE} are set");
+            return Ok((
+                Base::WebIdentityFile {
+                    path,
+                    role: role.clone(),
+                },
+                because,
+            ));
+        }
+        if let Some(keys) = self.keys.clone() {
+            return Ok(if self.lambda {
+                let because = format!(
+                    "AWS_LAMBDA_FUNCTION_NAME is set, and {ACCESS_KEY_ID} with a session token"
+                );
+                (Base::Lambda(keys), because)
+            } else {
+                (Base::StaticKeys(keys), format!("{ACCESS_KEY_ID} is set"))
+            });
+        }
+        if let Some(profile) = self.named_profile.clone() {
+            let because = format!("{PROFILE} is set to {}", profile.name);
+            return Ok((Base::Profile(profile), because));
+        }
+        if self.token_file.is_some() {
+            return Err(SettingsError::RoleMissing);
+        }
+        if let (Some((url, authorization)), Some(role)) = (self.github.clone(), role) {
+            let because = format!("{ROLE_ARN} and {REQUEST_URL} are set, and no token file");
+            return Ok((
+                Base::GitHub {
+                    url,
+                    authorization,
+                    role: role.clone(),
+                },
+                because,
+            ));
+        }
+        if let Some(container) = self.container.clone() {
+            let because = format!("{} is set", container.variable());
+            return Ok((Base::Container(container), because));
+        }
+        if let Some(instance) = self.instance.clone() {
+            return Ok((
+                Base::Instance(instance),
+                "nothing else is configured".to_owned(),
+            ));
+        }
+        Ok((Base::Nothing, "nothing else is configured".to_owned()))
+    }
+
+    /// What was set on purpose and is not used.
+    pub(super) fn conflicts(
+        &self,
+        chosen: Method,
+        base: &Base,
+        environment: &dyn Environment,
+        assumes: bool,
+    ) -> Vec<String> {
+        let for_chosen = match base {
+            Base::Bearer(_) => BEARER_TOKEN,
+            Base::SecretDirectory(_) => SECRET_DIRECTORY,
+            Base::StaticKeys(_) | Base::Lambda(_) => ACCESS_KEY_ID,
+            Base::WebIdentityFile { .. } => TOKEN_FILE,
+            Base::GitHub { .. } => REQUEST_URL,
+            Base::Profile(_) | Base::Nothing => PROFILE,
+            Base::Container(container) => container.variable(),
+            Base::Instance(_) => "",
+        };
+        let role_is_set = value(environment, ROLE_ARN).is_some();
+        let candidates = [
+            (Method::BedrockApiKey, BEARER_TOKEN, self.bearer.is_some()),
+            (
+                Method::SecretDirectory,
+                SECRET_DIRECTORY,
+                self.directory.is_some(),
+            ),
+            (Method::WebIdentity, TOKEN_FILE, self.token_file.is_some()),
+            (Method::StaticKeys, ACCESS_KEY_ID, self.keys.is_some()),
+            (Method::Profile, PROFILE, self.named_profile.is_some()),
+            (
+                Method::GitHubActions,
+                REQUEST_URL,
+                self.github.is_some() && role_is_set,
+            ),
+            (
+                self.container
+                    .as_ref()
+                    .map_or(Method::Container, |container| container.method),
+                self.container
+                    .as_ref()
+                    .map_or("", ContainerSettings::variable),
+                self.container.is_some(),
+            ),
+        ];
+        let mut conflicts: Vec<String> = candidates
+            .iter()
+            .filter(|(_, variable, set)| *set && *variable != for_chosen)
+            // A profile may say credential_source = Environment or EcsContainer.
+            .map(|(method, variable, _)| {
+                format!(
+                    "{for_chosen} ({chosen}) and {variable} ({method}) are both set: {chosen} is used; unset the other"
+                )
+            })
+            .collect();
+        if value(environment, EXTERNAL_ID).is_some() && !assumes {
+            conflicts.push(if role_is_set {
+                format!("{EXTERNAL_ID} is set, but {chosen} does not take an external id: it is not used")
+            } else {
+                format!("{EXTERNAL_ID} is set without {ROLE_ARN}: it is not used")
+            });
+        }
+        conflicts
+    }
+}

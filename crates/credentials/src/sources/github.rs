@@ -1,0 +1,68 @@
+//! GitHub Actions: an identity token for this job, requested from the runner's token service.
+//!
+//! <https://docs.github.com/en/actions/reference/security/oidc>: GET on `ACTIONS_ID_TOKEN_REQUEST_URL` with the
+//! audience added, authorized by `ACTIONS_ID_TOKEN_REQUEST_TOKEN`. Both exist only with `id-token: write`.
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::{
+    http::Http,
+    secret::{Secret, scrub},
+    unavailable::{Reason, Unavailable},
+};
+
+pub(crate) const REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
+pub(crate) const REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+/// What AWS's IAM OIDC provider for GitHub expects.
+const AUDIENCE: &str = "sts.amazonaws.com";
+
+/// Requests a token each time.
+#[derive(Debug)]
+pub(crate) struct GitHubToken {
+    pub(crate) url: String,
+    pub(crate) authorization: Secret,
+    pub(crate) http: Http,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    value: Secret,
+}
+
+impl GitHubToken {
+    pub(crate) async fn request(&self) -> Result<Secret, Unavailable> {
+        let failed = |what: &str| {
+            Unavailable::new(
+                Reason::TokenRequestFailed,
+                scrub(
+                    &format!("{REQUEST_URL}: {what}. The job needs the permission id-token: write"),
+                    &self.authorization,
+                ),
+            )
+        };
+        let separator = if self.url.contains('?') { '&' } else { '?' };
+        let url = format!("{}{separator}audience={AUDIENCE}", self.url);
+        let authorization = Zeroizing::new(format!("Bearer {}", self.authorization.expose()));
+        let answer = self
+            .http
+            .get(
+                &url,
+                &[
+                    ("accept", "application/json; api-version=2.0"),
+                    ("authorization", authorization.as_str()),
+                ],
+            )
+            .await
+            .map_err(|error| failed(&error.to_string()))?;
+        if answer.status != 200 {
+            return Err(failed(&format!("answered HTTP status {}", answer.status)));
+        }
+        let parsed: Answer = serde_json::from_slice(&answer.body)
+            .map_err(|_| failed("answered something that holds no token"))?;
+        match parsed.value.expose().trim() {
+            "" => Err(failed("answered an empty token")),
+            token => Ok(Secret::new(token)),
+        }
+    }
+}

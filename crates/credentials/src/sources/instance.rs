@@ -1,0 +1,204 @@
+//! The instance profile of EC2, by version 2 of the instance metadata service, with the SDK's provider.
+//!
+//! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html>. The
+//! provider is made anew for each fetch, because an old one answers failures with the credentials it had.
+
+use std::{error::Error, time::Duration};
+
+use aws_config::{
+    imds::{
+        self,
+        client::{EndpointMode, error::ImdsError},
+        credentials::ImdsCredentialsProvider,
+    },
+    provider_config::ProviderConfig,
+};
+use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
+use aws_smithy_types::error::display::DisplayErrorContext;
+
+use crate::{
+    clock::Clock,
+    environment::{Environment, flag, value},
+    http::sdk_client,
+    lease::Material,
+    settings::SettingsError,
+    sources::{Fetch, Source},
+    unavailable::{Reason, Unavailable},
+};
+
+pub(crate) const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
+const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+const ENDPOINT_MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
+const HOP_LIMIT_ADVICE: &str = "In a container the answer needs one hop more: aws ec2 modify-instance-metadata-options --instance-id … --http-put-response-hop-limit 2. Outside EC2, choose another method, for instance AWS_PROFILE";
+
+/// Where the service is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InstanceSettings {
+    pub(crate) endpoint: Option<String>,
+    pub(crate) ipv6: bool,
+}
+
+/// Asks the metadata service at each fetch; its session token is kept.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    client: imds::Client,
+    config: ProviderConfig,
+    place: String,
+}
+
+impl InstanceSettings {
+    /// None when the service is switched off.
+    pub(crate) fn from_env(environment: &dyn Environment) -> Result<Option<Self>, SettingsError> {
+        if flag(environment, DISABLED) {
+            return Ok(None);
+        }
+        let endpoint = value(environment, ENDPOINT);
+        if let Some(uri) = &endpoint
+            && uri
+                .parse::<http::Uri>()
+                .ok()
+                .and_then(|uri| uri.host().map(str::len))
+                .is_none()
+        {
+            return Err(SettingsError::Endpoint {
+                setting: ENDPOINT.to_owned(),
+                value: uri.clone(),
+            });
+        }
+        Ok(Some(Self {
+            endpoint,
+            ipv6: value(environment, ENDPOINT_MODE)
+                .is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6")),
+        }))
+    }
+}
+
+impl Instance {
+    pub(crate) fn new(settings: &InstanceSettings, clock: &Clock) -> Result<Self, SettingsError> {
+        let config = ProviderConfig::without_region()
+            .with_http_client(sdk_client())
+            .with_time_source(clock.clone());
+        let mut builder =
+            imds::Client::builder()
+                .configure(&config)
+                .endpoint_mode(if settings.ipv6 {
+                    EndpointMode::IpV6
+                } else {
+                    EndpointMode::IpV4
+                });
+        if let Some(endpoint) = &settings.endpoint {
+            builder = builder
+                .endpoint(endpoint)
+                .map_err(|_| SettingsError::Endpoint {
+                    setting: ENDPOINT.to_owned(),
+                    value: endpoint.clone(),
+                })?;
+        }
+        Ok(Self {
+            client: builder.build(),
+            config,
+            place: settings.endpoint.clone().unwrap_or_else(|| {
+                if settings.ipv6 {
+                    "http://[fd00:ec2::254]"
+                } else {
+                    "http://169.254.169.254"
+                }
+                .to_owned()
+            }),
+        })
+    }
+
+    async fn ask(&self) -> Result<Material, Unavailable> {
+        ImdsCredentialsProvider::builder()
+            .configure(&self.config)
+            .imds_client(self.client.clone())
+            .build()
+            .provide_credentials()
+            .await
+            .map(Material::Keys)
+            .map_err(|error| self.explain(&error))
+    }
+
+    fn explain(&self, error: &CredentialsError) -> Unavailable {
+        let text = DisplayErrorContext(error).to_string();
+        let no_role = Unavailable::new(
+            Reason::NoInstanceRole,
+            format!(
+                "the instance metadata service at {} knows no role: attach an instance profile to the instance",
+                self.place
+            ),
+        );
+        let unreachable = |what: &str| {
+            Unavailable::new(
+                Reason::InstanceMetadataUnreachable,
+                format!(
+                    "{what} from the instance metadata service at {}: {text}. {HOP_LIMIT_ADVICE}",
+                    self.place
+                ),
+            )
+        };
+        match find::<ImdsError>(error) {
+            Some(ImdsError::ErrorResponse(refused)) => {
+                let status = refused.response().status().as_u16();
+                if status == 404 {
+                    no_role
+                } else {
+                    unreachable(&format!("HTTP status {status}"))
+                }
+            }
+            Some(_) => unreachable("no usable answer"),
+            // The provider reports a missing role and an unanswered token request both as "not loaded".
+            None if matches!(error, CredentialsError::CredentialsNotLoaded(_))
+                && text.contains("404") =>
+            {
+                no_role
+            }
+            None if matches!(error, CredentialsError::CredentialsNotLoaded(_)) => {
+                unreachable("no answer")
+            }
+            None if matches!(error, CredentialsError::InvalidConfiguration(_)) => {
+                Unavailable::new(Reason::AccessDenied, text)
+            }
+            None => Unavailable::new(
+                Reason::InstanceMetadataUnreachable,
+                format!("the instance metadata service at {}: {text}", self.place),
+            ),
+        }
+    }
+}
+
+/// The first error of a type among an error and its sources.
+pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+impl Source for Instance {
+    fn fetch(&self) -> Fetch<'_> {
+        Box::pin(self.ask())
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(20)
+    }
+
+    fn timed_out(&self) -> Unavailable {
+        Unavailable::new(
+            Reason::InstanceMetadataUnreachable,
+            format!(
+                "no answer in time from the instance metadata service at {}. {HOP_LIMIT_ADVICE}",
+                self.place
+            ),
+        )
+    }
+
+    fn way_out(&self) -> &'static str {
+        "it hands out the same session until shortly before its end; if the role's sessions were revoked, detach and attach the instance profile"
+    }
+}

@@ -1,0 +1,289 @@
+//! Profiles of the shared configuration files, with the SDK's provider: `source_profile`, `role_arn`,
+//! `credential_source`, `credential_process`, IAM Identity Center (SSO), `web_identity_token_file`.
+//!
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>. The SDK parses the files once, so the
+//! provider is made anew for each fetch, and rotated keys are taken up. It knows no variables but the process's
+//! own; paths, profile and STS endpoint are therefore handed to it.
+
+use std::{path::PathBuf, time::Duration};
+
+use aws_config::{
+    profile::{ProfileFileCredentialsProvider, ProfileSet},
+    provider_config::ProviderConfig,
+};
+use aws_credential_types::provider::{
+    ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
+};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_sdk_sts::{
+    error::SdkError,
+    operation::{
+        assume_role::AssumeRoleError, assume_role_with_web_identity::AssumeRoleWithWebIdentityError,
+    },
+};
+use aws_smithy_runtime_api::client::{http::SharedHttpClient, orchestrator::HttpResponse};
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_types::{
+    os_shim_internal::{Env, Fs},
+    region::Region,
+};
+
+use crate::{
+    clock::Clock,
+    environment::{Environment, value},
+    files::Watched,
+    http::sdk_client,
+    lease::Material,
+    sources::{Fetch, Source, instance::find, static_keys::Keys},
+    sts::{StsSettings, refusal},
+    unavailable::{Reason, Unavailable},
+};
+
+pub(crate) const PROFILE: &str = "AWS_PROFILE";
+const CONFIG_FILE: &str = "AWS_CONFIG_FILE";
+const CREDENTIALS_FILE: &str = "AWS_SHARED_CREDENTIALS_FILE";
+/// Name of the services section that carries the configured STS endpoint into the SDK.
+const SERVICES: &str = "bedrock-gateway";
+/// Keys of a profile any of which means that it leads to credentials.
+const CREDENTIAL_KEYS: [&str; 7] = [
+    "aws_access_key_id",
+    "role_arn",
+    "credential_process",
+    "sso_account_id",
+    "sso_session",
+    "source_profile",
+    "web_identity_token_file",
+];
+
+/// Which profile of which files.
+#[derive(Clone, Debug)]
+pub(crate) struct ProfileSettings {
+    pub(crate) name: String,
+    pub(crate) config_file: PathBuf,
+    pub(crate) credentials_file: PathBuf,
+    /// For `credential_source = Environment`.
+    pub(crate) environment_keys: Option<Keys>,
+}
+
+/// Resolves the profile at each fetch.
+#[derive(Debug)]
+pub(crate) struct Profile {
+    settings: ProfileSettings,
+    sts_endpoint: Option<String>,
+    region: Option<Region>,
+    fips: bool,
+    dual_stack: bool,
+    http: SharedHttpClient,
+    clock: Clock,
+}
+
+/// `credential_source = Environment`, from the port and not from the process.
+#[derive(Debug)]
+struct FromEnvironment(Option<Keys>);
+
+impl ProvideCredentials for FromEnvironment {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(match &self.0 {
+            Some(keys) => Ok(keys.credentials("Environment")),
+            None => Err(CredentialsError::not_loaded(
+                "credential_source = Environment, but AWS_ACCESS_KEY_ID is not set",
+            )),
+        })
+    }
+}
+
+impl ProfileSettings {
+    /// The selected profile, `default` where none is; none when there is not even a place for the files.
+    pub(crate) fn from_env(
+        environment: &dyn Environment,
+        environment_keys: Option<Keys>,
+    ) -> Option<Self> {
+        let home = value(environment, "HOME").map(PathBuf::from);
+        let file = |variable, name: &str| match value(environment, variable) {
+            Some(path) => Some(match (path.strip_prefix("~/"), &home) {
+                (Some(rest), Some(home)) => home.join(rest),
+                _ => PathBuf::from(path),
+            }),
+            None => home.as_ref().map(|home| home.join(".aws").join(name)),
+        };
+        Some(Self {
+            name: value(environment, PROFILE).unwrap_or_else(|| "default".to_owned()),
+            config_file: file(CONFIG_FILE, "config")?,
+            credentials_file: file(CREDENTIALS_FILE, "credentials")?,
+            environment_keys,
+        })
+    }
+
+    /// Those of the two files that are there; the SDK takes a missing one for an error.
+    fn files(&self) -> Option<aws_runtime::env_config::file::Builder> {
+        let mut builder = EnvConfigFiles::builder();
+        let mut any = false;
+        for (kind, path) in [
+            (EnvConfigFileKind::Config, &self.config_file),
+            (EnvConfigFileKind::Credentials, &self.credentials_file),
+        ] {
+            if path.is_file() {
+                builder = builder.with_file(kind, path);
+                any = true;
+            }
+        }
+        any.then_some(builder)
+    }
+
+    async fn parse(&self) -> Option<ProfileSet> {
+        let files = self.files()?.build();
+        aws_config::profile::load(
+            &Fs::real(),
+            &Env::from_slice(&[]),
+            &files,
+            Some(self.name.clone().into()),
+        )
+        .await
+        .ok()
+    }
+
+    /// Whether the profile says where credentials come from.
+    pub(crate) async fn holds_credentials(&self) -> bool {
+        self.parse().await.is_some_and(|profiles| {
+            CREDENTIAL_KEYS
+                .iter()
+                .any(|key| profiles.get(key).is_some())
+        })
+    }
+
+    /// The profile's `region`.
+    pub(crate) async fn region(&self) -> Option<String> {
+        self.parse()
+            .await
+            .and_then(|profiles| profiles.get("region").map(str::to_owned))
+    }
+}
+
+impl Profile {
+    pub(crate) fn new(
+        settings: ProfileSettings,
+        sts: &StsSettings,
+        region: Option<&str>,
+        clock: &Clock,
+    ) -> Self {
+        Self {
+            settings,
+            sts_endpoint: sts.endpoint.clone(),
+            region: region.map(|region| Region::new(region.to_owned())),
+            fips: sts.fips,
+            dual_stack: sts.dual_stack,
+            http: sdk_client(),
+            clock: clock.clone(),
+        }
+    }
+
+    async fn resolve(&self) -> Result<Material, Unavailable> {
+        let name = &self.settings.name;
+        let Some(mut files) = self.settings.files() else {
+            return Err(Unavailable::new(
+                Reason::ProfileInvalid,
+                format!(
+                    "profile {name}: neither {} nor {} exists; set {CONFIG_FILE} and {CREDENTIALS_FILE}, or run aws configure --profile {name}",
+                    self.settings.config_file.display(),
+                    self.settings.credentials_file.display()
+                ),
+            ));
+        };
+        if let Some(endpoint) = &self.sts_endpoint {
+            files = files.with_contents(
+                EnvConfigFileKind::Config,
+                format!(
+                    "[profile {name}]\nservices = {SERVICES}\n[services {SERVICES}]\nsts =\n  endpoint_url = {endpoint}\n"
+                ),
+            );
+        }
+        let config = ProviderConfig::without_region()
+            .with_region(self.region.clone())
+            .with_http_client(self.http.clone())
+            .with_time_source(self.clock.clone())
+            .with_use_fips(Some(self.fips))
+            .with_use_dual_stack(Some(self.dual_stack))
+            .with_retry_config(aws_smithy_types::retry::RetryConfig::disabled());
+        let environment = FromEnvironment(self.settings.environment_keys.clone());
+        let provider = ProfileFileCredentialsProvider::builder()
+            .configure(&config)
+            .profile_name(name)
+            .profile_files(files.build())
+            .with_custom_provider("Environment", SharedCredentialsProvider::new(environment))
+            .build();
+        provider
+            .provide_credentials()
+            .await
+            .map(Material::Keys)
+            .map_err(|error| self.explain(&error))
+    }
+
+    fn explain(&self, error: &CredentialsError) -> Unavailable {
+        let name = &self.settings.name;
+        if let Some(refused) = find::<SdkError<AssumeRoleError, HttpResponse>>(error) {
+            let (reason, said) = refusal(refused);
+            return Unavailable::new(reason, format!("sts:AssumeRole for profile {name}: {said}"));
+        }
+        if let Some(refused) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error)
+        {
+            let (reason, said) = refusal(refused);
+            return Unavailable::new(
+                reason,
+                format!("sts:AssumeRoleWithWebIdentity for profile {name}: {said}"),
+            );
+        }
+        let text = DisplayErrorContext(error).to_string();
+        match error {
+            CredentialsError::CredentialsNotLoaded(_)
+            | CredentialsError::InvalidConfiguration(_) => Unavailable::new(
+                Reason::ProfileInvalid,
+                format!(
+                    "profile {name} of {} and {}: {text}",
+                    self.settings.config_file.display(),
+                    self.settings.credentials_file.display()
+                ),
+            ),
+            _ => Unavailable::new(
+                Reason::ProfileFailed,
+                format!(
+                    "profile {name}: {text}. For SSO, run aws sso login --profile {name}; for credential_process, run its command by hand"
+                ),
+            ),
+        }
+    }
+}
+
+impl Source for Profile {
+    fn fetch(&self) -> Fetch<'_> {
+        Box::pin(self.resolve())
+    }
+
+    fn watched(&self) -> Vec<Watched> {
+        vec![
+            Watched::always(&self.settings.config_file),
+            Watched::always(&self.settings.credentials_file),
+        ]
+    }
+
+    /// A `credential_process` may ask a person or a far service.
+    fn patience(&self) -> Duration {
+        Duration::from_mins(1)
+    }
+
+    fn timed_out(&self) -> Unavailable {
+        Unavailable::new(
+            Reason::ProfileFailed,
+            format!(
+                "profile {} gave no credentials within a minute",
+                self.settings.name
+            ),
+        )
+    }
+
+    fn way_out(&self) -> &'static str {
+        "put working keys into the profile, or sign in again; changed files are taken up without a restart"
+    }
+}

@@ -1,0 +1,173 @@
+//! From settings to a running refresher: picks the source, says which, spawns the task.
+
+use std::sync::Arc;
+
+use aws_types::sdk_config::SharedTimeSource;
+use tokio::sync::watch;
+
+use crate::{
+    choice::{Choice, Method},
+    clock::Clock,
+    handle::{Handle, Shared},
+    http::{Http, sdk_client},
+    refresher::Refresher,
+    settings::{Base, Settings, SettingsError},
+    sources::{
+        Source,
+        assume_role::Chain,
+        bearer::Bearer,
+        container::Container,
+        github::GitHubToken,
+        instance::Instance,
+        lambda::Lambda,
+        profile::{Profile, ProfileSettings},
+        secret_directory::SecretDirectory,
+        static_keys::StaticKeys,
+        web_identity::{TokenSource, WebIdentity},
+    },
+    sts::Sts,
+};
+
+/// Why no refresher could be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The settings turned out unusable when the profile was read.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+}
+
+/// Starts the one background task of a role chain and returns at once; the first credentials come a moment
+/// later ([`Handle::wait_ready`]). The task ends when the last handle is dropped.
+///
+/// Says once in the log which method was chosen and why, and warns of methods set beside it.
+///
+/// # Errors
+/// When the profile leads nowhere or STS is needed and there is no region.
+pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle, StartError> {
+    let clock = Clock::new(clock);
+    let Settings {
+        mut choice,
+        mut base,
+        roles,
+        sts: mut sts_settings,
+        session_name,
+        default_profile,
+    } = settings;
+    if let Some(profile) = default_profile {
+        if profile.holds_credentials().await {
+            prefer_default_profile(&mut choice, &profile);
+            base = Base::Profile(profile);
+        } else if matches!(base, Base::Nothing) {
+            return Err(SettingsError::NothingConfigured.into());
+        } else if sts_settings.region.is_none() {
+            sts_settings.region = profile.region().await;
+        }
+    }
+    if let (Base::Profile(profile), None) = (&base, &sts_settings.region) {
+        sts_settings.region = profile.region().await;
+    }
+    let region = sts_settings.region.clone();
+    let make_sts = || {
+        let region = region.as_deref().ok_or(SettingsError::RegionMissing)?;
+        Ok::<_, SettingsError>(Sts::new(
+            &sts_settings,
+            region,
+            &session_name,
+            sdk_client(),
+            &clock,
+        ))
+    };
+    let source: Box<dyn Source> = match base {
+        Base::Bearer(secret) => Box::new(Bearer(secret)),
+        Base::SecretDirectory(path) => Box::new(SecretDirectory(path)),
+        Base::StaticKeys(keys) => Box::new(StaticKeys(keys)),
+        Base::Lambda(keys) => Box::new(Lambda(keys)),
+        Base::WebIdentityFile { path, role } => Box::new(WebIdentity {
+            token: TokenSource::File(path),
+            role,
+            sts: make_sts()?,
+        }),
+        Base::GitHub {
+            url,
+            authorization,
+            role,
+        } => Box::new(WebIdentity {
+            token: TokenSource::GitHub(GitHubToken {
+                url,
+                authorization,
+                http: Http::new(),
+            }),
+            role,
+            sts: make_sts()?,
+        }),
+        Base::Profile(profile) => Box::new(Profile::new(
+            profile,
+            &sts_settings,
+            region.as_deref(),
+            &clock,
+        )),
+        Base::Container(settings) => Box::new(Container {
+            settings,
+            http: Http::new(),
+            clock: clock.clone(),
+        }),
+        Base::Instance(settings) => Box::new(Instance::new(&settings, &clock)?),
+        Base::Nothing => return Err(SettingsError::NothingConfigured.into()),
+    };
+    let source = if roles.is_empty() {
+        source
+    } else {
+        Box::new(Chain {
+            base: source,
+            roles,
+            sts: make_sts()?,
+        })
+    };
+    announce(&choice);
+    Ok(spawn(choice, region, clock, source, fastrand::f64))
+}
+
+/// Starts the task over any source; tests bring their own.
+pub(crate) fn spawn(
+    choice: Choice,
+    region: Option<String>,
+    clock: Clock,
+    source: Box<dyn Source>,
+    random: fn() -> f64,
+) -> Handle {
+    let shared = Arc::new(Shared::new(choice, region, clock));
+    let (alive, until_dropped) = watch::channel(());
+    let refresher = Refresher::new(Arc::clone(&shared), source, random);
+    tokio::spawn(refresher.run(until_dropped));
+    Handle::new(shared, alive)
+}
+
+/// In AWS's chain the profile comes before container and instance; a container's variables were set on purpose.
+fn prefer_default_profile(choice: &mut Choice, profile: &ProfileSettings) {
+    let because = format!(
+        "the profile default of {} or {} holds credentials",
+        profile.config_file.display(),
+        profile.credentials_file.display()
+    );
+    if !matches!(choice.method, Method::InstanceProfile | Method::Profile) {
+        choice.conflicts.push(format!(
+            "{because}, and {} ({}): the profile is used, as in every AWS tool; remove the other",
+            choice.because, choice.method
+        ));
+    }
+    choice.method = Method::Profile;
+    choice.because = because;
+}
+
+fn announce(choice: &Choice) {
+    tracing::info!(
+        method = choice.method.as_str(),
+        because = choice.because,
+        assume_roles = choice.assume_roles.join(", "),
+        "AWS credentials: {choice}"
+    );
+    for conflict in &choice.conflicts {
+        tracing::warn!("AWS credentials: {conflict}");
+    }
+}
