@@ -1,2 +1,100 @@
-//! Entry point.
-fn main() {}
+//! The double as a program of its own, for tests in other languages and for demos.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use awsdouble::config::{JwksSource, OidcProvider};
+use awsdouble::{Config, Double};
+use clap::Parser;
+
+/// Simulated STS, credential endpoints and Bedrock Runtime.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// Address to listen on.
+    #[arg(long, env = "AWSDOUBLE_LISTEN", default_value = "127.0.0.1:4566")]
+    listen: SocketAddr,
+    /// The imaginary account: a YAML file, see `sample.yaml`.
+    #[arg(long, env = "AWSDOUBLE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Key set of the OIDC provider: a file or an http:// URL.
+    #[arg(long, env = "AWSDOUBLE_JWKS")]
+    jwks: Option<String>,
+    /// Issuer whose keys `--jwks` gives; needed unless the configuration names just one provider.
+    #[arg(long, env = "AWSDOUBLE_ISSUER")]
+    issuer: Option<String>,
+    /// Lifetime of issued credentials, whatever was asked for.
+    #[arg(long, env = "AWSDOUBLE_CREDENTIAL_LIFETIME", value_name = "SECONDS")]
+    credential_lifetime: Option<u64>,
+    /// Append every call to this file, one JSON document a line.
+    #[arg(long, env = "AWSDOUBLE_RECORD", value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let arguments = Arguments::parse();
+    let config = configuration(&arguments)?;
+    let double = Double::start_on(config, arguments.listen).await?;
+    if let Some(path) = &arguments.record {
+        double
+            .record_to(path)
+            .with_context(|| format!("failed to open the record {}", path.display()))?;
+    }
+    tracing::info!(url = double.url(), "the double is ready");
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        result = tokio::signal::ctrl_c() => result?,
+    }
+    // Streams that stall on purpose never end: do not wait for them.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), double.shutdown()).await;
+    Ok(())
+}
+
+fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
+    let mut config = match &arguments.config {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("failed to read {}", path.display()))?;
+            Config::from_yaml(&text)
+                .with_context(|| format!("failed to read {}", path.display()))?
+        }
+        None => Config::default(),
+    };
+    if let Some(seconds) = arguments.credential_lifetime {
+        config.credential_lifetime_seconds = Some(seconds);
+    }
+    if let Some(jwks) = &arguments.jwks {
+        let jwks = if jwks.starts_with("http://") || jwks.starts_with("https://") {
+            JwksSource::Url { url: jwks.clone() }
+        } else {
+            JwksSource::File { file: jwks.into() }
+        };
+        match (&arguments.issuer, config.oidc_providers.as_mut_slice()) {
+            (None, [only]) => only.jwks = jwks,
+            (None, _) => bail!("--jwks needs --issuer, or a configuration with one provider"),
+            (Some(issuer), providers) => {
+                match providers
+                    .iter_mut()
+                    .find(|provider| provider.issuer == *issuer)
+                {
+                    Some(provider) => provider.jwks = jwks,
+                    None => config.oidc_providers.push(OidcProvider {
+                        issuer: issuer.clone(),
+                        audiences: vec!["sts.amazonaws.com".to_owned()],
+                        jwks,
+                    }),
+                }
+            }
+        }
+    }
+    Ok(config)
+}

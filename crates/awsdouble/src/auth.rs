@@ -1,0 +1,346 @@
+//! Who calls: SigV4 against users and issued sessions, or a Bedrock API key. Refuses in AWS's order and words:
+//! what is missing, the key, its session's state, time, scope, at last the signature itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::clock::{amz_date, parse_amz_date};
+use crate::encoding::sha256_hex;
+use crate::error::{AwsError, ErrorBody};
+use crate::policy::{Context, Policy, Principal};
+use crate::record::{Identity, fingerprint};
+use crate::server::{Incoming, Shared};
+use crate::sigv4::{Claim, Parts};
+
+const FIVE_MINUTES: Duration = Duration::from_mins(5);
+
+/// A verified caller.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) identity: Identity,
+    pub(crate) account: String,
+    /// `AROA…:session`, `AIDA…`.
+    pub(crate) user_id: String,
+    pub(crate) user_name: Option<String>,
+    pub(crate) region: String,
+    pub(crate) principal: Principal,
+    pub(crate) policies: Arc<Vec<Policy>>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) is_session: bool,
+}
+
+impl Caller {
+    /// The condition keys that follow from the caller alone.
+    pub(crate) fn context(&self) -> Context {
+        let mut context = Context::new();
+        context.set("aws:RequestedRegion", &self.region);
+        context.set(
+            "aws:PrincipalArn",
+            match &self.identity.role_arn {
+                Some(role) => role,
+                None => &self.identity.arn,
+            },
+        );
+        context.set("aws:PrincipalAccount", &self.account);
+        context.set("aws:userid", &self.user_id);
+        context.set("aws:SecureTransport", "true");
+        if let Some(name) = &self.user_name {
+            context.set("aws:username", name);
+        }
+        for (key, value) in &self.tags {
+            context.set(&format!("aws:PrincipalTag/{key}"), value);
+        }
+        context
+    }
+}
+
+/// The two families of error names for one and the same refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// STS and IAM.
+    Query,
+    /// Bedrock.
+    RestJson,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    Missing,
+    Incomplete,
+    Unknown,
+    Expired,
+    Signature,
+}
+
+impl Protocol {
+    fn error(self, refusal: Refusal, message: impl Into<String>) -> AwsError {
+        let (status, code) = match (self, refusal) {
+            (Self::Query, Refusal::Missing) => (403, "MissingAuthenticationToken"),
+            (Self::Query, Refusal::Incomplete) => (400, "IncompleteSignature"),
+            (Self::Query, Refusal::Unknown) => (403, "InvalidClientTokenId"),
+            (Self::Query, Refusal::Expired) => (403, "ExpiredToken"),
+            (Self::Query, Refusal::Signature) => (403, "SignatureDoesNotMatch"),
+            (Self::RestJson, Refusal::Missing) => (403, "MissingAuthenticationTokenException"),
+            (Self::RestJson, Refusal::Incomplete) => (403, "IncompleteSignatureException"),
+            (Self::RestJson, Refusal::Unknown) => (403, "UnrecognizedClientException"),
+            (Self::RestJson, Refusal::Expired) => (403, "ExpiredTokenException"),
+            (Self::RestJson, Refusal::Signature) => (403, "InvalidSignatureException"),
+        };
+        AwsError::new(status, code, message)
+    }
+}
+
+/// Verifies the request's authentication for a service by its signing name.
+pub(crate) fn authenticate(
+    shared: &Shared,
+    incoming: &Incoming,
+    service: &str,
+    protocol: Protocol,
+) -> Result<Caller, AwsError> {
+    let Some(authorization) = text(&incoming.headers, "authorization") else {
+        return Err(protocol.error(Refusal::Missing, "Missing Authentication Token"));
+    };
+    if let Some(key) = authorization.strip_prefix("Bearer ")
+        && service == "bedrock"
+    {
+        return bearer(shared, incoming, key);
+    }
+    let claim = Claim::parse(&authorization)
+        .map_err(|message| protocol.error(Refusal::Incomplete, message))?;
+    let signature_error = |message: String| protocol.error(Refusal::Signature, message);
+    let signed = |name: &str| claim.signed_headers.iter().any(|one| one == name);
+    if !signed("host") {
+        return Err(signature_error(
+            "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
+        ));
+    }
+    if let Some(unsigned) = incoming
+        .headers
+        .keys()
+        .find(|name| name.as_str().starts_with("x-amz-") && !signed(name.as_str()))
+    {
+        return Err(signature_error(format!(
+            "'{unsigned}' must be a 'SignedHeader' in the AWS Authorization."
+        )));
+    }
+    if !claim.signed_headers.is_sorted() {
+        return Err(signature_error("SignedHeaders must be sorted.".to_owned()));
+    }
+    let amz_date_text = text(&incoming.headers, "x-amz-date").ok_or_else(|| {
+        protocol.error(
+            Refusal::Incomplete,
+            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.",
+        )
+    })?;
+    let (caller, secret) = owner(shared, incoming, &claim, protocol)?;
+    let signed_at = parse_amz_date(&amz_date_text).ok_or_else(|| {
+        protocol.error(
+            Refusal::Incomplete,
+            format!("Date must be in ISO-8601 'basic format'. Got '{amz_date_text}'."),
+        )
+    })?;
+    let now = shared.clock.now();
+    if signed_at + FIVE_MINUTES < now {
+        return Err(signature_error(format!(
+            "Signature expired: {amz_date_text} is now earlier than {} ({} - 5 min.)",
+            amz_date(now - FIVE_MINUTES),
+            amz_date(now)
+        )));
+    }
+    if signed_at > now + FIVE_MINUTES {
+        return Err(signature_error(format!(
+            "Signature not yet current: {amz_date_text} is still later than {} ({} + 5 min.)",
+            amz_date(now + FIVE_MINUTES),
+            amz_date(now)
+        )));
+    }
+    check_scope(shared, &claim, &amz_date_text, service).map_err(signature_error)?;
+    let payload_hash = sha256_hex(&incoming.body);
+    if let Some(claimed) = text(&incoming.headers, "x-amz-content-sha256")
+        && claimed != payload_hash
+    {
+        return Err(signature_error(
+            "The value passed in for x-amz-content-sha256 does not match the body.".to_owned(),
+        ));
+    }
+    let parts = Parts {
+        method: &incoming.method,
+        raw_path: &incoming.path,
+        raw_query: &incoming.query,
+        headers: &incoming.headers,
+        host: &incoming.host,
+        payload_hash,
+    };
+    let computed = claim.expected(&secret, &amz_date_text, &parts);
+    if computed.signature != claim.signature {
+        tracing::debug!(
+            canonical_request = computed.canonical_request,
+            string_to_sign = computed.string_to_sign,
+            "signature differs"
+        );
+        return Err(signature_error(format!(
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.\n\nThe Canonical String for this request should have been\n'{}'\n\nThe String-to-Sign should have been\n'{}'\n",
+            computed.canonical_request, computed.string_to_sign
+        )));
+    }
+    Ok(caller)
+}
+
+fn check_scope(
+    shared: &Shared,
+    claim: &Claim,
+    amz_date_text: &str,
+    service: &str,
+) -> Result<(), String> {
+    if claim.terminator != "aws4_request" {
+        return Err(format!(
+            "Credential should be scoped with a valid terminator: 'aws4_request', not '{}'.",
+            claim.terminator
+        ));
+    }
+    if claim.service != service {
+        return Err(format!(
+            "Credential should be scoped to correct service: '{service}'. "
+        ));
+    }
+    let regions = &shared.account.config.regions;
+    if claim.region.is_empty() || (!regions.is_empty() && !regions.contains(&claim.region)) {
+        return Err("Credential should be scoped to a valid region. ".to_owned());
+    }
+    if !amz_date_text.starts_with(&claim.date) {
+        return Err(format!(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{}' != '{}', from '{amz_date_text}'.",
+            claim.date,
+            amz_date_text.chars().take(8).collect::<String>()
+        ));
+    }
+    Ok(())
+}
+
+/// Finds whose access key it is, and checks the session token that comes with it.
+fn owner(
+    shared: &Shared,
+    incoming: &Incoming,
+    claim: &Claim,
+    protocol: Protocol,
+) -> Result<(Caller, String), AwsError> {
+    let unknown = || {
+        protocol.error(
+            Refusal::Unknown,
+            "The security token included in the request is invalid.",
+        )
+    };
+    let token = text(&incoming.headers, "x-amz-security-token");
+    let region = claim.region.clone();
+    if let Some(user) = shared.account.user(&claim.access_key_id) {
+        if token.is_some() {
+            return Err(unknown());
+        }
+        let identity = Identity {
+            kind: "user".to_owned(),
+            arn: user.arn.clone(),
+            access_key_id: user.access_key_id.clone(),
+            ..Identity::default()
+        };
+        let account = shared.account.config.account.clone();
+        let principal = Principal::Aws {
+            arn: user.arn.clone(),
+            role_arn: None,
+            account: account.clone(),
+        };
+        let caller = Caller {
+            identity,
+            account,
+            user_id: format!("AIDA{}", fingerprint(&user.name).to_uppercase()),
+            user_name: Some(user.name.clone()),
+            region,
+            principal,
+            policies: Arc::clone(&user.policies),
+            tags: BTreeMap::new(),
+            is_session: false,
+        };
+        return Ok((caller, user.secret.clone()));
+    }
+    let session = shared
+        .account
+        .session(&claim.access_key_id)
+        .ok_or_else(unknown)?;
+    if token.as_deref() != Some(session.token.as_str()) {
+        return Err(unknown());
+    }
+    if session.revoked || session.expires_at <= shared.clock.now() {
+        return Err(protocol.error(
+            Refusal::Expired,
+            "The security token included in the request is expired",
+        ));
+    }
+    let caller = Caller {
+        identity: session.identity(),
+        account: session.role.account.clone(),
+        user_id: format!("{}:{}", session.role.unique_id, session.name),
+        user_name: None,
+        region,
+        principal: Principal::Aws {
+            arn: session.arn(),
+            role_arn: Some(session.role.arn.clone()),
+            account: session.role.account.clone(),
+        },
+        policies: Arc::clone(&session.role.policies),
+        tags: session.tags.clone(),
+        is_session: true,
+    };
+    Ok((caller, session.secret))
+}
+
+fn bearer(shared: &Shared, incoming: &Incoming, key: &str) -> Result<Caller, AwsError> {
+    let refused =
+        |message: &str| AwsError::access_denied(message).with_body(ErrorBody::CapitalMessage);
+    let (declared, policies) = shared
+        .account
+        .bearer(key)
+        .ok_or_else(|| refused("Authentication failed: Please make sure your API Key is valid."))?;
+    if declared.expired {
+        return Err(refused("Bearer Token has expired"));
+    }
+    let config = &shared.account.config;
+    let arn = format!(
+        "arn:{}:iam::{}:user/{}",
+        config.partition, config.account, declared.name
+    );
+    // A bearer request has no scope: the region is the endpoint's.
+    let region = incoming
+        .host
+        .split('.')
+        .nth(1)
+        .filter(|part| part.matches('-').count() >= 2)
+        .unwrap_or("us-east-1");
+    Ok(Caller {
+        identity: Identity {
+            kind: "bearer".to_owned(),
+            arn: arn.clone(),
+            access_key_id: format!("…{}", fingerprint(key)),
+            ..Identity::default()
+        },
+        account: config.account.clone(),
+        user_id: format!("AIDA{}", fingerprint(&declared.name).to_uppercase()),
+        user_name: Some(declared.name.clone()),
+        region: region.to_owned(),
+        principal: Principal::Aws {
+            arn,
+            role_arn: None,
+            account: config.account.clone(),
+        },
+        policies: Arc::clone(policies),
+        tags: BTreeMap::new(),
+        is_session: false,
+    })
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers
+        .get(name)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
+}

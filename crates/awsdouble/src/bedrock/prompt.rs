@@ -1,0 +1,232 @@
+//! What a Converse request says: its last user turn, and its length in the double's tokens.
+//!
+//! The token rule, which the crate's README documents: four Unicode characters are a token, the last one of a text
+//! may be shorter; a media block is 100 tokens; JSON counts as its compact text.
+
+use serde_json::Value;
+
+use crate::encoding::sha256_hex;
+
+const CHARACTERS_PER_TOKEN: usize = 4;
+const TOKENS_PER_MEDIA_BLOCK: usize = 100;
+
+/// Tokens of a text.
+pub(super) fn tokens(text: &str) -> usize {
+    text.chars().count().div_ceil(CHARACTERS_PER_TOKEN)
+}
+
+/// The first tokens of a text.
+pub(super) fn first_tokens(text: &str, count: usize) -> String {
+    text.chars()
+        .take(count.saturating_mul(CHARACTERS_PER_TOKEN))
+        .collect()
+}
+
+/// A text cut into pieces of some tokens each.
+pub(super) fn pieces(text: &str, tokens_per_piece: usize) -> Vec<String> {
+    let characters: Vec<char> = text.chars().collect();
+    characters
+        .chunks(CHARACTERS_PER_TOKEN.saturating_mul(tokens_per_piece.max(1)))
+        .map(|piece| piece.iter().collect())
+        .collect()
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value
+        .get(name)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+/// The blocks of the last message, if the user wrote it.
+pub(super) fn last_user_blocks(request: &Value) -> &[Value] {
+    list(request, "messages")
+        .iter()
+        .rev()
+        .find(|message| message.get("role").and_then(Value::as_str) == Some("user"))
+        .map_or(&[], |message| list(message, "content"))
+}
+
+/// The text blocks of the last user message, one a line.
+pub(super) fn last_user_text(request: &Value) -> String {
+    let texts: Vec<&str> = last_user_blocks(request)
+        .iter()
+        .filter_map(|block| {
+            block
+                .get("text")
+                .or_else(|| block.pointer("/guardContent/text/text"))?
+                .as_str()
+        })
+        .collect();
+    texts.join("\n")
+}
+
+/// What the last user message holds beside text, a line each: tool results and media with their sizes.
+pub(super) fn last_user_extras(request: &Value) -> Vec<String> {
+    last_user_blocks(request)
+        .iter()
+        .filter_map(describe)
+        .collect()
+}
+
+fn describe(block: &Value) -> Option<String> {
+    let text = |value: &Value, name: &str| {
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    if let Some(result) = block.get("toolResult") {
+        let status = match text(result, "status") {
+            status if status.is_empty() => "success".to_owned(),
+            status => status,
+        };
+        let contents: Vec<String> = list(result, "content")
+            .iter()
+            .map(
+                |one| match (one.get("text").and_then(Value::as_str), one.get("json")) {
+                    (Some(text), _) => text.to_owned(),
+                    (None, Some(json)) => json.to_string(),
+                    (None, None) => describe(one).unwrap_or_default(),
+                },
+            )
+            .collect();
+        return Some(format!(
+            "tool_result {} {status}: {}",
+            text(result, "toolUseId"),
+            contents.join(" | ")
+        ));
+    }
+    for kind in ["image", "document", "video", "audio"] {
+        if let Some(media) = block.get(kind) {
+            let name = text(media, "name");
+            let source = media.get("source");
+            let size = match source.and_then(|s| s.get("bytes")).and_then(Value::as_str) {
+                Some(encoded) => format!("{} bytes", decoded_length(encoded)),
+                None => source
+                    .and_then(|s| s.pointer("/s3Location/uri"))
+                    .and_then(Value::as_str)
+                    .unwrap_or("no bytes")
+                    .to_owned(),
+            };
+            let name = if name.is_empty() {
+                name
+            } else {
+                format!(" '{name}'")
+            };
+            return Some(format!("[{kind} {}{name}, {size}]", text(media, "format")));
+        }
+    }
+    None
+}
+
+/// Bytes behind a base64 text.
+pub(super) fn decoded_length(encoded: &str) -> usize {
+    let digits = encoded.trim_end_matches('=').len();
+    digits.saturating_mul(3) / 4
+}
+
+/// How the input's tokens divide between plain, cached and newly cached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct InputTokens {
+    /// After the last cache point; everything when there is none.
+    pub(super) plain: usize,
+    /// The prefix at each cache point: its hash and its tokens so far.
+    pub(super) cache_points: Vec<(String, usize)>,
+}
+
+/// Counts a request's input: tools, then system, then messages, as prompt caching orders them.
+pub(super) fn count(model: &str, request: &Value) -> InputTokens {
+    let mut total = 0_usize;
+    let mut prefix = sha256_hex(model.as_bytes());
+    let mut points = Vec::new();
+    let tools = request
+        .get("toolConfig")
+        .map_or(&[][..], |config| list(config, "tools"));
+    let system = list(request, "system");
+    let messages = list(request, "messages")
+        .iter()
+        .flat_map(|message| list(message, "content"));
+    for block in tools.iter().chain(system).chain(messages) {
+        if block.get("cachePoint").is_some() {
+            points.push((prefix.clone(), total));
+            continue;
+        }
+        total += block_tokens(block);
+        prefix = sha256_hex(format!("{prefix}{block}").as_bytes());
+    }
+    let cached = points.last().map_or(0, |(_, tokens)| *tokens);
+    InputTokens {
+        plain: total - cached,
+        cache_points: points,
+    }
+}
+
+fn block_tokens(block: &Value) -> usize {
+    let media = ["image", "document", "video", "audio"];
+    if media.iter().any(|kind| block.get(kind).is_some()) {
+        return TOKENS_PER_MEDIA_BLOCK;
+    }
+    if let Some(text) = block.get("text").and_then(Value::as_str) {
+        return tokens(text);
+    }
+    if let Some(text) = block
+        .pointer("/reasoningContent/reasoningText/text")
+        .and_then(Value::as_str)
+    {
+        return tokens(text);
+    }
+    if let Some(result) = block.get("toolResult") {
+        return list(result, "content").iter().map(block_tokens).sum();
+    }
+    if let Some(input) = block.pointer("/toolUse/input") {
+        return tokens(&input.to_string());
+    }
+    tokens(&block.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_four_characters_whatever_their_bytes() {
+        assert_eq!(tokens(""), 0);
+        assert_eq!(tokens("abcd"), 1);
+        assert_eq!(tokens("ÄÖÜß€"), 2);
+        assert_eq!(first_tokens("hello world", 2), "hello wo");
+        assert_eq!(pieces("hello world", 1), ["hell", "o wo", "rld"]);
+    }
+
+    #[test]
+    fn cache_points_divide_the_input() {
+        let request = json!({
+            "system": [{"text": "12345678"}, {"cachePoint": {"type": "default"}}],
+            "messages": [{"role": "user", "content": [{"text": "abcd"}]}]});
+        let counted = count("m", &request);
+        assert_eq!((counted.plain, counted.cache_points[0].1), (1, 2));
+        assert_ne!(
+            counted.cache_points[0].0,
+            count("other", &request).cache_points[0].0
+        );
+    }
+
+    #[test]
+    fn tool_results_and_media_are_described() {
+        let request = json!({"messages": [{"role": "user", "content": [
+            {"toolResult": {"toolUseId": "t1", "status": "error", "content": [{"json": {"a": 1}}, {"text": "b"}]}},
+            {"image": {"format": "png", "source": {"bytes": "AAECAw=="}}},
+            {"document": {"format": "pdf", "name": "doc 1", "source": {"s3Location": {"uri": "s3://b/k"}}}}]}]});
+        assert_eq!(
+            last_user_extras(&request),
+            [
+                "tool_result t1 error: {\"a\":1} | b",
+                "[image png, 4 bytes]",
+                "[document pdf 'doc 1', s3://b/k]"
+            ]
+        );
+    }
+}

@@ -1,0 +1,352 @@
+//! Works out the answer to a Converse request: content blocks, stop reason, usage. The streamed and the
+//! plain reply are both written from it, so they are equal.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::prompt::{first_tokens, last_user_extras, tokens};
+use super::script::{Script, ToolCall};
+use crate::encoding::sha256_hex;
+
+/// A content block of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Block {
+    Text(String),
+    Reasoning {
+        text: String,
+        signature: Option<String>,
+    },
+    Redacted(String),
+    /// `input` is JSON text, cut short when the tokens ran out within it.
+    ToolUse {
+        id: String,
+        name: String,
+        input: String,
+    },
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answer {
+    pub(super) blocks: Vec<Block>,
+    pub(super) stop_reason: String,
+    pub(super) stop_sequence: Option<String>,
+    pub(super) output_tokens: usize,
+}
+
+impl Block {
+    fn tokens(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Reasoning { text, .. } => tokens(text),
+            Self::Redacted(data) => tokens(data),
+            Self::ToolUse { input, .. } => tokens(input),
+        }
+    }
+
+    /// The block as the plain reply writes it.
+    pub(super) fn json(&self) -> Value {
+        match self {
+            Self::Text(text) => json!({ "text": text }),
+            Self::Reasoning { text, signature } => {
+                let mut reasoning = Map::new();
+                if let Some(signature) = signature {
+                    reasoning.insert("signature".to_owned(), json!(signature));
+                }
+                reasoning.insert("text".to_owned(), json!(text));
+                json!({ "reasoningContent": { "reasoningText": reasoning } })
+            }
+            Self::Redacted(data) => json!({ "reasoningContent": { "redactedContent": data } }),
+            Self::ToolUse { id, name, input } => {
+                let input: Value = serde_json::from_str(input).unwrap_or_else(|_| json!({}));
+                json!({ "toolUse": { "input": input, "name": name, "toolUseId": id } })
+            }
+        }
+    }
+}
+
+/// The signature of a reasoning text, which a replayed block must carry unchanged.
+pub(super) fn signature(text: &str) -> String {
+    STANDARD.encode(sha256_hex(format!("reasoning {text}").as_bytes()))
+}
+
+/// Works out the answer.
+pub(super) fn answer(model: &str, request: &Value, script: &Script) -> Answer {
+    let mut blocks = reasoning(script);
+    let forced = forced_calls(request, script);
+    let calls = forced.as_ref().unwrap_or(&script.tools);
+    let text = text(model, request, script, !calls.is_empty());
+    if !text.is_empty() {
+        blocks.push(Block::Text(text));
+    }
+    let turn = request
+        .get("messages")
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len);
+    for (index, call) in calls.iter().enumerate() {
+        let digest = sha256_hex(format!("{turn} {index} {} {}", call.name, call.input).as_bytes());
+        blocks.push(Block::ToolUse {
+            id: format!("tooluse_{}", digest.chars().take(22).collect::<String>()),
+            name: call.name.clone(),
+            input: call.input.to_string(),
+        });
+    }
+    let stop_reason = if calls.is_empty() {
+        "end_turn"
+    } else {
+        "tool_use"
+    };
+    let mut answer = Answer {
+        blocks,
+        stop_reason: stop_reason.to_owned(),
+        stop_sequence: None,
+        output_tokens: 0,
+    };
+    stop_at_sequence(&mut answer, request);
+    stop_at_maximum(&mut answer, request);
+    if let Some(stop) = &script.stop {
+        answer.stop_reason.clone_from(stop);
+    }
+    answer
+}
+
+fn reasoning(script: &Script) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    if let Some(text) = &script.reasoning {
+        let signature = (!script.unsigned).then(|| signature(text));
+        blocks.push(Block::Reasoning {
+            text: text.clone(),
+            signature,
+        });
+    }
+    if script.signature_only {
+        blocks.push(Block::Reasoning {
+            text: String::new(),
+            signature: Some(signature("")),
+        });
+    }
+    if script.redacted {
+        blocks.push(Block::Redacted(STANDARD.encode("redacted reasoning")));
+    }
+    blocks
+}
+
+fn text(model: &str, request: &Value, script: &Script, has_calls: bool) -> String {
+    if let Some(say) = &script.say {
+        return say.clone();
+    }
+    if script.show {
+        return show(model, request).to_string();
+    }
+    if let Some(schema) = output_schema(request)
+        && script.text.is_empty() == has_calls
+    {
+        return instance(&schema, &schema, 0).to_string();
+    }
+    let mut lines = Vec::new();
+    if !script.text.is_empty() {
+        lines.push(script.text.clone());
+    }
+    lines.extend(last_user_extras(request));
+    if lines.is_empty() && !has_calls {
+        lines.push("(nothing to echo)".to_owned());
+    }
+    lines.join("\n")
+}
+
+/// `@show`: all of the request but its messages, whose roles and block kinds are listed.
+fn show(model: &str, request: &Value) -> Value {
+    let mut shown = Map::new();
+    shown.insert("model".to_owned(), json!(model));
+    for (name, value) in request.as_object().into_iter().flatten() {
+        if name != "messages" {
+            shown.insert(name.clone(), value.clone());
+        }
+    }
+    let messages = request.get("messages").and_then(Value::as_array);
+    let turns: Vec<String> = messages
+        .into_iter()
+        .flatten()
+        .map(|message| {
+            let kinds: Vec<&str> = message
+                .get("content")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(|block| block.as_object()?.keys().next().map(String::as_str))
+                .collect();
+            let role = message
+                .get("role")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            format!("{role}: {}", kinds.join(" "))
+        })
+        .collect();
+    shown.insert("turns".to_owned(), json!(turns));
+    Value::Object(shown)
+}
+
+/// Tool calls that `toolChoice` demands and the script does not make.
+fn forced_calls(request: &Value, script: &Script) -> Option<Vec<ToolCall>> {
+    if !script.tools.is_empty() {
+        return None;
+    }
+    let choice = request.pointer("/toolConfig/toolChoice")?;
+    let tools = request.pointer("/toolConfig/tools")?.as_array()?;
+    let wanted = match choice.pointer("/tool/name").and_then(Value::as_str) {
+        Some(name) => Some(name),
+        None if choice.get("any").is_some() => None,
+        None => return None,
+    };
+    let spec = tools
+        .iter()
+        .filter_map(|tool| tool.get("toolSpec"))
+        .find(|spec| {
+            wanted.is_none_or(|name| spec.get("name").and_then(Value::as_str) == Some(name))
+        })?;
+    let schema = spec
+        .pointer("/inputSchema/json")
+        .cloned()
+        .unwrap_or_else(|| json!({}));
+    let name = spec
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    Some(vec![ToolCall {
+        name,
+        input: instance(&schema, &schema, 0),
+    }])
+}
+
+/// The schema of a structured answer.
+fn output_schema(request: &Value) -> Option<Value> {
+    let schema = request
+        .pointer("/outputConfig/textFormat/structure/jsonSchema/schema")?
+        .as_str()?;
+    serde_json::from_str(schema).ok()
+}
+
+/// The smallest JSON that fits a schema, always the same.
+pub(super) fn instance(schema: &Value, root: &Value, depth: usize) -> Value {
+    if depth > 8 {
+        return Value::Null;
+    }
+    if let Some(pointer) = schema
+        .get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|r| r.strip_prefix('#'))
+    {
+        return root
+            .pointer(pointer)
+            .map_or(Value::Null, |s| instance(s, root, depth + 1));
+    }
+    if let Some(value) = schema.get("const") {
+        return value.clone();
+    }
+    if let Some(value) = schema.pointer("/enum/0") {
+        return value.clone();
+    }
+    for name in ["anyOf", "oneOf", "allOf"] {
+        if let Some(first) = schema.get(name).and_then(|list| list.get(0)) {
+            return instance(first, root, depth + 1);
+        }
+    }
+    let kind = match schema.get("type") {
+        Some(Value::String(kind)) => kind.as_str(),
+        Some(Value::Array(kinds)) => kinds.first().and_then(Value::as_str).unwrap_or("null"),
+        _ if schema.get("properties").is_some() => "object",
+        _ => "null",
+    };
+    match kind {
+        "object" => {
+            let mut object = Map::new();
+            let properties = schema.get("properties").and_then(Value::as_object);
+            let required = schema.get("required").and_then(Value::as_array);
+            for (name, property) in properties.into_iter().flatten() {
+                if required.is_none_or(|list| list.iter().any(|one| one == name)) {
+                    object.insert(name.clone(), instance(property, root, depth + 1));
+                }
+            }
+            Value::Object(object)
+        }
+        "array" => {
+            json!([schema
+                .get("items")
+                .map_or(Value::Null, |s| instance(s, root, depth + 1))])
+        }
+        "string" => json!("text"),
+        "integer" => schema.get("minimum").cloned().unwrap_or_else(|| json!(1)),
+        "number" => schema.get("minimum").cloned().unwrap_or_else(|| json!(1.5)),
+        "boolean" => json!(true),
+        _ => Value::Null,
+    }
+}
+
+fn stop_at_sequence(answer: &mut Answer, request: &Value) {
+    let sequences: Vec<&str> = request
+        .pointer("/inferenceConfig/stopSequences")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .filter(|sequence| !sequence.is_empty())
+        .collect();
+    let mut kept = Vec::new();
+    for block in std::mem::take(&mut answer.blocks) {
+        if let Block::Text(text) = &block {
+            let first = sequences
+                .iter()
+                .filter_map(|sequence| text.find(sequence).map(|at| (at, *sequence)))
+                .min_by_key(|(at, _)| *at);
+            if let Some((at, sequence)) = first {
+                kept.push(Block::Text(text.get(..at).unwrap_or_default().to_owned()));
+                "stop_sequence".clone_into(&mut answer.stop_reason);
+                answer.stop_sequence = Some(sequence.to_owned());
+                break;
+            }
+        }
+        kept.push(block);
+    }
+    answer.blocks = kept;
+}
+
+fn stop_at_maximum(answer: &mut Answer, request: &Value) {
+    let maximum = request
+        .pointer("/inferenceConfig/maxTokens")
+        .and_then(Value::as_u64)
+        .and_then(|maximum| usize::try_from(maximum).ok())
+        .unwrap_or(usize::MAX);
+    let mut left = maximum;
+    let mut kept = Vec::new();
+    for mut block in std::mem::take(&mut answer.blocks) {
+        let needed = block.tokens();
+        if needed <= left {
+            left -= needed;
+            answer.output_tokens += needed;
+            kept.push(block);
+            continue;
+        }
+        "max_tokens".clone_into(&mut answer.stop_reason);
+        answer.stop_sequence = None;
+        if left > 0 {
+            match &mut block {
+                Block::Text(text)
+                | Block::Reasoning { text, .. }
+                | Block::ToolUse { input: text, .. } => *text = first_tokens(text, left),
+                Block::Redacted(_) => {}
+            }
+            // A reasoning block that was cut is not signed.
+            if let Block::Reasoning { signature, .. } = &mut block {
+                *signature = None;
+            }
+            answer.output_tokens += left;
+            kept.push(block);
+        }
+        break;
+    }
+    answer.blocks = kept;
+}
+
+#[cfg(test)]
+mod tests;

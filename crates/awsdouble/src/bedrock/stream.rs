@@ -1,0 +1,286 @@
+//! Writes an answer as ConverseStream's frames and plays the script's delays and troubles on the way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures::stream::unfold;
+use http::{HeaderValue, header};
+use serde_json::{Map, Value, json};
+
+use super::converse::Prepared;
+use super::prompt::pieces;
+use super::reply::Block;
+use super::script::{Script, Trouble};
+use crate::error::usual_message;
+use crate::eventstream::{event, exception, padding};
+use crate::record::{Call, StreamOutcome};
+use crate::server::Shared;
+
+/// Some bytes and how many events end within them.
+#[derive(Debug)]
+struct Piece {
+    pause: Duration,
+    bytes: Bytes,
+    events: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Complete,
+    Cut,
+    Stall,
+}
+
+/// Keeps the record of a stream; dropping it tells how the stream ended.
+#[derive(Debug)]
+struct Tracker {
+    shared: Arc<Shared>,
+    call: Call,
+    outcome: StreamOutcome,
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        if self.outcome.ended == "open" {
+            "cancelled".clone_into(&mut self.outcome.ended);
+        }
+        self.call.stream = Some(self.outcome.clone());
+        self.shared.recorder.update(&self.call, true);
+    }
+}
+
+pub(super) fn respond(
+    shared: &Arc<Shared>,
+    call: &mut Call,
+    prepared: &Prepared,
+    latency: Duration,
+) -> Response {
+    let frames = events(prepared, latency)
+        .into_iter()
+        .enumerate()
+        .map(|(number, (kind, mut payload))| {
+            payload.insert("p".to_owned(), json!(padding(number + 1)));
+            payload.sort_keys();
+            event(kind, Value::Object(payload).to_string().as_bytes())
+        })
+        .collect();
+    play(shared, call, &prepared.script, frames)
+}
+
+/// Sends frames under a script; also for the streams of InvokeModel.
+pub(super) fn play(
+    shared: &Arc<Shared>,
+    call: &mut Call,
+    script: &Script,
+    frames: Vec<Vec<u8>>,
+) -> Response {
+    let (pieces, end) = schedule(script, frames);
+    call.status = Some(200);
+    let outcome = StreamOutcome {
+        ended: "open".to_owned(),
+        ..StreamOutcome::default()
+    };
+    call.stream = Some(outcome.clone());
+    shared.recorder.update(call, false);
+    let tracker = Tracker {
+        shared: Arc::clone(shared),
+        call: call.clone(),
+        outcome,
+    };
+    let body = unfold(
+        (tracker, pieces, end),
+        |(mut tracker, mut pieces, end)| async move {
+            let Some(piece) = pieces.pop_front() else {
+                return match end {
+                    End::Complete => {
+                        "complete".clone_into(&mut tracker.outcome.ended);
+                        None
+                    }
+                    End::Cut if tracker.outcome.ended == "open" => {
+                        "cut".clone_into(&mut tracker.outcome.ended);
+                        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+                        Some((Err(broken), (tracker, pieces, end)))
+                    }
+                    End::Cut => None,
+                    End::Stall => {
+                        "stalled".clone_into(&mut tracker.outcome.ended);
+                        std::future::pending().await
+                    }
+                };
+            };
+            tokio::time::sleep(piece.pause).await;
+            tracker.outcome.events += piece.events;
+            tracker.outcome.bytes += piece.bytes.len();
+            // The last bytes may be all that the client reads before it goes: the stream is complete with them.
+            if pieces.is_empty() && end == End::Complete {
+                "complete".clone_into(&mut tracker.outcome.ended);
+            }
+            Some((Ok(piece.bytes), (tracker, pieces, end)))
+        },
+    );
+    let mut response = Response::new(Body::from_stream(body));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/vnd.amazon.eventstream"),
+    );
+    response
+}
+
+/// Cuts the frames off where the script says, and into the pieces it asks for.
+fn schedule(script: &Script, mut frames: Vec<Vec<u8>>) -> (VecDeque<Piece>, End) {
+    let mut end = End::Complete;
+    match &script.trouble {
+        Some(Trouble::Exception {
+            after,
+            code,
+            message,
+        }) => {
+            frames.truncate(*after);
+            let mut pascal = code.clone();
+            if let Some(first) = pascal.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            let message = if message.is_empty() {
+                usual_message(&pascal)
+            } else {
+                message.as_str()
+            };
+            frames.push(exception(code, message));
+        }
+        Some(Trouble::Cut { after }) => {
+            frames.truncate(*after);
+            end = End::Cut;
+        }
+        Some(Trouble::End { after }) => frames.truncate(*after),
+        Some(Trouble::Stall { after }) => {
+            frames.truncate(*after);
+            end = End::Stall;
+        }
+        _ => {}
+    }
+    let mut pieces = VecDeque::new();
+    if script.coalesce {
+        let events = frames.len();
+        pieces.push_back(Piece {
+            pause: script.first,
+            bytes: frames.concat().into(),
+            events,
+        });
+        return (pieces, end);
+    }
+    for (number, frame) in frames.into_iter().enumerate() {
+        let pause = if number == 0 {
+            script.first
+        } else {
+            script.slow
+        };
+        let size = script.split.unwrap_or(frame.len()).max(1);
+        let last = frame.len().div_ceil(size).saturating_sub(1);
+        for (index, chunk) in frame.chunks(size).enumerate() {
+            // A short pause makes the parts arrive as reads of their own.
+            let pause = match index {
+                0 => pause,
+                _ => Duration::from_micros(200),
+            };
+            pieces.push_back(Piece {
+                pause,
+                bytes: Bytes::copy_from_slice(chunk),
+                events: usize::from(index == last),
+            });
+        }
+    }
+    (pieces, end)
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+/// The events of an answer, without padding.
+fn events(prepared: &Prepared, latency: Duration) -> Vec<(&'static str, Map<String, Value>)> {
+    let mut events = vec![("messageStart", object(json!({ "role": "assistant" })))];
+    if prepared.script.unknown_event {
+        events.push(("somethingNew", object(json!({ "future": true }))));
+    }
+    for (index, block) in prepared.answer.blocks.iter().enumerate() {
+        let delta = |delta: Value| {
+            (
+                "contentBlockDelta",
+                object(json!({ "contentBlockIndex": index, "delta": delta })),
+            )
+        };
+        let cut = |text: &str| pieces(text, prepared.script.tokens_per_event);
+        match block {
+            Block::Text(text) => {
+                events.extend(
+                    cut(text)
+                        .iter()
+                        .map(|piece| delta(json!({ "text": piece }))),
+                );
+            }
+            Block::Reasoning { text, signature } => {
+                events.extend(
+                    cut(text)
+                        .iter()
+                        .map(|piece| delta(json!({ "reasoningContent": { "text": piece } }))),
+                );
+                if let Some(signature) = signature {
+                    events.push(delta(
+                        json!({ "reasoningContent": { "signature": signature } }),
+                    ));
+                }
+            }
+            Block::Redacted(data) => {
+                events.push(delta(
+                    json!({ "reasoningContent": { "redactedContent": data } }),
+                ));
+            }
+            Block::ToolUse { id, name, input } => {
+                // Only tools have a start event.
+                events.push((
+                    "contentBlockStart",
+                    object(json!({ "contentBlockIndex": index,
+                        "start": { "toolUse": { "name": name, "toolUseId": id } } })),
+                ));
+                if input != "{}" {
+                    events.extend(
+                        cut(input)
+                            .iter()
+                            .map(|piece| delta(json!({ "toolUse": { "input": piece } }))),
+                    );
+                }
+            }
+        }
+        events.push((
+            "contentBlockStop",
+            object(json!({ "contentBlockIndex": index })),
+        ));
+    }
+    let mut stop = object(json!({ "stopReason": prepared.answer.stop_reason }));
+    if let Some(additional) = &prepared.additional {
+        stop.insert(
+            "additionalModelResponseFields".to_owned(),
+            additional.clone(),
+        );
+    }
+    let milliseconds = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+    let metadata = (
+        "metadata",
+        object(json!({ "metrics": { "latencyMs": milliseconds }, "usage": prepared.usage })),
+    );
+    if prepared.script.metadata_first {
+        events.push(metadata);
+        events.push(("messageStop", stop));
+    } else {
+        events.push(("messageStop", stop));
+        events.push(metadata);
+    }
+    events
+}

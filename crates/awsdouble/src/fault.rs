@@ -1,0 +1,217 @@
+//! Scripted faults: which calls they hit, how often, and what happens instead of an answer.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// A fault to be played.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Only calls of this service (as in [`crate::Call::service`]).
+    #[serde(default)]
+    pub service: Option<String>,
+    /// Only calls of this operation.
+    #[serde(default)]
+    pub operation: Option<String>,
+    /// Lets this many matching calls pass first.
+    #[serde(default)]
+    pub after: u64,
+    /// Hits this many calls; absent: until cleared.
+    #[serde(default)]
+    pub times: Option<u64>,
+    /// What happens.
+    pub action: FaultAction,
+}
+
+/// What a fault does to a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FaultAction {
+    /// Answers with an error in the service's own shape.
+    Error {
+        /// HTTP status.
+        status: u16,
+        /// For example `ThrottlingException`.
+        code: String,
+        /// Text; AWS's usual one when empty.
+        #[serde(default)]
+        message: String,
+        /// Body `{}`: type and message in the headers only.
+        #[serde(default)]
+        empty_body: bool,
+    },
+    /// Answers later.
+    Delay {
+        /// By how much.
+        milliseconds: u64,
+    },
+    /// Never answers.
+    Hang,
+    /// Closes the connection without an answer.
+    Disconnect,
+    /// Answers 200 with a body that is no such reply.
+    Garbage,
+    /// Streams: an exception frame after some events.
+    StreamException {
+        /// Events before it.
+        after: usize,
+        /// In camelCase or PascalCase.
+        code: String,
+        /// Text; AWS's usual one when empty.
+        #[serde(default)]
+        message: String,
+    },
+    /// Streams: the connection breaks after some events.
+    StreamCut {
+        /// Events before it.
+        after: usize,
+    },
+    /// Streams: nothing more comes after some events, the connection stays.
+    StreamStall {
+        /// Events before it.
+        after: usize,
+    },
+}
+
+impl FaultAction {
+    /// Its kind as written in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Error { .. } => "error",
+            Self::Delay { .. } => "delay",
+            Self::Hang => "hang",
+            Self::Disconnect => "disconnect",
+            Self::Garbage => "garbage",
+            Self::StreamException { .. } => "stream_exception",
+            Self::StreamCut { .. } => "stream_cut",
+            Self::StreamStall { .. } => "stream_stall",
+        }
+    }
+}
+
+impl Fault {
+    /// An error for every call of an operation until cleared.
+    pub fn error(operation: &str, status: u16, code: &str) -> Self {
+        Self::new(
+            operation,
+            FaultAction::Error {
+                status,
+                code: code.to_owned(),
+                message: String::new(),
+                empty_body: false,
+            },
+        )
+    }
+
+    /// An action for every call of an operation until cleared.
+    pub fn new(operation: &str, action: FaultAction) -> Self {
+        Self {
+            service: None,
+            operation: Some(operation.to_owned()),
+            after: 0,
+            times: None,
+            action,
+        }
+    }
+
+    /// Limits the fault to a number of calls.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    /// Lets a number of calls pass first.
+    #[must_use]
+    pub fn after(mut self, after: u64) -> Self {
+        self.after = after;
+        self
+    }
+}
+
+/// The faults in force, oldest first; the first that matches a call is played.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Mutex<Vec<Fault>>);
+
+impl Faults {
+    fn list(&self) -> MutexGuard<'_, Vec<Fault>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, fault: Fault) {
+        self.list().push(fault);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.list().clear();
+    }
+
+    pub(crate) fn all(&self) -> Vec<Fault> {
+        self.list().clone()
+    }
+
+    /// The fault for a call, counted down.
+    pub(crate) fn take(&self, service: &str, operation: &str) -> Option<FaultAction> {
+        let mut list = self.list();
+        let mut taken = None;
+        for fault in list.iter_mut() {
+            let matches = fault
+                .service
+                .as_deref()
+                .is_none_or(|wanted| wanted == service)
+                && fault
+                    .operation
+                    .as_deref()
+                    .is_none_or(|wanted| wanted == operation);
+            if !matches {
+                continue;
+            }
+            if fault.after > 0 {
+                fault.after -= 1;
+                continue;
+            }
+            if let Some(times) = &mut fault.times {
+                if *times == 0 {
+                    continue;
+                }
+                *times -= 1;
+            }
+            taken = Some(fault.action.clone());
+            break;
+        }
+        list.retain(|fault| fault.times != Some(0));
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_passes_then_hits_then_is_gone() {
+        let faults = Faults::default();
+        faults.add(
+            Fault::error("Converse", 429, "ThrottlingException")
+                .after(1)
+                .times(2),
+        );
+        let hits: Vec<bool> = (0..5)
+            .map(|_| faults.take("bedrock-runtime", "Converse").is_some())
+            .collect();
+        assert_eq!(hits, [false, true, true, false, false]);
+        assert!(faults.all().is_empty());
+    }
+
+    #[test]
+    fn a_fault_without_a_count_stays_until_cleared() {
+        let faults = Faults::default();
+        faults.add(Fault::new("AssumeRole", FaultAction::Hang));
+        assert_eq!(faults.take("sts", "GetCallerIdentity"), None);
+        assert_eq!(faults.take("sts", "AssumeRole"), Some(FaultAction::Hang));
+        assert_eq!(faults.take("sts", "AssumeRole"), Some(FaultAction::Hang));
+        faults.clear();
+        assert_eq!(faults.take("sts", "AssumeRole"), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! IAM policy documents and their evaluation, as AWS documents the logic:
+//! an explicit deny wins, then any allow, else denied.
+//!
+//! Does: identity and trust policies, `Not…` elements, wildcards, condition operators with their `IfExists`
+//! suffix and `ForAnyValue`/`ForAllValues` prefixes, policy variables. Does not: boundaries, SCPs, session
+//! policies.
+//! See <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>.
+
+mod condition;
+mod document;
+
+pub use condition::Context;
+pub use document::{Effect, Policy, PolicyError, Statement};
+
+/// Who makes the request, as a trust policy's `Principal` element names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// A web identity: the ARN of the OIDC provider.
+    Federated(String),
+    /// An IAM principal.
+    Aws {
+        /// ARN of the caller: user, role or assumed-role session.
+        arn: String,
+        /// ARN of the role behind an assumed-role session.
+        role_arn: Option<String>,
+        /// Account of the caller, twelve digits.
+        account: String,
+    },
+    /// An AWS service, such as `pods.eks.amazonaws.com`.
+    Service(String),
+}
+
+/// One action on one resource by one principal.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The principal; needed for trust policies only.
+    pub principal: Option<&'a Principal>,
+    /// For example `bedrock:InvokeModel`.
+    pub action: &'a str,
+    /// ARN of the resource; ignored by statements without a `Resource` element (trust policies).
+    pub resource: &'a str,
+    /// Condition keys and their values.
+    pub context: &'a Context,
+}
+
+/// The outcome of an evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// A statement allows, none denies.
+    Allowed,
+    /// A statement denies.
+    ExplicitDeny,
+    /// No statement speaks of the request.
+    ImplicitDeny,
+}
+
+impl Decision {
+    /// Whether the request may go on.
+    pub fn is_allowed(self) -> bool {
+        self == Self::Allowed
+    }
+}
+
+/// Evaluates a set of policies together.
+pub fn evaluate(policies: &[Policy], request: Request<'_>) -> Decision {
+    let mut decision = Decision::ImplicitDeny;
+    for statement in policies.iter().flat_map(|policy| &policy.statements) {
+        if statement.applies_to(request) {
+            match statement.effect {
+                Effect::Deny => return Decision::ExplicitDeny,
+                Effect::Allow => decision = Decision::Allowed,
+            }
+        }
+    }
+    decision
+}
+
+/// Matches IAM's wildcards: `*` any run of characters, `?` exactly one.
+pub(crate) fn wildcard_matches(pattern: &str, text: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let text: Vec<char> = text.chars().collect();
+    let (mut at_pattern, mut at_text) = (0_usize, 0_usize);
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(wanted) = text.get(at_text) {
+        match pattern.get(at_pattern) {
+            Some('*') => {
+                star = Some((at_pattern, at_text));
+                at_pattern += 1;
+            }
+            Some(c) if *c == '?' || c == wanted => {
+                at_pattern += 1;
+                at_text += 1;
+            }
+            _ => match star {
+                Some((star_pattern, star_text)) => {
+                    at_pattern = star_pattern + 1;
+                    at_text = star_text + 1;
+                    star = Some((star_pattern, at_text));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.iter().skip(at_pattern).all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests;

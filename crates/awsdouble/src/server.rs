@@ -1,0 +1,336 @@
+//! One listener for all services: takes a request in, finds its service by path and form, plays faults, answers
+//! in the service's shape and keeps the record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+
+use crate::account::Account;
+use crate::clock::{Clock, http_date, iso_millis};
+use crate::encoding::{form_pairs, percent_decode, request_id, sha256_hex, xml_text};
+use crate::error::{AwsError, ErrorBody, usual_message};
+use crate::fault::{FaultAction, Faults};
+use crate::record::{Call, Recorder, safe_headers};
+use crate::sts::Form;
+use crate::web_identity::Verifier;
+use crate::{admin, bedrock, sts};
+
+/// Bedrock takes bodies of up to 25 MB (a little more with encoding).
+const MAX_BODY_BYTES: usize = 26 * 1024 * 1024;
+
+/// Everything the handlers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) account: Account,
+    pub(crate) verifier: Verifier,
+    pub(crate) clock: Clock,
+    pub(crate) recorder: Recorder,
+    pub(crate) faults: Faults,
+    pub(crate) bedrock: bedrock::Bedrock,
+}
+
+/// A request, read to its end.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) method: Method,
+    /// As received, not decoded.
+    pub(crate) path: String,
+    /// As received, without `?`.
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) host: String,
+    pub(crate) body: Bytes,
+}
+
+/// How a service writes its errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    RestJson,
+    QueryXml(&'static str),
+    PlainJson,
+}
+
+pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    if parts.uri.path().starts_with("/_double") {
+        return admin::handle(&shared, parts, body).await;
+    }
+    let host = parts
+        .headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned)
+        .or_else(|| parts.uri.authority().map(ToString::to_string))
+        .unwrap_or_default();
+    let body = Limited::new(body, MAX_BODY_BYTES)
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes);
+    let incoming = Incoming {
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers,
+        host,
+        body: body.as_ref().cloned().unwrap_or_default(),
+    };
+    let form = if incoming.path == "/" && incoming.method == Method::POST {
+        String::from_utf8_lossy(&incoming.body).into_owned()
+    } else {
+        String::new()
+    };
+    let form: Form = form_pairs(&form).into_iter().collect();
+    let mut call = describe(&incoming, &form);
+    shared.recorder.begin(&mut call);
+    let shape = shape(&call.service);
+    let result = if body.is_err() {
+        Err(AwsError::named(
+            "RequestEntityTooLargeException",
+            "Request body is too large.",
+        ))
+    } else {
+        respond(&shared, &incoming, &form, &mut call).await
+    };
+    let response = match result {
+        Ok(response) => response,
+        Err(error) => {
+            call.error = Some(error.code.clone());
+            call.message = Some(error.message.clone());
+            render(&error, shape, &call.request_id)
+        }
+    };
+    call.status = Some(response.status().as_u16());
+    tracing::info!(
+        sequence = call.sequence,
+        operation = call.operation,
+        status = call.status,
+        error = call.error,
+        generation = call.identity.as_ref().map(|identity| identity.generation),
+        "answered"
+    );
+    // A streamed reply goes on reporting by itself.
+    let (mut parts, body) = response.into_parts();
+    if call.stream.is_none() {
+        shared.recorder.update(&call, true);
+    }
+    finish_headers(&shared, &mut parts.headers, &call);
+    Response::from_parts(parts, body)
+}
+
+fn finish_headers(shared: &Shared, headers: &mut HeaderMap, call: &Call) {
+    if let Ok(date) = HeaderValue::from_str(&http_date(shared.clock.now())) {
+        headers.insert(header::DATE, date);
+    }
+    if let Ok(id) = HeaderValue::from_str(&call.request_id) {
+        headers.insert("x-amzn-requestid", id);
+    }
+}
+
+/// Plays the faults, then asks the service.
+async fn respond(
+    shared: &Arc<Shared>,
+    incoming: &Incoming,
+    form: &Form,
+    call: &mut Call,
+) -> Result<Response, AwsError> {
+    let fault = shared.faults.take(&call.service, &call.operation);
+    if let Some(fault) = &fault {
+        call.fault = Some(fault.kind().to_owned());
+    }
+    match &fault {
+        Some(FaultAction::Error {
+            status,
+            code,
+            message,
+            empty_body,
+        }) => {
+            let message = if message.is_empty() {
+                usual_message(code)
+            } else {
+                message
+            };
+            let mut error = AwsError::new(*status, code, message);
+            if *empty_body {
+                error.body = ErrorBody::Empty;
+            }
+            return Err(error);
+        }
+        Some(FaultAction::Delay { milliseconds }) => {
+            tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
+        }
+        Some(FaultAction::Hang) => {
+            shared.recorder.update(call, false);
+            std::future::pending::<()>().await;
+        }
+        Some(FaultAction::Disconnect) => return Ok(disconnect()),
+        Some(FaultAction::Garbage) => {
+            return Ok(Response::new(Body::from(
+                "<html>not what was asked for</html>",
+            )));
+        }
+        _ => {}
+    }
+    match call.service.as_str() {
+        "sts" => sts::answer(shared, incoming, form, call).await.map(xml),
+        "bedrock-runtime" => bedrock::answer(shared, incoming, call, fault).await,
+        _ => Err(AwsError::named(
+            "UnknownOperationException",
+            format!(
+                "{} {} is nothing that the double knows",
+                call.method, call.path
+            ),
+        )),
+    }
+}
+
+/// A reply whose connection breaks before its end.
+pub(crate) fn disconnect() -> Response {
+    let broken = futures::stream::once(async {
+        Err::<Bytes, _>(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+    });
+    Response::new(Body::from_stream(broken))
+}
+
+fn xml(text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    response
+}
+
+/// What a request is, for routing and for the record.
+fn describe(incoming: &Incoming, form: &Form) -> Call {
+    let (service, operation, model) = identify(incoming, form);
+    let is_form = !form.is_empty();
+    let secret = |name: &str| ["WebIdentityToken", "Password", "TokenCode"].contains(&name);
+    let parameters: Form = form
+        .iter()
+        .filter(|(name, _)| !secret(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let body = if is_form {
+        let pairs: Vec<String> = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.join("&")
+    } else {
+        String::from_utf8_lossy(&incoming.body).into_owned()
+    };
+    Call {
+        at: iso_millis(Clock::real()),
+        service: service.to_owned(),
+        operation,
+        method: incoming.method.to_string(),
+        path: incoming.path.clone(),
+        query: incoming.query.clone(),
+        headers: safe_headers(&incoming.headers),
+        body,
+        body_sha256: sha256_hex(&incoming.body),
+        model,
+        parameters,
+        request_id: request_id(),
+        ..Call::default()
+    }
+}
+
+fn identify(incoming: &Incoming, form: &Form) -> (&'static str, String, Option<String>) {
+    if let Some(action) = form.get("Action") {
+        let service = if form.get("Version").is_some_and(|v| v == "2010-05-08") {
+            "iam"
+        } else {
+            "sts"
+        };
+        return (service, action.clone(), None);
+    }
+    let segments: Vec<&str> = incoming.path.trim_start_matches('/').split('/').collect();
+    if let ["model", middle @ .., last] = segments.as_slice() {
+        let operation = match *last {
+            "converse" => "Converse",
+            "converse-stream" => "ConverseStream",
+            "invoke" => "InvokeModel",
+            "invoke-with-response-stream" => "InvokeModelWithResponseStream",
+            "count-tokens" => "CountTokens",
+            _ => "Unknown",
+        };
+        return (
+            "bedrock-runtime",
+            operation.to_owned(),
+            Some(percent_decode(&middle.join("/"))),
+        );
+    }
+    ("unknown", "Unknown".to_owned(), None)
+}
+
+fn shape(service: &str) -> Shape {
+    match service {
+        "sts" => Shape::QueryXml("https://sts.amazonaws.com/doc/2011-06-15/"),
+        "iam" => Shape::QueryXml("https://iam.amazonaws.com/doc/2010-05-08/"),
+        "bedrock-runtime" | "bedrock" | "unknown" => Shape::RestJson,
+        _ => Shape::PlainJson,
+    }
+}
+
+fn render(error: &AwsError, shape: Shape, request_id: &str) -> Response {
+    let (content_type, body) = match shape {
+        Shape::QueryXml(xmlns) => {
+            let kind = if error.status >= 500 {
+                "Receiver"
+            } else {
+                "Sender"
+            };
+            (
+                "text/xml",
+                format!(
+                    "<ErrorResponse xmlns=\"{xmlns}\">\n  <Error>\n    <Type>{kind}</Type>\n    <Code>{}</Code>\n    <Message>{}</Message>\n  </Error>\n  <RequestId>{request_id}</RequestId>\n</ErrorResponse>\n",
+                    xml_text(&error.code),
+                    xml_text(&error.message)
+                ),
+            )
+        }
+        Shape::RestJson => {
+            let body = match error.body {
+                ErrorBody::Message => serde_json::json!({ "message": error.message }),
+                ErrorBody::CapitalMessage => serde_json::json!({ "Message": error.message }),
+                ErrorBody::Empty => serde_json::json!({}),
+            };
+            ("application/json", body.to_string())
+        }
+        Shape::PlainJson => (
+            "application/json",
+            serde_json::json!({ "code": error.code, "message": error.message }).to_string(),
+        ),
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() =
+        StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if shape == Shape::RestJson {
+        // The service itself (not its front end) adds a namespace to the type, as AWS does.
+        let kind = if error.status == 403 || error.body == ErrorBody::Empty {
+            error.code.clone()
+        } else {
+            format!(
+                "{}:http://internal.amazon.com/coral/com.amazon.bedrock/",
+                error.code
+            )
+        };
+        if let Ok(kind) = HeaderValue::from_str(&kind) {
+            headers.insert("x-amzn-errortype", kind);
+        }
+        if error.body == ErrorBody::Empty
+            && let Ok(message) = HeaderValue::from_str(&error.message)
+        {
+            headers.insert("x-amzn-errormessage", message);
+        }
+    }
+    response
+}

@@ -1,0 +1,259 @@
+//! `AssumeRoleWithWebIdentity` and `AssumeRole`: parameters, trust policy, durations, role chaining.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Form, credentials, reply};
+use crate::account::Role;
+use crate::auth::{Protocol, authenticate};
+use crate::clock::Clock;
+use crate::encoding::xml_text;
+use crate::error::AwsError;
+use crate::policy::{Context, Decision, Principal, Request, evaluate};
+use crate::record::Call;
+use crate::server::{Incoming, Shared};
+use crate::web_identity::{VerifiedToken, audiences, facts};
+
+pub(super) async fn with_web_identity(
+    shared: &Shared,
+    form: &Form,
+    call: &mut Call,
+) -> Result<String, AwsError> {
+    let role_arn = required(form, "RoleArn", "roleArn")?;
+    let session_name = session_name(form)?;
+    let token = required(form, "WebIdentityToken", "webIdentityToken")?;
+    call.token = Some(facts(token));
+    let asked = duration(form)?;
+    // Tokens come from other issuers, which know nothing of the double's skew.
+    let verified = shared.verifier.verify(token, Clock::real(), None).await?;
+    let refused = || {
+        AwsError::new(
+            403,
+            "AccessDenied",
+            "Not authorized to perform sts:AssumeRoleWithWebIdentity",
+        )
+    };
+    let role = shared.account.role(role_arn).ok_or_else(refused)?;
+    let principal = Principal::Federated(shared.account.config.provider_arn(&verified.issuer));
+    let context = token_context(&verified, &session_name);
+    let request = Request {
+        principal: Some(&principal),
+        action: "sts:AssumeRoleWithWebIdentity",
+        resource: role_arn,
+        context: &context,
+    };
+    if !evaluate(std::slice::from_ref(&role.trust), request).is_allowed() {
+        return Err(refused());
+    }
+    let seconds = within_maximum(asked, role)?;
+    let session = shared.account.issue(
+        role,
+        &session_name,
+        BTreeMap::new(),
+        seconds,
+        shared.clock.now(),
+    );
+    call.issued = Some(session.identity());
+    let claim = |name: &str| {
+        xml_text(
+            verified
+                .claims
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+        )
+    };
+    let result = format!(
+        "{}<SubjectFromWebIdentityToken>{}</SubjectFromWebIdentityToken><Audience>{}</Audience><Provider>{}</Provider>",
+        credentials(&session),
+        claim("sub"),
+        xml_text(&audiences(&verified.claims).join(",")),
+        xml_text(&shared.account.config.provider_arn(&verified.issuer)),
+    );
+    Ok(reply(call, &result))
+}
+
+pub(super) fn role(
+    shared: &Shared,
+    incoming: &Incoming,
+    form: &Form,
+    call: &mut Call,
+) -> Result<String, AwsError> {
+    let caller = authenticate(shared, incoming, "sts", Protocol::Query)?;
+    call.identity = Some(caller.identity.clone());
+    call.region = Some(caller.region.clone());
+    let role_arn = required(form, "RoleArn", "roleArn")?;
+    let session_name = session_name(form)?;
+    let asked = duration(form)?;
+    let tags = tags(form);
+    let refused = || {
+        AwsError::new(
+            403,
+            "AccessDenied",
+            format!(
+                "User: {} is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
+                caller.identity.arn
+            ),
+        )
+    };
+    let role = shared.account.role(role_arn).ok_or_else(refused)?;
+    let mut context = caller.context();
+    context.set("sts:RoleSessionName", &session_name);
+    if let Some(external_id) = form.get("ExternalId") {
+        context.set("sts:ExternalId", external_id);
+    }
+    for (key, value) in &tags {
+        context.set(&format!("aws:RequestTag/{key}"), value);
+    }
+    if !tags.is_empty() {
+        context.set_all("aws:TagKeys", tags.keys().cloned().collect());
+    }
+    let actions: &[&str] = if tags.is_empty() {
+        &["sts:AssumeRole"]
+    } else {
+        &["sts:AssumeRole", "sts:TagSession"]
+    };
+    for action in actions {
+        let request = Request {
+            principal: Some(&caller.principal),
+            action,
+            resource: role_arn,
+            context: &context,
+        };
+        let trusted = evaluate(std::slice::from_ref(&role.trust), request);
+        let permitted = evaluate(&caller.policies, request);
+        // Within one account a trust policy that names the caller itself is enough; otherwise both sides must
+        // allow. (A trust of the whole account leaves the decision to the caller's own policies.)
+        let allowed = trusted.is_allowed()
+            && permitted != Decision::ExplicitDeny
+            && (permitted.is_allowed()
+                || (caller.account == role.account && names_caller(shared, role_arn, &caller)));
+        if !allowed {
+            return Err(refused());
+        }
+    }
+    if caller.is_session && asked.is_some_and(|seconds| seconds > 3600) {
+        return Err(validation(
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
+        ));
+    }
+    let seconds = within_maximum(asked, role)?;
+    let session = shared
+        .account
+        .issue(role, &session_name, tags, seconds, shared.clock.now());
+    call.issued = Some(session.identity());
+    Ok(reply(call, &credentials(&session)))
+}
+
+/// Whether a trust policy names the caller's role, session or user ARN rather than its account.
+fn names_caller(shared: &Shared, role_arn: &str, caller: &crate::auth::Caller) -> bool {
+    let declared = shared
+        .account
+        .config
+        .roles
+        .iter()
+        .find(|role| role.arn == role_arn);
+    let text = declared
+        .map(|role| role.trust_policy.to_string())
+        .unwrap_or_default();
+    let named =
+        |arn: &str| text.contains(&format!("{arn}\"")) || text.contains(&format!("{arn}\\\""));
+    named(&caller.identity.arn) || caller.identity.role_arn.as_deref().is_some_and(named)
+}
+
+/// The claims that trust policies can speak of, as `HOST/PATH:claim`.
+fn token_context(token: &VerifiedToken, session_name: &str) -> Context {
+    let host = token
+        .issuer
+        .trim_start_matches("https://")
+        .trim_start_matches("http://");
+    let mut context = Context::new();
+    for name in ["sub", "amr", "oaud"] {
+        if let Some(value) = token.claims.get(name).and_then(Value::as_str) {
+            context.set(&format!("{host}:{name}"), value);
+        }
+    }
+    // IAM takes `azp` as the audience when the token has one.
+    match token.claims.get("azp").and_then(Value::as_str) {
+        Some(party) => context.set(&format!("{host}:aud"), party),
+        None => context.set_all(&format!("{host}:aud"), audiences(&token.claims)),
+    }
+    context.set("sts:RoleSessionName", session_name);
+    context
+}
+
+fn required<'a>(form: &'a Form, name: &str, member: &str) -> Result<&'a str, AwsError> {
+    form.get(name).filter(|value| !value.is_empty()).map(String::as_str).ok_or_else(|| {
+        validation(format!(
+            "1 validation error detected: Value null at '{member}' failed to satisfy constraint: Member must not be null"
+        ))
+    })
+}
+
+fn session_name(form: &Form) -> Result<String, AwsError> {
+    let name = required(form, "RoleSessionName", "roleSessionName")?;
+    let legal = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    let problem = if name.chars().count() < 2 {
+        "Member must have length greater than or equal to 2"
+    } else if name.chars().count() > 64 {
+        "Member must have length less than or equal to 64"
+    } else if !name.chars().all(legal) {
+        "Member must satisfy regular expression pattern: [\\w+=,.@-]*"
+    } else {
+        return Ok(name.to_owned());
+    };
+    Err(validation(format!(
+        "1 validation error detected: Value '{name}' at 'roleSessionName' failed to satisfy constraint: {problem}"
+    )))
+}
+
+fn duration(form: &Form) -> Result<Option<u64>, AwsError> {
+    let Some(text) = form.get("DurationSeconds") else {
+        return Ok(None);
+    };
+    let bound = |problem: &str| {
+        validation(format!(
+            "1 validation error detected: Value '{text}' at 'durationSeconds' failed to satisfy constraint: {problem}"
+        ))
+    };
+    match text.parse::<u64>() {
+        Err(_) => Err(AwsError::new(
+            400,
+            "MalformedInput",
+            "DurationSeconds is not a number",
+        )),
+        Ok(seconds) if seconds < 900 => {
+            Err(bound("Member must have value greater than or equal to 900"))
+        }
+        Ok(seconds) if seconds > 43_200 => {
+            Err(bound("Member must have value less than or equal to 43200"))
+        }
+        Ok(seconds) => Ok(Some(seconds)),
+    }
+}
+
+fn within_maximum(asked: Option<u64>, role: &Role) -> Result<u64, AwsError> {
+    let seconds = asked.unwrap_or(3600);
+    if seconds > role.max_session_seconds {
+        return Err(validation(
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+        ));
+    }
+    Ok(seconds)
+}
+
+/// `Tags.member.N.Key` and `.Value`.
+fn tags(form: &Form) -> BTreeMap<String, String> {
+    form.iter()
+        .filter_map(|(name, key)| {
+            let member = name.strip_prefix("Tags.member.")?.strip_suffix(".Key")?;
+            let value = form.get(&format!("Tags.member.{member}.Value"))?;
+            Some((key.clone(), value.clone()))
+        })
+        .collect()
+}
+
+fn validation(message: impl Into<String>) -> AwsError {
+    AwsError::new(400, "ValidationError", message)
+}
