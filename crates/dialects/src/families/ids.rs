@@ -1,0 +1,82 @@
+//! From whatever names a model to the id of the foundation model behind it.
+
+/// Prefixes of inference profiles that span regions.
+const PROFILE_PREFIXES: [&str; 14] = [
+    "us", "eu", "apac", "au", "jp", "in", "ca", "sa", "us-gov", "amer", "global", "me", "af", "il",
+];
+
+/// The foundation model's id behind a model id, profile id or ARN; `None` where the name hides it
+/// (application inference profiles, prompts, provisioned and custom models).
+pub fn base_model_id(model: &str) -> Option<&str> {
+    let id = if model.starts_with("arn:") {
+        // arn:partition:bedrock:region:account:kind/id
+        let resource = model.splitn(6, ':').nth(5)?;
+        match resource.split_once('/')? {
+            ("foundation-model" | "inference-profile", id) => id,
+            _ => return None,
+        }
+    } else {
+        model
+    };
+    Some(
+        PROFILE_PREFIXES
+            .iter()
+            .find_map(|prefix| id.strip_prefix(prefix)?.strip_prefix('.'))
+            .unwrap_or(id),
+    )
+}
+
+/// Who makes a model, such as `anthropic`; `bedrock` where the name hides it.
+pub fn provider(model: &str) -> &str {
+    base_model_id(model)
+        .and_then(|id| id.split_once('.'))
+        .map_or("bedrock", |(provider, _)| provider)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_and_arns_lead_to_the_foundation_model() {
+        let cases = [
+            ("amazon.nova-lite-v1:0", Some("amazon.nova-lite-v1:0")),
+            (
+                "us-gov.amazon.nova-lite-v1:0",
+                Some("amazon.nova-lite-v1:0"),
+            ),
+            (
+                "global.anthropic.claude-opus-5",
+                Some("anthropic.claude-opus-5"),
+            ),
+            (
+                "amer.anthropic.claude-sonnet-4-6",
+                Some("anthropic.claude-sonnet-4-6"),
+            ),
+            (
+                "arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/anthropic.claude-v2:1",
+                Some("anthropic.claude-v2:1"),
+            ),
+            (
+                "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.amazon.nova-pro-v1:0",
+                Some("amazon.nova-pro-v1:0"),
+            ),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2",
+                None,
+            ),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDEFGHIJ:1",
+                None,
+            ),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/x",
+                None,
+            ),
+            ("arn:aws:bedrock", None),
+        ];
+        for (model, expected) in cases {
+            assert_eq!(base_model_id(model), expected, "{model}");
+        }
+    }
+}

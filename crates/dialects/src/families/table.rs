@@ -1,0 +1,292 @@
+//! The table itself: read, merged with overrides, looked up.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{facts::ModelFacts, ids::base_model_id};
+
+/// The built-in table.
+const BUILTIN: &str = include_str!("builtin.yaml");
+/// Key of the family that stands for every model no pattern matches.
+const OTHER: &str = "other";
+
+/// Why a table is not usable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FamilyError {
+    /// A family's facts do not have the table's shape.
+    #[error("modelFamilies.{family}: {message}")]
+    Facts {
+        /// Key of the family.
+        family: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A new family names no model.
+    #[error(
+        "modelFamilies.{family}.match: a new family needs at least one pattern of model ids, such as \"acme.*\""
+    )]
+    NoPattern {
+        /// Key of the family.
+        family: String,
+    },
+    /// `extends` names a family that is not there, or comes later.
+    #[error("modelFamilies.{family}.extends: there is no family {base:?} before it")]
+    NoBase {
+        /// Key of the family.
+        family: String,
+        /// What it extends.
+        base: String,
+    },
+}
+
+/// All families, in the order they are tried.
+#[derive(Clone, Debug)]
+pub struct FamilyTable {
+    families: Vec<Family>,
+    other: Arc<ModelFacts>,
+}
+
+#[derive(Clone, Debug)]
+struct Family {
+    key: String,
+    patterns: Vec<String>,
+    merged: Map<String, Value>,
+    facts: Arc<ModelFacts>,
+    /// Only there to be extended.
+    template: bool,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    defaults: Map<String, Value>,
+    families: Vec<Map<String, Value>>,
+}
+
+static SHARED: LazyLock<Arc<FamilyTable>> = LazyLock::new(|| {
+    #[expect(
+        clippy::expect_used,
+        reason = "the text is part of the program; a test reads it"
+    )]
+    let table = FamilyTable::parse(BUILTIN).expect("the built-in table is valid");
+    Arc::new(table)
+});
+
+impl FamilyTable {
+    /// The table that comes with the program.
+    pub fn builtin() -> Arc<Self> {
+        Arc::clone(&SHARED)
+    }
+
+    /// The built-in table with `modelFamilies` of the config on top.
+    ///
+    /// A key of the built-in table changes the given fields of that family, and adds the given
+    /// `match` patterns to it. A new key is a new family: it needs `match`, and takes the facts it
+    /// does not give from `extends`, or from `other`. Patterns given here are tried before the
+    /// built-in ones.
+    ///
+    /// # Errors
+    /// When a field is unknown or of the wrong type, naming it.
+    pub fn with_overrides(overrides: &BTreeMap<String, Value>) -> Result<Self, FamilyError> {
+        let mut table = (*Self::builtin()).clone();
+        let mut first = Vec::new();
+        for (key, value) in overrides {
+            let Value::Object(given) = value else {
+                return Err(facts_error(key, "expected an object of facts"));
+            };
+            let mut given = given.clone();
+            let patterns = take_patterns(key, &mut given)?;
+            let existing = table.families.iter().position(|family| family.key == *key);
+            let base = match (existing, take_string(key, &mut given, "extends")?) {
+                (_, Some(base)) => table.merged(key, &base)?.clone(),
+                (Some(_), None) => table.merged(key, key)?.clone(),
+                (None, None) => table.merged(key, OTHER)?.clone(),
+            };
+            let mut merged = base;
+            merged.insert("family".to_owned(), key.as_str().into());
+            if existing.is_none() && !given.contains_key("title") {
+                merged.insert("title".to_owned(), key.as_str().into());
+            }
+            merge(&mut merged, given);
+            let facts = Arc::new(read_facts(key, &merged)?);
+            let family = Family {
+                key: key.clone(),
+                patterns,
+                merged,
+                facts,
+                template: false,
+            };
+            if key == OTHER {
+                table.other = Arc::clone(&family.facts);
+            }
+            if let Some(slot) = existing.and_then(|at| table.families.get_mut(at)) {
+                slot.merged.clone_from(&family.merged);
+                slot.facts = Arc::clone(&family.facts);
+            } else if family.patterns.is_empty() {
+                return Err(FamilyError::NoPattern {
+                    family: key.clone(),
+                });
+            }
+            if !family.patterns.is_empty() {
+                first.push(family);
+            }
+        }
+        first.append(&mut table.families);
+        table.families = first;
+        Ok(table)
+    }
+
+    /// The facts about a model, given by id, profile id or ARN; `base_model` where the config says
+    /// what an ARN hides.
+    pub fn resolve(&self, model: &str, base_model: Option<&str>) -> Arc<ModelFacts> {
+        let id = base_model.map_or_else(|| base_model_id(model), base_model_id);
+        let Some(id) = id else {
+            return Arc::clone(&self.other);
+        };
+        let id = id.to_ascii_lowercase();
+        let family = self
+            .families
+            .iter()
+            .find(|family| family.patterns.iter().any(|pattern| matches(pattern, &id)));
+        family.map_or_else(
+            || Arc::clone(&self.other),
+            |family| Arc::clone(&family.facts),
+        )
+    }
+
+    /// All families that models can be of, in the table's order, the catch-all last.
+    pub fn families(&self) -> Vec<Arc<ModelFacts>> {
+        let mut all: Vec<Arc<ModelFacts>> = Vec::new();
+        for family in self.families.iter().filter(|family| !family.template) {
+            if !all.iter().any(|facts| facts.family == family.key) {
+                all.push(Arc::clone(&family.facts));
+            }
+        }
+        all
+    }
+
+    fn parse(text: &str) -> Result<Self, FamilyError> {
+        let document: Document = serde_yaml::from_str(text)
+            .map_err(|error| facts_error("builtin", &error.to_string()))?;
+        let mut defaults = document.defaults;
+        defaults.insert("family".to_owned(), OTHER.into());
+        let other = Arc::new(read_facts(OTHER, &defaults)?);
+        let mut table = Self {
+            families: Vec::new(),
+            other: Arc::clone(&other),
+        };
+        let catch_all = Family {
+            key: OTHER.to_owned(),
+            patterns: Vec::new(),
+            merged: defaults.clone(),
+            facts: other,
+            template: false,
+        };
+        for mut given in document.families {
+            let key = take_string("builtin", &mut given, "family")?.unwrap_or_default();
+            let patterns = take_patterns(&key, &mut given)?;
+            let mut merged = match take_string(&key, &mut given, "extends")? {
+                Some(base) => table.merged(&key, &base)?.clone(),
+                None => defaults.clone(),
+            };
+            merge(&mut merged, given);
+            merged.insert("family".to_owned(), key.as_str().into());
+            let facts = Arc::new(read_facts(&key, &merged)?);
+            table.families.push(Family {
+                template: patterns.is_empty(),
+                key,
+                patterns,
+                merged,
+                facts,
+            });
+        }
+        table.families.push(catch_all);
+        Ok(table)
+    }
+
+    fn merged(&self, family: &str, base: &str) -> Result<&Map<String, Value>, FamilyError> {
+        self.families
+            .iter()
+            .find(|candidate| candidate.key == base)
+            .map(|candidate| &candidate.merged)
+            .ok_or_else(|| FamilyError::NoBase {
+                family: family.to_owned(),
+                base: base.to_owned(),
+            })
+    }
+}
+
+fn facts_error(family: &str, message: &str) -> FamilyError {
+    FamilyError::Facts {
+        family: family.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+fn read_facts(family: &str, merged: &Map<String, Value>) -> Result<ModelFacts, FamilyError> {
+    ModelFacts::deserialize(Value::Object(merged.clone()))
+        .map_err(|error| facts_error(family, &error.to_string()))
+}
+
+fn take_string(
+    family: &str,
+    given: &mut Map<String, Value>,
+    key: &str,
+) -> Result<Option<String>, FamilyError> {
+    match given.shift_remove(key) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(facts_error(family, &format!("{key}: expected a string"))),
+    }
+}
+
+fn take_patterns(family: &str, given: &mut Map<String, Value>) -> Result<Vec<String>, FamilyError> {
+    let Some(value) = given.shift_remove("match") else {
+        return Ok(Vec::new());
+    };
+    Vec::<String>::deserialize(value)
+        .map(|patterns| {
+            patterns
+                .iter()
+                .map(|one| one.to_ascii_lowercase())
+                .collect()
+        })
+        .map_err(|error| facts_error(family, &format!("match: {error}")))
+}
+
+/// Objects are merged member by member, all else is replaced; `efforts` is replaced as a whole.
+fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Object(old)), Value::Object(new)) if key != "efforts" => merge(old, new),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Whether a pattern, in which `*` stands for any run of characters, matches a whole id.
+fn matches(pattern: &str, id: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| id.strip_prefix(first)) else {
+        return false;
+    };
+    let mut last = None;
+    for part in parts {
+        if let Some(middle) = last.replace(part) {
+            match rest.split_once(middle) {
+                Some((_, after)) => rest = after,
+                None => return false,
+            }
+        }
+    }
+    last.map_or(rest.is_empty(), |end| rest.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests;

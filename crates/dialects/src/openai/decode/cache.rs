@@ -1,0 +1,141 @@
+//! Prompt caching: `cache_control` as other gateways take it becomes a cache point after its block.
+
+use bedrock::converse::{CachePoint, ContentBlock, ConverseRequest, Role, SystemBlock, Tool};
+
+use super::{
+    super::{
+        error::RequestError,
+        json::{At, Object},
+    },
+    request::Context,
+};
+
+/// Takes `cache_control` out of an object; `allowed`: whether the family caches there.
+pub(super) fn point(
+    object: &mut Object<'_>,
+    at: &At<'_>,
+    allowed: bool,
+    context: &mut Context<'_>,
+) -> Result<Option<CachePoint>, RequestError> {
+    let Some(mut control) = object.object("cache_control", at)? else {
+        return Ok(None);
+    };
+    let at = at.key("cache_control");
+    let kind = control.required_string("type", &at)?;
+    if kind != "ephemeral" {
+        return Err(RequestError::invalid(
+            at.key("type").to_string(),
+            "the only type of cache is \"ephemeral\"",
+        ));
+    }
+    let ttl = match control.string("ttl", &at)?.as_deref() {
+        None | Some("5m") => None,
+        Some("1h") if context.facts.cache.ttl.iter().any(|ttl| ttl == "1h") => Some("1h"),
+        Some("1h") => {
+            let title = &context.facts.title;
+            let how = format!("{title} caches for 5 minutes only, not for an hour");
+            context.notes.changed("cache_control.ttl", &how)?;
+            None
+        }
+        Some(_) => {
+            return Err(RequestError::invalid(
+                at.key("ttl").to_string(),
+                "expected \"5m\" or \"1h\"",
+            ));
+        }
+    };
+    if !allowed {
+        let why = format!("{} does not cache there", context.facts.title);
+        context.notes.dropped("cache_control", &why)?;
+        return Ok(None);
+    }
+    Ok(Some(CachePoint::new(ttl)))
+}
+
+/// Whether there is any cache point.
+fn any(request: &ConverseRequest<'_>) -> bool {
+    count(request) > 0
+}
+
+fn is_tool_point(tool: &Tool<'_>) -> bool {
+    matches!(tool, Tool::CachePoint(_))
+}
+
+fn is_system_point(block: &SystemBlock<'_>) -> bool {
+    matches!(block, SystemBlock::CachePoint(_))
+}
+
+fn is_point(block: &ContentBlock<'_>) -> bool {
+    matches!(block, ContentBlock::CachePoint(_))
+}
+
+fn count(request: &ConverseRequest<'_>) -> usize {
+    let tools = request.tool_config.iter().flat_map(|config| &config.tools);
+    let blocks = request.messages.iter().flat_map(|message| &message.content);
+    tools.filter(|tool| is_tool_point(tool)).count()
+        + request
+            .system
+            .iter()
+            .filter(|block| is_system_point(block))
+            .count()
+        + blocks.filter(|block| is_point(block)).count()
+}
+
+/// Keeps the last `most` cache points: the later ones hold the longer prefixes.
+pub(super) fn limit(
+    request: &mut ConverseRequest<'_>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let most = context.facts.cache.max_points;
+    let mut excess = count(request).saturating_sub(most);
+    if excess == 0 {
+        return Ok(());
+    }
+    let why = format!("only the last {most} cache points are kept");
+    context.notes.changed("cache_control", &why)?;
+    let mut goes = |is_point: bool| {
+        let gone = is_point && excess > 0;
+        excess = excess.saturating_sub(usize::from(gone));
+        gone
+    };
+    if let Some(config) = &mut request.tool_config {
+        config.tools.retain(|tool| !goes(is_tool_point(tool)));
+    }
+    request.system.retain(|block| !goes(is_system_point(block)));
+    for message in &mut request.messages {
+        message.content.retain(|block| !goes(is_point(block)));
+    }
+    Ok(())
+}
+
+/// Puts cache points after tools, system prompt and the last message of the user, unless the client
+/// set some itself.
+pub(super) fn automatic(request: &mut ConverseRequest<'_>, context: &Context<'_>) {
+    let facts = &context.facts.cache;
+    if any(request) {
+        return;
+    }
+    if facts.tools
+        && let Some(config) = &mut request.tool_config
+    {
+        config.tools.push(Tool::CachePoint(CachePoint::new(None)));
+    }
+    if facts.system && !request.system.is_empty() {
+        request
+            .system
+            .push(SystemBlock::CachePoint(CachePoint::new(None)));
+    }
+    let last = request
+        .messages
+        .iter_mut()
+        .rev()
+        .find(|message| message.role == Role::User);
+    if let Some(message) = last.filter(|_| facts.messages) {
+        let after_result = matches!(message.content.last(), Some(ContentBlock::ToolResult(_)));
+        if !after_result || facts.after_tool_result {
+            message
+                .content
+                .push(ContentBlock::CachePoint(CachePoint::new(None)));
+        }
+    }
+}

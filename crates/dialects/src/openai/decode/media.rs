@@ -1,0 +1,366 @@
+//! Pictures, documents, videos and sounds: from data URIs, S3 and (where allowed) the web to what
+//! Bedrock takes, which is bytes in base64 or an object in S3.
+//!
+//! Base64 that is standard already is not decoded; only its first bytes are looked at, because a
+//! wrong media type is common and Bedrock refuses it.
+
+mod base64;
+mod formats;
+
+use std::borrow::Cow;
+
+use ::base64::Engine as _;
+use bedrock::converse::{ContentBlock, DocumentBlock, MediaBlock, S3Location, Source};
+
+use super::{
+    super::{error::RequestError, json::At},
+    Fetch, FetchKind, Fetched, RemoteMedia,
+    request::Context,
+};
+use crate::families::MediaKind;
+
+pub(super) use formats::Format;
+
+/// What a client gave for a picture or file.
+#[derive(Debug)]
+pub(super) struct Given<'a> {
+    /// A data URI, `s3://…`, `https://…` or, for files and sounds, base64.
+    pub(super) location: Cow<'a, str>,
+    /// File name, if any.
+    pub(super) name: Option<Cow<'a, str>>,
+    /// Media type or extension said beside the data.
+    pub(super) format: Option<Cow<'a, str>>,
+    /// What it should be; `None`: whatever its type says.
+    pub(super) kind: Option<MediaKind>,
+    /// Whether bare base64 may stand where a URI is expected.
+    pub(super) bare: bool,
+}
+
+/// Bytes or an object in S3, and what is known of their type.
+struct Found<'a> {
+    source: Source<'a>,
+    media_type: Option<String>,
+    bytes: u64,
+    /// The first bytes, zeros where there are none.
+    magic: [u8; 12],
+    from_s3: bool,
+}
+
+/// Makes a block of what a client gave; `None` while it has to be fetched first.
+pub(super) fn block<'a>(
+    given: &Given<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    let Some(found) = find(given, at, context)? else {
+        return Ok(None);
+    };
+    let format = format_of(given, &found, at)?;
+    let kind = format.kind;
+    check_kind(kind, &found, at, context)?;
+    let limits = &context.facts.limits;
+    Ok(Some(match kind {
+        MediaKind::Document | MediaKind::TextDocument | MediaKind::Text => {
+            check_size(found.bytes, limits.document_bytes, "a document", at)?;
+            if context.document_names.len() >= limits.documents {
+                return Err(too_many("documents", limits.documents, at));
+            }
+            let name = unique_name(given.name.as_deref(), &context.document_names);
+            context.document_names.push(name.clone());
+            ContentBlock::Document(DocumentBlock {
+                format: format.word,
+                name,
+                source: found.source,
+            })
+        }
+        MediaKind::Image => {
+            check_size(found.bytes, limits.image_bytes, "an image", at)?;
+            if context.images >= limits.images {
+                return Err(too_many("images", limits.images, at));
+            }
+            context.images = context.images.saturating_add(1);
+            ContentBlock::Image(media(format, found))
+        }
+        MediaKind::Video => ContentBlock::Video(media(format, found)),
+        MediaKind::Audio => ContentBlock::Audio(media(format, found)),
+    }))
+}
+
+fn media(format: Format, found: Found<'_>) -> MediaBlock<'_> {
+    MediaBlock {
+        format: format.word,
+        source: found.source,
+    }
+}
+
+fn find<'a>(
+    given: &Given<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<Found<'a>>, RequestError> {
+    let location = given.location.trim();
+    if location.starts_with("s3://") {
+        return Ok(Some(Found {
+            source: Source::S3Location(S3Location {
+                uri: given.location.clone(),
+                bucket_owner: None,
+            }),
+            media_type: None,
+            bytes: 0,
+            magic: [0; 12],
+            from_s3: true,
+        }));
+    }
+    if location.starts_with("https://") || location.starts_with("http://") {
+        return fetched(given, location, at, context);
+    }
+    if let Some((media_type, payload_start)) = data_uri(&given.location) {
+        let payload = tail(&given.location, payload_start);
+        return inline(payload, Some(media_type), at).map(Some);
+    }
+    if given.bare {
+        return inline(given.location.clone(), None, at).map(Some);
+    }
+    Err(RequestError::invalid(
+        at.to_string(),
+        "expected data:<media type>;base64,<data>, s3://<bucket>/<key> or https://<url>",
+    ))
+}
+
+fn inline<'a>(
+    payload: Cow<'a, str>,
+    media_type: Option<String>,
+    at: &At<'_>,
+) -> Result<Found<'a>, RequestError> {
+    let payload = base64::standard(payload)
+        .ok_or_else(|| RequestError::invalid(at.to_string(), "the data is not valid base64"))?;
+    if payload.is_empty() {
+        return Err(RequestError::invalid(at.to_string(), "there is no data"));
+    }
+    Ok(Found {
+        media_type,
+        bytes: base64::decoded_len(&payload),
+        magic: base64::first_bytes(&payload),
+        source: Source::Bytes(payload),
+        from_s3: false,
+    })
+}
+
+/// What the gateway fetched, or a note to fetch it.
+fn fetched<'a>(
+    given: &Given<'a>,
+    url: &str,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<Found<'a>>, RequestError> {
+    let RemoteMedia::Fetch(fetched) = context.options.remote_media else {
+        return Err(RequestError::unsupported(
+            at.to_string(),
+            "Bedrock does not fetch URLs and this gateway is not set up to; send the data as \
+             data:<media type>;base64,<data> or as s3://<bucket>/<key>",
+        ));
+    };
+    if let Some(Fetched {
+        bytes,
+        content_type,
+    }) = fetched.get(url)
+    {
+        let data = ::base64::engine::general_purpose::STANDARD.encode(bytes);
+        let media_type = content_type.as_deref().map(media_type_only);
+        return inline(Cow::Owned(data), media_type, at).map(Some);
+    }
+    let (kind, max_bytes) = match given.kind {
+        Some(MediaKind::Image) => (FetchKind::Image, context.facts.limits.image_bytes),
+        Some(MediaKind::Video) => (FetchKind::Video, MOST_VIDEO_BYTES),
+        _ => (FetchKind::File, context.facts.limits.document_bytes),
+    };
+    let fetch = Fetch {
+        url: url.to_owned(),
+        param: at.to_string(),
+        kind,
+        max_bytes,
+    };
+    if !context.fetches.iter().any(|one| one.url == fetch.url) {
+        context.fetches.push(fetch);
+    }
+    Ok(None)
+}
+
+/// Bedrock takes 25 MB a request, which is less once it is base64.
+const MOST_VIDEO_BYTES: u64 = 18 * 1024 * 1024;
+
+/// Media type and start of the payload of a data URI in base64.
+fn data_uri(text: &str) -> Option<(String, usize)> {
+    let (head, _) = text.split_once(',')?;
+    let scheme = head.get(..5)?;
+    if !scheme.eq_ignore_ascii_case("data:") {
+        return None;
+    }
+    let parameters = head.get(5..)?;
+    let (media_type, last) = parameters.rsplit_once(';')?;
+    last.trim()
+        .eq_ignore_ascii_case("base64")
+        .then(|| (media_type_only(media_type), head.len() + 1))
+}
+
+fn media_type_only(text: &str) -> String {
+    let bare = text.split_once(';').map_or(text, |(bare, _)| bare);
+    bare.trim().to_ascii_lowercase()
+}
+
+fn tail<'a>(text: &Cow<'a, str>, start: usize) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.get(start..).unwrap_or_default()),
+        Cow::Owned(text) => Cow::Owned(text.get(start..).unwrap_or_default().to_owned()),
+    }
+}
+
+/// The format: what the bytes are, else what the client says, else what the name says.
+fn format_of(given: &Given<'_>, found: &Found<'_>, at: &At<'_>) -> Result<Format, RequestError> {
+    let wanted = |format: &Format| {
+        given.kind.is_none_or(|kind| {
+            kind == format.kind
+                || (kind == MediaKind::Document && format.kind == MediaKind::TextDocument)
+        })
+    };
+    let extension = |name: &str| {
+        let last = name.rsplit(['/', '\\']).next().unwrap_or(name);
+        let (_, extension) = last.rsplit_once('.')?;
+        formats::by_extension(extension)
+    };
+    let named = given.name.as_deref().and_then(extension);
+    let format = formats::by_magic(&found.magic)
+        .filter(wanted)
+        .or_else(|| {
+            given
+                .format
+                .as_deref()
+                .and_then(formats::by_word)
+                .filter(wanted)
+        })
+        .or_else(|| {
+            let said = found.media_type.as_deref().and_then(formats::by_media_type);
+            // A name says more than "text/plain" or "application/octet-stream".
+            said.filter(|format| format.word != "txt" || named.is_none())
+                .filter(wanted)
+        })
+        .or_else(|| named.filter(wanted))
+        .or_else(|| {
+            extension(&given.location)
+                .filter(|_| found.from_s3)
+                .filter(wanted)
+        })
+        .or_else(|| {
+            found
+                .media_type
+                .as_deref()
+                .and_then(formats::by_media_type)
+                .filter(wanted)
+        });
+    format.ok_or_else(|| {
+        let said = found.media_type.as_deref().unwrap_or("nothing");
+        RequestError::invalid(
+            at.to_string(),
+            format!(
+                "the type is not one Bedrock takes (said to be {said}); {}",
+                formats::taken(given.kind)
+            ),
+        )
+    })
+}
+
+fn check_kind(
+    kind: MediaKind,
+    found: &Found<'_>,
+    at: &At<'_>,
+    context: &Context<'_>,
+) -> Result<(), RequestError> {
+    let facts = context.facts;
+    let word = match kind {
+        MediaKind::Image => "images",
+        MediaKind::Video => "videos",
+        MediaKind::Audio => "audio",
+        MediaKind::Document | MediaKind::TextDocument | MediaKind::Text => "documents",
+    };
+    if !facts.media.takes(kind) {
+        return Err(RequestError::unsupported(
+            at.to_string(),
+            format!(
+                "{} takes no {word}; leave it out or choose another model",
+                facts.title
+            ),
+        ));
+    }
+    let bare = if kind == MediaKind::TextDocument {
+        MediaKind::Document
+    } else {
+        kind
+    };
+    if found.from_s3 && !facts.media.s3.contains(&bare) {
+        return Err(RequestError::unsupported(
+            at.to_string(),
+            format!(
+                "{} takes no {word} from S3; send the data itself in base64",
+                facts.title
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn check_size(bytes: u64, most: u64, what: &str, at: &At<'_>) -> Result<(), RequestError> {
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(RequestError::invalid(
+        at.to_string(),
+        format!("{what} may have {most} bytes, this one has {bytes}; make it smaller"),
+    ))
+}
+
+fn too_many(what: &str, most: usize, at: &At<'_>) -> RequestError {
+    RequestError::invalid(
+        at.to_string(),
+        format!("a request may have {most} {what}; leave some out"),
+    )
+}
+
+/// A document's name in Bedrock's alphabet, unlike all names before it.
+fn unique_name(name: Option<&str>, taken: &[String]) -> String {
+    let last = name
+        .and_then(|name| name.rsplit(['/', '\\']).next())
+        .unwrap_or_default();
+    let stem = last.rsplit_once('.').map_or(last, |(stem, _)| stem);
+    let mut clean = String::new();
+    for c in stem.chars() {
+        let c = if c.is_ascii_alphanumeric() || matches!(c, '-' | '(' | ')' | '[' | ']') {
+            c
+        } else if c.is_whitespace() {
+            ' '
+        } else {
+            '-'
+        };
+        if !(c == ' ' && clean.ends_with(' ')) && clean.len() < LONGEST_NAME {
+            clean.push(c);
+        }
+    }
+    let clean = clean.trim();
+    let base = if clean.chars().any(|c| c.is_ascii_alphanumeric()) {
+        clean
+    } else {
+        "document"
+    };
+    let mut name = base.to_owned();
+    let mut count: u32 = 1;
+    while taken.contains(&name) {
+        count = count.saturating_add(1);
+        name = format!("{base} ({count})");
+    }
+    name
+}
+
+/// Bedrock allows 200; some room for a number that makes it unique.
+const LONGEST_NAME: usize = 180;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,429 @@
+//! Messages, one by one: what each becomes. How turns are put together is `turns`' business.
+
+use std::borrow::Cow;
+
+use bedrock::converse::{
+    ContentBlock, ReasoningContent, ReasoningText, SystemBlock, ToolResultBlock, ToolResultContent,
+    ToolStatus, ToolUseBlock,
+};
+use serde_json::value::RawValue;
+
+use super::{
+    super::{
+        error::RequestError,
+        json::{At, Json, Object},
+    },
+    cache, names,
+    parts::{self, Part},
+    request::Context,
+    schema,
+    turns::{Call, Turns},
+};
+use crate::families::{MediaKind, Replay};
+
+/// What all messages become.
+#[derive(Debug, Default)]
+pub(super) struct Conversation<'a> {
+    pub(super) system: Vec<SystemBlock<'a>>,
+    pub(super) turns: Turns<'a>,
+}
+
+/// Reads `messages`.
+pub(super) fn decode<'a>(
+    messages: Json<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Conversation<'a>, RequestError> {
+    let messages = messages.array(at)?;
+    if messages.is_empty() {
+        return Err(RequestError::invalid(
+            at.to_string(),
+            "must hold at least one message",
+        ));
+    }
+    let mut conversation = Conversation::default();
+    for (index, message) in messages.into_iter().enumerate() {
+        let at = at.index(index);
+        let mut message = message.object(&at)?;
+        let role = message.required_string("role", &at)?;
+        match role.as_ref() {
+            "system" | "developer" => system(message, &at, &mut conversation, context)?,
+            "user" => user(message, &at, &mut conversation.turns, context)?,
+            "assistant" => assistant(message, &at, &mut conversation.turns, context)?,
+            "tool" => tool(message, &at, &mut conversation.turns, context)?,
+            "function" => {
+                return Err(RequestError::unsupported(
+                    at.key("role").to_string(),
+                    "functions are superseded; send tool_calls and role \"tool\" instead",
+                ));
+            }
+            other => {
+                return Err(RequestError::invalid(
+                    at.key("role").to_string(),
+                    format!("{other:?} is no role; use system, developer, user, assistant or tool"),
+                ));
+            }
+        }
+    }
+    Ok(conversation)
+}
+
+/// Content with the cache point of the message itself at its end.
+fn content_of<'a>(
+    message: &mut Object<'a>,
+    at: &At<'_>,
+    cached: bool,
+    context: &mut Context<'_>,
+) -> Result<Vec<Part<'a>>, RequestError> {
+    let point = cache::point(message, at, cached, context)?;
+    let mut parts = parts::content(message.take("content"), &at.key("content"), context)?;
+    if point.is_some() {
+        parts.push(Part {
+            block: None,
+            cache: point,
+        });
+    }
+    Ok(parts)
+}
+
+/// Blocks with their cache points after them; a point after nothing is left out.
+fn flatten(parts: Vec<Part<'_>>) -> Vec<ContentBlock<'_>> {
+    let mut blocks = Vec::with_capacity(parts.len());
+    for part in parts {
+        blocks.extend(part.block);
+        let after_point = matches!(blocks.last(), None | Some(ContentBlock::CachePoint(_)));
+        if let Some(point) = part.cache.filter(|_| !after_point) {
+            blocks.push(ContentBlock::CachePoint(point));
+        }
+    }
+    blocks
+}
+
+fn system<'a>(
+    mut message: Object<'a>,
+    at: &At<'_>,
+    conversation: &mut Conversation<'a>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let parts = content_of(&mut message, at, context.facts.cache.system, context)?;
+    context.nameless(&mut message, at)?;
+    context.unknown(message, at)?;
+    for block in flatten(parts) {
+        conversation.system.push(match block {
+            ContentBlock::Text(text) => SystemBlock::Text(text),
+            ContentBlock::GuardContent(guard) => SystemBlock::GuardContent(guard),
+            ContentBlock::CachePoint(point) => SystemBlock::CachePoint(point),
+            _ => {
+                return Err(RequestError::unsupported(
+                    at.key("content").to_string(),
+                    "a system prompt holds text only; put the rest into a user message",
+                ));
+            }
+        });
+    }
+    Ok(())
+}
+
+fn user<'a>(
+    mut message: Object<'a>,
+    at: &At<'_>,
+    turns: &mut Turns<'a>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let parts = content_of(&mut message, at, context.facts.cache.messages, context)?;
+    context.nameless(&mut message, at)?;
+    context.unknown(message, at)?;
+    turns.user(flatten(parts));
+    Ok(())
+}
+
+fn assistant<'a>(
+    mut message: Object<'a>,
+    at: &At<'_>,
+    turns: &mut Turns<'a>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let mut blocks = reasoning(&mut message, at, context)?;
+    let parts = content_of(&mut message, at, context.facts.cache.messages, context)?;
+    let mut text = flatten(parts);
+    if let Some(refusal) = message.string("refusal", at)? {
+        text.extend(parts::text_block(refusal));
+    }
+    if text.iter().any(|block| {
+        !matches!(
+            block,
+            ContentBlock::Text(_) | ContentBlock::CachePoint(_) | ContentBlock::GuardContent(_)
+        )
+    }) {
+        return Err(RequestError::unsupported(
+            at.key("content").to_string(),
+            "an assistant message holds text and tool calls only; pictures and files go into user messages",
+        ));
+    }
+    blocks.extend(text);
+    let mut calls = Vec::new();
+    if let Some(list) = message.take("tool_calls") {
+        let at = at.key("tool_calls");
+        for (index, call) in list.array(&at)?.into_iter().enumerate() {
+            let (block, call) = tool_call(call, &at.index(index), turns, context)?;
+            blocks.push(ContentBlock::ToolUse(block));
+            calls.push(call);
+        }
+    }
+    if message.take("function_call").is_some() {
+        return Err(RequestError::unsupported(
+            at.key("function_call").to_string(),
+            "functions are superseded; send tool_calls instead",
+        ));
+    }
+    context.nameless(&mut message, at)?;
+    context.unknown(message, at)?;
+    turns.assistant(blocks, calls);
+    Ok(())
+}
+
+/// Reasoning that was given out earlier and comes back: signed or encrypted blocks, bit for bit.
+fn reasoning<'a>(
+    message: &mut Object<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Vec<ContentBlock<'a>>, RequestError> {
+    let plain = message
+        .take("reasoning_content")
+        .is_some_and(|value| !matches!(value, Json::String(ref text) if text.is_empty()));
+    let Some(list) = message.take("thinking_blocks") else {
+        if plain && context.facts.reasoning.replay == Replay::Signed {
+            context.notes.dropped(
+                "messages[].reasoning_content",
+                "reasoning is replayed from thinking_blocks, with its signature",
+            )?;
+        } else if plain {
+            context
+                .notes
+                .dropped("messages[].reasoning_content", "this model takes none back")?;
+        }
+        return Ok(Vec::new());
+    };
+    let at = at.key("thinking_blocks");
+    let mut blocks = Vec::new();
+    for (index, block) in list.array(&at)?.into_iter().enumerate() {
+        let at = at.index(index);
+        let mut given = block.object(&at)?;
+        let kind = given.required_string("type", &at)?;
+        let block = match kind.as_ref() {
+            "thinking" => {
+                let text = given.string("thinking", &at)?.unwrap_or_default();
+                match given.string("signature", &at)? {
+                    Some(signature) if !signature.is_empty() => {
+                        ReasoningContent::ReasoningText(ReasoningText {
+                            text,
+                            signature: Some(signature),
+                        })
+                    }
+                    _ => {
+                        context.notes.dropped(
+                            "messages[].thinking_blocks",
+                            "reasoning without a signature cannot be replayed",
+                        )?;
+                        continue;
+                    }
+                }
+            }
+            "redacted_thinking" => {
+                ReasoningContent::RedactedContent(given.required_string("data", &at)?)
+            }
+            other => {
+                return Err(RequestError::invalid(
+                    at.key("type").to_string(),
+                    format!("{other:?} is not thinking or redacted_thinking"),
+                ));
+            }
+        };
+        if context.facts.reasoning.replay == Replay::Never {
+            context
+                .notes
+                .dropped("messages[].thinking_blocks", "this model takes none back")?;
+            continue;
+        }
+        blocks.push(ContentBlock::ReasoningContent(block));
+    }
+    Ok(blocks)
+}
+
+fn tool_call<'a>(
+    call: Json<'a>,
+    at: &At<'_>,
+    turns: &mut Turns<'a>,
+    context: &mut Context<'_>,
+) -> Result<(ToolUseBlock<'a>, Call<'a>), RequestError> {
+    let mut call = call.object(at)?;
+    let kind = call.string("type", at)?;
+    if kind.as_deref().is_some_and(|kind| kind != "function") {
+        return Err(RequestError::unsupported(
+            at.key("type").to_string(),
+            "only calls of type \"function\" can be replayed",
+        ));
+    }
+    let id = call.required_string("id", at)?;
+    let function_at = at.key("function");
+    let mut function = call
+        .object("function", at)?
+        .ok_or_else(|| RequestError::missing(function_at.to_string(), "must be given"))?;
+    let name = function.required_string("name", &function_at)?;
+    let input = arguments(
+        function.take("arguments"),
+        &function_at.key("arguments"),
+        context,
+    )?;
+    call.take("index");
+    context.unknown(function, &function_at)?;
+    context.unknown(call, at)?;
+    let name = context.names.upstream(name);
+    context.tool_history(&name);
+    let upstream = turns.fresh_id(&names::call_id(id.clone(), context.facts.tools.id));
+    let block = ToolUseBlock {
+        tool_use_id: upstream.clone(),
+        name,
+        input,
+    };
+    Ok((block, Call::new(id, upstream)))
+}
+
+/// Arguments as an object of JSON; what is none becomes `{}`, since Bedrock takes nothing else.
+fn arguments<'a>(
+    value: Option<Json<'a>>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Cow<'a, RawValue>, RequestError> {
+    let text = match value {
+        None => String::new(),
+        Some(Json::String(text)) => text.into_owned(),
+        Some(object @ Json::Object(_)) => serde_json::to_string(&object)
+            .map_err(|error| RequestError::invalid(at.to_string(), error.to_string()))?,
+        Some(other) => other.string(at)?.into_owned(),
+    };
+    let blank = text.trim().is_empty();
+    if text.trim_start().starts_with('{')
+        && let Ok(raw) = schema::owned(text)
+    {
+        return Ok(raw);
+    }
+    if !blank {
+        context.notes.changed(
+            "messages[].tool_calls[].function.arguments",
+            "arguments that are no JSON object were replaced by {}",
+        )?;
+    }
+    schema::owned("{}".to_owned())
+}
+
+fn tool<'a>(
+    mut message: Object<'a>,
+    at: &At<'_>,
+    turns: &mut Turns<'a>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let id = message.required_string("tool_call_id", at)?;
+    let is_error = message
+        .take("is_error")
+        .map(|flag| flag.boolean(&at.key("is_error")))
+        .transpose()?
+        .unwrap_or(false);
+    let cached = context.facts.cache.messages && context.facts.cache.after_tool_result;
+    let parts = content_of(&mut message, at, cached, context)?;
+    // The name of the tool is known from the call.
+    message.take("name");
+    context.unknown(message, at)?;
+    let point = parts
+        .iter()
+        .rev()
+        .find_map(|part| part.cache)
+        .filter(|_| cached);
+    let mut inside = Vec::new();
+    let mut beside = Vec::new();
+    for block in parts.into_iter().filter_map(|part| part.block) {
+        match result_content(block, context) {
+            Ok(part) => inside.push(part),
+            Err(block) => beside.push(*block),
+        }
+    }
+    if inside.is_empty() && !beside.is_empty() {
+        inside.push(ToolResultContent::Text(Cow::Borrowed(
+            "See what is attached below.",
+        )));
+    }
+    let status = (is_error && context.facts.tool_result.status).then_some(ToolStatus::Error);
+    if is_error && status.is_none() {
+        context.notes.dropped(
+            "messages[].is_error",
+            "this model takes no status of a result",
+        )?;
+    }
+    let Some(upstream) = turns.answer(&id) else {
+        context.notes.changed(
+            "messages[].tool_call_id",
+            "a result without a call in the turn before it went on as text",
+        )?;
+        turns.user(orphan(inside, beside));
+        return Ok(());
+    };
+    let block = ToolResultBlock {
+        tool_use_id: upstream,
+        content: inside,
+        status,
+    };
+    turns.result(block, point, beside);
+    Ok(())
+}
+
+/// A block as part of a result, or back where the family takes none of its kind there.
+fn result_content<'a>(
+    block: ContentBlock<'a>,
+    context: &Context<'_>,
+) -> Result<ToolResultContent<'a>, Box<ContentBlock<'a>>> {
+    let facts = &context.facts.tool_result;
+    let takes = |kind: MediaKind| facts.media.contains(&kind);
+    match block {
+        ContentBlock::Text(text) if facts.json && text.trim_start().starts_with('{') => {
+            Ok(match serde_json::from_str::<Box<RawValue>>(&text) {
+                Ok(raw) => ToolResultContent::Json(Cow::Owned(raw)),
+                Err(_) => ToolResultContent::Text(text),
+            })
+        }
+        ContentBlock::Text(text) => Ok(ToolResultContent::Text(text)),
+        ContentBlock::Image(image) if takes(MediaKind::Image) => {
+            Ok(ToolResultContent::Image(image))
+        }
+        ContentBlock::Video(video) if takes(MediaKind::Video) => {
+            Ok(ToolResultContent::Video(video))
+        }
+        ContentBlock::Document(document)
+            if takes(MediaKind::Document)
+                || (takes(MediaKind::TextDocument)
+                    && matches!(document.format, "csv" | "html" | "txt" | "md")) =>
+        {
+            Ok(ToolResultContent::Document(document))
+        }
+        other => Err(Box::new(other)),
+    }
+}
+
+/// A result that answers no call, as text.
+fn orphan<'a>(
+    content: Vec<ToolResultContent<'a>>,
+    beside: Vec<ContentBlock<'a>>,
+) -> Vec<ContentBlock<'a>> {
+    let as_block = |part| match part {
+        ToolResultContent::Text(text) => ContentBlock::Text(text),
+        ToolResultContent::Json(raw) => ContentBlock::Text(Cow::Owned(raw.get().to_owned())),
+        ToolResultContent::Image(image) => ContentBlock::Image(image),
+        ToolResultContent::Document(document) => ContentBlock::Document(document),
+        ToolResultContent::Video(video) => ContentBlock::Video(video),
+    };
+    let lead = ContentBlock::Text(Cow::Borrowed("Result of an earlier tool call:"));
+    let mut blocks: Vec<_> = std::iter::once(lead)
+        .chain(content.into_iter().map(as_block))
+        .collect();
+    blocks.extend(beside);
+    blocks
+}

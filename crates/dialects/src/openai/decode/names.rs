@@ -1,0 +1,186 @@
+//! Names of tools and ids of calls in the alphabet Bedrock takes; names reversibly.
+
+use std::{borrow::Cow, fmt::Write as _};
+
+use crate::families::ToolIdRule;
+
+/// Longest name and longest id.
+const LONGEST: usize = 64;
+
+/// The names that had to be changed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ToolNames {
+    /// (client's, Bedrock's)
+    changed: Vec<(String, String)>,
+    /// Names that went through as they are.
+    kept: Vec<String>,
+}
+
+impl ToolNames {
+    pub(super) const fn new() -> Self {
+        Self {
+            changed: Vec::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// Bedrock's name for the client's; the same for the same name, different for different ones.
+    pub(super) fn upstream<'a>(&mut self, name: Cow<'a, str>) -> Cow<'a, str> {
+        if let Some((_, upstream)) = self.changed.iter().find(|(client, _)| *client == name) {
+            return Cow::Owned(upstream.clone());
+        }
+        if is_name(&name) && !self.changed.iter().any(|(_, upstream)| *upstream == name) {
+            if !self.kept.iter().any(|kept| *kept == name) {
+                self.kept.push(name.clone().into_owned());
+            }
+            return name;
+        }
+        let plain: String = name
+            .chars()
+            .map(|c| if is_name_char(c) { c } else { '_' })
+            .collect();
+        let mut upstream = plain.clone();
+        let mut round: u32 = 0;
+        while !is_name(&upstream) || self.knows(&upstream) {
+            // The hash of the client's name keeps this the same in every turn of a conversation.
+            let mut suffix = String::new();
+            let _: std::fmt::Result = write!(suffix, "_{:08x}", hash(&name, round) >> 32);
+            upstream = plain.chars().take(LONGEST - suffix.len()).collect();
+            upstream.push_str(&suffix);
+            round = round.saturating_add(1);
+        }
+        self.changed.push((name.into_owned(), upstream.clone()));
+        Cow::Owned(upstream)
+    }
+
+    /// Whether Bedrock's name is one of the client's tools.
+    pub(super) fn knows(&self, upstream: &str) -> bool {
+        self.kept.iter().any(|kept| kept == upstream)
+            || self.changed.iter().any(|(_, changed)| changed == upstream)
+    }
+
+    /// The client's name for Bedrock's.
+    pub(super) fn original<'n>(&'n self, upstream: &'n str) -> &'n str {
+        self.changed
+            .iter()
+            .find(|(_, changed)| changed == upstream)
+            .map_or(upstream, |(client, _)| client)
+    }
+}
+
+/// Bedrock's id for the client's id of a call; the same for the same id.
+pub(super) fn call_id(id: Cow<'_, str>, rule: ToolIdRule) -> Cow<'_, str> {
+    match rule {
+        ToolIdRule::Converse => {
+            let fine = (1..=LONGEST).contains(&id.len()) && id.chars().all(is_id_char);
+            if fine {
+                return id;
+            }
+            let plain: String = id
+                .chars()
+                .map(|c| if is_id_char(c) { c } else { '_' })
+                .take(LONGEST - 17)
+                .collect();
+            Cow::Owned(format!("{plain}_{:016x}", hash(&id, 0)))
+        }
+        ToolIdRule::NineAlphanumerics => {
+            if id.len() == 9 && id.chars().all(|c| c.is_ascii_alphanumeric()) {
+                return id;
+            }
+            let mut rest = hash(&id, 0);
+            let short = std::iter::repeat_with(|| {
+                let digit = u32::try_from(rest % 36).unwrap_or(0);
+                rest /= 36;
+                char::from_digit(digit, 36).unwrap_or('0')
+            })
+            .take(9)
+            .collect();
+            Cow::Owned(short)
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=LONGEST).contains(&name.len()) && name.chars().all(is_name_char)
+}
+
+const fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+}
+
+const fn is_id_char(c: char) -> bool {
+    is_name_char(c) || c == '.' || c == ':'
+}
+
+/// FNV-1a with a finishing mix: short, stable between runs, and nothing secret is behind it.
+fn hash(text: &str, round: u32) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325 ^ u64::from(round);
+    for byte in text.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_valid_distinct_and_reversible() {
+        let long = "x".repeat(70);
+        let longer = "x".repeat(71);
+        let clients = [
+            "get_weather",
+            "mcp.fs.read",
+            "mcp/fs.read",
+            "mcp_fs_read",
+            "böse",
+            "",
+            &long,
+            &longer,
+        ];
+        let mut names = ToolNames::default();
+        let upstream: Vec<String> = clients
+            .iter()
+            .map(|name| names.upstream(Cow::Borrowed(*name)).into_owned())
+            .collect();
+        for (client, upstream) in clients.iter().zip(&upstream) {
+            assert!(is_name(upstream), "{upstream:?}");
+            assert_eq!(names.original(upstream), *client);
+            assert_eq!(
+                names.upstream(Cow::Borrowed(*client)),
+                *upstream,
+                "not stable"
+            );
+        }
+        let distinct: std::collections::BTreeSet<_> = upstream.iter().collect();
+        assert_eq!(distinct.len(), clients.len());
+        assert_eq!(upstream.first().map(String::as_str), Some("get_weather"));
+    }
+
+    #[test]
+    fn ids_are_kept_where_the_rule_allows_and_stable_where_not() {
+        let kimi = "functions.get_x:0";
+        assert_eq!(call_id(Cow::Borrowed(kimi), ToolIdRule::Converse), kimi);
+        let nine = call_id(Cow::Borrowed("tooluse_abc"), ToolIdRule::NineAlphanumerics);
+        assert_eq!(nine.len(), 9);
+        assert_eq!(
+            nine,
+            call_id(Cow::Borrowed("tooluse_abc"), ToolIdRule::NineAlphanumerics)
+        );
+        assert_ne!(
+            nine,
+            call_id(Cow::Borrowed("tooluse_abd"), ToolIdRule::NineAlphanumerics)
+        );
+        assert_eq!(
+            call_id(Cow::Borrowed("abcDEF123"), ToolIdRule::NineAlphanumerics),
+            "abcDEF123"
+        );
+        for odd in ["", "a b", &"y".repeat(65)] {
+            let id = call_id(Cow::Borrowed(odd), ToolIdRule::Converse);
+            assert!(id.len() <= LONGEST && id.chars().all(is_id_char), "{id:?}");
+        }
+    }
+}

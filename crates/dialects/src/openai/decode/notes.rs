@@ -1,0 +1,100 @@
+//! What was dropped: a warning each, or a refusal in strict mode.
+
+use super::super::error::RequestError;
+
+/// More warnings than this help nobody.
+const MOST: usize = 16;
+/// Longest warning in bytes; they travel in headers.
+const LONGEST: usize = 240;
+
+/// Collects warnings.
+#[derive(Debug, Default)]
+pub(in super::super) struct Notes {
+    strict: bool,
+    warnings: Vec<String>,
+}
+
+impl Notes {
+    pub(in super::super) const fn new(strict: bool) -> Self {
+        Self {
+            strict,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// A field that cannot be honoured and is harmless to leave out.
+    pub(in super::super) fn dropped(&mut self, param: &str, why: &str) -> Result<(), RequestError> {
+        if self.strict {
+            return Err(RequestError::unsupported(
+                param,
+                format!("{why}; strict mode refuses what would be dropped"),
+            ));
+        }
+        self.push(&format!("{param}: dropped, {why}"));
+        Ok(())
+    }
+
+    /// A field that is honoured in another way than asked for.
+    pub(super) fn changed(&mut self, param: &str, how: &str) -> Result<(), RequestError> {
+        if self.strict {
+            return Err(RequestError::unsupported(
+                param,
+                format!("would be changed: {how}; strict mode refuses that"),
+            ));
+        }
+        self.push(&format!("{param}: {how}"));
+        Ok(())
+    }
+
+    pub(in super::super) fn into_warnings(self) -> Vec<String> {
+        self.warnings
+    }
+
+    fn push(&mut self, warning: &str) {
+        let clean: String = warning
+            .chars()
+            .map(|c| {
+                if c == ' ' || c.is_ascii_graphic() {
+                    c
+                } else {
+                    '?'
+                }
+            })
+            .take(LONGEST)
+            .collect();
+        if self.warnings.len() < MOST && !self.warnings.contains(&clean) {
+            self.warnings.push(clean);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_few_short_distinct_and_fit_for_a_header() {
+        let mut notes = Notes::new(false);
+        for index in 0..100 {
+            notes
+                .dropped(&format!("x\r\nSet-Cookie: {}", index / 2), &"ä".repeat(999))
+                .unwrap();
+        }
+        let warnings = notes.into_warnings();
+        assert_eq!(warnings.len(), MOST);
+        assert!(warnings.iter().all(|warning| warning.len() <= LONGEST));
+        assert!(
+            warnings
+                .iter()
+                .all(|warning| !warning.contains(['\r', '\n', 'ä']))
+        );
+    }
+
+    #[test]
+    fn strict_mode_refuses_naming_the_field() {
+        let error = Notes::new(true)
+            .dropped("seed", "no such thing")
+            .unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("seed"));
+    }
+}

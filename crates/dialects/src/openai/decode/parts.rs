@@ -1,0 +1,238 @@
+//! Content parts: what may stand in the `content` of a message.
+
+use std::borrow::Cow;
+
+use bedrock::converse::{CachePoint, ContentBlock, GuardContent, GuardText};
+
+use super::{
+    super::{
+        error::RequestError,
+        json::{At, Json, Object},
+    },
+    cache, media,
+    request::Context,
+};
+use crate::families::MediaKind;
+
+/// A part, translated: its block, if anything is left of it, and the cache point after it.
+#[derive(Debug, Default)]
+pub(super) struct Part<'a> {
+    pub(super) block: Option<ContentBlock<'a>>,
+    pub(super) cache: Option<CachePoint>,
+}
+
+/// Reads `content`: a string, or an array of parts.
+pub(super) fn content<'a>(
+    given: Option<Json<'a>>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Vec<Part<'a>>, RequestError> {
+    match given {
+        None => Ok(Vec::new()),
+        Some(Json::String(text)) => Ok(vec![Part {
+            block: text_block(text),
+            cache: None,
+        }]),
+        Some(Json::Array(items)) => items
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| part(item, &at.index(index), context))
+            .collect(),
+        Some(other) => Err(RequestError::invalid(
+            at.to_string(),
+            format!(
+                "expected a string or an array of content parts, got {}",
+                serde_json::to_string(&other).map_or_else(|_| String::new(), |text| shorten(&text))
+            ),
+        )),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// A block of text, unless it is blank, which Bedrock refuses.
+pub(super) fn text_block(text: Cow<'_, str>) -> Option<ContentBlock<'_>> {
+    (!text.trim().is_empty()).then_some(ContentBlock::Text(text))
+}
+
+fn part<'a>(
+    part: Json<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Part<'a>, RequestError> {
+    // A bare string among parts is what some clients send for text.
+    if let Json::String(text) = part {
+        return Ok(Part {
+            block: text_block(text),
+            cache: None,
+        });
+    }
+    let mut object = part.object(at)?;
+    let cache = cache::point(&mut object, at, context.facts.cache.messages, context)?;
+    let kind = object.required_string("type", at)?;
+    let block = match kind.as_ref() {
+        "text" => text_block(object.required_string("text", at)?),
+        "refusal" => text_block(object.required_string("refusal", at)?),
+        "image_url" => image(&mut object, at, context)?,
+        "file" => file(&mut object, at, context)?,
+        "input_audio" => audio(&mut object, at, context)?,
+        "video_url" => video(&mut object, at, context)?,
+        "guarded_text" => guarded(&mut object, at)?,
+        other => {
+            return Err(RequestError::unsupported(
+                at.key("type").to_string(),
+                format!(
+                    "{other:?} is not a content part this endpoint knows; it takes text, image_url, \
+                     file, input_audio, video_url, refusal and guarded_text"
+                ),
+            ));
+        }
+    };
+    context.unknown(object, at)?;
+    Ok(Part { block, cache })
+}
+
+/// The location under `url`, or the member itself where a client sends a bare string.
+fn url<'a>(
+    object: &mut Object<'a>,
+    key: &str,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<(Cow<'a, str>, Option<Cow<'a, str>>), RequestError> {
+    match object.take(key) {
+        Some(Json::String(url)) => Ok((url, None)),
+        Some(value) => {
+            let at = at.key(key);
+            let mut inner = value.object(&at)?;
+            // How closely to look is not Bedrock's to choose.
+            inner.take("detail");
+            let url = inner.required_string("url", &at)?;
+            let format = inner.string("format", &at)?;
+            context.unknown(inner, &at)?;
+            Ok((url, format))
+        }
+        None => Err(RequestError::missing(
+            at.key(key).to_string(),
+            "must be given",
+        )),
+    }
+}
+
+fn image<'a>(
+    object: &mut Object<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    let (location, format) = url(object, "image_url", at, context)?;
+    let given = media::Given {
+        location,
+        format,
+        name: None,
+        kind: Some(MediaKind::Image),
+        bare: false,
+    };
+    media::block(&given, &at.key("image_url").key("url"), context)
+}
+
+fn video<'a>(
+    object: &mut Object<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    let (location, format) = url(object, "video_url", at, context)?;
+    let given = media::Given {
+        location,
+        format,
+        name: None,
+        kind: Some(MediaKind::Video),
+        bare: false,
+    };
+    media::block(&given, &at.key("video_url").key("url"), context)
+}
+
+fn audio<'a>(
+    object: &mut Object<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    let at = at.key("input_audio");
+    let mut inner = object
+        .take("input_audio")
+        .ok_or_else(|| RequestError::missing(at.to_string(), "must be given"))?
+        .object(&at)?;
+    let given = media::Given {
+        location: inner.required_string("data", &at)?,
+        format: inner.string("format", &at)?,
+        name: None,
+        kind: Some(MediaKind::Audio),
+        bare: true,
+    };
+    context.unknown(inner, &at)?;
+    media::block(&given, &at.key("data"), context)
+}
+
+fn file<'a>(
+    object: &mut Object<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    let at = at.key("file");
+    let mut inner = object
+        .take("file")
+        .ok_or_else(|| RequestError::missing(at.to_string(), "must be given"))?
+        .object(&at)?;
+    let data = inner.string("file_data", &at)?;
+    let id = inner.string("file_id", &at)?;
+    let (location, key) = match (data, id) {
+        (Some(data), _) => (data, "file_data"),
+        (None, Some(id)) if id.starts_with("s3://") || id.starts_with("http") => (id, "file_id"),
+        (None, Some(_)) => {
+            return Err(RequestError::unsupported(
+                at.key("file_id").to_string(),
+                "there are no uploaded files here; send file_data, or an s3:// URI as file_id",
+            ));
+        }
+        (None, None) => {
+            return Err(RequestError::missing(
+                at.key("file_data").to_string(),
+                "must be given",
+            ));
+        }
+    };
+    let given = media::Given {
+        location,
+        name: inner.string("filename", &at)?,
+        format: inner.string("format", &at)?,
+        kind: None,
+        bare: true,
+    };
+    inner.take("detail");
+    context.unknown(inner, &at)?;
+    media::block(&given, &at.key(key), context)
+}
+
+fn guarded<'a>(
+    object: &mut Object<'a>,
+    at: &At<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    let text = object.required_string("text", at)?;
+    let qualifiers = match object.take("qualifiers") {
+        None => Vec::new(),
+        Some(list) => {
+            let at = at.key("qualifiers");
+            list.array(&at)?
+                .into_iter()
+                .enumerate()
+                .map(|(index, one)| one.string(&at.index(index)))
+                .collect::<Result<_, _>>()?
+        }
+    };
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(ContentBlock::GuardContent(GuardContent::Text(
+        GuardText { text, qualifiers },
+    ))))
+}

@@ -1,0 +1,291 @@
+//! JSON Schemas on their way to Bedrock: the root of a tool's schema is mended without touching the
+//! rest; schemas that have to be exact are closed.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, Visitor},
+    ser::SerializeMap,
+};
+use serde_json::{Map, Value, value::RawValue};
+
+use super::super::{
+    error::RequestError,
+    json::{At, Json},
+};
+
+/// What a tool without parameters gets.
+const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
+
+/// An object whose members stay raw text, in their order.
+#[derive(Default)]
+struct RawObject<'a>(Vec<(String, Cow<'a, RawValue>)>);
+
+impl<'de> Deserialize<'de> for RawObject<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = RawObject<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON Schema that is an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                let mut members: Vec<(String, Cow<'de, RawValue>)> = Vec::new();
+                while let Some(key) = access.next_key::<String>()? {
+                    let value = Cow::Borrowed(access.next_value::<&'de RawValue>()?);
+                    match members.iter_mut().find(|(name, _)| *name == key) {
+                        Some(member) => member.1 = value,
+                        None => members.push((key, value)),
+                    }
+                }
+                Ok(RawObject(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+impl Serialize for RawObject<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in &self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+/// The schema of a tool's arguments: `$schema` is dropped, the root is an object, everything else
+/// stays byte for byte.
+///
+/// # Errors
+/// When it is no object, or describes something else than an object.
+pub(super) fn tool_schema<'a>(
+    schema: Option<Json<'a>>,
+    at: &At<'_>,
+) -> Result<Cow<'a, RawValue>, RequestError> {
+    let refused = |message: String| RequestError::invalid(at.to_string(), message);
+    let text: Cow<'a, str> = match schema {
+        None => Cow::Borrowed(NO_PARAMETERS),
+        Some(Json::Raw(raw)) => Cow::Borrowed(raw.get()),
+        Some(other) => {
+            Cow::Owned(serde_json::to_string(&other).map_err(|error| refused(error.to_string()))?)
+        }
+    };
+    let mut object: RawObject<'_> = serde_json::from_str(&text)
+        .map_err(|error| refused(format!("expected a JSON Schema of an object: {error}")))?;
+    let before = object.0.len();
+    object.0.retain(|(key, _)| key != "$schema");
+    let mut changed = object.0.len() != before;
+    match object.0.iter().find(|(key, _)| key == "type") {
+        Some((_, kind)) if kind.get() == "\"object\"" => {}
+        Some((_, kind)) if !kind.get().contains("\"object\"") && kind.get() != "null" => {
+            return Err(refused(format!(
+                "the root of a tool's schema must have \"type\": \"object\", not {}",
+                kind.get()
+            )));
+        }
+        _ => {
+            object.0.retain(|(key, _)| key != "type");
+            object.0.insert(0, ("type".to_owned(), raw("\"object\"")?));
+            changed = true;
+        }
+    }
+    if changed {
+        let text = serde_json::to_string(&object).map_err(|error| refused(error.to_string()))?;
+        return owned(text);
+    }
+    drop(object);
+    match text {
+        Cow::Borrowed(text) => serde_json::from_str::<&RawValue>(text)
+            .map(Cow::Borrowed)
+            .map_err(|error| refused(error.to_string())),
+        Cow::Owned(text) => owned(text),
+    }
+}
+
+/// A schema as an owned tree, to be closed or shown.
+pub(super) fn tree(schema: Json<'_>, at: &At<'_>) -> Result<Value, RequestError> {
+    let value = match schema {
+        Json::Raw(raw) => serde_json::from_str(raw.get())
+            .map_err(|error| RequestError::invalid(at.to_string(), error.to_string()))?,
+        other => other.into_value(at)?,
+    };
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(RequestError::invalid(
+            at.to_string(),
+            "expected a JSON Schema that is an object",
+        ))
+    }
+}
+
+/// Keywords that Bedrock's exact schemas refuse, by type; they become part of the description.
+const REFUSED: [(&str, &[&str]); 3] = [
+    (
+        "number",
+        &[
+            "minimum",
+            "maximum",
+            "exclusiveMinimum",
+            "exclusiveMaximum",
+            "multipleOf",
+        ],
+    ),
+    (
+        "integer",
+        &[
+            "minimum",
+            "maximum",
+            "exclusiveMinimum",
+            "exclusiveMaximum",
+            "multipleOf",
+        ],
+    ),
+    ("array", &["maxItems"]),
+];
+
+/// Closes a schema for exact output: `additionalProperties: false` on every object, no `$schema`, no
+/// keyword that Bedrock refuses.
+pub(super) fn close(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(close),
+        Value::Object(object) => close_object(object),
+        _ => {}
+    }
+}
+
+fn close_object(object: &mut Map<String, Value>) {
+    object.shift_remove("$schema");
+    let kind = object
+        .get("type")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    if kind.as_deref() == Some("object") || (kind.is_none() && object.contains_key("properties")) {
+        object.insert("additionalProperties".to_owned(), Value::Bool(false));
+    }
+    let mut moved = Vec::new();
+    for (_, keywords) in REFUSED.iter().filter(|(of, _)| kind.as_deref() == Some(of)) {
+        for keyword in *keywords {
+            if let Some(value) = object.shift_remove(*keyword) {
+                moved.push(format!("{keyword}: {value}"));
+            }
+        }
+    }
+    if kind.as_deref() == Some("array")
+        && object
+            .get("minItems")
+            .and_then(Value::as_u64)
+            .is_some_and(|least| least > 1)
+        && let Some(value) = object.shift_remove("minItems")
+    {
+        moved.push(format!("minItems: {value}"));
+    }
+    if !moved.is_empty() {
+        let note = moved.join(", ");
+        let text = match object.get("description").and_then(Value::as_str) {
+            Some(description) if !description.is_empty() => format!("{description} ({note})"),
+            _ => note,
+        };
+        object.insert("description".to_owned(), Value::String(text));
+    }
+    for (key, value) in object.iter_mut() {
+        match key.as_str() {
+            // Members are schemas by name.
+            "properties" | "$defs" | "definitions" | "patternProperties" => {
+                if let Value::Object(members) = value {
+                    members.values_mut().for_each(close);
+                }
+            }
+            "items" | "prefixItems" | "anyOf" | "oneOf" | "allOf" | "not" | "if" | "then"
+            | "else" => {
+                close(value);
+            }
+            // Everything else is data: enum, const, default, examples …
+            _ => {}
+        }
+    }
+}
+
+/// Raw JSON from text that is known to be JSON.
+pub(super) fn owned(text: String) -> Result<Cow<'static, RawValue>, RequestError> {
+    RawValue::from_string(text)
+        .map(Cow::Owned)
+        .map_err(|error| RequestError::not_json(&error))
+}
+
+fn raw(text: &'static str) -> Result<Cow<'static, RawValue>, RequestError> {
+    serde_json::from_str::<&RawValue>(text)
+        .map(Cow::Borrowed)
+        .map_err(|error| RequestError::not_json(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn through(text: &str) -> Result<String, RequestError> {
+        let body = format!("{{\"parameters\":{text}}}");
+        let json: Json<'_> =
+            serde_json::from_str(&body).map_err(|error| RequestError::not_json(&error))?;
+        let mut object = json.object(&At::Root)?;
+        tool_schema(object.take("parameters"), &At::Root).map(|raw| raw.get().to_owned())
+    }
+
+    #[test]
+    fn a_fine_schema_goes_through_byte_for_byte() {
+        let text = r#"{ "type":"object", "properties" : {"z":{"minimum":1.00},"a":{}} }"#;
+        assert_eq!(through(text).unwrap(), text);
+    }
+
+    #[test]
+    fn the_root_is_mended_and_the_rest_kept() {
+        assert_eq!(through("{}").unwrap(), r#"{"type":"object"}"#);
+        assert_eq!(through("null").unwrap(), NO_PARAMETERS);
+        assert_eq!(
+            through(r#"{"$schema":"x","properties":{ "b":1e2 }}"#).unwrap(),
+            r#"{"type":"object","properties":{ "b":1e2 }}"#
+        );
+        assert_eq!(
+            through(r#"{"type":["object","null"]}"#).unwrap(),
+            r#"{"type":"object"}"#
+        );
+    }
+
+    #[test]
+    fn a_root_that_is_no_object_is_refused() {
+        assert!(through(r#"{"type":"string"}"#).is_err());
+        assert!(through("[]").is_err());
+        assert!(through("true").is_err());
+    }
+
+    #[test]
+    fn closing_reaches_every_object_and_leaves_data_alone() {
+        let mut schema = serde_json::json!({
+            "$schema": "x",
+            "type": "object",
+            "properties": {
+                "a": {"type": "array", "items": {"type": "object", "properties": {}}, "maxItems": 3},
+                "b": {"anyOf": [{"type": "object"}, {"type": "integer", "minimum": 1, "description": "B"}]},
+                "type": {"const": {"type": "object"}}
+            }
+        });
+        close(&mut schema);
+        assert_eq!(
+            schema,
+            serde_json::json!({
+                "type": "object",
+                "properties": {
+                    "a": {"type": "array", "items": {"type": "object", "properties": {}, "additionalProperties": false}, "description": "maxItems: 3"},
+                    "b": {"anyOf": [{"type": "object", "additionalProperties": false}, {"type": "integer", "description": "B (minimum: 1)"}]},
+                    "type": {"const": {"type": "object"}}
+                },
+                "additionalProperties": false
+            })
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! What concerns the service, not the model: metadata, tier, latency, guardrail.
+
+use std::borrow::Cow;
+
+use bedrock::converse::{GuardrailConfig, PerformanceConfig, ServiceTier};
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        error::RequestError,
+        json::{At, Json, Object},
+    },
+    GuardrailRef,
+    request::Context,
+};
+
+/// Most pairs of metadata.
+const MOST_PAIRS: usize = 16;
+/// Longest key and longest value in characters.
+const LONGEST: usize = 256;
+
+/// `metadata`, `user` and `safety_identifier` as pairs for the invocation log. Never refused: what
+/// does not fit is made to fit, or dropped.
+pub(super) fn metadata(
+    body: &mut Object<'_>,
+    context: &mut Context<'_>,
+) -> Result<Map<String, Value>, RequestError> {
+    let root = At::Root;
+    let mut pairs: Vec<(Cow<'_, str>, Json<'_>, &str)> = Vec::new();
+    if let Some(metadata) = body.object("metadata", &root)? {
+        pairs.extend(metadata.rest().map(|(key, value)| (key, value, "metadata")));
+    }
+    for name in ["user", "safety_identifier"] {
+        if let Some(value) = body.take(name) {
+            pairs.push((Cow::Borrowed(name), value, name));
+        }
+    }
+    let mut map = Map::new();
+    for (key, value, param) in pairs {
+        let text = match value {
+            Json::String(text) => text,
+            other => Cow::Owned(serde_json::to_string(&other).unwrap_or_default()),
+        };
+        let (clean_key, clean_value) = (fit(&key), fit(&text));
+        if clean_key.is_empty() || (map.len() >= MOST_PAIRS && !map.contains_key(&clean_key)) {
+            let why = format!("Bedrock takes {MOST_PAIRS} pairs with names");
+            context.notes.dropped(param, &why)?;
+            continue;
+        }
+        if clean_key != key || clean_value != text {
+            context
+                .notes
+                .changed(param, "made to fit Bedrock's alphabet and length")?;
+        }
+        map.insert(clean_key, Value::String(clean_value));
+    }
+    Ok(map)
+}
+
+fn fit(text: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || " :_@$#=/+,-.".contains(c);
+    text.chars()
+        .take(LONGEST)
+        .map(|c| if allowed(c) { c } else { '_' })
+        .collect()
+}
+
+/// `service_tier`; `auto` is what Bedrock does without one.
+pub(super) fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>, RequestError> {
+    let Some(tier) = body.string("service_tier", &At::Root)? else {
+        return Ok(None);
+    };
+    match tier.as_ref() {
+        "auto" => Ok(None),
+        "default" | "priority" | "flex" | "reserved" => Ok(Some(ServiceTier { kind: tier })),
+        other => Err(RequestError::invalid(
+            "service_tier",
+            format!("{other:?} is not auto, default, priority, flex or reserved"),
+        )),
+    }
+}
+
+/// `performanceConfig: {latency}`, as Bedrock calls it.
+pub(super) fn performance<'a>(
+    body: &mut Object<'a>,
+    context: &mut Context<'_>,
+) -> Result<Option<PerformanceConfig<'a>>, RequestError> {
+    let root = At::Root;
+    let Some(mut config) = body.object("performanceConfig", &root)? else {
+        return Ok(None);
+    };
+    let at = root.key("performanceConfig");
+    let latency = config.required_string("latency", &at)?;
+    if !matches!(latency.as_ref(), "standard" | "optimized") {
+        return Err(RequestError::invalid(
+            at.key("latency").to_string(),
+            "expected \"standard\" or \"optimized\"",
+        ));
+    }
+    context.unknown(config, &at)?;
+    Ok(Some(PerformanceConfig { latency }))
+}
+
+/// The guardrail the gateway forces, or else the one of `guardrailConfig`, as Bedrock calls it.
+pub(super) fn guardrail<'a>(
+    body: &mut Object<'a>,
+    stream: bool,
+    context: &mut Context<'_>,
+) -> Result<Option<GuardrailConfig<'a>>, RequestError> {
+    let root = At::Root;
+    let at = root.key("guardrailConfig");
+    let mut given = body.object("guardrailConfig", &root)?;
+    let mut trace = None;
+    let mut mode = None;
+    let mut own = None;
+    if let Some(config) = &mut given {
+        own = config.string("guardrailIdentifier", &at)?;
+        trace = config.string("trace", &at)?;
+        mode = config
+            .string("streamProcessingMode", &at)?
+            .filter(|_| stream);
+    }
+    let (identifier, version) = match (&context.options.guardrail, own, &mut given) {
+        (
+            Some(GuardrailRef {
+                identifier,
+                version,
+            }),
+            own,
+            config,
+        ) => {
+            let other = own.is_some_and(|own| own != identifier.as_str());
+            if let Some(config) = config {
+                config.take("guardrailVersion");
+            }
+            let pair = (Cow::Owned(identifier.clone()), Cow::Owned(version.clone()));
+            if other {
+                let why = "this gateway's own guardrail applies to every request";
+                context
+                    .notes
+                    .dropped("guardrailConfig.guardrailIdentifier", why)?;
+            }
+            pair
+        }
+        (None, Some(own), Some(config)) => (own, config.required_string("guardrailVersion", &at)?),
+        (None, None, Some(_)) => {
+            return Err(RequestError::missing(
+                at.key("guardrailIdentifier").to_string(),
+                "must be given",
+            ));
+        }
+        (None, _, None) => return Ok(None),
+    };
+    if let Some(rest) = given {
+        context.unknown(rest, &at)?;
+    }
+    Ok(Some(GuardrailConfig {
+        guardrail_identifier: identifier,
+        guardrail_version: version,
+        trace,
+        stream_processing_mode: mode,
+    }))
+}

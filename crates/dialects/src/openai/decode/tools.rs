@@ -1,0 +1,396 @@
+//! Tools, which of them to call, and whether several at once.
+
+use std::borrow::Cow;
+
+use bedrock::converse::{Empty, InputSchema, SpecificTool, Tool, ToolChoice, ToolConfig, ToolSpec};
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::{
+        error::RequestError,
+        json::{At, Json, Object},
+    },
+    cache,
+    format::SchemaTool,
+    reasoning::Reasoning,
+    request::Context,
+    schema,
+};
+use crate::families::{Choice, ParallelOff};
+
+/// What a tool gets that stands in the history only.
+const PAST_TOOL: &str = "Not available any more; do not call it.";
+
+/// Tools as the client wants them.
+#[derive(Debug, Default)]
+pub(super) struct Tools<'a> {
+    specs: Vec<Tool<'a>>,
+    wanted: Wanted<'a>,
+    one_at_a_time: bool,
+}
+
+/// Which tool to call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Wanted<'a> {
+    /// Nothing was said.
+    #[default]
+    Unsaid,
+    Auto,
+    None,
+    Any,
+    /// Bedrock's name of a tool.
+    Named(Cow<'a, str>),
+}
+
+/// Reads `tools`, `tool_choice` and `parallel_tool_calls`.
+pub(super) fn decode<'a>(
+    body: &mut Object<'a>,
+    context: &mut Context<'_>,
+) -> Result<Tools<'a>, RequestError> {
+    let root = At::Root;
+    let mut tools = Vec::new();
+    if let Some(list) = body.take("tools") {
+        let at = root.key("tools");
+        for (index, tool) in list.array(&at)?.into_iter().enumerate() {
+            read_tool(tool, &at.index(index), &mut tools, context)?;
+        }
+    }
+    let choice = body.take("tool_choice");
+    let parallel = body
+        .take("parallel_tool_calls")
+        .map(|flag| flag.boolean(&root.key("parallel_tool_calls")))
+        .transpose()?;
+    if tools.is_empty() {
+        // Without tools there is nothing to choose; Bedrock refuses a choice then.
+        return Ok(Tools::default());
+    }
+    if !context.facts.tools.supported {
+        return Err(RequestError::unsupported(
+            "tools",
+            format!(
+                "{} takes no tools; choose another model",
+                context.facts.title
+            ),
+        ));
+    }
+    let wanted = match choice {
+        None => Wanted::Unsaid,
+        Some(choice) => read_choice(choice, &root.key("tool_choice"), &mut tools, context)?,
+    };
+    Ok(Tools {
+        specs: tools,
+        wanted,
+        one_at_a_time: parallel == Some(false),
+    })
+}
+
+fn read_tool<'a>(
+    tool: Json<'a>,
+    at: &At<'_>,
+    tools: &mut Vec<Tool<'a>>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let mut tool = tool.object(at)?;
+    let kind = tool.required_string("type", at)?;
+    if kind != "function" {
+        return Err(RequestError::unsupported(
+            at.key("type").to_string(),
+            format!("{kind:?} is not a tool Bedrock has; only \"function\" is"),
+        ));
+    }
+    let cached = context.facts.cache.tools;
+    let mut point = cache::point(&mut tool, at, cached, context)?;
+    let function_at = at.key("function");
+    let mut function = tool
+        .object("function", at)?
+        .ok_or_else(|| RequestError::missing(function_at.to_string(), "must be given"))?;
+    if let Some(inner) = cache::point(&mut function, &function_at, cached, context)? {
+        point = Some(inner);
+    }
+    let name = function.required_string("name", &function_at)?;
+    if name.trim().is_empty() {
+        return Err(RequestError::invalid(
+            function_at.key("name").to_string(),
+            "must not be empty",
+        ));
+    }
+    let name = context.names.upstream(name);
+    if tools
+        .iter()
+        .any(|tool| matches!(tool, Tool::ToolSpec(spec) if spec.name == name))
+    {
+        return Err(RequestError::invalid(
+            function_at.key("name").to_string(),
+            "there is a tool of this name before it; names must be unique",
+        ));
+    }
+    let description = function
+        .string("description", &function_at)?
+        .filter(|text| !text.trim().is_empty());
+    let strict = function
+        .take("strict")
+        .map(|flag| flag.boolean(&function_at.key("strict")))
+        .transpose()?
+        .unwrap_or(false);
+    let schema_at = function_at.key("parameters");
+    let parameters = function.take("parameters");
+    let exact = strict && context.facts.tools.strict;
+    if strict && !exact {
+        let why = format!(
+            "{} does not hold tools to their schema",
+            context.facts.title
+        );
+        context.notes.dropped("tools[].function.strict", &why)?;
+    }
+    let json = match parameters {
+        Some(parameters) if exact => {
+            let mut tree = schema::tree(parameters, &schema_at)?;
+            schema::close(&mut tree);
+            let closed = schema::owned(tree.to_string())?;
+            let again = format!("{{\"parameters\":{}}}", closed.get());
+            mended(&again, &schema_at)?
+        }
+        parameters => schema::tool_schema(parameters, &schema_at)?,
+    };
+    context.unknown(function, &function_at)?;
+    context.unknown(tool, at)?;
+    tools.push(Tool::ToolSpec(ToolSpec {
+        name,
+        description,
+        input_schema: InputSchema { json },
+        strict: exact.then_some(true),
+    }));
+    tools.extend(point.map(Tool::CachePoint));
+    Ok(())
+}
+
+/// The root of a closed schema, mended like any other.
+fn mended(
+    body: &str,
+    at: &At<'_>,
+) -> Result<Cow<'static, serde_json::value::RawValue>, RequestError> {
+    let json: Json<'_> =
+        serde_json::from_str(body).map_err(|error| RequestError::not_json(&error))?;
+    let parameters = json.object(at)?.take("parameters");
+    schema::tool_schema(parameters, at).map(|raw| Cow::Owned(raw.into_owned()))
+}
+
+fn read_choice<'a>(
+    choice: Json<'a>,
+    at: &At<'_>,
+    tools: &mut Vec<Tool<'a>>,
+    context: &mut Context<'_>,
+) -> Result<Wanted<'a>, RequestError> {
+    let mut object = match choice {
+        Json::String(word) => return mode(&word, at),
+        other => other.object(at)?,
+    };
+    let kind = object.required_string("type", at)?;
+    match kind.as_ref() {
+        "function" | "tool" => {
+            let name = match object.object("function", at)? {
+                Some(mut function) => function.required_string("name", &at.key("function"))?,
+                None => object.required_string("name", at)?,
+            };
+            let name = context.names.upstream(name);
+            if !tools
+                .iter()
+                .any(|tool| matches!(tool, Tool::ToolSpec(spec) if spec.name == name))
+            {
+                return Err(RequestError::invalid(
+                    at.to_string(),
+                    format!(
+                        "there is no tool {:?} in tools",
+                        context.names.original(&name)
+                    ),
+                ));
+            }
+            Ok(Wanted::Named(name))
+        }
+        "allowed_tools" => {
+            let at = at.key("allowed_tools");
+            let mut allowed = match object.object("allowed_tools", &At::Root)? {
+                Some(inner) => inner,
+                None => object,
+            };
+            let wanted = mode(&allowed.required_string("mode", &at)?, &at.key("mode"))?;
+            let mut names = Vec::new();
+            let list = allowed.take("tools").ok_or_else(|| {
+                RequestError::missing(at.key("tools").to_string(), "must be given")
+            })?;
+            for (index, tool) in list.array(&at.key("tools"))?.into_iter().enumerate() {
+                let tools_at = at.key("tools");
+                let at = tools_at.index(index);
+                let mut tool = tool.object(&at)?;
+                let name = match tool.object("function", &at)? {
+                    Some(mut function) => function.required_string("name", &at.key("function"))?,
+                    None => tool.required_string("name", &at)?,
+                };
+                names.push(context.names.upstream(name));
+            }
+            tools.retain(|tool| match tool {
+                Tool::ToolSpec(spec) => names.contains(&spec.name),
+                _ => true,
+            });
+            if !tools.iter().any(|tool| matches!(tool, Tool::ToolSpec(_))) {
+                return Err(RequestError::invalid(
+                    at.key("tools").to_string(),
+                    "none of these is in tools",
+                ));
+            }
+            Ok(wanted)
+        }
+        "auto" | "any" | "none" => mode(&kind, at),
+        other => Err(RequestError::unsupported(
+            at.key("type").to_string(),
+            format!("{other:?} cannot be chosen; use auto, none, required or a function"),
+        )),
+    }
+}
+
+fn mode<'a>(word: &str, at: &At<'_>) -> Result<Wanted<'a>, RequestError> {
+    match word {
+        "auto" => Ok(Wanted::Auto),
+        "none" => Ok(Wanted::None),
+        "required" | "any" => Ok(Wanted::Any),
+        other => Err(RequestError::invalid(
+            at.to_string(),
+            format!("{other:?} is not auto, none, required or a function"),
+        )),
+    }
+}
+
+/// Puts tools, the schema tool and the choice together; what only this family knows goes into
+/// `additional`.
+pub(super) fn config<'a>(
+    mut tools: Tools<'a>,
+    schema_tool: Option<SchemaTool<'a>>,
+    reasoning: &Reasoning,
+    additional: &mut Map<String, Value>,
+    context: &mut Context<'_>,
+) -> Result<Option<ToolConfig<'a>>, RequestError> {
+    let facts = context.facts;
+    if tools.wanted == Wanted::None {
+        if context.history.is_empty() {
+            tools.specs.clear();
+        } else {
+            let how = "the tools stay visible, since the conversation holds calls of them";
+            context.notes.changed("tool_choice", how)?;
+        }
+        tools.wanted = Wanted::Unsaid;
+        tools.one_at_a_time = false;
+    }
+    if let Some(SchemaTool { spec, forced }) = schema_tool {
+        let alone = tools.specs.is_empty();
+        let name = spec.name.clone();
+        tools.specs.push(Tool::ToolSpec(spec));
+        if forced && matches!(tools.wanted, Wanted::Unsaid | Wanted::Auto) {
+            tools.wanted = if alone {
+                Wanted::Named(name)
+            } else {
+                Wanted::Any
+            };
+        }
+    }
+    if tools.specs.is_empty() {
+        return Ok(past_tools(context).filter(|_| facts.tools.supported));
+    }
+    let wanted = possible(tools.wanted, &mut tools.specs, reasoning, context)?;
+    let tool_choice = if tools.one_at_a_time {
+        if facts.tools.parallel_off == ParallelOff::ToolChoiceField {
+            // Both ways of choosing at once are refused, so the choice goes along here.
+            additional.insert("tool_choice".to_owned(), one_at_a_time(&wanted));
+            None
+        } else {
+            let why = format!("{} cannot be kept from parallel calls", facts.title);
+            context.notes.dropped("parallel_tool_calls", &why)?;
+            on_the_wire(wanted)
+        }
+    } else {
+        on_the_wire(wanted)
+    };
+    Ok(Some(ToolConfig {
+        tools: tools.specs,
+        tool_choice,
+    }))
+}
+
+/// The choice as far as the family, and reasoning, allow it.
+fn possible<'a>(
+    wanted: Wanted<'a>,
+    tools: &mut Vec<Tool<'a>>,
+    reasoning: &Reasoning,
+    context: &mut Context<'_>,
+) -> Result<Wanted<'a>, RequestError> {
+    let facts = context.facts;
+    let has = |choice| facts.tools.choice.contains(&choice);
+    let forced = matches!(wanted, Wanted::Any | Wanted::Named(_));
+    if forced && reasoning.active && !facts.reasoning.forced_tool {
+        let how = "lowered to auto: a tool cannot be forced while reasoning";
+        context.notes.changed("tool_choice", how)?;
+        return Ok(Wanted::Auto);
+    }
+    match wanted {
+        Wanted::Named(name) if !has(Choice::Tool) && has(Choice::Any) => {
+            // One tool of which some has to be called is that tool by name.
+            tools.retain(|tool| match tool {
+                Tool::ToolSpec(spec) => spec.name == name,
+                _ => true,
+            });
+            Ok(Wanted::Any)
+        }
+        Wanted::Named(_) if !has(Choice::Tool) => lowered(context),
+        Wanted::Any if !has(Choice::Any) => lowered(context),
+        Wanted::Auto if !has(Choice::Auto) => Ok(Wanted::Unsaid),
+        wanted => Ok(wanted),
+    }
+}
+
+fn lowered<'a>(context: &mut Context<'_>) -> Result<Wanted<'a>, RequestError> {
+    let why = format!("{} cannot be forced to call a tool", context.facts.title);
+    context.notes.dropped("tool_choice", &why)?;
+    Ok(Wanted::Unsaid)
+}
+
+fn on_the_wire(wanted: Wanted<'_>) -> Option<ToolChoice<'_>> {
+    match wanted {
+        Wanted::Unsaid | Wanted::None => None,
+        Wanted::Auto => Some(ToolChoice::Auto(Empty {})),
+        Wanted::Any => Some(ToolChoice::Any(Empty {})),
+        Wanted::Named(name) => Some(ToolChoice::Tool(SpecificTool { name })),
+    }
+}
+
+fn one_at_a_time(wanted: &Wanted<'_>) -> Value {
+    match wanted {
+        Wanted::Unsaid | Wanted::None | Wanted::Auto => {
+            json!({"type": "auto", "disable_parallel_tool_use": true})
+        }
+        Wanted::Any => json!({"type": "any", "disable_parallel_tool_use": true}),
+        Wanted::Named(name) => {
+            json!({"type": "tool", "name": name, "disable_parallel_tool_use": true})
+        }
+    }
+}
+
+/// Bedrock wants the tools of a history declared, even when the request has none.
+fn past_tools<'a>(context: &Context<'_>) -> Option<ToolConfig<'a>> {
+    let tools: Vec<_> = context
+        .history
+        .iter()
+        .filter_map(|name| {
+            Some(Tool::ToolSpec(ToolSpec {
+                name: Cow::Owned(name.clone()),
+                description: Some(Cow::Borrowed(PAST_TOOL)),
+                input_schema: InputSchema {
+                    json: schema::tool_schema(None, &At::Root).ok()?,
+                },
+                strict: None,
+            }))
+        })
+        .collect();
+    (!tools.is_empty()).then_some(ToolConfig {
+        tools,
+        tool_choice: None,
+    })
+}

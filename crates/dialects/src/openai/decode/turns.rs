@@ -1,0 +1,305 @@
+//! Turns: messages of one role become one, roles alternate, results stand right after their calls.
+//!
+//! Bedrock refuses what OpenAI allows here, in ways that differ by family; each rule below is a row
+//! of the list in the guide.
+
+use std::borrow::Cow;
+
+use bedrock::converse::{
+    CachePoint, ContentBlock, Message, Role, ToolResultBlock, ToolResultContent,
+};
+
+use super::{super::error::RequestError, request::Context};
+use crate::families::{FirstMessage, MediaKind};
+
+/// Stands where Bedrock insists on something; whitespace would be refused.
+const PLACEHOLDER: &str = ".";
+/// Stands for the result of a call that nobody answered.
+const NO_RESULT: &str = "No result was given.";
+
+/// A call of a tool that waits for its result.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    client: Cow<'a, str>,
+    upstream: Cow<'a, str>,
+    answered: bool,
+}
+
+impl<'a> Call<'a> {
+    pub(super) const fn new(client: Cow<'a, str>, upstream: Cow<'a, str>) -> Self {
+        Self {
+            client,
+            upstream,
+            answered: false,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Turn<'a> {
+    Assistant {
+        blocks: Vec<ContentBlock<'a>>,
+        calls: Vec<Call<'a>>,
+    },
+    User {
+        /// Results of the turn before, with cache points after them.
+        results: Vec<ContentBlock<'a>>,
+        blocks: Vec<ContentBlock<'a>>,
+    },
+}
+
+/// Turns as they grow.
+#[derive(Debug, Default)]
+pub(super) struct Turns<'a> {
+    turns: Vec<Turn<'a>>,
+    ids: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Turns<'a> {
+    /// An id no call before has: clients that count their calls anew in every turn repeat them.
+    pub(super) fn fresh_id(&mut self, id: &Cow<'a, str>) -> Cow<'a, str> {
+        let mut fresh = id.clone();
+        let mut count: u32 = 1;
+        while self.ids.contains(&fresh) {
+            count = count.saturating_add(1);
+            let suffix = count.to_string();
+            // Nine letters and digits stay nine.
+            let keep = if id.len() == 9 { 9 } else { id.len().min(64) };
+            let stem: String = id
+                .chars()
+                .take(keep.saturating_sub(suffix.len() + 1))
+                .collect();
+            fresh = Cow::Owned(format!("{stem}x{suffix}"));
+        }
+        self.ids.push(fresh.clone());
+        fresh
+    }
+
+    pub(super) fn user(&mut self, new: Vec<ContentBlock<'a>>) {
+        if new.is_empty() {
+            return;
+        }
+        if let Some(Turn::User { blocks, .. }) = self.turns.last_mut() {
+            blocks.extend(new);
+        } else {
+            self.turns.push(Turn::User {
+                results: Vec::new(),
+                blocks: new,
+            });
+        }
+    }
+
+    pub(super) fn assistant(&mut self, new: Vec<ContentBlock<'a>>, new_calls: Vec<Call<'a>>) {
+        if new.is_empty() {
+            return;
+        }
+        if let Some(Turn::Assistant { blocks, calls }) = self.turns.last_mut() {
+            blocks.extend(new);
+            calls.extend(new_calls);
+        } else {
+            self.turns.push(Turn::Assistant {
+                blocks: new,
+                calls: new_calls,
+            });
+        }
+    }
+
+    /// Bedrock's id of the call a result is for, if the assistant's last turn has such a call.
+    pub(super) fn answer(&mut self, client: &str) -> Option<Cow<'a, str>> {
+        let calls = self.turns.iter_mut().rev().find_map(|turn| match turn {
+            Turn::Assistant { calls, .. } => Some(calls),
+            Turn::User { .. } => None,
+        })?;
+        let open = calls
+            .iter()
+            .position(|call| call.client == client && !call.answered);
+        let any = open.or_else(|| calls.iter().position(|call| call.client == client))?;
+        let call = calls.get_mut(any)?;
+        call.answered = true;
+        Some(call.upstream.clone())
+    }
+
+    /// A result for a call of the assistant's last turn; `beside` cannot stand inside it.
+    pub(super) fn result(
+        &mut self,
+        result: ToolResultBlock<'a>,
+        point: Option<CachePoint>,
+        beside: Vec<ContentBlock<'a>>,
+    ) {
+        if !matches!(self.turns.last(), Some(Turn::User { .. })) {
+            self.turns.push(Turn::User {
+                results: Vec::new(),
+                blocks: Vec::new(),
+            });
+        }
+        if let Some(Turn::User { results, blocks }) = self.turns.last_mut() {
+            let same = results.iter_mut().find_map(|block| match block {
+                ContentBlock::ToolResult(one) if one.tool_use_id == result.tool_use_id => Some(one),
+                _ => None,
+            });
+            // One result a call: a second one becomes part of the first.
+            match same {
+                Some(one) => one.content.extend(result.content),
+                None => results.push(ContentBlock::ToolResult(result)),
+            }
+            results.extend(point.map(ContentBlock::CachePoint));
+            blocks.extend(beside);
+        }
+    }
+
+    /// All turns as messages, by the rules of the family. `preface` stands before the first words of
+    /// the user, for families without a system prompt.
+    pub(super) fn into_messages(
+        self,
+        preface: Vec<ContentBlock<'a>>,
+        context: &mut Context<'_>,
+    ) -> Result<Vec<Message<'a>>, RequestError> {
+        let mut messages = Vec::with_capacity(self.turns.len() + 1);
+        let mut preface = Some(preface).filter(|blocks| !blocks.is_empty());
+        let mut waiting: Vec<Call<'a>> = Vec::new();
+        for turn in self.turns {
+            match turn {
+                Turn::Assistant { blocks, calls } => {
+                    let first = messages.is_empty();
+                    if let Some(blocks) = preface.take() {
+                        messages.push(user(blocks));
+                    } else if first && context.facts.first_message == FirstMessage::User {
+                        messages.push(user(vec![placeholder()]));
+                    }
+                    waiting = calls;
+                    messages.push(assistant(blocks));
+                }
+                Turn::User {
+                    mut results,
+                    blocks,
+                } => {
+                    close(&mut waiting, &mut results, context)?;
+                    let mut rest = preface.take().unwrap_or_default();
+                    rest.extend(blocks);
+                    push_user(results, rest, context, &mut messages);
+                }
+            }
+        }
+        let mut results = Vec::new();
+        close(&mut waiting, &mut results, context)?;
+        if !results.is_empty() {
+            messages.push(user(results));
+        }
+        if let Some(blocks) = preface {
+            messages.push(user(blocks));
+        }
+        prefill(&mut messages, context)?;
+        Ok(messages)
+    }
+}
+
+/// Calls nobody answered get a result that says so: Bedrock refuses calls without one.
+fn close<'a>(
+    waiting: &mut Vec<Call<'a>>,
+    results: &mut Vec<ContentBlock<'a>>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    for call in waiting.drain(..).filter(|call| !call.answered) {
+        context.notes.changed(
+            "messages[].tool_calls",
+            "a call without a result got one that says there is none",
+        )?;
+        results.push(ContentBlock::ToolResult(ToolResultBlock {
+            tool_use_id: call.upstream,
+            content: vec![ToolResultContent::Text(Cow::Borrowed(NO_RESULT))],
+            status: None,
+        }));
+    }
+    Ok(())
+}
+
+/// Results first; what may not stand beside them follows in a message of its own.
+fn push_user<'a>(
+    mut results: Vec<ContentBlock<'a>>,
+    mut rest: Vec<ContentBlock<'a>>,
+    context: &Context<'_>,
+    messages: &mut Vec<Message<'a>>,
+) {
+    let words = |block: &ContentBlock<'_>| {
+        matches!(block, ContentBlock::Text(_) | ContentBlock::GuardContent(_))
+    };
+    let document = rest
+        .iter()
+        .any(|block| matches!(block, ContentBlock::Document(_)));
+    if document && !rest.iter().any(words) {
+        rest.insert(0, placeholder());
+    }
+    if results.is_empty() {
+        if !rest.is_empty() {
+            messages.push(user(rest));
+        }
+        return;
+    }
+    let beside = &context.facts.tool_result.beside;
+    let fits = rest
+        .iter()
+        .all(|block| kind(block).is_none_or(|kind| beside.contains(&kind)));
+    if fits {
+        results.append(&mut rest);
+    }
+    messages.push(user(results));
+    if !rest.is_empty() {
+        messages.push(assistant(vec![placeholder()]));
+        messages.push(user(rest));
+    }
+}
+
+fn kind(block: &ContentBlock<'_>) -> Option<MediaKind> {
+    match block {
+        ContentBlock::Text(_) | ContentBlock::GuardContent(_) => Some(MediaKind::Text),
+        ContentBlock::Image(_) => Some(MediaKind::Image),
+        ContentBlock::Document(_) => Some(MediaKind::Document),
+        ContentBlock::Video(_) => Some(MediaKind::Video),
+        ContentBlock::Audio(_) => Some(MediaKind::Audio),
+        _ => None,
+    }
+}
+
+/// A last message of the assistant's is to be continued, where the model does that.
+fn prefill(messages: &mut [Message<'_>], context: &Context<'_>) -> Result<(), RequestError> {
+    let Some(last) = messages
+        .last_mut()
+        .filter(|last| last.role == Role::Assistant)
+    else {
+        return Ok(());
+    };
+    if !context.facts.prefill {
+        return Err(RequestError::unsupported(
+            "messages",
+            format!(
+                "{} does not continue an assistant message; end with a user or tool message",
+                context.facts.title
+            ),
+        ));
+    }
+    if let Some(ContentBlock::Text(text)) = last.content.last_mut() {
+        let kept = text.trim_end().len();
+        if kept < text.len() {
+            text.to_mut().truncate(kept);
+        }
+    }
+    Ok(())
+}
+
+const fn user(content: Vec<ContentBlock<'_>>) -> Message<'_> {
+    Message {
+        role: Role::User,
+        content,
+    }
+}
+
+const fn assistant(content: Vec<ContentBlock<'_>>) -> Message<'_> {
+    Message {
+        role: Role::Assistant,
+        content,
+    }
+}
+
+pub(super) const fn placeholder<'a>() -> ContentBlock<'a> {
+    ContentBlock::Text(Cow::Borrowed(PLACEHOLDER))
+}

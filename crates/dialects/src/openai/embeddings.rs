@@ -1,0 +1,252 @@
+//! `/v1/embeddings`: one OpenAI request becomes one or more bodies of InvokeModel, whose answers are
+//! put together again in order.
+//!
+//! Titan and Nova take one text a call, Cohere many. Vectors in base64 are made here: little-endian
+//! 32-bit floats, as OpenAI's clients expect by default.
+
+mod response;
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use super::{
+    decode::Notes,
+    error::RequestError,
+    json::{At, Json, Object},
+};
+use crate::families::{EmbeddingBody, EmbeddingShape, ModelFacts};
+
+pub use response::{EmbeddingResult, encode_embeddings, read_embedding_response};
+
+/// OpenAI's own limit of texts in a request.
+const MOST_INPUTS: usize = 2048;
+
+/// A request, translated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmbeddingRequest {
+    /// Calls of InvokeModel, to be made in any order and their results kept in this one.
+    pub calls: Vec<EmbeddingCall>,
+    /// Whether vectors are to be base64 in the answer.
+    pub base64: bool,
+    /// What was dropped.
+    pub warnings: Vec<String>,
+}
+
+/// One call of InvokeModel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmbeddingCall {
+    /// The body.
+    pub body: Vec<u8>,
+    /// How many vectors it gives.
+    pub inputs: usize,
+}
+
+/// Decodes a request of `/v1/embeddings`.
+///
+/// # Errors
+/// A 400 naming the field.
+pub fn decode_embeddings(
+    body: &[u8],
+    facts: &ModelFacts,
+    strict: bool,
+) -> Result<EmbeddingRequest, RequestError> {
+    let Some(shape) = &facts.embedding else {
+        return Err(RequestError::unsupported(
+            "model",
+            format!(
+                "{} makes no embeddings; choose an embedding model",
+                facts.title
+            ),
+        ));
+    };
+    let json: Json<'_> =
+        serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
+    let mut body = json.object(&At::Root)?;
+    let root = At::Root;
+    let mut notes = Notes::new(strict);
+    body.take("model");
+    let inputs = inputs(&mut body)?;
+    let base64 = match body.string("encoding_format", &root)?.as_deref() {
+        None | Some("float") => false,
+        Some("base64") => true,
+        Some(other) => {
+            return Err(RequestError::invalid(
+                "encoding_format",
+                format!("{other:?} is not float or base64"),
+            ));
+        }
+    };
+    let dimensions = dimensions(&mut body, shape, facts)?;
+    let kind = input_type(&mut body, shape)?;
+    if body.take("user").is_some() {
+        notes.dropped("user", "InvokeModel has no place for it")?;
+    }
+    super::fields::leftover(body, &mut notes)?;
+    let calls = inputs
+        .chunks(shape.batch.max(1))
+        .map(|texts| EmbeddingCall {
+            body: call(shape.body, texts, dimensions, kind.as_deref())
+                .to_string()
+                .into_bytes(),
+            inputs: texts.len(),
+        })
+        .collect();
+    Ok(EmbeddingRequest {
+        calls,
+        base64,
+        warnings: notes.into_warnings(),
+    })
+}
+
+fn inputs<'a>(body: &mut Object<'a>) -> Result<Vec<Cow<'a, str>>, RequestError> {
+    let root = At::Root;
+    let at = root.key("input");
+    let refused = |message: &str| Err(RequestError::invalid("input", message));
+    let items = match body.take("input") {
+        None => return Err(RequestError::missing("input", "must be given")),
+        Some(Json::Array(items)) => items,
+        Some(one) => vec![one],
+    };
+    if items.is_empty() || items.len() > MOST_INPUTS {
+        return refused(&format!("takes 1 to {MOST_INPUTS} texts"));
+    }
+    let mut texts = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
+        if matches!(item, Json::Number(_) | Json::Array(_)) {
+            return refused(
+                "these are tokens of OpenAI's, which Bedrock's models cannot read; send text \
+                 (LangChain: check_embedding_ctx_length=False)",
+            );
+        }
+        let text = item.string(&at.index(index))?;
+        if text.trim().is_empty() {
+            return Err(RequestError::invalid(
+                at.index(index).to_string(),
+                "must not be empty",
+            ));
+        }
+        texts.push(text);
+    }
+    Ok(texts)
+}
+
+fn dimensions(
+    body: &mut Object<'_>,
+    shape: &EmbeddingShape,
+    facts: &ModelFacts,
+) -> Result<Option<u64>, RequestError> {
+    let root = At::Root;
+    let Some(value) = body.take("dimensions") else {
+        return Ok(None);
+    };
+    let asked = value.whole(&root.key("dimensions"))?;
+    if shape
+        .dimensions
+        .iter()
+        .any(|length| u64::from(*length) == asked)
+    {
+        return Ok(Some(asked));
+    }
+    let known: Vec<String> = shape.dimensions.iter().map(u32::to_string).collect();
+    Err(RequestError::unsupported(
+        "dimensions",
+        if known.is_empty() {
+            format!("{} has one length of vector; leave it out", facts.title)
+        } else {
+            format!("{} makes vectors of {}", facts.title, known.join(", "))
+        },
+    ))
+}
+
+/// `input_type`, which is Cohere's (and Nova's purpose), not OpenAI's.
+fn input_type<'a>(
+    body: &mut Object<'a>,
+    shape: &EmbeddingShape,
+) -> Result<Option<Cow<'a, str>>, RequestError> {
+    let known: &[&str] = match shape.body {
+        EmbeddingBody::Cohere => &[
+            "search_document",
+            "search_query",
+            "classification",
+            "clustering",
+        ],
+        EmbeddingBody::Nova => &[
+            "GENERIC_INDEX",
+            "GENERIC_RETRIEVAL",
+            "TEXT_RETRIEVAL",
+            "DOCUMENT_RETRIEVAL",
+            "CLASSIFICATION",
+            "CLUSTERING",
+        ],
+        EmbeddingBody::TitanText | EmbeddingBody::TitanImage => return Ok(None),
+    };
+    let Some(kind) = body.string("input_type", &At::Root)? else {
+        return Ok(None);
+    };
+    if known.contains(&kind.as_ref()) {
+        Ok(Some(kind))
+    } else {
+        Err(RequestError::invalid(
+            "input_type",
+            format!("{kind:?} is not one of {}", known.join(", ")),
+        ))
+    }
+}
+
+fn call(
+    shape: EmbeddingBody,
+    texts: &[Cow<'_, str>],
+    dimensions: Option<u64>,
+    kind: Option<&str>,
+) -> Value {
+    let first = texts.first().map_or("", AsRef::as_ref);
+    match shape {
+        EmbeddingBody::TitanText => {
+            let mut body = json!({ "inputText": first });
+            if let Some(dimensions) = dimensions {
+                set(&mut body, "dimensions", dimensions.into());
+            }
+            body
+        }
+        EmbeddingBody::TitanImage => {
+            let mut body = json!({ "inputText": first });
+            if let Some(dimensions) = dimensions {
+                set(
+                    &mut body,
+                    "embeddingConfig",
+                    json!({ "outputEmbeddingLength": dimensions }),
+                );
+            }
+            body
+        }
+        EmbeddingBody::Cohere => {
+            let mut body = json!({
+                "texts": texts,
+                "input_type": kind.unwrap_or("search_document"),
+                "embedding_types": ["float"],
+            });
+            if let Some(dimensions) = dimensions {
+                set(&mut body, "output_dimension", dimensions.into());
+            }
+            body
+        }
+        EmbeddingBody::Nova => json!({
+            "taskType": "SINGLE_EMBEDDING",
+            "singleEmbeddingParams": {
+                "embeddingPurpose": kind.unwrap_or("GENERIC_INDEX"),
+                "embeddingDimension": dimensions.unwrap_or(3072),
+                "text": { "truncationMode": "END", "value": first },
+            },
+        }),
+    }
+}
+
+fn set(body: &mut Value, key: &str, value: Value) {
+    if let Value::Object(members) = body {
+        members.insert(key.to_owned(), value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

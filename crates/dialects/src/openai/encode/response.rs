@@ -1,0 +1,201 @@
+//! A whole response.
+
+use std::borrow::Cow;
+
+use bedrock::converse::{ConverseResponse, ResponseBlock, TokenUsage};
+use serde::Serialize;
+
+use super::{
+    super::{decode::ReplyContext, error::UpstreamError},
+    ResponseIdentity, finish_reason, malformed, stop_sequence,
+    usage::Usage,
+};
+
+/// A response in OpenAI's shape, and what accounting wants to know of it.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// The body.
+    pub body: Vec<u8>,
+    /// Token counts as Bedrock gave them.
+    pub usage: TokenUsage,
+    /// OpenAI's finish reason.
+    pub finish_reason: &'static str,
+    /// Bedrock's stop reason.
+    pub native_stop_reason: String,
+}
+
+#[derive(Serialize)]
+struct Completion<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: [Choice<'a>; 1],
+    usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
+    system_fingerprint: String,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    index: u32,
+    message: Message<'a>,
+    logprobs: (),
+    finish_reason: &'static str,
+    native_finish_reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_sequence: Option<String>,
+}
+
+#[derive(Default, Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Option<Cow<'a, str>>,
+    refusal: (),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    thinking_blocks: Vec<ThinkingBlock<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCall<'a>>,
+}
+
+/// A block of reasoning to be sent back unchanged in the next turn.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum ThinkingBlock<'a> {
+    Thinking {
+        thinking: Cow<'a, str>,
+        signature: Cow<'a, str>,
+    },
+    RedactedThinking {
+        data: Cow<'a, str>,
+    },
+}
+
+#[derive(Serialize)]
+struct ToolCall<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+/// Encodes a response of Converse.
+///
+/// # Errors
+/// When the model wrote something unusable, as its stop reason says.
+pub fn encode_response(
+    response: &ConverseResponse,
+    reply: &ReplyContext,
+    identity: &ResponseIdentity,
+) -> Result<Encoded, UpstreamError> {
+    let message = message(&response.output.message.content, reply);
+    let finish = finish_reason(&response.stop_reason, !message.tool_calls.is_empty())
+        .ok_or_else(|| malformed(&response.stop_reason, response.usage))?;
+    let completion = Completion {
+        id: &identity.id,
+        object: "chat.completion",
+        created: identity.created,
+        model: &identity.model,
+        choices: [Choice {
+            index: 0,
+            message,
+            logprobs: (),
+            finish_reason: finish,
+            native_finish_reason: response.stop_reason.as_str(),
+            stop_sequence: stop_sequence(response.additional_model_response_fields.as_deref()),
+        }],
+        usage: Usage::from(&response.usage),
+        service_tier: response
+            .service_tier
+            .as_ref()
+            .map(|tier| tier.kind.as_str()),
+        system_fingerprint: identity.fingerprint(),
+    };
+    Ok(Encoded {
+        body: serde_json::to_vec(&completion).unwrap_or_default(),
+        usage: response.usage,
+        finish_reason: finish,
+        native_stop_reason: response.stop_reason.as_str().to_owned(),
+    })
+}
+
+fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyContext) -> Message<'a> {
+    let mut message = Message {
+        role: "assistant",
+        ..Message::default()
+    };
+    let mut schema_answer = None;
+    for block in blocks {
+        if let Some(text) = &block.text {
+            append(&mut message.content, text);
+        }
+        for cited in block
+            .citations_content
+            .iter()
+            .flat_map(|cited| &cited.content)
+        {
+            if let Some(text) = &cited.text {
+                append(&mut message.content, text);
+            }
+        }
+        if let Some(reasoning) = &block.reasoning_content {
+            if let Some(data) = &reasoning.redacted_content {
+                message
+                    .thinking_blocks
+                    .push(ThinkingBlock::RedactedThinking {
+                        data: Cow::Borrowed(data),
+                    });
+            }
+            if let Some(text) = &reasoning.reasoning_text {
+                message
+                    .reasoning_content
+                    .get_or_insert_default()
+                    .push_str(&text.text);
+                if let Some(signature) = &text.signature {
+                    message.thinking_blocks.push(ThinkingBlock::Thinking {
+                        thinking: Cow::Borrowed(&text.text),
+                        signature: Cow::Borrowed(signature),
+                    });
+                }
+            }
+        }
+        if let Some(call) = &block.tool_use {
+            let arguments = call.input.as_deref().map_or("{}", |input| input.get());
+            if call.is_server_side() {
+                continue;
+            }
+            if reply.is_schema_tool(&call.name) {
+                schema_answer = Some(arguments);
+                continue;
+            }
+            message.tool_calls.push(ToolCall {
+                id: &call.tool_use_id,
+                kind: "function",
+                function: Function {
+                    name: reply.original_tool_name(&call.name),
+                    arguments,
+                },
+            });
+        }
+    }
+    if let Some(answer) = schema_answer {
+        message.content = Some(Cow::Borrowed(answer));
+    }
+    message
+}
+
+fn append<'a>(content: &mut Option<Cow<'a, str>>, text: &'a str) {
+    match content {
+        None => *content = Some(Cow::Borrowed(text)),
+        Some(all) => all.to_mut().push_str(text),
+    }
+}

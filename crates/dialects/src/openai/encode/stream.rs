@@ -1,0 +1,564 @@
+//! A stream, event by event, written straight into the output buffer as server-sent events.
+//!
+//! Deltas pass as the JSON they came as, without being unescaped; nothing is held back except text
+//! beside a forced schema tool. Indexes of tool calls are dense and count calls only. `[DONE]`
+//! stands only after `messageStop`; any other end is an error event. The native stop reason is kept.
+
+use std::borrow::Cow;
+
+use bedrock::converse::{
+    BlockStart, ConverseResponse, Delta, JsonStr, Metadata, ReasoningDelta, ResponseBlock,
+    StopReason, StreamEvent, TokenUsage,
+};
+use bytes::{BufMut, BytesMut};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        decode::ReplyContext,
+        error::{ErrorBody, UpstreamError},
+    },
+    ResponseIdentity, finish_reason, malformed,
+    response::ThinkingBlock,
+    stop_sequence,
+    usage::Usage,
+};
+
+/// The end of a stream that went well.
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// An event that makes no sense where it stands; the stream has to end with an error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// A piece of a tool call whose block never began.
+    #[error("bedrock sent arguments for block {0}, which is no open tool call")]
+    NoSuchCall(u64),
+}
+
+/// A block that is open.
+#[derive(Debug)]
+enum Open {
+    /// A tool call of the client's: index among calls, and whether arguments came.
+    Call {
+        block: u64,
+        index: u32,
+        arguments: bool,
+    },
+    /// The answer by way of a schema tool, and whether anything came.
+    Schema { block: u64, arguments: bool },
+    /// A tool that Bedrock runs, or its result.
+    Server { block: u64 },
+}
+
+/// Reasoning that is under way, gathered to be given back whole with its signature.
+#[derive(Debug, Default)]
+struct Reasoning {
+    block: u64,
+    text: String,
+    signature: String,
+    redacted: String,
+}
+
+impl Open {
+    const fn block(&self) -> u64 {
+        match self {
+            Self::Call { block, .. } | Self::Schema { block, .. } | Self::Server { block } => {
+                *block
+            }
+        }
+    }
+}
+
+/// Turns events into chunks; one for each stream.
+#[derive(Debug)]
+pub struct StreamEncoder {
+    reply: ReplyContext,
+    /// `data: {"id":…,"system_fingerprint":"…","choices":[{"index":0,`, the same in every chunk.
+    head: Vec<u8>,
+    /// The same without `choices`.
+    bare_head: Vec<u8>,
+    /// Few at a time, so a list is quick enough.
+    open: Vec<Open>,
+    reasoning: Vec<Reasoning>,
+    calls: u32,
+    role_sent: bool,
+    /// Text held back beside a schema tool, in case the model does not call it.
+    held: String,
+    answered_by_schema: bool,
+    stop: Option<StopReason>,
+    stop_sequence: Option<String>,
+    usage: Option<TokenUsage>,
+    service_tier: Option<String>,
+    finished: bool,
+}
+
+impl StreamEncoder {
+    /// An encoder for one stream.
+    pub fn new(reply: ReplyContext, identity: &ResponseIdentity) -> Self {
+        let bare_head = format!(
+            "data: {{\"id\":{},\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{},\"system_fingerprint\":{},",
+            quoted(&identity.id),
+            identity.created,
+            quoted(&identity.model),
+            quoted(&identity.fingerprint()),
+        )
+        .into_bytes();
+        let mut head = bare_head.clone();
+        if reply.include_usage() {
+            head.extend_from_slice(b"\"usage\":null,");
+        }
+        head.extend_from_slice(b"\"choices\":[{\"index\":0,");
+        Self {
+            reply,
+            head,
+            bare_head,
+            open: Vec::new(),
+            reasoning: Vec::new(),
+            calls: 0,
+            role_sent: false,
+            held: String::new(),
+            answered_by_schema: false,
+            stop: None,
+            stop_sequence: None,
+            usage: None,
+            service_tier: None,
+            finished: false,
+        }
+    }
+
+    /// Writes what an event becomes; often nothing.
+    ///
+    /// # Errors
+    /// When the event makes no sense where it stands. Call [`Self::error`] then.
+    pub fn event(
+        &mut self,
+        event: &StreamEvent<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), StreamError> {
+        match event {
+            StreamEvent::MessageStart => self.role(out),
+            StreamEvent::ContentBlockStart(start) => self.block_start(start, out),
+            StreamEvent::ContentBlockDelta(delta) => {
+                self.delta(delta.content_block_index, &delta.delta, out)?;
+            }
+            StreamEvent::ContentBlockStop { index } => self.block_stop(*index, out),
+            StreamEvent::MessageStop(stop) => {
+                self.stop = Some(stop.stop_reason.clone());
+                self.stop_sequence = stop_sequence(stop.additional_model_response_fields);
+                self.finish_choice(out);
+            }
+            StreamEvent::Metadata(Metadata {
+                usage,
+                service_tier,
+                ..
+            }) => {
+                self.usage = Some(*usage);
+                self.service_tier = service_tier.as_ref().map(|tier| tier.kind.clone());
+            }
+            StreamEvent::Unknown => {}
+        }
+        Ok(())
+    }
+
+    /// Writes a whole response as a stream, for models that do not stream with tools.
+    ///
+    /// # Errors
+    /// When the model wrote something unusable; nothing has been written then.
+    pub fn response(
+        &mut self,
+        response: &ConverseResponse,
+        out: &mut BytesMut,
+    ) -> Result<(), UpstreamError> {
+        if finish_reason(&response.stop_reason, false).is_none() {
+            return Err(malformed(&response.stop_reason, response.usage));
+        }
+        self.role(out);
+        for block in &response.output.message.content {
+            self.whole_block(block, out);
+        }
+        self.stop = Some(response.stop_reason.clone());
+        self.stop_sequence = stop_sequence(response.additional_model_response_fields.as_deref());
+        self.usage = Some(response.usage);
+        self.service_tier = response.service_tier.as_ref().map(|tier| tier.kind.clone());
+        self.finish_choice(out);
+        Ok(())
+    }
+
+    /// Ends the stream: usage if it was asked for and `[DONE]` after success, an error event after
+    /// a stream that was cut or that the model spoiled. Later calls write nothing.
+    pub fn finish(&mut self, out: &mut BytesMut) {
+        if self.finished {
+            return;
+        }
+        let Some(stop) = &self.stop else {
+            self.error(
+                &ErrorBody {
+                    status: 502,
+                    code: Some("stream_truncated".to_owned()),
+                    message: "Bedrock ended the stream before the answer was complete".to_owned(),
+                    ..ErrorBody::default()
+                },
+                out,
+            );
+            return;
+        };
+        if finish_reason(stop, false).is_none() {
+            let error = malformed(stop, self.usage.unwrap_or_default());
+            self.error(
+                &ErrorBody {
+                    status: error.status,
+                    code: Some(error.code),
+                    message: error.message,
+                    ..ErrorBody::default()
+                },
+                out,
+            );
+            return;
+        }
+        self.finished = true;
+        if self.reply.include_usage()
+            && let Some(usage) = &self.usage
+        {
+            out.extend_from_slice(&self.bare_head);
+            if let Some(tier) = &self.service_tier {
+                out.extend_from_slice(b"\"service_tier\":");
+                write_json(tier, out);
+                out.extend_from_slice(b",");
+            }
+            out.extend_from_slice(b"\"choices\":[],\"usage\":");
+            write_json(&Usage::from(usage), out);
+            out.extend_from_slice(b"}\n\n");
+        }
+        out.extend_from_slice(DONE);
+    }
+
+    /// Ends the stream with an error event. Later calls write nothing.
+    pub fn error(&mut self, error: &ErrorBody, out: &mut BytesMut) {
+        if self.finished {
+            return;
+        }
+        self.finished = true;
+        let mut extra = Map::new();
+        extra.insert("status".to_owned(), Value::from(error.status));
+        extra.extend(error.extra.clone());
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(
+            &ErrorBody {
+                extra,
+                ..error.clone()
+            }
+            .to_vec(),
+        );
+        out.extend_from_slice(b"\n\n");
+    }
+
+    /// Token counts, once Bedrock has given them.
+    pub const fn usage(&self) -> Option<TokenUsage> {
+        self.usage
+    }
+
+    /// Bedrock's stop reason, once it is known.
+    pub const fn stop_reason(&self) -> Option<&StopReason> {
+        self.stop.as_ref()
+    }
+
+    /// OpenAI's finish reason, once it is known.
+    pub fn finish_reason(&self) -> Option<&'static str> {
+        finish_reason(self.stop.as_ref()?, self.calls > 0)
+    }
+
+    /// The role, once, in the first chunk.
+    fn role(&mut self, out: &mut BytesMut) {
+        if !self.role_sent {
+            self.role_sent = true;
+            out.extend_from_slice(&self.head);
+            out.extend_from_slice(
+                b"\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n",
+            );
+        }
+    }
+
+    /// A chunk with `"delta":{…}`, its inside written by `inside`.
+    fn chunk(&mut self, out: &mut BytesMut, inside: impl FnOnce(&mut BytesMut)) {
+        self.role(out);
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(b"\"delta\":{");
+        inside(out);
+        out.extend_from_slice(b"},\"logprobs\":null,\"finish_reason\":null}]}\n\n");
+    }
+
+    fn text(&mut self, json: &str, out: &mut BytesMut) {
+        self.chunk(out, |out| {
+            out.extend_from_slice(b"\"content\":");
+            out.extend_from_slice(json.as_bytes());
+        });
+    }
+
+    fn block_start(&mut self, start: &BlockStart<'_>, out: &mut BytesMut) {
+        let block = start.content_block_index;
+        if start.start.tool_result.is_some() {
+            self.open.push(Open::Server { block });
+        }
+        let Some(call) = &start.start.tool_use else {
+            return;
+        };
+        if call.is_server_side() {
+            self.open.push(Open::Server { block });
+        } else if self.reply.is_schema_tool(&call.name) {
+            self.open.push(Open::Schema {
+                block,
+                arguments: false,
+            });
+        } else {
+            self.call(block, &call.tool_use_id, &call.name, out);
+        }
+    }
+
+    /// The first chunk of a call: id and name, and empty arguments.
+    fn call(&mut self, block: u64, id: &str, name: &str, out: &mut BytesMut) {
+        let index = self.calls;
+        self.calls = self.calls.saturating_add(1);
+        self.open.push(Open::Call {
+            block,
+            index,
+            arguments: false,
+        });
+        let name = self.reply.original_tool_name(name).to_owned();
+        self.chunk(out, |out| {
+            write_call_index(index, out);
+            out.extend_from_slice(b"\"id\":");
+            write_json(&id, out);
+            out.extend_from_slice(b",\"type\":\"function\",\"function\":{\"name\":");
+            write_json(&name, out);
+            out.extend_from_slice(b",\"arguments\":\"\"}}]");
+        });
+    }
+
+    fn arguments(&mut self, index: u32, json: &str, out: &mut BytesMut) {
+        self.chunk(out, |out| {
+            write_call_index(index, out);
+            out.extend_from_slice(b"\"function\":{\"arguments\":");
+            out.extend_from_slice(json.as_bytes());
+            out.extend_from_slice(b"}}]");
+        });
+    }
+
+    fn delta(
+        &mut self,
+        block: u64,
+        delta: &Delta<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), StreamError> {
+        if let Some(text) = delta.text
+            && !text.is_empty()
+        {
+            if self.reply.holds_text() {
+                self.held.push_str(&text.decode());
+            } else {
+                self.text(text.as_json(), out);
+            }
+        }
+        if let Some(input) = delta.tool_use.and_then(|call| call.input)
+            && !input.is_empty()
+        {
+            self.call_input(block, input, out)?;
+        }
+        if let Some(reasoning) = &delta.reasoning_content {
+            if let Some(text) = reasoning.text
+                && !text.is_empty()
+            {
+                self.chunk(out, |out| {
+                    out.extend_from_slice(b"\"reasoning_content\":");
+                    out.extend_from_slice(text.as_json().as_bytes());
+                });
+            }
+            self.gather(block, reasoning);
+        }
+        Ok(())
+    }
+
+    fn call_input(
+        &mut self,
+        block: u64,
+        input: JsonStr<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), StreamError> {
+        match self.open.iter_mut().find(|open| open.block() == block) {
+            Some(Open::Call {
+                index, arguments, ..
+            }) => {
+                *arguments = true;
+                let index = *index;
+                self.arguments(index, input.as_json(), out);
+            }
+            Some(Open::Schema { arguments, .. }) => {
+                *arguments = true;
+                self.answered_by_schema = true;
+                self.text(input.as_json(), out);
+            }
+            Some(Open::Server { .. }) => {}
+            None => return Err(StreamError::NoSuchCall(block)),
+        }
+        Ok(())
+    }
+
+    fn gather(&mut self, at: u64, delta: &ReasoningDelta<'_>) {
+        if !self.reasoning.iter().any(|one| one.block == at) {
+            self.reasoning.push(Reasoning {
+                block: at,
+                ..Reasoning::default()
+            });
+        }
+        if let Some(one) = self.reasoning.iter_mut().find(|one| one.block == at) {
+            for (into, piece) in [
+                (&mut one.text, delta.text),
+                (&mut one.signature, delta.signature),
+                (&mut one.redacted, delta.redacted_content),
+            ] {
+                if let Some(piece) = piece {
+                    into.push_str(&piece.decode());
+                }
+            }
+        }
+    }
+
+    fn block_stop(&mut self, at: u64, out: &mut BytesMut) {
+        if let Some(position) = self.reasoning.iter().position(|one| one.block == at) {
+            let one = self.reasoning.swap_remove(position);
+            if !one.redacted.is_empty() {
+                let data = Cow::Owned(one.redacted);
+                self.thinking(&ThinkingBlock::RedactedThinking { data }, out);
+            }
+            if !one.signature.is_empty() {
+                let block = ThinkingBlock::Thinking {
+                    thinking: Cow::Owned(one.text),
+                    signature: Cow::Owned(one.signature),
+                };
+                self.thinking(&block, out);
+            }
+        }
+        let Some(position) = self.open.iter().position(|open| open.block() == at) else {
+            return;
+        };
+        match self.open.swap_remove(position) {
+            // No arguments is an empty object: "" would not parse.
+            Open::Call {
+                index,
+                arguments: false,
+                ..
+            } => self.arguments(index, EMPTY_OBJECT, out),
+            Open::Schema {
+                arguments: false, ..
+            } => {
+                self.answered_by_schema = true;
+                self.text(EMPTY_OBJECT, out);
+            }
+            Open::Call { .. } | Open::Schema { .. } | Open::Server { .. } => {}
+        }
+    }
+
+    fn thinking(&mut self, block: &ThinkingBlock<'_>, out: &mut BytesMut) {
+        self.chunk(out, |out| {
+            out.extend_from_slice(b"\"thinking_blocks\":[");
+            write_json(block, out);
+            out.extend_from_slice(b"]");
+        });
+    }
+
+    /// A block of a response that was not streamed.
+    fn whole_block(&mut self, block: &ResponseBlock, out: &mut BytesMut) {
+        let cited = block
+            .citations_content
+            .iter()
+            .flat_map(|cited| &cited.content);
+        for text in block
+            .text
+            .iter()
+            .chain(cited.filter_map(|cited| cited.text.as_ref()))
+        {
+            if self.reply.holds_text() {
+                self.held.push_str(text);
+            } else if !text.is_empty() {
+                self.text(&quoted(text), out);
+            }
+        }
+        if let Some(reasoning) = &block.reasoning_content {
+            if let Some(text) = &reasoning.reasoning_text {
+                if !text.text.is_empty() {
+                    self.chunk(out, |out| {
+                        out.extend_from_slice(b"\"reasoning_content\":");
+                        write_json(&text.text, out);
+                    });
+                }
+                if let Some(signature) = &text.signature {
+                    let block = ThinkingBlock::Thinking {
+                        thinking: Cow::Borrowed(&text.text),
+                        signature: Cow::Borrowed(signature),
+                    };
+                    self.thinking(&block, out);
+                }
+            }
+            if let Some(data) = &reasoning.redacted_content {
+                let data = Cow::Borrowed(data.as_str());
+                self.thinking(&ThinkingBlock::RedactedThinking { data }, out);
+            }
+        }
+        if let Some(call) = &block.tool_use
+            && !call.is_server_side()
+        {
+            let input = call.input.as_deref().map_or("{}", |input| input.get());
+            if self.reply.is_schema_tool(&call.name) {
+                self.answered_by_schema = true;
+                self.text(&quoted(input), out);
+            } else {
+                let index = self.calls;
+                self.call(u64::from(index), &call.tool_use_id, &call.name, out);
+                self.arguments(index, &quoted(input), out);
+            }
+        }
+    }
+
+    /// The last chunk of the choice, with its finish reason.
+    fn finish_choice(&mut self, out: &mut BytesMut) {
+        let Some(stop) = self.stop.clone() else {
+            return;
+        };
+        let Some(reason) = finish_reason(&stop, self.calls > 0) else {
+            return;
+        };
+        if !self.answered_by_schema && !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            self.text(&quoted(&held), out);
+        }
+        self.role(out);
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(b"\"delta\":{},\"logprobs\":null,\"finish_reason\":");
+        write_json(&reason, out);
+        out.extend_from_slice(b",\"native_finish_reason\":");
+        write_json(&stop.as_str(), out);
+        if let Some(sequence) = &self.stop_sequence {
+            out.extend_from_slice(b",\"stop_sequence\":");
+            write_json(sequence, out);
+        }
+        out.extend_from_slice(b"}]}\n\n");
+    }
+}
+
+/// A JSON string literal of `{}`.
+const EMPTY_OBJECT: &str = "\"{}\"";
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut BytesMut) {
+    // Strings and plain structs always serialize, and a BytesMut always has room.
+    let _: Result<(), serde_json::Error> = serde_json::to_writer(out.writer(), value);
+}
+
+fn write_call_index(index: u32, out: &mut BytesMut) {
+    out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
+    write_json(&index, out);
+    out.extend_from_slice(b",");
+}

@@ -1,0 +1,102 @@
+//! The table of fields against the code: what decoding does has to be what the table says.
+
+use super::*;
+use crate::openai::{DecodeOptions, decode};
+
+/// What decoding does with a field that asks for something.
+fn fate(field: &Field, facts: &ModelFacts) -> Verdict {
+    let mut body = serde_json::json!({
+        "model": "m",
+        "messages": [{"role": "user", "content": "hi"}],
+    });
+    // A choice needs tools to choose from.
+    if matches!(field.name, "tool_choice" | "parallel_tool_calls") && facts.tools.supported {
+        body["tools"] = serde_json::json!([{"type": "function", "function": {"name": "f"}}]);
+    }
+    body[field.name] = serde_json::from_str(field.sample).unwrap();
+    match decode(body.to_string().as_bytes(), &DecodeOptions::new(facts)) {
+        Err(error) => {
+            assert_eq!(error.param.as_deref(), Some(field.name), "{error:?}");
+            Verdict::Refused
+        }
+        Ok(decoded) => {
+            let dropped = format!("{}: dropped", field.name);
+            if decoded
+                .warnings
+                .iter()
+                .any(|warning| warning.starts_with(&dropped))
+            {
+                Verdict::Dropped
+            } else {
+                Verdict::Honoured
+            }
+        }
+    }
+}
+
+#[test]
+fn every_field_fares_with_every_family_as_the_table_says() {
+    for facts in FamilyTable::builtin().families() {
+        if facts.surface != crate::families::Surface::Converse {
+            continue;
+        }
+        for field in FIELDS {
+            let expected = match field.verdict(&facts) {
+                Verdict::Mapped(_) => Verdict::Honoured,
+                verdict => verdict,
+            };
+            assert_eq!(
+                fate(field, &facts),
+                expected,
+                "{} with {}",
+                field.name,
+                facts.family
+            );
+        }
+    }
+}
+
+#[test]
+fn strict_mode_refuses_exactly_what_would_be_dropped() {
+    let facts = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
+    let mut options = DecodeOptions::new(&facts);
+    options.strict = true;
+    for field in FIELDS
+        .iter()
+        .filter(|field| matches!(field.fate, Fate::Dropped))
+    {
+        let body = format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}],"{}":{}}}"#,
+            field.name, field.sample
+        );
+        let error = decode(body.as_bytes(), &options).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some(field.name));
+        for harmless in field.harmless {
+            let body = format!(
+                r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}],"{}":{harmless}}}"#,
+                field.name
+            );
+            assert!(decode(body.as_bytes(), &options).is_ok(), "{body}");
+        }
+    }
+}
+
+#[test]
+fn the_documentation_has_every_field_and_every_chat_family() {
+    let text = field_table();
+    for field in FIELDS {
+        assert!(
+            text.contains(&format!("`{}`", field.name)),
+            "{}",
+            field.name
+        );
+    }
+    for facts in FamilyTable::builtin().families() {
+        assert_eq!(
+            text.contains(&format!("| {} |", facts.title)),
+            facts.embedding.is_none(),
+            "{}",
+            facts.title
+        );
+    }
+}

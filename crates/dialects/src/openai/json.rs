@@ -1,0 +1,407 @@
+//! A borrowed tree of a client's JSON: strings point into the body, object members keep their order.
+//!
+//! Values of the members `parameters`, `schema` and `input_schema` stay raw text, so that a JSON
+//! Schema reaches the model byte for byte. Taking a member out of an object leaves the rest, which
+//! is how fields nobody asked for are noticed.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, SeqAccess, Visitor},
+    ser::{SerializeMap, SerializeSeq},
+};
+use serde_json::{Number, Value, value::RawValue};
+
+use super::error::RequestError;
+
+/// Members whose values are carried, not read.
+const VERBATIM: [&str; 3] = ["parameters", "schema", "input_schema"];
+
+/// A JSON value.
+#[derive(Clone, Debug)]
+pub(crate) enum Json<'a> {
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(Cow<'a, str>),
+    Array(Vec<Self>),
+    Object(Object<'a>),
+    /// The value of a [`VERBATIM`] member.
+    Raw(&'a RawValue),
+}
+
+/// Members of an object in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
+
+/// Where in the body something stands; written out only when something is wrong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum At<'p> {
+    Root,
+    Key(&'p Self, &'p str),
+    Index(&'p Self, usize),
+}
+
+impl<'p> At<'p> {
+    pub(crate) fn key(&'p self, key: &'p str) -> Self {
+        At::Key(self, key)
+    }
+
+    pub(crate) fn index(&'p self, index: usize) -> Self {
+        At::Index(self, index)
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Root => Ok(()),
+            At::Key(At::Root, key) => f.write_str(key),
+            At::Key(parent, key) => write!(f, "{parent}.{key}"),
+            At::Index(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+impl<'a> Json<'a> {
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// What kind of value this is, for error messages.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+            Self::Raw(_) => "JSON",
+        }
+    }
+
+    fn wrong(&self, at: &At<'_>, expected: &str) -> RequestError {
+        RequestError::invalid(
+            at.to_string(),
+            format!("expected {expected}, got {}", self.kind()),
+        )
+    }
+
+    /// Reads a verbatim value after all, where a member of that name was no schema.
+    fn read(self, at: &At<'_>) -> Result<Self, RequestError> {
+        match self {
+            Self::Raw(raw) => serde_json::from_str(raw.get())
+                .map_err(|error| RequestError::invalid(at.to_string(), error.to_string())),
+            other => Ok(other),
+        }
+    }
+
+    pub(crate) fn string(self, at: &At<'_>) -> Result<Cow<'a, str>, RequestError> {
+        match self.read(at)? {
+            Self::String(text) => Ok(text),
+            other => Err(other.wrong(at, "a string")),
+        }
+    }
+
+    pub(crate) fn boolean(self, at: &At<'_>) -> Result<bool, RequestError> {
+        match self.read(at)? {
+            Self::Bool(flag) => Ok(flag),
+            other => Err(other.wrong(at, "true or false")),
+        }
+    }
+
+    pub(crate) fn float(self, at: &At<'_>) -> Result<f64, RequestError> {
+        match self.read(at)? {
+            Self::Number(number) => number.as_f64().ok_or_else(|| {
+                RequestError::invalid(at.to_string(), "expected a number of usual size")
+            }),
+            other => Err(other.wrong(at, "a number")),
+        }
+    }
+
+    /// A whole number of at least zero; `5.0` is as good as `5`.
+    pub(crate) fn whole(self, at: &At<'_>) -> Result<u64, RequestError> {
+        let refused =
+            || RequestError::invalid(at.to_string(), "expected a whole number of at least 0");
+        match self.read(at)? {
+            Self::Number(number) => number
+                .as_u64()
+                .or_else(|| {
+                    let float = number.as_f64().filter(|float| float.fract() == 0.0)?;
+                    format!("{float:.0}").parse().ok()
+                })
+                .ok_or_else(refused),
+            other => Err(other.wrong(at, "a whole number")),
+        }
+    }
+
+    pub(crate) fn array(self, at: &At<'_>) -> Result<Vec<Self>, RequestError> {
+        match self.read(at)? {
+            Self::Array(items) => Ok(items),
+            other => Err(other.wrong(at, "an array")),
+        }
+    }
+
+    pub(crate) fn object(self, at: &At<'_>) -> Result<Object<'a>, RequestError> {
+        match self.read(at)? {
+            Self::Object(object) => Ok(object),
+            other => Err(other.wrong(at, "an object")),
+        }
+    }
+
+    /// The value as an owned tree.
+    pub(crate) fn into_value(self, at: &At<'_>) -> Result<Value, RequestError> {
+        Ok(match self.read(at)? {
+            Self::Null | Self::Raw(_) => Value::Null,
+            Self::Bool(flag) => Value::Bool(flag),
+            Self::Number(number) => Value::Number(number),
+            Self::String(text) => Value::String(text.into_owned()),
+            Self::Array(items) => Value::Array(
+                items
+                    .into_iter()
+                    .map(|item| item.into_value(at))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Self::Object(object) => Value::Object(
+                object
+                    .0
+                    .into_iter()
+                    .map(|(key, value)| Ok((key.into_owned(), value.into_value(at)?)))
+                    .collect::<Result<_, RequestError>>()?,
+            ),
+        })
+    }
+}
+
+impl<'a> Object<'a> {
+    /// Takes a member out; `null` counts as absent. Of members given twice the last one counts.
+    pub(crate) fn take(&mut self, key: &str) -> Option<Json<'a>> {
+        let mut found = None;
+        self.0.retain_mut(|(name, value)| {
+            if name == key {
+                found = Some(std::mem::replace(value, Json::Null));
+                false
+            } else {
+                true
+            }
+        });
+        found.filter(|value| !value.is_null())
+    }
+
+    pub(crate) fn string(
+        &mut self,
+        key: &str,
+        at: &At<'_>,
+    ) -> Result<Option<Cow<'a, str>>, RequestError> {
+        self.take(key)
+            .map(|value| value.string(&at.key(key)))
+            .transpose()
+    }
+
+    pub(crate) fn required_string(
+        &mut self,
+        key: &str,
+        at: &At<'_>,
+    ) -> Result<Cow<'a, str>, RequestError> {
+        self.string(key, at)?
+            .ok_or_else(|| RequestError::missing(at.key(key).to_string(), "must be given"))
+    }
+
+    pub(crate) fn object(&mut self, key: &str, at: &At<'_>) -> Result<Option<Self>, RequestError> {
+        self.take(key)
+            .map(|value| value.object(&at.key(key)))
+            .transpose()
+    }
+
+    /// Members that nobody took, without those that are null.
+    pub(crate) fn rest(self) -> impl Iterator<Item = (Cow<'a, str>, Json<'a>)> {
+        self.0.into_iter().filter(|(_, value)| !value.is_null())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Json<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Json::String(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Json::String(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Self::Value, E> {
+        Ok(Json::String(Cow::Owned(value)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Json::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(CowKey(key)) = access.next_key()? {
+            let value = if VERBATIM.contains(&key.as_ref()) {
+                let raw = access.next_value::<&'de RawValue>()?;
+                if raw.get() == "null" {
+                    Json::Null
+                } else {
+                    Json::Raw(raw)
+                }
+            } else {
+                access.next_value()?
+            };
+            members.push((key, value));
+        }
+        Ok(Json::Object(Object(members)))
+    }
+}
+
+/// A key that borrows where it has no escapes (serde's own `Cow` never borrows by itself).
+struct CowKey<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for CowKey<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = CowKey<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member's name")
+            }
+
+            fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+                Ok(CowKey(Cow::Borrowed(value)))
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+                Ok(CowKey(Cow::Owned(value.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(flag) => serializer.serialize_bool(*flag),
+            Self::Number(number) => number.serialize(serializer),
+            Self::String(text) => serializer.serialize_str(text),
+            Self::Array(items) => {
+                let mut seq = serializer.serialize_seq(Some(items.len()))?;
+                for item in items {
+                    seq.serialize_element(item)?;
+                }
+                seq.end()
+            }
+            Self::Object(object) => {
+                let mut map = serializer.serialize_map(Some(object.0.len()))?;
+                for (key, value) in &object.0 {
+                    map.serialize_entry(key, value)?;
+                }
+                map.end()
+            }
+            Self::Raw(raw) => raw.serialize(serializer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_without_escapes_are_borrowed_and_schemas_stay_raw() {
+        let body = r#"{"a":"plain","b":"esc\naped","parameters":{ "z": 1.0, "a": 123456789012345678901234567890 }}"#;
+        let json: Json<'_> = serde_json::from_str(body).unwrap();
+        let mut object = json.object(&At::Root).unwrap();
+        assert!(matches!(
+            object.take("a"),
+            Some(Json::String(Cow::Borrowed("plain")))
+        ));
+        assert!(matches!(
+            object.take("b"),
+            Some(Json::String(Cow::Owned(_)))
+        ));
+        let Some(Json::Raw(raw)) = object.take("parameters") else {
+            panic!("parameters should be raw")
+        };
+        assert_eq!(
+            raw.get(),
+            r#"{ "z": 1.0, "a": 123456789012345678901234567890 }"#
+        );
+        assert_eq!(object.rest().count(), 0);
+    }
+
+    #[test]
+    fn a_path_reads_as_a_person_would_write_it() {
+        let (messages, parts) = (At::Root.key("messages").to_string(), 3);
+        let root = At::Root;
+        let at = root.key("messages");
+        let at = at.index(2);
+        let at = at.key("content");
+        assert_eq!(messages, "messages");
+        assert_eq!(at.index(parts).to_string(), "messages[2].content[3]");
+    }
+
+    #[test]
+    fn the_last_of_two_equal_members_counts() {
+        let json: Json<'_> = serde_json::from_str(r#"{"a":1,"a":2}"#).unwrap();
+        let value = json.object(&At::Root).unwrap().take("a").unwrap();
+        assert_eq!(value.whole(&At::Root).unwrap(), 2);
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_with_a_point() {
+        for (text, expected) in [
+            ("5", Some(5)),
+            ("5.0", Some(5)),
+            ("5.5", None),
+            ("-1", None),
+            ("1e3", Some(1000)),
+        ] {
+            let json: Json<'_> = serde_json::from_str(text).unwrap();
+            assert_eq!(json.whole(&At::Root).ok(), expected, "{text}");
+        }
+    }
+}
