@@ -1,0 +1,3 @@
+module localcluster/rig
+
+go 1.24
