@@ -1,1 +1,41 @@
-//! gateway.
+//! The data path: clients of the OpenAI dialect in, signed calls of Amazon Bedrock out.
+//!
+//! A request takes eight steps, one file each: accept (`server`, `limits`), authenticate, decode (the
+//! `dialects` crate), route, sign and send (`upstream`), decode the stream (the `bedrock` crate),
+//! encode (`sse`), account. [`app`] is the API as a router; [`Server`] puts it on a port;
+//! [`Settings`] is all it takes from outside, so that tests give a map for the environment and a clock
+//! of their own. Only `config` reads the environment.
+
+mod account;
+mod admin;
+mod app;
+mod authenticate;
+pub mod chat;
+mod chat_completions;
+mod config;
+pub mod doctor;
+mod error;
+mod hints;
+pub mod iam;
+mod limits;
+mod listing;
+mod live;
+pub mod logging;
+mod metrics;
+pub mod models;
+mod reload;
+mod request_id;
+mod route;
+mod server;
+mod sse;
+mod upstream;
+
+pub use admin::admin;
+pub use app::{State, app};
+pub use authenticate::{KeyFileError, KeySetError};
+pub use config::{
+    API_KEY_VARIABLE, ApiKey, CONFIG_VARIABLE, LOG_VARIABLE, RegionMissing, Settings,
+};
+pub use error::{GatewayError, Refusal};
+pub use live::LoadError;
+pub use server::{Drained, ServeError, Server, serve};

@@ -126,6 +126,11 @@ impl Decoder {
         result
     }
 
+    /// Whether no part of a frame is waiting for the rest.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     /// To be called when the connection has no more bytes.
     ///
     /// # Errors

@@ -1,0 +1,168 @@
+//! The routes of the API and what all requests share.
+//!
+//! Every answer, also one to a path that is not there, has a request id and speaks the client's
+//! dialect. What happens inside a route is in the route's own file.
+
+use std::{sync::Arc, time::SystemTime};
+
+use axum::{
+    Extension, Router,
+    extract::{OriginalUri, State as FromState},
+    middleware,
+    response::Response,
+    routing::{MethodRouter, get, post},
+};
+use http::{Method, Uri};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    account::Account,
+    chat_completions,
+    config::Settings,
+    error::GatewayError,
+    limits::InFlight,
+    listing,
+    live::{self, Current, Live, LoadError},
+    metrics::Metrics,
+    request_id::{self, RequestId},
+    upstream,
+};
+
+/// What all requests share. Cloning copies a pointer.
+#[derive(Clone, Debug)]
+pub struct State(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    live: Current,
+    client: upstream::Client,
+    metrics: Arc<Metrics>,
+    in_flight: InFlight,
+    draining: CancellationToken,
+    cut: CancellationToken,
+    started_at: SystemTime,
+}
+
+/// The API of a gateway, to be served or called.
+pub fn app(state: State) -> Router {
+    Router::new()
+        .route(
+            chat_completions::PATH,
+            only("POST", post(chat_completions::handle)),
+        )
+        .route(listing::PATH, only("GET, HEAD", get(listing::all)))
+        .route(listing::ONE_PATH, only("GET, HEAD", get(listing::one)))
+        .route("/healthz", only("GET, HEAD", get(async || "ok\n")))
+        .fallback(unknown_path)
+        .layer(middleware::from_fn(request_id::assign))
+        .with_state(state)
+}
+
+/// A route that answers other methods than its own in the client's dialect.
+fn only(allowed: &'static str, route: MethodRouter<State>) -> MethodRouter<State> {
+    route.fallback(
+        async move |FromState(state): FromState<State>,
+                    Extension(RequestId(id)): Extension<RequestId>,
+                    method: Method,
+                    OriginalUri(uri): OriginalUri| {
+            refuse(
+                &state,
+                &id,
+                &GatewayError::WrongMethod {
+                    path: uri.path().to_owned(),
+                    method: method.to_string(),
+                    allowed,
+                },
+            )
+        },
+    )
+}
+
+async fn unknown_path(
+    FromState(state): FromState<State>,
+    Extension(RequestId(id)): Extension<RequestId>,
+    uri: Uri,
+) -> Response {
+    let path = uri.path().to_owned();
+    refuse(&state, &id, &GatewayError::UnknownPath { path })
+}
+
+fn refuse(state: &State, request_id: &str, error: &GatewayError) -> Response {
+    let mut account = Account::open(state.metrics(), "other", "", request_id);
+    account.failed(error);
+    error.response(request_id)
+}
+
+impl State {
+    /// Reads the configuration and starts the credentials; opens no port.
+    ///
+    /// # Errors
+    /// When the configuration is not usable.
+    pub async fn try_new(settings: Settings) -> Result<Self, LoadError> {
+        let document = live::read_document(&settings)?;
+        let live = Live::compile(&settings, document, None).await?;
+        let client = upstream::connect()?;
+        let started_at = settings.clock.now();
+        Ok(Self(Arc::new(Inner {
+            settings,
+            live: Current::from_pointee(live),
+            client,
+            metrics: Metrics::new(),
+            in_flight: InFlight::default(),
+            draining: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            started_at,
+        })))
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The configuration in force now; a request takes it once.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.0.live.load_full()
+    }
+
+    pub(crate) fn replace(&self, live: Live) {
+        self.0.live.store(Arc::new(live));
+    }
+
+    pub(crate) fn client(&self) -> &upstream::Client {
+        &self.0.client
+    }
+
+    pub(crate) fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.0.metrics)
+    }
+
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.0.in_flight
+    }
+
+    /// Cancelled when the server no longer wants to be given requests.
+    pub(crate) fn draining(&self) -> &CancellationToken {
+        &self.0.draining
+    }
+
+    /// Cancelled when open streams have to end now.
+    pub(crate) fn cut(&self) -> &CancellationToken {
+        &self.0.cut
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.0.settings.clock.now()
+    }
+
+    /// Seconds since 1970 at the start.
+    pub(crate) fn started_at(&self) -> u64 {
+        seconds(self.0.started_at)
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,222 @@
+//! Who calls: step 2 of a request.
+//!
+//! A client proves itself by an API key or, in a cluster, by the token of its ServiceAccount, in
+//! `Authorization: Bearer` or `x-api-key`. What it brought never goes upstream or into a log.
+
+mod api_keys;
+mod service_account;
+
+use std::time::SystemTime;
+
+use api::config::ServiceAccountClients;
+use http::{HeaderMap, header};
+
+pub use api_keys::KeyFileError;
+pub(crate) use api_keys::{ApiKeys, key_files};
+pub use service_account::KeySetError;
+use service_account::ServiceAccounts;
+
+use crate::error::GatewayError;
+
+const X_API_KEY: &str = "x-api-key";
+
+/// Somebody whom this gateway lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// For logs and metrics, such as `anonymous`, `key:ci` or `team-a/app`.
+    pub(crate) name: String,
+    /// Names or patterns of models it may use; empty: all.
+    pub(crate) models: Vec<String>,
+}
+
+/// Everything needed to tell who calls.
+#[derive(Debug, Default)]
+pub(crate) struct Authenticator {
+    keys: ApiKeys,
+    service_accounts: Option<ServiceAccounts>,
+    /// Nobody needs to prove anything.
+    open: bool,
+}
+
+impl Caller {
+    fn anonymous() -> Self {
+        Self {
+            name: "anonymous".to_owned(),
+            models: Vec::new(),
+        }
+    }
+}
+
+impl Authenticator {
+    /// `open` lets everybody in, whatever they bring along.
+    ///
+    /// # Errors
+    /// When the key set of the ServiceAccounts is not usable.
+    pub(crate) fn try_new(
+        open: bool,
+        keys: ApiKeys,
+        service_accounts: Option<&ServiceAccountClients>,
+    ) -> Result<Self, KeySetError> {
+        Ok(Self {
+            keys,
+            service_accounts: service_accounts.map(ServiceAccounts::try_new).transpose()?,
+            open,
+        })
+    }
+
+    /// Whether anybody is let in.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Finds out who calls.
+    ///
+    /// # Errors
+    /// 401 that names what is missing or wrong; 403 for an account that is not on the list.
+    pub(crate) fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        now: SystemTime,
+    ) -> Result<Caller, GatewayError> {
+        if self.open {
+            return Ok(Caller::anonymous());
+        }
+        let presented = presented(headers)?.ok_or_else(|| GatewayError::Unauthenticated {
+            message: format!("no credentials: send {}", self.wanted()),
+            code: "missing_api_key",
+        })?;
+        match &self.service_accounts {
+            Some(accounts) if service_account::looks_like_a_token(presented) => {
+                accounts.verify(presented, now)
+            }
+            _ => self
+                .keys
+                .find(presented)
+                .map(|client| Caller {
+                    name: format!("key:{client}"),
+                    models: Vec::new(),
+                })
+                .ok_or_else(|| GatewayError::Unauthenticated {
+                    message: format!("this key is not known here: send {}", self.wanted()),
+                    code: "invalid_api_key",
+                }),
+        }
+    }
+
+    fn wanted(&self) -> String {
+        let token = self.service_accounts.as_ref().map(|accounts| {
+            format!(
+                "the token of a ServiceAccount with audience {:?}",
+                accounts.audience()
+            )
+        });
+        let what = match (self.keys.is_empty(), token) {
+            (_, None) => "an API key of this gateway".to_owned(),
+            (true, Some(token)) => token,
+            (false, Some(token)) => format!("an API key of this gateway or {token}"),
+        };
+        format!("{what} as `Authorization: Bearer …` or `x-api-key: …`")
+    }
+}
+
+/// What the client brought, in either header.
+fn presented(headers: &HeaderMap) -> Result<Option<&str>, GatewayError> {
+    let unreadable = || GatewayError::Unauthenticated {
+        message: "the Authorization header must be `Bearer` and a key or token".to_owned(),
+        code: "invalid_authorization_header",
+    };
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let text = value.to_str().map_err(|_| unreadable())?;
+        let (scheme, rest) = text.split_once(' ').ok_or_else(unreadable)?;
+        if !scheme.eq_ignore_ascii_case("bearer") || rest.trim().is_empty() {
+            return Err(unreadable());
+        }
+        return Ok(Some(rest.trim()));
+    }
+    headers
+        .get(X_API_KEY)
+        .map(|value| value.to_str().map(str::trim).map_err(|_| unreadable()))
+        .transpose()
+        .map(|found| found.filter(|text| !text.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn with_key() -> Authenticator {
+        let mut keys = ApiKeys::default();
+        keys.insert("ci", "sk-right");
+        Authenticator::try_new(false, keys, None).unwrap()
+    }
+
+    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        headers
+    }
+
+    #[test]
+    fn key_is_taken_from_either_header() {
+        for headers in [
+            headers("authorization", "Bearer sk-right"),
+            headers("authorization", "bearer  sk-right "),
+            headers("x-api-key", "sk-right"),
+        ] {
+            let caller = with_key()
+                .authenticate(&headers, SystemTime::UNIX_EPOCH)
+                .unwrap();
+            assert_eq!(caller.name, "key:ci");
+        }
+    }
+
+    #[test]
+    fn whoever_has_no_right_key_is_told_what_is_missing() {
+        for (headers, expected) in [
+            (HeaderMap::new(), "missing_api_key"),
+            (
+                headers("authorization", "Bearer sk-wrong"),
+                "invalid_api_key",
+            ),
+            (headers("x-api-key", "sk-righ"), "invalid_api_key"),
+            (headers("x-api-key", ""), "missing_api_key"),
+            (
+                headers("authorization", "Bearer "),
+                "invalid_authorization_header",
+            ),
+            (
+                headers("authorization", "Basic abc"),
+                "invalid_authorization_header",
+            ),
+        ] {
+            let error = with_key()
+                .authenticate(&headers, SystemTime::UNIX_EPOCH)
+                .unwrap_err();
+            assert_eq!(error.reason(), expected, "{headers:?}");
+            assert_eq!(error.status().as_u16(), 401);
+            assert!(error.to_string().contains("Bearer"), "{error}");
+        }
+    }
+
+    #[test]
+    fn open_gateway_takes_whatever_key_a_client_library_insists_on() {
+        let open = Authenticator::try_new(true, ApiKeys::default(), None).unwrap();
+        let caller =
+            open.authenticate(&headers("authorization", "Basic x"), SystemTime::UNIX_EPOCH);
+        assert_eq!(caller.unwrap().name, "anonymous");
+    }
+
+    #[test]
+    fn closed_gateway_without_any_key_lets_nobody_in() {
+        let closed = Authenticator::default();
+        for headers in [HeaderMap::new(), headers("x-api-key", "anything")] {
+            assert!(
+                closed
+                    .authenticate(&headers, SystemTime::UNIX_EPOCH)
+                    .is_err()
+            );
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! `bedrock-gateway chat`: one question to a gateway, its answer on standard output.
+//!
+//! A small client of the OpenAI dialect, for trying things out and for the demo's app pod: no history,
+//! no tools. It reads its key or token anew for each try, as a projected token is renewed in place.
+
+use std::{io::Write, path::PathBuf, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{config::ApiKey, error::causes, upstream};
+
+/// Pause between tries of a gateway that is not there yet.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Ask a gateway one question and print the answer.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Address of the gateway, up to and with /v1.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000/v1")]
+    pub base_url: String,
+    /// Model to ask: an alias of the gateway or a Bedrock id.
+    #[arg(long, value_name = "NAME")]
+    pub model: String,
+    /// API key of the gateway.
+    #[arg(long, value_name = "KEY", env = crate::config::API_KEY_VARIABLE, hide_env_values = true, conflicts_with = "token_file")]
+    pub api_key: Option<String>,
+    /// File with a token to send instead, such as a projected ServiceAccount token.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Print the answer as it is written.
+    #[arg(long)]
+    pub stream: bool,
+    /// System prompt.
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// Most tokens of the answer.
+    #[arg(long, value_name = "NUMBER")]
+    pub max_tokens: Option<u32>,
+    /// Keep trying this long while the gateway is not reachable or not ready.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub wait: u64,
+    /// The question; without it, standard input is read.
+    #[arg(value_name = "PROMPT")]
+    pub prompt: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ChatError {
+    /// `--base-url` makes no sense.
+    #[error("--base-url {0:?} is not a URL such as http://127.0.0.1:8000/v1")]
+    BaseUrl(String),
+    /// The token cannot be read.
+    #[error("failed to read the token file {path}")]
+    TokenFile {
+        /// Where it should be.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// The key or token cannot be sent.
+    #[error("the key or token is not a header value")]
+    Key,
+    /// Nobody there.
+    #[error("unable to reach the gateway at {url}: {cause}")]
+    Unreachable {
+        /// Where it was looked for.
+        url: String,
+        /// The causes.
+        cause: String,
+    },
+    /// The gateway said no.
+    #[error("the gateway answered {status}: {message}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The gateway's message and hint.
+        message: String,
+    },
+    /// The answer broke off.
+    #[error("the answer broke off: {0}")]
+    Broken(String),
+    /// TLS cannot be used on this machine.
+    #[error("failed to set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// Standard output is closed.
+    #[error("failed to write the answer")]
+    Output(#[from] std::io::Error),
+}
+
+impl ChatError {
+    /// Whether a gateway that has just been started may still answer.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { status, .. } => matches!(status, 502..=504),
+            _ => false,
+        }
+    }
+}
+
+/// Asks `prompt` and writes the answer to `out`, ending with a line feed.
+///
+/// # Errors
+/// Why there is no answer, or only part of one.
+pub async fn run(args: &Args, prompt: &str, out: &mut dyn Write) -> Result<(), ChatError> {
+    let client = upstream::connect()?;
+    let url: Uri = format!("{}/chat/completions", args.base_url.trim_end_matches('/'))
+        .parse()
+        .ok()
+        .filter(|url: &Uri| url.authority().is_some() && url.scheme().is_some())
+        .ok_or_else(|| ChatError::BaseUrl(args.base_url.clone()))?;
+    let body = Bytes::from(body(args, prompt).to_string());
+    let started = Instant::now();
+    let response = loop {
+        match ask(&client, args, &url, body.clone()).await {
+            Ok(response) => break response,
+            Err(error)
+                if error.may_pass() && started.elapsed() < Duration::from_secs(args.wait) =>
+            {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    if args.stream {
+        print_stream(response, out).await?;
+    } else {
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| broken(&error))?;
+        let answer: Value = serde_json::from_slice(&body.to_bytes())
+            .map_err(|error| ChatError::Broken(error.to_string()))?;
+        let content = answer.pointer("/choices/0/message/content");
+        out.write_all(
+            content
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .as_bytes(),
+        )?;
+    }
+    out.write_all(b"\n")?;
+    out.flush()?;
+    Ok(())
+}
+
+fn body(args: &Args, prompt: &str) -> Value {
+    let mut messages = Vec::new();
+    if let Some(system) = &args.system {
+        messages.push(json!({ "role": "system", "content": system }));
+    }
+    messages.push(json!({ "role": "user", "content": prompt }));
+    let mut body = json!({ "model": args.model, "messages": messages });
+    if let Some(object) = body.as_object_mut() {
+        if args.stream {
+            object.insert("stream".to_owned(), Value::from(true));
+        }
+        if let Some(max_tokens) = args.max_tokens {
+            object.insert("max_tokens".to_owned(), Value::from(max_tokens));
+        }
+    }
+    body
+}
+
+async fn ask(
+    client: &upstream::Client,
+    args: &Args,
+    url: &Uri,
+    body: Bytes,
+) -> Result<Response<Incoming>, ChatError> {
+    let mut request = Request::post(url.clone())
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(body))
+        .map_err(|_| ChatError::BaseUrl(args.base_url.clone()))?;
+    if let Some(key) = key(args)? {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose()))
+            .map_err(|_| ChatError::Key)?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(header::AUTHORIZATION, value);
+    }
+    let response = client
+        .request(request)
+        .await
+        .map_err(|error| ChatError::Unreachable {
+            url: url.to_string(),
+            cause: causes(&error),
+        })?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let status = response.status().as_u16();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(|error| broken(&error))?;
+    Err(ChatError::Refused {
+        status,
+        message: message(&body.to_bytes()),
+    })
+}
+
+fn key(args: &Args) -> Result<Option<ApiKey>, ChatError> {
+    match (&args.token_file, &args.api_key) {
+        (Some(path), _) => std::fs::read_to_string(path)
+            .map(|text| Some(ApiKey::new(text)))
+            .map_err(|source| ChatError::TokenFile {
+                path: path.clone(),
+                source,
+            }),
+        (None, key) => Ok(key.as_ref().map(ApiKey::new)),
+    }
+}
+
+/// Message and hint of an error body, or its text.
+fn message(body: &[u8]) -> String {
+    let Ok(document) = serde_json::from_slice::<Value>(body) else {
+        return String::from_utf8_lossy(body).trim().to_owned();
+    };
+    let member = |name: &str| {
+        document
+            .pointer(&format!("/error/{name}"))
+            .and_then(Value::as_str)
+    };
+    match (member("message"), member("hint")) {
+        (Some(message), Some(hint)) => format!("{message} ({hint})"),
+        (Some(message), None) => message.to_owned(),
+        _ => document.to_string(),
+    }
+}
+
+/// Prints deltas as they come, until `[DONE]`.
+async fn print_stream(response: Response<Incoming>, out: &mut dyn Write) -> Result<(), ChatError> {
+    let mut body = response.into_body();
+    let mut buffer = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() {
+            buffer.extend_from_slice(&data);
+        }
+        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+            let line = buffer.split_to(end.saturating_add(1));
+            let Some(data) = line.strip_prefix(b"data: ") else {
+                continue;
+            };
+            if data.trim_ascii() == b"[DONE]" {
+                return Ok(());
+            }
+            let event: Value = serde_json::from_slice(data)
+                .map_err(|error| ChatError::Broken(error.to_string()))?;
+            if event.get("error").is_some() {
+                return Err(ChatError::Broken(message(data)));
+            }
+            if let Some(text) = event
+                .pointer("/choices/0/delta/content")
+                .and_then(Value::as_str)
+            {
+                out.write_all(text.as_bytes())?;
+                out.flush()?;
+            }
+        }
+    }
+    Err(ChatError::Broken("it ended without [DONE]".to_owned()))
+}
+
+fn broken(error: &hyper::Error) -> ChatError {
+    ChatError::Broken(causes(error))
+}

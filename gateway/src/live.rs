@@ -1,0 +1,242 @@
+//! What a configuration document becomes once it is in force: everything a request looks up.
+//!
+//! Compiled as a whole and swapped as a whole, so that a request sees one document from beginning to
+//! end. A document that does not compile changes nothing.
+
+use std::{path::PathBuf, time::Duration};
+
+use api::{GatewayConfig, config::ConfigError, names};
+use credentials::{AssumeRoleLink, Handle};
+use dialects::families::FamilyError;
+
+use crate::{
+    authenticate::{ApiKeys, Authenticator, KeyFileError, KeySetError},
+    config::{RegionMissing, Settings},
+    route::Routes,
+};
+
+/// Client of the one key that is not from a folder.
+const DEFAULT_CLIENT: &str = "default";
+
+/// A configuration in force.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) config: GatewayConfig,
+    pub(crate) routes: Routes,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) credentials: Handle,
+    /// What the credentials were started with.
+    source: CredentialSource,
+}
+
+/// Settings of the document that credentials depend on: when these stay, the credentials stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct CredentialSource {
+    region: String,
+    assume_roles: Vec<api::config::AssumeRole>,
+    sts: Option<String>,
+}
+
+/// Why a configuration is not usable.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The document cannot be read.
+    #[error("failed to read the configuration {path}")]
+    Read {
+        /// Where it should be.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// The document is wrong.
+    #[error("the configuration {path} is not usable: {source}")]
+    Document {
+        /// Where it is.
+        path: PathBuf,
+        /// The field and what is wrong with it.
+        source: ConfigError,
+    },
+    /// Targets without a region, and none to fall back to.
+    #[error(transparent)]
+    Region(#[from] RegionMissing),
+    /// The table of model families is wrong.
+    #[error("modelFamilies: {0}")]
+    Families(#[from] FamilyError),
+    /// Keys that cannot be read.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// Signing keys that cannot be used.
+    #[error(transparent)]
+    KeySet(#[from] KeySetError),
+    /// Anyone in the network could spend the account's money.
+    #[error(
+        "refusing to listen on {0}, beyond this machine, without client authentication: set clients.apiKeysDirectory or clients.serviceAccounts in the configuration, or --api-key-file, or {variable}; or listen on 127.0.0.1; or say clients.anonymous: true when something in front keeps strangers out",
+        variable = crate::config::API_KEY_VARIABLE
+    )]
+    Open(std::net::SocketAddr),
+    /// AWS settings that make no sense.
+    #[error("the AWS settings are not usable")]
+    CredentialSettings(#[source] credentials::SettingsError),
+    /// TLS cannot be used on this machine.
+    #[error("failed to set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// The credentials' background task did not start.
+    #[error("failed to start the AWS credentials")]
+    Credentials(#[source] credentials::StartError),
+}
+
+impl LoadError {
+    /// A stable word for metrics and logs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "config_unreadable",
+            Self::Document { .. } => "config_invalid",
+            Self::Region(_) => "region_missing",
+            Self::Families(_) => "model_families_invalid",
+            Self::Keys(_) => "api_keys_unreadable",
+            Self::KeySet(_) => "jwks_invalid",
+            Self::Open(_) => "authentication_missing",
+            Self::CredentialSettings(_) => "credential_settings_invalid",
+            Self::Tls(_) => "tls_unusable",
+            Self::Credentials(_) => "credentials_not_started",
+        }
+    }
+}
+
+/// Reads the document. Without one, any model may be asked for by its own id.
+pub(crate) fn read_document(settings: &Settings) -> Result<GatewayConfig, LoadError> {
+    let Some(path) = &settings.config else {
+        return Ok(GatewayConfig {
+            allow: vec!["*".to_owned()],
+            ..GatewayConfig::default()
+        });
+    };
+    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    GatewayConfig::from_yaml(&text).map_err(|source| LoadError::Document {
+        path: path.clone(),
+        source,
+    })
+}
+
+impl Live {
+    /// Makes everything that a document asks for. Credentials of `previous` are kept where nothing about
+    /// them changed.
+    ///
+    /// # Errors
+    /// When any part of it is not usable; nothing has changed then.
+    pub(crate) async fn compile(
+        settings: &Settings,
+        config: GatewayConfig,
+        previous: Option<&Self>,
+    ) -> Result<Self, LoadError> {
+        let aws = settings.aws_defaults();
+        let region = aws.region(&config)?;
+        let endpoint = config
+            .endpoints
+            .bedrock_runtime
+            .clone()
+            .or(aws.bedrock_runtime);
+        let routes = Routes::try_new(&config, region.clone(), endpoint)?;
+        let authenticator = authenticator(settings, &config)?;
+        let source = CredentialSource {
+            region: region.to_string(),
+            assume_roles: config.assume_roles.clone(),
+            sts: config.endpoints.sts.clone().or(aws.sts),
+        };
+        let credentials = match previous {
+            Some(previous) if previous.source == source => previous.credentials.clone(),
+            _ => start_credentials(settings, &config, &source).await?,
+        };
+        Ok(Self {
+            config,
+            routes,
+            authenticator,
+            credentials,
+            source,
+        })
+    }
+
+    /// The limit on a stream's silence.
+    pub(crate) fn stream_idle(&self) -> Duration {
+        Duration::from_secs(self.config.limits.stream_idle_seconds)
+    }
+
+    /// The limit on waiting for Bedrock's answer.
+    pub(crate) fn upstream_patience(&self) -> Duration {
+        Duration::from_secs(self.config.limits.upstream_seconds)
+    }
+}
+
+/// Files beside the document that clients' keys are read from.
+pub(crate) fn key_sources(settings: &Settings, config: &GatewayConfig) -> Vec<PathBuf> {
+    let folder = config
+        .clients
+        .api_keys_directory
+        .as_ref()
+        .map(PathBuf::from);
+    folder
+        .into_iter()
+        .chain(settings.api_key_file.clone())
+        .collect()
+}
+
+fn authenticator(settings: &Settings, config: &GatewayConfig) -> Result<Authenticator, LoadError> {
+    let mut keys = ApiKeys::default();
+    if let Some(folder) = &config.clients.api_keys_directory {
+        keys.read_directory(folder.as_ref())?;
+    }
+    if let Some(file) = &settings.api_key_file {
+        keys.read_file(DEFAULT_CLIENT, file)?;
+    }
+    if let Some(key) = &settings.api_key {
+        keys.insert(DEFAULT_CLIENT, key.expose());
+    }
+    let wants_keys = config.clients.api_keys_directory.is_some()
+        || settings.api_key_file.is_some()
+        || settings.api_key.is_some();
+    let unguarded = !wants_keys && config.clients.service_accounts.is_none();
+    if unguarded && !config.clients.anonymous && !settings.listen.ip().is_loopback() {
+        return Err(LoadError::Open(settings.listen));
+    }
+    let open = config.clients.anonymous || unguarded;
+    let accounts = config.clients.service_accounts.as_ref();
+    Ok(Authenticator::try_new(open, keys, accounts)?)
+}
+
+async fn start_credentials(
+    settings: &Settings,
+    config: &GatewayConfig,
+    source: &CredentialSource,
+) -> Result<Handle, LoadError> {
+    let links = source
+        .assume_roles
+        .iter()
+        .map(|role| AssumeRoleLink {
+            role_arn: role.role_arn.as_str().to_owned(),
+            session_name: role.session_name.clone(),
+            external_id: role.external_id.clone(),
+            duration_seconds: role.duration_seconds,
+        })
+        .collect();
+    let session_name = config.access.as_ref().map_or_else(
+        || names::GATEWAY_NAME.to_owned(),
+        |access| format!("{}-{}", access.namespace, access.name),
+    );
+    let settings_of_credentials = credentials::Settings::from_env(
+        settings.environment.as_ref(),
+        Some(&source.region),
+        links,
+        source.sts.clone(),
+        &session_name,
+    )
+    .map_err(LoadError::CredentialSettings)?;
+    credentials::start(settings_of_credentials, settings.clock.clone())
+        .await
+        .map_err(LoadError::Credentials)
+}
+
+/// A configuration that can be replaced while it is in use.
+pub(crate) type Current = arc_swap::ArcSwap<Live>;

@@ -1,0 +1,62 @@
+//! Log lines on standard error: JSON for machines, text for a terminal.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// What is written where nothing else is said: libraries only when something is wrong.
+const DEFAULT_FILTER: &str = "warn,gateway=info,credentials=info,bedrock_gateway=info";
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The filter does not parse.
+    #[error("--log-level: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Something else logs in this process already.
+    #[error("failed to start logging: {0}")]
+    Taken(String),
+}
+
+/// Sets up logging for this process. `level` is a level such as `debug`, or a filter in the syntax of
+/// `tracing-subscriber`.
+///
+/// # Errors
+/// When `level` is neither, or logging is set up already.
+pub fn start(format: LogFormat, level: Option<&str>) -> Result<(), LoggingError> {
+    let filter = match level {
+        None => EnvFilter::try_new(DEFAULT_FILTER)?,
+        Some(level) if level.contains(['=', ',']) => EnvFilter::try_new(level)?,
+        Some(level) => EnvFilter::try_new(format!(
+            "warn,gateway={level},credentials={level},bedrock_gateway={level}"
+        ))?,
+    };
+    let terminal = std::io::stderr().is_terminal();
+    let json = match format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal && !json);
+    let started = if json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.try_init()
+    };
+    started.map_err(|error| LoggingError::Taken(error.to_string()))
+}

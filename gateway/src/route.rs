@@ -1,0 +1,228 @@
+//! From what a client asks for to where it goes: step 4 of a request. Pure.
+//!
+//! An alias leads to its targets, lower priority first, shared by weight among equals. A Bedrock id
+//! that a pattern allows leads to itself. Facts about a model are looked up when the configuration is
+//! loaded, not on each request.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api::{Arn, GatewayConfig, Region, config};
+use bedrock::model_id::encode_path_segment;
+use dialects::families::{FamilyError, FamilyTable, ModelFacts};
+use http::Uri;
+
+use crate::{authenticate::Caller, error::GatewayError};
+
+/// A model in a region, ready to be called.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) model_id: String,
+    pub(crate) region: Region,
+    pub(crate) facts: Arc<ModelFacts>,
+    weight: u32,
+    priority: u32,
+    /// Base URL and the model's path, such as `https://…/model/ID`.
+    model_url: String,
+}
+
+/// Everything a request can be led to.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    aliases: BTreeMap<String, Vec<Arc<Target>>>,
+    allow: Vec<Pattern>,
+    families: FamilyTable,
+    region: Region,
+    endpoint: Option<String>,
+}
+
+/// Text in which `*` stands for any run of characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern(String);
+
+impl Target {
+    /// The URL of an operation, such as `converse`.
+    pub(crate) fn url(&self, operation: &str) -> Result<Uri, GatewayError> {
+        format!("{}/{operation}", self.model_url)
+            .parse()
+            .map_err(|_| GatewayError::Internal("the endpoint of the target is not a URL"))
+    }
+}
+
+impl Routes {
+    /// Compiles the routes of a document. `endpoint` overrides AWS's own for every region.
+    ///
+    /// # Errors
+    /// When the document's table of model families is not usable.
+    pub(crate) fn try_new(
+        config: &GatewayConfig,
+        region: Region,
+        endpoint: Option<String>,
+    ) -> Result<Self, FamilyError> {
+        let mut routes = Self {
+            aliases: BTreeMap::new(),
+            allow: config.allow.iter().cloned().map(Pattern).collect(),
+            families: FamilyTable::with_overrides(&config.model_families)?,
+            region,
+            endpoint,
+        };
+        for model in &config.models {
+            let mut targets: Vec<Arc<Target>> = model
+                .targets
+                .iter()
+                .map(|target| Arc::new(routes.target(target)))
+                .collect();
+            targets.sort_by_key(|target| target.priority);
+            routes.aliases.insert(model.name.clone(), targets);
+        }
+        Ok(routes)
+    }
+
+    fn target(&self, target: &config::Target) -> Target {
+        // An ARN belongs to its region: Bedrock refuses it anywhere else.
+        let of_arn = || {
+            let arn: Arn = target.model_id.parse().ok()?;
+            arn.region().parse().ok()
+        };
+        let region = target
+            .region
+            .clone()
+            .or_else(of_arn)
+            .unwrap_or_else(|| self.region.clone());
+        let base = self.endpoint.clone().unwrap_or_else(|| {
+            let suffix = region.partition().dns_suffix();
+            format!("https://bedrock-runtime.{region}.{suffix}")
+        });
+        let segment = encode_path_segment(&target.model_id);
+        Target {
+            facts: self
+                .families
+                .resolve(&target.model_id, target.base_model.as_deref()),
+            model_url: format!("{}/model/{segment}", base.trim_end_matches('/')),
+            model_id: target.model_id.clone(),
+            region,
+            weight: target.weight,
+            priority: target.priority,
+        }
+    }
+
+    /// The region of targets that name none.
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Where a request for `model` goes: all targets in the order they are to be tried. `draw` decides
+    /// among targets of equal priority.
+    ///
+    /// # Errors
+    /// 404 that lists what this caller may use.
+    pub(crate) fn resolve(
+        &self,
+        model: &str,
+        caller: &Caller,
+        draw: u64,
+    ) -> Result<Vec<Arc<Target>>, GatewayError> {
+        if permitted(caller, model) {
+            if let Some(targets) = self.aliases.get(model) {
+                let order = ordered(targets, draw);
+                if !order.is_empty() {
+                    return Ok(order);
+                }
+            }
+            if self.allow.iter().any(|pattern| pattern.matches(model)) {
+                let target = config::Target {
+                    model_id: model.to_owned(),
+                    region: None,
+                    weight: 1,
+                    priority: 0,
+                    base_model: None,
+                };
+                return Ok(vec![Arc::new(self.target(&target))]);
+            }
+        }
+        Err(GatewayError::UnknownModel {
+            model: model.to_owned(),
+            allowed: self.names(caller).map(|(name, _)| name).collect(),
+        })
+    }
+
+    /// Whether the configuration names the model, rather than a pattern that happens to fit.
+    pub(crate) fn is_configured(&self, model: &str) -> bool {
+        self.aliases.contains_key(model) || self.allow.iter().any(|pattern| pattern.0 == model)
+    }
+
+    /// What a caller may ask for, each with the Bedrock id behind it; patterns as they are written.
+    pub(crate) fn names(&self, caller: &Caller) -> impl Iterator<Item = (String, String)> {
+        let aliases = self.aliases.iter().filter_map(|(name, targets)| {
+            let first = targets.first()?;
+            Some((name.clone(), first.model_id.clone()))
+        });
+        let allowed = self
+            .allow
+            .iter()
+            .map(|pattern| (pattern.0.clone(), pattern.0.clone()));
+        aliases
+            .chain(allowed)
+            .filter(|(name, _)| permitted(caller, name))
+    }
+}
+
+fn permitted(caller: &Caller, model: &str) -> bool {
+    caller.models.is_empty()
+        || caller
+            .models
+            .iter()
+            .any(|pattern| Pattern(pattern.clone()).matches(model))
+}
+
+/// By priority, and within one by weighted draws without putting back. Weight 0 is out.
+fn ordered(targets: &[Arc<Target>], draw: u64) -> Vec<Arc<Target>> {
+    let mut random = fastrand::Rng::with_seed(draw);
+    let mut order = Vec::with_capacity(targets.len());
+    let mut left: Vec<&Arc<Target>> = targets.iter().filter(|target| target.weight > 0).collect();
+    while let Some(priority) = left.first().map(|target| target.priority) {
+        let total: u64 = left
+            .iter()
+            .take_while(|target| target.priority == priority)
+            .map(|target| u64::from(target.weight))
+            .sum();
+        let mut ticket = random.u64(0..total.max(1));
+        let at = left
+            .iter()
+            .position(|target| {
+                let weight = u64::from(target.weight);
+                let hit = ticket < weight;
+                ticket = ticket.saturating_sub(weight);
+                hit
+            })
+            .unwrap_or(0);
+        order.push(Arc::clone(left.remove(at)));
+    }
+    order
+}
+
+impl Pattern {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether the whole of `text` fits.
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+            return false;
+        };
+        let Some(last) = parts.next_back() else {
+            return rest.is_empty();
+        };
+        for part in parts {
+            match rest.split_once(part) {
+                Some((_, after)) => rest = after,
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+fn routes(yaml: &str) -> Routes {
+    let config = GatewayConfig::from_yaml(yaml).unwrap();
+    Routes::try_new(&config, "us-east-1".parse().unwrap(), None).unwrap()
+}
+
+fn anyone() -> Caller {
+    Caller {
+        name: "test".to_owned(),
+        models: Vec::new(),
+    }
+}
+
+fn ids(targets: &[Arc<Target>]) -> Vec<&str> {
+    targets
+        .iter()
+        .map(|target| target.model_id.as_str())
+        .collect()
+}
+
+#[test]
+fn lower_priority_is_tried_first_and_weight_zero_never() {
+    let routes = routes(
+        "models: [{name: a, targets: [{modelId: spare, priority: 2}, {modelId: out, weight: 0}, {modelId: main}]}]",
+    );
+    for draw in 0..50 {
+        let targets = routes.resolve("a", &anyone(), draw).unwrap();
+        assert_eq!(ids(&targets), ["main", "spare"]);
+    }
+}
+
+#[test]
+fn equal_priorities_share_by_weight_and_all_stay_in_reach() {
+    let routes = routes(
+        "models: [{name: a, targets: [{modelId: three, weight: 3}, {modelId: one, weight: 1}]}]",
+    );
+    let mut first = BTreeMap::new();
+    for draw in 0..4000 {
+        let targets = routes.resolve("a", &anyone(), draw).unwrap();
+        assert_eq!(targets.len(), 2);
+        *first.entry(targets[0].model_id.clone()).or_insert(0) += 1;
+    }
+    // 3:1 of 4000 draws; the bounds are more than six standard deviations away.
+    assert!((2800..3200).contains(&first["three"]), "{first:?}");
+}
+
+#[test]
+fn address_follows_from_region_partition_and_encoded_id() {
+    for (yaml, model, expected) in [
+        (
+            "models: [{name: a, targets: [{modelId: 'amazon.nova-lite-v1:0'}]}]",
+            "a",
+            "https://bedrock-runtime.us-east-1.amazonaws.com/model/amazon.nova-lite-v1%3A0/converse",
+        ),
+        (
+            "models: [{name: a, targets: [{modelId: m, region: cn-north-1}]}]",
+            "a",
+            "https://bedrock-runtime.cn-north-1.amazonaws.com.cn/model/m/converse",
+        ),
+        (
+            "allow: ['*']",
+            "arn:aws:bedrock:eu-west-3:123456789012:application-inference-profile/x",
+            "https://bedrock-runtime.eu-west-3.amazonaws.com/model/arn%3Aaws%3Abedrock%3Aeu-west-3%3A123456789012%3Aapplication-inference-profile%2Fx/converse",
+        ),
+    ] {
+        let targets = routes(yaml).resolve(model, &anyone(), 0).unwrap();
+        assert_eq!(targets[0].url("converse").unwrap().to_string(), expected);
+    }
+}
+
+#[test]
+fn endpoint_of_ones_own_replaces_awss() {
+    let config = GatewayConfig::from_yaml("allow: ['*']").unwrap();
+    let endpoint = Some("http://127.0.0.1:9/".to_owned());
+    let routes = Routes::try_new(&config, "us-east-1".parse().unwrap(), endpoint).unwrap();
+    let targets = routes.resolve("m", &anyone(), 0).unwrap();
+    let url = targets[0].url("converse-stream").unwrap();
+    assert_eq!(
+        url.to_string(),
+        "http://127.0.0.1:9/model/m/converse-stream"
+    );
+}
+
+#[test]
+fn what_is_not_there_or_not_for_this_caller_is_refused_with_what_is() {
+    let routes = routes(
+        "models: [{name: fast, targets: [{modelId: x}]}, {name: smart, targets: [{modelId: y}]}]\nallow: ['amazon.*']",
+    );
+    let limited = Caller {
+        name: "team-a/app".to_owned(),
+        models: vec!["fast".to_owned()],
+    };
+    for (caller, model, expected) in [
+        (&anyone(), "nope", vec!["fast", "smart", "amazon.*"]),
+        (&limited, "smart", vec!["fast"]),
+        (&limited, "amazon.nova-lite-v1:0", vec!["fast"]),
+    ] {
+        match routes.resolve(model, caller, 0) {
+            Err(GatewayError::UnknownModel { allowed, .. }) => assert_eq!(allowed, expected),
+            other => panic!("{model}: {other:?}"),
+        }
+    }
+    assert!(
+        routes
+            .resolve("amazon.nova-lite-v1:0", &anyone(), 0)
+            .is_ok()
+    );
+    assert!(routes.resolve("fast", &limited, 0).is_ok());
+}
+
+#[test]
+fn pattern_stands_for_the_whole_text() {
+    for (pattern, text, expected) in [
+        ("*", "anything", true),
+        ("*", "", true),
+        ("a", "a", true),
+        ("a", "ab", false),
+        ("a*", "ab", true),
+        ("a*", "ba", false),
+        ("*a", "ba", true),
+        ("*a", "ab", false),
+        ("a*b*c", "a-b-b-c", true),
+        ("a*b*c", "a-c-b", false),
+        ("a*a", "a", false),
+        ("*.nova-*", "us.amazon.nova-lite-v1:0", true),
+        ("", "", true),
+        ("", "a", false),
+    ] {
+        let got = Pattern(pattern.to_owned()).matches(text);
+        assert_eq!(got, expected, "{pattern:?} {text:?}");
+    }
+}

@@ -1,0 +1,305 @@
+//! A streamed answer: from Bedrock's frames straight to server-sent events, step 7.
+//!
+//! One future pumps: it waits for bytes, writes all events that are complete into one buffer and hands
+//! that over, with no task or queue between. While Bedrock is silent it sends comments, so that nothing
+//! on the way takes the stream for dead; after too long a silence, a broken stream or an exception it
+//! ends with an error event. When the client leaves, the body is dropped, and with it the call.
+
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+
+use axum::{body::Body, response::Response};
+use bedrock::{
+    ServiceError,
+    converse::StreamEvent,
+    eventstream::{Frame, MessageType},
+};
+use bytes::{Bytes, BytesMut};
+use dialects::openai::{ResponseIdentity, StreamEncoder};
+use futures::stream;
+use http::{HeaderValue, header};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    account::Account,
+    chat_completions::{Context, pass_request_id, read_answer},
+    error::GatewayError,
+    route::Target,
+    upstream::{Answer, Call, Content, Frames, refused},
+};
+
+/// A comment: clients pass over it, proxies see life.
+const PING: Bytes = Bytes::from_static(b": ping\n\n");
+
+/// A call that has not answered yet; gives the account back with the answer.
+type Opening =
+    Pin<Box<dyn Future<Output = (Account, Result<Answer<Context>, GatewayError>)> + Send>>;
+
+/// Why a call failed, with the account to write that into.
+pub(crate) type Failed = Box<(Account, GatewayError)>;
+
+/// The body of a streamed answer.
+struct Pump {
+    phase: Phase,
+    identity: ResponseIdentity,
+    cut: CancellationToken,
+    ping: Duration,
+    idle: Duration,
+    request_id: String,
+}
+
+enum Phase {
+    /// The headers are out, Bedrock's are not in.
+    Opening(Opening),
+    Flowing(Box<Flow>),
+    /// All there is, of a model that does not stream; the account is closed once it is out.
+    Whole(Bytes, Box<Account>),
+    Ended,
+}
+
+struct Flow {
+    account: Account,
+    target: Arc<Target>,
+    frames: Frames,
+    encoder: StreamEncoder,
+    /// What ends the stream, once the events before it are out.
+    failure: Option<GatewayError>,
+    /// When bytes last came.
+    last: Instant,
+    /// Bedrock has said all; what is left is the end.
+    complete: bool,
+}
+
+/// Starts a call and answers once its first event is there, or with an open stream when that takes
+/// long. Until then, errors are plain HTTP errors. Gives back the request's warnings too.
+///
+/// # Errors
+/// Why the call failed, with the account to write that into.
+pub(crate) async fn open(
+    call: Call<Context>,
+    identity: ResponseIdentity,
+    mut account: Account,
+) -> Result<(Response, Vec<String>), Failed> {
+    let warnings = call.first.context.warnings().to_vec();
+    let ping = call.state.settings().ping_interval;
+    let mut pump = Pump {
+        phase: Phase::Ended,
+        identity,
+        cut: call.state.cut().clone(),
+        ping,
+        idle: call.live.stream_idle(),
+        request_id: account.request_id().to_owned(),
+    };
+    let mut opening: Opening = Box::pin(async move {
+        let result = call.perform(&mut account).await;
+        (account, result)
+    });
+    let mut upstream_headers = http::HeaderMap::new();
+    match timeout(ping, &mut opening).await {
+        Ok((account, Ok(answer))) => {
+            upstream_headers.clone_from(&answer.headers);
+            pump.flow(account, answer)?;
+        }
+        Ok((account, Err(error))) => return Err(Box::new((account, error))),
+        Err(_elapsed) => pump.phase = Phase::Opening(opening),
+    }
+    let chunks = stream::unfold(pump, |mut pump| async move {
+        let chunk = pump.next().await?;
+        Some((Ok::<_, Infallible>(chunk), pump))
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // nginx and its like would gather the stream.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    pass_request_id(&upstream_headers, headers);
+    Ok((response, warnings))
+}
+
+impl Pump {
+    /// Begins to pass on an answer.
+    fn flow(&mut self, mut account: Account, answer: Answer<Context>) -> Result<(), Failed> {
+        let mut encoder = StreamEncoder::new(answer.context.reply, &self.identity);
+        match answer.content {
+            Content::Stream(frames) => {
+                self.phase = Phase::Flowing(Box::new(Flow {
+                    account,
+                    target: answer.target,
+                    frames: *frames,
+                    encoder,
+                    failure: None,
+                    last: Instant::now(),
+                    complete: false,
+                }));
+            }
+            Content::Whole(body) => {
+                let mut out = BytesMut::new();
+                let written = read_answer(&body).and_then(|answer| {
+                    account.used(answer.usage);
+                    Ok(encoder.response(&answer, &mut out)?)
+                });
+                if let Err(error) = written {
+                    return Err(Box::new((account, error)));
+                }
+                encoder.finish(&mut out);
+                self.phase = Phase::Whole(out.freeze(), Box::new(account));
+            }
+        }
+        Ok(())
+    }
+
+    /// The next bytes for the client; none at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            match &mut self.phase {
+                Phase::Ended => return None,
+                Phase::Whole(bytes, account) => {
+                    let bytes = std::mem::take(bytes);
+                    account.first_byte();
+                    account.succeeded();
+                    self.phase = Phase::Ended;
+                    return Some(bytes);
+                }
+                Phase::Opening(opening) => {
+                    let outcome = tokio::select! {
+                        biased;
+                        outcome = opening => outcome,
+                        () = tokio::time::sleep(self.ping) => return Some(PING),
+                    };
+                    let failed = match outcome {
+                        (account, Ok(answer)) => self.flow(account, answer).err(),
+                        (account, Err(error)) => Some(Box::new((account, error))),
+                    };
+                    if let Some(failed) = failed {
+                        let (account, error) = *failed;
+                        return Some(self.end_before_it_began(account, &error));
+                    }
+                }
+                Phase::Flowing(flow) => match flow.step(&self.cut, self.ping, self.idle).await {
+                    Ok(Step::Bytes(bytes)) => return Some(bytes),
+                    Ok(Step::Silent) => return Some(PING),
+                    Ok(Step::End(bytes)) => {
+                        self.phase = Phase::Ended;
+                        return Some(bytes);
+                    }
+                    Err(error) => {
+                        let bytes = flow.fail(&error, &self.request_id);
+                        self.phase = Phase::Ended;
+                        return Some(bytes);
+                    }
+                },
+            }
+        }
+    }
+
+    /// An error after the headers went out, before anything else did.
+    fn end_before_it_began(&mut self, mut account: Account, error: &GatewayError) -> Bytes {
+        self.phase = Phase::Ended;
+        account.failed(error);
+        let mut out = BytesMut::new();
+        StreamEncoder::new(dialects::openai::ReplyContext::default(), &self.identity)
+            .error(&error.body(&self.request_id), &mut out);
+        out.freeze()
+    }
+}
+
+enum Step {
+    Bytes(Bytes),
+    Silent,
+    End(Bytes),
+}
+
+impl Flow {
+    async fn step(
+        &mut self,
+        cut: &CancellationToken,
+        ping: Duration,
+        idle: Duration,
+    ) -> Result<Step, GatewayError> {
+        let mut out = BytesMut::new();
+        loop {
+            // Events that came before a failure in the same read still go out before it.
+            if self.failure.is_none() {
+                self.failure = self.write_all(&mut out).err();
+            }
+            if !out.is_empty() {
+                self.account.first_byte();
+                return Ok(Step::Bytes(out.freeze()));
+            }
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
+            if self.complete {
+                return Ok(Step::End(self.finish()));
+            }
+            let left = idle.saturating_sub(self.last.elapsed());
+            // Timers are only set up when the wait is a real one: the connection is looked at first.
+            tokio::select! {
+                biased;
+                filled = self.frames.fill() => {
+                    self.last = Instant::now();
+                    self.complete = !filled?;
+                }
+                () = cut.cancelled() => return Err(GatewayError::ShuttingDown),
+                () = tokio::time::sleep(ping.min(left)) => {
+                    if self.last.elapsed() >= idle {
+                        return Err(GatewayError::StreamIdle { seconds: idle.as_secs() });
+                    }
+                    return Ok(Step::Silent);
+                }
+            }
+        }
+    }
+
+    /// Writes all events that are complete.
+    fn write_all(&mut self, out: &mut BytesMut) -> Result<(), GatewayError> {
+        while let Some(frame) = self.frames.buffered()? {
+            self.write(&frame, out)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), GatewayError> {
+        if frame.message_type != MessageType::Event {
+            let error = ServiceError::from_frame(frame);
+            let error = error.with_request_id(self.frames.request_id());
+            return Err(refused(error, &self.target));
+        }
+        let event = StreamEvent::from_frame_parts(&frame.event_type, &frame.payload)
+            .map_err(|error| GatewayError::Unreadable(format!("event {}", error.event_type)))?;
+        self.encoder
+            .event(&event, out)
+            .map_err(|error| GatewayError::Unreadable(error.to_string()))
+    }
+
+    /// The proper end: the encoder knows whether the answer was complete.
+    fn finish(&mut self) -> Bytes {
+        if let Some(usage) = self.encoder.usage() {
+            self.account.used(usage);
+        }
+        match (self.encoder.finish_reason(), self.encoder.stop_reason()) {
+            (Some(_), _) => self.account.succeeded(),
+            (None, Some(stop)) => self
+                .account
+                .failed(&GatewayError::Unreadable(stop.as_str().to_owned())),
+            (None, None) => self.account.failed(&GatewayError::StreamCut),
+        }
+        let mut out = BytesMut::new();
+        self.encoder.finish(&mut out);
+        out.freeze()
+    }
+
+    fn fail(&mut self, error: &GatewayError, request_id: &str) -> Bytes {
+        if let Some(usage) = self.encoder.usage() {
+            self.account.used(usage);
+        }
+        self.account.failed(error);
+        let mut out = BytesMut::new();
+        self.encoder.error(&error.body(request_id), &mut out);
+        out.freeze()
+    }
+}

@@ -1,0 +1,122 @@
+//! One call of one target: with credentials that live, and once more when AWS says that they do not.
+//!
+//! An expired session or a wrong clock is healed here, once each; whether any other refusal is worth
+//! another try is `retry.rs`'s decision.
+
+use std::time::Duration;
+
+use bedrock::{Class, ServiceError};
+use bytes::Bytes;
+use credentials::{Handle, Lease};
+use http::{Response, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+
+use super::{Client, Operation, refused, sign};
+use crate::{
+    account::Account,
+    error::{GatewayError, causes},
+    route::Target,
+};
+
+/// How long a request waits for credentials that are on their way.
+const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(10);
+/// Longest error body that is read.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// A call of one target.
+pub(crate) struct Exchange<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) credentials: &'a Handle,
+    pub(crate) target: &'a Target,
+    pub(crate) operation: Operation,
+    pub(crate) body: &'a Bytes,
+}
+
+impl Exchange<'_> {
+    /// Sends the request until AWS says yes or no to what it asks for.
+    ///
+    /// # Errors
+    /// What AWS said, or that nothing could be sent.
+    pub(crate) async fn perform(
+        &self,
+        account: &mut Account,
+    ) -> Result<Response<Incoming>, GatewayError> {
+        let mut lease = self.lease().await?;
+        let mut renewed = false;
+        let mut clock_corrected = false;
+        loop {
+            let response = self.send(&lease).await?;
+            if response.status().is_success() {
+                return Ok(response);
+            }
+            let date = response
+                .headers()
+                .get(header::DATE)
+                .and_then(|date| date.to_str().ok())
+                .map(ToOwned::to_owned);
+            let error = read_error(response).await;
+            match error.class() {
+                Class::ExpiredCredentials if !renewed => {
+                    renewed = true;
+                    account.attempt(
+                        &self.target.model_id,
+                        self.target.region.as_str(),
+                        &error.name,
+                    );
+                    tracing::warn!(
+                        request_id = account.request_id(),
+                        "AWS says that the session has expired, fetching new credentials"
+                    );
+                    lease = self.credentials.replace(&lease).await?;
+                }
+                Class::ClockSkew
+                    if !clock_corrected
+                        && date.is_some_and(|date| self.credentials.observe_server_date(&date)) =>
+                {
+                    clock_corrected = true;
+                    account.attempt(
+                        &self.target.model_id,
+                        self.target.region.as_str(),
+                        &error.name,
+                    );
+                }
+                _ => return Err(refused(error, self.target)),
+            }
+        }
+    }
+
+    /// The current credentials; at the start, or when they ran out, those that come within a while.
+    async fn lease(&self) -> Result<Lease, GatewayError> {
+        match self.credentials.current() {
+            Ok(lease) => Ok(lease),
+            Err(_) => Ok(self.credentials.wait_ready(CREDENTIALS_PATIENCE).await?),
+        }
+    }
+
+    async fn send(&self, lease: &Lease) -> Result<Response<Incoming>, GatewayError> {
+        let now = self.credentials.now();
+        let request = sign::request(self.target, self.operation, self.body, lease, now)?;
+        let endpoint = request
+            .uri()
+            .authority()
+            .map_or_else(String::new, ToString::to_string);
+        self.client
+            .request(request)
+            .await
+            .map_err(|error| GatewayError::Unreachable {
+                endpoint,
+                cause: causes(&error),
+            })
+    }
+}
+
+async fn read_error(response: Response<Incoming>) -> ServiceError {
+    let (parts, body) = response.into_parts();
+    // A body that does not come leaves the headers, which say most.
+    let body = match Limited::new(body, MAX_ERROR_BYTES).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(_) => Bytes::new(),
+    };
+    ServiceError::from_http(parts.status, &parts.headers, &body)
+}
