@@ -29,6 +29,7 @@ pub(crate) struct User {
     pub(crate) arn: String,
     pub(crate) access_key_id: String,
     pub(crate) secret: String,
+    pub(crate) key_created: String,
     pub(crate) policies: Arc<Vec<Policy>>,
 }
 
@@ -147,6 +148,7 @@ impl Account {
                 ),
                 access_key_id: user.access_key_id.clone(),
                 secret: user.secret_access_key.clone(),
+                key_created: user.key_created.clone(),
                 policies: parse(&format!("policies of user {}", user.name), &user.policies)?,
             }));
         }
@@ -178,6 +180,10 @@ impl Account {
         self.users
             .iter()
             .find(|user| user.access_key_id == access_key_id)
+    }
+
+    pub(crate) fn users_named(&self, name: &str) -> Vec<&Arc<User>> {
+        self.users.iter().filter(|user| user.name == name).collect()
     }
 
     pub(crate) fn bearer(&self, key: &str) -> Option<&(BearerKey, Arc<Vec<Policy>>)> {

@@ -1,8 +1,11 @@
-//! Bedrock Runtime: who may call what, and the operations.
+//! Bedrock Runtime and the control plane: who may call what, which model answers, and the operations.
 //!
 //! A reply follows from its request alone (`script.rs` says how), so a test can tell a right answer from a
 //! canned one.
 
+mod authorize;
+mod catalog;
+pub(crate) mod control;
 mod converse;
 mod prompt;
 mod reply;
@@ -14,17 +17,30 @@ use std::sync::{Arc, Mutex};
 
 use axum::response::Response;
 
+pub use catalog::CatalogError;
+
 use crate::auth::{Caller, Protocol, authenticate};
+use crate::config::Config;
 use crate::error::AwsError;
 use crate::fault::FaultAction;
-use crate::policy::{Decision, Request, evaluate};
 use crate::record::Call;
 use crate::server::{Incoming, Shared};
+use catalog::{Catalog, Target};
 
-/// What Bedrock remembers between calls: hashes of the prompt prefixes in its cache.
-#[derive(Debug, Default)]
+/// Bedrock's catalogue, and hashes of the prompt prefixes in its cache.
+#[derive(Debug)]
 pub(crate) struct Bedrock {
+    pub(crate) catalog: Catalog,
     cached_prefixes: Mutex<BTreeSet<String>>,
+}
+
+impl Bedrock {
+    pub(crate) fn new(config: &Config) -> Result<Self, CatalogError> {
+        Ok(Self {
+            catalog: Catalog::new(config)?,
+            cached_prefixes: Mutex::default(),
+        })
+    }
 }
 
 pub(crate) async fn answer(
@@ -36,50 +52,84 @@ pub(crate) async fn answer(
     let caller = authenticate(shared, incoming, "bedrock", Protocol::RestJson)?;
     call.identity = Some(caller.identity.clone());
     call.region = Some(caller.region.clone());
-    let model = call.model.clone().unwrap_or_default();
     let action = match call.operation.as_str() {
         "Converse" | "InvokeModel" => "bedrock:InvokeModel",
         "ConverseStream" | "InvokeModelWithResponseStream" => {
             "bedrock:InvokeModelWithResponseStream"
         }
         "CountTokens" => "bedrock:CountTokens",
-        _ => {
-            return Err(AwsError::named("UnknownOperationException", ""));
-        }
+        _ => return Err(AwsError::named("UnknownOperationException", "")),
     };
-    authorize(&caller, action, &model)?;
+    let target = target(shared, incoming, call, &caller, action)?;
     match call.operation.as_str() {
-        "Converse" => converse::answer(shared, incoming, call).await,
-        "ConverseStream" => converse::answer_streamed(shared, incoming, call, fault).await,
+        "Converse" => converse::answer(shared, incoming, call, &target).await,
+        "ConverseStream" => converse::answer_streamed(shared, incoming, call, &target, fault).await,
         _ => Err(AwsError::named("UnknownOperationException", "")),
     }
 }
 
-fn authorize(caller: &Caller, action: &str, model: &str) -> Result<(), AwsError> {
-    let resource = if model.starts_with("arn:") {
-        model.to_owned()
-    } else {
-        format!(
-            "arn:aws:bedrock:{}::foundation-model/{model}",
-            caller.region
+/// Finds the model of a call and asks whether the caller may use it.
+fn target(
+    shared: &Shared,
+    incoming: &Incoming,
+    call: &Call,
+    caller: &Caller,
+    action: &str,
+) -> Result<Target, AwsError> {
+    let id = call.model.clone().unwrap_or_default();
+    let target = shared.bedrock.catalog.resolve(&id, &caller.region)?;
+    let guardrail = guardrail_of(incoming).map(|(identifier, version)| {
+        authorize::guardrail_arn(
+            &shared.account.config.partition,
+            caller,
+            &identifier,
+            &version,
         )
+    });
+    authorize::invoke(caller, action, &target, guardrail.as_deref())?;
+    if let Some(arn) = &guardrail {
+        let arn = arn.split(':').take(6).collect::<Vec<_>>().join(":");
+        authorize::allow(caller, "bedrock:ApplyGuardrail", &arn, &caller.context())?;
+    }
+    if !target.model.access {
+        return Err(AwsError::access_denied(
+            "You don't have access to the model with the specified model ID.",
+        ));
+    }
+    if target.profile.is_none() && !target.model.on_demand && action != "bedrock:CountTokens" {
+        return Err(AwsError::validation(format!(
+            "Invocation of model ID {} with on-demand throughput isn\u{2019}t supported. Retry your request with the ID or ARN of an inference profile that contains this model.",
+            target.model.id
+        )));
+    }
+    Ok(target)
+}
+
+/// Guardrail and version of a request: in Converse's body, or in the headers of InvokeModel.
+fn guardrail_of(incoming: &Incoming) -> Option<(String, String)> {
+    let header = |name: &str| {
+        incoming
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
     };
-    let context = caller.context();
-    let request = Request {
-        principal: None,
-        action,
-        resource: &resource,
-        context: &context,
+    if let Some(identifier) = header("x-amzn-bedrock-guardrailidentifier") {
+        return Some((
+            identifier,
+            header("x-amzn-bedrock-guardrailversion").unwrap_or_default(),
+        ));
+    }
+    let body: serde_json::Value = serde_json::from_slice(&incoming.body).ok()?;
+    let config = body.get("guardrailConfig")?;
+    let text = |name: &str| {
+        config
+            .get(name)
+            .and_then(serde_json::Value::as_str)
+            .map(str::to_owned)
     };
-    let why = match evaluate(&caller.policies, request) {
-        Decision::Allowed => return Ok(()),
-        Decision::ImplicitDeny => {
-            format!("because no identity-based policy allows the {action} action")
-        }
-        Decision::ExplicitDeny => "with an explicit deny in an identity-based policy".to_owned(),
-    };
-    Err(AwsError::access_denied(format!(
-        "User: {} is not authorized to perform: {action} on resource: {resource} {why}",
-        caller.identity.arn
-    )))
+    Some((
+        text("guardrailIdentifier")?,
+        text("guardrailVersion").unwrap_or_default(),
+    ))
 }

@@ -161,7 +161,8 @@ pub struct PodIdentityAssociation {
     pub role_arn: String,
 }
 
-/// The instance that the metadata service speaks of.
+/// The instance that the metadata service speaks of. A hop limit that is too low shows as `GetToken` never
+/// answering: script it with [`crate::FaultAction::Hang`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Instance {
@@ -170,10 +171,6 @@ pub struct Instance {
     /// For example `us-east-1`.
     #[serde(default = "default_region")]
     pub region: String,
-    /// The hop limit of token replies: at 1, a request that passed a proxy or bridge gets no answer.
-    /// The double takes a request with an `X-Forwarded-For` header, or any under the `hop` fault, as such.
-    #[serde(default = "default_hop_limit")]
-    pub hop_limit: u8,
 }
 
 /// GitHub's OIDC provider as a workflow sees it.
@@ -216,6 +213,12 @@ pub struct Model {
     /// Whether it can be called without an inference profile.
     #[serde(default = "yes")]
     pub on_demand: bool,
+    /// Prefixes of the inference profiles that contain it (`us`, `eu`, `global` …).
+    #[serde(default)]
+    pub profiles: Vec<String>,
+    /// Whether the account was granted access to it.
+    #[serde(default = "yes")]
+    pub access: bool,
 }
 
 /// An inference profile.
@@ -226,7 +229,7 @@ pub struct InferenceProfile {
     pub id: String,
     /// The model behind it.
     pub model: String,
-    /// Regions to which it routes; empty: only the caller's. `global` profiles: any.
+    /// Regions to which it routes; empty: only the caller's.
     #[serde(default)]
     pub regions: Vec<String>,
     /// An application profile has an ARN of `application-inference-profile/ID`.
@@ -264,9 +267,6 @@ fn default_cluster() -> String {
 }
 fn default_region() -> String {
     "us-east-1".to_owned()
-}
-fn default_hop_limit() -> u8 {
-    2
 }
 fn default_guardrail_version() -> String {
     "1".to_owned()
@@ -396,4 +396,17 @@ impl Config {
 pub fn allow_bedrock() -> Value {
     json!({ "Version": "2012-10-17",
             "Statement": [{ "Effect": "Allow", "Action": "bedrock:*", "Resource": "*" }] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_is_a_whole_configuration() {
+        let config = Config::from_yaml(include_str!("../sample.yaml")).expect("the sample");
+        assert_eq!(config.roles.len(), 1);
+        assert!(crate::account::Account::new(config).is_ok());
+        assert!(Config::from_yaml("acount: x").is_err(), "unknown fields are refused");
+    }
 }

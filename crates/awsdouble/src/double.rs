@@ -11,10 +11,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{Account, AccountError};
-use crate::bedrock::Bedrock;
+use crate::bedrock::{Bedrock, CatalogError};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, JwksSource, OidcProvider};
+use crate::endpoints::github;
+use crate::endpoints::instance::MetadataTokens;
 use crate::fault::{Fault, Faults};
+use crate::issuer::{IssuerError, TokenIssuer};
 use crate::record::{Call, Recorder};
 use crate::server::{Shared, handle};
 use crate::web_identity::Verifier;
@@ -42,6 +45,12 @@ pub enum StartError {
     /// A policy in the configuration does not parse.
     #[error("failed to read the configuration")]
     Config(#[source] AccountError),
+    /// A model in the configuration is of no known family.
+    #[error("failed to read the models")]
+    Models(#[source] CatalogError),
+    /// The key of a token issuer could not be made.
+    #[error("failed to make a key")]
+    Key(#[source] IssuerError),
 }
 
 impl Double {
@@ -58,13 +67,29 @@ impl Double {
     /// # Errors
     /// As [`Double::start`].
     pub async fn start_on(config: Config, address: SocketAddr) -> Result<Self, StartError> {
+        let mut providers = config.oidc_providers.clone();
+        let github = match &config.github {
+            Some(_) => Some(TokenIssuer::generate(github::ISSUER).map_err(StartError::Key)?),
+            None => None,
+        };
+        if let Some(issuer) = &github {
+            providers.push(OidcProvider {
+                issuer: github::ISSUER.to_owned(),
+                audiences: vec!["sts.amazonaws.com".to_owned()],
+                jwks: JwksSource::Inline {
+                    inline: issuer.jwks(),
+                },
+            });
+        }
         let shared = Arc::new(Shared {
-            verifier: Verifier::new(config.oidc_providers.clone()),
+            verifier: Verifier::new(providers),
+            bedrock: Bedrock::new(&config).map_err(StartError::Models)?,
+            github,
+            metadata_tokens: MetadataTokens::default(),
             recorder: Recorder::new(config.keep_calls),
             account: Account::new(config).map_err(StartError::Config)?,
             clock: Clock::default(),
             faults: Faults::default(),
-            bedrock: Bedrock::default(),
         });
         let listen = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;

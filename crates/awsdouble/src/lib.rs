@@ -26,6 +26,7 @@ mod clock;
 pub mod config;
 mod double;
 mod encoding;
+mod endpoints;
 mod error;
 pub mod eventstream;
 mod fault;
@@ -38,6 +39,7 @@ mod sts;
 mod web_identity;
 
 pub use account::AccountError;
+pub use bedrock::CatalogError;
 pub use config::{Config, allow_bedrock};
 pub use double::{Double, StartError};
 pub use error::{AwsError, ErrorBody};

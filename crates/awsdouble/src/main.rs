@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use awsdouble::config::{JwksSource, OidcProvider};
-use awsdouble::{Config, Double};
+use awsdouble::{Config, Double, TokenIssuer};
 use clap::Parser;
 
 /// Simulated STS, credential endpoints and Bedrock Runtime.
@@ -24,6 +24,16 @@ struct Arguments {
     /// Issuer whose keys `--jwks` gives; needed unless the configuration names just one provider.
     #[arg(long, env = "AWSDOUBLE_ISSUER")]
     issuer: Option<String>,
+    /// Write a web identity token here, signed by an OIDC provider that the double plays itself and
+    /// trusts; good for a day.
+    #[arg(long, value_name = "FILE", requires = "web_identity_issuer")]
+    web_identity_token: Option<PathBuf>,
+    /// Issuer of that token, such as https://oidc.example.
+    #[arg(long, value_name = "URL", requires = "web_identity_token")]
+    web_identity_issuer: Option<String>,
+    /// ServiceAccount that the token is of, as NAMESPACE:NAME.
+    #[arg(long, value_name = "SUBJECT", default_value = "default:app")]
+    web_identity_subject: String,
     /// Lifetime of issued credentials, whatever was asked for.
     #[arg(long, env = "AWSDOUBLE_CREDENTIAL_LIFETIME", value_name = "SECONDS")]
     credential_lifetime: Option<u64>,
@@ -41,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     let arguments = Arguments::parse();
-    let config = configuration(&arguments)?;
+    let config = with_own_provider(configuration(&arguments)?, &arguments)?;
     let double = Double::start_on(config, arguments.listen).await?;
     if let Some(path) = &arguments.record {
         double
@@ -97,4 +107,25 @@ fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
         }
     }
     Ok(config)
+}
+
+/// Plays the OIDC provider of `--web-identity-token`.
+fn with_own_provider(config: Config, arguments: &Arguments) -> anyhow::Result<Config> {
+    let (Some(path), Some(url)) = (
+        &arguments.web_identity_token,
+        &arguments.web_identity_issuer,
+    ) else {
+        return Ok(config);
+    };
+    let (namespace, name) = arguments
+        .web_identity_subject
+        .split_once(':')
+        .context("--web-identity-subject is not of the form NAMESPACE:NAME")?;
+    let issuer = TokenIssuer::generate(url)?;
+    let now = u64::try_from(time::OffsetDateTime::now_utc().unix_timestamp())?;
+    let expiry = now + 24 * 60 * 60;
+    let token = issuer.service_account_token(namespace, name, "sts.amazonaws.com", now, expiry)?;
+    std::fs::write(path, token)
+        .with_context(|| format!("failed to write the token {}", path.display()))?;
+    Ok(config.with_issuer(url, issuer.jwks()))
 }

@@ -14,12 +14,14 @@ use http_body_util::{BodyExt as _, Limited};
 use crate::account::Account;
 use crate::clock::{Clock, http_date, iso_millis};
 use crate::encoding::{form_pairs, percent_decode, request_id, sha256_hex, xml_text};
+use crate::endpoints::instance::MetadataTokens;
 use crate::error::{AwsError, ErrorBody, usual_message};
 use crate::fault::{FaultAction, Faults};
+use crate::issuer::TokenIssuer;
 use crate::record::{Call, Recorder, safe_headers};
 use crate::sts::Form;
 use crate::web_identity::Verifier;
-use crate::{admin, bedrock, sts};
+use crate::{admin, bedrock, endpoints, sts};
 
 /// Bedrock takes bodies of up to 25 MB (a little more with encoding).
 const MAX_BODY_BYTES: usize = 26 * 1024 * 1024;
@@ -33,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) recorder: Recorder,
     pub(crate) faults: Faults,
     pub(crate) bedrock: bedrock::Bedrock,
+    pub(crate) github: Option<TokenIssuer>,
+    pub(crate) metadata_tokens: MetadataTokens,
 }
 
 /// A request, read to its end.
@@ -86,7 +90,7 @@ pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
         String::new()
     };
     let form: Form = form_pairs(&form).into_iter().collect();
-    let mut call = describe(&incoming, &form);
+    let mut call = describe(&shared, &incoming, &form);
     shared.recorder.begin(&mut call);
     let shape = shape(&call.service);
     let result = if body.is_err() {
@@ -179,6 +183,12 @@ async fn respond(
     match call.service.as_str() {
         "sts" => sts::answer(shared, incoming, form, call).await.map(xml),
         "bedrock-runtime" => bedrock::answer(shared, incoming, call, fault).await,
+        "bedrock" => {
+            bedrock::control::answer(shared, incoming, call).map(|value| json_reply(&value))
+        }
+        "imds" | "container" | "github" | "sso" | "iam" => {
+            endpoints::answer(shared, incoming, form, call).await
+        }
         _ => Err(AwsError::named(
             "UnknownOperationException",
             format!(
@@ -197,6 +207,15 @@ pub(crate) fn disconnect() -> Response {
     Response::new(Body::from_stream(broken))
 }
 
+fn json_reply(value: &serde_json::Value) -> Response {
+    let mut response = Response::new(Body::from(value.to_string()));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
 fn xml(text: String) -> Response {
     let mut response = Response::new(Body::from(text));
     response
@@ -206,8 +225,8 @@ fn xml(text: String) -> Response {
 }
 
 /// What a request is, for routing and for the record.
-fn describe(incoming: &Incoming, form: &Form) -> Call {
-    let (service, operation, model) = identify(incoming, form);
+fn describe(shared: &Shared, incoming: &Incoming, form: &Form) -> Call {
+    let (service, operation, model) = identify(shared, incoming, form);
     let is_form = !form.is_empty();
     let secret = |name: &str| ["WebIdentityToken", "Password", "TokenCode"].contains(&name);
     let parameters: Form = form
@@ -241,7 +260,11 @@ fn describe(incoming: &Incoming, form: &Form) -> Call {
     }
 }
 
-fn identify(incoming: &Incoming, form: &Form) -> (&'static str, String, Option<String>) {
+fn identify(
+    shared: &Shared,
+    incoming: &Incoming,
+    form: &Form,
+) -> (&'static str, String, Option<String>) {
     if let Some(action) = form.get("Action") {
         let service = if form.get("Version").is_some_and(|v| v == "2010-05-08") {
             "iam"
@@ -265,6 +288,22 @@ fn identify(incoming: &Incoming, form: &Form) -> (&'static str, String, Option<S
             operation.to_owned(),
             Some(percent_decode(&middle.join("/"))),
         );
+    }
+    if let ["guardrail", id, "version", version, "apply"] = segments.as_slice() {
+        let guardrail = format!("{} {}", percent_decode(id), percent_decode(version));
+        return (
+            "bedrock-runtime",
+            "ApplyGuardrail".to_owned(),
+            Some(guardrail),
+        );
+    }
+    if let Some((operation, id)) = bedrock::control::identify(&incoming.method, &incoming.path) {
+        return ("bedrock", operation.to_owned(), id);
+    }
+    if let Some((service, operation)) =
+        endpoints::identify(shared, &incoming.method, &incoming.path)
+    {
+        return (service, operation.to_owned(), None);
     }
     ("unknown", "Unknown".to_owned(), None)
 }

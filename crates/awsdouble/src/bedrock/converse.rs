@@ -8,6 +8,7 @@ use axum::response::Response;
 use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
 
+use super::catalog::Target;
 use super::prompt::{count, last_user_text};
 use super::reply::{Answer, answer as work_out};
 use super::script::{Script, Trouble};
@@ -33,8 +34,9 @@ pub(super) async fn answer(
     shared: &Arc<Shared>,
     incoming: &Incoming,
     call: &mut Call,
+    target: &Target,
 ) -> Result<Response, AwsError> {
-    let prepared = prepare(shared, incoming, call).await?;
+    let prepared = prepare(shared, incoming, call, target).await?;
     tokio::time::sleep(prepared.script.first).await;
     let content: Vec<Value> = prepared
         .answer
@@ -68,9 +70,10 @@ pub(super) async fn answer_streamed(
     shared: &Arc<Shared>,
     incoming: &Incoming,
     call: &mut Call,
+    target: &Target,
     fault: Option<FaultAction>,
 ) -> Result<Response, AwsError> {
-    let mut prepared = prepare(shared, incoming, call).await?;
+    let mut prepared = prepare(shared, incoming, call, target).await?;
     match fault {
         Some(FaultAction::StreamException {
             after,
@@ -103,9 +106,10 @@ async fn prepare(
     shared: &Arc<Shared>,
     incoming: &Incoming,
     call: &mut Call,
+    target: &Target,
 ) -> Result<Prepared, AwsError> {
     let request = parse(&incoming.body)?;
-    let model = call.model.clone().unwrap_or_default();
+    let model = &target.model.id;
     let script = Script::parse(&last_user_text(&request)).map_err(AwsError::validation)?;
     match &script.trouble {
         Some(Trouble::Error {
@@ -130,8 +134,8 @@ async fn prepare(
         }
         _ => {}
     }
-    let answer = work_out(&model, &request, &script);
-    let usage = usage(shared, &model, &request, &script, &answer);
+    let answer = work_out(model, &request, &script);
+    let usage = usage(shared, model, &request, &script, &answer);
     let additional = additional_fields(&request, &answer);
     Ok(Prepared {
         script,

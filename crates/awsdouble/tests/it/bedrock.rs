@@ -1,6 +1,7 @@
 //! Bedrock Runtime: authentication, replies, streams, scripts.
 
 use aws_sdk_bedrockruntime::error::ProvideErrorMetadata as _;
+use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError;
 use aws_sdk_bedrockruntime::types::{
     ContentBlock, ContentBlockDelta, ConversationRole, ConverseStreamOutput, Message,
 };
@@ -54,14 +55,14 @@ async fn ask_streamed(double: &Double, text: &str) -> Result<(String, String), S
                 }
             }
             Ok(Some(ConverseStreamOutput::MessageStop(event))) => {
-                stop = event.stop_reason().as_str().to_owned();
+                event.stop_reason().as_str().clone_into(&mut stop);
             }
             Ok(Some(_)) => {}
             Ok(None) => return Ok((said, stop)),
             Err(error) => {
                 let throttled = error
                     .as_service_error()
-                    .is_some_and(|error| error.is_throttling_exception());
+                    .is_some_and(ConverseStreamOutputError::is_throttling_exception);
                 return Err(if throttled { "throttled" } else { "transport" }.to_owned());
             }
         }

@@ -120,14 +120,63 @@ pub(crate) async fn http(
     headers: &[(&str, &str)],
     body: &str,
 ) -> (u16, String, String) {
-    let extra: String = headers
+    let extra: Vec<String> = headers
         .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .map(|(name, value)| {
+            format!(
+                "{name}: {value}
+"
+            )
+        })
         .collect();
+    let extra = extra.concat();
     let request = format!(
         "{method} {target} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{extra}content-length: {}\r\n\r\n{body}",
         double.address(),
         body.len()
     );
     raw(double, &request).await
+}
+
+/// A request signed by AWS's signer with the user's keys.
+pub(crate) async fn signed(
+    double: &Double,
+    service: &str,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String, String) {
+    use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+    use aws_sigv4::sign::v4;
+
+    let identity = user().into();
+    let host = double.address().to_string();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the double judges the signature by its clock"
+    )]
+    let time = SystemTime::now();
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("us-east-1")
+        .name(service)
+        .time(time)
+        .settings(SigningSettings::default())
+        .build()
+        .unwrap()
+        .into();
+    let all = std::iter::once(("host", host.as_str())).chain(headers.iter().copied());
+    let request = SignableRequest::new(
+        method,
+        format!("http://{host}{target}"),
+        all,
+        SignableBody::Bytes(body.as_bytes()),
+    )
+    .unwrap();
+    let (instructions, _) = sign(request, &parameters).unwrap().into_parts();
+    let (added, _) = instructions.into_parts();
+    let mut sent: Vec<(&str, &str)> = headers.to_vec();
+    sent.extend(added.iter().map(|header| (header.name(), header.value())));
+    http(double, method, target, &sent, body).await
 }

@@ -1,0 +1,568 @@
+//! Families, models and inference profiles: the data of `data/models.yaml` and what the configuration adds,
+//! and the way from the id in a request's path to the model that answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::config::Config;
+use crate::error::AwsError;
+use crate::policy::wildcard_matches;
+
+const DATA: &str = include_str!("../../data/models.yaml");
+
+/// What a family of models takes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Family {
+    pub(crate) name: String,
+    pub(crate) provider: String,
+    pub(crate) rules: Rules,
+}
+
+/// How reasoning blocks of earlier turns are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reasoning {
+    /// Not taken.
+    None,
+    /// Taken, a signature is not needed.
+    Plain,
+    /// Taken with its signature only.
+    Signed,
+}
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty = $default:expr,)*) => {
+        /// The rules of a family; in the data each may be left out, then the one it is `like` or the default holds.
+        #[derive(Debug, Clone, PartialEq)]
+        pub(crate) struct Rules { $($(#[$doc])* pub(crate) $name: $kind,)* }
+
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct FamilyData {
+            name: String,
+            #[serde(rename = "match")]
+            patterns: Vec<String>,
+            like: Option<String>,
+            provider: Option<String>,
+            $($name: Option<$kind>,)*
+        }
+
+        impl FamilyData {
+            fn rules(&self, base: &Rules) -> Rules {
+                Rules { $($name: self.$name.clone().unwrap_or_else(|| base.$name.clone()),)* }
+            }
+        }
+
+        impl Default for Rules {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+    };
+}
+
+rules! {
+    /// Whether Converse serves it at all.
+    converse: bool = true,
+    /// Which embeddings protocol it speaks on InvokeModel.
+    embeddings: Option<String> = None,
+    /// The first message must be the user's.
+    user_first: bool = true,
+    /// The last message may be the assistant's.
+    prefill: bool = true,
+    /// Takes `system`.
+    system: bool = true,
+    /// Takes `toolConfig`.
+    tools: bool = true,
+    /// Takes `toolConfig` on ConverseStream.
+    streaming_tools: bool = true,
+    /// Kinds of `toolChoice`.
+    tool_choice: Vec<String> = Vec::new(),
+    /// Takes `toolResult.status`.
+    tool_result_status: bool = false,
+    /// Kinds of media blocks in messages.
+    media: Vec<String> = Vec::new(),
+    /// Kinds of media blocks in tool results.
+    tool_result_media: Vec<String> = Vec::new(),
+    /// `nine`: ids of exactly nine letters and digits.
+    tool_id: Option<String> = None,
+    /// Where cache points may stand.
+    caching: Vec<String> = Vec::new(),
+    /// A cache point may follow a tool result.
+    cache_after_tool_result: bool = true,
+    /// Reasoning blocks in history.
+    reasoning: Reasoning = Reasoning::None,
+    /// Most tokens that may be asked for.
+    max_tokens: u64 = 131_072,
+    /// Takes `stopSequences`.
+    stop_sequences: bool = true,
+    /// Most stop sequences.
+    max_stop_sequences: usize = 2500,
+    /// Only one of temperature and topP.
+    one_of_temperature_and_top_p: bool = false,
+    /// Takes `outputConfig.textFormat`.
+    structured_output: bool = false,
+    /// Known `additionalModelRequestFields`.
+    additional_fields: Vec<String> = Vec::new(),
+    /// Refuses further ones.
+    strict_fields: bool = false,
+    /// CountTokens serves it.
+    count_tokens: bool = false,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelData {
+    id: String,
+    name: String,
+    #[serde(default = "yes")]
+    on_demand: bool,
+    #[serde(default)]
+    profiles: Vec<String>,
+    #[serde(default)]
+    regions: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Data {
+    families: Vec<FamilyData>,
+    models: Vec<ModelData>,
+    geographies: BTreeMap<String, Vec<String>>,
+}
+
+/// A model of the catalogue.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Model {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) family: Arc<Family>,
+    pub(crate) on_demand: bool,
+    pub(crate) access: bool,
+    pub(crate) regions: Vec<String>,
+    pub(crate) profiles: Vec<String>,
+}
+
+/// An inference profile of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Profile {
+    pub(crate) id: String,
+    pub(crate) arn: String,
+    pub(crate) model: String,
+    /// Where it routes; empty for `global`.
+    pub(crate) destinations: Vec<String>,
+    pub(crate) global: bool,
+    pub(crate) application: bool,
+}
+
+/// What a request's model id stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) model: Model,
+    pub(crate) profile: Option<Profile>,
+    /// ARN of the foundation model in the caller's region.
+    pub(crate) model_arn: String,
+}
+
+/// The catalogue.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    families: Vec<Pattern>,
+    models: Vec<Model>,
+    geographies: BTreeMap<String, Vec<String>>,
+    configured: Vec<crate::config::InferenceProfile>,
+    partition: String,
+    account: String,
+}
+
+/// The data or a configured model is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("failed to build the model catalogue: {0}")]
+pub struct CatalogError(String);
+
+fn invalid_identifier() -> AwsError {
+    AwsError::validation("The provided model identifier is invalid.")
+}
+
+impl Catalog {
+    pub(crate) fn new(config: &Config) -> Result<Self, CatalogError> {
+        let data: Data =
+            serde_yaml::from_str(DATA).map_err(|error| CatalogError(error.to_string()))?;
+        let mut catalog = Self {
+            families: families(&data.families)?,
+            models: Vec::new(),
+            geographies: data.geographies,
+            configured: config.inference_profiles.clone(),
+            partition: config.partition.clone(),
+            account: config.account.clone(),
+        };
+        for model in data.models {
+            let family = catalog
+                .family_of(&model.id)
+                .ok_or_else(|| CatalogError(format!("model {} has no family", model.id)))?;
+            catalog.models.push(Model {
+                id: model.id,
+                name: model.name,
+                family,
+                on_demand: model.on_demand,
+                access: true,
+                regions: model.regions,
+                profiles: model.profiles,
+            });
+        }
+        for model in &config.models {
+            let family = match &model.family {
+                Some(name) => catalog.family_named(name),
+                None => catalog.family_of(&model.id),
+            };
+            let family = family.ok_or_else(|| {
+                CatalogError(format!(
+                    "model {}: its family is not in the table",
+                    model.id
+                ))
+            })?;
+            catalog.models.retain(|known| known.id != model.id);
+            catalog.models.push(Model {
+                id: model.id.clone(),
+                name: model.id.clone(),
+                family,
+                on_demand: model.on_demand,
+                access: model.access,
+                regions: model.regions.clone(),
+                profiles: model.profiles.clone(),
+            });
+        }
+        Ok(catalog)
+    }
+
+    fn family_named(&self, name: &str) -> Option<Arc<Family>> {
+        self.families
+            .iter()
+            .map(|(_, family)| family)
+            .find(|family| family.name == name)
+            .cloned()
+    }
+
+    fn family_of(&self, id: &str) -> Option<Arc<Family>> {
+        let matches = |patterns: &Vec<String>| patterns.iter().any(|p| wildcard_matches(p, id));
+        self.families
+            .iter()
+            .find(|(patterns, _)| matches(patterns))
+            .map(|(_, f)| Arc::clone(f))
+    }
+
+    /// A model by its id: listed, or of a known family.
+    pub(crate) fn model(&self, id: &str) -> Option<Model> {
+        if let Some(model) = self.models.iter().find(|model| model.id == id) {
+            return Some(model.clone());
+        }
+        // A newer model of a known family exists, as far as the double can tell.
+        self.family_of(id).map(|family| Model {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            family,
+            on_demand: true,
+            access: true,
+            regions: Vec::new(),
+            profiles: self.geographies.keys().cloned().collect(),
+        })
+    }
+
+    pub(crate) fn models_in(&self, region: &str) -> Vec<&Model> {
+        self.models
+            .iter()
+            .filter(|model| model.is_in(region))
+            .collect()
+    }
+
+    pub(crate) fn model_arn(&self, region: &str, id: &str) -> String {
+        format!(
+            "arn:{}:bedrock:{region}::foundation-model/{id}",
+            self.partition
+        )
+    }
+
+    /// All profiles that can be called from a region.
+    pub(crate) fn profiles_in(&self, region: &str) -> Vec<Profile> {
+        let system = self.models.iter().flat_map(|model| {
+            model
+                .profiles
+                .iter()
+                .filter_map(|prefix| self.system_profile(prefix, &model.id, region))
+        });
+        let configured = self
+            .configured
+            .iter()
+            .map(|one| self.configured_profile(one, region));
+        system.chain(configured).collect()
+    }
+
+    fn profile_arn(&self, region: &str, kind: &str, id: &str) -> String {
+        format!(
+            "arn:{}:bedrock:{region}:{}:{kind}/{id}",
+            self.partition, self.account
+        )
+    }
+
+    fn system_profile(&self, prefix: &str, model: &str, region: &str) -> Option<Profile> {
+        let destinations = self.geographies.get(prefix)?;
+        if !destinations.is_empty() && !destinations.iter().any(|one| one == region) {
+            return None;
+        }
+        let id = format!("{prefix}.{model}");
+        Some(Profile {
+            arn: self.profile_arn(region, "inference-profile", &id),
+            id,
+            model: model.to_owned(),
+            destinations: destinations.clone(),
+            global: destinations.is_empty(),
+            application: false,
+        })
+    }
+
+    fn configured_profile(&self, one: &crate::config::InferenceProfile, region: &str) -> Profile {
+        let kind = if one.application {
+            "application-inference-profile"
+        } else {
+            "inference-profile"
+        };
+        let destinations = if one.regions.is_empty() {
+            vec![region.to_owned()]
+        } else {
+            one.regions.clone()
+        };
+        Profile {
+            id: one.id.clone(),
+            arn: self.profile_arn(region, kind, &one.id),
+            model: one.model.clone(),
+            destinations,
+            global: false,
+            application: one.application,
+        }
+    }
+
+    /// A profile by its id or ARN, as seen from a region.
+    pub(crate) fn profile(&self, id_or_arn: &str, region: &str) -> Option<Profile> {
+        let (id, kind) = match id_or_arn.strip_prefix("arn:") {
+            Some(rest) => {
+                let mut parts = rest.splitn(5, ':');
+                let (_, _, arn_region, account, resource) = (
+                    parts.next()?,
+                    parts.next()?,
+                    parts.next()?,
+                    parts.next()?,
+                    parts.next()?,
+                );
+                let (kind, id) = resource.split_once('/')?;
+                if arn_region != region || account != self.account {
+                    return None;
+                }
+                (id, Some(kind))
+            }
+            None => (id_or_arn, None),
+        };
+        let found = if let Some(one) = self.configured.iter().find(|one| one.id == id) {
+            self.configured_profile(one, region)
+        } else {
+            let prefix = self
+                .geographies
+                .keys()
+                .filter(|prefix| id.strip_prefix(*prefix).is_some_and(|r| r.starts_with('.')))
+                .max_by_key(|prefix| prefix.len())?;
+            let model = self.model(id.get(prefix.len() + 1..)?)?;
+            if !model.profiles.contains(prefix) {
+                return None;
+            }
+            self.system_profile(prefix, &model.id, region)?
+        };
+        let wanted = if found.application {
+            "application-inference-profile"
+        } else {
+            "inference-profile"
+        };
+        match kind {
+            // An application profile has no id of its own: only its ARN leads to it.
+            None if found.application => None,
+            Some(kind) if kind != wanted => None,
+            _ => Some(found),
+        }
+    }
+
+    /// Finds what an id or ARN in a path stands for.
+    pub(crate) fn resolve(&self, id_or_arn: &str, region: &str) -> Result<Target, AwsError> {
+        if let Some(profile) = self.profile(id_or_arn, region) {
+            let model = self.model(&profile.model).ok_or_else(invalid_identifier)?;
+            let model_arn = self.model_arn(region, &model.id);
+            return Ok(Target {
+                model,
+                profile: Some(profile),
+                model_arn,
+            });
+        }
+        let id = match id_or_arn.split_once("foundation-model/") {
+            Some((head, id)) if head.starts_with("arn:") => {
+                if head.split(':').nth(3) != Some(region) {
+                    return Err(invalid_identifier());
+                }
+                id
+            }
+            _ if id_or_arn.starts_with("arn:") => return Err(invalid_identifier()),
+            _ => id_or_arn,
+        };
+        let model = self
+            .model(id)
+            .filter(|model| model.is_in(region))
+            .ok_or_else(invalid_identifier)?;
+        let model_arn = self.model_arn(region, &model.id);
+        Ok(Target {
+            model,
+            profile: None,
+            model_arn,
+        })
+    }
+}
+
+impl Model {
+    fn is_in(&self, region: &str) -> bool {
+        self.regions.is_empty() || self.regions.iter().any(|one| one == region)
+    }
+}
+
+/// A family behind the patterns of its models' ids.
+type Pattern = (Vec<String>, Arc<Family>);
+
+fn families(data: &[FamilyData]) -> Result<Vec<Pattern>, CatalogError> {
+    data.iter()
+        .map(|family| {
+            // `like` may point at a family further down, but not in circles.
+            let mut chain = vec![family];
+            while let Some(name) = chain.last().and_then(|one| one.like.as_ref()) {
+                let base = data.iter().find(|one| one.name == *name).ok_or_else(|| {
+                    CatalogError(format!(
+                        "family {} is like {name}, which is missing",
+                        family.name
+                    ))
+                })?;
+                if chain.len() > data.len() {
+                    return Err(CatalogError(format!(
+                        "family {} is like itself",
+                        family.name
+                    )));
+                }
+                chain.push(base);
+            }
+            let rules = chain
+                .iter()
+                .rev()
+                .fold(Rules::default(), |base, one| one.rules(&base));
+            let provider = chain
+                .iter()
+                .find_map(|one| one.provider.clone())
+                .unwrap_or_default();
+            let family = Family {
+                name: family.name.clone(),
+                provider,
+                rules,
+            };
+            Ok((
+                chain
+                    .first()
+                    .map(|one| one.patterns.clone())
+                    .unwrap_or_default(),
+                Arc::new(family),
+            ))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog() -> Catalog {
+        Catalog::new(&Config::default()).expect("the built-in data")
+    }
+
+    #[test]
+    fn every_listed_model_has_a_family_and_families_inherit() {
+        let catalog = catalog();
+        let family = |id: &str| catalog.model(id).map(|model| model.family.name.clone());
+        assert_eq!(
+            family("anthropic.claude-sonnet-4-5-20250929-v1:0").as_deref(),
+            Some("claude-4-5")
+        );
+        assert_eq!(
+            family("anthropic.claude-opus-9").as_deref(),
+            Some("claude-4-6")
+        );
+        assert_eq!(family("amazon.nova-2-lite-v1:0").as_deref(), Some("nova-2"));
+        assert_eq!(
+            family("amazon.nova-2-multimodal-embeddings-v1:0").as_deref(),
+            Some("nova-embeddings")
+        );
+        assert_eq!(family("nobody.model"), None);
+        let rules = &catalog
+            .model("anthropic.claude-opus-4-7")
+            .expect("a model")
+            .family
+            .rules;
+        assert!(!rules.prefill && rules.structured_output && rules.tool_result_status);
+    }
+
+    #[test]
+    fn ids_and_arns_lead_to_their_model_from_the_right_region_only() {
+        let catalog = catalog();
+        let haiku = "anthropic.claude-3-haiku-20240307-v1:0";
+        let arn = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-3-haiku-20240307-v1:0";
+        let rows = [
+            (haiku, "us-east-1", true),
+            (
+                "us.anthropic.claude-3-haiku-20240307-v1:0",
+                "us-east-1",
+                true,
+            ),
+            (
+                "us.anthropic.claude-3-haiku-20240307-v1:0",
+                "eu-west-1",
+                false,
+            ),
+            (
+                "eu.anthropic.claude-3-haiku-20240307-v1:0",
+                "eu-west-1",
+                true,
+            ),
+            (
+                "global.anthropic.claude-3-haiku-20240307-v1:0",
+                "us-east-1",
+                false,
+            ),
+            (
+                "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                "sa-east-1",
+                true,
+            ),
+            (arn, "us-east-1", true),
+            (arn, "us-west-2", false),
+            (
+                "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0",
+                "us-east-1",
+                true,
+            ),
+            ("ai21.jamba-1-5-large-v1:0", "us-west-2", false),
+            ("nobody.model", "us-east-1", false),
+        ];
+        for (id, region, found) in rows {
+            assert_eq!(
+                catalog.resolve(id, region).is_ok(),
+                found,
+                "{id} in {region}"
+            );
+        }
+    }
+}
