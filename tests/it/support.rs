@@ -1,0 +1,37 @@
+//! What the tests share: one patience setting, a gateway in front of a double, real clients.
+
+pub(crate) mod clients;
+pub(crate) mod gateway;
+pub(crate) mod http;
+
+use std::{future::Future, panic::Location, time::Duration};
+
+use tokio::time::Instant;
+
+/// How long an asynchronous expectation may take to come true.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Looks until `look` gives a value, for [`PATIENCE`] at most; its `Err` says what was seen last.
+#[track_caller]
+pub(crate) fn eventually<T, F, Fut>(what: &str, mut look: F) -> impl Future<Output = T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, String>>,
+{
+    let place = Location::caller();
+    async move {
+        let end = Instant::now() + PATIENCE;
+        let mut every = tokio::time::interval(LOOK_AGAIN);
+        loop {
+            every.tick().await;
+            match look().await {
+                Ok(value) => return value,
+                Err(seen) if Instant::now() > end => {
+                    panic!("{place}: {what}: not within {PATIENCE:?}; last seen: {seen}")
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A gateway in this process, on free ports of loopback.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
+
+use gateway::{Drained, Server, Settings};
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use super::{
+    eventually,
+    http::{self, Answer},
+};
+
+/// A running gateway; dropping it ends it at once, [`Gateway::drain`] properly.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    address: SocketAddr,
+    admin: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Drained>,
+}
+
+/// The key every test client has.
+pub(crate) const KEY: &str = "sk-integration-test";
+
+impl Gateway {
+    /// Starts with this environment and, if given, this configuration document.
+    pub(crate) async fn start(environment: &[(&str, &str)], config: Option<&Path>) -> Self {
+        let environment: BTreeMap<String, String> = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let mut settings = Settings::new(Arc::new(environment));
+        settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        settings.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        settings.admin_required = true;
+        settings.config = config.map(Path::to_owned);
+        settings.api_key = Some(gateway::ApiKey::new(KEY));
+        let server = Server::bind(settings).await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let (address, admin) = (server.local_addr(), server.admin_addr().unwrap());
+        let task = tokio::spawn(server.run(async move {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            admin,
+            stop: Some(stop),
+            task,
+        }
+    }
+
+    /// Base URL as OpenAI's clients want it.
+    pub(crate) fn openai_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// One user turn, answered in one piece.
+    pub(crate) async fn chat(&self, model: &str, text: &str) -> Result<Answer, String> {
+        let body = json!({"model": model, "messages": [{"role": "user", "content": text}]});
+        http::post(
+            &format!("{}/chat/completions", self.openai_url()),
+            KEY,
+            &body,
+        )
+        .await
+    }
+
+    /// Status and body of `/readyz`.
+    pub(crate) async fn readiness(&self) -> Result<(u16, Value), String> {
+        let answer = http::get(&format!("http://{}/readyz", self.admin)).await?;
+        Ok((answer.status.as_u16(), answer.json()))
+    }
+
+    /// Waits until it says it is ready.
+    pub(crate) async fn ready(&self) {
+        eventually("the gateway is ready", || async {
+            match self.readiness().await? {
+                (200, _) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    }
+
+    /// Ends it as SIGTERM does.
+    pub(crate) async fn drain(mut self) -> Drained {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        (&mut self.task).await.unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
