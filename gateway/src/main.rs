@@ -34,7 +34,7 @@ enum Command {
     Serve(ServeArgs),
     Chat(chat::Args),
     Doctor(doctor::Args),
-    Iam(iam::Args),
+    Iam(Box<iam::Args>),
     Models(models::Args),
 }
 

@@ -1,11 +1,5 @@
 //! The policies that `bedrock-gateway iam` prints, judged by the double's own policy evaluator: the
 //! calls they are for pass, one step outside is denied.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of integration tests are not tests to clippy"
-)]
-
 use std::collections::BTreeMap;
 
 use awsdouble::policy::{Context, Policy, Principal, Request, evaluate};
@@ -575,6 +569,7 @@ spec:
     irsa: {roleArn: 'arn:aws:iam::123456789012:role/BedrockRole'}
     assumeRoles: [{roleArn: 'arn:aws:iam::210987654321:role/Models', externalId: agreed}]
   models: [{name: fast, modelId: 'anthropic.claude-3-haiku-20240307-v1:0'}]
+  clients: {serviceAccounts: [{name: app}]}
 ";
 
 fn with_access(text: &str, arguments: &[&str]) -> Result<(String, String), String> {

@@ -1,0 +1,86 @@
+//! Who may call.
+
+use awsdouble::TokenIssuer;
+use http::Method;
+use serde_json::json;
+
+use crate::rig::{MODEL, Plan, Rig, ask, now};
+
+const AUDIENCE: &str = "bedrockaccess.dev/team-a/chat";
+
+#[tokio::test]
+async fn without_a_key_nothing_is_answered_and_nothing_goes_upstream() {
+    let rig = Rig::start(Plan {
+        settings: Box::new(|settings| settings.api_key = Some(gateway::ApiKey::new("sk-right"))),
+        ..Plan::default()
+    })
+    .await;
+    let chat = async |headers: &[(&str, &str)]| {
+        let body = ask(MODEL, "hi").to_string();
+        rig.call(Method::POST, "/v1/chat/completions", headers, body)
+            .await
+    };
+    let missing = chat(&[]).await;
+    assert_eq!(missing.status, 401);
+    assert_eq!(missing.error()["code"], "missing_api_key");
+    assert_eq!(missing.headers["www-authenticate"], "Bearer");
+    assert_eq!(
+        chat(&[("authorization", "Bearer sk-wrong")]).await.status,
+        401
+    );
+    assert_eq!(rig.get("/v1/models").await.status, 401);
+    assert!(rig.double.calls().is_empty());
+
+    assert_eq!(
+        chat(&[("authorization", "Bearer sk-right")]).await.status,
+        200
+    );
+    assert_eq!(chat(&[("x-api-key", "sk-right")]).await.status, 200);
+    // What the client proved itself with stays here.
+    for call in rig.double.calls() {
+        assert!(!call.headers.contains_key("x-api-key"));
+        assert!(!call.headers["authorization"].contains("sk-right"));
+    }
+}
+
+#[tokio::test]
+async fn token_of_a_listed_service_account_is_let_in_for_its_models() {
+    let issuer = TokenIssuer::generate("https://kubernetes.default.svc").unwrap();
+    let service_accounts = json!({
+        "issuer": issuer.issuer(),
+        "audience": AUDIENCE,
+        "jwks": issuer.jwks(),
+        "subjects": [{ "namespace": "team-a", "name": "app", "models": ["fast"] }],
+    });
+    let rig = Rig::with_document(&format!(
+        "clients: {{serviceAccounts: {service_accounts}}}\nmodels: [{{name: fast, targets: [{{modelId: '{MODEL}'}}]}}]\nallow: ['*']",
+    ))
+    .await;
+    let call = async |name: &str, audience: &str, model: &str| {
+        let token = issuer
+            .service_account_token("team-a", name, audience, now(), now() + 600)
+            .unwrap();
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        let body = ask(model, "hi").to_string();
+        rig.call(Method::POST, "/v1/chat/completions", &headers, body)
+            .await
+    };
+    let answer = call("app", AUDIENCE, "fast").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let other_model = call("app", AUDIENCE, MODEL).await;
+    assert_eq!(other_model.status, 404);
+    assert!(other_model.text().contains("you may use: fast"));
+    let other_account = call("other", AUDIENCE, "fast").await;
+    assert_eq!(other_account.status, 403);
+    let other_audience = call("app", "sts.amazonaws.com", "fast").await;
+    assert_eq!(other_audience.status, 401);
+    assert!(
+        other_audience.text().contains(AUDIENCE),
+        "{}",
+        other_audience.text()
+    );
+    let metric =
+        "bedrock_gateway_requests_total{route=\"/v1/chat/completions\",status=\"200\",reason=\"\"}";
+    assert_eq!(rig.metric(metric).await, Some(1.0));
+}

@@ -1,0 +1,18 @@
+//! The gateway on a real socket, in front of the simulated AWS.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are not tests to clippy"
+)]
+
+mod chat;
+mod clients;
+mod credentials;
+mod drain;
+mod errors;
+mod reload;
+mod rig;
+mod start;
+mod streams;

@@ -1,0 +1,101 @@
+//! Configuration that changes while the gateway runs.
+
+use crate::rig::{Plan, Rig, ask, eventually};
+
+fn document(alias: &str) -> String {
+    format!(
+        "clients: {{anonymous: true}}\nmodels: [{{name: {alias}, targets: [{{modelId: 'amazon.nova-lite-v1:0'}}]}}]"
+    )
+}
+
+#[tokio::test]
+async fn changed_document_is_taken_over_and_a_bad_one_is_refused() {
+    let rig = Rig::with_document(&document("old")).await;
+    assert_eq!(rig.chat(&ask("old", "hi")).await.status, 200);
+
+    rig.write_config(&document("new"));
+    eventually("the new alias works", async || {
+        rig.chat(&ask("new", "hi")).await.status == 200
+    })
+    .await;
+    assert_eq!(rig.chat(&ask("old", "hi")).await.status, 404);
+
+    rig.write_config("models: [{name: '', targets: []}]");
+    let refused = "bedrock_gateway_config_reloads_total{result=\"refused\"}";
+    eventually("the bad document is refused", async || {
+        rig.metric(refused).await == Some(1.0)
+    })
+    .await;
+    assert_eq!(
+        rig.metric("bedrock_gateway_config_last_reload_successful")
+            .await,
+        Some(0.0)
+    );
+    assert_eq!(rig.chat(&ask("new", "hi")).await.status, 200);
+
+    rig.write_config(&document("newest"));
+    eventually("a good one is taken over again", async || {
+        rig.chat(&ask("newest", "hi")).await.status == 200
+    })
+    .await;
+    assert_eq!(
+        rig.metric("bedrock_gateway_config_last_reload_successful")
+            .await,
+        Some(1.0)
+    );
+}
+
+#[tokio::test]
+async fn swapped_link_of_a_mounted_config_map_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, alias: &str| {
+        let data = folder.path().join(name);
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join("gateway.yaml"), document(alias)).unwrap();
+        // As the kubelet does: a new link beside, renamed over the old one.
+        let link = folder.path().join("..data_tmp");
+        std::os::unix::fs::symlink(name, &link).unwrap();
+        std::fs::rename(&link, folder.path().join("..data")).unwrap();
+    };
+    write("..2026_01_01", "one");
+    let path = folder.path().join("gateway.yaml");
+    std::os::unix::fs::symlink("..data/gateway.yaml", &path).unwrap();
+    let rig = Rig::start(Plan {
+        settings: Box::new(move |settings| settings.config = Some(path)),
+        ..Plan::default()
+    })
+    .await;
+    assert_eq!(rig.chat(&ask("one", "hi")).await.status, 200);
+    write("..2026_01_02", "two");
+    eventually("the new document is in force", async || {
+        rig.chat(&ask("two", "hi")).await.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rotated_api_key_is_taken_over() {
+    let keys = tempfile::tempdir().unwrap();
+    std::fs::write(keys.path().join("ci"), "sk-old").unwrap();
+    let rig = Rig::with_document(&format!(
+        "clients: {{apiKeysDirectory: '{}'}}\nallow: ['*']",
+        keys.path().display()
+    ))
+    .await;
+    let status = async |key: &str| {
+        let bearer = format!("Bearer {key}");
+        let headers = [("authorization", bearer.as_str())];
+        rig.call(http::Method::GET, "/v1/models", &headers, "")
+            .await
+            .status
+            .as_u16()
+    };
+    assert_eq!(status("sk-old").await, 200);
+    assert_eq!(status("sk-newer").await, 401);
+    std::fs::write(keys.path().join("ci"), "sk-newer").unwrap();
+    eventually("the new key is taken", async || {
+        status("sk-newer").await == 200
+    })
+    .await;
+    assert_eq!(status("sk-old").await, 401);
+}

@@ -1,0 +1,311 @@
+//! A gateway and an AWS of its own for each test, and a plain HTTP client.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use awsdouble::{Config, Double, allow_bedrock};
+use bytes::{Bytes, BytesMut};
+use gateway::{Drained, Server, Settings};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
+
+/// How long anything that is waited for may take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const MODEL: &str = "amazon.nova-lite-v1:0";
+pub const ACCESS_KEY: &str = "AKIATESTTESTTESTTEST";
+pub const SECRET_KEY: &str = "a-secret-key-of-the-test-suite-alone";
+
+/// A running gateway in front of a running double.
+pub struct Rig {
+    pub double: Double,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    pub config: Option<PathBuf>,
+    client: Client<HttpConnector, Full<Bytes>>,
+    stop: Option<oneshot::Sender<()>>,
+    served: Option<JoinHandle<Drained>>,
+    _folder: tempfile::TempDir,
+}
+
+/// What is changed about a rig before it starts.
+pub struct Plan {
+    /// The configuration document; `{url}` stands for the double's address. None: laptop mode.
+    pub document: Option<String>,
+    pub double: Config,
+    pub environment: Vec<(String, String)>,
+    pub settings: Box<dyn FnOnce(&mut Settings) + Send>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            document: None,
+            double: Config::default().with_user("dev", ACCESS_KEY, SECRET_KEY, allow_bedrock()),
+            environment: vec![
+                ("AWS_REGION".into(), "us-east-1".into()),
+                ("AWS_ACCESS_KEY_ID".into(), ACCESS_KEY.into()),
+                ("AWS_SECRET_ACCESS_KEY".into(), SECRET_KEY.into()),
+            ],
+            settings: Box::new(|_| ()),
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    ::credentials::SharedTimeSource::default()
+        .now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+/// Settings on free ports of this machine, with this environment and nothing else.
+pub fn settings(environment: Vec<(String, String)>) -> Settings {
+    let environment: BTreeMap<String, String> = environment.into_iter().collect();
+    let mut settings = Settings::new(Arc::new(environment));
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    settings.listen = free;
+    settings.admin_listen = Some(free);
+    settings.watch_interval = Duration::from_millis(20);
+    settings
+}
+
+impl Rig {
+    /// A laptop's gateway: any model, no key.
+    pub async fn laptop() -> Self {
+        Self::start(Plan::default()).await
+    }
+
+    /// A gateway with a configuration document.
+    pub async fn with_document(document: &str) -> Self {
+        Self::start(Plan {
+            document: Some(document.to_owned()),
+            ..Plan::default()
+        })
+        .await
+    }
+
+    pub async fn start(plan: Plan) -> Self {
+        let double = Double::start(plan.double).await.unwrap();
+        let mut environment = plan.environment;
+        environment.push(("AWS_ENDPOINT_URL".into(), double.url()));
+        let mut settings = settings(environment);
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(document) = plan.document {
+            let path = folder.path().join("gateway.yaml");
+            std::fs::write(&path, document.replace("{url}", &double.url())).unwrap();
+            settings.config = Some(path);
+        }
+        (plan.settings)(&mut settings);
+        let config = settings.config.clone();
+        let server = Server::bind(settings).await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        Self {
+            double,
+            address: server.local_addr(),
+            admin: server.admin_addr().unwrap(),
+            config,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            stop: Some(stop),
+            served: Some(tokio::spawn(server.run(async {
+                let _ = stopped.await;
+            }))),
+            _folder: folder,
+        }
+    }
+
+    /// Sends a request and gives its answer before the body is read.
+    pub async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> http::Response<Incoming> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).unwrap();
+        tokio::time::timeout(PATIENCE, self.client.request(request))
+            .await
+            .expect("an answer in time")
+            .unwrap()
+    }
+
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        read(self.open(method, path, headers, body).await).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, &[], "").await
+    }
+
+    pub async fn chat(&self, body: &Value) -> Answer {
+        self.call(Method::POST, "/v1/chat/completions", &[], body.to_string())
+            .await
+    }
+
+    pub async fn open_chat(&self, body: &Value) -> http::Response<Incoming> {
+        self.open(Method::POST, "/v1/chat/completions", &[], body.to_string())
+            .await
+    }
+
+    /// One of the pages of the admin port.
+    pub async fn admin(&self, path: &str) -> Answer {
+        let uri = format!("http://{}{path}", self.admin);
+        let request = Request::get(uri).body(Full::default()).unwrap();
+        read(self.client.request(request).await.unwrap()).await
+    }
+
+    /// Value of a metric, by its whole name with labels.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let page = self.admin("/metrics").await.text();
+        let line = page.lines().find(|line| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(' '))
+        })?;
+        line.rsplit_once(' ')?.1.parse().ok()
+    }
+
+    /// Tells the gateway to end, as SIGTERM does.
+    pub fn terminate(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Waits for the gateway's end.
+    pub async fn ended(&mut self) -> Drained {
+        let served = self.served.take().unwrap();
+        tokio::time::timeout(PATIENCE, served)
+            .await
+            .expect("the end in time")
+            .unwrap()
+    }
+
+    /// Replaces the configuration document.
+    pub fn write_config(&self, document: &str) {
+        let path = self.config.as_ref().unwrap();
+        std::fs::write(path, document.replace("{url}", &self.double.url())).unwrap();
+    }
+}
+
+async fn read(response: http::Response<Incoming>) -> Answer {
+    let (parts, body) = response.into_parts();
+    let body = tokio::time::timeout(PATIENCE, body.collect())
+        .await
+        .expect("a body in time")
+        .unwrap();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: body.to_bytes(),
+    }
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).unwrap()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+    }
+
+    /// The `error` object of an error.
+    #[track_caller]
+    pub fn error(&self) -> Value {
+        let error = self.json()["error"].clone();
+        assert!(error["message"].is_string(), "{}", self.text());
+        assert!(error["type"].is_string(), "{}", self.text());
+        error
+    }
+
+    pub fn events(&self) -> Vec<Value> {
+        events(&self.text())
+    }
+}
+
+/// Events of a stream; `[DONE]` as a string.
+pub fn events(text: &str) -> Vec<Value> {
+    text.split("\n\n")
+        .filter_map(|event| event.strip_prefix("data: "))
+        .map(|data| serde_json::from_str(data).unwrap_or_else(|_| Value::from(data)))
+        .collect()
+}
+
+/// All text of a stream's deltas.
+pub fn streamed_text(events: &[Value]) -> String {
+    events
+        .iter()
+        .filter_map(|event| event["choices"][0]["delta"]["content"].as_str())
+        .collect()
+}
+
+/// A chat of one turn.
+pub fn ask(model: &str, prompt: &str) -> Value {
+    json!({ "model": model, "messages": [{ "role": "user", "content": prompt }] })
+}
+
+pub fn ask_stream(model: &str, prompt: &str) -> Value {
+    let mut body = ask(model, prompt);
+    body["stream"] = Value::from(true);
+    body["stream_options"] = json!({ "include_usage": true });
+    body
+}
+
+/// Reads a body until it holds `text`; gives what was read.
+pub async fn read_until(body: &mut Incoming, text: &str) -> String {
+    let mut read = BytesMut::new();
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.unwrap().into_data() {
+                read.extend_from_slice(&data);
+            }
+            if String::from_utf8_lossy(&read).contains(text) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading)
+        .await
+        .unwrap_or_else(|_| panic!("no {text:?} in time"));
+    String::from_utf8(read.to_vec()).unwrap()
+}
+
+/// Looks again and again until it is as it should be.
+pub async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut check: F) {
+    let deadline = Instant::now() + PATIENCE;
+    while !check().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,15 @@
+//! The commands beside `serve`: `iam`, `doctor` and `models`, against the double and its policy
+//! evaluator, and the files under `examples/`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of integration tests are not tests to clippy"
+)]
+
+mod doctor;
+mod examples;
+mod iam;
+mod models;
+mod support;

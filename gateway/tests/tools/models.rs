@@ -1,0 +1,114 @@
+//! `bedrock-gateway models` against the double: live when permitted, the dated table otherwise.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use awsdouble::Double;
+use clap::Parser;
+use serde_json::{Value, json};
+
+use crate::support::{HAIKU, account, everything, settings, with_keys};
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: gateway::models::Args,
+}
+
+async fn listed(variables: BTreeMap<String, String>, arguments: &[&str]) -> (ExitCode, String) {
+    let line = Line::try_parse_from(["models"].iter().chain(arguments)).unwrap();
+    let mut out = Vec::new();
+    let code = gateway::models::run(&line.args, &settings(variables), &mut out)
+        .await
+        .unwrap();
+    (code, String::from_utf8(out).unwrap())
+}
+
+async fn json_of(variables: BTreeMap<String, String>, arguments: &[&str]) -> Value {
+    let all: Vec<&str> = arguments
+        .iter()
+        .chain(&["--output", "json"])
+        .copied()
+        .collect();
+    serde_json::from_str(&listed(variables, &all).await.1).unwrap()
+}
+
+#[tokio::test]
+async fn bedrock_is_asked_when_that_is_permitted() {
+    let mut config = account(everything(), "2026-01-01T00:00:00Z");
+    let only_here =
+        json!({"id": "amazon.nova-only-here-v1:0", "regions": ["us-east-1"], "on_demand": true});
+    config
+        .models
+        .push(serde_json::from_value(only_here).unwrap());
+    let double = Double::start(config).await.unwrap();
+    let report = json_of(with_keys(&double, &[]), &[]).await;
+    let region = &report["regions"][0];
+    assert_eq!(region["source"], "live", "{report:#}");
+    assert_eq!(region["region"], "us-east-1");
+    let models = region["models"].as_array().unwrap();
+    let found = models
+        .iter()
+        .find(|model| model["model"] == "amazon.nova-only-here-v1:0")
+        .unwrap();
+    assert_eq!(found["callAs"], json!(["amazon.nova-only-here-v1:0"]));
+
+    // Asked in every region, by the region of the signature.
+    let report = json_of(
+        with_keys(&double, &[]),
+        &["--model", "amazon.nova-only-here-v1:0"],
+    )
+    .await;
+    let having: Vec<&str> = report["regions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|region| !region["models"].as_array().unwrap().is_empty())
+        .map(|region| region["region"].as_str().unwrap())
+        .collect();
+    assert_eq!(having, ["us-east-1"]);
+}
+
+#[tokio::test]
+async fn the_table_stands_in_when_bedrock_may_not_be_asked_and_says_so() {
+    let nothing = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Deny", "Action": "*", "Resource": "*"}]});
+    let double = Double::start(account(nothing, "2026-01-01T00:00:00Z"))
+        .await
+        .unwrap();
+    let report = json_of(with_keys(&double, &[]), &[]).await;
+    let region = &report["regions"][0];
+    assert_eq!(region["source"], "table");
+    assert!(
+        region["note"].as_str().unwrap().contains("not permitted"),
+        "{region:#}"
+    );
+    assert!(!double.calls_of("ListFoundationModels").is_empty());
+    let (_, text) = listed(with_keys(&double, &[]), &[]).await;
+    assert!(text.contains("built-in table of 20"), "{text}");
+    assert!(text.contains(HAIKU), "{text}");
+}
+
+#[tokio::test]
+async fn offline_asks_nobody_and_needs_nothing() {
+    let none = BTreeMap::new();
+    let (code, text) = listed(none.clone(), &["--offline", "--model", HAIKU]).await;
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert!(text.contains("us-east-1 (built-in table of"), "{text}");
+    assert!(text.contains("eu-central-1"), "{text}");
+    assert!(!text.contains("eu-north-1 ("), "not there: {text}");
+
+    let (code, text) = listed(none.clone(), &["--offline", "--model", "claude-sonnet-4-5"]).await;
+    assert_eq!(code, ExitCode::SUCCESS, "part of an id will do");
+    assert!(text.contains("eu.anthropic.claude-sonnet-4-5"), "{text}");
+
+    let (code, text) = listed(none.clone(), &["--offline", "--model", "nobody.knows"]).await;
+    assert_eq!(code, ExitCode::FAILURE);
+    assert!(text.contains("may exist all the same"), "{text}");
+
+    let (code, text) = listed(none, &["--offline", "--region", "eu-central-1"]).await;
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert!(
+        text.contains("eu.amazon.nova-lite-v1:0") && !text.contains("us-east-1"),
+        "{text}"
+    );
+}
