@@ -278,17 +278,7 @@ mod tests {
 
     #[test]
     fn regions_of_every_partition_have_the_partition_of_their_name() {
-        let all = [
-            Partition::Aws,
-            Partition::China,
-            Partition::GovCloud,
-            Partition::EuropeanSovereign,
-            Partition::Iso,
-            Partition::IsoB,
-            Partition::IsoE,
-            Partition::IsoF,
-        ];
-        for partition in all {
+        for partition in Partition::ALL {
             for region in builtin().regions(partition) {
                 assert_eq!(region.partition(), partition, "{region}");
             }

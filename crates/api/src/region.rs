@@ -64,6 +64,18 @@ impl Region {
 }
 
 impl Partition {
+    /// Every partition.
+    pub const ALL: [Self; 8] = [
+        Self::Aws,
+        Self::China,
+        Self::GovCloud,
+        Self::EuropeanSovereign,
+        Self::Iso,
+        Self::IsoB,
+        Self::IsoE,
+        Self::IsoF,
+    ];
+
     /// The partition's identifier in ARNs, such as `aws` or `aws-us-gov`.
     pub fn id(self) -> &'static str {
         match self {

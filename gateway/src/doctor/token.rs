@@ -1,0 +1,325 @@
+//! The identity token in a file: what it claims, and the trust policy that would let it in.
+//!
+//! Read, not verified: STS verifies. The token itself never leaves this file; only its claims do.
+//! Claims: <https://datatracker.ietf.org/doc/html/rfc7519#section-4.1>.
+
+use std::time::{Duration, SystemTime};
+
+use api::{RoleArn, iam, names};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use credentials::{Environment, Method};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::finding::Finding;
+
+const CHECK: &str = "token";
+/// Audience of EKS Pod Identity's tokens.
+const POD_IDENTITY_AUDIENCE: &str = "pods.eks.amazonaws.com";
+/// The kubelet renews a token when a fifth of its life is left, and ten minutes is the shortest life.
+const SOON: Duration = Duration::from_mins(1);
+
+#[derive(Debug, Deserialize)]
+struct Claims {
+    #[serde(default)]
+    iss: String,
+    #[serde(default)]
+    sub: String,
+    #[serde(default)]
+    aud: Audience,
+    exp: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    #[default]
+    None,
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Audience {
+    fn list(&self) -> &[String] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Several(several) => several,
+        }
+    }
+}
+
+/// Looks at the token the chosen method reads; nothing for methods without a token file.
+pub(super) fn check(
+    method: Method,
+    environment: &dyn Environment,
+    now: SystemTime,
+) -> Option<Finding> {
+    let variable = match method {
+        Method::WebIdentity => "AWS_WEB_IDENTITY_TOKEN_FILE",
+        Method::PodIdentity => "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        _ => return None,
+    };
+    let path = environment.get(variable)?;
+    let path = path.trim();
+    let token = match std::fs::read_to_string(path) {
+        Ok(text) => Zeroizing::new(text),
+        Err(error) => {
+            return Some(Finding::error(
+                CHECK,
+                format!("{variable} is {path}, which cannot be read: {error}"),
+                "mount the projected ServiceAccount token there, readable for the gateway's user \
+                 (fsGroup for a non-root one)",
+            ));
+        }
+    };
+    let Some(claims) = claims(&token) else {
+        return Some(Finding::error(
+            CHECK,
+            format!("{path} does not hold a JSON Web Token"),
+            "let the kubelet (or your identity provider) write the token itself into that file, \
+             nothing around it",
+        ));
+    };
+    Some(match method {
+        Method::PodIdentity => pod_identity(&claims, now),
+        _ => web_identity(&claims, environment, now),
+    })
+}
+
+fn claims(token: &str) -> Option<Claims> {
+    let payload = token.trim().split('.').nth(1)?;
+    let bytes = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// What the token says of itself, for people.
+fn told(claims: &Claims, now: SystemTime) -> String {
+    let left = remaining(claims, now).map_or_else(
+        || "no expiry".to_owned(),
+        |left| format!("expires in {} s", left.as_secs()),
+    );
+    format!(
+        "issuer {}, audience {}, subject {}, {left}",
+        claims.iss,
+        claims.aud.list().join(" and "),
+        claims.sub
+    )
+}
+
+fn remaining(claims: &Claims, now: SystemTime) -> Option<Duration> {
+    let end = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp?))?;
+    Some(end.duration_since(now).unwrap_or_default())
+}
+
+/// Expiry is looked at first: nothing else matters for a token that has ended.
+fn expiry(claims: &Claims, now: SystemTime) -> Option<Finding> {
+    let left = remaining(claims, now)?;
+    if left.is_zero() {
+        return Some(Finding::error(
+            CHECK,
+            format!("the token has expired ({})", told(claims, now)),
+            "find out why the file is not renewed: the kubelet replaces a projected token by itself, \
+             a copied file stays as it is",
+        ));
+    }
+    (left < SOON).then(|| {
+        Finding::warning(
+            CHECK,
+            format!("the token is about to expire ({})", told(claims, now)),
+            "run this again in a minute: a kubelet would have renewed it by now",
+        )
+    })
+}
+
+fn web_identity(claims: &Claims, environment: &dyn Environment, now: SystemTime) -> Finding {
+    if let Some(finding) = expiry(claims, now) {
+        return finding.with_details(trust(claims, environment));
+    }
+    let audiences = claims.aud.list();
+    let known = |audience: &String| audience.starts_with(names::STS_AUDIENCE);
+    let finding = if !claims.iss.starts_with("https://") {
+        Finding::error(
+            CHECK,
+            format!("STS takes issuers with https only ({})", told(claims, now)),
+            "give the cluster an https issuer (--service-account-issuer of the API server) and register it in IAM",
+        )
+    } else if audiences.iter().any(known) {
+        Finding::ok(CHECK, told(claims, now))
+    } else {
+        Finding::warning(
+            CHECK,
+            format!(
+                "the audience is not {} ({})",
+                names::STS_AUDIENCE,
+                told(claims, now)
+            ),
+            format!(
+                "ask for audience {} in the projected volume, or register the one it has at the IAM OIDC provider",
+                names::STS_AUDIENCE
+            ),
+        )
+    };
+    finding.with_details(trust(claims, environment))
+}
+
+/// The trust policy that fits this token and the role of the environment.
+pub(super) fn fitting_trust(environment: &dyn Environment) -> Option<String> {
+    let path = environment.get("AWS_WEB_IDENTITY_TOKEN_FILE")?;
+    let token = Zeroizing::new(std::fs::read_to_string(path.trim()).ok()?);
+    trust(&claims(&token)?, environment)
+}
+
+fn trust(claims: &Claims, environment: &dyn Environment) -> Option<String> {
+    let role: RoleArn = environment.get("AWS_ROLE_ARN")?.trim().parse().ok()?;
+    let audience = claims.aud.list().first()?;
+    let trust = iam::Trust::web_identity(
+        role.arn().partition(),
+        role.arn().account(),
+        &claims.iss,
+        audience,
+        vec![claims.sub.clone()],
+    );
+    let policy = iam::trust_policy(&trust).ok()?;
+    Some(format!(
+        "A trust policy of {role} that lets this token in:\n{policy}"
+    ))
+}
+
+fn pod_identity(claims: &Claims, now: SystemTime) -> Finding {
+    let account = claims.sub.strip_prefix("system:serviceaccount:");
+    let details = account
+        .and_then(|account| account.split_once(':'))
+        .and_then(|(namespace, name)| {
+            let trust = iam::Trust::PodIdentity {
+                namespace: namespace.to_owned(),
+                service_account: name.to_owned(),
+                cluster_arn: None,
+            };
+            let policy = iam::trust_policy(&trust).ok()?;
+            Some(format!("A trust policy for a role of this ServiceAccount's pod identity association:\n{policy}"))
+        });
+    if let Some(finding) = expiry(claims, now) {
+        return finding.with_details(details);
+    }
+    let finding = if claims
+        .aud
+        .list()
+        .iter()
+        .any(|audience| audience == POD_IDENTITY_AUDIENCE)
+    {
+        Finding::ok(CHECK, told(claims, now))
+    } else {
+        Finding::error(
+            CHECK,
+            format!(
+                "the audience is not {POD_IDENTITY_AUDIENCE} ({})",
+                told(claims, now)
+            ),
+            "let EKS set the token up: remove what sets AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE by hand and recreate the pod",
+        )
+    };
+    finding.with_details(details)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::doctor::finding::Level;
+
+    const NOW: u64 = 1_800_000_000;
+
+    #[track_caller]
+    fn looked_at(payload: &serde_json::Value) -> Finding {
+        let encoded = URL_SAFE_NO_PAD.encode(payload.to_string());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            file.path(),
+            format!("eyJhbGciOiJSUzI1NiJ9.{encoded}.c2VjcmV0c2ln\n"),
+        )
+        .unwrap();
+        let environment = BTreeMap::from([
+            (
+                "AWS_WEB_IDENTITY_TOKEN_FILE".to_owned(),
+                file.path().to_str().unwrap().to_owned(),
+            ),
+            (
+                "AWS_ROLE_ARN".to_owned(),
+                "arn:aws-us-gov:iam::123456789012:role/R".to_owned(),
+            ),
+        ]);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+        let finding = check(Method::WebIdentity, &environment, now).unwrap();
+        let shown = format!("{finding:?}");
+        assert!(
+            !shown.contains("c2VjcmV0c2ln") && !shown.contains(&encoded),
+            "{shown}"
+        );
+        finding
+    }
+
+    fn token(changes: &[(&str, serde_json::Value)]) -> serde_json::Value {
+        let mut claims = serde_json::json!({
+            "iss": "https://oidc.example/id/1",
+            "sub": "system:serviceaccount:team-a:chat",
+            "aud": ["sts.amazonaws.com"],
+            "exp": NOW + 3600,
+        });
+        for (name, value) in changes {
+            claims[name] = value.clone();
+        }
+        claims
+    }
+
+    #[test]
+    fn a_good_token_is_told_and_the_trust_policy_fits_it() {
+        let finding = looked_at(&token(&[]));
+        assert_eq!(finding.level, Level::Ok, "{finding:?}");
+        assert!(finding.message.contains("expires in 3600 s"));
+        let details = finding.details.unwrap();
+        assert!(
+            details.contains("arn:aws-us-gov:iam::123456789012:oidc-provider/oidc.example/id/1")
+        );
+        assert!(
+            details.contains("\"oidc.example/id/1:sub\": \"system:serviceaccount:team-a:chat\"")
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_token_is_named() {
+        for (changes, level, said) in [
+            (vec![("exp", (NOW - 1).into())], Level::Error, "expired"),
+            (
+                vec![("exp", (NOW + 10).into())],
+                Level::Warning,
+                "about to expire",
+            ),
+            (
+                vec![("aud", "other".into())],
+                Level::Warning,
+                "audience is not",
+            ),
+            (vec![("iss", "http://x".into())], Level::Error, "https only"),
+        ] {
+            let finding = looked_at(&token(&changes));
+            assert_eq!(finding.level, level, "{finding:?}");
+            assert!(finding.message.contains(said), "{finding:?}");
+            assert!(finding.way_out.is_some());
+        }
+    }
+
+    #[test]
+    fn files_that_are_no_token_are_errors() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "AKIA-not-a-token").unwrap();
+        for path in [file.path().to_str().unwrap(), "/nowhere/token"] {
+            let environment =
+                BTreeMap::from([("AWS_WEB_IDENTITY_TOKEN_FILE".to_owned(), path.to_owned())]);
+            let finding = check(Method::WebIdentity, &environment, SystemTime::UNIX_EPOCH).unwrap();
+            assert_eq!(finding.level, Level::Error);
+            assert!(!finding.message.contains("AKIA"), "{finding:?}");
+        }
+    }
+}

@@ -1,0 +1,518 @@
+//! `bedrock-gateway iam`: the IAM policies a configuration needs, ready to paste or to apply.
+//!
+//! What the policies say is decided in `api::iam`; here is where the input comes from (a gateway's
+//! configuration, a `BedrockAccess`, or model ids on the command line) and where the text goes. It
+//! calls nobody: neither AWS nor a cluster.
+
+mod source;
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use api::{
+    Region, RoleArn,
+    iam::{
+        self, Document, Feature, Format, GitHubFilter, Permissions, PodIdentityAssociation,
+        RoleDraft, Service, Trust,
+    },
+    region::Partition,
+};
+use clap::ValueEnum;
+use credentials::Environment;
+
+use self::source::{Source, SourceError};
+
+/// Name of a role where nothing names one.
+const DEFAULT_ROLE_NAME: &str = "BedrockRole";
+
+/// Print the IAM policies that a configuration needs.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
+pub struct Args {
+    /// Configuration document of a gateway.
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE)]
+    pub config: Option<PathBuf>,
+    /// BedrockAccess manifest; `-` reads standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    pub access: Option<PathBuf>,
+    /// Model or inference profile, instead of a configuration; may be repeated.
+    #[arg(long, value_name = "ID")]
+    pub model: Vec<String>,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Kind::Permission)]
+    pub kind: Kind,
+    /// In which form.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Json)]
+    pub format: OutputFormat,
+    /// Region of targets that name none [default: the configuration's, then AWS_REGION].
+    #[arg(long)]
+    pub region: Option<Region>,
+    /// The role: its account, partition and name are taken from here.
+    #[arg(long, value_name = "ARN")]
+    pub role_arn: Option<RoleArn>,
+    /// Account that owns the role [default: the role's].
+    #[arg(long, value_name = "ID", value_parser = account_id)]
+    pub account: Option<String>,
+    /// Name of the role [default: the role ARN's, else BedrockRole].
+    #[arg(long, value_name = "NAME")]
+    pub role_name: Option<String>,
+    /// Also allow listing models and profiles (for /v1/models, `models` and `doctor`).
+    #[arg(long)]
+    pub with_listing: bool,
+    /// Also allow counting tokens.
+    #[arg(long)]
+    pub with_count_tokens: bool,
+    /// Also allow Bedrock API keys (AWS_BEARER_TOKEN_BEDROCK).
+    #[arg(long)]
+    pub with_bearer: bool,
+    /// Bind every statement to its regions by aws:RequestedRegion.
+    #[arg(long)]
+    pub restrict_region: bool,
+    /// Who takes on the role [default: what the BedrockAccess says].
+    #[arg(long, value_enum, help_heading = "Trust")]
+    pub principal: Option<PrincipalKind>,
+    /// Issuer of the cluster's tokens (irsa).
+    #[arg(long, value_name = "URL", help_heading = "Trust")]
+    pub issuer: Option<String>,
+    /// Audience a token must have (irsa).
+    #[arg(long, value_name = "TEXT", help_heading = "Trust")]
+    pub audience: Option<String>,
+    /// ServiceAccount (irsa, pod-identity); may be repeated for irsa.
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = service_account, help_heading = "Trust")]
+    pub service_account: Vec<(String, String)>,
+    /// Name of the EKS cluster, to write an association (pod-identity).
+    #[arg(long, value_name = "NAME", help_heading = "Trust")]
+    pub cluster: Option<String>,
+    /// ARN of the EKS cluster, to keep other clusters out (pod-identity).
+    #[arg(long, value_name = "ARN", help_heading = "Trust")]
+    pub cluster_arn: Option<String>,
+    /// GitHub repository (github).
+    #[arg(long, value_name = "OWNER/NAME", help_heading = "Trust")]
+    pub repository: Option<String>,
+    /// Git reference whose runs are trusted, such as refs/heads/main (github); may be repeated.
+    #[arg(long = "ref", value_name = "REF", help_heading = "Trust")]
+    pub reference: Vec<String>,
+    /// Deployment environment whose jobs are trusted (github); may be repeated.
+    #[arg(long, value_name = "NAME", help_heading = "Trust")]
+    pub environment: Vec<String>,
+    /// Role, user or account that may take on the role (cross-account); may be repeated.
+    #[arg(long, value_name = "ARN", help_heading = "Trust")]
+    pub trusted_arn: Vec<String>,
+    /// Value the caller has to know (cross-account).
+    #[arg(long, value_name = "TEXT", help_heading = "Trust")]
+    pub external_id: Option<String>,
+}
+
+const EXAMPLES: &str = "Examples:
+  bedrock-gateway iam --model eu.amazon.nova-lite-v1:0 --region eu-central-1
+  bedrock-gateway iam --access chat.yaml --kind role --issuer https://oidc.example/id/1 --format terraform
+  bedrock-gateway iam --config gateway.yaml --with-listing --restrict-region
+  bedrock-gateway iam --kind trust --principal github --account 123456789012 --repository octo/site --ref refs/heads/main";
+
+/// Which document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// What the role that signs may do.
+    Permission,
+    /// Who may take on the role.
+    Trust,
+    /// Both, as a role.
+    Role,
+    /// What an identity needs to take on the first of assumeRoles.
+    Chain,
+}
+
+/// Which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// The policy itself.
+    Json,
+    /// HCL for the aws provider.
+    Terraform,
+    /// A template in YAML.
+    Cloudformation,
+    /// Manifests for the ACK controllers of IAM and EKS.
+    Ack,
+}
+
+/// Who takes on the role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrincipalKind {
+    /// Kubernetes ServiceAccounts by their tokens.
+    Irsa,
+    /// A Kubernetes ServiceAccount by EKS Pod Identity.
+    PodIdentity,
+    /// Workflow runs of GitHub Actions.
+    Github,
+    /// Roles, users or accounts.
+    CrossAccount,
+    /// EC2 instances.
+    Ec2,
+    /// ECS and Fargate tasks.
+    Ecs,
+    /// Lambda functions.
+    Lambda,
+}
+
+/// Why nothing was printed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The input could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// No permission policy for this configuration.
+    #[error(transparent)]
+    Permission(#[from] iam::PermissionError),
+    /// No trust policy from these arguments.
+    #[error(transparent)]
+    Trust(#[from] iam::TrustError),
+    /// The role cannot be written.
+    #[error(transparent)]
+    Render(#[from] iam::RenderError),
+    /// An argument that is needed is not there.
+    #[error("{what} is needed: give {option}")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+        /// How to give it.
+        option: &'static str,
+    },
+    /// The output is closed.
+    #[error("failed to write the policy")]
+    Write(#[from] std::io::Error),
+}
+
+/// Prints what `args` ask for to `out`, and remarks for people to `notes`.
+///
+/// # Errors
+/// The first thing that is missing or makes no sense, with the option that sets it right.
+pub fn run(
+    args: &Args,
+    environment: &dyn Environment,
+    out: &mut dyn Write,
+    notes: &mut dyn Write,
+) -> Result<ExitCode, Error> {
+    let source = Source::read(args)?;
+    let request = Request {
+        args,
+        source: &source,
+        region: args.region.clone().or_else(|| region_of(environment)),
+    };
+    let (permission, trust) = match args.kind {
+        Kind::Permission => (Some(request.permission()?), None),
+        Kind::Trust => (None, Some(request.trust()?)),
+        Kind::Role if request.is_first_of_chain() => {
+            (Some(request.chain()?), Some(request.trust()?))
+        }
+        Kind::Role => (Some(request.permission()?), Some(request.trust()?)),
+        Kind::Chain => (Some(request.chain()?), None),
+    };
+    let association = match (&args.cluster, request.principal()) {
+        (Some(cluster), Some(PrincipalKind::PodIdentity)) => {
+            let (namespace, name) = request.one_service_account()?;
+            Some((cluster, namespace, name))
+        }
+        _ => None,
+    };
+    let draft = RoleDraft {
+        name: request.role_name(),
+        trust: trust.as_ref(),
+        permission: permission.as_ref(),
+        pod_identity: association.as_ref().map(|(cluster, namespace, name)| {
+            PodIdentityAssociation {
+                cluster,
+                namespace,
+                service_account: name,
+            }
+        }),
+    };
+    let format = match args.format {
+        OutputFormat::Json => Format::Json,
+        OutputFormat::Terraform => Format::Terraform,
+        OutputFormat::Cloudformation => Format::CloudFormation,
+        OutputFormat::Ack => Format::Ack,
+    };
+    out.write_all(iam::render(&draft, format)?.as_bytes())?;
+    for note in request.notes(permission.as_ref(), trust.as_ref()) {
+        writeln!(notes, "note: {note}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The arguments together with what they refer to.
+struct Request<'a> {
+    args: &'a Args,
+    source: &'a Source,
+    region: Option<Region>,
+}
+
+impl Request<'_> {
+    /// The role whose policies are wanted: the one that signs, so the last of a chain, unless the
+    /// first one is asked for by naming who takes it on.
+    fn role(&self) -> Option<&RoleArn> {
+        let last = self.source.config.assume_roles.last();
+        let last = last.map(|link| &link.role_arn);
+        let of_identity = self.source.role.as_ref();
+        let given = self.args.role_arn.as_ref();
+        if self.is_first_of_chain() {
+            given.or(of_identity)
+        } else {
+            given.or(last).or(of_identity)
+        }
+    }
+
+    /// Whether the role that begins a chain is meant, which only has to assume the next one.
+    fn is_first_of_chain(&self) -> bool {
+        let chained = !self.source.config.assume_roles.is_empty();
+        let named = self.args.principal;
+        chained && named.is_some_and(|principal| principal != PrincipalKind::CrossAccount)
+    }
+
+    fn role_name(&self) -> &str {
+        let named = self.args.role_name.as_deref();
+        named
+            .or_else(|| self.role().map(RoleArn::role_name))
+            .unwrap_or(DEFAULT_ROLE_NAME)
+    }
+
+    fn account(&self) -> Option<&str> {
+        let given = self.args.account.as_deref();
+        given.or_else(|| self.role().map(|role| role.arn().account()))
+    }
+
+    fn partition(&self) -> Partition {
+        let of_role = self.role().and_then(|role| {
+            Partition::ALL
+                .into_iter()
+                .find(|partition| partition.id() == role.arn().partition())
+        });
+        let region = self.source.config.region.as_ref().or(self.region.as_ref());
+        of_role
+            .or_else(|| region.map(Region::partition))
+            .unwrap_or(Partition::Aws)
+    }
+
+    fn permission(&self) -> Result<Document, Error> {
+        let features = [
+            (self.args.with_listing, Feature::Listing),
+            (self.args.with_count_tokens, Feature::CountTokens),
+            (self.args.with_bearer, Feature::BearerToken),
+            (self.args.restrict_region, Feature::RequestedRegion),
+        ];
+        let mut permissions = Permissions::new(&self.source.config);
+        if let Some(region) = &self.region {
+            permissions = permissions.region(region);
+        }
+        if let Some(account) = self.account() {
+            permissions = permissions.account(account);
+        }
+        for (_, feature) in features.into_iter().filter(|(wanted, _)| *wanted) {
+            permissions = permissions.with(feature);
+        }
+        Ok(iam::permission_document(&permissions)?)
+    }
+
+    fn chain(&self) -> Result<Document, Error> {
+        let first = self.source.config.assume_roles.first();
+        let role = first
+            .map(|link| &link.role_arn)
+            .or(self.args.role_arn.as_ref());
+        let role = role.ok_or(Error::Missing {
+            what: "the role to assume",
+            option: "--role-arn, or a configuration with assumeRoles",
+        })?;
+        Ok(iam::chain_policy(role))
+    }
+
+    /// A chain's last role is assumed by the role before it, so it trusts that one.
+    fn principal(&self) -> Option<PrincipalKind> {
+        let chained = !self.source.config.assume_roles.is_empty() && self.args.role_arn.is_none();
+        self.args.principal.or(if chained {
+            Some(PrincipalKind::CrossAccount)
+        } else {
+            self.source.principal
+        })
+    }
+
+    fn one_service_account(&self) -> Result<(String, String), Error> {
+        let given = self.args.service_account.first();
+        given
+            .or(self.source.service_account.as_ref())
+            .cloned()
+            .ok_or(Error::Missing {
+                what: "the ServiceAccount",
+                option: "--service-account NAMESPACE/NAME, or --access",
+            })
+    }
+
+    fn trust(&self) -> Result<Document, Error> {
+        let missing = |what, option| Error::Missing { what, option };
+        let principal = self.principal().ok_or_else(|| {
+            missing(
+                "who takes on the role",
+                "--principal, or --access with irsa or podIdentity",
+            )
+        })?;
+        let account = || {
+            self.account()
+                .ok_or_else(|| missing("the role's account", "--role-arn or --account"))
+        };
+        let service = |service| Trust::Service {
+            service,
+            partition: self.partition(),
+            account: self.account().map(str::to_owned),
+        };
+        let trust = match principal {
+            PrincipalKind::Irsa => {
+                let issuer = self.args.issuer.as_deref().ok_or_else(|| {
+                    missing(
+                        "the issuer of the cluster's tokens",
+                        "--issuer (kubectl get --raw /.well-known/openid-configuration shows it)",
+                    )
+                })?;
+                let mut accounts = self.args.service_account.clone();
+                if accounts.is_empty() {
+                    accounts.push(self.one_service_account()?);
+                }
+                let audience = self.args.audience.as_deref();
+                let subjects = accounts
+                    .iter()
+                    .map(|(namespace, name)| format!("system:serviceaccount:{namespace}:{name}"));
+                Trust::web_identity(
+                    self.partition().id(),
+                    account()?,
+                    issuer,
+                    audience.unwrap_or(&self.source.audience),
+                    subjects.collect(),
+                )
+            }
+            PrincipalKind::PodIdentity => {
+                let (namespace, service_account) = self.one_service_account()?;
+                Trust::PodIdentity {
+                    namespace,
+                    service_account,
+                    cluster_arn: self.args.cluster_arn.clone(),
+                }
+            }
+            PrincipalKind::Github => {
+                let repository = self.args.repository.as_deref();
+                let repository = repository
+                    .ok_or_else(|| missing("the repository", "--repository OWNER/NAME"))?;
+                let references = self.args.reference.iter().cloned().map(GitHubFilter::Ref);
+                let environments = self.args.environment.iter().cloned();
+                let filters: Vec<GitHubFilter> = references
+                    .chain(environments.map(GitHubFilter::Environment))
+                    .collect();
+                let filters = if filters.is_empty() {
+                    vec![GitHubFilter::Any]
+                } else {
+                    filters
+                };
+                Trust::github(self.partition(), account()?, repository, &filters)
+            }
+            PrincipalKind::CrossAccount => self.cross_account(),
+            PrincipalKind::Ec2 => service(Service::Ec2),
+            PrincipalKind::Ecs => service(Service::EcsTasks),
+            PrincipalKind::Lambda => service(Service::Lambda),
+        };
+        Ok(iam::trust_document(&trust)?)
+    }
+
+    fn cross_account(&self) -> Trust {
+        let links = &self.source.config.assume_roles;
+        let external_id = links.last().and_then(|link| link.external_id.clone());
+        let before = match links.len().checked_sub(2) {
+            Some(index) => links.get(index).map(|link| &link.role_arn),
+            None => self.source.role.as_ref(),
+        };
+        let principals = if self.args.trusted_arn.is_empty() {
+            before.iter().map(ToString::to_string).collect()
+        } else {
+            self.args.trusted_arn.clone()
+        };
+        Trust::CrossAccount {
+            principals,
+            external_id: self.args.external_id.clone().or(external_id),
+        }
+    }
+
+    fn notes(&self, permission: Option<&Document>, trust: Option<&Document>) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(document) = permission {
+            let size = document.size();
+            if size > iam::INLINE_POLICY_MAX_CHARACTERS {
+                notes.push(format!(
+                    "the permission policy has {size} characters, above the {} an inline policy may have: \
+                     split the models over several policies, or name a pattern in allow",
+                    iam::INLINE_POLICY_MAX_CHARACTERS
+                ));
+            } else if size > iam::MANAGED_POLICY_MAX_CHARACTERS {
+                notes.push(format!(
+                    "the permission policy has {size} characters, above the {} a managed policy may have: \
+                     use it inline",
+                    iam::MANAGED_POLICY_MAX_CHARACTERS
+                ));
+            }
+            if self.account().is_none() && document.to_json().contains(":*:") {
+                notes.push(
+                    "the account is not known and stands as *: give --role-arn or --account"
+                        .to_owned(),
+                );
+            }
+            if self.source.open {
+                notes.push(
+                    "no models and no patterns are configured, so any model is allowed: \
+                     give --config, --access or --model for less"
+                        .to_owned(),
+                );
+            }
+            if let (Some(link), Kind::Permission | Kind::Role, false) = (
+                self.source.config.assume_roles.last(),
+                self.args.kind,
+                self.is_first_of_chain(),
+            ) {
+                notes.push(format!(
+                    "this belongs to {}, the last of assumeRoles; what assumes the first one needs --kind chain",
+                    link.role_arn
+                ));
+            }
+        }
+        if let Some(document) = trust {
+            let size = document.size();
+            if size > iam::TRUST_POLICY_MAX_CHARACTERS {
+                notes.push(format!(
+                    "the trust policy has {size} characters, above IAM's default quota of {}",
+                    iam::TRUST_POLICY_MAX_CHARACTERS
+                ));
+            }
+        }
+        notes
+    }
+}
+
+fn region_of(environment: &dyn Environment) -> Option<Region> {
+    ["AWS_REGION", "AWS_DEFAULT_REGION"]
+        .into_iter()
+        .filter_map(|name| environment.get(name))
+        .find_map(|text| text.trim().parse().ok())
+}
+
+fn account_id(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an AWS account has 12 digits".to_owned())
+    }
+}
+
+fn service_account(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err("expected NAMESPACE/NAME".to_owned()),
+    }
+}

@@ -1,0 +1,219 @@
+//! Where the models come from: a gateway's configuration, a `BedrockAccess`, or the command line.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use api::{
+    GatewayConfig, RoleArn,
+    config::{AssumeRole, ConfigError, Guardrail, Model, Target},
+    names,
+    v1alpha1::{self, BedrockAccess, identity::AssumeRoleSpec, models::TargetSpec},
+};
+
+use super::{Args, PrincipalKind};
+
+/// What the policies are about.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Models, patterns, guardrail and roles on top; nothing else of it matters here.
+    pub(super) config: GatewayConfig,
+    /// The role of the identity, where the input names one.
+    pub(super) role: Option<RoleArn>,
+    /// Who takes on the role, where the input says so.
+    pub(super) principal: Option<PrincipalKind>,
+    /// Namespace and name of the gateway's ServiceAccount.
+    pub(super) service_account: Option<(String, String)>,
+    /// Audience of its token.
+    pub(super) audience: String,
+    /// Neither models nor patterns: any model is meant.
+    pub(super) open: bool,
+}
+
+/// Why the input is no use.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The file is not there or not readable.
+    #[error("failed to read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is no gateway configuration.
+    #[error("{path}: {source}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ConfigError,
+    },
+    /// The file is no `BedrockAccess`.
+    #[error("{path}: not a BedrockAccess: {message}")]
+    Access {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Source {
+    pub(super) fn read(args: &Args) -> Result<Self, SourceError> {
+        if let Some(path) = &args.access {
+            return Self::from_access(path);
+        }
+        let config = if args.model.is_empty() {
+            match &args.config {
+                Some(path) => GatewayConfig::from_yaml(&read(path)?).map_err(|source| {
+                    SourceError::Config {
+                        path: path.clone(),
+                        source,
+                    }
+                })?,
+                None => GatewayConfig::default(),
+            }
+        } else {
+            GatewayConfig {
+                models: args.model.iter().map(|id| model(id)).collect(),
+                ..GatewayConfig::default()
+            }
+        };
+        Ok(Self {
+            open: config.models.is_empty() && config.allow.is_empty(),
+            config,
+            role: None,
+            principal: None,
+            service_account: None,
+            audience: names::STS_AUDIENCE.to_owned(),
+        })
+    }
+
+    fn from_access(path: &Path) -> Result<Self, SourceError> {
+        let refused = |message: String| SourceError::Access {
+            path: path.to_owned(),
+            message,
+        };
+        let access: BedrockAccess =
+            serde_yaml::from_str(&read(path)?).map_err(|error| refused(error.to_string()))?;
+        let in_field =
+            |field: &str, error: &dyn std::fmt::Display| refused(format!("spec.{field}: {error}"));
+        let spec = &access.spec;
+        let identity = &spec.identity;
+        let (role, audience) = match &identity.irsa {
+            Some(irsa) => {
+                let role = irsa.role_arn.parse();
+                let role = role.map_err(|error| in_field("identity.irsa.roleArn", &error))?;
+                (Some(role), irsa.audience.clone())
+            }
+            None => (None, names::STS_AUDIENCE.to_owned()),
+        };
+        let assume_roles: Result<Vec<AssumeRole>, SourceError> = identity
+            .assume_roles
+            .iter()
+            .map(|link| assume_role(link).map_err(|error| in_field("identity.assumeRoles", &error)))
+            .collect();
+        let mut models = Vec::new();
+        for model in &spec.models {
+            let mut targets = Vec::new();
+            for spec in model.targets.iter().flatten() {
+                let target = target(spec).map_err(|error| in_field("models.targets", &error))?;
+                targets.push(target);
+            }
+            targets.extend(model.model_id.iter().map(|id| bare(id)));
+            models.push(Model {
+                name: model.name.clone(),
+                targets,
+            });
+        }
+        let config = GatewayConfig {
+            region: Some(
+                spec.region
+                    .parse()
+                    .map_err(|error| in_field("region", &error))?,
+            ),
+            assume_roles: assume_roles?,
+            models,
+            allow: spec.allow.clone(),
+            guardrail: spec.guardrail.as_ref().map(|guardrail| Guardrail {
+                identifier: guardrail.identifier.clone(),
+                version: guardrail.version.clone(),
+            }),
+            ..GatewayConfig::default()
+        };
+        config
+            .check()
+            .map_err(|error| refused(format!("spec.{error}")))?;
+        let principal = if role.is_some() {
+            Some(PrincipalKind::Irsa)
+        } else {
+            identity
+                .pod_identity
+                .as_ref()
+                .map(|_| PrincipalKind::PodIdentity)
+        };
+        let name = access.metadata.name.unwrap_or_default();
+        let account = spec.service_account.name.clone();
+        let account = account.unwrap_or_else(|| v1alpha1::child_name(&name));
+        let namespace = access.metadata.namespace;
+        Ok(Self {
+            open: config.models.is_empty() && config.allow.is_empty(),
+            config,
+            role,
+            principal,
+            service_account: namespace.map(|namespace| (namespace, account)),
+            audience,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<String, SourceError> {
+    let failed = |source| SourceError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map_err(failed)?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(path).map_err(failed)
+}
+
+fn model(id: &str) -> Model {
+    Model {
+        name: id.to_owned(),
+        targets: vec![bare(id)],
+    }
+}
+
+fn bare(id: &str) -> Target {
+    Target {
+        model_id: id.to_owned(),
+        region: None,
+        weight: 1,
+        priority: 0,
+        base_model: None,
+    }
+}
+
+fn target(spec: &TargetSpec) -> Result<Target, api::RegionError> {
+    Ok(Target {
+        model_id: spec.model_id.clone(),
+        region: spec.region.as_deref().map(str::parse).transpose()?,
+        weight: spec.weight,
+        priority: spec.priority,
+        base_model: spec.base_model.clone(),
+    })
+}
+
+fn assume_role(spec: &AssumeRoleSpec) -> Result<AssumeRole, api::ArnError> {
+    Ok(AssumeRole {
+        role_arn: spec.role_arn.parse()?,
+        session_name: spec.session_name.clone(),
+        external_id: spec.external_id.clone(),
+        duration_seconds: spec.duration_seconds,
+    })
+}

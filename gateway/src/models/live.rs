@@ -1,0 +1,173 @@
+//! What Bedrock itself says about a region: its foundation models and system inference profiles.
+//!
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html>
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>
+
+use std::collections::BTreeMap;
+
+use api::Region;
+use bytes::Bytes;
+use credentials::{Handle, Lease};
+use http::Method;
+use serde::Deserialize;
+
+use super::{
+    Entry,
+    caller::{Call, CallError, Caller},
+    session::Service,
+};
+
+/// Pages of profiles that are followed; a page holds up to a thousand.
+const MAX_PAGES: usize = 20;
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) models: Vec<Entry>,
+    /// What is missing, and why.
+    pub(crate) note: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ModelList {
+    #[serde(default)]
+    model_summaries: Vec<ModelSummary>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ModelSummary {
+    model_id: String,
+    #[serde(default)]
+    inference_types_supported: Vec<String>,
+    #[serde(default)]
+    model_lifecycle: Option<ModelLifecycle>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ModelLifecycle {
+    status: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProfileList {
+    #[serde(default)]
+    inference_profile_summaries: Vec<ProfileSummary>,
+    #[serde(default)]
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProfileSummary {
+    inference_profile_id: String,
+    #[serde(default)]
+    models: Vec<ProfileModel>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProfileModel {
+    #[serde(default)]
+    model_arn: String,
+}
+
+/// Asks for both lists. Models without the profiles are still an answer, with a note.
+///
+/// # Errors
+/// The list of models was refused, did not come, or is no list.
+pub(crate) async fn list(
+    caller: &Caller,
+    handle: &Handle,
+    lease: &Lease,
+    base: &str,
+    region: &Region,
+) -> Result<Found, CallError> {
+    let get = |path: String| {
+        let call = Call {
+            method: Method::GET,
+            url: format!("{base}{path}"),
+            service: Service::Bedrock.signing_name(),
+            region: region.to_string(),
+            content_type: None,
+            body: Bytes::new(),
+        };
+        caller.send(call, handle, lease)
+    };
+    let answer = get("/foundation-models".to_owned()).await?;
+    let models: ModelList = parse(&answer.body, "ListFoundationModels")?;
+
+    let mut profiles: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut note = None;
+    let mut next: Option<String> = None;
+    for _ in 0..MAX_PAGES {
+        let mut path = "/inference-profiles?maxResults=1000&type=SYSTEM_DEFINED".to_owned();
+        if let Some(token) = &next {
+            path.push_str("&nextToken=");
+            path.push_str(&bedrock::model_id::encode_path_segment(token));
+        }
+        let page = match get(path).await {
+            Ok(answer) => parse::<ProfileList>(&answer.body, "ListInferenceProfiles"),
+            Err(error) => Err(error),
+        };
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                note = Some(format!("inference profiles are missing: {error}"));
+                break;
+            }
+        };
+        for profile in page.inference_profile_summaries {
+            for model in &profile.models {
+                if let Some((_, model)) = model.model_arn.split_once(":foundation-model/") {
+                    let ids = profiles.entry(model.to_owned()).or_default();
+                    if !ids.contains(&profile.inference_profile_id) {
+                        ids.push(profile.inference_profile_id.clone());
+                    }
+                }
+            }
+        }
+        next = page.next_token;
+        if next.is_none() {
+            break;
+        }
+    }
+
+    let mut entries: Vec<Entry> = models
+        .model_summaries
+        .into_iter()
+        .map(|model| entry(model, &profiles))
+        .collect();
+    entries.sort_by(|left, right| left.model.cmp(&right.model));
+    Ok(Found {
+        models: entries,
+        note,
+    })
+}
+
+fn entry(model: ModelSummary, profiles: &BTreeMap<String, Vec<String>>) -> Entry {
+    let on_demand = model
+        .inference_types_supported
+        .iter()
+        .any(|kind| kind == "ON_DEMAND");
+    let own = on_demand.then(|| model.model_id.clone());
+    let mut through = profiles.get(&model.model_id).cloned().unwrap_or_default();
+    through.sort();
+    Entry {
+        call_as: own.into_iter().chain(through).collect(),
+        model: model.model_id,
+        lifecycle: model
+            .model_lifecycle
+            .map_or_else(|| "ACTIVE".to_owned(), |lifecycle| lifecycle.status),
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(body: &[u8], operation: &str) -> Result<T, CallError> {
+    serde_json::from_slice(body).map_err(|error| {
+        CallError::Malformed(format!(
+            "the answer to {operation} is not what AWS documents: {error}"
+        ))
+    })
+}

@@ -1,0 +1,275 @@
+//! What `models` and `doctor` share before they ask AWS anything: the configuration, the region, the
+//! credentials, and where each service is.
+
+use std::path::PathBuf;
+
+use api::{GatewayConfig, Partition, Region, config::ConfigError, names};
+use credentials::{AssumeRoleLink, Environment, Handle};
+
+use crate::config::{RegionMissing, Settings};
+
+/// Reads the configuration document; none, and the default, when no path is known.
+///
+/// # Errors
+/// The file is not readable, or not a configuration.
+pub(crate) fn read_config(path: Option<&PathBuf>) -> Result<GatewayConfig, ReadError> {
+    let Some(path) = path else {
+        return Ok(GatewayConfig::default());
+    };
+    let text = std::fs::read_to_string(path).map_err(|source| ReadError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    GatewayConfig::from_yaml(&text).map_err(|source| ReadError::Document {
+        path: path.clone(),
+        source,
+    })
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file is not there or not readable.
+    #[error("failed to read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is no configuration.
+    #[error("{path}: {source}")]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// The field and what is wrong with it.
+        source: ConfigError,
+    },
+}
+
+/// Why there are no credentials even to wait for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// Settings that make no sense.
+    #[error("{0}")]
+    Settings(#[from] credentials::SettingsError),
+    /// The background task did not start.
+    #[error("{0}")]
+    Start(#[from] credentials::StartError),
+}
+
+/// The settings that credentials start from, as the server takes them.
+///
+/// # Errors
+/// The environment contradicts itself.
+pub(crate) fn credential_settings(
+    settings: &Settings,
+    config: &GatewayConfig,
+    region: Option<&Region>,
+) -> Result<credentials::Settings, credentials::SettingsError> {
+    let links = config.assume_roles.iter().map(|role| AssumeRoleLink {
+        role_arn: role.role_arn.to_string(),
+        session_name: role.session_name.clone(),
+        external_id: role.external_id.clone(),
+        duration_seconds: role.duration_seconds,
+    });
+    let sts = config.endpoints.sts.clone();
+    credentials::Settings::from_env(
+        settings.environment.as_ref(),
+        region.map(Region::as_str),
+        links.collect(),
+        sts.or_else(|| endpoint_variable(settings.environment.as_ref(), "STS")),
+        names::GATEWAY_NAME,
+    )
+}
+
+/// Starts the credentials.
+///
+/// # Errors
+/// The environment contradicts itself, or the background task did not start.
+pub(crate) async fn start(
+    settings: &Settings,
+    config: &GatewayConfig,
+    region: Option<&Region>,
+) -> Result<Handle, StartError> {
+    let start = credential_settings(settings, config, region)?;
+    Ok(credentials::start(start, settings.clock.clone()).await?)
+}
+
+/// The region of targets that name none.
+///
+/// # Errors
+/// None is set, or what is set is none.
+pub(crate) fn region(settings: &Settings, config: &GatewayConfig) -> Result<Region, RegionMissing> {
+    settings.aws_defaults().region(config)
+}
+
+/// AWS services that are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Control plane.
+    Bedrock,
+    /// Data plane.
+    BedrockRuntime,
+    /// Security Token Service.
+    Sts,
+    /// Identity and Access Management.
+    Iam,
+}
+
+impl Service {
+    /// The name signatures are made for.
+    pub(crate) fn signing_name(self) -> &'static str {
+        match self {
+            Self::Bedrock | Self::BedrockRuntime => "bedrock",
+            Self::Sts => "sts",
+            Self::Iam => "iam",
+        }
+    }
+
+    /// What people call it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Bedrock => "bedrock",
+            Self::BedrockRuntime => "bedrock-runtime",
+            Self::Sts => "sts",
+            Self::Iam => "iam",
+        }
+    }
+}
+
+/// Base URL of a service in a region, without a slash at the end: the configuration's, the
+/// environment's, or AWS's own.
+pub(crate) fn base_url(
+    service: Service,
+    region: &Region,
+    config: &GatewayConfig,
+    environment: &dyn Environment,
+) -> String {
+    let (configured, variable) = match service {
+        Service::Bedrock => (config.endpoints.bedrock.clone(), "BEDROCK"),
+        Service::BedrockRuntime => (config.endpoints.bedrock_runtime.clone(), "BEDROCK_RUNTIME"),
+        Service::Sts => (config.endpoints.sts.clone(), "STS"),
+        Service::Iam => (None, "IAM"),
+    };
+    let url = configured.or_else(|| endpoint_variable(environment, variable));
+    let url = url.unwrap_or_else(|| {
+        let suffix = region.partition().dns_suffix();
+        let fips = environment.get("AWS_USE_FIPS_ENDPOINT");
+        let fips = fips.is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
+        let name = match (service, fips) {
+            (Service::Iam, _) => return format!("https://{}", iam_host(region)),
+            (other, true) => format!("{}-fips", other.title()),
+            (other, false) => other.title().to_owned(),
+        };
+        format!("https://{name}.{region}.{suffix}")
+    });
+    url.trim_end_matches('/').to_owned()
+}
+
+/// The region IAM's signatures are made for: its data has one home in each partition. None where the
+/// home is not known here.
+pub(crate) fn iam_region(partition: Partition) -> Option<&'static str> {
+    match partition {
+        Partition::Aws => Some("us-east-1"),
+        Partition::China => Some("cn-north-1"),
+        Partition::GovCloud => Some("us-gov-west-1"),
+        Partition::Iso => Some("us-iso-east-1"),
+        Partition::IsoB => Some("us-isob-east-1"),
+        Partition::IsoF => Some("us-isof-south-1"),
+        Partition::EuropeanSovereign | Partition::IsoE => None,
+    }
+}
+
+fn iam_host(region: &Region) -> String {
+    let partition = region.partition();
+    let suffix = partition.dns_suffix();
+    match partition {
+        Partition::Aws => format!("iam.{suffix}"),
+        Partition::GovCloud => format!("iam.us-gov.{suffix}"),
+        other => format!(
+            "iam.{}.{suffix}",
+            iam_region(other).unwrap_or(region.as_str())
+        ),
+    }
+}
+
+fn endpoint_variable(environment: &dyn Environment, service: &str) -> Option<String> {
+    [
+        format!("AWS_ENDPOINT_URL_{service}"),
+        "AWS_ENDPOINT_URL".to_owned(),
+    ]
+    .iter()
+    .filter_map(|name| environment.get(name))
+    .map(|url| url.trim().to_owned())
+    .find(|url| !url.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn endpoints_follow_region_partition_fips_and_overrides() {
+        let none = BTreeMap::new();
+        let config = GatewayConfig::default();
+        let url = |service, region: &str, environment: &BTreeMap<String, String>| {
+            base_url(service, &region.parse().unwrap(), &config, environment)
+        };
+        for (service, region, expected) in [
+            (
+                Service::Bedrock,
+                "us-east-1",
+                "https://bedrock.us-east-1.amazonaws.com",
+            ),
+            (
+                Service::BedrockRuntime,
+                "cn-north-1",
+                "https://bedrock-runtime.cn-north-1.amazonaws.com.cn",
+            ),
+            (
+                Service::Sts,
+                "us-gov-west-1",
+                "https://sts.us-gov-west-1.amazonaws.com",
+            ),
+            (Service::Iam, "eu-west-1", "https://iam.amazonaws.com"),
+            (
+                Service::Iam,
+                "us-gov-east-1",
+                "https://iam.us-gov.amazonaws.com",
+            ),
+            (
+                Service::Iam,
+                "cn-northwest-1",
+                "https://iam.cn-north-1.amazonaws.com.cn",
+            ),
+        ] {
+            assert_eq!(url(service, region, &none), expected);
+        }
+        let fips = BTreeMap::from([("AWS_USE_FIPS_ENDPOINT".to_owned(), "true".to_owned())]);
+        assert_eq!(
+            url(Service::BedrockRuntime, "us-west-2", &fips),
+            "https://bedrock-runtime-fips.us-west-2.amazonaws.com"
+        );
+        let double = BTreeMap::from([
+            (
+                "AWS_ENDPOINT_URL".to_owned(),
+                "http://127.0.0.1:1/".to_owned(),
+            ),
+            (
+                "AWS_ENDPOINT_URL_STS".to_owned(),
+                "http://127.0.0.1:2".to_owned(),
+            ),
+        ]);
+        assert_eq!(
+            url(Service::Sts, "us-east-1", &double),
+            "http://127.0.0.1:2"
+        );
+        assert_eq!(
+            url(Service::Iam, "us-east-1", &double),
+            "http://127.0.0.1:1"
+        );
+    }
+}
