@@ -13,6 +13,7 @@ use std::{
 
 use aws_smithy_types::date_time::{DateTime, Format};
 use aws_types::sdk_config::{SharedTimeSource, TimeSource};
+use tokio::sync::watch;
 
 /// Differences up to this are latency and the header's resolution of a second, not an error of the clock.
 const TOLERANCE_MILLIS: i64 = 15_000;
@@ -22,6 +23,8 @@ const TOLERANCE_MILLIS: i64 = 15_000;
 pub(crate) struct Clock {
     source: SharedTimeSource,
     skew_millis: Arc<AtomicI64>,
+    /// Tells the refresher that the time it planned with was wrong.
+    corrections: watch::Sender<()>,
 }
 
 impl Clock {
@@ -29,6 +32,7 @@ impl Clock {
         Self {
             source,
             skew_millis: Arc::new(AtomicI64::new(0)),
+            corrections: watch::Sender::new(()),
         }
     }
 
@@ -38,6 +42,11 @@ impl Clock {
             0 => now,
             skew => shift(now, skew),
         }
+    }
+
+    /// Follows corrections.
+    pub(crate) fn corrections(&self) -> watch::Receiver<()> {
+        self.corrections.subscribe()
     }
 
     /// What is added to the local clock, in milliseconds.
@@ -68,6 +77,7 @@ impl Clock {
             skew
         };
         self.skew_millis.store(corrected, Ordering::Relaxed);
+        self.corrections.send_replace(());
         tracing::warn!(
             skew_seconds = corrected / 1000,
             "the local clock differs from AWS's; signing with the corrected time"

@@ -15,6 +15,8 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::byte_stream::ByteStream;
 use zeroize::Zeroizing;
 
+use crate::unavailable::causes;
+
 /// Largest answer of a credential endpoint in bytes; real ones have two or three kilobytes.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// Time to connect to a credential endpoint.
@@ -76,9 +78,11 @@ impl Http {
                     ))
                 })?;
         }
-        let response = self.0.call(request).await.map_err(|error| {
-            NoAnswer(aws_smithy_types::error::display::DisplayErrorContext(&error).to_string())
-        })?;
+        let response = self
+            .0
+            .call(request)
+            .await
+            .map_err(|error| NoAnswer(causes(&error)))?;
         let status = response.status().as_u16();
         let date = response.headers().get("date").map(str::to_owned);
         let mut stream = ByteStream::new(response.into_body());

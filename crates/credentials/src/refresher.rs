@@ -74,7 +74,33 @@ impl Refresher {
         self.shared.lease().as_ref().map_or(0, Lease::generation)
     }
 
-    async fn wait(&mut self, next: Instant, demands: &mut watch::Receiver<u64>) -> Cause {
+    /// Sleeps until there is a reason to fetch. A corrected clock is none, but may bring the next one forward.
+    async fn wait(&mut self, mut next: Instant, demands: &mut watch::Receiver<u64>) -> Cause {
+        let mut corrections = self.shared.clock.corrections();
+        loop {
+            tokio::select! {
+                cause = self.reason_to_fetch(next, demands) => return cause,
+                _ = corrections.changed() => next = next.min(self.due()),
+            }
+        }
+    }
+
+    /// When the current credentials should be refreshed, by the time as it is known now.
+    fn due(&self) -> Instant {
+        let now = Instant::now();
+        self.shared
+            .lease()
+            .and_then(|lease| lease.expires_at())
+            .map(|end| remaining(self.shared.clock.now(), end))
+            .and_then(|left| now.checked_add(schedule::refresh_after(left, (self.random)())))
+            .unwrap_or_else(|| now.checked_add(FOREVER).unwrap_or(now))
+    }
+
+    async fn reason_to_fetch(
+        &mut self,
+        next: Instant,
+        demands: &mut watch::Receiver<u64>,
+    ) -> Cause {
         let generation = self.generation();
         let lifetime = self.shared.lease().and_then(|lease| {
             lease
@@ -199,3 +225,6 @@ impl Refresher {
         wait
     }
 }
+
+#[cfg(test)]
+mod tests;

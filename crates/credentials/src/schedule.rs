@@ -75,7 +75,7 @@ mod tests {
         for random in RANDOM {
             for failures in 1..100 {
                 for (remaining, outage, bound) in [
-                    (Some(Duration::from_secs(3600)), true, LONGEST_PAUSE),
+                    (Some(Duration::from_hours(1)), true, LONGEST_PAUSE),
                     (None, true, LONGEST_PAUSE_WITHOUT_CREDENTIALS),
                     (None, false, LONGEST_PAUSE),
                 ] {

@@ -12,7 +12,7 @@ use aws_sdk_sts::{
         BehaviorVersion, ConfigBag, IdentityCache, Intercept, Region, RuntimeComponents,
         StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     types,
 };
 use aws_smithy_runtime_api::{
@@ -28,7 +28,7 @@ use crate::{
     clock::Clock,
     http::{CONNECT_TIMEOUT, READ_TIMEOUT},
     secret::{Secret, scrub},
-    unavailable::{Reason, Unavailable},
+    unavailable::{Reason, Unavailable, causes},
 };
 
 /// Time for one whole call.
@@ -231,7 +231,7 @@ where
             let mut said = match (code, refused.err().message()) {
                 (Some(code), Some(message)) => format!("{code}: {message}"),
                 (Some(code), None) => code.to_owned(),
-                (None, _) => format!("HTTP status {status}"),
+                (None, _) => format!("no answer of STS, with HTTP status {status}"),
             };
             if let Some(id) = error.request_id() {
                 said = format!("{said} (request id {id})");
@@ -239,14 +239,8 @@ where
             (reason_of(code, status), said)
         }
         SdkError::TimeoutError(_) => (Reason::StsUnreachable, "no answer in time".to_owned()),
-        SdkError::DispatchFailure(_) => (
-            Reason::StsUnreachable,
-            DisplayErrorContext(error).to_string(),
-        ),
-        SdkError::ConstructionFailure(_) => (
-            Reason::InvalidRequest,
-            DisplayErrorContext(error).to_string(),
-        ),
+        SdkError::DispatchFailure(_) => (Reason::StsUnreachable, causes(error)),
+        SdkError::ConstructionFailure(_) => (Reason::InvalidRequest, causes(error)),
         // The text could quote the body, and a body that is not understood may hold keys.
         _ => (Reason::StsFault, "the answer is not one of STS".to_owned()),
     }

@@ -163,6 +163,22 @@ impl Unavailable {
     }
 }
 
+/// An error and its causes by their texts alone. `Debug` of the SDK's errors quotes whole responses, and those of
+/// credential endpoints hold keys.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
+
 /// RFC 3339, seconds, UTC.
 pub(crate) fn timestamp(time: SystemTime) -> String {
     let seconds = time

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use super::{check::is_made_of, *};
 
+type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
 const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
 
 #[track_caller]
@@ -195,7 +197,7 @@ fn an_external_id_that_goes_nowhere_is_warned_about() {
 
 #[test]
 fn mistakes_name_the_variable_and_the_way_out() {
-    let rows: [(&[(&str, &str)], &[&str]); 13] = [
+    let rows: [Row<'_>; 13] = [
         (
             &[KEYS[0]],
             &["AWS_ACCESS_KEY_ID is set", "AWS_SECRET_ACCESS_KEY is not"],

@@ -300,3 +300,86 @@ impl Source for Container {
         "it hands out the same session until shortly before its end; if the role's sessions were revoked, restart the task or pod"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[track_caller]
+    fn settings(variables: &[(&str, &str)]) -> Result<ContainerSettings, SettingsError> {
+        let environment: BTreeMap<String, String> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        ContainerSettings::from_env(&environment).map(Option::unwrap)
+    }
+
+    #[test]
+    fn relative_uris_belong_to_the_ecs_agent_and_win_over_full_ones() {
+        let settings = settings(&[
+            (RELATIVE_URI, "/v2/credentials/4f2a7c1e"),
+            (FULL_URI, "http://127.0.0.1/other"),
+        ])
+        .unwrap();
+        assert_eq!(settings.uri, "http://169.254.170.2/v2/credentials/4f2a7c1e");
+        assert_eq!(settings.variable(), RELATIVE_URI);
+    }
+
+    #[test]
+    fn keys_are_fetched_in_the_clear_from_this_host_and_the_link_local_agents_only() {
+        for (uri, allowed) in [
+            ("https://credentials.example/get", true),
+            ("http://127.0.0.1:1338/get", true),
+            ("http://127.1.2.3/get", true),
+            ("http://localhost/get", true),
+            ("http://[::1]:80/get", true),
+            ("http://169.254.170.2/get", true),
+            ("http://169.254.170.23/v1/credentials", true),
+            ("http://[fd00:ec2::23]/v1/credentials", true),
+            ("http://169.254.170.24/get", false),
+            ("http://credentials.example/get", false),
+            ("http://127.0.0.1.example/get", false),
+            ("http://10.0.0.1/get", false),
+            ("ftp://127.0.0.1/get", false),
+            ("/get", false),
+            ("not a uri", false),
+        ] {
+            let outcome = settings(&[(FULL_URI, uri)]);
+            assert_eq!(outcome.is_ok(), allowed, "{uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_role_is_fetched_by_its_relative_uri() {
+        let path = "/v2/credentials/4f2a7c1e-0000-4000-8000-1234567890ab";
+        let role = "arn:aws:iam::123456789012:role/TaskRole";
+        let trust = serde_json::json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
+            "Principal": { "Service": "ecs-tasks.amazonaws.com" }, "Action": "sts:AssumeRole" }] });
+        let mut config =
+            awsdouble::Config::default().with_role(role, trust, awsdouble::allow_bedrock());
+        config.containers = vec![awsdouble::config::Container {
+            path: path.to_owned(),
+            role_arn: role.to_owned(),
+            authorization: None,
+        }];
+        let double = awsdouble::Double::start(config).await.unwrap();
+        let mut settings = settings(&[(RELATIVE_URI, path)]).unwrap();
+        // The agent's address is not of this machine; everything behind it is as set.
+        settings.uri = settings.uri.replace(ECS_HOST, &double.url());
+        let container = Container {
+            settings,
+            http: Http::new(),
+            clock: Clock::new(aws_types::sdk_config::SharedTimeSource::default()),
+        };
+        let material = container.fetch().await.unwrap();
+        assert!(material.expires_at().is_some());
+        let call = double.calls().remove(0);
+        assert_eq!((call.path.as_str(), call.status), (path, Some(200)));
+        let Material::Keys(keys) = material else {
+            panic!("a task role is no API key");
+        };
+        assert_eq!(call.issued.unwrap().access_key_id, keys.access_key_id());
+    }
+}

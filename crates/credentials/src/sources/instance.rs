@@ -14,7 +14,6 @@ use aws_config::{
     provider_config::ProviderConfig,
 };
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
-use aws_smithy_types::error::display::DisplayErrorContext;
 
 use crate::{
     clock::Clock,
@@ -23,7 +22,7 @@ use crate::{
     lease::Material,
     settings::SettingsError,
     sources::{Fetch, Source},
-    unavailable::{Reason, Unavailable},
+    unavailable::{Reason, Unavailable, causes},
 };
 
 pub(crate) const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
@@ -120,7 +119,7 @@ impl Instance {
     }
 
     fn explain(&self, error: &CredentialsError) -> Unavailable {
-        let text = DisplayErrorContext(error).to_string();
+        let text = causes(error);
         let no_role = Unavailable::new(
             Reason::NoInstanceRole,
             format!(

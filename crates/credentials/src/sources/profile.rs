@@ -22,7 +22,6 @@ use aws_sdk_sts::{
     },
 };
 use aws_smithy_runtime_api::client::{http::SharedHttpClient, orchestrator::HttpResponse};
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_types::{
     os_shim_internal::{Env, Fs},
     region::Region,
@@ -36,7 +35,7 @@ use crate::{
     lease::Material,
     sources::{Fetch, Source, instance::find, static_keys::Keys},
     sts::{StsSettings, refusal},
-    unavailable::{Reason, Unavailable},
+    unavailable::{Reason, Unavailable, causes},
 };
 
 pub(crate) const PROFILE: &str = "AWS_PROFILE";
@@ -235,7 +234,7 @@ impl Profile {
                 format!("sts:AssumeRoleWithWebIdentity for profile {name}: {said}"),
             );
         }
-        let text = DisplayErrorContext(error).to_string();
+        let text = causes(error);
         match error {
             CredentialsError::CredentialsNotLoaded(_)
             | CredentialsError::InvalidConfiguration(_) => Unavailable::new(
