@@ -1,0 +1,111 @@
+//! Programs that come from the system: installed from Debian's packages when we may, named otherwise.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    console::Console,
+    process::{answers, command, quiet},
+};
+
+/// A Debian package, a file that shows it is installed, and what needs it.
+#[derive(Debug)]
+struct Package {
+    name: &'static str,
+    file: &'static str,
+    purpose: &'static str,
+}
+
+/// What compiling and writing images take. What running pods takes, the local cluster installs itself.
+const PACKAGES: [Package; 4] = [
+    Package {
+        name: "gcc",
+        file: "usr/bin/gcc",
+        purpose: "compiles ring",
+    },
+    Package {
+        name: "libc6-dev",
+        file: "usr/include/stdio.h",
+        purpose: "compiles ring",
+    },
+    Package {
+        name: "binutils",
+        file: "usr/bin/strip",
+        purpose: "makes the images small",
+    },
+    Package {
+        name: "ca-certificates",
+        file: "usr/share/ca-certificates/mozilla",
+        purpose: "the images' trusted roots",
+    },
+];
+
+/// Makes sure that the packages are there.
+pub(crate) fn ensure(console: &Console) -> Result<()> {
+    let missing: Vec<&Package> = PACKAGES
+        .iter()
+        .filter(|package| !Path::new("/").join(package.file).exists())
+        .collect();
+    if !missing.is_empty() {
+        if !(is_root() && answers("apt-get", "--version")) {
+            bail!("{}", how_to_install(&missing));
+        }
+        console.step("install Debian packages", |step| {
+            let apt = || {
+                let mut apt = command("apt-get");
+                apt.env("DEBIAN_FRONTEND", "noninteractive").args([
+                    "-o",
+                    "DPkg::Lock::Timeout=300",
+                    "-q",
+                ]);
+                apt
+            };
+            quiet(step, apt().arg("update"))?;
+            quiet(
+                step,
+                apt()
+                    .args(["install", "-y", "--no-install-recommends"])
+                    .args(missing.iter().map(|package| package.name)),
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn how_to_install(missing: &[&Package]) -> String {
+    let mut text = String::from("programs are missing that these Debian packages have:\n");
+    for package in missing {
+        text = format!("{text}  {:<28} {}\n", package.name, package.purpose);
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    let names = names.join(" ");
+    format!("{text}As root: apt-get update && apt-get install -y {names}")
+}
+
+/// Whether this process runs as root, by the owner of its own entry in /proc or by id(1).
+pub(crate) fn is_root() -> bool {
+    if let Ok(status) = fs::read_to_string("/proc/self/status") {
+        return status
+            .lines()
+            .find_map(|line| line.strip_prefix("Uid:"))
+            .is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0"));
+    }
+    Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout.starts_with(b"0\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_packages_are_named_with_their_purpose_and_the_command() {
+        let [first, second, ..] = &PACKAGES;
+        let text = how_to_install(&[first, second]);
+        assert!(text.contains("gcc "), "{text}");
+        assert!(text.ends_with("apt-get install -y gcc libc6-dev"), "{text}");
+    }
+}

@@ -1,0 +1,449 @@
+//! `cargo xtask demo`: the whole story on a real cluster, from nothing to an answer that streams.
+//!
+//! Everything is what a user would run: `helm install`, `kubectl apply`, an application in a Deployment of
+//! its own. Only AWS is simulated. Each step fails with what a person would look at next.
+
+mod account;
+mod cluster;
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+use serde_json::Value;
+
+use self::cluster::Cluster;
+use crate::{
+    build::{self, Profile},
+    checks::{CHART, NAMESPACE},
+    console::{Console, Step},
+    debian,
+    image::{self, REGISTRY, VERSION, Written},
+    interrupt, process, repository,
+};
+
+/// The namespaces of the demo, and the access in the second.
+const AWS: &str = "aws";
+const TEAM: &str = "team-a";
+const ACCESS: &str = "chat";
+const MODEL: &str = "fast";
+/// Where the app finds its token, and how it asks.
+const TOKEN: &str = "/var/run/secrets/bedrockaccess.dev/token";
+/// How long the gateway may take from applied to ready.
+const READY_SECONDS: u32 = 120;
+
+/// How long a cluster may take to end.
+const END: Duration = Duration::from_mins(1);
+
+/// Which cluster to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClusterKind {
+    /// One of its own on this machine, which ends with the demo: Linux, root.
+    Local,
+    /// That of the current kube context; what the demo installs is removed at the end.
+    Current,
+    /// A kind cluster, which is kept.
+    Kind,
+}
+
+/// Runs the demo; without `once` it stays up until Ctrl-C.
+pub(crate) fn demo(
+    console: &Console,
+    once: bool,
+    kind: ClusterKind,
+    registry: Option<&str>,
+) -> Result<()> {
+    interrupt::note_signals()?;
+    console.heading("Programs and images");
+    debian::ensure(console)?;
+    build::programs(console, Profile::Dev)?;
+    let mut images = image::write_all(console, Profile::Dev)?;
+    images.push(image::write_demo_app(console)?);
+    console.heading("Cluster");
+    // Whoever names a registry has the images there.
+    let load: &[Written] = if registry.is_some() { &[] } else { &images };
+    let cluster = console.step(&format!("start ({kind:?})").to_lowercase(), |step| {
+        Cluster::start(step, kind, load)
+    })?;
+    let story = Story {
+        console,
+        cluster: &cluster,
+        registry: registry.unwrap_or(REGISTRY),
+    };
+    let result = story.tell(once);
+    if let Err(error) = &result
+        && !interrupt::interrupted()
+    {
+        story.diagnose(&format!("{error:#}"));
+    }
+    let ended = console
+        .step("clean up", |step| story.clean_up(step))
+        .and_then(|()| cluster.end(console));
+    if interrupt::interrupted() && !once {
+        return ended;
+    }
+    result.and(ended)
+}
+
+struct Story<'a> {
+    console: &'a Console,
+    cluster: &'a Cluster,
+    registry: &'a str,
+}
+
+impl Story<'_> {
+    fn tell(&self, once: bool) -> Result<()> {
+        let console = self.console;
+        console.heading("Installation");
+        console.step(
+            "simulated AWS, trusting this cluster's signing keys",
+            |step| self.install_aws(step),
+        )?;
+        console.step("helm install bedrock-access", |step| {
+            self.install_operator(step)
+        })?;
+        console.heading("Access");
+        console.step("apply a BedrockAccess and an app", |step| self.apply(step))?;
+        console.step("wait until the access is Ready", |step| self.wait(step))?;
+        let table = console.step("kubectl get bra", |step| {
+            self.kubectl(step, &["--namespace", TEAM, "get", "bra", ACCESS])
+        })?;
+        console.note(&table);
+        console.heading("Chat");
+        let endpoint = console.step("find the endpoint in the status", |step| {
+            self.kubectl(
+                step,
+                &[
+                    "--namespace",
+                    TEAM,
+                    "get",
+                    "bra",
+                    ACCESS,
+                    "--output",
+                    "jsonpath={.status.endpoint}",
+                ],
+            )
+        })?;
+        ensure!(
+            endpoint.starts_with(&format!("http://{ACCESS}-gateway.{TEAM}.svc")),
+            "status.endpoint is {endpoint:?}"
+        );
+        for stream in [false, true] {
+            self.chat(&endpoint, stream)?;
+        }
+        console.step("check where the credentials came from", |step| {
+            self.check_credentials(step)
+        })?;
+        if once {
+            return Ok(());
+        }
+        self.say_what_next(&endpoint);
+        self.cluster.wait()
+    }
+
+    fn install_aws(&self, step: &Step) -> Result<()> {
+        let issuer = self.kubectl(step, &["get", "--raw", "/.well-known/openid-configuration"])?;
+        let issuer: Value = serde_json::from_str(&issuer)
+            .context("the cluster's OpenID configuration is not JSON")?;
+        let issuer = issuer
+            .get("issuer")
+            .and_then(Value::as_str)
+            .context("the cluster names no issuer")?;
+        let keys = self.kubectl(step, &["get", "--raw", "/openid/v1/jwks"])?;
+        let keys: Value =
+            serde_json::from_str(&keys).context("the cluster's signing keys are not JSON")?;
+        self.apply_text(step, &account::manifest(issuer, &keys))?;
+        self.apply_file(step, "aws.yaml", &[("AWSDOUBLE_IMAGE", "awsdouble")])?;
+        self.kubectl(
+            step,
+            &[
+                "--namespace",
+                AWS,
+                "rollout",
+                "status",
+                "deployment/awsdouble",
+                "--timeout=90s",
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn install_operator(&self, step: &Step) -> Result<()> {
+        let mut helm = self.cluster.tool("helm")?;
+        helm.args([
+            "install",
+            "bedrock-access",
+            CHART,
+            "--namespace",
+            NAMESPACE,
+            "--create-namespace",
+        ]);
+        helm.args(["--wait", "--timeout", "90s"]);
+        if self.registry != REGISTRY {
+            helm.arg("--set")
+                .arg(format!("image.registry={}", self.registry));
+        }
+        process::quiet(step, &mut helm)
+    }
+
+    fn apply(&self, step: &Step) -> Result<()> {
+        self.apply_text(step, &account::access())?;
+        self.apply_file(
+            step,
+            "app.yaml",
+            &[("APP_IMAGE", "bedrock-access-demo-app")],
+        )
+    }
+
+    fn wait(&self, step: &Step) -> Result<()> {
+        let patience = format!("--timeout={READY_SECONDS}s");
+        let object = format!("bra/{ACCESS}");
+        self.kubectl(
+            step,
+            &[
+                "--namespace",
+                TEAM,
+                "wait",
+                "--for=condition=Ready",
+                &object,
+                &patience,
+            ],
+        )?;
+        self.kubectl(
+            step,
+            &[
+                "--namespace",
+                TEAM,
+                "rollout",
+                "status",
+                "deployment/app",
+                &patience,
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Asks something nobody asked before: the simulated model repeats the question, so that the answer
+    /// shows that this question went all the way.
+    fn chat(&self, endpoint: &str, stream: bool) -> Result<()> {
+        let how = if stream { "streamed" } else { "plain" };
+        let question = format!(
+            "This is question {} of the demo, {how}.",
+            std::process::id()
+        );
+        let mut arguments = vec!["--namespace", TEAM, "exec", "deployment/app", "--"];
+        arguments.extend([
+            "bedrock-gateway",
+            "chat",
+            "--base-url",
+            endpoint,
+            "--token-file",
+            TOKEN,
+        ]);
+        arguments.extend(["--model", MODEL, "--wait", "30"]);
+        if stream {
+            arguments.push("--stream");
+        }
+        arguments.push(&question);
+        let answer = self
+            .console
+            .step(&format!("ask from the app's pod, {how}"), |step| {
+                self.kubectl(step, &arguments)
+            })?;
+        self.console
+            .note(&format!("> {question}\n< {}", answer.trim_end()));
+        ensure!(
+            answer.trim_end() == question,
+            "the simulated model repeats the question, but the answer is {answer:?}"
+        );
+        Ok(())
+    }
+
+    /// The simulated AWS has recorded whose token was exchanged, and that requests were signed.
+    fn check_credentials(&self, step: &Step) -> Result<()> {
+        let path = format!("/api/v1/namespaces/{AWS}/services/awsdouble:http/proxy/_double/calls");
+        let calls = self.kubectl(step, &["get", "--raw", &path])?;
+        let calls: Vec<Value> =
+            serde_json::from_str(&calls).context("the record of the simulated AWS is not JSON")?;
+        let done = |operation: &str| {
+            calls.iter().any(|call| {
+                call.get("operation").and_then(Value::as_str) == Some(operation)
+                    && call.get("status").and_then(Value::as_u64) == Some(200)
+            })
+        };
+        for operation in ["AssumeRoleWithWebIdentity", "Converse", "ConverseStream"] {
+            ensure!(
+                done(operation),
+                "the simulated AWS saw no successful {operation}"
+            );
+        }
+        let subject = format!("system:serviceaccount:{TEAM}:{ACCESS}-gateway");
+        let exchange = calls
+            .iter()
+            .find(|call| {
+                call.get("operation").and_then(Value::as_str) == Some("AssumeRoleWithWebIdentity")
+            })
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        ensure!(
+            exchange.contains(&subject),
+            "the exchanged token was not of {subject}: {exchange}"
+        );
+        Ok(())
+    }
+
+    fn say_what_next(&self, endpoint: &str) {
+        let console = self.console;
+        console.heading("It stays up. Try, in another terminal:");
+        if let Some(kubeconfig) = self.cluster.kubeconfig() {
+            println!("  export KUBECONFIG={kubeconfig}");
+        }
+        let tool = "target/debug/localcluster";
+        println!("  {tool} kubectl -n {TEAM} describe bra {ACCESS}");
+        println!("  {tool} kubectl -n {TEAM} get bra {ACCESS} -o yaml");
+        println!("  {tool} kubectl -n {TEAM} exec deploy/app -- bedrock-gateway chat --stream \\");
+        println!("    --base-url {endpoint} --token-file {TOKEN} --model {MODEL} 'Hello'");
+        println!("  {tool} kubectl -n {TEAM} logs deploy/{ACCESS}-gateway");
+        println!("  {tool} kubectl -n {TEAM} patch bra {ACCESS} --type merge \\");
+        println!(
+            "    -p '{{\"spec\":{{\"identity\":{{\"irsa\":{{\"roleArn\":\"arn:aws:iam::123456789012:role/Unknown\"}}}}}}}}'"
+        );
+        println!("\n  Ctrl-C ends it.");
+    }
+
+    /// Puts what a person would look at into a file and shows its beginning.
+    fn diagnose(&self, error: &str) {
+        if !self.cluster.alive() {
+            return;
+        }
+        let Ok(folder) = repository::scratch("log") else {
+            return;
+        };
+        let path = folder.join("demo-diagnosis.log");
+        let mut text = format!("{error}\n");
+        let gateway = format!("deployment/{ACCESS}-gateway");
+        let questions: [&[&str]; 8] = [
+            &["get", "pods", "--all-namespaces", "--output", "wide"],
+            &[
+                "--namespace",
+                TEAM,
+                "get",
+                "bra",
+                ACCESS,
+                "--output",
+                "yaml",
+            ],
+            &[
+                "get",
+                "events",
+                "--all-namespaces",
+                "--sort-by=.metadata.creationTimestamp",
+            ],
+            &["--namespace", TEAM, "logs", &gateway, "--tail=60"],
+            &[
+                "--namespace",
+                NAMESPACE,
+                "logs",
+                "deployment/bedrock-access-operator",
+                "--tail=60",
+            ],
+            &[
+                "--namespace",
+                AWS,
+                "logs",
+                "deployment/awsdouble",
+                "--tail=60",
+            ],
+            &["--namespace", TEAM, "describe", "pods"],
+            &["--namespace", NAMESPACE, "describe", "pods"],
+        ];
+        for question in questions {
+            let Ok(mut kubectl) = self.cluster.tool("kubectl") else {
+                return;
+            };
+            let output = kubectl.args(question).output();
+            let output = output
+                .map(|output| [output.stdout, output.stderr].concat())
+                .unwrap_or_default();
+            text = format!(
+                "{text}\n$ kubectl {}\n{}",
+                question.join(" "),
+                String::from_utf8_lossy(&output)
+            );
+        }
+        if fs::write(&path, text).is_ok() {
+            self.console
+                .note(&format!("what the cluster looked like: {}", path.display()));
+        }
+    }
+
+    /// A local cluster ends with all that is in it; on another one, what the demo installed is removed.
+    fn clean_up(&self, step: &Step) -> Result<()> {
+        if self.cluster.is_local() {
+            return Ok(());
+        }
+        self.kubectl(
+            step,
+            &[
+                "delete",
+                "namespace",
+                TEAM,
+                AWS,
+                "--ignore-not-found",
+                "--timeout=90s",
+            ],
+        )?;
+        let mut helm = self.cluster.tool("helm")?;
+        process::quiet(
+            step,
+            helm.args([
+                "uninstall",
+                "bedrock-access",
+                "--namespace",
+                NAMESPACE,
+                "--ignore-not-found",
+                "--wait",
+            ]),
+        )?;
+        self.kubectl(
+            step,
+            &["delete", "--filename", "crds", "--ignore-not-found"],
+        )?;
+        self.kubectl(
+            step,
+            &[
+                "delete",
+                "namespace",
+                NAMESPACE,
+                "--ignore-not-found",
+                "--timeout=60s",
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn kubectl(&self, step: &Step, arguments: &[&str]) -> Result<String> {
+        if interrupt::interrupted() {
+            bail!("interrupted");
+        }
+        process::capture(step, self.cluster.tool("kubectl")?.args(arguments))
+    }
+
+    /// Applies a file of `manifests/demo`, with the names of images put in.
+    fn apply_file(&self, step: &Step, name: &str, images: &[(&str, &str)]) -> Result<()> {
+        let path = repository::root().join("manifests/demo").join(name);
+        let mut text = repository::read(&path)?;
+        for (place, image) in images {
+            text = text.replace(place, &format!("{}/{image}:{VERSION}", self.registry));
+        }
+        self.apply_text(step, &text)
+    }
+
+    fn apply_text(&self, step: &Step, text: &str) -> Result<()> {
+        let path = repository::scratch("demo")?.join("applied.yaml");
+        repository::write(&path, text)?;
+        let path = path.display().to_string();
+        self.kubectl(step, &["apply", "--server-side", "--filename", &path])
+            .map(drop)
+    }
+}

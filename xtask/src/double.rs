@@ -1,0 +1,369 @@
+//! `cargo xtask double`: the gateway in front of a simulated AWS, on this machine, without Kubernetes.
+//!
+//! For trying clients. Both are started as a user would start them; nothing leaves loopback unless
+//! `--listen` says so.
+
+use std::{
+    fs,
+    io::Read,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    process::{Child, Command},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use crate::{
+    build::{self, Profile},
+    console::{Console, Step},
+    http, interrupt,
+    process::{background, capture, command, stop},
+    repository,
+};
+
+/// How long either may take to start, and to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+const REGION: &str = "us-east-1";
+const MODEL: &str = "us.amazon.nova-lite-v1:0";
+const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
+const ISSUER: &str = "https://oidc.double.example";
+/// The user of the simulated account; Amazon's own example of a key.
+const ACCESS_KEY: (&str, &str) = (
+    "AKIAIOSFODNN7EXAMPLE",
+    "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+);
+
+/// Where the gateway's AWS credentials come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "web identity is the name of the thing"
+)]
+pub(crate) enum Identity {
+    /// Access keys in the environment.
+    Static,
+    /// Access keys in a profile of the shared config file.
+    Profile,
+    /// Access keys, with a role assumed on top.
+    AssumeRole,
+    /// A token file, exchanged at STS for credentials of a role.
+    WebIdentity,
+    /// A Bedrock API key.
+    Bearer,
+}
+
+/// Runs until Ctrl-C.
+pub(crate) fn double(console: &Console, listen: SocketAddr, identity: Identity) -> Result<()> {
+    interrupt::note_signals()?;
+    build::programs(console, Profile::Dev)?;
+    let folder = repository::scratch("double")?;
+    let key = client_key(&folder)?;
+    let mut pair = Pair::default();
+    let result = start(console, listen, identity, &folder, &mut pair).and_then(|()| {
+        let base_url = format!("http://{listen}/v1");
+        greet(console, &base_url, &key, identity);
+        pair.wait()
+    });
+    pair.end();
+    result
+}
+
+/// What was started, to be ended in this order.
+#[derive(Default)]
+struct Pair {
+    gateway: Option<Child>,
+    awsdouble: Option<Child>,
+}
+
+impl Pair {
+    /// Fails when one of them has ended.
+    fn alive(&mut self) -> Result<()> {
+        for (name, child) in [
+            ("awsdouble", &mut self.awsdouble),
+            ("bedrock-gateway", &mut self.gateway),
+        ] {
+            if let Some(child) = child
+                && let Ok(Some(status)) = child.try_wait()
+            {
+                bail!("{name} ended with {status}");
+            }
+        }
+        ensure!(!interrupt::interrupted(), "interrupted");
+        Ok(())
+    }
+
+    /// Waits for Ctrl-C, or for one of them to end by itself.
+    fn wait(&mut self) -> Result<()> {
+        while !interrupt::interrupted() {
+            if let Err(error) = self.alive() {
+                return if interrupt::interrupted() {
+                    Ok(())
+                } else {
+                    Err(error)
+                };
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        for child in [&mut self.gateway, &mut self.awsdouble]
+            .into_iter()
+            .flatten()
+        {
+            stop(child, PATIENCE);
+        }
+    }
+}
+
+fn start(
+    console: &Console,
+    listen: SocketAddr,
+    identity: Identity,
+    folder: &Path,
+    pair: &mut Pair,
+) -> Result<()> {
+    let token = folder.join("token");
+    let aws = free_address()?;
+    let with_log =
+        |step: &Step, error: anyhow::Error| error.context(format!("log: {}", step.log().display()));
+    console.step("start the simulated AWS", |step| {
+        let account = folder.join("account.yaml");
+        repository::write(&account, account_of(identity).to_string())?;
+        let mut awsdouble = command(build::program(Profile::Dev, "awsdouble")?);
+        awsdouble
+            .arg("--listen")
+            .arg(aws.to_string())
+            .arg("--config")
+            .arg(&account);
+        if identity == Identity::WebIdentity {
+            awsdouble
+                .args(["--web-identity-issuer", ISSUER, "--web-identity-token"])
+                .arg(&token);
+        }
+        pair.awsdouble = Some(background(step, &mut awsdouble)?);
+        http::wait_for(aws, "/_double/health", PATIENCE, || pair.alive())
+            .map_err(|error| with_log(step, error))
+    })?;
+    console.step("start the gateway", |step| {
+        let mut gateway = command(build::program(Profile::Dev, "bedrock-gateway")?);
+        gateway
+            .arg("serve")
+            .arg("--listen")
+            .arg(listen.to_string())
+            .arg("--api-key-file")
+            .arg(folder.join("key"));
+        set_environment(&mut gateway, aws, identity, folder)?;
+        pair.gateway = Some(background(step, &mut gateway)?);
+        http::wait_for(local(listen), "/healthz", PATIENCE, || pair.alive())
+            .map_err(|error| with_log(step, error))
+    })?;
+    console.step("ask once, to see that it works", |step| {
+        let question = "Are you there?";
+        let answer = capture(
+            step,
+            command(build::program(Profile::Dev, "bedrock-gateway")?)
+                .args([
+                    "chat",
+                    "--base-url",
+                    &format!("http://{}/v1", local(listen)),
+                ])
+                .args(["--model", MODEL, "--wait", "20"])
+                .arg("--token-file")
+                .arg(folder.join("key"))
+                .arg(question),
+        )?;
+        ensure!(
+            answer.trim() == question,
+            "the simulated model repeats the question, but this came back: {answer}"
+        );
+        Ok(())
+    })
+}
+
+fn greet(console: &Console, base_url: &str, key: &str, identity: Identity) {
+    let name = identity
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default();
+    console.heading("Ready");
+    println!("  base URL  {}", console.paint("36", base_url));
+    println!("  API key   {}", console.paint("36", key));
+    println!("  model     {MODEL}, or any other of Bedrock's by its id");
+    println!("  identity  {name}");
+    console.heading("Try");
+    println!("  curl {base_url}/chat/completions -H 'Authorization: Bearer {key}' \\");
+    println!(
+        "    -d '{{\"model\":\"{MODEL}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"
+    );
+    println!("  export OPENAI_BASE_URL={base_url} OPENAI_API_KEY={key}");
+    println!("\n  The simulated model repeats what it is told. Ctrl-C ends both.");
+}
+
+/// A fresh key for clients, in a file that only its owner reads.
+fn client_key(folder: &Path) -> Result<String> {
+    let mut random = [0; 20];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut random))
+        .context("failed to read /dev/urandom")?;
+    let key = random
+        .iter()
+        .fold("sk-".to_owned(), |key, byte| format!("{key}{byte:02x}"));
+    let path = folder.join("key");
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, key.as_bytes()))
+        .with_context(|| format!("failed to write {}", path.display()))?;
+    Ok(key)
+}
+
+/// The simulated account: a user, a role it or the token's subject may assume, a Bedrock API key.
+fn account_of(identity: Identity) -> Value {
+    let all = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": ["bedrock:*", "sts:*"], "Resource": "*"}]});
+    let (action, principal) = if identity == Identity::WebIdentity {
+        let host = ISSUER.trim_start_matches("https://");
+        (
+            "sts:AssumeRoleWithWebIdentity",
+            json!({"Federated": format!("arn:aws:iam::123456789012:oidc-provider/{host}")}),
+        )
+    } else {
+        (
+            "sts:AssumeRole",
+            json!({"AWS": "arn:aws:iam::123456789012:root"}),
+        )
+    };
+    json!({
+        "users": [{
+            "name": "developer",
+            "access_key_id": ACCESS_KEY.0,
+            "secret_access_key": ACCESS_KEY.1,
+            "policies": [all],
+        }],
+        "bearer_keys": [{ "name": "developer-bedrock", "key": bearer_key(), "policies": [all] }],
+        "roles": [{
+            "arn": ROLE,
+            "policies": [all],
+            "trust_policy": {"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Action": action, "Principal": principal}]},
+        }],
+    })
+}
+
+fn bearer_key() -> String {
+    format!("{}-{}", "bedrock-api-key", "example")
+}
+
+/// Everything AWS that the user's own environment says is taken out first.
+fn set_environment(
+    gateway: &mut Command,
+    aws: SocketAddr,
+    identity: Identity,
+    folder: &Path,
+) -> Result<()> {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("AWS_") {
+            gateway.env_remove(name);
+        }
+    }
+    let url = format!("http://{aws}");
+    let nowhere = folder.join("none");
+    gateway
+        .env("AWS_REGION", REGION)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_CONFIG_FILE", &nowhere)
+        .env("AWS_SHARED_CREDENTIALS_FILE", &nowhere);
+    for service in ["BEDROCK_RUNTIME", "BEDROCK", "STS"] {
+        gateway.env(format!("AWS_ENDPOINT_URL_{service}"), &url);
+    }
+    let (id, secret) = ACCESS_KEY;
+    match identity {
+        Identity::Static => {
+            gateway
+                .env("AWS_ACCESS_KEY_ID", id)
+                .env("AWS_SECRET_ACCESS_KEY", secret);
+        }
+        Identity::AssumeRole => {
+            gateway
+                .env("AWS_ACCESS_KEY_ID", id)
+                .env("AWS_SECRET_ACCESS_KEY", secret)
+                .env("AWS_ROLE_ARN", ROLE);
+        }
+        Identity::Profile => {
+            let config = folder.join("config");
+            let text = format!(
+                "[profile double]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n"
+            );
+            repository::write(&config, text)?;
+            gateway
+                .env("AWS_PROFILE", "double")
+                .env("AWS_CONFIG_FILE", config);
+        }
+        Identity::WebIdentity => {
+            gateway
+                .env("AWS_ROLE_ARN", ROLE)
+                .env("AWS_WEB_IDENTITY_TOKEN_FILE", folder.join("token"));
+        }
+        Identity::Bearer => {
+            gateway.env("AWS_BEARER_TOKEN_BEDROCK", bearer_key());
+        }
+    }
+    Ok(())
+}
+
+/// A port of loopback that was free a moment ago.
+fn free_address() -> Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .context("failed to find a free port")
+}
+
+/// The address to reach what listens on `listen` from this machine.
+fn local(listen: SocketAddr) -> SocketAddr {
+    if listen.ip().is_unspecified() {
+        SocketAddr::from(([127, 0, 0, 1], listen.port()))
+    } else {
+        listen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_key_is_new_each_time_and_readable_by_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let first = client_key(folder.path()).unwrap();
+        assert!(first.starts_with("sk-") && first.len() == 43, "{first}");
+        assert_ne!(client_key(folder.path()).unwrap(), first);
+        let mode = fs::metadata(folder.path().join("key"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn gateway_is_asked_on_loopback_when_it_listens_everywhere() {
+        assert_eq!(
+            local("0.0.0.0:8000".parse().unwrap()).to_string(),
+            "127.0.0.1:8000"
+        );
+        assert_eq!(
+            local("127.0.0.2:1".parse().unwrap()).to_string(),
+            "127.0.0.2:1"
+        );
+    }
+}

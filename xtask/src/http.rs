@@ -1,0 +1,111 @@
+//! The least of an HTTP client: one GET to a port of this machine.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Status and body of the answer; the connection is closed after it.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
+        .with_context(|| format!("failed to connect to {address}"))?;
+    stream
+        .set_read_timeout(Some(TIMEOUT))
+        .context("failed to set a time-out")?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .with_context(|| format!("failed to ask {address}"))?;
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .with_context(|| format!("failed to hear from {address}"))?;
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    let body = answer
+        .split_once("\r\n\r\n")
+        .map(|(_, body)| body.to_owned());
+    match (status, body) {
+        (Some(status), Some(body)) => Ok((status, body)),
+        _ => bail!("{address} does not speak HTTP"),
+    }
+}
+
+/// Waits until `path` is answered with 200; `alive` ends the waiting early with its error.
+pub(crate) fn wait_for(
+    address: SocketAddr,
+    path: &str,
+    patience: Duration,
+    mut alive: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let deadline = Instant::now() + patience;
+    loop {
+        alive()?;
+        let seen = match get(address, path) {
+            Ok((200, _)) => return Ok(()),
+            Ok((status, body)) => format!("{status} {}", body.trim()),
+            Err(error) => format!("{error:#}"),
+        };
+        if Instant::now() > deadline {
+            bail!(
+                "http://{address}{path} is not ready within {} s: {seen}",
+                patience.as_secs()
+            );
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A server that gives these answers, one a connection.
+    fn serve(answers: &'static [&'static str]) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 512];
+                let read = stream.read(&mut request).unwrap();
+                assert!(request[..read].starts_with(b"GET /x HTTP/1.1\r\n"));
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn status_and_body_are_read() {
+        let address = serve(&["HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"]);
+        assert_eq!(get(address, "/x").unwrap(), (404, "no".to_owned()));
+    }
+
+    #[test]
+    fn waiting_ends_with_the_first_success() {
+        let address = serve(&[
+            "HTTP/1.1 503 Service Unavailable\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n\r\n",
+        ]);
+        wait_for(address, "/x", Duration::from_secs(10), || Ok(())).unwrap();
+    }
+
+    #[test]
+    fn waiting_ends_with_the_death_of_the_server() {
+        let address = serve(&[]);
+        let error =
+            wait_for(address, "/x", Duration::from_secs(10), || bail!("it ended")).unwrap_err();
+        assert_eq!(error.to_string(), "it ended");
+    }
+}

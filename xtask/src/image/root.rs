@@ -1,0 +1,185 @@
+//! Files of an image: the least that a dynamically linked program needs of a Debian.
+//!
+//! The C library is taken as it is, dynamically: linked statically it could not resolve names.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    console::Step,
+    process::{capture, command},
+};
+
+/// The user every image runs as: the number distroless images use too.
+pub(crate) const USER: u32 = 65532;
+
+/// Where TLS libraries look for trusted roots.
+const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
+/// The distribution's own roots. Not the bundle in `/etc`: that one also holds what the owner of this
+/// machine trusts.
+const CERTIFICATE_SOURCES: &str = "/usr/share/ca-certificates/mozilla";
+/// Names are resolved by parts of the C library that older versions load by name.
+const NAME_SERVICE: [&str; 3] = ["libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"];
+/// Licences of what is copied.
+const NOTICES: [&str; 3] = ["libc6", "libgcc-s1", "ca-certificates"];
+
+/// A file or folder of an image; all belong to root unless an owner is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// Mode and owner.
+    Folder(u32, u32),
+    /// Mode and content.
+    File(u32, Vec<u8>),
+}
+
+/// Files by their path without a leading slash, sorted, so that folders come before what is in them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Root {
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Root {
+    /// Users, name service, trusted roots and a place for temporary files; no program.
+    pub(crate) fn minimal() -> Result<Self> {
+        let mut root = Self::default();
+        root.add_text(
+            "etc/passwd",
+            &format!(
+                "root:x:0:0:root:/:/sbin/nologin\nnonroot:x:{USER}:{USER}:nonroot:/home/nonroot:/sbin/nologin\n"
+            ),
+        );
+        root.add_text("etc/group", &format!("root:x:0:\nnonroot:x:{USER}:\n"));
+        root.add_text(
+            "etc/nsswitch.conf",
+            "passwd: files\ngroup: files\nhosts: files dns\n",
+        );
+        root.add_file(CERTIFICATES, 0o644, trusted_roots()?);
+        root.add_folder("tmp", 0o1777, 0);
+        root.add_folder("home/nonroot", 0o700, USER);
+        if let Ok(release) = fs::read("/etc/os-release") {
+            root.add_file("etc/os-release", 0o644, release);
+        }
+        for package in NOTICES {
+            let path = format!("usr/share/doc/{package}/copyright");
+            if let Ok(notice) = fs::read(Path::new("/").join(&path)) {
+                root.add_file(&path, 0o644, notice);
+            }
+        }
+        Ok(root)
+    }
+
+    /// Adds a program of this machine under a path of the image.
+    pub(crate) fn add_program(&mut self, program: &Path, path: &str) -> Result<()> {
+        let content =
+            fs::read(program).with_context(|| format!("failed to read {}", program.display()))?;
+        self.add_file(path.trim_start_matches('/'), 0o755, content);
+        Ok(())
+    }
+
+    /// Adds the loader and libraries a program asks for, where it will look for them.
+    pub(crate) fn add_libraries_of(&mut self, step: &Step, program: &Path) -> Result<()> {
+        let output = capture(step, command("ldd").arg(program))?;
+        let libraries = libraries(&output)?;
+        let c_library = libraries.iter().find(|path| path.ends_with("libc.so.6"));
+        let folder = c_library.and_then(|path| path.parent()).with_context(|| {
+            format!(
+                "{} is not linked to the GNU C library:\n{output}",
+                program.display()
+            )
+        })?;
+        let named = NAME_SERVICE
+            .iter()
+            .map(|name| folder.join(name))
+            .filter(|path| path.exists());
+        for path in libraries.iter().cloned().chain(named) {
+            let content =
+                fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
+            self.add_file(&path.display().to_string(), 0o755, content);
+        }
+        Ok(())
+    }
+
+    /// The entries in the order of an archive.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries
+            .iter()
+            .map(|(path, entry)| (path.as_str(), entry))
+    }
+
+    fn add_text(&mut self, path: &str, text: &str) {
+        self.add_file(path, 0o644, text.as_bytes().to_vec());
+    }
+
+    fn add_file(&mut self, path: &str, mode: u32, content: Vec<u8>) {
+        let path = path.trim_start_matches('/');
+        self.add_folders_above(path);
+        self.entries
+            .insert(path.to_owned(), Entry::File(mode, content));
+    }
+
+    fn add_folder(&mut self, path: &str, mode: u32, owner: u32) {
+        self.add_folders_above(path);
+        self.entries
+            .insert(path.to_owned(), Entry::Folder(mode, owner));
+    }
+
+    fn add_folders_above(&mut self, path: &str) {
+        for (at, _) in path.match_indices('/') {
+            if let Some(folder) = path.get(..at) {
+                self.entries
+                    .entry(folder.to_owned())
+                    .or_insert(Entry::Folder(0o755, 0));
+            }
+        }
+    }
+}
+
+/// Paths in the output of ldd(1), such as
+/// `libm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x00007f…)` and, for the loader, a path alone.
+fn libraries(output: &str) -> Result<Vec<PathBuf>> {
+    ensure!(
+        !output.contains("not found"),
+        "a library is not found:\n{output}"
+    );
+    let paths = output.lines().filter_map(|line| {
+        let path = line.split_once("=>").map_or(line, |(_, path)| path).trim();
+        let path = path.split_once(" (").map_or(path, |(path, _)| path).trim();
+        path.starts_with('/').then(|| PathBuf::from(path))
+    });
+    Ok(paths.collect())
+}
+
+/// The distribution's trusted roots as one file.
+fn trusted_roots() -> Result<Vec<u8>> {
+    let mut files: Vec<PathBuf> = fs::read_dir(CERTIFICATE_SOURCES)
+        .with_context(|| {
+            format!(
+                "failed to list {CERTIFICATE_SOURCES}: install Debian's package ca-certificates"
+            )
+        })?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "crt"))
+        .collect();
+    files.sort();
+    ensure!(
+        !files.is_empty(),
+        "{CERTIFICATE_SOURCES} is empty: install Debian's package ca-certificates"
+    );
+    let mut bundle = Vec::new();
+    for file in files {
+        bundle
+            .extend(fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?);
+        if bundle.last() != Some(&b'\n') {
+            bundle.push(b'\n');
+        }
+    }
+    Ok(bundle)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! Runs other programs: quietly into a step's log, or seen while they write; never through a shell.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File, OpenOptions},
+    io::{BufRead, BufReader, Read, Write},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{console::Step, repository};
+
+/// How much of a failed program's output is shown; all of it is in the log.
+const TAIL_LINES: usize = 40;
+
+/// A command that starts in the root of the repository.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(repository::root()).stdin(Stdio::null());
+    command
+}
+
+/// The cargo that runs us, so that its toolchain is the one pinned here.
+pub(crate) fn cargo() -> Command {
+    command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Runs a program with its output in the log of the step.
+///
+/// # Errors
+/// When it cannot be started or fails; then with the end of its output.
+pub(crate) fn quiet(step: &Step, command: &mut Command) -> Result<()> {
+    begin(step, command);
+    let log = open(step.log())?;
+    let status = command
+        .stdout(log.try_clone().context("failed to share the log")?)
+        .stderr(log)
+        .status()
+        .with_context(|| missing(command))?;
+    judge(step, command, status)
+}
+
+/// Runs a program and returns what it wrote to standard output; the rest goes to the log.
+///
+/// # Errors
+/// As [`quiet`].
+pub(crate) fn capture(step: &Step, command: &mut Command) -> Result<String> {
+    begin(step, command);
+    let output = command
+        .stdout(Stdio::piped())
+        .stderr(open(step.log())?)
+        .output()
+        .with_context(|| missing(command))?;
+    judge(step, command, output.status)?;
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("the output of {} is not UTF-8", name(command)))
+}
+
+/// Runs a program whose output is seen at once and kept in the log as well.
+///
+/// # Errors
+/// When it cannot be started or fails; its output was seen, so only the log is named.
+pub(crate) fn live(step: &Step, command: &mut Command) -> Result<()> {
+    begin(step, command);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| missing(command))?;
+    let copies = [
+        child.stdout.take().map(|stream| copy(stream, step)),
+        child.stderr.take().map(|stream| copy(stream, step)),
+    ];
+    let status = child.wait().with_context(|| missing(command))?;
+    for copy in copies.into_iter().flatten() {
+        // Output that could not be copied does not change what the program answered.
+        copy?.join().unwrap_or_default();
+    }
+    if !status.success() {
+        bail!(
+            "{} ended with {status}; log: {}",
+            name(command),
+            step.log().display()
+        );
+    }
+    Ok(())
+}
+
+/// Starts a program that goes on in the background, with its output in the log of the step.
+///
+/// # Errors
+/// When it cannot be started.
+pub(crate) fn background(step: &Step, command: &mut Command) -> Result<Child> {
+    begin(step, command);
+    let log = open(step.log())?;
+    command
+        .stdout(log.try_clone().context("failed to share the log")?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| missing(command))
+}
+
+/// Asks a program to end, and ends it after `patience`.
+pub(crate) fn stop(child: &mut Child, patience: Duration) {
+    if matches!(child.try_wait(), Ok(Some(_))) {
+        return;
+    }
+    // Through kill(1): the standard library only knows SIGKILL, which leaves no time to clean up.
+    let asked = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    let deadline = Instant::now() + patience;
+    while asked.is_ok() && Instant::now() < deadline {
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    // It may have ended by itself meanwhile, which is as good.
+    child.kill().unwrap_or_default();
+    child.wait().map(drop).unwrap_or_default();
+}
+
+/// Whether a program is on the search path and answers to this argument.
+pub(crate) fn answers(program: &str, argument: &str) -> bool {
+    Command::new(program)
+        .arg(argument)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// The end of a file, without blank lines.
+pub(crate) fn last_lines(path: &Path, count: usize) -> String {
+    let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text = text.unwrap_or_default();
+    let lines: Vec<&str> = text
+        .lines()
+        .rev()
+        .filter(|line| !line.trim().is_empty())
+        .take(count)
+        .collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+fn begin(step: &Step, command: &Command) {
+    let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+    step.say(&format!(
+        "$ {} {}",
+        command.get_program().to_string_lossy(),
+        arguments.join(" ")
+    ));
+}
+
+fn judge(step: &Step, command: &Command, status: ExitStatus) -> Result<()> {
+    if status.success() {
+        return Ok(());
+    }
+    bail!(
+        "{} ended with {status}; the end of {}:\n{}",
+        name(command),
+        step.log().display(),
+        last_lines(step.log(), TAIL_LINES)
+    )
+}
+
+fn name(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let base = program
+        .file_name()
+        .unwrap_or(program.as_os_str())
+        .to_string_lossy();
+    let first = command
+        .get_args()
+        .next()
+        .map(OsStr::to_string_lossy)
+        .unwrap_or_default();
+    format!("{base} {first}").trim_end().to_owned()
+}
+
+fn missing(command: &Command) -> String {
+    format!(
+        "failed to start {}",
+        command.get_program().to_string_lossy()
+    )
+}
+
+fn open(log: &Path) -> Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(log)
+        .with_context(|| format!("failed to open the log {}", log.display()))
+}
+
+fn copy(stream: impl Read + Send + 'static, step: &Step) -> Result<JoinHandle<()>> {
+    let mut log = open(step.log())?;
+    Ok(thread::spawn(move || copy_lines(stream, &mut log)))
+}
+
+fn copy_lines(stream: impl Read, log: &mut File) {
+    let mut lines = BufReader::new(stream);
+    let mut line = Vec::new();
+    while lines
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|read| read > 0)
+    {
+        // A closed terminal must not keep the program's pipe from being emptied.
+        std::io::stdout().write_all(&line).unwrap_or_default();
+        log.write_all(&line).unwrap_or_default();
+        line.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::Console;
+
+    #[test]
+    fn failed_program_is_reported_with_the_end_of_its_output() {
+        let error = Console::new()
+            .step("process test: failure", |step| {
+                quiet(
+                    step,
+                    command("sh").args(["-c", "echo first; echo why >&2; exit 3"]),
+                )
+            })
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("sh -c ended with exit status: 3"), "{error}");
+        assert!(error.ends_with("first\nwhy"), "{error}");
+    }
+
+    #[test]
+    fn captured_output_is_what_the_program_wrote_to_standard_output_alone() {
+        let output = Console::new()
+            .step("process test: capture", |step| {
+                capture(step, command("sh").args(["-c", "echo out; echo err >&2"]))
+            })
+            .unwrap();
+        assert_eq!(output, "out\n");
+    }
+
+    #[test]
+    fn program_that_is_not_there_is_named() {
+        let error = Console::new()
+            .step("process test: missing", |step| {
+                quiet(step, &mut command("no-such-program"))
+            })
+            .unwrap_err();
+        assert!(error.to_string().contains("no-such-program"), "{error}");
+    }
+
+    #[test]
+    fn stopped_program_has_time_to_clean_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ready, cleaned) = (folder.path().join("ready"), folder.path().join("cleaned"));
+        let script = format!(
+            "trap 'touch {}; exit 0' TERM; touch {}; while :; do sleep 0.05; done",
+            cleaned.display(),
+            ready.display()
+        );
+        let mut child = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+        while !ready.exists() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        stop(&mut child, Duration::from_secs(10));
+        assert!(cleaned.exists());
+    }
+}

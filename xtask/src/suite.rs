@@ -1,0 +1,121 @@
+//! The sequence of checks and tests that CI runs, and its parts.
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::{
+    build::{self, Profile},
+    checks,
+    console::{Console, Failures},
+    debian, generated,
+    process::{cargo, live, quiet},
+    tidy,
+};
+
+/// A part of the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Tests beside the code and examples in documentation: no cluster, no root, seconds.
+    Unit,
+    /// Products against a real API server on loopback.
+    Api,
+    /// Products in pods of a real cluster on this machine; Linux, root.
+    Cluster,
+}
+
+/// Runs everything, or only some parts.
+pub(crate) fn test(console: &Console, parts: &[Part], filter: Option<&str>) -> Result<()> {
+    if !parts.is_empty() {
+        for part in parts {
+            run_part(console, *part, filter)?;
+        }
+        return Ok(());
+    }
+    if let Some(filter) = filter {
+        debian::ensure(console)?;
+        build::programs(console, Profile::Dev)?;
+        return run_tests(console, "tests", &[], &[filter]);
+    }
+    debian::ensure(console)?;
+    let mut failures = Failures::default();
+    console.heading("Checks");
+    failures.collect("fmt", checks::fmt(console, true));
+    failures.collect("tidy", tidy::tidy(console));
+    failures.collect("clippy", checks::clippy(console));
+    // Everything below runs programs, so that a build that fails is the end.
+    build::programs(console, Profile::Dev)?;
+    failures.collect("generated", generated::check_all(console));
+    failures.collect("chart", checks::chart(console));
+    console.heading("Tests");
+    console.step("compile the tests", |step| {
+        quiet(
+            step,
+            cargo().args(["test", "--workspace", "--locked", "--no-run"]),
+        )
+    })?;
+    failures.collect("tests", run_tests(console, "tests", &[], &[]));
+    failures.conclude()
+}
+
+/// Everything of [`test`], and what needs tools that take minutes to build.
+pub(crate) fn check(console: &Console) -> Result<()> {
+    let mut failures = Failures::default();
+    console.heading("Dependencies and documentation");
+    failures.collect("deny", checks::deny(console));
+    failures.collect("machete", checks::machete(console));
+    failures.collect("doc", checks::doc(console, false));
+    failures.collect("test", test(console, &[], None));
+    failures.conclude()
+}
+
+/// Accepts what the unit tests print now as the new snapshots.
+pub(crate) fn golden(console: &Console) -> Result<()> {
+    console.live("golden", |step| {
+        live(
+            step,
+            cargo()
+                .args(["test", "--workspace", "--locked", "--lib", "--bins"])
+                .env("INSTA_UPDATE", "always"),
+        )?;
+        live(
+            step,
+            crate::process::command("git").args(["status", "--short", "--", "*.snap"]),
+        )
+    })
+}
+
+fn run_part(console: &Console, part: Part, filter: Option<&str>) -> Result<()> {
+    let (name, targets, module): (_, &[&str], _) = match part {
+        Part::Unit => ("unit tests", &["--lib", "--bins"], None),
+        Part::Api => ("API tier", &["--test", "it"], Some("api_tier::")),
+        Part::Cluster => ("cluster tier", &["--test", "it"], Some("cluster_tier::")),
+    };
+    if part != Part::Unit {
+        debian::ensure(console)?;
+        build::programs(console, Profile::Dev)?;
+    }
+    // The test runner takes several filters as "any of them", so a narrower one replaces ours.
+    let filters: Vec<&str> = filter.or(module).into_iter().collect();
+    run_tests(console, name, targets, &filters)
+}
+
+fn run_tests(console: &Console, name: &str, targets: &[&str], filters: &[&str]) -> Result<()> {
+    let color = if console.is_terminal() {
+        "always"
+    } else {
+        "never"
+    };
+    console.live(name, |step| {
+        let mut command = cargo();
+        command
+            .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+            .args(targets);
+        command
+            .env("INSTA_UPDATE", "no")
+            .env("CARGO_TERM_COLOR", color);
+        if !filters.is_empty() {
+            command.arg("--").args(filters);
+        }
+        live(step, &mut command)
+    })
+}
