@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -54,6 +55,7 @@ func isolated(dir string) error {
 
 // inside prepares the mount namespace, says who it is outside, and carries out orders.
 func inside(dir string) error {
+	signal.Ignore(syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
 	// Before /proc is replaced it still tells which process this is outside.
 	outside, err := os.Readlink("/proc/self")
 	if err != nil {

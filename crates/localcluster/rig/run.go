@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// order is one line of standard input: start a program, or stop one.
+// order is one line of standard input: start a program, or kill one.
 type order struct {
 	Start string   `json:"start"`
 	Argv  []string `json:"argv"`
 	Env   []string `json:"env"`
 	Log   string   `json:"log"`
-	Stop  string   `json:"stop"`
+	Kill  string   `json:"kill"`
 }
 
 // event is one line of standard output. Ready comes first and once; PID is the process whose namespaces the programs
@@ -34,14 +34,16 @@ type event struct {
 // however it dies. With a cgroup the programs get process, mount and network namespaces of their own, so that the
 // end of one process takes every process, mount, address and rule with it; only files and cgroups are left to remove.
 func run(dir, cgroup string) error {
-	// Ctrl-C goes to the whole foreground group; the owner decides what it means.
-	signal.Ignore(syscall.SIGINT, syscall.SIGHUP)
+	// Ctrl-C goes to the whole foreground group; the owner decides what it means. And an owner that died reads no
+	// events any more, which must not end us before the clean-up.
+	signal.Ignore(syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("%s is in use: %w", lock.Name(), err)
+	// Somebody who looks which runs are alive may hold it for a moment.
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("unable to lock %s: %w", lock.Name(), err)
 	}
 	var failure error
 	if cgroup == "" {
@@ -99,10 +101,10 @@ func serve() error {
 				}
 				running[pid] = o.Start
 				tell(event{Event: "started", Name: o.Start, PID: pid})
-			case o.Stop != "":
+			case o.Kill != "":
 				for pid, name := range running {
-					if name == o.Stop {
-						stop(pid)
+					if name == o.Kill {
+						_ = syscall.Kill(-pid, syscall.SIGKILL)
 					}
 				}
 			}
@@ -145,15 +147,6 @@ func start(o order) (int, error) {
 		Files: []uintptr{null.Fd(), log.Fd(), log.Fd()},
 		Sys:   childAttributes(),
 	})
-}
-
-// stop asks politely, and insists ten seconds later if the process is still there.
-func stop(pid int) {
-	_ = syscall.Kill(pid, syscall.SIGTERM)
-	go func() {
-		time.Sleep(10 * time.Second)
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}()
 }
 
 func describe(status syscall.WaitStatus) string {

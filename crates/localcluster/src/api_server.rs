@@ -283,12 +283,12 @@ impl ApiServer {
         self.rig.check()
     }
 
-    /// Stops the API server as an outage would, and leaves the rest running.
+    /// Kills the API server, as an outage would, and leaves the rest running.
     ///
     /// # Errors
     /// When the cluster is gone.
     pub async fn stop_api_server(&self) -> Result<()> {
-        self.rig.stop("kube-apiserver").await
+        self.rig.kill("kube-apiserver").await
     }
 
     /// Starts the API server again after [`ApiServer::stop_api_server`] and waits until it is ready.

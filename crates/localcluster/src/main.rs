@@ -2,11 +2,12 @@
 #![expect(clippy::print_stdout, reason = "what a command prints is its result")]
 
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
-use localcluster::{ApiServer, Cluster, Options, Tools};
+use localcluster::{ApiServer, ClusterKind, Options, Target, Tools};
 use tracing_subscriber::EnvFilter;
 
 /// A real Kubernetes cluster on this machine.
@@ -27,6 +28,12 @@ enum Action {
         /// Name of the run; one of each name can run at a time.
         #[arg(long, default_value = "local")]
         name: String,
+        /// Which cluster: local, kind, or current for that of the kube context; the last two are not ended.
+        #[arg(long, default_value_t)]
+        cluster: ClusterKind,
+        /// Docker archive whose images the nodes get.
+        #[arg(long, value_name = "FILE")]
+        load: Vec<PathBuf>,
     },
     /// Remove what crashed runs left behind, and tell which runs are alive.
     Down,
@@ -68,7 +75,12 @@ async fn main() -> Result<()> {
         .with_target(false)
         .init();
     match Arguments::parse().command {
-        Action::Up { tier, name } => up(tier, name).await,
+        Action::Up {
+            tier,
+            name,
+            cluster,
+            load,
+        } => up(tier, name, cluster, &load).await,
         Action::Down => down(),
         Action::Build => {
             println!("{}", Tools::prepare()?.cluster_binary().display());
@@ -80,7 +92,7 @@ async fn main() -> Result<()> {
     }
 }
 
-async fn up(tier: Tier, name: String) -> Result<()> {
+async fn up(tier: Tier, name: String, kind: ClusterKind, load: &[PathBuf]) -> Result<()> {
     // Asked for before the start, so that Ctrl-C during it cleans up as well.
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -97,10 +109,20 @@ async fn up(tier: Tier, name: String) -> Result<()> {
                 server.shutdown().await
             }
             Tier::Cluster => {
-                let cluster = Cluster::start(options).await?;
-                println!("export KUBECONFIG={}", cluster.api().kubeconfig().display());
-                watch(|| cluster.api().check()).await?;
-                cluster.shutdown().await
+                let target = Target::prepare(kind, options).await?;
+                for archive in load {
+                    target.load_image(archive).await?;
+                }
+                if let Some(kubeconfig) = target.kubeconfig() {
+                    println!("export KUBECONFIG={}", kubeconfig.display());
+                }
+                watch(|| {
+                    target
+                        .local()
+                        .map_or(Ok(()), |cluster| cluster.api().check())
+                })
+                .await?;
+                target.shutdown().await
             }
         }
     };

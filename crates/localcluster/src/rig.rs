@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,9 +32,9 @@ pub(crate) struct Rig {
     home: PathBuf,
     child: Mutex<Child>,
     orders: Mutex<Option<ChildStdin>>,
-    /// Programs that were asked to end, so that their end is no failure.
-    stopped: Mutex<BTreeSet<String>>,
-    state: watch::Receiver<State>,
+    /// Programs that were killed on purpose, so that their end is no failure.
+    killed: Mutex<BTreeSet<String>>,
+    state: Arc<watch::Sender<State>>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -53,7 +53,7 @@ struct Order<'a> {
     argv: Vec<&'a str>,
     env: Vec<String>,
     log: &'a str,
-    stop: &'a str,
+    kill: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -89,12 +89,14 @@ impl Rig {
             .process_group(0)
             .spawn()
             .map_err(Error::spawn(binary.display()))?;
-        let (sender, mut state) = watch::channel(State::default());
+        let state = Arc::new(watch::Sender::new(State::default()));
         if let Some(events) = child.stdout.take() {
-            std::thread::spawn(move || follow(BufReader::new(events), &sender));
+            let state = Arc::clone(&state);
+            std::thread::spawn(move || follow(BufReader::new(events), &state));
         }
         let orders = child.stdin.take();
-        let inside = state
+        let mut changes = state.subscribe();
+        let inside = changes
             .wait_for(|state| state.inside.is_some() || state.closed)
             .await;
         if !inside.is_ok_and(|state| state.inside.is_some()) {
@@ -111,14 +113,17 @@ impl Rig {
             home: folder.to_owned(),
             child: Mutex::new(child),
             orders: Mutex::new(orders),
-            stopped: Mutex::default(),
+            killed: Mutex::default(),
             state,
         })
     }
 
     /// Starts a program; its output goes to the log of that name.
     pub(crate) fn run(&self, name: &str, argv: &[String]) -> Result<()> {
-        self.stopped
+        // An end before this start is over and done with.
+        self.state
+            .send_modify(|state| drop(state.ended.remove(name)));
+        self.killed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(name);
@@ -134,17 +139,17 @@ impl Rig {
         })
     }
 
-    /// Asks a program to end, and waits until it has.
-    pub(crate) async fn stop(&self, name: &str) -> Result<()> {
-        self.stopped
+    /// Kills a program, and waits until it is gone.
+    pub(crate) async fn kill(&self, name: &str) -> Result<()> {
+        self.killed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.to_owned());
         self.order(&Order {
-            stop: name,
+            kill: name,
             ..Order::default()
         })?;
-        let mut state = self.state.clone();
+        let mut state = self.state.subscribe();
         state
             .wait_for(|state| state.closed || !state.running.contains_key(name))
             .await
@@ -155,15 +160,15 @@ impl Rig {
     /// Fails when any program that should run has ended.
     pub(crate) fn check(&self) -> Result<()> {
         let state = self.state.borrow().clone();
-        let stopped = self
-            .stopped
+        let killed = self
+            .killed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         if let Some((component, detail)) = state
             .ended
             .into_iter()
-            .find(|(name, _)| !stopped.contains(name))
+            .find(|(name, _)| !killed.contains(name))
         {
             return Err(Error::ComponentEnded {
                 log: self.keep_log(&component),
