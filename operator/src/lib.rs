@@ -1,1 +1,25 @@
-//! operator.
+//! The operator: from a `BedrockAccess` to a ServiceAccount, a gateway Deployment, its configuration and
+//! Service, and a status that says how it went.
+//!
+//! The way of a reconcile is in `access.rs`: observe, validate, build, apply, status. It never calls
+//! AWS and never reads a Secret.
+
+mod access;
+mod children;
+mod cluster_keys;
+#[cfg(test)]
+mod fixtures;
+mod metrics;
+mod retry;
+mod run;
+mod server;
+mod settings;
+
+pub use run::{RunError, run};
+pub use settings::{DEFAULT_GATEWAY_IMAGE, Settings};
+
+/// Chooses the process's TLS provider; to be called once, before the first client is made.
+pub fn install_tls_provider() {
+    // An error means that one is installed already, which is what is asked for.
+    let _already = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,2 +1,93 @@
-//! Entry point.
-fn main() {}
+//! The operator's process: command line, logs, signals. What it does is in the library.
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use operator::Settings;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Gives teams Amazon Bedrock: watches `BedrockAccess` objects and makes what they ask for.
+#[derive(Debug, Parser)]
+#[command(name = "bedrock-access-operator", version, about)]
+struct Arguments {
+    /// Image of the gateway where an access names none.
+    #[arg(long, env = "GATEWAY_IMAGE", default_value = operator::DEFAULT_GATEWAY_IMAGE)]
+    gateway_image: String,
+    /// Address of /metrics.
+    #[arg(long, env = "METRICS_ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], api::names::OPERATOR_METRICS_PORT)))]
+    metrics_address: SocketAddr,
+    /// Address of /healthz and /readyz.
+    #[arg(long, env = "HEALTH_ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], api::names::OPERATOR_HEALTH_PORT)))]
+    health_address: SocketAddr,
+    /// Reconciles at the same time.
+    #[arg(long, env = "CONCURRENCY", default_value_t = Settings::default().concurrency, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+    /// Name of this operator in Events; in a cluster, the name of its pod.
+    #[arg(long, env = "POD_NAME", default_value = api::names::FIELD_MANAGER)]
+    instance: String,
+    /// Which log lines are written, such as `info` or `operator=debug,info`.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    log_level: EnvFilter,
+    /// How log lines are written.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = arguments.log_level.clone();
+    match arguments.log_format {
+        LogFormat::Json => tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_env_filter(filter)
+            .init(),
+        LogFormat::Text => tracing_subscriber::fmt().with_env_filter(filter).init(),
+    }
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the operator cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    operator::install_tls_provider();
+    let client = kube::Client::try_default()
+        .await
+        .context("failed to find the cluster: run in a pod, or set KUBECONFIG")?;
+    let settings = Settings {
+        gateway_image: arguments.gateway_image,
+        metrics_address: Some(arguments.metrics_address),
+        health_address: Some(arguments.health_address),
+        instance: arguments.instance,
+        concurrency: arguments.concurrency,
+        ..Settings::default()
+    };
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), ?settings, "starting");
+    let told = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    operator::run(client, settings, told).await?;
+    Ok(())
+}

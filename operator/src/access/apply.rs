@@ -1,0 +1,344 @@
+//! Fourth step of a reconcile: makes the cluster hold what was built, and nothing it need not write.
+//!
+//! Order: the ServiceAccount first, since the EKS webhook reads its role when a pod is made; then the
+//! configuration, which a pod cannot start without; then the pods; then their address; at last what
+//! the spec no longer asks for is removed. An object is written only when the cache shows that a field
+//! we want differs or a field we own is no longer wanted (`compare.rs`), so a steady state writes
+//! nothing. An object of the same name that is not ours is never touched.
+
+mod compare;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api::names;
+use kube::{
+    Client, ResourceExt,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
+};
+
+pub(crate) use compare::{Difference, compare};
+
+use crate::{
+    access::{
+        build::{Prepared, Resources},
+        validate::Validated,
+    },
+    children::{ChildKind, Stores},
+    metrics::Metrics,
+};
+
+/// A child as it is in the cluster now.
+#[derive(Clone, Debug)]
+pub(crate) struct Applied {
+    pub(crate) object: Arc<DynamicObject>,
+    pub(crate) change: Change,
+    pub(crate) kind: ChildKind,
+}
+
+/// What was done to a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It was as wanted.
+    None,
+    /// It was not there.
+    Created,
+    /// It was brought to what the spec wants.
+    Updated,
+    /// Somebody had changed it (who, and which fields); it was put right.
+    Restored { by: String, fields: Vec<String> },
+}
+
+/// All that happened.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) resources: Resources<Applied>,
+    /// Children removed because the spec no longer asks for them.
+    pub(crate) removed: Vec<(ChildKind, String)>,
+}
+
+/// Why the cluster does not hold what was built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplyError {
+    /// An object of that name belongs to somebody else.
+    #[error(
+        "{kind} {name} exists and does not belong to this BedrockAccess ({owner}): rename or delete one of them"
+    )]
+    Foreign {
+        kind: ChildKind,
+        name: String,
+        owner: String,
+    },
+    /// The API server finds a child invalid: something in the spec that only it can judge.
+    #[error("the API server refuses {kind} {name}: {message}")]
+    Refused {
+        kind: ChildKind,
+        name: String,
+        message: String,
+    },
+    /// Looking did not work.
+    #[error("unable to read {kind} {name}")]
+    Read {
+        kind: ChildKind,
+        name: String,
+        source: kube::Error,
+    },
+    /// Writing did not work.
+    #[error("unable to apply {kind} {name}")]
+    Write {
+        kind: ChildKind,
+        name: String,
+        source: kube::Error,
+    },
+    /// Removing did not work.
+    #[error("unable to delete {kind} {name}")]
+    Delete {
+        kind: ChildKind,
+        name: String,
+        source: kube::Error,
+    },
+}
+
+/// The means of this step.
+pub(crate) struct Applier<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) stores: &'a Stores,
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) access: &'a Validated,
+}
+
+impl Applier<'_> {
+    /// Applies every object, then removes what is left over.
+    ///
+    /// # Errors
+    /// The first object that could not be applied; those after it are left for the next try.
+    pub(crate) async fn apply(
+        &self,
+        resources: &Resources<Prepared>,
+    ) -> Result<Outcome, ApplyError> {
+        let Resources {
+            service_account,
+            config,
+            deployment,
+            service,
+        } = resources;
+        let service_account = match service_account {
+            Some(prepared) => Some(self.one(prepared).await?),
+            None => None,
+        };
+        let resources = Resources {
+            service_account,
+            config: self.one(config).await?,
+            deployment: self.one(deployment).await?,
+            service: self.one(service).await?,
+        };
+        let removed = self.remove_left_overs(&resources).await?;
+        Ok(Outcome { resources, removed })
+    }
+
+    async fn one(&self, prepared: &Prepared) -> Result<Applied, ApplyError> {
+        let Prepared { kind, name, object } = prepared;
+        let found = match self.stores.child(*kind, &self.access.namespace, name) {
+            Some(cached) => Some(cached),
+            // The cache holds labelled objects only: one of another owner is not in it.
+            None => self.read(*kind, name).await?,
+        };
+        let change = match &found {
+            None => Change::Created,
+            Some(found) => {
+                self.check_owner(*kind, name, found)?;
+                let differences = compare(object, found);
+                if differences.is_empty() {
+                    return Ok(Applied {
+                        object: Arc::clone(found),
+                        change: Change::None,
+                        kind: *kind,
+                    });
+                }
+                change(&differences, found)
+            }
+        };
+        let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
+        self.metrics.wrote(kind.as_str(), "apply");
+        let object = kind
+            .api(self.client.clone(), &self.access.namespace)
+            .patch(name, &parameters, &Patch::Apply(object))
+            .await
+            .map_err(|source| write_error(*kind, name, source))?;
+        // A cache that lags behind makes an apply that changes nothing: not worth an Event.
+        let unchanged = found.is_some_and(|found| {
+            found.metadata.resource_version == object.metadata.resource_version
+        });
+        Ok(Applied {
+            object: Arc::new(object),
+            change: if unchanged { Change::None } else { change },
+            kind: *kind,
+        })
+    }
+
+    async fn read(
+        &self,
+        kind: ChildKind,
+        name: &str,
+    ) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
+        kind.api(self.client.clone(), &self.access.namespace)
+            .get_opt(name)
+            .await
+            .map(|found| found.map(Arc::new))
+            .map_err(|source| ApplyError::Read {
+                kind,
+                name: name.to_owned(),
+                source,
+            })
+    }
+
+    /// Ours is what we own, or what carries our label and nobody owns.
+    fn check_owner(
+        &self,
+        kind: ChildKind,
+        name: &str,
+        found: &DynamicObject,
+    ) -> Result<(), ApplyError> {
+        let controller = found
+            .owner_references()
+            .iter()
+            .find(|owner| owner.controller == Some(true));
+        let owner = match controller {
+            Some(owner) if owner.uid == self.access.owner.uid => return Ok(()),
+            // A former access of the same name: its children are on their way out or up for adoption.
+            Some(owner)
+                if owner.kind == self.access.owner.kind
+                    && owner.name == self.access.owner.name
+                    && owner.api_version == self.access.owner.api_version =>
+            {
+                return Ok(());
+            }
+            Some(owner) => format!("it belongs to {} {}", owner.kind, owner.name),
+            None => {
+                let label = found.labels().get(names::ACCESS_LABEL);
+                if label == Some(&self.access.name) {
+                    return Ok(());
+                }
+                format!(
+                    "it lacks the label {}={}",
+                    names::ACCESS_LABEL,
+                    self.access.name
+                )
+            }
+        };
+        Err(ApplyError::Foreign {
+            kind,
+            name: name.to_owned(),
+            owner,
+        })
+    }
+
+    async fn remove_left_overs(
+        &self,
+        resources: &Resources<Applied>,
+    ) -> Result<Vec<(ChildKind, String)>, ApplyError> {
+        let wanted = self.wanted(resources);
+        let mut removed = Vec::new();
+        for (kind, child) in self
+            .stores
+            .children_of(&self.access.namespace, &self.access.name)
+        {
+            let name = child.name_any();
+            let ours = child
+                .owner_references()
+                .iter()
+                .any(|owner| owner.uid == self.access.owner.uid);
+            let leaving = child.metadata.deletion_timestamp.is_some();
+            if !ours || leaving || wanted.get(&kind).is_some_and(|names| names.contains(&name)) {
+                continue;
+            }
+            let parameters = DeleteParams::background().preconditions(Preconditions {
+                uid: child.metadata.uid.clone(),
+                resource_version: None,
+            });
+            self.metrics.wrote(kind.as_str(), "delete");
+            let deleted = kind
+                .api(self.client.clone(), &self.access.namespace)
+                .delete(&name, &parameters)
+                .await;
+            match deleted {
+                Ok(_) => removed.push((kind, name)),
+                // Gone already, or another object by now.
+                Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
+                Err(source) => return Err(ApplyError::Delete { kind, name, source }),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Names that are to stay. The ServiceAccount in use stays also when it was made by us and is now
+    /// named as an existing one.
+    fn wanted(&self, resources: &Resources<Applied>) -> BTreeMap<ChildKind, Vec<String>> {
+        let Resources {
+            service_account: _,
+            config,
+            deployment,
+            service,
+        } = resources;
+        let mut wanted = BTreeMap::from([(
+            ChildKind::ServiceAccount,
+            vec![self.access.service_account.name().to_owned()],
+        )]);
+        for child in [config, deployment, service] {
+            wanted
+                .entry(child.kind)
+                .or_default()
+                .push(child.object.name_any());
+        }
+        wanted
+    }
+}
+
+impl<T> Resources<T> {
+    /// Every object, in the order of its making.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        let Self {
+            service_account,
+            config,
+            deployment,
+            service,
+        } = self;
+        service_account.iter().chain([config, deployment, service])
+    }
+}
+
+/// A field of ours that holds something else and is owned by somebody else was changed behind our back.
+fn change(differences: &[Difference], found: &DynamicObject) -> Change {
+    let fields: Vec<String> = differences
+        .iter()
+        .filter(|difference| difference.taken_over)
+        .map(|difference| difference.path.clone())
+        .collect();
+    if fields.is_empty() {
+        return Change::Updated;
+    }
+    let by = found
+        .managed_fields()
+        .iter()
+        .filter(|entry| entry.manager.as_deref() != Some(names::FIELD_MANAGER))
+        .filter(|entry| entry.subresource.as_deref().unwrap_or_default().is_empty())
+        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
+        .and_then(|entry| entry.manager.clone())
+        .unwrap_or_else(|| "somebody".to_owned());
+    Change::Restored { by, fields }
+}
+
+fn write_error(kind: ChildKind, name: &str, source: kube::Error) -> ApplyError {
+    match source {
+        // 400 and 422: the document itself is at fault.
+        kube::Error::Api(status) if [400, 422].contains(&status.code) => ApplyError::Refused {
+            kind,
+            name: name.to_owned(),
+            message: status.message,
+        },
+        source => ApplyError::Write {
+            kind,
+            name: name.to_owned(),
+            source,
+        },
+    }
+}

@@ -1,0 +1,180 @@
+//! What a gateway's container gets to find its AWS credentials: variables, volumes, mounts.
+//!
+//! The operator writes all of it itself, under the names the EKS webhooks use, so that it works with
+//! and without them: a webhook leaves alone what is there.
+
+use api::names;
+use k8s_openapi::api::core::v1::{
+    EnvVar, EnvVarSource, ProjectedVolumeSource, SecretKeySelector, SecretVolumeSource,
+    ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+};
+
+use crate::access::validate::{Identity, Validated};
+
+/// Where the EKS Pod Identity agent answers,
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>.
+const POD_IDENTITY_URI: &str = "http://169.254.170.23/v1/credentials";
+const POD_IDENTITY_AUDIENCE: &str = "pods.eks.amazonaws.com";
+const POD_IDENTITY_VOLUME: &str = "eks-pod-identity-token";
+const POD_IDENTITY_DIRECTORY: &str = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount";
+const POD_IDENTITY_EXPIRATION_SECONDS: i64 = 86_400;
+/// Variable by which the gateway finds a mounted Secret.
+const SECRET_DIRECTORY: &str = "BEDROCK_GATEWAY_SECRET_DIRECTORY";
+const SECRET_VOLUME: &str = "aws-identity";
+
+/// What a container gets.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub(super) env: Vec<EnvVar>,
+    pub(super) volumes: Vec<Volume>,
+    pub(super) mounts: Vec<VolumeMount>,
+}
+
+/// A variable with a value.
+pub(super) fn variable(name: &str, value: impl Into<String>) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.into()),
+        ..EnvVar::default()
+    }
+}
+
+/// A mount that nothing can be written to.
+pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: volume.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    }
+}
+
+pub(super) fn parts(access: &Validated) -> Parts {
+    let mut parts = Parts::default();
+    parts
+        .env
+        .push(variable("AWS_REGION", access.region.as_str()));
+    parts
+        .env
+        .push(variable("AWS_STS_REGIONAL_ENDPOINTS", "regional"));
+    let endpoints = [
+        (
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+            &access.endpoints.bedrock_runtime,
+        ),
+        ("AWS_ENDPOINT_URL_BEDROCK", &access.endpoints.bedrock),
+        ("AWS_ENDPOINT_URL_STS", &access.endpoints.sts),
+    ];
+    for (name, url) in endpoints {
+        if let Some(url) = url {
+            parts.env.push(variable(name, url.as_str()));
+        }
+    }
+    match &access.identity {
+        Identity::Irsa {
+            role,
+            session_name,
+            token_expiration_seconds,
+            audience,
+        } => {
+            let file = format!("{}/{}", names::TOKEN_DIRECTORY, names::TOKEN_FILE_NAME);
+            parts.env.push(variable("AWS_ROLE_ARN", role.as_str()));
+            parts
+                .env
+                .push(variable("AWS_WEB_IDENTITY_TOKEN_FILE", file));
+            parts
+                .env
+                .push(variable("AWS_ROLE_SESSION_NAME", session_name.as_str()));
+            parts.volumes.push(token(
+                names::TOKEN_VOLUME,
+                audience,
+                *token_expiration_seconds,
+                names::TOKEN_FILE_NAME,
+            ));
+            parts
+                .mounts
+                .push(mount(names::TOKEN_VOLUME, names::TOKEN_DIRECTORY));
+        }
+        Identity::PodIdentity => {
+            let file = format!("{POD_IDENTITY_DIRECTORY}/{POD_IDENTITY_VOLUME}");
+            parts.env.push(variable(
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                POD_IDENTITY_URI,
+            ));
+            parts
+                .env
+                .push(variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file));
+            parts.volumes.push(token(
+                POD_IDENTITY_VOLUME,
+                POD_IDENTITY_AUDIENCE,
+                POD_IDENTITY_EXPIRATION_SECONDS,
+                POD_IDENTITY_VOLUME,
+            ));
+            parts
+                .mounts
+                .push(mount(POD_IDENTITY_VOLUME, POD_IDENTITY_DIRECTORY));
+        }
+        Identity::Secret { name } => secret(name, &mut parts),
+        Identity::Ambient => return parts,
+    }
+    // What was asked for or nothing: never the node's own role by accident.
+    parts
+        .env
+        .push(variable("AWS_EC2_METADATA_DISABLED", "true"));
+    parts
+}
+
+/// The Secret as files, which the kubelet replaces when it is rotated. The operator does not know what is
+/// in it: it cannot read Secrets.
+fn secret(name: &str, parts: &mut Parts) {
+    let file = |key: &str| format!("{}/{key}", names::IDENTITY_DIRECTORY);
+    parts
+        .env
+        .push(variable(SECRET_DIRECTORY, names::IDENTITY_DIRECTORY));
+    parts.env.push(variable("AWS_CONFIG_FILE", file("config")));
+    parts
+        .env
+        .push(variable("AWS_SHARED_CREDENTIALS_FILE", file("credentials")));
+    parts.env.push(EnvVar {
+        name: "AWS_PROFILE".to_owned(),
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: name.to_owned(),
+                key: "AWS_PROFILE".to_owned(),
+                optional: Some(true),
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    });
+    parts.volumes.push(Volume {
+        name: SECRET_VOLUME.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(name.to_owned()),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    });
+    parts
+        .mounts
+        .push(mount(SECRET_VOLUME, names::IDENTITY_DIRECTORY));
+}
+
+fn token(volume: &str, audience: &str, expiration_seconds: i64, file: &str) -> Volume {
+    Volume {
+        name: volume.to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(0o440),
+            sources: Some(vec![VolumeProjection {
+                service_account_token: Some(ServiceAccountTokenProjection {
+                    audience: Some(audience.to_owned()),
+                    expiration_seconds: Some(expiration_seconds),
+                    path: file.to_owned(),
+                }),
+                ..VolumeProjection::default()
+            }]),
+        }),
+        ..Volume::default()
+    }
+}

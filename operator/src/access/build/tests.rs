@@ -1,0 +1,138 @@
+use super::*;
+use crate::fixtures::validated;
+
+fn yaml(more: &str) -> String {
+    let resources = build(&validated(more)).unwrap();
+    resources
+        .all()
+        .map(|prepared| serde_yaml::to_string(&prepared.object).unwrap())
+        .collect::<Vec<_>>()
+        .join("---\n")
+}
+
+fn pod(more: &str) -> Value {
+    let resources = build(&validated(more)).unwrap();
+    resources.deployment.object["spec"]["template"].clone()
+}
+
+#[test]
+fn access_of_the_documentation_becomes_these_objects() {
+    insta::assert_snapshot!("irsa", yaml(""));
+}
+
+#[test]
+fn access_with_every_field_becomes_these_objects() {
+    insta::assert_snapshot!("everything", yaml(EVERYTHING));
+}
+
+#[test]
+fn each_identity_has_its_own_environment_and_volumes() {
+    for (name, identity) in [
+        ("pod-identity", "identity: {podIdentity: {}}"),
+        ("secret", "identity: {secret: {name: keys}}"),
+        ("ambient", "identity: {ambient: {}}"),
+    ] {
+        let pod = pod(identity);
+        let parts = serde_json::json!({
+            "env": pod["spec"]["containers"][0]["env"],
+            "volumeMounts": pod["spec"]["containers"][0]["volumeMounts"],
+            "volumes": pod["spec"]["volumes"],
+        });
+        insta::assert_snapshot!(name, serde_yaml::to_string(&parts).unwrap());
+    }
+}
+
+#[test]
+fn build_twice_is_equal() {
+    for more in ["", EVERYTHING] {
+        assert_eq!(yaml(more), yaml(more));
+    }
+}
+
+#[test]
+fn what_the_gateway_reloads_does_not_replace_pods() {
+    let before = pod("");
+    for more in [
+        "models: [{name: other, modelId: amazon.nova-lite-v1:0}]",
+        "allow: ['anthropic.*']",
+        "guardrail: {identifier: abc, version: DRAFT}",
+        "clients: {serviceAccounts: [{name: app}, {name: other}]}",
+        "clients: {anonymous: true}",
+    ] {
+        assert_eq!(pod(more), before, "{more}");
+    }
+}
+
+#[test]
+fn what_credentials_rest_on_replaces_pods() {
+    let before = pod("");
+    for more in [
+        "region: us-west-2",
+        "identity: {irsa: {roleArn: 'arn:aws:iam::123456789012:role/Other'}}",
+        "identity: {irsa: {roleArn: 'arn:aws:iam::123456789012:role/BedrockRole', audience: other}}",
+        "identity: {irsa: {roleArn: 'arn:aws:iam::123456789012:role/BedrockRole', tokenExpirationSeconds: 3600}}",
+        "identity: {irsa: {roleArn: 'arn:aws:iam::123456789012:role/BedrockRole'}, assumeRoles: [{roleArn: 'arn:aws:iam::210987654321:role/Next'}]}",
+        "serviceAccount: {name: other}",
+        "endpoints: {sts: 'https://sts.example'}",
+    ] {
+        assert_ne!(pod(more), before, "{more}");
+    }
+}
+
+#[test]
+fn existing_service_account_is_used_and_not_made() {
+    let access = validated("serviceAccount: {create: false, name: mine}");
+    let resources = build(&access).unwrap();
+    assert_eq!(resources.service_account, None);
+    assert_eq!(
+        resources.deployment.object["spec"]["template"]["spec"]["serviceAccountName"],
+        "mine"
+    );
+}
+
+#[test]
+fn configuration_is_one_that_the_gateway_takes() {
+    for more in ["", EVERYTHING] {
+        let resources = build(&validated(more)).unwrap();
+        let text = resources.config.object["data"]["gateway.yaml"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let config = api::GatewayConfig::from_yaml(&text).unwrap();
+        assert!(config.clients.authenticate(), "{text}");
+    }
+}
+
+const EVERYTHING: &str = r#"
+region: eu-central-1
+endpoints: { bedrockRuntime: "https://runtime.example/", bedrock: "https://bedrock.example", sts: "https://sts.example" }
+identity:
+  irsa: { roleArn: "arn:aws:iam::123456789012:role/team-a/Bedrock", sessionName: team-a, tokenExpirationSeconds: 3600, audience: other }
+  assumeRoles: [ { roleArn: "arn:aws:iam::210987654321:role/Models", externalId: secret-handshake, durationSeconds: 1800 } ]
+serviceAccount: { name: bedrock, annotations: { team: a }, labels: { cost: b } }
+models:
+  - name: smart
+    targets:
+      - { modelId: "eu.anthropic.claude-sonnet-4-20250514-v1:0", weight: 3 }
+      - { modelId: "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc", priority: 1, baseModel: "amazon.nova-pro-v1:0" }
+allow: [ "amazon.nova-*" ]
+guardrail: { identifier: gr-1, version: "2" }
+clients:
+  serviceAccounts: [ { namespace: team-b, name: app, models: [ smart ] } ]
+  apiKeys: { secretName: keys }
+gateway:
+  replicas: 3
+  resources: { requests: { cpu: "0.5" }, limits: { memory: 1Gi } }
+  image: registry.example/other:2
+  imagePullPolicy: Always
+  imagePullSecrets: [ { name: registry } ]
+  logLevel: debug
+  nodeSelector: { kubernetes.io/arch: arm64 }
+  tolerations: [ { key: gpu, operator: Exists, effect: NoSchedule } ]
+  affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [ { matchExpressions: [ { key: a, operator: Exists } ] } ] } } }
+  topologySpreadConstraints: [ { topologyKey: topology.kubernetes.io/zone, maxSkew: 1, whenUnsatisfiable: DoNotSchedule } ]
+  priorityClassName: high
+  podLabels: { team: a }
+  podAnnotations: { note: b }
+  service: { labels: { team: a }, annotations: { note: b } }
+"#;

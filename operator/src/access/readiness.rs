@@ -1,0 +1,201 @@
+//! Asks a gateway pod why it is not ready, so that `kubectl describe` can name a wrong trust policy.
+//!
+//! One short GET of `/readyz` on the pod's admin port; the answer is data of the pod's, so it is cut
+//! and cleaned before it becomes part of a status.
+
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+/// Largest answer that is read.
+const MAX_BYTES: usize = 16 * 1024;
+/// Longest message that becomes part of a condition, in characters.
+const MAX_CHARACTERS: usize = 600;
+/// Questions at the same time in the whole process.
+const AT_ONCE: usize = 64;
+
+/// What a gateway says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// Whether it takes requests.
+    pub(crate) ready: bool,
+    /// A stable word, fit for a condition's reason.
+    pub(crate) reason: String,
+    /// A sentence for people.
+    pub(crate) message: String,
+}
+
+/// Something that can ask a gateway.
+pub(crate) trait Readiness: Send + Sync + fmt::Debug {
+    /// The answer of the gateway at this address, if there is one in time.
+    fn ask(&self, address: IpAddr) -> BoxFuture<'_, Option<Report>>;
+}
+
+/// Asks over HTTP.
+#[derive(Debug)]
+pub(crate) struct HttpReadiness {
+    client: Client<HttpConnector, Empty<Bytes>>,
+    permits: Arc<Semaphore>,
+    port: u16,
+    timeout: Duration,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    ready: bool,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+impl HttpReadiness {
+    pub(crate) fn new(port: u16, timeout: Duration) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(timeout));
+        Self {
+            // No connection is kept: pods come and go, and a question a minute is not worth one.
+            client: Client::builder(TokioExecutor::new())
+                .pool_max_idle_per_host(0)
+                .build(connector),
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            port,
+            timeout,
+        }
+    }
+
+    async fn fetch(&self, address: IpAddr) -> Option<Report> {
+        let authority = std::net::SocketAddr::new(address, self.port);
+        let request = http::Request::get(format!("http://{authority}/readyz"))
+            .body(Empty::new())
+            .ok()?;
+        let response = self.client.request(request).await.ok()?;
+        let body = Limited::new(response.into_body(), MAX_BYTES)
+            .collect()
+            .await
+            .ok()?
+            .to_bytes();
+        parse(&body)
+    }
+}
+
+impl Readiness for HttpReadiness {
+    fn ask(&self, address: IpAddr) -> BoxFuture<'_, Option<Report>> {
+        Box::pin(async move {
+            let _permit = self.permits.acquire().await.ok()?;
+            tokio::time::timeout(self.timeout, self.fetch(address))
+                .await
+                .ok()?
+        })
+    }
+}
+
+fn parse(body: &[u8]) -> Option<Report> {
+    let answer: Answer = serde_json::from_slice(body).ok()?;
+    let fallback = if answer.ready { "Ready" } else { "NotReady" };
+    let reason = answer
+        .reason
+        .filter(|reason| is_reason(reason))
+        .unwrap_or_else(|| fallback.to_owned());
+    let message: String = answer
+        .message
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(MAX_CHARACTERS)
+        .collect();
+    Some(Report {
+        ready: answer.ready,
+        reason,
+        message,
+    })
+}
+
+/// What the API server takes as the reason of a condition: `^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`.
+fn is_reason(text: &str) -> bool {
+    text.len() <= 128
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::{Router, http::StatusCode, routing::get};
+
+    use super::*;
+
+    async fn gateway(status: StatusCode, body: &'static str) -> u16 {
+        let routes = Router::new().route("/readyz", get(move || async move { (status, body) }));
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        port
+    }
+
+    async fn ask(port: u16) -> Option<Report> {
+        HttpReadiness::new(port, Duration::from_secs(2))
+            .ask(Ipv4Addr::LOCALHOST.into())
+            .await
+    }
+
+    #[tokio::test]
+    async fn reason_of_a_gateway_that_is_not_ready_is_read() {
+        let port = gateway(
+            StatusCode::SERVICE_UNAVAILABLE,
+            r#"{"ready":false,"reason":"InvalidIdentityToken","message":"no provider\nfound"}"#,
+        )
+        .await;
+        let report = ask(port).await.unwrap();
+        assert_eq!(report.reason, "InvalidIdentityToken");
+        assert_eq!(report.message, "no provider found");
+        assert!(!report.ready);
+    }
+
+    #[tokio::test]
+    async fn gateway_that_does_not_listen_gives_no_report() {
+        assert_eq!(ask(1).await, None);
+    }
+
+    #[tokio::test]
+    async fn gateway_that_is_silent_is_given_up_in_time() {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let readiness = HttpReadiness::new(port, Duration::from_millis(50));
+        assert_eq!(readiness.ask(Ipv4Addr::LOCALHOST.into()).await, None);
+    }
+
+    #[test]
+    fn reason_that_no_condition_could_hold_is_replaced() {
+        for body in [
+            r#"{"ready":false,"reason":"two words"}"#,
+            r#"{"ready":false,"reason":""}"#,
+            r#"{"ready":false}"#,
+        ] {
+            assert_eq!(parse(body.as_bytes()).unwrap().reason, "NotReady", "{body}");
+        }
+        assert_eq!(parse(b"<html>"), None);
+    }
+
+    #[test]
+    fn long_message_is_cut() {
+        let body = format!(r#"{{"ready":false,"message":"{}"}}"#, "é".repeat(5000));
+        assert_eq!(
+            parse(body.as_bytes()).unwrap().message.chars().count(),
+            MAX_CHARACTERS
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! Fifth step of a reconcile: says how it went.
+//!
+//! `compute` is pure: what happened and what was there become conditions; the driver writes them when
+//! they differ from what stands there and publishes one Event a transition. Messages hold nothing that
+//! changes by itself (times, counters, request ids), since each change would be a write.
+
+mod conditions;
+mod policies;
+
+use std::sync::Arc;
+
+use api::v1alpha1::{BedrockAccess, condition, status::BedrockAccessStatus};
+use k8s_openapi::{
+    api::apps::v1::Deployment,
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+use kube::api::DynamicObject;
+
+use self::conditions::{State, Verdict, credentials, gateway, ready};
+use crate::access::{Error, observe::Observed, validate::Validated};
+
+/// What a reconcile came to.
+#[derive(Debug)]
+pub(crate) struct Result<'a> {
+    /// The access as checked, when it could be.
+    pub(crate) validated: Option<&'a Validated>,
+    /// What was there, when it could be looked at.
+    pub(crate) observed: Option<&'a Observed>,
+    /// The Deployment as it is now, when there is one.
+    pub(crate) deployment: Option<Arc<DynamicObject>>,
+    /// What went wrong.
+    pub(crate) error: Option<&'a Error>,
+}
+
+/// The status an access should have.
+pub(crate) fn compute(
+    access: &BedrockAccess,
+    result: &Result<'_>,
+    previous: Option<&BedrockAccessStatus>,
+    now: Timestamp,
+) -> BedrockAccessStatus {
+    let mut status = previous.cloned().unwrap_or_default();
+    status.observed_generation = access.metadata.generation;
+    if let Some(validated) = result.validated {
+        status.endpoint = Some(validated.endpoint());
+        status.service_account_name = Some(validated.service_account.name().to_owned());
+        status.role_arn = validated.role().map(ToString::to_string);
+        status.audience = Some(validated.audience());
+        status.trust_policy = policies::trust(validated);
+        status.permission_policy = policies::permission(validated);
+    }
+    let deployment: Option<Deployment> = result
+        .deployment
+        .as_deref()
+        .and_then(|object| object.clone().try_parse().ok());
+    let rollout = gateway::rollout(deployment.as_ref());
+    status.ready_replicas = Some(rollout.ready);
+    let pods = result.observed.map_or(&[][..], |observed| &observed.pods);
+    let credentials = credentials::verdict(pods);
+    let gateway = gateway::verdict(rollout, pods);
+    let summary = ready::summary(rollout, &gateway, &credentials, pods, result.error);
+    let generation = access.metadata.generation;
+    let keep = |type_: &str| type_ == condition::ACCEPTED;
+    let verdicts = [
+        (condition::READY, summary.ready),
+        (condition::RECONCILING, summary.reconciling),
+        (condition::STALLED, summary.stalled),
+        (condition::GATEWAY_AVAILABLE, gateway),
+        (condition::CREDENTIALS_READY, credentials),
+    ];
+    let mut conditions: Vec<Condition> = verdicts
+        .into_iter()
+        .map(|(type_, verdict)| {
+            let before = status
+                .conditions
+                .iter()
+                .find(|before| before.type_ == type_);
+            condition(type_, verdict, generation, before, now)
+        })
+        .collect();
+    conditions.extend(
+        status
+            .conditions
+            .iter()
+            .filter(|other| keep(&other.type_))
+            .cloned(),
+    );
+    status.conditions = conditions;
+    status
+}
+
+/// The condition of a type in a status.
+pub(crate) fn find<'a>(status: &'a BedrockAccessStatus, type_: &str) -> Option<&'a Condition> {
+    status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == type_)
+}
+
+fn condition(
+    type_: &str,
+    verdict: Verdict,
+    generation: Option<i64>,
+    before: Option<&Condition>,
+    now: Timestamp,
+) -> Condition {
+    let state = verdict.state.as_str();
+    let since = before
+        .filter(|before| before.status == state)
+        .map_or(Time(now), |before| before.last_transition_time.clone());
+    let message = before
+        .filter(|before| {
+            before.reason == verdict.reason && same_meaning(&before.message, &verdict.message)
+        })
+        .map_or(verdict.message, |before| before.message.clone());
+    Condition {
+        type_: type_.to_owned(),
+        status: state.to_owned(),
+        reason: verdict.reason,
+        message,
+        observed_generation: generation,
+        last_transition_time: since,
+    }
+}
+
+/// Whether two messages differ in nothing but request ids: each try of the gateway's brings a new one.
+fn same_meaning(one: &str, other: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+            .filter(|word| !is_request_id(word))
+            .map(ToOwned::to_owned)
+            .collect()
+    };
+    one == other || words(one) == words(other)
+}
+
+/// A UUID, as AWS's request ids are.
+fn is_request_id(word: &str) -> bool {
+    let parts: Vec<usize> = word.split('-').map(str::len).collect();
+    parts == [8, 4, 4, 4, 12] && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

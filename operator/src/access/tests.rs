@@ -1,0 +1,449 @@
+//! Whole reconciles against a scripted API server.
+
+use http::{Method, StatusCode};
+use kube_runtime::events::Reporter;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::*;
+use crate::{
+    access::readiness::HttpReadiness,
+    fixtures::{self, Caches, Scripted},
+};
+
+const ACCOUNT: &str = "/api/v1/namespaces/team-a/serviceaccounts/chat-gateway";
+const CONFIG: &str = "/api/v1/namespaces/team-a/configmaps/chat-gateway";
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/team-a/deployments/chat-gateway";
+const SERVICE: &str = "/api/v1/namespaces/team-a/services/chat-gateway";
+const STATUS: &str =
+    "/apis/bedrockaccess.dev/v1alpha1/namespaces/team-a/bedrockaccesses/chat/status";
+const CHILDREN: [(ChildKind, &str); 4] = [
+    (ChildKind::ServiceAccount, ACCOUNT),
+    (ChildKind::ConfigMap, CONFIG),
+    (ChildKind::Deployment, DEPLOYMENT),
+    (ChildKind::Service, SERVICE),
+];
+
+struct World {
+    api: Scripted,
+    caches: Caches,
+    context: Arc<Context>,
+    // The keys are there as long as their sender is.
+    _keys: watch::Sender<Option<Arc<crate::cluster_keys::ClusterKeys>>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let api = Scripted::default();
+        let caches = Caches::new();
+        let client = api.client();
+        let (sender, keys) = watch::channel(Some(fixtures::keys()));
+        let reporter = Reporter {
+            controller: "test".to_owned(),
+            instance: None,
+        };
+        let context = Context {
+            stores: caches.stores.clone(),
+            keys,
+            readiness: Box::new(HttpReadiness::new(1, Duration::from_millis(50))),
+            recorder: Recorder::new(client.clone(), reporter),
+            metrics: Arc::new(Metrics::new(1)),
+            settings: fixtures::settings(),
+            seed: Seed::default(),
+            memory: Memory::default(),
+            client,
+        };
+        Self {
+            api,
+            caches,
+            context: Arc::new(context),
+            _keys: sender,
+        }
+    }
+
+    async fn reconcile(&self, access: BedrockAccess) -> Result<Action, Error> {
+        let object = Arc::new(kube::core::DeserializeGuard(Ok(access)));
+        reconcile(object, Arc::clone(&self.context)).await
+    }
+
+    /// The caches see what the API server holds.
+    fn catch_up(&mut self) {
+        for (kind, path) in CHILDREN {
+            if let Some(object) = self.api.object(path) {
+                self.caches.put(kind, object);
+            }
+        }
+    }
+}
+
+/// The access with the status that was written for it.
+fn with_status(asked: &[fixtures::Asked]) -> BedrockAccess {
+    let written = asked
+        .iter()
+        .rev()
+        .find(|asked| asked.path == STATUS)
+        .unwrap();
+    let mut access = fixtures::access("");
+    access.status = Some(serde_json::from_value(written.body["status"].clone()).unwrap());
+    access.metadata.resource_version = Some("71".to_owned());
+    access
+}
+
+fn events(asked: &[fixtures::Asked]) -> Vec<(String, String)> {
+    asked
+        .iter()
+        .filter(|asked| asked.path.contains("events.k8s.io") && asked.method == Method::POST)
+        .map(|asked| {
+            let text = |name: &str| asked.body[name].as_str().unwrap_or_default().to_owned();
+            (text("reason"), text("note"))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn children_are_applied_in_order_by_our_field_manager_and_owned_by_the_access() {
+    let world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let asked = world.api.asked();
+    let applied: Vec<_> = asked
+        .iter()
+        .filter(|asked| asked.method == Method::PATCH)
+        .map(|asked| asked.path.as_str())
+        .collect();
+    assert_eq!(applied, [ACCOUNT, CONFIG, DEPLOYMENT, SERVICE, STATUS]);
+    for patch in asked.iter().filter(|asked| asked.method == Method::PATCH) {
+        assert!(
+            patch.query.contains("fieldManager=bedrock-access-operator"),
+            "{}",
+            patch.query
+        );
+        if patch.path != STATUS {
+            let owner = &patch.body["metadata"]["ownerReferences"][0];
+            assert_eq!(owner["uid"], "11111111-2222-3333-4444-555555555555");
+            assert_eq!(owner["controller"], true);
+        }
+    }
+    let told = events(&asked);
+    assert_eq!(told[0].0, "RollingOut", "{told:?}");
+    assert_eq!(
+        told[1].1,
+        "Created ServiceAccount chat-gateway, ConfigMap chat-gateway, Deployment chat-gateway, Service chat-gateway"
+    );
+}
+
+#[tokio::test]
+async fn second_reconcile_writes_nothing() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let access = with_status(&world.api.asked());
+    world.catch_up();
+    for _ in 0..3 {
+        world.reconcile(access.clone()).await.unwrap();
+        let asked: Vec<_> = world
+            .api
+            .asked()
+            .iter()
+            .map(|asked| asked.path.clone())
+            .collect();
+        assert_eq!(asked, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn reconcile_before_the_cache_has_seen_our_status_does_not_write_it_again() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    world.api.asked();
+    world.catch_up();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    assert_eq!(world.api.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn changed_model_writes_the_configuration_alone() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let before = with_status(&world.api.asked());
+    world.catch_up();
+    let mut access = fixtures::access("models: [{name: other, modelId: amazon.nova-lite-v1:0}]");
+    access.status = before.status;
+    access.metadata.resource_version = Some("72".to_owned());
+    world.reconcile(access).await.unwrap();
+    // The permission policy in the status follows the models.
+    assert_eq!(
+        world.api.writes(),
+        [format!("PATCH {CONFIG}"), format!("PATCH {STATUS}")]
+    );
+}
+
+#[tokio::test]
+async fn annotation_changed_by_somebody_is_put_back_and_told() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let access = with_status(&world.api.asked());
+    world.catch_up();
+    let mut account = world.api.object(ACCOUNT).unwrap();
+    let role = "eks.amazonaws.com/role-arn";
+    account["metadata"]["annotations"][role] = json!("arn:aws:iam::666666666666:role/Other");
+    account["metadata"]["resourceVersion"] = json!("900");
+    let managed = account["metadata"]["managedFields"].as_array_mut().unwrap();
+    let ours = &mut managed[0]["fieldsV1"]["f:metadata"]["f:annotations"];
+    ours.as_object_mut()
+        .unwrap()
+        .shift_remove(&format!("f:{role}"));
+    managed.push(
+        json!({"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-01T00:00:00Z"}),
+    );
+    world.caches.put(ChildKind::ServiceAccount, account);
+    world.reconcile(access).await.unwrap();
+    let asked = world.api.asked();
+    let patched: Vec<_> = asked
+        .iter()
+        .filter(|asked| asked.method == Method::PATCH)
+        .collect();
+    assert_eq!(patched.len(), 1, "{patched:?}");
+    assert_eq!(
+        patched[0].body["metadata"]["annotations"][role],
+        "arn:aws:iam::123456789012:role/BedrockRole"
+    );
+    assert_eq!(
+        events(&asked),
+        [(
+            "DriftCorrected".to_owned(),
+            format!(
+                "ServiceAccount chat-gateway: metadata.annotations.{role} had been changed by kubectl-edit and was put back"
+            )
+        )]
+    );
+}
+
+#[tokio::test]
+async fn foreign_object_of_the_same_name_is_reported_and_never_touched() {
+    let world = World::new();
+    let foreign = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "chat-gateway", "namespace": "team-a", "uid": "x"},
+    });
+    world.api.put(SERVICE, foreign.clone());
+    let error = world.reconcile(fixtures::access("")).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Apply(ApplyError::Foreign {
+                kind: ChildKind::Service,
+                ..
+            })
+        ),
+        "{error}"
+    );
+    let asked = world.api.asked();
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.path != SERVICE || asked.method == Method::GET)
+    );
+    let status = with_status(&asked).status.unwrap();
+    let ready = status::find(&status, condition::READY).unwrap();
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "NameConflict")
+    );
+    assert!(
+        ready.message.contains("Service chat-gateway"),
+        "{}",
+        ready.message
+    );
+    assert_eq!(world.api.object(SERVICE), Some(foreign));
+    assert_eq!(
+        events(&asked)
+            .iter()
+            .filter(|(reason, _)| reason == "NameConflict")
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn existing_service_account_is_looked_for_and_never_written() {
+    let world = World::new();
+    let path = "/api/v1/namespaces/team-a/serviceaccounts/mine";
+    let more = "serviceAccount: {create: false, name: mine}";
+    let error = world.reconcile(fixtures::access(more)).await.unwrap_err();
+    assert_eq!(error.reason(), "ReferenceNotFound");
+    assert_eq!(world.api.writes(), [format!("PATCH {STATUS}")]);
+    world.api.put(
+        path,
+        json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "mine"}}),
+    );
+    world.reconcile(fixtures::access(more)).await.unwrap();
+    let writes = world.api.writes();
+    assert!(
+        writes
+            .iter()
+            .all(|write| !write.contains("serviceaccounts")),
+        "{writes:?}"
+    );
+    assert!(
+        writes.contains(&format!("PATCH {DEPLOYMENT}")),
+        "{writes:?}"
+    );
+}
+
+#[tokio::test]
+async fn service_account_of_a_former_name_is_removed_after_the_pods_have_the_new_one() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    world.api.asked();
+    world.catch_up();
+    world
+        .reconcile(fixtures::access("serviceAccount: {name: other}"))
+        .await
+        .unwrap();
+    let writes = world.api.writes();
+    let position = |wanted: &str| writes.iter().position(|write| write == wanted);
+    let deleted = position(&format!("DELETE {ACCOUNT}"));
+    assert!(
+        deleted > position(&format!("PATCH {DEPLOYMENT}")),
+        "{writes:?}"
+    );
+}
+
+#[tokio::test]
+async fn invalid_object_gets_one_event_and_one_status_and_waits_for_a_change() {
+    let world = World::new();
+    let invalid = "region: nowhere";
+    let error = world
+        .reconcile(fixtures::access(invalid))
+        .await
+        .unwrap_err();
+    let object = Arc::new(kube::core::DeserializeGuard(Ok(fixtures::access(invalid))));
+    let action = error_policy(object, &error, Arc::clone(&world.context));
+    assert_eq!(action, Action::await_change());
+    let asked = world.api.asked();
+    assert_eq!(events(&asked).len(), 1);
+    let mut again = fixtures::access(invalid);
+    again.status = with_status(&asked).status;
+    again.metadata.resource_version = Some("71".to_owned());
+    world.reconcile(again).await.unwrap_err();
+    assert_eq!(world.api.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn refusal_of_a_child_becomes_the_status_and_is_tried_again() {
+    let world = World::new();
+    world.api.fail(
+        DEPLOYMENT,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "spec.replicas: too many",
+    );
+    let error = world.reconcile(fixtures::access("")).await.unwrap_err();
+    assert_eq!(error.reason(), "ChildRefused");
+    let object = Arc::new(kube::core::DeserializeGuard(Ok(fixtures::access(""))));
+    let action = error_policy(object, &error, Arc::clone(&world.context));
+    assert_ne!(action, Action::await_change());
+    let status = with_status(&world.api.asked()).status.unwrap();
+    let ready = status::find(&status, condition::READY).unwrap();
+    assert!(
+        ready.message.contains("spec.replicas: too many"),
+        "{}",
+        ready.message
+    );
+    world.api.heal();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    assert!(world.api.object(SERVICE).is_some());
+}
+
+#[tokio::test]
+async fn outage_of_the_api_server_backs_off_further_each_time() {
+    let world = World::new();
+    world
+        .api
+        .fail(CONFIG, StatusCode::SERVICE_UNAVAILABLE, "not now");
+    let object = Arc::new(kube::core::DeserializeGuard(Ok(fixtures::access(""))));
+    let mut actions = Vec::new();
+    for _ in 0..4 {
+        let error = world.reconcile(fixtures::access("")).await.unwrap_err();
+        assert_eq!(error.reason(), "Retrying");
+        actions.push(error_policy(
+            Arc::clone(&object),
+            &error,
+            Arc::clone(&world.context),
+        ));
+    }
+    let text = format!("{actions:?}");
+    assert_ne!(actions[0], actions[3], "{text}");
+}
+
+#[tokio::test]
+async fn object_that_does_not_parse_gets_a_status_once() {
+    let world = World::new();
+    let path = "/apis/bedrockaccess.dev/v1alpha1/namespaces/team-a/bedrockaccesses/chat";
+    let mut raw = serde_json::to_value(fixtures::access("")).unwrap();
+    raw["spec"]["region"] = json!(7);
+    world.api.put(path, raw.clone());
+    let guarded: Guarded = serde_json::from_value(raw.clone()).unwrap();
+    let object = Arc::new(guarded);
+    let error = reconcile(Arc::clone(&object), Arc::clone(&world.context))
+        .await
+        .unwrap_err();
+    assert_eq!(error.reason(), "InvalidSpec");
+    let asked = world.api.asked();
+    let written = asked.iter().find(|asked| asked.path == STATUS).unwrap();
+    assert_eq!(events(&asked).len(), 1);
+    raw["status"] = written.body["status"].clone();
+    world.api.put(path, raw);
+    reconcile(object, Arc::clone(&world.context))
+        .await
+        .unwrap_err();
+    assert_eq!(world.api.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn object_on_its_way_out_is_left_to_the_garbage_collector() {
+    let world = World::new();
+    let mut raw: Value = serde_json::to_value(fixtures::access("")).unwrap();
+    raw["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let action = world
+        .reconcile(serde_json::from_value(raw).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(action, Action::await_change());
+    assert_eq!(world.api.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn reason_of_a_pod_without_credentials_reaches_the_status() {
+    let routes = axum::Router::new().route(
+        "/readyz",
+        axum::routing::get(|| async {
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                r#"{"ready":false,"reason":"AccessDenied","message":"not authorized to perform sts:AssumeRoleWithWebIdentity"}"#,
+            )
+        }),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let mut world = World::new();
+    Arc::get_mut(&mut world.context).unwrap().readiness =
+        Box::new(HttpReadiness::new(port, Duration::from_secs(5)));
+    world.caches.put_pod(json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "chat-gateway-1", "namespace": "team-a", "labels": {"bedrockaccess.dev/access": "chat"}},
+        "status": {"podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": "False"}]},
+    }));
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let status = with_status(&world.api.asked()).status.unwrap();
+    let credentials = status::find(&status, condition::CREDENTIALS_READY).unwrap();
+    assert_eq!(credentials.reason, "AccessDenied");
+    assert!(
+        credentials
+            .message
+            .contains("sts:AssumeRoleWithWebIdentity")
+    );
+    assert_eq!(
+        status::find(&status, condition::READY).unwrap().reason,
+        "AccessDenied"
+    );
+}

@@ -1,0 +1,524 @@
+//! Second step of a reconcile: from what a person wrote to what can be built.
+//!
+//! Pure. Every refusal of the user's input is born here, all of them at once, each naming its field.
+//! The schema's own rules are checked again where a build depends on them: an object may be older than
+//! the schema. Nothing after this step reads the spec.
+
+mod models;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::{
+    Region, RoleArn,
+    config::{
+        self, AssumeRole, Clients, Endpoints, Guardrail, ServiceAccountClients,
+        ServiceAccountSubject,
+    },
+    names,
+    v1alpha1::{
+        BedrockAccess, BedrockAccessSpec, child_name, client_audience,
+        gateway::GatewaySpec,
+        identity::{AssumeRoleSpec, IdentitySpec},
+    },
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource;
+
+use crate::{access::observe::Observed, settings::Settings};
+
+/// Longest name of an access whose children's names still fit a DNS label.
+const MAX_NAME: usize = 55;
+/// Longest session name STS takes.
+const MAX_SESSION_NAME: usize = 64;
+
+/// All that the next steps need, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Validated {
+    /// Namespace of the access and of its children.
+    pub(crate) namespace: String,
+    /// Name of the access.
+    pub(crate) name: String,
+    /// Makes the access the owner of its children.
+    pub(crate) owner: OwnerReference,
+    /// Region of STS and of the models.
+    pub(crate) region: Region,
+    /// Endpoints other than AWS's own.
+    pub(crate) endpoints: Endpoints,
+    /// Where credentials come from.
+    pub(crate) identity: Identity,
+    /// Roles assumed on top.
+    pub(crate) assume_roles: Vec<AssumeRole>,
+    /// The account the gateway runs as.
+    pub(crate) service_account: ServiceAccount,
+    /// Models by name.
+    pub(crate) models: Vec<config::Model>,
+    /// Patterns of ids that may be asked for by their own name.
+    pub(crate) allow: Vec<String>,
+    /// Forced on every request.
+    pub(crate) guardrail: Option<Guardrail>,
+    /// Who may call.
+    pub(crate) clients: Clients,
+    /// Secret with the clients' API keys.
+    pub(crate) api_keys_secret: Option<String>,
+    /// How the gateway runs.
+    pub(crate) gateway: GatewaySpec,
+    /// The gateway's image.
+    pub(crate) image: String,
+    /// Issuer of the cluster's tokens, when it is known.
+    pub(crate) issuer: Option<String>,
+}
+
+/// Where credentials come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "EKS Pod Identity is the name of the product"
+)]
+pub(crate) enum Identity {
+    /// The projected token is exchanged at STS.
+    Irsa {
+        role: RoleArn,
+        session_name: String,
+        token_expiration_seconds: i64,
+        audience: String,
+    },
+    /// The EKS agent on the node hands them out.
+    PodIdentity,
+    /// They stand in a Secret.
+    Secret { name: String },
+    /// The SDK's default chain.
+    Ambient,
+}
+
+/// The account the gateway runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ServiceAccount {
+    /// Made by the operator.
+    Created {
+        name: String,
+        annotations: BTreeMap<String, String>,
+        labels: BTreeMap<String, String>,
+    },
+    /// There already, never changed.
+    Existing { name: String },
+}
+
+/// One thing that is wrong with an object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub(crate) struct Problem {
+    /// Path of the field.
+    pub(crate) field: String,
+    /// What is wrong and what would be right.
+    pub(crate) message: String,
+}
+
+/// Why an access cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ValidateError {
+    /// The object cannot be used as it stands.
+    #[error("{}", list(.0))]
+    Invalid(Vec<Problem>),
+    /// Something that the spec refers to is not there.
+    #[error("{0}")]
+    NotFound(Problem),
+    /// The cluster's signing keys are not known yet.
+    #[error(
+        "spec.clients.serviceAccounts: the cluster's token signing keys (/openid/v1/jwks) could not be read yet"
+    )]
+    ClusterKeys,
+}
+
+impl ServiceAccount {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Created { name, .. } | Self::Existing { name } => name,
+        }
+    }
+}
+
+impl Validated {
+    /// The role people know the access by: that of the web identity, else the last one assumed.
+    pub(crate) fn role(&self) -> Option<&RoleArn> {
+        match &self.identity {
+            Identity::Irsa { role, .. } => Some(role),
+            _ => self.assume_roles.last().map(|link| &link.role_arn),
+        }
+    }
+
+    /// The role whose permissions count: the one that signs.
+    pub(crate) fn signing_role(&self) -> Option<&RoleArn> {
+        self.assume_roles
+            .last()
+            .map(|link| &link.role_arn)
+            .or_else(|| self.role())
+    }
+
+    /// Name of Deployment, Service and ConfigMap.
+    pub(crate) fn child_name(&self) -> String {
+        child_name(&self.name)
+    }
+
+    /// Base URL for clients inside the cluster.
+    pub(crate) fn endpoint(&self) -> String {
+        format!(
+            "http://{}.{}.svc:{}",
+            self.child_name(),
+            self.namespace,
+            names::GATEWAY_PORT
+        )
+    }
+
+    /// Audience of clients' ServiceAccount tokens.
+    pub(crate) fn audience(&self) -> String {
+        client_audience(&self.namespace, &self.name)
+    }
+}
+
+/// Collects what is wrong, so that a person sees all of it at once.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Problem {
+            field: field.into(),
+            message: message.into(),
+        });
+    }
+
+    /// The value of a text that has to parse.
+    pub(crate) fn parse<T>(&mut self, field: &str, text: &str) -> Option<T>
+    where
+        T: std::str::FromStr,
+        T::Err: std::fmt::Display,
+    {
+        text.parse()
+            .map_err(|error: T::Err| self.add(field, error.to_string()))
+            .ok()
+    }
+}
+
+/// Checks an access against what was observed.
+///
+/// # Errors
+/// All that is wrong with the object, or the first thing that is missing around it.
+pub(crate) fn validate(
+    access: &BedrockAccess,
+    observed: &Observed,
+    settings: &Settings,
+) -> Result<Validated, ValidateError> {
+    let spec = &access.spec;
+    let mut problems = Problems::default();
+    let namespace = access.metadata.namespace.clone().unwrap_or_default();
+    let name = access.metadata.name.clone().unwrap_or_default();
+    if name.len() > MAX_NAME
+        || !name.starts_with(|c: char| c.is_ascii_lowercase())
+        || name.contains('.')
+    {
+        problems.add(
+            "metadata.name",
+            format!("must be at most {MAX_NAME} lower-case letters, digits and hyphens, beginning with a letter"),
+        );
+    }
+    let region = problems.parse::<Region>("spec.region", &spec.region);
+    let identity = identity(&spec.identity, &namespace, &name, &mut problems);
+    let assume_roles = assume_roles(
+        &spec.identity.assume_roles,
+        &namespace,
+        &name,
+        &mut problems,
+    );
+    check_partitions(
+        region.as_ref(),
+        identity.as_ref(),
+        &assume_roles,
+        &mut problems,
+    );
+    let service_account = service_account(spec, &name, &mut problems);
+    let models = models::models(&spec.models, region.as_ref(), &mut problems);
+    models::check_allow(spec, &mut problems);
+    check_clients(spec, &namespace, &mut problems);
+    let endpoints = endpoints(spec, &mut problems);
+    let (Some(owner), Some(region), Some(identity), Some(service_account), true) = (
+        access.controller_owner_ref(&()),
+        region,
+        identity,
+        service_account,
+        problems.0.is_empty(),
+    ) else {
+        return Err(ValidateError::Invalid(problems.0));
+    };
+    if observed.existing_service_account == Some(false) {
+        return Err(ValidateError::NotFound(Problem {
+            field: "spec.serviceAccount.name".to_owned(),
+            message: format!(
+                "there is no ServiceAccount {:?} in namespace {namespace}: make it, or set spec.serviceAccount.create",
+                service_account.name()
+            ),
+        }));
+    }
+    Ok(Validated {
+        clients: clients(spec, observed, &namespace, &name)?,
+        api_keys_secret: spec
+            .clients
+            .api_keys
+            .as_ref()
+            .map(|keys| keys.secret_name.clone()),
+        allow: spec.allow.clone(),
+        guardrail: spec.guardrail.as_ref().map(|guardrail| Guardrail {
+            identifier: guardrail.identifier.clone(),
+            version: guardrail.version.clone(),
+        }),
+        gateway: spec.gateway.clone(),
+        image: spec
+            .gateway
+            .image
+            .clone()
+            .unwrap_or_else(|| settings.gateway_image.clone()),
+        issuer: observed
+            .cluster_keys
+            .as_ref()
+            .map(|keys| keys.issuer.clone()),
+        namespace,
+        name,
+        owner,
+        region,
+        endpoints,
+        identity,
+        assume_roles,
+        service_account,
+        models,
+    })
+}
+
+fn identity(
+    spec: &IdentitySpec,
+    namespace: &str,
+    name: &str,
+    problems: &mut Problems,
+) -> Option<Identity> {
+    match (&spec.irsa, &spec.pod_identity, &spec.secret, &spec.ambient) {
+        (Some(irsa), None, None, None) => {
+            let role = problems.parse("spec.identity.irsa.roleArn", &irsa.role_arn)?;
+            Some(Identity::Irsa {
+                role,
+                session_name: irsa
+                    .session_name
+                    .clone()
+                    .unwrap_or_else(|| session_name(namespace, name)),
+                token_expiration_seconds: irsa.token_expiration_seconds,
+                audience: irsa.audience.clone(),
+            })
+        }
+        (None, Some(_), None, None) => Some(Identity::PodIdentity),
+        (None, None, Some(secret), None) => Some(Identity::Secret {
+            name: secret.name.clone(),
+        }),
+        (None, None, None, Some(_)) => Some(Identity::Ambient),
+        _ => {
+            problems.add(
+                "spec.identity",
+                "set exactly one of irsa, podIdentity, secret and ambient",
+            );
+            None
+        }
+    }
+}
+
+fn assume_roles(
+    links: &[AssumeRoleSpec],
+    namespace: &str,
+    name: &str,
+    problems: &mut Problems,
+) -> Vec<AssumeRole> {
+    links
+        .iter()
+        .enumerate()
+        .filter_map(|(index, link)| {
+            let field = format!("spec.identity.assumeRoles[{index}].roleArn");
+            Some(AssumeRole {
+                role_arn: problems.parse(&field, &link.role_arn)?,
+                session_name: link
+                    .session_name
+                    .clone()
+                    .or_else(|| Some(session_name(namespace, name))),
+                external_id: link.external_id.clone(),
+                duration_seconds: link.duration_seconds,
+            })
+        })
+        .collect()
+}
+
+/// Accounts of one partition cannot take roles of another, and the mistake shows late and cryptically.
+fn check_partitions(
+    region: Option<&Region>,
+    identity: Option<&Identity>,
+    assume_roles: &[AssumeRole],
+    problems: &mut Problems,
+) {
+    let Some(region) = region else { return };
+    let expected = region.partition().id();
+    let mut check = |field: String, role: &RoleArn| {
+        let partition = role.arn().partition();
+        if partition != expected {
+            problems.add(
+                field,
+                format!("the role is in partition {partition}, but region {region} belongs to {expected}"),
+            );
+        }
+    };
+    if let Some(Identity::Irsa { role, .. }) = identity {
+        check("spec.identity.irsa.roleArn".to_owned(), role);
+    }
+    for (index, link) in assume_roles.iter().enumerate() {
+        check(
+            format!("spec.identity.assumeRoles[{index}].roleArn"),
+            &link.role_arn,
+        );
+    }
+}
+
+fn service_account(
+    spec: &BedrockAccessSpec,
+    access: &str,
+    problems: &mut Problems,
+) -> Option<ServiceAccount> {
+    let account = &spec.service_account;
+    match (account.create, &account.name) {
+        (true, name) => Some(ServiceAccount::Created {
+            name: name.clone().unwrap_or_else(|| child_name(access)),
+            annotations: account.annotations.clone().unwrap_or_default(),
+            labels: account.labels.clone().unwrap_or_default(),
+        }),
+        (false, Some(name)) => Some(ServiceAccount::Existing { name: name.clone() }),
+        (false, None) => {
+            problems.add(
+                "spec.serviceAccount.name",
+                "is required when create is false: it is the existing ServiceAccount to use",
+            );
+            None
+        }
+    }
+}
+
+fn endpoints(spec: &BedrockAccessSpec, problems: &mut Problems) -> Endpoints {
+    let Some(endpoints) = &spec.endpoints else {
+        return Endpoints::default();
+    };
+    let mut checked = |name: &str, url: &Option<String>| {
+        let url = url.as_ref()?;
+        let trimmed = url.trim_end_matches('/');
+        if !(url.starts_with("https://") || url.starts_with("http://")) {
+            problems.add(
+                format!("spec.endpoints.{name}"),
+                "must be a URL that begins with https:// or http://",
+            );
+        }
+        Some(trimmed.to_owned())
+    };
+    Endpoints {
+        bedrock_runtime: checked("bedrockRuntime", &endpoints.bedrock_runtime),
+        bedrock: checked("bedrock", &endpoints.bedrock),
+        sts: checked("sts", &endpoints.sts),
+    }
+}
+
+fn check_clients(spec: &BedrockAccessSpec, namespace: &str, problems: &mut Problems) {
+    let known: BTreeSet<&str> = spec
+        .models
+        .iter()
+        .map(|model| model.name.as_str())
+        .collect();
+    let mut seen = BTreeSet::new();
+    for (index, client) in spec.clients.service_accounts.iter().enumerate() {
+        let field = format!("spec.clients.serviceAccounts[{index}]");
+        let of = client.namespace.as_deref().unwrap_or(namespace);
+        if !seen.insert((of, client.name.as_str())) {
+            problems.add(&field, format!("{of}/{} is there twice", client.name));
+        }
+        for (at, model) in client.models.iter().enumerate() {
+            if !known.contains(model.as_str()) {
+                problems.add(
+                    format!("{field}.models[{at}]"),
+                    format!("{model:?} is not the name of one of spec.models"),
+                );
+            }
+        }
+    }
+    let clients = &spec.clients;
+    if !clients.anonymous && clients.api_keys.is_none() && clients.service_accounts.is_empty() {
+        problems.add(
+            "spec.clients",
+            "nobody could call: set serviceAccounts, apiKeys, or anonymous: true",
+        );
+    }
+}
+
+fn clients(
+    spec: &BedrockAccessSpec,
+    observed: &Observed,
+    namespace: &str,
+    name: &str,
+) -> Result<Clients, ValidateError> {
+    let clients = &spec.clients;
+    let service_accounts = if clients.service_accounts.is_empty() {
+        None
+    } else {
+        let keys = observed
+            .cluster_keys
+            .as_ref()
+            .ok_or(ValidateError::ClusterKeys)?;
+        Some(ServiceAccountClients {
+            issuer: keys.issuer.clone(),
+            audience: client_audience(namespace, name),
+            jwks: keys.jwks.clone(),
+            subjects: clients
+                .service_accounts
+                .iter()
+                .map(|client| ServiceAccountSubject {
+                    namespace: client
+                        .namespace
+                        .clone()
+                        .unwrap_or_else(|| namespace.to_owned()),
+                    name: client.name.clone(),
+                    models: client.models.clone(),
+                })
+                .collect(),
+        })
+    };
+    Ok(Clients {
+        anonymous: clients.anonymous,
+        api_keys_directory: clients
+            .api_keys
+            .as_ref()
+            .map(|_| names::API_KEYS_DIRECTORY.to_owned()),
+        service_accounts,
+    })
+}
+
+/// Session name that CloudTrail shows: who it was, cut to what STS takes. Names of Kubernetes hold only
+/// characters that STS allows.
+fn session_name(namespace: &str, name: &str) -> String {
+    format!("{namespace}.{name}")
+        .chars()
+        .take(MAX_SESSION_NAME)
+        .collect()
+}
+
+fn list(problems: &[Problem]) -> String {
+    const SHOWN: usize = 8;
+    let mut lines: Vec<String> = problems
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if let Some(more) = problems.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("; ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Checks of the models an access names.
+
+use std::collections::BTreeSet;
+
+use api::{
+    Arn, Region,
+    config::{Model, Target},
+    v1alpha1::{
+        BedrockAccessSpec,
+        models::{ModelSpec, TargetSpec},
+    },
+};
+
+use super::Problems;
+
+/// Services whose ARNs Bedrock Runtime takes as a model id.
+const MODEL_SERVICES: [&str; 2] = ["bedrock", "sagemaker"];
+
+/// The models with their targets spelled out.
+pub(super) fn models(
+    specs: &[ModelSpec],
+    region: Option<&Region>,
+    problems: &mut Problems,
+) -> Vec<Model> {
+    let mut names = BTreeSet::new();
+    specs
+        .iter()
+        .enumerate()
+        .map(|(index, spec)| {
+            let field = format!("spec.models[{index}]");
+            if !names.insert(spec.name.as_str()) {
+                problems.add(
+                    format!("{field}.name"),
+                    format!("{:?} is there twice", spec.name),
+                );
+            }
+            let targets = match (&spec.model_id, &spec.targets) {
+                (Some(model_id), None) => {
+                    let target = TargetSpec {
+                        model_id: model_id.clone(),
+                        region: None,
+                        weight: 1,
+                        priority: 0,
+                        base_model: None,
+                    };
+                    vec![checked(&target, &field, region, problems)]
+                }
+                (None, Some(targets)) if !targets.is_empty() => targets
+                    .iter()
+                    .enumerate()
+                    .map(|(at, target)| {
+                        checked(target, &format!("{field}.targets[{at}]"), region, problems)
+                    })
+                    .collect(),
+                _ => {
+                    problems.add(
+                        &field,
+                        "set exactly one of modelId (one target) and targets (several)",
+                    );
+                    Vec::new()
+                }
+            };
+            if !targets.is_empty() && targets.iter().all(|target| target.weight == 0) {
+                problems.add(
+                    format!("{field}.targets"),
+                    "every target has weight 0: give at least one a share",
+                );
+            }
+            Model {
+                name: spec.name.clone(),
+                targets,
+            }
+        })
+        .collect()
+}
+
+/// At least one way to ask for something, and patterns that can match.
+pub(super) fn check_allow(spec: &BedrockAccessSpec, problems: &mut Problems) {
+    if spec.models.is_empty() && spec.allow.is_empty() {
+        problems.add(
+            "spec",
+            "nothing could be asked for: name at least one model in models, or a pattern in allow",
+        );
+    }
+    for (index, pattern) in spec.allow.iter().enumerate() {
+        if pattern.trim().is_empty() || pattern.contains(char::is_whitespace) {
+            problems.add(
+                format!("spec.allow[{index}]"),
+                "must be a model id, with * for any run of characters and no white space",
+            );
+        }
+    }
+}
+
+/// A target; an ARN brings its own region, which then must not be contradicted.
+fn checked(
+    spec: &TargetSpec,
+    field: &str,
+    default_region: Option<&Region>,
+    problems: &mut Problems,
+) -> Target {
+    let mut region = spec
+        .region
+        .as_deref()
+        .and_then(|region| problems.parse::<Region>(&format!("{field}.region"), region));
+    if spec.model_id.starts_with("arn:")
+        && let Some(arn) = problems.parse::<Arn>(&format!("{field}.modelId"), &spec.model_id)
+    {
+        if !MODEL_SERVICES.contains(&arn.service()) {
+            problems.add(
+                format!("{field}.modelId"),
+                format!(
+                    "{:?} is an ARN of {}, not of a Bedrock model or inference profile",
+                    spec.model_id,
+                    arn.service()
+                ),
+            );
+        }
+        let of_arn = arn.region().parse::<Region>().ok();
+        match (&region, of_arn) {
+            (Some(region), Some(of_arn)) if *region != of_arn => problems.add(
+                format!("{field}.region"),
+                format!("is {region}, but the ARN in modelId is of {of_arn}"),
+            ),
+            (None, Some(of_arn)) if Some(&of_arn) != default_region => region = Some(of_arn),
+            _ => {}
+        }
+    }
+    Target {
+        model_id: spec.model_id.clone(),
+        region,
+        weight: spec.weight,
+        priority: spec.priority,
+        base_model: spec.base_model.clone(),
+    }
+}

@@ -1,0 +1,89 @@
+//! Writes the status of an access, when it differs from what stands there, and tells of the transition.
+
+use api::{
+    names,
+    v1alpha1::{BedrockAccess, condition, status::BedrockAccessStatus},
+};
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DynamicObject, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use super::{Context, Error, events, status};
+
+/// What was written last, to see past a cache that lags behind.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    /// The object that the status was computed from.
+    from: Option<String>,
+    status: BedrockAccessStatus,
+}
+
+/// Computes the status and writes it if it has changed.
+///
+/// # Errors
+/// When the API server does not take it.
+pub(super) async fn status(
+    access: &BedrockAccess,
+    context: &Context,
+    result: &status::Result<'_>,
+) -> Result<BedrockAccessStatus, Error> {
+    let uid = access.uid().unwrap_or_default();
+    let written = context.memory.written().get(&uid).cloned();
+    let lagging = written.filter(|written| written.from == access.metadata.resource_version);
+    let previous = lagging
+        .as_ref()
+        .map(|written| &written.status)
+        .or(access.status.as_ref());
+    let wanted = status::compute(access, result, previous, Timestamp::now());
+    if previous == Some(&wanted) {
+        return Ok(wanted);
+    }
+    let namespace = access.namespace().unwrap_or_default();
+    patch(context, &namespace, &access.name_any(), &uid, json!(wanted)).await?;
+    let entry = Written {
+        from: access.metadata.resource_version.clone(),
+        status: wanted.clone(),
+    };
+    context.memory.written().insert(uid, entry);
+    let before = previous.and_then(|status| status::find(status, condition::READY));
+    if let Some(now) = status::find(&wanted, condition::READY) {
+        events::transition(&access.object_ref(&()), context, before, now).await;
+    }
+    Ok(wanted)
+}
+
+/// Applies a status. The UID makes sure that a namesake made meanwhile does not get it.
+///
+/// # Errors
+/// When the API server does not take it.
+pub(super) async fn patch(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    status: Value,
+) -> Result<(), Error> {
+    let resource = kube::api::ApiResource::erase::<BedrockAccess>(&());
+    let document = json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": { "name": name, "uid": uid },
+        "status": status,
+    });
+    context.metrics.wrote("BedrockAccess", "status");
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), namespace, &resource);
+    let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
+    match api
+        .patch_status(name, &parameters, &Patch::Apply(&document))
+        .await
+    {
+        Ok(_) => Ok(()),
+        // Deleted meanwhile: nobody is left to be told.
+        Err(kube::Error::Api(error)) if error.code == 404 => Ok(()),
+        Err(error) => Err(Error::Status(error)),
+    }
+}

@@ -1,0 +1,162 @@
+//! The kinds of objects an operator makes, and how they are cached.
+//!
+//! Children are held as JSON: what is compared is the document, and a further kind is one more line
+//! here and one more field in `Resources`.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use api::names;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Pod, Service, ServiceAccount},
+};
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject},
+};
+use kube_runtime::{
+    reflector::{ObjectRef, Store, store::WriterDropped},
+    watcher,
+};
+
+/// A kind of object that an operator makes for an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum ChildKind {
+    /// The account the gateway runs as.
+    ServiceAccount,
+    /// The gateway's configuration document.
+    ConfigMap,
+    /// The gateway's pods.
+    Deployment,
+    /// The gateway's address.
+    Service,
+}
+
+/// Caches of what the operator watches besides the accesses themselves.
+#[derive(Clone)]
+pub(crate) struct Stores {
+    /// One cache a kind, of objects that carry the access label.
+    pub(crate) children: BTreeMap<ChildKind, Store<DynamicObject>>,
+    /// Gateway pods, cut down to what the status needs.
+    pub(crate) pods: Store<Pod>,
+}
+
+impl ChildKind {
+    /// All kinds, in the order they are applied.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::ServiceAccount,
+        Self::ConfigMap,
+        Self::Deployment,
+        Self::Service,
+    ];
+
+    /// Group, version and names of the kind.
+    pub(crate) fn resource(self) -> ApiResource {
+        match self {
+            Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
+            Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
+            Self::Deployment => ApiResource::erase::<Deployment>(&()),
+            Self::Service => ApiResource::erase::<Service>(&()),
+        }
+    }
+
+    /// The kind's name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "ServiceAccount",
+            Self::ConfigMap => "ConfigMap",
+            Self::Deployment => "Deployment",
+            Self::Service => "Service",
+        }
+    }
+
+    /// API for objects of this kind in a namespace.
+    pub(crate) fn api(self, client: Client, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(client, namespace, &self.resource())
+    }
+}
+
+impl fmt::Display for ChildKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Stores {
+    /// Waits until every cache holds its first complete list.
+    ///
+    /// # Errors
+    /// When a watch has ended, which happens only on shutdown.
+    pub(crate) async fn wait_until_ready(&self) -> Result<(), WriterDropped> {
+        for store in self.children.values() {
+            store.wait_until_ready().await?;
+        }
+        self.pods.wait_until_ready().await
+    }
+
+    /// A child by its name.
+    pub(crate) fn child(
+        &self,
+        kind: ChildKind,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<DynamicObject>> {
+        let reference = ObjectRef::new_with(name, kind.resource()).within(namespace);
+        self.children.get(&kind)?.get(&reference)
+    }
+
+    /// Every child that carries the label of an access.
+    pub(crate) fn children_of(
+        &self,
+        namespace: &str,
+        access: &str,
+    ) -> Vec<(ChildKind, Arc<DynamicObject>)> {
+        self.children
+            .iter()
+            .flat_map(|(kind, store)| {
+                store
+                    .state_filter(|child| {
+                        child.metadata.namespace.as_deref() == Some(namespace)
+                            && belongs_to(child.metadata.labels.as_ref(), access)
+                    })
+                    .into_iter()
+                    .map(|child| (*kind, child))
+            })
+            .collect()
+    }
+
+    /// The gateway pods of an access, by name.
+    pub(crate) fn pods_of(&self, namespace: &str, access: &str) -> Vec<Arc<Pod>> {
+        let mut pods = self.pods.state_filter(|pod| {
+            pod.metadata.namespace.as_deref() == Some(namespace)
+                && belongs_to(pod.metadata.labels.as_ref(), access)
+        });
+        pods.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
+        pods
+    }
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").finish_non_exhaustive()
+    }
+}
+
+/// What is watched: only objects that carry the access label.
+pub(crate) fn labelled() -> watcher::Config {
+    watcher::Config::default().labels(names::ACCESS_LABEL)
+}
+
+/// Keeps of a pod what the status needs, so that memory follows the number of pods and not their size.
+pub(crate) fn trim_pod(pod: &mut Pod) {
+    pod.spec = None;
+    pod.metadata.managed_fields = None;
+    pod.metadata.annotations = None;
+    pod.metadata.owner_references = None;
+}
+
+fn belongs_to(labels: Option<&BTreeMap<String, String>>, access: &str) -> bool {
+    labels
+        .and_then(|labels| labels.get(names::ACCESS_LABEL))
+        .is_some_and(|name| name == access)
+}

@@ -1,0 +1,312 @@
+//! What tests have in common: accesses written as people write them, caches to fill, and an API server
+//! that answers as told and writes down what it was asked.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
+
+use api::v1alpha1::BedrockAccess;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Client, api::DynamicObject, client::Body};
+use kube_runtime::{
+    reflector::{self, store::Writer},
+    watcher::Event,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    access::{
+        observe::Observed,
+        validate::{Validated, validate},
+    },
+    children::{ChildKind, Stores},
+    cluster_keys::ClusterKeys,
+    settings::Settings,
+};
+
+/// The access of the documentation, with more put into its spec.
+pub(crate) fn access(more: &str) -> BedrockAccess {
+    let mut object: Value = serde_yaml::from_str(
+        r#"
+apiVersion: bedrockaccess.dev/v1alpha1
+kind: BedrockAccess
+metadata: { name: chat, namespace: team-a, uid: 11111111-2222-3333-4444-555555555555, generation: 3, resourceVersion: "70" }
+spec:
+  region: us-east-1
+  identity: { irsa: { roleArn: "arn:aws:iam::123456789012:role/BedrockRole" } }
+  models: [ { name: fast, modelId: "anthropic.claude-3-haiku-20240307-v1:0" } ]
+  clients: { serviceAccounts: [ { name: app } ] }
+"#,
+    )
+    .unwrap();
+    let more: Value = serde_yaml::from_str(more).unwrap();
+    for (name, value) in more.as_object().into_iter().flatten() {
+        object["spec"][name] = value.clone();
+    }
+    serde_json::from_value(object).unwrap()
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        gateway_image: "registry.example/bedrock-gateway:1".to_owned(),
+        ..Settings::default()
+    }
+}
+
+pub(crate) fn keys() -> Arc<ClusterKeys> {
+    Arc::new(ClusterKeys {
+        issuer: "https://kubernetes.default.svc".to_owned(),
+        jwks: json!({"keys": [{"kid": "one", "kty": "RSA", "n": "AQAB", "e": "AQAB"}]}),
+    })
+}
+
+pub(crate) fn observed() -> Observed {
+    Observed {
+        cluster_keys: Some(keys()),
+        ..Observed::default()
+    }
+}
+
+pub(crate) fn validated(more: &str) -> Validated {
+    validate(&access(more), &observed(), &settings()).unwrap()
+}
+
+/// Caches with the writers that fill them.
+pub(crate) struct Caches {
+    pub(crate) stores: Stores,
+    children: BTreeMap<ChildKind, Writer<DynamicObject>>,
+    pods: Writer<Pod>,
+}
+
+impl Caches {
+    pub(crate) fn new() -> Self {
+        let (pods, mut pod_writer) = reflector::store();
+        ready(&mut pod_writer);
+        let mut children = BTreeMap::new();
+        for kind in ChildKind::ALL {
+            let mut writer = Writer::new(kind.resource());
+            ready(&mut writer);
+            children.insert(kind, writer);
+        }
+        let readers = children
+            .iter()
+            .map(|(kind, writer)| (*kind, writer.as_reader()));
+        Self {
+            stores: Stores {
+                children: readers.collect(),
+                pods,
+            },
+            children,
+            pods: pod_writer,
+        }
+    }
+
+    pub(crate) fn put(&mut self, kind: ChildKind, object: Value) {
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        let writer = self.children.get_mut(&kind).unwrap();
+        writer.apply_watcher_event(&Event::Apply(object));
+    }
+
+    pub(crate) fn put_pod(&mut self, pod: Value) {
+        let pod = serde_json::from_value(pod).unwrap();
+        self.pods.apply_watcher_event(&Event::Apply(pod));
+    }
+}
+
+fn ready<K>(writer: &mut Writer<K>)
+where
+    K: kube_runtime::reflector::Lookup + Clone + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone,
+{
+    writer.apply_watcher_event(&Event::Init);
+    writer.apply_watcher_event(&Event::InitDone);
+}
+
+/// A request that the scripted API server was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) body: Value,
+}
+
+/// An API server with objects in memory: it takes server-side applies as they are, and can be told to
+/// fail at a path.
+#[derive(Clone, Default)]
+pub(crate) struct Scripted(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    asked: Vec<Asked>,
+    objects: BTreeMap<String, Value>,
+    failures: BTreeMap<String, (StatusCode, Value)>,
+    version: u64,
+}
+
+impl Scripted {
+    pub(crate) fn client(&self) -> Client {
+        let this = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let this = this.clone();
+            async move { Ok::<_, Infallible>(this.answer(request).await) }
+        });
+        Client::new(service, "default")
+    }
+
+    pub(crate) fn put(&self, path: &str, object: Value) {
+        self.0
+            .lock()
+            .unwrap()
+            .objects
+            .insert(path.to_owned(), object);
+    }
+
+    pub(crate) fn object(&self, path: &str) -> Option<Value> {
+        self.0.lock().unwrap().objects.get(path).cloned()
+    }
+
+    /// From now on, requests other than reads of this path fail.
+    pub(crate) fn fail(&self, path: &str, status: StatusCode, message: &str) {
+        let body = json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "code": status.as_u16(), "message": message, "reason": "Scripted",
+        });
+        self.0
+            .lock()
+            .unwrap()
+            .failures
+            .insert(path.to_owned(), (status, body));
+    }
+
+    pub(crate) fn heal(&self) {
+        self.0.lock().unwrap().failures.clear();
+    }
+
+    /// What was asked since the last call.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.0.lock().unwrap().asked)
+    }
+
+    /// The writes since the last call, as `METHOD path`, Events left out.
+    pub(crate) fn writes(&self) -> Vec<String> {
+        self.asked()
+            .iter()
+            .filter(|asked| asked.method != Method::GET && !asked.path.contains("events.k8s.io"))
+            .map(|asked| format!("{} {}", asked.method, asked.path))
+            .collect()
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let path = head.uri.path().to_owned();
+        let mut state = self.0.lock().unwrap();
+        state.asked.push(Asked {
+            method: head.method.clone(),
+            path: path.clone(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            body: body.clone(),
+        });
+        let (status, answer) = state.handle(&head.method, &path, body);
+        Response::builder()
+            .status(status)
+            .header("content-type", "application/json")
+            .body(Body::from(answer.to_string().into_bytes()))
+            .unwrap()
+    }
+}
+
+impl State {
+    fn handle(&mut self, method: &Method, path: &str, mut body: Value) -> (StatusCode, Value) {
+        if *method != Method::GET
+            && let Some((status, failure)) = self.failures.get(path)
+        {
+            return (*status, failure.clone());
+        }
+        let missing = json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "code": 404, "message": "not found", "reason": "NotFound",
+        });
+        match *method {
+            Method::GET => match self.objects.get(path) {
+                Some(object) => (StatusCode::OK, object.clone()),
+                None => (StatusCode::NOT_FOUND, missing),
+            },
+            Method::PATCH if path.ends_with("/status") => (StatusCode::OK, body),
+            Method::PATCH => {
+                self.version += 1;
+                let fields = managed(&body);
+                body["metadata"]["resourceVersion"] = json!(self.version.to_string());
+                body["metadata"]["managedFields"] = json!([{
+                    "manager": "bedrock-access-operator", "operation": "Apply",
+                    "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields,
+                }]);
+                self.objects.insert(path.to_owned(), body.clone());
+                (StatusCode::OK, body)
+            }
+            Method::DELETE => match self.objects.remove(path) {
+                Some(object) => (StatusCode::OK, object),
+                None => (StatusCode::NOT_FOUND, missing),
+            },
+            _ => (StatusCode::CREATED, body),
+        }
+    }
+}
+
+/// Managed fields as the API server writes them, for lists keyed as those of our children are.
+pub(crate) fn managed(document: &Value) -> Value {
+    let mut fields = owned_fields(document);
+    if let Some(fields) = fields.as_object_mut() {
+        fields.remove("f:apiVersion");
+        fields.remove("f:kind");
+        if let Some(metadata) = fields.get_mut("f:metadata").and_then(Value::as_object_mut) {
+            metadata.remove("f:name");
+            metadata.remove("f:namespace");
+        }
+    }
+    fields
+}
+
+fn owned_fields(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (format!("f:{name}"), owned_fields(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        Value::Array(items) => items
+            .iter()
+            .filter_map(|item| Some((format!("k:{}", element_key(item)?), owned_fields(item))))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        _ => json!({}),
+    }
+}
+
+fn element_key(item: &Value) -> Option<Value> {
+    let pick = |names: &[&str]| -> Option<Value> {
+        names
+            .iter()
+            .map(|name| Some(((*name).to_owned(), item.get(*name)?.clone())))
+            .collect::<Option<serde_json::Map<_, _>>>()
+            .map(Value::Object)
+    };
+    if item.get("blockOwnerDeletion").is_some() || item.get("controller").is_some() {
+        return pick(&["uid"]);
+    }
+    pick(&["containerPort", "protocol"])
+        .or_else(|| pick(&["port", "protocol"]))
+        .or_else(|| pick(&["mountPath"]))
+        .or_else(|| pick(&["topologyKey", "whenUnsatisfiable"]))
+        .or_else(|| {
+            item.get("serviceAccountToken")
+                .is_none()
+                .then(|| pick(&["name"]))?
+        })
+}

@@ -1,0 +1,219 @@
+//! Metrics, under the names that controller-runtime gave them, so that known dashboards work.
+//!
+//! <https://book.kubebuilder.io/reference/metrics-reference>
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// Value of the label `controller`.
+const CONTROLLER: &str = "bedrockaccess";
+/// Upper bounds of the reconcile durations in seconds.
+const BUCKETS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabel {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    controller: &'static str,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WriteLabels {
+    kind: &'static str,
+    verb: &'static str,
+}
+
+/// How a reconcile ended, as controller-runtime names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Done, nothing to wait for.
+    Success,
+    /// Done for now, to be looked at again soon.
+    RequeueAfter,
+    /// Failed.
+    Error,
+}
+
+/// All metrics of an operator.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    reconciles: Family<ResultLabels, Counter>,
+    errors: Family<ControllerLabel, Counter>,
+    error_reasons: Family<ErrorLabels, Counter>,
+    seconds: Family<ControllerLabel, Histogram>,
+    active: Family<ControllerLabel, Gauge>,
+    writes: Family<WriteLabels, Counter>,
+}
+
+impl Metrics {
+    pub(crate) fn new(concurrency: u16) -> Self {
+        let mut registry = Registry::default();
+        let reconciles = Family::default();
+        let errors = Family::default();
+        let error_reasons = Family::default();
+        let seconds: Family<ControllerLabel, Histogram> =
+            Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        let active = Family::default();
+        let workers: Family<ControllerLabel, Gauge> = Family::default();
+        let writes = Family::default();
+        registry.register(
+            "controller_runtime_reconcile",
+            "Reconciles per controller and result",
+            reconciles.clone(),
+        );
+        registry.register(
+            "controller_runtime_reconcile_errors",
+            "Failed reconciles per controller",
+            errors.clone(),
+        );
+        registry.register(
+            "controller_runtime_reconcile_time_seconds",
+            "Duration of reconciles in seconds",
+            seconds.clone(),
+        );
+        registry.register(
+            "controller_runtime_active_workers",
+            "Reconciles under way",
+            active.clone(),
+        );
+        registry.register(
+            "controller_runtime_max_concurrent_reconciles",
+            "Reconciles at the same time at most",
+            workers.clone(),
+        );
+        registry.register(
+            "bedrock_access_operator_reconcile_error_reasons",
+            "Failed reconciles per reason",
+            error_reasons.clone(),
+        );
+        registry.register(
+            "bedrock_access_operator_writes",
+            "Writes to the API server per kind and verb",
+            writes.clone(),
+        );
+        workers.get_or_create(&THIS).set(i64::from(concurrency));
+        Self {
+            registry,
+            reconciles,
+            errors,
+            error_reasons,
+            seconds,
+            active,
+            writes,
+        }
+    }
+
+    /// A reconcile has begun; the guard says when it is over, also when it is dropped.
+    pub(crate) fn begin(&self) -> ActiveGuard<'_> {
+        self.active.get_or_create(&THIS).inc();
+        ActiveGuard(self)
+    }
+
+    /// A reconcile has ended.
+    pub(crate) fn ended(&self, outcome: Outcome, duration: Duration) {
+        let result = match outcome {
+            Outcome::Success => "success",
+            Outcome::RequeueAfter => "requeue_after",
+            Outcome::Error => "error",
+        };
+        self.reconciles
+            .get_or_create(&ResultLabels {
+                controller: CONTROLLER,
+                result,
+            })
+            .inc();
+        self.seconds
+            .get_or_create(&THIS)
+            .observe(duration.as_secs_f64());
+    }
+
+    /// A reconcile has failed for this reason.
+    pub(crate) fn failed(&self, reason: &str) {
+        self.errors.get_or_create(&THIS).inc();
+        self.error_reasons
+            .get_or_create(&ErrorLabels {
+                controller: CONTROLLER,
+                reason: reason.to_owned(),
+            })
+            .inc();
+    }
+
+    /// A write was sent to the API server.
+    pub(crate) fn wrote(&self, kind: &'static str, verb: &'static str) {
+        self.writes.get_or_create(&WriteLabels { kind, verb }).inc();
+    }
+
+    /// All metrics in OpenMetrics text format.
+    ///
+    /// # Errors
+    /// Never in practice: the text is built in memory.
+    pub(crate) fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut body = String::new();
+        text::encode(&mut body, &self.registry)?;
+        Ok(body)
+    }
+}
+
+const THIS: ControllerLabel = ControllerLabel {
+    controller: CONTROLLER,
+};
+
+/// A reconcile under way.
+#[derive(Debug)]
+pub(crate) struct ActiveGuard<'a>(&'a Metrics);
+
+impl Drop for ActiveGuard<'_> {
+    fn drop(&mut self) {
+        self.0.active.get_or_create(&THIS).dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reconciles_appear_under_the_names_of_controller_runtime() {
+        let metrics = Metrics::new(4);
+        let guard = metrics.begin();
+        assert!(
+            metrics
+                .render()
+                .unwrap()
+                .contains("controller_runtime_active_workers{controller=\"bedrockaccess\"} 1")
+        );
+        drop(guard);
+        metrics.ended(Outcome::Success, Duration::from_millis(3));
+        metrics.failed("InvalidSpec");
+        metrics.wrote("Deployment", "apply");
+        let text = metrics.render().unwrap();
+        for line in [
+            "controller_runtime_active_workers{controller=\"bedrockaccess\"} 0",
+            "controller_runtime_reconcile_total{controller=\"bedrockaccess\",result=\"success\"} 1",
+            "controller_runtime_reconcile_errors_total{controller=\"bedrockaccess\"} 1",
+            "controller_runtime_reconcile_time_seconds_count{controller=\"bedrockaccess\"} 1",
+            "controller_runtime_max_concurrent_reconciles{controller=\"bedrockaccess\"} 4",
+            "bedrock_access_operator_writes_total{kind=\"Deployment\",verb=\"apply\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

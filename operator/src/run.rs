@@ -1,0 +1,249 @@
+//! Runs an operator: watches, controller, background tasks and endpoints, until it is told to end.
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use api::{names, v1alpha1::BedrockAccess};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DynamicObject, ObjectMeta},
+};
+use kube_runtime::{
+    Controller, PredicateConfig, WatchStreamExt,
+    controller::{Config, Error as ControllerError},
+    events::{Recorder, Reporter},
+    predicates,
+    reflector::{self, ObjectRef, Store},
+    watcher,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    access::{self, Context, Guarded, Memory, readiness::HttpReadiness},
+    children::{ChildKind, Stores, labelled, trim_pod},
+    cluster_keys,
+    metrics::Metrics,
+    retry::Seed,
+    server::{self, Ready},
+    settings::Settings,
+};
+
+/// Changes of one access within this time make one reconcile.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// Longest wait for reconciles under way at the end.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Why an operator cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An endpoint cannot be served.
+    #[error("failed to listen on {address} for {what}")]
+    Listen {
+        /// What was to be served.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// Runs an operator until `shutdown` resolves; reconciles under way are finished first.
+///
+/// # Errors
+/// When an endpoint cannot be served. A cluster that does not answer is waited for.
+pub async fn run(
+    client: Client,
+    settings: Settings,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
+    let stop = CancellationToken::new();
+    let _stop_everything = stop.clone().drop_guard();
+    let metrics = Arc::new(Metrics::new(settings.concurrency));
+    let ready = Ready::default();
+    serve(&settings, &metrics, &ready, &stop).await?;
+
+    let seed = Seed::default();
+    let keys = cluster_keys::start(
+        client.clone(),
+        settings.cluster_keys_refresh,
+        seed.clone(),
+        stop.clone(),
+    )
+    .await;
+
+    let (accesses, writer) = reflector::store::<Guarded>();
+    let stream = watcher(
+        Api::<Guarded>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .modify(|object| metadata(object).managed_fields = None)
+    .reflect(writer)
+    .applied_objects()
+    .predicate_filter(predicates::generation, PredicateConfig::default());
+    let mut controller = Controller::for_stream(stream, accesses.clone())
+        .with_config(
+            Config::default()
+                .debounce(DEBOUNCE)
+                .concurrency(settings.concurrency),
+        )
+        .reconcile_all_on(cluster_keys::changes(keys.clone()));
+
+    let mut children = std::collections::BTreeMap::new();
+    for kind in ChildKind::ALL {
+        let resource = kind.resource();
+        let writer = reflector::store::Writer::<DynamicObject>::new(resource.clone());
+        children.insert(kind, writer.as_reader());
+        let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
+        let stream = watcher(api, labelled())
+            .default_backoff()
+            .reflect(writer)
+            .touched_objects();
+        controller = controller.watches_stream_with(stream, |child| owner(child.meta()), resource);
+    }
+    let (pods, writer) = reflector::store::<Pod>();
+    let stream = watcher(Api::<Pod>::all(client.clone()), labelled())
+        .default_backoff()
+        .modify(trim_pod)
+        .reflect(writer)
+        .touched_objects();
+    controller = controller.watches_stream(stream, |pod| owner(pod.meta()));
+
+    let context = Arc::new(Context {
+        stores: Stores { children, pods },
+        keys,
+        readiness: Box::new(HttpReadiness::new(
+            settings.gateway_admin_port,
+            settings.readiness_timeout,
+        )),
+        recorder: Recorder::new(
+            client.clone(),
+            Reporter {
+                controller: names::FIELD_MANAGER.to_owned(),
+                instance: Some(settings.instance.clone()),
+            },
+        ),
+        metrics,
+        seed,
+        memory: Memory::default(),
+        client,
+        settings,
+    });
+    tokio::spawn(watch_readiness(
+        Arc::clone(&context),
+        accesses.clone(),
+        ready.clone(),
+    ));
+    tokio::spawn(forget(Arc::clone(&context), accesses, stop.clone()));
+
+    let draining = CancellationToken::new();
+    let begin_drain = draining.clone();
+    tokio::spawn(async move {
+        shutdown.await;
+        tracing::info!("told to end: finishing the reconciles under way");
+        ready.set(false);
+        begin_drain.cancel();
+    });
+    let all = controller
+        .graceful_shutdown_on(draining.clone().cancelled_owned())
+        .run(access::reconcile, access::error_policy, context)
+        .for_each(|outcome| async move {
+            // Failed reconciles are logged where they fail; here are the watches.
+            if let Err(ControllerError::QueueError(error)) = outcome {
+                tracing::warn!(%error, "a watch failed and is begun again; are the CRDs installed?");
+            }
+        });
+    tokio::select! {
+        () = all => tracing::info!("ended"),
+        () = async { draining.cancelled().await; tokio::time::sleep(DRAIN).await } => {
+            tracing::warn!("ended with reconciles under way");
+        }
+    }
+    Ok(())
+}
+
+async fn serve(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    ready: &Ready,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let endpoints = [
+        (
+            "metrics",
+            settings.metrics_address,
+            server::metrics_routes(Arc::clone(metrics)),
+        ),
+        (
+            "health",
+            settings.health_address,
+            server::health_routes(ready.clone()),
+        ),
+    ];
+    for (what, address, routes) in endpoints {
+        let Some(address) = address else { continue };
+        server::serve(address, routes, stop.clone())
+            .await
+            .map_err(|source| RunError::Listen {
+                what,
+                address,
+                source,
+            })?;
+    }
+    Ok(())
+}
+
+/// Ready once every cache holds its first list.
+async fn watch_readiness(context: Arc<Context>, accesses: Store<Guarded>, ready: Ready) {
+    let filled = accesses.wait_until_ready().await.is_ok()
+        && context.stores.wait_until_ready().await.is_ok();
+    if filled {
+        tracing::info!("all caches are filled");
+        ready.set(true);
+    }
+}
+
+/// Now and then forgets what is remembered of objects that are gone.
+async fn forget(context: Arc<Context>, accesses: Store<Guarded>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(context.settings.resync);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let there: std::collections::HashSet<String> = accesses
+            .state()
+            .iter()
+            .filter_map(|access| access.uid())
+            .collect();
+        context.memory.keep(|uid| there.contains(uid));
+    }
+}
+
+fn metadata(object: &mut Guarded) -> &mut ObjectMeta {
+    match &mut object.0 {
+        Ok(access) => &mut access.metadata,
+        Err(invalid) => &mut invalid.metadata,
+    }
+}
+
+/// The access an object is labelled with. The owner reference would do for children, but not for pods,
+/// and a child without its reference is one to put right.
+fn owner(metadata: &ObjectMeta) -> Option<ObjectRef<Guarded>> {
+    let labelled = metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(names::ACCESS_LABEL));
+    let kind = BedrockAccess::kind(&());
+    let owned = || {
+        let owners = metadata.owner_references.iter().flatten();
+        owners
+            .filter(|owner| owner.kind == kind)
+            .map(|owner| &owner.name)
+            .next()
+    };
+    let name = labelled.or_else(owned)?;
+    Some(ObjectRef::new(name).within(metadata.namespace.as_deref()?))
+}

@@ -1,0 +1,50 @@
+//! What an operator is started with; read from the command line by `main.rs`, set directly by tests.
+
+use std::{net::SocketAddr, time::Duration};
+
+use api::names;
+
+/// Image of the gateway where nothing else is said.
+pub const DEFAULT_GATEWAY_IMAGE: &str = concat!(
+    "ghcr.io/bedrock-access/bedrock-gateway:",
+    env!("CARGO_PKG_VERSION")
+);
+
+/// What an operator is started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Image of the gateway where the access names none.
+    pub gateway_image: String,
+    /// Where `/metrics` is served; `None`: nowhere.
+    pub metrics_address: Option<SocketAddr>,
+    /// Where `/healthz` and `/readyz` are served; `None`: nowhere.
+    pub health_address: Option<SocketAddr>,
+    /// `reportingInstance` of Events: the name of the operator's pod.
+    pub instance: String,
+    /// Reconciles at the same time.
+    pub concurrency: u16,
+    /// An access that is ready is looked at again after about this time, for what a watch cannot tell.
+    pub resync: Duration,
+    /// The cluster's signing keys are read again after about this time.
+    pub cluster_keys_refresh: Duration,
+    /// Port of the gateways' `/readyz`.
+    pub gateway_admin_port: u16,
+    /// Longest wait for the answer of a gateway's `/readyz`.
+    pub readiness_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            gateway_image: DEFAULT_GATEWAY_IMAGE.to_owned(),
+            metrics_address: None,
+            health_address: None,
+            instance: names::FIELD_MANAGER.to_owned(),
+            concurrency: 16,
+            resync: Duration::from_mins(10),
+            cluster_keys_refresh: Duration::from_mins(10),
+            gateway_admin_port: names::GATEWAY_ADMIN_PORT,
+            readiness_timeout: Duration::from_secs(2),
+        }
+    }
+}
