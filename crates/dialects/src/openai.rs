@@ -27,3 +27,6 @@ pub use error::{ErrorBody, RequestError, UpstreamError, error_body};
 pub use fields::field_table;
 pub use head::{Head, head};
 pub use models::{ModelEntry, models_list};
+
+#[cfg(test)]
+mod golden;

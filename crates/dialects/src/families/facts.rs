@@ -126,7 +126,7 @@ pub struct ToolResultFacts {
     pub beside: Vec<MediaKind>,
     /// Whether `status` is taken.
     pub status: bool,
-    /// Whether a JSON object may be given as such.
+    /// Whether a JSON object is better given as such than as text.
     pub json: bool,
 }
 

@@ -69,6 +69,18 @@ impl<'a> Json<'a> {
         matches!(self, Self::Null)
     }
 
+    /// A string some members down, without taking it.
+    pub(crate) fn text_at(&self, path: &[&str]) -> Option<&str> {
+        match (self, path.split_first()) {
+            (Self::String(text), None) => Some(text),
+            (Self::Object(object), Some((key, rest))) => {
+                let (_, value) = object.0.iter().rfind(|(name, _)| name == key)?;
+                value.text_at(rest)
+            }
+            _ => None,
+        }
+    }
+
     /// What kind of value this is, for error messages.
     fn kind(&self) -> &'static str {
         match self {

@@ -95,12 +95,12 @@ fn override_changes_only_the_fields_it_gives() {
 
 #[test]
 fn new_family_is_tried_first_and_extends_another() {
-    let yaml = "my-model: {match: ['ACME.*', 'anthropic.claude-next*'], extends: claude-4.6, tools: {choice: [auto]}}";
+    let yaml = "my-model: {match: ['ACME.*', 'anthropic.claude-next*'], extends: claude-4.6, tools: {choice: [any]}}";
     let table = overridden(yaml).unwrap();
     for id in ["acme.brand-new-v1:0", "eu.anthropic.claude-next-7"] {
         let facts = table.resolve(id, None);
         assert_eq!(facts.family, "my-model");
-        assert_eq!(facts.tools.choice, [Choice::Auto]);
+        assert_eq!(facts.tools.choice, [Choice::Any]);
         assert_eq!(facts.reasoning.style, ReasoningStyle::Adaptive);
     }
     assert_eq!(

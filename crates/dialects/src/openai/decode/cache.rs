@@ -110,7 +110,11 @@ pub(super) fn limit(
 
 /// Puts cache points after tools, system prompt and the last message of the user, unless the client
 /// set some itself.
-pub(super) fn automatic(request: &mut ConverseRequest<'_>, context: &Context<'_>) {
+pub(super) fn automatic(
+    request: &mut ConverseRequest<'_>,
+    point: CachePoint,
+    context: &Context<'_>,
+) {
     let facts = &context.facts.cache;
     if any(request) {
         return;
@@ -118,12 +122,10 @@ pub(super) fn automatic(request: &mut ConverseRequest<'_>, context: &Context<'_>
     if facts.tools
         && let Some(config) = &mut request.tool_config
     {
-        config.tools.push(Tool::CachePoint(CachePoint::new(None)));
+        config.tools.push(Tool::CachePoint(point));
     }
     if facts.system && !request.system.is_empty() {
-        request
-            .system
-            .push(SystemBlock::CachePoint(CachePoint::new(None)));
+        request.system.push(SystemBlock::CachePoint(point));
     }
     let last = request
         .messages
@@ -133,9 +135,7 @@ pub(super) fn automatic(request: &mut ConverseRequest<'_>, context: &Context<'_>
     if let Some(message) = last.filter(|_| facts.messages) {
         let after_result = matches!(message.content.last(), Some(ContentBlock::ToolResult(_)));
         if !after_result || facts.after_tool_result {
-            message
-                .content
-                .push(ContentBlock::CachePoint(CachePoint::new(None)));
+            message.content.push(ContentBlock::CachePoint(point));
         }
     }
 }

@@ -90,7 +90,11 @@ fn by_schema<'a>(
     match facts.json_schema {
         SchemaMode::Native => {
             let mut tree = schema::tree(given, at)?;
-            schema::close(&mut tree);
+            if schema::close(&mut tree) {
+                context
+                    .notes
+                    .changed("response_format.json_schema.schema", schema::CLOSED)?;
+            }
             let structure = TextFormatStructure::JsonSchema(JsonSchema {
                 schema: tree.to_string(),
                 name,

@@ -44,6 +44,8 @@ struct Found<'a> {
     /// The first bytes, zeros where there are none.
     magic: [u8; 12],
     from_s3: bool,
+    /// Whether the data itself was given, not an address.
+    inline: bool,
 }
 
 /// Makes a block of what a client gave; `None` while it has to be fetched first.
@@ -65,7 +67,8 @@ pub(super) fn block<'a>(
             if context.document_names.len() >= limits.documents {
                 return Err(too_many("documents", limits.documents, at));
             }
-            let name = unique_name(given.name.as_deref(), &context.document_names);
+            let address = (!found.inline).then_some(given.location.as_ref());
+            let name = unique_name(given.name.as_deref().or(address), &context.document_names);
             context.document_names.push(name.clone());
             ContentBlock::Document(DocumentBlock {
                 format: format.word,
@@ -109,6 +112,7 @@ fn find<'a>(
             bytes: 0,
             magic: [0; 12],
             from_s3: true,
+            inline: false,
         }));
     }
     if location.starts_with("https://") || location.starts_with("http://") {
@@ -143,6 +147,7 @@ fn inline<'a>(
         magic: base64::first_bytes(&payload),
         source: Source::Bytes(payload),
         from_s3: false,
+        inline: true,
     })
 }
 
@@ -167,7 +172,9 @@ fn fetched<'a>(
     {
         let data = ::base64::engine::general_purpose::STANDARD.encode(bytes);
         let media_type = content_type.as_deref().map(media_type_only);
-        return inline(Cow::Owned(data), media_type, at).map(Some);
+        let mut found = inline(Cow::Owned(data), media_type, at)?;
+        found.inline = false;
+        return Ok(Some(found));
     }
     let (kind, max_bytes) = match given.kind {
         Some(MediaKind::Image) => (FetchKind::Image, context.facts.limits.image_bytes),

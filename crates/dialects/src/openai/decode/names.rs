@@ -24,6 +24,13 @@ impl ToolNames {
         }
     }
 
+    /// Sets a name aside for the tool that has it, so that no mapped name takes it.
+    pub(super) fn reserve(&mut self, name: &str) {
+        if is_name(name) && !self.knows(name) {
+            self.kept.push(name.to_owned());
+        }
+    }
+
     /// Bedrock's name for the client's; the same for the same name, different for different ones.
     pub(super) fn upstream<'a>(&mut self, name: Cow<'a, str>) -> Cow<'a, str> {
         if let Some((_, upstream)) = self.changed.iter().find(|(client, _)| *client == name) {

@@ -1,6 +1,6 @@
 //! The request as a whole: which field is read when, and what is left over.
 
-use bedrock::converse::{ContentBlock, ConverseRequest, Message, Role, SystemBlock};
+use bedrock::converse::{CachePoint, ContentBlock, ConverseRequest, Message, Role, SystemBlock};
 use serde_json::{Map, Value};
 
 use super::{
@@ -132,7 +132,8 @@ pub fn decode<'a>(
     let given = sampling::Given::take(&mut body);
     let inference_config = sampling::decode(given, &reasoning, &mut fields, &mut context)?;
     merge(&mut fields, std::mem::take(&mut additional));
-    let automatic = body.take("cache_control").is_some() || options.automatic_cache;
+    let own = options.automatic_cache.then(|| CachePoint::new(None));
+    let automatic = cache::point(&mut body, &root, true, &mut context)?.or(own);
     let mut request = ConverseRequest {
         messages,
         system,
@@ -147,8 +148,8 @@ pub fn decode<'a>(
         output_config: format.output,
         ..ConverseRequest::default()
     };
-    if automatic {
-        cache::automatic(&mut request, &context);
+    if let Some(point) = automatic {
+        cache::automatic(&mut request, point, &context);
     }
     cache::limit(&mut request, &mut context)?;
     fields::leftover(body, &mut context.notes)?;

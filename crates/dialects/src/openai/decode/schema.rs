@@ -151,22 +151,31 @@ const REFUSED: [(&str, &[&str]); 3] = [
 
 /// Closes a schema for exact output: `additionalProperties: false` on every object, no `$schema`, no
 /// keyword that Bedrock refuses.
-pub(super) fn close(schema: &mut Value) {
+/// Gives back whether the schema now allows something else than before.
+pub(super) fn close(schema: &mut Value) -> bool {
     match schema {
-        Value::Array(items) => items.iter_mut().for_each(close),
+        Value::Array(items) => items
+            .iter_mut()
+            .fold(false, |changed, item| close(item) | changed),
         Value::Object(object) => close_object(object),
-        _ => {}
+        _ => false,
     }
 }
 
-fn close_object(object: &mut Map<String, Value>) {
+/// The warning when closing changed what a schema allows.
+pub(super) const CLOSED: &str = "additionalProperties became false, and limits of numbers and lists \
+                                 became part of descriptions: Bedrock takes nothing else in exact schemas";
+
+fn close_object(object: &mut Map<String, Value>) -> bool {
     object.shift_remove("$schema");
+    let mut changed = false;
     let kind = object
         .get("type")
         .and_then(Value::as_str)
         .map(str::to_owned);
     if kind.as_deref() == Some("object") || (kind.is_none() && object.contains_key("properties")) {
-        object.insert("additionalProperties".to_owned(), Value::Bool(false));
+        let before = object.insert("additionalProperties".to_owned(), Value::Bool(false));
+        changed |= before.is_some_and(|before| before != Value::Bool(false));
     }
     let mut moved = Vec::new();
     for (_, keywords) in REFUSED.iter().filter(|(of, _)| kind.as_deref() == Some(of)) {
@@ -186,6 +195,7 @@ fn close_object(object: &mut Map<String, Value>) {
         moved.push(format!("minItems: {value}"));
     }
     if !moved.is_empty() {
+        changed = true;
         let note = moved.join(", ");
         let text = match object.get("description").and_then(Value::as_str) {
             Some(description) if !description.is_empty() => format!("{description} ({note})"),
@@ -198,17 +208,20 @@ fn close_object(object: &mut Map<String, Value>) {
             // Members are schemas by name.
             "properties" | "$defs" | "definitions" | "patternProperties" => {
                 if let Value::Object(members) = value {
-                    members.values_mut().for_each(close);
+                    for member in members.values_mut() {
+                        changed |= close(member);
+                    }
                 }
             }
             "items" | "prefixItems" | "anyOf" | "oneOf" | "allOf" | "not" | "if" | "then"
             | "else" => {
-                close(value);
+                changed |= close(value);
             }
             // Everything else is data: enum, const, default, examples …
             _ => {}
         }
     }
+    changed
 }
 
 /// Raw JSON from text that is known to be JSON.
@@ -274,7 +287,8 @@ mod tests {
                 "type": {"const": {"type": "object"}}
             }
         });
-        close(&mut schema);
+        assert!(close(&mut schema));
+        assert!(!close(&mut schema), "closing twice");
         assert_eq!(
             schema,
             serde_json::json!({

@@ -51,7 +51,13 @@ pub(super) fn decode<'a>(
     let mut tools = Vec::new();
     if let Some(list) = body.take("tools") {
         let at = root.key("tools");
-        for (index, tool) in list.array(&at)?.into_iter().enumerate() {
+        let list = list.array(&at)?;
+        for tool in &list {
+            if let Some(name) = tool.text_at(&["function", "name"]) {
+                context.names.reserve(name);
+            }
+        }
+        for (index, tool) in list.into_iter().enumerate() {
             read_tool(tool, &at.index(index), &mut tools, context)?;
         }
     }
@@ -145,7 +151,11 @@ fn read_tool<'a>(
     let json = match parameters {
         Some(parameters) if exact => {
             let mut tree = schema::tree(parameters, &schema_at)?;
-            schema::close(&mut tree);
+            if schema::close(&mut tree) {
+                context
+                    .notes
+                    .changed("tools[].function.parameters", schema::CLOSED)?;
+            }
             let closed = schema::owned(tree.to_string())?;
             let again = format!("{{\"parameters\":{}}}", closed.get());
             mended(&again, &schema_at)?

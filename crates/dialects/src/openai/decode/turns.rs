@@ -64,11 +64,9 @@ impl<'a> Turns<'a> {
             count = count.saturating_add(1);
             let suffix = count.to_string();
             // Nine letters and digits stay nine.
-            let keep = if id.len() == 9 { 9 } else { id.len().min(64) };
-            let stem: String = id
-                .chars()
-                .take(keep.saturating_sub(suffix.len() + 1))
-                .collect();
+            let longest: usize = if id.len() == 9 { 9 } else { 64 };
+            let room = longest.saturating_sub(suffix.len() + 1);
+            let stem: String = id.chars().take(room).collect();
             fresh = Cow::Owned(format!("{stem}x{suffix}"));
         }
         self.ids.push(fresh.clone());

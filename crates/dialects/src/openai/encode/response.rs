@@ -156,10 +156,10 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyContext) -> Message<
                     });
             }
             if let Some(text) = &reasoning.reasoning_text {
-                message
-                    .reasoning_content
-                    .get_or_insert_default()
-                    .push_str(&text.text);
+                if !text.text.is_empty() {
+                    let all = message.reasoning_content.get_or_insert_default();
+                    all.push_str(&text.text);
+                }
                 if let Some(signature) = &text.signature {
                     message.thinking_blocks.push(ThinkingBlock::Thinking {
                         thinking: Cow::Borrowed(&text.text),
@@ -189,6 +189,10 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyContext) -> Message<
     }
     if let Some(answer) = schema_answer {
         message.content = Some(Cow::Borrowed(answer));
+    }
+    // Null stands beside tool calls only; clients expect a string otherwise.
+    if message.content.is_none() && message.tool_calls.is_empty() {
+        message.content = Some(Cow::Borrowed(""));
     }
     message
 }

@@ -4,14 +4,15 @@
 //! beside a forced schema tool. Indexes of tool calls are dense and count calls only. `[DONE]`
 //! stands only after `messageStop`; any other end is an error event. The native stop reason is kept.
 
+mod whole;
+mod write;
+
 use std::borrow::Cow;
 
 use bedrock::converse::{
-    BlockStart, ConverseResponse, Delta, JsonStr, Metadata, ReasoningDelta, ResponseBlock,
-    StopReason, StreamEvent, TokenUsage,
+    BlockStart, Delta, JsonStr, Metadata, ReasoningDelta, StopReason, StreamEvent, TokenUsage,
 };
-use bytes::{BufMut, BytesMut};
-use serde::Serialize;
+use bytes::BytesMut;
 use serde_json::{Map, Value};
 
 use super::{
@@ -24,6 +25,7 @@ use super::{
     stop_sequence,
     usage::Usage,
 };
+use write::{EMPTY_OBJECT, quoted, write_call_index, write_json};
 
 /// The end of a stream that went well.
 const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -136,6 +138,9 @@ impl StreamEncoder {
         event: &StreamEvent<'_>,
         out: &mut BytesMut,
     ) -> Result<(), StreamError> {
+        if self.finished {
+            return Ok(());
+        }
         match event {
             StreamEvent::MessageStart => self.role(out),
             StreamEvent::ContentBlockStart(start) => self.block_start(start, out),
@@ -158,30 +163,6 @@ impl StreamEncoder {
             }
             StreamEvent::Unknown => {}
         }
-        Ok(())
-    }
-
-    /// Writes a whole response as a stream, for models that do not stream with tools.
-    ///
-    /// # Errors
-    /// When the model wrote something unusable; nothing has been written then.
-    pub fn response(
-        &mut self,
-        response: &ConverseResponse,
-        out: &mut BytesMut,
-    ) -> Result<(), UpstreamError> {
-        if finish_reason(&response.stop_reason, false).is_none() {
-            return Err(malformed(&response.stop_reason, response.usage));
-        }
-        self.role(out);
-        for block in &response.output.message.content {
-            self.whole_block(block, out);
-        }
-        self.stop = Some(response.stop_reason.clone());
-        self.stop_sequence = stop_sequence(response.additional_model_response_fields.as_deref());
-        self.usage = Some(response.usage);
-        self.service_tier = response.service_tier.as_ref().map(|tier| tier.kind.clone());
-        self.finish_choice(out);
         Ok(())
     }
 
@@ -466,59 +447,6 @@ impl StreamEncoder {
         });
     }
 
-    /// A block of a response that was not streamed.
-    fn whole_block(&mut self, block: &ResponseBlock, out: &mut BytesMut) {
-        let cited = block
-            .citations_content
-            .iter()
-            .flat_map(|cited| &cited.content);
-        for text in block
-            .text
-            .iter()
-            .chain(cited.filter_map(|cited| cited.text.as_ref()))
-        {
-            if self.reply.holds_text() {
-                self.held.push_str(text);
-            } else if !text.is_empty() {
-                self.text(&quoted(text), out);
-            }
-        }
-        if let Some(reasoning) = &block.reasoning_content {
-            if let Some(text) = &reasoning.reasoning_text {
-                if !text.text.is_empty() {
-                    self.chunk(out, |out| {
-                        out.extend_from_slice(b"\"reasoning_content\":");
-                        write_json(&text.text, out);
-                    });
-                }
-                if let Some(signature) = &text.signature {
-                    let block = ThinkingBlock::Thinking {
-                        thinking: Cow::Borrowed(&text.text),
-                        signature: Cow::Borrowed(signature),
-                    };
-                    self.thinking(&block, out);
-                }
-            }
-            if let Some(data) = &reasoning.redacted_content {
-                let data = Cow::Borrowed(data.as_str());
-                self.thinking(&ThinkingBlock::RedactedThinking { data }, out);
-            }
-        }
-        if let Some(call) = &block.tool_use
-            && !call.is_server_side()
-        {
-            let input = call.input.as_deref().map_or("{}", |input| input.get());
-            if self.reply.is_schema_tool(&call.name) {
-                self.answered_by_schema = true;
-                self.text(&quoted(input), out);
-            } else {
-                let index = self.calls;
-                self.call(u64::from(index), &call.tool_use_id, &call.name, out);
-                self.arguments(index, &quoted(input), out);
-            }
-        }
-    }
-
     /// The last chunk of the choice, with its finish reason.
     fn finish_choice(&mut self, out: &mut BytesMut) {
         let Some(stop) = self.stop.clone() else {
@@ -543,22 +471,4 @@ impl StreamEncoder {
         }
         out.extend_from_slice(b"}]}\n\n");
     }
-}
-
-/// A JSON string literal of `{}`.
-const EMPTY_OBJECT: &str = "\"{}\"";
-
-fn quoted(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default()
-}
-
-fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut BytesMut) {
-    // Strings and plain structs always serialize, and a BytesMut always has room.
-    let _: Result<(), serde_json::Error> = serde_json::to_writer(out.writer(), value);
-}
-
-fn write_call_index(index: u32, out: &mut BytesMut) {
-    out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
-    write_json(&index, out);
-    out.extend_from_slice(b",");
 }

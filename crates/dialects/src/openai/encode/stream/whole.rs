@@ -1,0 +1,91 @@
+//! A response that was not streamed, written as a stream: for models that stream no tools.
+
+use std::borrow::Cow;
+
+use bedrock::converse::{ConverseResponse, ResponseBlock};
+use bytes::BytesMut;
+
+use super::{
+    super::{finish_reason, malformed, response::ThinkingBlock, stop_sequence},
+    StreamEncoder, UpstreamError,
+    write::{quoted, write_json},
+};
+
+impl StreamEncoder {
+    /// Writes a whole response as a stream, for models that do not stream with tools.
+    ///
+    /// # Errors
+    /// When the model wrote something unusable; nothing has been written then.
+    pub fn response(
+        &mut self,
+        response: &ConverseResponse,
+        out: &mut BytesMut,
+    ) -> Result<(), UpstreamError> {
+        if finish_reason(&response.stop_reason, false).is_none() {
+            return Err(malformed(&response.stop_reason, response.usage));
+        }
+        self.role(out);
+        for block in &response.output.message.content {
+            self.whole_block(block, out);
+        }
+        self.stop = Some(response.stop_reason.clone());
+        self.stop_sequence = stop_sequence(response.additional_model_response_fields.as_deref());
+        self.usage = Some(response.usage);
+        self.service_tier = response.service_tier.as_ref().map(|tier| tier.kind.clone());
+        self.finish_choice(out);
+        Ok(())
+    }
+
+    /// A block of a response that was not streamed.
+    fn whole_block(&mut self, block: &ResponseBlock, out: &mut BytesMut) {
+        let cited = block
+            .citations_content
+            .iter()
+            .flat_map(|cited| &cited.content);
+        for text in block
+            .text
+            .iter()
+            .chain(cited.filter_map(|cited| cited.text.as_ref()))
+        {
+            if self.reply.holds_text() {
+                self.held.push_str(text);
+            } else if !text.is_empty() {
+                self.text(&quoted(text), out);
+            }
+        }
+        if let Some(reasoning) = &block.reasoning_content {
+            if let Some(text) = &reasoning.reasoning_text {
+                if !text.text.is_empty() {
+                    self.chunk(out, |out| {
+                        out.extend_from_slice(b"\"reasoning_content\":");
+                        write_json(&text.text, out);
+                    });
+                }
+                if let Some(signature) = &text.signature {
+                    let block = ThinkingBlock::Thinking {
+                        thinking: Cow::Borrowed(&text.text),
+                        signature: Cow::Borrowed(signature),
+                    };
+                    self.thinking(&block, out);
+                }
+            }
+            if let Some(data) = &reasoning.redacted_content {
+                let data = Cow::Borrowed(data.as_str());
+                self.thinking(&ThinkingBlock::RedactedThinking { data }, out);
+            }
+        }
+        if let Some(call) = &block.tool_use
+            && !call.is_server_side()
+        {
+            let input = call.input.as_deref().map_or("{}", |input| input.get());
+            if self.reply.is_schema_tool(&call.name) {
+                self.answered_by_schema = true;
+                self.text(&quoted(input), out);
+            } else {
+                let index = self.calls;
+                self.call(u64::from(index), &call.tool_use_id, &call.name, out);
+                self.arguments(index, &quoted(input), out);
+            }
+        }
+    }
+}
