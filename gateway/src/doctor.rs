@@ -40,7 +40,7 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Exit code: 0 all ok, 1 with warnings, 2 with errors.")]
 pub struct Args {
-    /// Configuration document of a gateway.
+    /// Configuration document of a gateway [default: the one mounted in its pod].
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE)]
     pub config: Option<PathBuf>,
     /// Region, instead of the configuration's or the environment's.
@@ -178,10 +178,10 @@ impl Findings {
 }
 
 fn configuration(args: &Args, settings: &Settings, findings: &mut Findings) -> GatewayConfig {
-    let path = args.config.as_ref().or(settings.config.as_ref());
-    match session::read_config(path) {
+    let path = session::config_path(args.config.as_ref(), settings);
+    match session::read_config(path.as_ref()) {
         Ok(config) => {
-            let message = match path {
+            let message = match &path {
                 Some(path) => format!(
                     "{} with {} models and {} patterns",
                     path.display(),

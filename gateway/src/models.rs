@@ -29,7 +29,7 @@ const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(10);
 /// Show which models can be called from where.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Configuration document of a gateway.
+    /// Configuration document of a gateway [default: the one mounted in its pod].
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE)]
     pub config: Option<PathBuf>,
     /// Region to show; may be repeated [default: the configuration's, then AWS_REGION; with --model: all].
@@ -126,7 +126,8 @@ pub(crate) struct Entry {
 /// # Errors
 /// No usable configuration, no region, or the output is closed.
 pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Result<ExitCode, Error> {
-    let config = session::read_config(args.config.as_ref().or(settings.config.as_ref()))?;
+    let path = session::config_path(args.config.as_ref(), settings);
+    let config = session::read_config(path.as_ref())?;
     let table = catalogue::builtin();
     let default_region = session::region(settings, &config);
     let regions = wanted_regions(args, table, default_region)?;

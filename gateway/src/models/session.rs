@@ -1,12 +1,22 @@
 //! What `models` and `doctor` share before they ask AWS anything: the configuration, the region, the
 //! credentials, and where each service is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use api::{GatewayConfig, Partition, Region, config::ConfigError, names};
 use credentials::{AssumeRoleLink, Environment, Handle};
 
 use crate::config::{RegionMissing, Settings};
+
+/// The configuration document that is meant: the one given, that of the environment, or, in a pod
+/// that has it mounted (`kubectl exec`), the mounted one.
+pub(crate) fn config_path(given: Option<&PathBuf>, settings: &Settings) -> Option<PathBuf> {
+    let mounted = || {
+        let path = Path::new(names::CONFIG_DIRECTORY).join(names::CONFIG_KEY);
+        path.exists().then_some(path)
+    };
+    given.or(settings.config.as_ref()).cloned().or_else(mounted)
+}
 
 /// Reads the configuration document; none, and the default, when no path is known.
 ///

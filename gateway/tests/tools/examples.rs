@@ -753,3 +753,30 @@ fn the_workflow_may_ask_for_its_token_and_sets_variables_that_exist() {
         variable_exists(name);
     }
 }
+
+#[test]
+fn every_text_of_aws_that_gets_a_hint_is_explained_in_the_guide() {
+    let source = read("gateway/src/hints.rs");
+    let rules = source.split("const RULES").nth(1).unwrap();
+    let rules = rules.split("\n];").next().unwrap();
+    let guide = read("docs/guide/troubleshooting.md")
+        .to_lowercase()
+        .replace("\n> ", " ");
+    let mut count = 0;
+    for rule in rules.split("Rule {").skip(1) {
+        let list = |field: &str| -> Vec<String> {
+            let list = rule.split(&format!("{field}: &[")).nth(1).unwrap();
+            let list = list.split(']').next().unwrap();
+            list.split('"')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_lowercase)
+                .collect()
+        };
+        for text in list("says").into_iter().chain(list("names")) {
+            assert!(guide.contains(&text), "{text:?} is not in the guide");
+            count += 1;
+        }
+    }
+    assert!(count > 30, "only {count} texts found");
+}
