@@ -30,3 +30,5 @@ pub use models::{ModelEntry, models_list};
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod properties;

@@ -1,1 +1,102 @@
-//! Tests of decode.
+//! Tests of decoding where the exact bytes matter, which golden files cannot show.
+
+use super::*;
+use crate::families::FamilyTable;
+
+fn upstream(model: &str, body: &str) -> String {
+    let facts = FamilyTable::builtin().resolve(model, None);
+    let decoded = decode(body.as_bytes(), &DecodeOptions::new(&facts)).unwrap();
+    serde_json::to_string(&decoded.request).unwrap()
+}
+
+#[test]
+fn schemas_and_arguments_go_through_byte_for_byte() {
+    let schema = r#"{ "type":"object", "properties":{"z":{"maximum":1.00e2},"a":{"const":12345678901234567890123}} }"#;
+    let arguments = r#"{ \"z\":1.50, \"a\":12345678901234567890123 }"#;
+    let body = format!(
+        r#"{{"messages":[{{"role":"user","content":"x"}},{{"role":"assistant","tool_calls":[{{"id":"c","type":"function","function":{{"name":"f","arguments":"{arguments}"}}}}]}},{{"role":"tool","tool_call_id":"c","content":"ok"}}],"tools":[{{"type":"function","function":{{"name":"f","parameters":{schema}}}}}]}}"#
+    );
+    let upstream = upstream("anthropic.claude-sonnet-4-6", &body);
+    assert!(
+        upstream.contains(&format!("\"json\":{schema}")),
+        "{upstream}"
+    );
+    assert!(
+        upstream.contains(r#""input":{ "z":1.50, "a":12345678901234567890123 }"#),
+        "{upstream}"
+    );
+}
+
+#[test]
+fn pictures_are_borrowed_from_the_body() {
+    let body = br#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgoAAAAN"}}]}]}"#;
+    let facts = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
+    let decoded = decode(body, &DecodeOptions::new(&facts)).unwrap();
+    let block = &decoded.request.messages[0].content[0];
+    let bedrock::converse::ContentBlock::Image(image) = block else {
+        panic!("{block:?}")
+    };
+    assert!(matches!(
+        image.source,
+        bedrock::converse::Source::Bytes(std::borrow::Cow::Borrowed("iVBORw0KGgoAAAAN"))
+    ));
+}
+
+#[test]
+fn bodies_that_are_no_object_or_too_deep_are_refused() {
+    let facts = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
+    let deep = format!(
+        r#"{{"messages":{}{}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    for body in [
+        "",
+        "null",
+        "[]",
+        "7",
+        "{",
+        "{\"messages\":[",
+        "\u{feff}{}",
+        &deep,
+    ] {
+        let error = decode(body.as_bytes(), &DecodeOptions::new(&facts)).unwrap_err();
+        assert_eq!(error.code, "invalid_json", "{error:?}");
+    }
+    let invalid = b"{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}";
+    assert!(decode(invalid, &DecodeOptions::new(&facts)).is_err());
+}
+
+#[test]
+fn documents_and_pictures_over_the_limit_are_refused_before_they_travel() {
+    let facts = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
+    let data = "A".repeat(8 * 1024 * 1024);
+    for part in [
+        format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{data}"}}}}"#),
+        format!(
+            r#"{{"type":"file","file":{{"filename":"a.pdf","file_data":"data:application/pdf;base64,{data}"}}}}"#
+        ),
+    ] {
+        let body = format!(
+            r#"{{"messages":[{{"role":"user","content":[{{"type":"text","text":"x"}},{part}]}}]}}"#
+        );
+        let error = decode(body.as_bytes(), &DecodeOptions::new(&facts)).unwrap_err();
+        assert!(
+            error.message.contains("make it smaller"),
+            "{}",
+            error.message
+        );
+    }
+}
+
+#[test]
+fn the_body_is_not_changed_so_that_a_retry_may_use_it_again() {
+    let body =
+        br#"{"messages":[{"role":"system","content":"a"},{"role":"user","content":"b"}]}"#.to_vec();
+    let facts = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
+    let other = FamilyTable::builtin().resolve("amazon.titan-text-express-v1", None);
+    let first = decode(&body, &DecodeOptions::new(&facts)).unwrap();
+    let second = decode(&body, &DecodeOptions::new(&other)).unwrap();
+    assert_eq!(first.request.system.len(), 1);
+    assert!(second.request.system.is_empty());
+}

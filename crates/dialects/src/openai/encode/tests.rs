@@ -1,1 +1,102 @@
-//! Tests of encode.
+//! Tests of encoding that golden files do not hold: ends, errors, what accounting reads.
+
+use bedrock::converse::StreamEvent;
+use bytes::BytesMut;
+
+use super::{
+    super::{ErrorBody, ReplyContext},
+    *,
+};
+
+fn identity(model: &str) -> ResponseIdentity {
+    ResponseIdentity {
+        id: "i".to_owned(),
+        created: 1,
+        model: model.to_owned(),
+    }
+}
+
+fn send(encoder: &mut StreamEncoder, kind: &str, payload: &str, out: &mut BytesMut) {
+    let event = StreamEvent::from_frame_parts(kind, payload.as_bytes()).unwrap();
+    encoder.event(&event, out).unwrap();
+}
+
+#[test]
+fn nothing_follows_the_end_of_a_stream() {
+    let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity("m"));
+    let mut out = BytesMut::new();
+    send(
+        &mut encoder,
+        "messageStop",
+        r#"{"stopReason":"end_turn"}"#,
+        &mut out,
+    );
+    encoder.finish(&mut out);
+    assert!(out.ends_with(b"data: [DONE]\n\n"));
+    let length = out.len();
+    send(
+        &mut encoder,
+        "contentBlockDelta",
+        r#"{"delta":{"text":"late"}}"#,
+        &mut out,
+    );
+    encoder.finish(&mut out);
+    encoder.error(&ErrorBody::default(), &mut out);
+    assert_eq!(out.len(), length);
+}
+
+#[test]
+fn an_error_in_a_stream_carries_status_and_extras_and_no_done() {
+    let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity("m"));
+    let mut out = BytesMut::new();
+    send(
+        &mut encoder,
+        "contentBlockDelta",
+        r#"{"delta":{"text":"x"}}"#,
+        &mut out,
+    );
+    let mut error = ErrorBody {
+        status: 429,
+        code: Some("ThrottlingException".to_owned()),
+        message: "slow down".to_owned(),
+        ..ErrorBody::default()
+    };
+    error.extra.insert("request_id".to_owned(), "r".into());
+    encoder.error(&error, &mut out);
+    encoder.finish(&mut out);
+    let text = String::from_utf8(out.to_vec()).unwrap();
+    assert!(text.ends_with(
+        "data: {\"error\":{\"message\":\"slow down\",\"type\":\"rate_limit_error\",\"param\":null,\"code\":\"ThrottlingException\",\"status\":429,\"request_id\":\"r\"}}\n\n"
+    ), "{text}");
+}
+
+#[test]
+fn accounting_reads_usage_and_both_words_for_the_end() {
+    let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity("m"));
+    let mut out = BytesMut::new();
+    assert_eq!(encoder.finish_reason(), None);
+    send(
+        &mut encoder,
+        "messageStop",
+        r#"{"stopReason":"guardrail_intervened"}"#,
+        &mut out,
+    );
+    send(
+        &mut encoder,
+        "metadata",
+        r#"{"usage":{"inputTokens":2,"outputTokens":3,"totalTokens":5}}"#,
+        &mut out,
+    );
+    assert_eq!(encoder.finish_reason(), Some("content_filter"));
+    assert_eq!(
+        encoder.stop_reason().map(StopReason::as_str),
+        Some("guardrail_intervened")
+    );
+    assert_eq!(encoder.usage().map(|usage| usage.output_tokens), Some(3));
+}
+
+#[test]
+fn the_fingerprint_is_the_models_and_stable() {
+    assert_eq!(identity("a").fingerprint(), identity("a").fingerprint());
+    assert_ne!(identity("a").fingerprint(), identity("b").fingerprint());
+}
