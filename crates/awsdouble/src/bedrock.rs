@@ -11,6 +11,7 @@ mod prompt;
 mod reply;
 mod script;
 mod stream;
+mod validate;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -407,6 +407,9 @@ mod tests {
         let config = Config::from_yaml(include_str!("../sample.yaml")).expect("the sample");
         assert_eq!(config.roles.len(), 1);
         assert!(crate::account::Account::new(config).is_ok());
-        assert!(Config::from_yaml("acount: x").is_err(), "unknown fields are refused");
+        assert!(
+            Config::from_yaml("acount: x").is_err(),
+            "unknown fields are refused"
+        );
     }
 }

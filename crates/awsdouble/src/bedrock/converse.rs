@@ -12,7 +12,7 @@ use super::catalog::Target;
 use super::prompt::{count, last_user_text};
 use super::reply::{Answer, answer as work_out};
 use super::script::{Script, Trouble};
-use super::stream;
+use super::{stream, validate};
 use crate::error::{AwsError, ErrorBody, usual_message};
 use crate::fault::FaultAction;
 use crate::record::Call;
@@ -110,6 +110,7 @@ async fn prepare(
 ) -> Result<Prepared, AwsError> {
     let request = parse(&incoming.body)?;
     let model = &target.model.id;
+    validate::request(&request, target, call.operation == "ConverseStream")?;
     let script = Script::parse(&last_user_text(&request)).map_err(AwsError::validation)?;
     match &script.trouble {
         Some(Trouble::Error {
@@ -145,7 +146,7 @@ async fn prepare(
     })
 }
 
-/// Reads the body as AWS does: an object, with messages.
+/// Reads the body, which is an object.
 fn parse(body: &[u8]) -> Result<Value, AwsError> {
     let request: Value = serde_json::from_slice(body).map_err(|error| {
         AwsError::new(
@@ -159,15 +160,6 @@ fn parse(body: &[u8]) -> Result<Value, AwsError> {
             400,
             "SerializationException",
             "Unexpected value type in payload",
-        ));
-    }
-    if request
-        .get("messages")
-        .and_then(Value::as_array)
-        .is_none_or(Vec::is_empty)
-    {
-        return Err(AwsError::validation(
-            "The value at messages is empty. Add at least one message to the conversation and try again.",
         ));
     }
     Ok(request)

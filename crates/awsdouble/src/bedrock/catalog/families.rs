@@ -1,0 +1,154 @@
+//! Families of models and their rules, as data/models.yaml writes them.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::CatalogError;
+
+/// What a family of models takes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Family {
+    pub(crate) name: String,
+    pub(crate) provider: String,
+    pub(crate) rules: Rules,
+}
+
+/// How reasoning blocks of earlier turns are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reasoning {
+    /// Not taken.
+    None,
+    /// Taken, a signature is not needed.
+    Plain,
+    /// Taken with its signature only.
+    Signed,
+}
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty = $default:expr,)*) => {
+        /// The rules of a family; in the data each may be left out, then the one it is `like` or the default holds.
+        #[derive(Debug, Clone, PartialEq)]
+        pub(crate) struct Rules { $($(#[$doc])* pub(crate) $name: $kind,)* }
+
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct FamilyData {
+            name: String,
+            #[serde(rename = "match")]
+            patterns: Vec<String>,
+            like: Option<String>,
+            provider: Option<String>,
+            $($name: Option<$kind>,)*
+        }
+
+        impl FamilyData {
+            fn rules(&self, base: &Rules) -> Rules {
+                Rules { $($name: self.$name.clone().unwrap_or_else(|| base.$name.clone()),)* }
+            }
+        }
+
+        impl Default for Rules {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+    };
+}
+
+rules! {
+    /// Whether Converse serves it at all.
+    converse: bool = true,
+    /// Which embeddings protocol it speaks on InvokeModel.
+    embeddings: Option<String> = None,
+    /// The first message must be the user's.
+    user_first: bool = true,
+    /// The last message may be the assistant's.
+    prefill: bool = true,
+    /// Takes `system`.
+    system: bool = true,
+    /// Takes `toolConfig`.
+    tools: bool = true,
+    /// Takes `toolConfig` on ConverseStream.
+    streaming_tools: bool = true,
+    /// Kinds of `toolChoice`.
+    tool_choice: Vec<String> = Vec::new(),
+    /// Takes `toolResult.status`.
+    tool_result_status: bool = false,
+    /// Kinds of media blocks in messages.
+    media: Vec<String> = Vec::new(),
+    /// Kinds of media blocks in tool results.
+    tool_result_media: Vec<String> = Vec::new(),
+    /// `nine`: ids of exactly nine letters and digits.
+    tool_id: Option<String> = None,
+    /// Where cache points may stand.
+    caching: Vec<String> = Vec::new(),
+    /// A cache point may follow a tool result.
+    cache_after_tool_result: bool = true,
+    /// Reasoning blocks in history.
+    reasoning: Reasoning = Reasoning::None,
+    /// Most tokens that may be asked for.
+    max_tokens: u64 = 131_072,
+    /// Takes `stopSequences`.
+    stop_sequences: bool = true,
+    /// Most stop sequences.
+    max_stop_sequences: usize = 2500,
+    /// Only one of temperature and topP.
+    one_of_temperature_and_top_p: bool = false,
+    /// Takes `outputConfig.textFormat`.
+    structured_output: bool = false,
+    /// Known `additionalModelRequestFields`.
+    additional_fields: Vec<String> = Vec::new(),
+    /// Refuses further ones.
+    strict_fields: bool = false,
+    /// CountTokens serves it.
+    count_tokens: bool = false,
+}
+
+/// A family behind the patterns of its models' ids.
+pub(super) type Pattern = (Vec<String>, Arc<Family>);
+
+pub(super) fn families(data: &[FamilyData]) -> Result<Vec<Pattern>, CatalogError> {
+    data.iter()
+        .map(|family| {
+            // `like` may point at a family further down, but not in circles.
+            let mut chain = vec![family];
+            while let Some(name) = chain.last().and_then(|one| one.like.as_ref()) {
+                let base = data.iter().find(|one| one.name == *name).ok_or_else(|| {
+                    CatalogError(format!(
+                        "family {} is like {name}, which is missing",
+                        family.name
+                    ))
+                })?;
+                if chain.len() > data.len() {
+                    return Err(CatalogError(format!(
+                        "family {} is like itself",
+                        family.name
+                    )));
+                }
+                chain.push(base);
+            }
+            let rules = chain
+                .iter()
+                .rev()
+                .fold(Rules::default(), |base, one| one.rules(&base));
+            let provider = chain
+                .iter()
+                .find_map(|one| one.provider.clone())
+                .unwrap_or_default();
+            let family = Family {
+                name: family.name.clone(),
+                provider,
+                rules,
+            };
+            Ok((
+                chain
+                    .first()
+                    .map(|one| one.patterns.clone())
+                    .unwrap_or_default(),
+                Arc::new(family),
+            ))
+        })
+        .collect()
+}

@@ -1,0 +1,244 @@
+//! `inferenceConfig`, `outputConfig` and the rules of thinking.
+
+use serde_json::Value;
+
+use super::super::catalog::Rules;
+use super::constraints::constraint;
+use super::{Check, list, model_refuses, refuse, text, unsupported};
+
+pub(super) fn check(request: &Value, rules: &Rules) -> Check {
+    if let Some(config) = request.get("inferenceConfig") {
+        numbers(config, rules)?;
+        stop_sequences(config, rules)?;
+    }
+    if let Some(format) = request.pointer("/outputConfig/textFormat") {
+        text_format(format, rules)?;
+    }
+    thinking(request)
+}
+
+fn numbers(config: &Value, rules: &Rules) -> Check {
+    if let Some(maximum) = config.get("maxTokens").and_then(Value::as_i64) {
+        if maximum < 1 {
+            return constraint(
+                maximum,
+                "inferenceConfig.maxTokens",
+                "Member must have value greater than or equal to 1",
+            );
+        }
+        if maximum.unsigned_abs() > rules.max_tokens {
+            return refuse(format!(
+                "The maximum tokens you requested exceeds the model limit of {0}. Try again with a maximum tokens value that is lower than {0}.",
+                rules.max_tokens
+            ));
+        }
+    }
+    for name in ["temperature", "topP"] {
+        let Some(number) = config.get(name).and_then(Value::as_f64) else {
+            continue;
+        };
+        let path = format!("inferenceConfig.{name}");
+        if number < 0.0 {
+            return constraint(
+                number,
+                &path,
+                "Member must have value greater than or equal to 0",
+            );
+        }
+        if number > 1.0 {
+            return constraint(
+                number,
+                &path,
+                "Member must have value less than or equal to 1",
+            );
+        }
+    }
+    let both = config.get("temperature").is_some() && config.get("topP").is_some();
+    if both && rules.one_of_temperature_and_top_p {
+        return model_refuses(
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+        );
+    }
+    Ok(())
+}
+
+fn stop_sequences(config: &Value, rules: &Rules) -> Check {
+    let Some(sequences) = config.get("stopSequences").and_then(Value::as_array) else {
+        return Ok(());
+    };
+    if !rules.stop_sequences {
+        return unsupported("stopSequences");
+    }
+    for (index, sequence) in sequences.iter().enumerate() {
+        if sequence.as_str() == Some("") {
+            return constraint(
+                "",
+                &format!("inferenceConfig.stopSequences.{}.member", index + 1),
+                "Member must have length greater than or equal to 1",
+            );
+        }
+    }
+    if sequences.len() > rules.max_stop_sequences {
+        return refuse(format!(
+            "Malformed input request: #/stop_sequences: expected maximum item count: {}, found: {}, please reformat your input and try again.",
+            rules.max_stop_sequences,
+            sequences.len()
+        ));
+    }
+    Ok(())
+}
+
+fn text_format(format: &Value, rules: &Rules) -> Check {
+    if !rules.structured_output {
+        return unsupported("outputConfig.textFormat");
+    }
+    if text(format, "type") != Some("json_schema") {
+        return constraint(
+            text(format, "type").unwrap_or("null"),
+            "outputConfig.textFormat.type",
+            "Member must satisfy enum value set: [json_schema]",
+        );
+    }
+    let schema = format
+        .pointer("/structure/jsonSchema/schema")
+        .and_then(Value::as_str);
+    let Some(schema) = schema else {
+        return constraint(
+            "null",
+            "outputConfig.textFormat.structure.jsonSchema.schema",
+            "Member must not be null",
+        );
+    };
+    let Ok(schema) = serde_json::from_str::<Value>(schema) else {
+        return refuse(
+            "The value at outputConfig.textFormat.structure.jsonSchema.schema is not valid JSON.",
+        );
+    };
+    closed_objects(&schema, "output_config.format.schema")
+}
+
+/// Every object of an output schema says what it does not take.
+fn closed_objects(schema: &Value, path: &str) -> Check {
+    if text(schema, "type") == Some("object")
+        && schema.get("additionalProperties") != Some(&Value::Bool(false))
+    {
+        return model_refuses(format!(
+            "{path}: For 'object' type, 'additionalProperties' must be explicitly set to false"
+        ));
+    }
+    for name in ["properties", "$defs", "definitions"] {
+        for (key, one) in schema
+            .get(name)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            closed_objects(one, &format!("{path}.{name}.{key}"))?;
+        }
+    }
+    if let Some(items) = schema.get("items") {
+        closed_objects(items, &format!("{path}.items"))?;
+    }
+    for name in ["anyOf", "oneOf", "allOf"] {
+        for one in list(schema, name) {
+            closed_objects(one, &format!("{path}.{name}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Claude's rules once thinking is on.
+/// See <https://docs.claude.com/en/docs/build-with-claude/extended-thinking>.
+fn thinking(request: &Value) -> Check {
+    let Some(thinking) = request.pointer("/additionalModelRequestFields/thinking") else {
+        return Ok(());
+    };
+    let kind = text(thinking, "type").unwrap_or_default();
+    match kind {
+        "disabled" => return Ok(()),
+        "enabled" | "adaptive" => {}
+        other => {
+            return model_refuses(format!(
+                "thinking: Input tag '{other}' found using 'type' does not match any of the expected tags: 'disabled', 'enabled', 'adaptive'"
+            ));
+        }
+    }
+    let config = request.get("inferenceConfig").unwrap_or(&Value::Null);
+    if kind == "enabled" {
+        let Some(budget) = thinking.get("budget_tokens").and_then(Value::as_u64) else {
+            return model_refuses("thinking.enabled.budget_tokens: Field required");
+        };
+        if budget < 1024 {
+            return model_refuses(
+                "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024",
+            );
+        }
+        if config
+            .get("maxTokens")
+            .and_then(Value::as_u64)
+            .is_some_and(|maximum| maximum <= budget)
+        {
+            return model_refuses("`max_tokens` must be greater than `thinking.budget_tokens`.");
+        }
+    }
+    if config
+        .get("temperature")
+        .and_then(Value::as_f64)
+        .is_some_and(|t| t < 1.0)
+    {
+        return model_refuses("`temperature` may only be set to 1 when thinking is enabled.");
+    }
+    if config
+        .get("topP")
+        .and_then(Value::as_f64)
+        .is_some_and(|p| p < 0.95)
+    {
+        return model_refuses(
+            "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.",
+        );
+    }
+    if request
+        .pointer("/additionalModelRequestFields/top_k")
+        .is_some()
+    {
+        return model_refuses("`top_k` must be unset when thinking is enabled.");
+    }
+    let choice = request.pointer("/toolConfig/toolChoice");
+    if choice.is_some_and(|choice| choice.get("any").is_some() || choice.get("tool").is_some()) {
+        return model_refuses("Thinking may not be enabled when tool_choice forces tool use.");
+    }
+    starts_with_thinking(request)
+}
+
+/// While tools are at work, the assistant's turn starts with its thinking.
+fn starts_with_thinking(request: &Value) -> Check {
+    let messages = list(request, "messages");
+    let last_is_result = messages.last().is_some_and(|message| {
+        list(message, "content")
+            .iter()
+            .any(|block| block.get("toolResult").is_some())
+    });
+    if !last_is_result {
+        return Ok(());
+    }
+    let turn = messages
+        .iter()
+        .enumerate()
+        .rev()
+        .find(|(_, message)| text(message, "role") == Some("assistant"));
+    let Some((index, turn)) = turn else {
+        return Ok(());
+    };
+    let first = list(turn, "content").first();
+    if first.is_some_and(|block| block.get("reasoningContent").is_some()) {
+        return Ok(());
+    }
+    let found = if first.is_some_and(|block| block.get("toolUse").is_some()) {
+        "tool_use"
+    } else {
+        "text"
+    };
+    model_refuses(format!(
+        "messages.{index}.content.0.type: Expected `thinking` or `redacted_thinking`, but found `{found}`. When `thinking` is enabled, a final `assistant` message must start with a thinking block (preceeding the lastmost set of `tool_use` and `tool_result` blocks)."
+    ))
+}
