@@ -6,7 +6,7 @@ use api::names;
 
 /// Image of the gateway where nothing else is said.
 pub const DEFAULT_GATEWAY_IMAGE: &str = concat!(
-    "ghcr.io/bedrock-access/bedrock-gateway:",
+    "bedrock-access/bedrock-gateway:",
     env!("CARGO_PKG_VERSION")
 );
 

@@ -11,6 +11,7 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod api_tier;
 mod openai_clients;
 mod support;
 mod token_exchange;

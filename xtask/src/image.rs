@@ -26,7 +26,7 @@ use crate::{
 /// No image may be larger: they are pulled onto every node.
 const MAX_BYTES: u64 = 40_000_000;
 /// Where images are published, and the names the chart and the operator use.
-pub(crate) const REGISTRY: &str = "ghcr.io/bedrock-access";
+pub(crate) const REGISTRY: &str = "bedrock-access";
 /// The version of this workspace, which images are tagged with.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 

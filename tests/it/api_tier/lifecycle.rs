@@ -1,0 +1,301 @@
+//! From apply to delete: children, roll-outs, drift, and the silence in between.
+
+use std::time::Duration;
+
+use api::{GatewayConfig, names, v1alpha1::BedrockAccess};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Service, ServiceAccount},
+    events::v1::Event,
+};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use serde_json::json;
+
+use super::rig::{Rig, TEAM, sample_spec};
+use crate::support::eventually;
+
+const CHILD: &str = "chat-gateway";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_becomes_its_children_and_leaves_nothing_behind() {
+    let rig = Rig::start().await;
+    rig.apply("chat", &sample_spec()).await.unwrap();
+    let (account, config, deployment, service) = rig.children(CHILD).await;
+
+    assert_eq!(
+        account.metadata.annotations.unwrap()[names::ROLE_ARN_ANNOTATION],
+        "arn:aws:iam::123456789012:role/BedrockRole"
+    );
+    let document = GatewayConfig::from_yaml(&config.data.unwrap()[names::CONFIG_KEY]).unwrap();
+    assert_eq!(document.models[0].name, "fast");
+    let clients = document.clients.service_accounts.unwrap();
+    assert_eq!(clients.issuer, localcluster::ISSUER);
+    assert_eq!(clients.audience, "bedrockaccess.dev/team-a/chat");
+    assert!(
+        !clients.jwks["keys"].as_array().unwrap().is_empty(),
+        "the cluster's own keys"
+    );
+    assert_eq!(clients.subjects[0].namespace, TEAM);
+    let pod = deployment.spec.unwrap().template.spec.unwrap();
+    assert_eq!(pod.service_account_name.as_deref(), Some(CHILD));
+    assert_eq!(pod.automount_service_account_token, Some(false));
+    assert_eq!(
+        pod.containers[0].image.as_deref(),
+        Some("bedrock-gateway:test")
+    );
+    assert_eq!(
+        service.spec.unwrap().ports.unwrap()[0].port,
+        i32::from(names::GATEWAY_PORT)
+    );
+    for owners in [
+        account.metadata.owner_references,
+        config.metadata.owner_references,
+    ] {
+        assert_eq!(owners.unwrap()[0].name, "chat");
+    }
+
+    rig.condition("chat", "Ready", "False").await;
+    rig.mark_available(CHILD).await;
+    rig.condition("chat", "GatewayAvailable", "True").await;
+    let status = rig
+        .api::<BedrockAccess>()
+        .get("chat")
+        .await
+        .unwrap()
+        .status
+        .unwrap();
+    assert_eq!(
+        status.endpoint.as_deref(),
+        Some("http://chat-gateway.team-a.svc:8000")
+    );
+
+    rig.api::<BedrockAccess>()
+        .delete("chat", &DeleteParams::default())
+        .await
+        .unwrap();
+    eventually("all children are gone", || async {
+        let labelled = ListParams::default().labels(&format!("{}=chat", names::ACCESS_LABEL));
+        let error = |error: kube::Error| error.to_string();
+        let left = rig
+            .api::<ServiceAccount>()
+            .list(&labelled)
+            .await
+            .map_err(error)?
+            .items
+            .len()
+            + rig
+                .api::<ConfigMap>()
+                .list(&labelled)
+                .await
+                .map_err(error)?
+                .items
+                .len()
+            + rig
+                .api::<Deployment>()
+                .list(&labelled)
+                .await
+                .map_err(error)?
+                .items
+                .len()
+            + rig
+                .api::<Service>()
+                .list(&labelled)
+                .await
+                .map_err(error)?
+                .items
+                .len();
+        if left == 0 {
+            Ok(())
+        } else {
+            Err(format!("{left} left"))
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_role_rolls_the_pods_and_a_changed_model_does_not() {
+    let rig = Rig::start().await;
+    let mut spec = sample_spec();
+    rig.apply("chat", &spec).await.unwrap();
+    let template = |deployment: Deployment| deployment.spec.unwrap().template;
+    let before = template(rig.children(CHILD).await.2);
+
+    spec["models"][0]["name"] = json!("quick");
+    rig.apply("chat", &spec).await.unwrap();
+    eventually("the new name is in the config", || async {
+        let config = rig
+            .api::<ConfigMap>()
+            .get(CHILD)
+            .await
+            .map_err(|error| error.to_string())?;
+        let text = config.data.unwrap()[names::CONFIG_KEY].clone();
+        if text.contains("quick") {
+            Ok(())
+        } else {
+            Err(text)
+        }
+    })
+    .await;
+    assert_eq!(
+        template(rig.children(CHILD).await.2),
+        before,
+        "models are read again, not rolled out"
+    );
+
+    spec["identity"]["irsa"]["roleArn"] = json!("arn:aws:iam::123456789012:role/Other");
+    rig.apply("chat", &spec).await.unwrap();
+    eventually("the pods are rolled", || async {
+        let now = template(
+            rig.api::<Deployment>()
+                .get(CHILD)
+                .await
+                .map_err(|error| error.to_string())?,
+        );
+        if now == before {
+            Err("the template is as it was".to_owned())
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+    let account = rig.api::<ServiceAccount>().get(CHILD).await.unwrap();
+    assert!(
+        account.metadata.annotations.unwrap()[names::ROLE_ARN_ANNOTATION].ends_with("role/Other")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_is_put_right_and_deleted_children_come_back() {
+    let rig = Rig::start().await;
+    rig.apply("chat", &sample_spec()).await.unwrap();
+    rig.children(CHILD).await;
+
+    let stolen = json!({"metadata": {"annotations": {names::ROLE_ARN_ANNOTATION: "arn:aws:iam::999999999999:role/Mine"}}});
+    rig.api::<ServiceAccount>()
+        .patch(CHILD, &PatchParams::default(), &Patch::Merge(&stolen))
+        .await
+        .unwrap();
+    eventually("the role is put back", || async {
+        let account = rig
+            .api::<ServiceAccount>()
+            .get(CHILD)
+            .await
+            .map_err(|error| error.to_string())?;
+        let role =
+            account.metadata.annotations.unwrap_or_default()[names::ROLE_ARN_ANNOTATION].clone();
+        if role.ends_with("role/BedrockRole") {
+            Ok(())
+        } else {
+            Err(role)
+        }
+    })
+    .await;
+
+    rig.api::<Service>()
+        .delete(CHILD, &DeleteParams::default())
+        .await
+        .unwrap();
+    rig.children(CHILD).await;
+    rig.api::<Deployment>()
+        .delete(CHILD, &DeleteParams::default())
+        .await
+        .unwrap();
+    rig.children(CHILD).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steady_state_writes_nothing_for_a_minute() {
+    let mut rig = Rig::start().await;
+    for name in ["one", "two", "three"] {
+        rig.apply(name, &sample_spec()).await.unwrap();
+    }
+    for name in ["one", "two", "three"] {
+        rig.children(&format!("{name}-gateway")).await;
+        rig.mark_available(&format!("{name}-gateway")).await;
+        rig.condition(name, "GatewayAvailable", "True").await;
+    }
+    let writes = |rig: &Rig| -> Vec<String> {
+        rig.operator_requests()
+            .into_iter()
+            .filter(localcluster::AuditEvent::is_write)
+            .filter(|event| event.resource != "leases")
+            .map(|event| format!("{} {} {}", event.verb, event.resource, event.name))
+            .collect()
+    };
+    // Quiet begins when the last change has been answered: no write for five seconds.
+    let mut quiet = tokio::time::interval(Duration::from_secs(5));
+    quiet.tick().await;
+    let mut seen = writes(&rig).len();
+    loop {
+        quiet.tick().await;
+        let now = writes(&rig).len();
+        if now == seen {
+            break;
+        }
+        seen = now;
+    }
+
+    // A new operator finds everything as it should be, and so does the old one for the rest of a minute.
+    rig.stop_operator().await;
+    rig.start_operator().await;
+    let before = writes(&rig);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let after = writes(&rig);
+    assert_eq!(
+        after.len(),
+        before.len(),
+        "written while nothing changed: {:?}",
+        &after[before.len()..]
+    );
+    let reads = rig
+        .operator_requests()
+        .into_iter()
+        .filter(|event| !event.is_write())
+        .count();
+    assert!(reads > 0, "the operator was there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_object_of_the_same_name_is_reported_and_left_alone() {
+    let rig = Rig::start().await;
+    let foreign: ServiceAccount = serde_json::from_value(json!({
+        "metadata": {"name": CHILD, "annotations": {"owner": "somebody else"}},
+    }))
+    .unwrap();
+    rig.api::<ServiceAccount>()
+        .create(&kube::api::PostParams::default(), &foreign)
+        .await
+        .unwrap();
+    rig.apply("chat", &sample_spec()).await.unwrap();
+    let (reason, message) = rig.condition("chat", "Ready", "False").await;
+    assert_eq!(reason, "NameConflict", "{message}");
+    assert!(message.contains(CHILD), "{message}");
+    let account = rig.api::<ServiceAccount>().get(CHILD).await.unwrap();
+    assert!(account.metadata.owner_references.is_none());
+    assert!(
+        !account
+            .metadata
+            .annotations
+            .unwrap()
+            .contains_key(names::ROLE_ARN_ANNOTATION)
+    );
+    eventually("an Event says so", || async {
+        let events = rig
+            .api::<Event>()
+            .list(&ListParams::default())
+            .await
+            .map_err(|error| error.to_string())?;
+        let reasons: Vec<_> = events
+            .items
+            .into_iter()
+            .filter_map(|event| event.reason)
+            .collect();
+        if reasons.iter().any(|reason| reason == "NameConflict") {
+            Ok(())
+        } else {
+            Err(format!("{reasons:?}"))
+        }
+    })
+    .await;
+}

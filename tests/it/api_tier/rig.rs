@@ -1,0 +1,302 @@
+//! An API server with the definitions installed, and the operator running with the chart's own roles.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use api::v1alpha1::BedrockAccess;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::Deployment,
+        core::v1::{ConfigMap, Namespace, Service, ServiceAccount},
+    },
+};
+use kube::{
+    Api, Client, Config, Resource,
+    api::{Patch, PatchParams, PostParams},
+};
+use localcluster::{ApiServer, AuditEvent, Options};
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::support::eventually;
+
+/// Namespace of the operator in these tests.
+const OPERATOR_NAMESPACE: &str = "bedrock-access-system";
+/// Release name of the chart, and so the name of the operator's ServiceAccount.
+const RELEASE: &str = "bedrock-access";
+/// Namespace of the accesses.
+pub(crate) const TEAM: &str = "team-a";
+
+pub(crate) struct Rig {
+    pub(crate) client: Client,
+    cluster: ApiServer,
+    audit_log: PathBuf,
+    operator_user: String,
+    stop: Option<oneshot::Sender<()>>,
+    operator: Option<JoinHandle<Result<(), operator::RunError>>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Rig {
+    /// Everything up and running.
+    pub(crate) async fn start() -> Self {
+        let mut rig = Self::without_operator().await;
+        rig.start_operator().await;
+        rig
+    }
+
+    /// The API server and what `helm install` would put there but for the operator's pod.
+    pub(crate) async fn without_operator() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let audit_log = folder.path().join("audit.log");
+        let options = Options {
+            audit_log: Some(audit_log.clone()),
+            ..Options::default()
+        };
+        let cluster = ApiServer::start(options).await.unwrap();
+        let client = cluster.client().await.unwrap();
+        let namespaces = Api::<Namespace>::all(client.clone());
+        for name in [OPERATOR_NAMESPACE, TEAM] {
+            let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+            namespaces
+                .create(&PostParams::default(), &namespace)
+                .await
+                .unwrap();
+        }
+        let operator_user = install_chart(&cluster, folder.path());
+        Self {
+            client,
+            cluster,
+            audit_log,
+            operator_user,
+            stop: None,
+            operator: None,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) async fn start_operator(&mut self) {
+        let account = self.operator_user.rsplit(':').next().unwrap().to_owned();
+        let token = self
+            .cluster
+            .service_account_token(
+                OPERATOR_NAMESPACE,
+                &account,
+                "https://kubernetes.default.svc",
+                Duration::from_secs(3600),
+            )
+            .await
+            .unwrap();
+        let mut config = Config::new(self.cluster.url().parse().unwrap());
+        config.root_cert = Some(certificates(&self.cluster.certificate_authority().unwrap()));
+        config.auth_info.token = Some(token.into());
+        let client = Client::try_from(config).unwrap();
+        let settings = operator::Settings {
+            gateway_image: "bedrock-gateway:test".to_owned(),
+            ..operator::Settings::default()
+        };
+        let (stop, stopped) = oneshot::channel();
+        self.stop = Some(stop);
+        self.operator = Some(tokio::spawn(operator::run(client, settings, async move {
+            let _ = stopped.await;
+        })));
+    }
+
+    /// Ends the operator as SIGTERM does.
+    pub(crate) async fn stop_operator(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+        self.operator.take().unwrap().await.unwrap().unwrap();
+    }
+
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), TEAM)
+    }
+
+    /// Applies an access of this name and spec as `kubectl apply --server-side` does.
+    pub(crate) async fn apply(
+        &self,
+        name: &str,
+        spec: &Value,
+    ) -> Result<BedrockAccess, kube::Error> {
+        let object = json!({
+            "apiVersion": "bedrockaccess.dev/v1alpha1",
+            "kind": "BedrockAccess",
+            "metadata": {"name": name},
+            "spec": spec,
+        });
+        let parameters = PatchParams::apply("integration-test").force();
+        self.api::<BedrockAccess>()
+            .patch(name, &parameters, &Patch::Apply(&object))
+            .await
+    }
+
+    /// Waits for a condition of an access to have this status and gives its reason and message.
+    pub(crate) async fn condition(
+        &self,
+        access: &str,
+        kind: &str,
+        status: &str,
+    ) -> (String, String) {
+        let api = self.api::<BedrockAccess>();
+        eventually(&format!("{access}: {kind}={status}"), || async {
+            let object = api.get(access).await.map_err(|error| error.to_string())?;
+            let value = serde_json::to_value(&object.status).unwrap();
+            let generation = object.metadata.generation;
+            value["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|condition| {
+                    condition["type"] == kind
+                        && condition["status"] == status
+                        && condition["observedGeneration"].as_i64() == generation
+                })
+                .map(|condition| {
+                    let text =
+                        |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+                    (text("reason"), text("message"))
+                })
+                .ok_or_else(|| value.to_string())
+        })
+        .await
+    }
+
+    /// Waits until all four kinds of children are there.
+    pub(crate) async fn children(
+        &self,
+        name: &str,
+    ) -> (ServiceAccount, ConfigMap, Deployment, Service) {
+        eventually(&format!("children {name}"), || async {
+            let error = |error: kube::Error| error.to_string();
+            Ok((
+                self.api::<ServiceAccount>()
+                    .get(name)
+                    .await
+                    .map_err(error)?,
+                self.api::<ConfigMap>().get(name).await.map_err(error)?,
+                self.api::<Deployment>().get(name).await.map_err(error)?,
+                self.api::<Service>().get(name).await.map_err(error)?,
+            ))
+        })
+        .await
+    }
+
+    /// What a Deployment controller with working pods would report; there is no kubelet on this tier.
+    pub(crate) async fn mark_available(&self, name: &str) {
+        let api = self.api::<Deployment>();
+        let deployment = api.get(name).await.unwrap();
+        let status = json!({"status": {
+            "observedGeneration": deployment.metadata.generation,
+            "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1,
+            "conditions": [{"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"}],
+        }});
+        api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
+            .await
+            .unwrap();
+    }
+
+    /// Every request of the operator's so far.
+    pub(crate) fn operator_requests(&self) -> Vec<AuditEvent> {
+        AuditEvent::read(&self.audit_log)
+            .unwrap()
+            .into_iter()
+            .filter(|event| event.user == self.operator_user)
+            .collect()
+    }
+}
+
+/// The spec of the sample in the README.
+pub(crate) fn sample_spec() -> Value {
+    json!({
+        "region": "us-east-1",
+        "identity": {"irsa": {"roleArn": "arn:aws:iam::123456789012:role/BedrockRole"}},
+        "models": [{"name": "fast", "modelId": "anthropic.claude-3-haiku-20240307-v1:0"}],
+        "clients": {"serviceAccounts": [{"name": "app"}]},
+    })
+}
+
+/// Installs the definitions and the rendered chart without its pods; gives the operator's user name.
+fn install_chart(cluster: &ApiServer, folder: &std::path::Path) -> String {
+    let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned();
+    run(cluster
+        .kubectl()
+        .arg("apply")
+        .arg("--server-side")
+        .arg("-f")
+        .arg(repository.join("crds")));
+    let rendered = run(cluster
+        .helm()
+        .args(["template", RELEASE])
+        .arg(repository.join("charts/bedrock-access"))
+        .args(["--namespace", OPERATOR_NAMESPACE]));
+    let mut account = None;
+    let mut wanted = String::new();
+    for document in serde_yaml::Deserializer::from_str(&rendered) {
+        let object: Value = serde::Deserialize::deserialize(document).unwrap();
+        match object["kind"].as_str() {
+            Some("Deployment") => {
+                account = object["spec"]["template"]["spec"]["serviceAccountName"]
+                    .as_str()
+                    .map(str::to_owned);
+            }
+            Some(
+                "ServiceAccount" | "ClusterRole" | "ClusterRoleBinding" | "Role" | "RoleBinding",
+            ) => {
+                wanted.push_str("---\n");
+                wanted.push_str(&serde_yaml::to_string(&object).unwrap());
+            }
+            _ => {}
+        }
+    }
+    let file = folder.join("rbac.yaml");
+    fs::write(&file, wanted).unwrap();
+    run(cluster
+        .kubectl()
+        .args([
+            "--namespace",
+            OPERATOR_NAMESPACE,
+            "apply",
+            "--server-side",
+            "-f",
+        ])
+        .arg(&file));
+    let account = account.expect("the chart has a Deployment with a ServiceAccount");
+    format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{account}")
+}
+
+fn run(command: &mut std::process::Command) -> String {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The certificates of a PEM text, in DER.
+fn certificates(pem: &str) -> Vec<Vec<u8>> {
+    use base64::Engine as _;
+    pem.split("-----BEGIN CERTIFICATE-----")
+        .skip(1)
+        .map(|rest| {
+            let body: String = rest
+                .split("-----END")
+                .next()
+                .unwrap()
+                .split_whitespace()
+                .collect();
+            base64::engine::general_purpose::STANDARD
+                .decode(body)
+                .unwrap()
+        })
+        .collect()
+}
