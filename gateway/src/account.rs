@@ -25,10 +25,9 @@ const UNKNOWN_MODEL: &str = "other";
 /// The account of one request.
 #[derive(Debug)]
 pub(crate) struct Account {
-    metrics: Arc<Metrics>,
+    trace: Trace,
     route: &'static str,
     operation: &'static str,
-    request_id: String,
     started: Instant,
     first_byte: Option<Duration>,
     permit: Option<Permit>,
@@ -36,12 +35,20 @@ pub(crate) struct Account {
     model: String,
     /// Whether the configuration names the model, so that it may stand in a metric.
     model_is_configured: bool,
-    target: Option<(String, String)>,
-    aws_request_id: Option<String>,
     stream: bool,
-    attempts: u32,
     usage: Option<TokenUsage>,
     outcome: Option<Outcome>,
+}
+
+/// What became of the calls of Bedrock that a request made.
+#[derive(Clone, Debug)]
+pub(crate) struct Trace {
+    metrics: Arc<Metrics>,
+    request_id: String,
+    attempts: u32,
+    /// Model id and region of the last call.
+    target: Option<(String, String)>,
+    aws_request_id: Option<String>,
 }
 
 #[derive(Debug)]
@@ -60,27 +67,40 @@ impl Account {
         request_id: &str,
     ) -> Self {
         Self {
-            metrics,
+            trace: Trace {
+                metrics,
+                request_id: request_id.to_owned(),
+                attempts: 0,
+                target: None,
+                aws_request_id: None,
+            },
             route,
             operation,
-            request_id: request_id.to_owned(),
             started: Instant::now(),
             first_byte: None,
             permit: None,
             client: String::new(),
             model: String::new(),
             model_is_configured: false,
-            target: None,
-            aws_request_id: None,
             stream: false,
-            attempts: 0,
             usage: None,
             outcome: None,
         }
     }
 
     pub(crate) fn request_id(&self) -> &str {
-        &self.request_id
+        &self.trace.request_id
+    }
+
+    /// Where calls of Bedrock are written down.
+    pub(crate) fn trace(&mut self) -> &mut Trace {
+        &mut self.trace
+    }
+
+    /// Adds a trace that began as a copy of this one's while it was empty.
+    pub(crate) fn join(&mut self, trace: Trace) {
+        let attempts = self.trace.attempts.saturating_add(trace.attempts);
+        self.trace = Trace { attempts, ..trace };
     }
 
     /// The place among the requests in flight, kept until the account is closed.
@@ -98,17 +118,6 @@ impl Account {
         model.clone_into(&mut self.model);
         self.model_is_configured = is_configured;
         self.stream = stream;
-    }
-
-    /// One more call of Bedrock.
-    pub(crate) fn attempt(&mut self, model_id: &str, region: &str, result: &str) {
-        self.attempts = self.attempts.saturating_add(1);
-        self.metrics.attempt(region, result);
-        self.target = Some((model_id.to_owned(), region.to_owned()));
-    }
-
-    pub(crate) fn answered_by(&mut self, aws_request_id: Option<String>) {
-        self.aws_request_id = aws_request_id;
     }
 
     /// The first byte of a stream goes out.
@@ -131,12 +140,31 @@ impl Account {
 
     pub(crate) fn failed(&mut self, error: &GatewayError) {
         if let GatewayError::Service(refusal) = error {
-            self.aws_request_id.clone_from(&refusal.error.request_id);
+            self.trace
+                .aws_request_id
+                .clone_from(&refusal.error.request_id);
         }
         self.outcome = Some(Outcome {
             status: error.status().as_u16(),
             reason: error.reason().to_owned(),
         });
+    }
+}
+
+impl Trace {
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// One more call of Bedrock.
+    pub(crate) fn attempt(&mut self, model_id: &str, region: &str, result: &str) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.metrics.attempt(region, result);
+        self.target = Some((model_id.to_owned(), region.to_owned()));
+    }
+
+    pub(crate) fn answered_by(&mut self, aws_request_id: Option<String>) {
+        self.aws_request_id = aws_request_id;
     }
 }
 
@@ -147,7 +175,7 @@ impl Drop for Account {
             status: CLIENT_LEFT_STATUS,
             reason: CLIENT_LEFT.to_owned(),
         });
-        let metrics = &self.metrics;
+        let metrics = &self.trace.metrics;
         metrics.request(self.route, outcome.status, &outcome.reason);
         if !self.model.is_empty() {
             let known = self.model_is_configured || outcome.reason.is_empty();
@@ -162,9 +190,9 @@ impl Drop for Account {
             }
         }
         let usage = self.usage.unwrap_or_default();
-        let (target_model, region) = self.target.take().unwrap_or_default();
+        let (target_model, region) = self.trace.target.take().unwrap_or_default();
         tracing::info!(
-            request_id = self.request_id,
+            request_id = self.trace.request_id,
             route = self.route,
             status = outcome.status,
             reason = outcome.reason,
@@ -173,12 +201,12 @@ impl Drop for Account {
             target_model,
             region,
             stream = self.stream,
-            attempts = self.attempts,
+            attempts = self.trace.attempts,
             duration_ms = millis(took),
             first_byte_ms = self.first_byte.map(millis),
             input_tokens = usage.prompt_tokens(),
             output_tokens = usage.output_tokens,
-            aws_request_id = self.aws_request_id.as_deref(),
+            aws_request_id = self.trace.aws_request_id.as_deref(),
             "request"
         );
     }

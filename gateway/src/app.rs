@@ -19,7 +19,9 @@ use crate::{
     account::Account,
     chat_completions,
     config::Settings,
+    embeddings,
     error::GatewayError,
+    fetch::Fetcher,
     limits::InFlight,
     listing,
     live::{self, Current, Live, LoadError},
@@ -37,6 +39,7 @@ struct Inner {
     settings: Settings,
     live: Current,
     client: upstream::Client,
+    fetcher: Fetcher,
     metrics: Arc<Metrics>,
     in_flight: InFlight,
     draining: CancellationToken,
@@ -51,6 +54,7 @@ pub fn app(state: State) -> Router {
             chat_completions::PATH,
             only("POST", post(chat_completions::handle)),
         )
+        .route(embeddings::PATH, only("POST", post(embeddings::handle)))
         .route(listing::PATH, only("GET, HEAD", get(listing::all)))
         .route(listing::ONE_PATH, only("GET, HEAD", get(listing::one)))
         .route("/healthz", only("GET, HEAD", get(async || "ok\n")))
@@ -102,12 +106,15 @@ impl State {
     pub async fn try_new(settings: Settings) -> Result<Self, LoadError> {
         let document = live::read_document(&settings)?;
         let live = Live::compile(&settings, document, None).await?;
-        let client = upstream::connect()?;
+        let tls = upstream::tls()?;
+        let fetcher = Fetcher::new(tls.clone());
+        let client = upstream::connect(tls);
         let started_at = settings.clock.now();
         Ok(Self(Arc::new(Inner {
             settings,
             live: Current::from_pointee(live),
             client,
+            fetcher,
             metrics: Metrics::new(),
             in_flight: InFlight::default(),
             draining: CancellationToken::new(),
@@ -131,6 +138,10 @@ impl State {
 
     pub(crate) fn client(&self) -> &upstream::Client {
         &self.0.client
+    }
+
+    pub(crate) fn fetcher(&self) -> &Fetcher {
+        &self.0.fetcher
     }
 
     pub(crate) fn metrics(&self) -> Arc<Metrics> {

@@ -109,7 +109,7 @@ impl ChatError {
 /// # Errors
 /// Why there is no answer, or only part of one.
 pub async fn run(args: &Args, prompt: &str, out: &mut dyn Write) -> Result<(), ChatError> {
-    let client = upstream::connect()?;
+    let client = upstream::connect(upstream::tls()?);
     let url: Uri = format!("{}/chat/completions", args.base_url.trim_end_matches('/'))
         .parse()
         .ok()

@@ -12,17 +12,16 @@ use axum::{
 use bedrock::converse::ConverseResponse;
 use bytes::Bytes;
 use dialects::openai::{
-    DecodeOptions, Fetched, GuardrailRef, RemoteMedia, ReplyContext, ResponseIdentity, decode,
-    encode_response, head,
+    DecodeOptions, Fetch, Fetched, GuardrailRef, RemoteMedia, ReplyContext, ResponseIdentity,
+    decode, encode_response,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
     account::Account,
+    admit::{Admitted, admit},
     app::{State, seconds},
-    authenticate::Caller,
     error::GatewayError,
-    limits::read_body,
     live::Live,
     request_id::RequestId,
     route::Target,
@@ -74,7 +73,7 @@ pub(crate) async fn handle(
     }
 }
 
-fn refuse(account: &mut Account, error: &GatewayError) -> Response {
+pub(crate) fn refuse(account: &mut Account, error: &GatewayError) -> Response {
     account.failed(error);
     error.response(account.request_id())
 }
@@ -86,121 +85,105 @@ struct Accepted {
     stream: bool,
 }
 
-/// Steps 1 to 4, which all requests to models share: who, what, where.
-pub(crate) struct Admitted {
-    pub(crate) live: Arc<Live>,
-    pub(crate) body: Bytes,
-    pub(crate) model: String,
-    pub(crate) stream: bool,
-    pub(crate) targets: Vec<Arc<Target>>,
-    pub(crate) first: Arc<Target>,
-}
-
-pub(crate) async fn admit(
-    state: &State,
-    request: Request,
-    account: &mut Account,
-) -> Result<Admitted, GatewayError> {
-    let live = state.live();
-    let limits = &live.config.limits;
-    account.hold(state.in_flight().enter(limits.max_in_flight)?);
-    let (parts, body) = request.into_parts();
-    let caller: Caller = live
-        .authenticator
-        .authenticate(&parts.headers, state.now())?;
-    account.caller(&caller.name);
-    let body = read_body(body, limits.max_body_bytes).await?;
-    let head = head(&body)?;
-    let targets = live
-        .routes
-        .resolve(&head.model, &caller, fastrand::u64(..))?;
-    account.model(
-        &head.model,
-        live.routes.is_configured(&head.model),
-        head.stream,
-    );
-    let first = targets
-        .first()
-        .cloned()
-        .ok_or(GatewayError::Internal("a route without a target"))?;
-    Ok(Admitted {
-        live,
-        body,
-        model: head.model,
-        stream: head.stream,
-        targets,
-        first,
-    })
-}
-
 async fn accept(
     state: &State,
     request: Request,
     account: &mut Account,
 ) -> Result<Accepted, GatewayError> {
-    let admitted = admit(state, request, account).await?;
-    let fetched = BTreeMap::new();
-    let prepare = preparation(&admitted.live, admitted.body, fetched);
-    let first = prepare(&admitted.first)?;
-    let identity = ResponseIdentity {
-        id: format!("chatcmpl-{:032x}", fastrand::u128(..)),
-        created: seconds(state.now()),
-        model: admitted.model,
+    let Admitted {
+        live,
+        body,
+        model,
+        stream,
+        targets,
+        first: target,
+    } = admit(state, request, account).await?;
+    let mut fetched = BTreeMap::new();
+    let first = match translate(&live, &body, &target, &fetched)? {
+        Translated::Ready(prepared) => prepared,
+        Translated::Wants(wanted) => {
+            fetched = state.fetcher().fetch_all(&wanted).await?;
+            ready(translate(&live, &body, &target, &fetched)?)?
+        }
     };
+    let shared = Arc::clone(&live);
+    let prepare: Prepare<Context> =
+        Arc::new(move |target| ready(translate(&shared, &body, target, &fetched)?));
     Ok(Accepted {
         call: Call {
             state: state.clone(),
-            live: admitted.live,
-            targets: admitted.targets,
+            live,
+            targets,
             prepare,
             first,
         },
-        identity,
-        stream: admitted.stream,
+        identity: ResponseIdentity {
+            id: format!("chatcmpl-{:032x}", fastrand::u128(..)),
+            created: seconds(state.now()),
+            model,
+        },
+        stream,
     })
 }
 
-/// How the request becomes the body of a call of some target.
-fn preparation(
-    live: &Arc<Live>,
-    body: Bytes,
-    fetched: BTreeMap<String, Fetched>,
-) -> Prepare<Context> {
-    let live = Arc::clone(live);
-    Arc::new(move |target: &Target| {
-        let options = DecodeOptions {
-            strict: live.config.strict,
-            guardrail: live
-                .config
-                .guardrail
-                .as_ref()
-                .map(|guardrail| GuardrailRef {
-                    identifier: guardrail.identifier.clone(),
-                    version: guardrail.version.clone(),
-                }),
-            remote_media: if fetched.is_empty() {
-                RemoteMedia::Refuse
-            } else {
-                RemoteMedia::Fetch(&fetched)
-            },
-            ..DecodeOptions::new(&target.facts)
-        };
-        let decoded = decode(&body, &options)?;
-        let upstream = serde_json::to_vec(&decoded.request)
-            .map_err(|_| GatewayError::Internal("the translated request cannot be written"))?;
-        Ok(Prepared {
-            operation: if decoded.stream && decoded.upstream_stream {
-                Operation::ConverseStream
-            } else {
-                Operation::Converse
-            },
-            body: Bytes::from(upstream),
-            context: Context {
-                reply: decoded.reply,
-                warnings: decoded.warnings,
-            },
-        })
-    })
+/// What decoding gives.
+enum Translated {
+    Ready(Prepared<Context>),
+    /// These first, then again.
+    Wants(Vec<Fetch>),
+}
+
+/// The request as the body of a call of `target`.
+fn translate(
+    live: &Live,
+    body: &[u8],
+    target: &Target,
+    fetched: &BTreeMap<String, Fetched>,
+) -> Result<Translated, GatewayError> {
+    let config = &live.config;
+    let options = DecodeOptions {
+        strict: config.strict,
+        automatic_cache: config.automatic_cache,
+        guardrail: config.guardrail.as_ref().map(|guardrail| GuardrailRef {
+            identifier: guardrail.identifier.clone(),
+            version: guardrail.version.clone(),
+        }),
+        remote_media: if config.fetch_remote_media {
+            RemoteMedia::Fetch(fetched)
+        } else {
+            RemoteMedia::Refuse
+        },
+        ..DecodeOptions::new(&target.facts)
+    };
+    let decoded = decode(body, &options)?;
+    if !decoded.fetches.is_empty() {
+        return Ok(Translated::Wants(decoded.fetches));
+    }
+    let upstream = serde_json::to_vec(&decoded.request)
+        .map_err(|_| GatewayError::Internal("the translated request cannot be written"))?;
+    let operation = if decoded.stream && decoded.upstream_stream {
+        Operation::ConverseStream
+    } else {
+        Operation::Converse
+    };
+    Ok(Translated::Ready(Prepared {
+        operation,
+        body: Bytes::from(upstream),
+        context: Context {
+            reply: decoded.reply,
+            warnings: decoded.warnings,
+        },
+    }))
+}
+
+fn ready(translated: Translated) -> Result<Prepared<Context>, GatewayError> {
+    match translated {
+        Translated::Ready(prepared) => Ok(prepared),
+        // All targets see the same request, so they want the same.
+        Translated::Wants(_) => Err(GatewayError::Internal(
+            "a request that wants more media than it did before",
+        )),
+    }
 }
 
 async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, GatewayError> {
@@ -209,7 +192,7 @@ async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, Ga
         headers,
         context,
         ..
-    } = accepted.call.perform(account).await?;
+    } = accepted.call.perform(account.trace()).await?;
     let Content::Whole(body) = content else {
         return Err(GatewayError::Internal("a stream where none was asked for"));
     };

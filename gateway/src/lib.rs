@@ -8,13 +8,16 @@
 
 mod account;
 mod admin;
+mod admit;
 mod app;
 mod authenticate;
 pub mod chat;
 mod chat_completions;
 mod config;
 pub mod doctor;
+mod embeddings;
 mod error;
+mod fetch;
 mod hints;
 pub mod iam;
 mod limits;

@@ -91,7 +91,7 @@ pub(crate) async fn open(
         request_id: account.request_id().to_owned(),
     };
     let mut opening: Opening = Box::pin(async move {
-        let result = call.perform(&mut account).await;
+        let result = call.perform(account.trace()).await;
         (account, result)
     });
     let mut upstream_headers = http::HeaderMap::new();

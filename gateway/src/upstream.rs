@@ -19,13 +19,13 @@ use hyper::body::Incoming;
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    account::Account,
+    account::Trace,
     app::State,
     error::{GatewayError, Refusal},
     live::Live,
     route::Target,
 };
-pub(crate) use client::{Client, connect};
+pub(crate) use client::{Client, Pool, connect, pool, tls};
 use retry::{Next, Plan};
 pub(crate) use stream::Frames;
 
@@ -62,6 +62,7 @@ pub(crate) struct Call<C> {
 pub(crate) enum Operation {
     Converse,
     ConverseStream,
+    InvokeModel,
 }
 
 /// What came back.
@@ -87,6 +88,7 @@ impl Operation {
         match self {
             Self::Converse => "converse",
             Self::ConverseStream => "converse-stream",
+            Self::InvokeModel => "invoke",
         }
     }
 
@@ -108,9 +110,9 @@ impl<C> Call<C> {
     ///
     /// # Errors
     /// What the last target said, or that time is up.
-    pub(crate) async fn perform(self, account: &mut Account) -> Result<Answer<C>, GatewayError> {
+    pub(crate) async fn perform(self, trace: &mut Trace) -> Result<Answer<C>, GatewayError> {
         let patience = self.live.upstream_patience();
-        match timeout(patience, self.try_targets(account)).await {
+        match timeout(patience, self.try_targets(trace)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(GatewayError::Timeout {
                 seconds: patience.as_secs(),
@@ -118,7 +120,7 @@ impl<C> Call<C> {
         }
     }
 
-    async fn try_targets(self, account: &mut Account) -> Result<Answer<C>, GatewayError> {
+    async fn try_targets(self, trace: &mut Trace) -> Result<Answer<C>, GatewayError> {
         let mut plan = Plan::new(self.targets.len());
         let mut index = 0;
         let mut prepared = self.first;
@@ -133,15 +135,15 @@ impl<C> Call<C> {
                 operation: prepared.operation,
                 body: &prepared.body,
             };
-            let result = match exchange.perform(account).await {
+            let result = match exchange.perform(trace).await {
                 Ok(response) => receive(prepared.operation, target, response).await,
                 Err(error) => Err(error),
             };
             let said = result.as_ref().map_or_else(GatewayError::reason, |_| "ok");
-            account.attempt(&target.model_id, target.region.as_str(), said);
+            trace.attempt(&target.model_id, target.region.as_str(), said);
             let error = match result {
                 Ok((headers, content)) => {
-                    account.answered_by(request_id(&headers));
+                    trace.answered_by(request_id(&headers));
                     return Ok(Answer {
                         target: Arc::clone(target),
                         content,
@@ -155,7 +157,7 @@ impl<C> Call<C> {
                 Next::GiveUp => return Err(error),
                 Next::Try { target: next, wait } => {
                     tracing::warn!(
-                        request_id = account.request_id(),
+                        request_id = trace.request_id(),
                         model = target.model_id,
                         region = target.region.as_str(),
                         reason = error.reason(),

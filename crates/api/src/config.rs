@@ -62,6 +62,13 @@ pub struct GatewayConfig {
     /// Refuse every request field that cannot be honoured instead of dropping harmless ones with a warning header.
     #[serde(default, skip_serializing_if = "is_false")]
     pub strict: bool,
+    /// Fetch images and files that requests name by an `https://` URL, from public addresses only. Off:
+    /// such requests are refused.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub fetch_remote_media: bool,
+    /// Put cache points where they usually help in requests that set none.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub automatic_cache: bool,
     /// Facts about model families that differ from, or add to, the built-in table; see the guide.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub model_families: BTreeMap<String, Value>,
@@ -328,6 +335,8 @@ impl Default for GatewayConfig {
             clients: Clients::default(),
             limits: Limits::default(),
             strict: false,
+            fetch_remote_media: false,
+            automatic_cache: false,
             model_families: BTreeMap::new(),
         }
     }

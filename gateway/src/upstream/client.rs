@@ -11,7 +11,10 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
+    client::legacy::{
+        self,
+        connect::{Connect, HttpConnector, dns::GaiResolver},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
@@ -23,18 +26,49 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// Sends requests with a body in one piece.
-pub(crate) type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+/// Sends requests with a body in one piece over connections made by a resolver of names.
+pub(crate) type Pool<R> = legacy::Client<HttpsConnector<HttpConnector<R>>, Full<Bytes>>;
 
-/// A pool with the certificate authorities of this machine. Where there are none it says so in the log,
-/// and only `http://` endpoints can be reached.
+/// Sends requests to Bedrock.
+pub(crate) type Client = Pool<GaiResolver>;
+
+/// The pool for Bedrock.
+pub(crate) fn connect(tls: ClientConfig) -> Client {
+    let mut tcp = HttpConnector::new();
+    tcp.set_keepalive(Some(KEEPALIVE_AFTER));
+    tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    pool(tcp, tls)
+}
+
+/// A pool over the connections that `tcp` makes.
+pub(crate) fn pool<R>(mut tcp: HttpConnector<R>, tls: ClientConfig) -> Pool<R>
+where
+    HttpsConnector<HttpConnector<R>>: Connect + Clone,
+{
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_PATIENCE));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp);
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_PATIENCE)
+        .build(connector)
+}
+
+/// TLS by ring, with the certificate authorities of this machine. Where there are none it says so in
+/// the log, and only `http://` endpoints can be reached.
 ///
 /// # Errors
 /// When the TLS library supports none of its own protocol versions.
-pub(crate) fn connect() -> Result<Client, rustls::Error> {
+pub(crate) fn tls() -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?;
-    let tls = match builder.clone().with_native_roots() {
+    Ok(match builder.clone().with_native_roots() {
         Ok(builder) => builder.with_no_client_auth(),
         Err(error) => {
             tracing::warn!(%error, "no certificate authorities on this machine (SSL_CERT_FILE names a file of them): https endpoints cannot be reached");
@@ -42,21 +76,5 @@ pub(crate) fn connect() -> Result<Client, rustls::Error> {
                 .with_root_certificates(RootCertStore::empty())
                 .with_no_client_auth()
         }
-    };
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(CONNECT_PATIENCE));
-    tcp.set_keepalive(Some(KEEPALIVE_AFTER));
-    tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-    tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(tcp);
-    Ok(legacy::Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_PATIENCE)
-        .build(connector))
+    })
 }

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use super::{Client, Operation, refused, sign};
 use crate::{
-    account::Account,
+    account::Trace,
     error::{GatewayError, causes},
     route::Target,
 };
@@ -40,7 +40,7 @@ impl Exchange<'_> {
     /// What AWS said, or that nothing could be sent.
     pub(crate) async fn perform(
         &self,
-        account: &mut Account,
+        trace: &mut Trace,
     ) -> Result<Response<Incoming>, GatewayError> {
         let mut lease = self.lease().await?;
         let mut renewed = false;
@@ -59,13 +59,13 @@ impl Exchange<'_> {
             match error.class() {
                 Class::ExpiredCredentials if !renewed => {
                     renewed = true;
-                    account.attempt(
+                    trace.attempt(
                         &self.target.model_id,
                         self.target.region.as_str(),
                         &error.name,
                     );
                     tracing::warn!(
-                        request_id = account.request_id(),
+                        request_id = trace.request_id(),
                         "AWS says that the session has expired, fetching new credentials"
                     );
                     lease = self.credentials.replace(&lease).await?;
@@ -75,7 +75,7 @@ impl Exchange<'_> {
                         && date.is_some_and(|date| self.credentials.observe_server_date(&date)) =>
                 {
                     clock_corrected = true;
-                    account.attempt(
+                    trace.attempt(
                         &self.target.model_id,
                         self.target.region.as_str(),
                         &error.name,

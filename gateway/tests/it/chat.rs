@@ -195,3 +195,24 @@ async fn usage_and_outcome_are_counted_once_a_request() {
         "a name made up by a client is in the metrics"
     );
 }
+
+#[tokio::test]
+async fn url_of_an_image_is_refused_unless_fetching_is_on_and_then_guarded() {
+    let body = json!({ "model": MODEL, "messages": [{ "role": "user", "content": [
+        { "type": "text", "text": "what is this?" },
+        { "type": "image_url", "image_url": { "url": "https://127.0.0.1/a.png" } },
+    ] }] });
+    let off = Rig::laptop().await;
+    let answer = off.chat(&body).await;
+    assert_eq!(answer.status, 400);
+    let on = Rig::with_document("clients: {anonymous: true}\nallow: ['*']\nfetchRemoteMedia: true")
+        .await;
+    let guarded = on.chat(&body).await;
+    assert_eq!(guarded.status, 400);
+    let error = guarded.error();
+    assert_eq!(error["param"], "messages[0].content[1].image_url.url");
+    assert!(
+        error["message"].as_str().unwrap().contains("not public"),
+        "{error}"
+    );
+}

@@ -16,6 +16,7 @@ struct Refusal {
     says: &'static str,
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases, a row each")]
 #[tokio::test]
 async fn what_the_gateway_refuses_itself_names_the_way_out() {
     let rig = Rig::with_document(

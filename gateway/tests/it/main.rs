@@ -11,6 +11,7 @@ mod chat;
 mod clients;
 mod credentials;
 mod drain;
+mod embeddings;
 mod errors;
 mod reload;
 mod rig;

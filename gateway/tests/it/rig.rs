@@ -22,17 +22,17 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
 /// How long anything that is waited for may take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
-pub const MODEL: &str = "amazon.nova-lite-v1:0";
-pub const ACCESS_KEY: &str = "AKIATESTTESTTESTTEST";
-pub const SECRET_KEY: &str = "a-secret-key-of-the-test-suite-alone";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const MODEL: &str = "amazon.nova-lite-v1:0";
+pub(crate) const ACCESS_KEY: &str = "AKIATESTTESTTESTTEST";
+pub(crate) const SECRET_KEY: &str = "a-secret-key-of-the-test-suite-alone";
 
 /// A running gateway in front of a running double.
-pub struct Rig {
-    pub double: Double,
-    pub address: SocketAddr,
-    pub admin: SocketAddr,
-    pub config: Option<PathBuf>,
+pub(crate) struct Rig {
+    pub(crate) double: Double,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) config: Option<PathBuf>,
     client: Client<HttpConnector, Full<Bytes>>,
     stop: Option<oneshot::Sender<()>>,
     served: Option<JoinHandle<Drained>>,
@@ -40,20 +40,20 @@ pub struct Rig {
 }
 
 /// What is changed about a rig before it starts.
-pub struct Plan {
+pub(crate) struct Plan {
     /// The configuration document; `{url}` stands for the double's address. None: laptop mode.
-    pub document: Option<String>,
-    pub double: Config,
-    pub environment: Vec<(String, String)>,
-    pub settings: Box<dyn FnOnce(&mut Settings) + Send>,
+    pub(crate) document: Option<String>,
+    pub(crate) double: Config,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) settings: Box<dyn FnOnce(&mut Settings) + Send>,
 }
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Default for Plan {
@@ -72,7 +72,7 @@ impl Default for Plan {
 }
 
 /// Seconds since 1970.
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     ::credentials::SharedTimeSource::default()
         .now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -81,7 +81,7 @@ pub fn now() -> u64 {
 }
 
 /// Settings on free ports of this machine, with this environment and nothing else.
-pub fn settings(environment: Vec<(String, String)>) -> Settings {
+pub(crate) fn settings(environment: Vec<(String, String)>) -> Settings {
     let environment: BTreeMap<String, String> = environment.into_iter().collect();
     let mut settings = Settings::new(Arc::new(environment));
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -93,12 +93,12 @@ pub fn settings(environment: Vec<(String, String)>) -> Settings {
 
 impl Rig {
     /// A laptop's gateway: any model, no key.
-    pub async fn laptop() -> Self {
+    pub(crate) async fn laptop() -> Self {
         Self::start(Plan::default()).await
     }
 
     /// A gateway with a configuration document.
-    pub async fn with_document(document: &str) -> Self {
+    pub(crate) async fn with_document(document: &str) -> Self {
         Self::start(Plan {
             document: Some(document.to_owned()),
             ..Plan::default()
@@ -106,7 +106,7 @@ impl Rig {
         .await
     }
 
-    pub async fn start(plan: Plan) -> Self {
+    pub(crate) async fn start(plan: Plan) -> Self {
         let double = Double::start(plan.double).await.unwrap();
         let mut environment = plan.environment;
         environment.push(("AWS_ENDPOINT_URL".into(), double.url()));
@@ -136,7 +136,7 @@ impl Rig {
     }
 
     /// Sends a request and gives its answer before the body is read.
-    pub async fn open(
+    pub(crate) async fn open(
         &self,
         method: Method,
         path: &str,
@@ -156,7 +156,7 @@ impl Rig {
             .unwrap()
     }
 
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         method: Method,
         path: &str,
@@ -166,29 +166,29 @@ impl Rig {
         read(self.open(method, path, headers, body).await).await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, &[], "").await
     }
 
-    pub async fn chat(&self, body: &Value) -> Answer {
+    pub(crate) async fn chat(&self, body: &Value) -> Answer {
         self.call(Method::POST, "/v1/chat/completions", &[], body.to_string())
             .await
     }
 
-    pub async fn open_chat(&self, body: &Value) -> http::Response<Incoming> {
+    pub(crate) async fn open_chat(&self, body: &Value) -> http::Response<Incoming> {
         self.open(Method::POST, "/v1/chat/completions", &[], body.to_string())
             .await
     }
 
     /// One of the pages of the admin port.
-    pub async fn admin(&self, path: &str) -> Answer {
+    pub(crate) async fn admin(&self, path: &str) -> Answer {
         let uri = format!("http://{}{path}", self.admin);
         let request = Request::get(uri).body(Full::default()).unwrap();
         read(self.client.request(request).await.unwrap()).await
     }
 
     /// Value of a metric, by its whole name with labels.
-    pub async fn metric(&self, name: &str) -> Option<f64> {
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
         let page = self.admin("/metrics").await.text();
         let line = page.lines().find(|line| {
             line.strip_prefix(name)
@@ -198,12 +198,12 @@ impl Rig {
     }
 
     /// Tells the gateway to end, as SIGTERM does.
-    pub fn terminate(&mut self) {
+    pub(crate) fn terminate(&mut self) {
         drop(self.stop.take());
     }
 
     /// Waits for the gateway's end.
-    pub async fn ended(&mut self) -> Drained {
+    pub(crate) async fn ended(&mut self) -> Drained {
         let served = self.served.take().unwrap();
         tokio::time::timeout(PATIENCE, served)
             .await
@@ -212,7 +212,7 @@ impl Rig {
     }
 
     /// Replaces the configuration document.
-    pub fn write_config(&self, document: &str) {
+    pub(crate) fn write_config(&self, document: &str) {
         let path = self.config.as_ref().unwrap();
         std::fs::write(path, document.replace("{url}", &self.double.url())).unwrap();
     }
@@ -232,30 +232,30 @@ async fn read(response: http::Response<Incoming>) -> Answer {
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.to_vec()).unwrap()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
     }
 
     /// The `error` object of an error.
     #[track_caller]
-    pub fn error(&self) -> Value {
+    pub(crate) fn error(&self) -> Value {
         let error = self.json()["error"].clone();
         assert!(error["message"].is_string(), "{}", self.text());
         assert!(error["type"].is_string(), "{}", self.text());
         error
     }
 
-    pub fn events(&self) -> Vec<Value> {
+    pub(crate) fn events(&self) -> Vec<Value> {
         events(&self.text())
     }
 }
 
 /// Events of a stream; `[DONE]` as a string.
-pub fn events(text: &str) -> Vec<Value> {
+pub(crate) fn events(text: &str) -> Vec<Value> {
     text.split("\n\n")
         .filter_map(|event| event.strip_prefix("data: "))
         .map(|data| serde_json::from_str(data).unwrap_or_else(|_| Value::from(data)))
@@ -263,7 +263,7 @@ pub fn events(text: &str) -> Vec<Value> {
 }
 
 /// All text of a stream's deltas.
-pub fn streamed_text(events: &[Value]) -> String {
+pub(crate) fn streamed_text(events: &[Value]) -> String {
     events
         .iter()
         .filter_map(|event| event["choices"][0]["delta"]["content"].as_str())
@@ -271,11 +271,11 @@ pub fn streamed_text(events: &[Value]) -> String {
 }
 
 /// A chat of one turn.
-pub fn ask(model: &str, prompt: &str) -> Value {
+pub(crate) fn ask(model: &str, prompt: &str) -> Value {
     json!({ "model": model, "messages": [{ "role": "user", "content": prompt }] })
 }
 
-pub fn ask_stream(model: &str, prompt: &str) -> Value {
+pub(crate) fn ask_stream(model: &str, prompt: &str) -> Value {
     let mut body = ask(model, prompt);
     body["stream"] = Value::from(true);
     body["stream_options"] = json!({ "include_usage": true });
@@ -283,7 +283,7 @@ pub fn ask_stream(model: &str, prompt: &str) -> Value {
 }
 
 /// Reads a body until it holds `text`; gives what was read.
-pub async fn read_until(body: &mut Incoming, text: &str) -> String {
+pub(crate) async fn read_until(body: &mut Incoming, text: &str) -> String {
     let mut read = BytesMut::new();
     let reading = async {
         while let Some(frame) = body.frame().await {
@@ -302,7 +302,7 @@ pub async fn read_until(body: &mut Incoming, text: &str) -> String {
 }
 
 /// Looks again and again until it is as it should be.
-pub async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut check: F) {
+pub(crate) async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut check: F) {
     let deadline = Instant::now() + PATIENCE;
     while !check().await {
         assert!(Instant::now() < deadline, "not in time: {what}");

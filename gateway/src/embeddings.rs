@@ -1,0 +1,141 @@
+//! `POST /v1/embeddings`: one request, as many calls of InvokeModel as its model needs.
+//! <https://platform.openai.com/docs/api-reference/embeddings/create>
+//!
+//! Calls go out a few at a time and their vectors come back in the order of the texts. Only targets of
+//! one and the same model stand in for each other: vectors of different models do not mix.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Request, State as FromState},
+    response::Response,
+};
+use bedrock::converse::TokenUsage;
+use bytes::Bytes;
+use dialects::openai::{
+    EmbeddingCall, EmbeddingResult, ResponseIdentity, decode_embeddings, encode_embeddings,
+    read_embedding_response,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::{
+    account::{Account, Trace},
+    admit::{Admitted, admit},
+    app::{State, seconds},
+    chat_completions::{add_warnings, refuse},
+    error::GatewayError,
+    live::Live,
+    request_id::RequestId,
+    route::Target,
+    upstream::{Answer, Call, Content, Operation, Prepared},
+};
+
+pub(crate) const PATH: &str = "/v1/embeddings";
+/// Calls of one request at once.
+const AT_ONCE: usize = 8;
+const TOKENS: HeaderName = HeaderName::from_static("x-amzn-bedrock-input-token-count");
+
+pub(crate) async fn handle(
+    FromState(state): FromState<State>,
+    Extension(RequestId(id)): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let mut account = Account::open(state.metrics(), PATH, "embeddings", &id);
+    match answer(&state, request, &mut account).await {
+        Ok(response) => {
+            account.succeeded();
+            response
+        }
+        Err(error) => refuse(&mut account, &error),
+    }
+}
+
+async fn answer(
+    state: &State,
+    request: Request,
+    account: &mut Account,
+) -> Result<Response, GatewayError> {
+    let Admitted {
+        live,
+        body,
+        model,
+        mut targets,
+        first,
+        ..
+    } = admit(state, request, account).await?;
+    let decoded = decode_embeddings(&body, &first.facts, live.config.strict)?;
+    targets.retain(|target| target.facts.embedding == first.facts.embedding);
+
+    let empty = account.trace().clone();
+    let results: Vec<(EmbeddingResult, u64, Trace)> = stream::iter(decoded.calls)
+        .map(|call| embed(state, &live, &targets, call, empty.clone()))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let mut tokens: u64 = 0;
+    let mut vectors = Vec::with_capacity(results.len());
+    for (result, count, trace) in results {
+        tokens = tokens.saturating_add(count);
+        account.join(trace);
+        vectors.push(result);
+    }
+    account.used(TokenUsage {
+        input_tokens: tokens,
+        total_tokens: tokens,
+        ..TokenUsage::default()
+    });
+    let identity = ResponseIdentity {
+        id: String::new(),
+        created: seconds(state.now()),
+        model,
+    };
+    let body = encode_embeddings(&vectors, tokens, decoded.base64, &identity);
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    add_warnings(response.headers_mut(), &decoded.warnings);
+    Ok(response)
+}
+
+/// One call; gives its vectors, its tokens, and what became of its tries.
+async fn embed(
+    state: &State,
+    live: &Arc<Live>,
+    targets: &[Arc<Target>],
+    mut call: EmbeddingCall,
+    mut trace: Trace,
+) -> Result<(EmbeddingResult, u64, Trace), GatewayError> {
+    let body = Bytes::from(std::mem::take(&mut call.body));
+    let prepared = move |body: Bytes| Prepared {
+        operation: Operation::InvokeModel,
+        body,
+        context: (),
+    };
+    let first = prepared(body.clone());
+    let upstream = Call {
+        state: state.clone(),
+        live: Arc::clone(live),
+        targets: targets.to_vec(),
+        prepare: Arc::new(move |_| Ok(prepared(body.clone()))),
+        first,
+    };
+    let Answer {
+        content, headers, ..
+    } = upstream.perform(&mut trace).await?;
+    let Content::Whole(body) = content else {
+        return Err(GatewayError::Internal("a stream where none was asked for"));
+    };
+    let result = read_embedding_response(&call, &body)?;
+    let tokens = result.tokens.or_else(|| counted(&headers)).unwrap_or(0);
+    Ok((result, tokens, trace))
+}
+
+/// Tokens of the texts as the header says.
+fn counted(headers: &HeaderMap) -> Option<u64> {
+    headers.get(&TOKENS)?.to_str().ok()?.parse().ok()
+}
