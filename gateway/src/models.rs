@@ -132,10 +132,9 @@ pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Resul
     let default_region = session::region(settings, &config);
     let regions = wanted_regions(args, table, default_region)?;
     let regions = if args.offline {
-        let offline = "asked not to ask Bedrock".to_owned();
         regions
             .iter()
-            .map(|region| from_table(table, region, Some(offline.clone())))
+            .map(|region| from_table(table, region, None))
             .collect()
     } else {
         ask(args, settings, &config, table, &regions).await
