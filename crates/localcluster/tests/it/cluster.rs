@@ -62,6 +62,15 @@ async fn pods_run_with_tokens_names_and_balanced_services_and_nothing_is_left_of
         .await
         .unwrap_err();
 
+    // Pods reach the API server, whose certificate the probe has no reason to trust.
+    let refused = ask(&relay, "/get?of=https://kubernetes.default.svc/version")
+        .await
+        .unwrap_err();
+    assert!(
+        refused.contains("certificate signed by unknown authority"),
+        "{refused}"
+    );
+
     // The kubelet projected a token for the audience that was asked for.
     let token = ask(&relay, "/file?of=/var/run/secrets/token/token")
         .await
@@ -100,13 +109,16 @@ async fn pods_run_with_tokens_names_and_balanced_services_and_nothing_is_left_of
     drop(relay);
     cluster.api().check().unwrap();
     kill("kubelet", &folder);
+    let mut kept = None;
     eventually("the kubelet's end is noticed", || {
-        matches!(
-            cluster.api().check(),
-            Err(Error::ComponentEnded { component, .. }) if component == "kubelet"
-        )
+        let Err(Error::ComponentEnded { component, log, .. }) = cluster.api().check() else {
+            return false;
+        };
+        kept = log.path;
+        component == "kubelet"
     })
     .await;
+    std::fs::remove_file(kept.unwrap()).unwrap();
 
     cluster.shutdown().await.unwrap();
     assert_nothing_left(&folder, "localcluster-test-cluster");
