@@ -1,5 +1,6 @@
 //! From Converse back to Chat Completions: a whole response, or a stream event by event.
 
+mod leak;
 mod response;
 mod stream;
 mod usage;

@@ -10,6 +10,7 @@ pub struct ReplyContext {
     /// form).
     schema_tool: Option<String>,
     include_usage: bool,
+    reads_calls_in_text: bool,
 }
 
 impl ReplyContext {
@@ -17,11 +18,13 @@ impl ReplyContext {
         names: ToolNames,
         schema_tool: Option<String>,
         include_usage: bool,
+        reads_calls_in_text: bool,
     ) -> Self {
         Self {
             names,
             schema_tool,
             include_usage,
+            reads_calls_in_text,
         }
     }
 
@@ -38,6 +41,11 @@ impl ReplyContext {
     /// Whether text is to wait, since the answer may come as arguments of a tool.
     pub(crate) const fn holds_text(&self) -> bool {
         self.schema_tool.is_some()
+    }
+
+    /// Whether the model at times writes calls of tools into its text.
+    pub(crate) const fn reads_calls_in_text(&self) -> bool {
+        self.reads_calls_in_text
     }
 
     /// Whether the client asked for a final chunk with usage.

@@ -153,13 +153,15 @@ pub fn decode<'a>(
     }
     cache::limit(&mut request, &mut context)?;
     fields::leftover(body, &mut context.notes)?;
-    let upstream_stream = stream && (request.tool_config.is_none() || context.facts.tools.streamed);
+    let tools = request.tool_config.is_some();
+    let upstream_stream = stream && (!tools || context.facts.tools.streamed);
+    let leaks = tools && context.facts.tools.leaks_call_tokens;
     Ok(Decoded {
         request,
         stream,
         upstream_stream,
         include_usage,
-        reply: ReplyContext::new(context.names, schema_tool, include_usage),
+        reply: ReplyContext::new(context.names, schema_tool, include_usage, leaks),
         warnings: context.notes.into_warnings(),
         fetches: context.fetches,
     })

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::{
     super::{decode::ReplyContext, error::UpstreamError},
-    ResponseIdentity, finish_reason, malformed, stop_sequence,
+    ResponseIdentity, finish_reason,
+    leak::{Leak, Piece},
+    malformed, stop_sequence,
     usage::Usage,
 };
 
@@ -76,7 +78,7 @@ pub(super) enum ThinkingBlock<'a> {
 
 #[derive(Serialize)]
 struct ToolCall<'a> {
-    id: &'a str,
+    id: Cow<'a, str>,
     #[serde(rename = "type")]
     kind: &'static str,
     function: Function<'a>,
@@ -84,8 +86,25 @@ struct ToolCall<'a> {
 
 #[derive(Serialize)]
 struct Function<'a> {
-    name: &'a str,
-    arguments: &'a str,
+    name: Cow<'a, str>,
+    arguments: Cow<'a, str>,
+}
+
+impl<'a> ToolCall<'a> {
+    fn new(
+        id: impl Into<Cow<'a, str>>,
+        name: impl Into<Cow<'a, str>>,
+        arguments: impl Into<Cow<'a, str>>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            kind: "function",
+            function: Function {
+                name: name.into(),
+                arguments: arguments.into(),
+            },
+        }
+    }
 }
 
 /// Encodes a response of Converse.
@@ -136,7 +155,11 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyContext) -> Message<
     let mut schema_answer = None;
     for block in blocks {
         if let Some(text) = &block.text {
-            append(&mut message.content, text);
+            if reply.reads_calls_in_text() {
+                leaky_text(text, &mut message, reply);
+            } else {
+                append(&mut message.content, text);
+            }
         }
         for cited in block
             .citations_content
@@ -177,14 +200,10 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyContext) -> Message<
                 schema_answer = Some(arguments);
                 continue;
             }
-            message.tool_calls.push(ToolCall {
-                id: &call.tool_use_id,
-                kind: "function",
-                function: Function {
-                    name: reply.original_tool_name(&call.name),
-                    arguments,
-                },
-            });
+            let name = reply.original_tool_name(&call.name);
+            message
+                .tool_calls
+                .push(ToolCall::new(&*call.tool_use_id, name, arguments));
         }
     }
     if let Some(answer) = schema_answer {
@@ -195,6 +214,29 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyContext) -> Message<
         message.content = Some(Cow::Borrowed(""));
     }
     message
+}
+
+/// Text of a model that at times writes calls of tools into it.
+fn leaky_text<'a>(text: &'a str, message: &mut Message<'a>, reply: &ReplyContext) {
+    let mut leak = Leak::default();
+    let pieces = leak.push(text);
+    for piece in pieces.into_iter().chain(leak.finish().map(Piece::Text)) {
+        match piece {
+            Piece::Text(text) => message
+                .content
+                .get_or_insert_default()
+                .to_mut()
+                .push_str(&text),
+            Piece::Call {
+                id,
+                name,
+                arguments,
+            } => {
+                let name = reply.original_tool_name(&name).to_owned();
+                message.tool_calls.push(ToolCall::new(id, name, arguments));
+            }
+        }
+    }
 }
 
 fn append<'a>(content: &mut Option<Cow<'a, str>>, text: &'a str) {

@@ -4,6 +4,7 @@
 //! beside a forced schema tool. Indexes of tool calls are dense and count calls only. `[DONE]`
 //! stands only after `messageStop`; any other end is an error event. The native stop reason is kept.
 
+mod leaky;
 mod whole;
 mod write;
 
@@ -20,13 +21,17 @@ use super::{
         decode::ReplyContext,
         error::{ErrorBody, UpstreamError},
     },
-    ResponseIdentity, finish_reason, malformed,
+    ResponseIdentity, finish_reason,
+    leak::Leak,
+    malformed,
     response::ThinkingBlock,
     stop_sequence,
     usage::Usage,
 };
 use write::{EMPTY_OBJECT, quoted, write_call_index, write_json};
 
+/// Index of a call that comes whole, so that no further event is about it.
+const NO_BLOCK: u64 = u64::MAX;
 /// The end of a stream that went well.
 const DONE: &[u8] = b"data: [DONE]\n\n";
 
@@ -83,6 +88,7 @@ pub struct StreamEncoder {
     /// Few at a time, so a list is quick enough.
     open: Vec<Open>,
     reasoning: Vec<Reasoning>,
+    leak: Leak,
     calls: u32,
     role_sent: bool,
     /// Text held back beside a schema tool, in case the model does not call it.
@@ -117,6 +123,7 @@ impl StreamEncoder {
             bare_head,
             open: Vec::new(),
             reasoning: Vec::new(),
+            leak: Leak::default(),
             calls: 0,
             role_sent: false,
             held: String::new(),
@@ -300,11 +307,13 @@ impl StreamEncoder {
     fn call(&mut self, block: u64, id: &str, name: &str, out: &mut BytesMut) {
         let index = self.calls;
         self.calls = self.calls.saturating_add(1);
-        self.open.push(Open::Call {
-            block,
-            index,
-            arguments: false,
-        });
+        if block != NO_BLOCK {
+            self.open.push(Open::Call {
+                block,
+                index,
+                arguments: false,
+            });
+        }
         let name = self.reply.original_tool_name(name).to_owned();
         self.chunk(out, |out| {
             write_call_index(index, out);
@@ -336,6 +345,8 @@ impl StreamEncoder {
         {
             if self.reply.holds_text() {
                 self.held.push_str(&text.decode());
+            } else if self.reply.reads_calls_in_text() {
+                self.leaky_text(&text.decode(), out);
             } else {
                 self.text(text.as_json(), out);
             }
@@ -455,6 +466,9 @@ impl StreamEncoder {
         let Some(reason) = finish_reason(&stop, self.calls > 0) else {
             return;
         };
+        if let Some(rest) = self.leak.finish() {
+            self.text(&quoted(&rest), out);
+        }
         if !self.answered_by_schema && !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
             self.text(&quoted(&held), out);

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::{
     super::{finish_reason, malformed, response::ThinkingBlock, stop_sequence},
-    StreamEncoder, UpstreamError,
+    NO_BLOCK, StreamEncoder, UpstreamError,
     write::{quoted, write_json},
 };
 
@@ -49,6 +49,8 @@ impl StreamEncoder {
         {
             if self.reply.holds_text() {
                 self.held.push_str(text);
+            } else if self.reply.reads_calls_in_text() {
+                self.leaky_text(text, out);
             } else if !text.is_empty() {
                 self.text(&quoted(text), out);
             }
@@ -83,7 +85,7 @@ impl StreamEncoder {
                 self.text(&quoted(input), out);
             } else {
                 let index = self.calls;
-                self.call(u64::from(index), &call.tool_use_id, &call.name, out);
+                self.call(NO_BLOCK, &call.tool_use_id, &call.name, out);
                 self.arguments(index, &quoted(input), out);
             }
         }

@@ -1,0 +1,180 @@
+//! Tool calls that a model wrote into its text, as tokens of its own template (Kimi on Converse):
+//! `<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{…}<|tool_call_end|>`.
+//!
+//! Only for families whose facts say so, and only when the request has tools. Text is held back no
+//! longer than it might still become a token. Can go when Bedrock parses these itself
+//! (<https://github.com/vercel/ai/issues/11409>).
+
+const SECTION: &str = "<|tool_calls_section_begin|>";
+const SECTION_END: &str = "<|tool_calls_section_end|>";
+const CALL: &str = "<|tool_call_begin|>";
+const ARGUMENTS: &str = "<|tool_call_argument_begin|>";
+const CALL_END: &str = "<|tool_call_end|>";
+
+/// What a piece of text turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Text(String),
+    Call {
+        id: String,
+        name: String,
+        arguments: String,
+    },
+}
+
+/// Takes text apart as it comes.
+#[derive(Debug, Default)]
+pub(super) struct Leak {
+    pending: String,
+}
+
+impl Leak {
+    /// What is certain now that `text` has come.
+    pub(super) fn push(&mut self, text: &str) -> Vec<Piece> {
+        self.pending.push_str(text);
+        let mut pieces = Vec::new();
+        while let Some((start, marker)) = first_marker(&self.pending) {
+            let rest = self.pending.split_off(start);
+            emit_text(std::mem::take(&mut self.pending), &mut pieces);
+            if marker == CALL {
+                let Some((call, after)) = rest.split_once(CALL_END) else {
+                    // The call is not complete yet.
+                    self.pending = rest;
+                    return pieces;
+                };
+                pieces.push(read_call(call));
+                self.pending = after.to_owned();
+            } else {
+                self.pending = rest.strip_prefix(marker).unwrap_or_default().to_owned();
+            }
+        }
+        let certain = self.pending.len() - possible_marker(&self.pending);
+        let rest = self.pending.split_off(certain);
+        emit_text(std::mem::replace(&mut self.pending, rest), &mut pieces);
+        pieces
+    }
+
+    /// What is left at the end; a call that was cut is text after all.
+    pub(super) fn finish(&mut self) -> Option<String> {
+        let rest = std::mem::take(&mut self.pending);
+        (!rest.is_empty()).then_some(rest)
+    }
+}
+
+fn emit_text(text: String, pieces: &mut Vec<Piece>) {
+    if !text.is_empty() {
+        pieces.push(Piece::Text(text));
+    }
+}
+
+fn first_marker(text: &str) -> Option<(usize, &'static str)> {
+    [SECTION, SECTION_END, CALL]
+        .into_iter()
+        .filter_map(|marker| Some((text.find(marker)?, marker)))
+        .min()
+}
+
+/// Length of the longest end of `text` that may become a marker.
+fn possible_marker(text: &str) -> usize {
+    let longest = [SECTION, SECTION_END, CALL]
+        .into_iter()
+        .filter_map(|marker| {
+            (1..marker.len()).rev().find(|length| {
+                marker
+                    .get(..*length)
+                    .is_some_and(|begin| text.ends_with(begin))
+            })
+        });
+    longest.max().unwrap_or(0)
+}
+
+/// Reads `<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{…}`.
+fn read_call(call: &str) -> Piece {
+    let inside = call.strip_prefix(CALL).unwrap_or(call);
+    let Some((id, arguments)) = inside.split_once(ARGUMENTS) else {
+        return Piece::Text(call.to_owned());
+    };
+    let id = id.trim();
+    let named = id.strip_prefix("functions.").unwrap_or(id);
+    let name = named.rsplit_once(':').map_or(named, |(name, _)| name);
+    if name.is_empty() {
+        return Piece::Text(call.to_owned());
+    }
+    let arguments = arguments.trim();
+    Piece::Call {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        arguments: if arguments.is_empty() {
+            "{}"
+        } else {
+            arguments
+        }
+        .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "Let me look. <|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{\"city\": \"Rome\"}<|tool_call_end|><|tool_call_begin|>functions.now:1<|tool_call_argument_begin|><|tool_call_end|><|tool_calls_section_end|> a < b <| c";
+
+    fn run(chunk: usize) -> (String, Vec<Piece>) {
+        let mut leak = Leak::default();
+        let (mut text, mut calls) = (String::new(), Vec::new());
+        let chars: Vec<char> = TEXT.chars().collect();
+        for piece in chars.chunks(chunk) {
+            for piece in leak.push(&piece.iter().collect::<String>()) {
+                match piece {
+                    Piece::Text(piece) => text.push_str(&piece),
+                    call @ Piece::Call { .. } => calls.push(call),
+                }
+            }
+        }
+        text.extend(leak.finish());
+        (text, calls)
+    }
+
+    #[test]
+    fn calls_are_found_at_every_split() {
+        for chunk in 1..=TEXT.len() {
+            let (text, calls) = run(chunk);
+            assert_eq!(text, "Let me look.  a < b <| c", "{chunk}");
+            let call = |id: &str, name: &str, arguments: &str| Piece::Call {
+                id: id.to_owned(),
+                name: name.to_owned(),
+                arguments: arguments.to_owned(),
+            };
+            assert_eq!(
+                calls,
+                [
+                    call(
+                        "functions.get_weather:0",
+                        "get_weather",
+                        "{\"city\": \"Rome\"}"
+                    ),
+                    call("functions.now:1", "now", "{}")
+                ],
+                "{chunk}"
+            );
+        }
+    }
+
+    #[test]
+    fn text_that_cannot_become_a_call_is_not_held_back() {
+        let mut leak = Leak::default();
+        assert_eq!(leak.push("a <b"), [Piece::Text("a <b".to_owned())]);
+        assert_eq!(leak.push("x <|tool"), [Piece::Text("x ".to_owned())]);
+        assert_eq!(leak.push("box"), [Piece::Text("<|toolbox".to_owned())]);
+    }
+
+    #[test]
+    fn a_call_that_was_cut_is_text() {
+        let mut leak = Leak::default();
+        assert_eq!(leak.push("<|tool_call_begin|>functions.f:0"), []);
+        assert_eq!(
+            leak.finish().as_deref(),
+            Some("<|tool_call_begin|>functions.f:0")
+        );
+    }
+}
