@@ -110,10 +110,14 @@ fn excused(lines: &[&str], index: usize) -> bool {
             .take_while(|word| !word.contains('('))
             .collect();
         if code.starts_with("fn ") || words.contains(&"fn") {
-            // The attributes of the function that encloses it.
-            return above
+            // The attributes of the function that encloses it; one that is no test helps those of its
+            // file, and where these pause the clock its sleeps take no time.
+            let attributes: Vec<_> = above
                 .take_while(|line| line.trim_start().starts_with("#["))
-                .any(|line| line.contains("start_paused = true"));
+                .collect();
+            let is_test = attributes.iter().any(|line| line.contains("test"));
+            let paused = |line: &&str| line.contains("start_paused = true");
+            return attributes.into_iter().any(paused) || (!is_test && lines.iter().any(paused));
         }
     }
     false
@@ -197,6 +201,12 @@ mod tests {
             &module_of("#[tokio::test(start_paused = true)]", sleep),
             &[],
         );
+        let helper = format!(
+            "{}{}",
+            module_of("", sleep),
+            "// #[tokio::test(start_paused = true)]\n"
+        );
+        check_row("a.rs", &helper, &[]);
         let reason = format!("        // sleep: the server is slow on purpose\n{sleep}");
         check_row("a.rs", &module_of("#[tokio::test]", &reason), &[]);
     }
