@@ -26,7 +26,11 @@ use std::{
 use api::v1alpha1::{BedrockAccess, condition};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, ResourceExt, core::DeserializeGuard};
-use kube_runtime::{controller::Action, events::Recorder, reflector::store::WriterDropped};
+use kube_runtime::{
+    controller::Action,
+    events::{Recorder, Reporter},
+    reflector::store::WriterDropped,
+};
 use tracing::Instrument;
 
 use self::{
@@ -55,6 +59,7 @@ pub(crate) struct Context {
     pub(crate) keys: Keys,
     pub(crate) readiness: Box<dyn Readiness>,
     pub(crate) recorder: Recorder,
+    pub(crate) reporter: Reporter,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Settings,
     pub(crate) seed: Seed,

@@ -170,6 +170,10 @@ impl Scripted {
         self.0.lock().unwrap().objects.get(path).cloned()
     }
 
+    pub(crate) fn remove(&self, path: &str) {
+        self.0.lock().unwrap().objects.remove(path);
+    }
+
     /// From now on, requests other than reads of this path fail.
     pub(crate) fn fail(&self, path: &str, status: StatusCode, message: &str) {
         let body = json!({

@@ -111,6 +111,10 @@ pub async fn run(
         .touched_objects();
     controller = controller.watches_stream(stream, |pod| owner(pod.meta()));
 
+    let reporter = Reporter {
+        controller: names::FIELD_MANAGER.to_owned(),
+        instance: Some(settings.instance.clone()),
+    };
     let context = Arc::new(Context {
         stores: Stores { children, pods },
         keys,
@@ -118,13 +122,8 @@ pub async fn run(
             settings.gateway_admin_port,
             settings.readiness_timeout,
         )),
-        recorder: Recorder::new(
-            client.clone(),
-            Reporter {
-                controller: names::FIELD_MANAGER.to_owned(),
-                instance: Some(settings.instance.clone()),
-            },
-        ),
+        recorder: Recorder::new(client.clone(), reporter.clone()),
+        reporter,
         metrics,
         seed,
         memory: Memory::default(),

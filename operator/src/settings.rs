@@ -5,10 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use api::names;
 
 /// Image of the gateway where nothing else is said.
-pub const DEFAULT_GATEWAY_IMAGE: &str = concat!(
-    "bedrock-access/bedrock-gateway:",
-    env!("CARGO_PKG_VERSION")
-);
+pub const DEFAULT_GATEWAY_IMAGE: &str =
+    concat!("bedrock-access/bedrock-gateway:", env!("CARGO_PKG_VERSION"));
 
 /// What an operator is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,21 +1,22 @@
-//! Events: what was done to children, and each transition of `Ready` once.
+//! Events: what was done to children, one each, and each transition of `Ready` once.
 //!
 //! An Event that cannot be published is a line in the log: it never holds up a reconcile.
 
-use api::v1alpha1::BedrockAccess;
+use api::v1alpha1::{BedrockAccess, condition};
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{Resource, ResourceExt};
-use kube_runtime::events::{Event, EventType};
+use kube_runtime::events::{Event, EventType, Recorder};
 
 use super::{
     Context,
-    apply::{Applied, Change, Outcome},
+    apply::{Change, Outcome},
 };
 
 /// Longest note the API takes, in bytes.
 const MAX_NOTE: usize = 1024;
 
-/// Tells of a transition of `Ready`: of its status, or of why it is not ready.
+/// Tells of a transition of `Ready`: of its status, or of why it is not ready. Each is an Event of its
+/// own: a series would keep the words of its first.
 pub(super) async fn transition(
     reference: &ObjectReference,
     context: &Context,
@@ -27,102 +28,89 @@ pub(super) async fn transition(
     if same {
         return;
     }
-    let in_passing = now.reason == api::v1alpha1::condition::REASON_ROLLING_OUT;
-    let type_ = if now.status == "True" || in_passing {
+    let expected = [
+        condition::REASON_ROLLING_OUT,
+        condition::REASON_SCALED_TO_ZERO,
+    ];
+    let type_ = if now.status == "True" || expected.contains(&now.reason.as_str()) {
         EventType::Normal
     } else {
         EventType::Warning
     };
-    publish(
-        context,
-        reference,
-        type_,
-        &now.reason,
-        "Reconcile",
-        &now.message,
-    )
-    .await;
+    let event = event(type_, &now.reason, "Reconcile", &now.message);
+    let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
+    publish(context, &recorder, &event, reference).await;
 }
 
-/// Tells what was done to children.
+/// Tells what was done to each child; the same again within minutes adds to a series, so that a
+/// tug-of-war over a child is no flood.
 pub(super) async fn changes(access: &BedrockAccess, context: &Context, outcome: &Outcome) {
     let reference = access.object_ref(&());
     let Outcome { resources, removed } = outcome;
-    let changed: Vec<_> = resources.all().collect();
-    let named = |wanted: &dyn Fn(&Change) -> bool| -> Vec<String> {
-        changed
-            .iter()
-            .filter(|child| wanted(&child.change))
-            .map(|child| name(child))
-            .collect()
-    };
-    let created = named(&|change| *change == Change::Created);
-    let updated = named(&|change| *change == Change::Updated);
-    let removed: Vec<String> = removed
-        .iter()
-        .map(|(kind, name)| format!("{kind} {name}"))
-        .collect();
-    for (reason, children) in [
-        ("Created", created),
-        ("Updated", updated),
-        ("Deleted", removed),
-    ] {
-        if !children.is_empty() {
-            let note = format!("{reason} {}", children.join(", "));
-            publish(
-                context,
-                &reference,
+    let changed = resources.all().filter_map(|child| {
+        let name = format!("{} {}", child.kind, child.object.name_any());
+        let event = match &child.change {
+            Change::None => return None,
+            Change::Created => event(
                 EventType::Normal,
-                reason,
+                "Created",
                 "Apply",
-                &note,
-            )
-            .await;
-        }
-    }
-    for child in changed {
-        if let Change::Restored { by, fields } = &child.change {
-            let note = format!(
-                "{}: {} had been changed by {by} and was put back",
-                name(child),
-                fields.join(", ")
-            );
-            publish(
-                context,
-                &reference,
+                &format!("Created {name}"),
+            ),
+            Change::Updated => event(
+                EventType::Normal,
+                "Updated",
+                "Apply",
+                &format!("Updated {name}"),
+            ),
+            Change::Restored { by, fields } => event(
                 EventType::Warning,
                 "DriftCorrected",
                 "Apply",
-                &note,
-            )
-            .await;
-        }
+                &format!(
+                    "{name}: {} had been changed by {by} and was put back",
+                    fields.join(", ")
+                ),
+            ),
+        };
+        Some((child.kind, child.object.name_any(), event))
+    });
+    let removed = removed.iter().map(|(kind, name)| {
+        let note = format!("Deleted {kind} {name}");
+        (
+            *kind,
+            name.clone(),
+            event(EventType::Normal, "Deleted", "Apply", &note),
+        )
+    });
+    for (kind, name, mut event) in changed.chain(removed) {
+        let resource = kind.resource();
+        event.secondary = Some(ObjectReference {
+            api_version: Some(resource.api_version),
+            kind: Some(resource.kind),
+            name: Some(name),
+            namespace: reference.namespace.clone(),
+            ..ObjectReference::default()
+        });
+        publish(context, &context.recorder, &event, &reference).await;
     }
 }
 
-fn name(child: &Applied) -> String {
-    format!("{} {}", child.kind, child.object.name_any())
-}
-
-async fn publish(
-    context: &Context,
-    reference: &ObjectReference,
-    type_: EventType,
-    reason: &str,
-    action: &str,
-    note: &str,
-) {
-    tracing::info!(reason, note, "event");
-    let event = Event {
+fn event(type_: EventType, reason: &str, action: &str, note: &str) -> Event {
+    Event {
         type_,
         reason: reason.to_owned(),
         note: Some(cut(note).to_owned()),
         action: action.to_owned(),
         secondary: None,
-    };
+    }
+}
+
+async fn publish(context: &Context, recorder: &Recorder, event: &Event, about: &ObjectReference) {
+    tracing::info!(reason = event.reason, note = event.note, "event");
     context.metrics.wrote("Event", "create");
-    if let Err(error) = context.recorder.publish(&event, reference).await {
-        tracing::warn!(%error, reason, "unable to publish an Event");
+    if let Err(error) = recorder.publish(event, about).await {
+        tracing::warn!(%error, reason = event.reason, "unable to publish an Event");
     }
 }
 

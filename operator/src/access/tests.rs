@@ -1,7 +1,6 @@
 //! Whole reconciles against a scripted API server.
 
 use http::{Method, StatusCode};
-use kube_runtime::events::Reporter;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -46,7 +45,8 @@ impl World {
             stores: caches.stores.clone(),
             keys,
             readiness: Box::new(HttpReadiness::new(1, Duration::from_millis(50))),
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: Recorder::new(client.clone(), reporter.clone()),
+            reporter,
             metrics: Arc::new(Metrics::new(1)),
             settings: fixtures::settings(),
             seed: Seed::default(),
@@ -125,9 +125,15 @@ async fn children_are_applied_in_order_by_our_field_manager_and_owned_by_the_acc
     }
     let told = events(&asked);
     assert_eq!(told[0].0, "RollingOut", "{told:?}");
+    let notes: Vec<&str> = told.iter().skip(1).map(|(_, note)| note.as_str()).collect();
     assert_eq!(
-        told[1].1,
-        "Created ServiceAccount chat-gateway, ConfigMap chat-gateway, Deployment chat-gateway, Service chat-gateway"
+        notes,
+        [
+            "Created ServiceAccount chat-gateway",
+            "Created ConfigMap chat-gateway",
+            "Created Deployment chat-gateway",
+            "Created Service chat-gateway"
+        ]
     );
 }
 
@@ -326,6 +332,27 @@ async fn invalid_object_gets_one_event_and_one_status_and_waits_for_a_change() {
     again.metadata.resource_version = Some("71".to_owned());
     world.reconcile(again).await.unwrap_err();
     assert_eq!(world.api.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn child_made_again_is_told_as_itself() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let access = with_status(&world.api.asked());
+    for (kind, path) in CHILDREN {
+        if kind != ChildKind::Service {
+            world.caches.put(kind, world.api.object(path).unwrap());
+        }
+    }
+    world.api.remove(SERVICE);
+    world.reconcile(access).await.unwrap();
+    let asked = world.api.asked();
+    let told: Vec<_> = asked
+        .iter()
+        .filter(|asked| asked.path.contains("events.k8s.io"))
+        .map(|asked| asked.body["note"].as_str().unwrap_or_default())
+        .collect();
+    assert_eq!(told, ["Created Service chat-gateway"]);
 }
 
 #[tokio::test]
