@@ -141,6 +141,12 @@ impl ProfileSettings {
             Some(self.name.clone().into()),
         )
         .await
+        .inspect_err(|error| {
+            tracing::warn!(
+                "unable to read the shared configuration files: {}",
+                causes(error)
+            );
+        })
         .ok()
     }
 
