@@ -155,7 +155,7 @@ async fn every_case_ends_as_expected_and_prints_no_secret() {
             if let Some(line) = logged.lines().find(|line| line.contains(secret.as_str())) {
                 let target = line
                     .split_whitespace()
-                    .take(6)
+                    .take(3)
                     .collect::<Vec<_>>()
                     .join(" ");
                 panic!("{name}: a log line shows a secret: {target} …");
