@@ -7,12 +7,12 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::Deployment,
-        core::v1::{ConfigMap, Namespace, Service, ServiceAccount},
+        core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount},
     },
 };
 use kube::{
     Api, Client, Config, Resource,
-    api::{Patch, PatchParams, PostParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
 };
 use localcluster::{ApiServer, AuditEvent, Options};
 use serde_json::{Value, json};
@@ -185,18 +185,51 @@ impl Rig {
         .await
     }
 
-    /// What a Deployment controller with working pods would report; there is no kubelet on this tier.
-    pub(crate) async fn mark_available(&self, name: &str) {
-        let api = self.api::<Deployment>();
-        let deployment = api.get(name).await.unwrap();
-        let status = json!({"status": {
-            "observedGeneration": deployment.metadata.generation,
-            "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1,
-            "conditions": [{"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"}],
-        }});
-        api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
+    /// What a kubelet would report of working pods; there is none on this tier, the Deployment
+    /// controller does the rest.
+    pub(crate) async fn mark_available(&self, deployment: &str) {
+        let wanted = self
+            .api::<Deployment>()
+            .get(deployment)
             .await
+            .unwrap()
+            .spec
             .unwrap();
+        let selector: Vec<String> = wanted
+            .selector
+            .match_labels
+            .unwrap()
+            .iter()
+            .map(|(label, value)| format!("{label}={value}"))
+            .collect();
+        let listed = ListParams::default().labels(&selector.join(","));
+        let pods = self.api::<Pod>();
+        let names = eventually(&format!("pods of {deployment}"), || async {
+            let found = pods
+                .list(&listed)
+                .await
+                .map_err(|error| error.to_string())?
+                .items;
+            let names: Vec<String> = found
+                .into_iter()
+                .filter_map(|pod| pod.metadata.name)
+                .collect();
+            if i32::try_from(names.len()).ok() == wanted.replicas {
+                Ok(names)
+            } else {
+                Err(format!("{names:?}"))
+            }
+        })
+        .await;
+        let status = json!({"status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+        }});
+        for name in names {
+            pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
+                .await
+                .unwrap();
+        }
     }
 
     /// Every request of the operator's so far.
