@@ -18,6 +18,7 @@ use kube_runtime::{
     reflector::{ObjectRef, Store, store::WriterDropped},
     watcher,
 };
+use tokio::sync::OnceCell;
 
 /// A kind of object that an operator makes for an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +40,8 @@ pub(crate) struct Stores {
     pub(crate) children: BTreeMap<ChildKind, Store<DynamicObject>>,
     /// Gateway pods, cut down to what the status needs.
     pub(crate) pods: Store<Pod>,
+    /// Set once all caches hold their first list.
+    filled: Arc<OnceCell<()>>,
 }
 
 impl ChildKind {
@@ -83,15 +86,33 @@ impl fmt::Display for ChildKind {
 }
 
 impl Stores {
+    pub(crate) fn new(
+        children: BTreeMap<ChildKind, Store<DynamicObject>>,
+        pods: Store<Pod>,
+    ) -> Self {
+        Self {
+            children,
+            pods,
+            filled: Arc::default(),
+        }
+    }
+
     /// Waits until every cache holds its first complete list.
     ///
     /// # Errors
     /// When a watch has ended, which happens only on shutdown.
     pub(crate) async fn wait_until_ready(&self) -> Result<(), WriterDropped> {
-        for store in self.children.values() {
-            store.wait_until_ready().await?;
-        }
-        self.pods.wait_until_ready().await
+        // A store wakes only the last of several waiters
+        // (kube-runtime's `DelayedInit` is a oneshot channel), so one waits and the cell wakes the rest.
+        self.filled
+            .get_or_try_init(|| async {
+                for store in self.children.values() {
+                    store.wait_until_ready().await?;
+                }
+                self.pods.wait_until_ready().await
+            })
+            .await
+            .copied()
     }
 
     /// A child by its name.

@@ -96,10 +96,7 @@ impl Caches {
             .iter()
             .map(|(kind, writer)| (*kind, writer.as_reader()));
         Self {
-            stores: Stores {
-                children: readers.collect(),
-                pods,
-            },
+            stores: Stores::new(readers.collect(), pods),
             children,
             pods: pod_writer,
         }

@@ -3,7 +3,7 @@
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use api::{names, v1alpha1::BedrockAccess};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -74,11 +74,18 @@ pub async fn run(
     .await;
 
     let (accesses, writer) = reflector::store::<Guarded>();
+    let all_listed = CancellationToken::new();
+    let listed = all_listed.clone();
     let stream = watcher(
         Api::<Guarded>::all(client.clone()),
         watcher::Config::default(),
     )
     .default_backoff()
+    .inspect_ok(move |event| {
+        if matches!(event, watcher::Event::InitDone) {
+            listed.cancel();
+        }
+    })
     .modify(|object| metadata(object).managed_fields = None)
     .reflect(writer)
     .applied_objects()
@@ -116,7 +123,7 @@ pub async fn run(
         instance: Some(settings.instance.clone()),
     };
     let context = Arc::new(Context {
-        stores: Stores { children, pods },
+        stores: Stores::new(children, pods),
         keys,
         readiness: Box::new(HttpReadiness::new(
             settings.gateway_admin_port,
@@ -132,19 +139,12 @@ pub async fn run(
     });
     tokio::spawn(watch_readiness(
         Arc::clone(&context),
-        accesses.clone(),
+        all_listed,
         ready.clone(),
     ));
     tokio::spawn(forget(Arc::clone(&context), accesses, stop.clone()));
 
-    let draining = CancellationToken::new();
-    let begin_drain = draining.clone();
-    tokio::spawn(async move {
-        shutdown.await;
-        tracing::info!("told to end: finishing the reconciles under way");
-        ready.set(false);
-        begin_drain.cancel();
-    });
+    let draining = drain_on(shutdown, ready);
     let all = controller
         .graceful_shutdown_on(draining.clone().cancelled_owned())
         .run(access::reconcile, access::error_policy, context)
@@ -161,6 +161,22 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// A token that is cancelled when `shutdown` is done; readiness goes off first.
+fn drain_on(
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    ready: Ready,
+) -> CancellationToken {
+    let draining = CancellationToken::new();
+    let begin = draining.clone();
+    tokio::spawn(async move {
+        shutdown.await;
+        tracing::info!("told to end: finishing the reconciles under way");
+        ready.set(false);
+        begin.cancel();
+    });
+    draining
 }
 
 async fn serve(
@@ -195,10 +211,11 @@ async fn serve(
 }
 
 /// Ready once every cache holds its first list.
-async fn watch_readiness(context: Arc<Context>, accesses: Store<Guarded>, ready: Ready) {
-    let filled = accesses.wait_until_ready().await.is_ok()
-        && context.stores.wait_until_ready().await.is_ok();
-    if filled {
+///
+/// The cache of accesses is not asked: a store wakes one waiter only, and the controller is it.
+async fn watch_readiness(context: Arc<Context>, all_listed: CancellationToken, ready: Ready) {
+    all_listed.cancelled().await;
+    if context.stores.wait_until_ready().await.is_ok() {
         tracing::info!("all caches are filled");
         ready.set(true);
     }

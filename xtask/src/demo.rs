@@ -129,7 +129,7 @@ impl Story<'_> {
             "status.endpoint is {endpoint:?}"
         );
         for stream in [false, true] {
-            self.chat(&endpoint, stream)?;
+            self.chat(&format!("{endpoint}/v1"), stream)?;
         }
         console.step("check where the credentials came from", |step| {
             self.check_credentials(step)
@@ -302,7 +302,7 @@ impl Story<'_> {
         println!("  {tool} kubectl -n {TEAM} describe bra {ACCESS}");
         println!("  {tool} kubectl -n {TEAM} get bra {ACCESS} -o yaml");
         println!("  {tool} kubectl -n {TEAM} exec deploy/app -- bedrock-gateway chat --stream \\");
-        println!("    --base-url {endpoint} --token-file {TOKEN} --model {MODEL} 'Hello'");
+        println!("    --base-url {endpoint}/v1 --token-file {TOKEN} --model {MODEL} 'Hello'");
         println!("  {tool} kubectl -n {TEAM} logs deploy/{ACCESS}-gateway");
         println!("  {tool} kubectl -n {TEAM} patch bra {ACCESS} --type merge \\");
         println!(
