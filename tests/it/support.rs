@@ -9,7 +9,7 @@ use std::{future::Future, panic::Location, time::Duration};
 use tokio::time::Instant;
 
 /// How long an asynchronous expectation may take to come true.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Looks until `look` gives a value, for [`PATIENCE`] at most; its `Err` says what was seen last.

@@ -60,7 +60,7 @@ impl Rig {
 
     async fn token(&self, account: &str, audience: &str) -> String {
         self.cluster
-            .service_account_token("default", account, audience, Duration::from_secs(600))
+            .service_account_token("default", account, audience, Duration::from_mins(10))
             .await
             .unwrap()
     }

@@ -7,7 +7,9 @@ use crate::{
     build::{self, Profile},
     checks,
     console::{Console, Failures},
-    debian, generated,
+    debian,
+    demo::{ClusterKind, demo},
+    generated,
     process::{cargo, live, quiet},
     tidy,
 };
@@ -54,6 +56,10 @@ pub(crate) fn test(console: &Console, parts: &[Part], filter: Option<&str>) -> R
         )
     })?;
     failures.collect("tests", run_tests(console, "tests", &[], &[]));
+    failures.collect(
+        "cluster tier",
+        demo(console, true, ClusterKind::Local, None),
+    );
     failures.conclude()
 }
 
@@ -88,7 +94,7 @@ fn run_part(console: &Console, part: Part, filter: Option<&str>) -> Result<()> {
     let (name, targets, module): (_, &[&str], _) = match part {
         Part::Unit => ("unit tests", &["--lib", "--bins"], None),
         Part::Api => ("API tier", &["--test", "it"], Some("api_tier::")),
-        Part::Cluster => ("cluster tier", &["--test", "it"], Some("cluster_tier::")),
+        Part::Cluster => return demo(console, true, ClusterKind::Local, None),
     };
     if part != Part::Unit {
         debian::ensure(console)?;

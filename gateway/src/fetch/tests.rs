@@ -6,14 +6,43 @@ use crate::upstream::tls;
 #[test]
 fn only_addresses_of_the_public_internet_pass() {
     for text in [
-        "0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.169.254", "169.254.170.23",
-        "172.16.0.1", "192.0.0.8", "192.0.2.1", "192.168.1.1", "198.18.0.1", "224.0.0.1",
-        "255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1",
-        "fe80::1", "fd00:ec2::254", "ff02::1", "2001:db8::1", "2001::1", "2002:7f00:1::",
+        "0.0.0.0",
+        "10.1.2.3",
+        "100.64.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "169.254.170.23",
+        "172.16.0.1",
+        "192.0.0.8",
+        "192.0.2.1",
+        "192.168.1.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "fe80::1",
+        "fd00:ec2::254",
+        "ff02::1",
+        "2001:db8::1",
+        "2001::1",
+        "2002:7f00:1::",
     ] {
         assert!(!is_public(text.parse().unwrap()), "{text}");
     }
-    for text in ["1.1.1.1", "52.94.236.248", "100.63.0.1", "172.32.0.1", "2600:1f18::1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"] {
+    for text in [
+        "1.1.1.1",
+        "52.94.236.248",
+        "100.63.0.1",
+        "172.32.0.1",
+        "2600:1f18::1",
+        "2606:4700::1111",
+        "::ffff:1.1.1.1",
+        "64:ff9b::101:101",
+    ] {
         assert!(is_public(text.parse().unwrap()), "{text}");
     }
 }
@@ -34,7 +63,11 @@ fn urls_that_could_lead_inside_are_refused_before_anything_is_sent() {
         assert!(Guard::Public.check(text).is_err(), "{text}");
     }
     assert!(Guard::Public.check("https://example.com/a.png").is_ok());
-    assert!(Guard::Public.check("https://example.com:443/a.png?b=c").is_ok());
+    assert!(
+        Guard::Public
+            .check("https://example.com:443/a.png?b=c")
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -60,9 +93,18 @@ fn wanted(url: &str, kind: FetchKind) -> Fetch {
 /// A server on loopback; gives its address.
 async fn server() -> String {
     let router = Router::new()
-        .route("/small", get(async || ([(header::CONTENT_TYPE, "image/png")], "small")))
-        .route("/large", get(async || ([(header::CONTENT_TYPE, "image/png")], "x".repeat(11))))
-        .route("/page", get(async || ([(header::CONTENT_TYPE, "text/html")], "<p>")))
+        .route(
+            "/small",
+            get(async || ([(header::CONTENT_TYPE, "image/png")], "small")),
+        )
+        .route(
+            "/large",
+            get(async || ([(header::CONTENT_TYPE, "image/png")], "x".repeat(11))),
+        )
+        .route(
+            "/page",
+            get(async || ([(header::CONTENT_TYPE, "text/html")], "<p>")),
+        )
         .route("/elsewhere", get(async || Redirect::temporary("/small")));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

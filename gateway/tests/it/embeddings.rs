@@ -31,6 +31,7 @@ async fn titan() -> (String, Arc<AtomicUsize>) {
             seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             let text = body["inputText"].as_str().unwrap().to_owned();
             let number: u64 = text.rsplit(' ').next().unwrap().parse().unwrap();
+            // sleep: later texts are answered sooner, so that answers come out of order.
             tokio::time::sleep(std::time::Duration::from_millis(40 - 2 * number)).await;
             now.fetch_sub(1, Ordering::SeqCst);
             Json(json!({ "embedding": vector(&text), "inputTextTokenCount": 3 }))

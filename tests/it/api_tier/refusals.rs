@@ -17,6 +17,7 @@ fn changed(pointer: &str, value: Value) -> Value {
     spec
 }
 
+#[expect(clippy::too_many_lines, reason = "a table, a row each")]
 #[tokio::test(flavor = "multi_thread")]
 async fn object_that_breaks_a_rule_is_refused_with_a_message_for_people() {
     let rig = Rig::without_operator().await;

@@ -83,7 +83,7 @@ impl Rig {
                 OPERATOR_NAMESPACE,
                 &account,
                 "https://kubernetes.default.svc",
-                Duration::from_secs(3600),
+                Duration::from_hours(1),
             )
             .await
             .unwrap();

@@ -4,19 +4,18 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
 use gateway::{Drained, Server, Settings};
 use serde_json::{Value, json};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::{
     eventually,
     http::{self, Answer},
 };
 
-/// A running gateway; dropping it ends it at once, [`Gateway::drain`] properly.
+/// A running gateway; dropping it ends it at once.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     address: SocketAddr,
     admin: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Drained>,
 }
 
@@ -37,15 +36,11 @@ impl Gateway {
         settings.config = config.map(Path::to_owned);
         settings.api_key = Some(gateway::ApiKey::new(KEY));
         let server = Server::bind(settings).await.unwrap();
-        let (stop, stopped) = oneshot::channel();
         let (address, admin) = (server.local_addr(), server.admin_addr().unwrap());
-        let task = tokio::spawn(server.run(async move {
-            let _ = stopped.await;
-        }));
+        let task = tokio::spawn(server.run(std::future::pending()));
         Self {
             address,
             admin,
-            stop: Some(stop),
             task,
         }
     }
@@ -81,14 +76,6 @@ impl Gateway {
             }
         })
         .await;
-    }
-
-    /// Ends it as SIGTERM does.
-    pub(crate) async fn drain(mut self) -> Drained {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        (&mut self.task).await.unwrap()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A plain HTTP client for what no SDK would send, and for reading health and metrics.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::Value;
@@ -10,7 +10,6 @@ use serde_json::Value;
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -53,7 +52,6 @@ pub(crate) async fn request(
         .to_bytes();
     Ok(Answer {
         status: parts.status,
-        headers: parts.headers,
         body,
     })
 }
