@@ -32,6 +32,9 @@ const REGION: &str = "us-east-1";
 const MODEL: &str = "us.amazon.nova-lite-v1:0";
 const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
 const ISSUER: &str = "https://oidc.double.example";
+/// As ECS gives it to a task, and as the agent of EKS Pod Identity serves it.
+const CONTAINER_PATH: &str = "/v2/credentials/4f2a7c1e-0000-4000-8000-1234567890ab";
+const POD_IDENTITY_PATH: &str = "/v1/credentials";
 /// The user of the simulated account; Amazon's own example of a key.
 const ACCESS_KEY: (&str, &str) = (
     "AKIAIOSFODNN7EXAMPLE",
@@ -53,18 +56,63 @@ pub(crate) enum Identity {
     AssumeRole,
     /// A token file, exchanged at STS for credentials of a role.
     WebIdentity,
+    /// The credential endpoint of an ECS task.
+    Container,
+    /// The instance metadata service of EC2.
+    Imds,
+    /// The agent of EKS Pod Identity.
+    PodIdentity,
     /// A Bedrock API key.
     Bearer,
 }
 
-/// Runs until Ctrl-C.
-pub(crate) fn double(console: &Console, listen: SocketAddr, identity: Identity) -> Result<()> {
+impl Identity {
+    /// The call that shows, in the record of the simulated AWS, that credentials came this way; `None`: none is made.
+    fn expected_call(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Static | Self::Profile | Self::Bearer => None,
+            Self::AssumeRole => Some(("operation", "AssumeRole")),
+            Self::WebIdentity => Some(("operation", "AssumeRoleWithWebIdentity")),
+            Self::Container => Some(("path", CONTAINER_PATH)),
+            Self::Imds => Some(("operation", "GetRoleCredentials")),
+            Self::PodIdentity => Some(("path", POD_IDENTITY_PATH)),
+        }
+    }
+
+    /// How the caller of Converse is known to AWS.
+    fn expected_caller(self) -> &'static str {
+        match self {
+            Self::Static | Self::Profile => "user",
+            Self::Bearer => "bearer",
+            _ => "session",
+        }
+    }
+}
+
+/// Serves one chat for each way to authenticate, on a free port.
+pub(crate) fn every_identity(console: &Console) -> Result<()> {
+    for identity in Identity::value_variants() {
+        double(console, free_address()?, *identity, true)?;
+    }
+    Ok(())
+}
+
+/// Runs until Ctrl-C, or with `once` until it is seen to work.
+pub(crate) fn double(
+    console: &Console,
+    listen: SocketAddr,
+    identity: Identity,
+    once: bool,
+) -> Result<()> {
     interrupt::note_signals()?;
     build::programs(console, Profile::Dev)?;
     let folder = repository::scratch("double")?;
     let key = client_key(&folder)?;
     let mut pair = Pair::default();
     let result = start(console, listen, identity, &folder, &mut pair).and_then(|()| {
+        if once {
+            return Ok(());
+        }
         let base_url = format!("http://{listen}/v1");
         greet(console, &base_url, &key, identity);
         pair.wait()
@@ -142,9 +190,15 @@ fn start(
             .arg(aws.to_string())
             .arg("--config")
             .arg(&account);
-        if identity == Identity::WebIdentity {
+        let audience = match identity {
+            Identity::WebIdentity => Some("sts.amazonaws.com"),
+            Identity::PodIdentity => Some("pods.eks.amazonaws.com"),
+            _ => None,
+        };
+        if let Some(audience) = audience {
             awsdouble
-                .args(["--web-identity-issuer", ISSUER, "--web-identity-token"])
+                .args(["--web-identity-issuer", ISSUER])
+                .args(["--web-identity-audience", audience, "--web-identity-token"])
                 .arg(&token);
         }
         pair.awsdouble = Some(background(step, &mut awsdouble)?);
@@ -183,8 +237,36 @@ fn start(
             answer.trim() == question,
             "the simulated model repeats the question, but this came back: {answer}"
         );
-        Ok(())
+        check_calls(aws, identity)
     })
+}
+
+/// The record of the simulated AWS says that the credentials came as they should.
+fn check_calls(aws: SocketAddr, identity: Identity) -> Result<()> {
+    let (_, record) = http::get(aws, "/_double/calls")?;
+    let calls: Vec<Value> =
+        serde_json::from_str(&record).context("the record of the simulated AWS is not JSON")?;
+    let succeeded = |field: &str, value: &str| {
+        calls.iter().find(|call| {
+            call.get(field).and_then(Value::as_str) == Some(value)
+                && call.get("status").and_then(Value::as_u64) == Some(200)
+        })
+    };
+    if let Some((field, value)) = identity.expected_call() {
+        ensure!(
+            succeeded(field, value).is_some(),
+            "the simulated AWS saw no successful call of {field} {value}: {record}"
+        );
+    }
+    let caller = succeeded("operation", "Converse")
+        .and_then(|call| call.pointer("/identity/kind"))
+        .and_then(Value::as_str);
+    ensure!(
+        caller == Some(identity.expected_caller()),
+        "Converse was called by {caller:?}, expected {:?}: {record}",
+        identity.expected_caller()
+    );
+    Ok(())
 }
 
 fn greet(console: &Console, base_url: &str, key: &str, identity: Identity) {
@@ -238,10 +320,13 @@ fn account_of(identity: Identity) -> Value {
             json!({"Federated": format!("arn:aws:iam::123456789012:oidc-provider/{host}")}),
         )
     } else {
-        (
-            "sts:AssumeRole",
-            json!({"AWS": "arn:aws:iam::123456789012:root"}),
-        )
+        let principal = match identity {
+            Identity::Container => json!({"Service": "ecs-tasks.amazonaws.com"}),
+            Identity::Imds => json!({"Service": "ec2.amazonaws.com"}),
+            Identity::PodIdentity => json!({"Service": "pods.eks.amazonaws.com"}),
+            _ => json!({"AWS": "arn:aws:iam::123456789012:root"}),
+        };
+        ("sts:AssumeRole", principal)
     };
     json!({
         "users": [{
@@ -255,8 +340,12 @@ fn account_of(identity: Identity) -> Value {
             "arn": ROLE,
             "policies": [all],
             "trust_policy": {"Version": "2012-10-17", "Statement": [
-                {"Effect": "Allow", "Action": action, "Principal": principal}]},
+                {"Effect": "Allow", "Action": [action, "sts:TagSession"], "Principal": principal}]},
         }],
+        "containers": [{ "path": CONTAINER_PATH, "role_arn": ROLE }],
+        "instance": { "role_arn": ROLE },
+        "pod_identity_associations": [
+            { "namespace": "default", "service_account": "app", "role_arn": ROLE }],
     })
 }
 
@@ -280,7 +369,10 @@ fn set_environment(
     let nowhere = folder.join("none");
     gateway
         .env("AWS_REGION", REGION)
-        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env(
+            "AWS_EC2_METADATA_DISABLED",
+            (identity != Identity::Imds).to_string(),
+        )
         .env("AWS_CONFIG_FILE", &nowhere)
         .env("AWS_SHARED_CREDENTIALS_FILE", &nowhere);
     for service in ["BEDROCK_RUNTIME", "BEDROCK", "STS"] {
@@ -313,6 +405,26 @@ fn set_environment(
             gateway
                 .env("AWS_ROLE_ARN", ROLE)
                 .env("AWS_WEB_IDENTITY_TOKEN_FILE", folder.join("token"));
+        }
+        Identity::Container => {
+            gateway.env(
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                format!("{url}{CONTAINER_PATH}"),
+            );
+        }
+        Identity::Imds => {
+            gateway.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url);
+        }
+        Identity::PodIdentity => {
+            gateway
+                .env(
+                    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                    format!("{url}{POD_IDENTITY_PATH}"),
+                )
+                .env(
+                    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+                    folder.join("token"),
+                );
         }
         Identity::Bearer => {
             gateway.env("AWS_BEARER_TOKEN_BEDROCK", bearer_key());

@@ -108,6 +108,9 @@ enum Task {
         /// Where its AWS credentials come from.
         #[arg(long, value_enum, default_value_t = Identity::Static)]
         identity: Identity,
+        /// End when one chat was answered.
+        #[arg(long)]
+        once: bool,
     },
     /// Write container images of the programs into target/images/, without a container engine.
     Image {
@@ -144,7 +147,11 @@ fn main() -> ExitCode {
             cluster,
             registry,
         } => demo::demo(&console, once, cluster, registry.as_deref()),
-        Task::Double { listen, identity } => double::double(&console, listen, identity),
+        Task::Double {
+            listen,
+            identity,
+            once,
+        } => double::double(&console, listen, identity, once),
         Task::Image { release } => image::image(&console, release),
         Task::Golden => suite::golden(&console),
     };

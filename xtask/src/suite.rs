@@ -9,7 +9,7 @@ use crate::{
     console::{Console, Failures},
     debian,
     demo::{ClusterKind, demo},
-    generated,
+    double, generated,
     process::{cargo, live, quiet},
     tidy,
 };
@@ -56,6 +56,7 @@ pub(crate) fn test(console: &Console, parts: &[Part], filter: Option<&str>) -> R
         )
     })?;
     failures.collect("tests", run_tests(console, "tests", &[], &[]));
+    failures.collect("every identity", double::every_identity(console));
     failures.collect(
         "cluster tier",
         demo(console, true, ClusterKind::Local, None),

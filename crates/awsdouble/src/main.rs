@@ -34,6 +34,9 @@ struct Arguments {
     /// ServiceAccount that the token is of, as NAMESPACE:NAME.
     #[arg(long, value_name = "SUBJECT", default_value = "default:app")]
     web_identity_subject: String,
+    /// Audience of the token; EKS Pod Identity wants pods.eks.amazonaws.com.
+    #[arg(long, value_name = "AUDIENCE", default_value = "sts.amazonaws.com")]
+    web_identity_audience: String,
     /// Lifetime of issued credentials, whatever was asked for.
     #[arg(long, env = "AWSDOUBLE_CREDENTIAL_LIFETIME", value_name = "SECONDS")]
     credential_lifetime: Option<u64>,
@@ -124,7 +127,8 @@ fn with_own_provider(config: Config, arguments: &Arguments) -> anyhow::Result<Co
     let issuer = TokenIssuer::generate(url)?;
     let now = u64::try_from(time::OffsetDateTime::now_utc().unix_timestamp())?;
     let expiry = now + 24 * 60 * 60;
-    let token = issuer.service_account_token(namespace, name, "sts.amazonaws.com", now, expiry)?;
+    let audience = &arguments.web_identity_audience;
+    let token = issuer.service_account_token(namespace, name, audience, now, expiry)?;
     std::fs::write(path, token)
         .with_context(|| format!("failed to write the token {}", path.display()))?;
     Ok(config.with_issuer(url, issuer.jwks()))

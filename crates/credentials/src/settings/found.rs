@@ -1,6 +1,6 @@
 //! What is set in the environment, which of it wins, and what is left over.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{
     Base, SettingsError,
@@ -25,6 +25,9 @@ use crate::{
 
 const TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
 
+/// Files of a mounted Secret that make it a home of shared config files.
+const PROFILE_FILES: [&str; 2] = ["config", "credentials"];
+
 /// Everything that is set, before anything is chosen.
 pub(super) struct Found {
     bearer: Option<Secret>,
@@ -39,6 +42,13 @@ pub(super) struct Found {
     instance: Option<InstanceSettings>,
 }
 
+/// Whether a mounted Secret has shared config files and no keys: then it is the profile that counts, and
+/// `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE` point there.
+fn holds_a_profile_only(directory: &Path) -> bool {
+    let has = |name: &&str| directory.join(name).exists();
+    PROFILE_FILES.iter().any(has) && ![ACCESS_KEY_ID, BEARER_TOKEN].iter().any(has)
+}
+
 impl Found {
     pub(super) fn look(environment: &dyn Environment) -> Result<Self, SettingsError> {
         let keys = Keys::from_env(environment)?;
@@ -46,7 +56,9 @@ impl Found {
         let named = value(environment, PROFILE).is_some();
         Ok(Self {
             bearer: value(environment, BEARER_TOKEN).map(Secret::new),
-            directory: value(environment, SECRET_DIRECTORY).map(PathBuf::from),
+            directory: value(environment, SECRET_DIRECTORY)
+                .map(PathBuf::from)
+                .filter(|directory| !holds_a_profile_only(directory)),
             token_file: value(environment, TOKEN_FILE).map(PathBuf::from),
             lambda: keys
                 .as_ref()
