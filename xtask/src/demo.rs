@@ -135,7 +135,8 @@ impl Story<'_> {
             self.check_credentials(step)
         })?;
         if once {
-            return Ok(());
+            self.break_and_mend()?;
+            return console.step("read what the programs logged", |step| self.read_logs(step));
         }
         self.say_what_next(&endpoint);
         self.cluster.wait()
@@ -292,6 +293,69 @@ impl Story<'_> {
         Ok(())
     }
 
+    /// A role that does not trust the gateway is named in the status, and the answer to it is one patch.
+    fn break_and_mend(&self) -> Result<()> {
+        let console = self.console;
+        console.heading("A role that does not let the gateway in");
+        self.use_role(account::STRANGER)?;
+        let message = console.step("wait until the status says so", |step| {
+            self.wait_for(step, "condition=CredentialsReady=False")?;
+            let path = "jsonpath={.status.conditions[?(@.type==\"CredentialsReady\")]}";
+            self.kubectl(
+                step,
+                &["--namespace", TEAM, "get", "bra", ACCESS, "--output", path],
+            )
+        })?;
+        console.note(&message);
+        ensure!(
+            message.contains("AccessDenied") && message.contains("AssumeRoleWithWebIdentity"),
+            "the condition does not name what STS refused: {message}"
+        );
+        self.use_role(account::ROLE)?;
+        console.step("mend it and wait until it is ready again", |step| {
+            self.wait_for(step, "condition=CredentialsReady")?;
+            self.wait_for(step, "condition=Ready")
+        })
+    }
+
+    fn use_role(&self, role: &str) -> Result<()> {
+        let change = serde_json::json!({"spec": {"identity": {"irsa": {"roleArn": role}}}});
+        let change = change.to_string();
+        self.console.step(&format!("use {role}"), |step| {
+            let arguments = ["patch", "bra", ACCESS, "--type=merge", "--patch", &change];
+            self.kubectl(step, &[&["--namespace", TEAM], &arguments[..]].concat())
+                .map(|_| ())
+        })
+    }
+
+    fn wait_for(&self, step: &Step, what: &str) -> Result<()> {
+        let object = format!("bra/{ACCESS}");
+        let patience = format!("--timeout={READY_SECONDS}s");
+        let what = format!("--for={what}");
+        self.kubectl(
+            step,
+            &["--namespace", TEAM, "wait", &what, &object, &patience],
+        )
+        .map(|_| ())
+    }
+
+    /// Into the log of the step, which the suite searches for secrets.
+    fn read_logs(&self, step: &Step) -> Result<()> {
+        let gateway = format!("deployment/{ACCESS}-gateway");
+        for (namespace, deployment) in [
+            (NAMESPACE, "deployment/bedrock-access-operator"),
+            (TEAM, gateway.as_str()),
+            (AWS, "deployment/awsdouble"),
+        ] {
+            let mut kubectl = self.cluster.tool("kubectl")?;
+            process::quiet(
+                step,
+                kubectl.args(["--namespace", namespace, "logs", "--all-pods", deployment]),
+            )?;
+        }
+        Ok(())
+    }
+
     fn say_what_next(&self, endpoint: &str) {
         let console = self.console;
         console.heading("It stays up. Try, in another terminal:");
@@ -306,7 +370,8 @@ impl Story<'_> {
         println!("  {tool} kubectl -n {TEAM} logs deploy/{ACCESS}-gateway");
         println!("  {tool} kubectl -n {TEAM} patch bra {ACCESS} --type merge \\");
         println!(
-            "    -p '{{\"spec\":{{\"identity\":{{\"irsa\":{{\"roleArn\":\"arn:aws:iam::123456789012:role/Unknown\"}}}}}}}}'"
+            "    -p '{{\"spec\":{{\"identity\":{{\"irsa\":{{\"roleArn\":\"{}\"}}}}}}}}'",
+            account::STRANGER
         );
         println!("\n  Ctrl-C ends it.");
     }

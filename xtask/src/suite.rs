@@ -1,6 +1,8 @@
 //! The sequence of checks and tests that CI runs, and its parts.
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
 use crate::{
@@ -11,7 +13,7 @@ use crate::{
     demo::{ClusterKind, demo},
     double, generated,
     process::{cargo, live, quiet},
-    tidy,
+    repository, tidy,
 };
 
 /// A part of the tests.
@@ -61,7 +63,39 @@ pub(crate) fn test(console: &Console, parts: &[Part], filter: Option<&str>) -> R
         "cluster tier",
         demo(console, true, ClusterKind::Local, None),
     );
+    failures.collect("secrets", no_secret_was_printed(console));
     failures.conclude()
+}
+
+/// Searches everything that was printed for the secrets that the tests and the demo use, and for tokens.
+fn no_secret_was_printed(console: &Console) -> Result<()> {
+    /// Beginnings of the secret keys, Bedrock keys and tokens in use; the last is how every JWT begins.
+    const SECRETS: [&str; 6] = [
+        "wJalrXUtnFEMI",
+        "bedrock-api-key-",
+        "container-authorization-token",
+        "github-request-token",
+        "sso-access-token",
+        "eyJhbGciOi",
+    ];
+    console.step("no secret in what was printed", |_| {
+        let folder = repository::scratch("log")?;
+        let mut searched = 0_u64;
+        for entry in
+            fs::read_dir(&folder).with_context(|| format!("failed to list {}", folder.display()))?
+        {
+            let path = entry.context("failed to read a folder entry")?.path();
+            let text =
+                fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
+            let text = String::from_utf8_lossy(&text);
+            searched += u64::try_from(text.len())?;
+            for secret in SECRETS {
+                ensure!(!text.contains(secret), "{} shows {secret}…", path.display());
+            }
+        }
+        ensure!(searched > 0, "there is no log in {}", folder.display());
+        Ok(())
+    })
 }
 
 /// Everything of [`test`], and what needs tools that take minutes to build.

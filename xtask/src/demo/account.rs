@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 use super::{ACCESS, AWS, MODEL, TEAM};
 
 const REGION: &str = "us-east-1";
-const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
+/// The role of the sample.
+pub(super) const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
+
+/// A role that the account does not have.
+pub(super) const STRANGER: &str = "arn:aws:iam::123456789012:role/Unknown";
 
 /// Namespaces, and the account: it knows the cluster as an identity provider, and a role which only the
 /// gateway's ServiceAccount may assume.
