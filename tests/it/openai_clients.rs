@@ -1,10 +1,11 @@
-//! The `openai` Python package against a real socket.
+//! Real clients of OpenAI's API against a real socket: `openai` for Python and Node, LangChain, the Vercel AI SDK.
 
 use awsdouble::{Config, Double, allow_bedrock};
 use serde_json::json;
 
 use crate::support::{
-    clients::python_client,
+    clients::{node_client, python_client},
+    eventually,
     gateway::{Gateway, KEY},
 };
 
@@ -35,7 +36,7 @@ async fn openai_package_gets_the_same_answer_streamed_and_not() {
     let (double, gateway) = rig().await;
     let prompt = "The quick brown fox – über 5 € 🦊 – jumps over the lazy dog";
     let seen = python_client(
-        "openai_chat.py",
+        "openai/chat.py",
         &[
             ("OPENAI_BASE_URL", &gateway.openai_url()),
             ("OPENAI_API_KEY", KEY),
@@ -85,7 +86,7 @@ async fn openai_package_gets_the_same_answer_streamed_and_not() {
 async fn errors_reach_the_openai_package_as_its_own_exceptions() {
     let (_double, gateway) = rig().await;
     let seen = python_client(
-        "openai_errors.py",
+        "openai/errors.py",
         &[
             ("OPENAI_BASE_URL", &gateway.openai_url()),
             ("OPENAI_API_KEY", KEY),
@@ -118,4 +119,103 @@ async fn errors_reach_the_openai_package_as_its_own_exceptions() {
         matches!(seen["unknown model"]["status"].as_u64(), Some(400 | 404)),
         "{seen}"
     );
+}
+
+fn settings<'a>(url: &'a str, prompt: &'a str) -> [(&'static str, &'a str); 4] {
+    [
+        ("OPENAI_BASE_URL", url),
+        ("OPENAI_API_KEY", KEY),
+        ("MODEL", MODEL),
+        ("PROMPT", prompt),
+    ]
+}
+
+const PROMPT: &str = "Grüße – 5 € – 🦊";
+
+#[tokio::test]
+async fn openai_package_calls_tools_gets_objects_shows_images_and_cancels() {
+    let (double, gateway) = rig().await;
+    // The name has a dot, which Bedrock refuses: the gateway sends another and gives this one back.
+    let tools = "Two please.\n@tool get_weather {\"zone\":\"CET\",\"city\":\"Paris\"}\n@tool get_weather {\"city\":\"Rome\"}";
+    let url = gateway.openai_url();
+    let mut environment = settings(&url, PROMPT).to_vec();
+    environment.push(("TOOLS_PROMPT", tools));
+    let seen = python_client("openai/features.py", &environment).await;
+
+    let calls = json!([
+        ["get.weather", "{\"zone\":\"CET\",\"city\":\"Paris\"}"],
+        ["get.weather", "{\"city\":\"Rome\"}"],
+    ]);
+    assert_eq!(
+        seen["plain"], calls,
+        "names and key order as the client gave them"
+    );
+    assert_eq!(seen["streamed"], calls);
+    assert_eq!(seen["indexes"], json!([0, 1]));
+    assert_eq!(seen["finish"], "tool_calls");
+    assert!(seen["after"].as_str().unwrap().contains("thanks"), "{seen}");
+    assert_eq!(seen["parsed"], true, "the object fits the class");
+    assert_eq!(seen["parsed_finish"], "stop");
+    assert!(
+        seen["image"]
+            .as_str()
+            .unwrap()
+            .contains("[image png, 70 bytes]"),
+        "{seen}"
+    );
+    assert_eq!(seen["cancelled_after"], 3);
+
+    let first = &double.calls_of("Converse")[0];
+    let schema = r#"{"type":"object","properties":{"zone":{"type":"string"},"city":{"type":"string"}},"required":["city"]}"#;
+    assert!(
+        first.body.contains(schema),
+        "key order of the schema survives: {}",
+        first.body
+    );
+    eventually("the double notices that the client has gone", || async {
+        let streams = double.calls_of("ConverseStream");
+        match streams.last().and_then(|call| call.stream.clone()) {
+            Some(outcome) if outcome.ended == "cancelled" => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn langchain_chats_streams_and_calls_tools() {
+    let (_double, gateway) = rig().await;
+    let seen = python_client(
+        "langchain/chat.py",
+        &settings(&gateway.openai_url(), PROMPT),
+    )
+    .await;
+    assert_eq!(seen["plain"], PROMPT);
+    assert_eq!(seen["streamed"], PROMPT);
+    assert_eq!(seen["calls"], json!([["GetWeather", {"city": "Paris"}]]));
+    assert_eq!(seen["structured"], "GetWeather");
+}
+
+#[tokio::test]
+async fn openai_package_for_node_chats_streams_and_calls_tools() {
+    let (_double, gateway) = rig().await;
+    let seen = node_client("openai_chat.mjs", &settings(&gateway.openai_url(), PROMPT)).await;
+    assert_eq!(seen["plain"], PROMPT);
+    assert_eq!(seen["streamed"], PROMPT);
+    assert_eq!(seen["finish"], "stop");
+    assert_eq!(
+        seen["calls"],
+        json!([["get_weather", "{\"city\":\"Paris\"}"]])
+    );
+    assert_eq!(seen["refusal"], json!(["BadRequestError", 400, "messages"]));
+}
+
+#[tokio::test]
+async fn vercel_ai_sdk_chats_streams_and_calls_tools() {
+    let (_double, gateway) = rig().await;
+    let seen = node_client("ai_sdk.mjs", &settings(&gateway.openai_url(), PROMPT)).await;
+    assert_eq!(seen["plain"], PROMPT);
+    assert_eq!(seen["streamed"], PROMPT);
+    assert_eq!(seen["finish"], "stop");
+    assert_eq!(seen["calls"], json!([["get_weather", {"city": "Paris"}]]));
 }

@@ -37,7 +37,8 @@ pub(crate) fn programs(console: &Console, profile: Profile) -> Result<()> {
     command.args(["build", "--locked"]);
     match profile {
         Profile::Dev => {
-            command.args(["--workspace", "--bins", "--example", "crds"]);
+            command.args(["--workspace", "--bins"]);
+            command.args(["--example", "crds", "--example", "field_table"]);
         }
         Profile::Release => {
             command.arg("--release");

@@ -1,4 +1,5 @@
-//! Files that are made from others: `crds/`, the chart's copy of them, and `manifests/install.yaml`.
+//! Files that are made from others: `crds/`, the chart's copy of them, `manifests/install.yaml`, and the
+//! table of OpenAI's fields.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -8,7 +9,7 @@ use crate::{
     build::{self, Profile},
     checks::{self, CHART, NAMESPACE},
     console::{Console, Step},
-    process::{command, quiet},
+    process::{capture, command, quiet},
     repository,
 };
 
@@ -18,6 +19,9 @@ const NOTICE: &str = "# Generated";
 const CRD_FOLDERS: [&str; 2] = ["crds", "charts/bedrock-access/crds"];
 /// The plain installation.
 const MANIFEST: &str = "manifests/install.yaml";
+
+/// What becomes of each field of an OpenAI request.
+const FIELDS: &str = "docs/guide/openai-fields.md";
 
 /// Relative path and content.
 type Files = BTreeMap<String, String>;
@@ -38,10 +42,25 @@ pub(crate) fn manifests(console: &Console, check: bool) -> Result<()> {
     })
 }
 
+/// Writes the table of OpenAI's fields, or checks it.
+pub(crate) fn fields(console: &Console, check: bool) -> Result<()> {
+    build::programs(console, Profile::Dev)?;
+    console.step("fields", |step| {
+        let program = repository::target().join("debug/examples/field_table");
+        let table = capture(step, &mut command(program))?;
+        let content = format!(
+            "<!-- Generated from crates/dialects by `cargo xtask fields`; do not edit. -->\n\
+             # OpenAI Chat Completions: what becomes of each field\n\n{table}"
+        );
+        settle(&Files::from([(FIELDS.to_owned(), content)]), &[], check)
+    })
+}
+
 /// Checks all generated files.
 pub(crate) fn check_all(console: &Console) -> Result<()> {
     crds(console, true)?;
-    manifests(console, true)
+    manifests(console, true)?;
+    fields(console, true)
 }
 
 fn crd_files(step: &Step) -> Result<Files> {
@@ -114,7 +133,7 @@ fn settle(files: &Files, folders: &[&str], check: bool) -> Result<()> {
     }
     if !stale.is_empty() {
         bail!(
-            "not what their sources make: {}. `cargo xtask crds` and then `cargo xtask manifests` write them anew",
+            "not what their sources make: {}. `cargo xtask crds`, `manifests` and `fields` write them anew",
             stale.join(", ")
         );
     }

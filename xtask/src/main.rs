@@ -82,6 +82,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Write docs/guide/openai-fields.md from the data the translation uses.
+    Fields {
+        /// Change nothing; fail where the file differs.
+        #[arg(long)]
+        check: bool,
+    },
     /// Write manifests/ from the chart.
     Manifests {
         /// Change nothing; fail where a file differs.
@@ -141,6 +147,7 @@ fn main() -> ExitCode {
         Task::Machete => checks::machete(&console),
         Task::Chart => checks::chart(&console),
         Task::Crds { check } => generated::crds(&console, check),
+        Task::Fields { check } => generated::fields(&console, check),
         Task::Manifests { check } => generated::manifests(&console, check),
         Task::Demo {
             once,

@@ -7,10 +7,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -54,39 +54,106 @@ fn prepared(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()>
     Ok(())
 }
 
-/// A Python interpreter with the packages of `tests/clients/python/requirements.txt`.
-fn python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let requirements = repository().join("tests/clients/python/requirements.txt");
-        let text = fs::read_to_string(&requirements).unwrap();
-        let folder = repository().join("target/clients").join(format!("python-{}", fingerprint(&text)));
-        prepared(&folder, |folder| {
-            let venv = folder.join("venv");
-            if run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv)).is_err() {
-                bail!("python3 with the venv module is missing: on Debian, apt-get install python3-venv");
-            }
-            run(Command::new(venv.join("bin/pip"))
-                .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
-                .arg(&requirements))?;
-            Ok(())
-        })
-        .unwrap();
-        folder.join("venv/bin/python")
+/// A Python interpreter with the packages that `requirements.txt` beside the scripts names.
+fn python(scripts: &Path) -> PathBuf {
+    let requirements = scripts.join("requirements.txt");
+    let text = fs::read_to_string(&requirements).unwrap();
+    let folder = installed("python", &text);
+    prepared(&folder, |folder| {
+        let venv = folder.join("venv");
+        if run(Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&venv))
+        .is_err()
+        {
+            bail!(
+                "python3 with the venv module is missing: on Debian, apt-get install python3-venv"
+            );
+        }
+        run(Command::new(venv.join("bin/pip"))
+            .args([
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--requirement",
+            ])
+            .arg(&requirements))?;
+        Ok(())
     })
+    .unwrap();
+    folder.join("venv/bin/python")
 }
 
-/// Runs a script of `tests/clients/python` and reads the JSON it prints.
-pub(crate) async fn python_client(script: &str, environment: &[(&str, &str)]) -> serde_json::Value {
+/// A folder with the packages of `tests/clients/node/package.json` and copies of the scripts there.
+fn node() -> PathBuf {
+    let scripts = repository().join("tests/clients/node");
+    let mut text = String::new();
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&scripts).unwrap() {
+        files.push(entry.unwrap().path());
+    }
+    files.sort();
+    for file in &files {
+        text.push_str(&fs::read_to_string(file).unwrap());
+    }
+    let folder = installed("node", &text);
+    prepared(&folder, |folder| {
+        for file in &files {
+            fs::copy(file, folder.join(file.file_name().unwrap()))?;
+        }
+        let install = [
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--no-package-lock",
+            "--silent",
+        ];
+        run(Command::new("npm").args(install).current_dir(folder))
+            .context("node and npm are needed: on Debian, apt-get install nodejs npm")?;
+        Ok(())
+    })
+    .unwrap();
+    folder
+}
+
+fn installed(kind: &str, requirements: &str) -> PathBuf {
+    repository()
+        .join("target/clients")
+        .join(format!("{kind}-{}", fingerprint(requirements)))
+}
+
+/// Runs a script of `tests/clients/python`, such as `openai/chat.py`, and reads the JSON it prints.
+pub(crate) async fn python_client(script: &str, environment: &[(&str, &str)]) -> Value {
     let script = repository().join("tests/clients/python").join(script);
+    printed(environment, move || {
+        let mut command = Command::new(python(script.parent().unwrap()));
+        command.arg(&script);
+        command
+    })
+    .await
+}
+
+/// Runs a script of `tests/clients/node` and reads the JSON it prints.
+pub(crate) async fn node_client(script: &'static str, environment: &[(&str, &str)]) -> Value {
+    printed(environment, move || {
+        let mut command = Command::new("node");
+        command.arg(node().join(script));
+        command
+    })
+    .await
+}
+
+async fn printed(
+    environment: &[(&str, &str)],
+    command: impl FnOnce() -> Command + Send + 'static,
+) -> Value {
     let environment: Vec<(String, String)> = environment
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     tokio::task::spawn_blocking(move || {
-        let printed = run(Command::new(python()).arg(&script).envs(environment)).unwrap();
-        serde_json::from_str(&printed)
-            .unwrap_or_else(|error| panic!("{}: {error}: {printed}", script.display()))
+        let printed = run(command().envs(environment)).unwrap();
+        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"))
     })
     .await
     .unwrap()

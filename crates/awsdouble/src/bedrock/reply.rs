@@ -186,18 +186,30 @@ fn show(model: &str, request: &Value) -> Value {
     Value::Object(shown)
 }
 
+/// Which tool must be called, `None` for any; by Converse's field, or by Claude's own among the additional ones.
+fn forced_tool(request: &Value) -> Option<Option<&str>> {
+    if let Some(choice) = request.pointer("/toolConfig/toolChoice") {
+        let named = choice.pointer("/tool/name").and_then(Value::as_str);
+        return match named {
+            Some(name) => Some(Some(name)),
+            None => choice.get("any").map(|_| None),
+        };
+    }
+    let choice = request.pointer("/additionalModelRequestFields/tool_choice")?;
+    match choice.get("type").and_then(Value::as_str) {
+        Some("tool") => Some(Some(choice.get("name")?.as_str()?)),
+        Some("any") => Some(None),
+        _ => None,
+    }
+}
+
 /// Tool calls that `toolChoice` demands and the script does not make.
 fn forced_calls(request: &Value, script: &Script) -> Option<Vec<ToolCall>> {
     if !script.tools.is_empty() {
         return None;
     }
-    let choice = request.pointer("/toolConfig/toolChoice")?;
     let tools = request.pointer("/toolConfig/tools")?.as_array()?;
-    let wanted = match choice.pointer("/tool/name").and_then(Value::as_str) {
-        Some(name) => Some(name),
-        None if choice.get("any").is_some() => None,
-        None => return None,
-    };
+    let wanted = forced_tool(request)?;
     let spec = tools
         .iter()
         .filter_map(|tool| tool.get("toolSpec"))
