@@ -186,19 +186,25 @@ fn show(model: &str, request: &Value) -> Value {
     Value::Object(shown)
 }
 
-/// Which tool must be called, `None` for any; by Converse's field, or by Claude's own among the additional ones.
-fn forced_tool(request: &Value) -> Option<Option<&str>> {
+/// A choice of tool that demands a call.
+enum Forced<'a> {
+    Any,
+    Named(&'a str),
+}
+
+/// What must be called, by Converse's field or by Claude's own among the additional ones.
+fn forced_tool(request: &Value) -> Option<Forced<'_>> {
     if let Some(choice) = request.pointer("/toolConfig/toolChoice") {
         let named = choice.pointer("/tool/name").and_then(Value::as_str);
         return match named {
-            Some(name) => Some(Some(name)),
-            None => choice.get("any").map(|_| None),
+            Some(name) => Some(Forced::Named(name)),
+            None => choice.get("any").map(|_| Forced::Any),
         };
     }
     let choice = request.pointer("/additionalModelRequestFields/tool_choice")?;
     match choice.get("type").and_then(Value::as_str) {
-        Some("tool") => Some(Some(choice.get("name")?.as_str()?)),
-        Some("any") => Some(None),
+        Some("tool") => Some(Forced::Named(choice.get("name")?.as_str()?)),
+        Some("any") => Some(Forced::Any),
         _ => None,
     }
 }
@@ -213,8 +219,9 @@ fn forced_calls(request: &Value, script: &Script) -> Option<Vec<ToolCall>> {
     let spec = tools
         .iter()
         .filter_map(|tool| tool.get("toolSpec"))
-        .find(|spec| {
-            wanted.is_none_or(|name| spec.get("name").and_then(Value::as_str) == Some(name))
+        .find(|spec| match wanted {
+            Forced::Any => true,
+            Forced::Named(name) => spec.get("name").and_then(Value::as_str) == Some(name),
         })?;
     let schema = spec
         .pointer("/inputSchema/json")

@@ -67,7 +67,18 @@ fn a_forced_tool_gets_an_input_that_fits_its_schema() {
         {"toolSpec": {"name": "a", "inputSchema": {"json": {"type": "object"}}}},
         {"toolSpec": {"name": "b", "inputSchema": {"json": {"type": "object", "required": ["n", "u"], "properties": {
             "n": {"type": "integer"}, "u": {"enum": ["C", "F"]}, "o": {"type": "string"}}}}}}]});
+    let mut of_claude = request.clone();
+    of_claude["toolConfig"]
+        .as_object_mut()
+        .unwrap()
+        .remove("toolChoice");
+    of_claude["additionalModelRequestFields"] =
+        json!({"tool_choice": {"type": "tool", "name": "b"}});
     let script = Script::parse("hi").expect("a script");
+    assert_eq!(
+        answer("m", &of_claude, &script).blocks.len(),
+        answer("m", &request, &script).blocks.len()
+    );
     let answer = answer("m", &request, &script);
     let Some(Block::ToolUse { name, input, id }) = answer.blocks.last() else {
         panic!("{answer:?}")
