@@ -135,6 +135,7 @@ impl Story<'_> {
             self.check_credentials(step)
         })?;
         if once {
+            self.ask_doctor()?;
             self.break_and_mend()?;
             return console.step("read what the programs logged", |step| self.read_logs(step));
         }
@@ -290,6 +291,20 @@ impl Story<'_> {
             exchange.contains(&subject),
             "the exchanged token was not of {subject}: {exchange}"
         );
+        Ok(())
+    }
+
+    /// Every finding in the gateway's own pod is ok, or kubectl passes on an exit code that is not 0.
+    fn ask_doctor(&self) -> Result<()> {
+        let gateway = format!("deployment/{ACCESS}-gateway");
+        let findings = self
+            .console
+            .step("bedrock-gateway doctor in its pod", |step| {
+                let arguments = ["exec", &gateway, "--", "bedrock-gateway", "doctor"];
+                self.kubectl(step, &[&["--namespace", TEAM], &arguments[..]].concat())
+            })?;
+        let lines = findings.lines().take_while(|line| !line.is_empty());
+        self.console.note(&lines.collect::<Vec<_>>().join("\n"));
         Ok(())
     }
 

@@ -35,7 +35,12 @@ pub(super) fn manifest(issuer: &str, keys: &Value) -> String {
             }] },
             "policies": [{ "Version": "2012-10-17", "Statement": [{
                 "Effect": "Allow",
-                "Action": ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"],
+                "Action": [
+                    "bedrock:InvokeModel",
+                    "bedrock:InvokeModelWithResponseStream",
+                    "bedrock:ListFoundationModels",
+                    "bedrock:ListInferenceProfiles",
+                ],
                 "Resource": "*",
             }] }],
         }],
