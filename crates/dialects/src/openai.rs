@@ -5,13 +5,13 @@
 //! honoured, refused naming the field, or dropped with a warning ([`field_table`] says which).
 //! Specification: <https://platform.openai.com/docs/api-reference/chat>.
 
-mod decode;
+pub(crate) mod decode;
 mod embeddings;
-mod encode;
-mod error;
-mod fields;
+pub(crate) mod encode;
+pub(crate) mod error;
+pub(crate) mod fields;
 mod head;
-mod json;
+pub(crate) mod json;
 mod models;
 
 pub use decode::{

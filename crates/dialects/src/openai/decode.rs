@@ -4,21 +4,21 @@
 //! and what is left at the end is refused or dropped by the table of fields. Deterministic: equal
 //! bodies give equal requests, byte for byte, which prompt caches depend on.
 
-mod cache;
-mod format;
-mod media;
-mod messages;
-mod names;
-mod notes;
-mod parts;
-mod reasoning;
-mod reply;
-mod request;
-mod sampling;
-mod schema;
-mod service;
-mod tools;
-mod turns;
+pub(crate) mod cache;
+pub(crate) mod format;
+pub(crate) mod media;
+pub(crate) mod messages;
+pub(crate) mod names;
+pub(crate) mod notes;
+pub(crate) mod parts;
+pub(crate) mod reasoning;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod sampling;
+pub(crate) mod schema;
+pub(crate) mod service;
+pub(crate) mod tools;
+pub(crate) mod turns;
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ use bedrock::converse::ConverseRequest;
 
 use crate::families::ModelFacts;
 
-pub(super) use notes::Notes;
+pub(crate) use notes::Notes;
 pub use reply::ReplyContext;
 pub use request::decode;
 

@@ -82,7 +82,7 @@ pub fn decode_embeddings(
     if body.take("user").is_some() {
         notes.dropped("user", "InvokeModel has no place for it")?;
     }
-    super::fields::leftover(body, &mut notes)?;
+    super::fields::CHAT.leftover(body, &mut notes)?;
     let calls = inputs
         .chunks(shape.batch.max(1))
         .map(|texts| EmbeddingCall {

@@ -1,9 +1,9 @@
 //! From Converse back to Chat Completions: a whole response, or a stream event by event.
 
-mod leak;
-mod response;
-mod stream;
-mod usage;
+pub(crate) mod leak;
+pub(crate) mod response;
+pub(crate) mod stream;
+pub(crate) mod usage;
 
 use bedrock::converse::{StopReason, TokenUsage};
 
@@ -37,7 +37,7 @@ impl ResponseIdentity {
 ///
 /// `calls`: whether the client got tool calls. A limit of tokens in the middle of a call stays
 /// `length`; models that call tools and say `end_turn` all the same get `tool_calls`.
-fn finish_reason(stop: &StopReason, calls: bool) -> Option<&'static str> {
+pub(crate) fn finish_reason(stop: &StopReason, calls: bool) -> Option<&'static str> {
     match stop {
         StopReason::MaxTokens | StopReason::ModelContextWindowExceeded => Some("length"),
         StopReason::GuardrailIntervened | StopReason::ContentFiltered => Some("content_filter"),
@@ -50,7 +50,7 @@ fn finish_reason(stop: &StopReason, calls: bool) -> Option<&'static str> {
 }
 
 /// What to tell the client about a stop reason without a finish reason.
-fn malformed(stop: &StopReason, usage: TokenUsage) -> super::UpstreamError {
+pub(crate) fn malformed(stop: &StopReason, usage: TokenUsage) -> super::UpstreamError {
     let what = match stop {
         StopReason::MalformedToolUse => "a tool call that cannot be read",
         _ => "output that cannot be read",
@@ -64,7 +64,7 @@ fn malformed(stop: &StopReason, usage: TokenUsage) -> super::UpstreamError {
 }
 
 /// Path of the stop sequence that was met, in `additionalModelResponseFields`.
-fn stop_sequence(fields: Option<&serde_json::value::RawValue>) -> Option<String> {
+pub(crate) fn stop_sequence(fields: Option<&serde_json::value::RawValue>) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(fields?.get()).ok()?;
     let found = value
         .pointer("/delta/stop_sequence")

@@ -4,18 +4,23 @@
 //! test holds both together: each field is sent to each family, and what happens has to be what the
 //! table says.
 
-mod table;
+pub(crate) mod table;
 
 use std::fmt::Write as _;
 
 use super::{decode::Notes, error::RequestError, json::Object};
 use crate::families::{FamilyTable, ModelFacts};
 
-use table::FIELDS;
+/// All fields of an endpoint.
+#[derive(Debug)]
+pub(crate) struct Fields(pub(crate) &'static [Field]);
+
+/// The fields of Chat Completions.
+pub(crate) const CHAT: Fields = Fields(table::FIELDS);
 
 /// What becomes of a field with one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Does what it says.
     Honoured,
     /// Does what it says in another way.
@@ -39,7 +44,7 @@ impl Verdict {
 
 /// A field.
 #[derive(Debug)]
-struct Field {
+pub(crate) struct Field {
     name: &'static str,
     fate: Fate,
     /// What it becomes, or why it cannot.
@@ -59,7 +64,7 @@ struct Field {
 
 /// How a field is dealt with.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+pub(crate) enum Fate {
     /// Decoding reads it; the function says what it makes of it.
     Read(fn(&ModelFacts) -> Verdict),
     Dropped,
@@ -67,6 +72,27 @@ enum Fate {
 }
 
 impl Field {
+    pub(crate) const fn new(
+        name: &'static str,
+        fate: Fate,
+        sample: &'static str,
+        note: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            fate,
+            note,
+            harmless: &[],
+            sample,
+        }
+    }
+
+    /// The same field with values that ask for nothing.
+    pub(crate) const fn but(mut self, harmless: &'static [&'static str]) -> Self {
+        self.harmless = harmless;
+        self
+    }
+
     fn verdict(&self, facts: &ModelFacts) -> Verdict {
         match self.fate {
             Fate::Read(verdict) => verdict(facts),
@@ -81,83 +107,91 @@ impl Field {
     }
 }
 
-/// Refuses fields that change the answer and cannot be honoured.
-pub(super) fn refuse(body: &mut Object<'_>) -> Result<(), RequestError> {
-    for field in FIELDS
-        .iter()
-        .filter(|field| matches!(field.fate, Fate::Refused))
-    {
-        if let Some(value) = body.take(field.name)
-            && !field.is_harmless(&value)
+impl Fields {
+    /// Refuses fields that change the answer and cannot be honoured.
+    pub(crate) fn refuse(&self, body: &mut Object<'_>) -> Result<(), RequestError> {
+        for field in self
+            .0
+            .iter()
+            .filter(|field| matches!(field.fate, Fate::Refused))
         {
-            return Err(RequestError::unsupported(field.name, field.note));
+            if let Some(value) = body.take(field.name)
+                && !field.is_harmless(&value)
+            {
+                return Err(RequestError::unsupported(field.name, field.note));
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Drops, with a warning each, what nobody took.
-pub(super) fn leftover(body: Object<'_>, notes: &mut Notes) -> Result<(), RequestError> {
-    for (key, value) in body.rest() {
-        match FIELDS.iter().find(|field| field.name == key) {
-            Some(field) if field.is_harmless(&value) => {}
-            Some(field) => notes.dropped(field.name, field.note)?,
-            None => notes.dropped(
-                &key,
-                "not a field of this endpoint; what only the model knows goes into \
-                 additionalModelRequestFields",
-            )?,
+    /// Drops, with a warning each, what nobody took.
+    pub(crate) fn leftover(&self, body: Object<'_>, notes: &mut Notes) -> Result<(), RequestError> {
+        for (key, value) in body.rest() {
+            match self.0.iter().find(|field| field.name == key) {
+                Some(field) if field.is_harmless(&value) => {}
+                Some(field) => notes.dropped(field.name, field.note)?,
+                None => notes.dropped(
+                    &key,
+                    "not a field of this endpoint; what only the model knows goes into \
+                     additionalModelRequestFields",
+                )?,
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// The table for the documentation, as Markdown: first the fields that mean the same for every
-/// family, then what differs by family.
-pub fn field_table() -> String {
-    let families = FamilyTable::builtin().families();
-    let chat: Vec<_> = families
-        .iter()
-        .filter(|facts| facts.embedding.is_none())
-        .collect();
-    let (same, differing): (Vec<&Field>, Vec<&Field>) = FIELDS.iter().partition(|field| {
-        let mut verdicts = chat.iter().map(|facts| field.verdict(facts));
-        let first = verdicts.next();
-        verdicts.all(|verdict| Some(verdict) == first)
-    });
-    let mut text = String::from("| Field | What becomes of it | Note |\n|---|---|---|\n");
-    for field in same {
-        let verdict = chat.first().map_or("", |facts| field.verdict(facts).word());
-        push(
-            &mut text,
-            format_args!("| `{}` | {verdict} | {} |\n", field.name, field.note),
-        );
-    }
-    text.push_str("\n| Family |");
-    for field in &differing {
-        push(&mut text, format_args!(" `{}` |", field.name));
-    }
-    text.push_str("\n|---|");
-    text.push_str(&"---|".repeat(differing.len()));
-    text.push('\n');
-    for facts in &chat {
-        push(&mut text, format_args!("| {} |", facts.title));
-        for field in &differing {
+    /// The table for the documentation, as Markdown: first the fields that mean the same for every
+    /// family, then what differs by family.
+    pub(crate) fn markdown(&self) -> String {
+        let families = FamilyTable::builtin().families();
+        let chat: Vec<_> = families
+            .iter()
+            .filter(|facts| facts.embedding.is_none())
+            .collect();
+        let (same, differing): (Vec<&Field>, Vec<&Field>) = self.0.iter().partition(|field| {
+            let mut verdicts = chat.iter().map(|facts| field.verdict(facts));
+            let first = verdicts.next();
+            verdicts.all(|verdict| Some(verdict) == first)
+        });
+        let mut text = String::from("| Field | What becomes of it | Note |\n|---|---|---|\n");
+        for field in same {
+            let verdict = chat.first().map_or("", |facts| field.verdict(facts).word());
             push(
                 &mut text,
-                format_args!(" {} |", field.verdict(facts).word()),
+                format_args!("| `{}` | {verdict} | {} |\n", field.name, field.note),
             );
         }
+        text.push_str("\n| Family |");
+        for field in &differing {
+            push(&mut text, format_args!(" `{}` |", field.name));
+        }
+        text.push_str("\n|---|");
+        text.push_str(&"---|".repeat(differing.len()));
         text.push('\n');
+        for facts in &chat {
+            push(&mut text, format_args!("| {} |", facts.title));
+            for field in &differing {
+                push(
+                    &mut text,
+                    format_args!(" {} |", field.verdict(facts).word()),
+                );
+            }
+            text.push('\n');
+        }
+        text.push('\n');
+        for field in differing {
+            push(
+                &mut text,
+                format_args!("- `{}`: {}\n", field.name, field.note),
+            );
+        }
+        text
     }
-    text.push('\n');
-    for field in differing {
-        push(
-            &mut text,
-            format_args!("- `{}`: {}\n", field.name, field.note),
-        );
-    }
-    text
+}
+
+/// The table of Chat Completions for the documentation, as Markdown.
+pub fn field_table() -> String {
+    CHAT.markdown()
 }
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Takes `cache_control` out of an object; `allowed`: whether the family caches there.
-pub(super) fn point(
+pub(crate) fn point(
     object: &mut Object<'_>,
     at: &At<'_>,
     allowed: bool,
@@ -82,7 +82,7 @@ fn count(request: &ConverseRequest<'_>) -> usize {
 }
 
 /// Keeps the last `most` cache points: the later ones hold the longer prefixes.
-pub(super) fn limit(
+pub(crate) fn limit(
     request: &mut ConverseRequest<'_>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
@@ -110,7 +110,7 @@ pub(super) fn limit(
 
 /// Puts cache points after tools, system prompt and the last message of the user, unless the client
 /// set some itself.
-pub(super) fn automatic(
+pub(crate) fn automatic(
     request: &mut ConverseRequest<'_>,
     point: CachePoint,
     context: &Context<'_>,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     super::{
         error::RequestError,
-        json::{At, Json},
+        json::{At, Json, Object},
     },
     reasoning::Reasoning,
     request::Context,
@@ -21,56 +21,66 @@ use crate::families::{Choice, SchemaMode};
 
 /// What a format becomes.
 #[derive(Debug, Default)]
-pub(super) struct Format<'a> {
-    pub(super) output: Option<OutputConfig<'a>>,
-    pub(super) schema_tool: Option<SchemaTool<'a>>,
-    pub(super) instruction: Option<SystemBlock<'a>>,
+pub(crate) struct Format<'a> {
+    pub(crate) output: Option<OutputConfig<'a>>,
+    pub(crate) schema_tool: Option<SchemaTool<'a>>,
+    pub(crate) instruction: Option<SystemBlock<'a>>,
 }
 
 /// A tool whose arguments are the answer.
 #[derive(Debug)]
-pub(super) struct SchemaTool<'a> {
-    pub(super) spec: ToolSpec<'a>,
+pub(crate) struct SchemaTool<'a> {
+    pub(crate) spec: ToolSpec<'a>,
     /// Whether the model can be made to call it.
-    pub(super) forced: bool,
+    pub(crate) forced: bool,
+}
+
+/// What the client wants the answer to be.
+#[derive(Debug, Default)]
+pub(crate) enum Wish<'a> {
+    #[default]
+    Text,
+    Object,
+    Schema(Schema<'a>),
+}
+
+/// A JSON Schema that the answer has to follow.
+#[derive(Debug)]
+pub(crate) struct Schema<'a> {
+    given: Json<'a>,
+    name: Option<Cow<'a, str>>,
+    description: Option<Cow<'a, str>>,
+    /// Where the schema stands.
+    path: String,
 }
 
 /// Reads `response_format`.
-pub(super) fn decode<'a>(
+pub(crate) fn read<'a>(
     format: Option<Json<'a>>,
-    reasoning: &Reasoning,
     context: &mut Context<'_>,
-) -> Result<Format<'a>, RequestError> {
+) -> Result<Wish<'a>, RequestError> {
     let root = At::Root;
     let at = root.key("response_format");
     let Some(format) = format else {
-        return Ok(Format::default());
+        return Ok(Wish::Text);
     };
     let mut format = format.object(&at)?;
     let kind = format.required_string("type", &at)?;
-    match kind.as_ref() {
-        "text" => Ok(Format::default()),
-        "json_object" => Ok(Format {
-            instruction: Some(instruction(None)),
-            ..Format::default()
-        }),
-        "json_schema" => {
-            let at = at.key("json_schema");
-            let mut inner = format
-                .object("json_schema", &At::Root.key("response_format"))?
-                .ok_or_else(|| RequestError::missing(at.to_string(), "must be given"))?;
-            let name = inner.string("name", &at)?;
-            let description = inner
-                .string("description", &at)?
-                .filter(|text| !text.trim().is_empty());
-            inner.take("strict");
-            let schema_at = at.key("schema");
-            let given = inner
-                .take("schema")
-                .ok_or_else(|| RequestError::missing(schema_at.to_string(), "must be given"))?;
-            context.unknown(inner, &at)?;
-            by_schema(given, name, description, &schema_at, reasoning, context)
-        }
+    if kind != "json_schema" {
+        return without_schema(&kind, &at);
+    }
+    let inner_at = at.key("json_schema");
+    let inner = format
+        .object("json_schema", &at)?
+        .ok_or_else(|| RequestError::missing(inner_at.to_string(), "must be given"))?;
+    read_schema(inner, &inner_at, context)
+}
+
+/// A type of format that needs no schema.
+pub(crate) fn without_schema<'a>(kind: &str, at: &At<'_>) -> Result<Wish<'a>, RequestError> {
+    match kind {
+        "text" => Ok(Wish::Text),
+        "json_object" => Ok(Wish::Object),
         other => Err(RequestError::unsupported(
             at.key("type").to_string(),
             format!("{other:?} is not text, json_object or json_schema"),
@@ -78,22 +88,65 @@ pub(super) fn decode<'a>(
     }
 }
 
-fn by_schema<'a>(
-    given: Json<'a>,
-    name: Option<Cow<'a, str>>,
-    description: Option<Cow<'a, str>>,
+/// Reads `name`, `description`, `strict` and `schema`.
+pub(crate) fn read_schema<'a>(
+    mut inner: Object<'a>,
     at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Wish<'a>, RequestError> {
+    let name = inner.string("name", at)?;
+    let description = inner
+        .string("description", at)?
+        .filter(|text| !text.trim().is_empty());
+    inner.take("strict");
+    let path = at.key("schema").to_string();
+    let given = inner
+        .take("schema")
+        .ok_or_else(|| RequestError::missing(path.clone(), "must be given"))?;
+    context.unknown(inner, at)?;
+    Ok(Wish::Schema(Schema {
+        given,
+        name,
+        description,
+        path,
+    }))
+}
+
+/// Decides how the wish comes true.
+pub(crate) fn decide<'a>(
+    wish: Wish<'a>,
     reasoning: &Reasoning,
     context: &mut Context<'_>,
 ) -> Result<Format<'a>, RequestError> {
+    match wish {
+        Wish::Text => Ok(Format::default()),
+        Wish::Object => Ok(Format {
+            instruction: Some(instruction(None)),
+            ..Format::default()
+        }),
+        Wish::Schema(schema) => by_schema(schema, reasoning, context),
+    }
+}
+
+fn by_schema<'a>(
+    wish: Schema<'a>,
+    reasoning: &Reasoning,
+    context: &mut Context<'_>,
+) -> Result<Format<'a>, RequestError> {
+    let Schema {
+        given,
+        name,
+        description,
+        path,
+    } = wish;
+    let root = At::Root;
+    let at = &root.key(&path);
     let facts = context.facts;
     match facts.json_schema {
         SchemaMode::Native => {
             let mut tree = schema::tree(given, at)?;
             if schema::close(&mut tree) {
-                context
-                    .notes
-                    .changed("response_format.json_schema.schema", schema::CLOSED)?;
+                context.notes.changed(&path, schema::CLOSED)?;
             }
             let structure = TextFormatStructure::JsonSchema(JsonSchema {
                 schema: tree.to_string(),

@@ -23,17 +23,17 @@ pub(super) use formats::Format;
 
 /// What a client gave for a picture or file.
 #[derive(Debug)]
-pub(super) struct Given<'a> {
+pub(crate) struct Given<'a> {
     /// A data URI, `s3://…`, `https://…` or, for files and sounds, base64.
-    pub(super) location: Cow<'a, str>,
+    pub(crate) location: Cow<'a, str>,
     /// File name, if any.
-    pub(super) name: Option<Cow<'a, str>>,
+    pub(crate) name: Option<Cow<'a, str>>,
     /// Media type or extension said beside the data.
-    pub(super) format: Option<Cow<'a, str>>,
+    pub(crate) format: Option<Cow<'a, str>>,
     /// What it should be; `None`: whatever its type says.
-    pub(super) kind: Option<MediaKind>,
+    pub(crate) kind: Option<MediaKind>,
     /// Whether bare base64 may stand where a URI is expected.
-    pub(super) bare: bool,
+    pub(crate) bare: bool,
 }
 
 /// Bytes or an object in S3, and what is known of their type.
@@ -49,7 +49,7 @@ struct Found<'a> {
 }
 
 /// Makes a block of what a client gave; `None` while it has to be fetched first.
-pub(super) fn block<'a>(
+pub(crate) fn block<'a>(
     given: &Given<'a>,
     at: &At<'_>,
     context: &mut Context<'_>,

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use bedrock::converse::{
-    ContentBlock, ReasoningContent, ReasoningText, SystemBlock, ToolResultBlock, ToolResultContent,
-    ToolStatus, ToolUseBlock,
+    CachePoint, ContentBlock, ReasoningContent, ReasoningText, SystemBlock, ToolResultBlock,
+    ToolResultContent, ToolStatus, ToolUseBlock,
 };
 use serde_json::value::RawValue;
 
@@ -23,13 +23,13 @@ use crate::families::{MediaKind, Replay};
 
 /// What all messages become.
 #[derive(Debug, Default)]
-pub(super) struct Conversation<'a> {
-    pub(super) system: Vec<SystemBlock<'a>>,
-    pub(super) turns: Turns<'a>,
+pub(crate) struct Conversation<'a> {
+    pub(crate) system: Vec<SystemBlock<'a>>,
+    pub(crate) turns: Turns<'a>,
 }
 
 /// Reads `messages`.
-pub(super) fn decode<'a>(
+pub(crate) fn decode<'a>(
     messages: Json<'a>,
     at: &At<'_>,
     context: &mut Context<'_>,
@@ -87,7 +87,7 @@ fn content_of<'a>(
 }
 
 /// Blocks with their cache points after them; a point after nothing is left out.
-fn flatten(parts: Vec<Part<'_>>) -> Vec<ContentBlock<'_>> {
+pub(crate) fn flatten(parts: Vec<Part<'_>>) -> Vec<ContentBlock<'_>> {
     let mut blocks = Vec::with_capacity(parts.len());
     for part in parts {
         blocks.extend(part.block);
@@ -290,7 +290,7 @@ fn tool_call<'a>(
 }
 
 /// Arguments as an object of JSON; what is none becomes `{}`, since Bedrock takes nothing else.
-fn arguments<'a>(
+pub(crate) fn arguments<'a>(
     value: Option<Json<'a>>,
     at: &At<'_>,
     context: &mut Context<'_>,
@@ -310,7 +310,7 @@ fn arguments<'a>(
     }
     if !blank {
         context.notes.changed(
-            "messages[].tool_calls[].function.arguments",
+            context.words.arguments,
             "arguments that are no JSON object were replaced by {}",
         )?;
     }
@@ -339,9 +339,41 @@ fn tool<'a>(
         .rev()
         .find_map(|part| part.cache)
         .filter(|_| cached);
+    let given = GivenResult {
+        id,
+        is_error,
+        point,
+        blocks: parts.into_iter().filter_map(|part| part.block).collect(),
+    };
+    result(given, turns, context)
+}
+
+/// What a client gave as the result of a call.
+#[derive(Debug)]
+pub(crate) struct GivenResult<'a> {
+    /// The client's id of the call.
+    pub(crate) id: Cow<'a, str>,
+    pub(crate) is_error: bool,
+    /// A cache point after it.
+    pub(crate) point: Option<CachePoint>,
+    pub(crate) blocks: Vec<ContentBlock<'a>>,
+}
+
+/// Puts a result after its call, by the rules of the family.
+pub(crate) fn result<'a>(
+    given: GivenResult<'a>,
+    turns: &mut Turns<'a>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let GivenResult {
+        id,
+        is_error,
+        point,
+        blocks,
+    } = given;
     let mut inside = Vec::new();
     let mut beside = Vec::new();
-    for block in parts.into_iter().filter_map(|part| part.block) {
+    for block in blocks {
         match result_content(block, context) {
             Ok(part) => inside.push(part),
             Err(block) => beside.push(*block),
@@ -361,7 +393,7 @@ fn tool<'a>(
     }
     let Some(upstream) = turns.answer(&id) else {
         context.notes.changed(
-            "messages[].tool_call_id",
+            context.words.result_id,
             "a result without a call in the turn before it went on as text",
         )?;
         turns.user(orphan(inside, beside));

@@ -17,7 +17,7 @@ pub(crate) struct ToolNames {
 }
 
 impl ToolNames {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             changed: Vec::new(),
             kept: Vec::new(),
@@ -25,14 +25,14 @@ impl ToolNames {
     }
 
     /// Sets a name aside for the tool that has it, so that no mapped name takes it.
-    pub(super) fn reserve(&mut self, name: &str) {
+    pub(crate) fn reserve(&mut self, name: &str) {
         if is_name(name) && !self.knows(name) {
             self.kept.push(name.to_owned());
         }
     }
 
     /// Bedrock's name for the client's; the same for the same name, different for different ones.
-    pub(super) fn upstream<'a>(&mut self, name: Cow<'a, str>) -> Cow<'a, str> {
+    pub(crate) fn upstream<'a>(&mut self, name: Cow<'a, str>) -> Cow<'a, str> {
         if let Some((_, upstream)) = self.changed.iter().find(|(client, _)| *client == name) {
             return Cow::Owned(upstream.clone());
         }
@@ -61,13 +61,13 @@ impl ToolNames {
     }
 
     /// Whether Bedrock's name is one of the client's tools.
-    pub(super) fn knows(&self, upstream: &str) -> bool {
+    pub(crate) fn knows(&self, upstream: &str) -> bool {
         self.kept.iter().any(|kept| kept == upstream)
             || self.changed.iter().any(|(_, changed)| changed == upstream)
     }
 
     /// The client's name for Bedrock's.
-    pub(super) fn original<'n>(&'n self, upstream: &'n str) -> &'n str {
+    pub(crate) fn original<'n>(&'n self, upstream: &'n str) -> &'n str {
         self.changed
             .iter()
             .find(|(_, changed)| changed == upstream)
@@ -76,7 +76,7 @@ impl ToolNames {
 }
 
 /// Bedrock's id for the client's id of a call; the same for the same id.
-pub(super) fn call_id(id: Cow<'_, str>, rule: ToolIdRule) -> Cow<'_, str> {
+pub(crate) fn call_id(id: Cow<'_, str>, rule: ToolIdRule) -> Cow<'_, str> {
     match rule {
         ToolIdRule::Converse => {
             let fine = (1..=LONGEST).contains(&id.len()) && id.chars().all(is_id_char);

@@ -9,13 +9,13 @@ const LONGEST: usize = 240;
 
 /// Collects warnings.
 #[derive(Debug, Default)]
-pub(in super::super) struct Notes {
+pub(crate) struct Notes {
     strict: bool,
     warnings: Vec<String>,
 }
 
 impl Notes {
-    pub(in super::super) const fn new(strict: bool) -> Self {
+    pub(crate) const fn new(strict: bool) -> Self {
         Self {
             strict,
             warnings: Vec::new(),
@@ -23,7 +23,7 @@ impl Notes {
     }
 
     /// A field that cannot be honoured and is harmless to leave out.
-    pub(in super::super) fn dropped(&mut self, param: &str, why: &str) -> Result<(), RequestError> {
+    pub(crate) fn dropped(&mut self, param: &str, why: &str) -> Result<(), RequestError> {
         if self.strict {
             return Err(RequestError::unsupported(
                 param,
@@ -35,7 +35,7 @@ impl Notes {
     }
 
     /// A field that is honoured in another way than asked for.
-    pub(super) fn changed(&mut self, param: &str, how: &str) -> Result<(), RequestError> {
+    pub(crate) fn changed(&mut self, param: &str, how: &str) -> Result<(), RequestError> {
         if self.strict {
             return Err(RequestError::unsupported(
                 param,
@@ -46,7 +46,7 @@ impl Notes {
         Ok(())
     }
 
-    pub(in super::super) fn into_warnings(self) -> Vec<String> {
+    pub(crate) fn into_warnings(self) -> Vec<String> {
         self.warnings
     }
 

@@ -16,13 +16,13 @@ use crate::families::MediaKind;
 
 /// A part, translated: its block, if anything is left of it, and the cache point after it.
 #[derive(Debug, Default)]
-pub(super) struct Part<'a> {
-    pub(super) block: Option<ContentBlock<'a>>,
-    pub(super) cache: Option<CachePoint>,
+pub(crate) struct Part<'a> {
+    pub(crate) block: Option<ContentBlock<'a>>,
+    pub(crate) cache: Option<CachePoint>,
 }
 
 /// Reads `content`: a string, or an array of parts.
-pub(super) fn content<'a>(
+pub(crate) fn content<'a>(
     given: Option<Json<'a>>,
     at: &At<'_>,
     context: &mut Context<'_>,
@@ -53,7 +53,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// A block of text, unless it is blank, which Bedrock refuses.
-pub(super) fn text_block(text: Cow<'_, str>) -> Option<ContentBlock<'_>> {
+pub(crate) fn text_block(text: Cow<'_, str>) -> Option<ContentBlock<'_>> {
     (!text.trim().is_empty()).then_some(ContentBlock::Text(text))
 }
 

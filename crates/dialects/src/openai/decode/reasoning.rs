@@ -21,19 +21,19 @@ const ROOM_FOR_ANSWER: u64 = 4096;
 
 /// What was decided.
 #[derive(Debug, Default)]
-pub(super) struct Reasoning {
+pub(crate) struct Reasoning {
     /// To be put among the additional fields.
-    pub(super) fields: Map<String, Value>,
+    pub(crate) fields: Map<String, Value>,
     /// Whether the model thinks, as far as the request says.
-    pub(super) active: bool,
+    pub(crate) active: bool,
     /// Tokens for thinking, which `maxTokens` has to exceed.
-    pub(super) budget: Option<u64>,
+    pub(crate) budget: Option<u64>,
     /// Whether sampling parameters and a limit of tokens are refused.
-    pub(super) drops_limits: bool,
+    pub(crate) drops_limits: bool,
 }
 
 /// Decides from `reasoning_effort`, or from `thinking` as clients of Claude send it.
-pub(super) fn decide(
+pub(crate) fn decide(
     effort: Option<Json<'_>>,
     thinking: Option<Json<'_>>,
     context: &mut Context<'_>,
@@ -42,14 +42,14 @@ pub(super) fn decide(
     if let Some(thinking) = thinking {
         if effort.is_some() {
             let why = "thinking says the same more exactly";
-            context.notes.dropped("reasoning_effort", why)?;
+            context.notes.dropped(context.words.effort, why)?;
         }
         return explicit(thinking, &root.key("thinking"), context);
     }
     let Some(effort) = effort else {
         return Ok(Reasoning::default());
     };
-    let at = root.key("reasoning_effort");
+    let at = root.key(context.words.effort);
     let effort = effort.string(&at)?;
     if !EFFORTS.contains(&effort.as_ref()) {
         return Err(RequestError::invalid(
@@ -63,7 +63,7 @@ pub(super) fn decide(
     let facts = &context.facts.reasoning;
     if facts.style == ReasoningStyle::None {
         let why = format!("{} has no reasoning to set", context.facts.title);
-        context.notes.dropped("reasoning_effort", &why)?;
+        context.notes.dropped(context.words.effort, &why)?;
         return Ok(Reasoning::default());
     }
     let Some(own) = facts.efforts.get(effort.as_ref()) else {
@@ -137,8 +137,8 @@ fn explicit(
     }
     if !claude {
         let why = format!(
-            "{} has no such thinking; use reasoning_effort",
-            context.facts.title
+            "{} has no such thinking; use {}",
+            context.facts.title, context.words.effort
         );
         context.notes.dropped("thinking", &why)?;
         return Ok(Reasoning::default());
@@ -186,7 +186,7 @@ fn explicit(
 
 /// Where a turn that called tools has to begin with its signed reasoning but does not, the model
 /// cannot think in this request: most clients of OpenAI's never send reasoning back.
-pub(super) fn check_replay(
+pub(crate) fn check_replay(
     reasoning: &mut Reasoning,
     messages: &[Message<'_>],
     context: &mut Context<'_>,
@@ -211,17 +211,18 @@ pub(super) fn check_replay(
         )
     });
     if unsigned {
-        context.notes.changed(
-            "reasoning_effort",
-            "no reasoning in this turn: the tool calls came back without their thinking_blocks",
-        )?;
+        let how = format!(
+            "no reasoning in this turn: the tool calls came back without their {}",
+            context.words.replay
+        );
+        context.notes.changed(context.words.effort, &how)?;
         *reasoning = Reasoning::default();
     }
     Ok(())
 }
 
 /// The limit of tokens that leaves room beside the budget.
-pub(super) fn limit_with_budget(limit: Option<u64>, budget: Option<u64>) -> Option<u64> {
+pub(crate) fn limit_with_budget(limit: Option<u64>, budget: Option<u64>) -> Option<u64> {
     match (limit, budget) {
         (limit, None) => limit,
         (Some(limit), Some(budget)) => Some(limit.saturating_add(budget)),

@@ -14,7 +14,7 @@ pub struct ReplyContext {
 }
 
 impl ReplyContext {
-    pub(super) const fn new(
+    pub(crate) const fn new(
         names: ToolNames,
         schema_tool: Option<String>,
         include_usage: bool,

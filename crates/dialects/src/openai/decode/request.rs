@@ -6,37 +6,59 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         error::RequestError,
-        fields,
+        fields::{self, Fields},
         json::{At, Json, Object},
     },
-    DecodeOptions, Decoded, Fetch, cache, format,
+    DecodeOptions, Decoded, Fetch, cache,
+    format::{self, Wish},
     messages::{self, Conversation},
     names::ToolNames,
     notes::Notes,
     reasoning,
     reply::ReplyContext,
-    sampling, service, tools, turns,
+    sampling, service,
+    tools::{self, Tools},
+    turns,
 };
 use crate::families::{ModelFacts, Surface};
 
+/// What an endpoint of OpenAI's calls things, for warnings and errors.
+#[derive(Debug)]
+pub(crate) struct Words {
+    pub(crate) conversation: &'static str,
+    /// Calls of tools in the conversation.
+    pub(crate) calls: &'static str,
+    /// Their arguments.
+    pub(crate) arguments: &'static str,
+    /// By what a result names its call.
+    pub(crate) result_id: &'static str,
+    /// Where name and schema of a tool are.
+    pub(crate) function: &'static str,
+    pub(crate) effort: &'static str,
+    /// By what reasoning comes back.
+    pub(crate) replay: &'static str,
+}
+
 /// What all parts of decoding share.
 #[derive(Debug)]
-pub(super) struct Context<'o> {
-    pub(super) facts: &'o ModelFacts,
-    pub(super) options: &'o DecodeOptions<'o>,
-    pub(super) notes: Notes,
-    pub(super) names: ToolNames,
+pub(crate) struct Context<'o> {
+    pub(crate) facts: &'o ModelFacts,
+    pub(crate) words: &'static Words,
+    pub(crate) options: &'o DecodeOptions<'o>,
+    pub(crate) notes: Notes,
+    pub(crate) names: ToolNames,
     /// Bedrock's names of tools called in the conversation.
-    pub(super) history: Vec<String>,
-    pub(super) fetches: Vec<Fetch>,
-    pub(super) images: usize,
-    pub(super) document_names: Vec<String>,
+    pub(crate) history: Vec<String>,
+    pub(crate) fetches: Vec<Fetch>,
+    pub(crate) images: usize,
+    pub(crate) document_names: Vec<String>,
 }
 
 impl<'o> Context<'o> {
-    const fn new(options: &'o DecodeOptions<'o>) -> Self {
+    pub(crate) const fn new(options: &'o DecodeOptions<'o>, words: &'static Words) -> Self {
         Self {
             facts: options.facts,
+            words,
             options,
             notes: Notes::new(options.strict),
             names: ToolNames::new(),
@@ -48,7 +70,7 @@ impl<'o> Context<'o> {
     }
 
     /// Members nobody took: a warning each, unless they are empty and so say nothing.
-    pub(super) fn unknown(&mut self, rest: Object<'_>, at: &At<'_>) -> Result<(), RequestError> {
+    pub(crate) fn unknown(&mut self, rest: Object<'_>, at: &At<'_>) -> Result<(), RequestError> {
         for (key, value) in rest.rest() {
             let empty = match &value {
                 Json::Array(items) => items.is_empty(),
@@ -65,7 +87,7 @@ impl<'o> Context<'o> {
     }
 
     /// `name` of a message, which Converse has no place for.
-    pub(super) fn nameless(
+    pub(crate) fn nameless(
         &mut self,
         message: &mut Object<'_>,
         at: &At<'_>,
@@ -78,12 +100,43 @@ impl<'o> Context<'o> {
     }
 
     /// Notes that a tool was called in the conversation.
-    pub(super) fn tool_history(&mut self, name: &str) {
+    pub(crate) fn tool_history(&mut self, name: &str) {
         if !self.history.iter().any(|known| known == name) {
             self.history.push(name.to_owned());
         }
     }
 }
+
+/// What endpoints of OpenAI's spell differently, read already.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) stream: bool,
+    pub(crate) tools: Tools<'a>,
+    pub(crate) conversation: Conversation<'a>,
+    pub(crate) effort: Option<Json<'a>>,
+    pub(crate) wish: Wish<'a>,
+    pub(crate) sampling: sampling::Given<'a>,
+}
+
+/// A request of Converse and what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Assembled<'a> {
+    pub(crate) request: ConverseRequest<'a>,
+    pub(crate) upstream_stream: bool,
+    /// Upstream name of the tool whose arguments are the answer.
+    pub(crate) schema_tool: Option<String>,
+    pub(crate) reads_calls_in_text: bool,
+}
+
+const WORDS: Words = Words {
+    conversation: "messages",
+    calls: "messages[].tool_calls",
+    arguments: "messages[].tool_calls[].function.arguments",
+    result_id: "messages[].tool_call_id",
+    function: "tools[].function",
+    effort: "reasoning_effort",
+    replay: "thinking_blocks",
+};
 
 /// Decodes a Chat Completions request.
 ///
@@ -94,80 +147,112 @@ pub fn decode<'a>(
     options: &DecodeOptions<'_>,
 ) -> Result<Decoded<'a>, RequestError> {
     let mut body = members(body)?;
-    let mut context = Context::new(options);
+    let mut context = Context::new(options, &WORDS);
     served(options.facts)?;
-    fields::refuse(&mut body)?;
+    fields::CHAT.refuse(&mut body)?;
     let root = At::Root;
     body.take("model");
     let stream = flag(&mut body, "stream", &root)?;
     let include_usage = stream_options(&mut body, &mut context)?;
-    let client_tools = tools::decode(&mut body, &mut context)?;
+    let tools = tools::decode(&mut body, &mut context)?;
     let list = body
         .take("messages")
         .ok_or_else(|| RequestError::missing("messages", "must be given"))?;
     let conversation = messages::decode(list, &root.key("messages"), &mut context)?;
-    let (effort, thinking) = (body.take("reasoning_effort"), body.take("thinking"));
-    let mut reasoning = reasoning::decide(effort, thinking, &mut context)?;
-    let mut additional = extra(&mut body)?;
-    if reasoning.fields.is_empty() {
-        reasoning.active = thinks(&additional);
-    }
-
-    let (mut system, mut messages) = spoken(conversation, &mut context)?;
-    reasoning::check_replay(&mut reasoning, &messages, &mut context)?;
-    let format = format::decode(body.take("response_format"), &reasoning, &mut context)?;
-    instruct(format.instruction, &mut system, &mut messages, &context);
-    let schema_tool = format
-        .schema_tool
-        .as_ref()
-        .map(|tool| tool.spec.name.clone().into_owned());
-    let mut fields = std::mem::take(&mut reasoning.fields);
-    let tool_config = tools::config(
-        client_tools,
-        format.schema_tool,
-        &reasoning,
-        &mut fields,
-        &mut context,
-    )?;
-    let given = sampling::Given::take(&mut body);
-    let inference_config = sampling::decode(given, &reasoning, &mut fields, &mut context)?;
-    merge(&mut fields, std::mem::take(&mut additional));
-    let own = options.automatic_cache.then(|| CachePoint::new(None));
-    let automatic = cache::point(&mut body, &root, true, &mut context)?.or(own);
-    let mut request = ConverseRequest {
-        messages,
-        system,
-        tool_config,
-        guardrail_config: service::guardrail(&mut body, stream, &mut context)?,
-        additional_model_request_fields: fields,
-        additional_model_response_field_paths: paths(&inference_config, context.facts),
-        inference_config,
-        request_metadata: service::metadata(&mut body, &mut context)?,
-        performance_config: service::performance(&mut body, &mut context)?,
-        service_tier: service::tier(&mut body)?,
-        output_config: format.output,
-        ..ConverseRequest::default()
+    let parts = Parts {
+        stream,
+        tools,
+        conversation,
+        effort: body.take("reasoning_effort"),
+        wish: format::read(body.take("response_format"), &mut context)?,
+        sampling: sampling::Given::take(&mut body),
     };
-    if let Some(point) = automatic {
-        cache::automatic(&mut request, point, &context);
-    }
-    cache::limit(&mut request, &mut context)?;
-    fields::leftover(body, &mut context.notes)?;
-    let tools = request.tool_config.is_some();
-    let upstream_stream = stream && (!tools || context.facts.tools.streamed);
-    let leaks = tools && context.facts.tools.leaks_call_tokens;
+    let Assembled {
+        request,
+        upstream_stream,
+        schema_tool,
+        reads_calls_in_text,
+    } = assemble(parts, body, &fields::CHAT, &mut context)?;
     Ok(Decoded {
         request,
         stream,
         upstream_stream,
         include_usage,
-        reply: ReplyContext::new(context.names, schema_tool, include_usage, leaks),
+        reply: ReplyContext::new(
+            context.names,
+            schema_tool,
+            include_usage,
+            reads_calls_in_text,
+        ),
         warnings: context.notes.into_warnings(),
         fetches: context.fetches,
     })
 }
 
-fn members(body: &[u8]) -> Result<Object<'_>, RequestError> {
+/// Makes a request of what was read, and of the fields of `body` that all endpoints share.
+pub(crate) fn assemble<'a>(
+    parts: Parts<'a>,
+    mut body: Object<'a>,
+    fields: &Fields,
+    context: &mut Context<'_>,
+) -> Result<Assembled<'a>, RequestError> {
+    let root = At::Root;
+    let stream = parts.stream;
+    let mut reasoning = reasoning::decide(parts.effort, body.take("thinking"), context)?;
+    let mut extra = extra(&mut body)?;
+    if reasoning.fields.is_empty() {
+        reasoning.active = thinks(&extra);
+    }
+    let (mut system, mut messages) = spoken(parts.conversation, context)?;
+    reasoning::check_replay(&mut reasoning, &messages, context)?;
+    let format = format::decide(parts.wish, &reasoning, context)?;
+    instruct(format.instruction, &mut system, &mut messages, context);
+    let schema_tool = format
+        .schema_tool
+        .as_ref()
+        .map(|tool| tool.spec.name.clone().into_owned());
+    let mut additional = std::mem::take(&mut reasoning.fields);
+    let tool_config = tools::config(
+        parts.tools,
+        format.schema_tool,
+        &reasoning,
+        &mut additional,
+        context,
+    )?;
+    let inference_config = sampling::decode(parts.sampling, &reasoning, &mut additional, context)?;
+    merge(&mut additional, std::mem::take(&mut extra));
+    let own = context.options.automatic_cache;
+    let own = own.then(|| CachePoint::new(None));
+    let automatic = cache::point(&mut body, &root, true, context)?.or(own);
+    let mut request = ConverseRequest {
+        messages,
+        system,
+        tool_config,
+        guardrail_config: service::guardrail(&mut body, stream, context)?,
+        additional_model_request_fields: additional,
+        additional_model_response_field_paths: paths(&inference_config, context.facts),
+        inference_config,
+        request_metadata: service::metadata(&mut body, context)?,
+        performance_config: service::performance(&mut body, context)?,
+        service_tier: service::tier(&mut body)?,
+        output_config: format.output,
+        ..ConverseRequest::default()
+    };
+    if let Some(point) = automatic {
+        cache::automatic(&mut request, point, context);
+    }
+    cache::limit(&mut request, context)?;
+    fields.leftover(body, &mut context.notes)?;
+    let tools = request.tool_config.is_some();
+    Ok(Assembled {
+        upstream_stream: stream && (!tools || context.facts.tools.streamed),
+        reads_calls_in_text: tools && context.facts.tools.leaks_call_tokens,
+        request,
+        schema_tool,
+    })
+}
+
+pub(crate) fn members(body: &[u8]) -> Result<Object<'_>, RequestError> {
     let json: Json<'_> =
         serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
     match json {
@@ -190,8 +275,8 @@ fn spoken<'a>(
     if messages.is_empty() {
         if system.is_empty() && context.fetches.is_empty() {
             return Err(RequestError::invalid(
-                "messages",
-                "none of the messages says anything",
+                context.words.conversation,
+                "none of it says anything",
             ));
         }
         // A system prompt alone is fine with OpenAI; Bedrock wants a word of the user.
@@ -222,7 +307,7 @@ fn instruct<'a>(
 }
 
 /// Models that Converse does not serve are refused here, with the way out.
-fn served(facts: &ModelFacts) -> Result<(), RequestError> {
+pub(crate) fn served(facts: &ModelFacts) -> Result<(), RequestError> {
     match facts.surface {
         Surface::Converse => Ok(()),
         Surface::Embeddings => Err(RequestError::unsupported(
@@ -239,14 +324,17 @@ fn served(facts: &ModelFacts) -> Result<(), RequestError> {
     }
 }
 
-fn flag(body: &mut Object<'_>, key: &str, at: &At<'_>) -> Result<bool, RequestError> {
+pub(crate) fn flag(body: &mut Object<'_>, key: &str, at: &At<'_>) -> Result<bool, RequestError> {
     body.take(key)
         .map(|flag| flag.boolean(&at.key(key)))
         .transpose()
         .map(|flag| flag.unwrap_or(false))
 }
 
-fn stream_options(body: &mut Object<'_>, context: &mut Context<'_>) -> Result<bool, RequestError> {
+pub(crate) fn stream_options(
+    body: &mut Object<'_>,
+    context: &mut Context<'_>,
+) -> Result<bool, RequestError> {
     let root = At::Root;
     let Some(mut options) = body.object("stream_options", &root)? else {
         return Ok(false);

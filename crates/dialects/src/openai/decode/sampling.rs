@@ -17,30 +17,40 @@ use crate::families::TopK;
 
 /// Fields of a request that this file reads.
 #[derive(Debug, Default)]
-pub(super) struct Given<'a> {
+pub(crate) struct Given<'a> {
     temperature: Option<Json<'a>>,
     top_p: Option<Json<'a>>,
     top_k: Option<Json<'a>>,
     stop: Option<Json<'a>>,
-    max_tokens: Option<Json<'a>>,
-    max_completion_tokens: Option<Json<'a>>,
+    /// The limit of tokens, and what it is called.
+    limit: Option<(Json<'a>, &'static str)>,
 }
 
 impl<'a> Given<'a> {
-    pub(super) fn take(body: &mut Object<'a>) -> Self {
+    /// The fields of Chat Completions.
+    pub(crate) fn take(body: &mut Object<'a>) -> Self {
+        Self::with_limit(body, &["max_completion_tokens", "max_tokens"])
+    }
+
+    /// The fields all endpoints share, and a limit of tokens by one of these names; the first wins.
+    pub(crate) fn with_limit(body: &mut Object<'a>, names: &[&'static str]) -> Self {
+        let mut limit = None;
+        for name in names {
+            let value = body.take(name);
+            limit = limit.or_else(|| Some((value?, *name)));
+        }
         Self {
             temperature: body.take("temperature"),
             top_p: body.take("top_p"),
             top_k: body.take("top_k"),
             stop: body.take("stop"),
-            max_tokens: body.take("max_tokens"),
-            max_completion_tokens: body.take("max_completion_tokens"),
+            limit,
         }
     }
 }
 
 /// Translates them; top-k goes into `additional`.
-pub(super) fn decode<'a>(
+pub(crate) fn decode<'a>(
     given: Given<'a>,
     reasoning: &Reasoning,
     additional: &mut Map<String, Value>,
@@ -91,12 +101,7 @@ pub(super) fn decode<'a>(
         }
     }
     Ok(InferenceConfig {
-        max_tokens: max_tokens(
-            given.max_completion_tokens,
-            given.max_tokens,
-            reasoning,
-            context,
-        )?,
+        max_tokens: max_tokens(given.limit, reasoning, context)?,
         temperature,
         top_p,
         stop_sequences: stop(given.stop, context)?,
@@ -128,19 +133,15 @@ fn ranged(value: Option<Json<'_>>, name: &str, most: f64) -> Result<Option<f64>,
 }
 
 fn max_tokens(
-    newer: Option<Json<'_>>,
-    older: Option<Json<'_>>,
+    given: Option<(Json<'_>, &'static str)>,
     reasoning: &Reasoning,
     context: &mut Context<'_>,
 ) -> Result<Option<u64>, RequestError> {
     let root = At::Root;
-    let (value, name) = match (newer, older) {
-        (Some(value), _) => (Some(value), "max_completion_tokens"),
-        (None, value) => (value, "max_tokens"),
+    let (limit, name) = match given {
+        Some((value, name)) => (Some(value.whole(&root.key(name))?), name),
+        None => (None, ""),
     };
-    let limit = value
-        .map(|value| value.whole(&root.key(name)))
-        .transpose()?;
     if limit == Some(0) {
         return Err(RequestError::invalid(name, "must be at least 1"));
     }

@@ -63,7 +63,7 @@ impl Serialize for RawObject<'_> {
 ///
 /// # Errors
 /// When it is no object, or describes something else than an object.
-pub(super) fn tool_schema<'a>(
+pub(crate) fn tool_schema<'a>(
     schema: Option<Json<'a>>,
     at: &At<'_>,
 ) -> Result<Cow<'a, RawValue>, RequestError> {
@@ -108,7 +108,7 @@ pub(super) fn tool_schema<'a>(
 }
 
 /// A schema as an owned tree, to be closed or shown.
-pub(super) fn tree(schema: Json<'_>, at: &At<'_>) -> Result<Value, RequestError> {
+pub(crate) fn tree(schema: Json<'_>, at: &At<'_>) -> Result<Value, RequestError> {
     let value = match schema {
         Json::Raw(raw) => serde_json::from_str(raw.get())
             .map_err(|error| RequestError::invalid(at.to_string(), error.to_string()))?,
@@ -152,7 +152,7 @@ const REFUSED: [(&str, &[&str]); 3] = [
 /// Closes a schema for exact output: `additionalProperties: false` on every object, no `$schema`, no
 /// keyword that Bedrock refuses.
 /// Gives back whether the schema now allows something else than before.
-pub(super) fn close(schema: &mut Value) -> bool {
+pub(crate) fn close(schema: &mut Value) -> bool {
     match schema {
         Value::Array(items) => items
             .iter_mut()
@@ -163,7 +163,7 @@ pub(super) fn close(schema: &mut Value) -> bool {
 }
 
 /// The warning when closing changed what a schema allows.
-pub(super) const CLOSED: &str = "additionalProperties became false, and limits of numbers and lists \
+pub(crate) const CLOSED: &str = "additionalProperties became false, and limits of numbers and lists \
                                  became part of descriptions: Bedrock takes nothing else in exact schemas";
 
 fn close_object(object: &mut Map<String, Value>) -> bool {
@@ -225,7 +225,7 @@ fn close_object(object: &mut Map<String, Value>) -> bool {
 }
 
 /// Raw JSON from text that is known to be JSON.
-pub(super) fn owned(text: String) -> Result<Cow<'static, RawValue>, RequestError> {
+pub(crate) fn owned(text: String) -> Result<Cow<'static, RawValue>, RequestError> {
     RawValue::from_string(text)
         .map(Cow::Owned)
         .map_err(|error| RequestError::not_json(&error))

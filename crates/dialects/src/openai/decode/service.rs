@@ -21,7 +21,7 @@ const LONGEST: usize = 256;
 
 /// `metadata`, `user` and `safety_identifier` as pairs for the invocation log. Never refused: what
 /// does not fit is made to fit, or dropped.
-pub(super) fn metadata(
+pub(crate) fn metadata(
     body: &mut Object<'_>,
     context: &mut Context<'_>,
 ) -> Result<Map<String, Value>, RequestError> {
@@ -66,7 +66,7 @@ fn fit(text: &str) -> String {
 }
 
 /// `service_tier`; `auto` is what Bedrock does without one.
-pub(super) fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>, RequestError> {
+pub(crate) fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>, RequestError> {
     let Some(tier) = body.string("service_tier", &At::Root)? else {
         return Ok(None);
     };
@@ -81,7 +81,7 @@ pub(super) fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>,
 }
 
 /// `performanceConfig: {latency}`, as Bedrock calls it.
-pub(super) fn performance<'a>(
+pub(crate) fn performance<'a>(
     body: &mut Object<'a>,
     context: &mut Context<'_>,
 ) -> Result<Option<PerformanceConfig<'a>>, RequestError> {
@@ -102,7 +102,7 @@ pub(super) fn performance<'a>(
 }
 
 /// The guardrail the gateway forces, or else the one of `guardrailConfig`, as Bedrock calls it.
-pub(super) fn guardrail<'a>(
+pub(crate) fn guardrail<'a>(
     body: &mut Object<'a>,
     stream: bool,
     context: &mut Context<'_>,

@@ -23,7 +23,7 @@ const PAST_TOOL: &str = "Not available any more; do not call it.";
 
 /// Tools as the client wants them.
 #[derive(Debug, Default)]
-pub(super) struct Tools<'a> {
+pub(crate) struct Tools<'a> {
     specs: Vec<Tool<'a>>,
     wanted: Wanted<'a>,
     one_at_a_time: bool,
@@ -43,7 +43,7 @@ enum Wanted<'a> {
 }
 
 /// Reads `tools`, `tool_choice` and `parallel_tool_calls`.
-pub(super) fn decode<'a>(
+pub(crate) fn decode<'a>(
     body: &mut Object<'a>,
     context: &mut Context<'_>,
 ) -> Result<Tools<'a>, RequestError> {
@@ -61,6 +61,16 @@ pub(super) fn decode<'a>(
             read_tool(tool, &at.index(index), &mut tools, context)?;
         }
     }
+    chosen(tools, body, context)
+}
+
+/// Reads `tool_choice` and `parallel_tool_calls`, which go with `tools`.
+pub(crate) fn chosen<'a>(
+    mut tools: Vec<Tool<'a>>,
+    body: &mut Object<'a>,
+    context: &mut Context<'_>,
+) -> Result<Tools<'a>, RequestError> {
+    let root = At::Root;
     let choice = body.take("tool_choice");
     let parallel = body
         .take("parallel_tool_calls")
@@ -113,25 +123,25 @@ fn read_tool<'a>(
     if let Some(inner) = cache::point(&mut function, &function_at, cached, context)? {
         point = Some(inner);
     }
-    let name = function.required_string("name", &function_at)?;
-    if name.trim().is_empty() {
-        return Err(RequestError::invalid(
-            function_at.key("name").to_string(),
-            "must not be empty",
-        ));
-    }
-    let name = context.names.upstream(name);
-    if tools
-        .iter()
-        .any(|tool| matches!(tool, Tool::ToolSpec(spec) if spec.name == name))
-    {
-        return Err(RequestError::invalid(
-            function_at.key("name").to_string(),
-            "there is a tool of this name before it; names must be unique",
-        ));
-    }
+    let spec = read_function(&mut function, &function_at, tools, context)?;
+    context.unknown(function, &function_at)?;
+    context.unknown(tool, at)?;
+    tools.push(Tool::ToolSpec(spec));
+    tools.extend(point.map(Tool::CachePoint));
+    Ok(())
+}
+
+/// Reads `name`, `description`, `strict` and `parameters`.
+pub(crate) fn read_function<'a>(
+    function: &mut Object<'a>,
+    function_at: &At<'_>,
+    tools: &[Tool<'a>],
+    context: &mut Context<'_>,
+) -> Result<ToolSpec<'a>, RequestError> {
+    let name = read_name(function, function_at, tools, context)?;
+    let words = context.words;
     let description = function
-        .string("description", &function_at)?
+        .string("description", function_at)?
         .filter(|text| !text.trim().is_empty());
     let strict = function
         .take("strict")
@@ -146,15 +156,15 @@ fn read_tool<'a>(
             "{} does not hold tools to their schema",
             context.facts.title
         );
-        context.notes.dropped("tools[].function.strict", &why)?;
+        let param = format!("{}.strict", words.function);
+        context.notes.dropped(&param, &why)?;
     }
     let json = match parameters {
         Some(parameters) if exact => {
             let mut tree = schema::tree(parameters, &schema_at)?;
             if schema::close(&mut tree) {
-                context
-                    .notes
-                    .changed("tools[].function.parameters", schema::CLOSED)?;
+                let param = format!("{}.parameters", words.function);
+                context.notes.changed(&param, schema::CLOSED)?;
             }
             let closed = schema::owned(tree.to_string())?;
             let again = format!("{{\"parameters\":{}}}", closed.get());
@@ -162,16 +172,39 @@ fn read_tool<'a>(
         }
         parameters => schema::tool_schema(parameters, &schema_at)?,
     };
-    context.unknown(function, &function_at)?;
-    context.unknown(tool, at)?;
-    tools.push(Tool::ToolSpec(ToolSpec {
+    Ok(ToolSpec {
         name,
         description,
         input_schema: InputSchema { json },
         strict: exact.then_some(true),
-    }));
-    tools.extend(point.map(Tool::CachePoint));
-    Ok(())
+    })
+}
+
+/// Bedrock's name for a tool, which no tool before it has.
+pub(crate) fn read_name<'a>(
+    function: &mut Object<'a>,
+    at: &At<'_>,
+    tools: &[Tool<'a>],
+    context: &mut Context<'_>,
+) -> Result<Cow<'a, str>, RequestError> {
+    let name = function.required_string("name", at)?;
+    if name.trim().is_empty() {
+        return Err(RequestError::invalid(
+            at.key("name").to_string(),
+            "must not be empty",
+        ));
+    }
+    let name = context.names.upstream(name);
+    if tools
+        .iter()
+        .any(|tool| matches!(tool, Tool::ToolSpec(spec) if spec.name == name))
+    {
+        return Err(RequestError::invalid(
+            at.key("name").to_string(),
+            "there is a tool of this name before it; names must be unique",
+        ));
+    }
+    Ok(name)
 }
 
 /// The root of a closed schema, mended like any other.
@@ -197,7 +230,7 @@ fn read_choice<'a>(
     };
     let kind = object.required_string("type", at)?;
     match kind.as_ref() {
-        "function" | "tool" => {
+        "function" | "tool" | "custom" => {
             let name = match object.object("function", at)? {
                 Some(mut function) => function.required_string("name", &at.key("function"))?,
                 None => object.required_string("name", at)?,
@@ -272,7 +305,7 @@ fn mode<'a>(word: &str, at: &At<'_>) -> Result<Wanted<'a>, RequestError> {
 
 /// Puts tools, the schema tool and the choice together; what only this family knows goes into
 /// `additional`.
-pub(super) fn config<'a>(
+pub(crate) fn config<'a>(
     mut tools: Tools<'a>,
     schema_tool: Option<SchemaTool<'a>>,
     reasoning: &Reasoning,

@@ -19,14 +19,14 @@ const NO_RESULT: &str = "No result was given.";
 
 /// A call of a tool that waits for its result.
 #[derive(Debug)]
-pub(super) struct Call<'a> {
+pub(crate) struct Call<'a> {
     client: Cow<'a, str>,
     upstream: Cow<'a, str>,
     answered: bool,
 }
 
 impl<'a> Call<'a> {
-    pub(super) const fn new(client: Cow<'a, str>, upstream: Cow<'a, str>) -> Self {
+    pub(crate) const fn new(client: Cow<'a, str>, upstream: Cow<'a, str>) -> Self {
         Self {
             client,
             upstream,
@@ -50,14 +50,14 @@ enum Turn<'a> {
 
 /// Turns as they grow.
 #[derive(Debug, Default)]
-pub(super) struct Turns<'a> {
+pub(crate) struct Turns<'a> {
     turns: Vec<Turn<'a>>,
     ids: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Turns<'a> {
     /// An id no call before has: clients that count their calls anew in every turn repeat them.
-    pub(super) fn fresh_id(&mut self, id: &Cow<'a, str>) -> Cow<'a, str> {
+    pub(crate) fn fresh_id(&mut self, id: &Cow<'a, str>) -> Cow<'a, str> {
         let mut fresh = id.clone();
         let mut count: u32 = 1;
         while self.ids.contains(&fresh) {
@@ -73,7 +73,7 @@ impl<'a> Turns<'a> {
         fresh
     }
 
-    pub(super) fn user(&mut self, new: Vec<ContentBlock<'a>>) {
+    pub(crate) fn user(&mut self, new: Vec<ContentBlock<'a>>) {
         if new.is_empty() {
             return;
         }
@@ -87,7 +87,7 @@ impl<'a> Turns<'a> {
         }
     }
 
-    pub(super) fn assistant(&mut self, new: Vec<ContentBlock<'a>>, new_calls: Vec<Call<'a>>) {
+    pub(crate) fn assistant(&mut self, new: Vec<ContentBlock<'a>>, new_calls: Vec<Call<'a>>) {
         if new.is_empty() {
             return;
         }
@@ -103,7 +103,7 @@ impl<'a> Turns<'a> {
     }
 
     /// Bedrock's id of the call a result is for, if the assistant's last turn has such a call.
-    pub(super) fn answer(&mut self, client: &str) -> Option<Cow<'a, str>> {
+    pub(crate) fn answer(&mut self, client: &str) -> Option<Cow<'a, str>> {
         let calls = self.turns.iter_mut().rev().find_map(|turn| match turn {
             Turn::Assistant { calls, .. } => Some(calls),
             Turn::User { .. } => None,
@@ -118,7 +118,7 @@ impl<'a> Turns<'a> {
     }
 
     /// A result for a call of the assistant's last turn; `beside` cannot stand inside it.
-    pub(super) fn result(
+    pub(crate) fn result(
         &mut self,
         result: ToolResultBlock<'a>,
         point: Option<CachePoint>,
@@ -147,7 +147,7 @@ impl<'a> Turns<'a> {
 
     /// All turns as messages, by the rules of the family. `preface` stands before the first words of
     /// the user, for families without a system prompt.
-    pub(super) fn into_messages(
+    pub(crate) fn into_messages(
         self,
         preface: Vec<ContentBlock<'a>>,
         context: &mut Context<'_>,
@@ -199,7 +199,7 @@ fn close<'a>(
 ) -> Result<(), RequestError> {
     for call in waiting.drain(..).filter(|call| !call.answered) {
         context.notes.changed(
-            "messages[].tool_calls",
+            context.words.calls,
             "a call without a result got one that says there is none",
         )?;
         results.push(ContentBlock::ToolResult(ToolResultBlock {
@@ -268,7 +268,7 @@ fn prefill(messages: &mut [Message<'_>], context: &Context<'_>) -> Result<(), Re
     };
     if !context.facts.prefill {
         return Err(RequestError::unsupported(
-            "messages",
+            context.words.conversation,
             format!(
                 "{} does not continue an assistant message; end with a user or tool message",
                 context.facts.title
@@ -298,6 +298,6 @@ const fn assistant(content: Vec<ContentBlock<'_>>) -> Message<'_> {
     }
 }
 
-pub(super) const fn placeholder<'a>() -> ContentBlock<'a> {
+pub(crate) const fn placeholder<'a>() -> ContentBlock<'a> {
     ContentBlock::Text(Cow::Borrowed(PLACEHOLDER))
 }

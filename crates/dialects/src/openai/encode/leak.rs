@@ -13,7 +13,7 @@ const CALL_END: &str = "<|tool_call_end|>";
 
 /// What a piece of text turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     Text(String),
     Call {
         id: String,
@@ -24,13 +24,13 @@ pub(super) enum Piece {
 
 /// Takes text apart as it comes.
 #[derive(Debug, Default)]
-pub(super) struct Leak {
+pub(crate) struct Leak {
     pending: String,
 }
 
 impl Leak {
     /// What is certain now that `text` has come.
-    pub(super) fn push(&mut self, text: &str) -> Vec<Piece> {
+    pub(crate) fn push(&mut self, text: &str) -> Vec<Piece> {
         self.pending.push_str(text);
         let mut pieces = Vec::new();
         while let Some((start, marker)) = first_marker(&self.pending) {
@@ -55,7 +55,7 @@ impl Leak {
     }
 
     /// What is left at the end; a call that was cut is text after all.
-    pub(super) fn finish(&mut self) -> Option<String> {
+    pub(crate) fn finish(&mut self) -> Option<String> {
         let rest = std::mem::take(&mut self.pending);
         (!rest.is_empty()).then_some(rest)
     }

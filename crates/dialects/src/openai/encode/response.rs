@@ -66,7 +66,7 @@ struct Message<'a> {
 /// A block of reasoning to be sent back unchanged in the next turn.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum ThinkingBlock<'a> {
+pub(crate) enum ThinkingBlock<'a> {
     Thinking {
         thinking: Cow<'a, str>,
         signature: Cow<'a, str>,

@@ -4,23 +4,16 @@ use super::{Fate, Field, Verdict};
 use crate::families::{Choice, ModelFacts, ParallelOff, ReasoningStyle, SchemaMode, TopK};
 
 const fn field(name: &'static str, fate: Fate, sample: &'static str, note: &'static str) -> Field {
-    Field {
-        name,
-        fate,
-        note,
-        harmless: &[],
-        sample,
-    }
+    Field::new(name, fate, sample, note)
 }
 
-const fn but(mut field: Field, harmless: &'static [&'static str]) -> Field {
-    field.harmless = harmless;
-    field
+const fn but(field: Field, harmless: &'static [&'static str]) -> Field {
+    field.but(harmless)
 }
 
-const HONOURED: Fate = Fate::Read(|_| Verdict::Honoured);
+pub(crate) const HONOURED: Fate = Fate::Read(|_| Verdict::Honoured);
 
-pub(super) static FIELDS: &[Field] = &[
+pub(super) const FIELDS: &[Field] = &[
     field(
         "model",
         HONOURED,
@@ -281,7 +274,7 @@ pub(super) static FIELDS: &[Field] = &[
     field("moderation", Fate::Dropped, "{}", "see guardrailConfig"),
 ];
 
-fn taken(taken: bool) -> Verdict {
+pub(crate) fn taken(taken: bool) -> Verdict {
     if taken {
         Verdict::Honoured
     } else {
@@ -289,7 +282,7 @@ fn taken(taken: bool) -> Verdict {
     }
 }
 
-fn top_k(facts: &ModelFacts) -> Verdict {
+pub(crate) fn top_k(facts: &ModelFacts) -> Verdict {
     match facts.sampling.top_k {
         TopK::None => Verdict::Dropped,
         TopK::Field => Verdict::Mapped("`top_k`"),
@@ -297,7 +290,7 @@ fn top_k(facts: &ModelFacts) -> Verdict {
     }
 }
 
-fn tools(facts: &ModelFacts) -> Verdict {
+pub(crate) fn tools(facts: &ModelFacts) -> Verdict {
     if facts.tools.supported {
         Verdict::Honoured
     } else {
@@ -305,7 +298,7 @@ fn tools(facts: &ModelFacts) -> Verdict {
     }
 }
 
-fn tool_choice(facts: &ModelFacts) -> Verdict {
+pub(crate) fn tool_choice(facts: &ModelFacts) -> Verdict {
     if !facts.tools.supported {
         return Verdict::Honoured;
     }
@@ -317,7 +310,7 @@ fn tool_choice(facts: &ModelFacts) -> Verdict {
     }
 }
 
-fn parallel(facts: &ModelFacts) -> Verdict {
+pub(crate) fn parallel(facts: &ModelFacts) -> Verdict {
     match facts.tools.parallel_off {
         _ if !facts.tools.supported => Verdict::Honoured,
         ParallelOff::ToolChoiceField => Verdict::Mapped("`disable_parallel_tool_use`"),
@@ -325,7 +318,7 @@ fn parallel(facts: &ModelFacts) -> Verdict {
     }
 }
 
-fn response_format(facts: &ModelFacts) -> Verdict {
+pub(crate) fn response_format(facts: &ModelFacts) -> Verdict {
     match facts.json_schema {
         SchemaMode::Native => Verdict::Mapped("native"),
         SchemaMode::Tool => Verdict::Mapped("by a tool"),
@@ -333,7 +326,7 @@ fn response_format(facts: &ModelFacts) -> Verdict {
     }
 }
 
-fn effort(facts: &ModelFacts) -> Verdict {
+pub(crate) fn effort(facts: &ModelFacts) -> Verdict {
     match facts.reasoning.style {
         ReasoningStyle::None => Verdict::Dropped,
         ReasoningStyle::Budget => Verdict::Mapped("`thinking.budget_tokens`"),
@@ -344,7 +337,7 @@ fn effort(facts: &ModelFacts) -> Verdict {
     }
 }
 
-fn thinking(facts: &ModelFacts) -> Verdict {
+pub(crate) fn thinking(facts: &ModelFacts) -> Verdict {
     match facts.reasoning.style {
         ReasoningStyle::Budget => Verdict::Honoured,
         ReasoningStyle::Adaptive if facts.reasoning.budget => Verdict::Honoured,

@@ -3,6 +3,8 @@
 use super::*;
 use crate::openai::{DecodeOptions, decode};
 
+const FIELDS: &[Field] = CHAT.0;
+
 /// What decoding does with a field that asks for something.
 fn fate(field: &Field, facts: &ModelFacts) -> Verdict {
     let mut body = serde_json::json!({
