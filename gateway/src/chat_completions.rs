@@ -9,11 +9,14 @@ use axum::{
     extract::{Request, State as FromState},
     response::Response,
 };
-use bedrock::converse::ConverseResponse;
-use bytes::Bytes;
-use dialects::openai::{
-    DecodeOptions, Fetch, Fetched, GuardrailRef, RemoteMedia, ReplyContext, ResponseIdentity,
-    decode, encode_response,
+use bedrock::{
+    converse::{ConverseResponse, StreamEvent, TokenUsage},
+    eventstream::Frame,
+};
+use bytes::{Bytes, BytesMut};
+use dialects::{
+    openai::{ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response},
+    translation::{DecodeOptions, Fetch, Fetched, GuardrailRef, RemoteMedia},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -52,8 +55,12 @@ pub(crate) async fn handle(
         Err(error) => return refuse(&mut account, &error),
     };
     if accepted.stream {
-        match sse::open(accepted.call, accepted.identity, account).await {
-            Ok((mut response, warnings)) => {
+        let warnings = accepted.call.first.context.warnings.clone();
+        let chat = Chat {
+            identity: accepted.identity,
+        };
+        match sse::open(accepted.call, chat, account).await {
+            Ok(mut response) => {
                 add_warnings(response.headers_mut(), &warnings);
                 response
             }
@@ -222,10 +229,60 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<ConverseResponse, GatewayError>
     })
 }
 
-impl Context {
-    pub(crate) fn warnings(&self) -> &[String] {
-        &self.warnings
+/// Chat Completions as a stream.
+struct Chat {
+    identity: ResponseIdentity,
+}
+
+impl sse::Dialect for Chat {
+    type Context = Context;
+
+    fn encoder(&self, context: Context) -> Box<dyn sse::Encode> {
+        Box::new(StreamEncoder::new(context.reply, &self.identity))
     }
+
+    fn refuse(&self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {
+        StreamEncoder::new(ReplyContext::default(), &self.identity)
+            .error(&error.body(request_id), out);
+    }
+
+    fn ping(&self) -> Bytes {
+        Bytes::from_static(b": ping\n\n")
+    }
+}
+
+impl sse::Encode for StreamEncoder {
+    fn event(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), GatewayError> {
+        let event = read_event(frame)?;
+        Self::event(self, &event, out).map_err(|error| GatewayError::Unreadable(error.to_string()))
+    }
+
+    fn whole(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), GatewayError> {
+        Ok(self.response(&read_answer(body)?, out)?)
+    }
+
+    fn finish(&mut self, out: &mut BytesMut) -> Result<(), GatewayError> {
+        Self::finish(self, out);
+        match (self.finish_reason(), self.stop_reason()) {
+            (Some(_), _) => Ok(()),
+            (None, Some(stop)) => Err(GatewayError::Unreadable(stop.as_str().to_owned())),
+            (None, None) => Err(GatewayError::StreamCut),
+        }
+    }
+
+    fn error(&mut self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {
+        Self::error(self, &error.body(request_id), out);
+    }
+
+    fn usage(&self) -> Option<TokenUsage> {
+        Self::usage(self)
+    }
+}
+
+/// Reads an event of ConverseStream.
+pub(crate) fn read_event(frame: &Frame) -> Result<StreamEvent<'_>, GatewayError> {
+    StreamEvent::from_frame_parts(&frame.event_type, &frame.payload)
+        .map_err(|error| GatewayError::Unreadable(format!("event {}", error.event_type)))
 }
 
 /// AWS's id of the request, for its support.

@@ -10,7 +10,10 @@ use api::catalogue;
 use axum::{body::Body, response::Response};
 use bedrock::{Class, ServiceError, eventstream::FrameError};
 use credentials::Unavailable;
-use dialects::openai::{ErrorBody, RequestError, UpstreamError};
+use dialects::{
+    openai::ErrorBody,
+    translation::{RequestError, UpstreamError},
+};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 

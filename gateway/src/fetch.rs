@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use dialects::openai::{Fetch, FetchKind, Fetched, RequestError};
+use dialects::translation::{Fetch, FetchKind, Fetched, RequestError};
 use futures::{StreamExt, TryStreamExt, stream};
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};

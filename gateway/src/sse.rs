@@ -10,11 +10,10 @@ use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 use axum::{body::Body, response::Response};
 use bedrock::{
     ServiceError,
-    converse::StreamEvent,
+    converse::TokenUsage,
     eventstream::{Frame, MessageType},
 };
 use bytes::{Bytes, BytesMut};
-use dialects::openai::{ResponseIdentity, StreamEncoder};
 use futures::stream;
 use http::{HeaderValue, header};
 use tokio::time::{Instant, timeout};
@@ -22,35 +21,73 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     account::Account,
-    chat_completions::{Context, pass_request_id, read_answer},
+    chat_completions::pass_request_id,
     error::GatewayError,
     route::Target,
     upstream::{Answer, Call, Content, Frames, refused},
 };
 
-/// A comment: clients pass over it, proxies see life.
-const PING: Bytes = Bytes::from_static(b": ping\n\n");
+/// How a dialect streams.
+pub(crate) trait Dialect: Send + 'static {
+    /// What decoding leaves for the way back.
+    type Context: Send + 'static;
+
+    /// An encoder for one stream.
+    fn encoder(&self, context: Self::Context) -> Box<dyn Encode>;
+
+    /// Writes an error that came before there was anything to encode.
+    fn refuse(&self, error: &GatewayError, request_id: &str, out: &mut BytesMut);
+
+    /// Sent while Bedrock is silent; clients pass over it, proxies see life.
+    fn ping(&self) -> Bytes;
+}
+
+/// Writes one stream of Bedrock's in a client's dialect.
+pub(crate) trait Encode: Send {
+    /// Writes what a frame becomes; often nothing.
+    ///
+    /// # Errors
+    /// When the event makes no sense where it stands. [`Self::error`] follows then.
+    fn event(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), GatewayError>;
+
+    /// Writes an answer that came whole, of a model that does not stream. [`Self::finish`] follows.
+    ///
+    /// # Errors
+    /// When it cannot be given to the client.
+    fn whole(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), GatewayError>;
+
+    /// Writes the proper end of the stream, which is an error event where the answer is not complete.
+    ///
+    /// # Errors
+    /// Why it is not, for the account.
+    fn finish(&mut self, out: &mut BytesMut) -> Result<(), GatewayError>;
+
+    /// Ends the stream with an error event.
+    fn error(&mut self, error: &GatewayError, request_id: &str, out: &mut BytesMut);
+
+    /// Token counts, once Bedrock has given them.
+    fn usage(&self) -> Option<TokenUsage>;
+}
 
 /// A call that has not answered yet; gives the account back with the answer.
-type Opening =
-    Pin<Box<dyn Future<Output = (Account, Result<Answer<Context>, GatewayError>)> + Send>>;
+type Opening<C> = Pin<Box<dyn Future<Output = (Account, Result<Answer<C>, GatewayError>)> + Send>>;
 
 /// Why a call failed, with the account to write that into.
 pub(crate) type Failed = Box<(Account, GatewayError)>;
 
 /// The body of a streamed answer.
-struct Pump {
-    phase: Phase,
-    identity: ResponseIdentity,
+struct Pump<D: Dialect> {
+    phase: Phase<D::Context>,
+    dialect: D,
     cut: CancellationToken,
     ping: Duration,
     idle: Duration,
     request_id: String,
 }
 
-enum Phase {
+enum Phase<C> {
     /// The headers are out, Bedrock's are not in.
-    Opening(Opening),
+    Opening(Opening<C>),
     Flowing(Box<Flow>),
     /// All there is, of a model that does not stream; the account is closed once it is out.
     Whole(Bytes, Box<Account>),
@@ -61,7 +98,7 @@ struct Flow {
     account: Account,
     target: Arc<Target>,
     frames: Frames,
-    encoder: StreamEncoder,
+    encoder: Box<dyn Encode>,
     /// What ends the stream, once the events before it are out.
     failure: Option<GatewayError>,
     /// When bytes last came.
@@ -71,26 +108,25 @@ struct Flow {
 }
 
 /// Starts a call and answers once its first event is there, or with an open stream when that takes
-/// long. Until then, errors are plain HTTP errors. Gives back the request's warnings too.
+/// long. Until then, errors are plain HTTP errors.
 ///
 /// # Errors
 /// Why the call failed, with the account to write that into.
-pub(crate) async fn open(
-    call: Call<Context>,
-    identity: ResponseIdentity,
+pub(crate) async fn open<D: Dialect>(
+    call: Call<D::Context>,
+    dialect: D,
     mut account: Account,
-) -> Result<(Response, Vec<String>), Failed> {
-    let warnings = call.first.context.warnings().to_vec();
+) -> Result<Response, Failed> {
     let ping = call.state.settings().ping_interval;
     let mut pump = Pump {
         phase: Phase::Ended,
-        identity,
+        dialect,
         cut: call.state.cut().clone(),
         ping,
         idle: call.live.stream_idle(),
         request_id: account.request_id().to_owned(),
     };
-    let mut opening: Opening = Box::pin(async move {
+    let mut opening: Opening<D::Context> = Box::pin(async move {
         let result = call.perform(account.trace()).await;
         (account, result)
     });
@@ -117,13 +153,13 @@ pub(crate) async fn open(
     // nginx and its like would gather the stream.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     pass_request_id(&upstream_headers, headers);
-    Ok((response, warnings))
+    Ok(response)
 }
 
-impl Pump {
+impl<D: Dialect> Pump<D> {
     /// Begins to pass on an answer.
-    fn flow(&mut self, mut account: Account, answer: Answer<Context>) -> Result<(), Failed> {
-        let mut encoder = StreamEncoder::new(answer.context.reply, &self.identity);
+    fn flow(&mut self, mut account: Account, answer: Answer<D::Context>) -> Result<(), Failed> {
+        let mut encoder = self.dialect.encoder(answer.context);
         match answer.content {
             Content::Stream(frames) => {
                 self.phase = Phase::Flowing(Box::new(Flow {
@@ -138,14 +174,17 @@ impl Pump {
             }
             Content::Whole(body) => {
                 let mut out = BytesMut::new();
-                let written = read_answer(&body).and_then(|answer| {
-                    account.used(answer.usage);
-                    Ok(encoder.response(&answer, &mut out)?)
-                });
-                if let Err(error) = written {
+                let written = encoder.whole(&body, &mut out);
+                let used = match &written {
+                    Err(GatewayError::Answer(error)) => Some(error.usage),
+                    _ => encoder.usage(),
+                };
+                if let Some(usage) = used {
+                    account.used(usage);
+                }
+                if let Err(error) = written.and_then(|()| encoder.finish(&mut out)) {
                     return Err(Box::new((account, error)));
                 }
-                encoder.finish(&mut out);
                 self.phase = Phase::Whole(out.freeze(), Box::new(account));
             }
         }
@@ -168,7 +207,7 @@ impl Pump {
                     let outcome = tokio::select! {
                         biased;
                         outcome = opening => outcome,
-                        () = tokio::time::sleep(self.ping) => return Some(PING),
+                        () = tokio::time::sleep(self.ping) => return Some(self.dialect.ping()),
                     };
                     let failed = match outcome {
                         (account, Ok(answer)) => self.flow(account, answer).err(),
@@ -181,7 +220,7 @@ impl Pump {
                 }
                 Phase::Flowing(flow) => match flow.step(&self.cut, self.ping, self.idle).await {
                     Ok(Step::Bytes(bytes)) => return Some(bytes),
-                    Ok(Step::Silent) => return Some(PING),
+                    Ok(Step::Silent) => return Some(self.dialect.ping()),
                     Ok(Step::End(bytes)) => {
                         self.phase = Phase::Ended;
                         return Some(bytes);
@@ -201,8 +240,7 @@ impl Pump {
         self.phase = Phase::Ended;
         account.failed(error);
         let mut out = BytesMut::new();
-        StreamEncoder::new(dialects::openai::ReplyContext::default(), &self.identity)
-            .error(&error.body(&self.request_id), &mut out);
+        self.dialect.refuse(error, &self.request_id, &mut out);
         out.freeze()
     }
 }
@@ -269,11 +307,7 @@ impl Flow {
             let error = error.with_request_id(self.frames.request_id());
             return Err(refused(error, &self.target));
         }
-        let event = StreamEvent::from_frame_parts(&frame.event_type, &frame.payload)
-            .map_err(|error| GatewayError::Unreadable(format!("event {}", error.event_type)))?;
-        self.encoder
-            .event(&event, out)
-            .map_err(|error| GatewayError::Unreadable(error.to_string()))
+        self.encoder.event(frame, out)
     }
 
     /// The proper end: the encoder knows whether the answer was complete.
@@ -281,15 +315,11 @@ impl Flow {
         if let Some(usage) = self.encoder.usage() {
             self.account.used(usage);
         }
-        match (self.encoder.finish_reason(), self.encoder.stop_reason()) {
-            (Some(_), _) => self.account.succeeded(),
-            (None, Some(stop)) => self
-                .account
-                .failed(&GatewayError::Unreadable(stop.as_str().to_owned())),
-            (None, None) => self.account.failed(&GatewayError::StreamCut),
-        }
         let mut out = BytesMut::new();
-        self.encoder.finish(&mut out);
+        match self.encoder.finish(&mut out) {
+            Ok(()) => self.account.succeeded(),
+            Err(error) => self.account.failed(&error),
+        }
         out.freeze()
     }
 
@@ -299,7 +329,7 @@ impl Flow {
         }
         self.account.failed(error);
         let mut out = BytesMut::new();
-        self.encoder.error(&error.body(request_id), &mut out);
+        self.encoder.error(error, request_id, &mut out);
         out.freeze()
     }
 }

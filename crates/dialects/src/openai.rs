@@ -11,8 +11,9 @@ pub(crate) mod encode;
 pub(crate) mod error;
 pub(crate) mod fields;
 mod head;
-pub(crate) mod json;
 mod models;
+
+pub(crate) use crate::translation::json;
 
 pub use decode::{
     DecodeOptions, Decoded, Fetch, FetchKind, Fetched, GuardrailRef, RemoteMedia, ReplyContext,

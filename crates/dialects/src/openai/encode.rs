@@ -1,12 +1,15 @@
 //! From Converse back to Chat Completions: a whole response, or a stream event by event.
 
-pub(crate) mod leak;
 pub(crate) mod response;
 pub(crate) mod stream;
 pub(crate) mod usage;
 
-use bedrock::converse::{StopReason, TokenUsage};
+use bedrock::converse::StopReason;
 
+pub(crate) use crate::translation::{
+    leak,
+    stop::{malformed, stop_sequence},
+};
 pub use response::{Encoded, encode_response};
 pub use stream::{StreamEncoder, StreamError};
 
@@ -47,29 +50,6 @@ pub(crate) fn finish_reason(stop: &StopReason, calls: bool) -> Option<&'static s
         | StopReason::ToolUse
         | StopReason::Other(_) => Some(if calls { "tool_calls" } else { "stop" }),
     }
-}
-
-/// What to tell the client about a stop reason without a finish reason.
-pub(crate) fn malformed(stop: &StopReason, usage: TokenUsage) -> super::UpstreamError {
-    let what = match stop {
-        StopReason::MalformedToolUse => "a tool call that cannot be read",
-        _ => "output that cannot be read",
-    };
-    super::UpstreamError {
-        status: 502,
-        code: stop.as_str().to_owned(),
-        message: format!("the model wrote {what}; asking again usually helps"),
-        usage,
-    }
-}
-
-/// Path of the stop sequence that was met, in `additionalModelResponseFields`.
-pub(crate) fn stop_sequence(fields: Option<&serde_json::value::RawValue>) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(fields?.get()).ok()?;
-    let found = value
-        .pointer("/delta/stop_sequence")
-        .or_else(|| value.get("stop_sequence"))?;
-    found.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

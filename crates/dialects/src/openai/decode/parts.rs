@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bedrock::converse::{CachePoint, ContentBlock, GuardContent, GuardText};
+use bedrock::converse::{ContentBlock, GuardContent, GuardText};
 
 use super::{
     super::{
@@ -13,13 +13,7 @@ use super::{
     request::Context,
 };
 use crate::families::MediaKind;
-
-/// A part, translated: its block, if anything is left of it, and the cache point after it.
-#[derive(Debug, Default)]
-pub(crate) struct Part<'a> {
-    pub(crate) block: Option<ContentBlock<'a>>,
-    pub(crate) cache: Option<CachePoint>,
-}
+pub(crate) use crate::translation::parts::{Part, text_block};
 
 /// Reads `content`: a string, or an array of parts.
 pub(crate) fn content<'a>(
@@ -50,11 +44,6 @@ pub(crate) fn content<'a>(
 
 fn shorten(text: &str) -> String {
     text.chars().take(40).collect()
-}
-
-/// A block of text, unless it is blank, which Bedrock refuses.
-pub(crate) fn text_block(text: Cow<'_, str>) -> Option<ContentBlock<'_>> {
-    (!text.trim().is_empty()).then_some(ContentBlock::Text(text))
 }
 
 fn part<'a>(

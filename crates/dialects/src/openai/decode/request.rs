@@ -1,6 +1,6 @@
 //! The request as a whole: which field is read when, and what is left over.
 
-use bedrock::converse::{CachePoint, ContentBlock, ConverseRequest, Message, Role, SystemBlock};
+use bedrock::converse::{CachePoint, ConverseRequest};
 use serde_json::{Map, Value};
 
 use super::{
@@ -9,83 +9,21 @@ use super::{
         fields::{self, Fields},
         json::{At, Json, Object},
     },
-    DecodeOptions, Decoded, Fetch, cache,
+    DecodeOptions, Decoded, cache,
     format::{self, Wish},
     messages::{self, Conversation},
-    names::ToolNames,
-    notes::Notes,
     reasoning,
     reply::ReplyContext,
     sampling, service,
     tools::{self, Tools},
-    turns,
 };
-use crate::families::{ModelFacts, Surface};
+pub(crate) use crate::translation::context::{Context, Words, merge, served};
+use crate::translation::{
+    conversation::{instruct, spoken},
+    sampling::stop_sequence_paths,
+};
 
-/// What an endpoint of OpenAI's calls things, for warnings and errors.
-#[derive(Debug)]
-pub(crate) struct Words {
-    pub(crate) conversation: &'static str,
-    /// Calls of tools in the conversation.
-    pub(crate) calls: &'static str,
-    /// Their arguments.
-    pub(crate) arguments: &'static str,
-    /// By what a result names its call.
-    pub(crate) result_id: &'static str,
-    /// Where name and schema of a tool are.
-    pub(crate) function: &'static str,
-    pub(crate) effort: &'static str,
-    /// By what reasoning comes back.
-    pub(crate) replay: &'static str,
-}
-
-/// What all parts of decoding share.
-#[derive(Debug)]
-pub(crate) struct Context<'o> {
-    pub(crate) facts: &'o ModelFacts,
-    pub(crate) words: &'static Words,
-    pub(crate) options: &'o DecodeOptions<'o>,
-    pub(crate) notes: Notes,
-    pub(crate) names: ToolNames,
-    /// Bedrock's names of tools called in the conversation.
-    pub(crate) history: Vec<String>,
-    pub(crate) fetches: Vec<Fetch>,
-    pub(crate) images: usize,
-    pub(crate) document_names: Vec<String>,
-}
-
-impl<'o> Context<'o> {
-    pub(crate) const fn new(options: &'o DecodeOptions<'o>, words: &'static Words) -> Self {
-        Self {
-            facts: options.facts,
-            words,
-            options,
-            notes: Notes::new(options.strict),
-            names: ToolNames::new(),
-            history: Vec::new(),
-            fetches: Vec::new(),
-            images: 0,
-            document_names: Vec::new(),
-        }
-    }
-
-    /// Members nobody took: a warning each, unless they are empty and so say nothing.
-    pub(crate) fn unknown(&mut self, rest: Object<'_>, at: &At<'_>) -> Result<(), RequestError> {
-        for (key, value) in rest.rest() {
-            let empty = match &value {
-                Json::Array(items) => items.is_empty(),
-                Json::String(text) => text.is_empty(),
-                Json::Bool(flag) => !flag,
-                _ => false,
-            };
-            if !empty {
-                self.notes
-                    .dropped(&at.key(&key).to_string(), "Bedrock has nothing like it")?;
-            }
-        }
-        Ok(())
-    }
-
+impl Context<'_> {
     /// `name` of a message, which Converse has no place for.
     pub(crate) fn nameless(
         &mut self,
@@ -97,13 +35,6 @@ impl<'o> Context<'o> {
                 .dropped("messages[].name", "Bedrock does not name participants")?;
         }
         Ok(())
-    }
-
-    /// Notes that a tool was called in the conversation.
-    pub(crate) fn tool_history(&mut self, name: &str) {
-        if !self.history.iter().any(|known| known == name) {
-            self.history.push(name.to_owned());
-        }
     }
 }
 
@@ -146,7 +77,7 @@ pub fn decode<'a>(
     body: &'a [u8],
     options: &DecodeOptions<'_>,
 ) -> Result<Decoded<'a>, RequestError> {
-    let mut body = members(body)?;
+    let mut body = Object::from_body(body)?;
     let mut context = Context::new(options, &WORDS);
     served(options.facts)?;
     fields::CHAT.refuse(&mut body)?;
@@ -230,7 +161,10 @@ pub(crate) fn assemble<'a>(
         tool_config,
         guardrail_config: service::guardrail(&mut body, stream, context)?,
         additional_model_request_fields: additional,
-        additional_model_response_field_paths: paths(&inference_config, context.facts),
+        additional_model_response_field_paths: stop_sequence_paths(
+            &inference_config,
+            context.facts,
+        ),
         inference_config,
         request_metadata: service::metadata(&mut body, context)?,
         performance_config: service::performance(&mut body, context)?,
@@ -250,78 +184,6 @@ pub(crate) fn assemble<'a>(
         request,
         schema_tool,
     })
-}
-
-pub(crate) fn members(body: &[u8]) -> Result<Object<'_>, RequestError> {
-    let json: Json<'_> =
-        serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
-    match json {
-        Json::Object(members) => Ok(members),
-        _ => Err(RequestError::no_object()),
-    }
-}
-
-/// System prompt and messages by the rules of the family.
-fn spoken<'a>(
-    conversation: Conversation<'a>,
-    context: &mut Context<'_>,
-) -> Result<(Vec<SystemBlock<'a>>, Vec<Message<'a>>), RequestError> {
-    let mut system = conversation.system;
-    let mut preface = Vec::new();
-    if !context.facts.system {
-        preface = as_preface(std::mem::take(&mut system));
-    }
-    let mut messages = conversation.turns.into_messages(preface, context)?;
-    if messages.is_empty() {
-        if system.is_empty() && context.fetches.is_empty() {
-            return Err(RequestError::invalid(
-                context.words.conversation,
-                "none of it says anything",
-            ));
-        }
-        // A system prompt alone is fine with OpenAI; Bedrock wants a word of the user.
-        messages.push(Message {
-            role: Role::User,
-            content: vec![turns::placeholder()],
-        });
-    }
-    Ok((system, messages))
-}
-
-/// Adds an instruction to the system prompt, or to the user's first words.
-fn instruct<'a>(
-    instruction: Option<SystemBlock<'a>>,
-    system: &mut Vec<SystemBlock<'a>>,
-    messages: &mut [Message<'a>],
-    context: &Context<'_>,
-) {
-    let Some(instruction) = instruction else {
-        return;
-    };
-    if context.facts.system {
-        system.push(instruction);
-    } else if let Some(first) = messages.first_mut() {
-        let rest = std::mem::replace(&mut first.content, as_preface(vec![instruction]));
-        first.content.extend(rest);
-    }
-}
-
-/// Models that Converse does not serve are refused here, with the way out.
-pub(crate) fn served(facts: &ModelFacts) -> Result<(), RequestError> {
-    match facts.surface {
-        Surface::Converse => Ok(()),
-        Surface::Embeddings => Err(RequestError::unsupported(
-            "model",
-            format!("{} makes embeddings; use /v1/embeddings", facts.title),
-        )),
-        Surface::OpenAi => Err(RequestError::unsupported(
-            "model",
-            format!(
-                "{} models are served by Bedrock's own OpenAI endpoint only, not by Converse",
-                facts.title
-            ),
-        )),
-    }
 }
 
 pub(crate) fn flag(body: &mut Object<'_>, key: &str, at: &At<'_>) -> Result<bool, RequestError> {
@@ -370,40 +232,4 @@ fn thinks(fields: &Map<String, Value>) -> bool {
         .and_then(|thinking| thinking.get("type"));
     kind.and_then(Value::as_str)
         .is_some_and(|kind| kind != "disabled")
-}
-
-/// Members of objects are merged, all else is replaced.
-fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
-    for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
-            (_, value) => {
-                into.insert(key, value);
-            }
-        }
-    }
-}
-
-/// A system prompt as the user's first words, for families without one.
-fn as_preface(system: Vec<SystemBlock<'_>>) -> Vec<ContentBlock<'_>> {
-    system
-        .into_iter()
-        .filter_map(|block| match block {
-            SystemBlock::Text(text) => Some(ContentBlock::Text(text)),
-            SystemBlock::GuardContent(guard) => Some(ContentBlock::GuardContent(guard)),
-            SystemBlock::CachePoint(_) => None,
-        })
-        .collect()
-}
-
-/// Asks which stop sequence was met, where the model can say.
-fn paths(
-    inference: &bedrock::converse::InferenceConfig<'_>,
-    facts: &ModelFacts,
-) -> Vec<std::borrow::Cow<'static, str>> {
-    if facts.stop_sequence_path && !inference.stop_sequences.is_empty() {
-        vec![std::borrow::Cow::Borrowed("/delta/stop_sequence")]
-    } else {
-        Vec::new()
-    }
 }

@@ -13,11 +13,7 @@ use super::{
     GuardrailRef,
     request::Context,
 };
-
-/// Most pairs of metadata.
-const MOST_PAIRS: usize = 16;
-/// Longest key and longest value in characters.
-const LONGEST: usize = 256;
+use crate::translation::metadata;
 
 /// `metadata`, `user` and `safety_identifier` as pairs for the invocation log. Never refused: what
 /// does not fit is made to fit, or dropped.
@@ -35,34 +31,7 @@ pub(crate) fn metadata(
             pairs.push((Cow::Borrowed(name), value, name));
         }
     }
-    let mut map = Map::new();
-    for (key, value, param) in pairs {
-        let text = match value {
-            Json::String(text) => text,
-            other => Cow::Owned(serde_json::to_string(&other).unwrap_or_default()),
-        };
-        let (clean_key, clean_value) = (fit(&key), fit(&text));
-        if clean_key.is_empty() || (map.len() >= MOST_PAIRS && !map.contains_key(&clean_key)) {
-            let why = format!("Bedrock takes {MOST_PAIRS} pairs with names");
-            context.notes.dropped(param, &why)?;
-            continue;
-        }
-        if clean_key != key || clean_value != text {
-            context
-                .notes
-                .changed(param, "made to fit Bedrock's alphabet and length")?;
-        }
-        map.insert(clean_key, Value::String(clean_value));
-    }
-    Ok(map)
-}
-
-fn fit(text: &str) -> String {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || " :_@$#=/+,-.".contains(c);
-    text.chars()
-        .take(LONGEST)
-        .map(|c| if allowed(c) { c } else { '_' })
-        .collect()
+    metadata::pairs(pairs, context)
 }
 
 /// `service_tier`; `auto` is what Bedrock does without one.

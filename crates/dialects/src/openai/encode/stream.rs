@@ -6,7 +6,6 @@
 
 mod leaky;
 mod whole;
-mod write;
 
 use std::borrow::Cow;
 
@@ -28,7 +27,10 @@ use super::{
     stop_sequence,
     usage::Usage,
 };
-use write::{EMPTY_OBJECT, quoted, write_call_index, write_json};
+use crate::translation::write::{quoted, write_json};
+
+/// A JSON string literal of `{}`.
+const EMPTY_OBJECT: &str = "\"{}\"";
 
 /// Index of a call that comes whole, so that no further event is about it.
 const NO_BLOCK: u64 = u64::MAX;
@@ -485,4 +487,11 @@ impl StreamEncoder {
         }
         out.extend_from_slice(b"}]}\n\n");
     }
+}
+
+/// The beginning of a tool call's delta, up to its index.
+fn write_call_index(index: u32, out: &mut BytesMut) {
+    out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
+    write_json(&index, out);
+    out.extend_from_slice(b",");
 }

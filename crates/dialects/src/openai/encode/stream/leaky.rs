@@ -2,7 +2,8 @@
 
 use bytes::BytesMut;
 
-use super::{super::leak::Piece, NO_BLOCK, StreamEncoder, write::quoted};
+use super::{super::leak::Piece, NO_BLOCK, StreamEncoder};
+use crate::translation::write::quoted;
 
 impl StreamEncoder {
     /// Text of a model that at times writes calls of tools into it.

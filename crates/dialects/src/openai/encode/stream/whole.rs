@@ -8,8 +8,8 @@ use bytes::BytesMut;
 use super::{
     super::{finish_reason, malformed, response::ThinkingBlock, stop_sequence},
     NO_BLOCK, StreamEncoder, UpstreamError,
-    write::{quoted, write_json},
 };
+use crate::translation::write::{quoted, write_json};
 
 impl StreamEncoder {
     /// Writes a whole response as a stream, for models that do not stream with tools.

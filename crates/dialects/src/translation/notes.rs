@@ -1,6 +1,6 @@
 //! What was dropped: a warning each, or a refusal in strict mode.
 
-use super::super::error::RequestError;
+use super::error::RequestError;
 
 /// More warnings than this help nobody.
 const MOST: usize = 16;

@@ -3,11 +3,9 @@
 use bedrock::converse::{CachePoint, ContentBlock, ConverseRequest, Role, SystemBlock, Tool};
 
 use super::{
-    super::{
-        error::RequestError,
-        json::{At, Object},
-    },
-    request::Context,
+    context::Context,
+    error::RequestError,
+    json::{At, Object},
 };
 
 /// Takes `cache_control` out of an object; `allowed`: whether the family caches there.

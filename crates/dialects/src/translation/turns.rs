@@ -9,7 +9,7 @@ use bedrock::converse::{
     CachePoint, ContentBlock, Message, Role, ToolResultBlock, ToolResultContent,
 };
 
-use super::{super::error::RequestError, request::Context};
+use super::{context::Context, error::RequestError};
 use crate::families::{FirstMessage, MediaKind};
 
 /// Stands where Bedrock insists on something; whitespace would be refused.

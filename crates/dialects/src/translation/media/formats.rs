@@ -4,9 +4,9 @@ use crate::families::MediaKind;
 
 /// A format in Bedrock's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Format {
-    pub(in super::super) kind: MediaKind,
-    pub(in super::super) word: &'static str,
+pub(crate) struct Format {
+    pub(crate) kind: MediaKind,
+    pub(crate) word: &'static str,
 }
 
 /// Kind, word, media types, extensions besides the word itself.
@@ -134,7 +134,7 @@ fn format(row: &Row) -> Format {
 }
 
 /// The format of a media type in lower case.
-pub(super) fn by_media_type(media_type: &str) -> Option<Format> {
+pub(crate) fn by_media_type(media_type: &str) -> Option<Format> {
     let text = || {
         media_type.starts_with("text/").then_some(Format {
             kind: MediaKind::TextDocument,
@@ -149,7 +149,7 @@ pub(super) fn by_media_type(media_type: &str) -> Option<Format> {
 }
 
 /// The format of a file's extension, without the point.
-pub(super) fn by_extension(extension: &str) -> Option<Format> {
+pub(crate) fn by_extension(extension: &str) -> Option<Format> {
     let extension = extension.to_ascii_lowercase();
     FORMATS
         .iter()
@@ -158,12 +158,12 @@ pub(super) fn by_extension(extension: &str) -> Option<Format> {
 }
 
 /// The format of a media type or an extension.
-pub(super) fn by_word(word: &str) -> Option<Format> {
+pub(crate) fn by_word(word: &str) -> Option<Format> {
     by_media_type(&word.to_ascii_lowercase()).or_else(|| by_extension(word))
 }
 
 /// The format of a file's first bytes.
-pub(super) fn by_magic(magic: &[u8; 12]) -> Option<Format> {
+pub(crate) fn by_magic(magic: &[u8; 12]) -> Option<Format> {
     let word = match magic {
         [0x89, b'P', b'N', b'G', ..] => "png",
         [0xff, 0xd8, 0xff, ..] => "jpeg",
@@ -177,7 +177,7 @@ pub(super) fn by_magic(magic: &[u8; 12]) -> Option<Format> {
 }
 
 /// The formats of a kind, for an error message.
-pub(super) fn taken(kind: Option<MediaKind>) -> String {
+pub(crate) fn taken(kind: Option<MediaKind>) -> String {
     let words: Vec<&str> = FORMATS
         .iter()
         .filter(|row| {

@@ -10,7 +10,7 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-use super::super::{
+use super::{
     error::RequestError,
     json::{At, Json},
 };

@@ -188,6 +188,19 @@ impl<'a> Json<'a> {
 }
 
 impl<'a> Object<'a> {
+    /// The members of a body.
+    ///
+    /// # Errors
+    /// When it is no JSON, or no object.
+    pub(crate) fn from_body(body: &'a [u8]) -> Result<Self, RequestError> {
+        let json: Json<'a> =
+            serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
+        match json {
+            Json::Object(members) => Ok(members),
+            _ => Err(RequestError::no_object()),
+        }
+    }
+
     /// Takes a member out; `null` counts as absent. Of members given twice the last one counts.
     pub(crate) fn take(&mut self, key: &str) -> Option<Json<'a>> {
         let mut found = None;

@@ -13,13 +13,14 @@ use ::base64::Engine as _;
 use bedrock::converse::{ContentBlock, DocumentBlock, MediaBlock, S3Location, Source};
 
 use super::{
-    super::{error::RequestError, json::At},
-    Fetch, FetchKind, Fetched, RemoteMedia,
-    request::Context,
+    context::Context,
+    error::RequestError,
+    json::At,
+    options::{Fetch, FetchKind, Fetched, RemoteMedia},
 };
 use crate::families::MediaKind;
 
-pub(super) use formats::Format;
+pub(crate) use formats::Format;
 
 /// What a client gave for a picture or file.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 /// The same bytes in standard base64; `None` when it is no base64. What is standard already is
 /// neither decoded nor copied.
-pub(super) fn standard(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
+pub(crate) fn standard(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
     if is_standard(&text) {
         return Some(text);
     }
@@ -48,14 +48,14 @@ fn is_standard(text: &str) -> bool {
 }
 
 /// Length of the bytes behind standard base64.
-pub(super) fn decoded_len(text: &str) -> u64 {
+pub(crate) fn decoded_len(text: &str) -> u64 {
     let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
     let length = (text.len() / 4 * 3).saturating_sub(padding);
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 /// The first twelve bytes behind standard base64, zeros where there are fewer.
-pub(super) fn first_bytes(text: &str) -> [u8; 12] {
+pub(crate) fn first_bytes(text: &str) -> [u8; 12] {
     let mut first = [0; 12];
     let head = text.get(..text.len().min(16)).unwrap_or_default();
     let decoded = STANDARD.decode(head).unwrap_or_default();

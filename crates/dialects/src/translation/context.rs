@@ -1,0 +1,114 @@
+//! What all parts of decoding a request share.
+
+use serde_json::{Map, Value};
+
+use super::{
+    error::RequestError,
+    json::{At, Json, Object},
+    names::ToolNames,
+    notes::Notes,
+    options::{DecodeOptions, Fetch},
+};
+use crate::families::{ModelFacts, Surface};
+
+/// What a dialect calls things, for warnings and errors.
+#[derive(Debug)]
+pub(crate) struct Words {
+    pub(crate) conversation: &'static str,
+    /// Calls of tools in the conversation.
+    pub(crate) calls: &'static str,
+    /// Their arguments.
+    pub(crate) arguments: &'static str,
+    /// By what a result names its call.
+    pub(crate) result_id: &'static str,
+    /// Where name and schema of a tool are.
+    pub(crate) function: &'static str,
+    pub(crate) effort: &'static str,
+    /// By what reasoning comes back.
+    pub(crate) replay: &'static str,
+}
+
+/// What all parts of decoding share.
+#[derive(Debug)]
+pub(crate) struct Context<'o> {
+    pub(crate) facts: &'o ModelFacts,
+    pub(crate) words: &'static Words,
+    pub(crate) options: &'o DecodeOptions<'o>,
+    pub(crate) notes: Notes,
+    pub(crate) names: ToolNames,
+    /// Bedrock's names of tools called in the conversation.
+    pub(crate) history: Vec<String>,
+    pub(crate) fetches: Vec<Fetch>,
+    pub(crate) images: usize,
+    pub(crate) document_names: Vec<String>,
+}
+
+impl<'o> Context<'o> {
+    pub(crate) const fn new(options: &'o DecodeOptions<'o>, words: &'static Words) -> Self {
+        Self {
+            facts: options.facts,
+            words,
+            options,
+            notes: Notes::new(options.strict),
+            names: ToolNames::new(),
+            history: Vec::new(),
+            fetches: Vec::new(),
+            images: 0,
+            document_names: Vec::new(),
+        }
+    }
+
+    /// Members nobody took: a warning each, unless they are empty and so say nothing.
+    pub(crate) fn unknown(&mut self, rest: Object<'_>, at: &At<'_>) -> Result<(), RequestError> {
+        for (key, value) in rest.rest() {
+            let empty = match &value {
+                Json::Array(items) => items.is_empty(),
+                Json::String(text) => text.is_empty(),
+                Json::Bool(flag) => !flag,
+                _ => false,
+            };
+            if !empty {
+                self.notes
+                    .dropped(&at.key(&key).to_string(), "Bedrock has nothing like it")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a tool was called in the conversation.
+    pub(crate) fn tool_history(&mut self, name: &str) {
+        if !self.history.iter().any(|known| known == name) {
+            self.history.push(name.to_owned());
+        }
+    }
+}
+
+/// Models that Converse does not serve are refused here, with the way out.
+pub(crate) fn served(facts: &ModelFacts) -> Result<(), RequestError> {
+    match facts.surface {
+        Surface::Converse => Ok(()),
+        Surface::Embeddings => Err(RequestError::unsupported(
+            "model",
+            format!("{} makes embeddings; use /v1/embeddings", facts.title),
+        )),
+        Surface::OpenAi => Err(RequestError::unsupported(
+            "model",
+            format!(
+                "{} models are served by Bedrock's own OpenAI endpoint only, not by Converse",
+                facts.title
+            ),
+        )),
+    }
+}
+
+/// Members of objects are merged, all else is replaced.
+pub(crate) fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The conversation as a whole: system prompt and turns by the rules of the family.
+
+use bedrock::converse::{ContentBlock, Message, Role, SystemBlock};
+
+use super::{
+    context::Context,
+    error::RequestError,
+    turns::{self, Turns},
+};
+
+/// What all messages become.
+#[derive(Debug, Default)]
+pub(crate) struct Conversation<'a> {
+    pub(crate) system: Vec<SystemBlock<'a>>,
+    pub(crate) turns: Turns<'a>,
+}
+
+/// System prompt and messages by the rules of the family.
+pub(crate) fn spoken<'a>(
+    conversation: Conversation<'a>,
+    context: &mut Context<'_>,
+) -> Result<(Vec<SystemBlock<'a>>, Vec<Message<'a>>), RequestError> {
+    let mut system = conversation.system;
+    let mut preface = Vec::new();
+    if !context.facts.system {
+        preface = as_preface(std::mem::take(&mut system));
+    }
+    let mut messages = conversation.turns.into_messages(preface, context)?;
+    if messages.is_empty() {
+        if system.is_empty() && context.fetches.is_empty() {
+            return Err(RequestError::invalid(
+                context.words.conversation,
+                "none of it says anything",
+            ));
+        }
+        // A system prompt alone is fine in some dialects; Bedrock wants a word of the user.
+        messages.push(Message {
+            role: Role::User,
+            content: vec![turns::placeholder()],
+        });
+    }
+    Ok((system, messages))
+}
+
+/// Adds an instruction to the system prompt, or to the user's first words.
+pub(crate) fn instruct<'a>(
+    instruction: Option<SystemBlock<'a>>,
+    system: &mut Vec<SystemBlock<'a>>,
+    messages: &mut [Message<'a>],
+    context: &Context<'_>,
+) {
+    let Some(instruction) = instruction else {
+        return;
+    };
+    if context.facts.system {
+        system.push(instruction);
+    } else if let Some(first) = messages.first_mut() {
+        let rest = std::mem::replace(&mut first.content, as_preface(vec![instruction]));
+        first.content.extend(rest);
+    }
+}
+
+/// A system prompt as the user's first words, for families without one.
+fn as_preface(system: Vec<SystemBlock<'_>>) -> Vec<ContentBlock<'_>> {
+    system
+        .into_iter()
+        .filter_map(|block| match block {
+            SystemBlock::Text(text) => Some(ContentBlock::Text(text)),
+            SystemBlock::GuardContent(guard) => Some(ContentBlock::GuardContent(guard)),
+            SystemBlock::CachePoint(_) => None,
+        })
+        .collect()
+}

@@ -1,0 +1,208 @@
+//! Sampling: temperature, top-p, top-k, stop sequences and the limit of tokens.
+
+use std::borrow::Cow;
+
+use bedrock::converse::InferenceConfig;
+use serde_json::{Map, Value, json};
+
+use super::{
+    context::Context,
+    error::RequestError,
+    json::{At, Json},
+    reasoning::{Reasoning, limit_with_budget},
+};
+use crate::families::{ModelFacts, TopK};
+
+/// Sampling as a client asked for it.
+#[derive(Debug)]
+pub(crate) struct Given<'a> {
+    pub(crate) temperature: Option<Json<'a>>,
+    pub(crate) top_p: Option<Json<'a>>,
+    pub(crate) top_k: Option<Json<'a>>,
+    pub(crate) stop: Option<Json<'a>>,
+    /// The limit of tokens, and what it is called.
+    pub(crate) limit: Option<(Json<'a>, &'static str)>,
+    pub(crate) rules: Rules,
+}
+
+/// What differs by dialect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// The dialect's name of the stop sequences.
+    pub(crate) stop: &'static str,
+    /// The most a client may say; Bedrock takes 1.
+    pub(crate) most_temperature: f64,
+    /// Whether the limit of tokens is one on the answer, to which a budget for thinking is added.
+    pub(crate) budget_on_top: bool,
+}
+
+/// Translates them; top-k goes into `additional`.
+pub(crate) fn decode<'a>(
+    given: Given<'a>,
+    reasoning: &Reasoning,
+    additional: &mut Map<String, Value>,
+    context: &mut Context<'_>,
+) -> Result<InferenceConfig<'a>, RequestError> {
+    let title = context.facts.title.clone();
+    let facts = context.facts.sampling.clone();
+    let blocked =
+        reasoning.drops_limits || (reasoning.active && context.facts.reasoning.drops_sampling);
+    let mut temperature = ranged(
+        given.temperature,
+        "temperature",
+        given.rules.most_temperature,
+    )?;
+    let mut top_p = ranged(given.top_p, "top_p", 1.0)?;
+    let top_k = given
+        .top_k
+        .map(|value| value.whole(&At::Root.key("top_k")))
+        .transpose()?;
+    for (name, value, taken) in [
+        ("temperature", &mut temperature, facts.temperature),
+        ("top_p", &mut top_p, facts.top_p),
+    ] {
+        if value.is_some() && (!taken || blocked) {
+            context.notes.dropped(name, &not_taken(&title, taken))?;
+            *value = None;
+        }
+    }
+    if temperature.is_some_and(|value| value > 1.0) {
+        temperature = Some(1.0);
+        context
+            .notes
+            .changed("temperature", "lowered to 1, the most Bedrock takes")?;
+    }
+    if temperature.is_some() && top_p.is_some() && !facts.both {
+        let why = format!("{title} takes temperature or top_p, not both");
+        context.notes.dropped("top_p", &why)?;
+        top_p = None;
+    }
+    if let Some(top_k) = top_k {
+        match facts.top_k {
+            TopK::Field if !blocked => {
+                additional.insert("top_k".to_owned(), top_k.into());
+            }
+            TopK::InferenceConfig if !blocked => {
+                additional.insert("inferenceConfig".to_owned(), json!({"topK": top_k}));
+            }
+            place => {
+                let taken = place != TopK::None;
+                context.notes.dropped("top_k", &not_taken(&title, taken))?;
+            }
+        }
+    }
+    Ok(InferenceConfig {
+        max_tokens: max_tokens(given.limit, given.rules, reasoning, context)?,
+        temperature,
+        top_p,
+        stop_sequences: stop(given.stop, given.rules.stop, context)?,
+    })
+}
+
+fn not_taken(title: &str, but_for_reasoning: bool) -> String {
+    if but_for_reasoning {
+        format!("{title} does not take it while reasoning")
+    } else {
+        format!("{title} does not take it")
+    }
+}
+
+fn ranged(value: Option<Json<'_>>, name: &str, most: f64) -> Result<Option<f64>, RequestError> {
+    let at = At::Root;
+    let at = at.key(name);
+    let Some(value) = value.map(|value| value.float(&at)).transpose()? else {
+        return Ok(None);
+    };
+    if (0.0..=most).contains(&value) {
+        Ok(Some(value))
+    } else {
+        Err(RequestError::invalid(
+            name,
+            format!("must be between 0 and {most}, not {value}"),
+        ))
+    }
+}
+
+fn max_tokens(
+    given: Option<(Json<'_>, &'static str)>,
+    rules: Rules,
+    reasoning: &Reasoning,
+    context: &mut Context<'_>,
+) -> Result<Option<u64>, RequestError> {
+    let root = At::Root;
+    let (limit, name) = match given {
+        Some((value, name)) => (Some(value.whole(&root.key(name))?), name),
+        None => (None, ""),
+    };
+    if limit == Some(0) {
+        return Err(RequestError::invalid(name, "must be at least 1"));
+    }
+    if reasoning.drops_limits {
+        if limit.is_some() {
+            let why = format!("{} takes no limit at this effort", context.facts.title);
+            context.notes.dropped(name, &why)?;
+        }
+        return Ok(None);
+    }
+    if !rules.budget_on_top {
+        return Ok(limit);
+    }
+    let with_budget = limit_with_budget(limit, reasoning.budget);
+    if limit.is_some() && with_budget != limit {
+        let budget = reasoning.budget.unwrap_or_default();
+        let how = format!("raised by the {budget} tokens of the thinking budget");
+        context.notes.changed(name, &how)?;
+    }
+    Ok(with_budget)
+}
+
+fn stop<'a>(
+    stop: Option<Json<'a>>,
+    name: &'static str,
+    context: &mut Context<'_>,
+) -> Result<Vec<Cow<'a, str>>, RequestError> {
+    let root = At::Root;
+    let at = root.key(name);
+    let mut stops = match stop {
+        None => return Ok(Vec::new()),
+        Some(Json::Array(items)) => items
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| item.string(&at.index(index)))
+            .collect::<Result<Vec<_>, _>>()?,
+        Some(one) => vec![one.string(&at)?],
+    };
+    stops.retain(|stop| !stop.is_empty());
+    let facts = &context.facts.sampling;
+    if !facts.stop_whitespace && stops.iter().any(|stop| stop.trim().is_empty()) {
+        stops.retain(|stop| !stop.trim().is_empty());
+        let why = format!(
+            "{} takes no stop sequence of whitespace only",
+            context.facts.title
+        );
+        context.notes.dropped(name, &why)?;
+    }
+    let most = context.facts.sampling.stop_max;
+    if stops.len() > most {
+        return Err(RequestError::invalid(
+            name,
+            format!(
+                "{} takes {most} stop sequences at most",
+                context.facts.title
+            ),
+        ));
+    }
+    Ok(stops)
+}
+
+/// Asks which stop sequence was met, where the model can say.
+pub(crate) fn stop_sequence_paths(
+    inference: &InferenceConfig<'_>,
+    facts: &ModelFacts,
+) -> Vec<Cow<'static, str>> {
+    if facts.stop_sequence_path && !inference.stop_sequences.is_empty() {
+        vec![Cow::Borrowed("/delta/stop_sequence")]
+    } else {
+        Vec::new()
+    }
+}

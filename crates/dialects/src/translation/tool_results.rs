@@ -1,0 +1,121 @@
+//! Results of tools: what may stand inside one, and what becomes of one that answers no call.
+
+use std::borrow::Cow;
+
+use bedrock::converse::{CachePoint, ContentBlock, ToolResultBlock, ToolResultContent, ToolStatus};
+use serde_json::value::RawValue;
+
+use super::{context::Context, error::RequestError, turns::Turns};
+use crate::families::MediaKind;
+
+/// What a client gave as the result of a call.
+#[derive(Debug)]
+pub(crate) struct GivenResult<'a> {
+    /// The client's id of the call.
+    pub(crate) id: Cow<'a, str>,
+    pub(crate) is_error: bool,
+    /// A cache point after it.
+    pub(crate) point: Option<CachePoint>,
+    pub(crate) blocks: Vec<ContentBlock<'a>>,
+}
+
+/// Puts a result after its call, by the rules of the family.
+pub(crate) fn result<'a>(
+    given: GivenResult<'a>,
+    turns: &mut Turns<'a>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let GivenResult {
+        id,
+        is_error,
+        point,
+        blocks,
+    } = given;
+    let mut inside = Vec::new();
+    let mut beside = Vec::new();
+    for block in blocks {
+        match result_content(block, context) {
+            Ok(part) => inside.push(part),
+            Err(block) => beside.push(*block),
+        }
+    }
+    if inside.is_empty() && !beside.is_empty() {
+        inside.push(ToolResultContent::Text(Cow::Borrowed(
+            "See what is attached below.",
+        )));
+    }
+    let status = (is_error && context.facts.tool_result.status).then_some(ToolStatus::Error);
+    if is_error && status.is_none() {
+        context.notes.dropped(
+            "messages[].is_error",
+            "this model takes no status of a result",
+        )?;
+    }
+    let Some(upstream) = turns.answer(&id) else {
+        context.notes.changed(
+            context.words.result_id,
+            "a result without a call in the turn before it went on as text",
+        )?;
+        turns.user(orphan(inside, beside));
+        return Ok(());
+    };
+    let block = ToolResultBlock {
+        tool_use_id: upstream,
+        content: inside,
+        status,
+    };
+    turns.result(block, point, beside);
+    Ok(())
+}
+
+/// A block as part of a result, or back where the family takes none of its kind there.
+fn result_content<'a>(
+    block: ContentBlock<'a>,
+    context: &Context<'_>,
+) -> Result<ToolResultContent<'a>, Box<ContentBlock<'a>>> {
+    let facts = &context.facts.tool_result;
+    let takes = |kind: MediaKind| facts.media.contains(&kind);
+    match block {
+        ContentBlock::Text(text) if facts.json && text.trim_start().starts_with('{') => {
+            Ok(match serde_json::from_str::<Box<RawValue>>(&text) {
+                Ok(raw) => ToolResultContent::Json(Cow::Owned(raw)),
+                Err(_) => ToolResultContent::Text(text),
+            })
+        }
+        ContentBlock::Text(text) => Ok(ToolResultContent::Text(text)),
+        ContentBlock::Image(image) if takes(MediaKind::Image) => {
+            Ok(ToolResultContent::Image(image))
+        }
+        ContentBlock::Video(video) if takes(MediaKind::Video) => {
+            Ok(ToolResultContent::Video(video))
+        }
+        ContentBlock::Document(document)
+            if takes(MediaKind::Document)
+                || (takes(MediaKind::TextDocument)
+                    && matches!(document.format, "csv" | "html" | "txt" | "md")) =>
+        {
+            Ok(ToolResultContent::Document(document))
+        }
+        other => Err(Box::new(other)),
+    }
+}
+
+/// A result that answers no call, as text.
+fn orphan<'a>(
+    content: Vec<ToolResultContent<'a>>,
+    beside: Vec<ContentBlock<'a>>,
+) -> Vec<ContentBlock<'a>> {
+    let as_block = |part| match part {
+        ToolResultContent::Text(text) => ContentBlock::Text(text),
+        ToolResultContent::Json(raw) => ContentBlock::Text(Cow::Owned(raw.get().to_owned())),
+        ToolResultContent::Image(image) => ContentBlock::Image(image),
+        ToolResultContent::Document(document) => ContentBlock::Document(document),
+        ToolResultContent::Video(video) => ContentBlock::Video(video),
+    };
+    let lead = ContentBlock::Text(Cow::Borrowed("Result of an earlier tool call:"));
+    let mut blocks: Vec<_> = std::iter::once(lead)
+        .chain(content.into_iter().map(as_block))
+        .collect();
+    blocks.extend(beside);
+    blocks
+}
