@@ -7,10 +7,16 @@ mod authorize;
 mod catalog;
 pub(crate) mod control;
 mod converse;
+mod count_tokens;
+mod guardrail;
+mod invoke;
+mod json;
+mod messages;
 mod prompt;
 mod reply;
 mod script;
 mod stream;
+mod turn;
 mod validate;
 
 use std::collections::BTreeSet;
@@ -27,6 +33,7 @@ use crate::fault::FaultAction;
 use crate::record::Call;
 use crate::server::{Incoming, Shared};
 use catalog::{Catalog, Target};
+use guardrail::Named;
 
 /// Bedrock's catalogue, and hashes of the prompt prefixes in its cache.
 #[derive(Debug)]
@@ -59,32 +66,38 @@ pub(crate) async fn answer(
             "bedrock:InvokeModelWithResponseStream"
         }
         "CountTokens" => "bedrock:CountTokens",
+        "ApplyGuardrail" => return guardrail::apply(shared, incoming, call, &caller),
         _ => return Err(AwsError::named("UnknownOperationException", "")),
     };
-    let target = target(shared, incoming, call, &caller, action)?;
+    let named = Named::of(incoming);
+    let target = target(shared, call, &caller, action, named.as_ref())?;
+    let guardrail = guardrail::applied(shared, named.as_ref())?;
     match call.operation.as_str() {
-        "Converse" => converse::answer(shared, incoming, call, &target).await,
-        "ConverseStream" => converse::answer_streamed(shared, incoming, call, &target, fault).await,
-        _ => Err(AwsError::named("UnknownOperationException", "")),
+        "Converse" => converse::answer(shared, incoming, call, &target, guardrail).await,
+        "ConverseStream" => {
+            converse::answer_streamed(shared, incoming, call, &target, guardrail, fault).await
+        }
+        "CountTokens" => count_tokens::answer(incoming, &target),
+        _ => invoke::answer(shared, incoming, call, &target, guardrail, fault).await,
     }
 }
 
 /// Finds the model of a call and asks whether the caller may use it.
 fn target(
     shared: &Shared,
-    incoming: &Incoming,
     call: &Call,
     caller: &Caller,
     action: &str,
+    guardrail: Option<&Named>,
 ) -> Result<Target, AwsError> {
     let id = call.model.clone().unwrap_or_default();
     let target = shared.bedrock.catalog.resolve(&id, &caller.region)?;
-    let guardrail = guardrail_of(incoming).map(|(identifier, version)| {
+    let guardrail = guardrail.map(|named| {
         authorize::guardrail_arn(
             &shared.account.config.partition,
             caller,
-            &identifier,
-            &version,
+            &named.identifier,
+            &named.version,
         )
     });
     authorize::invoke(caller, action, &target, guardrail.as_deref())?;
@@ -104,33 +117,4 @@ fn target(
         )));
     }
     Ok(target)
-}
-
-/// Guardrail and version of a request: in Converse's body, or in the headers of InvokeModel.
-fn guardrail_of(incoming: &Incoming) -> Option<(String, String)> {
-    let header = |name: &str| {
-        incoming
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned)
-    };
-    if let Some(identifier) = header("x-amzn-bedrock-guardrailidentifier") {
-        return Some((
-            identifier,
-            header("x-amzn-bedrock-guardrailversion").unwrap_or_default(),
-        ));
-    }
-    let body: serde_json::Value = serde_json::from_slice(&incoming.body).ok()?;
-    let config = body.get("guardrailConfig")?;
-    let text = |name: &str| {
-        config
-            .get(name)
-            .and_then(serde_json::Value::as_str)
-            .map(str::to_owned)
-    };
-    Some((
-        text("guardrailIdentifier")?,
-        text("guardrailVersion").unwrap_or_default(),
-    ))
 }

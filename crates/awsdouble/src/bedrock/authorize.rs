@@ -33,6 +33,16 @@ pub(crate) fn allow(
     )))
 }
 
+/// Asks whether a caller with an API key may use it at all; gives the context of further questions.
+pub(super) fn bearer(caller: &Caller) -> Result<Context, AwsError> {
+    let mut context = caller.context();
+    if caller.identity.kind == "bearer" {
+        context.set("bedrock:bearerTokenType", "LONG_TERM");
+        allow(caller, "bedrock:CallWithBearerToken", "*", &context)?;
+    }
+    Ok(context)
+}
+
 /// Asks for an inference action on all that a target consists of.
 pub(super) fn invoke(
     caller: &Caller,
@@ -40,11 +50,7 @@ pub(super) fn invoke(
     target: &Target,
     guardrail: Option<&str>,
 ) -> Result<(), AwsError> {
-    let mut context = caller.context();
-    if caller.identity.kind == "bearer" {
-        context.set("bedrock:bearerTokenType", "LONG_TERM");
-        allow(caller, "bedrock:CallWithBearerToken", "*", &context)?;
-    }
+    let mut context = bearer(caller)?;
     if let Some(arn) = guardrail {
         context.set("bedrock:GuardrailIdentifier", arn);
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::config::Config;
 use crate::error::AwsError;
 use crate::policy::wildcard_matches;
-pub(crate) use families::{Family, Reasoning, Rules};
+pub(crate) use families::{Family, Native, Reasoning, Rules};
 use families::{FamilyData, Pattern, families};
 
 const DATA: &str = include_str!("../../data/models.yaml");
@@ -356,7 +356,7 @@ mod tests {
         );
         assert_eq!(
             family("anthropic.claude-opus-9").as_deref(),
-            Some("claude-4-6")
+            Some("claude-4-7")
         );
         assert_eq!(family("amazon.nova-2-lite-v1:0").as_deref(), Some("nova-2"));
         assert_eq!(

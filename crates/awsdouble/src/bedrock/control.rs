@@ -158,11 +158,6 @@ fn model_json(catalog: &Catalog, model: &Model, region: &str) -> Value {
             inputs.push(modality);
         }
     }
-    let output = if rules.embeddings.is_some() {
-        "EMBEDDING"
-    } else {
-        "TEXT"
-    };
     let mut types = Vec::new();
     if model.on_demand {
         types.push("ON_DEMAND");
@@ -178,9 +173,9 @@ fn model_json(catalog: &Catalog, model: &Model, region: &str) -> Value {
         "modelId": model.id,
         "modelLifecycle": { "status": "ACTIVE" },
         "modelName": model.name,
-        "outputModalities": [output],
+        "outputModalities": [rules.native.output()],
         "providerName": model.family.provider,
-        "responseStreamingSupported": rules.embeddings.is_none(),
+        "responseStreamingSupported": rules.native.streams(),
     })
 }
 

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::json::list;
 use crate::encoding::sha256_hex;
 
 const CHARACTERS_PER_TOKEN: usize = 4;
@@ -29,13 +30,6 @@ pub(super) fn pieces(text: &str, tokens_per_piece: usize) -> Vec<String> {
         .chunks(CHARACTERS_PER_TOKEN.saturating_mul(tokens_per_piece.max(1)))
         .map(|piece| piece.iter().collect())
         .collect()
-}
-
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value
-        .get(name)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
 }
 
 /// The blocks of the last message, if the user wrote it.

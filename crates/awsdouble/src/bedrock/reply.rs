@@ -35,6 +35,18 @@ pub(super) struct Answer {
     pub(super) output_tokens: usize,
 }
 
+impl Answer {
+    /// What a guardrail says in the model's place.
+    pub(super) fn blocked(message: &str) -> Self {
+        Self {
+            blocks: vec![Block::Text(message.to_owned())],
+            stop_reason: "guardrail_intervened".to_owned(),
+            stop_sequence: None,
+            output_tokens: 0,
+        }
+    }
+}
+
 impl Block {
     fn tokens(&self) -> usize {
         match self {
@@ -68,6 +80,11 @@ impl Block {
 /// The signature of a reasoning text, which a replayed block must carry unchanged.
 pub(super) fn signature(text: &str) -> String {
     STANDARD.encode(sha256_hex(format!("reasoning {text}").as_bytes()))
+}
+
+/// The one redacted block of reasoning that the double gives, and takes back.
+pub(super) fn redacted() -> String {
+    STANDARD.encode("redacted reasoning")
 }
 
 /// Works out the answer.
@@ -126,7 +143,7 @@ fn reasoning(script: &Script) -> Vec<Block> {
         });
     }
     if script.redacted {
-        blocks.push(Block::Redacted(STANDARD.encode("redacted reasoning")));
+        blocks.push(Block::Redacted(redacted()));
     }
     blocks
 }

@@ -11,10 +11,11 @@ use futures::stream::unfold;
 use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
 
-use super::converse::Prepared;
+use super::converse::usage_json;
 use super::prompt::pieces;
 use super::reply::Block;
 use super::script::{Script, Trouble};
+use super::turn::{LATENCY_MILLISECONDS, Turn};
 use crate::error::usual_message;
 use crate::eventstream::{event, exception, padding};
 use crate::record::{Call, StreamOutcome};
@@ -56,19 +57,22 @@ impl Drop for Tracker {
 pub(super) fn respond(
     shared: &Arc<Shared>,
     call: &mut Call,
-    prepared: &Prepared,
-    latency: Duration,
+    turn: &Turn,
+    additional: Option<&Value>,
 ) -> Response {
-    let frames = events(prepared, latency)
+    let frames = events(turn, additional)
         .into_iter()
         .enumerate()
-        .map(|(number, (kind, mut payload))| {
-            payload.insert("p".to_owned(), json!(padding(number + 1)));
-            payload.sort_keys();
-            event(kind, Value::Object(payload).to_string().as_bytes())
-        })
+        .map(|(number, (kind, payload))| padded(number, kind, payload))
         .collect();
-    play(shared, call, &prepared.script, frames)
+    play(shared, call, &turn.script, frames)
+}
+
+/// An event's frame with AWS's padding in its payload.
+pub(super) fn padded(number: usize, kind: &str, mut payload: Map<String, Value>) -> Vec<u8> {
+    payload.insert("p".to_owned(), json!(padding(number + 1)));
+    payload.sort_keys();
+    event(kind, Value::Object(payload).to_string().as_bytes())
 }
 
 /// Sends frames under a script; also for the streams of InvokeModel.
@@ -196,7 +200,7 @@ fn schedule(script: &Script, mut frames: Vec<Vec<u8>>) -> (VecDeque<Piece>, End)
     (pieces, end)
 }
 
-fn object(value: Value) -> Map<String, Value> {
+pub(super) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(object) => object,
         _ => Map::new(),
@@ -204,19 +208,22 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 /// The events of an answer, without padding.
-fn events(prepared: &Prepared, latency: Duration) -> Vec<(&'static str, Map<String, Value>)> {
+pub(super) fn events(
+    turn: &Turn,
+    additional: Option<&Value>,
+) -> Vec<(&'static str, Map<String, Value>)> {
     let mut events = vec![("messageStart", object(json!({ "role": "assistant" })))];
-    if prepared.script.unknown_event {
+    if turn.script.unknown_event {
         events.push(("somethingNew", object(json!({ "future": true }))));
     }
-    for (index, block) in prepared.answer.blocks.iter().enumerate() {
+    for (index, block) in turn.answer.blocks.iter().enumerate() {
         let delta = |delta: Value| {
             (
                 "contentBlockDelta",
                 object(json!({ "contentBlockIndex": index, "delta": delta })),
             )
         };
-        let cut = |text: &str| pieces(text, prepared.script.tokens_per_event);
+        let cut = |text: &str| pieces(text, turn.script.tokens_per_event);
         match block {
             Block::Text(text) => {
                 events.extend(
@@ -263,19 +270,20 @@ fn events(prepared: &Prepared, latency: Duration) -> Vec<(&'static str, Map<Stri
             object(json!({ "contentBlockIndex": index })),
         ));
     }
-    let mut stop = object(json!({ "stopReason": prepared.answer.stop_reason }));
-    if let Some(additional) = &prepared.additional {
+    let mut stop = object(json!({ "stopReason": turn.answer.stop_reason }));
+    if let Some(additional) = additional {
         stop.insert(
             "additionalModelResponseFields".to_owned(),
             additional.clone(),
         );
     }
-    let milliseconds = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
-    let metadata = (
-        "metadata",
-        object(json!({ "metrics": { "latencyMs": milliseconds }, "usage": prepared.usage })),
-    );
-    if prepared.script.metadata_first {
+    let mut facts = object(json!({ "metrics": { "latencyMs": LATENCY_MILLISECONDS },
+        "usage": usage_json(&turn.usage) }));
+    if let Some(trace) = turn.guardrail.as_ref().and_then(|one| one.trace.clone()) {
+        facts.insert("trace".to_owned(), trace);
+    }
+    let metadata = ("metadata", facts);
+    if turn.script.metadata_first {
         events.push(metadata);
         events.push(("messageStop", stop));
     } else {

@@ -3,7 +3,7 @@
 //! what the model's family does not take.
 
 mod constraints;
-mod family;
+pub(super) mod family;
 mod inference;
 mod media;
 mod messages;
@@ -12,6 +12,7 @@ mod tools;
 use serde_json::Value;
 
 use super::catalog::Target;
+use super::json::{list, text};
 use crate::error::AwsError;
 
 type Check = Result<(), AwsError>;
@@ -36,11 +37,20 @@ fn refuse(message: impl Into<String>) -> Check {
     Err(AwsError::validation(message))
 }
 
+/// What Converse puts before a model's own refusal.
+const MODEL_SAYS: &str = "The model returned the following errors: ";
+
 /// As the model's own refusals are passed on.
 fn model_refuses(message: impl std::fmt::Display) -> Check {
-    refuse(format!(
-        "The model returned the following errors: {message}"
-    ))
+    refuse(format!("{MODEL_SAYS}{message}"))
+}
+
+/// The rules of thinking in the model's own words, for requests that did not come as Converse.
+pub(super) fn native_thinking(conversation: &Value) -> Check {
+    inference::thinking(conversation).map_err(|mut error| {
+        error.message = error.message.replacen(MODEL_SAYS, "", 1);
+        error
+    })
 }
 
 fn unsupported(field: &str) -> Check {
@@ -53,17 +63,6 @@ fn malformed(path: &str, key: &str) -> Check {
     refuse(format!(
         "Malformed input request: {path}: extraneous key [{key}] is not permitted, please reformat your input and try again."
     ))
-}
-
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value
-        .get(name)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
-    value.get(name).and_then(Value::as_str)
 }
 
 /// Every content block with the indexes of its message and itself.

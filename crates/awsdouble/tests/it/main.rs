@@ -8,5 +8,6 @@
 
 mod bedrock;
 mod client;
+mod invoke;
 mod sources;
 mod sts;

@@ -26,6 +26,55 @@ pub(crate) enum Reasoning {
     Signed,
 }
 
+/// The body that InvokeModel takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Native {
+    /// One that the double does not know.
+    Unknown,
+    /// Anthropic Messages.
+    Messages,
+    /// Nova's, which is Converse's with a schema version.
+    Nova,
+    /// A prompt, answered by `generation`.
+    Llama,
+    /// A prompt, answered by `outputs`.
+    Mistral,
+    /// Titan's embeddings of one text.
+    TitanEmbeddings,
+    /// Cohere's embeddings of many texts.
+    CohereEmbeddings,
+    /// Nova's embeddings of one text.
+    NovaEmbeddings,
+    /// Amazon's task types for images: Nova Canvas, Titan Image Generator.
+    AmazonImage,
+    /// Stability's prompt for one image.
+    StabilityImage,
+    /// Cohere's rerank.
+    CohereRerank,
+    /// Amazon's rerank.
+    AmazonRerank,
+}
+
+impl Native {
+    /// What comes out, as the catalogue names it.
+    pub(crate) fn output(self) -> &'static str {
+        match self {
+            Self::TitanEmbeddings | Self::CohereEmbeddings | Self::NovaEmbeddings => "EMBEDDING",
+            Self::AmazonImage | Self::StabilityImage => "IMAGE",
+            _ => "TEXT",
+        }
+    }
+
+    /// Whether the answer can be streamed.
+    pub(crate) fn streams(self) -> bool {
+        matches!(
+            self,
+            Self::Unknown | Self::Messages | Self::Nova | Self::Llama | Self::Mistral
+        )
+    }
+}
+
 macro_rules! rules {
     ($($(#[$doc:meta])* $name:ident: $kind:ty = $default:expr,)*) => {
         /// The rules of a family; in the data each may be left out, then the one it is `like` or the default holds.
@@ -60,8 +109,8 @@ macro_rules! rules {
 rules! {
     /// Whether Converse serves it at all.
     converse: bool = true,
-    /// Which embeddings protocol it speaks on InvokeModel.
-    embeddings: Option<String> = None,
+    /// The body it takes on InvokeModel.
+    native: Native = Native::Unknown,
     /// The first message must be the user's.
     user_first: bool = true,
     /// The last message may be the assistant's.

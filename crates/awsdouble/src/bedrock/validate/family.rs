@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::catalog::{Reasoning, Rules};
-use super::super::reply::signature;
+use super::super::reply::{redacted, signature};
 use super::{Check, blocks, list, malformed, model_refuses, refuse, unsupported};
 use crate::error::AwsError;
 
@@ -90,8 +90,13 @@ fn reasoning(request: &Value, rules: &Rules) -> Check {
 
 /// Signed reasoning comes back bit for bit.
 fn signed(m: usize, b: usize, reasoning: &Value) -> Check {
-    if reasoning.get("redactedContent").is_some() {
-        return Ok(());
+    if let Some(data) = reasoning.get("redactedContent") {
+        if data.as_str() == Some(redacted().as_str()) {
+            return Ok(());
+        }
+        return model_refuses(format!(
+            "messages.{m}.content.{b}: Invalid `data` in `redacted_thinking` block"
+        ));
     }
     let part = |name: &str| {
         reasoning
@@ -147,7 +152,7 @@ fn additional_fields(request: &Value, rules: &Rules) -> Check {
 }
 
 /// Flags that Bedrock documents for Claude.
-fn beta_flags(value: &Value) -> Check {
+pub(in crate::bedrock) fn beta_flags(value: &Value) -> Check {
     const KNOWN: [&str; 12] = [
         "computer-use-2024-10-22",
         "computer-use-2025-01-24",

@@ -149,7 +149,7 @@ fn closed_objects(schema: &Value, path: &str) -> Check {
 
 /// Claude's rules once thinking is on.
 /// See <https://docs.claude.com/en/docs/build-with-claude/extended-thinking>.
-fn thinking(request: &Value) -> Check {
+pub(super) fn thinking(request: &Value) -> Check {
     let Some(thinking) = request.pointer("/additionalModelRequestFields/thinking") else {
         return Ok(());
     };

@@ -1,0 +1,64 @@
+//! CountTokens: how long a request is, by the same rules as the model itself would count it.
+//!
+//! Takes ids of foundation models only: an inference profile is refused as a model that does not support it.
+//! See <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html>.
+
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::catalog::{Native, Target};
+use super::converse::{json_reply, parse};
+use super::prompt::count;
+use super::{messages, validate};
+use crate::error::AwsError;
+use crate::server::Incoming;
+
+pub(super) fn answer(incoming: &Incoming, target: &Target) -> Result<Response, AwsError> {
+    let rules = &target.model.family.rules;
+    if !rules.count_tokens || target.profile.is_some() {
+        return Err(AwsError::validation(
+            "The provided model doesn't support counting tokens.",
+        ));
+    }
+    let request = parse(&incoming.body)?;
+    let input = request.get("input").unwrap_or(&Value::Null);
+    let conversation = match (input.get("converse"), input.get("invokeModel")) {
+        (Some(conversation), None) => {
+            validate::request(conversation, target, false)?;
+            conversation.clone()
+        }
+        (None, Some(invoke)) => native(invoke, target)?,
+        _ => {
+            return Err(AwsError::validation(
+                "The CountTokensInput object at input must set one of the following keys: invokeModel, converse.",
+            ));
+        }
+    };
+    let counted = count(&target.model.id, &conversation);
+    let cached = counted.cache_points.last().map_or(0, |(_, tokens)| *tokens);
+    Ok(json_reply(
+        &json!({ "inputTokens": counted.plain + cached }),
+    ))
+}
+
+/// The body of InvokeModel, in base64.
+fn native(invoke: &Value, target: &Target) -> Result<Value, AwsError> {
+    let encoded = invoke.get("body").and_then(Value::as_str);
+    let body = encoded
+        .and_then(|encoded| STANDARD.decode(encoded).ok())
+        .ok_or_else(|| {
+            AwsError::new(
+                400,
+                "SerializationException",
+                "Unable to decode the blob at input.invokeModel.body as base64",
+            )
+        })?;
+    if target.model.family.rules.native != Native::Messages {
+        return Err(AwsError::validation(
+            "The provided model doesn't support counting tokens.",
+        ));
+    }
+    messages::conversation(&parse(&body)?, target, messages::Door::Invoke)
+}

@@ -1,0 +1,281 @@
+//! Guardrails: a list of words looked for in what goes in and what comes out, and ApplyGuardrail.
+//!
+//! Shapes of assessments, traces and usage are those of
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ApplyGuardrail.html>.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, header};
+use serde_json::{Value, json};
+
+use super::authorize;
+use super::json::{list, text};
+use super::reply::{Answer, Block};
+use crate::auth::Caller;
+use crate::config::Guardrail;
+use crate::error::AwsError;
+use crate::record::Call;
+use crate::server::{Incoming, Shared};
+
+const UNKNOWN: &str = "The guardrail identifier or version provided in the request does not exist.";
+/// Characters of one text unit, by which guardrails are billed.
+const UNIT: usize = 1000;
+
+/// A guardrail in force for one call.
+#[derive(Debug)]
+pub(super) struct Applied<'a> {
+    guardrail: &'a Guardrail,
+    /// Whether the caller wants to see what was found.
+    trace: bool,
+}
+
+/// What a guardrail found.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Finding {
+    /// It spoke before the model was asked.
+    pub(super) on_input: bool,
+    on_output: bool,
+    /// What is said instead of the answer.
+    pub(super) message: String,
+    /// Converse's `trace.guardrail`, if it was asked for.
+    pub(super) trace: Option<Value>,
+}
+
+impl Finding {
+    pub(super) fn intervened(&self) -> bool {
+        self.on_input || self.on_output
+    }
+}
+
+/// Finds the guardrail that a request names by id or ARN and version.
+pub(super) fn find<'a>(
+    shared: &'a Shared,
+    identifier: &str,
+    version: &str,
+) -> Option<&'a Guardrail> {
+    let id = identifier
+        .rsplit_once("guardrail/")
+        .map_or(identifier, |(_, id)| id);
+    let mut known = shared.account.config.guardrails.iter();
+    known.find(|one| one.id == id && one.version == version)
+}
+
+/// The guardrail of a call to a model, from Converse's body or InvokeModel's headers.
+pub(super) fn applied<'a>(
+    shared: &'a Shared,
+    named: Option<&Named>,
+) -> Result<Option<Applied<'a>>, AwsError> {
+    let Some(named) = named else {
+        return Ok(None);
+    };
+    let guardrail = find(shared, &named.identifier, &named.version)
+        .ok_or_else(|| AwsError::validation(UNKNOWN))?;
+    Ok(Some(Applied {
+        guardrail,
+        trace: named.trace,
+    }))
+}
+
+/// How a call names its guardrail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) identifier: String,
+    pub(super) version: String,
+    pub(super) trace: bool,
+}
+
+impl Named {
+    /// From the headers of InvokeModel, or from the body of Converse.
+    pub(super) fn of(incoming: &Incoming) -> Option<Self> {
+        let header = |name: &str| {
+            let value = incoming.headers.get(name)?;
+            value.to_str().ok().map(str::to_owned)
+        };
+        if let Some(identifier) = header("x-amzn-bedrock-guardrailidentifier") {
+            return Some(Self {
+                identifier,
+                version: header("x-amzn-bedrock-guardrailversion").unwrap_or_default(),
+                trace: header("x-amzn-bedrock-trace").is_some_and(|trace| trace != "DISABLED"),
+            });
+        }
+        let body: Value = serde_json::from_slice(&incoming.body).ok()?;
+        let config = body.get("guardrailConfig")?;
+        let field = |name: &str| text(config, name).map(str::to_owned);
+        Some(Self {
+            identifier: field("guardrailIdentifier")?,
+            version: field("guardrailVersion").unwrap_or_default(),
+            trace: field("trace").is_some_and(|trace| trace != "disabled"),
+        })
+    }
+}
+
+impl Applied<'_> {
+    /// Looks at what goes in, then at what came out.
+    pub(super) fn judge(&self, conversation: &Value, answer: &Answer) -> Finding {
+        let input = guarded_texts(conversation);
+        let output: Vec<String> = answer
+            .blocks
+            .iter()
+            .filter_map(|block| match block {
+                Block::Text(text) => Some(text.clone()),
+                _ => None,
+            })
+            .collect();
+        let id = self.guardrail.id.as_str();
+        let found_in_input = matches(self.guardrail, &input);
+        let on_input = !found_in_input.is_empty();
+        let found_in_output = matches(self.guardrail, &output);
+        let on_output = !on_input && !found_in_output.is_empty();
+        let trace = self.trace.then(|| {
+            let mut guardrail = json!({
+                "inputAssessment": { id: assessment(&found_in_input, &input) },
+                "actionReason": if on_input || on_output { "Guardrail blocked." } else { "No action." },
+            });
+            if !on_input && let Some(object) = guardrail.as_object_mut() {
+                object.insert("modelOutput".to_owned(), json!(output));
+                object.insert(
+                    "outputAssessments".to_owned(),
+                    json!({ id: [assessment(&found_in_output, &output)] }),
+                );
+            }
+            json!({ "guardrail": guardrail })
+        });
+        Finding {
+            on_input,
+            on_output,
+            message: self.guardrail.message.clone(),
+            trace,
+        }
+    }
+}
+
+/// Texts that a guardrail looks at: those marked for it, or else all of the messages.
+fn guarded_texts(conversation: &Value) -> Vec<String> {
+    let blocks = || {
+        list(conversation, "system").iter().chain(
+            list(conversation, "messages")
+                .iter()
+                .flat_map(|message| list(message, "content")),
+        )
+    };
+    let marked: Vec<String> = blocks()
+        .filter_map(|block| block.pointer("/guardContent/text/text")?.as_str())
+        .map(str::to_owned)
+        .collect();
+    if !marked.is_empty() {
+        return marked;
+    }
+    list(conversation, "messages")
+        .iter()
+        .flat_map(|message| list(message, "content"))
+        .filter_map(|block| text(block, "text"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Blocked words in texts, each once.
+fn matches<'a>(guardrail: &'a Guardrail, texts: &[String]) -> Vec<&'a str> {
+    let texts: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
+    guardrail
+        .blocked_words
+        .iter()
+        .map(String::as_str)
+        .filter(|word| {
+            let word = word.to_lowercase();
+            texts.iter().any(|text| text.contains(&word))
+        })
+        .collect()
+}
+
+fn characters(texts: &[String]) -> usize {
+    texts.iter().map(|text| text.chars().count()).sum()
+}
+
+fn usage(texts: &[String]) -> Value {
+    json!({
+        "topicPolicyUnits": 0, "contentPolicyUnits": 0,
+        "wordPolicyUnits": characters(texts).div_ceil(UNIT),
+        "sensitiveInformationPolicyUnits": 0, "sensitiveInformationPolicyFreeUnits": 0,
+        "contextualGroundingPolicyUnits": 0,
+    })
+}
+
+fn coverage(texts: &[String]) -> Value {
+    let count = characters(texts);
+    json!({ "textCharacters": { "guarded": count, "total": count } })
+}
+
+fn assessment(found: &[&str], texts: &[String]) -> Value {
+    let metrics = json!({ "guardrailProcessingLatency": 7, "usage": usage(texts),
+        "guardrailCoverage": coverage(texts) });
+    if found.is_empty() {
+        return json!({ "invocationMetrics": metrics });
+    }
+    let words: Vec<Value> = found
+        .iter()
+        .map(|word| json!({ "match": word, "action": "BLOCKED", "detected": true }))
+        .collect();
+    json!({ "wordPolicy": { "customWords": words, "managedWordLists": [] },
+        "invocationMetrics": metrics })
+}
+
+/// ApplyGuardrail.
+pub(super) fn apply(
+    shared: &Shared,
+    incoming: &Incoming,
+    call: &Call,
+    caller: &Caller,
+) -> Result<Response, AwsError> {
+    let path = call.model.clone().unwrap_or_default();
+    let (identifier, version) = path.split_once(' ').unwrap_or((&path, ""));
+    let partition = &shared.account.config.partition;
+    let arn = authorize::guardrail_arn(partition, caller, identifier, "");
+    authorize::bearer(caller)?;
+    authorize::allow(caller, "bedrock:ApplyGuardrail", &arn, &caller.context())?;
+    let guardrail = find(shared, identifier, version)
+        .ok_or_else(|| AwsError::named("ResourceNotFoundException", UNKNOWN))?;
+    let request = super::converse::parse(&incoming.body)?;
+    let source = text(&request, "source").unwrap_or("null");
+    if !["INPUT", "OUTPUT"].contains(&source) {
+        return Err(AwsError::validation(format!(
+            "1 validation error detected: Value '{source}' at 'source' failed to satisfy constraint: Member must satisfy enum value set: [INPUT, OUTPUT]"
+        )));
+    }
+    if !request.get("content").is_some_and(Value::is_array) {
+        return Err(AwsError::validation(
+            "1 validation error detected: Value at 'content' failed to satisfy constraint: Member must not be null",
+        ));
+    }
+    let texts: Vec<String> = list(&request, "content")
+        .iter()
+        .filter_map(|block| block.pointer("/text/text")?.as_str())
+        .map(str::to_owned)
+        .collect();
+    let found = matches(guardrail, &texts);
+    let intervened = !found.is_empty();
+    let full = text(&request, "outputScope") == Some("FULL");
+    let outputs = if intervened {
+        json!([{ "text": guardrail.message }])
+    } else {
+        json!([])
+    };
+    let assessments = if intervened || full {
+        json!([assessment(&found, &texts)])
+    } else {
+        json!([])
+    };
+    let reply = json!({
+        "action": if intervened { "GUARDRAIL_INTERVENED" } else { "NONE" },
+        "actionReason": if intervened { "Guardrail blocked." } else { "No action." },
+        "assessments": assessments,
+        "guardrailCoverage": coverage(&texts),
+        "outputs": outputs,
+        "usage": usage(&texts),
+    });
+    let mut response = Response::new(Body::from(reply.to_string()));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    Ok(response)
+}

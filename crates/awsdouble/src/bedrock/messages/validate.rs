@@ -1,0 +1,321 @@
+//! What Claude refuses in a request as a whole: unknown and missing fields, sampling, roles, blank text, pairs of
+//! tool calls and results.
+
+use serde_json::Value;
+
+use super::super::catalog::{Rules, Target};
+use super::super::json::{list, text, unknown_key};
+use super::super::validate::family::beta_flags;
+use super::{Check, Door, blocks, extra, refuse, required, tools};
+
+const VERSIONS: [&str; 1] = ["bedrock-2023-05-31"];
+
+const FIELDS: [&str; 11] = [
+    "max_tokens",
+    "messages",
+    "metadata",
+    "stop_sequences",
+    "system",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_p",
+];
+
+pub(super) fn check(body: &Value, target: &Target, door: Door) -> Check {
+    let rules = &target.model.family.rules;
+    fields(body, rules, door)?;
+    if let Some(flags) = body.get("anthropic_beta") {
+        beta_flags(flags)?;
+    }
+    sampling(body, rules)?;
+    system(body)?;
+    messages(body, rules)?;
+    tools::check(body, rules)?;
+    let points = cache_points(body);
+    if points > 4 {
+        return refuse(format!(
+            "A maximum of 4 blocks with cache_control may be provided. Found {points}."
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a request turned a beta feature on.
+pub(super) fn has_beta(body: &Value, prefix: &str) -> bool {
+    list(body, "anthropic_beta")
+        .iter()
+        .any(|flag| flag.as_str().is_some_and(|flag| flag.starts_with(prefix)))
+}
+
+fn fields(body: &Value, rules: &Rules, door: Door) -> Check {
+    let mut known = FIELDS.to_vec();
+    known.extend(match door {
+        Door::Invoke => ["anthropic_version", "anthropic_beta"],
+        Door::Endpoint => ["model", "stream"],
+    });
+    if rules
+        .additional_fields
+        .iter()
+        .any(|one| one == "output_config")
+    {
+        known.push("output_config");
+    }
+    if has_beta(body, "context-management-") {
+        known.push("context_management");
+    }
+    if let Some(name) = unknown_key(body, &known) {
+        return extra(name);
+    }
+    if door == Door::Invoke {
+        match text(body, "anthropic_version") {
+            None => return required("anthropic_version"),
+            Some(version) if VERSIONS.contains(&version) => {}
+            Some(_) => return refuse("anthropic_version: Input should be 'bedrock-2023-05-31'"),
+        }
+    }
+    for name in ["max_tokens", "messages"] {
+        if body.get(name).is_none() {
+            return required(name);
+        }
+    }
+    if let Some(config) = body.get("output_config") {
+        if let Some(name) = unknown_key(config, &["effort", "format"]) {
+            return extra(&format!("output_config.{name}"));
+        }
+        if config.get("format").is_some() && !rules.structured_output {
+            return extra("output_config.format");
+        }
+    }
+    if let Some(name) = body
+        .get("metadata")
+        .and_then(|m| unknown_key(m, &["user_id"]))
+    {
+        return extra(&format!("metadata.{name}"));
+    }
+    Ok(())
+}
+
+fn sampling(body: &Value, rules: &Rules) -> Check {
+    match body.get("max_tokens").and_then(Value::as_u64) {
+        None => return refuse("max_tokens: Input should be a valid integer"),
+        Some(0) => return refuse("max_tokens: Input should be greater than or equal to 1"),
+        Some(maximum) if maximum > rules.max_tokens => {
+            return refuse(format!(
+                "max_tokens: {maximum} > {}, which is the maximum allowed number of output tokens for this model",
+                rules.max_tokens
+            ));
+        }
+        Some(_) => {}
+    }
+    for name in ["temperature", "top_p"] {
+        let Some(value) = body.get(name) else {
+            continue;
+        };
+        let Some(number) = value.as_f64() else {
+            return refuse(format!("{name}: Input should be a valid number"));
+        };
+        if number > 1.0 {
+            return refuse(format!("{name}: range: 0..1"));
+        }
+        if number < 0.0 {
+            return refuse(format!(
+                "{name}: Input should be greater than or equal to 0"
+            ));
+        }
+    }
+    let both = body.get("temperature").is_some() && body.get("top_p").is_some();
+    if both && rules.one_of_temperature_and_top_p {
+        return refuse(
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+        );
+    }
+    for sequence in list(body, "stop_sequences") {
+        if sequence.as_str().is_none_or(|text| text.trim().is_empty()) {
+            return refuse("stop_sequences: each stop sequence must contain non-whitespace");
+        }
+    }
+    Ok(())
+}
+
+fn system(body: &Value) -> Check {
+    match body.get("system") {
+        None | Some(Value::String(_)) => Ok(()),
+        Some(Value::Array(parts)) => {
+            for (index, part) in parts.iter().enumerate() {
+                let path = format!("system.{index}");
+                blocks::text_block(part, &path, "system")?;
+            }
+            Ok(())
+        }
+        Some(_) => refuse("system: Input should be a valid list"),
+    }
+}
+
+fn messages(body: &Value, rules: &Rules) -> Check {
+    let Some(messages) = body.get("messages").and_then(Value::as_array) else {
+        return refuse("messages: Input should be a valid list");
+    };
+    if messages.is_empty() {
+        return refuse("messages: at least one message is required");
+    }
+    for (index, message) in messages.iter().enumerate() {
+        let path = format!("messages.{index}");
+        if let Some(name) = unknown_key(message, &["role", "content"]) {
+            return extra(&format!("{path}.{name}"));
+        }
+        match text(message, "role") {
+            Some("user" | "assistant") => {}
+            Some("system") => {
+                return refuse(
+                    "messages: Unexpected role \"system\". The Messages API accepts a top-level `system` parameter, not \"system\" as an input message role.",
+                );
+            }
+            _ => {
+                return refuse(format!(
+                    "{path}.role: Input should be 'user' or 'assistant'"
+                ));
+            }
+        }
+        let last = index + 1 == messages.len();
+        content(message, &path, last)?;
+    }
+    pairs(messages)?;
+    prefill(messages.last(), rules)
+}
+
+fn content(message: &Value, path: &str, last: bool) -> Check {
+    let assistant = text(message, "role") == Some("assistant");
+    let empty = match message.get("content") {
+        None => return required(&format!("{path}.content")),
+        Some(Value::String(text)) => {
+            if !text.is_empty() && text.trim().is_empty() {
+                return refuse("messages: text content blocks must contain non-whitespace text");
+            }
+            text.is_empty()
+        }
+        Some(Value::Array(parts)) => {
+            for (index, part) in parts.iter().enumerate() {
+                blocks::content_block(part, &format!("{path}.content.{index}"), assistant)?;
+            }
+            if assistant
+                && let Some(kind) = parts.last().and_then(|part| text(part, "type"))
+                && ["thinking", "redacted_thinking"].contains(&kind)
+            {
+                return refuse(format!(
+                    "{path}: The final block in an assistant message cannot be `{kind}`."
+                ));
+            }
+            parts.is_empty()
+        }
+        Some(_) => return refuse(format!("{path}.content: Input should be a valid list")),
+    };
+    if empty && !(assistant && last) {
+        return refuse(format!(
+            "{path}: all messages must have non-empty content except for the optional final assistant message"
+        ));
+    }
+    Ok(())
+}
+
+fn prefill(last: Option<&Value>, rules: &Rules) -> Check {
+    let Some(message) = last.filter(|message| text(message, "role") == Some("assistant")) else {
+        return Ok(());
+    };
+    if !rules.prefill {
+        return refuse(
+            "This model does not support assistant message prefill. The conversation must end with a user message.",
+        );
+    }
+    let ending = match message.get("content") {
+        Some(Value::String(text)) => Some(text.as_str()),
+        Some(Value::Array(parts)) => parts.last().and_then(|part| text(part, "text")),
+        _ => None,
+    };
+    if ending.is_some_and(|text| text.ends_with(char::is_whitespace)) {
+        return refuse("messages: final assistant content cannot end with trailing whitespace");
+    }
+    Ok(())
+}
+
+/// Calls of a message, each with its results right after, before anything else.
+fn pairs(messages: &[Value]) -> Check {
+    let mut seen: Vec<&str> = Vec::new();
+    for (index, message) in messages.iter().enumerate() {
+        let before = index.checked_sub(1).and_then(|before| messages.get(before));
+        let calls = before.map_or_else(Vec::new, |message| ids(message, "tool_use", "id"));
+        for (b, block) in list(message, "content").iter().enumerate() {
+            if text(block, "type") != Some("tool_result") {
+                continue;
+            }
+            let id = text(block, "tool_use_id").unwrap_or_default();
+            if !calls.contains(&id) {
+                return refuse(format!(
+                    "messages.{index}.content.{b}: unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
+                ));
+            }
+        }
+        for id in ids(message, "tool_use", "id") {
+            if seen.contains(&id) {
+                return refuse("messages: `tool_use` ids must be unique");
+            }
+            seen.push(id);
+        }
+        if calls.is_empty() {
+            continue;
+        }
+        let first: Vec<&str> = list(message, "content")
+            .iter()
+            .take_while(|block| text(block, "type") == Some("tool_result"))
+            .filter_map(|block| text(block, "tool_use_id"))
+            .collect();
+        unanswered(index - 1, &calls, &first)?;
+    }
+    if let Some(last) = messages.last() {
+        unanswered(messages.len() - 1, &ids(last, "tool_use", "id"), &[])?;
+    }
+    Ok(())
+}
+
+fn unanswered(index: usize, calls: &[&str], results: &[&str]) -> Check {
+    let missing: Vec<&str> = calls
+        .iter()
+        .filter(|id| !results.contains(id))
+        .copied()
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    refuse(format!(
+        "messages.{index}: `tool_use` ids were found without `tool_result` blocks immediately after: {}. Each `tool_use` block must have a corresponding `tool_result` block in the next message.",
+        missing.join(", ")
+    ))
+}
+
+fn ids<'a>(message: &'a Value, kind: &str, name: &str) -> Vec<&'a str> {
+    list(message, "content")
+        .iter()
+        .filter(|block| text(block, "type") == Some(kind))
+        .filter_map(|block| text(block, name))
+        .collect()
+}
+
+fn cache_points(body: &Value) -> usize {
+    let marked = |block: &&Value| block.get("cache_control").is_some_and(|one| !one.is_null());
+    let messages = list(body, "messages")
+        .iter()
+        .flat_map(|message| list(message, "content"));
+    let inside = list(body, "messages")
+        .iter()
+        .flat_map(|message| list(message, "content"))
+        .flat_map(|block| list(block, "content"));
+    list(body, "system")
+        .iter()
+        .chain(list(body, "tools"))
+        .chain(messages)
+        .chain(inside)
+        .filter(marked)
+        .count()
+}
