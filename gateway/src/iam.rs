@@ -393,7 +393,7 @@ impl Request<'_> {
                 let (namespace, service_account) = self.one_service_account()?;
                 Trust::PodIdentity {
                     namespace,
-                    service_account,
+                    service_accounts: vec![service_account],
                     cluster_arn: self.args.cluster_arn.clone(),
                 }
             }

@@ -4,7 +4,7 @@
 //! wrong with one object becomes its status and an Event, and never stops the others.
 
 mod apply;
-mod build;
+pub(crate) mod build;
 mod events;
 pub(crate) mod observe;
 pub(crate) mod readiness;
@@ -243,7 +243,11 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
     let error = steps(access, context, &mut run).await.err();
     let namespace = access.metadata.namespace.as_deref().unwrap_or_default();
     let deployment = match &run.outcome {
-        Some(outcome) => Some(Arc::clone(&outcome.resources.deployment.object)),
+        Some(outcome) => outcome
+            .resources
+            .deployment
+            .as_ref()
+            .map(|applied| Arc::clone(&applied.object)),
         None => context.stores.child(
             ChildKind::Deployment,
             namespace,

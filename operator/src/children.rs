@@ -40,6 +40,8 @@ pub(crate) struct Stores {
     pub(crate) children: BTreeMap<ChildKind, Store<DynamicObject>>,
     /// Gateway pods, cut down to what the status needs.
     pub(crate) pods: Store<Pod>,
+    /// Pods that ask for a sidecar, cut down likewise.
+    pub(crate) sidecars: Store<Pod>,
     /// Set once all caches hold their first list.
     filled: Arc<OnceCell<()>>,
 }
@@ -89,10 +91,12 @@ impl Stores {
     pub(crate) fn new(
         children: BTreeMap<ChildKind, Store<DynamicObject>>,
         pods: Store<Pod>,
+        sidecars: Store<Pod>,
     ) -> Self {
         Self {
             children,
             pods,
+            sidecars,
             filled: Arc::default(),
         }
     }
@@ -109,7 +113,8 @@ impl Stores {
                 for store in self.children.values() {
                     store.wait_until_ready().await?;
                 }
-                self.pods.wait_until_ready().await
+                self.pods.wait_until_ready().await?;
+                self.sidecars.wait_until_ready().await
             })
             .await
             .copied()
@@ -138,7 +143,11 @@ impl Stores {
                 store
                     .state_filter(|child| {
                         child.metadata.namespace.as_deref() == Some(namespace)
-                            && belongs_to(child.metadata.labels.as_ref(), access)
+                            && labelled_with(
+                                child.metadata.labels.as_ref(),
+                                names::ACCESS_LABEL,
+                                access,
+                            )
                     })
                     .into_iter()
                     .map(|child| (*kind, child))
@@ -148,12 +157,12 @@ impl Stores {
 
     /// The gateway pods of an access, by name.
     pub(crate) fn pods_of(&self, namespace: &str, access: &str) -> Vec<Arc<Pod>> {
-        let mut pods = self.pods.state_filter(|pod| {
-            pod.metadata.namespace.as_deref() == Some(namespace)
-                && belongs_to(pod.metadata.labels.as_ref(), access)
-        });
-        pods.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
-        pods
+        by_name(&self.pods, namespace, names::ACCESS_LABEL, access)
+    }
+
+    /// The pods that ask for the sidecar of an access, by name.
+    pub(crate) fn sidecars_of(&self, namespace: &str, access: &str) -> Vec<Arc<Pod>> {
+        by_name(&self.sidecars, namespace, names::INJECT_LABEL, access)
     }
 }
 
@@ -176,8 +185,17 @@ pub(crate) fn trim_pod(pod: &mut Pod) {
     pod.metadata.owner_references = None;
 }
 
-fn belongs_to(labels: Option<&BTreeMap<String, String>>, access: &str) -> bool {
+fn by_name(pods: &Store<Pod>, namespace: &str, label: &str, access: &str) -> Vec<Arc<Pod>> {
+    let mut pods = pods.state_filter(|pod| {
+        pod.metadata.namespace.as_deref() == Some(namespace)
+            && labelled_with(pod.metadata.labels.as_ref(), label, access)
+    });
+    pods.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
+    pods
+}
+
+fn labelled_with(labels: Option<&BTreeMap<String, String>>, label: &str, access: &str) -> bool {
     labels
-        .and_then(|labels| labels.get(names::ACCESS_LABEL))
+        .and_then(|labels| labels.get(label))
         .is_some_and(|name| name == access)
 }

@@ -80,12 +80,15 @@ pub(crate) struct Caches {
     pub(crate) stores: Stores,
     children: BTreeMap<ChildKind, Writer<DynamicObject>>,
     pods: Writer<Pod>,
+    _sidecars: Writer<Pod>,
 }
 
 impl Caches {
     pub(crate) fn new() -> Self {
         let (pods, mut pod_writer) = reflector::store();
         ready(&mut pod_writer);
+        let (sidecars, mut sidecar_writer) = reflector::store();
+        ready(&mut sidecar_writer);
         let mut children = BTreeMap::new();
         for kind in ChildKind::ALL {
             let mut writer = Writer::new(kind.resource());
@@ -96,9 +99,10 @@ impl Caches {
             .iter()
             .map(|(kind, writer)| (*kind, writer.as_reader()));
         Self {
-            stores: Stores::new(readers.collect(), pods),
+            stores: Stores::new(readers.collect(), pods, sidecars),
             children,
             pods: pod_writer,
+            _sidecars: sidecar_writer,
         }
     }
 

@@ -14,6 +14,7 @@ mod retry;
 mod run;
 mod server;
 mod settings;
+mod sidecar;
 
 pub use run::{RunError, run};
 pub use settings::{DEFAULT_GATEWAY_IMAGE, Settings};

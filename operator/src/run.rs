@@ -3,7 +3,7 @@
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use api::{names, v1alpha1::BedrockAccess};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -27,6 +27,7 @@ use crate::{
     retry::Seed,
     server::{self, Ready},
     settings::Settings,
+    sidecar,
 };
 
 /// Changes of one access within this time make one reconcile.
@@ -110,20 +111,18 @@ pub async fn run(
             .touched_objects();
         controller = controller.watches_stream_with(stream, |child| owner(child.meta()), resource);
     }
-    let (pods, writer) = reflector::store::<Pod>();
-    let stream = watcher(Api::<Pod>::all(client.clone()), labelled())
-        .default_backoff()
-        .modify(trim_pod)
-        .reflect(writer)
-        .touched_objects();
+    let (pods, stream) = watch_pods(&client, labelled(), trim_pod);
     controller = controller.watches_stream(stream, |pod| owner(pod.meta()));
+    let asking = watcher::Config::default().labels(names::INJECT_LABEL);
+    let (sidecars, stream) = watch_pods(&client, asking, sidecar::fleet::trim);
+    controller = controller.watches_stream(stream, sidecar::fleet::access_of);
 
     let reporter = Reporter {
         controller: names::FIELD_MANAGER.to_owned(),
         instance: Some(settings.instance.clone()),
     };
     let context = Arc::new(Context {
-        stores: Stores::new(children, pods),
+        stores: Stores::new(children, pods, sidecars),
         keys,
         readiness: Box::new(HttpReadiness::new(
             settings.gateway_admin_port,
@@ -161,6 +160,24 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// Pods of the whole cluster in a cache, each cut down before it is kept.
+fn watch_pods(
+    client: &Client,
+    config: watcher::Config,
+    trim: fn(&mut Pod),
+) -> (
+    Store<Pod>,
+    impl Stream<Item = Result<Pod, watcher::Error>> + Send + 'static,
+) {
+    let (store, writer) = reflector::store::<Pod>();
+    let stream = watcher(Api::<Pod>::all(client.clone()), config)
+        .default_backoff()
+        .modify(trim)
+        .reflect(writer)
+        .touched_objects();
+    (store, stream)
 }
 
 /// A token that is cancelled when `shutdown` is done; readiness goes off first.

@@ -13,6 +13,8 @@ pub const FIELD_MANAGER: &str = "bedrock-access-operator";
 pub const INJECT_LABEL: &str = "bedrockaccess.dev/inject";
 /// Label on every child: the name of the `BedrockAccess` it belongs to.
 pub const ACCESS_LABEL: &str = "bedrockaccess.dev/access";
+/// Annotation on a pod with a sidecar: hash of what was injected, by which the operator counts the outdated.
+pub const SIDECAR_HASH_ANNOTATION: &str = "bedrockaccess.dev/sidecar-hash";
 /// Annotation on the gateway's pods: hash of what makes a restart necessary (role, account, token).
 pub const RESTART_HASH_ANNOTATION: &str = "bedrockaccess.dev/restart-hash";
 
@@ -35,6 +37,9 @@ pub const AUDIENCE_ANNOTATION: &str = "eks.amazonaws.com/audience";
 pub const TOKEN_EXPIRATION_ANNOTATION: &str = "eks.amazonaws.com/token-expiration";
 /// Annotation that asks for the regional STS endpoint.
 pub const REGIONAL_STS_ANNOTATION: &str = "eks.amazonaws.com/sts-regional-endpoints";
+
+/// Annotation on a pod: the containers that the EKS webhook leaves alone, separated by commas.
+pub const SKIP_CONTAINERS_ANNOTATION: &str = "eks.amazonaws.com/skip-containers";
 
 /// Name of the projected volume with the web-identity token.
 pub const TOKEN_VOLUME: &str = "aws-iam-token";
@@ -60,6 +65,8 @@ pub const OPERATOR_WEBHOOK_PORT: u16 = 9443;
 pub const CONFIG_DIRECTORY: &str = "/etc/bedrock-gateway/config";
 /// Key of the configuration document in its ConfigMap.
 pub const CONFIG_KEY: &str = "gateway.yaml";
+/// Key of the sidecars' configuration document in the same ConfigMap.
+pub const SIDECAR_CONFIG_KEY: &str = "sidecar.yaml";
 /// Folder where the Secret with client API keys is mounted: one file a client, named as the client.
 pub const API_KEYS_DIRECTORY: &str = "/etc/bedrock-gateway/api-keys";
 /// Folder where the Secret of `identity.secret` is mounted when it holds shared config files.

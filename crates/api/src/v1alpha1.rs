@@ -16,6 +16,7 @@ pub mod gateway;
 pub mod identity;
 pub mod models;
 pub mod service_account;
+pub mod sidecar;
 pub mod status;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -25,7 +26,7 @@ use serde_json::Value;
 
 use self::{
     clients::ClientsSpec, gateway::GatewaySpec, identity::IdentitySpec, models::ModelSpec,
-    service_account::ServiceAccountSpec, status::BedrockAccessStatus,
+    service_account::ServiceAccountSpec, sidecar::SidecarSpec, status::BedrockAccessStatus,
 };
 use crate::names;
 
@@ -48,13 +49,17 @@ const CHILD_SUFFIX: &str = "-gateway";
     doc = "BedrockAccess gives a team a working Amazon Bedrock endpoint: from it the operator makes a ServiceAccount bound to an IAM role, a gateway that signs every call with short-lived credentials, its Service and its configuration.",
     validation = Rule::new("self.metadata.name.size() <= 55 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name must be at most 55 lower-case letters, digits and hyphens, beginning with a letter: the gateway's Service is named after it"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether the endpoint answers"),
+    printcolumn(name = "Gateways", type_ = "integer", json_path = ".status.readyReplicas", description = "Gateway pods that are ready"),
+    printcolumn(name = "Sidecars", type_ = "integer", json_path = ".status.sidecars.ready", description = "Sidecars that are ready"),
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint", description = "Base URL for clients"),
     printcolumn(name = "Role", type_ = "string", json_path = ".status.roleArn", description = "IAM role behind it"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is or is not ready"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(
-    validation = Rule::new("self.models.size() > 0 || self.allow.size() > 0").message("nothing could be asked for: name at least one model in models, or a pattern in allow")
+    validation = Rule::new("self.models.size() > 0 || self.allow.size() > 0").message("nothing could be asked for: name at least one model in models, or a pattern in allow"),
+    validation = Rule::new("self.gateway.enabled || has(self.sidecar)").message("nothing would be made: set sidecar, or leave gateway.enabled at true"),
+    validation = Rule::new("!self.gateway.enabled || self.clients.anonymous || has(self.clients.apiKeys) || self.clients.serviceAccounts.size() > 0").message("nobody could call: set serviceAccounts, apiKeys, or anonymous: true").field_path(".clients")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BedrockAccessSpec {
@@ -81,11 +86,15 @@ pub struct BedrockAccessSpec {
     /// A guardrail of Amazon Bedrock that every request goes through, whatever the client asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardrail: Option<models::GuardrailSpec>,
-    /// Who may call the gateway.
+    /// Who may call the gateway; required unless gateway.enabled is false. A sidecar answers its own pod, and nobody else.
+    #[serde(default)]
     pub clients: ClientsSpec,
     /// How the gateway runs.
     #[serde(default)]
     pub gateway: GatewaySpec,
+    /// The gateway as a sidecar in pods of the team; left out, no pod gets one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<SidecarSpec>,
 }
 
 /// Base URLs to use instead of AWS's own.

@@ -193,7 +193,7 @@ fn pod_identity(claims: &Claims, now: SystemTime) -> Finding {
         .and_then(|(namespace, name)| {
             let trust = iam::Trust::PodIdentity {
                 namespace: namespace.to_owned(),
-                service_account: name.to_owned(),
+                service_accounts: vec![name.to_owned()],
                 cluster_arn: None,
             };
             let policy = iam::trust_policy(&trust).ok()?;

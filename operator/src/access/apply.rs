@@ -121,18 +121,21 @@ impl Applier<'_> {
             deployment,
             service,
         } = resources;
-        let service_account = match service_account {
-            Some(prepared) => Some(self.one(prepared).await?),
-            None => None,
-        };
         let resources = Resources {
-            service_account,
+            service_account: self.optional(service_account.as_ref()).await?,
             config: self.one(config).await?,
-            deployment: self.one(deployment).await?,
-            service: self.one(service).await?,
+            deployment: self.optional(deployment.as_ref()).await?,
+            service: self.optional(service.as_ref()).await?,
         };
         let removed = self.remove_left_overs(&resources).await?;
         Ok(Outcome { resources, removed })
+    }
+
+    async fn optional(&self, prepared: Option<&Prepared>) -> Result<Option<Applied>, ApplyError> {
+        match prepared {
+            Some(prepared) => self.one(prepared).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn one(&self, prepared: &Prepared) -> Result<Applied, ApplyError> {
@@ -279,11 +282,14 @@ impl Applier<'_> {
             deployment,
             service,
         } = resources;
-        let mut wanted = BTreeMap::from([(
-            ChildKind::ServiceAccount,
-            vec![self.access.service_account.name().to_owned()],
-        )]);
-        for child in [config, deployment, service] {
+        let mut wanted: BTreeMap<ChildKind, Vec<String>> = BTreeMap::new();
+        if self.access.gateway.enabled {
+            wanted.insert(
+                ChildKind::ServiceAccount,
+                vec![self.access.service_account.name().to_owned()],
+            );
+        }
+        for child in [config].into_iter().chain(deployment).chain(service) {
             wanted
                 .entry(child.kind)
                 .or_default()
@@ -302,7 +308,11 @@ impl<T> Resources<T> {
             deployment,
             service,
         } = self;
-        service_account.iter().chain([config, deployment, service])
+        service_account
+            .iter()
+            .chain([config])
+            .chain(deployment)
+            .chain(service)
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod config;
 mod deployment;
-mod identity;
+pub(crate) mod identity;
 mod service;
 mod service_account;
 
@@ -28,14 +28,14 @@ pub(crate) use config::gateway_config;
 /// is handled everywhere.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Resources<T> {
-    /// `None` where an existing ServiceAccount is used.
+    /// `None` where an existing ServiceAccount is used, or there are only sidecars.
     pub(crate) service_account: Option<T>,
     /// The gateway's configuration.
     pub(crate) config: T,
-    /// The gateway's pods.
-    pub(crate) deployment: T,
-    /// The gateway's address.
-    pub(crate) service: T,
+    /// The gateway's pods; `None` where there are only sidecars.
+    pub(crate) deployment: Option<T>,
+    /// The gateway's address; `None` where there are only sidecars.
+    pub(crate) service: Option<T>,
 }
 
 /// An object ready to be applied.
@@ -66,8 +66,10 @@ pub(crate) enum BuildError {
 /// # Errors
 /// Only by a mistake of ours.
 pub(crate) fn build(access: &Validated) -> Result<Resources<Prepared>, BuildError> {
+    let enabled = access.gateway.enabled;
     let service_account = match &access.service_account {
         ServiceAccount::Existing { .. } => None,
+        ServiceAccount::Created { .. } if !enabled => None,
         ServiceAccount::Created {
             name,
             annotations,
@@ -80,8 +82,12 @@ pub(crate) fn build(access: &Validated) -> Result<Resources<Prepared>, BuildErro
     Ok(Resources {
         service_account,
         config: prepare(ChildKind::ConfigMap, &config::build(access)?)?,
-        deployment: prepare(ChildKind::Deployment, &deployment::build(access))?,
-        service: prepare(ChildKind::Service, &service::build(access))?,
+        deployment: enabled
+            .then(|| prepare(ChildKind::Deployment, &deployment::build(access)))
+            .transpose()?,
+        service: enabled
+            .then(|| prepare(ChildKind::Service, &service::build(access)))
+            .transpose()?,
     })
 }
 

@@ -13,6 +13,7 @@ use crate::{
     access::readiness::{Readiness, Report},
     children::Stores,
     cluster_keys::ClusterKeys,
+    sidecar::fleet::{self, SidecarFacts},
 };
 
 /// Gateways asked at the same time for one access.
@@ -29,6 +30,8 @@ pub(crate) struct Observed {
     pub(crate) existing_service_account: Option<bool>,
     /// The gateway's pods by name, those on their way out left out.
     pub(crate) pods: Vec<PodFacts>,
+    /// Pods of the team that ask for the sidecar, by name, those that have ended left out.
+    pub(crate) sidecars: Vec<SidecarFacts>,
 }
 
 /// What a status needs to know of a gateway pod.
@@ -80,29 +83,55 @@ pub(crate) async fn observe(
     };
     let name = access.metadata.name.as_deref().unwrap_or_default();
     let pods = stores.pods_of(namespace, name);
+    let facts = pods
+        .iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .map(|pod| (facts(pod), address(pod)))
+        .collect();
+    let pods = ask(readiness, None, facts).await;
+    let admin_port = access
+        .spec
+        .sidecar
+        .as_ref()
+        .and_then(|sidecar| u16::try_from(sidecar.admin_port).ok());
+    let (facts, hashes): (Vec<_>, Vec<_>) = stores
+        .sidecars_of(namespace, name)
+        .iter()
+        .filter(|pod| fleet::runs(pod))
+        .map(|pod| ((fleet::facts(pod), address(pod)), fleet::hash_of(pod)))
+        .unzip();
+    let sidecars = ask(readiness, admin_port, facts)
+        .await
+        .into_iter()
+        .zip(hashes)
+        .map(|(pod, hash)| SidecarFacts { pod, hash })
+        .collect();
     Ok(Observed {
         cluster_keys,
         existing_service_account,
-        pods: ask(readiness, &pods).await,
+        pods,
+        sidecars,
     })
 }
 
 /// Asks the gateways that run and are not ready why they are not.
-async fn ask(readiness: &dyn Readiness, pods: &[Arc<Pod>]) -> Vec<PodFacts> {
+async fn ask(
+    readiness: &dyn Readiness,
+    port: Option<u16>,
+    pods: Vec<(PodFacts, Option<IpAddr>)>,
+) -> Vec<PodFacts> {
     let mut questions = 0;
     let questions = pods
-        .iter()
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-        .map(|pod| {
-            let mut facts = facts(pod);
-            let address = address(pod).filter(|_| !facts.ready && facts.waiting.is_none());
+        .into_iter()
+        .map(|(mut facts, address)| {
+            let address = address.filter(|_| !facts.ready && facts.waiting.is_none());
             let address = address.filter(|_| {
                 questions += 1;
                 questions <= QUESTIONS
             });
             async move {
                 if let Some(address) = address {
-                    facts.report = readiness.ask(address).await;
+                    facts.report = readiness.ask(address, port).await;
                 }
                 facts
             }
@@ -142,7 +171,7 @@ fn facts(pod: &Pod) -> PodFacts {
 
 /// Why a container does not run. Back-off messages carry times that change with each try, so for a
 /// container that ends by itself its last words are taken instead.
-fn waiting(
+pub(crate) fn waiting(
     state: &ContainerState,
     last: Option<&ContainerState>,
 ) -> Option<(String, Option<String>)> {

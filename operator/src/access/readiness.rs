@@ -35,8 +35,9 @@ pub(crate) struct Report {
 
 /// Something that can ask a gateway.
 pub(crate) trait Readiness: Send + Sync + fmt::Debug {
-    /// The answer of the gateway at this address, if there is one in time.
-    fn ask(&self, address: IpAddr) -> BoxFuture<'_, Option<Report>>;
+    /// The answer of the gateway at this address, if there is one in time; without a port, at the one
+    /// that gateways have.
+    fn ask(&self, address: IpAddr, port: Option<u16>) -> BoxFuture<'_, Option<Report>>;
 }
 
 /// Asks over HTTP.
@@ -72,8 +73,8 @@ impl HttpReadiness {
         }
     }
 
-    async fn fetch(&self, address: IpAddr) -> Option<Report> {
-        let authority = std::net::SocketAddr::new(address, self.port);
+    async fn fetch(&self, address: IpAddr, port: Option<u16>) -> Option<Report> {
+        let authority = std::net::SocketAddr::new(address, port.unwrap_or(self.port));
         let request = http::Request::get(format!("http://{authority}/readyz"))
             .body(Empty::new())
             .ok()?;
@@ -88,10 +89,10 @@ impl HttpReadiness {
 }
 
 impl Readiness for HttpReadiness {
-    fn ask(&self, address: IpAddr) -> BoxFuture<'_, Option<Report>> {
+    fn ask(&self, address: IpAddr, port: Option<u16>) -> BoxFuture<'_, Option<Report>> {
         Box::pin(async move {
             let _permit = self.permits.acquire().await.ok()?;
-            tokio::time::timeout(self.timeout, self.fetch(address))
+            tokio::time::timeout(self.timeout, self.fetch(address, port))
                 .await
                 .ok()?
         })
@@ -146,7 +147,7 @@ mod tests {
 
     async fn ask(port: u16) -> Option<Report> {
         HttpReadiness::new(port, Duration::from_secs(2))
-            .ask(Ipv4Addr::LOCALHOST.into())
+            .ask(Ipv4Addr::LOCALHOST.into(), None)
             .await
     }
 
@@ -175,7 +176,7 @@ mod tests {
             .unwrap();
         let port = listener.local_addr().unwrap().port();
         let readiness = HttpReadiness::new(port, Duration::from_millis(50));
-        assert_eq!(readiness.ask(Ipv4Addr::LOCALHOST.into()).await, None);
+        assert_eq!(readiness.ask(Ipv4Addr::LOCALHOST.into(), None).await, None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use k8s_openapi::{
 };
 use kube::api::DynamicObject;
 
-use self::conditions::{State, Verdict, credentials, gateway, ready};
+use self::conditions::{State, Verdict, credentials, gateway, ready, sidecars};
 use crate::access::{Error, observe::Observed, validate::Validated};
 
 /// What a reconcile came to.
@@ -43,10 +43,11 @@ pub(crate) fn compute(
     let mut status = previous.cloned().unwrap_or_default();
     status.observed_generation = access.metadata.generation;
     if let Some(validated) = result.validated {
-        status.endpoint = Some(validated.endpoint());
-        status.service_account_name = Some(validated.service_account.name().to_owned());
+        let enabled = validated.gateway.enabled;
+        status.endpoint = enabled.then(|| validated.endpoint());
+        status.service_account_name = enabled.then(|| validated.service_account.name().to_owned());
         status.role_arn = validated.role().map(ToString::to_string);
-        status.audience = Some(validated.audience());
+        status.audience = enabled.then(|| validated.audience());
         status.trust_policy = policies::trust(validated);
         status.permission_policy = policies::permission(validated);
     }
@@ -55,20 +56,44 @@ pub(crate) fn compute(
         .as_deref()
         .and_then(|object| object.clone().try_parse().ok());
     let rollout = gateway::rollout(deployment.as_ref());
-    status.ready_replicas = Some(rollout.ready);
+    let enabled = access.spec.gateway.enabled;
+    status.ready_replicas = enabled.then_some(rollout.ready);
     let pods = result.observed.map_or(&[][..], |observed| &observed.pods);
-    let credentials = credentials::verdict(pods);
+    let fleet = result
+        .observed
+        .map_or(&[][..], |observed| &observed.sidecars);
+    let mut all = pods.to_vec();
+    all.extend(
+        fleet
+            .iter()
+            .filter(|one| one.hash.is_some())
+            .map(|one| one.pod.clone()),
+    );
+    let credentials = credentials::verdict(&all);
     let gateway = gateway::verdict(rollout, pods);
-    let summary = ready::summary(rollout, &gateway, &credentials, pods, result.error);
+    let summary = if enabled || result.error.is_some() {
+        ready::summary(rollout, &gateway, &credentials, pods, result.error)
+    } else {
+        ready::without_gateway()
+    };
+    let sidecars = sidecars::verdict(result.validated, fleet);
+    if result.validated.is_some() {
+        status.sidecars = sidecars.as_ref().map(|(counts, _)| counts.clone());
+    }
     let generation = access.metadata.generation;
     let keep = |type_: &str| type_ == condition::ACCEPTED;
-    let verdicts = [
+    let mut verdicts = vec![
         (condition::READY, summary.ready),
         (condition::RECONCILING, summary.reconciling),
         (condition::STALLED, summary.stalled),
-        (condition::GATEWAY_AVAILABLE, gateway),
-        (condition::CREDENTIALS_READY, credentials),
     ];
+    if enabled {
+        verdicts.push((condition::GATEWAY_AVAILABLE, gateway));
+    }
+    verdicts.push((condition::CREDENTIALS_READY, credentials));
+    if let Some((_, verdict)) = sidecars {
+        verdicts.push((condition::SIDECARS_UP_TO_DATE, verdict));
+    }
     let mut conditions: Vec<Condition> = verdicts
         .into_iter()
         .map(|(type_, verdict)| {

@@ -5,6 +5,7 @@
 //! the schema. Nothing after this step reads the spec.
 
 mod models;
+mod sidecar;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +24,8 @@ use api::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
+
+pub(crate) use sidecar::Sidecar;
 
 use crate::{access::observe::Observed, settings::Settings};
 
@@ -62,6 +65,8 @@ pub(crate) struct Validated {
     pub(crate) api_keys_secret: Option<String>,
     /// How the gateway runs.
     pub(crate) gateway: GatewaySpec,
+    /// The gateway in pods of the team, when asked for.
+    pub(crate) sidecar: Option<Sidecar>,
     /// The gateway's image.
     pub(crate) image: String,
     /// Issuer of the cluster's tokens, when it is known.
@@ -155,6 +160,22 @@ impl Validated {
             .or_else(|| self.role())
     }
 
+    /// ServiceAccounts whose tokens are exchanged for credentials: the gateway's, then those of pods with
+    /// a sidecar.
+    pub(crate) fn signing_accounts(&self) -> Vec<String> {
+        let gateway = self.gateway.enabled.then(|| self.service_account.name());
+        let sidecars = self
+            .sidecar
+            .iter()
+            .flat_map(|sidecar| sidecar.service_accounts.iter().map(String::as_str))
+            .filter(|account| Some(*account) != gateway);
+        gateway
+            .into_iter()
+            .chain(sidecars)
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+
     /// Name of Deployment, Service and ConfigMap.
     pub(crate) fn child_name(&self) -> String {
         child_name(&self.name)
@@ -241,6 +262,7 @@ pub(crate) fn validate(
     models::check_allow(spec, &mut problems);
     check_clients(spec, &namespace, &mut problems);
     let endpoints = endpoints(spec, &mut problems);
+    let sidecar = sidecar::sidecar(spec, &mut problems);
     let (Some(owner), Some(region), Some(identity), Some(service_account), true) = (
         access.controller_owner_ref(&()),
         region,
@@ -272,6 +294,7 @@ pub(crate) fn validate(
             version: guardrail.version.clone(),
         }),
         gateway: spec.gateway.clone(),
+        sidecar,
         image: spec
             .gateway
             .image
@@ -448,7 +471,11 @@ fn check_clients(spec: &BedrockAccessSpec, namespace: &str, problems: &mut Probl
         }
     }
     let clients = &spec.clients;
-    if !clients.anonymous && clients.api_keys.is_none() && clients.service_accounts.is_empty() {
+    if spec.gateway.enabled
+        && !clients.anonymous
+        && clients.api_keys.is_none()
+        && clients.service_accounts.is_empty()
+    {
         problems.add(
             "spec.clients",
             "nobody could call: set serviceAccounts, apiKeys, or anonymous: true",
@@ -463,7 +490,8 @@ fn clients(
     name: &str,
 ) -> Result<Clients, ValidateError> {
     let clients = &spec.clients;
-    let service_accounts = if clients.service_accounts.is_empty() {
+    let service_accounts = if clients.service_accounts.is_empty() || !spec.gateway.enabled {
+        // Nobody calls a gateway that is not there, so the cluster's keys are not waited for.
         None
     } else {
         let keys = observed

@@ -390,7 +390,7 @@ fn draft<'a>(trust: &'a Document, permission: &'a Document) -> RoleDraft<'a> {
 fn documents() -> (Document, Document) {
     let trust = Trust::PodIdentity {
         namespace: "team-a".to_owned(),
-        service_account: "chat".to_owned(),
+        service_accounts: vec!["chat".to_owned()],
         cluster_arn: None,
     };
     let config = one("us-east-1", HAIKU);

@@ -27,12 +27,12 @@ pub enum Trust {
         /// `sub` a token must have, one of them; `*` is a wildcard.
         subjects: Vec<String>,
     },
-    /// EKS Pod Identity, bound to one ServiceAccount by the session tags EKS sets.
+    /// EKS Pod Identity, bound to ServiceAccounts of a namespace by the session tags EKS sets.
     PodIdentity {
-        /// Namespace of the ServiceAccount.
+        /// Namespace of the ServiceAccounts.
         namespace: String,
-        /// Name of the ServiceAccount.
-        service_account: String,
+        /// Names of the ServiceAccounts, at least one.
+        service_accounts: Vec<String>,
         /// ARN of the cluster, to keep other clusters of the account out.
         cluster_arn: Option<String>,
     },
@@ -184,18 +184,21 @@ pub fn trust_document(trust: &Trust) -> Result<Document, TrustError> {
         } => web_identity(provider_arn, issuer, audience, subjects)?,
         Trust::PodIdentity {
             namespace,
-            service_account,
+            service_accounts,
             cluster_arn,
         } => {
             let tag = |name: &str| format!("aws:RequestTag/{name}");
             present("namespace", namespace)?;
-            present("service account", service_account)?;
+            present(
+                "service account",
+                service_accounts.first().map_or("", String::as_str),
+            )?;
             let statement = Statement::allow("EksPodIdentity", &[ASSUME, "sts:TagSession"], [])
                 .principal("Service", ["pods.eks.amazonaws.com".to_owned()])
                 .when_text(&tag("kubernetes-namespace"), [namespace.clone()])
                 .when_text(
                     &tag("kubernetes-service-account"),
-                    [service_account.clone()],
+                    service_accounts.iter().cloned(),
                 );
             match cluster_arn {
                 Some(arn) => {

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 /// Who may call the gateway, and how they prove who they are.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
-    validation = Rule::new("self.anonymous || has(self.apiKeys) || self.serviceAccounts.size() > 0").message("nobody could call: set serviceAccounts, apiKeys, or anonymous: true"),
     validation = Rule::new("!self.anonymous || (!has(self.apiKeys) && self.serviceAccounts.size() == 0)").message("anonymous lets everybody in, so serviceAccounts and apiKeys must not be set beside it")
 )]
 #[serde(rename_all = "camelCase")]

@@ -14,6 +14,8 @@ pub const STALLED: &str = "Stalled";
 pub const GATEWAY_AVAILABLE: &str = "GatewayAvailable";
 /// The gateway pods hold AWS credentials they can sign with.
 pub const CREDENTIALS_READY: &str = "CredentialsReady";
+/// Every sidecar is what a new pod would get; not set where the spec asks for no sidecars.
+pub const SIDECARS_UP_TO_DATE: &str = "SidecarsUpToDate";
 /// A `BedrockAccessPolicy` lets the access be; reserved until policies exist.
 pub const ACCEPTED: &str = "Accepted";
 
@@ -43,3 +45,7 @@ pub const REASON_NO_PODS: &str = "NoPods";
 pub const REASON_PENDING: &str = "Pending";
 /// Nothing left to do for the current spec.
 pub const REASON_UP_TO_DATE: &str = "UpToDate";
+/// Sidecars run that a new pod would not get.
+pub const REASON_OUTDATED: &str = "Outdated";
+/// Pods wear the label and have no sidecar.
+pub const REASON_NOT_INJECTED: &str = "NotInjected";

@@ -19,6 +19,9 @@ pub const DEFAULT_REPLICAS: i32 = 2;
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewaySpec {
+    /// Whether there are gateway pods with a Service in front; false for an access that only sidecars use.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
     /// Number of gateway pods.
     #[schemars(range(min = 0, max = 100))]
     #[serde(default = "replicas")]
@@ -144,6 +147,7 @@ impl LogLevel {
 impl Default for GatewaySpec {
     fn default() -> Self {
         Self {
+            enabled: enabled(),
             replicas: replicas(),
             resources: resources(),
             image: None,
@@ -160,6 +164,10 @@ impl Default for GatewaySpec {
             service: ServiceSpec::default(),
         }
     }
+}
+
+fn enabled() -> bool {
+    true
 }
 
 fn replicas() -> i32 {

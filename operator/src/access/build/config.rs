@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use api::{
     GatewayConfig,
-    config::{AccessReference, Limits},
+    config::{AccessReference, Clients, Limits},
     names,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -13,9 +13,20 @@ use super::{BuildError, metadata};
 use crate::access::validate::Validated;
 
 pub(super) fn build(access: &Validated) -> Result<ConfigMap, BuildError> {
-    let config = gateway_config(access);
-    config.check().map_err(BuildError::Config)?;
-    let yaml = config.to_yaml().map_err(BuildError::Config)?;
+    let gateway = access
+        .gateway
+        .enabled
+        .then(|| (names::CONFIG_KEY, gateway_config(access)));
+    let sidecar = access
+        .sidecar
+        .is_some()
+        .then(|| (names::SIDECAR_CONFIG_KEY, sidecar_config(access)));
+    let mut data = BTreeMap::new();
+    for (key, config) in gateway.into_iter().chain(sidecar) {
+        config.check().map_err(BuildError::Config)?;
+        let yaml = config.to_yaml().map_err(BuildError::Config)?;
+        data.insert(key.to_owned(), yaml);
+    }
     Ok(ConfigMap {
         metadata: metadata(
             access,
@@ -23,7 +34,7 @@ pub(super) fn build(access: &Validated) -> Result<ConfigMap, BuildError> {
             &BTreeMap::new(),
             &BTreeMap::new(),
         ),
-        data: Some(BTreeMap::from([(names::CONFIG_KEY.to_owned(), yaml)])),
+        data: Some(data),
         ..ConfigMap::default()
     })
 }
@@ -44,5 +55,14 @@ pub(crate) fn gateway_config(access: &Validated) -> GatewayConfig {
         clients: access.clients.clone(),
         limits: Limits::default(),
         ..GatewayConfig::default()
+    }
+}
+
+/// The document that sidecars read. It names no clients: on loopback that lets the pod itself in and
+/// nobody else, unless the sidecar is started with a key, as on the node's network.
+fn sidecar_config(access: &Validated) -> GatewayConfig {
+    GatewayConfig {
+        clients: Clients::default(),
+        ..gateway_config(access)
     }
 }

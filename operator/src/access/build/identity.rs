@@ -15,23 +15,24 @@ use crate::access::validate::{Identity, Validated};
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>.
 const POD_IDENTITY_URI: &str = "http://169.254.170.23/v1/credentials";
 const POD_IDENTITY_AUDIENCE: &str = "pods.eks.amazonaws.com";
-const POD_IDENTITY_VOLUME: &str = "eks-pod-identity-token";
+pub(crate) const POD_IDENTITY_VOLUME: &str = "eks-pod-identity-token";
 const POD_IDENTITY_DIRECTORY: &str = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount";
 const POD_IDENTITY_EXPIRATION_SECONDS: i64 = 86_400;
 /// Variable by which the gateway finds a mounted Secret.
 const SECRET_DIRECTORY: &str = "BEDROCK_GATEWAY_SECRET_DIRECTORY";
-const SECRET_VOLUME: &str = "aws-identity";
+/// The volume with the Secret.
+pub(crate) const SECRET_VOLUME: &str = "aws-identity";
 
 /// What a container gets.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
-    pub(super) env: Vec<EnvVar>,
-    pub(super) volumes: Vec<Volume>,
-    pub(super) mounts: Vec<VolumeMount>,
+pub(crate) struct Parts {
+    pub(crate) env: Vec<EnvVar>,
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) mounts: Vec<VolumeMount>,
 }
 
 /// A variable with a value.
-pub(super) fn variable(name: &str, value: impl Into<String>) -> EnvVar {
+pub(crate) fn variable(name: &str, value: impl Into<String>) -> EnvVar {
     EnvVar {
         name: name.to_owned(),
         value: Some(value.into()),
@@ -40,7 +41,7 @@ pub(super) fn variable(name: &str, value: impl Into<String>) -> EnvVar {
 }
 
 /// A mount that nothing can be written to.
-pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {
+pub(crate) fn mount(volume: &str, path: &str) -> VolumeMount {
     VolumeMount {
         name: volume.to_owned(),
         mount_path: path.to_owned(),
@@ -49,7 +50,7 @@ pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {
     }
 }
 
-pub(super) fn parts(access: &Validated) -> Parts {
+pub(crate) fn parts(access: &Validated) -> Parts {
     let mut parts = Parts::default();
     parts
         .env

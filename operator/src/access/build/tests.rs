@@ -12,7 +12,7 @@ fn yaml(more: &str) -> String {
 
 fn pod(more: &str) -> Value {
     let resources = build(&validated(more)).unwrap();
-    resources.deployment.object["spec"]["template"].clone()
+    resources.deployment.unwrap().object["spec"]["template"].clone()
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn existing_service_account_is_used_and_not_made() {
     let resources = build(&access).unwrap();
     assert_eq!(resources.service_account, None);
     assert_eq!(
-        resources.deployment.object["spec"]["template"]["spec"]["serviceAccountName"],
+        resources.deployment.unwrap().object["spec"]["template"]["spec"]["serviceAccountName"],
         "mine"
     );
 }
@@ -136,3 +136,31 @@ gateway:
   podAnnotations: { note: b }
   service: { labels: { team: a }, annotations: { note: b } }
 "#;
+
+const SIDECARS_ONLY: &str =
+    "{gateway: {enabled: false}, clients: {}, sidecar: {serviceAccounts: [{name: app}]}}";
+
+#[test]
+fn access_for_sidecars_alone_is_a_configuration_and_nothing_else() {
+    let Resources {
+        service_account,
+        config,
+        deployment,
+        service,
+    } = build(&validated(SIDECARS_ONLY)).unwrap();
+    assert_eq!((service_account, deployment, service), (None, None, None));
+    let data = config.object["data"].as_object().unwrap();
+    assert_eq!(data.keys().collect::<Vec<_>>(), ["sidecar.yaml"]);
+    let document = api::GatewayConfig::from_yaml(data["sidecar.yaml"].as_str().unwrap()).unwrap();
+    assert_eq!(document.clients, api::config::Clients::default());
+    assert_eq!(document.models[0].name, "fast");
+}
+
+#[test]
+fn access_with_both_shapes_has_a_document_for_each() {
+    let resources = build(&validated("sidecar: {serviceAccounts: [{name: app}]}")).unwrap();
+    let data = &resources.config.object["data"];
+    assert!(data["gateway.yaml"].as_str().unwrap().contains("jwks"));
+    assert!(!data["sidecar.yaml"].as_str().unwrap().contains("jwks"));
+    assert_eq!(pod("sidecar: {serviceAccounts: [{name: app}]}"), pod(""));
+}

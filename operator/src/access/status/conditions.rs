@@ -3,6 +3,7 @@
 pub(super) mod credentials;
 pub(super) mod gateway;
 pub(super) mod ready;
+pub(super) mod sidecars;
 
 /// The three values of a condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,20 +7,23 @@ use crate::access::{
     validate::{Identity, Validated},
 };
 
-/// The trust policy of the role that the gateway's token is exchanged for; of other identities the
+/// The trust policy of the role that the gateway's and the sidecars' tokens are exchanged for; of other identities the
 /// trust is not the access's business.
 pub(super) fn trust(access: &Validated) -> Option<String> {
-    let account = access.service_account.name();
+    let accounts = access.signing_accounts();
     let trust = match &access.identity {
         Identity::Irsa { role, audience, .. } => iam::Trust::irsa(
             role,
             access.issuer.as_deref()?,
             audience,
-            &[(&access.namespace, account)],
+            &accounts
+                .iter()
+                .map(|account| (access.namespace.as_str(), account.as_str()))
+                .collect::<Vec<_>>(),
         ),
         Identity::PodIdentity => iam::Trust::PodIdentity {
             namespace: access.namespace.clone(),
-            service_account: account.to_owned(),
+            service_accounts: accounts,
             cluster_arn: None,
         },
         Identity::Secret { .. } | Identity::Ambient => return None,

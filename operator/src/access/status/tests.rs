@@ -9,6 +9,7 @@ use crate::{
         validate::{Problem, ValidateError},
     },
     fixtures,
+    sidecar::{fleet::SidecarFacts, template::template},
 };
 
 fn time(seconds: i64) -> Timestamp {
@@ -58,6 +59,8 @@ fn failing(message: &str) -> PodFacts {
 struct Case {
     deployment: Option<Arc<DynamicObject>>,
     pods: Vec<PodFacts>,
+    sidecars: Vec<SidecarFacts>,
+    spec: &'static str,
     error: Option<Error>,
     previous: Option<BedrockAccessStatus>,
     now: Timestamp,
@@ -71,6 +74,8 @@ impl Default for Case {
                 ready: true,
                 ..pod("chat-gateway-1")
             }],
+            sidecars: Vec::new(),
+            spec: "",
             error: None,
             previous: None,
             now: time(100),
@@ -82,9 +87,10 @@ impl Case {
     fn status(self) -> BedrockAccessStatus {
         let observed = Observed {
             pods: self.pods,
+            sidecars: self.sidecars,
             ..fixtures::observed()
         };
-        let validated = fixtures::validated("");
+        let validated = fixtures::validated(self.spec);
         let result = Result {
             validated: Some(&validated),
             observed: Some(&observed),
@@ -92,7 +98,7 @@ impl Case {
             error: self.error.as_ref(),
         };
         compute(
-            &fixtures::access(""),
+            &fixtures::access(self.spec),
             &result,
             self.previous.as_ref(),
             self.now,
@@ -397,4 +403,106 @@ fn condition_of_another_part_is_kept() {
     }
     .status();
     assert_eq!(find(&status, "Accepted"), Some(&accepted));
+}
+
+const SIDECARS_ONLY: &str = "{gateway: {enabled: false}, clients: {}, sidecar: {serviceAccounts: [{name: app}, {name: batch}]}}";
+
+fn sidecar(name: &str, ready: bool, hash: Option<&str>) -> SidecarFacts {
+    SidecarFacts {
+        pod: PodFacts { ready, ..pod(name) },
+        hash: hash.map(ToOwned::to_owned),
+    }
+}
+
+#[test]
+fn access_for_sidecars_alone_is_ready_and_counts_them() {
+    let current = template(&fixtures::validated(SIDECARS_ONLY)).unwrap().hash;
+    let status = Case {
+        deployment: None,
+        pods: Vec::new(),
+        spec: SIDECARS_ONLY,
+        sidecars: vec![
+            sidecar("app-1", true, Some(&current)),
+            sidecar("app-2", false, Some("before")),
+        ],
+        ..Case::default()
+    }
+    .status();
+    check(
+        &status,
+        &[
+            ("Ready", "True", "Ready"),
+            ("CredentialsReady", "True", "Ready"),
+            ("SidecarsUpToDate", "False", "Outdated"),
+        ],
+    );
+    assert!(find(&status, "GatewayAvailable").is_none());
+    assert_eq!(
+        (
+            status.endpoint,
+            status.service_account_name,
+            status.ready_replicas
+        ),
+        (None, None, None)
+    );
+    let counts = status.sidecars.unwrap();
+    assert_eq!(
+        (counts.total, counts.ready, counts.outdated, counts.missing),
+        (2, 1, 1, 0)
+    );
+    let trust = status.trust_policy.unwrap();
+    for subject in [
+        "system:serviceaccount:team-a:app",
+        "system:serviceaccount:team-a:batch",
+    ] {
+        assert!(trust.contains(subject), "{trust}");
+    }
+    assert!(!trust.contains("chat-gateway"), "{trust}");
+}
+
+#[test]
+fn pod_with_the_label_and_no_sidecar_is_reported() {
+    let status = Case {
+        spec: "sidecar: {serviceAccounts: [{name: app}]}",
+        sidecars: vec![sidecar("app-1", true, None)],
+        ..Case::default()
+    }
+    .status();
+    check(
+        &status,
+        &[
+            ("Ready", "True", "Ready"),
+            ("SidecarsUpToDate", "False", "NotInjected"),
+        ],
+    );
+    assert_eq!(status.sidecars.unwrap().missing, 1);
+    let trust = status.trust_policy.unwrap();
+    assert!(
+        trust.contains("team-a:chat-gateway") && trust.contains("team-a:app"),
+        "{trust}"
+    );
+}
+
+#[test]
+fn sidecar_without_credentials_is_named_with_its_reason() {
+    let status = Case {
+        pods: Vec::new(),
+        deployment: None,
+        spec: SIDECARS_ONLY,
+        sidecars: vec![SidecarFacts {
+            pod: PodFacts {
+                name: "app-1".to_owned(),
+                ..failing("no provider")
+            },
+            hash: Some("any".to_owned()),
+        }],
+        ..Case::default()
+    }
+    .status();
+    check(
+        &status,
+        &[("CredentialsReady", "False", "InvalidIdentityToken")],
+    );
+    let message = &find(&status, "CredentialsReady").unwrap().message;
+    assert!(message.contains("app-1: no provider"), "{message}");
 }

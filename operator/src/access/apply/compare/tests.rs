@@ -16,7 +16,11 @@ fn found(document: &Value, change: impl FnOnce(&mut Value)) -> DynamicObject {
 }
 
 fn deployment() -> Value {
-    build(&fixtures::validated("")).unwrap().deployment.object
+    build(&fixtures::validated(""))
+        .unwrap()
+        .deployment
+        .unwrap()
+        .object
 }
 
 fn own(object: &mut Value) -> &mut Value {
@@ -169,7 +173,11 @@ fn object_that_was_never_applied_has_to_be() {
 
 #[test]
 fn atomic_part_with_an_older_value_is_no_takeover() {
-    let desired = build(&fixtures::validated("")).unwrap().service.object;
+    let desired = build(&fixtures::validated(""))
+        .unwrap()
+        .service
+        .unwrap()
+        .object;
     let found = found(&desired, |object| {
         own(object)["f:spec"]["f:selector"] = json!({});
         object["spec"]["selector"][names::ACCESS_LABEL] = json!("older");

@@ -34,6 +34,16 @@ pub(in crate::access::status) fn summary(
     }
 }
 
+/// Where there are only sidecars, all is in place once their configuration is: how each of them does is
+/// the matter of its pod.
+pub(in crate::access::status) fn without_gateway() -> Summary {
+    settled(Verdict::new(
+        State::True,
+        condition::REASON_READY,
+        "there are to be no gateway pods; pods that ask for it get the gateway as a sidecar",
+    ))
+}
+
 fn of_rollout(
     rollout: Rollout,
     gateway: &Verdict,

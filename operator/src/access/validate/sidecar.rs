@@ -1,0 +1,66 @@
+//! `spec.sidecar`: who may have the gateway in their pods, and how it runs there.
+
+use std::collections::BTreeSet;
+
+use api::v1alpha1::BedrockAccessSpec;
+use k8s_openapi::api::core::v1::ResourceRequirements;
+
+use super::Problems;
+
+/// The gateway in pods of the team.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sidecar {
+    /// ServiceAccounts whose pods may have it, sorted.
+    pub(crate) service_accounts: BTreeSet<String>,
+    /// CPU and memory.
+    pub(crate) resources: ResourceRequirements,
+    /// Port of the API on loopback.
+    pub(crate) port: u16,
+    /// Port of health and metrics on the pod's address.
+    pub(crate) admin_port: u16,
+}
+
+pub(super) fn sidecar(spec: &BedrockAccessSpec, problems: &mut Problems) -> Option<Sidecar> {
+    let Some(sidecar) = &spec.sidecar else {
+        if !spec.gateway.enabled {
+            problems.add(
+                "spec.sidecar",
+                "nothing would be made: set sidecar, or leave gateway.enabled at true",
+            );
+        }
+        return None;
+    };
+    let port = number("spec.sidecar.port", sidecar.port, problems)?;
+    let admin_port = number("spec.sidecar.adminPort", sidecar.admin_port, problems)?;
+    if port == admin_port {
+        problems.add(
+            "spec.sidecar.adminPort",
+            "must differ from port: both are opened in the same pod",
+        );
+    }
+    if sidecar.service_accounts.is_empty() {
+        problems.add(
+            "spec.sidecar.serviceAccounts",
+            "names nobody: list the ServiceAccounts whose pods may have the sidecar",
+        );
+    }
+    Some(Sidecar {
+        service_accounts: sidecar
+            .service_accounts
+            .iter()
+            .map(|account| account.name.clone())
+            .collect(),
+        resources: sidecar.resources.clone(),
+        port,
+        admin_port,
+    })
+}
+
+/// The sidecar runs without root, so the ports below 1024 are not for it.
+fn number(field: &str, port: i32, problems: &mut Problems) -> Option<u16> {
+    let port = u16::try_from(port).ok().filter(|port| *port >= 1024);
+    if port.is_none() {
+        problems.add(field, "must be a port from 1024 to 65535");
+    }
+    port
+}

@@ -1,0 +1,135 @@
+//! How the sidecars do: what the status needs to know of pods that ask for one.
+
+use api::names;
+use k8s_openapi::api::core::v1::Pod;
+use kube_runtime::reflector::ObjectRef;
+
+use crate::access::{
+    Guarded,
+    observe::{PodFacts, waiting},
+};
+
+/// What a status needs to know of a pod that asks for a sidecar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SidecarFacts {
+    /// The sidecar, as a gateway pod would be described.
+    pub(crate) pod: PodFacts,
+    /// What it was injected with; `None` where the pod has no sidecar.
+    pub(crate) hash: Option<String>,
+}
+
+/// The access that a pod asks for.
+pub(crate) fn access_of(pod: Pod) -> Option<ObjectRef<Guarded>> {
+    let name = pod.metadata.labels?.remove(names::INJECT_LABEL)?;
+    Some(ObjectRef::new(&name).within(pod.metadata.namespace.as_deref()?))
+}
+
+/// Keeps of a pod what is looked at here, so that memory follows the number of pods and not their size.
+pub(crate) fn trim(pod: &mut Pod) {
+    pod.spec = None;
+    let metadata = &mut pod.metadata;
+    metadata.managed_fields = None;
+    metadata.owner_references = None;
+    if let Some(labels) = &mut metadata.labels {
+        labels.retain(|name, _| name == names::INJECT_LABEL);
+    }
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|name, _| name == names::SIDECAR_HASH_ANNOTATION);
+    }
+    let Some(status) = &mut pod.status else {
+        return;
+    };
+    status.conditions = None;
+    status.container_statuses = None;
+    status.ephemeral_container_statuses = None;
+    if let Some(containers) = &mut status.init_container_statuses {
+        containers.retain(|container| container.name == names::GATEWAY_NAME);
+    }
+}
+
+/// Whether the pod is there to be counted: neither ended nor on its way out.
+pub(crate) fn runs(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// What the sidecar was injected with.
+pub(crate) fn hash_of(pod: &Pod) -> Option<String> {
+    let annotations = pod.metadata.annotations.as_ref()?;
+    annotations.get(names::SIDECAR_HASH_ANNOTATION).cloned()
+}
+
+/// The sidecar's own state; that of the pod says more about the app.
+pub(crate) fn facts(pod: &Pod) -> PodFacts {
+    let sidecar = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.init_container_statuses.as_ref())
+        .into_iter()
+        .flatten()
+        .find(|container| container.name == names::GATEWAY_NAME);
+    PodFacts {
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        ready: sidecar.is_some_and(|sidecar| sidecar.ready),
+        waiting: sidecar
+            .and_then(|sidecar| waiting(sidecar.state.as_ref()?, sidecar.last_state.as_ref())),
+        report: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod() -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": "app-1", "namespace": "team-a",
+                "labels": {names::INJECT_LABEL: "chat", "app": "a"},
+                "annotations": {names::SIDECAR_HASH_ANNOTATION: "abc", "other": "x"},
+                "managedFields": [{"manager": "m"}],
+            },
+            "spec": {"containers": [{"name": "app"}]},
+            "status": {
+                "phase": "Running", "podIP": "10.0.0.1",
+                "initContainerStatuses": [
+                    {"name": "other", "ready": true, "restartCount": 0, "image": "", "imageID": ""},
+                    {"name": "bedrock-gateway", "ready": true, "restartCount": 0, "image": "", "imageID": ""},
+                ],
+                "containerStatuses": [{"name": "app", "ready": false, "restartCount": 0, "image": "", "imageID": ""}],
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_of_a_pod_tells_how_its_sidecar_does() {
+        let mut pod = pod();
+        trim(&mut pod);
+        assert!(pod.spec.is_none());
+        assert_eq!(pod.metadata.labels.as_ref().unwrap().len(), 1);
+        assert_eq!(pod.metadata.annotations.as_ref().unwrap().len(), 1);
+        assert_eq!(hash_of(&pod).as_deref(), Some("abc"));
+        assert!(runs(&pod));
+        assert!(facts(&pod).ready, "the sidecar is, though the app is not");
+        let access = access_of(pod).unwrap();
+        assert_eq!(
+            (access.name.as_str(), access.namespace.as_deref()),
+            ("chat", Some("team-a"))
+        );
+    }
+
+    #[test]
+    fn ended_pods_are_not_counted() {
+        for phase in ["Succeeded", "Failed"] {
+            let mut pod = pod();
+            pod.status.as_mut().unwrap().phase = Some(phase.to_owned());
+            assert!(!runs(&pod), "{phase}");
+        }
+    }
+}

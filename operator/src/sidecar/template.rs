@@ -1,0 +1,230 @@
+//! The sidecar of an access: container, volumes, and what an app has to know to find it. Pure.
+//!
+//! What differs from the gateway's own pod: it listens on loopback, its identity is the pod's own
+//! ServiceAccount, its volumes are readable without a group of the pod's (which would change the app's
+//! volumes too), and its user is one that no app has.
+
+use api::names;
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction, KeyToPath,
+        LocalObjectReference, Probe, SeccompProfile, SecurityContext, Volume,
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::access::{
+    build::identity::{self, mount, variable},
+    validate::{Identity, Sidecar, Validated},
+};
+
+/// User and group of the sidecar: none that an image of an app is likely to run as, so that also a shared process
+/// namespace shows the app nothing of it.
+pub(crate) const USER: i64 = 61_532;
+/// Its volume with the configuration.
+const CONFIG_VOLUME: &str = "bedrock-gateway-config";
+/// Its volume with the Secret of `identity.secret`.
+const SECRET_VOLUME: &str = "bedrock-gateway-identity";
+/// Names of its ports; a pod's port names should differ.
+const API_PORT: &str = "bedrock-api";
+const ADMIN_PORT: &str = "bedrock-admin";
+/// Longest wait for the first credentials, in probes a second apart, before the sidecar is started anew.
+const STARTUP_PROBES: i32 = 120;
+
+/// The sidecar of an access, the same for every pod.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Template {
+    /// The container, but for what depends on the pod.
+    pub(crate) container: Container,
+    /// Its volumes.
+    pub(crate) volumes: Vec<Volume>,
+    /// Secrets for pulling its image.
+    pub(crate) image_pull_secrets: Vec<LocalObjectReference>,
+    /// The volume with the token of the pod's ServiceAccount, which no other container may mount.
+    pub(crate) token: Option<Token>,
+    /// Region of the models.
+    pub(crate) region: String,
+    /// Port of the API on loopback.
+    pub(crate) port: u16,
+    /// Port of health and metrics.
+    pub(crate) admin_port: u16,
+    /// Changes when any of the above does.
+    pub(crate) hash: String,
+}
+
+/// What makes a token usable: its volume, and the variables that name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) volume: &'static str,
+    /// The variable with the path of the token file.
+    pub(crate) file_variable: &'static str,
+    /// The path as the EKS webhook writes it.
+    pub(crate) file: &'static str,
+    /// The variable that the EKS webhook sets beside it.
+    pub(crate) other_variable: &'static str,
+}
+
+/// The sidecar of an access; `None` where it gives out none.
+pub(crate) fn template(access: &Validated) -> Option<Template> {
+    let sidecar = access.sidecar.as_ref()?;
+    let mut parts = identity::parts(access);
+    for volume in &mut parts.volumes {
+        readable(volume);
+    }
+    for mount in &mut parts.mounts {
+        if mount.name == identity::SECRET_VOLUME {
+            SECRET_VOLUME.clone_into(&mut mount.name);
+        }
+    }
+    parts.volumes.insert(0, config_volume(&access.child_name()));
+    parts
+        .mounts
+        .insert(0, mount(CONFIG_VOLUME, names::CONFIG_DIRECTORY));
+    parts.env.push(variable(
+        "BEDROCK_GATEWAY_LOG",
+        access.gateway.log_level.as_str(),
+    ));
+    let container = Container {
+        env: Some(parts.env),
+        volume_mounts: Some(parts.mounts),
+        ..container(access, sidecar)
+    };
+    let hash = hash(&json!([&container, &parts.volumes]));
+    Some(Template {
+        container,
+        volumes: parts.volumes,
+        image_pull_secrets: access.gateway.image_pull_secrets.clone(),
+        token: token(&access.identity),
+        region: access.region.to_string(),
+        port: sidecar.port,
+        admin_port: sidecar.admin_port,
+        hash,
+    })
+}
+
+fn container(access: &Validated, sidecar: &Sidecar) -> Container {
+    let port = |name: &str, number: u16| ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: i32::from(number),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    };
+    let arguments = [
+        "serve".to_owned(),
+        format!(
+            "--config={}/{}",
+            names::CONFIG_DIRECTORY,
+            names::SIDECAR_CONFIG_KEY
+        ),
+        format!("--listen=127.0.0.1:{}", sidecar.port),
+        format!("--admin-listen=0.0.0.0:{}", sidecar.admin_port),
+    ];
+    Container {
+        name: names::GATEWAY_NAME.to_owned(),
+        image: Some(access.image.clone()),
+        image_pull_policy: Some(access.gateway.image_pull_policy.as_str().to_owned()),
+        restart_policy: Some("Always".to_owned()),
+        args: Some(arguments.to_vec()),
+        ports: Some(vec![
+            port(API_PORT, sidecar.port),
+            port(ADMIN_PORT, sidecar.admin_port),
+        ]),
+        resources: Some(sidecar.resources.clone()),
+        security_context: Some(SecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                add: None,
+            }),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
+            ..SecurityContext::default()
+        }),
+        // The app starts once there are credentials: a Job's first request must not be one too early.
+        startup_probe: Some(probe("/readyz", sidecar, 1, STARTUP_PROBES)),
+        liveness_probe: Some(probe("/healthz", sidecar, 10, 3)),
+        readiness_probe: Some(probe("/readyz", sidecar, 5, 2)),
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        ..Container::default()
+    }
+}
+
+fn probe(path: &str, sidecar: &Sidecar, period_seconds: i32, failure_threshold: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::Int(i32::from(sidecar.admin_port)),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        failure_threshold: Some(failure_threshold),
+        timeout_seconds: Some(2),
+        ..Probe::default()
+    }
+}
+
+/// Only the sidecars' document: the gateway pods' one is of no concern here.
+fn config_volume(config_map: &str) -> Volume {
+    Volume {
+        name: CONFIG_VOLUME.to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: config_map.to_owned(),
+            items: Some(vec![KeyToPath {
+                key: names::SIDECAR_CONFIG_KEY.to_owned(),
+                path: names::SIDECAR_CONFIG_KEY.to_owned(),
+                mode: None,
+            }]),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// Without a group of the pod's the files belong to root, so everybody in the container may read them;
+/// nobody but the sidecar is in it.
+fn readable(volume: &mut Volume) {
+    if let Some(projected) = &mut volume.projected {
+        projected.default_mode = None;
+    }
+    if let Some(secret) = &mut volume.secret {
+        secret.default_mode = None;
+    }
+    if volume.name == identity::SECRET_VOLUME {
+        SECRET_VOLUME.clone_into(&mut volume.name);
+    }
+}
+
+fn token(identity: &Identity) -> Option<Token> {
+    match identity {
+        Identity::Irsa { .. } => Some(Token {
+            volume: names::TOKEN_VOLUME,
+            file_variable: "AWS_WEB_IDENTITY_TOKEN_FILE",
+            file: "/var/run/secrets/eks.amazonaws.com/serviceaccount/token",
+            other_variable: "AWS_ROLE_ARN",
+        }),
+        Identity::PodIdentity => Some(Token {
+            volume: identity::POD_IDENTITY_VOLUME,
+            file_variable: "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            file: "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token",
+            other_variable: "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        }),
+        Identity::Secret { .. } | Identity::Ambient => None,
+    }
+}
+
+fn hash(meaning: &serde_json::Value) -> String {
+    let mut hash = Sha256::new();
+    hash.update(meaning.to_string().as_bytes());
+    hash.finalize()
+        .iter()
+        .take(8)
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
