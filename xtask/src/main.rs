@@ -9,6 +9,7 @@
     reason = "a command-line program talks to its user"
 )]
 
+mod bench;
 mod build;
 mod checks;
 mod console;
@@ -124,6 +125,8 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
+    /// Measure the gateway beside a proxy that does nothing, on loopback.
+    Bench(bench::Options),
     /// Run the unit tests and accept what they print as the new snapshots; review the diff.
     Golden,
 }
@@ -160,6 +163,7 @@ fn main() -> ExitCode {
             once,
         } => double::double(&console, listen, identity, once),
         Task::Image { release } => image::image(&console, release),
+        Task::Bench(options) => bench::bench(&console, &options),
         Task::Golden => suite::golden(&console),
     };
     match result {

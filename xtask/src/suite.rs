@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
 use crate::{
+    bench,
     build::{self, Profile},
     checks,
     console::{Console, Failures},
@@ -59,6 +60,7 @@ pub(crate) fn test(console: &Console, parts: &[Part], filter: Option<&str>) -> R
     })?;
     failures.collect("tests", run_tests(console, "tests", &[], &[]));
     failures.collect("every identity", double::every_identity(console));
+    failures.collect("bench", bench::quick(console));
     failures.collect(
         "cluster tier",
         demo(console, true, ClusterKind::Local, None),

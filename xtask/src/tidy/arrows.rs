@@ -6,10 +6,11 @@ use serde_json::Value;
 use super::Finding;
 
 /// A package of this workspace and the packages of this workspace it may use in what it ships.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("api", &[]),
     ("awsdouble", &[]),
     ("bedrock", &[]),
+    ("bench", &[]),
     ("credentials", &[]),
     ("dialects", &["bedrock"]),
     ("gateway", &["api", "bedrock", "credentials", "dialects"]),

@@ -1,0 +1,239 @@
+//! The load generator: so many clients, each with a connection and one request at a time, for a while.
+//!
+//! Every answer is checked, also those before and after the time that counts. A wrong answer ends the
+//! run, naming it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{SendRequest, handshake},
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    answer::{StreamCheck, check},
+    content::{Case, request},
+    process::Process,
+    scenario::{Mode, Scenario},
+};
+
+const PATH: &str = "/v1/chat/completions";
+const WARMING_UP: u8 = 0;
+const MEASURING: u8 = 1;
+const OVER: u8 = 2;
+
+/// How long a situation is run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) warm_up: Duration,
+    pub(crate) window: Duration,
+}
+
+/// What a window showed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Window {
+    pub(crate) seconds: f64,
+    /// Answers that ended in it.
+    pub(crate) answers: u64,
+    /// Deltas with text that came in it.
+    pub(crate) events: u64,
+    /// CPU time of the target.
+    pub(crate) cpu_seconds: f64,
+    /// Resident memory of the target at its end.
+    pub(crate) resident_bytes: u64,
+    /// Until the answer was whole, or for streams until their first text; sorted.
+    pub(crate) latencies: Vec<Duration>,
+}
+
+/// What all clients of a situation share.
+struct Shared {
+    phase: AtomicU8,
+    address: SocketAddr,
+    key: HeaderValue,
+    mode: Mode,
+    cases: Arc<[Case]>,
+    bodies: Vec<Bytes>,
+}
+
+impl Shared {
+    /// Whether what happens now counts.
+    fn counts(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == MEASURING
+    }
+}
+
+/// Runs a situation against a target.
+///
+/// # Errors
+/// When any answer was wrong or none came.
+pub(crate) async fn run(
+    scenario: &Scenario,
+    target: &Process,
+    cases: &Arc<[Case]>,
+    key: &str,
+    times: Times,
+) -> Result<Window> {
+    let shared = Arc::new(Shared {
+        phase: AtomicU8::new(WARMING_UP),
+        address: target.address(),
+        key: HeaderValue::try_from(format!("Bearer {key}"))
+            .context("the key is no header value")?,
+        mode: scenario.mode,
+        cases: Arc::clone(cases),
+        bodies: cases
+            .iter()
+            .map(|case| request(case, scenario.size, scenario.mode))
+            .collect(),
+    });
+    let mut clients = JoinSet::new();
+    for number in 0..scenario.clients {
+        clients.spawn(client(Arc::clone(&shared), number));
+    }
+    sleep(times.warm_up).await;
+    let (cpu, started) = (target.cpu_seconds()?, Instant::now());
+    shared.phase.store(MEASURING, Ordering::Relaxed);
+    sleep(times.window).await;
+    shared.phase.store(OVER, Ordering::Relaxed);
+    let mut window = Window {
+        seconds: started.elapsed().as_secs_f64(),
+        cpu_seconds: target.cpu_seconds()? - cpu,
+        resident_bytes: target.resident_bytes()?,
+        ..Window::default()
+    };
+    while let Some(ended) = clients.join_next().await {
+        let one = ended.context("a client did not end well")??;
+        window.answers = window.answers.saturating_add(one.answers);
+        window.events = window.events.saturating_add(one.events);
+        window.latencies.extend(one.latencies);
+    }
+    window.latencies.sort_unstable();
+    Ok(window)
+}
+
+/// What one client saw while it counted.
+#[derive(Debug, Default)]
+struct Seen {
+    answers: u64,
+    events: u64,
+    latencies: Vec<Duration>,
+}
+
+async fn client(shared: Arc<Shared>, number: usize) -> Result<Seen> {
+    let stream = TcpStream::connect(shared.address)
+        .await
+        .with_context(|| format!("failed to connect to {}", shared.address))?;
+    stream
+        .set_nodelay(true)
+        .context("failed to set an option")?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream))
+        .await
+        .context("failed to speak HTTP")?;
+    // It ends with the sender, and what goes wrong on it is what the sender reports.
+    tokio::spawn(connection);
+    let mut seen = Seen::default();
+    let turns = shared.cases.iter().zip(&shared.bodies).cycle();
+    for (case, body) in turns.skip(number) {
+        if shared.phase.load(Ordering::Relaxed) == OVER {
+            break;
+        }
+        ask(&shared, &mut sender, case, body, &mut seen)
+            .await
+            .with_context(|| format!("client {number}, case {}", case.number))?;
+    }
+    Ok(seen)
+}
+
+async fn ask(
+    shared: &Shared,
+    sender: &mut SendRequest<Full<Bytes>>,
+    case: &Case,
+    body: &Bytes,
+    seen: &mut Seen,
+) -> Result<()> {
+    let mut request = Request::post(PATH)
+        .header(header::HOST, "bench")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(body.clone()))
+        .context("failed to make a request")?;
+    request
+        .headers_mut()
+        .insert(header::AUTHORIZATION, shared.key.clone());
+    sender.ready().await.context("the connection is closed")?;
+    let started = Instant::now();
+    let response = sender
+        .send_request(request)
+        .await
+        .context("no answer came")?;
+    if shared.mode == Mode::Whole {
+        let (status, body) = whole(response).await?;
+        ensure!(
+            status == StatusCode::OK,
+            "{status}: {}",
+            String::from_utf8_lossy(&body)
+        );
+        check(&body, case)?;
+        if shared.counts() {
+            seen.latencies.push(started.elapsed());
+        }
+    } else {
+        streamed(shared, response, case, started, seen).await?;
+    }
+    if shared.counts() {
+        seen.answers = seen.answers.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// Reads a stream to its end.
+async fn streamed(
+    shared: &Shared,
+    response: Response<Incoming>,
+    case: &Case,
+    started: Instant,
+    seen: &mut Seen,
+) -> Result<()> {
+    if response.status() != StatusCode::OK {
+        let (status, body) = whole(response).await?;
+        anyhow::bail!("{status}: {}", String::from_utf8_lossy(&body));
+    }
+    let mut body = response.into_body();
+    let mut check = StreamCheck::new(case);
+    let mut begun = false;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.context("the stream was cut")?.into_data() else {
+            continue;
+        };
+        let deltas = check.push(&data)?;
+        if deltas > 0 && shared.counts() {
+            seen.events = seen.events.saturating_add(deltas);
+            if !begun {
+                seen.latencies.push(started.elapsed());
+            }
+        }
+        begun |= deltas > 0;
+    }
+    check.finish()
+}
+
+async fn whole(response: Response<Incoming>) -> Result<(StatusCode, Bytes)> {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.context("the answer was cut")?;
+    Ok((parts.status, body.to_bytes()))
+}

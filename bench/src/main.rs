@@ -1,0 +1,107 @@
+//! Measures the gateway beside a proxy that does nothing, in one run on loopback.
+//!
+//! Four kinds of processes: a fake Bedrock with answers made beforehand, the proxy, one or more builds
+//! of the gateway, and the load generator, which is this program itself and checks every answer. Each
+//! situation is measured on all targets in turn, round after round, so that noise hits all of them; what
+//! counts are ratios. `cargo xtask bench` builds and runs it.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program talks to its user"
+)]
+
+mod answer;
+mod content;
+mod load;
+mod process;
+mod proxy;
+mod report;
+mod run;
+mod scenario;
+mod table;
+mod upstream;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tokio::sync::oneshot;
+
+/// The gateway measured beside a proxy that does nothing.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Measure.
+    Run(run::Options),
+    /// The fake Bedrock; ends with its standard input.
+    #[command(hide = true)]
+    Upstream {
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+    /// The proxy that does nothing; ends with its standard input.
+    #[command(hide = true)]
+    Proxy {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        upstream: SocketAddr,
+    },
+}
+
+fn main() -> ExitCode {
+    match start(Arguments::parse().role) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(role: Role) -> Result<()> {
+    // The proxy runs as the gateway does, a worker a core. The two others need less than one core, and
+    // one thread disturbs what is measured least.
+    let mut builder = match role {
+        Role::Proxy { .. } => tokio::runtime::Builder::new_multi_thread(),
+        Role::Run(_) | Role::Upstream { .. } => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    runtime.block_on(async {
+        match role {
+            Role::Run(options) => run::run(&options).await,
+            Role::Upstream { listen } => until_orphaned(upstream::serve(listen)).await,
+            Role::Proxy { listen, upstream } => {
+                until_orphaned(proxy::serve(listen, upstream)).await
+            }
+        }
+    })
+}
+
+/// Serves until the process that holds the other end of standard input is gone.
+async fn until_orphaned(server: impl Future<Output = Result<()>>) -> Result<()> {
+    let (gone, orphaned) = oneshot::channel();
+    std::thread::spawn(move || {
+        // However reading ends, nobody is there any more.
+        let _: std::io::Result<u64> = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        gone.send(()).unwrap_or_default();
+    });
+    tokio::select! {
+        result = server => result,
+        _ = orphaned => Ok(()),
+    }
+}
+
+/// A file that a role writes or reads, for error messages.
+fn named(path: &std::path::Path) -> String {
+    PathBuf::from(path).display().to_string()
+}

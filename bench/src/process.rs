@@ -1,0 +1,169 @@
+//! Processes of the run: started, watched through `/proc`, ended.
+
+use std::{
+    fs::File,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+
+use crate::named;
+
+/// How long a process may take to start.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Linux counts CPU time for its users in these, on every platform (`USER_HZ`, proc(5)).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A process that serves on an address; ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Process {
+    /// Starts `command`, which will listen on `address`, with what it prints going to `log`.
+    ///
+    /// # Errors
+    /// When it does not come to listen; then with the end of its log.
+    pub(crate) async fn start(
+        name: &str,
+        command: &mut Command,
+        address: SocketAddr,
+        log: &Path,
+    ) -> Result<Self> {
+        let open = File::create(log).with_context(|| format!("failed to write {}", named(log)))?;
+        let also = open.try_clone().context("failed to share the log")?;
+        let child = command
+            // Kept open: the end of it is the end of the rigs.
+            .stdin(Stdio::piped())
+            .stdout(also)
+            .stderr(open)
+            .spawn()
+            .with_context(|| {
+                format!(
+                    "failed to start {}",
+                    command.get_program().to_string_lossy()
+                )
+            })?;
+        let mut process = Self {
+            name: name.to_owned(),
+            child,
+            address,
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).await.is_err() {
+            let ended = process
+                .child
+                .try_wait()
+                .context("failed to look at a process")?;
+            if ended.is_some() || Instant::now() > deadline {
+                let text = std::fs::read_to_string(log).unwrap_or_default();
+                bail!("{name} does not listen on {address}; its log:\n{text}");
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(process)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// CPU time of all its threads so far, user and system.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let text = self.read("stat")?;
+        cpu_ticks(&text)
+            .map(|ticks| ticks / TICKS_PER_SECOND)
+            .with_context(|| format!("/proc/{}/stat is not as proc(5) says", self.child.id()))
+    }
+
+    /// Resident memory now.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        let text = self.read("status")?;
+        resident_bytes(&text)
+            .with_context(|| format!("/proc/{}/status is not as proc(5) says", self.child.id()))
+    }
+
+    fn read(&self, file: &str) -> Result<String> {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).with_context(|| {
+            format!(
+                "failed to read /proc about {}: it has ended, or this is not Linux",
+                self.name
+            )
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended by itself is as good.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+/// A port of loopback that was free a moment ago.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .context("failed to find a free port")
+}
+
+/// `utime` and `stime`, fields 14 and 15; the second field is a name that may hold anything.
+fn cpu_ticks(stat: &str) -> Option<f64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u32>().ok().map(f64::from);
+    Some(ticks()? + ticks()?)
+}
+
+fn resident_bytes(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_is_found_behind_any_name() {
+        let stat = "42 (a ) b) S 1 42 42 0 -1 4194560 100 0 0 0 25 17 0 0 20 0 3 0 100 1 1";
+        assert_eq!(cpu_ticks(stat), Some(42.0));
+        assert_eq!(cpu_ticks("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn resident_memory_is_read_in_bytes() {
+        assert_eq!(
+            resident_bytes("Name:\tx\nVmRSS:\t   13312 kB\n"),
+            Some(13_631_488)
+        );
+        assert_eq!(resident_bytes("Name:\tx\n"), None);
+    }
+}

@@ -1,0 +1,245 @@
+//! A run: starts the processes, measures every situation on every target, round after round.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::{
+    content::{self, Case, MODEL, MODEL_ID},
+    load::{self, Times, Window},
+    named,
+    process::{Process, free_address},
+    report::{Measured, Report},
+    scenario::{ALL, Scenario},
+    table,
+};
+
+/// Name of the reference among the targets.
+pub(crate) const PROXY: &str = "proxy";
+/// Name of the gateway that the run is about.
+pub(crate) const GATEWAY: &str = "gateway";
+/// Name of another build of it.
+pub(crate) const OTHER: &str = "other";
+/// What the clients prove themselves with.
+const CLIENT_KEY: &str = "sk-bench-0123456789abcdef";
+/// Time for a process to settle before its memory at rest is read.
+const REST: Duration = Duration::from_millis(500);
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The program `bedrock-gateway`.
+    #[arg(long, value_name = "PROGRAM")]
+    gateway: PathBuf,
+    /// Another build of it, measured in the same rounds.
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
+    /// Rounds; every situation is measured on every target once a round.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds that each measurement lasts.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Only situations whose name contains this text.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// One short round: shows that every answer is right, says nothing about speed.
+    #[arg(long, conflicts_with_all = ["rounds", "seconds", "out", "compare"])]
+    quick: bool,
+    /// Also write the figures into a file.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print how the ratios changed since the run that wrote this file.
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// When a process does not start, or any answer is wrong.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    // First of all: a file that is not there should not cost minutes.
+    let before = options.compare.as_deref().map(Report::read).transpose()?;
+    let scenarios: Vec<&Scenario> = ALL
+        .iter()
+        .filter(|scenario| {
+            let text = options.only.as_deref().unwrap_or_default();
+            scenario.name.contains(text)
+        })
+        .collect();
+    ensure!(!scenarios.is_empty(), "--only: no situation is called so");
+    let (rounds, times) = if options.quick {
+        (1, times(0.2))
+    } else {
+        (options.rounds.max(1), times(options.seconds))
+    };
+    let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
+    let targets = Targets::start(options, folder.path()).await?;
+    sleep(REST).await;
+    let mut report = Report::new(rounds, times.window);
+    for target in &targets.measured {
+        report.at_rest(target.name(), target.resident_bytes()?);
+    }
+    let cases: Arc<[Case]> = content::cases().into();
+    for round in 0..rounds {
+        for scenario in &scenarios {
+            println!(
+                "round {} of {rounds}: {}",
+                round.saturating_add(1),
+                scenario.name
+            );
+            // Each goes first in its turn.
+            let count = targets.measured.len();
+            let order = targets
+                .measured
+                .iter()
+                .cycle()
+                .skip(round % count)
+                .take(count);
+            for target in order {
+                let window = load::run(scenario, target, &cases, CLIENT_KEY, times)
+                    .await
+                    .with_context(|| format!("{} on the {}", scenario.name, target.name()))?;
+                expect_something(&window, scenario, target)?;
+                report.add(scenario, target.name(), Measured::new(scenario, &window));
+            }
+        }
+    }
+    drop(targets);
+    if options.quick {
+        println!("\nevery answer was right: {} of them", report.answers());
+        return Ok(());
+    }
+    println!("\n{}", table::ratios(&report));
+    if options.against.is_some() {
+        println!("{}", table::against(&report));
+    }
+    if let Some(before) = before {
+        println!("{}", table::change(&before, &report));
+    }
+    if let Some(path) = &options.out {
+        report.write(path)?;
+    }
+    Ok(())
+}
+
+fn times(seconds: f64) -> Times {
+    let window = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(2));
+    Times {
+        warm_up: window / 5,
+        window,
+    }
+}
+
+/// A window in which nothing came measures nothing; in a short one on a slow machine that is no mistake.
+fn expect_something(window: &Window, scenario: &Scenario, target: &Process) -> Result<()> {
+    ensure!(
+        window.seconds < 1.0 || window.answers > 0 || window.events > 0,
+        "{}: nothing came from the {} within {:.1} s",
+        scenario.name,
+        target.name(),
+        window.seconds
+    );
+    Ok(())
+}
+
+/// The processes of a run.
+struct Targets {
+    /// The proxy, the gateway, and the other build of it if there is one.
+    measured: Vec<Process>,
+    /// Held for as long as they are.
+    _upstream: Process,
+}
+
+impl Targets {
+    async fn start(options: &Options, folder: &Path) -> Result<Self> {
+        let own = std::env::current_exe().context("failed to find this program")?;
+        let (upstream, proxy) = (free_address()?, free_address()?);
+        let role = |role: &str, listen: std::net::SocketAddr| {
+            let mut command = Command::new(&own);
+            command.arg(role).arg("--listen").arg(listen.to_string());
+            command
+        };
+        let log = |name: &str| folder.join(format!("{name}.log"));
+        let upstream = Process::start(
+            "fake Bedrock",
+            &mut role("upstream", upstream),
+            upstream,
+            &log("upstream"),
+        )
+        .await?;
+        let mut command = role("proxy", proxy);
+        command
+            .arg("--upstream")
+            .arg(upstream.address().to_string());
+        let mut measured = vec![Process::start(PROXY, &mut command, proxy, &log(PROXY)).await?];
+        write_configuration(folder, &upstream)?;
+        let builds = [
+            (GATEWAY, Some(&options.gateway)),
+            (OTHER, options.against.as_ref()),
+        ];
+        for (name, program) in builds {
+            if let Some(program) = program {
+                let address = free_address()?;
+                let mut command = gateway(program, folder, address)?;
+                measured.push(Process::start(name, &mut command, address, &log(name)).await?);
+            }
+        }
+        Ok(Self {
+            measured,
+            _upstream: upstream,
+        })
+    }
+}
+
+/// A configuration as the operator would write it: an alias, and clients with keys.
+fn write_configuration(folder: &Path, upstream: &Process) -> Result<()> {
+    let keys = folder.join("keys");
+    std::fs::create_dir(&keys).context("failed to make the folder of keys")?;
+    let config = json!({
+        "region": "us-east-1",
+        "endpoints": {"bedrockRuntime": format!("http://{}", upstream.address())},
+        "models": [{"name": MODEL, "targets": [{"modelId": MODEL_ID}]}],
+        "clients": {"apiKeysDirectory": keys},
+    });
+    let files = [
+        (keys.join("bench"), CLIENT_KEY.to_owned()),
+        (folder.join("gateway.yaml"), config.to_string()),
+    ];
+    for (path, text) in files {
+        std::fs::write(&path, text).with_context(|| format!("failed to write {}", named(&path)))?;
+    }
+    Ok(())
+}
+
+/// The gateway as it runs in a pod: a document, keys of clients, credentials of its own, its log.
+fn gateway(program: &Path, folder: &Path, listen: std::net::SocketAddr) -> Result<Command> {
+    let nowhere = folder.join("none");
+    let mut command = Command::new(program);
+    command
+        .arg("serve")
+        .arg("--config")
+        .arg(folder.join("gateway.yaml"))
+        .args(["--listen", &listen.to_string()])
+        .args(["--admin-listen", &free_address()?.to_string()])
+        .env_clear()
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+        // As long as a real one; the fake Bedrock does not look at signatures.
+        .env(
+            "AWS_SECRET_ACCESS_KEY",
+            "0123456789012345678901234567890123456789",
+        )
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_CONFIG_FILE", &nowhere)
+        .env("AWS_SHARED_CREDENTIALS_FILE", &nowhere);
+    Ok(command)
+}

@@ -1,0 +1,239 @@
+//! Tables for people: a line a situation.
+
+use std::fmt::Write as _;
+
+use crate::{
+    report::{Measured, Report, Situation, Spread, difference, float, ratio},
+    run::{GATEWAY, OTHER, PROXY},
+};
+
+/// The gateway beside the proxy.
+pub(crate) fn ratios(report: &Report) -> String {
+    let mut text = format!(
+        "{:<27}{:^36}   {:^36}   {:^19}\n{:<27}{:>8}{:>9}{:>19}   {:>8}{:>9}{:>19}   {:>9}{:>10}\n",
+        "",
+        "per second",
+        "CPU seconds per 1,000",
+        "the gateway adds",
+        "",
+        "proxy",
+        "gateway",
+        "ratio",
+        "proxy",
+        "gateway",
+        "ratio",
+        "p50",
+        "p99",
+    );
+    for one in &report.situations {
+        let rate = |target| middle(one.spread(target, |round| Some(round.per_second)), 0);
+        let cpu = |target| middle(one.spread(target, |round| round.cpu_seconds_per_1000), 3);
+        let added = |figure: fn(&Measured) -> Option<f64>| {
+            microseconds(one.joined(GATEWAY, PROXY, figure, difference))
+        };
+        line(
+            &mut text,
+            format_args!(
+                "{:<27}{:>8}{:>9}{:>19}   {:>8}{:>9}{:>19}   {:>9}{:>10}  {}",
+                one.name,
+                rate(PROXY),
+                rate(GATEWAY),
+                spread(one.rate_ratio()),
+                cpu(PROXY),
+                cpu(GATEWAY),
+                spread(one.cpu_ratio()),
+                added(|round| round.p50_seconds),
+                added(|round| round.p99_seconds),
+                one.unit,
+            ),
+        );
+    }
+    for one in report.situations.iter().filter(|one| one.unit == "streams") {
+        let events = |target| middle(one.spread(target, |round| Some(round.events_per_second)), 0);
+        line(
+            &mut text,
+            format_args!(
+                "{}: {} events/s through the proxy, {} through the gateway",
+                one.name,
+                events(PROXY),
+                events(GATEWAY)
+            ),
+        );
+    }
+    let memory = |target: &str| {
+        let megabytes = |bytes: Option<&u64>| float(bytes.copied().unwrap_or_default()) / 1e6;
+        format!(
+            "{:.1} MB at rest, {:.1} MB under load",
+            megabytes(report.at_rest.get(target)),
+            megabytes(report.under_load.get(target))
+        )
+    };
+    line(
+        &mut text,
+        format_args!(
+            "resident memory: proxy {}; gateway {}",
+            memory(PROXY),
+            memory(GATEWAY)
+        ),
+    );
+    line(
+        &mut text,
+        format_args!(
+            "{} answers checked; {} cores for all processes; {} rounds of {} s a target; ratios: median (least–most of the rounds); \
+             p50 and p99: until the answer was whole, of streams until their first text",
+            report.answers(),
+            report.cores,
+            report.rounds,
+            report.seconds
+        ),
+    );
+    text
+}
+
+/// The gateway beside another build of it.
+pub(crate) fn against(report: &Report) -> String {
+    let mut text = format!(
+        "{:<27}{:>22}{:>26}\n",
+        "gateway / other build", "per second", "CPU per 1,000"
+    );
+    for one in &report.situations {
+        let joined = |figure: fn(&Measured) -> Option<f64>| {
+            spread(one.joined(GATEWAY, OTHER, figure, ratio))
+        };
+        line(
+            &mut text,
+            format_args!(
+                "{:<27}{:>22}{:>26}",
+                one.name,
+                joined(|round| Some(round.per_second)),
+                joined(|round| round.cpu_seconds_per_1000),
+            ),
+        );
+    }
+    text
+}
+
+/// How the ratios to the proxy changed.
+pub(crate) fn change(before: &Report, now: &Report) -> String {
+    let mut text = format!(
+        "{:<27}{:>26}{:>28}\n",
+        "ratio to the proxy", "per second", "CPU per 1,000"
+    );
+    for one in &now.situations {
+        let Some(earlier) = before.situation(&one.name) else {
+            line(
+                &mut text,
+                format_args!("{:<27}{:>26}", one.name, "was not there"),
+            );
+            continue;
+        };
+        let changed = |figure: fn(&Situation) -> Option<Spread>| {
+            let (was, is) = (figure(earlier), figure(one));
+            let percent = was
+                .zip(is)
+                .map(|(was, is)| ratio(is.median, was.median))
+                .map_or_else(
+                    || "?".to_owned(),
+                    |by| format!("{:+.1} %", (by - 1.0) * 100.0),
+                );
+            format!("{} → {} {percent:>9}", middle(was, 2), middle(is, 2))
+        };
+        line(
+            &mut text,
+            format_args!(
+                "{:<27}{:>26}{:>28}",
+                one.name,
+                changed(Situation::rate_ratio),
+                changed(Situation::cpu_ratio)
+            ),
+        );
+    }
+    text
+}
+
+fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _: std::fmt::Result = writeln!(text, "{line}");
+}
+
+fn middle(figures: Option<Spread>, decimals: usize) -> String {
+    figures.map_or_else(
+        || "-".to_owned(),
+        |figures| format!("{:.decimals$}", figures.median),
+    )
+}
+
+fn spread(figures: Option<Spread>) -> String {
+    figures.map_or_else(
+        || "-".to_owned(),
+        |figures| {
+            format!(
+                "{:.2} ({:.2}–{:.2})",
+                figures.median, figures.least, figures.most
+            )
+        },
+    )
+}
+
+fn microseconds(seconds: Option<Spread>) -> String {
+    seconds.map_or_else(
+        || "-".to_owned(),
+        |seconds| format!("{:.0} µs", seconds.median * 1e6),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{load::Window, scenario::ALL};
+
+    fn report(gateway: u64) -> Report {
+        let mut report = Report::new(1, Duration::from_secs(1));
+        for (target, answers, cpu_seconds) in [
+            (PROXY, 1000, 0.1),
+            (GATEWAY, gateway, 0.2),
+            (OTHER, 500, 0.2),
+        ] {
+            let window = Window {
+                seconds: 1.0,
+                answers,
+                cpu_seconds,
+                latencies: vec![Duration::from_micros(answers)],
+                ..Window::default()
+            };
+            report.add(&ALL[0], target, Measured::new(&ALL[0], &window));
+        }
+        report
+    }
+
+    #[test]
+    fn table_shows_rates_ratios_and_what_is_added() {
+        let text = ratios(&report(600));
+        let row = text
+            .lines()
+            .find(|line| line.starts_with(ALL[0].name))
+            .unwrap();
+        for part in [
+            " 1000 ",
+            " 600 ",
+            "0.60 (0.60–0.60)",
+            " 0.100 ",
+            " 0.333 ",
+            "3.33 (",
+            " -400 µs ",
+        ] {
+            assert!(row.contains(part), "{part:?} in {row}");
+        }
+    }
+
+    #[test]
+    fn change_and_other_build_are_shown_as_ratios() {
+        let text = change(&report(600), &report(660));
+        assert!(text.contains("0.60 → 0.66"), "{text}");
+        assert!(text.contains("+10.0 %"), "{text}");
+        let text = against(&report(600));
+        assert!(text.contains("1.20 (1.20–1.20)"), "{text}");
+    }
+}

@@ -1,0 +1,163 @@
+//! The fake Bedrock: HTTP/1.1, answers made beforehand, signatures not checked.
+//!
+//! It also speaks Chat Completions, for the proxy that does nothing. What it does check is that the
+//! whole request came: a body that lost its marker or its end gets 400, which fails the run.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpListener,
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+use crate::{
+    content::{Answers, MARKER_WITHIN, cases, marked},
+    scenario::{Mode, PACE},
+};
+
+const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
+const JSON: &str = "application/json";
+const SSE: &str = "text/event-stream; charset=utf-8";
+
+/// Serves for ever.
+pub(crate) async fn serve(listen: SocketAddr) -> Result<()> {
+    let answers: Vec<Answers> = cases().iter().map(Answers::new).collect::<Result<_>>()?;
+    let answers = Arc::new(answers);
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("failed to listen on {listen}"))?;
+    loop {
+        let (stream, _) = listener.accept().await.context("failed to accept")?;
+        stream
+            .set_nodelay(true)
+            .context("failed to set an option")?;
+        let answers = Arc::clone(&answers);
+        let service = service_fn(move |request| {
+            let answers = Arc::clone(&answers);
+            async move { Ok::<_, Infallible>(answer(request, &answers).await) }
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+async fn answer(request: Request<Incoming>, answers: &[Answers]) -> Response<Pieces> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let converse = path.starts_with("/model/");
+    let Some((number, mode)) = read(body).await else {
+        return refuse("the request did not come whole");
+    };
+    let Some(answer) = answers.get(number) else {
+        return refuse("there is no such case");
+    };
+    let (kind, pieces) = match (converse, mode) {
+        (true, Mode::Whole) if path.ends_with("/converse") => (JSON, vec![answer.converse.clone()]),
+        (true, Mode::Burst | Mode::Paced) if path.ends_with("/converse-stream") => {
+            (EVENT_STREAM, answer.converse_stream.clone())
+        }
+        (false, Mode::Whole) => (JSON, vec![answer.chat.clone()]),
+        (false, Mode::Burst | Mode::Paced) => (SSE, answer.chat_stream.clone()),
+        _ => return refuse("the path does not fit the request"),
+    };
+    let mut response = Response::new(Pieces::new(pieces, mode));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(
+        "x-amzn-requestid",
+        HeaderValue::from_static("8f1c1e9a-0000-4000-8000-1234567890ab"),
+    );
+    response
+}
+
+/// The case and form that a body asks for, when all of it came.
+async fn read(mut body: Incoming) -> Option<(usize, Mode)> {
+    let mut beginning = Vec::with_capacity(MARKER_WITHIN);
+    let (mut last, mut length) = (None, 0_usize);
+    while let Some(frame) = body.frame().await {
+        let data = frame.ok()?.into_data().ok()?;
+        let room = MARKER_WITHIN.saturating_sub(beginning.len());
+        beginning.extend(data.iter().take(room));
+        last = data.last().copied().or(last);
+        length = length.saturating_add(data.len());
+    }
+    let (number, size, mode) = marked(&beginning)?;
+    (last == Some(b'}') && length >= size.at_least()).then_some((number, mode))
+}
+
+fn refuse(why: &'static str) -> Response<Pieces> {
+    let body = format!("{{\"message\":\"{why}\"}}");
+    let mut response = Response::new(Pieces::new(vec![Bytes::from(body)], Mode::Whole));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    response
+}
+
+/// A body in pieces, each at once or after a pause.
+struct Pieces {
+    left: std::vec::IntoIter<Bytes>,
+    /// Known for a body in one piece.
+    length: Option<u64>,
+    pace: Option<Interval>,
+}
+
+impl Pieces {
+    fn new(pieces: Vec<Bytes>, mode: Mode) -> Self {
+        let length = match (mode, pieces.first()) {
+            (Mode::Whole, Some(only)) => u64::try_from(only.len()).ok(),
+            _ => None,
+        };
+        let pace = (mode == Mode::Paced).then(|| {
+            let mut pace = interval(PACE);
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            pace
+        });
+        Self {
+            left: pieces.into_iter(),
+            length,
+            pace,
+        }
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(pace) = &mut self.pace
+            && pace.poll_tick(context).is_pending()
+        {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.left.next().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.len() == 0
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.length.map_or_else(
+            http_body::SizeHint::default,
+            http_body::SizeHint::with_exact,
+        )
+    }
+}
