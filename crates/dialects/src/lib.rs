@@ -2,9 +2,10 @@
 //!
 //! Pure and sans-IO: bytes in, bytes out, no clock, no network, no environment. What a model takes
 //! comes from [`families`], a table of data with overrides; no model's name stands in the code. One
-//! folder a dialect, none knows another; what they share is in [`translation`]. Steps 3 and 7 of the
-//! request pipeline.
+//! folder a dialect; what all share is in [`translation`], and [`responses`] builds on [`openai`], whose
+//! second endpoint it is (ADR-0007). Steps 3 and 7 of the request pipeline.
 
 pub mod families;
 pub mod openai;
+pub mod responses;
 pub mod translation;

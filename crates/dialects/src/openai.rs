@@ -30,6 +30,6 @@ pub use head::{Head, head};
 pub use models::{ModelEntry, models_list};
 
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;
 #[cfg(test)]
-mod properties;
+pub(crate) mod properties;

@@ -93,12 +93,32 @@ impl Field {
         self
     }
 
-    fn verdict(&self, facts: &ModelFacts) -> Verdict {
+    pub(crate) fn verdict(&self, facts: &ModelFacts) -> Verdict {
         match self.fate {
             Fate::Read(verdict) => verdict(facts),
             Fate::Dropped => Verdict::Dropped,
             Fate::Refused => Verdict::Refused,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn sample(&self) -> &'static str {
+        self.sample
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn harmless(&self) -> &'static [&'static str] {
+        self.harmless
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn is_dropped(&self) -> bool {
+        matches!(self.fate, Fate::Dropped)
     }
 
     fn is_harmless(&self, value: &super::json::Json<'_>) -> bool {

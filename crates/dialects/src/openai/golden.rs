@@ -21,9 +21,10 @@ use super::{
 };
 use crate::families::FamilyTable;
 
-pub(super) fn inputs(folder: &str, extension: &str) -> Vec<PathBuf> {
+/// Inputs in a folder of `testdata`, such as `openai/requests`.
+pub(crate) fn inputs(folder: &str, extension: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("testdata/openai")
+        .join("testdata")
         .join(folder);
     let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
@@ -35,7 +36,8 @@ pub(super) fn inputs(folder: &str, extension: &str) -> Vec<PathBuf> {
     paths
 }
 
-fn check(path: &Path, snapshot: &str) {
+/// Compares with the snapshot beside an input.
+pub(crate) fn check(path: &Path, snapshot: &str) {
     let name = path.file_stem().unwrap().to_str().unwrap();
     insta::with_settings!({
         snapshot_path => path.parent().unwrap(),
@@ -60,8 +62,16 @@ struct Settings {
 
 /// Decodes a request as the gateway would, and hands over what came out.
 pub(super) fn with_decoded<T>(
-    mut request: Value,
+    request: Value,
     then: impl FnOnce(Result<Decoded<'_>, RequestError>) -> T,
+) -> T {
+    with_options(request, |body, options| then(decode(body, options)))
+}
+
+/// Hands over a request's body and how the gateway would decode it.
+pub(crate) fn with_options<T>(
+    mut request: Value,
+    then: impl FnOnce(&[u8], &DecodeOptions<'_>) -> T,
 ) -> T {
     let settings = request.as_object_mut().unwrap().shift_remove("_");
     let settings: Settings = settings.map_or_else(Settings::default, |value| {
@@ -97,7 +107,7 @@ pub(super) fn with_decoded<T>(
             .map_or(RemoteMedia::Refuse, RemoteMedia::Fetch),
         automatic_cache: settings.automatic_cache,
     };
-    then(decode(body.as_bytes(), &options))
+    then(body.as_bytes(), &options)
 }
 
 fn shown(result: Result<Decoded<'_>, RequestError>) -> String {
@@ -128,7 +138,7 @@ fn shown(result: Result<Decoded<'_>, RequestError>) -> String {
 
 #[test]
 fn requests_become_what_their_snapshots_say() {
-    for path in inputs("requests", "json") {
+    for path in inputs("openai/requests", "json") {
         let request = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         check(&path, &with_decoded(request, shown));
     }
@@ -151,7 +161,7 @@ fn reply(request: Option<Value>) -> ReplyContext {
 
 #[test]
 fn responses_become_what_their_snapshots_say() {
-    for path in inputs("responses", "json") {
+    for path in inputs("openai/responses", "json") {
         let mut case: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         let case = case.as_object_mut().unwrap();
         let reply = reply(case.shift_remove("request"));
@@ -201,7 +211,7 @@ fn compact(out: &[u8]) -> String {
 
 #[test]
 fn streams_become_what_their_snapshots_say() {
-    for path in inputs("streams", "jsonl") {
+    for path in inputs("openai/streams", "jsonl") {
         let text = fs::read_to_string(&path).unwrap();
         let mut lines: Vec<Value> = text
             .lines()

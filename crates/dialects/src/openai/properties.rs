@@ -103,7 +103,7 @@ fn any_message() -> impl Strategy<Value = Value> {
 }
 
 /// Bedrock's own rules for a conversation, as far as they need no model.
-fn check_conversation(request: &Value, facts: &ModelFacts) {
+pub(crate) fn check_conversation(request: &Value, facts: &ModelFacts) {
     let messages = request["messages"].as_array().unwrap();
     assert!(!messages.is_empty());
     let mut expected: Vec<String> = Vec::new();
@@ -288,7 +288,7 @@ proptest! {
         case in any::<prop::sample::Index>(),
         cuts in prop::collection::vec(any::<bool>(), 64),
     ) {
-        let paths = inputs("streams", "jsonl");
+        let paths = inputs("openai/streams", "jsonl");
         let text = std::fs::read_to_string(&paths[case.index(paths.len())]).unwrap();
         let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let mut reply = ReplyContext::default();

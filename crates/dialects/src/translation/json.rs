@@ -201,6 +201,12 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// A member, left where it is; `null` counts as absent.
+    pub(crate) fn get(&self, key: &str) -> Option<&Json<'a>> {
+        let (_, value) = self.0.iter().rfind(|(name, _)| name == key)?;
+        (!value.is_null()).then_some(value)
+    }
+
     /// Takes a member out; `null` counts as absent. Of members given twice the last one counts.
     pub(crate) fn take(&mut self, key: &str) -> Option<Json<'a>> {
         let mut found = None;

@@ -46,6 +46,11 @@ impl Notes {
         Ok(())
     }
 
+    /// Something to know about a request that is not at fault.
+    pub(crate) fn told(&mut self, param: &str, what: &str) {
+        self.push(&format!("{param}: {what}"));
+    }
+
     pub(crate) fn into_warnings(self) -> Vec<String> {
         self.warnings
     }

@@ -1,0 +1,156 @@
+//! Tools of Responses: functions, and tools that take free text, which become functions of one string.
+
+use std::borrow::Cow;
+
+use bedrock::converse::{InputSchema, Tool, ToolSpec};
+
+use super::echo::Echo;
+use crate::{
+    openai::decode::tools::{chosen, read_function},
+    translation::{
+        RequestError, cache,
+        context::Context,
+        json::{At, Json, Object},
+        schema,
+        tools::{Tools, read_name},
+    },
+};
+
+/// Arguments of a tool that takes free text.
+pub(super) const INPUT: &str = "input";
+const INPUT_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as text."}},"required":["input"]}"#;
+
+/// Tools as the client wants them.
+#[derive(Debug)]
+pub(super) struct Given<'a> {
+    pub(super) tools: Tools<'a>,
+    /// Bedrock's names of those that take free text.
+    pub(super) custom: Vec<String>,
+}
+
+/// Reads `tools`, `tool_choice` and `parallel_tool_calls`.
+pub(super) fn decode<'a>(
+    body: &mut Object<'a>,
+    echo: &mut Echo,
+    context: &mut Context<'_>,
+) -> Result<Given<'a>, RequestError> {
+    let root = At::Root;
+    let at = root.key("tools");
+    let mut tools = Vec::new();
+    let mut custom = Vec::new();
+    if let Some(list) = body.take("tools") {
+        let list = list.array(&at)?;
+        for tool in &list {
+            if let Some(name) = tool.text_at(&["name"]) {
+                context.names.reserve(name);
+            }
+        }
+        for (index, tool) in list.into_iter().enumerate() {
+            let at = at.index(index);
+            match tool.text_at(&["type"]) {
+                Some("function" | "custom") => echo.tool(&tool),
+                Some(_) => {}
+                None => {
+                    return Err(RequestError::missing(
+                        at.key("type").to_string(),
+                        "must be given: \"function\" or \"custom\"",
+                    ));
+                }
+            }
+            read(tool, &at, &mut tools, &mut custom, context)?;
+        }
+    }
+    hosted_choice(body)?;
+    Ok(Given {
+        tools: chosen(tools, body, context)?,
+        custom,
+    })
+}
+
+fn read<'a>(
+    tool: Json<'a>,
+    at: &At<'_>,
+    tools: &mut Vec<Tool<'a>>,
+    custom: &mut Vec<String>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let mut tool = tool.object(at)?;
+    let kind = tool.required_string("type", at)?;
+    let point = cache::point(&mut tool, at, context.facts.cache.tools, context)?;
+    let spec = match kind.as_ref() {
+        "function" => read_function(&mut tool, at, tools, context)?,
+        "custom" => {
+            let spec = free_text(&mut tool, at, tools, context)?;
+            custom.push(spec.name.clone().into_owned());
+            spec
+        }
+        other => {
+            let why = format!("{other} is a tool that OpenAI runs, and Bedrock has none like it");
+            return context.notes.dropped("tools[]", &why);
+        }
+    };
+    context.unknown(tool, at)?;
+    tools.push(Tool::ToolSpec(spec));
+    tools.extend(point.map(Tool::CachePoint));
+    Ok(())
+}
+
+/// A tool that takes free text. A grammar can be asked for, but not enforced.
+fn free_text<'a>(
+    tool: &mut Object<'a>,
+    at: &At<'_>,
+    tools: &[Tool<'a>],
+    context: &mut Context<'_>,
+) -> Result<ToolSpec<'a>, RequestError> {
+    let name = read_name(tool, at, tools, context)?;
+    let mut description = tool
+        .string("description", at)?
+        .filter(|text| !text.trim().is_empty());
+    if let Some(mut format) = tool.object("format", at)? {
+        let at = at.key("format");
+        match format.required_string("type", &at)?.as_ref() {
+            "text" => {}
+            "grammar" => {
+                let syntax = format.string("syntax", &at)?.unwrap_or_default();
+                let definition = format.required_string("definition", &at)?;
+                let before = description.unwrap_or_default();
+                let asked =
+                    format!("{before}\n\nThe input follows this {syntax} grammar:\n{definition}");
+                description = Some(Cow::Owned(asked.trim_start().to_owned()));
+                let how = "the grammar went into the description; Bedrock does not enforce it";
+                context.notes.changed("tools[].format", how)?;
+            }
+            other => {
+                return Err(RequestError::unsupported(
+                    at.key("type").to_string(),
+                    format!("{other:?} is not text or grammar"),
+                ));
+            }
+        }
+        context.unknown(format, &at)?;
+    }
+    Ok(ToolSpec {
+        name,
+        description,
+        input_schema: InputSchema {
+            json: schema::owned(INPUT_SCHEMA.to_owned())?,
+        },
+        strict: None,
+    })
+}
+
+/// A choice of a tool that OpenAI runs cannot be dropped: the client relies on it.
+fn hosted_choice(body: &Object<'_>) -> Result<(), RequestError> {
+    let kind = body
+        .get("tool_choice")
+        .and_then(|choice| choice.text_at(&["type"]));
+    match kind {
+        None | Some("function" | "custom" | "tool" | "allowed_tools" | "auto" | "any" | "none") => {
+            Ok(())
+        }
+        Some(kind) => Err(RequestError::unsupported(
+            "tool_choice.type",
+            format!("{kind} is a tool that OpenAI runs, and Bedrock has none like it"),
+        )),
+    }
+}

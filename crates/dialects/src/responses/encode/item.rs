@@ -1,0 +1,205 @@
+//! Items of the output, and how they are written.
+//!
+//! Text stays the JSON it came as: pieces of a string literal put together are a string literal.
+
+use bytes::BytesMut;
+
+use crate::translation::write::write_json;
+
+/// The inside of a JSON string literal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Literal(String);
+
+impl Literal {
+    /// Adds a whole literal, quotes and all.
+    pub(super) fn push(&mut self, json: &str) {
+        let inside = json
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        self.0.push_str(inside.unwrap_or_default());
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn write(&self, out: &mut BytesMut) {
+        out.extend_from_slice(b"\"");
+        out.extend_from_slice(self.0.as_bytes());
+        out.extend_from_slice(b"\"");
+    }
+
+    /// The text itself; lone surrogates become U+FFFD.
+    pub(super) fn decode(&self) -> String {
+        serde_json::from_str(&format!("\"{}\"", self.0))
+            .unwrap_or_else(|_| self.0.replace("\\u", "\u{fffd}"))
+    }
+}
+
+/// What an item is.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Message {
+        text: Literal,
+    },
+    Reasoning {
+        text: Literal,
+        signature: String,
+        redacted: String,
+        /// The block to come back, once it is complete.
+        sealed: Option<String>,
+    },
+    /// A call of a function; of a custom tool, whose arguments hold its input, when `free_text`.
+    Call {
+        call_id: String,
+        name: String,
+        arguments: Literal,
+        free_text: bool,
+    },
+}
+
+/// An item.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) id: String,
+    pub(super) kind: Kind,
+    /// Bedrock's index of its block, while more of that may come.
+    pub(super) block: Option<u64>,
+    pub(super) status: &'static str,
+}
+
+/// How reasoning is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    Summary,
+    Text,
+}
+
+impl Shown {
+    const fn member(self) -> &'static str {
+        match self {
+            Self::Summary => "summary",
+            Self::Text => "content",
+        }
+    }
+
+    const fn part(self) -> &'static str {
+        match self {
+            Self::Summary => "summary_text",
+            Self::Text => "reasoning_text",
+        }
+    }
+}
+
+impl Item {
+    /// `"output_index":…,"item_id":…,`
+    pub(super) fn write_place(&self, index: usize, out: &mut BytesMut) {
+        out.extend_from_slice(b"\"output_index\":");
+        write_json(&index, out);
+        out.extend_from_slice(b",\"item_id\":");
+        write_json(&self.id, out);
+        out.extend_from_slice(b",");
+    }
+
+    /// The item as it is now.
+    pub(super) fn write(&self, shown: Shown, out: &mut BytesMut) {
+        out.extend_from_slice(b"{\"id\":");
+        write_json(&self.id, out);
+        match &self.kind {
+            Kind::Message { text } => {
+                self.write_status("message", out);
+                out.extend_from_slice(b",\"role\":\"assistant\",\"content\":[");
+                if self.status != "in_progress" || !text.is_empty() {
+                    write_text_part(text, out);
+                }
+                out.extend_from_slice(b"]}");
+            }
+            Kind::Reasoning { text, sealed, .. } => {
+                out.extend_from_slice(b",\"type\":\"reasoning\",\"summary\":[");
+                if shown == Shown::Summary && !text.is_empty() {
+                    write_reasoning_part(text, shown, out);
+                }
+                out.extend_from_slice(b"]");
+                if shown == Shown::Text && !text.is_empty() {
+                    out.extend_from_slice(b",\"");
+                    out.extend_from_slice(shown.member().as_bytes());
+                    out.extend_from_slice(b"\":[");
+                    write_reasoning_part(text, shown, out);
+                    out.extend_from_slice(b"]");
+                }
+                out.extend_from_slice(b",\"encrypted_content\":");
+                write_json(sealed, out);
+                out.extend_from_slice(b"}");
+            }
+            Kind::Call {
+                call_id,
+                name,
+                arguments,
+                free_text,
+            } => {
+                let (kind, member) = if *free_text {
+                    ("custom_tool_call", "input")
+                } else {
+                    ("function_call", "arguments")
+                };
+                self.write_status(kind, out);
+                out.extend_from_slice(b",\"call_id\":");
+                write_json(call_id, out);
+                out.extend_from_slice(b",\"name\":");
+                write_json(name, out);
+                out.extend_from_slice(b",\"");
+                out.extend_from_slice(member.as_bytes());
+                out.extend_from_slice(b"\":");
+                if *free_text {
+                    write_json(&self.free_text(), out);
+                } else {
+                    arguments.write(out);
+                }
+                out.extend_from_slice(b"}");
+            }
+        }
+    }
+
+    /// The input of a custom tool, once its arguments are complete.
+    pub(super) fn free_text(&self) -> String {
+        let Kind::Call { arguments, .. } = &self.kind else {
+            return String::new();
+        };
+        if self.status == "in_progress" {
+            return String::new();
+        }
+        let arguments = arguments.decode();
+        let value: Option<serde_json::Value> = serde_json::from_str(&arguments).ok();
+        let input = value
+            .as_ref()
+            .and_then(|value| value.get("input")?.as_str());
+        // What is not as it was asked for is still what the model wants.
+        input.map_or_else(|| arguments.clone(), str::to_owned)
+    }
+
+    fn write_status(&self, kind: &str, out: &mut BytesMut) {
+        out.extend_from_slice(b",\"type\":\"");
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(b"\",\"status\":\"");
+        out.extend_from_slice(self.status.as_bytes());
+        out.extend_from_slice(b"\"");
+    }
+}
+
+/// `{"type":"output_text",…}`
+pub(super) fn write_text_part(text: &Literal, out: &mut BytesMut) {
+    out.extend_from_slice(
+        b"{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":",
+    );
+    text.write(out);
+    out.extend_from_slice(b"}");
+}
+
+/// `{"type":"summary_text",…}` or `{"type":"reasoning_text",…}`
+pub(super) fn write_reasoning_part(text: &Literal, shown: Shown, out: &mut BytesMut) {
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(shown.part().as_bytes());
+    out.extend_from_slice(b"\",\"text\":");
+    text.write(out);
+    out.extend_from_slice(b"}");
+}

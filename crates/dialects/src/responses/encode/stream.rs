@@ -1,0 +1,431 @@
+//! A stream, event by event, written straight into the output buffer as server-sent events.
+//!
+//! Deltas pass as the JSON they came as, without being unescaped; nothing is held back except text
+//! beside a forced schema tool and the input of custom tools, which comes wrapped in JSON. Blocks of
+//! text that follow each other are one message. Items are numbered as they begin, every item that
+//! began ends, and what stands in the last event is what the events before it said.
+
+mod call;
+mod reasoning;
+mod text;
+
+use bedrock::converse::{BlockStart, Delta, Metadata, StopReason, StreamEvent, TokenUsage};
+use bytes::BytesMut;
+use serde_json::{Map, Value};
+
+use super::{
+    super::ReplyContext,
+    End,
+    item::{Item, Kind, Literal, Shown},
+};
+use crate::{
+    openai::{ErrorBody, ResponseIdentity, StreamError, encode::finish_reason},
+    translation::{
+        leak::Leak,
+        stop::malformed,
+        write::{quoted, write_json},
+    },
+};
+
+/// Blocks of Bedrock's that are no item.
+#[derive(Clone, Copy, Debug)]
+enum Apart {
+    /// The answer by way of a schema tool, and whether anything came.
+    Schema { block: u64, arguments: bool },
+    /// A tool that Bedrock runs, or its result.
+    Server { block: u64 },
+}
+
+impl Apart {
+    const fn block(self) -> u64 {
+        match self {
+            Self::Schema { block, .. } | Self::Server { block } => block,
+        }
+    }
+}
+
+/// Turns events of Converse into events of Responses; one for each stream.
+#[derive(Debug)]
+pub struct StreamEncoder {
+    pub(super) reply: ReplyContext,
+    /// `{"id":…,"object":"response","created_at":…,"model":…,`
+    pub(super) head: Vec<u8>,
+    /// What ids of items end with, before their number.
+    stem: String,
+    pub(super) items: Vec<Item>,
+    /// The message that text goes to.
+    message: Option<usize>,
+    apart: Vec<Apart>,
+    leak: Leak,
+    /// Text held back beside a schema tool, in case the model does not call it.
+    held: Literal,
+    answered_by_schema: bool,
+    stop: Option<StopReason>,
+    pub(super) usage: Option<TokenUsage>,
+    pub(super) service_tier: Option<String>,
+    sequence: u64,
+    /// Gathers items and writes no events.
+    quiet: bool,
+    stage: Stage,
+}
+
+/// How far a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    New,
+    Begun,
+    Finished,
+}
+
+impl StreamEncoder {
+    /// An encoder for one stream.
+    pub fn new(reply: ReplyContext, identity: &ResponseIdentity) -> Self {
+        let head = format!(
+            "{{\"id\":{},\"object\":\"response\",\"created_at\":{},\"model\":{},",
+            quoted(&identity.id),
+            identity.created,
+            quoted(&identity.model),
+        );
+        let stem = identity.id.strip_prefix("resp_").unwrap_or(&identity.id);
+        Self {
+            reply,
+            head: head.into_bytes(),
+            stem: stem.to_owned(),
+            items: Vec::new(),
+            message: None,
+            apart: Vec::new(),
+            leak: Leak::default(),
+            held: Literal::default(),
+            answered_by_schema: false,
+            stop: None,
+            usage: None,
+            service_tier: None,
+            sequence: 0,
+            quiet: false,
+            stage: Stage::New,
+        }
+    }
+
+    /// An encoder for a response that is no stream.
+    pub(super) fn quiet(reply: ReplyContext, identity: &ResponseIdentity) -> Self {
+        Self {
+            quiet: true,
+            ..Self::new(reply, identity)
+        }
+    }
+
+    /// Writes what an event becomes; often nothing.
+    ///
+    /// # Errors
+    /// When the event makes no sense where it stands. Call [`Self::error`] then.
+    pub fn event(
+        &mut self,
+        event: &StreamEvent<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), StreamError> {
+        if self.stage == Stage::Finished {
+            return Ok(());
+        }
+        if !matches!(event, StreamEvent::Unknown) {
+            self.begin(out);
+        }
+        match event {
+            StreamEvent::ContentBlockStart(start) => self.block_starts(start, out),
+            StreamEvent::ContentBlockDelta(delta) => {
+                self.delta(delta.content_block_index, &delta.delta, out)?;
+            }
+            StreamEvent::ContentBlockStop { index } => self.block_ends(*index, out),
+            StreamEvent::MessageStop(stop) => self.stop(stop.stop_reason.clone(), out),
+            StreamEvent::Metadata(Metadata {
+                usage,
+                service_tier,
+                ..
+            }) => {
+                self.usage = Some(*usage);
+                self.service_tier = service_tier.as_ref().map(|tier| tier.kind.clone());
+            }
+            StreamEvent::MessageStart | StreamEvent::Unknown => {}
+        }
+        Ok(())
+    }
+
+    /// Ends the stream: `response.completed` or `response.incomplete`, or an error after a stream that
+    /// was cut or that the model spoiled. Later calls write nothing.
+    pub fn finish(&mut self, out: &mut BytesMut) {
+        if self.stage == Stage::Finished {
+            return;
+        }
+        let failed = |status, code: &str, message: &str| ErrorBody {
+            status,
+            code: Some(code.to_owned()),
+            message: message.to_owned(),
+            ..ErrorBody::default()
+        };
+        let Some(stop) = self.stop.clone() else {
+            let what = "Bedrock ended the stream before the answer was complete";
+            self.error(&failed(502, "stream_truncated", what), out);
+            return;
+        };
+        if finish_reason(&stop, false).is_none() {
+            let error = malformed(&stop, self.usage.unwrap_or_default());
+            self.error(&failed(error.status, &error.code, &error.message), out);
+            return;
+        }
+        self.stage = Stage::Finished;
+        let end = End::of(&stop);
+        self.lifecycle(end.event, end.status, end.reason, None, out);
+    }
+
+    /// Ends the stream with an `error` event and `response.failed`. Later calls write nothing.
+    pub fn error(&mut self, error: &ErrorBody, out: &mut BytesMut) {
+        if self.stage == Stage::Finished {
+            return;
+        }
+        self.begin(out);
+        self.stage = Stage::Finished;
+        for item in &mut self.items {
+            if item.status == "in_progress" {
+                item.status = "incomplete";
+            }
+        }
+        let mut extra = Map::new();
+        extra.insert("status".to_owned(), Value::from(error.status));
+        extra.extend(error.extra.clone());
+        let nested = ErrorBody {
+            extra,
+            ..error.clone()
+        };
+        self.write("error", out, |out| {
+            // The documented members, and the object that OpenAI's own service sends.
+            out.extend_from_slice(b"\"code\":");
+            write_json(&error.code, out);
+            out.extend_from_slice(b",\"message\":");
+            write_json(&error.message, out);
+            out.extend_from_slice(b",\"param\":");
+            write_json(&error.param, out);
+            out.extend_from_slice(b",");
+            let body = nested.to_vec();
+            let members = body
+                .strip_prefix(b"{")
+                .and_then(|rest| rest.strip_suffix(b"}"));
+            out.extend_from_slice(members.unwrap_or_default());
+        });
+        self.lifecycle("response.failed", "failed", None, Some(error), out);
+    }
+
+    /// Token counts, once Bedrock has given them.
+    pub const fn usage(&self) -> Option<TokenUsage> {
+        self.usage
+    }
+
+    /// Bedrock's stop reason, once it is known.
+    pub const fn stop_reason(&self) -> Option<&StopReason> {
+        self.stop.as_ref()
+    }
+
+    /// How the response ended, once it is known and the answer is of use.
+    pub fn finish_reason(&self) -> Option<&'static str> {
+        let stop = self.stop.as_ref()?;
+        finish_reason(stop, false).map(|_| End::of(stop).status)
+    }
+
+    pub(super) fn shown(&self) -> Shown {
+        if self.reply.summary() {
+            Shown::Summary
+        } else {
+            Shown::Text
+        }
+    }
+
+    /// An event with its number; its members are written by `inside`.
+    fn write(&mut self, kind: &str, out: &mut BytesMut, inside: impl FnOnce(&mut BytesMut)) {
+        if self.quiet {
+            return;
+        }
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(b"\ndata: {\"type\":\"");
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(b"\",\"sequence_number\":");
+        write_json(&self.sequence, out);
+        out.extend_from_slice(b",");
+        inside(out);
+        out.extend_from_slice(b"}\n\n");
+        self.sequence = self.sequence.saturating_add(1);
+    }
+
+    /// An event with the response as it is now.
+    fn lifecycle(
+        &mut self,
+        kind: &str,
+        status: &'static str,
+        reason: Option<&'static str>,
+        error: Option<&ErrorBody>,
+        out: &mut BytesMut,
+    ) {
+        let mut object = BytesMut::new();
+        if !self.quiet {
+            self.object(status, reason, error, &mut object);
+        }
+        self.write(kind, out, |out| {
+            out.extend_from_slice(b"\"response\":");
+            out.extend_from_slice(&object);
+        });
+    }
+
+    pub(super) fn begin(&mut self, out: &mut BytesMut) {
+        if self.stage == Stage::New {
+            self.stage = Stage::Begun;
+            self.lifecycle("response.created", "in_progress", None, None, out);
+            self.lifecycle("response.in_progress", "in_progress", None, None, out);
+        }
+    }
+
+    /// An event about an item; `inside` writes what comes after its place.
+    fn about(
+        &mut self,
+        index: usize,
+        kind: &str,
+        out: &mut BytesMut,
+        inside: impl FnOnce(&Item, &mut BytesMut),
+    ) {
+        let mut members = BytesMut::new();
+        if let Some(item) = self.items.get(index).filter(|_| !self.quiet) {
+            item.write_place(index, &mut members);
+            inside(item, &mut members);
+        }
+        self.write(kind, out, |out| out.extend_from_slice(&members));
+    }
+
+    /// An event with a whole item.
+    fn with_item(&mut self, index: usize, kind: &str, out: &mut BytesMut) {
+        let mut members = BytesMut::new();
+        if let Some(item) = self.items.get(index).filter(|_| !self.quiet) {
+            members.extend_from_slice(b"\"output_index\":");
+            write_json(&index, &mut members);
+            members.extend_from_slice(b",\"item\":");
+            item.write(self.shown(), &mut members);
+        }
+        self.write(kind, out, |out| out.extend_from_slice(&members));
+    }
+
+    fn begin_item(
+        &mut self,
+        prefix: &str,
+        kind: Kind,
+        block: Option<u64>,
+        out: &mut BytesMut,
+    ) -> usize {
+        self.begin(out);
+        self.end_message("completed", out);
+        let index = self.items.len();
+        self.items.push(Item {
+            id: format!("{prefix}_{}{index:02x}", self.stem),
+            kind,
+            block,
+            status: "in_progress",
+        });
+        self.with_item(index, "response.output_item.added", out);
+        index
+    }
+
+    fn end_item(&mut self, index: usize, status: &'static str, out: &mut BytesMut) {
+        if let Some(item) = self.items.get_mut(index) {
+            item.status = status;
+            item.block = None;
+        }
+        self.with_item(index, "response.output_item.done", out);
+    }
+
+    /// The item of a block that is not complete.
+    fn open(&self, block: u64) -> Option<usize> {
+        self.items.iter().position(|item| item.block == Some(block))
+    }
+
+    fn block_starts(&mut self, start: &BlockStart<'_>, out: &mut BytesMut) {
+        let block = start.content_block_index;
+        if start.start.tool_result.is_some() {
+            self.apart.push(Apart::Server { block });
+        }
+        let Some(call) = &start.start.tool_use else {
+            return;
+        };
+        if call.is_server_side() {
+            self.apart.push(Apart::Server { block });
+        } else {
+            self.call_begins(block, &call.tool_use_id, &call.name, out);
+        }
+    }
+
+    fn delta(
+        &mut self,
+        block: u64,
+        delta: &Delta<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), StreamError> {
+        if let Some(text) = delta.text {
+            self.said(text.as_json(), out);
+        }
+        if let Some(input) = delta.tool_use.and_then(|call| call.input)
+            && !input.is_empty()
+            && !self.call_goes_on(block, input.as_json(), out)
+        {
+            return Err(StreamError::NoSuchCall(block));
+        }
+        if let Some(reasoning) = &delta.reasoning_content {
+            self.reasoning(block, reasoning, out);
+        }
+        Ok(())
+    }
+
+    pub(super) fn block_ends(&mut self, block: u64, out: &mut BytesMut) {
+        if let Some(position) = self.apart.iter().position(|apart| apart.block() == block)
+            && let Apart::Schema {
+                arguments: false, ..
+            } = self.apart.swap_remove(position)
+        {
+            self.answered_by_schema = true;
+            self.text("\"{}\"", out);
+        }
+        if let Some(index) = self.open(block) {
+            self.end_block(index, out);
+        }
+    }
+
+    fn end_block(&mut self, index: usize, out: &mut BytesMut) {
+        match self.items.get(index).map(|item| &item.kind) {
+            Some(Kind::Reasoning { .. }) => self.end_reasoning(index, out),
+            Some(Kind::Call { .. }) => self.end_call(index, out),
+            Some(Kind::Message { .. }) | None => {}
+        }
+    }
+
+    /// The model's turn ends: what is open ends with it.
+    pub(super) fn stop(&mut self, stop: StopReason, out: &mut BytesMut) {
+        self.begin(out);
+        let status = End::of(&stop).status;
+        let spoiled = finish_reason(&stop, false).is_none();
+        self.stop = Some(stop);
+        if spoiled {
+            return;
+        }
+        if let Some(rest) = self.leak.finish() {
+            self.text(&quoted(&rest), out);
+        }
+        if !self.answered_by_schema && !self.held.is_empty() {
+            let mut held = BytesMut::new();
+            std::mem::take(&mut self.held).write(&mut held);
+            self.text(&String::from_utf8_lossy(&held), out);
+        }
+        self.end_message(status, out);
+        for index in 0..self.items.len() {
+            if self
+                .items
+                .get(index)
+                .is_some_and(|item| item.block.is_some())
+            {
+                self.end_block(index, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Calls of tools: functions, custom tools, and the tool whose arguments are the answer.
+
+use bytes::BytesMut;
+use serde_json::value::RawValue;
+
+use super::{
+    super::item::{Item, Kind, Literal},
+    Apart, StreamEncoder,
+};
+use crate::translation::write::write_json;
+
+impl StreamEncoder {
+    /// A call of a tool, or the answer by way of one.
+    pub(in super::super) fn call_begins(
+        &mut self,
+        block: u64,
+        id: &str,
+        name: &str,
+        out: &mut BytesMut,
+    ) {
+        if self.reply.shared().is_schema_tool(name) {
+            self.apart.push(Apart::Schema {
+                block,
+                arguments: false,
+            });
+        } else {
+            self.call(Some(block), id, name, out);
+        }
+    }
+
+    pub(super) fn call(
+        &mut self,
+        block: Option<u64>,
+        id: &str,
+        name: &str,
+        out: &mut BytesMut,
+    ) -> usize {
+        let free_text = self.reply.is_custom(name);
+        let kind = Kind::Call {
+            call_id: id.to_owned(),
+            name: self.reply.shared().original_tool_name(name).to_owned(),
+            arguments: Literal::default(),
+            free_text,
+        };
+        let prefix = if free_text { "ctc" } else { "fc" };
+        self.begin_item(prefix, kind, block, out)
+    }
+
+    /// A piece of a call's arguments; `false` when no such call is open.
+    pub(in super::super) fn call_goes_on(
+        &mut self,
+        block: u64,
+        json: &str,
+        out: &mut BytesMut,
+    ) -> bool {
+        if let Some(apart) = self.apart.iter_mut().find(|apart| apart.block() == block) {
+            if let Apart::Schema { arguments, .. } = apart {
+                *arguments = true;
+                self.answered_by_schema = true;
+                self.text(json, out);
+            }
+            return true;
+        }
+        let Some(index) = self.open(block) else {
+            return false;
+        };
+        self.arguments(index, json, out);
+        true
+    }
+
+    pub(super) fn arguments(&mut self, index: usize, json: &str, out: &mut BytesMut) {
+        let Some(Item {
+            kind:
+                Kind::Call {
+                    arguments,
+                    free_text,
+                    ..
+                },
+            ..
+        }) = self.items.get_mut(index)
+        else {
+            return;
+        };
+        arguments.push(json);
+        // Wrapped in JSON it cannot be passed on in pieces.
+        if !*free_text {
+            let kind = "response.function_call_arguments.delta";
+            self.about(index, kind, out, |_, out| {
+                out.extend_from_slice(b"\"delta\":");
+                out.extend_from_slice(json.as_bytes());
+            });
+        }
+    }
+
+    pub(super) fn end_call(&mut self, index: usize, out: &mut BytesMut) {
+        let call = self.items.get(index).map(|item| &item.kind);
+        let Some(Kind::Call {
+            arguments,
+            free_text,
+            ..
+        }) = call
+        else {
+            return;
+        };
+        let free_text = *free_text;
+        if arguments.is_empty() {
+            // No arguments is an empty object: "" would not parse.
+            self.arguments(index, "\"{}\"", out);
+        }
+        // The limit of tokens may have cut the call.
+        let complete = self.items.get(index).is_some_and(|item| match &item.kind {
+            Kind::Call { arguments, .. } => {
+                serde_json::from_str::<&RawValue>(&arguments.decode()).is_ok()
+            }
+            _ => false,
+        });
+        let status = if complete { "completed" } else { "incomplete" };
+        if let Some(item) = self.items.get_mut(index) {
+            item.status = status;
+        }
+        if free_text {
+            for (kind, member) in [
+                ("response.custom_tool_call_input.delta", "delta"),
+                ("response.custom_tool_call_input.done", "input"),
+            ] {
+                self.about(index, kind, out, |item, out| {
+                    write_json(member, out);
+                    out.extend_from_slice(b":");
+                    write_json(&item.free_text(), out);
+                });
+            }
+        } else {
+            let kind = "response.function_call_arguments.done";
+            self.about(index, kind, out, |item, out| {
+                if let Kind::Call {
+                    arguments, name, ..
+                } = &item.kind
+                {
+                    out.extend_from_slice(b"\"name\":");
+                    write_json(name, out);
+                    out.extend_from_slice(b",\"arguments\":");
+                    arguments.write(out);
+                }
+            });
+        }
+        self.end_item(index, status, out);
+    }
+}

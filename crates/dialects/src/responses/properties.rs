@@ -1,0 +1,222 @@
+//! Properties of the translation, over inputs nobody thought of. `PROPTEST_CASES` sets how many.
+
+use bedrock::converse::StreamEvent;
+use bytes::BytesMut;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{
+    ReplyContext, StreamEncoder, checker, decode,
+    golden::{identity, reply},
+};
+use crate::{
+    families::FamilyTable,
+    openai::{DecodeOptions, ErrorBody},
+};
+
+const MODELS: [&str; 6] = [
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "us.amazon.nova-2-lite-v1:0",
+    "us.meta.llama3-3-70b-instruct-v1:0",
+    "mistral.mistral-large-2407-v1:0",
+    "moonshot.kimi-k2-thinking",
+    "acme.brand-new-v1:0",
+];
+
+/// An event of Converse about any block, at any place in a stream.
+fn any_event() -> impl Strategy<Value = (&'static str, Value)> {
+    let block = 0..4_u64;
+    let text = prop_oneof![Just(String::new()), "\\PC{1,6}[\"\\\\\n\u{2028}]{0,2}"];
+    let tool = prop::sample::select(&["plain", "free", "structured_answer", "other"][..]);
+    prop_oneof![
+        1 => Just(("messageStart", json!({"role": "assistant"}))),
+        2 => (block.clone(), tool, any::<bool>()).prop_map(|(block, name, server)| {
+            let kind = if server { "server_tool_use" } else { "tool_use" };
+            ("contentBlockStart", json!({"contentBlockIndex": block, "start": {"toolUse":
+                {"toolUseId": format!("tooluse_{block}"), "name": name, "type": kind}}}))
+        }),
+        4 => (block.clone(), text.clone()).prop_map(|(block, text)| {
+            ("contentBlockDelta", json!({"contentBlockIndex": block, "delta": {"text": text}}))
+        }),
+        3 => (block.clone(), text.clone()).prop_map(|(block, text)| {
+            ("contentBlockDelta", json!({"contentBlockIndex": block, "delta": {"toolUse": {"input": text}}}))
+        }),
+        3 => (block.clone(), text).prop_map(|(block, text)| {
+            ("contentBlockDelta", json!({"contentBlockIndex": block, "delta": {"reasoningContent": {"text": text}}}))
+        }),
+        1 => block.clone().prop_map(|block| {
+            ("contentBlockDelta", json!({"contentBlockIndex": block, "delta": {"reasoningContent": {"signature": "c2ln"}}}))
+        }),
+        1 => block.clone().prop_map(|block| {
+            ("contentBlockDelta", json!({"contentBlockIndex": block, "delta": {"reasoningContent": {"redactedContent": "AAEC"}}}))
+        }),
+        3 => block.prop_map(|block| ("contentBlockStop", json!({"contentBlockIndex": block}))),
+        1 => Just(("metadata", json!({"usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}}))),
+        1 => Just(("somethingNew", json!({}))),
+    ]
+}
+
+fn any_end() -> impl Strategy<Value = Option<&'static str>> {
+    prop::option::weighted(
+        0.8,
+        prop::sample::select(
+            &[
+                "end_turn",
+                "tool_use",
+                "max_tokens",
+                "guardrail_intervened",
+                "malformed_tool_use",
+            ][..],
+        ),
+    )
+}
+
+fn any_reply() -> impl Strategy<Value = ReplyContext> {
+    (any::<bool>(), any::<bool>(), prop::sample::select(&MODELS[..])).prop_map(
+        |(summary, schema, model)| {
+            let mut request = json!({
+                "model": model,
+                "input": "hi",
+                "tools": [{"type": "custom", "name": "free"}, {"type": "function", "name": "plain"}],
+            });
+            if summary {
+                request["reasoning"] = json!({"summary": "auto"});
+            }
+            if schema {
+                request["text"] = json!({"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}}});
+            }
+            reply(Some(request))
+        },
+    )
+}
+
+fn send(encoder: &mut StreamEncoder, kind: &str, payload: &Value, out: &mut BytesMut) {
+    let payload = payload.to_string();
+    let event = StreamEvent::from_frame_parts(kind, payload.as_bytes()).unwrap();
+    if let Err(error) = encoder.event(&event, out) {
+        let error = ErrorBody {
+            status: 502,
+            message: error.to_string(),
+            ..ErrorBody::default()
+        };
+        encoder.error(&error, out);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_events_gives_a_stream_that_keeps_every_promise(
+        events in prop::collection::vec(any_event(), 0..24),
+        end in any_end(),
+        reply in any_reply(),
+    ) {
+        let mut encoder = StreamEncoder::new(reply, &identity());
+        let mut out = BytesMut::new();
+        for (kind, payload) in &events {
+            send(&mut encoder, kind, payload, &mut out);
+        }
+        if let Some(reason) = end {
+            send(&mut encoder, "messageStop", &json!({"stopReason": reason}), &mut out);
+        }
+        encoder.finish(&mut out);
+        let length = out.len();
+        encoder.finish(&mut out);
+        prop_assert_eq!(out.len(), length, "nothing follows the end");
+        let read = checker::read(&out);
+        if end.is_none() {
+            prop_assert_eq!(read.last, "response.failed", "a stream that was cut is no success");
+        }
+    }
+
+    #[test]
+    fn any_cut_of_text_gives_the_same_answer(
+        text in "\\PC{0,30}[\"\\\\\n]{0,3}\\PC{0,10}",
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let chars: Vec<char> = text.chars().collect();
+        let mut edges: Vec<usize> = cuts.iter().map(|cut| cut.index(chars.len() + 1)).collect();
+        edges.sort_unstable();
+        let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity());
+        let mut out = BytesMut::new();
+        let mut from = 0;
+        for to in edges.into_iter().chain([chars.len()]) {
+            let piece: String = chars[from..to].iter().collect();
+            send(&mut encoder, "contentBlockDelta", &json!({"contentBlockIndex": 0, "delta": {"text": piece}}), &mut out);
+            from = to;
+        }
+        send(&mut encoder, "messageStop", &json!({"stopReason": "end_turn"}), &mut out);
+        encoder.finish(&mut out);
+        let response = checker::read(&out).response;
+        let said: Vec<&str> = response["output"].as_array().unwrap().iter()
+            .map(|item| item["content"][0]["text"].as_str().unwrap()).collect();
+        prop_assert_eq!(said.concat(), text);
+    }
+
+    #[test]
+    fn reasoning_survives_the_round_bit_for_bit(
+        text in "\\PC{0,40}[ \\n\\t\"\\\\]{0,4}",
+        signature in "[A-Za-z0-9+/]{1,60}={0,2}",
+        redacted in "[A-Za-z0-9+/]{1,60}={0,2}",
+        summary in any::<bool>(),
+    ) {
+        let request = json!({"model": MODELS[0], "input": "x", "reasoning": {"summary": if summary { "auto" } else { "none" }}});
+        let mut encoder = StreamEncoder::new(reply(Some(request)), &identity());
+        let mut out = BytesMut::new();
+        for (block, delta) in [
+            (0, json!({"text": &text})),
+            (0, json!({"signature": &signature})),
+            (1, json!({"redactedContent": &redacted})),
+        ] {
+            send(&mut encoder, "contentBlockDelta", &json!({"contentBlockIndex": block, "delta": {"reasoningContent": delta}}), &mut out);
+        }
+        send(&mut encoder, "contentBlockDelta", &json!({"contentBlockIndex": 2, "delta": {"text": "y"}}), &mut out);
+        send(&mut encoder, "messageStop", &json!({"stopReason": "end_turn"}), &mut out);
+        encoder.finish(&mut out);
+        let mut input = vec![json!({"role": "user", "content": "x"})];
+        input.extend(checker::read(&out).response["output"].as_array().unwrap().iter().cloned());
+        input.push(json!({"role": "user", "content": "z"}));
+        let body = json!({"model": "m", "input": input}).to_string();
+        let facts = FamilyTable::builtin().resolve(MODELS[0], None);
+        let decoded = decode(body.as_bytes(), &DecodeOptions::new(&facts)).unwrap();
+        let request = serde_json::to_value(&decoded.request).unwrap();
+        let content = &request["messages"][1]["content"];
+        prop_assert_eq!(content, &json!([
+            {"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}},
+            {"reasoningContent": {"redactedContent": redacted}},
+            {"text": "y"},
+        ]));
+    }
+
+    #[test]
+    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), model in prop::sample::select(&MODELS[..])) {
+        let facts = FamilyTable::builtin().resolve(model, None);
+        let _ = decode(&bytes, &DecodeOptions::new(&facts));
+    }
+
+    #[test]
+    fn items_in_any_order_follow_bedrocks_rules_or_are_refused(
+        items in prop::collection::vec(any_item(), 1..10),
+        model in prop::sample::select(&MODELS[..]),
+    ) {
+        let body = json!({"model": "m", "input": items}).to_string();
+        let facts = FamilyTable::builtin().resolve(model, None);
+        if let Ok(decoded) = decode(body.as_bytes(), &DecodeOptions::new(&facts)) {
+            let request = serde_json::to_value(&decoded.request).unwrap();
+            crate::openai::properties::check_conversation(&request, &facts);
+        }
+    }
+}
+
+fn any_item() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![Just(String::new()), Just(" \n".to_owned()), "\\PC{1,12}"];
+    let id = prop::sample::select(&["a", "b", "call 1"][..]);
+    let name = prop::sample::select(&["f", "mcp.read", "mcp_read", "ü"][..]);
+    prop_oneof![
+        (prop::sample::select(&["system", "developer", "user", "assistant"][..]), text.clone())
+            .prop_map(|(role, text)| json!({"role": role, "content": [{"type": "input_text", "text": text}]})),
+        (id.clone(), name.clone()).prop_map(|(id, name)| json!({"type": "function_call", "call_id": id, "name": name, "arguments": "{}"})),
+        (id.clone(), name, text.clone()).prop_map(|(id, name, text)| json!({"type": "custom_tool_call", "call_id": id, "name": name, "input": text})),
+        (id, text.clone()).prop_map(|(id, text)| json!({"type": "function_call_output", "call_id": id, "output": text})),
+        text.prop_map(|text| json!({"type": "reasoning", "summary": [], "encrypted_content": super::carrier::seal_signed(&text, "c2ln")})),
+    ]
+}
