@@ -8,17 +8,22 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use api::names;
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{ConfigMap, Pod, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject},
+    api::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use kube_runtime::{
     reflector::{ObjectRef, Store, store::WriterDropped},
     watcher,
 };
 use tokio::sync::OnceCell;
+
+use crate::discovery::Served;
 
 /// A kind of object that an operator makes for an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,10 +32,18 @@ pub(crate) enum ChildKind {
     ServiceAccount,
     /// The gateway's configuration document.
     ConfigMap,
+    /// Who may reach the gateway's pods.
+    NetworkPolicy,
     /// The gateway's pods.
     Deployment,
     /// The gateway's address.
     Service,
+    /// How many of the gateway's pods may be missing.
+    PodDisruptionBudget,
+    /// Decides on the number of the gateway's pods.
+    HorizontalPodAutoscaler,
+    /// Where Prometheus finds the gateway's pods; not every cluster serves it.
+    PodMonitor,
 }
 
 /// Caches of what the operator watches besides the accesses themselves.
@@ -42,18 +55,29 @@ pub(crate) struct Stores {
     pub(crate) pods: Store<Pod>,
     /// Pods that ask for a sidecar, cut down likewise.
     pub(crate) sidecars: Store<Pod>,
+    /// Which kinds the cluster serves of those that not every cluster does.
+    served: Served,
     /// Set once all caches hold their first list.
     filled: Arc<OnceCell<()>>,
 }
 
 impl ChildKind {
     /// All kinds, in the order they are applied.
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::ServiceAccount,
         Self::ConfigMap,
+        Self::NetworkPolicy,
         Self::Deployment,
         Self::Service,
+        Self::PodDisruptionBudget,
+        Self::HorizontalPodAutoscaler,
+        Self::PodMonitor,
     ];
+
+    /// Whether the kind is no part of Kubernetes, so that a cluster may not serve it.
+    pub(crate) fn is_optional(self) -> bool {
+        self == Self::PodMonitor
+    }
 
     /// Group, version and names of the kind.
     pub(crate) fn resource(self) -> ApiResource {
@@ -62,6 +86,14 @@ impl ChildKind {
             Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
             Self::Deployment => ApiResource::erase::<Deployment>(&()),
             Self::Service => ApiResource::erase::<Service>(&()),
+            Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
+            Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            Self::HorizontalPodAutoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+            Self::PodMonitor => ApiResource::from_gvk(&GroupVersionKind::gvk(
+                "monitoring.coreos.com",
+                "v1",
+                "PodMonitor",
+            )),
         }
     }
 
@@ -72,6 +104,10 @@ impl ChildKind {
             Self::ConfigMap => "ConfigMap",
             Self::Deployment => "Deployment",
             Self::Service => "Service",
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+            Self::PodMonitor => "PodMonitor",
         }
     }
 
@@ -92,11 +128,13 @@ impl Stores {
         children: BTreeMap<ChildKind, Store<DynamicObject>>,
         pods: Store<Pod>,
         sidecars: Store<Pod>,
+        served: Served,
     ) -> Self {
         Self {
             children,
             pods,
             sidecars,
+            served,
             filled: Arc::default(),
         }
     }
@@ -110,14 +148,22 @@ impl Stores {
         // (kube-runtime's `DelayedInit` is a oneshot channel), so one waits and the cell wakes the rest.
         self.filled
             .get_or_try_init(|| async {
-                for store in self.children.values() {
-                    store.wait_until_ready().await?;
+                let always = |kind: &&ChildKind| !kind.is_optional();
+                for kind in ChildKind::ALL.iter().filter(always) {
+                    if let Some(store) = self.children.get(kind) {
+                        store.wait_until_ready().await?;
+                    }
                 }
                 self.pods.wait_until_ready().await?;
                 self.sidecars.wait_until_ready().await
             })
             .await
             .copied()
+    }
+
+    /// Whether the cluster serves a kind.
+    pub(crate) fn serves(&self, kind: ChildKind) -> bool {
+        !kind.is_optional() || self.served.borrow().contains(&kind)
     }
 
     /// A child by its name.

@@ -2,7 +2,7 @@
 //! that answers as told and writes down what it was asked.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     sync::{Arc, Mutex},
 };
@@ -17,6 +17,7 @@ use kube_runtime::{
     watcher::Event,
 };
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::{
     access::{
@@ -67,6 +68,7 @@ pub(crate) fn keys() -> Arc<ClusterKeys> {
 pub(crate) fn observed() -> Observed {
     Observed {
         cluster_keys: Some(keys()),
+        pod_monitors_served: true,
         ..Observed::default()
     }
 }
@@ -78,6 +80,7 @@ pub(crate) fn validated(more: &str) -> Validated {
 /// Caches with the writers that fill them.
 pub(crate) struct Caches {
     pub(crate) stores: Stores,
+    pub(crate) served: watch::Sender<BTreeSet<ChildKind>>,
     children: BTreeMap<ChildKind, Writer<DynamicObject>>,
     pods: Writer<Pod>,
     _sidecars: Writer<Pod>,
@@ -98,8 +101,10 @@ impl Caches {
         let readers = children
             .iter()
             .map(|(kind, writer)| (*kind, writer.as_reader()));
+        let (served, kinds) = watch::channel(BTreeSet::new());
         Self {
-            stores: Stores::new(readers.collect(), pods, sidecars),
+            stores: Stores::new(readers.collect(), pods, sidecars, kinds),
+            served,
             children,
             pods: pod_writer,
             _sidecars: sidecar_writer,

@@ -7,6 +7,7 @@
 mod access;
 mod children;
 mod cluster_keys;
+mod discovery;
 #[cfg(test)]
 mod fixtures;
 mod metrics;

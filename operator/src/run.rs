@@ -1,6 +1,6 @@
 //! Runs an operator: watches, controller, background tasks and endpoints, until it is told to end.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use api::{names, v1alpha1::BedrockAccess};
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -23,6 +23,7 @@ use crate::{
     access::{self, Context, Guarded, Memory, readiness::HttpReadiness},
     children::{ChildKind, Stores, labelled, trim_pod},
     cluster_keys,
+    discovery::{self, Served},
     metrics::Metrics,
     retry::Seed,
     server::{self, Ready},
@@ -74,6 +75,14 @@ pub async fn run(
     )
     .await;
 
+    let served = discovery::start(
+        client.clone(),
+        settings.discovery_refresh,
+        seed.clone(),
+        stop.clone(),
+    )
+    .await;
+
     let (accesses, writer) = reflector::store::<Guarded>();
     let all_listed = CancellationToken::new();
     let listed = all_listed.clone();
@@ -91,26 +100,16 @@ pub async fn run(
     .reflect(writer)
     .applied_objects()
     .predicate_filter(predicates::generation, PredicateConfig::default());
-    let mut controller = Controller::for_stream(stream, accesses.clone())
+    let controller = Controller::for_stream(stream, accesses.clone())
         .with_config(
             Config::default()
                 .debounce(DEBOUNCE)
                 .concurrency(settings.concurrency),
         )
-        .reconcile_all_on(cluster_keys::changes(keys.clone()));
+        .reconcile_all_on(cluster_keys::changes(keys.clone()))
+        .reconcile_all_on(discovery::changes(served.clone()));
 
-    let mut children = std::collections::BTreeMap::new();
-    for kind in ChildKind::ALL {
-        let resource = kind.resource();
-        let writer = reflector::store::Writer::<DynamicObject>::new(resource.clone());
-        children.insert(kind, writer.as_reader());
-        let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
-        let stream = watcher(api, labelled())
-            .default_backoff()
-            .reflect(writer)
-            .touched_objects();
-        controller = controller.watches_stream_with(stream, |child| owner(child.meta()), resource);
-    }
+    let (mut controller, children) = watch_children(controller, &client, &served);
     let (pods, stream) = watch_pods(&client, labelled(), trim_pod);
     controller = controller.watches_stream(stream, |pod| owner(pod.meta()));
     let asking = watcher::Config::default().labels(names::INJECT_LABEL);
@@ -122,7 +121,7 @@ pub async fn run(
         instance: Some(settings.instance.clone()),
     };
     let context = Arc::new(Context {
-        stores: Stores::new(children, pods, sidecars),
+        stores: Stores::new(children, pods, sidecars, served),
         keys,
         readiness: Box::new(HttpReadiness::new(
             settings.gateway_admin_port,
@@ -178,6 +177,31 @@ fn watch_pods(
         .reflect(writer)
         .touched_objects();
     (store, stream)
+}
+
+/// Watches every kind of child, each into a cache of its own.
+fn watch_children(
+    mut controller: Controller<Guarded>,
+    client: &Client,
+    served: &Served,
+) -> (
+    Controller<Guarded>,
+    BTreeMap<ChildKind, Store<DynamicObject>>,
+) {
+    let mut children = BTreeMap::new();
+    for kind in ChildKind::ALL {
+        let resource = kind.resource();
+        let writer = reflector::store::Writer::<DynamicObject>::new(resource.clone());
+        children.insert(kind, writer.as_reader());
+        let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
+        let stream = discovery::while_served(served.clone(), kind, move || {
+            watcher(api.clone(), labelled()).default_backoff()
+        })
+        .reflect(writer)
+        .touched_objects();
+        controller = controller.watches_stream_with(stream, |child| owner(child.meta()), resource);
+    }
+    (controller, children)
 }
 
 /// A token that is cancelled when `shutdown` is done; readiness goes off first.

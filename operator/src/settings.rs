@@ -25,6 +25,8 @@ pub struct Settings {
     pub resync: Duration,
     /// The cluster's signing keys are read again after about this time.
     pub cluster_keys_refresh: Duration,
+    /// The cluster is asked again after about this time whether it serves kinds that not every cluster does.
+    pub discovery_refresh: Duration,
     /// Port of the gateways' `/readyz`.
     pub gateway_admin_port: u16,
     /// Longest wait for the answer of a gateway's `/readyz`.
@@ -41,6 +43,7 @@ impl Default for Settings {
             concurrency: 16,
             resync: Duration::from_mins(10),
             cluster_keys_refresh: Duration::from_mins(10),
+            discovery_refresh: Duration::from_mins(5),
             gateway_admin_port: names::GATEWAY_ADMIN_PORT,
             readiness_timeout: Duration::from_secs(2),
         }

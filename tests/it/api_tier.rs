@@ -1,5 +1,6 @@
 //! The operator against a real API server: what it makes, keeps, refuses and removes.
 
+mod children;
 mod lifecycle;
 mod refusals;
 mod rig;

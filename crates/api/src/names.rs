@@ -54,6 +54,8 @@ pub const STS_AUDIENCE: &str = "sts.amazonaws.com";
 pub const GATEWAY_PORT: u16 = 8000;
 /// Port of the gateway's health, readiness and metrics.
 pub const GATEWAY_ADMIN_PORT: u16 = 9090;
+/// Where a gateway serves its metrics, on its admin port.
+pub const GATEWAY_METRICS_PATH: &str = "/metrics";
 /// Port of the operator's metrics.
 pub const OPERATOR_METRICS_PORT: u16 = 8080;
 /// Port of the operator's health and readiness.

@@ -10,11 +10,14 @@
     reason = "the KubeSchema derive copies each public type into a function body"
 )]
 
+pub mod autoscaling;
 pub mod clients;
 pub mod condition;
 pub mod gateway;
 pub mod identity;
 pub mod models;
+pub mod network_policy;
+pub mod pod_monitor;
 pub mod service_account;
 pub mod sidecar;
 pub mod status;

@@ -1,8 +1,9 @@
 //! Fourth step of a reconcile: makes the cluster hold what was built, and nothing it need not write.
 //!
 //! Order: the ServiceAccount first, since the EKS webhook reads its role when a pod is made; then the
-//! configuration, which a pod cannot start without; then the pods; then their address; at last what
-//! the spec no longer asks for is removed. An object is written only when the cache shows that a field
+//! configuration, which a pod cannot start without, and the network policy, which none is to run
+//! without; then the pods; then their address, budget, autoscaler and monitor; at last what the spec
+//! no longer asks for is removed. An object is written only when the cache shows that a field
 //! we want differs or a field we own is no longer wanted (`compare.rs`), so a steady state writes
 //! nothing. An object of the same name that is not ours is never touched.
 
@@ -16,7 +17,9 @@ use kube::{
     api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
 };
 
+use compare::owned;
 pub(crate) use compare::{Difference, compare};
+use serde_json::json;
 
 use crate::{
     access::{
@@ -26,6 +29,9 @@ use crate::{
     children::{ChildKind, Stores},
     metrics::Metrics,
 };
+
+/// Field manager of `replicas` between us and an autoscaler.
+const HANDOVER_MANAGER: &str = "bedrock-access-operator-autoscaling";
 
 /// A child as it is in the cluster now.
 #[derive(Clone, Debug)]
@@ -118,14 +124,23 @@ impl Applier<'_> {
         let Resources {
             service_account,
             config,
+            network_policy,
             deployment,
             service,
+            disruption_budget,
+            autoscaler,
+            pod_monitor,
         } = resources;
+        // Fields are evaluated in the order they are written.
         let resources = Resources {
             service_account: self.optional(service_account.as_ref()).await?,
             config: self.one(config).await?,
+            network_policy: self.optional(network_policy.as_ref()).await?,
             deployment: self.optional(deployment.as_ref()).await?,
             service: self.optional(service.as_ref()).await?,
+            disruption_budget: self.optional(disruption_budget.as_ref()).await?,
+            autoscaler: self.optional(autoscaler.as_ref()).await?,
+            pod_monitor: self.optional(pod_monitor.as_ref()).await?,
         };
         let removed = self.remove_left_overs(&resources).await?;
         Ok(Outcome { resources, removed })
@@ -157,6 +172,7 @@ impl Applier<'_> {
                         kind: *kind,
                     });
                 }
+                self.hand_over_replicas(prepared, found).await?;
                 change(&differences, found)
             }
         };
@@ -176,6 +192,41 @@ impl Applier<'_> {
             change: if unchanged { Change::None } else { change },
             kind: *kind,
         })
+    }
+
+    /// Before an autoscaler takes over: a field that its only owner no longer applies is removed, and a
+    /// Deployment without `replicas` has one. So somebody else owns the number first, until the
+    /// autoscaler changes it
+    /// (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership>).
+    async fn hand_over_replicas(
+        &self,
+        prepared: &Prepared,
+        found: &DynamicObject,
+    ) -> Result<(), ApplyError> {
+        let Prepared { kind, name, object } = prepared;
+        let wanted = object.pointer("/spec/replicas");
+        if *kind != ChildKind::Deployment
+            || wanted.is_some()
+            || owned(found).is_none_or(|owned| owned.pointer("/f:spec/f:replicas").is_none())
+        {
+            return Ok(());
+        }
+        let document = json!({
+            "apiVersion": object.get("apiVersion"),
+            "kind": object.get("kind"),
+            "metadata": {"name": name},
+            "spec": {"replicas": found.data.pointer("/spec/replicas")},
+        });
+        self.metrics.wrote(kind.as_str(), "apply");
+        kind.api(self.client.clone(), &self.access.namespace)
+            .patch(
+                name,
+                &PatchParams::apply(HANDOVER_MANAGER).force(),
+                &Patch::Apply(&document),
+            )
+            .await
+            .map_err(|source| write_error(*kind, name, source))?;
+        Ok(())
     }
 
     async fn read(
@@ -276,12 +327,6 @@ impl Applier<'_> {
     /// Names that are to stay. The ServiceAccount in use stays also when it was made by us and is now
     /// named as an existing one.
     fn wanted(&self, resources: &Resources<Applied>) -> BTreeMap<ChildKind, Vec<String>> {
-        let Resources {
-            service_account: _,
-            config,
-            deployment,
-            service,
-        } = resources;
         let mut wanted: BTreeMap<ChildKind, Vec<String>> = BTreeMap::new();
         if self.access.gateway.enabled {
             wanted.insert(
@@ -289,7 +334,7 @@ impl Applier<'_> {
                 vec![self.access.service_account.name().to_owned()],
             );
         }
-        for child in [config].into_iter().chain(deployment).chain(service) {
+        for child in resources.all() {
             wanted
                 .entry(child.kind)
                 .or_default()
@@ -305,14 +350,22 @@ impl<T> Resources<T> {
         let Self {
             service_account,
             config,
+            network_policy,
             deployment,
             service,
+            disruption_budget,
+            autoscaler,
+            pod_monitor,
         } = self;
         service_account
             .iter()
             .chain([config])
+            .chain(network_policy)
             .chain(deployment)
             .chain(service)
+            .chain(disruption_budget)
+            .chain(autoscaler)
+            .chain(pod_monitor)
     }
 }
 

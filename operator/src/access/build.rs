@@ -4,9 +4,13 @@
 //! object holds exactly the fields the operator wants to own, since that is what server-side apply
 //! takes ownership of.
 
+mod autoscaler;
 mod config;
 mod deployment;
+mod disruption_budget;
 pub(crate) mod identity;
+mod network_policy;
+mod pod_monitor;
 mod service;
 mod service_account;
 
@@ -24,6 +28,12 @@ use crate::{
 
 pub(crate) use config::gateway_config;
 
+/// Name of the port of health, readiness and metrics of a gateway pod.
+const ADMIN_PORT: &str = "admin";
+
+/// Labels or annotations of an object that has none of its own.
+type Empty = BTreeMap<String, String>;
+
 /// The objects of an access, in a stage of their way; take it apart without `..`, so that a new kind
 /// is handled everywhere.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,10 +42,18 @@ pub(crate) struct Resources<T> {
     pub(crate) service_account: Option<T>,
     /// The gateway's configuration.
     pub(crate) config: T,
+    /// Who may reach the pods; `None` where that is left to others.
+    pub(crate) network_policy: Option<T>,
     /// The gateway's pods; `None` where there are only sidecars.
     pub(crate) deployment: Option<T>,
     /// The gateway's address; `None` where there are only sidecars.
     pub(crate) service: Option<T>,
+    /// How many pods may be missing; `None` where there is one at most.
+    pub(crate) disruption_budget: Option<T>,
+    /// Decides on the number of pods; `None` where it is fixed.
+    pub(crate) autoscaler: Option<T>,
+    /// Where Prometheus finds the pods; `None` where it is not asked for or cannot be had.
+    pub(crate) pod_monitor: Option<T>,
 }
 
 /// An object ready to be applied.
@@ -82,12 +100,31 @@ pub(crate) fn build(access: &Validated) -> Result<Resources<Prepared>, BuildErro
     Ok(Resources {
         service_account,
         config: prepare(ChildKind::ConfigMap, &config::build(access)?)?,
+        network_policy: enabled
+            .then(|| network_policy::build(access))
+            .flatten()
+            .map(|object| prepare(ChildKind::NetworkPolicy, &object))
+            .transpose()?,
         deployment: enabled
             .then(|| prepare(ChildKind::Deployment, &deployment::build(access)))
             .transpose()?,
         service: enabled
             .then(|| prepare(ChildKind::Service, &service::build(access)))
             .transpose()?,
+        disruption_budget: enabled
+            .then(|| disruption_budget::build(access))
+            .flatten()
+            .map(|object| prepare(ChildKind::PodDisruptionBudget, &object))
+            .transpose()?,
+        autoscaler: enabled
+            .then(|| autoscaler::build(access))
+            .flatten()
+            .map(|object| prepare(ChildKind::HorizontalPodAutoscaler, &object))
+            .transpose()?,
+        pod_monitor: enabled
+            .then(|| pod_monitor::build(access))
+            .flatten()
+            .map(|object| tidied(ChildKind::PodMonitor, access.child_name(), object)),
     })
 }
 
@@ -96,10 +133,14 @@ where
     K: Serialize + k8s_openapi::Metadata<Ty = ObjectMeta>,
 {
     let name = object.metadata().name.clone().unwrap_or_default();
-    let mut object =
+    let object =
         serde_json::to_value(object).map_err(|source| BuildError::Serialize { kind, source })?;
+    Ok(tidied(kind, name, object))
+}
+
+fn tidied(kind: ChildKind, name: String, mut object: Value) -> Prepared {
     drop_empty_metadata(&mut object);
-    Ok(Prepared { kind, name, object })
+    Prepared { kind, name, object }
 }
 
 /// The API server drops empty maps of metadata: an object that held one would never look applied.

@@ -11,7 +11,7 @@ use kube::{Api, Client};
 
 use crate::{
     access::readiness::{Readiness, Report},
-    children::Stores,
+    children::{ChildKind, Stores},
     cluster_keys::ClusterKeys,
     sidecar::fleet::{self, SidecarFacts},
 };
@@ -28,6 +28,8 @@ pub(crate) struct Observed {
     pub(crate) cluster_keys: Option<Arc<ClusterKeys>>,
     /// Whether the ServiceAccount exists that is used and not made; `None` where one is made.
     pub(crate) existing_service_account: Option<bool>,
+    /// Whether the cluster serves `PodMonitor`.
+    pub(crate) pod_monitors_served: bool,
     /// The gateway's pods by name, those on their way out left out.
     pub(crate) pods: Vec<PodFacts>,
     /// Pods of the team that ask for the sidecar, by name, those that have ended left out.
@@ -109,6 +111,7 @@ pub(crate) async fn observe(
     Ok(Observed {
         cluster_keys,
         existing_service_account,
+        pod_monitors_served: stores.serves(ChildKind::PodMonitor),
         pods,
         sidecars,
     })

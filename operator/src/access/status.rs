@@ -17,7 +17,7 @@ use k8s_openapi::{
 };
 use kube::api::DynamicObject;
 
-use self::conditions::{State, Verdict, credentials, gateway, ready, sidecars};
+use self::conditions::{State, Verdict, credentials, gateway, monitored, ready, sidecars};
 use crate::access::{Error, observe::Observed, validate::Validated};
 
 /// What a reconcile came to.
@@ -93,6 +93,10 @@ pub(crate) fn compute(
     verdicts.push((condition::CREDENTIALS_READY, credentials));
     if let Some((_, verdict)) = sidecars {
         verdicts.push((condition::SIDECARS_UP_TO_DATE, verdict));
+    }
+    if let Some(observed) = result.observed.filter(|_| enabled) {
+        let monitored = monitored::verdict(&access.spec.gateway, observed.pod_monitors_served);
+        verdicts.extend(monitored.map(|verdict| (condition::MONITORED, verdict)));
     }
     let mut conditions: Vec<Condition> = verdicts
         .into_iter()

@@ -13,14 +13,25 @@ use crate::{
 const ACCOUNT: &str = "/api/v1/namespaces/team-a/serviceaccounts/chat-gateway";
 const CONFIG: &str = "/api/v1/namespaces/team-a/configmaps/chat-gateway";
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/team-a/deployments/chat-gateway";
+const NETWORK_POLICY: &str =
+    "/apis/networking.k8s.io/v1/namespaces/team-a/networkpolicies/chat-gateway";
+const BUDGET: &str = "/apis/policy/v1/namespaces/team-a/poddisruptionbudgets/chat-gateway";
+const AUTOSCALER: &str =
+    "/apis/autoscaling/v2/namespaces/team-a/horizontalpodautoscalers/chat-gateway";
+const POD_MONITOR: &str =
+    "/apis/monitoring.coreos.com/v1/namespaces/team-a/podmonitors/chat-gateway";
 const SERVICE: &str = "/api/v1/namespaces/team-a/services/chat-gateway";
 const STATUS: &str =
     "/apis/bedrockaccess.dev/v1alpha1/namespaces/team-a/bedrockaccesses/chat/status";
-const CHILDREN: [(ChildKind, &str); 4] = [
+const CHILDREN: [(ChildKind, &str); 8] = [
     (ChildKind::ServiceAccount, ACCOUNT),
     (ChildKind::ConfigMap, CONFIG),
+    (ChildKind::NetworkPolicy, NETWORK_POLICY),
     (ChildKind::Deployment, DEPLOYMENT),
     (ChildKind::Service, SERVICE),
+    (ChildKind::PodDisruptionBudget, BUDGET),
+    (ChildKind::HorizontalPodAutoscaler, AUTOSCALER),
+    (ChildKind::PodMonitor, POD_MONITOR),
 ];
 
 struct World {
@@ -110,7 +121,18 @@ async fn children_are_applied_in_order_by_our_field_manager_and_owned_by_the_acc
         .filter(|asked| asked.method == Method::PATCH)
         .map(|asked| asked.path.as_str())
         .collect();
-    assert_eq!(applied, [ACCOUNT, CONFIG, DEPLOYMENT, SERVICE, STATUS]);
+    assert_eq!(
+        applied,
+        [
+            ACCOUNT,
+            CONFIG,
+            NETWORK_POLICY,
+            DEPLOYMENT,
+            SERVICE,
+            BUDGET,
+            STATUS
+        ]
+    );
     for patch in asked.iter().filter(|asked| asked.method == Method::PATCH) {
         assert!(
             patch.query.contains("fieldManager=bedrock-access-operator"),
@@ -131,8 +153,10 @@ async fn children_are_applied_in_order_by_our_field_manager_and_owned_by_the_acc
         [
             "Created ServiceAccount chat-gateway",
             "Created ConfigMap chat-gateway",
+            "Created NetworkPolicy chat-gateway",
             "Created Deployment chat-gateway",
-            "Created Service chat-gateway"
+            "Created Service chat-gateway",
+            "Created PodDisruptionBudget chat-gateway"
         ]
     );
 }
@@ -340,8 +364,12 @@ async fn child_made_again_is_told_as_itself() {
     world.reconcile(fixtures::access("")).await.unwrap();
     let access = with_status(&world.api.asked());
     for (kind, path) in CHILDREN {
-        if kind != ChildKind::Service {
-            world.caches.put(kind, world.api.object(path).unwrap());
+        if let Some(object) = world
+            .api
+            .object(path)
+            .filter(|_| kind != ChildKind::Service)
+        {
+            world.caches.put(kind, object);
         }
     }
     world.api.remove(SERVICE);
@@ -472,5 +500,144 @@ async fn reason_of_a_pod_without_credentials_reaches_the_status() {
     assert_eq!(
         status::find(&status, condition::READY).unwrap().reason,
         "AccessDenied"
+    );
+}
+
+const AUTOSCALED: &str = "gateway: {autoscaling: {maxReplicas: 5}}";
+const MONITORED: &str = "gateway: {podMonitor: {labels: {release: prometheus}, interval: 30s}}";
+
+#[tokio::test]
+async fn autoscaler_takes_over_the_number_of_pods_it_finds_and_gives_it_back() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    world.catch_up();
+    world.api.asked();
+    world.reconcile(fixtures::access(AUTOSCALED)).await.unwrap();
+    let asked = world.api.asked();
+    let writes: Vec<_> = asked
+        .iter()
+        .filter(|asked| asked.path == DEPLOYMENT && asked.method == Method::PATCH)
+        .collect();
+    assert_eq!(writes.len(), 2, "{writes:?}");
+    assert!(
+        writes[0]
+            .query
+            .contains("fieldManager=bedrock-access-operator-autoscaling"),
+        "{}",
+        writes[0].query
+    );
+    assert_eq!(
+        writes[0].body,
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "chat-gateway"}, "spec": {"replicas": 2},
+        }),
+        "the number stays while nobody else owns it"
+    );
+    assert_eq!(writes[1].body["spec"].get("replicas"), None);
+    let autoscaler = world.api.object(AUTOSCALER).unwrap();
+    assert_eq!(autoscaler["spec"]["maxReplicas"], 5);
+    assert_eq!(autoscaler["spec"]["minReplicas"], 2);
+
+    world.catch_up();
+    world.reconcile(fixtures::access(AUTOSCALED)).await.unwrap();
+    assert_eq!(
+        world.api.writes().len(),
+        0,
+        "who owned nothing hands nothing over"
+    );
+
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let writes = world.api.writes();
+    assert!(
+        writes.contains(&format!("PATCH {DEPLOYMENT}")),
+        "{writes:?}"
+    );
+    assert!(
+        writes.contains(&format!("DELETE {AUTOSCALER}")),
+        "{writes:?}"
+    );
+}
+
+#[tokio::test]
+async fn children_that_are_no_longer_asked_for_are_removed() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    world.catch_up();
+    world.api.asked();
+    let more = "gateway: {replicas: 1, networkPolicy: {enabled: false}}";
+    world.reconcile(fixtures::access(more)).await.unwrap();
+    let writes = world.api.writes();
+    for path in [NETWORK_POLICY, BUDGET] {
+        assert!(writes.contains(&format!("DELETE {path}")), "{writes:?}");
+    }
+}
+
+#[tokio::test]
+async fn pod_monitor_waits_for_its_api_and_the_status_says_so() {
+    let mut world = World::new();
+    let access = || fixtures::access(MONITORED);
+    world.reconcile(access()).await.unwrap();
+    let asked = world.api.asked();
+    assert!(asked.iter().all(|asked| asked.path != POD_MONITOR));
+    let status = with_status(&asked).status.unwrap();
+    let monitored = status::find(&status, condition::MONITORED).unwrap();
+    assert_eq!(monitored.status, "False");
+    assert_eq!(monitored.reason, "ApiNotServed");
+
+    world.caches.served.send_modify(|kinds| {
+        kinds.insert(ChildKind::PodMonitor);
+    });
+    world.catch_up();
+    world.reconcile(access()).await.unwrap();
+    let monitor = world.api.object(POD_MONITOR).unwrap();
+    assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
+    assert_eq!(
+        monitor["spec"]["podMetricsEndpoints"],
+        json!([{"port": "admin", "path": "/metrics", "interval": "30s"}])
+    );
+    let status = with_status(&world.api.asked()).status.unwrap();
+    let monitored = status::find(&status, condition::MONITORED).unwrap();
+    assert_eq!(monitored.status, "True");
+
+    world.catch_up();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let asked = world.api.asked();
+    let status = with_status(&asked).status.unwrap();
+    assert_eq!(status::find(&status, condition::MONITORED), None);
+    assert!(
+        asked
+            .iter()
+            .any(|asked| asked.path == POD_MONITOR && asked.method == Method::DELETE)
+    );
+}
+
+#[tokio::test]
+async fn list_that_somebody_took_over_whole_is_put_back_although_ours_is_in_it() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    world.catch_up();
+    world.api.asked();
+    let mut policy = world.api.object(NETWORK_POLICY).unwrap();
+    policy["spec"]["egress"][1]["to"] = json!([{"ipBlock": {"cidr": "10.0.0.0/8"}}]);
+    let managed = policy["metadata"]["managedFields"].as_array_mut().unwrap();
+    let spec = managed[0]["fieldsV1"]["f:spec"].as_object_mut().unwrap();
+    spec.shift_remove("f:egress");
+    managed.push(
+        json!({"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-01T00:00:00Z"}),
+    );
+    world.caches.put(ChildKind::NetworkPolicy, policy);
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let asked = world.api.asked();
+    assert!(
+        asked
+            .iter()
+            .any(|asked| asked.path == NETWORK_POLICY && asked.method == Method::PATCH)
+    );
+    let told = events(&asked);
+    assert!(
+        told.iter()
+            .any(|(reason, note)| reason == "DriftCorrected" && note.contains("spec.egress")),
+        "{told:?}"
     );
 }

@@ -18,8 +18,9 @@ use api::{
     names,
     v1alpha1::{
         BedrockAccess, BedrockAccessSpec, child_name, client_audience,
-        gateway::GatewaySpec,
+        gateway::{DEFAULT_REPLICAS, GatewaySpec},
         identity::{AssumeRoleSpec, IdentitySpec},
+        pod_monitor::PodMonitorSpec,
     },
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -67,6 +68,10 @@ pub(crate) struct Validated {
     pub(crate) gateway: GatewaySpec,
     /// The gateway in pods of the team, when asked for.
     pub(crate) sidecar: Option<Sidecar>,
+    /// How many gateway pods there are.
+    pub(crate) scale: Scale,
+    /// The PodMonitor that is asked for and can be had.
+    pub(crate) pod_monitor: Option<PodMonitorSpec>,
     /// The gateway's image.
     pub(crate) image: String,
     /// Issuer of the cluster's tokens, when it is known.
@@ -106,6 +111,19 @@ pub(crate) enum ServiceAccount {
     },
     /// There already, never changed.
     Existing { name: String },
+}
+
+/// How many gateway pods there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    /// As many as this.
+    Fixed(i32),
+    /// As many as an autoscaler finds right.
+    Automatic {
+        min: i32,
+        max: i32,
+        cpu_percent: i32,
+    },
 }
 
 /// One thing that is wrong with an object.
@@ -261,6 +279,7 @@ pub(crate) fn validate(
     let models = models::models(&spec.models, region.as_ref(), &mut problems);
     models::check_allow(spec, &mut problems);
     check_clients(spec, &namespace, &mut problems);
+    check_scale(&spec.gateway, &mut problems);
     let endpoints = endpoints(spec, &mut problems);
     let sidecar = sidecar::sidecar(spec, &mut problems);
     let (Some(owner), Some(region), Some(identity), Some(service_account), true) = (
@@ -295,6 +314,12 @@ pub(crate) fn validate(
         }),
         gateway: spec.gateway.clone(),
         sidecar,
+        scale: scale(&spec.gateway),
+        pod_monitor: spec
+            .gateway
+            .pod_monitor
+            .clone()
+            .filter(|_| observed.pod_monitors_served),
         image: spec
             .gateway
             .image
@@ -423,6 +448,35 @@ fn service_account(
             );
             None
         }
+    }
+}
+
+fn scale(gateway: &GatewaySpec) -> Scale {
+    match &gateway.autoscaling {
+        Some(autoscaling) => Scale::Automatic {
+            min: autoscaling.min_replicas,
+            max: autoscaling.max_replicas,
+            cpu_percent: autoscaling.target_cpu_utilization_percentage,
+        },
+        None => Scale::Fixed(gateway.replicas.unwrap_or(DEFAULT_REPLICAS)),
+    }
+}
+
+fn check_scale(gateway: &GatewaySpec, problems: &mut Problems) {
+    let Some(autoscaling) = &gateway.autoscaling else {
+        return;
+    };
+    if gateway.replicas.is_some() {
+        problems.add(
+            "spec.gateway",
+            "set replicas or autoscaling, not both: autoscaling decides on the number of pods",
+        );
+    }
+    if autoscaling.min_replicas > autoscaling.max_replicas {
+        problems.add(
+            "spec.gateway.autoscaling",
+            "minReplicas must not be greater than maxReplicas",
+        );
     }
 }
 

@@ -207,9 +207,19 @@ async fn drift_is_put_right_and_deleted_children_come_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn steady_state_writes_nothing_for_a_minute() {
     let mut rig = Rig::start().await;
+    rig.serve_pod_monitors().await;
     for name in ["one", "two", "three"] {
-        rig.apply(name, &sample_spec()).await.unwrap();
+        let mut spec = sample_spec();
+        if name == "three" {
+            // Every kind of child there is. The autoscaler has no metrics, so it keeps what it finds.
+            spec["gateway"] = json!({
+                "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
+                "podMonitor": {},
+            });
+        }
+        rig.apply(name, &spec).await.unwrap();
     }
+    rig.condition("three", "Monitored", "True").await;
     for name in ["one", "two", "three"] {
         rig.children(&format!("{name}-gateway")).await;
         rig.mark_available(&format!("{name}-gateway")).await;

@@ -9,6 +9,7 @@ use k8s_openapi::{
         apps::v1::Deployment,
         core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount},
     },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api, Client, Config, Resource,
@@ -93,6 +94,7 @@ impl Rig {
         let client = Client::try_from(config).unwrap();
         let settings = operator::Settings {
             gateway_image: "bedrock-gateway:test".to_owned(),
+            discovery_refresh: Duration::from_secs(2),
             ..operator::Settings::default()
         };
         let (stop, stopped) = oneshot::channel();
@@ -230,6 +232,30 @@ impl Rig {
                 .await
                 .unwrap();
         }
+    }
+
+    /// Serves `PodMonitor`, as an installation of the Prometheus operator does.
+    pub(crate) async fn serve_pod_monitors(&self) {
+        let definition = serde_json::from_value(json!({
+            "metadata": {"name": "podmonitors.monitoring.coreos.com"},
+            "spec": {
+                "group": "monitoring.coreos.com",
+                "scope": "Namespaced",
+                "names": {"kind": "PodMonitor", "plural": "podmonitors", "singular": "podmonitor"},
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+                    }},
+                }],
+            },
+        }))
+        .unwrap();
+        Api::<CustomResourceDefinition>::all(self.client.clone())
+            .create(&PostParams::default(), &definition)
+            .await
+            .unwrap();
     }
 
     /// Every request of the operator's so far.

@@ -16,6 +16,8 @@ pub const GATEWAY_AVAILABLE: &str = "GatewayAvailable";
 pub const CREDENTIALS_READY: &str = "CredentialsReady";
 /// Every sidecar is what a new pod would get; not set where the spec asks for no sidecars.
 pub const SIDECARS_UP_TO_DATE: &str = "SidecarsUpToDate";
+/// The PodMonitor that was asked for is there; not set where none is asked for.
+pub const MONITORED: &str = "Monitored";
 /// A `BedrockAccessPolicy` lets the access be; reserved until policies exist.
 pub const ACCEPTED: &str = "Accepted";
 
@@ -49,3 +51,5 @@ pub const REASON_UP_TO_DATE: &str = "UpToDate";
 pub const REASON_OUTDATED: &str = "Outdated";
 /// Pods wear the label and have no sidecar.
 pub const REASON_NOT_INJECTED: &str = "NotInjected";
+/// The cluster does not serve the API of an object that the spec asks for.
+pub const REASON_API_NOT_SERVED: &str = "ApiNotServed";

@@ -12,20 +12,31 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{
+    autoscaling::AutoscalingSpec, network_policy::NetworkPolicySpec, pod_monitor::PodMonitorSpec,
+};
+
 /// Gateway pods where nothing else is said: two, so that a drained node takes nobody's endpoint away.
 pub const DEFAULT_REPLICAS: i32 = 2;
 
 /// How the gateway runs.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.replicas) || !has(self.autoscaling)").message("set replicas or autoscaling, not both: autoscaling decides on the number of pods"),
+    validation = Rule::new("!has(self.autoscaling) || (has(self.resources.requests) && 'cpu' in self.resources.requests)").message("autoscaling needs resources.requests.cpu: CPU use is measured against it")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewaySpec {
     /// Whether there are gateway pods with a Service in front; false for an access that only sidecars use.
     #[serde(default = "enabled")]
     pub enabled: bool,
-    /// Number of gateway pods.
+    /// Number of gateway pods; left out, 2 unless autoscaling is set. 0 takes the endpoint out of service.
     #[schemars(range(min = 0, max = 100))]
-    #[serde(default = "replicas")]
-    pub replicas: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// How the number of gateway pods follows the load; left out, it is fixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingSpec>,
     /// CPU and memory of the gateway container.
     #[serde(default = "resources")]
     pub resources: ResourceRequirements,
@@ -78,6 +89,12 @@ pub struct GatewaySpec {
     /// The Service in front of the gateway pods.
     #[serde(default)]
     pub service: ServiceSpec,
+    /// Who may reach the gateway pods over the network.
+    #[serde(default)]
+    pub network_policy: NetworkPolicySpec,
+    /// Asks for a PodMonitor, where the cluster has the Prometheus operator; {} takes the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_monitor: Option<PodMonitorSpec>,
 }
 
 /// The Service in front of the gateway pods.
@@ -148,7 +165,8 @@ impl Default for GatewaySpec {
     fn default() -> Self {
         Self {
             enabled: enabled(),
-            replicas: replicas(),
+            replicas: None,
+            autoscaling: None,
             resources: resources(),
             image: None,
             image_pull_policy: ImagePullPolicy::default(),
@@ -162,16 +180,14 @@ impl Default for GatewaySpec {
             pod_labels: BTreeMap::new(),
             pod_annotations: BTreeMap::new(),
             service: ServiceSpec::default(),
+            network_policy: NetworkPolicySpec::default(),
+            pod_monitor: None,
         }
     }
 }
 
 fn enabled() -> bool {
     true
-}
-
-fn replicas() -> i32 {
-    DEFAULT_REPLICAS
 }
 
 /// Enough for hundreds of streams; no CPU limit, since throttling would show as latency.

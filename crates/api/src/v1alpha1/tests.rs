@@ -84,6 +84,7 @@ spec:
     assert_eq!(irsa.audience, "sts.amazonaws.com");
     assert_eq!(irsa.token_expiration_seconds, 86_400);
     assert!(access.spec.service_account.create);
-    assert_eq!(access.spec.gateway.replicas, 2);
+    assert_eq!(access.spec.gateway.replicas, None);
+    assert!(access.spec.gateway.network_policy.enabled);
     assert_eq!(access.spec.gateway, GatewaySpec::default());
 }

@@ -26,16 +26,7 @@ const METADATA_IDENTITY: [&str; 2] = ["name", "namespace"];
 
 /// What has to be written to make `found` hold `desired`; empty when nothing has.
 pub(crate) fn compare(desired: &Value, found: &DynamicObject) -> Vec<Difference> {
-    let owned = found
-        .managed_fields()
-        .iter()
-        .find(|entry| {
-            entry.manager.as_deref() == Some(names::FIELD_MANAGER)
-                && entry.operation.as_deref() == Some("Apply")
-                && entry.subresource.as_deref().unwrap_or_default().is_empty()
-        })
-        .and_then(|entry| entry.fields_v1.as_ref())
-        .map(|fields| &fields.0);
+    let owned = owned(found);
     let mut differences = Vec::new();
     let Some(owned) = owned else {
         differences.push(Difference {
@@ -70,6 +61,20 @@ pub(crate) fn compare(desired: &Value, found: &DynamicObject) -> Vec<Difference>
         }
     }
     differences
+}
+
+/// The fields we own, in the notation of managed fields.
+pub(crate) fn owned(found: &DynamicObject) -> Option<&Value> {
+    found
+        .managed_fields()
+        .iter()
+        .find(|entry| {
+            entry.manager.as_deref() == Some(names::FIELD_MANAGER)
+                && entry.operation.as_deref() == Some("Apply")
+                && entry.subresource.as_deref().unwrap_or_default().is_empty()
+        })
+        .and_then(|entry| entry.fields_v1.as_ref())
+        .map(|fields| &fields.0)
 }
 
 struct Walk<'a> {
@@ -163,7 +168,8 @@ impl Walk<'_> {
     }
 
     /// A list that has one owner as a whole: same length, same elements in the same order. The
-    /// API server may have put defaults into an element.
+    /// API server may have put defaults into an element, so that a field added to one shows only in
+    /// that the list is no longer ours.
     fn whole_list(
         &mut self,
         path: &str,
@@ -171,7 +177,7 @@ impl Walk<'_> {
         found: &[Value],
         owned: Option<&Value>,
     ) {
-        if desired.len() != found.len() {
+        if desired.len() != found.len() || (owned.is_none() && !desired.is_empty()) {
             self.differences.push(Difference {
                 path: path.to_owned(),
                 taken_over: owned.is_none() && !found.is_empty(),

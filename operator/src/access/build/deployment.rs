@@ -26,17 +26,17 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{
+    ADMIN_PORT, Empty,
     identity::{self, mount, variable},
     metadata, own_labels, selector, with,
 };
-use crate::access::validate::{Identity, Validated};
+use crate::access::validate::{Identity, Scale, Validated};
 
 /// User and group of the gateway, as distroless images have it; also the group of its volumes, since
 /// the token must be readable without root.
 const USER: i64 = 65_532;
 const CONFIG_VOLUME: &str = "config";
 const API_KEYS_VOLUME: &str = "api-keys";
-const ADMIN_PORT: &str = "admin";
 const API_PORT: &str = "http";
 /// How long a pod keeps serving after it was told to end, so that every kube-proxy has heard of it.
 const PRE_STOP_SECONDS: i64 = 5;
@@ -47,7 +47,7 @@ const ZONE_KEY: &str = "topology.kubernetes.io/zone";
 
 pub(super) fn build(access: &Validated) -> Deployment {
     let name = access.child_name();
-    let none = BTreeMap::new();
+    let none = Empty::new();
     let gateway = &access.gateway;
     let mut annotations = gateway.pod_annotations.clone();
     annotations.insert(
@@ -57,7 +57,10 @@ pub(super) fn build(access: &Validated) -> Deployment {
     Deployment {
         metadata: metadata(access, &name, &none, &none),
         spec: Some(DeploymentSpec {
-            replicas: Some(gateway.replicas),
+            replicas: match access.scale {
+                Scale::Fixed(replicas) => Some(replicas),
+                Scale::Automatic { .. } => None,
+            },
             revision_history_limit: Some(3),
             progress_deadline_seconds: Some(600),
             selector: LabelSelector {

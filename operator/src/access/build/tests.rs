@@ -58,6 +58,9 @@ fn what_the_gateway_reloads_does_not_replace_pods() {
         "guardrail: {identifier: abc, version: DRAFT}",
         "clients: {serviceAccounts: [{name: app}, {name: other}]}",
         "clients: {anonymous: true}",
+        "gateway: {autoscaling: {maxReplicas: 5}}",
+        "gateway: {podMonitor: {}}",
+        "gateway: {networkPolicy: {enabled: false}}",
     ] {
         assert_eq!(pod(more), before, "{more}");
     }
@@ -76,6 +79,38 @@ fn what_credentials_rest_on_replaces_pods() {
         "endpoints: {sts: 'https://sts.example'}",
     ] {
         assert_ne!(pod(more), before, "{more}");
+    }
+}
+
+#[test]
+fn autoscaler_decides_on_the_number_of_pods_where_it_is_asked_for() {
+    let resources = build(&validated("gateway: {autoscaling: {maxReplicas: 5}}")).unwrap();
+    let deployment = resources.deployment.unwrap();
+    assert_eq!(deployment.object["spec"].get("replicas"), None);
+    let autoscaler = resources.autoscaler.unwrap();
+    insta::assert_snapshot!(
+        "autoscaler",
+        serde_yaml::to_string(&autoscaler.object).unwrap()
+    );
+}
+
+#[test]
+fn budget_is_made_only_where_there_can_be_two_pods() {
+    for (more, expected) in [
+        ("", true),
+        ("gateway: {replicas: 1}", false),
+        ("gateway: {replicas: 0}", false),
+        (
+            "gateway: {autoscaling: {minReplicas: 1, maxReplicas: 1}}",
+            false,
+        ),
+        (
+            "gateway: {autoscaling: {minReplicas: 1, maxReplicas: 3}}",
+            true,
+        ),
+    ] {
+        let resources = build(&validated(more)).unwrap();
+        assert_eq!(resources.disruption_budget.is_some(), expected, "{more}");
     }
 }
 
@@ -135,6 +170,8 @@ gateway:
   podLabels: { team: a }
   podAnnotations: { note: b }
   service: { labels: { team: a }, annotations: { note: b } }
+  networkPolicy: { from: [ { namespaceSelector: { matchLabels: { team: a } } } ] }
+  podMonitor: { labels: { release: prometheus }, interval: 30s }
 "#;
 
 const SIDECARS_ONLY: &str =
@@ -142,14 +179,10 @@ const SIDECARS_ONLY: &str =
 
 #[test]
 fn access_for_sidecars_alone_is_a_configuration_and_nothing_else() {
-    let Resources {
-        service_account,
-        config,
-        deployment,
-        service,
-    } = build(&validated(SIDECARS_ONLY)).unwrap();
-    assert_eq!((service_account, deployment, service), (None, None, None));
-    let data = config.object["data"].as_object().unwrap();
+    let resources = build(&validated(SIDECARS_ONLY)).unwrap();
+    let kinds: Vec<ChildKind> = resources.all().map(|prepared| prepared.kind).collect();
+    assert_eq!(kinds, [ChildKind::ConfigMap]);
+    let data = resources.config.object["data"].as_object().unwrap();
     assert_eq!(data.keys().collect::<Vec<_>>(), ["sidecar.yaml"]);
     let document = api::GatewayConfig::from_yaml(data["sidecar.yaml"].as_str().unwrap()).unwrap();
     assert_eq!(document.clients, api::config::Clients::default());

@@ -2,6 +2,7 @@
 
 pub(super) mod credentials;
 pub(super) mod gateway;
+pub(super) mod monitored;
 pub(super) mod ready;
 pub(super) mod sidecars;
 

@@ -1,0 +1,37 @@
+//! The PodDisruptionBudget: a drain of nodes takes away a quarter of the gateway pods at a time.
+
+use k8s_openapi::{
+    api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+
+use super::{Empty, metadata, selector};
+use crate::access::validate::{Scale, Validated};
+
+/// Rounded up, so that at least one pod may always go.
+const MAX_UNAVAILABLE: &str = "25%";
+
+/// None where there is one pod at most: a budget could only hold up the drain, or say nothing.
+pub(super) fn build(access: &Validated) -> Option<PodDisruptionBudget> {
+    let most = match access.scale {
+        Scale::Fixed(replicas) => replicas,
+        Scale::Automatic { max, .. } => max,
+    };
+    if most < 2 {
+        return None;
+    }
+    Some(PodDisruptionBudget {
+        metadata: metadata(access, &access.child_name(), &Empty::new(), &Empty::new()),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::String(MAX_UNAVAILABLE.to_owned())),
+            selector: Some(LabelSelector {
+                match_labels: Some(selector(access)),
+                ..LabelSelector::default()
+            }),
+            // Pods that do not serve must not hold up a drain.
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        ..PodDisruptionBudget::default()
+    })
+}

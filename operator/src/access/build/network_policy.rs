@@ -1,0 +1,300 @@
+//! The NetworkPolicy: what a gateway must reach and be reached by, and nothing else.
+//!
+//! Addresses of AWS change, so HTTPS goes anywhere. Rules hold for the port of the pod behind a
+//! Service, which its URL does not tell: an endpoint inside the cluster opens its whole namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::names;
+use k8s_openapi::{
+    api::networking::v1::{
+        IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule,
+        NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+    },
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+
+use super::{Empty, metadata, selector};
+use crate::access::validate::{Identity, Validated};
+
+/// Label that every namespace carries with its own name.
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+/// Ports of cluster DNS servers; 5353 is OpenShift's.
+const DNS_PORTS: [u16; 2] = [53, 5353];
+const HTTPS_PORT: u16 = 443;
+const HTTP_PORT: u16 = 80;
+/// The EKS Pod Identity agent on the node.
+const POD_IDENTITY_AGENT: [&str; 2] = ["169.254.170.23/32", "fd00:ec2::23/128"];
+/// Metadata services of EC2 and ECS, where the SDK's default chain looks.
+const METADATA_SERVICES: [&str; 3] = [
+    "169.254.169.254/32",
+    "169.254.170.2/32",
+    "fd00:ec2::254/128",
+];
+
+pub(super) fn build(access: &Validated) -> Option<NetworkPolicy> {
+    let settings = &access.gateway.network_policy;
+    if !settings.enabled {
+        return None;
+    }
+    let clients = match &settings.from {
+        Some(peers) => Some(peers.clone()),
+        None => namespaces_of_clients(access),
+    };
+    Some(NetworkPolicy {
+        metadata: metadata(access, &access.child_name(), &Empty::new(), &Empty::new()),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector {
+                match_labels: Some(selector(access)),
+                ..LabelSelector::default()
+            }),
+            policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+            ingress: Some(vec![
+                NetworkPolicyIngressRule {
+                    from: clients,
+                    ports: Some(vec![tcp(names::GATEWAY_PORT)]),
+                },
+                // The operator and Prometheus, wherever they are; there is nothing secret to see.
+                NetworkPolicyIngressRule {
+                    from: None,
+                    ports: Some(vec![tcp(names::GATEWAY_ADMIN_PORT)]),
+                },
+            ]),
+            egress: Some(egress(access)),
+        }),
+    })
+}
+
+/// The namespaces whose ServiceAccounts may call; `None`, which is everybody, where clients come from
+/// anywhere.
+fn namespaces_of_clients(access: &Validated) -> Option<Vec<NetworkPolicyPeer>> {
+    if access.clients.anonymous || access.clients.api_keys_directory.is_some() {
+        return None;
+    }
+    let namespaces: BTreeSet<&str> = access
+        .clients
+        .service_accounts
+        .iter()
+        .flat_map(|clients| &clients.subjects)
+        .map(|subject| subject.namespace.as_str())
+        .collect();
+    Some(namespaces.into_iter().map(namespace).collect())
+}
+
+fn egress(access: &Validated) -> Vec<NetworkPolicyEgressRule> {
+    let dns = DNS_PORTS
+        .into_iter()
+        .flat_map(|number| [port("UDP", number), port("TCP", number)])
+        .collect();
+    let mut ports = BTreeSet::from([HTTPS_PORT]);
+    let mut inside = BTreeSet::new();
+    let endpoints = &access.endpoints;
+    for url in [
+        &endpoints.bedrock_runtime,
+        &endpoints.bedrock,
+        &endpoints.sts,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        let Ok(url) = url.parse::<http::Uri>() else {
+            continue;
+        };
+        let plain = url.scheme_str() == Some("http");
+        match namespace_of(url.host().unwrap_or_default(), &access.namespace) {
+            Some(name) => {
+                inside.insert(name);
+            }
+            None => {
+                ports.insert(
+                    url.port_u16()
+                        .unwrap_or(if plain { HTTP_PORT } else { HTTPS_PORT }),
+                );
+            }
+        }
+    }
+    let mut rules = vec![
+        NetworkPolicyEgressRule {
+            ports: Some(dns),
+            to: None,
+        },
+        NetworkPolicyEgressRule {
+            ports: Some(ports.into_iter().map(tcp).collect()),
+            to: None,
+        },
+    ];
+    rules.extend(inside.iter().map(|name| NetworkPolicyEgressRule {
+        ports: None,
+        to: Some(vec![namespace(name)]),
+    }));
+    let services: &[&str] = match access.identity {
+        Identity::PodIdentity => &POD_IDENTITY_AGENT,
+        Identity::Ambient => &METADATA_SERVICES,
+        Identity::Irsa { .. } | Identity::Secret { .. } => &[],
+    };
+    if !services.is_empty() {
+        rules.push(NetworkPolicyEgressRule {
+            ports: Some(vec![tcp(HTTP_PORT)]),
+            to: Some(services.iter().copied().map(address).collect()),
+        });
+    }
+    rules
+}
+
+/// The namespace of a Service by its name in the cluster's DNS: `service`, `service.namespace.svc` or
+/// `service.namespace.svc.cluster.local`.
+fn namespace_of(host: &str, own: &str) -> Option<String> {
+    let labels: Vec<&str> = host.split('.').collect();
+    match labels.as_slice() {
+        [_] if !host.is_empty() => Some(own.to_owned()),
+        [_, namespace, "svc", ..] => Some((*namespace).to_owned()),
+        _ => None,
+    }
+}
+
+fn namespace(name: &str) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector {
+            match_labels: Some(BTreeMap::from([(
+                NAMESPACE_NAME_LABEL.to_owned(),
+                name.to_owned(),
+            )])),
+            ..LabelSelector::default()
+        }),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn address(block: &str) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        ip_block: Some(IPBlock {
+            cidr: block.to_owned(),
+            except: None,
+        }),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn tcp(number: u16) -> NetworkPolicyPort {
+    port("TCP", number)
+}
+
+fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        protocol: Some(protocol.to_owned()),
+        port: Some(IntOrString::Int(i32::from(number))),
+        end_port: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixtures::validated;
+
+    fn spec(more: &str) -> Value {
+        serde_json::to_value(build(&validated(more)).unwrap().spec.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn clients_reach_the_api_from_their_namespaces_alone() {
+        let spec = spec(
+            "clients: {serviceAccounts: [{name: a}, {name: b}, {namespace: team-b, name: a}]}",
+        );
+        let from: Vec<&Value> = spec["ingress"][0]["from"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|peer| &peer["namespaceSelector"]["matchLabels"][NAMESPACE_NAME_LABEL])
+            .collect();
+        assert_eq!(from, ["team-a", "team-b"]);
+        assert_eq!(
+            spec["ingress"][0]["ports"],
+            json!([{"port": 8000, "protocol": "TCP"}])
+        );
+    }
+
+    #[test]
+    fn everybody_reaches_the_api_where_clients_can_be_anywhere() {
+        for more in [
+            "clients: {anonymous: true}",
+            "clients: {apiKeys: {secretName: keys}}",
+            "clients: {apiKeys: {secretName: keys}, serviceAccounts: [{name: a}]}",
+        ] {
+            assert_eq!(spec(more)["ingress"][0].get("from"), None, "{more}");
+        }
+    }
+
+    #[test]
+    fn peers_that_are_named_replace_what_follows_from_clients() {
+        let spec =
+            spec("gateway: {networkPolicy: {from: [{podSelector: {matchLabels: {app: front}}}]}}");
+        assert_eq!(
+            spec["ingress"][0]["from"],
+            json!([{"podSelector": {"matchLabels": {"app": "front"}}}])
+        );
+    }
+
+    #[test]
+    fn policy_that_is_not_wanted_is_not_made() {
+        let access = validated("gateway: {networkPolicy: {enabled: false}}");
+        assert_eq!(build(&access), None);
+    }
+
+    #[test]
+    fn endpoints_are_reachable_by_port_or_by_namespace() {
+        #[track_caller]
+        fn check(endpoints: &str, ports: &Value, namespaces: &[&str]) {
+            let spec = spec(&format!("endpoints: {endpoints}"));
+            assert_eq!(
+                spec["egress"][1]["ports"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|port| port["port"].clone())
+                    .collect::<Value>(),
+                *ports,
+                "{endpoints}"
+            );
+            let inside: Vec<&Value> = spec["egress"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .skip(2)
+                .map(|rule| {
+                    &rule["to"][0]["namespaceSelector"]["matchLabels"][NAMESPACE_NAME_LABEL]
+                })
+                .collect();
+            assert_eq!(inside, namespaces, "{endpoints}");
+        }
+        check("{sts: 'https://sts.example'}", &json!([443]), &[]);
+        check("{sts: 'https://10.0.0.1:8443'}", &json!([443, 8443]), &[]);
+        check("{sts: 'http://sts.example'}", &json!([80, 443]), &[]);
+        check(
+            "{sts: 'http://aws.demo.svc:8080'}",
+            &json!([443]),
+            &["demo"],
+        );
+        check(
+            "{sts: 'http://aws.demo.svc.cluster.local', bedrock: 'http://aws'}",
+            &json!([443]),
+            &["demo", "team-a"],
+        );
+    }
+
+    #[test]
+    fn identity_that_asks_the_node_may_reach_it() {
+        let to = |more: &str| spec(more)["egress"][2]["to"].clone();
+        assert_eq!(to("{}"), Value::Null);
+        assert_eq!(
+            to("identity: {podIdentity: {}}")[0]["ipBlock"]["cidr"],
+            "169.254.170.23/32"
+        );
+        assert_eq!(
+            to("identity: {ambient: {}}")[0]["ipBlock"]["cidr"],
+            "169.254.169.254/32"
+        );
+    }
+}

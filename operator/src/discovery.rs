@@ -1,0 +1,104 @@
+//! Which kinds of children the cluster serves, of those that not every cluster does.
+//!
+//! Asked at the start and again every few minutes: the Prometheus operator may be installed later, or
+//! go. A failure to ask keeps what was known.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures::{Stream, StreamExt, stream};
+use kube::Client;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    children::ChildKind,
+    retry::{self, Seed},
+};
+
+/// The optional kinds that are served now.
+pub(crate) type Served = watch::Receiver<BTreeSet<ChildKind>>;
+
+/// Asks once, then keeps asking in the background until cancelled.
+pub(crate) async fn start(
+    client: Client,
+    refresh: Duration,
+    seed: Seed,
+    stop: CancellationToken,
+) -> Served {
+    let (sender, receiver) = watch::channel(BTreeSet::new());
+    ask(&client, &sender).await;
+    tokio::spawn(async move {
+        for round in 0_u64.. {
+            let wait = retry::less_up_to_a_fifth(refresh, seed.number(("discovery", round)));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sender.closed() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            ask(&client, &sender).await;
+        }
+    });
+    receiver
+}
+
+/// An item each time the answer has changed.
+pub(crate) fn changes(served: Served) -> impl Stream<Item = ()> + Send + 'static {
+    stream::unfold(served, |mut served| async move {
+        served.changed().await.ok()?;
+        Some(((), served))
+    })
+}
+
+/// What `make` gives while the kind is served, again each time it is served anew.
+pub(crate) fn while_served<S, F>(
+    served: Served,
+    kind: ChildKind,
+    make: F,
+) -> impl Stream<Item = S::Item> + Send + 'static
+where
+    S: Stream + Send + 'static,
+    F: Fn() -> S + Send + 'static,
+{
+    stream::unfold((served, make), move |(mut served, make)| async move {
+        if kind.is_optional() {
+            served.wait_for(|kinds| kinds.contains(&kind)).await.ok()?;
+        }
+        let mut until = served.clone();
+        let gone = async move {
+            // The sender is gone when the process ends: the other side ends the stream then.
+            if kind.is_optional() && until.wait_for(|kinds| !kinds.contains(&kind)).await.is_ok() {
+                return;
+            }
+            futures::future::pending::<()>().await;
+        };
+        Some((make().take_until(gone), (served, make)))
+    })
+    .flatten()
+}
+
+async fn ask(client: &Client, sender: &watch::Sender<BTreeSet<ChildKind>>) {
+    for kind in ChildKind::ALL.into_iter().filter(|kind| kind.is_optional()) {
+        let resource = kind.resource();
+        let is_served = match client.list_api_group_resources(&resource.api_version).await {
+            Ok(list) => list
+                .resources
+                .iter()
+                .any(|found| found.kind == resource.kind),
+            Err(kube::Error::Api(status)) if status.code == 404 => false,
+            Err(error) => {
+                tracing::warn!(%error, %kind, "unable to ask whether the cluster serves a kind");
+                continue;
+            }
+        };
+        let changed = sender.send_if_modified(|kinds| {
+            if is_served {
+                kinds.insert(kind)
+            } else {
+                kinds.remove(&kind)
+            }
+        });
+        if changed {
+            tracing::info!(%kind, is_served, "what the cluster serves has changed");
+        }
+    }
+}
