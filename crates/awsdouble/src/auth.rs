@@ -93,18 +93,25 @@ impl Protocol {
     }
 }
 
-/// Verifies the request's authentication for a service by its signing name.
+/// Verifies the request's authentication for a service by its signing names, the proper one first.
 pub(crate) fn authenticate(
     shared: &Shared,
     incoming: &Incoming,
-    service: &str,
+    services: &[&str],
     protocol: Protocol,
 ) -> Result<Caller, AwsError> {
+    // Anthropic's clients send a key under a name of their own.
+    if let Some(key) = text(&incoming.headers, "x-api-key")
+        && incoming.path.starts_with("/anthropic/")
+        && !incoming.headers.contains_key("authorization")
+    {
+        return bearer(shared, incoming, &key);
+    }
     let Some(authorization) = text(&incoming.headers, "authorization") else {
         return Err(protocol.error(Refusal::Missing, "Missing Authentication Token"));
     };
     if let Some(key) = authorization.strip_prefix("Bearer ")
-        && service == "bedrock"
+        && services.contains(&"bedrock")
     {
         return bearer(shared, incoming, key);
     }
@@ -157,7 +164,7 @@ pub(crate) fn authenticate(
             amz_date(now)
         )));
     }
-    check_scope(shared, &claim, &amz_date_text, service).map_err(signature_error)?;
+    check_scope(shared, &claim, &amz_date_text, services).map_err(signature_error)?;
     let payload_hash = sha256_hex(&incoming.body);
     if let Some(claimed) = text(&incoming.headers, "x-amz-content-sha256")
         && claimed != payload_hash
@@ -193,7 +200,7 @@ fn check_scope(
     shared: &Shared,
     claim: &Claim,
     amz_date_text: &str,
-    service: &str,
+    services: &[&str],
 ) -> Result<(), String> {
     if claim.terminator != "aws4_request" {
         return Err(format!(
@@ -201,9 +208,10 @@ fn check_scope(
             claim.terminator
         ));
     }
-    if claim.service != service {
+    if !services.contains(&claim.service.as_str()) {
         return Err(format!(
-            "Credential should be scoped to correct service: '{service}'. "
+            "Credential should be scoped to correct service: '{}'. ",
+            services.first().copied().unwrap_or_default()
         ));
     }
     let regions = &shared.account.config.regions;

@@ -5,6 +5,7 @@
 
 mod authorize;
 mod catalog;
+mod chat;
 pub(crate) mod control;
 mod converse;
 mod count_tokens;
@@ -14,8 +15,10 @@ mod json;
 mod messages;
 mod prompt;
 mod reply;
+mod responses;
 mod script;
 mod stream;
+pub(crate) mod surface;
 mod turn;
 mod validate;
 
@@ -34,18 +37,22 @@ use crate::record::Call;
 use crate::server::{Incoming, Shared};
 use catalog::{Catalog, Target};
 use guardrail::Named;
+use surface::Surfaces;
 
 /// Bedrock's catalogue, and hashes of the prompt prefixes in its cache.
 #[derive(Debug)]
 pub(crate) struct Bedrock {
     pub(crate) catalog: Catalog,
+    pub(crate) surfaces: Surfaces,
     cached_prefixes: Mutex<BTreeSet<String>>,
 }
 
 impl Bedrock {
     pub(crate) fn new(config: &Config) -> Result<Self, CatalogError> {
+        let catalog = Catalog::new(config)?;
         Ok(Self {
-            catalog: Catalog::new(config)?,
+            surfaces: Surfaces::new(&catalog)?,
+            catalog,
             cached_prefixes: Mutex::default(),
         })
     }
@@ -57,7 +64,18 @@ pub(crate) async fn answer(
     call: &mut Call,
     fault: Option<FaultAction>,
 ) -> Result<Response, AwsError> {
-    let caller = authenticate(shared, incoming, "bedrock", Protocol::RestJson)?;
+    let operation = call.operation.as_str();
+    if [
+        "ChatCompletions",
+        "CreateResponse",
+        "CreateMessage",
+        "ListModels",
+    ]
+    .contains(&operation)
+    {
+        return surface::answer(shared, incoming, call, fault).await;
+    }
+    let caller = authenticate(shared, incoming, &["bedrock"], Protocol::RestJson)?;
     call.identity = Some(caller.identity.clone());
     call.region = Some(caller.region.clone());
     let action = match call.operation.as_str() {

@@ -392,10 +392,10 @@ impl Config {
     }
 }
 
-/// A permission policy that allows all of Bedrock.
+/// A permission policy that allows all of Bedrock, on both of its hosts.
 pub fn allow_bedrock() -> Value {
-    json!({ "Version": "2012-10-17",
-            "Statement": [{ "Effect": "Allow", "Action": "bedrock:*", "Resource": "*" }] })
+    json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
+            "Action": ["bedrock:*", "bedrock-mantle:*"], "Resource": "*" }] })
 }
 
 #[cfg(test)]

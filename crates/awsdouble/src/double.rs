@@ -19,16 +19,17 @@ use crate::endpoints::instance::MetadataTokens;
 use crate::fault::{Fault, Faults};
 use crate::issuer::{IssuerError, TokenIssuer};
 use crate::record::{Call, Recorder};
-use crate::server::{Shared, handle};
+use crate::server::{Entrance, Shared, handle};
 use crate::web_identity::Verifier;
 
 /// A simulated AWS on one address. Dropping it ends it.
 #[derive(Debug)]
 pub struct Double {
     address: SocketAddr,
+    mantle: SocketAddr,
     shared: Arc<Shared>,
     stop: CancellationToken,
-    server: Option<JoinHandle<()>>,
+    servers: Vec<JoinHandle<()>>,
 }
 
 /// Why a double did not start.
@@ -67,6 +68,18 @@ impl Double {
     /// # Errors
     /// As [`Double::start`].
     pub async fn start_on(config: Config, address: SocketAddr) -> Result<Self, StartError> {
+        Self::start_on_both(config, address, SocketAddr::new(address.ip(), 0)).await
+    }
+
+    /// Starts on an address, and on another one that stands for `bedrock-mantle.REGION.api.aws`.
+    ///
+    /// # Errors
+    /// As [`Double::start`].
+    pub async fn start_on_both(
+        config: Config,
+        address: SocketAddr,
+        mantle: SocketAddr,
+    ) -> Result<Self, StartError> {
         let mut providers = config.oidc_providers.clone();
         let github = match &config.github {
             Some(_) => Some(TokenIssuer::generate(github::ISSUER).map_err(StartError::Key)?),
@@ -91,26 +104,26 @@ impl Double {
             clock: Clock::default(),
             faults: Faults::default(),
         });
-        let listen = |source| StartError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
         let stop = CancellationToken::new();
-        let app = Router::new()
-            .fallback(handle)
-            .with_state(Arc::clone(&shared));
-        let stopped = stop.clone();
-        let server = tokio::spawn(async move {
-            let serve = axum::serve(listener, app)
-                .with_graceful_shutdown(async move { stopped.cancelled().await });
-            if let Err(error) = serve.await {
-                tracing::error!(%error, "the double ended");
-            }
-        });
+        let mut servers = Vec::new();
+        let main = Entrance {
+            shared: Arc::clone(&shared),
+            mantle: false,
+        };
+        let (address, server) = serve(address, main, &stop).await?;
+        servers.push(server);
+        let entrance = Entrance {
+            shared: Arc::clone(&shared),
+            mantle: true,
+        };
+        let (mantle, server) = serve(mantle, entrance, &stop).await?;
+        servers.push(server);
         Ok(Self {
             address,
+            mantle,
             shared,
             stop,
-            server: Some(server),
+            servers,
         })
     }
 
@@ -122,6 +135,11 @@ impl Double {
     /// `http://127.0.0.1:PORT`, for `AWS_ENDPOINT_URL_STS`, `…_BEDROCK_RUNTIME` and `…_BEDROCK`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The same for `bedrock-mantle.REGION.api.aws`, a host of its own with endpoints of its own.
+    pub fn mantle_url(&self) -> String {
+        format!("http://{}", self.mantle)
     }
 
     /// All recorded calls, oldest first.
@@ -187,7 +205,7 @@ impl Double {
     /// Stops listening and waits until the connections have ended.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
-        if let Some(server) = self.server.take() {
+        for server in self.servers.drain(..) {
             let _ = server.await;
         }
     }
@@ -197,4 +215,25 @@ impl Drop for Double {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Listens on an address until told to stop.
+async fn serve(
+    address: SocketAddr,
+    entrance: Entrance,
+    stop: &CancellationToken,
+) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+    let listen = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let app = Router::new().fallback(handle).with_state(entrance);
+    let stopped = stop.clone();
+    let server = tokio::spawn(async move {
+        let serve = axum::serve(listener, app)
+            .with_graceful_shutdown(async move { stopped.cancelled().await });
+        if let Err(error) = serve.await {
+            tracing::error!(%error, "the double ended");
+        }
+    });
+    Ok((address, server))
 }

@@ -33,6 +33,7 @@ mod fault;
 mod issuer;
 pub mod policy;
 mod record;
+mod render;
 mod server;
 mod sigv4;
 mod sts;

@@ -15,6 +15,9 @@ struct Arguments {
     /// Address to listen on.
     #[arg(long, env = "AWSDOUBLE_LISTEN", default_value = "127.0.0.1:4566")]
     listen: SocketAddr,
+    /// Address that stands for bedrock-mantle.REGION.api.aws; a free port unless given.
+    #[arg(long, env = "AWSDOUBLE_MANTLE_LISTEN", value_name = "LISTEN")]
+    mantle_listen: Option<SocketAddr>,
     /// The imaginary account: a YAML file, see `sample.yaml`.
     #[arg(long, env = "AWSDOUBLE_CONFIG")]
     config: Option<PathBuf>,
@@ -55,13 +58,19 @@ async fn main() -> anyhow::Result<()> {
         .init();
     let arguments = Arguments::parse();
     let config = with_own_provider(configuration(&arguments)?, &arguments)?;
-    let double = Double::start_on(config, arguments.listen).await?;
+    let any_port = SocketAddr::new(arguments.listen.ip(), 0);
+    let mantle = arguments.mantle_listen.unwrap_or(any_port);
+    let double = Double::start_on_both(config, arguments.listen, mantle).await?;
     if let Some(path) = &arguments.record {
         double
             .record_to(path)
             .with_context(|| format!("failed to open the record {}", path.display()))?;
     }
-    tracing::info!(url = double.url(), "the double is ready");
+    tracing::info!(
+        url = double.url(),
+        mantle = double.mantle_url(),
+        "the double is ready"
+    );
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => {}

@@ -18,7 +18,7 @@ pub struct Call {
     pub sequence: u64,
     /// Arrival by the machine's clock, RFC 3339 with milliseconds.
     pub at: String,
-    /// `sts`, `iam`, `bedrock-runtime`, `bedrock`, `container`, `imds`, `github`, `sso` or `unknown`.
+    /// `sts`, `iam`, `bedrock-runtime`, `bedrock-mantle`, `bedrock`, `container`, `imds`, `github`, `sso` or `unknown`.
     pub service: String,
     /// For example `AssumeRoleWithWebIdentity` or `ConverseStream`.
     pub operation: String,
@@ -34,7 +34,7 @@ pub struct Call {
     pub body: String,
     /// SHA-256 of the body as received.
     pub body_sha256: String,
-    /// The model id of the path, decoded.
+    /// The model id of the path, decoded, or of the body.
     pub model: Option<String>,
     /// Region by the signature's scope.
     pub region: Option<String>,

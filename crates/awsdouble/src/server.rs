@@ -8,17 +8,18 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::{BodyExt as _, Limited};
 
 use crate::account::Account;
 use crate::clock::{Clock, http_date, iso_millis};
-use crate::encoding::{form_pairs, percent_decode, request_id, sha256_hex, xml_text};
+use crate::encoding::{form_pairs, percent_decode, request_id, sha256_hex};
 use crate::endpoints::instance::MetadataTokens;
 use crate::error::{AwsError, ErrorBody, usual_message};
 use crate::fault::{FaultAction, Faults};
 use crate::issuer::TokenIssuer;
 use crate::record::{Call, Recorder, safe_headers};
+use crate::render::{Shape, render};
 use crate::sts::Form;
 use crate::web_identity::Verifier;
 use crate::{admin, bedrock, endpoints, sts};
@@ -49,18 +50,21 @@ pub(crate) struct Incoming {
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) host: String,
+    /// Whether it came to mantle.
+    pub(crate) mantle: bool,
     pub(crate) body: Bytes,
 }
 
-/// How a service writes its errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    RestJson,
-    QueryXml(&'static str),
-    PlainJson,
+/// Which of the double's addresses a request came to.
+#[derive(Debug, Clone)]
+pub(crate) struct Entrance {
+    pub(crate) shared: Arc<Shared>,
+    /// The address that stands for `bedrock-mantle.REGION.api.aws`.
+    pub(crate) mantle: bool,
 }
 
-pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+pub(crate) async fn handle(State(entrance): State<Entrance>, request: Request) -> Response {
+    let shared = entrance.shared;
     let (parts, body) = request.into_parts();
     if parts.uri.path().starts_with("/_double") {
         return admin::handle(&shared, parts, body).await;
@@ -77,6 +81,10 @@ pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
         .await
         .map(http_body_util::Collected::to_bytes);
     let incoming = Incoming {
+        // `/v1/…` is nowhere but on mantle.
+        mantle: entrance.mantle
+            || host.starts_with("bedrock-mantle.")
+            || parts.uri.path().starts_with("/v1/"),
         method: parts.method,
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
@@ -92,7 +100,7 @@ pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
     let form: Form = form_pairs(&form).into_iter().collect();
     let mut call = describe(&shared, &incoming, &form);
     shared.recorder.begin(&mut call);
-    let shape = shape(&call.service);
+    let shape = Shape::of(&call);
     let result = if body.is_err() {
         Err(AwsError::named(
             "RequestEntityTooLargeException",
@@ -182,7 +190,9 @@ async fn respond(
     }
     match call.service.as_str() {
         "sts" => sts::answer(shared, incoming, form, call).await.map(xml),
-        "bedrock-runtime" => bedrock::answer(shared, incoming, call, fault).await,
+        "bedrock-runtime" | "bedrock-mantle" => {
+            bedrock::answer(shared, incoming, call, fault).await
+        }
         "bedrock" => {
             bedrock::control::answer(shared, incoming, call).map(|value| json_reply(&value))
         }
@@ -273,6 +283,15 @@ fn identify(
         };
         return (service, action.clone(), None);
     }
+    let surface = bedrock::surface::identify(&incoming.method, &incoming.path, incoming.mantle);
+    if let Some(operation) = surface {
+        let service = if incoming.mantle {
+            "bedrock-mantle"
+        } else {
+            "bedrock-runtime"
+        };
+        return (service, operation.to_owned(), None);
+    }
     let segments: Vec<&str> = incoming.path.trim_start_matches('/').split('/').collect();
     if let ["model", middle @ .., last] = segments.as_slice() {
         let operation = match *last {
@@ -306,70 +325,4 @@ fn identify(
         return (service, operation.to_owned(), None);
     }
     ("unknown", "Unknown".to_owned(), None)
-}
-
-fn shape(service: &str) -> Shape {
-    match service {
-        "sts" => Shape::QueryXml("https://sts.amazonaws.com/doc/2011-06-15/"),
-        "iam" => Shape::QueryXml("https://iam.amazonaws.com/doc/2010-05-08/"),
-        "bedrock-runtime" | "bedrock" | "unknown" => Shape::RestJson,
-        _ => Shape::PlainJson,
-    }
-}
-
-fn render(error: &AwsError, shape: Shape, request_id: &str) -> Response {
-    let (content_type, body) = match shape {
-        Shape::QueryXml(xmlns) => {
-            let kind = if error.status >= 500 {
-                "Receiver"
-            } else {
-                "Sender"
-            };
-            (
-                "text/xml",
-                format!(
-                    "<ErrorResponse xmlns=\"{xmlns}\">\n  <Error>\n    <Type>{kind}</Type>\n    <Code>{}</Code>\n    <Message>{}</Message>\n  </Error>\n  <RequestId>{request_id}</RequestId>\n</ErrorResponse>\n",
-                    xml_text(&error.code),
-                    xml_text(&error.message)
-                ),
-            )
-        }
-        Shape::RestJson => {
-            let body = match error.body {
-                ErrorBody::Message => serde_json::json!({ "message": error.message }),
-                ErrorBody::CapitalMessage => serde_json::json!({ "Message": error.message }),
-                ErrorBody::Empty => serde_json::json!({}),
-            };
-            ("application/json", body.to_string())
-        }
-        Shape::PlainJson => (
-            "application/json",
-            serde_json::json!({ "code": error.code, "message": error.message }).to_string(),
-        ),
-    };
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() =
-        StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if shape == Shape::RestJson {
-        // The service itself (not its front end) adds a namespace to the type, as AWS does.
-        let kind = if error.status == 403 || error.body == ErrorBody::Empty {
-            error.code.clone()
-        } else {
-            format!(
-                "{}:http://internal.amazon.com/coral/com.amazon.bedrock/",
-                error.code
-            )
-        };
-        if let Ok(kind) = HeaderValue::from_str(&kind) {
-            headers.insert("x-amzn-errortype", kind);
-        }
-        if error.body == ErrorBody::Empty
-            && let Ok(message) = HeaderValue::from_str(&error.message)
-        {
-            headers.insert("x-amzn-errormessage", message);
-        }
-    }
-    response
 }

@@ -29,7 +29,7 @@ pub(crate) async fn answer(
         "AssumeRoleWithWebIdentity" => assume::with_web_identity(shared, form, call).await,
         "AssumeRole" => assume::role(shared, incoming, form, call),
         "GetCallerIdentity" => {
-            let caller = authenticate(shared, incoming, "sts", Protocol::Query)?;
+            let caller = authenticate(shared, incoming, &["sts"], Protocol::Query)?;
             call.identity = Some(caller.identity.clone());
             call.region = Some(caller.region.clone());
             Ok(reply(

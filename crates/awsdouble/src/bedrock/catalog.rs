@@ -90,6 +90,12 @@ pub(crate) struct Catalog {
 #[error("failed to build the model catalogue: {0}")]
 pub struct CatalogError(String);
 
+impl CatalogError {
+    pub(crate) fn new(message: impl std::fmt::Display) -> Self {
+        Self(message.to_string())
+    }
+}
+
 fn invalid_identifier() -> AwsError {
     AwsError::validation("The provided model identifier is invalid.")
 }
@@ -153,7 +159,8 @@ impl Catalog {
             .cloned()
     }
 
-    fn family_of(&self, id: &str) -> Option<Arc<Family>> {
+    /// The family that rules an id.
+    pub(crate) fn family_of(&self, id: &str) -> Option<Arc<Family>> {
         let matches = |patterns: &Vec<String>| patterns.iter().any(|p| wildcard_matches(p, id));
         self.families
             .iter()
@@ -161,21 +168,9 @@ impl Catalog {
             .map(|(_, f)| Arc::clone(f))
     }
 
-    /// A model by its id: listed, or of a known family.
+    /// A listed model by its id.
     pub(crate) fn model(&self, id: &str) -> Option<Model> {
-        if let Some(model) = self.models.iter().find(|model| model.id == id) {
-            return Some(model.clone());
-        }
-        // A newer model of a known family exists, as far as the double can tell.
-        self.family_of(id).map(|family| Model {
-            id: id.to_owned(),
-            name: id.to_owned(),
-            family,
-            on_demand: true,
-            access: true,
-            regions: Vec::new(),
-            profiles: self.geographies.keys().cloned().collect(),
-        })
+        self.models.iter().find(|model| model.id == id).cloned()
     }
 
     pub(crate) fn models_in(&self, region: &str) -> Vec<&Model> {
@@ -349,7 +344,7 @@ mod tests {
     #[test]
     fn every_listed_model_has_a_family_and_families_inherit() {
         let catalog = catalog();
-        let family = |id: &str| catalog.model(id).map(|model| model.family.name.clone());
+        let family = |id: &str| catalog.family_of(id).map(|family| family.name.clone());
         assert_eq!(
             family("anthropic.claude-sonnet-4-5-20250929-v1:0").as_deref(),
             Some("claude-4-5")
@@ -413,6 +408,7 @@ mod tests {
             ),
             ("ai21.jamba-1-5-large-v1:0", "us-west-2", false),
             ("nobody.model", "us-east-1", false),
+            ("anthropic.claude-opus-9", "us-east-1", false),
         ];
         for (id, region, found) in rows {
             assert_eq!(

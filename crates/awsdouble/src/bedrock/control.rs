@@ -38,7 +38,7 @@ pub(crate) fn answer(
     incoming: &Incoming,
     call: &mut Call,
 ) -> Result<Value, AwsError> {
-    let caller = authenticate(shared, incoming, "bedrock", Protocol::RestJson)?;
+    let caller = authenticate(shared, incoming, &["bedrock"], Protocol::RestJson)?;
     call.identity = Some(caller.identity.clone());
     call.region = Some(caller.region.clone());
     let catalog = &shared.bedrock.catalog;

@@ -85,18 +85,23 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// From the headers of InvokeModel, or from the body of Converse.
-    pub(super) fn of(incoming: &Incoming) -> Option<Self> {
+    /// From the headers of InvokeModel and of Bedrock's own endpoints.
+    pub(super) fn of_headers(incoming: &Incoming) -> Option<Self> {
         let header = |name: &str| {
             let value = incoming.headers.get(name)?;
             value.to_str().ok().map(str::to_owned)
         };
-        if let Some(identifier) = header("x-amzn-bedrock-guardrailidentifier") {
-            return Some(Self {
-                identifier,
-                version: header("x-amzn-bedrock-guardrailversion").unwrap_or_default(),
-                trace: header("x-amzn-bedrock-trace").is_some_and(|trace| trace != "DISABLED"),
-            });
+        Some(Self {
+            identifier: header("x-amzn-bedrock-guardrailidentifier")?,
+            version: header("x-amzn-bedrock-guardrailversion").unwrap_or_default(),
+            trace: header("x-amzn-bedrock-trace").is_some_and(|trace| trace != "DISABLED"),
+        })
+    }
+
+    /// From the headers of InvokeModel, or from the body of Converse.
+    pub(super) fn of(incoming: &Incoming) -> Option<Self> {
+        if let Some(named) = Self::of_headers(incoming) {
+            return Some(named);
         }
         let body: Value = serde_json::from_slice(&incoming.body).ok()?;
         let config = body.get("guardrailConfig")?;

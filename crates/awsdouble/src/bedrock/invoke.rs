@@ -22,7 +22,7 @@ use super::guardrail::Applied;
 use super::script::Script;
 use super::stream::{object, padded, play};
 use super::turn::{LATENCY_MILLISECONDS, Turn, Usage, fail_as_scripted};
-use super::{converse, messages, validate};
+use super::{chat, converse, messages, validate};
 use crate::error::AwsError;
 use crate::fault::FaultAction;
 use crate::record::Call;
@@ -62,7 +62,8 @@ pub(super) async fn answer(
         Native::Messages => messages::conversation(&body, target, messages::Door::Invoke)?,
         Native::Nova => nova(&body, target, streamed)?,
         Native::Llama => text::llama(&body)?,
-        Native::Mistral => text::mistral(&body)?,
+        Native::Mistral if body.get("messages").is_none() => text::mistral(&body)?,
+        Native::Mistral | Native::Chat => chat::conversation(&body)?,
         Native::Unknown => {
             return Err(AwsError::validation(
                 "Malformed input request: the double does not know this model's native body; use Converse.",
@@ -79,7 +80,7 @@ pub(super) async fn answer(
     let turn = Turn::work_out(shared, call, model, &conversation, guardrail.as_ref()).await?;
     let turn = turn.with_fault(fault);
     if streamed {
-        let chunks = chunks(native, model, &turn);
+        let chunks = chunks(native, model, &body, &turn);
         let frames = chunks
             .into_iter()
             .enumerate()
@@ -99,7 +100,8 @@ pub(super) async fn answer(
         Native::Messages => messages::message(model, &turn),
         Native::Nova => converse::message(&turn),
         Native::Llama => text::llama_reply(&turn),
-        _ => text::mistral_reply(&turn),
+        Native::Mistral if body.get("messages").is_none() => text::mistral_reply(&turn),
+        _ => object(chat::native_reply(model, &turn)),
     };
     guardrail_fields(&mut reply, &turn);
     Ok(write(&Value::Object(reply), &turn.usage, &incoming.headers))
@@ -210,7 +212,7 @@ fn guardrail_fields(reply: &mut Map<String, Value>, turn: &Turn) {
     }
 }
 
-fn chunks(native: Native, model: &str, turn: &Turn) -> Vec<Map<String, Value>> {
+fn chunks(native: Native, model: &str, body: &Value, turn: &Turn) -> Vec<Map<String, Value>> {
     let mut chunks = match native {
         Native::Messages => messages::events(model, turn, true),
         Native::Nova => super::stream::events(turn, None)
@@ -218,7 +220,11 @@ fn chunks(native: Native, model: &str, turn: &Turn) -> Vec<Map<String, Value>> {
             .map(|(kind, event)| object(json!({ kind: event })))
             .collect(),
         Native::Llama => text::llama_chunks(turn),
-        _ => text::mistral_chunks(turn),
+        Native::Mistral if body.get("messages").is_none() => text::mistral_chunks(turn),
+        _ => {
+            let chunks = chat::native_chunks(model, turn);
+            chunks.into_iter().map(object).collect()
+        }
     };
     if let Some(last) = chunks.last_mut() {
         guardrail_fields(last, turn);

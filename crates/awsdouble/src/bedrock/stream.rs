@@ -75,14 +75,37 @@ pub(super) fn padded(number: usize, kind: &str, mut payload: Map<String, Value>)
     event(kind, Value::Object(payload).to_string().as_bytes())
 }
 
-/// Sends frames under a script; also for the streams of InvokeModel.
+/// Sends event-stream frames under a script; also for the streams of InvokeModel.
 pub(super) fn play(
     shared: &Arc<Shared>,
     call: &mut Call,
     script: &Script,
     frames: Vec<Vec<u8>>,
 ) -> Response {
-    let (pieces, end) = schedule(script, frames);
+    let kind = "application/vnd.amazon.eventstream";
+    play_as(shared, call, script, frames, kind, exception)
+}
+
+/// Sends server-sent events under a script; `failure` writes an exception from its name and text.
+pub(super) fn play_sse(
+    shared: &Arc<Shared>,
+    call: &mut Call,
+    script: &Script,
+    events: Vec<Vec<u8>>,
+    failure: fn(&str, &str) -> Vec<u8>,
+) -> Response {
+    play_as(shared, call, script, events, "text/event-stream", failure)
+}
+
+fn play_as(
+    shared: &Arc<Shared>,
+    call: &mut Call,
+    script: &Script,
+    frames: Vec<Vec<u8>>,
+    content_type: &'static str,
+    failure: fn(&str, &str) -> Vec<u8>,
+) -> Response {
+    let (pieces, end) = schedule(script, frames, failure);
     call.status = Some(200);
     let outcome = StreamOutcome {
         ended: "open".to_owned(),
@@ -127,15 +150,27 @@ pub(super) fn play(
         },
     );
     let mut response = Response::new(Body::from_stream(body));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/vnd.amazon.eventstream"),
-    );
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
+/// The name of an exception as errors over HTTP write it.
+pub(super) fn pascal_case(code: &str) -> String {
+    let mut pascal = code.to_owned();
+    if let Some(first) = pascal.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    pascal
+}
+
 /// Cuts the frames off where the script says, and into the pieces it asks for.
-fn schedule(script: &Script, mut frames: Vec<Vec<u8>>) -> (VecDeque<Piece>, End) {
+fn schedule(
+    script: &Script,
+    mut frames: Vec<Vec<u8>>,
+    failure: fn(&str, &str) -> Vec<u8>,
+) -> (VecDeque<Piece>, End) {
     let mut end = End::Complete;
     match &script.trouble {
         Some(Trouble::Exception {
@@ -144,16 +179,12 @@ fn schedule(script: &Script, mut frames: Vec<Vec<u8>>) -> (VecDeque<Piece>, End)
             message,
         }) => {
             frames.truncate(*after);
-            let mut pascal = code.clone();
-            if let Some(first) = pascal.get_mut(..1) {
-                first.make_ascii_uppercase();
-            }
             let message = if message.is_empty() {
-                usual_message(&pascal)
+                usual_message(&pascal_case(code))
             } else {
                 message.as_str()
             };
-            frames.push(exception(code, message));
+            frames.push(failure(code, message));
         }
         Some(Trouble::Cut { after }) => {
             frames.truncate(*after);

@@ -17,7 +17,7 @@ pub(super) fn answer(
     form: &Form,
     call: &mut Call,
 ) -> Result<Response, AwsError> {
-    let caller = authenticate(shared, incoming, "iam", Protocol::Query)?;
+    let caller = authenticate(shared, incoming, &["iam"], Protocol::Query)?;
     call.identity = Some(caller.identity.clone());
     call.region = Some(caller.region.clone());
     if call.operation != "ListAccessKeys" {

@@ -80,7 +80,7 @@ pub(super) fn role(
     form: &Form,
     call: &mut Call,
 ) -> Result<String, AwsError> {
-    let caller = authenticate(shared, incoming, "sts", Protocol::Query)?;
+    let caller = authenticate(shared, incoming, &["sts"], Protocol::Query)?;
     call.identity = Some(caller.identity.clone());
     call.region = Some(caller.region.clone());
     let role_arn = required(form, "RoleArn", "roleArn")?;

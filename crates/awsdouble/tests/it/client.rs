@@ -97,8 +97,8 @@ pub(crate) fn keys(credentials: &aws_sdk_sts::types::Credentials) -> Credentials
 }
 
 /// Sends bytes as they are and reads the reply to its end: status, head, body.
-pub(crate) async fn raw(double: &Double, request: &str) -> (u16, String, String) {
-    let mut stream = TcpStream::connect(double.address()).await.unwrap();
+async fn raw(address: &str, request: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut reply = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut reply)).await;
@@ -120,6 +120,17 @@ pub(crate) async fn http(
     headers: &[(&str, &str)],
     body: &str,
 ) -> (u16, String, String) {
+    http_at(&double.address().to_string(), method, target, headers, body).await
+}
+
+/// The same to one of the double's addresses.
+pub(crate) async fn http_at(
+    address: &str,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String, String) {
     let extra: Vec<String> = headers
         .iter()
         .map(|(name, value)| {
@@ -132,10 +143,10 @@ pub(crate) async fn http(
     let extra = extra.concat();
     let request = format!(
         "{method} {target} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{extra}content-length: {}\r\n\r\n{body}",
-        double.address(),
+        address,
         body.len()
     );
-    raw(double, &request).await
+    raw(address, &request).await
 }
 
 /// A request signed by AWS's signer with the user's keys.
@@ -147,11 +158,24 @@ pub(crate) async fn signed(
     headers: &[(&str, &str)],
     body: &str,
 ) -> (u16, String, String) {
+    let address = double.address().to_string();
+    signed_at(&address, service, method, target, headers, body).await
+}
+
+/// The same to one of the double's addresses.
+pub(crate) async fn signed_at(
+    address: &str,
+    service: &str,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String, String) {
     use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
     use aws_sigv4::sign::v4;
 
     let identity = user().into();
-    let host = double.address().to_string();
+    let host = address.to_owned();
     #[expect(
         clippy::disallowed_methods,
         reason = "the double judges the signature by its clock"
@@ -178,5 +202,5 @@ pub(crate) async fn signed(
     let (added, _) = instructions.into_parts();
     let mut sent: Vec<(&str, &str)> = headers.to_vec();
     sent.extend(added.iter().map(|header| (header.name(), header.value())));
-    http(double, method, target, &sent, body).await
+    http_at(address, method, target, &sent, body).await
 }

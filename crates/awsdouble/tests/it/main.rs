@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a failed step of a test is a failed test"
 )]
 
@@ -11,3 +12,4 @@ mod client;
 mod invoke;
 mod sources;
 mod sts;
+mod surface;

@@ -40,6 +40,8 @@ pub(crate) enum Native {
     Llama,
     /// A prompt, answered by `outputs`.
     Mistral,
+    /// OpenAI Chat Completions.
+    Chat,
     /// Titan's embeddings of one text.
     TitanEmbeddings,
     /// Cohere's embeddings of many texts.
@@ -70,7 +72,7 @@ impl Native {
     pub(crate) fn streams(self) -> bool {
         matches!(
             self,
-            Self::Unknown | Self::Messages | Self::Nova | Self::Llama | Self::Mistral
+            Self::Unknown | Self::Messages | Self::Nova | Self::Llama | Self::Mistral | Self::Chat
         )
     }
 }

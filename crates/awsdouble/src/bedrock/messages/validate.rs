@@ -53,8 +53,8 @@ pub(super) fn has_beta(body: &Value, prefix: &str) -> bool {
 fn fields(body: &Value, rules: &Rules, door: Door) -> Check {
     let mut known = FIELDS.to_vec();
     known.extend(match door {
-        Door::Invoke => ["anthropic_version", "anthropic_beta"],
-        Door::Endpoint => ["model", "stream"],
+        Door::Invoke => ["anthropic_version", "anthropic_beta"].as_slice(),
+        Door::Endpoint => &["model", "stream", "anthropic_beta"],
     });
     if rules
         .additional_fields

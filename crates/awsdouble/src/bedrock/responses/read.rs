@@ -1,0 +1,177 @@
+//! From a Responses request to a conversation in Converse's shape.
+
+use serde_json::{Map, Value, json};
+
+use super::super::chat::{content, tool_choice};
+use super::super::json::{list, text};
+use super::super::reply::signature;
+use crate::error::AwsError;
+
+fn refused(message: impl Into<String>) -> AwsError {
+    AwsError::validation(message)
+}
+
+pub(super) fn conversation(body: &Value, mantle: bool) -> Result<Value, AwsError> {
+    if let Some(id) = text(body, "previous_response_id") {
+        return Err(AwsError::new(
+            400,
+            "PreviousResponseNotFound",
+            format!("Previous response with id '{id}' not found."),
+        ));
+    }
+    if !mantle && body.get("background") == Some(&Value::Bool(true)) {
+        return Err(refused("Background inference is not supported"));
+    }
+    let mut out = Map::new();
+    let mut system = Vec::new();
+    if let Some(instructions) = text(body, "instructions") {
+        system.push(json!({ "text": instructions }));
+    }
+    let turns = turns(body, &mut system)?;
+    out.insert("messages".to_owned(), json!(turns));
+    out.insert("system".to_owned(), json!(system));
+    let mut config = Map::new();
+    if let Some(most) = body.get("max_output_tokens").filter(|most| !most.is_null()) {
+        if most.as_u64().is_none_or(|most| most < 16) {
+            return Err(refused(format!(
+                "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got {most} instead."
+            )));
+        }
+        config.insert("maxTokens".to_owned(), most.clone());
+    }
+    out.insert("inferenceConfig".to_owned(), Value::Object(config));
+    let mut tools = Vec::new();
+    for (index, tool) in list(body, "tools").iter().enumerate() {
+        match text(tool, "type") {
+            Some("function") => {
+                let schema = tool
+                    .get("parameters")
+                    .cloned()
+                    .unwrap_or_else(|| json!({ "type": "object" }));
+                tools.push(json!({ "toolSpec": { "name": tool.get("name"),
+                    "inputSchema": { "json": schema } } }));
+            }
+            Some("custom") => tools.push(json!({ "toolSpec": { "name": tool.get("name"),
+                    "inputSchema": { "json": { "type": "object" } } } })),
+            other => {
+                return Err(refused(format!(
+                    "tools[{index}].type: '{}' is not supported on this endpoint",
+                    other.unwrap_or_default()
+                )));
+            }
+        }
+    }
+    if !tools.is_empty() {
+        let choice = tool_choice(body.get("tool_choice"), "/name");
+        out.insert(
+            "toolConfig".to_owned(),
+            json!({ "tools": tools, "toolChoice": choice }),
+        );
+    }
+    if let Some(schema) = body.pointer("/text/format/schema") {
+        out.insert(
+            "outputConfig".to_owned(),
+            json!({ "textFormat": { "type": "json_schema",
+                "structure": { "jsonSchema": { "schema": schema.to_string() } } } }),
+        );
+    }
+    Ok(Value::Object(out))
+}
+
+fn turns(body: &Value, system: &mut Vec<Value>) -> Result<Vec<Value>, AwsError> {
+    let items = match body.get("input") {
+        Some(Value::String(text)) => {
+            return Ok(vec![
+                json!({ "role": "user", "content": [{ "text": text }] }),
+            ]);
+        }
+        Some(Value::Array(items)) if !items.is_empty() => items,
+        _ => return Err(refused("Missing required parameter: 'input'.")),
+    };
+    let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
+    let mut open: Vec<&str> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let path = format!("input[{index}]");
+        let (role, mut blocks) = match text(item, "type").unwrap_or("message") {
+            "message" => {
+                let blocks = content(item.get("content"), &path)?;
+                match text(item, "role") {
+                    Some("system" | "developer") => {
+                        system.extend(blocks);
+                        continue;
+                    }
+                    Some("assistant") => ("assistant", blocks),
+                    Some("user") => ("user", blocks),
+                    other => {
+                        return Err(refused(format!(
+                            "Invalid value: '{}'. Supported values are: 'assistant', 'system', 'developer', and 'user'.",
+                            other.unwrap_or_default()
+                        )));
+                    }
+                }
+            }
+            "reasoning" => ("assistant", reasoning(item)?),
+            "function_call" | "custom_tool_call" => {
+                let id = text(item, "call_id").unwrap_or_default();
+                open.push(id);
+                let input: Value = text(item, "arguments")
+                    .and_then(|text| serde_json::from_str(text).ok())
+                    .unwrap_or_else(|| json!({}));
+                let call = json!({ "toolUse": { "toolUseId": id, "name": item.get("name"),
+                    "input": input } });
+                ("assistant", vec![call])
+            }
+            "function_call_output" | "custom_tool_call_output" => {
+                let id = text(item, "call_id").unwrap_or_default();
+                if !open.contains(&id) {
+                    return Err(refused(format!(
+                        "No tool call found for function call output with call_id {id}."
+                    )));
+                }
+                open.retain(|known| *known != id);
+                let blocks = content(item.get("output"), &path)?;
+                let result = json!({ "toolResult": { "toolUseId": id, "content": blocks } });
+                ("user", vec![result])
+            }
+            other => {
+                return Err(refused(format!("{path}.type: '{other}' is not supported")));
+            }
+        };
+        match turns.last_mut() {
+            Some((before, all)) if *before == role => all.append(&mut blocks),
+            _ => turns.push((role, blocks)),
+        }
+    }
+    if let Some(id) = open.first() {
+        return Err(refused(format!(
+            "No tool output found for function call {id}."
+        )));
+    }
+    Ok(turns
+        .into_iter()
+        .map(|(role, content)| json!({ "role": role, "content": content }))
+        .collect())
+}
+
+/// Encrypted reasoning comes back as it was given.
+fn reasoning(item: &Value) -> Result<Vec<Value>, AwsError> {
+    let summary: String = list(item, "summary")
+        .iter()
+        .filter_map(|part| text(part, "text"))
+        .collect();
+    if let Some(content) = text(item, "encrypted_content")
+        && content != signature(&summary)
+    {
+        return Err(AwsError::new(
+            400,
+            "InvalidEncryptedContent",
+            format!(
+                "The encrypted content for item {} could not be verified.",
+                text(item, "id").unwrap_or_default()
+            ),
+        ));
+    }
+    Ok(vec![
+        json!({ "reasoningContent": { "reasoningText": { "text": summary } } }),
+    ])
+}
