@@ -107,7 +107,7 @@ async fn accept(
     } = admit(state, request, account).await?;
     let mut fetched = BTreeMap::new();
     let first = match translate(&live, &body, &target, &fetched)? {
-        Translated::Ready(prepared) => prepared,
+        Translated::Ready(prepared) => *prepared,
         Translated::Wants(wanted) => {
             fetched = state.fetcher().fetch_all(&wanted).await?;
             ready(translate(&live, &body, &target, &fetched)?)?
@@ -135,7 +135,7 @@ async fn accept(
 
 /// What decoding gives.
 enum Translated {
-    Ready(Prepared<Context>),
+    Ready(Box<Prepared<Context>>),
     /// These first, then again.
     Wants(Vec<Fetch>),
 }
@@ -173,19 +173,20 @@ fn translate(
     } else {
         Operation::Converse
     };
-    Ok(Translated::Ready(Prepared {
+    Ok(Translated::Ready(Box::new(Prepared {
         operation,
+        headers: HeaderMap::new(),
         body: Bytes::from(upstream),
         context: Context {
             reply: decoded.reply,
             warnings: decoded.warnings,
         },
-    }))
+    })))
 }
 
 fn ready(translated: Translated) -> Result<Prepared<Context>, GatewayError> {
     match translated {
-        Translated::Ready(prepared) => Ok(prepared),
+        Translated::Ready(prepared) => Ok(*prepared),
         // All targets see the same request, so they want the same.
         Translated::Wants(_) => Err(GatewayError::Internal(
             "a request that wants more media than it did before",

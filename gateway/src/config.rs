@@ -60,6 +60,8 @@ pub(crate) struct AwsDefaults {
     pub(crate) region: Option<String>,
     /// `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` or `AWS_ENDPOINT_URL`.
     pub(crate) bedrock_runtime: Option<String>,
+    /// `AWS_ENDPOINT_URL_BEDROCK_MANTLE` or `AWS_ENDPOINT_URL`.
+    pub(crate) bedrock_mantle: Option<String>,
     /// `AWS_ENDPOINT_URL_STS` or `AWS_ENDPOINT_URL`.
     pub(crate) sts: Option<String>,
 }
@@ -144,6 +146,7 @@ impl AwsDefaults {
                 .or_else(|| value(environment, "AWS_DEFAULT_REGION"))
                 .or_else(|| profile_region(environment)),
             bedrock_runtime: endpoint("BEDROCK_RUNTIME"),
+            bedrock_mantle: endpoint("BEDROCK_MANTLE"),
             sts: endpoint("STS"),
         }
     }

@@ -113,6 +113,7 @@ async fn embed(
     let body = Bytes::from(std::mem::take(&mut call.body));
     let prepared = move |body: Bytes| Prepared {
         operation: Operation::InvokeModel,
+        headers: HeaderMap::new(),
         body,
         context: (),
     };

@@ -4,17 +4,18 @@
 //! client's dialect with AWS's own message, both request ids and a hint. What only the operator of the
 //! gateway may see goes to the log.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use api::catalogue;
 use axum::{body::Body, response::Response};
 use bedrock::{Class, ServiceError, eventstream::FrameError};
+use bytes::Bytes;
 use credentials::Unavailable;
 use dialects::{
     openai::ErrorBody,
     translation::{RequestError, UpstreamError},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
 use crate::hints;
@@ -140,6 +141,28 @@ pub struct Refusal {
     pub model_id: String,
     /// The region that was asked.
     pub region: String,
+    /// The response itself, for clients that speak Bedrock's own language; none for an exception in a stream.
+    pub original: Option<Original>,
+}
+
+/// A response of AWS as it came.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Original {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for Original {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The body may quote the request.
+        f.debug_struct("Original")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 impl From<UpstreamError> for GatewayError {
@@ -229,6 +252,7 @@ impl GatewayError {
                     error,
                     model_id,
                     region,
+                    original: _,
                 } = refusal.as_ref();
                 let hint = hints::hint(&error.name, &error.message)?;
                 let advice = hints::is_about_model(hint)
@@ -367,6 +391,7 @@ mod tests {
             },
             model_id: "m".to_owned(),
             region: "us-east-1".to_owned(),
+            original: None,
         }))
     }
 

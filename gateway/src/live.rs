@@ -12,7 +12,7 @@ use dialects::families::FamilyError;
 use crate::{
     authenticate::{ApiKeys, Authenticator, KeyFileError, KeySetError},
     config::{RegionMissing, Settings},
-    route::Routes,
+    route::{Endpoints, Routes},
 };
 
 /// Client of the one key that is not from a folder.
@@ -134,12 +134,12 @@ impl Live {
     ) -> Result<Self, LoadError> {
         let aws = settings.aws_defaults();
         let region = aws.region(&config)?;
-        let endpoint = config
-            .endpoints
-            .bedrock_runtime
-            .clone()
-            .or(aws.bedrock_runtime);
-        let routes = Routes::try_new(&config, region.clone(), endpoint)?;
+        let own = &config.endpoints;
+        let endpoints = Endpoints {
+            runtime: own.bedrock_runtime.clone().or(aws.bedrock_runtime),
+            mantle: own.bedrock_mantle.clone().or(aws.bedrock_mantle),
+        };
+        let routes = Routes::try_new(&config, region.clone(), endpoints)?;
         let authenticator = authenticator(settings, &config)?;
         let source = CredentialSource {
             region: region.to_string(),

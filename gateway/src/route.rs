@@ -7,11 +7,18 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use api::{Arn, GatewayConfig, Region, config};
-use bedrock::model_id::encode_path_segment;
+use bedrock::{
+    model_id::encode_path_segment,
+    surface::{Service, Surface},
+};
 use dialects::families::{FamilyError, FamilyTable, ModelFacts};
 use http::Uri;
 
-use crate::{authenticate::Caller, error::GatewayError};
+use crate::{
+    authenticate::Caller,
+    error::GatewayError,
+    upstream::{Operation, Path},
+};
 
 /// A model in a region, ready to be called.
 #[derive(Debug)]
@@ -21,8 +28,18 @@ pub(crate) struct Target {
     pub(crate) facts: Arc<ModelFacts>,
     weight: u32,
     priority: u32,
-    /// Base URL and the model's path, such as `https://…/model/ID`.
-    model_url: String,
+    /// Base URL of each service.
+    runtime: String,
+    mantle: String,
+    /// Path of what is called on `bedrock-runtime`, such as `/model/ID`.
+    resource: String,
+}
+
+/// Base URLs for every region in place of AWS's own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Endpoints {
+    pub(crate) runtime: Option<String>,
+    pub(crate) mantle: Option<String>,
 }
 
 /// Everything a request can be led to.
@@ -32,7 +49,7 @@ pub(crate) struct Routes {
     allow: Vec<Pattern>,
     families: FamilyTable,
     region: Region,
-    endpoint: Option<String>,
+    endpoints: Endpoints,
 }
 
 /// Text in which `*` stands for any run of characters.
@@ -40,30 +57,37 @@ pub(crate) struct Routes {
 pub(crate) struct Pattern(String);
 
 impl Target {
-    /// The URL of an operation, such as `converse`.
-    pub(crate) fn url(&self, operation: &str) -> Result<Uri, GatewayError> {
-        format!("{}/{operation}", self.model_url)
-            .parse()
+    /// The URL of an operation.
+    pub(crate) fn url(&self, operation: Operation) -> Result<Uri, GatewayError> {
+        let base = match operation.service() {
+            Service::Runtime => &self.runtime,
+            Service::Mantle => &self.mantle,
+        };
+        let url = match operation.path() {
+            Path::OfResource(last) => format!("{base}{}/{last}", self.resource),
+            Path::Fixed(path) => format!("{base}{path}"),
+        };
+        url.parse()
             .map_err(|_| GatewayError::Internal("the endpoint of the target is not a URL"))
     }
 }
 
 impl Routes {
-    /// Compiles the routes of a document. `endpoint` overrides AWS's own for every region.
+    /// Compiles the routes of a document.
     ///
     /// # Errors
     /// When the document's table of model families is not usable.
     pub(crate) fn try_new(
         config: &GatewayConfig,
         region: Region,
-        endpoint: Option<String>,
+        endpoints: Endpoints,
     ) -> Result<Self, FamilyError> {
         let mut routes = Self {
             aliases: BTreeMap::new(),
             allow: config.allow.iter().cloned().map(Pattern).collect(),
             families: FamilyTable::with_overrides(&config.model_families)?,
             region,
-            endpoint,
+            endpoints,
         };
         for model in &config.models {
             let mut targets: Vec<Arc<Target>> = model
@@ -88,20 +112,49 @@ impl Routes {
             .clone()
             .or_else(of_arn)
             .unwrap_or_else(|| self.region.clone());
-        let base = self.endpoint.clone().unwrap_or_else(|| {
-            let suffix = region.partition().dns_suffix();
-            format!("https://bedrock-runtime.{region}.{suffix}")
-        });
+        let facts = self
+            .families
+            .resolve(&target.model_id, target.base_model.as_deref());
+        let surface = target.surface.map(surface);
+        let surfaces = facts.surfaces.for_target(&target.model_id, surface);
+        let facts = if surfaces == facts.surfaces {
+            facts
+        } else {
+            Arc::new(ModelFacts {
+                surfaces,
+                ..ModelFacts::clone(&facts)
+            })
+        };
         let segment = encode_path_segment(&target.model_id);
         Target {
-            facts: self
-                .families
-                .resolve(&target.model_id, target.base_model.as_deref()),
-            model_url: format!("{}/model/{segment}", base.trim_end_matches('/')),
+            facts,
+            runtime: self.endpoints.of(Service::Runtime, &region),
+            mantle: self.endpoints.of(Service::Mantle, &region),
+            resource: format!("/model/{segment}"),
             model_id: target.model_id.clone(),
             region,
             weight: target.weight,
             priority: target.priority,
+        }
+    }
+
+    /// Where a guardrail is applied to a text without a model: in the region of its ARN, or else the
+    /// document's.
+    #[cfg_attr(not(test), expect(dead_code, reason = "Bedrock's own API lands next"))]
+    pub(crate) fn guardrail(&self, identifier: &str, version: &str) -> Target {
+        let target = self.target(&config::Target {
+            model_id: identifier.to_owned(),
+            region: None,
+            weight: 1,
+            priority: 0,
+            base_model: None,
+            surface: None,
+        });
+        let identifier = encode_path_segment(identifier);
+        let version = encode_path_segment(version);
+        Target {
+            resource: format!("/guardrail/{identifier}/version/{version}"),
+            ..target
         }
     }
 
@@ -135,6 +188,7 @@ impl Routes {
                     weight: 1,
                     priority: 0,
                     base_model: None,
+                    surface: None,
                 };
                 return Ok(vec![Arc::new(self.target(&target))]);
             }
@@ -163,6 +217,31 @@ impl Routes {
         aliases
             .chain(allowed)
             .filter(|(name, _)| permitted(caller, name))
+    }
+}
+
+impl Endpoints {
+    fn of(&self, service: Service, region: &Region) -> String {
+        let (own, suffix) = match service {
+            Service::Runtime => (&self.runtime, region.partition().dns_suffix()),
+            Service::Mantle => (&self.mantle, region.partition().dual_stack_dns_suffix()),
+        };
+        own.as_ref().map_or_else(
+            || format!("https://{}.{region}.{suffix}", service.host_prefix()),
+            |url| url.trim_end_matches('/').to_owned(),
+        )
+    }
+}
+
+/// The word of the configuration as the wire's.
+fn surface(word: config::Surface) -> Surface {
+    match word {
+        config::Surface::Converse => Surface::Converse,
+        config::Surface::Invoke => Surface::Invoke,
+        config::Surface::OpenAi => Surface::OpenAi,
+        config::Surface::Anthropic => Surface::Anthropic,
+        config::Surface::Mantle => Surface::Mantle,
+        config::Surface::MantleOpenAi => Surface::MantleOpenAi,
     }
 }
 

@@ -172,6 +172,10 @@ impl<D: Dialect> Pump<D> {
                     complete: false,
                 }));
             }
+            Content::Events(_) => {
+                let error = GatewayError::Internal("server-sent events where none were asked for");
+                return Err(Box::new((account, error)));
+            }
             Content::Whole(body) => {
                 let mut out = BytesMut::new();
                 let written = encoder.whole(&body, &mut out);
@@ -305,7 +309,7 @@ impl Flow {
         if frame.message_type != MessageType::Event {
             let error = ServiceError::from_frame(frame);
             let error = error.with_request_id(self.frames.request_id());
-            return Err(refused(error, &self.target));
+            return Err(refused(error, &self.target, None));
         }
         self.encoder.event(frame, out)
     }

@@ -1,9 +1,37 @@
 //! One request of a client to Bedrock and back: targets in turn, until one answers. Step 5.
 //!
 //! Retries and failover happen only here, before anything of an answer has gone to the client. For a
-//! stream that means until its first event: an exception frame in its place counts as a refusal.
+//! stream that means until its first event: an exception in its place counts as a refusal.
+//!
+//! A handler says in [`Prepare`] what a target gets: the operation of the surface that serves the client's
+//! dialect, headers, body, and a context for the way back.
+//!
+//! ```ignore
+//! let prepare: Prepare<Context> = Arc::new(move |target: &Target| {
+//!     let surface = target.facts.surfaces.messages.ok_or_else(not_for_messages)?;
+//!     let operation = match surface {
+//!         Surface::Converse => Operation::ConverseStream,
+//!         Surface::Invoke => Operation::InvokeModelWithResponseStream,
+//!         surface => Operation::Foreign { surface, protocol: Protocol::Messages, stream: true },
+//!     };
+//!     let mut headers = HeaderMap::new(); // such as anthropic-version
+//!     // Converse takes the forced guardrail in its body; all others that can make text take it here.
+//!     guardrail::force(&live.config, operation, &mut headers)?;
+//!     Ok(Prepared { operation, headers, body: translate(target, operation)?, context })
+//! });
+//! let answer = Call { state, live, targets, first: prepare(&first)?, prepare }.perform(trace).await?;
+//! match answer.content {
+//!     Content::Whole(body) => …,
+//!     // Piece by piece: `buffered()` until it is none, then `fill()`. Byte by byte: `into_raw()`, `next()`.
+//!     Content::Stream(frames) => …,
+//!     // The same for server-sent events; `event.raw` is an event as it came, see also [`error_event`].
+//!     Content::Events(events) => …,
+//! }
+//! ```
 
 mod client;
+pub(crate) mod guardrail;
+mod operation;
 mod retry;
 mod send;
 mod sign;
@@ -11,7 +39,11 @@ mod stream;
 
 use std::sync::Arc;
 
-use bedrock::{ServiceError, eventstream::MessageType};
+use bedrock::{
+    ServiceError,
+    eventstream::{self, MessageType},
+    sse,
+};
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 use http_body_util::{BodyExt, Limited};
@@ -21,23 +53,27 @@ use tokio::time::{sleep, timeout};
 use crate::{
     account::Trace,
     app::State,
-    error::{GatewayError, Refusal},
+    error::{GatewayError, Original, Refusal},
     live::Live,
     route::Target,
 };
 pub(crate) use client::{Client, Pool, connect, pool, tls};
+use operation::Framing;
+pub(crate) use operation::{Operation, Path};
 use retry::{Next, Plan};
-pub(crate) use stream::Frames;
+use stream::MAX_PIECE_BYTES;
+pub(crate) use stream::{Events, Frames};
 
 /// Largest answer that is not a stream.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
-const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 const REQUEST_ID: &str = "x-amzn-requestid";
 
 /// A request translated for one target, and what is needed to translate its answer back.
 #[derive(Debug)]
 pub(crate) struct Prepared<C> {
     pub(crate) operation: Operation,
+    /// Sent besides what every call has; `content-type` and `accept` win over the operation's.
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) context: C,
 }
@@ -57,14 +93,6 @@ pub(crate) struct Call<C> {
     pub(crate) first: Prepared<C>,
 }
 
-/// An operation of Bedrock Runtime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    Converse,
-    ConverseStream,
-    InvokeModel,
-}
-
 /// What came back.
 #[derive(Debug)]
 pub(crate) struct Answer<C> {
@@ -78,31 +106,10 @@ pub(crate) struct Answer<C> {
 #[derive(Debug)]
 pub(crate) enum Content {
     Whole(Bytes),
-    /// With its first event.
+    /// An event stream; its first frame is there and is no exception.
     Stream(Box<Frames>),
-}
-
-impl Operation {
-    /// Last segment of the path.
-    fn path(self) -> &'static str {
-        match self {
-            Self::Converse => "converse",
-            Self::ConverseStream => "converse-stream",
-            Self::InvokeModel => "invoke",
-        }
-    }
-
-    fn is_stream(self) -> bool {
-        self == Self::ConverseStream
-    }
-
-    fn accept(self) -> &'static str {
-        if self.is_stream() {
-            EVENT_STREAM
-        } else {
-            "application/json"
-        }
-    }
+    /// Server-sent events; the first is there and is no error.
+    Events(Box<Events>),
 }
 
 impl<C> Call<C> {
@@ -133,6 +140,7 @@ impl<C> Call<C> {
                 credentials: &self.live.credentials,
                 target,
                 operation: prepared.operation,
+                headers: &prepared.headers,
                 body: &prepared.body,
             };
             let result = match exchange.perform(trace).await {
@@ -180,47 +188,70 @@ impl<C> Call<C> {
     }
 }
 
-/// Reads an answer: all of it, or up to the first event of a stream.
+/// Reads an answer: all of it, or up to the first piece of a stream.
 async fn receive(
     operation: Operation,
     target: &Target,
     response: Response<Incoming>,
 ) -> Result<(HeaderMap, Content), GatewayError> {
     let (parts, body) = response.into_parts();
-    if !operation.is_stream() {
-        let body = Limited::new(body, MAX_ANSWER_BYTES);
-        let whole = body.collect().await.map_err(|_| GatewayError::StreamCut)?;
-        return Ok((parts.headers, Content::Whole(whole.to_bytes())));
-    }
-    let kind = parts.headers.get(header::CONTENT_TYPE);
-    if kind.is_none_or(|kind| !kind.as_bytes().starts_with(EVENT_STREAM.as_bytes())) {
-        return Err(GatewayError::Unreadable(
-            "expected an event stream".to_owned(),
-        ));
-    }
-    let mut frames = Frames::new(body, request_id(&parts.headers));
-    let first = loop {
-        if let Some(frame) = frames.buffered()? {
-            break frame;
+    let framing = operation.framing();
+    if let Some(expected) = framing.media_type() {
+        let kind = parts.headers.get(header::CONTENT_TYPE);
+        if kind.is_none_or(|kind| !kind.as_bytes().starts_with(expected.as_bytes())) {
+            return Err(GatewayError::Unreadable(format!("expected {expected}")));
         }
-        if !frames.fill().await? {
-            return Err(GatewayError::StreamCut);
+    }
+    let id = request_id(&parts.headers);
+    let content = match framing {
+        Framing::Whole => {
+            let body = Limited::new(body, MAX_ANSWER_BYTES);
+            let whole = body.collect().await.map_err(|_| GatewayError::StreamCut)?;
+            Content::Whole(whole.to_bytes())
+        }
+        Framing::EventStream => {
+            let decoder = eventstream::Decoder::new(MAX_PIECE_BYTES);
+            let mut frames = Frames::new(body, decoder, id.clone());
+            let first = frames.first().await?;
+            if first.message_type != MessageType::Event {
+                let error = ServiceError::from_frame(&first).with_request_id(id);
+                return Err(refused(error, target, None));
+            }
+            Content::Stream(Box::new(frames))
+        }
+        Framing::ServerSentEvents => {
+            let decoder = sse::Decoder::new(MAX_PIECE_BYTES);
+            let mut events = Events::new(body, decoder, id.clone());
+            let first = events.first().await?;
+            if let Some(error) = error_event(&first) {
+                return Err(refused(error.with_request_id(id), target, None));
+            }
+            Content::Events(Box::new(events))
         }
     };
-    if first.message_type != MessageType::Event {
-        let error = ServiceError::from_frame(&first).with_request_id(request_id(&parts.headers));
-        return Err(refused(error, target));
+    Ok((parts.headers, content))
+}
+
+/// The error that an event of a stream in OpenAI's or Anthropic's protocol is, if it is one.
+pub(crate) fn error_event(event: &sse::Event) -> Option<ServiceError> {
+    // The shortest look at events that are none.
+    if event.name() != "error" && !event.data.starts_with(b"{\"error\"") {
+        return None;
     }
-    frames.put_back(first);
-    Ok((parts.headers, Content::Stream(Box::new(frames))))
+    ServiceError::from_foreign(&serde_json::from_slice(&event.data).ok()?)
 }
 
 /// AWS's refusal of a call of `target`.
-pub(crate) fn refused(error: ServiceError, target: &Target) -> GatewayError {
+pub(crate) fn refused(
+    error: ServiceError,
+    target: &Target,
+    original: Option<Original>,
+) -> GatewayError {
     GatewayError::Service(Box::new(Refusal {
         error,
         model_id: target.model_id.clone(),
         region: target.region.to_string(),
+        original,
     }))
 }
 

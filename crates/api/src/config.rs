@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -91,6 +92,9 @@ pub struct Endpoints {
     /// Data plane: Converse, InvokeModel and their like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bedrock_runtime: Option<String>,
+    /// Bedrock's endpoints in OpenAI's and Anthropic's protocols on `bedrock-mantle`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bedrock_mantle: Option<String>,
     /// Control plane: lists of models and profiles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bedrock: Option<String>,
@@ -144,6 +148,26 @@ pub struct Target {
     /// The foundation model behind an ARN that hides it, for the rules of its family.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_model: Option<String>,
+    /// Which API of Bedrock serves the model, where the gateway's table does not know better; see the guide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surface: Option<Surface>,
+}
+
+// Doc comments on the variants would turn the `enum` of the custom resource's schema into a `oneOf`.
+/// An API of Bedrock that can serve a model: `converse` and `invoke` (the model's own body) on
+/// bedrock-runtime, its OpenAI endpoint `openAi` and its Anthropic endpoint `anthropic`; bedrock-mantle's
+/// endpoints under `/v1` and `/anthropic/v1`, `mantle`, and under `/openai/v1`, `mantleOpenAi`. It holds for the
+/// clients' dialects that the API speaks; for the others the table of model families does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "described above")]
+pub enum Surface {
+    Converse,
+    Invoke,
+    OpenAi,
+    Anthropic,
+    Mantle,
+    MantleOpenAi,
 }
 
 /// A guardrail of Bedrock's.
@@ -300,6 +324,7 @@ impl GatewayConfig {
         }
         let endpoints = [
             ("bedrockRuntime", &self.endpoints.bedrock_runtime),
+            ("bedrockMantle", &self.endpoints.bedrock_mantle),
             ("bedrock", &self.endpoints.bedrock),
             ("sts", &self.endpoints.sts),
         ];

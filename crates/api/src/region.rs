@@ -90,6 +90,17 @@ impl Partition {
         }
     }
 
+    /// The DNS suffix of endpoints that speak IPv4 and IPv6, such as `api.aws`; newer services, as
+    /// `bedrock-mantle`, have no other. Where the SDKs know none, the one of all endpoints.
+    pub fn dual_stack_dns_suffix(self) -> &'static str {
+        match self {
+            Self::Aws | Self::GovCloud => "api.aws",
+            Self::China => "api.amazonwebservices.com.cn",
+            Self::EuropeanSovereign => "api.amazonwebservices.eu",
+            Self::Iso | Self::IsoB | Self::IsoE | Self::IsoF => self.dns_suffix(),
+        }
+    }
+
     /// The DNS suffix of the partition's endpoints, such as `amazonaws.com`.
     pub fn dns_suffix(self) -> &'static str {
         match self {

@@ -109,6 +109,11 @@ pub struct EndpointsSpec {
     #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('https://') || self.startsWith('http://'))").message("must be a URL that begins with https:// or http://"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bedrock_runtime: Option<String>,
+    /// Bedrock's endpoints in the protocols of OpenAI and Anthropic on bedrock-mantle.
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('https://') || self.startsWith('http://'))").message("must be a URL that begins with https:// or http://"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bedrock_mantle: Option<String>,
     /// Bedrock's control plane: lists of models and inference profiles.
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('https://') || self.startsWith('http://'))").message("must be a URL that begins with https:// or http://"))]

@@ -129,6 +129,7 @@ impl ServiceError {
         let status = said.as_deref().and_then(status_of).unwrap_or(received);
         let name = said.unwrap_or_else(|| name_of_status(received).to_owned());
         let message = member(&["message", "Message", "errorMessage"])
+            .or_else(|| document.as_ref().and_then(foreign_message))
             .or_else(|| header("x-amzn-errormessage").map(ToOwned::to_owned))
             .or_else(|| plain_text(body).filter(|_| document.is_none()))
             .unwrap_or_else(|| no_text(&name, status));
@@ -141,6 +142,24 @@ impl ServiceError {
             message,
             request_id,
         }
+    }
+
+    /// An error in the envelope of OpenAI or Anthropic, as Bedrock's endpoints in their protocols send it
+    /// inside a stream; `None` where the document is no error.
+    pub fn from_foreign(document: &Value) -> Option<Self> {
+        let message = foreign_message(document)?;
+        let error = document.get("error")?;
+        let word = |key: &str| error.get(key).and_then(Value::as_str);
+        let name = word("type")
+            .and_then(foreign_name)
+            .or_else(|| word("code").and_then(foreign_name))
+            .unwrap_or("InternalServerException");
+        Some(Self {
+            status: status_of(name).unwrap_or(500),
+            name: name.to_owned(),
+            message,
+            request_id: None,
+        })
     }
 
     /// An exception or error frame of a stream. The stream's request id is not in it: see
@@ -259,6 +278,28 @@ fn name_of_status(status: u16) -> &'static str {
     }
 }
 
+/// The text of `{"error": {"message": …}}`.
+fn foreign_message(document: &Value) -> Option<String> {
+    let text = document.get("error")?.get("message")?.as_str()?.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// AWS's name for what OpenAI and Anthropic call so.
+fn foreign_name(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "invalid_request_error" | "request_too_large" => "ValidationException",
+        "authentication_error" | "invalid_api_key" => "UnrecognizedClientException",
+        "permission_error" => "AccessDeniedException",
+        "not_found_error" => "ResourceNotFoundException",
+        "rate_limit_error" | "rate_limit_exceeded" | "tokens" | "requests" => "ThrottlingException",
+        "insufficient_quota" => "ServiceQuotaExceededException",
+        "timeout_error" => "ModelTimeoutException",
+        "overloaded_error" | "overloaded" => "ServiceUnavailableException",
+        "api_error" | "server_error" => "InternalServerException",
+        _ => return None,
+    })
+}
+
 fn no_text(name: &str, status: u16) -> String {
     format!("AWS answered {name} (HTTP status {status}) without a text")
 }
@@ -370,6 +411,27 @@ mod tests {
                 "AWS answered ServiceQuotaExceededException (HTTP status 400) without a text",
                 Class::Quota,
             ),
+        );
+    }
+
+    #[test]
+    fn text_in_an_envelope_of_openai_or_anthropic_is_found() {
+        check(
+            429,
+            &[],
+            r#"{"error":{"message":"slow down","type":"rate_limit_error","code":null}}"#,
+            (429, "ThrottlingException", "slow down", Class::Throttled),
+        );
+        let document = serde_json::json!({
+            "type": "error",
+            "error": { "type": "overloaded_error", "message": "Overloaded" },
+        });
+        let error = ServiceError::from_foreign(&document).unwrap();
+        assert_eq!((error.status, error.class()), (503, Class::Unavailable));
+        assert_eq!(error.message, "Overloaded");
+        assert_eq!(
+            ServiceError::from_foreign(&serde_json::json!({ "type": "ping" })),
+            None
         );
     }
 

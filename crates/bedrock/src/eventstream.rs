@@ -126,6 +126,25 @@ impl Decoder {
         result
     }
 
+    /// The next whole frame, which stays the next one.
+    ///
+    /// # Errors
+    /// When the bytes are no frame.
+    pub fn peek(&self) -> Result<Option<Frame>, FrameError> {
+        if self.broken {
+            return Err(FrameError::Broken);
+        }
+        let bytes = self.size()?.and_then(|size| self.buffer.get(..size));
+        bytes
+            .map(|bytes| read(Bytes::copy_from_slice(bytes)))
+            .transpose()
+    }
+
+    /// What came and was not taken.
+    pub fn into_rest(self) -> Bytes {
+        self.buffer.freeze()
+    }
+
     /// Whether no part of a frame is waiting for the rest.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
@@ -146,6 +165,14 @@ impl Decoder {
     }
 
     fn decode(&mut self) -> Result<Option<Frame>, FrameError> {
+        let Some(size) = self.size()? else {
+            return Ok(None);
+        };
+        read(self.buffer.split_to(size).freeze()).map(Some)
+    }
+
+    /// Size of the next frame, once all of it is there.
+    fn size(&self) -> Result<Option<usize>, FrameError> {
         let Some(prelude) = self.buffer.get(..PRELUDE_BYTES) else {
             return Ok(None);
         };
@@ -164,13 +191,13 @@ impl Decoder {
                 max: self.max_frame_bytes,
             });
         }
-        if self.buffer.len() < size {
-            return Ok(None);
-        }
-        let mut bytes = self.buffer.split_to(size).freeze();
-        let message = read_message_from(&mut bytes).map_err(FrameError::Malformed)?;
-        Frame::try_from(&message).map(Some)
+        Ok((self.buffer.len() >= size).then_some(size))
     }
+}
+
+fn read(mut bytes: Bytes) -> Result<Frame, FrameError> {
+    let message = read_message_from(&mut bytes).map_err(FrameError::Malformed)?;
+    Frame::try_from(&message)
 }
 
 impl TryFrom<&Message> for Frame {

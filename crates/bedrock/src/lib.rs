@@ -8,5 +8,7 @@ pub mod error;
 pub mod eventstream;
 pub mod model_id;
 pub mod sigv4;
+pub mod sse;
+pub mod surface;
 
 pub use error::{Class, ServiceError};

@@ -6,12 +6,15 @@
 
 mod facts;
 mod ids;
+mod surfaces;
 mod table;
 
+pub use bedrock::surface::Surface;
 pub use facts::{
     CacheFacts, Choice, Effort, EmbeddingBody, EmbeddingShape, FirstMessage, Limits, Media,
     MediaKind, ModelFacts, ParallelOff, ReasoningFacts, ReasoningStyle, Replay, SamplingFacts,
-    SchemaMode, Surface, ToolFacts, ToolIdRule, ToolResultFacts, TopK,
+    SchemaMode, ToolFacts, ToolIdRule, ToolResultFacts, TopK,
 };
-pub use ids::{base_model_id, provider};
+pub use ids::{base_model_id, is_bare, provider};
+pub use surfaces::Surfaces;
 pub use table::{FamilyError, FamilyTable};

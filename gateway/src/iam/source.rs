@@ -196,6 +196,7 @@ fn bare(id: &str) -> Target {
         weight: 1,
         priority: 0,
         base_model: None,
+        surface: None,
     }
 }
 
@@ -206,6 +207,7 @@ fn target(spec: &TargetSpec) -> Result<Target, api::RegionError> {
         weight: spec.weight,
         priority: spec.priority,
         base_model: spec.base_model.clone(),
+        surface: spec.surface,
     })
 }
 

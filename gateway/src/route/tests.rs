@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 
+use bedrock::surface::Protocol;
+
 use super::*;
 
 fn routes(yaml: &str) -> Routes {
     let config = GatewayConfig::from_yaml(yaml).unwrap();
-    Routes::try_new(&config, "us-east-1".parse().unwrap(), None).unwrap()
+    Routes::try_new(&config, "us-east-1".parse().unwrap(), Endpoints::default()).unwrap()
 }
 
 fn anyone() -> Caller {
@@ -67,21 +69,91 @@ fn address_follows_from_region_partition_and_encoded_id() {
         ),
     ] {
         let targets = routes(yaml).resolve(model, &anyone(), 0).unwrap();
-        assert_eq!(targets[0].url("converse").unwrap().to_string(), expected);
+        let url = targets[0].url(Operation::Converse).unwrap();
+        assert_eq!(url.to_string(), expected);
+    }
+}
+
+#[test]
+fn address_of_another_protocol_is_that_of_the_surface_that_serves_it() {
+    let of = |surface, protocol| Operation::Foreign {
+        surface,
+        protocol,
+        stream: false,
+    };
+    let routes = routes(
+        "models: [{name: gov, targets: [{modelId: m, region: us-gov-west-1}]}, {name: moved, targets: [{modelId: m, surface: mantle}]}]\nallow: ['*']",
+    );
+    for (model, operation, expected) in [
+        (
+            "openai.gpt-5.5",
+            of(Surface::MantleOpenAi, Protocol::Responses),
+            "https://bedrock-mantle.us-east-1.api.aws/openai/v1/responses",
+        ),
+        (
+            "us.openai.gpt-5.5",
+            of(Surface::OpenAi, Protocol::Responses),
+            "https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1/responses",
+        ),
+        (
+            "gov",
+            of(Surface::Mantle, Protocol::Messages),
+            "https://bedrock-mantle.us-gov-west-1.api.aws/anthropic/v1/messages",
+        ),
+        (
+            "moved",
+            of(Surface::Mantle, Protocol::ChatCompletions),
+            "https://bedrock-mantle.us-east-1.api.aws/v1/chat/completions",
+        ),
+    ] {
+        let targets = routes.resolve(model, &anyone(), 0).unwrap();
+        assert_eq!(targets[0].url(operation).unwrap().to_string(), expected);
+    }
+    let moved = routes.resolve("moved", &anyone(), 0).unwrap();
+    assert_eq!(moved[0].facts.surfaces.chat, Some(Surface::Mantle));
+    assert_eq!(moved[0].facts.surfaces.messages, Some(Surface::Mantle));
+}
+
+#[test]
+fn guardrail_has_an_address_in_the_region_of_its_arn() {
+    let routes = routes("allow: []");
+    let arn = "arn:aws:bedrock:eu-west-3:123456789012:guardrail/abc";
+    for (identifier, expected) in [
+        (
+            "abc",
+            "https://bedrock-runtime.us-east-1.amazonaws.com/guardrail/abc/version/DRAFT/apply",
+        ),
+        (
+            arn,
+            "https://bedrock-runtime.eu-west-3.amazonaws.com/guardrail/arn%3Aaws%3Abedrock%3Aeu-west-3%3A123456789012%3Aguardrail%2Fabc/version/DRAFT/apply",
+        ),
+    ] {
+        let target = routes.guardrail(identifier, "DRAFT");
+        let url = target.url(Operation::ApplyGuardrail).unwrap();
+        assert_eq!(url.to_string(), expected);
     }
 }
 
 #[test]
 fn endpoint_of_ones_own_replaces_awss() {
     let config = GatewayConfig::from_yaml("allow: ['*']").unwrap();
-    let endpoint = Some("http://127.0.0.1:9/".to_owned());
-    let routes = Routes::try_new(&config, "us-east-1".parse().unwrap(), endpoint).unwrap();
+    let endpoints = Endpoints {
+        runtime: Some("http://127.0.0.1:9/".to_owned()),
+        mantle: Some("http://127.0.0.1:8".to_owned()),
+    };
+    let routes = Routes::try_new(&config, "us-east-1".parse().unwrap(), endpoints).unwrap();
     let targets = routes.resolve("m", &anyone(), 0).unwrap();
-    let url = targets[0].url("converse-stream").unwrap();
+    let url = |operation| targets[0].url(operation).unwrap().to_string();
     assert_eq!(
-        url.to_string(),
+        url(Operation::ConverseStream),
         "http://127.0.0.1:9/model/m/converse-stream"
     );
+    let messages = Operation::Foreign {
+        surface: Surface::Mantle,
+        protocol: Protocol::Messages,
+        stream: true,
+    };
+    assert_eq!(url(messages), "http://127.0.0.1:8/anthropic/v1/messages");
 }
 
 #[test]

@@ -95,6 +95,7 @@ mod tests {
             },
             model_id: String::new(),
             region: String::new(),
+            original: None,
         }))
     }
 

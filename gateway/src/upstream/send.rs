@@ -8,14 +8,14 @@ use std::time::Duration;
 use bedrock::{Class, ServiceError};
 use bytes::Bytes;
 use credentials::{Handle, Lease};
-use http::{Response, header};
+use http::{HeaderMap, Response, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
 use super::{Client, Operation, refused, sign};
 use crate::{
     account::Trace,
-    error::{GatewayError, causes},
+    error::{GatewayError, Original, causes},
     route::Target,
 };
 
@@ -30,6 +30,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) credentials: &'a Handle,
     pub(crate) target: &'a Target,
     pub(crate) operation: Operation,
+    pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a Bytes,
 }
 
@@ -55,7 +56,7 @@ impl Exchange<'_> {
                 .get(header::DATE)
                 .and_then(|date| date.to_str().ok())
                 .map(ToOwned::to_owned);
-            let error = read_error(response).await;
+            let (error, original) = read_error(response).await;
             match error.class() {
                 Class::ExpiredCredentials if !renewed => {
                     renewed = true;
@@ -81,7 +82,7 @@ impl Exchange<'_> {
                         &error.name,
                     );
                 }
-                _ => return Err(refused(error, self.target)),
+                _ => return Err(refused(error, self.target, Some(original))),
             }
         }
     }
@@ -96,7 +97,14 @@ impl Exchange<'_> {
 
     async fn send(&self, lease: &Lease) -> Result<Response<Incoming>, GatewayError> {
         let now = self.credentials.now();
-        let request = sign::request(self.target, self.operation, self.body, lease, now)?;
+        let request = sign::request(
+            self.target,
+            self.operation,
+            self.headers,
+            self.body,
+            lease,
+            now,
+        )?;
         let endpoint = request
             .uri()
             .authority()
@@ -111,12 +119,18 @@ impl Exchange<'_> {
     }
 }
 
-async fn read_error(response: Response<Incoming>) -> ServiceError {
+async fn read_error(response: Response<Incoming>) -> (ServiceError, Original) {
     let (parts, body) = response.into_parts();
     // A body that does not come leaves the headers, which say most.
     let body = match Limited::new(body, MAX_ERROR_BYTES).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(_) => Bytes::new(),
     };
-    ServiceError::from_http(parts.status, &parts.headers, &body)
+    let error = ServiceError::from_http(parts.status, &parts.headers, &body);
+    let original = Original {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    };
+    (error, original)
 }

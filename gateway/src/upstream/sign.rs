@@ -1,19 +1,18 @@
 //! Makes the HTTP request of a call and signs it, anew for each try.
 //!
-//! Nothing of the client's request gets here but its translated body.
+//! Nothing of the client's request gets here but what was prepared for Bedrock.
 
 use std::time::SystemTime;
 
 use bedrock::sigv4;
 use bytes::Bytes;
 use credentials::Lease;
-use http::{HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 
 use super::Operation;
 use crate::{error::GatewayError, route::Target};
 
-const SERVICE: &str = "bedrock";
 const USER_AGENT: &str = concat!("bedrock-gateway/", env!("CARGO_PKG_VERSION"));
 
 /// The signed request.
@@ -23,19 +22,22 @@ const USER_AGENT: &str = concat!("bedrock-gateway/", env!("CARGO_PKG_VERSION"));
 pub(crate) fn request(
     target: &Target,
     operation: Operation,
+    extra: &HeaderMap,
     body: &Bytes,
     lease: &Lease,
     now: SystemTime,
 ) -> Result<Request<Full<Bytes>>, GatewayError> {
     let mut request = Request::new(Full::new(body.clone()));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = target.url(operation.path())?;
+    *request.uri_mut() = target.url(operation)?;
     let headers = request.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    headers.insert(header::ACCEPT, HeaderValue::from_static(operation.accept()));
+    headers.clone_from(extra);
+    headers
+        .entry(header::CONTENT_TYPE)
+        .or_insert(HeaderValue::from_static("application/json"));
+    headers
+        .entry(header::ACCEPT)
+        .or_insert_with(|| operation.framing().accept());
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     let (mut parts, content) = request.into_parts();
     if let Some(bearer) = lease.bearer() {
@@ -45,7 +47,8 @@ pub(crate) fn request(
         parts.headers.insert(header::AUTHORIZATION, value);
     } else {
         let region = target.region.as_str();
-        sigv4::sign(&mut parts, body, lease.identity(), region, SERVICE, now).map_err(|error| {
+        let service = operation.service().signing_name();
+        sigv4::sign(&mut parts, body, lease.identity(), region, service, now).map_err(|error| {
             tracing::error!(error = crate::error::causes(&error), "unable to sign");
             GatewayError::Internal("the request could not be signed")
         })?;

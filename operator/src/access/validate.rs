@@ -497,6 +497,7 @@ fn endpoints(spec: &BedrockAccessSpec, problems: &mut Problems) -> Endpoints {
     };
     Endpoints {
         bedrock_runtime: checked("bedrockRuntime", &endpoints.bedrock_runtime),
+        bedrock_mantle: checked("bedrockMantle", &endpoints.bedrock_mantle),
         bedrock: checked("bedrock", &endpoints.bedrock),
         sts: checked("sts", &endpoints.sts),
     }

@@ -3,6 +3,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Surface;
+
 /// A model under the name clients ask for.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
@@ -59,6 +61,10 @@ pub struct TargetSpec {
     )]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_model: Option<String>,
+    /// The API of Bedrock that serves the model, where it is not the one that the gateway would take: converse, invoke,
+    /// openAi and anthropic are on bedrock-runtime, mantle and mantleOpenAi on bedrock-mantle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surface: Option<Surface>,
 }
 
 /// A guardrail of Amazon Bedrock.

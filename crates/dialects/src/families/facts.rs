@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::surfaces::Surfaces;
+
 /// Everything the translation has to know about a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -13,8 +15,8 @@ pub struct ModelFacts {
     pub family: String,
     /// Name for people.
     pub title: String,
-    /// Which endpoint of Bedrock serves it.
-    pub surface: Surface,
+    /// Which API of Bedrock serves it, by the client's dialect.
+    pub surfaces: Surfaces,
     /// Whether it takes a system prompt.
     pub system: bool,
     /// Who may speak first.
@@ -41,18 +43,6 @@ pub struct ModelFacts {
     pub limits: Limits,
     /// Body of InvokeModel for embeddings, when it makes those.
     pub embedding: Option<EmbeddingShape>,
-}
-
-/// Which endpoint of Bedrock serves a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Surface {
-    /// Converse and ConverseStream.
-    Converse,
-    /// Bedrock's own OpenAI endpoint only.
-    OpenAi,
-    /// InvokeModel, for embeddings.
-    Embeddings,
 }
 
 /// Who may speak first.

@@ -26,6 +26,11 @@ pub fn base_model_id(model: &str) -> Option<&str> {
     )
 }
 
+/// Whether an id is the plain one of a foundation model: no profile of several regions, no ARN.
+pub fn is_bare(model: &str) -> bool {
+    base_model_id(model) == Some(model)
+}
+
 /// Who makes a model, such as `anthropic`; `bedrock` where the name hides it.
 pub fn provider(model: &str) -> &str {
     base_model_id(model)

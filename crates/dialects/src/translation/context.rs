@@ -83,18 +83,19 @@ impl<'o> Context<'o> {
     }
 }
 
-/// Models that Converse does not serve are refused here, with the way out.
-pub(crate) fn served(facts: &ModelFacts) -> Result<(), RequestError> {
-    match facts.surface {
-        Surface::Converse => Ok(()),
-        Surface::Embeddings => Err(RequestError::unsupported(
+/// Models that Converse does not serve to a dialect, by its row of the surfaces, are refused here with
+/// the way out.
+pub(crate) fn served(facts: &ModelFacts, surface: Option<Surface>) -> Result<(), RequestError> {
+    match surface {
+        Some(Surface::Converse) => Ok(()),
+        None => Err(RequestError::unsupported(
             "model",
-            format!("{} makes embeddings; use /v1/embeddings", facts.title),
+            format!("not with {}: {}", facts.title, facts.surfaces.advice()),
         )),
-        Surface::OpenAi => Err(RequestError::unsupported(
+        Some(_) => Err(RequestError::unsupported(
             "model",
             format!(
-                "{} models are served by Bedrock's own OpenAI endpoint only, not by Converse",
+                "{} models are served by another API of Bedrock than Converse",
                 facts.title
             ),
         )),

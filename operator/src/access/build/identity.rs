@@ -63,6 +63,10 @@ pub(crate) fn parts(access: &Validated) -> Parts {
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
             &access.endpoints.bedrock_runtime,
         ),
+        (
+            "AWS_ENDPOINT_URL_BEDROCK_MANTLE",
+            &access.endpoints.bedrock_mantle,
+        ),
         ("AWS_ENDPOINT_URL_BEDROCK", &access.endpoints.bedrock),
         ("AWS_ENDPOINT_URL_STS", &access.endpoints.sts),
     ];

@@ -140,7 +140,7 @@ fn configuration_is_one_that_the_gateway_takes() {
 
 const EVERYTHING: &str = r#"
 region: eu-central-1
-endpoints: { bedrockRuntime: "https://runtime.example/", bedrock: "https://bedrock.example", sts: "https://sts.example" }
+endpoints: { bedrockRuntime: "https://runtime.example/", bedrockMantle: "https://mantle.example", bedrock: "https://bedrock.example", sts: "https://sts.example" }
 identity:
   irsa: { roleArn: "arn:aws:iam::123456789012:role/team-a/Bedrock", sessionName: team-a, tokenExpirationSeconds: 3600, audience: other }
   assumeRoles: [ { roleArn: "arn:aws:iam::210987654321:role/Models", externalId: secret-handshake, durationSeconds: 1800 } ]
@@ -149,7 +149,7 @@ models:
   - name: smart
     targets:
       - { modelId: "eu.anthropic.claude-sonnet-4-20250514-v1:0", weight: 3 }
-      - { modelId: "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc", priority: 1, baseModel: "amazon.nova-pro-v1:0" }
+      - { modelId: "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc", priority: 1, baseModel: "amazon.nova-pro-v1:0", surface: converse }
 allow: [ "amazon.nova-*" ]
 guardrail: { identifier: gr-1, version: "2" }
 clients:

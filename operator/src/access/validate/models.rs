@@ -42,6 +42,7 @@ pub(super) fn models(
                         weight: 1,
                         priority: 0,
                         base_model: None,
+                        surface: None,
                     };
                     vec![checked(&target, &field, region, problems)]
                 }
@@ -132,5 +133,6 @@ fn checked(
         weight: spec.weight,
         priority: spec.priority,
         base_model: spec.base_model.clone(),
+        surface: spec.surface,
     }
 }

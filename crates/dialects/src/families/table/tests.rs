@@ -1,7 +1,7 @@
 //! Tests of the table of families.
 
 use super::*;
-use crate::families::{Choice, ReasoningStyle, SchemaMode, Surface};
+use crate::families::{Choice, ReasoningStyle, SchemaMode};
 
 #[track_caller]
 fn family(model: &str, expected: &str) {
@@ -158,28 +158,11 @@ fn star_matches_any_run_of_characters() {
 }
 
 #[test]
-fn models_that_converse_does_not_serve_say_so() {
-    let table = FamilyTable::builtin();
-    assert_eq!(
-        table.resolve("us.openai.gpt-5.6", None).surface,
-        Surface::OpenAi
-    );
-    assert_eq!(
-        table.resolve("cohere.embed-english-v3", None).surface,
-        Surface::Embeddings
-    );
-    assert_eq!(
-        table.resolve("openai.gpt-oss-20b-1:0", None).surface,
-        Surface::Converse
-    );
-}
-
-#[test]
 fn embedding_families_have_a_shape_and_chat_families_have_none() {
     for facts in FamilyTable::builtin().families() {
         assert_eq!(
             facts.embedding.is_some(),
-            facts.surface == Surface::Embeddings,
+            facts.surfaces.embeddings.is_some(),
             "{}",
             facts.family
         );

@@ -79,7 +79,7 @@ pub fn decode<'a>(
 ) -> Result<Decoded<'a>, RequestError> {
     let mut body = Object::from_body(body)?;
     let mut context = Context::new(options, &WORDS);
-    served(options.facts)?;
+    served(options.facts, options.facts.surfaces.chat)?;
     fields::CHAT.refuse(&mut body)?;
     let root = At::Root;
     body.take("model");

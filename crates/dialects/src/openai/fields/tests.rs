@@ -39,7 +39,7 @@ fn fate(field: &Field, facts: &ModelFacts) -> Verdict {
 #[test]
 fn every_field_fares_with_every_family_as_the_table_says() {
     for facts in FamilyTable::builtin().families() {
-        if facts.surface != crate::families::Surface::Converse {
+        if facts.surfaces.chat != Some(crate::families::Surface::Converse) {
             continue;
         }
         for field in FIELDS {

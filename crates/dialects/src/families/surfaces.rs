@@ -1,0 +1,174 @@
+//! Which API of Bedrock serves a model to clients of each dialect: a row of the table of families, and how
+//! a target's own setting and a profile's id change it.
+
+use bedrock::surface::{Protocol, Surface};
+use serde::{Deserialize, Serialize};
+
+use super::ids::is_bare;
+
+/// By the dialect a client speaks; none: the model is not for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Surfaces {
+    /// OpenAI's Chat Completions.
+    pub chat: Option<Surface>,
+    /// Anthropic's Messages.
+    pub messages: Option<Surface>,
+    /// OpenAI's Responses.
+    pub responses: Option<Surface>,
+    /// OpenAI's embeddings.
+    pub embeddings: Option<Surface>,
+    /// OpenAI's image generation.
+    pub images: Option<Surface>,
+    /// Ranking of documents.
+    pub rerank: Option<Surface>,
+}
+
+impl Surfaces {
+    /// The row for one target: `chosen` wins in the dialects that it speaks, and what only bare ids can
+    /// have is exchanged where `model` is a profile or an ARN.
+    #[must_use]
+    pub fn for_target(self, model: &str, chosen: Option<Surface>) -> Self {
+        let pick = |own: Option<Surface>, protocol: Protocol| {
+            let translated = matches!(chosen, Some(Surface::Converse))
+                || matches!(
+                    (chosen, protocol),
+                    (Some(Surface::Invoke), Protocol::Messages)
+                );
+            let picked = match chosen {
+                Some(surface) if translated || surface.path(protocol).is_some() => Some(surface),
+                _ => own,
+            };
+            picked.map(|surface| {
+                if is_bare(model) {
+                    surface
+                } else {
+                    surface.for_profiles(protocol)
+                }
+            })
+        };
+        Self {
+            chat: pick(self.chat, Protocol::ChatCompletions),
+            messages: pick(self.messages, Protocol::Messages),
+            responses: pick(self.responses, Protocol::Responses),
+            ..self
+        }
+    }
+
+    /// What a model without a surface for the dialect at hand is for, as advice.
+    pub fn advice(&self) -> &'static str {
+        if self.embeddings.is_some() {
+            "it makes embeddings; use /v1/embeddings"
+        } else if self.images.is_some() {
+            "it makes images; use /v1/images/generations"
+        } else if self.rerank.is_some() {
+            "it ranks documents; use /v1/rerank"
+        } else if self.responses.is_some() {
+            "Bedrock serves it by the Responses API; use /v1/responses"
+        } else if self.messages.is_some() {
+            "Bedrock serves it by the Messages API; use /v1/messages"
+        } else {
+            "choose another model"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::families::FamilyTable;
+
+    fn of(model: &str, chosen: Option<Surface>) -> Surfaces {
+        FamilyTable::builtin()
+            .resolve(model, None)
+            .surfaces
+            .for_target(model, chosen)
+    }
+
+    #[test]
+    fn each_dialect_finds_the_api_that_serves_the_model_natively() {
+        use Surface::{Converse, Invoke, Mantle, MantleOpenAi, OpenAi};
+        for (model, chat, messages, responses) in [
+            (
+                "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                Some(Converse),
+                Some(Invoke),
+                Some(Converse),
+            ),
+            (
+                "amazon.nova-lite-v1:0",
+                Some(Converse),
+                Some(Converse),
+                Some(Converse),
+            ),
+            (
+                "openai.gpt-oss-20b-1:0",
+                Some(Converse),
+                Some(Converse),
+                Some(Converse),
+            ),
+            ("openai.gpt-oss-20b", Some(Mantle), None, Some(Mantle)),
+            ("openai.gpt-5.5", None, None, Some(MantleOpenAi)),
+            ("us.openai.gpt-5.5", None, None, Some(OpenAi)),
+            (
+                "openai.gpt-5.6-sol",
+                Some(MantleOpenAi),
+                None,
+                Some(MantleOpenAi),
+            ),
+            (
+                "global.openai.gpt-5.6-sol",
+                Some(OpenAi),
+                None,
+                Some(OpenAi),
+            ),
+            (
+                "google.gemma-3-27b-it",
+                Some(Converse),
+                Some(Converse),
+                Some(Converse),
+            ),
+            (
+                "google.gemma-4-31b",
+                Some(MantleOpenAi),
+                None,
+                Some(MantleOpenAi),
+            ),
+            ("cohere.embed-v4:0", None, None, None),
+        ] {
+            let found = of(model, None);
+            assert_eq!(found.chat, chat, "chat with {model}");
+            assert_eq!(found.messages, messages, "messages with {model}");
+            assert_eq!(found.responses, responses, "responses with {model}");
+        }
+    }
+
+    #[test]
+    fn setting_of_a_target_wins_in_the_dialects_that_it_speaks() {
+        let claude = "anthropic.claude-opus-4-7";
+        let found = of(claude, Some(Surface::Mantle));
+        assert_eq!(found.messages, Some(Surface::Mantle));
+        assert_eq!(found.chat, Some(Surface::Mantle));
+        let found = of(claude, Some(Surface::Anthropic));
+        assert_eq!(found.messages, Some(Surface::Anthropic));
+        assert_eq!(found.chat, Some(Surface::Converse));
+        assert_eq!(
+            of(claude, Some(Surface::Converse)).messages,
+            Some(Surface::Converse)
+        );
+        assert_eq!(
+            of(claude, Some(Surface::Invoke)).chat,
+            Some(Surface::Converse)
+        );
+    }
+
+    #[test]
+    fn models_for_something_else_say_for_what() {
+        for (model, path) in [
+            ("cohere.embed-v4:0", "/v1/embeddings"),
+            ("openai.gpt-5.5", "/v1/responses"),
+        ] {
+            assert!(of(model, None).advice().contains(path), "{model}");
+        }
+    }
+}
