@@ -107,7 +107,8 @@ async fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
 }
 
 fn serve_settings(args: ServeArgs, settings: Settings) -> Settings {
-    let quiet_period = if args.config.is_some() {
+    // On loopback there is no router that would have to learn of it: a sidecar ends with its pod.
+    let quiet_period = if args.config.is_some() && !args.listen.ip().is_loopback() {
         CLUSTER_QUIET_PERIOD
     } else {
         Duration::ZERO

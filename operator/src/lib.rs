@@ -5,6 +5,7 @@
 //! AWS and never reads a Secret.
 
 mod access;
+mod certificates;
 mod children;
 mod cluster_keys;
 mod discovery;
@@ -16,9 +17,11 @@ mod run;
 mod server;
 mod settings;
 mod sidecar;
+mod webhook;
 
 pub use run::{RunError, run};
 pub use settings::{DEFAULT_GATEWAY_IMAGE, Settings};
+pub use webhook::{CertificateSource, OwnCertificate, Rotation, ServeError, WebhookSettings};
 
 /// Chooses the process's TLS provider; to be called once, before the first client is made.
 pub fn install_tls_provider() {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use operator::Settings;
+use operator::{CertificateSource, OwnCertificate, Rotation, Settings, WebhookSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -21,6 +21,19 @@ struct Arguments {
     /// Address of /healthz and /readyz.
     #[arg(long, env = "HEALTH_ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], api::names::OPERATOR_HEALTH_PORT)))]
     health_address: SocketAddr,
+    /// Address of the webhook that injects sidecars; it is not served unless this is given.
+    #[arg(long, env = "WEBHOOK_ADDRESS")]
+    webhook_address: Option<SocketAddr>,
+    /// Name of the Service in front of the webhook, for its certificate.
+    #[arg(long, env = "WEBHOOK_SERVICE", default_value = api::names::WEBHOOK_SERVICE)]
+    webhook_service: String,
+    /// Folder with the webhook's tls.crt and tls.key, kept fresh by somebody else, such as cert-manager;
+    /// without it the operator makes its own.
+    #[arg(long, env = "WEBHOOK_CERTIFICATE_DIRECTORY")]
+    webhook_certificate_directory: Option<std::path::PathBuf>,
+    /// Namespace of this operator.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "bedrock-access-system")]
+    namespace: String,
     /// Reconciles at the same time.
     #[arg(long, env = "CONCURRENCY", default_value_t = Settings::default().concurrency, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -33,6 +46,25 @@ struct Arguments {
     /// How log lines are written.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
+}
+
+impl Arguments {
+    fn webhook(&self) -> Option<WebhookSettings> {
+        let certificate = match &self.webhook_certificate_directory {
+            Some(folder) => CertificateSource::Directory(folder.clone()),
+            None => CertificateSource::Own(OwnCertificate {
+                namespace: self.namespace.clone(),
+                secret: api::names::WEBHOOK_SECRET.to_owned(),
+                configuration: api::names::WEBHOOK_CONFIGURATION.to_owned(),
+                names: vec![format!("{}.{}.svc", self.webhook_service, self.namespace)],
+                rotation: Rotation::default(),
+            }),
+        };
+        Some(WebhookSettings {
+            address: self.webhook_address?,
+            certificate,
+        })
+    }
 }
 
 /// How log lines are written.
@@ -71,7 +103,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = kube::Client::try_default()
         .await
         .context("failed to find the cluster: run in a pod, or set KUBECONFIG")?;
+    let webhook = arguments.webhook();
     let settings = Settings {
+        webhook,
         gateway_image: arguments.gateway_image,
         metrics_address: Some(arguments.metrics_address),
         health_address: Some(arguments.health_address),

@@ -10,6 +10,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::webhook::metrics::WebhookMetrics;
+
 /// Value of the label `controller`.
 const CONTROLLER: &str = "bedrockaccess";
 /// Upper bounds of the reconcile durations in seconds.
@@ -61,6 +63,8 @@ pub(crate) struct Metrics {
     seconds: Family<ControllerLabel, Histogram>,
     active: Family<ControllerLabel, Gauge>,
     writes: Family<WriteLabels, Counter>,
+    /// Those of the webhook.
+    pub(crate) webhook: WebhookMetrics,
 }
 
 impl Metrics {
@@ -110,6 +114,7 @@ impl Metrics {
             writes.clone(),
         );
         workers.get_or_create(&THIS).set(i64::from(concurrency));
+        let webhook = WebhookMetrics::new(&mut registry);
         Self {
             registry,
             reconciles,
@@ -118,6 +123,7 @@ impl Metrics {
             seconds,
             active,
             writes,
+            webhook,
         }
     }
 

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{self, Context, Guarded, Memory, readiness::HttpReadiness},
+    certificates::Certificates,
     children::{ChildKind, Stores, labelled, trim_pod},
     cluster_keys,
     discovery::{self, Served},
@@ -28,7 +29,8 @@ use crate::{
     retry::Seed,
     server::{self, Ready},
     settings::Settings,
-    sidecar,
+    sidecar::{self, admit::Admitter},
+    webhook::{self, ServeError, Webhook},
 };
 
 /// Changes of one access within this time make one reconcile.
@@ -48,6 +50,14 @@ pub enum RunError {
         address: SocketAddr,
         /// Why not.
         source: std::io::Error,
+    },
+    /// The webhook cannot be served.
+    #[error("failed to serve the webhook on {address}")]
+    Webhook {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: ServeError,
     },
 }
 
@@ -83,23 +93,14 @@ pub async fn run(
     )
     .await;
 
-    let (accesses, writer) = reflector::store::<Guarded>();
-    let all_listed = CancellationToken::new();
-    let listed = all_listed.clone();
-    let stream = watcher(
-        Api::<Guarded>::all(client.clone()),
-        watcher::Config::default(),
-    )
-    .default_backoff()
-    .inspect_ok(move |event| {
-        if matches!(event, watcher::Event::InitDone) {
-            listed.cancel();
-        }
-    })
-    .modify(|object| metadata(object).managed_fields = None)
-    .reflect(writer)
-    .applied_objects()
-    .predicate_filter(predicates::generation, PredicateConfig::default());
+    let (accesses, stream, all_listed) = watch_accesses(&client);
+    let admitter = Admitter {
+        client: client.clone(),
+        accesses: accesses.clone(),
+        keys: keys.clone(),
+        settings: settings.clone(),
+    };
+    let certificates = serve_webhook(admitter, &metrics, &stop).await?;
     let controller = Controller::for_stream(stream, accesses.clone())
         .with_config(
             Config::default()
@@ -138,6 +139,7 @@ pub async fn run(
     tokio::spawn(watch_readiness(
         Arc::clone(&context),
         all_listed,
+        certificates,
         ready.clone(),
     ));
     tokio::spawn(forget(Arc::clone(&context), accesses, stop.clone()));
@@ -159,6 +161,34 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// Accesses in a cache, those whose spec has changed, and a token that is cancelled once all are listed.
+fn watch_accesses(
+    client: &Client,
+) -> (
+    Store<Guarded>,
+    impl Stream<Item = Result<Guarded, watcher::Error>> + Send + 'static,
+    CancellationToken,
+) {
+    let (accesses, writer) = reflector::store::<Guarded>();
+    let all_listed = CancellationToken::new();
+    let listed = all_listed.clone();
+    let stream = watcher(
+        Api::<Guarded>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .inspect_ok(move |event| {
+        if matches!(event, watcher::Event::InitDone) {
+            listed.cancel();
+        }
+    })
+    .modify(|object| metadata(object).managed_fields = None)
+    .reflect(writer)
+    .applied_objects()
+    .predicate_filter(predicates::generation, PredicateConfig::default());
+    (accesses, stream, all_listed)
 }
 
 /// Pods of the whole cluster in a cache, each cut down before it is kept.
@@ -251,11 +281,45 @@ async fn serve(
     Ok(())
 }
 
-/// Ready once every cache holds its first list.
+/// Serves the webhook, when there is to be one, and gives what its certificate is kept in.
+async fn serve_webhook(
+    admitter: Admitter,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> Result<Option<Certificates>, RunError> {
+    let Some(settings) = admitter.settings.webhook.clone() else {
+        return Ok(None);
+    };
+    let certificates = Certificates::start(&admitter.client, &settings.certificate, stop.clone());
+    let routes = webhook::routes(Webhook {
+        admitter: Arc::new(admitter),
+        metrics: metrics.webhook.clone(),
+    });
+    let address = settings.address;
+    webhook::serve(
+        address,
+        Arc::new(certificates.clone()),
+        routes,
+        stop.clone(),
+    )
+    .await
+    .map_err(|source| RunError::Webhook { address, source })?;
+    Ok(Some(certificates))
+}
+
+/// Ready once every cache holds its first list, and the webhook has a certificate that is trusted.
 ///
 /// The cache of accesses is not asked: a store wakes one waiter only, and the controller is it.
-async fn watch_readiness(context: Arc<Context>, all_listed: CancellationToken, ready: Ready) {
+async fn watch_readiness(
+    context: Arc<Context>,
+    all_listed: CancellationToken,
+    certificates: Option<Certificates>,
+    ready: Ready,
+) {
     all_listed.cancelled().await;
+    if let Some(certificates) = certificates {
+        certificates.usable().await;
+    }
     if context.stores.wait_until_ready().await.is_ok() {
         tracing::info!("all caches are filled");
         ready.set(true);

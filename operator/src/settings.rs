@@ -4,6 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use api::names;
 
+use crate::webhook::WebhookSettings;
+
 /// Image of the gateway where nothing else is said.
 pub const DEFAULT_GATEWAY_IMAGE: &str =
     concat!("bedrock-access/bedrock-gateway:", env!("CARGO_PKG_VERSION"));
@@ -17,6 +19,8 @@ pub struct Settings {
     pub metrics_address: Option<SocketAddr>,
     /// Where `/healthz` and `/readyz` are served; `None`: nowhere.
     pub health_address: Option<SocketAddr>,
+    /// How the webhook that injects sidecars is served; `None`: it is not.
+    pub webhook: Option<WebhookSettings>,
     /// `reportingInstance` of Events: the name of the operator's pod.
     pub instance: String,
     /// Reconciles at the same time.
@@ -39,6 +43,7 @@ impl Default for Settings {
             gateway_image: DEFAULT_GATEWAY_IMAGE.to_owned(),
             metrics_address: None,
             health_address: None,
+            webhook: None,
             instance: names::FIELD_MANAGER.to_owned(),
             concurrency: 16,
             resync: Duration::from_mins(10),

@@ -63,6 +63,17 @@ pub const OPERATOR_HEALTH_PORT: u16 = 8081;
 /// Port of the operator's webhooks.
 pub const OPERATOR_WEBHOOK_PORT: u16 = 9443;
 
+/// Name of the webhook in its configuration.
+pub const SIDECAR_WEBHOOK: &str = "sidecar.bedrockaccess.dev";
+/// Name of the `MutatingWebhookConfiguration`.
+pub const WEBHOOK_CONFIGURATION: &str = "bedrock-access-sidecar";
+/// Name of the Service in front of the webhook.
+pub const WEBHOOK_SERVICE: &str = "bedrock-access-webhook";
+/// Name of the Secret with the webhook's certificate.
+pub const WEBHOOK_SECRET: &str = "bedrock-access-webhook";
+/// Path of the webhook that puts the sidecar into pods.
+pub const SIDECAR_WEBHOOK_PATH: &str = "/inject";
+
 /// Folder where the ConfigMap with the gateway's configuration is mounted.
 pub const CONFIG_DIRECTORY: &str = "/etc/bedrock-gateway/config";
 /// Key of the configuration document in its ConfigMap.

@@ -1,0 +1,153 @@
+use super::*;
+
+const NAME: &str = "bedrock-access-webhook.bedrock-access-system.svc";
+
+fn names() -> Vec<String> {
+    vec![NAME.to_owned(), "127.0.0.1".to_owned()]
+}
+
+fn start() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn is_trusted(certificate: &Bundle, by: &Bundle, at: Timestamp) -> bool {
+    names()
+        .iter()
+        .all(|name| trusted(&certificate.certificate, &by.authorities, name, at))
+}
+
+#[test]
+fn fresh_certificate_is_trusted_for_its_names_and_no_others() {
+    let bundle = fresh(&names(), &Rotation::default(), start()).unwrap();
+    assert!(is_trusted(&bundle, &bundle, start()));
+    assert!(!trusted(
+        &bundle.certificate,
+        &bundle.authorities,
+        "elsewhere.svc",
+        start()
+    ));
+    let other = fresh(&names(), &Rotation::default(), start()).unwrap();
+    assert!(!is_trusted(&bundle, &other, start()));
+    let end = start() + Rotation::default().certificate;
+    assert!(!is_trusted(&bundle, &bundle, end + Duration::from_secs(1)));
+}
+
+/// Two years, a day a step: whoever trusts what was published a step ago trusts the certificate that is
+/// in force now, and whoever hears of it now still trusts the one of a step ago.
+#[test]
+fn no_step_of_two_years_leaves_a_moment_without_trust() {
+    let rotation = Rotation::default();
+    let mut now = start();
+    let mut before = fresh(&names(), &rotation, now).unwrap();
+    let (mut authorities, mut certificates) = (0, 0);
+    for _ in 0..(2 * 365) {
+        now += Duration::from_hours(24);
+        let Some(after) = next(&before, &names(), &rotation, true, now).unwrap() else {
+            continue;
+        };
+        assert!(
+            is_trusted(&after, &before, now),
+            "at {now}: an API server that has not heard yet"
+        );
+        assert!(
+            is_trusted(&before, &after, now),
+            "at {now}: a replica that has not heard yet"
+        );
+        authorities += i32::from(after.authority_key != before.authority_key);
+        certificates += i32::from(after.key != before.key);
+        assert!(
+            (after.authority_key != before.authority_key) != (after.key != before.key),
+            "one thing at a time"
+        );
+        before = after;
+    }
+    assert_eq!(authorities, 2, "after eight months each");
+    assert!(
+        (12..=16).contains(&certificates),
+        "{certificates}: after two months, and with each authority"
+    );
+}
+
+#[test]
+fn certificate_of_an_authority_that_is_not_published_is_not_used() {
+    let rotation = Rotation::default();
+    let old = fresh(&names(), &rotation, start()).unwrap();
+    let now = start() + Duration::from_hours(24 * 250);
+    // The certificate itself was renewed in the meantime.
+    let (certificate, key) = certificate(&old.authority_key, &names(), &rotation, now).unwrap();
+    let old = Bundle {
+        certificate,
+        key,
+        ..old
+    };
+    let announced = next(&old, &names(), &rotation, true, now).unwrap().unwrap();
+    assert_eq!(announced.certificate, old.certificate);
+    assert_eq!(announced.authorities.matches(END).count(), 2);
+    let later = now + rotation.overlap;
+    assert_eq!(
+        next(&announced, &names(), &rotation, false, later).unwrap(),
+        None
+    );
+    let too_early = now + rotation.overlap / 2;
+    assert_eq!(
+        next(&announced, &names(), &rotation, true, too_early).unwrap(),
+        None
+    );
+    let used = next(&announced, &names(), &rotation, true, later)
+        .unwrap()
+        .unwrap();
+    assert_ne!(used.certificate, old.certificate);
+    let newest = Bundle {
+        authorities: newest(&used.authorities).unwrap().to_owned(),
+        ..used.clone()
+    };
+    assert!(
+        is_trusted(&used, &newest, later),
+        "it is the new authority's"
+    );
+}
+
+#[test]
+fn what_was_damaged_or_is_for_other_names_is_made_anew() {
+    let rotation = Rotation::default();
+    let good = fresh(&names(), &rotation, start()).unwrap();
+    let moved = ["other.svc".to_owned()];
+    for (bundle, names) in [
+        (
+            Bundle {
+                certificate: "junk".to_owned(),
+                ..good.clone()
+            },
+            names(),
+        ),
+        (
+            Bundle {
+                authorities: String::new(),
+                ..good.clone()
+            },
+            names(),
+        ),
+        (good.clone(), moved.to_vec()),
+    ] {
+        let made = next(&bundle, &names, &rotation, true, start())
+            .unwrap()
+            .unwrap();
+        assert!(names.iter().all(|name| trusted(
+            &made.certificate,
+            &made.authorities,
+            name,
+            start()
+        )));
+    }
+    let long_ago = start() + Duration::from_hours(24 * 1000);
+    let made = next(&good, &names(), &rotation, true, long_ago)
+        .unwrap()
+        .unwrap();
+    assert!(is_trusted(&made, &made, long_ago), "after a long sleep");
+}
+
+#[test]
+fn keys_do_not_show_in_debug_output() {
+    let bundle = fresh(&names(), &Rotation::default(), start()).unwrap();
+    assert!(!format!("{bundle:?}").contains("PRIVATE KEY"));
+}

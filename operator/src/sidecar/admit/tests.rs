@@ -1,0 +1,184 @@
+use std::sync::Arc;
+
+use http::Method;
+use kube_runtime::{reflector, watcher::Event};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::*;
+use crate::fixtures::{self, Scripted};
+
+const PATH: &str = "/apis/bedrockaccess.dev/v1alpha1/namespaces/team-a/bedrockaccesses/chat";
+
+struct World {
+    api: Scripted,
+    admitter: Admitter,
+    cache: reflector::store::Writer<Guarded>,
+    _keys: watch::Sender<Option<Arc<crate::cluster_keys::ClusterKeys>>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let api = Scripted::default();
+        let (accesses, cache) = reflector::store::<Guarded>();
+        let (sender, keys) = watch::channel(Some(fixtures::keys()));
+        let admitter = Admitter {
+            client: api.client(),
+            accesses,
+            keys,
+            settings: fixtures::settings(),
+        };
+        Self {
+            api,
+            admitter,
+            cache,
+            _keys: sender,
+        }
+    }
+
+    fn cached(&mut self, more: &str) {
+        let guarded = DeserializeGuard(Ok(fixtures::access(more)));
+        self.cache.apply_watcher_event(&Event::Apply(guarded));
+    }
+
+    fn stored(&self, more: &str) {
+        self.api
+            .put(PATH, serde_json::to_value(fixtures::access(more)).unwrap());
+    }
+
+    async fn admit(&self, label: Value, account: &str) -> Result<Admission, Refused> {
+        let pod = json!({
+            "metadata": {"labels": {"bedrockaccess.dev/inject": label}},
+            "spec": {"serviceAccountName": account, "containers": [{"name": "app"}]},
+        });
+        let pod = Pod::deserialize(&pod).unwrap();
+        self.admitter.admit("team-a", &pod).await
+    }
+}
+
+const SIDECAR: &str = "sidecar: {serviceAccounts: [{name: app}]}";
+
+#[tokio::test]
+async fn pod_that_may_have_it_gets_it_without_a_question_to_the_api_server() {
+    let mut world = World::new();
+    world.cached(SIDECAR);
+    let admission = world.admit(json!("chat"), "app").await.unwrap();
+    assert!(!admission.patch.is_empty());
+    assert!(world.api.asked().is_empty());
+}
+
+#[tokio::test]
+async fn label_false_is_left_alone() {
+    let world = World::new();
+    let admission = world.admit(json!("false"), "app").await.unwrap();
+    assert_eq!(admission, Admission::default());
+    assert!(world.api.asked().is_empty());
+}
+
+#[tokio::test]
+async fn access_that_the_cache_does_not_know_yet_is_looked_up() {
+    let mut world = World::new();
+    world.stored(SIDECAR);
+    assert!(
+        !world
+            .admit(json!("chat"), "app")
+            .await
+            .unwrap()
+            .patch
+            .is_empty()
+    );
+    // An older version in the cache that would refuse is not the last word either.
+    world.cached("sidecar: {serviceAccounts: [{name: other}]}");
+    assert!(
+        !world
+            .admit(json!("chat"), "app")
+            .await
+            .unwrap()
+            .patch
+            .is_empty()
+    );
+    assert!(
+        world
+            .api
+            .asked()
+            .iter()
+            .all(|asked| asked.method == Method::GET)
+    );
+}
+
+#[tokio::test]
+async fn refusals_say_how_to_allow_it() {
+    for (stored, label, account, reason, says) in [
+        (Some(SIDECAR), "", "app", "NoAccessNamed", "\"false\""),
+        (
+            None,
+            "chat",
+            "app",
+            "AccessNotFound",
+            "no BedrockAccess chat in namespace team-a",
+        ),
+        (
+            Some(""),
+            "chat",
+            "app",
+            "NoSidecars",
+            "\"serviceAccounts\":[{\"name\":\"app\"}]",
+        ),
+        (
+            Some(SIDECAR),
+            "chat",
+            "stranger",
+            "ServiceAccountNotAllowed",
+            "{\"name\":\"stranger\"}",
+        ),
+        (
+            Some(SIDECAR),
+            "chat",
+            "",
+            "ServiceAccountNotAllowed",
+            "ServiceAccount default may not",
+        ),
+        (
+            Some(
+                "{identity: {irsa: {roleArn: 'arn:aws-cn:iam::123456789012:role/R'}}, sidecar: {serviceAccounts: [{name: app}]}}",
+            ),
+            "chat",
+            "app",
+            "InvalidSpec",
+            "spec.identity.irsa.roleArn",
+        ),
+    ] {
+        let world = World::new();
+        if let Some(stored) = stored {
+            world.stored(stored);
+        }
+        let refused = world.admit(json!(label), account).await.unwrap_err();
+        assert_eq!(refused.reason(), reason, "{refused}");
+        assert!(refused.to_string().contains(says), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn access_that_no_policy_accepts_gives_out_no_sidecar() {
+    let world = World::new();
+    let mut access = serde_json::to_value(fixtures::access(SIDECAR)).unwrap();
+    access["status"] = json!({"conditions": [{
+        "type": "Accepted", "status": "False", "reason": "NoPolicy", "message": "no policy allows region us-east-1",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]});
+    world.api.put(PATH, access);
+    let refused = world.admit(json!("chat"), "app").await.unwrap_err();
+    assert_eq!(refused.reason(), "NotAccepted");
+    assert!(
+        refused.to_string().contains("no policy allows region"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn keys_are_long_and_never_the_same() {
+    let (one, other) = (new_key().unwrap(), new_key().unwrap());
+    assert_eq!(one.len(), 32);
+    assert_ne!(one, other);
+}

@@ -1,0 +1,203 @@
+//! The webhook server: TLS, HTTP, and the way from an admission review to its answer.
+//!
+//! It only asks and answers. Which pods come here at all is decided by the webhook's configuration in
+//! the chart: those that wear the label, so that an operator that is down holds up no other pod.
+//! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/>
+
+pub(crate) mod metrics;
+mod review;
+mod settings;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use api::names;
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use rustls::{ServerConfig, server::ResolvesServerCert};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+pub use settings::{CertificateSource, OwnCertificate, Rotation, WebhookSettings};
+
+use crate::{
+    sidecar::{admit::Admitter, refused::Refused},
+    webhook::metrics::WebhookMetrics,
+};
+
+/// Largest review that is read: etcd takes objects of 1.5 MiB, and a review may hold two.
+const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long open requests may take to end.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Pause after a failed accept: out of file descriptors, most likely.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What every request shares.
+#[derive(Clone, Debug)]
+pub(crate) struct Webhook {
+    pub(crate) admitter: Arc<Admitter>,
+    pub(crate) metrics: WebhookMetrics,
+}
+
+/// Why the webhook cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("failed to listen")]
+    Listen(#[source] std::io::Error),
+    /// TLS cannot be used.
+    #[error("failed to set up TLS")]
+    Tls(#[source] rustls::Error),
+}
+
+/// The server's routes.
+pub(crate) fn routes(webhook: Webhook) -> Router {
+    Router::new()
+        .route(names::SIDECAR_WEBHOOK_PATH, post(inject))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(webhook)
+}
+
+/// Serves until cancelled; requests under way are answered.
+///
+/// # Errors
+/// When the address cannot be listened on, or there is no TLS.
+pub(crate) async fn serve(
+    address: SocketAddr,
+    certificate: Arc<dyn ResolvesServerCert>,
+    routes: Router,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(ServeError::Tls)?
+        .with_no_client_auth()
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(ServeError::Listen)?;
+    tokio::spawn(async move {
+        let graceful = GracefulShutdown::new();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = accept(&listener, &acceptor, &routes, &graceful) => {}
+        }
+        drop(listener);
+        let _ended = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    });
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    acceptor: &TlsAcceptor,
+    routes: &Router,
+    graceful: &GracefulShutdown,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let watcher = graceful.watcher();
+                let (acceptor, routes) = (acceptor.clone(), routes.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = connection(stream, &acceptor, routes, watcher).await {
+                        // A client that does not trust our certificate, most likely.
+                        tracing::debug!(%error, %peer, "a connection to the webhook failed");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "unable to accept a connection to the webhook");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    acceptor: &TlsAcceptor,
+    routes: Router,
+    watcher: hyper_util::server::graceful::Watcher,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let _ = stream.set_nodelay(true);
+    let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new());
+    builder.http2().timer(TokioTimer::new());
+    let connection = builder
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
+        .into_owned();
+    watcher.watch(connection).await
+}
+
+/// Answers a review of a pod.
+async fn inject(State(webhook): State<Webhook>, body: Bytes) -> Response {
+    let started = Instant::now();
+    let in_flight = webhook.metrics.begin(names::SIDECAR_WEBHOOK_PATH);
+    let request = match review::parse(&body) {
+        Ok(request) => request,
+        Err(error) => {
+            drop(in_flight);
+            webhook
+                .metrics
+                .answered(names::SIDECAR_WEBHOOK_PATH, 400, started.elapsed());
+            return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
+        }
+    };
+    let decided = match request.pod() {
+        Ok(pod) => webhook.admitter.admit(&request.namespace, &pod).await,
+        Err(error) => Err(Refused::Unparsable(error.to_string())),
+    };
+    let result = match &decided {
+        Ok(admission) if admission.patch.is_empty() => "unchanged",
+        Ok(_) => "injected",
+        Err(refused) => refused.reason(),
+    };
+    if let Err(refused) = &decided {
+        tracing::info!(
+            namespace = request.namespace,
+            pod = request.pod_name(),
+            reason = refused.reason(),
+            dry_run = request.dry_run,
+            message = %refused,
+            "refused a pod"
+        );
+    }
+    let answer = review::answer(&request.uid, decided);
+    if !request.dry_run {
+        webhook.metrics.decided(result);
+    }
+    webhook
+        .metrics
+        .answered(names::SIDECAR_WEBHOOK_PATH, 200, started.elapsed());
+    drop(in_flight);
+    (
+        StatusCode::OK,
+        [(header::CONTENT_TYPE, "application/json")],
+        answer,
+    )
+        .into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Metrics of the webhook, under controller-runtime's names.
+//!
+//! <https://book.kubebuilder.io/reference/metrics-reference>
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// Upper bounds of the latencies in seconds.
+const BUCKETS: [f64; 11] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WebhookLabel {
+    webhook: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    webhook: &'static str,
+    code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+/// Metrics of the webhook.
+#[derive(Clone, Debug)]
+pub(crate) struct WebhookMetrics {
+    requests: Family<CodeLabels, Counter>,
+    latency: Family<WebhookLabel, Histogram>,
+    in_flight: Family<WebhookLabel, Gauge>,
+    admissions: Family<ResultLabel, Counter>,
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(super) struct InFlight(Gauge);
+
+impl WebhookMetrics {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        let latency: Family<WebhookLabel, Histogram> =
+            Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        let metrics = Self {
+            requests: Family::default(),
+            latency,
+            in_flight: Family::default(),
+            admissions: Family::default(),
+        };
+        registry.register(
+            "controller_runtime_webhook_requests",
+            "Admission requests per HTTP status",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "controller_runtime_webhook_latency_seconds",
+            "Time to answer an admission request in seconds",
+            metrics.latency.clone(),
+        );
+        registry.register(
+            "controller_runtime_webhook_requests_in_flight",
+            "Admission requests under way",
+            metrics.in_flight.clone(),
+        );
+        registry.register(
+            "bedrock_access_operator_sidecar_admissions",
+            "Pods that asked for a sidecar: injected, unchanged, or why they were refused",
+            metrics.admissions.clone(),
+        );
+        metrics
+    }
+
+    /// A request has come.
+    pub(super) fn begin(&self, webhook: &'static str) -> InFlight {
+        let gauge = self
+            .in_flight
+            .get_or_create(&WebhookLabel { webhook })
+            .clone();
+        gauge.inc();
+        InFlight(gauge)
+    }
+
+    /// A request was answered.
+    pub(super) fn answered(&self, webhook: &'static str, code: u16, took: Duration) {
+        self.requests
+            .get_or_create(&CodeLabels { webhook, code })
+            .inc();
+        self.latency
+            .get_or_create(&WebhookLabel { webhook })
+            .observe(took.as_secs_f64());
+    }
+
+    /// What was decided.
+    pub(super) fn decided(&self, result: &'static str) {
+        self.admissions.get_or_create(&ResultLabel { result }).inc();
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,98 @@
+//! `AdmissionReview` of `admission.k8s.io/v1`: what of it is read, and what is answered.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::sidecar::{admit::Admission, pod::Pod, refused::Refused};
+
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+/// The API server cuts warnings that are longer than this, in characters.
+const MAX_WARNING: usize = 256;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review {
+    api_version: String,
+    kind: String,
+    request: Request,
+}
+
+/// What an API server asks.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Request {
+    pub(super) uid: String,
+    #[serde(default)]
+    pub(super) namespace: String,
+    #[serde(default)]
+    pub(super) dry_run: bool,
+    object: Value,
+}
+
+/// Why a review is not one.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReviewError {
+    #[error("not an AdmissionReview: {0}")]
+    Parse(#[source] serde_json::Error),
+    #[error("{kind} of {api_version} is not {KIND} of {API_VERSION}")]
+    Kind { kind: String, api_version: String },
+}
+
+impl Request {
+    pub(super) fn pod(&self) -> Result<Pod, serde_json::Error> {
+        Pod::deserialize(&self.object)
+    }
+
+    /// The name, or the beginning of one that is yet to be made.
+    pub(super) fn pod_name(&self) -> &str {
+        let metadata = self.object.get("metadata");
+        ["name", "generateName"]
+            .iter()
+            .find_map(|field| metadata?.get(field)?.as_str())
+            .unwrap_or_default()
+    }
+}
+
+pub(super) fn parse(body: &[u8]) -> Result<Request, ReviewError> {
+    let review: Review = serde_json::from_slice(body).map_err(ReviewError::Parse)?;
+    if review.api_version != API_VERSION || review.kind != KIND {
+        return Err(ReviewError::Kind {
+            kind: review.kind,
+            api_version: review.api_version,
+        });
+    }
+    Ok(review.request)
+}
+
+/// The answer, as JSON.
+pub(super) fn answer(uid: &str, decided: Result<Admission, Refused>) -> String {
+    let mut response = Map::new();
+    response.insert("uid".to_owned(), json!(uid));
+    response.insert("allowed".to_owned(), json!(decided.is_ok()));
+    match decided {
+        Ok(admission) => {
+            if !admission.patch.is_empty() {
+                let patch = json!(admission.patch).to_string();
+                response.insert("patchType".to_owned(), json!("JSONPatch"));
+                response.insert("patch".to_owned(), json!(STANDARD.encode(patch)));
+            }
+            if !admission.warnings.is_empty() {
+                let cut = |text: &String| text.chars().take(MAX_WARNING).collect::<String>();
+                let warnings: Vec<String> = admission.warnings.iter().map(cut).collect();
+                response.insert("warnings".to_owned(), json!(warnings));
+            }
+        }
+        Err(refused) => {
+            let status = json!({
+                "status": "Failure",
+                "code": refused.code(),
+                "reason": refused.reason(),
+                "message": refused.to_string(),
+            });
+            response.insert("status".to_owned(), status);
+        }
+    }
+    json!({"apiVersion": API_VERSION, "kind": KIND, "response": response}).to_string()
+}
