@@ -14,9 +14,9 @@ mod response;
 mod stream;
 
 pub use content::{
-    CachePoint, CachePointKind, ContentBlock, DocumentBlock, GuardContent, GuardText, MediaBlock,
-    ReasoningContent, ReasoningText, S3Location, Source, SystemBlock, ToolResultBlock,
-    ToolResultContent, ToolStatus, ToolUseBlock,
+    CachePoint, CachePointKind, CitationsConfig, ContentBlock, DocumentBlock, GuardContent,
+    GuardText, MediaBlock, ReasoningContent, ReasoningText, S3Location, SearchResultBlock, Source,
+    SystemBlock, TextPiece, ToolResultBlock, ToolResultContent, ToolStatus, ToolUseBlock,
 };
 pub use json_str::JsonStr;
 pub use request::{

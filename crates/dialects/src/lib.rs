@@ -5,6 +5,7 @@
 //! folder a dialect; what all share is in [`translation`], and [`responses`] builds on [`openai`], whose
 //! second endpoint it is (ADR-0007). Steps 3 and 7 of the request pipeline.
 
+pub mod anthropic;
 pub mod families;
 pub mod openai;
 pub mod responses;

@@ -10,11 +10,12 @@ mod embeddings;
 pub(crate) mod encode;
 pub(crate) mod error;
 pub(crate) mod fields;
-mod head;
+
 mod models;
 
 pub(crate) use crate::translation::json;
 
+pub use crate::translation::{Head, head};
 pub use decode::{
     DecodeOptions, Decoded, Fetch, FetchKind, Fetched, GuardrailRef, RemoteMedia, ReplyContext,
     decode,
@@ -26,7 +27,6 @@ pub use embeddings::{
 pub use encode::{Encoded, ResponseIdentity, StreamEncoder, StreamError, encode_response};
 pub use error::{ErrorBody, RequestError, UpstreamError, error_body};
 pub use fields::field_table;
-pub use head::{Head, head};
 pub use models::{ModelEntry, models_list};
 
 #[cfg(test)]

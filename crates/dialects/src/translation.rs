@@ -9,7 +9,9 @@ pub(crate) mod cache;
 pub(crate) mod context;
 pub(crate) mod conversation;
 mod error;
+pub(crate) mod fields;
 pub(crate) mod format;
+mod head;
 pub(crate) mod json;
 pub(crate) mod leak;
 pub(crate) mod media;
@@ -28,4 +30,5 @@ pub(crate) mod turns;
 pub(crate) mod write;
 
 pub use error::{RequestError, UpstreamError};
+pub use head::{Head, head};
 pub use options::{DecodeOptions, Fetch, FetchKind, Fetched, GuardrailRef, RemoteMedia};

@@ -29,6 +29,8 @@ pub enum ContentBlock<'a> {
     CachePoint(CachePoint),
     /// The model's reasoning of an earlier turn, replayed.
     ReasoningContent(ReasoningContent<'a>),
+    /// Something that was found, to be cited.
+    SearchResult(SearchResultBlock<'a>),
 }
 
 /// Image, video or audio: a format and where the bytes are.
@@ -49,6 +51,40 @@ pub struct DocumentBlock<'a> {
     pub name: String,
     /// The bytes.
     pub source: Source<'a>,
+    /// What it is about, for the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<Cow<'a, str>>,
+    /// Whether the answer is to cite it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub citations: Option<CitationsConfig>,
+}
+
+/// Whether an answer is to cite something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CitationsConfig {
+    /// Whether it is.
+    pub enabled: bool,
+}
+
+/// Something that was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct SearchResultBlock<'a> {
+    /// Where: a URL or any other name.
+    pub source: Cow<'a, str>,
+    /// Its title.
+    pub title: Cow<'a, str>,
+    /// What it says, in pieces that can be cited.
+    pub content: Vec<TextPiece<'a>>,
+    /// Whether the answer is to cite it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub citations: Option<CitationsConfig>,
+}
+
+/// A piece of text.
+#[derive(Clone, Debug, Serialize)]
+pub struct TextPiece<'a> {
+    /// The text.
+    pub text: Cow<'a, str>,
 }
 
 /// Where bytes are.
@@ -61,6 +97,8 @@ pub enum Source<'a> {
     S3Location(S3Location<'a>),
     /// A document's text as such.
     Text(Cow<'a, str>),
+    /// A document's text in pieces that can be cited.
+    Content(Vec<TextPiece<'a>>),
 }
 
 /// An object in S3.
@@ -113,6 +151,8 @@ pub enum ToolResultContent<'a> {
     Document(DocumentBlock<'a>),
     /// A video.
     Video(MediaBlock<'a>),
+    /// Something that was found, to be cited.
+    SearchResult(SearchResultBlock<'a>),
 }
 
 /// How a call ended.

@@ -10,6 +10,10 @@ use super::surfaces::Surfaces;
 /// Everything the translation has to know about a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a table of independent facts"
+)]
 pub struct ModelFacts {
     /// Key of the family in the table.
     pub family: String,
@@ -41,6 +45,11 @@ pub struct ModelFacts {
     pub stop_sequence_path: bool,
     /// Sizes and counts.
     pub limits: Limits,
+    /// Whether documents and search results can be cited.
+    pub citations: bool,
+    /// Beta features of Anthropic's (values of `anthropic-beta`) that Bedrock takes for it; none but
+    /// Claude has any.
+    pub betas: Vec<String>,
     /// Body of InvokeModel for embeddings, when it makes those.
     pub embedding: Option<EmbeddingShape>,
 }

@@ -45,12 +45,12 @@ impl Verdict {
 /// A field.
 #[derive(Debug)]
 pub(crate) struct Field {
-    name: &'static str,
-    fate: Fate,
+    pub(crate) name: &'static str,
+    pub(crate) fate: Fate,
     /// What it becomes, or why it cannot.
     note: &'static str,
     /// Values that ask for nothing, as compact JSON; with these nothing is dropped or refused.
-    harmless: &'static [&'static str],
+    pub(crate) harmless: &'static [&'static str],
     /// A value that asks for something; what the test sends.
     #[cfg_attr(
         not(test),
@@ -59,7 +59,7 @@ pub(crate) struct Field {
             reason = "the test that holds the table to the code sends it"
         )
     )]
-    sample: &'static str,
+    pub(crate) sample: &'static str,
 }
 
 /// How a field is dealt with.

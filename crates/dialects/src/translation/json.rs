@@ -1,14 +1,14 @@
 //! A borrowed tree of a client's JSON: strings point into the body, object members keep their order.
 //!
-//! Values of the members `parameters`, `schema` and `input_schema` stay raw text, so that a JSON
-//! Schema reaches the model byte for byte. Taking a member out of an object leaves the rest, which
+//! Values of the members `parameters`, `schema` and `input_schema` stay raw text, and objects in
+//! `input` do, so that a JSON Schema and a call's arguments reach the model byte for byte. Taking a member out of an object leaves the rest, which
 //! is how fields nobody asked for are noticed.
 
 use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{MapAccess, SeqAccess, Visitor},
+    de::{Error as _, MapAccess, SeqAccess, Visitor},
     ser::{SerializeMap, SerializeSeq},
 };
 use serde_json::{Number, Value, value::RawValue};
@@ -17,6 +17,8 @@ use super::error::RequestError;
 
 /// Members whose values are carried, not read.
 const VERBATIM: [&str; 3] = ["parameters", "schema", "input_schema"];
+/// A member that holds a call's arguments where it is an object, which are carried too.
+const ARGUMENTS: &str = "input";
 
 /// A JSON value.
 #[derive(Clone, Debug)]
@@ -310,10 +312,13 @@ impl<'de> Visitor<'de> for JsonVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
         while let Some(CowKey(key)) = access.next_key()? {
-            let value = if VERBATIM.contains(&key.as_ref()) {
+            let arguments = key == ARGUMENTS;
+            let value = if arguments || VERBATIM.contains(&key.as_ref()) {
                 let raw = access.next_value::<&'de RawValue>()?;
                 if raw.get() == "null" {
                     Json::Null
+                } else if arguments && !raw.get().starts_with('{') {
+                    serde_json::from_str(raw.get()).map_err(A::Error::custom)?
                 } else {
                     Json::Raw(raw)
                 }

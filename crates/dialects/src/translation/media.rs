@@ -64,17 +64,15 @@ pub(crate) fn block<'a>(
     let limits = &context.facts.limits;
     Ok(Some(match kind {
         MediaKind::Document | MediaKind::TextDocument | MediaKind::Text => {
-            check_size(found.bytes, limits.document_bytes, "a document", at)?;
-            if context.document_names.len() >= limits.documents {
-                return Err(too_many("documents", limits.documents, at));
-            }
             let address = (!found.inline).then_some(given.location.as_ref());
-            let name = unique_name(given.name.as_deref().or(address), &context.document_names);
-            context.document_names.push(name.clone());
+            let name = given.name.as_deref().or(address);
+            let name = document_name(name, found.bytes, at, context)?;
             ContentBlock::Document(DocumentBlock {
                 format: format.word,
                 name,
                 source: found.source,
+                context: None,
+                citations: None,
             })
         }
         MediaKind::Image => {
@@ -88,6 +86,23 @@ pub(crate) fn block<'a>(
         MediaKind::Video => ContentBlock::Video(media(format, found)),
         MediaKind::Audio => ContentBlock::Audio(media(format, found)),
     }))
+}
+
+/// A document's name, once it is certain that there may be one more of this size.
+pub(crate) fn document_name(
+    name: Option<&str>,
+    bytes: u64,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<String, RequestError> {
+    let limits = &context.facts.limits;
+    check_size(bytes, limits.document_bytes, "a document", at)?;
+    if context.document_names.len() >= limits.documents {
+        return Err(too_many("documents", limits.documents, at));
+    }
+    let name = unique_name(name, &context.document_names);
+    context.document_names.push(name.clone());
+    Ok(name)
 }
 
 fn media(format: Format, found: Found<'_>) -> MediaBlock<'_> {

@@ -96,6 +96,7 @@ fn result_content<'a>(
         {
             Ok(ToolResultContent::Document(document))
         }
+        ContentBlock::SearchResult(found) => Ok(ToolResultContent::SearchResult(found)),
         other => Err(Box::new(other)),
     }
 }
@@ -111,6 +112,7 @@ fn orphan<'a>(
         ToolResultContent::Image(image) => ContentBlock::Image(image),
         ToolResultContent::Document(document) => ContentBlock::Document(document),
         ToolResultContent::Video(video) => ContentBlock::Video(video),
+        ToolResultContent::SearchResult(found) => ContentBlock::SearchResult(found),
     };
     let lead = ContentBlock::Text(Cow::Borrowed("Result of an earlier tool call:"));
     let mut blocks: Vec<_> = std::iter::once(lead)

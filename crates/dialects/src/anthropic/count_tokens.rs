@@ -1,0 +1,131 @@
+//! Counting tokens: Bedrock's CountTokens around a native body or a request of Converse.
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html>
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bedrock::converse::{ConverseRequest, Message, SystemBlock, ToolConfig};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    decode::{Purpose, read},
+    native::{Door, Edits, Native, Slice, native},
+};
+use crate::translation::{DecodeOptions, RequestError};
+
+/// A request to count, translated: the upstream body, and warnings.
+pub type Counting = (Vec<u8>, Vec<String>);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Input<'a> {
+    InvokeModel {
+        body: String,
+    },
+    #[serde(rename_all = "camelCase")]
+    Converse {
+        messages: &'a [Message<'a>],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        system: &'a [SystemBlock<'a>],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tool_config: Option<&'a ToolConfig<'a>>,
+        #[serde(skip_serializing_if = "Map::is_empty")]
+        additional_model_request_fields: &'a Map<String, Value>,
+    },
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    input: Input<'a>,
+}
+
+/// The body of CountTokens around Claude's own.
+///
+/// # Errors
+/// A 400 naming the field.
+pub fn count_natively(
+    body: &[u8],
+    betas: &[&str],
+    options: &DecodeOptions<'_>,
+) -> Result<Counting, RequestError> {
+    let Native { body, warnings, .. } = native(body, betas, Door::Invoke, options)?;
+    let text = String::from_utf8(body).unwrap_or_default();
+    let invoke = with_limit(&text);
+    Ok((
+        written(Input::InvokeModel {
+            body: STANDARD.encode(invoke),
+        }),
+        warnings,
+    ))
+}
+
+/// A native body has to have a limit of tokens, above the budget for thinking; counting does not look
+/// at it.
+fn with_limit(text: &str) -> String {
+    let root = Slice::of(text);
+    if root.get("max_tokens").is_some() {
+        return text.to_owned();
+    }
+    let budget: u64 = root
+        .get("thinking")
+        .and_then(|thinking| thinking.get("budget_tokens"))
+        .and_then(|budget| budget.json().parse().ok())
+        .unwrap_or(0);
+    let mut edits = Edits::default();
+    let member = format!("\"max_tokens\":{}", budget.saturating_add(1));
+    edits.insert_first(&root, &member, !root.members().is_empty());
+    edits.apply(text)
+}
+
+/// The body of CountTokens around a request of Converse.
+///
+/// # Errors
+/// A 400 naming the field.
+pub fn count_by_converse(
+    body: &[u8],
+    betas: &[&str],
+    options: &DecodeOptions<'_>,
+) -> Result<Counting, RequestError> {
+    let decoded = read(body, betas, options, Purpose::Count)?;
+    let ConverseRequest {
+        messages,
+        system,
+        tool_config,
+        additional_model_request_fields,
+        ..
+    } = &decoded.request;
+    if let Some(fetch) = decoded.fetches.first() {
+        return Err(RequestError::unsupported(
+            fetch.param.as_str(),
+            "addresses are not fetched to count tokens; send the data itself",
+        ));
+    }
+    let body = written(Input::Converse {
+        messages,
+        system,
+        tool_config: tool_config.as_ref(),
+        additional_model_request_fields,
+    });
+    Ok((body, decoded.warnings))
+}
+
+fn written(input: Input<'_>) -> Vec<u8> {
+    // Strings, maps and raw JSON always serialize.
+    serde_json::to_vec(&Body { input }).unwrap_or_default()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Counted {
+    input_tokens: u64,
+}
+
+/// Reads what CountTokens answers.
+pub fn read_count(body: &[u8]) -> Option<u64> {
+    let counted: Counted = serde_json::from_slice(body).ok()?;
+    Some(counted.input_tokens)
+}
+
+/// The answer to the client.
+pub fn counted(tokens: u64) -> Vec<u8> {
+    format!("{{\"input_tokens\":{tokens}}}").into_bytes()
+}

@@ -1,0 +1,305 @@
+//! From a Messages request to a Converse request.
+//!
+//! As in every dialect the body is read once into a borrowed tree, each concept takes its fields out,
+//! and what is left at the end is refused or dropped by the table of fields. Equal bodies give equal
+//! requests, byte for byte, which prompt caches depend on.
+
+mod content;
+mod messages;
+mod thinking;
+mod tools;
+
+use std::borrow::Cow;
+
+use bedrock::converse::{CachePoint, ConverseRequest, GuardrailConfig, ServiceTier};
+use serde_json::{Map, Value};
+
+use super::{fields::FIELDS, native::filter_betas, reply::ReplyContext};
+use crate::translation::{
+    DecodeOptions, Fetch, GuardrailRef, RequestError, cache,
+    context::{Context, Words, merge},
+    conversation::{instruct, spoken},
+    format::{self, Schema, Wish},
+    json::{At, Json, Object},
+    metadata,
+    sampling::{self, Given, Rules, stop_sequence_paths},
+    tools as toolset,
+};
+
+const WORDS: Words = Words {
+    conversation: "messages",
+    calls: "messages[].content",
+    arguments: "messages[].content[].input",
+    result_id: "messages[].content[].tool_use_id",
+    function: "tools[]",
+    effort: "output_config.effort",
+    replay: "thinking blocks",
+};
+
+/// A request, translated.
+#[derive(Clone, Debug)]
+pub struct Decoded<'a> {
+    /// To be serialized as the upstream body. Incomplete while `fetches` is not empty.
+    pub request: ConverseRequest<'a>,
+    /// Whether the client wants a stream.
+    pub stream: bool,
+    /// Whether upstream can stream: if not, call Converse and give its response to
+    /// [`super::StreamEncoder::response`].
+    pub upstream_stream: bool,
+    /// What the way back has to know.
+    pub reply: ReplyContext,
+    /// What was dropped or changed; printable ASCII, fit for a header each.
+    pub warnings: Vec<String>,
+    /// What has to be fetched before this is complete.
+    pub fetches: Vec<Fetch>,
+}
+
+/// Decodes a Messages request. `betas` are the values of its `anthropic-beta` headers.
+///
+/// # Errors
+/// A 400 naming the field, when the body cannot be translated as it was meant.
+pub fn decode<'a>(
+    body: &'a [u8],
+    betas: &[&str],
+    options: &DecodeOptions<'_>,
+) -> Result<Decoded<'a>, RequestError> {
+    read(body, betas, options, Purpose::Answer)
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Answer,
+    /// Its tokens are to be counted; it needs no limit then.
+    Count,
+}
+
+pub(super) fn read<'a>(
+    body: &'a [u8],
+    betas: &[&str],
+    options: &DecodeOptions<'_>,
+    purpose: Purpose,
+) -> Result<Decoded<'a>, RequestError> {
+    let mut body = Object::from_body(body)?;
+    let mut context = Context::new(options, &WORDS);
+    let root = At::Root;
+    FIELDS.refuse(&mut body)?;
+    body.take("model");
+    let stream = body
+        .take("stream")
+        .map(|flag| flag.boolean(&root.key("stream")))
+        .transpose()?
+        .unwrap_or(false);
+    let limit = limit(&mut body, purpose)?;
+    let mut additional = Map::new();
+    let mut flags = betas_of(&mut body, betas, &mut context)?;
+    let tools = tools::decode(&mut body, &flags, &mut additional, &mut context)?;
+    let list = body
+        .take("messages")
+        .ok_or_else(|| RequestError::missing("messages", "must be given"))?;
+    let conversation = messages::decode(list, body.take("system"), &mut context)?;
+    let mut output = body.object("output_config", &root)?.unwrap_or_default();
+    let format = output.take("format").or_else(|| body.take("output_format"));
+    let mut reasoning = thinking::decide(&mut body, &mut output, limit.1, purpose, &mut context)?;
+    context.unknown(output, &root.key("output_config"))?;
+    if reasoning.fields.contains_key("output_config") {
+        thinking::add_flag(&mut flags, context.facts);
+    }
+    let format = format::decide(wish(format, &mut context)?, &reasoning, &mut context)?;
+    let (mut system, mut messages) = spoken(conversation, &mut context)?;
+    instruct(format.instruction, &mut system, &mut messages, &context);
+    let schema_tool = format
+        .schema_tool
+        .as_ref()
+        .map(|tool| tool.spec.name.clone().into_owned());
+    merge(&mut additional, std::mem::take(&mut reasoning.fields));
+    let tool_config = toolset::config(
+        tools,
+        format.schema_tool,
+        &reasoning,
+        &mut additional,
+        &mut context,
+    )?;
+    let given = Given {
+        temperature: body.take("temperature"),
+        top_p: body.take("top_p"),
+        top_k: body.take("top_k"),
+        stop: body.take("stop_sequences"),
+        limit: limit.0,
+        rules: Rules {
+            stop: "stop_sequences",
+            most_temperature: 1.0,
+            budget_on_top: false,
+        },
+    };
+    let inference_config = sampling::decode(given, &reasoning, &mut additional, &mut context)?;
+    if !flags.is_empty() {
+        additional.insert("anthropic_beta".to_owned(), Value::from(flags));
+    }
+    extra(&mut body, &mut additional)?;
+    let own = options.automatic_cache.then(|| CachePoint::new(None));
+    let automatic = cache::point(&mut body, &root, true, &mut context)?.or(own);
+    let only_stop = match inference_config.stop_sequences.as_slice() {
+        [one] => Some(one.clone().into_owned()),
+        _ => None,
+    };
+    let mut request = ConverseRequest {
+        messages,
+        system,
+        tool_config,
+        guardrail_config: options.guardrail.as_ref().map(forced),
+        additional_model_request_fields: additional,
+        additional_model_response_field_paths: stop_sequence_paths(
+            &inference_config,
+            context.facts,
+        ),
+        inference_config,
+        request_metadata: user(&mut body, &mut context)?,
+        service_tier: tier(&mut body)?,
+        output_config: format.output,
+        ..ConverseRequest::default()
+    };
+    if let Some(point) = automatic {
+        cache::automatic(&mut request, point, &context);
+    }
+    cache::limit(&mut request, &mut context)?;
+    FIELDS.leftover(body, &mut context.notes)?;
+    let tools = request.tool_config.is_some();
+    Ok(Decoded {
+        stream,
+        upstream_stream: stream && (!tools || context.facts.tools.streamed),
+        reply: ReplyContext {
+            names: context.names,
+            schema_tool,
+            reads_calls_in_text: tools && context.facts.tools.leaks_call_tokens,
+            only_stop,
+        },
+        request,
+        warnings: context.notes.into_warnings(),
+        fetches: context.fetches,
+    })
+}
+
+/// The guardrail that no client can take away.
+fn forced<'a>(guardrail: &GuardrailRef) -> GuardrailConfig<'a> {
+    GuardrailConfig {
+        guardrail_identifier: Cow::Owned(guardrail.identifier.clone()),
+        guardrail_version: Cow::Owned(guardrail.version.clone()),
+        trace: None,
+        stream_processing_mode: None,
+    }
+}
+
+/// A limit of tokens with its name, and as a number.
+type Limit<'a> = (Option<(Json<'a>, &'static str)>, Option<u64>);
+
+fn limit<'a>(body: &mut Object<'a>, purpose: Purpose) -> Result<Limit<'a>, RequestError> {
+    let name = "max_tokens";
+    match body.take(name) {
+        Some(value) => {
+            let number = value.clone().whole(&At::Root.key(name))?;
+            Ok((Some((value, name)), Some(number)))
+        }
+        None if purpose == Purpose::Count => Ok((None, None)),
+        None => Err(RequestError::missing(name, "must be given")),
+    }
+}
+
+/// Beta flags of the headers and of the body, those that the model takes.
+fn betas_of(
+    body: &mut Object<'_>,
+    headers: &[&str],
+    context: &mut Context<'_>,
+) -> Result<Vec<String>, RequestError> {
+    let at = At::Root;
+    let at = at.key("anthropic_beta");
+    body.take("anthropic_version");
+    let of_body = match body.take("anthropic_beta") {
+        None => Vec::new(),
+        Some(one @ Json::String(_)) => vec![one.string(&at)?],
+        Some(list) => list
+            .array(&at)?
+            .into_iter()
+            .enumerate()
+            .map(|(index, flag)| flag.string(&at.index(index)))
+            .collect::<Result<_, _>>()?,
+    };
+    let of_headers = headers
+        .iter()
+        .flat_map(|header| header.split(','))
+        .map(Cow::Borrowed);
+    filter_betas(of_headers.chain(of_body), context.facts, &mut context.notes)
+}
+
+/// `output_config.format`: `{type: json_schema, schema}`.
+fn wish<'a>(format: Option<Json<'a>>, context: &mut Context<'_>) -> Result<Wish<'a>, RequestError> {
+    let Some(format) = format else {
+        return Ok(Wish::Text);
+    };
+    let at = At::Root;
+    let at = at.key("output_config");
+    let at = at.key("format");
+    let mut format = format.object(&at)?;
+    let kind = format.required_string("type", &at)?;
+    if kind != "json_schema" {
+        return Err(RequestError::unsupported(
+            at.key("type").to_string(),
+            format!("{kind:?} is not json_schema"),
+        ));
+    }
+    let path = at.key("schema").to_string();
+    let given = format
+        .take("schema")
+        .ok_or_else(|| RequestError::missing(path.clone(), "must be given"))?;
+    context.unknown(format, &at)?;
+    Ok(Wish::Schema(Schema {
+        given,
+        name: None,
+        description: None,
+        path,
+    }))
+}
+
+/// `additionalModelRequestFields`, Bedrock's own name for what only the model knows.
+fn extra(body: &mut Object<'_>, additional: &mut Map<String, Value>) -> Result<(), RequestError> {
+    let key = "additionalModelRequestFields";
+    let Some(value) = body.take(key) else {
+        return Ok(());
+    };
+    match value.into_value(&At::Root.key(key))? {
+        Value::Object(fields) => {
+            merge(additional, fields);
+            Ok(())
+        }
+        _ => Err(RequestError::invalid(key, "expected an object")),
+    }
+}
+
+/// `metadata.user_id` for the invocation log.
+fn user(
+    body: &mut Object<'_>,
+    context: &mut Context<'_>,
+) -> Result<Map<String, Value>, RequestError> {
+    let pairs = match body.object("metadata", &At::Root)? {
+        Some(metadata) => metadata
+            .rest()
+            .map(|(key, value)| (key, value, "metadata"))
+            .collect(),
+        None => Vec::new(),
+    };
+    metadata::pairs(pairs, context)
+}
+
+/// `service_tier`; `auto` is what Bedrock does without one.
+fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>, RequestError> {
+    match body.string("service_tier", &At::Root)?.as_deref() {
+        None | Some("auto") => Ok(None),
+        Some("standard_only") => Ok(Some(ServiceTier {
+            kind: Cow::Borrowed("default"),
+        })),
+        Some(other) => Err(RequestError::invalid(
+            "service_tier",
+            format!("{other:?} is not auto or standard_only"),
+        )),
+    }
+}

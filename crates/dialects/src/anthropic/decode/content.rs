@@ -1,0 +1,322 @@
+//! Content blocks: text, pictures, documents and search results.
+
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bedrock::converse::{
+    CitationsConfig, ContentBlock, DocumentBlock, SearchResultBlock, Source, TextPiece,
+};
+
+use crate::{
+    families::MediaKind,
+    translation::{
+        RequestError, cache,
+        context::Context,
+        json::{At, Json, Object},
+        media,
+        parts::{Part, text_block},
+    },
+};
+
+/// Reads a block of a user's message, or of a tool's result.
+pub(super) fn part<'a>(
+    kind: &str,
+    mut block: Object<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Part<'a>, RequestError> {
+    let cache = cache::point(&mut block, at, context.facts.cache.messages, context)?;
+    let translated = match kind {
+        "text" => text(&mut block, at, context)?,
+        "image" => image(&mut block, at, context)?,
+        "document" => document(&mut block, at, context)?,
+        "search_result" => search_result(&mut block, at, context)?,
+        other => {
+            let known = "text, image, document, search_result and tool_result";
+            return Err(unknown(other, at, known));
+        }
+    };
+    context.unknown(block, at)?;
+    Ok(Part {
+        block: translated,
+        cache,
+    })
+}
+
+/// A type of block that has no place here.
+pub(super) fn unknown(kind: &str, at: &At<'_>, known: &str) -> RequestError {
+    RequestError::unsupported(
+        at.key("type").to_string(),
+        format!("{kind:?} cannot stand here; this message takes {known}"),
+    )
+}
+
+/// Text; its citations of an earlier turn say nothing to the model.
+pub(super) fn text<'a>(
+    block: &mut Object<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    if let Some(Json::Array(citations)) = block.take("citations")
+        && !citations.is_empty()
+    {
+        let why = "Bedrock takes the cited text back, not its citations";
+        context
+            .notes
+            .dropped("messages[].content[].citations", why)?;
+    }
+    block.required_string("text", at).map(text_block)
+}
+
+fn image<'a>(
+    block: &mut Object<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    let source_at = at.key("source");
+    let mut source = source(block, at)?;
+    let kind = source.required_string("type", &source_at)?;
+    let (given, key) = addressed(&kind, &mut source, &source_at, MediaKind::Image)?;
+    context.unknown(source, &source_at)?;
+    media::block(&given, &source_at.key(key), context)
+}
+
+fn source<'a>(block: &mut Object<'a>, at: &At<'_>) -> Result<Object<'a>, RequestError> {
+    block
+        .object("source", at)?
+        .ok_or_else(|| RequestError::missing(at.key("source").to_string(), "must be given"))
+}
+
+/// Data in base64, or its address; and the member it stands in.
+fn addressed<'a>(
+    kind: &str,
+    source: &mut Object<'a>,
+    at: &At<'_>,
+    media: MediaKind,
+) -> Result<(media::Given<'a>, &'static str), RequestError> {
+    let (key, bare) = match kind {
+        "base64" => ("data", true),
+        "url" => ("url", false),
+        "file" => {
+            return Err(RequestError::unsupported(
+                at.key("type").to_string(),
+                "there are no uploaded files here; send the data itself with type \"base64\"",
+            ));
+        }
+        other => {
+            return Err(RequestError::invalid(
+                at.key("type").to_string(),
+                format!("{other:?} is no source of this block; use base64 or url"),
+            ));
+        }
+    };
+    let given = media::Given {
+        location: source.required_string(key, at)?,
+        name: None,
+        format: source.string("media_type", at)?,
+        kind: Some(media),
+        bare,
+    };
+    Ok((given, key))
+}
+
+/// What stands beside a document's source.
+struct About<'a> {
+    title: Option<Cow<'a, str>>,
+    context: Option<Cow<'a, str>>,
+    citations: Option<CitationsConfig>,
+}
+
+fn document<'a>(
+    block: &mut Object<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    let about = About {
+        title: block.string("title", at)?,
+        context: block.string("context", at)?,
+        citations: citations(block, at, context)?,
+    };
+    let source_at = at.key("source");
+    let mut source = source(block, at)?;
+    let kind = source.required_string("type", &source_at)?;
+    let translated = match kind.as_ref() {
+        "text" => {
+            source.take("media_type");
+            let data = source.required_string("data", &source_at)?;
+            written(vec![data], about, &source_at.key("data"), context)?
+        }
+        "content" => {
+            let at = source_at.key("content");
+            let given = source
+                .take("content")
+                .ok_or_else(|| RequestError::missing(at.to_string(), "must be given"))?;
+            let pieces = pieces(given, &at, context)?;
+            written(pieces, about, &at, context)?
+        }
+        kind => {
+            let (mut given, key) = addressed(kind, &mut source, &source_at, MediaKind::Document)?;
+            given.name = about.title.clone();
+            let block = media::block(&given, &source_at.key(key), context)?;
+            described(block, about)
+        }
+    };
+    context.unknown(source, &source_at)?;
+    Ok(translated)
+}
+
+/// A block of a document with what was said beside it.
+fn described<'a>(block: Option<ContentBlock<'a>>, about: About<'a>) -> Option<ContentBlock<'a>> {
+    match block {
+        Some(ContentBlock::Document(document)) => Some(ContentBlock::Document(DocumentBlock {
+            context: about.context.filter(|text| !text.trim().is_empty()),
+            citations: about.citations,
+            ..document
+        })),
+        other => other,
+    }
+}
+
+/// A document that is text: in pieces where they can be cited, else as a file, or as plain text where
+/// the model takes no documents.
+fn written<'a>(
+    mut pieces: Vec<Cow<'a, str>>,
+    about: About<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    pieces.retain(|piece| !piece.trim().is_empty());
+    if pieces.is_empty() {
+        return Err(RequestError::invalid(at.to_string(), "there is no text"));
+    }
+    if !context.facts.media.takes(MediaKind::TextDocument) {
+        let how = format!("given as text: {} takes no documents", context.facts.title);
+        context
+            .notes
+            .changed("messages[].content[].document", &how)?;
+        let mut text = String::new();
+        for line in about.title.iter().chain(&about.context).chain(&pieces) {
+            text.push_str(line);
+            text.push_str("\n\n");
+        }
+        text.truncate(text.trim_end().len());
+        return Ok(Some(ContentBlock::Text(Cow::Owned(text))));
+    }
+    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let bytes = u64::try_from(length).unwrap_or(u64::MAX);
+    let name = media::document_name(about.title.as_deref(), bytes, at, context)?;
+    let cited = context.facts.citations;
+    let source = match (pieces.len(), pieces.pop()) {
+        (1, Some(text)) if cited => Source::Text(text),
+        (_, last) => {
+            pieces.extend(last);
+            if cited {
+                let piece = |text| TextPiece { text };
+                Source::Content(pieces.into_iter().map(piece).collect())
+            } else {
+                Source::Bytes(Cow::Owned(STANDARD.encode(pieces.join("\n\n"))))
+            }
+        }
+    };
+    let block = ContentBlock::Document(DocumentBlock {
+        format: "txt",
+        name,
+        source,
+        context: None,
+        citations: None,
+    });
+    Ok(described(Some(block), about))
+}
+
+/// Text in pieces: a string, or blocks of text.
+fn pieces<'a>(
+    given: Json<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Vec<Cow<'a, str>>, RequestError> {
+    if let Json::String(text) = given {
+        return Ok(vec![text]);
+    }
+    let mut pieces = Vec::new();
+    for (index, block) in given.array(at)?.into_iter().enumerate() {
+        let at = at.index(index);
+        let mut block = block.object(&at)?;
+        let kind = block.required_string("type", &at)?;
+        if kind != "text" {
+            return Err(RequestError::unsupported(
+                at.key("type").to_string(),
+                "only text can stand here; give pictures as blocks of the message",
+            ));
+        }
+        pieces.push(block.required_string("text", &at)?);
+        block.take("cache_control");
+        block.take("citations");
+        context.unknown(block, &at)?;
+    }
+    Ok(pieces)
+}
+
+/// `citations: {enabled}`, where the model cites.
+fn citations(
+    block: &mut Object<'_>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<CitationsConfig>, RequestError> {
+    let Some(mut config) = block.object("citations", at)? else {
+        return Ok(None);
+    };
+    let at = at.key("citations");
+    let enabled = config
+        .take("enabled")
+        .map(|flag| flag.boolean(&at.key("enabled")))
+        .transpose()?
+        .unwrap_or(false);
+    context.unknown(config, &at)?;
+    if enabled && !context.facts.citations {
+        let why = format!("{} does not cite", context.facts.title);
+        context
+            .notes
+            .dropped("messages[].content[].citations", &why)?;
+        return Ok(None);
+    }
+    Ok(enabled.then_some(CitationsConfig { enabled }))
+}
+
+fn search_result<'a>(
+    block: &mut Object<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    let origin = block.required_string("source", at)?;
+    let title = block.required_string("title", at)?;
+    let citations = citations(block, at, context)?;
+    let content_at = at.key("content");
+    let given = block
+        .take("content")
+        .ok_or_else(|| RequestError::missing(content_at.to_string(), "must be given"))?;
+    let mut pieces = pieces(given, &content_at, context)?;
+    pieces.retain(|piece| !piece.trim().is_empty());
+    if pieces.is_empty() {
+        return Err(RequestError::invalid(
+            content_at.to_string(),
+            "there is no text",
+        ));
+    }
+    if context.facts.citations {
+        return Ok(Some(ContentBlock::SearchResult(SearchResultBlock {
+            source: origin,
+            title,
+            content: pieces.into_iter().map(|text| TextPiece { text }).collect(),
+            citations,
+        })));
+    }
+    let how = format!(
+        "given as text: {} has no search results",
+        context.facts.title
+    );
+    context
+        .notes
+        .changed("messages[].content[].search_result", &how)?;
+    let text = format!("{title}\n{origin}\n\n{}", pieces.join("\n\n"));
+    Ok(Some(ContentBlock::Text(Cow::Owned(text))))
+}

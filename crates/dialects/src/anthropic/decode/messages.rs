@@ -1,0 +1,321 @@
+//! Messages, one by one: what each becomes. How turns are put together is `translation::turns`' business.
+
+use std::borrow::Cow;
+
+use bedrock::converse::{ContentBlock, ReasoningContent, ReasoningText, SystemBlock, ToolUseBlock};
+use serde_json::value::RawValue;
+
+use super::content;
+use crate::{
+    families::Replay,
+    translation::{
+        RequestError, cache,
+        context::Context,
+        conversation::Conversation,
+        json::{At, Json, Object},
+        names,
+        parts::{Part, flatten, text_block},
+        schema,
+        tool_results::{self, GivenResult},
+        turns::{Call, Turns},
+    },
+};
+
+/// Reads `messages` and `system`.
+pub(super) fn decode<'a>(
+    messages: Json<'a>,
+    system: Option<Json<'a>>,
+    context: &mut Context<'_>,
+) -> Result<Conversation<'a>, RequestError> {
+    let root = At::Root;
+    let at = root.key("messages");
+    let messages = messages.array(&at)?;
+    if messages.is_empty() {
+        return Err(RequestError::invalid(
+            "messages",
+            "must hold at least one message",
+        ));
+    }
+    let mut conversation = Conversation::default();
+    if let Some(system) = system {
+        conversation.system = prompt(system, &root.key("system"), context)?;
+    }
+    for (index, message) in messages.into_iter().enumerate() {
+        let at = at.index(index);
+        let mut message = message.object(&at)?;
+        let role = message.required_string("role", &at)?;
+        let given = message
+            .take("content")
+            .ok_or_else(|| RequestError::missing(at.key("content").to_string(), "must be given"))?;
+        context.unknown(message, &at)?;
+        let at = at.key("content");
+        match role.as_ref() {
+            "user" => user(given, &at, &mut conversation.turns, context)?,
+            "assistant" => assistant(given, &at, &mut conversation.turns, context)?,
+            "system" => {
+                let how = "a system message in the conversation went to its beginning";
+                context.notes.changed("messages[].role", how)?;
+                conversation.system.extend(prompt(given, &at, context)?);
+            }
+            other => {
+                return Err(RequestError::invalid(
+                    At::Root
+                        .key("messages")
+                        .index(index)
+                        .key("role")
+                        .to_string(),
+                    format!("{other:?} is no role; use user or assistant"),
+                ));
+            }
+        }
+    }
+    Ok(conversation)
+}
+
+/// A system prompt: a string, or blocks of text.
+fn prompt<'a>(
+    system: Json<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Vec<SystemBlock<'a>>, RequestError> {
+    let mut parts = Vec::new();
+    match system {
+        Json::String(text) => parts.push(Part {
+            block: text_block(text),
+            cache: None,
+        }),
+        list => {
+            for (index, block) in list.array(at)?.into_iter().enumerate() {
+                let at = at.index(index);
+                let mut block = block.object(&at)?;
+                let cache = cache::point(&mut block, &at, context.facts.cache.system, context)?;
+                let kind = block.required_string("type", &at)?;
+                if kind != "text" {
+                    return Err(RequestError::unsupported(
+                        at.key("type").to_string(),
+                        "a system prompt holds text only; put the rest into a user message",
+                    ));
+                }
+                parts.push(Part {
+                    block: content::text(&mut block, &at, context)?,
+                    cache,
+                });
+                context.unknown(block, &at)?;
+            }
+        }
+    }
+    Ok(flatten(parts)
+        .into_iter()
+        .filter_map(|block| match block {
+            ContentBlock::Text(text) => Some(SystemBlock::Text(text)),
+            ContentBlock::CachePoint(point) => Some(SystemBlock::CachePoint(point)),
+            _ => None,
+        })
+        .collect())
+}
+
+/// The blocks of a message's content: a string is one block of text.
+fn each<'a>(
+    given: Json<'a>,
+    at: &At<'_>,
+    mut read: impl FnMut(&str, Object<'a>, &At<'_>) -> Result<(), RequestError>,
+    text: impl FnOnce(Cow<'a, str>),
+) -> Result<(), RequestError> {
+    if let Json::String(words) = given {
+        text(words);
+        return Ok(());
+    }
+    for (index, block) in given.array(at)?.into_iter().enumerate() {
+        let at = at.index(index);
+        let mut block = block.object(&at)?;
+        let kind = block.required_string("type", &at)?;
+        read(&kind, block, &at)?;
+    }
+    Ok(())
+}
+
+fn user<'a>(
+    given: Json<'a>,
+    at: &At<'_>,
+    turns: &mut Turns<'a>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let mut parts = Vec::new();
+    let mut whole = None;
+    each(
+        given,
+        at,
+        |kind, block, at| {
+            if kind == "tool_result" {
+                result(block, at, turns, context)
+            } else {
+                parts.push(content::part(kind, block, at, context)?);
+                Ok(())
+            }
+        },
+        |text| whole = text_block(text),
+    )?;
+    parts.extend(whole.map(|block| Part {
+        block: Some(block),
+        cache: None,
+    }));
+    turns.user(flatten(parts));
+    Ok(())
+}
+
+/// What a tool gave.
+fn result<'a>(
+    mut block: Object<'a>,
+    at: &At<'_>,
+    turns: &mut Turns<'a>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let cached = context.facts.cache.messages && context.facts.cache.after_tool_result;
+    let mut point = cache::point(&mut block, at, cached, context)?;
+    let id = block.required_string("tool_use_id", at)?;
+    let is_error = block
+        .take("is_error")
+        .map(|flag| flag.boolean(&at.key("is_error")))
+        .transpose()?
+        .unwrap_or(false);
+    let mut blocks = Vec::new();
+    if let Some(given) = block.take("content") {
+        let at = at.key("content");
+        let mut whole = None;
+        each(
+            given,
+            &at,
+            |kind, block, at| {
+                let part = content::part(kind, block, at, context)?;
+                blocks.extend(part.block);
+                point = part.cache.filter(|_| cached).or(point);
+                Ok(())
+            },
+            |text| whole = text_block(text),
+        )?;
+        blocks.extend(whole);
+    }
+    context.unknown(block, at)?;
+    let given = GivenResult {
+        id,
+        is_error,
+        point,
+        blocks,
+    };
+    tool_results::result(given, turns, context)
+}
+
+fn assistant<'a>(
+    given: Json<'a>,
+    at: &At<'_>,
+    turns: &mut Turns<'a>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let mut parts: Vec<Part<'a>> = Vec::new();
+    let mut calls = Vec::new();
+    let mut whole = None;
+    each(
+        given,
+        at,
+        |kind, mut block, at| {
+            let cached = context.facts.cache.messages;
+            let cache = cache::point(&mut block, at, cached, context)?;
+            let block = match kind {
+                "text" => {
+                    let text = content::text(&mut block, at, context)?;
+                    context.unknown(block, at)?;
+                    text
+                }
+                "thinking" | "redacted_thinking" => thought(kind, block, at, context)?,
+                "tool_use" => {
+                    let (block, call) = call(block, at, turns, context)?;
+                    calls.push(call);
+                    Some(ContentBlock::ToolUse(block))
+                }
+                other => return Err(content::unknown(other, at, "text, thinking and tool_use")),
+            };
+            parts.push(Part { block, cache });
+            Ok(())
+        },
+        |text| whole = text_block(text),
+    )?;
+    parts.extend(whole.map(|block| Part {
+        block: Some(block),
+        cache: None,
+    }));
+    turns.assistant(flatten(parts), calls);
+    Ok(())
+}
+
+/// Reasoning that was given out earlier and comes back: signed or encrypted blocks, bit for bit.
+fn thought<'a>(
+    kind: &str,
+    mut block: Object<'a>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    let reasoning = if kind == "thinking" {
+        let text = block.string("thinking", at)?.unwrap_or_default();
+        let signature = block
+            .string("signature", at)?
+            .filter(|signature| !signature.is_empty());
+        ReasoningContent::ReasoningText(ReasoningText { text, signature })
+    } else {
+        ReasoningContent::RedactedContent(block.required_string("data", at)?)
+    };
+    context.unknown(block, at)?;
+    let unsigned = matches!(
+        &reasoning,
+        ReasoningContent::ReasoningText(ReasoningText {
+            signature: None,
+            ..
+        })
+    );
+    if context.facts.reasoning.replay == Replay::Never {
+        let why = format!("{} takes no reasoning back", context.facts.title);
+        context
+            .notes
+            .dropped("messages[].content[].thinking", &why)?;
+        return Ok(None);
+    }
+    if unsigned {
+        let why = "reasoning without a signature cannot be replayed";
+        context
+            .notes
+            .dropped("messages[].content[].thinking", why)?;
+        return Ok(None);
+    }
+    Ok(Some(ContentBlock::ReasoningContent(reasoning)))
+}
+
+fn call<'a>(
+    mut block: Object<'a>,
+    at: &At<'_>,
+    turns: &mut Turns<'a>,
+    context: &mut Context<'_>,
+) -> Result<(ToolUseBlock<'a>, Call<'a>), RequestError> {
+    let id = block.required_string("id", at)?;
+    let name = block.required_string("name", at)?;
+    let input = arguments(block.take("input").as_ref(), &at.key("input"))?;
+    // Who called it: only ever the model itself here.
+    block.take("caller");
+    context.unknown(block, at)?;
+    let name = context.names.upstream(name);
+    context.tool_history(&name);
+    let upstream = turns.fresh_id(&names::call_id(id.clone(), context.facts.tools.id));
+    let block = ToolUseBlock {
+        tool_use_id: upstream.clone(),
+        name,
+        input,
+    };
+    Ok((block, Call::new(id, upstream)))
+}
+
+/// Arguments as the text they came as.
+fn arguments<'a>(input: Option<&Json<'a>>, at: &At<'_>) -> Result<Cow<'a, RawValue>, RequestError> {
+    match input {
+        None => schema::owned("{}".to_owned()),
+        Some(Json::Raw(raw)) if raw.get().starts_with('{') => Ok(Cow::Borrowed(raw)),
+        Some(_) => Err(RequestError::invalid(at.to_string(), "expected an object")),
+    }
+}

@@ -1,0 +1,232 @@
+//! `thinking` and `output_config.effort` in the family's own words.
+
+use serde_json::{Map, Value, json};
+
+use super::Purpose;
+use crate::{
+    families::{Effort, ModelFacts, ReasoningStyle},
+    translation::{
+        RequestError,
+        context::Context,
+        json::{At, Json, Object},
+        reasoning::{LEAST_BUDGET, Reasoning, from_effort},
+    },
+};
+
+/// Anthropic's words for how much to think.
+const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
+/// What a budget of tokens is among efforts: below the first low, below the second medium.
+const MEDIUM_FROM: u64 = 4096;
+const HIGH_FROM: u64 = 16384;
+
+/// What the client says of thinking.
+enum Wanted {
+    Unsaid,
+    Disabled,
+    /// A budget of tokens.
+    Enabled(u64),
+    Adaptive,
+}
+
+/// Decides how much the model is to think; `limit` are the most tokens of the answer.
+pub(super) fn decide(
+    body: &mut Object<'_>,
+    output: &mut Object<'_>,
+    limit: Option<u64>,
+    purpose: Purpose,
+    context: &mut Context<'_>,
+) -> Result<Reasoning, RequestError> {
+    let at = At::Root;
+    let at = at.key("thinking");
+    let (wanted, given) = match body.take("thinking") {
+        None => (Wanted::Unsaid, Map::new()),
+        Some(given) => read(given, &at)?,
+    };
+    if let (Wanted::Enabled(budget), Some(limit), Purpose::Answer) = (&wanted, limit, purpose)
+        && limit <= *budget
+    {
+        return Err(RequestError::invalid(
+            "max_tokens",
+            format!("must be greater than thinking.budget_tokens, which is {budget}"),
+        ));
+    }
+    let effort = effort(output, context)?;
+    match context.facts.reasoning.style {
+        ReasoningStyle::Budget | ReasoningStyle::Adaptive => {
+            claude(&wanted, given, effort, &at, context)
+        }
+        ReasoningStyle::None => {
+            let why = format!("{} has no reasoning to set", context.facts.title);
+            if matches!(wanted, Wanted::Enabled(_) | Wanted::Adaptive) {
+                context.notes.dropped("thinking", &why)?;
+            }
+            if effort.is_some() {
+                context.notes.dropped("output_config.effort", &why)?;
+            }
+            Ok(Reasoning::default())
+        }
+        _ => other(&wanted, effort, context),
+    }
+}
+
+/// Reads `thinking`, whose further members only Claude understands.
+fn read(given: Json<'_>, at: &At<'_>) -> Result<(Wanted, Map<String, Value>), RequestError> {
+    let Value::Object(given) = given.into_value(at)? else {
+        return Err(RequestError::invalid(at.to_string(), "expected an object"));
+    };
+    let wanted = match given.get("type").and_then(Value::as_str) {
+        Some("disabled") => Wanted::Disabled,
+        Some("adaptive") => Wanted::Adaptive,
+        Some("enabled") => {
+            let at = at.key("budget_tokens");
+            let budget = given.get("budget_tokens").and_then(Value::as_u64);
+            let budget = budget
+                .ok_or_else(|| RequestError::missing(at.to_string(), "must be a whole number"))?;
+            if budget < LEAST_BUDGET {
+                return Err(RequestError::invalid(
+                    at.to_string(),
+                    format!("must be at least {LEAST_BUDGET}"),
+                ));
+            }
+            Wanted::Enabled(budget)
+        }
+        _ => {
+            return Err(RequestError::invalid(
+                at.key("type").to_string(),
+                "expected enabled, adaptive or disabled",
+            ));
+        }
+    };
+    Ok((wanted, given))
+}
+
+/// `output_config.effort` as the client says it.
+fn effort(output: &mut Object<'_>, context: &Context<'_>) -> Result<Option<String>, RequestError> {
+    let at = At::Root;
+    let Some(effort) = output.string("effort", &at.key("output_config"))? else {
+        return Ok(None);
+    };
+    if EFFORTS.contains(&effort.as_ref()) {
+        return Ok(Some(effort.into_owned()));
+    }
+    Err(RequestError::invalid(
+        context.words.effort,
+        format!("{effort:?} is no effort; use {}", EFFORTS.join(", ")),
+    ))
+}
+
+/// Claude: what it knows goes along as it is.
+fn claude(
+    wanted: &Wanted,
+    given: Map<String, Value>,
+    effort: Option<String>,
+    at: &At<'_>,
+    context: &mut Context<'_>,
+) -> Result<Reasoning, RequestError> {
+    let facts = &context.facts.reasoning;
+    let adaptive = facts.style == ReasoningStyle::Adaptive;
+    let mut reasoning = Reasoning::default();
+    let mut thinking = Value::Object(given);
+    match wanted {
+        Wanted::Unsaid => {}
+        Wanted::Disabled => {
+            reasoning.fields.insert("thinking".to_owned(), thinking);
+        }
+        Wanted::Enabled(budget) => {
+            if facts.budget {
+                reasoning.budget = Some(*budget);
+            } else {
+                let how = "this model decides on its budget itself (adaptive)";
+                context.notes.changed("thinking.budget_tokens", how)?;
+                if let Some(object) = thinking.as_object_mut() {
+                    object.shift_remove("budget_tokens");
+                    object.insert("type".to_owned(), "adaptive".into());
+                }
+            }
+            reasoning.active = true;
+            reasoning.fields.insert("thinking".to_owned(), thinking);
+        }
+        Wanted::Adaptive if adaptive => {
+            reasoning.active = true;
+            reasoning.fields.insert("thinking".to_owned(), thinking);
+        }
+        Wanted::Adaptive => {
+            return Err(RequestError::unsupported(
+                at.key("type").to_string(),
+                format!(
+                    "{} needs \"enabled\" and budget_tokens",
+                    context.facts.title
+                ),
+            ));
+        }
+    }
+    let Some(effort) = effort else {
+        return Ok(reasoning);
+    };
+    let has_flag = context
+        .facts
+        .betas
+        .iter()
+        .any(|flag| flag.starts_with("effort-"));
+    let own = context.facts.reasoning.efforts.get(&effort);
+    match own {
+        Some(Effort::Word(word)) if adaptive => {
+            let config = json!({"effort": word});
+            reasoning.fields.insert("output_config".to_owned(), config);
+        }
+        _ if has_flag => {
+            let config = json!({"effort": effort});
+            reasoning.fields.insert("output_config".to_owned(), config);
+        }
+        _ => {
+            let why = format!("{} takes none", context.facts.title);
+            context.notes.dropped("output_config.effort", &why)?;
+        }
+    }
+    Ok(reasoning)
+}
+
+/// Switches efforts on, where the model knows them by a flag only.
+pub(super) fn add_flag(flags: &mut Vec<String>, facts: &ModelFacts) {
+    let known = facts.betas.iter().find(|flag| flag.starts_with("effort-"));
+    if let Some(flag) = known.filter(|_| facts.reasoning.style == ReasoningStyle::Budget)
+        && !flags.contains(flag)
+    {
+        flags.push(flag.clone());
+    }
+}
+
+/// Other families: an effort in their own words.
+fn other(
+    wanted: &Wanted,
+    effort: Option<String>,
+    context: &mut Context<'_>,
+) -> Result<Reasoning, RequestError> {
+    let facts = &context.facts.reasoning;
+    let effort = match (wanted, effort) {
+        (Wanted::Disabled, _) | (Wanted::Unsaid, None) => return Ok(Reasoning::default()),
+        (_, Some(effort)) => effort,
+        (Wanted::Enabled(budget), None) => {
+            let word = match *budget {
+                ..MEDIUM_FROM => "low",
+                MEDIUM_FROM..HIGH_FROM => "medium",
+                HIGH_FROM.. => "high",
+            };
+            word.to_owned()
+        }
+        (Wanted::Adaptive, None) => "medium".to_owned(),
+    };
+    let Some(own) = facts.efforts.get(&effort).cloned() else {
+        let known: Vec<_> = facts.efforts.keys().map(String::as_str).collect();
+        return Err(RequestError::unsupported(
+            context.words.effort,
+            format!("{} takes {}", context.facts.title, known.join(", ")),
+        ));
+    };
+    if !matches!(wanted, Wanted::Unsaid) {
+        let how = format!("given as the effort {}", own.to_value());
+        context.notes.changed("thinking", &how)?;
+    }
+    let facts = &context.facts.reasoning;
+    Ok(from_effort(facts.style, &own, &facts.drops_limits_at))
+}

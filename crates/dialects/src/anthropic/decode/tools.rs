@@ -1,0 +1,231 @@
+//! Tools, which of them to call, and whether several at once.
+
+use bedrock::converse::{InputSchema, Tool, ToolSpec};
+use serde_json::{Map, Value};
+
+use super::super::native::tools::{SERVER_TOOLS, server_tool};
+use crate::translation::{
+    RequestError, cache,
+    context::Context,
+    json::{At, Json, Object},
+    schema,
+    tools::{Tools, Wanted, read_name},
+};
+
+/// What Bedrock knows of no tool; the values that ask for nothing say why they may be left out.
+const EXTRA: [&str; 4] = [
+    "input_examples",
+    "defer_loading",
+    "eager_input_streaming",
+    "allowed_callers",
+];
+
+/// Reads `tools` and `tool_choice`. Tools that Anthropic defines go into `additional`, where Claude
+/// finds them.
+pub(super) fn decode<'a>(
+    body: &mut Object<'a>,
+    flags: &[String],
+    additional: &mut Map<String, Value>,
+    context: &mut Context<'_>,
+) -> Result<Tools<'a>, RequestError> {
+    let root = At::Root;
+    let at = root.key("tools");
+    let mut tools = Vec::new();
+    let mut defined = Vec::new();
+    if let Some(list) = body.take("tools") {
+        let list = list.array(&at)?;
+        for tool in &list {
+            if let Some(name) = tool.text_at(&["name"]) {
+                context.names.reserve(name);
+            }
+        }
+        for (index, tool) in list.into_iter().enumerate() {
+            let at = at.index(index);
+            let kind = tool.text_at(&["type"]).unwrap_or("custom").to_owned();
+            if kind == "custom" {
+                own(tool, &at, &mut tools, context)?;
+            } else {
+                defined.push(anthropics(tool, &kind, &at, flags, context)?);
+            }
+        }
+    }
+    let choice = body.take("tool_choice");
+    if tools.is_empty() && defined.is_empty() {
+        // Without tools there is nothing to choose; Bedrock refuses a choice then.
+        return Ok(Tools::default());
+    }
+    if !context.facts.tools.supported {
+        return Err(RequestError::unsupported(
+            "tools",
+            format!(
+                "{} takes no tools; choose another model",
+                context.facts.title
+            ),
+        ));
+    }
+    let alone = tools.is_empty();
+    let mut all = Tools {
+        specs: tools,
+        ..Tools::default()
+    };
+    if let Some(choice) = choice {
+        let named: Vec<&str> = defined
+            .iter()
+            .filter_map(|tool| tool.get("name").and_then(Value::as_str))
+            .collect();
+        read_choice(choice, &root.key("tool_choice"), &named, &mut all, context)?;
+    }
+    if !defined.is_empty() {
+        if alone && !matches!(all.wanted, Wanted::Unsaid | Wanted::Auto) {
+            let why = "Converse cannot force a tool that Anthropic defines";
+            context.notes.dropped("tool_choice", why)?;
+            all.wanted = Wanted::Unsaid;
+        }
+        additional.insert("tools".to_owned(), Value::Array(defined));
+    }
+    Ok(all)
+}
+
+/// A tool of the client's own.
+fn own<'a>(
+    tool: Json<'a>,
+    at: &At<'_>,
+    tools: &mut Vec<Tool<'a>>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let mut tool = tool.object(at)?;
+    tool.take("type");
+    let point = cache::point(&mut tool, at, context.facts.cache.tools, context)?;
+    let name = read_name(&mut tool, at, tools, context)?;
+    let description = tool
+        .string("description", at)?
+        .filter(|text| !text.trim().is_empty());
+    let strict = tool
+        .take("strict")
+        .map(|flag| flag.boolean(&at.key("strict")))
+        .transpose()?
+        .unwrap_or(false);
+    let exact = strict && context.facts.tools.strict;
+    if strict && !exact {
+        let why = format!(
+            "{} does not hold tools to their schema",
+            context.facts.title
+        );
+        context.notes.dropped("tools[].strict", &why)?;
+    }
+    let schema_at = at.key("input_schema");
+    let given = tool
+        .take("input_schema")
+        .ok_or_else(|| RequestError::missing(schema_at.to_string(), "must be given"))?;
+    let json = if exact {
+        let mut tree = schema::tree(given, &schema_at)?;
+        if schema::close(&mut tree) {
+            context
+                .notes
+                .changed("tools[].input_schema", schema::CLOSED)?;
+        }
+        schema::owned(tree.to_string())?
+    } else {
+        schema::tool_schema(Some(given), &schema_at)?
+    };
+    for key in EXTRA {
+        let Some(value) = tool.take(key) else {
+            continue;
+        };
+        let text = serde_json::to_string(&value).unwrap_or_default();
+        if !matches!(text.as_str(), "false" | "[]" | "[\"direct\"]") {
+            let param = format!("tools[].{key}");
+            context.notes.dropped(&param, "Bedrock does not know it")?;
+        }
+    }
+    context.unknown(tool, at)?;
+    tools.push(Tool::ToolSpec(ToolSpec {
+        name,
+        description,
+        input_schema: InputSchema { json },
+        strict: exact.then_some(true),
+    }));
+    tools.extend(point.map(Tool::CachePoint));
+    Ok(())
+}
+
+/// A tool that Anthropic defines and the client runs, such as `bash_20250124`: Claude knows it.
+fn anthropics(
+    tool: Json<'_>,
+    kind: &str,
+    at: &At<'_>,
+    flags: &[String],
+    context: &mut Context<'_>,
+) -> Result<Value, RequestError> {
+    if SERVER_TOOLS.iter().any(|start| kind.starts_with(start)) {
+        return Err(server_tool(&at.to_string(), kind));
+    }
+    if context.facts.betas.is_empty() {
+        return Err(RequestError::unsupported(
+            at.key("type").to_string(),
+            format!(
+                "{kind} is known to Claude only; give {} a tool with a name and an input_schema",
+                context.facts.title
+            ),
+        ));
+    }
+    let searches = super::super::native::has_beta(flags, "tool-search-tool-");
+    let mut value = tool.into_value(at)?;
+    if let Some(object) = value.as_object_mut() {
+        object.shift_remove("eager_input_streaming");
+        object.shift_remove("allowed_callers");
+        if !searches {
+            object.shift_remove("defer_loading");
+        }
+    }
+    Ok(value)
+}
+
+fn read_choice<'a>(
+    choice: Json<'a>,
+    at: &At<'_>,
+    defined: &[&str],
+    all: &mut Tools<'a>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let mut choice = choice.object(at)?;
+    let kind = choice.required_string("type", at)?;
+    let one = choice
+        .take("disable_parallel_tool_use")
+        .map(|flag| flag.boolean(&at.key("disable_parallel_tool_use")))
+        .transpose()?
+        .unwrap_or(false);
+    all.one_at_a_time = one.then_some("tool_choice.disable_parallel_tool_use");
+    all.wanted = match kind.as_ref() {
+        "auto" => Wanted::Auto,
+        "any" => Wanted::Any,
+        "none" => Wanted::None,
+        "tool" => {
+            let client = choice.required_string("name", at)?;
+            if defined.contains(&client.as_ref()) {
+                let why = "Converse cannot force a tool that Anthropic defines";
+                context.notes.dropped("tool_choice", why)?;
+                return Ok(());
+            }
+            let name = context.names.upstream(client);
+            let known = |tool: &Tool<'_>| matches!(tool, Tool::ToolSpec(spec) if spec.name == name);
+            if !all.specs.iter().any(known) {
+                return Err(RequestError::invalid(
+                    at.key("name").to_string(),
+                    format!(
+                        "there is no tool {:?} in tools",
+                        context.names.original(&name)
+                    ),
+                ));
+            }
+            Wanted::Named(name)
+        }
+        other => {
+            return Err(RequestError::invalid(
+                at.key("type").to_string(),
+                format!("{other:?} is not auto, any, tool or none"),
+            ));
+        }
+    };
+    context.unknown(choice, at)
+}

@@ -1,0 +1,267 @@
+//! A stream, event by event, written straight into the output buffer as server-sent events.
+//!
+//! Converse says where a block begins for tools only, and gives token counts last: here every block
+//! begins and ends, indexes are dense, and `message_delta` waits for the counts. Deltas pass as the
+//! JSON they came as. A stream without its proper end ends with an error event.
+
+mod blocks;
+
+use bedrock::converse::{Metadata, StopReason, StreamEvent, TokenUsage};
+use bytes::BytesMut;
+use serde::Serialize;
+
+use super::{
+    super::{error::ErrorBody, reply::ReplyContext},
+    ResponseIdentity, Usage,
+    response::{Block, met},
+    stop_reason,
+};
+use crate::translation::{
+    UpstreamError,
+    leak::Leak,
+    stop::{malformed, stop_sequence},
+    write::{quoted, write_json},
+};
+use blocks::Open;
+
+/// An event that makes no sense where it stands; the stream has to end with an error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// A piece of a tool call whose block never began.
+    #[error("bedrock sent arguments for block {0}, which is no open tool call")]
+    NoSuchCall(u64),
+}
+
+/// Turns events into server-sent events; one for each stream.
+#[derive(Debug)]
+pub struct StreamEncoder {
+    reply: ReplyContext,
+    identity: ResponseIdentity,
+    started: bool,
+    /// The block that is open, if one is.
+    open: Option<Open>,
+    /// Index of the next block.
+    next: u32,
+    calls: u32,
+    leak: Leak,
+    /// Text held back beside a schema tool, in case the model does not call it.
+    held: String,
+    answered_by_schema: bool,
+    stop: Option<StopReason>,
+    stop_sequence: Option<String>,
+    usage: Option<TokenUsage>,
+    service_tier: Option<String>,
+    finished: bool,
+}
+
+#[derive(Serialize)]
+struct Start<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    role: &'static str,
+    model: &'a str,
+    content: [(); 0],
+    stop_reason: (),
+    stop_sequence: (),
+    usage: Usage<'a>,
+}
+
+#[derive(Serialize)]
+struct Stopped<'a> {
+    stop_reason: &'a str,
+    stop_sequence: Option<String>,
+}
+
+impl StreamEncoder {
+    /// An encoder for one stream.
+    pub fn new(reply: ReplyContext, identity: &ResponseIdentity) -> Self {
+        Self {
+            reply,
+            identity: identity.clone(),
+            started: false,
+            open: None,
+            next: 0,
+            calls: 0,
+            leak: Leak::default(),
+            held: String::new(),
+            answered_by_schema: false,
+            stop: None,
+            stop_sequence: None,
+            usage: None,
+            service_tier: None,
+            finished: false,
+        }
+    }
+
+    /// Writes what an event becomes; often nothing.
+    ///
+    /// # Errors
+    /// When the event makes no sense where it stands. Call [`Self::error`] then.
+    pub fn event(
+        &mut self,
+        event: &StreamEvent<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), StreamError> {
+        if self.finished {
+            return Ok(());
+        }
+        match event {
+            StreamEvent::MessageStart => self.start(out),
+            StreamEvent::ContentBlockStart(start) => self.block_start(start, out),
+            StreamEvent::ContentBlockDelta(delta) => {
+                self.delta(delta.content_block_index, &delta.delta, out)?;
+            }
+            StreamEvent::ContentBlockStop { index } => self.block_stop(*index, out),
+            StreamEvent::MessageStop(stop) => {
+                self.stop = Some(stop.stop_reason.clone());
+                self.stop_sequence = stop_sequence(stop.additional_model_response_fields);
+                self.complete(out);
+            }
+            StreamEvent::Metadata(Metadata {
+                usage,
+                service_tier,
+                ..
+            }) => {
+                self.usage = Some(*usage);
+                self.service_tier = service_tier.as_ref().map(|tier| tier.kind.clone());
+                self.complete(out);
+            }
+            StreamEvent::Unknown => {}
+        }
+        Ok(())
+    }
+
+    /// Writes a whole response as a stream, for models that do not stream with tools.
+    ///
+    /// # Errors
+    /// When the model wrote something unusable; nothing has been written then.
+    pub fn response(
+        &mut self,
+        response: &bedrock::converse::ConverseResponse,
+        out: &mut BytesMut,
+    ) -> Result<(), UpstreamError> {
+        if stop_reason(&response.stop_reason, false).is_none() {
+            return Err(malformed(&response.stop_reason, response.usage));
+        }
+        self.start(out);
+        let reply = self.reply.clone();
+        for block in super::response::blocks(&response.output.message.content, &reply) {
+            self.whole(block, out);
+        }
+        self.stop = Some(response.stop_reason.clone());
+        self.stop_sequence = stop_sequence(response.additional_model_response_fields.as_deref());
+        self.usage = Some(response.usage);
+        self.service_tier = response.service_tier.as_ref().map(|tier| tier.kind.clone());
+        self.complete(out);
+        Ok(())
+    }
+
+    /// Ends the stream, with an error event after a stream that was cut or that the model spoiled; why,
+    /// then. Later calls write nothing.
+    pub fn finish(&mut self, out: &mut BytesMut) -> Ended {
+        let Some(stop) = self.stop.clone() else {
+            self.error(&ErrorBody::cut(), out);
+            return Ended::Cut;
+        };
+        if stop_reason(&stop, false).is_none() {
+            let error = malformed(&stop, self.usage.unwrap_or_default());
+            let body = ErrorBody {
+                status: error.status,
+                message: error.message.clone(),
+                ..ErrorBody::default()
+            };
+            self.error(&body, out);
+            return Ended::Spoiled(Box::new(error));
+        }
+        // Without counts, if they never came.
+        self.usage.get_or_insert_default();
+        self.complete(out);
+        Ended::Well
+    }
+
+    /// Ends the stream with an error event. Later calls write nothing.
+    pub fn error(&mut self, error: &ErrorBody, out: &mut BytesMut) {
+        if !self.finished {
+            self.finished = true;
+            error.write_event(out);
+        }
+    }
+
+    /// Token counts, once Bedrock has given them.
+    pub const fn usage(&self) -> Option<TokenUsage> {
+        self.usage
+    }
+
+    /// The first event, once.
+    fn start(&mut self, out: &mut BytesMut) {
+        if self.started {
+            return;
+        }
+        self.started = true;
+        let usage = self.usage.unwrap_or_default();
+        let start = Start {
+            id: &self.identity.id,
+            kind: "message",
+            role: "assistant",
+            model: &self.identity.model,
+            content: [],
+            stop_reason: (),
+            stop_sequence: (),
+            usage: Usage::new(&usage, None),
+        };
+        out.extend_from_slice(
+            b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":",
+        );
+        write_json(&start, out);
+        out.extend_from_slice(b"}\n\n");
+    }
+
+    /// The last two events, once why the model stopped and what it used are both known.
+    fn complete(&mut self, out: &mut BytesMut) {
+        let (Some(stop), Some(usage)) = (self.stop.clone(), self.usage) else {
+            return;
+        };
+        if self.finished {
+            return;
+        }
+        if stop_reason(&stop, false).is_none() {
+            return;
+        }
+        self.start(out);
+        if let Some(rest) = self.leak.finish() {
+            self.text(&quoted(&rest), out);
+        }
+        if !self.answered_by_schema && !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            self.text(&quoted(&held), out);
+        }
+        self.close(out);
+        self.finished = true;
+        let Some(reason) = stop_reason(&stop, self.calls > 0) else {
+            return;
+        };
+        let delta = Stopped {
+            stop_reason: reason,
+            stop_sequence: met(reason, self.stop_sequence.take(), &self.reply),
+        };
+        out.extend_from_slice(
+            b"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":",
+        );
+        write_json(&delta, out);
+        out.extend_from_slice(b",\"usage\":");
+        write_json(&Usage::new(&usage, self.service_tier.as_deref()), out);
+        out.extend_from_slice(b"}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
+    }
+}
+
+/// How a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With its last event.
+    Well,
+    /// Before it.
+    Cut,
+    /// With something that cannot be given to the client.
+    Spoiled(Box<UpstreamError>),
+}

@@ -1,0 +1,134 @@
+//! Beta features: which flags Bedrock takes for a model, and what is switched on by them.
+
+use std::borrow::Cow;
+
+use crate::{
+    families::ModelFacts,
+    translation::{RequestError, notes::Notes},
+};
+
+/// Flags that name the client or its way of signing in; they change nothing in an answer.
+const LABELS: [&str; 2] = ["claude-code-", "oauth-"];
+/// Features that are part of Bedrock's API without a flag.
+const BUILT_IN: [&str; 4] = [
+    "prompt-caching-",
+    "extended-cache-ttl-",
+    "messages-",
+    "max-tokens-3-5-sonnet-",
+];
+/// Anthropic's own flag for what Bedrock has two flags for.
+const ADVANCED_TOOLS: &str = "advanced-tool-use-";
+const TOOL_FLAGS: [&str; 2] = ["tool-search-tool-", "tool-examples-"];
+
+/// The flags that go along, of those in the header and in the body.
+pub(crate) fn filter<'f>(
+    given: impl Iterator<Item = Cow<'f, str>>,
+    facts: &ModelFacts,
+    notes: &mut Notes,
+) -> Result<Vec<String>, RequestError> {
+    let mut kept: Vec<String> = Vec::new();
+    let mut keep = |flag: &str| {
+        if !kept.iter().any(|known| known == flag) {
+            kept.push(flag.to_owned());
+        }
+    };
+    for flag in given {
+        let flag = flag.trim();
+        let begins = |list: &[&str]| list.iter().any(|start| flag.starts_with(start));
+        if facts.betas.iter().any(|allowed| allowed == flag) {
+            keep(flag);
+        } else if flag.starts_with(ADVANCED_TOOLS) {
+            let own = |known: &&String| TOOL_FLAGS.iter().any(|start| known.starts_with(start));
+            let mut any = false;
+            for known in facts.betas.iter().filter(own) {
+                any = true;
+                keep(known);
+            }
+            if !any {
+                refused(flag, facts, notes)?;
+            }
+        } else if !flag.is_empty() && !begins(&LABELS) && !begins(&BUILT_IN) {
+            refused(flag, facts, notes)?;
+        }
+    }
+    Ok(kept)
+}
+
+fn refused(flag: &str, facts: &ModelFacts, notes: &mut Notes) -> Result<(), RequestError> {
+    let why = format!(
+        "Bedrock does not take {flag} for {} (modelFamilies.*.betas lists what it does)",
+        facts.title
+    );
+    notes.dropped("anthropic-beta", &why)
+}
+
+/// Whether a feature is on.
+pub(crate) fn has(flags: &[String], start: &str) -> bool {
+    flags.iter().any(|flag| flag.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::families::FamilyTable;
+
+    #[track_caller]
+    fn check(model: &str, given: &[&str], kept: &[&str], warnings: usize) {
+        let facts = FamilyTable::builtin().resolve(model, None);
+        let mut notes = Notes::new(false);
+        let flags = given.iter().map(|flag| Cow::Borrowed(*flag));
+        assert_eq!(filter(flags, &facts, &mut notes).unwrap(), kept, "{model}");
+        assert_eq!(notes.into_warnings().len(), warnings, "{model}");
+    }
+
+    #[test]
+    fn each_model_gets_the_flags_it_takes_once_and_no_other() {
+        let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+        check(
+            sonnet,
+            &[
+                "context-1m-2025-08-07",
+                " context-1m-2025-08-07",
+                "mcp-client-2025-11-20",
+            ],
+            &["context-1m-2025-08-07"],
+            1,
+        );
+        check(
+            sonnet,
+            &[
+                "claude-code-20250219",
+                "oauth-2025-04-20",
+                "prompt-caching-scope-2026-01-05",
+                "",
+            ],
+            &[],
+            0,
+        );
+        check(
+            sonnet,
+            &["advanced-tool-use-2025-11-20"],
+            &["tool-search-tool-2025-10-19", "tool-examples-2025-10-29"],
+            0,
+        );
+        check(
+            "global.anthropic.claude-opus-4-7",
+            &[
+                "interleaved-thinking-2025-05-14",
+                "effort-2025-11-24",
+                "advanced-tool-use-2025-11-20",
+            ],
+            &["interleaved-thinking-2025-05-14"],
+            2,
+        );
+        check("amazon.nova-pro-v1:0", &["context-1m-2025-08-07"], &[], 1);
+    }
+
+    #[test]
+    fn strict_mode_refuses_what_would_be_dropped() {
+        let facts = FamilyTable::builtin().resolve("anthropic.claude-opus-4-7", None);
+        let flags = [Cow::Borrowed("effort-2025-11-24")].into_iter();
+        let error = filter(flags, &facts, &mut Notes::new(true)).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("anthropic-beta"));
+    }
+}

@@ -1,0 +1,137 @@
+//! Messages and system prompt on their way to Claude: what Bedrock does not serve is refused by name,
+//! signed blocks are not even looked into.
+
+use super::{Request, Slice};
+use crate::translation::RequestError;
+
+/// Blocks of tools that Anthropic's own service runs.
+const SERVER_BLOCKS: [&str; 5] = [
+    "web_search_tool_result",
+    "web_fetch_tool_result",
+    "code_execution_tool_result",
+    "bash_code_execution_tool_result",
+    "text_editor_code_execution_tool_result",
+];
+
+/// `messages`.
+pub(super) fn messages(
+    list: &Slice<'_>,
+    request: &mut Request<'_, '_>,
+) -> Result<(), RequestError> {
+    for (index, message) in list.members().iter().enumerate() {
+        if let Some(content) = message.value.get("content") {
+            let path = format!("messages[{index}].content");
+            blocks(&content, &path, request)?;
+        }
+    }
+    Ok(())
+}
+
+fn blocks(
+    content: &Slice<'_>,
+    path: &str,
+    request: &mut Request<'_, '_>,
+) -> Result<(), RequestError> {
+    for (index, block) in content.members().iter().enumerate() {
+        let value = &block.value;
+        let path = || format!("{path}[{index}]");
+        let kind = value.get("type").and_then(|kind| kind.string());
+        match kind.as_deref() {
+            Some("image" | "document") => {
+                source(value, &path)?;
+                cache(value, &path(), request)?;
+            }
+            Some("tool_result") => {
+                if let Some(content) = value.get("content") {
+                    blocks(&content, &format!("{}.content", path()), request)?;
+                }
+                cache(value, &path(), request)?;
+            }
+            Some("thinking" | "redacted_thinking") => {}
+            Some("server_tool_use" | "mcp_tool_use" | "mcp_tool_result" | "container_upload") => {
+                return Err(served_by_anthropic(
+                    &path(),
+                    kind.as_deref().unwrap_or_default(),
+                ));
+            }
+            Some(other) if SERVER_BLOCKS.contains(&other) => {
+                return Err(served_by_anthropic(&path(), other));
+            }
+            _ => cache(value, &path(), request)?,
+        }
+    }
+    Ok(())
+}
+
+fn served_by_anthropic(path: &str, kind: &str) -> RequestError {
+    RequestError::unsupported(
+        format!("{path}.type"),
+        format!(
+            "{kind} is of a tool that Anthropic's own service runs, which Bedrock does not have; \
+             leave the turn out or give it as text"
+        ),
+    )
+}
+
+/// Bedrock takes data, no addresses and no files.
+fn source(block: &Slice<'_>, path: &dyn Fn() -> String) -> Result<(), RequestError> {
+    let Some(source) = block.get("source") else {
+        return Ok(());
+    };
+    let kind = source.get("type").and_then(|kind| kind.string());
+    match kind.as_deref() {
+        Some("url") => Err(RequestError::unsupported(
+            format!("{}.source.type", path()),
+            "Bedrock fetches no URLs for Claude; send the data itself with type \"base64\"",
+        )),
+        Some("file") => Err(RequestError::unsupported(
+            format!("{}.source.type", path()),
+            "Bedrock has no Files API; send the data itself with type \"base64\"",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Blocks that hold nothing but text and a cache point.
+pub(super) fn texts(
+    list: &Slice<'_>,
+    path: &str,
+    request: &mut Request<'_, '_>,
+) -> Result<(), RequestError> {
+    for (index, block) in list.members().iter().enumerate() {
+        cache(&block.value, &format!("{path}[{index}]"), request)?;
+    }
+    Ok(())
+}
+
+/// `cache_control` in the words that Bedrock knows: no scope, and an hour only where the model has it.
+pub(super) fn cache(
+    block: &Slice<'_>,
+    path: &str,
+    request: &mut Request<'_, '_>,
+) -> Result<(), RequestError> {
+    let Some(control) = block.get("cache_control").filter(Slice::is_object) else {
+        return Ok(());
+    };
+    let facts = request.options.facts;
+    let members = control.members();
+    let mut gone = Vec::new();
+    for member in &members {
+        let key = member.key.as_ref();
+        let long = || {
+            let word = member.value.string();
+            word.as_deref() == Some("1h") && !facts.cache.ttl.iter().any(|ttl| ttl == "1h")
+        };
+        if key == "scope" {
+            gone.push("scope");
+        } else if key == "ttl" && long() {
+            gone.push("ttl");
+            let why = format!("{} caches for 5 minutes only, not for an hour", facts.title);
+            request.dropped(&format!("{path}.cache_control.ttl"), &why)?;
+        }
+    }
+    request
+        .edits
+        .remove(&members, |member| gone.contains(&member.key.as_ref()));
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! The native path: what is cut out, what is refused, and that nothing else changes.
+
+use super::*;
+use crate::families::FamilyTable;
+
+const SONNET: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
+
+fn on(model: &str, body: &str, betas: &[&str], door: Door<'_>) -> Result<Native, RequestError> {
+    let facts = FamilyTable::builtin().resolve(model, None);
+    native(body.as_bytes(), betas, door, &DecodeOptions::new(&facts))
+}
+
+#[track_caller]
+fn check(body: &str, betas: &[&str], expected: &str, warnings: &[&str]) {
+    let native = on(SONNET, body, betas, Door::Invoke).unwrap();
+    assert_eq!(String::from_utf8(native.body).unwrap(), expected);
+    let named: Vec<&str> = native
+        .warnings
+        .iter()
+        .map(|warning| warning.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(named, warnings);
+}
+
+#[track_caller]
+fn refused(body: &str, param: &str) {
+    let error = on(SONNET, body, &[], Door::Invoke).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some(param), "{error}");
+}
+
+#[test]
+fn model_and_stream_go_the_version_comes_and_every_other_byte_stays() {
+    check(
+        r#"{"model":"fast","max_tokens":1e2, "stream":true, "messages":[{"role":"user","content":"\u00e9 ü"}],"unknown":{"b":1.0,"a":12345678901234567890123}}"#,
+        &[],
+        r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":1e2, "messages":[{"role":"user","content":"\u00e9 ü"}],"unknown":{"b":1.0,"a":12345678901234567890123}}"#,
+        &[],
+    );
+    check(
+        r#"{"anthropic_version":"bedrock-2023-05-31","model":"fast","messages":[]}"#,
+        &[],
+        r#"{"anthropic_version":"bedrock-2023-05-31","messages":[]}"#,
+        &[],
+    );
+}
+
+#[test]
+fn beta_flags_of_headers_and_body_are_merged_and_filtered() {
+    check(
+        r#"{"model":"m","anthropic_beta":["context-1m-2025-08-07","files-api-2025-04-14"],"messages":[]}"#,
+        &[
+            "interleaved-thinking-2025-05-14, claude-code-20250219",
+            "context-1m-2025-08-07",
+        ],
+        r#"{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["interleaved-thinking-2025-05-14","context-1m-2025-08-07"],"messages":[]}"#,
+        &["anthropic-beta"],
+    );
+}
+
+#[test]
+fn fields_of_tools_that_bedrock_refuses_are_cut_out() {
+    check(
+        r#"{"tools":[{"name":"a","input_schema":{"type":"object","eager_input_streaming":{}},"eager_input_streaming":true,"defer_loading":false},{"type":"bash_20250124","name":"bash","allowed_callers":["direct"]}]}"#,
+        &[],
+        r#"{"anthropic_version":"bedrock-2023-05-31","tools":[{"name":"a","input_schema":{"type":"object","eager_input_streaming":{}}},{"type":"bash_20250124","name":"bash"}]}"#,
+        &["tools[].eager_input_streaming"],
+    );
+    check(
+        r#"{"tools":[{"name":"a","defer_loading":true}]}"#,
+        &["advanced-tool-use-2025-11-20"],
+        r#"{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["tool-search-tool-2025-10-19","tool-examples-2025-10-29"],"tools":[{"name":"a","defer_loading":true}]}"#,
+        &[],
+    );
+}
+
+#[test]
+fn what_bedrock_does_not_serve_is_refused_by_name() {
+    for (body, param) in [
+        (r#"{"container":"c"}"#, "container"),
+        (r#"{"mcp_servers":[{"name":"n"}]}"#, "mcp_servers"),
+        (r#"{"inference_geo":"us"}"#, "inference_geo"),
+        (
+            r#"{"tools":[{"name":"a"},{"type":"web_search_20250305","name":"w"}]}"#,
+            "tools[1].type",
+        ),
+        (
+            r#"{"messages":[{"role":"user","content":[{"type":"text","text":"x"},{"type":"image","source":{"type":"url","url":"https://e.com/a.png"}}]}]}"#,
+            "messages[0].content[1].source.type",
+        ),
+        (
+            r#"{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"file","file_id":"f"}}]}]}"#,
+            "messages[0].content[0].source.type",
+        ),
+        (
+            r#"{"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"image","source":{"type":"url","url":"u"}}]}]}]}"#,
+            "messages[0].content[0].content[0].source.type",
+        ),
+        (
+            r#"{"messages":[{"role":"assistant","content":[{"type":"server_tool_use","id":"s"}]}]}"#,
+            "messages[0].content[0].type",
+        ),
+        (r#"{"service_tier":"flex"}"#, "service_tier"),
+    ] {
+        refused(body, param);
+    }
+    check(
+        r#"{"mcp_servers":[],"container":null,"messages":[]}"#,
+        &[],
+        r#"{"anthropic_version":"bedrock-2023-05-31","messages":[]}"#,
+        &[],
+    );
+}
+
+#[test]
+fn caching_is_said_in_the_words_that_bedrock_knows() {
+    let body = r#"{"system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral","scope":"global","ttl":"1h"}}]}"#;
+    check(
+        body,
+        &[],
+        r#"{"anthropic_version":"bedrock-2023-05-31","system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral","ttl":"1h"}}]}"#,
+        &[],
+    );
+    let older = on(
+        "anthropic.claude-3-7-sonnet-20250219-v1:0",
+        body,
+        &[],
+        Door::Invoke,
+    )
+    .unwrap();
+    assert!(
+        String::from_utf8(older.body)
+            .unwrap()
+            .contains(r#""cache_control":{"type":"ephemeral"}"#)
+    );
+    assert_eq!(older.warnings.len(), 1);
+    check(
+        r#"{"cache_control":{"type":"ephemeral"},"messages":[]}"#,
+        &[],
+        r#"{"anthropic_version":"bedrock-2023-05-31","messages":[]}"#,
+        &["cache_control"],
+    );
+}
+
+#[test]
+fn an_older_place_of_the_format_becomes_the_newer_one() {
+    check(
+        r#"{"output_format":{"type":"json_schema","schema":{"z":1.0}}}"#,
+        &[],
+        r#"{"output_config":{"format":{"type":"json_schema","schema":{"z":1.0}}},"anthropic_version":"bedrock-2023-05-31"}"#,
+        &[],
+    );
+    check(
+        r#"{"output_config":{"effort":"low"},"output_format":{}}"#,
+        &[],
+        r#"{"anthropic_version":"bedrock-2023-05-31","output_config":{"format":{},"effort":"low"}}"#,
+        &[],
+    );
+    refused(
+        r#"{"output_config":{"format":{}},"output_format":{}}"#,
+        "output_format",
+    );
+}
+
+#[test]
+fn an_endpoint_keeps_model_and_stream_and_has_flags_in_a_header() {
+    let body = r#"{"model":"fast","stream":true,"anthropic_version":"x","messages":[]}"#;
+    let door = Door::Endpoint {
+        model: "anthropic.claude-opus-5",
+    };
+    let betas = ["interleaved-thinking-2025-05-14"];
+    let native = on("anthropic.claude-opus-5", body, &betas, door).unwrap();
+    assert_eq!(
+        String::from_utf8(native.body).unwrap(),
+        r#"{"model":"anthropic.claude-opus-5","stream":true,"messages":[]}"#
+    );
+    assert_eq!(native.betas, betas);
+}
+
+#[test]
+fn tiers_are_bedrocks_header() {
+    for (word, tier) in [("auto", None), ("standard_only", Some("default"))] {
+        let body = format!(r#"{{"service_tier":"{word}"}}"#);
+        let native = on(SONNET, &body, &[], Door::Invoke).unwrap();
+        assert_eq!(native.service_tier, tier);
+        assert_eq!(
+            native.body,
+            br#"{"anthropic_version":"bedrock-2023-05-31"}"#
+        );
+    }
+}
+
+fn chunk(event: &str) -> Vec<u8> {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    format!(r#"{{"bytes":"{}","p":"abc"}}"#, STANDARD.encode(event)).into_bytes()
+}
+
+#[test]
+fn events_come_back_byte_for_byte_without_bedrocks_measurements() {
+    let mut stream = NativeStream::default();
+    let mut out = bytes::BytesMut::new();
+    for event in [
+        r#"{"type":"message_start","message":{"usage":{"input_tokens":7,"cache_read_input_tokens":3,"output_tokens":1}}}"#,
+        "{\"type\" : \"content_block_delta\",\n\"delta\":{\"text\":\"\\u00e9 ü\",\"n\":1.00}}",
+        r#"{"type":"message_delta","usage":{"output_tokens":9}}"#,
+        r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":7}}"#,
+    ] {
+        stream.chunk(&chunk(event), &mut out).unwrap();
+    }
+    assert!(stream.finish(&mut out));
+    let expected = concat!(
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":7,\"cache_read_input_tokens\":3,\"output_tokens\":1}}}\n\n",
+        "event: content_block_delta\ndata: {\"type\" : \"content_block_delta\", \"delta\":{\"text\":\"\\u00e9 ü\",\"n\":1.00}}\n\n",
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":9}}\n\n",
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    );
+    assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
+    let usage = stream.usage().unwrap();
+    assert_eq!((usage.prompt_tokens(), usage.output_tokens), (10, 9));
+}
+
+#[test]
+fn a_stream_without_its_last_event_ends_with_an_error() {
+    let mut stream = NativeStream::default();
+    let mut out = bytes::BytesMut::new();
+    stream
+        .chunk(&chunk(r#"{"type":"message_start"}"#), &mut out)
+        .unwrap();
+    out.clear();
+    assert!(!stream.finish(&mut out));
+    assert!(
+        out.starts_with(
+            b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\""
+        )
+    );
+    let length = out.len();
+    stream.finish(&mut out);
+    assert_eq!(out.len(), length, "one end is enough");
+    assert!(NativeStream::default().chunk(b"{}", &mut out).is_err());
+}

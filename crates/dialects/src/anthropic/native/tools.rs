@@ -1,0 +1,79 @@
+//! Tools on their way to Claude: those that Anthropic's service runs are refused by name, fields that
+//! Bedrock does not know are cut out.
+
+use super::{Request, Slice, blocks, has_beta};
+use crate::translation::RequestError;
+
+/// Types of tools that only Anthropic's own service runs, by how they begin.
+pub(crate) const SERVER_TOOLS: [&str; 5] = [
+    "web_search_",
+    "web_fetch_",
+    "code_execution_",
+    "mcp_toolset",
+    "advisor_",
+];
+
+/// What a tool of the client's may have.
+const FIELDS: [&str; 5] = [
+    "type",
+    "name",
+    "description",
+    "input_schema",
+    "cache_control",
+];
+/// What Bedrock knows of no tool.
+const EXTRA: [&str; 2] = ["eager_input_streaming", "allowed_callers"];
+
+pub(super) fn check(list: &Slice<'_>, request: &mut Request<'_, '_>) -> Result<(), RequestError> {
+    for (index, tool) in list.members().iter().enumerate() {
+        let path = format!("tools[{index}]");
+        let members = tool.value.members();
+        let kind = tool.value.get("type").and_then(|kind| kind.string());
+        let kind = kind.as_deref().unwrap_or("custom");
+        if SERVER_TOOLS.iter().any(|start| kind.starts_with(start)) {
+            return Err(server_tool(&path, kind));
+        }
+        let mut gone: Vec<String> = Vec::new();
+        for member in &members {
+            let key = member.key.as_ref();
+            if takes(key, kind, request) {
+                continue;
+            }
+            gone.push(key.to_owned());
+            // What asks for nothing is nothing lost.
+            if !matches!(
+                member.value.json(),
+                "false" | "null" | "[]" | "[\"direct\"]"
+            ) {
+                let param = format!("tools[].{key}");
+                request.dropped(&param, "Bedrock does not know it")?;
+            }
+        }
+        blocks::cache(&tool.value, &path, request)?;
+        request
+            .edits
+            .remove(&members, |member| gone.iter().any(|key| *key == member.key));
+    }
+    Ok(())
+}
+
+fn takes(key: &str, kind: &str, request: &Request<'_, '_>) -> bool {
+    match key {
+        "strict" => request.options.facts.tools.strict,
+        "input_examples" => has_beta(request.flags, "tool-examples-"),
+        "defer_loading" => has_beta(request.flags, "tool-search-tool-"),
+        // Tools that Anthropic defines have fields of their own.
+        _ if kind == "custom" => FIELDS.contains(&key),
+        _ => !EXTRA.contains(&key),
+    }
+}
+
+pub(crate) fn server_tool(path: &str, kind: &str) -> RequestError {
+    RequestError::unsupported(
+        format!("{path}.type"),
+        format!(
+            "{kind} is a tool that Anthropic's own service runs, which Bedrock does not have; leave \
+             it out, or give a tool of your own with a name and an input_schema"
+        ),
+    )
+}
