@@ -27,7 +27,7 @@ use crate::{
     live::{self, Current, Live, LoadError},
     metrics::Metrics,
     request_id::{self, RequestId},
-    upstream,
+    responses, upstream,
 };
 
 /// What all requests share. Cloning copies a pointer.
@@ -54,6 +54,7 @@ pub fn app(state: State) -> Router {
             chat_completions::PATH,
             only("POST", post(chat_completions::handle)),
         )
+        .route(responses::PATH, only("POST", post(responses::handle)))
         .route(embeddings::PATH, only("POST", post(embeddings::handle)))
         .route(listing::PATH, only("GET, HEAD", get(listing::all)))
         .route(listing::ONE_PATH, only("GET, HEAD", get(listing::one)))

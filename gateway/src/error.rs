@@ -42,7 +42,7 @@ pub enum GatewayError {
     },
     /// No such path.
     #[error(
-        "there is nothing at {path}; this gateway serves POST /v1/chat/completions, POST /v1/embeddings and GET /v1/models"
+        "there is nothing at {path}; this gateway serves POST /v1/chat/completions, POST /v1/responses, POST /v1/embeddings and GET /v1/models"
     )]
     UnknownPath {
         /// As asked for.

@@ -28,9 +28,11 @@ mod metrics;
 pub mod models;
 mod reload;
 mod request_id;
+mod responses;
 mod route;
 mod server;
 mod sse;
+mod translate;
 #[expect(
     dead_code,
     reason = "the surfaces that use the rest of it land one by one"

@@ -12,5 +12,6 @@
 
 mod api_tier;
 mod openai_clients;
+mod responses_clients;
 mod support;
 mod token_exchange;

@@ -9,10 +9,10 @@ use crate::support::{
     gateway::{Gateway, KEY},
 };
 
-const MODEL: &str = "anthropic.claude-3-haiku-20240307-v1:0";
+pub(crate) const MODEL: &str = "anthropic.claude-3-haiku-20240307-v1:0";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
-async fn rig() -> (Double, Gateway) {
+pub(crate) async fn rig() -> (Double, Gateway) {
     let config =
         Config::default().with_user("app", "AKIAIOSFODNN7EXAMPLE", SECRET, allow_bedrock());
     let double = Double::start(config).await.unwrap();
@@ -121,7 +121,7 @@ async fn errors_reach_the_openai_package_as_its_own_exceptions() {
     );
 }
 
-fn settings<'a>(url: &'a str, prompt: &'a str) -> [(&'static str, &'a str); 4] {
+pub(crate) fn settings<'a>(url: &'a str, prompt: &'a str) -> [(&'static str, &'a str); 4] {
     [
         ("OPENAI_BASE_URL", url),
         ("OPENAI_API_KEY", KEY),
@@ -130,7 +130,7 @@ fn settings<'a>(url: &'a str, prompt: &'a str) -> [(&'static str, &'a str); 4] {
     ]
 }
 
-const PROMPT: &str = "Grüße – 5 € – 🦊";
+pub(crate) const PROMPT: &str = "Grüße – 5 € – 🦊";
 
 #[tokio::test]
 async fn openai_package_calls_tools_gets_objects_shows_images_and_cancels() {

@@ -20,8 +20,19 @@ const CRD_FOLDERS: [&str; 2] = ["crds", "charts/bedrock-access/crds"];
 /// The plain installation.
 const MANIFEST: &str = "manifests/install.yaml";
 
-/// What becomes of each field of an OpenAI request.
-const FIELDS: &str = "docs/guide/openai-fields.md";
+/// Tables of what becomes of each field of a request: endpoint, heading, file.
+const FIELDS: [(&str, &str, &str); 2] = [
+    (
+        "chat",
+        "OpenAI Chat Completions",
+        "docs/guide/openai-fields.md",
+    ),
+    (
+        "responses",
+        "OpenAI Responses",
+        "docs/guide/responses-fields.md",
+    ),
+];
 
 /// Relative path and content.
 type Files = BTreeMap<String, String>;
@@ -42,17 +53,21 @@ pub(crate) fn manifests(console: &Console, check: bool) -> Result<()> {
     })
 }
 
-/// Writes the table of OpenAI's fields, or checks it.
+/// Writes the tables of fields, or checks them.
 pub(crate) fn fields(console: &Console, check: bool) -> Result<()> {
     build::programs(console, Profile::Dev)?;
     console.step("fields", |step| {
         let program = repository::target().join("debug/examples/field_table");
-        let table = capture(step, &mut command(program))?;
-        let content = format!(
-            "<!-- Generated from crates/dialects by `cargo xtask fields`; do not edit. -->\n\
-             # OpenAI Chat Completions: what becomes of each field\n\n{table}"
-        );
-        settle(&Files::from([(FIELDS.to_owned(), content)]), &[], check)
+        let mut files = Files::new();
+        for (endpoint, heading, file) in FIELDS {
+            let table = capture(step, command(&program).arg(endpoint))?;
+            let content = format!(
+                "<!-- Generated from crates/dialects by `cargo xtask fields`; do not edit. -->\n\
+                 # {heading}: what becomes of each field\n\n{table}"
+            );
+            files.insert(file.to_owned(), content);
+        }
+        settle(&files, &[], check)
     })
 }
 

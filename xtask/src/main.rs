@@ -83,7 +83,7 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Write docs/guide/openai-fields.md from the data the translation uses.
+    /// Write docs/guide/*-fields.md from the data the translation uses.
     Fields {
         /// Change nothing; fail where the file differs.
         #[arg(long)]

@@ -131,7 +131,7 @@ async fn what_the_gateway_refuses_itself_names_the_way_out() {
 }
 
 /// Every exception of Bedrock Runtime, the status it gets on the wire, and its status here.
-const EXCEPTIONS: [(&str, u16, u16); 12] = [
+pub(crate) const EXCEPTIONS: [(&str, u16, u16); 12] = [
     ("ValidationException", 400, 400),
     ("ServiceQuotaExceededException", 400, 400),
     ("AccessDeniedException", 403, 403),

@@ -14,6 +14,7 @@ mod drain;
 mod embeddings;
 mod errors;
 mod reload;
+mod responses;
 mod rig;
 mod start;
 mod streams;

@@ -1,0 +1,128 @@
+//! Steps 3 and 5 for dialects that are translated to Converse: a request made ready for each target it may
+//! go to, with the media it refers to fetched once.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use dialects::translation::{
+    DecodeOptions, Fetch, Fetched, GuardrailRef, RemoteMedia, RequestError,
+};
+use http::HeaderMap;
+
+use crate::{
+    admit::Admitted,
+    app::State,
+    error::GatewayError,
+    live::Live,
+    route::Target,
+    upstream::{Call, Operation, Prepare, Prepared},
+};
+
+/// A request as a dialect translates it for one target.
+#[derive(Debug)]
+pub(crate) struct Translated<C> {
+    /// The body of Converse. Incomplete while `fetches` is not empty.
+    pub(crate) body: Vec<u8>,
+    /// Whether to call ConverseStream.
+    pub(crate) stream: bool,
+    /// What has to be fetched first.
+    pub(crate) fetches: Vec<Fetch>,
+    /// What the way back needs.
+    pub(crate) context: C,
+}
+
+/// How a dialect translates.
+pub(crate) type Translate<C> = fn(&[u8], &DecodeOptions<'_>) -> Result<Translated<C>, RequestError>;
+
+/// A call that asks the targets of a request in turn, each in its own words.
+///
+/// # Errors
+/// When the request cannot be translated for the first target, or its media cannot be fetched.
+pub(crate) async fn call<C: 'static>(
+    state: &State,
+    admitted: Admitted,
+    translate: Translate<C>,
+) -> Result<Call<C>, GatewayError> {
+    let Admitted {
+        live,
+        body,
+        targets,
+        first: target,
+        ..
+    } = admitted;
+    let mut fetched = BTreeMap::new();
+    let first = match attempt(&live, &body, &target, &fetched, translate)? {
+        Attempt::Ready(prepared) => *prepared,
+        Attempt::Wants(wanted) => {
+            fetched = state.fetcher().fetch_all(&wanted).await?;
+            attempt(&live, &body, &target, &fetched, translate)?.ready()?
+        }
+    };
+    let shared = Arc::clone(&live);
+    let prepare: Prepare<C> =
+        Arc::new(move |target| attempt(&shared, &body, target, &fetched, translate)?.ready());
+    Ok(Call {
+        state: state.clone(),
+        live,
+        targets,
+        prepare,
+        first,
+    })
+}
+
+/// What translating gives.
+enum Attempt<C> {
+    Ready(Box<Prepared<C>>),
+    /// These first, then again.
+    Wants(Vec<Fetch>),
+}
+
+impl<C> Attempt<C> {
+    fn ready(self) -> Result<Prepared<C>, GatewayError> {
+        match self {
+            Self::Ready(prepared) => Ok(*prepared),
+            // All targets see the same request, so they want the same.
+            Self::Wants(_) => Err(GatewayError::Internal(
+                "a request that wants more media than it did before",
+            )),
+        }
+    }
+}
+
+fn attempt<C>(
+    live: &Live,
+    body: &[u8],
+    target: &Target,
+    fetched: &BTreeMap<String, Fetched>,
+    translate: Translate<C>,
+) -> Result<Attempt<C>, GatewayError> {
+    let config = &live.config;
+    let options = DecodeOptions {
+        strict: config.strict,
+        automatic_cache: config.automatic_cache,
+        guardrail: config.guardrail.as_ref().map(|guardrail| GuardrailRef {
+            identifier: guardrail.identifier.clone(),
+            version: guardrail.version.clone(),
+        }),
+        remote_media: if config.fetch_remote_media {
+            RemoteMedia::Fetch(fetched)
+        } else {
+            RemoteMedia::Refuse
+        },
+        ..DecodeOptions::new(&target.facts)
+    };
+    let translated = translate(body, &options)?;
+    if !translated.fetches.is_empty() {
+        return Ok(Attempt::Wants(translated.fetches));
+    }
+    Ok(Attempt::Ready(Box::new(Prepared {
+        operation: if translated.stream {
+            Operation::ConverseStream
+        } else {
+            Operation::Converse
+        },
+        headers: HeaderMap::new(),
+        body: Bytes::from(translated.body),
+        context: translated.context,
+    })))
+}

@@ -1,0 +1,264 @@
+//! `/v1/responses` on a real socket: whole and streamed, failing in every way, left by its client.
+
+use std::time::Duration;
+
+use awsdouble::{Fault, FaultAction};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    errors::EXCEPTIONS,
+    rig::{Answer, MODEL, Plan, Rig, eventually, read_until},
+};
+
+const PATH: &str = "/v1/responses";
+const LEFT: &str =
+    "bedrock_gateway_requests_total{route=\"/v1/responses\",status=\"499\",reason=\"client_left\"}";
+
+fn ask(prompt: &str, stream: bool) -> Value {
+    json!({"model": MODEL, "input": prompt, "stream": stream})
+}
+
+async fn post(rig: &Rig, body: &Value) -> Answer {
+    rig.call(Method::POST, PATH, &[], body.to_string()).await
+}
+
+/// Events of a stream, with the numbers checked; comments are passed over.
+fn events(answer: &Answer) -> Vec<Value> {
+    let text = answer.text();
+    let mut events = Vec::new();
+    for event in text.split_terminator("\n\n") {
+        if event.starts_with(':') {
+            continue;
+        }
+        let (name, data) = event.split_once('\n').unwrap();
+        let event: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!(name, format!("event: {}", event["type"].as_str().unwrap()));
+        assert_eq!(event["sequence_number"], events.len(), "{text}");
+        events.push(event);
+    }
+    events
+}
+
+fn said(response: &Value) -> &str {
+    response["output"][0]["content"][0]["text"]
+        .as_str()
+        .unwrap_or_default()
+}
+
+#[tokio::test]
+async fn whole_and_streamed_answers_are_the_same_and_nothing_is_stored() {
+    let rig = Rig::laptop().await;
+    let prompt = "Grüße \"you\" – 5 € 🦊";
+    let whole = post(&rig, &ask(prompt, false)).await;
+    assert_eq!(whole.status, 200, "{}", whole.text());
+    let warning = whole.headers["x-bedrock-gateway-warning"].to_str().unwrap();
+    assert!(warning.contains("nothing is stored"), "{warning}");
+    assert!(whole.headers.contains_key("x-amzn-requestid"));
+    let response = whole.json();
+    assert_eq!(response["status"], "completed");
+    assert_eq!(response["store"], false);
+    assert!(response["id"].as_str().unwrap().starts_with("resp_"));
+    assert_eq!(said(&response), prompt);
+
+    let streamed = post(&rig, &ask(prompt, true)).await;
+    assert!(streamed.headers.contains_key("x-bedrock-gateway-warning"));
+    let events = events(&streamed);
+    assert_eq!(events[0]["type"], "response.created");
+    let last = events.last().unwrap();
+    assert_eq!(last["type"], "response.completed");
+    assert_eq!(said(&last["response"]), prompt);
+    assert_eq!(last["response"]["usage"], response["usage"]);
+    assert!(!streamed.text().contains("[DONE]"));
+}
+
+async fn refused_by_aws(empty_body: bool) {
+    let rig = Rig::laptop().await;
+    for (code, status, expected) in EXCEPTIONS {
+        for (operation, stream) in [("Converse", false), ("ConverseStream", true)] {
+            rig.double.clear_faults();
+            let action = FaultAction::Error {
+                status,
+                code: code.to_owned(),
+                message: format!("what AWS says of {code}"),
+                empty_body,
+            };
+            rig.double.inject(Fault::new(operation, action));
+            let answer = post(&rig, &ask("hi", stream)).await;
+            let error = answer.error();
+            assert_eq!(answer.status, expected, "{code}: {error}");
+            assert_eq!(error["code"], code);
+            assert_eq!(error["message"], format!("what AWS says of {code}"));
+            assert!(error["aws_request_id"].is_string(), "{code}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_aws_exception_keeps_its_name_text_and_request_id() {
+    refused_by_aws(false).await;
+}
+
+#[tokio::test]
+async fn each_aws_exception_with_an_empty_body_loses_nothing() {
+    refused_by_aws(true).await;
+}
+
+#[tokio::test]
+async fn each_aws_exception_in_mid_stream_is_an_error_event_and_a_failed_response() {
+    let rig = Rig::laptop().await;
+    for (code, status, kind, failure) in [
+        (
+            "ThrottlingException",
+            429,
+            "rate_limit_error",
+            "rate_limit_exceeded",
+        ),
+        (
+            "ModelStreamErrorException",
+            424,
+            "invalid_request_error",
+            "server_error",
+        ),
+        (
+            "InternalServerException",
+            500,
+            "server_error",
+            "server_error",
+        ),
+        (
+            "ServiceUnavailableException",
+            503,
+            "service_unavailable_error",
+            "server_error",
+        ),
+        (
+            "ValidationException",
+            400,
+            "invalid_request_error",
+            "invalid_prompt",
+        ),
+        (
+            "ModelTimeoutException",
+            408,
+            "timeout_error",
+            "server_error",
+        ),
+    ] {
+        rig.double.clear_faults();
+        rig.double.inject(Fault::new(
+            "ConverseStream",
+            FaultAction::StreamException {
+                after: 3,
+                code: code.to_owned(),
+                message: format!("what AWS says of {code}"),
+            },
+        ));
+        let answer = post(&rig, &ask("a long enough answer to break", true)).await;
+        assert_eq!(answer.status, 200, "the headers were out already");
+        let events = events(&answer);
+        let [.., error, failed] = events.as_slice() else {
+            panic!("{events:?}")
+        };
+        assert_eq!(error["type"], "error");
+        assert_eq!(error["code"], code);
+        assert_eq!(error["error"]["type"], kind);
+        assert_eq!(error["error"]["status"], status);
+        assert_eq!(error["message"], format!("what AWS says of {code}"));
+        assert!(error["error"]["aws_request_id"].is_string());
+        assert_eq!(failed["type"], "response.failed");
+        assert_eq!(failed["response"]["status"], "failed");
+        assert_eq!(failed["response"]["error"]["code"], failure);
+    }
+}
+
+#[tokio::test]
+async fn refusal_after_the_stream_was_opened_is_a_whole_stream_of_its_own() {
+    let rig = Rig::start(Plan {
+        settings: Box::new(|settings| settings.ping_interval = Duration::from_millis(100)),
+        ..Plan::default()
+    })
+    .await;
+    rig.double.inject(Fault::new(
+        "ConverseStream",
+        FaultAction::Delay { milliseconds: 400 },
+    ));
+    let prompt = ask("@error ValidationException too wrong", true);
+    let answer = post(&rig, &prompt).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().starts_with(": ping"), "{}", answer.text());
+    let types: Vec<Value> = events(&answer)
+        .iter()
+        .map(|event| event["type"].clone())
+        .collect();
+    assert_eq!(
+        types,
+        [
+            "response.created",
+            "response.in_progress",
+            "error",
+            "response.failed"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn stream_that_breaks_or_ends_too_early_is_never_a_success() {
+    let rig = Rig::laptop().await;
+    for (prompt, code) in [
+        ("@cut 3\nhello there", "stream_cut"),
+        ("@end 3\nhello there", "stream_truncated"),
+    ] {
+        let answer = post(&rig, &ask(prompt, true)).await;
+        let events = events(&answer);
+        let [.., error, failed] = events.as_slice() else {
+            panic!("{events:?}")
+        };
+        assert_eq!(error["code"], code);
+        assert_eq!(failed["type"], "response.failed");
+    }
+}
+
+#[tokio::test]
+async fn client_that_leaves_ends_the_call_of_bedrock_at_once() {
+    let rig = Rig::laptop().await;
+    let body = ask("@slow 60s\nhello", true).to_string();
+    let mut response = rig.open(Method::POST, PATH, &[], body).await;
+    read_until(response.body_mut(), "response.in_progress").await;
+    drop(response);
+    eventually("the double sees the call cancelled", async || {
+        let calls = rig.double.calls_of("ConverseStream");
+        let stream = calls.first().and_then(|call| call.stream.clone());
+        stream.is_some_and(|stream| stream.ended == "cancelled")
+    })
+    .await;
+    eventually("the request is accounted for", async || {
+        rig.metric(LEFT).await == Some(1.0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_needs_a_store_is_refused_with_the_way_out() {
+    let rig = Rig::laptop().await;
+    for (field, value) in [
+        ("previous_response_id", json!("resp_1")),
+        ("conversation", json!("conv_1")),
+        ("background", json!(true)),
+    ] {
+        let mut body = ask("hi", false);
+        body[field] = value;
+        let answer = post(&rig, &body).await;
+        assert_eq!(answer.status, 400, "{field}");
+        let error = answer.error();
+        assert_eq!(error["param"], field);
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .contains("nothing is stored"),
+            "{error}"
+        );
+    }
+    assert!(rig.double.calls().is_empty());
+}
