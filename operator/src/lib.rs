@@ -1,8 +1,8 @@
 //! The operator: from a `BedrockAccess` to a ServiceAccount, a gateway Deployment, its configuration and
 //! Service, and a status that says how it went.
 //!
-//! The way of a reconcile is in `access.rs`: observe, validate, build, apply, status. It never calls
-//! AWS and never reads a Secret.
+//! The way of a reconcile is in `access.rs`: observe, validate, build, apply, status. The gateway as a
+//! sidecar is in `sidecar.rs`. It never calls AWS and reads no Secret but that of its webhook's certificate.
 
 mod access;
 mod certificates;

@@ -4,3 +4,4 @@ mod children;
 mod lifecycle;
 mod refusals;
 mod rig;
+mod sidecar;

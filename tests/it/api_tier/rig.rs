@@ -22,7 +22,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use crate::support::eventually;
 
 /// Namespace of the operator in these tests.
-const OPERATOR_NAMESPACE: &str = "bedrock-access-system";
+pub(crate) const OPERATOR_NAMESPACE: &str = "bedrock-access-system";
 /// Release name of the chart, and so the name of the operator's ServiceAccount.
 const RELEASE: &str = "bedrock-access";
 /// Namespace of the accesses.
@@ -77,6 +77,12 @@ impl Rig {
     }
 
     pub(crate) async fn start_operator(&mut self) {
+        self.start_operator_with(operator::Settings::default())
+            .await;
+    }
+
+    /// Starts the operator with further settings.
+    pub(crate) async fn start_operator_with(&mut self, settings: operator::Settings) {
         let account = self.operator_user.rsplit(':').next().unwrap().to_owned();
         let token = self
             .cluster
@@ -95,7 +101,7 @@ impl Rig {
         let settings = operator::Settings {
             gateway_image: "bedrock-gateway:test".to_owned(),
             discovery_refresh: Duration::from_secs(2),
-            ..operator::Settings::default()
+            ..settings
         };
         let (stop, stopped) = oneshot::channel();
         self.stop = Some(stop);

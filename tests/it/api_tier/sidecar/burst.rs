@@ -1,0 +1,192 @@
+//! A thousand pods at once, while certificate and authority change under them.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use operator::Rotation;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{
+    super::rig::OPERATOR_NAMESPACE,
+    rig::{SidecarRig, has_sidecar, pod},
+};
+
+const PODS: usize = 1000;
+const AT_ONCE: usize = 32;
+
+/// Everything changes every few seconds. An API server hears of a change in a moment, so the overlap is
+/// short too.
+const HURRY: Rotation = Rotation {
+    authority: Duration::from_secs(9),
+    certificate: Duration::from_secs(9),
+    overlap: Duration::from_secs(2),
+    check: Duration::from_millis(250),
+};
+
+/// The bound of the bucket that holds this share of all observations of a histogram, in seconds.
+fn quantile(metrics: &str, histogram: &str, label: &str, share: f64) -> f64 {
+    let mut buckets: Vec<(f64, f64)> = Vec::new();
+    let lines = metrics
+        .lines()
+        .filter(|line| line.starts_with(&format!("{histogram}_bucket")) && line.contains(label));
+    for line in lines {
+        let (_, rest) = line.split_once("le=\"").unwrap();
+        let (bound, rest) = rest.split_once('"').unwrap();
+        let bound = bound.parse().unwrap_or(f64::INFINITY);
+        let count: f64 = rest.rsplit(' ').next().unwrap().parse().unwrap();
+        // Series that differ in other labels count together.
+        match buckets
+            .iter_mut()
+            .find(|(there, _)| there.total_cmp(&bound).is_eq())
+        {
+            Some((_, sum)) => *sum += count,
+            None => buckets.push((bound, count)),
+        }
+    }
+    buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let total = buckets.last().unwrap().1;
+    let found = buckets.iter().find(|(_, count)| *count >= total * share);
+    found.unwrap().0
+}
+
+/// Counts the authorities and certificates that come by until the last pod is there.
+async fn count_changes(sidecar: Arc<SidecarRig>) -> (usize, usize) {
+    let secrets: Api<Secret> = Api::namespaced(sidecar.rig.client.clone(), OPERATOR_NAMESPACE);
+    let (mut authorities, mut certificates) = (Vec::new(), Vec::new());
+    let mut every = tokio::time::interval(Duration::from_millis(250));
+    loop {
+        every.tick().await;
+        if let Ok(Secret {
+            data: Some(data), ..
+        }) = secrets.get(api::names::WEBHOOK_SECRET).await
+        {
+            for (key, seen) in [("ca.key", &mut authorities), ("tls.key", &mut certificates)] {
+                if seen.last() != data.get(key) {
+                    seen.extend(data.get(key).cloned());
+                }
+            }
+        }
+        if sidecar
+            .pods()
+            .get_opt("last")
+            .await
+            .is_ok_and(|found| found.is_some())
+        {
+            return (authorities.len(), certificates.len());
+        }
+    }
+}
+
+/// How long it took in the webhook and as the API server saw it, half of all and 99 of 100.
+async fn latencies(sidecar: &SidecarRig) -> String {
+    let own = sidecar.metrics().await;
+    let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
+    let api_server = sidecar.rig.client.request_text(request).await.unwrap();
+    let own = |share| {
+        quantile(
+            &own,
+            "controller_runtime_webhook_latency_seconds",
+            "",
+            share,
+        )
+    };
+    let seen = |share| {
+        let histogram = "apiserver_admission_webhook_admission_duration_seconds";
+        quantile(&api_server, histogram, "sidecar.bedrockaccess.dev", share)
+    };
+    format!(
+        "at most, p50 and p99: in the webhook {} s and {} s, as the API server sees it {} s and {} s",
+        own(0.5),
+        own(0.99),
+        seen(0.5),
+        seen(0.99)
+    )
+}
+
+#[expect(clippy::print_stdout, reason = "what was measured is of interest")]
+#[tokio::test(flavor = "multi_thread")]
+async fn thousand_pods_in_a_burst_lose_no_admission_to_changing_certificates() {
+    let sidecar = Arc::new(SidecarRig::start(HURRY).await);
+    let secrets: Api<Secret> = Api::namespaced(sidecar.rig.client.clone(), OPERATOR_NAMESPACE);
+    let keys = || async {
+        let data = secrets
+            .get(api::names::WEBHOOK_SECRET)
+            .await
+            .unwrap()
+            .data
+            .unwrap();
+        (data["ca.key"].clone(), data["tls.key"].clone())
+    };
+    let changes = tokio::spawn(count_changes(Arc::clone(&sidecar)));
+
+    let begun = Instant::now();
+    let made = stream::iter(0..PODS)
+        .map(|number| {
+            let sidecar = Arc::clone(&sidecar);
+            async move {
+                let begun = Instant::now();
+                let made = sidecar
+                    .create(&pod(&format!("burst-{number}"), &json!({}), &json!({})))
+                    .await;
+                (made, begun.elapsed())
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    let took = begun.elapsed();
+    let before = keys().await;
+    // A burst may be shorter than a change takes, so a trickle follows until there was one more.
+    let mut trickle = 0;
+    let end = Instant::now() + Duration::from_mins(1);
+    while {
+        let now = keys().await;
+        (now.0 == before.0 || now.1 == before.1) && Instant::now() < end
+    } {
+        let made = sidecar
+            .create(&pod(&format!("trickle-{trickle}"), &json!({}), &json!({})))
+            .await;
+        assert!(has_sidecar(&made.unwrap()));
+        trickle += 1;
+    }
+    sidecar
+        .create(&pod("last", &json!({}), &json!({})))
+        .await
+        .unwrap();
+    let (authorities, certificates) = changes.await.unwrap();
+
+    let refused: Vec<_> = made
+        .iter()
+        .filter_map(|(made, _)| made.as_ref().err())
+        .collect();
+    assert!(
+        refused.is_empty(),
+        "{} refused: {:?}",
+        refused.len(),
+        refused.first()
+    );
+    assert!(
+        made.iter()
+            .all(|(made, _)| made.as_ref().is_ok_and(has_sidecar))
+    );
+    assert!(
+        authorities > 1 && certificates > 1,
+        "{authorities} authorities, {certificates} certificates"
+    );
+
+    let mut times: Vec<_> = made.iter().map(|(_, took)| *took).collect();
+    times.sort();
+    let whole = times[PODS * 99 / 100];
+    let latencies = latencies(&sidecar).await;
+    println!(
+        "{PODS} pods in {took:?}, {AT_ONCE} at once, and {trickle} after them; {authorities} authorities and {certificates} certificates; {latencies}, the whole creation {:?} and {whole:?}",
+        times[PODS / 2]
+    );
+    assert!(
+        whole < Duration::from_secs(5),
+        "{latencies}, the whole creation {whole:?}"
+    );
+}

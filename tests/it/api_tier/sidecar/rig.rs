@@ -1,0 +1,192 @@
+//! The operator with its webhook on loopback, and the chart's configuration of it with a URL instead of a
+//! Service: there is no network of pods on this tier.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    time::Duration,
+};
+
+use api::names;
+use k8s_openapi::api::{
+    admissionregistration::v1::MutatingWebhookConfiguration,
+    core::v1::{Pod, ServiceAccount},
+};
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
+use operator::{CertificateSource, OwnCertificate, Rotation, Settings, WebhookSettings};
+use serde_json::{Value, json};
+
+use super::super::rig::{OPERATOR_NAMESPACE, Rig, TEAM, sample_spec};
+use crate::support::{eventually, http};
+
+/// The access whose sidecar the ServiceAccount `app` may have.
+pub(crate) const ACCESS: &str = "chat";
+
+pub(crate) struct SidecarRig {
+    pub(crate) rig: Rig,
+    pub(crate) webhook: SocketAddr,
+    pub(crate) metrics: SocketAddr,
+}
+
+impl SidecarRig {
+    /// Everything up, the access there, and the webhook trusted.
+    pub(crate) async fn start(rotation: Rotation) -> Self {
+        let mut this = Self::without_operator().await;
+        this.start_operator(rotation).await;
+        this.ready().await;
+        this
+    }
+
+    /// The API server with the chart's webhook configuration, an access and its ServiceAccounts.
+    pub(crate) async fn without_operator() -> Self {
+        let rig = Rig::without_operator().await;
+        let [webhook, metrics] = [free(), free()];
+        let this = Self {
+            rig,
+            webhook,
+            metrics,
+        };
+        this.configure(&json!(null)).await;
+        let accounts = Api::<ServiceAccount>::namespaced(this.rig.client.clone(), TEAM);
+        for name in ["app", "stranger"] {
+            let account = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+            accounts
+                .create(&PostParams::default(), &account)
+                .await
+                .unwrap();
+        }
+        let mut spec = sample_spec();
+        spec["sidecar"] = json!({"serviceAccounts": [{"name": "app"}]});
+        this.rig.apply(ACCESS, &spec).await.unwrap();
+        this
+    }
+
+    /// Applies the configuration of `manifests/install.yaml`, as somebody with this bundle would.
+    pub(crate) async fn configure(&self, bundle: &Value) {
+        let manifest = fs::read_to_string(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../manifests/install.yaml"
+        ))
+        .unwrap();
+        let mut configuration = serde_yaml::Deserializer::from_str(&manifest)
+            .map(|document| <Value as serde::Deserialize>::deserialize(document).unwrap())
+            .find(|object| object["kind"] == "MutatingWebhookConfiguration")
+            .unwrap();
+        let url = format!("https://{}/inject", self.webhook);
+        configuration["webhooks"][0]["clientConfig"] = json!({"url": url});
+        if bundle.is_string() {
+            configuration["webhooks"][0]["clientConfig"]["caBundle"] = bundle.clone();
+        }
+        Api::<MutatingWebhookConfiguration>::all(self.rig.client.clone())
+            .patch(
+                names::WEBHOOK_CONFIGURATION,
+                &PatchParams::apply("helm").force(),
+                &Patch::Apply(&configuration),
+            )
+            .await
+            .unwrap();
+    }
+
+    /// Starts the operator with a certificate of its own.
+    pub(crate) async fn start_operator(&mut self, rotation: Rotation) {
+        self.start_operator_with(CertificateSource::Own(OwnCertificate {
+            namespace: OPERATOR_NAMESPACE.to_owned(),
+            secret: names::WEBHOOK_SECRET.to_owned(),
+            configuration: names::WEBHOOK_CONFIGURATION.to_owned(),
+            names: vec!["127.0.0.1".to_owned()],
+            rotation,
+        }))
+        .await;
+    }
+
+    pub(crate) async fn start_operator_with(&mut self, certificate: CertificateSource) {
+        self.rig
+            .start_operator_with(Settings {
+                metrics_address: Some(self.metrics),
+                webhook: Some(WebhookSettings {
+                    address: self.webhook,
+                    certificate,
+                }),
+                ..Settings::default()
+            })
+            .await;
+    }
+
+    /// Waits until a pod that may have the sidecar gets it; nothing is made.
+    pub(crate) async fn ready(&self) {
+        eventually("the webhook answers", || async {
+            let parameters = PostParams {
+                dry_run: true,
+                ..PostParams::default()
+            };
+            let pod = pod("probe", &json!({}), &json!({}));
+            let made = self.pods().create(&parameters, &pod).await;
+            made.map_err(|error| error.to_string()).map(drop)
+        })
+        .await;
+    }
+
+    pub(crate) fn pods(&self) -> Api<Pod> {
+        self.rig.api()
+    }
+
+    pub(crate) async fn create(&self, pod: &Pod) -> Result<Pod, String> {
+        let made = self.pods().create(&PostParams::default(), pod).await;
+        made.map_err(|error| match error {
+            kube::Error::Api(status) => status.message.clone(),
+            other => other.to_string(),
+        })
+    }
+
+    /// The operator's metrics.
+    pub(crate) async fn metrics(&self) -> String {
+        let response = http::get(&format!("http://{}/metrics", self.metrics)).await;
+        response.unwrap().text()
+    }
+}
+
+/// Rotation that nothing is seen of in a test.
+pub(crate) fn calm() -> Rotation {
+    Rotation {
+        check: Duration::from_millis(500),
+        ..Rotation::default()
+    }
+}
+
+/// A pod of the app's that asks for the sidecar; labels and spec can be changed.
+pub(crate) fn pod(name: &str, labels: &Value, spec: &Value) -> Pod {
+    let mut pod = json!({
+        "metadata": {"name": name, "labels": {names::INJECT_LABEL: ACCESS}},
+        "spec": {"serviceAccountName": "app", "containers": [{"name": "app", "image": "app:1"}]},
+    });
+    for (name, value) in labels.as_object().unwrap() {
+        pod["metadata"]["labels"][name] = value.clone();
+    }
+    for (name, value) in spec.as_object().unwrap() {
+        pod["spec"][name] = value.clone();
+    }
+    // A label of no value is one that is left out.
+    if let Some(labels) = pod["metadata"]["labels"].as_object_mut() {
+        labels.retain(|_, value| !value.is_null());
+    }
+    serde_json::from_value(pod).unwrap()
+}
+
+/// Whether a pod has the sidecar.
+pub(crate) fn has_sidecar(pod: &Pod) -> bool {
+    let spec = pod.spec.as_ref().unwrap();
+    spec.init_containers
+        .iter()
+        .flatten()
+        .any(|container| container.name == names::GATEWAY_NAME)
+}
+
+fn free() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
