@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use bytes::Bytes;
-use dialects::openai::head;
+use dialects::translation::head;
 
 use crate::{
     account::Account, app::State, error::GatewayError, limits::read_body, live::Live, route::Target,

@@ -12,19 +12,20 @@ use axum::{
     response::Response,
     routing::{MethodRouter, get, post},
 };
-use http::{Method, Uri};
+use http::{HeaderMap, Method, Uri};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     account::Account,
     chat_completions,
     config::Settings,
-    embeddings,
+    count_tokens, embeddings,
     error::GatewayError,
     fetch::Fetcher,
     limits::InFlight,
     listing,
     live::{self, Current, Live, LoadError},
+    messages,
     metrics::Metrics,
     request_id::{self, RequestId},
     responses, upstream,
@@ -58,6 +59,8 @@ pub fn app(state: State) -> Router {
         .route(embeddings::PATH, only("POST", post(embeddings::handle)))
         .route(listing::PATH, only("GET, HEAD", get(listing::all)))
         .route(listing::ONE_PATH, only("GET, HEAD", get(listing::one)))
+        .route(messages::PATH, only("POST", post(messages::handle)))
+        .route(count_tokens::PATH, only("POST", post(count_tokens::handle)))
         .route("/healthz", only("GET, HEAD", get(async || "ok\n")))
         .fallback(unknown_path)
         .layer(middleware::from_fn(request_id::assign))
@@ -70,10 +73,12 @@ fn only(allowed: &'static str, route: MethodRouter<State>) -> MethodRouter<State
         async move |FromState(state): FromState<State>,
                     Extension(RequestId(id)): Extension<RequestId>,
                     method: Method,
+                    headers: HeaderMap,
                     OriginalUri(uri): OriginalUri| {
             refuse(
                 &state,
                 &id,
+                messages::is_spoken(uri.path(), &headers),
                 &GatewayError::WrongMethod {
                     path: uri.path().to_owned(),
                     method: method.to_string(),
@@ -87,16 +92,22 @@ fn only(allowed: &'static str, route: MethodRouter<State>) -> MethodRouter<State
 async fn unknown_path(
     FromState(state): FromState<State>,
     Extension(RequestId(id)): Extension<RequestId>,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Response {
     let path = uri.path().to_owned();
-    refuse(&state, &id, &GatewayError::UnknownPath { path })
+    let anthropic = messages::is_spoken(&path, &headers);
+    refuse(&state, &id, anthropic, &GatewayError::UnknownPath { path })
 }
 
-fn refuse(state: &State, request_id: &str, error: &GatewayError) -> Response {
+fn refuse(state: &State, request_id: &str, anthropic: bool, error: &GatewayError) -> Response {
     let mut account = Account::open(state.metrics(), "other", "", request_id);
     account.failed(error);
-    error.response(request_id)
+    if anthropic {
+        messages::refused(error, request_id)
+    } else {
+        error.response(request_id)
+    }
 }
 
 impl State {

@@ -4,6 +4,8 @@
 //! client's dialect with AWS's own message, both request ids and a hint. What only the operator of the
 //! gateway may see goes to the log.
 
+mod anthropic;
+
 use std::{borrow::Cow, fmt};
 
 use api::catalogue;
@@ -42,7 +44,7 @@ pub enum GatewayError {
     },
     /// No such path.
     #[error(
-        "there is nothing at {path}; this gateway serves POST /v1/chat/completions, POST /v1/responses, POST /v1/embeddings and GET /v1/models"
+        "there is nothing at {path}; this gateway serves POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, POST /v1/messages/count_tokens, POST /v1/embeddings and GET /v1/models"
     )]
     UnknownPath {
         /// As asked for.
@@ -65,6 +67,14 @@ pub enum GatewayError {
         model: String,
         /// What this caller may ask for.
         allowed: Vec<String>,
+    },
+    /// A model that tokens are not counted for.
+    #[error("the tokens of a request cannot be counted for {model:?}: {why}")]
+    TokensUncounted {
+        /// The model.
+        model: String,
+        /// Why not, and what to do.
+        why: &'static str,
     },
     /// More than the limit.
     #[error(
@@ -197,7 +207,9 @@ impl GatewayError {
         match self {
             Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
-            Self::UnknownPath { .. } | Self::UnknownModel { .. } => StatusCode::NOT_FOUND,
+            Self::UnknownPath { .. } | Self::UnknownModel { .. } | Self::TokensUncounted { .. } => {
+                StatusCode::NOT_FOUND
+            }
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyUnreadable(_) => StatusCode::REQUEST_TIMEOUT,
@@ -226,6 +238,7 @@ impl GatewayError {
             Self::UnknownPath { .. } => "unknown_path",
             Self::WrongMethod { .. } => "method_not_allowed",
             Self::UnknownModel { .. } => "model_not_found",
+            Self::TokensUncounted { .. } => "count_tokens_unsupported",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyUnreadable(_) => "body_unreadable",
             Self::Busy { .. } => "gateway_busy",
@@ -321,8 +334,13 @@ impl GatewayError {
 
     /// The error as a response.
     pub(crate) fn response(&self, request_id: &str) -> Response {
-        let mut response = Response::new(Body::from(self.body(request_id).to_vec()));
-        *response.status_mut() = self.status();
+        self.with_headers(self.status(), self.body(request_id).to_vec())
+    }
+
+    /// A response with the headers that belong to the error, whatever the dialect.
+    fn with_headers(&self, status: StatusCode, body: Vec<u8>) -> Response {
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

@@ -7,33 +7,70 @@
 use api::catalogue;
 use axum::{
     Extension,
-    body::Body,
-    extract::{Path, State as FromState},
+    extract::{Path, Query, State as FromState, rejection::QueryRejection},
     response::Response,
 };
-use dialects::openai::{ModelEntry, models_list};
-use http::{HeaderMap, HeaderValue, header};
+use dialects::{anthropic, openai};
+use http::HeaderMap;
+use serde::Deserialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    account::Account, app::State, authenticate::Caller, error::GatewayError, live::Live,
-    request_id::RequestId, route::Pattern,
+    account::Account,
+    app::State,
+    authenticate::Caller,
+    error::GatewayError,
+    live::Live,
+    messages::{self, json, named},
+    request_id::RequestId,
+    route::Pattern,
 };
 
 pub(crate) const PATH: &str = "/v1/models";
 /// Ids may hold slashes, as ARNs do.
 pub(crate) const ONE_PATH: &str = "/v1/models/{*id}";
 
+/// Most models on a page of Anthropic's, and as many as there are without a wish.
+const LONGEST_PAGE: usize = 1000;
+const USUAL_PAGE: usize = 20;
+
+/// Which page of a list; OpenAI's has one only.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Page {
+    limit: Option<usize>,
+    after_id: Option<String>,
+    before_id: Option<String>,
+}
+
 pub(crate) async fn all(
     FromState(state): FromState<State>,
     Extension(RequestId(id)): Extension<RequestId>,
+    page: Result<Query<Page>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    answer(&state, &id, |live| {
+    answer(&state, &id, &headers, |live, anthropic| {
         let caller = live.authenticator.authenticate(&headers, state.now())?;
-        Ok((
-            caller.name.clone(),
-            models_list(&entries(live, &caller, state.started_at())),
-        ))
+        let found = entries(live, &caller);
+        let body = if anthropic {
+            let page = page.map_or_else(|_| Page::default(), |Query(page)| page);
+            let created = created_at(&state);
+            let models: Vec<_> = found
+                .iter()
+                .map(|(name, _)| anthropic::ModelInfo::new(name.as_str(), &created))
+                .collect();
+            anthropic::models_list(
+                &models,
+                page.limit.unwrap_or(USUAL_PAGE).clamp(1, LONGEST_PAGE),
+                page.after_id.as_deref(),
+                page.before_id.as_deref(),
+            )
+        } else {
+            let entry = |(name, bedrock_id): &(String, String)| {
+                openai::ModelEntry::new(name.as_str(), bedrock_id, state.started_at())
+            };
+            openai::models_list(&found.iter().map(entry).collect::<Vec<_>>())
+        };
+        Ok((caller.name, body))
     })
 }
 
@@ -43,36 +80,54 @@ pub(crate) async fn one(
     Path(model): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    answer(&state, &id, |live| {
+    answer(&state, &id, &headers, |live, anthropic| {
         let caller = live.authenticator.authenticate(&headers, state.now())?;
         let targets = live.routes.resolve(&model, &caller, 0)?;
         let bedrock_id = targets
             .first()
             .map_or(model.as_str(), |target| target.model_id.as_str());
-        let entry = ModelEntry::new(model.as_str(), bedrock_id, state.started_at());
-        let body = serde_json::to_vec(&entry)
-            .map_err(|_| GatewayError::Internal("the model's entry cannot be written"))?;
+        let body = if anthropic {
+            let info = anthropic::ModelInfo::new(model.as_str(), &created_at(&state));
+            anthropic::model(&info)
+        } else {
+            let entry = openai::ModelEntry::new(model.as_str(), bedrock_id, state.started_at());
+            serde_json::to_vec(&entry)
+                .map_err(|_| GatewayError::Internal("the model's entry cannot be written"))?
+        };
         Ok((caller.name, body))
     })
 }
 
+/// When the list became known.
+fn created_at(state: &State) -> String {
+    let seconds = i64::try_from(state.started_at()).unwrap_or_default();
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+/// Answers in the dialect of the client: Anthropic's where its version header is there.
 fn answer(
     state: &State,
     request_id: &str,
-    find: impl FnOnce(&Live) -> Result<(String, Vec<u8>), GatewayError>,
+    headers: &HeaderMap,
+    find: impl FnOnce(&Live, bool) -> Result<(String, Vec<u8>), GatewayError>,
 ) -> Response {
     let mut account = Account::open(state.metrics(), PATH, "", request_id);
-    match find(&state.live()) {
+    let anthropic = messages::is_spoken(PATH, headers);
+    match find(&state.live(), anthropic) {
         Ok((caller, body)) => {
             account.caller(&caller);
             account.succeeded();
-            let mut response = Response::new(Body::from(body));
-            response.headers_mut().insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            );
-            response
+            let response = json(body, &HeaderMap::new());
+            if anthropic {
+                named(response, request_id)
+            } else {
+                response
+            }
         }
+        Err(error) if anthropic => messages::refuse(&mut account, &error),
         Err(error) => {
             account.failed(&error);
             error.response(request_id)
@@ -80,8 +135,9 @@ fn answer(
     }
 }
 
-fn entries(live: &Live, caller: &Caller, created: u64) -> Vec<ModelEntry> {
-    let mut entries: Vec<ModelEntry> = Vec::new();
+/// Names that may be asked for, each with the Bedrock id behind it.
+fn entries(live: &Live, caller: &Caller) -> Vec<(String, String)> {
+    let mut entries: Vec<(String, String)> = Vec::new();
     for (name, bedrock_id) in live.routes.names(caller) {
         let found = if name.contains('*') {
             spelled_out(&name, live.routes.region())
@@ -89,8 +145,8 @@ fn entries(live: &Live, caller: &Caller, created: u64) -> Vec<ModelEntry> {
             vec![(name, bedrock_id)]
         };
         for (name, bedrock_id) in found {
-            if !entries.iter().any(|entry| entry.id == name) {
-                entries.push(ModelEntry::new(name, &bedrock_id, created));
+            if !entries.iter().any(|(known, _)| *known == name) {
+                entries.push((name, bedrock_id));
             }
         }
     }

@@ -11,7 +11,7 @@ use bedrock::{
     model_id::encode_path_segment,
     surface::{Service, Surface},
 };
-use dialects::families::{FamilyError, FamilyTable, ModelFacts};
+use dialects::families::{FamilyError, FamilyTable, ModelFacts, base_model_id};
 use http::Uri;
 
 use crate::{
@@ -28,6 +28,8 @@ pub(crate) struct Target {
     pub(crate) facts: Arc<ModelFacts>,
     weight: u32,
     priority: u32,
+    /// The foundation model behind it, where that is known.
+    base_model: Option<String>,
     /// Base URL of each service.
     runtime: String,
     mantle: String,
@@ -57,6 +59,22 @@ pub(crate) struct Routes {
 pub(crate) struct Pattern(String);
 
 impl Target {
+    /// The same target by the id of its foundation model; none where that is hidden.
+    pub(crate) fn foundation_model(&self) -> Option<Self> {
+        let base = self.base_model.clone()?;
+        Some(Self {
+            facts: Arc::clone(&self.facts),
+            resource: format!("/model/{}", encode_path_segment(&base)),
+            model_id: base,
+            region: self.region.clone(),
+            weight: self.weight,
+            priority: self.priority,
+            base_model: self.base_model.clone(),
+            runtime: self.runtime.clone(),
+            mantle: self.mantle.clone(),
+        })
+    }
+
     /// The URL of an operation.
     pub(crate) fn url(&self, operation: Operation) -> Result<Uri, GatewayError> {
         let base = match operation.service() {
@@ -131,6 +149,8 @@ impl Routes {
             runtime: self.endpoints.of(Service::Runtime, &region),
             mantle: self.endpoints.of(Service::Mantle, &region),
             resource: format!("/model/{segment}"),
+            base_model: base_model_id(target.base_model.as_deref().unwrap_or(&target.model_id))
+                .map(str::to_owned),
             model_id: target.model_id.clone(),
             region,
             weight: target.weight,

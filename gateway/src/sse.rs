@@ -12,6 +12,7 @@ use bedrock::{
     ServiceError,
     converse::TokenUsage,
     eventstream::{Frame, MessageType},
+    sse::Event,
 };
 use bytes::{Bytes, BytesMut};
 use futures::stream;
@@ -24,7 +25,7 @@ use crate::{
     chat_completions::pass_request_id,
     error::GatewayError,
     route::Target,
-    upstream::{Answer, Call, Content, Frames, refused},
+    upstream::{Answer, Call, Content, Events, Frames, error_event, refused},
 };
 
 /// How a dialect streams.
@@ -49,6 +50,16 @@ pub(crate) trait Encode: Send {
     /// # Errors
     /// When the event makes no sense where it stands. [`Self::error`] follows then.
     fn event(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), GatewayError>;
+
+    /// Writes what a server-sent event of Bedrock's own endpoints becomes.
+    ///
+    /// # Errors
+    /// Where the dialect never asks for such a stream, or the event makes no sense.
+    fn server_sent(&mut self, _: &Event, _: &mut BytesMut) -> Result<(), GatewayError> {
+        Err(GatewayError::Internal(
+            "server-sent events where none were asked for",
+        ))
+    }
 
     /// Writes an answer that came whole, of a model that does not stream. [`Self::finish`] follows.
     ///
@@ -97,7 +108,7 @@ enum Phase<C> {
 struct Flow {
     account: Account,
     target: Arc<Target>,
-    frames: Frames,
+    source: Source,
     encoder: Box<dyn Encode>,
     /// What ends the stream, once the events before it are out.
     failure: Option<GatewayError>,
@@ -105,6 +116,12 @@ struct Flow {
     last: Instant,
     /// Bedrock has said all; what is left is the end.
     complete: bool,
+}
+
+/// Where the pieces of a stream come from.
+enum Source {
+    Frames(Frames),
+    Events(Events),
 }
 
 /// Starts a call and answers once its first event is there, or with an open stream when that takes
@@ -162,19 +179,12 @@ impl<D: Dialect> Pump<D> {
         let mut encoder = self.dialect.encoder(answer.context);
         match answer.content {
             Content::Stream(frames) => {
-                self.phase = Phase::Flowing(Box::new(Flow {
-                    account,
-                    target: answer.target,
-                    frames: *frames,
-                    encoder,
-                    failure: None,
-                    last: Instant::now(),
-                    complete: false,
-                }));
+                let source = Source::Frames(*frames);
+                self.phase = Phase::Flowing(Flow::new(account, answer.target, source, encoder));
             }
-            Content::Events(_) => {
-                let error = GatewayError::Internal("server-sent events where none were asked for");
-                return Err(Box::new((account, error)));
+            Content::Events(events) => {
+                let source = Source::Events(*events);
+                self.phase = Phase::Flowing(Flow::new(account, answer.target, source, encoder));
             }
             Content::Whole(body) => {
                 let mut out = BytesMut::new();
@@ -255,7 +265,34 @@ enum Step {
     End(Bytes),
 }
 
+impl Source {
+    /// Waits for more bytes; `false` when the stream has ended. Safe to be cancelled.
+    async fn fill(&mut self) -> Result<bool, GatewayError> {
+        match self {
+            Self::Frames(frames) => frames.fill().await,
+            Self::Events(events) => events.fill().await,
+        }
+    }
+}
+
 impl Flow {
+    fn new(
+        account: Account,
+        target: Arc<Target>,
+        source: Source,
+        encoder: Box<dyn Encode>,
+    ) -> Box<Self> {
+        Box::new(Self {
+            account,
+            target,
+            source,
+            encoder,
+            failure: None,
+            last: Instant::now(),
+            complete: false,
+        })
+    }
+
     async fn step(
         &mut self,
         cut: &CancellationToken,
@@ -282,7 +319,7 @@ impl Flow {
             // Timers are only set up when the wait is a real one: the connection is looked at first.
             tokio::select! {
                 biased;
-                filled = self.frames.fill() => {
+                filled = self.source.fill() => {
                     self.last = Instant::now();
                     self.complete = !filled?;
                 }
@@ -299,19 +336,31 @@ impl Flow {
 
     /// Writes all events that are complete.
     fn write_all(&mut self, out: &mut BytesMut) -> Result<(), GatewayError> {
-        while let Some(frame) = self.frames.buffered()? {
-            self.write(&frame, out)?;
+        loop {
+            match &mut self.source {
+                Source::Frames(frames) => {
+                    let Some(frame) = frames.buffered()? else {
+                        return Ok(());
+                    };
+                    if frame.message_type != MessageType::Event {
+                        let error = ServiceError::from_frame(&frame);
+                        let error = error.with_request_id(frames.request_id());
+                        return Err(refused(error, &self.target, None));
+                    }
+                    self.encoder.event(&frame, out)?;
+                }
+                Source::Events(events) => {
+                    let Some(event) = events.buffered()? else {
+                        return Ok(());
+                    };
+                    if let Some(error) = error_event(&event) {
+                        let error = error.with_request_id(events.request_id());
+                        return Err(refused(error, &self.target, None));
+                    }
+                    self.encoder.server_sent(&event, out)?;
+                }
+            }
         }
-        Ok(())
-    }
-
-    fn write(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), GatewayError> {
-        if frame.message_type != MessageType::Event {
-            let error = ServiceError::from_frame(frame);
-            let error = error.with_request_id(self.frames.request_id());
-            return Err(refused(error, &self.target, None));
-        }
-        self.encoder.event(frame, out)
     }
 
     /// The proper end: the encoder knows whether the answer was complete.

@@ -89,15 +89,14 @@ impl<C> Attempt<C> {
     }
 }
 
-fn attempt<C>(
+/// How to decode for a target.
+pub(crate) fn options<'o>(
     live: &Live,
-    body: &[u8],
-    target: &Target,
-    fetched: &BTreeMap<String, Fetched>,
-    translate: Translate<C>,
-) -> Result<Attempt<C>, GatewayError> {
+    target: &'o Target,
+    fetched: &'o BTreeMap<String, Fetched>,
+) -> DecodeOptions<'o> {
     let config = &live.config;
-    let options = DecodeOptions {
+    DecodeOptions {
         strict: config.strict,
         automatic_cache: config.automatic_cache,
         guardrail: config.guardrail.as_ref().map(|guardrail| GuardrailRef {
@@ -110,7 +109,17 @@ fn attempt<C>(
             RemoteMedia::Refuse
         },
         ..DecodeOptions::new(&target.facts)
-    };
+    }
+}
+
+fn attempt<C>(
+    live: &Live,
+    body: &[u8],
+    target: &Target,
+    fetched: &BTreeMap<String, Fetched>,
+    translate: Translate<C>,
+) -> Result<Attempt<C>, GatewayError> {
+    let options = options(live, target, fetched);
     let translated = translate(body, &options)?;
     if !translated.fetches.is_empty() {
         return Ok(Attempt::Wants(translated.fetches));

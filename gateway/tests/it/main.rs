@@ -13,6 +13,8 @@ mod credentials;
 mod drain;
 mod embeddings;
 mod errors;
+mod messages;
+mod messages_errors;
 mod reload;
 mod responses;
 mod rig;

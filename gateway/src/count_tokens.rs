@@ -1,0 +1,178 @@
+//! `POST /v1/messages/count_tokens`: how long a request is, as Bedrock counts it. Where Bedrock does not
+//! count there is a clear refusal, never an estimate.
+//! <https://docs.claude.com/en/api/messages-count-tokens>
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Extension,
+    extract::{Request, State as FromState},
+    response::Response,
+};
+use bedrock::surface::{Protocol, Surface};
+use bytes::Bytes;
+use dialects::anthropic::{Door, count_by_converse, count_natively, counted, native, read_count};
+use http::HeaderMap;
+
+use crate::{
+    account::Account,
+    admit::{Admitted, admit},
+    app::State,
+    chat_completions::add_warnings,
+    error::GatewayError,
+    live::Live,
+    messages::{self, Given, json, named, refuse},
+    request_id::RequestId,
+    route::Target,
+    translate::options,
+    upstream::{Answer, Call, Content, Operation, Prepare, Prepared},
+};
+
+pub(crate) const PATH: &str = "/v1/messages/count_tokens";
+/// What Bedrock says of models that it does not count for.
+const UNCOUNTED: &str = "doesn't support counting tokens";
+
+/// What was dropped.
+type Warnings = Vec<String>;
+
+pub(crate) async fn handle(
+    FromState(state): FromState<State>,
+    Extension(RequestId(id)): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let mut account = Account::open(state.metrics(), PATH, "count_tokens", &id);
+    match count(&state, request, &mut account).await {
+        Ok(response) => {
+            account.succeeded();
+            named(response, &id)
+        }
+        Err(error) => refuse(&mut account, &error),
+    }
+}
+
+async fn count(
+    state: &State,
+    request: Request,
+    account: &mut Account,
+) -> Result<Response, GatewayError> {
+    let given = Given::of(request.headers());
+    let Admitted {
+        live,
+        body,
+        model,
+        targets,
+        ..
+    } = admit(state, request, account).await?;
+    let targets = targets
+        .iter()
+        .map(countable)
+        .collect::<Result<Vec<_>, _>>()?;
+    let target = targets
+        .first()
+        .ok_or(GatewayError::Internal("a route without a target"))?;
+    let first = prepare(&live, &body, &given, target)?;
+    let shared = Arc::clone(&live);
+    let prepare: Prepare<Warnings> =
+        Arc::new(move |target| prepare(&shared, &body, &given, target));
+    let call = Call {
+        state: state.clone(),
+        live,
+        targets,
+        prepare,
+        first,
+    };
+    let Answer {
+        content,
+        headers,
+        context,
+        target,
+    } = call
+        .perform(account.trace())
+        .await
+        .map_err(|error| uncounted(error, &model))?;
+    let Content::Whole(body) = content else {
+        return Err(GatewayError::Internal("a stream of a count"));
+    };
+    let body = if endpoint(&target).is_some() {
+        body
+    } else {
+        let tokens = read_count(&body)
+            .ok_or_else(|| GatewayError::Unreadable("no count of tokens".to_owned()))?;
+        Bytes::from(counted(tokens))
+    };
+    let mut response = json(body, &headers);
+    add_warnings(response.headers_mut(), &context);
+    Ok(response)
+}
+
+/// The surface that counts in this dialect itself.
+fn endpoint(target: &Target) -> Option<Surface> {
+    let surface = target.facts.surfaces.messages?;
+    surface.path(Protocol::CountMessageTokens).map(|_| surface)
+}
+
+/// The target as Bedrock counts for it: CountTokens takes foundation models only, no profiles.
+fn countable(target: &Arc<Target>) -> Result<Arc<Target>, GatewayError> {
+    if endpoint(target).is_some() {
+        return Ok(Arc::clone(target));
+    }
+    target
+        .foundation_model()
+        .map(Arc::new)
+        .ok_or_else(|| GatewayError::TokensUncounted {
+            model: target.model_id.clone(),
+            why: "its id hides the foundation model, which Bedrock counts by; the gateway's \
+                  administrator can name it as baseModel of the target",
+        })
+}
+
+fn prepare(
+    live: &Live,
+    body: &[u8],
+    given: &Given,
+    target: &Target,
+) -> Result<Prepared<Warnings>, GatewayError> {
+    let fetched = BTreeMap::new();
+    let options = options(live, target, &fetched);
+    let betas = given.betas();
+    if let Some(surface) = endpoint(target) {
+        let door = Door::Endpoint {
+            model: &target.model_id,
+        };
+        let native = native(body, &betas, door, &options)?;
+        return Ok(Prepared {
+            operation: Operation::Foreign {
+                surface,
+                protocol: Protocol::CountMessageTokens,
+                stream: false,
+            },
+            headers: given.headers(&native.betas)?,
+            body: Bytes::from(native.body),
+            context: native.warnings,
+        });
+    }
+    let (body, context) = match target.facts.surfaces.messages {
+        None => return Err(messages::unserved(target)),
+        Some(Surface::Invoke) => count_natively(body, &betas, &options)?,
+        Some(_) => count_by_converse(body, &betas, &options)?,
+    };
+    Ok(Prepared {
+        operation: Operation::CountTokens,
+        headers: HeaderMap::new(),
+        body: Bytes::from(body),
+        context,
+    })
+}
+
+/// Bedrock's refusal to count as what it is to this dialect: something that is not there.
+fn uncounted(error: GatewayError, model: &str) -> GatewayError {
+    match &error {
+        GatewayError::Service(refusal) if refusal.error.message.contains(UNCOUNTED) => {
+            GatewayError::TokensUncounted {
+                model: model.to_owned(),
+                why: "Bedrock counts for some models only; send the request and read usage",
+            }
+        }
+        _ => error,
+    }
+}

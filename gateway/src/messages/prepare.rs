@@ -1,0 +1,190 @@
+//! A request of this dialect as one of Bedrock's, for a target and the API that serves it: steps 3 and 5.
+
+use std::collections::BTreeMap;
+
+use bedrock::surface::{Protocol, Surface};
+use bytes::Bytes;
+use dialects::{
+    anthropic::{Decoded, Door, Native, decode, native},
+    translation::{DecodeOptions, Fetch, Fetched, RequestError},
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{BETA, Context, VERSION, Way};
+use crate::{
+    error::GatewayError,
+    live::Live,
+    route::Target,
+    translate::options,
+    upstream::{Operation, Prepared, guardrail},
+};
+
+/// The version of the API that everything here is written for.
+const THIS_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+const SERVICE_TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-service-tier");
+
+/// What a request says in headers.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    betas: Vec<String>,
+    version: HeaderValue,
+}
+
+/// What decoding gives.
+pub(super) enum Step {
+    Ready(Box<Prepared<Context>>),
+    /// These first, then again.
+    Fetch(Vec<Fetch>),
+}
+
+impl Given {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let text = |value: &HeaderValue| value.to_str().ok().map(ToOwned::to_owned);
+        Self {
+            betas: headers.get_all(BETA).iter().filter_map(text).collect(),
+            version: headers.get(VERSION).cloned().unwrap_or(THIS_VERSION),
+        }
+    }
+
+    pub(crate) fn betas(&self) -> Vec<&str> {
+        self.betas.iter().map(String::as_str).collect()
+    }
+
+    /// Headers of an Anthropic endpoint.
+    pub(crate) fn headers(&self, betas: &[String]) -> Result<HeaderMap, GatewayError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(VERSION, self.version.clone());
+        if !betas.is_empty() {
+            let value = HeaderValue::try_from(betas.join(","))
+                .map_err(|_| GatewayError::Internal("beta flags that are no header value"))?;
+            headers.insert(BETA, value);
+        }
+        Ok(headers)
+    }
+}
+
+impl Step {
+    pub(super) fn ready(self) -> Result<Prepared<Context>, GatewayError> {
+        match self {
+            Self::Ready(prepared) => Ok(*prepared),
+            // All targets see the same request, so they want the same.
+            Self::Fetch(_) => Err(GatewayError::Internal(
+                "a request that wants more media than it did before",
+            )),
+        }
+    }
+}
+
+/// A model that nothing serves in this dialect.
+pub(crate) fn unserved(target: &Target) -> GatewayError {
+    GatewayError::Request(RequestError::unsupported(
+        "model",
+        format!(
+            "{} is not for messages: {}",
+            target.facts.title,
+            target.facts.surfaces.advice()
+        ),
+    ))
+}
+
+/// The request as `target` takes it.
+pub(super) fn prepare(
+    live: &Live,
+    body: &[u8],
+    given: &Given,
+    target: &Target,
+    fetched: &BTreeMap<String, Fetched>,
+) -> Result<Step, GatewayError> {
+    let options = options(live, target, fetched);
+    let surface = target
+        .facts
+        .surfaces
+        .messages
+        .ok_or_else(|| unserved(target))?;
+    match surface {
+        Surface::Converse => by_converse(body, given, &options),
+        Surface::Invoke => {
+            let stream = wants_stream(body)?;
+            let operation = if stream {
+                Operation::InvokeModelWithResponseStream
+            } else {
+                Operation::InvokeModel
+            };
+            let native = native(body, &given.betas(), Door::Invoke, &options)?;
+            ready(live, native, operation, HeaderMap::new())
+        }
+        surface if surface.path(Protocol::Messages).is_some() => {
+            let operation = Operation::Foreign {
+                surface,
+                protocol: Protocol::Messages,
+                stream: wants_stream(body)?,
+            };
+            let door = Door::Endpoint {
+                model: &target.model_id,
+            };
+            let native = native(body, &given.betas(), door, &options)?;
+            let headers = given.headers(&native.betas)?;
+            ready(live, native, operation, headers)
+        }
+        _ => Err(unserved(target)),
+    }
+}
+
+fn wants_stream(body: &[u8]) -> Result<bool, GatewayError> {
+    Ok(dialects::translation::head(body)?.stream)
+}
+
+/// A native request with the headers of Bedrock's that belong to it.
+fn ready(
+    live: &Live,
+    native: Native,
+    operation: Operation,
+    mut headers: HeaderMap,
+) -> Result<Step, GatewayError> {
+    if let Some(tier) = native.service_tier {
+        headers.insert(SERVICE_TIER, HeaderValue::from_static(tier));
+    }
+    guardrail::force(&live.config, operation, &mut headers)?;
+    Ok(Step::Ready(Box::new(Prepared {
+        operation,
+        headers,
+        body: Bytes::from(native.body),
+        context: Context {
+            way: Way::Native,
+            warnings: native.warnings,
+        },
+    })))
+}
+
+fn by_converse(
+    body: &[u8],
+    given: &Given,
+    options: &DecodeOptions<'_>,
+) -> Result<Step, GatewayError> {
+    let Decoded {
+        request,
+        upstream_stream,
+        reply,
+        warnings,
+        fetches,
+        ..
+    } = decode(body, &given.betas(), options)?;
+    if !fetches.is_empty() {
+        return Ok(Step::Fetch(fetches));
+    }
+    let body = serde_json::to_vec(&request)
+        .map_err(|_| GatewayError::Internal("the translated request cannot be written"))?;
+    Ok(Step::Ready(Box::new(Prepared {
+        operation: if upstream_stream {
+            Operation::ConverseStream
+        } else {
+            Operation::Converse
+        },
+        headers: HeaderMap::new(),
+        body: Bytes::from(body),
+        context: Context {
+            way: Way::Converse(Box::new(reply)),
+            warnings,
+        },
+    })))
+}

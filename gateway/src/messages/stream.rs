@@ -1,0 +1,103 @@
+//! Messages as a stream: events of Claude as they come, or those of Converse encoded.
+
+use bedrock::{converse::TokenUsage, eventstream::Frame, sse::Event};
+use bytes::{Bytes, BytesMut};
+use dialects::anthropic::{Ended, NativeStream, ResponseIdentity, StreamEncoder};
+
+use super::{Context, Way};
+use crate::{
+    chat_completions::{read_answer, read_event},
+    error::GatewayError,
+    sse::{Dialect, Encode},
+};
+
+/// Name of the frames of InvokeModelWithResponseStream.
+const CHUNK: &str = "chunk";
+
+/// Messages as a stream.
+pub(super) struct Messages {
+    pub(super) identity: ResponseIdentity,
+}
+
+impl Dialect for Messages {
+    type Context = Context;
+
+    fn encoder(&self, context: Context) -> Box<dyn Encode> {
+        match context.way {
+            Way::Native => Box::new(NativeStream::default()),
+            Way::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
+        }
+    }
+
+    fn refuse(&self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {
+        NativeStream::default().error(&error.anthropic(request_id), out);
+    }
+
+    fn ping(&self) -> Bytes {
+        Bytes::from_static(b"event: ping\ndata: {\"type\": \"ping\"}\n\n")
+    }
+}
+
+impl Encode for StreamEncoder {
+    fn event(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), GatewayError> {
+        let event = read_event(frame)?;
+        Self::event(self, &event, out).map_err(|error| GatewayError::Unreadable(error.to_string()))
+    }
+
+    fn whole(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), GatewayError> {
+        Ok(self.response(&read_answer(body)?, out)?)
+    }
+
+    fn finish(&mut self, out: &mut BytesMut) -> Result<(), GatewayError> {
+        match Self::finish(self, out) {
+            Ended::Well => Ok(()),
+            Ended::Cut => Err(GatewayError::StreamCut),
+            Ended::Spoiled(error) => Err(GatewayError::Answer(error)),
+        }
+    }
+
+    fn error(&mut self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {
+        Self::error(self, &error.anthropic(request_id), out);
+    }
+
+    fn usage(&self) -> Option<TokenUsage> {
+        Self::usage(self)
+    }
+}
+
+impl Encode for NativeStream {
+    fn event(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), GatewayError> {
+        if frame.event_type == CHUNK {
+            self.chunk(&frame.payload, out)?;
+        }
+        Ok(())
+    }
+
+    fn server_sent(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), GatewayError> {
+        // A comment: the pump sends signs of life itself.
+        if event.data.is_empty() {
+            return Ok(());
+        }
+        Ok(Self::event(self, &event.data, out)?)
+    }
+
+    fn whole(&mut self, _: &[u8], _: &mut BytesMut) -> Result<(), GatewayError> {
+        Err(GatewayError::Internal("no stream where one was asked for"))
+    }
+
+    fn finish(&mut self, out: &mut BytesMut) -> Result<(), GatewayError> {
+        if Self::finish(self, out) {
+            Ok(())
+        } else {
+            Err(GatewayError::StreamCut)
+        }
+    }
+
+    fn error(&mut self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {
+        Self::error(self, &error.anthropic(request_id), out);
+    }
+
+    fn usage(&self) -> Option<TokenUsage> {
+        Self::usage(self)
+    }
+}

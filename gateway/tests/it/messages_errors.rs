@@ -1,0 +1,295 @@
+//! Anthropic's Messages when something goes wrong: types and statuses that its clients know.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    messages::{CLAUDE, ask, events},
+    rig::{MODEL, Plan, Rig},
+};
+
+const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
+
+/// Name, status and type at the client; whether the same comes in a stream.
+const EXCEPTIONS: [(&str, u16, &str); 9] = [
+    ("ValidationException", 400, "invalid_request_error"),
+    ("AccessDeniedException", 403, "permission_error"),
+    ("ResourceNotFoundException", 404, "not_found_error"),
+    ("ThrottlingException", 429, "rate_limit_error"),
+    ("ServiceQuotaExceededException", 429, "rate_limit_error"),
+    ("ModelNotReadyException", 529, "overloaded_error"),
+    ("ModelErrorException", 500, "api_error"),
+    ("ModelTimeoutException", 504, "timeout_error"),
+    ("ServiceUnavailableException", 529, "overloaded_error"),
+];
+
+#[tokio::test]
+async fn each_exception_of_awss_arrives_as_its_type_on_each_way() {
+    let rig = Rig::laptop().await;
+    for model in [CLAUDE, MODEL] {
+        for (name, status, kind) in EXCEPTIONS {
+            for script in [
+                format!("@error {name} so it is"),
+                format!("@error-empty {name}"),
+            ] {
+                for stream in [false, true] {
+                    let mut body = ask(model, &script);
+                    body["stream"] = Value::from(stream);
+                    let answer = rig.messages(&body).await;
+                    assert_eq!(
+                        answer.status.as_u16(),
+                        status,
+                        "{model} {script}: {}",
+                        answer.text()
+                    );
+                    assert_eq!(answer.json()["type"], "error");
+                    let error = answer.error();
+                    assert_eq!(error["type"], kind, "{model} {script}");
+                    assert_eq!(error["code"], name);
+                    assert!(error["aws_request_id"].is_string());
+                    assert_eq!(
+                        answer.headers["request-id"],
+                        answer.json()["request_id"].as_str().unwrap()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_exception_within_a_stream_is_its_last_event_in_anthropics_shape() {
+    let rig = Rig::laptop().await;
+    for model in [CLAUDE, MODEL] {
+        for (name, kind) in [
+            ("throttlingException", "rate_limit_error"),
+            ("validationException", "invalid_request_error"),
+            ("serviceUnavailableException", "overloaded_error"),
+            ("internalServerException", "api_error"),
+            ("modelStreamErrorException", "api_error"),
+            ("modelTimeoutException", "timeout_error"),
+        ] {
+            let mut body = ask(
+                model,
+                &format!("@midstream-exception {name} 4 so it is\nsome words to say first"),
+            );
+            body["stream"] = Value::from(true);
+            let answer = rig.messages(&body).await;
+            assert_eq!(answer.status, 200);
+            let events = events(&answer.text());
+            let last = events.last().unwrap();
+            assert_eq!(events[0]["type"], "message_start");
+            assert_eq!(last["type"], "error", "{model} {name}: {last}");
+            assert_eq!(last["error"]["type"], kind, "{model} {name}");
+            assert_eq!(last["error"]["message"], "so it is");
+            assert!(last["request_id"].is_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_ends_with_an_error_and_never_with_message_stop() {
+    let rig = Rig::laptop().await;
+    for model in [CLAUDE, MODEL] {
+        for script in ["@cut 4", "@end 4"] {
+            let mut body = ask(model, &format!("{script}\nsome words to say first"));
+            body["stream"] = Value::from(true);
+            let text = rig.messages(&body).await.text();
+            let last = events(&text).pop().unwrap();
+            assert_eq!(last["error"]["type"], "api_error", "{model} {script}");
+            assert!(!text.contains("message_stop"), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_silent_stream_gets_pings_and_then_an_error() {
+    let rig = Rig::start(Plan {
+        document: Some(
+            "clients: {anonymous: true}\nallow: ['*']\nlimits: {streamIdleSeconds: 1}".to_owned(),
+        ),
+        settings: Box::new(|settings| settings.ping_interval = Duration::from_millis(100)),
+        ..Plan::default()
+    })
+    .await;
+    for model in [CLAUDE, MODEL] {
+        let mut body = ask(model, "@stall 3\nsome words to say first");
+        body["stream"] = Value::from(true);
+        let text = rig.messages(&body).await.text();
+        assert!(
+            text.contains("event: ping\ndata: {\"type\": \"ping\"}\n\n"),
+            "{text}"
+        );
+        let last = events(&text).pop().unwrap();
+        assert_eq!(last["error"]["type"], "timeout_error", "{last}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_prove_itself_is_refused_in_its_own_dialect() {
+    let rig = Rig::start(Plan {
+        settings: Box::new(|settings| settings.api_key = Some(gateway::ApiKey::new("sk-right"))),
+        ..Plan::default()
+    })
+    .await;
+    let body = ask(CLAUDE, "hi");
+    for headers in [&[VERSION][..], &[VERSION, ("x-api-key", "sk-wrong")]] {
+        for path in ["/v1/messages", "/v1/messages/count_tokens"] {
+            let answer = rig
+                .call(Method::POST, path, headers, body.to_string())
+                .await;
+            assert_eq!(answer.status, 401);
+            assert_eq!(answer.json()["type"], "error");
+            assert_eq!(answer.error()["type"], "authentication_error");
+        }
+        let list = rig.call(Method::GET, "/v1/models", headers, "").await;
+        assert_eq!(list.error()["type"], "authentication_error");
+    }
+    assert!(rig.double.calls().is_empty());
+    for own in [
+        ("x-api-key", "sk-right"),
+        ("authorization", "Bearer sk-right"),
+    ] {
+        let answer = rig.messages_with(&[VERSION, own], &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    for call in rig.double.calls() {
+        assert!(!call.headers.contains_key("x-api-key"));
+        assert!(call.headers["authorization"].starts_with("AWS4"));
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+#[tokio::test]
+async fn what_the_gateway_refuses_itself_is_in_anthropics_shape() {
+    let rig = Rig::with_document(&format!(
+        "clients: {{anonymous: true}}\nlimits: {{maxBodyBytes: 2000}}\nmodels:\n\
+         - {{name: nova, targets: [{{modelId: '{MODEL}'}}]}}\n\
+         - {{name: embed, targets: [{{modelId: 'amazon.titan-embed-text-v2:0'}}]}}\n\
+         - {{name: claude, targets: [{{modelId: '{CLAUDE}'}}]}}\n"
+    ))
+    .await;
+    let with = |model: &str, field: &str, value: Value| {
+        let mut body = ask(model, "hi");
+        body[field] = value;
+        body.to_string()
+    };
+    for (method, path, body, status, kind, says) in [
+        (
+            Method::POST,
+            "/v1/messages",
+            ask("gpt", "hi").to_string(),
+            404,
+            "not_found_error",
+            "you may use",
+        ),
+        (
+            Method::POST,
+            "/v1/messages",
+            "{".to_owned(),
+            400,
+            "invalid_request_error",
+            "JSON",
+        ),
+        (
+            Method::POST,
+            "/v1/messages",
+            with("nova", "max_tokens", Value::Null),
+            400,
+            "invalid_request_error",
+            "max_tokens",
+        ),
+        (
+            Method::POST,
+            "/v1/messages",
+            with("claude", "container", json!("c")),
+            400,
+            "invalid_request_error",
+            "container",
+        ),
+        (
+            Method::POST,
+            "/v1/messages",
+            with("nova", "mcp_servers", json!([1])),
+            400,
+            "invalid_request_error",
+            "mcp_servers",
+        ),
+        (
+            Method::POST,
+            "/v1/messages",
+            ask("embed", "hi").to_string(),
+            400,
+            "invalid_request_error",
+            "/v1/embeddings",
+        ),
+        (
+            Method::POST,
+            "/v1/messages",
+            ask("nova", &"x".repeat(3000)).to_string(),
+            413,
+            "request_too_large",
+            "2000",
+        ),
+        (
+            Method::GET,
+            "/v1/messages",
+            String::new(),
+            405,
+            "invalid_request_error",
+            "POST",
+        ),
+        (
+            Method::POST,
+            "/v1/messages/batches",
+            "{}".to_owned(),
+            404,
+            "not_found_error",
+            "/v1/messages",
+        ),
+        (
+            Method::POST,
+            "/v1/complete",
+            "{}".to_owned(),
+            404,
+            "not_found_error",
+            "/v1/messages",
+        ),
+    ] {
+        let answer = rig.call(method, path, &[VERSION], body).await;
+        assert_eq!(
+            answer.status.as_u16(),
+            status,
+            "{path} {says}: {}",
+            answer.text()
+        );
+        assert_eq!(answer.json()["type"], "error");
+        let error = answer.error();
+        assert_eq!(error["type"], kind, "{path} {says}");
+        assert!(error["message"].as_str().unwrap().contains(says), "{error}");
+        assert!(answer.headers.contains_key("request-id"), "{path}");
+    }
+    assert!(rig.double.calls().is_empty());
+}
+
+#[tokio::test]
+async fn strict_mode_refuses_what_would_be_dropped_on_each_way() {
+    let rig = Rig::with_document("clients: {anonymous: true}\nallow: ['*']\nstrict: true").await;
+    for model in [CLAUDE, MODEL] {
+        let mut body = ask(model, "hi");
+        body["tools"] = json!([{ "name": "f", "input_schema": { "type": "object" }, "eager_input_streaming": true }]);
+        let answer = rig.messages(&body).await;
+        assert_eq!(answer.status, 400, "{model}");
+        assert!(
+            answer.text().contains("tools[].eager_input_streaming"),
+            "{}",
+            answer.text()
+        );
+    }
+    let headers = [VERSION, ("anthropic-beta", "files-api-2025-04-14")];
+    let answer = rig.messages_with(&headers, &ask(CLAUDE, "hi")).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("anthropic-beta"));
+}
