@@ -22,13 +22,14 @@ use crate::{
     count_tokens, embeddings,
     error::GatewayError,
     fetch::Fetcher,
+    images,
     limits::InFlight,
     listing,
     live::{self, Current, Live, LoadError},
     messages,
     metrics::Metrics,
     request_id::{self, RequestId},
-    responses, upstream,
+    rerank, responses, upstream,
 };
 
 /// What all requests share. Cloning copies a pointer.
@@ -56,6 +57,9 @@ pub fn app(state: State) -> Router {
             only("POST", post(chat_completions::handle)),
         )
         .route(responses::PATH, only("POST", post(responses::handle)))
+        .route(images::PATH, only("POST", post(images::handle)))
+        .route(rerank::PATH, only("POST", post(rerank::handle)))
+        .route(rerank::V2_PATH, only("POST", post(rerank::handle)))
         .route(embeddings::PATH, only("POST", post(embeddings::handle)))
         .route(listing::PATH, only("GET, HEAD", get(listing::all)))
         .route(listing::ONE_PATH, only("GET, HEAD", get(listing::one)))

@@ -137,6 +137,6 @@ async fn embed(
 }
 
 /// Tokens of the texts as the header says.
-fn counted(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn counted(headers: &HeaderMap) -> Option<u64> {
     headers.get(&TOKENS)?.to_str().ok()?.parse().ok()
 }

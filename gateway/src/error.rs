@@ -44,7 +44,7 @@ pub enum GatewayError {
     },
     /// No such path.
     #[error(
-        "there is nothing at {path}; this gateway serves POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, POST /v1/messages/count_tokens, POST /v1/embeddings and GET /v1/models"
+        "there is nothing at {path}; this gateway serves POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, POST /v1/messages/count_tokens, POST /v1/embeddings, POST /v1/images/generations, POST /v1/rerank and GET /v1/models"
     )]
     UnknownPath {
         /// As asked for.
@@ -373,6 +373,8 @@ fn service_status(error: &ServiceError) -> StatusCode {
         Class::Authentication | Class::ExpiredCredentials | Class::ClockSkew => {
             StatusCode::BAD_GATEWAY
         }
+        // How Bedrock's endpoints in other protocols say the same.
+        _ if error.status == StatusCode::UNAUTHORIZED.as_u16() => StatusCode::BAD_GATEWAY,
         _ => StatusCode::from_u16(error.status)
             .ok()
             .filter(|status| status.is_client_error() || status.is_server_error())

@@ -1,5 +1,8 @@
-//! `POST /v1/responses`: the steps of a request in their order, and nothing else.
+//! `POST /v1/responses`: the steps of a request in their order, and nothing else. Models that Bedrock serves
+//! in this protocol are spoken to in it, every other model by Converse; which it is, is data of the target.
 //! <https://platform.openai.com/docs/api-reference/responses/create>
+
+mod native;
 
 use axum::{
     Extension,
@@ -33,8 +36,25 @@ pub(crate) const PATH: &str = "/v1/responses";
 /// What the way back needs.
 #[derive(Debug)]
 pub(crate) struct Context {
-    reply: ReplyContext,
+    way: Way,
     warnings: Vec<String>,
+}
+
+/// The way an answer comes.
+#[derive(Debug)]
+enum Way {
+    /// As it is to go out.
+    Native,
+    Converse(Box<ReplyContext>),
+}
+
+impl Context {
+    const fn native() -> Self {
+        Self {
+            way: Way::Native,
+            warnings: Vec::new(),
+        }
+    }
 }
 
 pub(crate) async fn handle(
@@ -94,7 +114,7 @@ async fn accept(
     Ok(Accepted {
         stream: admitted.stream,
         identity,
-        call: translate::call(state, admitted, translated).await?,
+        call: translate::call(state, admitted, native::prepare, translated).await?,
     })
 }
 
@@ -109,7 +129,7 @@ fn translated(
         stream: decoded.stream && decoded.upstream_stream,
         fetches: decoded.fetches,
         context: Context {
-            reply: decoded.reply,
+            way: Way::Converse(Box::new(decoded.reply)),
             warnings: decoded.warnings,
         },
     })
@@ -125,10 +145,20 @@ async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, Ga
     let Content::Whole(body) = content else {
         return Err(GatewayError::Internal("a stream where none was asked for"));
     };
-    let answer = read_answer(&body)?;
-    account.used(answer.usage);
-    let encoded = encode_response(&answer, context.reply, &accepted.identity)?;
-    let mut response = Response::new(Body::from(encoded.body));
+    let body = match context.way {
+        Way::Native => {
+            if let Some(usage) = native::usage(&body) {
+                account.used(usage);
+            }
+            body
+        }
+        Way::Converse(reply) => {
+            let answer = read_answer(&body)?;
+            account.used(answer.usage);
+            Bytes::from(encode_response(&answer, *reply, &accepted.identity)?.body)
+        }
+    };
+    let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
@@ -147,7 +177,10 @@ impl sse::Dialect for Responses {
     type Context = Context;
 
     fn encoder(&self, context: Context) -> Box<dyn sse::Encode> {
-        Box::new(StreamEncoder::new(context.reply, &self.identity))
+        match context.way {
+            Way::Native => Box::new(native::Through::default()),
+            Way::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
+        }
     }
 
     fn refuse(&self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {

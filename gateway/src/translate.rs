@@ -34,6 +34,9 @@ pub(crate) struct Translated<C> {
 /// How a dialect translates.
 pub(crate) type Translate<C> = fn(&[u8], &DecodeOptions<'_>) -> Result<Translated<C>, RequestError>;
 
+/// A dialect's own way to targets that speak it; none for those that are translated for.
+pub(crate) type Native<C> = fn(&Live, &Target, &[u8]) -> Result<Option<Prepared<C>>, GatewayError>;
+
 /// A call that asks the targets of a request in turn, each in its own words.
 ///
 /// # Errors
@@ -41,6 +44,7 @@ pub(crate) type Translate<C> = fn(&[u8], &DecodeOptions<'_>) -> Result<Translate
 pub(crate) async fn call<C: 'static>(
     state: &State,
     admitted: Admitted,
+    native: Native<C>,
     translate: Translate<C>,
 ) -> Result<Call<C>, GatewayError> {
     let Admitted {
@@ -51,16 +55,21 @@ pub(crate) async fn call<C: 'static>(
         ..
     } = admitted;
     let mut fetched = BTreeMap::new();
-    let first = match attempt(&live, &body, &target, &fetched, translate)? {
-        Attempt::Ready(prepared) => *prepared,
-        Attempt::Wants(wanted) => {
-            fetched = state.fetcher().fetch_all(&wanted).await?;
-            attempt(&live, &body, &target, &fetched, translate)?.ready()?
-        }
+    let first = match native(&live, &target, &body)? {
+        Some(prepared) => prepared,
+        None => match attempt(&live, &body, &target, &fetched, translate)? {
+            Attempt::Ready(prepared) => *prepared,
+            Attempt::Wants(wanted) => {
+                fetched = state.fetcher().fetch_all(&wanted).await?;
+                attempt(&live, &body, &target, &fetched, translate)?.ready()?
+            }
+        },
     };
     let shared = Arc::clone(&live);
-    let prepare: Prepare<C> =
-        Arc::new(move |target| attempt(&shared, &body, target, &fetched, translate)?.ready());
+    let prepare: Prepare<C> = Arc::new(move |target| match native(&shared, target, &body)? {
+        Some(prepared) => Ok(prepared),
+        None => attempt(&shared, &body, target, &fetched, translate)?.ready(),
+    });
     Ok(Call {
         state: state.clone(),
         live,

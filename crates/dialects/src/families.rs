@@ -11,9 +11,10 @@ mod table;
 
 pub use bedrock::surface::Surface;
 pub use facts::{
-    CacheFacts, Choice, Effort, EmbeddingBody, EmbeddingShape, FirstMessage, Limits, Media,
-    MediaKind, ModelFacts, ParallelOff, ReasoningFacts, ReasoningStyle, Replay, SamplingFacts,
-    SchemaMode, ToolFacts, ToolIdRule, ToolResultFacts, TopK,
+    CacheFacts, Choice, Effort, EmbeddingBody, EmbeddingShape, FirstMessage, ImageBody, ImageShape,
+    ImageSizes, Limits, Media, MediaKind, ModelFacts, ParallelOff, ReasoningFacts, ReasoningStyle,
+    Replay, RerankBody, RerankShape, SamplingFacts, SchemaMode, ToolFacts, ToolIdRule,
+    ToolResultFacts, TopK,
 };
 pub use ids::{base_model_id, is_bare, provider};
 pub use surfaces::Surfaces;

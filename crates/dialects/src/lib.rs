@@ -7,6 +7,8 @@
 
 pub mod anthropic;
 pub mod families;
+pub mod images;
 pub mod openai;
+pub mod rerank;
 pub mod responses;
 pub mod translation;

@@ -12,7 +12,7 @@ mod encode;
 mod fields;
 
 pub use decode::{Decoded, ReplyContext, decode};
-pub use encode::{Encoded, StreamEncoder, encode_response};
+pub use encode::{Encoded, StreamEncoder, encode_response, stream_failure};
 pub use fields::field_table;
 
 #[cfg(test)]

@@ -30,5 +30,5 @@ pub(crate) mod turns;
 pub(crate) mod write;
 
 pub use error::{RequestError, UpstreamError};
-pub use head::{Head, head};
+pub use head::{Head, head, with_model};
 pub use options::{DecodeOptions, Fetch, FetchKind, Fetched, GuardrailRef, RemoteMedia};

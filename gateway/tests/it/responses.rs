@@ -19,7 +19,7 @@ fn ask(prompt: &str, stream: bool) -> Value {
     json!({"model": MODEL, "input": prompt, "stream": stream})
 }
 
-async fn post(rig: &Rig, body: &Value) -> Answer {
+pub(crate) async fn post(rig: &Rig, body: &Value) -> Answer {
     rig.call(Method::POST, PATH, &[], body.to_string()).await
 }
 
@@ -40,7 +40,7 @@ fn events(answer: &Answer) -> Vec<Value> {
     events
 }
 
-fn said(response: &Value) -> &str {
+pub(crate) fn said(response: &Value) -> &str {
     response["output"][0]["content"][0]["text"]
         .as_str()
         .unwrap_or_default()

@@ -41,7 +41,7 @@ pub(crate) struct Rig {
 
 /// What is changed about a rig before it starts.
 pub(crate) struct Plan {
-    /// The configuration document; `{url}` stands for the double's address. None: laptop mode.
+    /// The configuration document; `{url}` stands for the double's address, `{mantle}` for that of its bedrock-mantle. None: laptop mode.
     pub(crate) document: Option<String>,
     pub(crate) double: Config,
     pub(crate) environment: Vec<(String, String)>,
@@ -114,7 +114,9 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         if let Some(document) = plan.document {
             let path = folder.path().join("gateway.yaml");
-            std::fs::write(&path, document.replace("{url}", &double.url())).unwrap();
+            let document = document.replace("{url}", &double.url());
+            let document = document.replace("{mantle}", &double.mantle_url());
+            std::fs::write(&path, document).unwrap();
             settings.config = Some(path);
         }
         (plan.settings)(&mut settings);

@@ -154,7 +154,7 @@ pub(super) const FIELDS: Fields = Fields(&[
 
 /// The table of Messages for the documentation, as Markdown.
 pub fn field_table() -> String {
-    FIELDS.markdown()
+    FIELDS.markdown(|facts| facts.surfaces.messages.is_some())
 }
 
 const fn taken(taken: bool) -> Verdict {

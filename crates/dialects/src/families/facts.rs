@@ -52,6 +52,10 @@ pub struct ModelFacts {
     pub betas: Vec<String>,
     /// Body of InvokeModel for embeddings, when it makes those.
     pub embedding: Option<EmbeddingShape>,
+    /// Body of InvokeModel for pictures, when it makes those.
+    pub image: Option<ImageShape>,
+    /// Body of InvokeModel for rankings, when it makes those.
+    pub rerank: Option<RerankShape>,
 }
 
 /// Who may speak first.
@@ -365,4 +369,71 @@ pub enum EmbeddingBody {
     Cohere,
     /// `singleEmbeddingParams`.
     Nova,
+}
+
+/// Body of InvokeModel for pictures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageShape {
+    /// Whose body it is.
+    pub body: ImageBody,
+    /// Pictures a call.
+    pub per_call: u64,
+    /// Largest seed.
+    pub most_seed: u64,
+    /// Longest prompt.
+    pub prompt_characters: usize,
+    /// Formats of the pictures.
+    pub formats: Vec<String>,
+    /// What sizes there are.
+    pub sizes: ImageSizes,
+}
+
+/// Whose body a call for pictures has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImageBody {
+    /// `taskType`, `imageGenerationConfig`.
+    Amazon,
+    /// `prompt`, `aspect_ratio`.
+    Stability,
+}
+
+/// Sizes of pictures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImageSizes {
+    /// Any, with sides in pixels from least to most in steps.
+    Sides {
+        /// Shortest side.
+        least: u32,
+        /// Longest side.
+        most: u32,
+        /// What a side is a multiple of.
+        step: u32,
+    },
+    /// These, such as `1024x1024`.
+    Listed(Vec<String>),
+    /// The model's own, of these ratios, such as `16:9`.
+    Ratios(Vec<String>),
+}
+
+/// Body of InvokeModel for rankings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RerankShape {
+    /// Whose body it is.
+    pub body: RerankBody,
+    /// Documents a call.
+    pub documents: usize,
+}
+
+/// Whose body a call for a ranking has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RerankBody {
+    /// With `api_version`.
+    Cohere,
+    /// Without.
+    Amazon,
 }

@@ -63,6 +63,8 @@ impl Surfaces {
             "it makes images; use /v1/images/generations"
         } else if self.rerank.is_some() {
             "it ranks documents; use /v1/rerank"
+        } else if self.chat.is_some() {
+            "it writes text; use /v1/chat/completions"
         } else if self.responses.is_some() {
             "Bedrock serves it by the Responses API; use /v1/responses"
         } else if self.messages.is_some() {

@@ -9,7 +9,7 @@ pub(crate) mod table;
 use std::fmt::Write as _;
 
 use super::{decode::Notes, error::RequestError, json::Object};
-use crate::families::{FamilyTable, ModelFacts};
+use crate::families::{FamilyTable, ModelFacts, Surface};
 
 /// All fields of an endpoint.
 #[derive(Debug)]
@@ -162,12 +162,9 @@ impl Fields {
 
     /// The table for the documentation, as Markdown: first the fields that mean the same for every
     /// family, then what differs by family.
-    pub(crate) fn markdown(&self) -> String {
+    pub(crate) fn markdown(&self, shown: fn(&ModelFacts) -> bool) -> String {
         let families = FamilyTable::builtin().families();
-        let chat: Vec<_> = families
-            .iter()
-            .filter(|facts| facts.embedding.is_none())
-            .collect();
+        let chat: Vec<_> = families.iter().filter(|facts| shown(facts)).collect();
         let (same, differing): (Vec<&Field>, Vec<&Field>) = self.0.iter().partition(|field| {
             let mut verdicts = chat.iter().map(|facts| field.verdict(facts));
             let first = verdicts.next();
@@ -211,7 +208,7 @@ impl Fields {
 
 /// The table of Chat Completions for the documentation, as Markdown.
 pub fn field_table() -> String {
-    CHAT.markdown()
+    CHAT.markdown(|facts| facts.surfaces.chat == Some(Surface::Converse))
 }
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {

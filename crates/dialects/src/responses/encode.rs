@@ -16,7 +16,7 @@ use crate::{
     translation::UpstreamError,
 };
 
-pub use stream::StreamEncoder;
+pub use stream::{StreamEncoder, stream_failure};
 
 /// A response in OpenAI's shape, and what accounting wants to know of it.
 #[derive(Clone, Debug)]

@@ -1,9 +1,12 @@
 //! Every field of a Responses request and what becomes of it, as data.
 
-use crate::openai::fields::{
-    Fate, Field, Fields, Verdict,
-    table::{
-        HONOURED, effort, parallel, response_format, taken, thinking, tool_choice, tools, top_k,
+use crate::{
+    families::Surface,
+    openai::fields::{
+        Fate, Field, Fields, Verdict,
+        table::{
+            HONOURED, effort, parallel, response_format, taken, thinking, tool_choice, tools, top_k,
+        },
     },
 };
 
@@ -225,14 +228,14 @@ pub(super) const FIELDS: Fields = Fields(&[
 
 /// The table for the documentation, as Markdown.
 pub fn field_table() -> String {
-    FIELDS.markdown()
+    FIELDS.markdown(|facts| facts.surfaces.responses == Some(Surface::Converse))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        families::{FamilyTable, ModelFacts, Surface},
+        families::{FamilyTable, ModelFacts},
         openai::DecodeOptions,
         responses::decode,
     };

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::error::RequestError;
 
@@ -46,6 +47,31 @@ pub fn head(body: &[u8]) -> Result<Head, RequestError> {
     }
 }
 
+/// The same body with another model; all other bytes stay as they are.
+///
+/// # Errors
+/// When the body is not a JSON object, or names no model.
+pub fn with_model(body: &[u8], model: &str) -> Result<Vec<u8>, RequestError> {
+    #[derive(Deserialize)]
+    struct Place<'a> {
+        #[serde(borrow)]
+        model: &'a RawValue,
+    }
+    let place: Place<'_> =
+        serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
+    // The raw value borrows from the body, so its address tells where it stands.
+    let raw = place.model.get().as_bytes();
+    let start = raw.as_ptr().addr().saturating_sub(body.as_ptr().addr());
+    let (Some(before), Some(after)) = (
+        body.get(..start),
+        body.get(start.saturating_add(raw.len())..),
+    ) else {
+        return Err(RequestError::no_object());
+    };
+    let quoted = super::write::quoted(model);
+    Ok([before, quoted.as_bytes(), after].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +86,15 @@ mod tests {
                 stream: true
             }
         );
+    }
+
+    #[test]
+    fn another_model_changes_no_other_byte() {
+        let body = "{ \"x\":1.00, \"model\" : \"fa\\u0073t\" ,\"input\":\"model\", \"n\":12345678901234567890123 }";
+        let expected = body.replace("\"fa\\u0073t\"", "\"openai.gpt-5.5\"");
+        let changed = with_model(body.as_bytes(), "openai.gpt-5.5").unwrap();
+        assert_eq!(String::from_utf8(changed).unwrap(), expected);
+        assert!(with_model(b"{}", "m").is_err());
     }
 
     #[track_caller]

@@ -96,7 +96,7 @@ fn the_documentation_has_every_field_and_every_chat_family() {
     for facts in FamilyTable::builtin().families() {
         assert_eq!(
             text.contains(&format!("| {} |", facts.title)),
-            facts.embedding.is_none(),
+            facts.surfaces.chat == Some(Surface::Converse),
             "{}",
             facts.title
         );

@@ -188,28 +188,7 @@ impl StreamEncoder {
                 item.status = "incomplete";
             }
         }
-        let mut extra = Map::new();
-        extra.insert("status".to_owned(), Value::from(error.status));
-        extra.extend(error.extra.clone());
-        let nested = ErrorBody {
-            extra,
-            ..error.clone()
-        };
-        self.write("error", out, |out| {
-            // The documented members, and the object that OpenAI's own service sends.
-            out.extend_from_slice(b"\"code\":");
-            write_json(&error.code, out);
-            out.extend_from_slice(b",\"message\":");
-            write_json(&error.message, out);
-            out.extend_from_slice(b",\"param\":");
-            write_json(&error.param, out);
-            out.extend_from_slice(b",");
-            let body = nested.to_vec();
-            let members = body
-                .strip_prefix(b"{")
-                .and_then(|rest| rest.strip_suffix(b"}"));
-            out.extend_from_slice(members.unwrap_or_default());
-        });
+        self.write("error", out, |out| write_error(error, out));
         self.lifecycle("response.failed", "failed", None, Some(error), out);
     }
 
@@ -428,4 +407,36 @@ impl StreamEncoder {
             }
         }
     }
+}
+
+/// Writes an `error` event where a stream that somebody else wrote broke off; `sequence` is its number.
+pub fn stream_failure(error: &ErrorBody, sequence: u64, out: &mut BytesMut) {
+    out.extend_from_slice(b"event: error\ndata: {\"type\":\"error\",\"sequence_number\":");
+    write_json(&sequence, out);
+    out.extend_from_slice(b",");
+    write_error(error, out);
+    out.extend_from_slice(b"}\n\n");
+}
+
+/// The documented members of an error event, and the object that OpenAI's own service sends.
+fn write_error(error: &ErrorBody, out: &mut BytesMut) {
+    out.extend_from_slice(b"\"code\":");
+    write_json(&error.code, out);
+    out.extend_from_slice(b",\"message\":");
+    write_json(&error.message, out);
+    out.extend_from_slice(b",\"param\":");
+    write_json(&error.param, out);
+    out.extend_from_slice(b",");
+    let mut extra = Map::new();
+    extra.insert("status".to_owned(), Value::from(error.status));
+    extra.extend(error.extra.clone());
+    let nested = ErrorBody {
+        extra,
+        ..error.clone()
+    };
+    let body = nested.to_vec();
+    let members = body
+        .strip_prefix(b"{")
+        .and_then(|rest| rest.strip_suffix(b"}"));
+    out.extend_from_slice(members.unwrap_or_default());
 }

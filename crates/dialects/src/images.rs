@@ -1,0 +1,298 @@
+//! `/v1/images/generations`: one request of OpenAI's shape becomes one or more bodies of InvokeModel, whose
+//! pictures are put together again in order.
+//!
+//! What a model makes of sizes, qualities and seeds is data (`image` of its family). Pictures come as
+//! base64 only: there is nothing here that could host them.
+//! Specification: <https://platform.openai.com/docs/api-reference/images/create>.
+
+mod response;
+mod size;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    families::{ImageBody, ImageShape, ModelFacts},
+    translation::{
+        RequestError,
+        json::{At, Object},
+        notes::Notes,
+    },
+};
+
+pub use response::{ImageResult, encode_images, read_image_response};
+
+/// OpenAI's own limit of pictures in a request.
+const MOST: u64 = 10;
+
+/// A request, translated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageRequest {
+    /// Bodies of InvokeModel, to be sent in any order and their pictures kept in this one.
+    pub calls: Vec<Vec<u8>>,
+    /// `png`, `jpeg` or `webp`.
+    pub output_format: String,
+    /// What was dropped or changed.
+    pub warnings: Vec<String>,
+}
+
+/// Decodes a request. `draw` becomes the seed where the client gives none: models that begin with the same
+/// seed each time would give the same picture each time.
+///
+/// # Errors
+/// A 400 naming the field.
+pub fn decode_images(
+    body: &[u8],
+    facts: &ModelFacts,
+    strict: bool,
+    draw: u64,
+) -> Result<ImageRequest, RequestError> {
+    let Some(shape) = &facts.image else {
+        return Err(RequestError::unsupported(
+            "model",
+            format!("not with {}: {}", facts.title, facts.surfaces.advice()),
+        ));
+    };
+    let mut body = Object::from_body(body)?;
+    let mut notes = Notes::new(strict);
+    body.take("model");
+    let prompt = prompt(&mut body, "prompt", shape, facts)?
+        .ok_or_else(|| RequestError::missing("prompt", "must be given"))?;
+    let negative = prompt_against(&mut body, shape, facts)?;
+    let count = whole(&mut body, "n")?.unwrap_or(1);
+    if !(1..=MOST).contains(&count) {
+        let message = format!("takes 1 to {MOST} pictures");
+        return Err(RequestError::invalid("n", message));
+    }
+    let seed = match whole(&mut body, "seed")? {
+        Some(seed) if seed > shape.most_seed => {
+            let most = shape.most_seed;
+            return Err(RequestError::invalid(
+                "seed",
+                format!("{} takes 0 to {most}", facts.title),
+            ));
+        }
+        Some(seed) => seed,
+        None => draw % shape.most_seed.saturating_add(1),
+    };
+    delivery(&mut body)?;
+    let output_format = output_format(&mut body, shape, facts)?;
+    let mut common = Map::new();
+    size::take(&mut body, shape, facts, &mut common, &mut notes)?;
+    quality(&mut body, shape, &mut common, &mut notes)?;
+    if let Some(scale) = body.take("cfg_scale") {
+        let scale = scale.float(&At::Root.key("cfg_scale"))?;
+        match shape.body {
+            ImageBody::Amazon => {
+                common.insert("cfgScale".to_owned(), scale.into());
+            }
+            ImageBody::Stability => notes.dropped("cfg_scale", "this model does not take it")?,
+        }
+    }
+    harmless(body, &mut notes)?;
+    let per_call = shape.per_call.max(1);
+    let mut calls = Vec::new();
+    let mut left = count;
+    let mut seed = seed;
+    while left > 0 {
+        let now = left.min(per_call);
+        let picture = Picture {
+            prompt: &prompt,
+            negative: negative.as_deref(),
+            count: now,
+            seed,
+            output_format: &output_format,
+        };
+        calls.push(picture.call(shape.body, common.clone()));
+        left = left.saturating_sub(now);
+        // Another seed for each call, or they would give the same pictures.
+        seed = if seed >= shape.most_seed {
+            0
+        } else {
+            seed.saturating_add(1)
+        };
+    }
+    Ok(ImageRequest {
+        calls,
+        output_format,
+        warnings: notes.into_warnings(),
+    })
+}
+
+/// What goes into one call.
+struct Picture<'p> {
+    prompt: &'p str,
+    negative: Option<&'p str>,
+    count: u64,
+    seed: u64,
+    output_format: &'p str,
+}
+
+impl Picture<'_> {
+    fn call(&self, body: ImageBody, mut common: Map<String, Value>) -> Vec<u8> {
+        let call = match body {
+            ImageBody::Amazon => {
+                let mut parameters = json!({ "text": self.prompt });
+                if let (Some(negative), Value::Object(members)) = (self.negative, &mut parameters) {
+                    members.insert("negativeText".to_owned(), negative.into());
+                }
+                common.insert("numberOfImages".to_owned(), self.count.into());
+                common.insert("seed".to_owned(), self.seed.into());
+                json!({
+                    "taskType": "TEXT_IMAGE",
+                    "textToImageParams": parameters,
+                    "imageGenerationConfig": common,
+                })
+            }
+            ImageBody::Stability => {
+                common.insert("prompt".to_owned(), self.prompt.into());
+                if let Some(negative) = self.negative {
+                    common.insert("negative_prompt".to_owned(), negative.into());
+                }
+                common.insert("seed".to_owned(), self.seed.into());
+                common.insert("output_format".to_owned(), self.output_format.into());
+                Value::Object(common)
+            }
+        };
+        call.to_string().into_bytes()
+    }
+}
+
+fn whole(body: &mut Object<'_>, key: &str) -> Result<Option<u64>, RequestError> {
+    body.take(key)
+        .map(|value| value.whole(&At::Root.key(key)))
+        .transpose()
+}
+
+fn prompt(
+    body: &mut Object<'_>,
+    key: &str,
+    shape: &ImageShape,
+    facts: &ModelFacts,
+) -> Result<Option<String>, RequestError> {
+    let Some(text) = body.string(key, &At::Root)? else {
+        return Ok(None);
+    };
+    if text.trim().is_empty() {
+        return Err(RequestError::invalid(key, "must not be empty"));
+    }
+    if text.chars().count() > shape.prompt_characters {
+        return Err(RequestError::invalid(
+            key,
+            format!(
+                "{} takes {} characters at most",
+                facts.title, shape.prompt_characters
+            ),
+        ));
+    }
+    Ok(Some(text.into_owned()))
+}
+
+/// `negative_prompt`, which is not OpenAI's.
+fn prompt_against(
+    body: &mut Object<'_>,
+    shape: &ImageShape,
+    facts: &ModelFacts,
+) -> Result<Option<String>, RequestError> {
+    prompt(body, "negative_prompt", shape, facts)
+}
+
+/// How the client wants to get its pictures.
+fn delivery(body: &mut Object<'_>) -> Result<(), RequestError> {
+    match body.string("response_format", &At::Root)?.as_deref() {
+        None | Some("b64_json") => {}
+        Some("url") => {
+            return Err(RequestError::unsupported(
+                "response_format",
+                "pictures are not hosted here; use b64_json",
+            ));
+        }
+        Some(other) => {
+            return Err(RequestError::invalid(
+                "response_format",
+                format!("{other:?} is not b64_json"),
+            ));
+        }
+    }
+    let stream = body
+        .take("stream")
+        .map(|flag| flag.boolean(&At::Root.key("stream")))
+        .transpose()?;
+    if stream == Some(true) {
+        return Err(RequestError::unsupported(
+            "stream",
+            "Bedrock gives pictures whole; leave it out",
+        ));
+    }
+    match body.string("background", &At::Root)?.as_deref() {
+        Some("transparent") => Err(RequestError::unsupported(
+            "background",
+            "the models make opaque pictures; use opaque",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn output_format(
+    body: &mut Object<'_>,
+    shape: &ImageShape,
+    facts: &ModelFacts,
+) -> Result<String, RequestError> {
+    let Some(format) = body.string("output_format", &At::Root)? else {
+        return Ok("png".to_owned());
+    };
+    if shape.formats.iter().any(|known| *known == format) {
+        return Ok(format.into_owned());
+    }
+    Err(RequestError::unsupported(
+        "output_format",
+        format!("{} makes {}", facts.title, shape.formats.join(", ")),
+    ))
+}
+
+fn quality(
+    body: &mut Object<'_>,
+    shape: &ImageShape,
+    common: &mut Map<String, Value>,
+    notes: &mut Notes,
+) -> Result<(), RequestError> {
+    let Some(quality) = body.string("quality", &At::Root)? else {
+        return Ok(());
+    };
+    let own = match quality.as_ref() {
+        "auto" => return Ok(()),
+        "standard" | "low" | "medium" => "standard",
+        "hd" | "high" | "premium" => "premium",
+        other => {
+            return Err(RequestError::invalid(
+                "quality",
+                format!("{other:?} is not auto, low, medium, high, standard or hd"),
+            ));
+        }
+    };
+    match shape.body {
+        ImageBody::Amazon => {
+            common.insert("quality".to_owned(), own.into());
+            Ok(())
+        }
+        ImageBody::Stability if own == "standard" => Ok(()),
+        ImageBody::Stability => notes.dropped("quality", "this model has one quality"),
+    }
+}
+
+/// What is left asks for something OpenAI's own models do.
+fn harmless(body: Object<'_>, notes: &mut Notes) -> Result<(), RequestError> {
+    for (key, _) in body.rest() {
+        let why = match key.as_ref() {
+            "user" => "InvokeModel has no place for it",
+            "style" => "say it in the prompt",
+            "moderation" => "Bedrock's own filters apply",
+            "output_compression" | "partial_images" => "Bedrock has nothing like it",
+            _ => "not a field of this endpoint",
+        };
+        notes.dropped(&key, why)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Answers of InvokeModel, and the list of pictures they make.
+
+use bedrock::converse::TokenUsage;
+use serde::{Deserialize, Serialize};
+
+use crate::translation::UpstreamError;
+
+/// OpenAI's word for a request that a filter stopped.
+const BLOCKED: &str = "content_policy_violation";
+
+/// What one call gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageResult {
+    /// Pictures in base64.
+    pub images: Vec<String>,
+    /// Why there are fewer than asked for.
+    pub blocked: Option<String>,
+}
+
+/// Both shapes there are: Amazon has `error`, Stability `finish_reasons`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Body {
+    images: Option<Vec<String>>,
+    error: Option<String>,
+    finish_reasons: Vec<Option<String>>,
+}
+
+/// Reads the answer to a call.
+///
+/// # Errors
+/// When a filter kept everything back (400), the model failed, or the answer cannot be read.
+pub fn read_image_response(body: &[u8]) -> Result<ImageResult, UpstreamError> {
+    let failed = |status, code: &str, message: String| UpstreamError {
+        status,
+        code: code.to_owned(),
+        message,
+        usage: TokenUsage::default(),
+    };
+    let read: Body = serde_json::from_slice(body).map_err(|error| {
+        let message = format!("the model's answer cannot be read: {error}");
+        failed(502, "malformed_model_output", message)
+    })?;
+    let images = read.images.unwrap_or_default();
+    let reason = read
+        .error
+        .into_iter()
+        .chain(read.finish_reasons.into_iter().flatten())
+        .find(|reason| !reason.is_empty());
+    match (images.is_empty(), reason) {
+        (false, blocked) => Ok(ImageResult { images, blocked }),
+        (true, Some(reason)) if reason == "Inference error" => Err(failed(
+            502,
+            "model_error",
+            format!("the model failed: {reason}"),
+        )),
+        (true, Some(reason)) => Err(failed(400, BLOCKED, reason)),
+        (true, None) => Err(failed(
+            502,
+            "malformed_model_output",
+            "the model gave no picture".to_owned(),
+        )),
+    }
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    created: u64,
+    data: Vec<Entry<'a>>,
+    output_format: &'a str,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    b64_json: &'a str,
+}
+
+/// Puts results together in the order of the calls. `created`: seconds since 1970.
+pub fn encode_images(results: &[ImageResult], output_format: &str, created: u64) -> Vec<u8> {
+    let images = results.iter().flat_map(|result| &result.images);
+    let list = List {
+        created,
+        data: images.map(|image| Entry { b64_json: image }).collect(),
+        output_format,
+    };
+    serde_json::to_vec(&list).unwrap_or_default()
+}

@@ -1,0 +1,91 @@
+//! `size`: pixels where a model takes them, or the nearest of its ratios.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    families::{ImageShape, ImageSizes, ModelFacts},
+    translation::{
+        RequestError,
+        json::{At, Object},
+        notes::Notes,
+    },
+};
+
+/// Takes `size` out of a body and puts what the model takes into `common`.
+pub(super) fn take(
+    body: &mut Object<'_>,
+    shape: &ImageShape,
+    facts: &ModelFacts,
+    common: &mut Map<String, Value>,
+    notes: &mut Notes,
+) -> Result<(), RequestError> {
+    let Some(size) = body
+        .string("size", &At::Root)?
+        .filter(|size| size != "auto")
+    else {
+        return Ok(());
+    };
+    let pixels = size.split_once('x').and_then(|(width, height)| {
+        let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0);
+        Some((number(width)?, number(height)?))
+    });
+    let Some((width, height)) = pixels else {
+        return Err(RequestError::invalid(
+            "size",
+            format!("{size:?} is not auto or a size such as 1024x1024"),
+        ));
+    };
+    match &shape.sizes {
+        ImageSizes::Sides { least, most, step } => {
+            let fits =
+                |side: u32| (*least..=*most).contains(&side) && side.is_multiple_of((*step).max(1));
+            if !fits(width) || !fits(height) {
+                return Err(RequestError::invalid(
+                    "size",
+                    format!(
+                        "{} takes sides of {least} to {most} pixels, in steps of {step}",
+                        facts.title
+                    ),
+                ));
+            }
+            set_pixels(common, width, height);
+        }
+        ImageSizes::Listed(sizes) => {
+            if !sizes.iter().any(|known| *known == size) {
+                return Err(RequestError::invalid(
+                    "size",
+                    format!("{} takes {}", facts.title, sizes.join(", ")),
+                ));
+            }
+            set_pixels(common, width, height);
+        }
+        ImageSizes::Ratios(ratios) => {
+            let wanted = f64::from(width) / f64::from(height);
+            let near = |ratio: &&String| {
+                let ratio = value(ratio).unwrap_or(1.0);
+                (ratio / wanted).ln().abs()
+            };
+            let nearest = ratios
+                .iter()
+                .min_by(|one, other| near(one).total_cmp(&near(other)));
+            if let Some(nearest) = nearest {
+                let how = format!("{} chooses the size itself, for {nearest}", facts.title);
+                notes.changed("size", &how)?;
+                common.insert("aspect_ratio".to_owned(), nearest.as_str().into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn set_pixels(common: &mut Map<String, Value>, width: u32, height: u32) {
+    common.insert("width".to_owned(), width.into());
+    common.insert("height".to_owned(), height.into());
+}
+
+/// `16:9` as a number.
+fn value(ratio: &str) -> Option<f64> {
+    let (width, height) = ratio.split_once(':')?;
+    let (width, height): (f64, f64) = (width.parse().ok()?, height.parse().ok()?);
+    (height > 0.0).then_some(width / height)
+}

@@ -1,0 +1,260 @@
+//! `/v1/rerank` and `/v2/rerank`: the shape that Cohere's and Jina's clients share, to InvokeModel and back.
+//!
+//! The answer has what both of them read. Specifications: <https://docs.cohere.com/reference/rerank>,
+//! <https://jina.ai/reranker>.
+
+use std::borrow::Cow;
+
+use bedrock::converse::TokenUsage;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    families::{ModelFacts, RerankBody},
+    translation::{
+        RequestError, UpstreamError,
+        json::{At, Json, Object},
+        notes::Notes,
+    },
+};
+
+/// A request, translated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RerankRequest {
+    /// The body of InvokeModel.
+    pub body: Vec<u8>,
+    /// Texts of the documents, where the client wants them back.
+    pub documents: Option<Vec<String>>,
+    /// How many documents there are.
+    pub count: usize,
+    /// What was dropped.
+    pub warnings: Vec<String>,
+}
+
+/// Decodes a request.
+///
+/// # Errors
+/// A 400 naming the field.
+pub fn decode_rerank(
+    body: &[u8],
+    facts: &ModelFacts,
+    strict: bool,
+) -> Result<RerankRequest, RequestError> {
+    let Some(shape) = &facts.rerank else {
+        return Err(RequestError::unsupported(
+            "model",
+            format!("not with {}: {}", facts.title, facts.surfaces.advice()),
+        ));
+    };
+    let mut body = Object::from_body(body)?;
+    let root = At::Root;
+    let mut notes = Notes::new(strict);
+    body.take("model");
+    let query = body.required_string("query", &root)?;
+    if query.trim().is_empty() {
+        return Err(RequestError::invalid("query", "must not be empty"));
+    }
+    let documents = documents(&mut body)?;
+    if documents.is_empty() || documents.len() > shape.documents {
+        let message = format!("{} takes 1 to {} documents", facts.title, shape.documents);
+        return Err(RequestError::invalid("documents", message));
+    }
+    let top = body
+        .take("top_n")
+        .map(|value| value.whole(&root.key("top_n")))
+        .transpose()?;
+    if top == Some(0) {
+        return Err(RequestError::invalid("top_n", "must be at least 1"));
+    }
+    let wanted = body
+        .take("return_documents")
+        .map(|flag| flag.boolean(&root.key("return_documents")))
+        .transpose()?
+        .unwrap_or(false);
+    let limit = body
+        .take("max_tokens_per_doc")
+        .map(|value| value.whole(&root.key("max_tokens_per_doc")))
+        .transpose()?;
+    let mut call = Map::new();
+    call.insert("query".to_owned(), query.as_ref().into());
+    call.insert("documents".to_owned(), Value::from(documents.clone()));
+    if let Some(top) = top {
+        // More than there are is all of them.
+        let count = u64::try_from(documents.len()).unwrap_or(u64::MAX);
+        call.insert("top_n".to_owned(), top.min(count).into());
+    }
+    match (shape.body, limit) {
+        (RerankBody::Cohere, limit) => {
+            call.insert("api_version".to_owned(), 2.into());
+            if let Some(limit) = limit {
+                call.insert("max_tokens_per_doc".to_owned(), limit.into());
+            }
+        }
+        (RerankBody::Amazon, Some(_)) => {
+            notes.dropped("max_tokens_per_doc", "this model does not take it")?;
+        }
+        (RerankBody::Amazon, None) => {}
+    }
+    for (key, _) in body.rest() {
+        notes.dropped(&key, "Bedrock has nothing like it")?;
+    }
+    Ok(RerankRequest {
+        body: Value::Object(call).to_string().into_bytes(),
+        count: documents.len(),
+        documents: wanted.then_some(documents),
+        warnings: notes.into_warnings(),
+    })
+}
+
+/// Texts, or objects with a `text`.
+fn documents(body: &mut Object<'_>) -> Result<Vec<String>, RequestError> {
+    let root = At::Root;
+    let at = root.key("documents");
+    let list = body
+        .take("documents")
+        .ok_or_else(|| RequestError::missing("documents", "must be given"))?;
+    let mut texts = Vec::new();
+    for (index, document) in list.array(&at)?.into_iter().enumerate() {
+        let at = at.index(index);
+        let text = match document {
+            Json::Object(mut object) => object.required_string("text", &at)?,
+            other => other.string(&at)?,
+        };
+        texts.push(Cow::into_owned(text));
+    }
+    Ok(texts)
+}
+
+/// A document's place.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub struct Ranked {
+    /// Which of the request's documents.
+    pub index: usize,
+    /// 0 to 1.
+    pub relevance_score: f64,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    results: Vec<Ranked>,
+}
+
+/// Reads what the model answers.
+///
+/// # Errors
+/// When it is no ranking of the request's documents.
+pub fn read_rerank_response(
+    request: &RerankRequest,
+    body: &[u8],
+) -> Result<Vec<Ranked>, UpstreamError> {
+    let unreadable = |message: String| UpstreamError {
+        status: 502,
+        code: "malformed_model_output".to_owned(),
+        message,
+        usage: TokenUsage::default(),
+    };
+    let answer: Answer = serde_json::from_slice(body)
+        .map_err(|error| unreadable(format!("the model's answer cannot be read: {error}")))?;
+    match answer.results.iter().find(|one| one.index >= request.count) {
+        Some(one) => Err(unreadable(format!(
+            "the model ranked document {} of {}",
+            one.index, request.count
+        ))),
+        None => Ok(answer.results),
+    }
+}
+
+#[derive(Serialize)]
+struct Response<'a> {
+    id: &'a str,
+    object: &'static str,
+    model: &'a str,
+    results: Vec<Entry<'a>>,
+    usage: Usage,
+    meta: Meta,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    index: usize,
+    relevance_score: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<Document<'a>>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    total_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct Meta {
+    api_version: ApiVersion,
+    billed_units: BilledUnits,
+    tokens: Tokens,
+}
+
+#[derive(Serialize)]
+struct ApiVersion {
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct BilledUnits {
+    search_units: u64,
+}
+
+#[derive(Serialize)]
+struct Tokens {
+    input_tokens: u64,
+}
+
+/// Documents that count as one search unit.
+const DOCUMENTS_A_UNIT: u64 = 100;
+
+/// The answer for the client. `id` identifies it, `tokens` are those of query and documents.
+pub fn encode_rerank(
+    request: &RerankRequest,
+    ranked: &[Ranked],
+    id: &str,
+    model: &str,
+    tokens: u64,
+) -> Vec<u8> {
+    let text = |index: usize| request.documents.as_ref()?.get(index);
+    let results = ranked
+        .iter()
+        .map(|one| Entry {
+            index: one.index,
+            relevance_score: one.relevance_score,
+            document: text(one.index).map(|text| Document { text }),
+        })
+        .collect();
+    let count = u64::try_from(request.count).unwrap_or(u64::MAX);
+    let response = Response {
+        id,
+        object: "list",
+        model,
+        results,
+        usage: Usage {
+            total_tokens: tokens,
+        },
+        meta: Meta {
+            api_version: ApiVersion { version: "2" },
+            billed_units: BilledUnits {
+                search_units: count.div_ceil(DOCUMENTS_A_UNIT),
+            },
+            tokens: Tokens {
+                input_tokens: tokens,
+            },
+        },
+    };
+    serde_json::to_vec(&response).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

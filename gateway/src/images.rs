@@ -1,0 +1,123 @@
+//! `POST /v1/images/generations`: one request, as many calls of InvokeModel as its model needs.
+//! <https://platform.openai.com/docs/api-reference/images/create>
+//!
+//! Calls go out a few at a time and their pictures come back in order. Only targets of the same kind of
+//! model stand in for each other.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Request, State as FromState},
+    response::Response,
+};
+use bytes::Bytes;
+use dialects::images::{
+    ImageRequest, ImageResult, decode_images, encode_images, read_image_response,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::{
+    account::{Account, Trace},
+    admit::{Admitted, admit},
+    app::{State, seconds},
+    chat_completions::{add_warnings, refuse},
+    error::GatewayError,
+    live::Live,
+    request_id::RequestId,
+    route::Target,
+    upstream::{Answer, Call, Content, Operation, Prepared},
+};
+
+pub(crate) const PATH: &str = "/v1/images/generations";
+/// Calls of one request at once.
+const AT_ONCE: usize = 4;
+
+pub(crate) async fn handle(
+    FromState(state): FromState<State>,
+    Extension(RequestId(id)): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let mut account = Account::open(state.metrics(), PATH, "images", &id);
+    match answer(&state, request, &mut account).await {
+        Ok(response) => {
+            account.succeeded();
+            response
+        }
+        Err(error) => refuse(&mut account, &error),
+    }
+}
+
+async fn answer(
+    state: &State,
+    request: Request,
+    account: &mut Account,
+) -> Result<Response, GatewayError> {
+    let Admitted {
+        live,
+        body,
+        mut targets,
+        first,
+        ..
+    } = admit(state, request, account).await?;
+    let ImageRequest {
+        calls,
+        output_format,
+        mut warnings,
+    } = decode_images(&body, &first.facts, live.config.strict, fastrand::u64(..))?;
+    targets.retain(|target| target.facts.image == first.facts.image);
+    let empty = account.trace().clone();
+    let results: Vec<(ImageResult, Trace)> = stream::iter(calls)
+        .map(|call| draw(state, &live, &targets, Bytes::from(call), empty.clone()))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let mut images = Vec::with_capacity(results.len());
+    for (result, trace) in results {
+        account.join(trace);
+        if let Some(why) = &result.blocked {
+            // A header takes printable ASCII only.
+            let plain = why.replace(|c: char| !(c == ' ' || c.is_ascii_graphic()), " ");
+            warnings.push(format!("n: some pictures were kept back, {plain}"));
+        }
+        images.push(result);
+    }
+    let body = encode_images(&images, &output_format, seconds(state.now()));
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    add_warnings(response.headers_mut(), &warnings);
+    Ok(response)
+}
+
+/// One call; gives its pictures and what became of its tries.
+async fn draw(
+    state: &State,
+    live: &Arc<Live>,
+    targets: &[Arc<Target>],
+    body: Bytes,
+    mut trace: Trace,
+) -> Result<(ImageResult, Trace), GatewayError> {
+    let prepared = move |body: Bytes| Prepared {
+        operation: Operation::InvokeModel,
+        headers: HeaderMap::new(),
+        body,
+        context: (),
+    };
+    let upstream = Call {
+        state: state.clone(),
+        live: Arc::clone(live),
+        targets: targets.to_vec(),
+        first: prepared(body.clone()),
+        prepare: Arc::new(move |_| Ok(prepared(body.clone()))),
+    };
+    let Answer { content, .. } = upstream.perform(&mut trace).await?;
+    let Content::Whole(body) = content else {
+        return Err(GatewayError::Internal("a stream where none was asked for"));
+    };
+    Ok((read_image_response(&body)?, trace))
+}

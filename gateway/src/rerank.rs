@@ -1,0 +1,111 @@
+//! `POST /v1/rerank` and `/v2/rerank`: one call of InvokeModel, in the shape of Cohere's and Jina's clients.
+//! <https://docs.cohere.com/reference/rerank>
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Request, State as FromState},
+    response::Response,
+};
+use bedrock::converse::TokenUsage;
+use bytes::Bytes;
+use dialects::rerank::{RerankRequest, decode_rerank, encode_rerank, read_rerank_response};
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::{
+    account::Account,
+    admit::{Admitted, admit},
+    app::State,
+    chat_completions::{add_warnings, pass_request_id, refuse},
+    embeddings::counted,
+    error::GatewayError,
+    live::Live,
+    request_id::RequestId,
+    route::Target,
+    upstream::{Answer, Call, Content, Operation, Prepare, Prepared},
+};
+
+pub(crate) const PATH: &str = "/v1/rerank";
+pub(crate) const V2_PATH: &str = "/v2/rerank";
+
+pub(crate) async fn handle(
+    FromState(state): FromState<State>,
+    Extension(RequestId(id)): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let mut account = Account::open(state.metrics(), PATH, "rerank", &id);
+    match answer(&state, request, &mut account).await {
+        Ok(response) => {
+            account.succeeded();
+            response
+        }
+        Err(error) => refuse(&mut account, &error),
+    }
+}
+
+async fn answer(
+    state: &State,
+    request: Request,
+    account: &mut Account,
+) -> Result<Response, GatewayError> {
+    let Admitted {
+        live,
+        body,
+        model,
+        targets,
+        first,
+        ..
+    } = admit(state, request, account).await?;
+    let first = prepared(&live, &first, &body)?;
+    let shared = Arc::clone(&live);
+    let prepare: Prepare<RerankRequest> = Arc::new(move |target| prepared(&shared, target, &body));
+    let call = Call {
+        state: state.clone(),
+        live,
+        targets,
+        prepare,
+        first,
+    };
+    let Answer {
+        content,
+        headers,
+        context,
+        ..
+    } = call.perform(account.trace()).await?;
+    let Content::Whole(body) = content else {
+        return Err(GatewayError::Internal("a stream where none was asked for"));
+    };
+    let ranked = read_rerank_response(&context, &body)?;
+    let tokens = counted(&headers).unwrap_or(0);
+    account.used(TokenUsage {
+        input_tokens: tokens,
+        total_tokens: tokens,
+        ..TokenUsage::default()
+    });
+    let id = account.request_id();
+    let body = encode_rerank(&context, &ranked, id, &model, tokens);
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    pass_request_id(&headers, response.headers_mut());
+    add_warnings(response.headers_mut(), &context.warnings);
+    Ok(response)
+}
+
+fn prepared(
+    live: &Live,
+    target: &Target,
+    body: &[u8],
+) -> Result<Prepared<RerankRequest>, GatewayError> {
+    let mut request = decode_rerank(body, &target.facts, live.config.strict)?;
+    Ok(Prepared {
+        operation: Operation::InvokeModel,
+        headers: HeaderMap::new(),
+        body: Bytes::from(std::mem::take(&mut request.body)),
+        context: request,
+    })
+}
