@@ -10,7 +10,7 @@ use axum::{
     extract::{OriginalUri, State as FromState},
     middleware,
     response::Response,
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, any, get, post},
 };
 use http::{HeaderMap, Method, Uri};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ use crate::{
     live::{self, Current, Live, LoadError},
     messages,
     metrics::Metrics,
+    native,
     request_id::{self, RequestId},
     rerank, responses, upstream,
 };
@@ -65,6 +66,8 @@ pub fn app(state: State) -> Router {
         .route(listing::ONE_PATH, only("GET, HEAD", get(listing::one)))
         .route(messages::PATH, only("POST", post(messages::handle)))
         .route(count_tokens::PATH, only("POST", post(count_tokens::handle)))
+        .route(native::MODEL_PATH, any(native::handle))
+        .route(native::GUARDRAIL_PATH, any(native::handle))
         .route("/healthz", only("GET, HEAD", get(async || "ok\n")))
         .fallback(unknown_path)
         .layer(middleware::from_fn(request_id::assign))

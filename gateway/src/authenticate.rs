@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod service_account;
+mod signature;
 
 use std::time::SystemTime;
 
@@ -15,6 +16,7 @@ pub use api_keys::KeyFileError;
 pub(crate) use api_keys::{ApiKeys, key_files};
 pub use service_account::KeySetError;
 use service_account::ServiceAccounts;
+pub(crate) use signature::Proof;
 
 use crate::error::GatewayError;
 
@@ -42,6 +44,16 @@ impl Caller {
     fn anonymous() -> Self {
         Self {
             name: "anonymous".to_owned(),
+            models: Vec::new(),
+        }
+    }
+}
+
+impl Caller {
+    /// The client that an API key belongs to.
+    fn of_key(client: &str) -> Self {
+        Self {
+            name: format!("key:{client}"),
             models: Vec::new(),
         }
     }
@@ -85,6 +97,11 @@ impl Authenticator {
             message: format!("no credentials: send {}", self.wanted()),
             code: "missing_api_key",
         })?;
+        self.recognise(presented, now)
+    }
+
+    /// Whose key or token this is.
+    fn recognise(&self, presented: &str, now: SystemTime) -> Result<Caller, GatewayError> {
         match &self.service_accounts {
             Some(accounts) if service_account::looks_like_a_token(presented) => {
                 accounts.verify(presented, now)
@@ -92,10 +109,7 @@ impl Authenticator {
             _ => self
                 .keys
                 .find(presented)
-                .map(|client| Caller {
-                    name: format!("key:{client}"),
-                    models: Vec::new(),
-                })
+                .map(Caller::of_key)
                 .ok_or_else(|| GatewayError::Unauthenticated {
                     message: format!("this key is not known here: send {}", self.wanted()),
                     code: "invalid_api_key",

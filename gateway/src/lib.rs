@@ -29,6 +29,7 @@ pub mod logging;
 mod messages;
 mod metrics;
 pub mod models;
+mod native;
 mod reload;
 mod request_id;
 mod rerank;
@@ -37,10 +38,6 @@ mod route;
 mod server;
 mod sse;
 mod translate;
-#[expect(
-    dead_code,
-    reason = "the surfaces that use the rest of it land one by one"
-)]
 mod upstream;
 
 pub use admin::admin;

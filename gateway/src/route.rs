@@ -160,7 +160,6 @@ impl Routes {
 
     /// Where a guardrail is applied to a text without a model: in the region of its ARN, or else the
     /// document's.
-    #[cfg_attr(not(test), expect(dead_code, reason = "Bedrock's own API lands next"))]
     pub(crate) fn guardrail(&self, identifier: &str, version: &str) -> Target {
         let target = self.target(&config::Target {
             model_id: identifier.to_owned(),

@@ -58,11 +58,10 @@ use crate::{
     route::Target,
 };
 pub(crate) use client::{Client, Pool, connect, pool, tls};
-use operation::Framing;
-pub(crate) use operation::{Operation, Path};
+pub(crate) use operation::{Framing, Operation, Path};
 use retry::{Next, Plan};
 use stream::MAX_PIECE_BYTES;
-pub(crate) use stream::{Events, Frames};
+pub(crate) use stream::{Events, Frames, Raw};
 
 /// Largest answer that is not a stream.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;

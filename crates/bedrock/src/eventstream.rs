@@ -9,9 +9,13 @@
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html> describes it).
 #![deny(clippy::arithmetic_side_effects)]
 
+mod scan;
+
 use aws_smithy_eventstream::frame::read_message_from;
 use aws_smithy_types::{event_stream::Message, str_bytes::StrBytes};
 use bytes::{Bytes, BytesMut};
+
+pub use scan::{Scanner, exception};
 
 /// Lengths and their checksum.
 const PRELUDE_BYTES: usize = 12;
@@ -179,7 +183,7 @@ impl Decoder {
         // Checked before the rest is waited for: a broken length would wait for ever.
         let (lengths, checksum) = prelude.split_at(8);
         let found = first_u32(checksum);
-        let expected = crc32fast::hash(lengths);
+        let expected = crc32(lengths);
         if found != expected {
             return Err(FrameError::PreludeChecksum { expected, found });
         }
@@ -231,6 +235,10 @@ impl TryFrom<&Message> for Frame {
             payload,
         })
     }
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
 }
 
 /// The first four bytes, big-endian; 0 where there are fewer.

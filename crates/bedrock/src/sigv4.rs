@@ -5,6 +5,8 @@
 //! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>).
 //! The time comes in from outside. Step 5 of a request, again for each retry.
 
+mod verify;
+
 use std::time::SystemTime;
 
 use aws_sigv4::{
@@ -18,6 +20,8 @@ use http::{
     request::Parts,
     uri::Scheme,
 };
+
+pub use verify::{Claim, VerifyError};
 
 /// Headers that signing sets; what a request brings along under these names is dropped first.
 const SET_BY_SIGNING: [HeaderName; 4] = [

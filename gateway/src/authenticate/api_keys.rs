@@ -1,7 +1,8 @@
 //! API keys of clients: one file a client in a folder, as a mounted Secret gives them.
 //!
-//! Only hashes are kept. A presented key is hashed and compared with all of them in constant time, so
-//! that neither a key's content nor which client it belongs to shows in the time taken.
+//! A presented key is hashed and compared with the hashes of all in constant time, so that neither a key's
+//! content nor which client it belongs to shows in the time taken. The keys themselves are kept, too: a
+//! signature cannot be checked without the secret it was made with.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +10,28 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::config::ApiKey;
+
 /// Keys by client.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ApiKeys {
-    clients: Vec<(String, [u8; 32])>,
+    clients: Vec<Client>,
 }
+
+#[derive(Debug)]
+struct Client {
+    name: String,
+    key: ApiKey,
+    hash: [u8; 32],
+}
+
+impl PartialEq for Client {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.hash == other.hash
+    }
+}
+
+impl Eq for Client {}
 
 /// Why keys could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +48,11 @@ impl ApiKeys {
         if key.is_empty() {
             tracing::warn!(client, "an empty API key is ignored");
         } else {
-            self.clients.push((client.to_owned(), hash(key)));
+            self.clients.push(Client {
+                name: client.to_owned(),
+                key: ApiKey::new(key),
+                hash: hash(key),
+            });
         }
     }
 
@@ -71,12 +93,18 @@ impl ApiKeys {
     pub(crate) fn find(&self, key: &str) -> Option<&str> {
         let presented = hash(key);
         let mut found = None;
-        for (client, hash) in &self.clients {
-            if bool::from(presented.ct_eq(hash)) {
-                found = Some(client.as_str());
+        for client in &self.clients {
+            if bool::from(presented.ct_eq(&client.hash)) {
+                found = Some(client.name.as_str());
             }
         }
         found
+    }
+
+    /// The key of a client, to check a signature with.
+    pub(crate) fn secret_of(&self, client: &str) -> Option<&str> {
+        let client = self.clients.iter().find(|one| one.name == client)?;
+        Some(client.key.expose())
     }
 }
 

@@ -16,6 +16,7 @@ mod errors;
 mod images;
 mod messages;
 mod messages_errors;
+mod native;
 mod reload;
 mod rerank;
 mod responses;

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
 /// How long anything that is waited for may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) const MODEL: &str = "amazon.nova-lite-v1:0";
 pub(crate) const ACCESS_KEY: &str = "AKIATESTTESTTESTTEST";
 pub(crate) const SECRET_KEY: &str = "a-secret-key-of-the-test-suite-alone";

@@ -1,0 +1,336 @@
+//! Checks a signature that a client made with a secret that is known here.
+//!
+//! The algorithm of the signing key is `aws-sigv4`'s; the canonical request is built here from what came,
+//! by the list of headers that the client signed. What a caller who passes the check may do is not decided here.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
+
+use std::{
+    fmt::Write as _,
+    time::{Duration, SystemTime},
+};
+
+use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
+use aws_smithy_types::{DateTime, date_time::Format};
+use http::{HeaderMap, header, request::Parts};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// How far the client's clock may be off, as with AWS.
+const LARGEST_SKEW: Duration = Duration::from_mins(5);
+/// Everything but the unreserved characters and the slash between segments.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
+/// An `Authorization` header of Signature Version 4, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim<'a> {
+    access_key_id: &'a str,
+    date: &'a str,
+    region: &'a str,
+    service: &'a str,
+    signed_headers: &'a str,
+    signature: &'a str,
+}
+
+/// Why a signature is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// A header that has to be signed is not.
+    #[error("the signature does not cover the header {0}")]
+    NotSigned(&'static str),
+    /// No usable time.
+    #[error(
+        "x-amz-date is missing, is no time such as 20260102T030405Z, or is not of the day of the signature's scope"
+    )]
+    Time,
+    /// Too old, or ahead.
+    #[error("the signature is of a time that is {seconds} seconds away from this machine's")]
+    Skew {
+        /// How far.
+        seconds: u64,
+    },
+    /// Another body.
+    #[error("x-amz-content-sha256 is not the hash of the body")]
+    Body,
+    /// A header that was signed is not text or not there.
+    #[error("a header that was signed did not arrive as text")]
+    Header,
+    /// Another secret, or a request that was changed on its way.
+    #[error(
+        "the signature does not fit: the secret access key is another one, or something between changed the request (the Host header, most often)"
+    )]
+    Signature,
+}
+
+impl<'a> Claim<'a> {
+    /// Whether a header is of this kind at all.
+    pub fn is_one(authorization: &str) -> bool {
+        authorization.starts_with(ALGORITHM)
+    }
+
+    /// Takes a header apart. An access key id may hold slashes.
+    pub fn parse(authorization: &'a str) -> Option<Self> {
+        let rest = authorization.strip_prefix(ALGORITHM)?.strip_prefix(' ')?;
+        let part = |name: &str| {
+            rest.split(',')
+                .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+        };
+        let mut scope = part("Credential")?.rsplitn(5, '/');
+        if scope.next()? != "aws4_request" {
+            return None;
+        }
+        let (service, region, date) = (scope.next()?, scope.next()?, scope.next()?);
+        Some(Self {
+            access_key_id: scope.next()?,
+            date,
+            region,
+            service,
+            signed_headers: part("SignedHeaders")?,
+            signature: part("Signature")?,
+        })
+    }
+
+    /// Who the client says it is.
+    pub fn access_key_id(&self) -> &'a str {
+        self.access_key_id
+    }
+
+    /// Checks that whoever made the request has `secret`, made it for this path, these headers and this
+    /// body, and did so just now.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn verify(
+        &self,
+        request: &Parts,
+        body: &[u8],
+        secret: &str,
+        now: SystemTime,
+    ) -> Result<(), VerifyError> {
+        for name in ["host", "x-amz-date"] {
+            if !self.signed_headers.split(';').any(|signed| signed == name) {
+                return Err(VerifyError::NotSigned(name));
+            }
+        }
+        let (timestamp, time) = self.time(&request.headers)?;
+        let skew = now
+            .duration_since(time)
+            .unwrap_or_else(|ahead| ahead.duration());
+        if skew > LARGEST_SKEW {
+            return Err(VerifyError::Skew {
+                seconds: skew.as_secs(),
+            });
+        }
+        let body_hash = hex(&Sha256::digest(body));
+        if let Some(said) = request.headers.get("x-amz-content-sha256")
+            && said.as_bytes() != body_hash.as_bytes()
+        {
+            return Err(VerifyError::Body);
+        }
+        let canonical = self.canonical_request(request, &body_hash)?;
+        let text = format!(
+            "{ALGORITHM}\n{timestamp}\n{}/{}/{}/aws4_request\n{}",
+            self.date,
+            self.region,
+            self.service,
+            hex(&Sha256::digest(canonical.as_bytes()))
+        );
+        let key = generate_signing_key(secret, time, self.region, self.service);
+        let expected = calculate_signature(key, text.as_bytes());
+        if bool::from(expected.as_bytes().ct_eq(self.signature.as_bytes())) {
+            Ok(())
+        } else {
+            Err(VerifyError::Signature)
+        }
+    }
+
+    /// `x-amz-date`, as it came and as a time.
+    fn time<'h>(&self, headers: &'h HeaderMap) -> Result<(&'h str, SystemTime), VerifyError> {
+        let text = headers
+            .get("x-amz-date")
+            .and_then(|value| value.to_str().ok())
+            .filter(|text| text.starts_with(self.date) && text.is_ascii())
+            .ok_or(VerifyError::Time)?;
+        let digits = |from: usize, to: usize| text.get(from..to).ok_or(VerifyError::Time);
+        let spelled_out = format!(
+            "{}-{}-{}T{}:{}:{}Z",
+            digits(0, 4)?,
+            digits(4, 6)?,
+            digits(6, 8)?,
+            digits(9, 11)?,
+            digits(11, 13)?,
+            digits(13, 15)?
+        );
+        let time = DateTime::from_str(&spelled_out, Format::DateTime)
+            .ok()
+            .and_then(|time| SystemTime::try_from(time).ok())
+            .filter(|_| text.len() == 16 && self.date.len() == 8)
+            .ok_or(VerifyError::Time)?;
+        Ok((text, time))
+    }
+
+    fn canonical_request(&self, request: &Parts, body_hash: &str) -> Result<String, VerifyError> {
+        let path = utf8_percent_encode(request.uri.path(), PATH);
+        let mut query: Vec<String> = request
+            .uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                if pair.contains('=') {
+                    pair.to_owned()
+                } else {
+                    format!("{pair}=")
+                }
+            })
+            .collect();
+        query.sort();
+        let mut text = format!("{}\n{path}\n{}\n", request.method, query.join("&"));
+        for name in self.signed_headers.split(';') {
+            let value = header_value(request, name).ok_or(VerifyError::Header)?;
+            text.extend([name, ":", value.as_str(), "\n"]);
+        }
+        text.extend(["\n", self.signed_headers, "\n", body_hash]);
+        Ok(text)
+    }
+}
+
+/// All values of a header, each without needless spaces; the host of HTTP/2 is in the URI.
+fn header_value(request: &Parts, name: &str) -> Option<String> {
+    if name == header::HOST.as_str() && !request.headers.contains_key(header::HOST) {
+        return request.uri.authority().map(ToString::to_string);
+    }
+    let mut values = Vec::new();
+    for value in request.headers.get_all(name) {
+        let words: Vec<&str> = value.to_str().ok()?.split_ascii_whitespace().collect();
+        values.push(words.join(" "));
+    }
+    (!values.is_empty()).then(|| values.join(","))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+    use http::{HeaderValue, Request};
+
+    use super::*;
+
+    const SECRET: &str = "sk-a-key-of-the-gateway";
+    const BODY: &[u8] = b"{\"messages\":[]}";
+    const PATH: &str =
+        "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Aapplication-inference-profile%2Fx/converse";
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000 + seconds)
+    }
+
+    /// Signed by the SDK's own signer.
+    fn signed(access_key_id: &str) -> Parts {
+        let request = Request::post(format!("http://gateway.team-a:8000{PATH}"))
+            .header("content-type", "application/json")
+            .header("x-amzn-bedrock-trace", "ENABLED")
+            .body(())
+            .unwrap();
+        let (mut parts, ()) = request.into_parts();
+        let identity = Credentials::new(access_key_id, SECRET, None, None, "test").into();
+        crate::sigv4::sign(&mut parts, BODY, &identity, "us-east-1", "bedrock", at(0)).unwrap();
+        // As a server sees it.
+        parts.uri = PATH.parse().unwrap();
+        parts
+    }
+
+    #[track_caller]
+    fn check(
+        parts: &Parts,
+        body: &[u8],
+        secret: &str,
+        now: SystemTime,
+        expected: &Result<(), VerifyError>,
+    ) {
+        let header = parts.headers["authorization"].to_str().unwrap();
+        let claim = Claim::parse(header).unwrap();
+        assert_eq!(&claim.verify(parts, body, secret, now), expected);
+    }
+
+    #[test]
+    fn what_the_sdk_signs_is_accepted_and_whatever_is_changed_is_not() {
+        let parts = signed("ci");
+        check(&parts, BODY, SECRET, at(30), &Ok(()));
+        check(
+            &parts,
+            BODY,
+            "sk-another",
+            at(30),
+            &Err(VerifyError::Signature),
+        );
+        check(&parts, b"{}", SECRET, at(30), &Err(VerifyError::Signature));
+        check(
+            &parts,
+            BODY,
+            SECRET,
+            at(301),
+            &Err(VerifyError::Skew { seconds: 301 }),
+        );
+        let mut moved = parts.clone();
+        moved.uri = "/model/another/converse".parse().unwrap();
+        check(&moved, BODY, SECRET, at(30), &Err(VerifyError::Signature));
+        let mut changed = parts.clone();
+        let value = HeaderValue::from_static("DISABLED");
+        changed.headers.insert("x-amzn-bedrock-trace", value);
+        check(&changed, BODY, SECRET, at(30), &Err(VerifyError::Signature));
+        let mut hashed = parts;
+        let value = HeaderValue::from_static("UNSIGNED-PAYLOAD");
+        hashed.headers.insert("x-amz-content-sha256", value);
+        check(&hashed, BODY, SECRET, at(30), &Err(VerifyError::Body));
+    }
+
+    #[test]
+    fn signature_without_host_or_time_is_refused() {
+        let mut parts = signed("ci");
+        for (from, to, expected) in [
+            ("host;", "", VerifyError::NotSigned("host")),
+            (";x-amz-date", "", VerifyError::NotSigned("x-amz-date")),
+        ] {
+            let text = parts.headers["authorization"].to_str().unwrap().to_owned();
+            let changed = HeaderValue::try_from(text.replace(from, to)).unwrap();
+            parts.headers.insert("authorization", changed);
+            check(&parts, BODY, SECRET, at(0), &Err(expected));
+            parts
+                .headers
+                .insert("authorization", HeaderValue::try_from(text).unwrap());
+        }
+        parts.headers.remove("x-amz-date");
+        check(&parts, BODY, SECRET, at(0), &Err(VerifyError::Time));
+    }
+
+    #[test]
+    fn access_key_id_may_hold_slashes_and_nonsense_is_no_claim() {
+        let parts = signed("key/with+slashes==");
+        let header = parts.headers["authorization"].to_str().unwrap();
+        let claim = Claim::parse(header).unwrap();
+        assert_eq!(claim.access_key_id(), "key/with+slashes==");
+        for text in [
+            "",
+            "Bearer x",
+            "AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=x",
+            "AWS4-HMAC-SHA256 Credential=a/1/r/s/aws4_request, Signature=x",
+        ] {
+            assert_eq!(Claim::parse(text), None, "{text}");
+        }
+    }
+}

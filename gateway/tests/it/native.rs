@@ -1,0 +1,419 @@
+//! Bedrock's own API: bytes through unchanged, who may ask for what, the forced guardrail, errors as AWS writes them.
+
+mod exact;
+mod upstream;
+
+use awsdouble::{Config, Fault, FaultAction, allow_bedrock};
+use http::{Method, header};
+use serde_json::{Value, json};
+
+use crate::rig::{ACCESS_KEY, Answer, MODEL, Plan, Rig, SECRET_KEY};
+use upstream::frames_of;
+
+const CONVERSE: &str = "/model/amazon.nova-lite-v1%3A0/converse";
+const STREAM: &str = "/model/amazon.nova-lite-v1%3A0/converse-stream";
+
+fn prompt(text: &str) -> String {
+    json!({ "messages": [{ "role": "user", "content": [{ "text": text }] }] }).to_string()
+}
+
+async fn post(rig: &Rig, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    rig.call(Method::POST, path, headers, body.to_owned()).await
+}
+
+#[track_caller]
+fn check_error(answer: &Answer, status: u16, name: &str, text: &str) {
+    let body = answer.text();
+    assert_eq!(answer.status, status, "{body}");
+    assert_eq!(answer.headers["x-amzn-errortype"], name, "{body}");
+    assert!(answer.headers.contains_key("x-amzn-requestid"), "{body}");
+    let message = answer.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(text), "{text:?} in {message:?}");
+}
+
+#[tokio::test]
+async fn alias_leads_to_its_target_and_profile_arns_keep_their_one_segment() {
+    let arn = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0";
+    let rig = Rig::with_document(&format!(
+        "allow: ['arn:*']\nmodels: [{{name: fast, targets: [{{modelId: '{MODEL}'}}]}}]"
+    ))
+    .await;
+    let answer = post(&rig, "/model/fast/converse", &[], &prompt("hello")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(
+        answer.json()["output"]["message"]["content"][0]["text"],
+        "hello"
+    );
+    let encoded = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fus.amazon.nova-lite-v1%3A0";
+    for id in [arn, encoded] {
+        let path = format!("/model/{id}/converse");
+        let answer = post(&rig, &path, &[], &prompt("hello")).await;
+        assert_eq!(answer.status, 200, "{id}: {}", answer.text());
+    }
+    let calls = rig.double.calls_of("Converse");
+    assert_eq!(calls[0].path, CONVERSE);
+    assert_eq!(calls[1].path, format!("/model/{encoded}/converse"));
+    assert_eq!(calls[2].path, calls[1].path);
+}
+
+#[tokio::test]
+async fn each_operation_is_served_and_its_tokens_are_counted() {
+    let rig = Rig::laptop().await;
+    let claude = "anthropic.claude-3-haiku-20240307-v1:0";
+    let messages = json!({
+        "anthropic_version": "bedrock-2023-05-31",
+        "max_tokens": 100,
+        "messages": [{ "role": "user", "content": "one two three" }],
+    })
+    .to_string();
+    let count =
+        json!({ "input": { "converse": serde_json::from_str::<Value>(&prompt("hi")).unwrap() } });
+    for (path, body) in [
+        (CONVERSE.to_owned(), prompt("hello")),
+        (STREAM.to_owned(), prompt("hello")),
+        (format!("/model/{claude}/invoke"), messages.clone()),
+        (
+            format!("/model/{claude}/invoke-with-response-stream"),
+            messages,
+        ),
+        (format!("/model/{claude}/count-tokens"), count.to_string()),
+    ] {
+        let answer = post(&rig, &path, &[], &body).await;
+        assert_eq!(
+            answer.status,
+            200,
+            "{path}: {}",
+            String::from_utf8_lossy(&answer.body)
+        );
+        assert!(answer.headers.contains_key("x-amzn-requestid"), "{path}");
+    }
+    let page = rig.admin("/metrics").await.text();
+    let sum = |operation: &str, model: &str, kind: &str| {
+        let line = page.lines().find(|line| {
+            line.starts_with("gen_ai_client_token_usage_sum")
+                && line.contains(&format!("name=\"{operation}\""))
+                && line.contains(model)
+                && line.contains(&format!("type=\"{kind}\""))
+        });
+        line.unwrap_or_else(|| panic!("{operation} {kind} in {page}"))
+            .rsplit_once(' ')
+            .unwrap()
+            .1
+            .parse::<f64>()
+            .unwrap()
+    };
+    // Plain and streamed count the same, so both together are even.
+    for (operation, model) in [("chat", MODEL), ("invoke_model", claude)] {
+        for kind in ["input", "output"] {
+            let sum = sum(operation, model, kind);
+            assert!(sum > 0.0 && sum % 2.0 == 0.0, "{operation} {kind}: {sum}");
+        }
+    }
+    assert!(page.contains("route=\"/model/{id}/invoke-with-response-stream\",status=\"200\""));
+}
+
+#[tokio::test]
+async fn what_the_gateway_refuses_itself_has_awss_shape() {
+    let rig = Rig::with_document(
+        "limits: {maxBodyBytes: 2000}\nmodels: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0'}]}]",
+    )
+    .await;
+    for (path, body, status, name, text) in [
+        (
+            "/model/gpt-4/converse",
+            prompt("x"),
+            404,
+            "ResourceNotFoundException",
+            "you may use: fast",
+        ),
+        (
+            "/model/fast/async-invoke",
+            prompt("x"),
+            404,
+            "UnknownOperationException",
+            "nothing at",
+        ),
+        (
+            "/guardrail/x/apply",
+            prompt("x"),
+            404,
+            "UnknownOperationException",
+            "nothing at",
+        ),
+        (
+            "/model/fast/converse",
+            prompt(&"x".repeat(3000)),
+            413,
+            "RequestEntityTooLargeException",
+            "2000",
+        ),
+    ] {
+        check_error(&post(&rig, path, &[], &body).await, status, name, text);
+    }
+    let answer = rig.get("/model/fast/converse").await;
+    check_error(&answer, 405, "UnknownOperationException", "use POST");
+    assert!(
+        rig.double.calls().is_empty(),
+        "nothing of this went upstream"
+    );
+}
+
+#[tokio::test]
+async fn client_proves_itself_by_bearer_header_or_signature_and_its_proof_stays_here() {
+    let mut plan = Plan::default();
+    plan.environment
+        .push(("BEDROCK_GATEWAY_API_KEY".into(), "sk/right".into()));
+    let rig = Rig::start(plan).await;
+    let scope =
+        "/20260101/us-east-1/bedrock/aws4_request, SignedHeaders=host;x-amz-date, Signature=00";
+    let sigv4 = |id: &str| format!("AWS4-HMAC-SHA256 Credential={id}{scope}");
+    for (name, value) in [
+        ("authorization", "Bearer sk/right".to_owned()),
+        ("x-api-key", "sk/right".to_owned()),
+        ("authorization", sigv4("sk/right")),
+    ] {
+        let headers = [
+            (name, value.as_str()),
+            ("x-amz-security-token", "token-of-a-client"),
+        ];
+        let answer = post(&rig, CONVERSE, &headers, &prompt("hello")).await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+    }
+    for call in rig.double.calls_of("Converse") {
+        let sent = format!("{call:?}");
+        assert!(
+            !sent.contains("sk/right") && !sent.contains("token-of-a-client"),
+            "{sent}"
+        );
+        assert!(!call.headers.contains_key("x-api-key"));
+    }
+    for (headers, text) in [
+        (vec![], "AWS_BEARER_TOKEN_BEDROCK"),
+        (
+            vec![("authorization", "Bearer wrong".to_owned())],
+            "not known",
+        ),
+        (vec![("authorization", sigv4("AKIAWRONG"))], "not known"),
+        (
+            vec![("authorization", "AWS4-HMAC-SHA256 nonsense".to_owned())],
+            "Signature Version 4",
+        ),
+        (vec![("authorization", sigv4("default"))], "x-amz-date"),
+        (
+            vec![
+                ("authorization", sigv4("default")),
+                ("x-amz-date", "20260101T000000Z".to_owned()),
+            ],
+            "seconds away",
+        ),
+    ] {
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let answer = post(&rig, CONVERSE, &headers, &prompt("x")).await;
+        check_error(&answer, 401, "UnrecognizedClientException", text);
+    }
+}
+
+/// Every exception of Bedrock Runtime with its status.
+const EXCEPTIONS: [(&str, u16); 11] = [
+    ("ValidationException", 400),
+    ("ServiceQuotaExceededException", 400),
+    ("AccessDeniedException", 403),
+    ("ResourceNotFoundException", 404),
+    ("ModelTimeoutException", 408),
+    ("ModelErrorException", 424),
+    ("ModelStreamErrorException", 424),
+    ("ThrottlingException", 429),
+    ("ModelNotReadyException", 429),
+    ("InternalServerException", 500),
+    ("ServiceUnavailableException", 503),
+];
+
+#[tokio::test]
+async fn each_aws_exception_arrives_as_aws_wrote_it() {
+    let rig = Rig::laptop().await;
+    for (name, status) in EXCEPTIONS {
+        for (path, operation) in [(CONVERSE, "Converse"), (STREAM, "ConverseStream")] {
+            for empty_body in [false, true] {
+                rig.double.clear_faults();
+                let message = format!("what AWS says of {name}");
+                rig.double.inject(Fault::new(
+                    operation,
+                    FaultAction::Error {
+                        status,
+                        code: name.to_owned(),
+                        message: message.clone(),
+                        empty_body,
+                    },
+                ));
+                let answer = post(&rig, path, &[], &prompt("x")).await;
+                assert_eq!(answer.status, status, "{name}");
+                // Some names come with a colon and a namespace, as with AWS.
+                let kind = answer.headers["x-amzn-errortype"].to_str().unwrap();
+                assert!(kind.starts_with(name), "{kind}");
+                if empty_body {
+                    assert_eq!(answer.text(), "{}", "{name}");
+                    assert_eq!(answer.headers["x-amzn-errormessage"], message.as_str());
+                } else {
+                    assert_eq!(answer.json()["message"], message);
+                }
+                let id = rig
+                    .double
+                    .calls_of(operation)
+                    .last()
+                    .unwrap()
+                    .request_id
+                    .clone();
+                assert_eq!(
+                    answer.headers["x-amzn-requestid"],
+                    id.as_str(),
+                    "AWS's own request id"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn exception_in_a_stream_arrives_where_it_came() {
+    let rig = Rig::laptop().await;
+    for (name, status) in EXCEPTIONS {
+        let inject = |after| {
+            rig.double.clear_faults();
+            rig.double.inject(Fault::new(
+                "ConverseStream",
+                FaultAction::StreamException {
+                    after,
+                    code: name.to_owned(),
+                    message: format!("about {name}"),
+                },
+            ));
+        };
+        inject(0);
+        let answer = post(&rig, STREAM, &[], &prompt("x")).await;
+        check_error(&answer, status, name, &format!("about {name}"));
+        inject(3);
+        let answer = post(&rig, STREAM, &[], &prompt("a long enough answer")).await;
+        assert_eq!(answer.status, 200);
+        let frames = frames_of(&answer.body);
+        assert_eq!(frames.len(), 4, "{name}");
+        let (kind, payload) = frames.last().unwrap();
+        assert!(kind.eq_ignore_ascii_case(name), "{kind}");
+        assert!(payload.contains(&format!("about {name}")), "{payload}");
+    }
+}
+
+#[tokio::test]
+async fn gateways_own_credentials_being_refused_is_not_laid_at_the_clients_door() {
+    let rig = Rig::laptop().await;
+    for name in ["UnrecognizedClientException", "InvalidSignatureException"] {
+        rig.double.clear_faults();
+        rig.double.inject(Fault::error("Converse", 403, name));
+        let answer = post(&rig, CONVERSE, &[], &prompt("x")).await;
+        check_error(&answer, 503, "ServiceUnavailableException", name);
+    }
+}
+
+#[tokio::test]
+async fn passing_trouble_is_tried_again_before_the_first_byte_and_elsewhere() {
+    let rig = Rig::with_document(
+        "models: [{name: two, targets: [{modelId: 'amazon.nova-lite-v1:0'}, {modelId: 'amazon.nova-micro-v1:0', priority: 1}]}]",
+    )
+    .await;
+    let exception = FaultAction::StreamException {
+        after: 0,
+        code: "throttlingException".to_owned(),
+        message: String::new(),
+    };
+    rig.double
+        .inject(Fault::new("ConverseStream", exception).times(1));
+    let answer = post(&rig, "/model/two/converse-stream", &[], &prompt("hello")).await;
+    assert_eq!(answer.status, 200);
+    let frames = frames_of(&answer.body);
+    assert_eq!(frames.last().unwrap().0, "metadata");
+    let models: Vec<_> = rig
+        .double
+        .calls_of("ConverseStream")
+        .into_iter()
+        .map(|call| call.model.unwrap())
+        .collect();
+    assert_eq!(models, ["amazon.nova-lite-v1:0", "amazon.nova-micro-v1:0"]);
+}
+
+#[tokio::test]
+async fn stream_that_breaks_between_frames_ends_with_an_exception_that_sdks_know() {
+    let rig = Rig::laptop().await;
+    rig.double.inject(Fault::new(
+        "ConverseStream",
+        FaultAction::StreamCut { after: 3 },
+    ));
+    let answer = post(&rig, STREAM, &[], &prompt("a long enough answer")).await;
+    let frames = frames_of(&answer.body);
+    let (kind, payload) = frames.last().unwrap();
+    assert_eq!(kind, "serviceUnavailableException");
+    assert!(payload.contains("broke off"), "{payload}");
+    let failed = "bedrock_gateway_requests_total{route=\"/model/{id}/converse-stream\",status=\"502\",reason=\"stream_cut\"}";
+    assert_eq!(rig.metric(failed).await, Some(1.0));
+}
+
+fn guarded() -> Plan {
+    let mut double: Config = Config::from_yaml(
+        "guardrails: [{id: gr-1, version: '1', blocked_words: [forbidden]}, {id: gr-2, version: '1', blocked_words: []}]",
+    )
+    .unwrap();
+    double = double.with_user("dev", ACCESS_KEY, SECRET_KEY, allow_bedrock());
+    Plan {
+        document: Some("allow: ['*']\nguardrail: {identifier: gr-1, version: '1'}".to_owned()),
+        double,
+        ..Plan::default()
+    }
+}
+
+#[tokio::test]
+async fn forced_guardrail_holds_on_every_operation_that_makes_text() {
+    let rig = Rig::start(guarded()).await;
+    for path in [CONVERSE, STREAM] {
+        let answer = post(&rig, path, &[], &prompt("say forbidden")).await;
+        assert_eq!(answer.status, 200);
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(text.contains("guardrail_intervened"), "{text}");
+    }
+    let invoke = "/model/amazon.nova-lite-v1:0/invoke";
+    let answer = post(&rig, invoke, &[], &prompt("say forbidden")).await;
+    assert_eq!(
+        answer.json()["amazon-bedrock-guardrailAction"],
+        "INTERVENED",
+        "{}",
+        answer.text()
+    );
+    let other = r#"{"messages":[],"guardrailConfig":{"guardrailIdentifier":"gr-2","guardrailVersion":"1"}}"#;
+    check_error(
+        &post(&rig, CONVERSE, &[], other).await,
+        400,
+        "ValidationException",
+        "gr-1",
+    );
+    let headers = [
+        ("x-amzn-bedrock-guardrailidentifier", "gr-2"),
+        ("x-amzn-bedrock-guardrailversion", "1"),
+    ];
+    check_error(
+        &post(&rig, invoke, &headers, &prompt("x")).await,
+        400,
+        "ValidationException",
+        "gr-1",
+    );
+}
+
+#[tokio::test]
+async fn guardrail_is_applied_to_a_text_without_a_model() {
+    let rig = Rig::start(guarded()).await;
+    let body =
+        json!({ "source": "INPUT", "content": [{ "text": { "text": "forbidden" } }] }).to_string();
+    let answer = post(&rig, "/guardrail/gr-1/version/1/apply", &[], &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["action"], "GUARDRAIL_INTERVENED");
+    assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
+}
