@@ -5,6 +5,7 @@
 
 mod account;
 mod cluster;
+mod sidecar;
 
 use std::{fs, time::Duration};
 
@@ -50,6 +51,7 @@ pub(crate) enum ClusterKind {
 pub(crate) fn demo(
     console: &Console,
     once: bool,
+    with_sidecars: bool,
     kind: ClusterKind,
     registry: Option<&str>,
 ) -> Result<()> {
@@ -59,6 +61,9 @@ pub(crate) fn demo(
     build::programs(console, Profile::Dev)?;
     let mut images = image::write_all(console, Profile::Dev)?;
     images.push(image::write_demo_app(console)?);
+    if with_sidecars {
+        images.push(image::write_python(console)?);
+    }
     console.heading("Cluster");
     // Whoever names a registry has the images there.
     let load: &[Written] = if registry.is_some() { &[] } else { &images };
@@ -69,6 +74,7 @@ pub(crate) fn demo(
         console,
         cluster: &cluster,
         registry: registry.unwrap_or(REGISTRY),
+        with_sidecars,
     };
     let result = story.tell(once);
     if let Err(error) = &result
@@ -89,6 +95,7 @@ struct Story<'a> {
     console: &'a Console,
     cluster: &'a Cluster,
     registry: &'a str,
+    with_sidecars: bool,
 }
 
 impl Story<'_> {
@@ -134,6 +141,9 @@ impl Story<'_> {
         console.step("check where the credentials came from", |step| {
             self.check_credentials(step)
         })?;
+        if self.with_sidecars {
+            self.sidecars()?;
+        }
         if once {
             self.ask_doctor()?;
             self.break_and_mend()?;
@@ -511,10 +521,24 @@ impl Story<'_> {
 
     /// Applies a file of `manifests/demo`, with the names of images put in.
     fn apply_file(&self, step: &Step, name: &str, images: &[(&str, &str)]) -> Result<()> {
+        self.apply_file_with(step, name, images, &[])
+    }
+
+    /// The same, with other words put in too.
+    fn apply_file_with(
+        &self,
+        step: &Step,
+        name: &str,
+        images: &[(&str, &str)],
+        words: &[(&str, &str)],
+    ) -> Result<()> {
         let path = repository::root().join("manifests/demo").join(name);
         let mut text = repository::read(&path)?;
         for (place, image) in images {
             text = text.replace(place, &format!("{}/{image}:{VERSION}", self.registry));
+        }
+        for (place, word) in words {
+            text = text.replace(place, word);
         }
         self.apply_text(step, &text)
     }

@@ -5,6 +5,7 @@
 //! fit. The same program gives the same bytes. On other systems than Linux: `Dockerfile`.
 
 mod archive;
+mod python;
 mod root;
 
 use std::{
@@ -48,6 +49,9 @@ const IMAGES: [(&str, &str); 3] = [
 
 /// The demo's application: a program that waits, and a client.
 const DEMO_APP: &str = "bedrock-access-demo-app";
+
+/// Python with client libraries, as a team's own image would hold them.
+const PYTHON: &str = "bedrock-access-demo-python";
 
 /// An image as it was written.
 #[derive(Clone, Debug)]
@@ -107,6 +111,34 @@ pub(crate) fn write_demo_app(console: &Console) -> Result<Written> {
     })
 }
 
+/// Writes a Python with client libraries and the demo's script.
+pub(crate) fn write_python(console: &Console) -> Result<Written> {
+    console.step("image with Python and client libraries", |step| {
+        let image = Image {
+            reference: format!("{REGISTRY}/{PYTHON}:{VERSION}"),
+            title: PYTHON.to_owned(),
+            about: "Python with client libraries, for the demo".to_owned(),
+            version: VERSION.to_owned(),
+            revision: revision(step)?,
+            program: "python3".to_owned(),
+            layers: vec![python::root(step)?],
+        };
+        archived(image)
+    })
+}
+
+/// Writes the archive of an image into its place.
+fn archived(image: Image) -> Result<Written> {
+    let path = repository::target()
+        .join("images")
+        .join(format!("{}.tar", image.title));
+    repository::write(&path, image.archive()?)?;
+    Ok(Written {
+        reference: image.reference,
+        path,
+    })
+}
+
 fn write(
     step: &Step,
     profile: Profile,
@@ -137,11 +169,9 @@ fn write(
         program: program.to_owned(),
         layers: vec![base, top],
     };
-    let path = repository::target()
-        .join("images")
-        .join(format!("{name}.tar"));
-    repository::write(&path, image.archive()?)?;
-    let size = fs::metadata(&path)
+    let written = archived(image)?;
+    let path = &written.path;
+    let size = fs::metadata(path)
         .with_context(|| format!("failed to look at {}", path.display()))?
         .len();
     ensure!(
@@ -149,10 +179,7 @@ fn write(
         "{} has {size} bytes, more than {MAX_BYTES}",
         path.display()
     );
-    Ok(Written {
-        reference: image.reference,
-        path,
-    })
+    Ok(written)
 }
 
 /// A copy of a program without what only a debugger reads.

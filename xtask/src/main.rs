@@ -100,6 +100,9 @@ enum Task {
         /// End after the chat; fail unless every answer was right.
         #[arg(long)]
         once: bool,
+        /// Pods of every kind with the gateway as a sidecar, too.
+        #[arg(long)]
+        sidecar: bool,
         /// Which cluster to use.
         #[arg(long, value_enum, default_value_t = ClusterKind::Local)]
         cluster: ClusterKind,
@@ -154,9 +157,10 @@ fn main() -> ExitCode {
         Task::Manifests { check } => generated::manifests(&console, check),
         Task::Demo {
             once,
+            sidecar,
             cluster,
             registry,
-        } => demo::demo(&console, once, cluster, registry.as_deref()),
+        } => demo::demo(&console, once, sidecar, cluster, registry.as_deref()),
         Task::Double {
             listen,
             identity,

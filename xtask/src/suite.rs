@@ -63,7 +63,7 @@ pub(crate) fn test(console: &Console, parts: &[Part], filter: Option<&str>) -> R
     failures.collect("bench", bench::quick(console));
     failures.collect(
         "cluster tier",
-        demo(console, true, ClusterKind::Local, None),
+        demo(console, true, false, ClusterKind::Local, None),
     );
     failures.collect("secrets", no_secret_was_printed(console));
     failures.conclude()
@@ -131,7 +131,7 @@ fn run_part(console: &Console, part: Part, filter: Option<&str>) -> Result<()> {
     let (name, targets, module): (_, &[&str], _) = match part {
         Part::Unit => ("unit tests", &["--lib", "--bins"], None),
         Part::Api => ("API tier", &["--test", "it"], Some("api_tier::")),
-        Part::Cluster => return demo(console, true, ClusterKind::Local, None),
+        Part::Cluster => return demo(console, true, false, ClusterKind::Local, None),
     };
     if part != Part::Unit {
         debian::ensure(console)?;

@@ -8,11 +8,15 @@ const REGION: &str = "us-east-1";
 /// The role of the sample.
 pub(super) const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
 
+/// The role of the sidecars, and the ServiceAccount whose pods have them.
+pub(super) const SIDECAR_ROLE: &str = "arn:aws:iam::123456789012:role/SidecarRole";
+pub(super) const WORKER: &str = "worker";
+
 /// A role that the account does not have.
 pub(super) const STRANGER: &str = "arn:aws:iam::123456789012:role/Unknown";
 
-/// Namespaces, and the account: it knows the cluster as an identity provider, and a role which only the
-/// gateway's ServiceAccount may assume.
+/// Namespaces, and the account: it knows the cluster as an identity provider, a role which only the
+/// gateway's ServiceAccount may assume, and one for the pods with a sidecar.
 pub(super) fn manifest(issuer: &str, keys: &Value) -> String {
     let host = issuer.trim_start_matches("https://");
     let account = json!({
@@ -22,28 +26,10 @@ pub(super) fn manifest(issuer: &str, keys: &Value) -> String {
             "audiences": ["sts.amazonaws.com"],
             "jwks": { "inline": keys },
         }],
-        "roles": [{
-            "arn": ROLE,
-            "trust_policy": { "Version": "2012-10-17", "Statement": [{
-                "Effect": "Allow",
-                "Principal": { "Federated": format!("arn:aws:iam::123456789012:oidc-provider/{host}") },
-                "Action": "sts:AssumeRoleWithWebIdentity",
-                "Condition": { "StringEquals": {
-                    format!("{host}:aud"): "sts.amazonaws.com",
-                    format!("{host}:sub"): format!("system:serviceaccount:{TEAM}:{ACCESS}-gateway"),
-                } },
-            }] },
-            "policies": [{ "Version": "2012-10-17", "Statement": [{
-                "Effect": "Allow",
-                "Action": [
-                    "bedrock:InvokeModel",
-                    "bedrock:InvokeModelWithResponseStream",
-                    "bedrock:ListFoundationModels",
-                    "bedrock:ListInferenceProfiles",
-                ],
-                "Resource": "*",
-            }] }],
-        }],
+        "roles": [
+            role(ROLE, &trust(host, &format!("{ACCESS}-gateway"))),
+            role(SIDECAR_ROLE, &trust(host, WORKER)),
+        ],
     });
     let namespace = |name: &str| {
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": {
@@ -58,6 +44,36 @@ pub(super) fn manifest(issuer: &str, keys: &Value) -> String {
         "data": { "config.yaml": account.to_string() },
     });
     list(&[namespace(AWS), namespace(TEAM), map])
+}
+
+/// A role that lets one ServiceAccount in, and may do what a gateway does.
+fn role(arn: &str, trusted: &Value) -> Value {
+    json!({
+        "arn": arn,
+        "trust_policy": { "Version": "2012-10-17", "Statement": [trusted] },
+        "policies": [{ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow",
+            "Action": [
+                "bedrock:InvokeModel",
+                "bedrock:InvokeModelWithResponseStream",
+                "bedrock:ListFoundationModels",
+                "bedrock:ListInferenceProfiles",
+            ],
+            "Resource": "*",
+        }] }],
+    })
+}
+
+fn trust(host: &str, account: &str) -> Value {
+    json!({
+        "Effect": "Allow",
+        "Principal": { "Federated": format!("arn:aws:iam::123456789012:oidc-provider/{host}") },
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": { "StringEquals": {
+            format!("{host}:aud"): "sts.amazonaws.com",
+            format!("{host}:sub"): format!("system:serviceaccount:{TEAM}:{account}"),
+        } },
+    })
 }
 
 /// The sample of `manifests/samples`, with the endpoints of the simulated AWS.

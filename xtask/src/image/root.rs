@@ -104,6 +104,55 @@ impl Root {
         Ok(())
     }
 
+    /// Adds the libraries of a module that a program loads, but those below folders that are added as they are.
+    pub(crate) fn add_libraries_of_module(
+        &mut self,
+        step: &Step,
+        module: &Path,
+        added: &[&Path],
+    ) -> Result<()> {
+        for path in libraries(&capture(step, command("ldd").arg(module))?)? {
+            if added.iter().any(|folder| path.starts_with(folder)) {
+                continue;
+            }
+            let content =
+                fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
+            self.add_file(&path.display().to_string(), 0o755, content);
+        }
+        Ok(())
+    }
+
+    /// Adds a folder of this machine under a path of the image, but for what `skip` says of paths
+    /// relative to it.
+    pub(crate) fn add_tree(
+        &mut self,
+        folder: &Path,
+        at: &str,
+        skip: &dyn Fn(&Path) -> bool,
+    ) -> Result<()> {
+        let mut left = vec![PathBuf::new()];
+        while let Some(relative) = left.pop() {
+            let there = folder.join(&relative);
+            let entries = fs::read_dir(&there)
+                .with_context(|| format!("failed to list {}", there.display()))?;
+            for entry in entries {
+                let entry = entry.context("failed to read a folder entry")?;
+                let path = relative.join(entry.file_name());
+                if skip(&path) {
+                    continue;
+                }
+                if entry.path().is_dir() {
+                    left.push(path);
+                } else {
+                    let content = fs::read(entry.path())
+                        .with_context(|| format!("failed to read {}", entry.path().display()))?;
+                    self.add_file(&format!("{at}/{}", path.display()), 0o644, content);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The entries in the order of an archive.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.entries

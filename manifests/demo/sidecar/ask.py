@@ -1,0 +1,103 @@
+"""Asks through real client libraries, told nothing but what is in the environment.
+
+    ask.py once CLIENT...    asks with each and ends; fails on the first answer that is wrong
+    ask.py stay CLIENT...    the same, then waits to be told to end
+    ask.py stream            streams a slow answer to its end, also when it is told to end meanwhile
+    ask.py look              tries to read the sidecar's token, every way a process of the app has
+"""
+
+import os
+import pathlib
+import signal
+import sys
+
+# Where the image has the libraries.
+sys.path.insert(0, "/app/packages")
+
+MODEL = "fast"
+TOKEN = "var/run/secrets/eks.amazonaws.com/serviceaccount/token"
+PRE_STOP = pathlib.Path("/work/pre-stop")
+
+
+def openai(question):
+    from openai import OpenAI
+
+    messages = [{"role": "user", "content": question}]
+    answer = OpenAI(max_retries=0).chat.completions.create(model=MODEL, messages=messages)
+    return answer.choices[0].message.content
+
+
+def anthropic(question):
+    from anthropic import Anthropic
+
+    messages = [{"role": "user", "content": question}]
+    answer = Anthropic(max_retries=0).messages.create(model=MODEL, max_tokens=200, messages=messages)
+    return answer.content[0].text
+
+
+def bedrock(question):
+    import boto3
+
+    messages = [{"role": "user", "content": [{"text": question}]}]
+    answer = boto3.client("bedrock-runtime").converse(modelId=MODEL, messages=messages)
+    return answer["output"]["message"]["content"][0]["text"]
+
+
+def ask(clients):
+    """The simulated model repeats the question, so that the answer shows how far it went."""
+    for client in clients:
+        question = f"This is {os.uname().nodename} by {client}."
+        answer = globals()[client](question)
+        if answer != question:
+            sys.exit(f"{client}: asked {question!r}, answered {answer!r}")
+        print(f"{client} answered", flush=True)
+
+
+def stream():
+    from openai import OpenAI
+
+    told = []
+    signal.signal(signal.SIGTERM, lambda *_: told.append("told to end"))
+    question = "@slow 1s\n@repeat 35 word"
+    messages = [{"role": "user", "content": question}]
+    chunks, reason = 0, None
+    answer = OpenAI(max_retries=0).chat.completions.create(model=MODEL, messages=messages, stream=True)
+    for chunk in answer:
+        if chunks == 0:
+            print("streaming", flush=True)
+        chunks += 1
+        if chunk.choices and chunk.choices[0].finish_reason:
+            reason = chunk.choices[0].finish_reason
+    if PRE_STOP.exists():
+        print(f"preStop: {PRE_STOP.read_text()}")
+    print(f"the stream came to its end ({reason}) after {chunks} chunks, {' '.join(told) or 'undisturbed'}", flush=True)
+
+
+def look():
+    """Its own file system, and those of all processes that it sees."""
+    for root in [pathlib.Path("/"), *pathlib.Path("/proc").glob("[0-9]*/root")]:
+        try:
+            text = (root / TOKEN).read_text()
+        except OSError:
+            continue
+        sys.exit(f"{root}: a token of {len(text)} characters can be read")
+    print("no token can be read")
+
+
+def main(mode, *clients):
+    if mode == "look":
+        look()
+    elif mode == "stream":
+        stream()
+    elif mode == "pre-stop":
+        ask(clients)
+        PRE_STOP.write_text("answered")
+    else:
+        if mode == "stay":
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        ask(clients)
+        if mode == "stay":
+            signal.sigwait([signal.SIGTERM])
+
+
+main(*sys.argv[1:])
