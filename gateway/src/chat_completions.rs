@@ -1,8 +1,6 @@
 //! `POST /v1/chat/completions`: the steps of a request in their order, and nothing else.
 //! <https://platform.openai.com/docs/api-reference/chat/create>
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use axum::{
     Extension,
     body::Body,
@@ -16,20 +14,19 @@ use bedrock::{
 use bytes::{Bytes, BytesMut};
 use dialects::{
     openai::{ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response},
-    translation::{DecodeOptions, Fetch, Fetched, GuardrailRef, RemoteMedia},
+    translation::{DecodeOptions, RequestError},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
     account::Account,
-    admit::{Admitted, admit},
+    admit::admit,
     app::{State, seconds},
     error::GatewayError,
-    live::Live,
     request_id::RequestId,
-    route::Target,
     sse,
-    upstream::{Answer, Call, Content, Operation, Prepare, Prepared},
+    translate::{self, Translated},
+    upstream::{Answer, Call, Content},
 };
 
 pub(crate) const PATH: &str = "/v1/chat/completions";
@@ -97,101 +94,34 @@ async fn accept(
     request: Request,
     account: &mut Account,
 ) -> Result<Accepted, GatewayError> {
-    let Admitted {
-        live,
-        body,
-        model,
-        stream,
-        targets,
-        first: target,
-    } = admit(state, request, account).await?;
-    let mut fetched = BTreeMap::new();
-    let first = match translate(&live, &body, &target, &fetched)? {
-        Translated::Ready(prepared) => *prepared,
-        Translated::Wants(wanted) => {
-            fetched = state.fetcher().fetch_all(&wanted).await?;
-            ready(translate(&live, &body, &target, &fetched)?)?
-        }
+    let admitted = admit(state, request, account).await?;
+    let identity = ResponseIdentity {
+        id: format!("chatcmpl-{:032x}", fastrand::u128(..)),
+        created: seconds(state.now()),
+        model: admitted.model.clone(),
     };
-    let shared = Arc::clone(&live);
-    let prepare: Prepare<Context> =
-        Arc::new(move |target| ready(translate(&shared, &body, target, &fetched)?));
     Ok(Accepted {
-        call: Call {
-            state: state.clone(),
-            live,
-            targets,
-            prepare,
-            first,
-        },
-        identity: ResponseIdentity {
-            id: format!("chatcmpl-{:032x}", fastrand::u128(..)),
-            created: seconds(state.now()),
-            model,
-        },
-        stream,
+        stream: admitted.stream,
+        identity,
+        call: translate::call(state, admitted, |_, _, _| Ok(None), translated).await?,
     })
 }
 
-/// What decoding gives.
-enum Translated {
-    Ready(Box<Prepared<Context>>),
-    /// These first, then again.
-    Wants(Vec<Fetch>),
-}
-
-/// The request as the body of a call of `target`.
-fn translate(
-    live: &Live,
+fn translated(
     body: &[u8],
-    target: &Target,
-    fetched: &BTreeMap<String, Fetched>,
-) -> Result<Translated, GatewayError> {
-    let config = &live.config;
-    let options = DecodeOptions {
-        strict: config.strict,
-        automatic_cache: config.automatic_cache,
-        guardrail: config.guardrail.as_ref().map(|guardrail| GuardrailRef {
-            identifier: guardrail.identifier.clone(),
-            version: guardrail.version.clone(),
-        }),
-        remote_media: if config.fetch_remote_media {
-            RemoteMedia::Fetch(fetched)
-        } else {
-            RemoteMedia::Refuse
-        },
-        ..DecodeOptions::new(&target.facts)
-    };
-    let decoded = decode(body, &options)?;
-    if !decoded.fetches.is_empty() {
-        return Ok(Translated::Wants(decoded.fetches));
-    }
-    let upstream = serde_json::to_vec(&decoded.request)
-        .map_err(|_| GatewayError::Internal("the translated request cannot be written"))?;
-    let operation = if decoded.stream && decoded.upstream_stream {
-        Operation::ConverseStream
-    } else {
-        Operation::Converse
-    };
-    Ok(Translated::Ready(Box::new(Prepared {
-        operation,
-        headers: HeaderMap::new(),
-        body: Bytes::from(upstream),
+    options: &DecodeOptions<'_>,
+) -> Result<Translated<Context>, RequestError> {
+    let decoded = decode(body, options)?;
+    Ok(Translated {
+        // Maps with keys of text and numbers that are finite always serialize.
+        body: serde_json::to_vec(&decoded.request).unwrap_or_default(),
+        stream: decoded.stream && decoded.upstream_stream,
+        fetches: decoded.fetches,
         context: Context {
             reply: decoded.reply,
             warnings: decoded.warnings,
         },
-    })))
-}
-
-fn ready(translated: Translated) -> Result<Prepared<Context>, GatewayError> {
-    match translated {
-        Translated::Ready(prepared) => Ok(*prepared),
-        // All targets see the same request, so they want the same.
-        Translated::Wants(_) => Err(GatewayError::Internal(
-            "a request that wants more media than it did before",
-        )),
-    }
+    })
 }
 
 async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, GatewayError> {

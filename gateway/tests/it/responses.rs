@@ -262,3 +262,45 @@ async fn what_needs_a_store_is_refused_with_the_way_out() {
     }
     assert!(rig.double.calls().is_empty());
 }
+
+#[tokio::test]
+async fn six_turns_of_thinking_and_tools_replay_every_signed_block_bit_for_bit() {
+    let rig = Rig::laptop().await;
+    let tools = json!([{"type": "function", "name": "look", "parameters": {"type": "object"}}]);
+    let mut input = Vec::new();
+    for turn in 0..6 {
+        let prompt = format!("@reason Thought {turn} \"ü\".\n@tool look {{\"n\":{turn}}}");
+        input.push(json!({"role": "user", "content": prompt}));
+        let body = json!({"model": "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "input": input, "tools": tools,
+            "reasoning": {"effort": "low"}, "store": false, "stream": turn % 2 == 1});
+        let answer = post(&rig, &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let response = if turn % 2 == 1 {
+            events(&answer).last().unwrap()["response"].clone()
+        } else {
+            answer.json()
+        };
+        let output = response["output"].as_array().unwrap();
+        assert_eq!(output[0]["type"], "reasoning", "{response}");
+        input.extend(output.iter().cloned());
+        let call = output.last().unwrap();
+        input.push(
+            json!({"type": "function_call_output", "call_id": call["call_id"], "output": "seen"}),
+        );
+    }
+    // The double refuses a block whose signature does not fit its text; here they are compared as well.
+    let last = rig.double.calls_of("ConverseStream").pop().unwrap();
+    let last = last.json().unwrap();
+    let blocks: Vec<&Value> = last["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|message| message["role"] == "assistant")
+        .map(|message| &message["content"][0]["reasoningContent"]["reasoningText"])
+        .collect();
+    assert_eq!(blocks.len(), 5);
+    for (turn, block) in blocks.into_iter().enumerate() {
+        assert_eq!(block["text"], format!("Thought {turn} \"ü\"."));
+        assert!(block["signature"].is_string());
+    }
+}

@@ -84,9 +84,9 @@ fn python(scripts: &Path) -> PathBuf {
     folder.join("venv/bin/python")
 }
 
-/// A folder with the packages of `tests/clients/node/package.json` and copies of the scripts there.
-fn node() -> PathBuf {
-    let scripts = repository().join("tests/clients/node");
+/// A folder with the packages of `tests/clients/<kind>/package.json` and copies of the scripts there.
+fn node(kind: &str) -> PathBuf {
+    let scripts = repository().join("tests/clients").join(kind);
     let mut text = String::new();
     let mut files = Vec::new();
     for entry in fs::read_dir(&scripts).unwrap() {
@@ -96,7 +96,7 @@ fn node() -> PathBuf {
     for file in &files {
         text.push_str(&fs::read_to_string(file).unwrap());
     }
-    let folder = installed("node", &text);
+    let folder = installed(kind, &text);
     prepared(&folder, |folder| {
         for file in &files {
             fs::copy(file, folder.join(file.file_name().unwrap()))?;
@@ -137,7 +137,17 @@ pub(crate) async fn python_client(script: &str, environment: &[(&str, &str)]) ->
 pub(crate) async fn node_client(script: &'static str, environment: &[(&str, &str)]) -> Value {
     printed(environment, move || {
         let mut command = Command::new("node");
-        command.arg(node().join(script));
+        command.arg(node("node").join(script));
+        command
+    })
+    .await
+}
+
+/// Runs Codex, which is large and so has a folder of its own, and reads the JSON its script prints.
+pub(crate) async fn codex(environment: &[(&str, &str)]) -> Value {
+    printed(environment, move || {
+        let mut command = Command::new("node");
+        command.arg(node("codex").join("run.mjs"));
         command
     })
     .await
