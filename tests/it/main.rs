@@ -10,6 +10,7 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod anthropic_clients;
 mod api_tier;
 mod openai_clients;
 mod responses_clients;

@@ -21,7 +21,7 @@ const CRD_FOLDERS: [&str; 2] = ["crds", "charts/bedrock-access/crds"];
 const MANIFEST: &str = "manifests/install.yaml";
 
 /// Tables of what becomes of each field of a request: endpoint, heading, file.
-const FIELDS: [(&str, &str, &str); 2] = [
+const FIELDS: [(&str, &str, &str); 3] = [
     (
         "chat",
         "OpenAI Chat Completions",
@@ -31,6 +31,11 @@ const FIELDS: [(&str, &str, &str); 2] = [
         "responses",
         "OpenAI Responses",
         "docs/guide/responses-fields.md",
+    ),
+    (
+        "messages",
+        "Anthropic Messages by Converse",
+        "docs/guide/anthropic-fields.md",
     ),
 ];
 

@@ -3,6 +3,7 @@
 
 fn main() {
     let table = match std::env::args().nth(1).as_deref() {
+        Some("messages") => dialects::anthropic::field_table(),
         Some("responses") => dialects::responses::field_table(),
         _ => dialects::openai::field_table(),
     };

@@ -45,6 +45,11 @@ impl Gateway {
         }
     }
 
+    /// Base URL as Anthropic's clients want it.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// Base URL as OpenAI's clients want it.
     pub(crate) fn openai_url(&self) -> String {
         format!("http://{}/v1", self.address)

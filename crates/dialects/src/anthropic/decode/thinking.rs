@@ -15,6 +15,8 @@ use crate::{
 
 /// Anthropic's words for how much to think.
 const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
+/// How much a model thinks that is left to itself.
+const USUAL_EFFORT: &str = "high";
 /// What a budget of tokens is among efforts: below the first low, below the second medium.
 const MEDIUM_FROM: u64 = 4096;
 const HIGH_FROM: u64 = 16384;
@@ -53,7 +55,7 @@ pub(super) fn decide(
     let effort = effort(output, context)?;
     match context.facts.reasoning.style {
         ReasoningStyle::Budget | ReasoningStyle::Adaptive => {
-            claude(&wanted, given, effort, &at, context)
+            claude(&wanted, given, effort, limit, context)
         }
         ReasoningStyle::None => {
             let why = format!("{} has no reasoning to set", context.facts.title);
@@ -120,7 +122,7 @@ fn claude(
     wanted: &Wanted,
     given: Map<String, Value>,
     effort: Option<String>,
-    at: &At<'_>,
+    limit: Option<u64>,
     context: &mut Context<'_>,
 ) -> Result<Reasoning, RequestError> {
     let facts = &context.facts.reasoning;
@@ -150,15 +152,7 @@ fn claude(
             reasoning.active = true;
             reasoning.fields.insert("thinking".to_owned(), thinking);
         }
-        Wanted::Adaptive => {
-            return Err(RequestError::unsupported(
-                at.key("type").to_string(),
-                format!(
-                    "{} needs \"enabled\" and budget_tokens",
-                    context.facts.title
-                ),
-            ));
-        }
+        Wanted::Adaptive => return budgeted(thinking, effort.as_deref(), limit, context),
     }
     let Some(effort) = effort else {
         return Ok(reasoning);
@@ -183,6 +177,43 @@ fn claude(
             context.notes.dropped("output_config.effort", &why)?;
         }
     }
+    Ok(reasoning)
+}
+
+/// Claude that needs a budget where the client leaves it to the model how much to think.
+fn budgeted(
+    mut thinking: Value,
+    effort: Option<&str>,
+    limit: Option<u64>,
+    context: &mut Context<'_>,
+) -> Result<Reasoning, RequestError> {
+    let facts = &context.facts.reasoning;
+    let wanted = match facts.efforts.get(effort.unwrap_or(USUAL_EFFORT)) {
+        Some(Effort::Budget(budget)) => *budget,
+        _ => LEAST_BUDGET,
+    };
+    // Half of the limit at most: the answer needs room, too.
+    let budget = limit.map_or(wanted, |limit| wanted.min(limit / 2));
+    if budget < LEAST_BUDGET {
+        let why = "max_tokens leaves no room for the least budget";
+        context.notes.dropped("thinking", why)?;
+        return Ok(Reasoning::default());
+    }
+    let how = format!(
+        "{} does not adapt; it got a budget of {budget} tokens",
+        context.facts.title
+    );
+    context.notes.changed("thinking", &how)?;
+    let mut reasoning = Reasoning {
+        active: true,
+        budget: Some(budget),
+        ..Reasoning::default()
+    };
+    if let Some(object) = thinking.as_object_mut() {
+        object.insert("type".to_owned(), "enabled".into());
+        object.insert("budget_tokens".to_owned(), budget.into());
+    }
+    reasoning.fields.insert("thinking".to_owned(), thinking);
     Ok(reasoning)
 }
 
