@@ -12,6 +12,7 @@
 
 mod anthropic_clients;
 mod api_tier;
+mod golden_requests;
 mod openai_clients;
 mod responses_clients;
 mod support;

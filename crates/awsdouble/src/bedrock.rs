@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex};
 use axum::response::Response;
 
 pub use catalog::CatalogError;
+pub use reply::{reasoning_signature, redacted_reasoning};
 
 use crate::auth::{Caller, Protocol, authenticate};
 use crate::config::Config;

@@ -40,7 +40,7 @@ mod sts;
 mod web_identity;
 
 pub use account::AccountError;
-pub use bedrock::CatalogError;
+pub use bedrock::{CatalogError, reasoning_signature, redacted_reasoning};
 pub use config::{Config, allow_bedrock};
 pub use double::{Double, StartError};
 pub use error::{AwsError, ErrorBody};

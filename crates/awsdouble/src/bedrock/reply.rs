@@ -77,13 +77,13 @@ impl Block {
     }
 }
 
-/// The signature of a reasoning text, which a replayed block must carry unchanged.
-pub(super) fn signature(text: &str) -> String {
+/// The signature that the double gives a reasoning text, and asks for when the text comes back.
+pub fn reasoning_signature(text: &str) -> String {
     STANDARD.encode(sha256_hex(format!("reasoning {text}").as_bytes()))
 }
 
-/// The one redacted block of reasoning that the double gives, and takes back.
-pub(super) fn redacted() -> String {
+/// The data of the one redacted block of reasoning that the double gives, and takes back.
+pub fn redacted_reasoning() -> String {
     STANDARD.encode("redacted reasoning")
 }
 
@@ -130,7 +130,7 @@ pub(super) fn answer(model: &str, request: &Value, script: &Script) -> Answer {
 fn reasoning(script: &Script) -> Vec<Block> {
     let mut blocks = Vec::new();
     if let Some(text) = &script.reasoning {
-        let signature = (!script.unsigned).then(|| signature(text));
+        let signature = (!script.unsigned).then(|| reasoning_signature(text));
         blocks.push(Block::Reasoning {
             text: text.clone(),
             signature,
@@ -139,11 +139,11 @@ fn reasoning(script: &Script) -> Vec<Block> {
     if script.signature_only {
         blocks.push(Block::Reasoning {
             text: String::new(),
-            signature: Some(signature("")),
+            signature: Some(reasoning_signature("")),
         });
     }
     if script.redacted {
-        blocks.push(Block::Redacted(redacted()));
+        blocks.push(Block::Redacted(redacted_reasoning()));
     }
     blocks
 }

@@ -45,7 +45,7 @@ pub(super) const FIELDS: Fields = Fields(&[
     ),
     Field::new(
         "stop_sequences",
-        HONOURED,
+        Fate::Read(|facts| taken(facts.sampling.stop_max > 0)),
         "[\"END\"]",
         "`inferenceConfig.stopSequences`; which one was met is reported",
     ),

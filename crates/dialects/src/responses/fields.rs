@@ -70,7 +70,7 @@ pub(super) const FIELDS: Fields = Fields(&[
     Field::new("top_k", Fate::Read(top_k), "5", "not OpenAI's, but common"),
     Field::new(
         "stop",
-        HONOURED,
+        Fate::Read(|facts| taken(facts.sampling.stop_max > 0)),
         "[\"END\"]",
         "not of this endpoint: `inferenceConfig.stopSequences`",
     ),

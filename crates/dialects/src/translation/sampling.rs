@@ -183,6 +183,11 @@ fn stop<'a>(
         context.notes.dropped(name, &why)?;
     }
     let most = context.facts.sampling.stop_max;
+    if most == 0 && !stops.is_empty() {
+        let why = format!("{} takes no stop sequences", context.facts.title);
+        context.notes.dropped(name, &why)?;
+        stops.clear();
+    }
     if stops.len() > most {
         return Err(RequestError::invalid(
             name,

@@ -100,7 +100,16 @@ pub(crate) fn config<'a>(
         }
     }
     if tools.specs.is_empty() {
-        return Ok(past_tools(context).filter(|_| facts.tools.supported));
+        if !context.history.is_empty() && !facts.tools.supported {
+            return Err(RequestError::unsupported(
+                context.words.conversation,
+                format!(
+                    "{} takes no tools, and the conversation holds calls of them; choose another model",
+                    facts.title
+                ),
+            ));
+        }
+        return Ok(past_tools(context));
     }
     let wanted = possible(tools.wanted, &mut tools.specs, reasoning, context)?;
     let tool_choice = if let Some(param) = tools.one_at_a_time {

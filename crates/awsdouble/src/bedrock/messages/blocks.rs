@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::super::json::{text, unknown_key};
-use super::super::reply::{redacted, signature};
+use super::super::reply::{reasoning_signature, redacted_reasoning};
 use super::{Check, extra, refuse, required};
 
 /// Types of blocks with their fields beside `type`.
@@ -63,9 +63,11 @@ pub(super) fn content_block(block: &Value, path: &str, assistant: bool) -> Check
         "tool_use" => tool_use(block, path),
         "tool_result" => tool_result(block, path),
         "thinking" => thinking(block, path),
-        "redacted_thinking" if text(block, "data") != Some(redacted().as_str()) => refuse(format!(
-            "{path}: Invalid `data` in `redacted_thinking` block"
-        )),
+        "redacted_thinking" if text(block, "data") != Some(redacted_reasoning().as_str()) => {
+            refuse(format!(
+                "{path}: Invalid `data` in `redacted_thinking` block"
+            ))
+        }
         _ => Ok(()),
     }
 }
@@ -209,7 +211,7 @@ fn thinking(block: &Value, path: &str) -> Check {
     let Some(given) = text(block, "signature") else {
         return required(&format!("{path}.thinking.signature"));
     };
-    if text(block, "thinking").is_some_and(|text| given == signature(text)) {
+    if text(block, "thinking").is_some_and(|text| given == reasoning_signature(text)) {
         return Ok(());
     }
     refuse(format!("{path}: Invalid `signature` in `thinking` block"))

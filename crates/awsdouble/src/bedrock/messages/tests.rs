@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::catalog::Catalog;
-use super::super::reply::{redacted, signature};
+use super::super::reply::{reasoning_signature, redacted_reasoning};
 use super::*;
 use crate::config::Config;
 
@@ -409,7 +409,7 @@ fn thinking_is_taken_back_unchanged_only() {
             user(json!("more"))
         ]))
     };
-    let sign = signature("because");
+    let sign = reasoning_signature("because");
     let rows = [
         ("as it was", thinking("because", &sign), ""),
         (
@@ -422,7 +422,7 @@ fn thinking_is_taken_back_unchanged_only() {
             thinking("because", "Zm9v"),
             "Invalid `signature`",
         ),
-        ("signature only", thinking("", &signature("")), ""),
+        ("signature only", thinking("", &reasoning_signature("")), ""),
         (
             "no signature",
             turns(json!([
@@ -435,7 +435,7 @@ fn thinking_is_taken_back_unchanged_only() {
             "redacted",
             turns(json!([
                 assistant(
-                    json!([{"type": "redacted_thinking", "data": redacted()}, {"type": "text", "text": "a"}])
+                    json!([{"type": "redacted_thinking", "data": redacted_reasoning()}, {"type": "text", "text": "a"}])
                 ),
                 user(json!("more"))
             ])),

@@ -105,7 +105,7 @@ fn a_structured_answer_fits_its_schema() {
 
 #[test]
 fn reasoning_comes_first_and_is_signed() {
-    let signature = signature("why not");
+    let signature = reasoning_signature("why not");
     check(
         "signed",
         &user("@reason why not\nso"),

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::chat::{content, tool_choice};
 use super::super::json::{list, text};
-use super::super::reply::signature;
+use super::super::reply::reasoning_signature;
 use crate::error::AwsError;
 
 fn refused(message: impl Into<String>) -> AwsError {
@@ -160,7 +160,7 @@ fn reasoning(item: &Value) -> Result<Vec<Value>, AwsError> {
         .filter_map(|part| text(part, "text"))
         .collect();
     if let Some(content) = text(item, "encrypted_content")
-        && content != signature(&summary)
+        && content != reasoning_signature(&summary)
     {
         return Err(AwsError::new(
             400,

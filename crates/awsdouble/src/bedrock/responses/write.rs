@@ -60,7 +60,7 @@ impl Reply<'_> {
             .iter()
             .any(|one| one == "reasoning.encrypted_content");
         if asks && let Some(object) = item.as_object_mut() {
-            let content = super::super::reply::signature(text);
+            let content = super::super::reply::reasoning_signature(text);
             object.insert("encrypted_content".to_owned(), json!(content));
         }
         item

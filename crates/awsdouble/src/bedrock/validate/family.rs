@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::catalog::{Reasoning, Rules};
-use super::super::reply::{redacted, signature};
+use super::super::reply::{reasoning_signature, redacted_reasoning};
 use super::{Check, blocks, list, malformed, model_refuses, refuse, unsupported};
 use crate::error::AwsError;
 
@@ -91,7 +91,7 @@ fn reasoning(request: &Value, rules: &Rules) -> Check {
 /// Signed reasoning comes back bit for bit.
 fn signed(m: usize, b: usize, reasoning: &Value) -> Check {
     if let Some(data) = reasoning.get("redactedContent") {
-        if data.as_str() == Some(redacted().as_str()) {
+        if data.as_str() == Some(redacted_reasoning().as_str()) {
             return Ok(());
         }
         return model_refuses(format!(
@@ -107,7 +107,7 @@ fn signed(m: usize, b: usize, reasoning: &Value) -> Check {
         (_, None) => model_refuses(format!(
             "messages.{m}.content.{b}.thinking.signature: Field required"
         )),
-        (text, Some(given)) if given == signature(text.unwrap_or_default()) => Ok(()),
+        (text, Some(given)) if given == reasoning_signature(text.unwrap_or_default()) => Ok(()),
         _ => model_refuses(format!(
             "messages.{m}.content.{b}: Invalid `signature` in `thinking` block"
         )),

@@ -207,6 +207,10 @@ pub(super) fn thinking(request: &Value) -> Check {
     if choice.is_some_and(|choice| choice.get("any").is_some() || choice.get("tool").is_some()) {
         return model_refuses("Thinking may not be enabled when tool_choice forces tool use.");
     }
+    // Adaptive thinking takes turns that came without thinking.
+    if kind == "adaptive" {
+        return Ok(());
+    }
     starts_with_thinking(request)
 }
 

@@ -539,7 +539,7 @@ fn thinking_has_rules_of_its_own() {
 #[test]
 fn reasoning_comes_back_with_its_signature() {
     let body = |reasoning: Value| json!({"messages": [says("a"), answers(json!([{"reasoningContent": reasoning}, {"text": "b"}])), says("c")]});
-    let signature = super::super::reply::signature("why");
+    let signature = super::super::reply::reasoning_signature("why");
     check(
         "bit for bit",
         CLAUDE,

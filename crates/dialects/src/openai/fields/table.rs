@@ -60,7 +60,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("top_k", Fate::Read(top_k), "5", "not OpenAI's, but common"),
     field(
         "stop",
-        HONOURED,
+        Fate::Read(|facts| taken(facts.sampling.stop_max > 0)),
         "[\"END\"]",
         "`inferenceConfig.stopSequences`; empty strings are left out",
     ),
