@@ -13,6 +13,7 @@
 mod anthropic_clients;
 mod api_tier;
 mod golden_requests;
+mod native;
 mod openai_clients;
 mod responses_clients;
 mod support;

@@ -30,7 +30,10 @@ async fn openai_package_streams_calls_parses_and_sends_reasoning_back() {
     assert_eq!(seen["streamed_usage"], seen["usage"]);
     let numbers: Vec<u64> = serde_json::from_value(seen["numbers"].clone()).unwrap();
     assert!(
-        numbers.iter().copied().eq(0..numbers.len() as u64),
+        numbers
+            .iter()
+            .zip(0..)
+            .all(|(number, place)| *number == place),
         "{seen}"
     );
     let types: Vec<&str> = seen["types"]

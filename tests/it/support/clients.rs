@@ -84,6 +84,33 @@ fn python(scripts: &Path) -> PathBuf {
     folder.join("venv/bin/python")
 }
 
+/// The programs that come with the Python packages of a folder of `tests/clients/python`.
+pub(crate) fn python_programs(folder: &str) -> PathBuf {
+    let interpreter = python(&repository().join("tests/clients/python").join(folder));
+    interpreter.parent().unwrap().to_owned()
+}
+
+/// The program of `tests/clients/go`, built.
+fn go() -> PathBuf {
+    let sources = repository().join("tests/clients/go");
+    let text: String = ["go.mod", "go.sum", "main.go"]
+        .iter()
+        .map(|file| fs::read_to_string(sources.join(file)).unwrap())
+        .collect();
+    let folder = installed("go", &text);
+    prepared(&folder, |folder| {
+        run(Command::new("go")
+            .args(["build", "-o"])
+            .arg(folder.join("client"))
+            .arg(".")
+            .current_dir(&sources))
+        .context("go is needed: on Debian, apt-get install golang")?;
+        Ok(())
+    })
+    .unwrap();
+    folder.join("client")
+}
+
 /// A folder with the packages of `tests/clients/<kind>/package.json` and copies of the scripts there.
 fn node(kind: &str) -> PathBuf {
     let scripts = repository().join("tests/clients").join(kind);
@@ -151,6 +178,34 @@ pub(crate) async fn codex(environment: &[(&str, &str)]) -> Value {
         command
     })
     .await
+}
+
+/// Runs the program of `tests/clients/go` and reads the JSON it prints.
+pub(crate) async fn go_client(environment: &[(&str, &str)]) -> Value {
+    printed(environment, || Command::new(go())).await
+}
+
+/// Runs commands of a shell, with `programs` before all others, and gives what they print.
+pub(crate) async fn shell(
+    commands: String,
+    programs: PathBuf,
+    environment: &[(&str, &str)],
+) -> String {
+    let environment: Vec<(String, String)> = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    tokio::task::spawn_blocking(move || {
+        let mut command = Command::new("sh");
+        command.args([
+            "-eu",
+            "-c",
+            &format!("PATH={}:$PATH; {commands}", programs.display()),
+        ]);
+        run(command.envs(environment)).unwrap()
+    })
+    .await
+    .unwrap()
 }
 
 async fn printed(

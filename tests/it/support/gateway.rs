@@ -14,7 +14,7 @@ use super::{
 /// A running gateway; dropping it ends it at once.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     admin: SocketAddr,
     task: JoinHandle<Drained>,
 }
