@@ -1,0 +1,97 @@
+//! `docs/translation.md` held against the cases it names.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Rows of the tables: id and the texts of the other columns.
+fn rows(page: &str) -> Vec<(&str, Vec<&str>)> {
+    page.lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .map(|line| line.split(" | ").collect::<Vec<_>>())
+        .filter(|cells| cells[0].starts_with(['R', 'U']))
+        .map(|cells| (cells[0], cells[1..].to_vec()))
+        .collect()
+}
+
+/// What stands in backticks in a cell of cases.
+fn cases(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split("<br>")
+        .filter_map(|case| case.strip_prefix('`')?.strip_suffix('`'))
+}
+
+/// Golden inputs: `openai/requests/row-01-….json` and so on, without their snapshots.
+fn golden(testdata: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut folders: Vec<PathBuf> = vec![testdata.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind != "snap") {
+                let name = path.strip_prefix(testdata).unwrap().to_str().unwrap();
+                found.insert(name.to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, end)) => {
+            name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+        }
+    }
+}
+
+#[test]
+fn each_rule_and_report_of_the_page_names_cases_that_exist_and_no_case_goes_unnamed() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package.ancestors().nth(2).unwrap();
+    let page = fs::read_to_string(root.join("docs/translation.md")).unwrap();
+    let rows = rows(&page);
+    let count = |kind| rows.iter().filter(|(id, _)| id.starts_with(kind)).count();
+    let (rules, reports) = (count('R'), count('U'));
+    assert_eq!(rules, 44);
+    assert!(reports >= 60, "only {reports} reports");
+    let expected = (1..=rules)
+        .map(|number| format!("R{number}"))
+        .chain((1..=reports).map(|number| format!("U{number}")));
+    assert!(expected.eq(rows.iter().map(|(id, _)| *id)), "ids in order");
+
+    let golden = golden(&package.join("testdata"));
+    let mut named = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for (id, cells) in &rows {
+        let listed: Vec<_> = cases(cells.last().unwrap()).collect();
+        let text = cells[cells.len() - 2];
+        if listed.is_empty() && (id.starts_with('R') || !text.starts_with("not built: ")) {
+            wrong.push(format!("{id}: names no case"));
+        }
+        for case in listed {
+            if let Some((file, function)) = case.split_once("::") {
+                let source = fs::read_to_string(root.join(file)).unwrap_or_default();
+                if !source.contains(&format!("fn {function}(")) {
+                    wrong.push(format!("{id}: there is no test {case}"));
+                }
+            } else {
+                let found: Vec<_> = golden.iter().filter(|name| matches(case, name)).collect();
+                if found.is_empty() {
+                    wrong.push(format!("{id}: there is no golden file {case}"));
+                }
+                named.extend(found);
+            }
+        }
+    }
+    for name in golden.iter().filter(|name| !named.contains(name)) {
+        if name.contains("/row-") || name.contains("/report-") {
+            wrong.push(format!("{name} is named by no row"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
