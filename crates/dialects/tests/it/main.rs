@@ -1,5 +1,11 @@
 //! `docs/translation.md` held against the cases it names.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends where something is not as it should be"
+)]
+
 use std::{
     collections::BTreeSet,
     fs,
