@@ -3,44 +3,28 @@
 
 use axum::{
     Extension,
-    body::Body,
     extract::{Request, State as FromState},
     response::Response,
 };
-use bedrock::{
-    converse::{ConverseResponse, StreamEvent, TokenUsage},
-    eventstream::Frame,
-};
+use bedrock::{converse::TokenUsage, eventstream::Frame};
 use bytes::{Bytes, BytesMut};
-use dialects::{
-    openai::{ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response},
-    translation::{DecodeOptions, RequestError},
-};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use dialects::openai::{ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response};
 
 use crate::{
     account::Account,
     admit::admit,
+    answer::{json, read_answer, read_event, refuse},
     app::{State, seconds},
     error::GatewayError,
+    live::Live,
     request_id::RequestId,
+    route::Target,
     sse,
-    translate::{self, Translated},
+    translate::{self, Attempt, Media, by_converse, options},
     upstream::{Answer, Call, Content},
 };
 
 pub(crate) const PATH: &str = "/v1/chat/completions";
-/// What was dropped or changed in a request, one header each.
-const WARNING: HeaderName = HeaderName::from_static("x-bedrock-gateway-warning");
-const AWS_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-
-/// What the way back needs.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(crate) reply: ReplyContext,
-    warnings: Vec<String>,
-}
-
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
     Extension(RequestId(id)): Extension<RequestId>,
@@ -52,15 +36,11 @@ pub(crate) async fn handle(
         Err(error) => return refuse(&mut account, &error),
     };
     if accepted.stream {
-        let warnings = accepted.call.first.context.warnings.clone();
         let chat = Chat {
             identity: accepted.identity,
         };
         match sse::open(accepted.call, chat, account).await {
-            Ok(mut response) => {
-                add_warnings(response.headers_mut(), &warnings);
-                response
-            }
+            Ok(response) => response,
             Err(mut failed) => {
                 let (account, error) = failed.as_mut();
                 refuse(account, error)
@@ -77,14 +57,9 @@ pub(crate) async fn handle(
     }
 }
 
-pub(crate) fn refuse(account: &mut Account, error: &GatewayError) -> Response {
-    account.failed(error);
-    error.response(account.request_id())
-}
-
 /// A request that may go upstream.
 struct Accepted {
-    call: Call<Context>,
+    call: Call<ReplyContext>,
     identity: ResponseIdentity,
     stream: bool,
 }
@@ -103,31 +78,33 @@ async fn accept(
     Ok(Accepted {
         stream: admitted.stream,
         identity,
-        call: translate::call(state, admitted, |_, _, _| Ok(None), translated).await?,
+        call: translate::call(state, admitted, prepare).await?,
     })
 }
 
-fn translated(
+fn prepare(
+    live: &Live,
+    target: &Target,
     body: &[u8],
-    options: &DecodeOptions<'_>,
-) -> Result<Translated<Context>, RequestError> {
-    let decoded = decode(body, options)?;
-    Ok(Translated {
-        // Maps with keys of text and numbers that are finite always serialize.
-        body: serde_json::to_vec(&decoded.request).unwrap_or_default(),
-        stream: decoded.stream && decoded.upstream_stream,
-        fetches: decoded.fetches,
-        context: Context {
-            reply: decoded.reply,
-            warnings: decoded.warnings,
-        },
-    })
+    fetched: &Media,
+) -> Result<Attempt<ReplyContext>, GatewayError> {
+    let decoded = decode(body, &options(live, target, fetched))?;
+    if !decoded.fetches.is_empty() {
+        return Ok(Attempt::Wants(decoded.fetches));
+    }
+    by_converse(
+        &decoded.request,
+        decoded.stream && decoded.upstream_stream,
+        decoded.warnings,
+        decoded.reply,
+    )
 }
 
 async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, GatewayError> {
     let Answer {
         content,
         headers,
+        warnings,
         context,
         ..
     } = accepted.call.perform(account.trace()).await?;
@@ -136,28 +113,8 @@ async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, Ga
     };
     let answer = read_answer(&body)?;
     account.used(answer.usage);
-    let encoded = encode_response(&answer, &context.reply, &accepted.identity)?;
-    let mut response = Response::new(Body::from(encoded.body));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    pass_request_id(&headers, response.headers_mut());
-    add_warnings(response.headers_mut(), &context.warnings);
-    Ok(response)
-}
-
-/// Reads what Converse answers.
-pub(crate) fn read_answer(body: &[u8]) -> Result<ConverseResponse, GatewayError> {
-    serde_json::from_slice(body).map_err(|error| {
-        // Position and kind only: the text may hold what the model said.
-        GatewayError::Unreadable(format!(
-            "{:?} error at line {} column {}",
-            error.classify(),
-            error.line(),
-            error.column()
-        ))
-    })
+    let encoded = encode_response(&answer, &context, &accepted.identity)?;
+    Ok(json(encoded.body, &headers, &warnings))
 }
 
 /// Chat Completions as a stream.
@@ -166,10 +123,10 @@ struct Chat {
 }
 
 impl sse::Dialect for Chat {
-    type Context = Context;
+    type Context = ReplyContext;
 
-    fn encoder(&self, context: Context) -> Box<dyn sse::Encode> {
-        Box::new(StreamEncoder::new(context.reply, &self.identity))
+    fn encoder(&self, context: ReplyContext) -> Box<dyn sse::Encode> {
+        Box::new(StreamEncoder::new(context, &self.identity))
     }
 
     fn refuse(&self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {
@@ -207,26 +164,5 @@ impl sse::Encode for StreamEncoder {
 
     fn usage(&self) -> Option<TokenUsage> {
         Self::usage(self)
-    }
-}
-
-/// Reads an event of ConverseStream.
-pub(crate) fn read_event(frame: &Frame) -> Result<StreamEvent<'_>, GatewayError> {
-    StreamEvent::from_frame_parts(&frame.event_type, &frame.payload)
-        .map_err(|error| GatewayError::Unreadable(format!("event {}", error.event_type)))
-}
-
-/// AWS's id of the request, for its support.
-pub(crate) fn pass_request_id(from: &HeaderMap, to: &mut HeaderMap) {
-    if let Some(id) = from.get(&AWS_REQUEST_ID) {
-        to.insert(AWS_REQUEST_ID, id.clone());
-    }
-}
-
-pub(crate) fn add_warnings(headers: &mut HeaderMap, warnings: &[String]) {
-    for warning in warnings {
-        if let Ok(value) = HeaderValue::try_from(warning.as_str()) {
-            headers.append(WARNING, value);
-        }
     }
 }

@@ -17,11 +17,11 @@ use http::HeaderMap;
 use crate::{
     account::Account,
     admit::{Admitted, admit},
+    answer::json,
     app::State,
-    chat_completions::add_warnings,
     error::GatewayError,
     live::Live,
-    messages::{self, Given, json, named, refuse},
+    messages::{self, Given, named, refuse},
     request_id::RequestId,
     route::Target,
     translate::options,
@@ -31,9 +31,6 @@ use crate::{
 pub(crate) const PATH: &str = "/v1/messages/count_tokens";
 /// What Bedrock says of models that it does not count for.
 const UNCOUNTED: &str = "doesn't support counting tokens";
-
-/// What was dropped.
-type Warnings = Vec<String>;
 
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
@@ -72,8 +69,7 @@ async fn count(
         .ok_or(GatewayError::Internal("a route without a target"))?;
     let first = prepare(&live, &body, &given, target)?;
     let shared = Arc::clone(&live);
-    let prepare: Prepare<Warnings> =
-        Arc::new(move |target| prepare(&shared, &body, &given, target));
+    let prepare: Prepare<()> = Arc::new(move |target| prepare(&shared, &body, &given, target));
     let call = Call {
         state: state.clone(),
         live,
@@ -84,8 +80,9 @@ async fn count(
     let Answer {
         content,
         headers,
-        context,
+        warnings,
         target,
+        ..
     } = call
         .perform(account.trace())
         .await
@@ -100,9 +97,7 @@ async fn count(
             .ok_or_else(|| GatewayError::Unreadable("no count of tokens".to_owned()))?;
         Bytes::from(counted(tokens))
     };
-    let mut response = json(body, &headers);
-    add_warnings(response.headers_mut(), &context);
-    Ok(response)
+    Ok(json(body, &headers, &warnings))
 }
 
 /// The surface that counts in this dialect itself.
@@ -131,7 +126,7 @@ fn prepare(
     body: &[u8],
     given: &Given,
     target: &Target,
-) -> Result<Prepared<Warnings>, GatewayError> {
+) -> Result<Prepared<()>, GatewayError> {
     let fetched = BTreeMap::new();
     let options = options(live, target, &fetched);
     let betas = given.betas();
@@ -148,10 +143,11 @@ fn prepare(
             },
             headers: given.headers(&native.betas)?,
             body: Bytes::from(native.body),
-            context: native.warnings,
+            warnings: native.warnings,
+            context: (),
         });
     }
-    let (body, context) = match target.facts.surfaces.messages {
+    let (body, warnings) = match target.facts.surfaces.messages {
         None => return Err(messages::unserved(target)),
         Some(Surface::Invoke) => count_natively(body, &betas, &options)?,
         Some(_) => count_by_converse(body, &betas, &options)?,
@@ -160,7 +156,8 @@ fn prepare(
         operation: Operation::CountTokens,
         headers: HeaderMap::new(),
         body: Bytes::from(body),
-        context,
+        warnings,
+        context: (),
     })
 }
 

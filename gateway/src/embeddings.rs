@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use axum::{
     Extension,
-    body::Body,
     extract::{Request, State as FromState},
     response::Response,
 };
@@ -19,13 +18,13 @@ use dialects::openai::{
     read_embedding_response,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName};
 
 use crate::{
     account::{Account, Trace},
     admit::{Admitted, admit},
+    answer::{json, refuse},
     app::{State, seconds},
-    chat_completions::{add_warnings, refuse},
     error::GatewayError,
     live::Live,
     request_id::RequestId,
@@ -93,13 +92,7 @@ async fn answer(
         model,
     };
     let body = encode_embeddings(&vectors, tokens, decoded.base64, &identity);
-    let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    add_warnings(response.headers_mut(), &decoded.warnings);
-    Ok(response)
+    Ok(json(body, &HeaderMap::new(), &decoded.warnings))
 }
 
 /// One call; gives its vectors, its tokens, and what became of its tries.
@@ -115,6 +108,7 @@ async fn embed(
         operation: Operation::InvokeModel,
         headers: HeaderMap::new(),
         body,
+        warnings: Vec::new(),
         context: (),
     };
     let first = prepared(body.clone());

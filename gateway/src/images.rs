@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use axum::{
     Extension,
-    body::Body,
     extract::{Request, State as FromState},
     response::Response,
 };
@@ -17,13 +16,13 @@ use dialects::images::{
     ImageRequest, ImageResult, decode_images, encode_images, read_image_response,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use http::{HeaderMap, HeaderValue, header};
+use http::HeaderMap;
 
 use crate::{
     account::{Account, Trace},
     admit::{Admitted, admit},
+    answer::{json, refuse},
     app::{State, seconds},
-    chat_completions::{add_warnings, refuse},
     error::GatewayError,
     live::Live,
     request_id::RequestId,
@@ -85,13 +84,7 @@ async fn answer(
         images.push(result);
     }
     let body = encode_images(&images, &output_format, seconds(state.now()));
-    let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    add_warnings(response.headers_mut(), &warnings);
-    Ok(response)
+    Ok(json(body, &HeaderMap::new(), &warnings))
 }
 
 /// One call; gives its pictures and what became of its tries.
@@ -106,6 +99,7 @@ async fn draw(
         operation: Operation::InvokeModel,
         headers: HeaderMap::new(),
         body,
+        warnings: Vec::new(),
         context: (),
     };
     let upstream = Call {

@@ -9,6 +9,7 @@
 mod account;
 mod admin;
 mod admit;
+mod answer;
 mod app;
 mod authenticate;
 pub mod chat;

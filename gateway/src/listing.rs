@@ -17,11 +17,12 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     account::Account,
+    answer::json,
     app::State,
     authenticate::Caller,
     error::GatewayError,
     live::Live,
-    messages::{self, json, named},
+    messages::{self, named},
     request_id::RequestId,
     route::Pattern,
 };
@@ -120,7 +121,7 @@ fn answer(
         Ok((caller, body)) => {
             account.caller(&caller);
             account.succeeded();
-            let response = json(body, &HeaderMap::new());
+            let response = json(body, &HeaderMap::new(), &[]);
             if anthropic {
                 named(response, request_id)
             } else {

@@ -5,8 +5,6 @@
 mod prepare;
 mod stream;
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use axum::{
     Extension,
     body::Body,
@@ -14,20 +12,23 @@ use axum::{
     response::Response,
 };
 use dialects::anthropic::{ReplyContext, ResponseIdentity, encode_response, usage_of};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
     account::Account,
-    admit::{Admitted, admit},
+    admit::admit,
+    answer::{json, read_answer},
     app::State,
-    chat_completions::{add_warnings, pass_request_id, read_answer},
     error::GatewayError,
+    live::Live,
     request_id::RequestId,
+    route::Target,
     sse,
-    upstream::{Answer, Call, Content, Prepare},
+    translate::{self, Media},
+    upstream::{Answer, Call, Content},
 };
+use prepare::prepare;
 pub(crate) use prepare::{Given, unserved};
-use prepare::{Step, prepare};
 
 pub(crate) const PATH: &str = "/v1/messages";
 /// By which a client says that it speaks this dialect.
@@ -35,13 +36,6 @@ pub(crate) const VERSION: HeaderName = HeaderName::from_static("anthropic-versio
 pub(crate) const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 /// Where this dialect has the name of a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-
-/// What the way back needs.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(crate) way: Way,
-    pub(crate) warnings: Vec<String>,
-}
 
 /// The way an answer came.
 #[derive(Debug)]
@@ -61,7 +55,6 @@ pub(crate) async fn handle(
         Ok(accepted) => accepted,
         Err(error) => return refuse(&mut account, &error),
     };
-    let warnings = accepted.call.first.context.warnings.clone();
     let result = if accepted.stream {
         let dialect = stream::Messages {
             identity: accepted.identity,
@@ -84,10 +77,7 @@ pub(crate) async fn handle(
         }
     };
     match result {
-        Ok(mut response) => {
-            add_warnings(response.headers_mut(), &warnings);
-            named(response, &id)
-        }
+        Ok(response) => named(response, &id),
         Err((mut account, error)) => refuse(&mut account, &error),
     }
 }
@@ -118,7 +108,7 @@ pub(crate) fn is_spoken(path: &str, headers: &HeaderMap) -> bool {
 
 /// A request that may go upstream.
 struct Accepted {
-    call: Call<Context>,
+    call: Call<Way>,
     identity: ResponseIdentity,
     stream: bool,
 }
@@ -129,37 +119,18 @@ async fn accept(
     account: &mut Account,
 ) -> Result<Accepted, GatewayError> {
     let given = Given::of(request.headers());
-    let Admitted {
-        live,
-        body,
-        model,
-        stream,
-        targets,
-        first: target,
-    } = admit(state, request, account).await?;
-    let mut fetched = BTreeMap::new();
-    let first = match prepare(&live, &body, &given, &target, &fetched)? {
-        Step::Ready(prepared) => *prepared,
-        Step::Fetch(wanted) => {
-            fetched = state.fetcher().fetch_all(&wanted).await?;
-            prepare(&live, &body, &given, &target, &fetched)?.ready()?
-        }
+    let admitted = admit(state, request, account).await?;
+    let identity = ResponseIdentity {
+        id: format!("msg_{:032x}", fastrand::u128(..)),
+        model: admitted.model.clone(),
     };
-    let shared = Arc::clone(&live);
-    let prepare: Prepare<Context> =
-        Arc::new(move |target| prepare(&shared, &body, &given, target, &fetched)?.ready());
+    let stream = admitted.stream;
+    let prepare = move |live: &Live, target: &Target, body: &[u8], fetched: &Media| {
+        prepare(live, target, body, fetched, &given)
+    };
     Ok(Accepted {
-        call: Call {
-            state: state.clone(),
-            live,
-            targets,
-            prepare,
-            first,
-        },
-        identity: ResponseIdentity {
-            id: format!("msg_{:032x}", fastrand::u128(..)),
-            model,
-        },
+        call: translate::call(state, admitted, prepare).await?,
+        identity,
         stream,
     })
 }
@@ -168,13 +139,14 @@ async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, Ga
     let Answer {
         content,
         headers,
+        warnings,
         context,
         ..
     } = accepted.call.perform(account.trace()).await?;
     let Content::Whole(body) = content else {
         return Err(GatewayError::Internal("a stream where none was asked for"));
     };
-    let body = match context.way {
+    let body = match context {
         Way::Native => {
             if let Some(usage) = usage_of(&body) {
                 account.used(usage);
@@ -187,16 +159,5 @@ async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, Ga
             Body::from(encode_response(&answer, &reply, &accepted.identity)?.body)
         }
     };
-    Ok(json(body, &headers))
-}
-
-/// An answer that is JSON.
-pub(crate) fn json(body: impl Into<Body>, upstream: &HeaderMap) -> Response {
-    let mut response = Response::new(body.into());
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    pass_request_id(upstream, response.headers_mut());
-    response
+    Ok(json(body, &headers, &warnings))
 }

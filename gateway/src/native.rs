@@ -176,6 +176,7 @@ fn prepare(
             operation,
             headers: if silent { &plain } else { &guarded }.clone(),
             body: body.clone(),
+            warnings: Vec::new(),
             context: (),
         })
     }))

@@ -5,20 +5,19 @@ use std::sync::Arc;
 
 use axum::{
     Extension,
-    body::Body,
     extract::{Request, State as FromState},
     response::Response,
 };
 use bedrock::converse::TokenUsage;
 use bytes::Bytes;
 use dialects::rerank::{RerankRequest, decode_rerank, encode_rerank, read_rerank_response};
-use http::{HeaderMap, HeaderValue, header};
+use http::HeaderMap;
 
 use crate::{
     account::Account,
     admit::{Admitted, admit},
+    answer::{json, refuse},
     app::State,
-    chat_completions::{add_warnings, pass_request_id, refuse},
     embeddings::counted,
     error::GatewayError,
     live::Live,
@@ -71,6 +70,7 @@ async fn answer(
     let Answer {
         content,
         headers,
+        warnings,
         context,
         ..
     } = call.perform(account.trace()).await?;
@@ -86,14 +86,7 @@ async fn answer(
     });
     let id = account.request_id();
     let body = encode_rerank(&context, &ranked, id, &model, tokens);
-    let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    pass_request_id(&headers, response.headers_mut());
-    add_warnings(response.headers_mut(), &context.warnings);
-    Ok(response)
+    Ok(json(body, &headers, &warnings))
 }
 
 fn prepared(
@@ -106,6 +99,7 @@ fn prepared(
         operation: Operation::InvokeModel,
         headers: HeaderMap::new(),
         body: Bytes::from(std::mem::take(&mut request.body)),
+        warnings: std::mem::take(&mut request.warnings),
         context: request,
     })
 }

@@ -6,7 +6,6 @@ mod native;
 
 use axum::{
     Extension,
-    body::Body,
     extract::{Request, State as FromState},
     response::Response,
 };
@@ -15,46 +14,30 @@ use bytes::{Bytes, BytesMut};
 use dialects::{
     openai::ResponseIdentity,
     responses::{ReplyContext, StreamEncoder, decode, encode_response},
-    translation::{DecodeOptions, RequestError},
 };
-use http::{HeaderValue, header};
 
 use crate::{
     account::Account,
     admit::admit,
+    answer::{json, read_answer, read_event, refuse},
     app::{State, seconds},
-    chat_completions::{add_warnings, pass_request_id, read_answer, read_event, refuse},
     error::GatewayError,
+    live::Live,
     request_id::RequestId,
+    route::Target,
     sse,
-    translate::{self, Translated},
+    translate::{self, Attempt, Media, by_converse, options},
     upstream::{Answer, Call, Content},
 };
 
 pub(crate) const PATH: &str = "/v1/responses";
 
-/// What the way back needs.
-#[derive(Debug)]
-pub(crate) struct Context {
-    way: Way,
-    warnings: Vec<String>,
-}
-
 /// The way an answer comes.
 #[derive(Debug)]
-enum Way {
+pub(crate) enum Way {
     /// As it is to go out.
     Native,
     Converse(Box<ReplyContext>),
-}
-
-impl Context {
-    const fn native() -> Self {
-        Self {
-            way: Way::Native,
-            warnings: Vec::new(),
-        }
-    }
 }
 
 pub(crate) async fn handle(
@@ -68,15 +51,11 @@ pub(crate) async fn handle(
         Err(error) => return refuse(&mut account, &error),
     };
     if accepted.stream {
-        let warnings = accepted.call.first.context.warnings.clone();
         let responses = Responses {
             identity: accepted.identity,
         };
         match sse::open(accepted.call, responses, account).await {
-            Ok(mut response) => {
-                add_warnings(response.headers_mut(), &warnings);
-                response
-            }
+            Ok(response) => response,
             Err(mut failed) => {
                 let (account, error) = failed.as_mut();
                 refuse(account, error)
@@ -95,7 +74,7 @@ pub(crate) async fn handle(
 
 /// A request that may go upstream.
 struct Accepted {
-    call: Call<Context>,
+    call: Call<Way>,
     identity: ResponseIdentity,
     stream: bool,
 }
@@ -114,38 +93,43 @@ async fn accept(
     Ok(Accepted {
         stream: admitted.stream,
         identity,
-        call: translate::call(state, admitted, native::prepare, translated).await?,
+        call: translate::call(state, admitted, prepare).await?,
     })
 }
 
-fn translated(
+fn prepare(
+    live: &Live,
+    target: &Target,
     body: &[u8],
-    options: &DecodeOptions<'_>,
-) -> Result<Translated<Context>, RequestError> {
-    let decoded = decode(body, options)?;
-    Ok(Translated {
-        // Maps with keys of text and numbers that are finite always serialize.
-        body: serde_json::to_vec(&decoded.request).unwrap_or_default(),
-        stream: decoded.stream && decoded.upstream_stream,
-        fetches: decoded.fetches,
-        context: Context {
-            way: Way::Converse(Box::new(decoded.reply)),
-            warnings: decoded.warnings,
-        },
-    })
+    fetched: &Media,
+) -> Result<Attempt<Way>, GatewayError> {
+    if let Some(prepared) = native::prepare(live, target, body)? {
+        return Ok(Attempt::Ready(Box::new(prepared)));
+    }
+    let decoded = decode(body, &options(live, target, fetched))?;
+    if !decoded.fetches.is_empty() {
+        return Ok(Attempt::Wants(decoded.fetches));
+    }
+    by_converse(
+        &decoded.request,
+        decoded.stream && decoded.upstream_stream,
+        decoded.warnings,
+        Way::Converse(Box::new(decoded.reply)),
+    )
 }
 
 async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, GatewayError> {
     let Answer {
         content,
         headers,
+        warnings,
         context,
         ..
     } = accepted.call.perform(account.trace()).await?;
     let Content::Whole(body) = content else {
         return Err(GatewayError::Internal("a stream where none was asked for"));
     };
-    let body = match context.way {
+    let body = match context {
         Way::Native => {
             if let Some(usage) = native::usage(&body) {
                 account.used(usage);
@@ -158,14 +142,7 @@ async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, Ga
             Bytes::from(encode_response(&answer, *reply, &accepted.identity)?.body)
         }
     };
-    let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    pass_request_id(&headers, response.headers_mut());
-    add_warnings(response.headers_mut(), &context.warnings);
-    Ok(response)
+    Ok(json(body, &headers, &warnings))
 }
 
 /// Responses as a stream.
@@ -174,10 +151,10 @@ struct Responses {
 }
 
 impl sse::Dialect for Responses {
-    type Context = Context;
+    type Context = Way;
 
-    fn encoder(&self, context: Context) -> Box<dyn sse::Encode> {
-        match context.way {
+    fn encoder(&self, context: Way) -> Box<dyn sse::Encode> {
+        match context {
             Way::Native => Box::new(native::Through::default()),
             Way::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     account::Account,
-    chat_completions::pass_request_id,
+    answer::{add_warnings, pass_request_id},
     error::GatewayError,
     route::Target,
     upstream::{Answer, Call, Content, Events, Frames, error_event, refused},
@@ -143,6 +143,8 @@ pub(crate) async fn open<D: Dialect>(
         idle: call.live.stream_idle(),
         request_id: account.request_id().to_owned(),
     };
+    // Of the first target, unless the answer is there before the headers have to go out.
+    let mut warnings = call.first.warnings.clone();
     let mut opening: Opening<D::Context> = Box::pin(async move {
         let result = call.perform(account.trace()).await;
         (account, result)
@@ -151,6 +153,7 @@ pub(crate) async fn open<D: Dialect>(
     match timeout(ping, &mut opening).await {
         Ok((account, Ok(answer))) => {
             upstream_headers.clone_from(&answer.headers);
+            warnings.clone_from(&answer.warnings);
             pump.flow(account, answer)?;
         }
         Ok((account, Err(error))) => return Err(Box::new((account, error))),
@@ -170,6 +173,7 @@ pub(crate) async fn open<D: Dialect>(
     // nginx and its like would gather the stream.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     pass_request_id(&upstream_headers, headers);
+    add_warnings(headers, &warnings);
     Ok(response)
 }
 

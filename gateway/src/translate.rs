@@ -1,12 +1,11 @@
-//! Steps 3 and 5 for dialects that are translated to Converse: a request made ready for each target it may
-//! go to, with the media it refers to fetched once.
+//! Steps 3 and 5 for dialects that speak more than one of Bedrock's languages: a request made ready for each
+//! target it may go to, with the media it refers to fetched once.
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bedrock::converse::ConverseRequest;
 use bytes::Bytes;
-use dialects::translation::{
-    DecodeOptions, Fetch, Fetched, GuardrailRef, RemoteMedia, RequestError,
-};
+use dialects::translation::{DecodeOptions, Fetch, Fetched, GuardrailRef, RemoteMedia};
 use http::HeaderMap;
 
 use crate::{
@@ -18,35 +17,33 @@ use crate::{
     upstream::{Call, Operation, Prepare, Prepared},
 };
 
-/// A request as a dialect translates it for one target.
+/// Media by the URL that a request names them by.
+pub(crate) type Media = BTreeMap<String, Fetched>;
+
+/// What making a request ready gives.
 #[derive(Debug)]
-pub(crate) struct Translated<C> {
-    /// The body of Converse. Incomplete while `fetches` is not empty.
-    pub(crate) body: Vec<u8>,
-    /// Whether to call ConverseStream.
-    pub(crate) stream: bool,
-    /// What has to be fetched first.
-    pub(crate) fetches: Vec<Fetch>,
-    /// What the way back needs.
-    pub(crate) context: C,
+pub(crate) enum Attempt<C> {
+    Ready(Box<Prepared<C>>),
+    /// These first, then again.
+    Wants(Vec<Fetch>),
 }
 
-/// How a dialect translates.
-pub(crate) type Translate<C> = fn(&[u8], &DecodeOptions<'_>) -> Result<Translated<C>, RequestError>;
-
-/// A dialect's own way to targets that speak it; none for those that are translated for.
-pub(crate) type Native<C> = fn(&Live, &Target, &[u8]) -> Result<Option<Prepared<C>>, GatewayError>;
-
-/// A call that asks the targets of a request in turn, each in its own words.
+/// A call that asks the targets of a request in turn, each in its own words, which `prepare` finds.
 ///
 /// # Errors
-/// When the request cannot be translated for the first target, or its media cannot be fetched.
-pub(crate) async fn call<C: 'static>(
+/// When the request cannot be made ready for the first target, or its media cannot be fetched.
+pub(crate) async fn call<C, P>(
     state: &State,
     admitted: Admitted,
-    native: Native<C>,
-    translate: Translate<C>,
-) -> Result<Call<C>, GatewayError> {
+    prepare: P,
+) -> Result<Call<C>, GatewayError>
+where
+    C: 'static,
+    P: Fn(&Live, &Target, &[u8], &Media) -> Result<Attempt<C>, GatewayError>
+        + Send
+        + Sync
+        + 'static,
+{
     let Admitted {
         live,
         body,
@@ -54,22 +51,17 @@ pub(crate) async fn call<C: 'static>(
         first: target,
         ..
     } = admitted;
-    let mut fetched = BTreeMap::new();
-    let first = match native(&live, &target, &body)? {
-        Some(prepared) => prepared,
-        None => match attempt(&live, &body, &target, &fetched, translate)? {
-            Attempt::Ready(prepared) => *prepared,
-            Attempt::Wants(wanted) => {
-                fetched = state.fetcher().fetch_all(&wanted).await?;
-                attempt(&live, &body, &target, &fetched, translate)?.ready()?
-            }
-        },
+    let mut fetched = Media::new();
+    let first = match prepare(&live, &target, &body, &fetched)? {
+        Attempt::Ready(prepared) => *prepared,
+        Attempt::Wants(wanted) => {
+            fetched = state.fetcher().fetch_all(&wanted).await?;
+            prepare(&live, &target, &body, &fetched)?.ready()?
+        }
     };
     let shared = Arc::clone(&live);
-    let prepare: Prepare<C> = Arc::new(move |target| match native(&shared, target, &body)? {
-        Some(prepared) => Ok(prepared),
-        None => attempt(&shared, &body, target, &fetched, translate)?.ready(),
-    });
+    let prepare: Prepare<C> =
+        Arc::new(move |target| prepare(&shared, target, &body, &fetched)?.ready());
     Ok(Call {
         state: state.clone(),
         live,
@@ -79,11 +71,29 @@ pub(crate) async fn call<C: 'static>(
     })
 }
 
-/// What translating gives.
-enum Attempt<C> {
-    Ready(Box<Prepared<C>>),
-    /// These first, then again.
-    Wants(Vec<Fetch>),
+/// A request that has become one of Converse.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn by_converse<C>(
+    request: &ConverseRequest<'_>,
+    stream: bool,
+    warnings: Vec<String>,
+    context: C,
+) -> Result<Attempt<C>, GatewayError> {
+    let body = serde_json::to_vec(request)
+        .map_err(|_| GatewayError::Internal("the translated request cannot be written"))?;
+    Ok(Attempt::Ready(Box::new(Prepared {
+        operation: if stream {
+            Operation::ConverseStream
+        } else {
+            Operation::Converse
+        },
+        headers: HeaderMap::new(),
+        body: Bytes::from(body),
+        warnings,
+        context,
+    })))
 }
 
 impl<C> Attempt<C> {
@@ -102,7 +112,7 @@ impl<C> Attempt<C> {
 pub(crate) fn options<'o>(
     live: &Live,
     target: &'o Target,
-    fetched: &'o BTreeMap<String, Fetched>,
+    fetched: &'o Media,
 ) -> DecodeOptions<'o> {
     let config = &live.config;
     DecodeOptions {
@@ -119,28 +129,4 @@ pub(crate) fn options<'o>(
         },
         ..DecodeOptions::new(&target.facts)
     }
-}
-
-fn attempt<C>(
-    live: &Live,
-    body: &[u8],
-    target: &Target,
-    fetched: &BTreeMap<String, Fetched>,
-    translate: Translate<C>,
-) -> Result<Attempt<C>, GatewayError> {
-    let options = options(live, target, fetched);
-    let translated = translate(body, &options)?;
-    if !translated.fetches.is_empty() {
-        return Ok(Attempt::Wants(translated.fetches));
-    }
-    Ok(Attempt::Ready(Box::new(Prepared {
-        operation: if translated.stream {
-            Operation::ConverseStream
-        } else {
-            Operation::Converse
-        },
-        headers: HeaderMap::new(),
-        body: Bytes::from(translated.body),
-        context: translated.context,
-    })))
 }

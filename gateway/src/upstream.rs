@@ -17,7 +17,7 @@
 //!     let mut headers = HeaderMap::new(); // such as anthropic-version
 //!     // Converse takes the forced guardrail in its body; all others that can make text take it here.
 //!     guardrail::force(&live.config, operation, &mut headers)?;
-//!     Ok(Prepared { operation, headers, body: translate(target, operation)?, context })
+//!     Ok(Prepared { operation, headers, body: translate(target, operation)?, warnings, context })
 //! });
 //! let answer = Call { state, live, targets, first: prepare(&first)?, prepare }.perform(trace).await?;
 //! match answer.content {
@@ -74,6 +74,9 @@ pub(crate) struct Prepared<C> {
     /// Sent besides what every call has; `content-type` and `accept` win over the operation's.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// What was dropped or changed on the way to this target, for the client to know.
+    pub(crate) warnings: Vec<String>,
+    /// What the way back needs.
     pub(crate) context: C,
 }
 
@@ -99,6 +102,8 @@ pub(crate) struct Answer<C> {
     pub(crate) target: Arc<Target>,
     pub(crate) content: Content,
     pub(crate) headers: HeaderMap,
+    /// Of the request as this target got it.
+    pub(crate) warnings: Vec<String>,
     pub(crate) context: C,
 }
 
@@ -155,6 +160,7 @@ impl<C> Call<C> {
                         target: Arc::clone(target),
                         content,
                         headers,
+                        warnings: prepared.warnings,
                         context: prepared.context,
                     });
                 }

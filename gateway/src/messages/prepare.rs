@@ -1,21 +1,19 @@
 //! A request of this dialect as one of Bedrock's, for a target and the API that serves it: steps 3 and 5.
 
-use std::collections::BTreeMap;
-
 use bedrock::surface::{Protocol, Surface};
 use bytes::Bytes;
 use dialects::{
-    anthropic::{Decoded, Door, Native, decode, native},
-    translation::{DecodeOptions, Fetch, Fetched, RequestError},
+    anthropic::{Door, Native, decode, native},
+    translation::{DecodeOptions, RequestError},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{BETA, Context, VERSION, Way};
+use super::{BETA, VERSION, Way};
 use crate::{
     error::GatewayError,
     live::Live,
     route::Target,
-    translate::options,
+    translate::{Attempt, Media, by_converse, options},
     upstream::{Operation, Prepared, guardrail},
 };
 
@@ -28,13 +26,6 @@ const SERVICE_TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-service
 pub(crate) struct Given {
     betas: Vec<String>,
     version: HeaderValue,
-}
-
-/// What decoding gives.
-pub(super) enum Step {
-    Ready(Box<Prepared<Context>>),
-    /// These first, then again.
-    Fetch(Vec<Fetch>),
 }
 
 impl Given {
@@ -63,18 +54,6 @@ impl Given {
     }
 }
 
-impl Step {
-    pub(super) fn ready(self) -> Result<Prepared<Context>, GatewayError> {
-        match self {
-            Self::Ready(prepared) => Ok(*prepared),
-            // All targets see the same request, so they want the same.
-            Self::Fetch(_) => Err(GatewayError::Internal(
-                "a request that wants more media than it did before",
-            )),
-        }
-    }
-}
-
 /// A model that nothing serves in this dialect.
 pub(crate) fn unserved(target: &Target) -> GatewayError {
     GatewayError::Request(RequestError::unsupported(
@@ -90,11 +69,11 @@ pub(crate) fn unserved(target: &Target) -> GatewayError {
 /// The request as `target` takes it.
 pub(super) fn prepare(
     live: &Live,
-    body: &[u8],
-    given: &Given,
     target: &Target,
-    fetched: &BTreeMap<String, Fetched>,
-) -> Result<Step, GatewayError> {
+    body: &[u8],
+    fetched: &Media,
+    given: &Given,
+) -> Result<Attempt<Way>, GatewayError> {
     let options = options(live, target, fetched);
     let surface = target
         .facts
@@ -102,7 +81,7 @@ pub(super) fn prepare(
         .messages
         .ok_or_else(|| unserved(target))?;
     match surface {
-        Surface::Converse => by_converse(body, given, &options),
+        Surface::Converse => translated(body, given, &options),
         Surface::Invoke => {
             let stream = wants_stream(body)?;
             let operation = if stream {
@@ -140,51 +119,33 @@ fn ready(
     native: Native,
     operation: Operation,
     mut headers: HeaderMap,
-) -> Result<Step, GatewayError> {
+) -> Result<Attempt<Way>, GatewayError> {
     if let Some(tier) = native.service_tier {
         headers.insert(SERVICE_TIER, HeaderValue::from_static(tier));
     }
     guardrail::force(&live.config, operation, &mut headers)?;
-    Ok(Step::Ready(Box::new(Prepared {
+    Ok(Attempt::Ready(Box::new(Prepared {
         operation,
         headers,
         body: Bytes::from(native.body),
-        context: Context {
-            way: Way::Native,
-            warnings: native.warnings,
-        },
+        warnings: native.warnings,
+        context: Way::Native,
     })))
 }
 
-fn by_converse(
+fn translated(
     body: &[u8],
     given: &Given,
     options: &DecodeOptions<'_>,
-) -> Result<Step, GatewayError> {
-    let Decoded {
-        request,
-        upstream_stream,
-        reply,
-        warnings,
-        fetches,
-        ..
-    } = decode(body, &given.betas(), options)?;
-    if !fetches.is_empty() {
-        return Ok(Step::Fetch(fetches));
+) -> Result<Attempt<Way>, GatewayError> {
+    let decoded = decode(body, &given.betas(), options)?;
+    if !decoded.fetches.is_empty() {
+        return Ok(Attempt::Wants(decoded.fetches));
     }
-    let body = serde_json::to_vec(&request)
-        .map_err(|_| GatewayError::Internal("the translated request cannot be written"))?;
-    Ok(Step::Ready(Box::new(Prepared {
-        operation: if upstream_stream {
-            Operation::ConverseStream
-        } else {
-            Operation::Converse
-        },
-        headers: HeaderMap::new(),
-        body: Bytes::from(body),
-        context: Context {
-            way: Way::Converse(Box::new(reply)),
-            warnings,
-        },
-    })))
+    by_converse(
+        &decoded.request,
+        decoded.upstream_stream,
+        decoded.warnings,
+        Way::Converse(Box::new(decoded.reply)),
+    )
 }

@@ -4,9 +4,9 @@ use bedrock::{converse::TokenUsage, eventstream::Frame, sse::Event};
 use bytes::{Bytes, BytesMut};
 use dialects::anthropic::{Ended, NativeStream, ResponseIdentity, StreamEncoder};
 
-use super::{Context, Way};
+use super::Way;
 use crate::{
-    chat_completions::{read_answer, read_event},
+    answer::{read_answer, read_event},
     error::GatewayError,
     sse::{Dialect, Encode},
 };
@@ -20,10 +20,10 @@ pub(super) struct Messages {
 }
 
 impl Dialect for Messages {
-    type Context = Context;
+    type Context = Way;
 
-    fn encoder(&self, context: Context) -> Box<dyn Encode> {
-        match context.way {
+    fn encoder(&self, context: Way) -> Box<dyn Encode> {
+        match context {
             Way::Native => Box::new(NativeStream::default()),
             Way::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }

@@ -11,7 +11,7 @@ use dialects::{
 use http::HeaderMap;
 use serde::Deserialize;
 
-use super::Context;
+use super::Way;
 use crate::{
     error::GatewayError,
     live::Live,
@@ -25,7 +25,7 @@ pub(super) fn prepare(
     live: &Live,
     target: &Target,
     body: &[u8],
-) -> Result<Option<Prepared<Context>>, GatewayError> {
+) -> Result<Option<Prepared<Way>>, GatewayError> {
     let surface = target.facts.surfaces.responses;
     let Some(surface) = surface.filter(|one| one.path(Protocol::Responses).is_some()) else {
         return Ok(None);
@@ -41,7 +41,8 @@ pub(super) fn prepare(
         operation,
         headers,
         body: Bytes::from(with_model(body, &target.model_id)?),
-        context: Context::native(),
+        warnings: Vec::new(),
+        context: Way::Native,
     }))
 }
 

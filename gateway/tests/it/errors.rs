@@ -380,3 +380,31 @@ async fn dropped_field_is_told_in_a_header_and_strict_mode_refuses_it() {
     assert_eq!(refused.status, 400);
     assert_eq!(refused.error()["param"], "seed");
 }
+
+#[tokio::test]
+async fn what_only_the_target_that_answered_dropped_is_told_after_a_failover() {
+    let rig = Rig::with_document(
+        "clients: {anonymous: true}\nmodels: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0'}, {modelId: 'openai.gpt-oss-20b-1:0', priority: 1}]}]",
+    )
+    .await;
+    let mut body = ask("fast", "hi");
+    // Nova takes stop sequences, gpt-oss takes none.
+    body["stop"] = Value::from("END");
+    for (stream, operation) in [(false, "Converse"), (true, "ConverseStream")] {
+        body["stream"] = Value::from(stream);
+        let first = rig.chat(&body).await;
+        assert_eq!(first.status, 200, "{}", first.text());
+        assert!(!first.headers.contains_key("x-bedrock-gateway-warning"));
+
+        rig.double
+            .inject(Fault::error(operation, 400, "ServiceQuotaExceededException").times(1));
+        let second = rig.chat(&body).await;
+        assert_eq!(second.status, 200, "{}", second.text());
+        let warning = second.headers.get("x-bedrock-gateway-warning");
+        let warning = warning.map(|value| value.to_str().unwrap());
+        assert!(
+            warning.is_some_and(|warning| warning.contains("stop")),
+            "{warning:?}, stream {stream}"
+        );
+    }
+}
