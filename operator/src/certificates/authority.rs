@@ -85,7 +85,8 @@ pub(super) fn next(
             ..current.clone()
         }));
     }
-    let later = now + (rotation.certificate / 3);
+    // The last third includes the moment it begins at, as a lifetime includes the one it ends at.
+    let later = now + (rotation.certificate / 3) + Duration::from_secs(1);
     let from_the_newest = usable(newest, now);
     let settled = published && age >= rotation.overlap;
     let due = if from_the_newest {

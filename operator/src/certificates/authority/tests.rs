@@ -63,7 +63,7 @@ fn no_step_of_two_years_leaves_a_moment_without_trust() {
     }
     assert_eq!(authorities, 2, "after eight months each");
     assert!(
-        (11..=16).contains(&certificates),
+        (12..=16).contains(&certificates),
         "{certificates}: after two months, and with each authority"
     );
 }
