@@ -24,10 +24,8 @@ use crate::{
     repository,
 };
 
-/// No image that is shipped may be larger: they are pulled onto every node.
+/// No image may be larger: they are pulled onto every node.
 const MAX_BYTES: u64 = 40_000_000;
-/// For what only this machine's cluster loads, and which is hardly optimised.
-const MAX_BYTES_OF_DEVELOPMENT: u64 = 80_000_000;
 /// Where images are published, and the names the chart and the operator use.
 pub(crate) const REGISTRY: &str = "bedrock-access";
 /// The version of this workspace, which images are tagged with.
@@ -176,13 +174,9 @@ fn write(
     let size = fs::metadata(path)
         .with_context(|| format!("failed to look at {}", path.display()))?
         .len();
-    let max = match profile {
-        Profile::Dev => MAX_BYTES_OF_DEVELOPMENT,
-        Profile::Release => MAX_BYTES,
-    };
     ensure!(
-        size <= max,
-        "{} has {size} bytes, more than {max}",
+        size <= MAX_BYTES,
+        "{} has {size} bytes, more than {MAX_BYTES}",
         path.display()
     );
     Ok(written)
