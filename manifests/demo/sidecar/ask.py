@@ -16,7 +16,7 @@ sys.path.insert(0, "/app/packages")
 
 MODEL = "fast"
 TOKEN = "var/run/secrets/eks.amazonaws.com/serviceaccount/token"
-PRE_STOP = pathlib.Path("/work/pre-stop")
+PRE_STOP = pathlib.Path("/scratch/pre-stop")
 
 
 def openai(question):
