@@ -299,6 +299,8 @@ async fn ctrl_c_ends_the_cluster_in_order() {
 #[tokio::test]
 async fn files_left_by_a_killed_helper_are_removed_at_the_next_start_of_the_name() {
     let mut run = up("test-helper-killed").await;
+    // Or else the owner has time to see that the helper is gone, and to clean up itself.
+    signal("-STOP", run.child.id());
     signal("-KILL", helper_of(&run.folder));
     signal("-KILL", run.child.id());
     run.child.wait().unwrap();
