@@ -14,7 +14,7 @@ fn blocks(language: &str, url: &str) -> Vec<String> {
         .map(|rest| {
             let block = rest.split("```").next().unwrap();
             block
-                .replace("http://chat.team-a:8000", url)
+                .replace("http://chat-gateway.team-a.svc:8000", url)
                 .replace("THE-GATEWAY-KEY", KEY)
                 .replace("fast", MODEL)
         })
