@@ -7,11 +7,75 @@ use bedrock::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::{account::Account, error::GatewayError};
+use crate::{
+    account::Account,
+    error::GatewayError,
+    sse::{self, Dialect},
+    upstream::{Answer, Call, Content},
+};
 
 /// What was dropped or changed in a request, one header each.
 const WARNING: HeaderName = HeaderName::from_static("x-bedrock-gateway-warning");
 const AWS_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// A request that may go upstream.
+pub(crate) struct Accepted<D: Dialect> {
+    pub(crate) call: Call<D::Context>,
+    pub(crate) dialect: D,
+    pub(crate) stream: bool,
+}
+
+/// Steps 5 to 8 of a request, once it is accepted: the answer as a stream or whole, or what `refuse` makes of
+/// an error.
+pub(crate) async fn answer<D: Dialect>(
+    accepted: Result<Accepted<D>, GatewayError>,
+    mut account: Account,
+    refuse: fn(&mut Account, &GatewayError) -> Response,
+) -> Response {
+    let Accepted {
+        call,
+        dialect,
+        stream,
+    } = match accepted {
+        Ok(accepted) => accepted,
+        Err(error) => return refuse(&mut account, &error),
+    };
+    if stream {
+        return match sse::open(call, dialect, account).await {
+            Ok(response) => response,
+            Err(mut failed) => {
+                let (account, error) = failed.as_mut();
+                refuse(account, error)
+            }
+        };
+    }
+    match whole(call, &dialect, &mut account).await {
+        Ok(response) => {
+            account.succeeded();
+            response
+        }
+        Err(error) => refuse(&mut account, &error),
+    }
+}
+
+async fn whole<D: Dialect>(
+    call: Call<D::Context>,
+    dialect: &D,
+    account: &mut Account,
+) -> Result<Response, GatewayError> {
+    let Answer {
+        content,
+        headers,
+        warnings,
+        context,
+        ..
+    } = call.perform(account.trace()).await?;
+    let Content::Whole(body) = content else {
+        return Err(GatewayError::Internal("a stream where none was asked for"));
+    };
+    let body = dialect.whole(context, body, account)?;
+    Ok(json(body, &headers, &warnings))
+}
 
 /// An answer that is JSON. `upstream` are the headers of Bedrock's answer, where it is a single one.
 pub(crate) fn json(body: impl Into<Body>, upstream: &HeaderMap, warnings: &[String]) -> Response {

@@ -1,5 +1,8 @@
-//! `POST /v1/chat/completions`: the steps of a request in their order, and nothing else.
-//! <https://platform.openai.com/docs/api-reference/chat/create>
+//! `POST /v1/chat/completions`: the steps of a request in their order, and nothing else. Models that Bedrock
+//! serves in this protocol are spoken to in it, every other model by Converse; which it is, is data of the
+//! target. <https://platform.openai.com/docs/api-reference/chat/create>
+
+mod native;
 
 use axum::{
     Extension,
@@ -8,12 +11,14 @@ use axum::{
 };
 use bedrock::{converse::TokenUsage, eventstream::Frame};
 use bytes::{Bytes, BytesMut};
-use dialects::openai::{ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response};
+use dialects::openai::{
+    NativeStream, ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response,
+};
 
 use crate::{
     account::Account,
     admit::admit,
-    answer::{json, read_answer, read_event, refuse},
+    answer::{Accepted, answer, read_answer, read_event, refuse},
     app::{State, seconds},
     error::GatewayError,
     live::Live,
@@ -21,54 +26,33 @@ use crate::{
     route::Target,
     sse,
     translate::{self, Attempt, Media, by_converse, options},
-    upstream::{Answer, Call, Content},
 };
 
 pub(crate) const PATH: &str = "/v1/chat/completions";
+
+/// The way an answer comes.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// In this protocol.
+    Native,
+    Converse(Box<ReplyContext>),
+}
+
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
     Extension(RequestId(id)): Extension<RequestId>,
     request: Request,
 ) -> Response {
     let mut account = Account::open(state.metrics(), PATH, "chat", &id);
-    let accepted = match accept(&state, request, &mut account).await {
-        Ok(accepted) => accepted,
-        Err(error) => return refuse(&mut account, &error),
-    };
-    if accepted.stream {
-        let chat = Chat {
-            identity: accepted.identity,
-        };
-        match sse::open(accepted.call, chat, account).await {
-            Ok(response) => response,
-            Err(mut failed) => {
-                let (account, error) = failed.as_mut();
-                refuse(account, error)
-            }
-        }
-    } else {
-        match whole(accepted, &mut account).await {
-            Ok(response) => {
-                account.succeeded();
-                response
-            }
-            Err(error) => refuse(&mut account, &error),
-        }
-    }
-}
-
-/// A request that may go upstream.
-struct Accepted {
-    call: Call<ReplyContext>,
-    identity: ResponseIdentity,
-    stream: bool,
+    let accepted = accept(&state, request, &mut account).await;
+    answer(accepted, account, refuse).await
 }
 
 async fn accept(
     state: &State,
     request: Request,
     account: &mut Account,
-) -> Result<Accepted, GatewayError> {
+) -> Result<Accepted<Chat>, GatewayError> {
     let admitted = admit(state, request, account).await?;
     let identity = ResponseIdentity {
         id: format!("chatcmpl-{:032x}", fastrand::u128(..)),
@@ -77,7 +61,7 @@ async fn accept(
     };
     Ok(Accepted {
         stream: admitted.stream,
-        identity,
+        dialect: Chat { identity },
         call: translate::call(state, admitted, prepare).await?,
     })
 }
@@ -87,7 +71,10 @@ fn prepare(
     target: &Target,
     body: &[u8],
     fetched: &Media,
-) -> Result<Attempt<ReplyContext>, GatewayError> {
+) -> Result<Attempt<Way>, GatewayError> {
+    if let Some(prepared) = native::prepare(live, target, body)? {
+        return Ok(Attempt::Ready(Box::new(prepared)));
+    }
     let decoded = decode(body, &options(live, target, fetched))?;
     if !decoded.fetches.is_empty() {
         return Ok(Attempt::Wants(decoded.fetches));
@@ -96,37 +83,42 @@ fn prepare(
         &decoded.request,
         decoded.stream && decoded.upstream_stream,
         decoded.warnings,
-        decoded.reply,
+        Way::Converse(Box::new(decoded.reply)),
     )
 }
 
-async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, GatewayError> {
-    let Answer {
-        content,
-        headers,
-        warnings,
-        context,
-        ..
-    } = accepted.call.perform(account.trace()).await?;
-    let Content::Whole(body) = content else {
-        return Err(GatewayError::Internal("a stream where none was asked for"));
-    };
-    let answer = read_answer(&body)?;
-    account.used(answer.usage);
-    let encoded = encode_response(&answer, &context, &accepted.identity)?;
-    Ok(json(encoded.body, &headers, &warnings))
-}
-
-/// Chat Completions as a stream.
+/// Chat Completions on their way back.
 struct Chat {
     identity: ResponseIdentity,
 }
 
 impl sse::Dialect for Chat {
-    type Context = ReplyContext;
+    type Context = Way;
 
-    fn encoder(&self, context: ReplyContext) -> Box<dyn sse::Encode> {
-        Box::new(StreamEncoder::new(context, &self.identity))
+    fn whole(&self, way: Way, body: Bytes, account: &mut Account) -> Result<Bytes, GatewayError> {
+        match way {
+            Way::Native => {
+                let (body, usage) = native::whole(&body, &self.identity.model);
+                if let Some(usage) = usage {
+                    account.used(usage);
+                }
+                Ok(body)
+            }
+            Way::Converse(reply) => {
+                let answer = read_answer(&body)?;
+                account.used(answer.usage);
+                Ok(encode_response(&answer, &reply, &self.identity)?
+                    .body
+                    .into())
+            }
+        }
+    }
+
+    fn encoder(&self, way: Way) -> Box<dyn sse::Encode> {
+        match way {
+            Way::Native => Box::new(NativeStream::new(&self.identity.model)),
+            Way::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
+        }
     }
 
     fn refuse(&self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {

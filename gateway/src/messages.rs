@@ -7,28 +7,26 @@ mod stream;
 
 use axum::{
     Extension,
-    body::Body,
     extract::{Request, State as FromState},
     response::Response,
 };
-use dialects::anthropic::{ReplyContext, ResponseIdentity, encode_response, usage_of};
+use dialects::anthropic::{ReplyContext, ResponseIdentity};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
     account::Account,
     admit::admit,
-    answer::{json, read_answer},
+    answer::{Accepted, answer},
     app::State,
     error::GatewayError,
     live::Live,
     request_id::RequestId,
     route::Target,
-    sse,
     translate::{self, Media},
-    upstream::{Answer, Call, Content},
 };
 use prepare::prepare;
 pub(crate) use prepare::{Given, unserved};
+use stream::Messages;
 
 pub(crate) const PATH: &str = "/v1/messages";
 /// By which a client says that it speaks this dialect.
@@ -51,35 +49,8 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Response {
     let mut account = Account::open(state.metrics(), PATH, "chat", &id);
-    let accepted = match accept(&state, request, &mut account).await {
-        Ok(accepted) => accepted,
-        Err(error) => return refuse(&mut account, &error),
-    };
-    let result = if accepted.stream {
-        let dialect = stream::Messages {
-            identity: accepted.identity,
-        };
-        match sse::open(accepted.call, dialect, account).await {
-            Ok(response) => Ok(response),
-            Err(mut failed) => {
-                let (account, error) = failed.as_mut();
-                return refuse(account, error);
-            }
-        }
-    } else {
-        let result = whole(accepted, &mut account).await;
-        match result {
-            Ok(response) => {
-                account.succeeded();
-                Ok(response)
-            }
-            Err(error) => Err((account, error)),
-        }
-    };
-    match result {
-        Ok(response) => named(response, &id),
-        Err((mut account, error)) => refuse(&mut account, &error),
-    }
+    let accepted = accept(&state, request, &mut account).await;
+    named(answer(accepted, account, refuse).await, &id)
 }
 
 /// An error in this dialect.
@@ -106,18 +77,11 @@ pub(crate) fn is_spoken(path: &str, headers: &HeaderMap) -> bool {
     path.starts_with(PATH) || headers.contains_key(VERSION)
 }
 
-/// A request that may go upstream.
-struct Accepted {
-    call: Call<Way>,
-    identity: ResponseIdentity,
-    stream: bool,
-}
-
 async fn accept(
     state: &State,
     request: Request,
     account: &mut Account,
-) -> Result<Accepted, GatewayError> {
+) -> Result<Accepted<Messages>, GatewayError> {
     let given = Given::of(request.headers());
     let admitted = admit(state, request, account).await?;
     let identity = ResponseIdentity {
@@ -130,34 +94,7 @@ async fn accept(
     };
     Ok(Accepted {
         call: translate::call(state, admitted, prepare).await?,
-        identity,
+        dialect: Messages { identity },
         stream,
     })
-}
-
-async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, GatewayError> {
-    let Answer {
-        content,
-        headers,
-        warnings,
-        context,
-        ..
-    } = accepted.call.perform(account.trace()).await?;
-    let Content::Whole(body) = content else {
-        return Err(GatewayError::Internal("a stream where none was asked for"));
-    };
-    let body = match context {
-        Way::Native => {
-            if let Some(usage) = usage_of(&body) {
-                account.used(usage);
-            }
-            Body::from(body)
-        }
-        Way::Converse(reply) => {
-            let answer = read_answer(&body)?;
-            account.used(answer.usage);
-            Body::from(encode_response(&answer, &reply, &accepted.identity)?.body)
-        }
-    };
-    Ok(json(body, &headers, &warnings))
 }

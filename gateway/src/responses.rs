@@ -19,7 +19,7 @@ use dialects::{
 use crate::{
     account::Account,
     admit::admit,
-    answer::{json, read_answer, read_event, refuse},
+    answer::{Accepted, answer, read_answer, read_event, refuse},
     app::{State, seconds},
     error::GatewayError,
     live::Live,
@@ -27,7 +27,6 @@ use crate::{
     route::Target,
     sse,
     translate::{self, Attempt, Media, by_converse, options},
-    upstream::{Answer, Call, Content},
 };
 
 pub(crate) const PATH: &str = "/v1/responses";
@@ -46,44 +45,15 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Response {
     let mut account = Account::open(state.metrics(), PATH, "responses", &id);
-    let accepted = match accept(&state, request, &mut account).await {
-        Ok(accepted) => accepted,
-        Err(error) => return refuse(&mut account, &error),
-    };
-    if accepted.stream {
-        let responses = Responses {
-            identity: accepted.identity,
-        };
-        match sse::open(accepted.call, responses, account).await {
-            Ok(response) => response,
-            Err(mut failed) => {
-                let (account, error) = failed.as_mut();
-                refuse(account, error)
-            }
-        }
-    } else {
-        match whole(accepted, &mut account).await {
-            Ok(response) => {
-                account.succeeded();
-                response
-            }
-            Err(error) => refuse(&mut account, &error),
-        }
-    }
-}
-
-/// A request that may go upstream.
-struct Accepted {
-    call: Call<Way>,
-    identity: ResponseIdentity,
-    stream: bool,
+    let accepted = accept(&state, request, &mut account).await;
+    answer(accepted, account, refuse).await
 }
 
 async fn accept(
     state: &State,
     request: Request,
     account: &mut Account,
-) -> Result<Accepted, GatewayError> {
+) -> Result<Accepted<Responses>, GatewayError> {
     let admitted = admit(state, request, account).await?;
     let identity = ResponseIdentity {
         id: format!("resp_{:032x}", fastrand::u128(..)),
@@ -92,7 +62,7 @@ async fn accept(
     };
     Ok(Accepted {
         stream: admitted.stream,
-        identity,
+        dialect: Responses { identity },
         call: translate::call(state, admitted, prepare).await?,
     })
 }
@@ -118,40 +88,31 @@ fn prepare(
     )
 }
 
-async fn whole(accepted: Accepted, account: &mut Account) -> Result<Response, GatewayError> {
-    let Answer {
-        content,
-        headers,
-        warnings,
-        context,
-        ..
-    } = accepted.call.perform(account.trace()).await?;
-    let Content::Whole(body) = content else {
-        return Err(GatewayError::Internal("a stream where none was asked for"));
-    };
-    let body = match context {
-        Way::Native => {
-            if let Some(usage) = native::usage(&body) {
-                account.used(usage);
-            }
-            body
-        }
-        Way::Converse(reply) => {
-            let answer = read_answer(&body)?;
-            account.used(answer.usage);
-            Bytes::from(encode_response(&answer, *reply, &accepted.identity)?.body)
-        }
-    };
-    Ok(json(body, &headers, &warnings))
-}
-
-/// Responses as a stream.
+/// Responses on their way back.
 struct Responses {
     identity: ResponseIdentity,
 }
 
 impl sse::Dialect for Responses {
     type Context = Way;
+
+    fn whole(&self, way: Way, body: Bytes, account: &mut Account) -> Result<Bytes, GatewayError> {
+        match way {
+            Way::Native => {
+                if let Some(usage) = native::usage(&body) {
+                    account.used(usage);
+                }
+                Ok(body)
+            }
+            Way::Converse(reply) => {
+                let answer = read_answer(&body)?;
+                account.used(answer.usage);
+                Ok(encode_response(&answer, *reply, &self.identity)?
+                    .body
+                    .into())
+            }
+        }
+    }
 
     fn encoder(&self, context: Way) -> Box<dyn sse::Encode> {
         match context {

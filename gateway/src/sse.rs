@@ -28,10 +28,21 @@ use crate::{
     upstream::{Answer, Call, Content, Events, Frames, error_event, refused},
 };
 
-/// How a dialect streams.
+/// How a dialect answers.
 pub(crate) trait Dialect: Send + 'static {
     /// What decoding leaves for the way back.
     type Context: Send + 'static;
+
+    /// An answer that is no stream, as the client gets it; its token counts go to the account.
+    ///
+    /// # Errors
+    /// When it cannot be read, or not be given to the client.
+    fn whole(
+        &self,
+        context: Self::Context,
+        body: Bytes,
+        account: &mut Account,
+    ) -> Result<Bytes, GatewayError>;
 
     /// An encoder for one stream.
     fn encoder(&self, context: Self::Context) -> Box<dyn Encode>;

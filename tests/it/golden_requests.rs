@@ -19,6 +19,8 @@ use crate::support::{
 };
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+/// Models that have Chat Completions of their own.
+const TRANSLATED: [&str; 2] = ["openai.gpt-oss-20b-1:0", "openai.gpt-oss-120b-1:0"];
 const APPLICATION: &str =
     "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123";
 
@@ -63,7 +65,11 @@ async fn double() -> Double {
 
 /// A gateway with what a golden request's `_` says of its configuration.
 async fn gateway(double: &Double, settings: &Value, folder: &Path) -> Gateway {
-    let mut document = json!({"allow": ["*"]});
+    // gpt-oss is spoken to in its own protocol unless a target says otherwise; here it is about translation.
+    let translated = |model: &str| json!({"name": model, "targets": [{"modelId": model, "surface": "converse"}]});
+    let mut models: Vec<Value> = TRANSLATED.iter().copied().map(translated).collect();
+    let mantle = double.mantle_url();
+    let mut document = json!({"allow": ["*"], "endpoints": {"bedrockMantle": mantle}});
     for name in ["strict", "automaticCache"] {
         if let Some(value) = settings.get(name) {
             document[name] = value.clone();
@@ -73,9 +79,10 @@ async fn gateway(double: &Double, settings: &Value, folder: &Path) -> Gateway {
         document["guardrail"] = json!({"identifier": guardrail[0], "version": guardrail[1]});
     }
     if let Some(base) = settings.get("baseModel") {
-        document["models"] = json!([{"name": APPLICATION,
-            "targets": [{"modelId": APPLICATION, "baseModel": base}]}]);
+        models.push(json!({"name": APPLICATION,
+            "targets": [{"modelId": APPLICATION, "baseModel": base}]}));
     }
+    document["models"] = Value::from(models);
     let path = folder.join("gateway.yaml");
     fs::write(&path, serde_yaml::to_string(&document).unwrap()).unwrap();
     let environment = [

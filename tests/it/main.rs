@@ -17,4 +17,5 @@ mod native;
 mod openai_clients;
 mod responses_clients;
 mod support;
+mod surfaces;
 mod token_exchange;

@@ -1,11 +1,14 @@
-//! Messages as a stream: events of Claude as they come, or those of Converse encoded.
+//! Messages on their way back: answers and events of Claude as they come, or those of Converse encoded.
 
 use bedrock::{converse::TokenUsage, eventstream::Frame, sse::Event};
 use bytes::{Bytes, BytesMut};
-use dialects::anthropic::{Ended, NativeStream, ResponseIdentity, StreamEncoder};
+use dialects::anthropic::{
+    Ended, NativeStream, ResponseIdentity, StreamEncoder, encode_response, usage_of,
+};
 
 use super::Way;
 use crate::{
+    account::Account,
     answer::{read_answer, read_event},
     error::GatewayError,
     sse::{Dialect, Encode},
@@ -14,13 +17,31 @@ use crate::{
 /// Name of the frames of InvokeModelWithResponseStream.
 const CHUNK: &str = "chunk";
 
-/// Messages as a stream.
+/// Messages on their way back.
 pub(super) struct Messages {
     pub(super) identity: ResponseIdentity,
 }
 
 impl Dialect for Messages {
     type Context = Way;
+
+    fn whole(&self, way: Way, body: Bytes, account: &mut Account) -> Result<Bytes, GatewayError> {
+        match way {
+            Way::Native => {
+                if let Some(usage) = usage_of(&body) {
+                    account.used(usage);
+                }
+                Ok(body)
+            }
+            Way::Converse(reply) => {
+                let answer = read_answer(&body)?;
+                account.used(answer.usage);
+                Ok(encode_response(&answer, &reply, &self.identity)?
+                    .body
+                    .into())
+            }
+        }
+    }
 
     fn encoder(&self, context: Way) -> Box<dyn Encode> {
         match context {

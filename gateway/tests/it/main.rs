@@ -8,6 +8,7 @@
 )]
 
 mod chat;
+mod chat_native;
 mod clients;
 mod credentials;
 mod drain;

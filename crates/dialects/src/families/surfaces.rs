@@ -1,7 +1,7 @@
 //! Which API of Bedrock serves a model to clients of each dialect: a row of the table of families, and how
 //! a target's own setting and a profile's id change it.
 
-use bedrock::surface::{Protocol, Surface};
+use bedrock::surface::{Protocol, Service, Surface};
 use serde::{Deserialize, Serialize};
 
 use super::ids::is_bare;
@@ -55,6 +55,12 @@ impl Surfaces {
         }
     }
 
+    /// Whether Converse serves the model to a dialect, natively or in place of `surface`: all that
+    /// bedrock-runtime serves in another protocol it serves by Converse, too.
+    pub(crate) fn by_converse(surface: Option<Surface>) -> bool {
+        surface.is_some_and(|surface| surface.service() == Service::Runtime)
+    }
+
     /// What a model without a surface for the dialect at hand is for, as advice.
     pub fn advice(&self) -> &'static str {
         if self.embeddings.is_some() {
@@ -105,25 +111,27 @@ mod tests {
             ),
             (
                 "openai.gpt-oss-20b-1:0",
-                Some(Converse),
+                Some(OpenAi),
                 Some(Converse),
                 Some(Converse),
             ),
+            ("qwen.qwen3-32b", Some(Mantle), None, None),
             ("openai.gpt-oss-20b", Some(Mantle), None, Some(Mantle)),
             ("openai.gpt-5.5", None, None, Some(MantleOpenAi)),
             ("us.openai.gpt-5.5", None, None, Some(OpenAi)),
             (
                 "openai.gpt-5.6-sol",
-                Some(MantleOpenAi),
-                None,
+                Some(OpenAi),
+                Some(Converse),
                 Some(MantleOpenAi),
             ),
             (
                 "global.openai.gpt-5.6-sol",
                 Some(OpenAi),
-                None,
+                Some(Converse),
                 Some(OpenAi),
             ),
+            ("xai.grok-4.3", None, None, Some(MantleOpenAi)),
             (
                 "google.gemma-3-27b-it",
                 Some(Converse),
@@ -162,6 +170,8 @@ mod tests {
             of(claude, Some(Surface::Invoke)).chat,
             Some(Surface::Converse)
         );
+        let gpt = of("openai.gpt-oss-20b-1:0", Some(Surface::Converse));
+        assert_eq!(gpt.chat, Some(Surface::Converse));
     }
 
     #[test]

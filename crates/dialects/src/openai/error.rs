@@ -1,6 +1,7 @@
 //! Errors of this dialect, and their shape on the wire:
 //! `{"error":{"message","type","param","code"}}`.
 
+use bytes::BytesMut;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -81,6 +82,20 @@ impl ErrorBody {
             &self.message,
             &self.extra,
         )
+    }
+
+    /// Writes the error as an event of a stream, with the status that the headers no longer say.
+    pub(crate) fn write_event(&self, out: &mut BytesMut) {
+        let mut extra = Map::new();
+        extra.insert("status".to_owned(), Value::from(self.status));
+        extra.extend(self.extra.clone());
+        let body = Self {
+            extra,
+            ..self.clone()
+        };
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(&body.to_vec());
+        out.extend_from_slice(b"\n\n");
     }
 }
 

@@ -9,7 +9,7 @@ pub(crate) mod table;
 use std::fmt::Write as _;
 
 use super::{decode::Notes, error::RequestError, json::Object};
-use crate::families::{FamilyTable, ModelFacts, Surface};
+use crate::families::{FamilyTable, ModelFacts, Surfaces};
 
 /// All fields of an endpoint.
 #[derive(Debug)]
@@ -208,7 +208,7 @@ impl Fields {
 
 /// The table of Chat Completions for the documentation, as Markdown.
 pub fn field_table() -> String {
-    CHAT.markdown(|facts| facts.surfaces.chat == Some(Surface::Converse))
+    CHAT.markdown(|facts| Surfaces::by_converse(facts.surfaces.chat))
 }
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {

@@ -1,7 +1,7 @@
 //! Every field of a Responses request and what becomes of it, as data.
 
 use crate::{
-    families::Surface,
+    families::Surfaces,
     openai::fields::{
         Fate, Field, Fields, Verdict,
         table::{
@@ -228,7 +228,7 @@ pub(super) const FIELDS: Fields = Fields(&[
 
 /// The table for the documentation, as Markdown.
 pub fn field_table() -> String {
-    FIELDS.markdown(|facts| facts.surfaces.responses == Some(Surface::Converse))
+    FIELDS.markdown(|facts| Surfaces::by_converse(facts.surfaces.responses))
 }
 
 #[cfg(test)]
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn every_field_fares_with_every_family_as_the_table_says() {
         for facts in FamilyTable::builtin().families() {
-            if facts.surfaces.responses != Some(Surface::Converse) {
+            if !Surfaces::by_converse(facts.surfaces.responses) {
                 continue;
             }
             for field in FIELDS.0 {

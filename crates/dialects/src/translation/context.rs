@@ -9,7 +9,7 @@ use super::{
     notes::Notes,
     options::{DecodeOptions, Fetch},
 };
-use crate::families::{ModelFacts, Surface};
+use crate::families::{ModelFacts, Surface, Surfaces};
 
 /// What a dialect calls things, for warnings and errors.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl<'o> Context<'o> {
 /// the way out.
 pub(crate) fn served(facts: &ModelFacts, surface: Option<Surface>) -> Result<(), RequestError> {
     match surface {
-        Some(Surface::Converse) => Ok(()),
+        surface if Surfaces::by_converse(surface) => Ok(()),
         None => Err(RequestError::unsupported(
             "model",
             format!("not with {}: {}", facts.title, facts.surfaces.advice()),

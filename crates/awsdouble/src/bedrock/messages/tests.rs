@@ -94,7 +94,7 @@ fn fields_are_needed_known_and_in_range() {
         (
             "other version",
             CLAUDE,
-            with("anthropic_version", json!("2023-06-01")),
+            with("anthropic_version", json!("2020-01-01")),
             "anthropic_version: Input should be",
         ),
         (

@@ -8,7 +8,8 @@ use super::super::json::{list, text, unknown_key};
 use super::super::validate::family::beta_flags;
 use super::{Check, Door, blocks, extra, refuse, required, tools};
 
-const VERSIONS: [&str; 1] = ["bedrock-2023-05-31"];
+/// Bedrock's own, and those of the API itself, which Anthropic's clients for Bedrock send since their version 2.
+const VERSIONS: [&str; 3] = ["bedrock-2023-05-31", "2023-06-01", "2026-10-21"];
 
 const FIELDS: [&str; 11] = [
     "max_tokens",

@@ -49,7 +49,7 @@ fn every_known_id_leads_to_its_family() {
     family("qwen.qwen3-vl-235b-a22b", "qwen3-vl");
     family("qwen.qwen3-coder-30b-a3b-v1:0", "qwen3");
     family("openai.gpt-oss-120b-1:0", "gpt-oss");
-    family("us.openai.gpt-5.6", "openai-native");
+    family("us.openai.gpt-5.6", "gpt");
     family("google.gemma-3-27b-it", "gemma-3");
     family("minimax.minimax-m2", "minimax");
     family("nvidia.nemotron-nano-9b-v2", "nemotron");

@@ -13,7 +13,6 @@ use bedrock::converse::{
     BlockStart, Delta, JsonStr, Metadata, ReasoningDelta, StopReason, StreamEvent, TokenUsage,
 };
 use bytes::BytesMut;
-use serde_json::{Map, Value};
 
 use super::{
     super::{
@@ -229,18 +228,7 @@ impl StreamEncoder {
             return;
         }
         self.finished = true;
-        let mut extra = Map::new();
-        extra.insert("status".to_owned(), Value::from(error.status));
-        extra.extend(error.extra.clone());
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(
-            &ErrorBody {
-                extra,
-                ..error.clone()
-            }
-            .to_vec(),
-        );
-        out.extend_from_slice(b"\n\n");
+        error.write_event(out);
     }
 
     /// Token counts, once Bedrock has given them.

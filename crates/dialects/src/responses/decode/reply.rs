@@ -1,9 +1,11 @@
 //! What the way back has to know about the request.
 
+use std::fmt;
+
 use crate::openai;
 
 /// Kept from decoding to encoding; small, owned, cheap to move.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ReplyContext {
     shared: openai::ReplyContext,
     /// Bedrock's names of tools that take free text.
@@ -11,6 +13,17 @@ pub struct ReplyContext {
     summary: bool,
     /// Members of the response that repeat the request: `"k":v,…,`.
     echo: String,
+}
+
+impl fmt::Debug for ReplyContext {
+    /// Without the echo: it holds the client's instructions.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplyContext")
+            .field("shared", &self.shared)
+            .field("custom", &self.custom)
+            .field("summary", &self.summary)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ReplyContext {
@@ -46,5 +59,18 @@ impl ReplyContext {
     /// Members of the response that repeat the request.
     pub(crate) fn echo(&self) -> &str {
         &self.echo
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing_of_what_the_client_wrote() {
+        let shared = openai::ReplyContext::default();
+        let echo = "\"instructions\":\"a secret plan\",".to_owned();
+        let context = ReplyContext::new(shared, Vec::new(), false, echo);
+        assert!(!format!("{context:?}").contains("secret"));
     }
 }

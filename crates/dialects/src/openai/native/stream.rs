@@ -1,0 +1,318 @@
+//! Chunks on their way back: as they came, but for the name of the model and the numbers of tool calls.
+//!
+//! bedrock-mantle counts tool calls from one; clients put them into a list by that number
+//! (<https://github.com/BerriAI/litellm/issues/32759>). So each choice's calls get dense numbers from zero,
+//! in the order they begin.
+
+use bedrock::{converse::TokenUsage, sse::Event};
+use bytes::BytesMut;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Usage;
+use crate::{openai::error::ErrorBody, translation::write::quoted};
+
+const DONE: &[u8] = b"[DONE]";
+
+/// One stream.
+#[derive(Debug)]
+pub struct NativeStream {
+    /// The client's name of the model, as JSON.
+    model: String,
+    /// Numbers that a choice's calls came under, each at the place of the number it gets.
+    calls: Vec<(u64, Vec<i64>)>,
+    usage: Option<TokenUsage>,
+    done: bool,
+    ended: bool,
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    choices: Option<Vec<Choice<'a>>>,
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: u64,
+    #[serde(borrow)]
+    delta: Option<Delta<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow)]
+    tool_calls: Option<Vec<Call<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
+}
+
+/// What stands in place of a piece of the text.
+struct Edit<'a> {
+    old: &'a str,
+    new: String,
+}
+
+impl NativeStream {
+    /// A stream for a client that calls the model so.
+    pub fn new(model: &str) -> Self {
+        Self {
+            model: quoted(model),
+            calls: Vec::new(),
+            usage: None,
+            done: false,
+            ended: false,
+        }
+    }
+
+    /// Writes an event.
+    pub fn event(&mut self, event: &Event, out: &mut BytesMut) {
+        if self.ended {
+            return;
+        }
+        if &event.data[..] == DONE {
+            self.done = true;
+            self.ended = true;
+        }
+        // What is no chunk is a comment, the end, or something new: it goes through.
+        let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(&event.data) else {
+            out.extend_from_slice(&event.raw);
+            return;
+        };
+        if let Some(usage) = chunk.usage {
+            self.usage = Some(usage.into());
+        }
+        let edits = self.edits(&chunk);
+        write(event, &edits, out);
+    }
+
+    /// Writes the end where Bedrock did not, which is an error event; `false` then.
+    pub fn finish(&mut self, cut: &ErrorBody, out: &mut BytesMut) -> bool {
+        if !self.done {
+            self.error(cut, out);
+        }
+        self.ended = true;
+        self.done
+    }
+
+    /// Ends the stream with an error event. Later calls write nothing.
+    pub fn error(&mut self, error: &ErrorBody, out: &mut BytesMut) {
+        if !self.ended {
+            self.ended = true;
+            error.write_event(out);
+        }
+    }
+
+    /// Token counts, where the client asked for them and they have come.
+    pub const fn usage(&self) -> Option<TokenUsage> {
+        self.usage
+    }
+
+    /// What changes, in the order of the text.
+    fn edits<'a>(&mut self, chunk: &Chunk<'a>) -> Vec<Edit<'a>> {
+        let mut edits = Vec::new();
+        if let Some(model) = chunk.model
+            && model.get() != self.model
+        {
+            edits.push(Edit {
+                old: model.get(),
+                new: self.model.clone(),
+            });
+        }
+        for choice in chunk.choices.iter().flatten() {
+            let calls = choice
+                .delta
+                .as_ref()
+                .and_then(|delta| delta.tool_calls.as_ref());
+            for call in calls.into_iter().flatten() {
+                let Some(given) = call.index else { continue };
+                let Ok(number) = given.get().parse() else {
+                    continue;
+                };
+                let dense = self.number(choice.index, number).to_string();
+                if dense != given.get() {
+                    edits.push(Edit {
+                        old: given.get(),
+                        new: dense,
+                    });
+                }
+            }
+        }
+        edits.sort_by_key(|edit| edit.old.as_ptr().addr());
+        edits
+    }
+
+    /// The number of a call, counted from zero in each choice.
+    fn number(&mut self, choice: u64, given: i64) -> usize {
+        let known = self.calls.iter().position(|(index, _)| *index == choice);
+        let at = known.unwrap_or_else(|| {
+            self.calls.push((choice, Vec::new()));
+            self.calls.len().saturating_sub(1)
+        });
+        let Some((_, calls)) = self.calls.get_mut(at) else {
+            return 0;
+        };
+        calls
+            .iter()
+            .position(|call| *call == given)
+            .unwrap_or_else(|| {
+                calls.push(given);
+                calls.len().saturating_sub(1)
+            })
+    }
+}
+
+/// The event with its edits made; they are pieces of its data.
+fn write(event: &Event, edits: &[Edit<'_>], out: &mut BytesMut) {
+    if edits.is_empty() {
+        out.extend_from_slice(&event.raw);
+        return;
+    }
+    // Data of one line is a piece of the event; of several, it was put together, and is one line now.
+    let from = event
+        .data
+        .as_ptr()
+        .addr()
+        .wrapping_sub(event.raw.as_ptr().addr());
+    let to = from.saturating_add(event.data.len());
+    let (before, after) = match (event.raw.get(..from), event.raw.get(to..)) {
+        (Some(before), Some(after)) => (before, after),
+        _ => (&b"data: "[..], &b"\n\n"[..]),
+    };
+    out.extend_from_slice(before);
+    let start = event.data.as_ptr().addr();
+    let mut at = 0;
+    for edit in edits {
+        let place = edit.old.as_ptr().addr().saturating_sub(start);
+        line(event.data.get(at..place).unwrap_or_default(), out);
+        out.extend_from_slice(edit.new.as_bytes());
+        at = place.saturating_add(edit.old.len());
+    }
+    line(event.data.get(at..).unwrap_or_default(), out);
+    out.extend_from_slice(after);
+}
+
+/// Line breaks between JSON's tokens are blanks as well.
+fn line(bytes: &[u8], out: &mut BytesMut) {
+    out.extend(bytes.iter().map(|byte| match byte {
+        b'\n' | b'\r' => b' ',
+        other => *other,
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use bedrock::sse::Decoder;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn through(text: &str, cuts: &[usize]) -> (String, NativeStream) {
+        let mut stream = NativeStream::new("fast");
+        let mut decoder = Decoder::new(1 << 20);
+        let mut out = BytesMut::new();
+        let mut from = 0;
+        for to in cuts.iter().copied().chain([text.len()]) {
+            decoder.push(Bytes::copy_from_slice(&text.as_bytes()[from..to]));
+            from = to;
+            while let Some(event) = decoder.next_event().unwrap() {
+                stream.event(&event, &mut out);
+            }
+        }
+        (String::from_utf8(out.to_vec()).unwrap(), stream)
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) -> NativeStream {
+        let (out, stream) = through(text, &[]);
+        assert_eq!(out, expected);
+        stream
+    }
+
+    const CALLS: &str = concat!(
+        ": hello\n\n",
+        "data: {\"id\":\"c\",\"model\" : \"openai.gpt-oss-20b\",\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\": 1,\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"index\\\":1}\"}}]}}],\"usage\":null,\"odd\":1.0}\n\n",
+        "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":2,\"id\":\"b\"},{\"index\":1}]},\"index\":0}],\"model\":\"openai.gpt-oss-20b\"}\r\n\r\n",
+        "data: {\"choices\":[{\"index\":1,\"delta\":{\"tool_calls\":[{\"index\":2,\"id\":\"b\"}]}}]}\n\n",
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n",
+        "data: [DONE]\n\n",
+    );
+
+    #[test]
+    fn calls_are_numbered_from_zero_and_all_other_bytes_stay() {
+        let expected = CALLS
+            .replace("openai.gpt-oss-20b", "fast")
+            .replace("\"index\": 1,", "\"index\": 0,")
+            .replace(
+                "{\"index\":2,\"id\":\"b\"},{\"index\":1}",
+                "{\"index\":1,\"id\":\"b\"},{\"index\":0}",
+            )
+            .replace(
+                "[{\"index\":2,\"id\":\"b\"}]",
+                "[{\"index\":0,\"id\":\"b\"}]",
+            );
+        let mut stream = check(CALLS, &expected);
+        assert_eq!(stream.usage().unwrap().input_tokens, 5);
+        let mut out = BytesMut::new();
+        assert!(stream.finish(&ErrorBody::default(), &mut out) && out.is_empty());
+    }
+
+    #[test]
+    fn calls_numbered_as_they_should_be_and_other_events_go_through() {
+        for text in [
+            "data: {\"model\":\"fast\",\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0},{\"index\":1},{}]}}]}\n\n",
+            "event: x\nid: 7\ndata: {\"choices\":null}\n\n",
+            "data: not JSON\n\n",
+            "data: {\"choices\":[{\"delta\":null},{\"delta\":{\"tool_calls\":null}}]}\n\n",
+        ] {
+            check(text, text);
+        }
+    }
+
+    #[test]
+    fn data_of_several_lines_is_put_on_one_where_it_changes() {
+        check(
+            "data: {\"model\":\ndata: \"m\"}\n\n",
+            "data: {\"model\": \"fast\"}\n\n",
+        );
+    }
+
+    #[test]
+    fn stream_without_its_end_ends_with_an_error_and_nothing_follows() {
+        let (_, mut stream) = through("data: {\"choices\":[]}\n\n", &[]);
+        let mut out = BytesMut::new();
+        let cut = ErrorBody {
+            status: 502,
+            message: "cut".to_owned(),
+            ..ErrorBody::default()
+        };
+        assert!(!stream.finish(&cut, &mut out));
+        let text = String::from_utf8(out.to_vec()).unwrap();
+        assert!(
+            text.starts_with("data: {\"error\":{\"message\":\"cut\""),
+            "{text}"
+        );
+        assert!(!text.contains("[DONE]"), "{text}");
+        let mut more = BytesMut::new();
+        stream.error(&cut, &mut more);
+        assert!(more.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same_bytes(cuts in prop::collection::vec(0..CALLS.len(), 0..6)) {
+            let mut cuts = cuts;
+            cuts.sort_unstable();
+            prop_assert_eq!(through(CALLS, &cuts).0, through(CALLS, &[]).0);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! `/v1/chat/completions` for models that Bedrock serves in that protocol: bytes through, signed.
+
+use awsdouble::{Fault, FaultAction};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::rig::{
+    MODEL, Plan, Rig, ask, ask_stream, events, eventually, read_until, streamed_text,
+};
+
+const PATH: &str = "/v1/chat/completions";
+const DOCUMENT: &str = "clients: {anonymous: true}\nendpoints: {bedrockMantle: '{mantle}'}\nmodels:\n- {name: runtime, targets: [{modelId: 'openai.gpt-oss-20b-1:0'}]}\n- {name: mantle, targets: [{modelId: 'openai.gpt-oss-20b'}]}\n- {name: converse, targets: [{modelId: 'openai.gpt-oss-20b-1:0', surface: converse}]}\n- {name: responses-only, targets: [{modelId: 'openai.gpt-5.5'}]}\n- {name: mixed, targets: [{modelId: 'openai.gpt-oss-20b-1:0'}, {modelId: 'amazon.nova-lite-v1:0', priority: 1}]}";
+const NATIVE: [&str; 2] = ["runtime", "mantle"];
+
+fn tool_call(model: &str, stream: bool) -> Value {
+    let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
+    let mut body = ask(model, "two\n@tool f {\"z\":1,\"a\":2}\n@tool g {}");
+    body["tools"] = json!([tool("f"), tool("g")]);
+    body["stream"] = Value::from(stream);
+    body
+}
+
+#[tokio::test]
+async fn request_goes_through_byte_for_byte_but_for_the_model() {
+    let rig = Rig::with_document(DOCUMENT).await;
+    for (alias, model) in [
+        ("runtime", "openai.gpt-oss-20b-1:0"),
+        ("mantle", "openai.gpt-oss-20b"),
+    ] {
+        rig.double.clear_calls();
+        let body = |model: &str| {
+            format!(
+                "{{ \"messages\":[{{\"content\":\"h\\u0069\",\"role\":\"user\"}}], \"model\" : \"{model}\" ,\"seed\":7,\"logit_bias\":{{\"50256\":-100}},\"frequency_penalty\":0.50,\"new_field\":{{\"n\":1.0}} }}"
+            )
+        };
+        let answer = rig.call(Method::POST, PATH, &[], body(alias)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let said = answer.json();
+        assert_eq!(said["choices"][0]["message"]["content"], "hi");
+        assert_eq!(said["model"], alias, "the client's own name comes back");
+        assert!(answer.headers.contains_key("x-amzn-requestid"));
+        let calls = rig.double.calls_of("ChatCompletions");
+        assert_eq!(calls.len(), 1);
+        assert_eq!(calls[0].body, body(model));
+    }
+}
+
+#[tokio::test]
+async fn stream_goes_through_with_the_clients_model_and_its_tokens_are_counted() {
+    for model in NATIVE {
+        let rig = Rig::with_document(DOCUMENT).await;
+        let answer = rig.chat(&ask_stream(model, "hello there – 🦊")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let events = answer.events();
+        assert_eq!(streamed_text(&events), "hello there – 🦊");
+        assert_eq!(events.last().unwrap(), "[DONE]");
+        let chunks = &events[..events.len() - 1];
+        assert!(chunks.iter().all(|chunk| chunk["model"] == model));
+        let usage = &chunks.last().unwrap()["usage"];
+        let tokens = usage["completion_tokens"].as_u64().unwrap();
+        let page = rig.admin("/metrics").await.text();
+        let counted = page.lines().any(|line| {
+            let sum = line.contains("token_usage") && line.contains("_sum") && line.contains(model);
+            sum && line.contains("\"output\"") && line.ends_with(&format!(" {tokens}.0"))
+        });
+        assert!(counted, "{tokens}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn streamed_calls_are_numbered_from_zero_wherever_bedrock_begins() {
+    for model in NATIVE {
+        let rig = Rig::with_document(DOCUMENT).await;
+        let whole = rig.chat(&tool_call(model, false)).await.json();
+        let calls = whole["choices"][0]["message"]["tool_calls"]
+            .as_array()
+            .unwrap();
+        assert_eq!(calls[0]["function"]["arguments"], "{\"z\":1,\"a\":2}");
+        let events = rig.chat(&tool_call(model, true)).await.events();
+        let mut arguments = vec![String::new(), String::new()];
+        for event in &events {
+            for call in event["choices"][0]["delta"]["tool_calls"]
+                .as_array()
+                .into_iter()
+                .flatten()
+            {
+                let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();
+                arguments[index].push_str(call["function"]["arguments"].as_str().unwrap());
+            }
+        }
+        assert_eq!(arguments, ["{\"z\":1,\"a\":2}", "{}"], "{model}");
+    }
+}
+
+#[tokio::test]
+async fn target_may_be_set_to_converse() {
+    let rig = Rig::with_document(DOCUMENT).await;
+    let mut body = ask("converse", "hi");
+    body["guardrailConfig"] = Value::Null;
+    for stream in [false, true] {
+        body["stream"] = stream.into();
+        let answer = rig.chat(&body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert_eq!(rig.double.calls_of("Converse").len(), 1);
+    assert_eq!(rig.double.calls_of("ConverseStream").len(), 1);
+    assert!(rig.double.calls_of("ChatCompletions").is_empty());
+}
+
+#[tokio::test]
+async fn what_bedrocks_endpoint_does_not_take_is_refused_by_name() {
+    let rig = Rig::with_document(DOCUMENT).await;
+    for field in [
+        "thinking",
+        "guardrailConfig",
+        "additionalModelRequestFields",
+    ] {
+        let mut body = ask("runtime", "hi");
+        body[field] = json!({"type": "enabled"});
+        let refused = rig.chat(&body).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        assert_eq!(refused.error()["param"], field);
+    }
+    let unserved = rig.chat(&ask("responses-only", "hi")).await;
+    assert_eq!(unserved.status, 400, "{}", unserved.text());
+    assert_eq!(unserved.error()["param"], "model");
+    let message = unserved.error()["message"].to_string();
+    assert!(message.contains("/v1/responses"), "{message}");
+    assert!(
+        rig.double
+            .calls()
+            .iter()
+            .all(|call| call.service != "bedrock-runtime")
+    );
+}
+
+#[tokio::test]
+async fn refusal_of_bedrocks_own_endpoint_keeps_status_text_and_request_id() {
+    let rig = Rig::with_document(DOCUMENT).await;
+    // What Bedrock says of the gateway's own rights must not read as if the client's key were wrong.
+    for (code, status, expected) in [
+        ("ValidationException", 400, 400),
+        ("ThrottlingException", 429, 429),
+        ("ServiceUnavailableException", 503, 503),
+        ("UnrecognizedClientException", 403, 502),
+    ] {
+        for (model, stream) in [("runtime", false), ("runtime", true), ("mantle", false)] {
+            rig.double.clear_faults();
+            let error = FaultAction::Error {
+                status,
+                code: code.to_owned(),
+                message: format!("what Bedrock says of {code}"),
+                empty_body: false,
+            };
+            rig.double
+                .inject(Fault::new("ChatCompletions", error).times(9));
+            let mut body = ask(model, "hi");
+            body["stream"] = stream.into();
+            let answer = rig.chat(&body).await;
+            assert_eq!(answer.status, expected, "{}", answer.text());
+            let error = answer.error();
+            assert_eq!(error["message"], format!("what Bedrock says of {code}"));
+            assert!(error["request_id"].is_string(), "{error}");
+            assert!(error["aws_request_id"].is_string(), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn stream_that_breaks_off_ends_with_an_error_event_and_no_done() {
+    let rig = Rig::with_document(DOCUMENT).await;
+    for model in NATIVE {
+        for (prompt, code) in [
+            (
+                "@midstream-exception throttlingException 4 slow down\nhello there",
+                "ThrottlingException",
+            ),
+            ("@end 4\nhello there", "stream_cut"),
+            ("@cut 4\nhello there", "stream_cut"),
+        ] {
+            let answer = rig.chat(&ask_stream(model, prompt)).await;
+            assert_eq!(answer.status, 200);
+            let text = answer.text();
+            let last = events(&text).pop().unwrap();
+            assert_eq!(last["error"]["code"], code, "{model} {prompt}: {text}");
+            assert!(last["error"]["status"].is_u64(), "{text}");
+            assert!(!text.contains("[DONE]"), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn failover_goes_to_converse_before_the_first_byte_and_never_after_it() {
+    let rig = Rig::with_document(DOCUMENT).await;
+    for stream in [false, true] {
+        rig.double.clear_calls();
+        rig.double.clear_faults();
+        rig.double
+            .inject(Fault::error("ChatCompletions", 503, "ServiceUnavailableException").times(9));
+        let mut body = ask("mixed", "hello");
+        body["stream"] = stream.into();
+        let answer = rig.chat(&body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(answer.text().contains("hell"), "{}", answer.text());
+        assert_eq!(rig.double.calls_of("ChatCompletions").len(), 1);
+    }
+    rig.double.clear_faults();
+    rig.double.clear_calls();
+    let prompt = "@midstream-exception throttlingException 4 slow down\nhello there";
+    let answer = rig.chat(&ask_stream("mixed", prompt)).await;
+    assert!(answer.text().contains("slow down"), "{}", answer.text());
+    assert!(rig.double.calls_of("ConverseStream").is_empty());
+}
+
+#[tokio::test]
+async fn client_that_leaves_ends_the_call_at_once() {
+    let rig = Rig::with_document(DOCUMENT).await;
+    let mut response = rig
+        .open_chat(&ask_stream("runtime", "@slow 60s\nhello"))
+        .await;
+    read_until(response.body_mut(), "assistant").await;
+    drop(response);
+    eventually("the double sees the call cancelled", async || {
+        let calls = rig.double.calls_of("ChatCompletions");
+        let stream = calls.first().and_then(|call| call.stream.clone());
+        stream.is_some_and(|stream| stream.ended == "cancelled")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn forced_guardrail_goes_along_in_headers_and_where_it_cannot_the_request_is_refused() {
+    let document = format!("{DOCUMENT}\nguardrail: {{identifier: 'abc123def456', version: '1'}}");
+    let mut plan = Plan {
+        document: Some(document),
+        ..Plan::default()
+    };
+    plan.double.guardrails.push(awsdouble::config::Guardrail {
+        id: "abc123def456".to_owned(),
+        version: "1".to_owned(),
+        blocked_words: vec!["forbidden".to_owned()],
+        message: "No.".to_owned(),
+    });
+    let rig = Rig::start(plan).await;
+    let blocked = rig.chat(&ask("runtime", "this is forbidden")).await;
+    assert_eq!(blocked.status, 200, "{}", blocked.text());
+    let choice = &blocked.json()["choices"][0];
+    assert_eq!(choice["finish_reason"], "content_filter", "{choice}");
+    let call = rig.double.calls_of("ChatCompletions").remove(0);
+    assert_eq!(
+        call.headers["x-amzn-bedrock-guardrailidentifier"],
+        "abc123def456"
+    );
+    let mantle = rig.chat(&ask("mantle", "hi")).await;
+    assert_eq!(mantle.status, 400, "{}", mantle.text());
+    assert_eq!(mantle.error()["param"], "model");
+    assert_eq!(rig.double.calls_of("ChatCompletions").len(), 1);
+    let other = rig.chat(&ask(MODEL, "hi")).await;
+    assert_eq!(
+        other.status,
+        404,
+        "only what the document names: {}",
+        other.text()
+    );
+}
