@@ -1,12 +1,14 @@
-//! Real clients of Anthropic's API against a real socket: `anthropic` for Python, `@anthropic-ai/sdk` for Node.
-//! Each speaks to Claude in its own language, to Claude by Converse alone, and to another model.
+//! Real clients of Anthropic's API against a real socket: `anthropic` for Python, `@anthropic-ai/sdk` for Node,
+//! LangChain, and what Claude Code sends. Each speaks to Claude in its own language, to Claude by Converse alone, and to another model.
 
 use awsdouble::{Config, Double, allow_bedrock};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
     clients::{node_client, python_client},
     gateway::{Gateway, KEY},
+    http::request,
 };
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -192,5 +194,142 @@ async fn anthropic_package_for_node_streams_thinks_and_calls_tools_on_each_way()
         assert_eq!(seen["usage"][0], seen["usage"][1]);
         assert_eq!(seen["cities"], json!(["0", "1", "2"]), "{model}");
         assert_eq!(seen["error"], json!([true, 429, "rate_limit_error", true]));
+    }
+}
+
+#[tokio::test]
+async fn langchain_chats_streams_and_calls_tools_on_each_way() {
+    let (_double, gateway, _folder) = rig().await;
+    let url = gateway.url();
+    let mut environment = environment(&url).to_vec();
+    environment.push(("PROMPT", PROMPT));
+    let seen = python_client("anthropic/langchain_anthropic_chat.py", &environment).await;
+    for model in MODELS.split(',') {
+        let seen = &seen[model];
+        assert_eq!(seen["plain"], PROMPT, "{model}");
+        assert_eq!(seen["streamed"], PROMPT, "{model}");
+        assert!(seen["usage"].as_u64() > Some(0), "{model}");
+        assert_eq!(seen["calls"], json!([["GetWeather", {"city": "Paris"}]]));
+        assert!(seen["after"].as_str().unwrap().contains("sunny"), "{seen}");
+        assert_eq!(seen["structured"], "GetWeather", "{model}");
+    }
+}
+
+/// What Claude Code sends with ANTHROPIC_BASE_URL: recorded from the public npm package (2.1) with a made-up key
+/// against a server that only wrote it down; the shape is kept, its own texts and tools are not.
+fn claude_code(model: &str) -> Value {
+    let cached = json!({"type": "ephemeral"});
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {"prompt": {"description": "What to do", "type": "string"}},
+        "required": ["prompt"],
+        "additionalProperties": false,
+    });
+    json!({
+        "model": model,
+        "messages": [
+            {"role": "user", "content": [
+                {"type": "text", "text": "context"},
+                {"type": "text", "text": "say hello", "cache_control": cached},
+            ]},
+        ],
+        "system": [
+            {"type": "text", "text": "billing"},
+            {"type": "text", "text": "You are a tool.", "cache_control": cached},
+        ],
+        "tools": [{"name": "Agent", "description": "Starts an agent", "input_schema": schema,
+            "eager_input_streaming": true}],
+        "metadata": {"user_id": "{\"device_id\":\"0\",\"account_uuid\":\"\",\"session_id\":\"0\"}"},
+        "max_tokens": 32000,
+        "thinking": {"budget_tokens": 31999, "type": "enabled"},
+        "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+        "stream": true,
+    })
+}
+
+/// The text of a stream.
+fn said(events: &str) -> String {
+    let data = events
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "));
+    let deltas = data.filter_map(|data| {
+        let event: Value = serde_json::from_str(data).unwrap();
+        Some(event["delta"]["text"].as_str()?.to_owned())
+    });
+    deltas.collect()
+}
+
+#[tokio::test]
+async fn requests_of_claude_code_are_answered_in_its_protocol_on_each_way() {
+    let (double, gateway, _folder) = rig().await;
+    let headers = [
+        ("accept", "application/json"),
+        ("x-api-key", KEY),
+        ("content-type", "application/json"),
+        ("user-agent", "claude-cli/2.1 (external, sdk-cli)"),
+        ("anthropic-version", "2023-06-01"),
+        (
+            "anthropic-beta",
+            "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27",
+        ),
+        ("anthropic-dangerous-direct-browser-access", "true"),
+        ("x-app", "cli"),
+    ];
+    for (model, operation) in [
+        ("claude", "InvokeModelWithResponseStream"),
+        ("claude-converse", "ConverseStream"),
+        ("nova", "ConverseStream"),
+    ] {
+        double.clear_calls();
+        let url = format!("{}/v1/messages?beta=true", gateway.url());
+        let mut body = claude_code(model);
+        let first = request(Method::POST, &url, &headers, body.to_string())
+            .await
+            .unwrap();
+        let text = first.text();
+        assert_eq!(first.status, 200, "{model}: {text}");
+        assert!(
+            text.starts_with("event: message_start\n"),
+            "{model}: {text}"
+        );
+        assert!(
+            text.trim_end().ends_with("{\"type\":\"message_stop\"}"),
+            "{model}: {text}"
+        );
+        // The next turn: its call and the result go back.
+        body["messages"][0]["content"][1]["text"] = json!("@tool Agent {\"prompt\":\"look\"}");
+        let turns = body["messages"].as_array_mut().unwrap();
+        turns.push(json!({"role": "assistant", "content": [
+            {"type": "tool_use", "id": "toolu_01", "name": "Agent", "input": {"prompt": "look"}},
+        ]}));
+        turns.push(json!({"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "toolu_01", "content": "seen", "is_error": false,
+             "cache_control": {"type": "ephemeral"}},
+        ]}));
+        body["thinking"] = json!({"type": "disabled"});
+        let second = request(Method::POST, &url, &headers, body.to_string())
+            .await
+            .unwrap();
+        assert_eq!(second.status, 200, "{model}: {}", second.text());
+        assert!(
+            said(&second.text()).contains("seen"),
+            "{model}: {}",
+            second.text()
+        );
+        let calls = double.calls();
+        let asked: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
+        assert_eq!(asked, [operation, operation], "{model}");
+        if model == "claude-converse" {
+            let sent = calls[0].json().unwrap();
+            assert_eq!(sent["toolConfig"]["tools"].as_array().unwrap().len(), 1);
+            assert!(
+                sent["messages"][0]["content"]
+                    .to_string()
+                    .contains("cachePoint")
+            );
+            let thinking = &sent["additionalModelRequestFields"]["thinking"];
+            assert_eq!(thinking["budget_tokens"], 31999, "{sent}");
+        }
     }
 }

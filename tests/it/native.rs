@@ -1,9 +1,13 @@
 //! Real clients of Bedrock's own API, with nothing changed but an endpoint and a key: boto3, LangChain AWS, AWS SDK
-//! for JavaScript, Rust and Go, the AWS CLI as the guide shows it, and what Claude Code sends.
+//! for JavaScript, Rust and Go, the AWS CLI as the guide shows it, AnthropicBedrock, and what Claude Code sends.
 
+mod anthropic_bedrock;
 mod claude_code;
+mod encrypted;
 mod guide;
 mod rust_sdk;
+
+use std::path::Path;
 
 use awsdouble::{Config, Double, allow_bedrock};
 use serde_json::{Value, json};
@@ -19,6 +23,11 @@ const PROFILE: &str = "arn:aws:bedrock:us-east-1:123456789012:application-infere
 const PROMPT: &str = "Grüße – 5 € – 🦊";
 
 async fn rig() -> (Double, Gateway) {
+    rig_with(None).await
+}
+
+/// A gateway with this configuration document.
+async fn rig_with(document: Option<&Path>) -> (Double, Gateway) {
     let config = Config::from_yaml(&format!(
         "inference_profiles: [{{id: abc123, model: '{MODEL}', regions: [us-east-1], application: true}}]"
     ))
@@ -32,7 +41,7 @@ async fn rig() -> (Double, Gateway) {
             ("AWS_SECRET_ACCESS_KEY", SECRET),
             ("AWS_ENDPOINT_URL", &double.url()),
         ],
-        None,
+        document,
     )
     .await;
     gateway.ready().await;
