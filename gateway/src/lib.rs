@@ -38,6 +38,7 @@ mod responses;
 mod route;
 mod server;
 mod sse;
+mod tls;
 mod translate;
 mod upstream;
 
@@ -50,3 +51,4 @@ pub use config::{
 pub use error::{GatewayError, Refusal};
 pub use live::LoadError;
 pub use server::{Drained, ServeError, Server, serve};
+pub use tls::CertificateError;

@@ -3,7 +3,7 @@
 //! Compiled as a whole and swapped as a whole, so that a request sees one document from beginning to
 //! end. A document that does not compile changes nothing.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use api::{GatewayConfig, config::ConfigError, names};
 use credentials::{AssumeRoleLink, Handle};
@@ -13,6 +13,7 @@ use crate::{
     authenticate::{ApiKeys, Authenticator, KeyFileError, KeySetError},
     config::{RegionMissing, Settings},
     route::{Endpoints, Routes},
+    tls::{self, CertificateError},
 };
 
 /// Client of the one key that is not from a folder.
@@ -25,6 +26,8 @@ pub(crate) struct Live {
     pub(crate) routes: Routes,
     pub(crate) authenticator: Authenticator,
     pub(crate) credentials: Handle,
+    /// What connections of clients are accepted with, where they are encrypted.
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// What the credentials were started with.
     source: CredentialSource,
 }
@@ -77,6 +80,9 @@ pub enum LoadError {
     /// AWS settings that make no sense.
     #[error("the AWS settings are not usable")]
     CredentialSettings(#[source] credentials::SettingsError),
+    /// The gateway's own certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// TLS cannot be used on this machine.
     #[error("failed to set up TLS")]
     Tls(#[from] rustls::Error),
@@ -97,6 +103,7 @@ impl LoadError {
             Self::KeySet(_) => "jwks_invalid",
             Self::Open(_) => "authentication_missing",
             Self::CredentialSettings(_) => "credential_settings_invalid",
+            Self::Certificate(_) => "certificate_unusable",
             Self::Tls(_) => "tls_unusable",
             Self::Credentials(_) => "credentials_not_started",
         }
@@ -141,6 +148,7 @@ impl Live {
         };
         let routes = Routes::try_new(&config, region.clone(), endpoints)?;
         let authenticator = authenticator(settings, &config)?;
+        let tls = config.tls.as_ref().map(tls::server).transpose()?;
         let source = CredentialSource {
             region: region.to_string(),
             assume_roles: config.assume_roles.clone(),
@@ -155,6 +163,7 @@ impl Live {
             routes,
             authenticator,
             credentials,
+            tls,
             source,
         })
     }
@@ -168,6 +177,13 @@ impl Live {
     pub(crate) fn upstream_patience(&self) -> Duration {
         Duration::from_secs(self.config.limits.upstream_seconds)
     }
+}
+
+/// Files beside the document with the gateway's own certificate.
+pub(crate) fn certificate_files(config: &GatewayConfig) -> Vec<PathBuf> {
+    let files = config.tls.iter();
+    let files = files.flat_map(|tls| [&tls.cert_file, &tls.key_file]);
+    files.map(PathBuf::from).collect()
 }
 
 /// Files beside the document that clients' keys are read from.

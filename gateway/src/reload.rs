@@ -1,4 +1,4 @@
-//! Takes over changed files: the configuration document and clients' keys.
+//! Takes over changed files: the configuration document, clients' keys and the gateway's own certificate.
 //!
 //! Files are looked at every second or so by their real path, time and length, which also shows the
 //! kubelet's swap of a link. A change is read, compiled and put in force as a whole; one that does not
@@ -71,6 +71,11 @@ fn marks(state: &State) -> Vec<Mark> {
     if let Some(path) = &settings.config {
         marks.push(mark(path));
     }
+    marks.extend(
+        live::certificate_files(&live.config)
+            .iter()
+            .map(|file| mark(file)),
+    );
     for path in live::key_sources(settings, &live.config) {
         marks.push(mark(&path));
         if path.is_dir() {

@@ -4,15 +4,23 @@
 //! which routers learn of it, then no more are taken and open answers may finish; streams that have
 //! not after the drain time get a proper error event, and what is left then is dropped.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
     admin::admin,
@@ -24,6 +32,8 @@ use crate::{
 
 /// How long a client may take to send the headers of a request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client may take to agree on encryption.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long cut streams get to write their last event.
 const CUT_PATIENCE: Duration = Duration::from_secs(2);
 /// Pause after a failed accept: out of file descriptors, most likely.
@@ -133,14 +143,15 @@ impl Server {
             let router = admin(state.clone());
             tokio::spawn(async move {
                 let graceful = GracefulShutdown::new();
-                accept(&listener, &router, &graceful).await;
+                accept(&listener, &router, &graceful, || None).await;
             })
         });
 
         let router = app(state.clone());
         let graceful = GracefulShutdown::new();
+        let tls = || state.live().tls.clone();
         tokio::select! {
-            () = accept(&listener, &router, &graceful) => {}
+            () = accept(&listener, &router, &graceful, tls) => {}
             () = shutdown => {}
         }
         let drain = Duration::from_secs(state.live().config.limits.drain_seconds);
@@ -151,7 +162,7 @@ impl Server {
             "shutting down: no longer ready, open requests are finished"
         );
         state.draining().cancel();
-        let _ = tokio::time::timeout(quiet, accept(&listener, &router, &graceful)).await;
+        let _ = tokio::time::timeout(quiet, accept(&listener, &router, &graceful, tls)).await;
         drop(listener);
 
         let drained = finish(&state, graceful, drain.saturating_sub(quiet)).await;
@@ -192,11 +203,30 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address, source })
 }
 
-/// Takes connections for ever.
-async fn accept(listener: &TcpListener, router: &Router, graceful: &GracefulShutdown) {
+/// Takes connections for ever; `tls` says for each what it is encrypted with, if it is.
+async fn accept(
+    listener: &TcpListener,
+    router: &Router,
+    graceful: &GracefulShutdown,
+    tls: impl Fn() -> Option<Arc<ServerConfig>>,
+) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => connection(stream, router.clone(), graceful),
+            Ok((stream, _)) => {
+                // Deltas are small and must not wait for each other.
+                let _ = stream.set_nodelay(true);
+                let (router, watcher) = (router.clone(), graceful.watcher());
+                match tls() {
+                    None => drop(tokio::spawn(connection(stream, router, watcher))),
+                    Some(config) => drop(tokio::spawn(async move {
+                        match handshake(stream, config).await {
+                            Ok(stream) => connection(stream, router, watcher).await,
+                            // A client that does not trust the certificate, or speaks plain HTTP.
+                            Err(error) => tracing::debug!(%error, "a handshake failed"),
+                        }
+                    })),
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "unable to accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -205,9 +235,18 @@ async fn accept(listener: &TcpListener, router: &Router, graceful: &GracefulShut
     }
 }
 
-fn connection(stream: TcpStream, router: Router, graceful: &GracefulShutdown) {
-    // Deltas are small and must not wait for each other.
-    let _ = stream.set_nodelay(true);
+async fn handshake(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let accepting = TlsAcceptor::from(config).accept(stream);
+    tokio::time::timeout(HANDSHAKE_PATIENCE, accepting).await?
+}
+
+async fn connection<S>(stream: S, router: Router, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -217,13 +256,10 @@ fn connection(stream: TcpStream, router: Router, graceful: &GracefulShutdown) {
     let connection = builder
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .into_owned();
-    let watched = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = watched.await {
-            // Clients that leave in the middle, mostly.
-            tracing::debug!(error, "a connection ended early");
-        }
-    });
+    if let Err(error) = watcher.watch(connection).await {
+        // Clients that leave in the middle, mostly.
+        tracing::debug!(error, "a connection ended early");
+    }
 }
 
 fn log_start(state: &State, address: SocketAddr) {
@@ -239,6 +275,7 @@ fn log_start(state: &State, address: SocketAddr) {
         because = status.choice.because,
         models = live.config.models.len(),
         open = live.authenticator.is_open(),
+        encrypted = live.tls.is_some(),
         "serving"
     );
 }

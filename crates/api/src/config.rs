@@ -57,6 +57,9 @@ pub struct GatewayConfig {
     /// Who may call.
     #[serde(default)]
     pub clients: Clients,
+    /// The certificate of the port that clients call; absent: they call without encryption.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Sizes and times.
     #[serde(default)]
     pub limits: Limits,
@@ -223,6 +226,16 @@ pub struct ServiceAccountSubject {
     pub models: Vec<String>,
 }
 
+/// A certificate in files, which are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tls {
+    /// PEM: the certificate, and the intermediate ones after it.
+    pub cert_file: String,
+    /// PEM: its private key.
+    pub key_file: String,
+}
+
 /// Sizes in bytes, times in seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -358,6 +371,7 @@ impl Default for GatewayConfig {
             allow: Vec::new(),
             guardrail: None,
             clients: Clients::default(),
+            tls: None,
             limits: Limits::default(),
             strict: false,
             fetch_remote_media: false,
