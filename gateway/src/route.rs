@@ -253,7 +253,7 @@ impl Endpoints {
 }
 
 /// The word of the configuration as the wire's.
-fn surface(word: config::Surface) -> Surface {
+pub(crate) fn surface(word: config::Surface) -> Surface {
     match word {
         config::Surface::Converse => Surface::Converse,
         config::Surface::Invoke => Surface::Invoke,

@@ -733,3 +733,30 @@ fn guesses_and_openness_are_remarked_on() {
     let (_, notes) = printed(&["--model", HAIKU, "--region", "us-east-1"]).unwrap();
     assert_eq!(notes, "");
 }
+
+#[test]
+fn models_that_mantle_serves_by_the_table_may_be_inferred_there_and_others_not() {
+    let here = Context::new().with("aws:RequestedRegion", "us-east-2");
+    let project = format!("arn:aws:bedrock-mantle:us-east-2:{ACCOUNT}:project/default");
+    let infer = "bedrock-mantle:CreateInference";
+    for (model, allowed) in [
+        ("openai.gpt-5.5", true),
+        ("openai.gpt-oss-20b", true),
+        ("openai.gpt-oss-20b-1:0", false),
+        ("us.openai.gpt-5.6-sol", false),
+        (HAIKU, false),
+    ] {
+        let arguments = [
+            "--model",
+            model,
+            "--region",
+            "us-east-2",
+            "--account",
+            ACCOUNT,
+        ];
+        let judge = policy(&arguments);
+        assert_eq!(judge.allows(infer, &project, &here), allowed, "{model}");
+        let other = format!("arn:aws:bedrock-mantle:us-east-2:{ACCOUNT}:project/proj_1");
+        assert!(!judge.allows(infer, &other, &here), "{model}");
+    }
+}

@@ -4,8 +4,12 @@
 //! call by an inference profile is checked against the profile and against the model in the region
 //! where it runs, with `bedrock:InferenceProfileArn` in the request; so the models are allowed only
 //! together with the profile.
+//! `bedrock-mantle` has actions of its own, on a project in place of a model
+//! (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_bedrock-mantle.html>).
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/geographic-cross-region-inference.html>
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/global-cross-region-inference.html>
+
+mod guardrail;
 
 use std::collections::BTreeSet;
 
@@ -16,9 +20,10 @@ use super::{
 use crate::{
     arn::RoleArn,
     catalogue::{self, Catalogue},
-    config::{GatewayConfig, Guardrail},
-    region::{Partition, Region},
+    config::{GatewayConfig, Surface},
+    region::Region,
 };
+use guardrail::GuardrailNames;
 
 const INVOKE: [&str; 2] = [
     "bedrock:InvokeModel",
@@ -35,6 +40,9 @@ pub struct Permissions<'a> {
     catalogue: &'a Catalogue,
     region: Option<&'a Region>,
     account: Option<&'a str>,
+    /// Regions where OpenAI's protocols are called: on `bedrock-runtime`, on `bedrock-mantle`.
+    openai: BTreeSet<Region>,
+    mantle: BTreeSet<Region>,
     features: BTreeSet<Feature>,
 }
 
@@ -81,6 +89,8 @@ impl<'a> Permissions<'a> {
             catalogue: catalogue::builtin(),
             region: None,
             account: None,
+            openai: BTreeSet::new(),
+            mantle: BTreeSet::new(),
             features: BTreeSet::new(),
         }
     }
@@ -99,6 +109,21 @@ impl<'a> Permissions<'a> {
         self
     }
 
+    /// With `bedrock-mantle` in a region, for models that it serves though their targets do not say so by `surface`:
+    /// which those are is in the table of model families.
+    #[must_use]
+    pub fn mantle(mut self, region: Region) -> Self {
+        self.mantle.insert(region);
+        self
+    }
+
+    /// The same for `bedrock-runtime` in OpenAI's protocols. AWS does not say whether it checks a project there.
+    #[must_use]
+    pub fn openai(mut self, region: Region) -> Self {
+        self.openai.insert(region);
+        self
+    }
+
     /// With something more.
     #[must_use]
     pub fn with(mut self, feature: Feature) -> Self {
@@ -108,6 +133,113 @@ impl<'a> Permissions<'a> {
 
     fn has(&self, feature: Feature) -> bool {
         self.features.contains(&feature)
+    }
+
+    /// Projects that requests by OpenAI's protocols belong to which name none, and their regions: of a service, for
+    /// targets on these surfaces and in these regions more.
+    fn projects(
+        &self,
+        service: &str,
+        surfaces: &[Surface],
+        more: &BTreeSet<Region>,
+    ) -> (Vec<String>, BTreeSet<String>) {
+        let default_region = self.config.region.as_ref().or(self.region);
+        let targets = self.config.models.iter().flat_map(|model| &model.targets);
+        let chosen = targets
+            .filter(|target| {
+                let surface = target.surface.as_ref();
+                surface.is_some_and(|surface| surfaces.contains(surface))
+            })
+            .filter_map(|target| target.region.as_ref().or(default_region));
+        let regions: BTreeSet<&Region> = chosen.chain(more).collect();
+        let account = self.account.unwrap_or("*");
+        let arns = regions.iter().map(|region| {
+            let partition = region.partition().id();
+            format!("arn:{partition}:{service}:{region}:{account}:project/default")
+        });
+        (
+            arns.collect(),
+            regions.iter().map(ToString::to_string).collect(),
+        )
+    }
+
+    /// The statement, bound to these regions where that is asked for.
+    fn bounded(&self, statement: Statement, regions: &BTreeSet<String>) -> Statement {
+        if self.has(Feature::RequestedRegion) {
+            statement.when("StringEquals", REQUESTED_REGION, regions.iter().cloned())
+        } else {
+            statement
+        }
+    }
+
+    /// Projects of `bedrock-mantle`. It takes no guardrail, so that a gateway that forces one never calls it.
+    fn on_mantle(&self) -> (Vec<String>, BTreeSet<String>) {
+        if self.config.guardrail.is_some() {
+            return (Vec::new(), BTreeSet::new());
+        }
+        let surfaces = [Surface::Mantle, Surface::MantleOpenAi];
+        self.projects("bedrock-mantle", &surfaces, &self.mantle)
+    }
+
+    fn calls_mantle(&self) -> bool {
+        !self.on_mantle().0.is_empty()
+    }
+
+    /// What is checked against a project.
+    fn in_projects(&self) -> Vec<Statement> {
+        let (own, regions) = self.projects("bedrock", &[Surface::OpenAi], &self.openai);
+        let (mantle, mantle_regions) = self.on_mantle();
+        let infer: &[&str] = &["bedrock-mantle:CreateInference"];
+        [
+            ("InvokeInProject", &INVOKE[..], own, regions),
+            ("InferOnMantle", infer, mantle, mantle_regions),
+        ]
+        .into_iter()
+        .filter(|(_, _, projects, _)| !projects.is_empty())
+        .map(|(sid, actions, projects, regions)| {
+            self.bounded(Statement::allow(sid, actions, projects), &regions)
+        })
+        .collect()
+    }
+
+    /// What only some configurations want.
+    fn asked_for(&self, sets: &Sets) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        if self.has(Feature::CountTokens) && !sets.countable.is_empty() {
+            statements.push(Statement::allow(
+                "CountTokens",
+                &["bedrock:CountTokens"],
+                sets.countable.iter().cloned(),
+            ));
+        }
+        if self.has(Feature::Listing) {
+            let statement = Statement::allow(
+                "ListModels",
+                &[
+                    "bedrock:GetFoundationModel",
+                    "bedrock:GetInferenceProfile",
+                    "bedrock:ListFoundationModels",
+                    "bedrock:ListInferenceProfiles",
+                ],
+                ["*".to_owned()],
+            );
+            statements.push(self.bounded(statement, &sets.regions()));
+        }
+        if self.has(Feature::BearerToken) {
+            let actions = [
+                "bedrock:CallWithBearerToken",
+                "bedrock-mantle:CallWithBearerToken",
+            ];
+            let statement = Statement::allow(
+                "UseBedrockApiKeys",
+                actions
+                    .get(..if self.calls_mantle() { 2 } else { 1 })
+                    .unwrap_or_default(),
+                ["*".to_owned()],
+            );
+            statements.push(self.bounded(statement, &sets.regions()));
+        }
+        statements
     }
 
     fn resources(&self) -> Result<Vec<Resource>, PermissionError> {
@@ -168,14 +300,8 @@ impl<'a> Permissions<'a> {
 /// A target without any region, or an ARN whose permissions are not known here; both name the field.
 pub fn permission_document(permissions: &Permissions<'_>) -> Result<Document, PermissionError> {
     let resources = permissions.resources()?;
-    let restrict = permissions.has(Feature::RequestedRegion);
-    let bounded = |statement: Statement, regions: &BTreeSet<String>| {
-        if restrict {
-            statement.when("StringEquals", REQUESTED_REGION, regions.iter().cloned())
-        } else {
-            statement
-        }
-    };
+    let bounded =
+        |statement: Statement, regions: &BTreeSet<String>| permissions.bounded(statement, regions);
     let guardrail = permissions
         .config
         .guardrail
@@ -221,6 +347,7 @@ pub fn permission_document(permissions: &Permissions<'_>) -> Result<Document, Pe
         );
         statements.push(bounded(statement, &sets.prompt_regions));
     }
+    statements.extend(permissions.in_projects());
     if let Some(names) = &guardrail {
         statements.push(Statement::allow(
             "ApplyGuardrail",
@@ -229,34 +356,7 @@ pub fn permission_document(permissions: &Permissions<'_>) -> Result<Document, Pe
         ));
         statements.push(names.deny(&sets));
     }
-    if permissions.has(Feature::CountTokens) && !sets.countable.is_empty() {
-        statements.push(Statement::allow(
-            "CountTokens",
-            &["bedrock:CountTokens"],
-            sets.countable.iter().cloned(),
-        ));
-    }
-    if permissions.has(Feature::Listing) {
-        let statement = Statement::allow(
-            "ListModels",
-            &[
-                "bedrock:GetFoundationModel",
-                "bedrock:GetInferenceProfile",
-                "bedrock:ListFoundationModels",
-                "bedrock:ListInferenceProfiles",
-            ],
-            ["*".to_owned()],
-        );
-        statements.push(bounded(statement, &sets.regions()));
-    }
-    if permissions.has(Feature::BearerToken) {
-        let statement = Statement::allow(
-            "UseBedrockApiKeys",
-            &["bedrock:CallWithBearerToken"],
-            ["*".to_owned()],
-        );
-        statements.push(bounded(statement, &sets.regions()));
-    }
+    statements.extend(permissions.asked_for(&sets));
     Ok(Document::new(statements))
 }
 
@@ -339,72 +439,5 @@ impl Sets {
             &self.prompt_regions,
         ];
         all.into_iter().flatten().cloned().collect()
-    }
-}
-
-/// A guardrail in the terms of IAM.
-/// <https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-permissions-id.html>
-#[derive(Debug)]
-struct GuardrailNames {
-    /// Its ARN, to apply it.
-    resource: String,
-    /// Its ARN with a colon and the version, as `bedrock:GuardrailIdentifier` holds it; `DRAFT` has no version.
-    version: String,
-    partition: &'static str,
-}
-
-impl GuardrailNames {
-    fn new(guardrail: &Guardrail, permissions: &Permissions<'_>, resources: &[Resource]) -> Self {
-        let region = permissions.config.region.as_ref().or(permissions.region);
-        let of_target = resources.iter().find_map(|resource| match resource {
-            Resource::Direct { region, .. }
-            | Resource::Profile { region, .. }
-            | Resource::Prompt { region, .. } => region.parse::<Region>().ok(),
-        });
-        let partition = region
-            .or(of_target.as_ref())
-            .map_or(Partition::Aws, Region::partition)
-            .id();
-        let resource = if guardrail.identifier.starts_with("arn:") {
-            guardrail.identifier.clone()
-        } else {
-            format!(
-                "arn:{partition}:bedrock:{}:{}:guardrail/{}",
-                region.map_or("*", Region::as_str),
-                permissions.account.unwrap_or("*"),
-                guardrail.identifier
-            )
-        };
-        let version = if guardrail.version == "DRAFT" {
-            resource.clone()
-        } else {
-            format!("{resource}:{}", guardrail.version)
-        };
-        Self {
-            resource,
-            version,
-            partition,
-        }
-    }
-
-    /// Refuses to invoke any model without this guardrail, whatever another policy allows.
-    fn deny(&self, sets: &Sets) -> Statement {
-        let own = sets
-            .direct
-            .iter()
-            .filter(|arn| !arn.contains(":foundation-model/"))
-            .cloned();
-        let models = [
-            format!("arn:{}:bedrock:*::foundation-model/*", self.partition),
-            format!("arn:{}:bedrock:::foundation-model/*", self.partition),
-        ];
-        let operator = if self.version.contains('*') {
-            "StringNotLike"
-        } else {
-            "StringNotEquals"
-        };
-        Statement::allow("DenyWithoutGuardrail", &INVOKE, own.chain(models))
-            .denying()
-            .when(operator, GUARDRAIL, [self.version.clone()])
     }
 }

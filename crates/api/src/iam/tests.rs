@@ -496,3 +496,47 @@ fn equal_input_gives_equal_bytes_and_the_size_leaves_white_space_out() {
     assert_eq!(first.size(), visible);
     assert!(first.size() < INLINE_POLICY_MAX_CHARACTERS);
 }
+
+#[test]
+fn models_on_mantle_need_its_own_action_on_the_default_project() {
+    let config = config(
+        "region: us-east-1\nmodels: [{name: m, targets: [{modelId: openai.gpt-oss-20b, surface: mantle}, {modelId: 'openai.gpt-oss-20b-1:0', surface: openAi, region: us-west-2}]}]",
+    );
+    let region: Region = "eu-west-1".parse().unwrap();
+    let permissions = Permissions::new(&config)
+        .account("123456789012")
+        .mantle(region)
+        .with(Feature::BearerToken)
+        .with(Feature::RequestedRegion);
+    let policy = policy(&permissions);
+    let infer = statement(&policy, "InferOnMantle");
+    assert_eq!(infer["Action"], "bedrock-mantle:CreateInference");
+    assert_eq!(
+        infer["Resource"],
+        serde_json::json!([
+            "arn:aws:bedrock-mantle:eu-west-1:123456789012:project/default",
+            "arn:aws:bedrock-mantle:us-east-1:123456789012:project/default",
+        ])
+    );
+    let regions = &infer["Condition"]["StringEquals"]["aws:RequestedRegion"];
+    assert_eq!(*regions, serde_json::json!(["eu-west-1", "us-east-1"]));
+    assert_eq!(
+        statement(&policy, "InvokeInProject")["Resource"],
+        "arn:aws:bedrock:us-west-2:123456789012:project/default"
+    );
+    let bearer = statement(&policy, "UseBedrockApiKeys")["Action"].to_string();
+    assert!(
+        bearer.contains("bedrock-mantle:CallWithBearerToken"),
+        "{bearer}"
+    );
+}
+
+#[test]
+fn forced_guardrail_leaves_mantle_out_which_takes_none() {
+    let config = config(
+        "region: us-east-1\nguardrail: {identifier: abc123, version: '1'}\nmodels: [{name: m, targets: [{modelId: openai.gpt-oss-20b, surface: mantle}]}]",
+    );
+    let policy = policy(&Permissions::new(&config).with(Feature::BearerToken));
+    assert!(!sids(&policy).contains(&"InferOnMantle"));
+    assert!(!policy.to_string().contains("bedrock-mantle"));
+}
