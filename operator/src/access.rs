@@ -25,7 +25,7 @@ use std::{
 
 use api::v1alpha1::{BedrockAccess, condition};
 use k8s_openapi::jiff::Timestamp;
-use kube::{Client, ResourceExt, core::DeserializeGuard};
+use kube::{Client, Resource, ResourceExt, core::DeserializeGuard};
 use kube_runtime::{
     controller::Action,
     events::{Recorder, Reporter},
@@ -63,7 +63,7 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Settings,
     pub(crate) seed: Seed,
-    pub(crate) memory: Memory,
+    pub(crate) memory: Arc<Memory>,
 }
 
 /// What the operator remembers of objects, by UID. Losing it costs time, never correctness.
@@ -71,7 +71,16 @@ pub(crate) struct Context {
 pub(crate) struct Memory {
     failures: Mutex<HashMap<String, u32>>,
     written: Mutex<HashMap<String, Written>>,
+    seen: Mutex<HashMap<String, Seen>>,
     reconciles: AtomicU64,
+}
+
+/// What of an access matters, as a watch last told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    generation: Option<i64>,
+    /// Hash of the status.
+    status: u64,
 }
 
 /// Why a reconcile did not come to its end.
@@ -349,6 +358,31 @@ impl Memory {
         self.written().remove(uid.unwrap_or_default());
     }
 
+    /// Whether what a watch tells is more than the echo of our own status: a new spec, or a status that
+    /// somebody else wrote, such as an operator that was late.
+    pub(crate) fn is_news(&self, access: &Guarded) -> bool {
+        let status = access
+            .0
+            .as_ref()
+            .ok()
+            .and_then(|access| access.status.as_ref());
+        let now = Seen {
+            generation: access.meta().generation,
+            status: write::fingerprint(status),
+        };
+        let uid = access.uid().unwrap_or_default();
+        let ours = self.written().get(&uid).map(Written::fingerprint);
+        let before = self.seen().insert(uid, now);
+        before.is_none_or(|before| {
+            before.generation != now.generation
+                || (before.status != now.status && ours != Some(now.status))
+        })
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, HashMap<String, Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn written(&self) -> std::sync::MutexGuard<'_, HashMap<String, Written>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -356,6 +390,7 @@ impl Memory {
     /// Forgets every object that is no longer there, so that memory follows the objects.
     pub(crate) fn keep(&self, there: impl Fn(&str) -> bool) {
         self.written().retain(|uid, _| there(uid));
+        self.seen().retain(|uid, _| there(uid));
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.retain(|uid, _| there(uid));
     }

@@ -17,13 +17,10 @@ use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind},
 };
-use kube_runtime::{
-    reflector::{ObjectRef, Store, store::WriterDropped},
-    watcher,
-};
+use kube_runtime::{reflector::store::WriterDropped, watcher};
 use tokio::sync::OnceCell;
 
-use crate::discovery::Served;
+use crate::{cache::Cache, discovery::Served};
 
 /// A kind of object that an operator makes for an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,11 +47,11 @@ pub(crate) enum ChildKind {
 #[derive(Clone)]
 pub(crate) struct Stores {
     /// One cache a kind, of objects that carry the access label.
-    pub(crate) children: BTreeMap<ChildKind, Store<DynamicObject>>,
+    pub(crate) children: BTreeMap<ChildKind, Cache<DynamicObject>>,
     /// Gateway pods, cut down to what the status needs.
-    pub(crate) pods: Store<Pod>,
+    pub(crate) pods: Cache<Pod>,
     /// Pods that ask for a sidecar, cut down likewise.
-    pub(crate) sidecars: Store<Pod>,
+    pub(crate) sidecars: Cache<Pod>,
     /// Which kinds the cluster serves of those that not every cluster does.
     served: Served,
     /// Set once all caches hold their first list.
@@ -125,9 +122,9 @@ impl fmt::Display for ChildKind {
 
 impl Stores {
     pub(crate) fn new(
-        children: BTreeMap<ChildKind, Store<DynamicObject>>,
-        pods: Store<Pod>,
-        sidecars: Store<Pod>,
+        children: BTreeMap<ChildKind, Cache<DynamicObject>>,
+        pods: Cache<Pod>,
+        sidecars: Cache<Pod>,
         served: Served,
     ) -> Self {
         Self {
@@ -173,8 +170,7 @@ impl Stores {
         namespace: &str,
         name: &str,
     ) -> Option<Arc<DynamicObject>> {
-        let reference = ObjectRef::new_with(name, kind.resource()).within(namespace);
-        self.children.get(&kind)?.get(&reference)
+        self.children.get(&kind)?.get(namespace, name)
     }
 
     /// Every child that carries the label of an access.
@@ -185,30 +181,21 @@ impl Stores {
     ) -> Vec<(ChildKind, Arc<DynamicObject>)> {
         self.children
             .iter()
-            .flat_map(|(kind, store)| {
-                store
-                    .state_filter(|child| {
-                        child.metadata.namespace.as_deref() == Some(namespace)
-                            && labelled_with(
-                                child.metadata.labels.as_ref(),
-                                names::ACCESS_LABEL,
-                                access,
-                            )
-                    })
-                    .into_iter()
-                    .map(|child| (*kind, child))
+            .flat_map(|(kind, cache)| {
+                let children = cache.of(namespace, access);
+                children.into_iter().map(|child| (*kind, child))
             })
             .collect()
     }
 
     /// The gateway pods of an access, by name.
     pub(crate) fn pods_of(&self, namespace: &str, access: &str) -> Vec<Arc<Pod>> {
-        by_name(&self.pods, namespace, names::ACCESS_LABEL, access)
+        self.pods.of(namespace, access)
     }
 
     /// The pods that ask for the sidecar of an access, by name.
     pub(crate) fn sidecars_of(&self, namespace: &str, access: &str) -> Vec<Arc<Pod>> {
-        by_name(&self.sidecars, namespace, names::INJECT_LABEL, access)
+        self.sidecars.of(namespace, access)
     }
 }
 
@@ -229,19 +216,4 @@ pub(crate) fn trim_pod(pod: &mut Pod) {
     pod.metadata.managed_fields = None;
     pod.metadata.annotations = None;
     pod.metadata.owner_references = None;
-}
-
-fn by_name(pods: &Store<Pod>, namespace: &str, label: &str, access: &str) -> Vec<Arc<Pod>> {
-    let mut pods = pods.state_filter(|pod| {
-        pod.metadata.namespace.as_deref() == Some(namespace)
-            && labelled_with(pod.metadata.labels.as_ref(), label, access)
-    });
-    pods.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
-    pods
-}
-
-fn labelled_with(labels: Option<&BTreeMap<String, String>>, label: &str, access: &str) -> bool {
-    labels
-        .and_then(|labels| labels.get(label))
-        .is_some_and(|name| name == access)
 }

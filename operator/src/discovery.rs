@@ -1,7 +1,7 @@
 //! Which kinds of children the cluster serves, of those that not every cluster does.
 //!
 //! Asked at the start and again every few minutes: the Prometheus operator may be installed later, or
-//! go. A failure to ask keeps what was known.
+//! go. A failure to ask keeps what was known, and is tried again soon.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -26,16 +26,21 @@ pub(crate) async fn start(
     stop: CancellationToken,
 ) -> Served {
     let (sender, receiver) = watch::channel(BTreeSet::new());
-    ask(&client, &sender).await;
+    let mut failures = ask(&client, &sender, 0).await;
     tokio::spawn(async move {
         for round in 0_u64.. {
-            let wait = retry::less_up_to_a_fifth(refresh, seed.number(("discovery", round)));
+            let jitter = seed.number(("discovery", round));
+            let wait = if failures == 0 {
+                retry::less_up_to_a_fifth(refresh, jitter)
+            } else {
+                retry::after_failures(failures, jitter).min(refresh)
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sender.closed() => return,
                 () = tokio::time::sleep(wait) => {}
             }
-            ask(&client, &sender).await;
+            failures = ask(&client, &sender, failures).await;
         }
     });
     receiver
@@ -76,7 +81,9 @@ where
     .flatten()
 }
 
-async fn ask(client: &Client, sender: &watch::Sender<BTreeSet<ChildKind>>) {
+/// Asks and tells when the answer has changed; returns how many times asking has failed.
+async fn ask(client: &Client, sender: &watch::Sender<BTreeSet<ChildKind>>, failures: u32) -> u32 {
+    let mut failed = 0;
     for kind in ChildKind::ALL.into_iter().filter(|kind| kind.is_optional()) {
         let resource = kind.resource();
         let is_served = match client.list_api_group_resources(&resource.api_version).await {
@@ -87,6 +94,7 @@ async fn ask(client: &Client, sender: &watch::Sender<BTreeSet<ChildKind>>) {
             Err(kube::Error::Api(status)) if status.code == 404 => false,
             Err(error) => {
                 tracing::warn!(%error, %kind, "unable to ask whether the cluster serves a kind");
+                failed = failures.saturating_add(1);
                 continue;
             }
         };
@@ -101,4 +109,5 @@ async fn ask(client: &Client, sender: &watch::Sender<BTreeSet<ChildKind>>) {
             tracing::info!(%kind, is_served, "what the cluster serves has changed");
         }
     }
+    failed
 }

@@ -7,15 +7,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use api::v1alpha1::BedrockAccess;
+use api::{names, v1alpha1::BedrockAccess};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, api::DynamicObject, client::Body};
-use kube_runtime::{
-    reflector::{self, store::Writer},
-    watcher::Event,
-};
+use kube_runtime::watcher::Event;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -24,6 +21,7 @@ use crate::{
         observe::Observed,
         validate::{Validated, validate},
     },
+    cache::Writer,
     children::{ChildKind, Stores},
     cluster_keys::ClusterKeys,
     settings::Settings,
@@ -88,48 +86,48 @@ pub(crate) struct Caches {
 
 impl Caches {
     pub(crate) fn new() -> Self {
-        let (pods, mut pod_writer) = reflector::store();
-        ready(&mut pod_writer);
-        let (sidecars, mut sidecar_writer) = reflector::store();
-        ready(&mut sidecar_writer);
+        let mut pods = Writer::new((), names::ACCESS_LABEL);
+        ready(&mut pods);
+        let mut sidecars = Writer::new((), names::INJECT_LABEL);
+        ready(&mut sidecars);
         let mut children = BTreeMap::new();
         for kind in ChildKind::ALL {
-            let mut writer = Writer::new(kind.resource());
+            let mut writer = Writer::new(kind.resource(), names::ACCESS_LABEL);
             ready(&mut writer);
             children.insert(kind, writer);
         }
         let readers = children
             .iter()
-            .map(|(kind, writer)| (*kind, writer.as_reader()));
+            .map(|(kind, writer)| (*kind, writer.reader()));
         let (served, kinds) = watch::channel(BTreeSet::new());
         Self {
-            stores: Stores::new(readers.collect(), pods, sidecars, kinds),
+            stores: Stores::new(readers.collect(), pods.reader(), sidecars.reader(), kinds),
             served,
             children,
-            pods: pod_writer,
-            _sidecars: sidecar_writer,
+            pods,
+            _sidecars: sidecars,
         }
     }
 
     pub(crate) fn put(&mut self, kind: ChildKind, object: Value) {
         let object: DynamicObject = serde_json::from_value(object).unwrap();
         let writer = self.children.get_mut(&kind).unwrap();
-        writer.apply_watcher_event(&Event::Apply(object));
+        writer.apply(&Event::Apply(object));
     }
 
     pub(crate) fn put_pod(&mut self, pod: Value) {
         let pod = serde_json::from_value(pod).unwrap();
-        self.pods.apply_watcher_event(&Event::Apply(pod));
+        self.pods.apply(&Event::Apply(pod));
     }
 }
 
 fn ready<K>(writer: &mut Writer<K>)
 where
-    K: kube_runtime::reflector::Lookup + Clone + 'static,
+    K: kube::Resource + Clone + 'static,
     K::DynamicType: Eq + std::hash::Hash + Clone,
 {
-    writer.apply_watcher_event(&Event::Init);
-    writer.apply_watcher_event(&Event::InitDone);
+    writer.apply(&Event::Init);
+    writer.apply(&Event::InitDone);
 }
 
 /// A request that the scripted API server was sent.

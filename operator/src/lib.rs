@@ -5,9 +5,11 @@
 //! sidecar is in `sidecar.rs`. It never calls AWS and reads no Secret but that of its webhook's certificate.
 
 mod access;
+mod cache;
 mod certificates;
 mod children;
 mod cluster_keys;
+mod deadline;
 mod discovery;
 #[cfg(test)]
 mod fixtures;

@@ -10,10 +10,9 @@ use kube::{
     api::{DynamicObject, ObjectMeta},
 };
 use kube_runtime::{
-    Controller, PredicateConfig, WatchStreamExt,
+    Controller, WatchStreamExt,
     controller::{Config, Error as ControllerError},
     events::{Recorder, Reporter},
-    predicates,
     reflector::{self, ObjectRef, Store},
     watcher,
 };
@@ -21,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{self, Context, Guarded, Memory, readiness::HttpReadiness},
+    cache::{self, Cache},
     certificates::Certificates,
     children::{ChildKind, Stores, labelled, trim_pod},
-    cluster_keys,
+    cluster_keys, deadline,
     discovery::{self, Served},
     metrics::Metrics,
     retry::Seed,
@@ -70,6 +70,7 @@ pub async fn run(
     settings: Settings,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
+    let client = deadline::limited(client, settings.request_deadline);
     let stop = CancellationToken::new();
     let _stop_everything = stop.clone().drop_guard();
     let metrics = Arc::new(Metrics::new(settings.concurrency));
@@ -93,7 +94,8 @@ pub async fn run(
     )
     .await;
 
-    let (accesses, stream, all_listed) = watch_accesses(&client);
+    let memory = Arc::new(Memory::default());
+    let (accesses, stream, all_listed) = watch_accesses(&client, Arc::clone(&memory));
     let admitter = Admitter {
         client: client.clone(),
         accesses: accesses.clone(),
@@ -111,10 +113,10 @@ pub async fn run(
         .reconcile_all_on(discovery::changes(served.clone()));
 
     let (mut controller, children) = watch_children(controller, &client, &served);
-    let (pods, stream) = watch_pods(&client, labelled(), trim_pod);
+    let (pods, stream) = watch_pods(&client, labelled(), names::ACCESS_LABEL, trim_pod);
     controller = controller.watches_stream(stream, |pod| owner(pod.meta()));
     let asking = watcher::Config::default().labels(names::INJECT_LABEL);
-    let (sidecars, stream) = watch_pods(&client, asking, sidecar::fleet::trim);
+    let (sidecars, stream) = watch_pods(&client, asking, names::INJECT_LABEL, sidecar::fleet::trim);
     controller = controller.watches_stream(stream, sidecar::fleet::access_of);
 
     let reporter = Reporter {
@@ -132,7 +134,7 @@ pub async fn run(
         reporter,
         metrics,
         seed,
-        memory: Memory::default(),
+        memory,
         client,
         settings,
     });
@@ -163,9 +165,11 @@ pub async fn run(
     Ok(())
 }
 
-/// Accesses in a cache, those whose spec has changed, and a token that is cancelled once all are listed.
+/// Accesses in a cache, those that somebody else has changed, and a token that is cancelled once all are
+/// listed.
 fn watch_accesses(
     client: &Client,
+    memory: Arc<Memory>,
 ) -> (
     Store<Guarded>,
     impl Stream<Item = Result<Guarded, watcher::Error>> + Send + 'static,
@@ -187,7 +191,7 @@ fn watch_accesses(
     .modify(|object| metadata(object).managed_fields = None)
     .reflect(writer)
     .applied_objects()
-    .predicate_filter(predicates::generation, PredicateConfig::default());
+    .try_filter(move |access| std::future::ready(memory.is_news(access)));
     (accesses, stream, all_listed)
 }
 
@@ -195,18 +199,18 @@ fn watch_accesses(
 fn watch_pods(
     client: &Client,
     config: watcher::Config,
+    label: &'static str,
     trim: fn(&mut Pod),
 ) -> (
-    Store<Pod>,
+    Cache<Pod>,
     impl Stream<Item = Result<Pod, watcher::Error>> + Send + 'static,
 ) {
-    let (store, writer) = reflector::store::<Pod>();
-    let stream = watcher(Api::<Pod>::all(client.clone()), config)
+    let writer = cache::Writer::<Pod>::new((), label);
+    let cache = writer.reader();
+    let watch = watcher(Api::<Pod>::all(client.clone()), config)
         .default_backoff()
-        .modify(trim)
-        .reflect(writer)
-        .touched_objects();
-    (store, stream)
+        .modify(trim);
+    (cache, cache::fill(watch, writer))
 }
 
 /// Watches every kind of child, each into a cache of its own.
@@ -216,19 +220,18 @@ fn watch_children(
     served: &Served,
 ) -> (
     Controller<Guarded>,
-    BTreeMap<ChildKind, Store<DynamicObject>>,
+    BTreeMap<ChildKind, Cache<DynamicObject>>,
 ) {
     let mut children = BTreeMap::new();
     for kind in ChildKind::ALL {
         let resource = kind.resource();
-        let writer = reflector::store::Writer::<DynamicObject>::new(resource.clone());
-        children.insert(kind, writer.as_reader());
+        let writer = cache::Writer::<DynamicObject>::new(resource.clone(), names::ACCESS_LABEL);
+        children.insert(kind, writer.reader());
         let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
-        let stream = discovery::while_served(served.clone(), kind, move || {
+        let watch = discovery::while_served(served.clone(), kind, move || {
             watcher(api.clone(), labelled()).default_backoff()
-        })
-        .reflect(writer)
-        .touched_objects();
+        });
+        let stream = cache::fill(watch, writer);
         controller = controller.watches_stream_with(stream, |child| owner(child.meta()), resource);
     }
     (controller, children)

@@ -31,6 +31,9 @@ pub struct Settings {
     pub cluster_keys_refresh: Duration,
     /// The cluster is asked again after about this time whether it serves kinds that not every cluster does.
     pub discovery_refresh: Duration,
+    /// Longest wait for the API server's answer to a request; one that is lost on the way would else be
+    /// waited for as long as TCP does.
+    pub request_deadline: Duration,
     /// Port of the gateways' `/readyz`.
     pub gateway_admin_port: u16,
     /// Longest wait for the answer of a gateway's `/readyz`.
@@ -49,6 +52,7 @@ impl Default for Settings {
             resync: Duration::from_mins(10),
             cluster_keys_refresh: Duration::from_mins(10),
             discovery_refresh: Duration::from_mins(5),
+            request_deadline: Duration::from_secs(30),
             gateway_admin_port: names::GATEWAY_ADMIN_PORT,
             readiness_timeout: Duration::from_secs(2),
         }

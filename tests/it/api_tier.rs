@@ -3,5 +3,5 @@
 mod children;
 mod lifecycle;
 mod refusals;
-mod rig;
-mod sidecar;
+pub(crate) mod rig;
+pub(crate) mod sidecar;

@@ -1,6 +1,6 @@
 //! The integration suite: products and rigs together, manifests and requests in, HTTP and cluster state out.
 //!
-//! `api_tier` needs a real API server on loopback, most of the rest does not. Real pods are the business of
+//! `api_tier` and `faults` need a real API server on loopback, most of the rest does not. Real pods are the business of
 //! `cargo xtask demo --once`, which the suite runs last.
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +12,7 @@
 
 mod anthropic_clients;
 mod api_tier;
+mod faults;
 mod golden_requests;
 mod native;
 mod openai_clients;

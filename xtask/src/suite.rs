@@ -24,6 +24,8 @@ pub(crate) enum Part {
     Unit,
     /// Products against a real API server on loopback.
     Api,
+    /// The operator on bad days: writes fail, watches break, operators die. Needs what `api` needs.
+    Faults,
     /// Products in pods of a real cluster on this machine; Linux, root.
     Cluster,
 }
@@ -131,6 +133,7 @@ fn run_part(console: &Console, part: Part, filter: Option<&str>) -> Result<()> {
     let (name, targets, module): (_, &[&str], _) = match part {
         Part::Unit => ("unit tests", &["--lib", "--bins"], None),
         Part::Api => ("API tier", &["--test", "it"], Some("api_tier::")),
+        Part::Faults => ("fault injection", &["--test", "it"], Some("faults::")),
         Part::Cluster => return demo(console, true, false, ClusterKind::Local, None),
     };
     if part != Part::Unit {

@@ -8,6 +8,7 @@
 //! nothing. An object of the same name that is not ours is never touched.
 
 mod compare;
+mod repair;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,7 +20,7 @@ use kube::{
 
 use compare::owned;
 pub(crate) use compare::{Difference, compare};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     access::{
@@ -165,7 +166,7 @@ impl Applier<'_> {
             Some(found) => {
                 self.check_owner(*kind, name, found)?;
                 let differences = compare(object, found);
-                if differences.is_empty() {
+                if differences.is_empty() && !repair::is_unfinished(found) {
                     return Ok(Applied {
                         object: Arc::clone(found),
                         change: Change::None,
@@ -176,13 +177,14 @@ impl Applier<'_> {
                 change(&differences, found)
             }
         };
-        let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
-        self.metrics.wrote(kind.as_str(), "apply");
-        let object = kind
-            .api(self.client.clone(), &self.access.namespace)
-            .patch(name, &parameters, &Patch::Apply(object))
-            .await
-            .map_err(|source| write_error(*kind, name, source))?;
+        let object = match (self.server_side_apply(prepared).await, &found) {
+            (Err(refused @ ApplyError::Refused { .. }), Some(found)) => {
+                repair::replace_lists(self, prepared, found, refused).await?;
+                self.server_side_apply(prepared).await?
+            }
+            (applied, _) => applied?,
+        };
+        let object = repair::disown(self, prepared, object).await?;
         // A cache that lags behind makes an apply that changes nothing: not worth an Event.
         let unchanged = found.is_some_and(|found| {
             found.metadata.resource_version == object.metadata.resource_version
@@ -192,6 +194,29 @@ impl Applier<'_> {
             change: if unchanged { Change::None } else { change },
             kind: *kind,
         })
+    }
+
+    async fn server_side_apply(&self, prepared: &Prepared) -> Result<DynamicObject, ApplyError> {
+        let Prepared { kind, name, object } = prepared;
+        let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
+        self.patch(*kind, name, "apply", &parameters, &Patch::Apply(object))
+            .await
+    }
+
+    /// Every patch of this step; counted as `verb`.
+    async fn patch(
+        &self,
+        kind: ChildKind,
+        name: &str,
+        verb: &'static str,
+        parameters: &PatchParams,
+        patch: &Patch<&Value>,
+    ) -> Result<DynamicObject, ApplyError> {
+        self.metrics.wrote(kind.as_str(), verb);
+        kind.api(self.client.clone(), &self.access.namespace)
+            .patch(name, parameters, patch)
+            .await
+            .map_err(|source| write_error(kind, name, source))
     }
 
     /// Before an autoscaler takes over: a field that its only owner no longer applies is removed, and a
@@ -217,15 +242,9 @@ impl Applier<'_> {
             "metadata": {"name": name},
             "spec": {"replicas": found.data.pointer("/spec/replicas")},
         });
-        self.metrics.wrote(kind.as_str(), "apply");
-        kind.api(self.client.clone(), &self.access.namespace)
-            .patch(
-                name,
-                &PatchParams::apply(HANDOVER_MANAGER).force(),
-                &Patch::Apply(&document),
-            )
-            .await
-            .map_err(|source| write_error(*kind, name, source))?;
+        let parameters = PatchParams::apply(HANDOVER_MANAGER).force();
+        self.patch(*kind, name, "apply", &parameters, &Patch::Apply(&document))
+            .await?;
         Ok(())
     }
 

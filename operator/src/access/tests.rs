@@ -61,7 +61,7 @@ impl World {
             metrics: Arc::new(Metrics::new(1)),
             settings: fixtures::settings(),
             seed: Seed::default(),
-            memory: Memory::default(),
+            memory: Arc::default(),
             client,
         };
         Self {

@@ -1,5 +1,7 @@
 //! Writes the status of an access, when it differs from what stands there, and tells of the transition.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use api::{
     names,
     v1alpha1::{BedrockAccess, condition, status::BedrockAccessStatus},
@@ -19,6 +21,20 @@ pub(crate) struct Written {
     /// The object that the status was computed from.
     from: Option<String>,
     status: BedrockAccessStatus,
+}
+
+impl Written {
+    /// That of the status; see [`fingerprint`].
+    pub(super) fn fingerprint(&self) -> u64 {
+        fingerprint(Some(&self.status))
+    }
+}
+
+/// A number that is the same for the same status, within this process.
+pub(super) fn fingerprint(status: Option<&BedrockAccessStatus>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    json!(status).to_string().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Computes the status and writes it if it has changed.

@@ -1,6 +1,6 @@
 //! An API server with the definitions installed, and the operator running with the chart's own roles.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use api::v1alpha1::BedrockAccess;
 use k8s_openapi::{
@@ -33,6 +33,7 @@ pub(crate) struct Rig {
     cluster: ApiServer,
     audit_log: PathBuf,
     operator_user: String,
+    rendered: Vec<Value>,
     stop: Option<oneshot::Sender<()>>,
     operator: Option<JoinHandle<Result<(), operator::RunError>>>,
     _folder: tempfile::TempDir,
@@ -64,12 +65,13 @@ impl Rig {
                 .await
                 .unwrap();
         }
-        let operator_user = install_chart(&cluster, folder.path());
+        let (operator_user, rendered) = install_chart(&cluster, folder.path());
         Self {
             client,
             cluster,
             audit_log,
             operator_user,
+            rendered,
             stop: None,
             operator: None,
             _folder: folder,
@@ -81,8 +83,8 @@ impl Rig {
             .await;
     }
 
-    /// Starts the operator with further settings.
-    pub(crate) async fn start_operator_with(&mut self, settings: operator::Settings) {
+    /// What an operator's client needs: where the API server is, and the operator's own credentials.
+    pub(crate) async fn operator_config(&self) -> Config {
         let account = self.operator_user.rsplit(':').next().unwrap().to_owned();
         let token = self
             .cluster
@@ -97,7 +99,12 @@ impl Rig {
         let mut config = Config::new(self.cluster.url().parse().unwrap());
         config.root_cert = Some(certificates(&self.cluster.certificate_authority().unwrap()));
         config.auth_info.token = Some(token.into());
-        let client = Client::try_from(config).unwrap();
+        config
+    }
+
+    /// Starts the operator with further settings.
+    pub(crate) async fn start_operator_with(&mut self, settings: operator::Settings) {
+        let client = Client::try_from(self.operator_config().await).unwrap();
         let settings = operator::Settings {
             gateway_image: "bedrock-gateway:test".to_owned(),
             discovery_refresh: Duration::from_secs(2),
@@ -258,10 +265,70 @@ impl Rig {
             },
         }))
         .unwrap();
-        Api::<CustomResourceDefinition>::all(self.client.clone())
+        let definitions = Api::<CustomResourceDefinition>::all(self.client.clone());
+        definitions
             .create(&PostParams::default(), &definition)
             .await
             .unwrap();
+        eventually("PodMonitors are served", || async {
+            let found = definitions
+                .get("podmonitors.monitoring.coreos.com")
+                .await
+                .map_err(|error| error.to_string())?;
+            let conditions = found.status.and_then(|status| status.conditions);
+            let established = conditions
+                .iter()
+                .flatten()
+                .any(|condition| condition.type_ == "Established" && condition.status == "True");
+            established
+                .then_some(())
+                .ok_or_else(|| format!("{conditions:?}"))
+        })
+        .await;
+    }
+
+    /// What the chart's roles grant the operator: a verb and a resource or path each, as "patch services".
+    pub(crate) fn granted(&self) -> BTreeSet<String> {
+        let account = self.operator_user.rsplit(':').next().unwrap();
+        let ends_with = |object: &&Value, end: &str| {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            ["", "Cluster"]
+                .iter()
+                .any(|scope| kind == format!("{scope}{end}"))
+        };
+        let texts = |value: &Value| -> Vec<String> {
+            let items = value.as_array().into_iter().flatten();
+            items
+                .map(|item| item.as_str().unwrap().to_owned())
+                .collect()
+        };
+        let bound = self
+            .rendered
+            .iter()
+            .filter(|object| ends_with(object, "RoleBinding"))
+            .filter(|binding| {
+                let mut subjects = binding["subjects"].as_array().into_iter().flatten();
+                subjects.any(|subject| subject["name"] == account)
+            })
+            .map(|binding| (&binding["roleRef"]["kind"], &binding["roleRef"]["name"]));
+        let mut granted = BTreeSet::new();
+        for (kind, name) in bound {
+            let role = self
+                .rendered
+                .iter()
+                .find(|role| role["kind"] == *kind && role["metadata"]["name"] == *name)
+                .unwrap_or_else(|| panic!("{kind} {name} is bound and not there"));
+            for rule in role["rules"].as_array().unwrap() {
+                for verb in texts(&rule["verbs"]) {
+                    for what in ["resources", "nonResourceURLs"] {
+                        let whats = texts(&rule[what]).into_iter();
+                        granted.extend(whats.map(|what| format!("{verb} {what}")));
+                    }
+                }
+            }
+        }
+        assert!(!granted.is_empty(), "the chart grants nothing");
+        granted
     }
 
     /// Every request of the operator's so far.
@@ -284,8 +351,9 @@ pub(crate) fn sample_spec() -> Value {
     })
 }
 
-/// Installs the definitions and the rendered chart without its pods; gives the operator's user name.
-fn install_chart(cluster: &ApiServer, folder: &std::path::Path) -> String {
+/// Installs the definitions and the rendered chart without its pods; gives the operator's user name and
+/// all that was rendered.
+fn install_chart(cluster: &ApiServer, folder: &std::path::Path) -> (String, Vec<Value>) {
     let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap()
@@ -301,10 +369,12 @@ fn install_chart(cluster: &ApiServer, folder: &std::path::Path) -> String {
         .args(["template", RELEASE])
         .arg(repository.join("charts/bedrock-access"))
         .args(["--namespace", OPERATOR_NAMESPACE]));
+    let rendered: Vec<Value> = serde_yaml::Deserializer::from_str(&rendered)
+        .map(|document| serde::Deserialize::deserialize(document).unwrap())
+        .collect();
     let mut account = None;
     let mut wanted = String::new();
-    for document in serde_yaml::Deserializer::from_str(&rendered) {
-        let object: Value = serde::Deserialize::deserialize(document).unwrap();
+    for object in &rendered {
         match object["kind"].as_str() {
             Some("Deployment") => {
                 account = object["spec"]["template"]["spec"]["serviceAccountName"]
@@ -315,7 +385,7 @@ fn install_chart(cluster: &ApiServer, folder: &std::path::Path) -> String {
                 "ServiceAccount" | "ClusterRole" | "ClusterRoleBinding" | "Role" | "RoleBinding",
             ) => {
                 wanted.push_str("---\n");
-                wanted.push_str(&serde_yaml::to_string(&object).unwrap());
+                wanted.push_str(&serde_yaml::to_string(object).unwrap());
             }
             _ => {}
         }
@@ -333,7 +403,10 @@ fn install_chart(cluster: &ApiServer, folder: &std::path::Path) -> String {
         ])
         .arg(&file));
     let account = account.expect("the chart has a Deployment with a ServiceAccount");
-    format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{account}")
+    (
+        format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{account}"),
+        rendered,
+    )
 }
 
 fn run(command: &mut std::process::Command) -> String {

@@ -4,4 +4,4 @@
 mod burst;
 mod outage;
 mod pods;
-mod rig;
+pub(crate) mod rig;

@@ -1,0 +1,300 @@
+//! Caches of watched objects, found by name and by the access they belong to, and what in them changes.
+//!
+//! A reflector of kube-runtime's holds the objects. Beside it stands an index, so that looking for the
+//! children of one access does not mean looking at those of all; and after a watch was begun anew, the
+//! new list is compared with the old one: an object that vanished meanwhile has no event of its own
+//! (<https://docs.rs/kube/latest/kube/runtime/watcher/enum.Event.html#variant.Init>), and one that did
+//! not change needs none.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    hash::Hash,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use futures::{Stream, StreamExt, stream};
+use kube::{Resource, ResourceExt};
+use kube_runtime::{
+    reflector::{self, ObjectRef, Store, store::WriterDropped},
+    watcher::{self, Event},
+};
+
+/// Names of objects by the namespace and name of the access they belong to.
+type Index = HashMap<(String, String), BTreeSet<String>>;
+
+/// Objects of one kind as a watch last told of them.
+pub(crate) struct Cache<K>
+where
+    K: Resource + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    store: Store<K>,
+    index: Arc<RwLock<Index>>,
+    kind: K::DynamicType,
+}
+
+/// The side of a [`Cache`] that fills it.
+pub(crate) struct Writer<K>
+where
+    K: Resource + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    store: reflector::store::Writer<K>,
+    cache: Cache<K>,
+    /// The label that names the access.
+    label: &'static str,
+}
+
+impl<K> Cache<K>
+where
+    K: Resource + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    /// Waits for the first complete list; one waiter only.
+    ///
+    /// # Errors
+    /// When the watch has ended, which happens only on shutdown.
+    pub(crate) async fn wait_until_ready(&self) -> Result<(), WriterDropped> {
+        self.store.wait_until_ready().await
+    }
+
+    /// An object by its name.
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+        self.store
+            .get(&ObjectRef::new_with(name, self.kind.clone()).within(namespace))
+    }
+
+    /// The objects of an access, by name.
+    pub(crate) fn of(&self, namespace: &str, access: &str) -> Vec<Arc<K>> {
+        let key = (namespace.to_owned(), access.to_owned());
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        let names = index.get(&key).cloned().unwrap_or_default();
+        drop(index);
+        names
+            .iter()
+            .filter_map(|name| self.get(namespace, name))
+            .collect()
+    }
+}
+
+impl<K> Writer<K>
+where
+    K: Resource + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    /// An empty cache for objects of a kind, which belong to the access that this label names.
+    pub(crate) fn new(kind: K::DynamicType, label: &'static str) -> Self {
+        let writer = reflector::store::Writer::new(kind.clone());
+        let cache = Cache {
+            store: writer.as_reader(),
+            index: Arc::default(),
+            kind,
+        };
+        Self {
+            store: writer,
+            cache,
+            label,
+        }
+    }
+
+    pub(crate) fn reader(&self) -> Cache<K> {
+        self.cache.clone()
+    }
+
+    /// Keeps what an event tells and gives the objects that it is about: those that changed, and those
+    /// that are gone.
+    pub(crate) fn apply(&mut self, event: &Event<K>) -> Vec<Arc<K>> {
+        match event {
+            Event::Apply(object) => {
+                let before = self.before(object);
+                self.store.apply_watcher_event(event);
+                self.reindex(before.as_deref(), Some(object));
+                vec![Arc::new(object.clone())]
+            }
+            Event::Delete(object) => {
+                let before = self.before(object);
+                self.store.apply_watcher_event(event);
+                self.reindex(before.as_deref(), None);
+                vec![Arc::new(object.clone())]
+            }
+            Event::InitDone => self.replace(event),
+            Event::Init | Event::InitApply(_) => {
+                self.store.apply_watcher_event(event);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A new list takes the place of what was there.
+    fn replace(&mut self, event: &Event<K>) -> Vec<Arc<K>> {
+        let store = &self.cache.store;
+        let mut before: HashMap<ObjectRef<K>, Arc<K>> = store
+            .state()
+            .into_iter()
+            .map(|object| (self.reference(&object), object))
+            .collect();
+        self.store.apply_watcher_event(event);
+        let mut touched = Vec::new();
+        for object in store.state() {
+            let old = before.remove(&self.reference(&object));
+            let version = |object: &Arc<K>| object.resource_version();
+            if old
+                .as_ref()
+                .is_some_and(|old| version(old) == version(&object))
+            {
+                continue;
+            }
+            self.reindex(old.as_deref(), Some(&object));
+            touched.push(object);
+        }
+        for gone in before.values() {
+            self.reindex(Some(gone), None);
+        }
+        touched.extend(before.into_values());
+        touched
+    }
+
+    fn before(&self, object: &K) -> Option<Arc<K>> {
+        self.cache.store.get(&self.reference(object))
+    }
+
+    fn reference(&self, object: &K) -> ObjectRef<K> {
+        ObjectRef::from_obj_with(object, self.cache.kind.clone())
+    }
+
+    fn reindex(&self, before: Option<&K>, now: Option<&K>) {
+        let mut index = self
+            .cache
+            .index
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((key, name)) = before.and_then(|object| self.key(object))
+            && let Some(names) = index.get_mut(&key)
+        {
+            names.remove(&name);
+            if names.is_empty() {
+                index.remove(&key);
+            }
+        }
+        if let Some((key, name)) = now.and_then(|object| self.key(object)) {
+            index.entry(key).or_default().insert(name);
+        }
+    }
+
+    fn key(&self, object: &K) -> Option<((String, String), String)> {
+        let access = object.labels().get(self.label)?.clone();
+        Some(((object.namespace()?, access), object.name_any()))
+    }
+}
+
+/// Fills a cache from a watch, and gives the objects that changed or are gone.
+pub(crate) fn fill<K>(
+    watch: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    mut writer: Writer<K>,
+) -> impl Stream<Item = watcher::Result<K>> + Send + 'static
+where
+    K: Resource + Clone + Send + Sync + 'static,
+    K::DynamicType: Eq + Hash + Clone + Send + Sync,
+{
+    watch
+        .map(move |event| match event {
+            Ok(event) => writer.apply(&event).into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        })
+        .flat_map(|touched| {
+            stream::iter(touched).map(|one| one.map(|object| Arc::unwrap_or_clone(object)))
+        })
+}
+
+impl<K> Clone for Cache<K>
+where
+    K: Resource + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            index: Arc::clone(&self.index),
+            kind: self.kind.clone(),
+        }
+    }
+}
+
+impl<K> fmt::Debug for Cache<K>
+where
+    K: Resource + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::json;
+
+    use super::*;
+
+    const LABEL: &str = "access";
+
+    fn object(name: &str, access: &str, version: u32) -> ConfigMap {
+        serde_json::from_value(json!({"metadata": {
+            "namespace": "team-a", "name": name, "labels": {LABEL: access},
+            "resourceVersion": version.to_string(),
+        }}))
+        .unwrap()
+    }
+
+    fn list(writer: &mut Writer<ConfigMap>, objects: &[ConfigMap]) -> Vec<String> {
+        writer.apply(&Event::Init);
+        for object in objects {
+            assert!(writer.apply(&Event::InitApply(object.clone())).is_empty());
+        }
+        names(&writer.apply(&Event::InitDone))
+    }
+
+    fn names(objects: &[Arc<ConfigMap>]) -> Vec<String> {
+        let mut names: Vec<String> = objects.iter().map(|object| object.name_any()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn new_list_touches_what_changed_came_or_went_and_nothing_else() {
+        let mut writer = Writer::new((), LABEL);
+        let first = [
+            object("a", "x", 1),
+            object("b", "x", 2),
+            object("c", "x", 3),
+        ];
+        assert_eq!(list(&mut writer, &first), ["a", "b", "c"]);
+        let second = [
+            object("a", "x", 1),
+            object("b", "y", 9),
+            object("d", "x", 4),
+        ];
+        assert_eq!(list(&mut writer, &second), ["b", "c", "d"]);
+        assert_eq!(names(&writer.reader().of("team-a", "x")), ["a", "d"]);
+        assert_eq!(names(&writer.reader().of("team-a", "y")), ["b"]);
+    }
+
+    #[test]
+    fn objects_are_found_by_the_access_they_are_labelled_with_now() {
+        let mut writer = Writer::new((), LABEL);
+        list(&mut writer, &[object("a", "x", 1)]);
+        let cache = writer.reader();
+        writer.apply(&Event::Apply(object("b", "x", 2)));
+        assert_eq!(names(&cache.of("team-a", "x")), ["a", "b"]);
+        writer.apply(&Event::Apply(object("b", "y", 3)));
+        assert_eq!(names(&cache.of("team-a", "x")), ["a"]);
+        assert_eq!(names(&cache.of("team-a", "y")), ["b"]);
+        assert!(cache.of("team-b", "y").is_empty());
+        writer.apply(&Event::Delete(object("b", "y", 3)));
+        assert!(cache.of("team-a", "y").is_empty());
+        assert!(cache.get("team-a", "b").is_none());
+        assert!(cache.get("team-a", "a").is_some());
+    }
+}

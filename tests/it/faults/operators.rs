@@ -1,0 +1,76 @@
+//! Two operators work on the same accesses at once, as they do when a lease is lost unnoticed, and one
+//! that is late writes what was true once.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use kube::api::DeleteParams;
+use tokio::time::timeout;
+
+use super::{
+    oracle,
+    proxy::Fault,
+    world::{self, CHILD, PATIENCE, World, every_child},
+};
+
+type Story = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Two operators from the first moment on.
+async fn overlap(world: Arc<World>, namespace: String, state: Arc<String>) {
+    let case = world.case(&namespace).await;
+    let one = case.operator().await;
+    let other = case.operator().await;
+    case.apply(&every_child()).await;
+    case.settled_like(&one, &state).await;
+    case.settled_like(&other, &state).await;
+    // Neither undoes what the other did, and both see to a child that is gone.
+    oracle::api(&world.client, &namespace, "Service")
+        .delete(CHILD, &DeleteParams::background())
+        .await
+        .unwrap();
+    case.settled_like(&one, &state).await;
+    case.settled_like(&other, &state).await;
+}
+
+/// An operator stands still in a write; another takes over and finishes; then the write comes through
+/// after all, and its operator dies.
+async fn late_write(world: Arc<World>, namespace: String, write: String, state: Arc<String>) {
+    let case = world.case(&namespace).await;
+    let late = case.operator().await;
+    late.proxy.arm(&write, Fault::HoldRequest);
+    case.apply(&every_child()).await;
+    timeout(PATIENCE, late.proxy.struck()).await.unwrap();
+    let next = case.operator().await;
+    case.settled_like(&next, &state).await;
+    let proxy = late.kill().await;
+    proxy.release();
+    timeout(PATIENCE, proxy.arrived()).await.unwrap();
+    case.settled_like(&next, &state).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_may_overlap() {
+    let world = World::start().await;
+    let oracle = world.case("operators-oracle").await;
+    let operator = oracle.operator().await;
+    oracle.apply(&every_child()).await;
+    let state = Arc::new(oracle.settled(&operator).await);
+    let mut writes = operator.proxy.writes();
+    writes.sort();
+    writes.dedup();
+    let mut cases: Vec<(String, Story)> = Vec::new();
+    for number in 0..4 {
+        let namespace = format!("overlap-{number}");
+        let case = overlap(Arc::clone(&world), namespace, Arc::clone(&state));
+        cases.push((format!("two operators, try {number}"), Box::pin(case)));
+    }
+    for write in writes
+        .into_iter()
+        .filter(|write| !write.ends_with("events"))
+    {
+        let namespace = format!("late-{}", cases.len());
+        let name = format!("{write} comes late");
+        let case = late_write(Arc::clone(&world), namespace, write, Arc::clone(&state));
+        cases.push((name, Box::pin(case)));
+    }
+    world::run("operators", 12, cases).await;
+}

@@ -1,0 +1,172 @@
+//! Least privilege, both ways: nothing the operator does is refused, and nothing it may do is left undone.
+//!
+//! The operator runs with exactly the chart's roles through a life with everything in it; the API server's
+//! audit log tells what it asked, the rendered chart what it may.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use k8s_openapi::{
+    api::{
+        autoscaling::v2::HorizontalPodAutoscaler, core::v1::ServiceAccount,
+        networking::v1::NetworkPolicy,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
+use operator::Rotation;
+use serde_json::json;
+
+use crate::{
+    api_tier::{
+        rig::{Rig, sample_spec},
+        sidecar::rig::SidecarRig,
+    },
+    support::eventually,
+};
+
+const CHILD: &str = "full-gateway";
+
+/// What the requests so far used; an apply that made its object needs `create`, too.
+fn used(rig: &Rig) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for request in rig.operator_requests() {
+        assert_ne!(
+            request.code, 403,
+            "{} {} is refused",
+            request.verb, request.uri
+        );
+        let path = request.uri.split('?').next().unwrap_or_default();
+        let what = match request.resource.as_str() {
+            "" => path,
+            resource => resource,
+        };
+        used.insert(format!("{} {what}", request.verb));
+        if request.verb == "patch" && request.code == 201 {
+            used.insert(format!("create {what}"));
+        }
+    }
+    used
+}
+
+/// Waits for a child to be there or not, with its text holding `text`.
+async fn waits_for<K>(rig: &Rig, wanted: Option<&str>)
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::Serialize
+        + serde::de::DeserializeOwned,
+    K::DynamicType: Default,
+{
+    let what = format!("{} holds {wanted:?}", K::kind(&K::DynamicType::default()));
+    eventually(&what, || async {
+        let found = rig.api::<K>().get_opt(CHILD).await;
+        let found = found.map_err(|error| error.to_string())?;
+        let text = found.as_ref().map(|found| json!(found).to_string());
+        let as_wanted = match (wanted, &text) {
+            (None, None) => true,
+            (Some(wanted), Some(text)) => text.contains(wanted),
+            _ => false,
+        };
+        as_wanted.then_some(()).ok_or_else(|| format!("{text:?}"))
+    })
+    .await;
+}
+
+/// An access that does not parse: the definition is made to take anything first, as an older one might.
+async fn put_one_that_does_not_parse(rig: &Rig) {
+    let definitions = Api::<CustomResourceDefinition>::all(rig.client.clone());
+    let name = "bedrockaccesses.bedrockaccess.dev";
+    let mut definition = definitions.get(name).await.unwrap();
+    for version in &mut definition.spec.versions {
+        let anything = json!({"openAPIV3Schema": {
+            "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+        }});
+        version.schema = Some(serde_json::from_value(anything).unwrap());
+    }
+    definitions
+        .replace(name, &PostParams::default(), &definition)
+        .await
+        .unwrap();
+    eventually("an access without sense is taken", || async {
+        let taken = rig.apply("senseless", &json!({"region": 5})).await;
+        // The answer does not parse, which is what is wanted.
+        match taken {
+            Err(kube::Error::Api(status)) => Err(status.message.clone()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_verb_that_the_chart_grants_is_used_and_none_is_missing() {
+    let rotation = Rotation {
+        authority: Duration::from_secs(30),
+        certificate: Duration::from_secs(15),
+        overlap: Duration::from_secs(1),
+        check: Duration::from_secs(1),
+    };
+    let mut sidecars = SidecarRig::start(rotation).await;
+    let rig = &sidecars.rig;
+    rig.serve_pod_monitors().await;
+
+    let mut spec = sample_spec();
+    spec["gateway"] = json!({
+        "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
+        "podMonitor": {},
+    });
+    rig.apply("full", &spec).await.unwrap();
+    rig.children(CHILD).await;
+    rig.condition("full", "Monitored", "True").await;
+    waits_for::<HorizontalPodAutoscaler>(rig, Some("full")).await;
+
+    // The same drift twice: the second time adds to the Event of the first.
+    for _ in 0..2 {
+        let opened = json!({"spec": {"ingress": [{}]}});
+        let somebody = PatchParams {
+            field_manager: Some("somebody".to_owned()),
+            ..PatchParams::default()
+        };
+        rig.api::<NetworkPolicy>()
+            .patch(CHILD, &somebody, &Patch::Merge(&opened))
+            .await
+            .unwrap();
+        waits_for::<NetworkPolicy>(rig, Some("namespaceSelector")).await;
+    }
+
+    spec["gateway"] = json!({"replicas": 1, "networkPolicy": {"enabled": false}});
+    rig.apply("full", &spec).await.unwrap();
+    waits_for::<NetworkPolicy>(rig, None).await;
+    waits_for::<HorizontalPodAutoscaler>(rig, None).await;
+
+    spec["gateway"] = json!({"enabled": false});
+    spec["sidecar"] = json!({"serviceAccounts": [{"name": "app"}]});
+    rig.apply("full", &spec).await.unwrap();
+    waits_for::<ServiceAccount>(rig, None).await;
+
+    put_one_that_does_not_parse(rig).await;
+    let granted = rig.granted();
+    eventually("every verb that is granted is used", || async {
+        let mut unused: Vec<_> = granted.difference(&used(rig)).cloned().collect();
+        // A watch is in the audit log once it has ended.
+        unused.retain(|verb| !verb.starts_with("watch "));
+        unused
+            .is_empty()
+            .then_some(())
+            .ok_or_else(|| format!("{unused:?}"))
+    })
+    .await;
+    sidecars.rig.stop_operator().await;
+    eventually("every watch that is granted is used", || async {
+        let unused: Vec<_> = granted.difference(&used(&sidecars.rig)).cloned().collect();
+        unused
+            .is_empty()
+            .then_some(())
+            .ok_or_else(|| format!("{unused:?}"))
+    })
+    .await;
+}

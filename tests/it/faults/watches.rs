@@ -1,0 +1,138 @@
+//! Watches break, and go on from where they were or find that too old; lists fail at the start.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use kube::api::DeleteParams;
+use serde_json::json;
+
+use super::{
+    oracle::{self, CHILDREN},
+    proxy::Fault,
+    world::{self, CHILD, World, every_child},
+};
+use crate::support::eventually;
+
+type Story = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Everything an operator watches.
+const WATCHED: [&str; 3] = ["bedrockaccesses", "pods", "pods inject"];
+
+/// While the watch of a kind of children is broken, the child is deleted: nobody tells the operator,
+/// unless the watch goes on from where it was.
+async fn deleted_unseen(world: Arc<World>, plural: &'static str, namespace: String, expired: bool) {
+    let case = world.case(&namespace).await;
+    let operator = case.operator().await;
+    case.apply(&every_child()).await;
+    let state = case.settled(&operator).await;
+    operator.proxy.bar(plural);
+    oracle::api(&world.client, &namespace, plural)
+        .delete(CHILD, &DeleteParams::background())
+        .await
+        .unwrap();
+    operator.proxy.allow(plural, expired);
+    eventually(&format!("{plural} are watched again"), || async {
+        let watched = operator.proxy.is_watched(plural);
+        watched
+            .then_some(())
+            .ok_or_else(|| "they are not".to_owned())
+    })
+    .await;
+    assert_eq!(operator.proxy.has_struck(), expired);
+    case.settled_like(&operator, &state).await;
+}
+
+/// While the watch of accesses is broken, the spec is changed.
+async fn changed_unseen(world: Arc<World>, namespace: String, expired: bool) {
+    let mut changed = every_child();
+    changed["models"][0]["name"] = json!("quick");
+    let case = world.case(&namespace).await;
+    let operator = case.operator().await;
+    case.apply(&every_child()).await;
+    case.settled(&operator).await;
+    operator.proxy.bar("bedrockaccesses");
+    case.apply(&changed).await;
+    operator.proxy.allow("bedrockaccesses", expired);
+    let end = case
+        .settled_as(&operator, |state| {
+            let seen = state.contains("\"observedGeneration\": 2") && state.contains("quick");
+            seen.then_some(()).ok_or_else(|| state.to_owned())
+        })
+        .await;
+    // The same, by an operator that saw it.
+    let other = world.case(&format!("{namespace}-seen")).await;
+    let seeing = other.operator().await;
+    other.apply(&every_child()).await;
+    other.settled(&seeing).await;
+    other.apply(&changed).await;
+    other.settled_like(&seeing, &end).await;
+}
+
+/// The first list of a resource fails.
+async fn list_fails(
+    world: Arc<World>,
+    list: String,
+    namespace: String,
+    fault: Fault,
+    state: Arc<String>,
+) {
+    let case = world.case(&namespace).await;
+    let proxy = case.proxy().await;
+    proxy.arm(&list, fault);
+    case.apply(&every_child()).await;
+    let operator = case.operator_behind(proxy);
+    case.settled_like(&operator, &state).await;
+    assert!(operator.proxy.has_struck(), "{list} was never asked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_watch_may_break_and_every_list_may_fail() {
+    let world = World::start().await;
+    let mut cases: Vec<(String, Story)> = Vec::new();
+    for (_, _, _, plural) in CHILDREN {
+        for expired in [false, true] {
+            let how = if expired { "expired" } else { "cut" };
+            let case = deleted_unseen(
+                Arc::clone(&world),
+                plural,
+                format!("{how}-{plural}"),
+                expired,
+            );
+            cases.push((format!("watch of {plural} is {how}"), Box::pin(case)));
+        }
+    }
+    for expired in [false, true] {
+        let how = if expired { "expired" } else { "cut" };
+        let case = changed_unseen(Arc::clone(&world), format!("{how}-accesses"), expired);
+        cases.push((format!("watch of accesses is {how}"), Box::pin(case)));
+    }
+
+    let oracle = world.case("watches-oracle").await;
+    let operator = oracle.operator().await;
+    oracle.apply(&every_child()).await;
+    let state = Arc::new(oracle.settled(&operator).await);
+    let faults = [
+        ("answers 500", Fault::Answer(500)),
+        ("times out", Fault::SilenceBefore),
+        ("is cut off", Fault::CutBefore),
+    ];
+    let resources = CHILDREN
+        .into_iter()
+        .map(|(_, _, _, plural)| plural)
+        .chain(WATCHED);
+    for resource in resources {
+        for (how, fault) in &faults {
+            let list = format!("list {resource}");
+            let namespace = format!("list-{}", cases.len());
+            let name = format!("first {list} {how}");
+            let case = list_fails(
+                Arc::clone(&world),
+                list,
+                namespace,
+                fault.clone(),
+                Arc::clone(&state),
+            );
+            cases.push((name, Box::pin(case)));
+        }
+    }
+    world::run("watches", 50, cases).await;
+}
