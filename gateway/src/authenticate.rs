@@ -38,6 +38,8 @@ pub(crate) struct Authenticator {
     service_accounts: Option<ServiceAccounts>,
     /// Nobody needs to prove anything.
     open: bool,
+    /// Why nobody is served any more.
+    revoked: Option<String>,
 }
 
 impl Caller {
@@ -73,7 +75,16 @@ impl Authenticator {
             keys,
             service_accounts: service_accounts.map(ServiceAccounts::try_new).transpose()?,
             open,
+            revoked: None,
         })
+    }
+
+    /// The same, but nobody is served any more: whoever would be let in is told why.
+    pub(crate) fn revoked(self, why: Option<String>) -> Self {
+        Self {
+            revoked: why,
+            ..self
+        }
     }
 
     /// Whether anybody is let in.
@@ -91,7 +102,7 @@ impl Authenticator {
         now: SystemTime,
     ) -> Result<Caller, GatewayError> {
         if self.open {
-            return Ok(Caller::anonymous());
+            return self.served(Caller::anonymous());
         }
         let presented = presented(headers)?.ok_or_else(|| GatewayError::Unauthenticated {
             message: format!("no credentials: send {}", self.wanted()),
@@ -102,9 +113,9 @@ impl Authenticator {
 
     /// Whose key or token this is.
     fn recognise(&self, presented: &str, now: SystemTime) -> Result<Caller, GatewayError> {
-        match &self.service_accounts {
+        let caller = match &self.service_accounts {
             Some(accounts) if service_account::looks_like_a_token(presented) => {
-                accounts.verify(presented, now)
+                accounts.verify(presented, now)?
             }
             _ => self
                 .keys
@@ -113,7 +124,18 @@ impl Authenticator {
                 .ok_or_else(|| GatewayError::Unauthenticated {
                     message: format!("this key is not known here: send {}", self.wanted()),
                     code: "invalid_api_key",
-                }),
+                })?,
+        };
+        self.served(caller)
+    }
+
+    /// Strangers are not told, so this comes last.
+    fn served(&self, caller: Caller) -> Result<Caller, GatewayError> {
+        match &self.revoked {
+            Some(message) => Err(GatewayError::Forbidden {
+                message: message.clone(),
+            }),
+            None => Ok(caller),
         }
     }
 
@@ -220,6 +242,26 @@ mod tests {
         let caller =
             open.authenticate(&headers("authorization", "Basic x"), SystemTime::UNIX_EPOCH);
         assert_eq!(caller.unwrap().name, "anonymous");
+    }
+
+    #[test]
+    fn revoked_gateway_tells_its_clients_why_and_strangers_nothing() {
+        let why = || Some("BedrockAccess team-a/chat is not accepted".to_owned());
+        let revoked = with_key().revoked(why());
+        let ask = |gateway: &Authenticator, key: &str| {
+            let error = gateway
+                .authenticate(&headers("x-api-key", key), SystemTime::UNIX_EPOCH)
+                .unwrap_err();
+            (error.status().as_u16(), error.to_string())
+        };
+        let (status, message) = ask(&revoked, "sk-right");
+        assert_eq!(status, 403);
+        assert!(message.contains("team-a/chat"), "{message}");
+        let (status, message) = ask(&revoked, "sk-wrong");
+        assert_eq!(status, 401);
+        assert!(!message.contains("team-a/chat"), "{message}");
+        let open = Authenticator::try_new(true, ApiKeys::default(), None).unwrap();
+        assert_eq!(ask(&open.revoked(why()), "").0, 403);
     }
 
     #[test]

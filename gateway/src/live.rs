@@ -219,7 +219,7 @@ fn authenticator(settings: &Settings, config: &GatewayConfig) -> Result<Authenti
     }
     let open = config.clients.anonymous || unguarded;
     let accounts = config.clients.service_accounts.as_ref();
-    Ok(Authenticator::try_new(open, keys, accounts)?)
+    Ok(Authenticator::try_new(open, keys, accounts)?.revoked(config.revoked.clone()))
 }
 
 async fn start_credentials(

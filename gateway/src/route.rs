@@ -305,20 +305,7 @@ impl Pattern {
 
     /// Whether the whole of `text` fits.
     pub(crate) fn matches(&self, text: &str) -> bool {
-        let mut parts = self.0.split('*');
-        let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
-            return false;
-        };
-        let Some(last) = parts.next_back() else {
-            return rest.is_empty();
-        };
-        for part in parts {
-            match rest.split_once(part) {
-                Some((_, after)) => rest = after,
-                None => return false,
-            }
-        }
-        rest.ends_with(last)
+        api::pattern::matches(&self.0, text)
     }
 }
 

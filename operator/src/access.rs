@@ -1,5 +1,7 @@
 //! Drives the reconcile of one `BedrockAccess`: observe, validate, build, apply, status.
 //!
+//! Between the first two stands the judgement of the policies (`policy.rs`); what is denied is built all the same,
+//! so that it serves nothing (`revoke.rs`).
 //! Each step is a file of its own; validate, build and the computing of the status are pure. What goes
 //! wrong with one object becomes its status and an Event, and never stops the others.
 
@@ -8,6 +10,7 @@ pub(crate) mod build;
 mod events;
 pub(crate) mod observe;
 pub(crate) mod readiness;
+mod revoke;
 mod status;
 mod unparsable;
 pub(crate) mod validate;
@@ -44,7 +47,12 @@ use self::{
 use crate::{
     children::{ChildKind, Stores},
     cluster_keys::Keys,
+    leader::Leadership,
     metrics::{self, Metrics},
+    policy::{
+        Policies, PolicyError,
+        judge::{Denial, Judgement},
+    },
     retry::{self, Seed},
     settings::Settings,
 };
@@ -56,6 +64,8 @@ pub(crate) type Guarded = DeserializeGuard<BedrockAccess>;
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) stores: Stores,
+    pub(crate) policies: Policies,
+    pub(crate) leadership: Leadership,
     pub(crate) keys: Keys,
     pub(crate) readiness: Box<dyn Readiness>,
     pub(crate) recorder: Recorder,
@@ -95,6 +105,12 @@ pub(crate) enum Error {
     /// See [`ObserveError`].
     #[error(transparent)]
     Observe(ObserveError),
+    /// See [`PolicyError`].
+    #[error(transparent)]
+    Policy(PolicyError),
+    /// See [`Denial`].
+    #[error("{0}")]
+    Denied(Denial),
     /// See [`ValidateError`].
     #[error(transparent)]
     Validate(ValidateError),
@@ -120,13 +136,16 @@ impl Error {
             Self::Validate(ValidateError::ClusterKeys) => {
                 condition::REASON_CLUSTER_KEYS_UNAVAILABLE
             }
+            Self::Denied(_) => condition::REASON_NOT_ALLOWED,
             Self::Apply(ApplyError::Foreign { .. }) => condition::REASON_NAME_CONFLICT,
             Self::Apply(ApplyError::Refused { .. }) | Self::Build(_) => {
                 condition::REASON_CHILD_REFUSED
             }
-            Self::Watch(_) | Self::Observe(_) | Self::Apply(_) | Self::Status(_) => {
-                condition::REASON_RETRYING
-            }
+            Self::Watch(_)
+            | Self::Observe(_)
+            | Self::Policy(_)
+            | Self::Apply(_)
+            | Self::Status(_) => condition::REASON_RETRYING,
         }
     }
 
@@ -135,17 +154,21 @@ impl Error {
         matches!(
             self,
             Self::Unparsable(_)
+                | Self::Denied(_)
                 | Self::Validate(ValidateError::Invalid(_))
                 | Self::Build(_)
                 | Self::Apply(ApplyError::Foreign { .. } | ApplyError::Refused { .. })
         )
     }
 
-    /// Whether the change that is needed is one of the object itself, which a watch will tell.
-    fn waits_for_the_object(&self) -> bool {
+    /// Whether a watch will tell of the change that is needed: one of the object itself, or of the policies.
+    fn waits_for_a_watch(&self) -> bool {
         matches!(
             self,
-            Self::Unparsable(_) | Self::Validate(ValidateError::Invalid(_)) | Self::Build(_)
+            Self::Unparsable(_)
+                | Self::Denied(_)
+                | Self::Validate(ValidateError::Invalid(_))
+                | Self::Build(_)
         )
     }
 
@@ -173,6 +196,10 @@ pub(crate) async fn reconcile(
     object: Arc<Guarded>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
+    if !context.leadership.is_ours() {
+        // Another replica sees to it; all accesses are looked at when that changes.
+        return Ok(Action::await_change());
+    }
     let id = context.memory.reconciles.fetch_add(1, Ordering::Relaxed);
     let span = tracing::info_span!(
         "reconcile",
@@ -226,7 +253,7 @@ pub(crate) async fn reconcile(
 )]
 pub(crate) fn error_policy(object: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
     context.metrics.failed(error.reason());
-    if error.waits_for_the_object() {
+    if error.waits_for_a_watch() {
         return Action::await_change();
     }
     let uid = object.uid().unwrap_or_default();
@@ -240,6 +267,11 @@ pub(crate) fn error_policy(object: Arc<Guarded>, error: &Error, context: Arc<Con
 async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error> {
     context
         .stores
+        .wait_until_ready()
+        .await
+        .map_err(Error::Watch)?;
+    context
+        .policies
         .wait_until_ready()
         .await
         .map_err(Error::Watch)?;
@@ -266,6 +298,7 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
     let result = status::Result {
         validated: run.validated.as_ref(),
         observed: run.observed.as_ref(),
+        judgement: run.judgement.as_ref(),
         deployment,
         error: error.as_ref(),
     };
@@ -284,6 +317,7 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
 #[derive(Debug, Default)]
 struct Run {
     observed: Option<Observed>,
+    judgement: Option<Judgement>,
     validated: Option<Validated>,
     outcome: Option<Outcome>,
 }
@@ -302,8 +336,24 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
     .await
     .map_err(Error::Observe)?;
     let observed = run.observed.insert(observed);
-    let validated =
-        validate::validate(access, observed, &context.settings).map_err(Error::Validate)?;
+    let judgement = context
+        .policies
+        .judge(namespace, &access.spec)
+        .map_err(Error::Policy)?;
+    let denial = match run.judgement.insert(judgement) {
+        Judgement::Denied(denial) => Some(denial.clone()),
+        Judgement::Ungoverned | Judgement::Allowed { .. } => None,
+    };
+    let validated = match &denial {
+        None => validate::validate(access, observed, &context.settings).map_err(Error::Validate)?,
+        Some(denial) => {
+            let Ok(validated) = revoke::validated(access, observed, &context.settings) else {
+                revoke::withdraw(access, context).await?;
+                return Err(Error::Denied(denial.clone()));
+            };
+            validated
+        }
+    };
     let validated = run.validated.insert(validated);
     let resources = build::build(validated).map_err(Error::Build)?;
     let applier = Applier {
@@ -314,7 +364,7 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
     };
     let outcome = applier.apply(&resources).await.map_err(Error::Apply)?;
     run.outcome = Some(outcome);
-    Ok(())
+    denial.map_or(Ok(()), |denial| Err(Error::Denied(denial)))
 }
 
 /// A settled access is looked at rarely; one that is on its way more often, since what its gateways say

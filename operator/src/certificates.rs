@@ -11,9 +11,11 @@ mod secret;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
+use futures::StreamExt;
 use kube::Client;
 use rustls::{
     crypto::ring::default_provider,
@@ -21,12 +23,15 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::webhook::{CertificateSource, OwnCertificate};
+use crate::{leader::Leadership, webhook::CertificateSource};
 
 /// How often the files of somebody else are looked at.
-const FILE_CHECK: std::time::Duration = std::time::Duration::from_secs(10);
+const FILE_CHECK: Duration = Duration::from_secs(10);
+/// How soon a replica that does not make the certificate looks again for one that the leader is about to make.
+const SOON: Duration = Duration::from_secs(1);
 
 /// The certificate in force; none until there is one.
 #[derive(Clone, Debug, Default)]
@@ -66,14 +71,17 @@ impl Certificates {
     pub(crate) fn start(
         client: &Client,
         source: &CertificateSource,
+        validates: bool,
+        leadership: Leadership,
         stop: CancellationToken,
     ) -> Self {
         let certificates = Self::default();
         let keeper = certificates.clone();
         match source.clone() {
             CertificateSource::Own(own) => {
-                let client = client.clone();
-                tokio::spawn(async move { keeper.keep_own(client, own, stop).await });
+                let check = own.rotation.check;
+                let secret = secret::Keeper::new(client, own, validates);
+                tokio::spawn(async move { keeper.keep_own(secret, check, leadership, stop).await });
             }
             CertificateSource::Directory(folder) => {
                 tokio::spawn(async move { keeper.keep_files(folder, stop).await });
@@ -87,18 +95,38 @@ impl Certificates {
         self.usable.cancelled().await;
     }
 
-    async fn keep_own(self, client: Client, own: OwnCertificate, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(own.rotation.check);
-        let keeper = secret::Keeper::new(client, own);
-        while tick(&mut ticks, &stop).await {
-            match keeper.step().await {
-                Ok(secret::Step { bundle, published }) => {
+    /// The leader makes, renews and publishes; every replica reads and serves.
+    async fn keep_own(
+        self,
+        keeper: secret::Keeper,
+        check: Duration,
+        leadership: Leadership,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let leads = leadership.is_ours();
+            let begun = Instant::now();
+            let looked = if leads {
+                keeper.step().await.map(Some)
+            } else {
+                keeper.look().await
+            };
+            match looked {
+                Ok(Some(secret::Step { bundle, published })) => {
                     match certified(bundle.certificate.as_bytes(), bundle.key.as_bytes()) {
                         Ok(key) => self.use_from_now_on(key, published),
                         Err(error) => warn(&error),
                     }
                 }
+                Ok(None) => tracing::debug!("the leader has not made a certificate yet"),
                 Err(error) => warn(&error),
+            }
+            let settled = leads || self.usable.is_cancelled();
+            let wait = if settled { check } else { SOON.min(check) };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(begun + wait) => {}
+                Some(()) = async { leadership.won().next().await }, if !leads => {}
             }
         }
     }

@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, api::DynamicObject, client::Body};
-use kube_runtime::watcher::Event;
+use kube_runtime::{reflector, watcher::Event};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -24,6 +24,7 @@ use crate::{
     cache::Writer,
     children::{ChildKind, Stores},
     cluster_keys::ClusterKeys,
+    policy::{GuardedPolicy, NamespaceMetadata, Policies},
     settings::Settings,
 };
 
@@ -84,6 +85,13 @@ pub(crate) struct Caches {
     _sidecars: Writer<Pod>,
 }
 
+/// Policies and namespaces with the writers that fill them; `team-a` is there.
+pub(crate) struct PolicyCaches {
+    pub(crate) policies: Policies,
+    written: reflector::store::Writer<GuardedPolicy>,
+    namespaces: reflector::store::Writer<NamespaceMetadata>,
+}
+
 impl Caches {
     pub(crate) fn new() -> Self {
         let mut pods = Writer::new((), names::ACCESS_LABEL);
@@ -115,10 +123,69 @@ impl Caches {
         writer.apply(&Event::Apply(object));
     }
 
+    pub(crate) fn forget(&mut self, kind: ChildKind, name: &str) {
+        let object = json!({"metadata": {"name": name, "namespace": "team-a"}});
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        let writer = self.children.get_mut(&kind).unwrap();
+        writer.apply(&Event::Delete(object));
+    }
+
     pub(crate) fn put_pod(&mut self, pod: Value) {
         let pod = serde_json::from_value(pod).unwrap();
         self.pods.apply(&Event::Apply(pod));
     }
+}
+
+impl PolicyCaches {
+    pub(crate) fn new(required: bool) -> Self {
+        let (policies, mut written) = reflector::store();
+        listed(&mut written);
+        let (namespaces, mut namespace_writer) = reflector::store();
+        listed(&mut namespace_writer);
+        let mut this = Self {
+            policies: Policies::new(policies, namespaces, required),
+            written,
+            namespaces: namespace_writer,
+        };
+        this.label(&json!({}));
+        this
+    }
+
+    /// Labels `team-a`.
+    pub(crate) fn label(&mut self, labels: &Value) {
+        let namespace = json!({"metadata": {"name": "team-a", "labels": labels}});
+        let namespace = serde_json::from_value(namespace).unwrap();
+        self.namespaces
+            .apply_watcher_event(&Event::Apply(namespace));
+    }
+
+    pub(crate) fn put(&mut self, name: &str, spec: &str) {
+        self.written
+            .apply_watcher_event(&Event::Apply(policy(name, spec)));
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        let gone = policy(name, "{namespaces: {names: [x]}}");
+        self.written.apply_watcher_event(&Event::Delete(gone));
+    }
+}
+
+fn listed<K>(writer: &mut reflector::store::Writer<K>)
+where
+    K: reflector::Lookup + Clone + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone,
+{
+    writer.apply_watcher_event(&Event::Init);
+    writer.apply_watcher_event(&Event::InitDone);
+}
+
+fn policy(name: &str, spec: &str) -> GuardedPolicy {
+    let spec: Value = serde_yaml::from_str(spec).unwrap();
+    serde_json::from_value(json!({
+        "apiVersion": "bedrockaccess.dev/v1alpha1", "kind": "BedrockAccessPolicy",
+        "metadata": {"name": name}, "spec": spec,
+    }))
+    .unwrap()
 }
 
 fn ready<K>(writer: &mut Writer<K>)
@@ -255,6 +322,12 @@ impl State {
                     "manager": "bedrock-access-operator", "operation": "Apply",
                     "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields,
                 }]);
+                self.objects.insert(path.to_owned(), body.clone());
+                (StatusCode::OK, body)
+            }
+            Method::PUT => {
+                self.version += 1;
+                body["metadata"]["resourceVersion"] = json!(self.version.to_string());
                 self.objects.insert(path.to_owned(), body.clone());
                 (StatusCode::OK, body)
             }

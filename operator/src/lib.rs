@@ -5,6 +5,7 @@
 //! sidecar is in `sidecar.rs`. It never calls AWS and reads no Secret but that of its webhook's certificate.
 
 mod access;
+mod admission;
 mod cache;
 mod certificates;
 mod children;
@@ -13,14 +14,18 @@ mod deadline;
 mod discovery;
 #[cfg(test)]
 mod fixtures;
+mod leader;
 mod metrics;
+mod policy;
 mod retry;
 mod run;
 mod server;
 mod settings;
 mod sidecar;
+mod watches;
 mod webhook;
 
+pub use leader::{LeaderElection, Timing};
 pub use run::{RunError, run};
 pub use settings::{DEFAULT_GATEWAY_IMAGE, Settings};
 pub use webhook::{CertificateSource, OwnCertificate, Rotation, ServeError, WebhookSettings};

@@ -4,7 +4,9 @@ use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use operator::{CertificateSource, OwnCertificate, Rotation, Settings, WebhookSettings};
+use operator::{
+    CertificateSource, LeaderElection, OwnCertificate, Rotation, Settings, WebhookSettings,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -34,6 +36,23 @@ struct Arguments {
     /// Namespace of this operator.
     #[arg(long, env = "POD_NAMESPACE", default_value = "bedrock-access-system")]
     namespace: String,
+    /// Review accesses before the API server stores them, at the webhook's address.
+    #[arg(long, env = "VALIDATE_ACCESSES", requires = "webhook_address")]
+    validate_accesses: bool,
+    /// Write only while this process holds the Lease; needed for more than one replica.
+    #[arg(long, env = "LEADER_ELECT")]
+    leader_elect: bool,
+    /// Namespaces to work in, separated by commas; without any, the whole cluster.
+    #[arg(
+        long,
+        env = "NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACE"
+    )]
+    namespaces: Vec<String>,
+    /// Deny every access that no BedrockAccessPolicy allows, also while there is no policy at all.
+    #[arg(long, env = "REQUIRE_POLICY")]
+    require_policy: bool,
     /// Reconciles at the same time.
     #[arg(long, env = "CONCURRENCY", default_value_t = Settings::default().concurrency, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -104,12 +123,17 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .await
         .context("failed to find the cluster: run in a pod, or set KUBECONFIG")?;
     let webhook = arguments.webhook();
+    let election = LeaderElection::new(&arguments.namespace, &arguments.instance);
     let settings = Settings {
         webhook,
         gateway_image: arguments.gateway_image,
         metrics_address: Some(arguments.metrics_address),
         health_address: Some(arguments.health_address),
         instance: arguments.instance,
+        validate_accesses: arguments.validate_accesses,
+        leader_election: arguments.leader_elect.then_some(election),
+        namespaces: arguments.namespaces,
+        require_policy: arguments.require_policy,
         concurrency: arguments.concurrency,
         ..Settings::default()
     };

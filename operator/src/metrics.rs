@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use api::names;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -37,6 +38,11 @@ struct ErrorLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LeaseLabel {
+    name: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WriteLabels {
     kind: &'static str,
     verb: &'static str,
@@ -63,6 +69,7 @@ pub(crate) struct Metrics {
     seconds: Family<ControllerLabel, Histogram>,
     active: Family<ControllerLabel, Gauge>,
     writes: Family<WriteLabels, Counter>,
+    leads: Family<LeaseLabel, Gauge>,
     /// Those of the webhook.
     pub(crate) webhook: WebhookMetrics,
 }
@@ -113,6 +120,12 @@ impl Metrics {
             "Writes to the API server per kind and verb",
             writes.clone(),
         );
+        let leads: Family<LeaseLabel, Gauge> = Family::default();
+        registry.register(
+            "leader_election_master_status",
+            "Whether this process holds the Lease: 1, or 0 while it stands by",
+            leads.clone(),
+        );
         workers.get_or_create(&THIS).set(i64::from(concurrency));
         let webhook = WebhookMetrics::new(&mut registry);
         Self {
@@ -123,6 +136,7 @@ impl Metrics {
             seconds,
             active,
             writes,
+            leads,
             webhook,
         }
     }
@@ -160,6 +174,12 @@ impl Metrics {
                 reason: reason.to_owned(),
             })
             .inc();
+    }
+
+    /// Whether this process leads.
+    pub(crate) fn leads(&self, leads: bool) {
+        let lease = LeaseLabel { name: names::LEASE };
+        self.leads.get_or_create(&lease).set(i64::from(leads));
     }
 
     /// A write was sent to the API server.
@@ -210,6 +230,7 @@ mod tests {
         metrics.ended(Outcome::Success, Duration::from_millis(3));
         metrics.failed("InvalidSpec");
         metrics.wrote("Deployment", "apply");
+        metrics.leads(true);
         let text = metrics.render().unwrap();
         for line in [
             "controller_runtime_active_workers{controller=\"bedrockaccess\"} 0",
@@ -217,6 +238,7 @@ mod tests {
             "controller_runtime_reconcile_errors_total{controller=\"bedrockaccess\"} 1",
             "controller_runtime_reconcile_time_seconds_count{controller=\"bedrockaccess\"} 1",
             "controller_runtime_max_concurrent_reconciles{controller=\"bedrockaccess\"} 4",
+            "leader_election_master_status{name=\"bedrock-access-operator\"} 1",
             "bedrock_access_operator_writes_total{kind=\"Deployment\",verb=\"apply\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

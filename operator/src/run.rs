@@ -1,35 +1,32 @@
 //! Runs an operator: watches, controller, background tasks and endpoints, until it is told to end.
 
-use std::{collections::BTreeMap, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use api::{names, v1alpha1::BedrockAccess};
-use futures::{Stream, StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{DynamicObject, ObjectMeta},
-};
+use futures::StreamExt;
+use kube::{Client, Resource, ResourceExt, api::ObjectMeta};
 use kube_runtime::{
-    Controller, WatchStreamExt,
+    Controller,
     controller::{Config, Error as ControllerError},
     events::{Recorder, Reporter},
-    reflector::{self, ObjectRef, Store},
-    watcher,
+    reflector::{ObjectRef, Store},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{self, Context, Guarded, Memory, readiness::HttpReadiness},
-    cache::{self, Cache},
+    admission::Reviewer,
     certificates::Certificates,
-    children::{ChildKind, Stores, labelled, trim_pod},
-    cluster_keys, deadline,
-    discovery::{self, Served},
+    children::{Stores, labelled, trim_pod},
+    cluster_keys, deadline, discovery,
+    leader::{Candidacy, Leadership},
     metrics::Metrics,
+    policy::{NamespaceMetadata, Policies},
     retry::Seed,
     server::{self, Ready},
     settings::Settings,
     sidecar::{self, admit::Admitter},
+    watches::{self, Scope},
     webhook::{self, ServeError, Webhook},
 };
 
@@ -51,6 +48,9 @@ pub enum RunError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Another replica may lead by now, so this one must not write any more.
+    #[error("lost the Lease: it was not renewed in time, or taken by somebody else")]
+    LeadershipLost,
     /// The webhook cannot be served.
     #[error("failed to serve the webhook on {address}")]
     Webhook {
@@ -64,7 +64,11 @@ pub enum RunError {
 /// Runs an operator until `shutdown` resolves; reconciles under way are finished first.
 ///
 /// # Errors
-/// When an endpoint cannot be served. A cluster that does not answer is waited for.
+/// When an endpoint cannot be served, or the Lease is lost. A cluster that does not answer is waited for.
+#[expect(
+    clippy::too_many_lines,
+    reason = "the wiring of the whole process, in the order in which it starts"
+)]
 pub async fn run(
     client: Client,
     settings: Settings,
@@ -78,6 +82,12 @@ pub async fn run(
     serve(&settings, &metrics, &ready, &stop).await?;
 
     let seed = Seed::default();
+    let candidacy = match settings.leader_election.clone() {
+        Some(election) => {
+            Candidacy::start(client.clone(), election, seed.clone(), Arc::clone(&metrics))
+        }
+        None => Candidacy::unopposed(&metrics),
+    };
     let keys = cluster_keys::start(
         client.clone(),
         settings.cluster_keys_refresh,
@@ -94,15 +104,26 @@ pub async fn run(
     )
     .await;
 
+    let scope = Scope::new(&settings.namespaces);
     let memory = Arc::new(Memory::default());
-    let (accesses, stream, all_listed) = watch_accesses(&client, Arc::clone(&memory));
+    let (accesses, stream, all_listed) = watches::accesses(&client, &scope, Arc::clone(&memory));
+    let (policies, policies_changed) = watches::policies(&client);
+    let (namespaces, relabelled) = watches::namespaces(&client, &scope);
+    let policies = Policies::new(policies, namespaces, settings.require_policy);
     let admitter = Admitter {
         client: client.clone(),
         accesses: accesses.clone(),
         keys: keys.clone(),
+        policies: policies.clone(),
         settings: settings.clone(),
     };
-    let certificates = serve_webhook(admitter, &metrics, &stop).await?;
+    let reviewer = Reviewer {
+        client: client.clone(),
+        policies: policies.clone(),
+        settings: settings.clone(),
+    };
+    let certificates =
+        serve_webhook(admitter, reviewer, &candidacy.leadership, &metrics, &stop).await?;
     let controller = Controller::for_stream(stream, accesses.clone())
         .with_config(
             Config::default()
@@ -110,13 +131,21 @@ pub async fn run(
                 .concurrency(settings.concurrency),
         )
         .reconcile_all_on(cluster_keys::changes(keys.clone()))
-        .reconcile_all_on(discovery::changes(served.clone()));
+        .reconcile_all_on(discovery::changes(served.clone()))
+        .reconcile_all_on(policies_changed)
+        .reconcile_all_on(candidacy.leadership.won())
+        .watches_stream(relabelled, accesses_in(accesses.clone()));
 
-    let (mut controller, children) = watch_children(controller, &client, &served);
-    let (pods, stream) = watch_pods(&client, labelled(), names::ACCESS_LABEL, trim_pod);
+    let (mut controller, children) = watches::children(controller, &client, &scope, &served);
+    let (pods, stream) = watches::pods(&client, &scope, &labelled(), names::ACCESS_LABEL, trim_pod);
     controller = controller.watches_stream(stream, |pod| owner(pod.meta()));
-    let asking = watcher::Config::default().labels(names::INJECT_LABEL);
-    let (sidecars, stream) = watch_pods(&client, asking, names::INJECT_LABEL, sidecar::fleet::trim);
+    let (sidecars, stream) = watches::pods(
+        &client,
+        &scope,
+        &watches::asking(),
+        names::INJECT_LABEL,
+        sidecar::fleet::trim,
+    );
     controller = controller.watches_stream(stream, sidecar::fleet::access_of);
 
     let reporter = Reporter {
@@ -125,6 +154,8 @@ pub async fn run(
     };
     let context = Arc::new(Context {
         stores: Stores::new(children, pods, sidecars, served),
+        policies,
+        leadership: candidacy.leadership.clone(),
         keys,
         readiness: Box::new(HttpReadiness::new(
             settings.gateway_admin_port,
@@ -161,80 +192,11 @@ pub async fn run(
         () = async { draining.cancelled().await; tokio::time::sleep(DRAIN).await } => {
             tracing::warn!("ended with reconciles under way");
         }
+        // What is under way is dropped where it stands: the next leader goes on from there.
+        () = candidacy.lost.cancelled() => return Err(RunError::LeadershipLost),
     }
+    candidacy.resign().await;
     Ok(())
-}
-
-/// Accesses in a cache, those that somebody else has changed, and a token that is cancelled once all are
-/// listed.
-fn watch_accesses(
-    client: &Client,
-    memory: Arc<Memory>,
-) -> (
-    Store<Guarded>,
-    impl Stream<Item = Result<Guarded, watcher::Error>> + Send + 'static,
-    CancellationToken,
-) {
-    let (accesses, writer) = reflector::store::<Guarded>();
-    let all_listed = CancellationToken::new();
-    let listed = all_listed.clone();
-    let stream = watcher(
-        Api::<Guarded>::all(client.clone()),
-        watcher::Config::default(),
-    )
-    .default_backoff()
-    .inspect_ok(move |event| {
-        if matches!(event, watcher::Event::InitDone) {
-            listed.cancel();
-        }
-    })
-    .modify(|object| metadata(object).managed_fields = None)
-    .reflect(writer)
-    .applied_objects()
-    .try_filter(move |access| std::future::ready(memory.is_news(access)));
-    (accesses, stream, all_listed)
-}
-
-/// Pods of the whole cluster in a cache, each cut down before it is kept.
-fn watch_pods(
-    client: &Client,
-    config: watcher::Config,
-    label: &'static str,
-    trim: fn(&mut Pod),
-) -> (
-    Cache<Pod>,
-    impl Stream<Item = Result<Pod, watcher::Error>> + Send + 'static,
-) {
-    let writer = cache::Writer::<Pod>::new((), label);
-    let cache = writer.reader();
-    let watch = watcher(Api::<Pod>::all(client.clone()), config)
-        .default_backoff()
-        .modify(trim);
-    (cache, cache::fill(watch, writer))
-}
-
-/// Watches every kind of child, each into a cache of its own.
-fn watch_children(
-    mut controller: Controller<Guarded>,
-    client: &Client,
-    served: &Served,
-) -> (
-    Controller<Guarded>,
-    BTreeMap<ChildKind, Cache<DynamicObject>>,
-) {
-    let mut children = BTreeMap::new();
-    for kind in ChildKind::ALL {
-        let resource = kind.resource();
-        let writer = cache::Writer::<DynamicObject>::new(resource.clone(), names::ACCESS_LABEL);
-        children.insert(kind, writer.reader());
-        let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
-        let watch = discovery::while_served(served.clone(), kind, move || {
-            watcher(api.clone(), labelled()).default_backoff()
-        });
-        let stream = cache::fill(watch, writer);
-        controller = controller.watches_stream_with(stream, |child| owner(child.meta()), resource);
-    }
-    (controller, children)
 }
 
 /// A token that is cancelled when `shutdown` is done; readiness goes off first.
@@ -287,15 +249,24 @@ async fn serve(
 /// Serves the webhook, when there is to be one, and gives what its certificate is kept in.
 async fn serve_webhook(
     admitter: Admitter,
+    reviewer: Reviewer,
+    leadership: &Leadership,
     metrics: &Metrics,
     stop: &CancellationToken,
 ) -> Result<Option<Certificates>, RunError> {
     let Some(settings) = admitter.settings.webhook.clone() else {
         return Ok(None);
     };
-    let certificates = Certificates::start(&admitter.client, &settings.certificate, stop.clone());
+    let certificates = Certificates::start(
+        &admitter.client,
+        &settings.certificate,
+        admitter.settings.validate_accesses,
+        leadership.clone(),
+        stop.clone(),
+    );
     let routes = webhook::routes(Webhook {
         admitter: Arc::new(admitter),
+        reviewer: Arc::new(reviewer),
         metrics: metrics.webhook.clone(),
     });
     let address = settings.address;
@@ -323,7 +294,9 @@ async fn watch_readiness(
     if let Some(certificates) = certificates {
         certificates.usable().await;
     }
-    if context.stores.wait_until_ready().await.is_ok() {
+    if context.policies.wait_until_ready().await.is_ok()
+        && context.stores.wait_until_ready().await.is_ok()
+    {
         tracing::info!("all caches are filled");
         ready.set(true);
     }
@@ -346,16 +319,23 @@ async fn forget(context: Arc<Context>, accesses: Store<Guarded>, stop: Cancellat
     }
 }
 
-fn metadata(object: &mut Guarded) -> &mut ObjectMeta {
-    match &mut object.0 {
-        Ok(access) => &mut access.metadata,
-        Err(invalid) => &mut invalid.metadata,
+/// The accesses of a namespace: its labels decide which policies are for them.
+fn accesses_in(
+    accesses: Store<Guarded>,
+) -> impl Fn(NamespaceMetadata) -> Vec<ObjectRef<Guarded>> + Send + Sync + 'static {
+    move |namespace| {
+        let name = namespace.metadata.name;
+        accesses
+            .state_filter(|access| access.namespace() == name)
+            .iter()
+            .map(|access| ObjectRef::from_obj(access.as_ref()))
+            .collect()
     }
 }
 
 /// The access an object is labelled with. The owner reference would do for children, but not for pods,
 /// and a child without its reference is one to put right.
-fn owner(metadata: &ObjectMeta) -> Option<ObjectRef<Guarded>> {
+pub(crate) fn owner(metadata: &ObjectMeta) -> Option<ObjectRef<Guarded>> {
     let labelled = metadata
         .labels
         .as_ref()

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use api::names;
 
-use crate::webhook::WebhookSettings;
+use crate::{leader::LeaderElection, webhook::WebhookSettings};
 
 /// Image of the gateway where nothing else is said.
 pub const DEFAULT_GATEWAY_IMAGE: &str =
@@ -23,6 +23,14 @@ pub struct Settings {
     pub webhook: Option<WebhookSettings>,
     /// `reportingInstance` of Events: the name of the operator's pod.
     pub instance: String,
+    /// Whether the webhook reviews accesses, too, before the API server stores them.
+    pub validate_accesses: bool,
+    /// How replicas agree on who writes; `None`: there is one alone.
+    pub leader_election: Option<LeaderElection>,
+    /// Namespaces to work in; none: the whole cluster.
+    pub namespaces: Vec<String>,
+    /// Whether an access needs a `BedrockAccessPolicy` that allows it also while there is none.
+    pub require_policy: bool,
     /// Reconciles at the same time.
     pub concurrency: u16,
     /// An access that is ready is looked at again after about this time, for what a watch cannot tell.
@@ -48,6 +56,10 @@ impl Default for Settings {
             health_address: None,
             webhook: None,
             instance: names::FIELD_MANAGER.to_owned(),
+            validate_accesses: false,
+            leader_election: None,
+            namespaces: Vec::new(),
+            require_policy: false,
             concurrency: 16,
             resync: Duration::from_mins(10),
             cluster_keys_refresh: Duration::from_mins(10),

@@ -34,9 +34,16 @@ use tokio_util::sync::CancellationToken;
 
 pub use settings::{CertificateSource, OwnCertificate, Rotation, WebhookSettings};
 
+use self::{
+    metrics::WebhookMetrics,
+    review::{Refusal, Request},
+};
 use crate::{
-    sidecar::{admit::Admitter, refused::Refused},
-    webhook::metrics::WebhookMetrics,
+    admission::{AccessRefused, Reviewer},
+    sidecar::{
+        admit::{Admission, Admitter},
+        refused::Refused,
+    },
 };
 
 /// Largest review that is read: etcd takes objects of 1.5 MiB, and a review may hold two.
@@ -52,6 +59,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(crate) struct Webhook {
     pub(crate) admitter: Arc<Admitter>,
+    pub(crate) reviewer: Arc<Reviewer>,
     pub(crate) metrics: WebhookMetrics,
 }
 
@@ -70,6 +78,7 @@ pub enum ServeError {
 pub(crate) fn routes(webhook: Webhook) -> Router {
     Router::new()
         .route(names::SIDECAR_WEBHOOK_PATH, post(inject))
+        .route(names::VALIDATION_WEBHOOK_PATH, post(validate))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(webhook)
 }
@@ -152,51 +161,78 @@ async fn connection(
 
 /// Answers a review of a pod.
 async fn inject(State(webhook): State<Webhook>, body: Bytes) -> Response {
+    let path = names::SIDECAR_WEBHOOK_PATH;
+    answered(&webhook.metrics, path, &body, async |request| {
+        let decided = match request.pod() {
+            Ok(pod) => webhook.admitter.admit(&request.namespace, &pod).await,
+            Err(error) => Err(Refused::Unparsable(error.to_string())),
+        };
+        let result = match &decided {
+            Ok(admission) if admission.patch.is_empty() => "unchanged",
+            Ok(_) => "injected",
+            Err(refused) => refused.reason(),
+        };
+        if !request.dry_run {
+            webhook.metrics.decided(result);
+        }
+        decided.map_err(Refusal::from)
+    })
+    .await
+}
+
+/// Answers a review of an access.
+async fn validate(State(webhook): State<Webhook>, body: Bytes) -> Response {
+    let path = names::VALIDATION_WEBHOOK_PATH;
+    answered(&webhook.metrics, path, &body, async |request| {
+        let decided = webhook
+            .reviewer
+            .review(&request.namespace, &request.object, request.before())
+            .await;
+        if !request.dry_run {
+            let result = decided
+                .as_ref()
+                .map_or_else(AccessRefused::reason, |()| "allowed");
+            webhook.metrics.reviewed(result);
+        }
+        decided
+            .map(|()| Admission::default())
+            .map_err(Refusal::from)
+    })
+    .await
+}
+
+/// From the bytes of a review to those of its answer, counted and timed.
+async fn answered(
+    metrics: &WebhookMetrics,
+    path: &'static str,
+    body: &[u8],
+    decide: impl AsyncFnOnce(&Request) -> Result<Admission, Refusal>,
+) -> Response {
     let started = Instant::now();
-    let in_flight = webhook.metrics.begin(names::SIDECAR_WEBHOOK_PATH);
-    let request = match review::parse(&body) {
+    let _in_flight = metrics.begin(path);
+    let request = match review::parse(body) {
         Ok(request) => request,
         Err(error) => {
-            drop(in_flight);
-            webhook
-                .metrics
-                .answered(names::SIDECAR_WEBHOOK_PATH, 400, started.elapsed());
+            metrics.answered(path, 400, started.elapsed());
             return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
         }
     };
-    let decided = match request.pod() {
-        Ok(pod) => webhook.admitter.admit(&request.namespace, &pod).await,
-        Err(error) => Err(Refused::Unparsable(error.to_string())),
-    };
-    let result = match &decided {
-        Ok(admission) if admission.patch.is_empty() => "unchanged",
-        Ok(_) => "injected",
-        Err(refused) => refused.reason(),
-    };
-    if let Err(refused) = &decided {
+    let decided = decide(&request).await;
+    if let Err(refusal) = &decided {
         tracing::info!(
+            path,
             namespace = request.namespace,
-            pod = request.pod_name(),
-            reason = refused.reason(),
+            name = request.name(),
+            reason = refusal.reason,
             dry_run = request.dry_run,
-            message = %refused,
-            "refused a pod"
+            message = refusal.message,
+            "refused"
         );
     }
     let answer = review::answer(&request.uid, decided);
-    if !request.dry_run {
-        webhook.metrics.decided(result);
-    }
-    webhook
-        .metrics
-        .answered(names::SIDECAR_WEBHOOK_PATH, 200, started.elapsed());
-    drop(in_flight);
-    (
-        StatusCode::OK,
-        [(header::CONTENT_TYPE, "application/json")],
-        answer,
-    )
-        .into_response()
+    metrics.answered(path, 200, started.elapsed());
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (StatusCode::OK, json, answer).into_response()
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! The operator against a real API server: what it makes, keeps, refuses and removes.
 
+mod admission;
 mod children;
+mod leader;
 mod lifecycle;
+mod namespaces;
+mod policies;
 mod refusals;
 pub(crate) mod rig;
 pub(crate) mod sidecar;

@@ -12,6 +12,7 @@
 
 mod anthropic_clients;
 mod api_tier;
+mod argocd;
 mod faults;
 mod golden_requests;
 mod native;

@@ -17,8 +17,8 @@ struct Package {
     purpose: &'static str,
 }
 
-/// What compiling and writing images take. What running pods takes, the local cluster installs itself.
-const PACKAGES: [Package; 4] = [
+/// What compiling, testing and writing images take. What running pods takes, the local cluster installs itself.
+const PACKAGES: [Package; 5] = [
     Package {
         name: "gcc",
         file: "usr/bin/gcc",
@@ -38,6 +38,11 @@ const PACKAGES: [Package; 4] = [
         name: "ca-certificates",
         file: "usr/share/ca-certificates/mozilla",
         purpose: "the images' trusted roots",
+    },
+    Package {
+        name: "lua5.4",
+        file: "usr/bin/lua5.4",
+        purpose: "runs Argo CD's health check in its test",
     },
 ];
 

@@ -1,5 +1,5 @@
-//! Files that are made from others: `crds/`, the chart's copy of them, `manifests/install.yaml`, and the
-//! table of OpenAI's fields.
+//! Files that are made from others: `crds/`, the chart's copy of them, `manifests/install.yaml`, the tables of
+//! clients' fields, and the reference of the custom resources.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -19,6 +19,8 @@ const NOTICE: &str = "# Generated";
 const CRD_FOLDERS: [&str; 2] = ["crds", "charts/bedrock-access/crds"];
 /// The plain installation.
 const MANIFEST: &str = "manifests/install.yaml";
+/// The documentation of the custom resources.
+const REFERENCE: &str = "docs/reference";
 
 /// Tables of what becomes of each field of a request: endpoint, heading, file.
 const FIELDS: [(&str, &str, &str); 3] = [
@@ -76,31 +78,50 @@ pub(crate) fn fields(console: &Console, check: bool) -> Result<()> {
     })
 }
 
+/// Writes the documentation of the custom resources, or checks it.
+pub(crate) fn reference(console: &Console, check: bool) -> Result<()> {
+    build::programs(console, Profile::Dev)?;
+    console.step("reference", |step| {
+        let files = pages(step, Some("reference"))?
+            .into_iter()
+            .map(|(name, content)| (format!("{REFERENCE}/{name}"), content))
+            .collect();
+        settle(&files, &[], check)
+    })
+}
+
 /// Checks all generated files.
 pub(crate) fn check_all(console: &Console) -> Result<()> {
     crds(console, true)?;
     manifests(console, true)?;
-    fields(console, true)
+    fields(console, true)?;
+    reference(console, true)
 }
 
 fn crd_files(step: &Step) -> Result<Files> {
+    let mut files = Files::new();
+    for (name, content) in pages(step, None)? {
+        for folder in CRD_FOLDERS {
+            files.insert(format!("{folder}/{name}"), content.clone());
+        }
+    }
+    Ok(files)
+}
+
+/// What `examples/crds` writes: the definitions, or what the word asks for.
+fn pages(step: &Step, what: Option<&str>) -> Result<Files> {
     let folder = repository::scratch("crds")?;
     fs::remove_dir_all(&folder).with_context(|| format!("failed to empty {}", folder.display()))?;
     let folder = repository::scratch("crds")?;
     let program = repository::target().join("debug/examples/crds");
-    quiet(step, command(program).arg(&folder))?;
+    quiet(step, command(program).arg(&folder).args(what))?;
     let mut files = Files::new();
     for entry in
         fs::read_dir(&folder).with_context(|| format!("failed to list {}", folder.display()))?
     {
         let entry = entry.context("failed to read a folder entry")?;
-        let (name, content) = (entry.file_name(), repository::read(&entry.path())?);
-        for folder in CRD_FOLDERS {
-            files.insert(
-                format!("{folder}/{}", name.to_string_lossy()),
-                content.clone(),
-            );
-        }
+        let name = entry.file_name().to_string_lossy().into_owned();
+        files.insert(name, repository::read(&entry.path())?);
     }
     ensure!(
         !files.is_empty(),
@@ -153,7 +174,7 @@ fn settle(files: &Files, folders: &[&str], check: bool) -> Result<()> {
     }
     if !stale.is_empty() {
         bail!(
-            "not what their sources make: {}. `cargo xtask crds`, `manifests` and `fields` write them anew",
+            "not what their sources make: {}. `cargo xtask crds`, `manifests`, `fields` and `reference` write them anew",
             stale.join(", ")
         );
     }

@@ -89,6 +89,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Write docs/reference/ from the types in crates/api.
+    Reference {
+        /// Change nothing; fail where a file differs.
+        #[arg(long)]
+        check: bool,
+    },
     /// Write manifests/ from the chart.
     Manifests {
         /// Change nothing; fail where a file differs.
@@ -154,6 +160,7 @@ fn main() -> ExitCode {
         Task::Chart => checks::chart(&console),
         Task::Crds { check } => generated::crds(&console, check),
         Task::Fields { check } => generated::fields(&console, check),
+        Task::Reference { check } => generated::reference(&console, check),
         Task::Manifests { check } => generated::manifests(&console, check),
         Task::Demo {
             once,

@@ -63,6 +63,9 @@ pub struct GatewayConfig {
     /// Sizes and times.
     #[serde(default)]
     pub limits: Limits,
+    /// Why no request is served any more, for whoever asks; absent: requests are served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
     /// Refuse every request field that cannot be honoured instead of dropping harmless ones with a warning header.
     #[serde(default, skip_serializing_if = "is_false")]
     pub strict: bool,
@@ -373,6 +376,7 @@ impl Default for GatewayConfig {
             clients: Clients::default(),
             tls: None,
             limits: Limits::default(),
+            revoked: None,
             strict: false,
             fetch_remote_media: false,
             automatic_cache: false,

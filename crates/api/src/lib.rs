@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod config;
 pub mod iam;
 pub mod names;
+pub mod pattern;
 pub mod region;
 pub mod v1alpha1;
 

@@ -63,6 +63,9 @@ pub const OPERATOR_HEALTH_PORT: u16 = 8081;
 /// Port of the operator's webhooks.
 pub const OPERATOR_WEBHOOK_PORT: u16 = 9443;
 
+/// Name of the Lease by which replicas of the operator agree who writes.
+pub const LEASE: &str = "bedrock-access-operator";
+
 /// Name of the webhook in its configuration.
 pub const SIDECAR_WEBHOOK: &str = "sidecar.bedrockaccess.dev";
 /// Name of the `MutatingWebhookConfiguration`.
@@ -71,6 +74,12 @@ pub const WEBHOOK_CONFIGURATION: &str = "bedrock-access-sidecar";
 pub const WEBHOOK_SERVICE: &str = "bedrock-access-webhook";
 /// Name of the Secret with the webhook's certificate.
 pub const WEBHOOK_SECRET: &str = "bedrock-access-webhook";
+/// Name of the webhook that reviews accesses, in its configuration.
+pub const VALIDATION_WEBHOOK: &str = "validate.bedrockaccess.dev";
+/// Name of its `ValidatingWebhookConfiguration`.
+pub const VALIDATION_CONFIGURATION: &str = "bedrock-access-validation";
+/// Path of the webhook that reviews accesses.
+pub const VALIDATION_WEBHOOK_PATH: &str = "/validate";
 /// Path of the webhook that puts the sidecar into pods.
 pub const SIDECAR_WEBHOOK_PATH: &str = "/inject";
 

@@ -18,6 +18,7 @@ pub mod identity;
 pub mod models;
 pub mod network_policy;
 pub mod pod_monitor;
+pub mod policy;
 pub mod service_account;
 pub mod sidecar;
 pub mod status;
@@ -29,7 +30,8 @@ use serde_json::Value;
 
 use self::{
     clients::ClientsSpec, gateway::GatewaySpec, identity::IdentitySpec, models::ModelSpec,
-    service_account::ServiceAccountSpec, sidecar::SidecarSpec, status::BedrockAccessStatus,
+    policy::BedrockAccessPolicy, service_account::ServiceAccountSpec, sidecar::SidecarSpec,
+    status::BedrockAccessStatus,
 };
 use crate::names;
 
@@ -128,7 +130,10 @@ pub struct EndpointsSpec {
 
 /// Every custom resource definition of this version, in the order they are written to `crds/`.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![tidied(BedrockAccess::crd())]
+    vec![
+        tidied(BedrockAccess::crd()),
+        tidied(BedrockAccessPolicy::crd()),
+    ]
 }
 
 /// The definitions as files: name and YAML, as they stand in `crds/` and in the chart.

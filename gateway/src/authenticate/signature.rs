@@ -67,7 +67,7 @@ impl Authenticator {
                 },
             }
         })?;
-        Ok(Caller::of_key(client))
+        self.served(Caller::of_key(client))
     }
 }
 

@@ -46,6 +46,31 @@ async fn changed_document_is_taken_over_and_a_bad_one_is_refused() {
 }
 
 #[tokio::test]
+async fn revoked_gateway_refuses_and_says_why_until_it_is_given_back() {
+    let rig = Rig::with_document(&document("fast")).await;
+    assert_eq!(rig.chat(&ask("fast", "hi")).await.status, 200);
+    rig.write_config(
+        "clients: {anonymous: true}\nrevoked: BedrockAccess team-a/chat is not accepted",
+    );
+    eventually("requests are no longer served", async || {
+        rig.chat(&ask("fast", "hi")).await.status != 200
+    })
+    .await;
+    let answer = rig.chat(&ask("fast", "hi")).await;
+    assert_eq!(answer.status, 403, "{}", answer.text());
+    assert!(
+        answer.text().contains("team-a/chat is not accepted"),
+        "{}",
+        answer.text()
+    );
+    rig.write_config(&document("fast"));
+    eventually("requests are served again", async || {
+        rig.chat(&ask("fast", "hi")).await.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn swapped_link_of_a_mounted_config_map_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, alias: &str| {

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use crate::{
     access::{
         build::{Prepared, Resources},
-        validate::Validated,
+        validate::{Scale, Validated},
     },
     children::{ChildKind, Stores},
     metrics::Metrics,
@@ -240,12 +240,25 @@ impl Applier<'_> {
             "apiVersion": object.get("apiVersion"),
             "kind": object.get("kind"),
             "metadata": {"name": name},
-            "spec": {"replicas": found.data.pointer("/spec/replicas")},
+            "spec": {"replicas": self.handed_over(found)},
         });
         let parameters = PatchParams::apply(HANDOVER_MANAGER).force();
         self.patch(*kind, name, "apply", &parameters, &Patch::Apply(&document))
             .await?;
         Ok(())
+    }
+
+    /// An autoscaler leaves alone what is scaled to zero, so it is never handed less than its least.
+    fn handed_over(&self, found: &DynamicObject) -> i64 {
+        let least = match self.access.scale {
+            Scale::Automatic { min, .. } => i64::from(min),
+            Scale::Fixed(replicas) => i64::from(replicas),
+        };
+        let now = found
+            .data
+            .pointer("/spec/replicas")
+            .and_then(serde_json::Value::as_i64);
+        now.unwrap_or_default().max(least)
     }
 
     async fn read(

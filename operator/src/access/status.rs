@@ -17,8 +17,13 @@ use k8s_openapi::{
 };
 use kube::api::DynamicObject;
 
-use self::conditions::{State, Verdict, credentials, gateway, monitored, ready, sidecars};
-use crate::access::{Error, observe::Observed, validate::Validated};
+use self::conditions::{
+    State, Verdict, accepted, credentials, gateway, monitored, ready, sidecars,
+};
+use crate::{
+    access::{Error, observe::Observed, validate::Validated},
+    policy::judge::Judgement,
+};
 
 /// What a reconcile came to.
 #[derive(Debug)]
@@ -27,6 +32,8 @@ pub(crate) struct Result<'a> {
     pub(crate) validated: Option<&'a Validated>,
     /// What was there, when it could be looked at.
     pub(crate) observed: Option<&'a Observed>,
+    /// What the policies say, when they could be asked.
+    pub(crate) judgement: Option<&'a Judgement>,
     /// The Deployment as it is now, when there is one.
     pub(crate) deployment: Option<Arc<DynamicObject>>,
     /// What went wrong.
@@ -70,7 +77,8 @@ pub(crate) fn compute(
             .map(|one| one.pod.clone()),
     );
     let credentials = credentials::verdict(&all);
-    let gateway = gateway::verdict(rollout, pods);
+    let revoked = matches!(result.judgement, Some(Judgement::Denied(_)));
+    let gateway = gateway::verdict(rollout, pods, revoked);
     let summary = if enabled || result.error.is_some() {
         ready::summary(rollout, &gateway, &credentials, pods, result.error)
     } else {
@@ -81,7 +89,8 @@ pub(crate) fn compute(
         status.sidecars = sidecars.as_ref().map(|(counts, _)| counts.clone());
     }
     let generation = access.metadata.generation;
-    let keep = |type_: &str| type_ == condition::ACCEPTED;
+    // What was said stays where the policies could not be asked.
+    let keep = |type_: &str| type_ == condition::ACCEPTED && result.judgement.is_none();
     let mut verdicts = vec![
         (condition::READY, summary.ready),
         (condition::RECONCILING, summary.reconciling),
@@ -97,6 +106,9 @@ pub(crate) fn compute(
     if let Some(observed) = result.observed.filter(|_| enabled) {
         let monitored = monitored::verdict(&access.spec.gateway, observed.pod_monitors_served);
         verdicts.extend(monitored.map(|verdict| (condition::MONITORED, verdict)));
+    }
+    if let Some(verdict) = result.judgement.and_then(accepted::verdict) {
+        verdicts.push((condition::ACCEPTED, verdict));
     }
     let mut conditions: Vec<Condition> = verdicts
         .into_iter()

@@ -7,8 +7,10 @@ use tokio::sync::watch;
 use super::*;
 use crate::{
     access::readiness::HttpReadiness,
-    fixtures::{self, Caches, Scripted},
+    fixtures::{self, Caches, PolicyCaches, Scripted},
 };
+
+mod policies;
 
 const ACCOUNT: &str = "/api/v1/namespaces/team-a/serviceaccounts/chat-gateway";
 const CONFIG: &str = "/api/v1/namespaces/team-a/configmaps/chat-gateway";
@@ -37,6 +39,7 @@ const CHILDREN: [(ChildKind, &str); 8] = [
 struct World {
     api: Scripted,
     caches: Caches,
+    policies: PolicyCaches,
     context: Arc<Context>,
     // The keys are there as long as their sender is.
     _keys: watch::Sender<Option<Arc<crate::cluster_keys::ClusterKeys>>>,
@@ -46,6 +49,7 @@ impl World {
     fn new() -> Self {
         let api = Scripted::default();
         let caches = Caches::new();
+        let policies = PolicyCaches::new(false);
         let client = api.client();
         let (sender, keys) = watch::channel(Some(fixtures::keys()));
         let reporter = Reporter {
@@ -54,6 +58,8 @@ impl World {
         };
         let context = Context {
             stores: caches.stores.clone(),
+            policies: policies.policies.clone(),
+            leadership: Leadership::alone(),
             keys,
             readiness: Box::new(HttpReadiness::new(1, Duration::from_millis(50))),
             recorder: Recorder::new(client.clone(), reporter.clone()),
@@ -67,6 +73,7 @@ impl World {
         Self {
             api,
             caches,
+            policies,
             context: Arc::new(context),
             _keys: sender,
         }
@@ -75,6 +82,13 @@ impl World {
     async fn reconcile(&self, access: BedrockAccess) -> Result<Action, Error> {
         let object = Arc::new(kube::core::DeserializeGuard(Ok(access)));
         reconcile(object, Arc::clone(&self.context)).await
+    }
+
+    /// The cache sees that an object is gone.
+    fn caches_forget(&mut self, kind: ChildKind, path: &str) {
+        if self.api.object(path).is_none() {
+            self.caches.forget(kind, path.rsplit('/').next().unwrap());
+        }
     }
 
     /// The caches see what the API server holds.

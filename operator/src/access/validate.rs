@@ -76,6 +76,8 @@ pub(crate) struct Validated {
     pub(crate) image: String,
     /// Issuer of the cluster's tokens, when it is known.
     pub(crate) issuer: Option<String>,
+    /// Whether no policy allows it, so that it is to serve nothing.
+    pub(crate) revoked: bool,
 }
 
 /// Where credentials come from.
@@ -329,6 +331,7 @@ pub(crate) fn validate(
             .cluster_keys
             .as_ref()
             .map(|keys| keys.issuer.clone()),
+        revoked: false,
         namespace,
         name,
         owner,

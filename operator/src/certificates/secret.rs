@@ -1,22 +1,20 @@
-//! The Secret that holds what `authority.rs` makes, and the webhook configuration that trusts it.
+//! The Secret that holds what `authority.rs` makes, and the webhook configurations that trust it (`publication.rs`).
 //!
 //! Replicas may do this at the same time: the Secret is written only over the version that was read, and
 //! what is published is what the Secret says. In a steady state nothing is written.
 
+mod publication;
+
 use std::collections::BTreeMap;
 
 use api::names;
-use base64::{Engine, engine::general_purpose::STANDARD};
-use k8s_openapi::{
-    ByteString,
-    api::{admissionregistration::v1::MutatingWebhookConfiguration, core::v1::Secret},
-    jiff::Timestamp,
-};
+use k8s_openapi::{ByteString, api::core::v1::Secret, jiff::Timestamp};
 use kube::{
     Api, Client,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    api::{ObjectMeta, PostParams},
 };
-use serde_json::json;
+
+use publication::Publication;
 
 use super::{
     CertificateError,
@@ -33,7 +31,7 @@ const KEY: &str = "tls.key";
 /// Keeps one Secret and one configuration.
 pub(super) struct Keeper {
     secrets: Api<Secret>,
-    configurations: Api<MutatingWebhookConfiguration>,
+    publications: Vec<Publication>,
     own: OwnCertificate,
 }
 
@@ -46,29 +44,42 @@ pub(super) struct Step {
 }
 
 impl Keeper {
-    pub(super) fn new(client: Client, own: OwnCertificate) -> Self {
+    /// `validates`: whether accesses are reviewed, too, by a webhook in a configuration of its own.
+    pub(super) fn new(client: &Client, own: OwnCertificate, validates: bool) -> Self {
+        let sidecar =
+            Publication::mutating(client.clone(), &own.configuration, names::SIDECAR_WEBHOOK);
+        let accesses = Publication::validating(
+            client.clone(),
+            names::VALIDATION_CONFIGURATION,
+            names::VALIDATION_WEBHOOK,
+        );
         Self {
             secrets: Api::namespaced(client.clone(), &own.namespace),
-            configurations: Api::all(client),
+            publications: [sidecar]
+                .into_iter()
+                .chain(validates.then_some(accesses))
+                .collect(),
             own,
         }
     }
 
+    /// Looks and changes nothing; `None` where there is no certificate yet.
+    pub(super) async fn look(&self) -> Result<Option<Step>, CertificateError> {
+        let Some(bundle) = self.read().await?.as_ref().and_then(bundle_in) else {
+            return Ok(None);
+        };
+        let published = announced(&bundle, &self.published().await?);
+        Ok(Some(Step { bundle, published }))
+    }
+
     /// Looks, renews what is due, and publishes it.
     pub(super) async fn step(&self) -> Result<Step, CertificateError> {
-        let found = self
-            .secrets
-            .get_opt(&self.own.secret)
-            .await
-            .map_err(|source| error("read Secret", &self.own.secret, source))?;
+        let found = self.read().await?;
         let current = found.as_ref().and_then(bundle_in);
         let trusted = self.published().await?;
-        // Where there is no configuration nobody calls, so nobody has to be waited for.
-        let announced = current.as_ref().is_some_and(|bundle| {
-            trusted
-                .as_ref()
-                .is_none_or(|trusted| holds(trusted, newest(&bundle.authorities)))
-        });
+        let announced = current
+            .as_ref()
+            .is_some_and(|bundle| announced(bundle, &trusted));
         let (names, rotation, now) = (&self.own.names, &self.own.rotation, Timestamp::now());
         let (bundle, renewed) = match current {
             Some(current) => match next(&current, names, rotation, announced, now)? {
@@ -80,8 +91,31 @@ impl Keeper {
         if renewed {
             self.write(found, &bundle).await?;
         }
-        let published = self.publish(trusted.as_deref(), &bundle).await?;
-        Ok(Step { bundle, published })
+        for (publication, trusted) in self.publications.iter().zip(&trusted) {
+            publication
+                .write(trusted.as_deref(), &bundle.authorities)
+                .await?;
+        }
+        Ok(Step {
+            bundle,
+            published: true,
+        })
+    }
+
+    /// What the API server trusts, for each configuration; `None` where there is none.
+    async fn published(&self) -> Result<Vec<Option<Vec<u8>>>, CertificateError> {
+        let mut found = Vec::new();
+        for publication in &self.publications {
+            found.push(publication.read().await?);
+        }
+        Ok(found)
+    }
+
+    async fn read(&self) -> Result<Option<Secret>, CertificateError> {
+        self.secrets
+            .get_opt(&self.own.secret)
+            .await
+            .map_err(|source| error("read Secret", &self.own.secret, source))
     }
 
     /// Writes over the version that was read, and only over that.
@@ -127,56 +161,6 @@ impl Keeper {
         );
         Ok(())
     }
-
-    /// What the API server trusts; `None` where there is no configuration.
-    async fn published(&self) -> Result<Option<Vec<u8>>, CertificateError> {
-        let name = &self.own.configuration;
-        let found = self
-            .configurations
-            .get_opt(name)
-            .await
-            .map_err(|source| error("read MutatingWebhookConfiguration", name, source))?;
-        Ok(found.map(|configuration| {
-            configuration
-                .webhooks
-                .into_iter()
-                .flatten()
-                .find(|webhook| webhook.name == names::SIDECAR_WEBHOOK)
-                .and_then(|webhook| webhook.client_config.ca_bundle)
-                .map(|bundle| bundle.0)
-                .unwrap_or_default()
-        }))
-    }
-
-    async fn publish(
-        &self,
-        trusted: Option<&[u8]>,
-        bundle: &Bundle,
-    ) -> Result<bool, CertificateError> {
-        let Some(trusted) = trusted else {
-            return Ok(true);
-        };
-        if trusted == bundle.authorities.as_bytes() {
-            return Ok(true);
-        }
-        let name = &self.own.configuration;
-        let wanted = json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": name},
-            "webhooks": [{
-                "name": names::SIDECAR_WEBHOOK,
-                "clientConfig": {"caBundle": STANDARD.encode(&bundle.authorities)},
-            }],
-        });
-        // A strategic merge: the rest of the webhook is the chart's.
-        self.configurations
-            .patch(name, &PatchParams::default(), &Patch::Strategic(&wanted))
-            .await
-            .map_err(|source| error("publish the authority in", name, source))?;
-        tracing::info!(configuration = name, "published the webhook's authorities");
-        Ok(true)
-    }
 }
 
 fn error(action: &'static str, what: &str, source: kube::Error) -> CertificateError {
@@ -185,6 +169,15 @@ fn error(action: &'static str, what: &str, source: kube::Error) -> CertificateEr
         what: what.to_owned(),
         source,
     }
+}
+
+/// Whether the API server trusts the newest authority. Where there is no configuration nobody calls, so nobody
+/// has to be waited for.
+fn announced(bundle: &Bundle, trusted: &[Option<Vec<u8>>]) -> bool {
+    trusted
+        .iter()
+        .flatten()
+        .all(|trusted| holds(trusted, newest(&bundle.authorities)))
 }
 
 /// Whether a published bundle holds this authority.

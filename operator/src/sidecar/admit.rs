@@ -5,10 +5,7 @@
 
 use std::{fmt, time::Duration};
 
-use api::{
-    names,
-    v1alpha1::{BedrockAccess, condition},
-};
+use api::{names, v1alpha1::BedrockAccess};
 use kube::{Api, Client, core::DeserializeGuard};
 use kube_runtime::reflector::{ObjectRef, Store};
 use ring::rand::SecureRandom;
@@ -26,6 +23,7 @@ use crate::{
         validate::{Validated, validate},
     },
     cluster_keys::Keys,
+    policy::{Policies, PolicyError, judge::Judgement},
     settings::Settings,
 };
 
@@ -50,6 +48,7 @@ pub(crate) struct Admitter {
     pub(crate) client: Client,
     pub(crate) accesses: Store<Guarded>,
     pub(crate) keys: Keys,
+    pub(crate) policies: Policies,
     pub(crate) settings: Settings,
 }
 
@@ -77,6 +76,15 @@ impl Admitter {
                     "label {}: a static pod gets no sidecar",
                     names::INJECT_LABEL
                 )],
+            });
+        }
+        // Before the policies are known nothing is allowed by them, or by their absence.
+        let known = tokio::time::timeout(PATIENCE, self.policies.wait_until_ready()).await;
+        if !matches!(known, Ok(Ok(()))) {
+            return Err(Refused::Unknown {
+                namespace: namespace.to_owned(),
+                access: name.clone(),
+                problem: "the operator has not read the policies yet".to_owned(),
             });
         }
         let cached = self
@@ -120,12 +128,16 @@ impl Admitter {
         let account = pod.spec.service_account_name.as_deref();
         let account = account.filter(|name| !name.is_empty()).unwrap_or("default");
         let (namespace, access_name) = (namespace.to_owned(), name.to_owned());
-        if let Some(message) = refusal_by_policy(access) {
-            return Err(Refused::NotAccepted {
-                namespace,
-                access: access_name,
-                message,
-            });
+        match self.policies.judge(&namespace, &access.spec) {
+            Ok(Judgement::Ungoverned | Judgement::Allowed { .. }) => {}
+            Ok(Judgement::Denied(denial)) => {
+                return Err(Refused::NotAccepted {
+                    namespace,
+                    access: access_name,
+                    message: denial.to_string(),
+                });
+            }
+            Err(error) => return Err(unjudged(namespace, access_name, &error)),
         }
         let observed = Observed {
             cluster_keys: self.keys.borrow().clone(),
@@ -202,14 +214,13 @@ impl fmt::Debug for Admitter {
     }
 }
 
-/// What the operator has said of an access that no policy allows.
-fn refusal_by_policy(access: &BedrockAccess) -> Option<String> {
-    let status = access.status.as_ref()?;
-    let accepted = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == condition::ACCEPTED)?;
-    (accepted.status == "False").then(|| accepted.message.clone())
+/// Nobody knows yet whether a policy allows it.
+fn unjudged(namespace: String, access: String, error: &PolicyError) -> Refused {
+    Refused::Unknown {
+        namespace,
+        access,
+        problem: error.to_string(),
+    }
 }
 
 /// 128 random bits in hexadecimal: a key for one pod.

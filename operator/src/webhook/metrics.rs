@@ -38,6 +38,7 @@ pub(crate) struct WebhookMetrics {
     latency: Family<WebhookLabel, Histogram>,
     in_flight: Family<WebhookLabel, Gauge>,
     admissions: Family<ResultLabel, Counter>,
+    reviews: Family<ResultLabel, Counter>,
 }
 
 /// A request under way.
@@ -53,6 +54,7 @@ impl WebhookMetrics {
             latency,
             in_flight: Family::default(),
             admissions: Family::default(),
+            reviews: Family::default(),
         };
         registry.register(
             "controller_runtime_webhook_requests",
@@ -73,6 +75,11 @@ impl WebhookMetrics {
             "bedrock_access_operator_sidecar_admissions",
             "Pods that asked for a sidecar: injected, unchanged, or why they were refused",
             metrics.admissions.clone(),
+        );
+        registry.register(
+            "bedrock_access_operator_access_reviews",
+            "Accesses that were to be stored: allowed, or why they were refused",
+            metrics.reviews.clone(),
         );
         metrics
     }
@@ -97,7 +104,12 @@ impl WebhookMetrics {
             .observe(took.as_secs_f64());
     }
 
-    /// What was decided.
+    /// What was decided of an access.
+    pub(super) fn reviewed(&self, result: &'static str) {
+        self.reviews.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// What was decided of a pod.
     pub(super) fn decided(&self, result: &'static str) {
         self.admissions.get_or_create(&ResultLabel { result }).inc();
     }

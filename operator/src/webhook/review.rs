@@ -4,7 +4,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::sidecar::{admit::Admission, pod::Pod, refused::Refused};
+use crate::{
+    admission::AccessRefused,
+    sidecar::{admit::Admission, pod::Pod, refused::Refused},
+};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
@@ -28,7 +31,17 @@ pub(super) struct Request {
     pub(super) namespace: String,
     #[serde(default)]
     pub(super) dry_run: bool,
-    object: Value,
+    pub(super) object: Value,
+    #[serde(default)]
+    old_object: Value,
+}
+
+/// A refusal as it is told.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) code: u16,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
 }
 
 /// Why a review is not one.
@@ -45,13 +58,38 @@ impl Request {
         Pod::deserialize(&self.object)
     }
 
+    /// What is to be replaced, where there is something.
+    pub(super) fn before(&self) -> Option<&Value> {
+        (!self.old_object.is_null()).then_some(&self.old_object)
+    }
+
     /// The name, or the beginning of one that is yet to be made.
-    pub(super) fn pod_name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         let metadata = self.object.get("metadata");
         ["name", "generateName"]
             .iter()
             .find_map(|field| metadata?.get(field)?.as_str())
             .unwrap_or_default()
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Self {
+            code: refused.code(),
+            reason: refused.reason(),
+            message: refused.to_string(),
+        }
+    }
+}
+
+impl From<AccessRefused> for Refusal {
+    fn from(refused: AccessRefused) -> Self {
+        Self {
+            code: refused.code(),
+            reason: refused.reason(),
+            message: refused.to_string(),
+        }
     }
 }
 
@@ -67,7 +105,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Request, ReviewError> {
 }
 
 /// The answer, as JSON.
-pub(super) fn answer(uid: &str, decided: Result<Admission, Refused>) -> String {
+pub(super) fn answer(uid: &str, decided: Result<Admission, Refusal>) -> String {
     let mut response = Map::new();
     response.insert("uid".to_owned(), json!(uid));
     response.insert("allowed".to_owned(), json!(decided.is_ok()));
@@ -84,12 +122,12 @@ pub(super) fn answer(uid: &str, decided: Result<Admission, Refused>) -> String {
                 response.insert("warnings".to_owned(), json!(warnings));
             }
         }
-        Err(refused) => {
+        Err(refusal) => {
             let status = json!({
                 "status": "Failure",
-                "code": refused.code(),
-                "reason": refused.reason(),
-                "message": refused.to_string(),
+                "code": refusal.code,
+                "reason": refusal.reason,
+                "message": refusal.message,
             });
             response.insert("status".to_owned(), status);
         }

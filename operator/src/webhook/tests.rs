@@ -46,11 +46,18 @@ async fn reviews_are_answered_with_a_patch_or_a_refusal_and_counted() {
     writer.apply_watcher_event(&Event::Apply(kube::core::DeserializeGuard(Ok(access))));
     let (_sender, keys) = watch::channel(Some(fixtures::keys()));
     let mut registry = Registry::default();
+    let policies = fixtures::PolicyCaches::new(false).policies;
     let routes = routes(Webhook {
+        reviewer: Arc::new(Reviewer {
+            client: api.client(),
+            policies: policies.clone(),
+            settings: fixtures::settings(),
+        }),
         admitter: Arc::new(Admitter {
             client: api.client(),
             accesses,
             keys,
+            policies,
             settings: fixtures::settings(),
         }),
         metrics: WebhookMetrics::new(&mut registry),

@@ -49,6 +49,11 @@ impl Rig {
 
     /// The API server and what `helm install` would put there but for the operator's pod.
     pub(crate) async fn without_operator() -> Self {
+        Self::without_operator_with(&[], &[]).await
+    }
+
+    /// The same with further namespaces, and further arguments for `helm template`.
+    pub(crate) async fn without_operator_with(more: &[&str], chart: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let audit_log = folder.path().join("audit.log");
         let options = Options {
@@ -58,14 +63,14 @@ impl Rig {
         let cluster = ApiServer::start(options).await.unwrap();
         let client = cluster.client().await.unwrap();
         let namespaces = Api::<Namespace>::all(client.clone());
-        for name in [OPERATOR_NAMESPACE, TEAM] {
+        for name in [OPERATOR_NAMESPACE, TEAM].iter().chain(more) {
             let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
             namespaces
                 .create(&PostParams::default(), &namespace)
                 .await
                 .unwrap();
         }
-        let (operator_user, rendered) = install_chart(&cluster, folder.path());
+        let (operator_user, rendered) = install_chart(&cluster, folder.path(), chart);
         Self {
             client,
             cluster,
@@ -81,6 +86,21 @@ impl Rig {
     pub(crate) async fn start_operator(&mut self) {
         self.start_operator_with(operator::Settings::default())
             .await;
+    }
+
+    /// The objects of the chart, with further arguments for `helm template`.
+    pub(crate) fn render(&self, chart: &[&str]) -> Vec<Value> {
+        render(&self.cluster, chart)
+    }
+
+    /// A client with the operator's own token.
+    pub(crate) async fn operator_client(&self) -> Client {
+        Client::try_from(self.operator_config().await).unwrap()
+    }
+
+    /// Takes the API server away.
+    pub(crate) async fn stop_api_server(&self) {
+        self.cluster.stop_api_server().await.unwrap();
     }
 
     /// What an operator's client needs: where the API server is, and the operator's own credentials.
@@ -104,7 +124,7 @@ impl Rig {
 
     /// Starts the operator with further settings.
     pub(crate) async fn start_operator_with(&mut self, settings: operator::Settings) {
-        let client = Client::try_from(self.operator_config().await).unwrap();
+        let client = self.operator_client().await;
         let settings = operator::Settings {
             gateway_image: "bedrock-gateway:test".to_owned(),
             discovery_refresh: Duration::from_secs(2),
@@ -353,25 +373,19 @@ pub(crate) fn sample_spec() -> Value {
 
 /// Installs the definitions and the rendered chart without its pods; gives the operator's user name and
 /// all that was rendered.
-fn install_chart(cluster: &ApiServer, folder: &std::path::Path) -> (String, Vec<Value>) {
-    let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned();
+fn install_chart(
+    cluster: &ApiServer,
+    folder: &std::path::Path,
+    chart: &[&str],
+) -> (String, Vec<Value>) {
+    let repository = repository();
     run(cluster
         .kubectl()
         .arg("apply")
         .arg("--server-side")
         .arg("-f")
         .arg(repository.join("crds")));
-    let rendered = run(cluster
-        .helm()
-        .args(["template", RELEASE])
-        .arg(repository.join("charts/bedrock-access"))
-        .args(["--namespace", OPERATOR_NAMESPACE]));
-    let rendered: Vec<Value> = serde_yaml::Deserializer::from_str(&rendered)
-        .map(|document| serde::Deserialize::deserialize(document).unwrap())
-        .collect();
+    let rendered = render(cluster, chart);
     let mut account = None;
     let mut wanted = String::new();
     for object in &rendered {
@@ -394,19 +408,31 @@ fn install_chart(cluster: &ApiServer, folder: &std::path::Path) -> (String, Vec<
     fs::write(&file, wanted).unwrap();
     run(cluster
         .kubectl()
-        .args([
-            "--namespace",
-            OPERATOR_NAMESPACE,
-            "apply",
-            "--server-side",
-            "-f",
-        ])
+        .args(["apply", "--server-side", "-f"])
         .arg(&file));
     let account = account.expect("the chart has a Deployment with a ServiceAccount");
     (
         format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{account}"),
         rendered,
     )
+}
+
+/// The chart's objects.
+fn render(cluster: &ApiServer, chart: &[&str]) -> Vec<Value> {
+    let rendered = run(cluster
+        .helm()
+        .args(["template", RELEASE])
+        .arg(repository().join("charts/bedrock-access"))
+        .args(["--namespace", OPERATOR_NAMESPACE])
+        .args(chart));
+    serde_yaml::Deserializer::from_str(&rendered)
+        .map(|document| serde::Deserialize::deserialize(document).unwrap())
+        .collect()
+}
+
+fn repository() -> PathBuf {
+    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap().to_owned()
 }
 
 fn run(command: &mut std::process::Command) -> String {

@@ -18,7 +18,7 @@ pub const CREDENTIALS_READY: &str = "CredentialsReady";
 pub const SIDECARS_UP_TO_DATE: &str = "SidecarsUpToDate";
 /// The PodMonitor that was asked for is there; not set where none is asked for.
 pub const MONITORED: &str = "Monitored";
-/// A `BedrockAccessPolicy` lets the access be; reserved until policies exist.
+/// A `BedrockAccessPolicy` allows the access; not set while no policy exists and none is required.
 pub const ACCEPTED: &str = "Accepted";
 
 /// All is in place.
@@ -33,6 +33,10 @@ pub const REASON_REFERENCE_NOT_FOUND: &str = "ReferenceNotFound";
 pub const REASON_NAME_CONFLICT: &str = "NameConflict";
 /// The API server refuses a child for what it holds.
 pub const REASON_CHILD_REFUSED: &str = "ChildRefused";
+/// A `BedrockAccessPolicy` allows the access.
+pub const REASON_ALLOWED: &str = "Allowed";
+/// No `BedrockAccessPolicy` allows the access, so it was revoked.
+pub const REASON_NOT_ALLOWED: &str = "NotAllowed";
 /// Something failed that may pass by itself: it is tried again.
 pub const REASON_RETRYING: &str = "Retrying";
 /// The cluster's token signing keys could not be read yet.

@@ -51,16 +51,18 @@ fn walk(path: &str, schema: &JSONSchemaProps, found: &mut Vec<String>) {
 
 #[test]
 fn every_field_has_a_description_and_none_is_nullable() {
-    let crd = crds().remove(0);
-    let schema = crd.spec.versions[0]
-        .schema
-        .as_ref()
-        .and_then(|schema| schema.open_api_v3_schema.as_ref())
-        .unwrap();
     let mut found = Vec::new();
-    for (name, property) in schema.properties.as_ref().unwrap() {
-        walk(name, property, &mut found);
+    for crd in crds() {
+        let schema = crd.spec.versions[0]
+            .schema
+            .as_ref()
+            .and_then(|schema| schema.open_api_v3_schema.as_ref())
+            .unwrap();
+        for (name, property) in schema.properties.as_ref().unwrap() {
+            walk(name, property, &mut found);
+        }
     }
+    assert!(found.contains(&"spec.namespaces.selector".to_owned()));
     assert!(found.contains(&"spec.identity.irsa.roleArn".to_owned()));
     assert!(found.contains(&"status.conditions[].type".to_owned()));
 }

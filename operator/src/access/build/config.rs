@@ -10,7 +10,7 @@ use api::{
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::{BuildError, metadata};
-use crate::access::validate::Validated;
+use crate::access::{revoke, validate::Validated};
 
 pub(super) fn build(access: &Validated) -> Result<ConfigMap, BuildError> {
     let gateway = access
@@ -23,6 +23,11 @@ pub(super) fn build(access: &Validated) -> Result<ConfigMap, BuildError> {
         .then(|| (names::SIDECAR_CONFIG_KEY, sidecar_config(access)));
     let mut data = BTreeMap::new();
     for (key, config) in gateway.into_iter().chain(sidecar) {
+        let config = if access.revoked {
+            revoke::document(config, &access.namespace, &access.name)
+        } else {
+            config
+        };
         config.check().map_err(BuildError::Config)?;
         let yaml = config.to_yaml().map_err(BuildError::Config)?;
         data.insert(key.to_owned(), yaml);

@@ -21,7 +21,7 @@ pub(super) fn build(
             access,
             name,
             labels,
-            &with(annotations, role_annotations(&access.identity)),
+            &with(annotations, role_annotations(access)),
         ),
         // The gateway never talks to the API server.
         automount_service_account_token: Some(false),
@@ -29,13 +29,17 @@ pub(super) fn build(
     }
 }
 
-fn role_annotations(identity: &Identity) -> BTreeMap<String, String> {
+/// None for an access that no policy allows: a pod that starts now must not get the role.
+fn role_annotations(access: &Validated) -> BTreeMap<String, String> {
+    if access.revoked {
+        return BTreeMap::new();
+    }
     let Identity::Irsa {
         role,
         session_name: _,
         token_expiration_seconds,
         audience,
-    } = identity
+    } = &access.identity
     else {
         return BTreeMap::new();
     };

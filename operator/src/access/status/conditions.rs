@@ -1,5 +1,6 @@
 //! What the conditions say, each from the facts it rests on.
 
+pub(super) mod accepted;
 pub(super) mod credentials;
 pub(super) mod gateway;
 pub(super) mod monitored;

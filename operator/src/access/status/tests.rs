@@ -62,6 +62,7 @@ struct Case {
     sidecars: Vec<SidecarFacts>,
     spec: &'static str,
     error: Option<Error>,
+    judgement: Option<Judgement>,
     previous: Option<BedrockAccessStatus>,
     now: Timestamp,
 }
@@ -77,6 +78,7 @@ impl Default for Case {
             sidecars: Vec::new(),
             spec: "",
             error: None,
+            judgement: None,
             previous: None,
             now: time(100),
         }
@@ -94,6 +96,7 @@ impl Case {
         let result = Result {
             validated: Some(&validated),
             observed: Some(&observed),
+            judgement: self.judgement.as_ref(),
             deployment: self.deployment,
             error: self.error.as_ref(),
         };
@@ -386,7 +389,7 @@ fn transition_time_moves_with_the_status_and_not_with_the_reason() {
 }
 
 #[test]
-fn condition_of_another_part_is_kept() {
+fn judgement_is_kept_while_the_policies_cannot_be_asked_and_goes_with_the_last_policy() {
     let mut previous = Case::default().status();
     let accepted = Condition {
         type_: "Accepted".to_owned(),
@@ -403,6 +406,13 @@ fn condition_of_another_part_is_kept() {
     }
     .status();
     assert_eq!(find(&status, "Accepted"), Some(&accepted));
+    let status = Case {
+        previous: Some(status),
+        judgement: Some(Judgement::Ungoverned),
+        ..Case::default()
+    }
+    .status();
+    assert_eq!(find(&status, "Accepted"), None);
 }
 
 const SIDECARS_ONLY: &str = "{gateway: {enabled: false}, clients: {}, sidecar: {serviceAccounts: [{name: app}, {name: batch}]}}";

@@ -15,6 +15,7 @@ struct World {
     api: Scripted,
     admitter: Admitter,
     cache: reflector::store::Writer<Guarded>,
+    policies: fixtures::PolicyCaches,
     _keys: watch::Sender<Option<Arc<crate::cluster_keys::ClusterKeys>>>,
 }
 
@@ -23,16 +24,19 @@ impl World {
         let api = Scripted::default();
         let (accesses, cache) = reflector::store::<Guarded>();
         let (sender, keys) = watch::channel(Some(fixtures::keys()));
+        let policies = fixtures::PolicyCaches::new(false);
         let admitter = Admitter {
             client: api.client(),
             accesses,
             keys,
+            policies: policies.policies.clone(),
             settings: fixtures::settings(),
         };
         Self {
             api,
             admitter,
             cache,
+            policies,
             _keys: sender,
         }
     }
@@ -161,19 +165,24 @@ async fn refusals_say_how_to_allow_it() {
 
 #[tokio::test]
 async fn access_that_no_policy_accepts_gives_out_no_sidecar() {
-    let world = World::new();
-    let mut access = serde_json::to_value(fixtures::access(SIDECAR)).unwrap();
-    access["status"] = json!({"conditions": [{
-        "type": "Accepted", "status": "False", "reason": "NoPolicy", "message": "no policy allows region us-east-1",
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-    }]});
-    world.api.put(PATH, access);
+    let mut world = World::new();
+    world.cached(SIDECAR);
+    world.stored(SIDECAR);
+    world
+        .policies
+        .put("eu", "{namespaces: {names: [team-a]}, regions: [eu-*]}");
     let refused = world.admit(json!("chat"), "app").await.unwrap_err();
     assert_eq!(refused.reason(), "NotAccepted");
     assert!(
-        refused.to_string().contains("no policy allows region"),
+        refused
+            .to_string()
+            .contains("spec.region: us-east-1 is not allowed (allowed by regions: eu-*)"),
         "{refused}"
     );
+    world
+        .policies
+        .put("us", "{namespaces: {names: [team-a]}, regions: [us-*]}");
+    assert!(world.admit(json!("chat"), "app").await.is_ok());
 }
 
 #[test]

@@ -16,7 +16,9 @@ use kube::{
     Api,
     api::{Patch, PatchParams, PostParams},
 };
-use operator::{CertificateSource, OwnCertificate, Rotation, Settings, WebhookSettings};
+use operator::{
+    CertificateSource, LeaderElection, OwnCertificate, Rotation, Settings, WebhookSettings,
+};
 use serde_json::{Value, json};
 
 use super::super::rig::{OPERATOR_NAMESPACE, Rig, TEAM, sample_spec};
@@ -106,6 +108,7 @@ impl SidecarRig {
         self.rig
             .start_operator_with(Settings {
                 metrics_address: Some(self.metrics),
+                leader_election: Some(LeaderElection::new(OPERATOR_NAMESPACE, "operator")),
                 webhook: Some(WebhookSettings {
                     address: self.webhook,
                     certificate,

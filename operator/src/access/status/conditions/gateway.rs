@@ -60,11 +60,22 @@ pub(in crate::access::status) fn rollout(deployment: Option<&Deployment>) -> Rol
     }
 }
 
-pub(in crate::access::status) fn verdict(rollout: Rollout, pods: &[PodFacts]) -> Verdict {
+pub(in crate::access::status) fn verdict(
+    rollout: Rollout,
+    pods: &[PodFacts],
+    revoked: bool,
+) -> Verdict {
     let count = format!(
         "{} of {} gateway pods are available",
         rollout.available, rollout.wanted
     );
+    if revoked {
+        return Verdict::new(
+            State::False,
+            condition::REASON_NOT_ALLOWED,
+            "scaled to zero, since no BedrockAccessPolicy allows the access",
+        );
+    }
     if rollout.observed && rollout.wanted == 0 {
         return Verdict::new(
             State::False,

@@ -1,0 +1,108 @@
+//! Where the webhook's authorities are published: the `caBundle` of one webhook in one configuration.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use super::super::CertificateError;
+
+/// A webhook in a configuration; the rest of it is the chart's.
+pub(super) struct Publication {
+    api: Api<DynamicObject>,
+    resource: ApiResource,
+    configuration: String,
+    webhook: &'static str,
+}
+
+impl Publication {
+    pub(super) fn mutating(client: Client, configuration: &str, webhook: &'static str) -> Self {
+        let resource = ApiResource::erase::<MutatingWebhookConfiguration>(&());
+        Self::new(client, resource, configuration, webhook)
+    }
+
+    pub(super) fn validating(client: Client, configuration: &str, webhook: &'static str) -> Self {
+        let resource = ApiResource::erase::<ValidatingWebhookConfiguration>(&());
+        Self::new(client, resource, configuration, webhook)
+    }
+
+    fn new(
+        client: Client,
+        resource: ApiResource,
+        configuration: &str,
+        webhook: &'static str,
+    ) -> Self {
+        Self {
+            api: Api::all_with(client, &resource),
+            resource,
+            configuration: configuration.to_owned(),
+            webhook,
+        }
+    }
+
+    /// What the API server trusts, PEM; `None` where there is no configuration.
+    pub(super) async fn read(&self) -> Result<Option<Vec<u8>>, CertificateError> {
+        let found = self.api.get_opt(&self.configuration).await;
+        let found = found.map_err(|source| self.error("read", source))?;
+        Ok(found.map(|found| {
+            found
+                .data
+                .get("webhooks")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .find(|webhook| webhook.get("name").and_then(Value::as_str) == Some(self.webhook))
+                .and_then(|webhook| webhook.pointer("/clientConfig/caBundle")?.as_str())
+                .and_then(|bundle| STANDARD.decode(bundle).ok())
+                .unwrap_or_default()
+        }))
+    }
+
+    /// Publishes these authorities, unless they are published already or nobody would read them.
+    pub(super) async fn write(
+        &self,
+        trusted: Option<&[u8]>,
+        authorities: &str,
+    ) -> Result<(), CertificateError> {
+        if trusted.is_none_or(|trusted| trusted == authorities.as_bytes()) {
+            return Ok(());
+        }
+        let wanted = json!({
+            "apiVersion": self.resource.api_version,
+            "kind": self.resource.kind,
+            "metadata": {"name": self.configuration},
+            "webhooks": [{
+                "name": self.webhook,
+                "clientConfig": {"caBundle": STANDARD.encode(authorities)},
+            }],
+        });
+        // A strategic merge: the rest of the webhook is the chart's.
+        self.api
+            .patch(
+                &self.configuration,
+                &PatchParams::default(),
+                &Patch::Strategic(&wanted),
+            )
+            .await
+            .map_err(|source| self.error("publish the authority in", source))?;
+        tracing::info!(
+            configuration = self.configuration,
+            kind = self.resource.kind,
+            "published the webhook's authorities"
+        );
+        Ok(())
+    }
+
+    fn error(&self, action: &'static str, source: kube::Error) -> CertificateError {
+        CertificateError::Api {
+            action,
+            what: format!("{} {}", self.resource.kind, self.configuration),
+            source,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What of an access policies are about, each with its field. Pure.
+//!
+//! Read from the spec as a person wrote it, before it is checked: an access that is denied is denied also when
+//! something else is wrong with it.
+
+use api::v1alpha1::{BedrockAccessSpec, policy::IdentityKind};
+
+/// How every ARN begins.
+const ARN: &str = "arn:";
+
+/// What an access asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked<'a> {
+    /// Kind of its identity; `None` where the spec names none or several, which is refused elsewhere.
+    pub(super) identity: Option<IdentityKind>,
+    pub(super) roles: Vec<Value<'a>>,
+    pub(super) regions: Vec<Value<'a>>,
+    /// Ids and patterns of models.
+    pub(super) models: Vec<Value<'a>>,
+    /// Whether anybody may call its gateway.
+    pub(super) anonymous: bool,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Value<'a> {
+    pub(super) field: String,
+    pub(super) text: &'a str,
+}
+
+impl<'a> Value<'a> {
+    fn new(field: impl Into<String>, text: &'a str) -> Self {
+        Self {
+            field: field.into(),
+            text,
+        }
+    }
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn of(spec: &'a BedrockAccessSpec) -> Self {
+        let mut asked = Self {
+            identity: identity(spec),
+            anonymous: spec.gateway.enabled && spec.clients.anonymous,
+            ..Self::default()
+        };
+        if let Some(irsa) = &spec.identity.irsa {
+            asked.roles.push(Value::new(
+                "spec.identity.irsa.roleArn",
+                irsa.role_arn.as_str(),
+            ));
+        }
+        for (index, link) in spec.identity.assume_roles.iter().enumerate() {
+            let field = format!("spec.identity.assumeRoles[{index}].roleArn");
+            asked.roles.push(Value::new(field, &link.role_arn));
+        }
+        asked.regions.push(Value::new("spec.region", &spec.region));
+        for (index, model) in spec.models.iter().enumerate() {
+            let field = format!("spec.models[{index}]");
+            if let Some(id) = &model.model_id {
+                asked.model(format!("{field}.modelId"), id);
+            }
+            for (at, target) in model.targets.iter().flatten().enumerate() {
+                let field = format!("{field}.targets[{at}]");
+                if let Some(region) = &target.region {
+                    asked
+                        .regions
+                        .push(Value::new(format!("{field}.region"), region));
+                }
+                asked.model(format!("{field}.modelId"), &target.model_id);
+            }
+        }
+        for (index, pattern) in spec.allow.iter().enumerate() {
+            asked.model(format!("spec.allow[{index}]"), pattern);
+        }
+        if let Some(guardrail) = &spec.guardrail {
+            let region = region_of(&guardrail.identifier);
+            asked
+                .regions
+                .extend(region.map(|region| Value::new("spec.guardrail.identifier", region)));
+        }
+        asked
+    }
+
+    /// A model is called in the region of its ARN.
+    fn model(&mut self, field: String, id: &'a str) {
+        let region = region_of(id);
+        self.regions
+            .extend(region.map(|region| Value::new(field.clone(), region)));
+        self.models.push(Value::new(field, id));
+    }
+}
+
+fn identity(spec: &BedrockAccessSpec) -> Option<IdentityKind> {
+    let identity = &spec.identity;
+    let kinds = [
+        (identity.irsa.is_some(), IdentityKind::Irsa),
+        (identity.pod_identity.is_some(), IdentityKind::PodIdentity),
+        (identity.secret.is_some(), IdentityKind::Secret),
+        (identity.ambient.is_some(), IdentityKind::Ambient),
+    ];
+    let mut set = kinds.into_iter().filter(|(set, _)| *set);
+    match (set.next(), set.next()) {
+        (Some((_, kind)), None) => Some(kind),
+        _ => None,
+    }
+}
+
+/// The region that an id or a pattern of ids brings along: that of an ARN, as a pattern where it is one, and
+/// any where a pattern takes in ARNs without saying of which region.
+fn region_of(id: &str) -> Option<&str> {
+    let literal = id.split('*').next().unwrap_or_default();
+    if !literal.starts_with(ARN) {
+        let takes_in_arns = id.contains('*') && ARN.starts_with(literal);
+        return takes_in_arns.then_some("*");
+    }
+    let parts: Vec<&str> = id.splitn(6, ':').collect();
+    let [_, partition, service, region, ..] = parts.as_slice() else {
+        // An unfinished ARN that goes on with anything, or none at all.
+        return id.contains('*').then_some("*");
+    };
+    if partition.contains('*') || service.contains('*') {
+        return Some("*");
+    }
+    // A star at the end of an unfinished ARN takes in whatever follows the region, not the region alone; what
+    // is before it still has to fit.
+    (!region.is_empty()).then_some(*region)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn region_of_an_arn_is_asked_for_and_a_pattern_that_takes_in_arns_asks_for_all() {
+        for (id, region) in [
+            ("anthropic.claude-3-haiku-20240307-v1:0", None),
+            ("us.anthropic.*", None),
+            ("anthropic.*", None),
+            (
+                "arn:aws:bedrock:eu-west-1::foundation-model/x",
+                Some("eu-west-1"),
+            ),
+            ("arn:aws:bedrock:eu-*", Some("eu-*")),
+            ("arn:aws:bedrock:eu-*:1:x", Some("eu-*")),
+            ("arn:aws:bedrock:*", Some("*")),
+            ("arn:aws:*:eu-west-1::x", Some("*")),
+            ("arn:*", Some("*")),
+            ("arn:aws*", Some("*")),
+            ("*", Some("*")),
+            ("a*", Some("*")),
+            ("*claude*", Some("*")),
+            ("arn:aws:bedrock:::x", None),
+        ] {
+            assert_eq!(region_of(id), region, "{id}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+use api::v1alpha1::BedrockAccess;
+use serde_json::Value as Json;
+
+use super::*;
+use crate::fixtures;
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
+
+fn policy(name: &str, spec: &str) -> Policy {
+    let spec: Json = serde_yaml::from_str(spec).unwrap();
+    Policy {
+        name: name.to_owned(),
+        spec: Ok(serde_json::from_value(spec).unwrap()),
+    }
+}
+
+fn place() -> Place {
+    Place {
+        name: "team-a".to_owned(),
+        labels: BTreeMap::from([("tier".to_owned(), "gold".to_owned())]),
+    }
+}
+
+fn ask(access: &BedrockAccess, policies: &[Policy], required: bool) -> Judgement {
+    judge(&access.spec, &place(), policies, required)
+}
+
+/// Judges the access of the fixtures, with more in its spec, by one policy for all namespaces.
+#[track_caller]
+fn check(row: &str, more: &str, rules: &str, expected: Option<&str>) {
+    let rules = format!("{{namespaces: {{names: ['*']}}, {rules}}}");
+    let judgement = ask(&fixtures::access(more), &[policy("all", &rules)], false);
+    match (judgement, expected) {
+        (Judgement::Allowed { policy }, None) => assert_eq!(policy, "all", "{row}"),
+        (Judgement::Denied(denial), Some(words)) => {
+            let text = denial.to_string();
+            assert!(text.contains(words), "{row}: {words:?} is not in: {text}");
+            assert!(text.contains("Policy all: "), "{row}: {text}");
+        }
+        (judgement, _) => panic!("{row}: {judgement:?}"),
+    }
+}
+
+#[test]
+fn rules_allow_what_they_name_and_say_what_they_would_allow() {
+    let targets = |target: &str| {
+        format!("models: [{{name: m, targets: [{{modelId: amazon.nova-lite-v1:0}}, {target}]}}]")
+    };
+    let rows: Vec<(&str, String, &str, Option<&str>)> = vec![
+        ("no rule", String::new(), "", None),
+        (
+            "the role",
+            String::new(),
+            "roleArns: ['arn:aws:iam::123456789012:role/Bedrock*']",
+            None,
+        ),
+        (
+            "another role",
+            String::new(),
+            "roleArns: ['arn:aws:iam::123456789012:role/team-b-*']",
+            Some(
+                "spec.identity.irsa.roleArn: arn:aws:iam::123456789012:role/BedrockRole is not allowed (allowed by roleArns: arn:aws:iam::123456789012:role/team-b-*)",
+            ),
+        ),
+        (
+            "the role of another account",
+            String::new(),
+            "roleArns: ['arn:aws:iam::999999999999:role/BedrockRole']",
+            Some("spec.identity.irsa.roleArn"),
+        ),
+        (
+            "an assumed role, too",
+            format!(
+                "identity: {{irsa: {{roleArn: '{ROLE}'}}, assumeRoles: [{{roleArn: 'arn:aws:iam::999999999999:role/Far'}}]}}"
+            ),
+            "roleArns: ['arn:aws:iam::123456789012:role/*']",
+            Some("spec.identity.assumeRoles[0].roleArn: arn:aws:iam::999999999999:role/Far"),
+        ),
+        (
+            "a role that is not seen",
+            "identity: {podIdentity: {}}".to_owned(),
+            "roleArns: ['*']",
+            Some("spec.identity: podIdentity is not allowed (allowed by roleArns, which"),
+        ),
+        (
+            "a role that is not seen, named",
+            "identity: {podIdentity: {}}".to_owned(),
+            "roleArns: ['*'], identities: [podIdentity]",
+            None,
+        ),
+        (
+            "a kind of identity",
+            "identity: {secret: {name: keys}}".to_owned(),
+            "identities: [irsa, podIdentity]",
+            Some("spec.identity: secret is not allowed (allowed by identities: irsa, podIdentity)"),
+        ),
+        (
+            "ambient named",
+            "identity: {ambient: {}}".to_owned(),
+            "identities: [ambient]",
+            None,
+        ),
+        ("the region", String::new(), "regions: [us-*]", None),
+        (
+            "another region",
+            String::new(),
+            "regions: [eu-*]",
+            Some("spec.region: us-east-1 is not allowed (allowed by regions: eu-*)"),
+        ),
+        (
+            "region of a target",
+            targets("{modelId: amazon.nova-pro-v1:0, region: eu-west-1}"),
+            "regions: [us-east-1]",
+            Some("spec.models[0].targets[1].region: eu-west-1"),
+        ),
+        (
+            "region of an ARN",
+            targets(
+                "{modelId: 'arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-pro-v1:0'}",
+            ),
+            "regions: [us-east-1]",
+            Some("spec.models[0].targets[1].modelId: eu-west-1"),
+        ),
+        (
+            "pattern that takes in ARNs of any region",
+            "allow: ['*']".to_owned(),
+            "regions: [us-east-1]",
+            Some("spec.allow[0]: * is not allowed (allowed by regions: us-east-1)"),
+        ),
+        (
+            "region of a guardrail",
+            "guardrail: {identifier: 'arn:aws:bedrock:eu-west-1:123456789012:guardrail/g', version: DRAFT}".to_owned(),
+            "regions: [us-east-1]",
+            Some("spec.guardrail.identifier: eu-west-1"),
+        ),
+        ("the model", String::new(), "models: ['anthropic.*']", None),
+        (
+            "another model",
+            String::new(),
+            "models: ['amazon.*', 'meta.*']",
+            Some(
+                "spec.models[0].modelId: anthropic.claude-3-haiku-20240307-v1:0 is not allowed (allowed by models: amazon.*, meta.*)",
+            ),
+        ),
+        (
+            "a profile is not its model",
+            "models: [{name: m, modelId: us.anthropic.claude-3-haiku-20240307-v1:0}]".to_owned(),
+            "models: ['anthropic.*']",
+            Some("us.anthropic"),
+        ),
+        (
+            "a target out of several",
+            targets("{modelId: meta.llama3-8b-instruct-v1:0}"),
+            "models: ['amazon.*']",
+            Some("spec.models[0].targets[1].modelId: meta.llama3-8b-instruct-v1:0"),
+        ),
+        (
+            "a narrower pattern",
+            "allow: ['anthropic.claude-*']".to_owned(),
+            "models: ['anthropic.*']",
+            None,
+        ),
+        (
+            "a wider pattern",
+            "allow: ['*']".to_owned(),
+            "models: ['anthropic.*']",
+            Some("spec.allow[0]: * is not allowed"),
+        ),
+        (
+            "clients that prove who they are",
+            String::new(),
+            "requireClientAuthentication: true",
+            None,
+        ),
+        (
+            "clients that do not",
+            "clients: {anonymous: true}".to_owned(),
+            "requireClientAuthentication: true",
+            Some("spec.clients.anonymous: true is not allowed"),
+        ),
+        (
+            "nobody can call a gateway that is not there",
+            "clients: {anonymous: true}\ngateway: {enabled: false}\nsidecar: {serviceAccounts: [{name: app}]}".to_owned(),
+            "requireClientAuthentication: true",
+            None,
+        ),
+    ];
+    for (row, more, rules, expected) in &rows {
+        check(row, more, rules, *expected);
+    }
+}
+
+#[test]
+fn without_a_policy_anything_goes_unless_one_is_required() {
+    let access = fixtures::access("");
+    assert_eq!(ask(&access, &[], false), Judgement::Ungoverned);
+    let Judgement::Denied(denial) = ask(&access, &[], true) else {
+        panic!("allowed");
+    };
+    assert!(denial.to_string().contains("--require-policy"), "{denial}");
+}
+
+#[test]
+fn policies_of_other_namespaces_deny_and_do_not_show_their_names() {
+    for namespaces in [
+        "{names: [team-b]}",
+        "{names: ['team-b*']}",
+        "{selector: {}}",
+        "{selector: {matchLabels: {tier: silver}}}",
+        "{selector: {matchExpressions: [{key: tier, operator: Nonsense}]}}",
+        "{selector: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [x]}]}}",
+    ] {
+        let rules = format!("{{namespaces: {namespaces}}}");
+        let judgement = ask(
+            &fixtures::access(""),
+            &[policy("secret-project", &rules)],
+            false,
+        );
+        let Judgement::Denied(denial) = judgement else {
+            panic!("{namespaces}: {judgement:?}");
+        };
+        let text = denial.to_string();
+        assert!(
+            text.contains("no BedrockAccessPolicy is for namespace team-a"),
+            "{text}"
+        );
+        assert!(!text.contains("secret-project"), "{text}");
+    }
+}
+
+#[test]
+fn namespaces_are_taken_in_by_name_or_by_label() {
+    for namespaces in [
+        "{names: [team-a]}",
+        "{names: [other, 'team-*']}",
+        "{names: ['*']}",
+        "{selector: {matchLabels: {tier: gold}}}",
+        "{names: [other], selector: {matchExpressions: [{key: tier, operator: In, values: [gold, silver]}]}}",
+    ] {
+        let rules = format!("{{namespaces: {namespaces}}}");
+        let judgement = ask(&fixtures::access(""), &[policy("p", &rules)], false);
+        assert!(
+            matches!(judgement, Judgement::Allowed { .. }),
+            "{namespaces}: {judgement:?}"
+        );
+    }
+}
+
+#[test]
+fn one_policy_has_to_allow_all_of_it() {
+    let role = policy(
+        "a-role",
+        "{namespaces: {names: [team-a]}, roleArns: ['arn:aws:iam::123456789012:role/BedrockRole'], models: ['amazon.*']}",
+    );
+    let model = policy(
+        "b-model",
+        "{namespaces: {names: [team-a]}, roleArns: ['arn:aws:iam::123456789012:role/Other'], models: ['anthropic.*']}",
+    );
+    let both = policy("c-both", "{namespaces: {names: [team-a]}}");
+    let access = fixtures::access("");
+    let Judgement::Denied(denial) = ask(&access, &[role.clone(), model.clone()], false) else {
+        panic!("two halves made a whole");
+    };
+    let text = denial.to_string();
+    for words in [
+        "Policy a-role: spec.models[0].modelId",
+        "Policy b-model: spec.identity.irsa.roleArn",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert_eq!(
+        ask(&access, &[role, model, both], false),
+        Judgement::Allowed {
+            policy: "c-both".to_owned()
+        }
+    );
+}
+
+#[test]
+fn policy_that_cannot_be_read_allows_nothing_and_counts() {
+    let broken = Policy {
+        name: "broken".to_owned(),
+        spec: Err("unknown variant `oauth`".to_owned()),
+    };
+    let Judgement::Denied(denial) = ask(&fixtures::access(""), &[broken], false) else {
+        panic!("allowed");
+    };
+    let text = denial.to_string();
+    assert!(
+        text.contains("Policy broken: the policy cannot be read: unknown variant"),
+        "{text}"
+    );
+}
+
+#[test]
+fn message_stays_short_however_much_is_refused() {
+    let models: Vec<String> = (0..64)
+        .map(|n| format!("{{name: m{n}, modelId: meta.model-{n}}}"))
+        .collect();
+    let access = fixtures::access(&format!("models: [{}]", models.join(", ")));
+    let policies: Vec<Policy> = (0..50)
+        .map(|n| {
+            policy(
+                &format!("p{n}"),
+                "{namespaces: {names: ['*']}, models: [a, b, c, d, e, f, g]}",
+            )
+        })
+        .collect();
+    let Judgement::Denied(denial) = ask(&access, &policies, false) else {
+        panic!("allowed");
+    };
+    let text = denial.to_string();
+    assert!(
+        text.contains("and 59 more") && text.contains("and 45 more") && text.contains("and 2 more"),
+        "{text}"
+    );
+    assert!(text.len() < 8000, "{} bytes", text.len());
+}

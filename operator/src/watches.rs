@@ -1,0 +1,252 @@
+//! What is watched, each into a cache of its own, and where: in the whole cluster or in some namespaces.
+//!
+//! Each watch cuts objects down to what is looked at before they are kept. What becomes of a change is the business
+//! of `run.rs`.
+
+pub(crate) mod merge;
+mod scope;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api::{names, v1alpha1::policy::BedrockAccessPolicy};
+use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::{
+    Api, Client,
+    api::{DynamicObject, ObjectMeta},
+    core::{DeserializeGuard, PartialObjectMeta},
+};
+use kube_runtime::{
+    Controller, PredicateConfig, WatchStreamExt, predicates,
+    reflector::{self, Store},
+    watcher::{self, Event, watcher},
+};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use scope::Scope;
+
+use crate::{
+    access::{Guarded, Memory},
+    cache::{self, Cache},
+    children::{ChildKind, labelled},
+    discovery::{self, Served},
+    policy::{self, GuardedPolicy, NamespaceMetadata},
+    run::owner,
+};
+
+/// Items of a watch.
+type Items<K> = BoxStream<'static, Result<K, watcher::Error>>;
+
+/// Accesses in a cache, those that somebody else has changed, and a token that is cancelled once all are listed.
+pub(crate) fn accesses(
+    client: &Client,
+    scope: &Scope,
+    memory: Arc<Memory>,
+) -> (Store<Guarded>, Items<Guarded>, CancellationToken) {
+    let (accesses, writer) = reflector::store::<Guarded>();
+    let all_listed = CancellationToken::new();
+    let listed = all_listed.clone();
+    let watches = scope.each(|namespace| {
+        let api: Api<Guarded> = match namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
+        watcher(api, watcher::Config::default())
+            .default_backoff()
+            .modify(|object| metadata(object).managed_fields = None)
+    });
+    let stream = merge::merged(watches)
+        .inspect_ok(move |event| {
+            if matches!(event, Event::InitDone) {
+                listed.cancel();
+            }
+        })
+        .reflect(writer)
+        .applied_objects()
+        .try_filter(move |access| std::future::ready(memory.is_news(access)));
+    (accesses, stream.boxed(), all_listed)
+}
+
+/// Pods in a cache, each cut down before it is kept.
+pub(crate) fn pods(
+    client: &Client,
+    scope: &Scope,
+    config: &watcher::Config,
+    label: &'static str,
+    trim: fn(&mut Pod),
+) -> (Cache<Pod>, Items<Pod>) {
+    let writer = cache::Writer::<Pod>::new((), label);
+    let cache = writer.reader();
+    let watches = scope.each(|namespace| {
+        let api: Api<Pod> = match namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
+        watcher(api, config.clone()).default_backoff().modify(trim)
+    });
+    (cache, cache::fill(merge::merged(watches), writer).boxed())
+}
+
+/// Watches every kind of child, each into a cache of its own.
+pub(crate) fn children(
+    mut controller: Controller<Guarded>,
+    client: &Client,
+    scope: &Scope,
+    served: &Served,
+) -> (
+    Controller<Guarded>,
+    BTreeMap<ChildKind, Cache<DynamicObject>>,
+) {
+    let mut children = BTreeMap::new();
+    for kind in ChildKind::ALL {
+        let resource = kind.resource();
+        let writer = cache::Writer::<DynamicObject>::new(resource.clone(), names::ACCESS_LABEL);
+        children.insert(kind, writer.reader());
+        let (client, scope, api_resource) = (client.clone(), scope.clone(), resource.clone());
+        let watch = discovery::while_served(served.clone(), kind, move || {
+            let watches = scope.each(|namespace| {
+                let api = match namespace {
+                    Some(namespace) => {
+                        Api::namespaced_with(client.clone(), namespace, &api_resource)
+                    }
+                    None => Api::all_with(client.clone(), &api_resource),
+                };
+                watcher::<DynamicObject>(api, labelled()).default_backoff()
+            });
+            merge::merged(watches)
+        });
+        let stream = cache::fill(watch, writer);
+        controller =
+            controller.watches_stream_with(stream, |child| owner(&child.metadata), resource);
+    }
+    (controller, children)
+}
+
+/// Policies in a cache, and an item for each that came, changed or went.
+pub(crate) fn policies(
+    client: &Client,
+) -> (
+    Store<GuardedPolicy>,
+    impl Stream<Item = ()> + Send + 'static,
+) {
+    let (store, writer) = reflector::store::<DeserializeGuard<BedrockAccessPolicy>>();
+    let watch = watcher(
+        Api::<GuardedPolicy>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .default_backoff();
+    let stream = none_where_not_served(watch)
+        .modify(policy::trim_policy)
+        .reflect(writer)
+        .touched_objects()
+        .filter_map(|changed| async move {
+            changed
+                .inspect_err(|error| {
+                    tracing::warn!(%error, "the watch of policies failed and is begun again");
+                })
+                .ok()
+                .map(|_policy| ())
+        });
+    (store, stream)
+}
+
+/// Namespaces in a cache, metadata only, and those whose labels have changed.
+pub(crate) fn namespaces(
+    client: &Client,
+    scope: &Scope,
+) -> (Store<NamespaceMetadata>, Items<NamespaceMetadata>) {
+    let (store, writer) = reflector::store::<PartialObjectMeta<Namespace>>();
+    let watches = scope.each(|namespace| {
+        let config = watcher::Config::default();
+        let config = match namespace {
+            Some(name) => config.fields(&format!("metadata.name={name}")),
+            None => config,
+        };
+        watcher(Api::<NamespaceMetadata>::all(client.clone()), config)
+            .default_backoff()
+            .modify(policy::trim_namespace)
+    });
+    let stream = merge::merged(watches)
+        .reflect(writer)
+        .touched_objects()
+        .predicate_filter(predicates::labels, PredicateConfig::default());
+    (store, stream.boxed())
+}
+
+/// A cluster whose definitions are older than this operator serves no policies, so there are none. Once there was
+/// a list, an API that is gone keeps what was known.
+fn none_where_not_served<K: Send + 'static>(
+    watch: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static,
+) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static {
+    let mut listed = false;
+    watch.flat_map(move |event| {
+        listed |= matches!(event, Ok(Event::InitDone));
+        let missing = !listed && event.as_ref().is_err_and(not_served);
+        let mut events = vec![event];
+        if missing {
+            events.extend([Ok(Event::Init), Ok(Event::InitDone)]);
+        }
+        futures::stream::iter(events)
+    })
+}
+
+fn not_served(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) =
+        error
+    else {
+        return false;
+    };
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+fn metadata(object: &mut Guarded) -> &mut ObjectMeta {
+    match &mut object.0 {
+        Ok(access) => &mut access.metadata,
+        Err(invalid) => &mut invalid.metadata,
+    }
+}
+
+/// What asks for a sidecar.
+pub(crate) fn asking() -> watcher::Config {
+    watcher::Config::default().labels(names::INJECT_LABEL)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn failure(code: u16) -> watcher::Error {
+        let status = Status::failure("no", "reason").with_code(code);
+        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))
+    }
+
+    async fn seen(events: Vec<Result<Event<()>, watcher::Error>>) -> Vec<&'static str> {
+        none_where_not_served(futures::stream::iter(events))
+            .map(|event| match event {
+                Ok(Event::Init) => "init",
+                Ok(Event::InitDone) => "done",
+                Ok(_) => "object",
+                Err(_) => "error",
+            })
+            .collect()
+            .await
+    }
+
+    #[tokio::test]
+    async fn api_that_is_not_served_is_an_empty_list_and_other_failures_are_none() {
+        assert_eq!(
+            seen(vec![Err(failure(404))]).await,
+            ["error", "init", "done"]
+        );
+        assert_eq!(seen(vec![Err(failure(403))]).await, ["error"]);
+        assert_eq!(seen(vec![Err(failure(500))]).await, ["error"]);
+    }
+
+    #[tokio::test]
+    async fn api_that_is_gone_after_a_list_keeps_what_was_known() {
+        let events = vec![Ok(Event::Init), Ok(Event::InitDone), Err(failure(404))];
+        assert_eq!(seen(events).await, ["init", "done", "error"]);
+    }
+}

@@ -1,0 +1,200 @@
+//! Accesses that are refused at `kubectl apply`, by the operator's validating webhook.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    time::Duration,
+};
+
+use api::{
+    names,
+    v1alpha1::{BedrockAccess, policy::BedrockAccessPolicy},
+};
+use k8s_openapi::api::{
+    admissionregistration::v1::ValidatingWebhookConfiguration, core::v1::Namespace,
+};
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
+use operator::{CertificateSource, OwnCertificate, Rotation, Settings, WebhookSettings};
+use serde_json::{Value, json};
+
+use super::rig::{OPERATOR_NAMESPACE, Rig, TEAM, sample_spec};
+use crate::support::eventually;
+
+const CHART: [&str; 2] = ["--set", "admission.enabled=true"];
+
+fn free() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+/// The chart's configuration with a URL instead of a Service: there is no network of pods on this tier.
+async fn configure(rig: &Rig, webhook: SocketAddr) {
+    let mut configuration = rig
+        .render(&CHART)
+        .into_iter()
+        .find(|object| object["kind"] == "ValidatingWebhookConfiguration")
+        .unwrap();
+    configuration["webhooks"][0]["clientConfig"] =
+        json!({"url": format!("https://{webhook}{}", names::VALIDATION_WEBHOOK_PATH)});
+    Api::<ValidatingWebhookConfiguration>::all(rig.client.clone())
+        .patch(
+            names::VALIDATION_CONFIGURATION,
+            &PatchParams::apply("helm").force(),
+            &Patch::Apply(&configuration),
+        )
+        .await
+        .unwrap();
+}
+
+async fn start_operator(rig: &mut Rig, webhook: SocketAddr) {
+    rig.start_operator_with(Settings {
+        validate_accesses: true,
+        webhook: Some(WebhookSettings {
+            address: webhook,
+            certificate: CertificateSource::Own(OwnCertificate {
+                namespace: OPERATOR_NAMESPACE.to_owned(),
+                secret: names::WEBHOOK_SECRET.to_owned(),
+                configuration: names::WEBHOOK_CONFIGURATION.to_owned(),
+                names: vec!["127.0.0.1".to_owned()],
+                rotation: Rotation {
+                    check: Duration::from_millis(500),
+                    ..Rotation::default()
+                },
+            }),
+        }),
+        ..Settings::default()
+    })
+    .await;
+}
+
+/// An access that the schema takes and nobody could use: its role is of another partition.
+fn unusable() -> Value {
+    let mut spec = sample_spec();
+    spec["identity"]["irsa"]["roleArn"] = json!("arn:aws-cn:iam::123456789012:role/BedrockRole");
+    spec
+}
+
+async fn put(rig: &Rig, name: &str, spec: &Value) {
+    let object = json!({
+        "apiVersion": "bedrockaccess.dev/v1alpha1",
+        "kind": "BedrockAccessPolicy",
+        "metadata": {"name": name},
+        "spec": spec,
+    });
+    Api::<BedrockAccessPolicy>::all(rig.client.clone())
+        .patch(
+            name,
+            &PatchParams::apply("integration-test").force(),
+            &Patch::Apply(&object),
+        )
+        .await
+        .unwrap();
+}
+
+fn message(refused: Result<BedrockAccess, kube::Error>) -> String {
+    match refused {
+        Err(kube::Error::Api(status)) => status.message,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_is_refused_at_apply_with_the_words_of_its_status() {
+    let webhook = free();
+    let mut rig = Rig::without_operator_with(&[], &CHART).await;
+    configure(&rig, webhook).await;
+    start_operator(&mut rig, webhook).await;
+    let wrong = json!({
+        "apiVersion": "bedrockaccess.dev/v1alpha1",
+        "kind": "BedrockAccess",
+        "metadata": {"generateName": "wrong-"},
+        "spec": unusable(),
+    });
+    let wrong = serde_json::from_value(wrong).unwrap();
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let refusal = eventually("the webhook refuses", || async {
+        match rig.api::<BedrockAccess>().create(&dry_run, &wrong).await {
+            Err(kube::Error::Api(status)) => Ok(status.message.clone()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert!(refusal.contains(names::VALIDATION_WEBHOOK), "{refusal}");
+    assert!(
+        refusal.contains("spec.identity.irsa.roleArn: the role is in partition aws-cn"),
+        "{refusal}"
+    );
+
+    rig.apply("chat", &sample_spec()).await.unwrap();
+    rig.children("chat-gateway").await;
+    let gold = json!({
+        "namespaces": {"selector": {"matchLabels": {"tier": "gold"}}},
+        "regions": ["us-*"],
+    });
+    put(&rig, "gold", &gold).await;
+    let refusal = message(rig.apply("more", &sample_spec()).await);
+    assert!(
+        refusal.contains("no BedrockAccessPolicy is for namespace team-a"),
+        "{refusal}"
+    );
+    put(
+        &rig,
+        "europe",
+        &json!({"namespaces": {"names": [TEAM]}, "regions": ["eu-*"]}),
+    )
+    .await;
+    let refusal = message(rig.apply("more", &sample_spec()).await);
+    assert!(
+        refusal.contains("spec.region: us-east-1 is not allowed (allowed by regions: eu-*)"),
+        "{refusal}"
+    );
+
+    // What is there already is revoked, and can be changed where that asks for nothing.
+    rig.condition("chat", "Accepted", "False").await;
+    let labelled = json!({"metadata": {"labels": {"a": "b"}}});
+    rig.api::<BedrockAccess>()
+        .patch("chat", &PatchParams::default(), &Patch::Merge(&labelled))
+        .await
+        .unwrap();
+
+    // A namespace and its access, one right after the other.
+    let namespace: Namespace =
+        serde_json::from_value(json!({"metadata": {"name": "fresh", "labels": {"tier": "gold"}}}))
+            .unwrap();
+    Api::<Namespace>::all(rig.client.clone())
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    let access = json!({
+        "apiVersion": "bedrockaccess.dev/v1alpha1",
+        "kind": "BedrockAccess",
+        "metadata": {"generateName": "chat-"},
+        "spec": sample_spec(),
+    });
+    let access = serde_json::from_value(access).unwrap();
+    Api::<BedrockAccess>::namespaced(rig.client.clone(), "fresh")
+        .create(&PostParams::default(), &access)
+        .await
+        .unwrap();
+
+    // While no operator answers, everything is stored, and judged when one is back.
+    rig.stop_operator().await;
+    eventually("nobody listens any more", || async {
+        tokio::net::TcpStream::connect(webhook)
+            .await
+            .err()
+            .ok_or_else(|| "listens".to_owned())
+    })
+    .await;
+    rig.apply("more", &sample_spec()).await.unwrap();
+    start_operator(&mut rig, webhook).await;
+    let (_, told) = rig.condition("more", "Accepted", "False").await;
+    assert!(told.contains("spec.region: us-east-1"), "{told}");
+}
