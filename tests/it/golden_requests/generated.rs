@@ -12,7 +12,7 @@ use crate::support::{gateway::KEY, http};
 
 const PNG: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-const MODELS: [&str; 20] = [
+const MODELS: [&str; 21] = [
     "anthropic.claude-3-haiku-20240307-v1:0",
     "us.anthropic.claude-3-7-sonnet-20250219-v1:0",
     "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
@@ -32,6 +32,7 @@ const MODELS: [&str; 20] = [
     "openai.gpt-oss-120b-1:0",
     "qwen.qwen3-32b-v1:0",
     "moonshotai.kimi-k2.5",
+    "zai.glm-4.7",
     "us.writer.palmyra-x5-v1:0",
 ];
 
@@ -186,6 +187,7 @@ fn any_request() -> impl Strategy<Value = Value> {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "what a long run was about")]
 fn generated_request_passes_bedrocks_validation_or_was_refused_with_a_400() {
     let runtime = Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -213,6 +215,7 @@ fn generated_request_passes_bedrocks_validation_or_was_refused_with_a_400() {
         Ok(())
     });
     let (served, refused) = counts.get();
+    eprintln!("{served} served, {refused} refused by the gateway");
     assert!(result.is_ok(), "{}", result.unwrap_err());
     // Most of what is generated makes sense.
     assert!(served > refused, "{served} served, {refused} refused");

@@ -57,6 +57,10 @@ pub fn with_model(body: &[u8], model: &str) -> Result<Vec<u8>, RequestError> {
         #[serde(borrow)]
         model: &'a RawValue,
     }
+    // Strings that are passed over are not looked into.
+    if std::str::from_utf8(body).is_err() {
+        return Err(RequestError::no_object());
+    }
     let place: Place<'_> =
         serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
     // The raw value borrows from the body, so its address tells where it stands.
@@ -95,6 +99,9 @@ mod tests {
         let changed = with_model(body.as_bytes(), "openai.gpt-5.5").unwrap();
         assert_eq!(String::from_utf8(changed).unwrap(), expected);
         assert!(with_model(b"{}", "m").is_err());
+        // Found by fuzzing: bytes that are no text, in a member that nobody reads.
+        let broken = b"{\"model\":\"m\",\"x\":\"\xff\"}";
+        assert!(head(broken).is_ok() && with_model(broken, "m").is_err());
     }
 
     #[track_caller]
