@@ -16,11 +16,13 @@ mod console;
 mod debian;
 mod demo;
 mod double;
+mod fuzz;
 mod generated;
 mod http;
 mod image;
 mod interrupt;
 mod process;
+mod properties;
 mod repository;
 mod suite;
 mod tidy;
@@ -136,6 +138,23 @@ enum Task {
     },
     /// Measure the gateway beside a proxy that does nothing, on loopback.
     Bench(bench::Options),
+    /// Feed hostile bytes to every parser that reads what others send.
+    Fuzz {
+        /// One target of fuzz/fuzz_targets; without it: each in turn.
+        target: Option<String>,
+        /// How long each runs.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// Run the property tests with many cases each, optimised.
+    Properties {
+        /// Cases of each property.
+        #[arg(long, default_value_t = 100_000)]
+        cases: u32,
+        /// Only properties whose name contains this text.
+        #[arg(long)]
+        filter: Option<String>,
+    },
     /// Run the unit tests and accept what they print as the new snapshots; review the diff.
     Golden,
 }
@@ -175,6 +194,10 @@ fn main() -> ExitCode {
         } => double::double(&console, listen, identity, once),
         Task::Image { release } => image::image(&console, release),
         Task::Bench(options) => bench::bench(&console, &options),
+        Task::Fuzz { target, seconds } => fuzz::fuzz(&console, target.as_deref(), seconds),
+        Task::Properties { cases, filter } => {
+            properties::properties(&console, cases, filter.as_deref())
+        }
         Task::Golden => suite::golden(&console),
     };
     match result {

@@ -32,6 +32,12 @@ pub(crate) const MACHETE: Tool = Tool {
     version: "0.9.2",
 };
 
+/// Runs the targets of `fuzz/`.
+pub(crate) const FUZZ: Tool = Tool {
+    name: "cargo-fuzz",
+    version: "0.13.2",
+};
+
 impl Tool {
     /// Path of the program, which is built when it is not there.
     pub(crate) fn path(self, console: &Console) -> Result<PathBuf> {

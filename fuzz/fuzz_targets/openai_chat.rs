@@ -1,0 +1,33 @@
+//! Bodies of Chat Completions: what decodes is a request that can be written, the same each time, for every kind of model.
+#![no_main]
+
+use dialects::{
+    openai::decode,
+    translation::{DecodeOptions, head},
+};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+fuzz_target!(|data: &[u8]| {
+    let _ = head(data);
+    for facts in fuzz::FACTS.iter() {
+        let mut options = DecodeOptions::new(facts);
+        options.strict = data.len() % 2 == 1;
+        options.automatic_cache = data.len() % 3 == 1;
+        let once = || {
+            let decoded = decode(data, &options).ok()?;
+            for warning in &decoded.warnings {
+                assert!(
+                    http::HeaderValue::try_from(warning.as_str()).is_ok(),
+                    "{warning:?}"
+                );
+            }
+            Some(serde_json::to_vec(&decoded.request).expect("a request can be written"))
+        };
+        let first = once();
+        assert_eq!(first, once());
+        if let Some(body) = first {
+            let _: Value = serde_json::from_slice(&body).expect("what was written is JSON");
+        }
+    }
+});

@@ -1,0 +1,32 @@
+//! What the targets share: pieces of the input, and models to decode for.
+
+use std::sync::{Arc, LazyLock};
+
+use dialects::families::{FamilyTable, ModelFacts};
+
+/// One of each kind of model that translation treats in its own way.
+const MODELS: [&str; 6] = [
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "us.anthropic.claude-opus-4-7",
+    "us.amazon.nova-2-lite-v1:0",
+    "us.meta.llama3-3-70b-instruct-v1:0",
+    "moonshotai.kimi-k2.5",
+    "acme.brand-new-v1:0",
+];
+
+/// The facts of [`MODELS`].
+pub static FACTS: LazyLock<Vec<Arc<ModelFacts>>> = LazyLock::new(|| {
+    let table = FamilyTable::builtin();
+    MODELS.iter().map(|id| table.resolve(id, None)).collect()
+});
+
+/// The rest of an input, cut into chunks as its first byte says: so long each, or all in one for 0.
+pub fn chunks(data: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let Some((length, rest)) = data.split_first() else {
+        return (Vec::new(), data);
+    };
+    match usize::from(*length) {
+        0 => (vec![rest], rest),
+        length => (rest.chunks(length).collect(), rest),
+    }
+}

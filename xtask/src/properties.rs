@@ -1,0 +1,42 @@
+//! `cargo xtask properties`: what holds for every input, tried on many more inputs than the suite has time for.
+//!
+//! Those of the pure crates run optimised. Generated requests go through a real gateway to the simulated AWS with the
+//! development build, which the suite has compiled already: sockets are what takes the time there.
+
+use anyhow::Result;
+
+use crate::{
+    console::{Console, Failures},
+    process::{cargo, quiet},
+};
+
+/// Runs all properties, or those with `filter` in their name, with so many cases each.
+pub(crate) fn properties(console: &Console, cases: u32, filter: Option<&str>) -> Result<()> {
+    let mut failures = Failures::default();
+    let pure = console.step(&format!("pure crates, {cases} cases each"), |step| {
+        let mut command = cargo();
+        command
+            .args(["test", "--locked", "--profile", "properties", "--lib"])
+            .args(["--package", "bedrock", "--package", "dialects"])
+            .env("PROPTEST_CASES", cases.to_string())
+            .arg("--");
+        quiet(step, command.args(filter.as_slice()))
+    });
+    failures.collect("pure crates", pure);
+    let generated = "generated_request_passes_bedrocks_validation";
+    if filter.is_none_or(|filter| generated.contains(filter)) {
+        let through = console.step(
+            &format!("{cases} generated requests through a gateway"),
+            |step| {
+                let mut command = cargo();
+                command
+                    .args(["test", "--locked", "--workspace", "--test", "it"])
+                    .env("PROPTEST_CASES", cases.to_string())
+                    .args(["--", "--nocapture", generated]);
+                quiet(step, &mut command)
+            },
+        );
+        failures.collect("generated requests", through);
+    }
+    failures.conclude()
+}
