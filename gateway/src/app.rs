@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
+use api::names;
 use axum::{
     Extension, Router,
     extract::{OriginalUri, State as FromState},
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     account::Account,
-    chat_completions,
+    chat_completions, client_credentials,
     config::Settings,
     count_tokens, embeddings,
     error::GatewayError,
@@ -68,6 +69,10 @@ pub fn app(state: State) -> Router {
         .route(count_tokens::PATH, only("POST", post(count_tokens::handle)))
         .route(native::MODEL_PATH, any(native::handle))
         .route(native::GUARDRAIL_PATH, any(native::handle))
+        .route(
+            names::CLIENT_CREDENTIALS_PATH,
+            only("GET, HEAD", get(client_credentials::handle)),
+        )
         .route("/healthz", only("GET, HEAD", get(async || "ok\n")))
         .fallback(unknown_path)
         .layer(middleware::from_fn(request_id::assign))

@@ -111,6 +111,26 @@ impl Authenticator {
         self.recognise(presented, now)
     }
 
+    /// What a client can sign with instead of showing its key: the key's name and the key. `None` where nobody
+    /// has to prove anything.
+    ///
+    /// # Errors
+    /// 401 where no key of this gateway is shown; a token cannot sign.
+    pub(crate) fn signing_pair(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<(&str, &str)>, GatewayError> {
+        if self.open {
+            return Ok(None);
+        }
+        let name = presented(headers)?.and_then(|key| self.keys.find(key));
+        let pair = name.and_then(|name| Some((name, self.keys.secret_of(name)?)));
+        pair.map(Some).ok_or_else(|| GatewayError::Unauthenticated {
+            message: "send an API key of this gateway as `Authorization: Bearer …`".to_owned(),
+            code: "invalid_api_key",
+        })
+    }
+
     /// Whose key or token this is.
     fn recognise(&self, presented: &str, now: SystemTime) -> Result<Caller, GatewayError> {
         let caller = match &self.service_accounts {

@@ -27,6 +27,8 @@ pub const LOG_VARIABLE: &str = "BEDROCK_GATEWAY_LOG";
 pub struct Settings {
     /// Address of the API; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// A Unix socket on which the API is served, too.
+    pub socket: Option<PathBuf>,
     /// Address of health, readiness and metrics; none: not served on a port of their own.
     pub admin_listen: Option<SocketAddr>,
     /// Whether an admin address that is taken ends the start; else it is a warning.
@@ -87,6 +89,7 @@ impl Settings {
         let config = value(environment.as_ref(), CONFIG_VARIABLE).map(PathBuf::from);
         Self {
             listen: SocketAddr::new(loopback, names::GATEWAY_PORT),
+            socket: None,
             admin_listen: Some(SocketAddr::new(loopback, names::GATEWAY_ADMIN_PORT)),
             admin_required: false,
             config,
@@ -109,6 +112,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("listen", &self.listen)
+            .field("socket", &self.socket)
             .field("admin_listen", &self.admin_listen)
             .field("config", &self.config)
             .field("api_key_file", &self.api_key_file)

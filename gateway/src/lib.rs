@@ -14,6 +14,7 @@ mod app;
 mod authenticate;
 pub mod chat;
 mod chat_completions;
+mod client_credentials;
 mod config;
 mod count_tokens;
 pub mod doctor;

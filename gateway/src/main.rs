@@ -54,6 +54,9 @@ struct ServeArgs {
     /// Where the API listens. Beyond this machine only with client authentication.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
+    /// A Unix socket on which the API listens, too; whoever reaches its folder can connect.
+    #[arg(long, value_name = "PATH")]
+    listen_socket: Option<PathBuf>,
     /// Where /healthz, /readyz and /metrics are [default: 127.0.0.1:9090].
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
@@ -115,6 +118,7 @@ fn serve_settings(args: ServeArgs, settings: Settings) -> Settings {
     };
     Settings {
         listen: args.listen,
+        socket: args.listen_socket,
         admin_required: args.admin_listen.is_some(),
         admin_listen: args.admin_listen.or(settings.admin_listen),
         config: args.config,

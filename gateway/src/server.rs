@@ -4,7 +4,9 @@
 //! which routers learn of it, then no more are taken and open answers may finish; streams that have
 //! not after the drain time get a proper error event, and what is left then is dropped.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+mod listener;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper_util::{
@@ -18,10 +20,11 @@ use hyper_util::{
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, UnixListener},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+use self::listener::Listener;
 use crate::{
     admin::admin,
     app::{State, app},
@@ -44,6 +47,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Server {
     state: State,
     listener: TcpListener,
+    socket: Option<UnixListener>,
     admin: Option<TcpListener>,
     address: SocketAddr,
 }
@@ -66,6 +70,14 @@ pub enum ServeError {
     Bind {
         /// The address.
         address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The socket's folder is not there or not writable, or something else is in its place.
+    #[error("failed to listen on {path}")]
+    Socket {
+        /// The socket.
+        path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
@@ -95,6 +107,16 @@ impl Server {
             address: settings.listen,
             source,
         })?;
+        let socket = settings
+            .socket
+            .as_ref()
+            .map(|path| {
+                listener::socket(path).map_err(|source| ServeError::Socket {
+                    path: path.clone(),
+                    source,
+                })
+            })
+            .transpose()?;
         let admin = match settings.admin_listen {
             None => None,
             Some(wanted) => match bind(wanted).await {
@@ -109,6 +131,7 @@ impl Server {
         Ok(Self {
             state,
             listener,
+            socket,
             admin,
             address,
         })
@@ -134,6 +157,7 @@ impl Server {
         let Self {
             state,
             listener,
+            socket,
             admin: admin_listener,
             address,
         } = self;
@@ -152,6 +176,7 @@ impl Server {
         let tls = || state.live().tls.clone();
         tokio::select! {
             () = accept(&listener, &router, &graceful, tls) => {}
+            () = accept(&socket, &router, &graceful, || None) => {}
             () = shutdown => {}
         }
         let drain = Duration::from_secs(state.live().config.limits.drain_seconds);
@@ -162,8 +187,15 @@ impl Server {
             "shutting down: no longer ready, open requests are finished"
         );
         state.draining().cancel();
-        let _ = tokio::time::timeout(quiet, accept(&listener, &router, &graceful, tls)).await;
+        let _ = tokio::time::timeout(quiet, async {
+            tokio::join!(
+                accept(&listener, &router, &graceful, tls),
+                accept(&socket, &router, &graceful, || None)
+            )
+        })
+        .await;
         drop(listener);
+        drop(socket);
 
         let drained = finish(&state, graceful, drain.saturating_sub(quiet)).await;
         // The last to go: it says until the end that the gateway is not ready.
@@ -205,16 +237,14 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 
 /// Takes connections for ever; `tls` says for each what it is encrypted with, if it is.
 async fn accept(
-    listener: &TcpListener,
+    listener: &impl Listener,
     router: &Router,
     graceful: &GracefulShutdown,
     tls: impl Fn() -> Option<Arc<ServerConfig>>,
 ) {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                // Deltas are small and must not wait for each other.
-                let _ = stream.set_nodelay(true);
+        match listener.next().await {
+            Ok(stream) => {
                 let (router, watcher) = (router.clone(), graceful.watcher());
                 match tls() {
                     None => drop(tokio::spawn(connection(stream, router, watcher))),
@@ -235,10 +265,10 @@ async fn accept(
     }
 }
 
-async fn handshake(
-    stream: TcpStream,
-    config: Arc<ServerConfig>,
-) -> std::io::Result<TlsStream<TcpStream>> {
+async fn handshake<S>(stream: S, config: Arc<ServerConfig>) -> std::io::Result<TlsStream<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let accepting = TlsAcceptor::from(config).accept(stream);
     tokio::time::timeout(HANDSHAKE_PATIENCE, accepting).await?
 }

@@ -3,7 +3,7 @@
 //! It says at `kubectl apply` what a reconcile would say a moment later, and decides nothing alone: the webhook's
 //! failure policy lets everything through while no operator answers, and each reconcile judges again. A
 //! ValidatingAdmissionPolicy cannot do it: several of its parameters all have to allow, and of our policies one
-//! (ADR-0014).
+//! (ADR-0017).
 
 use std::{fmt, time::Duration};
 

@@ -180,6 +180,27 @@ async fn boto3_without_bearer_tokens_signs_with_the_gateways_key() {
     }
 }
 
+/// What the environment of a sidecar's app holds on its node's network: no key, but where to get one.
+#[tokio::test]
+async fn boto3_and_the_sdk_for_go_sign_with_what_the_gateway_hands_out() {
+    let (_double, gateway) = rig().await;
+    let url = url(&gateway);
+    let credentials = format!("{url}{}", api::names::CLIENT_CREDENTIALS_PATH);
+    let authorization = format!("Bearer {KEY}");
+    let mut environment = bearer(
+        &url,
+        &[
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &credentials),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN", &authorization),
+        ],
+    );
+    environment.retain(|(name, _)| *name != "AWS_BEARER_TOKEN_BEDROCK");
+    let seen = python_client("aws/signed.py", &environment).await;
+    assert_eq!(seen, json!({ "text": PROMPT }));
+    let seen = go_client(&environment).await;
+    assert_eq!(seen["plain"], PROMPT);
+}
+
 #[tokio::test]
 async fn langchain_aws_chats_streams_and_calls_tools() {
     let (_double, gateway) = rig().await;

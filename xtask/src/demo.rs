@@ -5,9 +5,11 @@
 
 mod account;
 mod cluster;
+mod logs;
 mod sidecar;
+mod trust;
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
@@ -116,6 +118,9 @@ impl Story<'_> {
             self.kubectl(step, &["--namespace", TEAM, "get", "bra", ACCESS])
         })?;
         console.note(&table);
+        if self.with_sidecars {
+            self.start_sidecars()?;
+        }
         console.heading("Chat");
         let endpoint = console.step("find the endpoint in the status", |step| {
             self.kubectl(
@@ -142,11 +147,16 @@ impl Story<'_> {
             self.check_credentials(step)
         })?;
         if self.with_sidecars {
-            self.sidecars()?;
+            self.evict_a_sidecar()?;
         }
         if once {
             self.ask_doctor()?;
             self.break_and_mend()?;
+        }
+        if self.with_sidecars {
+            self.check_sidecars()?;
+        }
+        if once {
             return console.step("read what the programs logged", |step| self.read_logs(step));
         }
         self.say_what_next(&endpoint);
@@ -304,83 +314,6 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// Every finding in the gateway's own pod is ok, or kubectl passes on an exit code that is not 0.
-    fn ask_doctor(&self) -> Result<()> {
-        let gateway = format!("deployment/{ACCESS}-gateway");
-        let findings = self
-            .console
-            .step("bedrock-gateway doctor in its pod", |step| {
-                let arguments = ["exec", &gateway, "--", "bedrock-gateway", "doctor"];
-                self.kubectl(step, &[&["--namespace", TEAM], &arguments[..]].concat())
-            })?;
-        let lines = findings.lines().take_while(|line| !line.is_empty());
-        self.console.note(&lines.collect::<Vec<_>>().join("\n"));
-        Ok(())
-    }
-
-    /// A role that does not trust the gateway is named in the status, and the answer to it is one patch.
-    fn break_and_mend(&self) -> Result<()> {
-        let console = self.console;
-        console.heading("A role that does not let the gateway in");
-        self.use_role(account::STRANGER)?;
-        let message = console.step("wait until the status says so", |step| {
-            self.wait_for(step, "condition=CredentialsReady=False")?;
-            let path = "jsonpath={.status.conditions[?(@.type==\"CredentialsReady\")]}";
-            self.kubectl(
-                step,
-                &["--namespace", TEAM, "get", "bra", ACCESS, "--output", path],
-            )
-        })?;
-        console.note(&message);
-        ensure!(
-            message.contains("AccessDenied") && message.contains("AssumeRoleWithWebIdentity"),
-            "the condition does not name what STS refused: {message}"
-        );
-        self.use_role(account::ROLE)?;
-        console.step("mend it and wait until it is ready again", |step| {
-            self.wait_for(step, "condition=CredentialsReady")?;
-            self.wait_for(step, "condition=Ready")
-        })
-    }
-
-    fn use_role(&self, role: &str) -> Result<()> {
-        let change = serde_json::json!({"spec": {"identity": {"irsa": {"roleArn": role}}}});
-        let change = change.to_string();
-        self.console.step(&format!("use {role}"), |step| {
-            let arguments = ["patch", "bra", ACCESS, "--type=merge", "--patch", &change];
-            self.kubectl(step, &[&["--namespace", TEAM], &arguments[..]].concat())
-                .map(|_| ())
-        })
-    }
-
-    fn wait_for(&self, step: &Step, what: &str) -> Result<()> {
-        let object = format!("bra/{ACCESS}");
-        let patience = format!("--timeout={READY_SECONDS}s");
-        let what = format!("--for={what}");
-        self.kubectl(
-            step,
-            &["--namespace", TEAM, "wait", &what, &object, &patience],
-        )
-        .map(|_| ())
-    }
-
-    /// Into the log of the step, which the suite searches for secrets.
-    fn read_logs(&self, step: &Step) -> Result<()> {
-        let gateway = format!("deployment/{ACCESS}-gateway");
-        for (namespace, deployment) in [
-            (NAMESPACE, "deployment/bedrock-access-operator"),
-            (TEAM, gateway.as_str()),
-            (AWS, "deployment/awsdouble"),
-        ] {
-            let mut kubectl = self.cluster.tool("kubectl")?;
-            process::quiet(
-                step,
-                kubectl.args(["--namespace", namespace, "logs", "--all-pods", deployment]),
-            )?;
-        }
-        Ok(())
-    }
-
     fn say_what_next(&self, endpoint: &str) {
         let console = self.console;
         console.heading("It stays up. Try, in another terminal:");
@@ -399,72 +332,6 @@ impl Story<'_> {
             account::STRANGER
         );
         println!("\n  Ctrl-C ends it.");
-    }
-
-    /// Puts what a person would look at into a file and shows its beginning.
-    fn diagnose(&self, error: &str) {
-        if !self.cluster.alive() {
-            return;
-        }
-        let Ok(folder) = repository::scratch("log") else {
-            return;
-        };
-        let path = folder.join("demo-diagnosis.log");
-        let mut text = format!("{error}\n");
-        let gateway = format!("deployment/{ACCESS}-gateway");
-        let questions: [&[&str]; 8] = [
-            &["get", "pods", "--all-namespaces", "--output", "wide"],
-            &[
-                "--namespace",
-                TEAM,
-                "get",
-                "bra",
-                ACCESS,
-                "--output",
-                "yaml",
-            ],
-            &[
-                "get",
-                "events",
-                "--all-namespaces",
-                "--sort-by=.metadata.creationTimestamp",
-            ],
-            &["--namespace", TEAM, "logs", &gateway, "--tail=60"],
-            &[
-                "--namespace",
-                NAMESPACE,
-                "logs",
-                "deployment/bedrock-access-operator",
-                "--tail=60",
-            ],
-            &[
-                "--namespace",
-                AWS,
-                "logs",
-                "deployment/awsdouble",
-                "--tail=60",
-            ],
-            &["--namespace", TEAM, "describe", "pods"],
-            &["--namespace", NAMESPACE, "describe", "pods"],
-        ];
-        for question in questions {
-            let Ok(mut kubectl) = self.cluster.tool("kubectl") else {
-                return;
-            };
-            let output = kubectl.args(question).output();
-            let output = output
-                .map(|output| [output.stdout, output.stderr].concat())
-                .unwrap_or_default();
-            text = format!(
-                "{text}\n$ kubectl {}\n{}",
-                question.join(" "),
-                String::from_utf8_lossy(&output)
-            );
-        }
-        if fs::write(&path, text).is_ok() {
-            self.console
-                .note(&format!("what the cluster looked like: {}", path.display()));
-        }
     }
 
     /// A local cluster ends with all that is in it; on another one, what the demo installed is removed.

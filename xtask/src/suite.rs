@@ -65,7 +65,7 @@ pub(crate) fn test(console: &Console, parts: &[Part], filter: Option<&str>) -> R
     failures.collect("bench", bench::quick(console));
     failures.collect(
         "cluster tier",
-        demo(console, true, false, ClusterKind::Local, None),
+        demo(console, true, true, ClusterKind::Local, None),
     );
     failures.collect("secrets", no_secret_was_printed(console));
     failures.conclude()
@@ -134,7 +134,7 @@ fn run_part(console: &Console, part: Part, filter: Option<&str>) -> Result<()> {
         Part::Unit => ("unit tests", &["--lib", "--bins"], None),
         Part::Api => ("API tier", &["--test", "it"], Some("api_tier::")),
         Part::Faults => ("fault injection", &["--test", "it"], Some("faults::")),
-        Part::Cluster => return demo(console, true, false, ClusterKind::Local, None),
+        Part::Cluster => return demo(console, true, true, ClusterKind::Local, None),
     };
     if part != Part::Unit {
         debian::ensure(console)?;

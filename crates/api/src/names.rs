@@ -54,6 +54,8 @@ pub const STS_AUDIENCE: &str = "sts.amazonaws.com";
 pub const GATEWAY_PORT: u16 = 8000;
 /// Port of the gateway's health, readiness and metrics.
 pub const GATEWAY_ADMIN_PORT: u16 = 9090;
+/// Where a gateway's API serves what AWS SDKs sign with, in the form of a container credential endpoint.
+pub const CLIENT_CREDENTIALS_PATH: &str = "/aws/credentials";
 /// Where a gateway serves its metrics, on its admin port.
 pub const GATEWAY_METRICS_PATH: &str = "/metrics";
 /// Port of the operator's metrics.
@@ -80,6 +82,12 @@ pub const VALIDATION_WEBHOOK: &str = "validate.bedrockaccess.dev";
 pub const VALIDATION_CONFIGURATION: &str = "bedrock-access-validation";
 /// Path of the webhook that reviews accesses.
 pub const VALIDATION_WEBHOOK_PATH: &str = "/validate";
+/// Folder that a sidecar shares with the pod's other containers, for its socket.
+pub const SOCKET_DIRECTORY: &str = "/var/run/bedrock-gateway";
+/// The socket in [`SOCKET_DIRECTORY`].
+pub const SOCKET_FILE: &str = "gateway.sock";
+/// The variable that tells the other containers the socket's path.
+pub const SOCKET_VARIABLE: &str = "BEDROCK_GATEWAY_SOCKET";
 /// Path of the webhook that puts the sidecar into pods.
 pub const SIDECAR_WEBHOOK_PATH: &str = "/inject";
 

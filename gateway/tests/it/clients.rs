@@ -84,3 +84,33 @@ async fn token_of_a_listed_service_account_is_let_in_for_its_models() {
         "bedrock_gateway_requests_total{route=\"/v1/chat/completions\",status=\"200\",reason=\"\"}";
     assert_eq!(rig.metric(metric).await, Some(1.0));
 }
+
+#[tokio::test]
+async fn aws_sdks_find_what_to_sign_with_and_it_is_good_for_this_gateway_alone() {
+    let open = Rig::laptop().await;
+    let answer = open.get("/aws/credentials").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let given = answer.json();
+    for field in ["AccessKeyId", "SecretAccessKey", "Token"] {
+        assert_eq!(given[field], "not-needed", "{given}");
+    }
+    // boto3 and others read this form alone.
+    let expiration = given["Expiration"].as_str().unwrap();
+    assert_eq!(expiration.len(), "2026-01-01T00:00:00Z".len(), "{given}");
+
+    let closed = Rig::start(Plan {
+        settings: Box::new(|settings| settings.api_key = Some(gateway::ApiKey::new("sk-right"))),
+        ..Plan::default()
+    })
+    .await;
+    let ask = async |headers: &[(&str, &str)]| {
+        let path = "/aws/credentials";
+        closed.call(Method::GET, path, headers, "").await
+    };
+    assert_eq!(ask(&[]).await.status, 401);
+    let wrong = ask(&[("authorization", "Bearer sk-wrong")]).await;
+    assert_eq!(wrong.status, 401);
+    let given = ask(&[("authorization", "Bearer sk-right")]).await.json();
+    assert_eq!(given["AccessKeyId"], "default");
+    assert_eq!(given["SecretAccessKey"], "sk-right");
+}

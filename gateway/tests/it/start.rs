@@ -119,3 +119,50 @@ async fn app_answers_without_any_socket() {
     assert_eq!(response.status(), 200);
     assert!(response.headers().contains_key("x-request-id"));
 }
+
+#[tokio::test]
+async fn socket_is_served_beside_the_port_and_takes_the_place_of_one_that_was_left() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gateway.sock");
+    // An earlier process was killed and left its socket.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let mut wanted = settings(environment());
+    wanted.socket = Some(path.clone());
+    let server = Server::bind(wanted).await.unwrap();
+    let port = server.local_addr();
+    let task = tokio::spawn(server.run(std::future::pending()));
+
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o666, "apps run as users of their own");
+    let by_socket = healthy(tokio::net::UnixStream::connect(&path).await.unwrap()).await;
+    let by_port = healthy(tokio::net::TcpStream::connect(port).await.unwrap()).await;
+    assert_eq!((by_socket.as_u16(), by_port.as_u16()), (200, 200));
+    task.abort();
+}
+
+async fn healthy(
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+) -> http::StatusCode {
+    let stream = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("/healthz")
+        .header("host", "localhost")
+        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .unwrap();
+    sender.send_request(request).await.unwrap().status()
+}
+
+#[tokio::test]
+async fn file_that_is_no_socket_is_not_replaced_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    std::fs::write(&path, "precious").unwrap();
+    let mut wanted = settings(environment());
+    wanted.socket = Some(path.clone());
+    let error = Server::bind(wanted).await.unwrap_err();
+    assert!(matches!(error, ServeError::Socket { .. }), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}

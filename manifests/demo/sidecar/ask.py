@@ -35,6 +35,17 @@ def anthropic(question):
     return answer.content[0].text
 
 
+def socket(question):
+    import httpx2
+    from openai import OpenAI
+
+    transport = httpx2.HTTPTransport(uds=os.environ["BEDROCK_GATEWAY_SOCKET"])
+    client = OpenAI(max_retries=0, http_client=httpx2.Client(transport=transport))
+    messages = [{"role": "user", "content": question}]
+    answer = client.chat.completions.create(model=MODEL, messages=messages)
+    return answer.choices[0].message.content
+
+
 def bedrock(question):
     import boto3
 

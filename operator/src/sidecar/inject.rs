@@ -5,29 +5,26 @@
 //! pod whose ServiceAccount is annotated; before us it may have done so already, after us it reads the
 //! annotation that we leave, <https://github.com/aws/amazon-eks-pod-identity-webhook>.
 
+mod environment;
+mod mesh;
+mod tokens;
+
 use api::names;
 use serde_json::{Value, json};
 
+use self::{
+    environment::{environment, socket},
+    mesh::{leave_probes_alone, place},
+    tokens::{skip, take_tokens},
+};
 use super::{
     pod::{Container, Pod, is_named},
     refused::Refused,
-    template::{Template, Token, USER},
+    template::{Claim, SOCKET_VOLUME, Template, USER},
 };
 
-/// A key that clients insist on and that nobody looks at.
-const PLACEHOLDER: &str = "not-needed";
 /// The variable by which the gateway learns of a key that clients have to send.
 const API_KEY: &str = "BEDROCK_GATEWAY_API_KEY";
-/// Containers that redirect the network of a pod: what comes before them cannot reach out, so the
-/// sidecar comes after.
-const MESH: [&str; 6] = [
-    "istio-init",
-    "istio-validation",
-    "istio-proxy",
-    "linkerd-init",
-    "linkerd-network-validator",
-    "linkerd-proxy",
-];
 /// Where the API server mounts a token of its own for every container.
 const API_SERVER_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -52,6 +49,7 @@ pub(crate) fn inject(
     }
     check_ports(pod, template)?;
     check_users(pod)?;
+    mesh::check(pod)?;
     let again = pod.annotation(names::SIDECAR_HASH_ANNOTATION) == Some(&template.hash);
     let key = match (pod.spec.host_network, key_of(pod)) {
         (false, _) => None,
@@ -61,25 +59,27 @@ pub(crate) fn inject(
     let mut warnings = Vec::new();
     volumes(pod, template)?;
     container(pod, template, again, key.as_deref())?;
+    leave_probes_alone(pod, template.admin_port);
     for secret in &template.image_pull_secrets {
         let secrets = pod.spec.image_pull_secrets.get_or_insert_default();
         if !secrets.iter().any(|entry| is_named(entry, &secret.name)) {
             secrets.push(json!({"name": secret.name}));
         }
     }
-    if let Some(token) = &template.token {
-        for container in others(pod) {
-            if take_token(container, token) {
-                warnings.push(format!(
-                    "container {}: the token of the pod's ServiceAccount is the sidecar's alone, so the container no longer gets it (eks.amazonaws.com/role-arn of the ServiceAccount)",
-                    container.name
-                ));
-            }
+    match template.claim {
+        Claim::Token(token) => {
+            warnings.extend(take_tokens(pod, token));
+            let all: Vec<String> = pod.all().map(|one| one.name.clone()).collect();
+            skip(pod, &all);
         }
-        skip_containers(pod);
+        Claim::Itself => skip(pod, &[names::GATEWAY_NAME.to_owned()]),
+        Claim::Nothing => {}
     }
-    for container in others(pod) {
+    for container in others(pod).filter(|container| !mesh::is_part(container)) {
         environment(container, template, key.as_deref(), &mut warnings);
+        if template.socket {
+            socket(container, SOCKET_VOLUME);
+        }
     }
     pod.annotate(names::SIDECAR_HASH_ANNOTATION, template.hash.clone());
     Ok(warnings)
@@ -140,9 +140,7 @@ fn volumes(pod: &mut Pod, template: &Template) -> Result<(), Refused> {
         .map(|hash| hash == template.hash);
     let volumes = pod.spec.volumes.get_or_insert_default();
     for volume in &template.volumes {
-        let token = template
-            .token
-            .is_some_and(|token| token.volume == volume.name);
+        let token = matches!(template.claim, Claim::Token(token) if token.volume == volume.name);
         let wanted = json!(volume);
         match volumes
             .iter_mut()
@@ -177,32 +175,28 @@ fn container(
     }
     let known = pod.annotation(names::SIDECAR_HASH_ANNOTATION).is_some();
     let containers = pod.spec.init_containers.get_or_insert_default();
-    let found = containers.iter_mut().find(|container| taken(container));
-    match found {
-        Some(_) if !known => Err(Refused::ContainerTaken),
-        Some(container) if again => {
-            // Another webhook may have moved the image or set resources; a token for the API server,
-            // which is mounted on the second round, it does not need.
-            if let Some(mounts) = &mut container.volume_mounts {
-                mounts.retain(|mount| {
-                    mount.get("mountPath").and_then(Value::as_str) != Some(API_SERVER_TOKEN)
-                });
-            }
-            Ok(())
+    let own = match containers.iter().position(taken) {
+        Some(_) if !known => return Err(Refused::ContainerTaken),
+        Some(index) if again => kept(containers.remove(index)),
+        Some(index) => {
+            containers.remove(index);
+            sidecar(template, key)?
         }
-        Some(container) => {
-            *container = sidecar(template, key)?;
-            Ok(())
-        }
-        None => {
-            let after_mesh = containers
-                .iter()
-                .rposition(|container| MESH.contains(&container.name.as_str()))
-                .map_or(0, |index| index.saturating_add(1));
-            containers.insert(after_mesh, sidecar(template, key)?);
-            Ok(())
-        }
+        None => sidecar(template, key)?,
+    };
+    containers.insert(place(containers), own);
+    Ok(())
+}
+
+/// Another webhook may have moved the image or set resources; a token for the API server, which is mounted
+/// on the second round, the sidecar does not need.
+fn kept(mut container: Container) -> Container {
+    if let Some(mounts) = &mut container.volume_mounts {
+        mounts.retain(|mount| {
+            mount.get("mountPath").and_then(Value::as_str) != Some(API_SERVER_TOKEN)
+        });
     }
+    container
 }
 
 fn sidecar(template: &Template, key: Option<&str>) -> Result<Container, Refused> {
@@ -219,110 +213,6 @@ fn key_of(pod: &Pod) -> Option<String> {
     let mut containers = pod.spec.init_containers.iter().flatten();
     let sidecar = containers.find(|container| container.name == names::GATEWAY_NAME)?;
     sidecar.value(API_KEY).map(ToOwned::to_owned)
-}
-
-/// Takes from a container what the EKS webhook gave it; says whether there was something.
-fn take_token(container: &mut Container, token: &Token) -> bool {
-    let mut found = false;
-    if let Some(mounts) = &mut container.volume_mounts {
-        let before = mounts.len();
-        mounts.retain(|mount| !is_named(mount, token.volume));
-        found = mounts.len() < before;
-    }
-    if container.value(token.file_variable) == Some(token.file)
-        && let Some(env) = &mut container.env
-    {
-        env.retain(|entry| {
-            !is_named(entry, token.file_variable) && !is_named(entry, token.other_variable)
-        });
-        found = true;
-    }
-    found
-}
-
-/// Tells the EKS webhook to leave every container alone: ours has all it needs.
-fn skip_containers(pod: &mut Pod) {
-    let before = pod.annotation(names::SKIP_CONTAINERS_ANNOTATION);
-    let mut skipped: Vec<String> = before
-        .unwrap_or_default()
-        .split(',')
-        .map(|name| name.trim().trim_matches('"').to_owned())
-        .filter(|name| !name.is_empty())
-        .collect();
-    for container in pod.all() {
-        if !skipped.contains(&container.name) {
-            skipped.push(container.name.clone());
-        }
-    }
-    pod.annotate(names::SKIP_CONTAINERS_ANNOTATION, skipped.join(","));
-}
-
-/// Tells the clients in a container where the gateway is. What the container sets itself stays; who
-/// chose another address for a client keeps its key too.
-fn environment(
-    container: &mut Container,
-    template: &Template,
-    key: Option<&str>,
-    warnings: &mut Vec<String>,
-) {
-    let base = format!("http://127.0.0.1:{}", template.port);
-    let key_or_placeholder = key.unwrap_or(PLACEHOLDER);
-    let clients: [(&str, String, &str); 4] = [
-        ("OPENAI_BASE_URL", format!("{base}/v1"), "OPENAI_API_KEY"),
-        ("ANTHROPIC_BASE_URL", base.clone(), "ANTHROPIC_API_KEY"),
-        (
-            "ANTHROPIC_BEDROCK_BASE_URL",
-            base.clone(),
-            "AWS_BEARER_TOKEN_BEDROCK",
-        ),
-        (
-            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
-            base,
-            "AWS_BEARER_TOKEN_BEDROCK",
-        ),
-    ];
-    let mut added: Vec<(&str, String)> = Vec::new();
-    for (address, url, client_key) in clients {
-        match container.variable(address) {
-            Some(_) if container.value(address) != Some(&url) => continue,
-            Some(_) => {}
-            None => added.push((address, url)),
-        }
-        let there = |name: &str| added.iter().any(|(added, _)| *added == name);
-        if container.variable(client_key).is_none() && !there(client_key) {
-            added.push((client_key, key_or_placeholder.to_owned()));
-        } else if key.is_some() && !there(client_key) && container.value(client_key) != key {
-            warnings.push(format!(
-                "container {}: {client_key} is set, and on the node's network the sidecar takes only its own key: remove it",
-                container.name
-            ));
-        }
-    }
-    let regions = ["AWS_REGION", "AWS_DEFAULT_REGION"];
-    if regions
-        .iter()
-        .all(|name| container.variable(name).is_none())
-    {
-        added.extend(regions.map(|name| (name, template.region.clone())));
-    }
-    let proxy = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
-    let excepted = ["NO_PROXY", "no_proxy"]
-        .iter()
-        .any(|name| container.variable(name).is_some());
-    if proxy.iter().any(|name| container.variable(name).is_some()) && !excepted {
-        warnings.push(format!(
-            "container {}: a proxy is set without NO_PROXY: set NO_PROXY=127.0.0.1, or clients look for the sidecar behind the proxy",
-            container.name
-        ));
-    }
-    if !added.is_empty() {
-        // In front, so that the container's own variables can refer to them.
-        let env = container.env.get_or_insert_default();
-        let added = added
-            .into_iter()
-            .map(|(name, value)| json!({"name": name, "value": value}));
-        env.splice(0..0, added);
-    }
 }
 
 #[cfg(test)]

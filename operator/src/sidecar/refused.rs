@@ -92,6 +92,14 @@ pub(crate) enum Refused {
         "container {container}: runs as user {user}, which is the sidecar's, and shareProcessNamespace would let it read the sidecar's token: choose another user"
     )]
     SameUser { container: String, user: i64 },
+    /// The mesh's proxy would hold up the sidecar, which would hold up the proxy.
+    #[error(
+        "container {proxy}: the mesh redirects the pod's network before its proxy runs, and the sidecar needs AWS before ordinary containers start: have the proxy injected as a native sidecar (annotation {annotation}: \"true\" on the pod)"
+    )]
+    MeshTooLate {
+        proxy: &'static str,
+        annotation: &'static str,
+    },
     /// The system gives no random bytes.
     #[error("unable to make a key for a pod on its node's network; try again")]
     NoRandomness,
@@ -116,6 +124,7 @@ impl Refused {
             Self::VolumeTaken { .. } => "VolumeTaken",
             Self::PortTaken { .. } => "PortTaken",
             Self::SameUser { .. } => "SameUser",
+            Self::MeshTooLate { .. } => "MeshTooLate",
             Self::NoRandomness => "NoRandomness",
             Self::Windows => "Windows",
         }

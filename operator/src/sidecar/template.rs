@@ -7,10 +7,11 @@
 use api::names;
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction, KeyToPath,
-        LocalObjectReference, Probe, SeccompProfile, SecurityContext, Volume,
+        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
+        HTTPGetAction, KeyToPath, LocalObjectReference, Probe, SeccompProfile, SecurityContext,
+        Volume, VolumeMount,
     },
-    apimachinery::pkg::util::intstr::IntOrString,
+    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -27,6 +28,8 @@ pub(crate) const USER: i64 = 61_532;
 const CONFIG_VOLUME: &str = "bedrock-gateway-config";
 /// Its volume with the Secret of `identity.secret`.
 const SECRET_VOLUME: &str = "bedrock-gateway-identity";
+/// The volume that all containers share for its socket.
+pub(crate) const SOCKET_VOLUME: &str = "bedrock-gateway-socket";
 /// Names of its ports; a pod's port names should differ.
 const API_PORT: &str = "bedrock-api";
 const ADMIN_PORT: &str = "bedrock-admin";
@@ -42,8 +45,10 @@ pub(crate) struct Template {
     pub(crate) volumes: Vec<Volume>,
     /// Secrets for pulling its image.
     pub(crate) image_pull_secrets: Vec<LocalObjectReference>,
-    /// The volume with the token of the pod's ServiceAccount, which no other container may mount.
-    pub(crate) token: Option<Token>,
+    /// What its identity means for the other containers.
+    pub(crate) claim: Claim,
+    /// Whether it listens on a socket in a volume of all containers, too.
+    pub(crate) socket: bool,
     /// Region of the models.
     pub(crate) region: String,
     /// Port of the API on loopback.
@@ -54,16 +59,46 @@ pub(crate) struct Template {
     pub(crate) hash: String,
 }
 
-/// What makes a token usable: its volume, and the variables that name it.
+/// What the sidecar's identity means for the other containers, and for the EKS webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// The token of the pod's ServiceAccount is the sidecar's, so no other container may have one.
+    Token(Token),
+    /// The sidecar has keys of its own and must get nothing else; what the others have is theirs.
+    Itself,
+    /// Whatever is there in the pod is for all.
+    Nothing,
+}
+
+/// What the EKS webhook gives a container: a volume, and the variables that lead there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) volume: &'static str,
+    /// Where it is mounted.
+    pub(crate) folder: &'static str,
     /// The variable with the path of the token file.
     pub(crate) file_variable: &'static str,
-    /// The path as the EKS webhook writes it.
-    pub(crate) file: &'static str,
-    /// The variable that the EKS webhook sets beside it.
+    /// The variable beside it.
     pub(crate) other_variable: &'static str,
+}
+
+impl Token {
+    /// For a ServiceAccount that is annotated with a role.
+    pub(crate) const IRSA: Self = Self {
+        volume: names::TOKEN_VOLUME,
+        folder: names::TOKEN_DIRECTORY,
+        file_variable: "AWS_WEB_IDENTITY_TOKEN_FILE",
+        other_variable: "AWS_ROLE_ARN",
+    };
+    /// For one with a Pod Identity association.
+    pub(crate) const POD_IDENTITY: Self = Self {
+        volume: identity::POD_IDENTITY_VOLUME,
+        folder: identity::POD_IDENTITY_DIRECTORY,
+        file_variable: "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        other_variable: "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    };
+    /// Both ways of the webhook.
+    pub(crate) const ALL: [Self; 2] = [Self::IRSA, Self::POD_IDENTITY];
 }
 
 /// The sidecar of an access; `None` where it gives out none.
@@ -82,6 +117,13 @@ pub(crate) fn template(access: &Validated) -> Option<Template> {
     parts
         .mounts
         .insert(0, mount(CONFIG_VOLUME, names::CONFIG_DIRECTORY));
+    if sidecar.socket {
+        parts.volumes.push(socket_volume());
+        parts.mounts.push(VolumeMount {
+            read_only: None,
+            ..mount(SOCKET_VOLUME, names::SOCKET_DIRECTORY)
+        });
+    }
     parts.env.push(variable(
         "BEDROCK_GATEWAY_LOG",
         access.gateway.log_level.as_str(),
@@ -96,7 +138,8 @@ pub(crate) fn template(access: &Validated) -> Option<Template> {
         container,
         volumes: parts.volumes,
         image_pull_secrets: access.gateway.image_pull_secrets.clone(),
-        token: token(&access.identity),
+        claim: claim(&access.identity),
+        socket: sidecar.socket,
         region: access.region.to_string(),
         port: sidecar.port,
         admin_port: sidecar.admin_port,
@@ -111,7 +154,7 @@ fn container(access: &Validated, sidecar: &Sidecar) -> Container {
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
     };
-    let arguments = [
+    let mut arguments = vec![
         "serve".to_owned(),
         format!(
             "--config={}/{}",
@@ -121,12 +164,19 @@ fn container(access: &Validated, sidecar: &Sidecar) -> Container {
         format!("--listen=127.0.0.1:{}", sidecar.port),
         format!("--admin-listen=0.0.0.0:{}", sidecar.admin_port),
     ];
+    if sidecar.socket {
+        arguments.push(format!(
+            "--listen-socket={}/{}",
+            names::SOCKET_DIRECTORY,
+            names::SOCKET_FILE
+        ));
+    }
     Container {
         name: names::GATEWAY_NAME.to_owned(),
         image: Some(access.image.clone()),
         image_pull_policy: Some(access.gateway.image_pull_policy.as_str().to_owned()),
         restart_policy: Some("Always".to_owned()),
-        args: Some(arguments.to_vec()),
+        args: Some(arguments),
         ports: Some(vec![
             port(API_PORT, sidecar.port),
             port(ADMIN_PORT, sidecar.admin_port),
@@ -188,6 +238,18 @@ fn config_volume(config_map: &str) -> Volume {
     }
 }
 
+/// A socket takes no room; an app cannot write there.
+fn socket_volume() -> Volume {
+    Volume {
+        name: SOCKET_VOLUME.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity("1Mi".to_owned())),
+            ..EmptyDirVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
 /// Without a group of the pod's the files belong to root, so everybody in the container may read them;
 /// nobody but the sidecar is in it.
 fn readable(volume: &mut Volume) {
@@ -202,21 +264,12 @@ fn readable(volume: &mut Volume) {
     }
 }
 
-fn token(identity: &Identity) -> Option<Token> {
+fn claim(identity: &Identity) -> Claim {
     match identity {
-        Identity::Irsa { .. } => Some(Token {
-            volume: names::TOKEN_VOLUME,
-            file_variable: "AWS_WEB_IDENTITY_TOKEN_FILE",
-            file: "/var/run/secrets/eks.amazonaws.com/serviceaccount/token",
-            other_variable: "AWS_ROLE_ARN",
-        }),
-        Identity::PodIdentity => Some(Token {
-            volume: identity::POD_IDENTITY_VOLUME,
-            file_variable: "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-            file: "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token",
-            other_variable: "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        }),
-        Identity::Secret { .. } | Identity::Ambient => None,
+        Identity::Irsa { .. } => Claim::Token(Token::IRSA),
+        Identity::PodIdentity => Claim::Token(Token::POD_IDENTITY),
+        Identity::Secret { .. } => Claim::Itself,
+        Identity::Ambient => Claim::Nothing,
     }
 }
 

@@ -10,9 +10,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// Upper bounds of the latencies in seconds.
-const BUCKETS: [f64; 11] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
+/// Upper bounds of the latencies in seconds, fine where an answer should be: below ten milliseconds.
+const BUCKETS: [f64; 17] = [
+    0.0001, 0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025,
+    0.05, 0.1, 0.5, 1.0, 5.0,
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

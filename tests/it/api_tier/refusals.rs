@@ -1,200 +1,168 @@
 //! Bad objects: refused by the API server where its schema can tell, by a condition where only the operator can.
 
+mod schema;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::v1alpha1::BedrockAccess;
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject, PostParams},
+};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::rig::{Rig, sample_spec};
+use self::schema::{Bound, Rule, demands};
+use super::rig::{Rig, TEAM, sample_spec};
 
-/// The sample with the value at a JSON pointer replaced (`null` removes it).
-fn changed(pointer: &str, value: Value) -> Value {
-    let mut spec = sample_spec();
-    let (parent, name) = pointer.rsplit_once('/').unwrap();
-    let parent = spec.pointer_mut(parent).unwrap().as_object_mut().unwrap();
-    if value.is_null() {
-        parent.remove(name);
-    } else {
-        parent.insert(name.to_owned(), value);
+const ACCESS: &str = "bedrockaccesses.bedrockaccess.dev.yaml";
+
+/// A bad object, as the tables beside this file list them.
+#[derive(Debug, Deserialize)]
+struct Row {
+    case: String,
+    #[serde(default = "chat")]
+    name: String,
+    /// Values by JSON pointer into the sample; `null` removes.
+    set: BTreeMap<String, Value>,
+    says: String,
+}
+
+fn chat() -> String {
+    "chat".to_owned()
+}
+
+/// A spec with the values at some JSON pointers replaced (`null` removes).
+fn changed<'a>(mut spec: Value, changes: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Value {
+    for (pointer, value) in changes {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        let parent = spec.pointer_mut(parent).unwrap();
+        if let Some(list) = parent.as_array_mut() {
+            list[name.parse::<usize>().unwrap()] = value.clone();
+        } else if value.is_null() {
+            parent.as_object_mut().unwrap().remove(name);
+        } else {
+            parent[name] = value.clone();
+        }
     }
     spec
 }
 
-#[expect(clippy::too_many_lines, reason = "a table, a row each")]
-#[tokio::test(flavor = "multi_thread")]
-async fn object_that_breaks_a_rule_is_refused_with_a_message_for_people() {
-    let rig = Rig::without_operator().await;
-    let irsa = |field: &str, value: Value| changed(&format!("/identity/irsa/{field}"), value);
-    let rows: Vec<(&str, Value, &str)> = vec![
-        ("no region", changed("/region", Value::Null), "spec.region"),
-        (
-            "region that is none",
-            changed("/region", json!("Virginia")),
-            "us-east-1",
-        ),
-        (
-            "region of a zone",
-            changed("/region", json!("us-east-1a")),
-            "us-east-1",
-        ),
-        (
-            "no identity",
-            changed("/identity", Value::Null),
-            "spec.identity",
-        ),
-        (
-            "empty identity",
-            changed("/identity", json!({})),
-            "exactly one of irsa, podIdentity, secret and ambient",
-        ),
-        (
-            "two identities",
-            changed("/identity/ambient", json!({})),
-            "exactly one of",
-        ),
-        (
-            "role that is none",
-            irsa("roleArn", json!("arn:aws:iam::123456789012:user/me-myself")),
-            "ARN of an IAM role",
-        ),
-        (
-            "role with a short account",
-            irsa("roleArn", json!("arn:aws:iam::1234:role/BedrockRole")),
-            "ARN of an IAM role",
-        ),
-        (
-            "role of another cloud",
-            irsa("roleArn", json!("projects/p/serviceAccounts/bedrock")),
-            "ARN of an IAM role",
-        ),
-        (
-            "token of a minute",
-            irsa("tokenExpirationSeconds", json!(60)),
-            "600",
-        ),
-        (
-            "token of two days",
-            irsa("tokenExpirationSeconds", json!(172_800)),
-            "86400",
-        ),
-        (
-            "session name with a blank",
-            irsa("sessionName", json!("my session")),
-            "sessionName",
-        ),
-        ("empty audience", irsa("audience", json!("")), "audience"),
-        (
-            "secret without a name",
-            changed("/identity", json!({"secret": {}})),
-            "secret.name",
-        ),
-        (
-            "assumed role that is none",
-            changed(
-                "/identity/assumeRoles",
-                json!([{"roleArn": "arn:aws:iam::123456789012:group/x"}]),
-            ),
-            "ARN of an IAM role",
-        ),
-        (
-            "assumed role for a minute",
-            changed(
-                "/identity/assumeRoles",
-                json!([{"roleArn": "arn:aws:iam::123456789012:role/x", "durationSeconds": 60}]),
-            ),
-            "900",
-        ),
-        (
-            "five roles in a chain",
-            changed(
-                "/identity/assumeRoles",
-                json!(vec![
-                    json!({"roleArn": "arn:aws:iam::123456789012:role/x"});
-                    5
-                ]),
-            ),
-            "assumeRoles",
-        ),
-        (
-            "nothing to ask for",
-            changed("/models", json!([])),
-            "at least one model",
-        ),
-        (
-            "model without a name",
-            changed("/models", json!([{"modelId": "amazon.nova-lite-v1:0"}])),
-            "name",
-        ),
-        (
-            "model without a target",
-            changed("/models", json!([{"name": "fast"}])),
-            "modelId",
-        ),
-        (
-            "model with both forms",
-            changed(
-                "/models",
-                json!([{"name": "fast", "modelId": "a.b", "targets": [{"modelId": "c.d"}]}]),
-            ),
-            "modelId",
-        ),
-        (
-            "two models of one name",
-            changed(
-                "/models",
-                json!([{"name": "fast", "modelId": "a.b"}, {"name": "fast", "modelId": "c.d"}]),
-            ),
-            "fast",
-        ),
-        (
-            "endpoint without a scheme",
-            changed("/endpoints", json!({"sts": "sts.amazonaws.com"})),
-            "https://",
-        ),
-        ("nobody may call", changed("/clients", json!({})), "clients"),
-        (
-            "client without a name",
-            changed(
-                "/clients",
-                json!({"serviceAccounts": [{"namespace": "team-a"}]}),
-            ),
-            "name",
-        ),
-        (
-            "negative replicas",
-            changed("/gateway", json!({"replicas": -1})),
-            "replicas",
-        ),
-        (
-            "pattern of nothing",
-            changed("/allow", json!([""])),
-            "allow",
-        ),
-    ];
-    for (case, spec, expected) in rows {
-        let error = rig.apply("chat", &spec).await.expect_err(case).to_string();
-        assert!(
-            error.contains(expected),
-            "{case}: expected {expected:?} in: {error}"
-        );
+/// An error with every index of a list taken out, so that it holds fields as [`Rule`] and [`Bound`] name them.
+fn without_indices(error: &str) -> String {
+    let mut parts = error.split('[');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        text.push('[');
+        text.push_str(if rest.starts_with(']') { rest } else { part });
     }
-    let too_long = "a".repeat(56);
-    let error = rig
-        .apply(&too_long, &sample_spec())
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("at most 55"), "{error}");
+    text
+}
+
+/// Would make an access of any shape, as `kubectl create` does.
+async fn create(rig: &Rig, name: &str, spec: &Value) -> Result<(), String> {
+    let kind = ApiResource::erase::<BedrockAccess>(&());
+    let accesses: Api<DynamicObject> = Api::namespaced_with(rig.client.clone(), TEAM, &kind);
+    let object = DynamicObject::new(name, &kind).data(json!({"spec": spec}));
+    let parameters = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let made = accesses.create(&parameters, &object).await;
+    made.map(drop).map_err(|error| match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    })
+}
+
+/// Rules that no error shows.
+fn unbroken(rules: Vec<Rule>, errors: &BTreeSet<String>) -> Vec<Rule> {
+    rules
+        .into_iter()
+        .filter(|rule| {
+            !errors
+                .iter()
+                .any(|error| error.contains(&rule.field) && error.contains(&rule.message))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_that_breaks_a_rule_is_refused_with_a_message_for_people() {
+    let rig = Rig::without_operator().await;
+    let rows: Vec<Row> = serde_yaml::from_str(include_str!("refusals/access.yaml")).unwrap();
+    assert!(rows.len() >= 60, "{} bad objects", rows.len());
+    let mut errors = BTreeSet::new();
+    for row in &rows {
+        let set = row
+            .set
+            .iter()
+            .map(|(pointer, value)| (pointer.as_str(), value));
+        let spec = changed(sample_spec(), set);
+        let error = create(&rig, &row.name, &spec).await.expect_err(&row.case);
+        assert!(
+            error.contains(&row.says),
+            "{}: expected {:?} in: {error}",
+            row.case,
+            row.says
+        );
+        errors.insert(without_indices(&error));
+    }
+    let (rules, _) = demands(ACCESS);
+    assert!(rules.len() > 20, "rules are found: {rules:?}");
+    assert_eq!(
+        unbroken(rules, &errors),
+        [],
+        "rules without a row in access.yaml"
+    );
     rig.apply("chat", &sample_spec())
         .await
         .expect("the sample itself is accepted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_bound_of_an_access_is_held_and_names_its_field() {
+    let rig = Rig::without_operator().await;
+    let bases: Vec<Value> = serde_yaml::from_str(include_str!("refusals/full.yaml")).unwrap();
+    for (number, base) in bases.iter().enumerate() {
+        let accepted = create(&rig, &format!("full-{number}"), base).await;
+        accepted.expect("the whole access is accepted");
+    }
+    let (_, bounds) = demands(ACCESS);
+    assert!(bounds.len() > 80, "bounds are found: {}", bounds.len());
+    for bound in &bounds {
+        let pointer = bound.pointer();
+        let holding = bases
+            .iter()
+            .find_map(|base| Some((base, base.pointer(&pointer)?)));
+        let (base, good) =
+            holding.unwrap_or_else(|| panic!("no access of full.yaml has {}", bound.field));
+        let broken = bound.broken(good);
+        let error = create(
+            &rig,
+            "bad",
+            &changed(base.clone(), [(pointer.as_str(), &broken)]),
+        )
+        .await
+        .expect_err(&format!("{bound:?}"));
+        check_bound(bound, &error);
+    }
+}
+
+#[track_caller]
+fn check_bound(bound: &Bound, error: &str) {
+    let said = without_indices(error);
+    let field = format!("{}: ", bound.field);
+    assert!(said.contains(&field), "{bound:?}: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_the_operator_can_tell_becomes_a_condition_and_is_cleared_when_mended() {
     let rig = Rig::start().await;
     // The schema cannot spell out the grammar of a role's name.
-    let bad = changed(
-        "/identity/irsa/roleArn",
-        json!("arn:aws:iam::123456789012:role/Bedrock Role"),
-    );
+    let role = json!("arn:aws:iam::123456789012:role/Bedrock Role");
+    let bad = changed(sample_spec(), [("/identity/irsa/roleArn", &role)]);
     rig.apply("chat", &bad).await.unwrap();
     let (reason, message) = rig.condition("chat", "Stalled", "True").await;
     assert_eq!(reason, "InvalidSpec", "{message}");

@@ -36,7 +36,7 @@ pub(crate) struct Rig {
     rendered: Vec<Value>,
     stop: Option<oneshot::Sender<()>>,
     operator: Option<JoinHandle<Result<(), operator::RunError>>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Rig {
@@ -79,7 +79,7 @@ impl Rig {
             rendered,
             stop: None,
             operator: None,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -103,19 +103,37 @@ impl Rig {
         self.cluster.stop_api_server().await.unwrap();
     }
 
+    /// A token of the operator's ServiceAccount.
+    async fn operator_token(&self) -> String {
+        let account = self.operator_user.rsplit(':').next().unwrap();
+        let audience = "https://kubernetes.default.svc";
+        let hour = Duration::from_hours(1);
+        self.cluster
+            .service_account_token(OPERATOR_NAMESPACE, account, audience, hour)
+            .await
+            .unwrap()
+    }
+
+    /// For an operator in a process of its own: a kubeconfig with its ServiceAccount's token.
+    pub(crate) async fn operator_kubeconfig(&self) -> PathBuf {
+        let authority = self.folder.path().join("authority.crt");
+        fs::write(&authority, self.cluster.certificate_authority().unwrap()).unwrap();
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {
+                "server": self.cluster.url(), "certificate-authority": authority,
+            }}],
+            "users": [{"name": "test", "user": {"token": self.operator_token().await}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        });
+        let path = self.folder.path().join("operator.kubeconfig");
+        fs::write(&path, config.to_string()).unwrap();
+        path
+    }
+
     /// What an operator's client needs: where the API server is, and the operator's own credentials.
     pub(crate) async fn operator_config(&self) -> Config {
-        let account = self.operator_user.rsplit(':').next().unwrap().to_owned();
-        let token = self
-            .cluster
-            .service_account_token(
-                OPERATOR_NAMESPACE,
-                &account,
-                "https://kubernetes.default.svc",
-                Duration::from_hours(1),
-            )
-            .await
-            .unwrap();
+        let token = self.operator_token().await;
         let mut config = Config::new(self.cluster.url().parse().unwrap());
         config.root_cert = Some(certificates(&self.cluster.certificate_authority().unwrap()));
         config.auth_info.token = Some(token.into());

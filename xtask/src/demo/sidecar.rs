@@ -17,27 +17,35 @@ use crate::{console::Step, interrupt, process};
 /// The access without gateway pods.
 const ACCESS: &str = "local";
 /// Libraries that ask, by the names of `ask.py`.
-const CLIENTS: [&str; 1] = ["openai"];
+const CLIENTS: [&str; 4] = ["openai", "anthropic", "bedrock", "socket"];
 /// How long pods may take, a CronJob's minute among it.
 const PATIENCE: Duration = Duration::from_secs(150);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 impl Story<'_> {
-    /// Everything about sidecars.
-    pub(super) fn sidecars(&self) -> Result<()> {
+    /// Makes the pods, which take their time, while the rest of the demo goes on.
+    pub(super) fn start_sidecars(&self) -> Result<()> {
+        let what = "apply an access for sidecars alone, and pods of every kind";
+        self.console.step(what, |step| {
+            let clients = CLIENTS.join(", ");
+            let images = [("PYTHON_IMAGE", "bedrock-access-demo-python")];
+            self.apply_file_with(step, "sidecar/pods.yaml", &images, &[("CLIENTS", &clients)])
+        })
+    }
+
+    /// What becomes of a stream when its pod has to go.
+    pub(super) fn evict_a_sidecar(&self) -> Result<()> {
+        self.console.heading("Sidecars");
+        self.console
+            .step("evict a pod in the middle of a stream", |step| {
+                self.evict(step)
+            })
+    }
+
+    /// What every kind of pod has come to.
+    pub(super) fn check_sidecars(&self) -> Result<()> {
         let console = self.console;
-        console.heading("Sidecars");
-        console.step(
-            "apply an access without gateway pods, and pods of every kind",
-            |step| {
-                let clients = CLIENTS.join(", ");
-                let images = [("PYTHON_IMAGE", "bedrock-access-demo-python")];
-                self.apply_file_with(step, "sidecar/pods.yaml", &images, &[("CLIENTS", &clients)])
-            },
-        )?;
-        console.step("evict a pod in the middle of a stream", |step| {
-            self.evict(step)
-        })?;
+        console.heading("Clients in pods of every kind");
         for (what, pods, container) in [
             ("Deployment", "app=web", "app"),
             ("Deployment, second container", "app=web", "second"),
@@ -150,6 +158,7 @@ impl Story<'_> {
             if names.peek().is_none() {
                 return Ok(None);
             }
+            self.undisturbed(step, label)?;
             for name in names {
                 if !done(&self.sidecar_log(step, name, container)?) {
                     return Ok(None);
@@ -157,12 +166,19 @@ impl Story<'_> {
             }
             Ok(Some(()))
         })?;
+        self.undisturbed(step, label)
+    }
+
+    /// Nothing was started again and nothing failed: then a first request has been too early.
+    fn undisturbed(&self, step: &Step, label: &str) -> Result<()> {
         let path = "{.items[*].status.containerStatuses[*].restartCount}";
         let restarts = self.sidecar_pods(step, label, path)?;
         ensure!(
             restarts.split_whitespace().all(|count| count == "0"),
             "containers of {label} were started again: {restarts}"
         );
+        let phases = self.sidecar_pods(step, label, "{.items[*].status.phase}")?;
+        ensure!(!phases.contains("Failed"), "pods of {label}: {phases}");
         Ok(())
     }
 

@@ -54,7 +54,7 @@ pub(super) fn root(step: &Step) -> Result<Root> {
         unused(path) || is_named(path, &["_tkinter", "_test", "_ctypes_test", "config-"])
     })?;
     root.add_tree(&packages, "app/packages", &|path| {
-        unused(path) || of_another_service(path)
+        (unused(path) && !is_named(path, &["__pycache__"])) || of_another_service(path)
     })?;
     let script = repository::root().join(FOLDER).join("ask.py");
     root.add_program(&script, "app/ask.py")?;
@@ -74,7 +74,7 @@ fn interpreter(step: &Step) -> Result<PathBuf> {
         .iter()
         .take(6)
         .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    let folder = repository::target().join(format!("clients/demo-{hash}"));
+    let folder = repository::target().join(format!("clients/demo-compiled-{hash}"));
     let done = folder.join("done");
     if !done.is_file() {
         quiet(
@@ -88,7 +88,19 @@ fn interpreter(step: &Step) -> Result<PathBuf> {
         )?;
         let mut pip = command(folder.join("bin/pip"));
         pip.args(["install", "--quiet", "--disable-pip-version-check"]);
+        pip.arg("--no-compile");
         quiet(step, pip.arg("--requirement").arg(&requirements))?;
+        // In an image that nobody can write to, each start would compile all of it. By hash, since an
+        // image has other times.
+        let mut compile = command(folder.join("bin/python"));
+        compile.args([
+            "-m",
+            "compileall",
+            "-qq",
+            "--invalidation-mode",
+            "unchecked-hash",
+        ]);
+        quiet(step, compile.arg(folder.join("lib")))?;
         repository::write(&done, "")?;
     }
     Ok(folder.join("bin/python"))

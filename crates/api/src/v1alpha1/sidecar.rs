@@ -29,6 +29,9 @@ pub struct SidecarSpec {
     #[schemars(range(min = 1024, max = 65_535))]
     #[serde(default = "admin_port")]
     pub admin_port: i32,
+    /// Serve the API on a Unix socket, too, in a volume that all containers of the pod share: BEDROCK_GATEWAY_SOCKET tells them its path.
+    #[serde(default)]
+    pub socket: bool,
 }
 
 /// A ServiceAccount whose pods may have the sidecar.

@@ -13,10 +13,11 @@ use crate::access::validate::{Identity, Validated};
 
 /// Where the EKS Pod Identity agent answers,
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>.
-const POD_IDENTITY_URI: &str = "http://169.254.170.23/v1/credentials";
+pub(crate) const POD_IDENTITY_URI: &str = "http://169.254.170.23/v1/credentials";
 const POD_IDENTITY_AUDIENCE: &str = "pods.eks.amazonaws.com";
 pub(crate) const POD_IDENTITY_VOLUME: &str = "eks-pod-identity-token";
-const POD_IDENTITY_DIRECTORY: &str = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount";
+pub(crate) const POD_IDENTITY_DIRECTORY: &str =
+    "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount";
 const POD_IDENTITY_EXPIRATION_SECONDS: i64 = 86_400;
 /// Variable by which the gateway finds a mounted Secret.
 const SECRET_DIRECTORY: &str = "BEDROCK_GATEWAY_SECRET_DIRECTORY";

@@ -18,6 +18,8 @@ pub(crate) struct Sidecar {
     pub(crate) port: u16,
     /// Port of health and metrics on the pod's address.
     pub(crate) admin_port: u16,
+    /// Whether it listens on a socket in a volume of all containers, too.
+    pub(crate) socket: bool,
 }
 
 pub(super) fn sidecar(spec: &BedrockAccessSpec, problems: &mut Problems) -> Option<Sidecar> {
@@ -53,6 +55,7 @@ pub(super) fn sidecar(spec: &BedrockAccessSpec, problems: &mut Problems) -> Opti
         resources: sidecar.resources.clone(),
         port,
         admin_port,
+        socket: sidecar.socket,
     })
 }
 

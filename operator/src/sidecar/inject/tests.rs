@@ -1,6 +1,9 @@
+mod eks;
+mod mesh;
+
 use serde::Deserialize;
 
-use super::*;
+use super::{environment::PLACEHOLDER, *};
 use crate::{
     fixtures::validated,
     sidecar::{pod::patch, template::template},
@@ -117,124 +120,6 @@ fn copy_of_a_pod_with_an_older_sidecar_gets_the_current_one() {
     assert_eq!(copy, fresh);
 }
 
-/// What the EKS pod identity webhook does to a pod whose ServiceAccount has a role, by its documentation
-/// and source: it leaves out the containers of `skip-containers`, gives each of the rest what of the
-/// variables and the mount is missing, and adds the volume where there is none of its name.
-fn eks(pod: &mut Pod, role: &str) {
-    let skipped: Vec<String> = pod
-        .annotation(names::SKIP_CONTAINERS_ANNOTATION)
-        .unwrap_or_default()
-        .split(',')
-        .map(ToOwned::to_owned)
-        .collect();
-    for container in pod.all_mut().filter(|one| !skipped.contains(&one.name)) {
-        let defined = container.variable("AWS_ROLE_ARN").is_some()
-            || container.variable("AWS_WEB_IDENTITY_TOKEN_FILE").is_some();
-        let region = container.variable("AWS_REGION").is_some();
-        let env = container.env.get_or_insert_default();
-        if !region {
-            for name in ["AWS_DEFAULT_REGION", "AWS_REGION"] {
-                env.push(json!({"name": name, "value": "eu-west-1"}));
-            }
-        }
-        if !defined {
-            env.push(json!({"name": "AWS_ROLE_ARN", "value": role}));
-            env.push(json!({"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": format!("{}/token", names::TOKEN_DIRECTORY)}));
-        }
-        let mounts = container.volume_mounts.get_or_insert_default();
-        if !mounts.iter().any(|mount| is_named(mount, "aws-iam-token")) {
-            mounts.push(json!({"name": "aws-iam-token", "readOnly": true, "mountPath": names::TOKEN_DIRECTORY}));
-        }
-    }
-    let volumes = pod.spec.volumes.get_or_insert_default();
-    if !volumes
-        .iter()
-        .any(|volume| is_named(volume, "aws-iam-token"))
-    {
-        volumes.insert(
-            0,
-            json!({"name": "aws-iam-token", "projected": {"sources": [{"serviceAccountToken": {
-                "audience": "sts.amazonaws.com", "expirationSeconds": 86400, "path": "token",
-            }}]}}),
-        );
-    }
-}
-
-#[test]
-fn whatever_the_order_of_the_eks_webhook_there_is_one_token_and_it_is_the_sidecars() {
-    for order in [
-        "us",
-        "eks us",
-        "us eks",
-        "us eks us",
-        "eks us eks",
-        "eks us eks us",
-    ] {
-        let mut pod = pod(SEVERAL);
-        let mut warned = false;
-        for webhook in order.split(' ') {
-            if webhook == "us" {
-                let warnings =
-                    inject(&mut pod, &sidecar_of(SIDECAR), &|| Ok(KEY.to_owned())).unwrap();
-                warned |= warnings.iter().any(|warning| warning.contains("role-arn"));
-            } else {
-                eks(&mut pod, "arn:aws:iam::123456789012:role/OfTheApp");
-            }
-        }
-        assert_eq!(warned, order.starts_with("eks"), "{order}");
-        let volumes = pod.spec.volumes.as_ref().unwrap();
-        let tokens = volumes
-            .iter()
-            .filter(|volume| volume.get("projected").is_some());
-        assert_eq!(tokens.count(), 1, "{order}: {volumes:?}");
-        for container in pod.all() {
-            let ours = container.name == names::GATEWAY_NAME;
-            let mounts = container.volume_mounts.iter().flatten();
-            let token = mounts
-                .filter(|mount| is_named(mount, "aws-iam-token"))
-                .count();
-            assert_eq!(token, usize::from(ours), "{order}: {container:?}");
-            for name in ["AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"] {
-                let found = container
-                    .env
-                    .iter()
-                    .flatten()
-                    .filter(|entry| is_named(entry, name));
-                assert_eq!(
-                    found.count(),
-                    usize::from(ours),
-                    "{order}: {name} of {container:?}"
-                );
-            }
-        }
-        let sidecar = pod
-            .all()
-            .find(|one| one.name == names::GATEWAY_NAME)
-            .unwrap();
-        assert!(
-            sidecar
-                .value("AWS_ROLE_ARN")
-                .unwrap()
-                .ends_with("/BedrockRole"),
-            "{order}"
-        );
-    }
-}
-
-#[test]
-fn roles_that_the_app_has_by_other_ways_stay() {
-    // With keys from a Secret the pod's own ServiceAccount is nothing to the sidecar.
-    let mut one = pod(PLAIN);
-    eks(&mut one, "arn:aws:iam::123456789012:role/OfTheApp");
-    let before = one.clone();
-    let more = "{identity: {secret: {name: keys}}, sidecar: {serviceAccounts: [{name: app}]}}";
-    inject(&mut one, &sidecar_of(more), &|| Ok(KEY.to_owned())).unwrap();
-    let app = &one.spec.containers[0];
-    assert_eq!(app.volume_mounts, before.spec.containers[0].volume_mounts);
-    assert!(app.value("AWS_ROLE_ARN").is_some());
-    assert_eq!(one.annotation(names::SKIP_CONTAINERS_ANNOTATION), None);
-}
-
 #[test]
 fn what_an_app_sets_itself_stays() {
     let variables = |env: &str| -> Vec<(String, String)> {
@@ -286,6 +171,63 @@ fn what_an_app_sets_itself_stays() {
 }
 
 #[test]
+fn sdks_find_placeholders_unless_the_app_says_where_its_credentials_are() {
+    let uri = |env: &str| {
+        let yaml = format!("{{spec: {{containers: [{{name: app, env: {env}}}]}}}}");
+        let (pod, _) = injected(SIDECAR, &yaml);
+        let app = &pod.spec.containers[0];
+        app.value("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+            .map(ToOwned::to_owned)
+    };
+    let ours = Some("http://127.0.0.1:8000/aws/credentials".to_owned());
+    assert_eq!(uri("[]"), ours);
+    // SDKs look at these first, so that what is asked last does no harm.
+    assert_eq!(uri("[{name: AWS_PROFILE, value: work}]"), ours);
+    for own in [
+        "[{name: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, value: /v2/x}]",
+        "[{name: AWS_EC2_METADATA_DISABLED, value: 'false'}]",
+        "[{name: AWS_ENDPOINT_URL_BEDROCK_RUNTIME, value: 'https://b.example'}, {name: ANTHROPIC_BEDROCK_BASE_URL, value: 'https://b.example'}]",
+    ] {
+        assert_eq!(uri(own), None, "{own}");
+    }
+    let (pod, warnings) = injected(
+        SIDECAR,
+        "{spec: {hostNetwork: true, containers: [{name: app, env: [{name: AWS_ACCESS_KEY_ID, value: AKIA}]}]}}",
+    );
+    assert!(warnings[0].contains("AWS_ACCESS_KEY_ID"), "{warnings:?}");
+    assert_eq!(
+        pod.spec.containers[0].variable("AWS_BEARER_TOKEN_BEDROCK"),
+        None
+    );
+}
+
+#[test]
+fn socket_is_shared_with_every_container_and_writable_for_the_sidecar_alone() {
+    let socket = "sidecar: {serviceAccounts: [{name: app}], socket: true}";
+    let (pod, _) = injected(socket, SEVERAL);
+    for container in pod.all() {
+        let mut mounts = container.volume_mounts.iter().flatten();
+        let mount = mounts.find(|mount| is_named(mount, SOCKET_VOLUME)).unwrap();
+        let ours = container.name == names::GATEWAY_NAME;
+        assert_eq!(mount["mountPath"], "/var/run/bedrock-gateway");
+        assert_eq!(mount.get("readOnly").is_none(), ours, "{container:?}");
+        let told = container.value("BEDROCK_GATEWAY_SOCKET");
+        let path = "/var/run/bedrock-gateway/gateway.sock";
+        assert_eq!(told, (!ours).then_some(path), "{container:?}");
+    }
+    let sidecar = &pod.spec.init_containers.as_ref().unwrap()[0];
+    let arguments = sidecar.rest["args"].to_string();
+    assert!(
+        arguments.contains("--listen-socket=/var/run/bedrock-gateway/gateway.sock"),
+        "{arguments}"
+    );
+    let mut twice = pod.clone();
+    inject(&mut twice, &sidecar_of(socket), &|| Ok(KEY.to_owned())).unwrap();
+    assert_eq!(patch(&pod, &twice), []);
+    assert_ne!(sidecar_of(socket).hash, sidecar_of(SIDECAR).hash);
+}
+
+#[test]
 fn node_network_takes_a_key_that_only_the_pod_has() {
     let (pod, warnings) = injected(
         SIDECAR,
@@ -295,7 +237,11 @@ fn node_network_takes_a_key_that_only_the_pod_has() {
     let key = sidecar.value(API_KEY).unwrap();
     let app = &pod.spec.containers[0];
     assert_eq!(app.value("ANTHROPIC_API_KEY"), Some(key));
-    assert_eq!(app.value("AWS_BEARER_TOKEN_BEDROCK"), Some(key));
+    let bearer = format!("Bearer {key}");
+    assert_eq!(
+        app.value("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+        Some(bearer.as_str())
+    );
     assert!(
         warnings
             .iter()

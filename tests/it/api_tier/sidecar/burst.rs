@@ -18,10 +18,10 @@ const PODS: usize = 1000;
 const AT_ONCE: usize = 32;
 
 /// Everything changes every few seconds. An API server hears of a change in a moment, so the overlap is
-/// short too.
+/// short too; from a certificate's renewal to its end there are four seconds left, for a machine that is busy.
 const HURRY: Rotation = Rotation {
-    authority: Duration::from_secs(9),
-    certificate: Duration::from_secs(9),
+    authority: Duration::from_secs(18),
+    certificate: Duration::from_secs(18),
     overlap: Duration::from_secs(2),
     check: Duration::from_millis(250),
 };
@@ -106,6 +106,66 @@ async fn latencies(sidecar: &SidecarRig) -> String {
     )
 }
 
+/// What came of a burst.
+struct Burst {
+    took: Duration,
+    /// How long each creation took, sorted.
+    each: Vec<Duration>,
+}
+
+impl Burst {
+    /// Makes the pods; each has to be admitted and to get its sidecar.
+    async fn of(sidecar: &Arc<SidecarRig>) -> Self {
+        let begun = Instant::now();
+        let made = stream::iter(0..PODS)
+            .map(|number| {
+                let sidecar = Arc::clone(sidecar);
+                async move {
+                    let begun = Instant::now();
+                    let pod = pod(&format!("burst-{number}"), &json!({}), &json!({}));
+                    (sidecar.create(&pod).await, begun.elapsed())
+                }
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect::<Vec<_>>()
+            .await;
+        let took = begun.elapsed();
+        let refused: Vec<_> = made
+            .iter()
+            .filter_map(|(made, _)| made.as_ref().err())
+            .collect();
+        assert!(
+            refused.is_empty(),
+            "{} refused: {:?}",
+            refused.len(),
+            refused.first()
+        );
+        assert!(
+            made.iter()
+                .all(|(made, _)| made.as_ref().is_ok_and(has_sidecar))
+        );
+        let mut each: Vec<_> = made.into_iter().map(|(_, took)| took).collect();
+        each.sort();
+        Self { took, each }
+    }
+
+    fn slowest_hundredth(&self) -> Duration {
+        self.each[PODS * 99 / 100]
+    }
+}
+
+impl std::fmt::Display for Burst {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{PODS} pods in {:?}, {AT_ONCE} at once, the whole creation {:?} and {:?}",
+            self.took,
+            self.each[PODS / 2],
+            self.slowest_hundredth()
+        )
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "what was measured is of interest")]
 #[tokio::test(flavor = "multi_thread")]
 async fn thousand_pods_in_a_burst_lose_no_admission_to_changing_certificates() {
@@ -121,23 +181,8 @@ async fn thousand_pods_in_a_burst_lose_no_admission_to_changing_certificates() {
         (data["ca.key"].clone(), data["tls.key"].clone())
     };
     let changes = tokio::spawn(count_changes(Arc::clone(&sidecar)));
+    let burst = Burst::of(&sidecar).await;
 
-    let begun = Instant::now();
-    let made = stream::iter(0..PODS)
-        .map(|number| {
-            let sidecar = Arc::clone(&sidecar);
-            async move {
-                let begun = Instant::now();
-                let made = sidecar
-                    .create(&pod(&format!("burst-{number}"), &json!({}), &json!({})))
-                    .await;
-                (made, begun.elapsed())
-            }
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect::<Vec<_>>()
-        .await;
-    let took = begun.elapsed();
     let before = keys().await;
     // A burst may be shorter than a change takes, so a trickle follows until there was one more.
     let mut trickle = 0;
@@ -157,36 +202,38 @@ async fn thousand_pods_in_a_burst_lose_no_admission_to_changing_certificates() {
         .await
         .unwrap();
     let (authorities, certificates) = changes.await.unwrap();
-
-    let refused: Vec<_> = made
-        .iter()
-        .filter_map(|(made, _)| made.as_ref().err())
-        .collect();
-    assert!(
-        refused.is_empty(),
-        "{} refused: {:?}",
-        refused.len(),
-        refused.first()
-    );
-    assert!(
-        made.iter()
-            .all(|(made, _)| made.as_ref().is_ok_and(has_sidecar))
-    );
     assert!(
         authorities > 1 && certificates > 1,
         "{authorities} authorities, {certificates} certificates"
     );
-
-    let mut times: Vec<_> = made.iter().map(|(_, took)| *took).collect();
-    times.sort();
-    let whole = times[PODS * 99 / 100];
     let latencies = latencies(&sidecar).await;
     println!(
-        "{PODS} pods in {took:?}, {AT_ONCE} at once, and {trickle} after them; {authorities} authorities and {certificates} certificates; {latencies}, the whole creation {:?} and {whole:?}",
-        times[PODS / 2]
+        "{burst}, and {trickle} after them; {authorities} authorities and {certificates} certificates; {latencies}"
     );
-    assert!(
-        whole < Duration::from_secs(5),
-        "{latencies}, the whole creation {whole:?}"
-    );
+    let slow = burst.slowest_hundredth();
+    assert!(slow < Duration::from_secs(5), "{burst}; {latencies}");
+}
+
+/// Takes a program that was built for release, as the variable names it: `docs/measurements.md` says how.
+const PROGRAM: &str = "OPERATOR_PROGRAM";
+
+#[expect(clippy::print_stdout, reason = "what was measured is of interest")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures: wants a release build of the operator and a quiet machine"]
+async fn webhook_answers_99_of_100_pods_of_a_burst_within_ten_milliseconds() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a measurement is told what to measure"
+    )]
+    let program = std::env::var(PROGRAM).expect("OPERATOR_PROGRAM names a release build");
+    let sidecar = SidecarRig::without_operator().await;
+    let _held = sidecar.start_program(program.as_ref()).await;
+    sidecar.ready().await;
+    let sidecar = Arc::new(sidecar);
+    let burst = Burst::of(&sidecar).await;
+    let own = sidecar.metrics().await;
+    let slow = quantile(&own, "controller_runtime_webhook_latency_seconds", "", 0.99);
+    let latencies = latencies(&sidecar).await;
+    println!("{burst}; {latencies}");
+    assert!(slow <= 0.01, "{burst}; {latencies}");
 }

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use operator::CertificateSource;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 use tokio::{net::TcpListener, time::Instant};
 
-use super::rig::{SidecarRig, calm, has_sidecar, pod};
+use super::rig::{SidecarRig, authority, calm, has_sidecar, pod};
 use crate::support::eventually;
 
 const LABEL: &str = api::names::INJECT_LABEL;
@@ -90,27 +89,6 @@ async fn operator_that_is_down_or_silent_holds_up_labelled_pods_alone() {
         .await
         .unwrap();
     assert!(has_sidecar(&made));
-}
-
-/// An authority, and a maker of certificates of it that end in so many days.
-fn authority() -> (String, impl Fn(i64) -> (String, String)) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let pem = params.self_signed(&key).unwrap().pem();
-    let make = move |days: i64| {
-        let issuer = Issuer::from_params(&params, &key);
-        let own = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        let now = time::OffsetDateTime::now_utc();
-        params.not_before = now - time::Duration::days(10);
-        params.not_after = now + time::Duration::days(days);
-        (
-            params.signed_by(&own, &issuer).unwrap().pem(),
-            own.serialize_pem(),
-        )
-    };
-    (pem, make)
 }
 
 #[tokio::test(flavor = "multi_thread")]

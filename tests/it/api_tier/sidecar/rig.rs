@@ -4,10 +4,12 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
     time::Duration,
 };
 
 use api::names;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use k8s_openapi::api::{
     admissionregistration::v1::MutatingWebhookConfiguration,
     core::v1::{Pod, ServiceAccount},
@@ -19,6 +21,7 @@ use kube::{
 use operator::{
     CertificateSource, LeaderElection, OwnCertificate, Rotation, Settings, WebhookSettings,
 };
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
 use super::super::rig::{OPERATOR_NAMESPACE, Rig, TEAM, sample_spec};
@@ -118,6 +121,34 @@ impl SidecarRig {
             .await;
     }
 
+    /// Starts an operator in a process of its own, with a certificate from files; it ends with what is given back.
+    pub(crate) async fn start_program(&self, program: &Path) -> Program {
+        let folder = tempfile::tempdir().unwrap();
+        let (authority, certificate) = authority();
+        let (certificate, key) = certificate(1);
+        fs::write(folder.path().join("tls.crt"), certificate).unwrap();
+        fs::write(folder.path().join("tls.key"), key).unwrap();
+        self.configure(&json!(STANDARD.encode(authority))).await;
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let child = tokio::process::Command::new(program)
+            .env("KUBECONFIG", self.rig.operator_kubeconfig().await)
+            .env("GATEWAY_IMAGE", "bedrock-gateway:test")
+            .arg(format!("--webhook-address={}", self.webhook))
+            .arg(format!("--metrics-address={}", self.metrics))
+            .arg(format!("--health-address={}", free()))
+            .arg("--webhook-certificate-directory")
+            .arg(folder.path())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Program {
+            _child: child,
+            _folder: folder,
+        }
+    }
+
     /// Waits until a pod that may have the sidecar gets it; nothing is made.
     pub(crate) async fn ready(&self) {
         eventually("the webhook answers", || async {
@@ -149,6 +180,13 @@ impl SidecarRig {
         let response = http::get(&format!("http://{}/metrics", self.metrics)).await;
         response.unwrap().text()
     }
+}
+
+/// An operator in a process of its own.
+#[derive(Debug)]
+pub(crate) struct Program {
+    _child: tokio::process::Child,
+    _folder: tempfile::TempDir,
 }
 
 /// Rotation that nothing is seen of in a test.
@@ -185,6 +223,27 @@ pub(crate) fn has_sidecar(pod: &Pod) -> bool {
         .iter()
         .flatten()
         .any(|container| container.name == names::GATEWAY_NAME)
+}
+
+/// An authority, and a maker of certificates of it that end in so many days.
+pub(crate) fn authority() -> (String, impl Fn(i64) -> (String, String)) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let pem = params.self_signed(&key).unwrap().pem();
+    let make = move |days: i64| {
+        let issuer = Issuer::from_params(&params, &key);
+        let own = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let now = time::OffsetDateTime::now_utc();
+        params.not_before = now - time::Duration::days(10);
+        params.not_after = now + time::Duration::days(days);
+        (
+            params.signed_by(&own, &issuer).unwrap().pem(),
+            own.serialize_pem(),
+        )
+    };
+    (pem, make)
 }
 
 fn free() -> SocketAddr {
