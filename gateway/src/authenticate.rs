@@ -268,7 +268,7 @@ mod tests {
     fn revoked_gateway_tells_its_clients_why_and_strangers_nothing() {
         let why = || Some("BedrockAccess team-a/chat is not accepted".to_owned());
         let revoked = with_key().revoked(why());
-        let ask = |gateway: &Authenticator, key: &str| {
+        let ask = |gateway: &Authenticator, key: &'static str| {
             let error = gateway
                 .authenticate(&headers("x-api-key", key), SystemTime::UNIX_EPOCH)
                 .unwrap_err();
