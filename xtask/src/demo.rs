@@ -120,6 +120,8 @@ impl Story<'_> {
         console.note(&table);
         if self.with_sidecars {
             self.start_sidecars()?;
+            // First of all: its stream is long, not endless.
+            self.evict_a_sidecar()?;
         }
         console.heading("Chat");
         let endpoint = console.step("find the endpoint in the status", |step| {
@@ -146,9 +148,6 @@ impl Story<'_> {
         console.step("check where the credentials came from", |step| {
             self.check_credentials(step)
         })?;
-        if self.with_sidecars {
-            self.evict_a_sidecar()?;
-        }
         if once {
             self.ask_doctor()?;
             self.break_and_mend()?;

@@ -69,7 +69,7 @@ def stream():
 
     told = []
     signal.signal(signal.SIGTERM, lambda *_: told.append("told to end"))
-    question = "@slow 1s\n@repeat 35 word"
+    question = "@slow 1s\n@repeat 50 word"
     messages = [{"role": "user", "content": question}]
     chunks, reason = 0, None
     answer = OpenAI(max_retries=0).chat.completions.create(model=MODEL, messages=messages, stream=True)
