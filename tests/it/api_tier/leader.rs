@@ -115,8 +115,17 @@ async fn led_by(rig: &Rig, name: &str) {
     .await;
 }
 
-/// Which replicas have told of an access.
+/// Which replicas have told of an access, once one has: an Event follows what it is about.
 async fn told_by(rig: &Rig, access: &str) -> Vec<String> {
+    eventually(&format!("an Event about {access}"), || async {
+        let instances = instances_of_events(rig, access).await;
+        let told = !instances.is_empty();
+        told.then_some(instances).ok_or_else(|| "none".to_owned())
+    })
+    .await
+}
+
+async fn instances_of_events(rig: &Rig, access: &str) -> Vec<String> {
     let events = rig
         .api::<Event>()
         .list(&ListParams::default())
