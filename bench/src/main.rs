@@ -1,6 +1,7 @@
-//! Measures the gateway beside a proxy that does nothing, in one run on loopback.
+//! Measures the gateway beside a proxy that does nothing, in one run on loopback; and the operator with many accesses
+//! (`operator.rs`).
 //!
-//! Four kinds of processes: a fake Bedrock with answers made beforehand, the proxy, one or more builds
+//! Of the gateway: four kinds of processes: a fake Bedrock with answers made beforehand, the proxy, one or more builds
 //! of the gateway, and the load generator, which is this program itself and checks every answer. Each
 //! situation is measured on all targets in turn, round after round, so that noise hits all of them; what
 //! counts are ratios. `cargo xtask bench` builds and runs it.
@@ -13,6 +14,7 @@
 mod answer;
 mod content;
 mod load;
+mod operator;
 mod process;
 mod proxy;
 mod report;
@@ -37,8 +39,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Measure.
+    /// Measure the gateway.
     Run(run::Options),
+    /// Measure the operator.
+    Operator(operator::Options),
     /// The fake Bedrock; ends with its standard input.
     #[command(hide = true)]
     Upstream {
@@ -70,7 +74,9 @@ fn start(role: Role) -> Result<()> {
     // one thread disturbs what is measured least.
     let mut builder = match role {
         Role::Proxy { .. } => tokio::runtime::Builder::new_multi_thread(),
-        Role::Run(_) | Role::Upstream { .. } => tokio::runtime::Builder::new_current_thread(),
+        Role::Run(_) | Role::Operator(_) | Role::Upstream { .. } => {
+            tokio::runtime::Builder::new_current_thread()
+        }
     };
     let runtime = builder
         .enable_all()
@@ -79,6 +85,7 @@ fn start(role: Role) -> Result<()> {
     runtime.block_on(async {
         match role {
             Role::Run(options) => run::run(&options).await,
+            Role::Operator(options) => operator::run(&options).await,
             Role::Upstream { listen } => until_orphaned(upstream::serve(listen)).await,
             Role::Proxy { listen, upstream } => {
                 until_orphaned(proxy::serve(listen, upstream)).await

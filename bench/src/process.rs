@@ -98,8 +98,20 @@ impl Process {
     /// # Errors
     /// When it is gone.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        self.memory("VmRSS")
+    }
+
+    /// The most resident memory so far.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub(crate) fn peak_resident_bytes(&self) -> Result<u64> {
+        self.memory("VmHWM")
+    }
+
+    fn memory(&self, field: &str) -> Result<u64> {
         let text = self.read("status")?;
-        resident_bytes(&text)
+        memory(&text, field)
             .with_context(|| format!("/proc/{}/status is not as proc(5) says", self.child.id()))
     }
 
@@ -139,10 +151,10 @@ fn cpu_ticks(stat: &str) -> Option<f64> {
     Some(ticks()? + ticks()?)
 }
 
-fn resident_bytes(status: &str) -> Option<u64> {
+fn memory(status: &str, field: &str) -> Option<u64> {
     let line = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     kilobytes.checked_mul(1024)
 }
@@ -161,9 +173,9 @@ mod tests {
     #[test]
     fn resident_memory_is_read_in_bytes() {
         assert_eq!(
-            resident_bytes("Name:\tx\nVmRSS:\t   13312 kB\n"),
+            memory("Name:\tx\nVmHWM:\t 1 kB\nVmRSS:\t   13312 kB\n", "VmRSS"),
             Some(13_631_488)
         );
-        assert_eq!(resident_bytes("Name:\tx\n"), None);
+        assert_eq!(memory("Name:\tx\n", "VmRSS"), None);
     }
 }

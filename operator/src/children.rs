@@ -1,7 +1,9 @@
 //! The kinds of objects an operator makes, and how they are cached.
 //!
-//! Children are held as JSON: what is compared is the document, and a further kind is one more line
-//! here and one more field in `Resources`.
+//! Children are documents to the operator, whatever their kind: what is compared is the JSON, and a further kind is one
+//! more line here and one more field in `Resources`.
+
+mod packed;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -19,6 +21,8 @@ use kube::{
 };
 use kube_runtime::{reflector::store::WriterDropped, watcher};
 use tokio::sync::OnceCell;
+
+pub(crate) use packed::Child;
 
 use crate::{cache::Cache, discovery::Served};
 
@@ -47,7 +51,7 @@ pub(crate) enum ChildKind {
 #[derive(Clone)]
 pub(crate) struct Stores {
     /// One cache a kind, of objects that carry the access label.
-    pub(crate) children: BTreeMap<ChildKind, Cache<DynamicObject>>,
+    pub(crate) children: BTreeMap<ChildKind, Cache<Child>>,
     /// Gateway pods, cut down to what the status needs.
     pub(crate) pods: Cache<Pod>,
     /// Pods that ask for a sidecar, cut down likewise.
@@ -122,7 +126,7 @@ impl fmt::Display for ChildKind {
 
 impl Stores {
     pub(crate) fn new(
-        children: BTreeMap<ChildKind, Cache<DynamicObject>>,
+        children: BTreeMap<ChildKind, Cache<Child>>,
         pods: Cache<Pod>,
         sidecars: Cache<Pod>,
         served: Served,
@@ -170,7 +174,8 @@ impl Stores {
         namespace: &str,
         name: &str,
     ) -> Option<Arc<DynamicObject>> {
-        self.children.get(&kind)?.get(namespace, name)
+        let child = self.children.get(&kind)?.get(namespace, name)?;
+        child.open().map(Arc::new)
     }
 
     /// Every child that carries the label of an access.
@@ -178,7 +183,7 @@ impl Stores {
         &self,
         namespace: &str,
         access: &str,
-    ) -> Vec<(ChildKind, Arc<DynamicObject>)> {
+    ) -> Vec<(ChildKind, Arc<Child>)> {
         self.children
             .iter()
             .flat_map(|(kind, cache)| {

@@ -22,7 +22,7 @@ use crate::{
         validate::{Validated, validate},
     },
     cache::Writer,
-    children::{ChildKind, Stores},
+    children::{Child, ChildKind, Stores},
     cluster_keys::ClusterKeys,
     policy::{GuardedPolicy, NamespaceMetadata, Policies},
     settings::Settings,
@@ -80,7 +80,7 @@ pub(crate) fn validated(more: &str) -> Validated {
 pub(crate) struct Caches {
     pub(crate) stores: Stores,
     pub(crate) served: watch::Sender<BTreeSet<ChildKind>>,
-    children: BTreeMap<ChildKind, Writer<DynamicObject>>,
+    children: BTreeMap<ChildKind, Writer<Child>>,
     pods: Writer<Pod>,
     _sidecars: Writer<Pod>,
 }
@@ -120,14 +120,14 @@ impl Caches {
     pub(crate) fn put(&mut self, kind: ChildKind, object: Value) {
         let object: DynamicObject = serde_json::from_value(object).unwrap();
         let writer = self.children.get_mut(&kind).unwrap();
-        writer.apply(&Event::Apply(object));
+        writer.apply(&Event::Apply(Child::pack(&object)));
     }
 
     pub(crate) fn forget(&mut self, kind: ChildKind, name: &str) {
         let object = json!({"metadata": {"name": name, "namespace": "team-a"}});
         let object: DynamicObject = serde_json::from_value(object).unwrap();
         let writer = self.children.get_mut(&kind).unwrap();
-        writer.apply(&Event::Delete(object));
+        writer.apply(&Event::Delete(Child::pack(&object)));
     }
 
     pub(crate) fn put_pod(&mut self, pod: Value) {
@@ -216,7 +216,7 @@ struct State {
     asked: Vec<Asked>,
     objects: BTreeMap<String, Value>,
     failures: BTreeMap<String, (StatusCode, Value)>,
-    version: u64,
+    writes: u64,
 }
 
 impl Scripted {
@@ -298,6 +298,12 @@ impl Scripted {
 }
 
 impl State {
+    /// Like etcd's: the first write makes revision 2.
+    fn next_version(&mut self) -> String {
+        self.writes += 1;
+        (self.writes + 1).to_string()
+    }
+
     fn handle(&mut self, method: &Method, path: &str, mut body: Value) -> (StatusCode, Value) {
         if *method != Method::GET
             && let Some((status, failure)) = self.failures.get(path)
@@ -315,9 +321,12 @@ impl State {
             },
             Method::PATCH if path.ends_with("/status") => (StatusCode::OK, body),
             Method::PATCH => {
-                self.version += 1;
+                // A version that no object has: for an object that is to be made.
+                if body["metadata"]["resourceVersion"] == "1" && self.objects.contains_key(path) {
+                    return (StatusCode::CONFLICT, conflict());
+                }
                 let fields = managed(&body);
-                body["metadata"]["resourceVersion"] = json!(self.version.to_string());
+                body["metadata"]["resourceVersion"] = json!(self.next_version());
                 body["metadata"]["managedFields"] = json!([{
                     "manager": "bedrock-access-operator", "operation": "Apply",
                     "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields,
@@ -326,8 +335,7 @@ impl State {
                 (StatusCode::OK, body)
             }
             Method::PUT => {
-                self.version += 1;
-                body["metadata"]["resourceVersion"] = json!(self.version.to_string());
+                body["metadata"]["resourceVersion"] = json!(self.next_version());
                 self.objects.insert(path.to_owned(), body.clone());
                 (StatusCode::OK, body)
             }
@@ -340,6 +348,13 @@ impl State {
     }
 }
 
+fn conflict() -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "code": 409, "message": "the object has been modified", "reason": "Conflict",
+    })
+}
+
 /// Managed fields as the API server writes them, for lists keyed as those of our children are.
 pub(crate) fn managed(document: &Value) -> Value {
     let mut fields = owned_fields(document);
@@ -349,6 +364,7 @@ pub(crate) fn managed(document: &Value) -> Value {
         if let Some(metadata) = fields.get_mut("f:metadata").and_then(Value::as_object_mut) {
             metadata.remove("f:name");
             metadata.remove("f:namespace");
+            metadata.remove("f:resourceVersion");
         }
     }
     fields

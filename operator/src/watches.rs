@@ -3,6 +3,7 @@
 //! Each watch cuts objects down to what is looked at before they are kept. What becomes of a change is the business
 //! of `run.rs`.
 
+mod listed;
 pub(crate) mod merge;
 mod scope;
 
@@ -19,16 +20,17 @@ use kube::{
 use kube_runtime::{
     Controller, PredicateConfig, WatchStreamExt, predicates,
     reflector::{self, Store},
-    watcher::{self, Event, watcher},
+    watcher::{self, Event},
 };
 use tokio_util::sync::CancellationToken;
 
+use listed::listed;
 pub(crate) use scope::Scope;
 
 use crate::{
     access::{Guarded, Memory},
     cache::{self, Cache},
-    children::{ChildKind, labelled},
+    children::{Child, ChildKind, labelled},
     discovery::{self, Served},
     policy::{self, GuardedPolicy, NamespaceMetadata},
     run::owner,
@@ -45,20 +47,19 @@ pub(crate) fn accesses(
 ) -> (Store<Guarded>, Items<Guarded>, CancellationToken) {
     let (accesses, writer) = reflector::store::<Guarded>();
     let all_listed = CancellationToken::new();
-    let listed = all_listed.clone();
+    let filled = all_listed.clone();
     let watches = scope.each(|namespace| {
         let api: Api<Guarded> = match namespace {
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         };
-        watcher(api, watcher::Config::default())
-            .default_backoff()
+        listed(api, watcher::Config::default())
             .modify(|object| metadata(object).managed_fields = None)
     });
     let stream = merge::merged(watches)
         .inspect_ok(move |event| {
             if matches!(event, Event::InitDone) {
-                listed.cancel();
+                filled.cancel();
             }
         })
         .reflect(writer)
@@ -82,7 +83,7 @@ pub(crate) fn pods(
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         };
-        watcher(api, config.clone()).default_backoff().modify(trim)
+        listed(api, config.clone()).modify(trim)
     });
     (cache, cache::fill(merge::merged(watches), writer).boxed())
 }
@@ -93,14 +94,11 @@ pub(crate) fn children(
     client: &Client,
     scope: &Scope,
     served: &Served,
-) -> (
-    Controller<Guarded>,
-    BTreeMap<ChildKind, Cache<DynamicObject>>,
-) {
+) -> (Controller<Guarded>, BTreeMap<ChildKind, Cache<Child>>) {
     let mut children = BTreeMap::new();
     for kind in ChildKind::ALL {
         let resource = kind.resource();
-        let writer = cache::Writer::<DynamicObject>::new(resource.clone(), names::ACCESS_LABEL);
+        let writer = cache::Writer::<Child>::new(resource.clone(), names::ACCESS_LABEL);
         children.insert(kind, writer.reader());
         let (client, scope, api_resource) = (client.clone(), scope.clone(), resource.clone());
         let watch = discovery::while_served(served.clone(), kind, move || {
@@ -111,15 +109,28 @@ pub(crate) fn children(
                     }
                     None => Api::all_with(client.clone(), &api_resource),
                 };
-                watcher::<DynamicObject>(api, labelled()).default_backoff()
+                packed(listed::<DynamicObject>(api, labelled()))
             });
             merge::merged(watches)
         });
-        let stream = cache::fill(watch, writer);
+        let changed = cache::fill(watch, writer).map_ok(Child::outline);
         controller =
-            controller.watches_stream_with(stream, |child| owner(&child.metadata), resource);
+            controller.watches_stream_with(changed, |child| owner(&child.metadata), resource);
     }
     (controller, children)
+}
+
+/// What a watch tells, in the form in which it is kept.
+fn packed(
+    watch: impl Stream<Item = Result<Event<DynamicObject>, watcher::Error>> + Send + 'static,
+) -> impl Stream<Item = Result<Event<Child>, watcher::Error>> + Send + 'static {
+    watch.map_ok(|event| match event {
+        Event::Apply(object) => Event::Apply(Child::pack(&object)),
+        Event::Delete(object) => Event::Delete(Child::pack(&object)),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(Child::pack(&object)),
+        Event::InitDone => Event::InitDone,
+    })
 }
 
 /// Policies in a cache, and an item for each that came, changed or went.
@@ -130,11 +141,10 @@ pub(crate) fn policies(
     impl Stream<Item = ()> + Send + 'static,
 ) {
     let (store, writer) = reflector::store::<DeserializeGuard<BedrockAccessPolicy>>();
-    let watch = watcher(
+    let watch = listed(
         Api::<GuardedPolicy>::all(client.clone()),
         watcher::Config::default(),
-    )
-    .default_backoff();
+    );
     let stream = none_where_not_served(watch)
         .modify(policy::trim_policy)
         .reflect(writer)
@@ -162,9 +172,7 @@ pub(crate) fn namespaces(
             Some(name) => config.fields(&format!("metadata.name={name}")),
             None => config,
         };
-        watcher(Api::<NamespaceMetadata>::all(client.clone()), config)
-            .default_backoff()
-            .modify(policy::trim_namespace)
+        listed(Api::<NamespaceMetadata>::all(client.clone()), config).modify(policy::trim_namespace)
     });
     let stream = merge::merged(watches)
         .reflect(writer)

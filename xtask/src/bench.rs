@@ -1,6 +1,8 @@
-//! `cargo xtask bench`: the gateway beside a proxy that does nothing, on loopback.
+//! `cargo xtask bench`: the gateway beside a proxy that does nothing, on loopback; `bench operator` and `bench webhook`:
+//! the operator with many accesses, and with many pods at once, on a real API server.
 //!
-//! Builds the gateway as it is shipped and the package `bench`, which does the measuring; see there.
+//! Builds the programs as they are shipped and the package `bench`, which does the measuring; see there. The pods are
+//! a test's, which is told what program to start.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,11 +15,40 @@ use crate::{
     build::{self, Profile},
     console::Console,
     process::{cargo, command, live, quiet},
+    repository,
 };
+
+const OPERATOR: &str = "bedrock-access-operator";
+
+/// What is measured.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    gateway: Gateway,
+}
+
+/// What else than the gateway.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// The operator with many accesses at once, cold started, and idle.
+    Operator {
+        /// Accesses.
+        #[arg(long, default_value_t = 1000)]
+        accesses: usize,
+        /// How long it is watched doing nothing.
+        #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+        idle: u64,
+    },
+    /// The webhook while 1,000 pods are made: fails when 99 of 100 are not answered within 10 ms.
+    Webhook,
+}
 
 /// What `bench run` is told; its own help says more.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+struct Gateway {
     /// A few seconds with development builds: fails only when an answer is wrong.
     #[arg(long, conflicts_with_all = ["rounds", "seconds", "out", "compare", "against"])]
     quick: bool,
@@ -43,20 +74,59 @@ pub(crate) struct Options {
 
 /// Builds and measures.
 pub(crate) fn bench(console: &Console, options: &Options) -> Result<()> {
-    if options.quick {
-        build::programs(console, Profile::Dev)?;
-        return quick(console);
+    match &options.what {
+        None => gateway(console, &options.gateway),
+        Some(What::Operator { accesses, idle }) => operator(console, *accesses, *idle),
+        Some(What::Webhook) => webhook(console),
     }
+}
+
+fn operator(console: &Console, accesses: usize, idle: u64) -> Result<()> {
+    build_release(console)?;
+    let mut bench = command(build::program(Profile::Release, "bench")?);
+    bench
+        .args(["operator", "--operator"])
+        .arg(build::program(Profile::Release, OPERATOR)?)
+        .arg("--chart")
+        .arg(repository::root().join("charts/bedrock-access"))
+        .args(["--accesses", &accesses.to_string()])
+        .args(["--idle", &idle.to_string()]);
+    console.live("bench", |step| live(step, &mut bench))
+}
+
+fn webhook(console: &Console) -> Result<()> {
+    build_release(console)?;
+    let mut test = cargo();
+    test.args(["test", "--locked", "--workspace", "--test", "it"])
+        .args(["webhook_answers", "--", "--ignored", "--nocapture"])
+        .env(
+            "OPERATOR_PROGRAM",
+            build::program(Profile::Release, OPERATOR)?,
+        );
+    console.live("bench", |step| live(step, &mut test))
+}
+
+/// All programs together: built one by one, their dependencies would be compiled for each.
+fn build_release(console: &Console) -> Result<()> {
     console.step(
-        "build the gateway as it is shipped, and the bench",
+        "build the programs as they are shipped, and the bench",
         |step| {
             let mut command = cargo();
             command.args(["build", "--locked", "--release"]);
             command.args(["--package", "gateway", "--bin", "bedrock-gateway"]);
+            command.args(["--package", "operator", "--bin", OPERATOR]);
             command.args(["--package", "bench", "--bin", "bench"]);
             quiet(step, &mut command)
         },
-    )?;
+    )
+}
+
+fn gateway(console: &Console, options: &Gateway) -> Result<()> {
+    if options.quick {
+        build::programs(console, Profile::Dev)?;
+        return quick(console);
+    }
+    build_release(console)?;
     let mut bench = run(Profile::Release)?;
     let texts = [
         ("--rounds", options.rounds.map(|rounds| rounds.to_string())),

@@ -136,7 +136,7 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
-    /// Measure the gateway beside a proxy that does nothing, on loopback.
+    /// Measure the gateway beside a proxy that does nothing, or the operator at scale.
     Bench(bench::Options),
     /// Feed hostile bytes to every parser that reads what others send.
     Fuzz {

@@ -1,7 +1,7 @@
 //! `cargo xtask properties`: what holds for every input, tried on many more inputs than the suite has time for.
 //!
-//! Those of the pure crates run optimised. Generated requests go through a real gateway to the simulated AWS with the
-//! development build, which the suite has compiled already: sockets are what takes the time there.
+//! Optimised, with the checks of a development build: those of the pure crates, and requests that go through a real
+//! gateway to the simulated AWS.
 
 use anyhow::Result;
 
@@ -30,7 +30,8 @@ pub(crate) fn properties(console: &Console, cases: u32, filter: Option<&str>) ->
             |step| {
                 let mut command = cargo();
                 command
-                    .args(["test", "--locked", "--workspace", "--test", "it"])
+                    .args(["test", "--locked", "--profile", "properties"])
+                    .args(["--workspace", "--test", "it"])
                     .env("PROPTEST_CASES", cases.to_string())
                     .args(["--", "--nocapture", generated]);
                 quiet(step, &mut command)

@@ -35,6 +35,9 @@ pub struct Options {
     pub audit_log: Option<PathBuf>,
     /// Further flags of kube-apiserver; they win over those given here.
     pub api_server_arguments: Vec<String>,
+    /// Further flags of kube-controller-manager, likewise; `--controllers=*,-deployment-controller` makes room for a
+    /// stand-in.
+    pub controller_manager_arguments: Vec<String>,
 }
 
 /// A running control plane. Dropping it ends every process and removes every file of it.
@@ -122,7 +125,9 @@ impl ApiServer {
         kubeconfig::write(&early, &self.plane.url(), &self.plane.pki(), "admin")?;
         let client = kubeconfig::client(&early).await?;
         self.wait_for_api_server(&client).await?;
-        self.run("kube-controller-manager", &self.plane.controller_manager())?;
+        let mut arguments = self.plane.controller_manager();
+        arguments.extend(self.options.controller_manager_arguments.iter().cloned());
+        self.run("kube-controller-manager", &arguments)?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
         self.rig
             .wait(

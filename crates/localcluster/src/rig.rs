@@ -133,6 +133,8 @@ impl Rig {
             env: vec![
                 format!("PATH={}", environment::search_path().display()),
                 format!("HOME={}", self.home.display()),
+                // All are Go programs, and memory is there: under load they collected garbage an eighth of their time.
+                "GOGC=400".to_owned(),
             ],
             log: &self.log(name).to_string_lossy(),
             ..Order::default()

@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use api::names;
 use kube::{
-    Client, ResourceExt,
+    Client, Resource, ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
 };
 
@@ -33,6 +33,9 @@ use crate::{
 
 /// Field manager of `replicas` between us and an autoscaler.
 const HANDOVER_MANAGER: &str = "bedrock-access-operator-autoscaling";
+
+/// A version that no object has: etcd's first revision is that of the empty store.
+const NO_VERSION: &str = "1";
 
 /// A child as it is in the cluster now.
 #[derive(Clone, Debug)]
@@ -157,38 +160,40 @@ impl Applier<'_> {
     async fn one(&self, prepared: &Prepared) -> Result<Applied, ApplyError> {
         let Prepared { kind, name, object } = prepared;
         let found = match self.stores.child(*kind, &self.access.namespace, name) {
-            Some(cached) => Some(cached),
-            // The cache holds labelled objects only: one of another owner is not in it.
-            None => self.read(*kind, name).await?,
-        };
-        let change = match &found {
-            None => Change::Created,
-            Some(found) => {
-                self.check_owner(*kind, name, found)?;
-                let differences = compare(object, found);
-                if differences.is_empty() && !repair::is_unfinished(found) {
+            Some(cached) => cached,
+            None => match self.create(prepared).await? {
+                Some(object) => {
                     return Ok(Applied {
-                        object: Arc::clone(found),
-                        change: Change::None,
+                        object: Arc::new(object),
+                        change: Change::Created,
                         kind: *kind,
                     });
                 }
-                self.hand_over_replicas(prepared, found).await?;
-                change(&differences, found)
-            }
+                // The cache holds labelled objects only, and may lag behind.
+                None => self.read(*kind, name).await?,
+            },
         };
-        let object = match (self.server_side_apply(prepared).await, &found) {
-            (Err(refused @ ApplyError::Refused { .. }), Some(found)) => {
-                repair::replace_lists(self, prepared, found, refused).await?;
+        self.check_owner(*kind, name, &found)?;
+        let differences = compare(object, &found);
+        if differences.is_empty() && !repair::is_unfinished(&found) {
+            return Ok(Applied {
+                object: found,
+                change: Change::None,
+                kind: *kind,
+            });
+        }
+        self.hand_over_replicas(prepared, &found).await?;
+        let change = change(&differences, &found);
+        let object = match self.server_side_apply(prepared).await {
+            Err(refused @ ApplyError::Refused { .. }) => {
+                repair::replace_lists(self, prepared, &found, refused).await?;
                 self.server_side_apply(prepared).await?
             }
-            (applied, _) => applied?,
+            applied => applied?,
         };
         let object = repair::disown(self, prepared, object).await?;
         // A cache that lags behind makes an apply that changes nothing: not worth an Event.
-        let unchanged = found.is_some_and(|found| {
-            found.metadata.resource_version == object.metadata.resource_version
-        });
+        let unchanged = found.metadata.resource_version == object.metadata.resource_version;
         Ok(Applied {
             object: Arc::new(object),
             change: if unchanged { Change::None } else { change },
@@ -201,6 +206,30 @@ impl Applier<'_> {
         let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
         self.patch(*kind, name, "apply", &parameters, &Patch::Apply(object))
             .await
+    }
+
+    /// Makes an object that is not there; `None` where there is one of that name, whoever's it is.
+    ///
+    /// One request, with nobody in between: an apply that names a version is refused for an object of any other, and
+    /// no object has this one.
+    async fn create(&self, prepared: &Prepared) -> Result<Option<DynamicObject>, ApplyError> {
+        let Prepared { kind, name, object } = prepared;
+        let mut object = object.clone();
+        if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+            metadata.insert("resourceVersion".to_owned(), NO_VERSION.into());
+        }
+        let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
+        let made = self
+            .patch(*kind, name, "apply", &parameters, &Patch::Apply(&object))
+            .await;
+        match made {
+            Ok(made) => Ok(Some(made)),
+            Err(ApplyError::Write {
+                source: kube::Error::Api(status),
+                ..
+            }) if status.code == 409 => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Every patch of this step; counted as `verb`.
@@ -261,15 +290,11 @@ impl Applier<'_> {
         now.unwrap_or_default().max(least)
     }
 
-    async fn read(
-        &self,
-        kind: ChildKind,
-        name: &str,
-    ) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
+    async fn read(&self, kind: ChildKind, name: &str) -> Result<Arc<DynamicObject>, ApplyError> {
         kind.api(self.client.clone(), &self.access.namespace)
-            .get_opt(name)
+            .get(name)
             .await
-            .map(|found| found.map(Arc::new))
+            .map(Arc::new)
             .map_err(|source| ApplyError::Read {
                 kind,
                 name: name.to_owned(),
@@ -333,12 +358,12 @@ impl Applier<'_> {
                 .owner_references()
                 .iter()
                 .any(|owner| owner.uid == self.access.owner.uid);
-            let leaving = child.metadata.deletion_timestamp.is_some();
+            let leaving = child.meta().deletion_timestamp.is_some();
             if !ours || leaving || wanted.get(&kind).is_some_and(|names| names.contains(&name)) {
                 continue;
             }
             let parameters = DeleteParams::background().preconditions(Preconditions {
-                uid: child.metadata.uid.clone(),
+                uid: child.uid(),
                 resource_version: None,
             });
             self.metrics.wrote(kind.as_str(), "delete");

@@ -1,4 +1,4 @@
-//! Events: what was done to children, one each, and each transition of `Ready` once.
+//! Events: what was done to children, and each transition of `Ready` once.
 //!
 //! An Event that cannot be published is a line in the log: it never holds up a reconcile.
 
@@ -9,8 +9,9 @@ use kube_runtime::events::{Event, EventType, Recorder};
 
 use super::{
     Context,
-    apply::{Change, Outcome},
+    apply::{Applied, Change, Outcome},
 };
+use crate::children::ChildKind;
 
 /// Longest note the API takes, in bytes.
 const MAX_NOTE: usize = 1024;
@@ -23,9 +24,10 @@ pub(super) async fn transition(
     before: Option<&Condition>,
     now: &Condition,
 ) {
-    let same =
-        before.is_some_and(|before| before.status == now.status && before.reason == now.reason);
-    if same {
+    let same = |before: &Condition| before.status == now.status && before.reason == now.reason;
+    // That new pods are on their way is no news of what was just created.
+    let told = before.map_or(now.reason == condition::REASON_ROLLING_OUT, same);
+    if told {
         return;
     }
     let expected = [
@@ -42,57 +44,63 @@ pub(super) async fn transition(
     publish(context, &recorder, &event, reference).await;
 }
 
-/// Tells what was done to each child; the same again within minutes adds to a series, so that a
+/// Tells what was done to the children: an Event for those that were made, one for those that were brought up to date
+/// and one for those that are gone; and one for each that somebody had changed, which goes on as a series, so that a
 /// tug-of-war over a child is no flood.
 pub(super) async fn changes(access: &BedrockAccess, context: &Context, outcome: &Outcome) {
     let reference = access.object_ref(&());
     let Outcome { resources, removed } = outcome;
-    let changed = resources.all().filter_map(|child| {
-        let name = format!("{} {}", child.kind, child.object.name_any());
-        let event = match &child.change {
-            Change::None => return None,
-            Change::Created => event(
-                EventType::Normal,
-                "Created",
-                "Apply",
-                &format!("Created {name}"),
-            ),
-            Change::Updated => event(
-                EventType::Normal,
-                "Updated",
-                "Apply",
-                &format!("Updated {name}"),
-            ),
-            Change::Restored { by, fields } => event(
-                EventType::Warning,
-                "DriftCorrected",
-                "Apply",
-                &format!(
-                    "{name}: {} had been changed by {by} and was put back",
-                    fields.join(", ")
-                ),
-            ),
+    let named = |child: &Applied| (child.kind, child.object.name_any());
+    let with = |change: &Change| -> Vec<(ChildKind, String)> {
+        let children = resources.all().filter(|child| child.change == *change);
+        children.map(named).collect()
+    };
+    for (done, children) in [
+        ("Created", with(&Change::Created)),
+        ("Updated", with(&Change::Updated)),
+        ("Deleted", removed.clone()),
+    ] {
+        let texts: Vec<String> = children
+            .iter()
+            .map(|(kind, name)| format!("{kind} {name}"))
+            .collect();
+        let note = format!("{done} {}", texts.join(", "));
+        let mut event = event(EventType::Normal, done, "Apply", &note);
+        match children.as_slice() {
+            [] => {}
+            [(kind, name)] => {
+                event.secondary = Some(of_child(*kind, name, &reference));
+                publish(context, &context.recorder, &event, &reference).await;
+            }
+            // A series would keep the names of its first.
+            _ => {
+                let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
+                publish(context, &recorder, &event, &reference).await;
+            }
+        }
+    }
+    for child in resources.all() {
+        let Change::Restored { by, fields } = &child.change else {
+            continue;
         };
-        Some((child.kind, child.object.name_any(), event))
-    });
-    let removed = removed.iter().map(|(kind, name)| {
-        let note = format!("Deleted {kind} {name}");
-        (
-            *kind,
-            name.clone(),
-            event(EventType::Normal, "Deleted", "Apply", &note),
-        )
-    });
-    for (kind, name, mut event) in changed.chain(removed) {
-        let resource = kind.resource();
-        event.secondary = Some(ObjectReference {
-            api_version: Some(resource.api_version),
-            kind: Some(resource.kind),
-            name: Some(name),
-            namespace: reference.namespace.clone(),
-            ..ObjectReference::default()
-        });
+        let (kind, name) = named(child);
+        let fields = fields.join(", ");
+        let note = format!("{kind} {name}: {fields} had been changed by {by} and was put back");
+        let mut event = event(EventType::Warning, "DriftCorrected", "Apply", &note);
+        event.secondary = Some(of_child(kind, &name, &reference));
         publish(context, &context.recorder, &event, &reference).await;
+    }
+}
+
+/// A child of what `access` refers to.
+fn of_child(kind: ChildKind, name: &str, access: &ObjectReference) -> ObjectReference {
+    let resource = kind.resource();
+    ObjectReference {
+        api_version: Some(resource.api_version),
+        kind: Some(resource.kind),
+        name: Some(name.to_owned()),
+        namespace: access.namespace.clone(),
+        ..ObjectReference::default()
     }
 }
 

@@ -14,7 +14,7 @@ use api::{
     v1alpha1::BedrockAccess,
 };
 use kube::{
-    ResourceExt,
+    Resource, ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
 };
 use serde_json::{Map, Value, json};
@@ -26,7 +26,11 @@ use super::{
     observe::Observed,
     validate::{Scale, ValidateError, Validated, validate},
 };
-use crate::{children::ChildKind, cluster_keys::ClusterKeys, settings::Settings};
+use crate::{
+    children::{Child, ChildKind},
+    cluster_keys::ClusterKeys,
+    settings::Settings,
+};
 
 /// What a gateway of a denied access answers. It names no policy: clients are not who policies are for.
 fn words(namespace: &str, name: &str) -> String {
@@ -95,11 +99,15 @@ pub(super) async fn withdraw(access: &BedrockAccess, context: &Context) -> Resul
             continue;
         }
         match kind {
-            ChildKind::ConfigMap => silence(&child, namespace, name, context).await?,
+            ChildKind::ConfigMap => {
+                if let Some(child) = child.open() {
+                    silence(&child, namespace, name, context).await?;
+                }
+            }
             ChildKind::Deployment
             | ChildKind::HorizontalPodAutoscaler
             | ChildKind::ServiceAccount => {
-                if child.metadata.deletion_timestamp.is_none() {
+                if child.meta().deletion_timestamp.is_none() {
                     delete(kind, &child, namespace, context).await?;
                 }
             }
@@ -172,12 +180,12 @@ async fn silence(
 
 async fn delete(
     kind: ChildKind,
-    child: &DynamicObject,
+    child: &Child,
     namespace: &str,
     context: &Context,
 ) -> Result<(), Error> {
     let parameters = DeleteParams::background().preconditions(Preconditions {
-        uid: child.metadata.uid.clone(),
+        uid: child.uid(),
         resource_version: None,
     });
     let name = child.name_any();

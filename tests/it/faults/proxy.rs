@@ -75,7 +75,7 @@ struct Armed {
 struct State {
     faults: Mutex<BTreeMap<String, Armed>>,
     struck: Notify,
-    has_struck: AtomicUsize,
+    strikes: AtomicUsize,
     released: CancellationToken,
     arrived: CancellationToken,
     dead: CancellationToken,
@@ -164,7 +164,12 @@ impl Proxy {
     }
 
     pub(crate) fn has_struck(&self) -> bool {
-        self.state.has_struck.load(Ordering::SeqCst) > 0
+        self.strikes() > 0
+    }
+
+    /// How often a fault has struck.
+    pub(crate) fn strikes(&self) -> usize {
+        self.state.strikes.load(Ordering::SeqCst)
     }
 
     /// Lets what [`Fault::HoldAnswer`] and [`Fault::HoldRequest`] hold go on.
@@ -234,7 +239,7 @@ impl State {
     }
 
     fn strike(&self) {
-        self.has_struck.fetch_add(1, Ordering::SeqCst);
+        self.strikes.fetch_add(1, Ordering::SeqCst);
         self.struck.notify_waiters();
     }
 }
@@ -263,6 +268,19 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(Broken::other)?.to_bytes();
     let asked = Asked::of(&parts, &body);
+    if asked.is_stream() {
+        // A list that comes as the beginning of a watch.
+        let fault = state.fault(&asked.name());
+        if fault.is_some() {
+            state.strike();
+        }
+        match fault {
+            Some(Fault::Answer(code)) => return Ok(status(code, "InjectedFault")),
+            Some(Fault::SilenceBefore) => return futures::future::pending().await,
+            Some(_) => return Err(Broken::other("cut")),
+            None => {}
+        }
+    }
     if asked.is_watch() {
         return watch(state, upstream, namespace, parts, &asked).await;
     }

@@ -67,21 +67,36 @@ async fn changed_unseen(world: Arc<World>, namespace: String, expired: bool) {
     other.settled_like(&seeing, &end).await;
 }
 
-/// The first list of a resource fails.
+/// The first list of a resource fails; `paged`, by an API server that streams no lists.
 async fn list_fails(
     world: Arc<World>,
-    list: String,
+    resource: &'static str,
+    paged: bool,
     namespace: String,
     fault: Fault,
     state: Arc<String>,
 ) {
     let case = world.case(&namespace).await;
     let proxy = case.proxy().await;
+    let list = if paged {
+        proxy.arm_times(
+            &format!("stream {resource}"),
+            Fault::Answer(422),
+            usize::MAX,
+        );
+        format!("list {resource}")
+    } else {
+        format!("stream {resource}")
+    };
     proxy.arm(&list, fault);
     case.apply(&every_child()).await;
     let operator = case.operator_behind(proxy);
     case.settled_like(&operator, &state).await;
-    assert!(operator.proxy.has_struck(), "{list} was never asked for");
+    let strikes = if paged { 2 } else { 1 };
+    assert!(
+        operator.proxy.strikes() >= strikes,
+        "{list} was never asked for"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,13 +135,17 @@ async fn every_watch_may_break_and_every_list_may_fail() {
         .map(|(_, _, _, plural)| plural)
         .chain(WATCHED);
     for resource in resources {
-        for (how, fault) in &faults {
-            let list = format!("list {resource}");
+        for (paged, (how, fault)) in [false, true]
+            .into_iter()
+            .flat_map(|paged| faults.iter().map(move |fault| (paged, fault)))
+        {
+            let form = if paged { "in pages" } else { "streamed" };
             let namespace = format!("list-{}", cases.len());
-            let name = format!("first {list} {how}");
+            let name = format!("first list of {resource}, {form}, {how}");
             let case = list_fails(
                 Arc::clone(&world),
-                list,
+                resource,
+                paged,
                 namespace,
                 fault.clone(),
                 Arc::clone(&state),
@@ -134,5 +153,5 @@ async fn every_watch_may_break_and_every_list_may_fail() {
             cases.push((name, Box::pin(case)));
         }
     }
-    world::run("watches", 50, cases).await;
+    world::run("watches", 80, cases).await;
 }

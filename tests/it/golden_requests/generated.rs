@@ -12,7 +12,7 @@ use crate::support::{gateway::KEY, http};
 
 const PNG: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-const MODELS: [&str; 20] = [
+const MODELS: [&str; 21] = [
     "anthropic.claude-3-haiku-20240307-v1:0",
     "us.anthropic.claude-3-7-sonnet-20250219-v1:0",
     "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
@@ -32,6 +32,7 @@ const MODELS: [&str; 20] = [
     "openai.gpt-oss-120b-1:0",
     "qwen.qwen3-32b-v1:0",
     "moonshotai.kimi-k2.5",
+    "zai.glm-4.7",
     "us.writer.palmyra-x5-v1:0",
 ];
 

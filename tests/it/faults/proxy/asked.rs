@@ -36,6 +36,7 @@ impl Asked {
         let place = Place::of(parts.uri.path());
         let query = parts.uri.query().unwrap_or_default();
         let verb = match parts.method {
+            Method::GET if query.contains("sendInitialEvents=true") => "stream",
             Method::GET if query.contains("watch=") => "watch",
             Method::GET if place.name.is_some() => "get",
             Method::GET => "list",
@@ -50,7 +51,9 @@ impl Asked {
             ("apply", _) if query.contains("fieldManager=bedrock-access-operator-autoscaling") => {
                 Some("handover".to_owned())
             }
-            ("watch" | "list", "pods") if query.contains("inject") => Some("inject".to_owned()),
+            ("stream" | "watch" | "list", "pods") if query.contains("inject") => {
+                Some("inject".to_owned())
+            }
             _ => None,
         };
         Self {
@@ -66,11 +69,16 @@ impl Asked {
     }
 
     pub(crate) fn is_write(&self) -> bool {
-        !["get", "list", "watch"].contains(&self.verb)
+        !["get", "list", "stream", "watch"].contains(&self.verb)
     }
 
     pub(crate) fn is_watch(&self) -> bool {
-        self.verb == "watch"
+        ["stream", "watch"].contains(&self.verb)
+    }
+
+    /// Whether it is a watch that begins with all that is there.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.verb == "stream"
     }
 
     /// The resource of a watch.

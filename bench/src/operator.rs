@@ -1,0 +1,242 @@
+//! Measures an operator with many accesses, on a real API server without nodes.
+//!
+//! The operator is a process of its own with exactly the roles of the chart. A stand-in says of every Deployment
+//! that its pods are available, since there are none; all the rest is real. Everything shares the cores of one
+//! machine: what the API server needs is taken from the operator. `cargo xtask bench operator` builds and runs it.
+
+mod audit;
+mod rig;
+mod stand_in;
+mod watched;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api,
+    api::{DynamicObject, PostParams},
+};
+use serde_json::json;
+
+use self::{rig::Rig, watched::Watched};
+use crate::report::float;
+
+/// What is measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Program of the operator.
+    #[arg(long, value_name = "PROGRAM")]
+    operator: PathBuf,
+    /// Folder of the chart.
+    #[arg(long, value_name = "FOLDER")]
+    chart: PathBuf,
+    /// Accesses that are there at once.
+    #[arg(long, default_value_t = 1000)]
+    accesses: usize,
+    /// How long nothing may be written when all is done.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    idle: u64,
+}
+
+/// Accesses of one namespace.
+const PER_NAMESPACE: usize = 50;
+/// Creations at the same time, as many as the operator has workers.
+const AT_ONCE: usize = 16;
+/// Accesses that come one after the other, once all others are there.
+const SINGLES: usize = 50;
+/// Longest wait for one access beside the others.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Runs all stages and prints what each came to.
+///
+/// # Errors
+/// When a stage does not come to its end, or something is written while nothing changes.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    let rig = Rig::start(&options.chart).await?;
+    let mut operator = rig.start_operator(&options.operator).await?;
+    operator.ready().await?;
+    println!(
+        "operator without accesses: {}",
+        megabytes(operator.process.resident_bytes()?)
+    );
+    stand_in::start(rig.client.clone());
+    let watched = Watched::start(rig.client.clone());
+    let names: Vec<(String, String)> = (0..options.accesses)
+        .map(|number| {
+            (
+                format!("team-{}", number / PER_NAMESPACE),
+                format!("access-{number}"),
+            )
+        })
+        .collect();
+    make_namespaces(&rig, options.accesses.div_ceil(PER_NAMESPACE)).await?;
+
+    let before = rig.requests()?;
+    let cpu = (operator.process.cpu_seconds()?, rig.api_server_cpu().await?);
+    let begun = Instant::now();
+    let created = create(&rig, &names).await?;
+    let all_created = begun.elapsed();
+    let ready = watched
+        .wait_for(names.len(), PATIENCE + begun.elapsed() * 20)
+        .await?;
+    let took = ready.last()?.duration_since(begun);
+    let mut waits: Vec<Duration> = created
+        .iter()
+        .filter_map(|(name, since)| Some(ready.at.get(name)?.duration_since(*since)))
+        .collect();
+    ensure!(waits.len() == names.len(), "not every access became ready");
+    waits.sort();
+    let cpu = (
+        operator.process.cpu_seconds()? - cpu.0,
+        rig.api_server_cpu().await? - cpu.1,
+    );
+    operator.quiet().await?;
+    println!(
+        "{} accesses at once: all created after {:.1} s, all ready after {:.1} s ({:.0} a second); create to Ready p50 {:.1} s, p99 {:.1} s",
+        names.len(),
+        all_created.as_secs_f64(),
+        took.as_secs_f64(),
+        float(names.len() as u64) / took.as_secs_f64(),
+        quantile(&waits, 50).as_secs_f64(),
+        quantile(&waits, 99).as_secs_f64(),
+    );
+    println!(
+        "  CPU: operator {:.1} s, API server {:.1} s; operator's memory {}, at most {}",
+        cpu.0,
+        cpu.1,
+        megabytes(operator.process.resident_bytes()?),
+        megabytes(operator.process.peak_resident_bytes()?),
+    );
+    let requests = rig.requests()?.since(&before);
+    let reconciles = operator.reconciles().await?;
+    println!(
+        "  requests: {:.1} an access, {:.1} a reconcile ({reconciles} reconciles): {}",
+        requests.count() / float(names.len() as u64),
+        requests.count() / reconciles,
+        requests.by_kind(names.len()),
+    );
+
+    let mut waits = Vec::new();
+    for number in 0..SINGLES {
+        let name = ("team-0".to_owned(), format!("single-{number}"));
+        let created = create(&rig, std::slice::from_ref(&name)).await?;
+        let ready = watched.wait_for(names.len() + number + 1, PATIENCE).await?;
+        let since = created.first().context("nothing was created")?.1;
+        waits.push(ready.last()?.duration_since(since));
+    }
+    waits.sort();
+    println!(
+        "{SINGLES} more, one after the other: create to Ready p50 {:.0} ms, p99 {:.0} ms",
+        quantile(&waits, 50).as_secs_f64() * 1e3,
+        quantile(&waits, 99).as_secs_f64() * 1e3,
+    );
+
+    operator.quiet().await?;
+    drop(operator);
+    let before = rig.requests()?;
+    let begun = Instant::now();
+    let mut operator = rig.start_operator(&options.operator).await?;
+    operator.ready().await?;
+    let until_ready = begun.elapsed();
+    operator.reconciled(names.len() + SINGLES).await?;
+    let until_quiet = begun.elapsed();
+    let after = rig.requests()?.since(&before);
+    println!(
+        "cold restart: ready after {:.1} s, all looked at after {:.1} s; CPU {:.1} s; memory {}, at most {}; {} written",
+        until_ready.as_secs_f64(),
+        until_quiet.as_secs_f64(),
+        operator.process.cpu_seconds()?,
+        megabytes(operator.process.resident_bytes()?),
+        megabytes(operator.process.peak_resident_bytes()?),
+        after.writes(),
+    );
+    ensure!(
+        after.writes() == 0,
+        "written after the restart: {}",
+        after.by_kind(1)
+    );
+
+    let before = rig.requests()?;
+    let (reconciles, cpu) = (
+        operator.reconciles().await?,
+        operator.process.cpu_seconds()?,
+    );
+    tokio::time::sleep(Duration::from_secs(options.idle)).await;
+    let after = rig.requests()?.since(&before);
+    println!(
+        "{} idle seconds: {} written, {} read, {} reconciles, CPU {:.2} s; memory {}",
+        options.idle,
+        after.writes(),
+        after.count() - float(after.writes()),
+        operator.reconciles().await? - reconciles,
+        operator.process.cpu_seconds()? - cpu,
+        megabytes(operator.process.resident_bytes()?),
+    );
+    ensure!(
+        after.writes() == 0,
+        "written while nothing changed: {}",
+        after.by_kind(1)
+    );
+    Ok(())
+}
+
+async fn make_namespaces(rig: &Rig, count: usize) -> Result<()> {
+    let namespaces = Api::<Namespace>::all(rig.client.clone());
+    for number in 0..count {
+        let namespace =
+            serde_json::from_value(json!({"metadata": {"name": format!("team-{number}")}}))?;
+        namespaces
+            .create(&PostParams::default(), &namespace)
+            .await
+            .context("failed to make a namespace")?;
+    }
+    Ok(())
+}
+
+/// Creates accesses, and says when each was asked for.
+async fn create(rig: &Rig, names: &[(String, String)]) -> Result<Vec<(String, Instant)>> {
+    let kind = watched::accesses();
+    stream::iter(names)
+        .map(|(namespace, name)| {
+            let api: Api<DynamicObject> = Api::namespaced_with(rig.client.clone(), namespace, &kind);
+            async move {
+                let access = serde_json::from_value(json!({
+                    "apiVersion": "bedrockaccess.dev/v1alpha1",
+                    "kind": "BedrockAccess",
+                    "metadata": {"name": name},
+                    "spec": {
+                        "region": "us-east-1",
+                        "identity": {"irsa": {"roleArn": "arn:aws:iam::123456789012:role/BedrockRole"}},
+                        "models": [{"name": "fast", "modelId": "anthropic.claude-3-haiku-20240307-v1:0"}],
+                        "clients": {"serviceAccounts": [{"name": "app"}]},
+                    },
+                }))?;
+                let asked = Instant::now();
+                api.create(&PostParams::default(), &access)
+                    .await
+                    .with_context(|| format!("failed to create {namespace}/{name}"))?;
+                Ok((watched::name(namespace, name), asked))
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await
+}
+
+/// Of sorted durations, the one that so many of a hundred are not longer than.
+fn quantile(sorted: &[Duration], hundredths: usize) -> Duration {
+    let last = sorted.len().saturating_sub(1);
+    sorted
+        .get(last * hundredths / 100)
+        .copied()
+        .unwrap_or_default()
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MiB", float(bytes) / f64::from(1 << 20))
+}
