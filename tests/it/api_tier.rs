@@ -9,3 +9,4 @@ mod policies;
 mod refusals;
 pub(crate) mod rig;
 pub(crate) mod sidecar;
+mod upgrade;

@@ -54,6 +54,53 @@ impl Rig {
 
     /// The same with further namespaces, and further arguments for `helm template`.
     pub(crate) async fn without_operator_with(more: &[&str], chart: &[&str]) -> Self {
+        let mut rig = Self::bare(more).await;
+        (rig.operator_user, rig.rendered) = install_chart(&rig.cluster, rig.folder.path(), chart);
+        rig
+    }
+
+    /// The API server as the first release was installed by `helm install`, but for its operator's program.
+    pub(crate) async fn of_first_release() -> Self {
+        let rig = Self::bare(&[]).await;
+        run(rig
+            .cluster
+            .helm()
+            .args(["install", RELEASE])
+            .arg(fixture("first-release/chart"))
+            .args(["--namespace", OPERATOR_NAMESPACE]));
+        rig
+    }
+
+    /// Upgrades as the guide says: the definitions, which Helm leaves alone, then the chart.
+    pub(crate) fn upgrade(&mut self) {
+        run(self
+            .cluster
+            .kubectl()
+            .args(["apply", "--server-side", "--force-conflicts", "-f"])
+            .arg(repository().join("crds")));
+        run(self
+            .cluster
+            .helm()
+            .args(["upgrade", RELEASE])
+            .arg(repository().join("charts/bedrock-access"))
+            .args(["--namespace", OPERATOR_NAMESPACE]));
+        self.rendered = render(&self.cluster, &[]);
+        self.operator_user = operator_user(&self.rendered);
+    }
+
+    /// Applies a document as this field manager.
+    pub(crate) fn kubectl_apply(&self, manager: &str, document: &str) {
+        let file = self.folder.path().join("document.yaml");
+        fs::write(&file, document).unwrap();
+        run(self
+            .cluster
+            .kubectl()
+            .args(["apply", "--server-side", "--field-manager", manager, "-f"])
+            .arg(&file));
+    }
+
+    /// An API server with namespaces.
+    async fn bare(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let audit_log = folder.path().join("audit.log");
         let options = Options {
@@ -70,13 +117,12 @@ impl Rig {
                 .await
                 .unwrap();
         }
-        let (operator_user, rendered) = install_chart(&cluster, folder.path(), chart);
         Self {
             client,
             cluster,
             audit_log,
-            operator_user,
-            rendered,
+            operator_user: String::new(),
+            rendered: Vec::new(),
             stop: None,
             operator: None,
             folder,
@@ -404,22 +450,14 @@ fn install_chart(
         .arg("-f")
         .arg(repository.join("crds")));
     let rendered = render(cluster, chart);
-    let mut account = None;
     let mut wanted = String::new();
     for object in &rendered {
-        match object["kind"].as_str() {
-            Some("Deployment") => {
-                account = object["spec"]["template"]["spec"]["serviceAccountName"]
-                    .as_str()
-                    .map(str::to_owned);
-            }
-            Some(
-                "ServiceAccount" | "ClusterRole" | "ClusterRoleBinding" | "Role" | "RoleBinding",
-            ) => {
-                wanted.push_str("---\n");
-                wanted.push_str(&serde_yaml::to_string(object).unwrap());
-            }
-            _ => {}
+        if let Some(
+            "ServiceAccount" | "ClusterRole" | "ClusterRoleBinding" | "Role" | "RoleBinding",
+        ) = object["kind"].as_str()
+        {
+            wanted.push_str("---\n");
+            wanted.push_str(&serde_yaml::to_string(object).unwrap());
         }
     }
     let file = folder.join("rbac.yaml");
@@ -428,11 +466,22 @@ fn install_chart(
         .kubectl()
         .args(["apply", "--server-side", "-f"])
         .arg(&file));
-    let account = account.expect("the chart has a Deployment with a ServiceAccount");
-    (
-        format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{account}"),
-        rendered,
-    )
+    (operator_user(&rendered), rendered)
+}
+
+/// The user that the operator of a rendered chart is.
+fn operator_user(rendered: &[Value]) -> String {
+    let account = rendered
+        .iter()
+        .find(|object| object["kind"] == "Deployment")
+        .and_then(|object| object["spec"]["template"]["spec"]["serviceAccountName"].as_str())
+        .expect("the chart has a Deployment with a ServiceAccount");
+    format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{account}")
+}
+
+/// A file or folder of `tests/fixtures`.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    repository().join("tests/fixtures").join(name)
 }
 
 /// The chart's objects.

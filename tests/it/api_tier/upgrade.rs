@@ -1,0 +1,73 @@
+//! From the first release to this one, with an access that serves.
+//!
+//! `tests/fixtures/first-release` holds the chart as it was on 2026-11-24, and what its operator made of the sample
+//! access. Pods are Kubernetes' own: the Deployment controller would replace them if their template had changed.
+
+use std::{collections::BTreeMap, fs};
+
+use api::{names, v1alpha1::BedrockAccess};
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::{ConfigMap, Pod},
+        networking::v1::NetworkPolicy,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{ResourceExt, api::ListParams};
+
+use super::rig::{Rig, fixture, sample_spec};
+use crate::support::eventually;
+
+const CHILD: &str = "chat-gateway";
+
+/// The gateway's pods, each by its UID.
+async fn pods(rig: &Rig) -> BTreeMap<String, String> {
+    let ours = ListParams::default().labels(&format!("{}=chat", names::ACCESS_LABEL));
+    let pods = rig.api::<Pod>().list(&ours).await.unwrap();
+    let name = |pod: &Pod| (pod.uid().unwrap(), pod.name_any());
+    pods.items.iter().map(name).collect()
+}
+
+async fn deployment(rig: &Rig) -> ObjectMeta {
+    rig.api::<Deployment>().get(CHILD).await.unwrap().metadata
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upgrade_from_the_first_release_restarts_no_gateway() {
+    let mut rig = Rig::of_first_release().await;
+    let access = rig.apply("chat", &sample_spec()).await.unwrap();
+    let children = fs::read_to_string(fixture("first-release/children.yaml")).unwrap();
+    let children = children.replace("UID-OF-THE-ACCESS", &access.uid().unwrap());
+    rig.kubectl_apply(names::FIELD_MANAGER, &children);
+    rig.mark_available(CHILD).await;
+    let before = (deployment(&rig).await, pods(&rig).await);
+    assert_eq!(before.1.len(), 2);
+
+    rig.upgrade();
+    rig.start_operator().await;
+    let (reason, message) = rig.condition("chat", "Ready", "True").await;
+    assert_eq!(reason, "Ready", "{message}");
+    // What is new in this release came to it,
+    let of_access = |metadata: &ObjectMeta| metadata.owner_references.clone();
+    let policy = eventually("the network policy", || async {
+        let policy = rig.api::<NetworkPolicy>().get(CHILD).await;
+        policy.map_err(|error| error.to_string())
+    })
+    .await;
+    assert_eq!(of_access(&policy.metadata), of_access(&before.0));
+    // its configuration is what this release writes,
+    let config = rig.api::<ConfigMap>().get(CHILD).await.unwrap();
+    let document = config.data.unwrap().remove("gateway.yaml").unwrap();
+    assert!(
+        !document.contains("kid: one"),
+        "the cluster's own keys: {document}"
+    );
+    // and no pod noticed: the template is the same to the byte, so the Deployment has no new generation.
+    let after = (deployment(&rig).await, pods(&rig).await);
+    assert_eq!(after.1, before.1);
+    assert_eq!(after.0.generation, before.0.generation);
+    assert_eq!(after.0.uid, before.0.uid);
+    let access = rig.api::<BedrockAccess>().get("chat").await.unwrap();
+    assert_eq!(access.status.unwrap().ready_replicas, Some(2));
+}
