@@ -88,15 +88,31 @@ impl Rig {
         self.operator_user = operator_user(&self.rendered);
     }
 
+    /// The role and binding of the chart that let the operator lead, for another namespace.
+    pub(crate) fn lease_role(&self, namespace: &str) -> String {
+        let of_leases = |object: &&Value| {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            name.ends_with("-leader")
+        };
+        let mut text = String::new();
+        for object in self.rendered.iter().filter(of_leases) {
+            let mut object = object.clone();
+            object["metadata"]["namespace"] = json!(namespace);
+            text.push_str("---\n");
+            text.push_str(&serde_yaml::to_string(&object).unwrap());
+        }
+        text
+    }
+
     /// Applies a document as this field manager.
     pub(crate) fn kubectl_apply(&self, manager: &str, document: &str) {
-        let file = self.folder.path().join("document.yaml");
+        let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, document).unwrap();
         run(self
             .cluster
             .kubectl()
             .args(["apply", "--server-side", "--field-manager", manager, "-f"])
-            .arg(&file));
+            .arg(file.path()));
     }
 
     /// An API server with namespaces.

@@ -1,5 +1,5 @@
-//! Two operators work on the same accesses at once, as they do when a lease is lost unnoticed, and one
-//! that is late writes what was true once.
+//! Two operators work on the same accesses at once, as they do when a lease is lost unnoticed, and one that is late
+//! writes what was true once; and of two that agree by a Lease, the leader is lost.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -47,26 +47,65 @@ async fn late_write(world: Arc<World>, namespace: String, write: String, state: 
     case.settled_like(&next, &state).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn operators_may_overlap() {
-    let world = World::start().await;
-    let oracle = world.case("operators-oracle").await;
-    let operator = oracle.operator().await;
-    oracle.apply(&every_child()).await;
-    let state = Arc::new(oracle.settled(&operator).await);
+/// Of two replicas the leader is cut off right after a write, in the middle of a reconcile: it ends itself when it can
+/// no longer renew the Lease, and the other goes on from there.
+async fn leader_lost(world: Arc<World>, namespace: String, write: String, state: Arc<String>) {
+    let case = world.case(&namespace).await;
+    case.allow_leases().await;
+    let leader = case.replica("first").await;
+    case.led_by("first").await;
+    let standby = case.replica("second").await;
+    leader.proxy.arm(&write, Fault::DeadAfter);
+    case.apply(&every_child()).await;
+    timeout(PATIENCE, leader.proxy.struck()).await.unwrap();
+    assert_eq!(standby.proxy.writes(), Vec::<String>::new());
+    case.led_by("second").await;
+    let ended = timeout(PATIENCE, leader.ended()).await.unwrap();
+    assert!(matches!(ended, Err(operator::RunError::LeadershipLost)));
+    case.settled_like(&standby, &state).await;
+}
+
+/// The story without a fault: where it ends, and what it writes besides Events.
+async fn oracle(world: &Arc<World>) -> (Arc<String>, Vec<String>) {
+    let case = world.case("operators-oracle").await;
+    let operator = case.operator().await;
+    case.apply(&every_child()).await;
+    let state = Arc::new(case.settled(&operator).await);
     let mut writes = operator.proxy.writes();
     writes.sort();
     writes.dedup();
+    writes.retain(|write| !write.ends_with("events"));
+    (state, writes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leader_may_be_lost_after_any_write() {
+    let world = World::start().await;
+    let (state, writes) = oracle(&world).await;
+    let cases = writes
+        .into_iter()
+        .enumerate()
+        .map(|(number, write)| {
+            let namespace = format!("lost-{number}");
+            let name = format!("{write} is the leader's last");
+            let case = leader_lost(Arc::clone(&world), namespace, write, Arc::clone(&state));
+            (name, case)
+        })
+        .collect();
+    world::run("leaders", 8, cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_may_overlap() {
+    let world = World::start().await;
+    let (state, writes) = oracle(&world).await;
     let mut cases: Vec<(String, Story)> = Vec::new();
     for number in 0..4 {
         let namespace = format!("overlap-{number}");
         let case = overlap(Arc::clone(&world), namespace, Arc::clone(&state));
         cases.push((format!("two operators, try {number}"), Box::pin(case)));
     }
-    for write in writes
-        .into_iter()
-        .filter(|write| !write.ends_with("events"))
-    {
+    for write in writes {
         let namespace = format!("late-{}", cases.len());
         let name = format!("{write} comes late");
         let case = late_write(Arc::clone(&world), namespace, write, Arc::clone(&state));

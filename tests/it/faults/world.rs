@@ -4,12 +4,16 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::{
+    coordination::v1::Lease,
+    core::v1::{Namespace, Pod},
+};
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use kube_runtime::{WatchStreamExt, watcher};
+use operator::{LeaderElection, Timing};
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::Instant};
 
@@ -35,11 +39,17 @@ const AT_ONCE: usize = 16;
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 /// Longest wait of the operator for an answer.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// Quick enough for many cases, and slow enough for a busy machine.
+const TIMING: Timing = Timing {
+    lease: Duration::from_secs(8),
+    renew: Duration::from_secs(6),
+    retry: Duration::from_millis(500),
+};
 
 /// An API server with everything on it that operators need.
 pub(crate) struct World {
     pub(crate) client: Client,
-    _rig: Rig,
+    rig: Rig,
     upstream: Client,
     credentials: Config,
     _stand_in: Task<()>,
@@ -78,7 +88,7 @@ impl World {
         Arc::new(Self {
             _stand_in: Task(tokio::spawn(make_pods_ready(client.clone()))),
             client,
-            _rig: rig,
+            rig,
             upstream: Client::try_from(anonymous).unwrap(),
             credentials,
         })
@@ -107,11 +117,43 @@ impl Case {
 
     /// An operator behind a proxy that may have been told what to do.
     pub(crate) fn operator_behind(&self, proxy: Proxy) -> Operator {
+        self.start(proxy, None)
+    }
+
+    /// A replica that writes while it holds the Lease of this namespace.
+    pub(crate) async fn replica(&self, name: &str) -> Operator {
+        let mut election = LeaderElection::new(&self.namespace, name);
+        election.timing = TIMING;
+        self.start(self.proxy().await, Some(election))
+    }
+
+    /// Lets operators have a Lease in this namespace, as the chart does in theirs.
+    pub(crate) async fn allow_leases(&self) {
+        let roles = self.world.rig.lease_role(&self.namespace);
+        self.world.rig.kubectl_apply("integration-test", &roles);
+    }
+
+    /// Waits until a replica of this name holds the Lease.
+    pub(crate) async fn led_by(&self, name: &str) {
+        let leases = Api::<Lease>::namespaced(self.world.client.clone(), &self.namespace);
+        eventually(&format!("{name} leads"), || async {
+            let lease = leases.get_opt(api::names::LEASE).await;
+            let lease = lease.map_err(|error| error.to_string())?;
+            let holder = lease.and_then(|lease| lease.spec?.holder_identity);
+            let holder = holder.unwrap_or_default();
+            let leads = holder.starts_with(&format!("{name}_"));
+            leads.then_some(()).ok_or(holder)
+        })
+        .await;
+    }
+
+    fn start(&self, proxy: Proxy, leader_election: Option<LeaderElection>) -> Operator {
         let mut config = self.world.credentials.clone();
         config.cluster_url = proxy.url.parse().unwrap();
         let settings = operator::Settings {
             gateway_image: "bedrock-gateway:test".to_owned(),
             request_deadline: DEADLINE,
+            leader_election,
             ..operator::Settings::default()
         };
         let client = Client::try_from(config).unwrap();
@@ -241,6 +283,11 @@ impl Case {
 }
 
 impl Operator {
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(mut self) -> Result<(), operator::RunError> {
+        (&mut self.task.0).await.unwrap()
+    }
+
     /// Ends it as SIGKILL does: nothing it was about to do is done. Its proxy stays.
     pub(crate) async fn kill(self) -> Proxy {
         let Self { proxy, mut task } = self;

@@ -68,8 +68,9 @@ impl Asked {
         self.to_string()
     }
 
+    /// Whether it is to change something; that a leader is alive changes nothing.
     pub(crate) fn is_write(&self) -> bool {
-        !["get", "list", "stream", "watch"].contains(&self.verb)
+        !["get", "list", "stream", "watch"].contains(&self.verb) && self.resource != "leases"
     }
 
     pub(crate) fn is_watch(&self) -> bool {
