@@ -9,10 +9,7 @@ mod rig;
 mod stand_in;
 mod watched;
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -22,8 +19,12 @@ use kube::{
     api::{DynamicObject, PostParams},
 };
 use serde_json::json;
+use tokio::time::Instant;
 
-use self::{rig::Rig, watched::Watched};
+use self::{
+    rig::{Operator, Rig},
+    watched::Watched,
+};
 use crate::report::float;
 
 /// What is measured.
@@ -58,7 +59,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// When a stage does not come to its end, or something is written while nothing changes.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let rig = Rig::start(&options.chart).await?;
-    let mut operator = rig.start_operator(&options.operator).await?;
+    let operator = rig.start_operator(&options.operator).await?;
     operator.ready().await?;
     println!(
         "operator without accesses: {}",
@@ -66,86 +67,99 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     );
     stand_in::start(rig.client.clone());
     let watched = Watched::start(rig.client.clone());
-    let names: Vec<(String, String)> = (0..options.accesses)
+    all_at_once(&rig, &operator, &watched, options.accesses).await?;
+    one_by_one(&rig, &watched, options.accesses).await?;
+    operator.quiet().await?;
+    drop(operator);
+    let operator = restart(&rig, options).await?;
+    idle(&rig, &operator, Duration::from_secs(options.idle)).await
+}
+
+/// All accesses come as quickly as they can be created.
+async fn all_at_once(
+    rig: &Rig,
+    operator: &Operator,
+    watched: &Watched,
+    count: usize,
+) -> Result<()> {
+    let names: Vec<(String, String)> = (0..count)
         .map(|number| {
-            (
-                format!("team-{}", number / PER_NAMESPACE),
-                format!("access-{number}"),
-            )
+            let namespace = format!("team-{}", number / PER_NAMESPACE);
+            (namespace, format!("access-{number}"))
         })
         .collect();
-    make_namespaces(&rig, options.accesses.div_ceil(PER_NAMESPACE)).await?;
-
+    make_namespaces(rig, count.div_ceil(PER_NAMESPACE)).await?;
     let before = rig.requests()?;
-    let cpu = (operator.process.cpu_seconds()?, rig.api_server_cpu().await?);
+    let cpu_before = (operator.process.cpu_seconds()?, rig.api_server_cpu().await?);
     let begun = Instant::now();
-    let created = create(&rig, &names).await?;
+    let created = create(rig, &names).await?;
     let all_created = begun.elapsed();
     let ready = watched
-        .wait_for(names.len(), PATIENCE + begun.elapsed() * 20)
+        .wait_for(count, PATIENCE + begun.elapsed() * 20)
         .await?;
-    let took = ready.last()?.duration_since(begun);
+    let took = ready.last()?.duration_since(begun).as_secs_f64();
     let mut waits: Vec<Duration> = created
         .iter()
         .filter_map(|(name, since)| Some(ready.at.get(name)?.duration_since(*since)))
         .collect();
-    ensure!(waits.len() == names.len(), "not every access became ready");
+    ensure!(waits.len() == count, "not every access became ready");
     waits.sort();
-    let cpu = (
-        operator.process.cpu_seconds()? - cpu.0,
-        rig.api_server_cpu().await? - cpu.1,
-    );
-    operator.quiet().await?;
+    let api_server = rig.api_server_cpu().await? - cpu_before.1;
     println!(
-        "{} accesses at once: all created after {:.1} s, all ready after {:.1} s ({:.0} a second); create to Ready p50 {:.1} s, p99 {:.1} s",
-        names.len(),
+        "{count} accesses at once: all created after {:.1} s, all ready after {took:.1} s ({:.0} a second); create to Ready \
+         p50 {:.1} s, p99 {:.1} s",
         all_created.as_secs_f64(),
-        took.as_secs_f64(),
-        float(names.len() as u64) / took.as_secs_f64(),
+        counted(count) / took,
         quantile(&waits, 50).as_secs_f64(),
         quantile(&waits, 99).as_secs_f64(),
     );
     println!(
-        "  CPU: operator {:.1} s, API server {:.1} s; operator's memory {}, at most {}",
-        cpu.0,
-        cpu.1,
+        "  CPU: operator {:.1} s, API server {api_server:.1} s; operator's memory {}, at most {}",
+        operator.process.cpu_seconds()? - cpu_before.0,
         megabytes(operator.process.resident_bytes()?),
         megabytes(operator.process.peak_resident_bytes()?),
     );
+    operator.quiet().await?;
     let requests = rig.requests()?.since(&before);
     let reconciles = operator.reconciles().await?;
     println!(
         "  requests: {:.1} an access, {:.1} a reconcile ({reconciles} reconciles): {}",
-        requests.count() / float(names.len() as u64),
+        requests.count() / counted(count),
         requests.count() / reconciles,
-        requests.by_kind(names.len()),
+        requests.by_kind(count),
     );
+    Ok(())
+}
 
+/// More accesses beside all those, each when the one before is ready.
+async fn one_by_one(rig: &Rig, watched: &Watched, there: usize) -> Result<()> {
     let mut waits = Vec::new();
     for number in 0..SINGLES {
         let name = ("team-0".to_owned(), format!("single-{number}"));
-        let created = create(&rig, std::slice::from_ref(&name)).await?;
-        let ready = watched.wait_for(names.len() + number + 1, PATIENCE).await?;
+        let created = create(rig, std::slice::from_ref(&name)).await?;
+        let ready = watched.wait_for(there + number + 1, PATIENCE).await?;
         let since = created.first().context("nothing was created")?.1;
         waits.push(ready.last()?.duration_since(since));
     }
     waits.sort();
     println!(
-        "{SINGLES} more, one after the other: create to Ready p50 {:.0} ms, p99 {:.0} ms",
-        quantile(&waits, 50).as_secs_f64() * 1e3,
-        quantile(&waits, 99).as_secs_f64() * 1e3,
+        "{SINGLES} more, one after the other: create to Ready p50 {} ms, p99 {} ms",
+        quantile(&waits, 50).as_millis(),
+        quantile(&waits, 99).as_millis(),
     );
+    Ok(())
+}
 
-    operator.quiet().await?;
-    drop(operator);
+/// A new operator finds everything as it should be.
+async fn restart(rig: &Rig, options: &Options) -> Result<Operator> {
     let before = rig.requests()?;
     let begun = Instant::now();
-    let mut operator = rig.start_operator(&options.operator).await?;
+    let operator = rig.start_operator(&options.operator).await?;
     operator.ready().await?;
     let until_ready = begun.elapsed();
-    operator.reconciled(names.len() + SINGLES).await?;
+    operator.reconciled(options.accesses + SINGLES).await?;
     let until_quiet = begun.elapsed();
-    let after = rig.requests()?.since(&before);
+    let requests = rig.requests()?.since(&before);
     println!(
         "cold restart: ready after {:.1} s, all looked at after {:.1} s; CPU {:.1} s; memory {}, at most {}; {} written",
         until_ready.as_secs_f64(),
@@ -153,34 +167,36 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         operator.process.cpu_seconds()?,
         megabytes(operator.process.resident_bytes()?),
         megabytes(operator.process.peak_resident_bytes()?),
-        after.writes(),
+        requests.writes(),
     );
     ensure!(
-        after.writes() == 0,
+        requests.writes() == 0,
         "written after the restart: {}",
-        after.by_kind(1)
+        requests.by_kind(1)
     );
+    Ok(operator)
+}
 
+/// Nothing changes.
+async fn idle(rig: &Rig, operator: &Operator, time: Duration) -> Result<()> {
     let before = rig.requests()?;
-    let (reconciles, cpu) = (
-        operator.reconciles().await?,
-        operator.process.cpu_seconds()?,
-    );
-    tokio::time::sleep(Duration::from_secs(options.idle)).await;
-    let after = rig.requests()?.since(&before);
+    let reconciles = operator.reconciles().await?;
+    let cpu = operator.process.cpu_seconds()?;
+    tokio::time::sleep(time).await;
+    let requests = rig.requests()?.since(&before);
     println!(
-        "{} idle seconds: {} written, {} read, {} reconciles, CPU {:.2} s; memory {}",
-        options.idle,
-        after.writes(),
-        after.count() - float(after.writes()),
+        "{} idle seconds: {} written, {} requests in all, {} reconciles, CPU {:.2} s; memory {}",
+        time.as_secs(),
+        requests.writes(),
+        requests.count(),
         operator.reconciles().await? - reconciles,
         operator.process.cpu_seconds()? - cpu,
         megabytes(operator.process.resident_bytes()?),
     );
     ensure!(
-        after.writes() == 0,
+        requests.writes() == 0,
         "written while nothing changed: {}",
-        after.by_kind(1)
+        requests.by_kind(1)
     );
     Ok(())
 }
@@ -235,6 +251,11 @@ fn quantile(sorted: &[Duration], hundredths: usize) -> Duration {
         .get(last * hundredths / 100)
         .copied()
         .unwrap_or_default()
+}
+
+/// A number of things, for ratios.
+fn counted(count: usize) -> f64 {
+    float(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
 fn megabytes(bytes: u64) -> String {

@@ -62,7 +62,7 @@ impl Requests {
             let _: std::fmt::Result = write!(
                 text,
                 "{separator}{kind} {:.2}",
-                float(*count) / float(accesses as u64)
+                float(*count) / super::counted(accesses)
             );
         }
         text

@@ -152,9 +152,9 @@ impl Rig {
 
 impl Operator {
     /// Waits until its caches are filled.
-    pub(super) async fn ready(&mut self) -> Result<()> {
+    pub(super) async fn ready(&self) -> Result<()> {
         let end = Instant::now() + PATIENCE;
-        while !get(&self.health).await.is_ok() {
+        while get(&self.health).await.is_err() {
             ensure!(
                 Instant::now() < end,
                 "the operator does not become ready: {}",
@@ -179,7 +179,7 @@ impl Operator {
                 .await
                 .unwrap_or(1.0);
             let done = self.reconciles().await.unwrap_or(0.0);
-            if active == 0.0 && done >= crate::report::float(count as u64) {
+            if active == 0.0 && done >= super::counted(count) {
                 return Ok(());
             }
             ensure!(

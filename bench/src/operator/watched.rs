@@ -1,9 +1,6 @@
 //! When each access was first seen to be ready.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use api::v1alpha1::BedrockAccess;
@@ -13,7 +10,7 @@ use kube::{
     api::{ApiResource, DynamicObject},
 };
 use kube_runtime::{WatchStreamExt, watcher};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// Moments by namespace and name.
 pub(super) struct Watched(watch::Receiver<Moments>);

@@ -51,7 +51,7 @@ async fn late_write(world: Arc<World>, namespace: String, write: String, state: 
 /// no longer renew the Lease, and the other goes on from there.
 async fn leader_lost(world: Arc<World>, namespace: String, write: String, state: Arc<String>) {
     let case = world.case(&namespace).await;
-    case.allow_leases().await;
+    case.allow_leases();
     let leader = case.replica("first").await;
     case.led_by("first").await;
     let standby = case.replica("second").await;

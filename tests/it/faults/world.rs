@@ -128,7 +128,7 @@ impl Case {
     }
 
     /// Lets operators have a Lease in this namespace, as the chart does in theirs.
-    pub(crate) async fn allow_leases(&self) {
+    pub(crate) fn allow_leases(&self) {
         let roles = self.world.rig.lease_role(&self.namespace);
         self.world.rig.kubectl_apply("integration-test", &roles);
     }
