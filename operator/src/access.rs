@@ -53,6 +53,7 @@ use crate::{
         Policies, PolicyError,
         judge::{Denial, Judgement},
     },
+    queue::Queue,
     retry::{self, Seed},
     settings::Settings,
 };
@@ -74,6 +75,7 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) seed: Seed,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) queue: Arc<Queue>,
 }
 
 /// What the operator remembers of objects, by UID. Losing it costs time, never correctness.
@@ -196,6 +198,7 @@ pub(crate) async fn reconcile(
     object: Arc<Guarded>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
+    context.queue.begin(&object);
     if !context.leadership.is_ours() {
         // Another replica sees to it; all accesses are looked at when that changes.
         return Ok(Action::await_change());

@@ -17,6 +17,7 @@ mod fixtures;
 mod leader;
 mod metrics;
 mod policy;
+mod queue;
 mod retry;
 mod run;
 mod server;

@@ -43,6 +43,12 @@ struct LeaseLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    controller: &'static str,
+    name: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WriteLabels {
     kind: &'static str,
     verb: &'static str,
@@ -70,6 +76,9 @@ pub(crate) struct Metrics {
     active: Family<ControllerLabel, Gauge>,
     writes: Family<WriteLabels, Counter>,
     leads: Family<LeaseLabel, Gauge>,
+    queue_depth: Family<QueueLabels, Gauge>,
+    queue_adds: Family<QueueLabels, Counter>,
+    queue_seconds: Family<QueueLabels, Histogram>,
     /// Those of the webhook.
     pub(crate) webhook: WebhookMetrics,
 }
@@ -127,6 +136,21 @@ impl Metrics {
             leads.clone(),
         );
         workers.get_or_create(&THIS).set(i64::from(concurrency));
+        let queue_depth = Family::default();
+        let queue_adds = Family::default();
+        let queue_seconds: Family<QueueLabels, Histogram> =
+            Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        registry.register(
+            "workqueue_depth",
+            "Objects that wait for a reconcile",
+            queue_depth.clone(),
+        );
+        registry.register("workqueue_adds", "Reconciles asked for", queue_adds.clone());
+        registry.register(
+            "workqueue_queue_duration_seconds",
+            "How long objects waited for a reconcile, in seconds",
+            queue_seconds.clone(),
+        );
         let webhook = WebhookMetrics::new(&mut registry);
         Self {
             registry,
@@ -137,6 +161,9 @@ impl Metrics {
             active,
             writes,
             leads,
+            queue_depth,
+            queue_adds,
+            queue_seconds,
             webhook,
         }
     }
@@ -182,6 +209,26 @@ impl Metrics {
         self.leads.get_or_create(&lease).set(i64::from(leads));
     }
 
+    /// A reconcile was asked for; so many objects wait now.
+    pub(crate) fn queued(&self, waiting: usize) {
+        self.queue_adds.get_or_create(&QUEUE).inc();
+        self.queue_length(waiting);
+    }
+
+    /// A reconcile has begun after this wait; so many objects wait now.
+    pub(crate) fn dequeued(&self, waiting: usize, after: Duration) {
+        self.queue_seconds
+            .get_or_create(&QUEUE)
+            .observe(after.as_secs_f64());
+        self.queue_length(waiting);
+    }
+
+    /// So many objects wait now.
+    pub(crate) fn queue_length(&self, waiting: usize) {
+        let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
+        self.queue_depth.get_or_create(&QUEUE).set(waiting);
+    }
+
     /// A write was sent to the API server.
     pub(crate) fn wrote(&self, kind: &'static str, verb: &'static str) {
         self.writes.get_or_create(&WriteLabels { kind, verb }).inc();
@@ -200,6 +247,11 @@ impl Metrics {
 
 const THIS: ControllerLabel = ControllerLabel {
     controller: CONTROLLER,
+};
+
+const QUEUE: QueueLabels = QueueLabels {
+    controller: CONTROLLER,
+    name: CONTROLLER,
 };
 
 /// A reconcile under way.

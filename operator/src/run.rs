@@ -3,7 +3,8 @@
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use api::{names, v1alpha1::BedrockAccess};
-use futures::StreamExt;
+use futures::{Stream, StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, Resource, ResourceExt, api::ObjectMeta};
 use kube_runtime::{
     Controller,
@@ -22,6 +23,7 @@ use crate::{
     leader::{Candidacy, Leadership},
     metrics::Metrics,
     policy::{NamespaceMetadata, Policies},
+    queue::Queue,
     retry::Seed,
     server::{self, Ready},
     settings::Settings,
@@ -122,6 +124,12 @@ pub async fn run(
         policies: policies.clone(),
         settings: settings.clone(),
     };
+    let queue = Queue::new(accesses.clone(), Arc::clone(&metrics));
+    let stream = stream.inspect_ok({
+        let queue = Arc::clone(&queue);
+        move |access| queue.changed(access)
+    });
+    let asks = Asks(Arc::clone(&queue));
     let certificates =
         serve_webhook(admitter, reviewer, &candidacy.leadership, &metrics, &stop).await?;
     let controller = Controller::for_stream(stream, accesses.clone())
@@ -130,15 +138,15 @@ pub async fn run(
                 .debounce(DEBOUNCE)
                 .concurrency(settings.concurrency),
         )
-        .reconcile_all_on(cluster_keys::changes(keys.clone()))
-        .reconcile_all_on(discovery::changes(served.clone()))
-        .reconcile_all_on(policies_changed)
-        .reconcile_all_on(candidacy.leadership.won())
-        .watches_stream(relabelled, accesses_in(accesses.clone()));
+        .reconcile_all_on(asks.all(cluster_keys::changes(keys.clone())))
+        .reconcile_all_on(asks.all(discovery::changes(served.clone())))
+        .reconcile_all_on(asks.all(policies_changed))
+        .reconcile_all_on(asks.all(candidacy.leadership.won()))
+        .watches_stream(relabelled, asks.each(accesses_in(accesses.clone())));
 
-    let (mut controller, children) = watches::children(controller, &client, &scope, &served);
+    let (mut controller, children) = watches::children(controller, &client, &scope, &served, &asks);
     let (pods, stream) = watches::pods(&client, &scope, &labelled(), names::ACCESS_LABEL, trim_pod);
-    controller = controller.watches_stream(stream, |pod| owner(pod.meta()));
+    controller = controller.watches_stream(stream, asks.each(|pod: Pod| owner(pod.meta())));
     let (sidecars, stream) = watches::pods(
         &client,
         &scope,
@@ -146,7 +154,7 @@ pub async fn run(
         names::INJECT_LABEL,
         sidecar::fleet::trim,
     );
-    controller = controller.watches_stream(stream, sidecar::fleet::access_of);
+    controller = controller.watches_stream(stream, asks.each(sidecar::fleet::access_of));
 
     let reporter = Reporter {
         controller: names::FIELD_MANAGER.to_owned(),
@@ -166,6 +174,7 @@ pub async fn run(
         metrics,
         seed,
         memory,
+        queue,
         client,
         settings,
     });
@@ -316,6 +325,36 @@ async fn forget(context: Arc<Context>, accesses: Store<Guarded>, stop: Cancellat
             .filter_map(|access| access.uid())
             .collect();
         context.memory.keep(|uid| there.contains(uid));
+        context.queue.keep_those_there();
+    }
+}
+
+/// Sees what is asked for on its way to the controller.
+pub(crate) struct Asks(Arc<Queue>);
+
+impl Asks {
+    /// Signals that ask for every access.
+    fn all<S>(&self, signals: S) -> impl Stream<Item = ()> + Send + 'static
+    where
+        S: Stream<Item = ()> + Send + 'static,
+    {
+        let queue = Arc::clone(&self.0);
+        signals.inspect(move |()| queue.add_all())
+    }
+
+    /// What finds the accesses that an object asks for.
+    pub(crate) fn each<K, I>(
+        &self,
+        accesses: impl Fn(K) -> I + Send + Sync + 'static,
+    ) -> impl Fn(K) -> Vec<ObjectRef<Guarded>> + Send + Sync + 'static
+    where
+        I: IntoIterator<Item = ObjectRef<Guarded>>,
+    {
+        let queue = Arc::clone(&self.0);
+        move |object| {
+            let asked = accesses(object).into_iter();
+            asked.inspect(|access| queue.add(access)).collect()
+        }
     }
 }
 

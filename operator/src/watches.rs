@@ -33,7 +33,7 @@ use crate::{
     children::{Child, ChildKind, labelled},
     discovery::{self, Served},
     policy::{self, GuardedPolicy, NamespaceMetadata},
-    run::owner,
+    run::{Asks, owner},
 };
 
 /// Items of a watch.
@@ -94,6 +94,7 @@ pub(crate) fn children(
     client: &Client,
     scope: &Scope,
     served: &Served,
+    asks: &Asks,
 ) -> (Controller<Guarded>, BTreeMap<ChildKind, Cache<Child>>) {
     let mut children = BTreeMap::new();
     for kind in ChildKind::ALL {
@@ -114,8 +115,8 @@ pub(crate) fn children(
             merge::merged(watches)
         });
         let changed = cache::fill(watch, writer).map_ok(Child::outline);
-        controller =
-            controller.watches_stream_with(changed, |child| owner(&child.metadata), resource);
+        let whose = asks.each(|child: DynamicObject| owner(&child.metadata));
+        controller = controller.watches_stream_with(changed, whose, resource);
     }
     (controller, children)
 }

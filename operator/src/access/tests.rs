@@ -1,6 +1,7 @@
 //! Whole reconciles against a scripted API server.
 
 use http::{Method, StatusCode};
+use kube_runtime::reflector;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -56,6 +57,7 @@ impl World {
             controller: "test".to_owned(),
             instance: None,
         };
+        let metrics = Arc::new(Metrics::new(1));
         let context = Context {
             stores: caches.stores.clone(),
             policies: policies.policies.clone(),
@@ -64,10 +66,11 @@ impl World {
             readiness: Box::new(HttpReadiness::new(1, Duration::from_millis(50))),
             recorder: Recorder::new(client.clone(), reporter.clone()),
             reporter,
-            metrics: Arc::new(Metrics::new(1)),
             settings: fixtures::settings(),
             seed: Seed::default(),
             memory: Arc::default(),
+            queue: Queue::new(reflector::store().0, Arc::clone(&metrics)),
+            metrics,
             client,
         };
         Self {

@@ -10,7 +10,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("api", &[]),
     ("awsdouble", &[]),
     ("bedrock", &[]),
-    ("bench", &[]),
+    ("bench", &["api", "localcluster"]),
     ("credentials", &[]),
     ("dialects", &["bedrock"]),
     ("gateway", &["api", "bedrock", "credentials", "dialects"]),
