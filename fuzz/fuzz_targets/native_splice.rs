@@ -28,9 +28,13 @@ fn is_a_splice(body: &[u8], new: &[u8], name: &str) -> bool {
 fuzz_target!(|data: &[u8]| {
     let Ok(head) = head(data) else { return };
     let name = "openai.gpt-oss-20b-1:0";
-    let new = with_model(data, name).expect("a body with a head names a model");
+    let Ok(new) = with_model(data, name) else {
+        // A member that nobody reads may hold bytes that are no text: that is refused before it goes on.
+        assert!(std::str::from_utf8(data).is_err(), "a body with a head names a model");
+        return;
+    };
     assert!(
-        around(data, &new, name).is_some(),
+        is_a_splice(data, &new, name),
         "{}",
         String::from_utf8_lossy(&new)
     );
