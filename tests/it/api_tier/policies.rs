@@ -102,6 +102,8 @@ async fn access_is_revoked_when_policies_come_and_given_back_when_one_allows_it(
     rig.apply("chat", &spec).await.unwrap();
     rig.children(CHILD).await;
     autoscaled(&rig, true).await;
+    // The status follows the children.
+    rig.condition("chat", "Ready", "False").await;
     let status = rig.api::<BedrockAccess>().get("chat").await.unwrap().status;
     let conditions = status.unwrap().conditions;
     assert!(
