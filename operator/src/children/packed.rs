@@ -1,6 +1,6 @@
 //! A child as it is kept: its document as bytes.
 //!
-//! A document taken apart needs ten times the memory of its text, and most children are looked at once in ten
+//! A document taken apart needs several times the memory of its text, and most children are looked at once in ten
 //! minutes. What finds a child and says whose it is stays readable.
 
 use std::{borrow::Cow, sync::Arc};

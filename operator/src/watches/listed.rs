@@ -15,7 +15,7 @@ use kube_runtime::{
 };
 use serde::de::DeserializeOwned;
 
-/// Objects of a page: a full Deployment takes a hundred kilobytes while it is taken apart.
+/// Objects of a page: a whole page is taken apart at once.
 const PAGE: u32 = 100;
 
 /// Watches what `config` selects, and begins again with a growing wait after a failure.
