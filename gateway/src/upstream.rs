@@ -43,6 +43,7 @@ use bedrock::{
     ServiceError,
     eventstream::{self, MessageType},
     sse,
+    surface::{Protocol, Surface},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
@@ -78,6 +79,35 @@ pub(crate) struct Prepared<C> {
     pub(crate) warnings: Vec<String>,
     /// What the way back needs.
     pub(crate) context: C,
+}
+
+impl<C> Prepared<C> {
+    /// A request that goes to the model in the client's own protocol.
+    ///
+    /// # Errors
+    /// When the guardrail that is forced on every request cannot be asked for in headers.
+    pub(crate) fn foreign(
+        live: &Live,
+        surface: Surface,
+        protocol: Protocol,
+        (body, stream): (Vec<u8>, bool),
+        context: C,
+    ) -> Result<Self, GatewayError> {
+        let operation = Operation::Foreign {
+            surface,
+            protocol,
+            stream,
+        };
+        let mut headers = HeaderMap::new();
+        guardrail::force(&live.config, operation, &mut headers)?;
+        Ok(Self {
+            operation,
+            headers,
+            body: body.into(),
+            warnings: Vec::new(),
+            context,
+        })
+    }
 }
 
 /// Translates the client's request for a target; models differ in what they take.

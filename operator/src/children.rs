@@ -175,7 +175,7 @@ impl Stores {
         name: &str,
     ) -> Option<Arc<DynamicObject>> {
         let child = self.children.get(&kind)?.get(namespace, name)?;
-        child.open().map(Arc::new)
+        child.open().ok().map(Arc::new)
     }
 
     /// Every child that carries the label of an access.

@@ -14,6 +14,7 @@ mod deadline;
 mod discovery;
 #[cfg(test)]
 mod fixtures;
+mod heap;
 mod leader;
 mod metrics;
 mod policy;

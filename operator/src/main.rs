@@ -10,6 +10,11 @@ use operator::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+/// Gives memory back as objects go, and can tell who holds it (`heap.rs` of the library).
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Gives teams Amazon Bedrock: watches `BedrockAccess` objects and makes what they ask for.
 #[derive(Debug, Parser)]
 #[command(name = "bedrock-access-operator", version, about)]
@@ -23,6 +28,10 @@ struct Arguments {
     /// Address of /healthz and /readyz.
     #[arg(long, env = "HEALTH_ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], api::names::OPERATOR_HEALTH_PORT)))]
     health_address: SocketAddr,
+    /// Address of /debug/pprof/heap; it is not served unless this is given, and best on loopback. What is allocated is
+    /// seen when the operator starts with _RJEM_MALLOC_CONF=prof:true.
+    #[arg(long, env = "PPROF_ADDRESS")]
+    pprof_address: Option<SocketAddr>,
     /// Address of the webhook that injects sidecars; it is not served unless this is given.
     #[arg(long, env = "WEBHOOK_ADDRESS")]
     webhook_address: Option<SocketAddr>,
@@ -129,6 +138,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         gateway_image: arguments.gateway_image,
         metrics_address: Some(arguments.metrics_address),
         health_address: Some(arguments.health_address),
+        pprof_address: arguments.pprof_address,
         instance: arguments.instance,
         validate_accesses: arguments.validate_accesses,
         leader_election: arguments.leader_elect.then_some(election),

@@ -19,7 +19,7 @@ use crate::{
     admission::Reviewer,
     certificates::Certificates,
     children::{Stores, labelled, trim_pod},
-    cluster_keys, deadline, discovery,
+    cluster_keys, deadline, discovery, heap,
     leader::{Candidacy, Leadership},
     metrics::Metrics,
     policy::{NamespaceMetadata, Policies},
@@ -241,6 +241,7 @@ async fn serve(
             settings.health_address,
             server::health_routes(ready.clone()),
         ),
+        ("profiles", settings.pprof_address, heap::routes()),
     ];
     for (what, address, routes) in endpoints {
         let Some(address) = address else { continue };

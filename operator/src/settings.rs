@@ -19,6 +19,8 @@ pub struct Settings {
     pub metrics_address: Option<SocketAddr>,
     /// Where `/healthz` and `/readyz` are served; `None`: nowhere.
     pub health_address: Option<SocketAddr>,
+    /// Where a heap profile is served; `None`: nowhere.
+    pub pprof_address: Option<SocketAddr>,
     /// How the webhook that injects sidecars is served; `None`: it is not.
     pub webhook: Option<WebhookSettings>,
     /// `reportingInstance` of Events: the name of the operator's pod.
@@ -54,6 +56,7 @@ impl Default for Settings {
             gateway_image: DEFAULT_GATEWAY_IMAGE.to_owned(),
             metrics_address: None,
             health_address: None,
+            pprof_address: None,
             webhook: None,
             instance: names::FIELD_MANAGER.to_owned(),
             validate_accesses: false,

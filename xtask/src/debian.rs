@@ -18,16 +18,21 @@ struct Package {
 }
 
 /// What compiling, testing and writing images take. What running pods takes, the local cluster installs itself.
-const PACKAGES: [Package; 5] = [
+const PACKAGES: [Package; 6] = [
     Package {
         name: "gcc",
         file: "usr/bin/gcc",
-        purpose: "compiles ring",
+        purpose: "compiles ring and jemalloc",
     },
     Package {
         name: "libc6-dev",
         file: "usr/include/stdio.h",
-        purpose: "compiles ring",
+        purpose: "compiles ring and jemalloc",
+    },
+    Package {
+        name: "make",
+        file: "usr/bin/make",
+        purpose: "compiles jemalloc",
     },
     Package {
         name: "binutils",

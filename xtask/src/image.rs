@@ -14,7 +14,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use self::{archive::Image, root::Root};
 use crate::{
@@ -151,7 +151,7 @@ fn write(
         cfg!(target_os = "linux"),
         "images are made of this machine's files, which takes Linux: use `docker build` with Dockerfile instead"
     );
-    let stripped = stripped(step, &build::program(profile, program)?)?;
+    let stripped = stripped(step, profile, program)?;
     let mut base = Root::minimal()?;
     base.add_libraries_of(step, &stripped)?;
     for program in extra {
@@ -182,19 +182,21 @@ fn write(
     Ok(written)
 }
 
-/// A copy of a program without what only a debugger reads.
-fn stripped(step: &Step, program: &Path) -> Result<PathBuf> {
-    let Some(name) = program.file_name() else {
-        bail!("{} names no file", program.display())
+/// A copy of a program without what only a debugger reads. Names of functions, which a heap profile shows, would make
+/// a development build too large for its image.
+fn stripped(step: &Step, profile: Profile, program: &str) -> Result<PathBuf> {
+    let copy = repository::scratch("stripped")?.join(program);
+    let what = match profile {
+        Profile::Dev => "--strip-all",
+        Profile::Release => "--strip-debug",
     };
-    let copy = repository::scratch("stripped")?.join(name);
     quiet(
         step,
         command("strip")
-            .arg("--strip-all")
+            .arg(what)
             .arg("-o")
             .arg(&copy)
-            .arg(program),
+            .arg(build::program(profile, program)?),
     )
     .context("install Debian's package binutils")?;
     Ok(copy)

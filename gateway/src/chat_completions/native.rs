@@ -4,16 +4,9 @@
 use bedrock::{converse::TokenUsage, eventstream::Frame, sse::Event, surface::Protocol};
 use bytes::{Bytes, BytesMut};
 use dialects::openai::{NativeStream, native, renamed, usage_of};
-use http::HeaderMap;
 
 use super::Way;
-use crate::{
-    error::GatewayError,
-    live::Live,
-    route::Target,
-    sse,
-    upstream::{Operation, Prepared, guardrail},
-};
+use crate::{error::GatewayError, live::Live, route::Target, sse, upstream::Prepared};
 
 /// The request for a target that speaks Chat Completions itself; none for others.
 pub(super) fn prepare(
@@ -26,20 +19,8 @@ pub(super) fn prepare(
         return Ok(None);
     };
     let native = native(body, &target.model_id)?;
-    let operation = Operation::Foreign {
-        surface,
-        protocol: Protocol::ChatCompletions,
-        stream: native.stream,
-    };
-    let mut headers = HeaderMap::new();
-    guardrail::force(&live.config, operation, &mut headers)?;
-    Ok(Some(Prepared {
-        operation,
-        headers,
-        body: Bytes::from(native.body),
-        warnings: Vec::new(),
-        context: Way::Native,
-    }))
+    let sent = (native.body, native.stream);
+    Prepared::foreign(live, surface, Protocol::ChatCompletions, sent, Way::Native).map(Some)
 }
 
 /// A whole answer for a client that calls the model so, and its token counts.

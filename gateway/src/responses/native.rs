@@ -8,17 +8,10 @@ use dialects::{
     responses::stream_failure,
     translation::{head, with_model},
 };
-use http::HeaderMap;
 use serde::Deserialize;
 
 use super::Way;
-use crate::{
-    error::GatewayError,
-    live::Live,
-    route::Target,
-    sse,
-    upstream::{Operation, Prepared, guardrail},
-};
+use crate::{error::GatewayError, live::Live, route::Target, sse, upstream::Prepared};
 
 /// The request for a target that speaks Responses itself; none for others.
 pub(super) fn prepare(
@@ -30,20 +23,8 @@ pub(super) fn prepare(
     let Some(surface) = surface.filter(|one| one.path(Protocol::Responses).is_some()) else {
         return Ok(None);
     };
-    let operation = Operation::Foreign {
-        surface,
-        protocol: Protocol::Responses,
-        stream: head(body)?.stream,
-    };
-    let mut headers = HeaderMap::new();
-    guardrail::force(&live.config, operation, &mut headers)?;
-    Ok(Some(Prepared {
-        operation,
-        headers,
-        body: Bytes::from(with_model(body, &target.model_id)?),
-        warnings: Vec::new(),
-        context: Way::Native,
-    }))
+    let sent = (with_model(body, &target.model_id)?, head(body)?.stream);
+    Prepared::foreign(live, surface, Protocol::Responses, sent, Way::Native).map(Some)
 }
 
 /// What accounting reads of a response.

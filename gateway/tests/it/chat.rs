@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::rig::{MODEL, Rig, ask, ask_stream, streamed_text};
+use crate::rig::{MODEL, Rig, ask, ask_stream, signed_blocks, streamed_text};
 
 #[tokio::test]
 async fn streamed_answer_equals_the_plain_one() {
@@ -236,15 +236,7 @@ async fn six_turns_of_thinking_and_tools_replay_every_signed_block_bit_for_bit()
         messages.push(json!({"role": "tool", "tool_call_id": id, "content": "seen"}));
     }
     // The double refuses a block whose signature does not fit its text; here they are compared as well.
-    let last = rig.double.calls_of("Converse").pop().unwrap();
-    let last = last.json().unwrap();
-    let blocks: Vec<&Value> = last["messages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|message| message["role"] == "assistant")
-        .map(|message| &message["content"][0]["reasoningContent"]["reasoningText"])
-        .collect();
+    let blocks = signed_blocks(&rig.double.calls_of("Converse").pop().unwrap());
     assert_eq!(blocks.len(), 5);
     let given = messages
         .iter()

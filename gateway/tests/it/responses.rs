@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     errors::EXCEPTIONS,
-    rig::{Answer, MODEL, Plan, Rig, eventually, read_until},
+    rig::{Answer, MODEL, Plan, Rig, eventually, read_until, signed_blocks},
 };
 
 const PATH: &str = "/v1/responses";
@@ -289,15 +289,7 @@ async fn six_turns_of_thinking_and_tools_replay_every_signed_block_bit_for_bit()
         );
     }
     // The double refuses a block whose signature does not fit its text; here they are compared as well.
-    let last = rig.double.calls_of("ConverseStream").pop().unwrap();
-    let last = last.json().unwrap();
-    let blocks: Vec<&Value> = last["messages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|message| message["role"] == "assistant")
-        .map(|message| &message["content"][0]["reasoningContent"]["reasoningText"])
-        .collect();
+    let blocks = signed_blocks(&rig.double.calls_of("ConverseStream").pop().unwrap());
     assert_eq!(blocks.len(), 5);
     for (turn, block) in blocks.into_iter().enumerate() {
         assert_eq!(block["text"], format!("Thought {turn} \"ü\"."));

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use awsdouble::{Config, Double, allow_bedrock};
+use awsdouble::{Call, Config, Double, allow_bedrock};
 use bytes::{Bytes, BytesMut};
 use gateway::{Drained, Server, Settings};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -310,4 +310,15 @@ pub(crate) async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut check: F
         assert!(Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The signed reasoning that each assistant's turn of a Converse request begins with.
+pub(crate) fn signed_blocks(call: &Call) -> Vec<Value> {
+    let request = call.json().unwrap();
+    let messages = request["messages"].as_array().unwrap();
+    messages
+        .iter()
+        .filter(|message| message["role"] == "assistant")
+        .map(|message| message["content"][0]["reasoningContent"]["reasoningText"].clone())
+        .collect()
 }

@@ -184,10 +184,10 @@ impl Applier<'_> {
         }
         self.hand_over_replicas(prepared, &found).await?;
         let change = change(&differences, &found);
-        let object = match self.server_side_apply(prepared).await {
+        let object = match self.server_side_apply(*kind, name, object).await {
             Err(refused @ ApplyError::Refused { .. }) => {
                 repair::replace_lists(self, prepared, &found, refused).await?;
-                self.server_side_apply(prepared).await?
+                self.server_side_apply(*kind, name, object).await?
             }
             applied => applied?,
         };
@@ -201,10 +201,14 @@ impl Applier<'_> {
         })
     }
 
-    async fn server_side_apply(&self, prepared: &Prepared) -> Result<DynamicObject, ApplyError> {
-        let Prepared { kind, name, object } = prepared;
+    async fn server_side_apply(
+        &self,
+        kind: ChildKind,
+        name: &str,
+        object: &Value,
+    ) -> Result<DynamicObject, ApplyError> {
         let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
-        self.patch(*kind, name, "apply", &parameters, &Patch::Apply(object))
+        self.patch(kind, name, "apply", &parameters, &Patch::Apply(object))
             .await
     }
 
@@ -218,11 +222,7 @@ impl Applier<'_> {
         if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
             metadata.insert("resourceVersion".to_owned(), NO_VERSION.into());
         }
-        let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
-        let made = self
-            .patch(*kind, name, "apply", &parameters, &Patch::Apply(&object))
-            .await;
-        match made {
+        match self.server_side_apply(*kind, name, &object).await {
             Ok(made) => Ok(Some(made)),
             Err(ApplyError::Write {
                 source: kube::Error::Api(status),

@@ -100,9 +100,11 @@ pub(super) async fn withdraw(access: &BedrockAccess, context: &Context) -> Resul
         }
         match kind {
             ChildKind::ConfigMap => {
-                if let Some(child) = child.open() {
-                    silence(&child, namespace, name, context).await?;
-                }
+                let opened = child.open().map_err(|source| {
+                    let name = child.name_any();
+                    Error::Apply(ApplyError::Read { kind, name, source })
+                })?;
+                silence(&opened, namespace, name, context).await?;
             }
             ChildKind::Deployment
             | ChildKind::HorizontalPodAutoscaler

@@ -50,9 +50,12 @@ impl Child {
         }
     }
 
-    /// The object as it was; `None` would be a mistake of ours.
-    pub(crate) fn open(&self) -> Option<DynamicObject> {
-        serde_json::from_slice(&self.document).ok()
+    /// The object as it was.
+    ///
+    /// # Errors
+    /// When what was kept cannot be read, which would be a mistake of ours.
+    pub(crate) fn open(&self) -> kube::Result<DynamicObject> {
+        serde_json::from_slice(&self.document).map_err(kube::Error::SerdeError)
     }
 }
 

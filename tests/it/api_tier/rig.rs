@@ -1,5 +1,7 @@
 //! An API server with the definitions installed, and the operator running with the chart's own roles.
 
+mod chart;
+
 use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use api::v1alpha1::BedrockAccess;
@@ -20,6 +22,9 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::support::eventually;
+
+pub(crate) use chart::fixture;
+use chart::{install_chart, operator_user, render, repository, run};
 
 /// Namespace of the operator in these tests.
 pub(crate) const OPERATOR_NAMESPACE: &str = "bedrock-access-system";
@@ -449,84 +454,6 @@ pub(crate) fn sample_spec() -> Value {
         "models": [{"name": "fast", "modelId": "anthropic.claude-3-haiku-20240307-v1:0"}],
         "clients": {"serviceAccounts": [{"name": "app"}]},
     })
-}
-
-/// Installs the definitions and the rendered chart without its pods; gives the operator's user name and
-/// all that was rendered.
-fn install_chart(
-    cluster: &ApiServer,
-    folder: &std::path::Path,
-    chart: &[&str],
-) -> (String, Vec<Value>) {
-    let repository = repository();
-    run(cluster
-        .kubectl()
-        .arg("apply")
-        .arg("--server-side")
-        .arg("-f")
-        .arg(repository.join("crds")));
-    let rendered = render(cluster, chart);
-    let mut wanted = String::new();
-    for object in &rendered {
-        if let Some(
-            "ServiceAccount" | "ClusterRole" | "ClusterRoleBinding" | "Role" | "RoleBinding",
-        ) = object["kind"].as_str()
-        {
-            wanted.push_str("---\n");
-            wanted.push_str(&serde_yaml::to_string(object).unwrap());
-        }
-    }
-    let file = folder.join("rbac.yaml");
-    fs::write(&file, wanted).unwrap();
-    run(cluster
-        .kubectl()
-        .args(["apply", "--server-side", "-f"])
-        .arg(&file));
-    (operator_user(&rendered), rendered)
-}
-
-/// The user that the operator of a rendered chart is.
-fn operator_user(rendered: &[Value]) -> String {
-    let account = rendered
-        .iter()
-        .find(|object| object["kind"] == "Deployment")
-        .and_then(|object| object["spec"]["template"]["spec"]["serviceAccountName"].as_str())
-        .expect("the chart has a Deployment with a ServiceAccount");
-    format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{account}")
-}
-
-/// A file or folder of `tests/fixtures`.
-pub(crate) fn fixture(name: &str) -> PathBuf {
-    repository().join("tests/fixtures").join(name)
-}
-
-/// The chart's objects.
-fn render(cluster: &ApiServer, chart: &[&str]) -> Vec<Value> {
-    let rendered = run(cluster
-        .helm()
-        .args(["template", RELEASE])
-        .arg(repository().join("charts/bedrock-access"))
-        .args(["--namespace", OPERATOR_NAMESPACE])
-        .args(chart));
-    serde_yaml::Deserializer::from_str(&rendered)
-        .map(|document| serde::Deserialize::deserialize(document).unwrap())
-        .collect()
-}
-
-fn repository() -> PathBuf {
-    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().unwrap().to_owned()
-}
-
-fn run(command: &mut std::process::Command) -> String {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The certificates of a PEM text, in DER.
