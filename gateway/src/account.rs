@@ -12,6 +12,7 @@ use crate::{
     error::GatewayError,
     limits::Permit,
     metrics::{CallLabels, Metrics},
+    rates::Admission,
 };
 
 /// How a request ended that nobody waited for.
@@ -31,6 +32,7 @@ pub(crate) struct Account {
     started: Instant,
     first_byte: Option<Duration>,
     permit: Option<Permit>,
+    admission: Option<Admission>,
     client: String,
     model: String,
     /// Whether the configuration names the model, so that it may stand in a metric.
@@ -79,6 +81,7 @@ impl Account {
             started: Instant::now(),
             first_byte: None,
             permit: None,
+            admission: None,
             client: String::new(),
             model: String::new(),
             model_is_configured: false,
@@ -106,6 +109,11 @@ impl Account {
     /// The place among the requests in flight, kept until the account is closed.
     pub(crate) fn hold(&mut self, permit: Permit) {
         self.permit = Some(permit);
+    }
+
+    /// What the request may use of its limits; charged when the account is closed.
+    pub(crate) fn admitted(&mut self, admission: Admission) {
+        self.admission = Some(admission);
     }
 
     pub(crate) fn caller(&mut self, name: &str) {
@@ -190,6 +198,9 @@ impl Drop for Account {
             }
         }
         let usage = self.usage.unwrap_or_default();
+        if let Some(admission) = &self.admission {
+            admission.charge(usage.prompt_tokens().saturating_add(usage.output_tokens));
+        }
         let (target_model, region) = self.trace.target.take().unwrap_or_default();
         tracing::info!(
             request_id = self.trace.request_id,

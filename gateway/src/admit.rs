@@ -38,6 +38,7 @@ pub(crate) async fn admit(
         .authenticate(&parts.headers, state.now())?;
     account.caller(&caller.name);
     let body = read_body(body, limits.max_body_bytes).await?;
+    state.take(&live, &caller.name, &parts.extensions, account)?;
     let head = head(&body)?;
     let targets = live
         .routes

@@ -13,7 +13,7 @@ use axum::{
     response::Response,
     routing::{MethodRouter, any, get, post},
 };
-use http::{HeaderMap, Method, Uri};
+use http::{Extensions, HeaderMap, Method, Uri};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,7 +29,8 @@ use crate::{
     live::{self, Current, Live, LoadError},
     messages,
     metrics::Metrics,
-    native,
+    native, rates,
+    rates::headers::Slot,
     request_id::{self, RequestId},
     rerank, responses, upstream,
 };
@@ -75,6 +76,10 @@ pub fn app(state: State) -> Router {
         )
         .route("/healthz", only("GET, HEAD", get(async || "ok\n")))
         .fallback(unknown_path)
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            rates::headers::write,
+        ))
         .layer(middleware::from_fn(request_id::assign))
         .with_state(state)
 }
@@ -170,6 +175,36 @@ impl State {
 
     pub(crate) fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.0.metrics)
+    }
+
+    /// Takes a request of a client where the limits allow it, for the time that its account is open.
+    ///
+    /// # Errors
+    /// 429 with the limit that is reached.
+    pub(crate) fn take(
+        &self,
+        live: &Live,
+        client: &str,
+        extensions: &Extensions,
+        account: &mut Account,
+    ) -> Result<(), GatewayError> {
+        if live.allotments.is_empty() {
+            return Ok(());
+        }
+        let (report, admission) = live.allotments.admit(client, &self.0.settings.clock);
+        if let Some(slot) = extensions.get::<Slot>() {
+            slot.fill(report);
+        }
+        match admission {
+            Ok(admission) => {
+                account.admitted(admission);
+                Ok(())
+            }
+            Err(refusal) => {
+                self.0.metrics.over_limit(&refusal, client);
+                Err(GatewayError::OverLimit(Box::new(refusal)))
+            }
+        }
     }
 
     pub(crate) fn in_flight(&self) -> &InFlight {

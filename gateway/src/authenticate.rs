@@ -52,10 +52,20 @@ impl Caller {
 }
 
 impl Caller {
+    /// Name of the client that an API key belongs to.
+    pub(crate) fn name_of_key(client: &str) -> String {
+        format!("key:{client}")
+    }
+
+    /// Name of a ServiceAccount as a client.
+    pub(crate) fn name_of_account(namespace: &str, name: &str) -> String {
+        format!("{namespace}/{name}")
+    }
+
     /// The client that an API key belongs to.
     fn of_key(client: &str) -> Self {
         Self {
-            name: format!("key:{client}"),
+            name: Self::name_of_key(client),
             models: Vec::new(),
         }
     }
@@ -90,6 +100,11 @@ impl Authenticator {
     /// Whether anybody is let in.
     pub(crate) fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// Names of the clients that have a key.
+    pub(crate) fn key_clients(&self) -> impl Iterator<Item = &str> {
+        self.keys.names()
     }
 
     /// Finds out who calls.

@@ -4,7 +4,7 @@
 //! Calls go out a few at a time and their vectors come back in the order of the texts. Only targets of
 //! one and the same model stand in for each other: vectors of different models do not mix.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use axum::{
     Extension,
@@ -69,23 +69,23 @@ async fn answer(
     targets.retain(|target| target.facts.embedding == first.facts.embedding);
 
     let empty = account.trace().clone();
-    let results: Vec<(EmbeddingResult, u64, Trace)> = stream::iter(decoded.calls)
+    let results = stream::iter(decoded.calls)
         .map(|call| embed(state, &live, &targets, call, empty.clone()))
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await?;
+        .buffered(AT_ONCE);
+    let mut results = pin!(results);
     let mut tokens: u64 = 0;
-    let mut vectors = Vec::with_capacity(results.len());
-    for (result, count, trace) in results {
+    let mut vectors = Vec::new();
+    while let Some((result, count, trace)) = results.try_next().await? {
         tokens = tokens.saturating_add(count);
         account.join(trace);
+        // After each, so that what was used is known also when the next one fails.
+        account.used(TokenUsage {
+            input_tokens: tokens,
+            total_tokens: tokens,
+            ..TokenUsage::default()
+        });
         vectors.push(result);
     }
-    account.used(TokenUsage {
-        input_tokens: tokens,
-        total_tokens: tokens,
-        ..TokenUsage::default()
-    });
     let identity = ResponseIdentity {
         id: String::new(),
         created: seconds(state.now()),

@@ -17,11 +17,13 @@ use dialects::{
     openai::ErrorBody,
     translation::{RequestError, UpstreamError},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
-use crate::hints;
+use crate::{hints, rates::OverLimit};
 
+/// By which the packages of OpenAI and Anthropic are told not to try again at once, as they do after each 429.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// Most names of models listed in an error.
 const LONGEST_LIST: usize = 20;
 
@@ -93,6 +95,9 @@ pub enum GatewayError {
         /// The limit.
         limit: u32,
     },
+    /// A limit on what may be asked for in a time is reached.
+    #[error(transparent)]
+    OverLimit(Box<OverLimit>),
     /// The gateway ends.
     #[error("the gateway is shutting down")]
     ShuttingDown,
@@ -216,6 +221,7 @@ impl GatewayError {
             Self::Busy { .. } | Self::ShuttingDown | Self::Credentials(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::OverLimit(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::Service(refusal) => service_status(&refusal.error),
             Self::Timeout { .. } | Self::StreamIdle { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -242,6 +248,7 @@ impl GatewayError {
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyUnreadable(_) => "body_unreadable",
             Self::Busy { .. } => "gateway_busy",
+            Self::OverLimit(limit) => limit.reason(),
             Self::ShuttingDown => "gateway_shutting_down",
             Self::Request(error) => error.code,
             Self::Credentials(_) => "credentials_unavailable",
@@ -324,7 +331,10 @@ impl GatewayError {
         };
         ErrorBody {
             status: self.status().as_u16(),
-            kind: String::new(),
+            kind: match self {
+                Self::OverLimit(limit) => limit.openai_type().to_owned(),
+                _ => String::new(),
+            },
             code: Some(self.reason().to_owned()),
             param,
             message,
@@ -355,6 +365,12 @@ impl GatewayError {
             }
             Self::Busy { .. } | Self::ShuttingDown => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::OverLimit(limit) => {
+                headers.insert(header::RETRY_AFTER, limit.retry_after_seconds().into());
+                if limit.is_of_the_day() {
+                    headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+                }
             }
             // What is left of the body is not read.
             Self::BodyTooLarge { .. } | Self::BodyUnreadable(_) => {

@@ -32,6 +32,7 @@ mod messages;
 mod metrics;
 pub mod models;
 mod native;
+mod rates;
 mod reload;
 mod request_id;
 mod rerank;
@@ -51,5 +52,6 @@ pub use config::{
 };
 pub use error::{GatewayError, Refusal};
 pub use live::LoadError;
+pub use rates::OverLimit;
 pub use server::{Drained, ServeError, Server, serve};
 pub use tls::CertificateError;

@@ -12,6 +12,7 @@ use dialects::families::FamilyError;
 use crate::{
     authenticate::{ApiKeys, Authenticator, KeyFileError, KeySetError},
     config::{RegionMissing, Settings},
+    rates::Allotments,
     route::{Endpoints, Routes},
     tls::{self, CertificateError},
 };
@@ -26,6 +27,8 @@ pub(crate) struct Live {
     pub(crate) routes: Routes,
     pub(crate) authenticator: Authenticator,
     pub(crate) credentials: Handle,
+    /// How much may be asked for, and how much was.
+    pub(crate) allotments: Allotments,
     /// What connections of clients are accepted with, where they are encrypted.
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// What the credentials were started with.
@@ -130,7 +133,7 @@ pub(crate) fn read_document(settings: &Settings) -> Result<GatewayConfig, LoadEr
 
 impl Live {
     /// Makes everything that a document asks for. Credentials of `previous` are kept where nothing about
-    /// them changed.
+    /// them changed, and what it counted of each client goes on.
     ///
     /// # Errors
     /// When any part of it is not usable; nothing has changed then.
@@ -148,6 +151,11 @@ impl Live {
         };
         let routes = Routes::try_new(&config, region.clone(), endpoints)?;
         let authenticator = authenticator(settings, &config)?;
+        let allotments = Allotments::compile(
+            &config,
+            authenticator.key_clients(),
+            previous.map(|previous| &previous.allotments),
+        );
         let tls = config.tls.as_ref().map(tls::server).transpose()?;
         let source = CredentialSource {
             region: region.to_string(),
@@ -163,6 +171,7 @@ impl Live {
             routes,
             authenticator,
             credentials,
+            allotments,
             tls,
             source,
         })

@@ -18,6 +18,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::rates::OverLimit;
+
 /// OpenTelemetry's advice for durations of model calls, in seconds.
 const SECONDS: [f64; 14] = [
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
@@ -78,6 +80,14 @@ struct HttpLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    limit: &'static str,
+    /// Whether it is the access's or the client's.
+    scope: &'static str,
+    client: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
     result: String,
 }
@@ -98,6 +108,7 @@ pub(crate) struct Metrics {
     first_tokens: HistogramFamily<CallLabels>,
     tokens: HistogramFamily<TokenLabels>,
     requests: Family<HttpLabels, Counter>,
+    over_limits: Family<LimitLabels, Counter>,
     in_flight: Gauge,
     attempts: Family<AttemptLabels, Counter>,
     reloads: Family<ResultLabel, Counter>,
@@ -117,6 +128,7 @@ impl Metrics {
             first_tokens: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             tokens: Family::new_with_constructor(|| Histogram::new(TOKENS)),
             requests: Family::default(),
+            over_limits: Family::default(),
             in_flight: Gauge::default(),
             attempts: Family::default(),
             reloads: Family::default(),
@@ -155,6 +167,11 @@ impl Metrics {
             "bedrock_gateway_requests",
             "Requests by route, HTTP status and reason of failure",
             self.requests.clone(),
+        );
+        registry.register(
+            "bedrock_gateway_limit_refusals",
+            "Requests refused by a limit of the access or of a client, by limit and client",
+            self.over_limits.clone(),
         );
         registry.register(
             "bedrock_gateway_in_flight_requests",
@@ -217,6 +234,17 @@ impl Metrics {
                 route,
                 status,
                 reason: reason.to_owned(),
+            })
+            .inc();
+    }
+
+    /// One request of a client was refused by a limit.
+    pub(crate) fn over_limit(&self, refusal: &OverLimit, client: &str) {
+        self.over_limits
+            .get_or_create(&LimitLabels {
+                limit: refusal.kind.field(),
+                scope: refusal.holder.scope(),
+                client: client.to_owned(),
             })
             .inc();
     }

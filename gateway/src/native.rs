@@ -77,6 +77,13 @@ pub(crate) async fn handle(
     response
 }
 
+/// Whether a client speaks Bedrock's own language, which the path tells.
+pub(crate) fn is_spoken(path: &str) -> bool {
+    [MODEL_PATH, GUARDRAIL_PATH]
+        .iter()
+        .any(|route| path.starts_with(route.trim_end_matches("{*rest}")))
+}
+
 fn refuse(account: &mut Account, error: &GatewayError) -> Response {
     account.failed(error);
     error::response(error, account.request_id())
@@ -103,6 +110,7 @@ async fn ask(
     let body = read_body(body, live.config.limits.max_body_bytes).await?;
     let caller = known(state, &live, proof, &parts, &body)?;
     account.caller(&caller.name);
+    state.take(&live, &caller.name, &parts.extensions, account)?;
     let targets = targets(&live, asked, &caller, account)?;
     let prepare = prepare(&live.config, asked.operation, &parts.headers, body)?;
     let first = targets

@@ -274,6 +274,15 @@ impl<D: Dialect> Pump<D> {
     }
 }
 
+impl Drop for Flow {
+    /// A client that leaves does not take along what is known of the tokens.
+    fn drop(&mut self) {
+        if let Some(usage) = self.encoder.usage() {
+            self.account.used(usage);
+        }
+    }
+}
+
 enum Step {
     Bytes(Bytes),
     Silent,
@@ -380,9 +389,6 @@ impl Flow {
 
     /// The proper end: the encoder knows whether the answer was complete.
     fn finish(&mut self) -> Bytes {
-        if let Some(usage) = self.encoder.usage() {
-            self.account.used(usage);
-        }
         let mut out = BytesMut::new();
         match self.encoder.finish(&mut out) {
             Ok(()) => self.account.succeeded(),
@@ -392,9 +398,6 @@ impl Flow {
     }
 
     fn fail(&mut self, error: &GatewayError, request_id: &str) -> Bytes {
-        if let Some(usage) = self.encoder.usage() {
-            self.account.used(usage);
-        }
         self.account.failed(error);
         let mut out = BytesMut::new();
         self.encoder.error(error, request_id, &mut out);

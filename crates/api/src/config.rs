@@ -60,7 +60,7 @@ pub struct GatewayConfig {
     /// The certificate of the port that clients call; absent: they call without encryption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// Sizes and times.
+    /// Sizes, times, and how much may be asked for in a time.
     #[serde(default)]
     pub limits: Limits,
     /// Why no request is served any more, for whoever asks; absent: requests are served.
@@ -196,6 +196,9 @@ pub struct Clients {
     /// Folder with one file a client: name of the file = name of the client, content = its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_keys_directory: Option<String>,
+    /// How much the client of each key may ask for in a time, each by itself.
+    #[serde(default, skip_serializing_if = "Rates::is_empty")]
+    pub api_key_limits: Rates,
     /// Tokens of Kubernetes ServiceAccounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_accounts: Option<ServiceAccountClients>,
@@ -227,6 +230,28 @@ pub struct ServiceAccountSubject {
     /// Aliases it may use; empty: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
+    /// How much it may ask for in a time.
+    #[serde(default, skip_serializing_if = "Rates::is_empty")]
+    pub limits: Rates,
+}
+
+/// How much may be asked for in a time; what is left out is not limited. Windows of a minute slide, a day is
+/// one of UTC. Tokens are those of prompts and answers, once Bedrock has counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rates {
+    /// Requests in any 60 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u64>,
+    /// Tokens in any 60 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<u64>,
+    /// Requests whose answer is not finished, in this gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrent_requests: Option<u64>,
+    /// Tokens of a day, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_day: Option<u64>,
 }
 
 /// A certificate in files, which are read again when they change.
@@ -239,7 +264,7 @@ pub struct Tls {
     pub key_file: String,
 }
 
-/// Sizes in bytes, times in seconds.
+/// Sizes in bytes, times in seconds, and what all clients together may ask for in a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
@@ -253,6 +278,18 @@ pub struct Limits {
     pub upstream_seconds: u64,
     /// Requests in flight at once; more get 503 with `Retry-After`. 0: no limit.
     pub max_in_flight: u32,
+    /// As [`Rates::requests_per_minute`], of all clients together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u64>,
+    /// As [`Rates::tokens_per_minute`], of all clients together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<u64>,
+    /// As [`Rates::concurrent_requests`], of all clients together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrent_requests: Option<u64>,
+    /// As [`Rates::tokens_per_day`], of all clients together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_day: Option<u64>,
 }
 
 /// Why a document is not usable; `field` is its path in the document.
@@ -357,7 +394,82 @@ impl GatewayConfig {
         if self.limits.max_body_bytes == 0 {
             return invalid("limits.maxBodyBytes".to_owned(), "must be at least 1");
         }
+        for (field, rates) in self.rates() {
+            if let Some((name, _)) = rates.all().into_iter().find(|(_, rate)| *rate == Some(0)) {
+                return invalid(
+                    format!("{field}.{name}"),
+                    "must be at least 1; left out, it is not limited",
+                );
+            }
+        }
         Ok(())
+    }
+}
+
+impl GatewayConfig {
+    /// All limits by where they stand.
+    fn rates(&self) -> Vec<(String, Rates)> {
+        let mut rates = vec![
+            ("limits".to_owned(), self.limits.rates()),
+            (
+                "clients.apiKeyLimits".to_owned(),
+                self.clients.api_key_limits,
+            ),
+        ];
+        let accounts = self.clients.service_accounts.iter();
+        let subjects = accounts.flat_map(|accounts| &accounts.subjects).enumerate();
+        rates.extend(subjects.map(|(index, subject)| {
+            let field = format!("clients.serviceAccounts.subjects[{index}].limits");
+            (field, subject.limits)
+        }));
+        rates
+    }
+}
+
+impl Rates {
+    /// Whether nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Each limit by the name of its field.
+    pub fn all(&self) -> [(&'static str, Option<u64>); 4] {
+        [
+            ("requestsPerMinute", self.requests_per_minute),
+            ("tokensPerMinute", self.tokens_per_minute),
+            ("concurrentRequests", self.concurrent_requests),
+            ("tokensPerDay", self.tokens_per_day),
+        ]
+    }
+}
+
+impl Limits {
+    /// What all clients together may ask for in a time.
+    pub fn rates(&self) -> Rates {
+        Rates {
+            requests_per_minute: self.requests_per_minute,
+            tokens_per_minute: self.tokens_per_minute,
+            concurrent_requests: self.concurrent_requests,
+            tokens_per_day: self.tokens_per_day,
+        }
+    }
+
+    /// The same, but with these rates.
+    #[must_use]
+    pub fn with_rates(self, rates: Rates) -> Self {
+        let Rates {
+            requests_per_minute,
+            tokens_per_minute,
+            concurrent_requests,
+            tokens_per_day,
+        } = rates;
+        Self {
+            requests_per_minute,
+            tokens_per_minute,
+            concurrent_requests,
+            tokens_per_day,
+            ..self
+        }
     }
 }
 
@@ -407,6 +519,10 @@ impl Default for Limits {
             stream_idle_seconds: DEFAULT_STREAM_IDLE_SECONDS,
             upstream_seconds: DEFAULT_UPSTREAM_SECONDS,
             max_in_flight: 0,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            concurrent_requests: None,
+            tokens_per_day: None,
         }
     }
 }
@@ -489,6 +605,16 @@ mod tests {
         );
         refused("endpoints: {sts: 'sts.amazonaws.com'}", "endpoints.sts");
         refused("limits: {maxBodyBytes: 0}", "limits.maxBodyBytes");
+        refused("limits: {tokensPerDay: 0}", "limits.tokensPerDay");
+        refused("limits: {requestsPerHour: 1}", "requestsPerHour");
+        refused(
+            "clients: {apiKeyLimits: {requestsPerMinute: 0}}",
+            "clients.apiKeyLimits.requestsPerMinute",
+        );
+        refused(
+            "clients: {serviceAccounts: {issuer: a, audience: b, jwks: {}, subjects: [{namespace: a, name: b}, {namespace: a, name: c, limits: {concurrentRequests: 0}}]}}",
+            "clients.serviceAccounts.subjects[1].limits.concurrentRequests",
+        );
         refused("assumeRoles: [{roleArn: me}]", "arn:PARTITION");
     }
 }

@@ -15,6 +15,7 @@ pub mod clients;
 pub mod condition;
 pub mod gateway;
 pub mod identity;
+pub mod limits;
 pub mod models;
 pub mod network_policy;
 pub mod pod_monitor;
@@ -29,9 +30,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::{
-    clients::ClientsSpec, gateway::GatewaySpec, identity::IdentitySpec, models::ModelSpec,
-    policy::BedrockAccessPolicy, service_account::ServiceAccountSpec, sidecar::SidecarSpec,
-    status::BedrockAccessStatus,
+    clients::ClientsSpec, gateway::GatewaySpec, identity::IdentitySpec, limits::LimitsSpec,
+    models::ModelSpec, policy::BedrockAccessPolicy, service_account::ServiceAccountSpec,
+    sidecar::SidecarSpec, status::BedrockAccessStatus,
 };
 use crate::names;
 
@@ -94,6 +95,9 @@ pub struct BedrockAccessSpec {
     /// Who may call the gateway; required unless gateway.enabled is false. A sidecar answers its own pod, and nobody else.
     #[serde(default)]
     pub clients: ClientsSpec,
+    /// How much all clients together may ask for in a time. Every gateway pod and every sidecar counts by itself, so that an access of two replicas may take twice as much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsSpec>,
     /// How the gateway runs.
     #[serde(default)]
     pub gateway: GatewaySpec,
@@ -194,7 +198,8 @@ fn tidy(value: &mut Value) {
                 fields.shift_remove("nullable");
             }
             // A format Kubernetes does not know is a warning at each installation; the range says it.
-            if fields.get("format").and_then(Value::as_str) == Some("uint32") {
+            let format = fields.get("format").and_then(Value::as_str);
+            if matches!(format, Some("uint32" | "uint64")) {
                 fields.shift_remove("format");
             }
             fields.values_mut().for_each(tidy);

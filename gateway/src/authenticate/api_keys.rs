@@ -89,6 +89,10 @@ impl ApiKeys {
         self.clients.is_empty()
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.clients.iter().map(|client| client.name.as_str())
+    }
+
     /// The client a key belongs to. Looks at all of them whatever it finds.
     pub(crate) fn find(&self, key: &str) -> Option<&str> {
         let presented = hash(key);

@@ -227,7 +227,7 @@ impl ServiceAccounts {
             .iter()
             .find(|subject| subject.namespace == namespace && subject.name == name)
             .map(|subject| Caller {
-                name: format!("{namespace}/{name}"),
+                name: Caller::name_of_account(namespace, name),
                 models: subject.models.clone(),
             })
             .ok_or_else(|| GatewayError::Forbidden {

@@ -38,6 +38,9 @@ pub(super) fn response(error: &GatewayError, request_id: &str) -> Response {
         GatewayError::Busy { .. } | GatewayError::ShuttingDown => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        GatewayError::OverLimit(limit) => {
+            headers.insert(header::RETRY_AFTER, limit.retry_after_seconds().into());
+        }
         GatewayError::WrongMethod { allowed, .. } => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }

@@ -104,9 +104,6 @@ impl Forward {
 
     fn close(&mut self, error: Option<&GatewayError>) {
         self.ended = true;
-        if let Some(usage) = self.watch.usage() {
-            self.account.used(usage);
-        }
         let exception = self.watch.exception.take();
         match (exception, error) {
             (Some(exception), _) => {
@@ -115,6 +112,15 @@ impl Forward {
             }
             (None, Some(error)) => self.account.failed(error),
             (None, None) => self.account.succeeded(),
+        }
+    }
+}
+
+impl Drop for Forward {
+    /// A client that leaves does not take along what is known of the tokens.
+    fn drop(&mut self) {
+        if let Some(usage) = self.watch.usage() {
+            self.account.used(usage);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::{
     Region, RoleArn,
     config::{
-        self, AssumeRole, Clients, Endpoints, Guardrail, ServiceAccountClients,
+        self, AssumeRole, Clients, Endpoints, Guardrail, Rates, ServiceAccountClients,
         ServiceAccountSubject,
     },
     names,
@@ -20,6 +20,7 @@ use api::{
         BedrockAccess, BedrockAccessSpec, child_name, client_audience,
         gateway::{DEFAULT_REPLICAS, GatewaySpec},
         identity::{AssumeRoleSpec, IdentitySpec},
+        limits::RatesSpec,
         pod_monitor::PodMonitorSpec,
     },
 };
@@ -62,6 +63,8 @@ pub(crate) struct Validated {
     pub(crate) guardrail: Option<Guardrail>,
     /// Who may call.
     pub(crate) clients: Clients,
+    /// How much all clients together may ask for in a time.
+    pub(crate) rates: Rates,
     /// Secret with the clients' API keys.
     pub(crate) api_keys_secret: Option<String>,
     /// How the gateway runs.
@@ -304,6 +307,7 @@ pub(crate) fn validate(
     }
     Ok(Validated {
         clients: clients(spec, observed, &namespace, &name)?,
+        rates: spec.limits.as_ref().map(Rates::from).unwrap_or_default(),
         api_keys_secret: spec
             .clients
             .api_keys
@@ -570,6 +574,7 @@ fn clients(
                         .unwrap_or_else(|| namespace.to_owned()),
                     name: client.name.clone(),
                     models: client.models.clone(),
+                    limits: rates(client.limits.as_ref()),
                 })
                 .collect(),
         })
@@ -580,8 +585,18 @@ fn clients(
             .api_keys
             .as_ref()
             .map(|_| names::API_KEYS_DIRECTORY.to_owned()),
+        api_key_limits: rates(
+            clients
+                .api_keys
+                .as_ref()
+                .and_then(|keys| keys.limits.as_ref()),
+        ),
         service_accounts,
     })
+}
+
+fn rates(spec: Option<&RatesSpec>) -> Rates {
+    spec.map(Rates::from).unwrap_or_default()
 }
 
 /// Session name that CloudTrail shows: who it was, cut to what STS takes. Names of Kubernetes hold only

@@ -3,7 +3,10 @@
 //! Read from the spec as a person wrote it, before it is checked: an access that is denied is denied also when
 //! something else is wrong with it.
 
-use api::v1alpha1::{BedrockAccessSpec, policy::IdentityKind};
+use api::{
+    config::Rates,
+    v1alpha1::{BedrockAccessSpec, policy::IdentityKind},
+};
 
 /// How every ARN begins.
 const ARN: &str = "arn:";
@@ -19,6 +22,8 @@ pub(super) struct Asked<'a> {
     pub(super) models: Vec<Value<'a>>,
     /// Whether anybody may call its gateway.
     pub(super) anonymous: bool,
+    /// How much all its clients together may ask for.
+    pub(super) limits: Rates,
 }
 
 /// A value and where it stands.
@@ -42,6 +47,7 @@ impl<'a> Asked<'a> {
         let mut asked = Self {
             identity: identity(spec),
             anonymous: spec.gateway.enabled && spec.clients.anonymous,
+            limits: spec.limits.as_ref().map(Rates::from).unwrap_or_default(),
             ..Self::default()
         };
         if let Some(irsa) = &spec.identity.irsa {

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use api::{
+    config::Rates,
     pattern::matches,
     v1alpha1::{
         BedrockAccessSpec,
@@ -163,7 +164,27 @@ fn refusals(policy: &BedrockAccessPolicySpec, asked: &Asked<'_>) -> Vec<Refusal>
             allowed: vec!["serviceAccounts".to_owned(), "apiKeys".to_owned()],
         });
     }
+    refusals.extend(ceilings(policy, asked));
     refusals
+}
+
+/// A limit that has a ceiling has to be set, and not higher.
+fn ceilings(policy: &BedrockAccessPolicySpec, asked: &Asked<'_>) -> Vec<Refusal> {
+    let ceilings = policy.limits.as_ref().map(Rates::from).unwrap_or_default();
+    let both = ceilings.all().into_iter().zip(asked.limits.all());
+    both.filter_map(|((name, ceiling), (_, set))| {
+        let ceiling = ceiling?;
+        if set.is_some_and(|set| set <= ceiling) {
+            return None;
+        }
+        Some(Refusal {
+            field: format!("spec.limits.{name}"),
+            value: set.map_or_else(|| "not set".to_owned(), |set| set.to_string()),
+            rule: "limits",
+            allowed: vec![format!("at most {ceiling}")],
+        })
+    })
+    .collect()
 }
 
 /// The role behind any other identity than irsa is not seen, so a policy that limits roles has to name such an

@@ -3,6 +3,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::limits::RatesSpec;
+
 /// Who may call the gateway, and how they prove who they are.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
@@ -43,6 +45,9 @@ pub struct ServiceAccountClientSpec {
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)), extend("x-kubernetes-list-type" = "set"))]
     #[serde(default)]
     pub models: Vec<String>,
+    /// How much it may ask for in a time; the limits of the access hold, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RatesSpec>,
 }
 
 /// API keys from a Secret in the namespace of the access.
@@ -55,4 +60,7 @@ pub struct ApiKeysSpec {
         regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
     )]
     pub secret_name: String,
+    /// How much the client of each key may ask for in a time, each by itself; the limits of the access hold, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RatesSpec>,
 }

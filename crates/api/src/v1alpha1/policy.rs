@@ -8,6 +8,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::limits::RatesSpec;
+
 /// What the accesses of some namespaces may be.
 #[expect(clippy::duplicated_attributes, reason = "each column has its own type")]
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +86,9 @@ pub struct BedrockAccessPolicySpec {
     /// Whether clients must prove who they are: an access with clients.anonymous is denied then.
     #[serde(default)]
     pub require_client_authentication: bool,
+    /// The most that spec.limits of an access may allow: each limit that is set here has to be set there, at most as high.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RatesSpec>,
 }
 
 /// The namespaces a policy is for: those that names or selector takes in.

@@ -17,6 +17,7 @@ fn accounts() -> ServiceAccounts {
             namespace: "team-a".to_owned(),
             name: "app".to_owned(),
             models: vec!["fast".to_owned()],
+            limits: api::config::Rates::default(),
         }],
     })
     .unwrap()

@@ -58,7 +58,7 @@ pub(crate) fn gateway_config(access: &Validated) -> GatewayConfig {
         allow: access.allow.clone(),
         guardrail: access.guardrail.clone(),
         clients: access.clients.clone(),
-        limits: Limits::default(),
+        limits: Limits::default().with_rates(access.rates),
         ..GatewayConfig::default()
     }
 }

@@ -58,6 +58,8 @@ fn what_the_gateway_reloads_does_not_replace_pods() {
         "guardrail: {identifier: abc, version: DRAFT}",
         "clients: {serviceAccounts: [{name: app}, {name: other}]}",
         "clients: {anonymous: true}",
+        "limits: {requestsPerMinute: 60, tokensPerDay: 100000}",
+        "clients: {serviceAccounts: [{name: app, limits: {concurrentRequests: 3}}]}",
         "gateway: {autoscaling: {maxReplicas: 5}}",
         "gateway: {podMonitor: {}}",
         "gateway: {networkPolicy: {enabled: false}}",
@@ -153,8 +155,9 @@ models:
 allow: [ "amazon.nova-*" ]
 guardrail: { identifier: gr-1, version: "2" }
 clients:
-  serviceAccounts: [ { namespace: team-b, name: app, models: [ smart ] } ]
-  apiKeys: { secretName: keys }
+  serviceAccounts: [ { namespace: team-b, name: app, models: [ smart ], limits: { concurrentRequests: 3 } } ]
+  apiKeys: { secretName: keys, limits: { requestsPerMinute: 10, tokensPerMinute: 5000 } }
+limits: { requestsPerMinute: 600, tokensPerMinute: 1000000, concurrentRequests: 50, tokensPerDay: 20000000 }
 gateway:
   replicas: 3
   resources: { requests: { cpu: "0.5" }, limits: { memory: 1Gi } }

@@ -179,6 +179,40 @@ fn rules_allow_what_they_name_and_say_what_they_would_allow() {
             Some("spec.clients.anonymous: true is not allowed"),
         ),
         (
+            "a limit under its ceiling, another at it",
+            "limits: {requestsPerMinute: 10, tokensPerDay: 1000}".to_owned(),
+            "limits: {requestsPerMinute: 60, tokensPerDay: 1000}",
+            None,
+        ),
+        (
+            "a limit without a ceiling",
+            "limits: {requestsPerMinute: 10, concurrentRequests: 99}".to_owned(),
+            "limits: {requestsPerMinute: 60}",
+            None,
+        ),
+        (
+            "a limit over its ceiling",
+            "limits: {requestsPerMinute: 61}".to_owned(),
+            "limits: {requestsPerMinute: 60}",
+            Some(
+                "spec.limits.requestsPerMinute: 61 is not allowed (allowed by limits: at most 60)",
+            ),
+        ),
+        (
+            "no limits where there are ceilings",
+            String::new(),
+            "limits: {tokensPerMinute: 5000, concurrentRequests: 4}",
+            Some(
+                "spec.limits.tokensPerMinute: not set is not allowed (allowed by limits: at most 5000); spec.limits.concurrentRequests: not set is not allowed (allowed by limits: at most 4)",
+            ),
+        ),
+        (
+            "a client's limit is not the access's",
+            "clients: {serviceAccounts: [{name: app, limits: {tokensPerDay: 5}}]}".to_owned(),
+            "limits: {tokensPerDay: 10}",
+            Some("spec.limits.tokensPerDay: not set is not allowed"),
+        ),
+        (
             "nobody can call a gateway that is not there",
             "clients: {anonymous: true}\ngateway: {enabled: false}\nsidecar: {serviceAccounts: [{name: app}]}".to_owned(),
             "requireClientAuthentication: true",
