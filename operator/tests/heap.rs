@@ -15,7 +15,7 @@ use std::{
 
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Ended when dropped.
 struct Operator(Child);

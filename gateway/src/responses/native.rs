@@ -2,7 +2,7 @@
 //! passing for the account.
 
 use bedrock::{converse::TokenUsage, eventstream::Frame, sse::Event, surface::Protocol};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use dialects::{
     openai::ErrorBody,
     responses::stream_failure,
