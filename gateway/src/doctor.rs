@@ -1,7 +1,7 @@
 //! `bedrock-gateway doctor`: is everything there that a request to Bedrock needs, and if not, what to do?
 //!
 //! From the inside out: configuration, region, source of credentials, token, credentials, network,
-//! clock, caller, models, one test call, age of keys. Each finding is ok, a warning or an error, with
+//! clock, caller, roles of targets, models, one test call, age of keys. Each finding is ok, a warning or an error, with
 //! one way out. Every step has a time limit, none prints a secret, and a step that cannot be taken
 //! does not stop the others.
 //!
@@ -11,6 +11,7 @@ mod access;
 mod finding;
 mod identity;
 mod network;
+mod roles;
 mod token;
 
 use std::{
@@ -25,8 +26,8 @@ use api::{GatewayConfig, Region, RoleArn, catalogue};
 use clap::ValueEnum;
 use credentials::{Choice, Environment, Handle, Lease, Method, Reason, Unavailable};
 
-use self::access::Wanted;
 pub use self::finding::{Finding, Findings, Level};
+use self::{access::Wanted, roles::Roles};
 use crate::{
     config::Settings,
     models::{
@@ -159,7 +160,8 @@ pub async fn examine(args: &Args, settings: &Settings) -> Findings {
         findings.extend(network::clock(date, settings.clock.now()));
     }
     if let Some((handle, lease)) = &credentials {
-        visit.models(handle, lease, &mut findings).await;
+        let roles = Roles::assume(&config, handle, limit, &mut findings).await;
+        visit.models(handle, lease, &roles, &mut findings).await;
         if let Some(arn) = &caller_arn {
             let base = visit.base(Service::Iam, &region);
             findings
@@ -448,7 +450,7 @@ impl Visit<'_> {
     }
 
     /// Lists, compares and calls the models.
-    async fn models(&self, handle: &Handle, lease: &Lease, findings: &mut Findings) {
+    async fn models(&self, handle: &Handle, lease: &Lease, roles: &Roles, findings: &mut Findings) {
         let wanted = access::wanted(self.config, &self.args.model, self.region);
         let mut regions: BTreeSet<Region> = wanted.iter().map(|one| one.region.clone()).collect();
         regions.insert(self.region.clone());
@@ -470,6 +472,13 @@ impl Visit<'_> {
             Invoke::All => &wanted,
         };
         for one in called {
+            let session = match &one.role {
+                None => Some((handle, lease)),
+                Some(role) => roles.of(role).map(|(handle, lease)| (handle, lease)),
+            };
+            let Some((handle, lease)) = session else {
+                continue;
+            };
             let base = self.base(Service::BedrockRuntime, &one.region);
             findings.add(access::invoke(self.caller, handle, lease, &base, one, self.config).await);
         }

@@ -302,7 +302,11 @@ impl GatewayError {
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Self::Service(refusal) => refusal.error.class().is_local(),
-            Self::Timeout { .. } | Self::Unreadable(_) | Self::StreamGarbled(_) => true,
+            // Another target may be called by a role of its own.
+            Self::Credentials(_)
+            | Self::Timeout { .. }
+            | Self::Unreadable(_)
+            | Self::StreamGarbled(_) => true,
             _ => self.is_transient(),
         }
     }

@@ -7,10 +7,11 @@
 mod arguments;
 mod source;
 
-use std::{io::Write, process::ExitCode};
+use std::{collections::BTreeSet, io::Write, process::ExitCode};
 
 use api::{
     Region, RoleArn,
+    config::AssumeRole,
     iam::{
         self, Document, Feature, Format, GitHubFilter, Permissions, PodIdentityAssociation,
         RoleDraft, Service, Trust,
@@ -137,6 +138,13 @@ impl Request<'_> {
         }
     }
 
+    /// The target's role that is asked for by its ARN: its policies are about its own targets.
+    fn target_role(&self) -> Option<&AssumeRole> {
+        let asked = self.args.role_arn.as_ref()?;
+        let roles = self.source.config.target_roles().into_keys();
+        roles.into_iter().find(|role| role.role_arn == *asked)
+    }
+
     /// Whether the role that begins a chain is meant, which only has to assume the next one.
     fn is_first_of_chain(&self) -> bool {
         let chained = !self.source.config.assume_roles.is_empty();
@@ -182,6 +190,9 @@ impl Request<'_> {
         if let Some(account) = self.account() {
             permissions = permissions.account(account);
         }
+        if let Some(role) = self.target_role() {
+            permissions = permissions.of_target_role(&role.role_arn);
+        }
         for (surface, region) in self.surfaces()? {
             permissions = match surface {
                 Surface::OpenAi => permissions.openai(region),
@@ -200,13 +211,18 @@ impl Request<'_> {
         let config = &self.source.config;
         let families = FamilyTable::with_overrides(&config.model_families)?;
         let default_region = config.region.as_ref().or(self.region.as_ref());
+        let wanted = self.target_role().map(|role| &role.role_arn);
         let targets = config.models.iter().flat_map(|model| &model.targets);
+        let targets = targets.filter(|target| {
+            let own = target.assume_role.as_ref();
+            own.map(|role| &role.role_arn) == wanted
+        });
         let targets = targets.map(|target| {
             let chosen = target.surface.map(surface);
             let region = target.region.as_ref().or(default_region);
             (target.model_id.as_str(), chosen, region)
         });
-        let allowed = config.allow.iter();
+        let allowed = config.allow.iter().filter(|_| wanted.is_none());
         let allowed = allowed.map(|id| (id.as_str(), None, default_region));
         let mut found = Vec::new();
         for (id, chosen, region) in targets.chain(allowed) {
@@ -234,11 +250,13 @@ impl Request<'_> {
     /// A chain's last role is assumed by the role before it, so it trusts that one.
     fn principal(&self) -> Option<PrincipalKind> {
         let chained = !self.source.config.assume_roles.is_empty() && self.args.role_arn.is_none();
-        self.args.principal.or(if chained {
-            Some(PrincipalKind::CrossAccount)
-        } else {
-            self.source.principal
-        })
+        self.args
+            .principal
+            .or(if chained || self.target_role().is_some() {
+                Some(PrincipalKind::CrossAccount)
+            } else {
+                self.source.principal
+            })
     }
 
     fn one_service_account(&self) -> Result<(String, String), Error> {
@@ -327,11 +345,14 @@ impl Request<'_> {
 
     fn cross_account(&self) -> Trust {
         let links = &self.source.config.assume_roles;
-        let external_id = links.last().and_then(|link| link.external_id.clone());
-        let before = match links.len().checked_sub(2) {
-            Some(index) => links.get(index).map(|link| &link.role_arn),
-            None => self.source.role.as_ref(),
+        let (last, before) = match (self.target_role(), links.split_last()) {
+            (Some(role), _) => (Some(role), links.as_slice()),
+            (None, Some((last, before))) => (Some(last), before),
+            (None, None) => (None, links.as_slice()),
         };
+        let external_id = last.and_then(|link| link.external_id.clone());
+        let before = before.last().map(|link| &link.role_arn);
+        let before = before.or(self.source.role.as_ref());
         let principals = if self.args.trusted_arn.is_empty() {
             before.iter().map(ToString::to_string).collect()
         } else {
@@ -376,12 +397,28 @@ impl Request<'_> {
             if let (Some(link), Kind::Permission | Kind::Role, false) = (
                 self.source.config.assume_roles.last(),
                 self.args.kind,
-                self.is_first_of_chain(),
+                self.is_first_of_chain() || self.target_role().is_some(),
             ) {
                 notes.push(format!(
                     "this belongs to {}, the last of assumeRoles; what assumes the first one needs --kind chain",
                     link.role_arn
                 ));
+            }
+            if matches!(self.args.kind, Kind::Permission | Kind::Role)
+                && self.target_role().is_none()
+            {
+                let roles: BTreeSet<&RoleArn> = self
+                    .source
+                    .config
+                    .target_roles()
+                    .into_keys()
+                    .map(|role| &role.role_arn)
+                    .collect();
+                notes.extend(roles.iter().map(|role| {
+                    format!(
+                        "targets of {role} are called by it: --role-arn {role} prints what it needs"
+                    )
+                }));
             }
         }
         if let Some(document) = trust {

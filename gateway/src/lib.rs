@@ -39,6 +39,7 @@ mod rerank;
 mod responses;
 mod route;
 mod server;
+mod sessions;
 mod sse;
 mod tls;
 mod translate;

@@ -5,8 +5,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use api::{GatewayConfig, config::ConfigError, names};
-use credentials::{AssumeRoleLink, Handle};
+use api::{GatewayConfig, config::ConfigError};
 use dialects::families::FamilyError;
 
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
     config::{RegionMissing, Settings},
     rates::Allotments,
     route::{Endpoints, Routes},
+    sessions::Sessions,
     tls::{self, CertificateError},
 };
 
@@ -26,21 +26,11 @@ pub(crate) struct Live {
     pub(crate) config: GatewayConfig,
     pub(crate) routes: Routes,
     pub(crate) authenticator: Authenticator,
-    pub(crate) credentials: Handle,
     /// How much may be asked for, and how much was.
     pub(crate) allotments: Allotments,
+    pub(crate) sessions: Sessions,
     /// What connections of clients are accepted with, where they are encrypted.
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
-    /// What the credentials were started with.
-    source: CredentialSource,
-}
-
-/// Settings of the document that credentials depend on: when these stay, the credentials stay.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct CredentialSource {
-    region: String,
-    assume_roles: Vec<api::config::AssumeRole>,
-    sts: Option<String>,
 }
 
 /// Why a configuration is not usable.
@@ -157,23 +147,15 @@ impl Live {
             previous.map(|previous| &previous.allotments),
         );
         let tls = config.tls.as_ref().map(tls::server).transpose()?;
-        let source = CredentialSource {
-            region: region.to_string(),
-            assume_roles: config.assume_roles.clone(),
-            sts: config.endpoints.sts.clone().or(aws.sts),
-        };
-        let credentials = match previous {
-            Some(previous) if previous.source == source => previous.credentials.clone(),
-            _ => start_credentials(settings, &config, &source).await?,
-        };
+        let previous = previous.map(|live| &live.sessions);
+        let sessions = Sessions::start(settings, &config, &region, aws.sts, previous).await?;
         Ok(Self {
             config,
             routes,
             authenticator,
-            credentials,
             allotments,
+            sessions,
             tls,
-            source,
         })
     }
 
@@ -229,38 +211,6 @@ fn authenticator(settings: &Settings, config: &GatewayConfig) -> Result<Authenti
     let open = config.clients.anonymous || unguarded;
     let accounts = config.clients.service_accounts.as_ref();
     Ok(Authenticator::try_new(open, keys, accounts)?.revoked(config.revoked.clone()))
-}
-
-async fn start_credentials(
-    settings: &Settings,
-    config: &GatewayConfig,
-    source: &CredentialSource,
-) -> Result<Handle, LoadError> {
-    let links = source
-        .assume_roles
-        .iter()
-        .map(|role| AssumeRoleLink {
-            role_arn: role.role_arn.as_str().to_owned(),
-            session_name: role.session_name.clone(),
-            external_id: role.external_id.clone(),
-            duration_seconds: role.duration_seconds,
-        })
-        .collect();
-    let session_name = config.access.as_ref().map_or_else(
-        || names::GATEWAY_NAME.to_owned(),
-        |access| format!("{}-{}", access.namespace, access.name),
-    );
-    let settings_of_credentials = credentials::Settings::from_env(
-        settings.environment.as_ref(),
-        Some(&source.region),
-        links,
-        source.sts.clone(),
-        &session_name,
-    )
-    .map_err(LoadError::CredentialSettings)?;
-    credentials::start(settings_of_credentials, settings.clock.clone())
-        .await
-        .map_err(LoadError::Credentials)
 }
 
 /// A configuration that can be replaced while it is in use.

@@ -3,6 +3,8 @@
 //! Labels hold configured names only, never what a client made up, so their number stays bounded.
 //! Names: <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/>.
 
+mod roles;
+
 use std::{
     sync::{
         Arc,
@@ -19,6 +21,7 @@ use prometheus_client::{
 };
 
 use crate::rates::OverLimit;
+use roles::RoleMetrics;
 
 /// OpenTelemetry's advice for durations of model calls, in seconds.
 const SECONDS: [f64; 14] = [
@@ -118,6 +121,7 @@ pub(crate) struct Metrics {
     credentials_ready: Gauge,
     refreshes: Family<ResultLabel, Counter>,
     forced_refreshes: Counter,
+    roles: RoleMetrics,
 }
 
 impl Metrics {
@@ -138,6 +142,7 @@ impl Metrics {
             credentials_ready: Gauge::default(),
             refreshes: Family::default(),
             forced_refreshes: Counter::default(),
+            roles: RoleMetrics::default(),
         };
         metrics.register();
         metrics.reload_successful.set(1);
@@ -220,6 +225,7 @@ impl Metrics {
             "Refreshes that a refused request asked for",
             self.forced_refreshes.clone(),
         );
+        self.roles.register(registry);
         registry.register(
             "bedrock_gateway_build",
             "Version of the gateway",
@@ -311,8 +317,13 @@ impl Metrics {
         self.reload_successful.set(i64::from(successful));
     }
 
-    /// Everything in the text format, with credentials and requests in flight as they are now.
-    pub(crate) fn render(&self, credentials: &credentials::Status, in_flight: u32) -> String {
+    /// Everything in the text format, with credentials (also of `roles` of targets) and requests in flight as they are now.
+    pub(crate) fn render(
+        &self,
+        credentials: &credentials::Status,
+        roles: &[credentials::Status],
+        in_flight: u32,
+    ) -> String {
         self.in_flight.set(i64::from(in_flight));
         self.credentials_expiry
             .set(credentials.seconds_to_expiry.unwrap_or(f64::INFINITY));
@@ -334,6 +345,7 @@ impl Metrics {
         self.forced_refreshes
             .inner()
             .store(credentials.forced_refreshes, Ordering::Relaxed);
+        let _shown = self.roles.show(roles);
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &self.registry);

@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::{Arn, GatewayConfig, Region, config};
+use api::{
+    Arn, GatewayConfig, Region,
+    config::{self, AssumeRole},
+};
 use bedrock::{
     model_id::encode_path_segment,
     surface::{Service, Surface},
@@ -26,6 +29,8 @@ pub(crate) struct Target {
     pub(crate) model_id: String,
     pub(crate) region: Region,
     pub(crate) facts: Arc<ModelFacts>,
+    /// The role whose session signs; none: the gateway's own credentials.
+    pub(crate) assume_role: Option<Arc<AssumeRole>>,
     weight: u32,
     priority: u32,
     /// The foundation model behind it, where that is known.
@@ -64,6 +69,7 @@ impl Target {
         let base = self.base_model.clone()?;
         Some(Self {
             facts: Arc::clone(&self.facts),
+            assume_role: self.assume_role.clone(),
             resource: format!("/model/{}", encode_path_segment(&base)),
             model_id: base,
             region: self.region.clone(),
@@ -146,6 +152,7 @@ impl Routes {
         let segment = encode_path_segment(&target.model_id);
         Target {
             facts,
+            assume_role: target.assume_role.clone().map(Arc::new),
             runtime: self.endpoints.of(Service::Runtime, &region),
             mantle: self.endpoints.of(Service::Mantle, &region),
             resource: format!("/model/{segment}"),
@@ -168,6 +175,7 @@ impl Routes {
             priority: 0,
             base_model: None,
             surface: None,
+            assume_role: None,
         });
         let identifier = encode_path_segment(identifier);
         let version = encode_path_segment(version);
@@ -208,6 +216,7 @@ impl Routes {
                     priority: 0,
                     base_model: None,
                     surface: None,
+                    assume_role: None,
                 };
                 return Ok(vec![Arc::new(self.target(&target))]);
             }

@@ -294,7 +294,7 @@ where
 
 fn log_start(state: &State, address: SocketAddr) {
     let live = state.live();
-    let status = live.credentials.status();
+    let status = live.sessions.base().status();
     for conflict in &status.choice.conflicts {
         tracing::warn!(conflict, "more than one way to AWS credentials is set");
     }

@@ -37,7 +37,7 @@ mod send;
 mod sign;
 mod stream;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bedrock::{
     ServiceError,
@@ -165,13 +165,19 @@ impl<C> Call<C> {
         let mut plan = Plan::new(self.targets.len());
         let mut index = 0;
         let mut prepared = self.first;
+        let mut patience = send::CREDENTIALS_PATIENCE;
         loop {
             let Some(target) = self.targets.get(index) else {
                 return Err(GatewayError::Internal("a request without a target"));
             };
             let exchange = send::Exchange {
                 client: self.state.client(),
-                credentials: &self.live.credentials,
+                credentials: self.live.sessions.of(target)?,
+                // Other targets do not wait again, and those of a role never.
+                patience: match &target.assume_role {
+                    None => patience,
+                    Some(_) => Duration::ZERO,
+                },
                 target,
                 operation: prepared.operation,
                 headers: &prepared.headers,
@@ -196,6 +202,9 @@ impl<C> Call<C> {
                 }
                 Err(error) => error,
             };
+            if matches!(error, GatewayError::Credentials(_)) {
+                patience = Duration::ZERO;
+            }
             match plan.after(&error, fastrand::f64()) {
                 Next::GiveUp => return Err(error),
                 Next::Try { target: next, wait } => {

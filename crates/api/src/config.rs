@@ -109,8 +109,8 @@ pub struct Endpoints {
     pub sts: Option<String>,
 }
 
-/// One link of a chain of roles, parameters as in `sts:AssumeRole`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A role to assume, parameters as in `sts:AssumeRole`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AssumeRole {
     /// The role to assume.
@@ -157,6 +157,9 @@ pub struct Target {
     /// Which API of Bedrock serves the model, where the gateway's table does not know better; see the guide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surface: Option<Surface>,
+    /// The role whose session calls this target, assumed on top of the document's credentials; absent: these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume_role: Option<AssumeRole>,
 }
 
 // Doc comments on the variants would turn the `enum` of the custom resource's schema into a `oneOf`.
@@ -326,6 +329,20 @@ impl GatewayConfig {
     /// When a free-form value cannot be written as YAML.
     pub fn to_yaml(&self) -> Result<String, ConfigError> {
         serde_yaml::to_string(self).map_err(|error| ConfigError::Parse(error.to_string()))
+    }
+
+    /// Roles that targets name, each once, with the field that names it first.
+    pub fn target_roles(&self) -> BTreeMap<&AssumeRole, String> {
+        let mut roles = BTreeMap::new();
+        for (index, model) in self.models.iter().enumerate() {
+            for (at, target) in model.targets.iter().enumerate() {
+                if let Some(role) = &target.assume_role {
+                    let field = || format!("models[{index}].targets[{at}].assumeRole");
+                    roles.entry(role).or_insert_with(field);
+                }
+            }
+        }
+        roles
     }
 
     /// What the types cannot say.
@@ -576,6 +593,23 @@ mod tests {
         assert_eq!(again.models[0].targets[0].weight, 1);
     }
 
+    #[test]
+    fn roles_of_targets_are_listed_once_where_they_are_first() {
+        let role = "assumeRole: {roleArn: 'arn:aws:iam::210987654321:role/Other'";
+        let text = format!(
+            "models: [{{name: a, targets: [{{modelId: x}}, {{modelId: y, {role}}}}}, {{modelId: y, {role}, externalId: abc}}}}]}}, {{name: b, targets: [{{modelId: z, {role}}}}}]}}]"
+        );
+        let config = GatewayConfig::from_yaml(&text).unwrap();
+        let fields: Vec<String> = config.target_roles().into_values().collect();
+        assert_eq!(
+            fields,
+            [
+                "models[0].targets[1].assumeRole",
+                "models[0].targets[2].assumeRole"
+            ]
+        );
+    }
+
     #[track_caller]
     fn refused(text: &str, expected: &str) {
         let error = GatewayConfig::from_yaml(text).unwrap_err().to_string();
@@ -616,5 +650,9 @@ mod tests {
             "clients.serviceAccounts.subjects[1].limits.concurrentRequests",
         );
         refused("assumeRoles: [{roleArn: me}]", "arn:PARTITION");
+        refused(
+            "models: [{name: a, targets: [{modelId: x, assumeRole: {roleArn: me}}]}]",
+            "arn:PARTITION",
+        );
     }
 }

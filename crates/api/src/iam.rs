@@ -19,7 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //! With `assumeRoles` the permission policy belongs to the last role of the chain; the role before
-//! it needs [`chain_policy`].
+//! it needs [`chain_policy`]. The role of a target has a policy of its own ([`Permissions::of_target_role`]), and the
+//! one that signs for the others may assume it.
 
 mod document;
 mod permission;

@@ -17,6 +17,7 @@ use crate::{
     clock::Clock,
     lease::{Inner, Lease},
     status::{Status, seconds_between},
+    sts::StsSettings,
     unavailable::{Reason, Unavailable},
 };
 
@@ -27,7 +28,9 @@ const REPLACE_PATIENCE: Duration = Duration::from_secs(75);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) choice: Choice,
-    pub(crate) region: Option<String>,
+    pub(crate) sts: StsSettings,
+    /// Name of sessions of roles that name none.
+    pub(crate) session_name: String,
     pub(crate) clock: Clock,
     current: ArcSwapOption<Inner>,
     book: Mutex<Book>,
@@ -58,10 +61,16 @@ pub struct Handle {
 }
 
 impl Shared {
-    pub(crate) fn new(choice: Choice, region: Option<String>, clock: Clock) -> Self {
+    pub(crate) fn new(
+        choice: Choice,
+        sts: StsSettings,
+        session_name: String,
+        clock: Clock,
+    ) -> Self {
         Self {
             choice,
-            region,
+            sts,
+            session_name,
             clock,
             current: ArcSwapOption::empty(),
             book: Mutex::default(),
@@ -127,9 +136,14 @@ impl Shared {
         self.book().last_error.clone()
     }
 
+    fn last_error_or_pending(&self) -> Unavailable {
+        self.last_error()
+            .unwrap_or_else(|| Unavailable::pending(self.choice.assume_roles.last()))
+    }
+
     fn usable(&self) -> Result<Lease, Unavailable> {
         let Some(lease) = self.lease() else {
-            return Err(self.last_error().unwrap_or_else(Unavailable::pending));
+            return Err(self.last_error_or_pending());
         };
         match lease.expires_at() {
             Some(end) if end <= self.clock.now() => {
@@ -141,6 +155,10 @@ impl Shared {
 }
 
 impl Handle {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(crate) fn new(shared: Arc<Shared>, alive: watch::Sender<()>) -> Self {
         Self {
             shared,
@@ -178,6 +196,14 @@ impl Handle {
         }
     }
 
+    /// Waits up to `patience` until the first fetch is over, whatever became of it.
+    pub async fn first_attempt(&self, patience: Duration) {
+        let mut attempts = self.shared.attempts.subscribe();
+        let over = attempts.wait_for(|count| *count > 0);
+        // Later is no failure: who asks for credentials meanwhile is told that they are pending.
+        let _ = tokio::time::timeout(patience, over).await;
+    }
+
     /// Call it when AWS refused `rejected` (`ExpiredToken`, `UnrecognizedClient` …): returns newer credentials.
     ///
     /// Any number of callers cause one exchange; when newer credentials are there already, none. Between two
@@ -189,10 +215,7 @@ impl Handle {
     pub async fn replace(&self, rejected: &Lease) -> Result<Lease, Unavailable> {
         match tokio::time::timeout(REPLACE_PATIENCE, self.newer_than(rejected.generation())).await {
             Ok(outcome) => outcome,
-            Err(_elapsed) => Err(self
-                .shared
-                .last_error()
-                .unwrap_or_else(Unavailable::pending)),
+            Err(_elapsed) => Err(self.shared.last_error_or_pending()),
         }
     }
 
@@ -230,7 +253,7 @@ impl Handle {
         let book = self.shared.book();
         Status {
             choice: self.shared.choice.clone(),
-            region: self.shared.region.clone(),
+            region: self.shared.sts.region.clone(),
             generation: lease.as_ref().map_or(0, Lease::generation),
             obtained_at,
             expires_at,

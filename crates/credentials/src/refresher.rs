@@ -190,6 +190,7 @@ impl Refresher {
             tracing::info!(
                 generation,
                 method = self.shared.choice.method.as_str(),
+                role = self.shared.choice.assume_roles.last(),
                 expires_at = end.map(timestamp),
                 "obtained AWS credentials"
             );
@@ -214,6 +215,7 @@ impl Refresher {
         let wait = schedule::retry_after(failures, left, outage, (self.random)());
         tracing::warn!(
             reason = reason.as_str(),
+            role = self.shared.choice.assume_roles.last(),
             message,
             failures,
             retry_in_seconds = wait.as_secs_f64(),

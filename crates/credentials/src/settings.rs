@@ -24,7 +24,8 @@ use crate::{
     },
     sts::{AssumeRoleLink, StsSettings},
 };
-use check::{SESSION_NAME, check_role, endpoint, role_from_env, session_name_from};
+pub(crate) use check::check_role;
+use check::{SESSION_NAME, endpoint, role_from_env, session_name_from};
 use found::Found;
 
 /// What was set, checked, and what follows from it.

@@ -11,10 +11,10 @@ use crate::{
     handle::{Handle, Shared},
     http::{Http, sdk_client},
     refresher::Refresher,
-    settings::{Base, Settings, SettingsError},
+    settings::{Base, Settings, SettingsError, check_role},
     sources::{
         Source,
-        assume_role::Chain,
+        assume_role::{Assumed, Chain},
         bearer::Bearer,
         container::Container,
         github::GitHubToken,
@@ -25,7 +25,7 @@ use crate::{
         static_keys::StaticKeys,
         web_identity::{TokenSource, WebIdentity},
     },
-    sts::Sts,
+    sts::{AssumeRoleLink, Sts},
 };
 
 /// Why no refresher could be started.
@@ -125,18 +125,52 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
         })
     };
     announce(&choice);
-    Ok(spawn(choice, region, clock, source, fastrand::f64))
+    let shared = Shared::new(choice, sts_settings, session_name, clock);
+    Ok(spawn(shared, source, fastrand::f64))
+}
+
+impl Handle {
+    /// Starts the background task of a role that is assumed with these credentials, whatever they are at the time of
+    /// an exchange; `field` is where the role stands, for messages. The task keeps the one of these credentials alive.
+    ///
+    /// # Errors
+    /// When STS could not take the role's parameters, or a Bedrock API key is all there is.
+    pub fn assume(&self, role: AssumeRoleLink, field: &str) -> Result<Self, SettingsError> {
+        check_role(&role, |name| format!("{field}.{name}"))?;
+        let base = self.shared();
+        if base.choice.method == Method::BedrockApiKey {
+            return Err(SettingsError::BearerWithRoles);
+        }
+        let region = base.sts.region.as_deref();
+        let region = region.ok_or(SettingsError::RegionMissing)?;
+        let sts = Sts::new(
+            &base.sts,
+            region,
+            &base.session_name,
+            sdk_client(),
+            &base.clock,
+        );
+        let mut choice = base.choice.clone();
+        choice.assume_roles.push(role.role_arn.clone());
+        choice.conflicts.clear();
+        let shared = Shared::new(
+            choice,
+            base.sts.clone(),
+            base.session_name.clone(),
+            base.clock.clone(),
+        );
+        let source = Assumed {
+            base: self.clone(),
+            role,
+            sts,
+        };
+        Ok(spawn(shared, Box::new(source), fastrand::f64))
+    }
 }
 
 /// Starts the task over any source; tests bring their own.
-pub(crate) fn spawn(
-    choice: Choice,
-    region: Option<String>,
-    clock: Clock,
-    source: Box<dyn Source>,
-    random: fn() -> f64,
-) -> Handle {
-    let shared = Arc::new(Shared::new(choice, region, clock));
+pub(crate) fn spawn(shared: Shared, source: Box<dyn Source>, random: fn() -> f64) -> Handle {
+    let shared = Arc::new(shared);
     let (alive, until_dropped) = watch::channel(());
     let refresher = Refresher::new(Arc::clone(&shared), source, random);
     tokio::spawn(refresher.run(until_dropped));

@@ -35,7 +35,7 @@ use crate::{
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where and how STS is called.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StsSettings {
     pub(crate) region: Option<String>,
     pub(crate) endpoint: Option<String>,

@@ -140,10 +140,11 @@ impl Unavailable {
         }
     }
 
-    pub(crate) fn pending() -> Self {
+    pub(crate) fn pending(role: Option<&String>) -> Self {
+        let of_role = role.map_or_else(String::new, |role| format!(" of {role}"));
         Self::new(
             Reason::Pending,
-            "the first credentials are still being fetched",
+            format!("the first credentials{of_role} are still being fetched"),
         )
     }
 

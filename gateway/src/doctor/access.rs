@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use api::{
     GatewayConfig, Region,
     catalogue::{self, Catalogue},
-    config::Target,
+    config::{AssumeRole, Target},
 };
 use bedrock::error::Class;
 use bytes::Bytes;
@@ -29,34 +29,39 @@ pub(super) struct Wanted {
     pub(super) name: String,
     pub(super) id: String,
     pub(super) region: Region,
+    /// The role it is called by, where it has one of its own.
+    pub(super) role: Option<AssumeRole>,
 }
 
-/// The targets of a configuration, each pair of id and region once, and models asked for by hand.
+/// The targets of a configuration, each id in a region by a role once, and models asked for by hand.
 pub(super) fn wanted(config: &GatewayConfig, more: &[String], region: &Region) -> Vec<Wanted> {
     let mut found: Vec<Wanted> = Vec::new();
-    let mut add = |name: &str, id: &str, region: &Region| {
+    let mut add = |name: &str, id: &str, region: &Region, role: Option<&AssumeRole>| {
         if !found
             .iter()
-            .any(|known| known.id == id && known.region == *region)
+            .any(|known| known.id == id && known.region == *region && known.role.as_ref() == role)
         {
             found.push(Wanted {
                 name: name.to_owned(),
                 id: id.to_owned(),
                 region: region.clone(),
+                role: role.cloned(),
             });
         }
     };
     for id in more {
-        add(id, id, region);
+        add(id, id, region, None);
     }
     for model in &config.models {
         for Target {
             model_id,
             region: own,
+            assume_role,
             ..
         } in &model.targets
         {
-            add(&model.name, model_id, own.as_ref().unwrap_or(region));
+            let region = own.as_ref().unwrap_or(region);
+            add(&model.name, model_id, region, assume_role.as_ref());
         }
     }
     found

@@ -119,7 +119,11 @@ impl Source {
         for model in &spec.models {
             let mut targets = Vec::new();
             for spec in model.targets.iter().flatten() {
-                let target = target(spec).map_err(|error| in_field("models.targets", &error))?;
+                let mut target =
+                    target(spec).map_err(|error| in_field("models.targets", &error))?;
+                let role = spec.assume_role.as_ref().map(assume_role).transpose();
+                target.assume_role =
+                    role.map_err(|error| in_field("models.targets.assumeRole.roleArn", &error))?;
                 targets.push(target);
             }
             targets.extend(model.model_id.iter().map(|id| bare(id)));
@@ -197,6 +201,7 @@ fn bare(id: &str) -> Target {
         priority: 0,
         base_model: None,
         surface: None,
+        assume_role: None,
     }
 }
 
@@ -208,6 +213,7 @@ fn target(spec: &TargetSpec) -> Result<Target, api::RegionError> {
         priority: spec.priority,
         base_model: spec.base_model.clone(),
         surface: spec.surface,
+        assume_role: None,
     })
 }
 

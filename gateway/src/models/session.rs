@@ -4,9 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use api::{GatewayConfig, Partition, Region, config::ConfigError, names};
-use credentials::{AssumeRoleLink, Environment, Handle};
+use credentials::{Environment, Handle};
 
-use crate::config::{RegionMissing, Settings};
+use crate::{
+    config::{RegionMissing, Settings},
+    sessions::link,
+};
 
 /// The configuration document that is meant: the one given, that of the environment, or, in a pod
 /// that has it mounted (`kubectl exec`), the mounted one.
@@ -77,12 +80,7 @@ pub(crate) fn credential_settings(
     config: &GatewayConfig,
     region: Option<&Region>,
 ) -> Result<credentials::Settings, credentials::SettingsError> {
-    let links = config.assume_roles.iter().map(|role| AssumeRoleLink {
-        role_arn: role.role_arn.to_string(),
-        session_name: role.session_name.clone(),
-        external_id: role.external_id.clone(),
-        duration_seconds: role.duration_seconds,
-    });
+    let links = config.assume_roles.iter().map(link);
     let sts = config.endpoints.sts.clone();
     credentials::Settings::from_env(
         settings.environment.as_ref(),

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long a request waits for credentials that are on their way.
-const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(10);
 /// Longest error body that is read.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
@@ -28,6 +28,8 @@ const MAX_ERROR_BYTES: usize = 64 * 1024;
 pub(crate) struct Exchange<'a> {
     pub(crate) client: &'a Client,
     pub(crate) credentials: &'a Handle,
+    /// How long credentials that are not there are waited for.
+    pub(crate) patience: Duration,
     pub(crate) target: &'a Target,
     pub(crate) operation: Operation,
     pub(crate) headers: &'a HeaderMap,
@@ -90,8 +92,10 @@ impl Exchange<'_> {
     /// The current credentials; at the start, or when they ran out, those that come within a while.
     async fn lease(&self) -> Result<Lease, GatewayError> {
         match self.credentials.current() {
-            Ok(lease) => Ok(lease),
-            Err(_) => Ok(self.credentials.wait_ready(CREDENTIALS_PATIENCE).await?),
+            Err(_) if !self.patience.is_zero() => {
+                Ok(self.credentials.wait_ready(self.patience).await?)
+            }
+            current => Ok(current?),
         }
     }
 

@@ -26,3 +26,4 @@ mod responses_native;
 mod rig;
 mod start;
 mod streams;
+mod target_roles;

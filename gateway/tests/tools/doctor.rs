@@ -114,6 +114,34 @@ async fn a_laptop_with_good_keys_is_ok_throughout() {
 }
 
 #[tokio::test]
+async fn target_of_a_role_is_called_by_it_and_a_role_that_refuses_is_told() {
+    let trust = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": {"AWS": "arn:aws:iam::123456789012:root"},
+        "Condition": {"StringEquals": {"sts:ExternalId": "agreed"}},
+    }]});
+    let far = "arn:aws:iam::210987654321:role/Models";
+    let account = account(everything(), RECENT).with_role(far, trust, allow_bedrock());
+    let double = Double::start(account).await.unwrap();
+    for (external_id, level, calls) in [("agreed", "ok", 2), ("guessed", "error", 0)] {
+        let config = config_file(&format!(
+            "region: us-east-1\nmodels: [{{name: fast, targets: [{{modelId: {HAIKU}, assumeRole: {{roleArn: '{far}', externalId: {external_id}}}}}]}}]"
+        ));
+        let path = config.path().to_str().unwrap();
+        let limits = ["--config", path, "--timeout", "2"];
+        let seen = examined(with_keys(&double, &[]), &limits).await;
+        let field = "models[0].targets[0].assumeRole";
+        seen.is(&format!("role:{far}"), level, field);
+        let made = double.calls_of("Converse");
+        assert_eq!(made.len(), calls, "{external_id}");
+        for call in made {
+            assert_eq!(call.identity.unwrap().role_arn.as_deref(), Some(far));
+        }
+        double.clear_calls();
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_invoked_when_that_is_asked_for() {
     let double = Double::start(account(everything(), RECENT)).await.unwrap();
     let arguments = ["--model", HAIKU, "--invoke", "none"];

@@ -635,6 +635,41 @@ fn a_chain_of_an_access_gets_a_policy_for_each_end() {
 }
 
 #[test]
+fn role_of_a_target_is_printed_by_its_arn() {
+    let far = "arn:aws:iam::345678901234:role/Far";
+    let access = ACCESS.replace(
+        "models: [{name: fast, modelId: 'anthropic.claude-3-haiku-20240307-v1:0'}]",
+        &format!(
+            "models: [{{name: fast, targets: [{{modelId: '{HAIKU}'}}, {{modelId: amazon.nova-lite-v1:0, assumeRole: {{roleArn: '{far}', externalId: theirs}}}}]}}]"
+        ),
+    );
+    let text = |arguments: &[&str]| with_access(&access, arguments).unwrap();
+    let judge = |arguments: &[&str]| Judge(Policy::from_json(&text(arguments).0).unwrap());
+
+    let (_, notes) = text(&[]);
+    assert!(notes.contains(&format!("--role-arn {far}")), "{notes}");
+    let signs = judge(&[]);
+    assert!(signs.model("us-east-1", HAIKU));
+    assert!(!signs.model("us-east-1", "amazon.nova-lite-v1:0"));
+    assert!(signs.allows("sts:AssumeRole", far, &Context::new()));
+
+    let own = judge(&["--role-arn", far]);
+    assert!(own.model("us-east-1", "amazon.nova-lite-v1:0"));
+    assert!(!own.model("us-east-1", HAIKU));
+    assert!(!own.allows("sts:AssumeRole", far, &Context::new()));
+
+    let trust = judge(&["--role-arn", far, "--kind", "trust"]);
+    let knows = Context::new().with("sts:ExternalId", "theirs");
+    let models = Principal::Aws {
+        arn: "arn:aws:sts::210987654321:assumed-role/Models/s".to_owned(),
+        role_arn: Some("arn:aws:iam::210987654321:role/Models".to_owned()),
+        account: "210987654321".to_owned(),
+    };
+    assert!(trusts(&trust, &models, "sts:AssumeRole", &knows));
+    assert!(!trusts(&trust, &models, "sts:AssumeRole", &Context::new()));
+}
+
+#[test]
 fn every_format_carries_the_same_documents() {
     let access = ACCESS
         .lines()

@@ -274,14 +274,20 @@ pub(crate) fn validate(
         &name,
         &mut problems,
     );
+    let service_account = service_account(spec, &name, &mut problems);
+    let models = models::models(
+        &spec.models,
+        region.as_ref(),
+        &session_name(&namespace, &name),
+        &mut problems,
+    );
     check_partitions(
         region.as_ref(),
         identity.as_ref(),
         &assume_roles,
+        &models,
         &mut problems,
     );
-    let service_account = service_account(spec, &name, &mut problems);
-    let models = models::models(&spec.models, region.as_ref(), &mut problems);
     models::check_allow(spec, &mut problems);
     check_clients(spec, &namespace, &mut problems);
     check_scale(&spec.gateway, &mut problems);
@@ -392,18 +398,27 @@ fn assume_roles(
         .iter()
         .enumerate()
         .filter_map(|(index, link)| {
-            let field = format!("spec.identity.assumeRoles[{index}].roleArn");
-            Some(AssumeRole {
-                role_arn: problems.parse(&field, &link.role_arn)?,
-                session_name: link
-                    .session_name
-                    .clone()
-                    .or_else(|| Some(session_name(namespace, name))),
-                external_id: link.external_id.clone(),
-                duration_seconds: link.duration_seconds,
-            })
+            let field = format!("spec.identity.assumeRoles[{index}]");
+            assume_role(link, &field, &session_name(namespace, name), problems)
         })
         .collect()
+}
+
+fn assume_role(
+    link: &AssumeRoleSpec,
+    field: &str,
+    session_name: &str,
+    problems: &mut Problems,
+) -> Option<AssumeRole> {
+    Some(AssumeRole {
+        role_arn: problems.parse(&format!("{field}.roleArn"), &link.role_arn)?,
+        session_name: link
+            .session_name
+            .clone()
+            .or_else(|| Some(session_name.to_owned())),
+        external_id: link.external_id.clone(),
+        duration_seconds: link.duration_seconds,
+    })
 }
 
 /// Accounts of one partition cannot take roles of another, and the mistake shows late and cryptically.
@@ -411,6 +426,7 @@ fn check_partitions(
     region: Option<&Region>,
     identity: Option<&Identity>,
     assume_roles: &[AssumeRole],
+    models: &[config::Model],
     problems: &mut Problems,
 ) {
     let Some(region) = region else { return };
@@ -432,6 +448,14 @@ fn check_partitions(
             format!("spec.identity.assumeRoles[{index}].roleArn"),
             &link.role_arn,
         );
+    }
+    for (index, model) in models.iter().enumerate() {
+        for (at, target) in model.targets.iter().enumerate() {
+            if let Some(role) = &target.assume_role {
+                let field = format!("spec.models[{index}].targets[{at}].assumeRole.roleArn");
+                check(field, &role.role_arn);
+            }
+        }
     }
 }
 

@@ -73,6 +73,10 @@ impl<'a> Asked<'a> {
                         .regions
                         .push(Value::new(format!("{field}.region"), region));
                 }
+                if let Some(role) = &target.assume_role {
+                    let field = format!("{field}.assumeRole.roleArn");
+                    asked.roles.push(Value::new(field, &role.role_arn));
+                }
                 asked.model(format!("{field}.modelId"), &target.model_id);
             }
         }

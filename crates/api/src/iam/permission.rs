@@ -20,7 +20,7 @@ use super::{
 use crate::{
     arn::RoleArn,
     catalogue::{self, Catalogue},
-    config::{GatewayConfig, Surface},
+    config::{GatewayConfig, Surface, Target},
     region::Region,
 };
 use guardrail::GuardrailNames;
@@ -40,6 +40,8 @@ pub struct Permissions<'a> {
     catalogue: &'a Catalogue,
     region: Option<&'a Region>,
     account: Option<&'a str>,
+    /// The targets' role that is meant; none: the role that signs for all others.
+    role: Option<&'a RoleArn>,
     /// Regions where OpenAI's protocols are called: on `bedrock-runtime`, on `bedrock-mantle`.
     openai: BTreeSet<Region>,
     mantle: BTreeSet<Region>,
@@ -89,6 +91,7 @@ impl<'a> Permissions<'a> {
             catalogue: catalogue::builtin(),
             region: None,
             account: None,
+            role: None,
             openai: BTreeSet::new(),
             mantle: BTreeSet::new(),
             features: BTreeSet::new(),
@@ -107,6 +110,14 @@ impl<'a> Permissions<'a> {
     pub fn account(mut self, account: &'a str) -> Self {
         self.account = Some(account);
         self
+    }
+
+    /// For a role that targets name: what these need, in its own account. Without it, what all others need, and to
+    /// assume such roles.
+    #[must_use]
+    pub fn of_target_role(mut self, role: &'a RoleArn) -> Self {
+        self.role = Some(role);
+        self.account(role.arn().account())
     }
 
     /// With `bedrock-mantle` in a region, for models that it serves though their targets do not say so by `surface`:
@@ -135,6 +146,20 @@ impl<'a> Permissions<'a> {
         self.features.contains(&feature)
     }
 
+    /// Whether the role that is meant calls a target.
+    fn calls(&self, target: &Target) -> bool {
+        let own = target.assume_role.as_ref();
+        own.map(|role| &role.role_arn) == self.role
+    }
+
+    /// What assumes the roles of targets, where there are some.
+    fn assume_target_roles(&self) -> Option<Statement> {
+        let roles = self.config.target_roles().into_keys();
+        let roles: BTreeSet<String> = roles.map(|role| role.role_arn.to_string()).collect();
+        (self.role.is_none() && !roles.is_empty())
+            .then(|| Statement::allow("AssumeTargetRoles", &["sts:AssumeRole"], roles))
+    }
+
     /// Projects that requests by OpenAI's protocols belong to which name none, and their regions: of a service, for
     /// targets on these surfaces and in these regions more.
     fn projects(
@@ -146,6 +171,7 @@ impl<'a> Permissions<'a> {
         let default_region = self.config.region.as_ref().or(self.region);
         let targets = self.config.models.iter().flat_map(|model| &model.targets);
         let chosen = targets
+            .filter(|target| self.calls(target))
             .filter(|target| {
                 let surface = target.surface.as_ref();
                 surface.is_some_and(|surface| surfaces.contains(surface))
@@ -251,6 +277,9 @@ impl<'a> Permissions<'a> {
         let mut resources = Vec::new();
         for (at, model) in self.config.models.iter().enumerate() {
             for (target_at, target) in model.targets.iter().enumerate() {
+                if !self.calls(target) {
+                    continue;
+                }
                 let field = format!("models[{at}].targets[{target_at}]");
                 let region = target.region.as_ref().or(default_region);
                 let from_arn = target.model_id.parse::<crate::Arn>().ok();
@@ -266,6 +295,9 @@ impl<'a> Permissions<'a> {
                     arn: target.model_id.clone(),
                 })?);
             }
+        }
+        if self.role.is_some() {
+            return Ok(resources);
         }
         // Without models and patterns the gateway takes any id (the laptop proxy).
         let any = ["*".to_owned()];
@@ -294,7 +326,7 @@ impl<'a> Permissions<'a> {
 }
 
 /// The least permission policy for a configuration. It belongs to the role that signs: the last of
-/// `assumeRoles`, or the one of the identity.
+/// `assumeRoles`, or the one of the identity; of [`Permissions::of_target_role`], to that role.
 ///
 /// # Errors
 /// A target without any region, or an ARN whose permissions are not known here; both name the field.
@@ -356,6 +388,7 @@ pub fn permission_document(permissions: &Permissions<'_>) -> Result<Document, Pe
         ));
         statements.push(names.deny(&sets));
     }
+    statements.extend(permissions.assume_target_roles());
     statements.extend(permissions.asked_for(&sets));
     Ok(Document::new(statements))
 }

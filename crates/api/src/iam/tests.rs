@@ -540,3 +540,25 @@ fn forced_guardrail_leaves_mantle_out_which_takes_none() {
     assert!(!sids(&policy).contains(&"InferOnMantle"));
     assert!(!policy.to_string().contains("bedrock-mantle"));
 }
+
+#[test]
+fn role_of_a_target_has_a_policy_of_its_own_and_the_one_that_signs_may_assume_it() {
+    let far: RoleArn = "arn:aws:iam::210987654321:role/Models".parse().unwrap();
+    let config = config(&format!(
+        "region: us-east-1\nallow: ['amazon.*']\nmodels: [{{name: m, targets: [{{modelId: {HAIKU}}}, \
+         {{modelId: us.{SONNET}, assumeRole: {{roleArn: '{far}'}}}}]}}]"
+    ));
+    let signs = policy(&Permissions::new(&config).account("123456789012"));
+    assert_eq!(sids(&signs), ["InvokeModels", "AssumeTargetRoles"]);
+    assert_eq!(
+        statement(&signs, "AssumeTargetRoles")["Resource"],
+        far.to_string()
+    );
+    assert!(!signs.to_string().contains(SONNET), "{signs}");
+
+    let own = policy(&Permissions::new(&config).of_target_role(&far));
+    assert_eq!(sids(&own), ["InvokeProfiles", "ModelsBehindProfiles"]);
+    let text = own.to_string();
+    assert!(text.contains(&format!(":210987654321:inference-profile/us.{SONNET}")));
+    assert!(!text.contains(HAIKU) && !text.contains("amazon."), "{text}");
+}

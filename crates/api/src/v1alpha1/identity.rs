@@ -75,7 +75,7 @@ pub struct IdentitySecretSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AmbientSpec {}
 
-/// One link of a chain of roles, parameters as in sts:AssumeRole.
+/// A role to assume, parameters as in sts:AssumeRole.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AssumeRoleSpec {

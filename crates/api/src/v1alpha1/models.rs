@@ -3,6 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::identity::AssumeRoleSpec;
 use crate::config::Surface;
 
 /// A model under the name clients ask for.
@@ -65,6 +66,10 @@ pub struct TargetSpec {
     /// openAi and anthropic are on bedrock-runtime, mantle and mantleOpenAi on bedrock-mantle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surface: Option<Surface>,
+    /// A role to assume for this target alone, on top of spec.identity and its assumeRoles, such as for a model in
+    /// another account. Not possible with a Bedrock API key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume_role: Option<AssumeRoleSpec>,
 }
 
 /// A guardrail of Amazon Bedrock.

@@ -64,7 +64,7 @@ use super::limits::RatesSpec;
 pub struct BedrockAccessPolicySpec {
     /// The namespaces whose accesses this policy is for.
     pub namespaces: PolicyNamespaces,
-    /// IAM roles that may be used, in identity.irsa and in identity.assumeRoles; * stands for any run of characters. Left out, any role. Where it is set and identities is not, only irsa is allowed, since the roles behind other identities are not seen.
+    /// IAM roles that may be used, in identity.irsa, identity.assumeRoles and targets' assumeRole; * stands for any run of characters. Left out, any role. Where it is set and identities is not, only irsa is allowed, since the roles behind other identities are not seen.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
     #[x_kube(validation = Rule::new(r"self.all(arn, arn == '*' || arn.matches('^arn:[a-z*-]+:iam::[0-9*]+:role/.+$'))").message("must be ARNs of IAM roles, such as arn:aws:iam::123456789012:role/team-a-*"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,6 +15,7 @@ use crate::{
     handle::Handle,
     sources::Fetch,
     start::spawn,
+    sts::StsSettings,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -123,7 +124,8 @@ fn start_with(lifetime: Option<Duration>, change: impl FnOnce(&mut Script)) -> (
         conflicts: Vec::new(),
     };
     let clock = Clock::new(SharedTimeSource::new(clock));
-    let handle = spawn(choice, None, clock, Box::new(source.clone()), fastrand::f64);
+    let shared = Shared::new(choice, StsSettings::default(), String::new(), clock);
+    let handle = spawn(shared, Box::new(source.clone()), fastrand::f64);
     (handle, source)
 }
 

@@ -46,7 +46,7 @@ pub(super) fn role_from_env(
 }
 
 /// Checks what STS would refuse, so that the mistake is named after its setting.
-pub(super) fn check_role(
+pub(crate) fn check_role(
     role: &AssumeRoleLink,
     setting: impl Fn(&str) -> String,
 ) -> Result<(), SettingsError> {

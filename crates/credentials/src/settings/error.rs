@@ -56,7 +56,7 @@ pub enum SettingsError {
     RegionMissing,
     /// A role that an API key cannot assume.
     #[error(
-        "a role is to be assumed, but AWS_BEARER_TOKEN_BEDROCK cannot assume roles: unset it, or remove AWS_ROLE_ARN and assumeRoles"
+        "a role is to be assumed, but AWS_BEARER_TOKEN_BEDROCK cannot assume roles: unset it, or remove AWS_ROLE_ARN, assumeRoles and each target's assumeRole"
     )]
     BearerWithRoles,
     /// An address keys must not be fetched from.

@@ -5,6 +5,7 @@
     reason = "this is a test; its helper functions are not marked as such"
 )]
 
+mod assumed;
 mod cases;
 mod renewal;
 mod sso;

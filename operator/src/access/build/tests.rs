@@ -60,6 +60,7 @@ fn what_the_gateway_reloads_does_not_replace_pods() {
         "clients: {anonymous: true}",
         "limits: {requestsPerMinute: 60, tokensPerDay: 100000}",
         "clients: {serviceAccounts: [{name: app, limits: {concurrentRequests: 3}}]}",
+        "models: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0', assumeRole: {roleArn: 'arn:aws:iam::210987654321:role/Next'}}]}]",
         "gateway: {autoscaling: {maxReplicas: 5}}",
         "gateway: {podMonitor: {}}",
         "gateway: {networkPolicy: {enabled: false}}",
@@ -151,7 +152,7 @@ models:
   - name: smart
     targets:
       - { modelId: "eu.anthropic.claude-sonnet-4-20250514-v1:0", weight: 3 }
-      - { modelId: "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc", priority: 1, baseModel: "amazon.nova-pro-v1:0", surface: converse }
+      - { modelId: "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc", priority: 1, baseModel: "amazon.nova-pro-v1:0", surface: converse, assumeRole: { roleArn: "arn:aws:iam::345678901234:role/Far", externalId: agreed } }
 allow: [ "amazon.nova-*" ]
 guardrail: { identifier: gr-1, version: "2" }
 clients:

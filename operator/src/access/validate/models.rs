@@ -11,7 +11,7 @@ use api::{
     },
 };
 
-use super::Problems;
+use super::{Problems, assume_role};
 
 /// Services whose ARNs Bedrock Runtime takes as a model id.
 const MODEL_SERVICES: [&str; 2] = ["bedrock", "sagemaker"];
@@ -20,6 +20,7 @@ const MODEL_SERVICES: [&str; 2] = ["bedrock", "sagemaker"];
 pub(super) fn models(
     specs: &[ModelSpec],
     region: Option<&Region>,
+    session_name: &str,
     problems: &mut Problems,
 ) -> Vec<Model> {
     let mut names = BTreeSet::new();
@@ -43,14 +44,24 @@ pub(super) fn models(
                         priority: 0,
                         base_model: None,
                         surface: None,
+                        assume_role: None,
                     };
                     vec![checked(&target, &field, region, problems)]
                 }
                 (None, Some(targets)) if !targets.is_empty() => targets
                     .iter()
                     .enumerate()
-                    .map(|(at, target)| {
-                        checked(target, &format!("{field}.targets[{at}]"), region, problems)
+                    .map(|(at, spec)| {
+                        let field = format!("{field}.targets[{at}]");
+                        let target = checked(spec, &field, region, problems);
+                        let role = spec.assume_role.as_ref().and_then(|role| {
+                            let field = format!("{field}.assumeRole");
+                            assume_role(role, &field, session_name, problems)
+                        });
+                        Target {
+                            assume_role: role,
+                            ..target
+                        }
                     })
                     .collect(),
                 _ => {
@@ -134,5 +145,6 @@ fn checked(
         priority: spec.priority,
         base_model: spec.base_model.clone(),
         surface: spec.surface,
+        assume_role: None,
     }
 }

@@ -50,6 +50,14 @@ fn mistakes_are_refused_naming_their_fields() {
             vec!["spec.models[0].targets[0].region"],
         ),
         (
+            "models: [{name: a, targets: [{modelId: x, assumeRole: {roleArn: me}}]}]",
+            vec!["spec.models[0].targets[0].assumeRole.roleArn"],
+        ),
+        (
+            "models: [{name: a, targets: [{modelId: x}, {modelId: x, assumeRole: {roleArn: 'arn:aws-cn:iam::123456789012:role/x'}}]}]",
+            vec!["spec.models[0].targets[1].assumeRole.roleArn"],
+        ),
+        (
             "models: [{name: a, modelId: 'arn:aws:s3:::bucket'}]",
             vec!["spec.models[0].modelId"],
         ),

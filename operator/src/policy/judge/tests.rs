@@ -5,6 +5,7 @@ use super::*;
 use crate::fixtures;
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
+const FAR: &str = "arn:aws:iam::999999999999:role/Far";
 
 fn policy(name: &str, spec: &str) -> Policy {
     let spec: Json = serde_yaml::from_str(spec).unwrap();
@@ -75,6 +76,22 @@ fn rules_allow_what_they_name_and_say_what_they_would_allow() {
             ),
             "roleArns: ['arn:aws:iam::123456789012:role/*']",
             Some("spec.identity.assumeRoles[0].roleArn: arn:aws:iam::999999999999:role/Far"),
+        ),
+        (
+            "the role of a target, too",
+            format!(
+                "models: [{{name: fast, targets: [{{modelId: a.b}}, {{modelId: a.b, assumeRole: {{roleArn: '{FAR}'}}}}]}}]"
+            ),
+            "roleArns: ['arn:aws:iam::123456789012:role/*']",
+            Some("spec.models[0].targets[1].assumeRole.roleArn: arn:aws:iam::999999999999:role/Far"),
+        ),
+        (
+            "the role of a target, allowed",
+            format!(
+                "models: [{{name: fast, targets: [{{modelId: a.b, assumeRole: {{roleArn: '{FAR}'}}}}]}}]"
+            ),
+            "roleArns: ['arn:aws:iam::123456789012:role/*', 'arn:aws:iam::999999999999:role/*']",
+            None,
         ),
         (
             "a role that is not seen",

@@ -1,0 +1,144 @@
+//! Roles on top of a handle: one base for all of them, their own sessions, refusals, and their end.
+
+use awsdouble::Fault;
+use credentials::{AssumeRoleLink, Handle, Reason, SettingsError};
+
+use crate::support::{Account, PATIENCE, eventually, link, start};
+
+const FIRST: &str = "arn:aws:iam::210987654321:role/Shared";
+const SECOND: &str = "arn:aws:iam::123456789012:role/BedrockAccessRole";
+
+struct Pod {
+    account: Account,
+    base: Handle,
+    _folder: tempfile::TempDir,
+}
+
+impl Pod {
+    async fn start(lifetime_seconds: Option<u64>) -> Self {
+        let account = Account::start(lifetime_seconds).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, account.token("app", "sts.amazonaws.com", 3600)).unwrap();
+        let base = start(account.web_identity(&file)).await;
+        Self {
+            account,
+            base,
+            _folder: folder,
+        }
+    }
+
+    fn calls(&self, operation: &str) -> usize {
+        self.account.double.calls_of(operation).len()
+    }
+
+    async fn caller(&self, handle: &Handle) -> String {
+        let lease = handle.wait_ready(PATIENCE).await.unwrap();
+        self.account.caller(&lease).await
+    }
+}
+
+fn second(external_id: &str) -> AssumeRoleLink {
+    AssumeRoleLink {
+        external_id: Some(external_id.to_owned()),
+        ..link(SECOND)
+    }
+}
+
+#[tokio::test]
+async fn roles_share_one_base_and_each_has_a_session_of_its_own() {
+    let pod = Pod::start(None).await;
+    let first = pod.base.assume(link(FIRST), "a").unwrap();
+    let second = pod.base.assume(second("unique-external-id"), "b").unwrap();
+    assert!(pod.caller(&first).await.contains("assumed-role/Shared/"));
+    assert!(
+        pod.caller(&second)
+            .await
+            .contains("assumed-role/BedrockAccessRole/")
+    );
+    assert!(
+        pod.caller(&pod.base)
+            .await
+            .contains("assumed-role/BedrockRole/")
+    );
+    assert_eq!(pod.calls("AssumeRoleWithWebIdentity"), 1);
+    assert_eq!(pod.calls("AssumeRole"), 2);
+    assert_eq!(first.status().choice.assume_roles, [FIRST]);
+}
+
+#[tokio::test]
+async fn wrong_external_id_is_told_with_the_role_and_leaves_the_base_alone() {
+    let pod = Pod::start(None).await;
+    let role = pod.base.assume(second("guessed"), "a").unwrap();
+    let pending = role.current().unwrap_err();
+    assert_eq!(pending.reason, Reason::Pending);
+    assert!(pending.message.contains(SECOND), "{pending}");
+    role.first_attempt(PATIENCE).await;
+    let refused = role.current().unwrap_err();
+    assert_eq!(refused.reason, Reason::AccessDenied);
+    assert!(refused.message.contains(SECOND), "{refused}");
+    assert!(refused.message.contains("external id"), "{refused}");
+    assert!(pod.base.current().is_ok());
+    assert_eq!(pod.calls("AssumeRoleWithWebIdentity"), 1);
+}
+
+#[tokio::test]
+async fn revoked_sessions_of_role_and_base_are_both_replaced() {
+    let pod = Pod::start(None).await;
+    let role = pod.base.assume(link(FIRST), "a").unwrap();
+    let lease = role.wait_ready(PATIENCE).await.unwrap();
+    pod.account.double.revoke_sessions();
+    let newer = role.replace(&lease).await.unwrap();
+    assert_eq!(newer.generation(), 2);
+    assert!(pod.caller(&role).await.contains("assumed-role/Shared/"));
+    assert_eq!(pod.base.current().unwrap().generation(), 2);
+}
+
+#[tokio::test]
+async fn base_that_comes_late_is_waited_for() {
+    let pod = Pod::start(None).await;
+    let exchange = "AssumeRoleWithWebIdentity";
+    let fault = Fault::error(exchange, 503, "ServiceUnavailable");
+    pod.account.double.inject(fault.times(2));
+    let role = pod.base.assume(link(FIRST), "a").unwrap();
+    assert!(pod.caller(&role).await.contains("assumed-role/Shared/"));
+    assert_eq!(role.status().refreshes_by_result.len(), 1);
+}
+
+#[tokio::test]
+async fn role_is_renewed_until_its_last_handle_is_dropped() {
+    let pod = Pod::start(Some(2)).await;
+    let role = pod.base.assume(link(FIRST), "a").unwrap();
+    eventually("a renewal", || role.status().generation >= 2).await;
+    drop(role);
+    let before = pod.calls("AssumeRole");
+    let renewed = pod.calls("AssumeRoleWithWebIdentity");
+    // The base goes on for two renewals, by which time the role would have been renewed, too.
+    eventually("the base goes on", || {
+        pod.calls("AssumeRoleWithWebIdentity") >= renewed + 2
+    })
+    .await;
+    // One may have been on its way.
+    assert!(pod.calls("AssumeRole") <= before + 1);
+}
+
+#[tokio::test]
+async fn roles_that_make_no_sense_are_refused_naming_the_field() {
+    let pod = Pod::start(None).await;
+    let short = AssumeRoleLink {
+        duration_seconds: Some(60),
+        ..link(FIRST)
+    };
+    let error = pod.base.assume(short, "models[0].targets[1].assumeRole");
+    let text = error.unwrap_err().to_string();
+    assert!(
+        text.starts_with("models[0].targets[1].assumeRole.durationSeconds"),
+        "{text}"
+    );
+    let key = Account::settings(&[
+        ("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-abc"),
+        ("AWS_REGION", "us-east-1"),
+    ]);
+    let error = start(key).await.assume(link(FIRST), "a").unwrap_err();
+    assert_eq!(error, SettingsError::BearerWithRoles);
+}
