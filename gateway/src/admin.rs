@@ -123,7 +123,8 @@ async fn metrics(FromState(state): FromState<State>) -> Response {
         .map(|(_, role)| role.status())
         .collect();
     let in_flight = state.in_flight().count();
-    let text = state.metrics().render(&status, &roles, in_flight);
+    let store = live.allotments.store_is_up();
+    let text = state.metrics().render(&status, &roles, in_flight, store);
     let mut response = Response::new(Body::from(text));
     response
         .headers_mut()

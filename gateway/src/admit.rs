@@ -38,7 +38,9 @@ pub(crate) async fn admit(
         .authenticate(&parts.headers, state.now())?;
     account.caller(&caller.name);
     let body = read_body(body, limits.max_body_bytes).await?;
-    state.take(&live, &caller.name, &parts.extensions, account)?;
+    state
+        .take(&live, &caller.name, &parts.extensions, account)
+        .await?;
     let head = head(&body)?;
     let targets = live
         .routes

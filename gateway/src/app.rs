@@ -134,7 +134,8 @@ impl State {
     /// When the configuration is not usable.
     pub async fn try_new(settings: Settings) -> Result<Self, LoadError> {
         let document = live::read_document(&settings)?;
-        let live = Live::compile(&settings, document, None).await?;
+        let metrics = Metrics::new();
+        let live = Live::compile(&settings, document, &metrics, None).await?;
         let tls = upstream::tls()?;
         let fetcher = Fetcher::new(tls.clone());
         let client = upstream::connect(tls);
@@ -144,7 +145,7 @@ impl State {
             live: Current::from_pointee(live),
             client,
             fetcher,
-            metrics: Metrics::new(),
+            metrics,
             in_flight: InFlight::default(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -181,7 +182,7 @@ impl State {
     ///
     /// # Errors
     /// 429 with the limit that is reached.
-    pub(crate) fn take(
+    pub(crate) async fn take(
         &self,
         live: &Live,
         client: &str,
@@ -191,7 +192,7 @@ impl State {
         if live.allotments.is_empty() {
             return Ok(());
         }
-        let (report, admission) = live.allotments.admit(client, &self.0.settings.clock);
+        let (report, admission) = live.allotments.admit(client, &self.0.settings.clock).await;
         if let Some(slot) = extensions.get::<Slot>() {
             slot.fill(report);
         }

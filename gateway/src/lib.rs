@@ -53,6 +53,6 @@ pub use config::{
 };
 pub use error::{GatewayError, Refusal};
 pub use live::LoadError;
-pub use rates::OverLimit;
+pub use rates::{OverLimit, StoreError};
 pub use server::{Drained, ServeError, Server, serve};
 pub use tls::CertificateError;

@@ -11,7 +11,8 @@ use dialects::families::FamilyError;
 use crate::{
     authenticate::{ApiKeys, Authenticator, KeyFileError, KeySetError},
     config::{RegionMissing, Settings},
-    rates::Allotments,
+    metrics::Metrics,
+    rates::{Allotments, StoreError},
     route::{Endpoints, Routes},
     sessions::Sessions,
     tls::{self, CertificateError},
@@ -76,6 +77,9 @@ pub enum LoadError {
     /// The gateway's own certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The address of the limits' store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// TLS cannot be used on this machine.
     #[error("failed to set up TLS")]
     Tls(#[from] rustls::Error),
@@ -97,6 +101,7 @@ impl LoadError {
             Self::Open(_) => "authentication_missing",
             Self::CredentialSettings(_) => "credential_settings_invalid",
             Self::Certificate(_) => "certificate_unusable",
+            Self::Store(_) => "limit_store_invalid",
             Self::Tls(_) => "tls_unusable",
             Self::Credentials(_) => "credentials_not_started",
         }
@@ -130,6 +135,7 @@ impl Live {
     pub(crate) async fn compile(
         settings: &Settings,
         config: GatewayConfig,
+        metrics: &Arc<Metrics>,
         previous: Option<&Self>,
     ) -> Result<Self, LoadError> {
         let aws = settings.aws_defaults();
@@ -144,8 +150,9 @@ impl Live {
         let allotments = Allotments::compile(
             &config,
             authenticator.key_clients(),
+            metrics,
             previous.map(|previous| &previous.allotments),
-        );
+        )?;
         let tls = config.tls.as_ref().map(tls::server).transpose()?;
         let previous = previous.map(|live| &live.sessions);
         let sessions = Sessions::start(settings, &config, &region, aws.sts, previous).await?;

@@ -45,6 +45,8 @@ const TOKENS: [f64; 14] = [
     67_108_864.0,
 ];
 const PROVIDER: &str = "aws.bedrock";
+/// The only kind of store for limits there is.
+const LIMIT_STORE: [(&str, &str); 1] = [("store", "redis")];
 
 /// What all numbers of a request are told apart by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -112,6 +114,9 @@ pub(crate) struct Metrics {
     tokens: HistogramFamily<TokenLabels>,
     requests: Family<HttpLabels, Counter>,
     over_limits: Family<LimitLabels, Counter>,
+    /// Without a value where there is no store.
+    limit_store_up: Family<[(&'static str, &'static str); 1], Gauge>,
+    limit_store_fallbacks: Counter,
     in_flight: Gauge,
     attempts: Family<AttemptLabels, Counter>,
     reloads: Family<ResultLabel, Counter>,
@@ -133,6 +138,8 @@ impl Metrics {
             tokens: Family::new_with_constructor(|| Histogram::new(TOKENS)),
             requests: Family::default(),
             over_limits: Family::default(),
+            limit_store_up: Family::default(),
+            limit_store_fallbacks: Counter::default(),
             in_flight: Gauge::default(),
             attempts: Family::default(),
             reloads: Family::default(),
@@ -177,6 +184,16 @@ impl Metrics {
             "bedrock_gateway_limit_refusals",
             "Requests refused by a limit of the access or of a client, by limit and client",
             self.over_limits.clone(),
+        );
+        registry.register(
+            "bedrock_gateway_limit_store_up",
+            "1 when the store of the limits answers, 0 while this gateway counts by itself",
+            self.limit_store_up.clone(),
+        );
+        registry.register(
+            "bedrock_gateway_limit_store_fallbacks",
+            "Requests that this gateway's own counts decided on, since the store did not answer",
+            self.limit_store_fallbacks.clone(),
         );
         registry.register(
             "bedrock_gateway_in_flight_requests",
@@ -255,6 +272,11 @@ impl Metrics {
             .inc();
     }
 
+    /// One request was decided on without the store.
+    pub(crate) fn limit_store_fallback(&self) {
+        self.limit_store_fallbacks.inc();
+    }
+
     /// One call of a model is over; `error_type` is empty after success.
     pub(crate) fn call(&self, labels: &CallLabels, took: Duration, error_type: &str) {
         self.durations
@@ -317,14 +339,21 @@ impl Metrics {
         self.reload_successful.set(i64::from(successful));
     }
 
-    /// Everything in the text format, with credentials (also of `roles` of targets) and requests in flight as they are now.
+    /// Everything in the text format, with credentials (also of `roles` of targets), requests in flight and the limits' store
+    /// as they are now.
     pub(crate) fn render(
         &self,
         credentials: &credentials::Status,
         roles: &[credentials::Status],
         in_flight: u32,
+        limit_store_up: Option<bool>,
     ) -> String {
         self.in_flight.set(i64::from(in_flight));
+        self.limit_store_up.clear();
+        if let Some(up) = limit_store_up {
+            let gauge = self.limit_store_up.get_or_create(&LIMIT_STORE);
+            gauge.set(i64::from(up));
+        }
         self.credentials_expiry
             .set(credentials.seconds_to_expiry.unwrap_or(f64::INFINITY));
         if credentials.generation == 0 {

@@ -110,7 +110,9 @@ async fn ask(
     let body = read_body(body, live.config.limits.max_body_bytes).await?;
     let caller = known(state, &live, proof, &parts, &body)?;
     account.caller(&caller.name);
-    state.take(&live, &caller.name, &parts.extensions, account)?;
+    state
+        .take(&live, &caller.name, &parts.extensions, account)
+        .await?;
     let targets = targets(&live, asked, &caller, account)?;
     let prepare = prepare(&live.config, asked.operation, &parts.headers, body)?;
     let first = targets

@@ -9,24 +9,29 @@ mod counts;
 pub(crate) mod headers;
 mod meter;
 mod refusal;
+mod store;
 
 use std::{collections::HashMap, sync::Arc};
 
 use api::{GatewayConfig, config::Rates};
 use credentials::SharedTimeSource;
 
-use crate::authenticate::Caller;
-use counts::Standing;
+use crate::{authenticate::Caller, metrics::Metrics};
+use counts::{Counts, Standing};
 use headers::Report;
 use meter::{Meter, Place};
 use refusal::Holder;
 pub use refusal::OverLimit;
+use store::Store;
+pub use store::StoreError;
 
 /// The limits of a configuration, each with what was used of it.
 #[derive(Debug, Default)]
 pub(crate) struct Allotments {
     access: Option<Allotment>,
     clients: HashMap<String, Allotment>,
+    /// Where requests and tokens are counted together with other gateways.
+    store: Option<Arc<Store>>,
 }
 
 /// Limits of an access or of a client.
@@ -35,6 +40,8 @@ struct Allotment {
     holder: Holder,
     rates: Rates,
     meter: Arc<Meter>,
+    /// What the store counts it under; none where it has nothing to count.
+    key: Option<Arc<str>>,
 }
 
 /// A request that was taken: its places among the open ones, and where its tokens go.
@@ -42,28 +49,43 @@ struct Allotment {
 pub(crate) struct Admission {
     /// Of the access, and of the client.
     places: [Option<Place>; 2],
+    keys: [Option<Arc<str>>; 2],
+    store: Option<Arc<Store>>,
     clock: SharedTimeSource,
 }
+
+/// The limits that hold for a request: those of the access, and of the client.
+type Holders<'a> = [Option<&'a Allotment>; 2];
 
 impl Allotments {
     /// The limits of a configuration for clients with keys of these names; what was counted for a name in
     /// `previous` goes on.
+    ///
+    /// # Errors
+    /// When the store's address cannot be used.
     pub(crate) fn compile<'a>(
         config: &GatewayConfig,
         keys: impl Iterator<Item = &'a str>,
+        metrics: &Arc<Metrics>,
         previous: Option<&Self>,
-    ) -> Self {
-        let known = |allotment: Option<&Allotment>| {
-            allotment
-                .map(|one| Arc::clone(&one.meter))
-                .unwrap_or_default()
-        };
+    ) -> Result<Self, StoreError> {
+        let holder = Holder::of(config.access.as_ref());
+        let group = holder.name().to_owned();
+        let allotment =
+            |holder: Holder, client: Option<&str>, rates: Rates, before: Option<&Self>| {
+                let before = before.and_then(|before| match client {
+                    None => before.access.as_ref(),
+                    Some(client) => before.clients.get(client),
+                });
+                Allotment {
+                    holder,
+                    rates,
+                    meter: before.map(|one| Arc::clone(&one.meter)).unwrap_or_default(),
+                    key: counts_by_time(&rates).then(|| store::key(&group, client)),
+                }
+            };
         let rates = config.limits.rates();
-        let access = (!rates.is_empty()).then(|| Allotment {
-            holder: Holder::of(config.access.as_ref()),
-            rates,
-            meter: known(previous.and_then(|previous| previous.access.as_ref())),
-        });
+        let access = (!rates.is_empty()).then(|| allotment(holder, None, rates, previous));
         let accounts = config.clients.service_accounts.iter();
         let accounts = accounts.flat_map(|accounts| &accounts.subjects);
         let accounts = accounts.map(|subject| {
@@ -75,16 +97,24 @@ impl Allotments {
             .chain(keys)
             .filter(|(_, rates)| !rates.is_empty())
             .map(|(name, rates)| {
-                let before = previous.and_then(|previous| previous.clients.get(&name));
-                let allotment = Allotment {
-                    holder: Holder::Client(name.clone()),
-                    rates,
-                    meter: known(before),
-                };
+                let holder = Holder::Client(name.clone());
+                let allotment = allotment(holder, Some(&name), rates, previous);
                 (name, allotment)
             })
             .collect();
-        Self { access, clients }
+        let known = previous.and_then(|previous| previous.store.as_ref());
+        let store = match &config.limits.store {
+            None => None,
+            Some(wanted) => Some(match known {
+                Some(known) if known.is_of(&wanted.redis) => Arc::clone(known),
+                _ => Arc::new(Store::start(&wanted.redis, Arc::clone(metrics))?),
+            }),
+        };
+        Ok(Self {
+            access,
+            clients,
+            store,
+        })
     }
 
     /// Whether nothing is limited.
@@ -92,62 +122,143 @@ impl Allotments {
         self.access.is_none() && self.clients.is_empty()
     }
 
+    /// Whether the store answers; `None` where there is none.
+    pub(crate) fn store_is_up(&self) -> Option<bool> {
+        self.store.as_ref().map(|store| store.is_up())
+    }
+
     /// Takes a request of a client, if each limit allows it, and says how they stand then.
     ///
     /// # Errors
     /// The limit that frees last.
-    pub(crate) fn admit(
+    pub(crate) async fn admit(
         &self,
         client: &str,
         clock: &SharedTimeSource,
     ) -> (Report, Result<Admission, OverLimit>) {
-        let now = clock.now();
-        let holders = [self.access.as_ref(), self.clients.get(client)];
-        let mut refusal = None;
+        let holders: Holders<'_> = [self.access.as_ref(), self.clients.get(client)];
+        let mut crowded = None;
         let places = holders.map(|holder| {
             let allotment = holder?;
             let limit = allotment.rates.concurrent_requests;
             let place = allotment.meter.enter(limit);
             if let (None, Some(limit)) = (&place, limit) {
-                let crowded = OverLimit::crowded(&allotment.holder, limit);
-                refusal = Some(crowded.or_longer(refusal.take()));
+                let one = OverLimit::crowded(&allotment.holder, limit);
+                crowded = Some(one.or_longer(crowded.take()));
             }
             place
         });
-        let mut report = Report::new(now);
-        // Always the access's lock before a client's; both for a few additions.
-        let mut counted =
-            holders.map(|holder| holder.map(|allotment| (allotment, allotment.meter.counts())));
-        for (allotment, counts) in counted.iter_mut().flatten() {
-            let standings = counts.standings(&allotment.rates, now);
-            for full in standings.filter(Standing::is_full) {
-                let full = OverLimit::full(&allotment.holder, full);
-                refusal = Some(full.or_longer(refusal.take()));
-            }
-        }
-        for (allotment, counts) in counted.iter_mut().flatten() {
-            if refusal.is_none() {
-                counts.add_request(now);
-            }
-            report.add(counts.standings(&allotment.rates, now));
-        }
-        let admission = match refusal {
-            Some(refusal) => Err(refusal),
-            None => Ok(Admission {
-                places,
-                clock: clock.clone(),
-            }),
+        let (report, judged) = match crowded {
+            // Others need not hear of it.
+            Some(_) => own(holders, crowded, clock),
+            None => match self.shared(holders, clock).await {
+                Some(judged) => judged,
+                None => own(holders, None, clock),
+            },
         };
+        let admission = judged.map(|()| Admission {
+            places,
+            keys: holders.map(|holder| holder?.key.clone()),
+            store: self.store.clone(),
+            clock: clock.clone(),
+        });
         (report, admission)
     }
+
+    /// Judges by the counts of all gateways; `None` where there are none, or their store does not answer.
+    async fn shared(
+        &self,
+        holders: Holders<'_>,
+        clock: &SharedTimeSource,
+    ) -> Option<(Report, Result<(), OverLimit>)> {
+        let store = self.store.as_ref()?;
+        let asked = holders.map(|holder| {
+            let allotment = holder?;
+            Some((allotment.key.as_ref()?, &allotment.rates))
+        });
+        if asked.iter().all(Option::is_none) {
+            return None;
+        }
+        let mut taken = store.take(asked).await?;
+        let mut report = Report::new(taken.at);
+        let mut refusal = None;
+        for (allotment, counts) in holders.into_iter().zip(&mut taken.counts) {
+            let (Some(allotment), Some(counts)) = (allotment, counts) else {
+                continue;
+            };
+            let standings = counts.standings(&allotment.rates, taken.at);
+            if !taken.free {
+                for full in standings.filter(Standing::is_full) {
+                    let full = OverLimit::full(&allotment.holder, full);
+                    refusal = Some(full.or_longer(refusal.take()));
+                }
+            }
+            report.add(counts.standings(&allotment.rates, taken.at));
+        }
+        if let Some(refusal) = refusal {
+            return Some((report, Err(refusal)));
+        }
+        // For the time when the store does not answer.
+        let now = clock.now();
+        for allotment in holders.into_iter().flatten() {
+            allotment.meter.counts().add_request(now);
+        }
+        Some((report, Ok(())))
+    }
+}
+
+/// Judges by this gateway's own counts a request that may have been refused already.
+fn own(
+    holders: Holders<'_>,
+    refused: Option<OverLimit>,
+    clock: &SharedTimeSource,
+) -> (Report, Result<(), OverLimit>) {
+    let now = clock.now();
+    let mut report = Report::new(now);
+    let mut refusal = refused;
+    // Always the access's lock before a client's; both for a few additions.
+    let mut counted =
+        holders.map(|holder| holder.map(|allotment| (allotment, allotment.meter.counts())));
+    for (allotment, counts) in counted.iter_mut().flatten() {
+        let standings = counts.standings(&allotment.rates, now);
+        for full in standings.filter(Standing::is_full) {
+            let full = OverLimit::full(&allotment.holder, full);
+            refusal = Some(full.or_longer(refusal.take()));
+        }
+    }
+    for (allotment, counts) in counted.iter_mut().flatten() {
+        let counts: &mut Counts = counts;
+        if refusal.is_none() {
+            counts.add_request(now);
+        }
+        report.add(counts.standings(&allotment.rates, now));
+    }
+    (report, refusal.map_or(Ok(()), Err))
+}
+
+/// Whether anything is limited that is counted over a time.
+fn counts_by_time(rates: &Rates) -> bool {
+    let open_alone = Rates {
+        concurrent_requests: rates.concurrent_requests,
+        ..Rates::default()
+    };
+    *rates != open_alone
 }
 
 impl Admission {
     /// What the request used, once that is known.
     pub(crate) fn charge(&self, tokens: u64) {
+        if tokens == 0 {
+            return;
+        }
         let now = self.clock.now();
         for place in self.places.iter().flatten() {
             place.meter().counts().add_tokens(tokens, now);
+        }
+        if let Some(store) = &self.store
+            && self.keys.iter().any(Option::is_some)
+        {
+            store.charge(self.keys.clone(), tokens);
         }
     }
 }

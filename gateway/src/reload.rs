@@ -58,7 +58,7 @@ async fn reload(state: &State) -> Result<(), LoadError> {
     let settings = state.settings();
     let document = live::read_document(settings)?;
     let previous = state.live();
-    let live = Live::compile(settings, document, Some(&previous)).await?;
+    let live = Live::compile(settings, document, &state.metrics(), Some(&previous)).await?;
     state.replace(live);
     Ok(())
 }

@@ -60,14 +60,13 @@ impl Sessions {
         let mut roles = BTreeMap::new();
         let mut new = Vec::new();
         for (role, field) in config.target_roles() {
-            let handle = match kept.and_then(|kept| kept.roles.get(role)) {
-                Some(handle) => handle.clone(),
-                None => {
-                    let handle = base.assume(link(role), &field);
-                    let handle = handle.map_err(LoadError::CredentialSettings)?;
-                    new.push(handle.clone());
-                    handle
-                }
+            let handle = if let Some(handle) = kept.and_then(|kept| kept.roles.get(role)) {
+                handle.clone()
+            } else {
+                let handle = base.assume(link(role), &field);
+                let handle = handle.map_err(LoadError::CredentialSettings)?;
+                new.push(handle.clone());
+                handle
             };
             roles.insert(role.clone(), handle);
         }

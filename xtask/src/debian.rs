@@ -49,6 +49,11 @@ const PACKAGES: [Package; 6] = [
         file: "usr/bin/lua5.4",
         purpose: "runs Argo CD's health check in its test",
     },
+    Package {
+        name: "redis-server",
+        file: "usr/bin/redis-server",
+        purpose: "shares counts between gateways in their tests",
+    },
 ];
 
 /// Makes sure that the packages are there.

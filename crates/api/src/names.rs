@@ -99,5 +99,7 @@ pub const CONFIG_KEY: &str = "gateway.yaml";
 pub const SIDECAR_CONFIG_KEY: &str = "sidecar.yaml";
 /// Folder where the Secret with client API keys is mounted: one file a client, named as the client.
 pub const API_KEYS_DIRECTORY: &str = "/etc/bedrock-gateway/api-keys";
+/// Folder where the Secret of the limits' store is mounted.
+pub const LIMIT_STORE_DIRECTORY: &str = "/etc/bedrock-gateway/limit-store";
 /// Folder where the Secret of `identity.secret` is mounted when it holds shared config files.
 pub const IDENTITY_DIRECTORY: &str = "/etc/bedrock-gateway/identity";

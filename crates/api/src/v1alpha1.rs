@@ -95,7 +95,7 @@ pub struct BedrockAccessSpec {
     /// Who may call the gateway; required unless gateway.enabled is false. A sidecar answers its own pod, and nobody else.
     #[serde(default)]
     pub clients: ClientsSpec,
-    /// How much all clients together may ask for in a time. Every gateway pod and every sidecar counts by itself, so that an access of two replicas may take twice as much.
+    /// How much all clients together may ask for in a time. Without a store every gateway pod counts by itself, so that two replicas may take twice as much; every sidecar always does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsSpec>,
     /// How the gateway runs.

@@ -90,6 +90,32 @@ impl Standing {
 }
 
 impl Counts {
+    /// Counts that were kept elsewhere, as they were then: requests of the minute and of the one before, tokens
+    /// likewise, tokens of the day.
+    pub(super) fn shared(at: SystemTime, numbers: &[u64; 5]) -> Self {
+        let now = millis(at);
+        let [
+            requests,
+            requests_before,
+            tokens,
+            tokens_before,
+            tokens_of_day,
+        ] = *numbers;
+        Self {
+            minute: now / MINUTE,
+            requests: Window {
+                current: requests,
+                previous: requests_before,
+            },
+            tokens: Window {
+                current: tokens,
+                previous: tokens_before,
+            },
+            day: now / DAY,
+            tokens_of_day,
+        }
+    }
+
     /// One more request.
     pub(crate) fn add_request(&mut self, now: SystemTime) {
         self.roll(now);

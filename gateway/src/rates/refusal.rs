@@ -38,6 +38,14 @@ impl Holder {
         })
     }
 
+    /// The name, of an access with its namespace.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Access(name) | Self::Client(name) => name,
+            Self::Gateway => "gateway",
+        }
+    }
+
     /// For a metric: whether it is one client's, or everybody's.
     pub(crate) fn scope(&self) -> &'static str {
         match self {

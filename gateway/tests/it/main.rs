@@ -15,6 +15,7 @@ mod drain;
 mod embeddings;
 mod errors;
 mod images;
+mod limit_store;
 mod limits;
 mod messages;
 mod messages_errors;

@@ -4,6 +4,7 @@
 //! The schema's own rules are checked again where a build depends on them: an object may be older than
 //! the schema. Nothing after this step reads the spec.
 
+mod limits;
 mod models;
 mod sidecar;
 
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::{
     Region, RoleArn,
     config::{
-        self, AssumeRole, Clients, Endpoints, Guardrail, Rates, ServiceAccountClients,
+        self, AssumeRole, Clients, Endpoints, Guardrail, ServiceAccountClients,
         ServiceAccountSubject,
     },
     names,
@@ -20,13 +21,13 @@ use api::{
         BedrockAccess, BedrockAccessSpec, child_name, client_audience,
         gateway::{DEFAULT_REPLICAS, GatewaySpec},
         identity::{AssumeRoleSpec, IdentitySpec},
-        limits::RatesSpec,
         pod_monitor::PodMonitorSpec,
     },
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 
+pub(crate) use limits::Limits;
 pub(crate) use sidecar::Sidecar;
 
 use crate::{access::observe::Observed, settings::Settings};
@@ -64,7 +65,7 @@ pub(crate) struct Validated {
     /// Who may call.
     pub(crate) clients: Clients,
     /// How much all clients together may ask for in a time.
-    pub(crate) rates: Rates,
+    pub(crate) limits: Limits,
     /// Secret with the clients' API keys.
     pub(crate) api_keys_secret: Option<String>,
     /// How the gateway runs.
@@ -313,7 +314,7 @@ pub(crate) fn validate(
     }
     Ok(Validated {
         clients: clients(spec, observed, &namespace, &name)?,
-        rates: spec.limits.as_ref().map(Rates::from).unwrap_or_default(),
+        limits: limits::limits(spec),
         api_keys_secret: spec
             .clients
             .api_keys
@@ -598,7 +599,7 @@ fn clients(
                         .unwrap_or_else(|| namespace.to_owned()),
                     name: client.name.clone(),
                     models: client.models.clone(),
-                    limits: rates(client.limits.as_ref()),
+                    limits: limits::of_client(client.limits.as_ref()),
                 })
                 .collect(),
         })
@@ -609,7 +610,7 @@ fn clients(
             .api_keys
             .as_ref()
             .map(|_| names::API_KEYS_DIRECTORY.to_owned()),
-        api_key_limits: rates(
+        api_key_limits: limits::of_client(
             clients
                 .api_keys
                 .as_ref()
@@ -617,10 +618,6 @@ fn clients(
         ),
         service_accounts,
     })
-}
-
-fn rates(spec: Option<&RatesSpec>) -> Rates {
-    spec.map(Rates::from).unwrap_or_default()
 }
 
 /// Session name that CloudTrail shows: who it was, cut to what STS takes. Names of Kubernetes hold only

@@ -49,6 +49,37 @@ pub struct LimitsSpec {
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_day: Option<u64>,
+    /// Where gateway pods count requests and tokens together; left out, each counts by itself. Sidecars always do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreSpec>,
+}
+
+/// Where gateway pods count together.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreSpec {
+    /// A server of Redis or Valkey. While it does not answer, each gateway pod counts by itself.
+    pub redis: RedisStoreSpec,
+}
+
+/// A server of Redis or Valkey.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedisStoreSpec {
+    /// Its address, such as redis://valkey.team-a.svc:6379 or, with TLS, rediss://cache.example:6379/0. Not one of a cluster of several servers that share out the keys.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(
+        validation = Rule::new("isURL(self) && (self.startsWith('redis://') || self.startsWith('rediss://'))").message("must be a URL that begins with redis:// or rediss://"),
+        validation = Rule::new("!self.contains('@')").message("must not hold a user or a password: put them into a Secret and name it in secretName")
+    )]
+    pub url: String,
+    /// Secret with what the server asks for, under the keys password and, where it has users, username.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
+    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_name: Option<String>,
 }
 
 impl From<&RatesSpec> for config::Rates {

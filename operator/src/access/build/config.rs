@@ -58,16 +58,21 @@ pub(crate) fn gateway_config(access: &Validated) -> GatewayConfig {
         allow: access.allow.clone(),
         guardrail: access.guardrail.clone(),
         clients: access.clients.clone(),
-        limits: Limits::default().with_rates(access.rates),
+        limits: Limits {
+            store: access.limits.store.clone(),
+            ..Limits::default().with_rates(access.limits.rates)
+        },
         ..GatewayConfig::default()
     }
 }
 
 /// The document that sidecars read. It names no clients: on loopback that lets the pod itself in and
-/// nobody else, unless the sidecar is started with a key, as on the node's network.
+/// nobody else, unless the sidecar is started with a key, as on the node's network. Nor does it name a store of
+/// counts: what that asks for is no business of the team's pods, nor is the way to it.
 fn sidecar_config(access: &Validated) -> GatewayConfig {
     GatewayConfig {
         clients: Clients::default(),
+        limits: Limits::default().with_rates(access.limits.rates),
         ..gateway_config(access)
     }
 }

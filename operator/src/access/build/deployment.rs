@@ -37,6 +37,7 @@ use crate::access::validate::{Identity, Scale, Validated};
 const USER: i64 = 65_532;
 const CONFIG_VOLUME: &str = "config";
 const API_KEYS_VOLUME: &str = "api-keys";
+const LIMIT_STORE_VOLUME: &str = "limit-store";
 const API_PORT: &str = "http";
 /// How long a pod keeps serving after it was told to end, so that every kube-proxy has heard of it.
 const PRE_STOP_SECONDS: i64 = 5;
@@ -100,6 +101,12 @@ fn pod(access: &Validated, name: &str) -> PodSpec {
         parts
             .mounts
             .push(mount(API_KEYS_VOLUME, names::API_KEYS_DIRECTORY));
+    }
+    if let Some(secret) = &access.limits.store_secret {
+        parts.volumes.push(limit_store_volume(secret));
+        parts
+            .mounts
+            .push(mount(LIMIT_STORE_VOLUME, names::LIMIT_STORE_DIRECTORY));
     }
     parts
         .env
@@ -220,6 +227,20 @@ fn api_keys_volume(secret: &str) -> Volume {
         secret: Some(SecretVolumeSource {
             secret_name: Some(secret.to_owned()),
             default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// Without the Secret the gateway starts all the same: it counts by itself then.
+fn limit_store_volume(secret: &str) -> Volume {
+    Volume {
+        name: LIMIT_STORE_VOLUME.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.to_owned()),
+            default_mode: Some(0o440),
+            optional: Some(true),
             ..SecretVolumeSource::default()
         }),
         ..Volume::default()

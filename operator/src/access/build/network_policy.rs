@@ -23,6 +23,7 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 const DNS_PORTS: [u16; 2] = [53, 5353];
 const HTTPS_PORT: u16 = 443;
 const HTTP_PORT: u16 = 80;
+const REDIS_PORT: u16 = 6379;
 /// The EKS Pod Identity agent on the node.
 const POD_IDENTITY_AGENT: [&str; 2] = ["169.254.170.23/32", "fd00:ec2::23/128"];
 /// Metadata services of EC2 and ECS, where the SDK's default chain looks.
@@ -89,10 +90,16 @@ fn egress(access: &Validated) -> Vec<NetworkPolicyEgressRule> {
     let mut ports = BTreeSet::from([HTTPS_PORT]);
     let mut inside = BTreeSet::new();
     let endpoints = &access.endpoints;
+    let store = access
+        .limits
+        .store
+        .as_ref()
+        .map(|store| store.redis.url.clone());
     for url in [
         &endpoints.bedrock_runtime,
         &endpoints.bedrock,
         &endpoints.sts,
+        &store,
     ]
     .into_iter()
     .flatten()
@@ -100,16 +107,17 @@ fn egress(access: &Validated) -> Vec<NetworkPolicyEgressRule> {
         let Ok(url) = url.parse::<http::Uri>() else {
             continue;
         };
-        let plain = url.scheme_str() == Some("http");
+        let usual = match url.scheme_str() {
+            Some("http") => HTTP_PORT,
+            Some("redis" | "rediss") => REDIS_PORT,
+            _ => HTTPS_PORT,
+        };
         match namespace_of(url.host().unwrap_or_default(), &access.namespace) {
             Some(name) => {
                 inside.insert(name);
             }
             None => {
-                ports.insert(
-                    url.port_u16()
-                        .unwrap_or(if plain { HTTP_PORT } else { HTTPS_PORT }),
-                );
+                ports.insert(url.port_u16().unwrap_or(usual));
             }
         }
     }
@@ -282,6 +290,27 @@ mod tests {
             &json!([443]),
             &["demo", "team-a"],
         );
+    }
+
+    #[test]
+    fn store_of_the_limits_is_reachable_by_port_or_by_namespace() {
+        let egress = |url: &str| {
+            let spec = spec(&format!("limits: {{store: {{redis: {{url: '{url}'}}}}}}"));
+            let inside = spec["egress"][2]["to"][0]["namespaceSelector"]["matchLabels"].clone();
+            (spec["egress"][1]["ports"].clone(), inside)
+        };
+        let port = |number: u16| json!({"port": number, "protocol": "TCP"});
+        assert_eq!(
+            egress("rediss://cache.example/0").0,
+            json!([port(443), port(6379)])
+        );
+        assert_eq!(
+            egress("redis://10.0.0.1:7000").0,
+            json!([port(443), port(7000)])
+        );
+        let (ports, inside) = egress("redis://valkey.data.svc:6379");
+        assert_eq!(ports, json!([port(443)]));
+        assert_eq!(inside[NAMESPACE_NAME_LABEL], "data");
     }
 
     #[test]

@@ -61,6 +61,7 @@ fn what_the_gateway_reloads_does_not_replace_pods() {
         "limits: {requestsPerMinute: 60, tokensPerDay: 100000}",
         "clients: {serviceAccounts: [{name: app, limits: {concurrentRequests: 3}}]}",
         "models: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0', assumeRole: {roleArn: 'arn:aws:iam::210987654321:role/Next'}}]}]",
+        "limits: {tokensPerDay: 1, store: {redis: {url: 'redis://valkey:6379'}}}",
         "gateway: {autoscaling: {maxReplicas: 5}}",
         "gateway: {podMonitor: {}}",
         "gateway: {networkPolicy: {enabled: false}}",
@@ -158,7 +159,7 @@ guardrail: { identifier: gr-1, version: "2" }
 clients:
   serviceAccounts: [ { namespace: team-b, name: app, models: [ smart ], limits: { concurrentRequests: 3 } } ]
   apiKeys: { secretName: keys, limits: { requestsPerMinute: 10, tokensPerMinute: 5000 } }
-limits: { requestsPerMinute: 600, tokensPerMinute: 1000000, concurrentRequests: 50, tokensPerDay: 20000000 }
+limits: { requestsPerMinute: 600, tokensPerMinute: 1000000, concurrentRequests: 50, tokensPerDay: 20000000, store: { redis: { url: "rediss://cache.example:6380", secretName: cache } } }
 gateway:
   replicas: 3
   resources: { requests: { cpu: "0.5" }, limits: { memory: 1Gi } }
@@ -199,5 +200,20 @@ fn access_with_both_shapes_has_a_document_for_each() {
     let data = &resources.config.object["data"];
     assert!(data["gateway.yaml"].as_str().unwrap().contains("jwks"));
     assert!(!data["sidecar.yaml"].as_str().unwrap().contains("jwks"));
+    let more = "{sidecar: {serviceAccounts: [{name: app}]}, limits: {tokensPerDay: 7, store: {redis: {url: 'redis://valkey'}}}}";
+    let data = &build(&validated(more)).unwrap().config.object["data"];
+    let read = |key: &str| {
+        let document = api::GatewayConfig::from_yaml(data[key].as_str().unwrap()).unwrap();
+        (
+            document.limits.tokens_per_day,
+            document.limits.store.is_some(),
+        )
+    };
+    assert_eq!(read("gateway.yaml"), (Some(7), true));
+    assert_eq!(
+        read("sidecar.yaml"),
+        (Some(7), false),
+        "it counts by itself"
+    );
     assert_eq!(pod("sidecar: {serviceAccounts: [{name: app}]}"), pod(""));
 }

@@ -1,0 +1,45 @@
+//! Limits of an access, and of its clients.
+
+use api::{
+    config::{Rates, RedisStore, Store},
+    names,
+    v1alpha1::{
+        BedrockAccessSpec,
+        limits::{LimitsSpec, RatesSpec},
+    },
+};
+
+/// How much all clients together may ask for in a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) rates: Rates,
+    /// Where gateways count together.
+    pub(crate) store: Option<Store>,
+    /// Secret with what the store asks for.
+    pub(crate) store_secret: Option<String>,
+}
+
+pub(super) fn limits(spec: &BedrockAccessSpec) -> Limits {
+    spec.limits.as_ref().map(of_access).unwrap_or_default()
+}
+
+fn of_access(spec: &LimitsSpec) -> Limits {
+    let redis = spec.store.as_ref().map(|store| &store.redis);
+    let secret = redis.and_then(|redis| redis.secret_name.clone());
+    Limits {
+        rates: Rates::from(spec),
+        store: redis.map(|redis| Store {
+            redis: RedisStore {
+                url: redis.url.clone(),
+                credentials_directory: secret
+                    .as_ref()
+                    .map(|_| names::LIMIT_STORE_DIRECTORY.to_owned()),
+            },
+        }),
+        store_secret: secret,
+    }
+}
+
+pub(super) fn of_client(spec: Option<&RatesSpec>) -> Rates {
+    spec.map(Rates::from).unwrap_or_default()
+}
