@@ -18,7 +18,7 @@ struct Package {
 }
 
 /// What compiling, testing and writing images take. What running pods takes, the local cluster installs itself.
-const PACKAGES: [Package; 6] = [
+const PACKAGES: [Package; 7] = [
     Package {
         name: "gcc",
         file: "usr/bin/gcc",

@@ -249,6 +249,8 @@ async fn operator_that_requires_a_policy_allows_nothing_without_one() {
 async fn policy_that_breaks_a_rule_is_refused_with_a_message_for_people() {
     let rig = Rig::without_operator().await;
     let with = |rule: &str, value: Value| json!({"namespaces": {"names": ["a"]}, rule: value});
+    let selects =
+        |expression: Value| json!({"namespaces": {"selector": {"matchExpressions": [expression]}}});
     let rows = [
         ("no namespaces", json!({}), "spec.namespaces"),
         (
@@ -262,6 +264,21 @@ async fn policy_that_breaks_a_rule_is_refused_with_a_message_for_people() {
             "must be names of namespaces",
         ),
         ("no name", json!({"namespaces": {"names": []}}), "names"),
+        (
+            "operator that is none",
+            selects(json!({"key": "tier", "operator": "Equals", "values": ["gold"]})),
+            "In or NotIn with values",
+        ),
+        (
+            "operator without its values",
+            selects(json!({"key": "tier", "operator": "In"})),
+            "In or NotIn with values",
+        ),
+        (
+            "values for an operator that takes none",
+            selects(json!({"key": "tier", "operator": "Exists", "values": ["gold"]})),
+            "In or NotIn with values",
+        ),
         (
             "role that is none",
             with("roleArns", json!(["arn:aws:iam::123456789012:user/me"])),
@@ -307,7 +324,9 @@ async fn policy_that_breaks_a_rule_is_refused_with_a_message_for_people() {
         );
     }
     let all = json!({
-        "namespaces": {"names": ["*"], "selector": {"matchLabels": {"a": "b"}}},
+        "namespaces": {"names": ["*"], "selector": {"matchLabels": {"a": "b"}, "matchExpressions": [
+            {"key": "tier", "operator": "NotIn", "values": ["gold"]}, {"key": "owner", "operator": "Exists"},
+        ]}},
         "roleArns": ["*", "arn:aws-us-gov:iam::123456789012:role/a/b-*", "arn:aws:iam::*:role/x"],
         "regions": ["*", "eu-*", "us-east-1"],
         "models": ["*", "us.anthropic.*", "arn:aws:bedrock:us-east-1::foundation-model/a.b-v1:0"],
