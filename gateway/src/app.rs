@@ -26,7 +26,7 @@ use crate::{
     images,
     limits::InFlight,
     listing,
-    live::{self, Current, Live, LoadError},
+    live::{Current, Live, LoadError},
     messages,
     metrics::Metrics,
     native, rates,
@@ -133,9 +133,8 @@ impl State {
     /// # Errors
     /// When the configuration is not usable.
     pub async fn try_new(settings: Settings) -> Result<Self, LoadError> {
-        let document = live::read_document(&settings)?;
         let metrics = Metrics::new();
-        let live = Live::compile(&settings, document, &metrics, None).await?;
+        let live = Live::load(&settings, &metrics, None).await?;
         let tls = upstream::tls()?;
         let fetcher = Fetcher::new(tls.clone());
         let client = upstream::connect(tls);

@@ -21,6 +21,7 @@ pub mod doctor;
 mod embeddings;
 mod error;
 mod fetch;
+mod files;
 mod hints;
 pub mod iam;
 mod images;

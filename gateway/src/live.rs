@@ -11,6 +11,7 @@ use dialects::families::FamilyError;
 use crate::{
     authenticate::{ApiKeys, Authenticator, KeyFileError, KeySetError},
     config::{RegionMissing, Settings},
+    files::{self, Mark},
     metrics::Metrics,
     rates::{Allotments, StoreError},
     route::{Endpoints, Routes},
@@ -32,6 +33,8 @@ pub(crate) struct Live {
     pub(crate) sessions: Sessions,
     /// What connections of clients are accepted with, where they are encrypted.
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Those of all its files, from before they were read.
+    pub(crate) marks: Vec<Mark>,
 }
 
 /// Why a configuration is not usable.
@@ -109,7 +112,7 @@ impl LoadError {
 }
 
 /// Reads the document. Without one, any model may be asked for by its own id.
-pub(crate) fn read_document(settings: &Settings) -> Result<GatewayConfig, LoadError> {
+fn read_document(settings: &Settings) -> Result<GatewayConfig, LoadError> {
     let Some(path) = &settings.config else {
         return Ok(GatewayConfig {
             allow: vec!["*".to_owned()],
@@ -127,17 +130,19 @@ pub(crate) fn read_document(settings: &Settings) -> Result<GatewayConfig, LoadEr
 }
 
 impl Live {
-    /// Makes everything that a document asks for. Credentials of `previous` are kept where nothing about
+    /// Reads the document and makes everything that it asks for. Credentials of `previous` are kept where nothing about
     /// them changed, and what it counted of each client goes on.
     ///
     /// # Errors
     /// When any part of it is not usable; nothing has changed then.
-    pub(crate) async fn compile(
+    pub(crate) async fn load(
         settings: &Settings,
-        config: GatewayConfig,
         metrics: &Arc<Metrics>,
         previous: Option<&Self>,
     ) -> Result<Self, LoadError> {
+        let mut marks: Vec<Mark> = files::document(settings).into_iter().collect();
+        let config = read_document(settings)?;
+        marks.extend(files::named(settings, &config));
         let aws = settings.aws_defaults();
         let region = aws.region(&config)?;
         let own = &config.endpoints;
@@ -163,6 +168,7 @@ impl Live {
             allotments,
             sessions,
             tls,
+            marks,
         })
     }
 
@@ -175,26 +181,6 @@ impl Live {
     pub(crate) fn upstream_patience(&self) -> Duration {
         Duration::from_secs(self.config.limits.upstream_seconds)
     }
-}
-
-/// Files beside the document with the gateway's own certificate.
-pub(crate) fn certificate_files(config: &GatewayConfig) -> Vec<PathBuf> {
-    let files = config.tls.iter();
-    let files = files.flat_map(|tls| [&tls.cert_file, &tls.key_file]);
-    files.map(PathBuf::from).collect()
-}
-
-/// Files beside the document that clients' keys are read from.
-pub(crate) fn key_sources(settings: &Settings, config: &GatewayConfig) -> Vec<PathBuf> {
-    let folder = config
-        .clients
-        .api_keys_directory
-        .as_ref()
-        .map(PathBuf::from);
-    folder
-        .into_iter()
-        .chain(settings.api_key_file.clone())
-        .collect()
 }
 
 fn authenticator(settings: &Settings, config: &GatewayConfig) -> Result<Authenticator, LoadError> {
