@@ -15,6 +15,7 @@ mod api_tier;
 mod argocd;
 mod faults;
 mod golden_requests;
+mod limits;
 mod native;
 mod openai_clients;
 mod responses_clients;

@@ -227,6 +227,25 @@ async fn label_of_a_namespace_brings_its_accesses_under_a_policy_and_out_again()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ceiling_has_to_be_kept_to() {
+    let rig = Rig::start().await;
+    let ceiling = json!({"namespaces": {"names": ["*"]}, "limits": {"requestsPerMinute": 100}});
+    put(&rig, "modest", &ceiling).await.unwrap();
+    rig.apply("chat", &sample_spec()).await.unwrap();
+    let (_, message) = rig.condition("chat", "Accepted", "False").await;
+    assert!(
+        message.contains("spec.limits.requestsPerMinute"),
+        "{message}"
+    );
+    stands(&rig, false, 0).await;
+    let mut spec = sample_spec();
+    spec["limits"] = json!({"requestsPerMinute": 100});
+    rig.apply("chat", &spec).await.unwrap();
+    rig.condition("chat", "Accepted", "True").await;
+    stands(&rig, true, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn operator_that_requires_a_policy_allows_nothing_without_one() {
     let mut rig = Rig::without_operator().await;
     rig.start_operator_with(Settings {
