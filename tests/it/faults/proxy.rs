@@ -31,10 +31,18 @@ use hyper_util::{
 };
 use kube::{Client, client::Body};
 use serde_json::json;
-use tokio::{net::TcpListener, sync::Notify, time::Instant};
+use tokio::{
+    net::TcpListener,
+    sync::Notify,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::asked::Asked;
+use super::world::PATIENCE;
+
+/// In the event that ends a streamed list.
+const LISTED: &[u8] = b"k8s.io/initial-events-end";
 
 /// Any failure on the way; its kind does not matter, the connection breaks.
 type Broken = std::io::Error;
@@ -73,6 +81,8 @@ struct Armed {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Every request, and what became of it.
+    story: Mutex<Vec<(Instant, String)>>,
     faults: Mutex<BTreeMap<String, Armed>>,
     struck: Notify,
     strikes: AtomicUsize,
@@ -154,13 +164,28 @@ impl Proxy {
 
     /// Waits until a fault has struck.
     pub(crate) async fn struck(&self) {
-        loop {
-            let waiting = self.state.struck.notified();
-            if self.has_struck() {
-                return;
+        let waiting = async {
+            loop {
+                let waiting = self.state.struck.notified();
+                if self.has_struck() {
+                    return;
+                }
+                waiting.await;
             }
-            waiting.await;
-        }
+        };
+        let struck = timeout(PATIENCE, waiting).await.is_ok();
+        assert!(struck, "nothing was struck in time; {}", self.story());
+    }
+
+    /// What the operator asked, and what became of it.
+    pub(crate) fn story(&self) -> String {
+        let story = self.state.story.lock().unwrap();
+        let line = |(at, line): &(Instant, String)| {
+            let ago = at.elapsed().as_secs_f64();
+            format!("  {ago:.2} s ago: {line}")
+        };
+        let lines: Vec<String> = story.iter().map(line).collect();
+        format!("asked, and answered:\n{}", lines.join("\n"))
     }
 
     pub(crate) fn has_struck(&self) -> bool {
@@ -230,6 +255,10 @@ impl Proxy {
 }
 
 impl State {
+    fn tell(&self, line: String) {
+        self.story.lock().unwrap().push((Instant::now(), line));
+    }
+
     /// The fault for this request, if any.
     fn fault(&self, name: &str) -> Option<Fault> {
         let mut faults = self.faults.lock().unwrap();
@@ -260,7 +289,7 @@ impl Drop for UnderWay<'_> {
 }
 
 async fn answer(
-    state: &State,
+    state: &Arc<State>,
     upstream: &Client,
     namespace: &str,
     request: Request<Incoming>,
@@ -268,6 +297,22 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(Broken::other)?.to_bytes();
     let asked = Asked::of(&parts, &body);
+    state.tell(asked.name());
+    let answer = answered(state, upstream, namespace, (parts, body), &asked).await;
+    state.tell(match &answer {
+        Ok(answer) => format!("{asked}: {}", answer.status()),
+        Err(error) => format!("{asked}: {error}"),
+    });
+    answer
+}
+
+async fn answered(
+    state: &Arc<State>,
+    upstream: &Client,
+    namespace: &str,
+    (parts, body): (http::request::Parts, Bytes),
+    asked: &Asked,
+) -> Result<Answer, Broken> {
     if asked.is_stream() {
         // A list that comes as the beginning of a watch.
         let fault = state.fault(&asked.name());
@@ -282,7 +327,7 @@ async fn answer(
         }
     }
     if asked.is_watch() {
-        return watch(state, upstream, namespace, parts, &asked).await;
+        return watch(state, upstream, namespace, parts, asked).await;
     }
     state.under_way.fetch_add(1, Ordering::SeqCst);
     let _under_way = UnderWay {
@@ -348,7 +393,7 @@ async fn answer(
 
 /// A watch, until it is cut: then the connection breaks.
 async fn watch(
-    state: &State,
+    state: &Arc<State>,
     upstream: &Client,
     namespace: &str,
     parts: http::request::Parts,
@@ -370,9 +415,15 @@ async fn watch(
     let cut = CancellationToken::new();
     state.watches.lock().unwrap().insert(resource, cut.clone());
     let dead = state.dead.clone();
+    let (telling, name) = (Arc::clone(state), asked.name());
     Ok(answer.map(|body| {
         let frames = body
             .into_data_stream()
+            .inspect_ok(move |data| {
+                if data.windows(LISTED.len()).any(|part| part == LISTED) {
+                    telling.tell(format!("{name}: all listed"));
+                }
+            })
             .map_ok(Frame::data)
             .map_err(Broken::other)
             .take_until(async move {

@@ -244,7 +244,11 @@ impl Case {
         let mut seen = "nothing: the operator was never quiet".to_owned();
         loop {
             every.tick().await;
-            assert!(Instant::now() < end, "not within {PATIENCE:?}; {seen}");
+            assert!(
+                Instant::now() < end,
+                "not within {PATIENCE:?}; {seen}\n  {}",
+                operator.proxy.story()
+            );
             if !operator.proxy.quiet_for(QUIET) || Instant::now() < look_at {
                 continue;
             }
