@@ -13,7 +13,7 @@ use api::{names, v1alpha1::policy::BedrockAccessPolicy};
 use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::{DynamicObject, ObjectMeta},
     core::{DeserializeGuard, PartialObjectMeta},
 };
@@ -56,16 +56,34 @@ pub(crate) fn accesses(
         listed(api, watcher::Config::default())
             .modify(|object| metadata(object).managed_fields = None)
     });
-    let stream = merge::merged(watches)
-        .inspect_ok(move |event| {
-            if matches!(event, Event::InitDone) {
-                filled.cancel();
-            }
-        })
-        .reflect(writer)
-        .applied_objects()
-        .try_filter(move |access| std::future::ready(memory.is_news(access)));
+    let watch = merge::merged(watches).inspect_ok(move |event| {
+        if matches!(event, Event::InitDone) {
+            filled.cancel();
+        }
+    });
+    let stream = applied(watch.reflect(writer), accesses.clone())
+        .try_filter(move |access| std::future::ready(memory.is_news(access)))
+        .map_ok(Arc::unwrap_or_clone);
     (accesses, stream.boxed(), all_listed)
+}
+
+/// Objects that are there, each told once the cache has it: those of a list when it is complete. A reconcile that
+/// begins before finds nothing, and nobody asks for it again.
+fn applied<K>(
+    watch: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    cache: Store<K>,
+) -> impl Stream<Item = watcher::Result<Arc<K>>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+{
+    watch.flat_map(move |event| {
+        futures::stream::iter(match event {
+            Ok(Event::Apply(object)) => vec![Ok(Arc::new(object))],
+            Ok(Event::InitDone) => cache.state().into_iter().map(Ok).collect(),
+            Ok(Event::Init | Event::InitApply(_) | Event::Delete(_)) => Vec::new(),
+            Err(error) => vec![Err(error)],
+        })
+    })
 }
 
 /// Pods in a cache, each cut down before it is kept.
@@ -251,6 +269,37 @@ mod tests {
         );
         assert_eq!(seen(vec![Err(failure(403))]).await, ["error"]);
         assert_eq!(seen(vec![Err(failure(500))]).await, ["error"]);
+    }
+
+    #[tokio::test]
+    async fn object_of_a_list_is_told_when_the_cache_has_it() {
+        let access = |name: &str| {
+            let mut access = crate::fixtures::access("");
+            access.metadata.name = Some(name.to_owned());
+            DeserializeGuard(Ok(access))
+        };
+        let (cache, writer) = reflector::store::<Guarded>();
+        let events = [
+            Event::Init,
+            Event::InitApply(access("first")),
+            Event::InitDone,
+            Event::Apply(access("second")),
+            // The watch is begun anew.
+            Event::Init,
+            Event::InitApply(access("first")),
+            Event::InitApply(access("third")),
+            Event::InitDone,
+        ];
+        let watch = futures::stream::iter(events.map(Ok)).reflect(writer);
+        let mut told = Box::pin(applied(watch, cache.clone()));
+        let mut names = Vec::new();
+        while let Some(object) = told.try_next().await.unwrap() {
+            let reference = reflector::ObjectRef::from_obj(object.as_ref());
+            assert!(cache.get(&reference).is_some(), "{reference} is not there");
+            names.push(reference.name);
+        }
+        names[2..].sort();
+        assert_eq!(names, ["first", "second", "first", "third"]);
     }
 
     #[tokio::test]
