@@ -4,6 +4,7 @@
 //! The schema's own rules are checked again where a build depends on them: an object may be older than
 //! the schema. Nothing after this step reads the spec.
 
+mod identity;
 mod limits;
 mod models;
 mod sidecar;
@@ -20,7 +21,6 @@ use api::{
     v1alpha1::{
         BedrockAccess, BedrockAccessSpec, child_name, client_audience,
         gateway::{DEFAULT_REPLICAS, GatewaySpec},
-        identity::{AssumeRoleSpec, IdentitySpec},
         pod_monitor::PodMonitorSpec,
     },
 };
@@ -268,21 +268,13 @@ pub(crate) fn validate(
         );
     }
     let region = problems.parse::<Region>("spec.region", &spec.region);
-    let identity = identity(&spec.identity, &namespace, &name, &mut problems);
-    let assume_roles = assume_roles(
-        &spec.identity.assume_roles,
-        &namespace,
-        &name,
-        &mut problems,
-    );
+    let session_name = identity::session_name(&namespace, &name);
+    let identity = identity::identity(&spec.identity, &session_name, &mut problems);
+    let assume_roles =
+        identity::assume_roles(&spec.identity.assume_roles, &session_name, &mut problems);
     let service_account = service_account(spec, &name, &mut problems);
-    let models = models::models(
-        &spec.models,
-        region.as_ref(),
-        &session_name(&namespace, &name),
-        &mut problems,
-    );
-    check_partitions(
+    let models = models::models(&spec.models, region.as_ref(), &session_name, &mut problems);
+    identity::check_partitions(
         region.as_ref(),
         identity.as_ref(),
         &assume_roles,
@@ -353,111 +345,6 @@ pub(crate) fn validate(
         service_account,
         models,
     })
-}
-
-fn identity(
-    spec: &IdentitySpec,
-    namespace: &str,
-    name: &str,
-    problems: &mut Problems,
-) -> Option<Identity> {
-    match (&spec.irsa, &spec.pod_identity, &spec.secret, &spec.ambient) {
-        (Some(irsa), None, None, None) => {
-            let role = problems.parse("spec.identity.irsa.roleArn", &irsa.role_arn)?;
-            Some(Identity::Irsa {
-                role,
-                session_name: irsa
-                    .session_name
-                    .clone()
-                    .unwrap_or_else(|| session_name(namespace, name)),
-                token_expiration_seconds: irsa.token_expiration_seconds,
-                audience: irsa.audience.clone(),
-            })
-        }
-        (None, Some(_), None, None) => Some(Identity::PodIdentity),
-        (None, None, Some(secret), None) => Some(Identity::Secret {
-            name: secret.name.clone(),
-        }),
-        (None, None, None, Some(_)) => Some(Identity::Ambient),
-        _ => {
-            problems.add(
-                "spec.identity",
-                "set exactly one of irsa, podIdentity, secret and ambient",
-            );
-            None
-        }
-    }
-}
-
-fn assume_roles(
-    links: &[AssumeRoleSpec],
-    namespace: &str,
-    name: &str,
-    problems: &mut Problems,
-) -> Vec<AssumeRole> {
-    links
-        .iter()
-        .enumerate()
-        .filter_map(|(index, link)| {
-            let field = format!("spec.identity.assumeRoles[{index}]");
-            assume_role(link, &field, &session_name(namespace, name), problems)
-        })
-        .collect()
-}
-
-fn assume_role(
-    link: &AssumeRoleSpec,
-    field: &str,
-    session_name: &str,
-    problems: &mut Problems,
-) -> Option<AssumeRole> {
-    Some(AssumeRole {
-        role_arn: problems.parse(&format!("{field}.roleArn"), &link.role_arn)?,
-        session_name: link
-            .session_name
-            .clone()
-            .or_else(|| Some(session_name.to_owned())),
-        external_id: link.external_id.clone(),
-        duration_seconds: link.duration_seconds,
-    })
-}
-
-/// Accounts of one partition cannot take roles of another, and the mistake shows late and cryptically.
-fn check_partitions(
-    region: Option<&Region>,
-    identity: Option<&Identity>,
-    assume_roles: &[AssumeRole],
-    models: &[config::Model],
-    problems: &mut Problems,
-) {
-    let Some(region) = region else { return };
-    let expected = region.partition().id();
-    let mut check = |field: String, role: &RoleArn| {
-        let partition = role.arn().partition();
-        if partition != expected {
-            problems.add(
-                field,
-                format!("the role is in partition {partition}, but region {region} belongs to {expected}"),
-            );
-        }
-    };
-    if let Some(Identity::Irsa { role, .. }) = identity {
-        check("spec.identity.irsa.roleArn".to_owned(), role);
-    }
-    for (index, link) in assume_roles.iter().enumerate() {
-        check(
-            format!("spec.identity.assumeRoles[{index}].roleArn"),
-            &link.role_arn,
-        );
-    }
-    for (index, model) in models.iter().enumerate() {
-        for (at, target) in model.targets.iter().enumerate() {
-            if let Some(role) = &target.assume_role {
-                let field = format!("spec.models[{index}].targets[{at}].assumeRole.roleArn");
-                check(field, &role.role_arn);
-            }
-        }
-    }
 }
 
 fn service_account(
@@ -618,15 +505,6 @@ fn clients(
         ),
         service_accounts,
     })
-}
-
-/// Session name that CloudTrail shows: who it was, cut to what STS takes. Names of Kubernetes hold only
-/// characters that STS allows.
-fn session_name(namespace: &str, name: &str) -> String {
-    format!("{namespace}.{name}")
-        .chars()
-        .take(MAX_SESSION_NAME)
-        .collect()
 }
 
 fn list(problems: &[Problem]) -> String {

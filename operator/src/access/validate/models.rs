@@ -11,7 +11,7 @@ use api::{
     },
 };
 
-use super::{Problems, assume_role};
+use super::{Problems, identity::assume_role};
 
 /// Services whose ARNs Bedrock Runtime takes as a model id.
 const MODEL_SERVICES: [&str; 2] = ["bedrock", "sagemaker"];

@@ -139,7 +139,7 @@ fn existing_service_account_that_is_not_there_is_named() {
 
 #[test]
 fn session_name_fits_what_sts_takes() {
-    let name = session_name(&"n".repeat(63), &"a".repeat(55));
+    let name = identity::session_name(&"n".repeat(63), &"a".repeat(55));
     assert_eq!(name.len(), MAX_SESSION_NAME);
 }
 
