@@ -42,8 +42,14 @@ const KEY_PREFIX: &str = "bedrockaccess";
 /// Files with what the server asks for, in the folder that the configuration names.
 const USERNAME_FILE: &str = "username";
 const PASSWORD_FILE: &str = "password";
-const TAKE: &str = include_str!("store/take.lua");
-const CHARGE: &str = include_str!("store/charge.lua");
+const TAKE: &str = concat!(
+    include_str!("store/holder.lua"),
+    include_str!("store/take.lua")
+);
+const CHARGE: &str = concat!(
+    include_str!("store/holder.lua"),
+    include_str!("store/charge.lua")
+);
 
 /// Shared counts. Dropping it ends its tasks.
 #[derive(Debug)]
