@@ -47,7 +47,11 @@ impl<'a> Asked<'a> {
         let mut asked = Self {
             identity: identity(spec),
             anonymous: spec.gateway.enabled && spec.clients.anonymous,
-            limits: spec.limits.as_ref().map(Rates::from).unwrap_or_default(),
+            limits: spec
+                .limits
+                .as_ref()
+                .map(|limits| Rates::from(&limits.rates))
+                .unwrap_or_default(),
             ..Self::default()
         };
         if let Some(irsa) = &spec.identity.irsa {

@@ -33,22 +33,9 @@ pub struct RatesSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitsSpec {
-    /// Requests in any 60 seconds, by a sliding window; more get 429.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests_per_minute: Option<u64>,
-    /// Tokens in any 60 seconds, by a sliding window, of prompts (cached or not) and answers, as Bedrock counts them once an answer has ended; while that many are used, requests get 429.
-    #[schemars(range(min = 1, max = 1_000_000_000))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokens_per_minute: Option<u64>,
-    /// Requests whose answer is not finished, in each gateway pod and each sidecar by itself; more get 429.
-    #[schemars(range(min = 1, max = 100_000))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concurrent_requests: Option<u64>,
-    /// Tokens of a day from midnight to midnight UTC, counted as for tokensPerMinute.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokens_per_day: Option<u64>,
+    /// Those of all clients together.
+    #[serde(flatten)]
+    pub rates: RatesSpec,
     /// Where gateway pods count requests and tokens together; left out, each counts by itself. Sidecars always do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreSpec>,
@@ -84,17 +71,6 @@ pub struct RedisStoreSpec {
 
 impl From<&RatesSpec> for config::Rates {
     fn from(spec: &RatesSpec) -> Self {
-        Self {
-            requests_per_minute: spec.requests_per_minute,
-            tokens_per_minute: spec.tokens_per_minute,
-            concurrent_requests: spec.concurrent_requests,
-            tokens_per_day: spec.tokens_per_day,
-        }
-    }
-}
-
-impl From<&LimitsSpec> for config::Rates {
-    fn from(spec: &LimitsSpec) -> Self {
         Self {
             requests_per_minute: spec.requests_per_minute,
             tokens_per_minute: spec.tokens_per_minute,

@@ -27,7 +27,7 @@ fn of_access(spec: &LimitsSpec) -> Limits {
     let redis = spec.store.as_ref().map(|store| &store.redis);
     let secret = redis.and_then(|redis| redis.secret_name.clone());
     Limits {
-        rates: Rates::from(spec),
+        rates: Rates::from(&spec.rates),
         store: redis.map(|redis| Store {
             redis: RedisStore {
                 url: redis.url.clone(),
