@@ -7,10 +7,10 @@ mod listed;
 pub(crate) mod merge;
 mod scope;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 use api::{names, v1alpha1::policy::BedrockAccessPolicy};
-use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
+use futures::{Stream, StreamExt, TryStreamExt, future, stream::BoxStream};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, Client, Resource,
@@ -62,7 +62,7 @@ pub(crate) fn accesses(
         }
     });
     let stream = applied(watch.reflect(writer), accesses.clone())
-        .try_filter(move |access| std::future::ready(memory.is_news(access)))
+        .try_filter(move |access| future::ready(memory.is_news(access)))
         .map_ok(Arc::unwrap_or_clone);
     (accesses, stream.boxed(), all_listed)
 }
@@ -164,19 +164,29 @@ pub(crate) fn policies(
         Api::<GuardedPolicy>::all(client.clone()),
         watcher::Config::default(),
     );
-    let stream = none_where_not_served(watch)
+    let watch = none_where_not_served(watch)
         .modify(policy::trim_policy)
         .reflect(writer)
-        .touched_objects()
-        .filter_map(|changed| async move {
-            changed
-                .inspect_err(|error| {
-                    tracing::warn!(%error, "the watch of policies failed and is begun again");
-                })
-                .ok()
-                .map(|_policy| ())
+        .inspect_err(|error| {
+            tracing::warn!(%error, "the watch of policies failed and is begun again");
         });
-    (store, stream)
+    (store, changes(watch))
+}
+
+/// An item for each change of what a watch has told, and one for every list but the first: whoever looks waits
+/// for that one, and of what went while the watch was away only the list tells.
+fn changes<K: Send + 'static>(
+    watch: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+) -> impl Stream<Item = ()> + Send + 'static {
+    let mut listed = false;
+    watch.filter_map(move |event| {
+        let changed = match event {
+            Ok(Event::Apply(_) | Event::Delete(_)) => true,
+            Ok(Event::InitDone) => mem::replace(&mut listed, true),
+            Ok(Event::Init | Event::InitApply(_)) | Err(_) => false,
+        };
+        future::ready(changed.then_some(()))
+    })
 }
 
 /// Namespaces in a cache, metadata only, and those whose labels have changed.
@@ -193,15 +203,14 @@ pub(crate) fn namespaces(
         };
         listed(Api::<NamespaceMetadata>::all(client.clone()), config).modify(policy::trim_namespace)
     });
-    let stream = merge::merged(watches)
-        .reflect(writer)
-        .touched_objects()
+    let stream = applied(merge::merged(watches).reflect(writer), store.clone())
+        .map_ok(Arc::unwrap_or_clone)
         .predicate_filter(predicates::labels, PredicateConfig::default());
     (store, stream.boxed())
 }
 
-/// A cluster whose definitions are older than this operator serves no policies, so there are none. Once there was
-/// a list, an API that is gone keeps what was known.
+/// A cluster whose definitions are older than this operator serves no policies, so there are none, and that is
+/// told once. Once there was a list, an API that is gone keeps what was known.
 fn none_where_not_served<K: Send + 'static>(
     watch: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static {
@@ -209,6 +218,7 @@ fn none_where_not_served<K: Send + 'static>(
     watch.flat_map(move |event| {
         listed |= matches!(event, Ok(Event::InitDone));
         let missing = !listed && event.as_ref().is_err_and(not_served);
+        listed |= missing;
         let mut events = vec![event];
         if missing {
             events.extend([Ok(Event::Init), Ok(Event::InitDone)]);
@@ -240,6 +250,7 @@ pub(crate) fn asking() -> watcher::Config {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
     use kube::core::Status;
 
     use super::*;
@@ -269,6 +280,33 @@ mod tests {
         );
         assert_eq!(seen(vec![Err(failure(403))]).await, ["error"]);
         assert_eq!(seen(vec![Err(failure(500))]).await, ["error"]);
+        let again = vec![Err(failure(404)), Err(failure(404))];
+        assert_eq!(seen(again).await, ["error", "init", "done", "error"]);
+    }
+
+    #[tokio::test]
+    async fn change_is_told_once_and_a_later_list_too_but_not_what_is_in_it() {
+        let events = [
+            (Event::Init, 0),
+            (Event::InitApply(()), 0),
+            (Event::InitDone, 0),
+            (Event::Apply(()), 1),
+            (Event::Delete(()), 1),
+            // The watch is begun anew: what went meanwhile is not in the list.
+            (Event::Init, 0),
+            (Event::InitApply(()), 0),
+            (Event::InitDone, 1),
+        ];
+        let (feed, watch) = futures::channel::mpsc::unbounded();
+        let mut told = Box::pin(changes(watch));
+        for (event, times) in events {
+            feed.unbounded_send(Ok(event)).unwrap();
+            let mut seen = 0;
+            while told.next().now_or_never().is_some() {
+                seen += 1;
+            }
+            assert_eq!(seen, times);
+        }
     }
 
     #[tokio::test]

@@ -2,13 +2,17 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use kube::api::DeleteParams;
+use api::v1alpha1::policy::BedrockAccessPolicy;
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
 use serde_json::json;
 
 use super::{
     oracle::{self, CHILDREN},
     proxy::Fault,
-    world::{self, CHILD, World, every_child},
+    world::{self, CHILD, World, every_child, with_gateway},
 };
 use crate::support::eventually;
 
@@ -65,6 +69,67 @@ async fn changed_unseen(world: Arc<World>, namespace: String, expired: bool) {
     other.settled(&seeing).await;
     other.apply(&changed).await;
     other.settled_like(&seeing, &end).await;
+}
+
+/// While their watch is broken, the only policy goes, or the namespace loses the label that it reaches.
+async fn rules_change_unseen(world: &Arc<World>, resource: &str, expired: bool) {
+    let how = if expired { "expired" } else { "cut" };
+    let case = world.case(&format!("{how}-{resource}")).await;
+    let operator = case.operator().await;
+    // Without an autoscaler: one leaves its mark on who owns the replicas.
+    case.apply(&with_gateway(json!({}))).await;
+    let ungoverned = case.settled(&operator).await;
+    let denied = |state: &str| {
+        let denied = state.contains("NotAllowed") && state.contains("\"replicas\": 0");
+        denied.then_some(()).ok_or_else(|| state.to_owned())
+    };
+    let policies = Api::<BedrockAccessPolicy>::all(world.client.clone());
+    let reach = json!({"namespaces": {"selector": {"matchLabels": {"ai": "yes"}}}});
+    let policy = serde_json::from_value(json!({
+        "apiVersion": "bedrockaccess.dev/v1alpha1", "kind": "BedrockAccessPolicy",
+        "metadata": {"name": "labelled"}, "spec": reach,
+    }))
+    .unwrap();
+    policies
+        .create(&PostParams::default(), &policy)
+        .await
+        .unwrap();
+    case.settled_as(&operator, denied).await;
+    case.label(&json!({"ai": "yes"})).await;
+    let governed = case.settled(&operator).await;
+    assert!(governed.contains("\"type\": \"Accepted\""), "{governed}");
+
+    operator.proxy.bar(resource);
+    if resource == "namespaces" {
+        case.label(&json!({"ai": null})).await;
+    }
+    let go = || async {
+        policies
+            .delete("labelled", &DeleteParams::default())
+            .await
+            .unwrap();
+    };
+    if resource == "bedrockaccesspolicies" {
+        go().await;
+    }
+    operator.proxy.allow(resource, expired);
+    if resource == "namespaces" {
+        case.settled_as(&operator, denied).await;
+        go().await;
+    }
+    case.settled_like(&operator, &ungoverned).await;
+    assert_eq!(operator.proxy.has_struck(), expired);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_change_while_their_watch_is_broken_are_followed() {
+    // Policies are for every namespace: one case after the other.
+    let world = World::start().await;
+    for resource in ["bedrockaccesspolicies", "namespaces"] {
+        for expired in [false, true] {
+            rules_change_unseen(&world, resource, expired).await;
+        }
+    }
 }
 
 /// The first list of a resource fails; `paged`, by an API server that streams no lists.

@@ -194,6 +194,15 @@ impl Case {
             .unwrap();
     }
 
+    /// Labels the namespace; `null` takes a label away.
+    pub(crate) async fn label(&self, labels: &Value) {
+        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
+        Api::<Namespace>::all(self.world.client.clone())
+            .patch(&self.namespace, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+
     pub(crate) async fn state(&self) -> String {
         oracle::state(&self.world.client, &self.namespace).await
     }
