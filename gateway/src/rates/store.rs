@@ -5,8 +5,10 @@
 //! one key that ends by itself. Where there is no answer in a moment, nobody waits for one: the gateway's own counts,
 //! which go on all the while, hold until the server is back.
 
+mod login;
+
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -14,7 +16,7 @@ use std::{
 use api::config::{Rates, RedisStore};
 use arc_swap::ArcSwapOption;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisError,
+    AsyncConnectionConfig, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisError,
     aio::MultiplexedConnection, cmd,
 };
 use tokio::{
@@ -22,7 +24,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-use zeroize::Zeroizing;
 
 use super::counts::Counts;
 use crate::metrics::Metrics;
@@ -39,9 +40,6 @@ const WAITING_CHARGES: usize = 4096;
 const CHARGES_AT_ONCE: usize = 64;
 /// How every key begins.
 const KEY_PREFIX: &str = "bedrockaccess";
-/// Files with what the server asks for, in the folder that the configuration names.
-const USERNAME_FILE: &str = "username";
-const PASSWORD_FILE: &str = "password";
 const TAKE: &str = concat!(
     include_str!("store/holder.lua"),
     include_str!("store/take.lua")
@@ -233,16 +231,7 @@ impl Shared {
     }
 
     async fn connect(&self) -> Result<Link, RedisError> {
-        let mut settings = self.info.redis_settings().clone();
-        if let Some(folder) = &self.credentials {
-            if let Some(username) = secret(folder, USERNAME_FILE).await {
-                settings = settings.set_username(username.as_str());
-            }
-            if let Some(password) = secret(folder, PASSWORD_FILE).await {
-                settings = settings.set_password(password.as_str());
-            }
-        }
-        let client = Client::open(self.info.clone().set_redis_settings(settings))?;
+        let client = login::client(&self.info, self.credentials.as_deref()).await?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(BACKGROUND_PATIENCE))
             // Each call has its own.
@@ -327,13 +316,6 @@ fn evaluate<'a>(script: &str, keys: impl Iterator<Item = &'a str> + Clone) -> Cm
         call.arg(key);
     }
     call
-}
-
-/// What a file holds, without the white space around it; `None` where there is no such file, or nothing in it.
-async fn secret(folder: &Path, name: &str) -> Option<Zeroizing<String>> {
-    let text = Zeroizing::new(tokio::fs::read_to_string(folder.join(name)).await.ok()?);
-    let trimmed = text.trim();
-    (!trimmed.is_empty()).then(|| Zeroizing::new(trimmed.to_owned()))
 }
 
 impl std::fmt::Debug for Link {

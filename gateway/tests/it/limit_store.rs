@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio::time::Instant;
 
 use crate::rig::{MODEL, Rig, ask, eventually, now};
@@ -16,43 +17,94 @@ const PASSWORD: &str = "a-password-of-the-test-suite-alone";
 /// Programs that will do, the same but for their name.
 const PROGRAMS: [&str; 2] = ["valkey-server", "redis-server"];
 
-/// A server with a password, on a free port of this machine; killed when dropped.
+/// A server on a free port of this machine, with a folder for what logs in to it; killed when dropped.
 struct Server {
-    port: u16,
+    url: String,
     process: Child,
+    arguments: Vec<String>,
     folder: tempfile::TempDir,
 }
 
 impl Server {
+    /// One that wants a password.
     fn start() -> Self {
-        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let port = TcpListener::bind(free)
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("password"), format!("{PASSWORD}\n")).unwrap();
-        let process = Self::run(port, &folder);
+        let port = free_port();
+        let listen = ["--port", &port.to_string(), "--requirepass", PASSWORD];
+        Self::with(format!("redis://127.0.0.1:{port}"), folder, &listen)
+    }
+
+    /// One with users, that speaks TLS, with certificates of its own on both sides.
+    fn encrypted() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let key = KeyPair::generate().unwrap();
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        // Else it has the name of the certificates, which then look like their own authorities.
+        let name = &mut authority.distinguished_name;
+        name.push(DnType::CommonName, "the test suite's authority");
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority_certificate = file("ca.crt", &authority.self_signed(&key).unwrap().pem());
+        let authority = Issuer::new(authority, key);
+        let pair = |certificate: &str, key_file: &str, name: &str| {
+            let key = KeyPair::generate().unwrap();
+            let parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            let signed = parameters.signed_by(&key, &authority).unwrap();
+            let certificate = file(certificate, &signed.pem());
+            (certificate, file(key_file, &key.serialize_pem()))
+        };
+        let (certificate, key) = pair("server.crt", "server.key", "localhost");
+        pair("tls.crt", "tls.key", "gateway");
+        file("username", "gateway\n");
+        file("password", &format!("{PASSWORD}\n"));
+        let port = free_port();
+        let listen = [
+            "--port",
+            "0",
+            "--tls-port",
+            &port.to_string(),
+            "--tls-cert-file",
+            &certificate,
+            "--tls-key-file",
+            &key,
+            "--tls-ca-cert-file",
+            &authority_certificate,
+            "--tls-auth-clients",
+            "yes",
+            "--user",
+            "default",
+            "off",
+            "--user",
+        ];
+        // The rules of docs/guide/limits.md.
+        let rules = format!(
+            "gateway on >{PASSWORD} ~bedrockaccess:* +evalsha +script|load +time +hmget +hset +pexpire"
+        );
+        let listen: Vec<&str> = listen.into_iter().chain(rules.split(' ')).collect();
+        Self::with(format!("rediss://localhost:{port}"), folder, &listen)
+    }
+
+    fn with(url: String, folder: tempfile::TempDir, listen: &[&str]) -> Self {
+        let always = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let arguments: Vec<String> = always
+            .iter()
+            .chain(listen)
+            .map(|argument| (*argument).to_owned())
+            .collect();
         Self {
-            port,
-            process,
+            url,
+            process: Self::run(&arguments, &folder),
+            arguments,
             folder,
         }
     }
 
-    fn run(port: u16, folder: &tempfile::TempDir) -> Child {
-        let arguments = [
-            "--bind",
-            "127.0.0.1",
-            "--port",
-            &port.to_string(),
-            "--requirepass",
-            PASSWORD,
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ];
+    fn run(arguments: &[String], folder: &tempfile::TempDir) -> Child {
         PROGRAMS
             .iter()
             .find_map(|program| {
@@ -70,7 +122,7 @@ impl Server {
 
     /// As after a crash: another server, which knows nothing.
     fn restart(&mut self) {
-        self.process = Self::run(self.port, &self.folder);
+        self.process = Self::run(&self.arguments, &self.folder);
     }
 
     fn kill(&mut self) {
@@ -87,8 +139,8 @@ impl Server {
 
     fn document(&self, limits: &str) -> String {
         format!(
-            "{{access: {{namespace: team-a, name: chat}}, clients: {{anonymous: true}}, allow: ['*'], limits: {{{limits}, store: {{redis: {{url: 'redis://127.0.0.1:{}', credentialsDirectory: '{}'}}}}}}}}",
-            self.port,
+            "{{access: {{namespace: team-a, name: chat}}, clients: {{anonymous: true}}, allow: ['*'], limits: {{{limits}, store: {{redis: {{url: '{}', credentialsDirectory: '{}'}}}}}}}}",
+            self.url,
             self.folder.path().display()
         )
     }
@@ -98,6 +150,12 @@ impl Server {
         answers(&rig, true).await;
         rig
     }
+}
+
+fn free_port() -> u16 {
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = TcpListener::bind(free).unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 impl Drop for Server {
@@ -263,4 +321,34 @@ async fn store_is_taken_over_and_given_up_by_a_reload() {
     })
     .await;
     assert_eq!(chat(&rig).await, 200);
+}
+
+#[tokio::test]
+async fn server_with_users_and_certificates_of_its_own_is_logged_in_to_with_the_least_rights() {
+    let server = Server::encrypted();
+    let one = server.gateway("tokensPerDay: 1").await;
+    let other = server.gateway("tokensPerDay: 1").await;
+    assert_eq!(chat(&one).await, 200);
+    eventually("the tokens of one count for the other", async || {
+        let refused = other.chat(&ask("no-such-model", "hi")).await;
+        refused.status == 429 && refused.error()["code"] == "insufficient_quota"
+    })
+    .await;
+    for rig in [&one, &other] {
+        assert_eq!(rig.metric(FALLBACKS).await, Some(0.0));
+    }
+}
+
+#[tokio::test]
+async fn server_whose_certificate_is_not_trusted_is_not_used() {
+    let server = Server::encrypted();
+    std::fs::remove_file(server.folder.path().join("ca.crt")).unwrap();
+    let rig = Rig::with_document(&server.document("requestsPerMinute: 3")).await;
+    for _ in 0..3 {
+        assert_eq!(chat(&rig).await, 200);
+    }
+    // By its own counts.
+    assert_eq!(chat(&rig).await, 429);
+    assert!(rig.metric(FALLBACKS).await.unwrap() >= 3.0);
+    answers(&rig, false).await;
 }

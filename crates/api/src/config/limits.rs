@@ -58,7 +58,9 @@ pub struct Store {
 pub struct RedisStore {
     /// `redis://HOST:PORT/DATABASE`, or `rediss://…` with TLS.
     pub url: String,
-    /// Folder with the files `password` and, where the server has users, `username`; read at each connection.
+    /// Folder with what the server asks for, each file where it is needed: `password` and `username`, `ca.crt` for a
+    /// certificate of an authority of one's own, `tls.crt` and `tls.key` for a server that asks for a client's; read
+    /// at each connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_directory: Option<String>,
 }

@@ -60,7 +60,8 @@ pub struct RedisStoreSpec {
         validation = Rule::new("!self.contains('@')").message("must not hold a user or a password: put them into a Secret and name it in secretName")
     )]
     pub url: String,
-    /// Secret with what the server asks for, under the keys password and, where it has users, username.
+    /// Secret with what the server asks for, each key where it is needed: password and username, ca.crt for a certificate
+    /// of an authority of one's own, tls.crt and tls.key for a server that asks for a client's.
     #[schemars(
         length(min = 1, max = 253),
         regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
