@@ -8,6 +8,7 @@ mod audit;
 mod rig;
 mod stand_in;
 mod watched;
+mod writer;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 use self::{
     rig::{Operator, Rig},
     watched::Watched,
+    writer::Writes,
 };
 use crate::report::float;
 
@@ -67,28 +69,24 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     );
     stand_in::start(rig.client.clone());
     let watched = Watched::start(rig.client.clone());
-    all_at_once(&rig, &operator, &watched, options.accesses).await?;
+    let took = all_at_once(&rig, &operator, &watched, options.accesses).await?;
     one_by_one(&rig, &watched, options.accesses).await?;
     operator.quiet().await?;
     drop(operator);
     let operator = restart(&rig, options).await?;
-    idle(&rig, &operator, Duration::from_secs(options.idle)).await
+    idle(&rig, &operator, Duration::from_secs(options.idle)).await?;
+    drop(operator);
+    writes_alone(&rig, options.accesses, took).await
 }
 
-/// All accesses come as quickly as they can be created.
+/// All accesses come as quickly as they can be created; gives the seconds until all were ready.
 async fn all_at_once(
     rig: &Rig,
     operator: &Operator,
     watched: &Watched,
     count: usize,
-) -> Result<()> {
-    let names: Vec<(String, String)> = (0..count)
-        .map(|number| {
-            let namespace = format!("team-{}", number / PER_NAMESPACE);
-            (namespace, format!("access-{number}"))
-        })
-        .collect();
-    make_namespaces(rig, count.div_ceil(PER_NAMESPACE)).await?;
+) -> Result<f64> {
+    let names = make_namespaces(rig, "team", "access", count).await?;
     let before = rig.requests()?;
     let cpu_before = (operator.process.cpu_seconds()?, rig.api_server_cpu().await?);
     let begun = Instant::now();
@@ -128,7 +126,7 @@ async fn all_at_once(
         requests.count() / reconciles,
         requests.by_kind(count),
     );
-    Ok(())
+    Ok(took)
 }
 
 /// More accesses beside all those, each when the one before is ready.
@@ -201,17 +199,45 @@ async fn idle(rig: &Rig, operator: &Operator, time: Duration) -> Result<()> {
     Ok(())
 }
 
-async fn make_namespaces(rig: &Rig, count: usize) -> Result<()> {
+/// As many accesses as the operator was given, and what it wrote for them, written by a client that only writes.
+async fn writes_alone(rig: &Rig, count: usize, operator: f64) -> Result<()> {
+    let writes = Writes::of(&rig.client, "team-0", "access-0").await?;
+    let names = make_namespaces(rig, "bare", "written", count).await?;
+    let cpu = rig.api_server_cpu().await?;
+    let begun = Instant::now();
+    create(rig, &names).await?;
+    writes.repeat(&rig.client, &names).await?;
+    let took = begun.elapsed().as_secs_f64();
+    println!(
+        "the same writes without an operator: {took:.1} s ({:.0} a second), the operator took {:.2} times that; CPU of the          API server {:.1} s",
+        counted(count) / took,
+        operator / took,
+        rig.api_server_cpu().await? - cpu,
+    );
+    Ok(())
+}
+
+/// Makes namespaces, and gives namespace and name of as many accesses, 50 in each.
+async fn make_namespaces(
+    rig: &Rig,
+    namespace: &str,
+    access: &str,
+    count: usize,
+) -> Result<Vec<(String, String)>> {
     let namespaces = Api::<Namespace>::all(rig.client.clone());
-    for number in 0..count {
+    for number in 0..count.div_ceil(PER_NAMESPACE) {
         let namespace =
-            serde_json::from_value(json!({"metadata": {"name": format!("team-{number}")}}))?;
+            serde_json::from_value(json!({"metadata": {"name": format!("{namespace}-{number}")}}))?;
         namespaces
             .create(&PostParams::default(), &namespace)
             .await
             .context("failed to make a namespace")?;
     }
-    Ok(())
+    let names = (0..count).map(|number| {
+        let namespace = format!("{namespace}-{}", number / PER_NAMESPACE);
+        (namespace, format!("{access}-{number}"))
+    });
+    Ok(names.collect())
 }
 
 /// Creates accesses, and says when each was asked for.
