@@ -370,8 +370,8 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
     denial.map_or(Ok(()), |denial| Err(Error::Denied(denial)))
 }
 
-/// A settled access is looked at rarely; one that is on its way more often, since what its gateways say
-/// reaches no watch.
+/// A settled access is looked at rarely; one that is on its way, or whose targets lack a role, more often, since what
+/// its gateways say reaches no watch.
 fn next_look(
     status: &api::v1alpha1::status::BedrockAccessStatus,
     access: &BedrockAccess,
@@ -382,7 +382,11 @@ fn next_look(
         &access.metadata.resource_version,
     ));
     let moving = status::find(status, condition::RECONCILING)
-        .filter(|reconciling| reconciling.status == "True");
+        .filter(|reconciling| reconciling.status == "True")
+        .or_else(|| {
+            status::find(status, condition::TARGET_ROLES_READY)
+                .filter(|roles| roles.status != "True" && roles.reason != condition::REASON_NO_PODS)
+        });
     let wait = match moving {
         None => retry::less_up_to_a_fifth(context.settings.resync, seed),
         Some(since) => {

@@ -1,4 +1,5 @@
-//! Events: what was done to children, and each transition of `Ready` once.
+//! Events: what was done to children, and once each transition of `Ready`, and of roles of targets that have no
+//! credentials.
 //!
 //! An Event that cannot be published is a line in the log: it never holds up a reconcile.
 
@@ -16,7 +17,7 @@ use crate::children::ChildKind;
 /// Longest note the API takes, in bytes.
 const MAX_NOTE: usize = 1024;
 
-/// Tells of a transition of `Ready`: of its status, or of why it is not ready. Each is an Event of its
+/// Tells of a transition of a condition: of its status, or of why it is not true. Each is an Event of its
 /// own: a series would keep the words of its first.
 pub(super) async fn transition(
     reference: &ObjectReference,

@@ -45,7 +45,7 @@ pub(crate) struct PodFacts {
     pub(crate) ready: bool,
     /// Why its container does not run: the kubelet's word, and a sentence where there is a stable one.
     pub(crate) waiting: Option<(String, Option<String>)>,
-    /// What its `/readyz` says, when it runs and is not ready.
+    /// What its `/readyz` says, when it runs and there is something to ask.
     pub(crate) report: Option<Report>,
 }
 
@@ -90,7 +90,11 @@ pub(crate) async fn observe(
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
         .map(|pod| (facts(pod), address(pod)))
         .collect();
-    let pods = ask(readiness, None, facts).await;
+    // Whether a role of a target has credentials decides nothing, so ready pods have to be asked for it.
+    let models = access.spec.models.iter();
+    let mut targets = models.flat_map(|model| model.targets.iter().flatten());
+    let ask_ready = targets.any(|target| target.assume_role.is_some());
+    let pods = ask(readiness, None, ask_ready, facts).await;
     let admin_port = access
         .spec
         .sidecar
@@ -102,7 +106,7 @@ pub(crate) async fn observe(
         .filter(|pod| fleet::runs(pod))
         .map(|pod| ((fleet::facts(pod), address(pod)), fleet::hash_of(pod)))
         .unzip();
-    let sidecars = ask(readiness, admin_port, facts)
+    let sidecars = ask(readiness, admin_port, ask_ready, facts)
         .await
         .into_iter()
         .zip(hashes)
@@ -117,17 +121,19 @@ pub(crate) async fn observe(
     })
 }
 
-/// Asks the gateways that run and are not ready why they are not.
+/// Asks the gateways that run and are not ready why they are not, and those that are only where there is a reason to.
 async fn ask(
     readiness: &dyn Readiness,
     port: Option<u16>,
+    ask_ready: bool,
     pods: Vec<(PodFacts, Option<IpAddr>)>,
 ) -> Vec<PodFacts> {
     let mut questions = 0;
     let questions = pods
         .into_iter()
         .map(|(mut facts, address)| {
-            let address = address.filter(|_| !facts.ready && facts.waiting.is_none());
+            let address =
+                address.filter(|_| facts.waiting.is_none() && (ask_ready || !facts.ready));
             let address = address.filter(|_| {
                 questions += 1;
                 questions <= QUESTIONS

@@ -16,11 +16,13 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 /// Largest answer that is read.
-const MAX_BYTES: usize = 16 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 /// Longest message that becomes part of a condition, in characters.
 const MAX_CHARACTERS: usize = 600;
 /// Questions at the same time in the whole process.
 const AT_ONCE: usize = 64;
+/// What a gateway says of credentials that it has asked for and has no answer about.
+const PENDING: &str = "Pending";
 
 /// What a gateway says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,28 @@ pub(crate) struct Report {
     pub(crate) reason: String,
     /// A sentence for people.
     pub(crate) message: String,
+    /// The roles that targets name.
+    pub(crate) roles: Vec<RoleReport>,
+}
+
+/// What a gateway says about a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RoleReport {
+    /// Its ARN.
+    pub(crate) role: String,
+    /// Whether the gateway has credentials for it.
+    pub(crate) ready: bool,
+    /// See [`Report::reason`].
+    pub(crate) reason: String,
+    /// See [`Report::message`].
+    pub(crate) message: String,
+}
+
+impl RoleReport {
+    /// Whether it was tried, without success.
+    pub(crate) fn is_refused(&self) -> bool {
+        !self.ready && self.reason != PENDING
+    }
 }
 
 /// Something that can ask a gateway.
@@ -51,6 +75,21 @@ pub(crate) struct HttpReadiness {
 
 #[derive(Deserialize)]
 struct Answer {
+    #[serde(flatten)]
+    said: Said,
+    #[serde(default)]
+    roles: Vec<RoleAnswer>,
+}
+
+#[derive(Deserialize)]
+struct RoleAnswer {
+    role: String,
+    #[serde(flatten)]
+    said: Said,
+}
+
+#[derive(Deserialize)]
+struct Said {
     ready: bool,
     #[serde(default)]
     reason: Option<String>,
@@ -100,24 +139,42 @@ impl Readiness for HttpReadiness {
 }
 
 fn parse(body: &[u8]) -> Option<Report> {
-    let answer: Answer = serde_json::from_slice(body).ok()?;
-    let fallback = if answer.ready { "Ready" } else { "NotReady" };
-    let reason = answer
-        .reason
-        .filter(|reason| is_reason(reason))
-        .unwrap_or_else(|| fallback.to_owned());
-    let message: String = answer
-        .message
-        .unwrap_or_default()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MAX_CHARACTERS)
-        .collect();
+    let Answer { said, roles } = serde_json::from_slice(body).ok()?;
+    let (ready, reason, message) = said.cleaned();
+    let roles = roles.into_iter().map(|RoleAnswer { role, said }| {
+        let (ready, reason, message) = said.cleaned();
+        RoleReport {
+            role,
+            ready,
+            reason,
+            message,
+        }
+    });
     Some(Report {
-        ready: answer.ready,
+        ready,
         reason,
         message,
+        roles: roles.collect(),
     })
+}
+
+impl Said {
+    /// Fit for a condition.
+    fn cleaned(self) -> (bool, String, String) {
+        let fallback = if self.ready { "Ready" } else { "NotReady" };
+        let reason = self
+            .reason
+            .filter(|reason| is_reason(reason))
+            .unwrap_or_else(|| fallback.to_owned());
+        let message = self
+            .message
+            .unwrap_or_default()
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(MAX_CHARACTERS)
+            .collect();
+        (self.ready, reason, message)
+    }
 }
 
 /// What the API server takes as the reason of a condition: `^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`.
@@ -189,6 +246,23 @@ mod tests {
             assert_eq!(parse(body.as_bytes()).unwrap().reason, "NotReady", "{body}");
         }
         assert_eq!(parse(b"<html>"), None);
+    }
+
+    #[test]
+    fn roles_of_targets_are_read_with_their_reasons() {
+        let body = br#"{"ready":true,"method":"web-identity","roles":[
+            {"role":"arn:aws:iam::210987654321:role/A","ready":true},
+            {"role":"arn:aws:iam::210987654321:role/B","ready":false,"reason":"AccessDenied","message":"no\ttrust"},
+            {"role":"arn:aws:iam::210987654321:role/C","ready":false,"reason":"Pending"}]}"#;
+        let report = parse(body).unwrap();
+        assert!(report.ready);
+        let refused: Vec<bool> = report.roles.iter().map(RoleReport::is_refused).collect();
+        assert_eq!(refused, [false, true, false]);
+        let refused = &report.roles[1];
+        assert_eq!(
+            (refused.reason.as_str(), refused.message.as_str()),
+            ("AccessDenied", "no trust")
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use k8s_openapi::{
 use kube::api::DynamicObject;
 
 use self::conditions::{
-    State, Verdict, accepted, credentials, gateway, monitored, ready, sidecars,
+    State, Verdict, accepted, credentials, gateway, monitored, ready, sidecars, target_roles,
 };
 use crate::{
     access::{Error, observe::Observed, validate::Validated},
@@ -100,6 +100,8 @@ pub(crate) fn compute(
         verdicts.push((condition::GATEWAY_AVAILABLE, gateway));
     }
     verdicts.push((condition::CREDENTIALS_READY, credentials));
+    let roles = target_roles::verdict(result.validated, &all);
+    verdicts.extend(roles.map(|verdict| (condition::TARGET_ROLES_READY, verdict)));
     if let Some((_, verdict)) = sidecars {
         verdicts.push((condition::SIDECARS_UP_TO_DATE, verdict));
     }

@@ -11,6 +11,7 @@ use crate::{
     fixtures::{self, Caches, PolicyCaches, Scripted},
 };
 
+mod gateways;
 mod policies;
 
 const ACCOUNT: &str = "/api/v1/namespaces/team-a/serviceaccounts/chat-gateway";
@@ -478,43 +479,6 @@ async fn object_on_its_way_out_is_left_to_the_garbage_collector() {
         .unwrap();
     assert_eq!(action, Action::await_change());
     assert_eq!(world.api.asked().len(), 0);
-}
-
-#[tokio::test]
-async fn reason_of_a_pod_without_credentials_reaches_the_status() {
-    let routes = axum::Router::new().route(
-        "/readyz",
-        axum::routing::get(|| async {
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                r#"{"ready":false,"reason":"AccessDenied","message":"not authorized to perform sts:AssumeRoleWithWebIdentity"}"#,
-            )
-        }),
-    );
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    let mut world = World::new();
-    Arc::get_mut(&mut world.context).unwrap().readiness =
-        Box::new(HttpReadiness::new(port, Duration::from_secs(5)));
-    world.caches.put_pod(json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "chat-gateway-1", "namespace": "team-a", "labels": {"bedrockaccess.dev/access": "chat"}},
-        "status": {"podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": "False"}]},
-    }));
-    world.reconcile(fixtures::access("")).await.unwrap();
-    let status = with_status(&world.api.asked()).status.unwrap();
-    let credentials = status::find(&status, condition::CREDENTIALS_READY).unwrap();
-    assert_eq!(credentials.reason, "AccessDenied");
-    assert!(
-        credentials
-            .message
-            .contains("sts:AssumeRoleWithWebIdentity")
-    );
-    assert_eq!(
-        status::find(&status, condition::READY).unwrap().reason,
-        "AccessDenied"
-    );
 }
 
 const AUTOSCALED: &str = "gateway: {autoscaling: {maxReplicas: 5}}";

@@ -64,9 +64,20 @@ pub(super) async fn status(
         status: wanted.clone(),
     };
     context.memory.written().insert(uid, entry);
-    let before = previous.and_then(|status| status::find(status, condition::READY));
+    let reference = access.object_ref(&());
+    let before = |type_| previous.and_then(|status| status::find(status, type_));
     if let Some(now) = status::find(&wanted, condition::READY) {
-        events::transition(&access.object_ref(&()), context, before, now).await;
+        events::transition(&reference, context, before(condition::READY), now).await;
+    }
+    let roles = status::find(&wanted, condition::TARGET_ROLES_READY);
+    if let Some(now) = roles.filter(|roles| roles.status == "False") {
+        events::transition(
+            &reference,
+            context,
+            before(condition::TARGET_ROLES_READY),
+            now,
+        )
+        .await;
     }
     Ok(wanted)
 }

@@ -14,6 +14,9 @@ pub const STALLED: &str = "Stalled";
 pub const GATEWAY_AVAILABLE: &str = "GatewayAvailable";
 /// The gateway pods hold AWS credentials they can sign with.
 pub const CREDENTIALS_READY: &str = "CredentialsReady";
+/// The gateway pods hold credentials for each role that a target names; not set where none names one. The endpoint is
+/// ready without them.
+pub const TARGET_ROLES_READY: &str = "TargetRolesReady";
 /// Every sidecar is what a new pod would get; not set where the spec asks for no sidecars.
 pub const SIDECARS_UP_TO_DATE: &str = "SidecarsUpToDate";
 /// The PodMonitor that was asked for is there; not set where none is asked for.

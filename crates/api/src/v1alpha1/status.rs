@@ -35,7 +35,8 @@ pub struct BedrockAccessStatus {
     /// Least permission policy that the role needs, as JSON to paste.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission_policy: Option<String>,
-    /// Ready, Reconciling, Stalled, GatewayAvailable, CredentialsReady and SidecarsUpToDate; Accepted where policies exist.
+    /// Ready, Reconciling, Stalled, GatewayAvailable and CredentialsReady; where they are asked for also
+    /// TargetRolesReady, SidecarsUpToDate and Monitored; Accepted where policies exist.
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     #[serde(default)]
     pub conditions: Vec<Condition>,

@@ -6,6 +6,7 @@ pub(super) mod gateway;
 pub(super) mod monitored;
 pub(super) mod ready;
 pub(super) mod sidecars;
+pub(super) mod target_roles;
 
 /// The three values of a condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

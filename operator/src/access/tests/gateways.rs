@@ -1,0 +1,83 @@
+//! What gateways say of themselves reaches the status.
+
+use std::sync::atomic::AtomicUsize;
+
+use super::*;
+
+/// A world with one gateway pod, which answers this; and how often it was asked.
+async fn world(status: StatusCode, answer: &'static str) -> (World, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let routes = axum::Router::new().route(
+        "/readyz",
+        axum::routing::get(move || async move {
+            counted.fetch_add(1, Ordering::SeqCst);
+            (status, answer)
+        }),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let mut world = World::new();
+    Arc::get_mut(&mut world.context).unwrap().readiness =
+        Box::new(HttpReadiness::new(port, Duration::from_secs(5)));
+    let ready = if status.is_success() { "True" } else { "False" };
+    world.caches.put_pod(json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "chat-gateway-1", "namespace": "team-a", "labels": {"bedrockaccess.dev/access": "chat"}},
+        "status": {"podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": ready}]},
+    }));
+    (world, asked)
+}
+
+#[tokio::test]
+async fn reason_of_a_pod_without_credentials_reaches_the_status() {
+    let (world, _) = world(
+        StatusCode::SERVICE_UNAVAILABLE,
+        r#"{"ready":false,"reason":"AccessDenied","message":"not authorized to perform sts:AssumeRoleWithWebIdentity"}"#,
+    )
+    .await;
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let status = with_status(&world.api.asked()).status.unwrap();
+    let credentials = status::find(&status, condition::CREDENTIALS_READY).unwrap();
+    assert_eq!(credentials.reason, "AccessDenied");
+    assert!(
+        credentials
+            .message
+            .contains("sts:AssumeRoleWithWebIdentity")
+    );
+    assert_eq!(
+        status::find(&status, condition::READY).unwrap().reason,
+        "AccessDenied"
+    );
+}
+
+#[tokio::test]
+async fn ready_pods_are_asked_where_a_target_has_a_role_and_nowhere_else() {
+    let (mut world, asked) = world(
+        StatusCode::OK,
+        r#"{"ready":true,"roles":[{"role":"arn:aws:iam::210987654321:role/Models","ready":false,"reason":"AccessDenied","message":"not authorized to perform sts:AssumeRole"}]}"#,
+    )
+    .await;
+    world.reconcile(fixtures::access("")).await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    world.catch_up();
+    world.api.asked();
+    let spec = "models: [{name: fast, targets: [{modelId: anthropic.claude-3-haiku-20240307-v1:0, assumeRole: {roleArn: 'arn:aws:iam::210987654321:role/Models'}}]}]";
+    world.reconcile(fixtures::access(spec)).await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let requests = world.api.asked();
+    let status = with_status(&requests).status.unwrap();
+    let roles = status::find(&status, condition::TARGET_ROLES_READY).unwrap();
+    assert_eq!(
+        (roles.status.as_str(), roles.reason.as_str()),
+        ("False", "AccessDenied")
+    );
+    let mut events = requests
+        .iter()
+        .filter(|asked| asked.path.contains("/events"));
+    assert!(
+        events.any(|event| event.body["reason"] == "AccessDenied"),
+        "{requests:?}"
+    );
+}
