@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api,
+    Api, Client,
     api::{DynamicObject, PostParams},
 };
 use serde_json::json;
@@ -205,11 +205,11 @@ async fn writes_alone(rig: &Rig, count: usize, operator: f64) -> Result<()> {
     let names = make_namespaces(rig, "bare", "written", count).await?;
     let cpu = rig.api_server_cpu().await?;
     let begun = Instant::now();
-    create(rig, &names).await?;
     writes.repeat(&rig.client, &names).await?;
     let took = begun.elapsed().as_secs_f64();
     println!(
-        "the same writes without an operator: {took:.1} s ({:.0} a second), the operator took {:.2} times that; CPU of the          API server {:.1} s",
+        "the same writes without an operator: {took:.1} s ({:.0} a second), the operator took {:.2} times that; CPU of the API \
+         server {:.1} s",
         counted(count) / took,
         operator / took,
         rig.api_server_cpu().await? - cpu,
@@ -242,32 +242,34 @@ async fn make_namespaces(
 
 /// Creates accesses, and says when each was asked for.
 async fn create(rig: &Rig, names: &[(String, String)]) -> Result<Vec<(String, Instant)>> {
-    let kind = watched::accesses();
     stream::iter(names)
-        .map(|(namespace, name)| {
-            let api: Api<DynamicObject> = Api::namespaced_with(rig.client.clone(), namespace, &kind);
-            async move {
-                let access = serde_json::from_value(json!({
-                    "apiVersion": "bedrockaccess.dev/v1alpha1",
-                    "kind": "BedrockAccess",
-                    "metadata": {"name": name},
-                    "spec": {
-                        "region": "us-east-1",
-                        "identity": {"irsa": {"roleArn": "arn:aws:iam::123456789012:role/BedrockRole"}},
-                        "models": [{"name": "fast", "modelId": "anthropic.claude-3-haiku-20240307-v1:0"}],
-                        "clients": {"serviceAccounts": [{"name": "app"}]},
-                    },
-                }))?;
-                let asked = Instant::now();
-                api.create(&PostParams::default(), &access)
-                    .await
-                    .with_context(|| format!("failed to create {namespace}/{name}"))?;
-                Ok((watched::name(namespace, name), asked))
-            }
+        .map(|(namespace, name)| async move {
+            let asked = Instant::now();
+            create_one(&rig.client, namespace, name).await?;
+            Ok((watched::name(namespace, name), asked))
         })
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await
+}
+
+/// The sample access of the README.
+async fn create_one(client: &Client, namespace: &str, name: &str) -> Result<DynamicObject> {
+    let access = serde_json::from_value(json!({
+        "apiVersion": "bedrockaccess.dev/v1alpha1",
+        "kind": "BedrockAccess",
+        "metadata": {"name": name},
+        "spec": {
+            "region": "us-east-1",
+            "identity": {"irsa": {"roleArn": "arn:aws:iam::123456789012:role/BedrockRole"}},
+            "models": [{"name": "fast", "modelId": "anthropic.claude-3-haiku-20240307-v1:0"}],
+            "clients": {"serviceAccounts": [{"name": "app"}]},
+        },
+    }))?;
+    Api::namespaced_with(client.clone(), namespace, &watched::accesses())
+        .create(&PostParams::default(), &access)
+        .await
+        .with_context(|| format!("failed to create {namespace}/{name}"))
 }
 
 /// Of sorted durations, the one that so many of a hundred are not longer than.

@@ -23,7 +23,7 @@ use kube::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{AT_ONCE, watched};
+use super::{AT_ONCE, create_one, watched};
 
 /// What the operator has written for one access.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Writes {
         })
     }
 
-    /// Writes them for accesses of these namespaces and names, which are there already.
+    /// Creates accesses of these namespaces and names, and writes this for each.
     ///
     /// # Errors
     /// When a write fails.
@@ -76,7 +76,7 @@ impl Writes {
     async fn one(&self, client: &Client, namespace: &str, name: &str) -> Result<()> {
         let kind = watched::accesses();
         let accesses: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
-        let access = accesses.get(name).await?;
+        let access = create_one(client, namespace, name).await?;
         let uid = access.metadata.uid.context("an access without a UID")?;
         let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
         for (kind, template) in &self.children {
