@@ -2,7 +2,7 @@
 //!
 //! A request takes eight steps, one file each: accept (`server`, `limits`), authenticate, decode (the
 //! `dialects` crate), route, sign and send (`upstream`), decode the stream (the `bedrock` crate),
-//! encode (`sse`), account. [`app`] is the API as a router; [`Server`] puts it on a port;
+//! encode (`sse`), account. [`app()`] is the API as a router; [`Server`] puts it on a port;
 //! [`Settings`] is all it takes from outside, so that tests give a map for the environment and a clock
 //! of their own. Only `config` reads the environment.
 

@@ -6,7 +6,7 @@
 //! A handler says in [`Prepare`] what a target gets: the operation of the surface that serves the client's
 //! dialect, headers, body, and a context for the way back.
 //!
-//! ```ignore
+//! ```text
 //! let prepare: Prepare<Context> = Arc::new(move |target: &Target| {
 //!     let surface = target.facts.surfaces.messages.ok_or_else(not_for_messages)?;
 //!     let operation = match surface {

@@ -102,7 +102,7 @@ fn no_secret_was_printed(console: &Console) -> Result<()> {
     })
 }
 
-/// Everything of [`test`], and what needs tools that take minutes to build.
+/// Everything of [`test()`], and what needs tools that take minutes to build.
 pub(crate) fn check(console: &Console) -> Result<()> {
     let mut failures = Failures::default();
     console.heading("Dependencies and documentation");

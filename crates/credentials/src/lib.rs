@@ -1,6 +1,6 @@
 //! Where AWS credentials come from, and how they stay fresh. The only home of secret bytes.
 //!
-//! [`Settings::from_env`] chooses a method by the environment, [`start`] runs one background task a role chain,
+//! [`Settings::from_env`] chooses a method by the environment, [`start()`] runs one background task a role chain,
 //! [`Handle::assume`] one for each role on top of it, and the [`Handle`] gives the current [`Lease`] without waiting. Credentials are refreshed at 60–75 % of their
 //! life, kept until they really expire, and replaced at once when AWS refuses them ([`Handle::replace`]).
 //!
