@@ -1,6 +1,6 @@
 //! The dialect of Anthropic's Messages, token counting and Models.
 //!
-//! Claude is spoken to natively ([`mod@native`]): its body goes through but for what Bedrock does not take,
+//! Claude is spoken to natively (`native`): its body goes through but for what Bedrock does not take,
 //! and events come back byte for byte. Every other model, and Claude where a company allows nothing
 //! else, is spoken to by Converse: `decode`, then `encode_response` or a `StreamEncoder`. Nothing a
 //! client sent is lost silently: it is honoured, refused naming the field, or dropped with a warning
