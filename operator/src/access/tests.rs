@@ -11,7 +11,9 @@ use crate::{
     fixtures::{self, Caches, PolicyCaches, Scripted},
 };
 
+mod drift;
 mod gateways;
+mod optional;
 mod policies;
 
 const ACCOUNT: &str = "/api/v1/namespaces/team-a/serviceaccounts/chat-gateway";
@@ -222,47 +224,6 @@ async fn changed_model_writes_the_configuration_alone() {
 }
 
 #[tokio::test]
-async fn annotation_changed_by_somebody_is_put_back_and_told() {
-    let mut world = World::new();
-    world.reconcile(fixtures::access("")).await.unwrap();
-    let access = with_status(&world.api.asked());
-    world.catch_up();
-    let mut account = world.api.object(ACCOUNT).unwrap();
-    let role = "eks.amazonaws.com/role-arn";
-    account["metadata"]["annotations"][role] = json!("arn:aws:iam::666666666666:role/Other");
-    account["metadata"]["resourceVersion"] = json!("900");
-    let managed = account["metadata"]["managedFields"].as_array_mut().unwrap();
-    let ours = &mut managed[0]["fieldsV1"]["f:metadata"]["f:annotations"];
-    ours.as_object_mut()
-        .unwrap()
-        .shift_remove(&format!("f:{role}"));
-    managed.push(
-        json!({"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-01T00:00:00Z"}),
-    );
-    world.caches.put(ChildKind::ServiceAccount, account);
-    world.reconcile(access).await.unwrap();
-    let asked = world.api.asked();
-    let patched: Vec<_> = asked
-        .iter()
-        .filter(|asked| asked.method == Method::PATCH)
-        .collect();
-    assert_eq!(patched.len(), 1, "{patched:?}");
-    assert_eq!(
-        patched[0].body["metadata"]["annotations"][role],
-        "arn:aws:iam::123456789012:role/BedrockRole"
-    );
-    assert_eq!(
-        events(&asked),
-        [(
-            "DriftCorrected".to_owned(),
-            format!(
-                "ServiceAccount chat-gateway: metadata.annotations.{role} had been changed by kubectl-edit and was put back"
-            )
-        )]
-    );
-}
-
-#[tokio::test]
 async fn foreign_object_of_the_same_name_is_reported_and_never_touched() {
     let world = World::new();
     let foreign = json!({
@@ -374,31 +335,6 @@ async fn invalid_object_gets_one_event_and_one_status_and_waits_for_a_change() {
 }
 
 #[tokio::test]
-async fn child_made_again_is_told_as_itself() {
-    let mut world = World::new();
-    world.reconcile(fixtures::access("")).await.unwrap();
-    let access = with_status(&world.api.asked());
-    for (kind, path) in CHILDREN {
-        if let Some(object) = world
-            .api
-            .object(path)
-            .filter(|_| kind != ChildKind::Service)
-        {
-            world.caches.put(kind, object);
-        }
-    }
-    world.api.remove(SERVICE);
-    world.reconcile(access).await.unwrap();
-    let asked = world.api.asked();
-    let told: Vec<_> = asked
-        .iter()
-        .filter(|asked| asked.path.contains("events.k8s.io"))
-        .map(|asked| asked.body["note"].as_str().unwrap_or_default())
-        .collect();
-    assert_eq!(told, ["Created Service chat-gateway"]);
-}
-
-#[tokio::test]
 async fn refusal_of_a_child_becomes_the_status_and_is_tried_again() {
     let world = World::new();
     world.api.fail(
@@ -479,143 +415,4 @@ async fn object_on_its_way_out_is_left_to_the_garbage_collector() {
         .unwrap();
     assert_eq!(action, Action::await_change());
     assert_eq!(world.api.asked().len(), 0);
-}
-
-const AUTOSCALED: &str = "gateway: {autoscaling: {maxReplicas: 5}}";
-const MONITORED: &str = "gateway: {podMonitor: {labels: {release: prometheus}, interval: 30s}}";
-
-#[tokio::test]
-async fn autoscaler_takes_over_the_number_of_pods_it_finds_and_gives_it_back() {
-    let mut world = World::new();
-    world.reconcile(fixtures::access("")).await.unwrap();
-    world.catch_up();
-    world.api.asked();
-    world.reconcile(fixtures::access(AUTOSCALED)).await.unwrap();
-    let asked = world.api.asked();
-    let writes: Vec<_> = asked
-        .iter()
-        .filter(|asked| asked.path == DEPLOYMENT && asked.method == Method::PATCH)
-        .collect();
-    assert_eq!(writes.len(), 2, "{writes:?}");
-    assert!(
-        writes[0]
-            .query
-            .contains("fieldManager=bedrock-access-operator-autoscaling"),
-        "{}",
-        writes[0].query
-    );
-    assert_eq!(
-        writes[0].body,
-        json!({
-            "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": "chat-gateway"}, "spec": {"replicas": 2},
-        }),
-        "the number stays while nobody else owns it"
-    );
-    assert_eq!(writes[1].body["spec"].get("replicas"), None);
-    let autoscaler = world.api.object(AUTOSCALER).unwrap();
-    assert_eq!(autoscaler["spec"]["maxReplicas"], 5);
-    assert_eq!(autoscaler["spec"]["minReplicas"], 2);
-
-    world.catch_up();
-    world.reconcile(fixtures::access(AUTOSCALED)).await.unwrap();
-    assert_eq!(
-        world.api.writes().len(),
-        0,
-        "who owned nothing hands nothing over"
-    );
-
-    world.reconcile(fixtures::access("")).await.unwrap();
-    let writes = world.api.writes();
-    assert!(
-        writes.contains(&format!("PATCH {DEPLOYMENT}")),
-        "{writes:?}"
-    );
-    assert!(
-        writes.contains(&format!("DELETE {AUTOSCALER}")),
-        "{writes:?}"
-    );
-}
-
-#[tokio::test]
-async fn children_that_are_no_longer_asked_for_are_removed() {
-    let mut world = World::new();
-    world.reconcile(fixtures::access("")).await.unwrap();
-    world.catch_up();
-    world.api.asked();
-    let more = "gateway: {replicas: 1, networkPolicy: {enabled: false}}";
-    world.reconcile(fixtures::access(more)).await.unwrap();
-    let writes = world.api.writes();
-    for path in [NETWORK_POLICY, BUDGET] {
-        assert!(writes.contains(&format!("DELETE {path}")), "{writes:?}");
-    }
-}
-
-#[tokio::test]
-async fn pod_monitor_waits_for_its_api_and_the_status_says_so() {
-    let mut world = World::new();
-    let access = || fixtures::access(MONITORED);
-    world.reconcile(access()).await.unwrap();
-    let asked = world.api.asked();
-    assert!(asked.iter().all(|asked| asked.path != POD_MONITOR));
-    let status = with_status(&asked).status.unwrap();
-    let monitored = status::find(&status, condition::MONITORED).unwrap();
-    assert_eq!(monitored.status, "False");
-    assert_eq!(monitored.reason, "ApiNotServed");
-
-    world.caches.served.send_modify(|kinds| {
-        kinds.insert(ChildKind::PodMonitor);
-    });
-    world.catch_up();
-    world.reconcile(access()).await.unwrap();
-    let monitor = world.api.object(POD_MONITOR).unwrap();
-    assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
-    assert_eq!(
-        monitor["spec"]["podMetricsEndpoints"],
-        json!([{"port": "admin", "path": "/metrics", "interval": "30s"}])
-    );
-    let status = with_status(&world.api.asked()).status.unwrap();
-    let monitored = status::find(&status, condition::MONITORED).unwrap();
-    assert_eq!(monitored.status, "True");
-
-    world.catch_up();
-    world.reconcile(fixtures::access("")).await.unwrap();
-    let asked = world.api.asked();
-    let status = with_status(&asked).status.unwrap();
-    assert_eq!(status::find(&status, condition::MONITORED), None);
-    assert!(
-        asked
-            .iter()
-            .any(|asked| asked.path == POD_MONITOR && asked.method == Method::DELETE)
-    );
-}
-
-#[tokio::test]
-async fn list_that_somebody_took_over_whole_is_put_back_although_ours_is_in_it() {
-    let mut world = World::new();
-    world.reconcile(fixtures::access("")).await.unwrap();
-    world.catch_up();
-    world.api.asked();
-    let mut policy = world.api.object(NETWORK_POLICY).unwrap();
-    policy["spec"]["egress"][1]["to"] = json!([{"ipBlock": {"cidr": "10.0.0.0/8"}}]);
-    let managed = policy["metadata"]["managedFields"].as_array_mut().unwrap();
-    let spec = managed[0]["fieldsV1"]["f:spec"].as_object_mut().unwrap();
-    spec.shift_remove("f:egress");
-    managed.push(
-        json!({"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-01T00:00:00Z"}),
-    );
-    world.caches.put(ChildKind::NetworkPolicy, policy);
-    world.reconcile(fixtures::access("")).await.unwrap();
-    let asked = world.api.asked();
-    assert!(
-        asked
-            .iter()
-            .any(|asked| asked.path == NETWORK_POLICY && asked.method == Method::PATCH)
-    );
-    let told = events(&asked);
-    assert!(
-        told.iter()
-            .any(|(reason, note)| reason == "DriftCorrected" && note.contains("spec.egress")),
-        "{told:?}"
-    );
 }

@@ -4,19 +4,17 @@
 //! The schema's own rules are checked again where a build depends on them: an object may be older than
 //! the schema. Nothing after this step reads the spec.
 
+mod clients;
 mod identity;
 mod limits;
 mod models;
 mod sidecar;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use api::{
     Region, RoleArn,
-    config::{
-        self, AssumeRole, Clients, Endpoints, Guardrail, ServiceAccountClients,
-        ServiceAccountSubject,
-    },
+    config::{self, AssumeRole, Clients, Endpoints, Guardrail},
     names,
     v1alpha1::{
         BedrockAccess, BedrockAccessSpec, child_name, client_audience,
@@ -282,7 +280,7 @@ pub(crate) fn validate(
         &mut problems,
     );
     models::check_allow(spec, &mut problems);
-    check_clients(spec, &namespace, &mut problems);
+    clients::check(spec, &namespace, &mut problems);
     check_scale(&spec.gateway, &mut problems);
     let endpoints = endpoints(spec, &mut problems);
     let sidecar = sidecar::sidecar(spec, &mut problems);
@@ -305,7 +303,7 @@ pub(crate) fn validate(
         }));
     }
     Ok(Validated {
-        clients: clients(spec, observed, &namespace, &name)?,
+        clients: clients::clients(spec, observed, &namespace, &name)?,
         limits: limits::limits(spec),
         api_keys_secret: spec
             .clients
@@ -420,91 +418,6 @@ fn endpoints(spec: &BedrockAccessSpec, problems: &mut Problems) -> Endpoints {
         bedrock: checked("bedrock", &endpoints.bedrock),
         sts: checked("sts", &endpoints.sts),
     }
-}
-
-fn check_clients(spec: &BedrockAccessSpec, namespace: &str, problems: &mut Problems) {
-    let known: BTreeSet<&str> = spec
-        .models
-        .iter()
-        .map(|model| model.name.as_str())
-        .collect();
-    let mut seen = BTreeSet::new();
-    for (index, client) in spec.clients.service_accounts.iter().enumerate() {
-        let field = format!("spec.clients.serviceAccounts[{index}]");
-        let of = client.namespace.as_deref().unwrap_or(namespace);
-        if !seen.insert((of, client.name.as_str())) {
-            problems.add(&field, format!("{of}/{} is there twice", client.name));
-        }
-        for (at, model) in client.models.iter().enumerate() {
-            if !known.contains(model.as_str()) {
-                problems.add(
-                    format!("{field}.models[{at}]"),
-                    format!("{model:?} is not the name of one of spec.models"),
-                );
-            }
-        }
-    }
-    let clients = &spec.clients;
-    if spec.gateway.enabled
-        && !clients.anonymous
-        && clients.api_keys.is_none()
-        && clients.service_accounts.is_empty()
-    {
-        problems.add(
-            "spec.clients",
-            "nobody could call: set serviceAccounts, apiKeys, or anonymous: true",
-        );
-    }
-}
-
-fn clients(
-    spec: &BedrockAccessSpec,
-    observed: &Observed,
-    namespace: &str,
-    name: &str,
-) -> Result<Clients, ValidateError> {
-    let clients = &spec.clients;
-    let service_accounts = if clients.service_accounts.is_empty() || !spec.gateway.enabled {
-        // Nobody calls a gateway that is not there, so the cluster's keys are not waited for.
-        None
-    } else {
-        let keys = observed
-            .cluster_keys
-            .as_ref()
-            .ok_or(ValidateError::ClusterKeys)?;
-        Some(ServiceAccountClients {
-            issuer: keys.issuer.clone(),
-            audience: client_audience(namespace, name),
-            jwks: keys.jwks.clone(),
-            subjects: clients
-                .service_accounts
-                .iter()
-                .map(|client| ServiceAccountSubject {
-                    namespace: client
-                        .namespace
-                        .clone()
-                        .unwrap_or_else(|| namespace.to_owned()),
-                    name: client.name.clone(),
-                    models: client.models.clone(),
-                    limits: limits::of_client(client.limits.as_ref()),
-                })
-                .collect(),
-        })
-    };
-    Ok(Clients {
-        anonymous: clients.anonymous,
-        api_keys_directory: clients
-            .api_keys
-            .as_ref()
-            .map(|_| names::API_KEYS_DIRECTORY.to_owned()),
-        api_key_limits: limits::of_client(
-            clients
-                .api_keys
-                .as_ref()
-                .and_then(|keys| keys.limits.as_ref()),
-        ),
-        service_accounts,
-    })
 }
 
 fn list(problems: &[Problem]) -> String {

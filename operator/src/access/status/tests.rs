@@ -5,12 +5,15 @@ use super::*;
 use crate::{
     access::{
         observe::PodFacts,
-        readiness::{Report, RoleReport},
+        readiness::Report,
         validate::{Problem, ValidateError},
     },
     fixtures,
-    sidecar::{fleet::SidecarFacts, template::template},
+    sidecar::fleet::SidecarFacts,
 };
+
+mod sidecars;
+mod target_roles;
 
 fn time(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
@@ -191,82 +194,6 @@ fn wrong_trust_policy_is_named_by_the_reason_of_ready() {
         message.contains("no OpenIDConnect provider found"),
         "{message}"
     );
-}
-
-const ROLE: &str = "arn:aws:iam::210987654321:role/Models";
-const WITH_ROLE: &str = "models: [{name: fast, targets: [{modelId: anthropic.claude-3-haiku-20240307-v1:0, assumeRole: {roleArn: 'arn:aws:iam::210987654321:role/Models'}}]}]";
-
-/// A pod whose gateway says this of the role of a target; nothing where it has not heard of the role.
-fn with_role(ready: bool, said: Option<(bool, &str)>) -> PodFacts {
-    let role = said.map(|(ready, reason)| RoleReport {
-        role: ROLE.to_owned(),
-        ready,
-        reason: reason.to_owned(),
-        message: "not authorized to perform sts:AssumeRole".to_owned(),
-    });
-    PodFacts {
-        ready,
-        report: Some(Report {
-            ready,
-            reason: "Ready".to_owned(),
-            message: String::new(),
-            roles: role.into_iter().collect(),
-        }),
-        ..pod("chat-gateway-1")
-    }
-}
-
-#[test]
-fn role_of_a_target_has_a_condition_of_its_own_and_decides_nothing_else() {
-    let served = || with_role(true, Some((true, "Ready")));
-    for (pods, state, reason) in [
-        (vec![served()], "True", "Ready"),
-        (
-            vec![served(), with_role(true, Some((false, "AccessDenied")))],
-            "False",
-            "AccessDenied",
-        ),
-        // Its configuration has not reached the pod.
-        (vec![with_role(true, None)], "Unknown", "Pending"),
-        (
-            vec![with_role(true, Some((false, "Pending")))],
-            "Unknown",
-            "Pending",
-        ),
-        // A pod that starts beside one that serves.
-        (
-            vec![served(), with_role(false, Some((false, "Pending")))],
-            "True",
-            "Ready",
-        ),
-        // It did not answer.
-        (
-            vec![PodFacts {
-                ready: true,
-                ..pod("chat-gateway-1")
-            }],
-            "Unknown",
-            "Pending",
-        ),
-        (Vec::new(), "Unknown", "NoPods"),
-    ] {
-        let case = Case {
-            spec: WITH_ROLE,
-            pods,
-            ..Case::default()
-        };
-        let status = case.status();
-        check(
-            &status,
-            &[
-                ("Ready", "True", "Ready"),
-                ("TargetRolesReady", state, reason),
-            ],
-        );
-        let message = &find(&status, "TargetRolesReady").unwrap().message;
-        assert_eq!(message.contains(ROLE), state == "False", "{message}");
-    }
-    assert!(find(&Case::default().status(), "TargetRolesReady").is_none());
 }
 
 #[test]
@@ -490,106 +417,4 @@ fn judgement_is_kept_while_the_policies_cannot_be_asked_and_goes_with_the_last_p
     }
     .status();
     assert_eq!(find(&status, "Accepted"), None);
-}
-
-const SIDECARS_ONLY: &str = "{gateway: {enabled: false}, clients: {}, sidecar: {serviceAccounts: [{name: app}, {name: batch}]}}";
-
-fn sidecar(name: &str, ready: bool, hash: Option<&str>) -> SidecarFacts {
-    SidecarFacts {
-        pod: PodFacts { ready, ..pod(name) },
-        hash: hash.map(ToOwned::to_owned),
-    }
-}
-
-#[test]
-fn access_for_sidecars_alone_is_ready_and_counts_them() {
-    let current = template(&fixtures::validated(SIDECARS_ONLY)).unwrap().hash;
-    let status = Case {
-        deployment: None,
-        pods: Vec::new(),
-        spec: SIDECARS_ONLY,
-        sidecars: vec![
-            sidecar("app-1", true, Some(&current)),
-            sidecar("app-2", false, Some("before")),
-        ],
-        ..Case::default()
-    }
-    .status();
-    check(
-        &status,
-        &[
-            ("Ready", "True", "Ready"),
-            ("CredentialsReady", "True", "Ready"),
-            ("SidecarsUpToDate", "False", "Outdated"),
-        ],
-    );
-    assert!(find(&status, "GatewayAvailable").is_none());
-    assert_eq!(
-        (
-            status.endpoint,
-            status.service_account_name,
-            status.ready_replicas
-        ),
-        (None, None, None)
-    );
-    let counts = status.sidecars.unwrap();
-    assert_eq!(
-        (counts.total, counts.ready, counts.outdated, counts.missing),
-        (2, 1, 1, 0)
-    );
-    let trust = status.trust_policy.unwrap();
-    for subject in [
-        "system:serviceaccount:team-a:app",
-        "system:serviceaccount:team-a:batch",
-    ] {
-        assert!(trust.contains(subject), "{trust}");
-    }
-    assert!(!trust.contains("chat-gateway"), "{trust}");
-}
-
-#[test]
-fn pod_with_the_label_and_no_sidecar_is_reported() {
-    let status = Case {
-        spec: "sidecar: {serviceAccounts: [{name: app}]}",
-        sidecars: vec![sidecar("app-1", true, None)],
-        ..Case::default()
-    }
-    .status();
-    check(
-        &status,
-        &[
-            ("Ready", "True", "Ready"),
-            ("SidecarsUpToDate", "False", "NotInjected"),
-        ],
-    );
-    assert_eq!(status.sidecars.unwrap().missing, 1);
-    let trust = status.trust_policy.unwrap();
-    assert!(
-        trust.contains("team-a:chat-gateway") && trust.contains("team-a:app"),
-        "{trust}"
-    );
-}
-
-#[test]
-fn sidecar_without_credentials_is_named_with_its_reason() {
-    let status = Case {
-        pods: Vec::new(),
-        deployment: None,
-        spec: SIDECARS_ONLY,
-        sidecars: vec![SidecarFacts {
-            pod: PodFacts {
-                name: "app-1".to_owned(),
-                ..failing("no provider")
-            },
-            hash: Some("any".to_owned()),
-        }],
-        ..Case::default()
-    }
-    .status();
-    check(
-        &status,
-        &[("CredentialsReady", "False", "InvalidIdentityToken")],
-    );
-    let message = &find(&status, "CredentialsReady").unwrap().message;
-    assert!(message.contains("app-1: no provider"), "{message}");
 }
