@@ -213,9 +213,8 @@ async fn gateways_share_one_count_of_requests() {
     }
 }
 
-#[tokio::test]
-async fn gateways_share_one_count_of_tokens() {
-    let server = Server::start();
+/// Two gateways that have charged and counted tokens together, by both scripts.
+async fn counted_together(server: &Server) -> [Rig; 2] {
     let one = server.gateway("tokensPerDay: 1").await;
     let other = server.gateway("tokensPerDay: 1").await;
     assert_eq!(chat(&one).await, 200);
@@ -225,6 +224,12 @@ async fn gateways_share_one_count_of_tokens() {
         refused.status == 429 && refused.error()["code"] == "insufficient_quota"
     })
     .await;
+    [one, other]
+}
+
+#[tokio::test]
+async fn gateways_share_one_count_of_tokens() {
+    counted_together(&Server::start()).await;
 }
 
 #[tokio::test]
@@ -326,15 +331,7 @@ async fn store_is_taken_over_and_given_up_by_a_reload() {
 #[tokio::test]
 async fn server_with_users_and_certificates_of_its_own_is_logged_in_to_with_the_least_rights() {
     let server = Server::encrypted();
-    let one = server.gateway("tokensPerDay: 1").await;
-    let other = server.gateway("tokensPerDay: 1").await;
-    assert_eq!(chat(&one).await, 200);
-    eventually("the tokens of one count for the other", async || {
-        let refused = other.chat(&ask("no-such-model", "hi")).await;
-        refused.status == 429 && refused.error()["code"] == "insufficient_quota"
-    })
-    .await;
-    for rig in [&one, &other] {
+    for rig in &counted_together(&server).await {
         assert_eq!(rig.metric(FALLBACKS).await, Some(0.0));
     }
 }
