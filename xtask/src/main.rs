@@ -53,7 +53,7 @@ enum Task {
         #[arg(long)]
         filter: Option<String>,
     },
-    /// `test`, and before it the checks that need tools of their own: doc, deny, machete.
+    /// `test`, and before it the checks that need tools of their own: deny, machete.
     Check,
     /// Format all Rust code.
     Fmt {

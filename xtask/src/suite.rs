@@ -49,6 +49,7 @@ pub(crate) fn test(console: &Console, parts: &[Part], filter: Option<&str>) -> R
     failures.collect("fmt", checks::fmt(console, true));
     failures.collect("tidy", tidy::tidy(console));
     failures.collect("clippy", checks::clippy(console));
+    failures.collect("doc", checks::doc(console, false));
     // Everything below runs programs, so that a build that fails is the end.
     build::programs(console, Profile::Dev)?;
     failures.collect("generated", generated::check_all(console));
@@ -105,10 +106,9 @@ fn no_secret_was_printed(console: &Console) -> Result<()> {
 /// Everything of [`test()`], and what needs tools that take minutes to build.
 pub(crate) fn check(console: &Console) -> Result<()> {
     let mut failures = Failures::default();
-    console.heading("Dependencies and documentation");
+    console.heading("Dependencies");
     failures.collect("deny", checks::deny(console));
     failures.collect("machete", checks::machete(console));
-    failures.collect("doc", checks::doc(console, false));
     failures.collect("test", test(console, &[], None));
     failures.conclude()
 }
