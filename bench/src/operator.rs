@@ -60,6 +60,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// # Errors
 /// When a stage does not come to its end, or something is written while nothing changes.
 pub(crate) async fn run(options: &Options) -> Result<()> {
+    let alone = writes_alone(options).await?;
     let rig = Rig::start(&options.chart).await?;
     let operator = rig.start_operator(&options.operator).await?;
     operator.ready().await?;
@@ -70,13 +71,40 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     stand_in::start(rig.client.clone());
     let watched = Watched::start(rig.client.clone());
     let took = all_at_once(&rig, &operator, &watched, options.accesses).await?;
+    println!("  {:.2} times what the writes alone take", took / alone);
     one_by_one(&rig, &watched, options.accesses).await?;
     operator.quiet().await?;
     drop(operator);
     let operator = restart(&rig, options).await?;
-    idle(&rig, &operator, Duration::from_secs(options.idle)).await?;
+    idle(&rig, &operator, Duration::from_secs(options.idle)).await
+}
+
+/// On an API server of its own, what the operator writes for as many accesses, written by a client that only writes;
+/// gives the seconds.
+async fn writes_alone(options: &Options) -> Result<f64> {
+    let count = options.accesses;
+    let rig = Rig::start(&options.chart).await?;
+    let operator = rig.start_operator(&options.operator).await?;
+    operator.ready().await?;
+    stand_in::start(rig.client.clone());
+    let watched = Watched::start(rig.client.clone());
+    let sample = make_namespaces(&rig, "team", "access", 1).await?;
+    create(&rig, &sample).await?;
+    watched.wait_for(1, PATIENCE).await?;
+    operator.quiet().await?;
     drop(operator);
-    writes_alone(&rig, options.accesses, took).await
+    let writes = Writes::of(&rig.client, "team-0", "access-0").await?;
+    let names = make_namespaces(&rig, "bare", "written", count).await?;
+    let cpu = rig.api_server_cpu().await?;
+    let begun = Instant::now();
+    writes.repeat(&rig.client, &names).await?;
+    let took = begun.elapsed().as_secs_f64();
+    println!(
+        "the writes for {count} accesses alone, without an operator: {took:.1} s ({:.0} a second); CPU of the API server {:.1} s",
+        counted(count) / took,
+        rig.api_server_cpu().await? - cpu,
+    );
+    Ok(took)
 }
 
 /// All accesses come as quickly as they can be created; gives the seconds until all were ready.
@@ -195,24 +223,6 @@ async fn idle(rig: &Rig, operator: &Operator, time: Duration) -> Result<()> {
         requests.writes() == 0,
         "written while nothing changed: {}",
         requests.by_kind(1)
-    );
-    Ok(())
-}
-
-/// As many accesses as the operator was given, and what it wrote for them, written by a client that only writes.
-async fn writes_alone(rig: &Rig, count: usize, operator: f64) -> Result<()> {
-    let writes = Writes::of(&rig.client, "team-0", "access-0").await?;
-    let names = make_namespaces(rig, "bare", "written", count).await?;
-    let cpu = rig.api_server_cpu().await?;
-    let begun = Instant::now();
-    writes.repeat(&rig.client, &names).await?;
-    let took = begun.elapsed().as_secs_f64();
-    println!(
-        "the same writes without an operator: {took:.1} s ({:.0} a second), the operator took {:.2} times that; CPU of the API \
-         server {:.1} s",
-        counted(count) / took,
-        operator / took,
-        rig.api_server_cpu().await? - cpu,
     );
     Ok(())
 }
