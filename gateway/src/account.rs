@@ -6,13 +6,18 @@
 use std::{sync::Arc, time::Duration};
 
 use bedrock::converse::TokenUsage;
+use http::Uri;
 use tokio::time::Instant;
 
 use crate::{
+    app::State,
+    arrival::Arrival,
     error::GatewayError,
     limits::Permit,
     metrics::{CallLabels, Metrics},
     rates::Admission,
+    route::Target,
+    traces::{CallSpan, Called, RequestSpan},
 };
 
 /// How a request ended that nobody waited for.
@@ -26,9 +31,8 @@ const UNKNOWN_MODEL: &str = "other";
 /// The account of one request.
 #[derive(Debug)]
 pub(crate) struct Account {
-    trace: Trace,
+    calls: Calls,
     route: &'static str,
-    operation: &'static str,
     started: Instant,
     first_byte: Option<Duration>,
     permit: Option<Permit>,
@@ -37,16 +41,21 @@ pub(crate) struct Account {
     model: String,
     /// Whether the configuration names the model, so that it may stand in a metric.
     model_is_configured: bool,
-    stream: bool,
     usage: Option<TokenUsage>,
     outcome: Option<Outcome>,
 }
 
 /// What became of the calls of Bedrock that a request made.
-#[derive(Clone, Debug)]
-pub(crate) struct Trace {
+#[derive(Debug)]
+pub(crate) struct Calls {
     metrics: Arc<Metrics>,
     request_id: String,
+    operation: &'static str,
+    stream: bool,
+    /// None where traces go nowhere.
+    span: Option<RequestSpan>,
+    /// The span of the call that is under way, or whose answer is.
+    under_way: Option<CallSpan>,
     attempts: u32,
     /// Model id and region of the last call.
     target: Option<(String, String)>,
@@ -63,21 +72,25 @@ struct Outcome {
 impl Account {
     /// Opens the account of a request that arrived now.
     pub(crate) fn open(
-        metrics: Arc<Metrics>,
+        state: &State,
+        arrival: &Arrival,
         route: &'static str,
         operation: &'static str,
-        request_id: &str,
     ) -> Self {
+        let origin = state.traces().zip(arrival.origin.as_ref());
         Self {
-            trace: Trace {
-                metrics,
-                request_id: request_id.to_owned(),
+            calls: Calls {
+                metrics: state.metrics(),
+                request_id: arrival.id.clone(),
+                operation,
+                stream: false,
+                span: origin.map(|(traces, origin)| traces.begin(origin, route)),
+                under_way: None,
                 attempts: 0,
                 target: None,
                 aws_request_id: None,
             },
             route,
-            operation,
             started: Instant::now(),
             first_byte: None,
             permit: None,
@@ -85,25 +98,24 @@ impl Account {
             client: String::new(),
             model: String::new(),
             model_is_configured: false,
-            stream: false,
             usage: None,
             outcome: None,
         }
     }
 
     pub(crate) fn request_id(&self) -> &str {
-        &self.trace.request_id
+        &self.calls.request_id
     }
 
     /// Where calls of Bedrock are written down.
-    pub(crate) fn trace(&mut self) -> &mut Trace {
-        &mut self.trace
+    pub(crate) fn calls(&mut self) -> &mut Calls {
+        &mut self.calls
     }
 
-    /// Adds a trace that began as a copy of this one's while it was empty.
-    pub(crate) fn join(&mut self, trace: Trace) {
-        let attempts = self.trace.attempts.saturating_add(trace.attempts);
-        self.trace = Trace { attempts, ..trace };
+    /// Adds what [`Calls::fork`] gave.
+    pub(crate) fn join(&mut self, calls: Calls) {
+        let attempts = self.calls.attempts.saturating_add(calls.attempts);
+        self.calls = Calls { attempts, ..calls };
     }
 
     /// The place among the requests in flight, kept until the account is closed.
@@ -125,13 +137,16 @@ impl Account {
     pub(crate) fn model(&mut self, model: &str, is_configured: bool, stream: bool) {
         model.clone_into(&mut self.model);
         self.model_is_configured = is_configured;
-        self.stream = stream;
+        self.calls.stream = stream;
     }
 
     /// The first byte of a stream goes out.
     pub(crate) fn first_byte(&mut self) {
         if self.first_byte.is_none() {
             self.first_byte = Some(self.started.elapsed());
+            if let Some(call) = &mut self.calls.under_way {
+                call.first_chunk();
+            }
         }
     }
 
@@ -147,10 +162,8 @@ impl Account {
     }
 
     pub(crate) fn failed(&mut self, error: &GatewayError) {
-        if let GatewayError::Service(refusal) = error {
-            self.trace
-                .aws_request_id
-                .clone_from(&refusal.error.request_id);
+        if let Some(id) = aws_request_id(error) {
+            self.calls.aws_request_id = Some(id.to_owned());
         }
         self.outcome = Some(Outcome {
             status: error.status().as_u16(),
@@ -159,20 +172,71 @@ impl Account {
     }
 }
 
-impl Trace {
+impl Calls {
     pub(crate) fn request_id(&self) -> &str {
         &self.request_id
     }
 
-    /// One more call of Bedrock.
-    pub(crate) fn attempt(&mut self, model_id: &str, region: &str, result: &str) {
-        self.attempts = self.attempts.saturating_add(1);
-        self.metrics.attempt(region, result);
-        self.target = Some((model_id.to_owned(), region.to_owned()));
+    /// For one of several calls that a request makes at once; nothing has been called yet.
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            metrics: Arc::clone(&self.metrics),
+            request_id: self.request_id.clone(),
+            operation: self.operation,
+            stream: self.stream,
+            span: self.span.clone(),
+            under_way: None,
+            attempts: 0,
+            target: None,
+            aws_request_id: None,
+        }
     }
 
-    pub(crate) fn answered_by(&mut self, aws_request_id: Option<String>) {
+    /// One more call of Bedrock begins.
+    pub(crate) fn begin(&mut self, target: &Target, url: impl FnOnce() -> Option<Uri>) {
+        let Some(span) = &self.span else { return };
+        self.under_way = span.call(self.operation, self.stream, target, url().as_ref());
+    }
+
+    /// The call that began last was refused, or could not be made.
+    pub(crate) fn failed(&mut self, target: &Target, error: &GatewayError) {
+        self.refused(target, error.reason(), aws_request_id(error));
+    }
+
+    /// AWS refused the call that began last.
+    pub(crate) fn refused(&mut self, target: &Target, reason: &str, aws_request_id: Option<&str>) {
+        self.attempt(target, reason);
+        self.end(reason, aws_request_id, None);
+    }
+
+    /// The call that began last is answered; a stream is still to come.
+    pub(crate) fn answered(&mut self, target: &Target, aws_request_id: Option<String>) {
+        self.attempt(target, "ok");
         self.aws_request_id = aws_request_id;
+    }
+
+    /// All of the answer is there, one of several.
+    pub(crate) fn complete(&mut self, usage: Option<TokenUsage>) {
+        let id = self.aws_request_id.take();
+        self.end("", id.as_deref(), usage);
+        self.aws_request_id = id;
+    }
+
+    fn attempt(&mut self, target: &Target, result: &str) {
+        let region = target.region.as_str();
+        self.attempts = self.attempts.saturating_add(1);
+        self.metrics.attempt(region, result);
+        self.target = Some((target.model_id.clone(), region.to_owned()));
+    }
+
+    fn end(&mut self, reason: &str, aws_request_id: Option<&str>, usage: Option<TokenUsage>) {
+        if let Some(call) = self.under_way.take() {
+            call.end(Called {
+                reason,
+                aws_request_id,
+                usage,
+            });
+        }
     }
 }
 
@@ -183,12 +247,12 @@ impl Drop for Account {
             status: CLIENT_LEFT_STATUS,
             reason: CLIENT_LEFT.to_owned(),
         });
-        let metrics = &self.trace.metrics;
+        let metrics = &self.calls.metrics;
         metrics.request(self.route, outcome.status, &outcome.reason);
         if !self.model.is_empty() {
             let known = self.model_is_configured || outcome.reason.is_empty();
             let model = if known { &self.model } else { UNKNOWN_MODEL };
-            let labels = CallLabels::new(self.operation, model, &self.client);
+            let labels = CallLabels::new(self.calls.operation, model, &self.client);
             metrics.call(&labels, took, &outcome.reason);
             if let Some(first_byte) = self.first_byte {
                 metrics.first_token(&labels, first_byte);
@@ -197,13 +261,26 @@ impl Drop for Account {
                 metrics.tokens(&labels, usage);
             }
         }
+        let id = self.calls.aws_request_id.take();
+        self.calls.end(&outcome.reason, id.as_deref(), self.usage);
+        let span = self.calls.span.take();
+        if let Some(span) = &span {
+            let request_id = &self.calls.request_id;
+            span.end(
+                outcome.status,
+                &outcome.reason,
+                request_id,
+                &self.client,
+                &self.model,
+            );
+        }
         let usage = self.usage.unwrap_or_default();
         if let Some(admission) = &self.admission {
             admission.charge(usage.prompt_tokens().saturating_add(usage.output_tokens));
         }
-        let (target_model, region) = self.trace.target.take().unwrap_or_default();
+        let (target_model, region) = self.calls.target.take().unwrap_or_default();
         tracing::info!(
-            request_id = self.trace.request_id,
+            request_id = self.calls.request_id,
             route = self.route,
             status = outcome.status,
             reason = outcome.reason,
@@ -211,15 +288,24 @@ impl Drop for Account {
             model = self.model,
             target_model,
             region,
-            stream = self.stream,
-            attempts = self.trace.attempts,
+            stream = self.calls.stream,
+            attempts = self.calls.attempts,
             duration_ms = millis(took),
             first_byte_ms = self.first_byte.map(millis),
             input_tokens = usage.prompt_tokens(),
             output_tokens = usage.output_tokens,
-            aws_request_id = self.trace.aws_request_id.as_deref(),
+            aws_request_id = id.as_deref(),
+            trace_id = span.map(|span| span.trace_id().to_string()),
             "request"
         );
+    }
+}
+
+/// AWS's name of a request that it refused.
+fn aws_request_id(error: &GatewayError) -> Option<&str> {
+    match error {
+        GatewayError::Service(refusal) => refusal.error.request_id.as_deref(),
+        _ => None,
     }
 }
 

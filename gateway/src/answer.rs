@@ -69,7 +69,7 @@ async fn whole<D: Dialect>(
         warnings,
         context,
         ..
-    } = call.perform(account.trace()).await?;
+    } = call.perform(account.calls()).await?;
     let Content::Whole(body) = content else {
         return Err(GatewayError::Internal("a stream where none was asked for"));
     };

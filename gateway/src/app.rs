@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     account::Account,
+    arrival::{self, Arrival},
     chat_completions, client_credentials,
     config::Settings,
     count_tokens, embeddings,
@@ -31,8 +32,9 @@ use crate::{
     metrics::Metrics,
     native, rates,
     rates::headers::Slot,
-    request_id::{self, RequestId},
-    rerank, responses, upstream,
+    rerank, responses,
+    traces::Traces,
+    upstream,
 };
 
 /// What all requests share. Cloning copies a pointer.
@@ -80,7 +82,7 @@ pub fn app(state: State) -> Router {
             state.clone(),
             rates::headers::write,
         ))
-        .layer(middleware::from_fn(request_id::assign))
+        .layer(middleware::from_fn_with_state(state.clone(), arrival::note))
         .with_state(state)
 }
 
@@ -88,13 +90,13 @@ pub fn app(state: State) -> Router {
 fn only(allowed: &'static str, route: MethodRouter<State>) -> MethodRouter<State> {
     route.fallback(
         async move |FromState(state): FromState<State>,
-                    Extension(RequestId(id)): Extension<RequestId>,
+                    Extension(arrival): Extension<Arrival>,
                     method: Method,
                     headers: HeaderMap,
                     OriginalUri(uri): OriginalUri| {
             refuse(
                 &state,
-                &id,
+                &arrival,
                 messages::is_spoken(uri.path(), &headers),
                 &GatewayError::WrongMethod {
                     path: uri.path().to_owned(),
@@ -108,22 +110,27 @@ fn only(allowed: &'static str, route: MethodRouter<State>) -> MethodRouter<State
 
 async fn unknown_path(
     FromState(state): FromState<State>,
-    Extension(RequestId(id)): Extension<RequestId>,
+    Extension(arrival): Extension<Arrival>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
     let path = uri.path().to_owned();
     let anthropic = messages::is_spoken(&path, &headers);
-    refuse(&state, &id, anthropic, &GatewayError::UnknownPath { path })
+    refuse(
+        &state,
+        &arrival,
+        anthropic,
+        &GatewayError::UnknownPath { path },
+    )
 }
 
-fn refuse(state: &State, request_id: &str, anthropic: bool, error: &GatewayError) -> Response {
-    let mut account = Account::open(state.metrics(), "other", "", request_id);
+fn refuse(state: &State, arrival: &Arrival, anthropic: bool, error: &GatewayError) -> Response {
+    let mut account = Account::open(state, arrival, "other", "");
     account.failed(error);
     if anthropic {
-        messages::refused(error, request_id)
+        messages::refused(error, &arrival.id)
     } else {
-        error.response(request_id)
+        error.response(&arrival.id)
     }
 }
 
@@ -171,6 +178,10 @@ impl State {
 
     pub(crate) fn fetcher(&self) -> &Fetcher {
         &self.0.fetcher
+    }
+
+    pub(crate) fn traces(&self) -> Option<&Traces> {
+        self.0.settings.traces.as_ref()
     }
 
     pub(crate) fn metrics(&self) -> Arc<Metrics> {

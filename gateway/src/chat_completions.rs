@@ -20,9 +20,9 @@ use crate::{
     admit::admit,
     answer::{Accepted, answer, read_answer, read_event, refuse},
     app::{State, seconds},
+    arrival::Arrival,
     error::GatewayError,
     live::Live,
-    request_id::RequestId,
     route::Target,
     sse,
     translate::{self, Attempt, Media, by_converse, options},
@@ -40,10 +40,10 @@ pub(crate) enum Way {
 
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
-    Extension(RequestId(id)): Extension<RequestId>,
+    Extension(arrival): Extension<Arrival>,
     request: Request,
 ) -> Response {
-    let mut account = Account::open(state.metrics(), PATH, "chat", &id);
+    let mut account = Account::open(&state, &arrival, PATH, "chat");
     let accepted = accept(&state, request, &mut account).await;
     answer(accepted, account, refuse).await
 }

@@ -12,9 +12,7 @@ use http::HeaderMap;
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{
-    account::Account, answer::json, app::State, error::GatewayError, request_id::RequestId,
-};
+use crate::{account::Account, answer::json, app::State, arrival::Arrival, error::GatewayError};
 
 /// How long an SDK keeps them; a key may be replaced meanwhile.
 const LIFE: Duration = Duration::from_hours(1);
@@ -33,15 +31,10 @@ struct Credentials<'a> {
 
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
-    Extension(RequestId(id)): Extension<RequestId>,
+    Extension(arrival): Extension<Arrival>,
     headers: HeaderMap,
 ) -> Response {
-    let mut account = Account::open(
-        state.metrics(),
-        api::names::CLIENT_CREDENTIALS_PATH,
-        "",
-        &id,
-    );
+    let mut account = Account::open(&state, &arrival, api::names::CLIENT_CREDENTIALS_PATH, "");
     match credentials(&state, &headers) {
         Ok(body) => {
             account.succeeded();
@@ -49,7 +42,7 @@ pub(crate) async fn handle(
         }
         Err(error) => {
             account.failed(&error);
-            error.response(&id)
+            error.response(&arrival.id)
         }
     }
 }

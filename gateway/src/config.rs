@@ -15,6 +15,8 @@ use api::{GatewayConfig, Region, names};
 use credentials::{Environment, SharedTimeSource};
 use zeroize::Zeroizing;
 
+use crate::traces::Traces;
+
 /// Path of the configuration document.
 pub const CONFIG_VARIABLE: &str = "BEDROCK_GATEWAY_CONFIG";
 /// A key that clients have to send.
@@ -47,6 +49,8 @@ pub struct Settings {
     pub watch_interval: Duration,
     /// Longest silence towards a streaming client.
     pub ping_interval: Duration,
+    /// Where traces go; none: nowhere.
+    pub traces: Option<Traces>,
     /// How long a draining server still takes connections, so that routers can learn of it.
     pub quiet_period: Duration,
 }
@@ -99,6 +103,7 @@ impl Settings {
             clock: SharedTimeSource::default(),
             watch_interval: Duration::from_secs(1),
             ping_interval: Duration::from_secs(15),
+            traces: None,
             quiet_period: Duration::ZERO,
         }
     }

@@ -19,10 +19,10 @@ use crate::{
     admit::{Admitted, admit},
     answer::json,
     app::State,
+    arrival::Arrival,
     error::GatewayError,
     live::Live,
     messages::{self, Given, named, refuse},
-    request_id::RequestId,
     route::Target,
     translate::options,
     upstream::{Answer, Call, Content, Operation, Prepare, Prepared},
@@ -34,14 +34,14 @@ const UNCOUNTED: &str = "doesn't support counting tokens";
 
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
-    Extension(RequestId(id)): Extension<RequestId>,
+    Extension(arrival): Extension<Arrival>,
     request: Request,
 ) -> Response {
-    let mut account = Account::open(state.metrics(), PATH, "count_tokens", &id);
+    let mut account = Account::open(&state, &arrival, PATH, "count_tokens");
     match count(&state, request, &mut account).await {
         Ok(response) => {
             account.succeeded();
-            named(response, &id)
+            named(response, &arrival.id)
         }
         Err(error) => refuse(&mut account, &error),
     }
@@ -84,7 +84,7 @@ async fn count(
         target,
         ..
     } = call
-        .perform(account.trace())
+        .perform(account.calls())
         .await
         .map_err(|error| uncounted(error, &model))?;
     let Content::Whole(body) = content else {

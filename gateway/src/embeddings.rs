@@ -21,13 +21,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderName};
 
 use crate::{
-    account::{Account, Trace},
+    account::{Account, Calls},
     admit::{Admitted, admit},
     answer::{json, refuse},
     app::{State, seconds},
+    arrival::Arrival,
     error::GatewayError,
     live::Live,
-    request_id::RequestId,
     route::Target,
     upstream::{Answer, Call, Content, Operation, Prepared},
 };
@@ -39,10 +39,10 @@ const TOKENS: HeaderName = HeaderName::from_static("x-amzn-bedrock-input-token-c
 
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
-    Extension(RequestId(id)): Extension<RequestId>,
+    Extension(arrival): Extension<Arrival>,
     request: Request,
 ) -> Response {
-    let mut account = Account::open(state.metrics(), PATH, "embeddings", &id);
+    let mut account = Account::open(&state, &arrival, PATH, "embeddings");
     match answer(&state, request, &mut account).await {
         Ok(response) => {
             account.succeeded();
@@ -68,22 +68,18 @@ async fn answer(
     let decoded = decode_embeddings(&body, &first.facts, live.config.strict)?;
     targets.retain(|target| target.facts.embedding == first.facts.embedding);
 
-    let empty = account.trace().clone();
+    let empty = account.calls().fork();
     let results = stream::iter(decoded.calls)
-        .map(|call| embed(state, &live, &targets, call, empty.clone()))
+        .map(|call| embed(state, &live, &targets, call, empty.fork()))
         .buffered(AT_ONCE);
     let mut results = pin!(results);
     let mut tokens: u64 = 0;
     let mut vectors = Vec::new();
-    while let Some((result, count, trace)) = results.try_next().await? {
+    while let Some((result, count, calls)) = results.try_next().await? {
         tokens = tokens.saturating_add(count);
-        account.join(trace);
+        account.join(calls);
         // After each, so that what was used is known also when the next one fails.
-        account.used(TokenUsage {
-            input_tokens: tokens,
-            total_tokens: tokens,
-            ..TokenUsage::default()
-        });
+        account.used(usage(tokens));
         vectors.push(result);
     }
     let identity = ResponseIdentity {
@@ -101,8 +97,8 @@ async fn embed(
     live: &Arc<Live>,
     targets: &[Arc<Target>],
     mut call: EmbeddingCall,
-    mut trace: Trace,
-) -> Result<(EmbeddingResult, u64, Trace), GatewayError> {
+    mut calls: Calls,
+) -> Result<(EmbeddingResult, u64, Calls), GatewayError> {
     let body = Bytes::from(std::mem::take(&mut call.body));
     let prepared = move |body: Bytes| Prepared {
         operation: Operation::InvokeModel,
@@ -121,13 +117,22 @@ async fn embed(
     };
     let Answer {
         content, headers, ..
-    } = upstream.perform(&mut trace).await?;
+    } = upstream.perform(&mut calls).await?;
     let Content::Whole(body) = content else {
         return Err(GatewayError::Internal("a stream where none was asked for"));
     };
     let result = read_embedding_response(&call, &body)?;
     let tokens = result.tokens.or_else(|| counted(&headers)).unwrap_or(0);
-    Ok((result, tokens, trace))
+    calls.complete(Some(usage(tokens)));
+    Ok((result, tokens, calls))
+}
+
+fn usage(tokens: u64) -> TokenUsage {
+    TokenUsage {
+        input_tokens: tokens,
+        total_tokens: tokens,
+        ..TokenUsage::default()
+    }
 }
 
 /// Tokens of the texts as the header says.

@@ -19,13 +19,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 
 use crate::{
-    account::{Account, Trace},
+    account::{Account, Calls},
     admit::{Admitted, admit},
     answer::{json, refuse},
     app::{State, seconds},
+    arrival::Arrival,
     error::GatewayError,
     live::Live,
-    request_id::RequestId,
     route::Target,
     upstream::{Answer, Call, Content, Operation, Prepared},
 };
@@ -36,10 +36,10 @@ const AT_ONCE: usize = 4;
 
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
-    Extension(RequestId(id)): Extension<RequestId>,
+    Extension(arrival): Extension<Arrival>,
     request: Request,
 ) -> Response {
-    let mut account = Account::open(state.metrics(), PATH, "images", &id);
+    let mut account = Account::open(&state, &arrival, PATH, "images");
     match answer(&state, request, &mut account).await {
         Ok(response) => {
             account.succeeded();
@@ -67,15 +67,15 @@ async fn answer(
         mut warnings,
     } = decode_images(&body, &first.facts, live.config.strict, fastrand::u64(..))?;
     targets.retain(|target| target.facts.image == first.facts.image);
-    let empty = account.trace().clone();
-    let results: Vec<(ImageResult, Trace)> = stream::iter(calls)
-        .map(|call| draw(state, &live, &targets, Bytes::from(call), empty.clone()))
+    let empty = account.calls().fork();
+    let results: Vec<(ImageResult, Calls)> = stream::iter(calls)
+        .map(|call| draw(state, &live, &targets, Bytes::from(call), empty.fork()))
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
     let mut images = Vec::with_capacity(results.len());
-    for (result, trace) in results {
-        account.join(trace);
+    for (result, calls) in results {
+        account.join(calls);
         if let Some(why) = &result.blocked {
             // A header takes printable ASCII only.
             let plain = why.replace(|c: char| !(c == ' ' || c.is_ascii_graphic()), " ");
@@ -93,8 +93,8 @@ async fn draw(
     live: &Arc<Live>,
     targets: &[Arc<Target>],
     body: Bytes,
-    mut trace: Trace,
-) -> Result<(ImageResult, Trace), GatewayError> {
+    mut calls: Calls,
+) -> Result<(ImageResult, Calls), GatewayError> {
     let prepared = move |body: Bytes| Prepared {
         operation: Operation::InvokeModel,
         headers: HeaderMap::new(),
@@ -109,9 +109,10 @@ async fn draw(
         first: prepared(body.clone()),
         prepare: Arc::new(move |_| Ok(prepared(body.clone()))),
     };
-    let Answer { content, .. } = upstream.perform(&mut trace).await?;
+    let Answer { content, .. } = upstream.perform(&mut calls).await?;
     let Content::Whole(body) = content else {
         return Err(GatewayError::Internal("a stream where none was asked for"));
     };
-    Ok((read_image_response(&body)?, trace))
+    calls.complete(None);
+    Ok((read_image_response(&body)?, calls))
 }

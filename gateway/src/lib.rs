@@ -4,13 +4,14 @@
 //! `dialects` crate), route, sign and send (`upstream`), decode the stream (the `bedrock` crate),
 //! encode (`sse`), account. [`app()`] is the API as a router; [`Server`] puts it on a port;
 //! [`Settings`] is all it takes from outside, so that tests give a map for the environment and a clock
-//! of their own. Only `config` reads the environment.
+//! of their own. Only `config` and `traces` read the environment.
 
 mod account;
 mod admin;
 mod admit;
 mod answer;
 mod app;
+mod arrival;
 mod authenticate;
 pub mod chat;
 mod chat_completions;
@@ -35,7 +36,6 @@ pub mod models;
 mod native;
 mod rates;
 mod reload;
-mod request_id;
 mod rerank;
 mod responses;
 mod route;
@@ -43,6 +43,7 @@ mod server;
 mod sessions;
 mod sse;
 mod tls;
+mod traces;
 mod translate;
 mod upstream;
 
@@ -57,3 +58,4 @@ pub use live::LoadError;
 pub use rates::{OverLimit, StoreError};
 pub use server::{Drained, ServeError, Server, serve};
 pub use tls::CertificateError;
+pub use traces::{Traces, TracesError};

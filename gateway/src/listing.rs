@@ -19,11 +19,11 @@ use crate::{
     account::Account,
     answer::json,
     app::State,
+    arrival::Arrival,
     authenticate::Caller,
     error::GatewayError,
     live::Live,
     messages::{self, named},
-    request_id::RequestId,
     route::Pattern,
 };
 
@@ -45,11 +45,11 @@ pub(crate) struct Page {
 
 pub(crate) async fn all(
     FromState(state): FromState<State>,
-    Extension(RequestId(id)): Extension<RequestId>,
+    Extension(arrival): Extension<Arrival>,
     page: Result<Query<Page>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    answer(&state, &id, &headers, |live, anthropic| {
+    answer(&state, &arrival, &headers, |live, anthropic| {
         let caller = live.authenticator.authenticate(&headers, state.now())?;
         let found = entries(live, &caller);
         let body = if anthropic {
@@ -77,11 +77,11 @@ pub(crate) async fn all(
 
 pub(crate) async fn one(
     FromState(state): FromState<State>,
-    Extension(RequestId(id)): Extension<RequestId>,
+    Extension(arrival): Extension<Arrival>,
     Path(model): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    answer(&state, &id, &headers, |live, anthropic| {
+    answer(&state, &arrival, &headers, |live, anthropic| {
         let caller = live.authenticator.authenticate(&headers, state.now())?;
         let targets = live.routes.resolve(&model, &caller, 0)?;
         let bedrock_id = targets
@@ -111,11 +111,11 @@ fn created_at(state: &State) -> String {
 /// Answers in the dialect of the client: Anthropic's where its version header is there.
 fn answer(
     state: &State,
-    request_id: &str,
+    arrival: &Arrival,
     headers: &HeaderMap,
     find: impl FnOnce(&Live, bool) -> Result<(String, Vec<u8>), GatewayError>,
 ) -> Response {
-    let mut account = Account::open(state.metrics(), PATH, "", request_id);
+    let mut account = Account::open(state, arrival, PATH, "");
     let anthropic = messages::is_spoken(PATH, headers);
     match find(&state.live(), anthropic) {
         Ok((caller, body)) => {
@@ -123,7 +123,7 @@ fn answer(
             account.succeeded();
             let response = json(body, &HeaderMap::new(), &[]);
             if anthropic {
-                named(response, request_id)
+                named(response, &arrival.id)
             } else {
                 response
             }
@@ -131,7 +131,7 @@ fn answer(
         Err(error) if anthropic => messages::refuse(&mut account, &error),
         Err(error) => {
             account.failed(&error);
-            error.response(request_id)
+            error.response(&arrival.id)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// What is written where nothing else is said: libraries only when something is wrong.
-const DEFAULT_FILTER: &str = "warn,gateway=info,credentials=info,bedrock_gateway=info";
+const DEFAULT_FILTER: &str = "warn,gateway=info,credentials=info,bedrock_gateway=info,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
 /// Form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -40,7 +40,7 @@ pub fn start(format: LogFormat, level: Option<&str>) -> Result<(), LoggingError>
         None => EnvFilter::try_new(DEFAULT_FILTER)?,
         Some(level) if level.contains(['=', ',']) => EnvFilter::try_new(level)?,
         Some(level) => EnvFilter::try_new(format!(
-            "warn,gateway={level},credentials={level},bedrock_gateway={level}"
+            "warn,gateway={level},credentials={level},bedrock_gateway={level},opentelemetry_sdk=off,opentelemetry-otlp=off"
         ))?,
     };
     let terminal = std::io::stderr().is_terminal();

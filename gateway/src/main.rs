@@ -7,7 +7,7 @@ use std::{io::Read, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use credentials::ProcessEnvironment;
-use gateway::{Settings, chat, doctor, iam, logging, models};
+use gateway::{Settings, Traces, chat, doctor, iam, logging, models};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long a gateway in a cluster still takes connections after SIGTERM: endpoints take that long to
@@ -45,7 +45,7 @@ enum Command {
 /// environment and shared files as every AWS tool does.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Try it:\n  AWS_REGION=us-east-1 bedrock-gateway serve\n  bedrock-gateway chat --model us.amazon.nova-lite-v1:0 \"Say hello\"\n\nEnvironment: AWS_REGION, AWS_PROFILE and the rest of AWS's variables; AWS_ENDPOINT_URL_BEDROCK_RUNTIME,\nAWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL; BEDROCK_GATEWAY_CONFIG, BEDROCK_GATEWAY_API_KEY, BEDROCK_GATEWAY_LOG."
+    after_help = "Try it:\n  AWS_REGION=us-east-1 bedrock-gateway serve\n  bedrock-gateway chat --model us.amazon.nova-lite-v1:0 \"Say hello\"\n\nEnvironment: AWS_REGION, AWS_PROFILE and the rest of AWS's variables; AWS_ENDPOINT_URL_BEDROCK_RUNTIME,\nAWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL; BEDROCK_GATEWAY_CONFIG, BEDROCK_GATEWAY_API_KEY, BEDROCK_GATEWAY_LOG;\nOTEL_EXPORTER_OTLP_ENDPOINT and OpenTelemetry's other variables for traces."
 )]
 struct ServeArgs {
     /// Configuration document; taken over again whenever it changes.
@@ -83,6 +83,8 @@ async fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     match line.command {
         Command::Serve(args) => {
+            let traces = Traces::from_environment(settings.environment.as_ref())?;
+            let settings = Settings { traces, ..settings };
             let drained = gateway::serve(serve_settings(args, settings), told_to_end()?).await?;
             Ok(if drained.dropped == 0 {
                 ExitCode::SUCCESS

@@ -18,9 +18,9 @@ use crate::{
     admit::admit,
     answer::{Accepted, answer},
     app::State,
+    arrival::Arrival,
     error::GatewayError,
     live::Live,
-    request_id::RequestId,
     route::Target,
     translate::{self, Media},
 };
@@ -45,12 +45,12 @@ pub(crate) enum Way {
 
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
-    Extension(RequestId(id)): Extension<RequestId>,
+    Extension(arrival): Extension<Arrival>,
     request: Request,
 ) -> Response {
-    let mut account = Account::open(state.metrics(), PATH, "chat", &id);
+    let mut account = Account::open(&state, &arrival, PATH, "chat");
     let accepted = accept(&state, request, &mut account).await;
-    named(answer(accepted, account, refuse).await, &id)
+    named(answer(accepted, account, refuse).await, &arrival.id)
 }
 
 /// An error in this dialect.

@@ -27,11 +27,11 @@ use http::{HeaderMap, Method, request::Parts};
 use crate::{
     account::Account,
     app::State,
+    arrival::Arrival,
     authenticate::{Caller, Proof},
     error::GatewayError,
     limits::read_body,
     live::Live,
-    request_id::RequestId,
     route::Target,
     upstream::{Answer, Call, Content, Operation, Prepare, Prepared, guardrail},
 };
@@ -43,12 +43,12 @@ pub(crate) const GUARDRAIL_PATH: &str = "/guardrail/{*rest}";
 
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
-    Extension(RequestId(id)): Extension<RequestId>,
+    Extension(arrival): Extension<Arrival>,
     request: Request,
 ) -> Response {
     let asked = Asked::read(request.uri().path());
     let (route, label) = asked.as_ref().map_or(("other", ""), Asked::labels);
-    let mut account = Account::open(state.metrics(), route, label, &id);
+    let mut account = Account::open(&state, &arrival, route, label);
     let Some(asked) = asked else {
         let path = request.uri().path().to_owned();
         return refuse(&mut account, &GatewayError::UnknownPath { path });
@@ -125,7 +125,7 @@ async fn ask(
         targets,
         prepare,
     };
-    Ok((live, call.perform(account.trace()).await?))
+    Ok((live, call.perform(account.calls()).await?))
 }
 
 fn known(

@@ -18,10 +18,10 @@ use crate::{
     admit::{Admitted, admit},
     answer::{json, refuse},
     app::State,
+    arrival::Arrival,
     embeddings::counted,
     error::GatewayError,
     live::Live,
-    request_id::RequestId,
     route::Target,
     upstream::{Answer, Call, Content, Operation, Prepare, Prepared},
 };
@@ -31,10 +31,10 @@ pub(crate) const V2_PATH: &str = "/v2/rerank";
 
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
-    Extension(RequestId(id)): Extension<RequestId>,
+    Extension(arrival): Extension<Arrival>,
     request: Request,
 ) -> Response {
-    let mut account = Account::open(state.metrics(), PATH, "rerank", &id);
+    let mut account = Account::open(&state, &arrival, PATH, "rerank");
     match answer(&state, request, &mut account).await {
         Ok(response) => {
             account.succeeded();
@@ -73,7 +73,7 @@ async fn answer(
         warnings,
         context,
         ..
-    } = call.perform(account.trace()).await?;
+    } = call.perform(account.calls()).await?;
     let Content::Whole(body) = content else {
         return Err(GatewayError::Internal("a stream where none was asked for"));
     };

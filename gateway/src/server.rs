@@ -198,6 +198,9 @@ impl Server {
         drop(socket);
 
         let drained = finish(&state, graceful, drain.saturating_sub(quiet)).await;
+        if let Some(traces) = state.traces() {
+            traces.shut_down().await;
+        }
         // The last to go: it says until the end that the gateway is not ready.
         if let Some(server) = admin_server {
             server.abort();
@@ -306,6 +309,7 @@ fn log_start(state: &State, address: SocketAddr) {
         models = live.config.models.len(),
         open = live.authenticator.is_open(),
         encrypted = live.tls.is_some(),
+        traced = state.traces().is_some(),
         "serving"
     );
 }

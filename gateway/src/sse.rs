@@ -157,7 +157,7 @@ pub(crate) async fn open<D: Dialect>(
     // Of the first target, unless the answer is there before the headers have to go out.
     let mut warnings = call.first.warnings.clone();
     let mut opening: Opening<D::Context> = Box::pin(async move {
-        let result = call.perform(account.trace()).await;
+        let result = call.perform(account.calls()).await;
         (account, result)
     });
     let mut upstream_headers = http::HeaderMap::new();

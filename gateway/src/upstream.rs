@@ -19,7 +19,7 @@
 //!     guardrail::force(&live.config, operation, &mut headers)?;
 //!     Ok(Prepared { operation, headers, body: translate(target, operation)?, warnings, context })
 //! });
-//! let answer = Call { state, live, targets, first: prepare(&first)?, prepare }.perform(trace).await?;
+//! let answer = Call { state, live, targets, first: prepare(&first)?, prepare }.perform(calls).await?;
 //! match answer.content {
 //!     Content::Whole(body) => …,
 //!     // Piece by piece: `buffered()` until it is none, then `fill()`. Byte by byte: `into_raw()`, `next()`.
@@ -52,7 +52,7 @@ use hyper::body::Incoming;
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    account::Trace,
+    account::Calls,
     app::State,
     error::{GatewayError, Original, Refusal},
     live::Live,
@@ -151,9 +151,9 @@ impl<C> Call<C> {
     ///
     /// # Errors
     /// What the last target said, or that time is up.
-    pub(crate) async fn perform(self, trace: &mut Trace) -> Result<Answer<C>, GatewayError> {
+    pub(crate) async fn perform(self, calls: &mut Calls) -> Result<Answer<C>, GatewayError> {
         let patience = self.live.upstream_patience();
-        match timeout(patience, self.try_targets(trace)).await {
+        match timeout(patience, self.try_targets(calls)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(GatewayError::Timeout {
                 seconds: patience.as_secs(),
@@ -161,7 +161,7 @@ impl<C> Call<C> {
         }
     }
 
-    async fn try_targets(self, trace: &mut Trace) -> Result<Answer<C>, GatewayError> {
+    async fn try_targets(self, calls: &mut Calls) -> Result<Answer<C>, GatewayError> {
         let mut plan = Plan::new(self.targets.len());
         let mut index = 0;
         let mut prepared = self.first;
@@ -183,15 +183,14 @@ impl<C> Call<C> {
                 headers: &prepared.headers,
                 body: &prepared.body,
             };
-            let result = match exchange.perform(trace).await {
+            calls.begin(target, || target.url(prepared.operation).ok());
+            let result = match exchange.perform(calls).await {
                 Ok(response) => receive(prepared.operation, target, response).await,
                 Err(error) => Err(error),
             };
-            let said = result.as_ref().map_or_else(GatewayError::reason, |_| "ok");
-            trace.attempt(&target.model_id, target.region.as_str(), said);
             let error = match result {
                 Ok((headers, content)) => {
-                    trace.answered_by(request_id(&headers));
+                    calls.answered(target, request_id(&headers));
                     return Ok(Answer {
                         target: Arc::clone(target),
                         content,
@@ -202,6 +201,7 @@ impl<C> Call<C> {
                 }
                 Err(error) => error,
             };
+            calls.failed(target, &error);
             if matches!(error, GatewayError::Credentials(_)) {
                 patience = Duration::ZERO;
             }
@@ -209,7 +209,7 @@ impl<C> Call<C> {
                 Next::GiveUp => return Err(error),
                 Next::Try { target: next, wait } => {
                     tracing::warn!(
-                        request_id = trace.request_id(),
+                        request_id = calls.request_id(),
                         model = target.model_id,
                         region = target.region.as_str(),
                         reason = error.reason(),

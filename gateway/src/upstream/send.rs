@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use super::{Client, Operation, refused, sign};
 use crate::{
-    account::Trace,
+    account::Calls,
     error::{GatewayError, Original, causes},
     route::Target,
 };
@@ -43,7 +43,7 @@ impl Exchange<'_> {
     /// What AWS said, or that nothing could be sent.
     pub(crate) async fn perform(
         &self,
-        trace: &mut Trace,
+        calls: &mut Calls,
     ) -> Result<Response<Incoming>, GatewayError> {
         let mut lease = self.lease().await?;
         let mut renewed = false;
@@ -62,13 +62,9 @@ impl Exchange<'_> {
             match error.class() {
                 Class::ExpiredCredentials if !renewed => {
                     renewed = true;
-                    trace.attempt(
-                        &self.target.model_id,
-                        self.target.region.as_str(),
-                        &error.name,
-                    );
+                    self.again(calls, &error);
                     tracing::warn!(
-                        request_id = trace.request_id(),
+                        request_id = calls.request_id(),
                         "AWS says that the session has expired, fetching new credentials"
                     );
                     lease = self.credentials.replace(&lease).await?;
@@ -78,15 +74,17 @@ impl Exchange<'_> {
                         && date.is_some_and(|date| self.credentials.observe_server_date(&date)) =>
                 {
                     clock_corrected = true;
-                    trace.attempt(
-                        &self.target.model_id,
-                        self.target.region.as_str(),
-                        &error.name,
-                    );
+                    self.again(calls, &error);
                 }
                 _ => return Err(refused(error, self.target, Some(original))),
             }
         }
+    }
+
+    /// Writes down a refusal after which the same call is made once more.
+    fn again(&self, calls: &mut Calls, error: &ServiceError) {
+        calls.refused(self.target, &error.name, error.request_id.as_deref());
+        calls.begin(self.target, || self.target.url(self.operation).ok());
     }
 
     /// The current credentials; at the start, or when they ran out, those that come within a while.

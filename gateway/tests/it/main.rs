@@ -28,3 +28,4 @@ mod rig;
 mod start;
 mod streams;
 mod target_roles;
+mod traces;

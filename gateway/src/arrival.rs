@@ -1,19 +1,35 @@
-//! A name for each request: the client's own where it sends one, else a new one, on every answer.
+//! What is known of a request before its route: its name, the client's own where it sends one, else a new one, on
+//! every answer; and the trace it goes on.
 
-use axum::{extract::Request, middleware::Next, response::Response};
+use axum::{
+    extract::{Request, State as FromState},
+    middleware::Next,
+    response::Response,
+};
 use http::{HeaderName, HeaderValue};
+
+use crate::{app::State, traces::Origin};
 
 /// Header of requests and answers.
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest name taken from a client.
 const LONGEST: usize = 128;
 
-/// The name of a request, as an extension of it.
+/// What is known of a request before its route, as an extension of it.
 #[derive(Clone, Debug)]
-pub(crate) struct RequestId(pub(crate) String);
+pub(crate) struct Arrival {
+    /// The request's name.
+    pub(crate) id: String,
+    /// Where its span begins; none where traces go nowhere.
+    pub(crate) origin: Option<Origin>,
+}
 
-/// Gives the request its name and the answer the same.
-pub(crate) async fn assign(mut request: Request, next: Next) -> Response {
+/// Writes down what is known, and the name on the answer.
+pub(crate) async fn note(
+    FromState(state): FromState<State>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = request
         .headers()
         .get(HEADER)
@@ -21,7 +37,8 @@ pub(crate) async fn assign(mut request: Request, next: Next) -> Response {
         .filter(|text| is_sane(text))
         .map_or_else(generate, ToOwned::to_owned);
     let value = HeaderValue::try_from(id.as_str());
-    request.extensions_mut().insert(RequestId(id));
+    let origin = state.traces().map(|traces| traces.origin(&request));
+    request.extensions_mut().insert(Arrival { id, origin });
     let mut response = next.run(request).await;
     if let Ok(value) = value {
         response.headers_mut().insert(HEADER, value);

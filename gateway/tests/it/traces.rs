@@ -1,0 +1,458 @@
+//! What a collector of OpenTelemetry gets from the program itself, by OTLP over HTTP.
+
+use std::{
+    fmt::Write,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+};
+
+use awsdouble::{Config, Double, Fault, FaultAction, allow_bedrock};
+use axum::{Router, extract::State, routing::post};
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
+    common::v1::{AnyValue, KeyValue, any_value::Value as Any},
+    trace::v1::{Span, Status, span::SpanKind, status::StatusCode},
+};
+use prost::Message;
+use serde_json::{Value, json};
+
+use crate::rig::{ACCESS_KEY, MODEL, SECRET_KEY, ask, ask_stream, eventually};
+
+const PROMPT: &str = "a prompt that stays between the client and its model";
+const COLLECTOR_KEY: &str = "a-key-of-the-collector";
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
+
+/// What was sent to a collector.
+#[derive(Clone, Debug, Default)]
+struct Collected(Arc<Mutex<Vec<(HeaderMap, Bytes)>>>);
+
+struct Collector {
+    url: String,
+    collected: Collected,
+}
+
+/// The program, in front of a simulated AWS. Ends when dropped.
+struct Gateway {
+    double: Double,
+    child: Child,
+    url: String,
+    log: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
+}
+
+async fn take(State(collected): State<Collected>, headers: HeaderMap, body: Bytes) -> Vec<u8> {
+    collected.0.lock().unwrap().push((headers, body));
+    ExportTraceServiceResponse::default().encode_to_vec()
+}
+
+impl Collector {
+    async fn start() -> Self {
+        let collected = Collected::default();
+        let router = Router::new()
+            .route("/v1/traces", post(take))
+            .with_state(collected.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, collected }
+    }
+
+    fn requests(&self) -> Vec<ExportTraceServiceRequest> {
+        let sent = self.collected.0.lock().unwrap();
+        let decode =
+            |(_, body): &(_, Bytes)| ExportTraceServiceRequest::decode(body.clone()).unwrap();
+        sent.iter().map(decode).collect()
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        let resources = self
+            .requests()
+            .into_iter()
+            .flat_map(|sent| sent.resource_spans);
+        resources
+            .flat_map(|resource| resource.scope_spans)
+            .flat_map(|scope| scope.spans)
+            .collect()
+    }
+
+    /// Waits for so many spans; gives them in the order they began.
+    async fn wait_for(&self, count: usize) -> Vec<Span> {
+        eventually("spans", async || self.spans().len() >= count).await;
+        let mut spans = self.spans();
+        assert_eq!(spans.len(), count, "{spans:#?}");
+        spans.sort_by_key(|span| span.start_time_unix_nano);
+        spans
+    }
+
+    fn holds(&self, text: &str) -> bool {
+        let sent = self.collected.0.lock().unwrap();
+        sent.iter()
+            .any(|(_, body)| body.windows(text.len()).any(|part| part == text.as_bytes()))
+    }
+}
+
+impl Gateway {
+    async fn start(more: &[(&str, &str)]) -> Self {
+        let user = Config::default().with_user("dev", ACCESS_KEY, SECRET_KEY, allow_bedrock());
+        let double = Double::start(user).await.unwrap();
+        let mut child = command(more)
+            .env("AWS_ENDPOINT_URL", double.url())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        let reading = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut log = kept.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let mut gateway = Self {
+            double,
+            child,
+            url: String::new(),
+            log,
+            reading: Some(reading),
+        };
+        eventually("an address", async || gateway.logged("serving").is_some()).await;
+        let serving = gateway.logged("serving").unwrap();
+        gateway.url = format!("http://{}", serving["address"].as_str().unwrap());
+        gateway
+    }
+
+    /// The first log line with this message.
+    fn logged(&self, message: &str) -> Option<Value> {
+        let log = self.log.lock().unwrap();
+        let mut lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        lines.find(|line: &Value| line["message"] == message)
+    }
+
+    async fn call(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> (u16, Bytes) {
+        let mut request = Request::post(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::<Bytes>::from(body.to_string())).unwrap();
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let answer = client.request(request).await.unwrap();
+        let status = answer.status().as_u16();
+        (
+            status,
+            answer.into_body().collect().await.unwrap().to_bytes(),
+        )
+    }
+
+    async fn chat(&self, headers: &[(&str, &str)], body: &Value) -> (u16, Bytes) {
+        self.call("/v1/chat/completions", headers, body).await
+    }
+
+    /// Ends it as Kubernetes does; gives what it logged.
+    async fn terminate(mut self) -> String {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        eventually("the end", async || self.child.try_wait().unwrap().is_some()).await;
+        assert!(self.child.wait().unwrap().success());
+        self.reading.take().unwrap().join().unwrap();
+        self.log.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(more: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bedrock-gateway"));
+    command
+        .args([
+            "serve",
+            "--listen=127.0.0.1:0",
+            "--admin-listen=127.0.0.1:0",
+        ])
+        .env_clear()
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        .env("OTEL_BSP_SCHEDULE_DELAY", "50")
+        .envs(more.iter().copied())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Attributes as JSON, to look at.
+fn attributes(list: &[KeyValue]) -> Value {
+    let value = |value: &Option<AnyValue>| match value.clone().and_then(|value| value.value) {
+        Some(Any::StringValue(text)) => json!(text),
+        Some(Any::IntValue(number)) => json!(number),
+        Some(Any::BoolValue(flag)) => json!(flag),
+        Some(Any::DoubleValue(number)) => json!(number),
+        other => panic!("{other:?}"),
+    };
+    list.iter()
+        .map(|pair| (pair.key.clone(), value(&pair.value)))
+        .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn status(span: &Span) -> StatusCode {
+    span.status.as_ref().map_or(StatusCode::Unset, Status::code)
+}
+
+fn traceparent(flags: &str) -> String {
+    format!("00-{TRACE}-{PARENT}-{flags}")
+}
+
+#[tokio::test]
+async fn request_and_each_of_its_calls_is_a_span_of_the_callers_trace() {
+    let collector = Collector::start().await;
+    let headers = format!("authorization=Bearer%20{COLLECTOR_KEY}");
+    let gateway = Gateway::start(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
+        ("OTEL_EXPORTER_OTLP_HEADERS", &headers),
+        ("OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name=team-a"),
+    ])
+    .await;
+    let throttled = FaultAction::Error {
+        status: 429,
+        code: "ThrottlingException".to_owned(),
+        message: "slow down".to_owned(),
+        empty_body: false,
+    };
+    gateway
+        .double
+        .inject(Fault::new("Converse", throttled).times(1));
+    let caller = traceparent("01");
+    let named = [("traceparent", caller.as_str()), ("x-request-id", "req-1")];
+    let (answer, _) = gateway.chat(&named, &ask(MODEL, PROMPT)).await;
+    assert_eq!(answer, 200);
+
+    let spans = collector.wait_for(3).await;
+    assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE));
+    let [request, refused, answered] = spans.as_slice() else {
+        panic!("{spans:?}")
+    };
+    assert_eq!(request.name, "POST /v1/chat/completions");
+    assert_eq!(request.kind(), SpanKind::Server);
+    assert_eq!(hex(&request.parent_span_id), PARENT);
+    assert_eq!(status(request), StatusCode::Unset);
+    assert_eq!(
+        attributes(&request.attributes),
+        json!({
+            "http.request.method": "POST", "http.route": "/v1/chat/completions",
+            "url.path": "/v1/chat/completions", "http.response.status_code": 200,
+            "bedrock_access.request_id": "req-1", "bedrock_access.client": "anonymous",
+            "bedrock_access.model": MODEL,
+        })
+    );
+    let port = gateway.double.address().port();
+    let call = json!({
+        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "aws.bedrock",
+        "gen_ai.request.model": MODEL, "gen_ai.request.stream": false, "cloud.region": "us-east-1",
+        "server.address": "127.0.0.1", "server.port": port,
+    });
+    for span in [refused, answered] {
+        assert_eq!(span.name, format!("chat {MODEL}"));
+        assert_eq!(span.kind(), SpanKind::Client);
+        assert_eq!(span.parent_span_id, request.span_id);
+        let attributes = attributes(&span.attributes);
+        for (key, value) in call.as_object().unwrap() {
+            assert_eq!(attributes[key], *value, "{key}");
+        }
+    }
+    let found = attributes(&refused.attributes);
+    assert_eq!(found["error.type"], "ThrottlingException");
+    assert!(found["aws.request_id"].is_string());
+    assert_eq!(status(refused), StatusCode::Error);
+    let found = attributes(&answered.attributes);
+    assert_eq!(found.get("error.type"), None);
+    assert!(found["aws.request_id"].is_string());
+    assert!(found["gen_ai.usage.input_tokens"].as_u64().unwrap() > 0);
+    assert!(found["gen_ai.usage.output_tokens"].as_u64().unwrap() > 0);
+    assert_eq!(status(answered), StatusCode::Unset);
+
+    let sent = collector.requests();
+    let resource = sent[0].resource_spans[0].resource.clone().unwrap();
+    let resource = attributes(&resource.attributes);
+    assert_eq!(resource["service.name"], "bedrock-gateway");
+    assert_eq!(resource["service.version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(resource["k8s.namespace.name"], "team-a");
+    let (headers, _) = collector.collected.0.lock().unwrap()[0].clone();
+    assert_eq!(headers["authorization"], format!("Bearer {COLLECTOR_KEY}"));
+    assert_eq!(headers["content-type"], "application/x-protobuf");
+
+    for secret in [PROMPT, SECRET_KEY, COLLECTOR_KEY, "slow down"] {
+        assert!(!collector.holds(secret), "{secret}");
+    }
+    let log = gateway.terminate().await;
+    assert!(log.contains(&format!("\"trace_id\":\"{TRACE}\"")), "{log}");
+    assert!(!log.contains(COLLECTOR_KEY), "{log}");
+}
+
+#[tokio::test]
+async fn streams_failures_and_several_calls_have_their_spans() {
+    let collector = Collector::start().await;
+    let gateway = Gateway::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]).await;
+    let (answer, _) = gateway.chat(&[], &ask_stream(MODEL, "hi")).await;
+    assert_eq!(answer, 200);
+    let spans = collector.wait_for(2).await;
+    let found = attributes(&spans[1].attributes);
+    assert_eq!(found["gen_ai.request.stream"], true);
+    assert!(
+        found["gen_ai.response.time_to_first_chunk"]
+            .as_f64()
+            .unwrap()
+            > 0.0
+    );
+    assert!(found["gen_ai.usage.output_tokens"].as_u64().unwrap() > 0);
+    assert_ne!(hex(&spans[0].trace_id), TRACE);
+
+    // Native, and refused by AWS.
+    let (answer, _) = gateway
+        .call(&format!("/model/{MODEL}/converse"), &[], &json!({}))
+        .await;
+    assert_eq!(answer, 400);
+    let spans = collector.wait_for(4).await;
+    assert_eq!(spans[2].name, "POST /model/{id}/converse");
+    let found = attributes(&spans[2].attributes);
+    assert_eq!(found["url.path"], format!("/model/{MODEL}/converse"));
+    assert_eq!(found["http.response.status_code"], 400);
+    assert_eq!(found["error.type"], "ValidationException");
+    assert_eq!(status(&spans[2]), StatusCode::Unset, "the client's fault");
+    assert_eq!(status(&spans[3]), StatusCode::Error);
+
+    // Refused before anything was called.
+    let (answer, _) = gateway.chat(&[], &json!({"messages": []})).await;
+    assert_eq!(answer, 400);
+    let spans = collector.wait_for(5).await;
+    assert_eq!(
+        attributes(&spans[4].attributes)["http.response.status_code"],
+        400
+    );
+
+    let body = json!({"model": "amazon.titan-embed-text-v2:0", "input": ["one", "two", "three"]});
+    let (answer, said) = gateway.call("/v1/embeddings", &[], &body).await;
+    assert_eq!(answer, 200, "{said:?}");
+    let total = serde_json::from_slice::<Value>(&said).unwrap()["usage"]["total_tokens"].clone();
+    let spans = collector.wait_for(9).await;
+    let calls: Vec<Value> = spans[6..]
+        .iter()
+        .map(|span| attributes(&span.attributes))
+        .collect();
+    let counts = calls
+        .iter()
+        .map(|call| call["gen_ai.usage.input_tokens"].as_u64().unwrap());
+    assert_eq!(counts.sum::<u64>(), total.as_u64().unwrap());
+    assert!(
+        calls
+            .iter()
+            .all(|call| call["gen_ai.operation.name"] == "embeddings")
+    );
+}
+
+#[tokio::test]
+async fn trace_that_its_caller_does_not_keep_is_not_sent() {
+    let collector = Collector::start().await;
+    let gateway = Gateway::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]).await;
+    let not_kept = traceparent("00");
+    let (answer, _) = gateway
+        .chat(&[("traceparent", &not_kept)], &ask(MODEL, "hi"))
+        .await;
+    assert_eq!(answer, 200);
+    let log = gateway.terminate().await;
+    assert!(log.contains(&format!("\"trace_id\":\"{TRACE}\"")), "{log}");
+    assert_eq!(collector.spans(), []);
+}
+
+#[tokio::test]
+async fn share_that_is_asked_for_is_kept() {
+    let collector = Collector::start().await;
+    let gateway = Gateway::start(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
+        ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0"),
+    ])
+    .await;
+    assert_eq!(gateway.chat(&[], &ask(MODEL, "hi")).await.0, 200);
+    let kept = traceparent("01");
+    let kept = [("traceparent", kept.as_str())];
+    assert_eq!(gateway.chat(&kept, &ask(MODEL, "hi")).await.0, 200);
+    gateway.terminate().await;
+    let spans = collector.spans();
+    assert_eq!(spans.len(), 2, "{spans:?}");
+    assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE));
+}
+
+#[tokio::test]
+async fn spans_that_wait_to_be_sent_are_sent_at_the_end() {
+    let collector = Collector::start().await;
+    let gateway = Gateway::start(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
+        ("OTEL_BSP_SCHEDULE_DELAY", "600000"),
+    ])
+    .await;
+    for _ in 0..3 {
+        assert_eq!(gateway.chat(&[], &ask(MODEL, "hi")).await.0, 200);
+    }
+    assert_eq!(collector.spans(), []);
+    gateway.terminate().await;
+    assert_eq!(collector.spans().len(), 6);
+}
+
+#[tokio::test]
+async fn collector_that_is_away_holds_up_nobody_and_is_told() {
+    let url = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let gateway = Gateway::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)]).await;
+    for _ in 0..3 {
+        assert_eq!(gateway.chat(&[], &ask(MODEL, "hi")).await.0, 200);
+    }
+    let log = gateway.terminate().await;
+    let told = log
+        .lines()
+        .filter(|line| line.contains("the collector takes no spans"));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told.len(), 1, "{log}");
+    assert!(
+        told[0].contains(&url) && told[0].contains("refused"),
+        "{log}"
+    );
+}
+
+#[test]
+fn protocol_that_is_not_spoken_ends_the_start_with_the_way_out() {
+    let output = command(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+    ])
+    .output()
+    .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("OTEL_EXPORTER_OTLP_PROTOCOL=grpc") && said.contains("4318"),
+        "{said}"
+    );
+}
