@@ -29,7 +29,9 @@ mod webhook;
 
 pub use leader::{LeaderElection, Timing};
 pub use run::{RunError, run};
-pub use settings::{DEFAULT_GATEWAY_IMAGE, Settings};
+pub use settings::{
+    ALL_PER_MILLION, CollectorUrl, CollectorUrlError, DEFAULT_GATEWAY_IMAGE, Settings, Tracing,
+};
 pub use webhook::{CertificateSource, OwnCertificate, Rotation, ServeError, WebhookSettings};
 
 /// Chooses the process's TLS provider; to be called once, before the first client is made.

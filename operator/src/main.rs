@@ -5,7 +5,8 @@ use std::{net::SocketAddr, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use operator::{
-    CertificateSource, LeaderElection, OwnCertificate, Rotation, Settings, WebhookSettings,
+    CertificateSource, CollectorUrl, LeaderElection, OwnCertificate, Rotation, Settings, Tracing,
+    WebhookSettings,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -22,6 +23,12 @@ struct Arguments {
     /// Image of the gateway where an access names none.
     #[arg(long, env = "GATEWAY_IMAGE", default_value = operator::DEFAULT_GATEWAY_IMAGE)]
     gateway_image: String,
+    /// Base URL of a collector to which gateways send their traces, by OTLP over HTTP; without it they send none.
+    #[arg(long, env = "GATEWAY_TRACING_ENDPOINT", value_name = "URL")]
+    gateway_tracing_endpoint: Option<CollectorUrl>,
+    /// How many of a million traces that begin at a gateway are kept; one that a client began is kept when it is.
+    #[arg(long, env = "GATEWAY_TRACING_SAMPLING_RATE_PER_MILLION", default_value_t = operator::ALL_PER_MILLION, value_parser = clap::value_parser!(u32).range(0..=i64::from(operator::ALL_PER_MILLION)))]
+    gateway_tracing_sampling_rate_per_million: u32,
     /// Address of /metrics.
     #[arg(long, env = "METRICS_ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], api::names::OPERATOR_METRICS_PORT)))]
     metrics_address: SocketAddr,
@@ -77,6 +84,13 @@ struct Arguments {
 }
 
 impl Arguments {
+    fn tracing(&self) -> Option<Tracing> {
+        Some(Tracing {
+            endpoint: self.gateway_tracing_endpoint.clone()?,
+            sampling_rate_per_million: self.gateway_tracing_sampling_rate_per_million,
+        })
+    }
+
     fn webhook(&self) -> Option<WebhookSettings> {
         let certificate = match &self.webhook_certificate_directory {
             Some(folder) => CertificateSource::Directory(folder.clone()),
@@ -132,10 +146,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .await
         .context("failed to find the cluster: run in a pod, or set KUBECONFIG")?;
     let webhook = arguments.webhook();
+    let gateway_tracing = arguments.tracing();
     let election = LeaderElection::new(&arguments.namespace, &arguments.instance);
     let settings = Settings {
         webhook,
         gateway_image: arguments.gateway_image,
+        gateway_tracing,
         metrics_address: Some(arguments.metrics_address),
         health_address: Some(arguments.health_address),
         pprof_address: arguments.pprof_address,

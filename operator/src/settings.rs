@@ -1,8 +1,9 @@
 //! What an operator is started with; read from the command line by `main.rs`, set directly by tests.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use api::names;
+use http::Uri;
 
 use crate::{leader::LeaderElection, webhook::WebhookSettings};
 
@@ -10,11 +11,61 @@ use crate::{leader::LeaderElection, webhook::WebhookSettings};
 pub const DEFAULT_GATEWAY_IMAGE: &str =
     concat!("bedrock-access/bedrock-gateway:", env!("CARGO_PKG_VERSION"));
 
+/// All of a million.
+pub const ALL_PER_MILLION: u32 = 1_000_000;
+
+/// Where gateways send their traces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracing {
+    /// The collector, which takes OTLP over HTTP.
+    pub endpoint: CollectorUrl,
+    /// How many of a million traces that begin at a gateway are kept; one that a client began is kept when it is.
+    pub sampling_rate_per_million: u32,
+}
+
+/// Base URL of a collector, such as `http://collector.observability.svc:4318`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorUrl(String);
+
+/// A text that is no base URL of a collector.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not the base URL of a collector that takes OTLP over HTTP, such as http://collector.observability.svc:4318"
+)]
+pub struct CollectorUrlError;
+
+impl CollectorUrl {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CollectorUrl {
+    type Err = CollectorUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url: Uri = text.parse().map_err(|_| CollectorUrlError)?;
+        let spoken = matches!(url.scheme_str(), Some("http" | "https"));
+        // A user in a URL would be a secret in plain sight.
+        let plain = url
+            .authority()
+            .is_some_and(|host| !host.as_str().contains('@'));
+        if spoken && plain && url.query().is_none() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(CollectorUrlError)
+        }
+    }
+}
+
 /// What an operator is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Image of the gateway where the access names none.
     pub gateway_image: String,
+    /// Where gateways send traces; `None`: nowhere.
+    pub gateway_tracing: Option<Tracing>,
     /// Where `/metrics` is served; `None`: nowhere.
     pub metrics_address: Option<SocketAddr>,
     /// Where `/healthz` and `/readyz` are served; `None`: nowhere.
@@ -54,6 +105,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             gateway_image: DEFAULT_GATEWAY_IMAGE.to_owned(),
+            gateway_tracing: None,
             metrics_address: None,
             health_address: None,
             pprof_address: None,
@@ -70,6 +122,37 @@ impl Default for Settings {
             request_deadline: Duration::from_secs(30),
             gateway_admin_port: names::GATEWAY_ADMIN_PORT,
             readiness_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collector_has_a_url_without_secrets() {
+        for text in [
+            "http://collector:4318",
+            "https://otlp.example/v2",
+            "http://[::1]:4318",
+        ] {
+            assert_eq!(text.parse::<CollectorUrl>().unwrap().as_str(), text);
+        }
+        for text in [
+            "",
+            "collector:4318",
+            "collector",
+            "grpc://collector:4317",
+            "http://",
+            "http://user:key@collector:4318",
+            "http://collector:4318?key=1",
+        ] {
+            assert_eq!(
+                text.parse::<CollectorUrl>(),
+                Err(CollectorUrlError),
+                "{text}"
+            );
         }
     }
 }

@@ -13,6 +13,7 @@ mod network_policy;
 mod pod_monitor;
 mod service;
 mod service_account;
+pub(crate) mod tracing;
 
 use std::collections::BTreeMap;
 

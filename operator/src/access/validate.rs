@@ -28,7 +28,10 @@ use kube::Resource;
 pub(crate) use limits::Limits;
 pub(crate) use sidecar::Sidecar;
 
-use crate::{access::observe::Observed, settings::Settings};
+use crate::{
+    access::observe::Observed,
+    settings::{Settings, Tracing},
+};
 
 /// Longest name of an access whose children's names still fit a DNS label.
 const MAX_NAME: usize = 55;
@@ -76,6 +79,8 @@ pub(crate) struct Validated {
     pub(crate) pod_monitor: Option<PodMonitorSpec>,
     /// The gateway's image.
     pub(crate) image: String,
+    /// Where the gateway sends traces.
+    pub(crate) tracing: Option<Tracing>,
     /// Issuer of the cluster's tokens, when it is known.
     pub(crate) issuer: Option<String>,
     /// Whether no policy allows it, so that it is to serve nothing.
@@ -328,6 +333,7 @@ pub(crate) fn validate(
             .image
             .clone()
             .unwrap_or_else(|| settings.gateway_image.clone()),
+        tracing: settings.gateway_tracing.clone(),
         issuer: observed
             .cluster_keys
             .as_ref()

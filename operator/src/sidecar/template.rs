@@ -17,7 +17,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::access::{
-    build::identity::{self, mount, variable},
+    build::{
+        identity::{self, mount, variable},
+        tracing,
+    },
     validate::{Identity, Sidecar, Validated},
 };
 
@@ -128,6 +131,7 @@ pub(crate) fn template(access: &Validated) -> Option<Template> {
         "BEDROCK_GATEWAY_LOG",
         access.gateway.log_level.as_str(),
     ));
+    parts.env.extend(tracing::variables(access));
     let container = Container {
         env: Some(parts.env),
         volume_mounts: Some(parts.mounts),

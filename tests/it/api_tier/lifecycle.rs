@@ -206,7 +206,15 @@ async fn drift_is_put_right_and_deleted_children_come_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn steady_state_writes_nothing_for_a_minute() {
-    let mut rig = Rig::start().await;
+    let settings = || operator::Settings {
+        gateway_tracing: Some(operator::Tracing {
+            endpoint: "http://collector.observability.svc:4318".parse().unwrap(),
+            sampling_rate_per_million: operator::ALL_PER_MILLION,
+        }),
+        ..operator::Settings::default()
+    };
+    let mut rig = Rig::without_operator().await;
+    rig.start_operator_with(settings()).await;
     rig.serve_pod_monitors().await;
     for name in ["one", "two", "three"] {
         let mut spec = sample_spec();
@@ -248,7 +256,7 @@ async fn steady_state_writes_nothing_for_a_minute() {
 
     // A new operator finds everything as it should be, and so does the old one for the rest of a minute.
     rig.stop_operator().await;
-    rig.start_operator().await;
+    rig.start_operator_with(settings()).await;
     let before = writes(&rig);
     // sleep: that nothing happens in a minute takes a minute to see.
     tokio::time::sleep(Duration::from_mins(1)).await;

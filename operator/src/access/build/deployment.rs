@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 use super::{
     ADMIN_PORT, Empty,
     identity::{self, mount, variable},
-    metadata, own_labels, selector, with,
+    metadata, own_labels, selector, tracing, with,
 };
 use crate::access::validate::{Identity, Scale, Validated};
 
@@ -111,6 +111,7 @@ fn pod(access: &Validated, name: &str) -> PodSpec {
     parts
         .env
         .push(variable("BEDROCK_GATEWAY_LOG", gateway.log_level.as_str()));
+    parts.env.extend(tracing::variables(access));
     let drain_seconds = i64::try_from(DEFAULT_DRAIN_SECONDS).unwrap_or(i64::MAX);
     PodSpec {
         service_account_name: Some(access.service_account.name().to_owned()),

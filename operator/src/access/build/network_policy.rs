@@ -95,11 +95,16 @@ fn egress(access: &Validated) -> Vec<NetworkPolicyEgressRule> {
         .store
         .as_ref()
         .map(|store| store.redis.url.clone());
+    let collector = access
+        .tracing
+        .as_ref()
+        .map(|tracing| tracing.endpoint.as_str().to_owned());
     for url in [
         &endpoints.bedrock_runtime,
         &endpoints.bedrock,
         &endpoints.sts,
         &store,
+        &collector,
     ]
     .into_iter()
     .flatten()
@@ -200,7 +205,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fixtures::validated;
+    use crate::{fixtures::validated, settings::Tracing};
 
     fn spec(more: &str) -> Value {
         serde_json::to_value(build(&validated(more)).unwrap().spec.unwrap()).unwrap()
@@ -311,6 +316,26 @@ mod tests {
         let (ports, inside) = egress("redis://valkey.data.svc:6379");
         assert_eq!(ports, json!([port(443)]));
         assert_eq!(inside[NAMESPACE_NAME_LABEL], "data");
+    }
+
+    #[test]
+    fn collector_of_traces_is_reachable() {
+        let egress = |url: &str| {
+            let mut access = validated("{}");
+            access.tracing = Some(Tracing {
+                endpoint: url.parse().unwrap(),
+                sampling_rate_per_million: 1,
+            });
+            serde_json::to_value(build(&access).unwrap().spec.unwrap().egress).unwrap()
+        };
+        let inside = egress("http://collector.observability.svc:4318");
+        assert_eq!(
+            inside[2]["to"][0]["namespaceSelector"]["matchLabels"][NAMESPACE_NAME_LABEL],
+            "observability"
+        );
+        let outside = egress("https://otlp.example:4318");
+        assert_eq!(outside[1]["ports"][1]["port"], 4318);
+        assert_eq!(outside.as_array().unwrap().len(), 2);
     }
 
     #[test]

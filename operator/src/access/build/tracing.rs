@@ -1,0 +1,97 @@
+//! Where a gateway's container sends its traces, in OpenTelemetry's own variables.
+//!
+//! The platform's collector is the operator's setting and no field of an access: whoever may write an access must not
+//! lead what a gateway sees elsewhere.
+
+use api::names;
+use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
+
+use super::identity::variable;
+use crate::{access::validate::Validated, settings::ALL_PER_MILLION};
+
+/// Named as OpenTelemetry's operator names it.
+const POD_NAME: &str = "OTEL_RESOURCE_ATTRIBUTES_POD_NAME";
+
+/// The variables; none where traces go nowhere.
+pub(crate) fn variables(access: &Validated) -> Vec<EnvVar> {
+    let Some(tracing) = &access.tracing else {
+        return Vec::new();
+    };
+    let share = f64::from(tracing.sampling_rate_per_million) / f64::from(ALL_PER_MILLION);
+    let attributes = [
+        ("service.namespace", access.namespace.as_str()),
+        ("k8s.namespace.name", &access.namespace),
+        ("k8s.pod.name", &format!("$({POD_NAME})")),
+        ("k8s.container.name", names::GATEWAY_NAME),
+        ("bedrock_access.name", &access.name),
+    ]
+    .map(|(key, value)| format!("{key}={value}"));
+    vec![
+        variable("OTEL_EXPORTER_OTLP_ENDPOINT", tracing.endpoint.as_str()),
+        variable("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+        variable("OTEL_TRACES_SAMPLER_ARG", share.to_string()),
+        EnvVar {
+            name: POD_NAME.to_owned(),
+            value_from: Some(EnvVarSource {
+                field_ref: Some(ObjectFieldSelector {
+                    // What the API server would put in.
+                    api_version: Some("v1".to_owned()),
+                    field_path: "metadata.name".to_owned(),
+                }),
+                ..EnvVarSource::default()
+            }),
+            ..EnvVar::default()
+        },
+        variable("OTEL_RESOURCE_ATTRIBUTES", attributes.join(",")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{fixtures::validated, settings::Tracing};
+
+    fn values(per_million: u32) -> Vec<(String, Option<String>)> {
+        let mut access = validated("{}");
+        access.tracing = Some(Tracing {
+            endpoint: "http://collector.observability.svc:4318".parse().unwrap(),
+            sampling_rate_per_million: per_million,
+        });
+        let pair = |variable: EnvVar| (variable.name, variable.value);
+        variables(&access).into_iter().map(pair).collect()
+    }
+
+    #[test]
+    fn collector_share_and_origin_are_told() {
+        let expected = [
+            (
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                Some("http://collector.observability.svc:4318"),
+            ),
+            ("OTEL_TRACES_SAMPLER", Some("parentbased_traceidratio")),
+            ("OTEL_TRACES_SAMPLER_ARG", Some("0.25")),
+            // A later variable is made of it, so it comes first.
+            (POD_NAME, None),
+            (
+                "OTEL_RESOURCE_ATTRIBUTES",
+                Some(
+                    "service.namespace=team-a,k8s.namespace.name=team-a,k8s.pod.name=$(OTEL_RESOURCE_ATTRIBUTES_POD_NAME),k8s.container.name=bedrock-gateway,bedrock_access.name=chat",
+                ),
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.map(str::to_owned)));
+        assert_eq!(values(250_000), expected);
+    }
+
+    #[test]
+    fn share_is_written_as_a_part_of_one() {
+        for (per_million, share) in [(0, "0"), (1, "0.000001"), (ALL_PER_MILLION, "1")] {
+            assert_eq!(values(per_million)[2].1.as_deref(), Some(share));
+        }
+    }
+
+    #[test]
+    fn without_a_collector_there_is_none_of_it() {
+        assert_eq!(variables(&validated("{}")), []);
+    }
+}
