@@ -25,6 +25,8 @@ const CLIENT_LEFT: &str = "client_left";
 /// Status written for it, as nginx does.
 const CLIENT_LEFT_STATUS: u16 = 499;
 
+/// Stands in metrics for every path that there is nothing behind.
+pub(crate) const NO_ROUTE: &str = "other";
 /// Stands in metrics for models that nothing but a pattern and a failed request know of.
 const UNKNOWN_MODEL: &str = "other";
 

@@ -17,7 +17,7 @@ use http::{Extensions, HeaderMap, Method, Uri};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    account::Account,
+    account::{Account, NO_ROUTE},
     arrival::{self, Arrival},
     chat_completions, client_credentials,
     config::Settings,
@@ -125,7 +125,7 @@ async fn unknown_path(
 }
 
 fn refuse(state: &State, arrival: &Arrival, anthropic: bool, error: &GatewayError) -> Response {
-    let mut account = Account::open(state, arrival, "other", "");
+    let mut account = Account::open(state, arrival, NO_ROUTE, "");
     account.failed(error);
     if anthropic {
         messages::refused(error, &arrival.id)

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
 
 use crate::{
-    account::Account,
+    account::{Account, NO_ROUTE},
     app::State,
     arrival::Arrival,
     authenticate::{Caller, Proof},
@@ -47,7 +47,7 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Response {
     let asked = Asked::read(request.uri().path());
-    let (route, label) = asked.as_ref().map_or(("other", ""), Asked::labels);
+    let (route, label) = asked.as_ref().map_or((NO_ROUTE, ""), Asked::labels);
     let mut account = Account::open(&state, &arrival, route, label);
     let Some(asked) = asked else {
         let path = request.uri().path().to_owned();

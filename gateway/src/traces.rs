@@ -7,7 +7,7 @@
 mod sender;
 mod span;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::extract::Request;
 use credentials::Environment;
@@ -51,6 +51,8 @@ const SAMPLERS: [(&str, bool); 6] = [
 ];
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+/// How long the end waits for the last spans to be sent; a pod has five seconds after its drain.
+const LAST_PATIENCE: Duration = Duration::from_secs(3);
 /// Name of the service where the environment gives none.
 const DEFAULT_SERVICE_NAME: &str = "bedrock-gateway";
 
@@ -168,10 +170,12 @@ impl Traces {
         RequestSpan::begin(&self.0.tracer, origin, route)
     }
 
-    /// Sends what has not been sent, and ends.
+    /// Sends what has not been sent, as far as that goes quickly, and ends.
     pub(crate) async fn shut_down(&self) {
         let provider = self.0.provider.clone();
-        let ended = tokio::task::spawn_blocking(move || provider.shutdown()).await;
+        let ended =
+            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LAST_PATIENCE))
+                .await;
         if let Ok(Err(error)) = ended {
             tracing::warn!(%error, "the last spans may be lost");
         }

@@ -5,7 +5,10 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::upstream::{Framing, Operation};
+use crate::{
+    account::NO_ROUTE,
+    upstream::{Framing, Operation},
+};
 
 /// An operation on a model or a guardrail.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ impl Asked {
             Operation::ApplyGuardrail => {
                 ("/guardrail/{id}/version/{version}/apply", "apply_guardrail")
             }
-            Operation::Foreign { .. } => ("other", ""),
+            Operation::Foreign { .. } => (NO_ROUTE, ""),
         }
     }
 

@@ -12,7 +12,7 @@ use opentelemetry_sdk::trace::{SdkTracer, Span};
 use tokio::time::Instant;
 
 use super::Origin;
-use crate::route::Target;
+use crate::{account::NO_ROUTE, route::Target};
 
 const PROVIDER: &str = "aws.bedrock";
 
@@ -42,13 +42,20 @@ pub(crate) struct Called<'a> {
 
 impl RequestSpan {
     pub(super) fn begin(tracer: &SdkTracer, origin: &Origin, route: &'static str) -> Self {
-        let builder = SpanBuilder::from_name(format!("{} {route}", origin.method))
+        let method = origin.method.to_string();
+        let mut attributes = vec![
+            KeyValue::new("http.request.method", method.clone()),
+            KeyValue::new("url.path", origin.path.clone()),
+        ];
+        let name = if route == NO_ROUTE {
+            method
+        } else {
+            attributes.push(KeyValue::new("http.route", route));
+            format!("{method} {route}")
+        };
+        let builder = SpanBuilder::from_name(name)
             .with_kind(SpanKind::Server)
-            .with_attributes([
-                KeyValue::new("http.request.method", origin.method.to_string()),
-                KeyValue::new("http.route", route),
-                KeyValue::new("url.path", origin.path.clone()),
-            ]);
+            .with_attributes(attributes);
         let span = tracer.build_with_context(builder, &origin.parent);
         Self {
             tracer: tracer.clone(),

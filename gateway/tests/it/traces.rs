@@ -6,6 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use awsdouble::{Config, Double, Fault, FaultAction, allow_bedrock};
@@ -21,6 +22,7 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::rig::{ACCESS_KEY, MODEL, SECRET_KEY, ask, ask_stream, eventually};
 
@@ -350,12 +352,19 @@ async fn streams_failures_and_several_calls_have_their_spans() {
         400
     );
 
+    // Nothing is there.
+    let (answer, _) = gateway.call("/v1/nothing", &[], &json!({})).await;
+    assert_eq!(answer, 404);
+    let spans = collector.wait_for(6).await;
+    assert_eq!(spans[5].name, "POST");
+    assert_eq!(attributes(&spans[5].attributes).get("http.route"), None);
+
     let body = json!({"model": "amazon.titan-embed-text-v2:0", "input": ["one", "two", "three"]});
     let (answer, said) = gateway.call("/v1/embeddings", &[], &body).await;
     assert_eq!(answer, 200, "{said:?}");
     let total = serde_json::from_slice::<Value>(&said).unwrap()["usage"]["total_tokens"].clone();
-    let spans = collector.wait_for(9).await;
-    let calls: Vec<Value> = spans[6..]
+    let spans = collector.wait_for(10).await;
+    let calls: Vec<Value> = spans[7..]
         .iter()
         .map(|span| attributes(&span.attributes))
         .collect();
@@ -439,6 +448,20 @@ async fn collector_that_is_away_holds_up_nobody_and_is_told() {
         told[0].contains(&url) && told[0].contains("refused"),
         "{log}"
     );
+}
+
+#[tokio::test]
+async fn collector_that_never_answers_does_not_hold_up_the_end() {
+    // Connections are taken by the system, and nobody reads them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let gateway = Gateway::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)]).await;
+    assert_eq!(gateway.chat(&[], &ask(MODEL, "hi")).await.0, 200);
+    let begin = Instant::now();
+    let log = gateway.terminate().await;
+    // The collector's own patience is ten seconds.
+    assert!(begin.elapsed() < Duration::from_secs(9), "{log}");
+    assert!(log.contains("the last spans may be lost"), "{log}");
 }
 
 #[test]
