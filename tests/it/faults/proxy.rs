@@ -274,12 +274,22 @@ impl State {
 }
 
 /// A request under way; the last write is over when this is dropped.
-struct UnderWay<'a> {
-    state: &'a State,
+struct UnderWay {
+    state: Arc<State>,
     is_write: bool,
 }
 
-impl Drop for UnderWay<'_> {
+impl UnderWay {
+    fn new(state: &Arc<State>, is_write: bool) -> Self {
+        state.under_way.fetch_add(1, Ordering::SeqCst);
+        Self {
+            state: Arc::clone(state),
+            is_write,
+        }
+    }
+}
+
+impl Drop for UnderWay {
     fn drop(&mut self) {
         self.state.under_way.fetch_sub(1, Ordering::SeqCst);
         if self.is_write {
@@ -329,11 +339,7 @@ async fn answered(
     if asked.is_watch() {
         return watch(state, upstream, namespace, parts, asked).await;
     }
-    state.under_way.fetch_add(1, Ordering::SeqCst);
-    let _under_way = UnderWay {
-        state,
-        is_write: asked.is_write(),
-    };
+    let _under_way = UnderWay::new(state, asked.is_write());
     let name = asked.name();
     if asked.is_write() {
         state.writes.lock().unwrap().push(name.clone());
@@ -366,28 +372,31 @@ async fn answered(
         }
         _ => {}
     }
-    let answer = forward(upstream, namespace, parts, body).await?;
-    let answer = answer.map(|body| body.map_err(Broken::other).boxed_unsync());
+    let Some(fault) = fault else {
+        let answer = forward(upstream, namespace, parts, body).await?;
+        return Ok(answer.map(|body| body.map_err(Broken::other).boxed_unsync()));
+    };
+    // On a slow day the operator gives up before the API server answers, which it does all the same.
+    let (upstream, namespace) = (upstream.clone(), namespace.to_owned());
+    let (striking, dies) = (Arc::clone(state), matches!(fault, Fault::DeadAfter));
+    let under_way = UnderWay::new(state, asked.is_write());
+    let answer = tokio::spawn(async move {
+        let _under_way = under_way;
+        let answer = forward(&upstream, &namespace, parts, body).await?;
+        if dies {
+            striking.dead.cancel();
+        }
+        striking.strike();
+        Ok::<_, Broken>(answer)
+    });
+    let answer = answer.await.map_err(Broken::other)??;
     match fault {
-        Some(Fault::SilenceAfter) => {
-            state.strike();
-            futures::future::pending().await
-        }
-        Some(Fault::CutAfter) => {
-            state.strike();
-            Err(Broken::other("cut"))
-        }
-        Some(Fault::DeadAfter) => {
-            state.dead.cancel();
-            state.strike();
-            futures::future::pending().await
-        }
-        Some(Fault::HoldAnswer) => {
-            state.strike();
+        Fault::CutAfter => Err(Broken::other("cut")),
+        Fault::HoldAnswer => {
             state.released.cancelled().await;
-            Ok(answer)
+            Ok(answer.map(|body| body.map_err(Broken::other).boxed_unsync()))
         }
-        _ => Ok(answer),
+        _ => futures::future::pending().await,
     }
 }
 
