@@ -197,7 +197,7 @@ impl Calls {
     /// One more call of Bedrock begins.
     pub(crate) fn begin(&mut self, target: &Target, url: impl FnOnce() -> Option<Uri>) {
         let Some(span) = &self.span else { return };
-        self.under_way = span.call(self.operation, self.stream, target, url().as_ref());
+        self.under_way = span.call(self.operation, self.stream, target, url);
     }
 
     /// The call that began last was refused, or could not be made.

@@ -127,7 +127,8 @@ async fn embed(
     Ok((result, tokens, calls))
 }
 
-fn usage(tokens: u64) -> TokenUsage {
+/// Tokens of a prompt to which nothing is written.
+pub(crate) fn usage(tokens: u64) -> TokenUsage {
     TokenUsage {
         input_tokens: tokens,
         total_tokens: tokens,

@@ -44,7 +44,8 @@ const TOKENS: [f64; 14] = [
     16_777_216.0,
     67_108_864.0,
 ];
-const PROVIDER: &str = "aws.bedrock";
+/// OpenTelemetry's name of Bedrock.
+pub(crate) const PROVIDER: &str = "aws.bedrock";
 /// The only kind of store for limits there is.
 const LIMIT_STORE: [(&str, &str); 1] = [("store", "redis")];
 

@@ -8,7 +8,6 @@ use axum::{
     extract::{Request, State as FromState},
     response::Response,
 };
-use bedrock::converse::TokenUsage;
 use bytes::Bytes;
 use dialects::rerank::{RerankRequest, decode_rerank, encode_rerank, read_rerank_response};
 use http::HeaderMap;
@@ -19,7 +18,7 @@ use crate::{
     answer::{json, refuse},
     app::State,
     arrival::Arrival,
-    embeddings::counted,
+    embeddings::{counted, usage},
     error::GatewayError,
     live::Live,
     route::Target,
@@ -79,11 +78,7 @@ async fn answer(
     };
     let ranked = read_rerank_response(&context, &body)?;
     let tokens = counted(&headers).unwrap_or(0);
-    account.used(TokenUsage {
-        input_tokens: tokens,
-        total_tokens: tokens,
-        ..TokenUsage::default()
-    });
+    account.used(usage(tokens));
     let id = account.request_id();
     let body = encode_rerank(&context, &ranked, id, &model, tokens);
     Ok(json(body, &headers, &warnings))

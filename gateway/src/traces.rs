@@ -142,7 +142,7 @@ impl Traces {
     }
 
     /// Spans that a provider takes care of.
-    pub fn new(provider: SdkTracerProvider) -> Self {
+    fn new(provider: SdkTracerProvider) -> Self {
         let scope = InstrumentationScope::builder(DEFAULT_SERVICE_NAME)
             .with_version(env!("CARGO_PKG_VERSION"))
             .build();

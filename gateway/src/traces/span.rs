@@ -12,9 +12,7 @@ use opentelemetry_sdk::trace::{SdkTracer, Span};
 use tokio::time::Instant;
 
 use super::Origin;
-use crate::{account::NO_ROUTE, route::Target};
-
-const PROVIDER: &str = "aws.bedrock";
+use crate::{account::NO_ROUTE, metrics::PROVIDER, route::Target};
 
 /// The span of one request of a client; calls of Bedrock hang below it. Cloning copies a pointer.
 #[derive(Clone)]
@@ -73,7 +71,7 @@ impl RequestSpan {
         operation: &'static str,
         stream: bool,
         target: &Target,
-        url: Option<&Uri>,
+        url: impl FnOnce() -> Option<Uri>,
     ) -> Option<CallSpan> {
         if !self.context.span().is_recording() {
             return None;
@@ -86,7 +84,8 @@ impl RequestSpan {
             KeyValue::new("gen_ai.request.stream", stream),
             KeyValue::new("cloud.region", target.region.to_string()),
         ];
-        if let Some((url, host)) = url.and_then(|url| Some((url, url.host()?))) {
+        let url = url();
+        if let Some((url, host)) = url.as_ref().and_then(|url| Some((url, url.host()?))) {
             let usual = if url.scheme_str() == Some("http") {
                 80
             } else {
