@@ -53,7 +53,7 @@ const AT_ONCE: usize = 16;
 /// Accesses that come one after the other, once all others are there.
 const SINGLES: usize = 50;
 /// Longest wait for one access beside the others.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Runs all stages and prints what each came to.
 ///
@@ -90,7 +90,7 @@ async fn writes_alone(options: &Options) -> Result<f64> {
     let watched = Watched::start(rig.client.clone());
     let sample = make_namespaces(&rig, "team", "access", 1).await?;
     create(&rig, &sample).await?;
-    watched.wait_for(1, PATIENCE).await?;
+    watched.wait_for(1, TIMEOUT).await?;
     operator.quiet().await?;
     drop(operator);
     let writes = Writes::of(&rig.client, "team-0", "access-0").await?;
@@ -121,7 +121,7 @@ async fn all_at_once(
     let created = create(rig, &names).await?;
     let all_created = begun.elapsed();
     let ready = watched
-        .wait_for(count, PATIENCE + begun.elapsed() * 20)
+        .wait_for(count, TIMEOUT + begun.elapsed() * 20)
         .await?;
     let took = ready.last()?.duration_since(begun).as_secs_f64();
     let mut waits: Vec<Duration> = created
@@ -163,7 +163,7 @@ async fn one_by_one(rig: &Rig, watched: &Watched, there: usize) -> Result<()> {
     for number in 0..SINGLES {
         let name = ("team-0".to_owned(), format!("single-{number}"));
         let created = create(rig, std::slice::from_ref(&name)).await?;
-        let ready = watched.wait_for(there + number + 1, PATIENCE).await?;
+        let ready = watched.wait_for(there + number + 1, TIMEOUT).await?;
         let since = created.first().context("nothing was created")?.1;
         waits.push(ready.last()?.duration_since(since));
     }

@@ -17,7 +17,7 @@ use tokio::{
 use crate::named;
 
 /// How long a process may take to start.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// Linux counts CPU time for its users in these, on every platform (`USER_HZ`, proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -59,7 +59,7 @@ impl Process {
             child,
             address,
         };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while TcpStream::connect(address).await.is_err() {
             let ended = process
                 .child

@@ -23,8 +23,8 @@ fuzz_target!(|data: &[u8]| {
     if head(data).is_err() {
         return;
     }
-    for facts in fuzz::FACTS.iter() {
-        let mut options = DecodeOptions::new(facts);
+    for capabilities in fuzz::FACTS.iter() {
+        let mut options = DecodeOptions::new(capabilities);
         options.strict = data.len() % 2 == 1;
         if let Ok(decoded) = decode(data, &BETAS, &options) {
             json(&serde_json::to_vec(&decoded.request).expect("a request can be written"));

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
     let _ = head(data);
-    for facts in fuzz::FACTS.iter() {
-        let mut options = DecodeOptions::new(facts);
+    for capabilities in fuzz::FACTS.iter() {
+        let mut options = DecodeOptions::new(capabilities);
         options.strict = data.len() % 2 == 1;
         options.automatic_cache = data.len() % 3 == 1;
         let once = || {

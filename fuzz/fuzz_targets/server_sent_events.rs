@@ -4,19 +4,19 @@
 
 use bedrock::{ServiceError, sse::Decoder};
 use bytes::{Bytes, BytesMut};
-use dialects::openai::NativeStream;
+use dialects::openai::PassthroughStream;
 use libfuzzer_sys::fuzz_target;
 
 fn run(chunks: &[&[u8]]) -> (Vec<Bytes>, Bytes) {
     let mut decoder = Decoder::new(1 << 16);
-    let mut chat = NativeStream::new("fast");
+    let mut chat = PassthroughStream::new("fast");
     let (mut raw, mut out) = (Vec::new(), BytesMut::new());
     for chunk in chunks {
         decoder.push(Bytes::copy_from_slice(chunk));
         while let Ok(Some(event)) = decoder.next_event() {
             let _ = event.name();
             if let Ok(document) = serde_json::from_slice(&event.data) {
-                let _ = ServiceError::from_foreign(&document);
+                let _ = ServiceError::from_json(&document);
             }
             chat.event(&event, &mut out);
             raw.push(event.raw);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use dialects::families::{FamilyTable, ModelFacts};
+use dialects::families::{FamilyTable, ModelCapabilities};
 
 /// One of each kind of model that translation treats in its own way.
 const MODELS: [&str; 6] = [
@@ -14,8 +14,8 @@ const MODELS: [&str; 6] = [
     "acme.brand-new-v1:0",
 ];
 
-/// The facts of [`MODELS`].
-pub static FACTS: LazyLock<Vec<Arc<ModelFacts>>> = LazyLock::new(|| {
+/// The capabilities of [`MODELS`].
+pub static FACTS: LazyLock<Vec<Arc<ModelCapabilities>>> = LazyLock::new(|| {
     let table = FamilyTable::builtin();
     MODELS.iter().map(|id| table.resolve(id, None)).collect()
 });

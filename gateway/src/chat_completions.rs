@@ -12,7 +12,7 @@ use axum::{
 use bedrock::{converse::TokenUsage, eventstream::Frame};
 use bytes::{Bytes, BytesMut};
 use dialects::openai::{
-    NativeStream, ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response,
+    PassthroughStream, ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response,
 };
 
 use crate::{
@@ -34,7 +34,7 @@ pub(crate) const PATH: &str = "/v1/chat/completions";
 #[derive(Debug)]
 pub(crate) enum Way {
     /// In this protocol.
-    Native,
+    Passthrough,
     Converse(Box<ReplyContext>),
 }
 
@@ -97,7 +97,7 @@ impl sse::Dialect for Chat {
 
     fn whole(&self, way: Way, body: Bytes, account: &mut Account) -> Result<Bytes, GatewayError> {
         match way {
-            Way::Native => {
+            Way::Passthrough => {
                 let (body, usage) = native::whole(&body, &self.identity.model);
                 if let Some(usage) = usage {
                     account.used(usage);
@@ -116,7 +116,7 @@ impl sse::Dialect for Chat {
 
     fn encoder(&self, way: Way) -> Box<dyn sse::Encode> {
         match way {
-            Way::Native => Box::new(NativeStream::new(&self.identity.model)),
+            Way::Passthrough => Box::new(PassthroughStream::new(&self.identity.model)),
             Way::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }
     }

@@ -9,9 +9,11 @@ use axum::{
     extract::{Request, State as FromState},
     response::Response,
 };
-use bedrock::surface::{Protocol, Surface};
+use bedrock::apis::{BedrockApi, Protocol};
 use bytes::Bytes;
-use dialects::anthropic::{Door, count_by_converse, count_natively, counted, native, read_count};
+use dialects::anthropic::{
+    Door, count_by_converse, count_natively, counted, passthrough, read_count,
+};
 use http::HeaderMap;
 
 use crate::{
@@ -100,10 +102,10 @@ async fn count(
     Ok(json(body, &headers, &warnings))
 }
 
-/// The surface that counts in this dialect itself.
-fn endpoint(target: &Target) -> Option<Surface> {
-    let surface = target.facts.surfaces.messages?;
-    surface.path(Protocol::CountMessageTokens).map(|_| surface)
+/// The api that counts in this dialect itself.
+fn endpoint(target: &Target) -> Option<BedrockApi> {
+    let api = target.capabilities.apis.messages?;
+    api.path(Protocol::CountMessageTokens).map(|_| api)
 }
 
 /// The target as Bedrock counts for it: CountTokens takes foundation models only, no profiles.
@@ -130,14 +132,14 @@ fn prepare(
     let fetched = BTreeMap::new();
     let options = options(live, target, &fetched);
     let betas = given.betas();
-    if let Some(surface) = endpoint(target) {
+    if let Some(api) = endpoint(target) {
         let door = Door::Endpoint {
             model: &target.model_id,
         };
-        let native = native(body, &betas, door, &options)?;
+        let native = passthrough(body, &betas, door, &options)?;
         return Ok(Prepared {
-            operation: Operation::Foreign {
-                surface,
+            operation: Operation::Passthrough {
+                api,
                 protocol: Protocol::CountMessageTokens,
                 stream: false,
             },
@@ -147,9 +149,9 @@ fn prepare(
             context: (),
         });
     }
-    let (body, warnings) = match target.facts.surfaces.messages {
+    let (body, warnings) = match target.capabilities.apis.messages {
         None => return Err(messages::unserved(target)),
-        Some(Surface::Invoke) => count_natively(body, &betas, &options)?,
+        Some(BedrockApi::InvokeModel) => count_natively(body, &betas, &options)?,
         Some(_) => count_by_converse(body, &betas, &options)?,
     };
     Ok(Prepared {

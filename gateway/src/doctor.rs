@@ -24,7 +24,7 @@ use std::{
 
 use api::{GatewayConfig, Region, RoleArn, catalogue};
 use clap::ValueEnum;
-use credentials::{Choice, Environment, Handle, Lease, Method, Reason, Unavailable};
+use credentials::{ActiveCredentials, Choice, Environment, Handle, Method, Reason, Unavailable};
 
 pub use self::finding::{Finding, Findings, Level};
 use self::{access::Wanted, roles::Roles};
@@ -139,11 +139,12 @@ pub async fn examine(args: &Args, settings: &Settings) -> Findings {
     };
     let mut date = visit.endpoints(&choice, &mut findings).await;
     let mut caller_arn = None;
-    if let Some((handle, lease)) = &credentials
-        && lease.bearer().is_none()
+    if let Some((handle, credentials)) = &credentials
+        && credentials.bearer().is_none()
     {
         let base = visit.base(Service::Sts, &region);
-        let (finding, arn, told) = identity::caller(&caller, handle, lease, &base, &region).await;
+        let (finding, arn, told) =
+            identity::caller(&caller, handle, credentials, &base, &region).await;
         findings.add(finding);
         date = told.or(date);
         caller_arn = arn;
@@ -159,13 +160,16 @@ pub async fn examine(args: &Args, settings: &Settings) -> Findings {
         }
         findings.extend(network::clock(date, settings.clock.now()));
     }
-    if let Some((handle, lease)) = &credentials {
+    if let Some((handle, credentials)) = &credentials {
         let roles = Roles::assume(&config, handle, limit, &mut findings).await;
-        visit.models(handle, lease, &roles, &mut findings).await;
+        visit
+            .models(handle, credentials, &roles, &mut findings)
+            .await;
         if let Some(arn) = &caller_arn {
             let base = visit.base(Service::Iam, &region);
-            findings
-                .extend(identity::key_age(&caller, handle, lease, &base, arn, handle.now()).await);
+            findings.extend(
+                identity::key_age(&caller, handle, credentials, &base, arn, handle.now()).await,
+            );
         }
     }
     findings
@@ -289,7 +293,7 @@ async fn credentials(
     choice: &Choice,
     limit: Duration,
     findings: &mut Findings,
-) -> Option<(Handle, Lease)> {
+) -> Option<(Handle, ActiveCredentials)> {
     let handle = match session::start(settings, config, Some(region)).await {
         Ok(handle) => handle,
         Err(error) => {
@@ -302,14 +306,14 @@ async fn credentials(
         }
     };
     match handle.wait_ready(limit).await {
-        Ok(lease) => {
+        Ok(credentials) => {
             let status = handle.status();
             let message = match status.seconds_to_expiry {
                 Some(seconds) => format!("obtained, good for {seconds:.0} s, renewed before that"),
                 None => "there, without an end".to_owned(),
             };
             findings.add(Finding::ok("credentials", message));
-            Some((handle, lease))
+            Some((handle, credentials))
         }
         Err(problem) => {
             let environment = settings.environment.as_ref();
@@ -450,14 +454,21 @@ impl Visit<'_> {
     }
 
     /// Lists, compares and calls the models.
-    async fn models(&self, handle: &Handle, lease: &Lease, roles: &Roles, findings: &mut Findings) {
+    async fn models(
+        &self,
+        handle: &Handle,
+        credentials: &ActiveCredentials,
+        roles: &Roles,
+        findings: &mut Findings,
+    ) {
         let wanted = access::wanted(self.config, &self.args.model, self.region);
         let mut regions: BTreeSet<Region> = wanted.iter().map(|one| one.region.clone()).collect();
         regions.insert(self.region.clone());
         let mut lists: BTreeMap<Region, Found> = BTreeMap::new();
         for region in regions {
             let base = self.base(Service::Bedrock, &region);
-            let (finding, found) = access::list(self.caller, handle, lease, &base, &region).await;
+            let (finding, found) =
+                access::list(self.caller, handle, credentials, &base, &region).await;
             findings.add(finding);
             if let Some(found) = found {
                 lists.insert(region, found);
@@ -473,14 +484,18 @@ impl Visit<'_> {
         };
         for one in called {
             let session = match &one.role {
-                None => Some((handle, lease)),
-                Some(role) => roles.of(role).map(|(handle, lease)| (handle, lease)),
+                None => Some((handle, credentials)),
+                Some(role) => roles
+                    .of(role)
+                    .map(|(handle, credentials)| (handle, credentials)),
             };
-            let Some((handle, lease)) = session else {
+            let Some((handle, credentials)) = session else {
                 continue;
             };
             let base = self.base(Service::BedrockRuntime, &one.region);
-            findings.add(access::invoke(self.caller, handle, lease, &base, one, self.config).await);
+            findings.add(
+                access::invoke(self.caller, handle, credentials, &base, one, self.config).await,
+            );
         }
         if wanted.is_empty() && self.args.invoke != Invoke::None {
             findings.add(Finding::ok(

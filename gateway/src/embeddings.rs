@@ -65,8 +65,8 @@ async fn answer(
         first,
         ..
     } = admit(state, request, account).await?;
-    let decoded = decode_embeddings(&body, &first.facts, live.config.strict)?;
-    targets.retain(|target| target.facts.embedding == first.facts.embedding);
+    let decoded = decode_embeddings(&body, &first.capabilities, live.config.strict)?;
+    targets.retain(|target| target.capabilities.embedding == first.capabilities.embedding);
 
     let empty = account.calls().fork();
     let results = stream::iter(decoded.calls)

@@ -32,7 +32,7 @@ const MOST: usize = 20;
 /// Fetched at once for one request.
 const AT_ONCE: usize = 4;
 /// For one URL, from the name to the last byte.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 const USER_AGENT: &str = concat!("bedrock-gateway/", env!("CARGO_PKG_VERSION"));
 
 /// Fetches with guards.
@@ -89,9 +89,9 @@ impl Fetcher {
     }
 
     async fn fetch_in_time(&self, fetch: Fetch) -> Result<(String, Fetched), GatewayError> {
-        let fetched = match tokio::time::timeout(PATIENCE, self.fetch(&fetch)).await {
+        let fetched = match tokio::time::timeout(TIMEOUT, self.fetch(&fetch)).await {
             Ok(result) => result,
-            Err(_elapsed) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            Err(_elapsed) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
         };
         match fetched {
             Ok(fetched) => Ok((fetch.url, fetched)),

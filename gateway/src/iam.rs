@@ -19,11 +19,11 @@ use api::{
     region::Partition,
 };
 use credentials::Environment;
-use dialects::families::{FamilyError, FamilyTable, Surface};
+use dialects::families::{BedrockApi, FamilyError, FamilyTable};
 
 pub use self::arguments::{Args, Kind, OutputFormat, PrincipalKind};
 use self::source::{Source, SourceError};
-use crate::route::surface;
+use crate::route::api;
 
 /// Name of a role where nothing names one.
 const DEFAULT_ROLE_NAME: &str = "BedrockRole";
@@ -193,11 +193,13 @@ impl Request<'_> {
         if let Some(role) = self.target_role() {
             permissions = permissions.of_target_role(&role.role_arn);
         }
-        for (surface, region) in self.surfaces()? {
-            permissions = match surface {
-                Surface::OpenAi => permissions.openai(region),
-                Surface::Mantle | Surface::MantleOpenAi => permissions.mantle(region),
-                Surface::Converse | Surface::Invoke | Surface::Anthropic => permissions,
+        for (api, region) in self.apis()? {
+            permissions = match api {
+                BedrockApi::OpenAi => permissions.openai(region),
+                BedrockApi::Mantle | BedrockApi::MantleOpenAi => permissions.mantle(region),
+                BedrockApi::Converse | BedrockApi::InvokeModel | BedrockApi::Anthropic => {
+                    permissions
+                }
             };
         }
         for (_, feature) in features.into_iter().filter(|(wanted, _)| *wanted) {
@@ -207,7 +209,7 @@ impl Request<'_> {
     }
 
     /// What models reach by the table of families, in any dialect, and where.
-    fn surfaces(&self) -> Result<Vec<(Surface, Region)>, Error> {
+    fn apis(&self) -> Result<Vec<(BedrockApi, Region)>, Error> {
         let config = &self.source.config;
         let families = FamilyTable::with_overrides(&config.model_families)?;
         let default_region = config.region.as_ref().or(self.region.as_ref());
@@ -218,7 +220,7 @@ impl Request<'_> {
             own.map(|role| &role.role_arn) == wanted
         });
         let targets = targets.map(|target| {
-            let chosen = target.surface.map(surface);
+            let chosen = target.api.map(api);
             let region = target.region.as_ref().or(default_region);
             (target.model_id.as_str(), chosen, region)
         });
@@ -226,10 +228,10 @@ impl Request<'_> {
         let allowed = allowed.map(|id| (id.as_str(), None, default_region));
         let mut found = Vec::new();
         for (id, chosen, region) in targets.chain(allowed) {
-            let surfaces = families.resolve(id, None).surfaces.for_target(id, chosen);
-            let spoken = [surfaces.chat, surfaces.messages, surfaces.responses];
-            for surface in spoken.into_iter().flatten() {
-                found.extend(region.map(|region| (surface, region.clone())));
+            let apis = families.resolve(id, None).apis.for_target(id, chosen);
+            let spoken = [apis.chat, apis.messages, apis.responses];
+            for api in spoken.into_iter().flatten() {
+                found.extend(region.map(|region| (api, region.clone())));
             }
         }
         Ok(found)

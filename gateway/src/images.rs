@@ -65,8 +65,13 @@ async fn answer(
         calls,
         output_format,
         mut warnings,
-    } = decode_images(&body, &first.facts, live.config.strict, fastrand::u64(..))?;
-    targets.retain(|target| target.facts.image == first.facts.image);
+    } = decode_images(
+        &body,
+        &first.capabilities,
+        live.config.strict,
+        fastrand::u64(..),
+    )?;
+    targets.retain(|target| target.capabilities.image == first.capabilities.image);
     let empty = account.calls().fork();
     let results: Vec<(ImageResult, Calls)> = stream::iter(calls)
         .map(|call| draw(state, &live, &targets, Bytes::from(call), empty.fork()))

@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use crate::error::GatewayError;
 
 /// How long a client may take to send its body.
-const BODY_PATIENCE: Duration = Duration::from_mins(2);
+const BODY_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Counts requests in flight.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +54,7 @@ pub(crate) async fn read_body(body: Body, limit: u64) -> Result<Bytes, GatewayEr
         return Err(GatewayError::BodyTooLarge { limit });
     }
     let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
-    match tokio::time::timeout(BODY_PATIENCE, limited.collect()).await {
+    match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(GatewayError::BodyTooLarge { limit })
@@ -64,7 +64,7 @@ pub(crate) async fn read_body(body: Body, limit: u64) -> Result<Bytes, GatewayEr
         )),
         Err(_elapsed) => Err(GatewayError::BodyUnreadable(format!(
             "not within {} seconds",
-            BODY_PATIENCE.as_secs()
+            BODY_TIMEOUT.as_secs()
         ))),
     }
 }

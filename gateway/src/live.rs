@@ -178,7 +178,7 @@ impl Live {
     }
 
     /// The limit on waiting for Bedrock's answer.
-    pub(crate) fn upstream_patience(&self) -> Duration {
+    pub(crate) fn upstream_timeout(&self) -> Duration {
         Duration::from_secs(self.config.limits.upstream_seconds)
     }
 }

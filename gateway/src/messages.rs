@@ -39,7 +39,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 #[derive(Debug)]
 pub(crate) enum Way {
     /// In Claude's own language.
-    Native,
+    Passthrough,
     Converse(Box<ReplyContext>),
 }
 

@@ -24,7 +24,7 @@ use crate::config::{RegionMissing, Settings};
 /// Regions asked at the same time.
 const CONCURRENCY: usize = 8;
 /// How long credentials may take to come.
-const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(10);
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Show which models can be called from where.
 #[derive(Clone, Debug, clap::Args)]
@@ -196,8 +196,8 @@ async fn ask(
         Ok(handle) => handle,
         Err(error) => return all_from_table(error.to_string()),
     };
-    let lease = match handle.wait_ready(CREDENTIALS_PATIENCE).await {
-        Ok(lease) => lease,
+    let credentials = match handle.wait_ready(CREDENTIALS_TIMEOUT).await {
+        Ok(credentials) => credentials,
         Err(error) => return all_from_table(format!("no credentials: {}", error.message)),
     };
     let caller = match Caller::try_new(Duration::from_secs(args.timeout)) {
@@ -211,9 +211,9 @@ async fn ask(
             config,
             settings.environment.as_ref(),
         );
-        let (caller, handle, lease) = (&caller, &handle, &lease);
+        let (caller, handle, credentials) = (&caller, &handle, &credentials);
         async move {
-            match live::list(caller, handle, lease, &base, region).await {
+            match live::list(caller, handle, credentials, &base, region).await {
                 Ok(found) => RegionReport {
                     region: region.to_string(),
                     source: Origin::Live,

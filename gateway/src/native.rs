@@ -179,9 +179,9 @@ fn prepare(
         }
     }
     Ok(Arc::new(move |target: &Target| {
-        let surfaces = &target.facts.surfaces;
+        let apis = &target.capabilities.apis;
         // Guardrails judge what people and models say; for these models Bedrock refuses them.
-        let silent = surfaces.embeddings.is_some() || surfaces.rerank.is_some();
+        let silent = apis.embeddings.is_some() || apis.rerank.is_some();
         Ok(Prepared {
             operation,
             headers: if silent { &plain } else { &guarded }.clone(),

@@ -89,7 +89,7 @@ fn prepared(
     target: &Target,
     body: &[u8],
 ) -> Result<Prepared<RerankRequest>, GatewayError> {
-    let mut request = decode_rerank(body, &target.facts, live.config.strict)?;
+    let mut request = decode_rerank(body, &target.capabilities, live.config.strict)?;
     Ok(Prepared {
         operation: Operation::InvokeModel,
         headers: HeaderMap::new(),

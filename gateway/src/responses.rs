@@ -35,7 +35,7 @@ pub(crate) const PATH: &str = "/v1/responses";
 #[derive(Debug)]
 pub(crate) enum Way {
     /// As it is to go out.
-    Native,
+    Passthrough,
     Converse(Box<ReplyContext>),
 }
 
@@ -98,7 +98,7 @@ impl sse::Dialect for Responses {
 
     fn whole(&self, way: Way, body: Bytes, account: &mut Account) -> Result<Bytes, GatewayError> {
         match way {
-            Way::Native => {
+            Way::Passthrough => {
                 if let Some(usage) = native::usage(&body) {
                     account.used(usage);
                 }
@@ -116,7 +116,7 @@ impl sse::Dialect for Responses {
 
     fn encoder(&self, context: Way) -> Box<dyn sse::Encode> {
         match context {
-            Way::Native => Box::new(native::Through::default()),
+            Way::Passthrough => Box::new(native::Through::default()),
             Way::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }
     }

@@ -11,10 +11,10 @@ use api::{
     config::{self, AssumeRole},
 };
 use bedrock::{
+    apis::{BedrockApi, Service},
     model_id::encode_path_segment,
-    surface::{Service, Surface},
 };
-use dialects::families::{FamilyError, FamilyTable, ModelFacts, base_model_id};
+use dialects::families::{FamilyError, FamilyTable, ModelCapabilities, base_model_id};
 use http::Uri;
 
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
 pub(crate) struct Target {
     pub(crate) model_id: String,
     pub(crate) region: Region,
-    pub(crate) facts: Arc<ModelFacts>,
+    pub(crate) capabilities: Arc<ModelCapabilities>,
     /// The role whose session signs; none: the gateway's own credentials.
     pub(crate) assume_role: Option<Arc<AssumeRole>>,
     weight: u32,
@@ -68,7 +68,7 @@ impl Target {
     pub(crate) fn foundation_model(&self) -> Option<Self> {
         let base = self.base_model.clone()?;
         Some(Self {
-            facts: Arc::clone(&self.facts),
+            capabilities: Arc::clone(&self.capabilities),
             assume_role: self.assume_role.clone(),
             resource: format!("/model/{}", encode_path_segment(&base)),
             model_id: base,
@@ -136,22 +136,22 @@ impl Routes {
             .clone()
             .or_else(of_arn)
             .unwrap_or_else(|| self.region.clone());
-        let facts = self
+        let capabilities = self
             .families
             .resolve(&target.model_id, target.base_model.as_deref());
-        let surface = target.surface.map(surface);
-        let surfaces = facts.surfaces.for_target(&target.model_id, surface);
-        let facts = if surfaces == facts.surfaces {
-            facts
+        let api = target.api.map(api);
+        let apis = capabilities.apis.for_target(&target.model_id, api);
+        let capabilities = if apis == capabilities.apis {
+            capabilities
         } else {
-            Arc::new(ModelFacts {
-                surfaces,
-                ..ModelFacts::clone(&facts)
+            Arc::new(ModelCapabilities {
+                apis,
+                ..ModelCapabilities::clone(&capabilities)
             })
         };
         let segment = encode_path_segment(&target.model_id);
         Target {
-            facts,
+            capabilities,
             assume_role: target.assume_role.clone().map(Arc::new),
             runtime: self.endpoints.of(Service::Runtime, &region),
             mantle: self.endpoints.of(Service::Mantle, &region),
@@ -174,7 +174,7 @@ impl Routes {
             weight: 1,
             priority: 0,
             base_model: None,
-            surface: None,
+            api: None,
             assume_role: None,
         });
         let identifier = encode_path_segment(identifier);
@@ -215,7 +215,7 @@ impl Routes {
                     weight: 1,
                     priority: 0,
                     base_model: None,
-                    surface: None,
+                    api: None,
                     assume_role: None,
                 };
                 return Ok(vec![Arc::new(self.target(&target))]);
@@ -262,14 +262,14 @@ impl Endpoints {
 }
 
 /// The word of the configuration as the wire's.
-pub(crate) fn surface(word: config::Surface) -> Surface {
+pub(crate) fn api(word: config::BedrockApi) -> BedrockApi {
     match word {
-        config::Surface::Converse => Surface::Converse,
-        config::Surface::Invoke => Surface::Invoke,
-        config::Surface::OpenAi => Surface::OpenAi,
-        config::Surface::Anthropic => Surface::Anthropic,
-        config::Surface::Mantle => Surface::Mantle,
-        config::Surface::MantleOpenAi => Surface::MantleOpenAi,
+        config::BedrockApi::Converse => BedrockApi::Converse,
+        config::BedrockApi::InvokeModel => BedrockApi::InvokeModel,
+        config::BedrockApi::OpenAi => BedrockApi::OpenAi,
+        config::BedrockApi::Anthropic => BedrockApi::Anthropic,
+        config::BedrockApi::Mantle => BedrockApi::Mantle,
+        config::BedrockApi::MantleOpenAi => BedrockApi::MantleOpenAi,
     }
 }
 

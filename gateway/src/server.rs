@@ -34,11 +34,11 @@ use crate::{
 };
 
 /// How long a client may take to send the headers of a request.
-const HEADER_PATIENCE: Duration = Duration::from_secs(30);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to agree on encryption.
-const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long cut streams get to write their last event.
-const CUT_PATIENCE: Duration = Duration::from_secs(2);
+const CUT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -212,10 +212,10 @@ impl Server {
 }
 
 /// Waits for open answers, then for streams that were told to end.
-async fn finish(state: &State, graceful: GracefulShutdown, patience: Duration) -> Drained {
+async fn finish(state: &State, graceful: GracefulShutdown, timeout: Duration) -> Drained {
     let all = graceful.shutdown();
     tokio::pin!(all);
-    if tokio::time::timeout(patience, &mut all).await.is_ok() {
+    if tokio::time::timeout(timeout, &mut all).await.is_ok() {
         return Drained { dropped: 0 };
     }
     let left = usize::try_from(state.in_flight().count()).unwrap_or(usize::MAX);
@@ -224,7 +224,7 @@ async fn finish(state: &State, graceful: GracefulShutdown, patience: Duration) -
         "the drain time is over, open streams are ended"
     );
     state.cut().cancel();
-    match tokio::time::timeout(CUT_PATIENCE, &mut all).await {
+    match tokio::time::timeout(CUT_TIMEOUT, &mut all).await {
         Ok(()) => Drained { dropped: 0 },
         Err(_elapsed) => Drained {
             dropped: usize::try_from(state.in_flight().count()).unwrap_or(usize::MAX),
@@ -273,7 +273,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let accepting = TlsAcceptor::from(config).accept(stream);
-    tokio::time::timeout(HANDSHAKE_PATIENCE, accepting).await?
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await?
 }
 
 async fn connection<S>(stream: S, router: Router, watcher: Watcher)
@@ -284,7 +284,7 @@ where
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_PATIENCE);
+        .header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new());
     let connection = builder
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))

@@ -12,7 +12,7 @@ use futures::future::join_all;
 use crate::{config::Settings, error::GatewayError, live::LoadError, route::Target};
 
 /// How long a changed document waits for the first credentials of roles that it brings.
-const NEW_ROLE_PATIENCE: Duration = Duration::from_secs(5);
+const NEW_ROLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Everything that requests are signed with.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Sessions {
             roles.insert(role.clone(), handle);
         }
         if !first {
-            join_all(new.iter().map(|role| role.first_attempt(NEW_ROLE_PATIENCE))).await;
+            join_all(new.iter().map(|role| role.first_attempt(NEW_ROLE_TIMEOUT))).await;
         }
         Ok(Self {
             base,

@@ -52,7 +52,7 @@ const SAMPLERS: [(&str, bool); 6] = [
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 /// How long the end waits for the last spans to be sent; a pod has five seconds after its drain.
-const LAST_PATIENCE: Duration = Duration::from_secs(3);
+const LAST_TIMEOUT: Duration = Duration::from_secs(3);
 /// Name of the service where the environment gives none.
 const DEFAULT_SERVICE_NAME: &str = "bedrock-gateway";
 
@@ -174,8 +174,7 @@ impl Traces {
     pub(crate) async fn shut_down(&self) {
         let provider = self.0.provider.clone();
         let ended =
-            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LAST_PATIENCE))
-                .await;
+            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LAST_TIMEOUT)).await;
         if let Ok(Err(error)) = ended {
             tracing::warn!(%error, "the last spans may be lost");
         }

@@ -127,6 +127,6 @@ pub(crate) fn options<'o>(
         } else {
             RemoteMedia::Refuse
         },
-        ..DecodeOptions::new(&target.facts)
+        ..DecodeOptions::new(&target.capabilities)
     }
 }

@@ -3,16 +3,16 @@
 //! Retries and failover happen only here, before anything of an answer has gone to the client. For a
 //! stream that means until its first event: an exception in its place counts as a refusal.
 //!
-//! A handler says in [`Prepare`] what a target gets: the operation of the surface that serves the client's
+//! A handler says in [`Prepare`] what a target gets: the operation of the api that serves the client's
 //! dialect, headers, body, and a context for the way back.
 //!
 //! ```text
 //! let prepare: Prepare<Context> = Arc::new(move |target: &Target| {
-//!     let surface = target.facts.surfaces.messages.ok_or_else(not_for_messages)?;
-//!     let operation = match surface {
-//!         Surface::Converse => Operation::ConverseStream,
-//!         Surface::Invoke => Operation::InvokeModelWithResponseStream,
-//!         surface => Operation::Foreign { surface, protocol: Protocol::Messages, stream: true },
+//!     let api = target.capabilities.apis.messages.ok_or_else(not_for_messages)?;
+//!     let operation = match api {
+//!         BedrockApi::Converse => Operation::ConverseStream,
+//!         BedrockApi::InvokeModel => Operation::InvokeModelWithResponseStream,
+//!         api => Operation::Passthrough { api, protocol: Protocol::Messages, stream: true },
 //!     };
 //!     let mut headers = HeaderMap::new(); // such as anthropic-version
 //!     // Converse takes the forced guardrail in its body; all others that can make text take it here.
@@ -41,9 +41,9 @@ use std::{sync::Arc, time::Duration};
 
 use bedrock::{
     ServiceError,
+    apis::{BedrockApi, Protocol},
     eventstream::{self, MessageType},
     sse,
-    surface::{Protocol, Surface},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
@@ -86,15 +86,15 @@ impl<C> Prepared<C> {
     ///
     /// # Errors
     /// When the guardrail that is forced on every request cannot be asked for in headers.
-    pub(crate) fn foreign(
+    pub(crate) fn passthrough(
         live: &Live,
-        surface: Surface,
+        api: BedrockApi,
         protocol: Protocol,
         (body, stream): (Vec<u8>, bool),
         context: C,
     ) -> Result<Self, GatewayError> {
-        let operation = Operation::Foreign {
-            surface,
+        let operation = Operation::Passthrough {
+            api,
             protocol,
             stream,
         };
@@ -152,11 +152,11 @@ impl<C> Call<C> {
     /// # Errors
     /// What the last target said, or that time is up.
     pub(crate) async fn perform(self, calls: &mut Calls) -> Result<Answer<C>, GatewayError> {
-        let patience = self.live.upstream_patience();
-        match timeout(patience, self.try_targets(calls)).await {
+        let time_limit = self.live.upstream_timeout();
+        match timeout(time_limit, self.try_targets(calls)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(GatewayError::Timeout {
-                seconds: patience.as_secs(),
+                seconds: time_limit.as_secs(),
             }),
         }
     }
@@ -165,7 +165,7 @@ impl<C> Call<C> {
         let mut plan = Plan::new(self.targets.len());
         let mut index = 0;
         let mut prepared = self.first;
-        let mut patience = send::CREDENTIALS_PATIENCE;
+        let mut timeout = send::CREDENTIALS_TIMEOUT;
         loop {
             let Some(target) = self.targets.get(index) else {
                 return Err(GatewayError::Internal("a request without a target"));
@@ -174,8 +174,8 @@ impl<C> Call<C> {
                 client: self.state.client(),
                 credentials: self.live.sessions.of(target)?,
                 // Other targets do not wait again, and those of a role never.
-                patience: match &target.assume_role {
-                    None => patience,
+                timeout: match &target.assume_role {
+                    None => timeout,
                     Some(_) => Duration::ZERO,
                 },
                 target,
@@ -203,7 +203,7 @@ impl<C> Call<C> {
             };
             calls.failed(target, &error);
             if matches!(error, GatewayError::Credentials(_)) {
-                patience = Duration::ZERO;
+                timeout = Duration::ZERO;
             }
             match plan.after(&error, fastrand::f64()) {
                 Next::GiveUp => return Err(error),
@@ -282,7 +282,7 @@ pub(crate) fn error_event(event: &sse::Event) -> Option<ServiceError> {
     if event.name() != "error" && !event.data.starts_with(b"{\"error\"") {
         return None;
     }
-    ServiceError::from_foreign(&serde_json::from_slice(&event.data).ok()?)
+    ServiceError::from_json(&serde_json::from_slice(&event.data).ok()?)
 }
 
 /// AWS's refusal of a call of `target`.

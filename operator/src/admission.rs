@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Longest wait for caches or the API server; the webhook itself has five seconds.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Stands for what the API server has not chosen yet.
 const NOT_YET: &str = "not-yet";
 
@@ -100,7 +100,7 @@ impl Reviewer {
 
     /// A cache may lag behind a namespace or a policy of a moment ago, so a refusal is looked at again.
     async fn judge(&self, namespace: &str, access: &BedrockAccess) -> Result<(), AccessRefused> {
-        let known = tokio::time::timeout(PATIENCE, self.policies.wait_until_ready()).await;
+        let known = tokio::time::timeout(TIMEOUT, self.policies.wait_until_ready()).await;
         if !matches!(known, Ok(Ok(()))) {
             return Ok(());
         }
@@ -114,7 +114,7 @@ impl Reviewer {
         let look = self
             .policies
             .judge_anew(&self.client, namespace, &access.spec);
-        let judgement = match tokio::time::timeout(PATIENCE, look).await {
+        let judgement = match tokio::time::timeout(TIMEOUT, look).await {
             Ok(Ok(judgement)) => Ok(judgement),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "judges by what was known before");

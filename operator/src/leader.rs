@@ -268,8 +268,8 @@ impl Elector {
 
     /// One try to take or renew the Lease; whether it is ours.
     async fn once(&mut self) -> Result<bool, TryError> {
-        let patience = self.settings.timing.renew;
-        tokio::time::timeout(patience, self.step())
+        let timeout = self.settings.timing.renew;
+        tokio::time::timeout(timeout, self.step())
             .await
             .unwrap_or(Err(TryError::Timeout))
     }

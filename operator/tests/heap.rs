@@ -15,7 +15,7 @@ use std::{
 
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Ended when dropped.
 struct Operator(Child);
@@ -58,7 +58,7 @@ fn operator(folder: &Path, pprof: SocketAddr, malloc_conf: &str) -> Operator {
 
 /// Status line and body.
 async fn get(address: SocketAddr) -> (String, Vec<u8>) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     let mut connection = loop {
         match TcpStream::connect(address) {
             Ok(connection) => break connection,
@@ -66,7 +66,7 @@ async fn get(address: SocketAddr) -> (String, Vec<u8>) {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    connection.set_read_timeout(Some(TIMEOUT)).unwrap();
     connection
         .write_all(b"GET /debug/pprof/heap HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         .unwrap();
@@ -104,7 +104,7 @@ async fn profile_names_the_functions_that_hold_memory() {
     // Many samples: this operator has next to nothing.
     let _operator = operator(folder, address, "prof:true,lg_prof_sample:5");
     let file = folder.join("heap.pb.gz");
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     // The profile is served from the start, when the operator holds nothing of its own yet.
     loop {
         let (status, body) = get(address).await;

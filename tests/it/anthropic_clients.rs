@@ -17,7 +17,7 @@ const PROMPT: &str = "The quick brown fox – über 5 € 🦊";
 const DOCUMENT: &str = "
 models:
 - {name: claude, targets: [{modelId: 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'}]}
-- {name: claude-converse, targets: [{modelId: 'us.anthropic.claude-sonnet-4-5-20250929-v1:0', surface: converse}]}
+- {name: claude-converse, targets: [{modelId: 'us.anthropic.claude-sonnet-4-5-20250929-v1:0', api: Converse}]}
 - {name: nova, targets: [{modelId: 'amazon.nova-lite-v1:0'}]}
 ";
 

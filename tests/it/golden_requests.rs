@@ -66,7 +66,8 @@ async fn double() -> Double {
 /// A gateway with what a golden request's `_` says of its configuration.
 async fn gateway(double: &Double, settings: &Value, folder: &Path) -> Gateway {
     // gpt-oss is spoken to in its own protocol unless a target says otherwise; here it is about translation.
-    let translated = |model: &str| json!({"name": model, "targets": [{"modelId": model, "surface": "converse"}]});
+    let translated =
+        |model: &str| json!({"name": model, "targets": [{"modelId": model, "api": "Converse"}]});
     let mut models: Vec<Value> = TRANSLATED.iter().copied().map(translated).collect();
     let mantle = double.mantle_url();
     let mut document = json!({"allow": ["*"], "endpoints": {"bedrockMantle": mantle}});

@@ -40,7 +40,7 @@ async fn rig() -> (Double, Gateway, tempfile::TempDir) {
 }
 
 /// Mantle's id of a model that bedrock-runtime knows by its date. It looks like the name people give to it, so that the
-/// gateway's table leads it to the model's family; its target says `surface: mantle`.
+/// gateway's table leads it to the model's family; its target says `api: Mantle`.
 const UNDATED: &str = "anthropic.claude-haiku-4-5";
 
 /// Ids that bedrock-mantle lists, and the profiles that only bedrock-runtime has.

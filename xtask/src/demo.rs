@@ -217,7 +217,7 @@ impl Story<'_> {
     }
 
     fn wait(&self, step: &Step) -> Result<()> {
-        let patience = format!("--timeout={READY_SECONDS}s");
+        let timeout = format!("--timeout={READY_SECONDS}s");
         let object = format!("bra/{ACCESS}");
         self.kubectl(
             step,
@@ -227,7 +227,7 @@ impl Story<'_> {
                 "wait",
                 "--for=condition=Ready",
                 &object,
-                &patience,
+                &timeout,
             ],
         )?;
         self.kubectl(
@@ -238,7 +238,7 @@ impl Story<'_> {
                 "rollout",
                 "status",
                 "deployment/app",
-                &patience,
+                &timeout,
             ],
         )?;
         Ok(())

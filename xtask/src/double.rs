@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long either may take to start, and to end.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const REGION: &str = "us-east-1";
 const MODEL: &str = "us.amazon.nova-lite-v1:0";
 const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
@@ -165,7 +165,7 @@ impl Pair {
             .into_iter()
             .flatten()
         {
-            stop(child, PATIENCE);
+            stop(child, TIMEOUT);
         }
     }
 }
@@ -202,7 +202,7 @@ fn start(
                 .arg(&token);
         }
         pair.awsdouble = Some(background(step, &mut awsdouble)?);
-        http::wait_for(aws, "/_double/health", PATIENCE, || pair.alive())
+        http::wait_for(aws, "/_double/health", TIMEOUT, || pair.alive())
             .map_err(|error| with_log(step, error))
     })?;
     console.step("start the gateway", |step| {
@@ -215,7 +215,7 @@ fn start(
             .arg(folder.join("key"));
         set_environment(&mut gateway, aws, identity, folder)?;
         pair.gateway = Some(background(step, &mut gateway)?);
-        http::wait_for(local(listen), "/healthz", PATIENCE, || pair.alive())
+        http::wait_for(local(listen), "/healthz", TIMEOUT, || pair.alive())
             .map_err(|error| with_log(step, error))
     })?;
     console.step("ask once, to see that it works", |step| {

@@ -43,10 +43,10 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
 pub(crate) fn wait_for(
     address: SocketAddr,
     path: &str,
-    patience: Duration,
+    timeout: Duration,
     mut alive: impl FnMut() -> Result<()>,
 ) -> Result<()> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     loop {
         alive()?;
         let seen = match get(address, path) {
@@ -57,7 +57,7 @@ pub(crate) fn wait_for(
         if Instant::now() > deadline {
             bail!(
                 "http://{address}{path} is not ready within {} s: {seen}",
-                patience.as_secs()
+                timeout.as_secs()
             );
         }
         thread::sleep(Duration::from_millis(50));

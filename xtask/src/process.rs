@@ -104,8 +104,8 @@ pub(crate) fn background(step: &Step, command: &mut Command) -> Result<Child> {
         .with_context(|| missing(command))
 }
 
-/// Asks a program to end, and ends it after `patience`.
-pub(crate) fn stop(child: &mut Child, patience: Duration) {
+/// Asks a program to end, and ends it after `timeout`.
+pub(crate) fn stop(child: &mut Child, timeout: Duration) {
     if matches!(child.try_wait(), Ok(Some(_))) {
         return;
     }
@@ -113,7 +113,7 @@ pub(crate) fn stop(child: &mut Child, patience: Duration) {
     let asked = Command::new("kill")
         .args(["-TERM", &child.id().to_string()])
         .status();
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     while asked.is_ok() && Instant::now() < deadline {
         if matches!(child.try_wait(), Ok(Some(_))) {
             return;

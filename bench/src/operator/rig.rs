@@ -19,7 +19,7 @@ use super::audit::Requests;
 use crate::process::{Process, free_address};
 
 const NAMESPACE: &str = "bedrock-access-system";
-const PATIENCE: Duration = Duration::from_mins(10);
+const TIMEOUT: Duration = Duration::from_mins(10);
 /// Controllers of Kubernetes' own that would see to the pods of each access. There are none, and what these say of
 /// that takes as much of the machine as the operator does.
 const OFF: [&str; 6] = [
@@ -153,7 +153,7 @@ impl Rig {
 impl Operator {
     /// Waits until its caches are filled.
     pub(super) async fn ready(&self) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         while get(&self.health).await.is_err() {
             ensure!(
                 Instant::now() < end,
@@ -172,7 +172,7 @@ impl Operator {
 
     /// Waits until there were so many reconciles and none is under way.
     pub(super) async fn reconciled(&self, count: usize) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         loop {
             let active = self
                 .metric("controller_runtime_active_workers")
@@ -193,7 +193,7 @@ impl Operator {
 
     /// Waits until nothing happens any more.
     pub(super) async fn quiet(&self) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         let mut seen = (self.reconciles().await?, Instant::now());
         while seen.1.elapsed() < QUIET {
             sleep(Duration::from_millis(200)).await;

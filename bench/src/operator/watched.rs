@@ -49,14 +49,14 @@ impl Watched {
     ///
     /// # Errors
     /// When they are not in time.
-    pub(super) async fn wait_for(&self, count: usize, patience: Duration) -> Result<Moments> {
+    pub(super) async fn wait_for(&self, count: usize, timeout: Duration) -> Result<Moments> {
         let mut receiver = self.0.clone();
         let enough = receiver.wait_for(|moments| moments.at.len() >= count);
-        if let Ok(Ok(moments)) = tokio::time::timeout(patience, enough).await {
+        if let Ok(Ok(moments)) = tokio::time::timeout(timeout, enough).await {
             return Ok(moments.clone());
         }
         let ready = self.0.borrow().at.len();
-        bail!("{ready} of {count} accesses are ready after {patience:?}")
+        bail!("{ready} of {count} accesses are ready after {timeout:?}")
     }
 }
 

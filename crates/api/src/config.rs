@@ -151,28 +151,33 @@ pub struct Target {
     /// The foundation model behind an ARN that hides it, for the rules of its family.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_model: Option<String>,
-    /// Which API of Bedrock serves the model, where the gateway's table does not know better; see the guide.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub surface: Option<Surface>,
+    /// The Bedrock API that serves the model; overrides the table of model families.
+    #[serde(default, alias = "surface", skip_serializing_if = "Option::is_none")]
+    pub api: Option<BedrockApi>,
     /// The role whose session calls this target, assumed on top of the document's credentials; absent: these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume_role: Option<AssumeRole>,
 }
 
 // Doc comments on the variants would turn the `enum` of the custom resource's schema into a `oneOf`.
-/// An API of Bedrock that can serve a model: `converse` and `invoke` (the model's own body) on
-/// bedrock-runtime, its OpenAI endpoint `openAi` and its Anthropic endpoint `anthropic`; bedrock-mantle's
-/// endpoints under `/v1` and `/anthropic/v1`, `mantle`, and under `/openai/v1`, `mantleOpenAi`. It holds for the
-/// clients' dialects that the API speaks; for the others the table of model families does.
+/// A Bedrock API that can serve a model. `Converse` and `InvokeModel` (the body of the model's own), `OpenAI` (under
+/// `/openai/v1`) and `Anthropic` (under `/anthropic/v1`) are on bedrock-runtime; `Mantle` (under `/v1` and
+/// `/anthropic/v1`) and `MantleOpenAI` (under `/openai/v1`) are on bedrock-mantle. It applies to the client dialects that
+/// the API supports; the table of model families decides for the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "described above")]
-pub enum Surface {
+pub enum BedrockApi {
+    #[serde(alias = "converse")]
     Converse,
-    Invoke,
+    #[serde(alias = "invoke")]
+    InvokeModel,
+    #[serde(rename = "OpenAI", alias = "openAi")]
     OpenAi,
+    #[serde(alias = "anthropic")]
     Anthropic,
+    #[serde(alias = "mantle")]
     Mantle,
+    #[serde(rename = "MantleOpenAI", alias = "mantleOpenAi")]
     MantleOpenAi,
 }
 

@@ -129,7 +129,7 @@ impl ServiceError {
         let status = said.as_deref().and_then(status_of).unwrap_or(received);
         let name = said.unwrap_or_else(|| name_of_status(received).to_owned());
         let message = member(&["message", "Message", "errorMessage"])
-            .or_else(|| document.as_ref().and_then(foreign_message))
+            .or_else(|| document.as_ref().and_then(json_message))
             .or_else(|| header("x-amzn-errormessage").map(ToOwned::to_owned))
             .or_else(|| plain_text(body).filter(|_| document.is_none()))
             .unwrap_or_else(|| no_text(&name, status));
@@ -146,13 +146,13 @@ impl ServiceError {
 
     /// An error in the envelope of OpenAI or Anthropic, as Bedrock's endpoints in their protocols send it
     /// inside a stream; `None` where the document is no error.
-    pub fn from_foreign(document: &Value) -> Option<Self> {
-        let message = foreign_message(document)?;
+    pub fn from_json(document: &Value) -> Option<Self> {
+        let message = json_message(document)?;
         let error = document.get("error")?;
         let word = |key: &str| error.get(key).and_then(Value::as_str);
         let name = word("type")
-            .and_then(foreign_name)
-            .or_else(|| word("code").and_then(foreign_name))
+            .and_then(json_name)
+            .or_else(|| word("code").and_then(json_name))
             .unwrap_or("InternalServerException");
         Some(Self {
             status: status_of(name).unwrap_or(500),
@@ -279,13 +279,13 @@ fn name_of_status(status: u16) -> &'static str {
 }
 
 /// The text of `{"error": {"message": …}}`.
-fn foreign_message(document: &Value) -> Option<String> {
+fn json_message(document: &Value) -> Option<String> {
     let text = document.get("error")?.get("message")?.as_str()?.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// AWS's name for what OpenAI and Anthropic call so.
-fn foreign_name(word: &str) -> Option<&'static str> {
+fn json_name(word: &str) -> Option<&'static str> {
     Some(match word {
         "invalid_request_error" | "request_too_large" => "ValidationException",
         "authentication_error" | "invalid_api_key" => "UnrecognizedClientException",

@@ -34,7 +34,7 @@ use aws_smithy_runtime_api::client::{
     runtime_components::{RuntimeComponents, RuntimeComponentsBuilder},
 };
 use awsdouble::{Config, Double, Fault, FaultAction, TokenIssuer, allow_bedrock};
-use credentials::{Handle, Lease, Settings, SharedTimeSource};
+use credentials::{ActiveCredentials, Handle, Settings, SharedTimeSource};
 use tokio::time::{Instant, sleep, sleep_until};
 
 const EXCHANGE: &str = "AssumeRoleWithWebIdentity";
@@ -298,12 +298,12 @@ async fn expired(pod: &Pod, end: SystemTime) {
     }
 }
 
-async fn ours_expired(lifetime: u64) -> (Pod, Handle, Lease) {
+async fn ours_expired(lifetime: u64) -> (Pod, Handle, ActiveCredentials) {
     let pod = Pod::start(lifetime).await;
     let handle = pod.handle().await;
-    let lease = handle.wait_ready(WATCHED).await.unwrap();
-    expired(&pod, lease.expires_at().unwrap()).await;
-    (pod, handle, lease)
+    let credentials = handle.wait_ready(WATCHED).await.unwrap();
+    expired(&pod, credentials.expires_at().unwrap()).await;
+    (pod, handle, credentials)
 }
 
 async fn sdk_expired(lifetime: u64) -> (Pod, Arc<SdkCache>) {
@@ -314,11 +314,14 @@ async fn sdk_expired(lifetime: u64) -> (Pod, Arc<SdkCache>) {
     (pod, sdk)
 }
 
-fn ask_ours(handle: &Handle, lease: &Lease) -> impl Future<Output = ()> + Send + 'static {
-    let (handle, lease) = (handle.clone(), lease.clone());
+fn ask_ours(
+    handle: &Handle,
+    credentials: &ActiveCredentials,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (handle, credentials) = (handle.clone(), credentials.clone());
     async move {
         if handle.current().is_err() {
-            let _ = black_box(handle.replace(&lease).await);
+            let _ = black_box(handle.replace(&credentials).await);
         }
     }
 }
@@ -334,10 +337,10 @@ async fn crowds(count: usize, failing: bool) -> (Crowd, Crowd) {
     let slow = FaultAction::Delay {
         milliseconds: REFUSAL_MILLIS,
     };
-    let (pod, handle, lease) = ours_expired(2).await;
+    let (pod, handle, credentials) = ours_expired(2).await;
     prepare(&pod, failing, &slow);
     // The refresher may be about to try by itself; that call counts against it.
-    let ours = crowd(&pod, (0..count).map(|_| ask_ours(&handle, &lease))).await;
+    let ours = crowd(&pod, (0..count).map(|_| ask_ours(&handle, &credentials))).await;
     let (pod, sdk) = sdk_expired(2).await;
     prepare(&pod, failing, &slow);
     let theirs = crowd(&pod, (0..count).map(|_| ask_sdk(&sdk))).await;

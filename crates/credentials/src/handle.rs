@@ -13,16 +13,16 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
 use crate::{
+    active::{ActiveCredentials, Inner},
     choice::Choice,
     clock::Clock,
-    lease::{Inner, Lease},
     status::{Status, seconds_between},
     sts::StsSettings,
     unavailable::{Reason, Unavailable},
 };
 
 /// Upper bound of [`Handle::replace`], above the time one exchange may take.
-const REPLACE_PATIENCE: Duration = Duration::from_secs(75);
+const REPLACE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Shared by handles and the background task.
 #[derive(Debug)]
@@ -84,14 +84,14 @@ impl Shared {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The current lease, whether or not it has expired.
-    pub(crate) fn lease(&self) -> Option<Lease> {
-        self.current.load_full().map(Lease)
+    /// The current credentials, whether or not it has expired.
+    pub(crate) fn credentials(&self) -> Option<ActiveCredentials> {
+        self.current.load_full().map(ActiveCredentials)
     }
 
-    pub(crate) fn install(&self, lease: Lease) {
-        let generation = lease.generation();
-        self.current.store(Some(lease.0));
+    pub(crate) fn install(&self, credentials: ActiveCredentials) {
+        let generation = credentials.generation();
+        self.current.store(Some(credentials.0));
         self.changes.send_replace(generation);
     }
 
@@ -141,15 +141,15 @@ impl Shared {
             .unwrap_or_else(|| Unavailable::pending(self.choice.assume_roles.last()))
     }
 
-    fn usable(&self) -> Result<Lease, Unavailable> {
-        let Some(lease) = self.lease() else {
+    fn usable(&self) -> Result<ActiveCredentials, Unavailable> {
+        let Some(credentials) = self.credentials() else {
             return Err(self.last_error_or_pending());
         };
-        match lease.expires_at() {
+        match credentials.expires_at() {
             Some(end) if end <= self.clock.now() => {
                 Err(Unavailable::expired(end, self.last_error().as_ref()))
             }
-            _ => Ok(lease),
+            _ => Ok(credentials),
         }
     }
 }
@@ -170,38 +170,38 @@ impl Handle {
     ///
     /// # Errors
     /// When none were ever obtained, or the last ones have really expired.
-    pub fn current(&self) -> Result<Lease, Unavailable> {
+    pub fn current(&self) -> Result<ActiveCredentials, Unavailable> {
         self.shared.usable()
     }
 
-    /// As [`Self::current`], but waits up to `patience` for credentials to come.
+    /// As [`Self::current`], but waits up to `timeout` for credentials to come.
     ///
     /// # Errors
     /// The last failure, or [`Reason::Pending`], when none came in time.
-    pub async fn wait_ready(&self, patience: Duration) -> Result<Lease, Unavailable> {
+    pub async fn wait_ready(&self, timeout: Duration) -> Result<ActiveCredentials, Unavailable> {
         let mut changes = self.shared.changes.subscribe();
         let ready = async {
             loop {
-                if let Ok(lease) = self.shared.usable() {
-                    return lease;
+                if let Ok(credentials) = self.shared.usable() {
+                    return credentials;
                 }
                 if changes.changed().await.is_err() {
                     std::future::pending::<()>().await;
                 }
             }
         };
-        match tokio::time::timeout(patience, ready).await {
-            Ok(lease) => Ok(lease),
+        match tokio::time::timeout(timeout, ready).await {
+            Ok(credentials) => Ok(credentials),
             Err(_elapsed) => self.shared.usable(),
         }
     }
 
-    /// Waits up to `patience` until the first fetch is over, whatever became of it.
-    pub async fn first_attempt(&self, patience: Duration) {
+    /// Waits up to `timeout` until the first fetch is over, whatever became of it.
+    pub async fn first_attempt(&self, timeout: Duration) {
         let mut attempts = self.shared.attempts.subscribe();
         let over = attempts.wait_for(|count| *count > 0);
         // Later is no failure: who asks for credentials meanwhile is told that they are pending.
-        let _ = tokio::time::timeout(patience, over).await;
+        let _ = tokio::time::timeout(timeout, over).await;
     }
 
     /// Call it when AWS refused `rejected` (`ExpiredToken`, `UnrecognizedClient` …): returns newer credentials.
@@ -212,28 +212,31 @@ impl Handle {
     ///
     /// # Errors
     /// Why the exchange brought nothing newer.
-    pub async fn replace(&self, rejected: &Lease) -> Result<Lease, Unavailable> {
-        match tokio::time::timeout(REPLACE_PATIENCE, self.newer_than(rejected.generation())).await {
+    pub async fn replace(
+        &self,
+        rejected: &ActiveCredentials,
+    ) -> Result<ActiveCredentials, Unavailable> {
+        match tokio::time::timeout(REPLACE_TIMEOUT, self.newer_than(rejected.generation())).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(self.shared.last_error_or_pending()),
         }
     }
 
-    async fn newer_than(&self, rejected: u64) -> Result<Lease, Unavailable> {
+    async fn newer_than(&self, rejected: u64) -> Result<ActiveCredentials, Unavailable> {
         // Subscribed before the demand is made, so that the attempt it causes cannot be missed.
         let mut attempts = self.shared.attempts.subscribe();
-        let newer = |lease: &Lease| lease.generation() > rejected;
-        if let Some(lease) = self.shared.usable().ok().filter(newer) {
-            return Ok(lease);
+        let newer = |credentials: &ActiveCredentials| credentials.generation() > rejected;
+        if let Some(credentials) = self.shared.usable().ok().filter(newer) {
+            return Ok(credentials);
         }
         self.shared
             .demand
             .send_modify(|highest| *highest = (*highest).max(rejected));
         // The sender lives in `shared`, so this cannot fail while `self` is there.
         let _ = attempts.changed().await;
-        let lease = self.shared.usable()?;
-        if newer(&lease) {
-            Ok(lease)
+        let credentials = self.shared.usable()?;
+        if newer(&credentials) {
+            Ok(credentials)
         } else {
             Err(self.shared.last_error().unwrap_or_else(|| {
                 Unavailable::new(
@@ -246,15 +249,17 @@ impl Handle {
 
     /// What is known, without secrets.
     pub fn status(&self) -> Status {
-        let lease = self.shared.lease();
+        let credentials = self.shared.credentials();
         let now = self.shared.clock.now();
-        let expires_at = lease.as_ref().and_then(Lease::expires_at);
-        let obtained_at = lease.as_ref().map(Lease::obtained_at);
+        let expires_at = credentials.as_ref().and_then(ActiveCredentials::expires_at);
+        let obtained_at = credentials.as_ref().map(ActiveCredentials::obtained_at);
         let book = self.shared.book();
         Status {
             choice: self.shared.choice.clone(),
             region: self.shared.sts.region.clone(),
-            generation: lease.as_ref().map_or(0, Lease::generation),
+            generation: credentials
+                .as_ref()
+                .map_or(0, ActiveCredentials::generation),
             obtained_at,
             expires_at,
             seconds_to_expiry: expires_at.map(|end| seconds_between(now, end)),

@@ -11,9 +11,9 @@ use tokio::{
 };
 
 use crate::{
+    active::{ActiveCredentials, Material},
     files::FileWatch,
     handle::Shared,
-    lease::{Lease, Material},
     schedule,
     sources::Source,
     status::remaining,
@@ -71,7 +71,10 @@ impl Refresher {
     }
 
     fn generation(&self) -> u64 {
-        self.shared.lease().as_ref().map_or(0, Lease::generation)
+        self.shared
+            .credentials()
+            .as_ref()
+            .map_or(0, ActiveCredentials::generation)
     }
 
     /// Sleeps until there is a reason to fetch. A corrected clock is none, but may bring the next one forward.
@@ -89,8 +92,8 @@ impl Refresher {
     fn due(&self) -> Instant {
         let now = Instant::now();
         self.shared
-            .lease()
-            .and_then(|lease| lease.expires_at())
+            .credentials()
+            .and_then(|credentials| credentials.expires_at())
             .map(|end| remaining(self.shared.clock.now(), end))
             .and_then(|left| now.checked_add(schedule::refresh_after(left, (self.random)())))
             .unwrap_or_else(|| now.checked_add(FOREVER).unwrap_or(now))
@@ -102,10 +105,10 @@ impl Refresher {
         demands: &mut watch::Receiver<u64>,
     ) -> Cause {
         let generation = self.generation();
-        let lifetime = self.shared.lease().and_then(|lease| {
-            lease
+        let lifetime = self.shared.credentials().and_then(|credentials| {
+            credentials
                 .expires_at()
-                .map(|end| remaining(lease.obtained_at(), end))
+                .map(|end| remaining(credentials.obtained_at(), end))
         });
         let earliest_forced = self
             .last_forced
@@ -136,7 +139,7 @@ impl Refresher {
             self.last_forced = Some(Instant::now());
             self.shared.record_forced();
         }
-        let outcome = match timeout(self.source.patience(), self.source.fetch()).await {
+        let outcome = match timeout(self.source.timeout(), self.source.fetch()).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(self.source.timed_out()),
         };
@@ -168,7 +171,7 @@ impl Refresher {
                 ),
             ));
         }
-        let current = self.shared.lease();
+        let current = self.shared.credentials();
         let unchanged = current
             .as_ref()
             .is_some_and(|current| current.material().same_as(&material));
@@ -184,9 +187,10 @@ impl Refresher {
         }
         if !unchanged {
             let generation = current
-                .map_or(0, |lease| lease.generation())
+                .map_or(0, |credentials| credentials.generation())
                 .saturating_add(1);
-            self.shared.install(Lease::new(material, generation, now));
+            self.shared
+                .install(ActiveCredentials::new(material, generation, now));
             tracing::info!(
                 generation,
                 method = self.shared.choice.method.as_str(),
@@ -201,8 +205,8 @@ impl Refresher {
     }
 
     fn note_failure(&mut self, error: Unavailable) -> Duration {
-        let left = self.shared.lease().map(|lease| {
-            lease
+        let left = self.shared.credentials().map(|credentials| {
+            credentials
                 .expires_at()
                 .map_or(FOREVER, |end| remaining(self.shared.clock.now(), end))
         });

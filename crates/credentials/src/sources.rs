@@ -13,7 +13,7 @@ pub(crate) mod web_identity;
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use crate::{files::Watched, lease::Material, unavailable::Unavailable};
+use crate::{active::Material, files::Watched, unavailable::Unavailable};
 
 /// What a fetch comes to.
 pub(crate) type Fetch<'a> =
@@ -30,7 +30,7 @@ pub(crate) trait Source: Send + Sync {
     }
 
     /// How long one fetch may take in all.
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         Duration::from_secs(15)
     }
 

@@ -12,7 +12,7 @@ mod encode;
 mod error;
 mod fields;
 mod models;
-mod native;
+mod passthrough;
 mod reply;
 
 pub use count_tokens::{Counting, count_by_converse, count_natively, counted, read_count};
@@ -21,7 +21,7 @@ pub use encode::{Encoded, Ended, ResponseIdentity, StreamEncoder, StreamError, e
 pub use error::ErrorBody;
 pub use fields::field_table;
 pub use models::{ModelInfo, model, models_list};
-pub use native::{Door, Native, NativeStream, native, usage_of};
+pub use passthrough::{Door, Passthrough, PassthroughStream, passthrough, usage_of};
 pub use reply::ReplyContext;
 #[cfg(test)]
 mod golden;

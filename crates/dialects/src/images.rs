@@ -11,7 +11,7 @@ mod size;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    families::{ImageBody, ImageShape, ModelFacts},
+    families::{ImageBody, ImageShape, ModelCapabilities},
     translation::{
         RequestError,
         json::{At, Object},
@@ -42,22 +42,26 @@ pub struct ImageRequest {
 /// A 400 naming the field.
 pub fn decode_images(
     body: &[u8],
-    facts: &ModelFacts,
+    capabilities: &ModelCapabilities,
     strict: bool,
     draw: u64,
 ) -> Result<ImageRequest, RequestError> {
-    let Some(shape) = &facts.image else {
+    let Some(shape) = &capabilities.image else {
         return Err(RequestError::unsupported(
             "model",
-            format!("not with {}: {}", facts.title, facts.surfaces.advice()),
+            format!(
+                "not with {}: {}",
+                capabilities.title,
+                capabilities.apis.advice()
+            ),
         ));
     };
     let mut body = Object::from_body(body)?;
     let mut notes = Notes::new(strict);
     body.take("model");
-    let prompt = prompt(&mut body, "prompt", shape, facts)?
+    let prompt = prompt(&mut body, "prompt", shape, capabilities)?
         .ok_or_else(|| RequestError::missing("prompt", "must be given"))?;
-    let negative = prompt_against(&mut body, shape, facts)?;
+    let negative = prompt_against(&mut body, shape, capabilities)?;
     let count = whole(&mut body, "n")?.unwrap_or(1);
     if !(1..=MOST).contains(&count) {
         let message = format!("takes 1 to {MOST} pictures");
@@ -68,16 +72,16 @@ pub fn decode_images(
             let most = shape.most_seed;
             return Err(RequestError::invalid(
                 "seed",
-                format!("{} takes 0 to {most}", facts.title),
+                format!("{} takes 0 to {most}", capabilities.title),
             ));
         }
         Some(seed) => seed,
         None => draw % shape.most_seed.saturating_add(1),
     };
     delivery(&mut body)?;
-    let output_format = output_format(&mut body, shape, facts)?;
+    let output_format = output_format(&mut body, shape, capabilities)?;
     let mut common = Map::new();
-    size::take(&mut body, shape, facts, &mut common, &mut notes)?;
+    size::take(&mut body, shape, capabilities, &mut common, &mut notes)?;
     quality(&mut body, shape, &mut common, &mut notes)?;
     if let Some(scale) = body.take("cfg_scale") {
         let scale = scale.float(&At::Root.key("cfg_scale"))?;
@@ -167,7 +171,7 @@ fn prompt(
     body: &mut Object<'_>,
     key: &str,
     shape: &ImageShape,
-    facts: &ModelFacts,
+    capabilities: &ModelCapabilities,
 ) -> Result<Option<String>, RequestError> {
     let Some(text) = body.string(key, &At::Root)? else {
         return Ok(None);
@@ -180,7 +184,7 @@ fn prompt(
             key,
             format!(
                 "{} takes {} characters at most",
-                facts.title, shape.prompt_characters
+                capabilities.title, shape.prompt_characters
             ),
         ));
     }
@@ -191,9 +195,9 @@ fn prompt(
 fn prompt_against(
     body: &mut Object<'_>,
     shape: &ImageShape,
-    facts: &ModelFacts,
+    capabilities: &ModelCapabilities,
 ) -> Result<Option<String>, RequestError> {
-    prompt(body, "negative_prompt", shape, facts)
+    prompt(body, "negative_prompt", shape, capabilities)
 }
 
 /// How the client wants to get its pictures.
@@ -235,7 +239,7 @@ fn delivery(body: &mut Object<'_>) -> Result<(), RequestError> {
 fn output_format(
     body: &mut Object<'_>,
     shape: &ImageShape,
-    facts: &ModelFacts,
+    capabilities: &ModelCapabilities,
 ) -> Result<String, RequestError> {
     let Some(format) = body.string("output_format", &At::Root)? else {
         return Ok("png".to_owned());
@@ -245,7 +249,7 @@ fn output_format(
     }
     Err(RequestError::unsupported(
         "output_format",
-        format!("{} makes {}", facts.title, shape.formats.join(", ")),
+        format!("{} makes {}", capabilities.title, shape.formats.join(", ")),
     ))
 }
 

@@ -12,7 +12,7 @@ pub(crate) mod error;
 pub(crate) mod fields;
 
 mod models;
-mod native;
+mod passthrough;
 
 pub(crate) use crate::translation::json;
 
@@ -29,7 +29,7 @@ pub use encode::{Encoded, ResponseIdentity, StreamEncoder, StreamError, encode_r
 pub use error::{ErrorBody, RequestError, UpstreamError, error_body};
 pub use fields::field_table;
 pub use models::{ModelEntry, models_list};
-pub use native::{NativeRequest, NativeStream, native, renamed, usage_of};
+pub use passthrough::{PassthroughRequest, PassthroughStream, passthrough, renamed, usage_of};
 
 #[cfg(test)]
 pub(crate) mod golden;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    families::{ModelFacts, RerankBody},
+    families::{ModelCapabilities, RerankBody},
     translation::{
         RequestError, UpstreamError,
         json::{At, Json, Object},
@@ -37,13 +37,17 @@ pub struct RerankRequest {
 /// A 400 naming the field.
 pub fn decode_rerank(
     body: &[u8],
-    facts: &ModelFacts,
+    capabilities: &ModelCapabilities,
     strict: bool,
 ) -> Result<RerankRequest, RequestError> {
-    let Some(shape) = &facts.rerank else {
+    let Some(shape) = &capabilities.rerank else {
         return Err(RequestError::unsupported(
             "model",
-            format!("not with {}: {}", facts.title, facts.surfaces.advice()),
+            format!(
+                "not with {}: {}",
+                capabilities.title,
+                capabilities.apis.advice()
+            ),
         ));
     };
     let mut body = Object::from_body(body)?;
@@ -56,7 +60,10 @@ pub fn decode_rerank(
     }
     let documents = documents(&mut body)?;
     if documents.is_empty() || documents.len() > shape.documents {
-        let message = format!("{} takes 1 to {} documents", facts.title, shape.documents);
+        let message = format!(
+            "{} takes 1 to {} documents",
+            capabilities.title, shape.documents
+        );
         return Err(RequestError::invalid("documents", message));
     }
     let top = body

@@ -19,7 +19,7 @@ use crate::{Error, Result, Tools, kubeconfig, ports};
 pub const ISSUER: &str = "https://kubernetes.default.svc";
 
 /// How long a part may take to get ready on a busy machine. A part that ends fails the start at once instead.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Tries to find ports that nobody takes between the choice and the use.
 const PORT_TRIES: usize = 3;
@@ -132,7 +132,7 @@ impl ApiServer {
         self.rig
             .wait(
                 "the ServiceAccount of the default namespace",
-                PATIENCE,
+                TIMEOUT,
                 "kube-controller-manager",
                 async || accounts.get("default").await.map(|_| ()),
             )
@@ -156,7 +156,7 @@ impl ApiServer {
 
     async fn wait_for_api_server(&self, client: &kube::Client) -> Result<()> {
         self.rig
-            .wait("the API server", PATIENCE, "kube-apiserver", async || {
+            .wait("the API server", TIMEOUT, "kube-apiserver", async || {
                 get(client, "/readyz").await.map(|_| ())
             })
             .await

@@ -36,7 +36,7 @@ const NODE_ADDRESS: &str = "10.243.0.1";
 const PAUSE_IMAGE: &str = "localhost/localcluster/pause:1";
 
 /// How long a part may take to get ready on a busy machine. A part that ends fails the start at once instead.
-const PATIENCE: Duration = Duration::from_mins(3);
+const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// A running cluster. Dropping it ends every process and pod and removes every file of it.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Cluster {
         let nodes: Api<Node> = Api::all(client);
         self.api
             .rig()
-            .wait("the node", PATIENCE, "kubelet", async || {
+            .wait("the node", TIMEOUT, "kubelet", async || {
                 match nodes.get_opt(&node.name).await {
                     Ok(Some(node)) if is_ready(&node) => Ok(()),
                     Ok(Some(_)) => Err("it is not Ready yet".to_owned()),
@@ -151,7 +151,7 @@ impl Cluster {
         let socket = node.containerd_socket();
         self.api
             .rig()
-            .wait("containerd", PATIENCE, "containerd", async || {
+            .wait("containerd", TIMEOUT, "containerd", async || {
                 tokio::net::UnixStream::connect(&socket).await.map(|_| ())
             })
             .await?;
@@ -167,7 +167,7 @@ impl Cluster {
         let relay = self.relay(address)?;
         self.api
             .rig()
-            .wait(component, PATIENCE, component, async || {
+            .wait(component, TIMEOUT, component, async || {
                 health(relay.address(), path).await
             })
             .await

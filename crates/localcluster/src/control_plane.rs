@@ -110,7 +110,7 @@ impl ControlPlane {
             format!("--listen-peer-urls={peer}"),
             format!("--initial-advertise-peer-urls={peer}"),
             format!("--initial-cluster=localcluster={peer}"),
-            // Nothing here is worth a disk's patience.
+            // Nothing here is worth a disk's timeout.
             "--unsafe-no-fsync".to_owned(),
             "--log-level=warn".to_owned(),
         ]

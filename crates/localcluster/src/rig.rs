@@ -186,11 +186,11 @@ impl Rig {
         Ok(())
     }
 
-    /// Polls `ready` until it says yes. Fails at once when a program ends, and at `patience` in any case.
+    /// Polls `ready` until it says yes. Fails at once when a program ends, and at `timeout` in any case.
     pub(crate) async fn wait<F, D>(
         &self,
         what: &str,
-        patience: Duration,
+        timeout: Duration,
         log: &str,
         mut ready: F,
     ) -> Result<()>
@@ -205,10 +205,10 @@ impl Rig {
             let Err(detail) = ready().with_subscriber(NoSubscriber::default()).await else {
                 return Ok(());
             };
-            if start.elapsed() > patience {
+            if start.elapsed() > timeout {
                 return Err(Error::NotReady {
                     what: what.to_owned(),
-                    waited: patience,
+                    waited: timeout,
                     detail: detail.to_string(),
                     log: self.keep_log(log),
                 });

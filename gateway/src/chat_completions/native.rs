@@ -1,9 +1,9 @@
 //! Chat Completions of models that Bedrock serves in this protocol: bytes through, signed, and read in
 //! passing for the account.
 
-use bedrock::{converse::TokenUsage, eventstream::Frame, sse::Event, surface::Protocol};
+use bedrock::{apis::Protocol, converse::TokenUsage, eventstream::Frame, sse::Event};
 use bytes::{Bytes, BytesMut};
-use dialects::openai::{NativeStream, native, renamed, usage_of};
+use dialects::openai::{PassthroughStream, passthrough, renamed, usage_of};
 
 use super::Way;
 use crate::{error::GatewayError, live::Live, route::Target, sse, upstream::Prepared};
@@ -14,13 +14,13 @@ pub(super) fn prepare(
     target: &Target,
     body: &[u8],
 ) -> Result<Option<Prepared<Way>>, GatewayError> {
-    let surface = target.facts.surfaces.chat;
-    let Some(surface) = surface.filter(|one| one.path(Protocol::ChatCompletions).is_some()) else {
+    let api = target.capabilities.apis.chat;
+    let Some(api) = api.filter(|one| one.path(Protocol::ChatCompletions).is_some()) else {
         return Ok(None);
     };
-    let native = native(body, &target.model_id)?;
+    let native = passthrough(body, &target.model_id)?;
     let sent = (native.body, native.stream);
-    Prepared::foreign(live, surface, Protocol::ChatCompletions, sent, Way::Native).map(Some)
+    Prepared::passthrough(live, api, Protocol::ChatCompletions, sent, Way::Passthrough).map(Some)
 }
 
 /// A whole answer for a client that calls the model so, and its token counts.
@@ -28,7 +28,7 @@ pub(super) fn whole(body: &[u8], model: &str) -> (Bytes, Option<TokenUsage>) {
     (Bytes::from(renamed(body, model)), usage_of(body))
 }
 
-impl sse::Encode for NativeStream {
+impl sse::Encode for PassthroughStream {
     fn event(&mut self, _frame: &Frame, _out: &mut BytesMut) -> Result<(), GatewayError> {
         Err(GatewayError::Internal("frames where events were asked for"))
     }

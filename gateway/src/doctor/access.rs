@@ -12,7 +12,7 @@ use api::{
 };
 use bedrock::error::Class;
 use bytes::Bytes;
-use credentials::{Handle, Lease};
+use credentials::{ActiveCredentials, Handle};
 use http::Method;
 use serde_json::json;
 
@@ -71,12 +71,12 @@ pub(super) fn wanted(config: &GatewayConfig, more: &[String], region: &Region) -
 pub(super) async fn list(
     caller: &Caller,
     handle: &Handle,
-    lease: &Lease,
+    credentials: &ActiveCredentials,
     base: &str,
     region: &Region,
 ) -> (Finding, Option<Found>) {
     let check = format!("list:{region}");
-    match live::list(caller, handle, lease, base, region).await {
+    match live::list(caller, handle, credentials, base, region).await {
         Ok(found) => {
             let count = found.models.len();
             let finding = match &found.note {
@@ -177,7 +177,7 @@ fn by_table(check: String, wanted: &Wanted, table: &Catalogue) -> Option<Finding
 pub(super) async fn invoke(
     caller: &Caller,
     handle: &Handle,
-    lease: &Lease,
+    credentials: &ActiveCredentials,
     base: &str,
     wanted: &Wanted,
     config: &GatewayConfig,
@@ -204,7 +204,7 @@ pub(super) async fn invoke(
         body: Bytes::from(body.to_string()),
     };
     let (id, region) = (&wanted.id, &wanted.region);
-    match caller.send(call, handle, lease).await {
+    match caller.send(call, handle, credentials).await {
         Ok(_) => Finding::ok(
             check,
             format!("{id} in {region} answered a Converse of one token"),

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use api::{Partition, Region, RoleArn};
 use bytes::Bytes;
-use credentials::{Handle, Lease};
+use credentials::{ActiveCredentials, Handle};
 use http::Method;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -26,7 +26,7 @@ const SECONDS_A_DAY: u64 = 86_400;
 pub(super) async fn caller(
     caller: &Caller,
     handle: &Handle,
-    lease: &Lease,
+    credentials: &ActiveCredentials,
     base: &str,
     region: &Region,
 ) -> (Finding, Option<String>, Option<String>) {
@@ -36,7 +36,7 @@ pub(super) async fn caller(
         region.as_str(),
         "Action=GetCallerIdentity&Version=2011-06-15",
     );
-    match caller.send(call, handle, lease).await {
+    match caller.send(call, handle, credentials).await {
         Ok(answer) => {
             let date = answer.date().map(str::to_owned);
             let text = String::from_utf8_lossy(&answer.body);
@@ -100,7 +100,7 @@ pub(super) fn role(expected: &RoleArn, caller: &str) -> Finding {
 pub(super) async fn key_age(
     caller: &Caller,
     handle: &Handle,
-    lease: &Lease,
+    credentials: &ActiveCredentials,
     base: &str,
     caller_arn: &str,
     now: SystemTime,
@@ -118,7 +118,7 @@ pub(super) async fn key_age(
         region,
         "Action=ListAccessKeys&Version=2010-05-08",
     );
-    Some(match caller.send(call, handle, lease).await {
+    Some(match caller.send(call, handle, credentials).await {
         Ok(answer) => judge(user, &String::from_utf8_lossy(&answer.body), now),
         Err(error) if error.is_denied() => Finding::warning(
             "key-age",

@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use api::{GatewayConfig, config::AssumeRole};
-use credentials::{Handle, Lease};
+use credentials::{ActiveCredentials, Handle};
 
 use super::finding::{Finding, Findings};
 use crate::sessions::link;
 
 /// Sessions of the roles that could be assumed.
 #[derive(Debug, Default)]
-pub(super) struct Roles(BTreeMap<AssumeRole, (Handle, Lease)>);
+pub(super) struct Roles(BTreeMap<AssumeRole, (Handle, ActiveCredentials)>);
 
 impl Roles {
     /// Assumes them all with the base credentials, at once.
@@ -25,7 +25,7 @@ impl Roles {
             async move {
                 let outcome = match started {
                     Ok(handle) => match handle.wait_ready(limit).await {
-                        Ok(lease) => Ok((handle, lease)),
+                        Ok(credentials) => Ok((handle, credentials)),
                         Err(problem) => Err(format!("{}: {}", problem.reason, problem.message)),
                     },
                     Err(error) => Err(error.to_string()),
@@ -56,7 +56,7 @@ impl Roles {
     }
 
     /// The session of a role; none where it could not be assumed, which has been told.
-    pub(super) fn of(&self, role: &AssumeRole) -> Option<&(Handle, Lease)> {
+    pub(super) fn of(&self, role: &AssumeRole) -> Option<&(Handle, ActiveCredentials)> {
         self.0.get(role)
     }
 }

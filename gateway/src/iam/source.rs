@@ -200,7 +200,7 @@ fn bare(id: &str) -> Target {
         weight: 1,
         priority: 0,
         base_model: None,
-        surface: None,
+        api: None,
         assume_role: None,
     }
 }
@@ -212,7 +212,7 @@ fn target(spec: &TargetSpec) -> Result<Target, api::RegionError> {
         weight: spec.weight,
         priority: spec.priority,
         base_model: spec.base_model.clone(),
-        surface: spec.surface,
+        api: spec.api,
         assume_role: None,
     })
 }

@@ -1,9 +1,9 @@
 //! A request of this dialect as one of Bedrock's, for a target and the API that serves it: steps 3 and 5.
 
-use bedrock::surface::{Protocol, Surface};
+use bedrock::apis::{BedrockApi, Protocol};
 use bytes::Bytes;
 use dialects::{
-    anthropic::{Door, Native, decode, native},
+    anthropic::{Door, Passthrough, decode, passthrough},
     translation::{DecodeOptions, RequestError},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -60,8 +60,8 @@ pub(crate) fn unserved(target: &Target) -> GatewayError {
         "model",
         format!(
             "{} is not for messages: {}",
-            target.facts.title,
-            target.facts.surfaces.advice()
+            target.capabilities.title,
+            target.capabilities.apis.advice()
         ),
     ))
 }
@@ -75,33 +75,33 @@ pub(super) fn prepare(
     given: &Given,
 ) -> Result<Attempt<Way>, GatewayError> {
     let options = options(live, target, fetched);
-    let surface = target
-        .facts
-        .surfaces
+    let api = target
+        .capabilities
+        .apis
         .messages
         .ok_or_else(|| unserved(target))?;
-    match surface {
-        Surface::Converse => translated(body, given, &options),
-        Surface::Invoke => {
+    match api {
+        BedrockApi::Converse => translated(body, given, &options),
+        BedrockApi::InvokeModel => {
             let stream = wants_stream(body)?;
             let operation = if stream {
                 Operation::InvokeModelWithResponseStream
             } else {
                 Operation::InvokeModel
             };
-            let native = native(body, &given.betas(), Door::Invoke, &options)?;
+            let native = passthrough(body, &given.betas(), Door::Invoke, &options)?;
             ready(live, native, operation, HeaderMap::new())
         }
-        surface if surface.path(Protocol::Messages).is_some() => {
-            let operation = Operation::Foreign {
-                surface,
+        api if api.path(Protocol::Messages).is_some() => {
+            let operation = Operation::Passthrough {
+                api,
                 protocol: Protocol::Messages,
                 stream: wants_stream(body)?,
             };
             let door = Door::Endpoint {
                 model: &target.model_id,
             };
-            let native = native(body, &given.betas(), door, &options)?;
+            let native = passthrough(body, &given.betas(), door, &options)?;
             let headers = given.headers(&native.betas)?;
             ready(live, native, operation, headers)
         }
@@ -116,7 +116,7 @@ fn wants_stream(body: &[u8]) -> Result<bool, GatewayError> {
 /// A native request with the headers of Bedrock's that belong to it.
 fn ready(
     live: &Live,
-    native: Native,
+    native: Passthrough,
     operation: Operation,
     mut headers: HeaderMap,
 ) -> Result<Attempt<Way>, GatewayError> {
@@ -129,7 +129,7 @@ fn ready(
         headers,
         body: Bytes::from(native.body),
         warnings: native.warnings,
-        context: Way::Native,
+        context: Way::Passthrough,
     })))
 }
 

@@ -3,7 +3,7 @@
 use bedrock::{converse::TokenUsage, eventstream::Frame, sse::Event};
 use bytes::{Bytes, BytesMut};
 use dialects::anthropic::{
-    Ended, NativeStream, ResponseIdentity, StreamEncoder, encode_response, usage_of,
+    Ended, PassthroughStream, ResponseIdentity, StreamEncoder, encode_response, usage_of,
 };
 
 use super::Way;
@@ -27,7 +27,7 @@ impl Dialect for Messages {
 
     fn whole(&self, way: Way, body: Bytes, account: &mut Account) -> Result<Bytes, GatewayError> {
         match way {
-            Way::Native => {
+            Way::Passthrough => {
                 if let Some(usage) = usage_of(&body) {
                     account.used(usage);
                 }
@@ -45,13 +45,13 @@ impl Dialect for Messages {
 
     fn encoder(&self, context: Way) -> Box<dyn Encode> {
         match context {
-            Way::Native => Box::new(NativeStream::default()),
+            Way::Passthrough => Box::new(PassthroughStream::default()),
             Way::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }
     }
 
     fn refuse(&self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {
-        NativeStream::default().error(&error.anthropic(request_id), out);
+        PassthroughStream::default().error(&error.anthropic(request_id), out);
     }
 
     fn ping(&self) -> Bytes {
@@ -86,7 +86,7 @@ impl Encode for StreamEncoder {
     }
 }
 
-impl Encode for NativeStream {
+impl Encode for PassthroughStream {
     fn event(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), GatewayError> {
         if frame.event_type == CHUNK {
             self.chunk(&frame.payload, out)?;

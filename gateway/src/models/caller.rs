@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bedrock::{error::ServiceError, sigv4};
 use bytes::Bytes;
-use credentials::{Handle, Lease};
+use credentials::{ActiveCredentials, Handle};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -174,9 +174,9 @@ impl Caller {
         &self,
         call: Call,
         credentials: &Handle,
-        lease: &Lease,
+        active: &ActiveCredentials,
     ) -> Result<Answer, CallError> {
-        let request = build(&call, credentials, lease)?;
+        let request = build(&call, credentials, active)?;
         let host = request.uri().host().unwrap_or_default().to_owned();
         let exchange = async {
             let response =
@@ -216,7 +216,7 @@ impl Caller {
 fn build(
     call: &Call,
     credentials: &Handle,
-    lease: &Lease,
+    active: &ActiveCredentials,
 ) -> Result<Request<Full<Bytes>>, CallError> {
     let address = || CallError::Address(call.url.clone());
     let mut builder = Request::builder()
@@ -231,7 +231,7 @@ fn build(
         return Err(address());
     }
     let (mut head, ()) = request.into_parts();
-    if let Some(bearer) = lease.bearer() {
+    if let Some(bearer) = active.bearer() {
         if call.service != "bedrock" {
             return Err(CallError::BearerOnly(call.service));
         }
@@ -243,7 +243,7 @@ fn build(
         sigv4::sign(
             &mut head,
             &call.body,
-            lease.identity(),
+            active.identity(),
             &call.region,
             call.service,
             credentials.now(),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use api::Region;
 use bytes::Bytes;
-use credentials::{Handle, Lease};
+use credentials::{ActiveCredentials, Handle};
 use http::Method;
 use serde::Deserialize;
 
@@ -81,7 +81,7 @@ struct ProfileModel {
 pub(crate) async fn list(
     caller: &Caller,
     handle: &Handle,
-    lease: &Lease,
+    credentials: &ActiveCredentials,
     base: &str,
     region: &Region,
 ) -> Result<Found, CallError> {
@@ -94,7 +94,7 @@ pub(crate) async fn list(
             content_type: None,
             body: Bytes::new(),
         };
-        caller.send(call, handle, lease)
+        caller.send(call, handle, credentials)
     };
     let answer = get("/foundation-models".to_owned()).await?;
     let models: ModelList = parse(&answer.body, "ListFoundationModels")?;

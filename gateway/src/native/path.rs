@@ -59,7 +59,7 @@ impl Asked {
             Operation::ApplyGuardrail => {
                 ("/guardrail/{id}/version/{version}/apply", "apply_guardrail")
             }
-            Operation::Foreign { .. } => (NO_ROUTE, ""),
+            Operation::Passthrough { .. } => (NO_ROUTE, ""),
         }
     }
 

@@ -67,12 +67,12 @@ impl Forward {
         if self.ended {
             return None;
         }
-        let patience = sleep_until(Instant::now() + self.idle);
+        let timeout = sleep_until(Instant::now() + self.idle);
         let next = tokio::select! {
             biased;
             next = self.raw.next() => next,
             () = self.cut.cancelled() => Err(GatewayError::ShuttingDown),
-            () = patience => Err(GatewayError::StreamIdle { seconds: self.idle.as_secs() }),
+            () = timeout => Err(GatewayError::StreamIdle { seconds: self.idle.as_secs() }),
         };
         match next {
             Ok(Some(bytes)) => {

@@ -7,7 +7,7 @@ use api::config::AccessReference;
 use super::counts::{Kind, Standing};
 
 /// How long to wait for one of the open requests to end, which nobody knows.
-const PLACE_PATIENCE: Duration = Duration::from_secs(1);
+const PLACE_TIMEOUT: Duration = Duration::from_secs(1);
 const MINUTE_SECONDS: u64 = 60;
 const HOUR_SECONDS: u64 = 60 * MINUTE_SECONDS;
 
@@ -70,7 +70,7 @@ impl OverLimit {
             holder: holder.clone(),
             kind: Kind::ConcurrentRequests,
             limit,
-            frees_in: PLACE_PATIENCE,
+            frees_in: PLACE_TIMEOUT,
         }
     }
 

@@ -29,9 +29,9 @@ use super::counts::Counts;
 use crate::metrics::Metrics;
 
 /// How long a request waits for the server.
-const ANSWER_PATIENCE: Duration = Duration::from_millis(100);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long the background waits, for a connection or for tokens to be taken.
-const BACKGROUND_PATIENCE: Duration = Duration::from_secs(2);
+const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause between two tries to connect.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Charges that wait to be sent; more are dropped, as while the server is away.
@@ -158,7 +158,7 @@ impl Store {
         }
         let mut connection = link.connection.clone();
         let answer = timeout(
-            ANSWER_PATIENCE,
+            ANSWER_TIMEOUT,
             call.query_async::<Vec<u64>>(&mut connection),
         );
         match answer.await {
@@ -233,9 +233,9 @@ impl Shared {
     async fn connect(&self) -> Result<Link, RedisError> {
         let client = login::client(&self.info, self.credentials.as_deref()).await?;
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(BACKGROUND_PATIENCE))
+            .set_connection_timeout(Some(BACKGROUND_TIMEOUT))
             // Each call has its own.
-            .set_response_timeout(Some(BACKGROUND_PATIENCE));
+            .set_response_timeout(Some(BACKGROUND_TIMEOUT));
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;

@@ -1,7 +1,7 @@
 //! Responses of models that Bedrock serves in OpenAI's own protocol: bytes through, signed, and read in
 //! passing for the account.
 
-use bedrock::{converse::TokenUsage, eventstream::Frame, sse::Event, surface::Protocol};
+use bedrock::{apis::Protocol, converse::TokenUsage, eventstream::Frame, sse::Event};
 use bytes::BytesMut;
 use dialects::{
     openai::ErrorBody,
@@ -19,12 +19,12 @@ pub(super) fn prepare(
     target: &Target,
     body: &[u8],
 ) -> Result<Option<Prepared<Way>>, GatewayError> {
-    let surface = target.facts.surfaces.responses;
-    let Some(surface) = surface.filter(|one| one.path(Protocol::Responses).is_some()) else {
+    let api = target.capabilities.apis.responses;
+    let Some(api) = api.filter(|one| one.path(Protocol::Responses).is_some()) else {
         return Ok(None);
     };
     let sent = (with_model(body, &target.model_id)?, head(body)?.stream);
-    Prepared::foreign(live, surface, Protocol::Responses, sent, Way::Native).map(Some)
+    Prepared::passthrough(live, api, Protocol::Responses, sent, Way::Passthrough).map(Some)
 }
 
 /// What accounting reads of a response.

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use bedrock::surface::Protocol;
+use bedrock::apis::Protocol;
 
 use super::*;
 
@@ -76,33 +76,33 @@ fn address_follows_from_region_partition_and_encoded_id() {
 
 #[test]
 fn address_of_another_protocol_is_that_of_the_surface_that_serves_it() {
-    let of = |surface, protocol| Operation::Foreign {
-        surface,
+    let of = |api, protocol| Operation::Passthrough {
+        api,
         protocol,
         stream: false,
     };
     let routes = routes(
-        "models: [{name: gov, targets: [{modelId: m, region: us-gov-west-1}]}, {name: moved, targets: [{modelId: m, surface: mantle}]}]\nallow: ['*']",
+        "models: [{name: gov, targets: [{modelId: m, region: us-gov-west-1}]}, {name: moved, targets: [{modelId: m, api: Mantle}]}]\nallow: ['*']",
     );
     for (model, operation, expected) in [
         (
             "openai.gpt-5.5",
-            of(Surface::MantleOpenAi, Protocol::Responses),
+            of(BedrockApi::MantleOpenAi, Protocol::Responses),
             "https://bedrock-mantle.us-east-1.api.aws/openai/v1/responses",
         ),
         (
             "us.openai.gpt-5.5",
-            of(Surface::OpenAi, Protocol::Responses),
+            of(BedrockApi::OpenAi, Protocol::Responses),
             "https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1/responses",
         ),
         (
             "gov",
-            of(Surface::Mantle, Protocol::Messages),
+            of(BedrockApi::Mantle, Protocol::Messages),
             "https://bedrock-mantle.us-gov-west-1.api.aws/anthropic/v1/messages",
         ),
         (
             "moved",
-            of(Surface::Mantle, Protocol::ChatCompletions),
+            of(BedrockApi::Mantle, Protocol::ChatCompletions),
             "https://bedrock-mantle.us-east-1.api.aws/v1/chat/completions",
         ),
     ] {
@@ -110,8 +110,11 @@ fn address_of_another_protocol_is_that_of_the_surface_that_serves_it() {
         assert_eq!(targets[0].url(operation).unwrap().to_string(), expected);
     }
     let moved = routes.resolve("moved", &anyone(), 0).unwrap();
-    assert_eq!(moved[0].facts.surfaces.chat, Some(Surface::Mantle));
-    assert_eq!(moved[0].facts.surfaces.messages, Some(Surface::Mantle));
+    assert_eq!(moved[0].capabilities.apis.chat, Some(BedrockApi::Mantle));
+    assert_eq!(
+        moved[0].capabilities.apis.messages,
+        Some(BedrockApi::Mantle)
+    );
 }
 
 #[test]
@@ -148,8 +151,8 @@ fn endpoint_of_ones_own_replaces_awss() {
         url(Operation::ConverseStream),
         "http://127.0.0.1:9/model/m/converse-stream"
     );
-    let messages = Operation::Foreign {
-        surface: Surface::Mantle,
+    let messages = Operation::Passthrough {
+        api: BedrockApi::Mantle,
         protocol: Protocol::Messages,
         stream: true,
     };

@@ -16,8 +16,8 @@ use tokio::{runtime::Handle, time::timeout};
 
 use crate::{error::causes, upstream::Client};
 
-/// OpenTelemetry's own patience with a collector.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// OpenTelemetry's own timeout with a collector.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest answer that is read; a collector has next to nothing to say.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
@@ -75,7 +75,7 @@ impl HttpClient for Sender {
         // Timers belong to a runtime, and this thread has none.
         let sent = self
             .runtime
-            .spawn(async { timeout(PATIENCE, exchange).await });
+            .spawn(async { timeout(TIMEOUT, exchange).await });
         let sent = match sent.await {
             Ok(Ok(answered)) => answered,
             Ok(Err(elapsed)) => Err(HttpError::from(elapsed)),

@@ -4,7 +4,7 @@
 //! endpoint are not documented to take one: what they would serve is refused, not served without.
 
 use api::GatewayConfig;
-use bedrock::surface::Surface;
+use bedrock::apis::BedrockApi;
 use dialects::translation::RequestError;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -27,13 +27,13 @@ pub(crate) fn force(
     let Some(guardrail) = &config.guardrail else {
         return Ok(());
     };
-    if let Operation::Foreign { surface, .. } = operation
-        && surface != Surface::OpenAi
+    if let Operation::Passthrough { api, .. } = operation
+        && api != BedrockApi::OpenAi
     {
         return Err(GatewayError::Request(RequestError::unsupported(
             "model",
             "this gateway forces a guardrail, which Bedrock's API for this model does not take; \
-             its administrator can set another `surface` for the target, such as converse",
+             its administrator can set another `api` for the target, such as converse",
         )));
     }
     let value = |text: &str| {

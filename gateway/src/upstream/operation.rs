@@ -1,6 +1,6 @@
 //! What can be asked of Bedrock: where an operation is, how it answers, whom its signature is for. Facts only.
 
-use bedrock::surface::{Protocol, Service, Surface};
+use bedrock::apis::{BedrockApi, Protocol, Service};
 use http::HeaderValue;
 
 /// An operation of Bedrock.
@@ -12,9 +12,9 @@ pub(crate) enum Operation {
     InvokeModelWithResponseStream,
     CountTokens,
     ApplyGuardrail,
-    /// One in OpenAI's or Anthropic's protocol, at a surface that speaks it.
-    Foreign {
-        surface: Surface,
+    /// One in OpenAI's or Anthropic's protocol, at a api that speaks it.
+    Passthrough {
+        api: BedrockApi,
         protocol: Protocol,
         stream: bool,
     },
@@ -39,7 +39,7 @@ pub(crate) enum Framing {
 impl Operation {
     pub(crate) fn service(self) -> Service {
         match self {
-            Self::Foreign { surface, .. } => surface.service(),
+            Self::Passthrough { api, .. } => api.service(),
             _ => Service::Runtime,
         }
     }
@@ -52,17 +52,17 @@ impl Operation {
             Self::InvokeModelWithResponseStream => Path::OfResource("invoke-with-response-stream"),
             Self::CountTokens => Path::OfResource("count-tokens"),
             Self::ApplyGuardrail => Path::OfResource("apply"),
-            // A surface that does not speak the protocol has no path: AWS then says so.
-            Self::Foreign {
-                surface, protocol, ..
-            } => Path::Fixed(surface.path(protocol).unwrap_or("/")),
+            // A api that does not speak the protocol has no path: AWS then says so.
+            Self::Passthrough { api, protocol, .. } => {
+                Path::Fixed(api.path(protocol).unwrap_or("/"))
+            }
         }
     }
 
     pub(crate) fn framing(self) -> Framing {
         match self {
             Self::ConverseStream | Self::InvokeModelWithResponseStream => Framing::EventStream,
-            Self::Foreign { stream: true, .. } => Framing::ServerSentEvents,
+            Self::Passthrough { stream: true, .. } => Framing::ServerSentEvents,
             _ => Framing::Whole,
         }
     }

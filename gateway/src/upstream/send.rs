@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bedrock::{Class, ServiceError};
 use bytes::Bytes;
-use credentials::{Handle, Lease};
+use credentials::{ActiveCredentials, Handle};
 use http::{HeaderMap, Response, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long a request waits for credentials that are on their way.
-pub(super) const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest error body that is read.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
@@ -29,7 +29,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) client: &'a Client,
     pub(crate) credentials: &'a Handle,
     /// How long credentials that are not there are waited for.
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
     pub(crate) target: &'a Target,
     pub(crate) operation: Operation,
     pub(crate) headers: &'a HeaderMap,
@@ -45,11 +45,11 @@ impl Exchange<'_> {
         &self,
         calls: &mut Calls,
     ) -> Result<Response<Incoming>, GatewayError> {
-        let mut lease = self.lease().await?;
+        let mut credentials = self.credentials().await?;
         let mut renewed = false;
         let mut clock_corrected = false;
         loop {
-            let response = self.send(&lease).await?;
+            let response = self.send(&credentials).await?;
             if response.status().is_success() {
                 return Ok(response);
             }
@@ -67,7 +67,7 @@ impl Exchange<'_> {
                         request_id = calls.request_id(),
                         "AWS says that the session has expired, fetching new credentials"
                     );
-                    lease = self.credentials.replace(&lease).await?;
+                    credentials = self.credentials.replace(&credentials).await?;
                 }
                 Class::ClockSkew
                     if !clock_corrected
@@ -88,23 +88,26 @@ impl Exchange<'_> {
     }
 
     /// The current credentials; at the start, or when they ran out, those that come within a while.
-    async fn lease(&self) -> Result<Lease, GatewayError> {
+    async fn credentials(&self) -> Result<ActiveCredentials, GatewayError> {
         match self.credentials.current() {
-            Err(_) if !self.patience.is_zero() => {
-                Ok(self.credentials.wait_ready(self.patience).await?)
+            Err(_) if !self.timeout.is_zero() => {
+                Ok(self.credentials.wait_ready(self.timeout).await?)
             }
             current => Ok(current?),
         }
     }
 
-    async fn send(&self, lease: &Lease) -> Result<Response<Incoming>, GatewayError> {
+    async fn send(
+        &self,
+        credentials: &ActiveCredentials,
+    ) -> Result<Response<Incoming>, GatewayError> {
         let now = self.credentials.now();
         let request = sign::request(
             self.target,
             self.operation,
             self.headers,
             self.body,
-            lease,
+            credentials,
             now,
         )?;
         let endpoint = request

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use bedrock::sigv4;
 use bytes::Bytes;
-use credentials::Lease;
+use credentials::ActiveCredentials;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 
@@ -24,7 +24,7 @@ pub(crate) fn request(
     operation: Operation,
     extra: &HeaderMap,
     body: &Bytes,
-    lease: &Lease,
+    credentials: &ActiveCredentials,
     now: SystemTime,
 ) -> Result<Request<Full<Bytes>>, GatewayError> {
     let mut request = Request::new(Full::new(body.clone()));
@@ -40,7 +40,7 @@ pub(crate) fn request(
         .or_insert_with(|| operation.framing().accept());
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     let (mut parts, content) = request.into_parts();
-    if let Some(bearer) = lease.bearer() {
+    if let Some(bearer) = credentials.bearer() {
         let mut value = HeaderValue::try_from(format!("Bearer {}", bearer.token()))
             .map_err(|_| GatewayError::Internal("the Bedrock API key is not a header value"))?;
         value.set_sensitive(true);
@@ -48,7 +48,15 @@ pub(crate) fn request(
     } else {
         let region = target.region.as_str();
         let service = operation.service().signing_name();
-        sigv4::sign(&mut parts, body, lease.identity(), region, service, now).map_err(|error| {
+        sigv4::sign(
+            &mut parts,
+            body,
+            credentials.identity(),
+            region,
+            service,
+            now,
+        )
+        .map_err(|error| {
             tracing::error!(error = crate::error::causes(&error), "unable to sign");
             GatewayError::Internal("the request could not be signed")
         })?;

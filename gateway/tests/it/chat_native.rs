@@ -9,7 +9,7 @@ use crate::rig::{
 };
 
 const PATH: &str = "/v1/chat/completions";
-const DOCUMENT: &str = "clients: {anonymous: true}\nendpoints: {bedrockMantle: '{mantle}'}\nmodels:\n- {name: runtime, targets: [{modelId: 'openai.gpt-oss-20b-1:0'}]}\n- {name: mantle, targets: [{modelId: 'openai.gpt-oss-20b'}]}\n- {name: converse, targets: [{modelId: 'openai.gpt-oss-20b-1:0', surface: converse}]}\n- {name: responses-only, targets: [{modelId: 'openai.gpt-5.5'}]}\n- {name: mixed, targets: [{modelId: 'openai.gpt-oss-20b-1:0'}, {modelId: 'amazon.nova-lite-v1:0', priority: 1}]}";
+const DOCUMENT: &str = "clients: {anonymous: true}\nendpoints: {bedrockMantle: '{mantle}'}\nmodels:\n- {name: runtime, targets: [{modelId: 'openai.gpt-oss-20b-1:0'}]}\n- {name: mantle, targets: [{modelId: 'openai.gpt-oss-20b'}]}\n- {name: converse, targets: [{modelId: 'openai.gpt-oss-20b-1:0', api: Converse}]}\n- {name: responses-only, targets: [{modelId: 'openai.gpt-5.5'}]}\n- {name: mixed, targets: [{modelId: 'openai.gpt-oss-20b-1:0'}, {modelId: 'amazon.nova-lite-v1:0', priority: 1}]}";
 const NATIVE: [&str; 2] = ["runtime", "mantle"];
 
 fn tool_call(model: &str, stream: bool) -> Value {

@@ -384,7 +384,7 @@ async fn dropped_field_is_told_in_a_header_and_strict_mode_refuses_it() {
 #[tokio::test]
 async fn what_only_the_target_that_answered_dropped_is_told_after_a_failover() {
     let rig = Rig::with_document(
-        "clients: {anonymous: true}\nmodels: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0'}, {modelId: 'openai.gpt-oss-20b-1:0', priority: 1, surface: converse}]}]",
+        "clients: {anonymous: true}\nmodels: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0'}, {modelId: 'openai.gpt-oss-20b-1:0', priority: 1, api: Converse}]}]",
     )
     .await;
     let mut body = ask("fast", "hi");

@@ -28,8 +28,8 @@ fn ways() -> String {
     format!(
         "clients: {{anonymous: true}}\nmodels:\n\
          - {{name: native, targets: [{{modelId: '{CLAUDE}'}}]}}\n\
-         - {{name: converse, targets: [{{modelId: '{CLAUDE}', surface: converse}}]}}\n\
-         - {{name: endpoint, targets: [{{modelId: '{CLAUDE}', surface: anthropic}}]}}\n\
+         - {{name: converse, targets: [{{modelId: '{CLAUDE}', api: Converse}}]}}\n\
+         - {{name: endpoint, targets: [{{modelId: '{CLAUDE}', api: Anthropic}}]}}\n\
          - {{name: nova, targets: [{{modelId: '{MODEL}'}}]}}\n"
     )
 }
@@ -408,7 +408,7 @@ async fn a_hidden_model_is_counted_for_once_the_configuration_names_it() {
     let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6";
     let rig = Rig::with_document(&format!(
         "clients: {{anonymous: true}}\nmodels:\n\
-         - {{name: hidden, targets: [{{modelId: '{arn}', surface: invoke}}]}}\n\
+         - {{name: hidden, targets: [{{modelId: '{arn}', api: InvokeModel}}]}}\n\
          - {{name: named, targets: [{{modelId: '{arn}', baseModel: 'anthropic.claude-sonnet-4-5-20250929-v1:0'}}]}}\n"
     ))
     .await;

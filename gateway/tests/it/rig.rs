@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
 /// How long anything that is waited for may take.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 pub(crate) const MODEL: &str = "amazon.nova-lite-v1:0";
 pub(crate) const ACCESS_KEY: &str = "AKIATESTTESTTESTTEST";
 pub(crate) const SECRET_KEY: &str = "a-secret-key-of-the-test-suite-alone";
@@ -152,7 +152,7 @@ impl Rig {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into())).unwrap();
-        tokio::time::timeout(PATIENCE, self.client.request(request))
+        tokio::time::timeout(TIMEOUT, self.client.request(request))
             .await
             .expect("an answer in time")
             .unwrap()
@@ -207,7 +207,7 @@ impl Rig {
     /// Waits for the gateway's end.
     pub(crate) async fn ended(&mut self) -> Drained {
         let served = self.served.take().unwrap();
-        tokio::time::timeout(PATIENCE, served)
+        tokio::time::timeout(TIMEOUT, served)
             .await
             .expect("the end in time")
             .unwrap()
@@ -222,7 +222,7 @@ impl Rig {
 
 async fn read(response: http::Response<Incoming>) -> Answer {
     let (parts, body) = response.into_parts();
-    let body = tokio::time::timeout(PATIENCE, body.collect())
+    let body = tokio::time::timeout(TIMEOUT, body.collect())
         .await
         .expect("a body in time")
         .unwrap();
@@ -297,7 +297,7 @@ pub(crate) async fn read_until(body: &mut Incoming, text: &str) -> String {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, reading)
+    tokio::time::timeout(TIMEOUT, reading)
         .await
         .unwrap_or_else(|_| panic!("no {text:?} in time"));
     String::from_utf8(read.to_vec()).unwrap()
@@ -305,7 +305,7 @@ pub(crate) async fn read_until(body: &mut Incoming, text: &str) -> String {
 
 /// Looks again and again until it is as it should be.
 pub(crate) async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut check: F) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !check().await {
         assert!(Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -459,7 +459,7 @@ async fn collector_that_never_answers_does_not_hold_up_the_end() {
     assert_eq!(gateway.chat(&[], &ask(MODEL, "hi")).await.0, 200);
     let begin = Instant::now();
     let log = gateway.terminate().await;
-    // The collector's own patience is ten seconds.
+    // The collector's own timeout is ten seconds.
     assert!(begin.elapsed() < Duration::from_secs(9), "{log}");
     assert!(log.contains("the last spans may be lost"), "{log}");
 }

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Longest wait for the API server; the webhook itself has five seconds.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Names of other accesses that a refusal shows at most.
 const SHOWN: usize = 5;
 /// Set on what a kubelet shows of a pod that it runs by itself; nothing can change that pod any more.
@@ -79,7 +79,7 @@ impl Admitter {
             });
         }
         // Before the policies are known nothing is allowed by them, or by their absence.
-        let known = tokio::time::timeout(PATIENCE, self.policies.wait_until_ready()).await;
+        let known = tokio::time::timeout(TIMEOUT, self.policies.wait_until_ready()).await;
         if !matches!(known, Ok(Ok(()))) {
             return Err(Refused::Unknown {
                 namespace: namespace.to_owned(),
@@ -175,7 +175,7 @@ impl Admitter {
         };
         let accesses: Api<DeserializeGuard<BedrockAccess>> =
             Api::namespaced(self.client.clone(), namespace);
-        let found = tokio::time::timeout(PATIENCE, accesses.get_opt(name))
+        let found = tokio::time::timeout(TIMEOUT, accesses.get_opt(name))
             .await
             .map_err(|_elapsed| unknown("the API server does not answer".to_owned()))?
             .map_err(|error| unknown(error.to_string()))?;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     oracle,
     proxy::Fault,
-    world::{self, CHILD, PATIENCE, World, every_child},
+    world::{self, CHILD, TIMEOUT, World, every_child},
 };
 
 type Story = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -43,7 +43,7 @@ async fn late_write(world: Arc<World>, namespace: String, write: String, state: 
     case.settled_like(&next, &state).await;
     let proxy = late.kill().await;
     proxy.release();
-    timeout(PATIENCE, proxy.arrived()).await.unwrap();
+    timeout(TIMEOUT, proxy.arrived()).await.unwrap();
     case.settled_like(&next, &state).await;
 }
 
@@ -60,7 +60,7 @@ async fn leader_lost(world: Arc<World>, namespace: String, write: String, state:
     leader.proxy.struck().await;
     assert_eq!(standby.proxy.writes(), Vec::<String>::new());
     case.led_by("second").await;
-    let ended = timeout(PATIENCE, leader.ended()).await.unwrap();
+    let ended = timeout(TIMEOUT, leader.ended()).await.unwrap();
     assert!(matches!(ended, Err(operator::RunError::LeadershipLost)));
     case.settled_like(&standby, &state).await;
 }

@@ -39,7 +39,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::asked::Asked;
-use super::world::PATIENCE;
+use super::world::TIMEOUT;
 
 /// In the event that ends a streamed list.
 const LISTED: &[u8] = b"k8s.io/initial-events-end";
@@ -173,7 +173,7 @@ impl Proxy {
                 waiting.await;
             }
         };
-        let struck = timeout(PATIENCE, waiting).await.is_ok();
+        let struck = timeout(TIMEOUT, waiting).await.is_ok();
         assert!(struck, "nothing was struck in time; {}", self.story());
     }
 

@@ -36,7 +36,7 @@ const QUIET: Duration = Duration::from_millis(1300);
 /// Cases at the same time.
 const AT_ONCE: usize = 16;
 /// How long a case may take; with so many at once, and waits that double, longer than elsewhere.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(3);
 /// Longest wait of the operator for an answer.
 const DEADLINE: Duration = Duration::from_secs(3);
 /// Quick enough for many cases, and slow enough for a busy machine.
@@ -247,7 +247,7 @@ impl Case {
         operator: &Operator,
         judge: impl Fn(&str) -> Result<(), String>,
     ) -> String {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         let mut every = tokio::time::interval(Duration::from_millis(100));
         let mut look_at = Instant::now();
         let mut seen = "nothing: the operator was never quiet".to_owned();
@@ -255,7 +255,7 @@ impl Case {
             every.tick().await;
             assert!(
                 Instant::now() < end,
-                "not within {PATIENCE:?}; {seen}\n  {}",
+                "not within {TIMEOUT:?}; {seen}\n  {}",
                 operator.proxy.story()
             );
             if !operator.proxy.quiet_for(QUIET) || Instant::now() < look_at {

@@ -19,7 +19,7 @@ const ACCESS: &str = "local";
 /// Libraries that ask, by the names of `ask.py`.
 const CLIENTS: [&str; 4] = ["openai", "anthropic", "bedrock", "socket"];
 /// How long pods may take, a CronJob's minute among it.
-const PATIENCE: Duration = Duration::from_secs(150);
+const TIMEOUT: Duration = Duration::from_secs(150);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 impl Story<'_> {
@@ -300,7 +300,7 @@ impl Story<'_> {
         mut look: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < TIMEOUT {
             if let Some(found) = look()? {
                 return Ok(found);
             }
@@ -309,6 +309,6 @@ impl Story<'_> {
             }
             thread::sleep(LOOK_AGAIN);
         }
-        bail!("{what}: not within {} s", PATIENCE.as_secs())
+        bail!("{what}: not within {} s", TIMEOUT.as_secs())
     }
 }

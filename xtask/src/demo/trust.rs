@@ -57,11 +57,11 @@ impl Story<'_> {
 
     fn wait_for(&self, step: &Step, what: &str) -> Result<()> {
         let object = format!("bra/{ACCESS}");
-        let patience = format!("--timeout={READY_SECONDS}s");
+        let timeout = format!("--timeout={READY_SECONDS}s");
         let what = format!("--for={what}");
         self.kubectl(
             step,
-            &["--namespace", TEAM, "wait", &what, &object, &patience],
+            &["--namespace", TEAM, "wait", &what, &object, &timeout],
         )
         .map(|_| ())
     }

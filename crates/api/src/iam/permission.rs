@@ -20,7 +20,7 @@ use super::{
 use crate::{
     arn::RoleArn,
     catalogue::{self, Catalogue},
-    config::{GatewayConfig, Surface, Target},
+    config::{BedrockApi, GatewayConfig, Target},
     region::Region,
 };
 use guardrail::GuardrailNames;
@@ -120,7 +120,7 @@ impl<'a> Permissions<'a> {
         self.account(role.arn().account())
     }
 
-    /// With `bedrock-mantle` in a region, for models that it serves though their targets do not say so by `surface`:
+    /// With `bedrock-mantle` in a region, for models that it serves though their targets do not say so by `api`:
     /// which those are is in the table of model families.
     #[must_use]
     pub fn mantle(mut self, region: Region) -> Self {
@@ -161,11 +161,11 @@ impl<'a> Permissions<'a> {
     }
 
     /// Projects that requests by OpenAI's protocols belong to which name none, and their regions: of a service, for
-    /// targets on these surfaces and in these regions more.
+    /// targets on these apis and in these regions more.
     fn projects(
         &self,
         service: &str,
-        surfaces: &[Surface],
+        apis: &[BedrockApi],
         more: &BTreeSet<Region>,
     ) -> (Vec<String>, BTreeSet<String>) {
         let default_region = self.config.region.as_ref().or(self.region);
@@ -173,8 +173,8 @@ impl<'a> Permissions<'a> {
         let chosen = targets
             .filter(|target| self.calls(target))
             .filter(|target| {
-                let surface = target.surface.as_ref();
-                surface.is_some_and(|surface| surfaces.contains(surface))
+                let api = target.api.as_ref();
+                api.is_some_and(|api| apis.contains(api))
             })
             .filter_map(|target| target.region.as_ref().or(default_region));
         let regions: BTreeSet<&Region> = chosen.chain(more).collect();
@@ -203,8 +203,8 @@ impl<'a> Permissions<'a> {
         if self.config.guardrail.is_some() {
             return (Vec::new(), BTreeSet::new());
         }
-        let surfaces = [Surface::Mantle, Surface::MantleOpenAi];
-        self.projects("bedrock-mantle", &surfaces, &self.mantle)
+        let apis = [BedrockApi::Mantle, BedrockApi::MantleOpenAi];
+        self.projects("bedrock-mantle", &apis, &self.mantle)
     }
 
     fn calls_mantle(&self) -> bool {
@@ -213,7 +213,7 @@ impl<'a> Permissions<'a> {
 
     /// What is checked against a project.
     fn in_projects(&self) -> Vec<Statement> {
-        let (own, regions) = self.projects("bedrock", &[Surface::OpenAi], &self.openai);
+        let (own, regions) = self.projects("bedrock", &[BedrockApi::OpenAi], &self.openai);
         let (mantle, mantle_regions) = self.on_mantle();
         let infer: &[&str] = &["bedrock-mantle:CreateInference"];
         [

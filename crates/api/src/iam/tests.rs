@@ -500,7 +500,7 @@ fn equal_input_gives_equal_bytes_and_the_size_leaves_white_space_out() {
 #[test]
 fn models_on_mantle_need_its_own_action_on_the_default_project() {
     let config = config(
-        "region: us-east-1\nmodels: [{name: m, targets: [{modelId: openai.gpt-oss-20b, surface: mantle}, {modelId: 'openai.gpt-oss-20b-1:0', surface: openAi, region: us-west-2}]}]",
+        "region: us-east-1\nmodels: [{name: m, targets: [{modelId: openai.gpt-oss-20b, api: Mantle}, {modelId: 'openai.gpt-oss-20b-1:0', api: OpenAI, region: us-west-2}]}]",
     );
     let region: Region = "eu-west-1".parse().unwrap();
     let permissions = Permissions::new(&config)
@@ -534,7 +534,7 @@ fn models_on_mantle_need_its_own_action_on_the_default_project() {
 #[test]
 fn forced_guardrail_leaves_mantle_out_which_takes_none() {
     let config = config(
-        "region: us-east-1\nguardrail: {identifier: abc123, version: '1'}\nmodels: [{name: m, targets: [{modelId: openai.gpt-oss-20b, surface: mantle}]}]",
+        "region: us-east-1\nguardrail: {identifier: abc123, version: '1'}\nmodels: [{name: m, targets: [{modelId: openai.gpt-oss-20b, api: Mantle}]}]",
     );
     let policy = policy(&Permissions::new(&config).with(Feature::BearerToken));
     assert!(!sids(&policy).contains(&"InferOnMantle"));

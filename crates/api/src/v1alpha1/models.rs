@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::identity::AssumeRoleSpec;
-use crate::config::Surface;
+use crate::config::BedrockApi;
 
 /// A model under the name clients ask for.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,10 +62,10 @@ pub struct TargetSpec {
     )]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_model: Option<String>,
-    /// The API of Bedrock that serves the model, where it is not the one that the gateway would take: converse, invoke,
-    /// openAi and anthropic are on bedrock-runtime, mantle and mantleOpenAi on bedrock-mantle.
+    /// Bedrock API that serves this target; overrides the built-in table of model families. Converse, InvokeModel, OpenAI
+    /// and Anthropic are on bedrock-runtime; Mantle and MantleOpenAI are on bedrock-mantle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub surface: Option<Surface>,
+    pub api: Option<BedrockApi>,
     /// A role to assume for this target alone, on top of spec.identity and its assumeRoles, such as for a model in
     /// another account. Not possible with a Bedrock API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -115,11 +115,11 @@ fn text_in_an_envelope_of_openai_or_anthropic_is_found() {
         "type": "error",
         "error": { "type": "overloaded_error", "message": "Overloaded" },
     });
-    let error = ServiceError::from_foreign(&document).unwrap();
+    let error = ServiceError::from_json(&document).unwrap();
     assert_eq!((error.status, error.class()), (503, Class::Unavailable));
     assert_eq!(error.message, "Overloaded");
     assert_eq!(
-        ServiceError::from_foreign(&serde_json::json!({ "type": "ping" })),
+        ServiceError::from_json(&serde_json::json!({ "type": "ping" })),
         None
     );
 }

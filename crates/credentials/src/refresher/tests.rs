@@ -21,7 +21,7 @@ use crate::{
 const HOUR: Duration = Duration::from_hours(1);
 /// How long a scripted exchange takes.
 const EXCHANGE: Duration = Duration::from_millis(200);
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Wall clock that follows tokio's, so that pausing one pauses both.
 #[derive(Clone, Debug)]
@@ -149,7 +149,7 @@ async fn usable_during(handle: &Handle, span: Duration, step: Duration) -> (usiz
 async fn refresh_happens_at_sixty_to_seventy_five_percent_of_each_lifetime() {
     for lifetime in [Duration::from_secs(20), Duration::from_mins(15), HOUR] {
         let (handle, source) = start(lifetime);
-        handle.wait_ready(PATIENCE).await.unwrap();
+        handle.wait_ready(TIMEOUT).await.unwrap();
         let (usable, all) = usable_during(&handle, lifetime * 20, lifetime / 50).await;
         assert_eq!(usable, all, "{lifetime:?}");
         let asked = source.with(|script| script.asked_at.clone());
@@ -180,13 +180,13 @@ async fn refresh_happens_at_sixty_to_seventy_five_percent_of_each_lifetime() {
 #[tokio::test(start_paused = true)]
 async fn old_credentials_serve_through_an_outage_until_they_really_expire() {
     let (handle, source) = start(HOUR);
-    let lease = handle.wait_ready(PATIENCE).await.unwrap();
+    let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     source.with(|script| script.fault = Some(Reason::StsUnreachable));
     let until_end = Duration::from_secs(3599);
     let (usable, all) = usable_during(&handle, until_end, Duration::from_secs(1)).await;
     assert_eq!(usable, all);
     let status = handle.status();
-    assert_eq!(status.generation, lease.generation());
+    assert_eq!(status.generation, credentials.generation());
     assert!(status.is_usable());
     assert_eq!(status.last_error.unwrap().reason, Reason::StsUnreachable);
     let tries = source.asked();
@@ -203,7 +203,7 @@ async fn old_credentials_serve_through_an_outage_until_they_really_expire() {
 
     source.with(|script| script.fault = None);
     let back = Instant::now();
-    handle.wait_ready(PATIENCE).await.unwrap();
+    handle.wait_ready(TIMEOUT).await.unwrap();
     assert!(
         back.elapsed() <= Duration::from_secs(6),
         "{:?}",
@@ -215,7 +215,7 @@ async fn old_credentials_serve_through_an_outage_until_they_really_expire() {
 #[tokio::test(start_paused = true)]
 async fn a_thousand_replacements_at_the_moment_of_expiry_make_one_exchange() {
     let (handle, source) = start(HOUR);
-    let lease = handle.wait_ready(PATIENCE).await.unwrap();
+    let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     source.with(|script| script.fault = Some(Reason::StsFault));
     tokio::time::sleep_until(Instant::now() + HOUR + Duration::from_secs(1)).await;
     assert!(handle.current().is_err());
@@ -231,8 +231,8 @@ async fn a_thousand_replacements_at_the_moment_of_expiry_make_one_exchange() {
     source.with(|script| script.fault = None);
     let waiters: Vec<_> = (0..1000)
         .map(|_| {
-            let (handle, lease) = (handle.clone(), lease.clone());
-            tokio::spawn(async move { handle.replace(&lease).await })
+            let (handle, credentials) = (handle.clone(), credentials.clone());
+            tokio::spawn(async move { handle.replace(&credentials).await })
         })
         .collect();
     for waiter in waiters {
@@ -244,7 +244,7 @@ async fn a_thousand_replacements_at_the_moment_of_expiry_make_one_exchange() {
 #[tokio::test(start_paused = true)]
 async fn a_revoked_session_costs_one_exchange_and_later_rejections_of_it_none() {
     let (handle, source) = start(HOUR);
-    let revoked = handle.wait_ready(PATIENCE).await.unwrap();
+    let revoked = handle.wait_ready(TIMEOUT).await.unwrap();
     let fresh = handle.replace(&revoked).await.unwrap();
     assert_eq!((fresh.generation(), source.asked()), (2, 2));
     for _ in 0..100 {
@@ -257,10 +257,10 @@ async fn a_revoked_session_costs_one_exchange_and_later_rejections_of_it_none() 
 #[tokio::test(start_paused = true)]
 async fn a_role_that_aws_keeps_refusing_makes_at_most_one_exchange_a_second() {
     let (handle, source) = start(HOUR);
-    let mut lease = handle.wait_ready(PATIENCE).await.unwrap();
+    let mut credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     let started = Instant::now();
     for _ in 0..20 {
-        lease = handle.replace(&lease).await.unwrap();
+        credentials = handle.replace(&credentials).await.unwrap();
     }
     assert!(
         started.elapsed() >= Duration::from_secs(19),
@@ -273,22 +273,22 @@ async fn a_role_that_aws_keeps_refusing_makes_at_most_one_exchange_a_second() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_replacement_says_why_and_the_next_one_tries_again() {
     let (handle, source) = start(HOUR);
-    let lease = handle.wait_ready(PATIENCE).await.unwrap();
+    let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     source.with(|script| script.fault = Some(Reason::AccessDenied));
     assert_eq!(
-        handle.replace(&lease).await.unwrap_err().reason,
+        handle.replace(&credentials).await.unwrap_err().reason,
         Reason::AccessDenied
     );
     source.with(|script| script.fault = None);
-    assert_eq!(handle.replace(&lease).await.unwrap().generation(), 2);
+    assert_eq!(handle.replace(&credentials).await.unwrap().generation(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_that_cannot_be_renewed_are_reported_as_rejected() {
     let (handle, source) = start_with(None, |script| script.constant = true);
-    let lease = handle.wait_ready(PATIENCE).await.unwrap();
+    let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     assert_eq!(handle.status().next_refresh_at, None);
-    let rejected = handle.replace(&lease).await.unwrap_err();
+    let rejected = handle.replace(&credentials).await.unwrap_err();
     assert_eq!(rejected.reason, Reason::Rejected);
     assert!(
         rejected.message.contains("write another script"),
@@ -301,7 +301,7 @@ async fn keys_that_cannot_be_renewed_are_reported_as_rejected() {
 #[tokio::test(start_paused = true)]
 async fn the_task_ends_with_the_last_handle() {
     let (handle, source) = start(Duration::from_mins(1));
-    handle.wait_ready(PATIENCE).await.unwrap();
+    handle.wait_ready(TIMEOUT).await.unwrap();
     let clone = handle.clone();
     drop(handle);
     tokio::time::sleep(Duration::from_mins(2)).await;
@@ -323,7 +323,7 @@ async fn a_source_that_never_answers_is_given_up_and_asked_again() {
         .unwrap_err();
     assert_eq!(unavailable.reason, Reason::StsUnreachable);
     source.with(|script| script.hang = false);
-    handle.wait_ready(PATIENCE).await.unwrap();
+    handle.wait_ready(TIMEOUT).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -349,7 +349,7 @@ async fn a_replaced_file_is_taken_up_within_seconds() {
     version("one", "same length");
     let (handle, source) = start_with(None, |script| script.watched = vec![link.clone()]);
     let mut changes = handle.changes();
-    handle.wait_ready(PATIENCE).await.unwrap();
+    handle.wait_ready(TIMEOUT).await.unwrap();
     tokio::time::sleep(HOUR).await;
     assert_eq!(source.asked(), 1, "nothing was replaced");
     version("two", "same length");
@@ -364,7 +364,7 @@ async fn a_replaced_file_is_taken_up_within_seconds() {
 #[tokio::test(start_paused = true)]
 async fn a_corrected_clock_decides_about_expiry() {
     let (handle, source) = start(HOUR);
-    handle.wait_ready(PATIENCE).await.unwrap();
+    handle.wait_ready(TIMEOUT).await.unwrap();
     source.with(|script| script.fault = Some(Reason::StsFault));
     let two_hours_on = handle.now() + HOUR * 2;
     let date = aws_smithy_types::DateTime::from(two_hours_on)
@@ -379,7 +379,7 @@ async fn a_corrected_clock_decides_about_expiry() {
         script.lifetime = Some(HOUR * 3);
     });
     let corrected = Instant::now();
-    handle.wait_ready(PATIENCE).await.unwrap();
+    handle.wait_ready(TIMEOUT).await.unwrap();
     assert!(
         corrected.elapsed() < Duration::from_secs(6),
         "the plan was made with a wrong clock"

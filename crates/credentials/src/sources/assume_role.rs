@@ -8,21 +8,21 @@
 use std::time::Duration;
 
 use crate::{
+    active::{ActiveCredentials, Material},
     files::Watched,
     handle::Handle,
-    lease::{Lease, Material},
     sources::{Fetch, Source},
     sts::{AssumeRoleLink, Sts},
     unavailable::{Reason, Unavailable},
 };
 
 /// Time that each role adds to a fetch.
-const PATIENCE_PER_ROLE: Duration = Duration::from_secs(11);
+const TIMEOUT_PER_ROLE: Duration = Duration::from_secs(11);
 
 /// How long a role waits for the credentials below it; then it says that they are what is missing.
-const BASE_PATIENCE: Duration = Duration::from_secs(30);
+const BASE_TIMEOUT: Duration = Duration::from_secs(30);
 /// For the base, two exchanges, and one of the base's own between them.
-const ASSUMED_PATIENCE: Duration = Duration::from_secs(70);
+const ASSUMED_TIMEOUT: Duration = Duration::from_secs(70);
 const WAY_OUT: &str =
     "the role's sessions may have been revoked, or the role deleted and made again";
 
@@ -55,11 +55,11 @@ impl Source for Chain {
         self.base.watched()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         let roles = u32::try_from(self.roles.len()).unwrap_or(u32::MAX);
         self.base
-            .patience()
-            .saturating_add(PATIENCE_PER_ROLE.saturating_mul(roles))
+            .timeout()
+            .saturating_add(TIMEOUT_PER_ROLE.saturating_mul(roles))
             .min(Duration::from_secs(70))
     }
 
@@ -81,7 +81,7 @@ pub(crate) struct Assumed {
 
 impl Assumed {
     async fn exchange(&self) -> Result<Material, Unavailable> {
-        let base = self.base.wait_ready(BASE_PATIENCE).await;
+        let base = self.base.wait_ready(BASE_TIMEOUT).await;
         let base = base.map_err(|cause| self.without_base(&cause))?;
         let refused = match self.assume_with(&base).await {
             Err(refused) if is_about_base(&refused) && base.expires_at().is_some() => refused,
@@ -94,7 +94,7 @@ impl Assumed {
         }
     }
 
-    async fn assume_with(&self, base: &Lease) -> Result<Material, Unavailable> {
+    async fn assume_with(&self, base: &ActiveCredentials) -> Result<Material, Unavailable> {
         match base.material() {
             Material::Keys(keys) => self.sts.assume_role(keys.clone(), &self.role).await,
             Material::Bearer(_) => Err(bearer()),
@@ -118,8 +118,8 @@ impl Source for Assumed {
         Box::pin(self.exchange())
     }
 
-    fn patience(&self) -> Duration {
-        ASSUMED_PATIENCE
+    fn timeout(&self) -> Duration {
+        ASSUMED_TIMEOUT
     }
 
     fn timed_out(&self) -> Unavailable {

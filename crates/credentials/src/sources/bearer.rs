@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html>. As in AWS's SDKs it wins over keys.
 
 use crate::{
-    lease::Material,
+    active::Material,
     secret::{BearerToken, Secret},
     sources::{Fetch, Source},
     unavailable::{Reason, Unavailable},

@@ -11,12 +11,12 @@ use aws_smithy_types::date_time::{DateTime, Format};
 use serde::Deserialize;
 
 use crate::{
+    active::Material,
     choice::Method,
     clock::Clock,
     environment::{Environment, value},
     files::Watched,
     http::Http,
-    lease::Material,
     secret::{Secret, scrub},
     settings::SettingsError,
     sources::{Fetch, Source},

@@ -16,10 +16,10 @@ use aws_config::{
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
 
 use crate::{
+    active::Material,
     clock::Clock,
     environment::{Environment, flag, value},
     http::sdk_client,
-    lease::Material,
     settings::SettingsError,
     sources::{Fetch, Source},
     unavailable::{Reason, Unavailable, causes},
@@ -183,7 +183,7 @@ impl Source for Instance {
         Box::pin(self.ask())
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         Duration::from_secs(20)
     }
 

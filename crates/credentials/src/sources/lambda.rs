@@ -4,8 +4,8 @@
 //! `static_keys.rs`; an execution environment lives shorter than its session, so nothing renews them.
 
 use crate::{
+    active::Material,
     environment::{Environment, value},
-    lease::Material,
     sources::{Fetch, Source, static_keys::Keys},
     unavailable::{Reason, Unavailable},
 };

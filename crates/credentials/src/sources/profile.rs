@@ -28,11 +28,11 @@ use aws_types::{
 };
 
 use crate::{
+    active::Material,
     clock::Clock,
     environment::{Environment, value},
     files::Watched,
     http::sdk_client,
-    lease::Material,
     sources::{Fetch, Source, instance::find, static_keys::Keys},
     sts::{StsSettings, refusal},
     unavailable::{Reason, Unavailable, causes},
@@ -274,7 +274,7 @@ impl Source for Profile {
     }
 
     /// A `credential_process` may ask a person or a far service.
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         Duration::from_mins(1)
     }
 

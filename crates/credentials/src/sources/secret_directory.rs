@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
+    active::Material,
     files::{Watched, fingerprint},
-    lease::Material,
     secret::{BearerToken, Secret},
     sources::{
         Fetch, Source,

@@ -6,8 +6,8 @@
 use aws_credential_types::Credentials;
 
 use crate::{
+    active::Material,
     environment::{Environment, value},
-    lease::Material,
     secret::Secret,
     settings::SettingsError,
     sources::{Fetch, Source},

@@ -6,8 +6,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
+    active::Material,
     files::Watched,
-    lease::Material,
     secret::Secret,
     sources::{Fetch, Source, github::GitHubToken},
     sts::{AssumeRoleLink, Sts},
@@ -112,7 +112,7 @@ impl Source for WebIdentity {
         }
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         Duration::from_secs(25)
     }
 

@@ -3,7 +3,7 @@
 use awsdouble::Fault;
 use credentials::{AssumeRoleLink, Handle, Reason, SettingsError};
 
-use crate::support::{Account, PATIENCE, eventually, link, start};
+use crate::support::{Account, TIMEOUT, eventually, link, start};
 
 const FIRST: &str = "arn:aws:iam::210987654321:role/Shared";
 const SECOND: &str = "arn:aws:iam::123456789012:role/BedrockAccessRole";
@@ -33,8 +33,8 @@ impl Pod {
     }
 
     async fn caller(&self, handle: &Handle) -> String {
-        let lease = handle.wait_ready(PATIENCE).await.unwrap();
-        self.account.caller(&lease).await
+        let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
+        self.account.caller(&credentials).await
     }
 }
 
@@ -73,7 +73,7 @@ async fn wrong_external_id_is_told_with_the_role_and_leaves_the_base_alone() {
     let pending = role.current().unwrap_err();
     assert_eq!(pending.reason, Reason::Pending);
     assert!(pending.message.contains(SECOND), "{pending}");
-    role.first_attempt(PATIENCE).await;
+    role.first_attempt(TIMEOUT).await;
     let refused = role.current().unwrap_err();
     assert_eq!(refused.reason, Reason::AccessDenied);
     assert!(refused.message.contains(SECOND), "{refused}");
@@ -86,9 +86,9 @@ async fn wrong_external_id_is_told_with_the_role_and_leaves_the_base_alone() {
 async fn revoked_sessions_of_role_and_base_are_both_replaced() {
     let pod = Pod::start(None).await;
     let role = pod.base.assume(link(FIRST), "a").unwrap();
-    let lease = role.wait_ready(PATIENCE).await.unwrap();
+    let credentials = role.wait_ready(TIMEOUT).await.unwrap();
     pod.account.double.revoke_sessions();
-    let newer = role.replace(&lease).await.unwrap();
+    let newer = role.replace(&credentials).await.unwrap();
     assert_eq!(newer.generation(), 2);
     assert!(pod.caller(&role).await.contains("assumed-role/Shared/"));
     assert_eq!(pod.base.current().unwrap().generation(), 2);

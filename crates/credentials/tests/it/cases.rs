@@ -1,7 +1,7 @@
 //! Each folder of `testdata` is a case: environment and files in, choice, credentials and AWS's record out.
 //!
 //! All of them run under a subscriber that keeps every log line of every level; afterwards neither the lines nor
-//! anything printed from handles, leases, statuses and errors may hold one of the secrets used.
+//! anything printed from handles, credentials, statuses and errors may hold one of the secrets used.
 
 use std::{
     collections::BTreeMap,
@@ -13,12 +13,12 @@ use std::{
 };
 
 use awsdouble::{Call, Fault};
-use credentials::{AssumeRoleLink, Lease, Settings};
+use credentials::{ActiveCredentials, AssumeRoleLink, Settings};
 use serde::Deserialize;
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::{Account, PATIENCE, keys, start, testdata};
+use crate::support::{Account, TIMEOUT, keys, start, testdata};
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -259,7 +259,7 @@ async fn run(name: String) -> Traces {
         crate::support::eventually(&name, failed).await;
         handle.current()
     } else {
-        handle.wait_ready(PATIENCE).await
+        handle.wait_ready(TIMEOUT).await
     };
     let status = handle.status();
     writeln!(traces.printed, "{outcome:?} {status:?} {handle:?}").unwrap();
@@ -276,28 +276,28 @@ async fn run(name: String) -> Traces {
         }
         (Some(error), Ok(_)) => panic!("credentials came, but {} was expected", error.reason),
         (None, Err(unavailable)) => panic!("{unavailable}"),
-        (None, Ok(lease)) => check_lease(&case, &lease, &mut traces.secrets).await,
+        (None, Ok(credentials)) => check_lease(&case, &credentials, &mut traces.secrets).await,
     }
     check_calls(&case.expected, &calls);
     traces
 }
 
-/// Whether AWS takes the lease for what it should be.
-async fn check_lease(case: &Case, lease: &Lease, secrets: &mut Vec<String>) {
+/// Whether AWS takes the credentials for what it should be.
+async fn check_lease(case: &Case, credentials: &ActiveCredentials, secrets: &mut Vec<String>) {
     let expected = &case.expected;
     if let Some(expires) = expected.expires {
-        let ends = lease.expires_at().is_some();
+        let ends = credentials.expires_at().is_some();
         assert_eq!(ends, expires, "whether the credentials end");
     }
     if let Some(key) = &expected.bearer {
-        assert_eq!(lease.bearer().unwrap().token(), key);
+        assert_eq!(credentials.bearer().unwrap().token(), key);
         return;
     }
-    assert!(lease.bearer().is_none());
-    let keys = keys(lease);
+    assert!(credentials.bearer().is_none());
+    let keys = keys(credentials);
     secrets.push(keys.secret_access_key().to_owned());
     secrets.extend(keys.session_token().map(str::to_owned));
-    let caller = case.account.caller(lease).await;
+    let caller = case.account.caller(credentials).await;
     if let Some(identity) = &expected.identity {
         assert_eq!(&caller, identity);
     }

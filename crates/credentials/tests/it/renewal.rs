@@ -9,7 +9,7 @@ use awsdouble::Fault;
 use credentials::{Reason, Settings};
 use tokio::time::Instant;
 
-use crate::support::{Account, PATIENCE, eventually, keys, link, start};
+use crate::support::{Account, TIMEOUT, eventually, keys, link, start};
 
 const EXCHANGE: &str = "AssumeRoleWithWebIdentity";
 
@@ -56,13 +56,13 @@ impl Pod {
 async fn each_refresh_reads_the_token_file_again_and_nothing_is_ever_unavailable() {
     let pod = Pod::start(4).await;
     let handle = start(pod.settings()).await;
-    handle.wait_ready(PATIENCE).await.unwrap();
+    handle.wait_ready(TIMEOUT).await.unwrap();
     let end = Instant::now() + Duration::from_secs(13);
-    let mut leases = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     while Instant::now() < end {
-        let lease = handle.current().unwrap();
-        assert!(lease.expires_at().unwrap() > handle.now());
-        if leases.insert(lease.generation()) {
+        let credentials = handle.current().unwrap();
+        assert!(credentials.expires_at().unwrap() > handle.now());
+        if seen.insert(credentials.generation()) {
             pod.project("app", 3600);
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -85,11 +85,11 @@ async fn each_refresh_reads_the_token_file_again_and_nothing_is_ever_unavailable
 async fn an_outage_longer_than_a_refresh_goes_unnoticed_until_the_credentials_really_end() {
     let pod = Pod::start(12).await;
     let handle = start(pod.settings()).await;
-    let lease = handle.wait_ready(PATIENCE).await.unwrap();
+    let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     pod.account
         .double
         .inject(Fault::error(EXCHANGE, 503, "ServiceUnavailable"));
-    let end = lease.expires_at().unwrap();
+    let end = credentials.expires_at().unwrap();
     while handle.now() < end - Duration::from_millis(50) {
         let current = handle.current();
         assert!(
@@ -104,14 +104,14 @@ async fn an_outage_longer_than_a_refresh_goes_unnoticed_until_the_credentials_re
     assert!(handle.now() >= end);
     assert_eq!(handle.current().unwrap_err().reason, Reason::StsFault);
     pod.account.double.clear_faults();
-    handle.wait_ready(PATIENCE).await.unwrap();
+    handle.wait_ready(TIMEOUT).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_thousand_requests_at_the_moment_of_expiry_make_one_exchange() {
     let pod = Pod::start(3).await;
     let handle = start(pod.settings()).await;
-    let lease = handle.wait_ready(PATIENCE).await.unwrap();
+    let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     pod.account
         .double
         .inject(Fault::error(EXCHANGE, 503, "ServiceUnavailable"));
@@ -129,8 +129,8 @@ async fn a_thousand_requests_at_the_moment_of_expiry_make_one_exchange() {
     let before = answered();
     let waiters: Vec<_> = (0..1000)
         .map(|_| {
-            let (handle, lease) = (handle.clone(), lease.clone());
-            tokio::spawn(async move { handle.replace(&lease).await })
+            let (handle, credentials) = (handle.clone(), credentials.clone());
+            tokio::spawn(async move { handle.replace(&credentials).await })
         })
         .collect();
     for waiter in waiters {
@@ -143,12 +143,12 @@ async fn a_thousand_requests_at_the_moment_of_expiry_make_one_exchange() {
 async fn a_revoked_session_is_replaced_by_one_exchange() {
     let pod = Pod::start(3600).await;
     let handle = start(pod.settings()).await;
-    let lease = handle.wait_ready(PATIENCE).await.unwrap();
+    let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     pod.account.double.revoke_sessions();
     let waiters: Vec<_> = (0..50)
         .map(|_| {
-            let (handle, lease) = (handle.clone(), lease.clone());
-            tokio::spawn(async move { handle.replace(&lease).await })
+            let (handle, credentials) = (handle.clone(), credentials.clone());
+            tokio::spawn(async move { handle.replace(&credentials).await })
         })
         .collect();
     for waiter in waiters {
@@ -172,7 +172,7 @@ async fn a_renewed_token_file_ends_a_failure_at_once() {
     assert_eq!(handle.current().unwrap_err().reason, Reason::ExpiredToken);
     pod.project("app", 3600);
     let renewed = Instant::now();
-    handle.wait_ready(PATIENCE).await.unwrap();
+    handle.wait_ready(TIMEOUT).await.unwrap();
     assert!(
         renewed.elapsed() < Duration::from_secs(4),
         "{:?}",
@@ -195,7 +195,7 @@ async fn an_expired_token_is_exchanged_again_only_when_the_file_holds_another() 
     let handle = start(pod.settings()).await;
     eventually("the first exchange", || pod.exchanges() == 1).await;
     pod.project("app", 3600);
-    handle.wait_ready(PATIENCE).await.unwrap();
+    handle.wait_ready(TIMEOUT).await.unwrap();
     assert_eq!(pod.exchanges(), 2, "{}", path.display());
     assert_eq!(handle.status().consecutive_failures, 0);
     assert_eq!(
@@ -227,7 +227,7 @@ async fn rotated_keys_of_a_mounted_secret_are_taken_up_whole() {
         root.to_str().unwrap(),
     )]))
     .await;
-    let old = handle.wait_ready(PATIENCE).await.unwrap();
+    let old = handle.wait_ready(TIMEOUT).await.unwrap();
     assert_eq!(keys(&old).access_key_id(), "AKIAOLD");
     publish("..two", "AKIANEW", "new-secret");
     eventually("rotation", || handle.current().unwrap().generation() == 2).await;
@@ -252,7 +252,7 @@ async fn keys_rewritten_in_the_profile_are_taken_up() {
         ("AWS_CONFIG_FILE", "/nonexistent"),
     ]))
     .await;
-    handle.wait_ready(PATIENCE).await.unwrap();
+    handle.wait_ready(TIMEOUT).await.unwrap();
     write("AKIANEWER");
     eventually("rotation", || {
         keys(&handle.current().unwrap()).access_key_id() == "AKIANEWER"
@@ -285,13 +285,13 @@ async fn a_wrong_clock_is_corrected_from_the_first_refusal() {
     )
     .unwrap();
     let handle = start(settings).await;
-    let lease = handle.wait_ready(PATIENCE).await.unwrap();
+    let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     let status = handle.status();
     assert!(
         (status.clock_skew_seconds - 3600.0).abs() < 5.0,
         "{status:?}"
     );
-    let left = lease
+    let left = credentials
         .expires_at()
         .unwrap()
         .duration_since(handle.now())
@@ -306,5 +306,5 @@ async fn a_wrong_clock_is_corrected_from_the_first_refusal() {
         2,
         "one refused for its time, one signed with the corrected time"
     );
-    assert!(lease.expires_at().unwrap() > SystemTime::UNIX_EPOCH);
+    assert!(credentials.expires_at().unwrap() > SystemTime::UNIX_EPOCH);
 }

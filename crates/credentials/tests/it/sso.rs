@@ -5,7 +5,7 @@ use std::process::Command;
 
 use credentials::{ProcessEnvironment, Settings};
 
-use crate::support::{Account, PATIENCE, keys, start};
+use crate::support::{Account, TIMEOUT, keys, start};
 
 /// SHA-1 of `team`, the name of the session: that is how the file is called.
 const CACHED_SESSION: &str = "d25187dc137f35c88bc80ec8c3ffbdb17b5eb873.json";
@@ -68,17 +68,17 @@ async fn inner() {
     let settings =
         Settings::from_env(&ProcessEnvironment, None, Vec::new(), None, "gateway").unwrap();
     let handle = start(settings).await;
-    let lease = handle
-        .wait_ready(PATIENCE)
+    let credentials = handle
+        .wait_ready(TIMEOUT)
         .await
         .unwrap_or_else(|error| panic!("{error}"));
-    assert!(lease.expires_at().is_some());
+    assert!(credentials.expires_at().is_some());
     assert_eq!(handle.status().region.as_deref(), Some("us-east-1"));
     #[expect(
         clippy::print_stdout,
         reason = "read by the process that started this one"
     )]
     {
-        println!("access key {}", keys(&lease).access_key_id());
+        println!("access key {}", keys(&credentials).access_key_id());
     }
 }

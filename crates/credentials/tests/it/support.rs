@@ -9,12 +9,12 @@ use std::{
 use aws_credential_types::Credentials;
 use aws_sdk_sts::config::{BehaviorVersion, Region, retry::RetryConfig};
 use awsdouble::{Config, Double, TokenIssuer};
-use credentials::{AssumeRoleLink, Handle, Lease, Settings, SharedTimeSource};
+use credentials::{ActiveCredentials, AssumeRoleLink, Handle, Settings, SharedTimeSource};
 
 pub(crate) const ISSUER: &str = "https://oidc.example/id/TEAM";
 pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
-/// One patience for everything that is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// One timeout for everything that is waited for.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Account {
     pub(crate) double: Double,
@@ -86,10 +86,10 @@ impl Account {
         aws_sdk_sts::Client::from_conf(config)
     }
 
-    /// Who AWS takes the holder of a lease for.
-    pub(crate) async fn caller(&self, lease: &Lease) -> String {
+    /// Who AWS takes the holder of a credentials for.
+    pub(crate) async fn caller(&self, credentials: &ActiveCredentials) -> String {
         let answer = self
-            .client(keys(lease).clone())
+            .client(keys(credentials).clone())
             .get_caller_identity()
             .send()
             .await
@@ -117,8 +117,8 @@ impl Account {
     }
 }
 
-pub(crate) fn keys(lease: &Lease) -> &Credentials {
-    lease.identity().data::<Credentials>().unwrap()
+pub(crate) fn keys(credentials: &ActiveCredentials) -> &Credentials {
+    credentials.identity().data::<Credentials>().unwrap()
 }
 
 pub(crate) fn link(role_arn: &str) -> AssumeRoleLink {
@@ -138,11 +138,11 @@ pub(crate) async fn start(settings: Settings) -> Handle {
 
 /// Polls until a condition holds.
 pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
     while !condition() {
         assert!(
             tokio::time::Instant::now() < deadline,
-            "{what} did not happen in {PATIENCE:?}"
+            "{what} did not happen in {TIMEOUT:?}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     decode::{Purpose, read},
-    native::{Door, Edits, Native, Slice, native},
+    passthrough::{Door, Edits, Passthrough, Slice, passthrough},
 };
 use crate::translation::{DecodeOptions, RequestError};
 
@@ -47,7 +47,7 @@ pub fn count_natively(
     betas: &[&str],
     options: &DecodeOptions<'_>,
 ) -> Result<Counting, RequestError> {
-    let Native { body, warnings, .. } = native(body, betas, Door::Invoke, options)?;
+    let Passthrough { body, warnings, .. } = passthrough(body, betas, Door::Invoke, options)?;
     let text = String::from_utf8(body).unwrap_or_default();
     let invoke = with_limit(&text);
     Ok((

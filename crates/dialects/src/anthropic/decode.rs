@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use bedrock::converse::{CachePoint, ConverseRequest, GuardrailConfig, ServiceTier};
 use serde_json::{Map, Value};
 
-use super::{fields::FIELDS, native::filter_betas, reply::ReplyContext};
+use super::{fields::FIELDS, passthrough::filter_betas, reply::ReplyContext};
 use crate::translation::{
     DecodeOptions, Fetch, GuardrailRef, RequestError, cache,
     context::{Context, Words, merge},
@@ -103,7 +103,7 @@ pub(super) fn read<'a>(
     let mut reasoning = thinking::decide(&mut body, &mut output, limit.1, purpose, &mut context)?;
     context.unknown(output, &root.key("output_config"))?;
     if reasoning.fields.contains_key("output_config") {
-        thinking::add_flag(&mut flags, context.facts);
+        thinking::add_flag(&mut flags, context.capabilities);
     }
     let format = format::decide(wish(format, &mut context)?, &reasoning, &mut context)?;
     let (mut system, mut messages) = spoken(conversation, &mut context)?;
@@ -151,7 +151,7 @@ pub(super) fn read<'a>(
         additional_model_request_fields: additional,
         additional_model_response_field_paths: stop_sequence_paths(
             &inference_config,
-            context.facts,
+            context.capabilities,
         ),
         inference_config,
         request_metadata: user(&mut body, &mut context)?,
@@ -167,11 +167,11 @@ pub(super) fn read<'a>(
     let tools = request.tool_config.is_some();
     Ok(Decoded {
         stream,
-        upstream_stream: stream && (!tools || context.facts.tools.streamed),
+        upstream_stream: stream && (!tools || context.capabilities.tools.streamed),
         reply: ReplyContext {
             names: context.names,
             schema_tool,
-            reads_calls_in_text: tools && context.facts.tools.leaks_call_tokens,
+            reads_calls_in_text: tools && context.capabilities.tools.leaks_call_tokens,
             only_stop,
         },
         request,
@@ -228,7 +228,11 @@ fn betas_of(
         .iter()
         .flat_map(|header| header.split(','))
         .map(Cow::Borrowed);
-    filter_betas(of_headers.chain(of_body), context.facts, &mut context.notes)
+    filter_betas(
+        of_headers.chain(of_body),
+        context.capabilities,
+        &mut context.notes,
+    )
 }
 
 /// `output_config.format`: `{type: json_schema, schema}`.

@@ -2,7 +2,7 @@
 //! documentation prints it, a test holds it to the code.
 
 use crate::{
-    families::{Choice, ModelFacts, ParallelOff, ReasoningStyle, SchemaMode, TopK},
+    families::{Choice, ModelCapabilities, ParallelOff, ReasoningStyle, SchemaMode, TopK},
     translation::fields::{Fate, Field, Fields, Verdict},
 };
 
@@ -27,25 +27,25 @@ pub(super) const FIELDS: Fields = Fields(&[
     Field::new("stream", HONOURED, "true", "server-sent events"),
     Field::new(
         "temperature",
-        Fate::Read(|facts| taken(facts.sampling.temperature)),
+        Fate::Read(|capabilities| taken(capabilities.sampling.temperature)),
         "0.5",
         "0–1; dropped while thinking where the family demands it",
     ),
     Field::new(
         "top_p",
-        Fate::Read(|facts| taken(facts.sampling.top_p)),
+        Fate::Read(|capabilities| taken(capabilities.sampling.top_p)),
         "0.5",
         "0–1; dropped beside `temperature` where the family takes only one of them",
     ),
     Field::new(
         "top_k",
-        Fate::Read(|facts| taken(facts.sampling.top_k != TopK::None)),
+        Fate::Read(|capabilities| taken(capabilities.sampling.top_k != TopK::None)),
         "5",
         "among the model's own fields",
     ),
     Field::new(
         "stop_sequences",
-        Fate::Read(|facts| taken(facts.sampling.stop_max > 0)),
+        Fate::Read(|capabilities| taken(capabilities.sampling.stop_max > 0)),
         "[\"END\"]",
         "`inferenceConfig.stopSequences`; which one was met is reported",
     ),
@@ -63,9 +63,9 @@ pub(super) const FIELDS: Fields = Fields(&[
     ),
     Field::new(
         "tool_choice.disable_parallel_tool_use",
-        Fate::Read(|facts| {
-            if facts.tools.supported {
-                taken(facts.tools.parallel_off == ParallelOff::ToolChoiceField)
+        Fate::Read(|capabilities| {
+            if capabilities.tools.supported {
+                taken(capabilities.tools.parallel_off == ParallelOff::ToolChoiceField)
             } else {
                 Verdict::Refused
             }
@@ -106,7 +106,7 @@ pub(super) const FIELDS: Fields = Fields(&[
     ),
     Field::new(
         "anthropic_beta",
-        Fate::Read(|facts| taken(facts.betas.iter().any(|flag| flag.starts_with("interleaved-")))),
+        Fate::Read(|capabilities| taken(capabilities.betas.iter().any(|flag| flag.starts_with("interleaved-")))),
         r#"["interleaved-thinking-2025-05-14"]"#,
         "like the header `anthropic-beta`: those of `modelFamilies.*.betas` go along, others are dropped",
     ),
@@ -154,7 +154,7 @@ pub(super) const FIELDS: Fields = Fields(&[
 
 /// The table of Messages for the documentation, as Markdown.
 pub fn field_table() -> String {
-    FIELDS.markdown(|facts| facts.surfaces.messages.is_some())
+    FIELDS.markdown(|capabilities| capabilities.apis.messages.is_some())
 }
 
 const fn taken(taken: bool) -> Verdict {
@@ -165,26 +165,26 @@ const fn taken(taken: bool) -> Verdict {
     }
 }
 
-const fn tools(facts: &ModelFacts) -> Verdict {
-    if facts.tools.supported {
+const fn tools(capabilities: &ModelCapabilities) -> Verdict {
+    if capabilities.tools.supported {
         Verdict::Honoured
     } else {
         Verdict::Refused
     }
 }
 
-fn tool_choice(facts: &ModelFacts) -> Verdict {
-    if facts.tools.supported {
-        taken(facts.tools.choice.contains(&Choice::Any))
+fn tool_choice(capabilities: &ModelCapabilities) -> Verdict {
+    if capabilities.tools.supported {
+        taken(capabilities.tools.choice.contains(&Choice::Any))
     } else {
         Verdict::Refused
     }
 }
 
-const fn thinking(facts: &ModelFacts) -> Verdict {
-    match facts.reasoning.style {
+const fn thinking(capabilities: &ModelCapabilities) -> Verdict {
+    match capabilities.reasoning.style {
         ReasoningStyle::None => Verdict::Dropped,
-        ReasoningStyle::Adaptive if !facts.reasoning.budget => {
+        ReasoningStyle::Adaptive if !capabilities.reasoning.budget => {
             Verdict::Mapped("adaptive, without a budget")
         }
         ReasoningStyle::Budget | ReasoningStyle::Adaptive => Verdict::Honoured,
@@ -192,16 +192,21 @@ const fn thinking(facts: &ModelFacts) -> Verdict {
     }
 }
 
-fn effort(facts: &ModelFacts) -> Verdict {
-    match facts.reasoning.style {
+fn effort(capabilities: &ModelCapabilities) -> Verdict {
+    match capabilities.reasoning.style {
         ReasoningStyle::None => Verdict::Dropped,
-        ReasoningStyle::Budget => taken(facts.betas.iter().any(|flag| flag.starts_with("effort-"))),
+        ReasoningStyle::Budget => taken(
+            capabilities
+                .betas
+                .iter()
+                .any(|flag| flag.starts_with("effort-")),
+        ),
         _ => Verdict::Honoured,
     }
 }
 
-const fn format(facts: &ModelFacts) -> Verdict {
-    match facts.json_schema {
+const fn format(capabilities: &ModelCapabilities) -> Verdict {
+    match capabilities.json_schema {
         SchemaMode::Native => Verdict::Honoured,
         SchemaMode::Tool => Verdict::Mapped("by a tool"),
         SchemaMode::Prompt => Verdict::Mapped("by instructions"),
@@ -216,7 +221,7 @@ mod tests {
     use crate::{anthropic::decode, families::FamilyTable, translation::DecodeOptions};
 
     /// What decoding does with a field that asks for something.
-    fn fate(name: &str, sample: &str, facts: &ModelFacts) -> Verdict {
+    fn fate(name: &str, sample: &str, capabilities: &ModelCapabilities) -> Verdict {
         let mut body = json!({
             "model": "m",
             "max_tokens": 4096,
@@ -233,7 +238,11 @@ mod tests {
             Some((outer, inner)) => body[outer] = json!({inner: sample}),
             None => body[name] = sample,
         }
-        match decode(body.to_string().as_bytes(), &[], &DecodeOptions::new(facts)) {
+        match decode(
+            body.to_string().as_bytes(),
+            &[],
+            &DecodeOptions::new(capabilities),
+        ) {
             Err(error) => {
                 let param = error.param.clone().unwrap_or_default();
                 assert!(name.starts_with(&param) || param == "tools", "{error:?}");
@@ -258,25 +267,25 @@ mod tests {
 
     #[test]
     fn every_field_fares_with_every_family_as_the_table_says() {
-        for facts in FamilyTable::builtin().families() {
-            if facts.embedding.is_some() {
+        for capabilities in FamilyTable::builtin().families() {
+            if capabilities.embedding.is_some() {
                 continue;
             }
             for field in FIELDS.0 {
-                let expected = match field.verdict(&facts) {
+                let expected = match field.verdict(&capabilities) {
                     Verdict::Mapped(_) => Verdict::Honoured,
                     verdict => verdict,
                 };
-                let got = fate(field.name, field.sample, &facts);
-                assert_eq!(got, expected, "{} with {}", field.name, facts.family);
+                let got = fate(field.name, field.sample, &capabilities);
+                assert_eq!(got, expected, "{} with {}", field.name, capabilities.family);
             }
         }
     }
 
     #[test]
     fn strict_mode_refuses_what_would_be_dropped() {
-        let facts = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
-        let mut options = DecodeOptions::new(&facts);
+        let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
+        let mut options = DecodeOptions::new(&capabilities);
         options.strict = true;
         for field in FIELDS
             .0

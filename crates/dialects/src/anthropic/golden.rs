@@ -19,10 +19,10 @@ use serde_json::Value;
 
 use super::{
     Decoded, Door, ReplyContext, ResponseIdentity, StreamEncoder, count_by_converse,
-    count_natively, decode, encode_response, native,
+    count_natively, decode, encode_response, passthrough,
 };
 use crate::{
-    families::{FamilyTable, ModelFacts},
+    families::{FamilyTable, ModelCapabilities},
     translation::{DecodeOptions, Fetched, GuardrailRef, RemoteMedia, RequestError, head},
 };
 
@@ -68,7 +68,7 @@ struct Settings {
 struct Case {
     body: String,
     settings: Settings,
-    facts: Arc<ModelFacts>,
+    capabilities: Arc<ModelCapabilities>,
     fetched: Option<BTreeMap<String, Fetched>>,
 }
 
@@ -91,7 +91,7 @@ impl Case {
             )
         };
         Self {
-            facts: FamilyTable::builtin().resolve(&model, None),
+            capabilities: FamilyTable::builtin().resolve(&model, None),
             fetched: settings
                 .fetched
                 .take()
@@ -103,7 +103,7 @@ impl Case {
 
     fn options(&self) -> DecodeOptions<'_> {
         DecodeOptions {
-            facts: &self.facts,
+            capabilities: &self.capabilities,
             strict: self.settings.strict,
             guardrail: self
                 .settings
@@ -202,7 +202,7 @@ fn native_requests_become_what_their_snapshots_say() {
                 (STANDARD.decode(inner.as_str().unwrap()).unwrap(), warnings)
             })
         } else {
-            native(body, &betas, Door::Invoke, &options)
+            passthrough(body, &betas, Door::Invoke, &options)
                 .map(|native| (native.body, native.warnings))
         };
         let snapshot = match result {

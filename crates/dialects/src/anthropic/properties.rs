@@ -8,12 +8,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    Door, NativeStream, ReplyContext, StreamEncoder, count_by_converse, count_natively, decode,
+    Door, PassthroughStream, ReplyContext, StreamEncoder, count_by_converse, count_natively,
+    decode,
     golden::{events, identity, inputs},
-    native,
+    passthrough,
 };
 use crate::{
-    families::{FamilyTable, ModelFacts},
+    families::{FamilyTable, ModelCapabilities},
     translation::DecodeOptions,
 };
 
@@ -27,7 +28,7 @@ const MODELS: [&str; 7] = [
     "acme.brand-new-v1:0",
 ];
 
-fn any_facts() -> impl Strategy<Value = Arc<ModelFacts>> {
+fn any_facts() -> impl Strategy<Value = Arc<ModelCapabilities>> {
     prop::sample::select(&MODELS[..]).prop_map(|id| FamilyTable::builtin().resolve(id, None))
 }
 
@@ -165,7 +166,7 @@ proptest! {
     fn hostile_bodies_never_panic(
         fields in prop::collection::vec((any_field(), any_json()), 0..5),
         messages in prop::option::of(prop::collection::vec(any_message(), 0..4)),
-        facts in any_facts(),
+        capabilities in any_facts(),
         strict in any::<bool>(),
     ) {
         let mut body: serde_json::Map<String, Value> = fields.into_iter().collect();
@@ -174,12 +175,12 @@ proptest! {
             body.insert("messages".to_owned(), Value::Array(messages));
         }
         let body = Value::Object(body).to_string();
-        let mut options = DecodeOptions::new(&facts);
+        let mut options = DecodeOptions::new(&capabilities);
         options.strict = strict;
         if let Ok(decoded) = decode(body.as_bytes(), &["x"], &options) {
             prop_assert!(serde_json::to_vec(&decoded.request).is_ok());
         }
-        if let Ok(native) = native(body.as_bytes(), &["x"], Door::Invoke, &options) {
+        if let Ok(native) = passthrough(body.as_bytes(), &["x"], Door::Invoke, &options) {
             let read: Result<Value, _> = serde_json::from_slice(&native.body);
             prop_assert!(read.is_ok(), "{}", String::from_utf8_lossy(&native.body));
         }
@@ -192,11 +193,11 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), facts in any_facts()) {
-        let options = DecodeOptions::new(&facts);
+    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), capabilities in any_facts()) {
+        let options = DecodeOptions::new(&capabilities);
         let _ = decode(&bytes, &[], &options);
-        let _ = native(&bytes, &[], Door::Invoke, &options);
-        let mut stream = NativeStream::default();
+        let _ = passthrough(&bytes, &[], Door::Invoke, &options);
+        let mut stream = PassthroughStream::default();
         let mut out = BytesMut::new();
         let _ = stream.chunk(&bytes, &mut out);
         let _ = stream.event(&bytes, &mut out);
@@ -216,8 +217,8 @@ proptest! {
         ]));
         body.insert("stream".to_owned(), json!(true));
         let text = if indent { serde_json::to_string_pretty(&body) } else { serde_json::to_string(&body) }.unwrap();
-        let facts = FamilyTable::builtin().resolve(MODELS[0], None);
-        let native = native(text.as_bytes(), &[], Door::Invoke, &DecodeOptions::new(&facts)).unwrap();
+        let capabilities = FamilyTable::builtin().resolve(MODELS[0], None);
+        let native = passthrough(text.as_bytes(), &[], Door::Invoke, &DecodeOptions::new(&capabilities)).unwrap();
         let upstream = String::from_utf8(native.body).unwrap();
         // The same text but for one member more at the beginning and two less.
         let rest = upstream.replacen("\"anthropic_version\":\"bedrock-2023-05-31\",", "", 1);
@@ -231,10 +232,10 @@ proptest! {
     #[test]
     fn every_conversation_follows_bedrocks_rules_or_is_refused(
         messages in prop::collection::vec(any_message(), 1..10),
-        facts in any_facts(),
+        capabilities in any_facts(),
     ) {
         let body = json!({"model": "m", "max_tokens": 9, "messages": messages}).to_string();
-        if let Ok(decoded) = decode(body.as_bytes(), &[], &DecodeOptions::new(&facts)) {
+        if let Ok(decoded) = decode(body.as_bytes(), &[], &DecodeOptions::new(&capabilities)) {
             check_conversation(&serde_json::to_value(&decoded.request).unwrap());
         }
     }
@@ -244,7 +245,7 @@ proptest! {
         messages in prop::collection::vec(any_message(), 1..6),
         schema in any_json(),
         input in any_json(),
-        facts in any_facts(),
+        capabilities in any_facts(),
     ) {
         let schema = json!({"type": "object", "z": schema, "a": 1}).to_string();
         let input = json!({"z": input, "a": 1}).to_string();
@@ -258,7 +259,7 @@ proptest! {
         let body = json!({"model": "m", "max_tokens": 9, "messages": all, "tools": tools, "metadata": {"user_id": "1"}}).to_string();
         let body = body.replace("\"SCHEMA\"", &schema).replace("\"INPUT\"", &input);
         let once = |body: &str| {
-            decode(body.as_bytes(), &[], &DecodeOptions::new(&facts))
+            decode(body.as_bytes(), &[], &DecodeOptions::new(&capabilities))
                 .map(|decoded| serde_json::to_string(&decoded.request).unwrap())
         };
         let first = once(&body);
@@ -354,8 +355,8 @@ proptest! {
             {"role": "assistant", "content": blocks},
             {"role": "user", "content": "z"},
         ]}).to_string();
-        let facts = FamilyTable::builtin().resolve(MODELS[0], None);
-        let decoded = decode(body.as_bytes(), &[], &DecodeOptions::new(&facts)).unwrap();
+        let capabilities = FamilyTable::builtin().resolve(MODELS[0], None);
+        let decoded = decode(body.as_bytes(), &[], &DecodeOptions::new(&capabilities)).unwrap();
         let request = serde_json::to_value(&decoded.request).unwrap();
         let content = &request["messages"][1]["content"];
         prop_assert_eq!(&content[0]["reasoningContent"]["reasoningText"]["text"], &Value::from(text));

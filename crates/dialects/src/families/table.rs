@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{facts::ModelFacts, ids::base_model_id};
+use super::{capabilities::ModelCapabilities, ids::base_model_id};
 
 /// The built-in table.
 const BUILTIN: &str = include_str!("builtin.yaml");
@@ -18,7 +18,7 @@ const OTHER: &str = "other";
 /// Why a table is not usable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FamilyError {
-    /// A family's facts do not have the table's shape.
+    /// A family's capabilities do not have the table's shape.
     #[error("modelFamilies.{family}: {message}")]
     Facts {
         /// Key of the family.
@@ -48,7 +48,7 @@ pub enum FamilyError {
 #[derive(Clone, Debug)]
 pub struct FamilyTable {
     families: Vec<Family>,
-    other: Arc<ModelFacts>,
+    other: Arc<ModelCapabilities>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ struct Family {
     key: String,
     patterns: Vec<String>,
     merged: Map<String, Value>,
-    facts: Arc<ModelFacts>,
+    capabilities: Arc<ModelCapabilities>,
     /// Only there to be extended.
     template: bool,
 }
@@ -85,7 +85,7 @@ impl FamilyTable {
     /// The built-in table with `modelFamilies` of the config on top.
     ///
     /// A key of the built-in table changes the given fields of that family, and adds the given
-    /// `match` patterns to it. A new key is a new family: it needs `match`, and takes the facts it
+    /// `match` patterns to it. A new key is a new family: it needs `match`, and takes the capabilities it
     /// does not give from `extends`, or from `other`. Patterns given here are tried before the
     /// built-in ones.
     ///
@@ -96,7 +96,7 @@ impl FamilyTable {
         let mut first = Vec::new();
         for (key, value) in overrides {
             let Value::Object(given) = value else {
-                return Err(facts_error(key, "expected an object of facts"));
+                return Err(facts_error(key, "expected an object of capabilities"));
             };
             let mut given = given.clone();
             let patterns = take_patterns(key, &mut given)?;
@@ -112,20 +112,20 @@ impl FamilyTable {
                 merged.insert("title".to_owned(), key.as_str().into());
             }
             merge(&mut merged, given);
-            let facts = Arc::new(read_facts(key, &merged)?);
+            let capabilities = Arc::new(read_facts(key, &merged)?);
             let family = Family {
                 key: key.clone(),
                 patterns,
                 merged,
-                facts,
+                capabilities,
                 template: false,
             };
             if key == OTHER {
-                table.other = Arc::clone(&family.facts);
+                table.other = Arc::clone(&family.capabilities);
             }
             if let Some(slot) = existing.and_then(|at| table.families.get_mut(at)) {
                 slot.merged.clone_from(&family.merged);
-                slot.facts = Arc::clone(&family.facts);
+                slot.capabilities = Arc::clone(&family.capabilities);
             } else if family.patterns.is_empty() {
                 return Err(FamilyError::NoPattern {
                     family: key.clone(),
@@ -140,9 +140,9 @@ impl FamilyTable {
         Ok(table)
     }
 
-    /// The facts about a model, given by id, profile id or ARN; `base_model` where the config says
+    /// The capabilities about a model, given by id, profile id or ARN; `base_model` where the config says
     /// what an ARN hides.
-    pub fn resolve(&self, model: &str, base_model: Option<&str>) -> Arc<ModelFacts> {
+    pub fn resolve(&self, model: &str, base_model: Option<&str>) -> Arc<ModelCapabilities> {
         let id = base_model.map_or_else(|| base_model_id(model), base_model_id);
         let Some(id) = id else {
             return Arc::clone(&self.other);
@@ -154,16 +154,19 @@ impl FamilyTable {
             .find(|family| family.patterns.iter().any(|pattern| matches(pattern, &id)));
         family.map_or_else(
             || Arc::clone(&self.other),
-            |family| Arc::clone(&family.facts),
+            |family| Arc::clone(&family.capabilities),
         )
     }
 
     /// All families that models can be of, in the table's order, the catch-all last.
-    pub fn families(&self) -> Vec<Arc<ModelFacts>> {
-        let mut all: Vec<Arc<ModelFacts>> = Vec::new();
+    pub fn families(&self) -> Vec<Arc<ModelCapabilities>> {
+        let mut all: Vec<Arc<ModelCapabilities>> = Vec::new();
         for family in self.families.iter().filter(|family| !family.template) {
-            if !all.iter().any(|facts| facts.family == family.key) {
-                all.push(Arc::clone(&family.facts));
+            if !all
+                .iter()
+                .any(|capabilities| capabilities.family == family.key)
+            {
+                all.push(Arc::clone(&family.capabilities));
             }
         }
         all
@@ -183,7 +186,7 @@ impl FamilyTable {
             key: OTHER.to_owned(),
             patterns: Vec::new(),
             merged: defaults.clone(),
-            facts: other,
+            capabilities: other,
             template: false,
         };
         for mut given in document.families {
@@ -195,13 +198,13 @@ impl FamilyTable {
             };
             merge(&mut merged, given);
             merged.insert("family".to_owned(), key.as_str().into());
-            let facts = Arc::new(read_facts(&key, &merged)?);
+            let capabilities = Arc::new(read_facts(&key, &merged)?);
             table.families.push(Family {
                 template: patterns.is_empty(),
                 key,
                 patterns,
                 merged,
-                facts,
+                capabilities,
             });
         }
         table.families.push(catch_all);
@@ -227,8 +230,8 @@ fn facts_error(family: &str, message: &str) -> FamilyError {
     }
 }
 
-fn read_facts(family: &str, merged: &Map<String, Value>) -> Result<ModelFacts, FamilyError> {
-    ModelFacts::deserialize(Value::Object(merged.clone()))
+fn read_facts(family: &str, merged: &Map<String, Value>) -> Result<ModelCapabilities, FamilyError> {
+    ModelCapabilities::deserialize(Value::Object(merged.clone()))
         .map_err(|error| facts_error(family, &error.to_string()))
 }
 

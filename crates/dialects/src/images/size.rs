@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    families::{ImageShape, ImageSizes, ModelFacts},
+    families::{ImageShape, ImageSizes, ModelCapabilities},
     translation::{
         RequestError,
         json::{At, Object},
@@ -15,7 +15,7 @@ use crate::{
 pub(super) fn take(
     body: &mut Object<'_>,
     shape: &ImageShape,
-    facts: &ModelFacts,
+    capabilities: &ModelCapabilities,
     common: &mut Map<String, Value>,
     notes: &mut Notes,
 ) -> Result<(), RequestError> {
@@ -44,7 +44,7 @@ pub(super) fn take(
                     "size",
                     format!(
                         "{} takes sides of {least} to {most} pixels, in steps of {step}",
-                        facts.title
+                        capabilities.title
                     ),
                 ));
             }
@@ -54,7 +54,7 @@ pub(super) fn take(
             if !sizes.iter().any(|known| *known == size) {
                 return Err(RequestError::invalid(
                     "size",
-                    format!("{} takes {}", facts.title, sizes.join(", ")),
+                    format!("{} takes {}", capabilities.title, sizes.join(", ")),
                 ));
             }
             set_pixels(common, width, height);
@@ -69,7 +69,10 @@ pub(super) fn take(
                 .iter()
                 .min_by(|one, other| near(one).total_cmp(&near(other)));
             if let Some(nearest) = nearest {
-                let how = format!("{} chooses the size itself, for {nearest}", facts.title);
+                let how = format!(
+                    "{} chooses the size itself, for {nearest}",
+                    capabilities.title
+                );
                 notes.changed("size", &how)?;
                 common.insert("aspect_ratio".to_owned(), nearest.as_str().into());
             }

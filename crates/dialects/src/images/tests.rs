@@ -10,8 +10,8 @@ const TITAN: &str = "amazon.titan-image-generator-v2:0";
 const STABLE: &str = "stability.stable-image-core-v1:1";
 
 fn decode(model: &str, request: &Value, strict: bool) -> Result<ImageRequest, RequestError> {
-    let facts = FamilyTable::builtin().resolve(model, None);
-    decode_images(request.to_string().as_bytes(), &facts, strict, 41)
+    let capabilities = FamilyTable::builtin().resolve(model, None);
+    decode_images(request.to_string().as_bytes(), &capabilities, strict, 41)
 }
 
 #[track_caller]

@@ -15,7 +15,7 @@ use super::{
     error::RequestError,
     json::{At, Json, Object},
 };
-use crate::families::{EmbeddingBody, EmbeddingShape, ModelFacts};
+use crate::families::{EmbeddingBody, EmbeddingShape, ModelCapabilities};
 
 pub use response::{EmbeddingResult, encode_embeddings, read_embedding_response};
 
@@ -48,15 +48,15 @@ pub struct EmbeddingCall {
 /// A 400 naming the field.
 pub fn decode_embeddings(
     body: &[u8],
-    facts: &ModelFacts,
+    capabilities: &ModelCapabilities,
     strict: bool,
 ) -> Result<EmbeddingRequest, RequestError> {
-    let Some(shape) = &facts.embedding else {
+    let Some(shape) = &capabilities.embedding else {
         return Err(RequestError::unsupported(
             "model",
             format!(
                 "{} makes no embeddings; choose an embedding model",
-                facts.title
+                capabilities.title
             ),
         ));
     };
@@ -77,7 +77,7 @@ pub fn decode_embeddings(
             ));
         }
     };
-    let dimensions = dimensions(&mut body, shape, facts)?;
+    let dimensions = dimensions(&mut body, shape, capabilities)?;
     let kind = input_type(&mut body, shape)?;
     if body.take("user").is_some() {
         notes.dropped("user", "InvokeModel has no place for it")?;
@@ -134,7 +134,7 @@ fn inputs<'a>(body: &mut Object<'a>) -> Result<Vec<Cow<'a, str>>, RequestError> 
 fn dimensions(
     body: &mut Object<'_>,
     shape: &EmbeddingShape,
-    facts: &ModelFacts,
+    capabilities: &ModelCapabilities,
 ) -> Result<Option<u64>, RequestError> {
     let root = At::Root;
     let Some(value) = body.take("dimensions") else {
@@ -152,9 +152,16 @@ fn dimensions(
     Err(RequestError::unsupported(
         "dimensions",
         if known.is_empty() {
-            format!("{} has one length of vector; leave it out", facts.title)
+            format!(
+                "{} has one length of vector; leave it out",
+                capabilities.title
+            )
         } else {
-            format!("{} makes vectors of {}", facts.title, known.join(", "))
+            format!(
+                "{} makes vectors of {}",
+                capabilities.title,
+                known.join(", ")
+            )
         },
     ))
 }

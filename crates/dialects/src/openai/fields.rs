@@ -9,7 +9,7 @@ pub(crate) mod table;
 use std::fmt::Write as _;
 
 use super::{decode::Notes, error::RequestError, json::Object};
-use crate::families::{FamilyTable, ModelFacts, Surfaces};
+use crate::families::{BedrockApis, FamilyTable, ModelCapabilities};
 
 /// All fields of an endpoint.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub(crate) struct Field {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fate {
     /// Decoding reads it; the function says what it makes of it.
-    Read(fn(&ModelFacts) -> Verdict),
+    Read(fn(&ModelCapabilities) -> Verdict),
     Dropped,
     Refused,
 }
@@ -93,9 +93,9 @@ impl Field {
         self
     }
 
-    pub(crate) fn verdict(&self, facts: &ModelFacts) -> Verdict {
+    pub(crate) fn verdict(&self, capabilities: &ModelCapabilities) -> Verdict {
         match self.fate {
-            Fate::Read(verdict) => verdict(facts),
+            Fate::Read(verdict) => verdict(capabilities),
             Fate::Dropped => Verdict::Dropped,
             Fate::Refused => Verdict::Refused,
         }
@@ -162,17 +162,22 @@ impl Fields {
 
     /// The table for the documentation, as Markdown: first the fields that mean the same for every
     /// family, then what differs by family.
-    pub(crate) fn markdown(&self, shown: fn(&ModelFacts) -> bool) -> String {
+    pub(crate) fn markdown(&self, shown: fn(&ModelCapabilities) -> bool) -> String {
         let families = FamilyTable::builtin().families();
-        let chat: Vec<_> = families.iter().filter(|facts| shown(facts)).collect();
+        let chat: Vec<_> = families
+            .iter()
+            .filter(|capabilities| shown(capabilities))
+            .collect();
         let (same, differing): (Vec<&Field>, Vec<&Field>) = self.0.iter().partition(|field| {
-            let mut verdicts = chat.iter().map(|facts| field.verdict(facts));
+            let mut verdicts = chat.iter().map(|capabilities| field.verdict(capabilities));
             let first = verdicts.next();
             verdicts.all(|verdict| Some(verdict) == first)
         });
         let mut text = String::from("| Field | What becomes of it | Note |\n|---|---|---|\n");
         for field in same {
-            let verdict = chat.first().map_or("", |facts| field.verdict(facts).word());
+            let verdict = chat
+                .first()
+                .map_or("", |capabilities| field.verdict(capabilities).word());
             push(
                 &mut text,
                 format_args!("| `{}` | {verdict} | {} |\n", field.name, field.note),
@@ -185,12 +190,12 @@ impl Fields {
         text.push_str("\n|---|");
         text.push_str(&"---|".repeat(differing.len()));
         text.push('\n');
-        for facts in &chat {
-            push(&mut text, format_args!("| {} |", facts.title));
+        for capabilities in &chat {
+            push(&mut text, format_args!("| {} |", capabilities.title));
             for field in &differing {
                 push(
                     &mut text,
-                    format_args!(" {} |", field.verdict(facts).word()),
+                    format_args!(" {} |", field.verdict(capabilities).word()),
                 );
             }
             text.push('\n');
@@ -208,7 +213,7 @@ impl Fields {
 
 /// The table of Chat Completions for the documentation, as Markdown.
 pub fn field_table() -> String {
-    CHAT.markdown(|facts| Surfaces::by_converse(facts.surfaces.chat))
+    CHAT.markdown(|capabilities| BedrockApis::by_converse(capabilities.apis.chat))
 }
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {

@@ -79,7 +79,7 @@ pub(crate) fn with_options<T>(
     });
     let body = request.to_string();
     let model = head(body.as_bytes()).unwrap().model;
-    let facts = FamilyTable::builtin().resolve(&model, settings.base_model.as_deref());
+    let capabilities = FamilyTable::builtin().resolve(&model, settings.base_model.as_deref());
     let fetched: Option<BTreeMap<String, Fetched>> = settings.fetched.map(|fetched| {
         let read = |(url, (data, content_type)): (String, (String, Option<String>))| {
             let bytes = STANDARD.decode(data).unwrap();
@@ -94,7 +94,7 @@ pub(crate) fn with_options<T>(
         fetched.into_iter().map(read).collect()
     });
     let options = DecodeOptions {
-        facts: &facts,
+        capabilities: &capabilities,
         strict: settings.strict,
         guardrail: settings
             .guardrail

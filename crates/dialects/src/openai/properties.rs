@@ -12,7 +12,7 @@ use super::{
     golden::{identity, inputs, with_decoded},
     head,
 };
-use crate::families::{FamilyTable, ModelFacts};
+use crate::families::{FamilyTable, ModelCapabilities};
 
 const MODELS: [&str; 8] = [
     "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
@@ -25,7 +25,7 @@ const MODELS: [&str; 8] = [
     "acme.brand-new-v1:0",
 ];
 
-fn any_facts() -> impl Strategy<Value = Arc<ModelFacts>> {
+fn any_facts() -> impl Strategy<Value = Arc<ModelCapabilities>> {
     prop::sample::select(&MODELS[..]).prop_map(|id| FamilyTable::builtin().resolve(id, None))
 }
 
@@ -103,7 +103,7 @@ fn any_message() -> impl Strategy<Value = Value> {
 }
 
 /// Bedrock's own rules for a conversation, as far as they need no model.
-pub(crate) fn check_conversation(request: &Value, facts: &ModelFacts) {
+pub(crate) fn check_conversation(request: &Value, capabilities: &ModelCapabilities) {
     let messages = request["messages"].as_array().unwrap();
     assert!(!messages.is_empty());
     let mut expected: Vec<String> = Vec::new();
@@ -143,10 +143,10 @@ pub(crate) fn check_conversation(request: &Value, facts: &ModelFacts) {
         }
     }
     assert!(expected.is_empty(), "no call is left without a result");
-    if facts.first_message == crate::families::FirstMessage::User {
+    if capabilities.first_message == crate::families::FirstMessage::User {
         assert_eq!(messages[0]["role"], "user");
     }
-    if !seen.is_empty() && facts.tools.supported {
+    if !seen.is_empty() && capabilities.tools.supported {
         assert!(
             request["toolConfig"]["tools"].is_array(),
             "tools of the history are declared"
@@ -159,7 +159,7 @@ proptest! {
     fn hostile_bodies_never_panic(
         fields in prop::collection::vec((any_field(), any_json()), 0..5),
         messages in prop::option::of(prop::collection::vec(any_message(), 0..4)),
-        facts in any_facts(),
+        capabilities in any_facts(),
         strict in any::<bool>(),
     ) {
         let mut body: serde_json::Map<String, Value> = fields.into_iter().collect();
@@ -167,18 +167,18 @@ proptest! {
             body.insert("messages".to_owned(), Value::Array(messages));
         }
         let body = Value::Object(body).to_string();
-        let mut options = DecodeOptions::new(&facts);
+        let mut options = DecodeOptions::new(&capabilities);
         options.strict = strict;
         if let Ok(decoded) = decode(body.as_bytes(), &options) {
             prop_assert!(serde_json::to_vec(&decoded.request).is_ok());
         }
-        let _ = decode_embeddings(body.as_bytes(), &facts, strict);
+        let _ = decode_embeddings(body.as_bytes(), &capabilities, strict);
     }
 
     #[test]
-    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), facts in any_facts()) {
+    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), capabilities in any_facts()) {
         let _ = head(&bytes);
-        let _ = decode(&bytes, &DecodeOptions::new(&facts));
+        let _ = decode(&bytes, &DecodeOptions::new(&capabilities));
         for kind in ["contentBlockStart", "contentBlockDelta", "messageStop", "metadata"] {
             let _ = StreamEvent::from_frame_parts(kind, &bytes);
         }
@@ -187,11 +187,11 @@ proptest! {
     #[test]
     fn every_conversation_follows_bedrocks_rules_or_is_refused(
         messages in prop::collection::vec(any_message(), 1..10),
-        facts in any_facts(),
+        capabilities in any_facts(),
     ) {
         let body = json!({"model": "m", "messages": messages}).to_string();
-        if let Ok(decoded) = decode(body.as_bytes(), &DecodeOptions::new(&facts)) {
-            check_conversation(&serde_json::to_value(&decoded.request).unwrap(), &facts);
+        if let Ok(decoded) = decode(body.as_bytes(), &DecodeOptions::new(&capabilities)) {
+            check_conversation(&serde_json::to_value(&decoded.request).unwrap(), &capabilities);
         }
     }
 
@@ -199,12 +199,12 @@ proptest! {
     fn equal_requests_give_equal_bytes(
         messages in prop::collection::vec(any_message(), 1..6),
         schema in any_json(),
-        facts in any_facts(),
+        capabilities in any_facts(),
     ) {
         let tools = json!([{"type": "function", "function": {"name": "mcp.read", "parameters": {"type": "object", "properties": {"x": schema}}}}]);
         let body = json!({"model": "m", "messages": messages, "tools": tools, "metadata": {"b": "1", "a": "2"}}).to_string();
         let once = |body: &str| {
-            decode(body.as_bytes(), &DecodeOptions::new(&facts))
+            decode(body.as_bytes(), &DecodeOptions::new(&capabilities))
                 .map(|decoded| serde_json::to_vec(&decoded.request).unwrap())
         };
         let (first, second) = (once(&body), once(&body));
@@ -226,8 +226,8 @@ proptest! {
         })
         .to_string()
         .replace("\"SCHEMA\"", &schema);
-        let facts = FamilyTable::builtin().resolve(MODELS[0], None);
-        let decoded = decode(body.as_bytes(), &DecodeOptions::new(&facts)).unwrap();
+        let capabilities = FamilyTable::builtin().resolve(MODELS[0], None);
+        let decoded = decode(body.as_bytes(), &DecodeOptions::new(&capabilities)).unwrap();
         let upstream = serde_json::to_string(&decoded.request).unwrap();
         prop_assert!(upstream.contains(&format!("\"json\":{schema}")), "{}", upstream);
         prop_assert!(upstream.contains(&format!("\"input\":{arguments}")), "{}", upstream);
@@ -274,8 +274,8 @@ proptest! {
             {"role": "assistant", "content": "y", "thinking_blocks": blocks},
             {"role": "user", "content": "z"},
         ]}).to_string();
-        let facts = FamilyTable::builtin().resolve(MODELS[0], None);
-        let decoded = decode(body.as_bytes(), &DecodeOptions::new(&facts)).unwrap();
+        let capabilities = FamilyTable::builtin().resolve(MODELS[0], None);
+        let decoded = decode(body.as_bytes(), &DecodeOptions::new(&capabilities)).unwrap();
         let request = serde_json::to_value(&decoded.request).unwrap();
         let content = &request["messages"][1]["content"];
         prop_assert_eq!(&content[0]["reasoningContent"]["reasoningText"]["text"], &Value::from(text));

@@ -9,8 +9,8 @@ const COHERE: &str = "cohere.rerank-v3-5:0";
 const AMAZON: &str = "amazon.rerank-v1:0";
 
 fn decode(model: &str, request: &Value, strict: bool) -> Result<RerankRequest, RequestError> {
-    let facts = FamilyTable::builtin().resolve(model, None);
-    decode_rerank(request.to_string().as_bytes(), &facts, strict)
+    let capabilities = FamilyTable::builtin().resolve(model, None);
+    decode_rerank(request.to_string().as_bytes(), &capabilities, strict)
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub fn decode<'a>(
 ) -> Result<Decoded<'a>, RequestError> {
     let mut body = Object::from_body(body)?;
     let mut context = Context::new(options, &WORDS);
-    served(options.facts, options.facts.surfaces.responses)?;
+    served(options.capabilities, options.capabilities.apis.responses)?;
     FIELDS.refuse(&mut body)?;
     let root = At::Root;
     let mut echo = echo::Echo::of(&body);

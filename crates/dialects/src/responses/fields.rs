@@ -1,7 +1,7 @@
 //! Every field of a Responses request and what becomes of it, as data.
 
 use crate::{
-    families::Surfaces,
+    families::BedrockApis,
     openai::fields::{
         Fate, Field, Fields, Verdict,
         table::{
@@ -57,20 +57,20 @@ pub(super) const FIELDS: Fields = Fields(&[
     ),
     Field::new(
         "temperature",
-        Fate::Read(|facts| taken(facts.sampling.temperature)),
+        Fate::Read(|capabilities| taken(capabilities.sampling.temperature)),
         "0.5",
         "0–2; above 1 it is lowered to 1 with a warning",
     ),
     Field::new(
         "top_p",
-        Fate::Read(|facts| taken(facts.sampling.top_p)),
+        Fate::Read(|capabilities| taken(capabilities.sampling.top_p)),
         "0.5",
         "0–1; dropped beside `temperature` where the family takes only one of them",
     ),
     Field::new("top_k", Fate::Read(top_k), "5", "not OpenAI's, but common"),
     Field::new(
         "stop",
-        Fate::Read(|facts| taken(facts.sampling.stop_max > 0)),
+        Fate::Read(|capabilities| taken(capabilities.sampling.stop_max > 0)),
         "[\"END\"]",
         "not of this endpoint: `inferenceConfig.stopSequences`",
     ),
@@ -228,27 +228,32 @@ pub(super) const FIELDS: Fields = Fields(&[
 
 /// The table for the documentation, as Markdown.
 pub fn field_table() -> String {
-    FIELDS.markdown(|facts| Surfaces::by_converse(facts.surfaces.responses))
+    FIELDS.markdown(|capabilities| BedrockApis::by_converse(capabilities.apis.responses))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        families::{FamilyTable, ModelFacts},
+        families::{FamilyTable, ModelCapabilities},
         openai::DecodeOptions,
         responses::decode,
     };
 
     /// What decoding does with a field that asks for something.
-    fn fate(field: &Field, facts: &ModelFacts) -> Verdict {
+    fn fate(field: &Field, capabilities: &ModelCapabilities) -> Verdict {
         let mut body = serde_json::json!({"model": "m", "input": "hi", "store": false});
         // A choice needs tools to choose from.
-        if matches!(field.name(), "tool_choice" | "parallel_tool_calls") && facts.tools.supported {
+        if matches!(field.name(), "tool_choice" | "parallel_tool_calls")
+            && capabilities.tools.supported
+        {
             body["tools"] = serde_json::json!([{"type": "function", "name": "f"}]);
         }
         body[field.name()] = serde_json::from_str(field.sample()).unwrap();
-        match decode(body.to_string().as_bytes(), &DecodeOptions::new(facts)) {
+        match decode(
+            body.to_string().as_bytes(),
+            &DecodeOptions::new(capabilities),
+        ) {
             Err(error) => {
                 assert_eq!(error.param.as_deref(), Some(field.name()), "{error:?}");
                 Verdict::Refused
@@ -270,25 +275,25 @@ mod tests {
 
     #[test]
     fn every_field_fares_with_every_family_as_the_table_says() {
-        for facts in FamilyTable::builtin().families() {
-            if !Surfaces::by_converse(facts.surfaces.responses) {
+        for capabilities in FamilyTable::builtin().families() {
+            if !BedrockApis::by_converse(capabilities.apis.responses) {
                 continue;
             }
             for field in FIELDS.0 {
-                let expected = match field.verdict(&facts) {
+                let expected = match field.verdict(&capabilities) {
                     Verdict::Mapped(_) => Verdict::Honoured,
                     verdict => verdict,
                 };
-                let (name, family) = (field.name(), &facts.family);
-                assert_eq!(fate(field, &facts), expected, "{name} with {family}");
+                let (name, family) = (field.name(), &capabilities.family);
+                assert_eq!(fate(field, &capabilities), expected, "{name} with {family}");
             }
         }
     }
 
     #[test]
     fn strict_mode_refuses_exactly_what_would_be_dropped() {
-        let facts = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
-        let mut options = DecodeOptions::new(&facts);
+        let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
+        let mut options = DecodeOptions::new(&capabilities);
         options.strict = true;
         let body = |name: &str, value: &str| format!(r#"{{"input":"hi","{name}":{value}}}"#);
         for field in FIELDS.0 {

@@ -176,8 +176,8 @@ proptest! {
         input.extend(checker::read(&out).response["output"].as_array().unwrap().iter().cloned());
         input.push(json!({"role": "user", "content": "z"}));
         let body = json!({"model": "m", "input": input}).to_string();
-        let facts = FamilyTable::builtin().resolve(MODELS[0], None);
-        let decoded = decode(body.as_bytes(), &DecodeOptions::new(&facts)).unwrap();
+        let capabilities = FamilyTable::builtin().resolve(MODELS[0], None);
+        let decoded = decode(body.as_bytes(), &DecodeOptions::new(&capabilities)).unwrap();
         let request = serde_json::to_value(&decoded.request).unwrap();
         let content = &request["messages"][1]["content"];
         prop_assert_eq!(content, &json!([
@@ -189,8 +189,8 @@ proptest! {
 
     #[test]
     fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), model in prop::sample::select(&MODELS[..])) {
-        let facts = FamilyTable::builtin().resolve(model, None);
-        let _ = decode(&bytes, &DecodeOptions::new(&facts));
+        let capabilities = FamilyTable::builtin().resolve(model, None);
+        let _ = decode(&bytes, &DecodeOptions::new(&capabilities));
     }
 
     #[test]
@@ -199,10 +199,10 @@ proptest! {
         model in prop::sample::select(&MODELS[..]),
     ) {
         let body = json!({"model": "m", "input": items}).to_string();
-        let facts = FamilyTable::builtin().resolve(model, None);
-        if let Ok(decoded) = decode(body.as_bytes(), &DecodeOptions::new(&facts)) {
+        let capabilities = FamilyTable::builtin().resolve(model, None);
+        if let Ok(decoded) = decode(body.as_bytes(), &DecodeOptions::new(&capabilities)) {
             let request = serde_json::to_value(&decoded.request).unwrap();
-            crate::openai::properties::check_conversation(&request, &facts);
+            crate::openai::properties::check_conversation(&request, &capabilities);
         }
     }
 }

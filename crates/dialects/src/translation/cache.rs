@@ -28,9 +28,9 @@ pub(crate) fn point(
     }
     let ttl = match control.string("ttl", &at)?.as_deref() {
         None | Some("5m") => None,
-        Some("1h") if context.facts.cache.ttl.iter().any(|ttl| ttl == "1h") => Some("1h"),
+        Some("1h") if context.capabilities.cache.ttl.iter().any(|ttl| ttl == "1h") => Some("1h"),
         Some("1h") => {
-            let title = &context.facts.title;
+            let title = &context.capabilities.title;
             let how = format!("{title} caches for 5 minutes only, not for an hour");
             context.notes.changed("cache_control.ttl", &how)?;
             None
@@ -43,7 +43,7 @@ pub(crate) fn point(
         }
     };
     if !allowed {
-        let why = format!("{} does not cache there", context.facts.title);
+        let why = format!("{} does not cache there", context.capabilities.title);
         context.notes.dropped("cache_control", &why)?;
         return Ok(None);
     }
@@ -84,7 +84,7 @@ pub(crate) fn limit(
     request: &mut ConverseRequest<'_>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
-    let most = context.facts.cache.max_points;
+    let most = context.capabilities.cache.max_points;
     let mut excess = count(request).saturating_sub(most);
     if excess == 0 {
         return Ok(());
@@ -113,16 +113,16 @@ pub(crate) fn automatic(
     point: CachePoint,
     context: &Context<'_>,
 ) {
-    let facts = &context.facts.cache;
+    let capabilities = &context.capabilities.cache;
     if any(request) {
         return;
     }
-    if facts.tools
+    if capabilities.tools
         && let Some(config) = &mut request.tool_config
     {
         config.tools.push(Tool::CachePoint(point));
     }
-    if facts.system && !request.system.is_empty() {
+    if capabilities.system && !request.system.is_empty() {
         request.system.push(SystemBlock::CachePoint(point));
     }
     let last = request
@@ -130,9 +130,9 @@ pub(crate) fn automatic(
         .iter_mut()
         .rev()
         .find(|message| message.role == Role::User);
-    if let Some(message) = last.filter(|_| facts.messages) {
+    if let Some(message) = last.filter(|_| capabilities.messages) {
         let after_result = matches!(message.content.last(), Some(ContentBlock::ToolResult(_)));
-        if !after_result || facts.after_tool_result {
+        if !after_result || capabilities.after_tool_result {
             message.content.push(ContentBlock::CachePoint(point));
         }
     }

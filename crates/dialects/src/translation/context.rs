@@ -9,7 +9,7 @@ use super::{
     notes::Notes,
     options::{DecodeOptions, Fetch},
 };
-use crate::families::{ModelFacts, Surface, Surfaces};
+use crate::families::{BedrockApi, BedrockApis, ModelCapabilities};
 
 /// What a dialect calls things, for warnings and errors.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Words {
 /// What all parts of decoding share.
 #[derive(Debug)]
 pub(crate) struct Context<'o> {
-    pub(crate) facts: &'o ModelFacts,
+    pub(crate) capabilities: &'o ModelCapabilities,
     pub(crate) words: &'static Words,
     pub(crate) options: &'o DecodeOptions<'o>,
     pub(crate) notes: Notes,
@@ -46,7 +46,7 @@ pub(crate) struct Context<'o> {
 impl<'o> Context<'o> {
     pub(crate) const fn new(options: &'o DecodeOptions<'o>, words: &'static Words) -> Self {
         Self {
-            facts: options.facts,
+            capabilities: options.capabilities,
             words,
             options,
             notes: Notes::new(options.strict),
@@ -83,20 +83,27 @@ impl<'o> Context<'o> {
     }
 }
 
-/// Models that Converse does not serve to a dialect, by its row of the surfaces, are refused here with
+/// Models that Converse does not serve to a dialect, by its row of the apis, are refused here with
 /// the way out.
-pub(crate) fn served(facts: &ModelFacts, surface: Option<Surface>) -> Result<(), RequestError> {
-    match surface {
-        surface if Surfaces::by_converse(surface) => Ok(()),
+pub(crate) fn served(
+    capabilities: &ModelCapabilities,
+    api: Option<BedrockApi>,
+) -> Result<(), RequestError> {
+    match api {
+        api if BedrockApis::by_converse(api) => Ok(()),
         None => Err(RequestError::unsupported(
             "model",
-            format!("not with {}: {}", facts.title, facts.surfaces.advice()),
+            format!(
+                "not with {}: {}",
+                capabilities.title,
+                capabilities.apis.advice()
+            ),
         )),
         Some(_) => Err(RequestError::unsupported(
             "model",
             format!(
                 "{} models are served by another API of Bedrock than Converse",
-                facts.title
+                capabilities.title
             ),
         )),
     }

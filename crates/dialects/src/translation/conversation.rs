@@ -22,7 +22,7 @@ pub(crate) fn spoken<'a>(
 ) -> Result<(Vec<SystemBlock<'a>>, Vec<Message<'a>>), RequestError> {
     let mut system = conversation.system;
     let mut preface = Vec::new();
-    if !context.facts.system {
+    if !context.capabilities.system {
         preface = as_preface(std::mem::take(&mut system));
     }
     let mut messages = conversation.turns.into_messages(preface, context)?;
@@ -52,7 +52,7 @@ pub(crate) fn instruct<'a>(
     let Some(instruction) = instruction else {
         return;
     };
-    if context.facts.system {
+    if context.capabilities.system {
         system.push(instruction);
     } else if let Some(first) = messages.first_mut() {
         let rest = std::mem::replace(&mut first.content, as_preface(vec![instruction]));

@@ -81,8 +81,8 @@ fn by_schema<'a>(
     } = wish;
     let root = At::Root;
     let at = &root.key(&path);
-    let facts = context.facts;
-    match facts.json_schema {
+    let capabilities = context.capabilities;
+    match capabilities.json_schema {
         SchemaMode::Native => {
             let mut tree = schema::tree(given, at)?;
             if schema::close(&mut tree) {
@@ -109,9 +109,9 @@ fn by_schema<'a>(
             if tree.get("type").is_some_and(|kind| kind != "object") {
                 return Ok(asked_for(&tree));
             }
-            let can_force = facts.tools.choice.contains(&Choice::Tool)
-                || facts.tools.choice.contains(&Choice::Any);
-            let forced = can_force && (!reasoning.active || facts.reasoning.forced_tool);
+            let can_force = capabilities.tools.choice.contains(&Choice::Tool)
+                || capabilities.tools.choice.contains(&Choice::Any);
+            let forced = can_force && (!reasoning.active || capabilities.reasoning.forced_tool);
             let tool = free_name(context);
             let ask = (!forced).then(|| call_it(&tool));
             let spec = ToolSpec {

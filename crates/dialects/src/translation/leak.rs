@@ -1,7 +1,7 @@
 //! Tool calls that a model wrote into its text, as tokens of its own template (Kimi on Converse):
 //! `<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{…}<|tool_call_end|>`.
 //!
-//! Only for families whose facts say so, and only when the request has tools. Text is held back no
+//! Only for families whose capabilities say so, and only when the request has tools. Text is held back no
 //! longer than it might still become a token. Can go when Bedrock parses these itself
 //! (<https://github.com/vercel/ai/issues/11409>).
 

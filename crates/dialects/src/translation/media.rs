@@ -61,7 +61,7 @@ pub(crate) fn block<'a>(
     let format = format_of(given, &found, at)?;
     let kind = format.kind;
     check_kind(kind, &found, at, context)?;
-    let limits = &context.facts.limits;
+    let limits = &context.capabilities.limits;
     Ok(Some(match kind {
         MediaKind::Document | MediaKind::TextDocument | MediaKind::Text => {
             let address = (!found.inline).then_some(given.location.as_ref());
@@ -95,7 +95,7 @@ pub(crate) fn document_name(
     at: &At<'_>,
     context: &mut Context<'_>,
 ) -> Result<String, RequestError> {
-    let limits = &context.facts.limits;
+    let limits = &context.capabilities.limits;
     check_size(bytes, limits.document_bytes, "a document", at)?;
     if context.document_names.len() >= limits.documents {
         return Err(too_many("documents", limits.documents, at));
@@ -193,9 +193,9 @@ fn fetched<'a>(
         return Ok(Some(found));
     }
     let (kind, max_bytes) = match given.kind {
-        Some(MediaKind::Image) => (FetchKind::Image, context.facts.limits.image_bytes),
+        Some(MediaKind::Image) => (FetchKind::Image, context.capabilities.limits.image_bytes),
         Some(MediaKind::Video) => (FetchKind::Video, MOST_VIDEO_BYTES),
-        _ => (FetchKind::File, context.facts.limits.document_bytes),
+        _ => (FetchKind::File, context.capabilities.limits.document_bytes),
     };
     let fetch = Fetch {
         url: url.to_owned(),
@@ -298,19 +298,19 @@ fn check_kind(
     at: &At<'_>,
     context: &Context<'_>,
 ) -> Result<(), RequestError> {
-    let facts = context.facts;
+    let capabilities = context.capabilities;
     let word = match kind {
         MediaKind::Image => "images",
         MediaKind::Video => "videos",
         MediaKind::Audio => "audio",
         MediaKind::Document | MediaKind::TextDocument | MediaKind::Text => "documents",
     };
-    if !facts.media.takes(kind) {
+    if !capabilities.media.takes(kind) {
         return Err(RequestError::unsupported(
             at.to_string(),
             format!(
                 "{} takes no {word}; leave it out or choose another model",
-                facts.title
+                capabilities.title
             ),
         ));
     }
@@ -319,12 +319,12 @@ fn check_kind(
     } else {
         kind
     };
-    if found.from_s3 && !facts.media.s3.contains(&bare) {
+    if found.from_s3 && !capabilities.media.s3.contains(&bare) {
         return Err(RequestError::unsupported(
             at.to_string(),
             format!(
                 "{} takes no {word} from S3; send the data itself in base64",
-                facts.title
+                capabilities.title
             ),
         ));
     }

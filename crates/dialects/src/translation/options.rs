@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::families::ModelFacts;
+use crate::families::ModelCapabilities;
 
 /// How to decode.
 #[derive(Clone, Debug)]
 pub struct DecodeOptions<'o> {
     /// What the model takes.
-    pub facts: &'o ModelFacts,
+    pub capabilities: &'o ModelCapabilities,
     /// Refuse what would otherwise be dropped with a warning.
     pub strict: bool,
     /// A guardrail that no client can take away.
@@ -21,9 +21,9 @@ pub struct DecodeOptions<'o> {
 
 impl<'o> DecodeOptions<'o> {
     /// Nothing forced, nothing fetched, lenient.
-    pub const fn new(facts: &'o ModelFacts) -> Self {
+    pub const fn new(capabilities: &'o ModelCapabilities) -> Self {
         Self {
-            facts,
+            capabilities,
             strict: false,
             guardrail: None,
             remote_media: RemoteMedia::Refuse,

@@ -11,7 +11,7 @@ use super::{
     json::{At, Json},
     reasoning::{Reasoning, limit_with_budget},
 };
-use crate::families::{ModelFacts, TopK};
+use crate::families::{ModelCapabilities, TopK};
 
 /// Sampling as a client asked for it.
 #[derive(Debug)]
@@ -43,10 +43,10 @@ pub(crate) fn decode<'a>(
     additional: &mut Map<String, Value>,
     context: &mut Context<'_>,
 ) -> Result<InferenceConfig<'a>, RequestError> {
-    let title = context.facts.title.clone();
-    let facts = context.facts.sampling.clone();
-    let blocked =
-        reasoning.drops_limits || (reasoning.active && context.facts.reasoning.drops_sampling);
+    let title = context.capabilities.title.clone();
+    let capabilities = context.capabilities.sampling.clone();
+    let blocked = reasoning.drops_limits
+        || (reasoning.active && context.capabilities.reasoning.drops_sampling);
     let mut temperature = ranged(
         given.temperature,
         "temperature",
@@ -58,8 +58,8 @@ pub(crate) fn decode<'a>(
         .map(|value| value.whole(&At::Root.key("top_k")))
         .transpose()?;
     for (name, value, taken) in [
-        ("temperature", &mut temperature, facts.temperature),
-        ("top_p", &mut top_p, facts.top_p),
+        ("temperature", &mut temperature, capabilities.temperature),
+        ("top_p", &mut top_p, capabilities.top_p),
     ] {
         if value.is_some() && (!taken || blocked) {
             context.notes.dropped(name, &not_taken(&title, taken))?;
@@ -72,13 +72,13 @@ pub(crate) fn decode<'a>(
             .notes
             .changed("temperature", "lowered to 1, the most Bedrock takes")?;
     }
-    if temperature.is_some() && top_p.is_some() && !facts.both {
+    if temperature.is_some() && top_p.is_some() && !capabilities.both {
         let why = format!("{title} takes temperature or top_p, not both");
         context.notes.dropped("top_p", &why)?;
         top_p = None;
     }
     if let Some(top_k) = top_k {
-        match facts.top_k {
+        match capabilities.top_k {
             TopK::Field if !blocked => {
                 additional.insert("top_k".to_owned(), top_k.into());
             }
@@ -139,7 +139,10 @@ fn max_tokens(
     }
     if reasoning.drops_limits {
         if limit.is_some() {
-            let why = format!("{} takes no limit at this effort", context.facts.title);
+            let why = format!(
+                "{} takes no limit at this effort",
+                context.capabilities.title
+            );
             context.notes.dropped(name, &why)?;
         }
         return Ok(None);
@@ -173,18 +176,18 @@ fn stop<'a>(
         Some(one) => vec![one.string(&at)?],
     };
     stops.retain(|stop| !stop.is_empty());
-    let facts = &context.facts.sampling;
-    if !facts.stop_whitespace && stops.iter().any(|stop| stop.trim().is_empty()) {
+    let capabilities = &context.capabilities.sampling;
+    if !capabilities.stop_whitespace && stops.iter().any(|stop| stop.trim().is_empty()) {
         stops.retain(|stop| !stop.trim().is_empty());
         let why = format!(
             "{} takes no stop sequence of whitespace only",
-            context.facts.title
+            context.capabilities.title
         );
         context.notes.dropped(name, &why)?;
     }
-    let most = context.facts.sampling.stop_max;
+    let most = context.capabilities.sampling.stop_max;
     if most == 0 && !stops.is_empty() {
-        let why = format!("{} takes no stop sequences", context.facts.title);
+        let why = format!("{} takes no stop sequences", context.capabilities.title);
         context.notes.dropped(name, &why)?;
         stops.clear();
     }
@@ -193,7 +196,7 @@ fn stop<'a>(
             name,
             format!(
                 "{} takes {most} stop sequences at most",
-                context.facts.title
+                context.capabilities.title
             ),
         ));
     }
@@ -203,9 +206,9 @@ fn stop<'a>(
 /// Asks which stop sequence was met, where the model can say.
 pub(crate) fn stop_sequence_paths(
     inference: &InferenceConfig<'_>,
-    facts: &ModelFacts,
+    capabilities: &ModelCapabilities,
 ) -> Vec<Cow<'static, str>> {
-    if facts.stop_sequence_path && !inference.stop_sequences.is_empty() {
+    if capabilities.stop_sequence_path && !inference.stop_sequences.is_empty() {
         vec![Cow::Borrowed("/delta/stop_sequence")]
     } else {
         Vec::new()

@@ -44,7 +44,7 @@ pub(crate) fn result<'a>(
             "See what is attached below.",
         )));
     }
-    let status = (is_error && context.facts.tool_result.status).then_some(ToolStatus::Error);
+    let status = (is_error && context.capabilities.tool_result.status).then_some(ToolStatus::Error);
     if is_error && status.is_none() {
         context.notes.dropped(
             "messages[].is_error",
@@ -73,10 +73,10 @@ fn result_content<'a>(
     block: ContentBlock<'a>,
     context: &Context<'_>,
 ) -> Result<ToolResultContent<'a>, Box<ContentBlock<'a>>> {
-    let facts = &context.facts.tool_result;
-    let takes = |kind: MediaKind| facts.media.contains(&kind);
+    let capabilities = &context.capabilities.tool_result;
+    let takes = |kind: MediaKind| capabilities.media.contains(&kind);
     match block {
-        ContentBlock::Text(text) if facts.json && text.trim_start().starts_with('{') => {
+        ContentBlock::Text(text) if capabilities.json && text.trim_start().starts_with('{') => {
             Ok(match serde_json::from_str::<Box<RawValue>>(&text) {
                 Ok(raw) => ToolResultContent::Json(Cow::Owned(raw)),
                 Err(_) => ToolResultContent::Text(text),

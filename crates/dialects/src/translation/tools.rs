@@ -76,7 +76,7 @@ pub(crate) fn config<'a>(
     additional: &mut Map<String, Value>,
     context: &mut Context<'_>,
 ) -> Result<Option<ToolConfig<'a>>, RequestError> {
-    let facts = context.facts;
+    let capabilities = context.capabilities;
     if tools.wanted == Wanted::None {
         if context.history.is_empty() {
             tools.specs.clear();
@@ -100,12 +100,12 @@ pub(crate) fn config<'a>(
         }
     }
     if tools.specs.is_empty() {
-        if !context.history.is_empty() && !facts.tools.supported {
+        if !context.history.is_empty() && !capabilities.tools.supported {
             return Err(RequestError::unsupported(
                 context.words.conversation,
                 format!(
                     "{} takes no tools, and the conversation holds calls of them; choose another model",
-                    facts.title
+                    capabilities.title
                 ),
             ));
         }
@@ -113,12 +113,12 @@ pub(crate) fn config<'a>(
     }
     let wanted = possible(tools.wanted, &mut tools.specs, reasoning, context)?;
     let tool_choice = if let Some(param) = tools.one_at_a_time {
-        if facts.tools.parallel_off == ParallelOff::ToolChoiceField {
+        if capabilities.tools.parallel_off == ParallelOff::ToolChoiceField {
             // Both ways of choosing at once are refused, so the choice goes along here.
             additional.insert("tool_choice".to_owned(), one_at_a_time(&wanted));
             None
         } else {
-            let why = format!("{} cannot be kept from parallel calls", facts.title);
+            let why = format!("{} cannot be kept from parallel calls", capabilities.title);
             context.notes.dropped(param, &why)?;
             on_the_wire(wanted)
         }
@@ -138,10 +138,10 @@ fn possible<'a>(
     reasoning: &Reasoning,
     context: &mut Context<'_>,
 ) -> Result<Wanted<'a>, RequestError> {
-    let facts = context.facts;
-    let has = |choice| facts.tools.choice.contains(&choice);
+    let capabilities = context.capabilities;
+    let has = |choice| capabilities.tools.choice.contains(&choice);
     let forced = matches!(wanted, Wanted::Any | Wanted::Named(_));
-    if forced && reasoning.active && !facts.reasoning.forced_tool {
+    if forced && reasoning.active && !capabilities.reasoning.forced_tool {
         let how = "lowered to auto: a tool cannot be forced while reasoning";
         context.notes.changed("tool_choice", how)?;
         return Ok(Wanted::Auto);
@@ -163,7 +163,10 @@ fn possible<'a>(
 }
 
 fn lowered<'a>(context: &mut Context<'_>) -> Result<Wanted<'a>, RequestError> {
-    let why = format!("{} cannot be forced to call a tool", context.facts.title);
+    let why = format!(
+        "{} cannot be forced to call a tool",
+        context.capabilities.title
+    );
     context.notes.dropped("tool_choice", &why)?;
     Ok(Wanted::Unsaid)
 }

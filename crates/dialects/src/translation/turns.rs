@@ -161,7 +161,7 @@ impl<'a> Turns<'a> {
                     let first = messages.is_empty();
                     if let Some(blocks) = preface.take() {
                         messages.push(user(blocks));
-                    } else if first && context.facts.first_message == FirstMessage::User {
+                    } else if first && context.capabilities.first_message == FirstMessage::User {
                         messages.push(user(vec![placeholder()]));
                     }
                     waiting = calls;
@@ -233,7 +233,7 @@ fn push_user<'a>(
         }
         return;
     }
-    let beside = &context.facts.tool_result.beside;
+    let beside = &context.capabilities.tool_result.beside;
     let fits = rest
         .iter()
         .all(|block| kind(block).is_none_or(|kind| beside.contains(&kind)));
@@ -266,12 +266,12 @@ fn prefill(messages: &mut [Message<'_>], context: &Context<'_>) -> Result<(), Re
     else {
         return Ok(());
     };
-    if !context.facts.prefill {
+    if !context.capabilities.prefill {
         return Err(RequestError::unsupported(
             context.words.conversation,
             format!(
                 "{} does not continue an assistant message; end with a user or tool message",
-                context.facts.title
+                context.capabilities.title
             ),
         ));
     }

@@ -1,4 +1,4 @@
-//! What the tests share: looking at this machine's processes, and patience.
+//! What the tests share: looking at this machine's processes, and timeout.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long anything may take before a test gives up.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Polls until `condition` holds.
 #[track_caller]
@@ -20,8 +20,8 @@ pub(crate) fn eventually(
         let start = Instant::now();
         while !condition() {
             assert!(
-                start.elapsed() < PATIENCE,
-                "{what}: not within {PATIENCE:?}, asked at {place}"
+                start.elapsed() < TIMEOUT,
+                "{what}: not within {TIMEOUT:?}, asked at {place}"
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

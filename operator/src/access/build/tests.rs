@@ -153,7 +153,7 @@ models:
   - name: smart
     targets:
       - { modelId: "eu.anthropic.claude-sonnet-4-20250514-v1:0", weight: 3 }
-      - { modelId: "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc", priority: 1, baseModel: "amazon.nova-pro-v1:0", surface: converse, assumeRole: { roleArn: "arn:aws:iam::345678901234:role/Far", externalId: agreed } }
+      - { modelId: "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc", priority: 1, baseModel: "amazon.nova-pro-v1:0", api: Converse, assumeRole: { roleArn: "arn:aws:iam::345678901234:role/Far", externalId: agreed } }
 allow: [ "amazon.nova-*" ]
 guardrail: { identifier: gr-1, version: "2" }
 clients:

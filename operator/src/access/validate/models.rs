@@ -43,7 +43,7 @@ pub(super) fn models(
                         weight: 1,
                         priority: 0,
                         base_model: None,
-                        surface: None,
+                        api: None,
                         assume_role: None,
                     };
                     vec![checked(&target, &field, region, problems)]
@@ -144,7 +144,7 @@ fn checked(
         weight: spec.weight,
         priority: spec.priority,
         base_model: spec.base_model.clone(),
-        surface: spec.surface,
+        api: spec.api,
         assume_role: None,
     }
 }

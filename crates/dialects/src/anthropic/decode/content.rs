@@ -25,7 +25,7 @@ pub(super) fn part<'a>(
     at: &At<'_>,
     context: &mut Context<'_>,
 ) -> Result<Part<'a>, RequestError> {
-    let cache = cache::point(&mut block, at, context.facts.cache.messages, context)?;
+    let cache = cache::point(&mut block, at, context.capabilities.cache.messages, context)?;
     let translated = match kind {
         "text" => text(&mut block, at, context)?,
         "image" => image(&mut block, at, context)?,
@@ -189,8 +189,11 @@ fn written<'a>(
     if pieces.is_empty() {
         return Err(RequestError::invalid(at.to_string(), "there is no text"));
     }
-    if !context.facts.media.takes(MediaKind::TextDocument) {
-        let how = format!("given as text: {} takes no documents", context.facts.title);
+    if !context.capabilities.media.takes(MediaKind::TextDocument) {
+        let how = format!(
+            "given as text: {} takes no documents",
+            context.capabilities.title
+        );
         context
             .notes
             .changed("messages[].content[].document", &how)?;
@@ -205,7 +208,7 @@ fn written<'a>(
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
     let bytes = u64::try_from(length).unwrap_or(u64::MAX);
     let name = media::document_name(about.title.as_deref(), bytes, at, context)?;
-    let cited = context.facts.citations;
+    let cited = context.capabilities.citations;
     let source = match (pieces.len(), pieces.pop()) {
         (1, Some(text)) if cited => Source::Text(text),
         (_, last) => {
@@ -272,8 +275,8 @@ fn citations(
         .transpose()?
         .unwrap_or(false);
     context.unknown(config, &at)?;
-    if enabled && !context.facts.citations {
-        let why = format!("{} does not cite", context.facts.title);
+    if enabled && !context.capabilities.citations {
+        let why = format!("{} does not cite", context.capabilities.title);
         context
             .notes
             .dropped("messages[].content[].citations", &why)?;
@@ -302,7 +305,7 @@ fn search_result<'a>(
             "there is no text",
         ));
     }
-    if context.facts.citations {
+    if context.capabilities.citations {
         return Ok(Some(ContentBlock::SearchResult(SearchResultBlock {
             source: origin,
             title,
@@ -312,7 +315,7 @@ fn search_result<'a>(
     }
     let how = format!(
         "given as text: {} has no search results",
-        context.facts.title
+        context.capabilities.title
     );
     context
         .notes

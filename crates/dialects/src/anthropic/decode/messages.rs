@@ -88,7 +88,8 @@ fn prompt<'a>(
             for (index, block) in list.array(at)?.into_iter().enumerate() {
                 let at = at.index(index);
                 let mut block = block.object(&at)?;
-                let cache = cache::point(&mut block, &at, context.facts.cache.system, context)?;
+                let cache =
+                    cache::point(&mut block, &at, context.capabilities.cache.system, context)?;
                 let kind = block.required_string("type", &at)?;
                 if kind != "text" {
                     return Err(RequestError::unsupported(
@@ -170,7 +171,8 @@ fn result<'a>(
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
-    let cached = context.facts.cache.messages && context.facts.cache.after_tool_result;
+    let cached =
+        context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
     let mut point = cache::point(&mut block, at, cached, context)?;
     let id = block.required_string("tool_use_id", at)?;
     let is_error = block
@@ -218,7 +220,7 @@ fn assistant<'a>(
         given,
         at,
         |kind, mut block, at| {
-            let cached = context.facts.cache.messages;
+            let cached = context.capabilities.cache.messages;
             let cache = cache::point(&mut block, at, cached, context)?;
             let block = match kind {
                 "text" => {
@@ -271,8 +273,8 @@ fn thought<'a>(
             ..
         })
     );
-    if context.facts.reasoning.replay == Replay::Never {
-        let why = format!("{} takes no reasoning back", context.facts.title);
+    if context.capabilities.reasoning.replay == Replay::Never {
+        let why = format!("{} takes no reasoning back", context.capabilities.title);
         context
             .notes
             .dropped("messages[].content[].thinking", &why)?;
@@ -302,7 +304,7 @@ fn call<'a>(
     context.unknown(block, at)?;
     let name = context.names.upstream(name);
     context.tool_history(&name);
-    let upstream = turns.fresh_id(&names::call_id(id.clone(), context.facts.tools.id));
+    let upstream = turns.fresh_id(&names::call_id(id.clone(), context.capabilities.tools.id));
     let block = ToolUseBlock {
         tool_use_id: upstream.clone(),
         name,

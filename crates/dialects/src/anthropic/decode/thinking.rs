@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Purpose;
 use crate::{
-    families::{Effort, ModelFacts, ReasoningStyle},
+    families::{Effort, ModelCapabilities, ReasoningStyle},
     translation::{
         RequestError,
         context::Context,
@@ -53,12 +53,12 @@ pub(super) fn decide(
         ));
     }
     let effort = effort(output, context)?;
-    match context.facts.reasoning.style {
+    match context.capabilities.reasoning.style {
         ReasoningStyle::Budget | ReasoningStyle::Adaptive => {
             claude(&wanted, given, effort, limit, context)
         }
         ReasoningStyle::None => {
-            let why = format!("{} has no reasoning to set", context.facts.title);
+            let why = format!("{} has no reasoning to set", context.capabilities.title);
             if matches!(wanted, Wanted::Enabled(_) | Wanted::Adaptive) {
                 context.notes.dropped("thinking", &why)?;
             }
@@ -125,8 +125,8 @@ fn claude(
     limit: Option<u64>,
     context: &mut Context<'_>,
 ) -> Result<Reasoning, RequestError> {
-    let facts = &context.facts.reasoning;
-    let adaptive = facts.style == ReasoningStyle::Adaptive;
+    let capabilities = &context.capabilities.reasoning;
+    let adaptive = capabilities.style == ReasoningStyle::Adaptive;
     let mut reasoning = Reasoning::default();
     let mut thinking = Value::Object(given);
     match wanted {
@@ -135,7 +135,7 @@ fn claude(
             reasoning.fields.insert("thinking".to_owned(), thinking);
         }
         Wanted::Enabled(budget) => {
-            if facts.budget {
+            if capabilities.budget {
                 reasoning.budget = Some(*budget);
             } else {
                 let how = "this model decides on its budget itself (adaptive)";
@@ -158,11 +158,11 @@ fn claude(
         return Ok(reasoning);
     };
     let has_flag = context
-        .facts
+        .capabilities
         .betas
         .iter()
         .any(|flag| flag.starts_with("effort-"));
-    let own = context.facts.reasoning.efforts.get(&effort);
+    let own = context.capabilities.reasoning.efforts.get(&effort);
     match own {
         Some(Effort::Word(word)) if adaptive => {
             let config = json!({"effort": word});
@@ -173,7 +173,7 @@ fn claude(
             reasoning.fields.insert("output_config".to_owned(), config);
         }
         _ => {
-            let why = format!("{} takes none", context.facts.title);
+            let why = format!("{} takes none", context.capabilities.title);
             context.notes.dropped("output_config.effort", &why)?;
         }
     }
@@ -187,8 +187,8 @@ fn budgeted(
     limit: Option<u64>,
     context: &mut Context<'_>,
 ) -> Result<Reasoning, RequestError> {
-    let facts = &context.facts.reasoning;
-    let wanted = match facts.efforts.get(effort.unwrap_or(USUAL_EFFORT)) {
+    let capabilities = &context.capabilities.reasoning;
+    let wanted = match capabilities.efforts.get(effort.unwrap_or(USUAL_EFFORT)) {
         Some(Effort::Budget(budget)) => *budget,
         _ => LEAST_BUDGET,
     };
@@ -201,7 +201,7 @@ fn budgeted(
     }
     let how = format!(
         "{} does not adapt; it got a budget of {budget} tokens",
-        context.facts.title
+        context.capabilities.title
     );
     context.notes.changed("thinking", &how)?;
     let mut reasoning = Reasoning {
@@ -218,9 +218,12 @@ fn budgeted(
 }
 
 /// Switches efforts on, where the model knows them by a flag only.
-pub(super) fn add_flag(flags: &mut Vec<String>, facts: &ModelFacts) {
-    let known = facts.betas.iter().find(|flag| flag.starts_with("effort-"));
-    if let Some(flag) = known.filter(|_| facts.reasoning.style == ReasoningStyle::Budget)
+pub(super) fn add_flag(flags: &mut Vec<String>, capabilities: &ModelCapabilities) {
+    let known = capabilities
+        .betas
+        .iter()
+        .find(|flag| flag.starts_with("effort-"));
+    if let Some(flag) = known.filter(|_| capabilities.reasoning.style == ReasoningStyle::Budget)
         && !flags.contains(flag)
     {
         flags.push(flag.clone());
@@ -233,7 +236,7 @@ fn other(
     effort: Option<String>,
     context: &mut Context<'_>,
 ) -> Result<Reasoning, RequestError> {
-    let facts = &context.facts.reasoning;
+    let capabilities = &context.capabilities.reasoning;
     let effort = match (wanted, effort) {
         (Wanted::Disabled, _) | (Wanted::Unsaid, None) => return Ok(Reasoning::default()),
         (_, Some(effort)) => effort,
@@ -247,17 +250,21 @@ fn other(
         }
         (Wanted::Adaptive, None) => "medium".to_owned(),
     };
-    let Some(own) = facts.efforts.get(&effort).cloned() else {
-        let known: Vec<_> = facts.efforts.keys().map(String::as_str).collect();
+    let Some(own) = capabilities.efforts.get(&effort).cloned() else {
+        let known: Vec<_> = capabilities.efforts.keys().map(String::as_str).collect();
         return Err(RequestError::unsupported(
             context.words.effort,
-            format!("{} takes {}", context.facts.title, known.join(", ")),
+            format!("{} takes {}", context.capabilities.title, known.join(", ")),
         ));
     };
     if !matches!(wanted, Wanted::Unsaid) {
         let how = format!("given as the effort {}", own.to_value());
         context.notes.changed("thinking", &how)?;
     }
-    let facts = &context.facts.reasoning;
-    Ok(from_effort(facts.style, &own, &facts.drops_limits_at))
+    let capabilities = &context.capabilities.reasoning;
+    Ok(from_effort(
+        capabilities.style,
+        &own,
+        &capabilities.drops_limits_at,
+    ))
 }

@@ -3,7 +3,7 @@
 use bedrock::converse::{InputSchema, Tool, ToolSpec};
 use serde_json::{Map, Value};
 
-use super::super::native::tools::{SERVER_TOOLS, server_tool};
+use super::super::passthrough::tools::{SERVER_TOOLS, server_tool};
 use crate::translation::{
     RequestError, cache,
     context::Context,
@@ -54,12 +54,12 @@ pub(super) fn decode<'a>(
         // Without tools there is nothing to choose; Bedrock refuses a choice then.
         return Ok(Tools::default());
     }
-    if !context.facts.tools.supported {
+    if !context.capabilities.tools.supported {
         return Err(RequestError::unsupported(
             "tools",
             format!(
                 "{} takes no tools; choose another model",
-                context.facts.title
+                context.capabilities.title
             ),
         ));
     }
@@ -95,7 +95,7 @@ fn own<'a>(
 ) -> Result<(), RequestError> {
     let mut tool = tool.object(at)?;
     tool.take("type");
-    let point = cache::point(&mut tool, at, context.facts.cache.tools, context)?;
+    let point = cache::point(&mut tool, at, context.capabilities.cache.tools, context)?;
     let name = read_name(&mut tool, at, tools, context)?;
     let description = tool
         .string("description", at)?
@@ -105,11 +105,11 @@ fn own<'a>(
         .map(|flag| flag.boolean(&at.key("strict")))
         .transpose()?
         .unwrap_or(false);
-    let exact = strict && context.facts.tools.strict;
+    let exact = strict && context.capabilities.tools.strict;
     if strict && !exact {
         let why = format!(
             "{} does not hold tools to their schema",
-            context.facts.title
+            context.capabilities.title
         );
         context.notes.dropped("tools[].strict", &why)?;
     }
@@ -160,16 +160,16 @@ fn anthropics(
     if SERVER_TOOLS.iter().any(|start| kind.starts_with(start)) {
         return Err(server_tool(&at.to_string(), kind));
     }
-    if context.facts.betas.is_empty() {
+    if context.capabilities.betas.is_empty() {
         return Err(RequestError::unsupported(
             at.key("type").to_string(),
             format!(
                 "{kind} is known to Claude only; give {} a tool with a name and an input_schema",
-                context.facts.title
+                context.capabilities.title
             ),
         ));
     }
-    let searches = super::super::native::has_beta(flags, "tool-search-tool-");
+    let searches = super::super::passthrough::has_beta(flags, "tool-search-tool-");
     let mut value = tool.into_value(at)?;
     if let Some(object) = value.as_object_mut() {
         object.shift_remove("eager_input_streaming");

@@ -5,8 +5,8 @@ use crate::families::{Choice, ReasoningStyle, SchemaMode};
 
 #[track_caller]
 fn family(model: &str, expected: &str) {
-    let facts = FamilyTable::builtin().resolve(model, None);
-    assert_eq!(facts.family, expected, "{model}");
+    let capabilities = FamilyTable::builtin().resolve(model, None);
+    assert_eq!(capabilities.family, expected, "{model}");
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn overridden(yaml: &str) -> Result<FamilyTable, FamilyError> {
 #[test]
 fn override_changes_only_the_fields_it_gives() {
     let table = overridden("claude-4.6: {sampling: {both: true}, jsonSchema: tool}").unwrap();
-    let facts = table.resolve("us.anthropic.claude-opus-4-6-v1", None);
-    assert!(facts.sampling.both);
-    assert_eq!(facts.json_schema, SchemaMode::Tool);
-    assert_eq!(facts.reasoning.style, ReasoningStyle::Adaptive);
+    let capabilities = table.resolve("us.anthropic.claude-opus-4-6-v1", None);
+    assert!(capabilities.sampling.both);
+    assert_eq!(capabilities.json_schema, SchemaMode::Tool);
+    assert_eq!(capabilities.reasoning.style, ReasoningStyle::Adaptive);
     let untouched = FamilyTable::builtin().resolve("us.anthropic.claude-opus-4-6-v1", None);
     assert!(!untouched.sampling.both);
 }
@@ -98,10 +98,10 @@ fn new_family_is_tried_first_and_extends_another() {
     let yaml = "my-model: {match: ['ACME.*', 'anthropic.claude-next*'], extends: claude-4.6, tools: {choice: [any]}}";
     let table = overridden(yaml).unwrap();
     for id in ["acme.brand-new-v1:0", "eu.anthropic.claude-next-7"] {
-        let facts = table.resolve(id, None);
-        assert_eq!(facts.family, "my-model");
-        assert_eq!(facts.tools.choice, [Choice::Any]);
-        assert_eq!(facts.reasoning.style, ReasoningStyle::Adaptive);
+        let capabilities = table.resolve(id, None);
+        assert_eq!(capabilities.family, "my-model");
+        assert_eq!(capabilities.tools.choice, [Choice::Any]);
+        assert_eq!(capabilities.reasoning.style, ReasoningStyle::Adaptive);
     }
     assert_eq!(
         table.resolve("anthropic.claude-sonnet-4-6", None).family,
@@ -159,12 +159,12 @@ fn star_matches_any_run_of_characters() {
 
 #[test]
 fn embedding_families_have_a_shape_and_chat_families_have_none() {
-    for facts in FamilyTable::builtin().families() {
+    for capabilities in FamilyTable::builtin().families() {
         assert_eq!(
-            facts.embedding.is_some(),
-            facts.surfaces.embeddings.is_some(),
+            capabilities.embedding.is_some(),
+            capabilities.apis.embeddings.is_some(),
             "{}",
-            facts.family
+            capabilities.family
         );
     }
 }

@@ -87,7 +87,7 @@ fn system<'a>(
     conversation: &mut Conversation<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
-    let parts = content_of(&mut message, at, context.facts.cache.system, context)?;
+    let parts = content_of(&mut message, at, context.capabilities.cache.system, context)?;
     context.nameless(&mut message, at)?;
     context.unknown(message, at)?;
     for block in flatten(parts) {
@@ -112,7 +112,12 @@ fn user<'a>(
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
-    let parts = content_of(&mut message, at, context.facts.cache.messages, context)?;
+    let parts = content_of(
+        &mut message,
+        at,
+        context.capabilities.cache.messages,
+        context,
+    )?;
     context.nameless(&mut message, at)?;
     context.unknown(message, at)?;
     turns.user(flatten(parts));
@@ -126,7 +131,12 @@ fn assistant<'a>(
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
     let mut blocks = reasoning(&mut message, at, context)?;
-    let parts = content_of(&mut message, at, context.facts.cache.messages, context)?;
+    let parts = content_of(
+        &mut message,
+        at,
+        context.capabilities.cache.messages,
+        context,
+    )?;
     let mut text = flatten(parts);
     if let Some(refusal) = message.string("refusal", at)? {
         text.extend(parts::text_block(refusal));
@@ -174,7 +184,7 @@ fn reasoning<'a>(
         .take("reasoning_content")
         .is_some_and(|value| !matches!(value, Json::String(ref text) if text.is_empty()));
     let Some(list) = message.take("thinking_blocks") else {
-        if plain && context.facts.reasoning.replay == Replay::Signed {
+        if plain && context.capabilities.reasoning.replay == Replay::Signed {
             context.notes.dropped(
                 "messages[].reasoning_content",
                 "reasoning is replayed from thinking_blocks, with its signature",
@@ -221,7 +231,7 @@ fn reasoning<'a>(
                 ));
             }
         };
-        if context.facts.reasoning.replay == Replay::Never {
+        if context.capabilities.reasoning.replay == Replay::Never {
             context
                 .notes
                 .dropped("messages[].thinking_blocks", "this model takes none back")?;
@@ -262,7 +272,7 @@ fn tool_call<'a>(
     context.unknown(call, at)?;
     let name = context.names.upstream(name);
     context.tool_history(&name);
-    let upstream = turns.fresh_id(&names::call_id(id.clone(), context.facts.tools.id));
+    let upstream = turns.fresh_id(&names::call_id(id.clone(), context.capabilities.tools.id));
     let block = ToolUseBlock {
         tool_use_id: upstream.clone(),
         name,
@@ -311,7 +321,8 @@ fn tool<'a>(
         .map(|flag| flag.boolean(&at.key("is_error")))
         .transpose()?
         .unwrap_or(false);
-    let cached = context.facts.cache.messages && context.facts.cache.after_tool_result;
+    let cached =
+        context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
     let parts = content_of(&mut message, at, cached, context)?;
     // The name of the tool is known from the call.
     message.take("name");

@@ -59,7 +59,12 @@ fn part<'a>(
         });
     }
     let mut object = part.object(at)?;
-    let cache = cache::point(&mut object, at, context.facts.cache.messages, context)?;
+    let cache = cache::point(
+        &mut object,
+        at,
+        context.capabilities.cache.messages,
+        context,
+    )?;
     let kind = object.required_string("type", at)?;
     let block = match kind.as_ref() {
         "text" => text_block(object.required_string("text", at)?),

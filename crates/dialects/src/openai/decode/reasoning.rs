@@ -41,20 +41,24 @@ pub(crate) fn decide(
     if effort == "none" {
         return Ok(Reasoning::default());
     }
-    let facts = &context.facts.reasoning;
-    if facts.style == ReasoningStyle::None {
-        let why = format!("{} has no reasoning to set", context.facts.title);
+    let capabilities = &context.capabilities.reasoning;
+    if capabilities.style == ReasoningStyle::None {
+        let why = format!("{} has no reasoning to set", context.capabilities.title);
         context.notes.dropped(context.words.effort, &why)?;
         return Ok(Reasoning::default());
     }
-    let Some(own) = facts.efforts.get(effort.as_ref()) else {
-        let known: Vec<_> = facts.efforts.keys().map(String::as_str).collect();
+    let Some(own) = capabilities.efforts.get(effort.as_ref()) else {
+        let known: Vec<_> = capabilities.efforts.keys().map(String::as_str).collect();
         return Err(RequestError::unsupported(
             at.to_string(),
-            format!("{} takes {}", context.facts.title, known.join(", ")),
+            format!("{} takes {}", context.capabilities.title, known.join(", ")),
         ));
     };
-    Ok(from_effort(facts.style, own, &facts.drops_limits_at))
+    Ok(from_effort(
+        capabilities.style,
+        own,
+        &capabilities.drops_limits_at,
+    ))
 }
 
 /// `thinking: {type: enabled, budget_tokens}`, `{type: adaptive}` or `{type: disabled}`.
@@ -63,9 +67,9 @@ fn explicit(
     at: &At<'_>,
     context: &mut Context<'_>,
 ) -> Result<Reasoning, RequestError> {
-    let facts = &context.facts.reasoning;
+    let capabilities = &context.capabilities.reasoning;
     let claude = matches!(
-        facts.style,
+        capabilities.style,
         ReasoningStyle::Budget | ReasoningStyle::Adaptive
     );
     let mut object = thinking.object(at)?;
@@ -80,13 +84,13 @@ fn explicit(
     if !claude {
         let why = format!(
             "{} has no such thinking; use {}",
-            context.facts.title, context.words.effort
+            context.capabilities.title, context.words.effort
         );
         context.notes.dropped("thinking", &why)?;
         return Ok(Reasoning::default());
     }
     match kind.as_ref() {
-        "enabled" if facts.budget => {
+        "enabled" if capabilities.budget => {
             let budget = budget.ok_or_else(|| {
                 RequestError::missing(at.key("budget_tokens").to_string(), "must be given")
             })?;
@@ -99,7 +103,7 @@ fn explicit(
             let own = Effort::Budget(budget);
             Ok(from_effort(ReasoningStyle::Budget, &own, &[]))
         }
-        "enabled" | "adaptive" if facts.style == ReasoningStyle::Adaptive => {
+        "enabled" | "adaptive" if capabilities.style == ReasoningStyle::Adaptive => {
             if kind == "enabled" {
                 let how = "this model decides on its budget itself (adaptive)";
                 context.notes.changed("thinking.budget_tokens", how)?;
@@ -116,7 +120,7 @@ fn explicit(
             at.key("type").to_string(),
             format!(
                 "{} needs \"enabled\" and budget_tokens",
-                context.facts.title
+                context.capabilities.title
             ),
         )),
         other => Err(RequestError::invalid(
@@ -133,7 +137,10 @@ pub(crate) fn check_replay(
     messages: &[Message<'_>],
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
-    if !reasoning.active || reasoning.budget.is_none() || !context.facts.reasoning.needs_replay {
+    if !reasoning.active
+        || reasoning.budget.is_none()
+        || !context.capabilities.reasoning.needs_replay
+    {
         return Ok(());
     }
     let Some((last, before)) = messages.split_last() else {

@@ -79,7 +79,7 @@ pub fn decode<'a>(
 ) -> Result<Decoded<'a>, RequestError> {
     let mut body = Object::from_body(body)?;
     let mut context = Context::new(options, &WORDS);
-    served(options.facts, options.facts.surfaces.chat)?;
+    served(options.capabilities, options.capabilities.apis.chat)?;
     fields::CHAT.refuse(&mut body)?;
     let root = At::Root;
     body.take("model");
@@ -163,7 +163,7 @@ pub(crate) fn assemble<'a>(
         additional_model_request_fields: additional,
         additional_model_response_field_paths: stop_sequence_paths(
             &inference_config,
-            context.facts,
+            context.capabilities,
         ),
         inference_config,
         request_metadata: service::metadata(&mut body, context)?,
@@ -179,8 +179,8 @@ pub(crate) fn assemble<'a>(
     fields.leftover(body, &mut context.notes)?;
     let tools = request.tool_config.is_some();
     Ok(Assembled {
-        upstream_stream: stream && (!tools || context.facts.tools.streamed),
-        reads_calls_in_text: tools && context.facts.tools.leaks_call_tokens,
+        upstream_stream: stream && (!tools || context.capabilities.tools.streamed),
+        reads_calls_in_text: tools && context.capabilities.tools.leaks_call_tokens,
         request,
         schema_tool,
     })

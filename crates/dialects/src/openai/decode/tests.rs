@@ -4,8 +4,8 @@ use super::*;
 use crate::families::FamilyTable;
 
 fn upstream(model: &str, body: &str) -> String {
-    let facts = FamilyTable::builtin().resolve(model, None);
-    let decoded = decode(body.as_bytes(), &DecodeOptions::new(&facts)).unwrap();
+    let capabilities = FamilyTable::builtin().resolve(model, None);
+    let decoded = decode(body.as_bytes(), &DecodeOptions::new(&capabilities)).unwrap();
     serde_json::to_string(&decoded.request).unwrap()
 }
 
@@ -30,8 +30,8 @@ fn schemas_and_arguments_go_through_byte_for_byte() {
 #[test]
 fn pictures_are_borrowed_from_the_body() {
     let body = br#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgoAAAAN"}}]}]}"#;
-    let facts = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
-    let decoded = decode(body, &DecodeOptions::new(&facts)).unwrap();
+    let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
+    let decoded = decode(body, &DecodeOptions::new(&capabilities)).unwrap();
     let block = &decoded.request.messages[0].content[0];
     let bedrock::converse::ContentBlock::Image(image) = block else {
         panic!("{block:?}")
@@ -44,7 +44,7 @@ fn pictures_are_borrowed_from_the_body() {
 
 #[test]
 fn bodies_that_are_no_object_or_too_deep_are_refused() {
-    let facts = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
+    let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
     let deep = format!(
         r#"{{"messages":{}{}}}"#,
         "[".repeat(100_000),
@@ -60,16 +60,16 @@ fn bodies_that_are_no_object_or_too_deep_are_refused() {
         "\u{feff}{}",
         &deep,
     ] {
-        let error = decode(body.as_bytes(), &DecodeOptions::new(&facts)).unwrap_err();
+        let error = decode(body.as_bytes(), &DecodeOptions::new(&capabilities)).unwrap_err();
         assert_eq!(error.code, "invalid_json", "{error:?}");
     }
     let invalid = b"{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}";
-    assert!(decode(invalid, &DecodeOptions::new(&facts)).is_err());
+    assert!(decode(invalid, &DecodeOptions::new(&capabilities)).is_err());
 }
 
 #[test]
 fn documents_and_pictures_over_the_limit_are_refused_before_they_travel() {
-    let facts = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
+    let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
     let data = "A".repeat(8 * 1024 * 1024);
     for part in [
         format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{data}"}}}}"#),
@@ -80,7 +80,7 @@ fn documents_and_pictures_over_the_limit_are_refused_before_they_travel() {
         let body = format!(
             r#"{{"messages":[{{"role":"user","content":[{{"type":"text","text":"x"}},{part}]}}]}}"#
         );
-        let error = decode(body.as_bytes(), &DecodeOptions::new(&facts)).unwrap_err();
+        let error = decode(body.as_bytes(), &DecodeOptions::new(&capabilities)).unwrap_err();
         assert!(
             error.message.contains("make it smaller"),
             "{}",
@@ -93,9 +93,9 @@ fn documents_and_pictures_over_the_limit_are_refused_before_they_travel() {
 fn the_body_is_not_changed_so_that_a_retry_may_use_it_again() {
     let body =
         br#"{"messages":[{"role":"system","content":"a"},{"role":"user","content":"b"}]}"#.to_vec();
-    let facts = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
+    let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
     let other = FamilyTable::builtin().resolve("amazon.titan-text-express-v1", None);
-    let first = decode(&body, &DecodeOptions::new(&facts)).unwrap();
+    let first = decode(&body, &DecodeOptions::new(&capabilities)).unwrap();
     let second = decode(&body, &DecodeOptions::new(&other)).unwrap();
     assert_eq!(first.request.system.len(), 1);
     assert!(second.request.system.is_empty());

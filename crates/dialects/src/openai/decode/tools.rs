@@ -53,12 +53,12 @@ pub(crate) fn chosen<'a>(
         // Without tools there is nothing to choose; Bedrock refuses a choice then.
         return Ok(Tools::default());
     }
-    if !context.facts.tools.supported {
+    if !context.capabilities.tools.supported {
         return Err(RequestError::unsupported(
             "tools",
             format!(
                 "{} takes no tools; choose another model",
-                context.facts.title
+                context.capabilities.title
             ),
         ));
     }
@@ -87,7 +87,7 @@ fn read_tool<'a>(
             format!("{kind:?} is not a tool Bedrock has; only \"function\" is"),
         ));
     }
-    let cached = context.facts.cache.tools;
+    let cached = context.capabilities.cache.tools;
     let mut point = cache::point(&mut tool, at, cached, context)?;
     let function_at = at.key("function");
     let mut function = tool
@@ -123,11 +123,11 @@ pub(crate) fn read_function<'a>(
         .unwrap_or(false);
     let schema_at = function_at.key("parameters");
     let parameters = function.take("parameters");
-    let exact = strict && context.facts.tools.strict;
+    let exact = strict && context.capabilities.tools.strict;
     if strict && !exact {
         let why = format!(
             "{} does not hold tools to their schema",
-            context.facts.title
+            context.capabilities.title
         );
         let param = format!("{}.strict", words.function);
         context.notes.dropped(&param, &why)?;

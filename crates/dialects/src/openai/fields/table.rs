@@ -1,7 +1,7 @@
 //! The table itself. Notes are read by people: in the documentation, in warnings, in errors.
 
 use super::{Fate, Field, Verdict};
-use crate::families::{Choice, ModelFacts, ParallelOff, ReasoningStyle, SchemaMode, TopK};
+use crate::families::{Choice, ModelCapabilities, ParallelOff, ReasoningStyle, SchemaMode, TopK};
 
 const fn field(name: &'static str, fate: Fate, sample: &'static str, note: &'static str) -> Field {
     Field::new(name, fate, sample, note)
@@ -47,20 +47,20 @@ pub(super) const FIELDS: &[Field] = &[
     ),
     field(
         "temperature",
-        Fate::Read(|facts| taken(facts.sampling.temperature)),
+        Fate::Read(|capabilities| taken(capabilities.sampling.temperature)),
         "0.5",
         "0–2; above 1 it is lowered to 1 with a warning",
     ),
     field(
         "top_p",
-        Fate::Read(|facts| taken(facts.sampling.top_p)),
+        Fate::Read(|capabilities| taken(capabilities.sampling.top_p)),
         "0.5",
         "0–1; dropped beside `temperature` where the family takes only one of them",
     ),
     field("top_k", Fate::Read(top_k), "5", "not OpenAI's, but common"),
     field(
         "stop",
-        Fate::Read(|facts| taken(facts.sampling.stop_max > 0)),
+        Fate::Read(|capabilities| taken(capabilities.sampling.stop_max > 0)),
         "[\"END\"]",
         "`inferenceConfig.stopSequences`; empty strings are left out",
     ),
@@ -282,27 +282,27 @@ pub(crate) fn taken(taken: bool) -> Verdict {
     }
 }
 
-pub(crate) fn top_k(facts: &ModelFacts) -> Verdict {
-    match facts.sampling.top_k {
+pub(crate) fn top_k(capabilities: &ModelCapabilities) -> Verdict {
+    match capabilities.sampling.top_k {
         TopK::None => Verdict::Dropped,
         TopK::Field => Verdict::Mapped("`top_k`"),
         TopK::InferenceConfig => Verdict::Mapped("`inferenceConfig.topK`"),
     }
 }
 
-pub(crate) fn tools(facts: &ModelFacts) -> Verdict {
-    if facts.tools.supported {
+pub(crate) fn tools(capabilities: &ModelCapabilities) -> Verdict {
+    if capabilities.tools.supported {
         Verdict::Honoured
     } else {
         Verdict::Refused
     }
 }
 
-pub(crate) fn tool_choice(facts: &ModelFacts) -> Verdict {
-    if !facts.tools.supported {
+pub(crate) fn tool_choice(capabilities: &ModelCapabilities) -> Verdict {
+    if !capabilities.tools.supported {
         return Verdict::Honoured;
     }
-    let has = |choice| facts.tools.choice.contains(&choice);
+    let has = |choice| capabilities.tools.choice.contains(&choice);
     match (has(Choice::Any), has(Choice::Tool)) {
         (true, true) => Verdict::Honoured,
         (true, false) => Verdict::Mapped("a named function becomes the only tool"),
@@ -310,24 +310,24 @@ pub(crate) fn tool_choice(facts: &ModelFacts) -> Verdict {
     }
 }
 
-pub(crate) fn parallel(facts: &ModelFacts) -> Verdict {
-    match facts.tools.parallel_off {
-        _ if !facts.tools.supported => Verdict::Honoured,
+pub(crate) fn parallel(capabilities: &ModelCapabilities) -> Verdict {
+    match capabilities.tools.parallel_off {
+        _ if !capabilities.tools.supported => Verdict::Honoured,
         ParallelOff::ToolChoiceField => Verdict::Mapped("`disable_parallel_tool_use`"),
         ParallelOff::Never => Verdict::Dropped,
     }
 }
 
-pub(crate) fn response_format(facts: &ModelFacts) -> Verdict {
-    match facts.json_schema {
+pub(crate) fn response_format(capabilities: &ModelCapabilities) -> Verdict {
+    match capabilities.json_schema {
         SchemaMode::Native => Verdict::Mapped("native"),
         SchemaMode::Tool => Verdict::Mapped("by a tool"),
         SchemaMode::Prompt => Verdict::Mapped("by instructions"),
     }
 }
 
-pub(crate) fn effort(facts: &ModelFacts) -> Verdict {
-    match facts.reasoning.style {
+pub(crate) fn effort(capabilities: &ModelCapabilities) -> Verdict {
+    match capabilities.reasoning.style {
         ReasoningStyle::None => Verdict::Dropped,
         ReasoningStyle::Budget => Verdict::Mapped("`thinking.budget_tokens`"),
         ReasoningStyle::Adaptive => Verdict::Mapped("`output_config.effort`"),
@@ -337,10 +337,10 @@ pub(crate) fn effort(facts: &ModelFacts) -> Verdict {
     }
 }
 
-pub(crate) fn thinking(facts: &ModelFacts) -> Verdict {
-    match facts.reasoning.style {
+pub(crate) fn thinking(capabilities: &ModelCapabilities) -> Verdict {
+    match capabilities.reasoning.style {
         ReasoningStyle::Budget => Verdict::Honoured,
-        ReasoningStyle::Adaptive if facts.reasoning.budget => Verdict::Honoured,
+        ReasoningStyle::Adaptive if capabilities.reasoning.budget => Verdict::Honoured,
         ReasoningStyle::Adaptive => Verdict::Mapped("adaptive, without the budget"),
         _ => Verdict::Dropped,
     }

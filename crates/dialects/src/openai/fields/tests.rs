@@ -6,17 +6,20 @@ use crate::openai::{DecodeOptions, decode};
 const FIELDS: &[Field] = CHAT.0;
 
 /// What decoding does with a field that asks for something.
-fn fate(field: &Field, facts: &ModelFacts) -> Verdict {
+fn fate(field: &Field, capabilities: &ModelCapabilities) -> Verdict {
     let mut body = serde_json::json!({
         "model": "m",
         "messages": [{"role": "user", "content": "hi"}],
     });
     // A choice needs tools to choose from.
-    if matches!(field.name, "tool_choice" | "parallel_tool_calls") && facts.tools.supported {
+    if matches!(field.name, "tool_choice" | "parallel_tool_calls") && capabilities.tools.supported {
         body["tools"] = serde_json::json!([{"type": "function", "function": {"name": "f"}}]);
     }
     body[field.name] = serde_json::from_str(field.sample).unwrap();
-    match decode(body.to_string().as_bytes(), &DecodeOptions::new(facts)) {
+    match decode(
+        body.to_string().as_bytes(),
+        &DecodeOptions::new(capabilities),
+    ) {
         Err(error) => {
             assert_eq!(error.param.as_deref(), Some(field.name), "{error:?}");
             Verdict::Refused
@@ -38,21 +41,21 @@ fn fate(field: &Field, facts: &ModelFacts) -> Verdict {
 
 #[test]
 fn every_field_fares_with_every_family_as_the_table_says() {
-    for facts in FamilyTable::builtin().families() {
-        if !Surfaces::by_converse(facts.surfaces.chat) {
+    for capabilities in FamilyTable::builtin().families() {
+        if !BedrockApis::by_converse(capabilities.apis.chat) {
             continue;
         }
         for field in FIELDS {
-            let expected = match field.verdict(&facts) {
+            let expected = match field.verdict(&capabilities) {
                 Verdict::Mapped(_) => Verdict::Honoured,
                 verdict => verdict,
             };
             assert_eq!(
-                fate(field, &facts),
+                fate(field, &capabilities),
                 expected,
                 "{} with {}",
                 field.name,
-                facts.family
+                capabilities.family
             );
         }
     }
@@ -60,8 +63,8 @@ fn every_field_fares_with_every_family_as_the_table_says() {
 
 #[test]
 fn strict_mode_refuses_exactly_what_would_be_dropped() {
-    let facts = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
-    let mut options = DecodeOptions::new(&facts);
+    let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
+    let mut options = DecodeOptions::new(&capabilities);
     options.strict = true;
     for field in FIELDS
         .iter()
@@ -93,12 +96,12 @@ fn the_documentation_has_every_field_and_every_chat_family() {
             field.name
         );
     }
-    for facts in FamilyTable::builtin().families() {
+    for capabilities in FamilyTable::builtin().families() {
         assert_eq!(
-            text.contains(&format!("| {} |", facts.title)),
-            Surfaces::by_converse(facts.surfaces.chat),
+            text.contains(&format!("| {} |", capabilities.title)),
+            BedrockApis::by_converse(capabilities.apis.chat),
             "{}",
-            facts.title
+            capabilities.title
         );
     }
 }

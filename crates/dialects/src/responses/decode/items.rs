@@ -134,11 +134,11 @@ impl<'a> Reader<'a> {
         context: &mut Context<'_>,
     ) -> Result<(), RequestError> {
         let role = item.required_string("role", at)?;
-        let facts = &context.facts.cache;
+        let capabilities = &context.capabilities.cache;
         let cached = if matches!(role.as_ref(), "system" | "developer") {
-            facts.system
+            capabilities.system
         } else {
-            facts.messages
+            capabilities.messages
         };
         let content_at = at.key("content");
         let blocks = content::decode(item.take("content"), &content_at, cached, context)?;
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
                  it came, or leave the reasoning item out",
             ));
         };
-        if context.facts.reasoning.replay == Replay::Never {
+        if context.capabilities.reasoning.replay == Replay::Never {
             let why = "this model takes no reasoning back";
             return context.notes.dropped("input[].encrypted_content", why);
         }
@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
         let name = context.names.upstream(name);
         context.tool_history(&name);
         let turns = &mut self.conversation.turns;
-        let upstream = turns.fresh_id(&names::call_id(id.clone(), context.facts.tools.id));
+        let upstream = turns.fresh_id(&names::call_id(id.clone(), context.capabilities.tools.id));
         let block = ContentBlock::ToolUse(ToolUseBlock {
             tool_use_id: upstream.clone(),
             name,
@@ -270,7 +270,8 @@ impl<'a> Reader<'a> {
     ) -> Result<(), RequestError> {
         self.no_more_reasoning(context)?;
         let id = item.required_string("call_id", at)?;
-        let cached = context.facts.cache.messages && context.facts.cache.after_tool_result;
+        let cached =
+            context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
         let mut blocks = content::decode(item.take("output"), &at.key("output"), cached, context)?;
         context.unknown(item, at)?;
         let mut point = None;

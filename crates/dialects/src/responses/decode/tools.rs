@@ -76,7 +76,7 @@ fn read<'a>(
 ) -> Result<(), RequestError> {
     let mut tool = tool.object(at)?;
     let kind = tool.required_string("type", at)?;
-    let point = cache::point(&mut tool, at, context.facts.cache.tools, context)?;
+    let point = cache::point(&mut tool, at, context.capabilities.cache.tools, context)?;
     let spec = match kind.as_ref() {
         "function" => read_function(&mut tool, at, tools, context)?,
         "custom" => {

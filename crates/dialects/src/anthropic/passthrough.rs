@@ -18,7 +18,7 @@ use crate::translation::{DecodeOptions, RequestError, notes::Notes, write::quote
 
 pub(super) use betas::{filter as filter_betas, has as has_beta};
 pub(super) use splice::{Edits, Member, Slice};
-pub use stream::{NativeStream, usage_of};
+pub use stream::{PassthroughStream, usage_of};
 
 /// The version of the API in a body of InvokeModel.
 const VERSION: &str = "bedrock-2023-05-31";
@@ -49,7 +49,7 @@ pub enum Door<'m> {
 
 /// A request for Claude's own API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Native {
+pub struct Passthrough {
     /// The upstream body.
     pub body: Vec<u8>,
     /// Beta flags for the header of an [`Door::Endpoint`]; in InvokeModel they are in the body.
@@ -64,12 +64,12 @@ pub struct Native {
 ///
 /// # Errors
 /// A 400 naming the field that Bedrock does not serve.
-pub fn native(
+pub fn passthrough(
     body: &[u8],
     betas: &[&str],
     door: Door<'_>,
     options: &DecodeOptions<'_>,
-) -> Result<Native, RequestError> {
+) -> Result<Passthrough, RequestError> {
     let text = std::str::from_utf8(body).map_err(|_| RequestError::no_object())?;
     let root = Slice::of(text);
     if !root.is_object() {
@@ -153,7 +153,7 @@ pub fn native(
     if !added.is_empty() {
         edits.insert_first(&root, &added.join(","), kept > 0);
     }
-    Ok(Native {
+    Ok(Passthrough {
         body: edits.apply(text).into_bytes(),
         betas: flags,
         service_tier,
@@ -200,7 +200,7 @@ fn flags(
                 .collect(),
         })
         .collect();
-    filter_betas(of_headers.chain(of_body), options.facts, notes)
+    filter_betas(of_headers.chain(of_body), options.capabilities, notes)
 }
 
 /// Anthropic's word for a tier as Bedrock's.

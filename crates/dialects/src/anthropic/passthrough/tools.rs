@@ -59,7 +59,7 @@ pub(super) fn check(list: &Slice<'_>, request: &mut Request<'_, '_>) -> Result<(
 
 fn takes(key: &str, kind: &str, request: &Request<'_, '_>) -> bool {
     match key {
-        "strict" => request.options.facts.tools.strict,
+        "strict" => request.options.capabilities.tools.strict,
         "input_examples" => has_beta(request.flags, "tool-examples-"),
         "defer_loading" => has_beta(request.flags, "tool-search-tool-"),
         // Tools that Anthropic defines have fields of their own.

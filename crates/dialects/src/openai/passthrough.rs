@@ -13,11 +13,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::translation::{RequestError, with_model};
-pub use stream::NativeStream;
+pub use stream::PassthroughStream;
 
 /// A request for Bedrock's own endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NativeRequest {
+pub struct PassthroughRequest {
     /// The client's, with the model as Bedrock knows it.
     pub body: Vec<u8>,
     /// Whether the client wants a stream.
@@ -47,7 +47,7 @@ struct Given<'a> {
 ///
 /// # Errors
 /// A 400 naming the field, where the endpoint has no such field.
-pub fn native(body: &[u8], model: &str) -> Result<NativeRequest, RequestError> {
+pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, RequestError> {
     let given: Given<'_> =
         serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
     for (field, value) in [
@@ -62,11 +62,11 @@ pub fn native(body: &[u8], model: &str) -> Result<NativeRequest, RequestError> {
             return Err(RequestError::unsupported(
                 field,
                 "Bedrock serves this model by its own Chat Completions API, which has no such field; \
-                 a target with `surface: converse` takes it",
+                 a target with `api: converse` takes it",
             ));
         }
     }
-    Ok(NativeRequest {
+    Ok(PassthroughRequest {
         body: with_model(body, model)?,
         stream: given.stream.unwrap_or(false),
     })
@@ -142,7 +142,8 @@ mod tests {
                 "{{ \"messages\":[{{\"role\":\"user\",\"content\":\"h\\u0069\"}}],\"model\" : {model} ,\"seed\":1.0,\"logit_bias\":{{\"7\":-1}},\"stream\":true }}"
             )
         };
-        let native = native(body("\"fa\\u0073t\"").as_bytes(), "openai.gpt-oss-20b-1:0").unwrap();
+        let native =
+            passthrough(body("\"fa\\u0073t\"").as_bytes(), "openai.gpt-oss-20b-1:0").unwrap();
         assert_eq!(
             String::from_utf8(native.body).unwrap(),
             body("\"openai.gpt-oss-20b-1:0\"")
@@ -161,10 +162,10 @@ mod tests {
             "additionalModelRequestFields",
         ] {
             let body = |value: &str| format!(r#"{{"model":"m","{field}":{value}}}"#);
-            let error = native(body("{}").as_bytes(), "m").unwrap_err();
+            let error = passthrough(body("{}").as_bytes(), "m").unwrap_err();
             assert_eq!(error.param.as_deref(), Some(field));
-            assert!(error.message.contains("surface: converse"), "{error:?}");
-            assert!(native(body("null").as_bytes(), "m").is_ok(), "{field}");
+            assert!(error.message.contains("api: converse"), "{error:?}");
+            assert!(passthrough(body("null").as_bytes(), "m").is_ok(), "{field}");
         }
     }
 
@@ -207,7 +208,7 @@ mod tests {
             let head = format!("{{\"x-before\": {before} ,\t\"model\":");
             let tail = format!(" , \"x-after\":{after}}}");
             let body = format!("{head}{}{tail}", Value::from(model));
-            let native = native(body.as_bytes(), &target).unwrap();
+            let native = passthrough(body.as_bytes(), &target).unwrap();
             prop_assert_eq!(
                 String::from_utf8(native.body).unwrap(),
                 format!("{head}{}{tail}", Value::from(target))

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 
 /// An API of Bedrock that can serve a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Surface {
+pub enum BedrockApi {
     /// `Converse` and `ConverseStream`.
     Converse,
     /// `InvokeModel` and `InvokeModelWithResponseStream`, in the model's own body.
-    Invoke,
+    InvokeModel,
     /// OpenAI's protocols on `bedrock-runtime`, under `/openai/v1`.
+    #[serde(rename = "OpenAI")]
     OpenAi,
     /// Anthropic's protocol on `bedrock-runtime`, under `/anthropic/v1`.
     Anthropic,
@@ -25,6 +25,7 @@ pub enum Surface {
     Mantle,
     /// OpenAI's protocols on `bedrock-mantle` under `/openai/v1`: GPT-5 and a few more are served there
     /// and nowhere else.
+    #[serde(rename = "MantleOpenAI")]
     MantleOpenAi,
 }
 
@@ -68,11 +69,11 @@ impl Service {
     }
 }
 
-impl Surface {
+impl BedrockApi {
     /// Where it is.
     pub const fn service(self) -> Service {
         match self {
-            Self::Converse | Self::Invoke | Self::OpenAi | Self::Anthropic => Service::Runtime,
+            Self::Converse | Self::InvokeModel | Self::OpenAi | Self::Anthropic => Service::Runtime,
             Self::Mantle | Self::MantleOpenAi => Service::Mantle,
         }
     }
@@ -96,7 +97,7 @@ impl Surface {
         }
     }
 
-    /// The surface for an id that is an inference profile or an ARN: `bedrock-mantle` knows bare model ids
+    /// The api for an id that is an inference profile or an ARN: `bedrock-mantle` knows bare model ids
     /// only, and `bedrock-runtime` serves profiles in the same protocols.
     #[must_use]
     pub const fn for_profiles(self, protocol: Protocol) -> Self {
@@ -119,12 +120,12 @@ mod tests {
             Protocol::Responses,
             Protocol::Messages,
         ];
-        for surface in [Surface::Mantle, Surface::MantleOpenAi] {
+        for api in [BedrockApi::Mantle, BedrockApi::MantleOpenAi] {
             for protocol in protocols {
-                if surface.path(protocol).is_some() {
-                    let moved = surface.for_profiles(protocol);
+                if api.path(protocol).is_some() {
+                    let moved = api.for_profiles(protocol);
                     assert_eq!(moved.service(), Service::Runtime);
-                    assert!(moved.path(protocol).is_some(), "{surface:?} {protocol:?}");
+                    assert!(moved.path(protocol).is_some(), "{api:?} {protocol:?}");
                 }
             }
         }
@@ -132,9 +133,9 @@ mod tests {
 
     #[test]
     fn converse_and_invoke_speak_nothing_but_bedrocks_own() {
-        for surface in [Surface::Converse, Surface::Invoke] {
-            assert_eq!(surface.path(Protocol::Messages), None);
-            assert_eq!(surface.for_profiles(Protocol::Messages), surface);
+        for api in [BedrockApi::Converse, BedrockApi::InvokeModel] {
+            assert_eq!(api.path(Protocol::Messages), None);
+            assert_eq!(api.for_profiles(Protocol::Messages), api);
         }
     }
 }

@@ -1,26 +1,26 @@
-//! The facts about a family, in the words of the table.
+//! The capabilities about a family, in the words of the table.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::surfaces::Surfaces;
+use super::apis::BedrockApis;
 
 /// Everything the translation has to know about a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "a table of independent facts"
+    reason = "a table of independent capabilities"
 )]
-pub struct ModelFacts {
+pub struct ModelCapabilities {
     /// Key of the family in the table.
     pub family: String,
     /// Name for people.
     pub title: String,
     /// Which API of Bedrock serves it, by the client's dialect.
-    pub surfaces: Surfaces,
+    pub apis: BedrockApis,
     /// Whether it takes a system prompt.
     pub system: bool,
     /// Who may speak first.
@@ -30,15 +30,15 @@ pub struct ModelFacts {
     /// What may stand in messages.
     pub media: Media,
     /// Tool results.
-    pub tool_result: ToolResultFacts,
+    pub tool_result: ToolResultCapabilities,
     /// Tools.
-    pub tools: ToolFacts,
+    pub tools: ToolCapabilities,
     /// Sampling.
-    pub sampling: SamplingFacts,
+    pub sampling: SamplingCapabilities,
     /// Reasoning.
-    pub reasoning: ReasoningFacts,
+    pub reasoning: ReasoningCapabilities,
     /// Prompt caching.
-    pub cache: CacheFacts,
+    pub cache: CacheCapabilities,
     /// How an answer is made to follow a JSON Schema.
     pub json_schema: SchemaMode,
     /// Whether the text of a stop sequence is returned at `/delta/stop_sequence`.
@@ -91,7 +91,7 @@ pub enum MediaKind {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "a table of independent facts"
+    reason = "a table of independent capabilities"
 )]
 pub struct Media {
     /// Pictures.
@@ -122,7 +122,7 @@ impl Media {
 /// Tool results.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ToolResultFacts {
+pub struct ToolResultCapabilities {
     /// Kinds a result may hold besides text.
     pub media: Vec<MediaKind>,
     /// Kinds that may stand beside results in one message.
@@ -138,9 +138,9 @@ pub struct ToolResultFacts {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "a table of independent facts"
+    reason = "a table of independent capabilities"
 )]
-pub struct ToolFacts {
+pub struct ToolCapabilities {
     /// Whether it takes tools at all.
     pub supported: bool,
     /// What `toolChoice` may be.
@@ -194,9 +194,9 @@ pub enum ToolIdRule {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "a table of independent facts"
+    reason = "a table of independent capabilities"
 )]
-pub struct SamplingFacts {
+pub struct SamplingCapabilities {
     /// Whether `temperature` is taken.
     pub temperature: bool,
     /// Whether `topP` is taken.
@@ -228,9 +228,9 @@ pub enum TopK {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "a table of independent facts"
+    reason = "a table of independent capabilities"
 )]
-pub struct ReasoningFacts {
+pub struct ReasoningCapabilities {
     /// How it is asked for.
     pub style: ReasoningStyle,
     /// OpenAI's `reasoning_effort` to the family's own word or budget of tokens.
@@ -302,9 +302,9 @@ pub enum Replay {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "a table of independent facts"
+    reason = "a table of independent capabilities"
 )]
-pub struct CacheFacts {
+pub struct CacheCapabilities {
     /// In `system`.
     pub system: bool,
     /// In messages.

@@ -16,7 +16,7 @@ const DONE: &[u8] = b"[DONE]";
 
 /// One stream.
 #[derive(Debug)]
-pub struct NativeStream {
+pub struct PassthroughStream {
     /// The client's name of the model, as JSON.
     model: String,
     /// Numbers that a choice's calls came under, each at the place of the number it gets.
@@ -61,7 +61,7 @@ struct Edit<'a> {
     new: String,
 }
 
-impl NativeStream {
+impl PassthroughStream {
     /// A stream for a client that calls the model so.
     pub fn new(model: &str) -> Self {
         Self {
@@ -216,8 +216,8 @@ mod tests {
 
     use super::*;
 
-    fn through(text: &str, cuts: &[usize]) -> (String, NativeStream) {
-        let mut stream = NativeStream::new("fast");
+    fn through(text: &str, cuts: &[usize]) -> (String, PassthroughStream) {
+        let mut stream = PassthroughStream::new("fast");
         let mut decoder = Decoder::new(1 << 20);
         let mut out = BytesMut::new();
         let mut from = 0;
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(text: &str, expected: &str) -> NativeStream {
+    fn check(text: &str, expected: &str) -> PassthroughStream {
         let (out, stream) = through(text, &[]);
         assert_eq!(out, expected);
         stream

@@ -113,20 +113,23 @@ pub(super) fn cache(
     let Some(control) = block.get("cache_control").filter(Slice::is_object) else {
         return Ok(());
     };
-    let facts = request.options.facts;
+    let capabilities = request.options.capabilities;
     let members = control.members();
     let mut gone = Vec::new();
     for member in &members {
         let key = member.key.as_ref();
         let long = || {
             let word = member.value.string();
-            word.as_deref() == Some("1h") && !facts.cache.ttl.iter().any(|ttl| ttl == "1h")
+            word.as_deref() == Some("1h") && !capabilities.cache.ttl.iter().any(|ttl| ttl == "1h")
         };
         if key == "scope" {
             gone.push("scope");
         } else if key == "ttl" && long() {
             gone.push("ttl");
-            let why = format!("{} caches for 5 minutes only, not for an hour", facts.title);
+            let why = format!(
+                "{} caches for 5 minutes only, not for an hour",
+                capabilities.title
+            );
             request.dropped(&format!("{path}.cache_control.ttl"), &why)?;
         }
     }

@@ -16,7 +16,7 @@ const BEDROCKS_OWN: &str = "amazon-bedrock-";
 
 /// One stream.
 #[derive(Debug, Default)]
-pub struct NativeStream {
+pub struct PassthroughStream {
     usage: Option<TokenUsage>,
     stopped: bool,
     finished: bool,
@@ -81,7 +81,7 @@ pub fn usage_of(body: &[u8]) -> Option<TokenUsage> {
     Some(sum)
 }
 
-impl NativeStream {
+impl PassthroughStream {
     /// Writes the event in the payload of a `chunk` frame of InvokeModelWithResponseStream.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    families::ModelFacts,
+    families::ModelCapabilities,
     translation::{RequestError, notes::Notes},
 };
 
@@ -23,7 +23,7 @@ const TOOL_FLAGS: [&str; 2] = ["tool-search-tool-", "tool-examples-"];
 /// The flags that go along, of those in the header and in the body.
 pub(crate) fn filter<'f>(
     given: impl Iterator<Item = Cow<'f, str>>,
-    facts: &ModelFacts,
+    capabilities: &ModelCapabilities,
     notes: &mut Notes,
 ) -> Result<Vec<String>, RequestError> {
     let mut kept: Vec<String> = Vec::new();
@@ -35,29 +35,33 @@ pub(crate) fn filter<'f>(
     for flag in given {
         let flag = flag.trim();
         let begins = |list: &[&str]| list.iter().any(|start| flag.starts_with(start));
-        if facts.betas.iter().any(|allowed| allowed == flag) {
+        if capabilities.betas.iter().any(|allowed| allowed == flag) {
             keep(flag);
         } else if flag.starts_with(ADVANCED_TOOLS) {
             let own = |known: &&String| TOOL_FLAGS.iter().any(|start| known.starts_with(start));
             let mut any = false;
-            for known in facts.betas.iter().filter(own) {
+            for known in capabilities.betas.iter().filter(own) {
                 any = true;
                 keep(known);
             }
             if !any {
-                refused(flag, facts, notes)?;
+                refused(flag, capabilities, notes)?;
             }
         } else if !flag.is_empty() && !begins(&LABELS) && !begins(&BUILT_IN) {
-            refused(flag, facts, notes)?;
+            refused(flag, capabilities, notes)?;
         }
     }
     Ok(kept)
 }
 
-fn refused(flag: &str, facts: &ModelFacts, notes: &mut Notes) -> Result<(), RequestError> {
+fn refused(
+    flag: &str,
+    capabilities: &ModelCapabilities,
+    notes: &mut Notes,
+) -> Result<(), RequestError> {
     let why = format!(
         "Bedrock does not take {flag} for {} (modelFamilies.*.betas lists what it does)",
-        facts.title
+        capabilities.title
     );
     notes.dropped("anthropic-beta", &why)
 }
@@ -74,10 +78,14 @@ mod tests {
 
     #[track_caller]
     fn check(model: &str, given: &[&str], kept: &[&str], warnings: usize) {
-        let facts = FamilyTable::builtin().resolve(model, None);
+        let capabilities = FamilyTable::builtin().resolve(model, None);
         let mut notes = Notes::new(false);
         let flags = given.iter().map(|flag| Cow::Borrowed(*flag));
-        assert_eq!(filter(flags, &facts, &mut notes).unwrap(), kept, "{model}");
+        assert_eq!(
+            filter(flags, &capabilities, &mut notes).unwrap(),
+            kept,
+            "{model}"
+        );
         assert_eq!(notes.into_warnings().len(), warnings, "{model}");
     }
 
@@ -126,9 +134,9 @@ mod tests {
 
     #[test]
     fn strict_mode_refuses_what_would_be_dropped() {
-        let facts = FamilyTable::builtin().resolve("anthropic.claude-opus-4-7", None);
+        let capabilities = FamilyTable::builtin().resolve("anthropic.claude-opus-4-7", None);
         let flags = [Cow::Borrowed("effort-2025-11-24")].into_iter();
-        let error = filter(flags, &facts, &mut Notes::new(true)).unwrap_err();
+        let error = filter(flags, &capabilities, &mut Notes::new(true)).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("anthropic-beta"));
     }
 }

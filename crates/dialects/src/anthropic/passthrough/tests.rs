@@ -5,9 +5,19 @@ use crate::families::FamilyTable;
 
 const SONNET: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
-fn on(model: &str, body: &str, betas: &[&str], door: Door<'_>) -> Result<Native, RequestError> {
-    let facts = FamilyTable::builtin().resolve(model, None);
-    native(body.as_bytes(), betas, door, &DecodeOptions::new(&facts))
+fn on(
+    model: &str,
+    body: &str,
+    betas: &[&str],
+    door: Door<'_>,
+) -> Result<Passthrough, RequestError> {
+    let capabilities = FamilyTable::builtin().resolve(model, None);
+    passthrough(
+        body.as_bytes(),
+        betas,
+        door,
+        &DecodeOptions::new(&capabilities),
+    )
 }
 
 #[track_caller]
@@ -196,7 +206,7 @@ fn chunk(event: &str) -> Vec<u8> {
 
 #[test]
 fn events_come_back_byte_for_byte_without_bedrocks_measurements() {
-    let mut stream = NativeStream::default();
+    let mut stream = PassthroughStream::default();
     let mut out = bytes::BytesMut::new();
     for event in [
         r#"{"type":"message_start","message":{"usage":{"input_tokens":7,"cache_read_input_tokens":3,"output_tokens":1}}}"#,
@@ -220,7 +230,7 @@ fn events_come_back_byte_for_byte_without_bedrocks_measurements() {
 
 #[test]
 fn a_stream_without_its_last_event_ends_with_an_error() {
-    let mut stream = NativeStream::default();
+    let mut stream = PassthroughStream::default();
     let mut out = bytes::BytesMut::new();
     stream
         .chunk(&chunk(r#"{"type":"message_start"}"#), &mut out)
@@ -235,5 +245,5 @@ fn a_stream_without_its_last_event_ends_with_an_error() {
     let length = out.len();
     stream.finish(&mut out);
     assert_eq!(out.len(), length, "one end is enough");
-    assert!(NativeStream::default().chunk(b"{}", &mut out).is_err());
+    assert!(PassthroughStream::default().chunk(b"{}", &mut out).is_err());
 }

@@ -18,7 +18,7 @@ pub(crate) enum Material {
 
 /// One generation of credentials. Cloning copies a pointer.
 #[derive(Clone)]
-pub struct Lease(pub(crate) Arc<Inner>);
+pub struct ActiveCredentials(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     identity: Identity,
@@ -45,7 +45,7 @@ impl Material {
     }
 }
 
-impl Lease {
+impl ActiveCredentials {
     pub(crate) fn new(material: Material, generation: u64, obtained_at: SystemTime) -> Self {
         let identity = match &material {
             Material::Keys(keys) => Identity::from(keys.clone()),
@@ -92,7 +92,7 @@ impl Lease {
     }
 }
 
-impl fmt::Debug for Lease {
+impl fmt::Debug for ActiveCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -100,7 +100,7 @@ impl fmt::Debug for Lease {
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease")
+        f.debug_struct("ActiveCredentials")
             .field("generation", &self.generation)
             .field("bearer", &matches!(self.material, Material::Bearer(_)))
             .field("expires_at", &self.material.expires_at())

@@ -1,7 +1,7 @@
 //! Which API of Bedrock serves a model to clients of each dialect: a row of the table of families, and how
 //! a target's own setting and a profile's id change it.
 
-use bedrock::surface::{Protocol, Service, Surface};
+use bedrock::apis::{BedrockApi, Protocol, Service};
 use serde::{Deserialize, Serialize};
 
 use super::ids::is_bare;
@@ -9,41 +9,41 @@ use super::ids::is_bare;
 /// By the dialect a client speaks; none: the model is not for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Surfaces {
+pub struct BedrockApis {
     /// OpenAI's Chat Completions.
-    pub chat: Option<Surface>,
+    pub chat: Option<BedrockApi>,
     /// Anthropic's Messages.
-    pub messages: Option<Surface>,
+    pub messages: Option<BedrockApi>,
     /// OpenAI's Responses.
-    pub responses: Option<Surface>,
+    pub responses: Option<BedrockApi>,
     /// OpenAI's embeddings.
-    pub embeddings: Option<Surface>,
+    pub embeddings: Option<BedrockApi>,
     /// OpenAI's image generation.
-    pub images: Option<Surface>,
+    pub images: Option<BedrockApi>,
     /// Ranking of documents.
-    pub rerank: Option<Surface>,
+    pub rerank: Option<BedrockApi>,
 }
 
-impl Surfaces {
+impl BedrockApis {
     /// The row for one target: `chosen` wins in the dialects that it speaks, and what only bare ids can
     /// have is exchanged where `model` is a profile or an ARN.
     #[must_use]
-    pub fn for_target(self, model: &str, chosen: Option<Surface>) -> Self {
-        let pick = |own: Option<Surface>, protocol: Protocol| {
-            let translated = matches!(chosen, Some(Surface::Converse))
+    pub fn for_target(self, model: &str, chosen: Option<BedrockApi>) -> Self {
+        let pick = |own: Option<BedrockApi>, protocol: Protocol| {
+            let translated = matches!(chosen, Some(BedrockApi::Converse))
                 || matches!(
                     (chosen, protocol),
-                    (Some(Surface::Invoke), Protocol::Messages)
+                    (Some(BedrockApi::InvokeModel), Protocol::Messages)
                 );
             let picked = match chosen {
-                Some(surface) if translated || surface.path(protocol).is_some() => Some(surface),
+                Some(api) if translated || api.path(protocol).is_some() => Some(api),
                 _ => own,
             };
-            picked.map(|surface| {
+            picked.map(|api| {
                 if is_bare(model) {
-                    surface
+                    api
                 } else {
-                    surface.for_profiles(protocol)
+                    api.for_profiles(protocol)
                 }
             })
         };
@@ -55,13 +55,13 @@ impl Surfaces {
         }
     }
 
-    /// Whether Converse serves the model to a dialect, natively or in place of `surface`: all that
+    /// Whether Converse serves the model to a dialect, natively or in place of `api`: all that
     /// bedrock-runtime serves in another protocol it serves by Converse, too.
-    pub(crate) fn by_converse(surface: Option<Surface>) -> bool {
-        surface.is_some_and(|surface| surface.service() == Service::Runtime)
+    pub(crate) fn by_converse(api: Option<BedrockApi>) -> bool {
+        api.is_some_and(|api| api.service() == Service::Runtime)
     }
 
-    /// What a model without a surface for the dialect at hand is for, as advice.
+    /// What a model without a api for the dialect at hand is for, as advice.
     pub fn advice(&self) -> &'static str {
         if self.embeddings.is_some() {
             "it makes embeddings; use /v1/embeddings"
@@ -86,21 +86,21 @@ mod tests {
     use super::*;
     use crate::families::FamilyTable;
 
-    fn of(model: &str, chosen: Option<Surface>) -> Surfaces {
+    fn of(model: &str, chosen: Option<BedrockApi>) -> BedrockApis {
         FamilyTable::builtin()
             .resolve(model, None)
-            .surfaces
+            .apis
             .for_target(model, chosen)
     }
 
     #[test]
     fn each_dialect_finds_the_api_that_serves_the_model_natively() {
-        use Surface::{Converse, Invoke, Mantle, MantleOpenAi, OpenAi};
+        use BedrockApi::{Converse, InvokeModel, Mantle, MantleOpenAi, OpenAi};
         for (model, chat, messages, responses) in [
             (
                 "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
                 Some(Converse),
-                Some(Invoke),
+                Some(InvokeModel),
                 Some(Converse),
             ),
             (
@@ -156,22 +156,22 @@ mod tests {
     #[test]
     fn setting_of_a_target_wins_in_the_dialects_that_it_speaks() {
         let claude = "anthropic.claude-opus-4-7";
-        let found = of(claude, Some(Surface::Mantle));
-        assert_eq!(found.messages, Some(Surface::Mantle));
-        assert_eq!(found.chat, Some(Surface::Mantle));
-        let found = of(claude, Some(Surface::Anthropic));
-        assert_eq!(found.messages, Some(Surface::Anthropic));
-        assert_eq!(found.chat, Some(Surface::Converse));
+        let found = of(claude, Some(BedrockApi::Mantle));
+        assert_eq!(found.messages, Some(BedrockApi::Mantle));
+        assert_eq!(found.chat, Some(BedrockApi::Mantle));
+        let found = of(claude, Some(BedrockApi::Anthropic));
+        assert_eq!(found.messages, Some(BedrockApi::Anthropic));
+        assert_eq!(found.chat, Some(BedrockApi::Converse));
         assert_eq!(
-            of(claude, Some(Surface::Converse)).messages,
-            Some(Surface::Converse)
+            of(claude, Some(BedrockApi::Converse)).messages,
+            Some(BedrockApi::Converse)
         );
         assert_eq!(
-            of(claude, Some(Surface::Invoke)).chat,
-            Some(Surface::Converse)
+            of(claude, Some(BedrockApi::InvokeModel)).chat,
+            Some(BedrockApi::Converse)
         );
-        let gpt = of("openai.gpt-oss-20b-1:0", Some(Surface::Converse));
-        assert_eq!(gpt.chat, Some(Surface::Converse));
+        let gpt = of("openai.gpt-oss-20b-1:0", Some(BedrockApi::Converse));
+        assert_eq!(gpt.chat, Some(BedrockApi::Converse));
     }
 
     #[test]
