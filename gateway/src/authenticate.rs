@@ -6,6 +6,7 @@
 mod api_keys;
 mod service_account;
 mod signature;
+mod signature_check;
 
 use std::time::SystemTime;
 

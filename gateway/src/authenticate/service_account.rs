@@ -20,7 +20,7 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::Caller;
+use super::{Caller, signature_check};
 use crate::error::GatewayError;
 
 /// How far the cluster's clock may be ahead of this one.
@@ -110,6 +110,7 @@ pub(super) fn looks_like_a_token(text: &str) -> bool {
 
 impl ServiceAccounts {
     pub(super) fn try_new(clients: &ServiceAccountClients) -> Result<Self, KeySetError> {
+        signature_check::install();
         // Serialized before it is read: a set may hold kinds of keys that are not known here.
         let set: JwkSet = serde_json::from_value(known_keys(&clients.jwks))?;
         let keys: Vec<Key> = set.keys.iter().filter_map(Key::new).collect();

@@ -1,4 +1,12 @@
-use jsonwebtoken::{EncodingKey, Header, encode};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use ring::{
+    hmac,
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -34,21 +42,29 @@ fn claims() -> Value {
 }
 
 fn token(claims: &Value, kid: &str) -> String {
-    let mut header = Header::new(Algorithm::ES256);
-    header.kid = Some(kid.to_owned());
-    let key = EncodingKey::from_ec_der(pem_body(PRIVATE_KEY).as_slice());
-    encode(&header, claims, &key).unwrap()
+    signed(
+        &json!({"typ": "JWT", "alg": "ES256", "kid": kid}),
+        claims,
+        |text| {
+            let random = SystemRandom::new();
+            let body: String = PRIVATE_KEY
+                .lines()
+                .filter(|line| !line.starts_with("-----"))
+                .collect();
+            let key = STANDARD.decode(body).unwrap();
+            let key =
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key, &random).unwrap();
+            key.sign(&random, text).unwrap().as_ref().to_vec()
+        },
+    )
 }
 
-fn pem_body(pem: &str) -> Vec<u8> {
-    use base64::Engine;
-    let body: String = pem
-        .lines()
-        .filter(|line| !line.starts_with("-----"))
-        .collect();
-    base64::engine::general_purpose::STANDARD
-        .decode(body)
-        .unwrap()
+/// A token with any header and signature. RFC 7515, section 3.1.
+fn signed(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let text = format!("{}.{}", part(header), part(claims));
+    let signature = URL_SAFE_NO_PAD.encode(sign(text.as_bytes()));
+    format!("{text}.{signature}")
 }
 
 fn at(seconds: u64) -> SystemTime {
@@ -133,15 +149,16 @@ fn changed_token_and_unsigned_token_are_refused() {
     assert!(error.to_string().contains("signature"), "{error}");
 
     // {"alg":"HS256"}: a public key must never be taken for a shared secret.
-    let mut header = Header::new(Algorithm::HS256);
-    header.kid = Some("test".to_owned());
-    let confused = encode(
-        &header,
-        &claims(),
-        &EncodingKey::from_secret(PUBLIC_KEYS.as_bytes()),
-    )
-    .unwrap();
+    let confused = signed(&json!({"alg": "HS256", "kid": "test"}), &claims(), |text| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, PUBLIC_KEYS.as_bytes());
+        hmac::sign(&key, text).as_ref().to_vec()
+    });
     assert!(accounts.verify(&confused, at(NOW)).is_err());
+
+    let unsigned = signed(&json!({"alg": "none", "kid": "test"}), &claims(), |_| {
+        Vec::new()
+    });
+    assert!(accounts.verify(&unsigned, at(NOW)).is_err());
 }
 
 #[test]
