@@ -1,9 +1,9 @@
-//! The commands of `docs/guide/native-clients.md`, run as they stand there but for address, key and model.
+//! The commands of `docs/guide/bedrock-clients.md`, run as they stand there but for address, key and model.
 
 use super::{KEY, MODEL, rig, url};
 use crate::support::clients::{python_programs, shell};
 
-const GUIDE: &str = include_str!("../../../docs/guide/native-clients.md");
+const GUIDE: &str = include_str!("../../../docs/guide/bedrock-clients.md");
 
 /// Blocks of the guide in a language, made to fit the rig.
 fn blocks(language: &str, url: &str) -> Vec<String> {
