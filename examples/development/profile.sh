@@ -1,6 +1,6 @@
 #!/bin/sh
-# A laptop with a profile of the AWS CLI: no key in the environment, none in a file of this project.
-# Make the profile once with `aws configure sso` (short-lived) or `aws configure` (keys).
+# A laptop with an AWS CLI profile: no keys in the environment or in project files.
+# Create the profile once with `aws configure sso` (short-lived) or `aws configure` (keys).
 set -eu
 
 export AWS_PROFILE=bedrock-dev

@@ -1,4 +1,4 @@
--- Health of a BedrockAccess for Argo CD; goes into argocd-cm, see argocd-cm.yaml beside it.
+-- Argo CD health check for BedrockAccess; see argocd-cm.yaml.
 -- https://argo-cd.readthedocs.io/en/stable/operator-manual/health/#custom-health-checks
 local health = { status = "Progressing", message = "waiting for the operator" }
 local status = obj.status
