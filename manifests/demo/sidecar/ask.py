@@ -1,9 +1,9 @@
-"""Asks through real client libraries, told nothing but what is in the environment.
+"""Calls the gateway with real client libraries, which are configured only by environment variables.
 
-    ask.py once CLIENT...    asks with each and ends; fails on the first answer that is wrong
-    ask.py stay CLIENT...    the same, then waits to be told to end
-    ask.py stream            streams a slow answer to its end, also when it is told to end meanwhile
-    ask.py look              tries to read the sidecar's token, every way a process of the app has
+    ask.py once CLIENT...    calls with each client and exits; fails on the first wrong response
+    ask.py stay CLIENT...    the same, then waits for SIGTERM
+    ask.py stream            reads a slow stream completely, also if SIGTERM arrives
+    ask.py look              tries to read the sidecar's token from every file system that the app can see
 """
 
 import os
@@ -11,7 +11,7 @@ import pathlib
 import signal
 import sys
 
-# Where the image has the libraries.
+# Directory of the libraries in the image.
 sys.path.insert(0, "/app/packages")
 
 MODEL = "fast"
@@ -55,20 +55,20 @@ def bedrock(question):
 
 
 def ask(clients):
-    """The simulated model repeats the question, so that the answer shows how far it went."""
+    """Checks that each client gets its question back, because the simulated model repeats its input."""
     for client in clients:
         question = f"This is {os.uname().nodename} by {client}."
         answer = globals()[client](question)
         if answer != question:
-            sys.exit(f"{client}: asked {question!r}, answered {answer!r}")
+            sys.exit(f"{client}: sent {question!r}, received {answer!r}")
         print(f"{client} answered", flush=True)
 
 
 def stream():
     from openai import OpenAI
 
-    told = []
-    signal.signal(signal.SIGTERM, lambda *_: told.append("told to end"))
+    signals = []
+    signal.signal(signal.SIGTERM, lambda *_: signals.append("received SIGTERM"))
     question = "@slow 1s\n@repeat 50 word"
     messages = [{"role": "user", "content": question}]
     chunks, reason = 0, None
@@ -81,11 +81,11 @@ def stream():
             reason = chunk.choices[0].finish_reason
     if PRE_STOP.exists():
         print(f"preStop: {PRE_STOP.read_text()}")
-    print(f"the stream came to its end ({reason}) after {chunks} chunks, {' '.join(told) or 'undisturbed'}", flush=True)
+    print(f"the stream completed ({reason}) after {chunks} chunks, {' '.join(signals) or 'no signal'}", flush=True)
 
 
 def look():
-    """Its own file system, and those of all processes that it sees."""
+    """Checks the own file system and those of all visible processes."""
     for root in [pathlib.Path("/"), *pathlib.Path("/proc").glob("[0-9]*/root")]:
         try:
             text = (root / TOKEN).read_text()

@@ -118,8 +118,8 @@ impl Story<'_> {
         let log = String::from_utf8_lossy(&output.stdout).into_owned();
         for expected in [
             "preStop: answered",
-            "the stream came to its end (stop)",
-            "told to end",
+            "the stream completed (stop)",
+            "received SIGTERM",
         ] {
             ensure!(
                 log.contains(expected),
