@@ -1,8 +1,8 @@
-//! Bodies of Messages: by Converse and in Claude's own language, whole requests and counts.
+//! Bodies of Messages: translated to Converse and passed through to Claude, as requests and as token counts.
 #![no_main]
 
 use dialects::{
-    anthropic::{Door, count_by_converse, count_natively, decode, native},
+    anthropic::{Endpoint, count_by_converse, count_passthrough, decode, passthrough},
     translation::{DecodeOptions, head},
 };
 use libfuzzer_sys::fuzz_target;
@@ -19,26 +19,26 @@ fn json(body: &[u8]) -> Value {
 }
 
 fuzz_target!(|data: &[u8]| {
-    // As the gateway does: what is no JSON with a model never gets further.
+    // The gateway rejects bodies without a model before it decodes them.
     if head(data).is_err() {
         return;
     }
-    for capabilities in fuzz::FACTS.iter() {
+    for capabilities in fuzz::CAPABILITIES.iter() {
         let mut options = DecodeOptions::new(capabilities);
         options.strict = data.len() % 2 == 1;
         if let Ok(decoded) = decode(data, &BETAS, &options) {
-            json(&serde_json::to_vec(&decoded.request).expect("a request can be written"));
+            json(&serde_json::to_vec(&decoded.request).expect("a request serializes"));
         }
         let _ = count_by_converse(data, &BETAS, &options);
-        let _ = count_natively(data, &BETAS, &options);
-        for door in [
-            Door::Invoke,
-            Door::Endpoint {
+        let _ = count_passthrough(data, &BETAS, &options);
+        for endpoint in [
+            Endpoint::InvokeModel,
+            Endpoint::Anthropic {
                 model: "anthropic.claude-opus-5",
             },
         ] {
-            if let Ok(native) = native(data, &BETAS, door, &options) {
-                json(&native.body);
+            if let Ok(request) = passthrough(data, &BETAS, endpoint, &options) {
+                json(&request.body);
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Frames of an event stream: the same frames and the same end, however the bytes are cut; half of the inputs are
-//! well-formed frames around hostile headers and payloads, and may have one byte changed.
+//! Frames of an event stream: any chunking of the bytes gives the same frames and the same result. Half of the inputs
+//! are well-formed frames around arbitrary headers and payloads; some of them have one byte changed.
 #![no_main]
 
 use aws_smithy_eventstream::frame::write_message_to;
@@ -18,7 +18,7 @@ fn run(chunks: &[&[u8]]) -> (Vec<(String, Bytes)>, String) {
         loop {
             match decoder.next_frame() {
                 Ok(Some(frame)) => {
-                    // What the gateway does with a frame must not panic, whatever is in it.
+                    // The gateway's handling of a frame never panics.
                     let _ = StreamEvent::from_frame_parts(&frame.event_type, &frame.payload);
                     let _ = ServiceError::from_frame(&frame);
                     frames.push((frame.event_type, frame.payload));
@@ -32,7 +32,7 @@ fn run(chunks: &[&[u8]]) -> (Vec<(String, Bytes)>, String) {
     (frames, rest.to_owned())
 }
 
-/// Frames with parts of the input as headers and payloads.
+/// Frames whose headers and payloads are parts of the input.
 fn framed(data: &[u8]) -> Vec<u8> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut bytes = Vec::new();

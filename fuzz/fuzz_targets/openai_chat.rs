@@ -1,4 +1,5 @@
-//! Bodies of Chat Completions: what decodes is a request that can be written, the same each time, for every kind of model.
+//! Bodies of Chat Completions: a body that decodes gives a request that serializes to the same bytes each time, for every
+//! kind of model.
 #![no_main]
 
 use dialects::{
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
     let _ = head(data);
-    for capabilities in fuzz::FACTS.iter() {
+    for capabilities in fuzz::CAPABILITIES.iter() {
         let mut options = DecodeOptions::new(capabilities);
         options.strict = data.len() % 2 == 1;
         options.automatic_cache = data.len() % 3 == 1;
@@ -22,12 +23,12 @@ fuzz_target!(|data: &[u8]| {
                     "{warning:?}"
                 );
             }
-            Some(serde_json::to_vec(&decoded.request).expect("a request can be written"))
+            Some(serde_json::to_vec(&decoded.request).expect("a request serializes"))
         };
         let first = once();
         assert_eq!(first, once());
         if let Some(body) = first {
-            let _: Value = serde_json::from_slice(&body).expect("what was written is JSON");
+            let _: Value = serde_json::from_slice(&body).expect("a serialized request is JSON");
         }
     }
 });

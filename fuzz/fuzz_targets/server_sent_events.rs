@@ -1,5 +1,5 @@
-//! Server-sent events: the same events however the bytes are cut, and no byte of them lost; what a native stream
-//! makes of them is the same, too, and is again whole events.
+//! Server-sent events: any chunking of the bytes gives the same events without losing a byte. The passthrough
+//! stream writes the same complete events for every chunking, too.
 #![no_main]
 
 use bedrock::{ServiceError, sse::Decoder};
@@ -32,6 +32,6 @@ fuzz_target!(|data: &[u8]| {
     assert!(bytes.starts_with(&whole.concat()));
     assert!(
         out.is_empty() || out.ends_with(b"\n"),
-        "an event has an end"
+        "the last event is complete"
     );
 });

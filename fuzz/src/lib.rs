@@ -1,10 +1,10 @@
-//! What the targets share: pieces of the input, and models to decode for.
+//! Helpers that the targets share: chunks of the input, and the capabilities to decode for.
 
 use std::sync::{Arc, LazyLock};
 
 use dialects::families::{FamilyTable, ModelCapabilities};
 
-/// One of each kind of model that translation treats in its own way.
+/// One model of each kind that translation treats differently.
 const MODELS: [&str; 6] = [
     "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
     "us.anthropic.claude-opus-4-7",
@@ -15,12 +15,12 @@ const MODELS: [&str; 6] = [
 ];
 
 /// The capabilities of [`MODELS`].
-pub static FACTS: LazyLock<Vec<Arc<ModelCapabilities>>> = LazyLock::new(|| {
+pub static CAPABILITIES: LazyLock<Vec<Arc<ModelCapabilities>>> = LazyLock::new(|| {
     let table = FamilyTable::builtin();
     MODELS.iter().map(|id| table.resolve(id, None)).collect()
 });
 
-/// The rest of an input, cut into chunks as its first byte says: so long each, or all in one for 0.
+/// The input after its first byte, in chunks; the first byte is the length of a chunk, 0 means one chunk.
 pub fn chunks(data: &[u8]) -> (Vec<&[u8]>, &[u8]) {
     let Some((length, rest)) = data.split_first() else {
         return (Vec::new(), data);

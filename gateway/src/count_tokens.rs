@@ -12,7 +12,7 @@ use axum::{
 use bedrock::apis::{BedrockApi, Protocol};
 use bytes::Bytes;
 use dialects::anthropic::{
-    Door, count_by_converse, count_natively, counted, passthrough, read_count,
+    Endpoint, count_by_converse, count_passthrough, encode_count, passthrough, read_count,
 };
 use http::HeaderMap;
 
@@ -97,7 +97,7 @@ async fn count(
     } else {
         let tokens = read_count(&body)
             .ok_or_else(|| GatewayError::Unreadable("no count of tokens".to_owned()))?;
-        Bytes::from(counted(tokens))
+        Bytes::from(encode_count(tokens))
     };
     Ok(json(body, &headers, &warnings))
 }
@@ -133,7 +133,7 @@ fn prepare(
     let options = options(live, target, &fetched);
     let betas = given.betas();
     if let Some(api) = endpoint(target) {
-        let door = Door::Endpoint {
+        let door = Endpoint::Anthropic {
             model: &target.model_id,
         };
         let native = passthrough(body, &betas, door, &options)?;
@@ -151,7 +151,7 @@ fn prepare(
     }
     let (body, warnings) = match target.capabilities.apis.messages {
         None => return Err(messages::unserved(target)),
-        Some(BedrockApi::InvokeModel) => count_natively(body, &betas, &options)?,
+        Some(BedrockApi::InvokeModel) => count_passthrough(body, &betas, &options)?,
         Some(_) => count_by_converse(body, &betas, &options)?,
     };
     Ok(Prepared {

@@ -25,11 +25,11 @@ const SEEDS: [(&str, &[&str]); 4] = [
         "anthropic_messages",
         &[
             "crates/dialects/testdata/anthropic/requests",
-            "crates/dialects/testdata/anthropic/native",
+            "crates/dialects/testdata/anthropic/passthrough",
         ],
     ),
     (
-        "native_splice",
+        "openai_passthrough",
         &["crates/dialects/testdata/openai/requests"],
     ),
 ];

@@ -1,25 +1,14 @@
-//! Patterns with `*` for any run of characters, as the access's `allow` and the policies have them.
+//! Patterns with `*`, as in `allow` of a BedrockAccess and in its policies.
 
-/// Whether the whole of `text` fits the pattern. Everything but `*` stands for itself, upper and lower case
-/// differ, and `*` stands for any run of characters, also none and also one with `/` or `:` in it.
+use wildmatch::WildMatchPattern;
+
+/// Whether the pattern matches the whole of `text`. `*` matches any run of characters, including none and
+/// including `/` and `:`. Every other character matches itself; matching is case-sensitive.
 ///
-/// `text` may be a pattern itself: it fits when all that it fits is fitted by `pattern`, since a `*` of its can
-/// only be taken up by a `*` of `pattern`.
+/// `text` may itself be a pattern: it matches if `pattern` matches everything that `text` matches, because a
+/// `*` in `text` is only matched by a `*` in `pattern`.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
-        return false;
-    };
-    let Some(last) = parts.next_back() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        match rest.split_once(part) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
+    WildMatchPattern::<'*', '\0'>::new(pattern).matches(text)
 }
 
 #[cfg(test)]
@@ -27,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn star_stands_for_any_run_and_the_rest_for_itself() {
+    fn star_matches_any_run_and_other_characters_match_themselves() {
         for (pattern, text, fits) in [
             ("a", "a", true),
             ("a", "ab", false),
@@ -41,6 +30,8 @@ mod tests {
             ("a*a", "aa", true),
             ("a*b*c", "aXbYbZc", true),
             ("a*b*c", "acb", false),
+            ("a?c", "abc", false),
+            ("a?c", "a?c", true),
             ("us.anthropic.*", "anthropic.claude", false),
             (
                 "arn:aws:iam::1:role/team-*",
@@ -58,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn pattern_fits_a_pattern_only_when_it_takes_in_all_of_it() {
+    fn pattern_matches_a_pattern_only_if_it_covers_all_of_it() {
         for (wide, narrow, fits) in [
             ("anthropic.*", "anthropic.claude-*", true),
             ("anthropic.claude-*", "anthropic.*", false),

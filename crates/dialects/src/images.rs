@@ -14,15 +14,15 @@ use crate::{
     families::{ImageBody, ImageShape, ModelCapabilities},
     translation::{
         RequestError,
-        json::{At, Object},
-        notes::Notes,
+        json::{FieldPath, Object},
+        warnings::Warnings,
     },
 };
 
 pub use response::{ImageResult, encode_images, read_image_response};
 
 /// OpenAI's own limit of pictures in a request.
-const MOST: u64 = 10;
+const MAX: u64 = 10;
 
 /// A request, translated.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,14 +57,14 @@ pub fn decode_images(
         ));
     };
     let mut body = Object::from_body(body)?;
-    let mut notes = Notes::new(strict);
+    let mut warnings = Warnings::new(strict);
     body.take("model");
     let prompt = prompt(&mut body, "prompt", shape, capabilities)?
         .ok_or_else(|| RequestError::missing("prompt", "must be given"))?;
     let negative = prompt_against(&mut body, shape, capabilities)?;
     let count = whole(&mut body, "n")?.unwrap_or(1);
-    if !(1..=MOST).contains(&count) {
-        let message = format!("takes 1 to {MOST} pictures");
+    if !(1..=MAX).contains(&count) {
+        let message = format!("takes 1 to {MAX} pictures");
         return Err(RequestError::invalid("n", message));
     }
     let seed = match whole(&mut body, "seed")? {
@@ -81,18 +81,18 @@ pub fn decode_images(
     delivery(&mut body)?;
     let output_format = output_format(&mut body, shape, capabilities)?;
     let mut common = Map::new();
-    size::take(&mut body, shape, capabilities, &mut common, &mut notes)?;
-    quality(&mut body, shape, &mut common, &mut notes)?;
+    size::take(&mut body, shape, capabilities, &mut common, &mut warnings)?;
+    quality(&mut body, shape, &mut common, &mut warnings)?;
     if let Some(scale) = body.take("cfg_scale") {
-        let scale = scale.float(&At::Root.key("cfg_scale"))?;
+        let scale = scale.float(&FieldPath::Root.key("cfg_scale"))?;
         match shape.body {
             ImageBody::Amazon => {
                 common.insert("cfgScale".to_owned(), scale.into());
             }
-            ImageBody::Stability => notes.dropped("cfg_scale", "this model does not take it")?,
+            ImageBody::Stability => warnings.dropped("cfg_scale", "this model does not take it")?,
         }
     }
-    harmless(body, &mut notes)?;
+    harmless(body, &mut warnings)?;
     let per_call = shape.per_call.max(1);
     let mut calls = Vec::new();
     let mut left = count;
@@ -118,7 +118,7 @@ pub fn decode_images(
     Ok(ImageRequest {
         calls,
         output_format,
-        warnings: notes.into_warnings(),
+        warnings: warnings.into_vec(),
     })
 }
 
@@ -163,7 +163,7 @@ impl Picture<'_> {
 
 fn whole(body: &mut Object<'_>, key: &str) -> Result<Option<u64>, RequestError> {
     body.take(key)
-        .map(|value| value.whole(&At::Root.key(key)))
+        .map(|value| value.whole(&FieldPath::Root.key(key)))
         .transpose()
 }
 
@@ -173,7 +173,7 @@ fn prompt(
     shape: &ImageShape,
     capabilities: &ModelCapabilities,
 ) -> Result<Option<String>, RequestError> {
-    let Some(text) = body.string(key, &At::Root)? else {
+    let Some(text) = body.string(key, &FieldPath::Root)? else {
         return Ok(None);
     };
     if text.trim().is_empty() {
@@ -202,7 +202,7 @@ fn prompt_against(
 
 /// How the client wants to get its pictures.
 fn delivery(body: &mut Object<'_>) -> Result<(), RequestError> {
-    match body.string("response_format", &At::Root)?.as_deref() {
+    match body.string("response_format", &FieldPath::Root)?.as_deref() {
         None | Some("b64_json") => {}
         Some("url") => {
             return Err(RequestError::unsupported(
@@ -217,17 +217,14 @@ fn delivery(body: &mut Object<'_>) -> Result<(), RequestError> {
             ));
         }
     }
-    let stream = body
-        .take("stream")
-        .map(|flag| flag.boolean(&At::Root.key("stream")))
-        .transpose()?;
+    let stream = body.boolean("stream", &FieldPath::Root)?;
     if stream == Some(true) {
         return Err(RequestError::unsupported(
             "stream",
             "Bedrock gives pictures whole; leave it out",
         ));
     }
-    match body.string("background", &At::Root)?.as_deref() {
+    match body.string("background", &FieldPath::Root)?.as_deref() {
         Some("transparent") => Err(RequestError::unsupported(
             "background",
             "the models make opaque pictures; use opaque",
@@ -241,7 +238,7 @@ fn output_format(
     shape: &ImageShape,
     capabilities: &ModelCapabilities,
 ) -> Result<String, RequestError> {
-    let Some(format) = body.string("output_format", &At::Root)? else {
+    let Some(format) = body.string("output_format", &FieldPath::Root)? else {
         return Ok("png".to_owned());
     };
     if shape.formats.iter().any(|known| *known == format) {
@@ -257,9 +254,9 @@ fn quality(
     body: &mut Object<'_>,
     shape: &ImageShape,
     common: &mut Map<String, Value>,
-    notes: &mut Notes,
+    warnings: &mut Warnings,
 ) -> Result<(), RequestError> {
-    let Some(quality) = body.string("quality", &At::Root)? else {
+    let Some(quality) = body.string("quality", &FieldPath::Root)? else {
         return Ok(());
     };
     let own = match quality.as_ref() {
@@ -279,12 +276,12 @@ fn quality(
             Ok(())
         }
         ImageBody::Stability if own == "standard" => Ok(()),
-        ImageBody::Stability => notes.dropped("quality", "this model has one quality"),
+        ImageBody::Stability => warnings.dropped("quality", "this model has one quality"),
     }
 }
 
 /// What is left asks for something OpenAI's own models do.
-fn harmless(body: Object<'_>, notes: &mut Notes) -> Result<(), RequestError> {
+fn harmless(body: Object<'_>, warnings: &mut Warnings) -> Result<(), RequestError> {
     for (key, _) in body.rest() {
         let why = match key.as_ref() {
             "user" => "InvokeModel has no place for it",
@@ -293,7 +290,7 @@ fn harmless(body: Object<'_>, notes: &mut Notes) -> Result<(), RequestError> {
             "output_compression" | "partial_images" => "Bedrock has nothing like it",
             _ => "not a field of this endpoint",
         };
-        notes.dropped(&key, why)?;
+        warnings.dropped(&key, why)?;
     }
     Ok(())
 }

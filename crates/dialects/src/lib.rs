@@ -12,3 +12,6 @@ pub mod openai;
 pub mod rerank;
 pub mod responses;
 pub mod translation;
+
+#[cfg(test)]
+pub(crate) mod test_support;

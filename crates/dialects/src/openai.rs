@@ -5,33 +5,36 @@
 //! honoured, refused naming the field, or dropped with a warning ([`field_table`] says which).
 //! Specification: <https://platform.openai.com/docs/api-reference/chat>.
 
-pub(crate) mod decode;
+mod decode;
 mod embeddings;
-pub(crate) mod encode;
-pub(crate) mod error;
-pub(crate) mod fields;
-
+mod encode;
+mod fields;
 mod models;
 mod passthrough;
+mod reply;
 
-pub(crate) use crate::translation::json;
-
-pub use crate::translation::{Head, head};
-pub use decode::{
-    DecodeOptions, Decoded, Fetch, FetchKind, Fetched, GuardrailRef, RemoteMedia, ReplyContext,
-    decode,
+pub use crate::translation::{
+    DecodeOptions, Fetch, FetchKind, Fetched, GuardrailRef, Head, RemoteMedia, RequestError,
+    StreamError, UpstreamError, head,
+    openai_shapes::{
+        error::{ErrorBody, error_body},
+        response::ResponseIdentity,
+    },
 };
+pub use decode::{Decoded, decode};
 pub use embeddings::{
     EmbeddingCall, EmbeddingRequest, EmbeddingResult, decode_embeddings, encode_embeddings,
     read_embedding_response,
 };
-pub use encode::{Encoded, ResponseIdentity, StreamEncoder, StreamError, encode_response};
-pub use error::{ErrorBody, RequestError, UpstreamError, error_body};
+pub use encode::{Encoded, StreamEncoder, encode_response};
 pub use fields::field_table;
 pub use models::{ModelEntry, models_list};
-pub use passthrough::{PassthroughRequest, PassthroughStream, passthrough, renamed, usage_of};
+pub use passthrough::{
+    PassthroughRequest, PassthroughStream, passthrough, usage_of, with_client_model,
+};
+pub use reply::ReplyContext;
 
 #[cfg(test)]
-pub(crate) mod golden;
+mod golden;
 #[cfg(test)]
-pub(crate) mod properties;
+mod properties;

@@ -13,8 +13,8 @@ use crate::{
     families::{ModelCapabilities, RerankBody},
     translation::{
         RequestError, UpstreamError,
-        json::{At, Json, Object},
-        notes::Notes,
+        json::{FieldPath, Json, Object},
+        warnings::Warnings,
     },
 };
 
@@ -51,8 +51,8 @@ pub fn decode_rerank(
         ));
     };
     let mut body = Object::from_body(body)?;
-    let root = At::Root;
-    let mut notes = Notes::new(strict);
+    let root = FieldPath::Root;
+    let mut warnings = Warnings::new(strict);
     body.take("model");
     let query = body.required_string("query", &root)?;
     if query.trim().is_empty() {
@@ -73,11 +73,7 @@ pub fn decode_rerank(
     if top == Some(0) {
         return Err(RequestError::invalid("top_n", "must be at least 1"));
     }
-    let wanted = body
-        .take("return_documents")
-        .map(|flag| flag.boolean(&root.key("return_documents")))
-        .transpose()?
-        .unwrap_or(false);
+    let wanted = body.boolean("return_documents", &root)?.unwrap_or(false);
     let limit = body
         .take("max_tokens_per_doc")
         .map(|value| value.whole(&root.key("max_tokens_per_doc")))
@@ -98,24 +94,24 @@ pub fn decode_rerank(
             }
         }
         (RerankBody::Amazon, Some(_)) => {
-            notes.dropped("max_tokens_per_doc", "this model does not take it")?;
+            warnings.dropped("max_tokens_per_doc", "this model does not take it")?;
         }
         (RerankBody::Amazon, None) => {}
     }
     for (key, _) in body.rest() {
-        notes.dropped(&key, "Bedrock has nothing like it")?;
+        warnings.dropped(&key, "Bedrock has nothing like it")?;
     }
     Ok(RerankRequest {
         body: Value::Object(call).to_string().into_bytes(),
         count: documents.len(),
         documents: wanted.then_some(documents),
-        warnings: notes.into_warnings(),
+        warnings: warnings.into_vec(),
     })
 }
 
 /// Texts, or objects with a `text`.
 fn documents(body: &mut Object<'_>) -> Result<Vec<String>, RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let at = root.key("documents");
     let list = body
         .take("documents")

@@ -3,7 +3,7 @@
 
 use bedrock::{apis::Protocol, converse::TokenUsage, eventstream::Frame, sse::Event};
 use bytes::{Bytes, BytesMut};
-use dialects::openai::{PassthroughStream, passthrough, renamed, usage_of};
+use dialects::openai::{PassthroughStream, passthrough, usage_of, with_client_model};
 
 use super::Way;
 use crate::{error::GatewayError, live::Live, route::Target, sse, upstream::Prepared};
@@ -25,7 +25,7 @@ pub(super) fn prepare(
 
 /// A whole answer for a client that calls the model so, and its token counts.
 pub(super) fn whole(body: &[u8], model: &str) -> (Bytes, Option<TokenUsage>) {
-    (Bytes::from(renamed(body, model)), usage_of(body))
+    (Bytes::from(with_client_model(body, model)), usage_of(body))
 }
 
 impl sse::Encode for PassthroughStream {

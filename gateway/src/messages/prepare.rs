@@ -3,7 +3,7 @@
 use bedrock::apis::{BedrockApi, Protocol};
 use bytes::Bytes;
 use dialects::{
-    anthropic::{Door, Passthrough, decode, passthrough},
+    anthropic::{Endpoint, Passthrough, decode, passthrough},
     translation::{DecodeOptions, RequestError},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -89,7 +89,7 @@ pub(super) fn prepare(
             } else {
                 Operation::InvokeModel
             };
-            let native = passthrough(body, &given.betas(), Door::Invoke, &options)?;
+            let native = passthrough(body, &given.betas(), Endpoint::InvokeModel, &options)?;
             ready(live, native, operation, HeaderMap::new())
         }
         api if api.path(Protocol::Messages).is_some() => {
@@ -98,7 +98,7 @@ pub(super) fn prepare(
                 protocol: Protocol::Messages,
                 stream: wants_stream(body)?,
             };
-            let door = Door::Endpoint {
+            let door = Endpoint::Anthropic {
                 model: &target.model_id,
             };
             let native = passthrough(body, &given.betas(), door, &options)?;

@@ -3,7 +3,7 @@
 use bedrock::{converse::TokenUsage, eventstream::Frame, sse::Event};
 use bytes::{Bytes, BytesMut};
 use dialects::anthropic::{
-    Ended, PassthroughStream, ResponseIdentity, StreamEncoder, encode_response, usage_of,
+    PassthroughStream, ResponseIdentity, StreamEncoder, StreamEnd, encode_response, usage_of,
 };
 
 use super::Way;
@@ -71,9 +71,9 @@ impl Encode for StreamEncoder {
 
     fn finish(&mut self, out: &mut BytesMut) -> Result<(), GatewayError> {
         match Self::finish(self, out) {
-            Ended::Well => Ok(()),
-            Ended::Cut => Err(GatewayError::StreamCut),
-            Ended::Spoiled(error) => Err(GatewayError::Answer(error)),
+            StreamEnd::Complete => Ok(()),
+            StreamEnd::Truncated => Err(GatewayError::StreamCut),
+            StreamEnd::Malformed(error) => Err(GatewayError::Answer(error)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Counting tokens: Bedrock's CountTokens around a native body or a request of Converse.
+//! CountRequest tokens: Bedrock's CountTokens around a native body or a request of Converse.
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html>
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 
 use super::{
     decode::{Purpose, read},
-    passthrough::{Door, Edits, Passthrough, Slice, passthrough},
+    passthrough::{Edits, Endpoint, Passthrough, Slice, passthrough},
 };
 use crate::translation::{DecodeOptions, RequestError};
 
 /// A request to count, translated: the upstream body, and warnings.
-pub type Counting = (Vec<u8>, Vec<String>);
+pub type CountRequest = (Vec<u8>, Vec<String>);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,12 +42,13 @@ struct Body<'a> {
 ///
 /// # Errors
 /// A 400 naming the field.
-pub fn count_natively(
+pub fn count_passthrough(
     body: &[u8],
     betas: &[&str],
     options: &DecodeOptions<'_>,
-) -> Result<Counting, RequestError> {
-    let Passthrough { body, warnings, .. } = passthrough(body, betas, Door::Invoke, options)?;
+) -> Result<CountRequest, RequestError> {
+    let Passthrough { body, warnings, .. } =
+        passthrough(body, betas, Endpoint::InvokeModel, options)?;
     let text = String::from_utf8(body).unwrap_or_default();
     let invoke = with_limit(&text);
     Ok((
@@ -84,7 +85,7 @@ pub fn count_by_converse(
     body: &[u8],
     betas: &[&str],
     options: &DecodeOptions<'_>,
-) -> Result<Counting, RequestError> {
+) -> Result<CountRequest, RequestError> {
     let decoded = read(body, betas, options, Purpose::Count)?;
     let ConverseRequest {
         messages,
@@ -121,11 +122,11 @@ struct Counted {
 
 /// Reads what CountTokens answers.
 pub fn read_count(body: &[u8]) -> Option<u64> {
-    let counted: Counted = serde_json::from_slice(body).ok()?;
-    Some(counted.input_tokens)
+    let encode_count: Counted = serde_json::from_slice(body).ok()?;
+    Some(encode_count.input_tokens)
 }
 
 /// The answer to the client.
-pub fn counted(tokens: u64) -> Vec<u8> {
+pub fn encode_count(tokens: u64) -> Vec<u8> {
     format!("{{\"input_tokens\":{tokens}}}").into_bytes()
 }

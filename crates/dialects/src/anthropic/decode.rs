@@ -11,22 +11,23 @@ mod tools;
 
 use std::borrow::Cow;
 
-use bedrock::converse::{CachePoint, ConverseRequest, GuardrailConfig, ServiceTier};
+use bedrock::converse::{ConverseRequest, GuardrailConfig, ServiceTier};
 use serde_json::{Map, Value};
 
 use super::{fields::FIELDS, passthrough::filter_betas, reply::ReplyContext};
 use crate::translation::{
     DecodeOptions, Fetch, GuardrailRef, RequestError, cache,
-    context::{Context, Words, merge},
-    conversation::{instruct, spoken},
-    format::{self, Schema, Wish},
-    json::{At, Json, Object},
+    context::{Context, FieldNames, merge},
+    conversation::system_and_messages,
+    json::{FieldPath, Json, Object},
     metadata,
-    sampling::{self, Given, Rules, stop_sequence_paths},
-    tools as toolset,
+    reply::ReplyCore,
+    request::{self, RequestParts},
+    response_format::{self, ResponseFormat, Schema},
+    sampling::{Rules, SamplingFields},
 };
 
-const WORDS: Words = Words {
+const FIELD_NAMES: FieldNames = FieldNames {
     conversation: "messages",
     calls: "messages[].content",
     arguments: "messages[].content[].input",
@@ -63,14 +64,14 @@ pub fn decode<'a>(
     betas: &[&str],
     options: &DecodeOptions<'_>,
 ) -> Result<Decoded<'a>, RequestError> {
-    read(body, betas, options, Purpose::Answer)
+    read(body, betas, options, Purpose::Respond)
 }
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    Answer,
-    /// Its tokens are to be counted; it needs no limit then.
+    Respond,
+    /// Its tokens are to be encode_count; it needs no limit then.
     Count,
 }
 
@@ -81,15 +82,11 @@ pub(super) fn read<'a>(
     purpose: Purpose,
 ) -> Result<Decoded<'a>, RequestError> {
     let mut body = Object::from_body(body)?;
-    let mut context = Context::new(options, &WORDS);
-    let root = At::Root;
-    FIELDS.refuse(&mut body)?;
+    let mut context = Context::new(options, &FIELD_NAMES);
+    let root = FieldPath::Root;
+    FIELDS.reject(&mut body)?;
     body.take("model");
-    let stream = body
-        .take("stream")
-        .map(|flag| flag.boolean(&root.key("stream")))
-        .transpose()?
-        .unwrap_or(false);
+    let stream = body.boolean("stream", &root)?.unwrap_or(false);
     let limit = limit(&mut body, purpose)?;
     let mut additional = Map::new();
     let mut flags = betas_of(&mut body, betas, &mut context)?;
@@ -101,87 +98,70 @@ pub(super) fn read<'a>(
     let mut output = body.object("output_config", &root)?.unwrap_or_default();
     let format = output.take("format").or_else(|| body.take("output_format"));
     let mut reasoning = thinking::decide(&mut body, &mut output, limit.1, purpose, &mut context)?;
-    context.unknown(output, &root.key("output_config"))?;
+    context.drop_unknown(output, &root.key("output_config"))?;
     if reasoning.fields.contains_key("output_config") {
         thinking::add_flag(&mut flags, context.capabilities);
     }
-    let format = format::decide(wish(format, &mut context)?, &reasoning, &mut context)?;
-    let (mut system, mut messages) = spoken(conversation, &mut context)?;
-    instruct(format.instruction, &mut system, &mut messages, &context);
-    let schema_tool = format
-        .schema_tool
-        .as_ref()
-        .map(|tool| tool.spec.name.clone().into_owned());
+    let format = response_format(format, &mut context)?;
+    let output = response_format::decide(format, &reasoning, &mut context)?;
+    let (system, messages) = system_and_messages(conversation, &mut context)?;
     merge(&mut additional, std::mem::take(&mut reasoning.fields));
-    let tool_config = toolset::config(
+    let parts = RequestParts {
+        system,
+        messages,
         tools,
-        format.schema_tool,
-        &reasoning,
-        &mut additional,
-        &mut context,
-    )?;
-    let given = Given {
-        temperature: body.take("temperature"),
-        top_p: body.take("top_p"),
-        top_k: body.take("top_k"),
-        stop: body.take("stop_sequences"),
-        limit: limit.0,
-        rules: Rules {
-            stop: "stop_sequences",
-            most_temperature: 1.0,
-            budget_on_top: false,
-        },
+        output,
+        sampling: sampling(&mut body, limit.0),
+        additional,
     };
-    let inference_config = sampling::decode(given, &reasoning, &mut additional, &mut context)?;
+    let mut draft = request::draft(parts, &reasoning, &mut context)?;
+    let additional = &mut draft.request.additional_model_request_fields;
     if !flags.is_empty() {
         additional.insert("anthropic_beta".to_owned(), Value::from(flags));
     }
-    extra(&mut body, &mut additional)?;
-    let own = options.automatic_cache.then(|| CachePoint::new(None));
-    let automatic = cache::point(&mut body, &root, true, &mut context)?.or(own);
-    let only_stop = match inference_config.stop_sequences.as_slice() {
+    extra(&mut body, additional)?;
+    let automatic = cache::automatic_point(&mut body, &mut context)?;
+    let stop_sequences = &draft.request.inference_config.stop_sequences;
+    let only_stop = match stop_sequences.as_slice() {
         [one] => Some(one.clone().into_owned()),
         _ => None,
     };
-    let mut request = ConverseRequest {
-        messages,
-        system,
-        tool_config,
-        guardrail_config: options.guardrail.as_ref().map(forced),
-        additional_model_request_fields: additional,
-        additional_model_response_field_paths: stop_sequence_paths(
-            &inference_config,
-            context.capabilities,
-        ),
-        inference_config,
-        request_metadata: user(&mut body, &mut context)?,
-        service_tier: tier(&mut body)?,
-        output_config: format.output,
-        ..ConverseRequest::default()
-    };
-    if let Some(point) = automatic {
-        cache::automatic(&mut request, point, &context);
-    }
-    cache::limit(&mut request, &mut context)?;
-    FIELDS.leftover(body, &mut context.notes)?;
-    let tools = request.tool_config.is_some();
+    draft.request.guardrail_config = options.guardrail.as_ref().map(guardrail);
+    draft.request.request_metadata = user(&mut body, &mut context)?;
+    draft.request.service_tier = tier(&mut body)?;
+    let assembled = request::finish(draft, automatic, stream, &mut context)?;
+    FIELDS.drop_remaining(body, &mut context.warnings)?;
     Ok(Decoded {
         stream,
-        upstream_stream: stream && (!tools || context.capabilities.tools.streamed),
+        upstream_stream: assembled.upstream_stream,
         reply: ReplyContext {
-            names: context.names,
-            schema_tool,
-            reads_calls_in_text: tools && context.capabilities.tools.leaks_call_tokens,
+            core: ReplyCore::new(context.names, &assembled),
             only_stop,
         },
-        request,
-        warnings: context.notes.into_warnings(),
+        request: assembled.request,
+        warnings: context.warnings.into_vec(),
         fetches: context.fetches,
     })
 }
 
+/// The sampling fields, and the limit of tokens.
+fn sampling<'a>(body: &mut Object<'a>, limit: NamedLimit<'a>) -> SamplingFields<'a> {
+    SamplingFields {
+        temperature: body.take("temperature"),
+        top_p: body.take("top_p"),
+        top_k: body.take("top_k"),
+        stop: body.take("stop_sequences"),
+        limit,
+        rules: Rules {
+            stop: "stop_sequences",
+            max_temperature: 1.0,
+            budget_on_top: false,
+        },
+    }
+}
+
 /// The guardrail that no client can take away.
-fn forced<'a>(guardrail: &GuardrailRef) -> GuardrailConfig<'a> {
+fn guardrail<'a>(guardrail: &GuardrailRef) -> GuardrailConfig<'a> {
     GuardrailConfig {
         guardrail_identifier: Cow::Owned(guardrail.identifier.clone()),
         guardrail_version: Cow::Owned(guardrail.version.clone()),
@@ -191,13 +171,16 @@ fn forced<'a>(guardrail: &GuardrailRef) -> GuardrailConfig<'a> {
 }
 
 /// A limit of tokens with its name, and as a number.
-type Limit<'a> = (Option<(Json<'a>, &'static str)>, Option<u64>);
+type Limit<'a> = (NamedLimit<'a>, Option<u64>);
+
+/// A limit of tokens and the name of its field.
+type NamedLimit<'a> = Option<(Json<'a>, &'static str)>;
 
 fn limit<'a>(body: &mut Object<'a>, purpose: Purpose) -> Result<Limit<'a>, RequestError> {
     let name = "max_tokens";
     match body.take(name) {
         Some(value) => {
-            let number = value.clone().whole(&At::Root.key(name))?;
+            let number = value.clone().whole(&FieldPath::Root.key(name))?;
             Ok((Some((value, name)), Some(number)))
         }
         None if purpose == Purpose::Count => Ok((None, None)),
@@ -211,7 +194,7 @@ fn betas_of(
     headers: &[&str],
     context: &mut Context<'_>,
 ) -> Result<Vec<String>, RequestError> {
-    let at = At::Root;
+    let at = FieldPath::Root;
     let at = at.key("anthropic_beta");
     body.take("anthropic_version");
     let of_body = match body.take("anthropic_beta") {
@@ -231,16 +214,19 @@ fn betas_of(
     filter_betas(
         of_headers.chain(of_body),
         context.capabilities,
-        &mut context.notes,
+        &mut context.warnings,
     )
 }
 
 /// `output_config.format`: `{type: json_schema, schema}`.
-fn wish<'a>(format: Option<Json<'a>>, context: &mut Context<'_>) -> Result<Wish<'a>, RequestError> {
+fn response_format<'a>(
+    format: Option<Json<'a>>,
+    context: &mut Context<'_>,
+) -> Result<ResponseFormat<'a>, RequestError> {
     let Some(format) = format else {
-        return Ok(Wish::Text);
+        return Ok(ResponseFormat::Text);
     };
-    let at = At::Root;
+    let at = FieldPath::Root;
     let at = at.key("output_config");
     let at = at.key("format");
     let mut format = format.object(&at)?;
@@ -255,8 +241,8 @@ fn wish<'a>(format: Option<Json<'a>>, context: &mut Context<'_>) -> Result<Wish<
     let given = format
         .take("schema")
         .ok_or_else(|| RequestError::missing(path.clone(), "must be given"))?;
-    context.unknown(format, &at)?;
-    Ok(Wish::Schema(Schema {
+    context.drop_unknown(format, &at)?;
+    Ok(ResponseFormat::Schema(Schema {
         given,
         name: None,
         description: None,
@@ -270,7 +256,7 @@ fn extra(body: &mut Object<'_>, additional: &mut Map<String, Value>) -> Result<(
     let Some(value) = body.take(key) else {
         return Ok(());
     };
-    match value.into_value(&At::Root.key(key))? {
+    match value.into_value(&FieldPath::Root.key(key))? {
         Value::Object(fields) => {
             merge(additional, fields);
             Ok(())
@@ -284,7 +270,7 @@ fn user(
     body: &mut Object<'_>,
     context: &mut Context<'_>,
 ) -> Result<Map<String, Value>, RequestError> {
-    let pairs = match body.object("metadata", &At::Root)? {
+    let pairs = match body.object("metadata", &FieldPath::Root)? {
         Some(metadata) => metadata
             .rest()
             .map(|(key, value)| (key, value, "metadata"))
@@ -296,7 +282,7 @@ fn user(
 
 /// `service_tier`; `auto` is what Bedrock does without one.
 fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>, RequestError> {
-    match body.string("service_tier", &At::Root)?.as_deref() {
+    match body.string("service_tier", &FieldPath::Root)?.as_deref() {
         None | Some("auto") => Ok(None),
         Some("standard_only") => Ok(Some(ServiceTier {
             kind: Cow::Borrowed("default"),

@@ -8,7 +8,7 @@ use bedrock::converse::{StopReason, TokenUsage};
 use serde::Serialize;
 
 pub use response::{Encoded, encode_response};
-pub use stream::{Ended, StreamEncoder, StreamError};
+pub use stream::{StreamEncoder, StreamEnd};
 
 /// What identifies an answer; the gateway chooses it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,71 +3,69 @@
 
 use crate::{
     families::{Choice, ModelCapabilities, ParallelOff, ReasoningStyle, SchemaMode, TopK},
-    translation::fields::{Fate, Field, Fields, Verdict},
+    translation::fields::{Field, FieldRule, Fields, SUPPORTED, Support},
 };
-
-const HONOURED: Fate = Fate::Read(|_| Verdict::Honoured);
 
 /// The fields of Messages.
 pub(super) const FIELDS: Fields = Fields(&[
     Field::new(
         "model",
-        HONOURED,
+        SUPPORTED,
         "\"m\"",
         "an alias, a model id, a profile or an ARN",
     ),
-    Field::new("max_tokens", HONOURED, "64", "`inferenceConfig.maxTokens`; must be given"),
+    Field::new("max_tokens", SUPPORTED, "64", "`inferenceConfig.maxTokens`; must be given"),
     Field::new(
         "messages",
-        HONOURED,
+        SUPPORTED,
         r#"[{"role":"user","content":"hi"}]"#,
         "roles, blocks and calls as the guide says",
     ),
-    Field::new("system", HONOURED, "\"be brief\"", "text, with cache points"),
-    Field::new("stream", HONOURED, "true", "server-sent events"),
+    Field::new("system", SUPPORTED, "\"be brief\"", "text, with cache points"),
+    Field::new("stream", SUPPORTED, "true", "server-sent events"),
     Field::new(
         "temperature",
-        Fate::Read(|capabilities| taken(capabilities.sampling.temperature)),
+        FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.temperature)),
         "0.5",
         "0–1; dropped while thinking where the family demands it",
     ),
     Field::new(
         "top_p",
-        Fate::Read(|capabilities| taken(capabilities.sampling.top_p)),
+        FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.top_p)),
         "0.5",
         "0–1; dropped beside `temperature` where the family takes only one of them",
     ),
     Field::new(
         "top_k",
-        Fate::Read(|capabilities| taken(capabilities.sampling.top_k != TopK::None)),
+        FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.top_k != TopK::None)),
         "5",
         "among the model's own fields",
     ),
     Field::new(
         "stop_sequences",
-        Fate::Read(|capabilities| taken(capabilities.sampling.stop_max > 0)),
+        FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.stop_max > 0)),
         "[\"END\"]",
         "`inferenceConfig.stopSequences`; which one was met is reported",
     ),
     Field::new(
         "tools",
-        Fate::Read(tools),
+        FieldRule::ByFamily(tools),
         r#"[{"name":"f","input_schema":{"type":"object"}}]"#,
         "tools of your own; for Claude also bash, text editor, computer and memory; none that Anthropic's service runs",
     ),
     Field::new(
         "tool_choice",
-        Fate::Read(tool_choice),
+        FieldRule::ByFamily(tool_choice),
         r#"{"type":"any"}"#,
         "`auto`, `any`, `tool`, `none`; lowered to `auto` while thinking where the family demands it",
     ),
     Field::new(
         "tool_choice.disable_parallel_tool_use",
-        Fate::Read(|capabilities| {
+        FieldRule::ByFamily(|capabilities| {
             if capabilities.tools.supported {
-                taken(capabilities.tools.parallel_off == ParallelOff::ToolChoiceField)
+                supported_if(capabilities.tools.parallel_off == ParallelOff::ToolChoiceField)
             } else {
-                Verdict::Refused
+                Support::Rejected
             }
         }),
         "true",
@@ -75,78 +73,78 @@ pub(super) const FIELDS: Fields = Fields(&[
     ),
     Field::new(
         "thinking",
-        Fate::Read(thinking),
+        FieldRule::ByFamily(thinking),
         r#"{"type":"enabled","budget_tokens":2048}"#,
         "Claude's own; for others a budget becomes an effort",
     ),
     Field::new(
         "output_config.effort",
-        Fate::Read(effort),
+        FieldRule::ByFamily(effort),
         "\"high\"",
         "`low` to `max`, in the family's own words",
     ),
     Field::new(
         "output_config.format",
-        Fate::Read(format),
+        FieldRule::ByFamily(format),
         r#"{"type":"json_schema","schema":{"type":"object","properties":{}}}"#,
         "`json_schema`: natively, by a tool, or by instructions",
     ),
     Field::new(
         "cache_control",
-        HONOURED,
+        SUPPORTED,
         r#"{"type":"ephemeral"}"#,
         "automatic cache points, where the family caches; also on blocks and tools",
     ),
-    Field::new("metadata", HONOURED, r#"{"user_id":"u"}"#, "`requestMetadata`"),
+    Field::new("metadata", SUPPORTED, r#"{"user_id":"u"}"#, "`requestMetadata`"),
     Field::new(
         "service_tier",
-        HONOURED,
+        SUPPORTED,
         "\"standard_only\"",
         "`auto`: none; `standard_only`: `serviceTier` default",
     ),
     Field::new(
         "anthropic_beta",
-        Fate::Read(|capabilities| taken(capabilities.betas.iter().any(|flag| flag.starts_with("interleaved-")))),
+        FieldRule::ByFamily(|capabilities| supported_if(capabilities.betas.iter().any(|flag| flag.starts_with("interleaved-")))),
         r#"["interleaved-thinking-2025-05-14"]"#,
         "like the header `anthropic-beta`: those of `modelFamilies.*.betas` go along, others are dropped",
     ),
     Field::new(
         "anthropic_version",
-        HONOURED,
+        SUPPORTED,
         "\"bedrock-2023-05-31\"",
         "as clients of Bedrock send it; says nothing to Converse",
     ),
     Field::new(
         "additionalModelRequestFields",
-        HONOURED,
+        SUPPORTED,
         r#"{"some_field":1}"#,
         "not Anthropic's: what only the model knows, taken as it is",
     ),
     Field::new(
         "context_management",
-        Fate::Dropped,
+        FieldRule::Dropped,
         r#"{"edits":[{"type":"clear_tool_uses_20250919"}]}"#,
         "Converse does not edit contexts",
     )
     .but(&["{}"]),
-    Field::new("speed", Fate::Dropped, "\"fast\"", "Bedrock has one speed; see its latency options")
+    Field::new("speed", FieldRule::Dropped, "\"fast\"", "Bedrock has one speed; see its latency options")
         .but(&["\"standard\""]),
     Field::new(
         "container",
-        Fate::Refused,
+        FieldRule::Rejected,
         "\"c\"",
         "Bedrock runs no containers; leave it out",
     ),
     Field::new(
         "mcp_servers",
-        Fate::Refused,
+        FieldRule::Rejected,
         r#"[{"type":"url","url":"https://example.com","name":"n"}]"#,
         "Bedrock does not connect to MCP servers; connect to them yourself and send their tools in tools",
     )
     .but(&["[]"]),
     Field::new(
         "inference_geo",
-        Fate::Refused,
+        FieldRule::Rejected,
         "\"us\"",
         "Bedrock's regions and inference profiles say where a model runs; choose the model for it",
     ),
@@ -157,59 +155,59 @@ pub fn field_table() -> String {
     FIELDS.markdown(|capabilities| capabilities.apis.messages.is_some())
 }
 
-const fn taken(taken: bool) -> Verdict {
-    if taken {
-        Verdict::Honoured
+const fn supported_if(condition: bool) -> Support {
+    if condition {
+        Support::Supported
     } else {
-        Verdict::Dropped
+        Support::Dropped
     }
 }
 
-const fn tools(capabilities: &ModelCapabilities) -> Verdict {
+const fn tools(capabilities: &ModelCapabilities) -> Support {
     if capabilities.tools.supported {
-        Verdict::Honoured
+        Support::Supported
     } else {
-        Verdict::Refused
+        Support::Rejected
     }
 }
 
-fn tool_choice(capabilities: &ModelCapabilities) -> Verdict {
+fn tool_choice(capabilities: &ModelCapabilities) -> Support {
     if capabilities.tools.supported {
-        taken(capabilities.tools.choice.contains(&Choice::Any))
+        supported_if(capabilities.tools.choice.contains(&Choice::Any))
     } else {
-        Verdict::Refused
+        Support::Rejected
     }
 }
 
-const fn thinking(capabilities: &ModelCapabilities) -> Verdict {
+const fn thinking(capabilities: &ModelCapabilities) -> Support {
     match capabilities.reasoning.style {
-        ReasoningStyle::None => Verdict::Dropped,
+        ReasoningStyle::None => Support::Dropped,
         ReasoningStyle::Adaptive if !capabilities.reasoning.budget => {
-            Verdict::Mapped("adaptive, without a budget")
+            Support::Mapped("adaptive, without a budget")
         }
-        ReasoningStyle::Budget | ReasoningStyle::Adaptive => Verdict::Honoured,
-        _ => Verdict::Mapped("as an effort"),
+        ReasoningStyle::Budget | ReasoningStyle::Adaptive => Support::Supported,
+        _ => Support::Mapped("as an effort"),
     }
 }
 
-fn effort(capabilities: &ModelCapabilities) -> Verdict {
+fn effort(capabilities: &ModelCapabilities) -> Support {
     match capabilities.reasoning.style {
-        ReasoningStyle::None => Verdict::Dropped,
-        ReasoningStyle::Budget => taken(
+        ReasoningStyle::None => Support::Dropped,
+        ReasoningStyle::Budget => supported_if(
             capabilities
                 .betas
                 .iter()
                 .any(|flag| flag.starts_with("effort-")),
         ),
-        _ => Verdict::Honoured,
+        _ => Support::Supported,
     }
 }
 
-const fn format(capabilities: &ModelCapabilities) -> Verdict {
+const fn format(capabilities: &ModelCapabilities) -> Support {
     match capabilities.json_schema {
-        SchemaMode::Native => Verdict::Honoured,
-        SchemaMode::Tool => Verdict::Mapped("by a tool"),
-        SchemaMode::Prompt => Verdict::Mapped("by instructions"),
+        SchemaMode::Native => Support::Supported,
+        SchemaMode::Tool => Support::Mapped("by a tool"),
+        SchemaMode::Prompt => Support::Mapped("by instructions"),
     }
 }
 
@@ -221,7 +219,7 @@ mod tests {
     use crate::{anthropic::decode, families::FamilyTable, translation::DecodeOptions};
 
     /// What decoding does with a field that asks for something.
-    fn fate(name: &str, sample: &str, capabilities: &ModelCapabilities) -> Verdict {
+    fn observed(name: &str, sample: &str, capabilities: &ModelCapabilities) -> Support {
         let mut body = json!({
             "model": "m",
             "max_tokens": 4096,
@@ -246,7 +244,7 @@ mod tests {
             Err(error) => {
                 let param = error.param.clone().unwrap_or_default();
                 assert!(name.starts_with(&param) || param == "tools", "{error:?}");
-                Verdict::Refused
+                Support::Rejected
             }
             Ok(decoded) => {
                 let name = if name == "anthropic_beta" {
@@ -257,9 +255,9 @@ mod tests {
                 let dropped = format!("{name}: dropped");
                 let is = |warning: &String| warning.starts_with(&dropped);
                 if decoded.warnings.iter().any(is) {
-                    Verdict::Dropped
+                    Support::Dropped
                 } else {
-                    Verdict::Honoured
+                    Support::Supported
                 }
             }
         }
@@ -272,11 +270,11 @@ mod tests {
                 continue;
             }
             for field in FIELDS.0 {
-                let expected = match field.verdict(&capabilities) {
-                    Verdict::Mapped(_) => Verdict::Honoured,
-                    verdict => verdict,
+                let expected = match field.support(&capabilities) {
+                    Support::Mapped(_) => Support::Supported,
+                    support => support,
                 };
-                let got = fate(field.name, field.sample, &capabilities);
+                let got = observed(field.name, field.sample, &capabilities);
                 assert_eq!(got, expected, "{} with {}", field.name, capabilities.family);
             }
         }
@@ -290,7 +288,7 @@ mod tests {
         for field in FIELDS
             .0
             .iter()
-            .filter(|field| matches!(field.fate, Fate::Dropped))
+            .filter(|field| matches!(field.rule, FieldRule::Dropped))
         {
             let body = |value: &str| {
                 format!(

@@ -8,16 +8,16 @@
 
 mod betas;
 mod blocks;
-mod splice;
+mod json_edits;
 mod stream;
 pub(super) mod tools;
 
 use std::borrow::Cow;
 
-use crate::translation::{DecodeOptions, RequestError, notes::Notes, write::quoted};
+use crate::translation::{DecodeOptions, RequestError, warnings::Warnings, write::quoted};
 
 pub(super) use betas::{filter as filter_betas, has as has_beta};
-pub(super) use splice::{Edits, Member, Slice};
+pub(super) use json_edits::{Edits, Member, Slice};
 pub use stream::{PassthroughStream, usage_of};
 
 /// The version of the API in a body of InvokeModel.
@@ -35,13 +35,13 @@ const REFUSED: [(&str, &str); 3] = [
     ),
 ];
 
-/// Through which door of Bedrock a request goes.
+/// Through which endpoint of Bedrock a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door<'m> {
+pub enum Endpoint<'m> {
     /// InvokeModel and InvokeModelWithResponseStream.
-    Invoke,
+    InvokeModel,
     /// An Anthropic endpoint, which has the model in the body.
-    Endpoint {
+    Anthropic {
         /// The model as Bedrock names it.
         model: &'m str,
     },
@@ -52,7 +52,7 @@ pub enum Door<'m> {
 pub struct Passthrough {
     /// The upstream body.
     pub body: Vec<u8>,
-    /// Beta flags for the header of an [`Door::Endpoint`]; in InvokeModel they are in the body.
+    /// Beta flags for the header of an [`Endpoint::Anthropic`]; in InvokeModel they are in the body.
     pub betas: Vec<String>,
     /// `X-Amzn-Bedrock-Service-Tier`, where the client said one.
     pub service_tier: Option<&'static str>,
@@ -67,7 +67,7 @@ pub struct Passthrough {
 pub fn passthrough(
     body: &[u8],
     betas: &[&str],
-    door: Door<'_>,
+    endpoint: Endpoint<'_>,
     options: &DecodeOptions<'_>,
 ) -> Result<Passthrough, RequestError> {
     let text = std::str::from_utf8(body).map_err(|_| RequestError::no_object())?;
@@ -76,13 +76,13 @@ pub fn passthrough(
         return Err(RequestError::no_object());
     }
     let members = root.members();
-    let mut notes = Notes::new(options.strict);
+    let mut warnings = Warnings::new(options.strict);
     let mut edits = Edits::default();
-    let flags = flags(&members, betas, options, &mut notes)?;
+    let flags = flags(&members, betas, options, &mut warnings)?;
     let mut request = Request {
         flags: &flags,
         options,
-        notes: &mut notes,
+        warnings: &mut warnings,
         edits: &mut edits,
     };
     let mut added = Vec::new();
@@ -96,12 +96,12 @@ pub fn passthrough(
             "messages" => blocks::messages(value, &mut request)?,
             "system" => blocks::texts(value, "system", &mut request)?,
             "tools" => tools::check(value, &mut request)?,
-            "model" => match door {
-                Door::Invoke => gone.push(key),
-                Door::Endpoint { model } => request.edits.replace(value, quoted(model)),
+            "model" => match endpoint {
+                Endpoint::InvokeModel => gone.push(key),
+                Endpoint::Anthropic { model } => request.edits.replace(value, quoted(model)),
             },
-            "stream" if door == Door::Invoke => gone.push(key),
-            "anthropic_version" if door == Door::Invoke => versioned = true,
+            "stream" if endpoint == Endpoint::InvokeModel => gone.push(key),
+            "anthropic_version" if endpoint == Endpoint::InvokeModel => versioned = true,
             "anthropic_version" | "anthropic_beta" => gone.push(key),
             "service_tier" => {
                 gone.push(key);
@@ -139,7 +139,7 @@ pub fn passthrough(
             }
         }
     }
-    if door == Door::Invoke {
+    if endpoint == Endpoint::InvokeModel {
         if !versioned {
             added.push(Some(format!("\"anthropic_version\":\"{VERSION}\"")));
         }
@@ -157,7 +157,7 @@ pub fn passthrough(
         body: edits.apply(text).into_bytes(),
         betas: flags,
         service_tier,
-        warnings: notes.into_warnings(),
+        warnings: warnings.into_vec(),
     })
 }
 
@@ -166,13 +166,13 @@ pub fn passthrough(
 struct Request<'r, 'o> {
     flags: &'r [String],
     options: &'r DecodeOptions<'o>,
-    notes: &'r mut Notes,
+    warnings: &'r mut Warnings,
     edits: &'r mut Edits,
 }
 
 impl Request<'_, '_> {
     fn dropped(&mut self, param: &str, why: &str) -> Result<(), RequestError> {
-        self.notes.dropped(param, why)
+        self.warnings.dropped(param, why)
     }
 }
 
@@ -181,7 +181,7 @@ fn flags(
     members: &[Member<'_>],
     headers: &[&str],
     options: &DecodeOptions<'_>,
-    notes: &mut Notes,
+    warnings: &mut Warnings,
 ) -> Result<Vec<String>, RequestError> {
     let of_headers = headers
         .iter()
@@ -200,7 +200,7 @@ fn flags(
                 .collect(),
         })
         .collect();
-    filter_betas(of_headers.chain(of_body), options.capabilities, notes)
+    filter_betas(of_headers.chain(of_body), options.capabilities, warnings)
 }
 
 /// Anthropic's word for a tier as Bedrock's.

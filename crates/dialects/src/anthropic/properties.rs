@@ -1,20 +1,19 @@
-//! Properties of the translation, over inputs nobody thought of. `PROPTEST_CASES` sets how many.
+//! Properties of translating Messages, over generated inputs. `PROPTEST_CASES` sets their number.
 
-use std::sync::Arc;
-
-use bedrock::converse::StreamEvent;
 use bytes::BytesMut;
-use proptest::prelude::*;
+use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 
 use super::{
-    Door, PassthroughStream, ReplyContext, StreamEncoder, count_by_converse, count_natively,
-    decode,
-    golden::{events, identity, inputs},
-    passthrough,
+    Endpoint, PassthroughStream, ReplyContext, count_by_converse, count_passthrough, decode,
+    golden::Messages, passthrough,
 };
 use crate::{
-    families::{FamilyTable, ModelCapabilities},
+    families::FamilyTable,
+    test_support::properties::{
+        any_capabilities, any_json, any_text, any_tool_name, any_word, check_conversation,
+        check_grouping, check_replayed, pieces, stream_reasoning,
+    },
     translation::DecodeOptions,
 };
 
@@ -27,89 +26,85 @@ const MODELS: [&str; 7] = [
     "amazon.titan-text-express-v1",
     "acme.brand-new-v1:0",
 ];
+const WORDS: [&str; 14] = [
+    "",
+    " ",
+    "auto",
+    "text",
+    "user",
+    "assistant",
+    "image",
+    "base64",
+    "tool_use",
+    "tool_result",
+    "thinking",
+    "document",
+    "ephemeral",
+    "enabled",
+];
+const KEYS: [&str; 20] = [
+    "type",
+    "text",
+    "role",
+    "content",
+    "source",
+    "data",
+    "media_type",
+    "id",
+    "name",
+    "input",
+    "tool_use_id",
+    "is_error",
+    "cache_control",
+    "ttl",
+    "thinking",
+    "signature",
+    "citations",
+    "title",
+    "input_schema",
+    "strict",
+];
+const FIELDS: [&str; 18] = [
+    "messages",
+    "system",
+    "tools",
+    "tool_choice",
+    "stop_sequences",
+    "temperature",
+    "top_k",
+    "max_tokens",
+    "thinking",
+    "output_config",
+    "metadata",
+    "stream",
+    "service_tier",
+    "cache_control",
+    "anthropic_beta",
+    "container",
+    "mcp_servers",
+    "output_format",
+];
 
-fn any_facts() -> impl Strategy<Value = Arc<ModelCapabilities>> {
-    prop::sample::select(&MODELS[..]).prop_map(|id| FamilyTable::builtin().resolve(id, None))
+fn any_value() -> impl Strategy<Value = Value> {
+    any_json(&WORDS, any_word(4, &KEYS))
 }
 
-/// Any JSON, shallow.
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        "\\PC{0,12}".prop_map(Value::from),
-        prop::sample::select(
-            &[
-                "",
-                " ",
-                "auto",
-                "text",
-                "user",
-                "assistant",
-                "image",
-                "base64",
-                "tool_use",
-                "tool_result",
-                "thinking",
-                "document",
-                "ephemeral",
-                "enabled"
-            ][..]
-        )
-        .prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 24, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-            prop::collection::vec((any_key(), inner), 0..4)
-                .prop_map(|members| Value::Object(members.into_iter().collect())),
-        ]
-    })
-}
-
-fn any_key() -> impl Strategy<Value = String> {
-    prop_oneof![
-        4 => prop::sample::select(&[
-            "type", "text", "role", "content", "source", "data", "media_type", "id", "name", "input",
-            "tool_use_id", "is_error", "cache_control", "ttl", "thinking", "signature", "citations",
-            "title", "input_schema", "strict",
-        ][..]).prop_map(str::to_owned),
-        1 => "\\PC{0,8}",
-    ]
-}
-
-fn any_field() -> impl Strategy<Value = String> {
-    prop_oneof![
-        4 => prop::sample::select(&[
-            "messages", "system", "tools", "tool_choice", "stop_sequences", "temperature", "top_k",
-            "max_tokens", "thinking", "output_config", "metadata", "stream", "service_tier",
-            "cache_control", "anthropic_beta", "container", "mcp_servers", "output_format",
-        ][..]).prop_map(str::to_owned),
-        1 => "\\PC{0,8}",
-    ]
-}
-
-/// A message that makes some sense: texts, calls and results in any order.
+/// A plausible message: text, calls and results in any order.
 fn any_message() -> impl Strategy<Value = Value> {
-    let text = prop_oneof![Just(String::new()), Just(" \n".to_owned()), "\\PC{1,12}"];
     let id = prop::sample::select(&["a", "b", "call 1", "functions.f:0"][..]);
-    let name = prop::sample::select(&["f", "mcp.read", "mcp_read", "ü"][..]);
     let block = prop_oneof![
-        text.clone()
-            .prop_map(|text| json!({"type": "text", "text": text})),
-        (id.clone(), name).prop_map(
+        any_text().prop_map(|text| json!({"type": "text", "text": text})),
+        (id.clone(), any_tool_name()).prop_map(
             |(id, name)| json!({"type": "tool_use", "id": id, "name": name, "input": {}})
         ),
-        (id, text.clone()).prop_map(
+        (id, any_text()).prop_map(
             |(id, text)| json!({"type": "tool_result", "tool_use_id": id, "content": text})
         ),
         Just(json!({"type": "thinking", "thinking": "t", "signature": "s"})),
     ];
     let role = prop::sample::select(&["user", "assistant"][..]);
     prop_oneof![
-        (role.clone(), text).prop_map(|(role, text)| json!({"role": role, "content": text})),
+        (role.clone(), any_text()).prop_map(|(role, text)| json!({"role": role, "content": text})),
         (role, prop::collection::vec(block, 0..4)).prop_map(|(role, blocks)| {
             // Each role has blocks of its own.
             let fits = |block: &Value| match block["type"].as_str() {
@@ -123,50 +118,12 @@ fn any_message() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Bedrock's own rules for a conversation, as far as they need no model.
-fn check_conversation(request: &Value) {
-    let messages = request["messages"].as_array().unwrap();
-    assert!(!messages.is_empty());
-    let mut expected: Vec<String> = Vec::new();
-    for (index, message) in messages.iter().enumerate() {
-        if index > 0 {
-            assert_ne!(
-                message["role"],
-                messages[index - 1]["role"],
-                "roles alternate"
-            );
-        }
-        let content = message["content"].as_array().unwrap();
-        assert!(!content.is_empty(), "no empty message");
-        let ids = |kind: &str| -> Vec<String> {
-            let found = content
-                .iter()
-                .filter_map(|block| block[kind]["toolUseId"].as_str());
-            found.map(str::to_owned).collect()
-        };
-        for block in content {
-            if let Some(text) = block["text"].as_str() {
-                assert!(!text.trim().is_empty(), "no blank text");
-            }
-        }
-        let mut results = ids("toolResult");
-        results.sort();
-        expected.sort();
-        assert_eq!(
-            results, expected,
-            "each call has one result in the next message"
-        );
-        expected = ids("toolUse");
-    }
-    assert!(expected.is_empty(), "no call is left without a result");
-}
-
 proptest! {
     #[test]
     fn hostile_bodies_never_panic(
-        fields in prop::collection::vec((any_field(), any_json()), 0..5),
+        fields in prop::collection::vec((any_word(4, &FIELDS), any_value()), 0..5),
         messages in prop::option::of(prop::collection::vec(any_message(), 0..4)),
-        capabilities in any_facts(),
+        capabilities in any_capabilities(&MODELS),
         strict in any::<bool>(),
     ) {
         let mut body: serde_json::Map<String, Value> = fields.into_iter().collect();
@@ -180,11 +137,11 @@ proptest! {
         if let Ok(decoded) = decode(body.as_bytes(), &["x"], &options) {
             prop_assert!(serde_json::to_vec(&decoded.request).is_ok());
         }
-        if let Ok(native) = passthrough(body.as_bytes(), &["x"], Door::Invoke, &options) {
+        if let Ok(native) = passthrough(body.as_bytes(), &["x"], Endpoint::InvokeModel, &options) {
             let read: Result<Value, _> = serde_json::from_slice(&native.body);
             prop_assert!(read.is_ok(), "{}", String::from_utf8_lossy(&native.body));
         }
-        for count in [count_by_converse, count_natively] {
+        for count in [count_by_converse, count_passthrough] {
             if let Ok((body, _)) = count(body.as_bytes(), &[], &options) {
                 let read: Result<Value, _> = serde_json::from_slice(&body);
                 prop_assert!(read.is_ok());
@@ -193,10 +150,10 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), capabilities in any_facts()) {
+    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), capabilities in any_capabilities(&MODELS)) {
         let options = DecodeOptions::new(&capabilities);
         let _ = decode(&bytes, &[], &options);
-        let _ = passthrough(&bytes, &[], Door::Invoke, &options);
+        let _ = passthrough(&bytes, &[], Endpoint::InvokeModel, &options);
         let mut stream = PassthroughStream::default();
         let mut out = BytesMut::new();
         let _ = stream.chunk(&bytes, &mut out);
@@ -206,7 +163,7 @@ proptest! {
 
     #[test]
     fn a_native_body_keeps_every_member_it_does_not_have_to_lose(
-        members in prop::collection::vec(("[a-z]{1,3}", any_json()), 0..6),
+        members in prop::collection::vec(("[a-z]{1,3}", any_value()), 0..6),
         signed in "\\PC{0,40}[ \\n\\t\"\\\\]{0,4}",
         indent in any::<bool>(),
     ) {
@@ -218,7 +175,7 @@ proptest! {
         body.insert("stream".to_owned(), json!(true));
         let text = if indent { serde_json::to_string_pretty(&body) } else { serde_json::to_string(&body) }.unwrap();
         let capabilities = FamilyTable::builtin().resolve(MODELS[0], None);
-        let native = passthrough(text.as_bytes(), &[], Door::Invoke, &DecodeOptions::new(&capabilities)).unwrap();
+        let native = passthrough(text.as_bytes(), &[], Endpoint::InvokeModel, &DecodeOptions::new(&capabilities)).unwrap();
         let upstream = String::from_utf8(native.body).unwrap();
         // The same text but for one member more at the beginning and two less.
         let rest = upstream.replacen("\"anthropic_version\":\"bedrock-2023-05-31\",", "", 1);
@@ -232,20 +189,20 @@ proptest! {
     #[test]
     fn every_conversation_follows_bedrocks_rules_or_is_refused(
         messages in prop::collection::vec(any_message(), 1..10),
-        capabilities in any_facts(),
+        capabilities in any_capabilities(&MODELS),
     ) {
         let body = json!({"model": "m", "max_tokens": 9, "messages": messages}).to_string();
         if let Ok(decoded) = decode(body.as_bytes(), &[], &DecodeOptions::new(&capabilities)) {
-            check_conversation(&serde_json::to_value(&decoded.request).unwrap());
+            check_conversation(&serde_json::to_value(&decoded.request).unwrap(), &capabilities);
         }
     }
 
     #[test]
     fn equal_requests_give_equal_bytes_and_schemas_and_arguments_keep_theirs(
         messages in prop::collection::vec(any_message(), 1..6),
-        schema in any_json(),
-        input in any_json(),
-        capabilities in any_facts(),
+        schema in any_value(),
+        input in any_value(),
+        capabilities in any_capabilities(&MODELS),
     ) {
         let schema = json!({"type": "object", "z": schema, "a": 1}).to_string();
         let input = json!({"z": input, "a": 1}).to_string();
@@ -273,61 +230,23 @@ proptest! {
 
     #[test]
     fn any_grouping_of_events_gives_the_same_stream(
-        case in any::<prop::sample::Index>(),
+        case in any::<Index>(),
         cuts in prop::collection::vec(any::<bool>(), 64),
     ) {
-        let paths = inputs("streams", "jsonl");
-        let (reply, lines) = events(&paths[case.index(paths.len())]);
-        let run = |cuts: &[bool]| {
-            let mut encoder = StreamEncoder::new(reply.clone(), &identity());
-            let mut all = Vec::new();
-            let mut out = BytesMut::new();
-            for (line, cut) in lines.iter().zip(cuts.iter().cycle()) {
-                let (kind, payload) = line.as_object().unwrap().iter().next().unwrap();
-                let payload = payload.to_string();
-                let event = StreamEvent::from_frame_parts(kind, payload.as_bytes()).unwrap();
-                let _ = encoder.event(&event, &mut out);
-                // Whether the buffer is sent off now or grows on must not matter.
-                if *cut {
-                    all.extend_from_slice(&out.split());
-                }
-            }
-            encoder.finish(&mut out);
-            all.extend_from_slice(&out);
-            all
-        };
-        prop_assert_eq!(run(&[false]), run(&cuts));
+        check_grouping::<Messages>(case, &cuts);
     }
 
     #[test]
-    fn signed_thinking_survives_the_round_bit_for_bit(
+    fn signed_thinking_round_trips_bit_for_bit(
         text in "\\PC{0,40}[ \\n\\t\"\\\\]{0,4}",
         signature in "[A-Za-z0-9+/]{1,60}={0,2}",
         redacted in "[A-Za-z0-9+/]{1,60}={0,2}",
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+        cuts in prop::collection::vec(any::<Index>(), 0..5),
     ) {
-        // Out: streamed in pieces, gathered from the events as a client would.
-        let chars: Vec<char> = text.chars().collect();
-        let mut edges: Vec<usize> = cuts.iter().map(|cut| cut.index(chars.len() + 1)).collect();
-        edges.sort_unstable();
-        let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity());
-        let mut out = BytesMut::new();
-        let mut send = |kind: &str, payload: &Value| {
-            let payload = payload.to_string();
-            let event = StreamEvent::from_frame_parts(kind, payload.as_bytes()).unwrap();
-            encoder.event(&event, &mut out).unwrap();
-        };
-        let mut from = 0;
-        for to in edges.into_iter().chain([chars.len()]) {
-            let piece: String = chars[from..to].iter().collect();
-            send("contentBlockDelta", &json!({"contentBlockIndex": 0, "delta": {"reasoningContent": {"text": piece}}}));
-            from = to;
-        }
-        send("contentBlockDelta", &json!({"contentBlockIndex": 0, "delta": {"reasoningContent": {"signature": &signature}}}));
-        send("contentBlockStop", &json!({"contentBlockIndex": 0}));
-        send("contentBlockDelta", &json!({"contentBlockIndex": 1, "delta": {"reasoningContent": {"redactedContent": &redacted}}}));
-        send("contentBlockStop", &json!({"contentBlockIndex": 1}));
-        let sse = String::from_utf8(out.to_vec()).unwrap();
+        // A client collects the blocks from the events …
+        let sse = stream_reasoning::<Messages>(
+            ReplyContext::default(), &pieces(&text, &cuts), &signature, &redacted,
+        );
         let mut blocks: Vec<Value> = Vec::new();
         for event in sse.split_terminator("\n\n") {
             let data: Value = serde_json::from_str(event.split_once("\ndata: ").unwrap().1).unwrap();
@@ -348,7 +267,7 @@ proptest! {
                 _ => {}
             }
         }
-        // Back: replayed in the next turn.
+        // … and replays them in the next turn.
         blocks.push(json!({"type": "text", "text": "y"}));
         let body = json!({"model": "m", "max_tokens": 9, "messages": [
             {"role": "user", "content": "x"},
@@ -357,10 +276,6 @@ proptest! {
         ]}).to_string();
         let capabilities = FamilyTable::builtin().resolve(MODELS[0], None);
         let decoded = decode(body.as_bytes(), &[], &DecodeOptions::new(&capabilities)).unwrap();
-        let request = serde_json::to_value(&decoded.request).unwrap();
-        let content = &request["messages"][1]["content"];
-        prop_assert_eq!(&content[0]["reasoningContent"]["reasoningText"]["text"], &Value::from(text));
-        prop_assert_eq!(&content[0]["reasoningContent"]["reasoningText"]["signature"], &Value::from(signature));
-        prop_assert_eq!(&content[1]["reasoningContent"]["redactedContent"], &Value::from(redacted));
+        check_replayed(&serde_json::to_value(&decoded.request).unwrap(), &text, &signature, &redacted);
     }
 }

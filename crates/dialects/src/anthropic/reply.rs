@@ -1,22 +1,11 @@
-//! What the way back has to know about the request.
+//! What decoding a Messages request keeps for encoding its response.
 
-use crate::translation::names::ToolNames;
+use crate::translation::reply::ReplyCore;
 
-/// Kept from decoding to encoding; small, owned, cheap to move.
+/// Passed from decoding to encoding; small, owned and cheap to move.
 #[derive(Clone, Debug, Default)]
 pub struct ReplyContext {
-    pub(super) names: ToolNames,
-    /// Upstream name of the tool whose arguments are the answer (structured output without a native
-    /// form).
-    pub(super) schema_tool: Option<String>,
-    /// Whether the model at times writes calls of tools into its text.
-    pub(super) reads_calls_in_text: bool,
-    /// The stop sequence, where there is one only: then it was this one that was met.
+    pub(super) core: ReplyCore,
+    /// The stop sequence, if the request has exactly one; a stop reason of `stop_sequence` then means this one.
     pub(super) only_stop: Option<String>,
-}
-
-impl ReplyContext {
-    pub(super) fn is_schema_tool(&self, upstream: &str) -> bool {
-        self.schema_tool.as_deref() == Some(upstream)
-    }
 }

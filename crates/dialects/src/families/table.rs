@@ -7,6 +7,7 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use wildmatch::WildMatchPattern;
 
 use super::{capabilities::ModelCapabilities, ids::base_model_id};
 
@@ -20,7 +21,7 @@ const OTHER: &str = "other";
 pub enum FamilyError {
     /// A family's capabilities do not have the table's shape.
     #[error("modelFamilies.{family}: {message}")]
-    Facts {
+    Capabilities {
         /// Key of the family.
         family: String,
         /// What is wrong.
@@ -51,10 +52,13 @@ pub struct FamilyTable {
     other: Arc<ModelCapabilities>,
 }
 
+/// A pattern of model ids, in which `*` matches any run of characters and nothing else is special.
+type Pattern = WildMatchPattern<'*', '\0'>;
+
 #[derive(Clone, Debug)]
 struct Family {
     key: String,
-    patterns: Vec<String>,
+    patterns: Vec<Pattern>,
     merged: Map<String, Value>,
     capabilities: Arc<ModelCapabilities>,
     /// Only there to be extended.
@@ -96,7 +100,10 @@ impl FamilyTable {
         let mut first = Vec::new();
         for (key, value) in overrides {
             let Value::Object(given) = value else {
-                return Err(facts_error(key, "expected an object of capabilities"));
+                return Err(capabilities_error(
+                    key,
+                    "expected an object of capabilities",
+                ));
             };
             let mut given = given.clone();
             let patterns = take_patterns(key, &mut given)?;
@@ -112,7 +119,7 @@ impl FamilyTable {
                 merged.insert("title".to_owned(), key.as_str().into());
             }
             merge(&mut merged, given);
-            let capabilities = Arc::new(read_facts(key, &merged)?);
+            let capabilities = Arc::new(read_capabilities(key, &merged)?);
             let family = Family {
                 key: key.clone(),
                 patterns,
@@ -151,7 +158,7 @@ impl FamilyTable {
         let family = self
             .families
             .iter()
-            .find(|family| family.patterns.iter().any(|pattern| matches(pattern, &id)));
+            .find(|family| family.patterns.iter().any(|pattern| pattern.matches(&id)));
         family.map_or_else(
             || Arc::clone(&self.other),
             |family| Arc::clone(&family.capabilities),
@@ -174,10 +181,10 @@ impl FamilyTable {
 
     fn parse(text: &str) -> Result<Self, FamilyError> {
         let document: Document = serde_yaml::from_str(text)
-            .map_err(|error| facts_error("builtin", &error.to_string()))?;
+            .map_err(|error| capabilities_error("builtin", &error.to_string()))?;
         let mut defaults = document.defaults;
         defaults.insert("family".to_owned(), OTHER.into());
-        let other = Arc::new(read_facts(OTHER, &defaults)?);
+        let other = Arc::new(read_capabilities(OTHER, &defaults)?);
         let mut table = Self {
             families: Vec::new(),
             other: Arc::clone(&other),
@@ -198,7 +205,7 @@ impl FamilyTable {
             };
             merge(&mut merged, given);
             merged.insert("family".to_owned(), key.as_str().into());
-            let capabilities = Arc::new(read_facts(&key, &merged)?);
+            let capabilities = Arc::new(read_capabilities(&key, &merged)?);
             table.families.push(Family {
                 template: patterns.is_empty(),
                 key,
@@ -223,16 +230,19 @@ impl FamilyTable {
     }
 }
 
-fn facts_error(family: &str, message: &str) -> FamilyError {
-    FamilyError::Facts {
+fn capabilities_error(family: &str, message: &str) -> FamilyError {
+    FamilyError::Capabilities {
         family: family.to_owned(),
         message: message.to_owned(),
     }
 }
 
-fn read_facts(family: &str, merged: &Map<String, Value>) -> Result<ModelCapabilities, FamilyError> {
+fn read_capabilities(
+    family: &str,
+    merged: &Map<String, Value>,
+) -> Result<ModelCapabilities, FamilyError> {
     ModelCapabilities::deserialize(Value::Object(merged.clone()))
-        .map_err(|error| facts_error(family, &error.to_string()))
+        .map_err(|error| capabilities_error(family, &error.to_string()))
 }
 
 fn take_string(
@@ -243,11 +253,17 @@ fn take_string(
     match given.shift_remove(key) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(facts_error(family, &format!("{key}: expected a string"))),
+        Some(_) => Err(capabilities_error(
+            family,
+            &format!("{key}: expected a string"),
+        )),
     }
 }
 
-fn take_patterns(family: &str, given: &mut Map<String, Value>) -> Result<Vec<String>, FamilyError> {
+fn take_patterns(
+    family: &str,
+    given: &mut Map<String, Value>,
+) -> Result<Vec<Pattern>, FamilyError> {
     let Some(value) = given.shift_remove("match") else {
         return Ok(Vec::new());
     };
@@ -255,10 +271,10 @@ fn take_patterns(family: &str, given: &mut Map<String, Value>) -> Result<Vec<Str
         .map(|patterns| {
             patterns
                 .iter()
-                .map(|one| one.to_ascii_lowercase())
+                .map(|pattern| Pattern::new(&pattern.to_ascii_lowercase()))
                 .collect()
         })
-        .map_err(|error| facts_error(family, &format!("match: {error}")))
+        .map_err(|error| capabilities_error(family, &format!("match: {error}")))
 }
 
 /// Objects are merged member by member, all else is replaced; `efforts` is replaced as a whole.
@@ -271,24 +287,6 @@ fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
             }
         }
     }
-}
-
-/// Whether a pattern, in which `*` stands for any run of characters, matches a whole id.
-fn matches(pattern: &str, id: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| id.strip_prefix(first)) else {
-        return false;
-    };
-    let mut last = None;
-    for part in parts {
-        if let Some(middle) = last.replace(part) {
-            match rest.split_once(middle) {
-                Some((_, after)) => rest = after,
-                None => return false,
-            }
-        }
-    }
-    last.map_or(rest.is_empty(), |end| rest.ends_with(end))
 }
 
 #[cfg(test)]

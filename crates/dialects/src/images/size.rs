@@ -6,8 +6,8 @@ use crate::{
     families::{ImageShape, ImageSizes, ModelCapabilities},
     translation::{
         RequestError,
-        json::{At, Object},
-        notes::Notes,
+        json::{FieldPath, Object},
+        warnings::Warnings,
     },
 };
 
@@ -17,10 +17,10 @@ pub(super) fn take(
     shape: &ImageShape,
     capabilities: &ModelCapabilities,
     common: &mut Map<String, Value>,
-    notes: &mut Notes,
+    warnings: &mut Warnings,
 ) -> Result<(), RequestError> {
     let Some(size) = body
-        .string("size", &At::Root)?
+        .string("size", &FieldPath::Root)?
         .filter(|size| size != "auto")
     else {
         return Ok(());
@@ -73,7 +73,7 @@ pub(super) fn take(
                     "{} chooses the size itself, for {nearest}",
                     capabilities.title
                 );
-                notes.changed("size", &how)?;
+                warnings.changed("size", &how)?;
                 common.insert("aspect_ratio".to_owned(), nearest.as_str().into());
             }
         }

@@ -4,21 +4,17 @@
 //! and what is left at the end is refused or dropped by the table of fields. Deterministic: equal
 //! bodies give equal requests, byte for byte, which prompt caches depend on.
 
-pub(crate) mod format;
-pub(crate) mod messages;
-pub(crate) mod parts;
-pub(crate) mod reasoning;
-pub(crate) mod reply;
-pub(crate) mod request;
-pub(crate) mod sampling;
-pub(crate) mod service;
-pub(crate) mod tools;
+mod messages;
+mod parts;
+mod request;
+mod response_format;
+mod tools;
 
 use bedrock::converse::ConverseRequest;
 
-pub use crate::translation::{DecodeOptions, Fetch, FetchKind, Fetched, GuardrailRef, RemoteMedia};
-pub(crate) use crate::translation::{cache, media, names, notes::Notes, schema, turns};
-pub use reply::ReplyContext;
+use super::reply::ReplyContext;
+use crate::translation::Fetch;
+
 pub use request::decode;
 
 /// A request, translated.

@@ -10,17 +10,20 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::{
-    decode::Notes,
-    error::RequestError,
-    json::{At, Json, Object},
+use super::fields::FIELDS;
+use crate::{
+    families::{EmbeddingBody, EmbeddingShape, ModelCapabilities},
+    translation::{
+        RequestError,
+        json::{FieldPath, Json, Object},
+        warnings::Warnings,
+    },
 };
-use crate::families::{EmbeddingBody, EmbeddingShape, ModelCapabilities};
 
 pub use response::{EmbeddingResult, encode_embeddings, read_embedding_response};
 
 /// OpenAI's own limit of texts in a request.
-const MOST_INPUTS: usize = 2048;
+const MAX_INPUTS: usize = 2048;
 
 /// A request, translated.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,9 +65,9 @@ pub fn decode_embeddings(
     };
     let json: Json<'_> =
         serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
-    let mut body = json.object(&At::Root)?;
-    let root = At::Root;
-    let mut notes = Notes::new(strict);
+    let mut body = json.object(&FieldPath::Root)?;
+    let root = FieldPath::Root;
+    let mut warnings = Warnings::new(strict);
     body.take("model");
     let inputs = inputs(&mut body)?;
     let base64 = match body.string("encoding_format", &root)?.as_deref() {
@@ -80,9 +83,9 @@ pub fn decode_embeddings(
     let dimensions = dimensions(&mut body, shape, capabilities)?;
     let kind = input_type(&mut body, shape)?;
     if body.take("user").is_some() {
-        notes.dropped("user", "InvokeModel has no place for it")?;
+        warnings.dropped("user", "InvokeModel has no place for it")?;
     }
-    super::fields::CHAT.leftover(body, &mut notes)?;
+    FIELDS.drop_remaining(body, &mut warnings)?;
     let calls = inputs
         .chunks(shape.batch.max(1))
         .map(|texts| EmbeddingCall {
@@ -95,12 +98,12 @@ pub fn decode_embeddings(
     Ok(EmbeddingRequest {
         calls,
         base64,
-        warnings: notes.into_warnings(),
+        warnings: warnings.into_vec(),
     })
 }
 
 fn inputs<'a>(body: &mut Object<'a>) -> Result<Vec<Cow<'a, str>>, RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let at = root.key("input");
     let refused = |message: &str| Err(RequestError::invalid("input", message));
     let items = match body.take("input") {
@@ -108,8 +111,8 @@ fn inputs<'a>(body: &mut Object<'a>) -> Result<Vec<Cow<'a, str>>, RequestError> 
         Some(Json::Array(items)) => items,
         Some(one) => vec![one],
     };
-    if items.is_empty() || items.len() > MOST_INPUTS {
-        return refused(&format!("takes 1 to {MOST_INPUTS} texts"));
+    if items.is_empty() || items.len() > MAX_INPUTS {
+        return refused(&format!("takes 1 to {MAX_INPUTS} texts"));
     }
     let mut texts = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
@@ -136,7 +139,7 @@ fn dimensions(
     shape: &EmbeddingShape,
     capabilities: &ModelCapabilities,
 ) -> Result<Option<u64>, RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let Some(value) = body.take("dimensions") else {
         return Ok(None);
     };
@@ -188,7 +191,7 @@ fn input_type<'a>(
         ],
         EmbeddingBody::TitanText | EmbeddingBody::TitanImage => return Ok(None),
     };
-    let Some(kind) = body.string("input_type", &At::Root)? else {
+    let Some(kind) = body.string("input_type", &FieldPath::Root)? else {
         return Ok(None);
     };
     if known.contains(&kind.as_ref()) {

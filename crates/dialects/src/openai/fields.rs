@@ -1,224 +1,268 @@
-//! Every field of a Chat Completions request and what becomes of it, as data.
-//!
-//! Decoding asks this table about fields that no part of it reads; the documentation prints it. A
-//! test holds both together: each field is sent to each family, and what happens has to be what the
-//! table says.
+//! The table itself. Warnings are read by people: in the documentation, in warnings, in errors.
 
-pub(crate) mod table;
-
-use std::fmt::Write as _;
-
-use super::{decode::Notes, error::RequestError, json::Object};
-use crate::families::{BedrockApis, FamilyTable, ModelCapabilities};
-
-/// All fields of an endpoint.
-#[derive(Debug)]
-pub(crate) struct Fields(pub(crate) &'static [Field]);
+use crate::{
+    families::BedrockApis,
+    translation::{
+        fields::{Field, FieldRule, Fields, SUPPORTED},
+        openai_shapes::fields::{
+            effort, parallel, response_format, supported_if, thinking, tool_choice, tools, top_k,
+        },
+    },
+};
 
 /// The fields of Chat Completions.
-pub(crate) const CHAT: Fields = Fields(table::FIELDS);
+pub(super) const FIELDS: Fields = Fields(&[
+    Field::new(
+        "model",
+        SUPPORTED,
+        "\"m\"",
+        "an alias, a model id, a profile or an ARN",
+    ),
+    Field::new(
+        "messages",
+        SUPPORTED,
+        r#"[{"role":"user","content":"hi"}]"#,
+        "roles, parts and calls as the guide says",
+    ),
+    Field::new("stream", SUPPORTED, "true", "server-sent events"),
+    Field::new(
+        "stream_options",
+        SUPPORTED,
+        r#"{"include_usage":true}"#,
+        "`include_usage` adds a last chunk with token counts",
+    ),
+    Field::new(
+        "max_completion_tokens",
+        SUPPORTED,
+        "64",
+        "`inferenceConfig.maxTokens`; wins over `max_tokens`",
+    ),
+    Field::new(
+        "max_tokens",
+        SUPPORTED,
+        "64",
+        "`inferenceConfig.maxTokens`; a thinking budget comes on top",
+    ),
+    Field::new(
+        "temperature",
+        FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.temperature)),
+        "0.5",
+        "0–2; above 1 it is lowered to 1 with a warning",
+    ),
+    Field::new(
+        "top_p",
+        FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.top_p)),
+        "0.5",
+        "0–1; dropped beside `temperature` where the family takes only one of them",
+    ),
+    Field::new(
+        "top_k",
+        FieldRule::ByFamily(top_k),
+        "5",
+        "not OpenAI's, but common",
+    ),
+    Field::new(
+        "stop",
+        FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.stop_max > 0)),
+        "[\"END\"]",
+        "`inferenceConfig.stopSequences`; empty strings are left out",
+    ),
+    Field::new(
+        "tools",
+        FieldRule::ByFamily(tools),
+        r#"[{"type":"function","function":{"name":"f"}}]"#,
+        "functions only; names are made to fit and given back as they were",
+    ),
+    Field::new(
+        "tool_choice",
+        FieldRule::ByFamily(tool_choice),
+        "\"required\"",
+        "`auto`, `none`, `required`, a function, `allowed_tools`; lowered to `auto` while reasoning where the family demands it",
+    ),
+    Field::new(
+        "parallel_tool_calls",
+        FieldRule::ByFamily(parallel),
+        "false",
+        "`false` keeps the model to one call a turn",
+    ),
+    Field::new(
+        "response_format",
+        FieldRule::ByFamily(response_format),
+        r#"{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object","properties":{}}}}"#,
+        "`json_schema`: natively, by a tool, or by instructions; `json_object`: by instructions",
+    ),
+    Field::new(
+        "reasoning_effort",
+        FieldRule::ByFamily(effort),
+        "\"high\"",
+        "`none` to `max`, in the family's own words; `none` leaves reasoning out",
+    ),
+    Field::new(
+        "thinking",
+        FieldRule::ByFamily(thinking),
+        r#"{"type":"enabled","budget_tokens":2048}"#,
+        "not OpenAI's: a budget of tokens, as clients of Claude send it",
+    ),
+    Field::new(
+        "cache_control",
+        SUPPORTED,
+        r#"{"type":"ephemeral"}"#,
+        "not OpenAI's: automatic cache points, where the family caches; also on messages, parts and tools",
+    ),
+    Field::new(
+        "metadata",
+        SUPPORTED,
+        r#"{"team":"a"}"#,
+        "`requestMetadata`, at most 16 pairs",
+    ),
+    Field::new("user", SUPPORTED, "\"u-1\"", "`requestMetadata.user`"),
+    Field::new(
+        "safety_identifier",
+        SUPPORTED,
+        "\"s-1\"",
+        "`requestMetadata.safety_identifier`",
+    ),
+    Field::new(
+        "service_tier",
+        SUPPORTED,
+        "\"flex\"",
+        "`serviceTier`: `default`, `priority`, `flex`, `reserved`; `auto` leaves it out",
+    ),
+    Field::new(
+        "performanceConfig",
+        SUPPORTED,
+        r#"{"latency":"optimized"}"#,
+        "not OpenAI's: Bedrock's latency option",
+    ),
+    Field::new(
+        "guardrailConfig",
+        SUPPORTED,
+        r#"{"guardrailIdentifier":"g","guardrailVersion":"1"}"#,
+        "not OpenAI's: a guardrail of Bedrock's; one forced by the gateway wins",
+    ),
+    Field::new(
+        "extra_body",
+        SUPPORTED,
+        r#"{"k":1}"#,
+        "not OpenAI's: goes into `additionalModelRequestFields` as it is",
+    ),
+    Field::new(
+        "additionalModelRequestFields",
+        SUPPORTED,
+        r#"{"k":1}"#,
+        "not OpenAI's: goes into `additionalModelRequestFields` as it is",
+    ),
+    Field::new(
+        "n",
+        FieldRule::Rejected,
+        "2",
+        "Bedrock gives one choice a request; send several requests",
+    )
+    .but(&["1"]),
+    Field::new(
+        "modalities",
+        FieldRule::Rejected,
+        r#"["audio"]"#,
+        "Bedrock answers in text",
+    )
+    .but(&["[\"text\"]"]),
+    Field::new(
+        "functions",
+        FieldRule::Rejected,
+        r#"[{"name":"f"}]"#,
+        "superseded; use tools",
+    ),
+    Field::new(
+        "function_call",
+        FieldRule::Rejected,
+        "\"auto\"",
+        "superseded; use tool_choice",
+    ),
+    Field::new(
+        "web_search_options",
+        FieldRule::Rejected,
+        "{}",
+        "Bedrock does not search the web for this endpoint; leave it out",
+    ),
+    Field::new(
+        "audio",
+        FieldRule::Dropped,
+        r#"{"voice":"v","format":"mp3"}"#,
+        "Bedrock answers in text",
+    ),
+    Field::new(
+        "logprobs",
+        FieldRule::Dropped,
+        "true",
+        "Converse gives no probabilities",
+    )
+    .but(&["false"]),
+    Field::new(
+        "top_logprobs",
+        FieldRule::Dropped,
+        "3",
+        "Converse gives no probabilities",
+    )
+    .but(&["0"]),
+    Field::new(
+        "logit_bias",
+        FieldRule::Dropped,
+        r#"{"50256":-100}"#,
+        "Converse takes none",
+    )
+    .but(&["{}"]),
+    Field::new(
+        "frequency_penalty",
+        FieldRule::Dropped,
+        "0.5",
+        "Converse takes none",
+    )
+    .but(&["0", "0.0"]),
+    Field::new(
+        "presence_penalty",
+        FieldRule::Dropped,
+        "0.5",
+        "Converse takes none",
+    )
+    .but(&["0", "0.0"]),
+    Field::new("seed", FieldRule::Dropped, "7", "Converse takes none"),
+    Field::new("store", FieldRule::Dropped, "true", "nothing is stored").but(&["false"]),
+    Field::new(
+        "prediction",
+        FieldRule::Dropped,
+        r#"{"type":"content","content":"x"}"#,
+        "Bedrock takes no predicted output",
+    ),
+    Field::new(
+        "verbosity",
+        FieldRule::Dropped,
+        "\"low\"",
+        "Bedrock has nothing like it; say so in the system prompt",
+    )
+    .but(&["\"medium\""]),
+    Field::new(
+        "prompt_cache_key",
+        FieldRule::Dropped,
+        "\"k\"",
+        "Bedrock finds cached prompts by their content; see cache_control",
+    ),
+    Field::new(
+        "prompt_cache_retention",
+        FieldRule::Dropped,
+        "\"24h\"",
+        "see cache_control.ttl",
+    ),
+    Field::new(
+        "moderation",
+        FieldRule::Dropped,
+        "{}",
+        "see guardrailConfig",
+    ),
+]);
 
-/// What becomes of a field with one family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Does what it says.
-    Honoured,
-    /// Does what it says in another way.
-    Mapped(&'static str),
-    /// Left out with a warning; refused in strict mode.
-    Dropped,
-    /// 400.
-    Refused,
-}
-
-impl Verdict {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Honoured => "honoured",
-            Self::Mapped(how) => how,
-            Self::Dropped => "dropped",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// A field.
-#[derive(Debug)]
-pub(crate) struct Field {
-    pub(crate) name: &'static str,
-    pub(crate) fate: Fate,
-    /// What it becomes, or why it cannot.
-    note: &'static str,
-    /// Values that ask for nothing, as compact JSON; with these nothing is dropped or refused.
-    pub(crate) harmless: &'static [&'static str],
-    /// A value that asks for something; what the test sends.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "the test that holds the table to the code sends it"
-        )
-    )]
-    pub(crate) sample: &'static str,
-}
-
-/// How a field is dealt with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fate {
-    /// Decoding reads it; the function says what it makes of it.
-    Read(fn(&ModelCapabilities) -> Verdict),
-    Dropped,
-    Refused,
-}
-
-impl Field {
-    pub(crate) const fn new(
-        name: &'static str,
-        fate: Fate,
-        sample: &'static str,
-        note: &'static str,
-    ) -> Self {
-        Self {
-            name,
-            fate,
-            note,
-            harmless: &[],
-            sample,
-        }
-    }
-
-    /// The same field with values that ask for nothing.
-    pub(crate) const fn but(mut self, harmless: &'static [&'static str]) -> Self {
-        self.harmless = harmless;
-        self
-    }
-
-    pub(crate) fn verdict(&self, capabilities: &ModelCapabilities) -> Verdict {
-        match self.fate {
-            Fate::Read(verdict) => verdict(capabilities),
-            Fate::Dropped => Verdict::Dropped,
-            Fate::Refused => Verdict::Refused,
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    #[cfg(test)]
-    pub(crate) const fn sample(&self) -> &'static str {
-        self.sample
-    }
-
-    #[cfg(test)]
-    pub(crate) const fn harmless(&self) -> &'static [&'static str] {
-        self.harmless
-    }
-
-    #[cfg(test)]
-    pub(crate) const fn is_dropped(&self) -> bool {
-        matches!(self.fate, Fate::Dropped)
-    }
-
-    fn is_harmless(&self, value: &super::json::Json<'_>) -> bool {
-        let text = serde_json::to_string(value).unwrap_or_default();
-        self.harmless.contains(&text.as_str())
-    }
-}
-
-impl Fields {
-    /// Refuses fields that change the answer and cannot be honoured.
-    pub(crate) fn refuse(&self, body: &mut Object<'_>) -> Result<(), RequestError> {
-        for field in self
-            .0
-            .iter()
-            .filter(|field| matches!(field.fate, Fate::Refused))
-        {
-            if let Some(value) = body.take(field.name)
-                && !field.is_harmless(&value)
-            {
-                return Err(RequestError::unsupported(field.name, field.note));
-            }
-        }
-        Ok(())
-    }
-
-    /// Drops, with a warning each, what nobody took.
-    pub(crate) fn leftover(&self, body: Object<'_>, notes: &mut Notes) -> Result<(), RequestError> {
-        for (key, value) in body.rest() {
-            match self.0.iter().find(|field| field.name == key) {
-                Some(field) if field.is_harmless(&value) => {}
-                Some(field) => notes.dropped(field.name, field.note)?,
-                None => notes.dropped(
-                    &key,
-                    "not a field of this endpoint; what only the model knows goes into \
-                     additionalModelRequestFields",
-                )?,
-            }
-        }
-        Ok(())
-    }
-
-    /// The table for the documentation, as Markdown: first the fields that mean the same for every
-    /// family, then what differs by family.
-    pub(crate) fn markdown(&self, shown: fn(&ModelCapabilities) -> bool) -> String {
-        let families = FamilyTable::builtin().families();
-        let chat: Vec<_> = families
-            .iter()
-            .filter(|capabilities| shown(capabilities))
-            .collect();
-        let (same, differing): (Vec<&Field>, Vec<&Field>) = self.0.iter().partition(|field| {
-            let mut verdicts = chat.iter().map(|capabilities| field.verdict(capabilities));
-            let first = verdicts.next();
-            verdicts.all(|verdict| Some(verdict) == first)
-        });
-        let mut text = String::from("| Field | What becomes of it | Note |\n|---|---|---|\n");
-        for field in same {
-            let verdict = chat
-                .first()
-                .map_or("", |capabilities| field.verdict(capabilities).word());
-            push(
-                &mut text,
-                format_args!("| `{}` | {verdict} | {} |\n", field.name, field.note),
-            );
-        }
-        text.push_str("\n| Family |");
-        for field in &differing {
-            push(&mut text, format_args!(" `{}` |", field.name));
-        }
-        text.push_str("\n|---|");
-        text.push_str(&"---|".repeat(differing.len()));
-        text.push('\n');
-        for capabilities in &chat {
-            push(&mut text, format_args!("| {} |", capabilities.title));
-            for field in &differing {
-                push(
-                    &mut text,
-                    format_args!(" {} |", field.verdict(capabilities).word()),
-                );
-            }
-            text.push('\n');
-        }
-        text.push('\n');
-        for field in differing {
-            push(
-                &mut text,
-                format_args!("- `{}`: {}\n", field.name, field.note),
-            );
-        }
-        text
-    }
-}
-
-/// The table of Chat Completions for the documentation, as Markdown.
+/// The field table of Chat Completions for the documentation, as Markdown.
 pub fn field_table() -> String {
-    CHAT.markdown(|capabilities| BedrockApis::by_converse(capabilities.apis.chat))
-}
-
-fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _: std::fmt::Result = text.write_fmt(arguments);
+    FIELDS.markdown(|capabilities| BedrockApis::by_converse(capabilities.apis.chat))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub struct PassthroughRequest {
 
 /// Fields that are words of Converse or of this gateway, none of OpenAI's.
 #[derive(Deserialize)]
-struct Given<'a> {
+struct ConverseFields<'a> {
     #[serde(default)]
     stream: Option<bool>,
     #[serde(borrow, default)]
@@ -48,7 +48,7 @@ struct Given<'a> {
 /// # Errors
 /// A 400 naming the field, where the endpoint has no such field.
 pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, RequestError> {
-    let given: Given<'_> =
+    let given: ConverseFields<'_> =
         serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
     for (field, value) in [
         ("thinking", given.thinking),
@@ -74,7 +74,7 @@ pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, Reque
 
 /// Bedrock's answer with the model as the client named it; all other bytes stay. An answer that names no
 /// model stays as it is.
-pub fn renamed(body: &[u8], model: &str) -> Vec<u8> {
+pub fn with_client_model(body: &[u8], model: &str) -> Vec<u8> {
     with_model(body, model).unwrap_or_else(|_| body.to_vec())
 }
 
@@ -173,14 +173,14 @@ mod tests {
     fn answer_gets_the_clients_name_of_the_model_and_its_tokens_are_read() {
         let answer = r#"{"id":"chatcmpl-1","model":"openai.gpt-oss-20b-1:0","choices":[{"message":{"content":"{\"model\":\"x\"}"}}],"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}}}"#;
         assert_eq!(
-            String::from_utf8(renamed(answer.as_bytes(), "fast")).unwrap(),
+            String::from_utf8(with_client_model(answer.as_bytes(), "fast")).unwrap(),
             answer.replace("openai.gpt-oss-20b-1:0", "fast")
         );
         let usage = usage_of(answer.as_bytes()).unwrap();
         assert_eq!((usage.input_tokens, usage.cache_read_input_tokens), (7, 3));
         assert_eq!((usage.output_tokens, usage.total_tokens), (4, 14));
         assert_eq!(usage.reasoning_tokens, Some(2));
-        assert_eq!(renamed(b"not JSON", "fast"), b"not JSON");
+        assert_eq!(with_client_model(b"not JSON", "fast"), b"not JSON");
         assert!(usage_of(br#"{"usage":null}"#).is_none());
     }
 

@@ -1,18 +1,22 @@
-//! Properties of the translation, over inputs nobody thought of. `PROPTEST_CASES` sets how many.
-
-use std::sync::Arc;
+//! Properties of translating Chat Completions, over generated inputs. `PROPTEST_CASES` sets their number.
 
 use bedrock::converse::StreamEvent;
 use bytes::BytesMut;
-use proptest::prelude::*;
+use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 
 use super::{
     DecodeOptions, ReplyContext, StreamEncoder, decode, decode_embeddings,
-    golden::{identity, inputs, with_decoded},
+    golden::{ChatCompletions, identity},
     head,
 };
-use crate::families::{FamilyTable, ModelCapabilities};
+use crate::{
+    families::FamilyTable,
+    test_support::properties::{
+        any_capabilities, any_json, any_text, any_tool_name, any_word, check_conversation,
+        check_grouping, check_replayed, pieces, stream_reasoning,
+    },
+};
 
 const MODELS: [&str; 8] = [
     "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
@@ -24,72 +28,71 @@ const MODELS: [&str; 8] = [
     "us.writer.palmyra-x5-v1:0",
     "acme.brand-new-v1:0",
 ];
+const WORDS: [&str; 7] = [
+    "",
+    " ",
+    "auto",
+    "function",
+    "text",
+    "user",
+    "data:image/png;base64,AAAA",
+];
+const KEYS: [&str; 21] = [
+    "type",
+    "text",
+    "role",
+    "content",
+    "tool_calls",
+    "tool_call_id",
+    "function",
+    "name",
+    "arguments",
+    "parameters",
+    "id",
+    "image_url",
+    "url",
+    "cache_control",
+    "thinking_blocks",
+    "signature",
+    "file",
+    "file_data",
+    "input_audio",
+    "schema",
+    "json_schema",
+];
+const FIELDS: [&str; 19] = [
+    "messages",
+    "tools",
+    "tool_choice",
+    "stop",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "response_format",
+    "reasoning_effort",
+    "thinking",
+    "metadata",
+    "user",
+    "stream",
+    "stream_options",
+    "extra_body",
+    "guardrailConfig",
+    "service_tier",
+    "cache_control",
+    "n",
+];
 
-fn any_facts() -> impl Strategy<Value = Arc<ModelCapabilities>> {
-    prop::sample::select(&MODELS[..]).prop_map(|id| FamilyTable::builtin().resolve(id, None))
+fn any_value() -> impl Strategy<Value = Value> {
+    any_json(&WORDS, any_word(3, &KEYS))
 }
 
-/// Any JSON, shallow.
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        "\\PC{0,12}".prop_map(Value::from),
-        prop::sample::select(
-            &[
-                "",
-                " ",
-                "auto",
-                "function",
-                "text",
-                "user",
-                "data:image/png;base64,AAAA"
-            ][..]
-        )
-        .prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 24, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-            prop::collection::vec((any_key(), inner), 0..4)
-                .prop_map(|members| Value::Object(members.into_iter().collect())),
-        ]
-    })
-}
-
-fn any_key() -> impl Strategy<Value = String> {
-    prop_oneof![
-        3 => prop::sample::select(&[
-            "type", "text", "role", "content", "tool_calls", "tool_call_id", "function", "name",
-            "arguments", "parameters", "id", "image_url", "url", "cache_control", "thinking_blocks",
-            "signature", "file", "file_data", "input_audio", "schema", "json_schema",
-        ][..]).prop_map(str::to_owned),
-        1 => "\\PC{0,8}",
-    ]
-}
-
-fn any_field() -> impl Strategy<Value = String> {
-    prop_oneof![
-        4 => prop::sample::select(&[
-            "messages", "tools", "tool_choice", "stop", "temperature", "top_p", "max_tokens",
-            "response_format", "reasoning_effort", "thinking", "metadata", "user", "stream",
-            "stream_options", "extra_body", "guardrailConfig", "service_tier", "cache_control", "n",
-        ][..]).prop_map(str::to_owned),
-        1 => "\\PC{0,8}",
-    ]
-}
-
-/// A conversation that makes some sense: texts, calls and results in any order.
+/// A plausible message: text, calls or a result.
 fn any_message() -> impl Strategy<Value = Value> {
-    let text = prop_oneof![Just(String::new()), Just(" \n".to_owned()), "\\PC{1,12}"];
     let id = prop::sample::select(&["a", "b", "call 1", "functions.f:0"][..]);
-    let name = prop::sample::select(&["f", "mcp.read", "mcp_read", "ü"][..]);
     prop_oneof![
-        (prop::sample::select(&["system", "developer", "user", "assistant"][..]), text.clone())
+        (prop::sample::select(&["system", "developer", "user", "assistant"][..]), any_text())
             .prop_map(|(role, text)| json!({"role": role, "content": text})),
-        (text.clone(), prop::collection::vec((id.clone(), name), 1..3)).prop_map(|(text, calls)| {
+        (any_text(), prop::collection::vec((id.clone(), any_tool_name()), 1..3)).prop_map(|(text, calls)| {
             let calls: Vec<Value> = calls
                 .into_iter()
                 .map(|(id, name)| {
@@ -98,68 +101,16 @@ fn any_message() -> impl Strategy<Value = Value> {
                 .collect();
             json!({"role": "assistant", "content": text, "tool_calls": calls})
         }),
-        (id, text).prop_map(|(id, text)| json!({"role": "tool", "tool_call_id": id, "content": text})),
+        (id, any_text()).prop_map(|(id, text)| json!({"role": "tool", "tool_call_id": id, "content": text})),
     ]
-}
-
-/// Bedrock's own rules for a conversation, as far as they need no model.
-pub(crate) fn check_conversation(request: &Value, capabilities: &ModelCapabilities) {
-    let messages = request["messages"].as_array().unwrap();
-    assert!(!messages.is_empty());
-    let mut expected: Vec<String> = Vec::new();
-    let mut seen: Vec<String> = Vec::new();
-    for (index, message) in messages.iter().enumerate() {
-        if index > 0 {
-            assert_ne!(
-                message["role"],
-                messages[index - 1]["role"],
-                "roles alternate"
-            );
-        }
-        let content = message["content"].as_array().unwrap();
-        assert!(!content.is_empty(), "no empty message");
-        for block in content {
-            if let Some(text) = block["text"].as_str() {
-                assert!(!text.trim().is_empty(), "no blank text");
-            }
-        }
-        let ids = |kind: &str| -> Vec<String> {
-            let found = content
-                .iter()
-                .filter_map(|block| block[kind]["toolUseId"].as_str());
-            found.map(str::to_owned).collect()
-        };
-        let mut results = ids("toolResult");
-        results.sort();
-        expected.sort();
-        assert_eq!(
-            results, expected,
-            "each call has one result in the next message"
-        );
-        expected = ids("toolUse");
-        for id in &expected {
-            assert!(!seen.contains(id), "{id} twice");
-            seen.push(id.clone());
-        }
-    }
-    assert!(expected.is_empty(), "no call is left without a result");
-    if capabilities.first_message == crate::families::FirstMessage::User {
-        assert_eq!(messages[0]["role"], "user");
-    }
-    if !seen.is_empty() && capabilities.tools.supported {
-        assert!(
-            request["toolConfig"]["tools"].is_array(),
-            "tools of the history are declared"
-        );
-    }
 }
 
 proptest! {
     #[test]
     fn hostile_bodies_never_panic(
-        fields in prop::collection::vec((any_field(), any_json()), 0..5),
+        fields in prop::collection::vec((any_word(4, &FIELDS), any_value()), 0..5),
         messages in prop::option::of(prop::collection::vec(any_message(), 0..4)),
-        capabilities in any_facts(),
+        capabilities in any_capabilities(&MODELS),
         strict in any::<bool>(),
     ) {
         let mut body: serde_json::Map<String, Value> = fields.into_iter().collect();
@@ -176,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), capabilities in any_facts()) {
+    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), capabilities in any_capabilities(&MODELS)) {
         let _ = head(&bytes);
         let _ = decode(&bytes, &DecodeOptions::new(&capabilities));
         for kind in ["contentBlockStart", "contentBlockDelta", "messageStop", "metadata"] {
@@ -187,7 +138,7 @@ proptest! {
     #[test]
     fn every_conversation_follows_bedrocks_rules_or_is_refused(
         messages in prop::collection::vec(any_message(), 1..10),
-        capabilities in any_facts(),
+        capabilities in any_capabilities(&MODELS),
     ) {
         let body = json!({"model": "m", "messages": messages}).to_string();
         if let Ok(decoded) = decode(body.as_bytes(), &DecodeOptions::new(&capabilities)) {
@@ -198,8 +149,8 @@ proptest! {
     #[test]
     fn equal_requests_give_equal_bytes(
         messages in prop::collection::vec(any_message(), 1..6),
-        schema in any_json(),
-        capabilities in any_facts(),
+        schema in any_value(),
+        capabilities in any_capabilities(&MODELS),
     ) {
         let tools = json!([{"type": "function", "function": {"name": "mcp.read", "parameters": {"type": "object", "properties": {"x": schema}}}}]);
         let body = json!({"model": "m", "messages": messages, "tools": tools, "metadata": {"b": "1", "a": "2"}}).to_string();
@@ -212,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn schemas_and_arguments_keep_every_byte(schema in any_json(), arguments in any_json()) {
+    fn schemas_and_arguments_keep_every_byte(schema in any_value(), arguments in any_value()) {
         let schema = json!({"type": "object", "z": schema, "a": 1}).to_string();
         let arguments = json!({"z": arguments, "a": 1}).to_string();
         let body = json!({
@@ -234,41 +185,23 @@ proptest! {
     }
 
     #[test]
-    fn signed_reasoning_survives_the_round_bit_for_bit(
+    fn signed_reasoning_round_trips_bit_for_bit(
         text in "\\PC{0,40}[ \\n\\t\"\\\\]{0,4}",
         signature in "[A-Za-z0-9+/]{1,60}={0,2}",
         redacted in "[A-Za-z0-9+/]{1,60}={0,2}",
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+        cuts in prop::collection::vec(any::<Index>(), 0..5),
     ) {
-        // Out: streamed in pieces, gathered from the chunks as a client would.
-        let mut edges: Vec<usize> = cuts.iter().map(|cut| cut.index(text.chars().count() + 1)).collect();
-        edges.sort_unstable();
-        let chars: Vec<char> = text.chars().collect();
-        let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity());
-        let mut out = BytesMut::new();
-        let mut send = |kind: &str, payload: &Value| {
-            let payload = payload.to_string();
-            let event = StreamEvent::from_frame_parts(kind, payload.as_bytes()).unwrap();
-            encoder.event(&event, &mut out).unwrap();
-        };
-        let mut from = 0;
-        for to in edges.into_iter().chain([chars.len()]) {
-            let piece: String = chars[from..to].iter().collect();
-            send("contentBlockDelta", &json!({"contentBlockIndex": 0, "delta": {"reasoningContent": {"text": piece}}}));
-            from = to;
-        }
-        send("contentBlockDelta", &json!({"contentBlockIndex": 0, "delta": {"reasoningContent": {"signature": &signature}}}));
-        send("contentBlockStop", &json!({"contentBlockIndex": 0}));
-        send("contentBlockDelta", &json!({"contentBlockIndex": 1, "delta": {"reasoningContent": {"redactedContent": &redacted}}}));
-        send("contentBlockStop", &json!({"contentBlockIndex": 1}));
-        let sse = String::from_utf8(out.to_vec()).unwrap();
+        // A client collects the blocks from the chunks …
+        let sse = stream_reasoning::<ChatCompletions>(
+            ReplyContext::default(), &pieces(&text, &cuts), &signature, &redacted,
+        );
         let mut blocks = Vec::new();
         for data in sse.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap()) {
             let chunk: Value = serde_json::from_str(data).unwrap();
             let found = chunk.pointer("/choices/0/delta/thinking_blocks").and_then(Value::as_array);
             blocks.extend(found.cloned().unwrap_or_default());
         }
-        // Back: replayed in the next turn.
+        // … and replays them in the next turn.
         let body = json!({"model": "m", "messages": [
             {"role": "user", "content": "x"},
             {"role": "assistant", "content": "y", "thinking_blocks": blocks},
@@ -276,45 +209,15 @@ proptest! {
         ]}).to_string();
         let capabilities = FamilyTable::builtin().resolve(MODELS[0], None);
         let decoded = decode(body.as_bytes(), &DecodeOptions::new(&capabilities)).unwrap();
-        let request = serde_json::to_value(&decoded.request).unwrap();
-        let content = &request["messages"][1]["content"];
-        prop_assert_eq!(&content[0]["reasoningContent"]["reasoningText"]["text"], &Value::from(text));
-        prop_assert_eq!(&content[0]["reasoningContent"]["reasoningText"]["signature"], &Value::from(signature));
-        prop_assert_eq!(&content[1]["reasoningContent"]["redactedContent"], &Value::from(redacted));
+        check_replayed(&serde_json::to_value(&decoded.request).unwrap(), &text, &signature, &redacted);
     }
 
     #[test]
     fn any_grouping_of_events_gives_the_same_stream(
-        case in any::<prop::sample::Index>(),
+        case in any::<Index>(),
         cuts in prop::collection::vec(any::<bool>(), 64),
     ) {
-        let paths = inputs("openai/streams", "jsonl");
-        let text = std::fs::read_to_string(&paths[case.index(paths.len())]).unwrap();
-        let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let mut reply = ReplyContext::default();
-        if let Some(request) = lines[0].get("request").cloned() {
-            lines.remove(0);
-            reply = with_decoded(request, |decoded| decoded.unwrap().reply);
-        }
-        let run = |cuts: &[bool]| {
-            let mut encoder = StreamEncoder::new(reply.clone(), &identity());
-            let mut all = Vec::new();
-            let mut out = BytesMut::new();
-            for (line, cut) in lines.iter().zip(cuts.iter().cycle()) {
-                let (kind, payload) = line.as_object().unwrap().iter().next().unwrap();
-                let payload = payload.to_string();
-                let event = StreamEvent::from_frame_parts(kind, payload.as_bytes()).unwrap();
-                let _ = encoder.event(&event, &mut out);
-                // Whether the buffer is sent off now or grows on must not matter.
-                if *cut {
-                    all.extend_from_slice(&out.split());
-                }
-            }
-            encoder.finish(&mut out);
-            all.extend_from_slice(&out);
-            all
-        };
-        prop_assert_eq!(run(&[false]), run(&cuts));
+        check_grouping::<ChatCompletions>(case, &cuts);
     }
 
     #[test]

@@ -12,18 +12,17 @@ mod tools;
 use bedrock::converse::ConverseRequest;
 
 use super::fields::FIELDS;
-use crate::{
-    openai::decode::{
-        format,
-        request::{Assembled, Parts, assemble, flag},
-        sampling,
+use crate::translation::{
+    DecodeOptions, Fetch, RequestError,
+    context::{Context, FieldNames, check_converse},
+    json::{FieldPath, Json, Object},
+    openai_shapes::{
+        request::{Parts, assemble},
+        response_format::{read_schema, without_schema},
     },
-    translation::{
-        DecodeOptions, Fetch, RequestError,
-        context::{Context, Words, served},
-        format::Wish,
-        json::{At, Json, Object},
-    },
+    reply::ReplyCore,
+    response_format::ResponseFormat,
+    sampling::SamplingFields,
 };
 
 pub use reply::ReplyContext;
@@ -46,7 +45,7 @@ pub struct Decoded<'a> {
     pub fetches: Vec<Fetch>,
 }
 
-const WORDS: Words = Words {
+const FIELD_NAMES: FieldNames = FieldNames {
     conversation: "input",
     calls: "input[]",
     arguments: "input[].arguments",
@@ -69,13 +68,13 @@ pub fn decode<'a>(
     options: &DecodeOptions<'_>,
 ) -> Result<Decoded<'a>, RequestError> {
     let mut body = Object::from_body(body)?;
-    let mut context = Context::new(options, &WORDS);
-    served(options.capabilities, options.capabilities.apis.responses)?;
-    FIELDS.refuse(&mut body)?;
-    let root = At::Root;
+    let mut context = Context::new(options, &FIELD_NAMES);
+    check_converse(options.capabilities, options.capabilities.apis.responses)?;
+    FIELDS.reject(&mut body)?;
+    let root = FieldPath::Root;
     let mut echo = echo::Echo::of(&body);
     body.take("model");
-    let stream = flag(&mut body, "stream", &root)?;
+    let stream = body.boolean("stream", &root)?.unwrap_or(false);
     stream_options(&mut body, &mut context)?;
     store(&mut body, &mut context)?;
     include(&mut body, &mut context)?;
@@ -87,53 +86,44 @@ pub fn decode<'a>(
         tools: tools.tools,
         conversation,
         effort,
-        wish: text(&mut body, &mut context)?,
-        sampling: sampling::Given::with_limit(&mut body, &["max_output_tokens"]),
+        response_format: text(&mut body, &mut context)?,
+        sampling: SamplingFields::with_limit(&mut body, &["max_output_tokens"]),
     };
-    let Assembled {
-        request,
-        upstream_stream,
-        schema_tool,
-        reads_calls_in_text,
-    } = assemble(parts, body, &FIELDS, &mut context)?;
-    let shared =
-        crate::openai::ReplyContext::new(context.names, schema_tool, false, reads_calls_in_text);
+    let assembled = assemble(parts, body, &FIELDS, &mut context)?;
+    let core = ReplyCore::new(context.names, &assembled);
     Ok(Decoded {
-        request,
+        request: assembled.request,
         stream,
-        upstream_stream,
-        reply: ReplyContext::new(shared, tools.custom, summary, echo.into_json()),
-        warnings: context.notes.into_warnings(),
+        upstream_stream: assembled.upstream_stream,
+        reply: ReplyContext::new(core, tools.custom, summary, echo.into_json()),
+        warnings: context.warnings.into_vec(),
         fetches: context.fetches,
     })
 }
 
 fn stream_options(body: &mut Object<'_>, context: &mut Context<'_>) -> Result<(), RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     if let Some(mut options) = body.object("stream_options", &root)? {
         // Padding against guessing lengths: Bedrock pads its events itself.
         options.take("include_obfuscation");
-        context.unknown(options, &root.key("stream_options"))?;
+        context.drop_unknown(options, &root.key("stream_options"))?;
     }
     Ok(())
 }
 
 fn store(body: &mut Object<'_>, context: &mut Context<'_>) -> Result<(), RequestError> {
-    let asked = body
-        .take("store")
-        .map(|flag| flag.boolean(&At::Root.key("store")))
-        .transpose()?;
+    let asked = body.boolean("store", &FieldPath::Root)?;
     match asked {
         Some(false) => {}
-        Some(true) => context.notes.changed("store", NOT_STORED)?,
+        Some(true) => context.warnings.changed("store", NOT_STORED)?,
         // OpenAI's default, so nobody asked for it.
-        None => context.notes.told("store", NOT_STORED),
+        None => context.warnings.info("store", NOT_STORED),
     }
     Ok(())
 }
 
 fn include(body: &mut Object<'_>, context: &mut Context<'_>) -> Result<(), RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let at = root.key("include");
     let Some(list) = body.take("include") else {
         return Ok(());
@@ -142,7 +132,7 @@ fn include(body: &mut Object<'_>, context: &mut Context<'_>) -> Result<(), Reque
         let one = one.string(&at.index(index))?;
         if one != ENCRYPTED {
             let why = format!("there is no {one} here");
-            context.notes.dropped("include[]", &why)?;
+            context.warnings.dropped("include[]", &why)?;
         }
     }
     Ok(())
@@ -153,7 +143,7 @@ fn reasoning<'a>(
     body: &mut Object<'a>,
     context: &mut Context<'_>,
 ) -> Result<(Option<Json<'a>>, bool), RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let at = root.key("reasoning");
     let Some(mut reasoning) = body.object("reasoning", &root)? else {
         return Ok((None, false));
@@ -176,34 +166,37 @@ fn reasoning<'a>(
             }
         }
     }
-    context.unknown(reasoning, &at)?;
+    context.drop_unknown(reasoning, &at)?;
     Ok((effort, summary))
 }
 
 /// `text: {format, verbosity}`.
-fn text<'a>(body: &mut Object<'a>, context: &mut Context<'_>) -> Result<Wish<'a>, RequestError> {
-    let root = At::Root;
+fn text<'a>(
+    body: &mut Object<'a>,
+    context: &mut Context<'_>,
+) -> Result<ResponseFormat<'a>, RequestError> {
+    let root = FieldPath::Root;
     let at = root.key("text");
     let Some(mut text) = body.object("text", &root)? else {
-        return Ok(Wish::Text);
+        return Ok(ResponseFormat::Text);
     };
     if text
         .string("verbosity", &at)?
         .is_some_and(|word| word != "medium")
     {
         let why = "Bedrock has nothing like it; say so in the instructions";
-        context.notes.dropped("text.verbosity", why)?;
+        context.warnings.dropped("text.verbosity", why)?;
     }
     let format = text.object("format", &at)?;
-    context.unknown(text, &at)?;
+    context.drop_unknown(text, &at)?;
     let Some(mut format) = format else {
-        return Ok(Wish::Text);
+        return Ok(ResponseFormat::Text);
     };
     let at = at.key("format");
     let kind = format.required_string("type", &at)?;
     if kind == "json_schema" {
-        format::read_schema(format, &at, context)
+        read_schema(format, &at, context)
     } else {
-        format::without_schema(&kind, &at)
+        without_schema(&kind, &at)
     }
 }

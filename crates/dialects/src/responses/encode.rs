@@ -11,9 +11,9 @@ mod whole;
 use bedrock::converse::{ConverseResponse, StopReason, TokenUsage};
 
 use super::ReplyContext;
-use crate::{
-    openai::{ResponseIdentity, encode::finish_reason},
-    translation::UpstreamError,
+use crate::translation::{
+    UpstreamError,
+    openai_shapes::response::{ResponseIdentity, finish_reason},
 };
 
 pub use stream::{StreamEncoder, stream_failure};
@@ -28,7 +28,7 @@ pub struct Encoded {
     /// `completed` or `incomplete`.
     pub status: &'static str,
     /// Bedrock's stop reason.
-    pub native_stop_reason: String,
+    pub bedrock_stop_reason: String,
 }
 
 /// Encodes a response of Converse.
@@ -49,7 +49,7 @@ pub fn encode_response(
         body: out.to_vec(),
         usage: response.usage,
         status: end.status,
-        native_stop_reason: response.stop_reason.as_str().to_owned(),
+        bedrock_stop_reason: response.stop_reason.as_str().to_owned(),
     })
 }
 

@@ -2,10 +2,10 @@
 
 use crate::{
     families::BedrockApis,
-    openai::fields::{
-        Fate, Field, Fields, Verdict,
-        table::{
-            HONOURED, effort, parallel, response_format, taken, thinking, tool_choice, tools, top_k,
+    translation::{
+        fields::{Field, FieldRule, Fields, SUPPORTED, Support},
+        openai_shapes::fields::{
+            effort, parallel, response_format, supported_if, thinking, tool_choice, tools, top_k,
         },
     },
 };
@@ -14,216 +14,226 @@ use crate::{
 pub(super) const FIELDS: Fields = Fields(&[
     Field::new(
         "model",
-        HONOURED,
+        SUPPORTED,
         "\"m\"",
         "an alias, a model id, a profile or an ARN",
     ),
     Field::new(
         "input",
-        HONOURED,
+        SUPPORTED,
         "\"hi\"",
         "a string, or items: messages, reasoning, calls of functions and custom tools, their outputs; `item_reference` is refused",
     ),
     Field::new(
         "instructions",
-        HONOURED,
+        SUPPORTED,
         "\"be brief\"",
         "the first words of `system`",
     ),
-    Field::new("stream", HONOURED, "true", "server-sent events"),
+    Field::new("stream", SUPPORTED, "true", "server-sent events"),
     Field::new(
         "stream_options",
-        HONOURED,
+        SUPPORTED,
         r#"{"include_obfuscation":false}"#,
         "Bedrock pads its events itself",
     ),
     Field::new(
         "store",
-        Fate::Read(|_| Verdict::Mapped("reported as `false`")),
+        FieldRule::ByFamily(|_| Support::Mapped("reported as `false`")),
         "true",
         "nothing is stored; a warning says so unless it is `false`",
     ),
     Field::new(
         "include",
-        HONOURED,
+        SUPPORTED,
         r#"["reasoning.encrypted_content"]"#,
         "`reasoning.encrypted_content` is always given out; other values are dropped",
     ),
     Field::new(
         "max_output_tokens",
-        HONOURED,
+        SUPPORTED,
         "64",
         "`inferenceConfig.maxTokens`; a thinking budget comes on top",
     ),
     Field::new(
         "temperature",
-        Fate::Read(|capabilities| taken(capabilities.sampling.temperature)),
+        FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.temperature)),
         "0.5",
         "0–2; above 1 it is lowered to 1 with a warning",
     ),
     Field::new(
         "top_p",
-        Fate::Read(|capabilities| taken(capabilities.sampling.top_p)),
+        FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.top_p)),
         "0.5",
         "0–1; dropped beside `temperature` where the family takes only one of them",
     ),
-    Field::new("top_k", Fate::Read(top_k), "5", "not OpenAI's, but common"),
+    Field::new(
+        "top_k",
+        FieldRule::ByFamily(top_k),
+        "5",
+        "not OpenAI's, but common",
+    ),
     Field::new(
         "stop",
-        Fate::Read(|capabilities| taken(capabilities.sampling.stop_max > 0)),
+        FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.stop_max > 0)),
         "[\"END\"]",
         "not of this endpoint: `inferenceConfig.stopSequences`",
     ),
     Field::new(
         "tools",
-        Fate::Read(tools),
+        FieldRule::ByFamily(tools),
         r#"[{"type":"function","name":"f"}]"#,
         "functions, and custom tools as functions of one string; tools that OpenAI runs are dropped by name",
     ),
     Field::new(
         "tool_choice",
-        Fate::Read(tool_choice),
+        FieldRule::ByFamily(tool_choice),
         "\"required\"",
         "`auto`, `none`, `required`, a function, a custom tool, `allowed_tools`; a tool that OpenAI runs is refused",
     ),
     Field::new(
         "parallel_tool_calls",
-        Fate::Read(parallel),
+        FieldRule::ByFamily(parallel),
         "false",
         "`false` keeps the model to one call a turn",
     ),
     Field::new(
         "text",
-        Fate::Read(response_format),
+        FieldRule::ByFamily(response_format),
         r#"{"format":{"type":"json_schema","name":"n","schema":{"type":"object","properties":{}}}}"#,
         "`format`: `json_schema` natively, by a tool, or by instructions, `json_object` by instructions; `verbosity` is dropped",
     ),
     Field::new(
         "reasoning",
-        Fate::Read(effort),
+        FieldRule::ByFamily(effort),
         r#"{"effort":"high"}"#,
         "`effort`: `none` to `max`, in the family's own words; with `summary` the reasoning is shown as a summary, else as `reasoning_text`",
     ),
     Field::new(
         "thinking",
-        Fate::Read(thinking),
+        FieldRule::ByFamily(thinking),
         r#"{"type":"enabled","budget_tokens":2048}"#,
         "not OpenAI's: a budget of tokens, as clients of Claude send it",
     ),
     Field::new(
         "cache_control",
-        HONOURED,
+        SUPPORTED,
         r#"{"type":"ephemeral"}"#,
         "not OpenAI's: automatic cache points, where the family caches; also on parts and tools",
     ),
     Field::new(
         "metadata",
-        HONOURED,
+        SUPPORTED,
         r#"{"team":"a"}"#,
         "`requestMetadata`, at most 16 pairs",
     ),
-    Field::new("user", HONOURED, "\"u-1\"", "`requestMetadata.user`"),
+    Field::new("user", SUPPORTED, "\"u-1\"", "`requestMetadata.user`"),
     Field::new(
         "safety_identifier",
-        HONOURED,
+        SUPPORTED,
         "\"s-1\"",
         "`requestMetadata.safety_identifier`",
     ),
     Field::new(
         "service_tier",
-        HONOURED,
+        SUPPORTED,
         "\"flex\"",
         "`serviceTier`: `default`, `priority`, `flex`, `reserved`; `auto` leaves it out",
     ),
     Field::new(
         "performanceConfig",
-        HONOURED,
+        SUPPORTED,
         r#"{"latency":"optimized"}"#,
         "not OpenAI's: Bedrock's latency option",
     ),
     Field::new(
         "guardrailConfig",
-        HONOURED,
+        SUPPORTED,
         r#"{"guardrailIdentifier":"g","guardrailVersion":"1"}"#,
         "not OpenAI's: a guardrail of Bedrock's; one forced by the gateway wins",
     ),
     Field::new(
         "extra_body",
-        HONOURED,
+        SUPPORTED,
         r#"{"k":1}"#,
         "not OpenAI's: goes into `additionalModelRequestFields` as it is",
     ),
     Field::new(
         "additionalModelRequestFields",
-        HONOURED,
+        SUPPORTED,
         r#"{"k":1}"#,
         "not OpenAI's: goes into `additionalModelRequestFields` as it is",
     ),
     Field::new(
         "previous_response_id",
-        Fate::Refused,
+        FieldRule::Rejected,
         "\"resp_1\"",
         "nothing is stored, so no earlier response is known; send the whole conversation in input",
     ),
     Field::new(
         "conversation",
-        Fate::Refused,
+        FieldRule::Rejected,
         "\"conv_1\"",
         "nothing is stored, so no conversation is known; send all of it in input",
     ),
     Field::new(
         "background",
-        Fate::Refused,
+        FieldRule::Rejected,
         "true",
         "nothing is stored, so there would be nothing to fetch later; use stream",
     )
     .but(&["false"]),
     Field::new(
         "prompt",
-        Fate::Refused,
+        FieldRule::Rejected,
         r#"{"id":"pmpt_1"}"#,
         "prompts stored with OpenAI are not known here; send instructions and input",
     ),
     Field::new(
         "truncation",
-        Fate::Dropped,
+        FieldRule::Dropped,
         "\"auto\"",
         "Bedrock refuses what does not fit instead of leaving some of it out",
     )
     .but(&["\"disabled\""]),
     Field::new(
         "max_tool_calls",
-        Fate::Dropped,
+        FieldRule::Dropped,
         "3",
         "it limits tools that OpenAI runs, and there are none here",
     ),
     Field::new(
         "top_logprobs",
-        Fate::Dropped,
+        FieldRule::Dropped,
         "3",
         "Converse gives no probabilities",
     )
     .but(&["0"]),
     Field::new(
         "prompt_cache_key",
-        Fate::Dropped,
+        FieldRule::Dropped,
         "\"k\"",
         "Bedrock finds cached prompts by their content; see cache_control",
     ),
     Field::new(
         "prompt_cache_retention",
-        Fate::Dropped,
+        FieldRule::Dropped,
         "\"24h\"",
         "see cache_control.ttl",
     ),
     Field::new(
         "context_management",
-        Fate::Dropped,
+        FieldRule::Dropped,
         r#"[{"type":"compaction"}]"#,
         "Bedrock keeps the conversation as it is sent",
     )
     .but(&["[]"]),
-    Field::new("moderation", Fate::Dropped, "{}", "see guardrailConfig"),
+    Field::new(
+        "moderation",
+        FieldRule::Dropped,
+        "{}",
+        "see guardrailConfig",
+    ),
 ]);
 
 /// The table for the documentation, as Markdown.
@@ -236,12 +246,12 @@ mod tests {
     use super::*;
     use crate::{
         families::{FamilyTable, ModelCapabilities},
-        openai::DecodeOptions,
         responses::decode,
+        translation::DecodeOptions,
     };
 
     /// What decoding does with a field that asks for something.
-    fn fate(field: &Field, capabilities: &ModelCapabilities) -> Verdict {
+    fn observed(field: &Field, capabilities: &ModelCapabilities) -> Support {
         let mut body = serde_json::json!({"model": "m", "input": "hi", "store": false});
         // A choice needs tools to choose from.
         if matches!(field.name(), "tool_choice" | "parallel_tool_calls")
@@ -256,7 +266,7 @@ mod tests {
         ) {
             Err(error) => {
                 assert_eq!(error.param.as_deref(), Some(field.name()), "{error:?}");
-                Verdict::Refused
+                Support::Rejected
             }
             Ok(decoded) => {
                 let dropped = decoded.warnings.iter().any(|warning| {
@@ -265,9 +275,9 @@ mod tests {
                     of_field && what.starts_with("dropped")
                 });
                 if dropped {
-                    Verdict::Dropped
+                    Support::Dropped
                 } else {
-                    Verdict::Honoured
+                    Support::Supported
                 }
             }
         }
@@ -280,12 +290,16 @@ mod tests {
                 continue;
             }
             for field in FIELDS.0 {
-                let expected = match field.verdict(&capabilities) {
-                    Verdict::Mapped(_) => Verdict::Honoured,
-                    verdict => verdict,
+                let expected = match field.support(&capabilities) {
+                    Support::Mapped(_) => Support::Supported,
+                    support => support,
                 };
                 let (name, family) = (field.name(), &capabilities.family);
-                assert_eq!(fate(field, &capabilities), expected, "{name} with {family}");
+                assert_eq!(
+                    observed(field, &capabilities),
+                    expected,
+                    "{name} with {family}"
+                );
             }
         }
     }

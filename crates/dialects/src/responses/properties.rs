@@ -1,17 +1,20 @@
-//! Properties of the translation, over inputs nobody thought of. `PROPTEST_CASES` sets how many.
+//! Properties of translating Responses, over generated inputs. `PROPTEST_CASES` sets their number.
 
-use bedrock::converse::StreamEvent;
 use bytes::BytesMut;
-use proptest::prelude::*;
+use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 
 use super::{
     ReplyContext, StreamEncoder, checker, decode,
-    golden::{identity, reply},
+    golden::{Responses, identity},
 };
 use crate::{
     families::FamilyTable,
-    openai::{DecodeOptions, ErrorBody},
+    test_support::{
+        self, Dialect as _,
+        properties::{any_text, any_tool_name, check_conversation, check_grouping, pieces},
+    },
+    translation::DecodeOptions,
 };
 
 const MODELS: [&str; 6] = [
@@ -85,22 +88,13 @@ fn any_reply() -> impl Strategy<Value = ReplyContext> {
             if schema {
                 request["text"] = json!({"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}}});
             }
-            reply(Some(request))
+            Responses::reply(Some(request))
         },
     )
 }
 
 fn send(encoder: &mut StreamEncoder, kind: &str, payload: &Value, out: &mut BytesMut) {
-    let payload = payload.to_string();
-    let event = StreamEvent::from_frame_parts(kind, payload.as_bytes()).unwrap();
-    if let Err(error) = encoder.event(&event, out) {
-        let error = ErrorBody {
-            status: 502,
-            message: error.to_string(),
-            ..ErrorBody::default()
-        };
-        encoder.error(&error, out);
-    }
+    test_support::send::<Responses>(encoder, kind, payload, out);
 }
 
 proptest! {
@@ -131,18 +125,12 @@ proptest! {
     #[test]
     fn any_cut_of_text_gives_the_same_answer(
         text in "\\PC{0,30}[\"\\\\\n]{0,3}\\PC{0,10}",
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        cuts in prop::collection::vec(any::<Index>(), 0..6),
     ) {
-        let chars: Vec<char> = text.chars().collect();
-        let mut edges: Vec<usize> = cuts.iter().map(|cut| cut.index(chars.len() + 1)).collect();
-        edges.sort_unstable();
         let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity());
         let mut out = BytesMut::new();
-        let mut from = 0;
-        for to in edges.into_iter().chain([chars.len()]) {
-            let piece: String = chars[from..to].iter().collect();
+        for piece in pieces(&text, &cuts) {
             send(&mut encoder, "contentBlockDelta", &json!({"contentBlockIndex": 0, "delta": {"text": piece}}), &mut out);
-            from = to;
         }
         send(&mut encoder, "messageStop", &json!({"stopReason": "end_turn"}), &mut out);
         encoder.finish(&mut out);
@@ -153,14 +141,14 @@ proptest! {
     }
 
     #[test]
-    fn reasoning_survives_the_round_bit_for_bit(
+    fn reasoning_round_trips_bit_for_bit(
         text in "\\PC{0,40}[ \\n\\t\"\\\\]{0,4}",
         signature in "[A-Za-z0-9+/]{1,60}={0,2}",
         redacted in "[A-Za-z0-9+/]{1,60}={0,2}",
         summary in any::<bool>(),
     ) {
         let request = json!({"model": MODELS[0], "input": "x", "reasoning": {"summary": if summary { "auto" } else { "none" }}});
-        let mut encoder = StreamEncoder::new(reply(Some(request)), &identity());
+        let mut encoder = StreamEncoder::new(Responses::reply(Some(request)), &identity());
         let mut out = BytesMut::new();
         for (block, delta) in [
             (0, json!({"text": &text})),
@@ -202,15 +190,23 @@ proptest! {
         let capabilities = FamilyTable::builtin().resolve(model, None);
         if let Ok(decoded) = decode(body.as_bytes(), &DecodeOptions::new(&capabilities)) {
             let request = serde_json::to_value(&decoded.request).unwrap();
-            crate::openai::properties::check_conversation(&request, &capabilities);
+            check_conversation(&request, &capabilities);
         }
+    }
+
+    #[test]
+    fn any_grouping_of_events_gives_the_same_stream(
+        case in any::<Index>(),
+        cuts in prop::collection::vec(any::<bool>(), 64),
+    ) {
+        check_grouping::<Responses>(case, &cuts);
     }
 }
 
 fn any_item() -> impl Strategy<Value = Value> {
-    let text = prop_oneof![Just(String::new()), Just(" \n".to_owned()), "\\PC{1,12}"];
+    let text = any_text();
     let id = prop::sample::select(&["a", "b", "call 1"][..]);
-    let name = prop::sample::select(&["f", "mcp.read", "mcp_read", "ü"][..]);
+    let name = any_tool_name();
     prop_oneof![
         (prop::sample::select(&["system", "developer", "user", "assistant"][..]), text.clone())
             .prop_map(|(role, text)| json!({"role": role, "content": [{"type": "input_text", "text": text}]})),

@@ -5,13 +5,13 @@ use bedrock::converse::{CachePoint, ContentBlock, ConverseRequest, Role, SystemB
 use super::{
     context::Context,
     error::RequestError,
-    json::{At, Object},
+    json::{FieldPath, Object},
 };
 
 /// Takes `cache_control` out of an object; `allowed`: whether the family caches there.
 pub(crate) fn point(
     object: &mut Object<'_>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     allowed: bool,
     context: &mut Context<'_>,
 ) -> Result<Option<CachePoint>, RequestError> {
@@ -32,7 +32,7 @@ pub(crate) fn point(
         Some("1h") => {
             let title = &context.capabilities.title;
             let how = format!("{title} caches for 5 minutes only, not for an hour");
-            context.notes.changed("cache_control.ttl", &how)?;
+            context.warnings.changed("cache_control.ttl", &how)?;
             None
         }
         Some(_) => {
@@ -44,10 +44,20 @@ pub(crate) fn point(
     };
     if !allowed {
         let why = format!("{} does not cache there", context.capabilities.title);
-        context.notes.dropped("cache_control", &why)?;
+        context.warnings.dropped("cache_control", &why)?;
         return Ok(None);
     }
     Ok(Some(CachePoint::new(ttl)))
+}
+
+/// The cache point for [`automatic`]: `cache_control` of the body, or else the gateway's own setting.
+pub(crate) fn automatic_point(
+    body: &mut Object<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<CachePoint>, RequestError> {
+    let configured = context.options.automatic_cache;
+    let configured = configured.then(|| CachePoint::new(None));
+    Ok(point(body, &FieldPath::Root, true, context)?.or(configured))
 }
 
 /// Whether there is any cache point.
@@ -90,7 +100,7 @@ pub(crate) fn limit(
         return Ok(());
     }
     let why = format!("only the last {most} cache points are kept");
-    context.notes.changed("cache_control", &why)?;
+    context.warnings.changed("cache_control", &why)?;
     let mut goes = |is_point: bool| {
         let gone = is_point && excess > 0;
         excess = excess.saturating_sub(usize::from(gone));

@@ -4,16 +4,16 @@ use serde_json::{Map, Value};
 
 use super::{
     error::RequestError,
-    json::{At, Json, Object},
+    json::{FieldPath, Json, Object},
     names::ToolNames,
-    notes::Notes,
     options::{DecodeOptions, Fetch},
+    warnings::Warnings,
 };
 use crate::families::{BedrockApi, BedrockApis, ModelCapabilities};
 
 /// What a dialect calls things, for warnings and errors.
 #[derive(Debug)]
-pub(crate) struct Words {
+pub(crate) struct FieldNames {
     pub(crate) conversation: &'static str,
     /// Calls of tools in the conversation.
     pub(crate) calls: &'static str,
@@ -32,9 +32,9 @@ pub(crate) struct Words {
 #[derive(Debug)]
 pub(crate) struct Context<'o> {
     pub(crate) capabilities: &'o ModelCapabilities,
-    pub(crate) words: &'static Words,
+    pub(crate) field_names: &'static FieldNames,
     pub(crate) options: &'o DecodeOptions<'o>,
-    pub(crate) notes: Notes,
+    pub(crate) warnings: Warnings,
     pub(crate) names: ToolNames,
     /// Bedrock's names of tools called in the conversation.
     pub(crate) history: Vec<String>,
@@ -44,12 +44,15 @@ pub(crate) struct Context<'o> {
 }
 
 impl<'o> Context<'o> {
-    pub(crate) const fn new(options: &'o DecodeOptions<'o>, words: &'static Words) -> Self {
+    pub(crate) const fn new(
+        options: &'o DecodeOptions<'o>,
+        field_names: &'static FieldNames,
+    ) -> Self {
         Self {
             capabilities: options.capabilities,
-            words,
+            field_names,
             options,
-            notes: Notes::new(options.strict),
+            warnings: Warnings::new(options.strict),
             names: ToolNames::new(),
             history: Vec::new(),
             fetches: Vec::new(),
@@ -59,7 +62,11 @@ impl<'o> Context<'o> {
     }
 
     /// Members nobody took: a warning each, unless they are empty and so say nothing.
-    pub(crate) fn unknown(&mut self, rest: Object<'_>, at: &At<'_>) -> Result<(), RequestError> {
+    pub(crate) fn drop_unknown(
+        &mut self,
+        rest: Object<'_>,
+        at: &FieldPath<'_>,
+    ) -> Result<(), RequestError> {
         for (key, value) in rest.rest() {
             let empty = match &value {
                 Json::Array(items) => items.is_empty(),
@@ -68,14 +75,14 @@ impl<'o> Context<'o> {
                 _ => false,
             };
             if !empty {
-                self.notes
+                self.warnings
                     .dropped(&at.key(&key).to_string(), "Bedrock has nothing like it")?;
             }
         }
         Ok(())
     }
 
-    /// Notes that a tool was called in the conversation.
+    /// Warnings that a tool was called in the conversation.
     pub(crate) fn tool_history(&mut self, name: &str) {
         if !self.history.iter().any(|known| known == name) {
             self.history.push(name.to_owned());
@@ -85,7 +92,7 @@ impl<'o> Context<'o> {
 
 /// Models that Converse does not serve to a dialect, by its row of the apis, are refused here with
 /// the way out.
-pub(crate) fn served(
+pub(crate) fn check_converse(
     capabilities: &ModelCapabilities,
     api: Option<BedrockApi>,
 ) -> Result<(), RequestError> {

@@ -16,7 +16,7 @@ pub(crate) struct Conversation<'a> {
 }
 
 /// System prompt and messages by the rules of the family.
-pub(crate) fn spoken<'a>(
+pub(crate) fn system_and_messages<'a>(
     conversation: Conversation<'a>,
     context: &mut Context<'_>,
 ) -> Result<(Vec<SystemBlock<'a>>, Vec<Message<'a>>), RequestError> {
@@ -29,7 +29,7 @@ pub(crate) fn spoken<'a>(
     if messages.is_empty() {
         if system.is_empty() && context.fetches.is_empty() {
             return Err(RequestError::invalid(
-                context.words.conversation,
+                context.field_names.conversation,
                 "none of it says anything",
             ));
         }

@@ -69,3 +69,11 @@ pub struct UpstreamError {
     /// Tokens that were used all the same.
     pub usage: TokenUsage,
 }
+
+/// An event that is invalid at its position in a stream; the stream has to end with an error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// Arguments for a tool call whose block never started.
+    #[error("bedrock sent arguments for block {0}, which is no open tool call")]
+    NoSuchCall(u64),
+}

@@ -39,29 +39,29 @@ pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
 /// Where in the body something stands; written out only when something is wrong.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum At<'p> {
+pub(crate) enum FieldPath<'p> {
     Root,
     Key(&'p Self, &'p str),
     Index(&'p Self, usize),
 }
 
-impl<'p> At<'p> {
+impl<'p> FieldPath<'p> {
     pub(crate) fn key(&'p self, key: &'p str) -> Self {
-        At::Key(self, key)
+        FieldPath::Key(self, key)
     }
 
     pub(crate) fn index(&'p self, index: usize) -> Self {
-        At::Index(self, index)
+        FieldPath::Index(self, index)
     }
 }
 
-impl fmt::Display for At<'_> {
+impl fmt::Display for FieldPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            At::Root => Ok(()),
-            At::Key(At::Root, key) => f.write_str(key),
-            At::Key(parent, key) => write!(f, "{parent}.{key}"),
-            At::Index(parent, index) => write!(f, "{parent}[{index}]"),
+            FieldPath::Root => Ok(()),
+            FieldPath::Key(FieldPath::Root, key) => f.write_str(key),
+            FieldPath::Key(parent, key) => write!(f, "{parent}.{key}"),
+            FieldPath::Index(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }
 }
@@ -96,7 +96,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    fn wrong(&self, at: &At<'_>, expected: &str) -> RequestError {
+    fn wrong(&self, at: &FieldPath<'_>, expected: &str) -> RequestError {
         RequestError::invalid(
             at.to_string(),
             format!("expected {expected}, got {}", self.kind()),
@@ -104,7 +104,7 @@ impl<'a> Json<'a> {
     }
 
     /// Reads a verbatim value after all, where a member of that name was no schema.
-    fn read(self, at: &At<'_>) -> Result<Self, RequestError> {
+    fn read(self, at: &FieldPath<'_>) -> Result<Self, RequestError> {
         match self {
             Self::Raw(raw) => serde_json::from_str(raw.get())
                 .map_err(|error| RequestError::invalid(at.to_string(), error.to_string())),
@@ -112,21 +112,21 @@ impl<'a> Json<'a> {
         }
     }
 
-    pub(crate) fn string(self, at: &At<'_>) -> Result<Cow<'a, str>, RequestError> {
+    pub(crate) fn string(self, at: &FieldPath<'_>) -> Result<Cow<'a, str>, RequestError> {
         match self.read(at)? {
             Self::String(text) => Ok(text),
             other => Err(other.wrong(at, "a string")),
         }
     }
 
-    pub(crate) fn boolean(self, at: &At<'_>) -> Result<bool, RequestError> {
+    pub(crate) fn boolean(self, at: &FieldPath<'_>) -> Result<bool, RequestError> {
         match self.read(at)? {
             Self::Bool(flag) => Ok(flag),
             other => Err(other.wrong(at, "true or false")),
         }
     }
 
-    pub(crate) fn float(self, at: &At<'_>) -> Result<f64, RequestError> {
+    pub(crate) fn float(self, at: &FieldPath<'_>) -> Result<f64, RequestError> {
         match self.read(at)? {
             Self::Number(number) => number.as_f64().ok_or_else(|| {
                 RequestError::invalid(at.to_string(), "expected a number of usual size")
@@ -136,7 +136,7 @@ impl<'a> Json<'a> {
     }
 
     /// A whole number of at least zero; `5.0` is as good as `5`.
-    pub(crate) fn whole(self, at: &At<'_>) -> Result<u64, RequestError> {
+    pub(crate) fn whole(self, at: &FieldPath<'_>) -> Result<u64, RequestError> {
         let refused =
             || RequestError::invalid(at.to_string(), "expected a whole number of at least 0");
         match self.read(at)? {
@@ -151,14 +151,14 @@ impl<'a> Json<'a> {
         }
     }
 
-    pub(crate) fn array(self, at: &At<'_>) -> Result<Vec<Self>, RequestError> {
+    pub(crate) fn array(self, at: &FieldPath<'_>) -> Result<Vec<Self>, RequestError> {
         match self.read(at)? {
             Self::Array(items) => Ok(items),
             other => Err(other.wrong(at, "an array")),
         }
     }
 
-    pub(crate) fn object(self, at: &At<'_>) -> Result<Object<'a>, RequestError> {
+    pub(crate) fn object(self, at: &FieldPath<'_>) -> Result<Object<'a>, RequestError> {
         match self.read(at)? {
             Self::Object(object) => Ok(object),
             other => Err(other.wrong(at, "an object")),
@@ -166,7 +166,7 @@ impl<'a> Json<'a> {
     }
 
     /// The value as an owned tree.
-    pub(crate) fn into_value(self, at: &At<'_>) -> Result<Value, RequestError> {
+    pub(crate) fn into_value(self, at: &FieldPath<'_>) -> Result<Value, RequestError> {
         Ok(match self.read(at)? {
             Self::Null | Self::Raw(_) => Value::Null,
             Self::Bool(flag) => Value::Bool(flag),
@@ -226,23 +226,37 @@ impl<'a> Object<'a> {
     pub(crate) fn string(
         &mut self,
         key: &str,
-        at: &At<'_>,
+        at: &FieldPath<'_>,
     ) -> Result<Option<Cow<'a, str>>, RequestError> {
         self.take(key)
             .map(|value| value.string(&at.key(key)))
             .transpose()
     }
 
+    pub(crate) fn boolean(
+        &mut self,
+        key: &str,
+        at: &FieldPath<'_>,
+    ) -> Result<Option<bool>, RequestError> {
+        self.take(key)
+            .map(|value| value.boolean(&at.key(key)))
+            .transpose()
+    }
+
     pub(crate) fn required_string(
         &mut self,
         key: &str,
-        at: &At<'_>,
+        at: &FieldPath<'_>,
     ) -> Result<Cow<'a, str>, RequestError> {
         self.string(key, at)?
             .ok_or_else(|| RequestError::missing(at.key(key).to_string(), "must be given"))
     }
 
-    pub(crate) fn object(&mut self, key: &str, at: &At<'_>) -> Result<Option<Self>, RequestError> {
+    pub(crate) fn object(
+        &mut self,
+        key: &str,
+        at: &FieldPath<'_>,
+    ) -> Result<Option<Self>, RequestError> {
         self.take(key)
             .map(|value| value.object(&at.key(key)))
             .transpose()
@@ -390,7 +404,7 @@ mod tests {
     fn strings_without_escapes_are_borrowed_and_schemas_stay_raw() {
         let body = r#"{"a":"plain","b":"esc\naped","parameters":{ "z": 1.0, "a": 123456789012345678901234567890 }}"#;
         let json: Json<'_> = serde_json::from_str(body).unwrap();
-        let mut object = json.object(&At::Root).unwrap();
+        let mut object = json.object(&FieldPath::Root).unwrap();
         assert!(matches!(
             object.take("a"),
             Some(Json::String(Cow::Borrowed("plain")))
@@ -411,8 +425,8 @@ mod tests {
 
     #[test]
     fn a_path_reads_as_a_person_would_write_it() {
-        let (messages, parts) = (At::Root.key("messages").to_string(), 3);
-        let root = At::Root;
+        let (messages, parts) = (FieldPath::Root.key("messages").to_string(), 3);
+        let root = FieldPath::Root;
         let at = root.key("messages");
         let at = at.index(2);
         let at = at.key("content");
@@ -423,8 +437,8 @@ mod tests {
     #[test]
     fn the_last_of_two_equal_members_counts() {
         let json: Json<'_> = serde_json::from_str(r#"{"a":1,"a":2}"#).unwrap();
-        let value = json.object(&At::Root).unwrap().take("a").unwrap();
-        assert_eq!(value.whole(&At::Root).unwrap(), 2);
+        let value = json.object(&FieldPath::Root).unwrap().take("a").unwrap();
+        assert_eq!(value.whole(&FieldPath::Root).unwrap(), 2);
     }
 
     #[test]
@@ -437,7 +451,7 @@ mod tests {
             ("1e3", Some(1000)),
         ] {
             let json: Json<'_> = serde_json::from_str(text).unwrap();
-            assert_eq!(json.whole(&At::Root).ok(), expected, "{text}");
+            assert_eq!(json.whole(&FieldPath::Root).ok(), expected, "{text}");
         }
     }
 }

@@ -24,11 +24,11 @@ pub(crate) enum Piece {
 
 /// Takes text apart as it comes.
 #[derive(Debug, Default)]
-pub(crate) struct Leak {
+pub(crate) struct LeakedCallParser {
     pending: String,
 }
 
-impl Leak {
+impl LeakedCallParser {
     /// What is certain now that `text` has come.
     pub(crate) fn push(&mut self, text: &str) -> Vec<Piece> {
         self.pending.push_str(text);
@@ -120,7 +120,7 @@ mod tests {
     const TEXT: &str = "Let me look. <|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{\"city\": \"Rome\"}<|tool_call_end|><|tool_call_begin|>functions.now:1<|tool_call_argument_begin|><|tool_call_end|><|tool_calls_section_end|> a < b <| c";
 
     fn run(chunk: usize) -> (String, Vec<Piece>) {
-        let mut leak = Leak::default();
+        let mut leak = LeakedCallParser::default();
         let (mut text, mut calls) = (String::new(), Vec::new());
         let chars: Vec<char> = TEXT.chars().collect();
         for piece in chars.chunks(chunk) {
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn text_that_cannot_become_a_call_is_not_held_back() {
-        let mut leak = Leak::default();
+        let mut leak = LeakedCallParser::default();
         assert_eq!(leak.push("a <b"), [Piece::Text("a <b".to_owned())]);
         assert_eq!(leak.push("x <|tool"), [Piece::Text("x ".to_owned())]);
         assert_eq!(leak.push("box"), [Piece::Text("<|toolbox".to_owned())]);
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_call_that_was_cut_is_text() {
-        let mut leak = Leak::default();
+        let mut leak = LeakedCallParser::default();
         assert_eq!(leak.push("<|tool_call_begin|>functions.f:0"), []);
         assert_eq!(
             leak.finish().as_deref(),

@@ -15,7 +15,7 @@ use bedrock::converse::{ContentBlock, DocumentBlock, MediaBlock, S3Location, Sou
 use super::{
     context::Context,
     error::RequestError,
-    json::At,
+    json::FieldPath,
     options::{Fetch, FetchKind, Fetched, RemoteMedia},
 };
 use crate::families::MediaKind;
@@ -24,7 +24,7 @@ pub(crate) use formats::Format;
 
 /// What a client gave for a picture or file.
 #[derive(Debug)]
-pub(crate) struct Given<'a> {
+pub(crate) struct MediaInput<'a> {
     /// A data URI, `s3://…`, `https://…` or, for files and sounds, base64.
     pub(crate) location: Cow<'a, str>,
     /// File name, if any.
@@ -51,8 +51,8 @@ struct Found<'a> {
 
 /// Makes a block of what a client gave; `None` while it has to be fetched first.
 pub(crate) fn block<'a>(
-    given: &Given<'a>,
-    at: &At<'_>,
+    given: &MediaInput<'a>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     let Some(found) = find(given, at, context)? else {
@@ -92,7 +92,7 @@ pub(crate) fn block<'a>(
 pub(crate) fn document_name(
     name: Option<&str>,
     bytes: u64,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<String, RequestError> {
     let limits = &context.capabilities.limits;
@@ -113,8 +113,8 @@ fn media(format: Format, found: Found<'_>) -> MediaBlock<'_> {
 }
 
 fn find<'a>(
-    given: &Given<'a>,
-    at: &At<'_>,
+    given: &MediaInput<'a>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<Found<'a>>, RequestError> {
     let location = given.location.trim();
@@ -150,7 +150,7 @@ fn find<'a>(
 fn inline<'a>(
     payload: Cow<'a, str>,
     media_type: Option<String>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
 ) -> Result<Found<'a>, RequestError> {
     let payload = base64::standard(payload)
         .ok_or_else(|| RequestError::invalid(at.to_string(), "the data is not valid base64"))?;
@@ -169,9 +169,9 @@ fn inline<'a>(
 
 /// What the gateway fetched, or a note to fetch it.
 fn fetched<'a>(
-    given: &Given<'a>,
+    given: &MediaInput<'a>,
     url: &str,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<Found<'a>>, RequestError> {
     let RemoteMedia::Fetch(fetched) = context.options.remote_media else {
@@ -194,7 +194,7 @@ fn fetched<'a>(
     }
     let (kind, max_bytes) = match given.kind {
         Some(MediaKind::Image) => (FetchKind::Image, context.capabilities.limits.image_bytes),
-        Some(MediaKind::Video) => (FetchKind::Video, MOST_VIDEO_BYTES),
+        Some(MediaKind::Video) => (FetchKind::Video, MAX_VIDEO_BYTES),
         _ => (FetchKind::File, context.capabilities.limits.document_bytes),
     };
     let fetch = Fetch {
@@ -210,7 +210,7 @@ fn fetched<'a>(
 }
 
 /// Bedrock takes 25 MB a request, which is less once it is base64.
-const MOST_VIDEO_BYTES: u64 = 18 * 1024 * 1024;
+const MAX_VIDEO_BYTES: u64 = 18 * 1024 * 1024;
 
 /// Media type and start of the payload of a data URI in base64.
 fn data_uri(text: &str) -> Option<(String, usize)> {
@@ -239,7 +239,11 @@ fn tail<'a>(text: &Cow<'a, str>, start: usize) -> Cow<'a, str> {
 }
 
 /// The format: what the bytes are, else what the client says, else what the name says.
-fn format_of(given: &Given<'_>, found: &Found<'_>, at: &At<'_>) -> Result<Format, RequestError> {
+fn format_of(
+    given: &MediaInput<'_>,
+    found: &Found<'_>,
+    at: &FieldPath<'_>,
+) -> Result<Format, RequestError> {
     let wanted = |format: &Format| {
         given.kind.is_none_or(|kind| {
             kind == format.kind
@@ -295,7 +299,7 @@ fn format_of(given: &Given<'_>, found: &Found<'_>, at: &At<'_>) -> Result<Format
 fn check_kind(
     kind: MediaKind,
     found: &Found<'_>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &Context<'_>,
 ) -> Result<(), RequestError> {
     let capabilities = context.capabilities;
@@ -331,7 +335,7 @@ fn check_kind(
     Ok(())
 }
 
-fn check_size(bytes: u64, most: u64, what: &str, at: &At<'_>) -> Result<(), RequestError> {
+fn check_size(bytes: u64, most: u64, what: &str, at: &FieldPath<'_>) -> Result<(), RequestError> {
     if bytes <= most {
         return Ok(());
     }
@@ -341,7 +345,7 @@ fn check_size(bytes: u64, most: u64, what: &str, at: &At<'_>) -> Result<(), Requ
     ))
 }
 
-fn too_many(what: &str, most: usize, at: &At<'_>) -> RequestError {
+fn too_many(what: &str, most: usize, at: &FieldPath<'_>) -> RequestError {
     RequestError::invalid(
         at.to_string(),
         format!("a request may have {most} {what}; leave some out"),
@@ -363,7 +367,7 @@ fn unique_name(name: Option<&str>, taken: &[String]) -> String {
         } else {
             '-'
         };
-        if !(c == ' ' && clean.ends_with(' ')) && clean.len() < LONGEST_NAME {
+        if !(c == ' ' && clean.ends_with(' ')) && clean.len() < MAX_NAME {
             clean.push(c);
         }
     }
@@ -383,7 +387,7 @@ fn unique_name(name: Option<&str>, taken: &[String]) -> String {
 }
 
 /// Bedrock allows 200; some room for a number that makes it unique.
-const LONGEST_NAME: usize = 180;
+const MAX_NAME: usize = 180;
 
 #[cfg(test)]
 mod tests;

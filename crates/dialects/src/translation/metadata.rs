@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use super::{context::Context, error::RequestError, json::Json};
 
 /// Most pairs of metadata.
-const MOST_PAIRS: usize = 16;
+const MAX_PAIRS: usize = 16;
 /// Longest key and longest value in characters.
-const LONGEST: usize = 256;
+const MAX_LENGTH: usize = 256;
 
 /// Pairs (key, value, field they came from) as Bedrock takes them. Never refused: what does not fit is
 /// made to fit, or dropped.
@@ -24,14 +24,14 @@ pub(crate) fn pairs(
             other => Cow::Owned(serde_json::to_string(&other).unwrap_or_default()),
         };
         let (clean_key, clean_value) = (fit(&key), fit(&text));
-        if clean_key.is_empty() || (map.len() >= MOST_PAIRS && !map.contains_key(&clean_key)) {
-            let why = format!("Bedrock takes {MOST_PAIRS} pairs with names");
-            context.notes.dropped(param, &why)?;
+        if clean_key.is_empty() || (map.len() >= MAX_PAIRS && !map.contains_key(&clean_key)) {
+            let why = format!("Bedrock takes {MAX_PAIRS} pairs with names");
+            context.warnings.dropped(param, &why)?;
             continue;
         }
         if clean_key != key || clean_value != text {
             context
-                .notes
+                .warnings
                 .changed(param, "made to fit Bedrock's alphabet and length")?;
         }
         map.insert(clean_key, Value::String(clean_value));
@@ -42,7 +42,7 @@ pub(crate) fn pairs(
 fn fit(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " :_@$#=/+,-.".contains(c);
     text.chars()
-        .take(LONGEST)
+        .take(MAX_LENGTH)
         .map(|c| if allowed(c) { c } else { '_' })
         .collect()
 }

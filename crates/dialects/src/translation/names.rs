@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt::Write as _};
 use crate::families::ToolIdRule;
 
 /// Longest name and longest id.
-const LONGEST: usize = 64;
+const MAX_LENGTH: usize = 64;
 
 /// The names that had to be changed.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,7 @@ impl ToolNames {
             // The hash of the client's name keeps this the same in every turn of a conversation.
             let mut suffix = String::new();
             let _: std::fmt::Result = write!(suffix, "_{:08x}", hash(&name, round) >> 32);
-            upstream = plain.chars().take(LONGEST - suffix.len()).collect();
+            upstream = plain.chars().take(MAX_LENGTH - suffix.len()).collect();
             upstream.push_str(&suffix);
             round = round.saturating_add(1);
         }
@@ -79,14 +79,14 @@ impl ToolNames {
 pub(crate) fn call_id(id: Cow<'_, str>, rule: ToolIdRule) -> Cow<'_, str> {
     match rule {
         ToolIdRule::Converse => {
-            let fine = (1..=LONGEST).contains(&id.len()) && id.chars().all(is_id_char);
+            let fine = (1..=MAX_LENGTH).contains(&id.len()) && id.chars().all(is_id_char);
             if fine {
                 return id;
             }
             let plain: String = id
                 .chars()
                 .map(|c| if is_id_char(c) { c } else { '_' })
-                .take(LONGEST - 17)
+                .take(MAX_LENGTH - 17)
                 .collect();
             Cow::Owned(format!("{plain}_{:016x}", hash(&id, 0)))
         }
@@ -108,7 +108,7 @@ pub(crate) fn call_id(id: Cow<'_, str>, rule: ToolIdRule) -> Cow<'_, str> {
 }
 
 fn is_name(name: &str) -> bool {
-    (1..=LONGEST).contains(&name.len()) && name.chars().all(is_name_char)
+    (1..=MAX_LENGTH).contains(&name.len()) && name.chars().all(is_name_char)
 }
 
 const fn is_name_char(c: char) -> bool {
@@ -187,7 +187,10 @@ mod tests {
         );
         for odd in ["", "a b", &"y".repeat(65)] {
             let id = call_id(Cow::Borrowed(odd), ToolIdRule::Converse);
-            assert!(id.len() <= LONGEST && id.chars().all(is_id_char), "{id:?}");
+            assert!(
+                id.len() <= MAX_LENGTH && id.chars().all(is_id_char),
+                "{id:?}"
+            );
         }
     }
 }

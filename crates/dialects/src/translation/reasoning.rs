@@ -7,7 +7,7 @@ use crate::families::{Effort, ReasoningStyle};
 /// Every word of OpenAI's and Anthropic's for how much to think.
 pub(crate) const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 /// Smallest budget Claude takes, in tokens.
-pub(crate) const LEAST_BUDGET: u64 = 1024;
+pub(crate) const MIN_BUDGET: u64 = 1024;
 /// Room for the answer beside the budget where the client sets no limit, in tokens.
 const ROOM_FOR_ANSWER: u64 = 4096;
 

@@ -8,14 +8,14 @@ use serde_json::{Map, Value, json};
 use super::{
     context::Context,
     error::RequestError,
-    json::{At, Json},
+    json::{FieldPath, Json},
     reasoning::{Reasoning, limit_with_budget},
 };
 use crate::families::{ModelCapabilities, TopK};
 
 /// Sampling as a client asked for it.
 #[derive(Debug)]
-pub(crate) struct Given<'a> {
+pub(crate) struct SamplingFields<'a> {
     pub(crate) temperature: Option<Json<'a>>,
     pub(crate) top_p: Option<Json<'a>>,
     pub(crate) top_k: Option<Json<'a>>,
@@ -31,14 +31,14 @@ pub(crate) struct Rules {
     /// The dialect's name of the stop sequences.
     pub(crate) stop: &'static str,
     /// The most a client may say; Bedrock takes 1.
-    pub(crate) most_temperature: f64,
+    pub(crate) max_temperature: f64,
     /// Whether the limit of tokens is one on the answer, to which a budget for thinking is added.
     pub(crate) budget_on_top: bool,
 }
 
 /// Translates them; top-k goes into `additional`.
 pub(crate) fn decode<'a>(
-    given: Given<'a>,
+    given: SamplingFields<'a>,
     reasoning: &Reasoning,
     additional: &mut Map<String, Value>,
     context: &mut Context<'_>,
@@ -50,31 +50,31 @@ pub(crate) fn decode<'a>(
     let mut temperature = ranged(
         given.temperature,
         "temperature",
-        given.rules.most_temperature,
+        given.rules.max_temperature,
     )?;
     let mut top_p = ranged(given.top_p, "top_p", 1.0)?;
     let top_k = given
         .top_k
-        .map(|value| value.whole(&At::Root.key("top_k")))
+        .map(|value| value.whole(&FieldPath::Root.key("top_k")))
         .transpose()?;
     for (name, value, taken) in [
         ("temperature", &mut temperature, capabilities.temperature),
         ("top_p", &mut top_p, capabilities.top_p),
     ] {
         if value.is_some() && (!taken || blocked) {
-            context.notes.dropped(name, &not_taken(&title, taken))?;
+            context.warnings.dropped(name, &not_taken(&title, taken))?;
             *value = None;
         }
     }
     if temperature.is_some_and(|value| value > 1.0) {
         temperature = Some(1.0);
         context
-            .notes
+            .warnings
             .changed("temperature", "lowered to 1, the most Bedrock takes")?;
     }
     if temperature.is_some() && top_p.is_some() && !capabilities.both {
         let why = format!("{title} takes temperature or top_p, not both");
-        context.notes.dropped("top_p", &why)?;
+        context.warnings.dropped("top_p", &why)?;
         top_p = None;
     }
     if let Some(top_k) = top_k {
@@ -87,7 +87,9 @@ pub(crate) fn decode<'a>(
             }
             place => {
                 let taken = place != TopK::None;
-                context.notes.dropped("top_k", &not_taken(&title, taken))?;
+                context
+                    .warnings
+                    .dropped("top_k", &not_taken(&title, taken))?;
             }
         }
     }
@@ -108,7 +110,7 @@ fn not_taken(title: &str, but_for_reasoning: bool) -> String {
 }
 
 fn ranged(value: Option<Json<'_>>, name: &str, most: f64) -> Result<Option<f64>, RequestError> {
-    let at = At::Root;
+    let at = FieldPath::Root;
     let at = at.key(name);
     let Some(value) = value.map(|value| value.float(&at)).transpose()? else {
         return Ok(None);
@@ -129,7 +131,7 @@ fn max_tokens(
     reasoning: &Reasoning,
     context: &mut Context<'_>,
 ) -> Result<Option<u64>, RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let (limit, name) = match given {
         Some((value, name)) => (Some(value.whole(&root.key(name))?), name),
         None => (None, ""),
@@ -143,7 +145,7 @@ fn max_tokens(
                 "{} takes no limit at this effort",
                 context.capabilities.title
             );
-            context.notes.dropped(name, &why)?;
+            context.warnings.dropped(name, &why)?;
         }
         return Ok(None);
     }
@@ -154,7 +156,7 @@ fn max_tokens(
     if limit.is_some() && with_budget != limit {
         let budget = reasoning.budget.unwrap_or_default();
         let how = format!("raised by the {budget} tokens of the thinking budget");
-        context.notes.changed(name, &how)?;
+        context.warnings.changed(name, &how)?;
     }
     Ok(with_budget)
 }
@@ -164,7 +166,7 @@ fn stop<'a>(
     name: &'static str,
     context: &mut Context<'_>,
 ) -> Result<Vec<Cow<'a, str>>, RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let at = root.key(name);
     let mut stops = match stop {
         None => return Ok(Vec::new()),
@@ -183,12 +185,12 @@ fn stop<'a>(
             "{} takes no stop sequence of whitespace only",
             context.capabilities.title
         );
-        context.notes.dropped(name, &why)?;
+        context.warnings.dropped(name, &why)?;
     }
     let most = context.capabilities.sampling.stop_max;
     if most == 0 && !stops.is_empty() {
         let why = format!("{} takes no stop sequences", context.capabilities.title);
-        context.notes.dropped(name, &why)?;
+        context.warnings.dropped(name, &why)?;
         stops.clear();
     }
     if stops.len() > most {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     error::RequestError,
-    json::{At, Json},
+    json::{FieldPath, Json},
 };
 
 /// What a tool without parameters gets.
@@ -65,7 +65,7 @@ impl Serialize for RawObject<'_> {
 /// When it is no object, or describes something else than an object.
 pub(crate) fn tool_schema<'a>(
     schema: Option<Json<'a>>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
 ) -> Result<Cow<'a, RawValue>, RequestError> {
     let refused = |message: String| RequestError::invalid(at.to_string(), message);
     let text: Cow<'a, str> = match schema {
@@ -108,7 +108,7 @@ pub(crate) fn tool_schema<'a>(
 }
 
 /// A schema as an owned tree, to be closed or shown.
-pub(crate) fn tree(schema: Json<'_>, at: &At<'_>) -> Result<Value, RequestError> {
+pub(crate) fn tree(schema: Json<'_>, at: &FieldPath<'_>) -> Result<Value, RequestError> {
     let value = match schema {
         Json::Raw(raw) => serde_json::from_str(raw.get())
             .map_err(|error| RequestError::invalid(at.to_string(), error.to_string()))?,
@@ -245,8 +245,8 @@ mod tests {
         let body = format!("{{\"parameters\":{text}}}");
         let json: Json<'_> =
             serde_json::from_str(&body).map_err(|error| RequestError::not_json(&error))?;
-        let mut object = json.object(&At::Root)?;
-        tool_schema(object.take("parameters"), &At::Root).map(|raw| raw.get().to_owned())
+        let mut object = json.object(&FieldPath::Root)?;
+        tool_schema(object.take("parameters"), &FieldPath::Root).map(|raw| raw.get().to_owned())
     }
 
     #[test]

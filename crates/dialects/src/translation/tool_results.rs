@@ -10,7 +10,7 @@ use crate::families::MediaKind;
 
 /// What a client gave as the result of a call.
 #[derive(Debug)]
-pub(crate) struct GivenResult<'a> {
+pub(crate) struct ToolResult<'a> {
     /// The client's id of the call.
     pub(crate) id: Cow<'a, str>,
     pub(crate) is_error: bool,
@@ -21,11 +21,11 @@ pub(crate) struct GivenResult<'a> {
 
 /// Puts a result after its call, by the rules of the family.
 pub(crate) fn result<'a>(
-    given: GivenResult<'a>,
+    given: ToolResult<'a>,
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
-    let GivenResult {
+    let ToolResult {
         id,
         is_error,
         point,
@@ -46,14 +46,14 @@ pub(crate) fn result<'a>(
     }
     let status = (is_error && context.capabilities.tool_result.status).then_some(ToolStatus::Error);
     if is_error && status.is_none() {
-        context.notes.dropped(
+        context.warnings.dropped(
             "messages[].is_error",
             "this model takes no status of a result",
         )?;
     }
     let Some(upstream) = turns.answer(&id) else {
-        context.notes.changed(
-            context.words.result_id,
+        context.warnings.changed(
+            context.field_names.result_id,
             "a result without a call in the turn before it went on as text",
         )?;
         turns.user(orphan(inside, beside));

@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use super::{
     context::Context,
     error::RequestError,
-    format::SchemaTool,
-    json::{At, Object},
+    json::{FieldPath, Object},
     reasoning::Reasoning,
+    response_format::SchemaTool,
     schema,
 };
 use crate::families::{Choice, ParallelOff};
@@ -43,7 +43,7 @@ pub(crate) enum Wanted<'a> {
 /// Bedrock's name for a tool, which no tool before it has.
 pub(crate) fn read_name<'a>(
     function: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     tools: &[Tool<'a>],
     context: &mut Context<'_>,
 ) -> Result<Cow<'a, str>, RequestError> {
@@ -82,7 +82,7 @@ pub(crate) fn config<'a>(
             tools.specs.clear();
         } else {
             let how = "the tools stay visible, since the conversation holds calls of them";
-            context.notes.changed("tool_choice", how)?;
+            context.warnings.changed("tool_choice", how)?;
         }
         tools.wanted = Wanted::Unsaid;
         tools.one_at_a_time = None;
@@ -102,7 +102,7 @@ pub(crate) fn config<'a>(
     if tools.specs.is_empty() {
         if !context.history.is_empty() && !capabilities.tools.supported {
             return Err(RequestError::unsupported(
-                context.words.conversation,
+                context.field_names.conversation,
                 format!(
                     "{} takes no tools, and the conversation holds calls of them; choose another model",
                     capabilities.title
@@ -119,7 +119,7 @@ pub(crate) fn config<'a>(
             None
         } else {
             let why = format!("{} cannot be kept from parallel calls", capabilities.title);
-            context.notes.dropped(param, &why)?;
+            context.warnings.dropped(param, &why)?;
             on_the_wire(wanted)
         }
     } else {
@@ -143,7 +143,7 @@ fn possible<'a>(
     let forced = matches!(wanted, Wanted::Any | Wanted::Named(_));
     if forced && reasoning.active && !capabilities.reasoning.forced_tool {
         let how = "lowered to auto: a tool cannot be forced while reasoning";
-        context.notes.changed("tool_choice", how)?;
+        context.warnings.changed("tool_choice", how)?;
         return Ok(Wanted::Auto);
     }
     match wanted {
@@ -167,7 +167,7 @@ fn lowered<'a>(context: &mut Context<'_>) -> Result<Wanted<'a>, RequestError> {
         "{} cannot be forced to call a tool",
         context.capabilities.title
     );
-    context.notes.dropped("tool_choice", &why)?;
+    context.warnings.dropped("tool_choice", &why)?;
     Ok(Wanted::Unsaid)
 }
 
@@ -202,7 +202,7 @@ fn past_tools<'a>(context: &Context<'_>) -> Option<ToolConfig<'a>> {
                 name: Cow::Owned(name.clone()),
                 description: Some(Cow::Borrowed(PAST_TOOL)),
                 input_schema: InputSchema {
-                    json: schema::tool_schema(None, &At::Root).ok()?,
+                    json: schema::tool_schema(None, &FieldPath::Root).ok()?,
                 },
                 strict: None,
             }))

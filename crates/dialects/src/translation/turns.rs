@@ -198,8 +198,8 @@ fn close<'a>(
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
     for call in waiting.drain(..).filter(|call| !call.answered) {
-        context.notes.changed(
-            context.words.calls,
+        context.warnings.changed(
+            context.field_names.calls,
             "a call without a result got one that says there is none",
         )?;
         results.push(ContentBlock::ToolResult(ToolResultBlock {
@@ -268,7 +268,7 @@ fn prefill(messages: &mut [Message<'_>], context: &Context<'_>) -> Result<(), Re
     };
     if !context.capabilities.prefill {
         return Err(RequestError::unsupported(
-            context.words.conversation,
+            context.field_names.conversation,
             format!(
                 "{} does not continue an assistant message; end with a user or tool message",
                 context.capabilities.title

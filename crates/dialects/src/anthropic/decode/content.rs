@@ -12,7 +12,7 @@ use crate::{
     translation::{
         RequestError, cache,
         context::Context,
-        json::{At, Json, Object},
+        json::{FieldPath, Json, Object},
         media,
         parts::{Part, text_block},
     },
@@ -22,7 +22,7 @@ use crate::{
 pub(super) fn part<'a>(
     kind: &str,
     mut block: Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Part<'a>, RequestError> {
     let cache = cache::point(&mut block, at, context.capabilities.cache.messages, context)?;
@@ -36,7 +36,7 @@ pub(super) fn part<'a>(
             return Err(unknown(other, at, known));
         }
     };
-    context.unknown(block, at)?;
+    context.drop_unknown(block, at)?;
     Ok(Part {
         block: translated,
         cache,
@@ -44,7 +44,7 @@ pub(super) fn part<'a>(
 }
 
 /// A type of block that has no place here.
-pub(super) fn unknown(kind: &str, at: &At<'_>, known: &str) -> RequestError {
+pub(super) fn unknown(kind: &str, at: &FieldPath<'_>, known: &str) -> RequestError {
     RequestError::unsupported(
         at.key("type").to_string(),
         format!("{kind:?} cannot stand here; this message takes {known}"),
@@ -54,7 +54,7 @@ pub(super) fn unknown(kind: &str, at: &At<'_>, known: &str) -> RequestError {
 /// Text; its citations of an earlier turn say nothing to the model.
 pub(super) fn text<'a>(
     block: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     if let Some(Json::Array(citations)) = block.take("citations")
@@ -62,7 +62,7 @@ pub(super) fn text<'a>(
     {
         let why = "Bedrock takes the cited text back, not its citations";
         context
-            .notes
+            .warnings
             .dropped("messages[].content[].citations", why)?;
     }
     block.required_string("text", at).map(text_block)
@@ -70,18 +70,18 @@ pub(super) fn text<'a>(
 
 fn image<'a>(
     block: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     let source_at = at.key("source");
     let mut source = source(block, at)?;
     let kind = source.required_string("type", &source_at)?;
     let (given, key) = addressed(&kind, &mut source, &source_at, MediaKind::Image)?;
-    context.unknown(source, &source_at)?;
+    context.drop_unknown(source, &source_at)?;
     media::block(&given, &source_at.key(key), context)
 }
 
-fn source<'a>(block: &mut Object<'a>, at: &At<'_>) -> Result<Object<'a>, RequestError> {
+fn source<'a>(block: &mut Object<'a>, at: &FieldPath<'_>) -> Result<Object<'a>, RequestError> {
     block
         .object("source", at)?
         .ok_or_else(|| RequestError::missing(at.key("source").to_string(), "must be given"))
@@ -91,9 +91,9 @@ fn source<'a>(block: &mut Object<'a>, at: &At<'_>) -> Result<Object<'a>, Request
 fn addressed<'a>(
     kind: &str,
     source: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     media: MediaKind,
-) -> Result<(media::Given<'a>, &'static str), RequestError> {
+) -> Result<(media::MediaInput<'a>, &'static str), RequestError> {
     let (key, bare) = match kind {
         "base64" => ("data", true),
         "url" => ("url", false),
@@ -110,7 +110,7 @@ fn addressed<'a>(
             ));
         }
     };
-    let given = media::Given {
+    let given = media::MediaInput {
         location: source.required_string(key, at)?,
         name: None,
         format: source.string("media_type", at)?,
@@ -129,7 +129,7 @@ struct About<'a> {
 
 fn document<'a>(
     block: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     let about = About {
@@ -161,7 +161,7 @@ fn document<'a>(
             described(block, about)
         }
     };
-    context.unknown(source, &source_at)?;
+    context.drop_unknown(source, &source_at)?;
     Ok(translated)
 }
 
@@ -182,7 +182,7 @@ fn described<'a>(block: Option<ContentBlock<'a>>, about: About<'a>) -> Option<Co
 fn written<'a>(
     mut pieces: Vec<Cow<'a, str>>,
     about: About<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     pieces.retain(|piece| !piece.trim().is_empty());
@@ -195,7 +195,7 @@ fn written<'a>(
             context.capabilities.title
         );
         context
-            .notes
+            .warnings
             .changed("messages[].content[].document", &how)?;
         let mut text = String::new();
         for line in about.title.iter().chain(&about.context).chain(&pieces) {
@@ -234,7 +234,7 @@ fn written<'a>(
 /// Text in pieces: a string, or blocks of text.
 fn pieces<'a>(
     given: Json<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Vec<Cow<'a, str>>, RequestError> {
     if let Json::String(text) = given {
@@ -254,7 +254,7 @@ fn pieces<'a>(
         pieces.push(block.required_string("text", &at)?);
         block.take("cache_control");
         block.take("citations");
-        context.unknown(block, &at)?;
+        context.drop_unknown(block, &at)?;
     }
     Ok(pieces)
 }
@@ -262,23 +262,19 @@ fn pieces<'a>(
 /// `citations: {enabled}`, where the model cites.
 fn citations(
     block: &mut Object<'_>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<CitationsConfig>, RequestError> {
     let Some(mut config) = block.object("citations", at)? else {
         return Ok(None);
     };
     let at = at.key("citations");
-    let enabled = config
-        .take("enabled")
-        .map(|flag| flag.boolean(&at.key("enabled")))
-        .transpose()?
-        .unwrap_or(false);
-    context.unknown(config, &at)?;
+    let enabled = config.boolean("enabled", &at)?.unwrap_or(false);
+    context.drop_unknown(config, &at)?;
     if enabled && !context.capabilities.citations {
         let why = format!("{} does not cite", context.capabilities.title);
         context
-            .notes
+            .warnings
             .dropped("messages[].content[].citations", &why)?;
         return Ok(None);
     }
@@ -287,7 +283,7 @@ fn citations(
 
 fn search_result<'a>(
     block: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     let origin = block.required_string("source", at)?;
@@ -318,7 +314,7 @@ fn search_result<'a>(
         context.capabilities.title
     );
     context
-        .notes
+        .warnings
         .changed("messages[].content[].search_result", &how)?;
     let text = format!("{title}\n{origin}\n\n{}", pieces.join("\n\n"));
     Ok(Some(ContentBlock::Text(Cow::Owned(text))))

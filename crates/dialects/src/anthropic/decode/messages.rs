@@ -12,11 +12,11 @@ use crate::{
         RequestError, cache,
         context::Context,
         conversation::Conversation,
-        json::{At, Json, Object},
+        json::{FieldPath, Json, Object},
         names,
         parts::{Part, flatten, text_block},
         schema,
-        tool_results::{self, GivenResult},
+        tool_results::{self, ToolResult},
         turns::{Call, Turns},
     },
 };
@@ -27,7 +27,7 @@ pub(super) fn decode<'a>(
     system: Option<Json<'a>>,
     context: &mut Context<'_>,
 ) -> Result<Conversation<'a>, RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let at = root.key("messages");
     let messages = messages.array(&at)?;
     if messages.is_empty() {
@@ -47,19 +47,19 @@ pub(super) fn decode<'a>(
         let given = message
             .take("content")
             .ok_or_else(|| RequestError::missing(at.key("content").to_string(), "must be given"))?;
-        context.unknown(message, &at)?;
+        context.drop_unknown(message, &at)?;
         let at = at.key("content");
         match role.as_ref() {
             "user" => user(given, &at, &mut conversation.turns, context)?,
             "assistant" => assistant(given, &at, &mut conversation.turns, context)?,
             "system" => {
                 let how = "a system message in the conversation went to its beginning";
-                context.notes.changed("messages[].role", how)?;
+                context.warnings.changed("messages[].role", how)?;
                 conversation.system.extend(prompt(given, &at, context)?);
             }
             other => {
                 return Err(RequestError::invalid(
-                    At::Root
+                    FieldPath::Root
                         .key("messages")
                         .index(index)
                         .key("role")
@@ -75,7 +75,7 @@ pub(super) fn decode<'a>(
 /// A system prompt: a string, or blocks of text.
 fn prompt<'a>(
     system: Json<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Vec<SystemBlock<'a>>, RequestError> {
     let mut parts = Vec::new();
@@ -101,7 +101,7 @@ fn prompt<'a>(
                     block: content::text(&mut block, &at, context)?,
                     cache,
                 });
-                context.unknown(block, &at)?;
+                context.drop_unknown(block, &at)?;
             }
         }
     }
@@ -118,8 +118,8 @@ fn prompt<'a>(
 /// The blocks of a message's content: a string is one block of text.
 fn each<'a>(
     given: Json<'a>,
-    at: &At<'_>,
-    mut read: impl FnMut(&str, Object<'a>, &At<'_>) -> Result<(), RequestError>,
+    at: &FieldPath<'_>,
+    mut read: impl FnMut(&str, Object<'a>, &FieldPath<'_>) -> Result<(), RequestError>,
     text: impl FnOnce(Cow<'a, str>),
 ) -> Result<(), RequestError> {
     if let Json::String(words) = given {
@@ -137,7 +137,7 @@ fn each<'a>(
 
 fn user<'a>(
     given: Json<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
@@ -167,7 +167,7 @@ fn user<'a>(
 /// What a tool gave.
 fn result<'a>(
     mut block: Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
@@ -175,11 +175,7 @@ fn result<'a>(
         context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
     let mut point = cache::point(&mut block, at, cached, context)?;
     let id = block.required_string("tool_use_id", at)?;
-    let is_error = block
-        .take("is_error")
-        .map(|flag| flag.boolean(&at.key("is_error")))
-        .transpose()?
-        .unwrap_or(false);
+    let is_error = block.boolean("is_error", &at)?.unwrap_or(false);
     let mut blocks = Vec::new();
     if let Some(given) = block.take("content") {
         let at = at.key("content");
@@ -197,8 +193,8 @@ fn result<'a>(
         )?;
         blocks.extend(whole);
     }
-    context.unknown(block, at)?;
-    let given = GivenResult {
+    context.drop_unknown(block, at)?;
+    let given = ToolResult {
         id,
         is_error,
         point,
@@ -209,7 +205,7 @@ fn result<'a>(
 
 fn assistant<'a>(
     given: Json<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
@@ -225,7 +221,7 @@ fn assistant<'a>(
             let block = match kind {
                 "text" => {
                     let text = content::text(&mut block, at, context)?;
-                    context.unknown(block, at)?;
+                    context.drop_unknown(block, at)?;
                     text
                 }
                 "thinking" | "redacted_thinking" => thought(kind, block, at, context)?,
@@ -253,7 +249,7 @@ fn assistant<'a>(
 fn thought<'a>(
     kind: &str,
     mut block: Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     let reasoning = if kind == "thinking" {
@@ -265,7 +261,7 @@ fn thought<'a>(
     } else {
         ReasoningContent::RedactedContent(block.required_string("data", at)?)
     };
-    context.unknown(block, at)?;
+    context.drop_unknown(block, at)?;
     let unsigned = matches!(
         &reasoning,
         ReasoningContent::ReasoningText(ReasoningText {
@@ -276,14 +272,14 @@ fn thought<'a>(
     if context.capabilities.reasoning.replay == Replay::Never {
         let why = format!("{} takes no reasoning back", context.capabilities.title);
         context
-            .notes
+            .warnings
             .dropped("messages[].content[].thinking", &why)?;
         return Ok(None);
     }
     if unsigned {
         let why = "reasoning without a signature cannot be replayed";
         context
-            .notes
+            .warnings
             .dropped("messages[].content[].thinking", why)?;
         return Ok(None);
     }
@@ -292,7 +288,7 @@ fn thought<'a>(
 
 fn call<'a>(
     mut block: Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(ToolUseBlock<'a>, Call<'a>), RequestError> {
@@ -301,7 +297,7 @@ fn call<'a>(
     let input = arguments(block.take("input").as_ref(), &at.key("input"))?;
     // Who called it: only ever the model itself here.
     block.take("caller");
-    context.unknown(block, at)?;
+    context.drop_unknown(block, at)?;
     let name = context.names.upstream(name);
     context.tool_history(&name);
     let upstream = turns.fresh_id(&names::call_id(id.clone(), context.capabilities.tools.id));
@@ -314,7 +310,10 @@ fn call<'a>(
 }
 
 /// Arguments as the text they came as.
-fn arguments<'a>(input: Option<&Json<'a>>, at: &At<'_>) -> Result<Cow<'a, RawValue>, RequestError> {
+fn arguments<'a>(
+    input: Option<&Json<'a>>,
+    at: &FieldPath<'_>,
+) -> Result<Cow<'a, RawValue>, RequestError> {
     match input {
         None => schema::owned("{}".to_owned()),
         Some(Json::Raw(raw)) if raw.get().starts_with('{') => Ok(Cow::Borrowed(raw)),

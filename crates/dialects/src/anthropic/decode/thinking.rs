@@ -8,8 +8,8 @@ use crate::{
     translation::{
         RequestError,
         context::Context,
-        json::{At, Json, Object},
-        reasoning::{LEAST_BUDGET, Reasoning, from_effort},
+        json::{FieldPath, Json, Object},
+        reasoning::{MIN_BUDGET, Reasoning, from_effort},
     },
 };
 
@@ -38,13 +38,13 @@ pub(super) fn decide(
     purpose: Purpose,
     context: &mut Context<'_>,
 ) -> Result<Reasoning, RequestError> {
-    let at = At::Root;
+    let at = FieldPath::Root;
     let at = at.key("thinking");
     let (wanted, given) = match body.take("thinking") {
         None => (Wanted::Unsaid, Map::new()),
         Some(given) => read(given, &at)?,
     };
-    if let (Wanted::Enabled(budget), Some(limit), Purpose::Answer) = (&wanted, limit, purpose)
+    if let (Wanted::Enabled(budget), Some(limit), Purpose::Respond) = (&wanted, limit, purpose)
         && limit <= *budget
     {
         return Err(RequestError::invalid(
@@ -60,10 +60,10 @@ pub(super) fn decide(
         ReasoningStyle::None => {
             let why = format!("{} has no reasoning to set", context.capabilities.title);
             if matches!(wanted, Wanted::Enabled(_) | Wanted::Adaptive) {
-                context.notes.dropped("thinking", &why)?;
+                context.warnings.dropped("thinking", &why)?;
             }
             if effort.is_some() {
-                context.notes.dropped("output_config.effort", &why)?;
+                context.warnings.dropped("output_config.effort", &why)?;
             }
             Ok(Reasoning::default())
         }
@@ -72,7 +72,7 @@ pub(super) fn decide(
 }
 
 /// Reads `thinking`, whose further members only Claude understands.
-fn read(given: Json<'_>, at: &At<'_>) -> Result<(Wanted, Map<String, Value>), RequestError> {
+fn read(given: Json<'_>, at: &FieldPath<'_>) -> Result<(Wanted, Map<String, Value>), RequestError> {
     let Value::Object(given) = given.into_value(at)? else {
         return Err(RequestError::invalid(at.to_string(), "expected an object"));
     };
@@ -84,10 +84,10 @@ fn read(given: Json<'_>, at: &At<'_>) -> Result<(Wanted, Map<String, Value>), Re
             let budget = given.get("budget_tokens").and_then(Value::as_u64);
             let budget = budget
                 .ok_or_else(|| RequestError::missing(at.to_string(), "must be a whole number"))?;
-            if budget < LEAST_BUDGET {
+            if budget < MIN_BUDGET {
                 return Err(RequestError::invalid(
                     at.to_string(),
-                    format!("must be at least {LEAST_BUDGET}"),
+                    format!("must be at least {MIN_BUDGET}"),
                 ));
             }
             Wanted::Enabled(budget)
@@ -104,7 +104,7 @@ fn read(given: Json<'_>, at: &At<'_>) -> Result<(Wanted, Map<String, Value>), Re
 
 /// `output_config.effort` as the client says it.
 fn effort(output: &mut Object<'_>, context: &Context<'_>) -> Result<Option<String>, RequestError> {
-    let at = At::Root;
+    let at = FieldPath::Root;
     let Some(effort) = output.string("effort", &at.key("output_config"))? else {
         return Ok(None);
     };
@@ -112,7 +112,7 @@ fn effort(output: &mut Object<'_>, context: &Context<'_>) -> Result<Option<Strin
         return Ok(Some(effort.into_owned()));
     }
     Err(RequestError::invalid(
-        context.words.effort,
+        context.field_names.effort,
         format!("{effort:?} is no effort; use {}", EFFORTS.join(", ")),
     ))
 }
@@ -139,7 +139,7 @@ fn claude(
                 reasoning.budget = Some(*budget);
             } else {
                 let how = "this model decides on its budget itself (adaptive)";
-                context.notes.changed("thinking.budget_tokens", how)?;
+                context.warnings.changed("thinking.budget_tokens", how)?;
                 if let Some(object) = thinking.as_object_mut() {
                     object.shift_remove("budget_tokens");
                     object.insert("type".to_owned(), "adaptive".into());
@@ -174,7 +174,7 @@ fn claude(
         }
         _ => {
             let why = format!("{} takes none", context.capabilities.title);
-            context.notes.dropped("output_config.effort", &why)?;
+            context.warnings.dropped("output_config.effort", &why)?;
         }
     }
     Ok(reasoning)
@@ -190,20 +190,20 @@ fn budgeted(
     let capabilities = &context.capabilities.reasoning;
     let wanted = match capabilities.efforts.get(effort.unwrap_or(USUAL_EFFORT)) {
         Some(Effort::Budget(budget)) => *budget,
-        _ => LEAST_BUDGET,
+        _ => MIN_BUDGET,
     };
     // Half of the limit at most: the answer needs room, too.
     let budget = limit.map_or(wanted, |limit| wanted.min(limit / 2));
-    if budget < LEAST_BUDGET {
+    if budget < MIN_BUDGET {
         let why = "max_tokens leaves no room for the least budget";
-        context.notes.dropped("thinking", why)?;
+        context.warnings.dropped("thinking", why)?;
         return Ok(Reasoning::default());
     }
     let how = format!(
         "{} does not adapt; it got a budget of {budget} tokens",
         context.capabilities.title
     );
-    context.notes.changed("thinking", &how)?;
+    context.warnings.changed("thinking", &how)?;
     let mut reasoning = Reasoning {
         active: true,
         budget: Some(budget),
@@ -253,13 +253,13 @@ fn other(
     let Some(own) = capabilities.efforts.get(&effort).cloned() else {
         let known: Vec<_> = capabilities.efforts.keys().map(String::as_str).collect();
         return Err(RequestError::unsupported(
-            context.words.effort,
+            context.field_names.effort,
             format!("{} takes {}", context.capabilities.title, known.join(", ")),
         ));
     };
     if !matches!(wanted, Wanted::Unsaid) {
         let how = format!("given as the effort {}", own.to_value());
-        context.notes.changed("thinking", &how)?;
+        context.warnings.changed("thinking", &how)?;
     }
     let capabilities = &context.capabilities.reasoning;
     Ok(from_effort(

@@ -7,7 +7,7 @@ use super::super::passthrough::tools::{SERVER_TOOLS, server_tool};
 use crate::translation::{
     RequestError, cache,
     context::Context,
-    json::{At, Json, Object},
+    json::{FieldPath, Json, Object},
     schema,
     tools::{Tools, Wanted, read_name},
 };
@@ -28,7 +28,7 @@ pub(super) fn decode<'a>(
     additional: &mut Map<String, Value>,
     context: &mut Context<'_>,
 ) -> Result<Tools<'a>, RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let at = root.key("tools");
     let mut tools = Vec::new();
     let mut defined = Vec::new();
@@ -78,7 +78,7 @@ pub(super) fn decode<'a>(
     if !defined.is_empty() {
         if alone && !matches!(all.wanted, Wanted::Unsaid | Wanted::Auto) {
             let why = "Converse cannot force a tool that Anthropic defines";
-            context.notes.dropped("tool_choice", why)?;
+            context.warnings.dropped("tool_choice", why)?;
             all.wanted = Wanted::Unsaid;
         }
         additional.insert("tools".to_owned(), Value::Array(defined));
@@ -89,7 +89,7 @@ pub(super) fn decode<'a>(
 /// A tool of the client's own.
 fn own<'a>(
     tool: Json<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     tools: &mut Vec<Tool<'a>>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
@@ -100,18 +100,14 @@ fn own<'a>(
     let description = tool
         .string("description", at)?
         .filter(|text| !text.trim().is_empty());
-    let strict = tool
-        .take("strict")
-        .map(|flag| flag.boolean(&at.key("strict")))
-        .transpose()?
-        .unwrap_or(false);
+    let strict = tool.boolean("strict", &at)?.unwrap_or(false);
     let exact = strict && context.capabilities.tools.strict;
     if strict && !exact {
         let why = format!(
             "{} does not hold tools to their schema",
             context.capabilities.title
         );
-        context.notes.dropped("tools[].strict", &why)?;
+        context.warnings.dropped("tools[].strict", &why)?;
     }
     let schema_at = at.key("input_schema");
     let given = tool
@@ -121,7 +117,7 @@ fn own<'a>(
         let mut tree = schema::tree(given, &schema_at)?;
         if schema::close(&mut tree) {
             context
-                .notes
+                .warnings
                 .changed("tools[].input_schema", schema::CLOSED)?;
         }
         schema::owned(tree.to_string())?
@@ -135,10 +131,12 @@ fn own<'a>(
         let text = serde_json::to_string(&value).unwrap_or_default();
         if !matches!(text.as_str(), "false" | "[]" | "[\"direct\"]") {
             let param = format!("tools[].{key}");
-            context.notes.dropped(&param, "Bedrock does not know it")?;
+            context
+                .warnings
+                .dropped(&param, "Bedrock does not know it")?;
         }
     }
-    context.unknown(tool, at)?;
+    context.drop_unknown(tool, at)?;
     tools.push(Tool::ToolSpec(ToolSpec {
         name,
         description,
@@ -153,7 +151,7 @@ fn own<'a>(
 fn anthropics(
     tool: Json<'_>,
     kind: &str,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     flags: &[String],
     context: &mut Context<'_>,
 ) -> Result<Value, RequestError> {
@@ -183,7 +181,7 @@ fn anthropics(
 
 fn read_choice<'a>(
     choice: Json<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     defined: &[&str],
     all: &mut Tools<'a>,
     context: &mut Context<'_>,
@@ -191,9 +189,7 @@ fn read_choice<'a>(
     let mut choice = choice.object(at)?;
     let kind = choice.required_string("type", at)?;
     let one = choice
-        .take("disable_parallel_tool_use")
-        .map(|flag| flag.boolean(&at.key("disable_parallel_tool_use")))
-        .transpose()?
+        .boolean("disable_parallel_tool_use", &at)?
         .unwrap_or(false);
     all.one_at_a_time = one.then_some("tool_choice.disable_parallel_tool_use");
     all.wanted = match kind.as_ref() {
@@ -204,7 +200,7 @@ fn read_choice<'a>(
             let client = choice.required_string("name", at)?;
             if defined.contains(&client.as_ref()) {
                 let why = "Converse cannot force a tool that Anthropic defines";
-                context.notes.dropped("tool_choice", why)?;
+                context.warnings.dropped("tool_choice", why)?;
                 return Ok(());
             }
             let name = context.names.upstream(client);
@@ -227,5 +223,5 @@ fn read_choice<'a>(
             ));
         }
     };
-    context.unknown(choice, at)
+    context.drop_unknown(choice, at)
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 /// A citation as Converse gives it.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Given {
+struct ConverseCitation {
     title: Option<String>,
     source: Option<String>,
     source_content: Vec<Content>,
@@ -89,19 +89,19 @@ pub(super) enum Citation {
 
 /// One citation; `None` for a kind that is not known here.
 pub(super) fn one(given: &RawValue) -> Option<Citation> {
-    let given: Given = serde_json::from_str(given.get()).ok()?;
+    let given: ConverseCitation = serde_json::from_str(given.get()).ok()?;
     translated(given)
 }
 
 /// A list of citations.
 pub(super) fn all(given: Option<&RawValue>) -> Vec<Citation> {
-    let list: Vec<Given> = given
+    let list: Vec<ConverseCitation> = given
         .and_then(|given| serde_json::from_str(given.get()).ok())
         .unwrap_or_default();
     list.into_iter().filter_map(translated).collect()
 }
 
-fn translated(given: Given) -> Option<Citation> {
+fn translated(given: ConverseCitation) -> Option<Citation> {
     let texts = given.source_content.into_iter().filter_map(|one| one.text);
     let cited_text: String = texts.collect();
     let document_title = given.title;

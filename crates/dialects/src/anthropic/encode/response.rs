@@ -14,7 +14,7 @@ use super::{
 };
 use crate::translation::{
     UpstreamError,
-    leak::{Leak, Piece},
+    leak::{LeakedCallParser, Piece},
     stop::{malformed, stop_sequence},
 };
 
@@ -94,7 +94,7 @@ pub fn encode_response(
         role: "assistant",
         model: &identity.model,
         content,
-        stop_sequence: met(stop, sequence, reply),
+        stop_sequence: matched_stop_sequence(stop, sequence, reply),
         stop_reason: stop,
         usage: Usage::new(
             &response.usage,
@@ -111,7 +111,11 @@ pub fn encode_response(
 }
 
 /// The stop sequence that was met: what the model says, or the only one there is.
-pub(super) fn met(stop: &str, said: Option<String>, reply: &ReplyContext) -> Option<String> {
+pub(super) fn matched_stop_sequence(
+    stop: &str,
+    said: Option<String>,
+    reply: &ReplyContext,
+) -> Option<String> {
     if stop == "stop_sequence" {
         said.or_else(|| reply.only_stop.clone())
     } else {
@@ -127,7 +131,7 @@ pub(super) fn blocks<'a>(given: &'a [ResponseBlock], reply: &'a ReplyContext) ->
         if let Some(text) = &block.text
             && !text.is_empty()
         {
-            if reply.reads_calls_in_text {
+            if reply.core.reads_calls_in_text() {
                 leaky(text, &mut blocks, reply);
             } else {
                 blocks.push(Block::text(Cow::Borrowed(text)));
@@ -158,13 +162,13 @@ pub(super) fn blocks<'a>(given: &'a [ResponseBlock], reply: &'a ReplyContext) ->
             && !call.is_server_side()
         {
             let input = call.input.as_deref();
-            if reply.is_schema_tool(&call.name) {
+            if reply.core.is_schema_tool(&call.name) {
                 schema_answer = Some(input.map_or("{}", RawValue::get));
                 continue;
             }
             blocks.push(Block::ToolUse {
                 id: Cow::Borrowed(&call.tool_use_id),
-                name: Cow::Borrowed(reply.names.original(&call.name)),
+                name: Cow::Borrowed(reply.core.original_tool_name(&call.name)),
                 input: input.map_or_else(empty_object, Cow::Borrowed),
             });
         }
@@ -178,7 +182,7 @@ pub(super) fn blocks<'a>(given: &'a [ResponseBlock], reply: &'a ReplyContext) ->
 
 /// Text of a model that at times writes calls of tools into it.
 fn leaky<'a>(text: &str, blocks: &mut Vec<Block<'a>>, reply: &'a ReplyContext) {
-    let mut leak = Leak::default();
+    let mut leak = LeakedCallParser::default();
     let pieces = leak.push(text);
     for piece in pieces.into_iter().chain(leak.finish().map(Piece::Text)) {
         match piece {
@@ -194,7 +198,7 @@ fn leaky<'a>(text: &str, blocks: &mut Vec<Block<'a>>, reply: &'a ReplyContext) {
                 let input = RawValue::from_string(arguments);
                 blocks.push(Block::ToolUse {
                     id: Cow::Owned(id),
-                    name: Cow::Owned(reply.names.original(&name).to_owned()),
+                    name: Cow::Owned(reply.core.original_tool_name(&name).to_owned()),
                     input: input.map_or_else(|_| empty_object(), Cow::Owned),
                 });
             }

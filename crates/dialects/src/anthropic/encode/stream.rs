@@ -13,24 +13,16 @@ use serde::Serialize;
 use super::{
     super::{error::ErrorBody, reply::ReplyContext},
     ResponseIdentity, Usage,
-    response::{Block, met},
+    response::{Block, matched_stop_sequence},
     stop_reason,
 };
 use crate::translation::{
-    UpstreamError,
-    leak::Leak,
+    StreamError, UpstreamError,
+    leak::LeakedCallParser,
     stop::{malformed, stop_sequence},
     write::{quoted, write_json},
 };
 use blocks::Open;
-
-/// An event that makes no sense where it stands; the stream has to end with an error.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StreamError {
-    /// A piece of a tool call whose block never began.
-    #[error("bedrock sent arguments for block {0}, which is no open tool call")]
-    NoSuchCall(u64),
-}
 
 /// Turns events into server-sent events; one for each stream.
 #[derive(Debug)]
@@ -43,10 +35,10 @@ pub struct StreamEncoder {
     /// Index of the next block.
     next: u32,
     calls: u32,
-    leak: Leak,
+    leak: LeakedCallParser,
     /// Text held back beside a schema tool, in case the model does not call it.
     held: String,
-    answered_by_schema: bool,
+    schema_tool_used: bool,
     stop: Option<StopReason>,
     stop_sequence: Option<String>,
     usage: Option<TokenUsage>,
@@ -83,9 +75,9 @@ impl StreamEncoder {
             open: None,
             next: 0,
             calls: 0,
-            leak: Leak::default(),
+            leak: LeakedCallParser::default(),
             held: String::new(),
-            answered_by_schema: false,
+            schema_tool_used: false,
             stop: None,
             stop_sequence: None,
             usage: None,
@@ -159,10 +151,10 @@ impl StreamEncoder {
 
     /// Ends the stream, with an error event after a stream that was cut or that the model spoiled; why,
     /// then. Later calls write nothing.
-    pub fn finish(&mut self, out: &mut BytesMut) -> Ended {
+    pub fn finish(&mut self, out: &mut BytesMut) -> StreamEnd {
         let Some(stop) = self.stop.clone() else {
             self.error(&ErrorBody::cut(), out);
-            return Ended::Cut;
+            return StreamEnd::Truncated;
         };
         if stop_reason(&stop, false).is_none() {
             let error = malformed(&stop, self.usage.unwrap_or_default());
@@ -172,12 +164,12 @@ impl StreamEncoder {
                 ..ErrorBody::default()
             };
             self.error(&body, out);
-            return Ended::Spoiled(Box::new(error));
+            return StreamEnd::Malformed(Box::new(error));
         }
         // Without counts, if they never came.
         self.usage.get_or_insert_default();
         self.complete(out);
-        Ended::Well
+        StreamEnd::Complete
     }
 
     /// Ends the stream with an error event. Later calls write nothing.
@@ -232,7 +224,7 @@ impl StreamEncoder {
         if let Some(rest) = self.leak.finish() {
             self.text(&quoted(&rest), out);
         }
-        if !self.answered_by_schema && !self.held.is_empty() {
+        if !self.schema_tool_used && !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
             self.text(&quoted(&held), out);
         }
@@ -243,7 +235,7 @@ impl StreamEncoder {
         };
         let delta = Stopped {
             stop_reason: reason,
-            stop_sequence: met(reason, self.stop_sequence.take(), &self.reply),
+            stop_sequence: matched_stop_sequence(reason, self.stop_sequence.take(), &self.reply),
         };
         out.extend_from_slice(
             b"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":",
@@ -257,11 +249,11 @@ impl StreamEncoder {
 
 /// How a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum StreamEnd {
     /// With its last event.
-    Well,
+    Complete,
     /// Before it.
-    Cut,
+    Truncated,
     /// With something that cannot be given to the client.
-    Spoiled(Box<UpstreamError>),
+    Malformed(Box<UpstreamError>),
 }

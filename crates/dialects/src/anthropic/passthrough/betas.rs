@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     families::ModelCapabilities,
-    translation::{RequestError, notes::Notes},
+    translation::{RequestError, warnings::Warnings},
 };
 
 /// Flags that name the client or its way of signing in; they change nothing in an answer.
@@ -24,7 +24,7 @@ const TOOL_FLAGS: [&str; 2] = ["tool-search-tool-", "tool-examples-"];
 pub(crate) fn filter<'f>(
     given: impl Iterator<Item = Cow<'f, str>>,
     capabilities: &ModelCapabilities,
-    notes: &mut Notes,
+    warnings: &mut Warnings,
 ) -> Result<Vec<String>, RequestError> {
     let mut kept: Vec<String> = Vec::new();
     let mut keep = |flag: &str| {
@@ -45,10 +45,10 @@ pub(crate) fn filter<'f>(
                 keep(known);
             }
             if !any {
-                refused(flag, capabilities, notes)?;
+                refused(flag, capabilities, warnings)?;
             }
         } else if !flag.is_empty() && !begins(&LABELS) && !begins(&BUILT_IN) {
-            refused(flag, capabilities, notes)?;
+            refused(flag, capabilities, warnings)?;
         }
     }
     Ok(kept)
@@ -57,13 +57,13 @@ pub(crate) fn filter<'f>(
 fn refused(
     flag: &str,
     capabilities: &ModelCapabilities,
-    notes: &mut Notes,
+    warnings: &mut Warnings,
 ) -> Result<(), RequestError> {
     let why = format!(
         "Bedrock does not take {flag} for {} (modelFamilies.*.betas lists what it does)",
         capabilities.title
     );
-    notes.dropped("anthropic-beta", &why)
+    warnings.dropped("anthropic-beta", &why)
 }
 
 /// Whether a feature is on.
@@ -77,16 +77,16 @@ mod tests {
     use crate::families::FamilyTable;
 
     #[track_caller]
-    fn check(model: &str, given: &[&str], kept: &[&str], warnings: usize) {
+    fn check(model: &str, given: &[&str], kept: &[&str], expected_warnings: usize) {
         let capabilities = FamilyTable::builtin().resolve(model, None);
-        let mut notes = Notes::new(false);
+        let mut warnings = Warnings::new(false);
         let flags = given.iter().map(|flag| Cow::Borrowed(*flag));
         assert_eq!(
-            filter(flags, &capabilities, &mut notes).unwrap(),
+            filter(flags, &capabilities, &mut warnings).unwrap(),
             kept,
             "{model}"
         );
-        assert_eq!(notes.into_warnings().len(), warnings, "{model}");
+        assert_eq!(warnings.into_vec().len(), expected_warnings, "{model}");
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
     fn strict_mode_refuses_what_would_be_dropped() {
         let capabilities = FamilyTable::builtin().resolve("anthropic.claude-opus-4-7", None);
         let flags = [Cow::Borrowed("effort-2025-11-24")].into_iter();
-        let error = filter(flags, &capabilities, &mut Notes::new(true)).unwrap_err();
+        let error = filter(flags, &capabilities, &mut Warnings::new(true)).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("anthropic-beta"));
     }
 }

@@ -87,8 +87,10 @@ impl PassthroughStream {
     /// # Errors
     /// When it is not what such a payload is.
     pub fn chunk(&mut self, payload: &[u8], out: &mut BytesMut) -> Result<(), UpstreamError> {
-        let chunk: Chunk<'_> = serde_json::from_slice(payload).map_err(|_| garbled())?;
-        let event = STANDARD.decode(&*chunk.bytes).map_err(|_| garbled())?;
+        let chunk: Chunk<'_> = serde_json::from_slice(payload).map_err(|_| malformed_event())?;
+        let event = STANDARD
+            .decode(&*chunk.bytes)
+            .map_err(|_| malformed_event())?;
         self.event(&event, out)
     }
 
@@ -100,8 +102,8 @@ impl PassthroughStream {
         if self.finished {
             return Ok(());
         }
-        let text = std::str::from_utf8(event).map_err(|_| garbled())?;
-        let head: Head<'_> = serde_json::from_str(text).map_err(|_| garbled())?;
+        let text = std::str::from_utf8(event).map_err(|_| malformed_event())?;
+        let head: Head<'_> = serde_json::from_str(text).map_err(|_| malformed_event())?;
         let usage = head.message.and_then(|message| message.usage);
         for usage in usage.into_iter().chain(head.usage) {
             usage.add_to(self.usage.get_or_insert_default());
@@ -163,7 +165,7 @@ fn data(text: &str, out: &mut BytesMut) {
     line(&edits.apply(text), out);
 }
 
-fn garbled() -> UpstreamError {
+fn malformed_event() -> UpstreamError {
     UpstreamError {
         status: 502,
         code: "stream_garbled".to_owned(),

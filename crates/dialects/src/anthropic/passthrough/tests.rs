@@ -9,20 +9,20 @@ fn on(
     model: &str,
     body: &str,
     betas: &[&str],
-    door: Door<'_>,
+    endpoint: Endpoint<'_>,
 ) -> Result<Passthrough, RequestError> {
     let capabilities = FamilyTable::builtin().resolve(model, None);
     passthrough(
         body.as_bytes(),
         betas,
-        door,
+        endpoint,
         &DecodeOptions::new(&capabilities),
     )
 }
 
 #[track_caller]
 fn check(body: &str, betas: &[&str], expected: &str, warnings: &[&str]) {
-    let native = on(SONNET, body, betas, Door::Invoke).unwrap();
+    let native = on(SONNET, body, betas, Endpoint::InvokeModel).unwrap();
     assert_eq!(String::from_utf8(native.body).unwrap(), expected);
     let named: Vec<&str> = native
         .warnings
@@ -34,7 +34,7 @@ fn check(body: &str, betas: &[&str], expected: &str, warnings: &[&str]) {
 
 #[track_caller]
 fn refused(body: &str, param: &str) {
-    let error = on(SONNET, body, &[], Door::Invoke).unwrap_err();
+    let error = on(SONNET, body, &[], Endpoint::InvokeModel).unwrap_err();
     assert_eq!(error.param.as_deref(), Some(param), "{error}");
 }
 
@@ -134,7 +134,7 @@ fn caching_is_said_in_the_words_that_bedrock_knows() {
         "anthropic.claude-3-7-sonnet-20250219-v1:0",
         body,
         &[],
-        Door::Invoke,
+        Endpoint::InvokeModel,
     )
     .unwrap();
     assert!(
@@ -174,11 +174,11 @@ fn an_older_place_of_the_format_becomes_the_newer_one() {
 #[test]
 fn an_endpoint_keeps_model_and_stream_and_has_flags_in_a_header() {
     let body = r#"{"model":"fast","stream":true,"anthropic_version":"x","messages":[]}"#;
-    let door = Door::Endpoint {
+    let endpoint = Endpoint::Anthropic {
         model: "anthropic.claude-opus-5",
     };
     let betas = ["interleaved-thinking-2025-05-14"];
-    let native = on("anthropic.claude-opus-5", body, &betas, door).unwrap();
+    let native = on("anthropic.claude-opus-5", body, &betas, endpoint).unwrap();
     assert_eq!(
         String::from_utf8(native.body).unwrap(),
         r#"{"model":"anthropic.claude-opus-5","stream":true,"messages":[]}"#
@@ -190,7 +190,7 @@ fn an_endpoint_keeps_model_and_stream_and_has_flags_in_a_header() {
 fn tiers_are_bedrocks_header() {
     for (word, tier) in [("auto", None), ("standard_only", Some("default"))] {
         let body = format!(r#"{{"service_tier":"{word}"}}"#);
-        let native = on(SONNET, &body, &[], Door::Invoke).unwrap();
+        let native = on(SONNET, &body, &[], Endpoint::InvokeModel).unwrap();
         assert_eq!(native.service_tier, tier);
         assert_eq!(
             native.body,

@@ -152,8 +152,11 @@ fn star_matches_any_run_of_characters() {
         ("a*b", "abc", false),
         ("a*b*b", "ab", false),
         ("b*", "abc", false),
+        ("a?c", "abc", false),
+        ("a?c", "a?c", true),
     ] {
-        assert_eq!(matches(pattern, id), expected, "{pattern} {id}");
+        let found = Pattern::new(pattern).matches(id);
+        assert_eq!(found, expected, "{pattern} {id}");
     }
 }
 

@@ -1,32 +1,27 @@
 //! Messages, one by one: what each becomes. How turns are put together is `turns`' business.
 
-use std::borrow::Cow;
-
 use bedrock::converse::{ContentBlock, ReasoningContent, ReasoningText, SystemBlock, ToolUseBlock};
-use serde_json::value::RawValue;
 
-use super::{
-    super::{
-        error::RequestError,
-        json::{At, Json, Object},
+use super::parts;
+use crate::{
+    families::Replay,
+    translation::{
+        RequestError, cache,
+        context::Context,
+        conversation::Conversation,
+        json::{FieldPath, Json, Object},
+        names,
+        openai_shapes::tools::arguments,
+        parts::{Part, flatten, text_block},
+        tool_results::{self, ToolResult},
+        turns::{Call, Turns},
     },
-    cache, names,
-    parts::{self, Part},
-    request::Context,
-    schema,
-    turns::{Call, Turns},
-};
-use crate::families::Replay;
-pub(crate) use crate::translation::{
-    conversation::Conversation,
-    parts::flatten,
-    tool_results::{GivenResult, result},
 };
 
 /// Reads `messages`.
-pub(crate) fn decode<'a>(
+pub(super) fn decode<'a>(
     messages: Json<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Conversation<'a>, RequestError> {
     let messages = messages.array(at)?;
@@ -63,10 +58,23 @@ pub(crate) fn decode<'a>(
     Ok(conversation)
 }
 
+/// `name` of a message, which Converse does not support.
+fn drop_name(
+    message: &mut Object<'_>,
+    at: &FieldPath<'_>,
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    if message.string("name", at)?.is_some() {
+        let why = "Bedrock does not name participants";
+        context.warnings.dropped("messages[].name", why)?;
+    }
+    Ok(())
+}
+
 /// Content with the cache point of the message itself at its end.
 fn content_of<'a>(
     message: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     cached: bool,
     context: &mut Context<'_>,
 ) -> Result<Vec<Part<'a>>, RequestError> {
@@ -83,13 +91,13 @@ fn content_of<'a>(
 
 fn system<'a>(
     mut message: Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     conversation: &mut Conversation<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
     let parts = content_of(&mut message, at, context.capabilities.cache.system, context)?;
-    context.nameless(&mut message, at)?;
-    context.unknown(message, at)?;
+    drop_name(&mut message, at, context)?;
+    context.drop_unknown(message, at)?;
     for block in flatten(parts) {
         conversation.system.push(match block {
             ContentBlock::Text(text) => SystemBlock::Text(text),
@@ -108,7 +116,7 @@ fn system<'a>(
 
 fn user<'a>(
     mut message: Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
@@ -118,15 +126,15 @@ fn user<'a>(
         context.capabilities.cache.messages,
         context,
     )?;
-    context.nameless(&mut message, at)?;
-    context.unknown(message, at)?;
+    drop_name(&mut message, at, context)?;
+    context.drop_unknown(message, at)?;
     turns.user(flatten(parts));
     Ok(())
 }
 
 fn assistant<'a>(
     mut message: Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
@@ -139,7 +147,7 @@ fn assistant<'a>(
     )?;
     let mut text = flatten(parts);
     if let Some(refusal) = message.string("refusal", at)? {
-        text.extend(parts::text_block(refusal));
+        text.extend(text_block(refusal));
     }
     if text.iter().any(|block| {
         !matches!(
@@ -168,8 +176,8 @@ fn assistant<'a>(
             "functions are superseded; send tool_calls instead",
         ));
     }
-    context.nameless(&mut message, at)?;
-    context.unknown(message, at)?;
+    drop_name(&mut message, at, context)?;
+    context.drop_unknown(message, at)?;
     turns.assistant(blocks, calls);
     Ok(())
 }
@@ -177,7 +185,7 @@ fn assistant<'a>(
 /// Reasoning that was given out earlier and comes back: signed or encrypted blocks, bit for bit.
 fn reasoning<'a>(
     message: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Vec<ContentBlock<'a>>, RequestError> {
     let plain = message
@@ -185,13 +193,13 @@ fn reasoning<'a>(
         .is_some_and(|value| !matches!(value, Json::String(ref text) if text.is_empty()));
     let Some(list) = message.take("thinking_blocks") else {
         if plain && context.capabilities.reasoning.replay == Replay::Signed {
-            context.notes.dropped(
+            context.warnings.dropped(
                 "messages[].reasoning_content",
                 "reasoning is replayed from thinking_blocks, with its signature",
             )?;
         } else if plain {
             context
-                .notes
+                .warnings
                 .dropped("messages[].reasoning_content", "this model takes none back")?;
         }
         return Ok(Vec::new());
@@ -213,7 +221,7 @@ fn reasoning<'a>(
                         })
                     }
                     _ => {
-                        context.notes.dropped(
+                        context.warnings.dropped(
                             "messages[].thinking_blocks",
                             "reasoning without a signature cannot be replayed",
                         )?;
@@ -233,7 +241,7 @@ fn reasoning<'a>(
         };
         if context.capabilities.reasoning.replay == Replay::Never {
             context
-                .notes
+                .warnings
                 .dropped("messages[].thinking_blocks", "this model takes none back")?;
             continue;
         }
@@ -244,7 +252,7 @@ fn reasoning<'a>(
 
 fn tool_call<'a>(
     call: Json<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(ToolUseBlock<'a>, Call<'a>), RequestError> {
@@ -268,8 +276,8 @@ fn tool_call<'a>(
         context,
     )?;
     call.take("index");
-    context.unknown(function, &function_at)?;
-    context.unknown(call, at)?;
+    context.drop_unknown(function, &function_at)?;
+    context.drop_unknown(call, at)?;
     let name = context.names.upstream(name);
     context.tool_history(&name);
     let upstream = turns.fresh_id(&names::call_id(id.clone(), context.capabilities.tools.id));
@@ -281,62 +289,30 @@ fn tool_call<'a>(
     Ok((block, Call::new(id, upstream)))
 }
 
-/// Arguments as an object of JSON; what is none becomes `{}`, since Bedrock takes nothing else.
-pub(crate) fn arguments<'a>(
-    value: Option<Json<'a>>,
-    at: &At<'_>,
-    context: &mut Context<'_>,
-) -> Result<Cow<'a, RawValue>, RequestError> {
-    let text = match value {
-        None => String::new(),
-        Some(Json::String(text)) => text.into_owned(),
-        Some(object @ Json::Object(_)) => serde_json::to_string(&object)
-            .map_err(|error| RequestError::invalid(at.to_string(), error.to_string()))?,
-        Some(other) => other.string(at)?.into_owned(),
-    };
-    let blank = text.trim().is_empty();
-    if text.trim_start().starts_with('{')
-        && let Ok(raw) = schema::owned(text)
-    {
-        return Ok(raw);
-    }
-    if !blank {
-        context.notes.changed(
-            context.words.arguments,
-            "arguments that are no JSON object were replaced by {}",
-        )?;
-    }
-    schema::owned("{}".to_owned())
-}
-
 fn tool<'a>(
     mut message: Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
     let id = message.required_string("tool_call_id", at)?;
-    let is_error = message
-        .take("is_error")
-        .map(|flag| flag.boolean(&at.key("is_error")))
-        .transpose()?
-        .unwrap_or(false);
+    let is_error = message.boolean("is_error", &at)?.unwrap_or(false);
     let cached =
         context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
     let parts = content_of(&mut message, at, cached, context)?;
     // The name of the tool is known from the call.
     message.take("name");
-    context.unknown(message, at)?;
+    context.drop_unknown(message, at)?;
     let point = parts
         .iter()
         .rev()
         .find_map(|part| part.cache)
         .filter(|_| cached);
-    let given = GivenResult {
+    let given = ToolResult {
         id,
         is_error,
         point,
         blocks: parts.into_iter().filter_map(|part| part.block).collect(),
     };
-    result(given, turns, context)
+    tool_results::result(given, turns, context)
 }

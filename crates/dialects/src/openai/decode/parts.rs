@@ -4,21 +4,21 @@ use std::borrow::Cow;
 
 use bedrock::converse::{ContentBlock, GuardContent, GuardText};
 
-use super::{
-    super::{
-        error::RequestError,
-        json::{At, Json, Object},
+use crate::{
+    families::MediaKind,
+    translation::{
+        RequestError, cache,
+        context::Context,
+        json::{FieldPath, Json, Object},
+        media::{self, MediaInput},
+        parts::{Part, text_block},
     },
-    cache, media,
-    request::Context,
 };
-use crate::families::MediaKind;
-pub(crate) use crate::translation::parts::{Part, text_block};
 
 /// Reads `content`: a string, or an array of parts.
-pub(crate) fn content<'a>(
+pub(super) fn content<'a>(
     given: Option<Json<'a>>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Vec<Part<'a>>, RequestError> {
     match given {
@@ -48,7 +48,7 @@ fn shorten(text: &str) -> String {
 
 fn part<'a>(
     part: Json<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Part<'a>, RequestError> {
     // A bare string among parts is what some clients send for text.
@@ -84,7 +84,7 @@ fn part<'a>(
             ));
         }
     };
-    context.unknown(object, at)?;
+    context.drop_unknown(object, at)?;
     Ok(Part { block, cache })
 }
 
@@ -92,7 +92,7 @@ fn part<'a>(
 fn url<'a>(
     object: &mut Object<'a>,
     key: &str,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<(Cow<'a, str>, Option<Cow<'a, str>>), RequestError> {
     match object.take(key) {
@@ -104,7 +104,7 @@ fn url<'a>(
             inner.take("detail");
             let url = inner.required_string("url", &at)?;
             let format = inner.string("format", &at)?;
-            context.unknown(inner, &at)?;
+            context.drop_unknown(inner, &at)?;
             Ok((url, format))
         }
         None => Err(RequestError::missing(
@@ -116,11 +116,11 @@ fn url<'a>(
 
 fn image<'a>(
     object: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     let (location, format) = url(object, "image_url", at, context)?;
-    let given = media::Given {
+    let given = MediaInput {
         location,
         format,
         name: None,
@@ -132,11 +132,11 @@ fn image<'a>(
 
 fn video<'a>(
     object: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     let (location, format) = url(object, "video_url", at, context)?;
-    let given = media::Given {
+    let given = MediaInput {
         location,
         format,
         name: None,
@@ -148,7 +148,7 @@ fn video<'a>(
 
 fn audio<'a>(
     object: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     let at = at.key("input_audio");
@@ -156,20 +156,20 @@ fn audio<'a>(
         .take("input_audio")
         .ok_or_else(|| RequestError::missing(at.to_string(), "must be given"))?
         .object(&at)?;
-    let given = media::Given {
+    let given = MediaInput {
         location: inner.required_string("data", &at)?,
         format: inner.string("format", &at)?,
         name: None,
         kind: Some(MediaKind::Audio),
         bare: true,
     };
-    context.unknown(inner, &at)?;
+    context.drop_unknown(inner, &at)?;
     media::block(&given, &at.key("data"), context)
 }
 
 fn file<'a>(
     object: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     let at = at.key("file");
@@ -195,7 +195,7 @@ fn file<'a>(
             ));
         }
     };
-    let given = media::Given {
+    let given = MediaInput {
         location,
         name: inner.string("filename", &at)?,
         format: inner.string("format", &at)?,
@@ -203,13 +203,13 @@ fn file<'a>(
         bare: true,
     };
     inner.take("detail");
-    context.unknown(inner, &at)?;
+    context.drop_unknown(inner, &at)?;
     media::block(&given, &at.key(key), context)
 }
 
 fn guarded<'a>(
     object: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     let text = object.required_string("text", at)?;
     let qualifiers = match object.take("qualifiers") {

@@ -1,7 +1,7 @@
 //! Tests of decoding where the exact bytes matter, which golden files cannot show.
 
 use super::*;
-use crate::families::FamilyTable;
+use crate::{families::FamilyTable, translation::DecodeOptions};
 
 fn upstream(model: &str, body: &str) -> String {
     let capabilities = FamilyTable::builtin().resolve(model, None);

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use bedrock::converse::{ConverseResponse, ResponseBlock, TokenUsage};
 use serde::Serialize;
 
-use super::{
-    super::{decode::ReplyContext, error::UpstreamError},
-    ResponseIdentity, finish_reason,
-    leak::{Leak, Piece},
-    malformed, stop_sequence,
-    usage::Usage,
+use super::{super::reply::ReplyContext, usage::Usage};
+use crate::translation::{
+    UpstreamError,
+    leak::{LeakedCallParser, Piece},
+    openai_shapes::response::{ResponseIdentity, finish_reason},
+    reply::ReplyCore,
+    stop::{malformed, stop_sequence},
 };
 
 /// A response in OpenAI's shape, and what accounting wants to know of it.
@@ -23,7 +24,7 @@ pub struct Encoded {
     /// OpenAI's finish reason.
     pub finish_reason: &'static str,
     /// Bedrock's stop reason.
-    pub native_stop_reason: String,
+    pub bedrock_stop_reason: String,
 }
 
 #[derive(Serialize)]
@@ -66,7 +67,7 @@ struct Message<'a> {
 /// A block of reasoning to be sent back unchanged in the next turn.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum ThinkingBlock<'a> {
+pub(super) enum ThinkingBlock<'a> {
     Thinking {
         thinking: Cow<'a, str>,
         signature: Cow<'a, str>,
@@ -116,7 +117,7 @@ pub fn encode_response(
     reply: &ReplyContext,
     identity: &ResponseIdentity,
 ) -> Result<Encoded, UpstreamError> {
-    let message = message(&response.output.message.content, reply);
+    let message = message(&response.output.message.content, reply.core());
     let finish = finish_reason(&response.stop_reason, !message.tool_calls.is_empty())
         .ok_or_else(|| malformed(&response.stop_reason, response.usage))?;
     let completion = Completion {
@@ -143,11 +144,11 @@ pub fn encode_response(
         body: serde_json::to_vec(&completion).unwrap_or_default(),
         usage: response.usage,
         finish_reason: finish,
-        native_stop_reason: response.stop_reason.as_str().to_owned(),
+        bedrock_stop_reason: response.stop_reason.as_str().to_owned(),
     })
 }
 
-fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyContext) -> Message<'a> {
+fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyCore) -> Message<'a> {
     let mut message = Message {
         role: "assistant",
         ..Message::default()
@@ -217,8 +218,8 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyContext) -> Message<
 }
 
 /// Text of a model that at times writes calls of tools into it.
-fn leaky_text<'a>(text: &'a str, message: &mut Message<'a>, reply: &ReplyContext) {
-    let mut leak = Leak::default();
+fn leaky_text<'a>(text: &'a str, message: &mut Message<'a>, reply: &ReplyCore) {
+    let mut leak = LeakedCallParser::default();
     let pieces = leak.push(text);
     for piece in pieces.into_iter().chain(leak.finish().map(Piece::Text)) {
         match piece {

@@ -14,19 +14,17 @@ use bedrock::converse::{
 };
 use bytes::BytesMut;
 
-use super::{
-    super::{
-        decode::ReplyContext,
-        error::{ErrorBody, UpstreamError},
+use super::{super::reply::ReplyContext, response::ThinkingBlock, usage::Usage};
+use crate::translation::{
+    StreamError,
+    leak::LeakedCallParser,
+    openai_shapes::{
+        error::ErrorBody,
+        response::{ResponseIdentity, finish_reason},
     },
-    ResponseIdentity, finish_reason,
-    leak::Leak,
-    malformed,
-    response::ThinkingBlock,
-    stop_sequence,
-    usage::Usage,
+    stop::{malformed, stop_sequence},
+    write::{quoted, write_json},
 };
-use crate::translation::write::{quoted, write_json};
 
 /// A JSON string literal of `{}`.
 const EMPTY_OBJECT: &str = "\"{}\"";
@@ -35,14 +33,6 @@ const EMPTY_OBJECT: &str = "\"{}\"";
 const NO_BLOCK: u64 = u64::MAX;
 /// The end of a stream that went well.
 const DONE: &[u8] = b"data: [DONE]\n\n";
-
-/// An event that makes no sense where it stands; the stream has to end with an error.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StreamError {
-    /// A piece of a tool call whose block never began.
-    #[error("bedrock sent arguments for block {0}, which is no open tool call")]
-    NoSuchCall(u64),
-}
 
 /// A block that is open.
 #[derive(Debug)]
@@ -89,12 +79,12 @@ pub struct StreamEncoder {
     /// Few at a time, so a list is quick enough.
     open: Vec<Open>,
     reasoning: Vec<Reasoning>,
-    leak: Leak,
+    leak: LeakedCallParser,
     calls: u32,
     role_sent: bool,
     /// Text held back beside a schema tool, in case the model does not call it.
     held: String,
-    answered_by_schema: bool,
+    schema_tool_used: bool,
     stop: Option<StopReason>,
     stop_sequence: Option<String>,
     usage: Option<TokenUsage>,
@@ -124,11 +114,11 @@ impl StreamEncoder {
             bare_head,
             open: Vec::new(),
             reasoning: Vec::new(),
-            leak: Leak::default(),
+            leak: LeakedCallParser::default(),
             calls: 0,
             role_sent: false,
             held: String::new(),
-            answered_by_schema: false,
+            schema_tool_used: false,
             stop: None,
             stop_sequence: None,
             usage: None,
@@ -283,7 +273,7 @@ impl StreamEncoder {
         };
         if call.is_server_side() {
             self.open.push(Open::Server { block });
-        } else if self.reply.is_schema_tool(&call.name) {
+        } else if self.reply.core().is_schema_tool(&call.name) {
             self.open.push(Open::Schema {
                 block,
                 arguments: false,
@@ -304,7 +294,7 @@ impl StreamEncoder {
                 arguments: false,
             });
         }
-        let name = self.reply.original_tool_name(name).to_owned();
+        let name = self.reply.core().original_tool_name(name).to_owned();
         self.chunk(out, |out| {
             write_call_index(index, out);
             out.extend_from_slice(b"\"id\":");
@@ -333,9 +323,9 @@ impl StreamEncoder {
         if let Some(text) = delta.text
             && !text.is_empty()
         {
-            if self.reply.holds_text() {
+            if self.reply.core().holds_text() {
                 self.held.push_str(&text.decode());
-            } else if self.reply.reads_calls_in_text() {
+            } else if self.reply.core().reads_calls_in_text() {
                 self.leaky_text(&text.decode(), out);
             } else {
                 self.text(text.as_json(), out);
@@ -376,7 +366,7 @@ impl StreamEncoder {
             }
             Some(Open::Schema { arguments, .. }) => {
                 *arguments = true;
-                self.answered_by_schema = true;
+                self.schema_tool_used = true;
                 self.text(input.as_json(), out);
             }
             Some(Open::Server { .. }) => {}
@@ -433,7 +423,7 @@ impl StreamEncoder {
             Open::Schema {
                 arguments: false, ..
             } => {
-                self.answered_by_schema = true;
+                self.schema_tool_used = true;
                 self.text(EMPTY_OBJECT, out);
             }
             Open::Call { .. } | Open::Schema { .. } | Open::Server { .. } => {}
@@ -459,7 +449,7 @@ impl StreamEncoder {
         if let Some(rest) = self.leak.finish() {
             self.text(&quoted(&rest), out);
         }
-        if !self.answered_by_schema && !self.held.is_empty() {
+        if !self.schema_tool_used && !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
             self.text(&quoted(&held), out);
         }

@@ -1,10 +1,10 @@
 //! Tests of encoding that golden files do not hold: ends, errors, what accounting reads.
 
-use bedrock::converse::StreamEvent;
+use bedrock::converse::{StopReason, StreamEvent};
 use bytes::BytesMut;
 
 use super::{
-    super::{ErrorBody, ReplyContext},
+    super::{ErrorBody, ReplyContext, ResponseIdentity},
     *,
 };
 

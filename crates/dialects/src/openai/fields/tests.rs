@@ -1,12 +1,14 @@
 //! The table of fields against the code: what decoding does has to be what the table says.
 
 use super::*;
-use crate::openai::{DecodeOptions, decode};
-
-const FIELDS: &[Field] = CHAT.0;
+use crate::{
+    families::{FamilyTable, ModelCapabilities},
+    openai::{DecodeOptions, decode},
+    translation::fields::Support,
+};
 
 /// What decoding does with a field that asks for something.
-fn fate(field: &Field, capabilities: &ModelCapabilities) -> Verdict {
+fn observed(field: &Field, capabilities: &ModelCapabilities) -> Support {
     let mut body = serde_json::json!({
         "model": "m",
         "messages": [{"role": "user", "content": "hi"}],
@@ -22,7 +24,7 @@ fn fate(field: &Field, capabilities: &ModelCapabilities) -> Verdict {
     ) {
         Err(error) => {
             assert_eq!(error.param.as_deref(), Some(field.name), "{error:?}");
-            Verdict::Refused
+            Support::Rejected
         }
         Ok(decoded) => {
             let dropped = format!("{}: dropped", field.name);
@@ -31,9 +33,9 @@ fn fate(field: &Field, capabilities: &ModelCapabilities) -> Verdict {
                 .iter()
                 .any(|warning| warning.starts_with(&dropped))
             {
-                Verdict::Dropped
+                Support::Dropped
             } else {
-                Verdict::Honoured
+                Support::Supported
             }
         }
     }
@@ -45,13 +47,13 @@ fn every_field_fares_with_every_family_as_the_table_says() {
         if !BedrockApis::by_converse(capabilities.apis.chat) {
             continue;
         }
-        for field in FIELDS {
-            let expected = match field.verdict(&capabilities) {
-                Verdict::Mapped(_) => Verdict::Honoured,
-                verdict => verdict,
+        for field in FIELDS.0 {
+            let expected = match field.support(&capabilities) {
+                Support::Mapped(_) => Support::Supported,
+                support => support,
             };
             assert_eq!(
-                fate(field, &capabilities),
+                observed(field, &capabilities),
                 expected,
                 "{} with {}",
                 field.name,
@@ -67,8 +69,9 @@ fn strict_mode_refuses_exactly_what_would_be_dropped() {
     let mut options = DecodeOptions::new(&capabilities);
     options.strict = true;
     for field in FIELDS
+        .0
         .iter()
-        .filter(|field| matches!(field.fate, Fate::Dropped))
+        .filter(|field| matches!(field.rule, FieldRule::Dropped))
     {
         let body = format!(
             r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}],"{}":{}}}"#,
@@ -89,7 +92,7 @@ fn strict_mode_refuses_exactly_what_would_be_dropped() {
 #[test]
 fn the_documentation_has_every_field_and_every_chat_family() {
     let text = field_table();
-    for field in FIELDS {
+    for field in FIELDS.0 {
         assert!(
             text.contains(&format!("`{}`", field.name)),
             "{}",

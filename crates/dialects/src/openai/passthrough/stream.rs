@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Usage;
-use crate::{openai::error::ErrorBody, translation::write::quoted};
+use crate::translation::{openai_shapes::error::ErrorBody, write::quoted};
 
 const DONE: &[u8] = b"[DONE]";
 
@@ -150,7 +150,7 @@ impl PassthroughStream {
         edits
     }
 
-    /// The number of a call, counted from zero in each choice.
+    /// The number of a call, encode_count from zero in each choice.
     fn number(&mut self, choice: u64, given: i64) -> usize {
         let known = self.calls.iter().position(|(index, _)| *index == choice);
         let at = known.unwrap_or_else(|| {

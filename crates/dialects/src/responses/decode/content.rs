@@ -7,8 +7,8 @@ use crate::{
     translation::{
         RequestError, cache,
         context::Context,
-        json::{At, Json, Object},
-        media::{self, Given},
+        json::{FieldPath, Json, Object},
+        media::{self, MediaInput},
         parts::{Part, flatten, text_block},
     },
 };
@@ -16,7 +16,7 @@ use crate::{
 /// Reads `content` or `output`: a string, or an array of parts.
 pub(super) fn decode<'a>(
     given: Option<Json<'a>>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     cached: bool,
     context: &mut Context<'_>,
 ) -> Result<Vec<ContentBlock<'a>>, RequestError> {
@@ -43,7 +43,7 @@ pub(super) fn decode<'a>(
 
 fn part<'a>(
     part: Json<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     cached: bool,
     context: &mut Context<'_>,
 ) -> Result<Part<'a>, RequestError> {
@@ -70,13 +70,13 @@ fn part<'a>(
             ));
         }
     };
-    context.unknown(object, at)?;
+    context.drop_unknown(object, at)?;
     Ok(Part { block, cache })
 }
 
 fn image<'a>(
     object: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     // How closely to look is not Bedrock's to choose.
@@ -94,7 +94,7 @@ fn image<'a>(
             ));
         }
     };
-    let given = Given {
+    let given = MediaInput {
         location,
         format: None,
         name: None,
@@ -106,7 +106,7 @@ fn image<'a>(
 
 fn file<'a>(
     object: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     object.take("detail");
@@ -125,7 +125,7 @@ fn file<'a>(
             ));
         }
     };
-    let given = Given {
+    let given = MediaInput {
         location,
         name,
         format: None,
@@ -138,7 +138,7 @@ fn file<'a>(
 /// A `file_id` that is an object in S3.
 fn stored<'a>(
     id: std::borrow::Cow<'a, str>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
 ) -> Result<std::borrow::Cow<'a, str>, RequestError> {
     if id.starts_with("s3://") {
         return Ok(id);

@@ -8,16 +8,16 @@ use serde_json::json;
 use super::{super::carrier, content, tools::INPUT};
 use crate::{
     families::Replay,
-    openai::decode::messages::arguments,
     translation::{
         RequestError,
         context::Context,
         conversation::Conversation,
-        json::{At, Json, Object},
+        json::{FieldPath, Json, Object},
         names,
+        openai_shapes::tools::arguments,
         parts::text_block,
         schema,
-        tool_results::{self, GivenResult},
+        tool_results::{self, ToolResult},
         turns::Call,
     },
 };
@@ -44,7 +44,7 @@ pub(super) fn decode<'a>(
     body: &mut Object<'a>,
     context: &mut Context<'_>,
 ) -> Result<Conversation<'a>, RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let mut reader = Reader::default();
     if let Some(instructions) = body.string("instructions", &root)?
         && !instructions.trim().is_empty()
@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
     fn item(
         &mut self,
         item: Json<'a>,
-        at: &At<'_>,
+        at: &FieldPath<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), RequestError> {
         let mut item = item.object(at)?;
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
             )),
             hosted if HOSTED.contains(&hosted) => {
                 let why = format!("{hosted} tells of a tool that only OpenAI has");
-                context.notes.dropped("input[]", &why)
+                context.warnings.dropped("input[]", &why)
             }
             other => Err(RequestError::unsupported(
                 at.key("type").to_string(),
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
     fn message(
         &mut self,
         mut item: Object<'a>,
-        at: &At<'_>,
+        at: &FieldPath<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), RequestError> {
         let role = item.required_string("role", at)?;
@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
         let blocks = content::decode(item.take("content"), &content_at, cached, context)?;
         // Whether it was said on the way or at the end.
         item.take("phase");
-        context.unknown(item, at)?;
+        context.drop_unknown(item, at)?;
         match role.as_ref() {
             "user" => {
                 self.no_more_reasoning(context)?;
@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
     fn no_more_reasoning(&mut self, context: &mut Context<'_>) -> Result<(), RequestError> {
         if !std::mem::take(&mut self.reasoning).is_empty() {
             let why = "reasoning that no message or call follows cannot be replayed";
-            context.notes.dropped("input[]", why)?;
+            context.warnings.dropped("input[]", why)?;
         }
         Ok(())
     }
@@ -206,17 +206,17 @@ impl<'a> Reader<'a> {
     fn reasoning(
         &mut self,
         mut item: Object<'a>,
-        at: &At<'_>,
+        at: &FieldPath<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), RequestError> {
         // What people read; the sealed block has the model's own words.
         item.take("summary");
         item.take("content");
         let sealed = item.string("encrypted_content", at)?;
-        context.unknown(item, at)?;
+        context.drop_unknown(item, at)?;
         let Some(sealed) = sealed.filter(|sealed| !sealed.is_empty()) else {
             let why = "reasoning is replayed from its encrypted_content; this has none";
-            return context.notes.dropped("input[].encrypted_content", why);
+            return context.warnings.dropped("input[].encrypted_content", why);
         };
         let Some(block) = carrier::open(&sealed) else {
             return Err(RequestError::invalid(
@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
         };
         if context.capabilities.reasoning.replay == Replay::Never {
             let why = "this model takes no reasoning back";
-            return context.notes.dropped("input[].encrypted_content", why);
+            return context.warnings.dropped("input[].encrypted_content", why);
         }
         self.reasoning.push(ContentBlock::ReasoningContent(block));
         Ok(())
@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
     fn call(
         &mut self,
         mut item: Object<'a>,
-        at: &At<'_>,
+        at: &FieldPath<'_>,
         free_text: bool,
         context: &mut Context<'_>,
     ) -> Result<(), RequestError> {
@@ -248,7 +248,7 @@ impl<'a> Reader<'a> {
         } else {
             arguments(item.take("arguments"), &at.key("arguments"), context)?
         };
-        context.unknown(item, at)?;
+        context.drop_unknown(item, at)?;
         let name = context.names.upstream(name);
         context.tool_history(&name);
         let turns = &mut self.conversation.turns;
@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
     fn output(
         &mut self,
         mut item: Object<'a>,
-        at: &At<'_>,
+        at: &FieldPath<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), RequestError> {
         self.no_more_reasoning(context)?;
@@ -273,7 +273,7 @@ impl<'a> Reader<'a> {
         let cached =
             context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
         let mut blocks = content::decode(item.take("output"), &at.key("output"), cached, context)?;
-        context.unknown(item, at)?;
+        context.drop_unknown(item, at)?;
         let mut point = None;
         blocks.retain(|block| match block {
             ContentBlock::CachePoint(found) => {
@@ -282,7 +282,7 @@ impl<'a> Reader<'a> {
             }
             _ => true,
         });
-        let given = GivenResult {
+        let given = ToolResult {
             id,
             is_error: false,
             point,

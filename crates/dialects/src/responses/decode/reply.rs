@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use crate::openai;
+use crate::translation::reply::ReplyCore;
 
 /// Kept from decoding to encoding; small, owned, cheap to move.
 #[derive(Clone, Default)]
 pub struct ReplyContext {
-    shared: openai::ReplyContext,
+    core: ReplyCore,
     /// Bedrock's names of tools that take free text.
     custom: Vec<String>,
     summary: bool,
@@ -19,7 +19,7 @@ impl fmt::Debug for ReplyContext {
     /// Without the echo: it holds the client's instructions.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReplyContext")
-            .field("shared", &self.shared)
+            .field("core", &self.core)
             .field("custom", &self.custom)
             .field("summary", &self.summary)
             .finish_non_exhaustive()
@@ -28,13 +28,13 @@ impl fmt::Debug for ReplyContext {
 
 impl ReplyContext {
     pub(super) const fn new(
-        shared: openai::ReplyContext,
+        core: ReplyCore,
         custom: Vec<String>,
         summary: bool,
         echo: String,
     ) -> Self {
         Self {
-            shared,
+            core,
             custom,
             summary,
             echo,
@@ -42,8 +42,8 @@ impl ReplyContext {
     }
 
     /// What both endpoints of OpenAI's need.
-    pub(crate) const fn shared(&self) -> &openai::ReplyContext {
-        &self.shared
+    pub(crate) const fn core(&self) -> &ReplyCore {
+        &self.core
     }
 
     /// Whether a tool takes free text, given Bedrock's name.
@@ -68,9 +68,9 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_of_what_the_client_wrote() {
-        let shared = openai::ReplyContext::default();
+        let core = ReplyCore::default();
         let echo = "\"instructions\":\"a secret plan\",".to_owned();
-        let context = ReplyContext::new(shared, Vec::new(), false, echo);
+        let context = ReplyContext::new(core, Vec::new(), false, echo);
         assert!(!format!("{context:?}").contains("secret"));
     }
 }

@@ -5,15 +5,13 @@ use std::borrow::Cow;
 use bedrock::converse::{InputSchema, Tool, ToolSpec};
 
 use super::echo::Echo;
-use crate::{
-    openai::decode::tools::{chosen, read_function},
-    translation::{
-        RequestError, cache,
-        context::Context,
-        json::{At, Json, Object},
-        schema,
-        tools::{Tools, read_name},
-    },
+use crate::translation::{
+    RequestError, cache,
+    context::Context,
+    json::{FieldPath, Json, Object},
+    openai_shapes::tools::{chosen, read_function},
+    schema,
+    tools::{Tools, read_name},
 };
 
 /// Arguments of a tool that takes free text.
@@ -22,7 +20,7 @@ const INPUT_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"st
 
 /// Tools as the client wants them.
 #[derive(Debug)]
-pub(super) struct Given<'a> {
+pub(super) struct DecodedTools<'a> {
     pub(super) tools: Tools<'a>,
     /// Bedrock's names of those that take free text.
     pub(super) custom: Vec<String>,
@@ -33,8 +31,8 @@ pub(super) fn decode<'a>(
     body: &mut Object<'a>,
     echo: &mut Echo,
     context: &mut Context<'_>,
-) -> Result<Given<'a>, RequestError> {
-    let root = At::Root;
+) -> Result<DecodedTools<'a>, RequestError> {
+    let root = FieldPath::Root;
     let at = root.key("tools");
     let mut tools = Vec::new();
     let mut custom = Vec::new();
@@ -61,7 +59,7 @@ pub(super) fn decode<'a>(
         }
     }
     hosted_choice(body)?;
-    Ok(Given {
+    Ok(DecodedTools {
         tools: chosen(tools, body, context)?,
         custom,
     })
@@ -69,7 +67,7 @@ pub(super) fn decode<'a>(
 
 fn read<'a>(
     tool: Json<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     tools: &mut Vec<Tool<'a>>,
     custom: &mut Vec<String>,
     context: &mut Context<'_>,
@@ -86,10 +84,10 @@ fn read<'a>(
         }
         other => {
             let why = format!("{other} is a tool that OpenAI runs, and Bedrock has none like it");
-            return context.notes.dropped("tools[]", &why);
+            return context.warnings.dropped("tools[]", &why);
         }
     };
-    context.unknown(tool, at)?;
+    context.drop_unknown(tool, at)?;
     tools.push(Tool::ToolSpec(spec));
     tools.extend(point.map(Tool::CachePoint));
     Ok(())
@@ -98,7 +96,7 @@ fn read<'a>(
 /// A tool that takes free text. A grammar can be asked for, but not enforced.
 fn free_text<'a>(
     tool: &mut Object<'a>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     tools: &[Tool<'a>],
     context: &mut Context<'_>,
 ) -> Result<ToolSpec<'a>, RequestError> {
@@ -118,7 +116,7 @@ fn free_text<'a>(
                     format!("{before}\n\nThe input follows this {syntax} grammar:\n{definition}");
                 description = Some(Cow::Owned(asked.trim_start().to_owned()));
                 let how = "the grammar went into the description; Bedrock does not enforce it";
-                context.notes.changed("tools[].format", how)?;
+                context.warnings.changed("tools[].format", how)?;
             }
             other => {
                 return Err(RequestError::unsupported(
@@ -127,7 +125,7 @@ fn free_text<'a>(
                 ));
             }
         }
-        context.unknown(format, &at)?;
+        context.drop_unknown(format, &at)?;
     }
     Ok(ToolSpec {
         name,

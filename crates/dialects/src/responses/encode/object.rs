@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use serde::Serialize;
 
 use super::stream::StreamEncoder;
-use crate::{openai::ErrorBody, translation::write::write_json};
+use crate::translation::{openai_shapes::error::ErrorBody, write::write_json};
 
 #[derive(Serialize)]
 struct Usage {

@@ -18,13 +18,15 @@ use super::{
     End,
     item::{Item, Kind, Literal, Shown},
 };
-use crate::{
-    openai::{ErrorBody, ResponseIdentity, StreamError, encode::finish_reason},
-    translation::{
-        leak::Leak,
-        stop::malformed,
-        write::{quoted, write_json},
+use crate::translation::{
+    StreamError,
+    leak::LeakedCallParser,
+    openai_shapes::{
+        error::ErrorBody,
+        response::{ResponseIdentity, finish_reason},
     },
+    stop::malformed,
+    write::{quoted, write_json},
 };
 
 /// Blocks of Bedrock's that are no item.
@@ -56,10 +58,10 @@ pub struct StreamEncoder {
     /// The message that text goes to.
     message: Option<usize>,
     apart: Vec<Apart>,
-    leak: Leak,
+    leak: LeakedCallParser,
     /// Text held back beside a schema tool, in case the model does not call it.
     held: Literal,
-    answered_by_schema: bool,
+    schema_tool_used: bool,
     stop: Option<StopReason>,
     pub(super) usage: Option<TokenUsage>,
     pub(super) service_tier: Option<String>,
@@ -94,9 +96,9 @@ impl StreamEncoder {
             items: Vec::new(),
             message: None,
             apart: Vec::new(),
-            leak: Leak::default(),
+            leak: LeakedCallParser::default(),
             held: Literal::default(),
-            answered_by_schema: false,
+            schema_tool_used: false,
             stop: None,
             usage: None,
             service_tier: None,
@@ -363,7 +365,7 @@ impl StreamEncoder {
                 arguments: false, ..
             } = self.apart.swap_remove(position)
         {
-            self.answered_by_schema = true;
+            self.schema_tool_used = true;
             self.text("\"{}\"", out);
         }
         if let Some(index) = self.open(block) {
@@ -391,7 +393,7 @@ impl StreamEncoder {
         if let Some(rest) = self.leak.finish() {
             self.text(&quoted(&rest), out);
         }
-        if !self.answered_by_schema && !self.held.is_empty() {
+        if !self.schema_tool_used && !self.held.is_empty() {
             let mut held = BytesMut::new();
             std::mem::take(&mut self.held).write(&mut held);
             self.text(&String::from_utf8_lossy(&held), out);

@@ -5,8 +5,8 @@ use bytes::BytesMut;
 
 use super::*;
 use crate::{
-    openai::ErrorBody,
     responses::{checker, golden::identity},
+    translation::openai_shapes::error::ErrorBody,
 };
 
 fn send(encoder: &mut StreamEncoder, kind: &str, payload: &str, out: &mut BytesMut) {

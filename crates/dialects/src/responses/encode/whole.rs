@@ -4,9 +4,8 @@ use bedrock::converse::{ConverseResponse, ResponseBlock};
 use bytes::BytesMut;
 
 use super::stream::StreamEncoder;
-use crate::{
-    openai::encode::finish_reason,
-    translation::{UpstreamError, stop::malformed, write::quoted},
+use crate::translation::{
+    UpstreamError, openai_shapes::response::finish_reason, stop::malformed, write::quoted,
 };
 
 impl StreamEncoder {

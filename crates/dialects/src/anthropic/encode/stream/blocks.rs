@@ -6,10 +6,10 @@ use bedrock::converse::{BlockStart, Delta, ReasoningDelta};
 use bytes::BytesMut;
 use serde_json::value::RawValue;
 
-use super::{Block, StreamEncoder, StreamError, quoted, write_json};
+use super::{Block, StreamEncoder, quoted, write_json};
 use crate::{
     anthropic::encode::{citations, response::empty_object},
-    translation::leak::Piece,
+    translation::{StreamError, leak::Piece},
 };
 
 /// The block that is open.
@@ -47,7 +47,7 @@ impl StreamEncoder {
         };
         if call.is_server_side() {
             self.begin(Some(block), Kind::Server, None, out);
-        } else if self.reply.is_schema_tool(&call.name) {
+        } else if self.reply.core.is_schema_tool(&call.name) {
             self.begin(
                 Some(block),
                 Kind::Schema { arguments: false },
@@ -62,7 +62,7 @@ impl StreamEncoder {
     /// Begins a call of a tool, without its arguments.
     fn call(&mut self, block: Option<u64>, id: &str, name: &str, out: &mut BytesMut) {
         self.calls = self.calls.saturating_add(1);
-        let name = self.reply.names.original(name).to_owned();
+        let name = self.reply.core.original_tool_name(name).to_owned();
         let content = Block::ToolUse {
             id: Cow::Borrowed(id),
             name: Cow::Owned(name),
@@ -111,7 +111,7 @@ impl StreamEncoder {
                 return;
             }
             Kind::Schema { arguments } => {
-                self.answered_by_schema = true;
+                self.schema_tool_used = true;
                 if !arguments {
                     text_delta(open.index, "\"{}\"", out);
                 }
@@ -151,9 +151,9 @@ impl StreamEncoder {
     ) -> Result<(), StreamError> {
         let server = self.is_open(Some(block), &Kind::Server).is_some();
         if let Some(text) = delta.text.filter(|text| !text.is_empty() && !server) {
-            if self.reply.schema_tool.is_some() {
+            if self.reply.core.holds_text() {
                 self.held.push_str(&text.decode());
-            } else if self.reply.reads_calls_in_text {
+            } else if self.reply.core.reads_calls_in_text() {
                 self.leaky(&text.decode(), out);
             } else {
                 self.text_in(Some(block), text.as_json(), out);
@@ -161,7 +161,7 @@ impl StreamEncoder {
         }
         if let Some(citation) = delta.citation
             && let Some(citation) = citations::one(citation)
-            && self.reply.schema_tool.is_none()
+            && !self.reply.core.holds_text()
         {
             let index = self.text_block(Some(block), out);
             write_delta(index, "citations_delta", out, |out| {

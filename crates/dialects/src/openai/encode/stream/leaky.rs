@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 
-use super::{super::leak::Piece, NO_BLOCK, StreamEncoder};
-use crate::translation::write::quoted;
+use super::{NO_BLOCK, StreamEncoder};
+use crate::translation::{leak::Piece, write::quoted};
 
 impl StreamEncoder {
     /// Text of a model that at times writes calls of tools into it.

@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use bedrock::converse::{ConverseResponse, ResponseBlock};
 use bytes::BytesMut;
 
-use super::{
-    super::{finish_reason, malformed, response::ThinkingBlock, stop_sequence},
-    NO_BLOCK, StreamEncoder, UpstreamError,
+use super::{super::response::ThinkingBlock, NO_BLOCK, StreamEncoder};
+use crate::translation::{
+    UpstreamError,
+    openai_shapes::response::finish_reason,
+    stop::{malformed, stop_sequence},
+    write::{quoted, write_json},
 };
-use crate::translation::write::{quoted, write_json};
 
 impl StreamEncoder {
     /// Writes a whole response as a stream, for models that do not stream with tools.
@@ -47,9 +49,9 @@ impl StreamEncoder {
             .iter()
             .chain(cited.filter_map(|cited| cited.text.as_ref()))
         {
-            if self.reply.holds_text() {
+            if self.reply.core().holds_text() {
                 self.held.push_str(text);
-            } else if self.reply.reads_calls_in_text() {
+            } else if self.reply.core().reads_calls_in_text() {
                 self.leaky_text(text, out);
             } else if !text.is_empty() {
                 self.text(&quoted(text), out);
@@ -80,8 +82,8 @@ impl StreamEncoder {
             && !call.is_server_side()
         {
             let input = call.input.as_deref().map_or("{}", |input| input.get());
-            if self.reply.is_schema_tool(&call.name) {
-                self.answered_by_schema = true;
+            if self.reply.core().is_schema_tool(&call.name) {
+                self.schema_tool_used = true;
                 self.text(&quoted(input), out);
             } else {
                 let index = self.calls;

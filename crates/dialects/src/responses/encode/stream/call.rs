@@ -18,7 +18,7 @@ impl StreamEncoder {
         name: &str,
         out: &mut BytesMut,
     ) {
-        if self.reply.shared().is_schema_tool(name) {
+        if self.reply.core().is_schema_tool(name) {
             self.apart.push(Apart::Schema {
                 block,
                 arguments: false,
@@ -38,7 +38,7 @@ impl StreamEncoder {
         let free_text = self.reply.is_custom(name);
         let kind = Kind::Call {
             call_id: id.to_owned(),
-            name: self.reply.shared().original_tool_name(name).to_owned(),
+            name: self.reply.core().original_tool_name(name).to_owned(),
             arguments: Literal::default(),
             free_text,
         };
@@ -56,7 +56,7 @@ impl StreamEncoder {
         if let Some(apart) = self.apart.iter_mut().find(|apart| apart.block() == block) {
             if let Apart::Schema { arguments, .. } = apart {
                 *arguments = true;
-                self.answered_by_schema = true;
+                self.schema_tool_used = true;
                 self.text(json, out);
             }
             return true;

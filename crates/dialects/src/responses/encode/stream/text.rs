@@ -11,9 +11,9 @@ use crate::translation::{leak::Piece, write::quoted};
 impl StreamEncoder {
     /// Text of the model's, as a literal, on its way to a message.
     pub(in super::super) fn said(&mut self, json: &str, out: &mut BytesMut) {
-        if self.reply.shared().holds_text() {
+        if self.reply.core().holds_text() {
             self.held.push(json);
-        } else if self.reply.shared().reads_calls_in_text() {
+        } else if self.reply.core().reads_calls_in_text() {
             let mut text = Literal::default();
             text.push(json);
             for piece in self.leak.push(&text.decode()) {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     context::Context,
     error::RequestError,
-    json::{At, Json},
+    json::{FieldPath, Json},
     reasoning::Reasoning,
     schema,
 };
@@ -19,7 +19,7 @@ use crate::families::{Choice, SchemaMode};
 
 /// What a format becomes.
 #[derive(Debug, Default)]
-pub(crate) struct Format<'a> {
+pub(crate) struct StructuredOutput<'a> {
     pub(crate) output: Option<OutputConfig<'a>>,
     pub(crate) schema_tool: Option<SchemaTool<'a>>,
     pub(crate) instruction: Option<SystemBlock<'a>>,
@@ -35,7 +35,7 @@ pub(crate) struct SchemaTool<'a> {
 
 /// What the client wants the answer to be.
 #[derive(Debug, Default)]
-pub(crate) enum Wish<'a> {
+pub(crate) enum ResponseFormat<'a> {
     #[default]
     Text,
     Object,
@@ -54,17 +54,17 @@ pub(crate) struct Schema<'a> {
 
 /// Decides how the wish comes true.
 pub(crate) fn decide<'a>(
-    wish: Wish<'a>,
+    wish: ResponseFormat<'a>,
     reasoning: &Reasoning,
     context: &mut Context<'_>,
-) -> Result<Format<'a>, RequestError> {
+) -> Result<StructuredOutput<'a>, RequestError> {
     match wish {
-        Wish::Text => Ok(Format::default()),
-        Wish::Object => Ok(Format {
+        ResponseFormat::Text => Ok(StructuredOutput::default()),
+        ResponseFormat::Object => Ok(StructuredOutput {
             instruction: Some(instruction(None)),
-            ..Format::default()
+            ..StructuredOutput::default()
         }),
-        Wish::Schema(schema) => by_schema(schema, reasoning, context),
+        ResponseFormat::Schema(schema) => by_schema(schema, reasoning, context),
     }
 }
 
@@ -72,35 +72,35 @@ fn by_schema<'a>(
     wish: Schema<'a>,
     reasoning: &Reasoning,
     context: &mut Context<'_>,
-) -> Result<Format<'a>, RequestError> {
+) -> Result<StructuredOutput<'a>, RequestError> {
     let Schema {
         given,
         name,
         description,
         path,
     } = wish;
-    let root = At::Root;
+    let root = FieldPath::Root;
     let at = &root.key(&path);
     let capabilities = context.capabilities;
     match capabilities.json_schema {
         SchemaMode::Native => {
             let mut tree = schema::tree(given, at)?;
             if schema::close(&mut tree) {
-                context.notes.changed(&path, schema::CLOSED)?;
+                context.warnings.changed(&path, schema::CLOSED)?;
             }
             let structure = TextFormatStructure::JsonSchema(JsonSchema {
                 schema: tree.to_string(),
                 name,
                 description,
             });
-            Ok(Format {
+            Ok(StructuredOutput {
                 output: Some(OutputConfig {
                     text_format: Some(TextFormat {
                         kind: "json_schema",
                         structure,
                     }),
                 }),
-                ..Format::default()
+                ..StructuredOutput::default()
             })
         }
         SchemaMode::Tool => {
@@ -124,20 +124,20 @@ fn by_schema<'a>(
                 },
                 strict: None,
             };
-            Ok(Format {
+            Ok(StructuredOutput {
                 schema_tool: Some(SchemaTool { spec, forced }),
                 instruction: ask,
-                ..Format::default()
+                ..StructuredOutput::default()
             })
         }
         SchemaMode::Prompt => Ok(asked_for(&schema::tree(given, at)?)),
     }
 }
 
-fn asked_for<'a>(schema: &Value) -> Format<'a> {
-    Format {
+fn asked_for<'a>(schema: &Value) -> StructuredOutput<'a> {
+    StructuredOutput {
         instruction: Some(instruction(Some(schema))),
-        ..Format::default()
+        ..StructuredOutput::default()
     }
 }
 

@@ -3,34 +3,34 @@
 use bedrock::converse::{ContentBlock, Message, Role};
 use serde_json::{Map, json};
 
-use super::{
-    super::{
+use crate::{
+    families::{Effort, ReasoningStyle},
+    translation::{
+        context::Context,
         error::RequestError,
-        json::{At, Json},
+        json::{FieldPath, Json},
+        reasoning::{EFFORTS, MIN_BUDGET, Reasoning, from_effort},
     },
-    request::Context,
 };
-use crate::families::{Effort, ReasoningStyle};
-pub(crate) use crate::translation::reasoning::{EFFORTS, LEAST_BUDGET, Reasoning, from_effort};
 
 /// Decides from `reasoning_effort`, or from `thinking` as clients of Claude send it.
-pub(crate) fn decide(
+pub(super) fn decide(
     effort: Option<Json<'_>>,
     thinking: Option<Json<'_>>,
     context: &mut Context<'_>,
 ) -> Result<Reasoning, RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     if let Some(thinking) = thinking {
         if effort.is_some() {
             let why = "thinking says the same more exactly";
-            context.notes.dropped(context.words.effort, why)?;
+            context.warnings.dropped(context.field_names.effort, why)?;
         }
         return explicit(thinking, &root.key("thinking"), context);
     }
     let Some(effort) = effort else {
         return Ok(Reasoning::default());
     };
-    let at = root.key(context.words.effort);
+    let at = root.key(context.field_names.effort);
     let effort = effort.string(&at)?;
     if !EFFORTS.contains(&effort.as_ref()) {
         return Err(RequestError::invalid(
@@ -44,7 +44,7 @@ pub(crate) fn decide(
     let capabilities = &context.capabilities.reasoning;
     if capabilities.style == ReasoningStyle::None {
         let why = format!("{} has no reasoning to set", context.capabilities.title);
-        context.notes.dropped(context.words.effort, &why)?;
+        context.warnings.dropped(context.field_names.effort, &why)?;
         return Ok(Reasoning::default());
     }
     let Some(own) = capabilities.efforts.get(effort.as_ref()) else {
@@ -64,7 +64,7 @@ pub(crate) fn decide(
 /// `thinking: {type: enabled, budget_tokens}`, `{type: adaptive}` or `{type: disabled}`.
 fn explicit(
     thinking: Json<'_>,
-    at: &At<'_>,
+    at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Reasoning, RequestError> {
     let capabilities = &context.capabilities.reasoning;
@@ -84,9 +84,9 @@ fn explicit(
     if !claude {
         let why = format!(
             "{} has no such thinking; use {}",
-            context.capabilities.title, context.words.effort
+            context.capabilities.title, context.field_names.effort
         );
-        context.notes.dropped("thinking", &why)?;
+        context.warnings.dropped("thinking", &why)?;
         return Ok(Reasoning::default());
     }
     match kind.as_ref() {
@@ -94,10 +94,10 @@ fn explicit(
             let budget = budget.ok_or_else(|| {
                 RequestError::missing(at.key("budget_tokens").to_string(), "must be given")
             })?;
-            if budget < LEAST_BUDGET {
+            if budget < MIN_BUDGET {
                 return Err(RequestError::invalid(
                     at.key("budget_tokens").to_string(),
-                    format!("must be at least {LEAST_BUDGET}"),
+                    format!("must be at least {MIN_BUDGET}"),
                 ));
             }
             let own = Effort::Budget(budget);
@@ -106,7 +106,7 @@ fn explicit(
         "enabled" | "adaptive" if capabilities.style == ReasoningStyle::Adaptive => {
             if kind == "enabled" {
                 let how = "this model decides on its budget itself (adaptive)";
-                context.notes.changed("thinking.budget_tokens", how)?;
+                context.warnings.changed("thinking.budget_tokens", how)?;
             }
             let mut fields = Map::new();
             fields.insert("thinking".to_owned(), json!({"type": "adaptive"}));
@@ -132,7 +132,7 @@ fn explicit(
 
 /// Where a turn that called tools has to begin with its signed reasoning but does not, the model
 /// cannot think in this request: most clients of OpenAI's never send reasoning back.
-pub(crate) fn check_replay(
+pub(super) fn check_replay(
     reasoning: &mut Reasoning,
     messages: &[Message<'_>],
     context: &mut Context<'_>,
@@ -162,9 +162,9 @@ pub(crate) fn check_replay(
     if unsigned {
         let how = format!(
             "no reasoning in this turn: the tool calls came back without their {}",
-            context.words.replay
+            context.field_names.replay
         );
-        context.notes.changed(context.words.effort, &how)?;
+        context.warnings.changed(context.field_names.effort, &how)?;
         *reasoning = Reasoning::default();
     }
     Ok(())

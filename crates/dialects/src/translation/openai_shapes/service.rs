@@ -5,23 +5,21 @@ use std::borrow::Cow;
 use bedrock::converse::{GuardrailConfig, PerformanceConfig, ServiceTier};
 use serde_json::{Map, Value};
 
-use super::{
-    super::{
-        error::RequestError,
-        json::{At, Json, Object},
-    },
-    GuardrailRef,
-    request::Context,
+use crate::translation::{
+    context::Context,
+    error::RequestError,
+    json::{FieldPath, Json, Object},
+    metadata,
+    options::GuardrailRef,
 };
-use crate::translation::metadata;
 
 /// `metadata`, `user` and `safety_identifier` as pairs for the invocation log. Never refused: what
 /// does not fit is made to fit, or dropped.
-pub(crate) fn metadata(
+pub(super) fn metadata(
     body: &mut Object<'_>,
     context: &mut Context<'_>,
 ) -> Result<Map<String, Value>, RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let mut pairs: Vec<(Cow<'_, str>, Json<'_>, &str)> = Vec::new();
     if let Some(metadata) = body.object("metadata", &root)? {
         pairs.extend(metadata.rest().map(|(key, value)| (key, value, "metadata")));
@@ -35,8 +33,8 @@ pub(crate) fn metadata(
 }
 
 /// `service_tier`; `auto` is what Bedrock does without one.
-pub(crate) fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>, RequestError> {
-    let Some(tier) = body.string("service_tier", &At::Root)? else {
+pub(super) fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>, RequestError> {
+    let Some(tier) = body.string("service_tier", &FieldPath::Root)? else {
         return Ok(None);
     };
     match tier.as_ref() {
@@ -50,11 +48,11 @@ pub(crate) fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>,
 }
 
 /// `performanceConfig: {latency}`, as Bedrock calls it.
-pub(crate) fn performance<'a>(
+pub(super) fn performance<'a>(
     body: &mut Object<'a>,
     context: &mut Context<'_>,
 ) -> Result<Option<PerformanceConfig<'a>>, RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let Some(mut config) = body.object("performanceConfig", &root)? else {
         return Ok(None);
     };
@@ -66,17 +64,17 @@ pub(crate) fn performance<'a>(
             "expected \"standard\" or \"optimized\"",
         ));
     }
-    context.unknown(config, &at)?;
+    context.drop_unknown(config, &at)?;
     Ok(Some(PerformanceConfig { latency }))
 }
 
 /// The guardrail the gateway forces, or else the one of `guardrailConfig`, as Bedrock calls it.
-pub(crate) fn guardrail<'a>(
+pub(super) fn guardrail<'a>(
     body: &mut Object<'a>,
     stream: bool,
     context: &mut Context<'_>,
 ) -> Result<Option<GuardrailConfig<'a>>, RequestError> {
-    let root = At::Root;
+    let root = FieldPath::Root;
     let at = root.key("guardrailConfig");
     let mut given = body.object("guardrailConfig", &root)?;
     let mut trace = None;
@@ -106,7 +104,7 @@ pub(crate) fn guardrail<'a>(
             if other {
                 let why = "this gateway's own guardrail applies to every request";
                 context
-                    .notes
+                    .warnings
                     .dropped("guardrailConfig.guardrailIdentifier", why)?;
             }
             pair
@@ -121,7 +119,7 @@ pub(crate) fn guardrail<'a>(
         (None, _, None) => return Ok(None),
     };
     if let Some(rest) = given {
-        context.unknown(rest, &at)?;
+        context.drop_unknown(rest, &at)?;
     }
     Ok(Some(GuardrailConfig {
         guardrail_identifier: identifier,

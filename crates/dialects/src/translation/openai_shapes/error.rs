@@ -5,8 +5,6 @@ use bytes::BytesMut;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub use crate::translation::{RequestError, UpstreamError};
-
 /// `type` of an error the client can mend.
 const INVALID_REQUEST: &str = "invalid_request_error";
 

@@ -1,14 +1,11 @@
 //! Where endpoints of OpenAI's have their sampling fields.
 
-use super::super::json::Object;
-pub(crate) use crate::translation::sampling::{Given, Rules, decode};
+use crate::translation::{
+    json::Object,
+    sampling::{Rules, SamplingFields},
+};
 
-impl<'a> Given<'a> {
-    /// The fields of Chat Completions.
-    pub(crate) fn take(body: &mut Object<'a>) -> Self {
-        Self::with_limit(body, &["max_completion_tokens", "max_tokens"])
-    }
-
+impl<'a> SamplingFields<'a> {
     /// The fields all endpoints share, and a limit of tokens by one of these names; the first wins.
     pub(crate) fn with_limit(body: &mut Object<'a>, names: &[&'static str]) -> Self {
         let mut limit = None;
@@ -24,7 +21,7 @@ impl<'a> Given<'a> {
             limit,
             rules: Rules {
                 stop: "stop",
-                most_temperature: 2.0,
+                max_temperature: 2.0,
                 budget_on_top: true,
             },
         }

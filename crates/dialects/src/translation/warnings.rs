@@ -3,18 +3,18 @@
 use super::error::RequestError;
 
 /// More warnings than this help nobody.
-const MOST: usize = 16;
+const MAX: usize = 16;
 /// Longest warning in bytes; they travel in headers.
-const LONGEST: usize = 240;
+const MAX_LENGTH: usize = 240;
 
 /// Collects warnings.
 #[derive(Debug, Default)]
-pub(crate) struct Notes {
+pub(crate) struct Warnings {
     strict: bool,
     warnings: Vec<String>,
 }
 
-impl Notes {
+impl Warnings {
     pub(crate) const fn new(strict: bool) -> Self {
         Self {
             strict,
@@ -47,11 +47,11 @@ impl Notes {
     }
 
     /// Something to know about a request that is not at fault.
-    pub(crate) fn told(&mut self, param: &str, what: &str) {
+    pub(crate) fn info(&mut self, param: &str, what: &str) {
         self.push(&format!("{param}: {what}"));
     }
 
-    pub(crate) fn into_warnings(self) -> Vec<String> {
+    pub(crate) fn into_vec(self) -> Vec<String> {
         self.warnings
     }
 
@@ -65,9 +65,9 @@ impl Notes {
                     '?'
                 }
             })
-            .take(LONGEST)
+            .take(MAX_LENGTH)
             .collect();
-        if self.warnings.len() < MOST && !self.warnings.contains(&clean) {
+        if self.warnings.len() < MAX && !self.warnings.contains(&clean) {
             self.warnings.push(clean);
         }
     }
@@ -79,15 +79,15 @@ mod tests {
 
     #[test]
     fn warnings_are_few_short_distinct_and_fit_for_a_header() {
-        let mut notes = Notes::new(false);
+        let mut warnings = Warnings::new(false);
         for index in 0..100 {
-            notes
+            warnings
                 .dropped(&format!("x\r\nSet-Cookie: {}", index / 2), &"ä".repeat(999))
                 .unwrap();
         }
-        let warnings = notes.into_warnings();
-        assert_eq!(warnings.len(), MOST);
-        assert!(warnings.iter().all(|warning| warning.len() <= LONGEST));
+        let warnings = warnings.into_vec();
+        assert_eq!(warnings.len(), MAX);
+        assert!(warnings.iter().all(|warning| warning.len() <= MAX_LENGTH));
         assert!(
             warnings
                 .iter()
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn strict_mode_refuses_naming_the_field() {
-        let error = Notes::new(true)
+        let error = Warnings::new(true)
             .dropped("seed", "no such thing")
             .unwrap_err();
         assert_eq!(error.param.as_deref(), Some("seed"));

@@ -1,0 +1,43 @@
+//! What decoding a request keeps for encoding its response, in every dialect.
+
+use super::{names::ToolNames, request::Assembled};
+
+/// Facts about a request's tools that encoding the response needs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReplyCore {
+    names: ToolNames,
+    /// Bedrock's name of the tool whose arguments are the response (structured output for models that do not
+    /// support it natively).
+    schema_tool: Option<String>,
+    reads_calls_in_text: bool,
+}
+
+impl ReplyCore {
+    pub(crate) fn new(names: ToolNames, assembled: &Assembled<'_>) -> Self {
+        Self {
+            names,
+            schema_tool: assembled.schema_tool.clone(),
+            reads_calls_in_text: assembled.reads_calls_in_text,
+        }
+    }
+
+    /// The client's name of a tool, given Bedrock's.
+    pub(crate) fn original_tool_name<'n>(&'n self, upstream: &'n str) -> &'n str {
+        self.names.original(upstream)
+    }
+
+    /// Whether a tool, given Bedrock's name, is the schema tool and not one of the client's.
+    pub(crate) fn is_schema_tool(&self, upstream: &str) -> bool {
+        self.schema_tool.as_deref() == Some(upstream)
+    }
+
+    /// Whether text is held back, because the response may arrive as arguments of the schema tool.
+    pub(crate) const fn holds_text(&self) -> bool {
+        self.schema_tool.is_some()
+    }
+
+    /// Whether the text may contain tool calls; see [`super::leak`].
+    pub(crate) const fn reads_calls_in_text(&self) -> bool {
+        self.reads_calls_in_text
+    }
+}
