@@ -1,20 +1,21 @@
-//! The APIs that Bedrock serves models by: whose protocol, at which endpoint, under which path, signed for
-//! which service. Facts of AWS's only; which model is served by which is a table elsewhere.
+//! Bedrock's APIs: their protocols, endpoints, paths and signing names.
+//!
+//! This module holds facts about AWS only. The table of model families says which API serves which model.
 //!
 //! Sources: <https://docs.aws.amazon.com/bedrock/latest/userguide/endpoints.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-responses-api.html>,
-//! <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-messages-api.html>. The signing name of
-//! `bedrock-mantle` is that of the Anthropic SDK's `AnthropicBedrockMantle` and of the IAM actions
+//! <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-messages-api.html>. The signing name
+//! `bedrock-mantle` is the one in the Anthropic SDK's `AnthropicBedrockMantle` and in the IAM actions
 //! (`bedrock-mantle:CreateInference`).
 
 use serde::{Deserialize, Serialize};
 
-/// An API of Bedrock that can serve a model.
+/// A Bedrock API that serves models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BedrockApi {
     /// `Converse` and `ConverseStream`.
     Converse,
-    /// `InvokeModel` and `InvokeModelWithResponseStream`, in the model's own body.
+    /// `InvokeModel` and `InvokeModelWithResponseStream`, with the model's own body.
     InvokeModel,
     /// OpenAI's protocols on `bedrock-runtime`, under `/openai/v1`.
     #[serde(rename = "OpenAI")]
@@ -23,13 +24,13 @@ pub enum BedrockApi {
     Anthropic,
     /// OpenAI's protocols on `bedrock-mantle` under `/v1`, Anthropic's under `/anthropic/v1`.
     Mantle,
-    /// OpenAI's protocols on `bedrock-mantle` under `/openai/v1`: GPT-5 and a few more are served there
-    /// and nowhere else.
+    /// OpenAI's protocols on `bedrock-mantle` under `/openai/v1`. Only this API serves GPT-5 and a few other
+    /// models.
     #[serde(rename = "MantleOpenAI")]
     MantleOpenAi,
 }
 
-/// A service with a host and a signing name of its own.
+/// A service with its own host and signing name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// `bedrock-runtime.{region}.amazonaws.com`.
@@ -38,7 +39,7 @@ pub enum Service {
     Mantle,
 }
 
-/// A protocol that is not Bedrock's own, as one of its operations.
+/// An operation of a protocol that is not Bedrock's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// OpenAI's Chat Completions.
@@ -47,12 +48,12 @@ pub enum Protocol {
     Responses,
     /// Anthropic's Messages.
     Messages,
-    /// Anthropic's count of tokens.
+    /// Anthropic's token counting.
     CountMessageTokens,
 }
 
 impl Service {
-    /// First label of the host.
+    /// First label of the host name.
     pub const fn host_prefix(self) -> &'static str {
         match self {
             Self::Runtime => "bedrock-runtime",
@@ -60,7 +61,7 @@ impl Service {
         }
     }
 
-    /// Service in the scope of a signature.
+    /// Service name in the scope of a signature.
     pub const fn signing_name(self) -> &'static str {
         match self {
             Self::Runtime => "bedrock",
@@ -70,7 +71,7 @@ impl Service {
 }
 
 impl BedrockApi {
-    /// Where it is.
+    /// The service that has this API.
     pub const fn service(self) -> Service {
         match self {
             Self::Converse | Self::InvokeModel | Self::OpenAi | Self::Anthropic => Service::Runtime,
@@ -78,7 +79,7 @@ impl BedrockApi {
         }
     }
 
-    /// The path of a protocol's operation; `None` where it does not speak that protocol.
+    /// The path of an operation; `None` if this API does not support its protocol.
     pub const fn path(self, protocol: Protocol) -> Option<&'static str> {
         match (self, protocol) {
             (Self::OpenAi | Self::MantleOpenAi, Protocol::ChatCompletions) => {
@@ -97,8 +98,8 @@ impl BedrockApi {
         }
     }
 
-    /// The api for an id that is an inference profile or an ARN: `bedrock-mantle` knows bare model ids
-    /// only, and `bedrock-runtime` serves profiles in the same protocols.
+    /// The API for the id of an inference profile or an ARN: `bedrock-mantle` accepts bare model ids only, and
+    /// `bedrock-runtime` serves profiles in the same protocols.
     #[must_use]
     pub const fn for_profiles(self, protocol: Protocol) -> Self {
         match (self, protocol) {
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn surface_of_a_profile_speaks_the_same_protocol_on_the_runtime() {
+    fn profiles_are_served_in_the_same_protocol_on_the_runtime() {
         let protocols = [
             Protocol::ChatCompletions,
             Protocol::Responses,
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn converse_and_invoke_speak_nothing_but_bedrocks_own() {
+    fn converse_and_invoke_model_have_no_path_for_other_protocols() {
         for api in [BedrockApi::Converse, BedrockApi::InvokeModel] {
             assert_eq!(api.path(Protocol::Messages), None);
             assert_eq!(api.for_profiles(Protocol::Messages), api);

@@ -1,10 +1,9 @@
-//! Wire types of Converse and ConverseStream, own ones so that key order and raw JSON survive.
+//! Wire types of Converse and ConverseStream. They are our own types because they preserve key order and raw JSON.
 //!
-//! The request side only serializes and borrows from the client's body where it can: a data URI of
-//! some megabytes is copied once, into the upstream body. Schemas and tool arguments are raw JSON
-//! text, never parsed. The response side only deserializes, ignores what it does not know (Bedrock
-//! adds fields and padding without notice) and keeps the native stop reason. Which fields a model
-//! accepts is not decided here. Specification:
+//! Request types only serialize, and borrow from the client's body where possible: a data URI of several
+//! megabytes is copied once, into the upstream body. Schemas and tool arguments are raw JSON text and are never
+//! parsed. Response types only deserialize, ignore unknown fields (Bedrock adds fields and padding without
+//! notice) and keep Bedrock's stop reason. These types do not check which fields a model supports. Specification:
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>.
 
 mod content;

@@ -1,8 +1,8 @@
-//! Errors of AWS services, whichever way they arrive.
+//! Errors of AWS services, in every form in which AWS sends them.
 //!
-//! Three ways: an HTTP status with `x-amzn-errortype` and a body `{"message"}`; the same with a body of
-//! `{}` and the text in `x-amzn-errormessage`; an exception frame inside a stream, its name in
-//! camelCase. The name is trusted before the status. What a client is told is not decided here.
+//! The three forms are: an HTTP status with `x-amzn-errortype` and a body `{"message"}`; the same with a body
+//! `{}` and the message in `x-amzn-errormessage`; and an exception frame in a stream, with its name in camelCase.
+//! The name takes precedence over the status. The gateway decides what a client receives.
 //!
 //! Names and statuses: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors>
 //! and <https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html>.
@@ -12,57 +12,57 @@ use serde_json::Value;
 
 use crate::eventstream::Frame;
 
-/// Longest text taken from a body that is not JSON, in characters.
+/// Maximum length of a message from a body that is not JSON, in characters.
 const LONGEST_PLAIN_TEXT: usize = 300;
 
 /// An error of an AWS service.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {message}")]
 pub struct ServiceError {
-    /// HTTP status: the one its name stands for where the name is known, else the received one.
+    /// The HTTP status of a known name, otherwise the received status.
     pub status: u16,
-    /// Such as `ThrottlingException`.
+    /// The name, such as `ThrottlingException`.
     pub name: String,
-    /// AWS's own text; never empty.
+    /// AWS's message; never empty.
     pub message: String,
     /// `x-amzn-requestid`.
     pub request_id: Option<String>,
 }
 
-/// What to do about an error.
+/// How to handle an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// The request is wrong; the same request will fail again.
+    /// The request is invalid; the same request fails again.
     Validation,
-    /// The credentials have run out; new ones will do.
+    /// The credentials have expired; new credentials will work.
     ExpiredCredentials,
-    /// The signature's time is too far from the service's clock.
+    /// The signature's time differs too much from the service's clock.
     ClockSkew,
-    /// The credentials are not accepted.
+    /// The credentials are invalid.
     Authentication,
-    /// The credentials are known but not permitted to do this.
+    /// The credentials are valid but lack a permission.
     AccessDenied,
-    /// No such model, profile or guardrail here.
+    /// The model, profile or guardrail does not exist.
     NotFound,
-    /// A quota of the account is used up.
+    /// A quota of the AWS account is exhausted.
     Quota,
-    /// Too many requests or tokens for now.
+    /// Too many requests or tokens.
     Throttled,
-    /// The model is being loaded.
+    /// The model is loading.
     NotReady,
-    /// The model took too long.
+    /// The model timed out.
     Timeout,
-    /// The model failed on this request.
+    /// The model failed.
     Model,
-    /// The service is unable to answer for now.
+    /// The service is temporarily unavailable.
     Unavailable,
-    /// The service failed.
+    /// An internal error of the service.
     Internal,
-    /// Something else.
+    /// Any other error.
     Other,
 }
 
-/// Name of an error, its status, its class.
+/// Name, status and class of an error.
 const KNOWN: &[(&str, u16, Class)] = &[
     ("ValidationException", 400, Class::Validation),
     ("ServiceQuotaExceededException", 400, Class::Quota),
@@ -124,7 +124,7 @@ impl ServiceError {
         let said = header("x-amzn-errortype")
             .map(bare_name)
             .or_else(|| member(&["__type", "code", "Code"]).map(|text| bare_name(&text)));
-        // Only a name that was said may correct the status.
+        // Only an explicit name may override the status.
         let received = status.as_u16();
         let status = said.as_deref().and_then(status_of).unwrap_or(received);
         let name = said.unwrap_or_else(|| name_of_status(received).to_owned());
@@ -144,8 +144,8 @@ impl ServiceError {
         }
     }
 
-    /// An error in the envelope of OpenAI or Anthropic, as Bedrock's endpoints in their protocols send it
-    /// inside a stream; `None` where the document is no error.
+    /// An error in OpenAI's or Anthropic's envelope, as Bedrock's endpoints for these protocols send it in a
+    /// stream; `None` if the document is not an error.
     pub fn from_json(document: &Value) -> Option<Self> {
         let message = json_message(document)?;
         let error = document.get("error")?;
@@ -162,7 +162,7 @@ impl ServiceError {
         })
     }
 
-    /// An exception or error frame of a stream. The stream's request id is not in it: see
+    /// An exception or error frame of a stream. The frame does not contain the request id: see
     /// [`Self::with_request_id`].
     pub fn from_frame(frame: &Frame) -> Self {
         let name = bare_name(&frame.event_type);
@@ -188,14 +188,14 @@ impl ServiceError {
         }
     }
 
-    /// The same error with the request id of the response it came in.
+    /// Sets the request id of the response that contained the error.
     #[must_use]
     pub fn with_request_id(mut self, request_id: Option<String>) -> Self {
         self.request_id = request_id;
         self
     }
 
-    /// What to do about it.
+    /// How to handle the error.
     pub fn class(&self) -> Class {
         let class = known(&self.name).map_or_else(
             || match self.status {
@@ -212,7 +212,7 @@ impl ServiceError {
         );
         let says = |part: &str| self.message.contains(part);
         match class {
-            // Said by STS-issued sessions that ended, under several names.
+            // AWS reports expired sessions under several names.
             Class::Authentication | Class::AccessDenied
                 if says("security token included in the request is expired") =>
             {
@@ -230,7 +230,7 @@ impl ServiceError {
 }
 
 impl Class {
-    /// Whether the same request to the same place may well succeed a little later.
+    /// Whether the same request to the same endpoint may succeed later.
     pub fn is_transient(self) -> bool {
         matches!(
             self,
@@ -238,7 +238,7 @@ impl Class {
         )
     }
 
-    /// Whether another region or model may succeed where this one failed.
+    /// Whether the same request may succeed in another region or with another model.
     pub fn is_local(self) -> bool {
         self.is_transient() || matches!(self, Self::Quota | Self::Timeout | Self::Model)
     }
@@ -263,7 +263,7 @@ fn bare_name(text: &str) -> String {
     }
 }
 
-/// Name of an error that came without one.
+/// Name of an error response without a name.
 fn name_of_status(status: u16) -> &'static str {
     match status {
         400 => "ValidationException",
@@ -278,13 +278,13 @@ fn name_of_status(status: u16) -> &'static str {
     }
 }
 
-/// The text of `{"error": {"message": …}}`.
+/// The message in `{"error": {"message": …}}`.
 fn json_message(document: &Value) -> Option<String> {
     let text = document.get("error")?.get("message")?.as_str()?.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// AWS's name for what OpenAI and Anthropic call so.
+/// AWS's name for an error type of OpenAI or Anthropic.
 fn json_name(word: &str) -> Option<&'static str> {
     Some(match word {
         "invalid_request_error" | "request_too_large" => "ValidationException",
@@ -301,7 +301,7 @@ fn json_name(word: &str) -> Option<&'static str> {
 }
 
 fn no_text(name: &str, status: u16) -> String {
-    format!("AWS answered {name} (HTTP status {status}) without a text")
+    format!("AWS returned {name} (HTTP status {status}) without a message")
 }
 
 fn plain_text(body: &[u8]) -> Option<String> {

@@ -1,12 +1,11 @@
-//! `application/vnd.amazon.eventstream` frames out of any run of bytes.
+//! Decodes `application/vnd.amazon.eventstream` frames from chunks of bytes.
 //!
-//! The decoder holds what came so far and gives a frame once all of it is there: partial frames wait,
-//! sizes are capped, both checksums are checked, and a stream that ends inside a frame is an error.
-//! What a frame means is not decided here. Step 6 of a request.
+//! The decoder buffers bytes until a frame is complete. It limits the size of frames, verifies both checksums,
+//! and reports a stream that ends inside a frame as an error. It does not interpret frames.
 //!
-//! Format: u32 total length, u32 length of headers, CRC-32 of these eight bytes, headers, payload,
-//! CRC-32 of all before
-//! (<https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html> describes it).
+//! Format: total length (u32), length of the headers (u32), CRC-32 of these eight bytes, headers, payload, CRC-32
+//! of everything before
+//! (<https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html>).
 #![deny(clippy::arithmetic_side_effects)]
 
 mod scan;
@@ -17,28 +16,28 @@ use bytes::{Bytes, BytesMut};
 
 pub use scan::{Scanner, exception};
 
-/// Lengths and their checksum.
+/// Size of the two lengths and their checksum.
 const PRELUDE_BYTES: usize = 12;
-/// The prelude and the checksum at the end: no frame is smaller.
+/// Size of the prelude and the final checksum, the smallest frame.
 const SMALLEST_FRAME_BYTES: usize = 16;
 
-/// Takes bytes as they come and gives whole frames.
+/// Accepts chunks of bytes and returns complete frames.
 #[derive(Debug)]
 pub struct Decoder {
     buffer: BytesMut,
     max_frame_bytes: usize,
-    /// Set by the first error: what follows a broken frame cannot be trusted.
+    /// Set by the first error; nothing after a broken frame is decoded.
     broken: bool,
 }
 
 /// One message of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What kind of message it is.
+    /// The kind of message.
     pub message_type: MessageType,
-    /// `:event-type`, or `:exception-type`, or `:error-code`, by the kind of message.
+    /// `:event-type`, `:exception-type` or `:error-code`, depending on the kind of message.
     pub event_type: String,
-    /// The message's body; for [`MessageType::Error`] the text of `:error-message`.
+    /// The body of the message; for [`MessageType::Error`] the text of `:error-message`.
     pub payload: Bytes,
 }
 
@@ -53,52 +52,52 @@ pub enum MessageType {
     Error,
 }
 
-/// Why bytes are not a stream of frames.
+/// Errors of decoding.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// A frame that says it is larger than the cap, or smaller than a frame can be.
+    /// The length of a frame is outside the limits.
     #[error(
-        "event-stream frame of {bytes} bytes is outside the {SMALLEST_FRAME_BYTES} to {max} bytes taken"
+        "event-stream frame of {bytes} bytes is outside the limits of {SMALLEST_FRAME_BYTES} to {max} bytes"
     )]
     Size {
-        /// What the frame says of itself.
+        /// Length in the frame's prelude.
         bytes: u32,
-        /// The cap.
+        /// The upper limit.
         max: usize,
     },
-    /// The first checksum does not fit the lengths.
-    #[error("event-stream prelude has checksum {found:#010x} where {expected:#010x} fits")]
+    /// The checksum of the prelude does not match.
+    #[error("event-stream prelude has checksum {found:#010x}, expected {expected:#010x}")]
     PreludeChecksum {
         /// Computed.
         expected: u32,
         /// Received.
         found: u32,
     },
-    /// A whole frame that does not parse or whose checksum does not fit.
-    #[error("event-stream frame does not parse")]
+    /// A complete frame does not parse, or its checksum does not match.
+    #[error("invalid event-stream frame")]
     Malformed(#[source] aws_smithy_eventstream::error::Error),
-    /// A frame without the headers that say what it is.
-    #[error("event-stream frame has no text header {header:?}")]
+    /// A frame lacks a required header.
+    #[error("event-stream frame has no string header {header:?}")]
     MissingHeader {
         /// Name of the header.
         header: &'static str,
     },
-    /// `:message-type` is none of event, exception, error.
-    #[error("event-stream message type {0:?} is unknown")]
+    /// `:message-type` is not event, exception or error.
+    #[error("unknown event-stream message type {0:?}")]
     UnknownMessageType(String),
     /// The stream ended inside a frame.
-    #[error("event stream ended inside a frame: {bytes} bytes of it had come")]
+    #[error("event stream ended inside a frame, after {bytes} bytes of it")]
     Truncated {
-        /// How much was left over.
+        /// Bytes received of the incomplete frame.
         bytes: usize,
     },
-    /// A frame before was broken.
-    #[error("event stream is broken by an earlier frame")]
+    /// An earlier frame was invalid.
+    #[error("an earlier frame of the event stream was invalid")]
     Broken,
 }
 
 impl Decoder {
-    /// A decoder that refuses frames of more than `max_frame_bytes` before it waits for them.
+    /// A decoder that rejects frames of more than `max_frame_bytes` as soon as their length is known.
     pub fn new(max_frame_bytes: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
@@ -107,20 +106,20 @@ impl Decoder {
         }
     }
 
-    /// Adds what came from the connection.
+    /// Adds received bytes.
     pub fn push(&mut self, bytes: Bytes) {
         if self.buffer.is_empty() {
-            // Without a copy when nobody else holds these bytes.
+            // Does not copy if there is no other reference to these bytes.
             self.buffer = BytesMut::from(bytes);
         } else {
             self.buffer.extend_from_slice(&bytes);
         }
     }
 
-    /// The next whole frame; `None` until more bytes come.
+    /// The next complete frame; `None` if more bytes are needed.
     ///
     /// # Errors
-    /// When the bytes are no frame. From then on each call is [`FrameError::Broken`].
+    /// When the bytes are not a valid frame. Every later call returns [`FrameError::Broken`].
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         if self.broken {
             return Err(FrameError::Broken);
@@ -130,10 +129,10 @@ impl Decoder {
         result
     }
 
-    /// The next whole frame, which stays the next one.
+    /// The next complete frame, without consuming it.
     ///
     /// # Errors
-    /// When the bytes are no frame.
+    /// When the bytes are not a valid frame.
     pub fn peek(&self) -> Result<Option<Frame>, FrameError> {
         if self.broken {
             return Err(FrameError::Broken);
@@ -144,20 +143,20 @@ impl Decoder {
             .transpose()
     }
 
-    /// What came and was not taken.
+    /// The bytes that were received and not consumed.
     pub fn into_rest(self) -> Bytes {
         self.buffer.freeze()
     }
 
-    /// Whether no part of a frame is waiting for the rest.
+    /// Whether the buffer is empty.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
 
-    /// To be called when the connection has no more bytes.
+    /// Call this when the connection is at its end.
     ///
     /// # Errors
-    /// [`FrameError::Truncated`] when part of a frame is left over.
+    /// [`FrameError::Truncated`] if the buffer holds an incomplete frame.
     pub fn finish(self) -> Result<(), FrameError> {
         if self.buffer.is_empty() || self.broken {
             Ok(())
@@ -175,12 +174,12 @@ impl Decoder {
         read(self.buffer.split_to(size).freeze()).map(Some)
     }
 
-    /// Size of the next frame, once all of it is there.
+    /// Size of the next frame, if it is complete.
     fn size(&self) -> Result<Option<usize>, FrameError> {
         let Some(prelude) = self.buffer.get(..PRELUDE_BYTES) else {
             return Ok(None);
         };
-        // Checked before the rest is waited for: a broken length would wait for ever.
+        // Checked first: with an invalid length the decoder would wait forever.
         let (lengths, checksum) = prelude.split_at(8);
         let found = first_u32(checksum);
         let expected = crc32(lengths);
@@ -241,7 +240,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
-/// The first four bytes, big-endian; 0 where there are fewer.
+/// The first four bytes, big-endian; 0 if there are fewer.
 fn first_u32(bytes: &[u8]) -> u32 {
     bytes
         .first_chunk::<4>()

@@ -1,7 +1,7 @@
 //! Bedrock Runtime on the wire, sans-IO: Converse types, event-stream frames, `SigV4`, identifiers, errors.
 //!
-//! Nothing here opens a socket or a file, reads a clock or the environment, or knows a client's
-//! dialect. Bytes come in, values go out, and the other way round.
+//! This crate converts between bytes and values. It does no I/O, reads neither clock nor environment, and does not
+//! know the clients' dialects.
 
 pub mod apis;
 pub mod converse;

@@ -1,7 +1,7 @@
 //! Model identifiers in the path of a request.
 //!
-//! A model id is a free string: a bare id, an inference profile's id, or an ARN that holds `/` and
-//! `:`. Nothing is parsed out of it here.
+//! A model id is a bare id, the id of an inference profile, or an ARN that contains `/` and `:`. This module does not
+//! parse it.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -14,9 +14,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// The id as one path segment, such as `arn%3Aaws%3Abedrock%3A…`.
 ///
-/// `SigV4` encodes the path once more when it signs, as AWS does for every service but S3; see
-/// [`crate::sigv4::sign`]. The segments `.` and `..` would be taken for a walk through the path by
-/// anything on the way, so their dots are encoded too.
+/// `SigV4` encodes the path a second time for signing, as AWS does for every service except S3; see
+/// [`crate::sigv4::sign`]. The dots of `.` and `..` are encoded too, because proxies would resolve these
+/// segments.
 pub fn encode_path_segment(id: &str) -> String {
     if id == "." || id == ".." {
         return id.replace('.', "%2E");

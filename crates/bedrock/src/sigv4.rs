@@ -1,9 +1,9 @@
-//! AWS Signature Version 4 over the raw bytes of a request, in its headers.
+//! AWS Signature Version 4 over the raw bytes of a request, in headers.
 //!
-//! The algorithm is `aws-sigv4`'s; here is how Bedrock wants it: the path is signed as it is sent, so
-//! it is encoded a second time for the canonical request
+//! `aws-sigv4` implements the algorithm; this module configures it for Bedrock: the path is signed as it is sent,
+//! that is, encoded a second time for the canonical request
 //! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>).
-//! The time comes in from outside. Step 5 of a request, again for each retry.
+//! The time is an argument. Every retry is signed again.
 
 mod verify;
 
@@ -23,7 +23,7 @@ use http::{
 
 pub use verify::{Claim, VerifyError};
 
-/// Headers that signing sets; what a request brings along under these names is dropped first.
+/// Headers that signing sets; existing values are removed first.
 const SET_BY_SIGNING: [HeaderName; 4] = [
     AUTHORIZATION,
     HeaderName::from_static("x-amz-date"),
@@ -31,31 +31,31 @@ const SET_BY_SIGNING: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-content-sha256"),
 ];
 
-/// Why a request could not be signed.
+/// Errors of signing.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
     /// The URI has no host.
-    #[error("request to sign has no host in its URI")]
+    #[error("the URI of the request to sign has no host")]
     NoHost,
     /// A header's value is not visible ASCII.
-    #[error("header {0} is not text, so it cannot be signed")]
+    #[error("header {0} is not visible ASCII and cannot be signed")]
     HeaderNotText(HeaderName),
-    /// The identity holds no access key.
+    /// The identity has no access key.
     #[error("failed to sign the request")]
     Signing(#[source] SigningError),
-    /// A parameter is missing; a mistake of this module.
+    /// A signing parameter is missing; a bug in this module.
     #[error("failed to build the signing parameters")]
     Parameters(#[source] v4::signing_params::BuildError),
-    /// The signature does not fit into a header.
-    #[error("signed header {0} is not a header value")]
+    /// A header with the signature has an invalid value.
+    #[error("signed header {0} has an invalid value")]
     HeaderValue(&'static str),
 }
 
-/// Signs `request` with all headers it has, and sets `host`, `x-amz-date`, `authorization` and, for
-/// temporary credentials, `x-amz-security-token`. Can be called again after a change.
+/// Signs `request` with all its headers, and sets `host`, `x-amz-date`, `authorization` and, for temporary
+/// credentials, `x-amz-security-token`. Call it again after changing the request.
 ///
 /// # Errors
-/// When the URI has no host, a header is not text, or `identity` holds no AWS credentials.
+/// When the URI has no host, a header is not visible ASCII, or `identity` has no AWS credentials.
 pub fn sign(
     request: &mut Parts,
     body: &[u8],
@@ -115,7 +115,7 @@ pub fn sign(
     Ok(())
 }
 
-/// The authority without a port that its scheme implies, as HTTP clients send it.
+/// The authority without the default port of its scheme, as HTTP clients send it.
 fn host(request: &Parts) -> Result<HeaderValue, SignError> {
     let authority = request.uri.authority().ok_or(SignError::NoHost)?;
     let implied = match request.uri.scheme() {

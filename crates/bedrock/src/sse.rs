@@ -1,42 +1,42 @@
-//! Server-sent events out of any run of bytes, as Bedrock's OpenAI and Anthropic endpoints stream them.
+//! Decodes server-sent events from chunks of bytes, as Bedrock's OpenAI and Anthropic endpoints stream them.
 //!
-//! Like [`crate::eventstream`]: partial events wait, their size is capped. Each event keeps its own bytes, so
-//! that the events of a stream written one after another are the stream. What an event means is not
-//! decided here. Format: <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
+//! Like [`crate::eventstream`], the decoder buffers incomplete events and limits their size. Each event keeps its raw
+//! bytes; the concatenated events are the stream. The decoder does not interpret events.
+//! Format: <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
 #![deny(clippy::arithmetic_side_effects)]
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Takes bytes as they come and gives whole events.
+/// Accepts chunks of bytes and returns complete events.
 #[derive(Debug)]
 pub struct Decoder {
     buffer: BytesMut,
     max_event_bytes: usize,
-    /// Bytes of the buffer that hold no end of an event.
+    /// Bytes of the buffer already searched for the end of an event.
     searched: usize,
 }
 
 /// One event, or a comment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// All of it as it came, with the blank line that ends it.
+    /// The raw bytes, including the blank line at the end.
     pub raw: Bytes,
-    /// `event:`; empty where it has none.
+    /// `event:`; empty if absent.
     pub name: Bytes,
-    /// `data:`, its lines joined; empty for a comment.
+    /// `data:`, with its lines joined; empty for a comment.
     pub data: Bytes,
 }
 
-/// An event that does not end within the cap.
+/// An event is longer than the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("server-sent event of more than {max} bytes")]
+#[error("server-sent event is longer than {max} bytes")]
 pub struct EventTooLong {
-    /// The cap.
+    /// The limit.
     pub max: usize,
 }
 
 impl Decoder {
-    /// A decoder that waits for no more than `max_event_bytes` of one event.
+    /// A decoder that buffers at most `max_event_bytes` of one event.
     pub fn new(max_event_bytes: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
@@ -45,7 +45,7 @@ impl Decoder {
         }
     }
 
-    /// Adds what came from the connection.
+    /// Adds received bytes.
     pub fn push(&mut self, bytes: Bytes) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::from(bytes);
@@ -54,10 +54,10 @@ impl Decoder {
         }
     }
 
-    /// The next whole event; `None` until more bytes come.
+    /// The next complete event; `None` if more bytes are needed.
     ///
     /// # Errors
-    /// When an event is longer than the cap.
+    /// When an event is longer than the limit.
     pub fn next_event(&mut self) -> Result<Option<Event>, EventTooLong> {
         let Some(end) = self.end()? else {
             return Ok(None);
@@ -66,29 +66,29 @@ impl Decoder {
         Ok(Some(Event::read(self.buffer.split_to(end).freeze())))
     }
 
-    /// The next whole event, which stays the next one.
+    /// The next complete event, without consuming it.
     ///
     /// # Errors
-    /// When an event is longer than the cap.
+    /// When an event is longer than the limit.
     pub fn peek(&mut self) -> Result<Option<Event>, EventTooLong> {
         let end = self.end()?;
         let bytes = end.and_then(|end| self.buffer.get(..end));
         Ok(bytes.map(|bytes| Event::read(Bytes::copy_from_slice(bytes))))
     }
 
-    /// Whether no part of an event is waiting for the rest.
+    /// Whether the buffer is empty.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
 
-    /// What came and was not taken.
+    /// The bytes that were received and not consumed.
     pub fn into_rest(self) -> Bytes {
         self.buffer.freeze()
     }
 
-    /// Where the first event ends.
+    /// The end of the first event.
     fn end(&mut self) -> Result<Option<usize>, EventTooLong> {
-        // A blank line may have begun in what was searched before.
+        // A blank line may start in the bytes already searched.
         let from = self.searched.saturating_sub(3);
         let rest = self.buffer.get(from..).unwrap_or_default();
         let end = blank_line(rest).map(|at| from.saturating_add(at));
@@ -124,13 +124,13 @@ impl Event {
         Self { raw, name, data }
     }
 
-    /// `event:` as text; empty where it is none.
+    /// `event:` as text; empty if absent or not UTF-8.
     pub fn name(&self) -> &str {
         std::str::from_utf8(&self.name).unwrap_or_default()
     }
 }
 
-/// Just behind the first blank line.
+/// The position after the first blank line.
 fn blank_line(bytes: &[u8]) -> Option<usize> {
     let mut from = 0_usize;
     while let Some(at) = bytes.get(from..)?.iter().position(|byte| *byte == b'\n') {
@@ -144,7 +144,7 @@ fn blank_line(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// Takes a line off the front; gives it without its end.
+/// Removes the first line and returns it without its line break.
 fn next_line(bytes: &mut Bytes) -> Bytes {
     let at = bytes.iter().position(|byte| *byte == b'\n');
     let mut line = bytes.split_to(at.unwrap_or(bytes.len()));
@@ -157,7 +157,7 @@ fn next_line(bytes: &mut Bytes) -> Bytes {
     line
 }
 
-/// The value of a line that has this field.
+/// The value of a line with this field.
 fn field(line: &Bytes, name: &[u8]) -> Option<Bytes> {
     let value = line.strip_prefix(name)?.strip_prefix(b":")?;
     Some(line.slice_ref(value.strip_prefix(b" ").unwrap_or(value)))
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_data_are_read_as_the_standard_says() {
+    fn names_and_data_follow_the_specification() {
         check(
             "data: {\"a\":1}\n\ndata: [DONE]\n\n",
             &[("", "{\"a\":1}"), ("", "[DONE]")],
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn event_without_an_end_is_refused_at_the_cap() {
+    fn event_without_an_end_is_rejected_at_the_limit() {
         let mut decoder = Decoder::new(16);
         decoder.push(Bytes::from_static(b"data: 0123456789"));
         assert_eq!(decoder.next_event(), Ok(None));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn peeking_takes_nothing() {
+    fn peek_consumes_nothing() {
         let mut decoder = Decoder::new(1000);
         decoder.push(Bytes::from_static(b"data: x\n\ndata: y"));
         let first = decoder.peek().unwrap();

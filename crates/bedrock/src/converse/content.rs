@@ -1,44 +1,44 @@
-//! Content blocks of a request: what stands in `messages[].content`, `system` and tool results.
+//! Content blocks of a request, in `messages[].content`, `system` and tool results.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// One element of a message's `content`, an externally tagged union as on the wire.
+/// One element of a message's `content`; an externally tagged union, as in JSON.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ContentBlock<'a> {
-    /// Plain text; Bedrock refuses blank text.
+    /// Plain text; Bedrock rejects blank text.
     Text(Cow<'a, str>),
-    /// A picture.
+    /// An image.
     Image(MediaBlock<'a>),
-    /// A document with a name.
+    /// A named document.
     Document(DocumentBlock<'a>),
     /// A video.
     Video(MediaBlock<'a>),
-    /// A sound.
+    /// Audio.
     Audio(MediaBlock<'a>),
-    /// A call of a tool by the model.
+    /// A tool call by the model.
     ToolUse(ToolUseBlock<'a>),
-    /// What the call gave.
+    /// The result of a tool call.
     ToolResult(ToolResultBlock<'a>),
-    /// Text that a guardrail is to look at.
+    /// Text for a guardrail to evaluate.
     GuardContent(GuardContent<'a>),
-    /// Everything before this is to be cached.
+    /// A cache point: everything before it is cached.
     CachePoint(CachePoint),
-    /// The model's reasoning of an earlier turn, replayed.
+    /// Reasoning of an earlier turn, replayed.
     ReasoningContent(ReasoningContent<'a>),
-    /// Something that was found, to be cited.
+    /// A search result that can be cited.
     SearchResult(SearchResultBlock<'a>),
 }
 
-/// Image, video or audio: a format and where the bytes are.
+/// Image, video or audio.
 #[derive(Clone, Debug, Serialize)]
 pub struct MediaBlock<'a> {
     /// `png`, `mp4`, `wav`, …
     pub format: &'static str,
-    /// The bytes.
+    /// Location of the bytes.
     pub source: Source<'a>,
 }
 
@@ -47,35 +47,35 @@ pub struct MediaBlock<'a> {
 pub struct DocumentBlock<'a> {
     /// `pdf`, `csv`, `txt`, …
     pub format: &'static str,
-    /// 1–200 of alphanumerics, single spaces and `-()[]`, unique in the request.
+    /// 1–200 alphanumeric characters, single spaces and `-()[]`; unique in the request.
     pub name: String,
-    /// The bytes.
+    /// Location of the bytes.
     pub source: Source<'a>,
-    /// What it is about, for the model.
+    /// Information about the document for the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<Cow<'a, str>>,
-    /// Whether the answer is to cite it.
+    /// Whether the response cites it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub citations: Option<CitationsConfig>,
 }
 
-/// Whether an answer is to cite something.
+/// Citation settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct CitationsConfig {
-    /// Whether it is.
+    /// Whether the response contains citations.
     pub enabled: bool,
 }
 
-/// Something that was found.
+/// A search result.
 #[derive(Clone, Debug, Serialize)]
 pub struct SearchResultBlock<'a> {
-    /// Where: a URL or any other name.
+    /// A URL or another name of the source.
     pub source: Cow<'a, str>,
     /// Its title.
     pub title: Cow<'a, str>,
-    /// What it says, in pieces that can be cited.
+    /// The text, in pieces that can be cited.
     pub content: Vec<TextPiece<'a>>,
-    /// Whether the answer is to cite it.
+    /// Whether the response cites it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub citations: Option<CitationsConfig>,
 }
@@ -87,32 +87,32 @@ pub struct TextPiece<'a> {
     pub text: Cow<'a, str>,
 }
 
-/// Where bytes are.
+/// Location of bytes.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Source<'a> {
     /// Standard base64 with padding.
     Bytes(Cow<'a, str>),
-    /// An object in S3 that the caller's role may read.
+    /// An S3 object that the caller's role can read.
     S3Location(S3Location<'a>),
-    /// A document's text as such.
+    /// A document's text.
     Text(Cow<'a, str>),
     /// A document's text in pieces that can be cited.
     Content(Vec<TextPiece<'a>>),
 }
 
-/// An object in S3.
+/// An S3 object.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct S3Location<'a> {
     /// `s3://bucket/key`.
     pub uri: Cow<'a, str>,
-    /// Account id of the bucket's owner when it is another account.
+    /// Account id of the bucket's owner, if it is another account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bucket_owner: Option<Cow<'a, str>>,
 }
 
-/// A call of a tool.
+/// A tool call.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolUseBlock<'a> {
@@ -120,19 +120,19 @@ pub struct ToolUseBlock<'a> {
     pub tool_use_id: Cow<'a, str>,
     /// `[a-zA-Z0-9_-]{1,64}`.
     pub name: Cow<'a, str>,
-    /// A JSON object, as text.
+    /// A JSON object as text.
     pub input: Cow<'a, RawValue>,
 }
 
-/// What a call gave.
+/// The result of a tool call.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolResultBlock<'a> {
-    /// The id of the call.
+    /// Id of the tool call.
     pub tool_use_id: Cow<'a, str>,
     /// May be empty.
     pub content: Vec<ToolResultContent<'a>>,
-    /// Only Claude and Nova take it.
+    /// Only Claude and Nova support it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<ToolStatus>,
 }
@@ -141,27 +141,27 @@ pub struct ToolResultBlock<'a> {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ToolResultContent<'a> {
-    /// A JSON object; anything else goes as text.
+    /// A JSON object; other values are sent as text.
     Json(Cow<'a, RawValue>),
     /// Plain text.
     Text(Cow<'a, str>),
-    /// A picture.
+    /// An image.
     Image(MediaBlock<'a>),
     /// A document.
     Document(DocumentBlock<'a>),
     /// A video.
     Video(MediaBlock<'a>),
-    /// Something that was found, to be cited.
+    /// A search result that can be cited.
     SearchResult(SearchResultBlock<'a>),
 }
 
-/// How a call ended.
+/// Outcome of a tool call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ToolStatus {
-    /// It worked.
+    /// The call succeeded.
     Success,
-    /// It did not.
+    /// The call failed.
     Error,
 }
 
@@ -173,7 +173,7 @@ pub enum GuardContent<'a> {
     Text(GuardText<'a>),
 }
 
-/// Text and what it is to a guardrail.
+/// Text and its role for a guardrail.
 #[derive(Clone, Debug, Serialize)]
 pub struct GuardText<'a> {
     /// The text.
@@ -183,19 +183,19 @@ pub struct GuardText<'a> {
     pub qualifiers: Vec<Cow<'a, str>>,
 }
 
-/// Marks the end of a prefix to cache.
+/// The end of a prefix to cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct CachePoint {
     /// Always `default`.
     #[serde(rename = "type")]
     pub kind: CachePointKind,
-    /// `5m` or `1h`; absent: five minutes.
+    /// `5m` or `1h`; five minutes if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<&'static str>,
 }
 
 impl CachePoint {
-    /// A cache point with a lifetime, or with the default of five minutes.
+    /// A cache point with a lifetime; `None` is the default of five minutes.
     pub const fn new(ttl: Option<&'static str>) -> Self {
         Self {
             kind: CachePointKind::Default,
@@ -208,11 +208,11 @@ impl CachePoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CachePointKind {
-    /// The only one there is.
+    /// The only kind.
     Default,
 }
 
-/// Reasoning of an earlier turn, to be replayed bit for bit.
+/// Reasoning of an earlier turn, replayed bit for bit.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ReasoningContent<'a> {
@@ -225,9 +225,9 @@ pub enum ReasoningContent<'a> {
 /// Reasoning text and the signature over it.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReasoningText<'a> {
-    /// May be empty when only the signature was given.
+    /// Empty if only the signature is present.
     pub text: Cow<'a, str>,
-    /// Proof that the model wrote the text.
+    /// Proves that the model wrote the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<Cow<'a, str>>,
 }
@@ -238,8 +238,8 @@ pub struct ReasoningText<'a> {
 pub enum SystemBlock<'a> {
     /// Plain text.
     Text(Cow<'a, str>),
-    /// Text that a guardrail is to look at.
+    /// Text for a guardrail to evaluate.
     GuardContent(GuardContent<'a>),
-    /// Everything before this is to be cached.
+    /// A cache point: everything before it is cached.
     CachePoint(CachePoint),
 }

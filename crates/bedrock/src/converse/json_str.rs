@@ -1,19 +1,18 @@
-//! A JSON string that is still JSON: quotes and escapes as they came.
+//! A JSON string literal, kept with its quotes and escapes.
 //!
-//! A streamed delta goes from a Converse event into a client's event without being unescaped and
-//! escaped again.
+//! A streamed delta is copied from a Converse event into a client's event without decoding and encoding it again.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::value::RawValue;
 
-/// A string literal of valid JSON, borrowed from the event it stood in.
+/// A valid JSON string literal, borrowed from its event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JsonStr<'a>(&'a str);
 
 impl<'a> JsonStr<'a> {
-    /// The literal with its quotes; without raw control characters, so without line breaks.
+    /// The literal with its quotes; it contains no raw control characters and therefore no line breaks.
     pub const fn as_json(self) -> &'a str {
         self.0
     }
@@ -23,7 +22,7 @@ impl<'a> JsonStr<'a> {
         self.0 == "\"\""
     }
 
-    /// The string itself; lone surrogates become U+FFFD.
+    /// The decoded string; lone surrogates become U+FFFD.
     pub fn decode(self) -> Cow<'a, str> {
         let inner = self
             .0

@@ -1,4 +1,4 @@
-//! The request body of Converse and ConverseStream (they are the same).
+//! The request body that Converse and ConverseStream share.
 
 use std::borrow::Cow;
 
@@ -7,16 +7,16 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::content::{CachePoint, ContentBlock, SystemBlock};
 
-/// The whole body. Fields serialize in the order written here, so equal requests give equal bytes.
+/// The request body. Fields serialize in declaration order, so equal requests give equal bytes.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConverseRequest<'a> {
     /// The conversation; roles alternate.
     pub messages: Vec<Message<'a>>,
-    /// Instructions.
+    /// The system prompt.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub system: Vec<SystemBlock<'a>>,
-    /// Sampling.
+    /// Sampling parameters.
     #[serde(skip_serializing_if = "InferenceConfig::is_empty")]
     pub inference_config: InferenceConfig<'a>,
     /// Tools.
@@ -25,16 +25,16 @@ pub struct ConverseRequest<'a> {
     /// A guardrail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guardrail_config: Option<GuardrailConfig<'a>>,
-    /// What only this model knows.
+    /// Model-specific fields.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub additional_model_request_fields: Map<String, Value>,
-    /// JSON pointers into the model's own response to return.
+    /// JSON pointers to fields of the model's own response to return.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub additional_model_response_field_paths: Vec<Cow<'a, str>>,
-    /// Values of a prompt's variables, when the model id is a prompt's ARN.
+    /// Values of prompt variables, if the model id is the ARN of a prompt.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub prompt_variables: Map<String, Value>,
-    /// At most 16 pairs for the invocation log.
+    /// At most 16 key-value pairs for the invocation log.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub request_metadata: Map<String, Value>,
     /// Latency option.
@@ -51,23 +51,23 @@ pub struct ConverseRequest<'a> {
 /// A turn.
 #[derive(Clone, Debug, Serialize)]
 pub struct Message<'a> {
-    /// Who speaks.
+    /// Author of the message.
     pub role: Role,
-    /// What is said; never empty.
+    /// The content; never empty.
     pub content: Vec<ContentBlock<'a>>,
 }
 
-/// Who speaks.
+/// Author of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// The person, and results of tools.
+    /// The user; also the author of tool results.
     User,
     /// The model.
     Assistant,
 }
 
-/// Sampling parameters that all models share.
+/// Sampling parameters that every model has.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceConfig<'a> {
@@ -86,19 +86,19 @@ pub struct InferenceConfig<'a> {
 }
 
 impl InferenceConfig<'_> {
-    /// Whether nothing is set.
+    /// Whether no parameter is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// Tools and which of them to call.
+/// Tools and the tool choice.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolConfig<'a> {
     /// At least one.
     pub tools: Vec<Tool<'a>>,
-    /// Absent: the model decides.
+    /// The model decides if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice<'a>>,
 }
@@ -109,7 +109,7 @@ pub struct ToolConfig<'a> {
 pub enum Tool<'a> {
     /// A tool of the client.
     ToolSpec(ToolSpec<'a>),
-    /// A tool that Bedrock runs itself.
+    /// A tool that Bedrock runs.
     SystemTool(SpecificTool<'a>),
     /// Everything before this is to be cached.
     CachePoint(CachePoint),
@@ -124,33 +124,33 @@ pub struct ToolSpec<'a> {
     /// Never empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Cow<'a, str>>,
-    /// Schema of the arguments.
+    /// The schema of the arguments.
     pub input_schema: InputSchema<'a>,
-    /// Arguments follow the schema exactly.
+    /// Whether arguments always match the schema.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
 }
 
-/// Schema of a tool's arguments.
+/// The schema of a tool's arguments.
 #[derive(Clone, Debug, Serialize)]
 pub struct InputSchema<'a> {
-    /// A JSON Schema whose root is an object, as text.
+    /// JSON Schema of an object, as text.
     pub json: Cow<'a, RawValue>,
 }
 
-/// Which tool to call.
+/// The tool to call.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ToolChoice<'a> {
     /// The model decides.
     Auto(Empty),
-    /// Some tool.
+    /// The model calls at least one tool.
     Any(Empty),
-    /// This tool.
+    /// The model calls this tool.
     Tool(SpecificTool<'a>),
 }
 
-/// `{}` on the wire.
+/// Serializes as `{}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Empty {}
 
@@ -161,7 +161,7 @@ pub struct SpecificTool<'a> {
     pub name: Cow<'a, str>,
 }
 
-/// A guardrail and how much it tells.
+/// A guardrail and its settings.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GuardrailConfig<'a> {
@@ -196,12 +196,12 @@ pub struct ServiceTier<'a> {
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputConfig<'a> {
-    /// Format of the text.
+    /// The format of the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_format: Option<TextFormat<'a>>,
 }
 
-/// Format of the text.
+/// The format of the text.
 #[derive(Clone, Debug, Serialize)]
 pub struct TextFormat<'a> {
     /// `json_schema`.
@@ -211,7 +211,7 @@ pub struct TextFormat<'a> {
     pub structure: TextFormatStructure<'a>,
 }
 
-/// Shape of the text.
+/// The structure of the text.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TextFormatStructure<'a> {
@@ -219,15 +219,15 @@ pub enum TextFormatStructure<'a> {
     JsonSchema(JsonSchema<'a>),
 }
 
-/// A JSON Schema for the answer.
+/// A JSON Schema for the response.
 #[derive(Clone, Debug, Serialize)]
 pub struct JsonSchema<'a> {
-    /// The schema as a string of JSON.
+    /// The schema as JSON text.
     pub schema: String,
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Cow<'a, str>>,
-    /// What it is for.
+    /// The purpose of the schema.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Cow<'a, str>>,
 }

@@ -1,28 +1,28 @@
-//! The response body of Converse, and the token counts that streams share with it.
+//! The response body of Converse, and the token counts that it shares with streams.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// The whole body; unknown fields are ignored.
+/// The response body; unknown fields are ignored.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConverseResponse {
-    /// What the model said.
+    /// The model's output.
     pub output: ResponseOutput,
-    /// Why it stopped.
+    /// The stop reason.
     pub stop_reason: StopReason,
     /// Token counts.
     #[serde(deserialize_with = "null_as_default")]
     pub usage: TokenUsage,
-    /// What `additionalModelResponseFieldPaths` asked for.
+    /// The fields requested with `additionalModelResponseFieldPaths`.
     pub additional_model_response_fields: Option<Box<RawValue>>,
-    /// The tier that really served.
+    /// The service tier that processed the request.
     pub service_tier: Option<TierUsed>,
-    /// What a guardrail did.
+    /// The guardrail trace.
     pub trace: Option<Box<RawValue>>,
 }
 
-/// The tier that served a request.
+/// The service tier that processed a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct TierUsed {
@@ -31,7 +31,7 @@ pub struct TierUsed {
     pub kind: String,
 }
 
-/// A union with one member so far.
+/// A union with a single member.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ResponseOutput {
@@ -44,36 +44,36 @@ pub struct ResponseOutput {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ResponseMessage {
-    /// In the order the model gave, which is not always reasoning first.
+    /// Blocks in the model's order; reasoning is not always first.
     #[serde(deserialize_with = "null_as_default")]
     pub content: Vec<ResponseBlock>,
 }
 
-/// One content block: exactly one field is set, or none when the kind is not known here.
+/// One content block: exactly one field is set, or none if the kind is unknown.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResponseBlock {
     /// Text.
     pub text: Option<String>,
-    /// A call of a tool.
+    /// A tool call.
     pub tool_use: Option<ResponseToolUse>,
     /// Reasoning.
     pub reasoning_content: Option<ResponseReasoning>,
-    /// Text with its sources.
+    /// Text with citations.
     pub citations_content: Option<CitationsContent>,
-    /// The result of a tool that Bedrock ran itself.
+    /// The result of a tool that Bedrock ran.
     pub tool_result: Option<Box<RawValue>>,
-    /// A picture the model made.
+    /// An image that the model generated.
     pub image: Option<Box<RawValue>>,
 }
 
-/// Text with its sources.
+/// Text with citations.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CitationsContent {
     /// The text, in pieces.
     pub content: Vec<CitedText>,
-    /// The sources, as they came.
+    /// The citations as raw JSON.
     pub citations: Option<Box<RawValue>>,
 }
 
@@ -85,29 +85,29 @@ pub struct CitedText {
     pub text: Option<String>,
 }
 
-/// A call of a tool.
+/// A tool call.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResponseToolUse {
-    /// Id to answer with.
+    /// Id for the tool result.
     pub tool_use_id: String,
     /// Name of the tool.
     pub name: String,
-    /// Arguments as text of JSON.
+    /// Arguments as JSON text.
     pub input: Option<Box<RawValue>>,
-    /// `server_tool_use`: Bedrock runs it; anything else, or nothing: the client does.
+    /// `server_tool_use` if Bedrock runs the tool; otherwise the client runs it.
     #[serde(rename = "type")]
     pub kind: Option<String>,
 }
 
 impl ResponseToolUse {
-    /// Whether Bedrock runs the tool itself, so that it is no call for the client.
+    /// Whether Bedrock runs the tool, so that the client does not see the call.
     pub fn is_server_side(&self) -> bool {
         self.kind.as_deref() == Some(SERVER_TOOL_USE)
     }
 }
 
-/// `toolUse.type` of a tool that Bedrock runs itself.
+/// `toolUse.type` of a tool that Bedrock runs.
 pub(super) const SERVER_TOOL_USE: &str = "server_tool_use";
 
 /// Reasoning: text or encrypted.
@@ -120,45 +120,45 @@ pub struct ResponseReasoning {
     pub redacted_content: Option<String>,
 }
 
-/// Reasoning text and its signature, if the model signs.
+/// Reasoning text and its signature, if any.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ResponseReasoningText {
     /// May be empty.
     #[serde(deserialize_with = "null_as_default")]
     pub text: String,
-    /// To be replayed bit for bit.
+    /// Replayed bit for bit.
     pub signature: Option<String>,
 }
 
-/// Why the model stopped, as Bedrock says it.
+/// Bedrock's stop reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StopReason {
-    /// It was done.
+    /// The turn is complete.
     #[default]
     EndTurn,
-    /// It wants tools called.
+    /// The model calls tools.
     ToolUse,
-    /// The limit of tokens.
+    /// The limit of tokens was reached.
     MaxTokens,
-    /// One of the request's stop sequences.
+    /// The output contains one of the request's stop sequences.
     StopSequence,
-    /// A guardrail.
+    /// A guardrail intervened.
     GuardrailIntervened,
-    /// The model's own filter.
+    /// The model's own filter intervened.
     ContentFiltered,
-    /// The model wrote something unreadable.
+    /// The model's output is malformed.
     MalformedModelOutput,
-    /// The model wrote an unreadable tool call.
+    /// A tool call of the model is malformed.
     MalformedToolUse,
-    /// The context is full.
+    /// The context window is full.
     ModelContextWindowExceeded,
-    /// One not known here.
+    /// Another stop reason.
     Other(String),
 }
 
 impl StopReason {
-    /// Bedrock's word.
+    /// The value in Bedrock's API.
     pub fn as_str(&self) -> &str {
         match self {
             Self::EndTurn => "end_turn",
@@ -199,31 +199,31 @@ impl<'de> Deserialize<'de> for StopReason {
     }
 }
 
-/// Token counts. `input_tokens` excludes what was read from or written to the cache.
+/// Token counts. `input_tokens` excludes tokens read from or written to the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TokenUsage {
-    /// Tokens of the prompt that no cache was involved in.
+    /// Prompt tokens that were neither read from nor written to the cache.
     #[serde(deserialize_with = "null_as_default")]
     pub input_tokens: u64,
-    /// Tokens the model wrote.
+    /// Tokens of the output.
     #[serde(deserialize_with = "null_as_default")]
     pub output_tokens: u64,
-    /// The sum, as Bedrock counts it.
+    /// The sum as reported by Bedrock.
     #[serde(deserialize_with = "null_as_default")]
     pub total_tokens: u64,
-    /// Tokens of the prompt read from the cache.
+    /// Prompt tokens read from the cache.
     #[serde(deserialize_with = "null_as_default")]
     pub cache_read_input_tokens: u64,
-    /// Tokens of the prompt written to the cache.
+    /// Prompt tokens written to the cache.
     #[serde(deserialize_with = "null_as_default")]
     pub cache_write_input_tokens: u64,
-    /// Tokens of the output that were reasoning, where Bedrock says so.
+    /// Output tokens used for reasoning, if Bedrock reports them.
     pub reasoning_tokens: Option<u64>,
 }
 
 impl TokenUsage {
-    /// All tokens of the prompt, cached or not.
+    /// All prompt tokens, cached or not.
     pub const fn prompt_tokens(&self) -> u64 {
         self.input_tokens
             .saturating_add(self.cache_read_input_tokens)
@@ -231,7 +231,7 @@ impl TokenUsage {
     }
 }
 
-/// `null` where a value is expected is as good as no value.
+/// Reads `null` as the default value.
 pub(super) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,7 +1,7 @@
-//! Events of ConverseStream, borrowed from the frame they came in.
+//! Events of ConverseStream, borrowed from their frames.
 //!
-//! Frames are taken apart by the event-stream module; here a payload becomes an event. Fields and
-//! events not known here are ignored: Bedrock pads every event with a field `p`.
+//! [`crate::eventstream`] decodes frames; this module decodes their payloads. Unknown events and fields are
+//! ignored: Bedrock pads every event with a field `p`.
 
 use std::borrow::Cow;
 
@@ -16,66 +16,66 @@ use super::{
 /// One event.
 #[derive(Clone, Debug)]
 pub enum StreamEvent<'a> {
-    /// The model begins its turn.
+    /// The start of the model's turn.
     MessageStart,
-    /// A block begins; sent for tools and pictures only, not for text and reasoning.
+    /// The start of a block; sent for tools and images only, not for text and reasoning.
     ContentBlockStart(BlockStart<'a>),
     /// A piece of a block.
     ContentBlockDelta(BlockDelta<'a>),
-    /// A block ends.
+    /// The end of a block.
     ContentBlockStop {
         /// Bedrock's index of the block.
         index: u64,
     },
-    /// The turn ends. A stream without this was cut.
+    /// The end of the turn. A stream without this event is truncated.
     MessageStop(MessageStop<'a>),
-    /// Token counts; after `MessageStop`, or before it.
+    /// Token counts; before or after `MessageStop`.
     Metadata(Metadata<'a>),
-    /// One not known here.
+    /// An unknown event.
     Unknown,
 }
 
-/// A block begins.
+/// The start of a block.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BlockStart<'a> {
     /// Bedrock's index of the block.
     #[serde(default)]
     pub content_block_index: u64,
-    /// What begins.
+    /// The kind of block.
     #[serde(borrow, default, deserialize_with = "null_as_default")]
     pub start: Start<'a>,
 }
 
-/// What begins: at most one field is set.
+/// The kind of block: at most one field is set.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Start<'a> {
-    /// A call of a tool.
+    /// A tool call.
     #[serde(borrow)]
     pub tool_use: Option<ToolUseStart<'a>>,
-    /// The result of a tool that Bedrock ran itself.
+    /// The result of a tool that Bedrock ran.
     #[serde(borrow)]
     pub tool_result: Option<&'a RawValue>,
 }
 
-/// A call of a tool begins.
+/// The start of a tool call.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolUseStart<'a> {
-    /// Id to answer with.
+    /// Id for the tool result.
     #[serde(borrow)]
     pub tool_use_id: Cow<'a, str>,
     /// Name of the tool.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
-    /// `server_tool_use`: Bedrock runs it.
+    /// `server_tool_use` if Bedrock runs the tool.
     #[serde(borrow, rename = "type", default)]
     pub kind: Option<Cow<'a, str>>,
 }
 
 impl ToolUseStart<'_> {
-    /// Whether Bedrock runs the tool itself, so that it is no call for the client.
+    /// Whether Bedrock runs the tool, so that the client does not see the call.
     pub fn is_server_side(&self) -> bool {
         self.kind.as_deref() == Some(SERVER_TOOL_USE)
     }
@@ -93,29 +93,29 @@ pub struct BlockDelta<'a> {
     pub delta: Delta<'a>,
 }
 
-/// A piece: at most one field is set, none when the kind is not known here.
+/// A piece: at most one field is set, none if the kind is unknown.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Delta<'a> {
     /// Text.
     #[serde(borrow)]
     pub text: Option<JsonStr<'a>>,
-    /// Arguments of a call.
+    /// Arguments of a tool call.
     #[serde(borrow)]
     pub tool_use: Option<ToolUseDelta<'a>>,
     /// Reasoning.
     #[serde(borrow)]
     pub reasoning_content: Option<ReasoningDelta<'a>>,
-    /// A source of the text, as it came.
+    /// A citation of the text, as raw JSON.
     #[serde(borrow)]
     pub citation: Option<&'a RawValue>,
 }
 
-/// A piece of a call's arguments.
+/// A piece of a tool call's arguments.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ToolUseDelta<'a> {
-    /// A piece of the text of JSON.
+    /// A piece of the JSON text.
     #[serde(borrow)]
     pub input: Option<JsonStr<'a>>,
 }
@@ -135,38 +135,38 @@ pub struct ReasoningDelta<'a> {
     pub redacted_content: Option<JsonStr<'a>>,
 }
 
-/// The turn ends.
+/// The end of the turn.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageStop<'a> {
-    /// Why.
+    /// The stop reason.
     pub stop_reason: StopReason,
-    /// What `additionalModelResponseFieldPaths` asked for.
+    /// The fields requested with `additionalModelResponseFieldPaths`.
     #[serde(borrow, default)]
     pub additional_model_response_fields: Option<&'a RawValue>,
 }
 
-/// Token counts and what else is known at the end.
+/// Token counts and other data at the end of a stream.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Metadata<'a> {
     /// Token counts.
     #[serde(deserialize_with = "null_as_default")]
     pub usage: TokenUsage,
-    /// The tier that really served.
+    /// The service tier that processed the request.
     pub service_tier: Option<TierUsed>,
-    /// What a guardrail did.
+    /// The guardrail trace.
     #[serde(borrow)]
     pub trace: Option<&'a RawValue>,
 }
 
-/// A payload that is not what its event type says.
+/// A payload that does not match its event type.
 #[derive(Debug, thiserror::Error)]
 #[error("unable to read a {event_type} event: {source}")]
 pub struct EventError {
     /// `:event-type` of the frame.
     pub event_type: String,
-    /// Where it fails.
+    /// The JSON error.
     #[source]
     pub source: serde_json::Error,
 }
@@ -182,7 +182,7 @@ impl<'a> StreamEvent<'a> {
     /// Reads an event from the `:event-type` and the payload of a frame.
     ///
     /// # Errors
-    /// When the payload is not JSON of the event's shape.
+    /// When the payload does not match the event type.
     pub fn from_frame_parts(event_type: &str, payload: &'a [u8]) -> Result<Self, EventError> {
         let event = match event_type {
             "messageStart" => return Ok(Self::MessageStart),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn undocumented_twins_in_usage_are_ignored() {
+    fn undocumented_duplicate_fields_in_usage_are_ignored() {
         let event = StreamEvent::from_frame_parts(
             "metadata",
             br#"{"usage":{"inputTokens":3,"outputTokens":5,"totalTokens":18,"cacheReadInputTokens":10,"cacheReadInputTokenCount":10,"cacheWriteInputTokens":null,"serverToolUsage":{}},"metrics":{"latencyMs":1},"p":"a"}"#,
@@ -240,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_of_another_shape_is_an_error_naming_the_event() {
+    fn invalid_payload_is_an_error_that_names_the_event() {
         let error = StreamEvent::from_frame_parts("messageStop", b"{}").unwrap_err();
         assert_eq!(error.event_type, "messageStop");
     }
 
     #[test]
-    fn lone_surrogates_are_decoded_to_something() {
+    fn lone_surrogates_decode_to_replacement_characters() {
         let event =
             StreamEvent::from_frame_parts("contentBlockDelta", br#"{"delta":{"text":"x\ud83d"}}"#);
         let Ok(StreamEvent::ContentBlockDelta(delta)) = event else {

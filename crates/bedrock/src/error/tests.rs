@@ -1,4 +1,4 @@
-//! Errors of every kind in every shape they come in.
+//! Tests of every kind of error in every form.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -40,7 +40,7 @@ fn check(
 }
 
 #[test]
-fn name_is_taken_from_the_header_and_text_from_the_body() {
+fn name_is_read_from_the_header_and_message_from_the_body() {
     check(
         429,
         &[("x-amzn-errortype", "ThrottlingException")],
@@ -75,7 +75,7 @@ fn name_is_taken_from_the_header_and_text_from_the_body() {
 }
 
 #[test]
-fn empty_object_with_headers_only_loses_neither_name_nor_text() {
+fn empty_body_with_error_headers_keeps_name_and_message() {
     check(
         400,
         &[
@@ -97,14 +97,14 @@ fn empty_object_with_headers_only_loses_neither_name_nor_text() {
         (
             400,
             "ServiceQuotaExceededException",
-            "AWS answered ServiceQuotaExceededException (HTTP status 400) without a text",
+            "AWS returned ServiceQuotaExceededException (HTTP status 400) without a message",
             Class::Quota,
         ),
     );
 }
 
 #[test]
-fn text_in_an_envelope_of_openai_or_anthropic_is_found() {
+fn message_in_an_envelope_of_openai_or_anthropic_is_read() {
     check(
         429,
         &[],
@@ -125,7 +125,7 @@ fn text_in_an_envelope_of_openai_or_anthropic_is_found() {
 }
 
 #[test]
-fn name_is_trusted_before_the_status() {
+fn name_takes_precedence_over_the_status() {
     check(
         400,
         &[("x-amzn-errortype", "ThrottlingException")],
@@ -145,7 +145,7 @@ fn unknown_name_keeps_the_received_status() {
 }
 
 #[test]
-fn answer_of_something_else_on_the_way_keeps_its_text() {
+fn error_page_of_a_proxy_keeps_its_text() {
     check(
         502,
         &[],
@@ -170,7 +170,7 @@ fn class_of(name: &str, message: &str) -> Class {
 }
 
 #[test]
-fn ended_session_and_wrong_clock_are_told_from_a_wrong_key() {
+fn expired_session_and_clock_skew_differ_from_an_invalid_key() {
     let text = r#"{"message":"The security token included in the request is expired"}"#;
     for name in ["ExpiredTokenException", "UnrecognizedClientException"] {
         check(
@@ -198,7 +198,7 @@ fn ended_session_and_wrong_clock_are_told_from_a_wrong_key() {
 }
 
 #[test]
-fn exception_frame_gets_the_name_and_status_of_its_http_twin() {
+fn exception_frame_has_name_and_status_of_the_http_error() {
     for (event_type, name, status, class) in [
         (
             "throttlingException",
@@ -253,7 +253,7 @@ fn exception_frame_gets_the_name_and_status_of_its_http_twin() {
 }
 
 #[test]
-fn error_frame_with_plain_text_keeps_it() {
+fn error_frame_with_plain_text_keeps_the_text() {
     let frame = Frame {
         message_type: MessageType::Error,
         event_type: "InternalError".to_owned(),

@@ -1,26 +1,26 @@
-//! Looks at the frames of a stream that is passed on as it comes.
+//! Inspects the frames of a stream that the gateway passes through.
 //!
-//! Takes any run of bytes and shows each frame that ended in it, holding no more than one frame and none
-//! above its cap: longer ones are only counted past. Bytes are not changed, delayed or kept for the stream's
-//! sake. Bytes that are no frames end the looking, not the stream.
+//! The scanner accepts chunks of bytes and reports each frame that ends in them. It buffers at most one frame and
+//! skips frames above its limit. It does not change or delay the stream. Invalid bytes end the inspection, not
+//! the stream.
 
 use bytes::{Bytes, BytesMut};
 
 use super::{Frame, PRELUDE_BYTES, SMALLEST_FRAME_BYTES, crc32, first_u32, read};
 
-/// Follows a stream.
+/// Inspects one stream.
 #[derive(Debug)]
 pub struct Scanner {
-    /// The beginning of the current frame: its prelude, or all that came of it when it is within the cap.
+    /// The prelude of the current frame, or all received bytes of it if it is within the limit.
     held: BytesMut,
-    /// Bytes of the current frame that are still to come, once its prelude is there.
+    /// Missing bytes of the current frame, once its prelude is complete.
     left: Option<usize>,
     max_held_bytes: usize,
     lost: bool,
 }
 
 impl Scanner {
-    /// Shows frames of up to `max_held_bytes`.
+    /// Reports frames of up to `max_held_bytes`.
     pub fn new(max_held_bytes: usize) -> Self {
         Self {
             held: BytesMut::new(),
@@ -30,12 +30,12 @@ impl Scanner {
         }
     }
 
-    /// Whether the bytes so far end where a frame ends.
+    /// Whether the bytes so far end at the end of a frame.
     pub fn is_between_frames(&self) -> bool {
         !self.lost && self.left.is_none() && self.held.is_empty()
     }
 
-    /// Looks at the next bytes of the stream.
+    /// Inspects the next bytes of the stream.
     pub fn scan(&mut self, mut bytes: &[u8], mut seen: impl FnMut(Frame)) {
         while !self.lost && !bytes.is_empty() {
             bytes = match self.left {
@@ -43,7 +43,7 @@ impl Scanner {
                 Some(left) => {
                     let (now, rest) = bytes.split_at(left.min(bytes.len()));
                     let left = left.saturating_sub(now.len());
-                    // Within the cap when the prelude was kept.
+                    // The prelude is kept only for frames within the limit.
                     if !self.held.is_empty() {
                         self.held.extend_from_slice(now);
                     }
@@ -60,7 +60,7 @@ impl Scanner {
         }
     }
 
-    /// Takes what belongs to the prelude and reads it once it is whole.
+    /// Buffers the prelude and reads it once it is complete.
     fn prelude<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let missing = PRELUDE_BYTES.saturating_sub(self.held.len());
         let (now, rest) = bytes.split_at(missing.min(bytes.len()));
@@ -80,7 +80,7 @@ impl Scanner {
     }
 }
 
-/// An exception as the last frame of a stream.
+/// An exception frame, to end a stream with.
 pub fn exception(name: &str, message: &str) -> Bytes {
     use aws_smithy_eventstream::frame::write_message_to;
     use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
@@ -94,7 +94,7 @@ pub fn exception(name: &str, message: &str) -> Bytes {
         .add_header(header(":content-type", "application/json"))
         .add_header(header(":message-type", "exception"));
     let mut bytes = BytesMut::new();
-    // Fails for headers of a length that these cannot have.
+    // Fails only for headers that are longer than these can be.
     let _ = write_message_to(&frame, &mut bytes);
     bytes.freeze()
 }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn exception_that_is_written_is_one_that_is_read() {
+    fn written_exception_is_read_back() {
         let mut scanner = Scanner::new(1000);
         let bytes = exception("serviceUnavailableException", "cut off");
         let frames = seen(&mut scanner, &[&bytes]);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn frame_above_the_cap_is_passed_over_and_the_next_one_seen() {
+    fn frame_above_the_limit_is_skipped_and_the_next_one_reported() {
         let long = "x".repeat(2000);
         let bytes = stream(&[long, "short".to_owned()]);
         let mut scanner = Scanner::new(500);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_frames_end_the_looking() {
+    fn invalid_bytes_end_the_inspection() {
         let mut scanner = Scanner::new(1000);
         assert!(seen(&mut scanner, &[b"<html>no event stream</html>"]).is_empty());
         assert!(!scanner.is_between_frames());
@@ -153,7 +153,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_chunking_shows_the_same_frames(
+        fn any_chunking_reports_the_same_frames(
             messages in prop::collection::vec("[a-z]{0,40}", 1..6),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         ) {

@@ -118,7 +118,7 @@ fn stream_that_ends_inside_a_frame_is_an_error_at_every_length() {
 }
 
 #[test]
-fn frame_above_the_cap_is_refused_before_its_body_comes() {
+fn frame_above_the_limit_is_rejected_before_its_body_arrives() {
     let bytes = Bytes::from(event("contentBlockDelta", &[b'x'; 400]));
     let mut decoder = Decoder::new(bytes.len() - 1);
     decoder.push(bytes.slice(..PRELUDE_BYTES));
@@ -130,7 +130,7 @@ fn frame_above_the_cap_is_refused_before_its_body_comes() {
 }
 
 #[test]
-fn broken_length_is_found_before_its_bytes_are_waited_for() {
+fn invalid_length_is_rejected_without_waiting_for_more_bytes() {
     let mut bytes = event("contentBlockDelta", b"{}");
     bytes[2] ^= 0x10;
     let mut decoder = Decoder::new(CAP);
@@ -142,7 +142,7 @@ fn broken_length_is_found_before_its_bytes_are_waited_for() {
 }
 
 #[test]
-fn any_flipped_bit_is_noticed() {
+fn any_flipped_bit_is_detected() {
     let bytes = event("contentBlockDelta", br#"{"delta":{"text":"hello"}}"#);
     for at in 0..bytes.len() {
         for bit in 0..8 {
@@ -154,14 +154,14 @@ fn any_flipped_bit_is_noticed() {
 }
 
 #[test]
-fn published_frames_are_taken_or_refused_as_their_name_says() {
+fn published_frames_are_accepted_or_rejected_as_named() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/eventstream");
     let mut seen = 0;
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let result = decode_all([Bytes::from(std::fs::read(&path).unwrap())]);
-        // The valid ones are well-formed frames of no service: they lack the headers of an event.
+        // The valid frames are well-formed but lack the headers of an event.
         if name.starts_with("valid_") {
             let missing = matches!(result, Err(FrameError::MissingHeader { .. }));
             assert!(missing, "{name}: {result:?}");
@@ -205,9 +205,9 @@ proptest! {
         let _ = decode_all(chunks.into_iter().map(Bytes::from));
     }
 
-    /// Random bytes seldom get past the checksums; these do, so that the header parser is reached.
+    /// Random bytes rarely have valid checksums; these do, so they reach the header parser.
     #[test]
-    fn hostile_headers_with_right_checksums_never_panic(
+    fn hostile_headers_with_valid_checksums_never_panic(
         body in prop::collection::vec(any::<u8>(), 0..200),
         header_length in 0_u32..260,
     ) {

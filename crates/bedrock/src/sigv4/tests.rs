@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::*;
 use crate::model_id::encode_path_segment;
 
-/// 2015-08-30T12:36:00Z, the time of AWS's test suite.
+/// 2015-08-30T12:36:00Z, the time in AWS's test suite.
 const SUITE_TIME: Duration = Duration::from_mins(24_015_636);
 
 fn identity(key: &str, secret: &str, token: Option<&str>) -> Identity {
@@ -20,8 +20,8 @@ fn identity(key: &str, secret: &str, token: Option<&str>) -> Identity {
     )
 }
 
-/// Reads the suite's request files: a request line, headers (a line that begins with a space goes on
-/// with the one before), an empty line, the body.
+/// Reads a request file of the suite: a request line, headers (a line that starts with a space continues the
+/// previous one), an empty line, the body.
 fn read_request(path: &Path) -> (Parts, String) {
     let text = std::fs::read_to_string(path).unwrap().replace('\r', "");
     let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
@@ -66,7 +66,7 @@ fn published_vectors_give_the_published_signatures() {
     for entry in std::fs::read_dir(suite).unwrap() {
         let case = entry.unwrap().path();
         let Ok(context) = std::fs::read_to_string(case.join("context.json")) else {
-            continue; // the two cases without a context have tests of their own
+            continue; // the two cases without a context have their own tests
         };
         let context: Value = serde_json::from_str(&context).unwrap();
         let credentials = &context["credentials"];
@@ -93,7 +93,7 @@ fn published_vectors_give_the_published_signatures() {
 }
 
 #[test]
-fn percent_signs_of_the_path_are_encoded_a_second_time() {
+fn percent_signs_in_the_path_are_encoded_a_second_time() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/sigv4/double-url-encode");
     let (mut parts, body) = read_request(&case.join("request.txt"));
     sign(
@@ -159,7 +159,7 @@ fn scope_names_region_and_service_and_the_session_token_is_signed() {
 }
 
 #[test]
-fn signing_again_replaces_what_was_signed_before() {
+fn signing_again_replaces_the_previous_signature() {
     let mut once = bedrock_request("amazon.nova-lite-v1:0");
     sign_for_bedrock(&mut once, None, b"{}");
     let mut twice = bedrock_request("amazon.nova-lite-v1:0");
@@ -181,7 +181,7 @@ fn one_byte_of_body_or_path_changes_the_signature() {
 }
 
 #[test]
-fn host_keeps_a_port_only_where_the_scheme_does_not_imply_it() {
+fn host_contains_the_port_unless_it_is_the_default() {
     for (uri, expected) in [
         ("https://a.example:443/", "a.example"),
         ("https://a.example:8443/", "a.example:8443"),
@@ -196,7 +196,7 @@ fn host_keeps_a_port_only_where_the_scheme_does_not_imply_it() {
 }
 
 #[test]
-fn identity_without_keys_and_uri_without_host_are_refused() {
+fn rejects_an_identity_without_keys_and_a_uri_without_host() {
     let mut parts = bedrock_request("a");
     let empty = Identity::new("no keys", None);
     let result = sign(

@@ -1,7 +1,7 @@
-//! Checks a signature that a client made with a secret that is known here.
+//! Verifies a client's signature with the client's secret.
 //!
-//! The algorithm of the signing key is `aws-sigv4`'s; the canonical request is built here from what came,
-//! by the list of headers that the client signed. What a caller who passes the check may do is not decided here.
+//! `aws-sigv4` derives the signing key; this module builds the canonical request from the received request and the
+//! client's list of signed headers. It authenticates and does not authorize.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
 use std::{
@@ -17,9 +17,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// How far the client's clock may be off, as with AWS.
+/// Maximum clock skew of a client, the same as AWS allows.
 const LARGEST_SKEW: Duration = Duration::from_mins(5);
-/// Everything but the unreserved characters and the slash between segments.
+/// Everything except unreserved characters and the slash between segments.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -27,7 +27,7 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/');
 
-/// An `Authorization` header of Signature Version 4, taken apart.
+/// A parsed `Authorization` header of Signature Version 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim<'a> {
     access_key_id: &'a str,
@@ -38,43 +38,43 @@ pub struct Claim<'a> {
     signature: &'a str,
 }
 
-/// Why a signature is not accepted.
+/// Errors of verification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// A header that has to be signed is not.
+    /// A required header is not signed.
     #[error("the signature does not cover the header {0}")]
     NotSigned(&'static str),
-    /// No usable time.
+    /// The time is missing or invalid.
     #[error(
-        "x-amz-date is missing, is no time such as 20260102T030405Z, or is not of the day of the signature's scope"
+        "x-amz-date is missing, is not a time such as 20260102T030405Z, or does not match the date in the signature's scope"
     )]
     Time,
-    /// Too old, or ahead.
-    #[error("the signature is of a time that is {seconds} seconds away from this machine's")]
+    /// The signature's time differs too much from the clock.
+    #[error("the signature's time differs from the server's clock by {seconds} seconds")]
     Skew {
-        /// How far.
+        /// The difference in seconds.
         seconds: u64,
     },
-    /// Another body.
+    /// The body does not match its hash.
     #[error("x-amz-content-sha256 is not the hash of the body")]
     Body,
-    /// A header that was signed is not text or not there.
-    #[error("a header that was signed did not arrive as text")]
+    /// A signed header is missing or is not visible ASCII.
+    #[error("a signed header is missing or is not visible ASCII")]
     Header,
-    /// Another secret, or a request that was changed on its way.
+    /// The secret differs, or the request was changed after signing.
     #[error(
-        "the signature does not fit: the secret access key is another one, or something between changed the request (the Host header, most often)"
+        "the signature does not match: check the secret access key, and whether a proxy changes the request (most often the Host header)"
     )]
     Signature,
 }
 
 impl<'a> Claim<'a> {
-    /// Whether a header is of this kind at all.
+    /// Whether a header uses Signature Version 4.
     pub fn is_one(authorization: &str) -> bool {
         authorization.starts_with(ALGORITHM)
     }
 
-    /// Takes a header apart. An access key id may hold slashes.
+    /// Parses a header. An access key id may contain slashes.
     pub fn parse(authorization: &'a str) -> Option<Self> {
         let rest = authorization.strip_prefix(ALGORITHM)?.strip_prefix(' ')?;
         let part = |name: &str| {
@@ -96,16 +96,16 @@ impl<'a> Claim<'a> {
         })
     }
 
-    /// Who the client says it is.
+    /// The client's access key id, not yet verified.
     pub fn access_key_id(&self) -> &'a str {
         self.access_key_id
     }
 
-    /// Checks that whoever made the request has `secret`, made it for this path, these headers and this
-    /// body, and did so just now.
+    /// Verifies that the request was signed with `secret`, for this path, these headers and this body, within the
+    /// allowed clock skew.
     ///
     /// # Errors
-    /// What does not fit.
+    /// The first check that fails.
     pub fn verify(
         &self,
         request: &Parts,
@@ -150,7 +150,7 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// `x-amz-date`, as it came and as a time.
+    /// `x-amz-date` as text and as a time.
     fn time<'h>(&self, headers: &'h HeaderMap) -> Result<(&'h str, SystemTime), VerifyError> {
         let text = headers
             .get("x-amz-date")
@@ -202,7 +202,7 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// All values of a header, each without needless spaces; the host of HTTP/2 is in the URI.
+/// All values of a header, with spaces trimmed and collapsed; with HTTP/2 the host is in the URI.
 fn header_value(request: &Parts, name: &str) -> Option<String> {
     if name == header::HOST.as_str() && !request.headers.contains_key(header::HOST) {
         return request.uri.authority().map(ToString::to_string);
@@ -239,7 +239,7 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000 + seconds)
     }
 
-    /// Signed by the SDK's own signer.
+    /// A request signed by the SDK's signer.
     fn signed(access_key_id: &str) -> Parts {
         let request = Request::post(format!("http://gateway.team-a:8000{PATH}"))
             .header("content-type", "application/json")
@@ -249,7 +249,7 @@ mod tests {
         let (mut parts, ()) = request.into_parts();
         let identity = Credentials::new(access_key_id, SECRET, None, None, "test").into();
         crate::sigv4::sign(&mut parts, BODY, &identity, "us-east-1", "bedrock", at(0)).unwrap();
-        // As a server sees it.
+        // The URI as a server receives it.
         parts.uri = PATH.parse().unwrap();
         parts
     }
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_sdk_signs_is_accepted_and_whatever_is_changed_is_not() {
+    fn accepts_the_sdks_signature_and_rejects_any_change() {
         let parts = signed("ci");
         check(&parts, BODY, SECRET, at(30), &Ok(()));
         check(
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn signature_without_host_or_time_is_refused() {
+    fn rejects_a_signature_without_host_or_time() {
         let mut parts = signed("ci");
         for (from, to, expected) in [
             ("host;", "", VerifyError::NotSigned("host")),
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn access_key_id_may_hold_slashes_and_nonsense_is_no_claim() {
+    fn access_key_id_may_contain_slashes_and_invalid_headers_do_not_parse() {
         let parts = signed("key/with+slashes==");
         let header = parts.headers["authorization"].to_str().unwrap();
         let claim = Claim::parse(header).unwrap();
