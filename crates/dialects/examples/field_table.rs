@@ -1,5 +1,5 @@
-//! Prints what becomes of each field of a request of an endpoint: what `cargo xtask fields` writes to the docs.
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+//! Prints the field table of an endpoint; `cargo xtask fields` writes it to the docs.
+#![expect(clippy::print_stdout, reason = "the example prints a table")]
 
 fn main() {
     let table = match std::env::args().nth(1).as_deref() {

@@ -1,10 +1,9 @@
-//! The dialect of Anthropic's Messages, token counting and Models.
+//! Anthropic's Messages, token counting and Models.
 //!
-//! Claude is system_and_messages to natively (`native`): its body goes through but for what Bedrock does not take,
-//! and events come back byte for byte. Every other model, and Claude where a company allows nothing
-//! else, is system_and_messages to by Converse: `decode`, then `encode_response` or a `StreamEncoder`. Nothing a
-//! client sent is lost silently: it is honoured, refused naming the field, or dropped with a warning
-//! ([`field_table`] says which). Specification: <https://docs.claude.com/en/api/messages>.
+//! Requests for Claude pass through to Claude's own API ([`passthrough()`]): fields that Bedrock does not support are
+//! removed or rejected, and events return byte for byte. Other models, and Claude if so configured, are called by
+//! Converse: `decode`, then `encode_response` or a `StreamEncoder`. Every field is supported, rejected by name, or
+//! dropped with a warning; see [`field_table`]. Specification: <https://docs.claude.com/en/api/messages>.
 
 mod count_tokens;
 mod decode;

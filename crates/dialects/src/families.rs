@@ -1,8 +1,7 @@
-//! What each model family takes, as data: `families/builtin.yaml` plus overrides from config.
+//! The capabilities of each model family: `families/builtin.yaml` with overrides from the configuration.
 //!
-//! The table is compiled once when the config is loaded; a request looks its model up by id and
-//! gets shared capabilities. Version numbers are never parsed out of ids: patterns name them. What the
-//! capabilities lead to is each dialect's business.
+//! The table is built when the configuration is loaded; a request looks up its model by id and gets shared
+//! capabilities. Patterns match version numbers; ids are not parsed.
 
 mod apis;
 mod capabilities;

@@ -1,8 +1,8 @@
-//! `/v1/images/generations`: one request of OpenAI's shape becomes one or more bodies of InvokeModel, whose
-//! pictures are put together again in order.
+//! `/v1/images/generations`: translates a request in OpenAI's format to one or more InvokeModel bodies, and combines the
+//! images in order.
 //!
-//! What a model makes of sizes, qualities and seeds is data (`image` of its family). Pictures come as
-//! base64 only: there is nothing here that could host them.
+//! The family's `image` capabilities define sizes, formats and seeds. Images are returned as base64 only, because the
+//! gateway does not host files.
 //! Specification: <https://platform.openai.com/docs/api-reference/images/create>.
 
 mod response;
@@ -21,25 +21,25 @@ use crate::{
 
 pub use response::{ImageResult, encode_images, read_image_response};
 
-/// OpenAI's own limit of pictures in a request.
+/// OpenAI's limit of images per request.
 const MAX: u64 = 10;
 
-/// A request, translated.
+/// A translated request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageRequest {
-    /// Bodies of InvokeModel, to be sent in any order and their pictures kept in this one.
+    /// InvokeModel bodies. Send them in any order; keep their images in this order.
     pub calls: Vec<Vec<u8>>,
     /// `png`, `jpeg` or `webp`.
     pub output_format: String,
-    /// What was dropped or changed.
+    /// Warnings about dropped and changed fields.
     pub warnings: Vec<String>,
 }
 
-/// Decodes a request. `draw` becomes the seed where the client gives none: models that begin with the same
-/// seed each time would give the same picture each time.
+/// Decodes a request. `draw` is a random number for the seed if the client sets none: with a constant seed, models return
+/// the same image every time.
 ///
 /// # Errors
-/// A 400 naming the field.
+/// A 400 that names the field.
 pub fn decode_images(
     body: &[u8],
     capabilities: &ModelCapabilities,
@@ -50,7 +50,7 @@ pub fn decode_images(
         return Err(RequestError::unsupported(
             "model",
             format!(
-                "not with {}: {}",
+                "{} does not support this endpoint: {}",
                 capabilities.title,
                 capabilities.apis.advice()
             ),
@@ -60,11 +60,11 @@ pub fn decode_images(
     let mut warnings = Warnings::new(strict);
     body.take("model");
     let prompt = prompt(&mut body, "prompt", shape, capabilities)?
-        .ok_or_else(|| RequestError::missing("prompt", "must be given"))?;
-    let negative = prompt_against(&mut body, shape, capabilities)?;
+        .ok_or_else(|| RequestError::missing("prompt", "is required"))?;
+    let negative = negative_prompt(&mut body, shape, capabilities)?;
     let count = whole(&mut body, "n")?.unwrap_or(1);
     if !(1..=MAX).contains(&count) {
-        let message = format!("takes 1 to {MAX} pictures");
+        let message = format!("must be 1 to {MAX}");
         return Err(RequestError::invalid("n", message));
     }
     let seed = match whole(&mut body, "seed")? {
@@ -72,7 +72,7 @@ pub fn decode_images(
             let most = shape.most_seed;
             return Err(RequestError::invalid(
                 "seed",
-                format!("{} takes 0 to {most}", capabilities.title),
+                format!("must be 0 to {most} for {}", capabilities.title),
             ));
         }
         Some(seed) => seed,
@@ -89,26 +89,26 @@ pub fn decode_images(
             ImageBody::Amazon => {
                 common.insert("cfgScale".to_owned(), scale.into());
             }
-            ImageBody::Stability => warnings.dropped("cfg_scale", "this model does not take it")?,
+            ImageBody::Stability => warnings.dropped("cfg_scale", "not supported by this model")?,
         }
     }
-    harmless(body, &mut warnings)?;
+    drop_remaining(body, &mut warnings)?;
     let per_call = shape.per_call.max(1);
     let mut calls = Vec::new();
     let mut left = count;
     let mut seed = seed;
     while left > 0 {
         let now = left.min(per_call);
-        let picture = Picture {
+        let call = Call {
             prompt: &prompt,
             negative: negative.as_deref(),
             count: now,
             seed,
             output_format: &output_format,
         };
-        calls.push(picture.call(shape.body, common.clone()));
+        calls.push(call.body(shape.body, common.clone()));
         left = left.saturating_sub(now);
-        // Another seed for each call, or they would give the same pictures.
+        // A different seed for each call, because equal seeds give equal images.
         seed = if seed >= shape.most_seed {
             0
         } else {
@@ -122,8 +122,8 @@ pub fn decode_images(
     })
 }
 
-/// What goes into one call.
-struct Picture<'p> {
+/// The parameters of one call.
+struct Call<'p> {
     prompt: &'p str,
     negative: Option<&'p str>,
     count: u64,
@@ -131,8 +131,8 @@ struct Picture<'p> {
     output_format: &'p str,
 }
 
-impl Picture<'_> {
-    fn call(&self, body: ImageBody, mut common: Map<String, Value>) -> Vec<u8> {
+impl Call<'_> {
+    fn body(&self, body: ImageBody, mut common: Map<String, Value>) -> Vec<u8> {
         let call = match body {
             ImageBody::Amazon => {
                 let mut parameters = json!({ "text": self.prompt });
@@ -183,7 +183,7 @@ fn prompt(
         return Err(RequestError::invalid(
             key,
             format!(
-                "{} takes {} characters at most",
+                "{} supports at most {} characters",
                 capabilities.title, shape.prompt_characters
             ),
         ));
@@ -191,8 +191,8 @@ fn prompt(
     Ok(Some(text.into_owned()))
 }
 
-/// `negative_prompt`, which is not OpenAI's.
-fn prompt_against(
+/// `negative_prompt`, which is not in OpenAI's API.
+fn negative_prompt(
     body: &mut Object<'_>,
     shape: &ImageShape,
     capabilities: &ModelCapabilities,
@@ -200,20 +200,20 @@ fn prompt_against(
     prompt(body, "negative_prompt", shape, capabilities)
 }
 
-/// How the client wants to get its pictures.
+/// Checks how the client wants to receive the images.
 fn delivery(body: &mut Object<'_>) -> Result<(), RequestError> {
     match body.string("response_format", &FieldPath::Root)?.as_deref() {
         None | Some("b64_json") => {}
         Some("url") => {
             return Err(RequestError::unsupported(
                 "response_format",
-                "pictures are not hosted here; use b64_json",
+                "URLs are not supported; use b64_json",
             ));
         }
         Some(other) => {
             return Err(RequestError::invalid(
                 "response_format",
-                format!("{other:?} is not b64_json"),
+                format!("{other:?} is not supported; use b64_json"),
             ));
         }
     }
@@ -221,13 +221,13 @@ fn delivery(body: &mut Object<'_>) -> Result<(), RequestError> {
     if stream == Some(true) {
         return Err(RequestError::unsupported(
             "stream",
-            "Bedrock gives pictures whole; leave it out",
+            "image streaming is not supported by Bedrock; remove the field",
         ));
     }
     match body.string("background", &FieldPath::Root)?.as_deref() {
         Some("transparent") => Err(RequestError::unsupported(
             "background",
-            "the models make opaque pictures; use opaque",
+            "transparent images are not supported; use opaque",
         )),
         _ => Ok(()),
     }
@@ -246,7 +246,11 @@ fn output_format(
     }
     Err(RequestError::unsupported(
         "output_format",
-        format!("{} makes {}", capabilities.title, shape.formats.join(", ")),
+        format!(
+            "{} supports {}",
+            capabilities.title,
+            shape.formats.join(", ")
+        ),
     ))
 }
 
@@ -266,7 +270,7 @@ fn quality(
         other => {
             return Err(RequestError::invalid(
                 "quality",
-                format!("{other:?} is not auto, low, medium, high, standard or hd"),
+                format!("{other:?} is not supported; use auto, low, medium, high, standard or hd"),
             ));
         }
     };
@@ -276,18 +280,18 @@ fn quality(
             Ok(())
         }
         ImageBody::Stability if own == "standard" => Ok(()),
-        ImageBody::Stability => warnings.dropped("quality", "this model has one quality"),
+        ImageBody::Stability => warnings.dropped("quality", "not supported by this model"),
     }
 }
 
-/// What is left asks for something OpenAI's own models do.
-fn harmless(body: Object<'_>, warnings: &mut Warnings) -> Result<(), RequestError> {
+/// Drops the remaining fields.
+fn drop_remaining(body: Object<'_>, warnings: &mut Warnings) -> Result<(), RequestError> {
     for (key, _) in body.rest() {
         let why = match key.as_ref() {
-            "user" => "InvokeModel has no place for it",
-            "style" => "say it in the prompt",
-            "moderation" => "Bedrock's own filters apply",
-            "output_compression" | "partial_images" => "Bedrock has nothing like it",
+            "user" => "not supported by InvokeModel",
+            "style" => "not supported by Bedrock (use the prompt)",
+            "moderation" => "Bedrock's content filters apply",
+            "output_compression" | "partial_images" => "not supported by Bedrock",
             _ => "not a field of this endpoint",
         };
         warnings.dropped(&key, why)?;

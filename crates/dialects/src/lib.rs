@@ -1,9 +1,8 @@
-//! Client dialects to and from Converse: requests decoded, responses and streams encoded.
+//! Translates client dialects to and from Converse: decodes requests, encodes responses and streams.
 //!
-//! Pure and sans-IO: bytes in, bytes out, no clock, no network, no environment. What a model takes
-//! comes from [`families`], a table of data with overrides; no model's name stands in the code. One
-//! folder a dialect; what all share is in [`translation`], and [`responses`] builds on [`openai`], whose
-//! second endpoint it is (ADR-0007). Steps 3 and 7 of the request pipeline.
+//! Pure and sans-IO: no clock, network or environment. The capabilities of models come from [`families`], a table
+//! with overrides; the code contains no model names. Each dialect is one module. Dialects do not depend on each
+//! other; shared code is in [`translation`] (ADR-0007).
 
 pub mod anthropic;
 pub mod families;

@@ -1,8 +1,8 @@
-//! The dialect of OpenAI's Chat Completions, Embeddings and Models.
+//! OpenAI's Chat Completions, Embeddings and Models.
 //!
-//! A request goes `head` → (routing, elsewhere) → `decode` → Converse; what comes back goes
-//! through `encode_response` or a `StreamEncoder`. Nothing a client sent is lost silently: it is
-//! honoured, refused naming the field, or dropped with a warning ([`field_table`] says which).
+//! `head` reads what routing needs, `decode` translates a request to Converse, and `encode_response` or a
+//! `StreamEncoder` translates the response. Every field is supported, rejected by name, or dropped with a warning;
+//! see [`field_table`].
 //! Specification: <https://platform.openai.com/docs/api-reference/chat>.
 
 mod decode;

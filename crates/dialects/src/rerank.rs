@@ -1,7 +1,7 @@
-//! `/v1/rerank` and `/v2/rerank`: the shape that Cohere's and Jina's clients share, to InvokeModel and back.
+//! `/v1/rerank` and `/v2/rerank`: translates the request format that Cohere's and Jina's clients share to InvokeModel.
 //!
-//! The answer has what both of them read. Specifications: <https://docs.cohere.com/reference/rerank>,
-//! <https://jina.ai/reranker>.
+//! The response has the fields that either client reads. Specifications:
+//! <https://docs.cohere.com/reference/rerank>, <https://jina.ai/reranker>.
 
 use std::borrow::Cow;
 
@@ -18,23 +18,23 @@ use crate::{
     },
 };
 
-/// A request, translated.
+/// A translated request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RerankRequest {
-    /// The body of InvokeModel.
+    /// The InvokeModel body.
     pub body: Vec<u8>,
-    /// Texts of the documents, where the client wants them back.
+    /// Texts of the documents, if the client requests them in the response.
     pub documents: Option<Vec<String>>,
-    /// How many documents there are.
+    /// Number of documents.
     pub count: usize,
-    /// What was dropped.
+    /// Warnings about dropped fields.
     pub warnings: Vec<String>,
 }
 
 /// Decodes a request.
 ///
 /// # Errors
-/// A 400 naming the field.
+/// A 400 that names the field.
 pub fn decode_rerank(
     body: &[u8],
     capabilities: &ModelCapabilities,
@@ -44,7 +44,7 @@ pub fn decode_rerank(
         return Err(RequestError::unsupported(
             "model",
             format!(
-                "not with {}: {}",
+                "{} does not support this endpoint: {}",
                 capabilities.title,
                 capabilities.apis.advice()
             ),
@@ -61,7 +61,7 @@ pub fn decode_rerank(
     let documents = documents(&mut body)?;
     if documents.is_empty() || documents.len() > shape.documents {
         let message = format!(
-            "{} takes 1 to {} documents",
+            "{} supports 1 to {} documents",
             capabilities.title, shape.documents
         );
         return Err(RequestError::invalid("documents", message));
@@ -82,7 +82,7 @@ pub fn decode_rerank(
     call.insert("query".to_owned(), query.as_ref().into());
     call.insert("documents".to_owned(), Value::from(documents.clone()));
     if let Some(top) = top {
-        // More than there are is all of them.
+        // A larger number means all documents.
         let count = u64::try_from(documents.len()).unwrap_or(u64::MAX);
         call.insert("top_n".to_owned(), top.min(count).into());
     }
@@ -94,12 +94,12 @@ pub fn decode_rerank(
             }
         }
         (RerankBody::Amazon, Some(_)) => {
-            warnings.dropped("max_tokens_per_doc", "this model does not take it")?;
+            warnings.dropped("max_tokens_per_doc", "not supported by this model")?;
         }
         (RerankBody::Amazon, None) => {}
     }
     for (key, _) in body.rest() {
-        warnings.dropped(&key, "Bedrock has nothing like it")?;
+        warnings.dropped(&key, "not supported by Bedrock")?;
     }
     Ok(RerankRequest {
         body: Value::Object(call).to_string().into_bytes(),
@@ -109,13 +109,13 @@ pub fn decode_rerank(
     })
 }
 
-/// Texts, or objects with a `text`.
+/// Reads texts, or objects with a `text`.
 fn documents(body: &mut Object<'_>) -> Result<Vec<String>, RequestError> {
     let root = FieldPath::Root;
     let at = root.key("documents");
     let list = body
         .take("documents")
-        .ok_or_else(|| RequestError::missing("documents", "must be given"))?;
+        .ok_or_else(|| RequestError::missing("documents", "is required"))?;
     let mut texts = Vec::new();
     for (index, document) in list.array(&at)?.into_iter().enumerate() {
         let at = at.index(index);
@@ -128,42 +128,43 @@ fn documents(body: &mut Object<'_>) -> Result<Vec<String>, RequestError> {
     Ok(texts)
 }
 
-/// A document's place.
+/// A ranked document.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub struct Ranked {
-    /// Which of the request's documents.
+    /// Index in the request's documents.
     pub index: usize,
-    /// 0 to 1.
+    /// Relevance, 0 to 1.
     pub relevance_score: f64,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct ModelResponse {
     results: Vec<Ranked>,
 }
 
-/// Reads what the model answers.
+/// Reads the model's response.
 ///
 /// # Errors
-/// When it is no ranking of the request's documents.
+/// When the response is not a ranking of the request's documents.
 pub fn read_rerank_response(
     request: &RerankRequest,
     body: &[u8],
 ) -> Result<Vec<Ranked>, UpstreamError> {
-    let unreadable = |message: String| UpstreamError {
+    let malformed = |message: String| UpstreamError {
         status: 502,
         code: "malformed_model_output".to_owned(),
         message,
         usage: TokenUsage::default(),
     };
-    let answer: Answer = serde_json::from_slice(body)
-        .map_err(|error| unreadable(format!("the model's answer cannot be read: {error}")))?;
-    match answer.results.iter().find(|one| one.index >= request.count) {
-        Some(one) => Err(unreadable(format!(
+    let response: ModelResponse = serde_json::from_slice(body)
+        .map_err(|error| malformed(format!("invalid response from the model: {error}")))?;
+    let results = response.results;
+    match results.iter().find(|one| one.index >= request.count) {
+        Some(one) => Err(malformed(format!(
             "the model ranked document {} of {}",
             one.index, request.count
         ))),
-        None => Ok(answer.results),
+        None => Ok(results),
     }
 }
 
@@ -217,10 +218,10 @@ struct Tokens {
     input_tokens: u64,
 }
 
-/// Documents that count as one search unit.
-const DOCUMENTS_A_UNIT: u64 = 100;
+/// Documents per search unit.
+const DOCUMENTS_PER_UNIT: u64 = 100;
 
-/// The answer for the client. `id` identifies it, `tokens` are those of query and documents.
+/// Writes the response for the client. `id` identifies it; `tokens` is the number of tokens of query and documents.
 pub fn encode_rerank(
     request: &RerankRequest,
     ranked: &[Ranked],
@@ -249,7 +250,7 @@ pub fn encode_rerank(
         meta: Meta {
             api_version: ApiVersion { version: "2" },
             billed_units: BilledUnits {
-                search_units: count.div_ceil(DOCUMENTS_A_UNIT),
+                search_units: count.div_ceil(DOCUMENTS_PER_UNIT),
             },
             tokens: Tokens {
                 input_tokens: tokens,

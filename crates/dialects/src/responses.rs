@@ -1,9 +1,9 @@
-//! The dialect of OpenAI's Responses.
+//! OpenAI's Responses.
 //!
-//! It is OpenAI's like Chat Completions, and shares its rules: this folder reads what Responses
-//! spells differently and writes its objects and events, everything between is [`crate::openai`]'s.
-//! Nothing is kept from one request to the next: reasoning travels with the client, sealed into
-//! `encrypted_content`. Nothing a client sent is lost silently ([`field_table`]).
+//! This module reads the fields that differ from Chat Completions, and writes the objects and events of Responses; both
+//! endpoints share [`crate::translation::openai_shapes`]. The gateway stores nothing between requests: clients replay
+//! reasoning, which is sealed into `encrypted_content`. Every field is supported, rejected by name, or dropped with a
+//! warning; see [`field_table`].
 //! Specification: <https://platform.openai.com/docs/api-reference/responses>.
 
 mod carrier;

@@ -38,7 +38,7 @@ pub(crate) trait Dialect {
     fn finish(encoder: &mut Self::Encoder, out: &mut BytesMut);
 }
 
-/// Sends one event; an event that is refused ends the stream with an error.
+/// Sends one event; an invalid event ends the stream with an error.
 pub(crate) fn send<D: Dialect>(
     encoder: &mut D::Encoder,
     kind: &str,

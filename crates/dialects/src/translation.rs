@@ -1,9 +1,9 @@
-//! The rules of translation to Converse and back that all dialects share.
+//! The rules of translation to and from Converse that the dialects share.
 //!
-//! What Bedrock takes does not depend on who asks: alternating turns, media, names of tools, schemas,
-//! cache points, sampling, and what a family lacks. A dialect reads its own fields and puts them
-//! together with these pieces; nothing here knows a field of a dialect, names of fields come along
-//! for warnings and errors only.
+//! Bedrock's requirements do not depend on the client's dialect: alternating turns, media, tool names, schemas, cache
+//! points, sampling, and the capabilities of a family. A dialect reads its own fields and assembles a request with
+//! these modules. They use no dialect: a dialect passes its field names for warnings and errors ([`context`]) and its
+//! table of fields ([`fields`]). [`openai_shapes`] holds what OpenAI's two chat endpoints have in common.
 
 pub(crate) mod cache;
 pub(crate) mod context;

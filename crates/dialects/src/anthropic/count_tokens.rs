@@ -1,4 +1,4 @@
-//! CountRequest tokens: Bedrock's CountTokens around a native body or a request of Converse.
+//! Token counting: wraps a Claude body or a Converse request for Bedrock's CountTokens.
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html>
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::translation::{DecodeOptions, RequestError};
 
-/// A request to count, translated: the upstream body, and warnings.
+/// A translated request: the upstream body and the warnings.
 pub type CountRequest = (Vec<u8>, Vec<String>);
 
 #[derive(Serialize)]
@@ -38,10 +38,10 @@ struct Body<'a> {
     input: Input<'a>,
 }
 
-/// The body of CountTokens around Claude's own.
+/// Wraps a passthrough request for Claude in a CountTokens body.
 ///
 /// # Errors
-/// A 400 naming the field.
+/// A 400 that names the field.
 pub fn count_passthrough(
     body: &[u8],
     betas: &[&str],
@@ -52,17 +52,16 @@ pub fn count_passthrough(
     let text = String::from_utf8(body).unwrap_or_default();
     let invoke = with_limit(&text);
     Ok((
-        written(Input::InvokeModel {
+        write_body(Input::InvokeModel {
             body: STANDARD.encode(invoke),
         }),
         warnings,
     ))
 }
 
-/// A native body has to have a limit of tokens, above the budget for thinking; counting does not look
-/// at it.
+/// Adds `max_tokens`, which Claude's API requires to exceed the thinking budget; counting ignores it.
 fn with_limit(text: &str) -> String {
-    let root = Slice::of(text);
+    let root = Slice::new(text);
     if root.get("max_tokens").is_some() {
         return text.to_owned();
     }
@@ -77,10 +76,10 @@ fn with_limit(text: &str) -> String {
     edits.apply(text)
 }
 
-/// The body of CountTokens around a request of Converse.
+/// Wraps a Converse request in a CountTokens body.
 ///
 /// # Errors
-/// A 400 naming the field.
+/// A 400 that names the field.
 pub fn count_by_converse(
     body: &[u8],
     betas: &[&str],
@@ -97,10 +96,10 @@ pub fn count_by_converse(
     if let Some(fetch) = decoded.fetches.first() {
         return Err(RequestError::unsupported(
             fetch.param.as_str(),
-            "addresses are not fetched to count tokens; send the data itself",
+            "URLs are not fetched for token counting; send the data",
         ));
     }
-    let body = written(Input::Converse {
+    let body = write_body(Input::Converse {
         messages,
         system,
         tool_config: tool_config.as_ref(),
@@ -109,7 +108,7 @@ pub fn count_by_converse(
     Ok((body, decoded.warnings))
 }
 
-fn written(input: Input<'_>) -> Vec<u8> {
+fn write_body(input: Input<'_>) -> Vec<u8> {
     // Strings, maps and raw JSON always serialize.
     serde_json::to_vec(&Body { input }).unwrap_or_default()
 }
@@ -120,13 +119,13 @@ struct Counted {
     input_tokens: u64,
 }
 
-/// Reads what CountTokens answers.
+/// Reads the response of CountTokens.
 pub fn read_count(body: &[u8]) -> Option<u64> {
-    let encode_count: Counted = serde_json::from_slice(body).ok()?;
-    Some(encode_count.input_tokens)
+    let counted: Counted = serde_json::from_slice(body).ok()?;
+    Some(counted.input_tokens)
 }
 
-/// The answer to the client.
+/// Writes the response for the client.
 pub fn encode_count(tokens: u64) -> Vec<u8> {
     format!("{{\"input_tokens\":{tokens}}}").into_bytes()
 }

@@ -1,8 +1,8 @@
-//! From a Messages request to a Converse request.
+//! Translates a Messages request to a Converse request.
 //!
-//! As in every dialect the body is read once into a borrowed tree, each concept takes its fields out,
-//! and what is left at the end is refused or dropped by the table of fields. Equal bodies give equal
-//! requests, byte for byte, which prompt caches depend on.
+//! The body is parsed once into a borrowed tree. Each module takes its fields out, and the table of fields decides
+//! which of the remaining fields are rejected or dropped. Equal bodies give equal requests, byte for byte, which
+//! prompt caching depends on.
 
 mod content;
 mod messages;
@@ -37,28 +37,28 @@ const FIELD_NAMES: FieldNames = FieldNames {
     replay: "thinking blocks",
 };
 
-/// A request, translated.
+/// A translated request.
 #[derive(Clone, Debug)]
 pub struct Decoded<'a> {
-    /// To be serialized as the upstream body. Incomplete while `fetches` is not empty.
+    /// The upstream body, to be serialized. Incomplete if `fetches` is not empty.
     pub request: ConverseRequest<'a>,
-    /// Whether the client wants a stream.
+    /// Whether the client requests a stream.
     pub stream: bool,
-    /// Whether upstream can stream: if not, call Converse and give its response to
+    /// Whether to call ConverseStream. If not, call Converse and pass its response to
     /// [`super::StreamEncoder::response`].
     pub upstream_stream: bool,
-    /// What the way back has to know.
+    /// Context for encoding the response.
     pub reply: ReplyContext,
-    /// What was dropped or changed; printable ASCII, fit for a header each.
+    /// Warnings about dropped and changed fields; each is printable ASCII and a valid header value.
     pub warnings: Vec<String>,
-    /// What has to be fetched before this is complete.
+    /// URLs to fetch before the request is complete.
     pub fetches: Vec<Fetch>,
 }
 
 /// Decodes a Messages request. `betas` are the values of its `anthropic-beta` headers.
 ///
 /// # Errors
-/// A 400 naming the field, when the body cannot be translated as it was meant.
+/// A 400 that names the field that is invalid or not supported.
 pub fn decode<'a>(
     body: &'a [u8],
     betas: &[&str],
@@ -67,11 +67,11 @@ pub fn decode<'a>(
     read(body, betas, options, Purpose::Respond)
 }
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Respond,
-    /// Its tokens are to be encode_count; it needs no limit then.
+    /// Counting tokens; the request needs no token limit.
     Count,
 }
 
@@ -93,7 +93,7 @@ pub(super) fn read<'a>(
     let tools = tools::decode(&mut body, &flags, &mut additional, &mut context)?;
     let list = body
         .take("messages")
-        .ok_or_else(|| RequestError::missing("messages", "must be given"))?;
+        .ok_or_else(|| RequestError::missing("messages", "is required"))?;
     let conversation = messages::decode(list, body.take("system"), &mut context)?;
     let mut output = body.object("output_config", &root)?.unwrap_or_default();
     let format = output.take("format").or_else(|| body.take("output_format"));
@@ -144,7 +144,7 @@ pub(super) fn read<'a>(
     })
 }
 
-/// The sampling fields, and the limit of tokens.
+/// Takes the sampling fields.
 fn sampling<'a>(body: &mut Object<'a>, limit: NamedLimit<'a>) -> SamplingFields<'a> {
     SamplingFields {
         temperature: body.take("temperature"),
@@ -160,7 +160,7 @@ fn sampling<'a>(body: &mut Object<'a>, limit: NamedLimit<'a>) -> SamplingFields<
     }
 }
 
-/// The guardrail that no client can take away.
+/// The guardrail that clients cannot override.
 fn guardrail<'a>(guardrail: &GuardrailRef) -> GuardrailConfig<'a> {
     GuardrailConfig {
         guardrail_identifier: Cow::Owned(guardrail.identifier.clone()),
@@ -170,10 +170,10 @@ fn guardrail<'a>(guardrail: &GuardrailRef) -> GuardrailConfig<'a> {
     }
 }
 
-/// A limit of tokens with its name, and as a number.
+/// A token limit with its field name, and as a number.
 type Limit<'a> = (NamedLimit<'a>, Option<u64>);
 
-/// A limit of tokens and the name of its field.
+/// A token limit and the name of its field.
 type NamedLimit<'a> = Option<(Json<'a>, &'static str)>;
 
 fn limit<'a>(body: &mut Object<'a>, purpose: Purpose) -> Result<Limit<'a>, RequestError> {
@@ -184,11 +184,11 @@ fn limit<'a>(body: &mut Object<'a>, purpose: Purpose) -> Result<Limit<'a>, Reque
             Ok((Some((value, name)), Some(number)))
         }
         None if purpose == Purpose::Count => Ok((None, None)),
-        None => Err(RequestError::missing(name, "must be given")),
+        None => Err(RequestError::missing(name, "is required")),
     }
 }
 
-/// Beta flags of the headers and of the body, those that the model takes.
+/// The beta flags of headers and body that the model supports.
 fn betas_of(
     body: &mut Object<'_>,
     headers: &[&str],
@@ -234,13 +234,13 @@ fn response_format<'a>(
     if kind != "json_schema" {
         return Err(RequestError::unsupported(
             at.key("type").to_string(),
-            format!("{kind:?} is not json_schema"),
+            format!("{kind:?} is not supported; use json_schema"),
         ));
     }
     let path = at.key("schema").to_string();
     let given = format
         .take("schema")
-        .ok_or_else(|| RequestError::missing(path.clone(), "must be given"))?;
+        .ok_or_else(|| RequestError::missing(path.clone(), "is required"))?;
     context.drop_unknown(format, &at)?;
     Ok(ResponseFormat::Schema(Schema {
         given,
@@ -250,7 +250,7 @@ fn response_format<'a>(
     }))
 }
 
-/// `additionalModelRequestFields`, Bedrock's own name for what only the model knows.
+/// `additionalModelRequestFields`, Bedrock's field for model-specific fields.
 fn extra(body: &mut Object<'_>, additional: &mut Map<String, Value>) -> Result<(), RequestError> {
     let key = "additionalModelRequestFields";
     let Some(value) = body.take(key) else {
@@ -280,7 +280,7 @@ fn user(
     metadata::pairs(pairs, context)
 }
 
-/// `service_tier`; `auto` is what Bedrock does without one.
+/// `service_tier`; `auto` is Bedrock's default.
 fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>, RequestError> {
     match body.string("service_tier", &FieldPath::Root)?.as_deref() {
         None | Some("auto") => Ok(None),
@@ -289,7 +289,7 @@ fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>, RequestErr
         })),
         Some(other) => Err(RequestError::invalid(
             "service_tier",
-            format!("{other:?} is not auto or standard_only"),
+            format!("{other:?} is not supported; use auto or standard_only"),
         )),
     }
 }

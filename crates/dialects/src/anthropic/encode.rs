@@ -1,4 +1,4 @@
-//! From Converse back to Messages: a whole response, or a stream event by event.
+//! Translates Converse responses and streams to Messages.
 
 mod citations;
 mod response;
@@ -10,19 +10,18 @@ use serde::Serialize;
 pub use response::{Encoded, encode_response};
 pub use stream::{StreamEncoder, StreamEnd};
 
-/// What identifies an answer; the gateway chooses it.
+/// The identity of a response; the gateway chooses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseIdentity {
-    /// `msg_…`.
+    /// The id, `msg_…`.
     pub id: String,
-    /// The model as the client named it.
+    /// The model name of the client's request.
     pub model: String,
 }
 
-/// Anthropic's word for a native stop reason; `None` where the model failed to write something usable.
+/// Anthropic's stop reason for Bedrock's stop reason; `None` if the output is malformed.
 ///
-/// `calls`: whether the client got calls of tools; models that call and say `end_turn` all the same get
-/// `tool_use`.
+/// `calls`: whether the response has tool calls; tool calls of models that stop with `end_turn` are `tool_use`.
 fn stop_reason(stop: &StopReason, calls: bool) -> Option<&str> {
     match stop {
         StopReason::EndTurn | StopReason::ToolUse => {
@@ -37,7 +36,7 @@ fn stop_reason(stop: &StopReason, calls: bool) -> Option<&str> {
     }
 }
 
-/// Token counts in Anthropic's shape: like Bedrock's, `input_tokens` is without what a cache had.
+/// Token counts as Anthropic reports them: like Bedrock's, `input_tokens` excludes cached tokens.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Usage<'a> {
     input_tokens: u64,

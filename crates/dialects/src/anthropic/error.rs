@@ -1,19 +1,19 @@
-//! Errors of this dialect on the wire: `{"type":"error","error":{"type","message"},"request_id"}`.
+//! Anthropic's error body: `{"type":"error","error":{"type","message"},"request_id"}`.
 //! <https://docs.claude.com/en/api/errors>
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// An error to write, in a body or in a stream.
+/// An error for a body or a stream.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ErrorBody {
-    /// HTTP status; it decides on the type where `kind` is empty.
+    /// HTTP status.
     pub status: u16,
-    /// Anthropic's `type`; empty: what fits the status.
+    /// Anthropic's `type`; if empty, the type for the status.
     pub kind: &'static str,
-    /// What happened, for people.
+    /// The message for humans.
     pub message: String,
-    /// The gateway's name of the request.
+    /// The gateway's request id.
     pub request_id: Option<String>,
     /// Further members of the error object, such as `hint`.
     pub extra: Map<String, Value>,
@@ -38,11 +38,11 @@ struct Inner<'a> {
 }
 
 impl ErrorBody {
-    /// A stream that ended before the answer was complete.
-    pub(crate) fn cut() -> Self {
+    /// The error of a truncated stream.
+    pub(crate) fn truncated() -> Self {
         Self {
             status: 502,
-            message: "Bedrock ended the stream before the answer was complete".to_owned(),
+            message: "Bedrock ended the stream before the response was complete".to_owned(),
             ..Self::default()
         }
     }
@@ -65,7 +65,7 @@ impl ErrorBody {
 
     /// The error as a body.
     pub fn to_vec(&self) -> Vec<u8> {
-        // Strings and maps always serialize; an empty body would still be an error to the client.
+        // Strings and maps always serialize.
         serde_json::to_vec(&self.envelope()).unwrap_or_default()
     }
 }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_has_the_members_of_anthropics_and_a_hint() {
+    fn body_has_anthropics_members_and_a_hint() {
         let mut extra = Map::new();
         extra.insert("hint".to_owned(), "wait".into());
         let error = ErrorBody {

@@ -1,5 +1,5 @@
-//! Every field of a Messages request and what becomes of it by Converse, as data: decoding asks it, the
-//! documentation prints it, a test holds it to the code.
+//! The fields of a Messages request, for models called by Converse. Their notes appear in the documentation, in
+//! warnings and in errors.
 
 use crate::{
     families::{Choice, ModelCapabilities, ParallelOff, ReasoningStyle, SchemaMode, TopK},
@@ -14,12 +14,12 @@ pub(super) const FIELDS: Fields = Fields(&[
         "\"m\"",
         "an alias, a model id, a profile or an ARN",
     ),
-    Field::new("max_tokens", SUPPORTED, "64", "`inferenceConfig.maxTokens`; must be given"),
+    Field::new("max_tokens", SUPPORTED, "64", "`inferenceConfig.maxTokens`; required"),
     Field::new(
         "messages",
         SUPPORTED,
         r#"[{"role":"user","content":"hi"}]"#,
-        "roles, blocks and calls as the guide says",
+        "roles, blocks and calls as described in the guide",
     ),
     Field::new("system", SUPPORTED, "\"be brief\"", "text, with cache points"),
     Field::new("stream", SUPPORTED, "true", "server-sent events"),
@@ -27,37 +27,37 @@ pub(super) const FIELDS: Fields = Fields(&[
         "temperature",
         FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.temperature)),
         "0.5",
-        "0–1; dropped while thinking where the family demands it",
+        "0–1; dropped while thinking if the family requires it",
     ),
     Field::new(
         "top_p",
         FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.top_p)),
         "0.5",
-        "0–1; dropped beside `temperature` where the family takes only one of them",
+        "0–1; dropped if `temperature` is set and the family supports only one of them",
     ),
     Field::new(
         "top_k",
         FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.top_k != TopK::None)),
         "5",
-        "among the model's own fields",
+        "one of the model-specific fields",
     ),
     Field::new(
         "stop_sequences",
         FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.stop_max > 0)),
         "[\"END\"]",
-        "`inferenceConfig.stopSequences`; which one was met is reported",
+        "`inferenceConfig.stopSequences`; the matched one is reported",
     ),
     Field::new(
         "tools",
         FieldRule::ByFamily(tools),
         r#"[{"name":"f","input_schema":{"type":"object"}}]"#,
-        "tools of your own; for Claude also bash, text editor, computer and memory; none that Anthropic's service runs",
+        "your own tools; for Claude also bash, text editor, computer and memory; no tools that Anthropic's service runs",
     ),
     Field::new(
         "tool_choice",
         FieldRule::ByFamily(tool_choice),
         r#"{"type":"any"}"#,
-        "`auto`, `any`, `tool`, `none`; lowered to `auto` while thinking where the family demands it",
+        "`auto`, `any`, `tool`, `none`; changed to `auto` while thinking if the family requires it",
     ),
     Field::new(
         "tool_choice.disable_parallel_tool_use",
@@ -69,88 +69,88 @@ pub(super) const FIELDS: Fields = Fields(&[
             }
         }),
         "true",
-        "keeps the model to one call a turn",
+        "limits the model to one call per turn",
     ),
     Field::new(
         "thinking",
         FieldRule::ByFamily(thinking),
         r#"{"type":"enabled","budget_tokens":2048}"#,
-        "Claude's own; for others a budget becomes an effort",
+        "unchanged for Claude; for other models a budget becomes an effort",
     ),
     Field::new(
         "output_config.effort",
         FieldRule::ByFamily(effort),
         "\"high\"",
-        "`low` to `max`, in the family's own words",
+        "`low` to `max`, mapped to the family's values",
     ),
     Field::new(
         "output_config.format",
         FieldRule::ByFamily(format),
         r#"{"type":"json_schema","schema":{"type":"object","properties":{}}}"#,
-        "`json_schema`: natively, by a tool, or by instructions",
+        "`json_schema`: native, by a tool, or by instructions",
     ),
     Field::new(
         "cache_control",
         SUPPORTED,
         r#"{"type":"ephemeral"}"#,
-        "automatic cache points, where the family caches; also on blocks and tools",
+        "automatic cache points, if the family supports caching; also on blocks and tools",
     ),
     Field::new("metadata", SUPPORTED, r#"{"user_id":"u"}"#, "`requestMetadata`"),
     Field::new(
         "service_tier",
         SUPPORTED,
         "\"standard_only\"",
-        "`auto`: none; `standard_only`: `serviceTier` default",
+        "`standard_only` is `serviceTier` `default`; `auto` omits it",
     ),
     Field::new(
         "anthropic_beta",
         FieldRule::ByFamily(|capabilities| supported_if(capabilities.betas.iter().any(|flag| flag.starts_with("interleaved-")))),
         r#"["interleaved-thinking-2025-05-14"]"#,
-        "like the header `anthropic-beta`: those of `modelFamilies.*.betas` go along, others are dropped",
+        "like the header `anthropic-beta`: flags in `modelFamilies.*.betas` are sent, others are dropped",
     ),
     Field::new(
         "anthropic_version",
         SUPPORTED,
         "\"bedrock-2023-05-31\"",
-        "as clients of Bedrock send it; says nothing to Converse",
+        "ignored; Bedrock clients send it",
     ),
     Field::new(
         "additionalModelRequestFields",
         SUPPORTED,
         r#"{"some_field":1}"#,
-        "not Anthropic's: what only the model knows, taken as it is",
+        "not in Anthropic's API: model-specific fields, unchanged",
     ),
     Field::new(
         "context_management",
         FieldRule::Dropped,
         r#"{"edits":[{"type":"clear_tool_uses_20250919"}]}"#,
-        "Converse does not edit contexts",
+        "context editing is not supported by Converse",
     )
-    .but(&["{}"]),
-    Field::new("speed", FieldRule::Dropped, "\"fast\"", "Bedrock has one speed; see its latency options")
-        .but(&["\"standard\""]),
+    .except(&["{}"]),
+    Field::new("speed", FieldRule::Dropped, "\"fast\"", "not supported by Bedrock (see its latency options)")
+        .except(&["\"standard\""]),
     Field::new(
         "container",
         FieldRule::Rejected,
         "\"c\"",
-        "Bedrock runs no containers; leave it out",
+        "containers are not supported by Bedrock; remove the field",
     ),
     Field::new(
         "mcp_servers",
         FieldRule::Rejected,
         r#"[{"type":"url","url":"https://example.com","name":"n"}]"#,
-        "Bedrock does not connect to MCP servers; connect to them yourself and send their tools in tools",
+        "MCP servers are not supported by Bedrock; connect to them in the client and send their tools in tools",
     )
-    .but(&["[]"]),
+    .except(&["[]"]),
     Field::new(
         "inference_geo",
         FieldRule::Rejected,
         "\"us\"",
-        "Bedrock's regions and inference profiles say where a model runs; choose the model for it",
+        "not supported by Bedrock; the region or the inference profile determines where a model runs",
     ),
 ]);
 
-/// The table of Messages for the documentation, as Markdown.
+/// The field table of Messages for the documentation, as Markdown.
 pub fn field_table() -> String {
     FIELDS.markdown(|capabilities| capabilities.apis.messages.is_some())
 }
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
     use crate::{anthropic::decode, families::FamilyTable, translation::DecodeOptions};
 
-    /// What decoding does with a field that asks for something.
+    /// How decoding handles a field with an effect.
     fn observed(name: &str, sample: &str, capabilities: &ModelCapabilities) -> Support {
         let mut body = json!({
             "model": "m",
@@ -252,9 +252,11 @@ mod tests {
                 } else {
                     name
                 };
-                let dropped = format!("{name}: dropped");
-                let is = |warning: &String| warning.starts_with(&dropped);
-                if decoded.warnings.iter().any(is) {
+                let prefix = format!("{name}: ");
+                let is_dropped = |warning: &String| {
+                    warning.starts_with(&prefix) && warning.ends_with("; dropped")
+                };
+                if decoded.warnings.iter().any(is_dropped) {
                     Support::Dropped
                 } else {
                     Support::Supported
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_fares_with_every_family_as_the_table_says() {
+    fn table_matches_decoding_for_every_field_and_family() {
         for capabilities in FamilyTable::builtin().families() {
             if capabilities.embedding.is_some() {
                 continue;
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_mode_refuses_what_would_be_dropped() {
+    fn strict_mode_rejects_fields_that_would_be_dropped() {
         let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
         let mut options = DecodeOptions::new(&capabilities);
         options.strict = true;
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documentation_has_every_field() {
+    fn documentation_lists_every_field() {
         let text = field_table();
         for field in FIELDS.0 {
             assert!(

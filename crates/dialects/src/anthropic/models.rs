@@ -1,23 +1,23 @@
-//! Models in Anthropic's shape. <https://docs.claude.com/en/api/models-list>
+//! Anthropic's list of models. <https://docs.claude.com/en/api/models-list>
 
 use serde::Serialize;
 
-/// A model a caller may ask for.
+/// A model that the client may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ModelInfo {
     /// Always `model`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// What to put into `model`.
+    /// The value for `model`.
     pub id: String,
-    /// For people.
+    /// The name for humans.
     pub display_name: String,
-    /// RFC 3339; when the list became known.
+    /// Time when the list was loaded, in RFC 3339.
     pub created_at: String,
 }
 
 impl ModelInfo {
-    /// An entry; `created_at` as RFC 3339 writes times.
+    /// An entry; `created_at` is a time in RFC 3339.
     pub fn new(id: impl Into<String>, created_at: &str) -> Self {
         let id = id.into();
         Self {
@@ -37,7 +37,7 @@ struct List<'a> {
     last_id: Option<&'a str>,
 }
 
-/// A page of models: `limit` of them, after the model `after_id` or before `before_id`.
+/// A page of at most `limit` models, after the model `after_id` or before `before_id`.
 pub fn models_list(
     models: &[ModelInfo],
     limit: usize,
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_follow_each_other_in_both_directions() {
+    fn pages_can_be_read_in_both_directions() {
         let models: Vec<ModelInfo> = ["a", "b", "c"]
             .map(|id| ModelInfo::new(id, "1970-01-01T00:00:00Z"))
             .into();

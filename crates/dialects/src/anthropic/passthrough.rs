@@ -1,9 +1,8 @@
-//! Claude by its own API: the client's body goes through, and only what Bedrock does not take is cut out
-//! or refused.
+//! Requests for Claude's own API: the client's body passes through, and only fields that Bedrock does not support are
+//! removed or rejected.
 //!
-//! Bedrock has two doors: InvokeModel, where the model stands in the path, streaming in the operation
-//! and the version in the body; and Anthropic endpoints, where all are as Anthropic has them. What
-//! streams back are the same events.
+//! Bedrock has two endpoints for Claude. InvokeModel has the model in the path, streaming as a separate operation and
+//! the version in the body. Anthropic endpoints have the same requests as Anthropic's API. Both stream the same events.
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-request-response.html>
 
 mod betas;
@@ -20,29 +19,32 @@ pub(super) use betas::{filter as filter_betas, has as has_beta};
 pub(super) use json_edits::{Edits, Member, Slice};
 pub use stream::{PassthroughStream, usage_of};
 
-/// The version of the API in a body of InvokeModel.
+/// The API version in InvokeModel bodies.
 const VERSION: &str = "bedrock-2023-05-31";
-/// Fields of Anthropic's own service, and what to do instead.
+/// Fields that only Anthropic's service supports, and what to use instead.
 const REFUSED: [(&str, &str); 3] = [
-    ("container", "Bedrock runs no containers; leave it out"),
+    (
+        "container",
+        "containers are not supported by Bedrock; remove the field",
+    ),
     (
         "mcp_servers",
-        "Bedrock does not connect to MCP servers; connect to them yourself and send their tools in tools",
+        "MCP servers are not supported by Bedrock; connect to them in the client and send their tools in tools",
     ),
     (
         "inference_geo",
-        "Bedrock's regions and inference profiles say where a model runs; choose the model for it",
+        "not supported by Bedrock; the region or the inference profile determines where a model runs",
     ),
 ];
 
-/// Through which endpoint of Bedrock a request goes.
+/// Bedrock's endpoint for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint<'m> {
     /// InvokeModel and InvokeModelWithResponseStream.
     InvokeModel,
     /// An Anthropic endpoint, which has the model in the body.
     Anthropic {
-        /// The model as Bedrock names it.
+        /// Bedrock's name of the model.
         model: &'m str,
     },
 }
@@ -52,18 +54,18 @@ pub enum Endpoint<'m> {
 pub struct Passthrough {
     /// The upstream body.
     pub body: Vec<u8>,
-    /// Beta flags for the header of an [`Endpoint::Anthropic`]; in InvokeModel they are in the body.
+    /// Beta flags for the header of [`Endpoint::Anthropic`]; for InvokeModel they are in the body.
     pub betas: Vec<String>,
-    /// `X-Amzn-Bedrock-Service-Tier`, where the client said one.
+    /// `X-Amzn-Bedrock-Service-Tier`, if the client sets a tier.
     pub service_tier: Option<&'static str>,
-    /// What was dropped; printable ASCII, fit for a header each.
+    /// Warnings about dropped fields; each is printable ASCII and a valid header value.
     pub warnings: Vec<String>,
 }
 
-/// Makes a client's body one for Bedrock. `betas` are the values of its `anthropic-beta` headers.
+/// Translates a client's body for Bedrock. `betas` are the values of its `anthropic-beta` headers.
 ///
 /// # Errors
-/// A 400 naming the field that Bedrock does not serve.
+/// A 400 that names the field that Bedrock does not support.
 pub fn passthrough(
     body: &[u8],
     betas: &[&str],
@@ -71,7 +73,7 @@ pub fn passthrough(
     options: &DecodeOptions<'_>,
 ) -> Result<Passthrough, RequestError> {
     let text = std::str::from_utf8(body).map_err(|_| RequestError::no_object())?;
-    let root = Slice::of(text);
+    let root = Slice::new(text);
     if !root.is_object() {
         return Err(RequestError::no_object());
     }
@@ -88,7 +90,7 @@ pub fn passthrough(
     let mut added = Vec::new();
     let mut service_tier = None;
     let mut versioned = false;
-    let mut gone: Vec<&str> = Vec::new();
+    let mut removed: Vec<&str> = Vec::new();
     for member in &members {
         let key = member.key.as_ref();
         let value = &member.value;
@@ -97,36 +99,37 @@ pub fn passthrough(
             "system" => blocks::texts(value, "system", &mut request)?,
             "tools" => tools::check(value, &mut request)?,
             "model" => match endpoint {
-                Endpoint::InvokeModel => gone.push(key),
+                Endpoint::InvokeModel => removed.push(key),
                 Endpoint::Anthropic { model } => request.edits.replace(value, quoted(model)),
             },
-            "stream" if endpoint == Endpoint::InvokeModel => gone.push(key),
+            "stream" if endpoint == Endpoint::InvokeModel => removed.push(key),
             "anthropic_version" if endpoint == Endpoint::InvokeModel => versioned = true,
-            "anthropic_version" | "anthropic_beta" => gone.push(key),
+            "anthropic_version" | "anthropic_beta" => removed.push(key),
             "service_tier" => {
-                gone.push(key);
+                removed.push(key);
                 service_tier = tier(value)?;
             }
             "context_management" if !has_beta(&flags, "context-management-") => {
-                gone.push(key);
+                removed.push(key);
                 request.dropped(
                     key,
-                    "needs the beta context-management, which this model lacks",
+                    "requires the beta context-management, which this model does not support",
                 )?;
             }
             "cache_control" => {
-                gone.push(key);
-                let why = "Bedrock has no automatic caching; put cache_control on blocks";
+                removed.push(key);
+                let why =
+                    "automatic caching is not supported by Bedrock (set cache_control on blocks)";
                 request.dropped(key, why)?;
             }
             "speed" => {
-                gone.push(key);
+                removed.push(key);
                 if value.string().as_deref() != Some("standard") && !value.is_null() {
-                    request.dropped(key, "Bedrock has one speed; see its latency options")?;
+                    request.dropped(key, "not supported by Bedrock (see its latency options)")?;
                 }
             }
             "output_format" if !value.is_null() => {
-                gone.push(key);
+                removed.push(key);
                 added.push(format(value, &root, &mut request)?);
             }
             _ => {
@@ -134,7 +137,7 @@ pub fn passthrough(
                     if !value.is_null() && value.json() != "[]" {
                         return Err(RequestError::unsupported(key, *why));
                     }
-                    gone.push(key);
+                    removed.push(key);
                 }
             }
         }
@@ -149,7 +152,7 @@ pub fn passthrough(
         }
     }
     let added: Vec<String> = added.into_iter().flatten().collect();
-    let kept = edits.remove(&members, |member| gone.contains(&member.key.as_ref()));
+    let kept = edits.remove(&members, |member| removed.contains(&member.key.as_ref()));
     if !added.is_empty() {
         edits.insert_first(&root, &added.join(","), kept > 0);
     }
@@ -161,7 +164,7 @@ pub fn passthrough(
     })
 }
 
-/// What all parts of a native request share.
+/// State that all parts of a request share.
 #[derive(Debug)]
 struct Request<'r, 'o> {
     flags: &'r [String],
@@ -176,7 +179,7 @@ impl Request<'_, '_> {
     }
 }
 
-/// Flags of the headers and the body that the model takes.
+/// The beta flags of headers and body that the model supports.
 fn flags(
     members: &[Member<'_>],
     headers: &[&str],
@@ -203,7 +206,7 @@ fn flags(
     filter_betas(of_headers.chain(of_body), options.capabilities, warnings)
 }
 
-/// Anthropic's word for a tier as Bedrock's.
+/// Bedrock's service tier for Anthropic's.
 fn tier(value: &Slice<'_>) -> Result<Option<&'static str>, RequestError> {
     match value.string().as_deref() {
         Some("auto") => Ok(None),
@@ -216,8 +219,8 @@ fn tier(value: &Slice<'_>) -> Result<Option<&'static str>, RequestError> {
     }
 }
 
-/// `output_format`, the older place of `output_config.format`: a member to add, unless there is an
-/// `output_config` to put it into.
+/// Moves `output_format`, the deprecated form of `output_config.format`. Returns a member to add, or edits the existing
+/// `output_config`.
 fn format(
     value: &Slice<'_>,
     root: &Slice<'_>,
@@ -228,7 +231,7 @@ fn format(
         None => Ok(Some(format!("\"output_config\":{{{member}}}"))),
         Some(config) if config.get("format").is_some() => Err(RequestError::invalid(
             "output_format",
-            "output_config.format says it too; send one of them",
+            "output_config.format is also set; send only one of them",
         )),
         Some(config) => {
             let more = !config.members().is_empty();

@@ -106,7 +106,7 @@ fn any_message() -> impl Strategy<Value = Value> {
     prop_oneof![
         (role.clone(), any_text()).prop_map(|(role, text)| json!({"role": role, "content": text})),
         (role, prop::collection::vec(block, 0..4)).prop_map(|(role, blocks)| {
-            // Each role has blocks of its own.
+            // Keep the blocks that the role supports.
             let fits = |block: &Value| match block["type"].as_str() {
                 Some("tool_result") => role == "user",
                 Some("tool_use" | "thinking") => role == "assistant",
@@ -162,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn a_native_body_keeps_every_member_it_does_not_have_to_lose(
+    fn passthrough_body_keeps_every_supported_member(
         members in prop::collection::vec(("[a-z]{1,3}", any_value()), 0..6),
         signed in "\\PC{0,40}[ \\n\\t\"\\\\]{0,4}",
         indent in any::<bool>(),
@@ -177,7 +177,7 @@ proptest! {
         let capabilities = FamilyTable::builtin().resolve(MODELS[0], None);
         let native = passthrough(text.as_bytes(), &[], Endpoint::InvokeModel, &DecodeOptions::new(&capabilities)).unwrap();
         let upstream = String::from_utf8(native.body).unwrap();
-        // The same text but for one member more at the beginning and two less.
+        // The same text with one member added at the start and two removed.
         let rest = upstream.replacen("\"anthropic_version\":\"bedrock-2023-05-31\",", "", 1);
         let spaces = |text: &str| text.replace([' ', '\n'], "");
         let expected = spaces(&text).replacen("\"model\":\"m\",", "", 1).replacen(",\"stream\":true", "", 1);
@@ -187,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn every_conversation_follows_bedrocks_rules_or_is_refused(
+    fn every_conversation_follows_bedrocks_rules_or_is_rejected(
         messages in prop::collection::vec(any_message(), 1..10),
         capabilities in any_capabilities(&MODELS),
     ) {
@@ -198,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn equal_requests_give_equal_bytes_and_schemas_and_arguments_keep_theirs(
+    fn equal_requests_give_equal_bytes_and_raw_json_is_unchanged(
         messages in prop::collection::vec(any_message(), 1..6),
         schema in any_value(),
         input in any_value(),

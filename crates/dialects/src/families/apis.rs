@@ -1,12 +1,12 @@
-//! Which API of Bedrock serves a model to clients of each dialect: a row of the table of families, and how
-//! a target's own setting and a profile's id change it.
+//! The Bedrock API that serves a model in each dialect: a row of the table of families, adapted to a target's setting
+//! and to profile ids.
 
 use bedrock::apis::{BedrockApi, Protocol, Service};
 use serde::{Deserialize, Serialize};
 
 use super::ids::is_bare;
 
-/// By the dialect a client speaks; none: the model is not for that.
+/// The API for each dialect; `None` if the model does not support the dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BedrockApis {
@@ -20,13 +20,13 @@ pub struct BedrockApis {
     pub embeddings: Option<BedrockApi>,
     /// OpenAI's image generation.
     pub images: Option<BedrockApi>,
-    /// Ranking of documents.
+    /// Document ranking.
     pub rerank: Option<BedrockApi>,
 }
 
 impl BedrockApis {
-    /// The row for one target: `chosen` wins in the dialects that it speaks, and what only bare ids can
-    /// have is exchanged where `model` is a profile or an ARN.
+    /// The row for one target. `chosen` takes precedence in the dialects that it supports. APIs for bare ids only are
+    /// replaced if `model` is a profile or an ARN.
     #[must_use]
     pub fn for_target(self, model: &str, chosen: Option<BedrockApi>) -> Self {
         let pick = |own: Option<BedrockApi>, protocol: Protocol| {
@@ -55,26 +55,25 @@ impl BedrockApis {
         }
     }
 
-    /// Whether Converse serves the model to a dialect, natively or in place of `api`: all that
-    /// bedrock-runtime serves in another protocol it serves by Converse, too.
+    /// Whether Converse can serve the model in place of `api`: bedrock-runtime serves all its models by Converse, too.
     pub(crate) fn by_converse(api: Option<BedrockApi>) -> bool {
         api.is_some_and(|api| api.service() == Service::Runtime)
     }
 
-    /// What a model without a api for the dialect at hand is for, as advice.
+    /// Advice for a model that does not support the requested dialect.
     pub fn advice(&self) -> &'static str {
         if self.embeddings.is_some() {
-            "it makes embeddings; use /v1/embeddings"
+            "use /v1/embeddings"
         } else if self.images.is_some() {
-            "it makes images; use /v1/images/generations"
+            "use /v1/images/generations"
         } else if self.rerank.is_some() {
-            "it ranks documents; use /v1/rerank"
+            "use /v1/rerank"
         } else if self.chat.is_some() {
-            "it writes text; use /v1/chat/completions"
+            "use /v1/chat/completions"
         } else if self.responses.is_some() {
-            "Bedrock serves it by the Responses API; use /v1/responses"
+            "use /v1/responses"
         } else if self.messages.is_some() {
-            "Bedrock serves it by the Messages API; use /v1/messages"
+            "use /v1/messages"
         } else {
             "choose another model"
         }
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn each_dialect_finds_the_api_that_serves_the_model_natively() {
+    fn each_dialect_gets_the_api_that_serves_the_model() {
         use BedrockApi::{Converse, InvokeModel, Mantle, MantleOpenAi, OpenAi};
         for (model, chat, messages, responses) in [
             (
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_of_a_target_wins_in_the_dialects_that_it_speaks() {
+    fn setting_of_a_target_takes_precedence_in_its_dialects() {
         let claude = "anthropic.claude-opus-4-7";
         let found = of(claude, Some(BedrockApi::Mantle));
         assert_eq!(found.messages, Some(BedrockApi::Mantle));
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn models_for_something_else_say_for_what() {
+    fn advice_names_the_endpoint_of_the_model() {
         for (model, path) in [
             ("cohere.embed-v4:0", "/v1/embeddings"),
             ("openai.gpt-5.5", "/v1/responses"),

@@ -1,4 +1,4 @@
-//! The capabilities about a family, in the words of the table.
+//! The capabilities of a model family, with the names of the table.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::apis::BedrockApis;
 
-/// Everything the translation has to know about a model.
+/// The capabilities of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(
@@ -17,17 +17,17 @@ use super::apis::BedrockApis;
 pub struct ModelCapabilities {
     /// Key of the family in the table.
     pub family: String,
-    /// Name for people.
+    /// Name for humans.
     pub title: String,
-    /// Which API of Bedrock serves it, by the client's dialect.
+    /// The Bedrock API that serves it, by dialect.
     pub apis: BedrockApis,
-    /// Whether it takes a system prompt.
+    /// Whether it supports a system prompt.
     pub system: bool,
-    /// Who may speak first.
+    /// Role of the first message.
     pub first_message: FirstMessage,
-    /// Whether the last message may be the assistant's, to be continued.
+    /// Whether it can continue a last message of the assistant.
     pub prefill: bool,
-    /// What may stand in messages.
+    /// Content that messages may have.
     pub media: Media,
     /// Tool results.
     pub tool_result: ToolResultCapabilities,
@@ -39,30 +39,29 @@ pub struct ModelCapabilities {
     pub reasoning: ReasoningCapabilities,
     /// Prompt caching.
     pub cache: CacheCapabilities,
-    /// How an answer is made to follow a JSON Schema.
+    /// How structured output works.
     pub json_schema: SchemaMode,
     /// Whether the text of a stop sequence is returned at `/delta/stop_sequence`.
     pub stop_sequence_path: bool,
-    /// Sizes and counts.
+    /// Limits of size and number.
     pub limits: Limits,
     /// Whether documents and search results can be cited.
     pub citations: bool,
-    /// Beta features of Anthropic's (values of `anthropic-beta`) that Bedrock takes for it; none but
-    /// Claude has any.
+    /// Anthropic's beta flags (values of `anthropic-beta`) that Bedrock supports for it; empty except for Claude.
     pub betas: Vec<String>,
-    /// Body of InvokeModel for embeddings, when it makes those.
+    /// InvokeModel body for embeddings, if supported.
     pub embedding: Option<EmbeddingShape>,
-    /// Body of InvokeModel for pictures, when it makes those.
+    /// InvokeModel body for images, if supported.
     pub image: Option<ImageShape>,
-    /// Body of InvokeModel for rankings, when it makes those.
+    /// InvokeModel body for ranking, if supported.
     pub rerank: Option<RerankShape>,
 }
 
-/// Who may speak first.
+/// Role of the first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FirstMessage {
-    /// Either.
+    /// Either role.
     Any,
     /// The user.
     User,
@@ -86,7 +85,7 @@ pub enum MediaKind {
     Audio,
 }
 
-/// What may stand in messages.
+/// Content that messages may have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(
@@ -94,21 +93,21 @@ pub enum MediaKind {
     reason = "a table of independent capabilities"
 )]
 pub struct Media {
-    /// Pictures.
+    /// Images.
     pub image: bool,
     /// Documents.
     pub document: bool,
     /// Videos.
     pub video: bool,
-    /// Sounds.
+    /// Audio.
     pub audio: bool,
-    /// Kinds that may also be given as an object in S3.
+    /// Kinds that may also be S3 objects.
     pub s3: Vec<MediaKind>,
 }
 
 impl Media {
-    /// Whether a kind is taken at all.
-    pub fn takes(&self, kind: MediaKind) -> bool {
+    /// Whether a kind is supported.
+    pub fn supports(&self, kind: MediaKind) -> bool {
         match kind {
             MediaKind::Text => true,
             MediaKind::Image => self.image,
@@ -123,13 +122,13 @@ impl Media {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ToolResultCapabilities {
-    /// Kinds a result may hold besides text.
+    /// Kinds that a result may contain besides text.
     pub media: Vec<MediaKind>,
-    /// Kinds that may stand beside results in one message.
+    /// Kinds that may be in the same message as results.
     pub beside: Vec<MediaKind>,
-    /// Whether `status` is taken.
+    /// Whether `status` is supported.
     pub status: bool,
-    /// Whether a JSON object is better given as such than as text.
+    /// Whether JSON objects are sent as JSON instead of text.
     pub json: bool,
 }
 
@@ -141,19 +140,19 @@ pub struct ToolResultCapabilities {
     reason = "a table of independent capabilities"
 )]
 pub struct ToolCapabilities {
-    /// Whether it takes tools at all.
+    /// Whether tools are supported.
     pub supported: bool,
-    /// What `toolChoice` may be.
+    /// Supported values of `toolChoice`.
     pub choice: Vec<Choice>,
-    /// Whether ConverseStream serves requests with tools.
+    /// Whether ConverseStream supports tools.
     pub streamed: bool,
-    /// Whether `toolSpec.strict` is taken.
+    /// Whether `toolSpec.strict` is supported.
     pub strict: bool,
-    /// How parallel calls are switched off.
+    /// How to disable parallel calls.
     pub parallel_off: ParallelOff,
-    /// What an id of a call may be.
+    /// Format of call ids.
     pub id: ToolIdRule,
-    /// Whether the model at times writes its call tokens into the text (Kimi).
+    /// Whether the model may write the tokens of tool calls into its text (Kimi).
     pub leaks_call_tokens: bool,
 }
 
@@ -163,29 +162,29 @@ pub struct ToolCapabilities {
 pub enum Choice {
     /// The model decides.
     Auto,
-    /// Some tool.
+    /// At least one tool.
     Any,
     /// A tool by name.
     Tool,
 }
 
-/// How parallel calls are switched off.
+/// How to disable parallel calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ParallelOff {
-    /// Not at all.
+    /// Not supported.
     Never,
     /// `tool_choice.disable_parallel_tool_use` among the additional fields.
     ToolChoiceField,
 }
 
-/// What an id of a call may be.
+/// Format of call ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ToolIdRule {
     /// `[a-zA-Z0-9_.:-]{1,64}`.
     Converse,
-    /// Nine letters and digits.
+    /// Nine alphanumeric characters.
     NineAlphanumerics,
 }
 
@@ -197,25 +196,25 @@ pub enum ToolIdRule {
     reason = "a table of independent capabilities"
 )]
 pub struct SamplingCapabilities {
-    /// Whether `temperature` is taken.
+    /// Whether `temperature` is supported.
     pub temperature: bool,
-    /// Whether `topP` is taken.
+    /// Whether `topP` is supported.
     pub top_p: bool,
-    /// Whether both are taken at once.
+    /// Whether both are supported at once.
     pub both: bool,
-    /// Where top-k goes.
+    /// Field for top-k.
     pub top_k: TopK,
-    /// Most stop sequences.
+    /// Maximum number of stop sequences.
     pub stop_max: usize,
-    /// Whether a stop sequence may be whitespace only.
+    /// Whether stop sequences of whitespace only are supported.
     pub stop_whitespace: bool,
 }
 
-/// Where top-k goes among the additional fields.
+/// Model-specific field for top-k.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TopK {
-    /// Nowhere.
+    /// Not supported.
     None,
     /// `top_k`.
     Field,
@@ -231,29 +230,29 @@ pub enum TopK {
     reason = "a table of independent capabilities"
 )]
 pub struct ReasoningCapabilities {
-    /// How it is asked for.
+    /// How to enable reasoning.
     pub style: ReasoningStyle,
-    /// OpenAI's `reasoning_effort` to the family's own word or budget of tokens.
+    /// OpenAI's `reasoning_effort` to the family's own effort or budget of tokens.
     pub efforts: BTreeMap<String, Effort>,
-    /// Whether `thinking` with a budget of tokens, as clients of Claude send it, is taken.
+    /// Whether Anthropic's `thinking` with a budget of tokens is supported.
     pub budget: bool,
-    /// Reasoning of earlier turns.
+    /// Replay of reasoning of earlier turns.
     pub replay: Replay,
-    /// Whether temperature, top-p and top-k are refused while reasoning.
+    /// Whether temperature, top-p and top-k are rejected while reasoning.
     pub drops_sampling: bool,
-    /// Efforts (the family's own words) that refuse sampling and a limit of tokens.
+    /// The family's own efforts that do not support sampling and a token limit.
     pub drops_limits_at: Vec<String>,
-    /// Whether a turn that called tools has to begin with its signed reasoning.
+    /// Whether a turn with tool calls has to start with its signed reasoning.
     pub needs_replay: bool,
     /// Whether a tool may be forced while reasoning.
     pub forced_tool: bool,
 }
 
-/// How reasoning is asked for, always among the additional fields.
+/// The model-specific fields that enable reasoning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ReasoningStyle {
-    /// Not at all, or it cannot be set.
+    /// No reasoning, or no settings.
     None,
     /// `thinking: {type: enabled, budget_tokens}`.
     Budget,
@@ -267,13 +266,13 @@ pub enum ReasoningStyle {
     ReasoningEffort,
 }
 
-/// What an effort means to a family.
+/// An effort of a family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Effort {
     /// A budget of tokens.
     Budget(u64),
-    /// A word.
+    /// A named effort.
     Word(String),
 }
 
@@ -287,11 +286,11 @@ impl Effort {
     }
 }
 
-/// Reasoning of earlier turns.
+/// Replay of reasoning of earlier turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Replay {
-    /// Not taken.
+    /// Not supported.
     Never,
     /// Signed or redacted blocks only.
     Signed,
@@ -311,15 +310,15 @@ pub struct CacheCapabilities {
     pub messages: bool,
     /// In `tools`.
     pub tools: bool,
-    /// Right after a tool result.
+    /// Directly after a tool result.
     pub after_tool_result: bool,
-    /// Lifetimes besides the default of five minutes.
+    /// Lifetimes other than the default of five minutes.
     pub ttl: Vec<String>,
-    /// Most cache points in a request.
+    /// Maximum number of cache points per request.
     pub max_points: usize,
 }
 
-/// How an answer is made to follow a JSON Schema.
+/// How structured output works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SchemaMode {
@@ -331,33 +330,33 @@ pub enum SchemaMode {
     Prompt,
 }
 
-/// Sizes and counts.
+/// Limits of size and number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
-    /// Pictures in a request.
+    /// Maximum number of images per request.
     pub images: usize,
-    /// Bytes of a picture.
+    /// Maximum size of an image in bytes.
     pub image_bytes: u64,
-    /// Documents in a request.
+    /// Maximum number of documents per request.
     pub documents: usize,
-    /// Bytes of a document.
+    /// Maximum size of a document in bytes.
     pub document_bytes: u64,
 }
 
-/// Body of InvokeModel for embeddings.
+/// InvokeModel body for embeddings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EmbeddingShape {
-    /// Whose body it is.
+    /// Format of the body.
     pub body: EmbeddingBody,
-    /// Texts a call.
+    /// Maximum number of texts per call.
     pub batch: usize,
-    /// Lengths of vector to choose from; empty: not to be chosen.
+    /// Supported vector lengths; empty if the length is fixed.
     pub dimensions: Vec<u32>,
 }
 
-/// Whose body an embedding call has.
+/// Format of an embedding body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EmbeddingBody {
@@ -371,25 +370,25 @@ pub enum EmbeddingBody {
     Nova,
 }
 
-/// Body of InvokeModel for pictures.
+/// InvokeModel body for images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImageShape {
-    /// Whose body it is.
+    /// Format of the body.
     pub body: ImageBody,
-    /// Pictures a call.
+    /// Maximum number of images per call.
     pub per_call: u64,
-    /// Largest seed.
+    /// Maximum seed.
     pub most_seed: u64,
-    /// Longest prompt.
+    /// Maximum length of the prompt, in characters.
     pub prompt_characters: usize,
-    /// Formats of the pictures.
+    /// Supported image formats.
     pub formats: Vec<String>,
-    /// What sizes there are.
+    /// Supported sizes.
     pub sizes: ImageSizes,
 }
 
-/// Whose body a call for pictures has.
+/// Format of an image body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ImageBody {
@@ -399,41 +398,41 @@ pub enum ImageBody {
     Stability,
 }
 
-/// Sizes of pictures.
+/// Supported image sizes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ImageSizes {
-    /// Any, with sides in pixels from least to most in steps.
+    /// Any size whose sides, in pixels, are in a range.
     Sides {
-        /// Shortest side.
+        /// Minimum length of a side.
         least: u32,
-        /// Longest side.
+        /// Maximum length of a side.
         most: u32,
-        /// What a side is a multiple of.
+        /// A side is a multiple of this.
         step: u32,
     },
-    /// These, such as `1024x1024`.
+    /// A list of sizes, such as `1024x1024`.
     Listed(Vec<String>),
-    /// The model's own, of these ratios, such as `16:9`.
+    /// The model's own sizes with these aspect ratios, such as `16:9`.
     Ratios(Vec<String>),
 }
 
-/// Body of InvokeModel for rankings.
+/// InvokeModel body for ranking.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RerankShape {
-    /// Whose body it is.
+    /// Format of the body.
     pub body: RerankBody,
-    /// Documents a call.
+    /// Maximum number of documents per call.
     pub documents: usize,
 }
 
-/// Whose body a call for a ranking has.
+/// Format of a ranking body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RerankBody {
     /// With `api_version`.
     Cohere,
-    /// Without.
+    /// Without `api_version`.
     Amazon,
 }

@@ -1,12 +1,12 @@
-//! From whatever names a model to the id of the foundation model behind it.
+//! Derives the id of the foundation model from a model id, profile id or ARN.
 
-/// Prefixes of inference profiles that span regions.
+/// Prefixes of cross-region inference profiles.
 const PROFILE_PREFIXES: [&str; 14] = [
     "us", "eu", "apac", "au", "jp", "in", "ca", "sa", "us-gov", "amer", "global", "me", "af", "il",
 ];
 
-/// The foundation model's id behind a model id, profile id or ARN; `None` where the name hides it
-/// (application inference profiles, prompts, provisioned and custom models).
+/// The id of the foundation model; `None` if the name does not contain it (application inference profiles, prompts,
+/// provisioned and custom models).
 pub fn base_model_id(model: &str) -> Option<&str> {
     let id = if model.starts_with("arn:") {
         // arn:partition:bedrock:region:account:kind/id
@@ -26,12 +26,12 @@ pub fn base_model_id(model: &str) -> Option<&str> {
     )
 }
 
-/// Whether an id is the plain one of a foundation model: no profile of several regions, no ARN.
+/// Whether an id is the bare id of a foundation model, not a cross-region profile or an ARN.
 pub fn is_bare(model: &str) -> bool {
     base_model_id(model) == Some(model)
 }
 
-/// Who makes a model, such as `anthropic`; `bedrock` where the name hides it.
+/// The provider of a model, such as `anthropic`; `bedrock` if the name does not contain it.
 pub fn provider(model: &str) -> &str {
     base_model_id(model)
         .and_then(|id| id.split_once('.'))
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn profiles_and_arns_lead_to_the_foundation_model() {
+    fn foundation_model_of_profiles_and_arns() {
         let cases = [
             ("amazon.nova-lite-v1:0", Some("amazon.nova-lite-v1:0")),
             (

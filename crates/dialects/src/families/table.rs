@@ -1,4 +1,4 @@
-//! The table itself: read, merged with overrides, looked up.
+//! The table of families: parsing, overrides and lookup.
 
 use std::{
     collections::BTreeMap,
@@ -13,21 +13,21 @@ use super::{capabilities::ModelCapabilities, ids::base_model_id};
 
 /// The built-in table.
 const BUILTIN: &str = include_str!("builtin.yaml");
-/// Key of the family that stands for every model no pattern matches.
+/// Key of the family for models that match no pattern.
 const OTHER: &str = "other";
 
-/// Why a table is not usable.
+/// Errors in the table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FamilyError {
-    /// A family's capabilities do not have the table's shape.
+    /// The capabilities of a family are invalid.
     #[error("modelFamilies.{family}: {message}")]
     Capabilities {
         /// Key of the family.
         family: String,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
-    /// A new family names no model.
+    /// A new family has no pattern.
     #[error(
         "modelFamilies.{family}.match: a new family needs at least one pattern of model ids, such as \"acme.*\""
     )]
@@ -35,17 +35,17 @@ pub enum FamilyError {
         /// Key of the family.
         family: String,
     },
-    /// `extends` names a family that is not there, or comes later.
-    #[error("modelFamilies.{family}.extends: there is no family {base:?} before it")]
+    /// `extends` names a family that does not exist or is defined later.
+    #[error("modelFamilies.{family}.extends: no family {base:?} is defined before it")]
     NoBase {
         /// Key of the family.
         family: String,
-        /// What it extends.
+        /// The missing family.
         base: String,
     },
 }
 
-/// All families, in the order they are tried.
+/// All families, in order of precedence.
 #[derive(Clone, Debug)]
 pub struct FamilyTable {
     families: Vec<Family>,
@@ -61,7 +61,7 @@ struct Family {
     patterns: Vec<Pattern>,
     merged: Map<String, Value>,
     capabilities: Arc<ModelCapabilities>,
-    /// Only there to be extended.
+    /// Whether the family only serves as a base for others.
     template: bool,
 }
 
@@ -74,27 +74,26 @@ struct Document {
 static SHARED: LazyLock<Arc<FamilyTable>> = LazyLock::new(|| {
     #[expect(
         clippy::expect_used,
-        reason = "the text is part of the program; a test reads it"
+        reason = "the text is part of the program and is parsed by tests"
     )]
     let table = FamilyTable::parse(BUILTIN).expect("the built-in table is valid");
     Arc::new(table)
 });
 
 impl FamilyTable {
-    /// The table that comes with the program.
+    /// The built-in table.
     pub fn builtin() -> Arc<Self> {
         Arc::clone(&SHARED)
     }
 
-    /// The built-in table with `modelFamilies` of the config on top.
+    /// The built-in table with the overrides in `modelFamilies` of the configuration.
     ///
-    /// A key of the built-in table changes the given fields of that family, and adds the given
-    /// `match` patterns to it. A new key is a new family: it needs `match`, and takes the capabilities it
-    /// does not give from `extends`, or from `other`. Patterns given here are tried before the
-    /// built-in ones.
+    /// The key of a built-in family overrides the given fields and adds the given `match` patterns. A new key is a new
+    /// family: it requires `match`, and inherits capabilities from `extends`, or else from `other`. Patterns of overrides
+    /// take precedence over built-in patterns.
     ///
     /// # Errors
-    /// When a field is unknown or of the wrong type, naming it.
+    /// When a field is unknown or has the wrong type; the error names it.
     pub fn with_overrides(overrides: &BTreeMap<String, Value>) -> Result<Self, FamilyError> {
         let mut table = (*Self::builtin()).clone();
         let mut first = Vec::new();
@@ -147,8 +146,7 @@ impl FamilyTable {
         Ok(table)
     }
 
-    /// The capabilities about a model, given by id, profile id or ARN; `base_model` where the config says
-    /// what an ARN hides.
+    /// The capabilities of a model, given by id, profile id or ARN; `base_model` is the configured base model of an ARN.
     pub fn resolve(&self, model: &str, base_model: Option<&str>) -> Arc<ModelCapabilities> {
         let id = base_model.map_or_else(|| base_model_id(model), base_model_id);
         let Some(id) = id else {
@@ -165,7 +163,7 @@ impl FamilyTable {
         )
     }
 
-    /// All families that models can be of, in the table's order, the catch-all last.
+    /// All families with models, in the order of the table; `other` is last.
     pub fn families(&self) -> Vec<Arc<ModelCapabilities>> {
         let mut all: Vec<Arc<ModelCapabilities>> = Vec::new();
         for family in self.families.iter().filter(|family| !family.template) {
@@ -277,7 +275,7 @@ fn take_patterns(
         .map_err(|error| capabilities_error(family, &format!("match: {error}")))
 }
 
-/// Objects are merged member by member, all else is replaced; `efforts` is replaced as a whole.
+/// Merges objects recursively and replaces other values; `efforts` is replaced as a whole.
 fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
     for (key, value) in from {
         match (into.get_mut(&key), value) {

@@ -1,23 +1,23 @@
-//! Answers of InvokeModel, and the list of pictures they make.
+//! Reads InvokeModel responses and writes the list of images.
 
 use bedrock::converse::TokenUsage;
 use serde::{Deserialize, Serialize};
 
 use crate::translation::UpstreamError;
 
-/// OpenAI's word for a request that a filter stopped.
+/// OpenAI's error code for a request that a filter blocked.
 const BLOCKED: &str = "content_policy_violation";
 
-/// What one call gave.
+/// The result of one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageResult {
-    /// Pictures in base64.
+    /// Images in base64.
     pub images: Vec<String>,
-    /// Why there are fewer than asked for.
+    /// Why a filter blocked some of the images.
     pub blocked: Option<String>,
 }
 
-/// Both shapes there are: Amazon has `error`, Stability `finish_reasons`.
+/// Both response formats: Amazon has `error`, Stability `finish_reasons`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Body {
@@ -26,10 +26,10 @@ struct Body {
     finish_reasons: Vec<Option<String>>,
 }
 
-/// Reads the answer to a call.
+/// Reads the response to a call.
 ///
 /// # Errors
-/// When a filter kept everything back (400), the model failed, or the answer cannot be read.
+/// When a filter blocked all images (400), the model failed, or the response is invalid.
 pub fn read_image_response(body: &[u8]) -> Result<ImageResult, UpstreamError> {
     let failed = |status, code: &str, message: String| UpstreamError {
         status,
@@ -38,7 +38,7 @@ pub fn read_image_response(body: &[u8]) -> Result<ImageResult, UpstreamError> {
         usage: TokenUsage::default(),
     };
     let read: Body = serde_json::from_slice(body).map_err(|error| {
-        let message = format!("the model's answer cannot be read: {error}");
+        let message = format!("invalid response from the model: {error}");
         failed(502, "malformed_model_output", message)
     })?;
     let images = read.images.unwrap_or_default();
@@ -58,7 +58,7 @@ pub fn read_image_response(body: &[u8]) -> Result<ImageResult, UpstreamError> {
         (true, None) => Err(failed(
             502,
             "malformed_model_output",
-            "the model gave no picture".to_owned(),
+            "the model returned no image".to_owned(),
         )),
     }
 }
@@ -75,7 +75,7 @@ struct Entry<'a> {
     b64_json: &'a str,
 }
 
-/// Puts results together in the order of the calls. `created`: seconds since 1970.
+/// Combines results in the order of the calls. `created`: seconds since 1970.
 pub fn encode_images(results: &[ImageResult], output_format: &str, created: u64) -> Vec<u8> {
     let images = results.iter().flat_map(|result| &result.images);
     let list = List {

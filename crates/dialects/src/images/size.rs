@@ -1,4 +1,4 @@
-//! `size`: pixels where a model takes them, or the nearest of its ratios.
+//! `size`: pixels, or the nearest aspect ratio for models without sizes in pixels.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Takes `size` out of a body and puts what the model takes into `common`.
+/// Takes `size` out of a body and adds the model's fields to `common`.
 pub(super) fn take(
     body: &mut Object<'_>,
     shape: &ImageShape,
@@ -32,7 +32,7 @@ pub(super) fn take(
     let Some((width, height)) = pixels else {
         return Err(RequestError::invalid(
             "size",
-            format!("{size:?} is not auto or a size such as 1024x1024"),
+            format!("{size:?} is not supported; use auto or a size such as 1024x1024"),
         ));
     };
     match &shape.sizes {
@@ -43,7 +43,7 @@ pub(super) fn take(
                 return Err(RequestError::invalid(
                     "size",
                     format!(
-                        "{} takes sides of {least} to {most} pixels, in steps of {step}",
+                        "{} supports sides of {least} to {most} pixels that are multiples of {step}",
                         capabilities.title
                     ),
                 ));
@@ -54,7 +54,7 @@ pub(super) fn take(
             if !sizes.iter().any(|known| *known == size) {
                 return Err(RequestError::invalid(
                     "size",
-                    format!("{} takes {}", capabilities.title, sizes.join(", ")),
+                    format!("{} supports {}", capabilities.title, sizes.join(", ")),
                 ));
             }
             set_pixels(common, width, height);
@@ -70,7 +70,7 @@ pub(super) fn take(
                 .min_by(|one, other| near(one).total_cmp(&near(other)));
             if let Some(nearest) = nearest {
                 let how = format!(
-                    "{} chooses the size itself, for {nearest}",
+                    "{} chooses the size for the aspect ratio {nearest}",
                     capabilities.title
                 );
                 warnings.changed("size", &how)?;

@@ -1,4 +1,4 @@
-//! Requests and answers of pictures, family by family.
+//! Tests of image requests and responses for each family.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn calls(model: &str, request: &Value, expected: &[Value], warnings: &[&str]) {
 }
 
 #[test]
-fn amazons_models_get_pixels_quality_and_several_pictures_a_call() {
+fn amazon_models_get_pixels_quality_and_several_images_per_call() {
     calls(
         CANVAS,
         &json!({"model": "m", "prompt": "a fox", "n": 7, "size": "1280x720", "quality": "hd", "seed": 5,
@@ -45,7 +45,7 @@ fn amazons_models_get_pixels_quality_and_several_pictures_a_call() {
 }
 
 #[test]
-fn without_a_seed_the_draw_is_the_seed() {
+fn default_seed_is_the_drawn_number() {
     for model in [CANVAS, TITAN, STABLE] {
         let decoded = decode(model, &json!({"prompt": "x"}), true).unwrap();
         let call: Value = serde_json::from_slice(&decoded.calls[0]).unwrap();
@@ -57,19 +57,19 @@ fn without_a_seed_the_draw_is_the_seed() {
 }
 
 #[test]
-fn stability_gets_the_nearest_ratio_and_a_call_for_each_picture() {
+fn stability_gets_the_nearest_ratio_and_one_call_per_image() {
     calls(
         STABLE,
         &json!({"prompt": "a fox", "n": 2, "size": "1792x1024", "output_format": "jpeg", "seed": 1}),
         &[1, 2].map(|seed| {
             json!({"aspect_ratio": "16:9", "prompt": "a fox", "seed": seed, "output_format": "jpeg"})
         }),
-        &["size: Stable Image, Stable Diffusion 3.5 chooses the size itself, for 16:9"],
+        &["size: Stable Image, Stable Diffusion 3.5 chooses the size for the aspect ratio 16:9"],
     );
 }
 
 #[test]
-fn what_clients_send_by_default_asks_for_nothing() {
+fn defaults_of_clients_are_accepted_in_strict_mode() {
     for model in [CANVAS, TITAN, STABLE] {
         let request = json!({"model": "m", "prompt": "x", "n": 1, "size": "auto", "quality": "auto",
             "response_format": "b64_json", "background": "auto", "output_format": "png"});
@@ -78,7 +78,7 @@ fn what_clients_send_by_default_asks_for_nothing() {
 }
 
 #[track_caller]
-fn refused(model: &str, member: &str, value: Value) {
+fn rejected(model: &str, member: &str, value: Value) {
     let mut request = json!({"prompt": "a fox"});
     request[member] = value;
     let error = decode(model, &request, false).unwrap_err();
@@ -86,26 +86,26 @@ fn refused(model: &str, member: &str, value: Value) {
 }
 
 #[test]
-fn what_cannot_be_honoured_is_refused_naming_the_field() {
-    refused(CANVAS, "prompt", json!(" "));
-    refused(CANVAS, "prompt", json!("x".repeat(1025)));
-    refused(TITAN, "prompt", json!("x".repeat(513)));
-    refused(CANVAS, "n", json!(0));
-    refused(CANVAS, "n", json!(11));
-    refused(CANVAS, "seed", json!(858_993_460_u64));
-    refused(CANVAS, "size", json!("big"));
-    refused(CANVAS, "size", json!("1000x1000"));
-    refused(TITAN, "size", json!("1920x1080"));
-    refused(CANVAS, "output_format", json!("webp"));
-    refused(CANVAS, "response_format", json!("url"));
-    refused(CANVAS, "quality", json!("best"));
-    refused(CANVAS, "stream", json!(true));
-    refused(CANVAS, "background", json!("transparent"));
-    refused("amazon.nova-lite-v1:0", "model", json!("m"));
+fn rejects_unsupported_values_by_name() {
+    rejected(CANVAS, "prompt", json!(" "));
+    rejected(CANVAS, "prompt", json!("x".repeat(1025)));
+    rejected(TITAN, "prompt", json!("x".repeat(513)));
+    rejected(CANVAS, "n", json!(0));
+    rejected(CANVAS, "n", json!(11));
+    rejected(CANVAS, "seed", json!(858_993_460_u64));
+    rejected(CANVAS, "size", json!("big"));
+    rejected(CANVAS, "size", json!("1000x1000"));
+    rejected(TITAN, "size", json!("1920x1080"));
+    rejected(CANVAS, "output_format", json!("webp"));
+    rejected(CANVAS, "response_format", json!("url"));
+    rejected(CANVAS, "quality", json!("best"));
+    rejected(CANVAS, "stream", json!(true));
+    rejected(CANVAS, "background", json!("transparent"));
+    rejected("amazon.nova-lite-v1:0", "model", json!("m"));
 }
 
 #[test]
-fn what_is_dropped_is_told_and_strict_mode_refuses_it() {
+fn dropped_fields_give_warnings_and_strict_mode_rejects_them() {
     let request = json!({"prompt": "x", "style": "vivid", "user": "u", "moderation": "low"});
     let decoded = decode(CANVAS, &request, false).unwrap();
     assert_eq!(decoded.warnings.len(), 3, "{:?}", decoded.warnings);
@@ -113,7 +113,7 @@ fn what_is_dropped_is_told_and_strict_mode_refuses_it() {
 }
 
 #[test]
-fn answers_of_both_makers_are_read_and_filters_told() {
+fn responses_and_filter_results_of_both_providers_are_read() {
     let read = |body: &str| read_image_response(body.as_bytes());
     let some =
         read(r#"{"images":["QQ=="],"error":"Some of the images have been blocked"}"#).unwrap();
@@ -150,7 +150,7 @@ fn answers_of_both_makers_are_read_and_filters_told() {
 }
 
 #[test]
-fn pictures_keep_the_order_of_their_calls() {
+fn images_keep_the_order_of_their_calls() {
     let result = |image: &str| ImageResult {
         images: vec![image.to_owned()],
         blocked: None,

@@ -1,8 +1,8 @@
-//! From a Chat Completions request to a Converse request.
+//! Translates a Chat Completions request to a Converse request.
 //!
-//! The body is read once into a borrowed tree, each concept takes its fields out (one file each),
-//! and what is left at the end is refused or dropped by the table of fields. Deterministic: equal
-//! bodies give equal requests, byte for byte, which prompt caches depend on.
+//! The body is parsed once into a borrowed tree. Each module takes its fields out, and the table of fields decides
+//! which of the remaining fields are rejected or dropped. Equal bodies give equal requests, byte for byte, which
+//! prompt caching depends on.
 
 mod messages;
 mod parts;
@@ -17,23 +17,23 @@ use crate::translation::Fetch;
 
 pub use request::decode;
 
-/// A request, translated.
+/// A translated request.
 #[derive(Clone, Debug)]
 pub struct Decoded<'a> {
-    /// To be serialized as the upstream body. Incomplete while `fetches` is not empty.
+    /// The upstream body, to be serialized. Incomplete if `fetches` is not empty.
     pub request: ConverseRequest<'a>,
-    /// Whether the client wants a stream.
+    /// Whether the client requests a stream.
     pub stream: bool,
-    /// Whether upstream can stream: if not, call Converse and give its response to
+    /// Whether to call ConverseStream. If not, call Converse and pass its response to
     /// [`super::StreamEncoder::response`].
     pub upstream_stream: bool,
-    /// Whether a final chunk with usage was asked for.
+    /// Whether the client requests a final chunk with usage.
     pub include_usage: bool,
-    /// What the way back has to know.
+    /// Context for encoding the response.
     pub reply: ReplyContext,
-    /// What was dropped or changed; printable ASCII, fit for a header each.
+    /// Warnings about dropped and changed fields; each is printable ASCII and a valid header value.
     pub warnings: Vec<String>,
-    /// What has to be fetched before this is complete.
+    /// URLs to fetch before the request is complete.
     pub fetches: Vec<Fetch>,
 }
 

@@ -1,8 +1,7 @@
-//! `/v1/embeddings`: one OpenAI request becomes one or more bodies of InvokeModel, whose answers are
-//! put together again in order.
+//! `/v1/embeddings`: translates a request to one or more InvokeModel bodies, and combines the responses in order.
 //!
-//! Titan and Nova take one text a call, Cohere many. Vectors in base64 are made here: little-endian
-//! 32-bit floats, as OpenAI's clients expect by default.
+//! Titan and Nova accept one text per call, Cohere several. OpenAI's clients request base64 vectors by default: 32-bit
+//! little-endian floats.
 
 mod response;
 
@@ -22,26 +21,26 @@ use crate::{
 
 pub use response::{EmbeddingResult, encode_embeddings, read_embedding_response};
 
-/// OpenAI's own limit of texts in a request.
+/// OpenAI's limit of texts per request.
 const MAX_INPUTS: usize = 2048;
 
-/// A request, translated.
+/// A translated request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmbeddingRequest {
-    /// Calls of InvokeModel, to be made in any order and their results kept in this one.
+    /// InvokeModel calls. Make them in any order; keep their results in this order.
     pub calls: Vec<EmbeddingCall>,
-    /// Whether vectors are to be base64 in the answer.
+    /// Whether the response contains vectors as base64.
     pub base64: bool,
-    /// What was dropped.
+    /// Warnings about dropped fields.
     pub warnings: Vec<String>,
 }
 
-/// One call of InvokeModel.
+/// An InvokeModel call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmbeddingCall {
     /// The body.
     pub body: Vec<u8>,
-    /// How many vectors it gives.
+    /// Number of texts, and of vectors in the response.
     pub inputs: usize,
 }
 
@@ -58,7 +57,7 @@ pub fn decode_embeddings(
         return Err(RequestError::unsupported(
             "model",
             format!(
-                "{} makes no embeddings; choose an embedding model",
+                "{} does not support embeddings; choose an embedding model",
                 capabilities.title
             ),
         ));
@@ -76,14 +75,14 @@ pub fn decode_embeddings(
         Some(other) => {
             return Err(RequestError::invalid(
                 "encoding_format",
-                format!("{other:?} is not float or base64"),
+                format!("{other:?} is not supported; use float or base64"),
             ));
         }
     };
     let dimensions = dimensions(&mut body, shape, capabilities)?;
     let kind = input_type(&mut body, shape)?;
     if body.take("user").is_some() {
-        warnings.dropped("user", "InvokeModel has no place for it")?;
+        warnings.dropped("user", "not supported by InvokeModel")?;
     }
     FIELDS.drop_remaining(body, &mut warnings)?;
     let calls = inputs
@@ -105,20 +104,20 @@ pub fn decode_embeddings(
 fn inputs<'a>(body: &mut Object<'a>) -> Result<Vec<Cow<'a, str>>, RequestError> {
     let root = FieldPath::Root;
     let at = root.key("input");
-    let refused = |message: &str| Err(RequestError::invalid("input", message));
+    let rejected = |message: &str| Err(RequestError::invalid("input", message));
     let items = match body.take("input") {
-        None => return Err(RequestError::missing("input", "must be given")),
+        None => return Err(RequestError::missing("input", "is required")),
         Some(Json::Array(items)) => items,
         Some(one) => vec![one],
     };
     if items.is_empty() || items.len() > MAX_INPUTS {
-        return refused(&format!("takes 1 to {MAX_INPUTS} texts"));
+        return rejected(&format!("must contain 1 to {MAX_INPUTS} texts"));
     }
     let mut texts = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         if matches!(item, Json::Number(_) | Json::Array(_)) {
-            return refused(
-                "these are tokens of OpenAI's, which Bedrock's models cannot read; send text \
+            return rejected(
+                "token ids are not supported by Bedrock's models; send text \
                  (LangChain: check_embedding_ctx_length=False)",
             );
         }
@@ -156,20 +155,16 @@ fn dimensions(
         "dimensions",
         if known.is_empty() {
             format!(
-                "{} has one length of vector; leave it out",
+                "not supported by {}, whose vectors have a fixed length",
                 capabilities.title
             )
         } else {
-            format!(
-                "{} makes vectors of {}",
-                capabilities.title,
-                known.join(", ")
-            )
+            format!("{} supports {}", capabilities.title, known.join(", "))
         },
     ))
 }
 
-/// `input_type`, which is Cohere's (and Nova's purpose), not OpenAI's.
+/// `input_type`, a field of Cohere (and Nova's purpose), not of OpenAI.
 fn input_type<'a>(
     body: &mut Object<'a>,
     shape: &EmbeddingShape,
@@ -199,7 +194,7 @@ fn input_type<'a>(
     } else {
         Err(RequestError::invalid(
             "input_type",
-            format!("{kind:?} is not one of {}", known.join(", ")),
+            format!("{kind:?} is not supported; use {}", known.join(", ")),
         ))
     }
 }

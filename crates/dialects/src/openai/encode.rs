@@ -1,4 +1,4 @@
-//! From Converse back to Chat Completions: a whole response, or a stream event by event.
+//! Translates Converse responses and streams to Chat Completions.
 
 mod response;
 mod stream;

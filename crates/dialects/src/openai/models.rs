@@ -1,22 +1,22 @@
-//! The list of models in OpenAI's shape.
+//! OpenAI's list of models.
 
 use serde::Serialize;
 
-/// A model a caller may ask for.
+/// A model that the client may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ModelEntry {
-    /// What to put into `model`.
+    /// The value for `model`.
     pub id: String,
     /// Always `model`.
     pub object: &'static str,
-    /// Seconds since 1970; when the list became known.
+    /// Time when the list was loaded, in seconds since 1970.
     pub created: u64,
-    /// Who made the model, such as `anthropic`.
+    /// The provider of the model, such as `anthropic`.
     pub owned_by: String,
 }
 
 impl ModelEntry {
-    /// An entry; the owner is read from the Bedrock id behind the name.
+    /// An entry; the owner is derived from the model's Bedrock id.
     pub fn new(id: impl Into<String>, bedrock_id: &str, created: u64) -> Self {
         Self {
             id: id.into(),
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn list_names_owner_behind_alias_profile_and_arn() {
+    fn owner_of_alias_profile_and_arn_is_the_provider() {
         let arn =
             "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0";
         let list = models_list(&[

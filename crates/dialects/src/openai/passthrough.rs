@@ -1,9 +1,8 @@
-//! Chat Completions of models that Bedrock serves in this protocol: the client's bytes go through, and so do
-//! Bedrock's.
+//! Chat Completions for models that Bedrock serves in this protocol: requests and responses pass through unchanged.
 //!
-//! Touched on the way are the name of the model, which clients and Bedrock know under different names, and
-//! the numbers of streamed tool calls, which Bedrock does not count from zero. What only Converse takes is
-//! refused: Bedrock's endpoint knows nothing of it.
+//! Only two things change: the model, which has different names for clients and Bedrock, and the indexes of streamed
+//! tool calls, which Bedrock does not count from zero. Fields of Converse are rejected, because Bedrock's endpoint
+//! does not support them.
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html>
 
 mod stream;
@@ -15,16 +14,16 @@ use serde_json::value::RawValue;
 use crate::translation::{RequestError, with_model};
 pub use stream::PassthroughStream;
 
-/// A request for Bedrock's own endpoint.
+/// A request for Bedrock's OpenAI endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassthroughRequest {
-    /// The client's, with the model as Bedrock knows it.
+    /// The client's body, with Bedrock's name of the model.
     pub body: Vec<u8>,
-    /// Whether the client wants a stream.
+    /// Whether the client requests a stream.
     pub stream: bool,
 }
 
-/// Fields that are words of Converse or of this gateway, none of OpenAI's.
+/// Fields of Converse and of this gateway that OpenAI's API does not have.
 #[derive(Deserialize)]
 struct ConverseFields<'a> {
     #[serde(default)]
@@ -43,10 +42,10 @@ struct ConverseFields<'a> {
     additional: Option<&'a RawValue>,
 }
 
-/// Makes the request that Bedrock's endpoint gets for `model`.
+/// Translates a request for Bedrock's endpoint; `model` is Bedrock's name of the model.
 ///
 /// # Errors
-/// A 400 naming the field, where the endpoint has no such field.
+/// A 400 that names a field that the endpoint does not support.
 pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, RequestError> {
     let given: ConverseFields<'_> =
         serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
@@ -61,8 +60,8 @@ pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, Reque
         if value.is_some() {
             return Err(RequestError::unsupported(
                 field,
-                "Bedrock serves this model by its own Chat Completions API, which has no such field; \
-                 a target with `api: converse` takes it",
+                "not supported by Bedrock's Chat Completions API, which serves this model; \
+                 use a target with `api: converse`",
             ));
         }
     }
@@ -72,23 +71,23 @@ pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, Reque
     })
 }
 
-/// Bedrock's answer with the model as the client named it; all other bytes stay. An answer that names no
-/// model stays as it is.
+/// Bedrock's response with the client's name of the model; all other bytes, and responses without a model, are
+/// unchanged.
 pub fn with_client_model(body: &[u8], model: &str) -> Vec<u8> {
     with_model(body, model).unwrap_or_else(|_| body.to_vec())
 }
 
-/// Token counts of a whole answer.
+/// Token counts of a whole response.
 pub fn usage_of(body: &[u8]) -> Option<TokenUsage> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct Response {
         usage: Option<Usage>,
     }
-    let answer: Answer = serde_json::from_slice(body).ok()?;
-    answer.usage.map(TokenUsage::from)
+    let response: Response = serde_json::from_slice(body).ok()?;
+    response.usage.map(TokenUsage::from)
 }
 
-/// Token counts as OpenAI writes them.
+/// Token counts as OpenAI reports them.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 struct Usage {
     #[serde(default)]
@@ -136,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn request_keeps_every_byte_but_the_model() {
+    fn request_is_unchanged_except_for_the_model() {
         let body = |model: &str| {
             format!(
                 "{{ \"messages\":[{{\"role\":\"user\",\"content\":\"h\\u0069\"}}],\"model\" : {model} ,\"seed\":1.0,\"logit_bias\":{{\"7\":-1}},\"stream\":true }}"
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_converse_takes_is_refused_by_name() {
+    fn rejects_fields_of_converse_by_name() {
         for field in [
             "thinking",
             "cache_control",
@@ -170,13 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn answer_gets_the_clients_name_of_the_model_and_its_tokens_are_read() {
-        let answer = r#"{"id":"chatcmpl-1","model":"openai.gpt-oss-20b-1:0","choices":[{"message":{"content":"{\"model\":\"x\"}"}}],"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}}}"#;
+    fn response_gets_the_clients_model_name_and_usage_is_read() {
+        let response = r#"{"id":"chatcmpl-1","model":"openai.gpt-oss-20b-1:0","choices":[{"message":{"content":"{\"model\":\"x\"}"}}],"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}}}"#;
         assert_eq!(
-            String::from_utf8(with_client_model(answer.as_bytes(), "fast")).unwrap(),
-            answer.replace("openai.gpt-oss-20b-1:0", "fast")
+            String::from_utf8(with_client_model(response.as_bytes(), "fast")).unwrap(),
+            response.replace("openai.gpt-oss-20b-1:0", "fast")
         );
-        let usage = usage_of(answer.as_bytes()).unwrap();
+        let usage = usage_of(response.as_bytes()).unwrap();
         assert_eq!((usage.input_tokens, usage.cache_read_input_tokens), (7, 3));
         assert_eq!((usage.output_tokens, usage.total_tokens), (4, 14));
         assert_eq!(usage.reasoning_tokens, Some(2));
@@ -202,7 +201,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_around_the_model_are_the_clients(
+        fn bytes_around_the_model_are_unchanged(
             before in any_json(), after in any_json(), model in "\\PC{1,12}", target in "[a-z0-9.:-]{1,40}",
         ) {
             let head = format!("{{\"x-before\": {before} ,\t\"model\":");

@@ -136,7 +136,7 @@ proptest! {
     }
 
     #[test]
-    fn every_conversation_follows_bedrocks_rules_or_is_refused(
+    fn every_conversation_follows_bedrocks_rules_or_is_rejected(
         messages in prop::collection::vec(any_message(), 1..10),
         capabilities in any_capabilities(&MODELS),
     ) {
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn schemas_and_arguments_keep_every_byte(schema in any_value(), arguments in any_value()) {
+    fn schemas_and_arguments_are_unchanged(schema in any_value(), arguments in any_value()) {
         let schema = json!({"type": "object", "z": schema, "a": 1}).to_string();
         let arguments = json!({"z": arguments, "a": 1}).to_string();
         let body = json!({
@@ -221,7 +221,7 @@ proptest! {
     }
 
     #[test]
-    fn text_streams_out_as_it_came_in(pieces in prop::collection::vec("\\PC{0,10}[\\n\"\\\\\u{2028}]{0,2}", 0..8)) {
+    fn streamed_text_is_unchanged(pieces in prop::collection::vec("\\PC{0,10}[\\n\"\\\\\u{2028}]{0,2}", 0..8)) {
         let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity());
         let mut out = BytesMut::new();
         for piece in &pieces {

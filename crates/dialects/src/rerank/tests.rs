@@ -1,4 +1,4 @@
-//! Requests and answers of both families, and of both kinds of client.
+//! Tests of ranking requests and responses.
 
 use serde_json::json;
 
@@ -32,27 +32,27 @@ fn each_family_gets_its_own_body() {
 }
 
 #[track_caller]
-fn refused(request: &Value, param: &str) {
+fn rejected(request: &Value, param: &str) {
     let error = decode(COHERE, request, false).unwrap_err();
     assert_eq!(error.param.as_deref(), Some(param), "{error}");
 }
 
 #[test]
-fn what_makes_no_ranking_is_refused_naming_the_field() {
-    refused(&json!({"documents": ["a"]}), "query");
-    refused(&json!({"query": " ", "documents": ["a"]}), "query");
-    refused(&json!({"query": "q"}), "documents");
-    refused(&json!({"query": "q", "documents": []}), "documents");
-    refused(
+fn rejects_invalid_requests_by_name() {
+    rejected(&json!({"documents": ["a"]}), "query");
+    rejected(&json!({"query": " ", "documents": ["a"]}), "query");
+    rejected(&json!({"query": "q"}), "documents");
+    rejected(&json!({"query": "q", "documents": []}), "documents");
+    rejected(
         &json!({"query": "q", "documents": vec!["a"; 1001]}),
         "documents",
     );
-    refused(&json!({"query": "q", "documents": [7]}), "documents[0]");
-    refused(
+    rejected(&json!({"query": "q", "documents": [7]}), "documents[0]");
+    rejected(
         &json!({"query": "q", "documents": ["a", {"title": "b"}]}),
         "documents[1].text",
     );
-    refused(
+    rejected(
         &json!({"query": "q", "documents": ["a"], "top_n": 0}),
         "top_n",
     );
@@ -61,16 +61,16 @@ fn what_makes_no_ranking_is_refused_naming_the_field() {
 }
 
 #[test]
-fn answer_has_what_clients_of_cohere_and_of_jina_read() {
+fn response_has_the_fields_of_cohere_and_jina() {
     let request = json!({"query": "q", "documents": ["a", "b"], "return_documents": true});
     let request = decode(COHERE, &request, true).unwrap();
     let body =
         br#"{"results":[{"index":1,"relevance_score":0.9},{"index":0,"relevance_score":0.1}]}"#;
     let ranked = read_rerank_response(&request, body).unwrap();
-    let answer: Value =
+    let response: Value =
         serde_json::from_slice(&encode_rerank(&request, &ranked, "r-1", "m", 12)).unwrap();
     assert_eq!(
-        answer,
+        response,
         json!({
             "id": "r-1",
             "object": "list",
@@ -86,7 +86,7 @@ fn answer_has_what_clients_of_cohere_and_of_jina_read() {
 }
 
 #[test]
-fn ranking_of_other_documents_is_no_answer() {
+fn ranking_of_unknown_documents_is_an_error() {
     let request = decode(COHERE, &json!({"query": "q", "documents": ["a"]}), true).unwrap();
     for body in [
         "{}",

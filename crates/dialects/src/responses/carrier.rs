@@ -1,7 +1,7 @@
-//! `encrypted_content`: a block of reasoning on its way through the client and back, bit for bit.
+//! `encrypted_content`: carries a block of reasoning through the client and back, bit for bit.
 //!
-//! Sealed against accidents, not against reading: the model's own signature inside is what proves that
-//! nobody changed the reasoning, and what Bedrock encrypted stays encrypted.
+//! A checksum detects accidental changes; the content is not secret. The model's signature inside proves that the
+//! reasoning is unchanged, and reasoning that Bedrock encrypted stays encrypted.
 
 use std::borrow::Cow;
 
@@ -9,9 +9,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bedrock::converse::{ReasoningContent, ReasoningText};
 use serde::{Deserialize, Serialize};
 
-/// Tells ours from what other services give out, and this form from later ones.
+/// Identifies the gateway's format and its version.
 const PREFIX: &str = "bedrock.1.";
-/// Bytes of the checksum before the block.
+/// Length of the checksum before the block, in bytes.
 const CHECKSUM: usize = 8;
 
 #[derive(Serialize, Deserialize)]
@@ -45,7 +45,7 @@ fn seal(block: &Block<'_>) -> String {
     format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// What was sealed; `None` when it is not ours or not as it was.
+/// Opens sealed reasoning; `None` if it is from another service or was changed.
 pub(super) fn open(sealed: &str) -> Option<ReasoningContent<'static>> {
     let bytes = URL_SAFE_NO_PAD.decode(sealed.strip_prefix(PREFIX)?).ok()?;
     let (sum, json) = bytes.split_at_checked(CHECKSUM)?;
@@ -61,7 +61,7 @@ pub(super) fn open(sealed: &str) -> Option<ReasoningContent<'static>> {
     })
 }
 
-/// FNV-1a with a finishing mix: finds every flipped bit and cut, which is all it is for.
+/// FNV-1a with a final mix: detects flipped bits and truncation.
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in bytes {
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_sealed_comes_back_bit_for_bit() {
+    fn sealed_reasoning_round_trips_bit_for_bit() {
         let text = "a\u{0}b \"\\ \u{1f98a}\n";
         let Some(ReasoningContent::ReasoningText(back)) = open(&seal_signed(text, "Sig+/=="))
         else {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn any_changed_character_and_any_cut_is_noticed() {
+    fn detects_any_changed_character_and_any_truncation() {
         let sealed = seal_signed("think", "c2ln");
         for at in 0..sealed.len() {
             let mut changed = sealed.clone().into_bytes();

@@ -1,30 +1,30 @@
-//! A strict reader of a stream of Responses: what a careful client may rely on.
+//! A strict reader of a Responses stream; it checks everything that a client may rely on.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-/// What a stream said.
+/// The result of reading a stream.
 #[derive(Debug)]
 pub(super) struct Read {
-    /// Type of the last event.
+    /// The type of the last event.
     pub(super) last: String,
-    /// The response of the last event.
+    /// The response object of the last event.
     pub(super) response: Value,
-    /// The `error` event.
+    /// The `error` event, if any.
     pub(super) error: Option<Value>,
 }
 
-/// An item that began.
+/// An item that was added.
 #[derive(Debug)]
 struct Item {
     id: String,
     kind: String,
-    /// Text of the part that is open, and what the part is.
+    /// The open part and its text.
     part: Option<(Value, String)>,
-    /// Texts of parts that ended.
+    /// The parts that ended.
     parts: Vec<Value>,
-    /// Arguments or input so far, and whether they ended.
+    /// Arguments or input so far.
     input: String,
     input_done: bool,
     done: Option<Value>,
@@ -42,7 +42,7 @@ struct Reader {
 /// Reads a whole stream.
 ///
 /// # Panics
-/// Where the stream is not what a client may rely on.
+/// When the stream violates a rule.
 #[track_caller]
 pub(super) fn read(sse: &[u8]) -> Read {
     let text = std::str::from_utf8(sse).expect("UTF-8");
@@ -119,11 +119,7 @@ impl Reader {
             format!("response.{}", response["status"].as_str().unwrap())
         );
         let failed = name == "response.failed";
-        assert_eq!(
-            failed,
-            self.error.is_some(),
-            "an error goes before a failure"
-        );
+        assert_eq!(failed, self.error.is_some(), "an error precedes a failure");
         assert_eq!(failed, !response["error"].is_null());
         assert_eq!(
             name == "response.incomplete",

@@ -1,7 +1,7 @@
-//! From a Responses request to a Converse request.
+//! Translates a Responses request to a Converse request.
 //!
-//! Reads what only Responses has (items, flat tools, `text`, `reasoning`, `store`), and leaves the
-//! rest to the steps it shares with Chat Completions.
+//! Reads the fields that only Responses has (items, flat tools, `text`, `reasoning`, `store`); shared code reads the
+//! others.
 
 mod content;
 mod echo;
@@ -27,21 +27,21 @@ use crate::translation::{
 
 pub use reply::ReplyContext;
 
-/// A request, translated.
+/// A translated request.
 #[derive(Clone, Debug)]
 pub struct Decoded<'a> {
-    /// To be serialized as the upstream body. Incomplete while `fetches` is not empty.
+    /// The upstream body, to be serialized. Incomplete if `fetches` is not empty.
     pub request: ConverseRequest<'a>,
-    /// Whether the client wants a stream.
+    /// Whether the client requests a stream.
     pub stream: bool,
-    /// Whether upstream can stream: if not, call Converse and give its response to
+    /// Whether to call ConverseStream. If not, call Converse and pass its response to
     /// [`super::StreamEncoder::response`].
     pub upstream_stream: bool,
-    /// What the way back has to know.
+    /// Context for encoding the response.
     pub reply: ReplyContext,
-    /// What was dropped or changed; printable ASCII, fit for a header each.
+    /// Warnings about dropped and changed fields; each is printable ASCII and a valid header value.
     pub warnings: Vec<String>,
-    /// What has to be fetched before this is complete.
+    /// URLs to fetch before the request is complete.
     pub fetches: Vec<Fetch>,
 }
 
@@ -54,15 +54,15 @@ const FIELD_NAMES: FieldNames = FieldNames {
     effort: "reasoning.effort",
     replay: "reasoning items",
 };
-/// What clients are told who did not switch storing off.
-const NOT_STORED: &str = "nothing is stored; send the whole conversation in input each time";
-/// Asks for what is given out anyway.
+/// The warning for clients that do not set `store: false`.
+const NOT_STORED: &str = "nothing is stored; send the whole conversation in input";
+/// A value of `include` that has no effect, because this content is always included.
 const ENCRYPTED: &str = "reasoning.encrypted_content";
 
 /// Decodes a Responses request.
 ///
 /// # Errors
-/// A 400 naming the field, when the body cannot be translated as it was meant.
+/// A 400 that names the field that is invalid or not supported.
 pub fn decode<'a>(
     body: &'a [u8],
     options: &DecodeOptions<'_>,
@@ -72,7 +72,7 @@ pub fn decode<'a>(
     check_converse(options.capabilities, options.capabilities.apis.responses)?;
     FIELDS.reject(&mut body)?;
     let root = FieldPath::Root;
-    let mut echo = echo::Echo::of(&body);
+    let mut echo = echo::Echo::new(&body);
     body.take("model");
     let stream = body.boolean("stream", &root)?.unwrap_or(false);
     stream_options(&mut body, &mut context)?;
@@ -104,7 +104,7 @@ pub fn decode<'a>(
 fn stream_options(body: &mut Object<'_>, context: &mut Context<'_>) -> Result<(), RequestError> {
     let root = FieldPath::Root;
     if let Some(mut options) = body.object("stream_options", &root)? {
-        // Padding against guessing lengths: Bedrock pads its events itself.
+        // Bedrock pads its events anyway.
         options.take("include_obfuscation");
         context.drop_unknown(options, &root.key("stream_options"))?;
     }
@@ -116,7 +116,7 @@ fn store(body: &mut Object<'_>, context: &mut Context<'_>) -> Result<(), Request
     match asked {
         Some(false) => {}
         Some(true) => context.warnings.changed("store", NOT_STORED)?,
-        // OpenAI's default, so nobody asked for it.
+        // OpenAI's default, so the client did not request it.
         None => context.warnings.info("store", NOT_STORED),
     }
     Ok(())
@@ -131,14 +131,14 @@ fn include(body: &mut Object<'_>, context: &mut Context<'_>) -> Result<(), Reque
     for (index, one) in list.array(&at)?.into_iter().enumerate() {
         let one = one.string(&at.index(index))?;
         if one != ENCRYPTED {
-            let why = format!("there is no {one} here");
+            let why = format!("{one} is not supported");
             context.warnings.dropped("include[]", &why)?;
         }
     }
     Ok(())
 }
 
-/// The effort, and whether reasoning is to be shown as a summary.
+/// The effort, and whether reasoning is returned as a summary.
 fn reasoning<'a>(
     body: &mut Object<'a>,
     context: &mut Context<'_>,
@@ -155,13 +155,13 @@ fn reasoning<'a>(
             continue;
         };
         match word.as_ref() {
-            // The model's own words are all there is to show.
+            // The summary is the model's full reasoning.
             "auto" | "detailed" | "concise" => summary = true,
             "none" => {}
             other => {
                 return Err(RequestError::invalid(
                     at.key(key).to_string(),
-                    format!("{other:?} is not auto, concise, detailed or none"),
+                    format!("{other:?} is not supported; use auto, concise, detailed or none"),
                 ));
             }
         }
@@ -184,7 +184,7 @@ fn text<'a>(
         .string("verbosity", &at)?
         .is_some_and(|word| word != "medium")
     {
-        let why = "Bedrock has nothing like it; say so in the instructions";
+        let why = "not supported by Bedrock (use the instructions)";
         context.warnings.dropped("text.verbosity", why)?;
     }
     let format = text.object("format", &at)?;

@@ -1,7 +1,7 @@
-//! From Converse back to Responses: a whole response, or a stream event by event.
+//! Translates Converse responses and streams to Responses.
 //!
-//! Both are made by the same encoder, which gathers the items of the output as they come: a whole
-//! response is what a stream ends with.
+//! The same encoder writes both: it collects the items of the output, and a whole response equals the response object
+//! in the last event of a stream.
 
 mod item;
 mod object;
@@ -18,12 +18,12 @@ use crate::translation::{
 
 pub use stream::{StreamEncoder, stream_failure};
 
-/// A response in OpenAI's shape, and what accounting wants to know of it.
+/// An encoded response, with the values for the request record.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// The body.
     pub body: Vec<u8>,
-    /// Token counts as Bedrock gave them.
+    /// Token counts from Bedrock.
     pub usage: TokenUsage,
     /// `completed` or `incomplete`.
     pub status: &'static str,
@@ -31,10 +31,10 @@ pub struct Encoded {
     pub bedrock_stop_reason: String,
 }
 
-/// Encodes a response of Converse.
+/// Encodes a Converse response.
 ///
 /// # Errors
-/// When the model wrote something unusable, as its stop reason says.
+/// When the stop reason says that the output is malformed.
 pub fn encode_response(
     response: &ConverseResponse,
     reply: ReplyContext,
@@ -43,7 +43,7 @@ pub fn encode_response(
     let mut encoder = StreamEncoder::quiet(reply, identity);
     let mut out = bytes::BytesMut::new();
     encoder.response(response, &mut out)?;
-    let end = End::of(&response.stop_reason);
+    let end = End::new(&response.stop_reason);
     encoder.object(end.status, end.reason, None, &mut out);
     Ok(Encoded {
         body: out.to_vec(),
@@ -53,17 +53,17 @@ pub fn encode_response(
     })
 }
 
-/// How a response ended.
+/// The end of a response.
 #[derive(Clone, Copy, Debug)]
 struct End {
     status: &'static str,
-    /// Why it is incomplete.
+    /// Reason of an incomplete response.
     reason: Option<&'static str>,
     event: &'static str,
 }
 
 impl End {
-    fn of(stop: &StopReason) -> Self {
+    fn new(stop: &StopReason) -> Self {
         let reason = match finish_reason(stop, false) {
             Some("length") => Some("max_output_tokens"),
             Some("content_filter") => Some("content_filter"),

@@ -1,4 +1,4 @@
-//! Every field of a Responses request and what becomes of it, as data.
+//! The fields of a Responses request. Their notes appear in the documentation, in warnings and in errors.
 
 use crate::{
     families::BedrockApis,
@@ -22,104 +22,104 @@ pub(super) const FIELDS: Fields = Fields(&[
         "input",
         SUPPORTED,
         "\"hi\"",
-        "a string, or items: messages, reasoning, calls of functions and custom tools, their outputs; `item_reference` is refused",
+        "a string, or items: messages, reasoning, calls of functions and custom tools, their outputs; `item_reference` is rejected",
     ),
     Field::new(
         "instructions",
         SUPPORTED,
         "\"be brief\"",
-        "the first words of `system`",
+        "the start of `system`",
     ),
     Field::new("stream", SUPPORTED, "true", "server-sent events"),
     Field::new(
         "stream_options",
         SUPPORTED,
         r#"{"include_obfuscation":false}"#,
-        "Bedrock pads its events itself",
+        "Bedrock pads its events anyway",
     ),
     Field::new(
         "store",
         FieldRule::ByFamily(|_| Support::Mapped("reported as `false`")),
         "true",
-        "nothing is stored; a warning says so unless it is `false`",
+        "nothing is stored; gives a warning unless `false`",
     ),
     Field::new(
         "include",
         SUPPORTED,
         r#"["reasoning.encrypted_content"]"#,
-        "`reasoning.encrypted_content` is always given out; other values are dropped",
+        "`reasoning.encrypted_content` is always included; other values are dropped",
     ),
     Field::new(
         "max_output_tokens",
         SUPPORTED,
         "64",
-        "`inferenceConfig.maxTokens`; a thinking budget comes on top",
+        "`inferenceConfig.maxTokens`; a thinking budget is added",
     ),
     Field::new(
         "temperature",
         FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.temperature)),
         "0.5",
-        "0–2; above 1 it is lowered to 1 with a warning",
+        "0–2; values above 1 are lowered to 1 with a warning",
     ),
     Field::new(
         "top_p",
         FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.top_p)),
         "0.5",
-        "0–1; dropped beside `temperature` where the family takes only one of them",
+        "0–1; dropped if `temperature` is set and the family supports only one of them",
     ),
     Field::new(
         "top_k",
         FieldRule::ByFamily(top_k),
         "5",
-        "not OpenAI's, but common",
+        "not in OpenAI's API, but common",
     ),
     Field::new(
         "stop",
         FieldRule::ByFamily(|capabilities| supported_if(capabilities.sampling.stop_max > 0)),
         "[\"END\"]",
-        "not of this endpoint: `inferenceConfig.stopSequences`",
+        "not in OpenAI's Responses API: `inferenceConfig.stopSequences`",
     ),
     Field::new(
         "tools",
         FieldRule::ByFamily(tools),
         r#"[{"type":"function","name":"f"}]"#,
-        "functions, and custom tools as functions of one string; tools that OpenAI runs are dropped by name",
+        "functions, and custom tools as functions with one string argument; tools that OpenAI runs are dropped with a warning",
     ),
     Field::new(
         "tool_choice",
         FieldRule::ByFamily(tool_choice),
         "\"required\"",
-        "`auto`, `none`, `required`, a function, a custom tool, `allowed_tools`; a tool that OpenAI runs is refused",
+        "`auto`, `none`, `required`, a function, a custom tool, `allowed_tools`; a tool that OpenAI runs is rejected",
     ),
     Field::new(
         "parallel_tool_calls",
         FieldRule::ByFamily(parallel),
         "false",
-        "`false` keeps the model to one call a turn",
+        "`false` limits the model to one call per turn",
     ),
     Field::new(
         "text",
         FieldRule::ByFamily(response_format),
         r#"{"format":{"type":"json_schema","name":"n","schema":{"type":"object","properties":{}}}}"#,
-        "`format`: `json_schema` natively, by a tool, or by instructions, `json_object` by instructions; `verbosity` is dropped",
+        "`format`: `json_schema` native, by a tool, or by instructions, `json_object` by instructions; `verbosity` is dropped",
     ),
     Field::new(
         "reasoning",
         FieldRule::ByFamily(effort),
         r#"{"effort":"high"}"#,
-        "`effort`: `none` to `max`, in the family's own words; with `summary` the reasoning is shown as a summary, else as `reasoning_text`",
+        "`effort`: `none` to `max`, mapped to the family's values; with `summary` the reasoning is returned as a summary, otherwise as `reasoning_text`",
     ),
     Field::new(
         "thinking",
         FieldRule::ByFamily(thinking),
         r#"{"type":"enabled","budget_tokens":2048}"#,
-        "not OpenAI's: a budget of tokens, as clients of Claude send it",
+        "not in OpenAI's API: a thinking budget, as in Anthropic's API",
     ),
     Field::new(
         "cache_control",
         SUPPORTED,
         r#"{"type":"ephemeral"}"#,
-        "not OpenAI's: automatic cache points, where the family caches; also on parts and tools",
+        "not in OpenAI's API: automatic cache points, if the family supports caching; also on parts and tools",
     ),
     Field::new(
         "metadata",
@@ -138,105 +138,105 @@ pub(super) const FIELDS: Fields = Fields(&[
         "service_tier",
         SUPPORTED,
         "\"flex\"",
-        "`serviceTier`: `default`, `priority`, `flex`, `reserved`; `auto` leaves it out",
+        "`serviceTier`: `default`, `priority`, `flex`, `reserved`; `auto` omits it",
     ),
     Field::new(
         "performanceConfig",
         SUPPORTED,
         r#"{"latency":"optimized"}"#,
-        "not OpenAI's: Bedrock's latency option",
+        "not in OpenAI's API: Bedrock's latency option",
     ),
     Field::new(
         "guardrailConfig",
         SUPPORTED,
         r#"{"guardrailIdentifier":"g","guardrailVersion":"1"}"#,
-        "not OpenAI's: a guardrail of Bedrock's; one forced by the gateway wins",
+        "not in OpenAI's API: a Bedrock guardrail; a guardrail forced by the gateway takes precedence",
     ),
     Field::new(
         "extra_body",
         SUPPORTED,
         r#"{"k":1}"#,
-        "not OpenAI's: goes into `additionalModelRequestFields` as it is",
+        "not in OpenAI's API: becomes `additionalModelRequestFields`, unchanged",
     ),
     Field::new(
         "additionalModelRequestFields",
         SUPPORTED,
         r#"{"k":1}"#,
-        "not OpenAI's: goes into `additionalModelRequestFields` as it is",
+        "not in OpenAI's API: becomes `additionalModelRequestFields`, unchanged",
     ),
     Field::new(
         "previous_response_id",
         FieldRule::Rejected,
         "\"resp_1\"",
-        "nothing is stored, so no earlier response is known; send the whole conversation in input",
+        "nothing is stored, so the earlier response is unknown; send the whole conversation in input",
     ),
     Field::new(
         "conversation",
         FieldRule::Rejected,
         "\"conv_1\"",
-        "nothing is stored, so no conversation is known; send all of it in input",
+        "nothing is stored, so the conversation is unknown; send all of it in input",
     ),
     Field::new(
         "background",
         FieldRule::Rejected,
         "true",
-        "nothing is stored, so there would be nothing to fetch later; use stream",
+        "nothing is stored, so the response could not be fetched later; use stream",
     )
-    .but(&["false"]),
+    .except(&["false"]),
     Field::new(
         "prompt",
         FieldRule::Rejected,
         r#"{"id":"pmpt_1"}"#,
-        "prompts stored with OpenAI are not known here; send instructions and input",
+        "prompts stored at OpenAI are not available; send instructions and input",
     ),
     Field::new(
         "truncation",
         FieldRule::Dropped,
         "\"auto\"",
-        "Bedrock refuses what does not fit instead of leaving some of it out",
+        "Bedrock rejects conversations that do not fit and does not truncate them",
     )
-    .but(&["\"disabled\""]),
+    .except(&["\"disabled\""]),
     Field::new(
         "max_tool_calls",
         FieldRule::Dropped,
         "3",
-        "it limits tools that OpenAI runs, and there are none here",
+        "applies only to tools that OpenAI runs",
     ),
     Field::new(
         "top_logprobs",
         FieldRule::Dropped,
         "3",
-        "Converse gives no probabilities",
+        "log probabilities are not supported by Converse",
     )
-    .but(&["0"]),
+    .except(&["0"]),
     Field::new(
         "prompt_cache_key",
         FieldRule::Dropped,
         "\"k\"",
-        "Bedrock finds cached prompts by their content; see cache_control",
+        "Bedrock matches cached prompts by their content (use cache_control)",
     ),
     Field::new(
         "prompt_cache_retention",
         FieldRule::Dropped,
         "\"24h\"",
-        "see cache_control.ttl",
+        "not supported by Bedrock (use cache_control.ttl)",
     ),
     Field::new(
         "context_management",
         FieldRule::Dropped,
         r#"[{"type":"compaction"}]"#,
-        "Bedrock keeps the conversation as it is sent",
+        "not supported by Bedrock",
     )
-    .but(&["[]"]),
+    .except(&["[]"]),
     Field::new(
         "moderation",
         FieldRule::Dropped,
         "{}",
-        "see guardrailConfig",
+        "not supported by Bedrock (use guardrailConfig)",
     ),
 ]);
 
-/// The table for the documentation, as Markdown.
+/// The field table of Responses for the documentation, as Markdown.
 pub fn field_table() -> String {
     FIELDS.markdown(|capabilities| BedrockApis::by_converse(capabilities.apis.responses))
 }
@@ -250,10 +250,10 @@ mod tests {
         translation::DecodeOptions,
     };
 
-    /// What decoding does with a field that asks for something.
+    /// How decoding handles a field with an effect.
     fn observed(field: &Field, capabilities: &ModelCapabilities) -> Support {
         let mut body = serde_json::json!({"model": "m", "input": "hi", "store": false});
-        // A choice needs tools to choose from.
+        // A tool choice requires tools.
         if matches!(field.name(), "tool_choice" | "parallel_tool_calls")
             && capabilities.tools.supported
         {
@@ -272,7 +272,7 @@ mod tests {
                 let dropped = decoded.warnings.iter().any(|warning| {
                     let (param, what) = warning.split_once(": ").unwrap();
                     let of_field = param.split('.').next() == Some(field.name());
-                    of_field && what.starts_with("dropped")
+                    of_field && what.ends_with("; dropped")
                 });
                 if dropped {
                     Support::Dropped
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_fares_with_every_family_as_the_table_says() {
+    fn table_matches_decoding_for_every_field_and_family() {
         for capabilities in FamilyTable::builtin().families() {
             if !BedrockApis::by_converse(capabilities.apis.responses) {
                 continue;
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_mode_refuses_exactly_what_would_be_dropped() {
+    fn strict_mode_rejects_exactly_the_fields_that_would_be_dropped() {
         let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
         let mut options = DecodeOptions::new(&capabilities);
         options.strict = true;
@@ -324,7 +324,7 @@ mod tests {
         }
         assert!(
             decode(br#"{"input":"hi"}"#, &options).is_ok(),
-            "a client's default is no wish"
+            "OpenAI's default is accepted"
         );
     }
 }

@@ -26,7 +26,7 @@ const MODELS: [&str; 6] = [
     "acme.brand-new-v1:0",
 ];
 
-/// An event of Converse about any block, at any place in a stream.
+/// An event of Converse about any block, at any position of a stream.
 fn any_event() -> impl Strategy<Value = (&'static str, Value)> {
     let block = 0..4_u64;
     let text = prop_oneof![Just(String::new()), "\\PC{1,6}[\"\\\\\n\u{2028}]{0,2}"];
@@ -99,7 +99,7 @@ fn send(encoder: &mut StreamEncoder, kind: &str, payload: &Value, out: &mut Byte
 
 proptest! {
     #[test]
-    fn any_order_of_events_gives_a_stream_that_keeps_every_promise(
+    fn any_order_of_events_gives_a_valid_stream(
         events in prop::collection::vec(any_event(), 0..24),
         end in any_end(),
         reply in any_reply(),
@@ -123,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn any_cut_of_text_gives_the_same_answer(
+    fn any_split_of_text_gives_the_same_text(
         text in "\\PC{0,30}[\"\\\\\n]{0,3}\\PC{0,10}",
         cuts in prop::collection::vec(any::<Index>(), 0..6),
     ) {
@@ -182,7 +182,7 @@ proptest! {
     }
 
     #[test]
-    fn items_in_any_order_follow_bedrocks_rules_or_are_refused(
+    fn items_in_any_order_follow_bedrocks_rules_or_are_rejected(
         items in prop::collection::vec(any_item(), 1..10),
         model in prop::sample::select(&MODELS[..]),
     ) {

@@ -196,7 +196,7 @@ pub(crate) fn streams<D: Dialect>(compact: impl Fn(&[u8]) -> String) {
     }
 }
 
-/// Encodes the events of a file; `cuts` tells after which events the buffer is emptied.
+/// Encodes the events of a file; `cuts` are the events after which the buffer is emptied.
 pub(crate) fn run<D: Dialect>(path: &Path, cuts: &[bool]) -> Vec<u8> {
     let text = fs::read_to_string(path).unwrap();
     let mut lines: Vec<Value> = text

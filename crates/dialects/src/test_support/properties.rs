@@ -63,7 +63,7 @@ pub(crate) fn any_tool_name() -> impl Strategy<Value = &'static str> + Clone {
     prop::sample::select(&["f", "mcp.read", "mcp_read", "ü"][..])
 }
 
-/// Text, cut at the given places.
+/// Splits text at the given positions.
 pub(crate) fn pieces(text: &str, cuts: &[Index]) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let mut edges: Vec<usize> = cuts.iter().map(|cut| cut.index(chars.len() + 1)).collect();

@@ -1,4 +1,4 @@
-//! Prompt caching: `cache_control` as other gateways take it becomes a cache point after its block.
+//! Prompt caching: `cache_control`, as in Anthropic's API and other gateways, becomes a cache point after its block.
 
 use bedrock::converse::{CachePoint, ContentBlock, ConverseRequest, Role, SystemBlock, Tool};
 
@@ -8,7 +8,7 @@ use super::{
     json::{FieldPath, Object},
 };
 
-/// Takes `cache_control` out of an object; `allowed`: whether the family caches there.
+/// Takes `cache_control` out of an object. `allowed`: whether the family supports a cache point at this place.
 pub(crate) fn point(
     object: &mut Object<'_>,
     at: &FieldPath<'_>,
@@ -23,7 +23,7 @@ pub(crate) fn point(
     if kind != "ephemeral" {
         return Err(RequestError::invalid(
             at.key("type").to_string(),
-            "the only type of cache is \"ephemeral\"",
+            "the only supported type is \"ephemeral\"",
         ));
     }
     let ttl = match control.string("ttl", &at)?.as_deref() {
@@ -31,7 +31,7 @@ pub(crate) fn point(
         Some("1h") if context.capabilities.cache.ttl.iter().any(|ttl| ttl == "1h") => Some("1h"),
         Some("1h") => {
             let title = &context.capabilities.title;
-            let how = format!("{title} caches for 5 minutes only, not for an hour");
+            let how = format!("{title} caches for 5 minutes only; 1h is not supported");
             context.warnings.changed("cache_control.ttl", &how)?;
             None
         }
@@ -43,7 +43,10 @@ pub(crate) fn point(
         }
     };
     if !allowed {
-        let why = format!("{} does not cache there", context.capabilities.title);
+        let why = format!(
+            "{} does not support a cache point here",
+            context.capabilities.title
+        );
         context.warnings.dropped("cache_control", &why)?;
         return Ok(None);
     }
@@ -60,7 +63,7 @@ pub(crate) fn automatic_point(
     Ok(point(body, &FieldPath::Root, true, context)?.or(configured))
 }
 
-/// Whether there is any cache point.
+/// Whether the request has a cache point.
 fn any(request: &ConverseRequest<'_>) -> bool {
     count(request) > 0
 }
@@ -89,7 +92,7 @@ fn count(request: &ConverseRequest<'_>) -> usize {
         + blocks.filter(|block| is_point(block)).count()
 }
 
-/// Keeps the last `most` cache points: the later ones hold the longer prefixes.
+/// Keeps the last cache points up to the family's limit; later points cache longer prefixes.
 pub(crate) fn limit(
     request: &mut ConverseRequest<'_>,
     context: &mut Context<'_>,
@@ -101,23 +104,24 @@ pub(crate) fn limit(
     }
     let why = format!("only the last {most} cache points are kept");
     context.warnings.changed("cache_control", &why)?;
-    let mut goes = |is_point: bool| {
-        let gone = is_point && excess > 0;
-        excess = excess.saturating_sub(usize::from(gone));
-        gone
+    let mut removes = |is_point: bool| {
+        let removed = is_point && excess > 0;
+        excess = excess.saturating_sub(usize::from(removed));
+        removed
     };
     if let Some(config) = &mut request.tool_config {
-        config.tools.retain(|tool| !goes(is_tool_point(tool)));
+        config.tools.retain(|tool| !removes(is_tool_point(tool)));
     }
-    request.system.retain(|block| !goes(is_system_point(block)));
+    request
+        .system
+        .retain(|block| !removes(is_system_point(block)));
     for message in &mut request.messages {
-        message.content.retain(|block| !goes(is_point(block)));
+        message.content.retain(|block| !removes(is_point(block)));
     }
     Ok(())
 }
 
-/// Puts cache points after tools, system prompt and the last message of the user, unless the client
-/// set some itself.
+/// Adds cache points after the tools, the system prompt and the last user message, unless the client set its own.
 pub(crate) fn automatic(
     request: &mut ConverseRequest<'_>,
     point: CachePoint,

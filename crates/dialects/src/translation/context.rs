@@ -1,4 +1,4 @@
-//! What all parts of decoding a request share.
+//! State that all parts of decoding a request share.
 
 use serde_json::{Map, Value};
 
@@ -11,24 +11,24 @@ use super::{
 };
 use crate::families::{BedrockApi, BedrockApis, ModelCapabilities};
 
-/// What a dialect calls things, for warnings and errors.
+/// A dialect's field names, for warnings and errors.
 #[derive(Debug)]
 pub(crate) struct FieldNames {
     pub(crate) conversation: &'static str,
-    /// Calls of tools in the conversation.
+    /// Tool calls in the conversation.
     pub(crate) calls: &'static str,
-    /// Their arguments.
+    /// Arguments of tool calls.
     pub(crate) arguments: &'static str,
-    /// By what a result names its call.
+    /// The call id in a tool result.
     pub(crate) result_id: &'static str,
-    /// Where name and schema of a tool are.
+    /// The object with a tool's name and schema.
     pub(crate) function: &'static str,
     pub(crate) effort: &'static str,
-    /// By what reasoning comes back.
+    /// The blocks or items that replay reasoning.
     pub(crate) replay: &'static str,
 }
 
-/// What all parts of decoding share.
+/// State that all parts of decoding share.
 #[derive(Debug)]
 pub(crate) struct Context<'o> {
     pub(crate) capabilities: &'o ModelCapabilities,
@@ -36,7 +36,7 @@ pub(crate) struct Context<'o> {
     pub(crate) options: &'o DecodeOptions<'o>,
     pub(crate) warnings: Warnings,
     pub(crate) names: ToolNames,
-    /// Bedrock's names of tools called in the conversation.
+    /// Bedrock's names of the tools called in the conversation.
     pub(crate) history: Vec<String>,
     pub(crate) fetches: Vec<Fetch>,
     pub(crate) images: usize,
@@ -61,7 +61,7 @@ impl<'o> Context<'o> {
         }
     }
 
-    /// Members nobody took: a warning each, unless they are empty and so say nothing.
+    /// Drops the remaining members of an object with a warning for each, except empty ones.
     pub(crate) fn drop_unknown(
         &mut self,
         rest: Object<'_>,
@@ -76,13 +76,13 @@ impl<'o> Context<'o> {
             };
             if !empty {
                 self.warnings
-                    .dropped(&at.key(&key).to_string(), "Bedrock has nothing like it")?;
+                    .dropped(&at.key(&key).to_string(), "not supported by Bedrock")?;
             }
         }
         Ok(())
     }
 
-    /// Warnings that a tool was called in the conversation.
+    /// Records that a tool was called in the conversation.
     pub(crate) fn tool_history(&mut self, name: &str) {
         if !self.history.iter().any(|known| known == name) {
             self.history.push(name.to_owned());
@@ -90,8 +90,7 @@ impl<'o> Context<'o> {
     }
 }
 
-/// Models that Converse does not serve to a dialect, by its row of the apis, are refused here with
-/// the way out.
+/// Rejects a model that Converse does not serve to a dialect; the error names the endpoint to use instead.
 pub(crate) fn check_converse(
     capabilities: &ModelCapabilities,
     api: Option<BedrockApi>,
@@ -101,7 +100,7 @@ pub(crate) fn check_converse(
         None => Err(RequestError::unsupported(
             "model",
             format!(
-                "not with {}: {}",
+                "{} does not support this endpoint: {}",
                 capabilities.title,
                 capabilities.apis.advice()
             ),
@@ -109,14 +108,14 @@ pub(crate) fn check_converse(
         Some(_) => Err(RequestError::unsupported(
             "model",
             format!(
-                "{} models are served by another API of Bedrock than Converse",
+                "Bedrock does not serve {} models by Converse",
                 capabilities.title
             ),
         )),
     }
 }
 
-/// Members of objects are merged, all else is replaced.
+/// Merges objects recursively; replaces other values.
 pub(crate) fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
     for (key, value) in from {
         match (into.get_mut(&key), value) {

@@ -1,4 +1,4 @@
-//! The conversation as a whole: system prompt and turns by the rules of the family.
+//! The whole conversation: system prompt and turns, by the rules of the family.
 
 use bedrock::converse::{ContentBlock, Message, Role, SystemBlock};
 
@@ -8,14 +8,14 @@ use super::{
     turns::{self, Turns},
 };
 
-/// What all messages become.
+/// A decoded conversation.
 #[derive(Debug, Default)]
 pub(crate) struct Conversation<'a> {
     pub(crate) system: Vec<SystemBlock<'a>>,
     pub(crate) turns: Turns<'a>,
 }
 
-/// System prompt and messages by the rules of the family.
+/// The system prompt and messages, by the rules of the family.
 pub(crate) fn system_and_messages<'a>(
     conversation: Conversation<'a>,
     context: &mut Context<'_>,
@@ -30,10 +30,10 @@ pub(crate) fn system_and_messages<'a>(
         if system.is_empty() && context.fetches.is_empty() {
             return Err(RequestError::invalid(
                 context.field_names.conversation,
-                "none of it says anything",
+                "the messages contain no content",
             ));
         }
-        // A system prompt alone is fine in some dialects; Bedrock wants a word of the user.
+        // Some dialects allow a system prompt alone; Bedrock requires a user message.
         messages.push(Message {
             role: Role::User,
             content: vec![turns::placeholder()],
@@ -42,7 +42,7 @@ pub(crate) fn system_and_messages<'a>(
     Ok((system, messages))
 }
 
-/// Adds an instruction to the system prompt, or to the user's first words.
+/// Adds an instruction to the system prompt, or to the first user message.
 pub(crate) fn instruct<'a>(
     instruction: Option<SystemBlock<'a>>,
     system: &mut Vec<SystemBlock<'a>>,
@@ -60,7 +60,7 @@ pub(crate) fn instruct<'a>(
     }
 }
 
-/// A system prompt as the user's first words, for families without one.
+/// A system prompt as the start of the first user message, for families without system prompts.
 fn as_preface(system: Vec<SystemBlock<'_>>) -> Vec<ContentBlock<'_>> {
     system
         .into_iter()

@@ -1,31 +1,31 @@
-//! Why a request cannot be translated, or an answer not given to the client.
+//! Errors of translating requests, responses and streams.
 
 use bedrock::converse::TokenUsage;
 
-/// A request that cannot be translated: 400, naming the field.
+/// A request that cannot be translated; a 400 that names the field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct RequestError {
     /// Path of the field, such as `messages[2].content[0].image_url.url`.
     pub param: Option<String>,
-    /// What is wrong and what would be right.
+    /// The problem and how to fix it.
     pub message: String,
-    /// A stable word, such as `unsupported_parameter`.
+    /// A stable code, such as `unsupported_parameter`.
     pub code: &'static str,
 }
 
 impl RequestError {
-    /// A value that makes no sense.
+    /// An invalid value.
     pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(param, message, "invalid_value")
     }
 
-    /// A field that must be there.
+    /// A missing field.
     pub fn missing(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(param, message, "missing_required_parameter")
     }
 
-    /// Something that Bedrock, or this model, cannot do.
+    /// A feature that Bedrock or the model does not support.
     pub fn unsupported(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(param, message, "unsupported_parameter")
     }
@@ -33,7 +33,7 @@ impl RequestError {
     pub(crate) fn not_json(error: &serde_json::Error) -> Self {
         Self {
             param: None,
-            message: format!("the body is not a JSON object of the expected shape: {error}"),
+            message: format!("the body is not a valid request: {error}"),
             code: "invalid_json",
         }
     }
@@ -56,17 +56,17 @@ impl RequestError {
     }
 }
 
-/// Bedrock answered, but with nothing that can be given to the client.
+/// A response of Bedrock that cannot be returned to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct UpstreamError {
-    /// HTTP status to answer with: 502.
+    /// HTTP status for the client: 502, or 400 if a filter blocked the request.
     pub status: u16,
     /// Bedrock's stop reason, such as `malformed_model_output`.
     pub code: String,
-    /// What happened.
+    /// The problem.
     pub message: String,
-    /// Tokens that were used all the same.
+    /// Tokens used.
     pub usage: TokenUsage,
 }
 
@@ -74,6 +74,6 @@ pub struct UpstreamError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
     /// Arguments for a tool call whose block never started.
-    #[error("bedrock sent arguments for block {0}, which is no open tool call")]
+    #[error("bedrock sent arguments for block {0}, which is not an open tool call")]
     NoSuchCall(u64),
 }

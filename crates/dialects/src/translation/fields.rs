@@ -1,8 +1,7 @@
-//! Every field of a Chat Completions request and what becomes of it, as data.
+//! Tables of request fields: how each model family supports a field.
 //!
-//! Decoding asks this table about fields that no part of it reads; the documentation prints it. A
-//! test holds both together: each field is sent to each family, and what happens has to be what the
-//! table says.
+//! Decoding consults its dialect's table for fields that it does not read itself, and the documentation prints the
+//! table. A test of each dialect sends every field to every family and compares the outcome with the table.
 
 use std::fmt::Write as _;
 
@@ -13,20 +12,20 @@ use super::{
 };
 use crate::families::{FamilyTable, ModelCapabilities};
 
-/// All fields of an endpoint.
+/// The fields of an endpoint.
 #[derive(Debug)]
 pub(crate) struct Fields(pub(crate) &'static [Field]);
 
-/// What becomes of a field with one family.
+/// How a model family supports a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Support {
-    /// Does what it says.
+    /// Works as documented.
     Supported,
-    /// Does what it says in another way.
+    /// Works in another way, described by the text.
     Mapped(&'static str),
-    /// Left out with a warning; refused in strict mode.
+    /// Dropped with a warning; rejected in strict mode.
     Dropped,
-    /// 400.
+    /// Rejected with status 400.
     Rejected,
 }
 
@@ -41,27 +40,27 @@ impl Support {
     }
 }
 
-/// A field.
+/// A request field.
 #[derive(Debug)]
 pub(crate) struct Field {
     pub(crate) name: &'static str,
     pub(crate) rule: FieldRule,
-    /// What it becomes, or why it cannot.
+    /// The target in Converse, or the reason for dropping or rejecting the field.
     note: &'static str,
-    /// Values that ask for nothing, as compact JSON; with these nothing is dropped or refused.
+    /// Values without effect, as compact JSON; they are accepted silently.
     pub(crate) harmless: &'static [&'static str],
-    /// A value that asks for something; what the test sends.
+    /// A value with an effect, for the tests.
     #[cfg_attr(
         not(test),
         expect(
             dead_code,
-            reason = "the test that holds the table to the code sends it"
+            reason = "the tests that compare the table with the code send it"
         )
     )]
     pub(crate) sample: &'static str,
 }
 
-/// How a field is dealt with.
+/// How decoding handles a field.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FieldRule {
     ByFamily(fn(&ModelCapabilities) -> Support),
@@ -88,8 +87,8 @@ impl Field {
         }
     }
 
-    /// The same field with values that ask for nothing.
-    pub(crate) const fn but(mut self, harmless: &'static [&'static str]) -> Self {
+    /// Sets the values without effect.
+    pub(crate) const fn except(mut self, harmless: &'static [&'static str]) -> Self {
         self.harmless = harmless;
         self
     }
@@ -129,7 +128,7 @@ impl Field {
 }
 
 impl Fields {
-    /// Refuses fields that change the answer and cannot be honoured.
+    /// Rejects fields that are unsupported and would change the response.
     pub(crate) fn reject(&self, body: &mut Object<'_>) -> Result<(), RequestError> {
         for field in self
             .0
@@ -145,7 +144,7 @@ impl Fields {
         Ok(())
     }
 
-    /// Drops, with a warning each, what nobody took.
+    /// Drops the remaining fields with a warning for each.
     pub(crate) fn drop_remaining(
         &self,
         body: Object<'_>,
@@ -157,16 +156,16 @@ impl Fields {
                 Some(field) => warnings.dropped(field.name, field.note)?,
                 None => warnings.dropped(
                     &key,
-                    "not a field of this endpoint; what only the model knows goes into \
-                     additionalModelRequestFields",
+                    "not a field of this endpoint (use additionalModelRequestFields for model-specific \
+                    fields)",
                 )?,
             }
         }
         Ok(())
     }
 
-    /// The table for the documentation, as Markdown: first the fields that mean the same for every
-    /// family, then what differs by family.
+    /// The table as Markdown for the documentation: first the fields that all families support alike, then the
+    /// fields that differ by family.
     pub(crate) fn markdown(&self, shown: fn(&ModelCapabilities) -> bool) -> String {
         let families = FamilyTable::builtin().families();
         let chat: Vec<_> = families
@@ -178,7 +177,7 @@ impl Fields {
             let first = supports.next();
             supports.all(|support| Some(support) == first)
         });
-        let mut text = String::from("| Field | What becomes of it | Note |\n|---|---|---|\n");
+        let mut text = String::from("| Field | Support | Note |\n|---|---|---|\n");
         for field in same {
             let support = chat
                 .first()

@@ -1,4 +1,4 @@
-//! The first look at a request: enough to route it, everything else skipped unread.
+//! Reads the model and the stream flag of a request for routing, and skips everything else.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,12 @@ use serde_json::value::RawValue;
 
 use super::error::RequestError;
 
-/// What routing needs.
+/// The fields that routing needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The model the client asks for: an alias, an id or an ARN.
+    /// The requested model: an alias, an id or an ARN.
     pub model: String,
-    /// Whether the answer is to be streamed.
+    /// Whether the client requests a stream.
     pub stream: bool,
 }
 
@@ -24,12 +24,12 @@ struct RawHead<'a> {
     stream: Option<bool>,
 }
 
-/// Reads model and stream flag of a chat or embeddings request.
+/// Reads the model and the stream flag of a chat or embeddings request.
 ///
 /// # Errors
-/// When the body is not a JSON object, or `model` is missing, empty, given twice or not a string.
+/// When the body is not a JSON object, or `model` is missing, empty, duplicate or not a string.
 pub fn head(body: &[u8]) -> Result<Head, RequestError> {
-    // A struct would also be read from an array.
+    // serde would also read a struct from an array.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(RequestError::no_object());
     }
@@ -42,28 +42,28 @@ pub fn head(body: &[u8]) -> Result<Head, RequestError> {
         }),
         _ => Err(RequestError::missing(
             "model",
-            "name a model; GET /v1/models lists those there are",
+            "is required; GET /v1/models lists the available models",
         )),
     }
 }
 
-/// The same body with another model; all other bytes stay as they are.
+/// The body with another model; all other bytes are unchanged.
 ///
 /// # Errors
-/// When the body is not a JSON object, or names no model.
+/// When the body is not a JSON object or has no model.
 pub fn with_model(body: &[u8], model: &str) -> Result<Vec<u8>, RequestError> {
     #[derive(Deserialize)]
     struct Place<'a> {
         #[serde(borrow)]
         model: &'a RawValue,
     }
-    // Strings that are passed over are not looked into.
+    // serde_json does not validate the strings that it skips.
     if std::str::from_utf8(body).is_err() {
         return Err(RequestError::no_object());
     }
     let place: Place<'_> =
         serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
-    // The raw value borrows from the body, so its address tells where it stands.
+    // The raw value borrows from the body, so its address gives its position.
     let raw = place.model.get().as_bytes();
     let start = raw.as_ptr().addr().saturating_sub(body.as_ptr().addr());
     let (Some(before), Some(after)) = (
@@ -93,32 +93,32 @@ mod tests {
     }
 
     #[test]
-    fn another_model_changes_no_other_byte() {
+    fn changing_the_model_changes_no_other_byte() {
         let body = "{ \"x\":1.00, \"model\" : \"fa\\u0073t\" ,\"input\":\"model\", \"n\":12345678901234567890123 }";
         let expected = body.replace("\"fa\\u0073t\"", "\"openai.gpt-5.5\"");
         let changed = with_model(body.as_bytes(), "openai.gpt-5.5").unwrap();
         assert_eq!(String::from_utf8(changed).unwrap(), expected);
         assert!(with_model(b"{}", "m").is_err());
-        // Found by fuzzing: bytes that are no text, in a member that nobody reads.
+        // Found by fuzzing: invalid UTF-8 in a member that is not read.
         let broken = b"{\"model\":\"m\",\"x\":\"\xff\"}";
         assert!(head(broken).is_ok() && with_model(broken, "m").is_err());
     }
 
     #[track_caller]
-    fn refused(body: &str, param: Option<&str>) {
+    fn rejected(body: &str, param: Option<&str>) {
         let error = head(body.as_bytes()).unwrap_err();
         assert_eq!(error.param.as_deref(), param, "{body}: {error:?}");
     }
 
     #[test]
-    fn bodies_without_a_usable_model_are_refused() {
-        refused("", None);
-        refused("[]", None);
-        refused("{", None);
-        refused("{}", Some("model"));
-        refused(r#"{"model":null}"#, Some("model"));
-        refused(r#"{"model":"  "}"#, Some("model"));
-        refused(r#"{"model":7}"#, None);
-        refused(r#"{"model":"a","model":"b"}"#, None);
+    fn rejects_bodies_without_a_valid_model() {
+        rejected("", None);
+        rejected("[]", None);
+        rejected("{", None);
+        rejected("{}", Some("model"));
+        rejected(r#"{"model":null}"#, Some("model"));
+        rejected(r#"{"model":"  "}"#, Some("model"));
+        rejected(r#"{"model":7}"#, None);
+        rejected(r#"{"model":"a","model":"b"}"#, None);
     }
 }

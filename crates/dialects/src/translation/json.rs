@@ -1,8 +1,8 @@
-//! A borrowed tree of a client's JSON: strings point into the body, object members keep their order.
+//! A borrowed tree of a client's JSON: strings borrow from the body, members keep their order.
 //!
-//! Values of the members `parameters`, `schema` and `input_schema` stay raw text, and objects in
-//! `input` do, so that a JSON Schema and a call's arguments reach the model byte for byte. Taking a member out of an object leaves the rest, which
-//! is how fields nobody asked for are noticed.
+//! The members `parameters`, `schema` and `input_schema`, and objects in `input`, stay raw text, so that JSON Schemas
+//! and arguments reach the model byte for byte. Decoding takes members out of an object; the members that remain are
+//! unknown fields.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,9 +15,9 @@ use serde_json::{Number, Value, value::RawValue};
 
 use super::error::RequestError;
 
-/// Members whose values are carried, not read.
+/// Members whose values stay raw text.
 const VERBATIM: [&str; 3] = ["parameters", "schema", "input_schema"];
-/// A member that holds a call's arguments where it is an object, which are carried too.
+/// The member with a call's arguments; an object in it stays raw text, too.
 const ARGUMENTS: &str = "input";
 
 /// A JSON value.
@@ -33,11 +33,11 @@ pub(crate) enum Json<'a> {
     Raw(&'a RawValue),
 }
 
-/// Members of an object in their order.
+/// The members of an object, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
-/// Where in the body something stands; written out only when something is wrong.
+/// Path of a value in the body; formatted only for errors and warnings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FieldPath<'p> {
     Root,
@@ -71,7 +71,7 @@ impl<'a> Json<'a> {
         matches!(self, Self::Null)
     }
 
-    /// A string some members down, without taking it.
+    /// The string at a path of members, without taking it.
     pub(crate) fn text_at(&self, path: &[&str]) -> Option<&str> {
         match (self, path.split_first()) {
             (Self::String(text), None) => Some(text),
@@ -83,7 +83,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// What kind of value this is, for error messages.
+    /// The JSON type, for error messages.
     fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -103,7 +103,7 @@ impl<'a> Json<'a> {
         )
     }
 
-    /// Reads a verbatim value after all, where a member of that name was no schema.
+    /// Parses a raw value, for a [`VERBATIM`] member that is not a schema.
     fn read(self, at: &FieldPath<'_>) -> Result<Self, RequestError> {
         match self {
             Self::Raw(raw) => serde_json::from_str(raw.get())
@@ -128,16 +128,16 @@ impl<'a> Json<'a> {
 
     pub(crate) fn float(self, at: &FieldPath<'_>) -> Result<f64, RequestError> {
         match self.read(at)? {
-            Self::Number(number) => number.as_f64().ok_or_else(|| {
-                RequestError::invalid(at.to_string(), "expected a number of usual size")
-            }),
+            Self::Number(number) => number
+                .as_f64()
+                .ok_or_else(|| RequestError::invalid(at.to_string(), "number out of range")),
             other => Err(other.wrong(at, "a number")),
         }
     }
 
-    /// A whole number of at least zero; `5.0` is as good as `5`.
+    /// A whole number of at least zero; accepts `5.0` as `5`.
     pub(crate) fn whole(self, at: &FieldPath<'_>) -> Result<u64, RequestError> {
-        let refused =
+        let rejected =
             || RequestError::invalid(at.to_string(), "expected a whole number of at least 0");
         match self.read(at)? {
             Self::Number(number) => number
@@ -146,7 +146,7 @@ impl<'a> Json<'a> {
                     let float = number.as_f64().filter(|float| float.fract() == 0.0)?;
                     format!("{float:.0}").parse().ok()
                 })
-                .ok_or_else(refused),
+                .ok_or_else(rejected),
             other => Err(other.wrong(at, "a whole number")),
         }
     }
@@ -193,7 +193,7 @@ impl<'a> Object<'a> {
     /// The members of a body.
     ///
     /// # Errors
-    /// When it is no JSON, or no object.
+    /// When the body is not a JSON object.
     pub(crate) fn from_body(body: &'a [u8]) -> Result<Self, RequestError> {
         let json: Json<'a> =
             serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
@@ -203,13 +203,13 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A member, left where it is; `null` counts as absent.
+    /// A member, without taking it; `null` counts as absent.
     pub(crate) fn get(&self, key: &str) -> Option<&Json<'a>> {
         let (_, value) = self.0.iter().rfind(|(name, _)| name == key)?;
         (!value.is_null()).then_some(value)
     }
 
-    /// Takes a member out; `null` counts as absent. Of members given twice the last one counts.
+    /// Takes a member out; `null` counts as absent. The last of duplicate members counts.
     pub(crate) fn take(&mut self, key: &str) -> Option<Json<'a>> {
         let mut found = None;
         self.0.retain_mut(|(name, value)| {
@@ -249,7 +249,7 @@ impl<'a> Object<'a> {
         at: &FieldPath<'_>,
     ) -> Result<Cow<'a, str>, RequestError> {
         self.string(key, at)?
-            .ok_or_else(|| RequestError::missing(at.key(key).to_string(), "must be given"))
+            .ok_or_else(|| RequestError::missing(at.key(key).to_string(), "is required"))
     }
 
     pub(crate) fn object(
@@ -262,7 +262,7 @@ impl<'a> Object<'a> {
             .transpose()
     }
 
-    /// Members that nobody took, without those that are null.
+    /// The members that were not taken, except `null`.
     pub(crate) fn rest(self) -> impl Iterator<Item = (Cow<'a, str>, Json<'a>)> {
         self.0.into_iter().filter(|(_, value)| !value.is_null())
     }
@@ -345,7 +345,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 }
 
-/// A key that borrows where it has no escapes (serde's own `Cow` never borrows by itself).
+/// A key that borrows if it has no escapes (serde's own `Cow` never borrows).
 struct CowKey<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for CowKey<'a> {
@@ -355,7 +355,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for CowKey<'a> {
             type Value = CowKey<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member's name")
+                f.write_str("a member name")
             }
 
             fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_reads_as_a_person_would_write_it() {
+    fn paths_use_dots_and_brackets() {
         let (messages, parts) = (FieldPath::Root.key("messages").to_string(), 3);
         let root = FieldPath::Root;
         let at = root.key("messages");
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_may_be_written_with_a_point() {
+    fn whole_numbers_may_have_a_decimal_point() {
         for (text, expected) in [
             ("5", Some(5)),
             ("5.0", Some(5)),

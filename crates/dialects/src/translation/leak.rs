@@ -1,8 +1,8 @@
-//! Tool calls that a model wrote into its text, as tokens of its own template (Kimi on Converse):
+//! Parses tool calls that a model writes into its text as tokens of its template (Kimi on Converse):
 //! `<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{…}<|tool_call_end|>`.
 //!
-//! Only for families whose capabilities say so, and only when the request has tools. Text is held back no
-//! longer than it might still become a token. Can go when Bedrock parses these itself
+//! Used only for families with this capability, and only if the request has tools. Text is held back only while it may
+//! be the start of a token. Remove this module once Bedrock parses these calls
 //! (<https://github.com/vercel/ai/issues/11409>).
 
 const SECTION: &str = "<|tool_calls_section_begin|>";
@@ -11,7 +11,7 @@ const CALL: &str = "<|tool_call_begin|>";
 const ARGUMENTS: &str = "<|tool_call_argument_begin|>";
 const CALL_END: &str = "<|tool_call_end|>";
 
-/// What a piece of text turned out to be.
+/// A parsed piece of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     Text(String),
@@ -22,14 +22,14 @@ pub(crate) enum Piece {
     },
 }
 
-/// Takes text apart as it comes.
+/// Parses text incrementally.
 #[derive(Debug, Default)]
 pub(crate) struct LeakedCallParser {
     pending: String,
 }
 
 impl LeakedCallParser {
-    /// What is certain now that `text` has come.
+    /// Adds text and returns the pieces that are complete.
     pub(crate) fn push(&mut self, text: &str) -> Vec<Piece> {
         self.pending.push_str(text);
         let mut pieces = Vec::new();
@@ -54,7 +54,7 @@ impl LeakedCallParser {
         pieces
     }
 
-    /// What is left at the end; a call that was cut is text after all.
+    /// The remaining text at the end of the stream; a truncated call is text.
     pub(crate) fn finish(&mut self) -> Option<String> {
         let rest = std::mem::take(&mut self.pending);
         (!rest.is_empty()).then_some(rest)
@@ -74,7 +74,7 @@ fn first_marker(text: &str) -> Option<(usize, &'static str)> {
         .min()
 }
 
-/// Length of the longest end of `text` that may become a marker.
+/// Length of the longest suffix of `text` that may be the start of a marker.
 fn possible_marker(text: &str) -> usize {
     let longest = [SECTION, SECTION_END, CALL]
         .into_iter()
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_found_at_every_split() {
+    fn finds_calls_for_every_split_of_the_text() {
         for chunk in 1..=TEXT.len() {
             let (text, calls) = run(chunk);
             assert_eq!(text, "Let me look.  a < b <| c", "{chunk}");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_cannot_become_a_call_is_not_held_back() {
+    fn text_that_cannot_start_a_call_is_not_held_back() {
         let mut leak = LeakedCallParser::default();
         assert_eq!(leak.push("a <b"), [Piece::Text("a <b".to_owned())]);
         assert_eq!(leak.push("x <|tool"), [Piece::Text("x ".to_owned())]);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_was_cut_is_text() {
+    fn truncated_call_is_text() {
         let mut leak = LeakedCallParser::default();
         assert_eq!(leak.push("<|tool_call_begin|>functions.f:0"), []);
         assert_eq!(

@@ -1,8 +1,8 @@
-//! Pictures, documents, videos and sounds: from data URIs, S3 and (where allowed) the web to what
-//! Bedrock takes, which is bytes in base64 or an object in S3.
+//! Images, documents, videos and audio: data URIs, S3 objects and (if allowed) URLs become what Bedrock accepts, base64
+//! bytes or an S3 object.
 //!
-//! Base64 that is standard already is not decoded; only its first bytes are looked at, because a
-//! wrong media type is common and Bedrock refuses it.
+//! Standard base64 is validated but not decoded, except for its first bytes: clients often send a wrong media type,
+//! which Bedrock rejects.
 
 mod base64;
 mod formats;
@@ -22,34 +22,34 @@ use crate::families::MediaKind;
 
 pub(crate) use formats::Format;
 
-/// What a client gave for a picture or file.
+/// An image or file in a client's request.
 #[derive(Debug)]
 pub(crate) struct MediaInput<'a> {
-    /// A data URI, `s3://…`, `https://…` or, for files and sounds, base64.
+    /// A data URI, `s3://…`, `https://…` or, for files and audio, base64.
     pub(crate) location: Cow<'a, str>,
     /// File name, if any.
     pub(crate) name: Option<Cow<'a, str>>,
-    /// Media type or extension said beside the data.
+    /// Media type or extension given in a separate field.
     pub(crate) format: Option<Cow<'a, str>>,
-    /// What it should be; `None`: whatever its type says.
+    /// The expected kind; `None`: the kind of the detected type.
     pub(crate) kind: Option<MediaKind>,
-    /// Whether bare base64 may stand where a URI is expected.
+    /// Whether the location may be bare base64.
     pub(crate) bare: bool,
 }
 
-/// Bytes or an object in S3, and what is known of their type.
+/// Bytes or an S3 object, and what is known about their type.
 struct Found<'a> {
     source: Source<'a>,
     media_type: Option<String>,
     bytes: u64,
-    /// The first bytes, zeros where there are none.
+    /// The first bytes, padded with zeros.
     magic: [u8; 12],
     from_s3: bool,
-    /// Whether the data itself was given, not an address.
+    /// Whether the request contains the data, not an address.
     inline: bool,
 }
 
-/// Makes a block of what a client gave; `None` while it has to be fetched first.
+/// The content block of a media input; `None` if the gateway has to fetch it first.
 pub(crate) fn block<'a>(
     given: &MediaInput<'a>,
     at: &FieldPath<'_>,
@@ -88,7 +88,7 @@ pub(crate) fn block<'a>(
     }))
 }
 
-/// A document's name, once it is certain that there may be one more of this size.
+/// The name of a document, after checking its size and the number of documents.
 pub(crate) fn document_name(
     name: Option<&str>,
     bytes: u64,
@@ -153,9 +153,9 @@ fn inline<'a>(
     at: &FieldPath<'_>,
 ) -> Result<Found<'a>, RequestError> {
     let payload = base64::standard(payload)
-        .ok_or_else(|| RequestError::invalid(at.to_string(), "the data is not valid base64"))?;
+        .ok_or_else(|| RequestError::invalid(at.to_string(), "invalid base64"))?;
     if payload.is_empty() {
-        return Err(RequestError::invalid(at.to_string(), "there is no data"));
+        return Err(RequestError::invalid(at.to_string(), "the data is empty"));
     }
     Ok(Found {
         media_type,
@@ -167,7 +167,7 @@ fn inline<'a>(
     })
 }
 
-/// What the gateway fetched, or a note to fetch it.
+/// The fetched content of a URL; records a [`Fetch`] if it is not fetched yet.
 fn fetched<'a>(
     given: &MediaInput<'a>,
     url: &str,
@@ -177,8 +177,8 @@ fn fetched<'a>(
     let RemoteMedia::Fetch(fetched) = context.options.remote_media else {
         return Err(RequestError::unsupported(
             at.to_string(),
-            "Bedrock does not fetch URLs and this gateway is not set up to; send the data as \
-             data:<media type>;base64,<data> or as s3://<bucket>/<key>",
+            "Bedrock does not fetch URLs, and this gateway is not configured to; send \
+            data:<media type>;base64,<data> or s3://<bucket>/<key>",
         ));
     };
     if let Some(Fetched {
@@ -209,10 +209,10 @@ fn fetched<'a>(
     Ok(None)
 }
 
-/// Bedrock takes 25 MB a request, which is less once it is base64.
+/// Bedrock's limit is 25 MB per request, of which base64 takes a third more.
 const MAX_VIDEO_BYTES: u64 = 18 * 1024 * 1024;
 
-/// Media type and start of the payload of a data URI in base64.
+/// Media type of a base64 data URI, and the position of its payload.
 fn data_uri(text: &str) -> Option<(String, usize)> {
     let (head, _) = text.split_once(',')?;
     let scheme = head.get(..5)?;
@@ -238,7 +238,7 @@ fn tail<'a>(text: &Cow<'a, str>, start: usize) -> Cow<'a, str> {
     }
 }
 
-/// The format: what the bytes are, else what the client says, else what the name says.
+/// The format by the first bytes, else by the client's field, else by the media type or the file name.
 fn format_of(
     given: &MediaInput<'_>,
     found: &Found<'_>,
@@ -267,7 +267,7 @@ fn format_of(
         })
         .or_else(|| {
             let said = found.media_type.as_deref().and_then(formats::by_media_type);
-            // A name says more than "text/plain" or "application/octet-stream".
+            // A file name is more specific than "text/plain" or "application/octet-stream".
             said.filter(|format| format.word != "txt" || named.is_none())
                 .filter(wanted)
         })
@@ -285,12 +285,12 @@ fn format_of(
                 .filter(wanted)
         });
     format.ok_or_else(|| {
-        let said = found.media_type.as_deref().unwrap_or("nothing");
+        let declared = found.media_type.as_deref().unwrap_or("none");
         RequestError::invalid(
             at.to_string(),
             format!(
-                "the type is not one Bedrock takes (said to be {said}); {}",
-                formats::taken(given.kind)
+                "unsupported media type (declared type: {declared}); {}",
+                formats::supported(given.kind)
             ),
         )
     })
@@ -309,11 +309,11 @@ fn check_kind(
         MediaKind::Audio => "audio",
         MediaKind::Document | MediaKind::TextDocument | MediaKind::Text => "documents",
     };
-    if !capabilities.media.takes(kind) {
+    if !capabilities.media.supports(kind) {
         return Err(RequestError::unsupported(
             at.to_string(),
             format!(
-                "{} takes no {word}; leave it out or choose another model",
+                "{} does not support {word}; remove the part or choose another model",
                 capabilities.title
             ),
         ));
@@ -327,7 +327,7 @@ fn check_kind(
         return Err(RequestError::unsupported(
             at.to_string(),
             format!(
-                "{} takes no {word} from S3; send the data itself in base64",
+                "{} does not support {word} from S3; send the data as base64",
                 capabilities.title
             ),
         ));
@@ -341,18 +341,18 @@ fn check_size(bytes: u64, most: u64, what: &str, at: &FieldPath<'_>) -> Result<(
     }
     Err(RequestError::invalid(
         at.to_string(),
-        format!("{what} may have {most} bytes, this one has {bytes}; make it smaller"),
+        format!("{what} may have at most {most} bytes, this one has {bytes}"),
     ))
 }
 
 fn too_many(what: &str, most: usize, at: &FieldPath<'_>) -> RequestError {
     RequestError::invalid(
         at.to_string(),
-        format!("a request may have {most} {what}; leave some out"),
+        format!("a request may have at most {most} {what}"),
     )
 }
 
-/// A document's name in Bedrock's alphabet, unlike all names before it.
+/// A document name in Bedrock's character set that is unique in the request.
 fn unique_name(name: Option<&str>, taken: &[String]) -> String {
     let last = name
         .and_then(|name| name.rsplit(['/', '\\']).next())
@@ -386,7 +386,7 @@ fn unique_name(name: Option<&str>, taken: &[String]) -> String {
     name
 }
 
-/// Bedrock allows 200; some room for a number that makes it unique.
+/// Bedrock's limit is 200 characters; the rest is for a number that makes the name unique.
 const MAX_NAME: usize = 180;
 
 #[cfg(test)]

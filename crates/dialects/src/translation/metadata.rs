@@ -1,4 +1,4 @@
-//! Pairs for Bedrock's invocation log.
+//! Key-value pairs for Bedrock's invocation log.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,12 @@ use serde_json::{Map, Value};
 
 use super::{context::Context, error::RequestError, json::Json};
 
-/// Most pairs of metadata.
+/// Maximum number of pairs.
 const MAX_PAIRS: usize = 16;
-/// Longest key and longest value in characters.
+/// Maximum length of a key and of a value, in characters.
 const MAX_LENGTH: usize = 256;
 
-/// Pairs (key, value, field they came from) as Bedrock takes them. Never refused: what does not fit is
-/// made to fit, or dropped.
+/// Converts pairs (key, value, field) to what Bedrock accepts. Invalid pairs are adapted or dropped, never rejected.
 pub(crate) fn pairs(
     pairs: Vec<(Cow<'_, str>, Json<'_>, &str)>,
     context: &mut Context<'_>,
@@ -25,14 +24,14 @@ pub(crate) fn pairs(
         };
         let (clean_key, clean_value) = (fit(&key), fit(&text));
         if clean_key.is_empty() || (map.len() >= MAX_PAIRS && !map.contains_key(&clean_key)) {
-            let why = format!("Bedrock takes {MAX_PAIRS} pairs with names");
+            let why = format!("Bedrock accepts {MAX_PAIRS} pairs with non-empty keys");
             context.warnings.dropped(param, &why)?;
             continue;
         }
         if clean_key != key || clean_value != text {
             context
                 .warnings
-                .changed(param, "made to fit Bedrock's alphabet and length")?;
+                .changed(param, "adapted to Bedrock's character set and length limit")?;
         }
         map.insert(clean_key, Value::String(clean_value));
     }

@@ -1,18 +1,18 @@
-//! Names of tools and ids of calls in the alphabet Bedrock takes; names reversibly.
+//! Maps tool names and call ids to the character sets that Bedrock accepts; names reversibly.
 
 use std::{borrow::Cow, fmt::Write as _};
 
 use crate::families::ToolIdRule;
 
-/// Longest name and longest id.
+/// Maximum length of a name and of an id.
 const MAX_LENGTH: usize = 64;
 
-/// The names that had to be changed.
+/// The tool names of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ToolNames {
-    /// (client's, Bedrock's)
+    /// Changed names: (client's, Bedrock's).
     changed: Vec<(String, String)>,
-    /// Names that went through as they are.
+    /// Unchanged names.
     kept: Vec<String>,
 }
 
@@ -24,14 +24,14 @@ impl ToolNames {
         }
     }
 
-    /// Sets a name aside for the tool that has it, so that no mapped name takes it.
+    /// Reserves a valid name for its tool, so that no mapped name equals it.
     pub(crate) fn reserve(&mut self, name: &str) {
         if is_name(name) && !self.knows(name) {
             self.kept.push(name.to_owned());
         }
     }
 
-    /// Bedrock's name for the client's; the same for the same name, different for different ones.
+    /// Bedrock's name for the client's name; the mapping is stable and injective.
     pub(crate) fn upstream<'a>(&mut self, name: Cow<'a, str>) -> Cow<'a, str> {
         if let Some((_, upstream)) = self.changed.iter().find(|(client, _)| *client == name) {
             return Cow::Owned(upstream.clone());
@@ -49,7 +49,7 @@ impl ToolNames {
         let mut upstream = plain.clone();
         let mut round: u32 = 0;
         while !is_name(&upstream) || self.knows(&upstream) {
-            // The hash of the client's name keeps this the same in every turn of a conversation.
+            // The hash of the client's name keeps the result the same in every turn of a conversation.
             let mut suffix = String::new();
             let _: std::fmt::Result = write!(suffix, "_{:08x}", hash(&name, round) >> 32);
             upstream = plain.chars().take(MAX_LENGTH - suffix.len()).collect();
@@ -60,7 +60,7 @@ impl ToolNames {
         Cow::Owned(upstream)
     }
 
-    /// Whether Bedrock's name is one of the client's tools.
+    /// Whether Bedrock's name belongs to one of the client's tools.
     pub(crate) fn knows(&self, upstream: &str) -> bool {
         self.kept.iter().any(|kept| kept == upstream)
             || self.changed.iter().any(|(_, changed)| changed == upstream)
@@ -75,7 +75,7 @@ impl ToolNames {
     }
 }
 
-/// Bedrock's id for the client's id of a call; the same for the same id.
+/// Bedrock's call id for the client's; equal ids give equal results.
 pub(crate) fn call_id(id: Cow<'_, str>, rule: ToolIdRule) -> Cow<'_, str> {
     match rule {
         ToolIdRule::Converse => {
@@ -119,7 +119,7 @@ const fn is_id_char(c: char) -> bool {
     is_name_char(c) || c == '.' || c == ':'
 }
 
-/// FNV-1a with a finishing mix: short, stable between runs, and nothing secret is behind it.
+/// FNV-1a with a final mix: short and stable between runs. It protects no secret.
 fn hash(text: &str, round: u32) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325 ^ u64::from(round);
     for byte in text.bytes() {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_kept_where_the_rule_allows_and_stable_where_not() {
+    fn valid_ids_are_kept_and_others_mapped_stably() {
         let kimi = "functions.get_x:0";
         assert_eq!(call_id(Cow::Borrowed(kimi), ToolIdRule::Converse), kimi);
         let nine = call_id(Cow::Borrowed("tooluse_abc"), ToolIdRule::NineAlphanumerics);

@@ -1,7 +1,7 @@
 //! What OpenAI's two chat endpoints share: Chat Completions and Responses.
 //!
 //! Both endpoints have the same functions, tool choice, JSON Schemas, reasoning efforts, sampling and service
-//! fields, errors and finish reasons. Each endpoint reads its own spelling of the rest.
+//! fields, errors and finish reasons. Each endpoint's own module reads the fields that differ.
 
 pub(crate) mod error;
 pub(crate) mod fields;

@@ -1,26 +1,26 @@
-//! How to decode, as the configuration says, and media that has to be fetched first.
+//! Decoding options from the configuration, and media that the gateway has to fetch.
 
 use std::collections::BTreeMap;
 
 use crate::families::ModelCapabilities;
 
-/// How to decode.
+/// Decoding options.
 #[derive(Clone, Debug)]
 pub struct DecodeOptions<'o> {
-    /// What the model takes.
+    /// Capabilities of the model.
     pub capabilities: &'o ModelCapabilities,
-    /// Refuse what would otherwise be dropped with a warning.
+    /// Reject fields that would be dropped or changed with a warning.
     pub strict: bool,
-    /// A guardrail that no client can take away.
+    /// A guardrail that clients cannot override.
     pub guardrail: Option<GuardrailRef>,
-    /// What to do about `https://` in images and files.
+    /// How to handle `https://` URLs of images and files.
     pub remote_media: RemoteMedia<'o>,
-    /// Put cache points where they usually help, if the client sets none.
+    /// Add cache points automatically if the client sets none.
     pub automatic_cache: bool,
 }
 
 impl<'o> DecodeOptions<'o> {
-    /// Nothing forced, nothing fetched, lenient.
+    /// The defaults: lenient, without guardrail, fetching or automatic caching.
     pub const fn new(capabilities: &'o ModelCapabilities) -> Self {
         Self {
             capabilities,
@@ -41,44 +41,44 @@ pub struct GuardrailRef {
     pub version: String,
 }
 
-/// What to do about `https://` in images and files: Bedrock takes bytes and objects in S3 only.
+/// How to handle `https://` URLs of images and files: Bedrock accepts only bytes and S3 objects.
 #[derive(Clone, Copy, Debug)]
 pub enum RemoteMedia<'o> {
-    /// 400, naming the part.
+    /// Reject with a 400 that names the part.
     Refuse,
-    /// What is not in the map comes back as the fetches of the decoded request; fetch it, guarded, and decode
-    /// again with a map that has it. The map is keyed by URL.
+    /// Use the fetched content in the map, keyed by URL. URLs that are missing are returned as `fetches` of the
+    /// decoded request; fetch them with the gateway's safeguards and decode again.
     Fetch(&'o BTreeMap<String, Fetched>),
 }
 
-/// Something that was fetched.
+/// Fetched content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// `Content-Type` of the answer.
+    /// `Content-Type` of the response.
     pub content_type: Option<String>,
 }
 
-/// Something to fetch.
+/// Content to fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
-    /// Where it is.
+    /// The URL.
     pub url: String,
-    /// Which field asked for it, for errors.
+    /// The field with the URL, for errors.
     pub param: String,
-    /// What it should be.
+    /// The expected kind.
     pub kind: FetchKind,
-    /// Larger answers are of no use.
+    /// Maximum size in bytes.
     pub max_bytes: u64,
 }
 
-/// What a URL should lead to.
+/// Kind of content at a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchKind {
-    /// A picture.
+    /// An image.
     Image,
-    /// A document, or whatever its type says.
+    /// A document, or any other supported type.
     File,
     /// A video.
     Video,

@@ -1,17 +1,17 @@
-//! Parts of a message on their way to becoming blocks.
+//! Translated parts of a message.
 
 use std::borrow::Cow;
 
 use bedrock::converse::{CachePoint, ContentBlock};
 
-/// A part, translated: its block, if anything is left of it, and the cache point after it.
+/// A translated part: its block, if any, and the cache point after it.
 #[derive(Debug, Default)]
 pub(crate) struct Part<'a> {
     pub(crate) block: Option<ContentBlock<'a>>,
     pub(crate) cache: Option<CachePoint>,
 }
 
-/// Blocks with their cache points after them; a point after nothing is left out.
+/// Blocks with their cache points; a cache point without a block before it is omitted.
 pub(crate) fn flatten(parts: Vec<Part<'_>>) -> Vec<ContentBlock<'_>> {
     let mut blocks = Vec::with_capacity(parts.len());
     for part in parts {
@@ -24,7 +24,7 @@ pub(crate) fn flatten(parts: Vec<Part<'_>>) -> Vec<ContentBlock<'_>> {
     blocks
 }
 
-/// A block of text, unless it is blank, which Bedrock refuses.
+/// A text block; `None` for blank text, which Bedrock rejects.
 pub(crate) fn text_block(text: Cow<'_, str>) -> Option<ContentBlock<'_>> {
     (!text.trim().is_empty()).then_some(ContentBlock::Text(text))
 }

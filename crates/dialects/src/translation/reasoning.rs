@@ -1,30 +1,30 @@
-//! Reasoning in the family's own words, and the room it needs.
+//! Reasoning settings in the family's own fields, and the token limit that they require.
 
 use serde_json::{Map, Value, json};
 
 use crate::families::{Effort, ReasoningStyle};
 
-/// Every word of OpenAI's and Anthropic's for how much to think.
+/// All reasoning efforts of OpenAI and Anthropic.
 pub(crate) const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
-/// Smallest budget Claude takes, in tokens.
+/// Claude's minimum thinking budget, in tokens.
 pub(crate) const MIN_BUDGET: u64 = 1024;
-/// Room for the answer beside the budget where the client sets no limit, in tokens.
-const ROOM_FOR_ANSWER: u64 = 4096;
+/// Tokens for the response in addition to the budget, if the client sets no limit.
+const RESPONSE_TOKENS: u64 = 4096;
 
-/// What was decided.
+/// The reasoning settings of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Reasoning {
-    /// To be put among the additional fields.
+    /// Model-specific fields.
     pub(crate) fields: Map<String, Value>,
-    /// Whether the model thinks, as far as the request says.
+    /// Whether the request enables reasoning.
     pub(crate) active: bool,
-    /// Tokens for thinking, which `maxTokens` has to exceed.
+    /// Thinking budget in tokens; `maxTokens` has to be greater.
     pub(crate) budget: Option<u64>,
-    /// Whether sampling parameters and a limit of tokens are refused.
+    /// Whether the model rejects sampling parameters and a token limit.
     pub(crate) drops_limits: bool,
 }
 
-/// Reasoning by an effort in the family's own word, or a budget.
+/// Reasoning with an effort or a budget of the family.
 pub(crate) fn from_effort(
     style: ReasoningStyle,
     own: &Effort,
@@ -68,11 +68,11 @@ pub(crate) fn from_effort(
     }
 }
 
-/// The limit of tokens that leaves room beside the budget.
+/// The token limit including the thinking budget.
 pub(crate) fn limit_with_budget(limit: Option<u64>, budget: Option<u64>) -> Option<u64> {
     match (limit, budget) {
         (limit, None) => limit,
         (Some(limit), Some(budget)) => Some(limit.saturating_add(budget)),
-        (None, Some(budget)) => Some(budget.saturating_add(ROOM_FOR_ANSWER)),
+        (None, Some(budget)) => Some(budget.saturating_add(RESPONSE_TOKENS)),
     }
 }

@@ -1,5 +1,5 @@
-//! Answers by a JSON Schema: natively where the model has it, by a tool whose arguments are the answer
-//! where not, by instructions where there are no tools either.
+//! Structured output: natively if the model supports it, else by a tool whose arguments are the response, or by
+//! instructions for models without tools.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::families::{Choice, SchemaMode};
 
-/// What a format becomes.
+/// How a request gets structured output.
 #[derive(Debug, Default)]
 pub(crate) struct StructuredOutput<'a> {
     pub(crate) output: Option<OutputConfig<'a>>,
@@ -25,15 +25,15 @@ pub(crate) struct StructuredOutput<'a> {
     pub(crate) instruction: Option<SystemBlock<'a>>,
 }
 
-/// A tool whose arguments are the answer.
+/// A tool whose arguments are the response.
 #[derive(Debug)]
 pub(crate) struct SchemaTool<'a> {
     pub(crate) spec: ToolSpec<'a>,
-    /// Whether the model can be made to call it.
+    /// Whether the model can be forced to call it.
     pub(crate) forced: bool,
 }
 
-/// What the client wants the answer to be.
+/// The response format that the client requests.
 #[derive(Debug, Default)]
 pub(crate) enum ResponseFormat<'a> {
     #[default]
@@ -42,23 +42,23 @@ pub(crate) enum ResponseFormat<'a> {
     Schema(Schema<'a>),
 }
 
-/// A JSON Schema that the answer has to follow.
+/// A JSON Schema for the response.
 #[derive(Debug)]
 pub(crate) struct Schema<'a> {
     pub(crate) given: Json<'a>,
     pub(crate) name: Option<Cow<'a, str>>,
     pub(crate) description: Option<Cow<'a, str>>,
-    /// Where the schema stands.
+    /// Path of the schema in the request.
     pub(crate) path: String,
 }
 
-/// Decides how the wish comes true.
+/// Selects how the model produces the format.
 pub(crate) fn decide<'a>(
-    wish: ResponseFormat<'a>,
+    format: ResponseFormat<'a>,
     reasoning: &Reasoning,
     context: &mut Context<'_>,
 ) -> Result<StructuredOutput<'a>, RequestError> {
-    match wish {
+    match format {
         ResponseFormat::Text => Ok(StructuredOutput::default()),
         ResponseFormat::Object => Ok(StructuredOutput {
             instruction: Some(instruction(None)),
@@ -69,7 +69,7 @@ pub(crate) fn decide<'a>(
 }
 
 fn by_schema<'a>(
-    wish: Schema<'a>,
+    schema: Schema<'a>,
     reasoning: &Reasoning,
     context: &mut Context<'_>,
 ) -> Result<StructuredOutput<'a>, RequestError> {
@@ -78,7 +78,7 @@ fn by_schema<'a>(
         name,
         description,
         path,
-    } = wish;
+    } = schema;
     let root = FieldPath::Root;
     let at = &root.key(&path);
     let capabilities = context.capabilities;
@@ -105,9 +105,9 @@ fn by_schema<'a>(
         }
         SchemaMode::Tool => {
             let tree = schema::tree(given.clone(), at)?;
-            // A tool's arguments are an object; other answers can only be asked for.
+            // Arguments of a tool are an object; other types need instructions.
             if tree.get("type").is_some_and(|kind| kind != "object") {
-                return Ok(asked_for(&tree));
+                return Ok(instructed(&tree));
             }
             let can_force = capabilities.tools.choice.contains(&Choice::Tool)
                 || capabilities.tools.choice.contains(&Choice::Any);
@@ -130,18 +130,18 @@ fn by_schema<'a>(
                 ..StructuredOutput::default()
             })
         }
-        SchemaMode::Prompt => Ok(asked_for(&schema::tree(given, at)?)),
+        SchemaMode::Prompt => Ok(instructed(&schema::tree(given, at)?)),
     }
 }
 
-fn asked_for<'a>(schema: &Value) -> StructuredOutput<'a> {
+fn instructed<'a>(schema: &Value) -> StructuredOutput<'a> {
     StructuredOutput {
         instruction: Some(instruction(Some(schema))),
         ..StructuredOutput::default()
     }
 }
 
-/// A name no tool of the client's has.
+/// A name that none of the client's tools has.
 fn free_name(context: &Context<'_>) -> String {
     let mut name = "structured_answer".to_owned();
     while context.names.knows(&name) {

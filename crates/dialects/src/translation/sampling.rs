@@ -1,4 +1,4 @@
-//! Sampling: temperature, top-p, top-k, stop sequences and the limit of tokens.
+//! Sampling: temperature, top-p, top-k, stop sequences and the token limit.
 
 use std::borrow::Cow;
 
@@ -13,30 +13,30 @@ use super::{
 };
 use crate::families::{ModelCapabilities, TopK};
 
-/// Sampling as a client asked for it.
+/// Sampling fields of a client's request.
 #[derive(Debug)]
 pub(crate) struct SamplingFields<'a> {
     pub(crate) temperature: Option<Json<'a>>,
     pub(crate) top_p: Option<Json<'a>>,
     pub(crate) top_k: Option<Json<'a>>,
     pub(crate) stop: Option<Json<'a>>,
-    /// The limit of tokens, and what it is called.
+    /// The token limit and the name of its field.
     pub(crate) limit: Option<(Json<'a>, &'static str)>,
     pub(crate) rules: Rules,
 }
 
-/// What differs by dialect.
+/// Rules that differ by dialect.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// The dialect's name of the stop sequences.
+    /// The dialect's field of the stop sequences.
     pub(crate) stop: &'static str,
-    /// The most a client may say; Bedrock takes 1.
+    /// Maximum in the dialect; Bedrock's maximum is 1.
     pub(crate) max_temperature: f64,
-    /// Whether the limit of tokens is one on the answer, to which a budget for thinking is added.
+    /// Whether the token limit excludes the thinking budget, which is then added to it.
     pub(crate) budget_on_top: bool,
 }
 
-/// Translates them; top-k goes into `additional`.
+/// Translates sampling fields; top-k goes into `additional`.
 pub(crate) fn decode<'a>(
     given: SamplingFields<'a>,
     reasoning: &Reasoning,
@@ -62,7 +62,9 @@ pub(crate) fn decode<'a>(
         ("top_p", &mut top_p, capabilities.top_p),
     ] {
         if value.is_some() && (!taken || blocked) {
-            context.warnings.dropped(name, &not_taken(&title, taken))?;
+            context
+                .warnings
+                .dropped(name, &unsupported(&title, taken))?;
             *value = None;
         }
     }
@@ -70,10 +72,10 @@ pub(crate) fn decode<'a>(
         temperature = Some(1.0);
         context
             .warnings
-            .changed("temperature", "lowered to 1, the most Bedrock takes")?;
+            .changed("temperature", "lowered to 1, Bedrock's maximum")?;
     }
     if temperature.is_some() && top_p.is_some() && !capabilities.both {
-        let why = format!("{title} takes temperature or top_p, not both");
+        let why = format!("{title} does not support both temperature and top_p");
         context.warnings.dropped("top_p", &why)?;
         top_p = None;
     }
@@ -89,7 +91,7 @@ pub(crate) fn decode<'a>(
                 let taken = place != TopK::None;
                 context
                     .warnings
-                    .dropped("top_k", &not_taken(&title, taken))?;
+                    .dropped("top_k", &unsupported(&title, taken))?;
             }
         }
     }
@@ -101,11 +103,11 @@ pub(crate) fn decode<'a>(
     })
 }
 
-fn not_taken(title: &str, but_for_reasoning: bool) -> String {
-    if but_for_reasoning {
-        format!("{title} does not take it while reasoning")
+fn unsupported(title: &str, without_reasoning: bool) -> String {
+    if without_reasoning {
+        format!("not supported by {title} while reasoning")
     } else {
-        format!("{title} does not take it")
+        format!("not supported by {title}")
     }
 }
 
@@ -142,7 +144,7 @@ fn max_tokens(
     if reasoning.drops_limits {
         if limit.is_some() {
             let why = format!(
-                "{} takes no limit at this effort",
+                "{} does not support a token limit at this effort",
                 context.capabilities.title
             );
             context.warnings.dropped(name, &why)?;
@@ -155,7 +157,7 @@ fn max_tokens(
     let with_budget = limit_with_budget(limit, reasoning.budget);
     if limit.is_some() && with_budget != limit {
         let budget = reasoning.budget.unwrap_or_default();
-        let how = format!("raised by the {budget} tokens of the thinking budget");
+        let how = format!("raised by the thinking budget of {budget} tokens");
         context.warnings.changed(name, &how)?;
     }
     Ok(with_budget)
@@ -182,14 +184,17 @@ fn stop<'a>(
     if !capabilities.stop_whitespace && stops.iter().any(|stop| stop.trim().is_empty()) {
         stops.retain(|stop| !stop.trim().is_empty());
         let why = format!(
-            "{} takes no stop sequence of whitespace only",
+            "{} does not support stop sequences of whitespace only",
             context.capabilities.title
         );
         context.warnings.dropped(name, &why)?;
     }
     let most = context.capabilities.sampling.stop_max;
     if most == 0 && !stops.is_empty() {
-        let why = format!("{} takes no stop sequences", context.capabilities.title);
+        let why = format!(
+            "{} does not support stop sequences",
+            context.capabilities.title
+        );
         context.warnings.dropped(name, &why)?;
         stops.clear();
     }
@@ -197,7 +202,7 @@ fn stop<'a>(
         return Err(RequestError::invalid(
             name,
             format!(
-                "{} takes {most} stop sequences at most",
+                "{} supports at most {most} stop sequences",
                 context.capabilities.title
             ),
         ));
@@ -205,7 +210,7 @@ fn stop<'a>(
     Ok(stops)
 }
 
-/// Asks which stop sequence was met, where the model can say.
+/// The response field that reports the matched stop sequence, for models that have it.
 pub(crate) fn stop_sequence_paths(
     inference: &InferenceConfig<'_>,
     capabilities: &ModelCapabilities,

@@ -1,5 +1,5 @@
-//! JSON Schemas on their way to Bedrock: the root of a tool's schema is mended without touching the
-//! rest; schemas that have to be exact are closed.
+//! JSON Schemas for Bedrock: corrects the root of a tool's schema without changing the rest, and closes schemas for
+//! strict tools and structured output.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,10 +15,10 @@ use super::{
     json::{FieldPath, Json},
 };
 
-/// What a tool without parameters gets.
+/// The schema of a tool without parameters.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
-/// An object whose members stay raw text, in their order.
+/// An object whose members stay raw text, in order.
 #[derive(Default)]
 struct RawObject<'a>(Vec<(String, Cow<'a, RawValue>)>);
 
@@ -29,7 +29,7 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
             type Value = RawObject<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON Schema that is an object")
+                f.write_str("a JSON Schema object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
@@ -58,33 +58,33 @@ impl Serialize for RawObject<'_> {
     }
 }
 
-/// The schema of a tool's arguments: `$schema` is dropped, the root is an object, everything else
-/// stays byte for byte.
+/// The schema of a tool's arguments: removes `$schema` and ensures `"type": "object"` at the root; everything else is
+/// unchanged byte for byte.
 ///
 /// # Errors
-/// When it is no object, or describes something else than an object.
+/// When the schema is not an object, or does not describe an object.
 pub(crate) fn tool_schema<'a>(
     schema: Option<Json<'a>>,
     at: &FieldPath<'_>,
 ) -> Result<Cow<'a, RawValue>, RequestError> {
-    let refused = |message: String| RequestError::invalid(at.to_string(), message);
+    let rejected = |message: String| RequestError::invalid(at.to_string(), message);
     let text: Cow<'a, str> = match schema {
         None => Cow::Borrowed(NO_PARAMETERS),
         Some(Json::Raw(raw)) => Cow::Borrowed(raw.get()),
         Some(other) => {
-            Cow::Owned(serde_json::to_string(&other).map_err(|error| refused(error.to_string()))?)
+            Cow::Owned(serde_json::to_string(&other).map_err(|error| rejected(error.to_string()))?)
         }
     };
     let mut object: RawObject<'_> = serde_json::from_str(&text)
-        .map_err(|error| refused(format!("expected a JSON Schema of an object: {error}")))?;
+        .map_err(|error| rejected(format!("expected a JSON Schema of an object: {error}")))?;
     let before = object.0.len();
     object.0.retain(|(key, _)| key != "$schema");
     let mut changed = object.0.len() != before;
     match object.0.iter().find(|(key, _)| key == "type") {
         Some((_, kind)) if kind.get() == "\"object\"" => {}
         Some((_, kind)) if !kind.get().contains("\"object\"") && kind.get() != "null" => {
-            return Err(refused(format!(
-                "the root of a tool's schema must have \"type\": \"object\", not {}",
+            return Err(rejected(format!(
+                "the root of a tool schema must have \"type\": \"object\", not {}",
                 kind.get()
             )));
         }
@@ -95,19 +95,19 @@ pub(crate) fn tool_schema<'a>(
         }
     }
     if changed {
-        let text = serde_json::to_string(&object).map_err(|error| refused(error.to_string()))?;
+        let text = serde_json::to_string(&object).map_err(|error| rejected(error.to_string()))?;
         return owned(text);
     }
     drop(object);
     match text {
         Cow::Borrowed(text) => serde_json::from_str::<&RawValue>(text)
             .map(Cow::Borrowed)
-            .map_err(|error| refused(error.to_string())),
+            .map_err(|error| rejected(error.to_string())),
         Cow::Owned(text) => owned(text),
     }
 }
 
-/// A schema as an owned tree, to be closed or shown.
+/// A schema as an owned tree.
 pub(crate) fn tree(schema: Json<'_>, at: &FieldPath<'_>) -> Result<Value, RequestError> {
     let value = match schema {
         Json::Raw(raw) => serde_json::from_str(raw.get())
@@ -119,12 +119,12 @@ pub(crate) fn tree(schema: Json<'_>, at: &FieldPath<'_>) -> Result<Value, Reques
     } else {
         Err(RequestError::invalid(
             at.to_string(),
-            "expected a JSON Schema that is an object",
+            "expected a JSON Schema object",
         ))
     }
 }
 
-/// Keywords that Bedrock's exact schemas refuse, by type; they become part of the description.
+/// Keywords that Bedrock rejects in strict schemas, by type; they become part of the description.
 const REFUSED: [(&str, &[&str]); 3] = [
     (
         "number",
@@ -149,9 +149,8 @@ const REFUSED: [(&str, &[&str]); 3] = [
     ("array", &["maxItems"]),
 ];
 
-/// Closes a schema for exact output: `additionalProperties: false` on every object, no `$schema`, no
-/// keyword that Bedrock refuses.
-/// Gives back whether the schema now allows something else than before.
+/// Closes a schema for strict output: sets `additionalProperties: false` on every object, and removes `$schema` and the
+/// keywords that Bedrock rejects. Returns whether the schema now accepts different values.
 pub(crate) fn close(schema: &mut Value) -> bool {
     match schema {
         Value::Array(items) => items
@@ -162,9 +161,9 @@ pub(crate) fn close(schema: &mut Value) -> bool {
     }
 }
 
-/// The warning when closing changed what a schema allows.
-pub(crate) const CLOSED: &str = "additionalProperties became false, and limits of numbers and lists \
-                                 became part of descriptions: Bedrock takes nothing else in exact schemas";
+/// The warning if closing changed the values that a schema accepts.
+pub(crate) const CLOSED: &str = "additionalProperties was set to false, and limits of numbers and \
+                                 arrays were moved to descriptions, as Bedrock requires for strict schemas";
 
 fn close_object(object: &mut Map<String, Value>) -> bool {
     object.shift_remove("$schema");
@@ -205,7 +204,7 @@ fn close_object(object: &mut Map<String, Value>) -> bool {
     }
     for (key, value) in object.iter_mut() {
         match key.as_str() {
-            // Members are schemas by name.
+            // The members are named schemas.
             "properties" | "$defs" | "definitions" | "patternProperties" => {
                 if let Value::Object(members) = value {
                     for member in members.values_mut() {
@@ -217,14 +216,14 @@ fn close_object(object: &mut Map<String, Value>) -> bool {
             | "else" => {
                 changed |= close(value);
             }
-            // Everything else is data: enum, const, default, examples …
+            // Other members are data: enum, const, default, examples …
             _ => {}
         }
     }
     changed
 }
 
-/// Raw JSON from text that is known to be JSON.
+/// Raw JSON from text.
 pub(crate) fn owned(text: String) -> Result<Cow<'static, RawValue>, RequestError> {
     RawValue::from_string(text)
         .map(Cow::Owned)
@@ -250,13 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn a_fine_schema_goes_through_byte_for_byte() {
+    fn valid_schema_is_unchanged_byte_for_byte() {
         let text = r#"{ "type":"object", "properties" : {"z":{"minimum":1.00},"a":{}} }"#;
         assert_eq!(through(text).unwrap(), text);
     }
 
     #[test]
-    fn the_root_is_mended_and_the_rest_kept() {
+    fn root_is_corrected_and_the_rest_unchanged() {
         assert_eq!(through("{}").unwrap(), r#"{"type":"object"}"#);
         assert_eq!(through("null").unwrap(), NO_PARAMETERS);
         assert_eq!(
@@ -270,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_is_no_object_is_refused() {
+    fn rejects_a_root_that_is_not_an_object() {
         assert!(through(r#"{"type":"string"}"#).is_err());
         assert!(through("[]").is_err());
         assert!(through("true").is_err());
     }
 
     #[test]
-    fn closing_reaches_every_object_and_leaves_data_alone() {
+    fn closing_changes_every_object_and_no_data() {
         let mut schema = serde_json::json!({
             "$schema": "x",
             "type": "object",

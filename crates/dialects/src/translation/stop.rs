@@ -1,24 +1,24 @@
-//! How a model stopped, as far as every dialect tells it.
+//! Stop reasons that every dialect reports.
 
 use bedrock::converse::{StopReason, TokenUsage};
 
 use super::error::UpstreamError;
 
-/// What to tell the client about a stop reason without a finish reason.
+/// The error for a stop reason that has no finish reason in the dialects.
 pub(crate) fn malformed(stop: &StopReason, usage: TokenUsage) -> UpstreamError {
     let what = match stop {
-        StopReason::MalformedToolUse => "a tool call that cannot be read",
-        _ => "output that cannot be read",
+        StopReason::MalformedToolUse => "a malformed tool call",
+        _ => "malformed output",
     };
     UpstreamError {
         status: 502,
         code: stop.as_str().to_owned(),
-        message: format!("the model wrote {what}; asking again usually helps"),
+        message: format!("the model returned {what}; try again"),
         usage,
     }
 }
 
-/// Path of the stop sequence that was met, in `additionalModelResponseFields`.
+/// The matched stop sequence in `additionalModelResponseFields`.
 pub(crate) fn stop_sequence(fields: Option<&serde_json::value::RawValue>) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(fields?.get()).ok()?;
     let found = value

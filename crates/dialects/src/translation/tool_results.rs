@@ -1,4 +1,4 @@
-//! Results of tools: what may stand inside one, and what becomes of one that answers no call.
+//! Tool results: the content that a family supports in them, and results without a call.
 
 use std::borrow::Cow;
 
@@ -8,18 +8,18 @@ use serde_json::value::RawValue;
 use super::{context::Context, error::RequestError, turns::Turns};
 use crate::families::MediaKind;
 
-/// What a client gave as the result of a call.
+/// A tool result in a client's request.
 #[derive(Debug)]
 pub(crate) struct ToolResult<'a> {
     /// The client's id of the call.
     pub(crate) id: Cow<'a, str>,
     pub(crate) is_error: bool,
-    /// A cache point after it.
+    /// The cache point after it.
     pub(crate) point: Option<CachePoint>,
     pub(crate) blocks: Vec<ContentBlock<'a>>,
 }
 
-/// Puts a result after its call, by the rules of the family.
+/// Adds a result after its call, by the rules of the family.
 pub(crate) fn result<'a>(
     given: ToolResult<'a>,
     turns: &mut Turns<'a>,
@@ -48,13 +48,13 @@ pub(crate) fn result<'a>(
     if is_error && status.is_none() {
         context.warnings.dropped(
             "messages[].is_error",
-            "this model takes no status of a result",
+            "this model does not support the status of a tool result",
         )?;
     }
-    let Some(upstream) = turns.answer(&id) else {
+    let Some(upstream) = turns.match_result(&id) else {
         context.warnings.changed(
             context.field_names.result_id,
-            "a result without a call in the turn before it went on as text",
+            "a result without a call in the previous turn was sent as text",
         )?;
         turns.user(orphan(inside, beside));
         return Ok(());
@@ -68,7 +68,7 @@ pub(crate) fn result<'a>(
     Ok(())
 }
 
-/// A block as part of a result, or back where the family takes none of its kind there.
+/// A block as content of a result; returns the block as an error if the family does not support its kind there.
 fn result_content<'a>(
     block: ContentBlock<'a>,
     context: &Context<'_>,
@@ -101,7 +101,7 @@ fn result_content<'a>(
     }
 }
 
-/// A result that answers no call, as text.
+/// A result without a call, as text.
 fn orphan<'a>(
     content: Vec<ToolResultContent<'a>>,
     beside: Vec<ContentBlock<'a>>,

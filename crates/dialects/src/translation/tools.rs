@@ -1,4 +1,4 @@
-//! Tools, which of them to call, and whether several at once, as far as the family goes along.
+//! Tools, tool choice and parallel calls, as far as the family supports them.
 
 use std::borrow::Cow;
 
@@ -15,24 +15,24 @@ use super::{
 };
 use crate::families::{Choice, ParallelOff};
 
-/// What a tool gets that stands in the history only.
+/// Description of a tool that only occurs in the history.
 const PAST_TOOL: &str = "Not available any more; do not call it.";
 
-/// Tools as the client wants them.
+/// The client's tools and tool choice.
 #[derive(Debug, Default)]
 pub(crate) struct Tools<'a> {
     pub(crate) specs: Vec<Tool<'a>>,
     pub(crate) wanted: Wanted<'a>,
-    /// The field that wants one call at a time, if one does.
+    /// The field that disables parallel calls, if set.
     pub(crate) one_at_a_time: Option<&'static str>,
 }
 
-/// Which tool to call.
+/// The client's tool choice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wanted<'a> {
-    /// Nothing was said.
+    /// The request has no tool choice.
     #[default]
-    Unsaid,
+    Unset,
     Auto,
     None,
     Any,
@@ -40,7 +40,7 @@ pub(crate) enum Wanted<'a> {
     Named(Cow<'a, str>),
 }
 
-/// Bedrock's name for a tool, which no tool before it has.
+/// Reads the name of a tool as Bedrock's name, and checks that it is unique.
 pub(crate) fn read_name<'a>(
     function: &mut Object<'a>,
     at: &FieldPath<'_>,
@@ -61,14 +61,13 @@ pub(crate) fn read_name<'a>(
     {
         return Err(RequestError::invalid(
             at.key("name").to_string(),
-            "there is a tool of this name before it; names must be unique",
+            "tool names must be unique",
         ));
     }
     Ok(name)
 }
 
-/// Puts tools, the schema tool and the choice together; what only this family knows goes into
-/// `additional`.
+/// Combines the tools, the schema tool and the choice; family-specific fields go into `additional`.
 pub(crate) fn config<'a>(
     mut tools: Tools<'a>,
     schema_tool: Option<SchemaTool<'a>>,
@@ -81,17 +80,17 @@ pub(crate) fn config<'a>(
         if context.history.is_empty() {
             tools.specs.clear();
         } else {
-            let how = "the tools stay visible, since the conversation holds calls of them";
+            let how = "the tools stay declared because the conversation contains tool calls";
             context.warnings.changed("tool_choice", how)?;
         }
-        tools.wanted = Wanted::Unsaid;
+        tools.wanted = Wanted::Unset;
         tools.one_at_a_time = None;
     }
     if let Some(SchemaTool { spec, forced }) = schema_tool {
         let alone = tools.specs.is_empty();
         let name = spec.name.clone();
         tools.specs.push(Tool::ToolSpec(spec));
-        if forced && matches!(tools.wanted, Wanted::Unsaid | Wanted::Auto) {
+        if forced && matches!(tools.wanted, Wanted::Unset | Wanted::Auto) {
             tools.wanted = if alone {
                 Wanted::Named(name)
             } else {
@@ -104,26 +103,26 @@ pub(crate) fn config<'a>(
             return Err(RequestError::unsupported(
                 context.field_names.conversation,
                 format!(
-                    "{} takes no tools, and the conversation holds calls of them; choose another model",
+                    "{} does not support tools, but the conversation contains tool calls; choose another model",
                     capabilities.title
                 ),
             ));
         }
         return Ok(past_tools(context));
     }
-    let wanted = possible(tools.wanted, &mut tools.specs, reasoning, context)?;
+    let wanted = supported_choice(tools.wanted, &mut tools.specs, reasoning, context)?;
     let tool_choice = if let Some(param) = tools.one_at_a_time {
         if capabilities.tools.parallel_off == ParallelOff::ToolChoiceField {
-            // Both ways of choosing at once are refused, so the choice goes along here.
+            // Bedrock rejects two tool choices, so this field replaces the other one.
             additional.insert("tool_choice".to_owned(), one_at_a_time(&wanted));
             None
         } else {
-            let why = format!("{} cannot be kept from parallel calls", capabilities.title);
+            let why = format!("{} cannot disable parallel calls", capabilities.title);
             context.warnings.dropped(param, &why)?;
-            on_the_wire(wanted)
+            tool_choice(wanted)
         }
     } else {
-        on_the_wire(wanted)
+        tool_choice(wanted)
     };
     Ok(Some(ToolConfig {
         tools: tools.specs,
@@ -131,8 +130,8 @@ pub(crate) fn config<'a>(
     }))
 }
 
-/// The choice as far as the family, and reasoning, allow it.
-fn possible<'a>(
+/// The choice as far as the family and reasoning support it.
+fn supported_choice<'a>(
     wanted: Wanted<'a>,
     tools: &mut Vec<Tool<'a>>,
     reasoning: &Reasoning,
@@ -142,38 +141,38 @@ fn possible<'a>(
     let has = |choice| capabilities.tools.choice.contains(&choice);
     let forced = matches!(wanted, Wanted::Any | Wanted::Named(_));
     if forced && reasoning.active && !capabilities.reasoning.forced_tool {
-        let how = "lowered to auto: a tool cannot be forced while reasoning";
+        let how = "changed to auto: a tool cannot be forced while reasoning";
         context.warnings.changed("tool_choice", how)?;
         return Ok(Wanted::Auto);
     }
     match wanted {
         Wanted::Named(name) if !has(Choice::Tool) && has(Choice::Any) => {
-            // One tool of which some has to be called is that tool by name.
+            // Forcing any of a single tool forces that tool.
             tools.retain(|tool| match tool {
                 Tool::ToolSpec(spec) => spec.name == name,
                 _ => true,
             });
             Ok(Wanted::Any)
         }
-        Wanted::Named(_) if !has(Choice::Tool) => lowered(context),
-        Wanted::Any if !has(Choice::Any) => lowered(context),
-        Wanted::Auto if !has(Choice::Auto) => Ok(Wanted::Unsaid),
+        Wanted::Named(_) if !has(Choice::Tool) => drop_choice(context),
+        Wanted::Any if !has(Choice::Any) => drop_choice(context),
+        Wanted::Auto if !has(Choice::Auto) => Ok(Wanted::Unset),
         wanted => Ok(wanted),
     }
 }
 
-fn lowered<'a>(context: &mut Context<'_>) -> Result<Wanted<'a>, RequestError> {
+fn drop_choice<'a>(context: &mut Context<'_>) -> Result<Wanted<'a>, RequestError> {
     let why = format!(
         "{} cannot be forced to call a tool",
         context.capabilities.title
     );
     context.warnings.dropped("tool_choice", &why)?;
-    Ok(Wanted::Unsaid)
+    Ok(Wanted::Unset)
 }
 
-fn on_the_wire(wanted: Wanted<'_>) -> Option<ToolChoice<'_>> {
+fn tool_choice(wanted: Wanted<'_>) -> Option<ToolChoice<'_>> {
     match wanted {
-        Wanted::Unsaid | Wanted::None => None,
+        Wanted::Unset | Wanted::None => None,
         Wanted::Auto => Some(ToolChoice::Auto(Empty {})),
         Wanted::Any => Some(ToolChoice::Any(Empty {})),
         Wanted::Named(name) => Some(ToolChoice::Tool(SpecificTool { name })),
@@ -182,7 +181,7 @@ fn on_the_wire(wanted: Wanted<'_>) -> Option<ToolChoice<'_>> {
 
 fn one_at_a_time(wanted: &Wanted<'_>) -> Value {
     match wanted {
-        Wanted::Unsaid | Wanted::None | Wanted::Auto => {
+        Wanted::Unset | Wanted::None | Wanted::Auto => {
             json!({"type": "auto", "disable_parallel_tool_use": true})
         }
         Wanted::Any => json!({"type": "any", "disable_parallel_tool_use": true}),
@@ -192,7 +191,7 @@ fn one_at_a_time(wanted: &Wanted<'_>) -> Value {
     }
 }
 
-/// Bedrock wants the tools of a history declared, even when the request has none.
+/// Declarations for the tools in the history: Bedrock requires them even if the request has no tools.
 fn past_tools<'a>(context: &Context<'_>) -> Option<ToolConfig<'a>> {
     let tools: Vec<_> = context
         .history

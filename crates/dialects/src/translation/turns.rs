@@ -1,7 +1,6 @@
-//! Turns: messages of one role become one, roles alternate, results stand right after their calls.
+//! Turns: consecutive messages of a role are merged, roles alternate, and results directly follow their calls.
 //!
-//! Bedrock refuses what OpenAI allows here, in ways that differ by family; each rule below is a row
-//! of the list in the guide.
+//! OpenAI accepts conversations that Bedrock rejects, depending on the family. `docs/translation.md` lists the rules.
 
 use std::borrow::Cow;
 
@@ -12,17 +11,17 @@ use bedrock::converse::{
 use super::{context::Context, error::RequestError};
 use crate::families::{FirstMessage, MediaKind};
 
-/// Stands where Bedrock insists on something; whitespace would be refused.
+/// Text for places where Bedrock requires some; whitespace would be rejected.
 const PLACEHOLDER: &str = ".";
-/// Stands for the result of a call that nobody answered.
+/// Result of a call that has none.
 const NO_RESULT: &str = "No result was given.";
 
-/// A call of a tool that waits for its result.
+/// A tool call and whether it has a result.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     client: Cow<'a, str>,
     upstream: Cow<'a, str>,
-    answered: bool,
+    has_result: bool,
 }
 
 impl<'a> Call<'a> {
@@ -30,7 +29,7 @@ impl<'a> Call<'a> {
         Self {
             client,
             upstream,
-            answered: false,
+            has_result: false,
         }
     }
 }
@@ -42,13 +41,13 @@ enum Turn<'a> {
         calls: Vec<Call<'a>>,
     },
     User {
-        /// Results of the turn before, with cache points after them.
+        /// Results of the previous turn's calls, with cache points.
         results: Vec<ContentBlock<'a>>,
         blocks: Vec<ContentBlock<'a>>,
     },
 }
 
-/// Turns as they grow.
+/// The turns of a conversation.
 #[derive(Debug, Default)]
 pub(crate) struct Turns<'a> {
     turns: Vec<Turn<'a>>,
@@ -56,14 +55,14 @@ pub(crate) struct Turns<'a> {
 }
 
 impl<'a> Turns<'a> {
-    /// An id no call before has: clients that count their calls anew in every turn repeat them.
+    /// A call id that is unique in the conversation: clients that number the calls of each turn repeat ids.
     pub(crate) fn fresh_id(&mut self, id: &Cow<'a, str>) -> Cow<'a, str> {
         let mut fresh = id.clone();
         let mut count: u32 = 1;
         while self.ids.contains(&fresh) {
             count = count.saturating_add(1);
             let suffix = count.to_string();
-            // Nine letters and digits stay nine.
+            // Keeps the length of nine alphanumeric characters.
             let longest: usize = if id.len() == 9 { 9 } else { 64 };
             let room = longest.saturating_sub(suffix.len() + 1);
             let stem: String = id.chars().take(room).collect();
@@ -102,22 +101,22 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Bedrock's id of the call a result is for, if the assistant's last turn has such a call.
-    pub(crate) fn answer(&mut self, client: &str) -> Option<Cow<'a, str>> {
+    /// Bedrock's id of a result's call, if the assistant's last turn has such a call.
+    pub(crate) fn match_result(&mut self, client: &str) -> Option<Cow<'a, str>> {
         let calls = self.turns.iter_mut().rev().find_map(|turn| match turn {
             Turn::Assistant { calls, .. } => Some(calls),
             Turn::User { .. } => None,
         })?;
         let open = calls
             .iter()
-            .position(|call| call.client == client && !call.answered);
+            .position(|call| call.client == client && !call.has_result);
         let any = open.or_else(|| calls.iter().position(|call| call.client == client))?;
         let call = calls.get_mut(any)?;
-        call.answered = true;
+        call.has_result = true;
         Some(call.upstream.clone())
     }
 
-    /// A result for a call of the assistant's last turn; `beside` cannot stand inside it.
+    /// Adds a result for a call of the assistant's last turn; `beside` are blocks that cannot be inside the result.
     pub(crate) fn result(
         &mut self,
         result: ToolResultBlock<'a>,
@@ -135,7 +134,7 @@ impl<'a> Turns<'a> {
                 ContentBlock::ToolResult(one) if one.tool_use_id == result.tool_use_id => Some(one),
                 _ => None,
             });
-            // One result a call: a second one becomes part of the first.
+            // A call has one result: a second one is merged into the first.
             match same {
                 Some(one) => one.content.extend(result.content),
                 None => results.push(ContentBlock::ToolResult(result)),
@@ -145,8 +144,8 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// All turns as messages, by the rules of the family. `preface` stands before the first words of
-    /// the user, for families without a system prompt.
+    /// The turns as messages, by the rules of the family. `preface` starts the first user message, for families
+    /// without system prompts.
     pub(crate) fn into_messages(
         self,
         preface: Vec<ContentBlock<'a>>,
@@ -191,16 +190,16 @@ impl<'a> Turns<'a> {
     }
 }
 
-/// Calls nobody answered get a result that says so: Bedrock refuses calls without one.
+/// Adds placeholder results for calls without one, which Bedrock rejects.
 fn close<'a>(
     waiting: &mut Vec<Call<'a>>,
     results: &mut Vec<ContentBlock<'a>>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
-    for call in waiting.drain(..).filter(|call| !call.answered) {
+    for call in waiting.drain(..).filter(|call| !call.has_result) {
         context.warnings.changed(
             context.field_names.calls,
-            "a call without a result got one that says there is none",
+            "a placeholder result was added for a call without a result",
         )?;
         results.push(ContentBlock::ToolResult(ToolResultBlock {
             tool_use_id: call.upstream,
@@ -211,7 +210,8 @@ fn close<'a>(
     Ok(())
 }
 
-/// Results first; what may not stand beside them follows in a message of its own.
+/// Adds a user message with results first; blocks that the family does not support beside results follow in a
+/// separate message.
 fn push_user<'a>(
     mut results: Vec<ContentBlock<'a>>,
     mut rest: Vec<ContentBlock<'a>>,
@@ -258,7 +258,7 @@ fn kind(block: &ContentBlock<'_>) -> Option<MediaKind> {
     }
 }
 
-/// A last message of the assistant's is to be continued, where the model does that.
+/// Prepares a last assistant message for continuation, if the model supports it.
 fn prefill(messages: &mut [Message<'_>], context: &Context<'_>) -> Result<(), RequestError> {
     let Some(last) = messages
         .last_mut()
@@ -270,7 +270,7 @@ fn prefill(messages: &mut [Message<'_>], context: &Context<'_>) -> Result<(), Re
         return Err(RequestError::unsupported(
             context.field_names.conversation,
             format!(
-                "{} does not continue an assistant message; end with a user or tool message",
+                "{} cannot continue an assistant message; end with a user or tool message",
                 context.capabilities.title
             ),
         ));

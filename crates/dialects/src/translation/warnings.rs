@@ -1,10 +1,10 @@
-//! What was dropped: a warning each, or a refusal in strict mode.
+//! Warnings about dropped and changed fields; in strict mode they are errors.
 
 use super::error::RequestError;
 
-/// More warnings than this help nobody.
+/// Maximum number of warnings.
 const MAX: usize = 16;
-/// Longest warning in bytes; they travel in headers.
+/// Maximum length of a warning in bytes; warnings are sent as headers.
 const MAX_LENGTH: usize = 240;
 
 /// Collects warnings.
@@ -22,31 +22,31 @@ impl Warnings {
         }
     }
 
-    /// A field that cannot be honoured and is harmless to leave out.
+    /// A field that is not supported and can be left out safely.
     pub(crate) fn dropped(&mut self, param: &str, why: &str) -> Result<(), RequestError> {
         if self.strict {
             return Err(RequestError::unsupported(
                 param,
-                format!("{why}; strict mode refuses what would be dropped"),
+                format!("{why}; strict mode rejects fields that would be dropped"),
             ));
         }
-        self.push(&format!("{param}: dropped, {why}"));
+        self.push(&format!("{param}: {why}; dropped"));
         Ok(())
     }
 
-    /// A field that is honoured in another way than asked for.
+    /// A field whose value was changed.
     pub(crate) fn changed(&mut self, param: &str, how: &str) -> Result<(), RequestError> {
         if self.strict {
             return Err(RequestError::unsupported(
                 param,
-                format!("would be changed: {how}; strict mode refuses that"),
+                format!("would be changed: {how}; strict mode rejects this"),
             ));
         }
         self.push(&format!("{param}: {how}"));
         Ok(())
     }
 
-    /// Something to know about a request that is not at fault.
+    /// Information about a request that is not a problem of the request.
     pub(crate) fn info(&mut self, param: &str, what: &str) {
         self.push(&format!("{param}: {what}"));
     }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warnings_are_few_short_distinct_and_fit_for_a_header() {
+    fn warnings_are_limited_distinct_and_valid_in_headers() {
         let mut warnings = Warnings::new(false);
         for index in 0..100 {
             warnings
@@ -96,9 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn strict_mode_refuses_naming_the_field() {
+    fn strict_mode_rejects_the_field_by_name() {
         let error = Warnings::new(true)
-            .dropped("seed", "no such thing")
+            .dropped("seed", "not supported")
             .unwrap_err();
         assert_eq!(error.param.as_deref(), Some("seed"));
     }

@@ -1,4 +1,4 @@
-//! Small pieces of JSON, written straight into the output buffer.
+//! Writes JSON values to the output buffer.
 
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
@@ -10,6 +10,6 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// Any value as JSON.
 pub(crate) fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut BytesMut) {
-    // Strings and plain structs always serialize, and a BytesMut always has room.
+    // Strings and plain structs always serialize, and a BytesMut grows as needed.
     let _: Result<(), serde_json::Error> = serde_json::to_writer(out.writer(), value);
 }

@@ -1,9 +1,9 @@
-//! `docs/translation.md` held against the cases it names.
+//! Checks that the test cases named in `docs/translation.md` exist.
 
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test ends where something is not as it should be"
+    reason = "a panic fails the test"
 )]
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Rows of the tables: id and the texts of the other columns.
+/// Rows of the tables: the id and the other columns.
 fn rows(page: &str) -> Vec<(&str, Vec<&str>)> {
     page.lines()
         .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
@@ -22,21 +22,21 @@ fn rows(page: &str) -> Vec<(&str, Vec<&str>)> {
         .collect()
 }
 
-/// What stands in backticks in a cell of cases.
+/// The cases in backticks in a cell.
 fn cases(cell: &str) -> impl Iterator<Item = &str> {
     cell.split("<br>")
         .filter_map(|case| case.strip_prefix('`')?.strip_suffix('`'))
 }
 
-/// Golden inputs: `openai/requests/row-01-….json` and so on, without their snapshots.
+/// Golden inputs, such as `openai/requests/row-01-….json`, without their snapshots.
 fn golden(testdata: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let mut folders: Vec<PathBuf> = vec![testdata.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+    let mut directories: Vec<PathBuf> = vec![testdata.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else if path.extension().is_some_and(|kind| kind != "snap") {
                 let name = path.strip_prefix(testdata).unwrap().to_str().unwrap();
                 found.insert(name.to_owned());
@@ -56,7 +56,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 }
 
 #[test]
-fn each_rule_and_report_of_the_page_names_cases_that_exist_and_no_case_goes_unnamed() {
+fn every_rule_names_existing_cases_and_every_case_is_named() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = package.ancestors().nth(2).unwrap();
     let page = fs::read_to_string(root.join("docs/translation.md")).unwrap();
@@ -83,12 +83,12 @@ fn each_rule_and_report_of_the_page_names_cases_that_exist_and_no_case_goes_unna
             if let Some((file, function)) = case.split_once("::") {
                 let source = fs::read_to_string(root.join(file)).unwrap_or_default();
                 if !source.contains(&format!("fn {function}(")) {
-                    wrong.push(format!("{id}: there is no test {case}"));
+                    wrong.push(format!("{id}: the test {case} does not exist"));
                 }
             } else {
                 let found: Vec<_> = golden.iter().filter(|name| matches(case, name)).collect();
                 if found.is_empty() {
-                    wrong.push(format!("{id}: there is no golden file {case}"));
+                    wrong.push(format!("{id}: the golden file {case} does not exist"));
                 }
                 named.extend(found);
             }
@@ -96,7 +96,7 @@ fn each_rule_and_report_of_the_page_names_cases_that_exist_and_no_case_goes_unna
     }
     for name in golden.iter().filter(|name| !named.contains(name)) {
         if name.contains("/row-") || name.contains("/report-") {
-            wrong.push(format!("{name} is named by no row"));
+            wrong.push(format!("{name} is not named by any row"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

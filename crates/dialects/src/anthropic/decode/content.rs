@@ -1,4 +1,4 @@
-//! Content blocks: text, pictures, documents and search results.
+//! Content blocks: text, images, documents and search results.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Reads a block of a user's message, or of a tool's result.
+/// Reads a block of a user message or of a tool result.
 pub(super) fn part<'a>(
     kind: &str,
     mut block: Object<'a>,
@@ -32,7 +32,7 @@ pub(super) fn part<'a>(
         "document" => document(&mut block, at, context)?,
         "search_result" => search_result(&mut block, at, context)?,
         other => {
-            let known = "text, image, document, search_result and tool_result";
+            let known = "text, image, document, search_result or tool_result";
             return Err(unknown(other, at, known));
         }
     };
@@ -43,15 +43,15 @@ pub(super) fn part<'a>(
     })
 }
 
-/// A type of block that has no place here.
+/// The error for a block type that is not supported at this place.
 pub(super) fn unknown(kind: &str, at: &FieldPath<'_>, known: &str) -> RequestError {
     RequestError::unsupported(
         at.key("type").to_string(),
-        format!("{kind:?} cannot stand here; this message takes {known}"),
+        format!("{kind:?} is not supported here; use {known}"),
     )
 }
 
-/// Text; its citations of an earlier turn say nothing to the model.
+/// Reads a text block; citations of earlier turns are dropped.
 pub(super) fn text<'a>(
     block: &mut Object<'a>,
     at: &FieldPath<'_>,
@@ -60,7 +60,7 @@ pub(super) fn text<'a>(
     if let Some(Json::Array(citations)) = block.take("citations")
         && !citations.is_empty()
     {
-        let why = "Bedrock takes the cited text back, not its citations";
+        let why = "citations of earlier turns are not supported by Bedrock";
         context
             .warnings
             .dropped("messages[].content[].citations", why)?;
@@ -76,7 +76,7 @@ fn image<'a>(
     let source_at = at.key("source");
     let mut source = source(block, at)?;
     let kind = source.required_string("type", &source_at)?;
-    let (given, key) = addressed(&kind, &mut source, &source_at, MediaKind::Image)?;
+    let (given, key) = media_input(&kind, &mut source, &source_at, MediaKind::Image)?;
     context.drop_unknown(source, &source_at)?;
     media::block(&given, &source_at.key(key), context)
 }
@@ -84,11 +84,11 @@ fn image<'a>(
 fn source<'a>(block: &mut Object<'a>, at: &FieldPath<'_>) -> Result<Object<'a>, RequestError> {
     block
         .object("source", at)?
-        .ok_or_else(|| RequestError::missing(at.key("source").to_string(), "must be given"))
+        .ok_or_else(|| RequestError::missing(at.key("source").to_string(), "is required"))
 }
 
-/// Data in base64, or its address; and the member it stands in.
-fn addressed<'a>(
+/// The base64 data or URL of a source, and the name of its member.
+fn media_input<'a>(
     kind: &str,
     source: &mut Object<'a>,
     at: &FieldPath<'_>,
@@ -100,13 +100,13 @@ fn addressed<'a>(
         "file" => {
             return Err(RequestError::unsupported(
                 at.key("type").to_string(),
-                "there are no uploaded files here; send the data itself with type \"base64\"",
+                "uploaded files are not supported; send the data with type \"base64\"",
             ));
         }
         other => {
             return Err(RequestError::invalid(
                 at.key("type").to_string(),
-                format!("{other:?} is no source of this block; use base64 or url"),
+                format!("{other:?} is not supported; use base64 or url"),
             ));
         }
     };
@@ -120,7 +120,7 @@ fn addressed<'a>(
     Ok((given, key))
 }
 
-/// What stands beside a document's source.
+/// The fields of a document besides its source.
 struct About<'a> {
     title: Option<Cow<'a, str>>,
     context: Option<Cow<'a, str>>,
@@ -150,12 +150,12 @@ fn document<'a>(
             let at = source_at.key("content");
             let given = source
                 .take("content")
-                .ok_or_else(|| RequestError::missing(at.to_string(), "must be given"))?;
+                .ok_or_else(|| RequestError::missing(at.to_string(), "is required"))?;
             let pieces = pieces(given, &at, context)?;
             written(pieces, about, &at, context)?
         }
         kind => {
-            let (mut given, key) = addressed(kind, &mut source, &source_at, MediaKind::Document)?;
+            let (mut given, key) = media_input(kind, &mut source, &source_at, MediaKind::Document)?;
             given.name = about.title.clone();
             let block = media::block(&given, &source_at.key(key), context)?;
             described(block, about)
@@ -165,7 +165,7 @@ fn document<'a>(
     Ok(translated)
 }
 
-/// A block of a document with what was said beside it.
+/// Adds context and citations to a document block.
 fn described<'a>(block: Option<ContentBlock<'a>>, about: About<'a>) -> Option<ContentBlock<'a>> {
     match block {
         Some(ContentBlock::Document(document)) => Some(ContentBlock::Document(DocumentBlock {
@@ -177,8 +177,8 @@ fn described<'a>(block: Option<ContentBlock<'a>>, about: About<'a>) -> Option<Co
     }
 }
 
-/// A document that is text: in pieces where they can be cited, else as a file, or as plain text where
-/// the model takes no documents.
+/// A document that is text: in pieces if the model supports citations, else as a file, or as plain text if the model
+/// does not support documents.
 fn written<'a>(
     mut pieces: Vec<Cow<'a, str>>,
     about: About<'a>,
@@ -187,11 +187,11 @@ fn written<'a>(
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
     pieces.retain(|piece| !piece.trim().is_empty());
     if pieces.is_empty() {
-        return Err(RequestError::invalid(at.to_string(), "there is no text"));
+        return Err(RequestError::invalid(at.to_string(), "the text is empty"));
     }
-    if !context.capabilities.media.takes(MediaKind::TextDocument) {
+    if !context.capabilities.media.supports(MediaKind::TextDocument) {
         let how = format!(
-            "given as text: {} takes no documents",
+            "sent as text: {} does not support documents",
             context.capabilities.title
         );
         context
@@ -231,7 +231,7 @@ fn written<'a>(
     Ok(described(Some(block), about))
 }
 
-/// Text in pieces: a string, or blocks of text.
+/// Pieces of text: a string, or text blocks.
 fn pieces<'a>(
     given: Json<'a>,
     at: &FieldPath<'_>,
@@ -248,7 +248,7 @@ fn pieces<'a>(
         if kind != "text" {
             return Err(RequestError::unsupported(
                 at.key("type").to_string(),
-                "only text can stand here; give pictures as blocks of the message",
+                "only text is supported here; send images as blocks of the message",
             ));
         }
         pieces.push(block.required_string("text", &at)?);
@@ -259,7 +259,7 @@ fn pieces<'a>(
     Ok(pieces)
 }
 
-/// `citations: {enabled}`, where the model cites.
+/// `citations: {enabled}`, if the model supports citations.
 fn citations(
     block: &mut Object<'_>,
     at: &FieldPath<'_>,
@@ -272,7 +272,10 @@ fn citations(
     let enabled = config.boolean("enabled", &at)?.unwrap_or(false);
     context.drop_unknown(config, &at)?;
     if enabled && !context.capabilities.citations {
-        let why = format!("{} does not cite", context.capabilities.title);
+        let why = format!(
+            "citations are not supported by {}",
+            context.capabilities.title
+        );
         context
             .warnings
             .dropped("messages[].content[].citations", &why)?;
@@ -292,13 +295,13 @@ fn search_result<'a>(
     let content_at = at.key("content");
     let given = block
         .take("content")
-        .ok_or_else(|| RequestError::missing(content_at.to_string(), "must be given"))?;
+        .ok_or_else(|| RequestError::missing(content_at.to_string(), "is required"))?;
     let mut pieces = pieces(given, &content_at, context)?;
     pieces.retain(|piece| !piece.trim().is_empty());
     if pieces.is_empty() {
         return Err(RequestError::invalid(
             content_at.to_string(),
-            "there is no text",
+            "the text is empty",
         ));
     }
     if context.capabilities.citations {
@@ -310,7 +313,7 @@ fn search_result<'a>(
         })));
     }
     let how = format!(
-        "given as text: {} has no search results",
+        "sent as text: {} does not support search results",
         context.capabilities.title
     );
     context

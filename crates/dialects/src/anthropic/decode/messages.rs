@@ -1,4 +1,4 @@
-//! Messages, one by one: what each becomes. How turns are put together is `translation::turns`' business.
+//! Reads `messages` and `system`; [`crate::translation::turns`] combines the messages.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ pub(super) fn decode<'a>(
     if messages.is_empty() {
         return Err(RequestError::invalid(
             "messages",
-            "must hold at least one message",
+            "must contain at least one message",
         ));
     }
     let mut conversation = Conversation::default();
@@ -46,14 +46,14 @@ pub(super) fn decode<'a>(
         let role = message.required_string("role", &at)?;
         let given = message
             .take("content")
-            .ok_or_else(|| RequestError::missing(at.key("content").to_string(), "must be given"))?;
+            .ok_or_else(|| RequestError::missing(at.key("content").to_string(), "is required"))?;
         context.drop_unknown(message, &at)?;
         let at = at.key("content");
         match role.as_ref() {
             "user" => user(given, &at, &mut conversation.turns, context)?,
             "assistant" => assistant(given, &at, &mut conversation.turns, context)?,
             "system" => {
-                let how = "a system message in the conversation went to its beginning";
+                let how = "a system message in the conversation was moved to the start";
                 context.warnings.changed("messages[].role", how)?;
                 conversation.system.extend(prompt(given, &at, context)?);
             }
@@ -64,7 +64,7 @@ pub(super) fn decode<'a>(
                         .index(index)
                         .key("role")
                         .to_string(),
-                    format!("{other:?} is no role; use user or assistant"),
+                    format!("{other:?} is not a role; use user or assistant"),
                 ));
             }
         }
@@ -94,7 +94,7 @@ fn prompt<'a>(
                 if kind != "text" {
                     return Err(RequestError::unsupported(
                         at.key("type").to_string(),
-                        "a system prompt holds text only; put the rest into a user message",
+                        "a system prompt supports text only; use a user message for other content",
                     ));
                 }
                 parts.push(Part {
@@ -115,7 +115,7 @@ fn prompt<'a>(
         .collect())
 }
 
-/// The blocks of a message's content: a string is one block of text.
+/// Calls `read` for each block of a message's content, or `text` for a string.
 fn each<'a>(
     given: Json<'a>,
     at: &FieldPath<'_>,
@@ -164,7 +164,7 @@ fn user<'a>(
     Ok(())
 }
 
-/// What a tool gave.
+/// Reads a tool result.
 fn result<'a>(
     mut block: Object<'a>,
     at: &FieldPath<'_>,
@@ -224,13 +224,13 @@ fn assistant<'a>(
                     context.drop_unknown(block, at)?;
                     text
                 }
-                "thinking" | "redacted_thinking" => thought(kind, block, at, context)?,
+                "thinking" | "redacted_thinking" => thinking(kind, block, at, context)?,
                 "tool_use" => {
                     let (block, call) = call(block, at, turns, context)?;
                     calls.push(call);
                     Some(ContentBlock::ToolUse(block))
                 }
-                other => return Err(content::unknown(other, at, "text, thinking and tool_use")),
+                other => return Err(content::unknown(other, at, "text, thinking or tool_use")),
             };
             parts.push(Part { block, cache });
             Ok(())
@@ -245,8 +245,8 @@ fn assistant<'a>(
     Ok(())
 }
 
-/// Reasoning that was given out earlier and comes back: signed or encrypted blocks, bit for bit.
-fn thought<'a>(
+/// Replayed reasoning: signed or encrypted blocks, bit for bit.
+fn thinking<'a>(
     kind: &str,
     mut block: Object<'a>,
     at: &FieldPath<'_>,
@@ -270,7 +270,10 @@ fn thought<'a>(
         })
     );
     if context.capabilities.reasoning.replay == Replay::Never {
-        let why = format!("{} takes no reasoning back", context.capabilities.title);
+        let why = format!(
+            "{} does not support replayed reasoning",
+            context.capabilities.title
+        );
         context
             .warnings
             .dropped("messages[].content[].thinking", &why)?;
@@ -295,7 +298,7 @@ fn call<'a>(
     let id = block.required_string("id", at)?;
     let name = block.required_string("name", at)?;
     let input = arguments(block.take("input").as_ref(), &at.key("input"))?;
-    // Who called it: only ever the model itself here.
+    // The caller of the tool, which is always the model here.
     block.take("caller");
     context.drop_unknown(block, at)?;
     let name = context.names.upstream(name);
@@ -309,7 +312,7 @@ fn call<'a>(
     Ok((block, Call::new(id, upstream)))
 }
 
-/// Arguments as the text they came as.
+/// Arguments as raw text.
 fn arguments<'a>(
     input: Option<&Json<'a>>,
     at: &FieldPath<'_>,

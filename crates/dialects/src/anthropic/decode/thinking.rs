@@ -1,4 +1,4 @@
-//! `thinking` and `output_config.effort` in the family's own words.
+//! `thinking` and `output_config.effort` as the family's own fields.
 
 use serde_json::{Map, Value, json};
 
@@ -13,24 +13,25 @@ use crate::{
     },
 };
 
-/// Anthropic's words for how much to think.
+/// Anthropic's efforts.
 const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
-/// How much a model thinks that is left to itself.
-const USUAL_EFFORT: &str = "high";
-/// What a budget of tokens is among efforts: below the first low, below the second medium.
+/// The effort of adaptive thinking without an effort.
+const DEFAULT_EFFORT: &str = "high";
+/// Minimum budget in tokens for the effort medium; smaller budgets are low.
 const MEDIUM_FROM: u64 = 4096;
+/// Minimum budget in tokens for the effort high.
 const HIGH_FROM: u64 = 16384;
 
-/// What the client says of thinking.
+/// The client's thinking setting.
 enum Wanted {
-    Unsaid,
+    Unset,
     Disabled,
     /// A budget of tokens.
     Enabled(u64),
     Adaptive,
 }
 
-/// Decides how much the model is to think; `limit` are the most tokens of the answer.
+/// The reasoning settings; `limit` is `max_tokens`.
 pub(super) fn decide(
     body: &mut Object<'_>,
     output: &mut Object<'_>,
@@ -41,7 +42,7 @@ pub(super) fn decide(
     let at = FieldPath::Root;
     let at = at.key("thinking");
     let (wanted, given) = match body.take("thinking") {
-        None => (Wanted::Unsaid, Map::new()),
+        None => (Wanted::Unset, Map::new()),
         Some(given) => read(given, &at)?,
     };
     if let (Wanted::Enabled(budget), Some(limit), Purpose::Respond) = (&wanted, limit, purpose)
@@ -58,7 +59,7 @@ pub(super) fn decide(
             claude(&wanted, given, effort, limit, context)
         }
         ReasoningStyle::None => {
-            let why = format!("{} has no reasoning to set", context.capabilities.title);
+            let why = format!("{} has no reasoning settings", context.capabilities.title);
             if matches!(wanted, Wanted::Enabled(_) | Wanted::Adaptive) {
                 context.warnings.dropped("thinking", &why)?;
             }
@@ -71,7 +72,7 @@ pub(super) fn decide(
     }
 }
 
-/// Reads `thinking`, whose further members only Claude understands.
+/// Reads `thinking`; only Claude supports its other members.
 fn read(given: Json<'_>, at: &FieldPath<'_>) -> Result<(Wanted, Map<String, Value>), RequestError> {
     let Value::Object(given) = given.into_value(at)? else {
         return Err(RequestError::invalid(at.to_string(), "expected an object"));
@@ -102,7 +103,7 @@ fn read(given: Json<'_>, at: &FieldPath<'_>) -> Result<(Wanted, Map<String, Valu
     Ok((wanted, given))
 }
 
-/// `output_config.effort` as the client says it.
+/// Reads `output_config.effort`.
 fn effort(output: &mut Object<'_>, context: &Context<'_>) -> Result<Option<String>, RequestError> {
     let at = FieldPath::Root;
     let Some(effort) = output.string("effort", &at.key("output_config"))? else {
@@ -113,11 +114,11 @@ fn effort(output: &mut Object<'_>, context: &Context<'_>) -> Result<Option<Strin
     }
     Err(RequestError::invalid(
         context.field_names.effort,
-        format!("{effort:?} is no effort; use {}", EFFORTS.join(", ")),
+        format!("{effort:?} is not an effort; use {}", EFFORTS.join(", ")),
     ))
 }
 
-/// Claude: what it knows goes along as it is.
+/// The settings for Claude, which gets its own fields unchanged.
 fn claude(
     wanted: &Wanted,
     given: Map<String, Value>,
@@ -130,7 +131,7 @@ fn claude(
     let mut reasoning = Reasoning::default();
     let mut thinking = Value::Object(given);
     match wanted {
-        Wanted::Unsaid => {}
+        Wanted::Unset => {}
         Wanted::Disabled => {
             reasoning.fields.insert("thinking".to_owned(), thinking);
         }
@@ -138,7 +139,7 @@ fn claude(
             if capabilities.budget {
                 reasoning.budget = Some(*budget);
             } else {
-                let how = "this model decides on its budget itself (adaptive)";
+                let how = "this model chooses its own budget (adaptive)";
                 context.warnings.changed("thinking.budget_tokens", how)?;
                 if let Some(object) = thinking.as_object_mut() {
                     object.shift_remove("budget_tokens");
@@ -173,14 +174,14 @@ fn claude(
             reasoning.fields.insert("output_config".to_owned(), config);
         }
         _ => {
-            let why = format!("{} takes none", context.capabilities.title);
+            let why = format!("not supported by {}", context.capabilities.title);
             context.warnings.dropped("output_config.effort", &why)?;
         }
     }
     Ok(reasoning)
 }
 
-/// Claude that needs a budget where the client leaves it to the model how much to think.
+/// A budget for Claude models without adaptive thinking.
 fn budgeted(
     mut thinking: Value,
     effort: Option<&str>,
@@ -188,19 +189,19 @@ fn budgeted(
     context: &mut Context<'_>,
 ) -> Result<Reasoning, RequestError> {
     let capabilities = &context.capabilities.reasoning;
-    let wanted = match capabilities.efforts.get(effort.unwrap_or(USUAL_EFFORT)) {
+    let wanted = match capabilities.efforts.get(effort.unwrap_or(DEFAULT_EFFORT)) {
         Some(Effort::Budget(budget)) => *budget,
         _ => MIN_BUDGET,
     };
-    // Half of the limit at most: the answer needs room, too.
+    // At most half of the limit, so that tokens remain for the response.
     let budget = limit.map_or(wanted, |limit| wanted.min(limit / 2));
     if budget < MIN_BUDGET {
-        let why = "max_tokens leaves no room for the least budget";
+        let why = "max_tokens is too small for the minimum budget";
         context.warnings.dropped("thinking", why)?;
         return Ok(Reasoning::default());
     }
     let how = format!(
-        "{} does not adapt; it got a budget of {budget} tokens",
+        "{} does not support adaptive thinking; set to a budget of {budget} tokens",
         context.capabilities.title
     );
     context.warnings.changed("thinking", &how)?;
@@ -217,7 +218,7 @@ fn budgeted(
     Ok(reasoning)
 }
 
-/// Switches efforts on, where the model knows them by a flag only.
+/// Adds the beta flag for efforts, for models that require it.
 pub(super) fn add_flag(flags: &mut Vec<String>, capabilities: &ModelCapabilities) {
     let known = capabilities
         .betas
@@ -230,7 +231,7 @@ pub(super) fn add_flag(flags: &mut Vec<String>, capabilities: &ModelCapabilities
     }
 }
 
-/// Other families: an effort in their own words.
+/// The settings for other families: an effort in their own fields.
 fn other(
     wanted: &Wanted,
     effort: Option<String>,
@@ -238,7 +239,7 @@ fn other(
 ) -> Result<Reasoning, RequestError> {
     let capabilities = &context.capabilities.reasoning;
     let effort = match (wanted, effort) {
-        (Wanted::Disabled, _) | (Wanted::Unsaid, None) => return Ok(Reasoning::default()),
+        (Wanted::Disabled, _) | (Wanted::Unset, None) => return Ok(Reasoning::default()),
         (_, Some(effort)) => effort,
         (Wanted::Enabled(budget), None) => {
             let word = match *budget {
@@ -254,11 +255,15 @@ fn other(
         let known: Vec<_> = capabilities.efforts.keys().map(String::as_str).collect();
         return Err(RequestError::unsupported(
             context.field_names.effort,
-            format!("{} takes {}", context.capabilities.title, known.join(", ")),
+            format!(
+                "{} supports {}",
+                context.capabilities.title,
+                known.join(", ")
+            ),
         ));
     };
-    if !matches!(wanted, Wanted::Unsaid) {
-        let how = format!("given as the effort {}", own.to_value());
+    if !matches!(wanted, Wanted::Unset) {
+        let how = format!("sent as the effort {}", own.to_value());
         context.warnings.changed("thinking", &how)?;
     }
     let capabilities = &context.capabilities.reasoning;

@@ -1,4 +1,4 @@
-//! Tools, which of them to call, and whether several at once.
+//! Reads `tools` and `tool_choice`.
 
 use bedrock::converse::{InputSchema, Tool, ToolSpec};
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use crate::translation::{
     tools::{Tools, Wanted, read_name},
 };
 
-/// What Bedrock knows of no tool; the values that ask for nothing say why they may be left out.
+/// Members of tools that Bedrock does not support; they are dropped silently if they have no effect.
 const EXTRA: [&str; 4] = [
     "input_examples",
     "defer_loading",
@@ -20,8 +20,7 @@ const EXTRA: [&str; 4] = [
     "allowed_callers",
 ];
 
-/// Reads `tools` and `tool_choice`. Tools that Anthropic defines go into `additional`, where Claude
-/// finds them.
+/// Reads `tools` and `tool_choice`. Tools that Anthropic defines go into `additional`, which Claude reads.
 pub(super) fn decode<'a>(
     body: &mut Object<'a>,
     flags: &[String],
@@ -43,22 +42,22 @@ pub(super) fn decode<'a>(
             let at = at.index(index);
             let kind = tool.text_at(&["type"]).unwrap_or("custom").to_owned();
             if kind == "custom" {
-                own(tool, &at, &mut tools, context)?;
+                client_tool(tool, &at, &mut tools, context)?;
             } else {
-                defined.push(anthropics(tool, &kind, &at, flags, context)?);
+                defined.push(anthropic_tool(tool, &kind, &at, flags, context)?);
             }
         }
     }
     let choice = body.take("tool_choice");
     if tools.is_empty() && defined.is_empty() {
-        // Without tools there is nothing to choose; Bedrock refuses a choice then.
+        // Bedrock rejects a tool choice without tools.
         return Ok(Tools::default());
     }
     if !context.capabilities.tools.supported {
         return Err(RequestError::unsupported(
             "tools",
             format!(
-                "{} takes no tools; choose another model",
+                "{} does not support tools; choose another model",
                 context.capabilities.title
             ),
         ));
@@ -76,18 +75,18 @@ pub(super) fn decode<'a>(
         read_choice(choice, &root.key("tool_choice"), &named, &mut all, context)?;
     }
     if !defined.is_empty() {
-        if alone && !matches!(all.wanted, Wanted::Unsaid | Wanted::Auto) {
+        if alone && !matches!(all.wanted, Wanted::Unset | Wanted::Auto) {
             let why = "Converse cannot force a tool that Anthropic defines";
             context.warnings.dropped("tool_choice", why)?;
-            all.wanted = Wanted::Unsaid;
+            all.wanted = Wanted::Unset;
         }
         additional.insert("tools".to_owned(), Value::Array(defined));
     }
     Ok(all)
 }
 
-/// A tool of the client's own.
-fn own<'a>(
+/// A tool that the client defines.
+fn client_tool<'a>(
     tool: Json<'a>,
     at: &FieldPath<'_>,
     tools: &mut Vec<Tool<'a>>,
@@ -104,7 +103,7 @@ fn own<'a>(
     let exact = strict && context.capabilities.tools.strict;
     if strict && !exact {
         let why = format!(
-            "{} does not hold tools to their schema",
+            "{} does not support strict tool schemas",
             context.capabilities.title
         );
         context.warnings.dropped("tools[].strict", &why)?;
@@ -112,7 +111,7 @@ fn own<'a>(
     let schema_at = at.key("input_schema");
     let given = tool
         .take("input_schema")
-        .ok_or_else(|| RequestError::missing(schema_at.to_string(), "must be given"))?;
+        .ok_or_else(|| RequestError::missing(schema_at.to_string(), "is required"))?;
     let json = if exact {
         let mut tree = schema::tree(given, &schema_at)?;
         if schema::close(&mut tree) {
@@ -133,7 +132,7 @@ fn own<'a>(
             let param = format!("tools[].{key}");
             context
                 .warnings
-                .dropped(&param, "Bedrock does not know it")?;
+                .dropped(&param, "not supported by Bedrock")?;
         }
     }
     context.drop_unknown(tool, at)?;
@@ -147,8 +146,8 @@ fn own<'a>(
     Ok(())
 }
 
-/// A tool that Anthropic defines and the client runs, such as `bash_20250124`: Claude knows it.
-fn anthropics(
+/// A tool that Anthropic defines and the client runs, such as `bash_20250124`; only Claude supports it.
+fn anthropic_tool(
     tool: Json<'_>,
     kind: &str,
     at: &FieldPath<'_>,
@@ -162,7 +161,7 @@ fn anthropics(
         return Err(RequestError::unsupported(
             at.key("type").to_string(),
             format!(
-                "{kind} is known to Claude only; give {} a tool with a name and an input_schema",
+                "only Claude supports {kind}; for {} define a tool with a name and an input_schema",
                 context.capabilities.title
             ),
         ));
@@ -208,10 +207,7 @@ fn read_choice<'a>(
             if !all.specs.iter().any(known) {
                 return Err(RequestError::invalid(
                     at.key("name").to_string(),
-                    format!(
-                        "there is no tool {:?} in tools",
-                        context.names.original(&name)
-                    ),
+                    format!("tools contains no tool {:?}", context.names.original(&name)),
                 ));
             }
             Wanted::Named(name)
@@ -219,7 +215,7 @@ fn read_choice<'a>(
         other => {
             return Err(RequestError::invalid(
                 at.key("type").to_string(),
-                format!("{other:?} is not auto, any, tool or none"),
+                format!("{other:?} is not supported; use auto, any, tool or none"),
             ));
         }
     };

@@ -1,9 +1,9 @@
-//! Sources of a text: Converse's citations in Anthropic's words.
+//! Translates Converse's citations to Anthropic's.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// A citation as Converse gives it.
+/// A citation of Converse.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ConverseCitation {
@@ -45,10 +45,10 @@ struct Web {
     url: String,
 }
 
-/// A citation as Anthropic writes it.
+/// A citation of Anthropic's API.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[expect(clippy::enum_variant_names, reason = "Anthropic's words")]
+#[expect(clippy::enum_variant_names, reason = "names in Anthropic's API")]
 pub(super) enum Citation {
     CharLocation {
         cited_text: String,
@@ -87,13 +87,13 @@ pub(super) enum Citation {
     },
 }
 
-/// One citation; `None` for a kind that is not known here.
+/// Translates one citation; `None` for an unknown kind.
 pub(super) fn one(given: &RawValue) -> Option<Citation> {
     let given: ConverseCitation = serde_json::from_str(given.get()).ok()?;
     translated(given)
 }
 
-/// A list of citations.
+/// Translates a list of citations.
 pub(super) fn all(given: Option<&RawValue>) -> Vec<Citation> {
     let list: Vec<ConverseCitation> = given
         .and_then(|given| serde_json::from_str(given.get()).ok())

@@ -1,4 +1,4 @@
-//! A whole response.
+//! Encodes a whole response.
 
 use std::borrow::Cow;
 
@@ -18,12 +18,12 @@ use crate::translation::{
     stop::{malformed, stop_sequence},
 };
 
-/// A response in Anthropic's shape, and what accounting wants to know of it.
+/// An encoded response, with the values for the request record.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// The body.
     pub body: Vec<u8>,
-    /// Token counts as Bedrock gave them.
+    /// Token counts from Bedrock.
     pub usage: TokenUsage,
 }
 
@@ -72,10 +72,10 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Encodes a response of Converse.
+/// Encodes a Converse response.
 ///
 /// # Errors
-/// When the model wrote something unusable, as its stop reason says.
+/// When the stop reason says that the output is malformed.
 pub fn encode_response(
     response: &ConverseResponse,
     reply: &ReplyContext,
@@ -110,23 +110,23 @@ pub fn encode_response(
     })
 }
 
-/// The stop sequence that was met: what the model says, or the only one there is.
+/// The matched stop sequence: the reported one, or else the only one of the request.
 pub(super) fn matched_stop_sequence(
     stop: &str,
-    said: Option<String>,
+    reported: Option<String>,
     reply: &ReplyContext,
 ) -> Option<String> {
     if stop == "stop_sequence" {
-        said.or_else(|| reply.only_stop.clone())
+        reported.or_else(|| reply.only_stop.clone())
     } else {
         None
     }
 }
 
-/// All blocks of an answer.
+/// Translates the blocks of a response.
 pub(super) fn blocks<'a>(given: &'a [ResponseBlock], reply: &'a ReplyContext) -> Vec<Block<'a>> {
     let mut blocks: Vec<Block<'a>> = Vec::new();
-    let mut schema_answer = None;
+    let mut schema_output = None;
     for block in given {
         if let Some(text) = &block.text
             && !text.is_empty()
@@ -163,7 +163,7 @@ pub(super) fn blocks<'a>(given: &'a [ResponseBlock], reply: &'a ReplyContext) ->
         {
             let input = call.input.as_deref();
             if reply.core.is_schema_tool(&call.name) {
-                schema_answer = Some(input.map_or("{}", RawValue::get));
+                schema_output = Some(input.map_or("{}", RawValue::get));
                 continue;
             }
             blocks.push(Block::ToolUse {
@@ -173,14 +173,14 @@ pub(super) fn blocks<'a>(given: &'a [ResponseBlock], reply: &'a ReplyContext) ->
             });
         }
     }
-    if let Some(answer) = schema_answer {
+    if let Some(output) = schema_output {
         blocks.retain(|block| !matches!(block, Block::Text { .. }));
-        blocks.push(Block::text(Cow::Borrowed(answer)));
+        blocks.push(Block::text(Cow::Borrowed(output)));
     }
     blocks
 }
 
-/// Text of a model that at times writes calls of tools into it.
+/// Adds text that may contain tool calls; see [`crate::translation::leak`].
 fn leaky<'a>(text: &str, blocks: &mut Vec<Block<'a>>, reply: &'a ReplyContext) {
     let mut leak = LeakedCallParser::default();
     let pieces = leak.push(text);
@@ -206,7 +206,7 @@ fn leaky<'a>(text: &str, blocks: &mut Vec<Block<'a>>, reply: &'a ReplyContext) {
     }
 }
 
-/// `{}`: what arguments are that are none.
+/// `{}`, for missing arguments.
 pub(super) fn empty_object<'a>() -> Cow<'a, RawValue> {
     serde_json::from_str::<&RawValue>("{}").map_or(Cow::Borrowed(RawValue::NULL), Cow::Borrowed)
 }

@@ -1,8 +1,8 @@
-//! A stream, event by event, written straight into the output buffer as server-sent events.
+//! Encodes a stream as server-sent events, event by event.
 //!
-//! Converse says where a block begins for tools only, and gives token counts last: here every block
-//! begins and ends, indexes are dense, and `message_delta` waits for the counts. Deltas pass as the
-//! JSON they came as. A stream without its proper end ends with an error event.
+//! Converse marks the start of tool blocks only, and sends token counts last. Messages needs a start and an end of every
+//! block and indexes from zero, and `message_delta` waits for the token counts. Deltas are copied as JSON without
+//! decoding them. A truncated stream ends with an error event.
 
 mod blocks;
 
@@ -24,19 +24,19 @@ use crate::translation::{
 };
 use blocks::Open;
 
-/// Turns events into server-sent events; one for each stream.
+/// Encodes one stream.
 #[derive(Debug)]
 pub struct StreamEncoder {
     reply: ReplyContext,
     identity: ResponseIdentity,
     started: bool,
-    /// The block that is open, if one is.
+    /// The open block, if any.
     open: Option<Open>,
     /// Index of the next block.
     next: u32,
     calls: u32,
     leak: LeakedCallParser,
-    /// Text held back beside a schema tool, in case the model does not call it.
+    /// Text held back in case the model does not call the schema tool.
     held: String,
     schema_tool_used: bool,
     stop: Option<StopReason>,
@@ -86,10 +86,10 @@ impl StreamEncoder {
         }
     }
 
-    /// Writes what an event becomes; often nothing.
+    /// Encodes an event; many events write nothing.
     ///
     /// # Errors
-    /// When the event makes no sense where it stands. Call [`Self::error`] then.
+    /// When the event is invalid at this position. Call [`Self::error`] then.
     pub fn event(
         &mut self,
         event: &StreamEvent<'_>,
@@ -124,10 +124,10 @@ impl StreamEncoder {
         Ok(())
     }
 
-    /// Writes a whole response as a stream, for models that do not stream with tools.
+    /// Encodes a whole response as a stream, for models that do not stream tool calls.
     ///
     /// # Errors
-    /// When the model wrote something unusable; nothing has been written then.
+    /// When the output is malformed; nothing is written then.
     pub fn response(
         &mut self,
         response: &bedrock::converse::ConverseResponse,
@@ -149,11 +149,10 @@ impl StreamEncoder {
         Ok(())
     }
 
-    /// Ends the stream, with an error event after a stream that was cut or that the model spoiled; why,
-    /// then. Later calls write nothing.
+    /// Ends the stream, with an error event if it is truncated or the output malformed. Later calls write nothing.
     pub fn finish(&mut self, out: &mut BytesMut) -> StreamEnd {
         let Some(stop) = self.stop.clone() else {
-            self.error(&ErrorBody::cut(), out);
+            self.error(&ErrorBody::truncated(), out);
             return StreamEnd::Truncated;
         };
         if stop_reason(&stop, false).is_none() {
@@ -166,7 +165,7 @@ impl StreamEncoder {
             self.error(&body, out);
             return StreamEnd::Malformed(Box::new(error));
         }
-        // Without counts, if they never came.
+        // The counts are zero if Bedrock did not send them.
         self.usage.get_or_insert_default();
         self.complete(out);
         StreamEnd::Complete
@@ -180,12 +179,12 @@ impl StreamEncoder {
         }
     }
 
-    /// Token counts, once Bedrock has given them.
+    /// Token counts, once received.
     pub const fn usage(&self) -> Option<TokenUsage> {
         self.usage
     }
 
-    /// The first event, once.
+    /// Writes the first event, once.
     fn start(&mut self, out: &mut BytesMut) {
         if self.started {
             return;
@@ -209,7 +208,7 @@ impl StreamEncoder {
         out.extend_from_slice(b"}\n\n");
     }
 
-    /// The last two events, once why the model stopped and what it used are both known.
+    /// Writes the last two events once the stop reason and the token counts are known.
     fn complete(&mut self, out: &mut BytesMut) {
         let (Some(stop), Some(usage)) = (self.stop.clone(), self.usage) else {
             return;
@@ -247,13 +246,13 @@ impl StreamEncoder {
     }
 }
 
-/// How a stream ended.
+/// The end of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamEnd {
-    /// With its last event.
+    /// The stream is complete.
     Complete,
-    /// Before it.
+    /// Bedrock ended the stream too early.
     Truncated,
-    /// With something that cannot be given to the client.
+    /// The output is malformed.
     Malformed(Box<UpstreamError>),
 }

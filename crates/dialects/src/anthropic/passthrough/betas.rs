@@ -1,4 +1,4 @@
-//! Beta features: which flags Bedrock takes for a model, and what is switched on by them.
+//! Beta flags: selects the flags that Bedrock supports for a model.
 
 use std::borrow::Cow;
 
@@ -7,20 +7,20 @@ use crate::{
     translation::{RequestError, warnings::Warnings},
 };
 
-/// Flags that name the client or its way of signing in; they change nothing in an answer.
+/// Flags that identify the client or its login; they do not affect responses.
 const LABELS: [&str; 2] = ["claude-code-", "oauth-"];
-/// Features that are part of Bedrock's API without a flag.
+/// Features that Bedrock supports without a flag.
 const BUILT_IN: [&str; 4] = [
     "prompt-caching-",
     "extended-cache-ttl-",
     "messages-",
     "max-tokens-3-5-sonnet-",
 ];
-/// Anthropic's own flag for what Bedrock has two flags for.
+/// Anthropic's flag for two flags of Bedrock.
 const ADVANCED_TOOLS: &str = "advanced-tool-use-";
 const TOOL_FLAGS: [&str; 2] = ["tool-search-tool-", "tool-examples-"];
 
-/// The flags that go along, of those in the header and in the body.
+/// The supported flags among those of header and body.
 pub(crate) fn filter<'f>(
     given: impl Iterator<Item = Cow<'f, str>>,
     capabilities: &ModelCapabilities,
@@ -45,28 +45,28 @@ pub(crate) fn filter<'f>(
                 keep(known);
             }
             if !any {
-                refused(flag, capabilities, warnings)?;
+                rejected(flag, capabilities, warnings)?;
             }
         } else if !flag.is_empty() && !begins(&LABELS) && !begins(&BUILT_IN) {
-            refused(flag, capabilities, warnings)?;
+            rejected(flag, capabilities, warnings)?;
         }
     }
     Ok(kept)
 }
 
-fn refused(
+fn rejected(
     flag: &str,
     capabilities: &ModelCapabilities,
     warnings: &mut Warnings,
 ) -> Result<(), RequestError> {
     let why = format!(
-        "Bedrock does not take {flag} for {} (modelFamilies.*.betas lists what it does)",
+        "{flag} is not supported by Bedrock for {} (see modelFamilies.*.betas)",
         capabilities.title
     );
     warnings.dropped("anthropic-beta", &why)
 }
 
-/// Whether a feature is on.
+/// Whether a flag with this prefix is set.
 pub(crate) fn has(flags: &[String], start: &str) -> bool {
     flags.iter().any(|flag| flag.starts_with(start))
 }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn each_model_gets_the_flags_it_takes_once_and_no_other() {
+    fn each_model_gets_its_supported_flags_once() {
         let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
         check(
             sonnet,
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_mode_refuses_what_would_be_dropped() {
+    fn strict_mode_rejects_flags_that_would_be_dropped() {
         let capabilities = FamilyTable::builtin().resolve("anthropic.claude-opus-4-7", None);
         let flags = [Cow::Borrowed("effort-2025-11-24")].into_iter();
         let error = filter(flags, &capabilities, &mut Warnings::new(true)).unwrap_err();

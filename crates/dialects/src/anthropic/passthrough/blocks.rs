@@ -1,10 +1,10 @@
-//! Messages and system prompt on their way to Claude: what Bedrock does not serve is refused by name,
-//! signed blocks are not even looked into.
+//! Checks messages and system prompt for Claude: blocks that Bedrock does not support are rejected by name; signed blocks
+//! are not inspected.
 
 use super::{Request, Slice};
 use crate::translation::RequestError;
 
-/// Blocks of tools that Anthropic's own service runs.
+/// Blocks of tools that Anthropic's service runs.
 const SERVER_BLOCKS: [&str; 5] = [
     "web_search_tool_result",
     "web_fetch_tool_result",
@@ -67,13 +67,13 @@ fn served_by_anthropic(path: &str, kind: &str) -> RequestError {
     RequestError::unsupported(
         format!("{path}.type"),
         format!(
-            "{kind} is of a tool that Anthropic's own service runs, which Bedrock does not have; \
-             leave the turn out or give it as text"
+            "{kind} belongs to a tool that only Anthropic's service runs; remove the turn or send it \
+             as text"
         ),
     )
 }
 
-/// Bedrock takes data, no addresses and no files.
+/// Rejects URLs and files as sources: Bedrock supports data only.
 fn source(block: &Slice<'_>, path: &dyn Fn() -> String) -> Result<(), RequestError> {
     let Some(source) = block.get("source") else {
         return Ok(());
@@ -82,17 +82,17 @@ fn source(block: &Slice<'_>, path: &dyn Fn() -> String) -> Result<(), RequestErr
     match kind.as_deref() {
         Some("url") => Err(RequestError::unsupported(
             format!("{}.source.type", path()),
-            "Bedrock fetches no URLs for Claude; send the data itself with type \"base64\"",
+            "URLs are not supported by Bedrock for Claude; send the data with type \"base64\"",
         )),
         Some("file") => Err(RequestError::unsupported(
             format!("{}.source.type", path()),
-            "Bedrock has no Files API; send the data itself with type \"base64\"",
+            "the Files API is not supported by Bedrock; send the data with type \"base64\"",
         )),
         _ => Ok(()),
     }
 }
 
-/// Blocks that hold nothing but text and a cache point.
+/// Checks text blocks, which may have a cache point.
 pub(super) fn texts(
     list: &Slice<'_>,
     path: &str,
@@ -104,7 +104,8 @@ pub(super) fn texts(
     Ok(())
 }
 
-/// `cache_control` in the words that Bedrock knows: no scope, and an hour only where the model has it.
+/// Removes members of `cache_control` that Bedrock does not support: `scope`, and a `ttl` of an hour unless the model
+/// supports it.
 pub(super) fn cache(
     block: &Slice<'_>,
     path: &str,
@@ -115,7 +116,7 @@ pub(super) fn cache(
     };
     let capabilities = request.options.capabilities;
     let members = control.members();
-    let mut gone = Vec::new();
+    let mut removed = Vec::new();
     for member in &members {
         let key = member.key.as_ref();
         let long = || {
@@ -123,11 +124,11 @@ pub(super) fn cache(
             word.as_deref() == Some("1h") && !capabilities.cache.ttl.iter().any(|ttl| ttl == "1h")
         };
         if key == "scope" {
-            gone.push("scope");
+            removed.push("scope");
         } else if key == "ttl" && long() {
-            gone.push("ttl");
+            removed.push("ttl");
             let why = format!(
-                "{} caches for 5 minutes only, not for an hour",
+                "{} caches for 5 minutes only; 1h is not supported",
                 capabilities.title
             );
             request.dropped(&format!("{path}.cache_control.ttl"), &why)?;
@@ -135,6 +136,6 @@ pub(super) fn cache(
     }
     request
         .edits
-        .remove(&members, |member| gone.contains(&member.key.as_ref()));
+        .remove(&members, |member| removed.contains(&member.key.as_ref()));
     Ok(())
 }

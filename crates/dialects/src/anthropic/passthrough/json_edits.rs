@@ -1,20 +1,20 @@
-//! Edits of JSON text that leave every other byte alone.
+//! Edits JSON text without changing any other byte.
 //!
-//! The text is known to be JSON; where it is not, members are simply not found. Nothing is parsed but
-//! the level that is looked at: a picture of some megabytes is passed over once.
+//! Only the inspected level of the text is parsed: an image of several megabytes is skipped once. In invalid JSON,
+//! members are not found.
 
 use std::{borrow::Cow, ops::Range};
 
-/// A member of an object, or an element of an array (with an empty key).
+/// A member of an object, or an element of an array with an empty key.
 #[derive(Clone, Debug)]
 pub(crate) struct Member<'t> {
     pub(crate) key: Cow<'t, str>,
-    /// From the key's quote to the end of the value.
+    /// The range from the key's quote to the end of the value.
     whole: Range<usize>,
     pub(crate) value: Slice<'t>,
 }
 
-/// A value in its text.
+/// A value within a text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slice<'t> {
     text: &'t str,
@@ -22,13 +22,13 @@ pub(crate) struct Slice<'t> {
     end: usize,
 }
 
-/// Edits of one text, made all at once.
+/// Edits of one text, applied together.
 #[derive(Debug, Default)]
 pub(crate) struct Edits(Vec<(Range<usize>, String)>);
 
 impl<'t> Slice<'t> {
-    /// The value that a whole text is.
-    pub(crate) fn of(text: &'t str) -> Self {
+    /// The value of a whole text.
+    pub(crate) fn new(text: &'t str) -> Self {
         let bytes = text.as_bytes();
         let start = space(bytes, 0);
         Self {
@@ -51,12 +51,12 @@ impl<'t> Slice<'t> {
         self.json().starts_with('{')
     }
 
-    /// The string, where it is one.
+    /// The value as a string, if it is one.
     pub(crate) fn string(&self) -> Option<Cow<'t, str>> {
         unquoted(self.json())
     }
 
-    /// Members of an object, elements of an array; none of anything else.
+    /// The members of an object or the elements of an array; empty for other values.
     pub(crate) fn members(&self) -> Vec<Member<'t>> {
         let bytes = self.text.as_bytes();
         let object = match bytes.get(self.start) {
@@ -103,7 +103,7 @@ impl<'t> Slice<'t> {
         members
     }
 
-    /// A member of an object; of those given twice the last one.
+    /// A member of an object; the last of duplicate members.
     pub(crate) fn get(&self, key: &str) -> Option<Self> {
         let mut members = self.members();
         members.retain(|member| member.key == key && self.is_object());
@@ -116,29 +116,29 @@ impl Edits {
         self.0.push((value.start..value.end, with.into()));
     }
 
-    /// Inserts members at the beginning of an object that keeps some of its own if `more` says so.
+    /// Inserts members at the start of an object; `more`: whether it has other members.
     pub(crate) fn insert_first(&mut self, object: &Slice<'_>, members: &str, more: bool) {
         let at = object.start.saturating_add(1);
         let comma = if more { "," } else { "" };
         self.0.push((at..at, format!("{members}{comma}")));
     }
 
-    /// Removes members of one object or array; `all` are its members, `goes` says which go. Gives back
-    /// how many stay.
+    /// Removes members of an object or array. `all` are its members, `removes` selects the ones to remove. Returns the
+    /// number of remaining members.
     pub(crate) fn remove(
         &mut self,
         all: &[Member<'_>],
-        mut goes: impl FnMut(&Member<'_>) -> bool,
+        mut removes: impl FnMut(&Member<'_>) -> bool,
     ) -> usize {
-        let fate: Vec<bool> = all.iter().map(&mut goes).collect();
-        let kept = fate.iter().filter(|goes| !**goes).count();
+        let removed: Vec<bool> = all.iter().map(&mut removes).collect();
+        let kept = removed.iter().filter(|removed| !**removed).count();
         let mut before: Option<usize> = None;
-        for (index, (member, goes)) in all.iter().zip(&fate).enumerate() {
-            if !*goes {
+        for (index, (member, removed)) in all.iter().zip(&removed).enumerate() {
+            if !*removed {
                 before = Some(member.whole.end);
                 continue;
             }
-            // With the comma before it, or, where nothing that stays is before it, the one after it.
+            // Removes the comma before the member, or after it if no remaining member precedes it.
             let range = match (before, all.get(index.saturating_add(1))) {
                 (Some(_), _) => {
                     let last = index
@@ -155,14 +155,14 @@ impl Edits {
         kept
     }
 
-    /// The text with all edits made.
+    /// Applies the edits.
     pub(crate) fn apply(mut self, text: &str) -> String {
         self.0.sort_by_key(|(range, _)| (range.start, range.end));
         let added: usize = self.0.iter().map(|(_, with)| with.len()).sum();
         let mut out = String::with_capacity(text.len().saturating_add(added));
         let mut at = 0;
         for (range, with) in self.0 {
-            // Within something that is gone already.
+            // This range is inside a removed one.
             if range.start < at {
                 continue;
             }
@@ -184,7 +184,7 @@ fn unquoted(json: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The next byte that is no whitespace.
+/// The position of the next byte that is not whitespace.
 fn space(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     let blank = rest
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     fn without(text: &str, keys: &[&str]) -> String {
-        let root = Slice::of(text);
+        let root = Slice::new(text);
         let mut edits = Edits::default();
         edits.remove(&root.members(), |member| {
             keys.contains(&member.key.as_ref())
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn members_go_and_every_other_byte_stays() {
+    fn removing_members_changes_no_other_byte() {
         for (text, keys, expected) in [
             (r#"{"a":1,"b":2,"c":3}"#, &["a"][..], r#"{"b":2,"c":3}"#),
             (r#"{"a":1,"b":2,"c":3}"#, &["b"], r#"{"a":1,"c":3}"#),
@@ -288,9 +288,9 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_and_replaced_wherever_they_stand() {
+    fn nested_members_are_found_and_replaced() {
         let text = r#"{"a":[{"k":"v\"]"}, 2 ,null],"b":"x"}"#;
-        let root = Slice::of(text);
+        let root = Slice::new(text);
         let list = root.get("a").unwrap().members();
         assert_eq!(list.len(), 3);
         let inner = list[0].value.get("k").unwrap();
@@ -306,7 +306,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn removing_is_what_a_parser_would_do(
+        fn removing_equals_parsing_and_removing(
             members in prop::collection::vec(("[a-e]", "\\PC{0,6}[\"\\\\{}\\[\\],]{0,3}"), 0..8),
             gone in "[a-e]",
         ) {
@@ -322,7 +322,7 @@ mod tests {
 
         #[test]
         fn any_text_never_panics(text in "[\\[\\]{}\",:\\\\ a1\u{e9}]{0,40}") {
-            let root = Slice::of(&text);
+            let root = Slice::new(&text);
             for member in root.members() {
                 let _ = member.value.members();
             }

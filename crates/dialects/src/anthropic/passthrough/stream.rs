@@ -1,4 +1,4 @@
-//! Events of Claude on their way back: server-sent events around the bytes as they came.
+//! Passes Claude's events through as server-sent events.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bedrock::converse::TokenUsage;
@@ -11,8 +11,8 @@ use crate::{
     translation::{UpstreamError, write::write_json},
 };
 
-/// What Bedrock adds to the model's own answer.
-const BEDROCKS_OWN: &str = "amazon-bedrock-";
+/// Prefix of members that Bedrock adds to the model's events.
+const BEDROCK_PREFIX: &str = "amazon-bedrock-";
 
 /// One stream.
 #[derive(Debug, Default)]
@@ -41,9 +41,9 @@ struct Message {
     usage: Option<Usage>,
 }
 
-/// Token counts; in a stream the later ones count.
+/// Token counts; in a stream, later counts replace earlier ones.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "Anthropic's words")]
+#[expect(clippy::struct_field_names, reason = "names in Anthropic's API")]
 struct Usage {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
@@ -73,7 +73,7 @@ impl Usage {
     }
 }
 
-/// Token counts of a whole answer.
+/// Token counts of a whole response.
 pub fn usage_of(body: &[u8]) -> Option<TokenUsage> {
     let message: Message = serde_json::from_slice(body).ok()?;
     let mut sum = TokenUsage::default();
@@ -85,7 +85,7 @@ impl PassthroughStream {
     /// Writes the event in the payload of a `chunk` frame of InvokeModelWithResponseStream.
     ///
     /// # Errors
-    /// When it is not what such a payload is.
+    /// When the payload is invalid.
     pub fn chunk(&mut self, payload: &[u8], out: &mut BytesMut) -> Result<(), UpstreamError> {
         let chunk: Chunk<'_> = serde_json::from_slice(payload).map_err(|_| malformed_event())?;
         let event = STANDARD
@@ -94,10 +94,10 @@ impl PassthroughStream {
         self.event(&event, out)
     }
 
-    /// Writes an event, given as its JSON.
+    /// Writes an event from its JSON.
     ///
     /// # Errors
-    /// When it is not JSON with a type.
+    /// When the event is not JSON with a type.
     pub fn event(&mut self, event: &[u8], out: &mut BytesMut) -> Result<(), UpstreamError> {
         if self.finished {
             return Ok(());
@@ -109,7 +109,7 @@ impl PassthroughStream {
             usage.add_to(self.usage.get_or_insert_default());
         }
         out.extend_from_slice(b"event: ");
-        // A type is one word; anything else would forge lines of the stream.
+        // Other characters could inject lines into the stream.
         let word = head.kind.bytes().filter(u8::is_ascii_graphic);
         out.extend(word);
         out.extend_from_slice(b"\ndata: ");
@@ -123,10 +123,10 @@ impl PassthroughStream {
         Ok(())
     }
 
-    /// Writes the end, which is an error event where the answer was not complete; `false` then.
+    /// Ends the stream: writes an error event and returns `false` if the response is incomplete.
     pub fn finish(&mut self, out: &mut BytesMut) -> bool {
         if !self.stopped {
-            self.error(&ErrorBody::cut(), out);
+            self.error(&ErrorBody::truncated(), out);
         }
         self.finished = true;
         self.stopped
@@ -146,22 +146,22 @@ impl PassthroughStream {
     }
 }
 
-/// The event without what Bedrock added to it, which strict clients do not expect; on one line.
+/// Writes an event as one line, without the members that Bedrock added, which strict clients do not expect.
 fn data(text: &str, out: &mut BytesMut) {
     let line = |text: &str, out: &mut BytesMut| {
-        // Line breaks of JSON are only ever blanks.
+        // Raw line breaks in JSON are whitespace.
         out.extend(text.bytes().map(|byte| match byte {
             b'\n' | b'\r' => b' ',
             other => other,
         }));
     };
-    if !text.contains(BEDROCKS_OWN) {
+    if !text.contains(BEDROCK_PREFIX) {
         line(text, out);
         return;
     }
-    let members = Slice::of(text).members();
+    let members = Slice::new(text).members();
     let mut edits = Edits::default();
-    edits.remove(&members, |member| member.key.starts_with(BEDROCKS_OWN));
+    edits.remove(&members, |member| member.key.starts_with(BEDROCK_PREFIX));
     line(&edits.apply(text), out);
 }
 
@@ -169,7 +169,7 @@ fn malformed_event() -> UpstreamError {
     UpstreamError {
         status: 502,
         code: "stream_garbled".to_owned(),
-        message: "Bedrock's stream holds an event that cannot be read".to_owned(),
+        message: "Bedrock sent an invalid event in the stream".to_owned(),
         usage: TokenUsage::default(),
     }
 }

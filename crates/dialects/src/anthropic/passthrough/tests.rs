@@ -1,4 +1,4 @@
-//! The native path: what is cut out, what is refused, and that nothing else changes.
+//! Tests that unsupported fields are removed or rejected and nothing else changes.
 
 use super::*;
 use crate::families::FamilyTable;
@@ -33,13 +33,13 @@ fn check(body: &str, betas: &[&str], expected: &str, warnings: &[&str]) {
 }
 
 #[track_caller]
-fn refused(body: &str, param: &str) {
+fn rejected(body: &str, param: &str) {
     let error = on(SONNET, body, &[], Endpoint::InvokeModel).unwrap_err();
     assert_eq!(error.param.as_deref(), Some(param), "{error}");
 }
 
 #[test]
-fn model_and_stream_go_the_version_comes_and_every_other_byte_stays() {
+fn model_and_stream_are_removed_and_the_version_added() {
     check(
         r#"{"model":"fast","max_tokens":1e2, "stream":true, "messages":[{"role":"user","content":"\u00e9 ü"}],"unknown":{"b":1.0,"a":12345678901234567890123}}"#,
         &[],
@@ -68,7 +68,7 @@ fn beta_flags_of_headers_and_body_are_merged_and_filtered() {
 }
 
 #[test]
-fn fields_of_tools_that_bedrock_refuses_are_cut_out() {
+fn unsupported_fields_of_tools_are_removed() {
     check(
         r#"{"tools":[{"name":"a","input_schema":{"type":"object","eager_input_streaming":{}},"eager_input_streaming":true,"defer_loading":false},{"type":"bash_20250124","name":"bash","allowed_callers":["direct"]}]}"#,
         &[],
@@ -84,7 +84,7 @@ fn fields_of_tools_that_bedrock_refuses_are_cut_out() {
 }
 
 #[test]
-fn what_bedrock_does_not_serve_is_refused_by_name() {
+fn rejects_unsupported_features_by_name() {
     for (body, param) in [
         (r#"{"container":"c"}"#, "container"),
         (r#"{"mcp_servers":[{"name":"n"}]}"#, "mcp_servers"),
@@ -111,7 +111,7 @@ fn what_bedrock_does_not_serve_is_refused_by_name() {
         ),
         (r#"{"service_tier":"flex"}"#, "service_tier"),
     ] {
-        refused(body, param);
+        rejected(body, param);
     }
     check(
         r#"{"mcp_servers":[],"container":null,"messages":[]}"#,
@@ -122,7 +122,7 @@ fn what_bedrock_does_not_serve_is_refused_by_name() {
 }
 
 #[test]
-fn caching_is_said_in_the_words_that_bedrock_knows() {
+fn cache_control_is_reduced_to_supported_members() {
     let body = r#"{"system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral","scope":"global","ttl":"1h"}}]}"#;
     check(
         body,
@@ -152,7 +152,7 @@ fn caching_is_said_in_the_words_that_bedrock_knows() {
 }
 
 #[test]
-fn an_older_place_of_the_format_becomes_the_newer_one() {
+fn output_format_becomes_output_config_format() {
     check(
         r#"{"output_format":{"type":"json_schema","schema":{"z":1.0}}}"#,
         &[],
@@ -165,14 +165,14 @@ fn an_older_place_of_the_format_becomes_the_newer_one() {
         r#"{"anthropic_version":"bedrock-2023-05-31","output_config":{"format":{},"effort":"low"}}"#,
         &[],
     );
-    refused(
+    rejected(
         r#"{"output_config":{"format":{}},"output_format":{}}"#,
         "output_format",
     );
 }
 
 #[test]
-fn an_endpoint_keeps_model_and_stream_and_has_flags_in_a_header() {
+fn anthropic_endpoint_keeps_model_and_stream_and_gets_flags_for_a_header() {
     let body = r#"{"model":"fast","stream":true,"anthropic_version":"x","messages":[]}"#;
     let endpoint = Endpoint::Anthropic {
         model: "anthropic.claude-opus-5",
@@ -187,7 +187,7 @@ fn an_endpoint_keeps_model_and_stream_and_has_flags_in_a_header() {
 }
 
 #[test]
-fn tiers_are_bedrocks_header() {
+fn service_tier_becomes_bedrocks_header() {
     for (word, tier) in [("auto", None), ("standard_only", Some("default"))] {
         let body = format!(r#"{{"service_tier":"{word}"}}"#);
         let native = on(SONNET, &body, &[], Endpoint::InvokeModel).unwrap();
@@ -205,7 +205,7 @@ fn chunk(event: &str) -> Vec<u8> {
 }
 
 #[test]
-fn events_come_back_byte_for_byte_without_bedrocks_measurements() {
+fn events_pass_through_without_bedrocks_metrics() {
     let mut stream = PassthroughStream::default();
     let mut out = bytes::BytesMut::new();
     for event in [
@@ -229,7 +229,7 @@ fn events_come_back_byte_for_byte_without_bedrocks_measurements() {
 }
 
 #[test]
-fn a_stream_without_its_last_event_ends_with_an_error() {
+fn truncated_stream_ends_with_one_error() {
     let mut stream = PassthroughStream::default();
     let mut out = bytes::BytesMut::new();
     stream
@@ -244,6 +244,6 @@ fn a_stream_without_its_last_event_ends_with_an_error() {
     );
     let length = out.len();
     stream.finish(&mut out);
-    assert_eq!(out.len(), length, "one end is enough");
+    assert_eq!(out.len(), length, "nothing follows the end");
     assert!(PassthroughStream::default().chunk(b"{}", &mut out).is_err());
 }

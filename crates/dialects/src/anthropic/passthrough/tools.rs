@@ -1,10 +1,9 @@
-//! Tools on their way to Claude: those that Anthropic's service runs are refused by name, fields that
-//! Bedrock does not know are cut out.
+//! Checks tools for Claude: tools that Anthropic's service runs are rejected by name, unsupported fields are removed.
 
 use super::{Request, Slice, blocks, has_beta};
 use crate::translation::RequestError;
 
-/// Types of tools that only Anthropic's own service runs, by how they begin.
+/// Prefixes of the types of tools that only Anthropic's service runs.
 pub(crate) const SERVER_TOOLS: [&str; 5] = [
     "web_search_",
     "web_fetch_",
@@ -13,7 +12,7 @@ pub(crate) const SERVER_TOOLS: [&str; 5] = [
     "advisor_",
 ];
 
-/// What a tool of the client's may have.
+/// Members of a tool that the client defines.
 const FIELDS: [&str; 5] = [
     "type",
     "name",
@@ -21,7 +20,7 @@ const FIELDS: [&str; 5] = [
     "input_schema",
     "cache_control",
 ];
-/// What Bedrock knows of no tool.
+/// Members that Bedrock supports for no tool.
 const EXTRA: [&str; 2] = ["eager_input_streaming", "allowed_callers"];
 
 pub(super) fn check(list: &Slice<'_>, request: &mut Request<'_, '_>) -> Result<(), RequestError> {
@@ -33,26 +32,26 @@ pub(super) fn check(list: &Slice<'_>, request: &mut Request<'_, '_>) -> Result<(
         if SERVER_TOOLS.iter().any(|start| kind.starts_with(start)) {
             return Err(server_tool(&path, kind));
         }
-        let mut gone: Vec<String> = Vec::new();
+        let mut removed: Vec<String> = Vec::new();
         for member in &members {
             let key = member.key.as_ref();
             if takes(key, kind, request) {
                 continue;
             }
-            gone.push(key.to_owned());
-            // What asks for nothing is nothing lost.
+            removed.push(key.to_owned());
+            // No warning for values without effect.
             if !matches!(
                 member.value.json(),
                 "false" | "null" | "[]" | "[\"direct\"]"
             ) {
                 let param = format!("tools[].{key}");
-                request.dropped(&param, "Bedrock does not know it")?;
+                request.dropped(&param, "not supported by Bedrock")?;
             }
         }
         blocks::cache(&tool.value, &path, request)?;
-        request
-            .edits
-            .remove(&members, |member| gone.iter().any(|key| *key == member.key));
+        request.edits.remove(&members, |member| {
+            removed.iter().any(|key| *key == member.key)
+        });
     }
     Ok(())
 }
@@ -62,7 +61,7 @@ fn takes(key: &str, kind: &str, request: &Request<'_, '_>) -> bool {
         "strict" => request.options.capabilities.tools.strict,
         "input_examples" => has_beta(request.flags, "tool-examples-"),
         "defer_loading" => has_beta(request.flags, "tool-search-tool-"),
-        // Tools that Anthropic defines have fields of their own.
+        // Tools that Anthropic defines have their own fields.
         _ if kind == "custom" => FIELDS.contains(&key),
         _ => !EXTRA.contains(&key),
     }
@@ -72,8 +71,8 @@ pub(crate) fn server_tool(path: &str, kind: &str) -> RequestError {
     RequestError::unsupported(
         format!("{path}.type"),
         format!(
-            "{kind} is a tool that Anthropic's own service runs, which Bedrock does not have; leave \
-             it out, or give a tool of your own with a name and an input_schema"
+            "{kind} is a tool that only Anthropic's service runs; remove it, or define your own \
+             tool with a name and an input_schema"
         ),
     )
 }

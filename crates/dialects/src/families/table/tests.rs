@@ -10,7 +10,7 @@ fn family(model: &str, expected: &str) {
 }
 
 #[test]
-fn every_known_id_leads_to_its_family() {
+fn known_ids_match_their_families() {
     family("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-4.5");
     family("anthropic.claude-haiku-4-5", "claude-4.5");
     family(
@@ -67,7 +67,7 @@ fn every_known_id_leads_to_its_family() {
 }
 
 #[test]
-fn hidden_models_are_what_the_config_says_they_are() {
+fn base_model_of_the_configuration_determines_the_family() {
     let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
     let table = FamilyTable::builtin();
     assert_eq!(table.resolve(arn, None).family, "other");
@@ -83,7 +83,7 @@ fn overridden(yaml: &str) -> Result<FamilyTable, FamilyError> {
 }
 
 #[test]
-fn override_changes_only_the_fields_it_gives() {
+fn override_changes_only_the_given_fields() {
     let table = overridden("claude-4.6: {sampling: {both: true}, jsonSchema: tool}").unwrap();
     let capabilities = table.resolve("us.anthropic.claude-opus-4-6-v1", None);
     assert!(capabilities.sampling.both);
@@ -94,7 +94,7 @@ fn override_changes_only_the_fields_it_gives() {
 }
 
 #[test]
-fn new_family_is_tried_first_and_extends_another() {
+fn new_family_takes_precedence_and_extends_another() {
     let yaml = "my-model: {match: ['ACME.*', 'anthropic.claude-next*'], extends: claude-4.6, tools: {choice: [any]}}";
     let table = overridden(yaml).unwrap();
     for id in ["acme.brand-new-v1:0", "eu.anthropic.claude-next-7"] {
@@ -110,33 +110,33 @@ fn new_family_is_tried_first_and_extends_another() {
 }
 
 #[test]
-fn override_of_the_catch_all_changes_unknown_models() {
+fn override_of_other_changes_unknown_models() {
     let table = overridden("other: {system: false}").unwrap();
     assert!(!table.resolve("acme.brand-new-v1:0", None).system);
     assert!(table.resolve("amazon.nova-lite-v1:0", None).system);
 }
 
 #[test]
-fn patterns_given_for_a_known_family_are_added_to_it() {
+fn patterns_of_an_override_are_added_to_the_family() {
     let table = overridden("qwen3: {match: ['acme.qwen*']}").unwrap();
     assert_eq!(table.resolve("acme.qwen-4", None).family, "qwen3");
     assert_eq!(table.resolve("qwen.qwen3-32b-v1:0", None).family, "qwen3");
 }
 
 #[track_caller]
-fn refused(yaml: &str, expected: &str) {
+fn rejected(yaml: &str, expected: &str) {
     let error = overridden(yaml).unwrap_err().to_string();
     assert!(error.contains(expected), "{yaml}: {error}");
 }
 
 #[test]
-fn mistakes_in_overrides_are_refused_naming_the_field() {
-    refused("x: {system: true}", "modelFamilies.x.match");
-    refused("x: {match: ['a*'], sistem: true}", "sistem");
-    refused("x: {match: ['a*'], extends: nothing}", "nothing");
-    refused("x: {match: 'a*'}", "match");
-    refused("qwen3: {jsonSchema: maybe}", "maybe");
-    refused("qwen3: 7", "modelFamilies.qwen3");
+fn rejects_invalid_overrides_by_name() {
+    rejected("x: {system: true}", "modelFamilies.x.match");
+    rejected("x: {match: ['a*'], sistem: true}", "sistem");
+    rejected("x: {match: ['a*'], extends: nothing}", "nothing");
+    rejected("x: {match: 'a*'}", "match");
+    rejected("qwen3: {jsonSchema: maybe}", "maybe");
+    rejected("qwen3: 7", "modelFamilies.qwen3");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn star_matches_any_run_of_characters() {
 }
 
 #[test]
-fn embedding_families_have_a_shape_and_chat_families_have_none() {
+fn only_embedding_families_have_an_embedding_shape() {
     for capabilities in FamilyTable::builtin().families() {
         assert_eq!(
             capabilities.embedding.is_some(),

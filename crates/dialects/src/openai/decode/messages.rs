@@ -1,4 +1,4 @@
-//! Messages, one by one: what each becomes. How turns are put together is `turns`' business.
+//! Reads `messages`; [`crate::translation::turns`] combines them.
 
 use bedrock::converse::{ContentBlock, ReasoningContent, ReasoningText, SystemBlock, ToolUseBlock};
 
@@ -28,7 +28,7 @@ pub(super) fn decode<'a>(
     if messages.is_empty() {
         return Err(RequestError::invalid(
             at.to_string(),
-            "must hold at least one message",
+            "must contain at least one message",
         ));
     }
     let mut conversation = Conversation::default();
@@ -44,13 +44,15 @@ pub(super) fn decode<'a>(
             "function" => {
                 return Err(RequestError::unsupported(
                     at.key("role").to_string(),
-                    "functions are superseded; send tool_calls and role \"tool\" instead",
+                    "role \"function\" is deprecated; use tool_calls and role \"tool\"",
                 ));
             }
             other => {
                 return Err(RequestError::invalid(
                     at.key("role").to_string(),
-                    format!("{other:?} is no role; use system, developer, user, assistant or tool"),
+                    format!(
+                        "{other:?} is not a role; use system, developer, user, assistant or tool"
+                    ),
                 ));
             }
         }
@@ -65,13 +67,13 @@ fn drop_name(
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
     if message.string("name", at)?.is_some() {
-        let why = "Bedrock does not name participants";
+        let why = "participant names are not supported by Bedrock";
         context.warnings.dropped("messages[].name", why)?;
     }
     Ok(())
 }
 
-/// Content with the cache point of the message itself at its end.
+/// The content, followed by the cache point of the message.
 fn content_of<'a>(
     message: &mut Object<'a>,
     at: &FieldPath<'_>,
@@ -106,7 +108,7 @@ fn system<'a>(
             _ => {
                 return Err(RequestError::unsupported(
                     at.key("content").to_string(),
-                    "a system prompt holds text only; put the rest into a user message",
+                    "a system prompt supports text only; use a user message for other content",
                 ));
             }
         });
@@ -157,7 +159,7 @@ fn assistant<'a>(
     }) {
         return Err(RequestError::unsupported(
             at.key("content").to_string(),
-            "an assistant message holds text and tool calls only; pictures and files go into user messages",
+            "an assistant message supports text and tool calls only; use a user message for images and files",
         ));
     }
     blocks.extend(text);
@@ -173,7 +175,7 @@ fn assistant<'a>(
     if message.take("function_call").is_some() {
         return Err(RequestError::unsupported(
             at.key("function_call").to_string(),
-            "functions are superseded; send tool_calls instead",
+            "function_call is deprecated; use tool_calls",
         ));
     }
     drop_name(&mut message, at, context)?;
@@ -182,7 +184,7 @@ fn assistant<'a>(
     Ok(())
 }
 
-/// Reasoning that was given out earlier and comes back: signed or encrypted blocks, bit for bit.
+/// Replayed reasoning: signed or encrypted blocks, bit for bit.
 fn reasoning<'a>(
     message: &mut Object<'a>,
     at: &FieldPath<'_>,
@@ -195,12 +197,13 @@ fn reasoning<'a>(
         if plain && context.capabilities.reasoning.replay == Replay::Signed {
             context.warnings.dropped(
                 "messages[].reasoning_content",
-                "reasoning is replayed from thinking_blocks, with its signature",
+                "only signed reasoning in thinking_blocks can be replayed",
             )?;
         } else if plain {
-            context
-                .warnings
-                .dropped("messages[].reasoning_content", "this model takes none back")?;
+            context.warnings.dropped(
+                "messages[].reasoning_content",
+                "this model does not support replayed reasoning",
+            )?;
         }
         return Ok(Vec::new());
     };
@@ -235,14 +238,15 @@ fn reasoning<'a>(
             other => {
                 return Err(RequestError::invalid(
                     at.key("type").to_string(),
-                    format!("{other:?} is not thinking or redacted_thinking"),
+                    format!("{other:?} is not supported; use thinking or redacted_thinking"),
                 ));
             }
         };
         if context.capabilities.reasoning.replay == Replay::Never {
-            context
-                .warnings
-                .dropped("messages[].thinking_blocks", "this model takes none back")?;
+            context.warnings.dropped(
+                "messages[].thinking_blocks",
+                "this model does not support replayed reasoning",
+            )?;
             continue;
         }
         blocks.push(ContentBlock::ReasoningContent(block));
@@ -261,14 +265,14 @@ fn tool_call<'a>(
     if kind.as_deref().is_some_and(|kind| kind != "function") {
         return Err(RequestError::unsupported(
             at.key("type").to_string(),
-            "only calls of type \"function\" can be replayed",
+            "only calls of type \"function\" are supported",
         ));
     }
     let id = call.required_string("id", at)?;
     let function_at = at.key("function");
     let mut function = call
         .object("function", at)?
-        .ok_or_else(|| RequestError::missing(function_at.to_string(), "must be given"))?;
+        .ok_or_else(|| RequestError::missing(function_at.to_string(), "is required"))?;
     let name = function.required_string("name", &function_at)?;
     let input = arguments(
         function.take("arguments"),
@@ -300,7 +304,7 @@ fn tool<'a>(
     let cached =
         context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
     let parts = content_of(&mut message, at, cached, context)?;
-    // The name of the tool is known from the call.
+    // The call has the name of the tool.
     message.take("name");
     context.drop_unknown(message, at)?;
     let point = parts

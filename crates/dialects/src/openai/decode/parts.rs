@@ -1,4 +1,4 @@
-//! Content parts: what may stand in the `content` of a message.
+//! Reads the parts in the `content` of a message.
 
 use std::borrow::Cow;
 
@@ -51,7 +51,7 @@ fn part<'a>(
     at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Part<'a>, RequestError> {
-    // A bare string among parts is what some clients send for text.
+    // Some clients send text parts as bare strings.
     if let Json::String(text) = part {
         return Ok(Part {
             block: text_block(text),
@@ -78,8 +78,8 @@ fn part<'a>(
             return Err(RequestError::unsupported(
                 at.key("type").to_string(),
                 format!(
-                    "{other:?} is not a content part this endpoint knows; it takes text, image_url, \
-                     file, input_audio, video_url, refusal and guarded_text"
+                    "{other:?} is not a supported content part; use text, image_url, file, \
+                     input_audio, video_url, refusal or guarded_text"
                 ),
             ));
         }
@@ -88,7 +88,7 @@ fn part<'a>(
     Ok(Part { block, cache })
 }
 
-/// The location under `url`, or the member itself where a client sends a bare string.
+/// The location and format in an object with `url`, or in a bare string.
 fn url<'a>(
     object: &mut Object<'a>,
     key: &str,
@@ -100,7 +100,7 @@ fn url<'a>(
         Some(value) => {
             let at = at.key(key);
             let mut inner = value.object(&at)?;
-            // How closely to look is not Bedrock's to choose.
+            // Bedrock has no detail setting.
             inner.take("detail");
             let url = inner.required_string("url", &at)?;
             let format = inner.string("format", &at)?;
@@ -109,7 +109,7 @@ fn url<'a>(
         }
         None => Err(RequestError::missing(
             at.key(key).to_string(),
-            "must be given",
+            "is required",
         )),
     }
 }
@@ -154,7 +154,7 @@ fn audio<'a>(
     let at = at.key("input_audio");
     let mut inner = object
         .take("input_audio")
-        .ok_or_else(|| RequestError::missing(at.to_string(), "must be given"))?
+        .ok_or_else(|| RequestError::missing(at.to_string(), "is required"))?
         .object(&at)?;
     let given = MediaInput {
         location: inner.required_string("data", &at)?,
@@ -175,7 +175,7 @@ fn file<'a>(
     let at = at.key("file");
     let mut inner = object
         .take("file")
-        .ok_or_else(|| RequestError::missing(at.to_string(), "must be given"))?
+        .ok_or_else(|| RequestError::missing(at.to_string(), "is required"))?
         .object(&at)?;
     let data = inner.string("file_data", &at)?;
     let id = inner.string("file_id", &at)?;
@@ -185,13 +185,13 @@ fn file<'a>(
         (None, Some(_)) => {
             return Err(RequestError::unsupported(
                 at.key("file_id").to_string(),
-                "there are no uploaded files here; send file_data, or an s3:// URI as file_id",
+                "uploaded files are not supported; send file_data, or an s3:// URI as file_id",
             ));
         }
         (None, None) => {
             return Err(RequestError::missing(
                 at.key("file_data").to_string(),
-                "must be given",
+                "is required",
             ));
         }
     };

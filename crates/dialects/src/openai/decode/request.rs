@@ -1,4 +1,4 @@
-//! The request as a whole: which field is read when, and what is left over.
+//! Decodes the whole request.
 
 use super::{
     super::{fields::FIELDS, reply::ReplyContext},
@@ -26,7 +26,7 @@ const FIELD_NAMES: FieldNames = FieldNames {
 /// Decodes a Chat Completions request.
 ///
 /// # Errors
-/// A 400 naming the field, when the body cannot be translated as it was meant.
+/// A 400 that names the field that is invalid or not supported.
 pub fn decode<'a>(
     body: &'a [u8],
     options: &DecodeOptions<'_>,
@@ -42,7 +42,7 @@ pub fn decode<'a>(
     let tools = tools::decode(&mut body, &mut context)?;
     let list = body
         .take("messages")
-        .ok_or_else(|| RequestError::missing("messages", "must be given"))?;
+        .ok_or_else(|| RequestError::missing("messages", "is required"))?;
     let conversation = messages::decode(list, &root.key("messages"), &mut context)?;
     let parts = Parts {
         stream,
@@ -72,7 +72,7 @@ fn stream_options(body: &mut Object<'_>, context: &mut Context<'_>) -> Result<bo
     };
     let at = root.key("stream_options");
     let include = options.boolean("include_usage", &at)?.unwrap_or(false);
-    // Padding against guessing lengths: Bedrock pads its events itself.
+    // Bedrock pads its events anyway.
     options.take("include_obfuscation");
     context.drop_unknown(options, &at)?;
     Ok(include)

@@ -1,5 +1,4 @@
-//! `response_format`: natively where the model has it, by a tool whose arguments are the answer
-//! where not, by instructions where there are no tools either.
+//! Reads `response_format`.
 
 use crate::translation::{
     RequestError,
@@ -27,6 +26,6 @@ pub(super) fn read<'a>(
     let inner_at = at.key("json_schema");
     let inner = format
         .object("json_schema", &at)?
-        .ok_or_else(|| RequestError::missing(inner_at.to_string(), "must be given"))?;
+        .ok_or_else(|| RequestError::missing(inner_at.to_string(), "is required"))?;
     read_schema(inner, &inner_at, context)
 }

@@ -1,4 +1,4 @@
-//! Tests of decoding where the exact bytes matter, which golden files cannot show.
+//! Tests of decoding that depend on exact bytes, which golden files do not show.
 
 use super::*;
 use crate::{families::FamilyTable, translation::DecodeOptions};
@@ -10,7 +10,7 @@ fn upstream(model: &str, body: &str) -> String {
 }
 
 #[test]
-fn schemas_and_arguments_go_through_byte_for_byte() {
+fn schemas_and_arguments_are_unchanged_byte_for_byte() {
     let schema = r#"{ "type":"object", "properties":{"z":{"maximum":1.00e2},"a":{"const":12345678901234567890123}} }"#;
     let arguments = r#"{ \"z\":1.50, \"a\":12345678901234567890123 }"#;
     let body = format!(
@@ -28,7 +28,7 @@ fn schemas_and_arguments_go_through_byte_for_byte() {
 }
 
 #[test]
-fn pictures_are_borrowed_from_the_body() {
+fn images_are_borrowed_from_the_body() {
     let body = br#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgoAAAAN"}}]}]}"#;
     let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
     let decoded = decode(body, &DecodeOptions::new(&capabilities)).unwrap();
@@ -43,7 +43,7 @@ fn pictures_are_borrowed_from_the_body() {
 }
 
 #[test]
-fn bodies_that_are_no_object_or_too_deep_are_refused() {
+fn rejects_bodies_that_are_not_objects_or_too_deep() {
     let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
     let deep = format!(
         r#"{{"messages":{}{}}}"#,
@@ -68,7 +68,7 @@ fn bodies_that_are_no_object_or_too_deep_are_refused() {
 }
 
 #[test]
-fn documents_and_pictures_over_the_limit_are_refused_before_they_travel() {
+fn rejects_documents_and_images_above_the_size_limit() {
     let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
     let data = "A".repeat(8 * 1024 * 1024);
     for part in [
@@ -82,7 +82,7 @@ fn documents_and_pictures_over_the_limit_are_refused_before_they_travel() {
         );
         let error = decode(body.as_bytes(), &DecodeOptions::new(&capabilities)).unwrap_err();
         assert!(
-            error.message.contains("make it smaller"),
+            error.message.contains("may have at most"),
             "{}",
             error.message
         );
@@ -90,7 +90,7 @@ fn documents_and_pictures_over_the_limit_are_refused_before_they_travel() {
 }
 
 #[test]
-fn the_body_is_not_changed_so_that_a_retry_may_use_it_again() {
+fn body_can_be_decoded_again_for_a_retry() {
     let body =
         br#"{"messages":[{"role":"system","content":"a"},{"role":"user","content":"b"}]}"#.to_vec();
     let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);

@@ -1,4 +1,4 @@
-//! Tools, which of them to call, and whether several at once.
+//! Reads `tools`, `tool_choice` and `parallel_tool_calls`.
 
 use bedrock::converse::Tool;
 
@@ -43,7 +43,7 @@ fn read_tool<'a>(
     if kind != "function" {
         return Err(RequestError::unsupported(
             at.key("type").to_string(),
-            format!("{kind:?} is not a tool Bedrock has; only \"function\" is"),
+            format!("tools of type {kind:?} are not supported; use \"function\""),
         ));
     }
     let cached = context.capabilities.cache.tools;
@@ -51,7 +51,7 @@ fn read_tool<'a>(
     let function_at = at.key("function");
     let mut function = tool
         .object("function", at)?
-        .ok_or_else(|| RequestError::missing(function_at.to_string(), "must be given"))?;
+        .ok_or_else(|| RequestError::missing(function_at.to_string(), "is required"))?;
     if let Some(inner) = cache::point(&mut function, &function_at, cached, context)? {
         point = Some(inner);
     }

@@ -1,4 +1,4 @@
-//! Answers of InvokeModel, and the list of vectors they make.
+//! Reads InvokeModel responses and writes the list of embeddings.
 
 use ::base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 use super::super::{ResponseIdentity, UpstreamError};
 use super::EmbeddingCall;
 
-/// What one call gave.
+/// The result of one call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmbeddingResult {
-    /// One vector a text.
+    /// One vector per text.
     pub vectors: Vec<Vec<f32>>,
-    /// Tokens of the texts, where the body says so.
+    /// Tokens of the texts, if the body reports them.
     pub tokens: Option<u64>,
 }
 
-/// Every shape there is, at once: which members are there tells them apart.
+/// All response formats; the members present identify the format.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Body {
@@ -40,22 +40,22 @@ struct Tagged {
     embedding: Vec<f32>,
 }
 
-/// Reads the answer to a call.
+/// Reads the response to a call.
 ///
 /// # Errors
-/// When it does not hold the vectors it should.
+/// When the response does not contain one vector per text.
 pub fn read_embedding_response(
     call: &EmbeddingCall,
     body: &[u8],
 ) -> Result<EmbeddingResult, UpstreamError> {
-    let unreadable = |message: String| UpstreamError {
+    let malformed = |message: String| UpstreamError {
         status: 502,
         code: "malformed_model_output".to_owned(),
         message,
         usage: bedrock::converse::TokenUsage::default(),
     };
     let read: Body = serde_json::from_slice(body)
-        .map_err(|error| unreadable(format!("the model's answer cannot be read: {error}")))?;
+        .map_err(|error| malformed(format!("invalid response from the model: {error}")))?;
     let vectors = match (read.embedding, read.embeddings) {
         (Some(vector), _) => vec![vector],
         (_, Some(Embeddings::Plain(vectors) | Embeddings::Typed { float: vectors })) => vectors,
@@ -65,8 +65,8 @@ pub fn read_embedding_response(
         (None, None) => Vec::new(),
     };
     if vectors.len() != call.inputs {
-        return Err(unreadable(format!(
-            "the model gave {} vectors for {} texts",
+        return Err(malformed(format!(
+            "the model returned {} vectors for {} texts",
             vectors.len(),
             call.inputs
         )));
@@ -105,8 +105,8 @@ struct Usage {
     total_tokens: u64,
 }
 
-/// Puts results together in the order of the calls. `tokens`: their sum, from the header
-/// `x-amzn-bedrock-input-token-count` where there is one, else from the bodies.
+/// Combines results in the order of the calls. `tokens`: the sum of the headers `x-amzn-bedrock-input-token-count`, or
+/// else of the counts in the bodies.
 pub fn encode_embeddings(
     results: &[EmbeddingResult],
     tokens: u64,

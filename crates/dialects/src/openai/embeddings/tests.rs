@@ -1,4 +1,4 @@
-//! Tests of embeddings: row 43 of the list of cases.
+//! Tests of embeddings: rule R43 in `docs/translation.md`.
 
 use super::{super::ResponseIdentity, *};
 use crate::families::FamilyTable;
@@ -23,7 +23,7 @@ fn calls(model: &str, body: &str, expected: &[&str]) {
 }
 
 #[test]
-fn titan_and_nova_take_one_text_a_call_in_order() {
+fn titan_and_nova_get_one_text_per_call_in_order() {
     calls(
         "amazon.titan-embed-text-v2:0",
         r#"{"model":"m","input":["a","b"],"dimensions":256}"#,
@@ -52,7 +52,7 @@ fn titan_and_nova_take_one_text_a_call_in_order() {
 }
 
 #[test]
-fn cohere_takes_ninety_six_texts_a_call() {
+fn cohere_gets_96_texts_per_call() {
     let texts: Vec<String> = (0..200).map(|index| format!("t{index}")).collect();
     let body = json!({ "input": texts }).to_string();
     let request = decoded("cohere.embed-multilingual-v3", &body).unwrap();
@@ -68,42 +68,42 @@ fn cohere_takes_ninety_six_texts_a_call() {
 }
 
 #[track_caller]
-fn refused(model: &str, body: &str, param: &str) {
+fn rejected(model: &str, body: &str, param: &str) {
     let error = decoded(model, body).unwrap_err();
     assert_eq!(error.param.as_deref(), Some(param), "{body}: {error:?}");
 }
 
 #[test]
-fn mistakes_are_refused_naming_the_field() {
+fn rejects_invalid_fields_by_name() {
     let titan = "amazon.titan-embed-text-v2:0";
-    refused(titan, "{}", "input");
-    refused(titan, r#"{"input":[]}"#, "input");
-    refused(titan, r#"{"input":["a",""]}"#, "input[1]");
-    refused(titan, r#"{"input":[1,2,3]}"#, "input");
-    refused(titan, r#"{"input":[[1,2],[3]]}"#, "input");
-    refused(titan, r#"{"input":"a","dimensions":77}"#, "dimensions");
-    refused(
+    rejected(titan, "{}", "input");
+    rejected(titan, r#"{"input":[]}"#, "input");
+    rejected(titan, r#"{"input":["a",""]}"#, "input[1]");
+    rejected(titan, r#"{"input":[1,2,3]}"#, "input");
+    rejected(titan, r#"{"input":[[1,2],[3]]}"#, "input");
+    rejected(titan, r#"{"input":"a","dimensions":77}"#, "dimensions");
+    rejected(
         titan,
         r#"{"input":"a","encoding_format":"int8"}"#,
         "encoding_format",
     );
-    refused(
+    rejected(
         "cohere.embed-english-v3",
         r#"{"input":"a","dimensions":512}"#,
         "dimensions",
     );
-    refused(
+    rejected(
         "cohere.embed-english-v3",
         r#"{"input":"a","input_type":"x"}"#,
         "input_type",
     );
-    refused("amazon.nova-lite-v1:0", r#"{"input":"a"}"#, "model");
+    rejected("amazon.nova-lite-v1:0", r#"{"input":"a"}"#, "model");
     let warned = decoded(titan, r#"{"input":"a","user":"u"}"#).unwrap();
     assert_eq!(warned.warnings.len(), 1);
 }
 
 #[test]
-fn answers_of_every_shape_become_one_list_in_order() {
+fn responses_of_every_format_become_one_list_in_order() {
     let call = |inputs| EmbeddingCall {
         body: Vec::new(),
         inputs,

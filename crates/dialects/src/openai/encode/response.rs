@@ -1,4 +1,4 @@
-//! A whole response.
+//! Encodes a whole response.
 
 use std::borrow::Cow;
 
@@ -14,12 +14,12 @@ use crate::translation::{
     stop::{malformed, stop_sequence},
 };
 
-/// A response in OpenAI's shape, and what accounting wants to know of it.
+/// An encoded response, with the values for the request record.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// The body.
     pub body: Vec<u8>,
-    /// Token counts as Bedrock gave them.
+    /// Token counts from Bedrock.
     pub usage: TokenUsage,
     /// OpenAI's finish reason.
     pub finish_reason: &'static str,
@@ -64,7 +64,7 @@ struct Message<'a> {
     tool_calls: Vec<ToolCall<'a>>,
 }
 
-/// A block of reasoning to be sent back unchanged in the next turn.
+/// A block of reasoning that clients replay unchanged in the next turn.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ThinkingBlock<'a> {
@@ -108,10 +108,10 @@ impl<'a> ToolCall<'a> {
     }
 }
 
-/// Encodes a response of Converse.
+/// Encodes a Converse response.
 ///
 /// # Errors
-/// When the model wrote something unusable, as its stop reason says.
+/// When the stop reason says that the output is malformed.
 pub fn encode_response(
     response: &ConverseResponse,
     reply: &ReplyContext,
@@ -153,7 +153,7 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyCore) -> Message<'a>
         role: "assistant",
         ..Message::default()
     };
-    let mut schema_answer = None;
+    let mut schema_output = None;
     for block in blocks {
         if let Some(text) = &block.text {
             if reply.reads_calls_in_text() {
@@ -198,7 +198,7 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyCore) -> Message<'a>
                 continue;
             }
             if reply.is_schema_tool(&call.name) {
-                schema_answer = Some(arguments);
+                schema_output = Some(arguments);
                 continue;
             }
             let name = reply.original_tool_name(&call.name);
@@ -207,17 +207,17 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyCore) -> Message<'a>
                 .push(ToolCall::new(&*call.tool_use_id, name, arguments));
         }
     }
-    if let Some(answer) = schema_answer {
-        message.content = Some(Cow::Borrowed(answer));
+    if let Some(output) = schema_output {
+        message.content = Some(Cow::Borrowed(output));
     }
-    // Null stands beside tool calls only; clients expect a string otherwise.
+    // Clients expect a string, or null only if the message has tool calls.
     if message.content.is_none() && message.tool_calls.is_empty() {
         message.content = Some(Cow::Borrowed(""));
     }
     message
 }
 
-/// Text of a model that at times writes calls of tools into it.
+/// Appends text that may contain tool calls; see [`crate::translation::leak`].
 fn leaky_text<'a>(text: &'a str, message: &mut Message<'a>, reply: &ReplyCore) {
     let mut leak = LeakedCallParser::default();
     let pieces = leak.push(text);

@@ -1,8 +1,8 @@
-//! A stream, event by event, written straight into the output buffer as server-sent events.
+//! Encodes a stream as server-sent events, event by event.
 //!
-//! Deltas pass as the JSON they came as, without being unescaped; nothing is held back except text
-//! beside a forced schema tool. Indexes of tool calls are dense and count calls only. `[DONE]`
-//! stands only after `messageStop`; any other end is an error event. The native stop reason is kept.
+//! Deltas are copied as JSON without decoding them. Only text next to a forced schema tool is held back. Indexes of tool
+//! calls start at zero and count calls only. `[DONE]` is sent only after `messageStop`; any other end is an error
+//! event. `native_finish_reason` is Bedrock's stop reason.
 
 mod leaky;
 mod whole;
@@ -26,30 +26,30 @@ use crate::translation::{
     write::{quoted, write_json},
 };
 
-/// A JSON string literal of `{}`.
+/// `{}` as a JSON string literal.
 const EMPTY_OBJECT: &str = "\"{}\"";
 
-/// Index of a call that comes whole, so that no further event is about it.
+/// Block index of a call without further events.
 const NO_BLOCK: u64 = u64::MAX;
-/// The end of a stream that went well.
+/// The end of a successful stream.
 const DONE: &[u8] = b"data: [DONE]\n\n";
 
-/// A block that is open.
+/// An open block.
 #[derive(Debug)]
 enum Open {
-    /// A tool call of the client's: index among calls, and whether arguments came.
+    /// A call of a client's tool, with its index among the calls and whether arguments were sent.
     Call {
         block: u64,
         index: u32,
         arguments: bool,
     },
-    /// The answer by way of a schema tool, and whether anything came.
+    /// A call of the schema tool, and whether arguments were sent.
     Schema { block: u64, arguments: bool },
-    /// A tool that Bedrock runs, or its result.
+    /// A call of a tool that Bedrock runs, or its result.
     Server { block: u64 },
 }
 
-/// Reasoning that is under way, gathered to be given back whole with its signature.
+/// Reasoning of an open block, collected for the block with its signature.
 #[derive(Debug, Default)]
 struct Reasoning {
     block: u64,
@@ -68,21 +68,21 @@ impl Open {
     }
 }
 
-/// Turns events into chunks; one for each stream.
+/// Encodes one stream.
 #[derive(Debug)]
 pub struct StreamEncoder {
     reply: ReplyContext,
     /// `data: {"id":…,"system_fingerprint":"…","choices":[{"index":0,`, the same in every chunk.
     head: Vec<u8>,
-    /// The same without `choices`.
+    /// The head without `choices`.
     bare_head: Vec<u8>,
-    /// Few at a time, so a list is quick enough.
+    /// Open blocks; there are few at a time.
     open: Vec<Open>,
     reasoning: Vec<Reasoning>,
     leak: LeakedCallParser,
     calls: u32,
     role_sent: bool,
-    /// Text held back beside a schema tool, in case the model does not call it.
+    /// Text held back in case the model does not call the schema tool.
     held: String,
     schema_tool_used: bool,
     stop: Option<StopReason>,
@@ -127,10 +127,10 @@ impl StreamEncoder {
         }
     }
 
-    /// Writes what an event becomes; often nothing.
+    /// Encodes an event; many events write nothing.
     ///
     /// # Errors
-    /// When the event makes no sense where it stands. Call [`Self::error`] then.
+    /// When the event is invalid at this position. Call [`Self::error`] then.
     pub fn event(
         &mut self,
         event: &StreamEvent<'_>,
@@ -164,8 +164,8 @@ impl StreamEncoder {
         Ok(())
     }
 
-    /// Ends the stream: usage if it was asked for and `[DONE]` after success, an error event after
-    /// a stream that was cut or that the model spoiled. Later calls write nothing.
+    /// Ends the stream: usage (if requested) and `[DONE]` after success, an error event if the stream is truncated or the
+    /// output malformed. Later calls write nothing.
     pub fn finish(&mut self, out: &mut BytesMut) {
         if self.finished {
             return;
@@ -175,7 +175,7 @@ impl StreamEncoder {
                 &ErrorBody {
                     status: 502,
                     code: Some("stream_truncated".to_owned()),
-                    message: "Bedrock ended the stream before the answer was complete".to_owned(),
+                    message: "Bedrock ended the stream before the response was complete".to_owned(),
                     ..ErrorBody::default()
                 },
                 out,
@@ -221,22 +221,22 @@ impl StreamEncoder {
         error.write_event(out);
     }
 
-    /// Token counts, once Bedrock has given them.
+    /// Token counts, once received.
     pub const fn usage(&self) -> Option<TokenUsage> {
         self.usage
     }
 
-    /// Bedrock's stop reason, once it is known.
+    /// Bedrock's stop reason, once received.
     pub const fn stop_reason(&self) -> Option<&StopReason> {
         self.stop.as_ref()
     }
 
-    /// OpenAI's finish reason, once it is known.
+    /// OpenAI's finish reason, once known.
     pub fn finish_reason(&self) -> Option<&'static str> {
         finish_reason(self.stop.as_ref()?, self.calls > 0)
     }
 
-    /// The role, once, in the first chunk.
+    /// Writes the role in the first chunk, once.
     fn role(&mut self, out: &mut BytesMut) {
         if !self.role_sent {
             self.role_sent = true;
@@ -247,7 +247,7 @@ impl StreamEncoder {
         }
     }
 
-    /// A chunk with `"delta":{…}`, its inside written by `inside`.
+    /// Writes a chunk; `inside` writes the members of `delta`.
     fn chunk(&mut self, out: &mut BytesMut, inside: impl FnOnce(&mut BytesMut)) {
         self.role(out);
         out.extend_from_slice(&self.head);
@@ -283,7 +283,7 @@ impl StreamEncoder {
         }
     }
 
-    /// The first chunk of a call: id and name, and empty arguments.
+    /// Writes the first chunk of a call: id, name and empty arguments.
     fn call(&mut self, block: u64, id: &str, name: &str, out: &mut BytesMut) {
         let index = self.calls;
         self.calls = self.calls.saturating_add(1);
@@ -414,7 +414,7 @@ impl StreamEncoder {
             return;
         };
         match self.open.swap_remove(position) {
-            // No arguments is an empty object: "" would not parse.
+            // Missing arguments become an empty object, because "" does not parse.
             Open::Call {
                 index,
                 arguments: false,
@@ -438,7 +438,7 @@ impl StreamEncoder {
         });
     }
 
-    /// The last chunk of the choice, with its finish reason.
+    /// Writes the last chunk of the choice, with its finish reason.
     fn finish_choice(&mut self, out: &mut BytesMut) {
         let Some(stop) = self.stop.clone() else {
             return;
@@ -467,7 +467,7 @@ impl StreamEncoder {
     }
 }
 
-/// The beginning of a tool call's delta, up to its index.
+/// Writes the start of a tool call's delta, up to its index.
 fn write_call_index(index: u32, out: &mut BytesMut) {
     out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
     write_json(&index, out);

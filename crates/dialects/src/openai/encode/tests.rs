@@ -1,4 +1,4 @@
-//! Tests of encoding that golden files do not hold: ends, errors, what accounting reads.
+//! Tests of encoding besides golden files: end of streams, errors, values for the request record.
 
 use bedrock::converse::{StopReason, StreamEvent};
 use bytes::BytesMut;
@@ -46,7 +46,7 @@ fn nothing_follows_the_end_of_a_stream() {
 }
 
 #[test]
-fn an_error_in_a_stream_carries_status_and_extras_and_no_done() {
+fn error_event_has_status_and_extra_members_and_no_done_follows() {
     let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity("m"));
     let mut out = BytesMut::new();
     send(
@@ -71,7 +71,7 @@ fn an_error_in_a_stream_carries_status_and_extras_and_no_done() {
 }
 
 #[test]
-fn accounting_reads_usage_and_both_words_for_the_end() {
+fn encoder_reports_usage_finish_reason_and_stop_reason() {
     let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity("m"));
     let mut out = BytesMut::new();
     assert_eq!(encoder.finish_reason(), None);
@@ -96,7 +96,7 @@ fn accounting_reads_usage_and_both_words_for_the_end() {
 }
 
 #[test]
-fn the_fingerprint_is_the_models_and_stable() {
+fn fingerprint_is_stable_and_differs_by_model() {
     assert_eq!(identity("a").fingerprint(), identity("a").fingerprint());
     assert_ne!(identity("a").fingerprint(), identity("b").fingerprint());
 }

@@ -1,4 +1,4 @@
-//! Token counts in OpenAI's shape: `prompt_tokens` holds cached tokens too, Bedrock's does not.
+//! Token counts as OpenAI reports them: unlike Bedrock's, `prompt_tokens` includes cached tokens.
 
 use bedrock::converse::TokenUsage;
 use serde::Serialize;
@@ -16,7 +16,7 @@ pub(super) struct Usage {
 #[derive(Clone, Copy, Debug, Serialize)]
 struct PromptDetails {
     cached_tokens: u64,
-    /// Not OpenAI's: what was written to the cache, which costs more.
+    /// Not in OpenAI's API: tokens written to the cache, which cost more.
     #[serde(skip_serializing_if = "is_zero")]
     cache_write_tokens: u64,
 }

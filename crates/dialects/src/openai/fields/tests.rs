@@ -1,4 +1,4 @@
-//! The table of fields against the code: what decoding does has to be what the table says.
+//! Compares the table of fields with the code.
 
 use super::*;
 use crate::{
@@ -7,13 +7,13 @@ use crate::{
     translation::fields::Support,
 };
 
-/// What decoding does with a field that asks for something.
+/// How decoding handles a field with an effect.
 fn observed(field: &Field, capabilities: &ModelCapabilities) -> Support {
     let mut body = serde_json::json!({
         "model": "m",
         "messages": [{"role": "user", "content": "hi"}],
     });
-    // A choice needs tools to choose from.
+    // A tool choice requires tools.
     if matches!(field.name, "tool_choice" | "parallel_tool_calls") && capabilities.tools.supported {
         body["tools"] = serde_json::json!([{"type": "function", "function": {"name": "f"}}]);
     }
@@ -27,12 +27,10 @@ fn observed(field: &Field, capabilities: &ModelCapabilities) -> Support {
             Support::Rejected
         }
         Ok(decoded) => {
-            let dropped = format!("{}: dropped", field.name);
-            if decoded
-                .warnings
-                .iter()
-                .any(|warning| warning.starts_with(&dropped))
-            {
+            let prefix = format!("{}: ", field.name);
+            let is_dropped =
+                |warning: &String| warning.starts_with(&prefix) && warning.ends_with("; dropped");
+            if decoded.warnings.iter().any(is_dropped) {
                 Support::Dropped
             } else {
                 Support::Supported
@@ -42,7 +40,7 @@ fn observed(field: &Field, capabilities: &ModelCapabilities) -> Support {
 }
 
 #[test]
-fn every_field_fares_with_every_family_as_the_table_says() {
+fn table_matches_decoding_for_every_field_and_family() {
     for capabilities in FamilyTable::builtin().families() {
         if !BedrockApis::by_converse(capabilities.apis.chat) {
             continue;
@@ -64,7 +62,7 @@ fn every_field_fares_with_every_family_as_the_table_says() {
 }
 
 #[test]
-fn strict_mode_refuses_exactly_what_would_be_dropped() {
+fn strict_mode_rejects_exactly_the_fields_that_would_be_dropped() {
     let capabilities = FamilyTable::builtin().resolve("amazon.nova-lite-v1:0", None);
     let mut options = DecodeOptions::new(&capabilities);
     options.strict = true;
@@ -90,7 +88,7 @@ fn strict_mode_refuses_exactly_what_would_be_dropped() {
 }
 
 #[test]
-fn the_documentation_has_every_field_and_every_chat_family() {
+fn documentation_lists_every_field_and_every_chat_family() {
     let text = field_table();
     for field in FIELDS.0 {
         assert!(

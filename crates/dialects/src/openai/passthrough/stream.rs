@@ -1,8 +1,8 @@
-//! Chunks on their way back: as they came, but for the name of the model and the numbers of tool calls.
+//! Passes chunks through, with the client's model name and corrected indexes of tool calls.
 //!
-//! bedrock-mantle counts tool calls from one; clients put them into a list by that number
-//! (<https://github.com/BerriAI/litellm/issues/32759>). So each choice's calls get dense numbers from zero,
-//! in the order they begin.
+//! bedrock-mantle counts tool calls from one, but clients use the index as a list position
+//! (<https://github.com/BerriAI/litellm/issues/32759>). The calls of each choice get indexes from zero in order of
+//! their start.
 
 use bedrock::{converse::TokenUsage, sse::Event};
 use bytes::BytesMut;
@@ -19,7 +19,7 @@ const DONE: &[u8] = b"[DONE]";
 pub struct PassthroughStream {
     /// The client's name of the model, as JSON.
     model: String,
-    /// Numbers that a choice's calls came under, each at the place of the number it gets.
+    /// For each choice, the original indexes of its calls; the position in the list is the new index.
     calls: Vec<(u64, Vec<i64>)>,
     usage: Option<TokenUsage>,
     done: bool,
@@ -55,14 +55,14 @@ struct Call<'a> {
     index: Option<&'a RawValue>,
 }
 
-/// What stands in place of a piece of the text.
+/// A replacement of a piece of the event's data.
 struct Edit<'a> {
     old: &'a str,
     new: String,
 }
 
 impl PassthroughStream {
-    /// A stream for a client that calls the model so.
+    /// A stream; `model` is the client's name of the model.
     pub fn new(model: &str) -> Self {
         Self {
             model: quoted(model),
@@ -82,7 +82,7 @@ impl PassthroughStream {
             self.done = true;
             self.ended = true;
         }
-        // What is no chunk is a comment, the end, or something new: it goes through.
+        // Comments, the end marker and unknown data pass through.
         let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(&event.data) else {
             out.extend_from_slice(&event.raw);
             return;
@@ -94,7 +94,7 @@ impl PassthroughStream {
         write(event, &edits, out);
     }
 
-    /// Writes the end where Bedrock did not, which is an error event; `false` then.
+    /// Ends the stream: writes an error event and returns `false` if Bedrock did not end it.
     pub fn finish(&mut self, cut: &ErrorBody, out: &mut BytesMut) -> bool {
         if !self.done {
             self.error(cut, out);
@@ -111,12 +111,12 @@ impl PassthroughStream {
         }
     }
 
-    /// Token counts, where the client asked for them and they have come.
+    /// Token counts, once received; only if the client requested them.
     pub const fn usage(&self) -> Option<TokenUsage> {
         self.usage
     }
 
-    /// What changes, in the order of the text.
+    /// The edits of a chunk, in order of position.
     fn edits<'a>(&mut self, chunk: &Chunk<'a>) -> Vec<Edit<'a>> {
         let mut edits = Vec::new();
         if let Some(model) = chunk.model
@@ -150,7 +150,7 @@ impl PassthroughStream {
         edits
     }
 
-    /// The number of a call, encode_count from zero in each choice.
+    /// The new index of a call, counted from zero in each choice.
     fn number(&mut self, choice: u64, given: i64) -> usize {
         let known = self.calls.iter().position(|(index, _)| *index == choice);
         let at = known.unwrap_or_else(|| {
@@ -170,13 +170,13 @@ impl PassthroughStream {
     }
 }
 
-/// The event with its edits made; they are pieces of its data.
+/// Writes the event with its edits applied.
 fn write(event: &Event, edits: &[Edit<'_>], out: &mut BytesMut) {
     if edits.is_empty() {
         out.extend_from_slice(&event.raw);
         return;
     }
-    // Data of one line is a piece of the event; of several, it was put together, and is one line now.
+    // Single-line data is part of the raw event. Multi-line data was joined and is written as one line.
     let from = event
         .data
         .as_ptr()
@@ -200,7 +200,7 @@ fn write(event: &Event, edits: &[Edit<'_>], out: &mut BytesMut) {
     out.extend_from_slice(after);
 }
 
-/// Line breaks between JSON's tokens are blanks as well.
+/// Writes JSON as one line: line breaks between tokens become spaces.
 fn line(bytes: &[u8], out: &mut BytesMut) {
     out.extend(bytes.iter().map(|byte| match byte {
         b'\n' | b'\r' => b' ',
@@ -248,7 +248,7 @@ mod tests {
     );
 
     #[test]
-    fn calls_are_numbered_from_zero_and_all_other_bytes_stay() {
+    fn calls_are_numbered_from_zero_and_other_bytes_are_unchanged() {
         let expected = CALLS
             .replace("openai.gpt-oss-20b", "fast")
             .replace("\"index\": 1,", "\"index\": 0,")
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_numbered_as_they_should_be_and_other_events_go_through() {
+    fn correct_calls_and_other_events_pass_through() {
         for text in [
             "data: {\"model\":\"fast\",\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0},{\"index\":1},{}]}}]}\n\n",
             "event: x\nid: 7\ndata: {\"choices\":null}\n\n",
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn data_of_several_lines_is_put_on_one_where_it_changes() {
+    fn changed_multi_line_data_is_written_as_one_line() {
         check(
             "data: {\"model\":\ndata: \"m\"}\n\n",
             "data: {\"model\": \"fast\"}\n\n",
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_without_its_end_ends_with_an_error_and_nothing_follows() {
+    fn truncated_stream_ends_with_an_error_and_nothing_follows() {
         let (_, mut stream) = through("data: {\"choices\":[]}\n\n", &[]);
         let mut out = BytesMut::new();
         let cut = ErrorBody {

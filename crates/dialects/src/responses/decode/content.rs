@@ -1,4 +1,4 @@
-//! Content parts of items.
+//! Reads the content parts of items.
 
 use bedrock::converse::ContentBlock;
 
@@ -52,7 +52,7 @@ fn part<'a>(
     let kind = object.required_string("type", at)?;
     let block = match kind.as_ref() {
         "input_text" | "output_text" | "text" => {
-            // Of an answer that comes back.
+            // Members of replayed output.
             object.take("annotations");
             object.take("logprobs");
             text_block(object.required_string("text", at)?)
@@ -64,8 +64,8 @@ fn part<'a>(
             return Err(RequestError::unsupported(
                 at.key("type").to_string(),
                 format!(
-                    "{other:?} is not a content part this endpoint knows; it takes input_text, \
-                     input_image, input_file, output_text and refusal"
+                    "{other:?} is not a supported content part; use input_text, input_image, \
+                     input_file, output_text or refusal"
                 ),
             ));
         }
@@ -79,7 +79,7 @@ fn image<'a>(
     at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
-    // How closely to look is not Bedrock's to choose.
+    // Bedrock has no detail setting.
     object.take("detail");
     let (location, key) = match (
         object.string("image_url", at)?,
@@ -90,7 +90,7 @@ fn image<'a>(
         (None, None) => {
             return Err(RequestError::missing(
                 at.key("image_url").to_string(),
-                "must be given",
+                "is required",
             ));
         }
     };
@@ -121,7 +121,7 @@ fn file<'a>(
         (None, None, None) => {
             return Err(RequestError::missing(
                 at.key("file_data").to_string(),
-                "must be given, or file_url",
+                "file_data or file_url is required",
             ));
         }
     };
@@ -135,7 +135,7 @@ fn file<'a>(
     media::block(&given, &at.key(key), context)
 }
 
-/// A `file_id` that is an object in S3.
+/// A `file_id` that is an S3 URI.
 fn stored<'a>(
     id: std::borrow::Cow<'a, str>,
     at: &FieldPath<'_>,
@@ -145,6 +145,6 @@ fn stored<'a>(
     }
     Err(RequestError::unsupported(
         at.key("file_id").to_string(),
-        "there are no uploaded files here; send the data itself, or an s3:// URI as file_id",
+        "uploaded files are not supported; send the data, or an s3:// URI as file_id",
     ))
 }

@@ -1,10 +1,10 @@
-//! What a response repeats of its request, as JSON ready to be written.
+//! The members of a request that its response repeats, as JSON text.
 
 use std::fmt::Write as _;
 
 use crate::translation::json::{Json, Object};
 
-/// Members as the client sent them, with OpenAI's default where it sent none.
+/// Repeated members with OpenAI's defaults.
 const REPEATED: [(&str, &str); 16] = [
     ("instructions", "null"),
     ("max_output_tokens", "null"),
@@ -20,12 +20,12 @@ const REPEATED: [(&str, &str); 16] = [
     ("top_logprobs", "0"),
     ("top_p", "null"),
     ("user", "null"),
-    // Not the client's to choose.
+    // These are rejected in requests.
     ("previous_response_id", "null"),
     ("background", "false"),
 ];
 
-/// Members of the response that are known before there is an answer.
+/// The members of the response that are known from the request.
 #[derive(Debug)]
 pub(super) struct Echo {
     members: String,
@@ -33,7 +33,7 @@ pub(super) struct Echo {
 }
 
 impl Echo {
-    pub(super) fn of(body: &Object<'_>) -> Self {
+    pub(super) fn new(body: &Object<'_>) -> Self {
         let mut members = String::from("\"store\":false,\"truncation\":\"disabled\",");
         for (name, default) in REPEATED {
             let given = body
@@ -52,7 +52,7 @@ impl Echo {
         }
     }
 
-    /// A tool that the model was given.
+    /// Adds a tool that is sent to the model.
     pub(super) fn tool(&mut self, tool: &Json<'_>) {
         self.tools.extend(serde_json::to_string(tool).ok());
     }

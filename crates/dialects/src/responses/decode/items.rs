@@ -1,4 +1,4 @@
-//! Items of `input`, one by one, and `instructions` before them.
+//! Reads `instructions` and the items of `input`.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Items that tell what a tool of OpenAI's did.
+/// Items of tools that OpenAI runs.
 const HOSTED: [&str; 5] = [
     "web_search_call",
     "file_search_call",
@@ -31,11 +31,11 @@ const HOSTED: [&str; 5] = [
     "mcp_list_tools",
 ];
 
-/// Items as they are read.
+/// State of reading items.
 #[derive(Default)]
 struct Reader<'a> {
     conversation: Conversation<'a>,
-    /// Reasoning that waits for what it led to.
+    /// Reasoning whose message or call has not been read yet.
     reasoning: Vec<ContentBlock<'a>>,
 }
 
@@ -71,7 +71,7 @@ pub(super) fn decode<'a>(
                 "expected a string or an array of items",
             ));
         }
-        None => return Err(RequestError::missing("input", "must be given")),
+        None => return Err(RequestError::missing("input", "is required")),
     }
     reader.no_more_reasoning(context)?;
     Ok(reader.conversation)
@@ -91,11 +91,11 @@ impl<'a> Reader<'a> {
             None => {
                 return Err(RequestError::missing(
                     at.key("type").to_string(),
-                    "must be given",
+                    "is required",
                 ));
             }
         };
-        // Ids and states of items that were given out.
+        // Members of replayed output items.
         let id = item.string("id", at)?;
         item.take("status");
         match kind.as_ref() {
@@ -107,21 +107,20 @@ impl<'a> Reader<'a> {
             "item_reference" => Err(RequestError::unsupported(
                 at.to_string(),
                 format!(
-                    "nothing is stored, so the item {:?} is not known; send the item itself \
+                    "nothing is stored, so the item {:?} is unknown; send the item itself \
                      (clients do so with store: false)",
                     id.as_deref().unwrap_or_default()
                 ),
             )),
             hosted if HOSTED.contains(&hosted) => {
-                let why = format!("{hosted} tells of a tool that only OpenAI has");
+                let why = format!("{hosted} is an item of a tool that only OpenAI has");
                 context.warnings.dropped("input[]", &why)
             }
             other => Err(RequestError::unsupported(
                 at.key("type").to_string(),
                 format!(
-                    "{other:?} is not an item this endpoint knows; it takes message, reasoning, \
-                     function_call, function_call_output, custom_tool_call and \
-                     custom_tool_call_output"
+                    "{other:?} is not a supported item; use message, reasoning, function_call, \
+                     function_call_output, custom_tool_call or custom_tool_call_output"
                 ),
             )),
         }
@@ -142,7 +141,7 @@ impl<'a> Reader<'a> {
         };
         let content_at = at.key("content");
         let blocks = content::decode(item.take("content"), &content_at, cached, context)?;
-        // Whether it was said on the way or at the end.
+        // Whether the message is a commentary or the final response.
         item.take("phase");
         context.drop_unknown(item, at)?;
         match role.as_ref() {
@@ -151,10 +150,10 @@ impl<'a> Reader<'a> {
                 self.conversation.turns.user(blocks);
             }
             "assistant" => {
-                if blocks.iter().any(|block| !is_said(block)) {
+                if blocks.iter().any(|block| !is_assistant_content(block)) {
                     return Err(RequestError::unsupported(
                         content_at.to_string(),
-                        "an assistant message holds text only; pictures and files go into user messages",
+                        "an assistant message supports text only; use a user message for images and files",
                     ));
                 }
                 self.assistant(blocks, Vec::new());
@@ -167,7 +166,7 @@ impl<'a> Reader<'a> {
                         _ => {
                             return Err(RequestError::unsupported(
                                 content_at.to_string(),
-                                "a system prompt holds text only; put the rest into a user message",
+                                "a system prompt supports text only; use a user message for other content",
                             ));
                         }
                     });
@@ -176,14 +175,14 @@ impl<'a> Reader<'a> {
             other => {
                 return Err(RequestError::invalid(
                     at.key("role").to_string(),
-                    format!("{other:?} is no role; use system, developer, user or assistant"),
+                    format!("{other:?} is not a role; use system, developer, user or assistant"),
                 ));
             }
         }
         Ok(())
     }
 
-    /// Blocks of the assistant's, after the reasoning that led to them.
+    /// Adds blocks of the assistant after their reasoning.
     fn assistant(&mut self, blocks: Vec<ContentBlock<'a>>, calls: Vec<Call<'a>>) {
         if blocks.is_empty() {
             return;
@@ -193,40 +192,40 @@ impl<'a> Reader<'a> {
         self.conversation.turns.assistant(all, calls);
     }
 
-    /// Bedrock refuses reasoning that led to nothing.
+    /// Drops reasoning without a message or call, which Bedrock rejects.
     fn no_more_reasoning(&mut self, context: &mut Context<'_>) -> Result<(), RequestError> {
         if !std::mem::take(&mut self.reasoning).is_empty() {
-            let why = "reasoning that no message or call follows cannot be replayed";
+            let why = "reasoning without a following message or call cannot be replayed";
             context.warnings.dropped("input[]", why)?;
         }
         Ok(())
     }
 
-    /// Reasoning that was given out earlier and comes back, bit for bit.
+    /// Replayed reasoning, bit for bit.
     fn reasoning(
         &mut self,
         mut item: Object<'a>,
         at: &FieldPath<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), RequestError> {
-        // What people read; the sealed block has the model's own words.
+        // The readable text; the sealed block contains the original.
         item.take("summary");
         item.take("content");
         let sealed = item.string("encrypted_content", at)?;
         context.drop_unknown(item, at)?;
         let Some(sealed) = sealed.filter(|sealed| !sealed.is_empty()) else {
-            let why = "reasoning is replayed from its encrypted_content; this has none";
+            let why = "missing; reasoning is replayed from it";
             return context.warnings.dropped("input[].encrypted_content", why);
         };
         let Some(block) = carrier::open(&sealed) else {
             return Err(RequestError::invalid(
                 at.key("encrypted_content").to_string(),
-                "this was not given out by this gateway, or was changed on the way; send it back as \
-                 it came, or leave the reasoning item out",
+                "not from this gateway, or changed; send it back unchanged, or remove the reasoning \
+                 item",
             ));
         };
         if context.capabilities.reasoning.replay == Replay::Never {
-            let why = "this model takes no reasoning back";
+            let why = "this model does not support replayed reasoning";
             return context.warnings.dropped("input[].encrypted_content", why);
         }
         self.reasoning.push(ContentBlock::ReasoningContent(block));
@@ -292,7 +291,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What an assistant can have said.
-const fn is_said(block: &ContentBlock<'_>) -> bool {
+/// Whether a block is valid in an assistant message.
+const fn is_assistant_content(block: &ContentBlock<'_>) -> bool {
     matches!(block, ContentBlock::Text(_) | ContentBlock::CachePoint(_))
 }

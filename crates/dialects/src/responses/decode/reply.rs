@@ -1,22 +1,22 @@
-//! What the way back has to know about the request.
+//! What decoding a Responses request keeps for encoding its response.
 
 use std::fmt;
 
 use crate::translation::reply::ReplyCore;
 
-/// Kept from decoding to encoding; small, owned, cheap to move.
+/// Passed from decoding to encoding; small, owned and cheap to move.
 #[derive(Clone, Default)]
 pub struct ReplyContext {
     core: ReplyCore,
-    /// Bedrock's names of tools that take free text.
+    /// Bedrock's names of custom tools, whose input is free text.
     custom: Vec<String>,
     summary: bool,
-    /// Members of the response that repeat the request: `"k":v,…,`.
+    /// The members of the response that repeat the request: `"k":v,…,`.
     echo: String,
 }
 
 impl fmt::Debug for ReplyContext {
-    /// Without the echo: it holds the client's instructions.
+    /// Omits the echo, because it contains the client's instructions.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReplyContext")
             .field("core", &self.core)
@@ -41,22 +41,22 @@ impl ReplyContext {
         }
     }
 
-    /// What both endpoints of OpenAI's need.
+    /// The part that all dialects share.
     pub(crate) const fn core(&self) -> &ReplyCore {
         &self.core
     }
 
-    /// Whether a tool takes free text, given Bedrock's name.
+    /// Whether a tool, given Bedrock's name, is a custom tool.
     pub(crate) fn is_custom(&self, upstream: &str) -> bool {
         self.custom.iter().any(|name| name == upstream)
     }
 
-    /// Whether reasoning is shown as a summary; else it is shown as such.
+    /// Whether reasoning is returned as a summary; otherwise as `reasoning_text`.
     pub(crate) const fn summary(&self) -> bool {
         self.summary
     }
 
-    /// Members of the response that repeat the request.
+    /// The members of the response that repeat the request.
     pub(crate) fn echo(&self) -> &str {
         &self.echo
     }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_shows_nothing_of_what_the_client_wrote() {
+    fn debug_output_omits_the_clients_content() {
         let core = ReplyCore::default();
         let echo = "\"instructions\":\"a secret plan\",".to_owned();
         let context = ReplyContext::new(core, Vec::new(), false, echo);

@@ -1,4 +1,4 @@
-//! Tools of Responses: functions, and tools that take free text, which become functions of one string.
+//! Reads functions and custom tools; custom tools become functions with one string argument.
 
 use std::borrow::Cow;
 
@@ -14,15 +14,15 @@ use crate::translation::{
     tools::{Tools, read_name},
 };
 
-/// Arguments of a tool that takes free text.
+/// The argument of a custom tool.
 pub(super) const INPUT: &str = "input";
 const INPUT_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as text."}},"required":["input"]}"#;
 
-/// Tools as the client wants them.
+/// The client's tools.
 #[derive(Debug)]
 pub(super) struct DecodedTools<'a> {
     pub(super) tools: Tools<'a>,
-    /// Bedrock's names of those that take free text.
+    /// Bedrock's names of the custom tools.
     pub(super) custom: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn decode<'a>(
                 None => {
                     return Err(RequestError::missing(
                         at.key("type").to_string(),
-                        "must be given: \"function\" or \"custom\"",
+                        "is required: \"function\" or \"custom\"",
                     ));
                 }
             }
@@ -83,7 +83,7 @@ fn read<'a>(
             spec
         }
         other => {
-            let why = format!("{other} is a tool that OpenAI runs, and Bedrock has none like it");
+            let why = format!("{other} is a tool that only OpenAI runs");
             return context.warnings.dropped("tools[]", &why);
         }
     };
@@ -93,7 +93,7 @@ fn read<'a>(
     Ok(())
 }
 
-/// A tool that takes free text. A grammar can be asked for, but not enforced.
+/// A custom tool. Its grammar becomes part of the description, because Bedrock does not enforce grammars.
 fn free_text<'a>(
     tool: &mut Object<'a>,
     at: &FieldPath<'_>,
@@ -115,13 +115,13 @@ fn free_text<'a>(
                 let asked =
                     format!("{before}\n\nThe input follows this {syntax} grammar:\n{definition}");
                 description = Some(Cow::Owned(asked.trim_start().to_owned()));
-                let how = "the grammar went into the description; Bedrock does not enforce it";
+                let how = "the grammar was added to the description; Bedrock does not enforce it";
                 context.warnings.changed("tools[].format", how)?;
             }
             other => {
                 return Err(RequestError::unsupported(
                     at.key("type").to_string(),
-                    format!("{other:?} is not text or grammar"),
+                    format!("{other:?} is not supported; use text or grammar"),
                 ));
             }
         }
@@ -137,7 +137,7 @@ fn free_text<'a>(
     })
 }
 
-/// A choice of a tool that OpenAI runs cannot be dropped: the client relies on it.
+/// Rejects the choice of a tool that OpenAI runs, because the client relies on the tool.
 fn hosted_choice(body: &Object<'_>) -> Result<(), RequestError> {
     let kind = body
         .get("tool_choice")
@@ -148,7 +148,7 @@ fn hosted_choice(body: &Object<'_>) -> Result<(), RequestError> {
         }
         Some(kind) => Err(RequestError::unsupported(
             "tool_choice.type",
-            format!("{kind} is a tool that OpenAI runs, and Bedrock has none like it"),
+            format!("{kind} is a tool that only OpenAI runs"),
         )),
     }
 }

@@ -1,6 +1,6 @@
-//! Items of the output, and how they are written.
+//! Output items.
 //!
-//! Text stays the JSON it came as: pieces of a string literal put together are a string literal.
+//! Text is kept as JSON: the concatenated insides of string literals are the inside of a string literal.
 
 use bytes::BytesMut;
 
@@ -11,7 +11,7 @@ use crate::translation::write::write_json;
 pub(super) struct Literal(String);
 
 impl Literal {
-    /// Adds a whole literal, quotes and all.
+    /// Appends a complete literal, including its quotes.
     pub(super) fn push(&mut self, json: &str) {
         let inside = json
             .strip_prefix('"')
@@ -29,14 +29,14 @@ impl Literal {
         out.extend_from_slice(b"\"");
     }
 
-    /// The text itself; lone surrogates become U+FFFD.
+    /// The decoded text; lone surrogates become U+FFFD.
     pub(super) fn decode(&self) -> String {
         serde_json::from_str(&format!("\"{}\"", self.0))
             .unwrap_or_else(|_| self.0.replace("\\u", "\u{fffd}"))
     }
 }
 
-/// What an item is.
+/// The kind of an item.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Message {
@@ -46,10 +46,10 @@ pub(super) enum Kind {
         text: Literal,
         signature: String,
         redacted: String,
-        /// The block to come back, once it is complete.
+        /// The sealed block, once it is complete.
         sealed: Option<String>,
     },
-    /// A call of a function; of a custom tool, whose arguments hold its input, when `free_text`.
+    /// A call of a function or, if `free_text`, of a custom tool, whose arguments contain its input.
     Call {
         call_id: String,
         name: String,
@@ -58,17 +58,17 @@ pub(super) enum Kind {
     },
 }
 
-/// An item.
+/// An output item.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) id: String,
     pub(super) kind: Kind,
-    /// Bedrock's index of its block, while more of that may come.
+    /// Bedrock's index of the item's block while the block is open.
     pub(super) block: Option<u64>,
     pub(super) status: &'static str,
 }
 
-/// How reasoning is shown.
+/// How reasoning is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
     Summary,
@@ -101,7 +101,7 @@ impl Item {
         out.extend_from_slice(b",");
     }
 
-    /// The item as it is now.
+    /// Writes the item in its current state.
     pub(super) fn write(&self, shown: Shown, out: &mut BytesMut) {
         out.extend_from_slice(b"{\"id\":");
         write_json(&self.id, out);
@@ -160,7 +160,7 @@ impl Item {
         }
     }
 
-    /// The input of a custom tool, once its arguments are complete.
+    /// The input of a custom tool; empty while its arguments are incomplete.
     pub(super) fn free_text(&self) -> String {
         let Kind::Call { arguments, .. } = &self.kind else {
             return String::new();
@@ -173,7 +173,7 @@ impl Item {
         let input = value
             .as_ref()
             .and_then(|value| value.get("input")?.as_str());
-        // What is not as it was asked for is still what the model wants.
+        // Arguments without the expected member are passed to the tool as they are.
         input.map_or_else(|| arguments.clone(), str::to_owned)
     }
 

@@ -1,4 +1,4 @@
-//! The response object, which begins and ends a stream, and is the whole of a response that is none.
+//! The response object: part of the first and last events of a stream, and the body of a whole response.
 
 use bedrock::converse::TokenUsage;
 use bytes::BytesMut;
@@ -19,7 +19,7 @@ struct Usage {
 #[derive(Serialize)]
 struct InputDetails {
     cached_tokens: u64,
-    /// Not OpenAI's: what was written to the cache, which costs more.
+    /// Not in OpenAI's API: tokens written to the cache, which cost more.
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_write_tokens: Option<u64>,
 }
@@ -58,7 +58,7 @@ struct Failure<'a> {
     message: &'a str,
 }
 
-/// OpenAI's word for a failure of a response; clients decide by it whether to try again.
+/// OpenAI's code for a failed response; clients use it to decide about retries.
 pub(super) const fn failure_code(status: u16) -> &'static str {
     match status {
         429 => "rate_limit_exceeded",
@@ -68,7 +68,7 @@ pub(super) const fn failure_code(status: u16) -> &'static str {
 }
 
 impl StreamEncoder {
-    /// Writes the response as it is now.
+    /// Writes the response in its current state.
     pub(super) fn object(
         &self,
         status: &'static str,

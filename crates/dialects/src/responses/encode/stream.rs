@@ -1,9 +1,8 @@
-//! A stream, event by event, written straight into the output buffer as server-sent events.
+//! Encodes a stream as server-sent events, event by event.
 //!
-//! Deltas pass as the JSON they came as, without being unescaped; nothing is held back except text
-//! beside a forced schema tool and the input of custom tools, which comes wrapped in JSON. Blocks of
-//! text that follow each other are one message. Items are numbered as they begin, every item that
-//! began ends, and what stands in the last event is what the events before it said.
+//! Deltas are copied as JSON without decoding them. Only text next to a forced schema tool and the input of custom tools,
+//! which is wrapped in JSON, are held back. Consecutive text blocks become one message. Items are numbered in order of
+//! their start, every started item ends, and the last event repeats the content of the earlier events.
 
 mod call;
 mod reasoning;
@@ -29,12 +28,12 @@ use crate::translation::{
     write::{quoted, write_json},
 };
 
-/// Blocks of Bedrock's that are no item.
+/// Blocks that are not items.
 #[derive(Clone, Copy, Debug)]
 enum Apart {
-    /// The answer by way of a schema tool, and whether anything came.
+    /// A call of the schema tool, and whether arguments were sent.
     Schema { block: u64, arguments: bool },
-    /// A tool that Bedrock runs, or its result.
+    /// A call of a tool that Bedrock runs, or its result.
     Server { block: u64 },
 }
 
@@ -46,36 +45,36 @@ impl Apart {
     }
 }
 
-/// Turns events of Converse into events of Responses; one for each stream.
+/// Encodes one stream.
 #[derive(Debug)]
 pub struct StreamEncoder {
     pub(super) reply: ReplyContext,
     /// `{"id":…,"object":"response","created_at":…,"model":…,`
     pub(super) head: Vec<u8>,
-    /// What ids of items end with, before their number.
+    /// The part of item ids between prefix and number.
     stem: String,
     pub(super) items: Vec<Item>,
-    /// The message that text goes to.
+    /// Index of the open message.
     message: Option<usize>,
     apart: Vec<Apart>,
     leak: LeakedCallParser,
-    /// Text held back beside a schema tool, in case the model does not call it.
+    /// Text held back in case the model does not call the schema tool.
     held: Literal,
     schema_tool_used: bool,
     stop: Option<StopReason>,
     pub(super) usage: Option<TokenUsage>,
     pub(super) service_tier: Option<String>,
     sequence: u64,
-    /// Gathers items and writes no events.
+    /// Whether to collect items without writing events.
     quiet: bool,
     stage: Stage,
 }
 
-/// How far a stream is.
+/// State of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     New,
-    Begun,
+    Started,
     Finished,
 }
 
@@ -108,7 +107,7 @@ impl StreamEncoder {
         }
     }
 
-    /// An encoder for a response that is no stream.
+    /// An encoder for a whole response.
     pub(super) fn quiet(reply: ReplyContext, identity: &ResponseIdentity) -> Self {
         Self {
             quiet: true,
@@ -116,10 +115,10 @@ impl StreamEncoder {
         }
     }
 
-    /// Writes what an event becomes; often nothing.
+    /// Encodes an event; many events write nothing.
     ///
     /// # Errors
-    /// When the event makes no sense where it stands. Call [`Self::error`] then.
+    /// When the event is invalid at this position. Call [`Self::error`] then.
     pub fn event(
         &mut self,
         event: &StreamEvent<'_>,
@@ -151,8 +150,8 @@ impl StreamEncoder {
         Ok(())
     }
 
-    /// Ends the stream: `response.completed` or `response.incomplete`, or an error after a stream that
-    /// was cut or that the model spoiled. Later calls write nothing.
+    /// Ends the stream: `response.completed` or `response.incomplete` after success, an error if the stream is truncated or
+    /// the output malformed. Later calls write nothing.
     pub fn finish(&mut self, out: &mut BytesMut) {
         if self.stage == Stage::Finished {
             return;
@@ -164,7 +163,7 @@ impl StreamEncoder {
             ..ErrorBody::default()
         };
         let Some(stop) = self.stop.clone() else {
-            let what = "Bedrock ended the stream before the answer was complete";
+            let what = "Bedrock ended the stream before the response was complete";
             self.error(&failed(502, "stream_truncated", what), out);
             return;
         };
@@ -174,7 +173,7 @@ impl StreamEncoder {
             return;
         }
         self.stage = Stage::Finished;
-        let end = End::of(&stop);
+        let end = End::new(&stop);
         self.lifecycle(end.event, end.status, end.reason, None, out);
     }
 
@@ -194,20 +193,20 @@ impl StreamEncoder {
         self.lifecycle("response.failed", "failed", None, Some(error), out);
     }
 
-    /// Token counts, once Bedrock has given them.
+    /// Token counts, once received.
     pub const fn usage(&self) -> Option<TokenUsage> {
         self.usage
     }
 
-    /// Bedrock's stop reason, once it is known.
+    /// Bedrock's stop reason, once received.
     pub const fn stop_reason(&self) -> Option<&StopReason> {
         self.stop.as_ref()
     }
 
-    /// How the response ended, once it is known and the answer is of use.
+    /// The status of the response, once known; `None` for malformed output.
     pub fn finish_reason(&self) -> Option<&'static str> {
         let stop = self.stop.as_ref()?;
-        finish_reason(stop, false).map(|_| End::of(stop).status)
+        finish_reason(stop, false).map(|_| End::new(stop).status)
     }
 
     pub(super) fn shown(&self) -> Shown {
@@ -218,7 +217,7 @@ impl StreamEncoder {
         }
     }
 
-    /// An event with its number; its members are written by `inside`.
+    /// Writes an event with its sequence number; `inside` writes its members.
     fn write(&mut self, kind: &str, out: &mut BytesMut, inside: impl FnOnce(&mut BytesMut)) {
         if self.quiet {
             return;
@@ -235,7 +234,7 @@ impl StreamEncoder {
         self.sequence = self.sequence.saturating_add(1);
     }
 
-    /// An event with the response as it is now.
+    /// Writes an event with the response in its current state.
     fn lifecycle(
         &mut self,
         kind: &str,
@@ -256,13 +255,13 @@ impl StreamEncoder {
 
     pub(super) fn begin(&mut self, out: &mut BytesMut) {
         if self.stage == Stage::New {
-            self.stage = Stage::Begun;
+            self.stage = Stage::Started;
             self.lifecycle("response.created", "in_progress", None, None, out);
             self.lifecycle("response.in_progress", "in_progress", None, None, out);
         }
     }
 
-    /// An event about an item; `inside` writes what comes after its place.
+    /// Writes an event about an item; `inside` writes the members after its position.
     fn about(
         &mut self,
         index: usize,
@@ -278,7 +277,7 @@ impl StreamEncoder {
         self.write(kind, out, |out| out.extend_from_slice(&members));
     }
 
-    /// An event with a whole item.
+    /// Writes an event with a whole item.
     fn with_item(&mut self, index: usize, kind: &str, out: &mut BytesMut) {
         let mut members = BytesMut::new();
         if let Some(item) = self.items.get(index).filter(|_| !self.quiet) {
@@ -318,7 +317,7 @@ impl StreamEncoder {
         self.with_item(index, "response.output_item.done", out);
     }
 
-    /// The item of a block that is not complete.
+    /// The item of an open block.
     fn open(&self, block: u64) -> Option<usize> {
         self.items.iter().position(|item| item.block == Some(block))
     }
@@ -345,11 +344,11 @@ impl StreamEncoder {
         out: &mut BytesMut,
     ) -> Result<(), StreamError> {
         if let Some(text) = delta.text {
-            self.said(text.as_json(), out);
+            self.model_text(text.as_json(), out);
         }
         if let Some(input) = delta.tool_use.and_then(|call| call.input)
             && !input.is_empty()
-            && !self.call_goes_on(block, input.as_json(), out)
+            && !self.call_delta(block, input.as_json(), out)
         {
             return Err(StreamError::NoSuchCall(block));
         }
@@ -381,13 +380,13 @@ impl StreamEncoder {
         }
     }
 
-    /// The model's turn ends: what is open ends with it.
+    /// The end of the model's turn; ends all open items.
     pub(super) fn stop(&mut self, stop: StopReason, out: &mut BytesMut) {
         self.begin(out);
-        let status = End::of(&stop).status;
-        let spoiled = finish_reason(&stop, false).is_none();
+        let status = End::new(&stop).status;
+        let malformed = finish_reason(&stop, false).is_none();
         self.stop = Some(stop);
-        if spoiled {
+        if malformed {
             return;
         }
         if let Some(rest) = self.leak.finish() {
@@ -411,7 +410,7 @@ impl StreamEncoder {
     }
 }
 
-/// Writes an `error` event where a stream that somebody else wrote broke off; `sequence` is its number.
+/// Writes an `error` event at the end of a truncated passthrough stream; `sequence` is its number.
 pub fn stream_failure(error: &ErrorBody, sequence: u64, out: &mut BytesMut) {
     out.extend_from_slice(b"event: error\ndata: {\"type\":\"error\",\"sequence_number\":");
     write_json(&sequence, out);
@@ -420,7 +419,7 @@ pub fn stream_failure(error: &ErrorBody, sequence: u64, out: &mut BytesMut) {
     out.extend_from_slice(b"}\n\n");
 }
 
-/// The documented members of an error event, and the object that OpenAI's own service sends.
+/// Writes the documented members of an error event, and the `error` object that OpenAI's service sends.
 fn write_error(error: &ErrorBody, out: &mut BytesMut) {
     out.extend_from_slice(b"\"code\":");
     write_json(&error.code, out);

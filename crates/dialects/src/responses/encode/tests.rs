@@ -1,4 +1,4 @@
-//! Tests of encoding that golden files do not hold: ends, errors, what accounting reads.
+//! Tests of encoding besides golden files: end of streams, errors, values for the request record.
 
 use bedrock::converse::StreamEvent;
 use bytes::BytesMut;
@@ -26,7 +26,7 @@ fn throttled() -> ErrorBody {
 }
 
 #[test]
-fn an_error_in_a_stream_is_an_event_with_status_and_extras_and_then_a_failed_response() {
+fn error_event_has_status_and_extra_members_and_a_failed_response_follows() {
     let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity());
     let mut out = BytesMut::new();
     send(
@@ -49,7 +49,7 @@ fn an_error_in_a_stream_is_an_event_with_status_and_extras_and_then_a_failed_res
 }
 
 #[test]
-fn an_error_before_anything_else_is_a_whole_stream() {
+fn error_before_any_event_gives_a_complete_stream() {
     let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity());
     let mut out = BytesMut::new();
     encoder.error(&throttled(), &mut out);
@@ -57,7 +57,7 @@ fn an_error_before_anything_else_is_a_whole_stream() {
 }
 
 #[test]
-fn accounting_reads_usage_and_both_words_for_the_end() {
+fn encoder_reports_usage_status_and_stop_reason() {
     let mut encoder = StreamEncoder::new(ReplyContext::default(), &identity());
     let mut out = BytesMut::new();
     assert_eq!(encoder.finish_reason(), None);

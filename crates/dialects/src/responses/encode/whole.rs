@@ -1,4 +1,4 @@
-//! A response that was not streamed, block by block.
+//! Encodes a whole response, block by block.
 
 use bedrock::converse::{ConverseResponse, ResponseBlock};
 use bytes::BytesMut;
@@ -9,10 +9,10 @@ use crate::translation::{
 };
 
 impl StreamEncoder {
-    /// Writes a whole response as a stream, for models that do not stream with tools.
+    /// Encodes a whole response as a stream, for models that do not stream tool calls.
     ///
     /// # Errors
-    /// When the model wrote something unusable; nothing has been written then.
+    /// When the output is malformed; nothing is written then.
     pub fn response(
         &mut self,
         response: &ConverseResponse,
@@ -41,7 +41,7 @@ impl StreamEncoder {
             .iter()
             .chain(cited.filter_map(|cited| cited.text.as_ref()))
         {
-            self.said(&quoted(text), out);
+            self.model_text(&quoted(text), out);
         }
         if let Some(reasoning) = &block.reasoning_content {
             if let Some(text) = &reasoning.reasoning_text {
@@ -57,7 +57,7 @@ impl StreamEncoder {
         {
             let input = call.input.as_deref().map_or("{}", |input| input.get());
             self.call_begins(index, &call.tool_use_id, &call.name, out);
-            self.call_goes_on(index, &quoted(input), out);
+            self.call_delta(index, &quoted(input), out);
         }
         self.block_ends(index, out);
     }

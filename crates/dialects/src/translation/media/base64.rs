@@ -1,4 +1,4 @@
-//! Base64 as clients send it, and as Bedrock takes it: the standard alphabet with padding.
+//! Converts the base64 of clients to the form that Bedrock accepts: the standard alphabet with padding.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use ::base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 
-/// Takes what is not quite standard: no padding, stray bits at the end.
+/// Accepts missing padding and non-zero trailing bits.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -15,8 +15,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The same bytes in standard base64; `None` when it is no base64. What is standard already is
-/// neither decoded nor copied.
+/// The same bytes in standard base64; `None` if `text` is not base64. Standard base64 is neither decoded nor
+/// copied.
 pub(crate) fn standard(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
     if base64_simd::STANDARD.check(text.as_bytes()).is_ok() {
         return Some(text);
@@ -34,14 +34,14 @@ pub(crate) fn standard(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(STANDARD.encode(bytes)))
 }
 
-/// Length of the bytes behind standard base64.
+/// Number of bytes that standard base64 encodes.
 pub(crate) fn decoded_len(text: &str) -> u64 {
     let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
     let length = (text.len() / 4 * 3).saturating_sub(padding);
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// The first twelve bytes behind standard base64, zeros where there are fewer.
+/// The first twelve bytes that standard base64 encodes, padded with zeros.
 pub(crate) fn first_bytes(text: &str) -> [u8; 12] {
     let mut first = [0; 12];
     let head = text.get(..text.len().min(16)).unwrap_or_default();

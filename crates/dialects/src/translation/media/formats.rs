@@ -1,15 +1,15 @@
-//! Which formats Bedrock has words for, and how clients say them.
+//! Bedrock's media formats, and how clients name them.
 
 use crate::families::MediaKind;
 
-/// A format in Bedrock's word.
+/// A format by Bedrock's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
     pub(crate) kind: MediaKind,
     pub(crate) word: &'static str,
 }
 
-/// Kind, word, media types, extensions besides the word itself.
+/// Kind, Bedrock's name, media types, and extensions other than the name.
 type Row = (
     MediaKind,
     &'static str,
@@ -133,7 +133,7 @@ fn format(row: &Row) -> Format {
     }
 }
 
-/// The format of a media type in lower case.
+/// The format of a lower-case media type.
 pub(crate) fn by_media_type(media_type: &str) -> Option<Format> {
     let text = || {
         media_type.starts_with("text/").then_some(Format {
@@ -148,7 +148,7 @@ pub(crate) fn by_media_type(media_type: &str) -> Option<Format> {
         .or_else(text)
 }
 
-/// The format of a file's extension, without the point.
+/// The format of a file extension without the dot.
 pub(crate) fn by_extension(extension: &str) -> Option<Format> {
     let extension = extension.to_ascii_lowercase();
     FORMATS
@@ -162,7 +162,7 @@ pub(crate) fn by_word(word: &str) -> Option<Format> {
     by_media_type(&word.to_ascii_lowercase()).or_else(|| by_extension(word))
 }
 
-/// The format of a file's first bytes.
+/// The format by a file's first bytes.
 pub(crate) fn by_magic(magic: &[u8; 12]) -> Option<Format> {
     let word = match magic {
         [0x89, b'P', b'N', b'G', ..] => "png",
@@ -177,7 +177,7 @@ pub(crate) fn by_magic(magic: &[u8; 12]) -> Option<Format> {
 }
 
 /// The formats of a kind, for an error message.
-pub(crate) fn taken(kind: Option<MediaKind>) -> String {
+pub(crate) fn supported(kind: Option<MediaKind>) -> String {
     let words: Vec<&str> = FORMATS
         .iter()
         .filter(|row| {
@@ -187,5 +187,5 @@ pub(crate) fn taken(kind: Option<MediaKind>) -> String {
         })
         .map(|row| row.1)
         .collect();
-    format!("it takes {}", words.join(", "))
+    format!("supported formats: {}", words.join(", "))
 }

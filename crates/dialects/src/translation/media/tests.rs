@@ -1,9 +1,9 @@
-//! Tests of media that need no request around them.
+//! Tests of media without a request.
 
 use super::*;
 
 #[test]
-fn document_names_are_in_bedrocks_alphabet_and_unique() {
+fn document_names_are_valid_and_unique() {
     let mut taken = Vec::new();
     for (given, expected) in [
         (Some("report.pdf"), "report"),
@@ -27,7 +27,7 @@ fn document_names_are_in_bedrocks_alphabet_and_unique() {
 }
 
 #[test]
-fn base64_is_made_standard_only_where_it_is_not() {
+fn only_nonstandard_base64_is_converted() {
     for (given, expected) in [
         ("aGVsbG8=", Some("aGVsbG8=")),
         ("aGVsbG8", Some("aGVsbG8=")),
@@ -47,7 +47,7 @@ fn base64_is_made_standard_only_where_it_is_not() {
 }
 
 #[test]
-fn data_uris_are_taken_apart() {
+fn parses_data_uris() {
     assert_eq!(
         data_uri("data:image/PNG;charset=x;base64,AAAA"),
         Some(("image/png".to_owned(), 32))

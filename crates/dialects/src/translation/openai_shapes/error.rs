@@ -1,25 +1,24 @@
-//! Errors of this dialect, and their shape on the wire:
-//! `{"error":{"message","type","param","code"}}`.
+//! OpenAI's error body: `{"error":{"message","type","param","code"}}`.
 
 use bytes::BytesMut;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// `type` of an error the client can mend.
+/// `type` of an error that the client can fix.
 const INVALID_REQUEST: &str = "invalid_request_error";
 
-/// An error to write, in a body or in a stream.
+/// An error for a body or a stream.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ErrorBody {
-    /// HTTP status; in a stream it stands in the event, since the headers are gone.
+    /// HTTP status; in a stream it is a member of the event, because the headers are already sent.
     pub status: u16,
-    /// OpenAI's `type`; empty: what fits the status.
+    /// OpenAI's `type`; if empty, the type for the status.
     pub kind: String,
-    /// A stable word.
+    /// A stable code.
     pub code: Option<String>,
-    /// Path of the field at fault.
+    /// Path of the invalid field.
     pub param: Option<String>,
-    /// What happened, for people.
+    /// The message for humans.
     pub message: String,
     /// Further members of the error object, such as `request_id` and `hint`.
     pub extra: Map<String, Value>,
@@ -41,8 +40,8 @@ struct Inner<'a> {
     extra: &'a Map<String, Value>,
 }
 
-/// Writes an error body. An empty `kind` becomes what OpenAI says for `status`; `extra` adds members
-/// such as `request_id` and `hint` to the error object.
+/// Writes an error body. An empty `kind` becomes OpenAI's type for `status`; `extra` adds members such as
+/// `request_id` and `hint` to the error object.
 pub fn error_body(
     status: u16,
     kind: &str,
@@ -65,7 +64,7 @@ pub fn error_body(
             extra,
         },
     };
-    // Strings and maps always serialize; an empty body would still be an error to the client.
+    // Strings and maps always serialize.
     serde_json::to_vec(&envelope).unwrap_or_default()
 }
 
@@ -82,7 +81,7 @@ impl ErrorBody {
         )
     }
 
-    /// Writes the error as an event of a stream, with the status that the headers no longer say.
+    /// Writes the error as a stream event, with its status.
     pub(crate) fn write_event(&self, out: &mut BytesMut) {
         let mut extra = Map::new();
         extra.insert("status".to_owned(), Value::from(self.status));
@@ -116,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn error_has_openais_four_members_and_the_extra_ones() {
+    fn error_has_openais_members_and_the_extra_ones() {
         let mut extra = Map::new();
         extra.insert("request_id".to_owned(), "r-1".into());
         let body = error_body(429, "", Some("throttled"), None, "slow \"down\"", &extra);

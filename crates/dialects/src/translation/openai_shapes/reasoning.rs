@@ -1,4 +1,4 @@
-//! Reasoning: how much of it, in the family's own words, and what it rules out.
+//! Reasoning effort and thinking budget as the family's own fields.
 
 use bedrock::converse::{ContentBlock, Message, Role};
 use serde_json::{Map, json};
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Decides from `reasoning_effort`, or from `thinking` as clients of Claude send it.
+/// The reasoning settings from the effort, or from `thinking` as Anthropic's clients send it.
 pub(super) fn decide(
     effort: Option<Json<'_>>,
     thinking: Option<Json<'_>>,
@@ -22,7 +22,7 @@ pub(super) fn decide(
     let root = FieldPath::Root;
     if let Some(thinking) = thinking {
         if effort.is_some() {
-            let why = "thinking says the same more exactly";
+            let why = "thinking takes precedence";
             context.warnings.dropped(context.field_names.effort, why)?;
         }
         return explicit(thinking, &root.key("thinking"), context);
@@ -35,7 +35,7 @@ pub(super) fn decide(
     if !EFFORTS.contains(&effort.as_ref()) {
         return Err(RequestError::invalid(
             at.to_string(),
-            format!("{effort:?} is no effort; use {}", EFFORTS.join(", ")),
+            format!("{effort:?} is not an effort; use {}", EFFORTS.join(", ")),
         ));
     }
     if effort == "none" {
@@ -43,7 +43,7 @@ pub(super) fn decide(
     }
     let capabilities = &context.capabilities.reasoning;
     if capabilities.style == ReasoningStyle::None {
-        let why = format!("{} has no reasoning to set", context.capabilities.title);
+        let why = format!("{} has no reasoning settings", context.capabilities.title);
         context.warnings.dropped(context.field_names.effort, &why)?;
         return Ok(Reasoning::default());
     }
@@ -51,7 +51,11 @@ pub(super) fn decide(
         let known: Vec<_> = capabilities.efforts.keys().map(String::as_str).collect();
         return Err(RequestError::unsupported(
             at.to_string(),
-            format!("{} takes {}", context.capabilities.title, known.join(", ")),
+            format!(
+                "{} supports {}",
+                context.capabilities.title,
+                known.join(", ")
+            ),
         ));
     };
     Ok(from_effort(
@@ -83,7 +87,7 @@ fn explicit(
     }
     if !claude {
         let why = format!(
-            "{} has no such thinking; use {}",
+            "{} does not support thinking (use {})",
             context.capabilities.title, context.field_names.effort
         );
         context.warnings.dropped("thinking", &why)?;
@@ -92,7 +96,7 @@ fn explicit(
     match kind.as_ref() {
         "enabled" if capabilities.budget => {
             let budget = budget.ok_or_else(|| {
-                RequestError::missing(at.key("budget_tokens").to_string(), "must be given")
+                RequestError::missing(at.key("budget_tokens").to_string(), "is required")
             })?;
             if budget < MIN_BUDGET {
                 return Err(RequestError::invalid(
@@ -105,7 +109,7 @@ fn explicit(
         }
         "enabled" | "adaptive" if capabilities.style == ReasoningStyle::Adaptive => {
             if kind == "enabled" {
-                let how = "this model decides on its budget itself (adaptive)";
+                let how = "this model chooses its own budget (adaptive)";
                 context.warnings.changed("thinking.budget_tokens", how)?;
             }
             let mut fields = Map::new();
@@ -119,19 +123,19 @@ fn explicit(
         "adaptive" => Err(RequestError::unsupported(
             at.key("type").to_string(),
             format!(
-                "{} needs \"enabled\" and budget_tokens",
+                "{} requires \"enabled\" with budget_tokens",
                 context.capabilities.title
             ),
         )),
         other => Err(RequestError::invalid(
             at.key("type").to_string(),
-            format!("{other:?} is not enabled, adaptive or disabled"),
+            format!("{other:?} is not supported; use enabled, adaptive or disabled"),
         )),
     }
 }
 
-/// Where a turn that called tools has to begin with its signed reasoning but does not, the model
-/// cannot think in this request: most clients of OpenAI's never send reasoning back.
+/// Disables reasoning if the model requires a turn with tool calls to start with its signed reasoning and the
+/// client did not replay it: most OpenAI clients never do.
 pub(super) fn check_replay(
     reasoning: &mut Reasoning,
     messages: &[Message<'_>],
@@ -146,13 +150,13 @@ pub(super) fn check_replay(
     let Some((last, before)) = messages.split_last() else {
         return Ok(());
     };
-    let answers = last
+    let has_results = last
         .content
         .iter()
         .any(|block| matches!(block, ContentBlock::ToolResult(_)));
     let turn = before
         .last()
-        .filter(|turn| turn.role == Role::Assistant && answers);
+        .filter(|turn| turn.role == Role::Assistant && has_results);
     let unsigned = turn.is_some_and(|turn| {
         !matches!(
             turn.content.first(),
@@ -161,7 +165,7 @@ pub(super) fn check_replay(
     });
     if unsigned {
         let how = format!(
-            "no reasoning in this turn: the tool calls came back without their {}",
+            "reasoning is disabled in this turn: the tool calls were replayed without {}",
             context.field_names.replay
         );
         context.warnings.changed(context.field_names.effort, &how)?;

@@ -1,22 +1,22 @@
-//! What every response of OpenAI's endpoints has: an identity and a finish reason.
+//! Identity and finish reason of responses of OpenAI's endpoints.
 
 use bedrock::converse::StopReason;
 
-/// What identifies an answer; the gateway chooses it.
+/// The identity of a response; the gateway chooses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseIdentity {
-    /// `chatcmpl-…`.
+    /// The id, such as `chatcmpl-…` or `resp_…`.
     pub id: String,
     /// Seconds since 1970.
     pub created: u64,
-    /// The model as the client named it.
+    /// The model name of the client's request.
     pub model: String,
 }
 
 impl ResponseIdentity {
-    /// A word that changes when the translation may: the version of this program and the model.
+    /// `system_fingerprint`; changes with the version of the gateway and the model.
     pub(crate) fn fingerprint(&self) -> String {
-        // FNV-1a: short, stable between runs and platforms, and nothing secret is behind it.
+        // FNV-1a: short and stable between runs and platforms. It protects no secret.
         let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
         for byte in env!("CARGO_PKG_VERSION").bytes().chain(self.model.bytes()) {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -25,10 +25,10 @@ impl ResponseIdentity {
     }
 }
 
-/// OpenAI's word for a native stop reason; `None` where the model failed to write something usable.
+/// OpenAI's finish reason for Bedrock's stop reason; `None` if the output is malformed.
 ///
-/// `calls`: whether the client got tool calls. A limit of tokens in the middle of a call stays
-/// `length`; models that call tools and say `end_turn` all the same get `tool_calls`.
+/// `calls`: whether the response has tool calls. A token limit inside a call is `length`; tool calls of models that
+/// stop with `end_turn` are `tool_calls`.
 pub(crate) fn finish_reason(stop: &StopReason, calls: bool) -> Option<&'static str> {
     match stop {
         StopReason::MaxTokens | StopReason::ModelContextWindowExceeded => Some("length"),

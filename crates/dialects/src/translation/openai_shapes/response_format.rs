@@ -7,7 +7,7 @@ use crate::translation::{
     response_format::{ResponseFormat, Schema},
 };
 
-/// A type of format that needs no schema.
+/// A response format without a schema.
 pub(crate) fn without_schema<'a>(
     kind: &str,
     at: &FieldPath<'_>,
@@ -17,7 +17,7 @@ pub(crate) fn without_schema<'a>(
         "json_object" => Ok(ResponseFormat::Object),
         other => Err(RequestError::unsupported(
             at.key("type").to_string(),
-            format!("{other:?} is not text, json_object or json_schema"),
+            format!("{other:?} is not supported; use text, json_object or json_schema"),
         )),
     }
 }
@@ -36,7 +36,7 @@ pub(crate) fn read_schema<'a>(
     let path = at.key("schema").to_string();
     let given = inner
         .take("schema")
-        .ok_or_else(|| RequestError::missing(path.clone(), "must be given"))?;
+        .ok_or_else(|| RequestError::missing(path.clone(), "is required"))?;
     context.drop_unknown(inner, at)?;
     Ok(ResponseFormat::Schema(Schema {
         given,

@@ -1,4 +1,4 @@
-//! Where endpoints of OpenAI's have their sampling fields.
+//! Reads the sampling fields of OpenAI's endpoints.
 
 use crate::translation::{
     json::Object,
@@ -6,7 +6,7 @@ use crate::translation::{
 };
 
 impl<'a> SamplingFields<'a> {
-    /// The fields all endpoints share, and a limit of tokens by one of these names; the first wins.
+    /// Takes the shared fields, and the token limit from the first of these names that is present.
     pub(crate) fn with_limit(body: &mut Object<'a>, names: &[&'static str]) -> Self {
         let mut limit = None;
         for name in names {

@@ -1,4 +1,4 @@
-//! What concerns the service, not the model: metadata, tier, latency, guardrail.
+//! Service fields: metadata, tier, latency and guardrail.
 
 use std::borrow::Cow;
 
@@ -13,8 +13,7 @@ use crate::translation::{
     options::GuardrailRef,
 };
 
-/// `metadata`, `user` and `safety_identifier` as pairs for the invocation log. Never refused: what
-/// does not fit is made to fit, or dropped.
+/// `metadata`, `user` and `safety_identifier` as pairs for the invocation log.
 pub(super) fn metadata(
     body: &mut Object<'_>,
     context: &mut Context<'_>,
@@ -32,7 +31,7 @@ pub(super) fn metadata(
     metadata::pairs(pairs, context)
 }
 
-/// `service_tier`; `auto` is what Bedrock does without one.
+/// `service_tier`; `auto` is Bedrock's default.
 pub(super) fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>, RequestError> {
     let Some(tier) = body.string("service_tier", &FieldPath::Root)? else {
         return Ok(None);
@@ -42,12 +41,12 @@ pub(super) fn tier<'a>(body: &mut Object<'a>) -> Result<Option<ServiceTier<'a>>,
         "default" | "priority" | "flex" | "reserved" => Ok(Some(ServiceTier { kind: tier })),
         other => Err(RequestError::invalid(
             "service_tier",
-            format!("{other:?} is not auto, default, priority, flex or reserved"),
+            format!("{other:?} is not supported; use auto, default, priority, flex or reserved"),
         )),
     }
 }
 
-/// `performanceConfig: {latency}`, as Bedrock calls it.
+/// `performanceConfig: {latency}`, as in Bedrock's API.
 pub(super) fn performance<'a>(
     body: &mut Object<'a>,
     context: &mut Context<'_>,
@@ -68,7 +67,7 @@ pub(super) fn performance<'a>(
     Ok(Some(PerformanceConfig { latency }))
 }
 
-/// The guardrail the gateway forces, or else the one of `guardrailConfig`, as Bedrock calls it.
+/// The gateway's guardrail, or else the client's in `guardrailConfig`, as in Bedrock's API.
 pub(super) fn guardrail<'a>(
     body: &mut Object<'a>,
     stream: bool,
@@ -102,7 +101,7 @@ pub(super) fn guardrail<'a>(
             }
             let pair = (Cow::Owned(identifier.clone()), Cow::Owned(version.clone()));
             if other {
-                let why = "this gateway's own guardrail applies to every request";
+                let why = "the gateway's guardrail applies to every request";
                 context
                     .warnings
                     .dropped("guardrailConfig.guardrailIdentifier", why)?;
@@ -113,7 +112,7 @@ pub(super) fn guardrail<'a>(
         (None, None, Some(_)) => {
             return Err(RequestError::missing(
                 at.key("guardrailIdentifier").to_string(),
-                "must be given",
+                "is required",
             ));
         }
         (None, _, None) => return Ok(None),

@@ -13,7 +13,7 @@ use crate::translation::{
     tools::{Tools, Wanted, read_name},
 };
 
-/// Reads `tool_choice` and `parallel_tool_calls`, which go with `tools`.
+/// Reads `tool_choice` and `parallel_tool_calls` for `tools`.
 pub(crate) fn chosen<'a>(
     mut tools: Vec<Tool<'a>>,
     body: &mut Object<'a>,
@@ -23,20 +23,20 @@ pub(crate) fn chosen<'a>(
     let choice = body.take("tool_choice");
     let parallel = body.boolean("parallel_tool_calls", &root)?;
     if tools.is_empty() {
-        // Without tools there is nothing to choose; Bedrock refuses a choice then.
+        // Bedrock rejects a tool choice without tools.
         return Ok(Tools::default());
     }
     if !context.capabilities.tools.supported {
         return Err(RequestError::unsupported(
             "tools",
             format!(
-                "{} takes no tools; choose another model",
+                "{} does not support tools; choose another model",
                 context.capabilities.title
             ),
         ));
     }
     let wanted = match choice {
-        None => Wanted::Unsaid,
+        None => Wanted::Unset,
         Some(choice) => read_choice(choice, &root.key("tool_choice"), &mut tools, context)?,
     };
     Ok(Tools {
@@ -64,7 +64,7 @@ pub(crate) fn read_function<'a>(
     let exact = strict && context.capabilities.tools.strict;
     if strict && !exact {
         let why = format!(
-            "{} does not hold tools to their schema",
+            "{} does not support strict tool schemas",
             context.capabilities.title
         );
         let param = format!("{}.strict", words.function);
@@ -79,7 +79,7 @@ pub(crate) fn read_function<'a>(
             }
             let closed = schema::owned(tree.to_string())?;
             let again = format!("{{\"parameters\":{}}}", closed.get());
-            mended(&again, &schema_at)?
+            corrected(&again, &schema_at)?
         }
         parameters => schema::tool_schema(parameters, &schema_at)?,
     };
@@ -91,8 +91,8 @@ pub(crate) fn read_function<'a>(
     })
 }
 
-/// The root of a closed schema, mended like any other.
-fn mended(
+/// A closed schema with its root corrected.
+fn corrected(
     body: &str,
     at: &FieldPath<'_>,
 ) -> Result<Cow<'static, serde_json::value::RawValue>, RequestError> {
@@ -126,10 +126,7 @@ fn read_choice<'a>(
             {
                 return Err(RequestError::invalid(
                     at.to_string(),
-                    format!(
-                        "there is no tool {:?} in tools",
-                        context.names.original(&name)
-                    ),
+                    format!("tools contains no tool {:?}", context.names.original(&name)),
                 ));
             }
             Ok(Wanted::Named(name))
@@ -142,9 +139,9 @@ fn read_choice<'a>(
             };
             let wanted = mode(&allowed.required_string("mode", &at)?, &at.key("mode"))?;
             let mut names = Vec::new();
-            let list = allowed.take("tools").ok_or_else(|| {
-                RequestError::missing(at.key("tools").to_string(), "must be given")
-            })?;
+            let list = allowed
+                .take("tools")
+                .ok_or_else(|| RequestError::missing(at.key("tools").to_string(), "is required"))?;
             for (index, tool) in list.array(&at.key("tools"))?.into_iter().enumerate() {
                 let tools_at = at.key("tools");
                 let at = tools_at.index(index);
@@ -162,7 +159,7 @@ fn read_choice<'a>(
             if !tools.iter().any(|tool| matches!(tool, Tool::ToolSpec(_))) {
                 return Err(RequestError::invalid(
                     at.key("tools").to_string(),
-                    "none of these is in tools",
+                    "tools contains none of these tools",
                 ));
             }
             Ok(wanted)
@@ -170,7 +167,7 @@ fn read_choice<'a>(
         "auto" | "any" | "none" => mode(&kind, at),
         other => Err(RequestError::unsupported(
             at.key("type").to_string(),
-            format!("{other:?} cannot be chosen; use auto, none, required or a function"),
+            format!("{other:?} is not supported; use auto, none, required or a function"),
         )),
     }
 }
@@ -182,12 +179,12 @@ fn mode<'a>(word: &str, at: &FieldPath<'_>) -> Result<Wanted<'a>, RequestError> 
         "required" | "any" => Ok(Wanted::Any),
         other => Err(RequestError::invalid(
             at.to_string(),
-            format!("{other:?} is not auto, none, required or a function"),
+            format!("{other:?} is not supported; use auto, none, required or a function"),
         )),
     }
 }
 
-/// Arguments as an object of JSON; what is none becomes `{}`, since Bedrock takes nothing else.
+/// Arguments as a JSON object; anything else becomes `{}`, because Bedrock accepts only objects.
 pub(crate) fn arguments<'a>(
     value: Option<Json<'a>>,
     at: &FieldPath<'_>,
@@ -209,7 +206,7 @@ pub(crate) fn arguments<'a>(
     if !blank {
         context.warnings.changed(
             context.field_names.arguments,
-            "arguments that are no JSON object were replaced by {}",
+            "arguments that are not a JSON object were replaced by {}",
         )?;
     }
     schema::owned("{}".to_owned())

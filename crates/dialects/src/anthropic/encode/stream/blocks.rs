@@ -1,4 +1,4 @@
-//! Blocks of a stream: where each begins and ends, and what is in it.
+//! Writes the blocks of a stream.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ use crate::{
     translation::{StreamError, leak::Piece},
 };
 
-/// The block that is open.
+/// The open block.
 #[derive(Debug)]
 pub(super) struct Open {
-    /// Converse's index of it; `None`: of the encoder's own making.
+    /// Converse's index of the block; `None` if the encoder created it.
     block: Option<u64>,
     index: u32,
     kind: Kind,
@@ -26,13 +26,13 @@ enum Kind {
     Text,
     Thinking,
     Call,
-    /// The answer by way of a schema tool, and whether anything came.
+    /// A call of the schema tool, and whether arguments were sent.
     Schema {
         arguments: bool,
     },
-    /// Encrypted reasoning, which has no deltas: gathered until it is whole.
+    /// Encrypted reasoning, collected until it is complete because it has no deltas.
     Redacted(String),
-    /// A tool that Bedrock runs, or its result: nothing of it is written.
+    /// A call of a tool that Bedrock runs, or its result; not written.
     Server,
 }
 
@@ -59,7 +59,7 @@ impl StreamEncoder {
         }
     }
 
-    /// Begins a call of a tool, without its arguments.
+    /// Starts a tool call without arguments.
     fn call(&mut self, block: Option<u64>, id: &str, name: &str, out: &mut BytesMut) {
         self.calls = self.calls.saturating_add(1);
         let name = self.reply.core.original_tool_name(name).to_owned();
@@ -71,7 +71,7 @@ impl StreamEncoder {
         self.begin(block, Kind::Call, Some(&content), out);
     }
 
-    /// Closes what is open and begins a block; one without `content` is not written.
+    /// Ends the open block and starts a new one; a block without `content` is not written.
     fn begin(
         &mut self,
         block: Option<u64>,
@@ -95,7 +95,7 @@ impl StreamEncoder {
         self.open = Some(Open { block, index, kind });
     }
 
-    /// Ends the block that is open.
+    /// Ends the open block.
     pub(super) fn close(&mut self, out: &mut BytesMut) {
         let Some(open) = self.open.take() else {
             return;
@@ -135,7 +135,7 @@ impl StreamEncoder {
         }
     }
 
-    /// The index of the open block, if it is this one of Converse's and of this kind.
+    /// The index of the open block, if it is Converse's `block` and of this kind.
     fn is_open(&self, block: Option<u64>, kind: &Kind) -> Option<u32> {
         self.open
             .as_ref()
@@ -233,7 +233,7 @@ impl StreamEncoder {
         }
     }
 
-    /// The index of the open block of text, which begins now if there is none.
+    /// The index of the open text block; starts one if necessary.
     fn text_block(&mut self, block: Option<u64>, out: &mut BytesMut) -> u32 {
         if let Some(index) = self.is_open(block, &Kind::Text) {
             return index;
@@ -247,12 +247,12 @@ impl StreamEncoder {
         text_delta(index, json, out);
     }
 
-    /// Text of the encoder's own making, given as JSON.
+    /// Writes text that is not part of a Converse block, as a JSON literal.
     pub(super) fn text(&mut self, json: &str, out: &mut BytesMut) {
         self.text_in(None, json, out);
     }
 
-    /// Text of a model that at times writes calls of tools into it; see `translation::leak`.
+    /// Writes text that may contain tool calls; see [`crate::translation::leak`].
     fn leaky(&mut self, text: &str, out: &mut BytesMut) {
         for piece in self.leak.push(text) {
             match piece {
@@ -271,7 +271,7 @@ impl StreamEncoder {
         }
     }
 
-    /// A block of a response that was not streamed.
+    /// Writes a block of a whole response.
     pub(super) fn whole(&mut self, block: Block<'_>, out: &mut BytesMut) {
         match block {
             Block::Text { text, citations } => {

@@ -1,4 +1,4 @@
-//! Text of a model that at times writes calls of tools into it; see `encode::leak`.
+//! Text that may contain tool calls; see [`crate::translation::leak`].
 
 use bytes::BytesMut;
 
@@ -6,7 +6,7 @@ use super::{NO_BLOCK, StreamEncoder};
 use crate::translation::{leak::Piece, write::quoted};
 
 impl StreamEncoder {
-    /// Text of a model that at times writes calls of tools into it.
+    /// Writes text that may contain tool calls.
     pub(super) fn leaky_text(&mut self, text: &str, out: &mut BytesMut) {
         for piece in self.leak.push(text) {
             match piece {

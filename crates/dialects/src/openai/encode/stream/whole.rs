@@ -1,4 +1,4 @@
-//! A response that was not streamed, written as a stream: for models that stream no tools.
+//! Encodes a whole response as a stream, for models that do not stream tool calls.
 
 use std::borrow::Cow;
 
@@ -14,10 +14,10 @@ use crate::translation::{
 };
 
 impl StreamEncoder {
-    /// Writes a whole response as a stream, for models that do not stream with tools.
+    /// Encodes a whole response as a stream, for models that do not stream tool calls.
     ///
     /// # Errors
-    /// When the model wrote something unusable; nothing has been written then.
+    /// When the output is malformed; nothing is written then.
     pub fn response(
         &mut self,
         response: &ConverseResponse,
@@ -38,7 +38,7 @@ impl StreamEncoder {
         Ok(())
     }
 
-    /// A block of a response that was not streamed.
+    /// Writes a block of a whole response.
     fn whole_block(&mut self, block: &ResponseBlock, out: &mut BytesMut) {
         let cited = block
             .citations_content

@@ -1,4 +1,4 @@
-//! Calls of tools: functions, custom tools, and the tool whose arguments are the answer.
+//! Calls of functions, custom tools and the schema tool.
 
 use bytes::BytesMut;
 use serde_json::value::RawValue;
@@ -10,7 +10,7 @@ use super::{
 use crate::translation::write::write_json;
 
 impl StreamEncoder {
-    /// A call of a tool, or the answer by way of one.
+    /// Starts a tool call, which may be a call of the schema tool.
     pub(in super::super) fn call_begins(
         &mut self,
         block: u64,
@@ -46,8 +46,8 @@ impl StreamEncoder {
         self.begin_item(prefix, kind, block, out)
     }
 
-    /// A piece of a call's arguments; `false` when no such call is open.
-    pub(in super::super) fn call_goes_on(
+    /// Adds a piece of a call's arguments; `false` if no such call is open.
+    pub(in super::super) fn call_delta(
         &mut self,
         block: u64,
         json: &str,
@@ -82,7 +82,7 @@ impl StreamEncoder {
             return;
         };
         arguments.push(json);
-        // Wrapped in JSON it cannot be passed on in pieces.
+        // The input of a custom tool is wrapped in JSON and cannot be streamed in pieces.
         if !*free_text {
             let kind = "response.function_call_arguments.delta";
             self.about(index, kind, out, |_, out| {
@@ -104,10 +104,10 @@ impl StreamEncoder {
         };
         let free_text = *free_text;
         if arguments.is_empty() {
-            // No arguments is an empty object: "" would not parse.
+            // Missing arguments become an empty object, because "" does not parse.
             self.arguments(index, "\"{}\"", out);
         }
-        // The limit of tokens may have cut the call.
+        // The token limit may have truncated the call.
         let complete = self.items.get(index).is_some_and(|item| match &item.kind {
             Kind::Call { arguments, .. } => {
                 serde_json::from_str::<&RawValue>(&arguments.decode()).is_ok()

@@ -1,4 +1,4 @@
-//! Reasoning: shown as a summary or as such, and sealed to come back.
+//! Reasoning: returned as a summary or as `reasoning_text`, and sealed for replay.
 
 use bedrock::converse::{JsonStr, ReasoningDelta};
 use bytes::BytesMut;
@@ -20,7 +20,7 @@ impl StreamEncoder {
         self.thought(block, text, &signature, &redacted, out);
     }
 
-    /// A piece of reasoning: text as a literal, signature and encrypted reasoning as they are.
+    /// Adds a piece of reasoning: text as a JSON literal, signature, encrypted reasoning.
     pub(in super::super) fn thought(
         &mut self,
         block: u64,

@@ -1,4 +1,4 @@
-//! Text: one message from the first piece to whatever else begins.
+//! Text: one message until an item of another kind starts.
 
 use bytes::BytesMut;
 
@@ -9,8 +9,8 @@ use super::{
 use crate::translation::{leak::Piece, write::quoted};
 
 impl StreamEncoder {
-    /// Text of the model's, as a literal, on its way to a message.
-    pub(in super::super) fn said(&mut self, json: &str, out: &mut BytesMut) {
+    /// Adds text of the model, as a JSON literal.
+    pub(in super::super) fn model_text(&mut self, json: &str, out: &mut BytesMut) {
         if self.reply.core().holds_text() {
             self.held.push(json);
         } else if self.reply.core().reads_calls_in_text() {
@@ -35,7 +35,7 @@ impl StreamEncoder {
         }
     }
 
-    /// A piece of a message.
+    /// Writes a piece of a message.
     pub(super) fn text(&mut self, json: &str, out: &mut BytesMut) {
         if json == "\"\"" {
             return;
