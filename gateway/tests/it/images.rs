@@ -52,7 +52,7 @@ async fn same_seed_gives_the_same_picture_and_none_another_each_time() {
 async fn refusals_name_the_field_and_the_way_out() {
     let rig = Rig::with_document(DOCUMENT).await;
     for (body, param, says) in [
-        (json!({"model": "canvas"}), "prompt", "must be given"),
+        (json!({"model": "canvas"}), "prompt", "is required"),
         (
             json!({"model": "canvas", "prompt": "x", "response_format": "url"}),
             "response_format",
