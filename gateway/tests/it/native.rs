@@ -204,7 +204,7 @@ async fn client_proves_itself_by_bearer_header_or_signature_and_its_proof_stays_
                 ("authorization", sigv4("default")),
                 ("x-amz-date", "20260101T000000Z".to_owned()),
             ],
-            "seconds away",
+            "differs from the server's clock",
         ),
     ] {
         let headers: Vec<(&str, &str)> = headers
