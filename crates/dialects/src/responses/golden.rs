@@ -148,8 +148,8 @@ fn responses_match_their_snapshots() {
         let mut out = BytesMut::new();
         let mut encoder = StreamEncoder::new(reply.clone(), &identity());
         match encode_response(response, reply, &identity()) {
-            Ok(encoded) => {
-                let whole: Value = serde_json::from_slice(&encoded.body).unwrap();
+            Ok(response_body) => {
+                let whole: Value = serde_json::from_slice(&response_body.body).unwrap();
                 encoder.response(response, &mut out).unwrap();
                 encoder.finish(&mut out);
                 assert_eq!(checker::read(&out).response, whole);

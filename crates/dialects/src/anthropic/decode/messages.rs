@@ -175,7 +175,7 @@ fn result<'a>(
         context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
     let mut point = cache::point(&mut block, at, cached, context)?;
     let id = block.required_string("tool_use_id", at)?;
-    let is_error = block.boolean("is_error", &at)?.unwrap_or(false);
+    let is_error = block.boolean("is_error", at)?.unwrap_or(false);
     let mut blocks = Vec::new();
     if let Some(given) = block.take("content") {
         let at = at.key("content");

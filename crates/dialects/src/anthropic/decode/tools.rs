@@ -99,7 +99,7 @@ fn client_tool<'a>(
     let description = tool
         .string("description", at)?
         .filter(|text| !text.trim().is_empty());
-    let strict = tool.boolean("strict", &at)?.unwrap_or(false);
+    let strict = tool.boolean("strict", at)?.unwrap_or(false);
     let exact = strict && context.capabilities.tools.strict;
     if strict && !exact {
         let why = format!(
@@ -188,7 +188,7 @@ fn read_choice<'a>(
     let mut choice = choice.object(at)?;
     let kind = choice.required_string("type", at)?;
     let one = choice
-        .boolean("disable_parallel_tool_use", &at)?
+        .boolean("disable_parallel_tool_use", at)?
         .unwrap_or(false);
     all.one_at_a_time = one.then_some("tool_choice.disable_parallel_tool_use");
     all.wanted = match kind.as_ref() {

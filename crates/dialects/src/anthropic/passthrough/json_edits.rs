@@ -123,14 +123,14 @@ impl Edits {
         self.0.push((at..at, format!("{members}{comma}")));
     }
 
-    /// Removes members of an object or array. `all` are its members, `removes` selects the ones to remove. Returns the
+    /// Removes members of an object or array. `all` are its members, `is_removed` selects the ones to remove. Returns the
     /// number of remaining members.
     pub(crate) fn remove(
         &mut self,
         all: &[Member<'_>],
-        mut removes: impl FnMut(&Member<'_>) -> bool,
+        mut is_removed: impl FnMut(&Member<'_>) -> bool,
     ) -> usize {
-        let removed: Vec<bool> = all.iter().map(&mut removes).collect();
+        let removed: Vec<bool> = all.iter().map(&mut is_removed).collect();
         let kept = removed.iter().filter(|removed| !**removed).count();
         let mut before: Option<usize> = None;
         for (index, (member, removed)) in all.iter().zip(&removed).enumerate() {

@@ -300,7 +300,7 @@ fn tool<'a>(
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
     let id = message.required_string("tool_call_id", at)?;
-    let is_error = message.boolean("is_error", &at)?.unwrap_or(false);
+    let is_error = message.boolean("is_error", at)?.unwrap_or(false);
     let cached =
         context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
     let parts = content_of(&mut message, at, cached, context)?;

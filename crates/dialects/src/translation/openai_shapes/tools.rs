@@ -58,7 +58,7 @@ pub(crate) fn read_function<'a>(
     let description = function
         .string("description", function_at)?
         .filter(|text| !text.trim().is_empty());
-    let strict = function.boolean("strict", &function_at)?.unwrap_or(false);
+    let strict = function.boolean("strict", function_at)?.unwrap_or(false);
     let schema_at = function_at.key("parameters");
     let parameters = function.take("parameters");
     let exact = strict && context.capabilities.tools.strict;
