@@ -1,20 +1,20 @@
-//! Drives the reconcile of one `BedrockAccess`: observe, validate, build, apply, status.
+//! Reconciles one `BedrockAccess`: observe, validate, build, apply, status.
 //!
-//! Between the first two stands the judgement of the policies (`policy.rs`); what is denied is built all the same,
-//! so that it serves nothing (`revoke.rs`).
-//! Each step is a file of its own; validate, build and the computing of the status are pure. What goes
-//! wrong with one object becomes its status and an Event, and never stops the others.
+//! After observe, the policies are evaluated (`policy.rs`). If they deny the object, its resources are still built, but
+//! in a form that serves no requests (`revoke.rs`).
+//! Each step is a file of its own; validate, build and the computation of the status are pure. An error of one object
+//! becomes its status and an Event and never affects other objects.
 
 mod apply;
 pub(crate) mod build;
 mod events;
 pub(crate) mod observe;
+mod publish;
 pub(crate) mod readiness;
 mod revoke;
 mod status;
 mod unparsable;
 pub(crate) mod validate;
-mod write;
 
 use std::{
     collections::HashMap,
@@ -40,28 +40,29 @@ use self::{
     apply::{Applier, ApplyError, Outcome},
     build::BuildError,
     observe::{ObserveError, Observed},
+    publish::Written,
     readiness::Readiness,
     validate::{ValidateError, Validated},
-    write::Written,
 };
 use crate::{
-    children::{ChildKind, Stores},
     cluster_keys::Keys,
+    error_chain::error_chain,
     leader::Leadership,
     metrics::{self, Metrics},
+    owned::{OwnedKind, Stores},
     policy::{
         Policies, PolicyError,
-        judge::{Denial, Judgement},
+        evaluate::{Denial, Evaluation},
     },
     queue::Queue,
     retry::{self, Seed},
     settings::Settings,
 };
 
-/// An access as watched: one that does not parse does not hide the others.
+/// A watched `BedrockAccess`: an object that does not parse does not hide the others.
 pub(crate) type Guarded = DeserializeGuard<BedrockAccess>;
 
-/// What every reconcile shares.
+/// State that all reconciles share.
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) stores: Stores,
@@ -78,7 +79,7 @@ pub(crate) struct Context {
     pub(crate) queue: Arc<Queue>,
 }
 
-/// What the operator remembers of objects, by UID. Losing it costs time, never correctness.
+/// What the operator remembers about objects, by UID. Losing it costs time, never correctness.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     failures: Mutex<HashMap<String, u32>>,
@@ -87,7 +88,7 @@ pub(crate) struct Memory {
     reconciles: AtomicU64,
 }
 
-/// What of an access matters, as a watch last told.
+/// The parts of a `BedrockAccess` that matter, as last reported by the watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     generation: Option<i64>,
@@ -95,14 +96,14 @@ struct Seen {
     status: u64,
 }
 
-/// Why a reconcile did not come to its end.
+/// Why a reconcile failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The process is ending.
-    #[error("a watch has ended")]
+    /// The process is shutting down.
+    #[error("a watch ended")]
     Watch(#[source] WriterDropped),
-    /// The object does not have the shape of a `BedrockAccess`.
-    #[error("the object does not parse: {0}")]
+    /// The object does not match the schema of `BedrockAccess`.
+    #[error("failed to parse the object: {0}")]
     Unparsable(String),
     /// See [`ObserveError`].
     #[error(transparent)]
@@ -122,8 +123,8 @@ pub(crate) enum Error {
     /// See [`ApplyError`].
     #[error(transparent)]
     Apply(ApplyError),
-    /// The status could not be written.
-    #[error("unable to write the status")]
+    /// The status cannot be written.
+    #[error("failed to write the status")]
     Status(#[source] kube::Error),
 }
 
@@ -151,8 +152,8 @@ impl Error {
         }
     }
 
-    /// Whether trying again cannot help before somebody changes something.
-    pub(crate) fn needs_a_change(&self) -> bool {
+    /// Whether retrying cannot help until the spec, a policy or a conflicting object changes.
+    pub(crate) fn is_stalled(&self) -> bool {
         matches!(
             self,
             Self::Unparsable(_)
@@ -163,8 +164,8 @@ impl Error {
         )
     }
 
-    /// Whether a watch will tell of the change that is needed: one of the object itself, or of the policies.
-    fn waits_for_a_watch(&self) -> bool {
+    /// Whether a watch reports the required change: a change of the object itself, or of the policies.
+    fn change_is_watched(&self) -> bool {
         matches!(
             self,
             Self::Unparsable(_)
@@ -174,33 +175,20 @@ impl Error {
         )
     }
 
-    /// The error and what caused it, for people.
+    /// The error and its causes on one line.
     pub(crate) fn explain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            let cause_text = match cause.downcast_ref::<kube::Error>() {
-                Some(kube::Error::Api(status)) => status.message.clone(),
-                _ => cause.to_string(),
-            };
-            if !text.contains(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            source = cause.source();
-        }
-        text
+        error_chain(self)
     }
 }
 
-/// Brings one access to its declared state.
+/// Reconciles one `BedrockAccess`.
 pub(crate) async fn reconcile(
     object: Arc<Guarded>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
     context.queue.begin(&object);
     if !context.leadership.is_ours() {
-        // Another replica sees to it; all accesses are looked at when that changes.
+        // Another replica reconciles it. When this replica becomes the leader, all objects are reconciled.
         return Ok(Action::await_change());
     }
     let id = context.memory.reconciles.fetch_add(1, Ordering::Relaxed);
@@ -230,33 +218,32 @@ pub(crate) async fn reconcile(
     let _entered = span.enter();
     match &result {
         Ok(_) => tracing::debug!(seconds = took.as_secs_f64(), "reconciled"),
-        Err(error) if error.needs_a_change() => {
+        Err(error) if error.is_stalled() => {
             tracing::warn!(
                 reason = error.reason(),
                 error = error.explain(),
-                "not reconciled"
+                "reconcile failed"
             );
         }
         Err(error) => {
             tracing::error!(
                 reason = error.reason(),
                 error = error.explain(),
-                "not reconciled"
+                "reconcile failed"
             );
         }
     }
     result
 }
 
-/// When to try again after a failure: what waits for a change of the object waits for it, the rest
-/// backs off.
+/// When to retry after a failure: with backoff, unless a watch reports the required change.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "signature set by the controller"
 )]
 pub(crate) fn error_policy(object: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
     context.metrics.failed(error.reason());
-    if error.waits_for_a_watch() {
+    if error.change_is_watched() {
         return Action::await_change();
     }
     let uid = object.uid().unwrap_or_default();
@@ -279,7 +266,7 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
         .await
         .map_err(Error::Watch)?;
     if access.metadata.deletion_timestamp.is_some() {
-        // Children go with their owner: the garbage collector sees to it.
+        // The garbage collector deletes the owned objects.
         context.memory.forget(access.metadata.uid.as_deref());
         return Ok(Action::await_change());
     }
@@ -292,8 +279,8 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
             .deployment
             .as_ref()
             .map(|applied| Arc::clone(&applied.object)),
-        None => context.stores.child(
-            ChildKind::Deployment,
+        None => context.stores.owned_object(
+            OwnedKind::Deployment,
             namespace,
             &api::v1alpha1::child_name(&access.name_any()),
         ),
@@ -301,11 +288,11 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
     let result = status::Result {
         validated: run.validated.as_ref(),
         observed: run.observed.as_ref(),
-        judgement: run.judgement.as_ref(),
+        evaluation: run.evaluation.as_ref(),
         deployment,
         error: error.as_ref(),
     };
-    let status = write::status(access, context, &result).await?;
+    let status = publish::status(access, context, &result).await?;
     if let Some(outcome) = &run.outcome {
         events::changes(access, context, outcome).await;
     }
@@ -313,14 +300,14 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
         return Err(error);
     }
     context.memory.succeeded(access.metadata.uid.as_deref());
-    Ok(next_look(&status, access, context))
+    Ok(requeue(&status, access, context))
 }
 
-/// What the steps came to, also when a later one failed.
+/// Results of the steps, also if a later step failed.
 #[derive(Debug, Default)]
 struct Run {
     observed: Option<Observed>,
-    judgement: Option<Judgement>,
+    evaluation: Option<Evaluation>,
     validated: Option<Validated>,
     outcome: Option<Outcome>,
 }
@@ -339,13 +326,13 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
     .await
     .map_err(Error::Observe)?;
     let observed = run.observed.insert(observed);
-    let judgement = context
+    let evaluation = context
         .policies
-        .judge(namespace, &access.spec)
+        .evaluate(namespace, &access.spec)
         .map_err(Error::Policy)?;
-    let denial = match run.judgement.insert(judgement) {
-        Judgement::Denied(denial) => Some(denial.clone()),
-        Judgement::Ungoverned | Judgement::Allowed { .. } => None,
+    let denial = match run.evaluation.insert(evaluation) {
+        Evaluation::Denied(denial) => Some(denial.clone()),
+        Evaluation::Unrestricted | Evaluation::Allowed { .. } => None,
     };
     let validated = match &denial {
         None => validate::validate(access, observed, &context.settings).map_err(Error::Validate)?,
@@ -370,9 +357,9 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
     denial.map_or(Ok(()), |denial| Err(Error::Denied(denial)))
 }
 
-/// A settled access is looked at rarely; one that is on its way, or whose targets lack a role, more often, since what
-/// its gateways say reaches no watch.
-fn next_look(
+/// Delay of the next reconcile: short while the object is not settled or a target role has no credentials, since no
+/// watch reports what gateways say; otherwise the resync interval.
+fn requeue(
     status: &api::v1alpha1::status::BedrockAccessStatus,
     access: &BedrockAccess,
     context: &Context,
@@ -381,13 +368,13 @@ fn next_look(
         access.metadata.uid.as_deref(),
         &access.metadata.resource_version,
     ));
-    let moving = status::find(status, condition::RECONCILING)
+    let unsettled = status::find(status, condition::RECONCILING)
         .filter(|reconciling| reconciling.status == "True")
         .or_else(|| {
             status::find(status, condition::TARGET_ROLES_READY)
                 .filter(|roles| roles.status != "True" && roles.reason != condition::REASON_NO_PODS)
         });
-    let wait = match moving {
+    let wait = match unsettled {
         None => retry::less_up_to_a_fifth(context.settings.resync, seed),
         Some(since) => {
             let age = Timestamp::now().duration_since(since.last_transition_time.0);
@@ -415,9 +402,9 @@ impl Memory {
         self.written().remove(uid.unwrap_or_default());
     }
 
-    /// Whether what a watch tells is more than the echo of our own status: a new spec, or a status that
-    /// somebody else wrote, such as an operator that was late.
-    pub(crate) fn is_news(&self, access: &Guarded) -> bool {
+    /// Whether a watch event is more than the echo of our own status: a new spec, or a status written by another
+    /// process, such as a previous leader.
+    pub(crate) fn is_external_change(&self, access: &Guarded) -> bool {
         let status = access
             .0
             .as_ref()
@@ -425,7 +412,7 @@ impl Memory {
             .and_then(|access| access.status.as_ref());
         let now = Seen {
             generation: access.meta().generation,
-            status: write::fingerprint(status),
+            status: publish::fingerprint(status),
         };
         let uid = access.uid().unwrap_or_default();
         let ours = self.written().get(&uid).map(Written::fingerprint);
@@ -444,12 +431,12 @@ impl Memory {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets every object that is no longer there, so that memory follows the objects.
-    pub(crate) fn keep(&self, there: impl Fn(&str) -> bool) {
-        self.written().retain(|uid, _| there(uid));
-        self.seen().retain(|uid, _| there(uid));
+    /// Forgets every object for which `exists` is false, so that memory use follows the number of objects.
+    pub(crate) fn retain(&self, exists: impl Fn(&str) -> bool) {
+        self.written().retain(|uid, _| exists(uid));
+        self.seen().retain(|uid, _| exists(uid));
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.retain(|uid, _| there(uid));
+        failures.retain(|uid, _| exists(uid));
     }
 }
 

@@ -1,9 +1,9 @@
-//! Whether an access may be made or changed, asked by the API server before it is stored.
+//! Validates a `BedrockAccess` before the API server stores it.
 //!
-//! It says at `kubectl apply` what a reconcile would say a moment later, and decides nothing alone: the webhook's
-//! failure policy lets everything through while no operator answers, and each reconcile judges again. A
-//! ValidatingAdmissionPolicy cannot do it: several of its parameters all have to allow, and of our policies one
-//! (ADR-0017).
+//! `kubectl apply` then reports immediately what a reconcile would report a moment later. It is not the only
+//! enforcement: the webhook's failure policy admits everything while no operator responds, and each reconcile evaluates
+//! the policies again. A ValidatingAdmissionPolicy is not sufficient: all of its parameters must allow a request, but
+//! of our policies only one (ADR-0017).
 
 use std::{fmt, time::Duration};
 
@@ -19,30 +19,30 @@ use crate::{
     },
     policy::{
         Policies,
-        judge::{Denial, Judgement},
+        evaluate::{Denial, Evaluation},
     },
     settings::Settings,
 };
 
-/// Longest wait for caches or the API server; the webhook itself has five seconds.
+/// Longest wait for caches or the API server; the webhook's own timeout is five seconds.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Stands for what the API server has not chosen yet.
+/// Placeholder for values that the API server has not assigned yet.
 const NOT_YET: &str = "not-yet";
 
-/// Decides; shared by all requests.
+/// Validates objects; shared by all requests.
 pub(crate) struct Reviewer {
     pub(crate) client: Client,
     pub(crate) policies: Policies,
     pub(crate) settings: Settings,
 }
 
-/// Why an access may not be stored.
+/// Why a `BedrockAccess` is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AccessRefused {
     /// No policy allows it.
     #[error("{0}")]
     NotAllowed(Denial),
-    /// It could not be used.
+    /// The spec is invalid.
     #[error("{0}")]
     Invalid(String),
 }
@@ -66,30 +66,30 @@ impl AccessRefused {
 }
 
 impl Reviewer {
-    /// Decides on an access that is to be stored in place of another, or of none.
+    /// Validates a new object, or an update of `before`.
     ///
     /// # Errors
-    /// Why it may not be.
+    /// Why the object is rejected.
     pub(crate) async fn review(
         &self,
         namespace: &str,
         object: &Value,
         before: Option<&Value>,
     ) -> Result<(), AccessRefused> {
-        let leaving = object.pointer("/metadata/deletionTimestamp").is_some();
-        // Whoever labels it, or takes its finalizers away, asks for nothing new.
+        let deleted = object.pointer("/metadata/deletionTimestamp").is_some();
+        // A change of labels or finalizers requests nothing new.
         let same = before.is_some_and(|before| before.get("spec") == object.get("spec"));
-        if leaving || same {
+        if deleted || same {
             return Ok(());
         }
         let mut access = BedrockAccess::deserialize(object)
             .map_err(|error| AccessRefused::Invalid(error.to_string()))?;
-        self.judge(namespace, &access).await?;
+        self.evaluate(namespace, &access).await?;
         let metadata = &mut access.metadata;
         metadata.uid.get_or_insert_with(|| NOT_YET.to_owned());
         metadata.name.get_or_insert_with(|| NOT_YET.to_owned());
         metadata.namespace = Some(namespace.to_owned());
-        // What is missing around it may come later; only the object itself is looked at.
+        // Objects that it refers to may be created later; only the object itself is validated.
         match validate(&access, &Observed::default(), &self.settings) {
             Err(error @ ValidateError::Invalid(_)) => {
                 Err(AccessRefused::Invalid(error.to_string()))
@@ -98,32 +98,33 @@ impl Reviewer {
         }
     }
 
-    /// A cache may lag behind a namespace or a policy of a moment ago, so a refusal is looked at again.
-    async fn judge(&self, namespace: &str, access: &BedrockAccess) -> Result<(), AccessRefused> {
+    /// A cache may lag behind a namespace or policy that was just changed, so a denial is evaluated again without
+    /// caches.
+    async fn evaluate(&self, namespace: &str, access: &BedrockAccess) -> Result<(), AccessRefused> {
         let known = tokio::time::timeout(TIMEOUT, self.policies.wait_until_ready()).await;
         if !matches!(known, Ok(Ok(()))) {
             return Ok(());
         }
-        let cached = self.policies.judge(namespace, &access.spec);
+        let cached = self.policies.evaluate(namespace, &access.spec);
         if matches!(
             cached,
-            Ok(Judgement::Ungoverned | Judgement::Allowed { .. })
+            Ok(Evaluation::Unrestricted | Evaluation::Allowed { .. })
         ) {
             return Ok(());
         }
-        let look = self
+        let uncached = self
             .policies
-            .judge_anew(&self.client, namespace, &access.spec);
-        let judgement = match tokio::time::timeout(TIMEOUT, look).await {
-            Ok(Ok(judgement)) => Ok(judgement),
+            .evaluate_uncached(&self.client, namespace, &access.spec);
+        let evaluation = match tokio::time::timeout(TIMEOUT, uncached).await {
+            Ok(Ok(evaluation)) => Ok(evaluation),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "judges by what was known before");
+                tracing::warn!(%error, "failed to read policies; using the cached ones");
                 cached
             }
             Err(_) => cached,
         };
-        match judgement {
-            Ok(Judgement::Denied(denial)) => Err(AccessRefused::NotAllowed(denial)),
+        match evaluation {
+            Ok(Evaluation::Denied(denial)) => Err(AccessRefused::NotAllowed(denial)),
             _ => Ok(()),
         }
     }
@@ -152,14 +153,14 @@ mod tests {
         }
     }
 
-    /// What the API server would store: it has chosen neither UID nor version.
+    /// An object before the API server assigns UID and resource version.
     fn object(more: &str) -> Value {
         let mut object = serde_json::to_value(fixtures::access(more)).unwrap();
         object["metadata"] = json!({"name": "chat", "namespace": "team-a"});
         object
     }
 
-    /// The API server as somebody sees it who does not wait for a cache.
+    /// Puts the namespace and one policy into the API server, without the cache.
     fn stored(api: &Scripted, regions: &str) {
         api.put(
             "/api/v1/namespaces/team-a",
@@ -177,17 +178,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn access_that_can_be_used_is_stored_without_a_question_to_the_api_server() {
+    async fn valid_access_is_admitted_without_a_request_to_the_api_server() {
         let api = Scripted::default();
         let reviewer = reviewer(&api, &PolicyCaches::new(false));
         assert_eq!(reviewer.review("team-a", &object(""), None).await, Ok(()));
         let elsewhere = object("serviceAccount: {create: false, name: comes-later}");
         assert_eq!(reviewer.review("team-a", &elsewhere, None).await, Ok(()));
-        assert!(api.asked().is_empty());
+        assert!(api.requests().is_empty());
     }
 
     #[tokio::test]
-    async fn what_the_schema_cannot_tell_is_refused_naming_the_field() {
+    async fn error_that_the_schema_cannot_find_is_rejected_with_its_field() {
         let api = Scripted::default();
         let reviewer = reviewer(&api, &PolicyCaches::new(false));
         let wrong =
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn denied_access_is_looked_at_again_before_it_is_refused() {
+    async fn denial_is_evaluated_again_without_caches_before_the_access_is_rejected() {
         let api = Scripted::default();
         let mut policies = PolicyCaches::new(false);
         policies.put("p", "{namespaces: {names: [team-a]}, regions: [eu-*]}");
@@ -210,7 +211,7 @@ mod tests {
         assert_eq!(
             reviewer.review("team-a", &object(""), None).await,
             Ok(()),
-            "the cache was behind"
+            "the cache lagged behind"
         );
         stored(&api, "eu-*");
         let refused = reviewer
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn access_of_a_namespace_made_a_moment_ago_is_looked_up() {
+    async fn namespace_missing_in_the_cache_is_looked_up() {
         let api = Scripted::default();
         let mut policies = PolicyCaches::new(false);
         policies.put("p", "{namespaces: {names: [team-z]}}");
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn change_that_leaves_the_spec_alone_is_never_refused() {
+    async fn update_without_a_spec_change_is_never_rejected() {
         let api = Scripted::default();
         let mut policies = PolicyCaches::new(false);
         policies.put("p", "{namespaces: {names: [team-b]}}");
@@ -254,6 +255,6 @@ mod tests {
             reviewer.review("team-a", &leaving, Some(&before)).await,
             Ok(())
         );
-        assert!(api.asked().is_empty());
+        assert!(api.requests().is_empty());
     }
 }

@@ -1,10 +1,9 @@
-//! Caches of watched objects, found by name and by the access they belong to, and what in them changes.
+//! Caches of watched objects with an index by `BedrockAccess`, and the changes in them.
 //!
-//! A reflector of kube-runtime's holds the objects. Beside it stands an index, so that looking for the
-//! children of one access does not mean looking at those of all; and after a watch was begun anew, the
-//! new list is compared with the old one: an object that vanished meanwhile has no event of its own
-//! (<https://docs.rs/kube/latest/kube/runtime/watcher/enum.Event.html#variant.Init>), and one that did
-//! not change needs none.
+//! A reflector of kube-runtime holds the objects. The index finds the objects that belong to one `BedrockAccess`
+//! without a scan. After a watch restarts, the new list is compared with the old one: objects deleted in the meantime
+//! have no event of their own
+//! (<https://docs.rs/kube/latest/kube/runtime/watcher/enum.Event.html#variant.Init>), and unchanged objects need none.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -20,10 +19,10 @@ use kube_runtime::{
     watcher::{self, Event},
 };
 
-/// Names of objects by the namespace and name of the access they belong to.
+/// Object names, indexed by namespace and name of the `BedrockAccess` they belong to.
 type Index = HashMap<(String, String), BTreeSet<String>>;
 
-/// Objects of one kind as a watch last told of them.
+/// Objects of one kind, as last reported by the watch.
 pub(crate) struct Cache<K>
 where
     K: Resource + 'static,
@@ -34,7 +33,7 @@ where
     kind: K::DynamicType,
 }
 
-/// The side of a [`Cache`] that fills it.
+/// The writing side of a [`Cache`].
 pub(crate) struct Writer<K>
 where
     K: Resource + Clone + 'static,
@@ -42,7 +41,7 @@ where
 {
     store: reflector::store::Writer<K>,
     cache: Cache<K>,
-    /// The label that names the access.
+    /// Label with the name of the `BedrockAccess`.
     label: &'static str,
 }
 
@@ -51,7 +50,7 @@ where
     K: Resource + Clone + 'static,
     K::DynamicType: Eq + Hash + Clone,
 {
-    /// Waits for the first complete list; one waiter only.
+    /// Waits for the first complete list; supports only one waiter.
     ///
     /// # Errors
     /// When the watch has ended, which happens only on shutdown.
@@ -59,13 +58,13 @@ where
         self.store.wait_until_ready().await
     }
 
-    /// An object by its name.
+    /// An object by name.
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
         self.store
             .get(&ObjectRef::new_with(name, self.kind.clone()).within(namespace))
     }
 
-    /// The objects of an access, by name.
+    /// The objects of a `BedrockAccess`, ordered by name.
     pub(crate) fn of(&self, namespace: &str, access: &str) -> Vec<Arc<K>> {
         let key = (namespace.to_owned(), access.to_owned());
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +82,7 @@ where
     K: Resource + Clone + 'static,
     K::DynamicType: Eq + Hash + Clone,
 {
-    /// An empty cache for objects of a kind, which belong to the access that this label names.
+    /// An empty cache for objects of one kind; `label` contains the name of the `BedrockAccess` they belong to.
     pub(crate) fn new(kind: K::DynamicType, label: &'static str) -> Self {
         let writer = reflector::store::Writer::new(kind.clone());
         let cache = Cache {
@@ -102,8 +101,7 @@ where
         self.cache.clone()
     }
 
-    /// Keeps what an event tells and gives the objects that it is about: those that changed, and those
-    /// that are gone.
+    /// Applies an event and returns the objects that it changed or deleted.
     pub(crate) fn apply(&mut self, event: &Event<K>) -> Vec<Arc<K>> {
         match event {
             Event::Apply(object) => {
@@ -126,7 +124,7 @@ where
         }
     }
 
-    /// A new list takes the place of what was there.
+    /// Replaces the content with a new list.
     fn replace(&mut self, event: &Event<K>) -> Vec<Arc<K>> {
         let store = &self.cache.store;
         let mut before: HashMap<ObjectRef<K>, Arc<K>> = store
@@ -188,7 +186,7 @@ where
     }
 }
 
-/// Fills a cache from a watch, and gives the objects that changed or are gone.
+/// Fills a cache from a watch and yields the objects that changed or were deleted.
 pub(crate) fn fill<K>(
     watch: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     mut writer: Writer<K>,
@@ -263,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn new_list_touches_what_changed_came_or_went_and_nothing_else() {
+    fn new_list_reports_only_changed_added_and_deleted_objects() {
         let mut writer = Writer::new((), LABEL);
         let first = [
             object("a", "x", 1),
@@ -282,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_found_by_the_access_they_are_labelled_with_now() {
+    fn objects_are_found_by_their_current_label() {
         let mut writer = Writer::new((), LABEL);
         list(&mut writer, &[object("a", "x", 1)]);
         let cache = writer.reader();

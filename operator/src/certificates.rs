@@ -1,9 +1,9 @@
-//! The certificate of the webhook: made, renewed and published, or read from files; replaced in the
-//! running server without a restart.
+//! The certificate of the webhook: created, renewed and published, or read from files. The running server uses a new
+//! certificate without a restart.
 //!
-//! Nobody but the API server has to trust it, so the operator is its own authority. A new authority
-//! is published beside the old one before a certificate of it is used (`authority.rs`), and both are in
-//! one Secret, so that replicas agree (`secret.rs`).
+//! Only the API server needs to trust it, so the operator is its own CA. A new CA is published beside the previous one
+//! before a certificate of it is used (`authority.rs`). Both are in one Secret, so that all replicas use the same
+//! (`secret.rs`).
 
 mod authority;
 mod secret;
@@ -26,39 +26,39 @@ use rustls::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{leader::Leadership, webhook::CertificateSource};
+use crate::{error_chain::error_chain, leader::Leadership, webhook::CertificateSource};
 
-/// How often the files of somebody else are looked at.
+/// Interval between checks of certificate files that another component renews.
 const FILE_CHECK: Duration = Duration::from_secs(10);
-/// How soon a replica that does not make the certificate looks again for one that the leader is about to make.
+/// Interval between checks of a standby replica for the first certificate of the leader.
 const SOON: Duration = Duration::from_secs(1);
 
-/// The certificate in force; none until there is one.
+/// The current certificate; empty until it exists.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Certificates {
     current: Arc<ArcSwapOption<CertifiedKey>>,
-    /// Cancelled once there is a certificate that the API server trusts.
+    /// Cancelled once the certificate exists and the API server trusts it.
     usable: CancellationToken,
 }
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificateError {
-    #[error("unable to read {path}")]
+    #[error("failed to read {path}")]
     File {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("{what} is not PEM of the right kind")]
+    #[error("failed to parse {what} as PEM")]
     Pem {
         what: &'static str,
         source: rustls::pki_types::pem::Error,
     },
-    #[error("certificate and key do not fit")]
+    #[error("the certificate and the key do not match")]
     Key(#[source] rustls::Error),
-    #[error("unable to make a certificate")]
+    #[error("failed to create a certificate")]
     Make(#[from] authority::AuthorityError),
-    #[error("unable to {action} {what}")]
+    #[error("failed to {action} {what}")]
     Api {
         action: &'static str,
         what: String,
@@ -67,7 +67,7 @@ pub(crate) enum CertificateError {
 }
 
 impl Certificates {
-    /// Starts to keep a certificate, until cancelled.
+    /// Starts to manage the certificate, until cancelled.
     pub(crate) fn start(
         client: &Client,
         source: &CertificateSource,
@@ -83,19 +83,19 @@ impl Certificates {
                 let secret = secret::Keeper::new(client, own, validates);
                 tokio::spawn(async move { keeper.keep_own(secret, check, leadership, stop).await });
             }
-            CertificateSource::Directory(folder) => {
-                tokio::spawn(async move { keeper.keep_files(folder, stop).await });
+            CertificateSource::Directory(directory) => {
+                tokio::spawn(async move { keeper.keep_files(directory, stop).await });
             }
         }
         certificates
     }
 
-    /// Done once there is a certificate that the API server trusts.
+    /// Completes once the certificate exists and the API server trusts it.
     pub(crate) async fn usable(&self) {
         self.usable.cancelled().await;
     }
 
-    /// The leader makes, renews and publishes; every replica reads and serves.
+    /// The leader creates, renews and publishes; every replica reads and serves.
     async fn keep_own(
         self,
         keeper: secret::Keeper,
@@ -105,7 +105,7 @@ impl Certificates {
     ) {
         loop {
             let leads = leadership.is_ours();
-            let begun = Instant::now();
+            let started = Instant::now();
             let looked = if leads {
                 keeper.step().await.map(Some)
             } else {
@@ -114,38 +114,38 @@ impl Certificates {
             match looked {
                 Ok(Some(secret::Step { bundle, published })) => {
                     match certified(bundle.certificate.as_bytes(), bundle.key.as_bytes()) {
-                        Ok(key) => self.use_from_now_on(key, published),
+                        Ok(key) => self.activate(key, published),
                         Err(error) => warn(&error),
                     }
                 }
-                Ok(None) => tracing::debug!("the leader has not made a certificate yet"),
+                Ok(None) => tracing::debug!("waiting for the leader to create the certificate"),
                 Err(error) => warn(&error),
             }
             let settled = leads || self.usable.is_cancelled();
             let wait = if settled { check } else { SOON.min(check) };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(begun + wait) => {}
-                Some(()) = async { leadership.won().next().await }, if !leads => {}
+                () = tokio::time::sleep_until(started + wait) => {}
+                Some(()) = async { leadership.acquired().next().await }, if !leads => {}
             }
         }
     }
 
-    async fn keep_files(self, folder: PathBuf, stop: CancellationToken) {
+    async fn keep_files(self, directory: PathBuf, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(FILE_CHECK);
         while tick(&mut ticks, &stop).await {
-            match from_files(&folder) {
-                Ok(key) => self.use_from_now_on(key, true),
+            match from_files(&directory) {
+                Ok(key) => self.activate(key, true),
                 Err(error) => warn(&error),
             }
         }
     }
 
-    fn use_from_now_on(&self, key: CertifiedKey, trusted: bool) {
+    fn activate(&self, key: CertifiedKey, trusted: bool) {
         let same = |before: &Arc<CertifiedKey>| before.cert == key.cert;
         if !self.current.load().as_ref().is_some_and(same) {
             self.current.store(Some(Arc::new(key)));
-            tracing::info!("the webhook has a new certificate");
+            tracing::info!("the webhook uses a new certificate");
         }
         if trusted {
             self.usable.cancel();
@@ -167,13 +167,15 @@ async fn tick(ticks: &mut tokio::time::Interval, stop: &CancellationToken) -> bo
 }
 
 fn warn(error: &CertificateError) {
-    let cause = std::error::Error::source(error).map(ToString::to_string);
-    tracing::warn!(%error, cause, "the webhook keeps the certificate it has");
+    tracing::warn!(
+        error = error_chain(error),
+        "failed to update the webhook's certificate; the current one stays in use"
+    );
 }
 
-fn from_files(folder: &Path) -> Result<CertifiedKey, CertificateError> {
+fn from_files(directory: &Path) -> Result<CertifiedKey, CertificateError> {
     let read = |name: &str| {
-        let path = folder.join(name);
+        let path = directory.join(name);
         std::fs::read(&path).map_err(|source| CertificateError::File { path, source })
     };
     certified(&read("tls.crt")?, &read("tls.key")?)

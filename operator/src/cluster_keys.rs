@@ -1,7 +1,7 @@
-//! The cluster's token signing keys, read from the API server and kept fresh.
+//! The cluster's token signing keys, read from the API server and refreshed periodically.
 //!
-//! Gateways check ServiceAccount tokens of their clients with them and never call the API server; the
-//! operator copies the keys into their configuration. Endpoints:
+//! Gateways verify the ServiceAccount tokens of their clients with these keys and never call the API server; the
+//! operator copies the keys into the gateways' configuration. Endpoints:
 //! <https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#service-account-issuer-discovery>.
 
 use std::{sync::Arc, time::Duration};
@@ -13,7 +13,10 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::retry::{self, Seed};
+use crate::{
+    error_chain::error_chain,
+    retry::{self, Seed},
+};
 
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 const KEYS_PATH: &str = "/openid/v1/jwks";
@@ -27,23 +30,23 @@ pub(crate) struct ClusterKeys {
     pub(crate) jwks: Value,
 }
 
-/// The keys as they were read last; `None` until they were read once.
+/// The keys as last read; `None` until the first successful read.
 pub(crate) type Keys = watch::Receiver<Option<Arc<ClusterKeys>>>;
 
-/// Why the keys could not be read.
+/// Why the keys cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeysError {
-    #[error("unable to read {path} from the API server")]
+    #[error("failed to read {path} from the API server")]
     Read {
         path: &'static str,
         source: kube::Error,
     },
-    #[error("unable to understand {path} of the API server")]
+    #[error("failed to parse {path} from the API server")]
     Parse {
         path: &'static str,
         source: serde_json::Error,
     },
-    #[error("{KEYS_PATH} of the API server holds no key")]
+    #[error("{KEYS_PATH} of the API server contains no keys")]
     Empty,
 }
 
@@ -52,8 +55,7 @@ struct Discovery {
     issuer: String,
 }
 
-/// Reads the keys once, then keeps reading them in the background until cancelled. A failure keeps
-/// what was read before.
+/// Reads the keys once, then repeatedly in the background until cancelled. After a failure the previous keys stay.
 pub(crate) async fn start(
     client: Client,
     refresh: Duration,
@@ -81,7 +83,7 @@ pub(crate) async fn start(
     receiver
 }
 
-/// An item each time the keys have changed.
+/// Yields an item each time the keys change.
 pub(crate) fn changes(keys: Keys) -> impl Stream<Item = ()> + Send + 'static {
     futures::stream::unfold(keys, |mut keys| async move {
         keys.changed().await.ok()?;
@@ -89,7 +91,7 @@ pub(crate) fn changes(keys: Keys) -> impl Stream<Item = ()> + Send + 'static {
     })
 }
 
-/// Reads the keys and tells about them when they differ; returns how many times reading has failed.
+/// Reads the keys and publishes them if they have changed; returns the number of consecutive failures.
 async fn publish(
     client: &Client,
     sender: &watch::Sender<Option<Arc<ClusterKeys>>>,
@@ -113,8 +115,10 @@ async fn publish(
             0
         }
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(%error, cause, "the cluster's token signing keys are not refreshed");
+            tracing::warn!(
+                error = error_chain(&error),
+                "failed to refresh the cluster's token signing keys"
+            );
             failures.saturating_add(1)
         }
     }
@@ -129,7 +133,7 @@ async fn read(client: &Client) -> Result<ClusterKeys, KeysError> {
     if keys.is_empty() {
         return Err(KeysError::Empty);
     }
-    // Several API servers may list the same keys in another order: that is no change.
+    // API servers may list the same keys in a different order; that is not a change.
     keys.sort_by_key(|key| {
         key.get("kid")
             .and_then(Value::as_str)

@@ -1,7 +1,7 @@
-//! Which kinds of children the cluster serves, of those that not every cluster does.
+//! Which of the optional kinds the cluster serves.
 //!
-//! Asked at the start and again every few minutes: the Prometheus operator may be installed later, or
-//! go. A failure to ask keeps what was known, and is tried again soon.
+//! Discovery runs at the start and again every few minutes, since the Prometheus operator may be installed or removed
+//! later. If discovery fails, the previous result stays and the request is retried soon.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    children::ChildKind,
+    owned::OwnedKind,
     retry::{self, Seed},
 };
 
 /// The optional kinds that are served now.
-pub(crate) type Served = watch::Receiver<BTreeSet<ChildKind>>;
+pub(crate) type Served = watch::Receiver<BTreeSet<OwnedKind>>;
 
-/// Asks once, then keeps asking in the background until cancelled.
+/// Runs discovery once, then repeatedly in the background until cancelled.
 pub(crate) async fn start(
     client: Client,
     refresh: Duration,
@@ -26,7 +26,7 @@ pub(crate) async fn start(
     stop: CancellationToken,
 ) -> Served {
     let (sender, receiver) = watch::channel(BTreeSet::new());
-    let mut failures = ask(&client, &sender, 0).await;
+    let mut failures = discover(&client, &sender, 0).await;
     tokio::spawn(async move {
         for round in 0_u64.. {
             let jitter = seed.number(("discovery", round));
@@ -40,13 +40,13 @@ pub(crate) async fn start(
                 () = sender.closed() => return,
                 () = tokio::time::sleep(wait) => {}
             }
-            failures = ask(&client, &sender, failures).await;
+            failures = discover(&client, &sender, failures).await;
         }
     });
     receiver
 }
 
-/// An item each time the answer has changed.
+/// Yields an item each time the result changes.
 pub(crate) fn changes(served: Served) -> impl Stream<Item = ()> + Send + 'static {
     stream::unfold(served, |mut served| async move {
         served.changed().await.ok()?;
@@ -54,10 +54,10 @@ pub(crate) fn changes(served: Served) -> impl Stream<Item = ()> + Send + 'static
     })
 }
 
-/// What `make` gives while the kind is served, again each time it is served anew.
+/// Runs the stream that `make` returns while the kind is served, and starts a new one whenever the kind returns.
 pub(crate) fn while_served<S, F>(
     served: Served,
-    kind: ChildKind,
+    kind: OwnedKind,
     make: F,
 ) -> impl Stream<Item = S::Item> + Send + 'static
 where
@@ -70,7 +70,7 @@ where
         }
         let mut until = served.clone();
         let gone = async move {
-            // The sender is gone when the process ends: the other side ends the stream then.
+            // The sender is dropped only on shutdown; the other branch ends the stream then.
             if kind.is_optional() && until.wait_for(|kinds| !kinds.contains(&kind)).await.is_ok() {
                 return;
             }
@@ -81,10 +81,14 @@ where
     .flatten()
 }
 
-/// Asks and tells when the answer has changed; returns how many times asking has failed.
-async fn ask(client: &Client, sender: &watch::Sender<BTreeSet<ChildKind>>, failures: u32) -> u32 {
+/// Runs discovery and publishes a changed result; returns the number of consecutive failures.
+async fn discover(
+    client: &Client,
+    sender: &watch::Sender<BTreeSet<OwnedKind>>,
+    failures: u32,
+) -> u32 {
     let mut failed = 0;
-    for kind in ChildKind::ALL.into_iter().filter(|kind| kind.is_optional()) {
+    for kind in OwnedKind::ALL.into_iter().filter(|kind| kind.is_optional()) {
         let resource = kind.resource();
         let is_served = match client.list_api_group_resources(&resource.api_version).await {
             Ok(list) => list
@@ -93,7 +97,7 @@ async fn ask(client: &Client, sender: &watch::Sender<BTreeSet<ChildKind>>, failu
                 .any(|found| found.kind == resource.kind),
             Err(kube::Error::Api(status)) if status.code == 404 => false,
             Err(error) => {
-                tracing::warn!(%error, %kind, "unable to ask whether the cluster serves a kind");
+                tracing::warn!(%error, %kind, "failed to discover whether the cluster serves the kind");
                 failed = failures.saturating_add(1);
                 continue;
             }
@@ -106,7 +110,7 @@ async fn ask(client: &Client, sender: &watch::Sender<BTreeSet<ChildKind>>, failu
             }
         });
         if changed {
-            tracing::info!(%kind, is_served, "what the cluster serves has changed");
+            tracing::info!(%kind, is_served, "discovery result changed");
         }
     }
     failed

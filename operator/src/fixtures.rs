@@ -1,5 +1,5 @@
-//! What tests have in common: accesses written as people write them, caches to fill, and an API server
-//! that answers as told and writes down what it was asked.
+//! Fixtures of the tests: `BedrockAccess` objects in YAML, caches to fill, and a scripted API server that records its
+//! requests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,13 +22,13 @@ use crate::{
         validate::{Validated, validate},
     },
     cache::Writer,
-    children::{Child, ChildKind, Stores},
     cluster_keys::ClusterKeys,
+    owned::{OwnedKind, OwnedObject, Stores},
     policy::{GuardedPolicy, NamespaceMetadata, Policies},
     settings::Settings,
 };
 
-/// The access of the documentation, with more put into its spec.
+/// The `BedrockAccess` of the documentation, with additional fields in its spec.
 pub(crate) fn access(more: &str) -> BedrockAccess {
     let mut object: Value = serde_yaml::from_str(
         r#"
@@ -79,13 +79,13 @@ pub(crate) fn validated(more: &str) -> Validated {
 /// Caches with the writers that fill them.
 pub(crate) struct Caches {
     pub(crate) stores: Stores,
-    pub(crate) served: watch::Sender<BTreeSet<ChildKind>>,
-    children: BTreeMap<ChildKind, Writer<Child>>,
+    pub(crate) served: watch::Sender<BTreeSet<OwnedKind>>,
+    owned: BTreeMap<OwnedKind, Writer<OwnedObject>>,
     pods: Writer<Pod>,
     _sidecars: Writer<Pod>,
 }
 
-/// Policies and namespaces with the writers that fill them; `team-a` is there.
+/// Policies and namespaces with the writers that fill them; `team-a` exists.
 pub(crate) struct PolicyCaches {
     pub(crate) policies: Policies,
     written: reflector::store::Writer<GuardedPolicy>,
@@ -98,36 +98,34 @@ impl Caches {
         ready(&mut pods);
         let mut sidecars = Writer::new((), names::INJECT_LABEL);
         ready(&mut sidecars);
-        let mut children = BTreeMap::new();
-        for kind in ChildKind::ALL {
+        let mut owned = BTreeMap::new();
+        for kind in OwnedKind::ALL {
             let mut writer = Writer::new(kind.resource(), names::ACCESS_LABEL);
             ready(&mut writer);
-            children.insert(kind, writer);
+            owned.insert(kind, writer);
         }
-        let readers = children
-            .iter()
-            .map(|(kind, writer)| (*kind, writer.reader()));
+        let readers = owned.iter().map(|(kind, writer)| (*kind, writer.reader()));
         let (served, kinds) = watch::channel(BTreeSet::new());
         Self {
             stores: Stores::new(readers.collect(), pods.reader(), sidecars.reader(), kinds),
             served,
-            children,
+            owned,
             pods,
             _sidecars: sidecars,
         }
     }
 
-    pub(crate) fn put(&mut self, kind: ChildKind, object: Value) {
+    pub(crate) fn put(&mut self, kind: OwnedKind, object: Value) {
         let object: DynamicObject = serde_json::from_value(object).unwrap();
-        let writer = self.children.get_mut(&kind).unwrap();
-        writer.apply(&Event::Apply(Child::pack(&object)));
+        let writer = self.owned.get_mut(&kind).unwrap();
+        writer.apply(&Event::Apply(OwnedObject::pack(&object)));
     }
 
-    pub(crate) fn forget(&mut self, kind: ChildKind, name: &str) {
+    pub(crate) fn forget(&mut self, kind: OwnedKind, name: &str) {
         let object = json!({"metadata": {"name": name, "namespace": "team-a"}});
         let object: DynamicObject = serde_json::from_value(object).unwrap();
-        let writer = self.children.get_mut(&kind).unwrap();
-        writer.apply(&Event::Delete(Child::pack(&object)));
+        let writer = self.owned.get_mut(&kind).unwrap();
+        writer.apply(&Event::Delete(OwnedObject::pack(&object)));
     }
 
     pub(crate) fn put_pod(&mut self, pod: Value) {
@@ -197,23 +195,23 @@ where
     writer.apply(&Event::InitDone);
 }
 
-/// A request that the scripted API server was sent.
+/// A request to the scripted API server.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RecordedRequest {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) body: Value,
 }
 
-/// An API server with objects in memory: it takes server-side applies as they are, and can be told to
-/// fail at a path.
+/// An API server with objects in memory. It stores server-side applies unchanged, and a test can make requests to a
+/// path fail.
 #[derive(Clone, Default)]
 pub(crate) struct Scripted(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    asked: Vec<Asked>,
+    requests: Vec<RecordedRequest>,
     objects: BTreeMap<String, Value>,
     failures: BTreeMap<String, (StatusCode, Value)>,
     writes: u64,
@@ -224,7 +222,7 @@ impl Scripted {
         let this = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let this = this.clone();
-            async move { Ok::<_, Infallible>(this.answer(request).await) }
+            async move { Ok::<_, Infallible>(this.respond(request).await) }
         });
         Client::new(service, "default")
     }
@@ -245,7 +243,7 @@ impl Scripted {
         self.0.lock().unwrap().objects.remove(path);
     }
 
-    /// From now on, requests other than reads of this path fail.
+    /// Makes requests to this path fail, except reads.
     pub(crate) fn fail(&self, path: &str, status: StatusCode, message: &str) {
         let body = json!({
             "kind": "Status", "apiVersion": "v1", "status": "Failure",
@@ -262,43 +260,45 @@ impl Scripted {
         self.0.lock().unwrap().failures.clear();
     }
 
-    /// What was asked since the last call.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        std::mem::take(&mut self.0.lock().unwrap().asked)
+    /// The requests since the last call.
+    pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
+        std::mem::take(&mut self.0.lock().unwrap().requests)
     }
 
-    /// The writes since the last call, as `METHOD path`, Events left out.
+    /// The writes since the last call, as `METHOD path`, without Events.
     pub(crate) fn writes(&self) -> Vec<String> {
-        self.asked()
+        self.requests()
             .iter()
-            .filter(|asked| asked.method != Method::GET && !asked.path.contains("events.k8s.io"))
-            .map(|asked| format!("{} {}", asked.method, asked.path))
+            .filter(|request| {
+                request.method != Method::GET && !request.path.contains("events.k8s.io")
+            })
+            .map(|request| format!("{} {}", request.method, request.path))
             .collect()
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    async fn respond(&self, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let path = head.uri.path().to_owned();
         let mut state = self.0.lock().unwrap();
-        state.asked.push(Asked {
+        state.requests.push(RecordedRequest {
             method: head.method.clone(),
             path: path.clone(),
             query: head.uri.query().unwrap_or_default().to_owned(),
             body: body.clone(),
         });
-        let (status, answer) = state.handle(&head.method, &path, body);
+        let (status, response) = state.handle(&head.method, &path, body);
         Response::builder()
             .status(status)
             .header("content-type", "application/json")
-            .body(Body::from(answer.to_string().into_bytes()))
+            .body(Body::from(response.to_string().into_bytes()))
             .unwrap()
     }
 }
 
 impl State {
-    /// Like etcd's: the first write makes revision 2.
+    /// Like etcd: the first write creates revision 2.
     fn next_version(&mut self) -> String {
         self.writes += 1;
         (self.writes + 1).to_string()
@@ -321,7 +321,7 @@ impl State {
             },
             Method::PATCH if path.ends_with("/status") => (StatusCode::OK, body),
             Method::PATCH => {
-                // A version that no object has: for an object that is to be made.
+                // A version that no object has: the apply must create the object.
                 if body["metadata"]["resourceVersion"] == "1" && self.objects.contains_key(path) {
                     return (StatusCode::CONFLICT, conflict());
                 }
@@ -355,7 +355,7 @@ fn conflict() -> Value {
     })
 }
 
-/// Managed fields as the API server writes them, for lists keyed as those of our children are.
+/// Managed fields as the API server writes them, for lists with the keys of our owned objects.
 pub(crate) fn managed(document: &Value) -> Value {
     let mut fields = owned_fields(document);
     if let Some(fields) = fields.as_object_mut() {

@@ -1,10 +1,10 @@
-//! Leader election by a Lease: of several replicas one writes.
+//! Leader election with a Lease: only one replica writes.
 //!
-//! The rules are those of client-go (`tools/leaderelection`): whoever holds the Lease renews it every
-//! [`Timing::retry`]; others take it when they have not seen it change for its duration, by their own clock, so
-//! that clocks need not agree; a holder that cannot renew within [`Timing::renew`] gives up before anybody else
-//! can have taken it, and its process ends. Writes go over the version that was read. What the record says is in
-//! `leader/record.rs`, pure.
+//! Follows client-go (`tools/leaderelection`). The holder renews the Lease every [`Timing::retry`]. Other candidates
+//! take it after they have not seen it change for its duration; they measure with their own clocks, so clocks need
+//! not be in sync. A holder that cannot renew within [`Timing::renew`] gives up before another candidate can take the
+//! Lease, and its process ends. Every write names the resource version that was read. `leader/record.rs` contains the
+//! pure logic.
 //! <https://pkg.go.dev/k8s.io/client-go/tools/leaderelection>
 
 mod record;
@@ -20,37 +20,38 @@ use tokio_util::sync::CancellationToken;
 
 use self::record::{Record, Step};
 use crate::{
+    error_chain::error_chain,
     metrics::Metrics,
     retry::{self, Seed},
 };
 
-/// What the election is started with.
+/// Settings of the election.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderElection {
-    /// Namespace of the Lease: the operator's own.
+    /// Namespace of the Lease: the operator's namespace.
     pub namespace: String,
     /// Name of the Lease.
     pub lease: String,
-    /// Name of this candidate, different from every other's.
+    /// Identity of this candidate; unique for each process.
     pub identity: String,
-    /// How quick it goes.
+    /// Durations.
     pub timing: Timing,
 }
 
-/// Durations of the election, by default client-go's and controller-runtime's.
+/// Durations of the election. The defaults are those of client-go and controller-runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// How long others wait for a sign of life before they take the Lease.
+    /// How long other candidates wait for a renewal before they take the Lease.
     pub lease: Duration,
-    /// How long the holder tries to renew it before it gives up; less than `lease`.
+    /// How long the holder tries to renew the Lease before it gives up; shorter than `lease`.
     pub renew: Duration,
-    /// Pause between two tries.
+    /// Pause between two attempts.
     pub retry: Duration,
 }
 
 impl LeaderElection {
-    /// An election for the operator's own Lease. A process that is started again is another candidate, also under
-    /// the same name: the one before may still be writing.
+    /// An election for the operator's Lease. A restarted process is a new candidate even if its instance name is the
+    /// same: the previous process may still write.
     pub fn new(namespace: &str, instance: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
@@ -71,30 +72,30 @@ impl Default for Timing {
     }
 }
 
-/// Whether this process may write; never true again after it was false again.
+/// Whether this process may write. Once leadership is lost, it never returns.
 #[derive(Clone, Debug)]
 pub(crate) struct Leadership(watch::Receiver<bool>);
 
-/// An election under way.
+/// A running election.
 #[derive(Debug)]
 pub(crate) struct Candidacy {
     pub(crate) leadership: Leadership,
-    /// Cancelled when the Lease is lost: the process has to end, without another write.
+    /// Cancelled when the Lease is lost: the process must end without another write.
     pub(crate) lost: CancellationToken,
-    /// To be cancelled when the last write is done: the Lease is given back then.
+    /// Cancel after the last write; the Lease is then released.
     resign: CancellationToken,
     task: Option<tokio::task::JoinHandle<()>>,
 }
 
-/// Why a try did not come to an end.
+/// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
-enum TryError {
-    #[error("unable to {action} the Lease")]
-    Api {
+enum ElectionError {
+    #[error("failed to {action} the Lease")]
+    Request {
         action: &'static str,
         source: kube::Error,
     },
-    #[error("the API server did not answer in time")]
+    #[error("the API server did not respond in time")]
     Timeout,
 }
 
@@ -102,25 +103,25 @@ struct Elector {
     leases: Api<Lease>,
     settings: LeaderElection,
     seed: Seed,
-    /// The Lease as it was seen last, and when it was seen to change.
+    /// The Lease as last observed, and when its content last changed.
     observed: Option<(Lease, Instant)>,
 }
 
 impl Leadership {
-    /// Of the only replica.
-    pub(crate) fn alone() -> Self {
+    /// Leadership of the only replica.
+    pub(crate) fn always() -> Self {
         let (sender, receiver) = watch::channel(true);
         drop(sender);
         Self(receiver)
     }
 
-    /// Whether this process may write now.
+    /// Whether this process may write.
     pub(crate) fn is_ours(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// An item when this process has become the leader.
-    pub(crate) fn won(&self) -> BoxStream<'static, ()> {
+    /// Yields an item when this process becomes the leader.
+    pub(crate) fn acquired(&self) -> BoxStream<'static, ()> {
         let mut receiver = self.0.clone();
         futures::stream::once(async move { receiver.wait_for(|ours| *ours).await.is_ok() })
             .filter_map(|won| std::future::ready(won.then_some(())))
@@ -129,18 +130,18 @@ impl Leadership {
 }
 
 impl Candidacy {
-    /// Where there is no election, there is nobody else.
-    pub(crate) fn unopposed(metrics: &Metrics) -> Self {
+    /// Leads without an election: this is the only replica.
+    pub(crate) fn without_election(metrics: &Metrics) -> Self {
         metrics.leads(true);
         Self {
-            leadership: Leadership::alone(),
+            leadership: Leadership::always(),
             lost: CancellationToken::new(),
             resign: CancellationToken::new(),
             task: None,
         }
     }
 
-    /// Runs for leader until the Lease is lost or given back.
+    /// Takes part in the election until the Lease is lost or released.
     pub(crate) fn start(
         client: Client,
         settings: LeaderElection,
@@ -168,7 +169,7 @@ impl Candidacy {
         }
     }
 
-    /// Gives the Lease back, when it is ours, so that another replica can take it at once.
+    /// Releases the Lease if this process holds it, so that another replica can take it immediately.
     pub(crate) async fn resign(mut self) {
         self.resign.cancel();
         if let Some(task) = self.task.take() {
@@ -200,7 +201,7 @@ impl Elector {
         tracing::info!(
             lease = self.settings.lease,
             identity = self.settings.identity,
-            "leads from now on"
+            "acquired leadership"
         );
         metrics.leads(true);
         leads.send_replace(true);
@@ -213,14 +214,14 @@ impl Elector {
         if kept {
             self.release().await;
         } else {
-            tracing::error!(lease = self.settings.lease, "lost the Lease");
+            tracing::error!(lease = self.settings.lease, "lost leadership");
             lost.cancel();
         }
     }
 
-    /// Tries until the Lease is ours.
+    /// Retries until this process holds the Lease.
     async fn acquire(&mut self) {
-        let mut told = None;
+        let mut logged = None;
         for round in 0_u64.. {
             match self.once().await {
                 Ok(true) => return,
@@ -229,21 +230,21 @@ impl Elector {
                         .observed
                         .as_ref()
                         .and_then(|(lease, _)| record::holder(lease));
-                    if told != holder {
-                        tracing::info!(holder, "waits while another replica leads");
-                        told = holder;
+                    if logged != holder {
+                        tracing::info!(holder, "waiting: another replica is the leader");
+                        logged = holder;
                     }
                 }
                 Err(error) => self.warn(&error),
             }
-            // A fifth more, less up to a fifth, so that candidates do not come all at once.
+            // Up to a fifth longer than `retry`, with jitter, so that candidates do not all try at the same time.
             let longest = self.settings.timing.retry.saturating_mul(6) / 5;
             let jitter = self.seed.number(("leader", &self.settings.identity, round));
             tokio::time::sleep(retry::less_up_to_a_fifth(longest, jitter)).await;
         }
     }
 
-    /// Renews until that has not worked for too long.
+    /// Renews the Lease; returns when it is lost.
     async fn hold(&mut self) {
         let Timing { renew, retry, .. } = self.settings.timing;
         loop {
@@ -252,7 +253,7 @@ impl Elector {
                 loop {
                     match self.once().await {
                         Ok(true) => return true,
-                        // Somebody else has it, by force or by mistake.
+                        // Another candidate took it, by force or by mistake.
                         Ok(false) => return false,
                         Err(error) => self.warn(&error),
                     }
@@ -266,15 +267,15 @@ impl Elector {
         }
     }
 
-    /// One try to take or renew the Lease; whether it is ours.
-    async fn once(&mut self) -> Result<bool, TryError> {
+    /// One attempt to acquire or renew the Lease; returns whether this process holds it.
+    async fn once(&mut self) -> Result<bool, ElectionError> {
         let timeout = self.settings.timing.renew;
         tokio::time::timeout(timeout, self.step())
             .await
-            .unwrap_or(Err(TryError::Timeout))
+            .unwrap_or(Err(ElectionError::Timeout))
     }
 
-    async fn step(&mut self) -> Result<bool, TryError> {
+    async fn step(&mut self) -> Result<bool, ElectionError> {
         let found = self
             .leases
             .get_opt(&self.settings.lease)
@@ -322,7 +323,7 @@ impl Elector {
         }
     }
 
-    /// Says that nobody holds it any more, unless somebody else does already.
+    /// Clears the holder of the Lease, unless another candidate already holds it.
     async fn release(&mut self) {
         let Some((lease, _)) = &self.observed else {
             return;
@@ -339,22 +340,25 @@ impl Elector {
             .leases
             .replace(&self.settings.lease, &parameters, &released);
         match tokio::time::timeout(self.settings.timing.retry, write).await {
-            Ok(Ok(_)) => tracing::info!(lease = self.settings.lease, "gave the Lease back"),
+            Ok(Ok(_)) => tracing::info!(lease = self.settings.lease, "released the Lease"),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "unable to give the Lease back: it runs out by itself");
+                tracing::warn!(%error, "failed to release the Lease; it will expire");
             }
-            Err(_) => tracing::warn!("no answer when giving the Lease back: it runs out by itself"),
+            Err(_) => tracing::warn!("timed out while releasing the Lease; it will expire"),
         }
     }
 
-    fn warn(&self, error: &TryError) {
-        let cause = std::error::Error::source(error).map(ToString::to_string);
-        tracing::warn!(%error, cause, lease = self.settings.lease, "tries again");
+    fn warn(&self, error: &ElectionError) {
+        tracing::warn!(
+            error = error_chain(error),
+            lease = self.settings.lease,
+            "election attempt failed; retrying"
+        );
     }
 }
 
-fn failed_to(action: &'static str) -> impl Fn(kube::Error) -> TryError {
-    move |source| TryError::Api { action, source }
+fn failed_to(action: &'static str) -> impl Fn(kube::Error) -> ElectionError {
+    move |source| ElectionError::Request { action, source }
 }
 
 #[cfg(test)]

@@ -1,22 +1,23 @@
-//! The operator: from a `BedrockAccess` to a ServiceAccount, a gateway Deployment, its configuration and
-//! Service, and a status that says how it went.
+//! The operator: creates a ServiceAccount, a gateway Deployment with its configuration, a Service and a status for each
+//! `BedrockAccess`.
 //!
-//! The way of a reconcile is in `access.rs`: observe, validate, build, apply, status. The gateway as a
-//! sidecar is in `sidecar.rs`. It never calls AWS and reads no Secret but that of its webhook's certificate.
+//! `access.rs` contains the steps of a reconcile: observe, validate, build, apply, status. `sidecar.rs` contains the
+//! gateway as a sidecar. The operator never calls AWS and reads no Secret except the one with its webhook's
+//! certificate.
 
 mod access;
 mod admission;
 mod cache;
 mod certificates;
-mod children;
 mod cluster_keys;
 mod deadline;
 mod discovery;
+mod error_chain;
 #[cfg(test)]
 mod fixtures;
-mod heap;
 mod leader;
 mod metrics;
+mod owned;
 mod policy;
 mod queue;
 mod retry;
@@ -34,8 +35,8 @@ pub use settings::{
 };
 pub use webhook::{CertificateSource, OwnCertificate, Rotation, ServeError, WebhookSettings};
 
-/// Chooses the process's TLS provider; to be called once, before the first client is made.
+/// Installs the TLS provider of the process; call it once, before the first client is created.
 pub fn install_tls_provider() {
-    // An error means that one is installed already, which is what is asked for.
-    let _already = rustls::crypto::ring::default_provider().install_default();
+    // An error means that a provider is already installed.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
 }

@@ -1,4 +1,4 @@
-//! The operator's process: command line, logs, signals. What it does is in the library.
+//! The operator's process: command line, logs, signals. The library contains everything else.
 
 use std::{net::SocketAddr, process::ExitCode};
 
@@ -11,54 +11,54 @@ use operator::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Gives memory back as objects go, and can tell who holds it (`heap.rs` of the library).
+/// Returns memory to the system when objects are deleted (ADR-0018).
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Gives teams Amazon Bedrock: watches `BedrockAccess` objects and makes what they ask for.
+/// Kubernetes operator for Amazon Bedrock: reconciles `BedrockAccess` objects.
 #[derive(Debug, Parser)]
 #[command(name = "bedrock-access-operator", version, about)]
 struct Arguments {
-    /// Image of the gateway where an access names none.
+    /// Default image of the gateway.
     #[arg(long, env = "GATEWAY_IMAGE", default_value = operator::DEFAULT_GATEWAY_IMAGE)]
     gateway_image: String,
-    /// Base URL of a collector to which gateways send their traces, by OTLP over HTTP; without it they send none.
+    /// Send traces of all gateways to this collector (base URL, OTLP over HTTP). Without it, tracing is disabled.
     #[arg(long, env = "GATEWAY_TRACING_ENDPOINT", value_name = "URL")]
     gateway_tracing_endpoint: Option<CollectorUrl>,
-    /// How many of a million traces that begin at a gateway are kept; one that a client began is kept when it is.
+    /// Sampling rate of new traces, per million. If the client sends a sampling decision, that decision applies.
     #[arg(long, env = "GATEWAY_TRACING_SAMPLING_RATE_PER_MILLION", default_value_t = operator::ALL_PER_MILLION, value_parser = clap::value_parser!(u32).range(0..=i64::from(operator::ALL_PER_MILLION)))]
     gateway_tracing_sampling_rate_per_million: u32,
-    /// Address of /metrics.
+    /// Serve /metrics on this address.
     #[arg(long, env = "METRICS_ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], api::names::OPERATOR_METRICS_PORT)))]
     metrics_address: SocketAddr,
-    /// Address of /healthz and /readyz.
+    /// Serve /healthz and /readyz on this address.
     #[arg(long, env = "HEALTH_ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], api::names::OPERATOR_HEALTH_PORT)))]
     health_address: SocketAddr,
-    /// Address of /debug/pprof/heap; it is not served unless this is given, and best on loopback. What is allocated is
-    /// seen when the operator starts with _RJEM_MALLOC_CONF=prof:true.
-    #[arg(long, env = "PPROF_ADDRESS")]
-    pprof_address: Option<SocketAddr>,
-    /// Address of the webhook that injects sidecars; it is not served unless this is given.
+    /// Serve the webhook that injects sidecars on this address. Without it, the webhook is disabled.
     #[arg(long, env = "WEBHOOK_ADDRESS")]
     webhook_address: Option<SocketAddr>,
-    /// Name of the Service in front of the webhook, for its certificate.
+    /// Name of the webhook's Service, for its certificate.
     #[arg(long, env = "WEBHOOK_SERVICE", default_value = api::names::WEBHOOK_SERVICE)]
     webhook_service: String,
-    /// Folder with the webhook's tls.crt and tls.key, kept fresh by somebody else, such as cert-manager;
-    /// without it the operator makes its own.
+    /// Read the webhook's tls.crt and tls.key from this directory, for example from cert-manager. Without it, the operator
+    /// creates and renews its own certificate.
     #[arg(long, env = "WEBHOOK_CERTIFICATE_DIRECTORY")]
     webhook_certificate_directory: Option<std::path::PathBuf>,
-    /// Namespace of this operator.
+    /// Namespace of the operator.
     #[arg(long, env = "POD_NAMESPACE", default_value = "bedrock-access-system")]
     namespace: String,
-    /// Review accesses before the API server stores them, at the webhook's address.
-    #[arg(long, env = "VALIDATE_ACCESSES", requires = "webhook_address")]
-    validate_accesses: bool,
-    /// Write only while this process holds the Lease; needed for more than one replica.
+    /// Also serve a webhook that validates BedrockAccess objects before the API server stores them.
+    #[arg(
+        long = "validate-accesses",
+        env = "VALIDATE_ACCESSES",
+        requires = "webhook_address"
+    )]
+    validation_webhook: bool,
+    /// Enable leader election with a Lease; required for more than one replica.
     #[arg(long, env = "LEADER_ELECT")]
     leader_elect: bool,
-    /// Namespaces to work in, separated by commas; without any, the whole cluster.
+    /// Namespaces to reconcile, separated by commas. Default: all namespaces.
     #[arg(
         long,
         env = "NAMESPACES",
@@ -66,19 +66,19 @@ struct Arguments {
         value_name = "NAMESPACE"
     )]
     namespaces: Vec<String>,
-    /// Deny every access that no BedrockAccessPolicy allows, also while there is no policy at all.
+    /// Deny every BedrockAccess that no BedrockAccessPolicy allows, even if the cluster has no policy.
     #[arg(long, env = "REQUIRE_POLICY")]
     require_policy: bool,
-    /// Reconciles at the same time.
+    /// Maximum concurrent reconciles.
     #[arg(long, env = "CONCURRENCY", default_value_t = Settings::default().concurrency, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
-    /// Name of this operator in Events; in a cluster, the name of its pod.
+    /// Reporting instance in Events: the name of the operator's pod.
     #[arg(long, env = "POD_NAME", default_value = api::names::FIELD_MANAGER)]
     instance: String,
-    /// Which log lines are written, such as `info` or `operator=debug,info`.
+    /// Log filter, such as `info` or `operator=debug,info`.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     log_level: EnvFilter,
-    /// How log lines are written.
+    /// Log format.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
 }
@@ -93,7 +93,7 @@ impl Arguments {
 
     fn webhook(&self) -> Option<WebhookSettings> {
         let certificate = match &self.webhook_certificate_directory {
-            Some(folder) => CertificateSource::Directory(folder.clone()),
+            Some(directory) => CertificateSource::Directory(directory.clone()),
             None => CertificateSource::Own(OwnCertificate {
                 namespace: self.namespace.clone(),
                 secret: api::names::WEBHOOK_SECRET.to_owned(),
@@ -109,12 +109,12 @@ impl Arguments {
     }
 }
 
-/// How log lines are written.
+/// Log format.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Human-readable text.
     Text,
 }
 
@@ -133,7 +133,10 @@ fn main() -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "the operator cannot run");
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the operator stopped with an error"
+            );
             ExitCode::FAILURE
         }
     }
@@ -144,7 +147,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     operator::install_tls_provider();
     let client = kube::Client::try_default()
         .await
-        .context("failed to find the cluster: run in a pod, or set KUBECONFIG")?;
+        .context("failed to configure the Kubernetes client: run in a pod, or set KUBECONFIG")?;
     let webhook = arguments.webhook();
     let gateway_tracing = arguments.tracing();
     let election = LeaderElection::new(&arguments.namespace, &arguments.instance);
@@ -154,9 +157,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         gateway_tracing,
         metrics_address: Some(arguments.metrics_address),
         health_address: Some(arguments.health_address),
-        pprof_address: arguments.pprof_address,
         instance: arguments.instance,
-        validate_accesses: arguments.validate_accesses,
+        validation_webhook: arguments.validation_webhook,
         leader_election: arguments.leader_elect.then_some(election),
         namespaces: arguments.namespaces,
         require_policy: arguments.require_policy,
@@ -166,12 +168,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?settings, "starting");
-    let told = async move {
+    let shutdown_signal = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
-    operator::run(client, settings, told).await?;
+    operator::run(client, settings, shutdown_signal).await?;
     Ok(())
 }

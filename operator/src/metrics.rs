@@ -1,4 +1,4 @@
-//! Metrics, under the names that controller-runtime gave them, so that known dashboards work.
+//! Metrics, under the names of controller-runtime, so that existing dashboards work.
 //!
 //! <https://book.kubebuilder.io/reference/metrics-reference>
 
@@ -15,7 +15,7 @@ use crate::webhook::metrics::WebhookMetrics;
 
 /// Value of the label `controller`.
 const CONTROLLER: &str = "bedrockaccess";
-/// Upper bounds of the reconcile durations in seconds.
+/// Upper bounds of the reconcile duration, in seconds.
 const BUCKETS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
@@ -54,12 +54,12 @@ struct WriteLabels {
     verb: &'static str,
 }
 
-/// How a reconcile ended, as controller-runtime names it.
+/// Result of a reconcile, with controller-runtime's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Done, nothing to wait for.
+    /// Done; waits for a change.
     Success,
-    /// Done for now, to be looked at again soon.
+    /// Done; requeued after a delay.
     RequeueAfter,
     /// Failed.
     Error,
@@ -79,7 +79,7 @@ pub(crate) struct Metrics {
     queue_depth: Family<QueueLabels, Gauge>,
     queue_adds: Family<QueueLabels, Counter>,
     queue_seconds: Family<QueueLabels, Histogram>,
-    /// Those of the webhook.
+    /// Metrics of the webhook.
     pub(crate) webhook: WebhookMetrics,
 }
 
@@ -96,43 +96,43 @@ impl Metrics {
         let writes = Family::default();
         registry.register(
             "controller_runtime_reconcile",
-            "Reconciles per controller and result",
+            "Reconciles by controller and result",
             reconciles.clone(),
         );
         registry.register(
             "controller_runtime_reconcile_errors",
-            "Failed reconciles per controller",
+            "Failed reconciles by controller",
             errors.clone(),
         );
         registry.register(
             "controller_runtime_reconcile_time_seconds",
-            "Duration of reconciles in seconds",
+            "Reconcile duration in seconds",
             seconds.clone(),
         );
         registry.register(
             "controller_runtime_active_workers",
-            "Reconciles under way",
+            "Reconciles in progress",
             active.clone(),
         );
         registry.register(
             "controller_runtime_max_concurrent_reconciles",
-            "Reconciles at the same time at most",
+            "Maximum concurrent reconciles",
             workers.clone(),
         );
         registry.register(
             "bedrock_access_operator_reconcile_error_reasons",
-            "Failed reconciles per reason",
+            "Failed reconciles by reason",
             error_reasons.clone(),
         );
         registry.register(
             "bedrock_access_operator_writes",
-            "Writes to the API server per kind and verb",
+            "Writes to the API server by kind and verb",
             writes.clone(),
         );
         let leads: Family<LeaseLabel, Gauge> = Family::default();
         registry.register(
             "leader_election_master_status",
-            "Whether this process holds the Lease: 1, or 0 while it stands by",
+            "Whether this process holds the leader election Lease: 1 = leader, 0 = standby",
             leads.clone(),
         );
         workers.get_or_create(&THIS).set(i64::from(concurrency));
@@ -142,13 +142,13 @@ impl Metrics {
             Family::new_with_constructor(|| Histogram::new(BUCKETS));
         registry.register(
             "workqueue_depth",
-            "Objects that wait for a reconcile",
+            "Objects waiting for a reconcile",
             queue_depth.clone(),
         );
-        registry.register("workqueue_adds", "Reconciles asked for", queue_adds.clone());
+        registry.register("workqueue_adds", "Requested reconciles", queue_adds.clone());
         registry.register(
             "workqueue_queue_duration_seconds",
-            "How long objects waited for a reconcile, in seconds",
+            "Time that objects waited for a reconcile, in seconds",
             queue_seconds.clone(),
         );
         let webhook = WebhookMetrics::new(&mut registry);
@@ -168,13 +168,13 @@ impl Metrics {
         }
     }
 
-    /// A reconcile has begun; the guard says when it is over, also when it is dropped.
+    /// Counts a reconcile as active until the guard is dropped.
     pub(crate) fn begin(&self) -> ActiveGuard<'_> {
         self.active.get_or_create(&THIS).inc();
         ActiveGuard(self)
     }
 
-    /// A reconcile has ended.
+    /// Records the result and duration of a reconcile.
     pub(crate) fn ended(&self, outcome: Outcome, duration: Duration) {
         let result = match outcome {
             Outcome::Success => "success",
@@ -192,7 +192,7 @@ impl Metrics {
             .observe(duration.as_secs_f64());
     }
 
-    /// A reconcile has failed for this reason.
+    /// Counts a failed reconcile and its reason.
     pub(crate) fn failed(&self, reason: &str) {
         self.errors.get_or_create(&THIS).inc();
         self.error_reasons
@@ -203,19 +203,19 @@ impl Metrics {
             .inc();
     }
 
-    /// Whether this process leads.
+    /// Records whether this process is the leader.
     pub(crate) fn leads(&self, leads: bool) {
         let lease = LeaseLabel { name: names::LEASE };
         self.leads.get_or_create(&lease).set(i64::from(leads));
     }
 
-    /// A reconcile was asked for; so many objects wait now.
+    /// Counts a requested reconcile; `waiting` objects are in the queue now.
     pub(crate) fn queued(&self, waiting: usize) {
         self.queue_adds.get_or_create(&QUEUE).inc();
         self.queue_length(waiting);
     }
 
-    /// A reconcile has begun after this wait; so many objects wait now.
+    /// Records that a reconcile started after this wait; `waiting` objects are in the queue now.
     pub(crate) fn dequeued(&self, waiting: usize, after: Duration) {
         self.queue_seconds
             .get_or_create(&QUEUE)
@@ -223,21 +223,21 @@ impl Metrics {
         self.queue_length(waiting);
     }
 
-    /// So many objects wait now.
+    /// Records the length of the queue.
     pub(crate) fn queue_length(&self, waiting: usize) {
         let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
         self.queue_depth.get_or_create(&QUEUE).set(waiting);
     }
 
-    /// A write was sent to the API server.
+    /// Counts a write to the API server.
     pub(crate) fn wrote(&self, kind: &'static str, verb: &'static str) {
         self.writes.get_or_create(&WriteLabels { kind, verb }).inc();
     }
 
-    /// All metrics in OpenMetrics text format.
+    /// All metrics in the OpenMetrics text format.
     ///
     /// # Errors
-    /// Never in practice: the text is built in memory.
+    /// None in practice: the text is written to memory.
     pub(crate) fn render(&self) -> Result<String, std::fmt::Error> {
         let mut body = String::new();
         text::encode(&mut body, &self.registry)?;
@@ -254,7 +254,7 @@ const QUEUE: QueueLabels = QueueLabels {
     name: CONTROLLER,
 };
 
-/// A reconcile under way.
+/// A reconcile in progress.
 #[derive(Debug)]
 pub(crate) struct ActiveGuard<'a>(&'a Metrics);
 
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reconciles_appear_under_the_names_of_controller_runtime() {
+    fn reconcile_metrics_have_the_names_of_controller_runtime() {
         let metrics = Metrics::new(4);
         let guard = metrics.begin();
         assert!(
@@ -293,7 +293,7 @@ mod tests {
             "leader_election_master_status{name=\"bedrock-access-operator\"} 1",
             "bedrock_access_operator_writes_total{kind=\"Deployment\",verb=\"apply\"} 1",
         ] {
-            assert!(text.contains(line), "{line} is not in\n{text}");
+            assert!(text.contains(line), "{line} is missing in\n{text}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! `BedrockAccessPolicy`: what of accesses is allowed, and where that is known from.
+//! `BedrockAccessPolicy`: which `BedrockAccess` objects are allowed.
 //!
-//! `asked` says what an access asks for, `judge` whether policies allow it, both pure; here are the caches they are
-//! asked with, and the look at the API server where a cache may lag behind. What becomes of a denied access
-//! is in `access/revoke.rs`.
+//! `request` extracts what an object requests, `evaluate` decides whether policies allow it, both pure. This file
+//! contains the caches of policies and namespaces, and the reads from the API server if a cache may lag behind.
+//! `access/revoke.rs` handles denied objects.
 
-mod asked;
-pub(crate) mod judge;
+pub(crate) mod evaluate;
+mod request;
 
 use std::{fmt, sync::Arc};
 
@@ -19,31 +19,31 @@ use kube::{
 use kube_runtime::reflector::{ObjectRef, Store, store::WriterDropped};
 use tokio::sync::OnceCell;
 
-use judge::{Judgement, Place, Policy, judge};
+use evaluate::{Evaluation, NamespaceInfo, Policy, evaluate};
 
-/// A policy as watched: one that does not parse allows nothing, and hides no other.
+/// A watched policy: one that does not parse allows nothing and does not hide the others.
 pub(crate) type GuardedPolicy = DeserializeGuard<BedrockAccessPolicy>;
-/// A namespace as watched.
+/// A watched namespace.
 pub(crate) type NamespaceMetadata = PartialObjectMeta<Namespace>;
 
-/// The policies and namespaces there are.
+/// The policies and namespaces of the cluster.
 #[derive(Clone)]
 pub(crate) struct Policies {
     present: Store<GuardedPolicy>,
     namespaces: Store<NamespaceMetadata>,
-    /// Whether an access needs a policy also while there is none.
+    /// Whether a `BedrockAccess` needs a policy even if the cluster has none.
     required: bool,
     filled: Arc<OnceCell<()>>,
 }
 
-/// Why nothing can be judged.
+/// Why the policies cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PolicyError {
-    /// The cache of namespaces does not know it yet.
-    #[error("namespace {0} is not known yet, whose labels decide on the policies for it")]
+    /// The cache does not contain the namespace yet.
+    #[error("namespace {0} is not in the cache yet; its labels are needed to select policies")]
     Namespace(String),
-    /// The API server did not answer.
-    #[error("unable to read the policies, or namespace {namespace}")]
+    /// The API server returned an error.
+    #[error("failed to read policies or namespace {namespace}")]
     Read {
         namespace: String,
         source: kube::Error,
@@ -64,7 +64,7 @@ impl Policies {
         }
     }
 
-    /// Waits until both caches hold their first complete list: before that, nothing must be judged.
+    /// Waits until both caches contain their first complete list. Before that, nothing may be evaluated.
     ///
     /// # Errors
     /// When a watch has ended, which happens only on shutdown.
@@ -78,15 +78,15 @@ impl Policies {
             .copied()
     }
 
-    /// Judges by the caches.
+    /// Evaluates the cached policies.
     ///
     /// # Errors
-    /// When there are policies and the namespace is not known.
-    pub(crate) fn judge(
+    /// When the cluster has policies and the namespace is not in the cache.
+    pub(crate) fn evaluate(
         &self,
         namespace: &str,
         spec: &BedrockAccessSpec,
-    ) -> Result<Judgement, PolicyError> {
+    ) -> Result<Evaluation, PolicyError> {
         let policies = sorted(
             self.present
                 .state()
@@ -94,28 +94,28 @@ impl Policies {
                 .map(|guarded| policy(guarded))
                 .collect(),
         );
-        let place = match self.namespaces.get(&ObjectRef::new(namespace)) {
-            Some(found) => place(&found),
-            // Labels matter to nobody.
-            None if policies.is_empty() => Place {
+        let namespace_info = match self.namespaces.get(&ObjectRef::new(namespace)) {
+            Some(found) => namespace_info(&found),
+            // Without policies, labels do not matter.
+            None if policies.is_empty() => NamespaceInfo {
                 name: namespace.to_owned(),
-                ..Place::default()
+                ..NamespaceInfo::default()
             },
             None => return Err(PolicyError::Namespace(namespace.to_owned())),
         };
-        Ok(judge(spec, &place, &policies, self.required))
+        Ok(evaluate(spec, &namespace_info, &policies, self.required))
     }
 
-    /// Judges by what the API server says now.
+    /// Evaluates the policies as the API server returns them now.
     ///
     /// # Errors
-    /// When it does not answer.
-    pub(crate) async fn judge_anew(
+    /// When a request fails.
+    pub(crate) async fn evaluate_uncached(
         &self,
         client: &Client,
         namespace: &str,
         spec: &BedrockAccessSpec,
-    ) -> Result<Judgement, PolicyError> {
+    ) -> Result<Evaluation, PolicyError> {
         let failed = |source| PolicyError::Read {
             namespace: namespace.to_owned(),
             source,
@@ -128,7 +128,12 @@ impl Policies {
             .await
             .map_err(failed)?;
         let policies = sorted(listed.items.iter().map(policy).collect());
-        Ok(judge(spec, &place(&found), &policies, self.required))
+        Ok(evaluate(
+            spec,
+            &namespace_info(&found),
+            &policies,
+            self.required,
+        ))
     }
 }
 
@@ -142,26 +147,26 @@ fn policy(guarded: &GuardedPolicy) -> Policy {
     }
 }
 
-/// By name, so that the same policies give the same words.
+/// By name, so that the same policies always give the same message.
 fn sorted(mut policies: Vec<Policy>) -> Vec<Policy> {
     policies.sort_by(|one, other| one.name.cmp(&other.name));
     policies
 }
 
-fn place(namespace: &NamespaceMetadata) -> Place {
-    Place {
+fn namespace_info(namespace: &NamespaceMetadata) -> NamespaceInfo {
+    NamespaceInfo {
         name: namespace.name_any(),
         labels: namespace.metadata.labels.clone().unwrap_or_default(),
     }
 }
 
-/// Keeps of a namespace what policies look at.
+/// Removes the parts of a namespace that policies do not need.
 pub(crate) fn trim_namespace(namespace: &mut NamespaceMetadata) {
     namespace.metadata.managed_fields = None;
     namespace.metadata.annotations = None;
 }
 
-/// Keeps of a policy what is looked at.
+/// Removes the parts of a policy that are not needed.
 pub(crate) fn trim_policy(guarded: &mut GuardedPolicy) {
     let metadata = match &mut guarded.0 {
         Ok(policy) => &mut policy.metadata,

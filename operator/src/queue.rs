@@ -1,7 +1,7 @@
-//! What waits for a reconcile, for the metrics: kube-runtime's queue tells nobody how long it is.
+//! The objects that wait for a reconcile, for the metrics: kube-runtime does not expose the length of its queue.
 //!
-//! Counted where a watch or a signal asks for a reconcile, and until one begins. What comes back by itself after a
-//! while is not waiting, as in controller-runtime.
+//! An object waits from the moment a watch or signal requests its reconcile until the reconcile starts. Scheduled
+//! requeues do not count as waiting, as in controller-runtime.
 
 use std::{
     collections::HashMap,
@@ -17,45 +17,45 @@ use crate::{access::Guarded, metrics::Metrics};
 /// Namespace and name.
 type Key = (String, String);
 
-/// Accesses that wait, and since when.
+/// Waiting objects, and since when each has waited.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    accesses: Store<Guarded>,
+    access_store: Store<Guarded>,
     metrics: Arc<Metrics>,
     waiting: Mutex<HashMap<Key, Instant>>,
 }
 
 impl Queue {
-    pub(crate) fn new(accesses: Store<Guarded>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(access_store: Store<Guarded>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
-            accesses,
+            access_store,
             metrics,
             waiting: Mutex::default(),
         })
     }
 
-    /// An access itself asks for a reconcile, also before the cache has it.
+    /// A `BedrockAccess` has changed and requests its own reconcile, also before the cache contains it.
     pub(crate) fn changed(&self, access: &Guarded) {
         self.wait(key(access));
     }
 
-    /// A reconcile of this access is asked for; one that is not there has none.
+    /// A reconcile of this object is requested; ignored if the object does not exist.
     pub(crate) fn add(&self, access: &ObjectRef<Guarded>) {
-        if self.accesses.get(access).is_none() {
+        if self.access_store.get(access).is_none() {
             return;
         }
         let namespace = access.namespace.clone().unwrap_or_default();
         self.wait((namespace, access.name.clone()));
     }
 
-    /// A reconcile of every access is asked for.
+    /// A reconcile of every object is requested.
     pub(crate) fn add_all(&self) {
-        for access in self.accesses.state() {
+        for access in self.access_store.state() {
             self.wait(key(&access));
         }
     }
 
-    /// A reconcile begins.
+    /// A reconcile starts.
     pub(crate) fn begin(&self, access: &Guarded) {
         let mut waiting = self.waiting();
         if let Some(since) = waiting.remove(&key(access)) {
@@ -63,12 +63,12 @@ impl Queue {
         }
     }
 
-    /// Forgets what was deleted before its turn came.
-    pub(crate) fn keep_those_there(&self) {
+    /// Removes objects that were deleted before their reconcile started.
+    pub(crate) fn retain_existing(&self) {
         let mut waiting = self.waiting();
         waiting.retain(|(namespace, name), _| {
             let access = ObjectRef::new(name).within(namespace);
-            self.accesses.get(&access).is_some()
+            self.access_store.get(&access).is_some()
         });
         self.metrics.queue_length(waiting.len());
     }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn access_waits_from_the_first_call_until_its_reconcile_begins() {
+    async fn object_waits_from_the_first_request_until_its_reconcile_starts() {
         let (store, mut writer) = reflector::store::<Guarded>();
         let access = DeserializeGuard(Ok(fixtures::access("")));
         writer.apply_watcher_event(&Event::Apply(access.clone()));
@@ -114,7 +114,7 @@ mod tests {
         let reference = ObjectRef::from_obj(&access);
         queue.changed(&access);
         queue.add(&reference);
-        queue.add(&ObjectRef::new("nobody").within("team-a"));
+        queue.add(&ObjectRef::new("missing").within("team-a"));
         assert_eq!(metric(&metrics, "workqueue_depth{"), "1");
         assert_eq!(metric(&metrics, "workqueue_adds_total{"), "2");
         tokio::time::advance(Duration::from_secs(3)).await;
@@ -128,7 +128,7 @@ mod tests {
         queue.add_all();
         assert_eq!(metric(&metrics, "workqueue_depth{"), "1");
         writer.apply_watcher_event(&Event::Delete(access));
-        queue.keep_those_there();
+        queue.retain_existing();
         assert_eq!(metric(&metrics, "workqueue_depth{"), "0");
     }
 }

@@ -1,39 +1,38 @@
-//! When to try again: exponential backoff and jitter, as pure functions of their inputs.
+//! Delays of retries: exponential backoff and jitter, as pure functions of their inputs.
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
     time::Duration,
 };
 
-/// First wait after a failure.
+/// Delay after the first failure.
 const FIRST: Duration = Duration::from_secs(1);
-/// Longest wait after failures.
+/// Longest delay after failures.
 const LONGEST: Duration = Duration::from_mins(5);
-/// Shortest wait until an access that is not ready is looked at again.
+/// Shortest delay until a `BedrockAccess` that is not ready is reconciled again.
 const SOONEST_RECHECK: Duration = Duration::from_secs(3);
-/// Longest wait until an access that is not ready is looked at again.
+/// Longest delay until a `BedrockAccess` that is not ready is reconciled again.
 const LATEST_RECHECK: Duration = Duration::from_mins(1);
 
-/// Where the randomness of jitter comes from: seeded once a process, mixed with who asks and how often.
+/// Source of jitter: seeded once for each process, mixed with a key of the caller.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seed(RandomState);
 
 impl Seed {
-    /// A number for this asker, spread evenly.
-    pub(crate) fn number(&self, asker: impl Hash) -> u64 {
-        self.0.hash_one(asker)
+    /// A uniformly distributed number for this key.
+    pub(crate) fn number(&self, key: impl Hash) -> u64 {
+        self.0.hash_one(key)
     }
 }
 
-/// Wait before attempt number `failures` + 1: doubles from a second to five minutes, minus up to a
-/// fifth so that objects which failed together do not come back together.
+/// Delay before attempt `failures` + 1: doubles from one second to five minutes, minus up to a fifth, so that objects
+/// that failed together are not retried together.
 pub(crate) fn after_failures(failures: u32, seed: u64) -> Duration {
     let doubled = FIRST.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
     less_up_to_a_fifth(doubled.min(LONGEST), seed)
 }
 
-/// Wait before looking again at something that has not been ready for `age`: often at first, once a
-/// minute in the long run.
+/// Delay before the next check of an object that has not been ready for `age`: short at first, one minute at most.
 pub(crate) fn while_not_ready(age: Duration, seed: u64) -> Duration {
     less_up_to_a_fifth((age / 4).clamp(SOONEST_RECHECK, LATEST_RECHECK), seed)
 }
@@ -71,10 +70,10 @@ mod tests {
     }
 
     #[test]
-    fn askers_get_different_jitter() {
+    fn keys_get_different_jitter() {
         let seed = Seed::default();
         let waits: std::collections::BTreeSet<_> = (0..50)
-            .map(|asker| after_failures(9, seed.number(asker)))
+            .map(|key| after_failures(9, seed.number(key)))
             .collect();
         assert!(waits.len() > 20, "{waits:?}");
     }

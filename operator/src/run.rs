@@ -1,76 +1,88 @@
-//! Runs an operator: watches, controller, background tasks and endpoints, until it is told to end.
+//! Runs the operator: watches, controller, background tasks and HTTP endpoints, until shutdown.
+
+mod endpoints;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use api::{names, v1alpha1::BedrockAccess};
-use futures::{Stream, StreamExt, TryStreamExt};
+use api::names;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Client, Resource, ResourceExt, api::ObjectMeta};
+use kube::{Client, Resource, ResourceExt};
 use kube_runtime::{
     Controller,
     controller::{Config, Error as ControllerError},
     events::{Recorder, Reporter},
-    reflector::{ObjectRef, Store},
+    reflector::Store,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::{self, Context, Guarded, Memory, readiness::HttpReadiness},
+    access::{self, Context, Guarded, Memory, observe::sidecars, readiness::HttpReadiness},
     admission::Reviewer,
     certificates::Certificates,
-    children::{Stores, labelled, trim_pod},
-    cluster_keys, deadline, discovery, heap,
+    cluster_keys::{self, Keys},
+    deadline,
+    discovery::{self, Served},
     leader::{Candidacy, Leadership},
     metrics::Metrics,
+    owned::{Stores, labelled, trim_pod},
     policy::{NamespaceMetadata, Policies},
     queue::Queue,
     retry::Seed,
-    server::{self, Ready},
+    server::Ready,
     settings::Settings,
-    sidecar::{self, admit::Admitter},
-    watches::{self, Scope},
-    webhook::{self, ServeError, Webhook},
+    sidecar::admit::Admitter,
+    watches::{
+        self, Items, Scope,
+        requests::{ReconcileRequests, in_namespace, owner},
+    },
+    webhook::ServeError,
 };
 
-/// Changes of one access within this time make one reconcile.
+/// Changes of one object within this time lead to one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-/// Longest wait for reconciles under way at the end.
+/// Longest wait for reconciles in progress on shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Why an operator cannot run.
+/// Why the operator cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// An endpoint cannot be served.
     #[error("failed to listen on {address} for {what}")]
     Listen {
-        /// What was to be served.
+        /// Name of the endpoint.
         what: &'static str,
-        /// Where.
+        /// Address of the endpoint.
         address: SocketAddr,
-        /// Why not.
+        /// Cause.
         source: std::io::Error,
     },
-    /// Another replica may lead by now, so this one must not write any more.
-    #[error("lost the Lease: it was not renewed in time, or taken by somebody else")]
+    /// Another replica may be the leader now, so this one must not write any more.
+    #[error("lost leadership: the Lease was not renewed in time, or another replica took it")]
     LeadershipLost,
     /// The webhook cannot be served.
     #[error("failed to serve the webhook on {address}")]
     Webhook {
-        /// Where.
+        /// Address of the webhook.
         address: SocketAddr,
-        /// Why not.
+        /// Cause.
         source: ServeError,
     },
 }
 
-/// Runs an operator until `shutdown` resolves; reconciles under way are finished first.
+/// What makes all objects, or those of a namespace, reconcile again.
+struct Triggers {
+    keys: Keys,
+    served: Served,
+    policies: BoxStream<'static, ()>,
+    namespaces: Items<NamespaceMetadata>,
+    leadership: Leadership,
+}
+
+/// Runs the operator until `shutdown` resolves; reconciles in progress are completed first.
 ///
 /// # Errors
-/// When an endpoint cannot be served, or the Lease is lost. A cluster that does not answer is waited for.
-#[expect(
-    clippy::too_many_lines,
-    reason = "the wiring of the whole process, in the order in which it starts"
-)]
+/// When an endpoint cannot be served, or leadership is lost. An API server that does not respond is retried.
 pub async fn run(
     client: Client,
     settings: Settings,
@@ -81,40 +93,22 @@ pub async fn run(
     let _stop_everything = stop.clone().drop_guard();
     let metrics = Arc::new(Metrics::new(settings.concurrency));
     let ready = Ready::default();
-    serve(&settings, &metrics, &ready, &stop).await?;
+    endpoints::serve(&settings, &metrics, &ready, &stop).await?;
 
     let seed = Seed::default();
-    let candidacy = match settings.leader_election.clone() {
-        Some(election) => {
-            Candidacy::start(client.clone(), election, seed.clone(), Arc::clone(&metrics))
-        }
-        None => Candidacy::unopposed(&metrics),
-    };
-    let keys = cluster_keys::start(
-        client.clone(),
-        settings.cluster_keys_refresh,
-        seed.clone(),
-        stop.clone(),
-    )
-    .await;
-
-    let served = discovery::start(
-        client.clone(),
-        settings.discovery_refresh,
-        seed.clone(),
-        stop.clone(),
-    )
-    .await;
+    let candidacy = candidacy(&client, &settings, &seed, &metrics);
+    let (keys, served) = read_cluster(&client, &settings, &seed, &stop).await;
 
     let scope = Scope::new(&settings.namespaces);
     let memory = Arc::new(Memory::default());
-    let (accesses, stream, all_listed) = watches::accesses(&client, &scope, Arc::clone(&memory));
-    let (policies, policies_changed) = watches::policies(&client);
-    let (namespaces, relabelled) = watches::namespaces(&client, &scope);
-    let policies = Policies::new(policies, namespaces, settings.require_policy);
+    let (access_store, changed, all_listed) =
+        watches::bedrock_access(&client, &scope, Arc::clone(&memory));
+    let (policy_store, policies_changed) = watches::policies(&client);
+    let (namespace_store, namespaces_relabelled) = watches::namespaces(&client, &scope);
+    let policies = Policies::new(policy_store, namespace_store, settings.require_policy);
     let admitter = Admitter {
         client: client.clone(),
-        accesses: accesses.clone(),
+        access_store: access_store.clone(),
         keys: keys.clone(),
         policies: policies.clone(),
         settings: settings.clone(),
@@ -124,44 +118,40 @@ pub async fn run(
         policies: policies.clone(),
         settings: settings.clone(),
     };
-    let queue = Queue::new(accesses.clone(), Arc::clone(&metrics));
-    let stream = stream.inspect_ok({
-        let queue = Arc::clone(&queue);
-        move |access| queue.changed(access)
-    });
-    let asks = Asks(Arc::clone(&queue));
     let certificates =
-        serve_webhook(admitter, reviewer, &candidacy.leadership, &metrics, &stop).await?;
-    let controller = Controller::for_stream(stream, accesses.clone())
+        endpoints::serve_webhook(admitter, reviewer, &candidacy.leadership, &metrics, &stop)
+            .await?;
+
+    let queue = Queue::new(access_store.clone(), Arc::clone(&metrics));
+    let triggers = Triggers {
+        keys: keys.clone(),
+        served,
+        policies: policies_changed.boxed(),
+        namespaces: namespaces_relabelled,
+        leadership: candidacy.leadership.clone(),
+    };
+    let controller = Controller::for_stream(record(changed, &queue), access_store.clone())
         .with_config(
             Config::default()
                 .debounce(DEBOUNCE)
                 .concurrency(settings.concurrency),
-        )
-        .reconcile_all_on(asks.all(cluster_keys::changes(keys.clone())))
-        .reconcile_all_on(asks.all(discovery::changes(served.clone())))
-        .reconcile_all_on(asks.all(policies_changed))
-        .reconcile_all_on(asks.all(candidacy.leadership.won()))
-        .watches_stream(relabelled, asks.each(accesses_in(accesses.clone())));
-
-    let (mut controller, children) = watches::children(controller, &client, &scope, &served, &asks);
-    let (pods, stream) = watches::pods(&client, &scope, &labelled(), names::ACCESS_LABEL, trim_pod);
-    controller = controller.watches_stream(stream, asks.each(|pod: Pod| owner(pod.meta())));
-    let (sidecars, stream) = watches::pods(
+        );
+    let requests = ReconcileRequests::new(Arc::clone(&queue));
+    let (controller, stores) = watch_related(
+        controller,
         &client,
         &scope,
-        &watches::asking(),
-        names::INJECT_LABEL,
-        sidecar::fleet::trim,
+        &requests,
+        access_store.clone(),
+        triggers,
     );
-    controller = controller.watches_stream(stream, asks.each(sidecar::fleet::access_of));
 
     let reporter = Reporter {
         controller: names::FIELD_MANAGER.to_owned(),
         instance: Some(settings.instance.clone()),
     };
     let context = Arc::new(Context {
-        stores: Stores::new(children, pods, sidecars, served),
+        stores,
         policies,
         leadership: candidacy.leadership.clone(),
         keys,
@@ -184,31 +174,128 @@ pub async fn run(
         certificates,
         ready.clone(),
     ));
-    tokio::spawn(forget(Arc::clone(&context), accesses, stop.clone()));
+    tokio::spawn(forget_deleted(
+        Arc::clone(&context),
+        access_store,
+        stop.clone(),
+    ));
+    reconcile_until(drain_on(shutdown, ready), controller, context, candidacy).await
+}
 
-    let draining = drain_on(shutdown, ready);
+/// Starts the leader election, if enabled.
+fn candidacy(
+    client: &Client,
+    settings: &Settings,
+    seed: &Seed,
+    metrics: &Arc<Metrics>,
+) -> Candidacy {
+    match settings.leader_election.clone() {
+        Some(election) => {
+            Candidacy::start(client.clone(), election, seed.clone(), Arc::clone(metrics))
+        }
+        None => Candidacy::without_election(metrics),
+    }
+}
+
+/// Reads the cluster's token signing keys and the optional kinds that it serves, and keeps both up to date.
+async fn read_cluster(
+    client: &Client,
+    settings: &Settings,
+    seed: &Seed,
+    stop: &CancellationToken,
+) -> (Keys, Served) {
+    let keys = cluster_keys::start(
+        client.clone(),
+        settings.cluster_keys_refresh,
+        seed.clone(),
+        stop.clone(),
+    )
+    .await;
+    let served = discovery::start(
+        client.clone(),
+        settings.discovery_refresh,
+        seed.clone(),
+        stop.clone(),
+    )
+    .await;
+    (keys, served)
+}
+
+/// Records each changed object in the queue.
+fn record(changed: Items<Guarded>, queue: &Arc<Queue>) -> Items<Guarded> {
+    let queue = Arc::clone(queue);
+    changed
+        .inspect_ok(move |access| queue.changed(access))
+        .boxed()
+}
+
+/// Adds the triggers and the watches of owned objects and pods to a controller.
+fn watch_related(
+    controller: Controller<Guarded>,
+    client: &Client,
+    scope: &Scope,
+    requests: &ReconcileRequests,
+    access_store: Store<Guarded>,
+    triggers: Triggers,
+) -> (Controller<Guarded>, Stores) {
+    let Triggers {
+        keys,
+        served,
+        policies,
+        namespaces,
+        leadership,
+    } = triggers;
+    let controller = controller
+        .reconcile_all_on(requests.all(cluster_keys::changes(keys)))
+        .reconcile_all_on(requests.all(discovery::changes(served.clone())))
+        .reconcile_all_on(requests.all(policies))
+        .reconcile_all_on(requests.all(leadership.acquired()))
+        .watches_stream(namespaces, requests.each(in_namespace(access_store)));
+
+    let (controller, owned) = watches::owned(controller, client, scope, &served, requests);
+    let (pods, changed) = watches::pods(client, scope, &labelled(), names::ACCESS_LABEL, trim_pod);
+    let controller =
+        controller.watches_stream(changed, requests.each(|pod: Pod| owner(pod.meta())));
+    let (sidecar_pods, changed) = watches::pods(
+        client,
+        scope,
+        &watches::sidecar_pods(),
+        names::INJECT_LABEL,
+        sidecars::trim,
+    );
+    let controller = controller.watches_stream(changed, requests.each(sidecars::access_of));
+    (controller, Stores::new(owned, pods, sidecar_pods, served))
+}
+
+/// Reconciles until `draining` is cancelled, and then releases the Lease.
+async fn reconcile_until(
+    draining: CancellationToken,
+    controller: Controller<Guarded>,
+    context: Arc<Context>,
+    candidacy: Candidacy,
+) -> Result<(), RunError> {
     let all = controller
         .graceful_shutdown_on(draining.clone().cancelled_owned())
         .run(access::reconcile, access::error_policy, context)
         .for_each(|outcome| async move {
-            // Failed reconciles are logged where they fail; here are the watches.
+            // A failed reconcile logs its error itself; these are errors of the watches.
             if let Err(ControllerError::QueueError(error)) = outcome {
-                tracing::warn!(%error, "a watch failed and is begun again; are the CRDs installed?");
+                tracing::warn!(%error, "a watch failed; restarting it. Are the CRDs installed?");
             }
         });
     tokio::select! {
-        () = all => tracing::info!("ended"),
+        () = all => tracing::info!("stopped"),
         () = async { draining.cancelled().await; tokio::time::sleep(DRAIN).await } => {
-            tracing::warn!("ended with reconciles under way");
+            tracing::warn!("stopped before all reconciles were completed");
         }
-        // What is under way is dropped where it stands: the next leader goes on from there.
+        // Reconciles in progress are dropped; the next leader continues from there.
         () = candidacy.lost.cancelled() => return Err(RunError::LeadershipLost),
     }
     candidacy.resign().await;
     Ok(())
 }
 
-/// A token that is cancelled when `shutdown` is done; readiness goes off first.
+/// A token that is cancelled when `shutdown` resolves; readiness is turned off first.
 fn drain_on(
     shutdown: impl Future<Output = ()> + Send + 'static,
     ready: Ready,
@@ -217,83 +304,16 @@ fn drain_on(
     let begin = draining.clone();
     tokio::spawn(async move {
         shutdown.await;
-        tracing::info!("told to end: finishing the reconciles under way");
+        tracing::info!("received the shutdown signal; completing reconciles in progress");
         ready.set(false);
         begin.cancel();
     });
     draining
 }
 
-async fn serve(
-    settings: &Settings,
-    metrics: &Arc<Metrics>,
-    ready: &Ready,
-    stop: &CancellationToken,
-) -> Result<(), RunError> {
-    let endpoints = [
-        (
-            "metrics",
-            settings.metrics_address,
-            server::metrics_routes(Arc::clone(metrics)),
-        ),
-        (
-            "health",
-            settings.health_address,
-            server::health_routes(ready.clone()),
-        ),
-        ("profiles", settings.pprof_address, heap::routes()),
-    ];
-    for (what, address, routes) in endpoints {
-        let Some(address) = address else { continue };
-        server::serve(address, routes, stop.clone())
-            .await
-            .map_err(|source| RunError::Listen {
-                what,
-                address,
-                source,
-            })?;
-    }
-    Ok(())
-}
-
-/// Serves the webhook, when there is to be one, and gives what its certificate is kept in.
-async fn serve_webhook(
-    admitter: Admitter,
-    reviewer: Reviewer,
-    leadership: &Leadership,
-    metrics: &Metrics,
-    stop: &CancellationToken,
-) -> Result<Option<Certificates>, RunError> {
-    let Some(settings) = admitter.settings.webhook.clone() else {
-        return Ok(None);
-    };
-    let certificates = Certificates::start(
-        &admitter.client,
-        &settings.certificate,
-        admitter.settings.validate_accesses,
-        leadership.clone(),
-        stop.clone(),
-    );
-    let routes = webhook::routes(Webhook {
-        admitter: Arc::new(admitter),
-        reviewer: Arc::new(reviewer),
-        metrics: metrics.webhook.clone(),
-    });
-    let address = settings.address;
-    webhook::serve(
-        address,
-        Arc::new(certificates.clone()),
-        routes,
-        stop.clone(),
-    )
-    .await
-    .map_err(|source| RunError::Webhook { address, source })?;
-    Ok(Some(certificates))
-}
-
-/// Ready once every cache holds its first list, and the webhook has a certificate that is trusted.
+/// Sets readiness once every cache contains its first list and the API server trusts the webhook's certificate.
 ///
-/// The cache of accesses is not asked: a store wakes one waiter only, and the controller is it.
+/// Does not wait on the store of `BedrockAccess` objects: a store wakes only one waiter, which is the controller.
 async fn watch_readiness(
     context: Arc<Context>,
     all_listed: CancellationToken,
@@ -312,82 +332,24 @@ async fn watch_readiness(
     }
 }
 
-/// Now and then forgets what is remembered of objects that are gone.
-async fn forget(context: Arc<Context>, accesses: Store<Guarded>, stop: CancellationToken) {
+/// Periodically forgets what is remembered about deleted objects.
+async fn forget_deleted(
+    context: Arc<Context>,
+    access_store: Store<Guarded>,
+    stop: CancellationToken,
+) {
     let mut ticks = tokio::time::interval(context.settings.resync);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let there: std::collections::HashSet<String> = accesses
+        let existing: std::collections::HashSet<String> = access_store
             .state()
             .iter()
             .filter_map(|access| access.uid())
             .collect();
-        context.memory.keep(|uid| there.contains(uid));
-        context.queue.keep_those_there();
+        context.memory.retain(|uid| existing.contains(uid));
+        context.queue.retain_existing();
     }
-}
-
-/// Sees what is asked for on its way to the controller.
-pub(crate) struct Asks(Arc<Queue>);
-
-impl Asks {
-    /// Signals that ask for every access.
-    fn all<S>(&self, signals: S) -> impl Stream<Item = ()> + Send + 'static
-    where
-        S: Stream<Item = ()> + Send + 'static,
-    {
-        let queue = Arc::clone(&self.0);
-        signals.inspect(move |()| queue.add_all())
-    }
-
-    /// What finds the accesses that an object asks for.
-    pub(crate) fn each<K, I>(
-        &self,
-        accesses: impl Fn(K) -> I + Send + Sync + 'static,
-    ) -> impl Fn(K) -> Vec<ObjectRef<Guarded>> + Send + Sync + 'static
-    where
-        I: IntoIterator<Item = ObjectRef<Guarded>>,
-    {
-        let queue = Arc::clone(&self.0);
-        move |object| {
-            let asked = accesses(object).into_iter();
-            asked.inspect(|access| queue.add(access)).collect()
-        }
-    }
-}
-
-/// The accesses of a namespace: its labels decide which policies are for them.
-fn accesses_in(
-    accesses: Store<Guarded>,
-) -> impl Fn(NamespaceMetadata) -> Vec<ObjectRef<Guarded>> + Send + Sync + 'static {
-    move |namespace| {
-        let name = namespace.metadata.name;
-        accesses
-            .state_filter(|access| access.namespace() == name)
-            .iter()
-            .map(|access| ObjectRef::from_obj(access.as_ref()))
-            .collect()
-    }
-}
-
-/// The access an object is labelled with. The owner reference would do for children, but not for pods,
-/// and a child without its reference is one to put right.
-pub(crate) fn owner(metadata: &ObjectMeta) -> Option<ObjectRef<Guarded>> {
-    let labelled = metadata
-        .labels
-        .as_ref()
-        .and_then(|labels| labels.get(names::ACCESS_LABEL));
-    let kind = BedrockAccess::kind(&());
-    let owned = || {
-        let owners = metadata.owner_references.iter().flatten();
-        owners
-            .filter(|owner| owner.kind == kind)
-            .map(|owner| &owner.name)
-            .next()
-    };
-    let name = labelled.or_else(owned)?;
-    Some(ObjectRef::new(name).within(metadata.namespace.as_deref()?))
 }

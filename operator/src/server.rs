@@ -1,4 +1,4 @@
-//! The operator's own HTTP endpoints: metrics on one port, health and readiness on another.
+//! The operator's HTTP endpoints: metrics on one port, health and readiness on another.
 
 use std::{
     net::SocketAddr,
@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 /// Media type of the metrics, <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Whether the operator's caches are filled.
+/// Whether the operator is ready.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ready(Arc<AtomicBool>);
 
@@ -63,7 +63,7 @@ pub(crate) async fn serve(
             .with_graceful_shutdown(stop.cancelled_owned())
             .await;
         if let Err(error) = ended {
-            tracing::error!(%error, %address, "an HTTP endpoint has ended");
+            tracing::error!(%error, %address, "HTTP endpoint stopped");
         }
     });
     Ok(())
@@ -86,7 +86,7 @@ async fn serve_readiness(State(ready): State<Ready>) -> impl IntoResponse {
     } else {
         (
             StatusCode::SERVICE_UNAVAILABLE,
-            "waiting for the first lists of all watches; are the CRDs installed?",
+            "waiting for the initial list of every watch; are the CRDs installed?",
         )
     }
 }

@@ -1,4 +1,4 @@
-//! What an operator is started with; read from the command line by `main.rs`, set directly by tests.
+//! Settings of the operator. `main.rs` reads them from the command line; tests set them directly.
 
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
@@ -7,19 +7,19 @@ use http::Uri;
 
 use crate::{leader::LeaderElection, webhook::WebhookSettings};
 
-/// Image of the gateway where nothing else is said.
+/// Default image of the gateway.
 pub const DEFAULT_GATEWAY_IMAGE: &str =
     concat!("bedrock-access/bedrock-gateway:", env!("CARGO_PKG_VERSION"));
 
-/// All of a million.
+/// A sampling rate of 100 %.
 pub const ALL_PER_MILLION: u32 = 1_000_000;
 
-/// Where gateways send their traces.
+/// Trace export of the gateways.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracing {
-    /// The collector, which takes OTLP over HTTP.
+    /// Collector that accepts OTLP over HTTP.
     pub endpoint: CollectorUrl,
-    /// How many of a million traces that begin at a gateway are kept; one that a client began is kept when it is.
+    /// How many of a million new traces are kept. If the client sends a sampling decision, that decision applies.
     pub sampling_rate_per_million: u32,
 }
 
@@ -27,15 +27,15 @@ pub struct Tracing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectorUrl(String);
 
-/// A text that is no base URL of a collector.
+/// The text is not the base URL of a collector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not the base URL of a collector that takes OTLP over HTTP, such as http://collector.observability.svc:4318"
+    "not a collector URL: expected a base URL for OTLP over HTTP, such as http://collector.observability.svc:4318"
 )]
 pub struct CollectorUrlError;
 
 impl CollectorUrl {
-    /// As it was written.
+    /// The URL as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -46,12 +46,12 @@ impl FromStr for CollectorUrl {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url: Uri = text.parse().map_err(|_| CollectorUrlError)?;
-        let spoken = matches!(url.scheme_str(), Some("http" | "https"));
-        // A user in a URL would be a secret in plain sight.
+        let supported = matches!(url.scheme_str(), Some("http" | "https"));
+        // Credentials in a URL would be readable in the pod spec.
         let plain = url
             .authority()
             .is_some_and(|host| !host.as_str().contains('@'));
-        if spoken && plain && url.query().is_none() {
+        if supported && plain && url.query().is_none() {
             Ok(Self(text.to_owned()))
         } else {
             Err(CollectorUrlError)
@@ -59,45 +59,43 @@ impl FromStr for CollectorUrl {
     }
 }
 
-/// What an operator is started with.
+/// Settings of the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Image of the gateway where the access names none.
+    /// Image of the gateway if `spec.gateway.image` is not set.
     pub gateway_image: String,
-    /// Where gateways send traces; `None`: nowhere.
+    /// Where gateways send traces; `None`: tracing is disabled.
     pub gateway_tracing: Option<Tracing>,
-    /// Where `/metrics` is served; `None`: nowhere.
+    /// Address of `/metrics`; `None`: not served.
     pub metrics_address: Option<SocketAddr>,
-    /// Where `/healthz` and `/readyz` are served; `None`: nowhere.
+    /// Address of `/healthz` and `/readyz`; `None`: not served.
     pub health_address: Option<SocketAddr>,
-    /// Where a heap profile is served; `None`: nowhere.
-    pub pprof_address: Option<SocketAddr>,
-    /// How the webhook that injects sidecars is served; `None`: it is not.
+    /// The webhook that injects sidecars; `None`: not served.
     pub webhook: Option<WebhookSettings>,
     /// `reportingInstance` of Events: the name of the operator's pod.
     pub instance: String,
-    /// Whether the webhook reviews accesses, too, before the API server stores them.
-    pub validate_accesses: bool,
-    /// How replicas agree on who writes; `None`: there is one alone.
+    /// Whether the webhook also validates `BedrockAccess` objects before the API server stores them.
+    pub validation_webhook: bool,
+    /// Leader election between replicas; `None`: this is the only replica.
     pub leader_election: Option<LeaderElection>,
-    /// Namespaces to work in; none: the whole cluster.
+    /// Namespaces to reconcile; empty: all namespaces.
     pub namespaces: Vec<String>,
-    /// Whether an access needs a `BedrockAccessPolicy` that allows it also while there is none.
+    /// Whether a `BedrockAccess` needs a `BedrockAccessPolicy` that allows it, even if the cluster has no policy.
     pub require_policy: bool,
-    /// Reconciles at the same time.
+    /// Maximum concurrent reconciles.
     pub concurrency: u16,
-    /// An access that is ready is looked at again after about this time, for what a watch cannot tell.
+    /// Interval between reconciles of a ready `BedrockAccess`, for changes that no watch reports.
     pub resync: Duration,
-    /// The cluster's signing keys are read again after about this time.
+    /// Interval between reads of the cluster's token signing keys.
     pub cluster_keys_refresh: Duration,
-    /// The cluster is asked again after about this time whether it serves kinds that not every cluster does.
+    /// Interval between discovery requests for the optional kinds.
     pub discovery_refresh: Duration,
-    /// Longest wait for the API server's answer to a request; one that is lost on the way would else be
-    /// waited for as long as TCP does.
+    /// Timeout of a request to the API server. Without it, a response lost on the network would block the caller until
+    /// TCP gives up.
     pub request_deadline: Duration,
     /// Port of the gateways' `/readyz`.
     pub gateway_admin_port: u16,
-    /// Longest wait for the answer of a gateway's `/readyz`.
+    /// Timeout of a request to a gateway's `/readyz`.
     pub readiness_timeout: Duration,
 }
 
@@ -108,10 +106,9 @@ impl Default for Settings {
             gateway_tracing: None,
             metrics_address: None,
             health_address: None,
-            pprof_address: None,
             webhook: None,
             instance: names::FIELD_MANAGER.to_owned(),
-            validate_accesses: false,
+            validation_webhook: false,
             leader_election: None,
             namespaces: Vec::new(),
             require_policy: false,

@@ -1,12 +1,10 @@
-//! The gateway as a sidecar: what a pod of a team gets when it wears the label, and how those pods do.
+//! The gateway as a sidecar: injection into labelled pods.
 //!
-//! `template` makes the sidecar of an access, `inject` puts it into a pod, both pure; `admit` decides
-//! whether a pod may have it. The webhook that asks is in `webhook.rs`. The way of a sidecar after its
-//! pod was made is the kubelet's: nothing here writes to a pod.
+//! `admit` decides whether a pod may have a sidecar, `inject` adds it to the pod (pure). The sidecar itself is built in
+//! `access/build/sidecar.rs`; the webhook is in `webhook.rs`. After a pod is created, only the kubelet manages its
+//! sidecar: the operator never writes to a pod.
 
 pub(crate) mod admit;
-pub(crate) mod fleet;
 mod inject;
 pub(crate) mod pod;
 pub(crate) mod refused;
-pub(crate) mod template;

@@ -1,10 +1,11 @@
-//! What is watched, each into a cache of its own, and where: in the whole cluster or in some namespaces.
+//! The watches, each with its own cache, for the whole cluster or for some namespaces.
 //!
-//! Each watch cuts objects down to what is looked at before they are kept. What becomes of a change is the business
-//! of `run.rs`.
+//! Each watch removes unneeded parts of objects before they are cached. `run.rs` connects the watches to the
+//! controller.
 
 mod listed;
 pub(crate) mod merge;
+pub(crate) mod requests;
 mod scope;
 
 use std::{collections::BTreeMap, mem, sync::Arc};
@@ -25,27 +26,28 @@ use kube_runtime::{
 use tokio_util::sync::CancellationToken;
 
 use listed::listed;
+use requests::{ReconcileRequests, owner};
 pub(crate) use scope::Scope;
 
 use crate::{
     access::{Guarded, Memory},
     cache::{self, Cache},
-    children::{Child, ChildKind, labelled},
     discovery::{self, Served},
+    owned::{OwnedKind, OwnedObject, labelled},
     policy::{self, GuardedPolicy, NamespaceMetadata},
-    run::{Asks, owner},
 };
 
 /// Items of a watch.
-type Items<K> = BoxStream<'static, Result<K, watcher::Error>>;
+pub(crate) type Items<K> = BoxStream<'static, Result<K, watcher::Error>>;
 
-/// Accesses in a cache, those that somebody else has changed, and a token that is cancelled once all are listed.
-pub(crate) fn accesses(
+/// A cache of `BedrockAccess` objects, a stream of those changed by others, and a token that is cancelled once all are
+/// listed.
+pub(crate) fn bedrock_access(
     client: &Client,
     scope: &Scope,
     memory: Arc<Memory>,
 ) -> (Store<Guarded>, Items<Guarded>, CancellationToken) {
-    let (accesses, writer) = reflector::store::<Guarded>();
+    let (access_store, writer) = reflector::store::<Guarded>();
     let all_listed = CancellationToken::new();
     let filled = all_listed.clone();
     let watches = scope.each(|namespace| {
@@ -61,14 +63,14 @@ pub(crate) fn accesses(
             filled.cancel();
         }
     });
-    let stream = applied(watch.reflect(writer), accesses.clone())
-        .try_filter(move |access| future::ready(memory.is_news(access)))
+    let stream = applied(watch.reflect(writer), access_store.clone())
+        .try_filter(move |access| future::ready(memory.is_external_change(access)))
         .map_ok(Arc::unwrap_or_clone);
-    (accesses, stream.boxed(), all_listed)
+    (access_store, stream.boxed(), all_listed)
 }
 
-/// Objects that are there, each told once the cache has it: those of a list when it is complete. A reconcile that
-/// begins before finds nothing, and nobody asks for it again.
+/// Existing objects, each yielded once the cache contains it: objects of a list when the list is complete. An earlier
+/// reconcile would not find the object, and no event would request another one.
 fn applied<K>(
     watch: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     cache: Store<K>,
@@ -86,7 +88,7 @@ where
     })
 }
 
-/// Pods in a cache, each cut down before it is kept.
+/// A cache of pods, each trimmed before it is cached, and a stream of changed pods.
 pub(crate) fn pods(
     client: &Client,
     scope: &Scope,
@@ -106,19 +108,19 @@ pub(crate) fn pods(
     (cache, cache::fill(merge::merged(watches), writer).boxed())
 }
 
-/// Watches every kind of child, each into a cache of its own.
-pub(crate) fn children(
+/// Watches every kind of owned objects, each with its own cache.
+pub(crate) fn owned(
     mut controller: Controller<Guarded>,
     client: &Client,
     scope: &Scope,
     served: &Served,
-    asks: &Asks,
-) -> (Controller<Guarded>, BTreeMap<ChildKind, Cache<Child>>) {
-    let mut children = BTreeMap::new();
-    for kind in ChildKind::ALL {
+    requests: &ReconcileRequests,
+) -> (Controller<Guarded>, BTreeMap<OwnedKind, Cache<OwnedObject>>) {
+    let mut owned = BTreeMap::new();
+    for kind in OwnedKind::ALL {
         let resource = kind.resource();
-        let writer = cache::Writer::<Child>::new(resource.clone(), names::ACCESS_LABEL);
-        children.insert(kind, writer.reader());
+        let writer = cache::Writer::<OwnedObject>::new(resource.clone(), names::ACCESS_LABEL);
+        owned.insert(kind, writer.reader());
         let (client, scope, api_resource) = (client.clone(), scope.clone(), resource.clone());
         let watch = discovery::while_served(served.clone(), kind, move || {
             let watches = scope.each(|namespace| {
@@ -132,27 +134,27 @@ pub(crate) fn children(
             });
             merge::merged(watches)
         });
-        let changed = cache::fill(watch, writer).map_ok(Child::outline);
-        let whose = asks.each(|child: DynamicObject| owner(&child.metadata));
+        let changed = cache::fill(watch, writer).map_ok(OwnedObject::outline);
+        let whose = requests.each(|owned: DynamicObject| owner(&owned.metadata));
         controller = controller.watches_stream_with(changed, whose, resource);
     }
-    (controller, children)
+    (controller, owned)
 }
 
-/// What a watch tells, in the form in which it is kept.
+/// Converts the objects of a watch to the form in which they are cached.
 fn packed(
     watch: impl Stream<Item = Result<Event<DynamicObject>, watcher::Error>> + Send + 'static,
-) -> impl Stream<Item = Result<Event<Child>, watcher::Error>> + Send + 'static {
+) -> impl Stream<Item = Result<Event<OwnedObject>, watcher::Error>> + Send + 'static {
     watch.map_ok(|event| match event {
-        Event::Apply(object) => Event::Apply(Child::pack(&object)),
-        Event::Delete(object) => Event::Delete(Child::pack(&object)),
+        Event::Apply(object) => Event::Apply(OwnedObject::pack(&object)),
+        Event::Delete(object) => Event::Delete(OwnedObject::pack(&object)),
         Event::Init => Event::Init,
-        Event::InitApply(object) => Event::InitApply(Child::pack(&object)),
+        Event::InitApply(object) => Event::InitApply(OwnedObject::pack(&object)),
         Event::InitDone => Event::InitDone,
     })
 }
 
-/// Policies in a cache, and an item for each that came, changed or went.
+/// A cache of policies, and an item for each policy that was added, changed or deleted.
 pub(crate) fn policies(
     client: &Client,
 ) -> (
@@ -164,17 +166,17 @@ pub(crate) fn policies(
         Api::<GuardedPolicy>::all(client.clone()),
         watcher::Config::default(),
     );
-    let watch = none_where_not_served(watch)
+    let watch = empty_if_not_served(watch)
         .modify(policy::trim_policy)
         .reflect(writer)
         .inspect_err(|error| {
-            tracing::warn!(%error, "the watch of policies failed and is begun again");
+            tracing::warn!(%error, "the watch of policies failed; restarting it");
         });
     (store, changes(watch))
 }
 
-/// An item for each change of what a watch has told, and one for every list but the first: whoever looks waits
-/// for that one, and of what went while the watch was away only the list tells.
+/// An item for each change that a watch reports, and one for every list except the first. Readers wait for the first
+/// list, and only a list shows which objects were deleted while the watch was interrupted.
 fn changes<K: Send + 'static>(
     watch: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
 ) -> impl Stream<Item = ()> + Send + 'static {
@@ -189,7 +191,7 @@ fn changes<K: Send + 'static>(
     })
 }
 
-/// Namespaces in a cache, metadata only, and those whose labels have changed.
+/// A cache of namespaces, metadata only, and a stream of those whose labels have changed.
 pub(crate) fn namespaces(
     client: &Client,
     scope: &Scope,
@@ -209,9 +211,9 @@ pub(crate) fn namespaces(
     (store, stream.boxed())
 }
 
-/// A cluster whose definitions are older than this operator serves no policies, so there are none, and that is
-/// told once. Once there was a list, an API that is gone keeps what was known.
-fn none_where_not_served<K: Send + 'static>(
+/// If the CRDs are older than this operator, the cluster serves no policies. This counts as an empty list and is logged
+/// once. If the API disappears after the first list, the known policies stay.
+fn empty_if_not_served<K: Send + 'static>(
     watch: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static {
     let mut listed = false;
@@ -243,8 +245,8 @@ fn metadata(object: &mut Guarded) -> &mut ObjectMeta {
     }
 }
 
-/// What asks for a sidecar.
-pub(crate) fn asking() -> watcher::Config {
+/// Selects pods with the sidecar label.
+pub(crate) fn sidecar_pods() -> watcher::Config {
     watcher::Config::default().labels(names::INJECT_LABEL)
 }
 
@@ -260,8 +262,8 @@ mod tests {
         watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))
     }
 
-    async fn seen(events: Vec<Result<Event<()>, watcher::Error>>) -> Vec<&'static str> {
-        none_where_not_served(futures::stream::iter(events))
+    async fn items(events: Vec<Result<Event<()>, watcher::Error>>) -> Vec<&'static str> {
+        empty_if_not_served(futures::stream::iter(events))
             .map(|event| match event {
                 Ok(Event::Init) => "init",
                 Ok(Event::InitDone) => "done",
@@ -273,44 +275,44 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn api_that_is_not_served_is_an_empty_list_and_other_failures_are_none() {
+    async fn api_that_is_not_served_is_an_empty_list_but_other_failures_are_not() {
         assert_eq!(
-            seen(vec![Err(failure(404))]).await,
+            items(vec![Err(failure(404))]).await,
             ["error", "init", "done"]
         );
-        assert_eq!(seen(vec![Err(failure(403))]).await, ["error"]);
-        assert_eq!(seen(vec![Err(failure(500))]).await, ["error"]);
+        assert_eq!(items(vec![Err(failure(403))]).await, ["error"]);
+        assert_eq!(items(vec![Err(failure(500))]).await, ["error"]);
         let again = vec![Err(failure(404)), Err(failure(404))];
-        assert_eq!(seen(again).await, ["error", "init", "done", "error"]);
+        assert_eq!(items(again).await, ["error", "init", "done", "error"]);
     }
 
     #[tokio::test]
-    async fn change_is_told_once_and_a_later_list_too_but_not_what_is_in_it() {
+    async fn changes_and_later_lists_yield_one_item_each() {
         let events = [
             (Event::Init, 0),
             (Event::InitApply(()), 0),
             (Event::InitDone, 0),
             (Event::Apply(()), 1),
             (Event::Delete(()), 1),
-            // The watch is begun anew: what went meanwhile is not in the list.
+            // The watch restarts: objects deleted in the meantime are not in the list.
             (Event::Init, 0),
             (Event::InitApply(()), 0),
             (Event::InitDone, 1),
         ];
         let (feed, watch) = futures::channel::mpsc::unbounded();
-        let mut told = Box::pin(changes(watch));
+        let mut changes = Box::pin(changes(watch));
         for (event, times) in events {
             feed.unbounded_send(Ok(event)).unwrap();
-            let mut seen = 0;
-            while told.next().now_or_never().is_some() {
-                seen += 1;
+            let mut count = 0;
+            while changes.next().now_or_never().is_some() {
+                count += 1;
             }
-            assert_eq!(seen, times);
+            assert_eq!(count, times);
         }
     }
 
     #[tokio::test]
-    async fn object_of_a_list_is_told_when_the_cache_has_it() {
+    async fn listed_object_is_yielded_when_the_cache_contains_it() {
         let access = |name: &str| {
             let mut access = crate::fixtures::access("");
             access.metadata.name = Some(name.to_owned());
@@ -322,18 +324,18 @@ mod tests {
             Event::InitApply(access("first")),
             Event::InitDone,
             Event::Apply(access("second")),
-            // The watch is begun anew.
+            // The watch restarts.
             Event::Init,
             Event::InitApply(access("first")),
             Event::InitApply(access("third")),
             Event::InitDone,
         ];
         let watch = futures::stream::iter(events.map(Ok)).reflect(writer);
-        let mut told = Box::pin(applied(watch, cache.clone()));
+        let mut yielded = Box::pin(applied(watch, cache.clone()));
         let mut names = Vec::new();
-        while let Some(object) = told.try_next().await.unwrap() {
+        while let Some(object) = yielded.try_next().await.unwrap() {
             let reference = reflector::ObjectRef::from_obj(object.as_ref());
-            assert!(cache.get(&reference).is_some(), "{reference} is not there");
+            assert!(cache.get(&reference).is_some(), "{reference} is not cached");
             names.push(reference.name);
         }
         names[2..].sort();
@@ -341,8 +343,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn api_that_is_gone_after_a_list_keeps_what_was_known() {
+    async fn known_objects_stay_if_the_api_disappears_after_a_list() {
         let events = vec![Ok(Event::Init), Ok(Event::InitDone), Err(failure(404))];
-        assert_eq!(seen(events).await, ["init", "done", "error"]);
+        assert_eq!(items(events).await, ["init", "done", "error"]);
     }
 }

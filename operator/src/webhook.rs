@@ -1,7 +1,7 @@
-//! The webhook server: TLS, HTTP, and the way from an admission review to its answer.
+//! The webhook server: TLS, HTTP, and the path from an admission review to its response.
 //!
-//! It only asks and answers. Which pods come here at all is decided by the webhook's configuration in
-//! the chart: those that wear the label, so that an operator that is down holds up no other pod.
+//! The decisions are made in `sidecar/admit.rs` and `admission.rs`. The webhook configuration in the chart selects only
+//! pods with the label, so that an unavailable operator does not block other pods.
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/>
 
 pub(crate) mod metrics;
@@ -46,16 +46,16 @@ use crate::{
     },
 };
 
-/// Largest review that is read: etcd takes objects of 1.5 MiB, and a review may hold two.
+/// Largest review that is read, in bytes: etcd accepts objects of 1.5 MiB, and a review may contain two.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
-/// How long a handshake may take.
+/// Timeout of a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// How long open requests may take to end.
+/// How long open requests may take to complete on shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Pause after a failed accept: out of file descriptors, most likely.
+/// Pause after a failed accept, usually caused by a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What every request shares.
+/// State that all requests share.
 #[derive(Clone, Debug)]
 pub(crate) struct Webhook {
     pub(crate) admitter: Arc<Admitter>,
@@ -66,10 +66,10 @@ pub(crate) struct Webhook {
 /// Why the webhook cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address cannot be listened on.
+    /// The address cannot be bound.
     #[error("failed to listen")]
     Listen(#[source] std::io::Error),
-    /// TLS cannot be used.
+    /// The TLS configuration is invalid.
     #[error("failed to set up TLS")]
     Tls(#[source] rustls::Error),
 }
@@ -83,10 +83,10 @@ pub(crate) fn routes(webhook: Webhook) -> Router {
         .with_state(webhook)
 }
 
-/// Serves until cancelled; requests under way are answered.
+/// Serves until cancelled; requests in progress are completed.
 ///
 /// # Errors
-/// When the address cannot be listened on, or there is no TLS.
+/// When the address cannot be bound, or TLS cannot be configured.
 pub(crate) async fn serve(
     address: SocketAddr,
     certificate: Arc<dyn ResolvesServerCert>,
@@ -129,13 +129,13 @@ async fn accept(
                 let (acceptor, routes) = (acceptor.clone(), routes.clone());
                 tokio::spawn(async move {
                     if let Err(error) = connection(stream, &acceptor, routes, watcher).await {
-                        // A client that does not trust our certificate, most likely.
-                        tracing::debug!(%error, %peer, "a connection to the webhook failed");
+                        // Usually a client that does not trust the certificate.
+                        tracing::debug!(%error, %peer, "webhook connection failed");
                     }
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "unable to accept a connection to the webhook");
+                tracing::warn!(%error, "failed to accept a webhook connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -159,10 +159,10 @@ async fn connection(
     watcher.watch(connection).await
 }
 
-/// Answers a review of a pod.
+/// Handles a review of a pod.
 async fn inject(State(webhook): State<Webhook>, body: Bytes) -> Response {
     let path = names::SIDECAR_WEBHOOK_PATH;
-    answered(&webhook.metrics, path, &body, async |request| {
+    respond(&webhook.metrics, path, &body, async |request| {
         let decided = match request.pod() {
             Ok(pod) => webhook.admitter.admit(&request.namespace, &pod).await,
             Err(error) => Err(Refused::Unparsable(error.to_string())),
@@ -180,10 +180,10 @@ async fn inject(State(webhook): State<Webhook>, body: Bytes) -> Response {
     .await
 }
 
-/// Answers a review of an access.
+/// Handles a review of a `BedrockAccess`.
 async fn validate(State(webhook): State<Webhook>, body: Bytes) -> Response {
     let path = names::VALIDATION_WEBHOOK_PATH;
-    answered(&webhook.metrics, path, &body, async |request| {
+    respond(&webhook.metrics, path, &body, async |request| {
         let decided = webhook
             .reviewer
             .review(&request.namespace, &request.object, request.before())
@@ -201,8 +201,8 @@ async fn validate(State(webhook): State<Webhook>, body: Bytes) -> Response {
     .await
 }
 
-/// From the bytes of a review to those of its answer, counted and timed.
-async fn answered(
+/// Parses a review, decides and responds; counts and times the request.
+async fn respond(
     metrics: &WebhookMetrics,
     path: &'static str,
     body: &[u8],
@@ -213,7 +213,7 @@ async fn answered(
     let request = match review::parse(body) {
         Ok(request) => request,
         Err(error) => {
-            metrics.answered(path, 400, started.elapsed());
+            metrics.responded(path, 400, started.elapsed());
             return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
         }
     };
@@ -226,13 +226,13 @@ async fn answered(
             reason = refusal.reason,
             dry_run = request.dry_run,
             message = refusal.message,
-            "refused"
+            "rejected"
         );
     }
-    let answer = review::answer(&request.uid, decided);
-    metrics.answered(path, 200, started.elapsed());
+    let response = review::response(&request.uid, decided);
+    metrics.responded(path, 200, started.elapsed());
     let json = [(header::CONTENT_TYPE, "application/json")];
-    (StatusCode::OK, json, answer).into_response()
+    (StatusCode::OK, json, response).into_response()
 }
 
 #[cfg(test)]

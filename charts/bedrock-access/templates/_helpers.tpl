@@ -21,33 +21,33 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- .Values.serviceAccount.name | default (include "bedrock-access.name" .) }}
 {{- end }}
 
-{{/* The image of this name: registry, name, tag. */}}
+{{/* Full reference of an image: registry, name, tag. */}}
 {{- define "bedrock-access.image" -}}
 {{- $image := .root.Values.image -}}
 {{- with $image.registry }}{{ . | trimSuffix "/" }}/{{ end }}{{ .name }}:{{ $image.tag | default .root.Chart.AppVersion }}
 {{- end }}
 
-{{/* The operator, as the subject of a binding. */}}
+{{/* The operator's ServiceAccount as the subject of a binding. */}}
 {{- define "bedrock-access.subjects" -}}
 - kind: ServiceAccount
   name: {{ include "bedrock-access.serviceAccountName" . }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
 
-{{/* What the operator does in the namespaces it works in. */}}
+{{/* Permissions in the namespaces that the operator reconciles. */}}
 {{- define "bedrock-access.rules" -}}
-# What it is told to do, and where it says how it went.
+# Custom resources and their status.
 - apiGroups: [bedrockaccess.dev]
   resources: [bedrockaccesses]
   verbs: [get, list, watch]
 - apiGroups: [bedrockaccess.dev]
   resources: [bedrockaccesses/status]
   verbs: [patch]
-# What it makes.
+# Owned objects.
 - apiGroups: [""]
   resources: [serviceaccounts, services]
   verbs: [get, list, watch, create, patch, delete]
-# Every access has one as long as it is there.
+# Not deleted: every BedrockAccess always has a ConfigMap.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, create, patch]
@@ -63,11 +63,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, patch, delete]
-# Where the Prometheus operator is installed.
+# For the Prometheus operator, if installed.
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]
   verbs: [get, list, watch, create, patch, delete]
-# How the gateways do.
+# State of the gateway pods.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
@@ -76,7 +76,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   verbs: [create, patch]
 {{- end }}
 
-{{/* Whether anything is asked of the operator's webhook server: not empty, if so. */}}
+{{/* Not empty if the operator's webhook server is needed. */}}
 {{- define "bedrock-access.webhook" -}}
 {{- if or .Values.sidecar.enabled .Values.admission.enabled }}yes{{ end }}
 {{- end }}

@@ -1,11 +1,10 @@
-//! Fourth step of a reconcile: makes the cluster hold what was built, and nothing it need not write.
+//! Fourth step of a reconcile: brings the cluster to the built state with as few writes as possible.
 //!
-//! Order: the ServiceAccount first, since the EKS webhook reads its role when a pod is made; then the
-//! configuration, which a pod cannot start without, and the network policy, which none is to run
-//! without; then the pods; then their address, budget, autoscaler and monitor; at last what the spec
-//! no longer asks for is removed. An object is written only when the cache shows that a field
-//! we want differs or a field we own is no longer wanted (`compare.rs`), so a steady state writes
-//! nothing. An object of the same name that is not ours is never touched.
+//! Order: the ServiceAccount first, since the EKS webhook reads its role when a pod is created; then the configuration,
+//! which pods need to start, and the NetworkPolicy, without which no pod should run; then the pods; then Service,
+//! disruption budget, autoscaler and monitor; last, objects that the spec no longer requests are deleted. An object is
+//! written only if the cache shows that a wanted field differs or that we own a field that is no longer wanted
+//! (`compare.rs`), so a steady state writes nothing. Objects of the same name that are not ours are never touched.
 
 mod compare;
 mod repair;
@@ -18,7 +17,7 @@ use kube::{
     api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
 };
 
-use compare::owned;
+use compare::owned_fields;
 pub(crate) use compare::{Difference, compare};
 use serde_json::{Value, json};
 
@@ -27,88 +26,88 @@ use crate::{
         build::{Prepared, Resources},
         validate::{Scale, Validated},
     },
-    children::{ChildKind, Stores},
     metrics::Metrics,
+    owned::{OwnedKind, Stores},
 };
 
-/// Field manager of `replicas` between us and an autoscaler.
+/// Field manager of `replicas` during the handover between the operator and an autoscaler.
 const HANDOVER_MANAGER: &str = "bedrock-access-operator-autoscaling";
 
-/// A version that no object has: etcd's first revision is that of the empty store.
+/// A resource version that no object has: etcd's first revision is the empty store.
 const NO_VERSION: &str = "1";
 
-/// A child as it is in the cluster now.
+/// An owned object as it is in the cluster now.
 #[derive(Clone, Debug)]
 pub(crate) struct Applied {
     pub(crate) object: Arc<DynamicObject>,
     pub(crate) change: Change,
-    pub(crate) kind: ChildKind,
+    pub(crate) kind: OwnedKind,
 }
 
-/// What was done to a child.
+/// How an owned object was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// It was as wanted.
+    /// It was already as wanted.
     None,
-    /// It was not there.
+    /// It did not exist.
     Created,
-    /// It was brought to what the spec wants.
+    /// It was brought up to date with the spec.
     Updated,
-    /// Somebody had changed it (who, and which fields); it was put right.
+    /// Another field manager had changed these fields; they were restored.
     Restored { by: String, fields: Vec<String> },
 }
 
-/// All that happened.
+/// Result of the step.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) resources: Resources<Applied>,
-    /// Children removed because the spec no longer asks for them.
-    pub(crate) removed: Vec<(ChildKind, String)>,
+    /// Objects deleted because the spec no longer requests them.
+    pub(crate) removed: Vec<(OwnedKind, String)>,
 }
 
-/// Why the cluster does not hold what was built.
+/// Why the built state could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
-    /// An object of that name belongs to somebody else.
+    /// An object of this name does not belong to this `BedrockAccess`.
     #[error(
-        "{kind} {name} exists and does not belong to this BedrockAccess ({owner}): rename or delete one of them"
+        "{kind} {name} already exists and does not belong to this BedrockAccess ({owner}). Rename or delete one of them."
     )]
     Foreign {
-        kind: ChildKind,
+        kind: OwnedKind,
         name: String,
         owner: String,
     },
-    /// The API server finds a child invalid: something in the spec that only it can judge.
-    #[error("the API server refuses {kind} {name}: {message}")]
+    /// The API server rejects an object as invalid: part of the spec that only the API server can validate.
+    #[error("the API server rejected {kind} {name}: {message}")]
     Refused {
-        kind: ChildKind,
+        kind: OwnedKind,
         name: String,
         message: String,
     },
-    /// Looking did not work.
-    #[error("unable to read {kind} {name}")]
+    /// A read failed.
+    #[error("failed to read {kind} {name}")]
     Read {
-        kind: ChildKind,
+        kind: OwnedKind,
         name: String,
         source: kube::Error,
     },
-    /// Writing did not work.
-    #[error("unable to apply {kind} {name}")]
+    /// A write failed.
+    #[error("failed to apply {kind} {name}")]
     Write {
-        kind: ChildKind,
+        kind: OwnedKind,
         name: String,
         source: kube::Error,
     },
-    /// Removing did not work.
-    #[error("unable to delete {kind} {name}")]
+    /// A deletion failed.
+    #[error("failed to delete {kind} {name}")]
     Delete {
-        kind: ChildKind,
+        kind: OwnedKind,
         name: String,
         source: kube::Error,
     },
 }
 
-/// The means of this step.
+/// Dependencies of this step.
 pub(crate) struct Applier<'a> {
     pub(crate) client: &'a Client,
     pub(crate) stores: &'a Stores,
@@ -117,10 +116,10 @@ pub(crate) struct Applier<'a> {
 }
 
 impl Applier<'_> {
-    /// Applies every object, then removes what is left over.
+    /// Applies every object, then deletes objects that are no longer wanted.
     ///
     /// # Errors
-    /// The first object that could not be applied; those after it are left for the next try.
+    /// The first object that could not be applied; later objects are left for the next attempt.
     pub(crate) async fn apply(
         &self,
         resources: &Resources<Prepared>,
@@ -146,7 +145,7 @@ impl Applier<'_> {
             autoscaler: self.optional(autoscaler.as_ref()).await?,
             pod_monitor: self.optional(pod_monitor.as_ref()).await?,
         };
-        let removed = self.remove_left_overs(&resources).await?;
+        let removed = self.delete_unwanted(&resources).await?;
         Ok(Outcome { resources, removed })
     }
 
@@ -159,7 +158,10 @@ impl Applier<'_> {
 
     async fn one(&self, prepared: &Prepared) -> Result<Applied, ApplyError> {
         let Prepared { kind, name, object } = prepared;
-        let found = match self.stores.child(*kind, &self.access.namespace, name) {
+        let found = match self
+            .stores
+            .owned_object(*kind, &self.access.namespace, name)
+        {
             Some(cached) => cached,
             None => match self.create(prepared).await? {
                 Some(object) => {
@@ -169,7 +171,7 @@ impl Applier<'_> {
                         kind: *kind,
                     });
                 }
-                // The cache holds labelled objects only, and may lag behind.
+                // The cache contains only labelled objects and may lag behind.
                 None => self.read(*kind, name).await?,
             },
         };
@@ -192,7 +194,7 @@ impl Applier<'_> {
             applied => applied?,
         };
         let object = repair::disown(self, prepared, object).await?;
-        // A cache that lags behind makes an apply that changes nothing: not worth an Event.
+        // If the cache lags behind, the apply may change nothing: no Event then.
         let unchanged = found.metadata.resource_version == object.metadata.resource_version;
         Ok(Applied {
             object: Arc::new(object),
@@ -203,7 +205,7 @@ impl Applier<'_> {
 
     async fn server_side_apply(
         &self,
-        kind: ChildKind,
+        kind: OwnedKind,
         name: &str,
         object: &Value,
     ) -> Result<DynamicObject, ApplyError> {
@@ -212,10 +214,10 @@ impl Applier<'_> {
             .await
     }
 
-    /// Makes an object that is not there; `None` where there is one of that name, whoever's it is.
+    /// Creates an object; `None` if an object of that name already exists, whether it is ours or not.
     ///
-    /// One request, with nobody in between: an apply that names a version is refused for an object of any other, and
-    /// no object has this one.
+    /// A single request, without a race: an apply that names a resource version is rejected for an object of any other
+    /// version, and no object has this one.
     async fn create(&self, prepared: &Prepared) -> Result<Option<DynamicObject>, ApplyError> {
         let Prepared { kind, name, object } = prepared;
         let mut object = object.clone();
@@ -232,10 +234,10 @@ impl Applier<'_> {
         }
     }
 
-    /// Every patch of this step; counted as `verb`.
+    /// Sends a patch and counts it as `verb`.
     async fn patch(
         &self,
-        kind: ChildKind,
+        kind: OwnedKind,
         name: &str,
         verb: &'static str,
         parameters: &PatchParams,
@@ -248,9 +250,8 @@ impl Applier<'_> {
             .map_err(|source| write_error(kind, name, source))
     }
 
-    /// Before an autoscaler takes over: a field that its only owner no longer applies is removed, and a
-    /// Deployment without `replicas` has one. So somebody else owns the number first, until the
-    /// autoscaler changes it
+    /// Before an autoscaler takes over: a field whose only owner stops applying it is removed, and a Deployment without
+    /// `replicas` defaults to one pod. So another field manager owns the number until the autoscaler changes it
     /// (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership>).
     async fn hand_over_replicas(
         &self,
@@ -259,9 +260,9 @@ impl Applier<'_> {
     ) -> Result<(), ApplyError> {
         let Prepared { kind, name, object } = prepared;
         let wanted = object.pointer("/spec/replicas");
-        if *kind != ChildKind::Deployment
+        if *kind != OwnedKind::Deployment
             || wanted.is_some()
-            || owned(found).is_none_or(|owned| owned.pointer("/f:spec/f:replicas").is_none())
+            || owned_fields(found).is_none_or(|owned| owned.pointer("/f:spec/f:replicas").is_none())
         {
             return Ok(());
         }
@@ -277,7 +278,7 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// An autoscaler leaves alone what is scaled to zero, so it is never handed less than its least.
+    /// An autoscaler ignores a Deployment that is scaled to zero, so the handed-over number is at least its minimum.
     fn handed_over(&self, found: &DynamicObject) -> i64 {
         let least = match self.access.scale {
             Scale::Automatic { min, .. } => i64::from(min),
@@ -290,7 +291,7 @@ impl Applier<'_> {
         now.unwrap_or_default().max(least)
     }
 
-    async fn read(&self, kind: ChildKind, name: &str) -> Result<Arc<DynamicObject>, ApplyError> {
+    async fn read(&self, kind: OwnedKind, name: &str) -> Result<Arc<DynamicObject>, ApplyError> {
         kind.api(self.client.clone(), &self.access.namespace)
             .get(name)
             .await
@@ -302,10 +303,10 @@ impl Applier<'_> {
             })
     }
 
-    /// Ours is what we own, or what carries our label and nobody owns.
+    /// An object is ours if we own it, or if it has our label and no owner.
     fn check_owner(
         &self,
-        kind: ChildKind,
+        kind: OwnedKind,
         name: &str,
         found: &DynamicObject,
     ) -> Result<(), ApplyError> {
@@ -315,7 +316,7 @@ impl Applier<'_> {
             .find(|owner| owner.controller == Some(true));
         let owner = match controller {
             Some(owner) if owner.uid == self.access.owner.uid => return Ok(()),
-            // A former access of the same name: its children are on their way out or up for adoption.
+            // A former BedrockAccess of the same name: its objects are being deleted or can be adopted.
             Some(owner)
                 if owner.kind == self.access.owner.kind
                     && owner.name == self.access.owner.name
@@ -323,14 +324,14 @@ impl Applier<'_> {
             {
                 return Ok(());
             }
-            Some(owner) => format!("it belongs to {} {}", owner.kind, owner.name),
+            Some(owner) => format!("owned by {} {}", owner.kind, owner.name),
             None => {
                 let label = found.labels().get(names::ACCESS_LABEL);
                 if label == Some(&self.access.name) {
                     return Ok(());
                 }
                 format!(
-                    "it lacks the label {}={}",
+                    "the label {}={} is missing",
                     names::ACCESS_LABEL,
                     self.access.name
                 )
@@ -343,27 +344,27 @@ impl Applier<'_> {
         })
     }
 
-    async fn remove_left_overs(
+    async fn delete_unwanted(
         &self,
         resources: &Resources<Applied>,
-    ) -> Result<Vec<(ChildKind, String)>, ApplyError> {
+    ) -> Result<Vec<(OwnedKind, String)>, ApplyError> {
         let wanted = self.wanted(resources);
         let mut removed = Vec::new();
-        for (kind, child) in self
+        for (kind, owned) in self
             .stores
-            .children_of(&self.access.namespace, &self.access.name)
+            .owned_by(&self.access.namespace, &self.access.name)
         {
-            let name = child.name_any();
-            let ours = child
+            let name = owned.name_any();
+            let ours = owned
                 .owner_references()
                 .iter()
                 .any(|owner| owner.uid == self.access.owner.uid);
-            let leaving = child.meta().deletion_timestamp.is_some();
+            let leaving = owned.meta().deletion_timestamp.is_some();
             if !ours || leaving || wanted.get(&kind).is_some_and(|names| names.contains(&name)) {
                 continue;
             }
             let parameters = DeleteParams::background().preconditions(Preconditions {
-                uid: child.uid(),
+                uid: owned.uid(),
                 resource_version: None,
             });
             self.metrics.wrote(kind.as_str(), "delete");
@@ -373,7 +374,7 @@ impl Applier<'_> {
                 .await;
             match deleted {
                 Ok(_) => removed.push((kind, name)),
-                // Gone already, or another object by now.
+                // Already deleted, or replaced by another object.
                 Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
                 Err(source) => return Err(ApplyError::Delete { kind, name, source }),
             }
@@ -381,28 +382,28 @@ impl Applier<'_> {
         Ok(removed)
     }
 
-    /// Names that are to stay. The ServiceAccount in use stays also when it was made by us and is now
-    /// named as an existing one.
-    fn wanted(&self, resources: &Resources<Applied>) -> BTreeMap<ChildKind, Vec<String>> {
-        let mut wanted: BTreeMap<ChildKind, Vec<String>> = BTreeMap::new();
+    /// Names of the objects to keep. The ServiceAccount in use is kept also if the operator created it and the spec now
+    /// names it as an existing one.
+    fn wanted(&self, resources: &Resources<Applied>) -> BTreeMap<OwnedKind, Vec<String>> {
+        let mut wanted: BTreeMap<OwnedKind, Vec<String>> = BTreeMap::new();
         if self.access.gateway.enabled {
             wanted.insert(
-                ChildKind::ServiceAccount,
+                OwnedKind::ServiceAccount,
                 vec![self.access.service_account.name().to_owned()],
             );
         }
-        for child in resources.all() {
+        for owned in resources.all() {
             wanted
-                .entry(child.kind)
+                .entry(owned.kind)
                 .or_default()
-                .push(child.object.name_any());
+                .push(owned.object.name_any());
         }
         wanted
     }
 }
 
 impl<T> Resources<T> {
-    /// Every object, in the order of its making.
+    /// Every object, in the order in which they are applied.
     pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
         let Self {
             service_account,
@@ -426,7 +427,7 @@ impl<T> Resources<T> {
     }
 }
 
-/// A field of ours that holds something else and is owned by somebody else was changed behind our back.
+/// A field of ours with another value and another owner was changed by another field manager.
 fn change(differences: &[Difference], found: &DynamicObject) -> Change {
     let fields: Vec<String> = differences
         .iter()
@@ -443,13 +444,13 @@ fn change(differences: &[Difference], found: &DynamicObject) -> Change {
         .filter(|entry| entry.subresource.as_deref().unwrap_or_default().is_empty())
         .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
         .and_then(|entry| entry.manager.clone())
-        .unwrap_or_else(|| "somebody".to_owned());
+        .unwrap_or_else(|| "an unknown field manager".to_owned());
     Change::Restored { by, fields }
 }
 
-fn write_error(kind: ChildKind, name: &str, source: kube::Error) -> ApplyError {
+fn write_error(kind: OwnedKind, name: &str, source: kube::Error) -> ApplyError {
     match source {
-        // 400 and 422: the document itself is at fault.
+        // 400 and 422: the document itself is invalid.
         kube::Error::Api(status) if [400, 422].contains(&status.code) => ApplyError::Refused {
             kind,
             name: name.to_owned(),

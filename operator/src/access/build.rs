@@ -1,8 +1,8 @@
-//! Third step of a reconcile: from a checked access to the objects that make it true.
+//! Third step of a reconcile: from a validated `BedrockAccess` to the objects that implement it.
 //!
-//! Pure, and the same bytes for equal input: maps are sorted, nothing is random, no clock is read. An
-//! object holds exactly the fields the operator wants to own, since that is what server-side apply
-//! takes ownership of.
+//! Pure and deterministic: equal input gives equal bytes. Maps are sorted; nothing is random; no clock is read. An
+//! object contains exactly the fields that the operator wants to own, since server-side apply makes it the owner of
+//! every field in the document.
 
 mod autoscaler;
 mod config;
@@ -13,7 +13,8 @@ mod network_policy;
 mod pod_monitor;
 mod service;
 mod service_account;
-pub(crate) mod tracing;
+pub(crate) mod sidecar;
+mod tracing;
 
 use std::collections::BTreeMap;
 
@@ -24,66 +25,66 @@ use serde_json::Value;
 
 use crate::{
     access::validate::{ServiceAccount, Validated},
-    children::ChildKind,
+    owned::OwnedKind,
 };
 
-pub(crate) use config::gateway_config;
+pub(crate) use config::{gateway_config, revoked_config};
 
-/// Name of the port of health, readiness and metrics of a gateway pod.
+/// Name of the gateway pods' port for health, readiness and metrics.
 const ADMIN_PORT: &str = "admin";
 
-/// Labels or annotations of an object that has none of its own.
+/// Labels or annotations of an object without any of its own.
 type Empty = BTreeMap<String, String>;
 
-/// The objects of an access, in a stage of their way; take it apart without `..`, so that a new kind
-/// is handled everywhere.
+/// The objects of a `BedrockAccess` at one stage of the reconcile. Destructure it without `..`, so that the compiler
+/// finds every place that a new kind needs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Resources<T> {
-    /// `None` where an existing ServiceAccount is used, or there are only sidecars.
+    /// `None` if an existing ServiceAccount is used, or gateway pods are disabled.
     pub(crate) service_account: Option<T>,
     /// The gateway's configuration.
     pub(crate) config: T,
-    /// Who may reach the pods; `None` where that is left to others.
+    /// Allows traffic to and from the pods; `None` if disabled.
     pub(crate) network_policy: Option<T>,
-    /// The gateway's pods; `None` where there are only sidecars.
+    /// The gateway's pods; `None` if gateway pods are disabled.
     pub(crate) deployment: Option<T>,
-    /// The gateway's address; `None` where there are only sidecars.
+    /// The gateway's address; `None` if gateway pods are disabled.
     pub(crate) service: Option<T>,
-    /// How many pods may be missing; `None` where there is one at most.
+    /// Limits voluntary disruptions of the pods; `None` if there is at most one pod.
     pub(crate) disruption_budget: Option<T>,
-    /// Decides on the number of pods; `None` where it is fixed.
+    /// Sets the number of pods; `None` if it is fixed.
     pub(crate) autoscaler: Option<T>,
-    /// Where Prometheus finds the pods; `None` where it is not asked for or cannot be had.
+    /// Lets Prometheus discover the pods; `None` if not requested or not served by the cluster.
     pub(crate) pod_monitor: Option<T>,
 }
 
-/// An object ready to be applied.
+/// An object that is ready to be applied.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Prepared {
-    pub(crate) kind: ChildKind,
+    pub(crate) kind: OwnedKind,
     pub(crate) name: String,
-    /// The whole document, `apiVersion` and `kind` in it.
+    /// The whole document, including `apiVersion` and `kind`.
     pub(crate) object: Value,
 }
 
-/// Why objects could not be made; each would be a mistake of ours.
+/// Why objects cannot be built; each is a bug in the operator.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
-    /// The gateway would refuse its configuration.
-    #[error("failed to make the gateway's configuration")]
+    /// The gateway would reject its configuration.
+    #[error("failed to build the gateway's configuration")]
     Config(#[source] ConfigError),
-    /// An object cannot be written as JSON.
-    #[error("failed to write {kind} as JSON")]
+    /// An object cannot be serialized as JSON.
+    #[error("failed to serialize {kind} as JSON")]
     Serialize {
-        kind: ChildKind,
+        kind: OwnedKind,
         source: serde_json::Error,
     },
 }
 
-/// Makes all objects of an access.
+/// Builds all objects of a `BedrockAccess`.
 ///
 /// # Errors
-/// Only by a mistake of ours.
+/// Only in case of a bug in the operator.
 pub(crate) fn build(access: &Validated) -> Result<Resources<Prepared>, BuildError> {
     let enabled = access.gateway.enabled;
     let service_account = match &access.service_account {
@@ -94,42 +95,42 @@ pub(crate) fn build(access: &Validated) -> Result<Resources<Prepared>, BuildErro
             annotations,
             labels,
         } => Some(prepare(
-            ChildKind::ServiceAccount,
+            OwnedKind::ServiceAccount,
             &service_account::build(access, name, annotations, labels),
         )?),
     };
     Ok(Resources {
         service_account,
-        config: prepare(ChildKind::ConfigMap, &config::build(access)?)?,
+        config: prepare(OwnedKind::ConfigMap, &config::build(access)?)?,
         network_policy: enabled
             .then(|| network_policy::build(access))
             .flatten()
-            .map(|object| prepare(ChildKind::NetworkPolicy, &object))
+            .map(|object| prepare(OwnedKind::NetworkPolicy, &object))
             .transpose()?,
         deployment: enabled
-            .then(|| prepare(ChildKind::Deployment, &deployment::build(access)))
+            .then(|| prepare(OwnedKind::Deployment, &deployment::build(access)))
             .transpose()?,
         service: enabled
-            .then(|| prepare(ChildKind::Service, &service::build(access)))
+            .then(|| prepare(OwnedKind::Service, &service::build(access)))
             .transpose()?,
         disruption_budget: enabled
             .then(|| disruption_budget::build(access))
             .flatten()
-            .map(|object| prepare(ChildKind::PodDisruptionBudget, &object))
+            .map(|object| prepare(OwnedKind::PodDisruptionBudget, &object))
             .transpose()?,
         autoscaler: enabled
             .then(|| autoscaler::build(access))
             .flatten()
-            .map(|object| prepare(ChildKind::HorizontalPodAutoscaler, &object))
+            .map(|object| prepare(OwnedKind::HorizontalPodAutoscaler, &object))
             .transpose()?,
         pod_monitor: enabled
             .then(|| pod_monitor::build(access))
             .flatten()
-            .map(|object| tidied(ChildKind::PodMonitor, access.child_name(), object)),
+            .map(|object| tidied(OwnedKind::PodMonitor, access.child_name(), object)),
     })
 }
 
-fn prepare<K>(kind: ChildKind, object: &K) -> Result<Prepared, BuildError>
+fn prepare<K>(kind: OwnedKind, object: &K) -> Result<Prepared, BuildError>
 where
     K: Serialize + k8s_openapi::Metadata<Ty = ObjectMeta>,
 {
@@ -139,12 +140,12 @@ where
     Ok(tidied(kind, name, object))
 }
 
-fn tidied(kind: ChildKind, name: String, mut object: Value) -> Prepared {
+fn tidied(kind: OwnedKind, name: String, mut object: Value) -> Prepared {
     drop_empty_metadata(&mut object);
     Prepared { kind, name, object }
 }
 
-/// The API server drops empty maps of metadata: an object that held one would never look applied.
+/// The API server drops empty maps in metadata; an object with an empty map would always look different.
 fn drop_empty_metadata(object: &mut Value) {
     for path in ["/metadata", "/spec/template/metadata"] {
         if let Some(Value::Object(fields)) = object.pointer_mut(path) {
@@ -153,7 +154,7 @@ fn drop_empty_metadata(object: &mut Value) {
     }
 }
 
-/// Metadata every child has, with further labels and annotations.
+/// Metadata of every owned object, with additional labels and annotations.
 fn metadata(
     access: &Validated,
     name: &str,
@@ -170,7 +171,7 @@ fn metadata(
     }
 }
 
-/// Labels of every child.
+/// Labels of every owned object.
 fn own_labels(access: &Validated) -> BTreeMap<String, String> {
     let mut labels = selector(access);
     labels.insert(names::APP_INSTANCE_LABEL.to_owned(), access.name.clone());
@@ -182,7 +183,7 @@ fn own_labels(access: &Validated) -> BTreeMap<String, String> {
     labels
 }
 
-/// Labels by which gateway pods are found. A Deployment's selector can never change, so these are few.
+/// Labels that select the gateway pods. A Deployment's selector is immutable, so these are few.
 fn selector(access: &Validated) -> BTreeMap<String, String> {
     BTreeMap::from([
         (
@@ -193,7 +194,7 @@ fn selector(access: &Validated) -> BTreeMap<String, String> {
     ])
 }
 
-/// Both maps; what stands in the second wins.
+/// Both maps; entries of the second take precedence.
 fn with(
     base: &BTreeMap<String, String>,
     own: BTreeMap<String, String>,

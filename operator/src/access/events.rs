@@ -1,7 +1,6 @@
-//! Events: what was done to children, and once each transition of `Ready`, and of roles of targets that have no
-//! credentials.
+//! Events for changes of owned objects, and for each transition of `Ready` and of target roles without credentials.
 //!
-//! An Event that cannot be published is a line in the log: it never holds up a reconcile.
+//! An Event that cannot be published is logged; it never delays a reconcile.
 
 use api::v1alpha1::{BedrockAccess, condition};
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
@@ -12,13 +11,13 @@ use super::{
     Context,
     apply::{Applied, Change, Outcome},
 };
-use crate::children::ChildKind;
+use crate::owned::OwnedKind;
 
-/// Longest note the API takes, in bytes.
+/// Longest note that the API accepts, in bytes.
 const MAX_NOTE: usize = 1024;
 
-/// Tells of a transition of a condition: of its status, or of why it is not true. Each is an Event of its
-/// own: a series would keep the words of its first.
+/// Publishes an Event for a transition of a condition: a change of its status or reason. Each transition is an Event of
+/// its own, since an Event series would keep the message of its first occurrence.
 pub(super) async fn transition(
     reference: &ObjectReference,
     context: &Context,
@@ -26,9 +25,9 @@ pub(super) async fn transition(
     now: &Condition,
 ) {
     let same = |before: &Condition| before.status == now.status && before.reason == now.reason;
-    // That new pods are on their way is no news of what was just created.
-    let told = before.map_or(now.reason == condition::REASON_ROLLING_OUT, same);
-    if told {
+    // For an object that was just created, a rollout is not news.
+    let known = before.map_or(now.reason == condition::REASON_ROLLING_OUT, same);
+    if known {
         return;
     }
     let expected = [
@@ -45,56 +44,56 @@ pub(super) async fn transition(
     publish(context, &recorder, &event, reference).await;
 }
 
-/// Tells what was done to the children: an Event for those that were made, one for those that were brought up to date
-/// and one for those that are gone; and one for each that somebody had changed, which goes on as a series, so that a
-/// tug-of-war over a child is no flood.
+/// Publishes Events for changes of owned objects: one for created objects, one for updated objects and one for deleted
+/// objects; and one for each object that another field manager had changed. The latter become a series, so that
+/// repeated changes do not flood the Events.
 pub(super) async fn changes(access: &BedrockAccess, context: &Context, outcome: &Outcome) {
     let reference = access.object_ref(&());
     let Outcome { resources, removed } = outcome;
-    let named = |child: &Applied| (child.kind, child.object.name_any());
-    let with = |change: &Change| -> Vec<(ChildKind, String)> {
-        let children = resources.all().filter(|child| child.change == *change);
-        children.map(named).collect()
+    let named = |owned: &Applied| (owned.kind, owned.object.name_any());
+    let with = |change: &Change| -> Vec<(OwnedKind, String)> {
+        let owned = resources.all().filter(|owned| owned.change == *change);
+        owned.map(named).collect()
     };
-    for (done, children) in [
+    for (done, owned) in [
         ("Created", with(&Change::Created)),
         ("Updated", with(&Change::Updated)),
         ("Deleted", removed.clone()),
     ] {
-        let texts: Vec<String> = children
+        let texts: Vec<String> = owned
             .iter()
             .map(|(kind, name)| format!("{kind} {name}"))
             .collect();
         let note = format!("{done} {}", texts.join(", "));
         let mut event = event(EventType::Normal, done, "Apply", &note);
-        match children.as_slice() {
+        match owned.as_slice() {
             [] => {}
             [(kind, name)] => {
-                event.secondary = Some(of_child(*kind, name, &reference));
+                event.secondary = Some(owned_reference(*kind, name, &reference));
                 publish(context, &context.recorder, &event, &reference).await;
             }
-            // A series would keep the names of its first.
+            // A series would keep the names of its first occurrence.
             _ => {
                 let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
                 publish(context, &recorder, &event, &reference).await;
             }
         }
     }
-    for child in resources.all() {
-        let Change::Restored { by, fields } = &child.change else {
+    for owned in resources.all() {
+        let Change::Restored { by, fields } = &owned.change else {
             continue;
         };
-        let (kind, name) = named(child);
+        let (kind, name) = named(owned);
         let fields = fields.join(", ");
-        let note = format!("{kind} {name}: {fields} had been changed by {by} and was put back");
+        let note = format!("{kind} {name}: restored {fields} after a change by {by}");
         let mut event = event(EventType::Warning, "DriftCorrected", "Apply", &note);
-        event.secondary = Some(of_child(kind, &name, &reference));
+        event.secondary = Some(owned_reference(kind, &name, &reference));
         publish(context, &context.recorder, &event, &reference).await;
     }
 }
 
-/// A child of what `access` refers to.
-fn of_child(kind: ChildKind, name: &str, access: &ObjectReference) -> ObjectReference {
+/// Reference to an object that the `BedrockAccess` owns.
+fn owned_reference(kind: OwnedKind, name: &str, access: &ObjectReference) -> ObjectReference {
     let resource = kind.resource();
     ObjectReference {
         api_version: Some(resource.api_version),
@@ -119,7 +118,7 @@ async fn publish(context: &Context, recorder: &Recorder, event: &Event, about: &
     tracing::info!(reason = event.reason, note = event.note, "event");
     context.metrics.wrote("Event", "create");
     if let Err(error) = recorder.publish(event, about).await {
-        tracing::warn!(%error, reason = event.reason, "unable to publish an Event");
+        tracing::warn!(%error, reason = event.reason, "failed to publish an Event");
     }
 }
 

@@ -1,6 +1,8 @@
-//! First step of a reconcile: all that the spec refers to and that exists already, in one value.
+//! First step of a reconcile: reads everything that the spec refers to and that already exists.
 //!
-//! Reads caches; the API server is asked only for what no watch of ours covers. It judges nothing.
+//! Reads caches; the API server is called only for objects that the operator does not watch. Makes no decisions.
+
+pub(crate) mod sidecars;
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -9,58 +11,58 @@ use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{ContainerState, Pod, ServiceAccount};
 use kube::{Api, Client};
 
+use self::sidecars::SidecarState;
 use crate::{
     access::readiness::{Readiness, Report},
-    children::{ChildKind, Stores},
     cluster_keys::ClusterKeys,
-    sidecar::fleet::{self, SidecarFacts},
+    owned::{OwnedKind, Stores},
 };
 
-/// Gateways asked at the same time for one access.
-const QUESTIONS_AT_ONCE: usize = 8;
-/// Gateways asked in one reconcile: a status needs examples, not a census.
-const QUESTIONS: usize = 16;
+/// Concurrent readiness requests for one `BedrockAccess`.
+const CONCURRENT_REQUESTS: usize = 8;
+/// Readiness requests in one reconcile: a status needs examples, not every pod.
+const MAX_REQUESTS: usize = 16;
 
-/// What was found.
+/// The observed state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
-    /// The cluster's signing keys, once they have been read.
+    /// The cluster's signing keys, once they are read.
     pub(crate) cluster_keys: Option<Arc<ClusterKeys>>,
-    /// Whether the ServiceAccount exists that is used and not made; `None` where one is made.
+    /// Whether the existing ServiceAccount that the spec names exists; `None` if the operator creates it.
     pub(crate) existing_service_account: Option<bool>,
     /// Whether the cluster serves `PodMonitor`.
     pub(crate) pod_monitors_served: bool,
-    /// The gateway's pods by name, those on their way out left out.
-    pub(crate) pods: Vec<PodFacts>,
-    /// Pods of the team that ask for the sidecar, by name, those that have ended left out.
-    pub(crate) sidecars: Vec<SidecarFacts>,
+    /// The gateway's pods by name, without pods that are being deleted.
+    pub(crate) pods: Vec<PodState>,
+    /// Pods with the sidecar label by name, without pods that have finished.
+    pub(crate) sidecars: Vec<SidecarState>,
 }
 
-/// What a status needs to know of a gateway pod.
+/// The state of a gateway pod, as far as the status needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PodFacts {
+pub(crate) struct PodState {
     /// Name of the pod.
     pub(crate) name: String,
     /// Whether its readiness probe passes.
     pub(crate) ready: bool,
-    /// Why its container does not run: the kubelet's word, and a sentence where there is a stable one.
+    /// Why its container does not run: the kubelet's reason, and its message if it is stable.
     pub(crate) waiting: Option<(String, Option<String>)>,
-    /// What its `/readyz` says, when it runs and there is something to ask.
+    /// The response of its `/readyz`, if requested and received.
     pub(crate) report: Option<Report>,
 }
 
-/// Why something could not be looked at.
+/// Why something could not be observed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ObserveError {
-    /// The API server did not answer.
-    #[error("unable to look for ServiceAccount {name}")]
+    /// The API server returned an error.
+    #[error("failed to look up ServiceAccount {name}")]
     ServiceAccount { name: String, source: kube::Error },
 }
 
-/// Looks at everything.
+/// Observes everything.
 ///
 /// # Errors
-/// When the API server cannot be asked.
+/// When a request to the API server fails.
 pub(crate) async fn observe(
     client: &Client,
     stores: &Stores,
@@ -85,69 +87,69 @@ pub(crate) async fn observe(
     };
     let name = access.metadata.name.as_deref().unwrap_or_default();
     let pods = stores.pods_of(namespace, name);
-    let facts = pods
+    let states = pods
         .iter()
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-        .map(|pod| (facts(pod), address(pod)))
+        .map(|pod| (pod_state(pod), address(pod)))
         .collect();
-    // Whether a role of a target has credentials decides nothing, so ready pods have to be asked for it.
+    // A target role without credentials does not make a pod unready, so ready pods must be queried for it.
     let models = access.spec.models.iter();
     let mut targets = models.flat_map(|model| model.targets.iter().flatten());
-    let ask_ready = targets.any(|target| target.assume_role.is_some());
-    let pods = ask(readiness, None, ask_ready, facts).await;
+    let include_ready = targets.any(|target| target.assume_role.is_some());
+    let pods = query(readiness, None, include_ready, states).await;
     let admin_port = access
         .spec
         .sidecar
         .as_ref()
         .and_then(|sidecar| u16::try_from(sidecar.admin_port).ok());
-    let (facts, hashes): (Vec<_>, Vec<_>) = stores
+    let (states, hashes): (Vec<_>, Vec<_>) = stores
         .sidecars_of(namespace, name)
         .iter()
-        .filter(|pod| fleet::runs(pod))
-        .map(|pod| ((fleet::facts(pod), address(pod)), fleet::hash_of(pod)))
+        .filter(|pod| sidecars::is_active(pod))
+        .map(|pod| ((sidecars::state(pod), address(pod)), sidecars::hash_of(pod)))
         .unzip();
-    let sidecars = ask(readiness, admin_port, ask_ready, facts)
+    let sidecars = query(readiness, admin_port, include_ready, states)
         .await
         .into_iter()
         .zip(hashes)
-        .map(|(pod, hash)| SidecarFacts { pod, hash })
+        .map(|(pod, hash)| SidecarState { pod, hash })
         .collect();
     Ok(Observed {
         cluster_keys,
         existing_service_account,
-        pod_monitors_served: stores.serves(ChildKind::PodMonitor),
+        pod_monitors_served: stores.serves(OwnedKind::PodMonitor),
         pods,
         sidecars,
     })
 }
 
-/// Asks the gateways that run and are not ready why they are not, and those that are only where there is a reason to.
-async fn ask(
+/// Queries the readiness of running gateways that are not ready, and of ready ones if `include_ready`.
+async fn query(
     readiness: &dyn Readiness,
     port: Option<u16>,
-    ask_ready: bool,
-    pods: Vec<(PodFacts, Option<IpAddr>)>,
-) -> Vec<PodFacts> {
-    let mut questions = 0;
-    let questions = pods
+    include_ready: bool,
+    pods: Vec<(PodState, Option<IpAddr>)>,
+) -> Vec<PodState> {
+    let mut count = 0;
+    let requests = pods
         .into_iter()
-        .map(|(mut facts, address)| {
+        .map(|(mut state, address)| {
             let address =
-                address.filter(|_| facts.waiting.is_none() && (ask_ready || !facts.ready));
+                address.filter(|_| state.waiting.is_none() && (include_ready || !state.ready));
             let address = address.filter(|_| {
-                questions += 1;
-                questions <= QUESTIONS
+                count += 1;
+                count <= MAX_REQUESTS
             });
             async move {
                 if let Some(address) = address {
-                    facts.report = readiness.ask(address, port).await;
+                    state.report = readiness.query(address, port).await;
                 }
-                facts
+                state
             }
         })
         .collect::<Vec<_>>();
-    stream::iter(questions)
-        .buffered(QUESTIONS_AT_ONCE)
+    stream::iter(requests)
+        .buffered(CONCURRENT_REQUESTS)
         .collect()
         .await
 }
@@ -156,8 +158,8 @@ fn address(pod: &Pod) -> Option<IpAddr> {
     pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()
 }
 
-/// What the pod's own status tells.
-fn facts(pod: &Pod) -> PodFacts {
+/// The state according to the pod's own status.
+fn pod_state(pod: &Pod) -> PodState {
     let status = pod.status.as_ref();
     let ready = status
         .and_then(|status| status.conditions.as_ref())
@@ -170,7 +172,7 @@ fn facts(pod: &Pod) -> PodFacts {
         .flatten()
         .find_map(|container| waiting(container.state.as_ref()?, container.last_state.as_ref()))
         .or_else(|| unscheduled(pod));
-    PodFacts {
+    PodState {
         name: pod.metadata.name.clone().unwrap_or_default(),
         ready,
         waiting,
@@ -178,9 +180,9 @@ fn facts(pod: &Pod) -> PodFacts {
     }
 }
 
-/// Why a container does not run. Back-off messages carry times that change with each try, so for a
-/// container that ends by itself its last words are taken instead.
-pub(crate) fn waiting(
+/// Why a container does not run. Back-off messages contain times that change with each attempt, so for a container that
+/// exits, its termination message is used instead.
+fn waiting(
     state: &ContainerState,
     last: Option<&ContainerState>,
 ) -> Option<(String, Option<String>)> {
@@ -189,20 +191,20 @@ pub(crate) fn waiting(
         .reason
         .clone()
         .unwrap_or_else(|| "Waiting".to_owned());
-    let last_words = || {
+    let termination_message = || {
         let ended = last?.terminated.as_ref()?;
-        let words = ended
+        let message = ended
             .message
             .as_deref()
             .map(str::trim)
-            .filter(|words| !words.is_empty());
-        Some(words.map_or_else(
-            || format!("the gateway ended with exit code {}", ended.exit_code),
+            .filter(|message| !message.is_empty());
+        Some(message.map_or_else(
+            || format!("the gateway exited with code {}", ended.exit_code),
             ToOwned::to_owned,
         ))
     };
     let message = if reason == "CrashLoopBackOff" {
-        last_words()
+        termination_message()
     } else {
         waiting.message.clone()
     };

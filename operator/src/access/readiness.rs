@@ -1,7 +1,7 @@
-//! Asks a gateway pod why it is not ready, so that `kubectl describe` can name a wrong trust policy.
+//! Queries the readiness of gateway pods, so that `kubectl describe` can show, for example, a wrong trust policy.
 //!
-//! One short GET of `/readyz` on the pod's admin port; the answer is data of the pod's, so it is cut
-//! and cleaned before it becomes part of a status.
+//! One short GET of `/readyz` on the pod's admin port. The response is data from the pod, so it is truncated and
+//! sanitized before it becomes part of a status.
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
@@ -15,29 +15,29 @@ use hyper_util::{
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-/// Largest answer that is read.
+/// Largest response body that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
 /// Longest message that becomes part of a condition, in characters.
 const MAX_CHARACTERS: usize = 600;
-/// Questions at the same time in the whole process.
+/// Maximum concurrent requests of the whole process.
 const AT_ONCE: usize = 64;
-/// What a gateway says of credentials that it has asked for and has no answer about.
+/// The reason that a gateway reports while it waits for its first credentials.
 const PENDING: &str = "Pending";
 
-/// What a gateway says about itself.
+/// The readiness that a gateway reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// Whether it takes requests.
+    /// Whether it accepts requests.
     pub(crate) ready: bool,
-    /// A stable word, fit for a condition's reason.
+    /// A stable word, valid as a condition's reason.
     pub(crate) reason: String,
     /// A sentence for people.
     pub(crate) message: String,
-    /// The roles that targets name.
+    /// The roles that targets assume.
     pub(crate) roles: Vec<RoleReport>,
 }
 
-/// What a gateway says about a role.
+/// The credentials of one role, as a gateway reports them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RoleReport {
     /// Its ARN.
@@ -51,20 +51,20 @@ pub(crate) struct RoleReport {
 }
 
 impl RoleReport {
-    /// Whether it was tried, without success.
+    /// Whether an attempt to assume the role failed.
     pub(crate) fn is_refused(&self) -> bool {
         !self.ready && self.reason != PENDING
     }
 }
 
-/// Something that can ask a gateway.
+/// Queries gateways; a trait, so that tests need no network.
 pub(crate) trait Readiness: Send + Sync + fmt::Debug {
-    /// The answer of the gateway at this address, if there is one in time; without a port, at the one
-    /// that gateways have.
-    fn ask(&self, address: IpAddr, port: Option<u16>) -> BoxFuture<'_, Option<Report>>;
+    /// The report of the gateway at this address; `None` if it does not respond in time. Without a port, the default
+    /// admin port is used.
+    fn query(&self, address: IpAddr, port: Option<u16>) -> BoxFuture<'_, Option<Report>>;
 }
 
-/// Asks over HTTP.
+/// Queries over HTTP.
 #[derive(Debug)]
 pub(crate) struct HttpReadiness {
     client: Client<HttpConnector, Empty<Bytes>>,
@@ -74,22 +74,22 @@ pub(crate) struct HttpReadiness {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct ReadyzResponse {
     #[serde(flatten)]
-    said: Said,
+    status: ReadyzStatus,
     #[serde(default)]
-    roles: Vec<RoleAnswer>,
+    roles: Vec<RoleStatus>,
 }
 
 #[derive(Deserialize)]
-struct RoleAnswer {
+struct RoleStatus {
     role: String,
     #[serde(flatten)]
-    said: Said,
+    status: ReadyzStatus,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct ReadyzStatus {
     ready: bool,
     #[serde(default)]
     reason: Option<String>,
@@ -102,7 +102,7 @@ impl HttpReadiness {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(timeout));
         Self {
-            // No connection is kept: pods come and go, and a question a minute is not worth one.
+            // No idle connections: pods come and go, and one request per minute does not need one.
             client: Client::builder(TokioExecutor::new())
                 .pool_max_idle_per_host(0)
                 .build(connector),
@@ -128,7 +128,7 @@ impl HttpReadiness {
 }
 
 impl Readiness for HttpReadiness {
-    fn ask(&self, address: IpAddr, port: Option<u16>) -> BoxFuture<'_, Option<Report>> {
+    fn query(&self, address: IpAddr, port: Option<u16>) -> BoxFuture<'_, Option<Report>> {
         Box::pin(async move {
             let _permit = self.permits.acquire().await.ok()?;
             tokio::time::timeout(self.timeout, self.fetch(address, port))
@@ -139,10 +139,10 @@ impl Readiness for HttpReadiness {
 }
 
 fn parse(body: &[u8]) -> Option<Report> {
-    let Answer { said, roles } = serde_json::from_slice(body).ok()?;
-    let (ready, reason, message) = said.cleaned();
-    let roles = roles.into_iter().map(|RoleAnswer { role, said }| {
-        let (ready, reason, message) = said.cleaned();
+    let ReadyzResponse { status, roles } = serde_json::from_slice(body).ok()?;
+    let (ready, reason, message) = status.sanitized();
+    let roles = roles.into_iter().map(|RoleStatus { role, status }| {
+        let (ready, reason, message) = status.sanitized();
         RoleReport {
             role,
             ready,
@@ -158,9 +158,9 @@ fn parse(body: &[u8]) -> Option<Report> {
     })
 }
 
-impl Said {
-    /// Fit for a condition.
-    fn cleaned(self) -> (bool, String, String) {
+impl ReadyzStatus {
+    /// Ready, reason and message, valid in a condition.
+    fn sanitized(self) -> (bool, String, String) {
         let fallback = if self.ready { "Ready" } else { "NotReady" };
         let reason = self
             .reason
@@ -177,7 +177,7 @@ impl Said {
     }
 }
 
-/// What the API server takes as the reason of a condition: `^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`.
+/// Whether the API server accepts the text as a condition's reason: `^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`.
 fn is_reason(text: &str) -> bool {
     text.len() <= 128
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -202,42 +202,45 @@ mod tests {
         port
     }
 
-    async fn ask(port: u16) -> Option<Report> {
+    async fn query(port: u16) -> Option<Report> {
         HttpReadiness::new(port, Duration::from_secs(2))
-            .ask(Ipv4Addr::LOCALHOST.into(), None)
+            .query(Ipv4Addr::LOCALHOST.into(), None)
             .await
     }
 
     #[tokio::test]
-    async fn reason_of_a_gateway_that_is_not_ready_is_read() {
+    async fn reads_the_reason_of_a_gateway_that_is_not_ready() {
         let port = gateway(
             StatusCode::SERVICE_UNAVAILABLE,
             r#"{"ready":false,"reason":"InvalidIdentityToken","message":"no provider\nfound"}"#,
         )
         .await;
-        let report = ask(port).await.unwrap();
+        let report = query(port).await.unwrap();
         assert_eq!(report.reason, "InvalidIdentityToken");
         assert_eq!(report.message, "no provider found");
         assert!(!report.ready);
     }
 
     #[tokio::test]
-    async fn gateway_that_does_not_listen_gives_no_report() {
-        assert_eq!(ask(1).await, None);
+    async fn gateway_that_refuses_connections_gives_no_report() {
+        assert_eq!(query(1).await, None);
     }
 
     #[tokio::test]
-    async fn gateway_that_is_silent_is_given_up_in_time() {
+    async fn silent_gateway_times_out() {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .unwrap();
         let port = listener.local_addr().unwrap().port();
         let readiness = HttpReadiness::new(port, Duration::from_millis(50));
-        assert_eq!(readiness.ask(Ipv4Addr::LOCALHOST.into(), None).await, None);
+        assert_eq!(
+            readiness.query(Ipv4Addr::LOCALHOST.into(), None).await,
+            None
+        );
     }
 
     #[test]
-    fn reason_that_no_condition_could_hold_is_replaced() {
+    fn reason_that_is_not_valid_in_a_condition_is_replaced() {
         for body in [
             r#"{"ready":false,"reason":"two words"}"#,
             r#"{"ready":false,"reason":""}"#,
@@ -249,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_of_targets_are_read_with_their_reasons() {
+    fn reads_target_roles_with_their_reasons() {
         let body = br#"{"ready":true,"method":"web-identity","roles":[
             {"role":"arn:aws:iam::210987654321:role/A","ready":true},
             {"role":"arn:aws:iam::210987654321:role/B","ready":false,"reason":"AccessDenied","message":"no\ttrust"},
@@ -266,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn long_message_is_cut() {
+    fn long_message_is_truncated() {
         let body = format!(r#"{{"ready":false,"message":"{}"}}"#, "é".repeat(5000));
         assert_eq!(
             parse(body.as_bytes()).unwrap().message.chars().count(),

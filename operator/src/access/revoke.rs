@@ -1,9 +1,9 @@
-//! What becomes of an access that no policy allows: it keeps its objects, and none of them serves.
+//! A `BedrockAccess` that no policy allows: its objects stay, but they serve no requests.
 //!
-//! The ServiceAccount loses its role, the gateway is scaled to zero, its autoscaler goes, and the configuration
-//! tells every gateway that still runs, as sidecars do, to refuse requests. All of it comes back with the next
-//! policy that allows it. An existing ServiceAccount is not ours to change, and IAM is out of reach: whoever the
-//! role trusts can still take it on by other ways.
+//! The ServiceAccount loses its role annotation, the Deployment is scaled to zero, the autoscaler is deleted, and the
+//! configuration makes every gateway that still runs, such as a sidecar, reject requests. All of it is restored when a
+//! policy allows the object. An existing ServiceAccount is not ours to change, and the operator cannot change IAM:
+//! principals that the role trusts can still assume it in other ways.
 
 use std::sync::Arc;
 
@@ -22,37 +22,20 @@ use serde_json::{Map, Value, json};
 use super::{
     Context, Error,
     apply::ApplyError,
-    build::BuildError,
+    build::{BuildError, revoked_config},
     observe::Observed,
     validate::{Scale, ValidateError, Validated, validate},
 };
 use crate::{
-    children::{Child, ChildKind},
     cluster_keys::ClusterKeys,
+    owned::{OwnedKind, OwnedObject},
     settings::Settings,
 };
 
-/// What a gateway of a denied access answers. It names no policy: clients are not who policies are for.
-fn words(namespace: &str, name: &str) -> String {
-    format!(
-        "BedrockAccess {namespace}/{name} is not accepted by the cluster's policies; `kubectl --namespace {namespace} describe bedrockaccess {name}` says why"
-    )
-}
-
-/// The document of a gateway that serves nothing. Who may call stays, so that strangers learn nothing.
-pub(super) fn document(config: GatewayConfig, namespace: &str, name: &str) -> GatewayConfig {
-    GatewayConfig {
-        models: Vec::new(),
-        allow: Vec::new(),
-        revoked: Some(words(namespace, name)),
-        ..config
-    }
-}
-
-/// The access as it is to be built when it is denied: what is missing around it does not hold that up.
+/// The denied `BedrockAccess` in the form to build. Missing references do not prevent this.
 ///
 /// # Errors
-/// When the object itself cannot be used.
+/// When the object itself is invalid.
 pub(super) fn validated(
     access: &BedrockAccess,
     observed: &Observed,
@@ -82,16 +65,16 @@ pub(super) fn validated(
     })
 }
 
-/// Takes away what a denied access has, where nothing can be built from it since the object itself is wrong: what
-/// is there comes from what it said before.
+/// Withdraws the objects of a denied `BedrockAccess` whose spec is invalid, so that nothing can be built: the existing
+/// objects stem from an earlier spec.
 ///
 /// # Errors
-/// When the API server does not take it.
+/// When a request to the API server fails.
 pub(super) async fn withdraw(access: &BedrockAccess, context: &Context) -> Result<(), Error> {
     let namespace = access.metadata.namespace.as_deref().unwrap_or_default();
     let name = access.metadata.name.as_deref().unwrap_or_default();
-    for (kind, child) in context.stores.children_of(namespace, name) {
-        let owners = child.owner_references();
+    for (kind, owned) in context.stores.owned_by(namespace, name) {
+        let owners = owned.owner_references();
         if !owners
             .iter()
             .any(|owner| Some(&owner.uid) == access.metadata.uid.as_ref())
@@ -99,32 +82,32 @@ pub(super) async fn withdraw(access: &BedrockAccess, context: &Context) -> Resul
             continue;
         }
         match kind {
-            ChildKind::ConfigMap => {
-                let opened = child.open().map_err(|source| {
-                    let name = child.name_any();
+            OwnedKind::ConfigMap => {
+                let unpacked = owned.unpack().map_err(|source| {
+                    let name = owned.name_any();
                     Error::Apply(ApplyError::Read { kind, name, source })
                 })?;
-                silence(&opened, namespace, name, context).await?;
+                disable_config(&unpacked, namespace, name, context).await?;
             }
-            ChildKind::Deployment
-            | ChildKind::HorizontalPodAutoscaler
-            | ChildKind::ServiceAccount => {
-                if child.meta().deletion_timestamp.is_none() {
-                    delete(kind, &child, namespace, context).await?;
+            OwnedKind::Deployment
+            | OwnedKind::HorizontalPodAutoscaler
+            | OwnedKind::ServiceAccount => {
+                if owned.meta().deletion_timestamp.is_none() {
+                    delete(kind, &owned, namespace, context).await?;
                 }
             }
-            ChildKind::NetworkPolicy
-            | ChildKind::Service
-            | ChildKind::PodDisruptionBudget
-            | ChildKind::PodMonitor => {}
+            OwnedKind::NetworkPolicy
+            | OwnedKind::Service
+            | OwnedKind::PodDisruptionBudget
+            | OwnedKind::PodMonitor => {}
         }
     }
     Ok(())
 }
 
-/// Puts a document that serves nothing under every key of a configuration.
-async fn silence(
-    child: &DynamicObject,
+/// Replaces every key of a ConfigMap with a configuration that serves nothing.
+async fn disable_config(
+    owned: &DynamicObject,
     namespace: &str,
     name: &str,
     context: &Context,
@@ -136,36 +119,38 @@ async fn silence(
         }),
         ..GatewayConfig::default()
     };
-    let silent = |error: ConfigError| Error::Build(BuildError::Config(error));
-    let held = child.data.get("data").and_then(Value::as_object);
+    let build_error = |error: ConfigError| Error::Build(BuildError::Config(error));
+    let current = owned.data.get("data").and_then(Value::as_object);
     let mut data = Map::new();
-    for (key, text) in held.into_iter().flatten() {
-        // Region and clients stay, so that a running gateway takes the document over.
+    for (key, text) in current.into_iter().flatten() {
+        // Region and clients stay, so that a running gateway accepts the document.
         let before = text.as_str().map(GatewayConfig::from_yaml);
         let base = before
             .and_then(Result::ok)
             .unwrap_or_else(|| config.clone());
-        let yaml = document(base, namespace, name).to_yaml().map_err(silent)?;
+        let yaml = revoked_config(base, namespace, name)
+            .to_yaml()
+            .map_err(build_error)?;
         data.insert(key.clone(), Value::String(yaml));
     }
-    if held == Some(&data) {
+    if current == Some(&data) {
         return Ok(());
     }
-    let kind = ChildKind::ConfigMap;
+    let kind = OwnedKind::ConfigMap;
     let object = json!({
         "apiVersion": "v1",
         "kind": kind.as_str(),
         "metadata": {
-            "name": child.name_any(),
-            "labels": child.metadata.labels,
-            "ownerReferences": child.metadata.owner_references,
+            "name": owned.name_any(),
+            "labels": owned.metadata.labels,
+            "ownerReferences": owned.metadata.owner_references,
         },
         "data": data,
     });
     context.metrics.wrote(kind.as_str(), "apply");
     kind.api(context.client.clone(), namespace)
         .patch(
-            &child.name_any(),
+            &owned.name_any(),
             &PatchParams::apply(names::FIELD_MANAGER).force(),
             &Patch::Apply(&object),
         )
@@ -173,7 +158,7 @@ async fn silence(
         .map_err(|source| {
             Error::Apply(ApplyError::Write {
                 kind,
-                name: child.name_any(),
+                name: owned.name_any(),
                 source,
             })
         })?;
@@ -181,21 +166,21 @@ async fn silence(
 }
 
 async fn delete(
-    kind: ChildKind,
-    child: &Child,
+    kind: OwnedKind,
+    owned: &OwnedObject,
     namespace: &str,
     context: &Context,
 ) -> Result<(), Error> {
     let parameters = DeleteParams::background().preconditions(Preconditions {
-        uid: child.uid(),
+        uid: owned.uid(),
         resource_version: None,
     });
-    let name = child.name_any();
+    let name = owned.name_any();
     context.metrics.wrote(kind.as_str(), "delete");
     let api = kind.api(context.client.clone(), namespace);
     match api.delete(&name, &parameters).await {
         Ok(_) => Ok(()),
-        // Gone already, or another object by now.
+        // Already deleted, or replaced by another object.
         Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
         Err(source) => Err(Error::Apply(ApplyError::Delete { kind, name, source })),
     }

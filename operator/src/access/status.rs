@@ -1,8 +1,8 @@
-//! Fifth step of a reconcile: says how it went.
+//! Fifth step of a reconcile: the status of a `BedrockAccess`.
 //!
-//! `compute` is pure: what happened and what was there become conditions; the driver writes them when
-//! they differ from what stands there and publishes one Event a transition. Messages hold nothing that
-//! changes by itself (times, counters, request ids), since each change would be a write.
+//! `compute` is pure: it turns the results of the other steps into conditions. `publish.rs` writes the status if it
+//! differs from the current one and publishes one Event for each transition. Messages contain nothing that changes by
+//! itself (times, counters, request ids), since each change would be a write.
 
 mod conditions;
 mod policies;
@@ -18,29 +18,30 @@ use k8s_openapi::{
 use kube::api::DynamicObject;
 
 use self::conditions::{
-    State, Verdict, accepted, credentials, gateway, monitored, ready, sidecars, target_roles,
+    ConditionOutcome, ConditionStatus, accepted, credentials, gateway, monitored, ready, sidecars,
+    target_roles,
 };
 use crate::{
     access::{Error, observe::Observed, validate::Validated},
-    policy::judge::Judgement,
+    policy::evaluate::Evaluation,
 };
 
-/// What a reconcile came to.
+/// Results of the other steps.
 #[derive(Debug)]
 pub(crate) struct Result<'a> {
-    /// The access as checked, when it could be.
+    /// The validated object, if valid.
     pub(crate) validated: Option<&'a Validated>,
-    /// What was there, when it could be looked at.
+    /// The observed state, if it could be read.
     pub(crate) observed: Option<&'a Observed>,
-    /// What the policies say, when they could be asked.
-    pub(crate) judgement: Option<&'a Judgement>,
-    /// The Deployment as it is now, when there is one.
+    /// Result of the policy evaluation, if it could be made.
+    pub(crate) evaluation: Option<&'a Evaluation>,
+    /// The current Deployment, if it exists.
     pub(crate) deployment: Option<Arc<DynamicObject>>,
-    /// What went wrong.
+    /// The error that ended the reconcile.
     pub(crate) error: Option<&'a Error>,
 }
 
-/// The status an access should have.
+/// Computes the status of a `BedrockAccess`.
 pub(crate) fn compute(
     access: &BedrockAccess,
     result: &Result<'_>,
@@ -66,60 +67,60 @@ pub(crate) fn compute(
     let enabled = access.spec.gateway.enabled;
     status.ready_replicas = enabled.then_some(rollout.ready);
     let pods = result.observed.map_or(&[][..], |observed| &observed.pods);
-    let fleet = result
+    let sidecar_pods = result
         .observed
         .map_or(&[][..], |observed| &observed.sidecars);
     let mut all = pods.to_vec();
     all.extend(
-        fleet
+        sidecar_pods
             .iter()
             .filter(|one| one.hash.is_some())
             .map(|one| one.pod.clone()),
     );
-    let credentials = credentials::verdict(&all);
-    let revoked = matches!(result.judgement, Some(Judgement::Denied(_)));
-    let gateway = gateway::verdict(rollout, pods, revoked);
+    let credentials = credentials::outcome(&all);
+    let revoked = matches!(result.evaluation, Some(Evaluation::Denied(_)));
+    let gateway = gateway::outcome(rollout, pods, revoked);
     let summary = if enabled || result.error.is_some() {
         ready::summary(rollout, &gateway, &credentials, pods, result.error)
     } else {
         ready::without_gateway()
     };
-    let sidecars = sidecars::verdict(result.validated, fleet);
+    let sidecars = sidecars::outcome(result.validated, sidecar_pods);
     if result.validated.is_some() {
         status.sidecars = sidecars.as_ref().map(|(counts, _)| counts.clone());
     }
     let generation = access.metadata.generation;
-    // What was said stays where the policies could not be asked.
-    let keep = |type_: &str| type_ == condition::ACCEPTED && result.judgement.is_none();
-    let mut verdicts = vec![
+    // The condition stays as it was if the policies could not be evaluated.
+    let keep = |type_: &str| type_ == condition::ACCEPTED && result.evaluation.is_none();
+    let mut outcomes = vec![
         (condition::READY, summary.ready),
         (condition::RECONCILING, summary.reconciling),
         (condition::STALLED, summary.stalled),
     ];
     if enabled {
-        verdicts.push((condition::GATEWAY_AVAILABLE, gateway));
+        outcomes.push((condition::GATEWAY_AVAILABLE, gateway));
     }
-    verdicts.push((condition::CREDENTIALS_READY, credentials));
-    let roles = target_roles::verdict(result.validated, &all);
-    verdicts.extend(roles.map(|verdict| (condition::TARGET_ROLES_READY, verdict)));
-    if let Some((_, verdict)) = sidecars {
-        verdicts.push((condition::SIDECARS_UP_TO_DATE, verdict));
+    outcomes.push((condition::CREDENTIALS_READY, credentials));
+    let roles = target_roles::outcome(result.validated, &all);
+    outcomes.extend(roles.map(|outcome| (condition::TARGET_ROLES_READY, outcome)));
+    if let Some((_, outcome)) = sidecars {
+        outcomes.push((condition::SIDECARS_UP_TO_DATE, outcome));
     }
     if let Some(observed) = result.observed.filter(|_| enabled) {
-        let monitored = monitored::verdict(&access.spec.gateway, observed.pod_monitors_served);
-        verdicts.extend(monitored.map(|verdict| (condition::MONITORED, verdict)));
+        let monitored = monitored::outcome(&access.spec.gateway, observed.pod_monitors_served);
+        outcomes.extend(monitored.map(|outcome| (condition::MONITORED, outcome)));
     }
-    if let Some(verdict) = result.judgement.and_then(accepted::verdict) {
-        verdicts.push((condition::ACCEPTED, verdict));
+    if let Some(outcome) = result.evaluation.and_then(accepted::outcome) {
+        outcomes.push((condition::ACCEPTED, outcome));
     }
-    let mut conditions: Vec<Condition> = verdicts
+    let mut conditions: Vec<Condition> = outcomes
         .into_iter()
-        .map(|(type_, verdict)| {
+        .map(|(type_, outcome)| {
             let before = status
                 .conditions
                 .iter()
                 .find(|before| before.type_ == type_);
-            condition(type_, verdict, generation, before, now)
+            condition(type_, outcome, generation, before, now)
         })
         .collect();
     conditions.extend(
@@ -143,31 +144,31 @@ pub(crate) fn find<'a>(status: &'a BedrockAccessStatus, type_: &str) -> Option<&
 
 fn condition(
     type_: &str,
-    verdict: Verdict,
+    outcome: ConditionOutcome,
     generation: Option<i64>,
     before: Option<&Condition>,
     now: Timestamp,
 ) -> Condition {
-    let state = verdict.state.as_str();
+    let state = outcome.state.as_str();
     let since = before
         .filter(|before| before.status == state)
         .map_or(Time(now), |before| before.last_transition_time.clone());
     let message = before
         .filter(|before| {
-            before.reason == verdict.reason && same_meaning(&before.message, &verdict.message)
+            before.reason == outcome.reason && same_meaning(&before.message, &outcome.message)
         })
-        .map_or(verdict.message, |before| before.message.clone());
+        .map_or(outcome.message, |before| before.message.clone());
     Condition {
         type_: type_.to_owned(),
         status: state.to_owned(),
-        reason: verdict.reason,
+        reason: outcome.reason,
         message,
         observed_generation: generation,
         last_transition_time: since,
     }
 }
 
-/// Whether two messages differ in nothing but request ids: each try of the gateway's brings a new one.
+/// Whether two messages differ only in request ids: each attempt of the gateway has a new one.
 fn same_meaning(one: &str, other: &str) -> bool {
     let words = |text: &str| -> Vec<String> {
         text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
@@ -178,13 +179,13 @@ fn same_meaning(one: &str, other: &str) -> bool {
     one == other || words(one) == words(other)
 }
 
-/// A UUID, as AWS's request ids are.
+/// A UUID, such as AWS's request ids.
 fn is_request_id(word: &str) -> bool {
     let parts: Vec<usize> = word.split('-').map(str::len).collect();
     parts == [8, 4, 4, 4, 12] && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
-impl State {
+impl ConditionStatus {
     fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",

@@ -1,4 +1,4 @@
-//! Whole reconciles against a scripted API server.
+//! Complete reconciles against a scripted API server.
 
 use http::{Method, StatusCode};
 use kube_runtime::reflector;
@@ -29,15 +29,15 @@ const POD_MONITOR: &str =
 const SERVICE: &str = "/api/v1/namespaces/team-a/services/chat-gateway";
 const STATUS: &str =
     "/apis/bedrockaccess.dev/v1alpha1/namespaces/team-a/bedrockaccesses/chat/status";
-const CHILDREN: [(ChildKind, &str); 8] = [
-    (ChildKind::ServiceAccount, ACCOUNT),
-    (ChildKind::ConfigMap, CONFIG),
-    (ChildKind::NetworkPolicy, NETWORK_POLICY),
-    (ChildKind::Deployment, DEPLOYMENT),
-    (ChildKind::Service, SERVICE),
-    (ChildKind::PodDisruptionBudget, BUDGET),
-    (ChildKind::HorizontalPodAutoscaler, AUTOSCALER),
-    (ChildKind::PodMonitor, POD_MONITOR),
+const OWNED: [(OwnedKind, &str); 8] = [
+    (OwnedKind::ServiceAccount, ACCOUNT),
+    (OwnedKind::ConfigMap, CONFIG),
+    (OwnedKind::NetworkPolicy, NETWORK_POLICY),
+    (OwnedKind::Deployment, DEPLOYMENT),
+    (OwnedKind::Service, SERVICE),
+    (OwnedKind::PodDisruptionBudget, BUDGET),
+    (OwnedKind::HorizontalPodAutoscaler, AUTOSCALER),
+    (OwnedKind::PodMonitor, POD_MONITOR),
 ];
 
 struct World {
@@ -45,7 +45,7 @@ struct World {
     caches: Caches,
     policies: PolicyCaches,
     context: Arc<Context>,
-    // The keys are there as long as their sender is.
+    // The keys stay available as long as the sender exists.
     _keys: watch::Sender<Option<Arc<crate::cluster_keys::ClusterKeys>>>,
 }
 
@@ -64,7 +64,7 @@ impl World {
         let context = Context {
             stores: caches.stores.clone(),
             policies: policies.policies.clone(),
-            leadership: Leadership::alone(),
+            leadership: Leadership::always(),
             keys,
             readiness: Box::new(HttpReadiness::new(1, Duration::from_millis(50))),
             recorder: Recorder::new(client.clone(), reporter.clone()),
@@ -90,16 +90,16 @@ impl World {
         reconcile(object, Arc::clone(&self.context)).await
     }
 
-    /// The cache sees that an object is gone.
-    fn caches_forget(&mut self, kind: ChildKind, path: &str) {
+    /// Removes an object from the cache.
+    fn caches_forget(&mut self, kind: OwnedKind, path: &str) {
         if self.api.object(path).is_none() {
             self.caches.forget(kind, path.rsplit('/').next().unwrap());
         }
     }
 
-    /// The caches see what the API server holds.
+    /// Fills the caches with the objects of the API server.
     fn catch_up(&mut self) {
-        for (kind, path) in CHILDREN {
+        for (kind, path) in OWNED {
             if let Some(object) = self.api.object(path) {
                 self.caches.put(kind, object);
             }
@@ -107,12 +107,12 @@ impl World {
     }
 }
 
-/// The access with the status that was written for it.
-fn with_status(asked: &[fixtures::Asked]) -> BedrockAccess {
-    let written = asked
+/// The `BedrockAccess` with the status that was written for it.
+fn with_status(requests: &[fixtures::RecordedRequest]) -> BedrockAccess {
+    let written = requests
         .iter()
         .rev()
-        .find(|asked| asked.path == STATUS)
+        .find(|request| request.path == STATUS)
         .unwrap();
     let mut access = fixtures::access("");
     access.status = Some(serde_json::from_value(written.body["status"].clone()).unwrap());
@@ -120,26 +120,26 @@ fn with_status(asked: &[fixtures::Asked]) -> BedrockAccess {
     access
 }
 
-fn events(asked: &[fixtures::Asked]) -> Vec<(String, String)> {
-    asked
+fn events(requests: &[fixtures::RecordedRequest]) -> Vec<(String, String)> {
+    requests
         .iter()
-        .filter(|asked| asked.path.contains("events.k8s.io") && asked.method == Method::POST)
-        .map(|asked| {
-            let text = |name: &str| asked.body[name].as_str().unwrap_or_default().to_owned();
+        .filter(|request| request.path.contains("events.k8s.io") && request.method == Method::POST)
+        .map(|request| {
+            let text = |name: &str| request.body[name].as_str().unwrap_or_default().to_owned();
             (text("reason"), text("note"))
         })
         .collect()
 }
 
 #[tokio::test]
-async fn children_are_applied_in_order_by_our_field_manager_and_owned_by_the_access() {
+async fn owned_objects_are_applied_in_order_with_our_field_manager_and_an_owner_reference() {
     let world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
-    let asked = world.api.asked();
-    let applied: Vec<_> = asked
+    let requests = world.api.requests();
+    let applied: Vec<_> = requests
         .iter()
-        .filter(|asked| asked.method == Method::PATCH)
-        .map(|asked| asked.path.as_str())
+        .filter(|request| request.method == Method::PATCH)
+        .map(|request| request.path.as_str())
         .collect();
     assert_eq!(
         applied,
@@ -153,7 +153,10 @@ async fn children_are_applied_in_order_by_our_field_manager_and_owned_by_the_acc
             STATUS
         ]
     );
-    for patch in asked.iter().filter(|asked| asked.method == Method::PATCH) {
+    for patch in requests
+        .iter()
+        .filter(|request| request.method == Method::PATCH)
+    {
         assert!(
             patch.query.contains("fieldManager=bedrock-access-operator"),
             "{}",
@@ -175,48 +178,48 @@ async fn children_are_applied_in_order_by_our_field_manager_and_owned_by_the_acc
     ]
     .map(|kind| format!("{kind} chat-gateway"));
     let created = format!("Created {}", names.join(", "));
-    assert_eq!(events(&asked), [("Created".to_owned(), created)]);
+    assert_eq!(events(&requests), [("Created".to_owned(), created)]);
 }
 
 #[tokio::test]
 async fn second_reconcile_writes_nothing() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
-    let access = with_status(&world.api.asked());
+    let access = with_status(&world.api.requests());
     world.catch_up();
     for _ in 0..3 {
         world.reconcile(access.clone()).await.unwrap();
-        let asked: Vec<_> = world
+        let requests: Vec<_> = world
             .api
-            .asked()
+            .requests()
             .iter()
-            .map(|asked| asked.path.clone())
+            .map(|request| request.path.clone())
             .collect();
-        assert_eq!(asked, Vec::<String>::new());
+        assert_eq!(requests, Vec::<String>::new());
     }
 }
 
 #[tokio::test]
-async fn reconcile_before_the_cache_has_seen_our_status_does_not_write_it_again() {
+async fn reconcile_before_the_cache_has_our_status_does_not_write_it_again() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
-    world.api.asked();
+    world.api.requests();
     world.catch_up();
     world.reconcile(fixtures::access("")).await.unwrap();
     assert_eq!(world.api.writes(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn changed_model_writes_the_configuration_alone() {
+async fn changed_model_writes_only_the_configuration() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
-    let before = with_status(&world.api.asked());
+    let before = with_status(&world.api.requests());
     world.catch_up();
     let mut access = fixtures::access("models: [{name: other, modelId: amazon.nova-lite-v1:0}]");
     access.status = before.status;
     access.metadata.resource_version = Some("72".to_owned());
     world.reconcile(access).await.unwrap();
-    // The permission policy in the status follows the models.
+    // The permission policy in the status depends on the models.
     assert_eq!(
         world.api.writes(),
         [format!("PATCH {CONFIG}"), format!("PATCH {STATUS}")]
@@ -236,19 +239,21 @@ async fn foreign_object_of_the_same_name_is_reported_and_never_touched() {
         matches!(
             error,
             Error::Apply(ApplyError::Foreign {
-                kind: ChildKind::Service,
+                kind: OwnedKind::Service,
                 ..
             })
         ),
         "{error}"
     );
-    let asked = world.api.asked();
-    // One request that could only have made it, and was refused.
-    let tried = asked.iter().filter(|asked| asked.path == SERVICE);
-    let tried: Vec<_> = tried.filter(|asked| asked.method != Method::GET).collect();
+    let requests = world.api.requests();
+    // One request that could only create the object, and was rejected.
+    let tried = requests.iter().filter(|request| request.path == SERVICE);
+    let tried: Vec<_> = tried
+        .filter(|request| request.method != Method::GET)
+        .collect();
     assert_eq!(tried.len(), 1, "{tried:?}");
     assert_eq!(tried[0].body["metadata"]["resourceVersion"], "1");
-    let status = with_status(&asked).status.unwrap();
+    let status = with_status(&requests).status.unwrap();
     let ready = status::find(&status, condition::READY).unwrap();
     assert_eq!(
         (ready.status.as_str(), ready.reason.as_str()),
@@ -261,7 +266,7 @@ async fn foreign_object_of_the_same_name_is_reported_and_never_touched() {
     );
     assert_eq!(world.api.object(SERVICE), Some(foreign));
     assert_eq!(
-        events(&asked)
+        events(&requests)
             .iter()
             .filter(|(reason, _)| reason == "NameConflict")
             .count(),
@@ -270,7 +275,7 @@ async fn foreign_object_of_the_same_name_is_reported_and_never_touched() {
 }
 
 #[tokio::test]
-async fn existing_service_account_is_looked_for_and_never_written() {
+async fn existing_service_account_is_looked_up_and_never_written() {
     let world = World::new();
     let path = "/api/v1/namespaces/team-a/serviceaccounts/mine";
     let more = "serviceAccount: {create: false, name: mine}";
@@ -296,10 +301,10 @@ async fn existing_service_account_is_looked_for_and_never_written() {
 }
 
 #[tokio::test]
-async fn service_account_of_a_former_name_is_removed_after_the_pods_have_the_new_one() {
+async fn renamed_service_account_is_deleted_after_the_pods_use_the_new_one() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
-    world.api.asked();
+    world.api.requests();
     world.catch_up();
     world
         .reconcile(fixtures::access("serviceAccount: {name: other}"))
@@ -325,17 +330,17 @@ async fn invalid_object_gets_one_event_and_one_status_and_waits_for_a_change() {
     let object = Arc::new(kube::core::DeserializeGuard(Ok(fixtures::access(invalid))));
     let action = error_policy(object, &error, Arc::clone(&world.context));
     assert_eq!(action, Action::await_change());
-    let asked = world.api.asked();
-    assert_eq!(events(&asked).len(), 1);
+    let requests = world.api.requests();
+    assert_eq!(events(&requests).len(), 1);
     let mut again = fixtures::access(invalid);
-    again.status = with_status(&asked).status;
+    again.status = with_status(&requests).status;
     again.metadata.resource_version = Some("71".to_owned());
     world.reconcile(again).await.unwrap_err();
-    assert_eq!(world.api.asked().len(), 0);
+    assert_eq!(world.api.requests().len(), 0);
 }
 
 #[tokio::test]
-async fn refusal_of_a_child_becomes_the_status_and_is_tried_again() {
+async fn rejection_of_an_owned_object_becomes_the_status_and_is_retried() {
     let world = World::new();
     world.api.fail(
         DEPLOYMENT,
@@ -347,7 +352,7 @@ async fn refusal_of_a_child_becomes_the_status_and_is_tried_again() {
     let object = Arc::new(kube::core::DeserializeGuard(Ok(fixtures::access(""))));
     let action = error_policy(object, &error, Arc::clone(&world.context));
     assert_ne!(action, Action::await_change());
-    let status = with_status(&world.api.asked()).status.unwrap();
+    let status = with_status(&world.api.requests()).status.unwrap();
     let ready = status::find(&status, condition::READY).unwrap();
     assert!(
         ready.message.contains("spec.replicas: too many"),
@@ -360,7 +365,7 @@ async fn refusal_of_a_child_becomes_the_status_and_is_tried_again() {
 }
 
 #[tokio::test]
-async fn outage_of_the_api_server_backs_off_further_each_time() {
+async fn outage_of_the_api_server_increases_the_backoff() {
     let world = World::new();
     world
         .api
@@ -393,9 +398,12 @@ async fn object_that_does_not_parse_gets_a_status_once() {
         .await
         .unwrap_err();
     assert_eq!(error.reason(), "InvalidSpec");
-    let asked = world.api.asked();
-    let written = asked.iter().find(|asked| asked.path == STATUS).unwrap();
-    assert_eq!(events(&asked).len(), 1);
+    let requests = world.api.requests();
+    let written = requests
+        .iter()
+        .find(|request| request.path == STATUS)
+        .unwrap();
+    assert_eq!(events(&requests).len(), 1);
     raw["status"] = written.body["status"].clone();
     world.api.put(path, raw);
     reconcile(object, Arc::clone(&world.context))
@@ -405,7 +413,7 @@ async fn object_that_does_not_parse_gets_a_status_once() {
 }
 
 #[tokio::test]
-async fn object_on_its_way_out_is_left_to_the_garbage_collector() {
+async fn deleted_object_is_left_to_the_garbage_collector() {
     let world = World::new();
     let mut raw: Value = serde_json::to_value(fixtures::access("")).unwrap();
     raw["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
@@ -414,5 +422,5 @@ async fn object_on_its_way_out_is_left_to_the_garbage_collector() {
         .await
         .unwrap();
     assert_eq!(action, Action::await_change());
-    assert_eq!(world.api.asked().len(), 0);
+    assert_eq!(world.api.requests().len(), 0);
 }

@@ -1,5 +1,5 @@
-//! What becomes of an object that does not have the shape of a `BedrockAccess`, such as one written
-//! under an older schema: a status that says so. Its children stay as they are.
+//! An object that does not match the schema of `BedrockAccess`, such as one written under an older schema. Its status
+//! reports the error; the objects it owns stay as they are.
 
 use api::v1alpha1::{BedrockAccess, condition};
 use k8s_openapi::{
@@ -10,12 +10,12 @@ use kube::{Api, Resource, api::DynamicObject, core::error_boundary::InvalidObjec
 use kube_runtime::controller::Action;
 use serde_json::json;
 
-use super::{Context, Error, events, write};
+use super::{Context, Error, events, publish};
 
-/// Writes the status unless it says so already.
+/// Writes the status unless it already reports this error.
 ///
 /// # Errors
-/// Always: that the object does not parse, or that this could not be written.
+/// Always: the object does not parse, or the status could not be written.
 pub(super) async fn report(invalid: &InvalidObject, context: &Context) -> Result<Action, Error> {
     let error = Error::Unparsable(invalid.error.clone());
     let name = invalid.metadata.name.clone().unwrap_or_default();
@@ -55,7 +55,7 @@ pub(super) async fn report(invalid: &InvalidObject, context: &Context) -> Result
         "observedGeneration": invalid.metadata.generation,
         "conditions": [ready, make(condition::RECONCILING, "False"), make(condition::STALLED, "True")],
     });
-    write::patch(context, &namespace, &name, &uid, status).await?;
+    publish::patch(context, &namespace, &name, &uid, status).await?;
     let mut reference = BedrockAccess::default_reference(&name, &namespace);
     reference.uid = Some(uid);
     events::transition(&reference, context, before, &ready).await;

@@ -1,13 +1,14 @@
-//! Second step of a reconcile: from what a person wrote to what can be built.
+//! Second step of a reconcile: from the spec that a user wrote to a value that can be built.
 //!
-//! Pure. Every refusal of the user's input is born here, all of them at once, each naming its field.
-//! The schema's own rules are checked again where a build depends on them: an object may be older than
-//! the schema. Nothing after this step reads the spec.
+//! Pure. Finds all invalid fields of the spec at once and names each of them. Rules of the CRD's schema are checked
+//! again if a build depends on them: an object may be older than the schema. The build and apply steps read only
+//! [`Validated`], never the spec; the status step also reads the spec, since an invalid object needs a status, too.
 
 mod clients;
 mod identity;
 mod limits;
 mod models;
+mod problems;
 mod sidecar;
 
 use std::collections::BTreeMap;
@@ -26,108 +27,111 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 
 pub(crate) use limits::Limits;
+pub(crate) use problems::Problem;
 pub(crate) use sidecar::Sidecar;
+
+use problems::{Problems, list};
 
 use crate::{
     access::observe::Observed,
     settings::{Settings, Tracing},
 };
 
-/// Longest name of an access whose children's names still fit a DNS label.
+/// Longest name of a `BedrockAccess` with which the names of its owned objects still fit a DNS label.
 const MAX_NAME: usize = 55;
-/// Longest session name STS takes.
+/// Longest session name that STS accepts.
 const MAX_SESSION_NAME: usize = 64;
 
-/// All that the next steps need, checked.
+/// The validated input of the next steps.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Validated {
-    /// Namespace of the access and of its children.
+    /// Namespace of the `BedrockAccess` and of its owned objects.
     pub(crate) namespace: String,
-    /// Name of the access.
+    /// Name of the `BedrockAccess`.
     pub(crate) name: String,
-    /// Makes the access the owner of its children.
+    /// Owner reference for the owned objects.
     pub(crate) owner: OwnerReference,
     /// Region of STS and of the models.
     pub(crate) region: Region,
     /// Endpoints other than AWS's own.
     pub(crate) endpoints: Endpoints,
-    /// Where credentials come from.
+    /// Source of the AWS credentials.
     pub(crate) identity: Identity,
-    /// Roles assumed on top.
+    /// Roles to assume with these credentials, in order.
     pub(crate) assume_roles: Vec<AssumeRole>,
-    /// The account the gateway runs as.
+    /// The ServiceAccount of the gateway pods.
     pub(crate) service_account: ServiceAccount,
     /// Models by name.
     pub(crate) models: Vec<config::Model>,
-    /// Patterns of ids that may be asked for by their own name.
+    /// Patterns of model ids that clients may use directly.
     pub(crate) allow: Vec<String>,
-    /// Forced on every request.
+    /// Applied to every request.
     pub(crate) guardrail: Option<Guardrail>,
-    /// Who may call.
+    /// Client authentication.
     pub(crate) clients: Clients,
-    /// How much all clients together may ask for in a time.
+    /// Rate limits of all clients together.
     pub(crate) limits: Limits,
     /// Secret with the clients' API keys.
     pub(crate) api_keys_secret: Option<String>,
-    /// How the gateway runs.
+    /// Settings of the gateway pods.
     pub(crate) gateway: GatewaySpec,
-    /// The gateway in pods of the team, when asked for.
+    /// Settings of sidecars, if enabled.
     pub(crate) sidecar: Option<Sidecar>,
-    /// How many gateway pods there are.
+    /// Number of gateway pods.
     pub(crate) scale: Scale,
-    /// The PodMonitor that is asked for and can be had.
+    /// The PodMonitor, if requested and served by the cluster.
     pub(crate) pod_monitor: Option<PodMonitorSpec>,
     /// The gateway's image.
     pub(crate) image: String,
-    /// Where the gateway sends traces.
+    /// Trace export of the gateway.
     pub(crate) tracing: Option<Tracing>,
-    /// Issuer of the cluster's tokens, when it is known.
+    /// Issuer of the cluster's tokens, if known.
     pub(crate) issuer: Option<String>,
-    /// Whether no policy allows it, so that it is to serve nothing.
+    /// Whether the policies deny the object, so that its gateways must serve nothing.
     pub(crate) revoked: bool,
 }
 
-/// Where credentials come from.
+/// Source of the AWS credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::enum_variant_names,
     reason = "EKS Pod Identity is the name of the product"
 )]
 pub(crate) enum Identity {
-    /// The projected token is exchanged at STS.
+    /// Exchange a projected token at STS.
     Irsa {
         role: RoleArn,
         session_name: String,
         token_expiration_seconds: i64,
         audience: String,
     },
-    /// The EKS agent on the node hands them out.
+    /// Get credentials from the EKS Pod Identity agent on the node.
     PodIdentity,
-    /// They stand in a Secret.
+    /// Read credentials from a Secret.
     Secret { name: String },
-    /// The SDK's default chain.
+    /// Use the SDK's default chain.
     Ambient,
 }
 
-/// The account the gateway runs as.
+/// The ServiceAccount of the gateway pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ServiceAccount {
-    /// Made by the operator.
+    /// Created by the operator.
     Created {
         name: String,
         annotations: BTreeMap<String, String>,
         labels: BTreeMap<String, String>,
     },
-    /// There already, never changed.
+    /// Exists already; never changed.
     Existing { name: String },
 }
 
-/// How many gateway pods there are.
+/// Number of gateway pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scale {
-    /// As many as this.
+    /// A fixed number.
     Fixed(i32),
-    /// As many as an autoscaler finds right.
+    /// Set by an autoscaler.
     Automatic {
         min: i32,
         max: i32,
@@ -135,34 +139,24 @@ pub(crate) enum Scale {
     },
 }
 
-/// One thing that is wrong with an object.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {message}")]
-pub(crate) struct Problem {
-    /// Path of the field.
-    pub(crate) field: String,
-    /// What is wrong and what would be right.
-    pub(crate) message: String,
-}
-
-/// Why an access cannot be built.
+/// Why a `BedrockAccess` cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ValidateError {
-    /// The object cannot be used as it stands.
+    /// The object is invalid.
     #[error("{}", list(.0))]
     Invalid(Vec<Problem>),
-    /// Something that the spec refers to is not there.
+    /// An object that the spec refers to does not exist.
     #[error("{0}")]
     NotFound(Problem),
     /// The cluster's signing keys are not known yet.
     #[error(
-        "spec.clients.serviceAccounts: the cluster's token signing keys (/openid/v1/jwks) could not be read yet"
+        "spec.clients.serviceAccounts: the cluster's token signing keys (/openid/v1/jwks) have not been read yet"
     )]
     ClusterKeys,
 }
 
 impl ServiceAccount {
-    /// Its name.
+    /// Name of the ServiceAccount.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Created { name, .. } | Self::Existing { name } => name,
@@ -171,7 +165,7 @@ impl ServiceAccount {
 }
 
 impl Validated {
-    /// The role people know the access by: that of the web identity, else the last one assumed.
+    /// The role shown in the status: the web identity's role, otherwise the last assumed role.
     pub(crate) fn role(&self) -> Option<&RoleArn> {
         match &self.identity {
             Identity::Irsa { role, .. } => Some(role),
@@ -179,7 +173,7 @@ impl Validated {
         }
     }
 
-    /// The role whose permissions count: the one that signs.
+    /// The role that signs requests, whose permissions apply.
     pub(crate) fn signing_role(&self) -> Option<&RoleArn> {
         self.assume_roles
             .last()
@@ -187,8 +181,8 @@ impl Validated {
             .or_else(|| self.role())
     }
 
-    /// ServiceAccounts whose tokens are exchanged for credentials: the gateway's, then those of pods with
-    /// a sidecar.
+    /// ServiceAccounts whose tokens are exchanged for credentials: the gateway's first, then those of pods with a
+    /// sidecar.
     pub(crate) fn signing_accounts(&self) -> Vec<String> {
         let gateway = self.gateway.enabled.then(|| self.service_account.name());
         let sidecars = self
@@ -203,7 +197,7 @@ impl Validated {
             .collect()
     }
 
-    /// Name of Deployment, Service and ConfigMap.
+    /// Name of the Deployment, Service and ConfigMap.
     pub(crate) fn child_name(&self) -> String {
         child_name(&self.name)
     }
@@ -224,34 +218,10 @@ impl Validated {
     }
 }
 
-/// Collects what is wrong, so that a person sees all of it at once.
-#[derive(Debug, Default)]
-pub(crate) struct Problems(Vec<Problem>);
-
-impl Problems {
-    pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Problem {
-            field: field.into(),
-            message: message.into(),
-        });
-    }
-
-    /// The value of a text that has to parse.
-    pub(crate) fn parse<T>(&mut self, field: &str, text: &str) -> Option<T>
-    where
-        T: std::str::FromStr,
-        T::Err: std::fmt::Display,
-    {
-        text.parse()
-            .map_err(|error: T::Err| self.add(field, error.to_string()))
-            .ok()
-    }
-}
-
-/// Checks an access against what was observed.
+/// Validates a `BedrockAccess` against the observed state.
 ///
 /// # Errors
-/// All that is wrong with the object, or the first thing that is missing around it.
+/// All invalid fields of the object, or the first object that it refers to and that does not exist.
 pub(crate) fn validate(
     access: &BedrockAccess,
     observed: &Observed,
@@ -267,7 +237,7 @@ pub(crate) fn validate(
     {
         problems.add(
             "metadata.name",
-            format!("must be at most {MAX_NAME} lower-case letters, digits and hyphens, beginning with a letter"),
+            format!("must have at most {MAX_NAME} lower-case letters, digits and hyphens, and start with a letter"),
         );
     }
     let region = problems.parse::<Region>("spec.region", &spec.region);
@@ -294,15 +264,15 @@ pub(crate) fn validate(
         region,
         identity,
         service_account,
-        problems.0.is_empty(),
+        problems.is_empty(),
     ) else {
-        return Err(ValidateError::Invalid(problems.0));
+        return Err(ValidateError::Invalid(problems.into_vec()));
     };
     if observed.existing_service_account == Some(false) {
         return Err(ValidateError::NotFound(Problem {
             field: "spec.serviceAccount.name".to_owned(),
             message: format!(
-                "there is no ServiceAccount {:?} in namespace {namespace}: make it, or set spec.serviceAccount.create",
+                "ServiceAccount {:?} does not exist in namespace {namespace}: create it, or set spec.serviceAccount.create to true",
                 service_account.name()
             ),
         }));
@@ -367,7 +337,7 @@ fn service_account(
         (false, None) => {
             problems.add(
                 "spec.serviceAccount.name",
-                "is required when create is false: it is the existing ServiceAccount to use",
+                "is required if create is false: the name of an existing ServiceAccount",
             );
             None
         }
@@ -392,7 +362,7 @@ fn check_scale(gateway: &GatewaySpec, problems: &mut Problems) {
     if gateway.replicas.is_some() {
         problems.add(
             "spec.gateway",
-            "set replicas or autoscaling, not both: autoscaling decides on the number of pods",
+            "set either replicas or autoscaling, not both",
         );
     }
     if autoscaling.min_replicas > autoscaling.max_replicas {
@@ -413,7 +383,7 @@ fn endpoints(spec: &BedrockAccessSpec, problems: &mut Problems) -> Endpoints {
         if !(url.starts_with("https://") || url.starts_with("http://")) {
             problems.add(
                 format!("spec.endpoints.{name}"),
-                "must be a URL that begins with https:// or http://",
+                "must be a URL that starts with https:// or http://",
             );
         }
         Some(trimmed.to_owned())
@@ -424,19 +394,6 @@ fn endpoints(spec: &BedrockAccessSpec, problems: &mut Problems) -> Endpoints {
         bedrock: checked("bedrock", &endpoints.bedrock),
         sts: checked("sts", &endpoints.sts),
     }
-}
-
-fn list(problems: &[Problem]) -> String {
-    const SHOWN: usize = 8;
-    let mut lines: Vec<String> = problems
-        .iter()
-        .take(SHOWN)
-        .map(ToString::to_string)
-        .collect();
-    if let Some(more) = problems.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        lines.push(format!("and {more} more"));
-    }
-    lines.join("; ")
 }
 
 #[cfg(test)]

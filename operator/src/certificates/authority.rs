@@ -1,9 +1,8 @@
-//! What is made and when: an authority, certificates of it, and the order in which they change.
+//! Creates and renews a certificate authority (CA) and the webhook's certificate. Pure, except for key generation.
 //!
-//! A new authority comes first into the bundle, beside the one before; the certificate in use stays.
-//! Only when the new one has been published for a while is a certificate of it made. So whoever trusts the
-//! bundle of any moment trusts the certificate of that moment, and of the one before and after. The key
-//! of the former authority is not kept. Pure but for the making of keys.
+//! A renewed CA is first added to the bundle beside the previous one, while the certificate in use stays. Only after
+//! the new CA has been published for a while, a certificate of it is created. So a client with the bundle of one step
+//! trusts the certificates of this step, the previous step and the next step. The key of the previous CA is not kept.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,21 +21,21 @@ use time::OffsetDateTime;
 
 use crate::webhook::Rotation;
 
-/// Name of the authority.
+/// Common name of the CA.
 const COMMON_NAME: &str = "bedrock-access-operator webhook authority";
-/// Clocks differ: what is made now is good since a while ago.
+/// Clocks differ: certificates are valid from a few minutes before their creation.
 const CLOCK_SKEW: Duration = Duration::from_mins(5);
-/// Where a PEM certificate ends.
+/// End of a PEM certificate.
 const END: &str = "-----END CERTIFICATE-----";
 
-/// Everything that replicas share.
+/// Keys and certificates that all replicas share.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Bundle {
-    /// Certificates of the authorities, PEM, the newest first, two at most.
+    /// CA certificates, PEM, the newest first, at most two.
     pub(super) authorities: String,
-    /// Key of the newest authority, PEM.
+    /// Key of the newest CA, PEM.
     pub(super) authority_key: String,
-    /// When the newest authority was made.
+    /// When the newest CA was created.
     pub(super) authority_made: Timestamp,
     /// The server's certificate, PEM.
     pub(super) certificate: String,
@@ -44,21 +43,21 @@ pub(super) struct Bundle {
     pub(super) key: String,
 }
 
-/// Why no certificate could be made.
+/// Why a certificate cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthorityError {
-    /// A name is not one, or there is no randomness.
-    #[error("failed to make a key or certificate")]
+    /// A name is invalid, or the system returns no random bytes.
+    #[error("failed to generate a key or certificate")]
     Make(#[from] rcgen::Error),
-    /// A moment outside of what dates can say.
-    #[error("failed to say when it ends")]
+    /// A date is out of range.
+    #[error("failed to compute the validity")]
     Time(#[from] time::error::ComponentRange),
 }
 
-/// What has to be in force now instead of `current`; `None` where nothing has to change.
+/// The bundle that must replace `current` now; `None` if no change is due.
 ///
 /// # Errors
-/// When something cannot be made.
+/// When a key or certificate cannot be created.
 pub(super) fn next(
     current: &Bundle,
     names: &[String],
@@ -85,7 +84,7 @@ pub(super) fn next(
             ..current.clone()
         }));
     }
-    // The last third includes the moment it begins at, as a lifetime includes the one it ends at.
+    // The last third includes its first moment, as a lifetime includes its last.
     let later = now + (rotation.certificate / 3) + Duration::from_secs(1);
     let from_the_newest = usable(newest, now);
     let settled = published && age >= rotation.overlap;
@@ -105,7 +104,7 @@ pub(super) fn next(
     }))
 }
 
-/// The newest authority of a bundle.
+/// The newest CA certificate of a bundle.
 pub(super) fn newest(authorities: &str) -> Option<&str> {
     let end = authorities.find(END)?.saturating_add(END.len());
     let line = authorities.get(end..)?.find('\n').unwrap_or_default();
@@ -117,10 +116,10 @@ pub(super) fn newest(authorities: &str) -> Option<&str> {
     )
 }
 
-/// An authority and a certificate of it, where there is nothing to go on from.
+/// A new CA and a certificate of it, without a previous bundle.
 ///
 /// # Errors
-/// When something cannot be made.
+/// When a key or certificate cannot be created.
 pub(super) fn fresh(
     names: &[String],
     rotation: &Rotation,
@@ -145,7 +144,7 @@ fn authority(rotation: &Rotation, now: Timestamp) -> Result<(String, String), Au
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
-/// What a certificate says of its issuer: name and key, nothing that changes.
+/// Parameters that identify the CA as an issuer: only its name and key, which do not change.
 fn authority_params() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -188,7 +187,7 @@ fn validity(
     Ok((from, to))
 }
 
-/// Whether a client that trusts these authorities takes this certificate for this name at this time.
+/// Whether a client that trusts these CA certificates accepts the certificate for this name at this time.
 pub(super) fn trusted(certificate: &str, authorities: &str, name: &str, at: Timestamp) -> bool {
     let mut roots = RootCertStore::empty();
     for authority in CertificateDer::pem_slice_iter(authorities.as_bytes()).flatten() {

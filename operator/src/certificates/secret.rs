@@ -1,7 +1,7 @@
-//! The Secret that holds what `authority.rs` makes, and the webhook configurations that trust it (`publication.rs`).
+//! The Secret with the bundle of `authority.rs`, and the webhook configurations that trust it (`publication.rs`).
 //!
-//! Replicas may do this at the same time: the Secret is written only over the version that was read, and
-//! what is published is what the Secret says. In a steady state nothing is written.
+//! Safe if several replicas run it at the same time: the Secret is replaced only if it still has the version that was
+//! read, and the published CA is always that of the Secret. In a steady state nothing is written.
 
 mod publication;
 
@@ -28,27 +28,27 @@ const AUTHORITY_MADE: &str = "ca.made";
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 
-/// Keeps one Secret and one configuration.
+/// Manages one Secret and the webhook configurations.
 pub(super) struct Keeper {
     secrets: Api<Secret>,
     publications: Vec<Publication>,
     own: OwnCertificate,
 }
 
-/// How things are after a look.
+/// The state after a step.
 pub(super) struct Step {
-    /// What is in force.
+    /// The current bundle.
     pub(super) bundle: Bundle,
-    /// Whether the API server trusts it, or calls nobody.
+    /// Whether the API server trusts it, or does not call the webhook at all.
     pub(super) published: bool,
 }
 
 impl Keeper {
-    /// `validates`: whether accesses are reviewed, too, by a webhook in a configuration of its own.
+    /// `validates`: whether the webhook also validates `BedrockAccess` objects, with a configuration of its own.
     pub(super) fn new(client: &Client, own: OwnCertificate, validates: bool) -> Self {
         let sidecar =
             Publication::mutating(client.clone(), &own.configuration, names::SIDECAR_WEBHOOK);
-        let accesses = Publication::validating(
+        let validation = Publication::validating(
             client.clone(),
             names::VALIDATION_CONFIGURATION,
             names::VALIDATION_WEBHOOK,
@@ -57,13 +57,13 @@ impl Keeper {
             secrets: Api::namespaced(client.clone(), &own.namespace),
             publications: [sidecar]
                 .into_iter()
-                .chain(validates.then_some(accesses))
+                .chain(validates.then_some(validation))
                 .collect(),
             own,
         }
     }
 
-    /// Looks and changes nothing; `None` where there is no certificate yet.
+    /// Reads without changes; `None` if the certificate does not exist yet.
     pub(super) async fn look(&self) -> Result<Option<Step>, CertificateError> {
         let Some(bundle) = self.read().await?.as_ref().and_then(bundle_in) else {
             return Ok(None);
@@ -72,7 +72,7 @@ impl Keeper {
         Ok(Some(Step { bundle, published }))
     }
 
-    /// Looks, renews what is due, and publishes it.
+    /// Reads, renews if due, and publishes the CA.
     pub(super) async fn step(&self) -> Result<Step, CertificateError> {
         let found = self.read().await?;
         let current = found.as_ref().and_then(bundle_in);
@@ -102,7 +102,7 @@ impl Keeper {
         })
     }
 
-    /// What the API server trusts, for each configuration; `None` where there is none.
+    /// The published CA bundle of each configuration; `None` if a configuration does not exist.
     async fn published(&self) -> Result<Vec<Option<Vec<u8>>>, CertificateError> {
         let mut found = Vec::new();
         for publication in &self.publications {
@@ -118,7 +118,7 @@ impl Keeper {
             .map_err(|source| error("read Secret", &self.own.secret, source))
     }
 
-    /// Writes over the version that was read, and only over that.
+    /// Replaces the Secret only if it still has the version that was read.
     async fn write(&self, found: Option<Secret>, bundle: &Bundle) -> Result<(), CertificateError> {
         let made = bundle.authority_made.to_string();
         let data: BTreeMap<String, ByteString> = [
@@ -157,7 +157,7 @@ impl Keeper {
         written.map_err(|source| error("write Secret", &self.own.secret, source))?;
         tracing::info!(
             secret = self.own.secret,
-            "renewed the webhook's certificate or authority"
+            "renewed the webhook's certificate or CA"
         );
         Ok(())
     }
@@ -171,8 +171,7 @@ fn error(action: &'static str, what: &str, source: kube::Error) -> CertificateEr
     }
 }
 
-/// Whether the API server trusts the newest authority. Where there is no configuration nobody calls, so nobody
-/// has to be waited for.
+/// Whether the API server trusts the newest CA. A configuration that does not exist is ignored: no API server uses it.
 fn announced(bundle: &Bundle, trusted: &[Option<Vec<u8>>]) -> bool {
     trusted
         .iter()
@@ -180,13 +179,13 @@ fn announced(bundle: &Bundle, trusted: &[Option<Vec<u8>>]) -> bool {
         .all(|trusted| holds(trusted, newest(&bundle.authorities)))
 }
 
-/// Whether a published bundle holds this authority.
+/// Whether a published bundle contains this CA certificate.
 fn holds(published: &[u8], authority: Option<&str>) -> bool {
     let published = String::from_utf8_lossy(published);
     authority.is_some_and(|authority| published.contains(authority.trim_end()))
 }
 
-/// What a Secret holds; `None` where something is missing, which is then made anew.
+/// The bundle in a Secret; `None` if a part is missing, so that a new one must be created.
 fn bundle_in(secret: &Secret) -> Option<Bundle> {
     let data = secret.data.as_ref()?;
     let text = |key: &str| String::from_utf8(data.get(key)?.0.clone()).ok();

@@ -1,4 +1,4 @@
-//! What a Lease says and what a candidate makes of it. Pure.
+//! The content of a Lease and the next step of a candidate. Pure.
 
 use std::time::Duration;
 
@@ -12,29 +12,29 @@ use kube::api::ObjectMeta;
 /// A candidate.
 pub(super) struct Record<'a> {
     pub(super) identity: &'a str,
-    /// For how long it asks to be waited for.
+    /// Lease duration that this candidate requests.
     pub(super) duration: Duration,
 }
 
-/// What a candidate has to do.
+/// Next step of a candidate.
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
-    /// Somebody else holds the Lease.
+    /// Another candidate holds the Lease.
     Wait,
-    /// There is none yet.
+    /// The Lease does not exist yet.
     Create(Lease),
-    /// Renew it, or take it over the version that was read.
+    /// Renew or take the Lease, if it still has the version that was read.
     Update(Lease),
 }
 
-/// Whoever holds the Lease; nobody after it was given back.
+/// The holder of the Lease; `None` after it was released.
 pub(super) fn holder(lease: &Lease) -> Option<String> {
     let holder = lease.spec.as_ref()?.holder_identity.clone()?;
     (!holder.is_empty()).then_some(holder)
 }
 
 impl Record<'_> {
-    /// What to do about a Lease that has been seen unchanged for this long.
+    /// Next step for a Lease that has not changed for `unchanged_for`.
     pub(super) fn next(
         &self,
         found: Option<&Lease>,
@@ -58,8 +58,8 @@ impl Record<'_> {
                 let since = before.acquire_time.unwrap_or(MicroTime(now));
                 self.spec(since, now, transitions)
             }
-            // What the holder asked for counts, not what we would ask for.
-            Some(_) if unchanged_for < asked_for(&before) => return Step::Wait,
+            // The duration that the holder requested applies, not this candidate's.
+            Some(_) if unchanged_for < requested_duration(&before) => return Step::Wait,
             _ => self.spec(MicroTime(now), now, transitions.saturating_add(1)),
         };
         Step::Update(Lease {
@@ -71,7 +71,7 @@ impl Record<'_> {
     fn spec(&self, acquired: MicroTime, now: Timestamp, transitions: i32) -> LeaseSpec {
         LeaseSpec {
             holder_identity: Some(self.identity.to_owned()),
-            // Whole seconds, and a fraction of one counts as one: others must not come too early.
+            // Whole seconds, rounded up: other candidates must not take the Lease too early.
             lease_duration_seconds: Some(seconds(self.duration)),
             acquire_time: Some(acquired),
             renew_time: Some(MicroTime(now)),
@@ -81,7 +81,7 @@ impl Record<'_> {
     }
 }
 
-/// The Lease without its holder; `None` where it is not this one's.
+/// The Lease without its holder; `None` if another candidate holds it.
 pub(super) fn released(lease: &Lease, identity: &str, now: Timestamp) -> Option<Lease> {
     (holder(lease).as_deref() == Some(identity)).then(|| Lease {
         metadata: lease.metadata.clone(),
@@ -96,7 +96,7 @@ pub(super) fn released(lease: &Lease, identity: &str, now: Timestamp) -> Option<
     })
 }
 
-fn asked_for(spec: &LeaseSpec) -> Duration {
+fn requested_duration(spec: &LeaseSpec) -> Duration {
     let seconds = spec.lease_duration_seconds.unwrap_or_default();
     Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn first_candidate_makes_the_lease() {
+    fn first_candidate_creates_the_lease() {
         let Step::Create(lease) = ME.next(None, "l", Duration::ZERO, at(30)) else {
             panic!("not created");
         };
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn holder_renews_and_stays_since_when_it_was() {
+    fn renewal_keeps_the_acquire_time() {
         let spec = update(ME.next(Some(&held("me")), "l", Duration::from_secs(99), at(30)));
         assert_eq!(spec.acquire_time, Some(MicroTime(at(10))));
         assert_eq!(spec.renew_time, Some(MicroTime(at(30))));
@@ -168,30 +168,30 @@ mod tests {
     }
 
     #[test]
-    fn other_waits_for_as_long_as_the_holder_asked_for_by_its_own_clock() {
-        // The times in the record are of another clock and do not count.
+    fn candidate_waits_for_the_holders_duration_by_its_own_clock() {
+        // The timestamps in the record come from another clock and are ignored.
         let far = at(1_000_000);
         for (seconds, waits) in [(0, true), (19, true), (20, false), (100, false)] {
-            let step = ME.next(Some(&held("she")), "l", Duration::from_secs(seconds), far);
+            let step = ME.next(Some(&held("other")), "l", Duration::from_secs(seconds), far);
             assert_eq!(step == Step::Wait, waits, "{seconds}");
         }
-        let spec = update(ME.next(Some(&held("she")), "l", Duration::from_secs(20), far));
+        let spec = update(ME.next(Some(&held("other")), "l", Duration::from_secs(20), far));
         assert_eq!(spec.holder_identity.as_deref(), Some("me"));
         assert_eq!(spec.acquire_time, Some(MicroTime(far)));
         assert_eq!(spec.lease_transitions, Some(4));
     }
 
     #[test]
-    fn lease_that_was_given_back_is_taken_at_once() {
-        let free = released(&held("she"), "she", at(30)).unwrap();
+    fn released_lease_is_taken_immediately() {
+        let free = released(&held("other"), "other", at(30)).unwrap();
         assert_eq!(holder(&free), None);
         let spec = update(ME.next(Some(&free), "l", Duration::ZERO, at(31)));
         assert_eq!(spec.lease_transitions, Some(4));
-        assert_eq!(released(&held("she"), "me", at(30)), None);
+        assert_eq!(released(&held("other"), "me", at(30)), None);
     }
 
     #[test]
-    fn fraction_of_a_second_counts_as_one() {
+    fn lease_duration_is_rounded_up_to_whole_seconds() {
         assert_eq!(seconds(Duration::from_millis(1500)), 2);
         assert_eq!(seconds(Duration::from_secs(15)), 15);
     }

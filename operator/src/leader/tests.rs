@@ -1,4 +1,4 @@
-//! Elections against a scripted API server, in paused time.
+//! Elections against a scripted API server, with paused time.
 
 use http::StatusCode;
 use serde_json::json;
@@ -38,15 +38,15 @@ fn holder(api: &Scripted) -> String {
 }
 
 async fn leads(candidacy: &Candidacy) -> Duration {
-    let begun = Instant::now();
-    candidacy.leadership.won().next().await.unwrap();
-    begun.elapsed()
+    let started = Instant::now();
+    candidacy.leadership.acquired().next().await.unwrap();
+    started.elapsed()
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_that_nobody_renews_is_taken_when_it_has_run_out() {
+async fn expired_lease_is_taken() {
     let api = Scripted::default();
-    api.put(PATH, held("she"));
+    api.put(PATH, held("other"));
     let me = candidate(&api, "me");
     let waited = leads(&me).await;
     assert!(
@@ -57,7 +57,7 @@ async fn lease_that_nobody_renews_is_taken_when_it_has_run_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_that_is_given_back_is_taken_within_a_try() {
+async fn released_lease_is_taken_within_one_attempt() {
     let api = Scripted::default();
     api.put(PATH, held("me"));
     let me = candidate(&api, "me");
@@ -65,7 +65,7 @@ async fn lease_that_is_given_back_is_taken_within_a_try() {
     let other = candidate(&api, "other");
     // sleep: in paused time.
     tokio::time::sleep(Duration::from_mins(1)).await;
-    assert!(!other.leadership.is_ours(), "it is renewed");
+    assert!(!other.leadership.is_ours(), "the holder renews the Lease");
     me.resign().await;
     assert_eq!(holder(&api), "");
     let waited = leads(&other).await;
@@ -73,15 +73,15 @@ async fn lease_that_is_given_back_is_taken_within_a_try() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn holder_that_cannot_renew_gives_up_before_anybody_can_have_taken_it() {
+async fn holder_that_cannot_renew_gives_up_before_the_lease_expires() {
     let api = Scripted::default();
     api.put(PATH, held("me"));
     let me = candidate(&api, "me");
     leads(&me).await;
     api.fail(PATH, StatusCode::INTERNAL_SERVER_ERROR, "no");
-    let begun = Instant::now();
+    let started = Instant::now();
     me.lost.cancelled().await;
-    let took = begun.elapsed();
+    let took = started.elapsed();
     assert!(
         (Duration::from_secs(10)..Duration::from_secs(15)).contains(&took),
         "{took:?}"
@@ -90,7 +90,7 @@ async fn holder_that_cannot_renew_gives_up_before_anybody_can_have_taken_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn holder_that_fails_for_a_while_keeps_it() {
+async fn holder_that_fails_temporarily_keeps_the_lease() {
     let api = Scripted::default();
     api.put(PATH, held("me"));
     let me = candidate(&api, "me");
@@ -105,14 +105,14 @@ async fn holder_that_fails_for_a_while_keeps_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_that_somebody_took_by_force_is_lost_at_once() {
+async fn lease_taken_by_force_is_lost_immediately() {
     let api = Scripted::default();
     api.put(PATH, held("me"));
     let me = candidate(&api, "me");
     leads(&me).await;
-    api.put(PATH, held("she"));
-    let begun = Instant::now();
+    api.put(PATH, held("other"));
+    let started = Instant::now();
     me.lost.cancelled().await;
-    assert!(begun.elapsed() < Duration::from_secs(3));
-    assert_eq!(holder(&api), "she");
+    assert!(started.elapsed() < Duration::from_secs(3));
+    assert_eq!(holder(&api), "other");
 }

@@ -1,7 +1,7 @@
-//! Decides whether a pod may have the sidecar it asks for, and which one.
+//! Decides whether a pod may have the sidecar that its label names, and builds the patch.
 //!
-//! Looks into the cache, and asks the API server before it refuses: an access that was made or changed
-//! a moment ago must not cost a pod.
+//! Uses the cache, and reads from the API server before it rejects a pod: a `BedrockAccess` that was just created or
+//! changed must not cause a rejection.
 
 use std::{fmt, time::Duration};
 
@@ -14,49 +14,49 @@ use super::{
     inject::inject,
     pod::{Operation, Pod, patch},
     refused::Refused,
-    template::{Template, template},
 };
 use crate::{
     access::{
         Guarded,
+        build::sidecar::{Template, template},
         observe::Observed,
         validate::{Validated, validate},
     },
     cluster_keys::Keys,
-    policy::{Policies, PolicyError, judge::Judgement},
+    policy::{Policies, PolicyError, evaluate::Evaluation},
     settings::Settings,
 };
 
-/// Longest wait for the API server; the webhook itself has five seconds.
+/// Longest wait for the API server; the webhook's own timeout is five seconds.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Names of other accesses that a refusal shows at most.
+/// Maximum number of other names in a rejection.
 const SHOWN: usize = 5;
-/// Set on what a kubelet shows of a pod that it runs by itself; nothing can change that pod any more.
+/// Annotation of a mirror pod, which represents a static pod of a kubelet. Static pods cannot be changed.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
-/// What becomes of a pod.
+/// The decision on a pod.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Admission {
-    /// What makes the pod with the sidecar of the one that came.
+    /// Adds the sidecar to the pod; empty if the pod stays unchanged.
     pub(crate) patch: Vec<Operation>,
-    /// For whoever made the pod.
+    /// Warnings for the user who created the pod.
     pub(crate) warnings: Vec<String>,
 }
 
-/// Decides; shared by all requests.
+/// Decides on pods; shared by all requests.
 pub(crate) struct Admitter {
     pub(crate) client: Client,
-    pub(crate) accesses: Store<Guarded>,
+    pub(crate) access_store: Store<Guarded>,
     pub(crate) keys: Keys,
     pub(crate) policies: Policies,
     pub(crate) settings: Settings,
 }
 
 impl Admitter {
-    /// Decides on a pod that is to be made.
+    /// Decides on a new pod.
     ///
     /// # Errors
-    /// Why it may not be.
+    /// Why the pod is rejected.
     pub(crate) async fn admit(&self, namespace: &str, pod: &Pod) -> Result<Admission, Refused> {
         let Some(name) = pod.metadata.labels.get(names::INJECT_LABEL) else {
             return Ok(Admission::default());
@@ -73,31 +73,31 @@ impl Admitter {
             return Ok(Admission {
                 patch: Vec::new(),
                 warnings: vec![format!(
-                    "label {}: a static pod gets no sidecar",
+                    "label {}: static pods cannot have a sidecar",
                     names::INJECT_LABEL
                 )],
             });
         }
-        // Before the policies are known nothing is allowed by them, or by their absence.
+        // Until the policies are known, nothing is allowed.
         let known = tokio::time::timeout(TIMEOUT, self.policies.wait_until_ready()).await;
         if !matches!(known, Ok(Ok(()))) {
             return Err(Refused::Unknown {
                 namespace: namespace.to_owned(),
                 access: name.clone(),
-                problem: "the operator has not read the policies yet".to_owned(),
+                problem: "the policies have not been read yet".to_owned(),
             });
         }
         let cached = self
-            .accesses
+            .access_store
             .get(&ObjectRef::new(name).within(namespace))
             .and_then(|guarded| guarded.0.as_ref().ok().cloned());
         if let Some(access) = cached {
             match self.with(&access, namespace, name, pod) {
-                Err(refused) if refused.rests_on_the_access() => {}
+                Err(refused) if refused.depends_on_the_access() => {}
                 decided => return decided,
             }
         }
-        let access = self.look(namespace, name).await?;
+        let access = self.look_up(namespace, name).await?;
         self.with(&access, namespace, name, pod)
     }
 
@@ -117,7 +117,7 @@ impl Admitter {
         })
     }
 
-    /// The sidecar of an access, for this pod's ServiceAccount.
+    /// The sidecar of a `BedrockAccess`, if this pod's ServiceAccount may use it.
     fn template(
         &self,
         access: &BedrockAccess,
@@ -128,23 +128,23 @@ impl Admitter {
         let account = pod.spec.service_account_name.as_deref();
         let account = account.filter(|name| !name.is_empty()).unwrap_or("default");
         let (namespace, access_name) = (namespace.to_owned(), name.to_owned());
-        match self.policies.judge(&namespace, &access.spec) {
-            Ok(Judgement::Ungoverned | Judgement::Allowed { .. }) => {}
-            Ok(Judgement::Denied(denial)) => {
+        match self.policies.evaluate(&namespace, &access.spec) {
+            Ok(Evaluation::Unrestricted | Evaluation::Allowed { .. }) => {}
+            Ok(Evaluation::Denied(denial)) => {
                 return Err(Refused::NotAccepted {
                     namespace,
                     access: access_name,
                     message: denial.to_string(),
                 });
             }
-            Err(error) => return Err(unjudged(namespace, access_name, &error)),
+            Err(error) => return Err(not_evaluated(namespace, access_name, &error)),
         }
         let observed = Observed {
             cluster_keys: self.keys.borrow().clone(),
             ..Observed::default()
         };
         let validated: Validated =
-            validate(access, &observed, &self.settings).map_err(|error| Refused::Unusable {
+            validate(access, &observed, &self.settings).map_err(|error| Refused::Invalid {
                 namespace: namespace.clone(),
                 access: access_name.clone(),
                 problem: error.to_string(),
@@ -167,25 +167,25 @@ impl Admitter {
         Ok(template)
     }
 
-    async fn look(&self, namespace: &str, name: &str) -> Result<BedrockAccess, Refused> {
+    async fn look_up(&self, namespace: &str, name: &str) -> Result<BedrockAccess, Refused> {
         let unknown = |problem: String| Refused::Unknown {
             namespace: namespace.to_owned(),
             access: name.to_owned(),
             problem,
         };
-        let accesses: Api<DeserializeGuard<BedrockAccess>> =
+        let access_store: Api<DeserializeGuard<BedrockAccess>> =
             Api::namespaced(self.client.clone(), namespace);
-        let found = tokio::time::timeout(TIMEOUT, accesses.get_opt(name))
+        let found = tokio::time::timeout(TIMEOUT, access_store.get_opt(name))
             .await
-            .map_err(|_elapsed| unknown("the API server does not answer".to_owned()))?
+            .map_err(|_elapsed| unknown("the API server does not respond".to_owned()))?
             .map_err(|error| unknown(error.to_string()))?;
         match found {
-            Some(guarded) => guarded.0.map_err(|invalid| Refused::Unusable {
+            Some(guarded) => guarded.0.map_err(|invalid| Refused::Invalid {
                 namespace: namespace.to_owned(),
                 access: name.to_owned(),
                 problem: invalid.error,
             }),
-            None => Err(Refused::NoAccess {
+            None => Err(Refused::NotFound {
                 namespace: namespace.to_owned(),
                 access: name.to_owned(),
                 others: self.others(namespace),
@@ -195,7 +195,7 @@ impl Admitter {
 
     fn others(&self, namespace: &str) -> Vec<String> {
         let mut names: Vec<String> = self
-            .accesses
+            .access_store
             .state()
             .iter()
             .filter_map(|guarded| guarded.0.as_ref().ok())
@@ -214,8 +214,8 @@ impl fmt::Debug for Admitter {
     }
 }
 
-/// Nobody knows yet whether a policy allows it.
-fn unjudged(namespace: String, access: String, error: &PolicyError) -> Refused {
+/// The policies could not be evaluated.
+fn not_evaluated(namespace: String, access: String, error: &PolicyError) -> Refused {
     Refused::Unknown {
         namespace,
         access,
@@ -223,7 +223,7 @@ fn unjudged(namespace: String, access: String, error: &PolicyError) -> Refused {
     }
 }
 
-/// 128 random bits in hexadecimal: a key for one pod.
+/// A key for one pod: 128 random bits in hexadecimal.
 fn new_key() -> Result<String, Refused> {
     let mut bytes = [0_u8; 16];
     ring::rand::SystemRandom::new()

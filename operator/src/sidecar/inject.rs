@@ -1,9 +1,9 @@
-//! Puts the sidecar into a pod. Pure, and done twice it is done once: a webhook that ran in between may
-//! have changed the pod, so what it must not have done is undone, and what it may is left.
+//! Injects the sidecar into a pod. Pure and idempotent: another webhook that ran between two calls may have changed the
+//! pod, so changes that it must not make are reverted, and others stay.
 //!
-//! The token is the sidecar's alone. The EKS pod identity webhook gives tokens to every container of a
-//! pod whose ServiceAccount is annotated; before us it may have done so already, after us it reads the
-//! annotation that we leave, <https://github.com/aws/amazon-eks-pod-identity-webhook>.
+//! The token belongs to the sidecar alone. The EKS pod identity webhook gives tokens to every container of a pod whose
+//! ServiceAccount is annotated. It may run before this webhook, or after it, when it reads the annotation set here:
+//! <https://github.com/aws/amazon-eks-pod-identity-webhook>.
 
 mod environment;
 mod mesh;
@@ -20,20 +20,20 @@ use self::{
 use super::{
     pod::{Container, Pod, is_named},
     refused::Refused,
-    template::{Claim, SOCKET_VOLUME, Template, USER},
 };
+use crate::access::build::sidecar::{Claim, SOCKET_VOLUME, Template, USER};
 
-/// The variable by which the gateway learns of a key that clients have to send.
+/// Variable with the key that clients must send to the gateway.
 const API_KEY: &str = "BEDROCK_GATEWAY_API_KEY";
-/// Where the API server mounts a token of its own for every container.
+/// Where the API server mounts its own token in every container.
 const API_SERVER_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Puts the sidecar into `pod` and gives warnings for whoever made it.
+/// Injects the sidecar into `pod` and returns warnings for the user.
 ///
-/// `new_key` makes a key for a pod on its node's network, whose loopback is not its own.
+/// `new_key` generates a key for a pod on its node's network, where other pods share the loopback interface.
 ///
 /// # Errors
-/// When the pod cannot have the sidecar as it stands.
+/// When the pod cannot have the sidecar.
 pub(crate) fn inject(
     pod: &mut Pod,
     template: &Template,
@@ -115,7 +115,7 @@ fn check_ports(pod: &Pod, template: &Template) -> Result<(), Refused> {
     Ok(())
 }
 
-/// In a shared process namespace, processes of one user can read each other's files.
+/// In a shared process namespace, processes of the same user can read each other's files.
 fn check_users(pod: &Pod) -> Result<(), Refused> {
     if !pod.spec.share_process_namespace {
         return Ok(());
@@ -147,10 +147,10 @@ fn volumes(pod: &mut Pod, template: &Template) -> Result<(), Refused> {
             .find(|found| is_named(found, &volume.name))
         {
             None => volumes.push(wanted),
-            // Put there by us: the API server has filled in its defaults.
+            // Added by this webhook: the API server has filled in its defaults.
             Some(_) if ours == Some(true) => {}
             Some(found) if ours == Some(false) || *found == wanted => *found = wanted,
-            // Put there by the EKS webhook: one volume for one token.
+            // Added by the EKS webhook: one volume for one token.
             Some(found) if token && found.get("projected").is_some() => *found = wanted,
             Some(_) => {
                 return Err(Refused::VolumeTaken {
@@ -162,7 +162,7 @@ fn volumes(pod: &mut Pod, template: &Template) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Puts the container in its place, or looks after one that is there.
+/// Inserts the sidecar container, or updates an existing one.
 fn container(
     pod: &mut Pod,
     template: &Template,
@@ -188,8 +188,8 @@ fn container(
     Ok(())
 }
 
-/// Another webhook may have moved the image or set resources; a token for the API server, which is mounted
-/// on the second round, the sidecar does not need.
+/// Another webhook may have changed the image or the resources. The sidecar does not need a token for the API server,
+/// which is mounted in the second round.
 fn kept(mut container: Container) -> Container {
     if let Some(mounts) = &mut container.volume_mounts {
         mounts.retain(|mount| {

@@ -1,7 +1,7 @@
-//! A pod as the webhook sees it: the fields that are looked at or changed, and the rest as it came.
+//! A pod under admission: the fields that the webhook reads or changes, and unknown fields unchanged.
 //!
-//! Not `k8s_openapi`'s type: what a newer API server knows and we do not has to survive. The patch is
-//! made by comparing two of these, list by list, so that nothing else can change.
+//! Not `k8s_openapi`'s type, since fields of a newer API server must be preserved. The patch is computed from two of
+//! these values, list by list, so that nothing else can change.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ pub(crate) struct Container {
     pub(crate) rest: Map<String, Value>,
 }
 
-/// One operation of a JSON patch, RFC 6902. `add` to a member that is there replaces it.
+/// One operation of a JSON patch, RFC 6902. `add` to an existing member replaces it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Operation {
     op: &'static str,
@@ -62,7 +62,7 @@ pub(crate) struct Operation {
 }
 
 impl Pod {
-    /// Every container but those of debuggers.
+    /// Every container except ephemeral ones.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Container> {
         let init = self.spec.init_containers.iter().flatten();
         init.chain(&self.spec.containers)
@@ -86,7 +86,7 @@ impl Pod {
 }
 
 impl Container {
-    /// A variable by its name.
+    /// A variable by name.
     pub(crate) fn variable(&self, name: &str) -> Option<&Value> {
         self.env
             .iter()
@@ -94,7 +94,7 @@ impl Container {
             .find(|entry| is_named(entry, name))
     }
 
-    /// The value of a variable, where it is written down.
+    /// The literal value of a variable; `None` if it is set by reference.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.variable(name)?.get("value")?.as_str()
     }
@@ -105,7 +105,7 @@ pub(crate) fn is_named(entry: &Value, name: &str) -> bool {
     entry.get("name").and_then(Value::as_str) == Some(name)
 }
 
-/// What makes `after` of `before`; empty where they are equal.
+/// The operations that turn `before` into `after`; empty if they are equal.
 pub(crate) fn patch(before: &Pod, after: &Pod) -> Vec<Operation> {
     let mut patch = Vec::new();
     let mut add = |path: String, value: Value| {

@@ -1,39 +1,39 @@
-//! Why a pod may not have the sidecar it asks for: each text names what to change.
+//! Why a pod cannot get a sidecar. Each message names the fix.
 
 use api::names;
 
-/// Why a pod is refused.
+/// Why a pod is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
-    /// The label is there and empty.
+    /// The label is empty.
     #[error(
-        "label {}: names no BedrockAccess: set it to the name of one in namespace {namespace}, or to \"false\"",
+        "label {}: is empty. Set it to the name of a BedrockAccess in namespace {namespace}, or to \"false\".",
         names::INJECT_LABEL
     )]
     Nameless { namespace: String },
-    /// There is no access of that name.
+    /// The `BedrockAccess` does not exist.
     #[error(
-        "label {}: there is no BedrockAccess {access} in namespace {namespace}: make it first, or name another{}",
+        "label {}: BedrockAccess {access} does not exist in namespace {namespace}. Create it, or set the label to another name{}.",
         names::INJECT_LABEL,
         list(.others)
     )]
-    NoAccess {
+    NotFound {
         namespace: String,
         access: String,
         others: Vec<String>,
     },
-    /// The access gives out no sidecars.
+    /// The `BedrockAccess` has no `spec.sidecar`.
     #[error(
-        "BedrockAccess {namespace}/{access} gives out no sidecars. To allow it: kubectl --namespace {namespace} patch bra {access} --type=merge --patch '{{\"spec\":{{\"sidecar\":{{\"serviceAccounts\":[{{\"name\":\"{account}\"}}]}}}}}}', and let the role trust the ServiceAccount (status.trustPolicy)"
+        "BedrockAccess {namespace}/{access} does not allow sidecars. To allow them, run: kubectl --namespace {namespace} patch bda {access} --type=merge --patch '{{\"spec\":{{\"sidecar\":{{\"serviceAccounts\":[{{\"name\":\"{account}\"}}]}}}}}}' and add the ServiceAccount to the role's trust policy (see status.trustPolicy)"
     )]
     NoSidecars {
         namespace: String,
         access: String,
         account: String,
     },
-    /// The pod's ServiceAccount is not on the list.
+    /// The pod's ServiceAccount is not listed.
     #[error(
-        "ServiceAccount {account} may not have the sidecar of BedrockAccess {namespace}/{access}: spec.sidecar.serviceAccounts names {}. To allow it: kubectl --namespace {namespace} patch bra {access} --type=json --patch '[{{\"op\":\"add\",\"path\":\"/spec/sidecar/serviceAccounts/-\",\"value\":{{\"name\":\"{account}\"}}}}]', and let the role trust the ServiceAccount (status.trustPolicy)",
+        "ServiceAccount {account} cannot use the sidecar of BedrockAccess {namespace}/{access}: spec.sidecar.serviceAccounts lists {}. To allow it, run: kubectl --namespace {namespace} patch bda {access} --type=json --patch '[{{\"op\":\"add\",\"path\":\"/spec/sidecar/serviceAccounts/-\",\"value\":{{\"name\":\"{account}\"}}}}]' and add the ServiceAccount to the role's trust policy (see status.trustPolicy)",
         .allowed.join(", ")
     )]
     ServiceAccount {
@@ -42,69 +42,67 @@ pub(crate) enum Refused {
         account: String,
         allowed: Vec<String>,
     },
-    /// The access itself is not usable.
-    #[error("BedrockAccess {namespace}/{access} cannot be used as it stands: {problem}")]
-    Unusable {
+    /// The `BedrockAccess` is invalid.
+    #[error("BedrockAccess {namespace}/{access} is invalid: {problem}")]
+    Invalid {
         namespace: String,
         access: String,
         problem: String,
     },
-    /// No policy of the cluster's lets the access be.
-    #[error("BedrockAccess {namespace}/{access} is not accepted: {message}")]
+    /// No policy allows the `BedrockAccess`.
+    #[error("BedrockAccess {namespace}/{access} is not allowed: {message}")]
     NotAccepted {
         namespace: String,
         access: String,
         message: String,
     },
-    /// The API server could not be asked.
-    #[error("unable to look for BedrockAccess {namespace}/{access}: {problem}; try again")]
+    /// The API server did not respond.
+    #[error("failed to look up BedrockAccess {namespace}/{access}: {problem}. Try again.")]
     Unknown {
         namespace: String,
         access: String,
         problem: String,
     },
-    /// The pod is not of a shape that we know.
-    #[error("the pod does not parse: {0}")]
+    /// The pod cannot be parsed.
+    #[error("failed to parse the pod: {0}")]
     Unparsable(String),
-    /// A container of the sidecar's name.
+    /// A container has the sidecar's name.
     #[error(
-        "container {} is taken: it is the name of the sidecar; rename yours, or remove the label {}",
+        "container {}: this name is reserved for the sidecar. Rename your container, or remove the label {}.",
         names::GATEWAY_NAME,
         names::INJECT_LABEL
     )]
     ContainerTaken,
-    /// A volume of a name of the sidecar's.
-    #[error(
-        "volume {name}: it is the name of a volume of the sidecar's and holds something else; rename yours"
-    )]
+    /// A volume has the name of a sidecar volume.
+    #[error("volume {name}: this name is reserved for the sidecar. Rename your volume.")]
     VolumeTaken { name: String },
-    /// A port of the sidecar's.
+    /// A container uses a port of the sidecar.
     #[error(
-        "container {container}: port {port} is the sidecar's ({field} of the BedrockAccess): move one of the two"
+        "container {container}: port {port} is used by the sidecar ({field} of the BedrockAccess). Change one of the two ports."
     )]
     PortTaken {
         container: String,
         port: u16,
         field: &'static str,
     },
-    /// The app could look into the sidecar.
+    /// The app could read the sidecar's files.
     #[error(
-        "container {container}: runs as user {user}, which is the sidecar's, and shareProcessNamespace would let it read the sidecar's token: choose another user"
+        "container {container}: runs as user {user}, like the sidecar. With shareProcessNamespace it could read the sidecar's token. Use another user."
     )]
     SameUser { container: String, user: i64 },
-    /// The mesh's proxy would hold up the sidecar, which would hold up the proxy.
+    /// The mesh's proxy starts after the sidecar, which needs it.
     #[error(
-        "container {proxy}: the mesh redirects the pod's network before its proxy runs, and the sidecar needs AWS before ordinary containers start: have the proxy injected as a native sidecar (annotation {annotation}: \"true\" on the pod)"
+        "container {proxy}: the mesh redirects the pod's network before its proxy runs, but the sidecar needs AWS before ordinary containers start. Inject the proxy as a native sidecar (annotation {annotation}: \"true\" on the pod)."
     )]
     MeshTooLate {
         proxy: &'static str,
         annotation: &'static str,
     },
-    /// The system gives no random bytes.
-    #[error("unable to make a key for a pod on its node's network; try again")]
+    /// The system returns no random bytes.
+    #[error("failed to generate a key for a pod on its node's network. Try again.")]
     NoRandomness,
-    /// There is no image for it.
-    #[error("spec.os.name: the sidecar runs on Linux only")]
+    /// The sidecar has no Windows image.
+    #[error("spec.os.name: the sidecar runs only on Linux")]
     Windows,
 }
 
@@ -113,10 +111,10 @@ impl Refused {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Nameless { .. } => "NoAccessNamed",
-            Self::NoAccess { .. } => "AccessNotFound",
+            Self::NotFound { .. } => "AccessNotFound",
             Self::NoSidecars { .. } => "NoSidecars",
             Self::ServiceAccount { .. } => "ServiceAccountNotAllowed",
-            Self::Unusable { .. } => "InvalidSpec",
+            Self::Invalid { .. } => "InvalidSpec",
             Self::NotAccepted { .. } => "NotAccepted",
             Self::Unknown { .. } => "Retrying",
             Self::Unparsable(_) => "InvalidPod",
@@ -139,14 +137,14 @@ impl Refused {
         }
     }
 
-    /// Whether another look at the access could come to another end.
-    pub(crate) fn rests_on_the_access(&self) -> bool {
+    /// Whether a newer version of the `BedrockAccess` could change the decision.
+    pub(crate) fn depends_on_the_access(&self) -> bool {
         matches!(
             self,
-            Self::NoAccess { .. }
+            Self::NotFound { .. }
                 | Self::NoSidecars { .. }
                 | Self::ServiceAccount { .. }
-                | Self::Unusable { .. }
+                | Self::Invalid { .. }
                 | Self::NotAccepted { .. }
                 | Self::PortTaken { .. }
         )
@@ -157,5 +155,5 @@ fn list(others: &[String]) -> String {
     if others.is_empty() {
         return String::new();
     }
-    format!(" ({})", others.join(", "))
+    format!(". Available: {}", others.join(", "))
 }

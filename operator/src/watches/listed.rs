@@ -1,9 +1,8 @@
-//! A watch with all that is there before it, streamed object by object where the API server can do that, and in pages
-//! where it cannot.
+//! A watch with its initial list, streamed object by object if the API server supports it, otherwise in pages.
 //!
-//! A streamed list takes memory for one object at a time on both sides
-//! (<https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists>). API servers that do not know it,
-//! or have it turned off, call the request invalid: from then on this watch lists in pages.
+//! A streamed list needs memory for only one object at a time on both sides
+//! (<https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists>). API servers that do not support
+//! it, or have it disabled, reject the request as invalid; this watch then lists in pages.
 
 use std::fmt::Debug;
 
@@ -15,10 +14,10 @@ use kube_runtime::{
 };
 use serde::de::DeserializeOwned;
 
-/// Objects of a page: a whole page is taken apart at once.
+/// Objects per page; a whole page is parsed at once.
 const PAGE: u32 = 100;
 
-/// Watches what `config` selects, and begins again with a growing wait after a failure.
+/// Watches the objects that `config` selects, and restarts with backoff after a failure.
 pub(super) fn listed<K>(
     api: Api<K>,
     config: watcher::Config,
@@ -30,18 +29,18 @@ where
     watcher(api, config.streaming_lists())
         .default_backoff()
         .take_while(|item| {
-            let cannot = item.as_ref().is_err_and(is_not_known);
-            if cannot {
+            let unsupported = item.as_ref().is_err_and(is_unsupported);
+            if unsupported {
                 tracing::info!(
                     kind = std::any::type_name::<K>(),
-                    "the API server streams no lists: they come in pages"
+                    "the API server does not support streaming lists; listing in pages"
                 );
             }
-            std::future::ready(!cannot)
+            std::future::ready(!unsupported)
         })
         .chain(paged)
 }
 
-fn is_not_known(error: &watcher::Error) -> bool {
+fn is_unsupported(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if [400, 422].contains(&status.code))
 }

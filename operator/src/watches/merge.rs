@@ -1,8 +1,8 @@
-//! Several watches of one kind, as one watch: an operator that works in some namespaces watches each of them, and
-//! has one cache.
+//! Merges watches of one kind into one: an operator that is limited to some namespaces watches each of them but has one
+//! cache.
 //!
-//! A watch that begins anew lists its own namespace alone. Handed on as it is, its list would replace the whole
-//! cache; so the first list is complete when all of them are, and each later one is turned into what has changed.
+//! A watch that restarts lists only its own namespace, but a forwarded list would replace the whole cache. So the first
+//! list is complete once all watches have listed, and later lists are converted to individual changes.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ type Item<K> = Result<Event<K>, watcher::Error>;
 /// Namespace and name.
 type Key = (Option<String>, String);
 
-/// One watch out of several; a single one is handed on as it is.
+/// Merges several watches; a single one is returned unchanged.
 pub(crate) fn merged<K, S>(mut watches: Vec<S>) -> BoxStream<'static, Item<K>>
 where
     K: Resource + Clone + Send + 'static,
@@ -44,15 +44,15 @@ where
         .boxed()
 }
 
-/// What all watches have told so far.
+/// State of all watches.
 struct Merger<K> {
     watches: Vec<Watch<K>>,
-    /// Whether the first list was handed on.
+    /// Whether the first list was forwarded.
     listed: bool,
 }
 
 struct Watch<K> {
-    /// The list that is being told.
+    /// The list in progress.
     listing: HashMap<Key, K>,
     known: HashMap<Key, K>,
     complete: bool,
@@ -71,7 +71,7 @@ impl<K: Resource + Clone> Merger<K> {
         }
     }
 
-    /// What is to be handed on of an event.
+    /// The events to forward.
     fn step(&mut self, number: usize, event: Event<K>) -> Vec<Event<K>> {
         let Some(watch) = self.watches.get_mut(number) else {
             return Vec::new();
@@ -162,9 +162,9 @@ mod tests {
         }
     }
 
-    fn told(events: Vec<Event<ConfigMap>>) -> Vec<String> {
+    fn described(events: Vec<Event<ConfigMap>>) -> Vec<String> {
         let name = |object: ConfigMap| object.metadata.name.unwrap_or_default();
-        let mut told: Vec<String> = events
+        let mut described: Vec<String> = events
             .into_iter()
             .map(|event| match event {
                 Event::Init => "init".to_owned(),
@@ -174,13 +174,13 @@ mod tests {
                 Event::Delete(object) => format!("deleted {}", name(object)),
             })
             .collect();
-        let order = told.clone();
-        told.sort();
-        // A list has a beginning and an end, whatever the order of what is in it.
+        let order = described.clone();
+        described.sort();
+        // The objects of a list may be in any order between its start and end.
         if order.first().map(String::as_str) == Some("init") {
             order
         } else {
-            told
+            described
         }
     }
 
@@ -189,11 +189,11 @@ mod tests {
         for object in objects {
             assert!(merger.step(number, Event::InitApply(object)).is_empty());
         }
-        told(merger.step(number, Event::InitDone))
+        described(merger.step(number, Event::InitDone))
     }
 
     #[test]
-    fn first_list_is_complete_when_every_watch_has_listed() {
+    fn first_list_is_forwarded_once_every_watch_has_listed() {
         let mut merger = Merger::new(2);
         assert!(
             list(
@@ -203,7 +203,7 @@ mod tests {
             )
             .is_empty()
         );
-        // Changes before that become part of it.
+        // Earlier changes become part of the list.
         assert!(
             merger
                 .step(0, Event::Delete(object("a", "two", "2")))
@@ -214,13 +214,13 @@ mod tests {
             ["init", "listed one", "done"]
         );
         assert_eq!(
-            told(merger.step(1, Event::Apply(object("b", "three", "3")))),
+            described(merger.step(1, Event::Apply(object("b", "three", "3")))),
             ["applied three"]
         );
     }
 
     #[test]
-    fn later_list_is_told_as_what_has_changed_in_its_own_namespace() {
+    fn later_list_is_converted_to_changes_of_its_namespace() {
         let mut merger = Merger::new(2);
         list(
             &mut merger,
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn watch_that_breaks_off_while_listing_begins_anew() {
+    fn watch_interrupted_while_listing_starts_over() {
         let mut merger = Merger::new(1);
         merger.step(0, Event::Init);
         merger.step(0, Event::InitApply(object("a", "old", "1")));

@@ -1,19 +1,19 @@
-//! Where an operator works: in the whole cluster, or in some namespaces and nowhere else.
+//! The namespaces that the operator reconciles: all, or only some.
 
 use std::collections::BTreeSet;
 
-/// Where an operator works.
+/// The namespaces that the operator reconciles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Everywhere.
+    /// All namespaces.
     #[default]
     Cluster,
-    /// In these namespaces.
+    /// Only these namespaces.
     Namespaces(BTreeSet<String>),
 }
 
 impl Scope {
-    /// No name: the whole cluster.
+    /// A scope of these namespaces; empty: the whole cluster.
     pub(crate) fn new(namespaces: &[String]) -> Self {
         if namespaces.is_empty() {
             return Self::Cluster;
@@ -21,7 +21,7 @@ impl Scope {
         Self::Namespaces(namespaces.iter().cloned().collect())
     }
 
-    /// One of something for the whole cluster (`None`), or for each namespace.
+    /// Calls `make` once for the whole cluster (`None`), or once for each namespace.
     pub(crate) fn each<T>(&self, make: impl Fn(Option<&str>) -> T) -> Vec<T> {
         match self {
             Self::Cluster => vec![make(None)],

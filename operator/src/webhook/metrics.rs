@@ -1,4 +1,4 @@
-//! Metrics of the webhook, under controller-runtime's names.
+//! Metrics of the webhook, under the names of controller-runtime.
 //!
 //! <https://book.kubebuilder.io/reference/metrics-reference>
 
@@ -10,7 +10,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// Upper bounds of the latencies in seconds, fine where an answer should be: below ten milliseconds.
+/// Upper bounds of the latency, in seconds; most responses should take less than ten milliseconds.
 const BUCKETS: [f64; 17] = [
     0.0001, 0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025,
     0.05, 0.1, 0.5, 1.0, 5.0,
@@ -42,7 +42,7 @@ pub(crate) struct WebhookMetrics {
     reviews: Family<ResultLabel, Counter>,
 }
 
-/// A request under way.
+/// A request in progress.
 #[derive(Debug)]
 pub(super) struct InFlight(Gauge);
 
@@ -59,33 +59,33 @@ impl WebhookMetrics {
         };
         registry.register(
             "controller_runtime_webhook_requests",
-            "Admission requests per HTTP status",
+            "Admission requests by HTTP status",
             metrics.requests.clone(),
         );
         registry.register(
             "controller_runtime_webhook_latency_seconds",
-            "Time to answer an admission request in seconds",
+            "Admission request latency in seconds",
             metrics.latency.clone(),
         );
         registry.register(
             "controller_runtime_webhook_requests_in_flight",
-            "Admission requests under way",
+            "Admission requests in progress",
             metrics.in_flight.clone(),
         );
         registry.register(
             "bedrock_access_operator_sidecar_admissions",
-            "Pods that asked for a sidecar: injected, unchanged, or why they were refused",
+            "Sidecar injection requests by result: injected, unchanged, or the reason for the rejection",
             metrics.admissions.clone(),
         );
         registry.register(
             "bedrock_access_operator_access_reviews",
-            "Accesses that were to be stored: allowed, or why they were refused",
+            "BedrockAccess validation requests by result: allowed, or the reason for the rejection",
             metrics.reviews.clone(),
         );
         metrics
     }
 
-    /// A request has come.
+    /// Counts a request as in progress until the guard is dropped.
     pub(super) fn begin(&self, webhook: &'static str) -> InFlight {
         let gauge = self
             .in_flight
@@ -95,8 +95,8 @@ impl WebhookMetrics {
         InFlight(gauge)
     }
 
-    /// A request was answered.
-    pub(super) fn answered(&self, webhook: &'static str, code: u16, took: Duration) {
+    /// Records the status and duration of a request.
+    pub(super) fn responded(&self, webhook: &'static str, code: u16, took: Duration) {
         self.requests
             .get_or_create(&CodeLabels { webhook, code })
             .inc();
@@ -105,12 +105,12 @@ impl WebhookMetrics {
             .observe(took.as_secs_f64());
     }
 
-    /// What was decided of an access.
+    /// Counts the decision on a `BedrockAccess`.
     pub(super) fn reviewed(&self, result: &'static str) {
         self.reviews.get_or_create(&ResultLabel { result }).inc();
     }
 
-    /// What was decided of a pod.
+    /// Counts the decision on a pod.
     pub(super) fn decided(&self, result: &'static str) {
         self.admissions.get_or_create(&ResultLabel { result }).inc();
     }

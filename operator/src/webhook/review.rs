@@ -1,4 +1,4 @@
-//! `AdmissionReview` of `admission.k8s.io/v1`: what of it is read, and what is answered.
+//! `AdmissionReview` of `admission.k8s.io/v1`: requests and responses.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use crate::{
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
-/// The API server cuts warnings that are longer than this, in characters.
+/// Longest warning, in characters; the API server truncates longer ones.
 const MAX_WARNING: usize = 256;
 
 #[derive(Debug, Deserialize)]
@@ -22,7 +22,7 @@ struct Review {
     request: Request,
 }
 
-/// What an API server asks.
+/// The request of an API server.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Request {
@@ -36,7 +36,7 @@ pub(super) struct Request {
     old_object: Value,
 }
 
-/// A refusal as it is told.
+/// A rejection as it is sent.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) code: u16,
@@ -44,12 +44,12 @@ pub(super) struct Refusal {
     pub(super) message: String,
 }
 
-/// Why a review is not one.
+/// Why a request body is invalid.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReviewError {
     #[error("not an AdmissionReview: {0}")]
     Parse(#[source] serde_json::Error),
-    #[error("{kind} of {api_version} is not {KIND} of {API_VERSION}")]
+    #[error("unsupported review {kind} of {api_version}: expected {KIND} of {API_VERSION}")]
     Kind { kind: String, api_version: String },
 }
 
@@ -58,12 +58,12 @@ impl Request {
         Pod::deserialize(&self.object)
     }
 
-    /// What is to be replaced, where there is something.
+    /// The previous object, in case of an update.
     pub(super) fn before(&self) -> Option<&Value> {
         (!self.old_object.is_null()).then_some(&self.old_object)
     }
 
-    /// The name, or the beginning of one that is yet to be made.
+    /// The name, or the prefix of a generated name.
     pub(super) fn name(&self) -> &str {
         let metadata = self.object.get("metadata");
         ["name", "generateName"]
@@ -104,8 +104,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Request, ReviewError> {
     Ok(review.request)
 }
 
-/// The answer, as JSON.
-pub(super) fn answer(uid: &str, decided: Result<Admission, Refusal>) -> String {
+/// The response, as JSON.
+pub(super) fn response(uid: &str, decided: Result<Admission, Refusal>) -> String {
     let mut response = Map::new();
     response.insert("uid".to_owned(), json!(uid));
     response.insert("allowed".to_owned(), json!(decided.is_ok()));

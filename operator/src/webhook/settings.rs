@@ -1,54 +1,53 @@
-//! What the webhook is started with.
+//! Settings of the webhook.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// What the webhook is started with.
+/// Settings of the webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookSettings {
-    /// Where it is served.
+    /// Address to listen on.
     pub address: SocketAddr,
-    /// Where its certificate comes from.
+    /// Source of its certificate.
     pub certificate: CertificateSource,
 }
 
-/// Where the webhook's certificate comes from.
+/// Source of the webhook's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateSource {
-    /// Made and renewed by the operator.
+    /// Created and renewed by the operator.
     Own(OwnCertificate),
-    /// Files `tls.crt` and `tls.key` in a folder, kept fresh by somebody else, such as cert-manager, who also
-    /// publishes their authority.
+    /// Files `tls.crt` and `tls.key` in a directory, renewed by another component, such as cert-manager, which also
+    /// publishes the CA.
     Directory(PathBuf),
 }
 
-/// A certificate that the operator makes itself.
+/// A certificate that the operator creates itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnCertificate {
     /// Namespace of the operator.
     pub namespace: String,
-    /// Secret that holds the certificate and its authority.
+    /// Secret with the certificate and its CA.
     pub secret: String,
-    /// The `MutatingWebhookConfiguration` whose `caBundle` is kept.
+    /// The `MutatingWebhookConfiguration` whose `caBundle` the operator sets.
     pub configuration: String,
-    /// Names or addresses by which the API server calls the webhook.
+    /// DNS names or addresses under which the API server calls the webhook.
     pub names: Vec<String>,
-    /// When what is renewed.
+    /// When to renew.
     pub rotation: Rotation,
 }
 
-/// Lifetimes. The authority is renewed after two thirds of its own, and so is the certificate.
+/// Lifetimes. The CA and the certificate are renewed after two thirds of their lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// Lifetime of the authority.
+    /// Lifetime of the CA.
     pub authority: Duration,
     /// Lifetime of the certificate.
     pub certificate: Duration,
-    /// How long a new authority is published before a certificate of it is used: every API server has
-    /// to have heard of it.
+    /// How long a new CA is published before a certificate of it is used, so that every API server has read it.
     pub overlap: Duration,
-    /// How often everything is looked at.
+    /// Interval between checks.
     pub check: Duration,
 }
 

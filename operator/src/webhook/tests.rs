@@ -9,7 +9,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::fixtures::{self, Scripted};
 
-async fn ask(routes: &Router, body: String) -> (StatusCode, Value) {
+async fn send(routes: &Router, body: String) -> (StatusCode, Value) {
     let request = http::Request::post("/inject")
         .body(Body::from(body))
         .unwrap();
@@ -37,9 +37,9 @@ fn review(account: &str, dry_run: bool) -> String {
 }
 
 #[tokio::test]
-async fn reviews_are_answered_with_a_patch_or_a_refusal_and_counted() {
+async fn reviews_get_a_patch_or_a_rejection_and_are_counted() {
     let api = Scripted::default();
-    let (accesses, mut writer) = reflector::store();
+    let (access_store, mut writer) = reflector::store();
     let access = fixtures::access("sidecar: {serviceAccounts: [{name: app}]}");
     let url = "/apis/bedrockaccess.dev/v1alpha1/namespaces/team-a/bedrockaccesses/chat";
     api.put(url, serde_json::to_value(&access).unwrap());
@@ -55,7 +55,7 @@ async fn reviews_are_answered_with_a_patch_or_a_refusal_and_counted() {
         }),
         admitter: Arc::new(Admitter {
             client: api.client(),
-            accesses,
+            access_store,
             keys,
             policies,
             settings: fixtures::settings(),
@@ -63,13 +63,13 @@ async fn reviews_are_answered_with_a_patch_or_a_refusal_and_counted() {
         metrics: WebhookMetrics::new(&mut registry),
     });
 
-    let (status, answer) = ask(&routes, review("app", false)).await;
+    let (status, response) = send(&routes, review("app", false)).await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(answer["response"]["uid"], "705ab4f5");
-    assert_eq!(answer["response"]["allowed"], true);
-    assert_eq!(answer["response"]["patchType"], "JSONPatch");
+    assert_eq!(response["response"]["uid"], "705ab4f5");
+    assert_eq!(response["response"]["allowed"], true);
+    assert_eq!(response["response"]["patchType"], "JSONPatch");
     let patch = STANDARD
-        .decode(answer["response"]["patch"].as_str().unwrap())
+        .decode(response["response"]["patch"].as_str().unwrap())
         .unwrap();
     let patch: Value = serde_json::from_slice(&patch).unwrap();
     assert!(
@@ -77,24 +77,24 @@ async fn reviews_are_answered_with_a_patch_or_a_refusal_and_counted() {
         "{patch}"
     );
 
-    let (_, answer) = ask(&routes, review("stranger", false)).await;
-    assert_eq!(answer["response"]["allowed"], false);
-    assert_eq!(answer["response"]["status"]["code"], 403);
-    let message = answer["response"]["status"]["message"].as_str().unwrap();
+    let (_, response) = send(&routes, review("stranger", false)).await;
+    assert_eq!(response["response"]["allowed"], false);
+    assert_eq!(response["response"]["status"]["code"], 403);
+    let message = response["response"]["status"]["message"].as_str().unwrap();
     assert!(
         message.contains("spec.sidecar.serviceAccounts"),
         "{message}"
     );
 
-    let (_, answer) = ask(&routes, review("app", true)).await;
-    assert_eq!(answer["response"]["allowed"], true);
+    let (_, response) = send(&routes, review("app", true)).await;
+    assert_eq!(response["response"]["allowed"], true);
 
     for body in [
         String::new(),
         "{}".to_owned(),
         review("app", false).replace("admission.k8s.io/v1", "admission.k8s.io/v2"),
     ] {
-        assert_eq!(ask(&routes, body).await.0, StatusCode::BAD_REQUEST);
+        assert_eq!(send(&routes, body).await.0, StatusCode::BAD_REQUEST);
     }
 
     let mut text = String::new();
@@ -106,6 +106,6 @@ async fn reviews_are_answered_with_a_patch_or_a_refusal_and_counted() {
         "controller_runtime_webhook_requests_total{webhook=\"/inject\",code=\"400\"} 3",
         "controller_runtime_webhook_requests_in_flight{webhook=\"/inject\"} 0",
     ] {
-        assert!(text.contains(line), "{line} is not in\n{text}");
+        assert!(text.contains(line), "{line} is missing in\n{text}");
     }
 }

@@ -52,7 +52,7 @@ async fn configure(rig: &Rig, webhook: SocketAddr) {
 
 async fn start_operator(rig: &mut Rig, webhook: SocketAddr) {
     rig.start_operator_with(Settings {
-        validate_accesses: true,
+        validation_webhook: true,
         webhook: Some(WebhookSettings {
             address: webhook,
             certificate: CertificateSource::Own(OwnCertificate {
@@ -141,7 +141,7 @@ async fn access_is_refused_at_apply_with_the_words_of_its_status() {
     put(&rig, "gold", &gold).await;
     let refusal = message(rig.apply("more", &sample_spec()).await);
     assert!(
-        refusal.contains("no BedrockAccessPolicy is for namespace team-a"),
+        refusal.contains("no BedrockAccessPolicy applies to namespace team-a"),
         "{refusal}"
     );
     put(

@@ -195,7 +195,7 @@ async fn label_of_a_namespace_brings_its_accesses_under_a_policy_and_out_again()
     rig.apply("chat", &sample_spec()).await.unwrap();
     let (_, message) = rig.condition("chat", "Accepted", "False").await;
     assert!(
-        message.contains("no BedrockAccessPolicy is for namespace team-a"),
+        message.contains("no BedrockAccessPolicy applies to namespace team-a"),
         "{message}"
     );
     stands(&rig, false, 0).await;

@@ -1,32 +1,31 @@
-//! Whether an object in the cluster already is what we want.
+//! Compares an object in the cluster with the desired object.
 //!
-//! Two questions, both needed: does every field we want hold our value, and do we own no field that
-//! we no longer want? The second is answered by `metadata.managedFields`, where server-side apply
-//! keeps what belongs to whom
-//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>). Fields that
-//! others set beside ours are theirs.
+//! An object is as desired if every desired field has the desired value, and we own no field that is no longer desired.
+//! The owners of fields are in `metadata.managedFields`, which server-side apply maintains
+//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>). Fields that only others own
+//! are ignored.
 
 use api::names;
 use kube::{ResourceExt, api::DynamicObject};
 use serde_json::{Map, Value};
 
-/// A field that is not as wanted.
+/// A field that is not as desired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
     /// Path of the field, such as `metadata.annotations.eks.amazonaws.com/role-arn`.
     pub(crate) path: String,
-    /// Whether it holds a value of somebody else's, who owns it now.
+    /// Whether another field manager set it to another value and owns it now.
     pub(crate) taken_over: bool,
 }
 
-/// Fields of the document that are not state.
+/// Fields of the document that identify the object.
 const IDENTITY: [&str; 2] = ["apiVersion", "kind"];
-/// Fields of the metadata that are not state.
+/// Fields of the metadata that identify the object.
 const METADATA_IDENTITY: [&str; 2] = ["name", "namespace"];
 
-/// What has to be written to make `found` hold `desired`; empty when nothing has.
+/// The differences between `desired` and `found`; empty if no write is needed.
 pub(crate) fn compare(desired: &Value, found: &DynamicObject) -> Vec<Difference> {
-    let owned = owned(found);
+    let owned = owned_fields(found);
     let mut differences = Vec::new();
     let Some(owned) = owned else {
         differences.push(Difference {
@@ -64,7 +63,7 @@ pub(crate) fn compare(desired: &Value, found: &DynamicObject) -> Vec<Difference>
 }
 
 /// The fields we own, in the notation of managed fields.
-pub(crate) fn owned(found: &DynamicObject) -> Option<&Value> {
+pub(crate) fn owned_fields(found: &DynamicObject) -> Option<&Value> {
     found
         .managed_fields()
         .iter()
@@ -146,7 +145,7 @@ impl Walk<'_> {
         }
         for (index, wanted) in desired.iter().enumerate() {
             let of_owner = keys.iter().find(|(key, _)| has_key(wanted, key));
-            // An element we want and do not own yet: found by the same fields as its neighbours are.
+            // An element that we do not own yet is found by the same key fields as the other elements.
             let key = of_owner.map_or_else(
                 || key_of(wanted, keys.first().map(|(key, _)| key)),
                 |(key, _)| key.clone(),
@@ -167,9 +166,8 @@ impl Walk<'_> {
         }
     }
 
-    /// A list that has one owner as a whole: same length, same elements in the same order. The
-    /// API server may have put defaults into an element, so that a field added to one shows only in
-    /// that the list is no longer ours.
+    /// An atomic list, which has one owner: compares length, elements and order. The API server may have added defaults
+    /// to an element, so a field that another manager added shows only as a change of the list's owner.
     fn whole_list(
         &mut self,
         path: &str,
@@ -190,7 +188,7 @@ impl Walk<'_> {
     }
 }
 
-/// Who owns a part: an owned field without parts of its own is owned as a whole.
+/// The ownership of a part: an owned field without parts is owned as a whole.
 fn within<'a>(owned: Option<&'a Value>, part: &str) -> Option<&'a Value> {
     let parts = owned?.as_object()?;
     if parts.is_empty() {
@@ -207,7 +205,7 @@ fn unwanted(path: &str) -> Difference {
     }
 }
 
-/// The keys of a list's elements that we own: `k:{"name":"x"}` in the notation of managed fields.
+/// The keys of the list elements that we own: `k:{"name":"x"}` in the notation of managed fields.
 fn owned_keys(owned: Option<&Value>) -> Vec<(Map<String, Value>, &Value)> {
     owned
         .and_then(Value::as_object)
@@ -227,7 +225,7 @@ fn has_key(element: &Value, key: &Map<String, Value>) -> bool {
             .all(|(name, value)| element.get(name) == Some(value))
 }
 
-/// The key of an element, by the field names of another key.
+/// The key of an element, with the field names of another key.
 fn key_of(element: &Value, like: Option<&Map<String, Value>>) -> Map<String, Value> {
     like.into_iter()
         .flat_map(Map::keys)
@@ -235,7 +233,7 @@ fn key_of(element: &Value, like: Option<&Map<String, Value>>) -> Map<String, Val
         .collect()
 }
 
-/// Equal, or two ways to write the same quantity: the API server writes `0.5` as `500m`.
+/// Whether the values are equal, or are the same quantity: the API server stores `0.5` as `500m`.
 fn same(path: &str, desired: &Value, found: &Value) -> bool {
     if desired == found {
         return true;

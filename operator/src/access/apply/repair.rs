@@ -1,12 +1,12 @@
-//! Puts right what server-side apply cannot.
+//! Repairs drift that server-side apply cannot repair.
 //!
-//! Apply merges lists by the keys of their elements and never takes away an element that somebody else
-//! put there. A port of a Service that was given another number by hand is such an element: ours is
-//! missing, applying it makes a second one of the same name, and that the API server refuses. So the
-//! lists are replaced as a whole by a merge patch first. A patch makes its manager a second owner of what
-//! it writes, which would keep fields alive that we no longer apply; that ownership is given up in the end
-//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields>). An
-//! operator that dies in between leaves its mark in the managed fields, and the next one goes on.
+//! Apply merges lists by the keys of their elements and never removes an element of another owner. For example, if a
+//! user changes the number of a Service port, our port is missing; applying it creates a second port of the same name,
+//! which the API server rejects. So a merge patch first replaces the lists as a whole. The patch makes its field
+//! manager a second owner of the written fields, which would keep fields that we no longer apply. That ownership is
+//! therefore cleared at the end
+//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields>). If the operator stops
+//! in between, its entry stays in the managed fields, and the next reconcile continues from there.
 
 use kube::{
     ResourceExt,
@@ -17,13 +17,13 @@ use serde_json::json;
 use super::{Applier, ApplyError};
 use crate::access::build::Prepared;
 
-/// Field manager of such a patch.
+/// Field manager of the merge patch.
 const REPAIR_MANAGER: &str = "bedrock-access-operator-repair";
 
-/// Gives an object, found as this, the lists of our document as they stand there.
+/// Replaces the lists of `found` with those of our document.
 ///
 /// # Errors
-/// `refused`, when it is not the lists that the API server minds.
+/// `refused`, when the API server rejects the object for another reason than its lists.
 pub(super) async fn replace_lists(
     applier: &Applier<'_>,
     prepared: &Prepared,
@@ -53,7 +53,7 @@ pub(super) async fn replace_lists(
     }
 }
 
-/// Whether an object still shows an owner that only [`replace_lists`] needs.
+/// Whether the managed fields of an object still contain the field manager of [`replace_lists`].
 pub(super) fn is_unfinished(found: &DynamicObject) -> bool {
     found
         .managed_fields()
@@ -61,10 +61,10 @@ pub(super) fn is_unfinished(found: &DynamicObject) -> bool {
         .any(|entry| entry.manager.as_deref() == Some(REPAIR_MANAGER))
 }
 
-/// Gives up what [`replace_lists`] came to own; nothing is written where it owns nothing.
+/// Clears the ownership that [`replace_lists`] created; writes nothing if it owns nothing.
 ///
 /// # Errors
-/// When the API server does not take it, or the object has changed meanwhile.
+/// When the API server rejects the patch, or the object has changed in the meantime.
 pub(super) async fn disown(
     applier: &Applier<'_>,
     prepared: &Prepared,

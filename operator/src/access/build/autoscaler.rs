@@ -1,4 +1,4 @@
-//! The HorizontalPodAutoscaler, where the number of gateway pods is to follow the load.
+//! The HorizontalPodAutoscaler, if the number of gateway pods follows the load.
 
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,

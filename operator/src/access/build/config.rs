@@ -1,4 +1,4 @@
-//! The gateway's configuration document and the ConfigMap that carries it.
+//! The gateway's configuration document and the ConfigMap that contains it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use api::{
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::{BuildError, metadata};
-use crate::access::{revoke, validate::Validated};
+use crate::access::validate::Validated;
 
 pub(super) fn build(access: &Validated) -> Result<ConfigMap, BuildError> {
     let gateway = access
@@ -24,7 +24,7 @@ pub(super) fn build(access: &Validated) -> Result<ConfigMap, BuildError> {
     let mut data = BTreeMap::new();
     for (key, config) in gateway.into_iter().chain(sidecar) {
         let config = if access.revoked {
-            revoke::document(config, &access.namespace, &access.name)
+            revoked_config(config, &access.namespace, &access.name)
         } else {
             config
         };
@@ -44,7 +44,7 @@ pub(super) fn build(access: &Validated) -> Result<ConfigMap, BuildError> {
     })
 }
 
-/// The document that the gateways of an access read.
+/// The configuration of the gateway pods.
 pub(crate) fn gateway_config(access: &Validated) -> GatewayConfig {
     GatewayConfig {
         access: Some(AccessReference {
@@ -66,13 +66,31 @@ pub(crate) fn gateway_config(access: &Validated) -> GatewayConfig {
     }
 }
 
-/// The document that sidecars read. It names no clients: on loopback that lets the pod itself in and
-/// nobody else, unless the sidecar is started with a key, as on the node's network. Nor does it name a store of
-/// counts: what that asks for is no business of the team's pods, nor is the way to it.
+/// The configuration of sidecars. It lists no clients: on loopback, only the pod itself can connect, and on the node's
+/// network the sidecar starts with a key. It also has no shared counter store: the store's credentials must not reach
+/// the team's pods, and the pods need no route to it.
 fn sidecar_config(access: &Validated) -> GatewayConfig {
     GatewayConfig {
         clients: Clients::default(),
         limits: Limits::default().with_rates(access.limits.rates),
         ..gateway_config(access)
+    }
+}
+
+/// The error message of a gateway whose `BedrockAccess` is denied. It names no policy: policies are not a concern of
+/// clients.
+fn revocation_message(namespace: &str, name: &str) -> String {
+    format!(
+        "BedrockAccess {namespace}/{name} is not allowed by any BedrockAccessPolicy. For details, run: kubectl --namespace {namespace} describe bedrockaccess {name}"
+    )
+}
+
+/// The configuration of a gateway that serves nothing. Client authentication stays, so that strangers learn nothing.
+pub(crate) fn revoked_config(config: GatewayConfig, namespace: &str, name: &str) -> GatewayConfig {
+    GatewayConfig {
+        models: Vec::new(),
+        allow: Vec::new(),
+        revoked: Some(revocation_message(namespace, name)),
+        ..config
     }
 }

@@ -1,8 +1,7 @@
-//! The gateway's Deployment: restricted Pod Security, probes on the admin port, a drain that fits.
+//! The gateway's Deployment: restricted Pod Security, probes on the admin port, a grace period that fits the drain.
 //!
-//! A change of role, ServiceAccount, token or region changes the pod template and so replaces the
-//! pods; models, limits and clients stand in the mounted configuration, which the gateway reads again
-//! by itself, so they do not.
+//! A change of role, ServiceAccount, token or region changes the pod template and so replaces the pods. Models, limits
+//! and clients are in the mounted configuration, which the gateway reloads, so they do not.
 
 use std::collections::BTreeMap;
 
@@ -32,16 +31,16 @@ use super::{
 };
 use crate::access::validate::{Identity, Scale, Validated};
 
-/// User and group of the gateway, as distroless images have it; also the group of its volumes, since
-/// the token must be readable without root.
+/// User and group of the gateway, as in distroless images; also the group of its volumes, since the token must be
+/// readable without root.
 const USER: i64 = 65_532;
 const CONFIG_VOLUME: &str = "config";
 const API_KEYS_VOLUME: &str = "api-keys";
 const LIMIT_STORE_VOLUME: &str = "limit-store";
 const API_PORT: &str = "http";
-/// How long a pod keeps serving after it was told to end, so that every kube-proxy has heard of it.
+/// How long a pod continues to serve after the start of its termination, until every kube-proxy has removed it.
 const PRE_STOP_SECONDS: i64 = 5;
-/// What is left after the drain to write out logs and end.
+/// Time after the drain to flush logs and exit.
 const EXIT_SECONDS: i64 = 5;
 const HOSTNAME_KEY: &str = "kubernetes.io/hostname";
 const ZONE_KEY: &str = "topology.kubernetes.io/zone";
@@ -182,7 +181,7 @@ fn container(access: &Validated) -> Container {
         startup_probe: Some(probe("/healthz", 1, 60)),
         liveness_probe: Some(probe("/healthz", 10, 3)),
         readiness_probe: Some(probe("/readyz", 2, 2)),
-        // The last words of a gateway that cannot start become part of the access's status.
+        // The last log lines of a gateway that cannot start become part of the status.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         lifecycle: Some(Lifecycle {
             pre_stop: Some(LifecycleHandler {
@@ -234,7 +233,7 @@ fn api_keys_volume(secret: &str) -> Volume {
     }
 }
 
-/// Without the Secret the gateway starts all the same: it counts by itself then.
+/// The gateway starts without the Secret, too: it then uses local counters.
 fn limit_store_volume(secret: &str) -> Volume {
     Volume {
         name: LIMIT_STORE_VOLUME.to_owned(),
@@ -248,7 +247,7 @@ fn limit_store_volume(secret: &str) -> Volume {
     }
 }
 
-/// What was asked for, else evenly over zones and nodes as far as possible.
+/// The constraints of the spec; by default evenly over zones and nodes as far as possible.
 fn spread(access: &Validated) -> Vec<TopologySpreadConstraint> {
     let own_pods = LabelSelector {
         match_labels: Some(selector(access)),
@@ -278,8 +277,7 @@ fn spread(access: &Validated) -> Vec<TopologySpreadConstraint> {
     }
 }
 
-/// Changes when running pods hold credentials that are no longer meant: by another role, account, token,
-/// region or STS.
+/// Changes if running pods hold outdated credentials: of another role, ServiceAccount, token, region or STS endpoint.
 fn restart_hash(access: &Validated) -> String {
     let identity = match &access.identity {
         Identity::Irsa {
@@ -292,7 +290,7 @@ fn restart_hash(access: &Validated) -> String {
         Identity::Secret { name } => json!({"secret": name}),
         Identity::Ambient => json!("ambient"),
     };
-    let meaning = json!({
+    let inputs = json!({
         "identity": identity,
         "assumeRoles": access.assume_roles,
         "serviceAccount": access.service_account.name(),
@@ -300,7 +298,7 @@ fn restart_hash(access: &Validated) -> String {
         "sts": access.endpoints.sts,
     });
     let mut hash = Sha256::new();
-    hash.update(meaning.to_string().as_bytes());
+    hash.update(inputs.to_string().as_bytes());
     hash.finalize()
         .iter()
         .take(8)

@@ -1,4 +1,4 @@
-//! The PodDisruptionBudget: a drain of nodes takes away a quarter of the gateway pods at a time.
+//! The PodDisruptionBudget: a node drain evicts at most a quarter of the gateway pods at a time.
 
 use k8s_openapi::{
     api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
@@ -8,10 +8,10 @@ use k8s_openapi::{
 use super::{Empty, metadata, selector};
 use crate::access::validate::{Scale, Validated};
 
-/// Rounded up, so that at least one pod may always go.
+/// Rounded up, so that at least one pod can always be evicted.
 const MAX_UNAVAILABLE: &str = "25%";
 
-/// None where there is one pod at most: a budget could only hold up the drain, or say nothing.
+/// `None` if there is at most one pod: a budget would either block the drain or have no effect.
 pub(super) fn build(access: &Validated) -> Option<PodDisruptionBudget> {
     let most = match access.scale {
         Scale::Fixed(replicas) => replicas,
@@ -28,7 +28,7 @@ pub(super) fn build(access: &Validated) -> Option<PodDisruptionBudget> {
                 match_labels: Some(selector(access)),
                 ..LabelSelector::default()
             }),
-            // Pods that do not serve must not hold up a drain.
+            // Pods that do not serve must not block a drain.
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
             ..PodDisruptionBudgetSpec::default()
         }),

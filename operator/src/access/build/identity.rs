@@ -1,7 +1,7 @@
-//! What a gateway's container gets to find its AWS credentials: variables, volumes, mounts.
+//! Variables, volumes and mounts with which a gateway's container gets its AWS credentials.
 //!
-//! The operator writes all of it itself, under the names the EKS webhooks use, so that it works with
-//! and without them: a webhook leaves alone what is there.
+//! The operator sets all of them itself, under the names that the EKS webhooks use, so that the gateway works with and
+//! without these webhooks: they do not change existing entries.
 
 use api::names;
 use k8s_openapi::api::core::v1::{
@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{
 
 use crate::access::validate::{Identity, Validated};
 
-/// Where the EKS Pod Identity agent answers,
+/// Endpoint of the EKS Pod Identity agent,
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>.
 pub(crate) const POD_IDENTITY_URI: &str = "http://169.254.170.23/v1/credentials";
 const POD_IDENTITY_AUDIENCE: &str = "pods.eks.amazonaws.com";
@@ -19,12 +19,12 @@ pub(crate) const POD_IDENTITY_VOLUME: &str = "eks-pod-identity-token";
 pub(crate) const POD_IDENTITY_DIRECTORY: &str =
     "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount";
 const POD_IDENTITY_EXPIRATION_SECONDS: i64 = 86_400;
-/// Variable by which the gateway finds a mounted Secret.
+/// Variable with the directory of a mounted Secret.
 const SECRET_DIRECTORY: &str = "BEDROCK_GATEWAY_SECRET_DIRECTORY";
-/// The volume with the Secret.
+/// Volume with the Secret.
 pub(crate) const SECRET_VOLUME: &str = "aws-identity";
 
-/// What a container gets.
+/// Parts of a container and its pod.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     pub(crate) env: Vec<EnvVar>,
@@ -41,7 +41,7 @@ pub(crate) fn variable(name: &str, value: impl Into<String>) -> EnvVar {
     }
 }
 
-/// A mount that nothing can be written to.
+/// A read-only mount.
 pub(crate) fn mount(volume: &str, path: &str) -> VolumeMount {
     VolumeMount {
         name: volume.to_owned(),
@@ -123,15 +123,15 @@ pub(crate) fn parts(access: &Validated) -> Parts {
         Identity::Secret { name } => secret(name, &mut parts),
         Identity::Ambient => return parts,
     }
-    // What was asked for or nothing: never the node's own role by accident.
+    // Only the requested identity: never fall back to the node's role.
     parts
         .env
         .push(variable("AWS_EC2_METADATA_DISABLED", "true"));
     parts
 }
 
-/// The Secret as files, which the kubelet replaces when it is rotated. The operator does not know what is
-/// in it: it cannot read Secrets.
+/// Mounts the Secret as files, which the kubelet updates after a rotation. The operator cannot read Secrets, so it does
+/// not know the keys in it.
 fn secret(name: &str, parts: &mut Parts) {
     let file = |key: &str| format!("{}/{key}", names::IDENTITY_DIRECTORY);
     parts

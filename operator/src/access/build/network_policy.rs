@@ -1,7 +1,7 @@
-//! The NetworkPolicy: what a gateway must reach and be reached by, and nothing else.
+//! The NetworkPolicy: allows only the traffic that a gateway needs.
 //!
-//! Addresses of AWS change, so HTTPS goes anywhere. Rules hold for the port of the pod behind a
-//! Service, which its URL does not tell: an endpoint inside the cluster opens its whole namespace.
+//! Addresses of AWS change, so HTTPS is allowed to any address. Rules apply to the port of the pod behind a Service,
+//! which the Service's URL does not contain: an endpoint inside the cluster allows its whole namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use k8s_openapi::{
 use super::{Empty, metadata, selector};
 use crate::access::validate::{Identity, Validated};
 
-/// Label that every namespace carries with its own name.
+/// Label with the namespace's own name, set on every namespace.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// Ports of cluster DNS servers; 5353 is OpenShift's.
 const DNS_PORTS: [u16; 2] = [53, 5353];
@@ -26,7 +26,7 @@ const HTTP_PORT: u16 = 80;
 const REDIS_PORT: u16 = 6379;
 /// The EKS Pod Identity agent on the node.
 const POD_IDENTITY_AGENT: [&str; 2] = ["169.254.170.23/32", "fd00:ec2::23/128"];
-/// Metadata services of EC2 and ECS, where the SDK's default chain looks.
+/// Metadata services of EC2 and ECS, which the SDK's default chain uses.
 const METADATA_SERVICES: [&str; 3] = [
     "169.254.169.254/32",
     "169.254.170.2/32",
@@ -55,7 +55,7 @@ pub(super) fn build(access: &Validated) -> Option<NetworkPolicy> {
                     from: clients,
                     ports: Some(vec![tcp(names::GATEWAY_PORT)]),
                 },
-                // The operator and Prometheus, wherever they are; there is nothing secret to see.
+                // The operator and Prometheus, wherever they run; the port serves no secrets.
                 NetworkPolicyIngressRule {
                     from: None,
                     ports: Some(vec![tcp(names::GATEWAY_ADMIN_PORT)]),
@@ -66,8 +66,7 @@ pub(super) fn build(access: &Validated) -> Option<NetworkPolicy> {
     })
 }
 
-/// The namespaces whose ServiceAccounts may call; `None`, which is everybody, where clients come from
-/// anywhere.
+/// The namespaces of the ServiceAccounts that may call; `None` allows all namespaces, if clients can be anywhere.
 fn namespaces_of_clients(access: &Validated) -> Option<Vec<NetworkPolicyPeer>> {
     if access.clients.anonymous || access.clients.api_keys_directory.is_some() {
         return None;
@@ -154,7 +153,7 @@ fn egress(access: &Validated) -> Vec<NetworkPolicyEgressRule> {
     rules
 }
 
-/// The namespace of a Service by its name in the cluster's DNS: `service`, `service.namespace.svc` or
+/// The namespace of a Service, from its DNS name: `service`, `service.namespace.svc` or
 /// `service.namespace.svc.cluster.local`.
 fn namespace_of(host: &str, own: &str) -> Option<String> {
     let labels: Vec<&str> = host.split('.').collect();
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_reach_the_api_from_their_namespaces_alone() {
+    fn only_namespaces_of_clients_are_allowed() {
         let spec = spec(
             "clients: {serviceAccounts: [{name: a}, {name: b}, {namespace: team-b, name: a}]}",
         );
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_reaches_the_api_where_clients_can_be_anywhere() {
+    fn every_namespace_is_allowed_if_clients_can_be_anywhere() {
         for more in [
             "clients: {anonymous: true}",
             "clients: {apiKeys: {secretName: keys}}",
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_that_are_named_replace_what_follows_from_clients() {
+    fn explicit_peers_replace_the_namespaces_of_clients() {
         let spec =
             spec("gateway: {networkPolicy: {from: [{podSelector: {matchLabels: {app: front}}}]}}");
         assert_eq!(
@@ -251,13 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn policy_that_is_not_wanted_is_not_made() {
+    fn disabled_policy_is_not_built() {
         let access = validated("gateway: {networkPolicy: {enabled: false}}");
         assert_eq!(build(&access), None);
     }
 
     #[test]
-    fn endpoints_are_reachable_by_port_or_by_namespace() {
+    fn endpoints_are_allowed_by_port_or_by_namespace() {
         #[track_caller]
         fn check(endpoints: &str, ports: &Value, namespaces: &[&str]) {
             let spec = spec(&format!("endpoints: {endpoints}"));
@@ -298,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn store_of_the_limits_is_reachable_by_port_or_by_namespace() {
+    fn limit_store_is_allowed_by_port_or_by_namespace() {
         let egress = |url: &str| {
             let spec = spec(&format!("limits: {{store: {{redis: {{url: '{url}'}}}}}}"));
             let inside = spec["egress"][2]["to"][0]["namespaceSelector"]["matchLabels"].clone();
@@ -319,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn collector_of_traces_is_reachable() {
+    fn trace_collector_is_allowed() {
         let egress = |url: &str| {
             let mut access = validated("{}");
             access.tracing = Some(Tracing {
@@ -339,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn identity_that_asks_the_node_may_reach_it() {
+    fn identity_that_uses_a_node_service_may_reach_it() {
         let to = |more: &str| spec(more)["egress"][2]["to"].clone();
         assert_eq!(to("{}"), Value::Null);
         assert_eq!(

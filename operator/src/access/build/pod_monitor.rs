@@ -1,6 +1,6 @@
-//! The PodMonitor, by which a Prometheus operator finds the gateway pods.
+//! The PodMonitor, with which the Prometheus operator discovers the gateway pods.
 //!
-//! Pods rather than the Service: metrics are served on the admin port, which no Service offers.
+//! Not a ServiceMonitor: metrics are served on the admin port, which the Service does not expose.
 //! <https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.PodMonitor>
 
 use api::names;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{ADMIN_PORT, Empty, metadata, selector};
 use crate::access::validate::Validated;
 
-/// The whole object; there is no type for it among Kubernetes' own.
+/// The whole object as JSON; `k8s_openapi` has no type for it.
 pub(super) fn build(access: &Validated) -> Option<Value> {
     let wanted = access.pod_monitor.as_ref()?;
     let mut endpoint = json!({"port": ADMIN_PORT, "path": names::GATEWAY_METRICS_PATH});

@@ -1,4 +1,4 @@
-//! The ServiceAccount, with the annotations by which EKS knows its role.
+//! The ServiceAccount, with the annotations from which EKS learns its role.
 //!
 //! <https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html>
 
@@ -29,7 +29,7 @@ pub(super) fn build(
     }
 }
 
-/// None for an access that no policy allows: a pod that starts now must not get the role.
+/// Empty if the policies deny the object: a pod that starts now must not get the role.
 fn role_annotations(access: &Validated) -> BTreeMap<String, String> {
     if access.revoked {
         return BTreeMap::new();

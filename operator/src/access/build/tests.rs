@@ -16,12 +16,12 @@ fn pod(more: &str) -> Value {
 }
 
 #[test]
-fn access_of_the_documentation_becomes_these_objects() {
+fn objects_of_the_documented_example() {
     insta::assert_snapshot!("irsa", yaml(""));
 }
 
 #[test]
-fn access_with_every_field_becomes_these_objects() {
+fn objects_of_a_spec_with_every_field() {
     insta::assert_snapshot!("everything", yaml(EVERYTHING));
 }
 
@@ -43,14 +43,14 @@ fn each_identity_has_its_own_environment_and_volumes() {
 }
 
 #[test]
-fn build_twice_is_equal() {
+fn building_twice_gives_equal_objects() {
     for more in ["", EVERYTHING] {
         assert_eq!(yaml(more), yaml(more));
     }
 }
 
 #[test]
-fn what_the_gateway_reloads_does_not_replace_pods() {
+fn settings_that_the_gateway_reloads_do_not_replace_pods() {
     let before = pod("");
     for more in [
         "models: [{name: other, modelId: amazon.nova-lite-v1:0}]",
@@ -71,7 +71,7 @@ fn what_the_gateway_reloads_does_not_replace_pods() {
 }
 
 #[test]
-fn what_credentials_rest_on_replaces_pods() {
+fn settings_that_affect_credentials_replace_pods() {
     let before = pod("");
     for more in [
         "region: us-west-2",
@@ -87,7 +87,7 @@ fn what_credentials_rest_on_replaces_pods() {
 }
 
 #[test]
-fn autoscaler_decides_on_the_number_of_pods_where_it_is_asked_for() {
+fn autoscaler_sets_the_number_of_pods_if_requested() {
     let resources = build(&validated("gateway: {autoscaling: {maxReplicas: 5}}")).unwrap();
     let deployment = resources.deployment.unwrap();
     assert_eq!(deployment.object["spec"].get("replicas"), None);
@@ -99,7 +99,7 @@ fn autoscaler_decides_on_the_number_of_pods_where_it_is_asked_for() {
 }
 
 #[test]
-fn budget_is_made_only_where_there_can_be_two_pods() {
+fn budget_is_built_only_if_there_can_be_two_pods() {
     for (more, expected) in [
         ("", true),
         ("gateway: {replicas: 1}", false),
@@ -119,7 +119,7 @@ fn budget_is_made_only_where_there_can_be_two_pods() {
 }
 
 #[test]
-fn existing_service_account_is_used_and_not_made() {
+fn existing_service_account_is_used_and_not_built() {
     let access = validated("serviceAccount: {create: false, name: mine}");
     let resources = build(&access).unwrap();
     assert_eq!(resources.service_account, None);
@@ -130,7 +130,7 @@ fn existing_service_account_is_used_and_not_made() {
 }
 
 #[test]
-fn configuration_is_one_that_the_gateway_takes() {
+fn gateway_accepts_its_configuration() {
     for more in ["", EVERYTHING] {
         let resources = build(&validated(more)).unwrap();
         let text = resources.config.object["data"]["gateway.yaml"]
@@ -183,10 +183,10 @@ const SIDECARS_ONLY: &str =
     "{gateway: {enabled: false}, clients: {}, sidecar: {serviceAccounts: [{name: app}]}}";
 
 #[test]
-fn access_for_sidecars_alone_is_a_configuration_and_nothing_else() {
+fn sidecars_alone_need_only_a_configuration() {
     let resources = build(&validated(SIDECARS_ONLY)).unwrap();
-    let kinds: Vec<ChildKind> = resources.all().map(|prepared| prepared.kind).collect();
-    assert_eq!(kinds, [ChildKind::ConfigMap]);
+    let kinds: Vec<OwnedKind> = resources.all().map(|prepared| prepared.kind).collect();
+    assert_eq!(kinds, [OwnedKind::ConfigMap]);
     let data = resources.config.object["data"].as_object().unwrap();
     assert_eq!(data.keys().collect::<Vec<_>>(), ["sidecar.yaml"]);
     let document = api::GatewayConfig::from_yaml(data["sidecar.yaml"].as_str().unwrap()).unwrap();
@@ -195,7 +195,7 @@ fn access_for_sidecars_alone_is_a_configuration_and_nothing_else() {
 }
 
 #[test]
-fn access_with_both_shapes_has_a_document_for_each() {
+fn gateway_and_sidecars_each_have_a_configuration() {
     let resources = build(&validated("sidecar: {serviceAccounts: [{name: app}]}")).unwrap();
     let data = &resources.config.object["data"];
     assert!(data["gateway.yaml"].as_str().unwrap().contains("jwks"));
@@ -213,7 +213,7 @@ fn access_with_both_shapes_has_a_document_for_each() {
     assert_eq!(
         read("sidecar.yaml"),
         (Some(7), false),
-        "it counts by itself"
+        "it uses local counters"
     );
     assert_eq!(pod("sidecar: {serviceAccounts: [{name: app}]}"), pod(""));
 }

@@ -1,7 +1,7 @@
 //! Where a gateway's container sends its traces, in OpenTelemetry's own variables.
 //!
-//! The platform's collector is the operator's setting and no field of an access: whoever may write an access must not
-//! lead what a gateway sees elsewhere.
+//! The collector is a setting of the operator and not a field of `BedrockAccess`: users who can write a `BedrockAccess`
+//! must not be able to send a gateway's data elsewhere.
 
 use api::names;
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
@@ -9,10 +9,10 @@ use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
 use super::identity::variable;
 use crate::{access::validate::Validated, settings::ALL_PER_MILLION};
 
-/// Named as OpenTelemetry's operator names it.
+/// Same name as in OpenTelemetry's operator.
 const POD_NAME: &str = "OTEL_RESOURCE_ATTRIBUTES_POD_NAME";
 
-/// The variables; none where traces go nowhere.
+/// The variables; empty if tracing is disabled.
 pub(crate) fn variables(access: &Validated) -> Vec<EnvVar> {
     let Some(tracing) = &access.tracing else {
         return Vec::new();
@@ -34,7 +34,7 @@ pub(crate) fn variables(access: &Validated) -> Vec<EnvVar> {
             name: POD_NAME.to_owned(),
             value_from: Some(EnvVarSource {
                 field_ref: Some(ObjectFieldSelector {
-                    // What the API server would put in.
+                    // The API server's default.
                     api_version: Some("v1".to_owned()),
                     field_path: "metadata.name".to_owned(),
                 }),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn collector_share_and_origin_are_told() {
+    fn variables_contain_the_collector_the_sampling_rate_and_the_origin() {
         let expected = [
             (
                 "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -70,7 +70,7 @@ mod tests {
             ),
             ("OTEL_TRACES_SAMPLER", Some("parentbased_traceidratio")),
             ("OTEL_TRACES_SAMPLER_ARG", Some("0.25")),
-            // A later variable is made of it, so it comes first.
+            // A later variable refers to it, so it comes first.
             (POD_NAME, None),
             (
                 "OTEL_RESOURCE_ATTRIBUTES",
@@ -84,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn share_is_written_as_a_part_of_one() {
+    fn sampling_rate_is_written_as_a_fraction() {
         for (per_million, share) in [(0, "0"), (1, "0.000001"), (ALL_PER_MILLION, "1")] {
             assert_eq!(values(per_million)[2].1.as_deref(), Some(share));
         }
     }
 
     #[test]
-    fn without_a_collector_there_is_none_of_it() {
+    fn no_variables_without_a_collector() {
         assert_eq!(variables(&validated("{}")), []);
     }
 }

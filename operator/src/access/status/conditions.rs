@@ -1,4 +1,4 @@
-//! What the conditions say, each from the facts it rests on.
+//! The conditions of the status, each a pure function of the observed state.
 
 pub(super) mod accepted;
 pub(super) mod credentials;
@@ -10,22 +10,22 @@ pub(super) mod target_roles;
 
 /// The three values of a condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum ConditionStatus {
     True,
     False,
     Unknown,
 }
 
-/// A condition without its bookkeeping.
+/// The result of computing a condition, without generation and transition time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
-    pub(crate) state: State,
+pub(crate) struct ConditionOutcome {
+    pub(crate) state: ConditionStatus,
     pub(crate) reason: String,
     pub(crate) message: String,
 }
 
-impl Verdict {
-    pub(crate) fn new(state: State, reason: &str, message: impl Into<String>) -> Self {
+impl ConditionOutcome {
+    pub(crate) fn new(state: ConditionStatus, reason: &str, message: impl Into<String>) -> Self {
         Self {
             state,
             reason: reason.to_owned(),

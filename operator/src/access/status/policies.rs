@@ -1,4 +1,4 @@
-//! The IAM policies a role needs, as JSON to paste, for people without access to IAM.
+//! The IAM policies that the role needs, as JSON to copy, for users without access to IAM.
 
 use api::iam;
 
@@ -7,8 +7,8 @@ use crate::access::{
     validate::{Identity, Validated},
 };
 
-/// The trust policy of the role that the gateway's and the sidecars' tokens are exchanged for; of other identities the
-/// trust is not the access's business.
+/// The trust policy of the role for which the gateway's and the sidecars' tokens are exchanged; `None` for identities
+/// whose trust the operator does not know.
 pub(super) fn trust(access: &Validated) -> Option<String> {
     let accounts = access.signing_accounts();
     let trust = match &access.identity {
@@ -29,11 +29,11 @@ pub(super) fn trust(access: &Validated) -> Option<String> {
         Identity::Secret { .. } | Identity::Ambient => return None,
     };
     iam::trust_policy(&trust)
-        .inspect_err(|error| tracing::warn!(%error, "no trust policy can be made"))
+        .inspect_err(|error| tracing::warn!(%error, "failed to build the trust policy"))
         .ok()
 }
 
-/// The least permission policy of the role that signs.
+/// The least-privilege permission policy of the role that signs requests.
 pub(super) fn permission(access: &Validated) -> Option<String> {
     let config = gateway_config(access);
     let mut permissions = iam::Permissions::new(&config);
@@ -41,6 +41,6 @@ pub(super) fn permission(access: &Validated) -> Option<String> {
         permissions = permissions.account(role.arn().account());
     }
     iam::permission_policy(&permissions)
-        .inspect_err(|error| tracing::warn!(%error, "no permission policy can be made"))
+        .inspect_err(|error| tracing::warn!(%error, "failed to build the permission policy"))
         .ok()
 }

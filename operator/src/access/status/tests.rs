@@ -4,12 +4,11 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     access::{
-        observe::PodFacts,
+        observe::{PodState, sidecars::SidecarState},
         readiness::Report,
         validate::{Problem, ValidateError},
     },
     fixtures,
-    sidecar::fleet::SidecarFacts,
 };
 
 mod sidecars;
@@ -39,8 +38,8 @@ fn starting() -> Arc<DynamicObject> {
     deployment(&json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2}))
 }
 
-fn pod(name: &str) -> PodFacts {
-    PodFacts {
+fn pod(name: &str) -> PodState {
+    PodState {
         name: name.to_owned(),
         ready: false,
         waiting: None,
@@ -48,8 +47,8 @@ fn pod(name: &str) -> PodFacts {
     }
 }
 
-fn failing(message: &str) -> PodFacts {
-    PodFacts {
+fn failing(message: &str) -> PodState {
+    PodState {
         report: Some(Report {
             ready: false,
             reason: "InvalidIdentityToken".to_owned(),
@@ -62,11 +61,11 @@ fn failing(message: &str) -> PodFacts {
 
 struct Case {
     deployment: Option<Arc<DynamicObject>>,
-    pods: Vec<PodFacts>,
-    sidecars: Vec<SidecarFacts>,
+    pods: Vec<PodState>,
+    sidecars: Vec<SidecarState>,
     spec: &'static str,
     error: Option<Error>,
-    judgement: Option<Judgement>,
+    evaluation: Option<Evaluation>,
     previous: Option<BedrockAccessStatus>,
     now: Timestamp,
 }
@@ -75,14 +74,14 @@ impl Default for Case {
     fn default() -> Self {
         Self {
             deployment: Some(settled()),
-            pods: vec![PodFacts {
+            pods: vec![PodState {
                 ready: true,
                 ..pod("chat-gateway-1")
             }],
             sidecars: Vec::new(),
             spec: "",
             error: None,
-            judgement: None,
+            evaluation: None,
             previous: None,
             now: time(100),
         }
@@ -100,7 +99,7 @@ impl Case {
         let result = Result {
             validated: Some(&validated),
             observed: Some(&observed),
-            judgement: self.judgement.as_ref(),
+            evaluation: self.evaluation.as_ref(),
             deployment: self.deployment,
             error: self.error.as_ref(),
         };
@@ -127,7 +126,7 @@ fn check(status: &BedrockAccessStatus, expected: &[(&str, &str, &str)]) {
 }
 
 #[test]
-fn settled_access_is_ready_and_says_where_and_as_whom() {
+fn settled_access_is_ready_with_endpoint_and_role() {
     let status = Case::default().status();
     check(
         &status,
@@ -169,7 +168,7 @@ fn settled_access_is_ready_and_says_where_and_as_whom() {
 }
 
 #[test]
-fn wrong_trust_policy_is_named_by_the_reason_of_ready() {
+fn reason_of_ready_names_a_wrong_trust_policy() {
     let status = Case {
         deployment: Some(starting()),
         pods: vec![
@@ -197,10 +196,10 @@ fn wrong_trust_policy_is_named_by_the_reason_of_ready() {
 }
 
 #[test]
-fn image_that_cannot_be_pulled_is_named() {
+fn reason_of_ready_names_an_image_that_cannot_be_pulled() {
     let status = Case {
         deployment: Some(starting()),
-        pods: vec![PodFacts {
+        pods: vec![PodState {
             waiting: Some((
                 "ImagePullBackOff".to_owned(),
                 Some("Back-off pulling image".to_owned()),
@@ -221,7 +220,7 @@ fn image_that_cannot_be_pulled_is_named() {
 }
 
 #[test]
-fn access_before_its_first_pod_is_on_its_way() {
+fn access_without_pods_is_rolling_out() {
     let status = Case {
         deployment: None,
         pods: Vec::new(),
@@ -239,7 +238,7 @@ fn access_before_its_first_pod_is_on_its_way() {
 }
 
 #[test]
-fn rollout_that_has_begun_is_not_ready_before_the_new_pods_are() {
+fn rollout_is_not_ready_before_the_new_pods_are() {
     let status = Case {
         deployment: Some(deployment(&json!({
             "observedGeneration": 2, "replicas": 3, "updatedReplicas": 1, "readyReplicas": 2, "availableReplicas": 2,
@@ -257,7 +256,7 @@ fn rollout_that_has_begun_is_not_ready_before_the_new_pods_are() {
 }
 
 #[test]
-fn lost_pod_keeps_the_access_ready_while_another_serves() {
+fn access_stays_ready_while_one_of_two_pods_serves() {
     let status = Case {
         deployment: Some(deployment(&json!({
             "observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 1, "availableReplicas": 1,
@@ -275,7 +274,7 @@ fn lost_pod_keeps_the_access_ready_while_another_serves() {
 }
 
 #[test]
-fn deployment_that_has_given_up_is_stalled() {
+fn deployment_past_its_progress_deadline_is_stalled() {
     let status = Case {
         deployment: Some(deployment(&json!({
             "observedGeneration": 2, "replicas": 2, "updatedReplicas": 2,
@@ -295,7 +294,7 @@ fn deployment_that_has_given_up_is_stalled() {
 }
 
 #[test]
-fn invalid_object_is_stalled_and_says_which_field() {
+fn invalid_object_is_stalled_and_names_the_field() {
     let problem = Problem {
         field: "spec.region".to_owned(),
         message: "is no region".to_owned(),
@@ -321,7 +320,7 @@ fn invalid_object_is_stalled_and_says_which_field() {
 }
 
 #[test]
-fn status_of_an_unchanged_world_is_the_same_at_any_time() {
+fn status_of_an_unchanged_object_does_not_depend_on_time() {
     let first = Case::default().status();
     let second = Case {
         previous: Some(first.clone()),
@@ -333,7 +332,7 @@ fn status_of_an_unchanged_world_is_the_same_at_any_time() {
 }
 
 #[test]
-fn message_with_another_request_id_is_not_a_change() {
+fn another_request_id_in_the_message_is_not_a_change() {
     let case = |message: &str, previous| Case {
         deployment: Some(starting()),
         pods: vec![failing(message)],
@@ -357,7 +356,7 @@ fn message_with_another_request_id_is_not_a_change() {
 }
 
 #[test]
-fn transition_time_moves_with_the_status_and_not_with_the_reason() {
+fn transition_time_follows_the_status_and_not_the_reason() {
     let first = Case {
         deployment: Some(starting()),
         pods: vec![pod("a")],
@@ -393,7 +392,7 @@ fn transition_time_moves_with_the_status_and_not_with_the_reason() {
 }
 
 #[test]
-fn judgement_is_kept_while_the_policies_cannot_be_asked_and_goes_with_the_last_policy() {
+fn accepted_stays_while_policies_cannot_be_evaluated_and_is_removed_with_the_last_policy() {
     let mut previous = Case::default().status();
     let accepted = Condition {
         type_: "Accepted".to_owned(),
@@ -412,7 +411,7 @@ fn judgement_is_kept_while_the_policies_cannot_be_asked_and_goes_with_the_last_p
     assert_eq!(find(&status, "Accepted"), Some(&accepted));
     let status = Case {
         previous: Some(status),
-        judgement: Some(Judgement::Ungoverned),
+        evaluation: Some(Evaluation::Unrestricted),
         ..Case::default()
     }
     .status();

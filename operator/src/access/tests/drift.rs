@@ -1,12 +1,12 @@
-//! Children that somebody has changed or removed are put right.
+//! Owned objects that others changed or deleted are restored.
 
 use super::*;
 
 #[tokio::test]
-async fn annotation_changed_by_somebody_is_put_back_and_told() {
+async fn annotation_changed_by_another_field_manager_is_restored_and_reported() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
-    let access = with_status(&world.api.asked());
+    let access = with_status(&world.api.requests());
     world.catch_up();
     let mut account = world.api.object(ACCOUNT).unwrap();
     let role = "eks.amazonaws.com/role-arn";
@@ -20,12 +20,12 @@ async fn annotation_changed_by_somebody_is_put_back_and_told() {
     managed.push(
         json!({"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-01T00:00:00Z"}),
     );
-    world.caches.put(ChildKind::ServiceAccount, account);
+    world.caches.put(OwnedKind::ServiceAccount, account);
     world.reconcile(access).await.unwrap();
-    let asked = world.api.asked();
-    let patched: Vec<_> = asked
+    let requests = world.api.requests();
+    let patched: Vec<_> = requests
         .iter()
-        .filter(|asked| asked.method == Method::PATCH)
+        .filter(|request| request.method == Method::PATCH)
         .collect();
     assert_eq!(patched.len(), 1, "{patched:?}");
     assert_eq!(
@@ -33,47 +33,47 @@ async fn annotation_changed_by_somebody_is_put_back_and_told() {
         "arn:aws:iam::123456789012:role/BedrockRole"
     );
     assert_eq!(
-        events(&asked),
+        events(&requests),
         [(
             "DriftCorrected".to_owned(),
             format!(
-                "ServiceAccount chat-gateway: metadata.annotations.{role} had been changed by kubectl-edit and was put back"
+                "ServiceAccount chat-gateway: restored metadata.annotations.{role} after a change by kubectl-edit"
             )
         )]
     );
 }
 
 #[tokio::test]
-async fn child_made_again_is_told_as_itself() {
+async fn recreated_object_is_reported_by_name() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
-    let access = with_status(&world.api.asked());
-    for (kind, path) in CHILDREN {
+    let access = with_status(&world.api.requests());
+    for (kind, path) in OWNED {
         if let Some(object) = world
             .api
             .object(path)
-            .filter(|_| kind != ChildKind::Service)
+            .filter(|_| kind != OwnedKind::Service)
         {
             world.caches.put(kind, object);
         }
     }
     world.api.remove(SERVICE);
     world.reconcile(access).await.unwrap();
-    let asked = world.api.asked();
-    let told: Vec<_> = asked
+    let requests = world.api.requests();
+    let events: Vec<_> = requests
         .iter()
-        .filter(|asked| asked.path.contains("events.k8s.io"))
-        .map(|asked| asked.body["note"].as_str().unwrap_or_default())
+        .filter(|request| request.path.contains("events.k8s.io"))
+        .map(|request| request.body["note"].as_str().unwrap_or_default())
         .collect();
-    assert_eq!(told, ["Created Service chat-gateway"]);
+    assert_eq!(events, ["Created Service chat-gateway"]);
 }
 
 #[tokio::test]
-async fn list_that_somebody_took_over_whole_is_put_back_although_ours_is_in_it() {
+async fn list_taken_over_by_another_owner_is_restored_even_if_our_items_are_in_it() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
     world.catch_up();
-    world.api.asked();
+    world.api.requests();
     let mut policy = world.api.object(NETWORK_POLICY).unwrap();
     policy["spec"]["egress"][1]["to"] = json!([{"ipBlock": {"cidr": "10.0.0.0/8"}}]);
     let managed = policy["metadata"]["managedFields"].as_array_mut().unwrap();
@@ -82,18 +82,19 @@ async fn list_that_somebody_took_over_whole_is_put_back_although_ours_is_in_it()
     managed.push(
         json!({"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-01T00:00:00Z"}),
     );
-    world.caches.put(ChildKind::NetworkPolicy, policy);
+    world.caches.put(OwnedKind::NetworkPolicy, policy);
     world.reconcile(fixtures::access("")).await.unwrap();
-    let asked = world.api.asked();
+    let requests = world.api.requests();
     assert!(
-        asked
+        requests
             .iter()
-            .any(|asked| asked.path == NETWORK_POLICY && asked.method == Method::PATCH)
+            .any(|request| request.path == NETWORK_POLICY && request.method == Method::PATCH)
     );
-    let told = events(&asked);
+    let events = events(&requests);
     assert!(
-        told.iter()
+        events
+            .iter()
             .any(|(reason, note)| reason == "DriftCorrected" && note.contains("spec.egress")),
-        "{told:?}"
+        "{events:?}"
     );
 }

@@ -1,18 +1,18 @@
-//! What gateways say of themselves reaches the status.
+//! Readiness reports of gateways reach the status.
 
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
 
-/// A world with one gateway pod, which answers this; and how often it was asked.
-async fn world(status: StatusCode, answer: &'static str) -> (World, Arc<AtomicUsize>) {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&asked);
+/// A world with one gateway pod with this `/readyz` response, and a counter of its requests.
+async fn world(status: StatusCode, response: &'static str) -> (World, Arc<AtomicUsize>) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
     let routes = axum::Router::new().route(
         "/readyz",
         axum::routing::get(move || async move {
             counted.fetch_add(1, Ordering::SeqCst);
-            (status, answer)
+            (status, response)
         }),
     );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -27,7 +27,7 @@ async fn world(status: StatusCode, answer: &'static str) -> (World, Arc<AtomicUs
         "metadata": {"name": "chat-gateway-1", "namespace": "team-a", "labels": {"bedrockaccess.dev/access": "chat"}},
         "status": {"podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": ready}]},
     }));
-    (world, asked)
+    (world, requests)
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn reason_of_a_pod_without_credentials_reaches_the_status() {
     )
     .await;
     world.reconcile(fixtures::access("")).await.unwrap();
-    let status = with_status(&world.api.asked()).status.unwrap();
+    let status = with_status(&world.api.requests()).status.unwrap();
     let credentials = status::find(&status, condition::CREDENTIALS_READY).unwrap();
     assert_eq!(credentials.reason, "AccessDenied");
     assert!(
@@ -53,20 +53,20 @@ async fn reason_of_a_pod_without_credentials_reaches_the_status() {
 }
 
 #[tokio::test]
-async fn ready_pods_are_asked_where_a_target_has_a_role_and_nowhere_else() {
-    let (mut world, asked) = world(
+async fn ready_pods_are_queried_only_if_a_target_has_a_role() {
+    let (mut world, requests) = world(
         StatusCode::OK,
         r#"{"ready":true,"roles":[{"role":"arn:aws:iam::210987654321:role/Models","ready":false,"reason":"AccessDenied","message":"not authorized to perform sts:AssumeRole"}]}"#,
     )
     .await;
     world.reconcile(fixtures::access("")).await.unwrap();
-    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert_eq!(requests.load(Ordering::SeqCst), 0);
     world.catch_up();
-    world.api.asked();
+    world.api.requests();
     let spec = "models: [{name: fast, targets: [{modelId: anthropic.claude-3-haiku-20240307-v1:0, assumeRole: {roleArn: 'arn:aws:iam::210987654321:role/Models'}}]}]";
     world.reconcile(fixtures::access(spec)).await.unwrap();
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
-    let requests = world.api.asked();
+    assert_eq!(requests.load(Ordering::SeqCst), 1);
+    let requests = world.api.requests();
     let status = with_status(&requests).status.unwrap();
     let roles = status::find(&status, condition::TARGET_ROLES_READY).unwrap();
     assert_eq!(
@@ -75,7 +75,7 @@ async fn ready_pods_are_asked_where_a_target_has_a_role_and_nowhere_else() {
     );
     let mut events = requests
         .iter()
-        .filter(|asked| asked.path.contains("/events"));
+        .filter(|request| request.path.contains("/events"));
     assert!(
         events.any(|event| event.body["reason"] == "AccessDenied"),
         "{requests:?}"

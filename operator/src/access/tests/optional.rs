@@ -1,4 +1,4 @@
-//! Children that not every access asks for: they come, hand over and go.
+//! Optional owned objects: created, handed over and deleted.
 
 use super::*;
 
@@ -6,16 +6,16 @@ const AUTOSCALED: &str = "gateway: {autoscaling: {maxReplicas: 5}}";
 const MONITORED: &str = "gateway: {podMonitor: {labels: {release: prometheus}, interval: 30s}}";
 
 #[tokio::test]
-async fn autoscaler_takes_over_the_number_of_pods_it_finds_and_gives_it_back() {
+async fn autoscaler_takes_over_the_current_number_of_pods_and_returns_it() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
     world.catch_up();
-    world.api.asked();
+    world.api.requests();
     world.reconcile(fixtures::access(AUTOSCALED)).await.unwrap();
-    let asked = world.api.asked();
-    let writes: Vec<_> = asked
+    let requests = world.api.requests();
+    let writes: Vec<_> = requests
         .iter()
-        .filter(|asked| asked.path == DEPLOYMENT && asked.method == Method::PATCH)
+        .filter(|request| request.path == DEPLOYMENT && request.method == Method::PATCH)
         .collect();
     assert_eq!(writes.len(), 2, "{writes:?}");
     assert!(
@@ -31,7 +31,7 @@ async fn autoscaler_takes_over_the_number_of_pods_it_finds_and_gives_it_back() {
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "chat-gateway"}, "spec": {"replicas": 2},
         }),
-        "the number stays while nobody else owns it"
+        "the number stays while it has no other owner"
     );
     assert_eq!(writes[1].body["spec"].get("replicas"), None);
     let autoscaler = world.api.object(AUTOSCALER).unwrap();
@@ -43,7 +43,7 @@ async fn autoscaler_takes_over_the_number_of_pods_it_finds_and_gives_it_back() {
     assert_eq!(
         world.api.writes().len(),
         0,
-        "who owned nothing hands nothing over"
+        "without ownership there is no handover"
     );
 
     world.reconcile(fixtures::access("")).await.unwrap();
@@ -59,11 +59,11 @@ async fn autoscaler_takes_over_the_number_of_pods_it_finds_and_gives_it_back() {
 }
 
 #[tokio::test]
-async fn children_that_are_no_longer_asked_for_are_removed() {
+async fn objects_that_are_no_longer_requested_are_deleted() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
     world.catch_up();
-    world.api.asked();
+    world.api.requests();
     let more = "gateway: {replicas: 1, networkPolicy: {enabled: false}}";
     world.reconcile(fixtures::access(more)).await.unwrap();
     let writes = world.api.writes();
@@ -77,15 +77,15 @@ async fn pod_monitor_waits_for_its_api_and_the_status_says_so() {
     let mut world = World::new();
     let access = || fixtures::access(MONITORED);
     world.reconcile(access()).await.unwrap();
-    let asked = world.api.asked();
-    assert!(asked.iter().all(|asked| asked.path != POD_MONITOR));
-    let status = with_status(&asked).status.unwrap();
+    let requests = world.api.requests();
+    assert!(requests.iter().all(|request| request.path != POD_MONITOR));
+    let status = with_status(&requests).status.unwrap();
     let monitored = status::find(&status, condition::MONITORED).unwrap();
     assert_eq!(monitored.status, "False");
     assert_eq!(monitored.reason, "ApiNotServed");
 
     world.caches.served.send_modify(|kinds| {
-        kinds.insert(ChildKind::PodMonitor);
+        kinds.insert(OwnedKind::PodMonitor);
     });
     world.catch_up();
     world.reconcile(access()).await.unwrap();
@@ -95,18 +95,18 @@ async fn pod_monitor_waits_for_its_api_and_the_status_says_so() {
         monitor["spec"]["podMetricsEndpoints"],
         json!([{"port": "admin", "path": "/metrics", "interval": "30s"}])
     );
-    let status = with_status(&world.api.asked()).status.unwrap();
+    let status = with_status(&world.api.requests()).status.unwrap();
     let monitored = status::find(&status, condition::MONITORED).unwrap();
     assert_eq!(monitored.status, "True");
 
     world.catch_up();
     world.reconcile(fixtures::access("")).await.unwrap();
-    let asked = world.api.asked();
-    let status = with_status(&asked).status.unwrap();
+    let requests = world.api.requests();
+    let status = with_status(&requests).status.unwrap();
     assert_eq!(status::find(&status, condition::MONITORED), None);
     assert!(
-        asked
+        requests
             .iter()
-            .any(|asked| asked.path == POD_MONITOR && asked.method == Method::DELETE)
+            .any(|request| request.path == POD_MONITOR && request.method == Method::DELETE)
     );
 }

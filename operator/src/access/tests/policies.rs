@@ -1,4 +1,4 @@
-//! Whole reconciles of accesses that policies allow or deny.
+//! Complete reconciles of objects that policies allow or deny.
 
 use api::{GatewayConfig, names};
 
@@ -38,20 +38,20 @@ fn condition(access: &BedrockAccess, kind: &str) -> (String, String, String) {
     )
 }
 
-/// The access with the status that was written for it, as the next reconcile sees it.
-fn seen(asked: &[fixtures::Asked], more: &str) -> BedrockAccess {
+/// The `BedrockAccess` with the status that was written for it, as the next reconcile reads it.
+fn seen(requests: &[fixtures::RecordedRequest], more: &str) -> BedrockAccess {
     let mut access = fixtures::access(more);
-    access.status = with_status(asked).status;
+    access.status = with_status(requests).status;
     access.metadata.resource_version = Some("71".to_owned());
     access
 }
 
 #[tokio::test]
-async fn denied_access_loses_role_gateway_and_autoscaler_says_so_once_and_gets_all_of_it_back() {
+async fn denied_access_is_revoked_reported_once_and_restored_when_allowed() {
     let mut world = World::new();
     let spec = || fixtures::access(SCALED);
     world.reconcile(spec()).await.unwrap();
-    let before = world.api.asked();
+    let before = world.api.requests();
     world.catch_up();
     assert!(role(&world).is_some());
     assert!(world.api.object(AUTOSCALER).is_some());
@@ -59,7 +59,7 @@ async fn denied_access_loses_role_gateway_and_autoscaler_says_so_once_and_gets_a
     world.policies.put("europe", ONLY_EUROPE);
     let error = world.reconcile(seen(&before, SCALED)).await.unwrap_err();
     assert!(matches!(error, Error::Denied(_)), "{error}");
-    let asked = world.api.asked();
+    let requests = world.api.requests();
     assert_eq!(role(&world), None, "the ServiceAccount lost its role");
     assert_eq!(replicas(&world), Some(0));
     assert!(world.api.object(AUTOSCALER).is_none());
@@ -72,14 +72,14 @@ async fn denied_access_loses_role_gateway_and_autoscaler_says_so_once_and_gets_a
             "{why}"
         );
     }
-    let told = events(&asked);
-    let denied: Vec<_> = told
+    let events = events(&requests);
+    let denied: Vec<_> = events
         .iter()
         .filter(|(reason, _)| reason == "NotAllowed")
         .collect();
-    assert_eq!(denied.len(), 1, "{told:?}");
+    assert_eq!(denied.len(), 1, "{events:?}");
     assert!(denied[0].1.contains("spec.region: us-east-1"), "{denied:?}");
-    let access = seen(&asked, SCALED);
+    let access = seen(&requests, SCALED);
     let (state, reason, message) = condition(&access, "Accepted");
     assert_eq!((state.as_str(), reason.as_str()), ("False", "NotAllowed"));
     assert!(message.contains("Policy europe: spec.region"), "{message}");
@@ -91,10 +91,10 @@ async fn denied_access_loses_role_gateway_and_autoscaler_says_so_once_and_gets_a
             .contains("scaled to zero")
     );
 
-    // Nothing more is written while nothing changes, and a hand that scales it up is put right.
+    // Nothing more is written while nothing changes; a manual scale-up is reverted.
     world.catch_up();
-    world.caches_forget(ChildKind::HorizontalPodAutoscaler, AUTOSCALER);
-    world.caches_forget(ChildKind::PodDisruptionBudget, BUDGET);
+    world.caches_forget(OwnedKind::HorizontalPodAutoscaler, AUTOSCALER);
+    world.caches_forget(OwnedKind::PodDisruptionBudget, BUDGET);
     world.reconcile(access.clone()).await.unwrap_err();
     assert_eq!(world.api.writes(), Vec::<String>::new());
     let mut deployment = world.api.object(DEPLOYMENT).unwrap();
@@ -103,7 +103,7 @@ async fn denied_access_loses_role_gateway_and_autoscaler_says_so_once_and_gets_a
     world.catch_up();
     world.reconcile(access.clone()).await.unwrap_err();
     assert_eq!(replicas(&world), Some(0));
-    world.api.asked();
+    world.api.requests();
     world.catch_up();
 
     world.policies.put("team", ALL);
@@ -112,24 +112,24 @@ async fn denied_access_loses_role_gateway_and_autoscaler_says_so_once_and_gets_a
     assert!(world.api.object(AUTOSCALER).is_some());
     let handed_over = world
         .api
-        .asked()
+        .requests()
         .into_iter()
-        .find(|asked| asked.path == DEPLOYMENT && asked.query.contains("autoscaling"));
+        .find(|request| request.path == DEPLOYMENT && request.query.contains("autoscaling"));
     assert_eq!(
         handed_over.unwrap().body["spec"]["replicas"],
         2,
-        "an autoscaler does nothing for what is scaled to zero"
+        "an autoscaler ignores a Deployment that is scaled to zero"
     );
     assert_eq!(config(&world, names::SIDECAR_CONFIG_KEY).revoked, None);
     assert_eq!(config(&world, names::CONFIG_KEY).models.len(), 1);
 }
 
 #[tokio::test]
-async fn allowed_access_says_by_which_policy_and_one_without_policies_says_nothing() {
+async fn allowed_access_names_its_policy_and_without_policies_the_condition_is_not_set() {
     let mut world = World::new();
     world.policies.put("team", ALL);
     world.reconcile(fixtures::access("")).await.unwrap();
-    let access = with_status(&world.api.asked());
+    let access = with_status(&world.api.requests());
     let (state, reason, message) = condition(&access, "Accepted");
     assert_eq!((state.as_str(), reason.as_str()), ("True", "Allowed"));
     assert!(message.contains("team"), "{message}");
@@ -137,12 +137,12 @@ async fn allowed_access_says_by_which_policy_and_one_without_policies_says_nothi
     world.policies.remove("team");
     world.catch_up();
     world.reconcile(access).await.unwrap();
-    let access = with_status(&world.api.asked());
+    let access = with_status(&world.api.requests());
     assert!(status::find(&access.status.unwrap(), "Accepted").is_none());
 }
 
 #[tokio::test]
-async fn label_of_the_namespace_decides_which_policy_is_for_it() {
+async fn label_of_the_namespace_selects_its_policy() {
     let mut world = World::new();
     world.policies.put(
         "gold",
@@ -152,7 +152,7 @@ async fn label_of_the_namespace_decides_which_policy_is_for_it() {
     assert!(
         error
             .to_string()
-            .contains("no BedrockAccessPolicy is for namespace team-a"),
+            .contains("no BedrockAccessPolicy applies to namespace team-a"),
         "{error}"
     );
     assert_eq!(replicas(&world), Some(0));
@@ -163,7 +163,7 @@ async fn label_of_the_namespace_decides_which_policy_is_for_it() {
 }
 
 #[tokio::test]
-async fn denied_access_is_revoked_also_when_something_around_it_is_missing() {
+async fn denied_access_is_revoked_even_if_a_reference_is_missing() {
     let mut world = World::new();
     let more = "serviceAccount: {create: false, name: theirs}";
     world.policies.put("europe", ONLY_EUROPE);
@@ -173,7 +173,7 @@ async fn denied_access_is_revoked_also_when_something_around_it_is_missing() {
 }
 
 #[tokio::test]
-async fn denied_access_that_is_wrong_as_well_loses_what_it_had() {
+async fn denied_access_with_an_invalid_spec_is_withdrawn() {
     let mut world = World::new();
     world
         .reconcile(fixtures::access(
@@ -181,7 +181,7 @@ async fn denied_access_that_is_wrong_as_well_loses_what_it_had() {
         ))
         .await
         .unwrap();
-    world.api.asked();
+    world.api.requests();
     world.catch_up();
     world.policies.put("europe", ONLY_EUROPE);
     let wrong = "identity: {irsa: {roleArn: 'arn:aws:iam::123456789012:role/with blank'}}";
@@ -194,6 +194,6 @@ async fn denied_access_that_is_wrong_as_well_loses_what_it_had() {
     assert_eq!(
         region.unwrap().as_str(),
         "us-east-1",
-        "a running gateway takes it over"
+        "a running gateway accepts it"
     );
 }

@@ -1,4 +1,5 @@
-//! Who may call: that each is named once and of use, and what a gateway is told of them.
+//! Client authentication: checks that each client is listed once and can use a model, and builds the gateway's
+//! settings.
 
 use std::collections::BTreeSet;
 
@@ -22,13 +23,13 @@ pub(super) fn check(spec: &BedrockAccessSpec, namespace: &str, problems: &mut Pr
         let field = format!("spec.clients.serviceAccounts[{index}]");
         let of = client.namespace.as_deref().unwrap_or(namespace);
         if !seen.insert((of, client.name.as_str())) {
-            problems.add(&field, format!("{of}/{} is there twice", client.name));
+            problems.add(&field, format!("{of}/{} is listed twice", client.name));
         }
         for (at, model) in client.models.iter().enumerate() {
             if !known.contains(model.as_str()) {
                 problems.add(
                     format!("{field}.models[{at}]"),
-                    format!("{model:?} is not the name of one of spec.models"),
+                    format!("{model:?} is not a name in spec.models"),
                 );
             }
         }
@@ -41,7 +42,7 @@ pub(super) fn check(spec: &BedrockAccessSpec, namespace: &str, problems: &mut Pr
     {
         problems.add(
             "spec.clients",
-            "nobody could call: set serviceAccounts, apiKeys, or anonymous: true",
+            "no client could authenticate: set serviceAccounts, apiKeys, or anonymous: true",
         );
     }
 }
@@ -54,7 +55,7 @@ pub(super) fn clients(
 ) -> Result<Clients, ValidateError> {
     let clients = &spec.clients;
     let service_accounts = if clients.service_accounts.is_empty() || !spec.gateway.enabled {
-        // Nobody calls a gateway that is not there, so the cluster's keys are not waited for.
+        // Without gateway pods there are no clients with tokens, so the cluster's keys are not needed.
         None
     } else {
         let keys = observed

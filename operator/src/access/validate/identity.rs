@@ -1,4 +1,4 @@
-//! Whose credentials requests are signed with: the identity of an access, and the roles that are assumed on top of it.
+//! The identity that signs requests, and the roles that are assumed with it.
 
 use api::{
     Region, RoleArn,
@@ -8,7 +8,7 @@ use api::{
 
 use super::{Identity, MAX_SESSION_NAME, Problems};
 
-/// Session name that CloudTrail shows: who it was, cut to what STS takes. Names of Kubernetes hold only
+/// Default session name, shown in CloudTrail, truncated to the length that STS accepts. Kubernetes names contain only
 /// characters that STS allows.
 pub(super) fn session_name(namespace: &str, name: &str) -> String {
     format!("{namespace}.{name}")
@@ -17,7 +17,7 @@ pub(super) fn session_name(namespace: &str, name: &str) -> String {
         .collect()
 }
 
-/// How credentials are had. `session_name` is that of sessions that name none, here and below.
+/// Source of the credentials. `session_name` is the default of sessions without a name, here and below.
 pub(super) fn identity(
     spec: &IdentitySpec,
     session_name: &str,
@@ -51,7 +51,7 @@ pub(super) fn identity(
     }
 }
 
-/// The chain of roles on top of the identity.
+/// The role chain of the identity.
 pub(super) fn assume_roles(
     links: &[AssumeRoleSpec],
     session_name: &str,
@@ -85,7 +85,7 @@ pub(super) fn assume_role(
     })
 }
 
-/// Accounts of one partition cannot take roles of another, and the mistake shows late and cryptically.
+/// A principal of one partition cannot assume a role of another; AWS reports this late and with an unclear error.
 pub(super) fn check_partitions(
     region: Option<&Region>,
     identity: Option<&Identity>,
@@ -100,7 +100,7 @@ pub(super) fn check_partitions(
         if partition != expected {
             problems.add(
                 field,
-                format!("the role is in partition {partition}, but region {region} belongs to {expected}"),
+                format!("the role is in partition {partition}, but region {region} is in partition {expected}"),
             );
         }
     };

@@ -1,4 +1,4 @@
-//! Limits of an access, and of its clients.
+//! Rate limits of a `BedrockAccess` and of its clients.
 
 use api::{
     config::{Rates, RedisStore, Store},
@@ -9,13 +9,13 @@ use api::{
     },
 };
 
-/// How much all clients together may ask for in a time.
+/// Rate limits of all clients together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) rates: Rates,
-    /// Where gateways count together.
+    /// Store of the counters that all gateways share.
     pub(crate) store: Option<Store>,
-    /// Secret with what the store asks for.
+    /// Secret with the credentials of the store.
     pub(crate) store_secret: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Checks of the models an access names.
+//! Validation of the models in a spec.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use api::{
 
 use super::{Problems, identity::assume_role};
 
-/// Services whose ARNs Bedrock Runtime takes as a model id.
+/// Services whose ARNs Bedrock Runtime accepts as a model id.
 const MODEL_SERVICES: [&str; 2] = ["bedrock", "sagemaker"];
 
-/// The models with their targets spelled out.
+/// The models with their targets expanded.
 pub(super) fn models(
     specs: &[ModelSpec],
     region: Option<&Region>,
@@ -32,7 +32,7 @@ pub(super) fn models(
             if !names.insert(spec.name.as_str()) {
                 problems.add(
                     format!("{field}.name"),
-                    format!("{:?} is there twice", spec.name),
+                    format!("{:?} is listed twice", spec.name),
                 );
             }
             let targets = match (&spec.model_id, &spec.targets) {
@@ -75,7 +75,7 @@ pub(super) fn models(
             if !targets.is_empty() && targets.iter().all(|target| target.weight == 0) {
                 problems.add(
                     format!("{field}.targets"),
-                    "every target has weight 0: give at least one a share",
+                    "every target has weight 0: set the weight of at least one target",
                 );
             }
             Model {
@@ -86,25 +86,22 @@ pub(super) fn models(
         .collect()
 }
 
-/// At least one way to ask for something, and patterns that can match.
+/// Requires at least one model or pattern, and patterns that can match.
 pub(super) fn check_allow(spec: &BedrockAccessSpec, problems: &mut Problems) {
     if spec.models.is_empty() && spec.allow.is_empty() {
-        problems.add(
-            "spec",
-            "nothing could be asked for: name at least one model in models, or a pattern in allow",
-        );
+        problems.add("spec", "set at least one of models and allow");
     }
     for (index, pattern) in spec.allow.iter().enumerate() {
         if pattern.trim().is_empty() || pattern.contains(char::is_whitespace) {
             problems.add(
                 format!("spec.allow[{index}]"),
-                "must be a model id, with * for any run of characters and no white space",
+                "must be a model id without white space; * matches any characters",
             );
         }
     }
 }
 
-/// A target; an ARN brings its own region, which then must not be contradicted.
+/// A target. An ARN contains its region, which must not contradict `region`.
 fn checked(
     spec: &TargetSpec,
     field: &str,
@@ -132,7 +129,7 @@ fn checked(
         match (&region, of_arn) {
             (Some(region), Some(of_arn)) if *region != of_arn => problems.add(
                 format!("{field}.region"),
-                format!("is {region}, but the ARN in modelId is of {of_arn}"),
+                format!("is {region}, but the ARN in modelId is in {of_arn}"),
             ),
             (None, Some(of_arn)) if Some(&of_arn) != default_region => region = Some(of_arn),
             _ => {}

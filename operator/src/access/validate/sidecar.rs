@@ -1,4 +1,4 @@
-//! `spec.sidecar`: who may have the gateway in their pods, and how it runs there.
+//! `spec.sidecar`: which pods may have a sidecar, and its settings.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,10 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 
 use super::Problems;
 
-/// The gateway in pods of the team.
+/// Settings of sidecars.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sidecar {
-    /// ServiceAccounts whose pods may have it, sorted.
+    /// ServiceAccounts whose pods may have a sidecar, sorted.
     pub(crate) service_accounts: BTreeSet<String>,
     /// CPU and memory.
     pub(crate) resources: ResourceRequirements,
@@ -18,7 +18,7 @@ pub(crate) struct Sidecar {
     pub(crate) port: u16,
     /// Port of health and metrics on the pod's address.
     pub(crate) admin_port: u16,
-    /// Whether it listens on a socket in a volume of all containers, too.
+    /// Whether it also listens on a Unix socket in a volume that all containers share.
     pub(crate) socket: bool,
 }
 
@@ -27,7 +27,7 @@ pub(super) fn sidecar(spec: &BedrockAccessSpec, problems: &mut Problems) -> Opti
         if !spec.gateway.enabled {
             problems.add(
                 "spec.sidecar",
-                "nothing would be made: set sidecar, or leave gateway.enabled at true",
+                "is required if gateway.enabled is false: without both, there is nothing to deploy",
             );
         }
         return None;
@@ -37,13 +37,13 @@ pub(super) fn sidecar(spec: &BedrockAccessSpec, problems: &mut Problems) -> Opti
     if port == admin_port {
         problems.add(
             "spec.sidecar.adminPort",
-            "must differ from port: both are opened in the same pod",
+            "must differ from port: both are in the same pod",
         );
     }
     if sidecar.service_accounts.is_empty() {
         problems.add(
             "spec.sidecar.serviceAccounts",
-            "names nobody: list the ServiceAccounts whose pods may have the sidecar",
+            "must list at least one ServiceAccount whose pods may have the sidecar",
         );
     }
     Some(Sidecar {
@@ -59,7 +59,7 @@ pub(super) fn sidecar(spec: &BedrockAccessSpec, problems: &mut Problems) -> Opti
     })
 }
 
-/// The sidecar runs without root, so the ports below 1024 are not for it.
+/// The sidecar does not run as root, so it cannot use ports below 1024.
 fn number(field: &str, port: i32, problems: &mut Problems) -> Option<u16> {
     let port = u16::try_from(port).ok().filter(|port| *port >= 1024);
     if port.is_none() {

@@ -15,7 +15,7 @@ fn refused(more: &str, expected: &[&str]) {
 }
 
 #[test]
-fn mistakes_are_refused_naming_their_fields() {
+fn invalid_values_are_rejected_with_their_fields() {
     let rows = [
         ("region: nowhere", vec!["spec.region"]),
         (
@@ -90,7 +90,7 @@ fn mistakes_are_refused_naming_their_fields() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once() {
+fn all_problems_are_reported_at_once() {
     refused(
         "{region: nowhere, clients: {}}",
         &["spec.region", "spec.clients"],
@@ -98,16 +98,16 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
-fn role_of_another_partition_than_the_region_is_refused() {
+fn role_in_another_partition_than_the_region_is_rejected() {
     let error = validate(&access("region: us-gov-west-1"), &observed(), &settings()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "spec.identity.irsa.roleArn: the role is in partition aws, but region us-gov-west-1 belongs to aws-us-gov"
+        "spec.identity.irsa.roleArn: the role is in partition aws, but region us-gov-west-1 is in partition aws-us-gov"
     );
 }
 
 #[test]
-fn arn_of_another_region_brings_its_region_along() {
+fn arn_in_another_region_sets_the_region_of_its_target() {
     let arn = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc";
     let validated = validated(&format!("models: [{{name: a, modelId: '{arn}'}}]"));
     let region = validated.models[0].targets[0].region.as_ref().unwrap();
@@ -115,7 +115,7 @@ fn arn_of_another_region_brings_its_region_along() {
 }
 
 #[test]
-fn clients_by_service_account_wait_for_the_keys_of_the_cluster() {
+fn service_account_clients_wait_for_the_keys_of_the_cluster() {
     let nothing = Observed::default();
     let error = validate(&access(""), &nothing, &settings()).unwrap_err();
     assert_eq!(error, ValidateError::ClusterKeys);
@@ -124,7 +124,7 @@ fn clients_by_service_account_wait_for_the_keys_of_the_cluster() {
 }
 
 #[test]
-fn existing_service_account_that_is_not_there_is_named() {
+fn missing_service_account_is_named() {
     let observed = Observed {
         existing_service_account: Some(false),
         ..observed()
@@ -138,17 +138,17 @@ fn existing_service_account_that_is_not_there_is_named() {
 }
 
 #[test]
-fn session_name_fits_what_sts_takes() {
+fn session_name_fits_the_limit_of_sts() {
     let name = identity::session_name(&"n".repeat(63), &"a".repeat(55));
     assert_eq!(name.len(), MAX_SESSION_NAME);
 }
 
 #[test]
-fn long_list_of_problems_is_cut() {
+fn long_list_of_problems_is_truncated() {
     let mut problems = Problems::default();
     for index in 0..20 {
         problems.add(format!("spec.models[{index}]"), "wrong");
     }
-    let text = ValidateError::Invalid(problems.0).to_string();
+    let text = ValidateError::Invalid(problems.into_vec()).to_string();
     assert!(text.ends_with("and 12 more"), "{text}");
 }

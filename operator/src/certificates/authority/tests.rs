@@ -17,7 +17,7 @@ fn is_trusted(certificate: &Bundle, by: &Bundle, at: Timestamp) -> bool {
 }
 
 #[test]
-fn fresh_certificate_is_trusted_for_its_names_and_no_others() {
+fn new_certificate_is_trusted_for_its_names_only() {
     let bundle = fresh(&names(), &Rotation::default(), start()).unwrap();
     assert!(is_trusted(&bundle, &bundle, start()));
     assert!(!trusted(
@@ -32,10 +32,10 @@ fn fresh_certificate_is_trusted_for_its_names_and_no_others() {
     assert!(!is_trusted(&bundle, &bundle, end + Duration::from_secs(1)));
 }
 
-/// Two years, a day a step: whoever trusts what was published a step ago trusts the certificate that is
-/// in force now, and whoever hears of it now still trusts the one of a step ago.
+/// Two years in steps of one day: a client with the bundle of the previous step trusts the current certificate, and a
+/// client with the current bundle trusts the previous certificate.
 #[test]
-fn no_step_of_two_years_leaves_a_moment_without_trust() {
+fn every_step_of_two_years_is_trusted() {
     let rotation = Rotation::default();
     let mut now = start();
     let mut before = fresh(&names(), &rotation, now).unwrap();
@@ -47,29 +47,29 @@ fn no_step_of_two_years_leaves_a_moment_without_trust() {
         };
         assert!(
             is_trusted(&after, &before, now),
-            "at {now}: an API server that has not heard yet"
+            "at {now}: an API server with the previous bundle"
         );
         assert!(
             is_trusted(&before, &after, now),
-            "at {now}: a replica that has not heard yet"
+            "at {now}: a replica with the previous certificate"
         );
         authorities += i32::from(after.authority_key != before.authority_key);
         certificates += i32::from(after.key != before.key);
         assert!(
             (after.authority_key != before.authority_key) != (after.key != before.key),
-            "one thing at a time"
+            "one change at a time"
         );
         before = after;
     }
-    assert_eq!(authorities, 2, "after eight months each");
+    assert_eq!(authorities, 2, "every eight months");
     assert!(
         (12..=16).contains(&certificates),
-        "{certificates}: after two months, and with each authority"
+        "{certificates}: every two months, and with each CA"
     );
 }
 
 #[test]
-fn certificate_of_an_authority_that_is_not_published_is_not_used() {
+fn unpublished_authority_issues_no_certificate() {
     let rotation = Rotation::default();
     let old = fresh(&names(), &rotation, start()).unwrap();
     let now = start() + Duration::from_hours(24 * 250);
@@ -101,14 +101,11 @@ fn certificate_of_an_authority_that_is_not_published_is_not_used() {
         authorities: newest(&used.authorities).unwrap().to_owned(),
         ..used.clone()
     };
-    assert!(
-        is_trusted(&used, &newest, later),
-        "it is the new authority's"
-    );
+    assert!(is_trusted(&used, &newest, later), "issued by the new CA");
 }
 
 #[test]
-fn what_was_damaged_or_is_for_other_names_is_made_anew() {
+fn damaged_bundle_and_changed_names_lead_to_a_new_bundle() {
     let rotation = Rotation::default();
     let good = fresh(&names(), &rotation, start()).unwrap();
     let moved = ["other.svc".to_owned()];
@@ -143,11 +140,11 @@ fn what_was_damaged_or_is_for_other_names_is_made_anew() {
     let made = next(&good, &names(), &rotation, true, long_ago)
         .unwrap()
         .unwrap();
-    assert!(is_trusted(&made, &made, long_ago), "after a long sleep");
+    assert!(is_trusted(&made, &made, long_ago), "after a long downtime");
 }
 
 #[test]
-fn keys_do_not_show_in_debug_output() {
+fn debug_output_contains_no_keys() {
     let bundle = fresh(&names(), &Rotation::default(), start()).unwrap();
     assert!(!format!("{bundle:?}").contains("PRIVATE KEY"));
 }

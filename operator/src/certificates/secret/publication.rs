@@ -1,4 +1,4 @@
-//! Where the webhook's authorities are published: the `caBundle` of one webhook in one configuration.
+//! Publishes the CA of the webhook: the `caBundle` of one webhook in one configuration.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use k8s_openapi::api::admissionregistration::v1::{
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::CertificateError;
 
-/// A webhook in a configuration; the rest of it is the chart's.
+/// A webhook in a configuration whose other fields the chart sets.
 pub(super) struct Publication {
     api: Api<DynamicObject>,
     resource: ApiResource,
@@ -45,7 +45,7 @@ impl Publication {
         }
     }
 
-    /// What the API server trusts, PEM; `None` where there is no configuration.
+    /// The CA bundle that the API server trusts, PEM; `None` if the configuration does not exist.
     pub(super) async fn read(&self) -> Result<Option<Vec<u8>>, CertificateError> {
         let found = self.api.get_opt(&self.configuration).await;
         let found = found.map_err(|source| self.error("read", source))?;
@@ -63,7 +63,7 @@ impl Publication {
         }))
     }
 
-    /// Publishes these authorities, unless they are published already or nobody would read them.
+    /// Publishes these CA certificates, unless they are already published or the configuration does not exist.
     pub(super) async fn write(
         &self,
         trusted: Option<&[u8]>,
@@ -81,7 +81,7 @@ impl Publication {
                 "clientConfig": {"caBundle": STANDARD.encode(authorities)},
             }],
         });
-        // A strategic merge: the rest of the webhook is the chart's.
+        // A strategic merge patch: the chart sets the other fields of the webhook.
         self.api
             .patch(
                 &self.configuration,
@@ -89,11 +89,11 @@ impl Publication {
                 &Patch::Strategic(&wanted),
             )
             .await
-            .map_err(|source| self.error("publish the authority in", source))?;
+            .map_err(|source| self.error("publish the CA in", source))?;
         tracing::info!(
             configuration = self.configuration,
             kind = self.resource.kind,
-            "published the webhook's authorities"
+            "published the CA of the webhook"
         );
         Ok(())
     }

@@ -22,12 +22,12 @@ struct World {
 impl World {
     fn new() -> Self {
         let api = Scripted::default();
-        let (accesses, cache) = reflector::store::<Guarded>();
+        let (access_store, cache) = reflector::store::<Guarded>();
         let (sender, keys) = watch::channel(Some(fixtures::keys()));
         let policies = fixtures::PolicyCaches::new(false);
         let admitter = Admitter {
             client: api.client(),
-            accesses,
+            access_store,
             keys,
             policies: policies.policies.clone(),
             settings: fixtures::settings(),
@@ -64,24 +64,24 @@ impl World {
 const SIDECAR: &str = "sidecar: {serviceAccounts: [{name: app}]}";
 
 #[tokio::test]
-async fn pod_that_may_have_it_gets_it_without_a_question_to_the_api_server() {
+async fn allowed_pod_gets_the_sidecar_without_a_request_to_the_api_server() {
     let mut world = World::new();
     world.cached(SIDECAR);
     let admission = world.admit(json!("chat"), "app").await.unwrap();
     assert!(!admission.patch.is_empty());
-    assert!(world.api.asked().is_empty());
+    assert!(world.api.requests().is_empty());
 }
 
 #[tokio::test]
-async fn label_false_is_left_alone() {
+async fn label_false_leaves_the_pod_unchanged() {
     let world = World::new();
     let admission = world.admit(json!("false"), "app").await.unwrap();
     assert_eq!(admission, Admission::default());
-    assert!(world.api.asked().is_empty());
+    assert!(world.api.requests().is_empty());
 }
 
 #[tokio::test]
-async fn access_that_the_cache_does_not_know_yet_is_looked_up() {
+async fn access_missing_in_the_cache_is_looked_up() {
     let mut world = World::new();
     world.stored(SIDECAR);
     assert!(
@@ -92,7 +92,7 @@ async fn access_that_the_cache_does_not_know_yet_is_looked_up() {
             .patch
             .is_empty()
     );
-    // An older version in the cache that would refuse is not the last word either.
+    // An outdated object in the cache that would reject the pod is looked up, too.
     world.cached("sidecar: {serviceAccounts: [{name: other}]}");
     assert!(
         !world
@@ -105,14 +105,14 @@ async fn access_that_the_cache_does_not_know_yet_is_looked_up() {
     assert!(
         world
             .api
-            .asked()
+            .requests()
             .iter()
-            .all(|asked| asked.method == Method::GET)
+            .all(|request| request.method == Method::GET)
     );
 }
 
 #[tokio::test]
-async fn refusals_say_how_to_allow_it() {
+async fn rejections_contain_the_fix() {
     for (stored, label, account, reason, says) in [
         (Some(SIDECAR), "", "app", "NoAccessNamed", "\"false\""),
         (
@@ -120,7 +120,7 @@ async fn refusals_say_how_to_allow_it() {
             "chat",
             "app",
             "AccessNotFound",
-            "no BedrockAccess chat in namespace team-a",
+            "BedrockAccess chat does not exist in namespace team-a",
         ),
         (
             Some(""),
@@ -141,7 +141,7 @@ async fn refusals_say_how_to_allow_it() {
             "chat",
             "",
             "ServiceAccountNotAllowed",
-            "ServiceAccount default may not",
+            "ServiceAccount default cannot use",
         ),
         (
             Some(
@@ -164,7 +164,7 @@ async fn refusals_say_how_to_allow_it() {
 }
 
 #[tokio::test]
-async fn access_that_no_policy_accepts_gives_out_no_sidecar() {
+async fn access_denied_by_policies_allows_no_sidecar() {
     let mut world = World::new();
     world.cached(SIDECAR);
     world.stored(SIDECAR);
@@ -186,7 +186,7 @@ async fn access_that_no_policy_accepts_gives_out_no_sidecar() {
 }
 
 #[test]
-fn keys_are_long_and_never_the_same() {
+fn generated_keys_are_long_and_unique() {
     let (one, other) = (new_key().unwrap(), new_key().unwrap());
     assert_eq!(one.len(), 32);
     assert_ne!(one, other);

@@ -1,34 +1,38 @@
-//! What the clients in a container are told: where the gateway is, and keys where they insist on some.
+//! Environment variables for the clients in a container: the gateway's address, and keys if the clients require them.
 //!
-//! What the container sets itself stays; who chose another address for a client keeps its key too.
+//! Variables that the container already sets stay. A container that sets another address for a client keeps its key,
+//! too.
 //!
-//! AWS SDKs get no bearer token, since boto3 and the SDK for Go refuse to send one over `http://`, but the
-//! address of a container credential endpoint, which every SDK asks after all other places: what it gives is
-//! good for the sidecar alone, and an app with AWS credentials of its own keeps using those.
+//! AWS SDKs get no bearer token, since boto3 and the SDK for Go refuse to send one over `http://`. Instead they get the
+//! address of a container credential endpoint, which every SDK tries last. Its credentials are valid only for the
+//! sidecar, so an app with AWS credentials of its own continues to use those.
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>
 
 use api::names;
 use serde_json::{Value, json};
 
 use super::tokens::mounts;
-use crate::sidecar::{
-    pod::{Container, is_named},
-    template::{Claim, Template, Token},
+use crate::{
+    access::build::{
+        identity::POD_IDENTITY_URI,
+        sidecar::{Claim, Template, Token},
+    },
+    sidecar::pod::{Container, is_named},
 };
 
-/// A key that clients insist on and that nobody looks at.
+/// A key for clients that require one although the sidecar does not check it.
 pub(super) const PLACEHOLDER: &str = "not-needed";
-/// Where SDKs ask for credentials.
+/// Endpoint from which SDKs get credentials.
 pub(super) const CREDENTIALS_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
-/// What they send there.
+/// Authorization header that SDKs send to this endpoint.
 const CREDENTIALS_AUTHORIZATION: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
-/// An app says by `false` that it uses the role of its node, which SDKs ask for after the above.
+/// If an app sets this to `false`, it uses the node's role, which SDKs try after the above.
 const NO_NODE_ROLE: &str = "AWS_EC2_METADATA_DISABLED";
 
-/// A client's variable with its address, the address, and the variable with its key.
+/// Variable for a client's address, the address, and the variable for its key.
 type Client = (&'static str, String, Option<&'static str>);
 
-/// Tells the clients in a container where the gateway is.
+/// Sets the variables for the clients in a container.
 pub(super) fn environment(
     container: &mut Container,
     template: &Template,
@@ -89,7 +93,7 @@ pub(super) fn environment(
     }
 }
 
-/// Where SDKs find what to sign with.
+/// Variables for the credentials with which SDKs sign.
 fn aws_credentials(
     container: &mut Container,
     template: &Template,
@@ -120,8 +124,8 @@ fn aws_credentials(
     added
 }
 
-/// Where the app may have an identity of its own, and the EKS webhook came after us, found its variable set
-/// and mounted its token all the same: the variable is what it would have set.
+/// If the app may have an identity of its own, and the EKS webhook ran later, found its variable set but still mounted
+/// its token: sets the variable to the value that the EKS webhook would have set.
 fn give_back_pod_identity(container: &mut Container, template: &Template, ours: &str) {
     let token = Token::POD_IDENTITY;
     if matches!(template.claim, Claim::Token(_))
@@ -135,17 +139,17 @@ fn give_back_pod_identity(container: &mut Container, template: &Template, ours: 
         .iter_mut()
         .filter(|entry| is_named(entry, CREDENTIALS_URI))
     {
-        *entry = json!({"name": CREDENTIALS_URI, "value": crate::access::build::identity::POD_IDENTITY_URI});
+        *entry = json!({"name": CREDENTIALS_URI, "value": POD_IDENTITY_URI});
     }
     env.retain(|entry| !is_named(entry, CREDENTIALS_AUTHORIZATION));
     env.push(
-        json!({"name": token.file_variable, "value": format!("{}/{}", token.folder, token.volume)}),
+        json!({"name": token.file_variable, "value": format!("{}/{}", token.directory, token.volume)}),
     );
 }
 
 fn refused_key(container: &Container, variable: &str) -> String {
     format!(
-        "container {}: {variable} is set, and on the node's network the sidecar takes only its own key: remove it",
+        "container {}: {variable} is set, but on the node's network the sidecar accepts only its own key. Remove the variable.",
         container.name
     )
 }
@@ -156,13 +160,13 @@ fn warn_of_proxy(container: &Container, warnings: &mut Vec<String>) {
     let excepted = ["NO_PROXY", "no_proxy"].iter().any(set);
     if proxy.iter().any(set) && !excepted {
         warnings.push(format!(
-            "container {}: a proxy is set without NO_PROXY: set NO_PROXY=127.0.0.1, or clients look for the sidecar behind the proxy",
+            "container {}: a proxy is set without NO_PROXY. Set NO_PROXY=127.0.0.1, or clients send requests for the sidecar to the proxy.",
             container.name
         ));
     }
 }
 
-/// Tells a container where the socket is, and mounts it so that nobody but the sidecar can replace it.
+/// Sets the variable for the socket, and mounts it read-only so that only the sidecar can replace it.
 pub(super) fn socket(container: &mut Container, volume: &str) {
     let mounted = mounts(container, volume);
     if !mounted {

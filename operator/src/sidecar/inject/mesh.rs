@@ -1,9 +1,9 @@
-//! Beside Istio's and Linkerd's sidecars, which redirect a pod's network to a proxy of theirs.
+//! Service meshes: Istio and Linkerd redirect a pod's network to their own proxy.
 //!
-//! The sidecar needs AWS before the app starts. Where the proxy is a native sidecar, ours comes after it. Where
-//! the proxy is an ordinary container, it runs too late for us, but the container that redirects is the last of
-//! the init containers then, and ours comes before it. Only where a CNI plugin redirects from the beginning
-//! and the proxy is an ordinary container is there no way.
+//! The sidecar needs AWS before the app starts. If the proxy is a native sidecar, the gateway comes after it. If the
+//! proxy is an ordinary container, it starts too late, but then the container that redirects the network is the last
+//! init container, and the gateway comes before it. Only if a CNI plugin redirects the network from the start and the
+//! proxy is an ordinary container, no order works.
 //! <https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/>,
 //! <https://linkerd.io/2/features/proxy-injection/>
 
@@ -12,17 +12,17 @@ use crate::sidecar::{
     refused::Refused,
 };
 
-/// A mesh's sidecar.
+/// Container names and annotations of a mesh.
 struct Mesh {
-    /// Its proxy.
+    /// The proxy.
     proxy: &'static str,
-    /// The init container that redirects where no CNI plugin does.
+    /// The init container that redirects the network if no CNI plugin does.
     redirector: &'static str,
-    /// An init container that is there where a CNI plugin redirects.
+    /// The init container that is present if a CNI plugin redirects the network.
     validator: &'static str,
     /// The annotation that makes the proxy a native sidecar.
     native: &'static str,
-    /// The annotation with the ports whose callers reach the pod directly.
+    /// The annotation with the ports that bypass the proxy.
     direct_ports: &'static str,
 }
 
@@ -44,7 +44,7 @@ const MESHES: [Mesh; 2] = [
 ];
 
 /// # Errors
-/// When the network is redirected from the beginning to a proxy that runs only after the sidecar.
+/// When the network is redirected from the start to a proxy that starts after the sidecar.
 pub(super) fn check(pod: &Pod) -> Result<(), Refused> {
     let named =
         |containers: &[Container], name: &str| containers.iter().any(|one| one.name == name);
@@ -60,24 +60,24 @@ pub(super) fn check(pod: &Pod) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Whether a container is a mesh's: it is no client of ours.
+/// Whether a container is part of a mesh, and so not a client of the gateway.
 pub(super) fn is_part(container: &Container) -> bool {
     MESHES.iter().any(|mesh| {
         [mesh.proxy, mesh.redirector, mesh.validator].contains(&container.name.as_str())
     })
 }
 
-/// Where the sidecar goes among the init containers.
+/// Index of the sidecar among the init containers.
 pub(super) fn place(containers: &[Container]) -> usize {
     let is_proxy = |container: &Container| MESHES.iter().any(|mesh| mesh.proxy == container.name);
     let last = containers.iter().rposition(is_proxy);
     last.map_or(0, |index| index.saturating_add(1))
 }
 
-/// Tells a mesh that comes after us that kubelet, operator and Prometheus reach health and metrics directly: they
-/// have no certificate of the mesh's.
+/// Makes kubelet, operator and Prometheus bypass a mesh that is injected after the sidecar, since they have no
+/// certificate of the mesh.
 pub(super) fn leave_probes_alone(pod: &mut Pod, admin_port: u16) {
-    // On the node's network no mesh does anything.
+    // Meshes ignore pods on the node's network.
     if pod.spec.host_network {
         return;
     }

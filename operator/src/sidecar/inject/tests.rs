@@ -4,10 +4,7 @@ mod mesh;
 use serde::Deserialize;
 
 use super::{environment::PLACEHOLDER, *};
-use crate::{
-    fixtures::validated,
-    sidecar::{pod::patch, template::template},
-};
+use crate::{access::build::sidecar::template, fixtures::validated, sidecar::pod::patch};
 
 const SIDECAR: &str = "sidecar: {serviceAccounts: [{name: app}]}";
 const PLAIN: &str = "{metadata: {labels: {bedrockaccess.dev/inject: chat}}, spec: {serviceAccountName: app, containers: [{name: app, image: app:1}]}}";
@@ -29,7 +26,7 @@ fn injected(more: &str, yaml: &str) -> (Pod, Vec<String>) {
     (pod, warnings)
 }
 
-/// The patch that a pod of `testdata` gets, as it is sent.
+/// The patch for a pod of `testdata`, as sent to the API server.
 fn patch_of(more: &str, yaml: &str) -> String {
     let (after, warnings) = injected(more, yaml);
     let patch = patch(&pod(yaml), &after);
@@ -37,7 +34,7 @@ fn patch_of(more: &str, yaml: &str) -> String {
 }
 
 #[test]
-fn pods_of_the_usual_shapes_get_these_patches() {
+fn patches_of_common_pods() {
     for (name, yaml) in [
         ("plain", PLAIN),
         ("several-containers", SEVERAL),
@@ -56,7 +53,7 @@ fn pods_of_the_usual_shapes_get_these_patches() {
 }
 
 #[test]
-fn each_identity_reaches_the_sidecar_alone() {
+fn only_the_sidecar_gets_the_identity() {
     for (name, identity) in [
         ("pod-identity", "identity: {podIdentity: {}}"),
         ("secret", "identity: {secret: {name: keys}}"),
@@ -67,7 +64,7 @@ fn each_identity_reaches_the_sidecar_alone() {
 }
 
 #[test]
-fn injecting_twice_is_injecting_once() {
+fn injection_is_idempotent() {
     for yaml in [
         PLAIN,
         SEVERAL,
@@ -84,10 +81,10 @@ fn injecting_twice_is_injecting_once() {
 }
 
 #[test]
-fn what_others_may_change_stays_and_a_token_for_the_api_server_goes() {
+fn changes_by_other_webhooks_stay_and_a_token_for_the_api_server_is_removed() {
     let (mut pod, _) = injected(SIDECAR, PLAIN);
-    // The API server fills in defaults, another webhook moves the image to a mirror, and admission mounts
-    // a token on the second round.
+    // The API server sets defaults, another webhook changes the image to a mirror, and admission mounts a token in the
+    // second round.
     for volume in pod.spec.volumes.iter_mut().flatten() {
         if let Some(source) = volume.get_mut("configMap").or(None) {
             source["defaultMode"] = json!(420);
@@ -110,7 +107,7 @@ fn what_others_may_change_stays_and_a_token_for_the_api_server_goes() {
 }
 
 #[test]
-fn copy_of_a_pod_with_an_older_sidecar_gets_the_current_one() {
+fn copied_pod_with_an_outdated_sidecar_gets_the_current_one() {
     let (mut copy, _) = injected(
         "{gateway: {image: 'old:1'}, sidecar: {serviceAccounts: [{name: app}]}}",
         PLAIN,
@@ -121,7 +118,7 @@ fn copy_of_a_pod_with_an_older_sidecar_gets_the_current_one() {
 }
 
 #[test]
-fn what_an_app_sets_itself_stays() {
+fn variables_of_the_app_stay() {
     let variables = |env: &str| -> Vec<(String, String)> {
         let yaml = format!("{{spec: {{containers: [{{name: app, env: {env}}}]}}}}");
         let (pod, _) = injected(SIDECAR, &yaml);
@@ -147,7 +144,7 @@ fn what_an_app_sets_itself_stays() {
     assert_eq!(
         get(&own_address, "OPENAI_API_KEY"),
         None,
-        "the key of another address is none of ours"
+        "a key for another address stays"
     );
     assert_eq!(get(&own_address, "ANTHROPIC_API_KEY").unwrap(), PLACEHOLDER);
 
@@ -166,12 +163,12 @@ fn what_an_app_sets_itself_stays() {
     assert_eq!(
         referring.last().unwrap().0,
         "CHAT",
-        "what it refers to comes before"
+        "a referenced variable comes first"
     );
 }
 
 #[test]
-fn sdks_find_placeholders_unless_the_app_says_where_its_credentials_are() {
+fn sdks_get_placeholder_credentials_unless_the_app_sets_its_own() {
     let uri = |env: &str| {
         let yaml = format!("{{spec: {{containers: [{{name: app, env: {env}}}]}}}}");
         let (pod, _) = injected(SIDECAR, &yaml);
@@ -181,7 +178,7 @@ fn sdks_find_placeholders_unless_the_app_says_where_its_credentials_are() {
     };
     let ours = Some("http://127.0.0.1:8000/aws/credentials".to_owned());
     assert_eq!(uri("[]"), ours);
-    // SDKs look at these first, so that what is asked last does no harm.
+    // SDKs read these first, so the credential endpoint has no effect.
     assert_eq!(uri("[{name: AWS_PROFILE, value: work}]"), ours);
     for own in [
         "[{name: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, value: /v2/x}]",
@@ -202,7 +199,7 @@ fn sdks_find_placeholders_unless_the_app_says_where_its_credentials_are() {
 }
 
 #[test]
-fn socket_is_shared_with_every_container_and_writable_for_the_sidecar_alone() {
+fn socket_is_mounted_in_every_container_and_writable_only_for_the_sidecar() {
     let socket = "sidecar: {serviceAccounts: [{name: app}], socket: true}";
     let (pod, _) = injected(socket, SEVERAL);
     for container in pod.all() {
@@ -211,9 +208,9 @@ fn socket_is_shared_with_every_container_and_writable_for_the_sidecar_alone() {
         let ours = container.name == names::GATEWAY_NAME;
         assert_eq!(mount["mountPath"], "/var/run/bedrock-gateway");
         assert_eq!(mount.get("readOnly").is_none(), ours, "{container:?}");
-        let told = container.value("BEDROCK_GATEWAY_SOCKET");
+        let path_variable = container.value("BEDROCK_GATEWAY_SOCKET");
         let path = "/var/run/bedrock-gateway/gateway.sock";
-        assert_eq!(told, (!ours).then_some(path), "{container:?}");
+        assert_eq!(path_variable, (!ours).then_some(path), "{container:?}");
     }
     let sidecar = &pod.spec.init_containers.as_ref().unwrap()[0];
     let arguments = sidecar.rest["args"].to_string();
@@ -228,7 +225,7 @@ fn socket_is_shared_with_every_container_and_writable_for_the_sidecar_alone() {
 }
 
 #[test]
-fn node_network_takes_a_key_that_only_the_pod_has() {
+fn pod_on_the_node_network_gets_its_own_key() {
     let (pod, warnings) = injected(
         SIDECAR,
         "{spec: {hostNetwork: true, containers: [{name: app, env: [{name: OPENAI_API_KEY, value: sk-mine}]}]}}",
@@ -251,7 +248,7 @@ fn node_network_takes_a_key_that_only_the_pod_has() {
 }
 
 #[test]
-fn proxy_that_would_hide_the_sidecar_is_named() {
+fn proxy_without_no_proxy_gives_a_warning() {
     let (_, warnings) = injected(
         SIDECAR,
         "{spec: {containers: [{name: app, env: [{name: HTTP_PROXY, value: 'http://proxy:3128'}]}]}}",
@@ -260,7 +257,7 @@ fn proxy_that_would_hide_the_sidecar_is_named() {
 }
 
 #[test]
-fn pods_that_cannot_have_it_are_refused_with_what_to_change() {
+fn pods_that_cannot_have_a_sidecar_are_rejected_with_the_fix() {
     let other_ports = "sidecar: {serviceAccounts: [{name: app}], port: 8100, adminPort: 8101}";
     for (more, yaml, reason, says) in [
         (
@@ -291,7 +288,7 @@ fn pods_that_cannot_have_it_are_refused_with_what_to_change() {
             SIDECAR,
             "initContainers: [{name: bedrock-gateway}], containers: [{name: app}]",
             "ContainerTaken",
-            "rename",
+            "Rename",
         ),
         (
             SIDECAR,
@@ -353,7 +350,7 @@ fn pods_that_cannot_have_it_are_refused_with_what_to_change() {
 }
 
 #[test]
-fn what_restarts_a_gateway_makes_a_sidecar_outdated_and_what_it_reloads_does_not() {
+fn sidecar_is_outdated_after_changes_that_need_a_restart() {
     let hash = |more: &str| sidecar_of(&format!("{{{SIDECAR}, {more}}}")).hash;
     let before = sidecar_of(SIDECAR).hash;
     for more in [

@@ -1,26 +1,27 @@
-//! The EKS pod identity webhook beside ours: what it gave to containers is taken away where it is the
-//! sidecar's, and what it must not give is said in the annotation it reads.
+//! Coexistence with the EKS pod identity webhook: removes tokens that it gave to containers and that belong to the
+//! sidecar, and sets the annotation that makes it skip containers.
 //! <https://github.com/aws/amazon-eks-pod-identity-webhook>
 
 use api::names;
 use serde_json::Value;
 
 use super::others;
-use crate::sidecar::{
-    pod::{Container, Pod, is_named},
-    template::Token,
+use crate::{
+    access::build::sidecar::Token,
+    sidecar::pod::{Container, Pod, is_named},
 };
 
-/// Takes every token of the EKS webhook's from all containers but the sidecar; gives warnings for whoever made
-/// the pod. Which of its two ways it takes, and whether it comes before or after us, makes no difference then.
+/// Removes every token of the EKS webhook from all containers but the sidecar and returns warnings for the user. The
+/// result does not depend on whether the webhook uses IRSA or Pod Identity, or on whether it runs before or after this
+/// webhook.
 pub(super) fn take_tokens(pod: &mut Pod, own: Token) -> Vec<String> {
     let mut warnings = Vec::new();
     for container in others(pod) {
-        // Both, not the first that is found.
+        // Both tokens, not only the first match.
         let taken = Token::ALL.map(|token| take(container, &token));
         if taken.contains(&true) {
             warnings.push(format!(
-                "container {}: the token of the pod's ServiceAccount is the sidecar's alone, so the container no longer gets it (eks.amazonaws.com/role-arn or a Pod Identity association of the ServiceAccount)",
+                "container {}: the token of the pod's ServiceAccount (eks.amazonaws.com/role-arn or a Pod Identity association) is reserved for the sidecar and was removed from this container",
                 container.name
             ));
         }
@@ -36,9 +37,9 @@ pub(super) fn take_tokens(pod: &mut Pod, own: Token) -> Vec<String> {
     warnings
 }
 
-/// Takes from a container what the EKS webhook gave it; says whether there was something.
+/// Removes what the EKS webhook added to a container; returns whether it found anything.
 fn take(container: &mut Container, token: &Token) -> bool {
-    let mut folders = vec![token.folder.to_owned()];
+    let mut directories = vec![token.directory.to_owned()];
     let mut found = false;
     if let Some(mounts) = &mut container.volume_mounts {
         mounts.retain(|mount| {
@@ -46,15 +47,17 @@ fn take(container: &mut Container, token: &Token) -> bool {
             if ours {
                 found = true;
                 let path = mount.get("mountPath").and_then(Value::as_str);
-                folders.extend(path.map(ToOwned::to_owned));
+                directories.extend(path.map(ToOwned::to_owned));
             }
             !ours
         });
     }
-    let leads_there = container
-        .value(token.file_variable)
-        .is_some_and(|file| folders.iter().any(|folder| file.starts_with(folder)));
-    if leads_there && let Some(env) = &mut container.env {
+    let refers_to_token = container.value(token.file_variable).is_some_and(|file| {
+        directories
+            .iter()
+            .any(|directory| file.starts_with(directory))
+    });
+    if refers_to_token && let Some(env) = &mut container.env {
         env.retain(|entry| {
             !is_named(entry, token.file_variable) && !is_named(entry, token.other_variable)
         });
@@ -69,7 +72,7 @@ pub(super) fn mounts(container: &Container, volume: &str) -> bool {
     mounts.any(|mount| is_named(mount, volume))
 }
 
-/// Tells the EKS webhook to leave containers alone.
+/// Makes the EKS webhook skip containers.
 pub(super) fn skip(pod: &mut Pod, containers: &[String]) {
     let before = pod.annotation(names::SKIP_CONTAINERS_ANNOTATION);
     let mut skipped: Vec<String> = before

@@ -207,23 +207,23 @@ async fn pods_that_may_not_have_it_are_refused_with_what_to_change() {
         (
             "unknown",
             TEAM,
-            json!({LABEL: "nobody"}),
+            json!({LABEL: "missing"}),
             json!({}),
-            &["no BedrockAccess nobody", "(chat)"],
+            &["BedrockAccess missing does not exist", "Available: chat"],
         ),
         (
             "empty",
             TEAM,
             json!({LABEL: ""}),
             json!({}),
-            &["names no BedrockAccess"],
+            &["is empty"],
         ),
         (
             "elsewhere",
             "team-b",
             json!({}),
             json!({"serviceAccountName": "default"}),
-            &["no BedrockAccess chat in namespace team-b"],
+            &["BedrockAccess chat does not exist in namespace team-b"],
         ),
         (
             "stranger",
@@ -232,7 +232,7 @@ async fn pods_that_may_not_have_it_are_refused_with_what_to_change() {
             json!({"serviceAccountName": "stranger"}),
             &[
                 "ServiceAccount stranger",
-                "kubectl --namespace team-a patch bra chat",
+                "kubectl --namespace team-a patch bda chat",
             ],
         ),
         (
@@ -254,7 +254,7 @@ async fn pods_that_may_not_have_it_are_refused_with_what_to_change() {
             TEAM,
             json!({}),
             json!({"containers": [{"name": "bedrock-gateway", "image": "a"}]}),
-            &["bedrock-gateway is taken"],
+            &["bedrock-gateway: this name is reserved"],
         ),
     ];
     for (name, namespace, labels, spec, says) in refused {

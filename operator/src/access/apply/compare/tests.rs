@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::{access::build::build, fixtures};
 
-/// An object as the API server holds it after our apply, changed by somebody.
+/// An object as the API server stores it after our apply, changed by another field manager.
 fn found(document: &Value, change: impl FnOnce(&mut Value)) -> DynamicObject {
     let mut object = document.clone();
     object["metadata"]["managedFields"] = json!([{
@@ -36,16 +36,16 @@ fn paths(desired: &Value, found: &DynamicObject) -> Vec<(String, bool)> {
 }
 
 #[test]
-fn every_child_is_as_wanted_after_it_was_applied() {
+fn applied_object_is_as_wanted() {
     let resources = build(&fixtures::validated("")).unwrap();
-    for child in resources.all() {
-        let found = found(&child.object, |_| {});
-        assert_eq!(paths(&child.object, &found), [], "{}", child.kind);
+    for owned in resources.all() {
+        let found = found(&owned.object, |_| {});
+        assert_eq!(paths(&owned.object, &found), [], "{}", owned.kind);
     }
 }
 
 #[test]
-fn what_the_api_server_and_others_add_is_left_alone() {
+fn additions_by_the_api_server_and_others_are_ignored() {
     let desired = deployment();
     let found = found(&desired, |object| {
         object["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = json!("4");
@@ -59,7 +59,7 @@ fn what_the_api_server_and_others_add_is_left_alone() {
 }
 
 #[test]
-fn field_that_somebody_else_has_set_and_owns_is_a_takeover() {
+fn field_set_by_another_owner_is_taken_over() {
     let desired = deployment();
     let found = found(&desired, |object| {
         object["spec"]["replicas"] = json!(7);
@@ -75,7 +75,7 @@ fn field_that_somebody_else_has_set_and_owns_is_a_takeover() {
 }
 
 #[test]
-fn field_of_ours_with_an_older_value_is_a_plain_difference() {
+fn outdated_field_of_ours_is_a_plain_difference() {
     let desired = deployment();
     let found = found(&desired, |object| object["spec"]["replicas"] = json!(7));
     assert_eq!(
@@ -85,7 +85,7 @@ fn field_of_ours_with_an_older_value_is_a_plain_difference() {
 }
 
 #[test]
-fn field_we_own_and_no_longer_want_is_found() {
+fn owned_field_that_is_no_longer_wanted_is_found() {
     let desired = deployment();
     let found = found(&desired, |object| {
         object["metadata"]["labels"]["old"] = json!("x");
@@ -98,7 +98,7 @@ fn field_we_own_and_no_longer_want_is_found() {
 }
 
 #[test]
-fn element_we_own_and_no_longer_want_is_found() {
+fn owned_element_that_is_no_longer_wanted_is_found() {
     let desired = deployment();
     let found = found(&desired, |object| {
         own(object)["f:spec"]["f:template"]["f:spec"]["f:volumes"]["k:{\"name\":\"old\"}"] =
@@ -163,7 +163,7 @@ fn quantities_are_compared_by_value() {
 }
 
 #[test]
-fn object_that_was_never_applied_has_to_be() {
+fn object_that_was_never_applied_differs() {
     let desired = deployment();
     let found = found(&desired, |object| {
         object["metadata"]["managedFields"][0]["manager"] = json!("kubectl");
@@ -172,7 +172,7 @@ fn object_that_was_never_applied_has_to_be() {
 }
 
 #[test]
-fn atomic_part_with_an_older_value_is_no_takeover() {
+fn outdated_atomic_field_is_not_taken_over() {
     let desired = build(&fixtures::validated(""))
         .unwrap()
         .service

@@ -1,20 +1,20 @@
-//! `Accepted`: what the policies say. Not set while there is none and none is required.
+//! `Accepted`: the result of the policy evaluation. Not set if the cluster has no policy and none is required.
 
 use api::v1alpha1::condition;
 
-use super::{State, Verdict};
-use crate::policy::judge::Judgement;
+use super::{ConditionOutcome, ConditionStatus};
+use crate::policy::evaluate::Evaluation;
 
-pub(in crate::access::status) fn verdict(judgement: &Judgement) -> Option<Verdict> {
-    match judgement {
-        Judgement::Ungoverned => None,
-        Judgement::Allowed { policy } => Some(Verdict::new(
-            State::True,
+pub(in crate::access::status) fn outcome(evaluation: &Evaluation) -> Option<ConditionOutcome> {
+    match evaluation {
+        Evaluation::Unrestricted => None,
+        Evaluation::Allowed { policy } => Some(ConditionOutcome::new(
+            ConditionStatus::True,
             condition::REASON_ALLOWED,
-            format!("BedrockAccessPolicy {policy} allows all of it"),
+            format!("allowed by BedrockAccessPolicy {policy}"),
         )),
-        Judgement::Denied(denial) => Some(Verdict::new(
-            State::False,
+        Evaluation::Denied(denial) => Some(ConditionOutcome::new(
+            ConditionStatus::False,
             condition::REASON_NOT_ALLOWED,
             denial.to_string(),
         )),

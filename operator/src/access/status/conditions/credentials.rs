@@ -1,14 +1,14 @@
-//! `CredentialsReady`: what the gateway pods say about their AWS credentials.
+//! `CredentialsReady`: the AWS credentials of the gateway pods, as the pods report them.
 //!
-//! A pod is ready only while it can sign, so a ready pod is proof enough; one that is not ready was
-//! asked for its reason.
+//! A pod is ready only while it has credentials, so no report of a ready pod is needed. Pods that are not ready are
+//! queried for the reason.
 
 use api::v1alpha1::condition;
 
-use super::{State, Verdict};
-use crate::access::observe::PodFacts;
+use super::{ConditionOutcome, ConditionStatus};
+use crate::access::observe::PodState;
 
-/// Reasons of a gateway's that say nothing about credentials.
+/// Reasons of a gateway that do not concern credentials.
 const OTHER_REASONS: [&str; 7] = [
     "Pending",
     "Starting",
@@ -19,14 +19,14 @@ const OTHER_REASONS: [&str; 7] = [
     "ConfigMissing",
 ];
 
-pub(in crate::access::status) fn verdict(pods: &[PodFacts]) -> Verdict {
+pub(in crate::access::status) fn outcome(pods: &[PodState]) -> ConditionOutcome {
     let failing: Vec<_> = pods
         .iter()
         .filter_map(|pod| Some((pod, failure(pod)?)))
         .collect();
     if let Some((pod, (reason, message))) = failing.first() {
-        return Verdict::new(
-            State::False,
+        return ConditionOutcome::new(
+            ConditionStatus::False,
             reason,
             format!(
                 "{} of {} gateway pods cannot get AWS credentials; {}: {message}",
@@ -37,28 +37,28 @@ pub(in crate::access::status) fn verdict(pods: &[PodFacts]) -> Verdict {
         );
     }
     if pods.iter().any(|pod| pod.ready) {
-        return Verdict::new(
-            State::True,
+        return ConditionOutcome::new(
+            ConditionStatus::True,
             condition::REASON_READY,
-            "the gateway pods hold AWS credentials",
+            "The gateway pods have AWS credentials.",
         );
     }
     if pods.is_empty() {
-        return Verdict::new(
-            State::Unknown,
+        return ConditionOutcome::new(
+            ConditionStatus::Unknown,
             condition::REASON_NO_PODS,
-            "there is no gateway pod that could tell",
+            "No gateway pod is running, so credentials cannot be checked.",
         );
     }
-    Verdict::new(
-        State::Unknown,
+    ConditionOutcome::new(
+        ConditionStatus::Unknown,
         condition::REASON_PENDING,
-        "no gateway pod has said yet whether it has AWS credentials",
+        "Waiting for the first gateway pod to report its AWS credentials.",
     )
 }
 
-/// Reason and message of a pod that runs and has no credentials.
-fn failure(pod: &PodFacts) -> Option<(&str, &str)> {
+/// Reason and message of a running pod without credentials.
+fn failure(pod: &PodState) -> Option<(&str, &str)> {
     let report = pod
         .report
         .as_ref()

@@ -1,30 +1,30 @@
-//! `GatewayAvailable`: how far the Deployment is, and what keeps its pods from running.
+//! `GatewayAvailable`: progress of the Deployment, and what keeps its pods from running.
 
 use api::v1alpha1::condition;
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::{State, Verdict};
-use crate::access::observe::PodFacts;
+use super::{ConditionOutcome, ConditionStatus};
+use crate::access::observe::PodState;
 
-/// Reasons for which a container waits in passing.
+/// Reasons of a container that waits only temporarily.
 const PASSING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
-/// How far a Deployment is.
+/// Progress of a Deployment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::access::status) struct Rollout {
-    /// Whether there is a Deployment, and its controller has seen its current spec.
+    /// Whether the Deployment exists and its controller has observed the current spec.
     pub(in crate::access::status) observed: bool,
     pub(in crate::access::status) wanted: i32,
     pub(in crate::access::status) total: i32,
     pub(in crate::access::status) updated: i32,
     pub(in crate::access::status) available: i32,
     pub(in crate::access::status) ready: i32,
-    /// Whether the Deployment has given up.
+    /// Whether the Deployment exceeded its progress deadline.
     pub(in crate::access::status) stuck: bool,
 }
 
 impl Rollout {
-    /// Whether the current pods are all that there are.
+    /// Whether all pods run the current template.
     pub(in crate::access::status) fn complete(self) -> bool {
         self.observed && self.updated >= self.wanted && self.total <= self.updated
     }
@@ -60,54 +60,56 @@ pub(in crate::access::status) fn rollout(deployment: Option<&Deployment>) -> Rol
     }
 }
 
-pub(in crate::access::status) fn verdict(
+pub(in crate::access::status) fn outcome(
     rollout: Rollout,
-    pods: &[PodFacts],
+    pods: &[PodState],
     revoked: bool,
-) -> Verdict {
+) -> ConditionOutcome {
     let count = format!(
         "{} of {} gateway pods are available",
         rollout.available, rollout.wanted
     );
     if revoked {
-        return Verdict::new(
-            State::False,
+        return ConditionOutcome::new(
+            ConditionStatus::False,
             condition::REASON_NOT_ALLOWED,
-            "scaled to zero, since no BedrockAccessPolicy allows the access",
+            "scaled to zero because no BedrockAccessPolicy allows this object",
         );
     }
     if rollout.observed && rollout.wanted == 0 {
-        return Verdict::new(
-            State::False,
+        return ConditionOutcome::new(
+            ConditionStatus::False,
             condition::REASON_SCALED_TO_ZERO,
             "spec.gateway.replicas is 0",
         );
     }
     if rollout.available > 0 {
-        return Verdict::new(State::True, condition::REASON_READY, count);
+        return ConditionOutcome::new(ConditionStatus::True, condition::REASON_READY, count);
     }
     match blocked(pods) {
-        Some((reason, message)) => {
-            Verdict::new(State::False, &reason, format!("{count}; {message}"))
-        }
-        None if rollout.stuck => Verdict::new(
-            State::False,
-            condition::REASON_UNAVAILABLE,
-            format!("{count}, and the Deployment has given up waiting"),
+        Some((reason, message)) => ConditionOutcome::new(
+            ConditionStatus::False,
+            &reason,
+            format!("{count}; {message}"),
         ),
-        None => Verdict::new(State::False, condition::REASON_ROLLING_OUT, count),
+        None if rollout.stuck => ConditionOutcome::new(
+            ConditionStatus::False,
+            condition::REASON_UNAVAILABLE,
+            format!("{count}; the Deployment exceeded its progress deadline"),
+        ),
+        None => ConditionOutcome::new(ConditionStatus::False, condition::REASON_ROLLING_OUT, count),
     }
 }
 
-/// The first pod whose container does not run, and why: an image that cannot be pulled, a Secret that is
-/// missing, a gateway that ends at once.
-pub(in crate::access::status) fn blocked(pods: &[PodFacts]) -> Option<(String, String)> {
+/// The first pod whose container does not run, and why: for example an image that cannot be pulled, a missing Secret,
+/// or a gateway that exits immediately.
+pub(in crate::access::status) fn blocked(pods: &[PodState]) -> Option<(String, String)> {
     pods.iter().find_map(|pod| {
         let (reason, message) = pod.waiting.as_ref()?;
         if PASSING.contains(&reason.as_str()) {
             return None;
         }
-        let message = message.as_deref().unwrap_or("the kubelet gives no message");
+        let message = message.as_deref().unwrap_or("no message from the kubelet");
         Some((reason.clone(), format!("{}: {message}", pod.name)))
     })
 }

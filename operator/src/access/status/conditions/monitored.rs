@@ -1,23 +1,26 @@
-//! `Monitored`: whether the PodMonitor that was asked for can be had. Not set where none is asked for;
-//! the endpoint is ready without it.
+//! `Monitored`: whether the requested PodMonitor can be created. Not set if none is requested. The endpoint is ready
+//! without it.
 
 use api::v1alpha1::{condition, gateway::GatewaySpec};
 
-use super::{State, Verdict};
+use super::{ConditionOutcome, ConditionStatus};
 
-pub(in crate::access::status) fn verdict(gateway: &GatewaySpec, served: bool) -> Option<Verdict> {
+pub(in crate::access::status) fn outcome(
+    gateway: &GatewaySpec,
+    served: bool,
+) -> Option<ConditionOutcome> {
     gateway.pod_monitor.as_ref()?;
     Some(if served {
-        Verdict::new(
-            State::True,
+        ConditionOutcome::new(
+            ConditionStatus::True,
             condition::REASON_READY,
-            "Prometheus finds the gateway pods by a PodMonitor",
+            "Prometheus discovers the gateway pods through a PodMonitor.",
         )
     } else {
-        Verdict::new(
-            State::False,
+        ConditionOutcome::new(
+            ConditionStatus::False,
             condition::REASON_API_NOT_SERVED,
-            "spec.gateway.podMonitor: the cluster does not serve PodMonitor (monitoring.coreos.com/v1): install the Prometheus operator, which is looked for every few minutes, or remove the field",
+            "spec.gateway.podMonitor: the cluster does not serve PodMonitor (monitoring.coreos.com/v1). Install the Prometheus operator, which is detected within minutes, or remove the field.",
         )
     })
 }

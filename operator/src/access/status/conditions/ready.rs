@@ -3,30 +3,30 @@
 use api::v1alpha1::condition;
 
 use super::{
-    State, Verdict,
+    ConditionOutcome, ConditionStatus,
     gateway::{Rollout, blocked},
 };
-use crate::access::{Error, observe::PodFacts};
+use crate::access::{Error, observe::PodState};
 
 /// The three conditions of the summary.
 #[derive(Debug)]
 pub(in crate::access::status) struct Summary {
-    pub(in crate::access::status) ready: Verdict,
-    pub(in crate::access::status) reconciling: Verdict,
-    pub(in crate::access::status) stalled: Verdict,
+    pub(in crate::access::status) ready: ConditionOutcome,
+    pub(in crate::access::status) reconciling: ConditionOutcome,
+    pub(in crate::access::status) stalled: ConditionOutcome,
 }
 
 pub(in crate::access::status) fn summary(
     rollout: Rollout,
-    gateway: &Verdict,
-    credentials: &Verdict,
-    pods: &[PodFacts],
+    gateway: &ConditionOutcome,
+    credentials: &ConditionOutcome,
+    pods: &[PodState],
     error: Option<&Error>,
 ) -> Summary {
     match error {
-        Some(error) if error.needs_a_change() => stalled(error.reason(), &error.explain()),
+        Some(error) if error.is_stalled() => stalled(error.reason(), &error.explain()),
         Some(error) => moving(
-            Verdict::new(State::False, error.reason(), error.explain()),
+            ConditionOutcome::new(ConditionStatus::False, error.reason(), error.explain()),
             error.reason(),
             &error.explain(),
         ),
@@ -34,28 +34,28 @@ pub(in crate::access::status) fn summary(
     }
 }
 
-/// Where there are only sidecars, all is in place once their configuration is: how each of them does is
-/// the matter of its pod.
+/// With sidecars only, the object is ready once their configuration is in place; the state of each sidecar is part of
+/// its pod.
 pub(in crate::access::status) fn without_gateway() -> Summary {
-    settled(Verdict::new(
-        State::True,
+    settled(ConditionOutcome::new(
+        ConditionStatus::True,
         condition::REASON_READY,
-        "there are to be no gateway pods; pods that ask for it get the gateway as a sidecar",
+        "gateway pods are disabled; labelled pods get a sidecar",
     ))
 }
 
 fn of_rollout(
     rollout: Rollout,
-    gateway: &Verdict,
-    credentials: &Verdict,
-    pods: &[PodFacts],
+    gateway: &ConditionOutcome,
+    credentials: &ConditionOutcome,
+    pods: &[PodState],
 ) -> Summary {
     if rollout.observed && rollout.wanted == 0 {
         return settled(gateway.clone());
     }
     if rollout.complete() && rollout.available > 0 {
-        let ready = Verdict::new(
-            State::True,
+        let ready = ConditionOutcome::new(
+            ConditionStatus::True,
             condition::REASON_READY,
             gateway.message.clone(),
         );
@@ -69,24 +69,24 @@ fn of_rollout(
     if rollout.stuck {
         return stalled(&reason, &message);
     }
-    let ready = Verdict::new(State::False, &reason, message.clone());
+    let ready = ConditionOutcome::new(ConditionStatus::False, &reason, message.clone());
     moving(ready, condition::REASON_ROLLING_OUT, &message)
 }
 
-/// What stands in the way: credentials first, since that is what people have to put right.
+/// What prevents readiness: credentials first, since users have to fix these.
 fn obstacle(
     rollout: Rollout,
-    gateway: &Verdict,
-    credentials: &Verdict,
-    pods: &[PodFacts],
+    gateway: &ConditionOutcome,
+    credentials: &ConditionOutcome,
+    pods: &[PodState],
 ) -> (String, String) {
-    if credentials.state == State::False {
+    if credentials.state == ConditionStatus::False {
         return (credentials.reason.clone(), credentials.message.clone());
     }
     if let Some(blocked) = blocked(pods) {
         return blocked;
     }
-    if gateway.state == State::False {
+    if gateway.state == ConditionStatus::False {
         return (gateway.reason.clone(), gateway.message.clone());
     }
     (
@@ -98,38 +98,42 @@ fn obstacle(
     )
 }
 
-fn settled(ready: Verdict) -> Summary {
+fn settled(ready: ConditionOutcome) -> Summary {
     Summary {
         ready,
-        reconciling: Verdict::new(
-            State::False,
+        reconciling: ConditionOutcome::new(
+            ConditionStatus::False,
             condition::REASON_UP_TO_DATE,
-            "the cluster holds what the spec asks for",
+            "The cluster matches the spec.",
         ),
         stalled: not_stalled(),
     }
 }
 
-fn moving(ready: Verdict, reason: &str, message: &str) -> Summary {
+fn moving(ready: ConditionOutcome, reason: &str, message: &str) -> Summary {
     Summary {
         ready,
-        reconciling: Verdict::new(State::True, reason, message),
+        reconciling: ConditionOutcome::new(ConditionStatus::True, reason, message),
         stalled: not_stalled(),
     }
 }
 
 fn stalled(reason: &str, message: &str) -> Summary {
     Summary {
-        ready: Verdict::new(State::False, reason, message),
-        reconciling: Verdict::new(State::False, reason, "waiting for a change by somebody"),
-        stalled: Verdict::new(State::True, reason, message),
+        ready: ConditionOutcome::new(ConditionStatus::False, reason, message),
+        reconciling: ConditionOutcome::new(
+            ConditionStatus::False,
+            reason,
+            "Blocked until the spec or the policy changes; see Ready.",
+        ),
+        stalled: ConditionOutcome::new(ConditionStatus::True, reason, message),
     }
 }
 
-fn not_stalled() -> Verdict {
-    Verdict::new(
-        State::False,
+fn not_stalled() -> ConditionOutcome {
+    ConditionOutcome::new(
+        ConditionStatus::False,
         condition::REASON_UP_TO_DATE,
-        "nothing waits for somebody to change it",
+        "No action needed.",
     )
 }

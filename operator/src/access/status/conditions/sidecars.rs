@@ -1,59 +1,58 @@
-//! `SidecarsUpToDate`, and the count behind it.
+//! `SidecarsUpToDate`, and the counts behind it.
 
 use api::{
     names,
     v1alpha1::{condition, status::SidecarsStatus},
 };
 
-use super::{State, Verdict};
-use crate::{
-    access::validate::Validated,
-    sidecar::{fleet::SidecarFacts, template},
+use super::{ConditionOutcome, ConditionStatus};
+use crate::access::{
+    build::sidecar::template, observe::sidecars::SidecarState, validate::Validated,
 };
 
-/// Counts and condition; `None` where the spec asks for no sidecars.
-pub(in crate::access::status) fn verdict(
+/// Counts and condition; `None` if the spec enables no sidecars.
+pub(in crate::access::status) fn outcome(
     access: Option<&Validated>,
-    fleet: &[SidecarFacts],
-) -> Option<(SidecarsStatus, Verdict)> {
+    pods: &[SidecarState],
+) -> Option<(SidecarsStatus, ConditionOutcome)> {
     let access = access?;
-    let current = template::template(access)?.hash;
-    let count = |wanted: &dyn Fn(&SidecarFacts) -> bool| {
-        let found = fleet.iter().filter(|facts| wanted(facts)).count();
+    let current = template(access)?.hash;
+    let count = |wanted: &dyn Fn(&SidecarState) -> bool| {
+        let found = pods.iter().filter(|pod| wanted(pod)).count();
         i32::try_from(found).unwrap_or(i32::MAX)
     };
     let counts = SidecarsStatus {
-        total: count(&|facts| facts.hash.is_some()),
-        ready: count(&|facts| facts.hash.is_some() && facts.pod.ready),
-        outdated: count(&|facts| facts.hash.as_ref().is_some_and(|hash| *hash != current)),
-        missing: count(&|facts| facts.hash.is_none()),
+        total: count(&|sidecar| sidecar.hash.is_some()),
+        ready: count(&|sidecar| sidecar.hash.is_some() && sidecar.pod.ready),
+        outdated: count(&|sidecar| sidecar.hash.as_ref().is_some_and(|hash| *hash != current)),
+        missing: count(&|sidecar| sidecar.hash.is_none()),
     };
-    let verdict = if counts.missing > 0 {
-        Verdict::new(
-            State::False,
+    let outcome = if counts.missing > 0 {
+        ConditionOutcome::new(
+            ConditionStatus::False,
             condition::REASON_NOT_INJECTED,
             format!(
-                "{} pods wear the label {}={} and have no sidecar: pods get it only when they are made, so replace them",
+                "{} pods with the label {}={} have no sidecar. Sidecars are injected only when a pod is created: replace these pods.",
                 counts.missing,
                 names::INJECT_LABEL,
                 access.name
             ),
         )
     } else if counts.outdated > 0 {
-        Verdict::new(
-            State::False,
+        ConditionOutcome::new(
+            ConditionStatus::False,
             condition::REASON_OUTDATED,
             format!(
-                "{} of {} sidecars were injected with another image, identity or setting than new pods get: replace their pods (kubectl rollout restart)",
+                "{} of {} sidecars were injected with an outdated image, identity or setting. Replace their pods (kubectl rollout restart).",
                 counts.outdated, counts.total
             ),
         )
     } else {
-        Verdict::new(
-            State::True,
+        ConditionOutcome::new(
+            ConditionStatus::True,
             condition::REASON_UP_TO_DATE,
-            format!("{} sidecars are what new pods get", counts.total),
+            format!("{} sidecars are up to date", counts.total),
         )
     };
-    Some((counts, verdict))
+    Some((counts, outcome))
 }

@@ -1,21 +1,21 @@
-//! `TargetRolesReady`: what the gateways say of the roles that targets name. Not set where none names one; the
-//! endpoint is ready without them (ADR-0020).
+//! `TargetRolesReady`: the credentials of the roles that targets assume, as gateways report them. Not set if no target
+//! has a role. The endpoint is ready without them (ADR-0020).
 
 use std::collections::BTreeSet;
 
 use api::v1alpha1::condition;
 
-use super::{State, Verdict};
+use super::{ConditionOutcome, ConditionStatus};
 use crate::access::{
-    observe::PodFacts,
+    observe::PodState,
     readiness::{Report, RoleReport},
     validate::Validated,
 };
 
-pub(in crate::access::status) fn verdict(
+pub(in crate::access::status) fn outcome(
     access: Option<&Validated>,
-    pods: &[PodFacts],
-) -> Option<Verdict> {
+    pods: &[PodState],
+) -> Option<ConditionOutcome> {
     let targets = access?.models.iter().flat_map(|model| &model.targets);
     let wanted: BTreeSet<&str> = targets
         .filter_map(|target| Some(target.assume_role.as_ref()?.role_arn.as_str()))
@@ -24,13 +24,13 @@ pub(in crate::access::status) fn verdict(
         return None;
     }
     if pods.is_empty() {
-        return Some(Verdict::new(
-            State::Unknown,
+        return Some(ConditionOutcome::new(
+            ConditionStatus::Unknown,
             condition::REASON_NO_PODS,
-            "there is no gateway pod that could tell",
+            "No gateway pod is running, so credentials of target roles cannot be checked.",
         ));
     }
-    // One that is starting says nothing new while others serve.
+    // While other pods serve, a starting pod adds no information.
     let serving = pods.iter().any(|pod| pod.ready);
     let reports: Vec<(&str, &Report)> = pods
         .iter()
@@ -51,11 +51,11 @@ pub(in crate::access::status) fn verdict(
         refused.extend(refusal);
     }
     if let Some((pod, report)) = refused.first() {
-        return Some(Verdict::new(
-            State::False,
+        return Some(ConditionOutcome::new(
+            ConditionStatus::False,
             &report.reason,
             format!(
-                "no credentials for {} of {} roles of targets; {pod} for {}: {}",
+                "{} of {} target roles have no credentials; {pod} reports for {}: {}",
                 refused.len(),
                 wanted.len(),
                 report.role,
@@ -64,16 +64,16 @@ pub(in crate::access::status) fn verdict(
         ));
     }
     Some(if known {
-        Verdict::new(
-            State::True,
+        ConditionOutcome::new(
+            ConditionStatus::True,
             condition::REASON_READY,
-            "the gateway pods hold credentials for every role of a target",
+            "The gateway pods have credentials for every target role.",
         )
     } else {
-        Verdict::new(
-            State::Unknown,
+        ConditionOutcome::new(
+            ConditionStatus::Unknown,
             condition::REASON_PENDING,
-            "no gateway pod has said yet whether it has credentials for every role of a target",
+            "Waiting for a gateway pod to report credentials for every target role.",
         )
     })
 }

@@ -1,19 +1,19 @@
-//! What becomes of accesses for sidecars: counted, outdated, without credentials.
+//! `BedrockAccess` objects with sidecars: counted, outdated, without credentials.
 
 use super::*;
-use crate::sidecar::template::template;
+use crate::access::build::sidecar::template;
 
 const SIDECARS_ONLY: &str = "{gateway: {enabled: false}, clients: {}, sidecar: {serviceAccounts: [{name: app}, {name: batch}]}}";
 
-fn sidecar(name: &str, ready: bool, hash: Option<&str>) -> SidecarFacts {
-    SidecarFacts {
-        pod: PodFacts { ready, ..pod(name) },
+fn sidecar(name: &str, ready: bool, hash: Option<&str>) -> SidecarState {
+    SidecarState {
+        pod: PodState { ready, ..pod(name) },
         hash: hash.map(ToOwned::to_owned),
     }
 }
 
 #[test]
-fn access_for_sidecars_alone_is_ready_and_counts_them() {
+fn access_with_only_sidecars_is_ready_and_counts_them() {
     let current = template(&fixtures::validated(SIDECARS_ONLY)).unwrap().hash;
     let status = Case {
         deployment: None,
@@ -59,7 +59,7 @@ fn access_for_sidecars_alone_is_ready_and_counts_them() {
 }
 
 #[test]
-fn pod_with_the_label_and_no_sidecar_is_reported() {
+fn labelled_pod_without_a_sidecar_is_reported() {
     let status = Case {
         spec: "sidecar: {serviceAccounts: [{name: app}]}",
         sidecars: vec![sidecar("app-1", true, None)],
@@ -82,13 +82,13 @@ fn pod_with_the_label_and_no_sidecar_is_reported() {
 }
 
 #[test]
-fn sidecar_without_credentials_is_named_with_its_reason() {
+fn sidecar_without_credentials_is_reported_with_its_reason() {
     let status = Case {
         pods: Vec::new(),
         deployment: None,
         spec: SIDECARS_ONLY,
-        sidecars: vec![SidecarFacts {
-            pod: PodFacts {
+        sidecars: vec![SidecarState {
+            pod: PodState {
                 name: "app-1".to_owned(),
                 ..failing("no provider")
             },

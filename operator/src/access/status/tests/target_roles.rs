@@ -1,4 +1,4 @@
-//! `TargetRolesReady`: what gateways say of the roles that targets name.
+//! `TargetRolesReady`: credentials of target roles, as gateways report them.
 
 use super::*;
 use crate::access::readiness::RoleReport;
@@ -6,15 +6,15 @@ use crate::access::readiness::RoleReport;
 const ROLE: &str = "arn:aws:iam::210987654321:role/Models";
 const WITH_ROLE: &str = "models: [{name: fast, targets: [{modelId: anthropic.claude-3-haiku-20240307-v1:0, assumeRole: {roleArn: 'arn:aws:iam::210987654321:role/Models'}}]}]";
 
-/// A pod whose gateway says this of the role of a target; nothing where it has not heard of the role.
-fn with_role(ready: bool, said: Option<(bool, &str)>) -> PodFacts {
+/// A pod whose gateway reports this about the target's role; `None` if its configuration does not contain the role yet.
+fn with_role(ready: bool, said: Option<(bool, &str)>) -> PodState {
     let role = said.map(|(ready, reason)| RoleReport {
         role: ROLE.to_owned(),
         ready,
         reason: reason.to_owned(),
         message: "not authorized to perform sts:AssumeRole".to_owned(),
     });
-    PodFacts {
+    PodState {
         ready,
         report: Some(Report {
             ready,
@@ -27,7 +27,7 @@ fn with_role(ready: bool, said: Option<(bool, &str)>) -> PodFacts {
 }
 
 #[test]
-fn role_of_a_target_has_a_condition_of_its_own_and_decides_nothing_else() {
+fn target_role_has_its_own_condition_and_does_not_affect_ready() {
     let served = || with_role(true, Some((true, "Ready")));
     for (pods, state, reason) in [
         (vec![served()], "True", "Ready"),
@@ -36,22 +36,22 @@ fn role_of_a_target_has_a_condition_of_its_own_and_decides_nothing_else() {
             "False",
             "AccessDenied",
         ),
-        // Its configuration has not reached the pod.
+        // The new configuration has not reached the pod.
         (vec![with_role(true, None)], "Unknown", "Pending"),
         (
             vec![with_role(true, Some((false, "Pending")))],
             "Unknown",
             "Pending",
         ),
-        // A pod that starts beside one that serves.
+        // A starting pod beside a serving one.
         (
             vec![served(), with_role(false, Some((false, "Pending")))],
             "True",
             "Ready",
         ),
-        // It did not answer.
+        // The pod did not respond.
         (
-            vec![PodFacts {
+            vec![PodState {
                 ready: true,
                 ..pod("chat-gateway-1")
             }],

@@ -1,9 +1,9 @@
-//! The EKS pod identity webhook, played by its documented rules, before and after ours.
+//! The EKS pod identity webhook, simulated by its documented rules, before and after this webhook.
 
 use super::*;
-use crate::sidecar::template::{Claim, Token};
+use crate::access::build::sidecar::{Claim, Token};
 
-/// The role of a ServiceAccount, as EKS knows it.
+/// How a ServiceAccount gets its role on EKS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// By the annotation `role-arn`.
@@ -30,22 +30,22 @@ impl Way {
         match self {
             Self::Irsa => [
                 (token.other_variable, ROLE.to_owned()),
-                (token.file_variable, format!("{}/token", token.folder)),
+                (token.file_variable, format!("{}/token", token.directory)),
             ],
             Self::PodIdentity => [
                 (token.other_variable, AGENT.to_owned()),
                 (
                     token.file_variable,
-                    format!("{}/{}", token.folder, token.volume),
+                    format!("{}/{}", token.directory, token.volume),
                 ),
             ],
         }
     }
 }
 
-/// What the webhook does, started with a default region and for regional STS endpoints or with neither: it leaves
-/// out the containers of `skip-containers` and those that have everything, gives each of the rest what of
-/// variables and mount is missing, and adds the volume where there is none of its name.
+/// Simulates the webhook, either with a default region and regional STS endpoints or with neither. It skips the
+/// containers in `skip-containers` and those that already have everything, adds missing variables and mounts to the
+/// others, and adds the volume if no volume has its name.
 fn eks(pod: &mut Pod, way: Way, regional: bool) {
     let skipped: Vec<String> = pod
         .annotation(names::SKIP_CONTAINERS_ANNOTATION)
@@ -78,7 +78,9 @@ fn eks(pod: &mut Pod, way: Way, regional: bool) {
         }
         let mounts = container.volume_mounts.get_or_insert_default();
         if !mounts.iter().any(|mount| is_named(mount, token.volume)) {
-            mounts.push(json!({"name": token.volume, "readOnly": true, "mountPath": token.folder}));
+            mounts.push(
+                json!({"name": token.volume, "readOnly": true, "mountPath": token.directory}),
+            );
         }
     }
     if way == Way::PodIdentity {
@@ -112,7 +114,7 @@ const ORDERS: [&str; 6] = [
     "eks us eks us",
 ];
 
-/// The pod after these webhooks, and whether somebody was warned.
+/// The pod after these webhooks, and whether a warning was returned.
 fn after(more: &str, order: &str, way: Way, regional: bool) -> (Pod, bool) {
     let mut pod = pod(SEVERAL);
     let mut warned = false;
@@ -127,7 +129,7 @@ fn after(more: &str, order: &str, way: Way, regional: bool) -> (Pod, bool) {
     (pod, warned)
 }
 
-/// Every combination of an order, a way of EKS and its settings.
+/// Every combination of webhook order, mechanism and settings of EKS.
 fn every_case() -> impl Iterator<Item = (&'static str, Way, bool)> {
     ORDERS.into_iter().flat_map(|order| {
         WAYS.into_iter()
@@ -141,7 +143,7 @@ fn count_named(list: Option<&Vec<Value>>, name: &str) -> usize {
 }
 
 #[test]
-fn whatever_the_order_of_the_eks_webhook_there_is_one_token_and_it_is_the_sidecars() {
+fn only_the_sidecar_gets_a_token_whatever_the_order_of_the_webhooks() {
     for identity in [
         "identity: {irsa: {roleArn: 'arn:aws:iam::123456789012:role/BedrockRole'}}",
         "identity: {podIdentity: {}}",
@@ -154,7 +156,7 @@ fn whatever_the_order_of_the_eks_webhook_there_is_one_token_and_it_is_the_sideca
             let case = format!("{identity}, {order}, {way:?}, {regional}");
             let (mut pod, warned) = after(&more, order, way, regional);
             assert_eq!(warned, order.starts_with("eks"), "{case}");
-            // The last word is ours wherever the other webhook changed something after us.
+            // This webhook runs last if another webhook changed the pod after it.
             let again = inject(&mut pod, &sidecar_of(&more), &|| Ok(KEY.to_owned())).unwrap();
             assert_eq!(again, Vec::<String>::new(), "{case}");
             check(&pod, own, &case);
@@ -182,9 +184,9 @@ fn check(pod: &Pod, own: Token, case: &str) {
             let files = count_named(container.env.as_ref(), token.file_variable);
             assert_eq!(files, wanted, "{case}: {container:?}");
             let others = count_named(container.env.as_ref(), token.other_variable);
-            // The app's SDKs ask the sidecar in place of EKS's agent.
-            let asked = usize::from(!ours && token == Token::POD_IDENTITY);
-            assert_eq!(others, wanted.max(asked), "{case}: {container:?}");
+            // The app's SDKs use the sidecar instead of EKS's agent.
+            let queried = usize::from(!ours && token == Token::POD_IDENTITY);
+            assert_eq!(others, wanted.max(queried), "{case}: {container:?}");
         }
         let uri = container.value("AWS_CONTAINER_CREDENTIALS_FULL_URI");
         assert_eq!(
@@ -201,7 +203,7 @@ fn check(pod: &Pod, own: Token, case: &str) {
 }
 
 #[test]
-fn with_keys_from_a_secret_the_app_keeps_its_own_role_and_the_sidecar_gets_none() {
+fn with_keys_from_a_secret_only_the_app_keeps_its_role() {
     let more = format!("{{identity: {{secret: {{name: keys}}}}, {SIDECAR}}}");
     for (order, way, regional) in every_case().filter(|(order, ..)| order.contains("eks")) {
         let case = format!("{order}, {way:?}, {regional}");
@@ -209,7 +211,7 @@ fn with_keys_from_a_secret_the_app_keeps_its_own_role_and_the_sidecar_gets_none(
         inject(&mut pod, &sidecar_of(&more), &|| Ok(KEY.to_owned())).unwrap();
         assert!(!warned, "{case}");
         for container in pod.all() {
-            // The pod itself asks EKS to leave out this one.
+            // The pod itself makes EKS skip this container.
             let given = !["helper", names::GATEWAY_NAME].contains(&container.name.as_str());
             let mounted = count_named(container.volume_mounts.as_ref(), way.token().volume);
             assert_eq!(mounted, usize::from(given), "{case}: {container:?}");

@@ -1,4 +1,4 @@
-//! Istio and Linkerd beside the sidecar, in the shapes they inject, before and after ours.
+//! Istio and Linkerd with the sidecar, in the shapes they inject, before and after this webhook.
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn put_in(pod: &mut Pod) {
 }
 
 #[test]
-fn sidecar_comes_after_a_proxy_that_is_native_and_before_what_redirects_to_one_that_is_not() {
+fn sidecar_comes_after_a_native_proxy_and_before_an_init_container_that_redirects() {
     let gateway = names::GATEWAY_NAME;
     for (case, init, containers, expected) in [
         (
@@ -78,15 +78,15 @@ fn sidecar_comes_after_a_proxy_that_is_native_and_before_what_redirects_to_one_t
     }
 }
 
-/// The API server calls webhooks by their names, so ours comes before both meshes', and once more after
-/// them, since they changed the pod.
+/// The API server calls webhooks in the order of their names, so this webhook runs before both meshes, and again after
+/// they changed the pod.
 #[test]
-fn mesh_that_comes_after_us_ends_in_the_same_order() {
+fn mesh_injected_later_leads_to_the_same_order() {
     let gateway = names::GATEWAY_NAME;
     for proxy in ["istio-proxy", "linkerd-proxy"] {
         let mut pod = shaped(&["migrate"], &["app"]);
         put_in(&mut pod);
-        // Wherever the mesh puts it, we need it before us.
+        // The proxy must come before the sidecar, wherever the mesh puts it.
         for place in 0..=2 {
             let mut pod = pod.clone();
             let native = json!({"name": proxy, "restartPolicy": "Always"});
@@ -99,16 +99,16 @@ fn mesh_that_comes_after_us_ends_in_the_same_order() {
             } else {
                 [proxy, gateway, "migrate"]
             };
-            assert_eq!(names, expected, "from place {place}");
+            assert_eq!(names, expected, "from index {place}");
             let mut init = pod.spec.init_containers.iter().flatten();
             let found = init.find(|container| container.name == proxy).unwrap();
-            assert_eq!(found.env, None, "a proxy is no client of ours");
+            assert_eq!(found.env, None, "a proxy is not a client of the gateway");
         }
     }
 }
 
 #[test]
-fn pod_whose_network_is_redirected_before_the_proxy_can_run_is_refused_with_the_way_out() {
+fn pod_whose_proxy_starts_too_late_is_rejected_with_the_fix() {
     for (validator, proxy, annotation) in [
         (
             "istio-validation",
@@ -129,7 +129,7 @@ fn pod_whose_network_is_redirected_before_the_proxy_can_run_is_refused_with_the_
 }
 
 #[test]
-fn kubelet_and_prometheus_reach_health_and_metrics_past_a_mesh() {
+fn health_and_metrics_bypass_the_mesh() {
     const ISTIO: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
     const LINKERD: &str = "config.linkerd.io/skip-inbound-ports";
     for (before, expected) in [

@@ -15,35 +15,38 @@ fn policy(name: &str, spec: &str) -> Policy {
     }
 }
 
-fn place() -> Place {
-    Place {
+fn namespace_info() -> NamespaceInfo {
+    NamespaceInfo {
         name: "team-a".to_owned(),
         labels: BTreeMap::from([("tier".to_owned(), "gold".to_owned())]),
     }
 }
 
-fn ask(access: &BedrockAccess, policies: &[Policy], required: bool) -> Judgement {
-    judge(&access.spec, &place(), policies, required)
+fn evaluated(access: &BedrockAccess, policies: &[Policy], required: bool) -> Evaluation {
+    evaluate(&access.spec, &namespace_info(), policies, required)
 }
 
-/// Judges the access of the fixtures, with more in its spec, by one policy for all namespaces.
+/// Evaluates the `BedrockAccess` of the fixtures, with additional fields in its spec, by one policy for all namespaces.
 #[track_caller]
 fn check(row: &str, more: &str, rules: &str, expected: Option<&str>) {
     let rules = format!("{{namespaces: {{names: ['*']}}, {rules}}}");
-    let judgement = ask(&fixtures::access(more), &[policy("all", &rules)], false);
-    match (judgement, expected) {
-        (Judgement::Allowed { policy }, None) => assert_eq!(policy, "all", "{row}"),
-        (Judgement::Denied(denial), Some(words)) => {
+    let evaluation = evaluated(&fixtures::access(more), &[policy("all", &rules)], false);
+    match (evaluation, expected) {
+        (Evaluation::Allowed { policy }, None) => assert_eq!(policy, "all", "{row}"),
+        (Evaluation::Denied(denial), Some(words)) => {
             let text = denial.to_string();
-            assert!(text.contains(words), "{row}: {words:?} is not in: {text}");
+            assert!(
+                text.contains(words),
+                "{row}: {words:?} is missing in: {text}"
+            );
             assert!(text.contains("Policy all: "), "{row}: {text}");
         }
-        (judgement, _) => panic!("{row}: {judgement:?}"),
+        (evaluation, _) => panic!("{row}: {evaluation:?}"),
     }
 }
 
 #[test]
-fn rules_allow_what_they_name_and_say_what_they_would_allow() {
+fn rules_allow_listed_values_and_denials_name_them() {
     let targets = |target: &str| {
         format!("models: [{{name: m, targets: [{{modelId: amazon.nova-lite-v1:0}}, {target}]}}]")
     };
@@ -94,13 +97,13 @@ fn rules_allow_what_they_name_and_say_what_they_would_allow() {
             None,
         ),
         (
-            "a role that is not seen",
+            "an identity whose role is unknown",
             "identity: {podIdentity: {}}".to_owned(),
             "roleArns: ['*']",
             Some("spec.identity: podIdentity is not allowed (allowed by roleArns, which"),
         ),
         (
-            "a role that is not seen, named",
+            "an identity whose role is unknown, listed",
             "identity: {podIdentity: {}}".to_owned(),
             "roleArns: ['*'], identities: [podIdentity]",
             None,
@@ -139,7 +142,7 @@ fn rules_allow_what_they_name_and_say_what_they_would_allow() {
             Some("spec.models[0].targets[1].modelId: eu-west-1"),
         ),
         (
-            "pattern that takes in ARNs of any region",
+            "pattern that matches ARNs of any region",
             "allow: ['*']".to_owned(),
             "regions: [us-east-1]",
             Some("spec.allow[0]: * is not allowed (allowed by regions: us-east-1)"),
@@ -160,13 +163,13 @@ fn rules_allow_what_they_name_and_say_what_they_would_allow() {
             ),
         ),
         (
-            "a profile is not its model",
+            "an inference profile is not its model",
             "models: [{name: m, modelId: us.anthropic.claude-3-haiku-20240307-v1:0}]".to_owned(),
             "models: ['anthropic.*']",
             Some("us.anthropic"),
         ),
         (
-            "a target out of several",
+            "one of several targets",
             targets("{modelId: meta.llama3-8b-instruct-v1:0}"),
             "models: ['amazon.*']",
             Some("spec.models[0].targets[1].modelId: meta.llama3-8b-instruct-v1:0"),
@@ -184,19 +187,19 @@ fn rules_allow_what_they_name_and_say_what_they_would_allow() {
             Some("spec.allow[0]: * is not allowed"),
         ),
         (
-            "clients that prove who they are",
+            "authenticated clients",
             String::new(),
             "requireClientAuthentication: true",
             None,
         ),
         (
-            "clients that do not",
+            "anonymous clients",
             "clients: {anonymous: true}".to_owned(),
             "requireClientAuthentication: true",
             Some("spec.clients.anonymous: true is not allowed"),
         ),
         (
-            "a limit under its ceiling, another at it",
+            "a limit below its ceiling, another equal to it",
             "limits: {requestsPerMinute: 10, tokensPerDay: 1000}".to_owned(),
             "limits: {requestsPerMinute: 60, tokensPerDay: 1000}",
             None,
@@ -216,7 +219,7 @@ fn rules_allow_what_they_name_and_say_what_they_would_allow() {
             ),
         ),
         (
-            "no limits where there are ceilings",
+            "no limits, but ceilings",
             String::new(),
             "limits: {tokensPerMinute: 5000, concurrentRequests: 4}",
             Some(
@@ -224,13 +227,13 @@ fn rules_allow_what_they_name_and_say_what_they_would_allow() {
             ),
         ),
         (
-            "a client's limit is not the access's",
+            "a client's limit does not count as the limit of the object",
             "clients: {serviceAccounts: [{name: app, limits: {tokensPerDay: 5}}]}".to_owned(),
             "limits: {tokensPerDay: 10}",
             Some("spec.limits.tokensPerDay: not set is not allowed"),
         ),
         (
-            "nobody can call a gateway that is not there",
+            "anonymous clients without gateway pods",
             "clients: {anonymous: true}\ngateway: {enabled: false}\nsidecar: {serviceAccounts: [{name: app}]}".to_owned(),
             "requireClientAuthentication: true",
             None,
@@ -242,17 +245,17 @@ fn rules_allow_what_they_name_and_say_what_they_would_allow() {
 }
 
 #[test]
-fn without_a_policy_anything_goes_unless_one_is_required() {
+fn without_policies_everything_is_allowed_unless_a_policy_is_required() {
     let access = fixtures::access("");
-    assert_eq!(ask(&access, &[], false), Judgement::Ungoverned);
-    let Judgement::Denied(denial) = ask(&access, &[], true) else {
+    assert_eq!(evaluated(&access, &[], false), Evaluation::Unrestricted);
+    let Evaluation::Denied(denial) = evaluated(&access, &[], true) else {
         panic!("allowed");
     };
     assert!(denial.to_string().contains("--require-policy"), "{denial}");
 }
 
 #[test]
-fn policies_of_other_namespaces_deny_and_do_not_show_their_names() {
+fn policies_of_other_namespaces_deny_and_their_names_stay_hidden() {
     for namespaces in [
         "{names: [team-b]}",
         "{names: ['team-b*']}",
@@ -262,17 +265,17 @@ fn policies_of_other_namespaces_deny_and_do_not_show_their_names() {
         "{selector: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [x]}]}}",
     ] {
         let rules = format!("{{namespaces: {namespaces}}}");
-        let judgement = ask(
+        let evaluation = evaluated(
             &fixtures::access(""),
             &[policy("secret-project", &rules)],
             false,
         );
-        let Judgement::Denied(denial) = judgement else {
-            panic!("{namespaces}: {judgement:?}");
+        let Evaluation::Denied(denial) = evaluation else {
+            panic!("{namespaces}: {evaluation:?}");
         };
         let text = denial.to_string();
         assert!(
-            text.contains("no BedrockAccessPolicy is for namespace team-a"),
+            text.contains("no BedrockAccessPolicy applies to namespace team-a"),
             "{text}"
         );
         assert!(!text.contains("secret-project"), "{text}");
@@ -280,7 +283,7 @@ fn policies_of_other_namespaces_deny_and_do_not_show_their_names() {
 }
 
 #[test]
-fn namespaces_are_taken_in_by_name_or_by_label() {
+fn namespaces_are_matched_by_name_or_by_label() {
     for namespaces in [
         "{names: [team-a]}",
         "{names: [other, 'team-*']}",
@@ -289,16 +292,16 @@ fn namespaces_are_taken_in_by_name_or_by_label() {
         "{names: [other], selector: {matchExpressions: [{key: tier, operator: In, values: [gold, silver]}]}}",
     ] {
         let rules = format!("{{namespaces: {namespaces}}}");
-        let judgement = ask(&fixtures::access(""), &[policy("p", &rules)], false);
+        let evaluation = evaluated(&fixtures::access(""), &[policy("p", &rules)], false);
         assert!(
-            matches!(judgement, Judgement::Allowed { .. }),
-            "{namespaces}: {judgement:?}"
+            matches!(evaluation, Evaluation::Allowed { .. }),
+            "{namespaces}: {evaluation:?}"
         );
     }
 }
 
 #[test]
-fn one_policy_has_to_allow_all_of_it() {
+fn one_policy_must_allow_the_whole_object() {
     let role = policy(
         "a-role",
         "{namespaces: {names: [team-a]}, roleArns: ['arn:aws:iam::123456789012:role/BedrockRole'], models: ['amazon.*']}",
@@ -309,8 +312,9 @@ fn one_policy_has_to_allow_all_of_it() {
     );
     let both = policy("c-both", "{namespaces: {names: [team-a]}}");
     let access = fixtures::access("");
-    let Judgement::Denied(denial) = ask(&access, &[role.clone(), model.clone()], false) else {
-        panic!("two halves made a whole");
+    let Evaluation::Denied(denial) = evaluated(&access, &[role.clone(), model.clone()], false)
+    else {
+        panic!("two partial policies were combined");
     };
     let text = denial.to_string();
     for words in [
@@ -320,31 +324,31 @@ fn one_policy_has_to_allow_all_of_it() {
         assert!(text.contains(words), "{text}");
     }
     assert_eq!(
-        ask(&access, &[role, model, both], false),
-        Judgement::Allowed {
+        evaluated(&access, &[role, model, both], false),
+        Evaluation::Allowed {
             policy: "c-both".to_owned()
         }
     );
 }
 
 #[test]
-fn policy_that_cannot_be_read_allows_nothing_and_counts() {
+fn invalid_policy_allows_nothing_but_counts_as_a_policy() {
     let broken = Policy {
         name: "broken".to_owned(),
         spec: Err("unknown variant `oauth`".to_owned()),
     };
-    let Judgement::Denied(denial) = ask(&fixtures::access(""), &[broken], false) else {
+    let Evaluation::Denied(denial) = evaluated(&fixtures::access(""), &[broken], false) else {
         panic!("allowed");
     };
     let text = denial.to_string();
     assert!(
-        text.contains("Policy broken: the policy cannot be read: unknown variant"),
+        text.contains("Policy broken: invalid policy: unknown variant"),
         "{text}"
     );
 }
 
 #[test]
-fn message_stays_short_however_much_is_refused() {
+fn denial_message_is_limited_in_length() {
     let models: Vec<String> = (0..64)
         .map(|n| format!("{{name: m{n}, modelId: meta.model-{n}}}"))
         .collect();
@@ -357,7 +361,7 @@ fn message_stays_short_however_much_is_refused() {
             )
         })
         .collect();
-    let Judgement::Denied(denial) = ask(&access, &policies, false) else {
+    let Evaluation::Denied(denial) = evaluated(&access, &policies, false) else {
         panic!("allowed");
     };
     let text = denial.to_string();

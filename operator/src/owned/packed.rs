@@ -1,7 +1,7 @@
-//! A child as it is kept: its document as bytes.
+//! An owned object in its cached form: the document as bytes.
 //!
-//! A document taken apart needs several times the memory of its text, and most children are looked at once in ten
-//! minutes. What finds a child and says whose it is stays readable.
+//! A parsed document needs several times the memory of its text, and most objects are read once in ten minutes. Only
+//! the metadata that identifies an object and its owner stays parsed.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -10,17 +10,17 @@ use kube::{
     api::{ApiResource, DynamicObject, ObjectMeta},
 };
 
-/// One child of an access.
+/// An object that a `BedrockAccess` owns.
 #[derive(Clone, Debug)]
-pub(crate) struct Child {
-    /// Name, version, labels and owners; nothing else.
+pub(crate) struct OwnedObject {
+    /// Only name, version, labels and owners.
     metadata: ObjectMeta,
     /// The whole document, as JSON.
     document: Arc<[u8]>,
 }
 
-impl Child {
-    /// Keeps an object.
+impl OwnedObject {
+    /// Packs an object.
     pub(crate) fn pack(object: &DynamicObject) -> Self {
         let all = &object.metadata;
         let metadata = ObjectMeta {
@@ -33,7 +33,7 @@ impl Child {
             deletion_timestamp: all.deletion_timestamp.clone(),
             ..ObjectMeta::default()
         };
-        // What came as JSON can be written as JSON.
+        // The object was parsed from JSON, so it can be serialized as JSON.
         let document = serde_json::to_vec(object).unwrap_or_default();
         Self {
             metadata,
@@ -41,7 +41,7 @@ impl Child {
         }
     }
 
-    /// What tells whose it is, in the shape that a controller takes.
+    /// The metadata alone, in the form that a controller needs to find the owner.
     pub(crate) fn outline(self) -> DynamicObject {
         DynamicObject {
             types: None,
@@ -50,16 +50,16 @@ impl Child {
         }
     }
 
-    /// The object as it was.
+    /// The complete object.
     ///
     /// # Errors
-    /// When what was kept cannot be read, which would be a mistake of ours.
-    pub(crate) fn open(&self) -> kube::Result<DynamicObject> {
+    /// When the document does not parse, which would be a bug in the operator.
+    pub(crate) fn unpack(&self) -> kube::Result<DynamicObject> {
         serde_json::from_slice(&self.document).map_err(kube::Error::SerdeError)
     }
 }
 
-impl Resource for Child {
+impl Resource for OwnedObject {
     type DynamicType = ApiResource;
     type Scope = <DynamicObject as Resource>::Scope;
 
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn object_comes_back_as_it_was_and_is_found_without_opening_it() {
+    fn unpacked_object_equals_the_original_and_metadata_needs_no_unpacking() {
         let document = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {
@@ -108,20 +108,20 @@ mod tests {
             "data": {"z": "1", "a": "2"},
         });
         let object: DynamicObject = serde_json::from_value(document.clone()).unwrap();
-        let child = Child::pack(&object);
-        let opened = serde_json::to_value(child.open().unwrap()).unwrap();
-        assert_eq!(opened, document);
-        let keys: Vec<&str> = opened["data"]
+        let owned = OwnedObject::pack(&object);
+        let unpacked = serde_json::to_value(owned.unpack().unwrap()).unwrap();
+        assert_eq!(unpacked, document);
+        let keys: Vec<&str> = unpacked["data"]
             .as_object()
             .unwrap()
             .keys()
             .map(String::as_str)
             .collect();
         assert_eq!(keys, ["z", "a"]);
-        assert_eq!(child.labels()["x"], "y");
-        assert_eq!(child.owner_references()[0].uid, "o");
-        assert_eq!(child.resource_version().as_deref(), Some("7"));
-        assert!(child.metadata.deletion_timestamp.is_some());
-        assert_eq!(child.metadata.managed_fields, None);
+        assert_eq!(owned.labels()["x"], "y");
+        assert_eq!(owned.owner_references()[0].uid, "o");
+        assert_eq!(owned.resource_version().as_deref(), Some("7"));
+        assert!(owned.metadata.deletion_timestamp.is_some());
+        assert_eq!(owned.metadata.managed_fields, None);
     }
 }

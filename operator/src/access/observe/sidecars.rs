@@ -1,30 +1,28 @@
-//! How the sidecars do: what the status needs to know of pods that ask for one.
+//! Inventory of sidecars: the state of each pod with the sidecar label.
 
 use api::names;
 use k8s_openapi::api::core::v1::Pod;
 use kube_runtime::reflector::ObjectRef;
 
-use crate::access::{
-    Guarded,
-    observe::{PodFacts, waiting},
-};
+use super::{PodState, waiting};
+use crate::access::Guarded;
 
-/// What a status needs to know of a pod that asks for a sidecar.
+/// The state of a pod with the sidecar label, as far as the status needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SidecarFacts {
-    /// The sidecar, as a gateway pod would be described.
-    pub(crate) pod: PodFacts,
-    /// What it was injected with; `None` where the pod has no sidecar.
+pub(crate) struct SidecarState {
+    /// State of the sidecar container.
+    pub(crate) pod: PodState,
+    /// Hash of the template that was injected; `None` if the pod has no sidecar.
     pub(crate) hash: Option<String>,
 }
 
-/// The access that a pod asks for.
+/// The `BedrockAccess` that the pod's label names.
 pub(crate) fn access_of(pod: Pod) -> Option<ObjectRef<Guarded>> {
     let name = pod.metadata.labels?.remove(names::INJECT_LABEL)?;
     Some(ObjectRef::new(&name).within(pod.metadata.namespace.as_deref()?))
 }
 
-/// Keeps of a pod what is looked at here, so that memory follows the number of pods and not their size.
+/// Removes the parts of a pod that are not needed, so that memory use follows the number of pods and not their size.
 pub(crate) fn trim(pod: &mut Pod) {
     pod.spec = None;
     let metadata = &mut pod.metadata;
@@ -47,8 +45,8 @@ pub(crate) fn trim(pod: &mut Pod) {
     }
 }
 
-/// Whether the pod is there to be counted: neither ended nor on its way out.
-pub(crate) fn runs(pod: &Pod) -> bool {
+/// Whether the pod counts: it has not finished and is not being deleted.
+pub(crate) fn is_active(pod: &Pod) -> bool {
     let phase = pod
         .status
         .as_ref()
@@ -56,14 +54,14 @@ pub(crate) fn runs(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// What the sidecar was injected with.
+/// Hash of the template that was injected.
 pub(crate) fn hash_of(pod: &Pod) -> Option<String> {
     let annotations = pod.metadata.annotations.as_ref()?;
     annotations.get(names::SIDECAR_HASH_ANNOTATION).cloned()
 }
 
-/// The sidecar's own state; that of the pod says more about the app.
-pub(crate) fn facts(pod: &Pod) -> PodFacts {
+/// State of the sidecar container, not of the pod, which depends on the app.
+pub(crate) fn state(pod: &Pod) -> PodState {
     let sidecar = pod
         .status
         .as_ref()
@@ -71,7 +69,7 @@ pub(crate) fn facts(pod: &Pod) -> PodFacts {
         .into_iter()
         .flatten()
         .find(|container| container.name == names::GATEWAY_NAME);
-    PodFacts {
+    PodState {
         name: pod.metadata.name.clone().unwrap_or_default(),
         ready: sidecar.is_some_and(|sidecar| sidecar.ready),
         waiting: sidecar
@@ -108,15 +106,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_pod_tells_how_its_sidecar_does() {
+    fn trimmed_pod_still_shows_the_state_of_its_sidecar() {
         let mut pod = pod();
         trim(&mut pod);
         assert!(pod.spec.is_none());
         assert_eq!(pod.metadata.labels.as_ref().unwrap().len(), 1);
         assert_eq!(pod.metadata.annotations.as_ref().unwrap().len(), 1);
         assert_eq!(hash_of(&pod).as_deref(), Some("abc"));
-        assert!(runs(&pod));
-        assert!(facts(&pod).ready, "the sidecar is, though the app is not");
+        assert!(is_active(&pod));
+        assert!(
+            state(&pod).ready,
+            "the sidecar is ready although the app is not"
+        );
         let access = access_of(pod).unwrap();
         assert_eq!(
             (access.name.as_str(), access.namespace.as_deref()),
@@ -125,11 +126,11 @@ mod tests {
     }
 
     #[test]
-    fn ended_pods_are_not_counted() {
+    fn finished_pods_are_not_counted() {
         for phase in ["Succeeded", "Failed"] {
             let mut pod = pod();
             pod.status.as_mut().unwrap().phase = Some(phase.to_owned());
-            assert!(!runs(&pod), "{phase}");
+            assert!(!is_active(&pod), "{phase}");
         }
     }
 }

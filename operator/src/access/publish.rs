@@ -1,4 +1,4 @@
-//! Writes the status of an access, when it differs from what stands there, and tells of the transition.
+//! Publishes the status of a `BedrockAccess`: writes it if it has changed, and publishes Events for transitions.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -15,32 +15,32 @@ use serde_json::{Value, json};
 
 use super::{Context, Error, events, status};
 
-/// What was written last, to see past a cache that lags behind.
+/// The status written last, in case the cache lags behind.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
-    /// The object that the status was computed from.
+    /// Resource version of the object from which the status was computed.
     from: Option<String>,
     status: BedrockAccessStatus,
 }
 
 impl Written {
-    /// That of the status; see [`fingerprint`].
+    /// See [`fingerprint`].
     pub(super) fn fingerprint(&self) -> u64 {
         fingerprint(Some(&self.status))
     }
 }
 
-/// A number that is the same for the same status, within this process.
+/// A hash of the status; stable within this process.
 pub(super) fn fingerprint(status: Option<&BedrockAccessStatus>) -> u64 {
     let mut hasher = DefaultHasher::new();
     json!(status).to_string().hash(&mut hasher);
     hasher.finish()
 }
 
-/// Computes the status and writes it if it has changed.
+/// Computes the status, and writes it if it has changed.
 ///
 /// # Errors
-/// When the API server does not take it.
+/// When a request to the API server fails.
 pub(super) async fn status(
     access: &BedrockAccess,
     context: &Context,
@@ -82,10 +82,10 @@ pub(super) async fn status(
     Ok(wanted)
 }
 
-/// Applies a status. The UID makes sure that a namesake made meanwhile does not get it.
+/// Applies a status. The UID ensures that a new object of the same name does not get it.
 ///
 /// # Errors
-/// When the API server does not take it.
+/// When a request to the API server fails.
 pub(super) async fn patch(
     context: &Context,
     namespace: &str,
@@ -109,7 +109,7 @@ pub(super) async fn patch(
         .await
     {
         Ok(_) => Ok(()),
-        // Deleted meanwhile: nobody is left to be told.
+        // Deleted in the meantime.
         Err(kube::Error::Api(error)) if error.code == 404 => Ok(()),
         Err(error) => Err(Error::Status(error)),
     }

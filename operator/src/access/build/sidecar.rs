@@ -1,8 +1,7 @@
-//! The sidecar of an access: container, volumes, and what an app has to know to find it. Pure.
+//! The sidecar of a `BedrockAccess`: container, volumes, and the settings that an app needs to find it. Pure.
 //!
-//! What differs from the gateway's own pod: it listens on loopback, its identity is the pod's own
-//! ServiceAccount, its volumes are readable without a group of the pod's (which would change the app's
-//! volumes too), and its user is one that no app has.
+//! Differences to a gateway pod: it listens on loopback; its identity is the pod's ServiceAccount; its volumes are
+//! readable without `fsGroup` (which would change the app's volumes, too); and its user is one that no app has.
 
 use api::names;
 use k8s_openapi::{
@@ -16,41 +15,39 @@ use k8s_openapi::{
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::access::{
-    build::{
-        identity::{self, mount, variable},
-        tracing,
-    },
-    validate::{Identity, Sidecar, Validated},
+use super::{
+    identity::{self, mount, variable},
+    tracing,
 };
+use crate::access::validate::{Identity, Sidecar, Validated};
 
-/// User and group of the sidecar: none that an image of an app is likely to run as, so that also a shared process
-/// namespace shows the app nothing of it.
+/// User and group of the sidecar: an id that app images are unlikely to use, so that the app cannot read the sidecar's
+/// files even in a shared process namespace.
 pub(crate) const USER: i64 = 61_532;
-/// Its volume with the configuration.
+/// Volume with the configuration.
 const CONFIG_VOLUME: &str = "bedrock-gateway-config";
-/// Its volume with the Secret of `identity.secret`.
+/// Volume with the Secret of `identity.secret`.
 const SECRET_VOLUME: &str = "bedrock-gateway-identity";
-/// The volume that all containers share for its socket.
+/// Volume with the socket, shared by all containers.
 pub(crate) const SOCKET_VOLUME: &str = "bedrock-gateway-socket";
-/// Names of its ports; a pod's port names should differ.
+/// Names of the ports; they should be unique within a pod.
 const API_PORT: &str = "bedrock-api";
 const ADMIN_PORT: &str = "bedrock-admin";
-/// Longest wait for the first credentials, in probes a second apart, before the sidecar is started anew.
+/// Startup probes, one per second, before the kubelet restarts a sidecar without credentials.
 const STARTUP_PROBES: i32 = 120;
 
-/// The sidecar of an access, the same for every pod.
+/// The sidecar of a `BedrockAccess`; the same for every pod.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Template {
-    /// The container, but for what depends on the pod.
+    /// The container, without pod-specific parts.
     pub(crate) container: Container,
     /// Its volumes.
     pub(crate) volumes: Vec<Volume>,
-    /// Secrets for pulling its image.
+    /// Secrets for pulling the image.
     pub(crate) image_pull_secrets: Vec<LocalObjectReference>,
-    /// What its identity means for the other containers.
+    /// What the sidecar's identity means for the other containers.
     pub(crate) claim: Claim,
-    /// Whether it listens on a socket in a volume of all containers, too.
+    /// Whether it also listens on a Unix socket in a volume that all containers share.
     pub(crate) socket: bool,
     /// Region of the models.
     pub(crate) region: String,
@@ -58,53 +55,53 @@ pub(crate) struct Template {
     pub(crate) port: u16,
     /// Port of health and metrics.
     pub(crate) admin_port: u16,
-    /// Changes when any of the above does.
+    /// Changes if any of the above changes.
     pub(crate) hash: String,
 }
 
 /// What the sidecar's identity means for the other containers, and for the EKS webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// The token of the pod's ServiceAccount is the sidecar's, so no other container may have one.
+    /// The token of the pod's ServiceAccount belongs to the sidecar; no other container may have it.
     Token(Token),
-    /// The sidecar has keys of its own and must get nothing else; what the others have is theirs.
+    /// The sidecar has its own keys and must get no token; other containers keep theirs.
     Itself,
-    /// Whatever is there in the pod is for all.
+    /// The pod's credentials are shared by all containers.
     Nothing,
 }
 
-/// What the EKS webhook gives a container: a volume, and the variables that lead there.
+/// What the EKS webhook adds to a container: a volume, and the variables that refer to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) volume: &'static str,
-    /// Where it is mounted.
-    pub(crate) folder: &'static str,
-    /// The variable with the path of the token file.
+    /// Mount path.
+    pub(crate) directory: &'static str,
+    /// Variable with the path of the token file.
     pub(crate) file_variable: &'static str,
-    /// The variable beside it.
+    /// Variable that is set together with it.
     pub(crate) other_variable: &'static str,
 }
 
 impl Token {
-    /// For a ServiceAccount that is annotated with a role.
+    /// For a ServiceAccount with the annotation of a role.
     pub(crate) const IRSA: Self = Self {
         volume: names::TOKEN_VOLUME,
-        folder: names::TOKEN_DIRECTORY,
+        directory: names::TOKEN_DIRECTORY,
         file_variable: "AWS_WEB_IDENTITY_TOKEN_FILE",
         other_variable: "AWS_ROLE_ARN",
     };
-    /// For one with a Pod Identity association.
+    /// For a ServiceAccount with a Pod Identity association.
     pub(crate) const POD_IDENTITY: Self = Self {
         volume: identity::POD_IDENTITY_VOLUME,
-        folder: identity::POD_IDENTITY_DIRECTORY,
+        directory: identity::POD_IDENTITY_DIRECTORY,
         file_variable: "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
         other_variable: "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     };
-    /// Both ways of the webhook.
+    /// Both mechanisms of the webhook.
     pub(crate) const ALL: [Self; 2] = [Self::IRSA, Self::POD_IDENTITY];
 }
 
-/// The sidecar of an access; `None` where it gives out none.
+/// The sidecar of a `BedrockAccess`; `None` if it does not allow sidecars.
 pub(crate) fn template(access: &Validated) -> Option<Template> {
     let sidecar = access.sidecar.as_ref()?;
     let mut parts = identity::parts(access);
@@ -202,7 +199,7 @@ fn container(access: &Validated, sidecar: &Sidecar) -> Container {
             }),
             ..SecurityContext::default()
         }),
-        // The app starts once there are credentials: a Job's first request must not be one too early.
+        // The app starts only once credentials are available, so that the first request of a Job does not fail.
         startup_probe: Some(probe("/readyz", sidecar, 1, STARTUP_PROBES)),
         liveness_probe: Some(probe("/healthz", sidecar, 10, 3)),
         readiness_probe: Some(probe("/readyz", sidecar, 5, 2)),
@@ -225,7 +222,7 @@ fn probe(path: &str, sidecar: &Sidecar, period_seconds: i32, failure_threshold: 
     }
 }
 
-/// Only the sidecars' document: the gateway pods' one is of no concern here.
+/// Only the configuration of sidecars, not that of gateway pods.
 fn config_volume(config_map: &str) -> Volume {
     Volume {
         name: CONFIG_VOLUME.to_owned(),
@@ -242,7 +239,7 @@ fn config_volume(config_map: &str) -> Volume {
     }
 }
 
-/// A socket takes no room; an app cannot write there.
+/// A socket needs no space; the app cannot write to the volume.
 fn socket_volume() -> Volume {
     Volume {
         name: SOCKET_VOLUME.to_owned(),
@@ -254,8 +251,8 @@ fn socket_volume() -> Volume {
     }
 }
 
-/// Without a group of the pod's the files belong to root, so everybody in the container may read them;
-/// nobody but the sidecar is in it.
+/// Without `fsGroup` the files belong to root, so every user in the container must be able to read them; only the
+/// sidecar mounts the volume.
 fn readable(volume: &mut Volume) {
     if let Some(projected) = &mut volume.projected {
         projected.default_mode = None;
@@ -277,9 +274,9 @@ fn claim(identity: &Identity) -> Claim {
     }
 }
 
-fn hash(meaning: &serde_json::Value) -> String {
+fn hash(inputs: &serde_json::Value) -> String {
     let mut hash = Sha256::new();
-    hash.update(meaning.to_string().as_bytes());
+    hash.update(inputs.to_string().as_bytes());
     hash.finalize()
         .iter()
         .take(8)

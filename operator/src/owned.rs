@@ -1,7 +1,7 @@
-//! The kinds of objects an operator makes, and how they are cached.
+//! The kinds of objects that the operator owns, and their caches.
 //!
-//! Children are documents to the operator, whatever their kind: what is compared is the JSON, and a further kind is one
-//! more line here and one more field in `Resources`.
+//! Owned objects are handled as JSON documents, whatever their kind. A new kind needs one variant here and one field in
+//! `Resources`.
 
 mod packed;
 
@@ -22,48 +22,48 @@ use kube::{
 use kube_runtime::{reflector::store::WriterDropped, watcher};
 use tokio::sync::OnceCell;
 
-pub(crate) use packed::Child;
+pub(crate) use packed::OwnedObject;
 
 use crate::{cache::Cache, discovery::Served};
 
-/// A kind of object that an operator makes for an access.
+/// A kind of object that the operator creates for a `BedrockAccess`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum ChildKind {
-    /// The account the gateway runs as.
+pub(crate) enum OwnedKind {
+    /// The ServiceAccount of the gateway pods.
     ServiceAccount,
     /// The gateway's configuration document.
     ConfigMap,
-    /// Who may reach the gateway's pods.
+    /// Restricts traffic of the gateway pods.
     NetworkPolicy,
     /// The gateway's pods.
     Deployment,
     /// The gateway's address.
     Service,
-    /// How many of the gateway's pods may be missing.
+    /// Limits voluntary disruptions of the gateway pods.
     PodDisruptionBudget,
-    /// Decides on the number of the gateway's pods.
+    /// Sets the number of gateway pods.
     HorizontalPodAutoscaler,
-    /// Where Prometheus finds the gateway's pods; not every cluster serves it.
+    /// Lets Prometheus discover the gateway pods; not every cluster serves this kind.
     PodMonitor,
 }
 
-/// Caches of what the operator watches besides the accesses themselves.
+/// Caches of the watched objects other than `BedrockAccess`.
 #[derive(Clone)]
 pub(crate) struct Stores {
-    /// One cache a kind, of objects that carry the access label.
-    pub(crate) children: BTreeMap<ChildKind, Cache<Child>>,
-    /// Gateway pods, cut down to what the status needs.
+    /// One cache for each kind, of objects with the access label.
+    pub(crate) owned: BTreeMap<OwnedKind, Cache<OwnedObject>>,
+    /// Gateway pods, trimmed to the parts that the status needs.
     pub(crate) pods: Cache<Pod>,
-    /// Pods that ask for a sidecar, cut down likewise.
+    /// Pods with the sidecar label, trimmed likewise.
     pub(crate) sidecars: Cache<Pod>,
-    /// Which kinds the cluster serves of those that not every cluster does.
+    /// The optional kinds that the cluster serves.
     served: Served,
-    /// Set once all caches hold their first list.
+    /// Set once all caches contain their first list.
     filled: Arc<OnceCell<()>>,
 }
 
-impl ChildKind {
-    /// All kinds, in the order they are applied.
+impl OwnedKind {
+    /// All kinds, in the order in which they are applied.
     pub(crate) const ALL: [Self; 8] = [
         Self::ServiceAccount,
         Self::ConfigMap,
@@ -75,7 +75,7 @@ impl ChildKind {
         Self::PodMonitor,
     ];
 
-    /// Whether the kind is no part of Kubernetes, so that a cluster may not serve it.
+    /// Whether the kind is not part of Kubernetes itself, so that a cluster may not serve it.
     pub(crate) fn is_optional(self) -> bool {
         self == Self::PodMonitor
     }
@@ -118,7 +118,7 @@ impl ChildKind {
     }
 }
 
-impl fmt::Display for ChildKind {
+impl fmt::Display for OwnedKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -126,13 +126,13 @@ impl fmt::Display for ChildKind {
 
 impl Stores {
     pub(crate) fn new(
-        children: BTreeMap<ChildKind, Cache<Child>>,
+        owned: BTreeMap<OwnedKind, Cache<OwnedObject>>,
         pods: Cache<Pod>,
         sidecars: Cache<Pod>,
         served: Served,
     ) -> Self {
         Self {
-            children,
+            owned,
             pods,
             sidecars,
             served,
@@ -140,18 +140,18 @@ impl Stores {
         }
     }
 
-    /// Waits until every cache holds its first complete list.
+    /// Waits until every cache contains its first complete list.
     ///
     /// # Errors
     /// When a watch has ended, which happens only on shutdown.
     pub(crate) async fn wait_until_ready(&self) -> Result<(), WriterDropped> {
-        // A store wakes only the last of several waiters
-        // (kube-runtime's `DelayedInit` is a oneshot channel), so one waits and the cell wakes the rest.
+        // A store wakes only the last of several waiters (kube-runtime's `DelayedInit` is a oneshot channel), so only
+        // one waits for it, and the cell wakes the others.
         self.filled
             .get_or_try_init(|| async {
-                let always = |kind: &&ChildKind| !kind.is_optional();
-                for kind in ChildKind::ALL.iter().filter(always) {
-                    if let Some(store) = self.children.get(kind) {
+                let always = |kind: &&OwnedKind| !kind.is_optional();
+                for kind in OwnedKind::ALL.iter().filter(always) {
+                    if let Some(store) = self.owned.get(kind) {
                         store.wait_until_ready().await?;
                     }
                 }
@@ -163,42 +163,42 @@ impl Stores {
     }
 
     /// Whether the cluster serves a kind.
-    pub(crate) fn serves(&self, kind: ChildKind) -> bool {
+    pub(crate) fn serves(&self, kind: OwnedKind) -> bool {
         !kind.is_optional() || self.served.borrow().contains(&kind)
     }
 
-    /// A child by its name.
-    pub(crate) fn child(
+    /// An owned object by name.
+    pub(crate) fn owned_object(
         &self,
-        kind: ChildKind,
+        kind: OwnedKind,
         namespace: &str,
         name: &str,
     ) -> Option<Arc<DynamicObject>> {
-        let child = self.children.get(&kind)?.get(namespace, name)?;
-        child.open().ok().map(Arc::new)
+        let owned = self.owned.get(&kind)?.get(namespace, name)?;
+        owned.unpack().ok().map(Arc::new)
     }
 
-    /// Every child that carries the label of an access.
-    pub(crate) fn children_of(
+    /// Every object with the label of this `BedrockAccess`.
+    pub(crate) fn owned_by(
         &self,
         namespace: &str,
         access: &str,
-    ) -> Vec<(ChildKind, Arc<Child>)> {
-        self.children
+    ) -> Vec<(OwnedKind, Arc<OwnedObject>)> {
+        self.owned
             .iter()
             .flat_map(|(kind, cache)| {
-                let children = cache.of(namespace, access);
-                children.into_iter().map(|child| (*kind, child))
+                let owned = cache.of(namespace, access);
+                owned.into_iter().map(|owned| (*kind, owned))
             })
             .collect()
     }
 
-    /// The gateway pods of an access, by name.
+    /// The gateway pods of a `BedrockAccess`, ordered by name.
     pub(crate) fn pods_of(&self, namespace: &str, access: &str) -> Vec<Arc<Pod>> {
         self.pods.of(namespace, access)
     }
 
-    /// The pods that ask for the sidecar of an access, by name.
+    /// The pods labelled for the sidecar of a `BedrockAccess`, ordered by name.
     pub(crate) fn sidecars_of(&self, namespace: &str, access: &str) -> Vec<Arc<Pod>> {
         self.sidecars.of(namespace, access)
     }
@@ -210,12 +210,13 @@ impl fmt::Debug for Stores {
     }
 }
 
-/// What is watched: only objects that carry the access label.
+/// Selects objects with the access label.
 pub(crate) fn labelled() -> watcher::Config {
     watcher::Config::default().labels(names::ACCESS_LABEL)
 }
 
-/// Keeps of a pod what the status needs, so that memory follows the number of pods and not their size.
+/// Removes the parts of a pod that the status does not need, so that memory use follows the number of pods and not
+/// their size.
 pub(crate) fn trim_pod(pod: &mut Pod) {
     pod.spec = None;
     pod.metadata.managed_fields = None;

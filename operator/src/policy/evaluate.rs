@@ -1,7 +1,7 @@
-//! Whether the policies allow an access, and what to say when they do not. Pure.
+//! Evaluates whether policies allow a `BedrockAccess`, and explains a denial. Pure.
 //!
-//! One policy has to allow the whole access: two that allow half each, as one with the role and one with the
-//! model, would together allow what nobody has thought of (ADR-0012).
+//! A single policy must allow the whole object. If one policy allowed the role and another one the model, their
+//! combination could allow what neither author intended (ADR-0012).
 
 use std::{collections::BTreeMap, fmt};
 
@@ -15,103 +15,103 @@ use api::{
 };
 use kube::core::{Selector, SelectorExt};
 
-use super::asked::{Asked, Value};
+use super::request::{Request, Value};
 
-/// Policies, refusals of one, and allowed values that a message shows at most.
+/// Maximum number of policies, refusals of one policy, and allowed values in a message.
 const SHOWN: usize = 5;
 
-/// A namespace, as policies see it.
+/// A namespace, as policies select it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct NamespaceInfo {
     pub(crate) name: String,
     pub(crate) labels: BTreeMap<String, String>,
 }
 
-/// A policy, as far as it can be understood.
+/// A policy, possibly invalid.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Policy {
     pub(crate) name: String,
-    /// Why it cannot be understood; it allows nothing then, and counts all the same.
+    /// The spec, or why it cannot be parsed: such a policy allows nothing but still counts as a policy.
     pub(crate) spec: Result<BedrockAccessPolicySpec, String>,
 }
 
-/// What the policies say.
+/// Result of a policy evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Judgement {
-    /// There is no policy, and none is required.
-    Ungoverned,
-    /// This policy allows all of it.
+pub(crate) enum Evaluation {
+    /// The cluster has no policy, and none is required.
+    Unrestricted,
+    /// This policy allows the object.
     Allowed { policy: String },
-    /// None does.
+    /// No policy allows the object.
     Denied(Denial),
 }
 
-/// Why no policy allows an access, for the people who own it.
+/// Why no policy allows a `BedrockAccess`, for its owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Denial {
-    /// There is none, and one is required.
-    NonePresent { namespace: String },
-    /// There are some, for other namespaces.
-    NoneInReach { namespace: String, others: usize },
-    /// Those for the namespace refuse, each for its reasons.
+    /// The cluster has no policy, and one is required.
+    NoPolicies { namespace: String },
+    /// All policies apply to other namespaces only.
+    NoneApplies { namespace: String, others: usize },
+    /// The policies for the namespace refuse it for these reasons.
     Refused {
         namespace: String,
         policies: Vec<(String, Vec<Refusal>)>,
     },
 }
 
-/// One thing that a policy does not allow.
+/// A value that a policy does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// Field of the access.
+    /// Field of the `BedrockAccess`.
     field: String,
-    /// What stands there.
+    /// Value of the field.
     value: String,
     /// Rule of the policy.
     rule: &'static str,
-    /// What the rule allows.
+    /// Values that the rule allows.
     allowed: Vec<String>,
 }
 
-/// Judges an access in a namespace.
-pub(crate) fn judge(
+/// Evaluates a `BedrockAccess` in a namespace.
+pub(crate) fn evaluate(
     spec: &BedrockAccessSpec,
-    place: &Place,
+    namespace_info: &NamespaceInfo,
     policies: &[Policy],
     required: bool,
-) -> Judgement {
+) -> Evaluation {
     if policies.is_empty() {
         return if required {
-            Judgement::Denied(Denial::NonePresent {
-                namespace: place.name.clone(),
+            Evaluation::Denied(Denial::NoPolicies {
+                namespace: namespace_info.name.clone(),
             })
         } else {
-            Judgement::Ungoverned
+            Evaluation::Unrestricted
         };
     }
-    let asked = Asked::of(spec);
+    let request = Request::of(spec);
     let mut refusing = Vec::new();
     for policy in policies {
         let refusals = match &policy.spec {
-            Ok(spec) if in_reach(&spec.namespaces, place) => refusals(spec, &asked),
+            Ok(spec) if applies_to(&spec.namespaces, namespace_info) => refusals(spec, &request),
             Ok(_) => continue,
             Err(problem) => vec![Refusal {
-                field: "the policy".to_owned(),
+                field: "spec".to_owned(),
                 value: problem.clone(),
                 rule: "",
                 allowed: Vec::new(),
             }],
         };
         if refusals.is_empty() {
-            return Judgement::Allowed {
+            return Evaluation::Allowed {
                 policy: policy.name.clone(),
             };
         }
         refusing.push((policy.name.clone(), refusals));
     }
-    let namespace = place.name.clone();
-    Judgement::Denied(if refusing.is_empty() {
-        Denial::NoneInReach {
+    let namespace = namespace_info.name.clone();
+    Evaluation::Denied(if refusing.is_empty() {
+        Denial::NoneApplies {
             namespace,
             others: policies.len(),
         }
@@ -123,28 +123,31 @@ pub(crate) fn judge(
     })
 }
 
-/// Whether a policy is for a namespace. A selector that cannot be understood takes in none.
-fn in_reach(namespaces: &PolicyNamespaces, place: &Place) -> bool {
+/// Whether a policy applies to a namespace. An invalid selector matches no namespace.
+fn applies_to(namespaces: &PolicyNamespaces, namespace_info: &NamespaceInfo) -> bool {
     let named = namespaces.names.iter().flatten();
-    if named.into_iter().any(|name| matches(name, &place.name)) {
+    if named
+        .into_iter()
+        .any(|name| matches(name, &namespace_info.name))
+    {
         return true;
     }
     let Some(selector) = namespaces.selector.clone() else {
         return false;
     };
     Selector::try_from(selector)
-        .is_ok_and(|selector| !selector.selects_all() && selector.matches(&place.labels))
+        .is_ok_and(|selector| !selector.selects_all() && selector.matches(&namespace_info.labels))
 }
 
-fn refusals(policy: &BedrockAccessPolicySpec, asked: &Asked<'_>) -> Vec<Refusal> {
+fn refusals(policy: &BedrockAccessPolicySpec, request: &Request<'_>) -> Vec<Refusal> {
     let mut refusals = Vec::new();
-    if let Some(kind) = asked.identity {
+    if let Some(kind) = request.identity {
         refusals.extend(identity(policy, kind));
     }
     let rules = [
-        ("roleArns", &policy.role_arns, &asked.roles),
-        ("regions", &policy.regions, &asked.regions),
-        ("models", &policy.models, &asked.models),
+        ("roleArns", &policy.role_arns, &request.roles),
+        ("regions", &policy.regions, &request.regions),
+        ("models", &policy.models, &request.models),
     ];
     for (rule, allowed, values) in rules {
         let Some(allowed) = allowed else { continue };
@@ -156,7 +159,7 @@ fn refusals(policy: &BedrockAccessPolicySpec, asked: &Asked<'_>) -> Vec<Refusal>
             allowed: allowed.clone(),
         }));
     }
-    if policy.require_client_authentication && asked.anonymous {
+    if policy.require_client_authentication && request.anonymous {
         refusals.push(Refusal {
             field: "spec.clients.anonymous".to_owned(),
             value: "true".to_owned(),
@@ -164,14 +167,14 @@ fn refusals(policy: &BedrockAccessPolicySpec, asked: &Asked<'_>) -> Vec<Refusal>
             allowed: vec!["serviceAccounts".to_owned(), "apiKeys".to_owned()],
         });
     }
-    refusals.extend(ceilings(policy, asked));
+    refusals.extend(ceilings(policy, request));
     refusals
 }
 
-/// A limit that has a ceiling has to be set, and not higher.
-fn ceilings(policy: &BedrockAccessPolicySpec, asked: &Asked<'_>) -> Vec<Refusal> {
+/// If a policy limits a rate, the object must set this limit, and not higher.
+fn ceilings(policy: &BedrockAccessPolicySpec, request: &Request<'_>) -> Vec<Refusal> {
     let ceilings = policy.limits.as_ref().map(Rates::from).unwrap_or_default();
-    let both = ceilings.all().into_iter().zip(asked.limits.all());
+    let both = ceilings.all().into_iter().zip(request.limits.all());
     both.filter_map(|((name, ceiling), (_, set))| {
         let ceiling = ceiling?;
         if set.is_some_and(|set| set <= ceiling) {
@@ -187,15 +190,12 @@ fn ceilings(policy: &BedrockAccessPolicySpec, asked: &Asked<'_>) -> Vec<Refusal>
     .collect()
 }
 
-/// The role behind any other identity than irsa is not seen, so a policy that limits roles has to name such an
-/// identity itself.
+/// Only an irsa identity shows its role. A policy with roleArns therefore allows other identities only if it lists them
+/// in `identities`.
 fn identity(policy: &BedrockAccessPolicySpec, kind: IdentityKind) -> Option<Refusal> {
     let (rule, allowed): (_, &[IdentityKind]) = match (&policy.identities, &policy.role_arns) {
         (Some(kinds), _) => ("identities", kinds),
-        (None, Some(_)) => (
-            "roleArns, which cannot tell the role of any other",
-            &[IdentityKind::Irsa],
-        ),
+        (None, Some(_)) => ("roleArns, which apply only to irsa", &[IdentityKind::Irsa]),
         (None, None) => return None,
     };
     (!allowed.contains(&kind)).then(|| Refusal {
@@ -212,7 +212,7 @@ fn identity(policy: &BedrockAccessPolicySpec, kind: IdentityKind) -> Option<Refu
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.rule.is_empty() {
-            return write!(f, "{} cannot be read: {}", self.field, self.value);
+            return write!(f, "invalid policy: {}", self.value);
         }
         let allowed = shown(&self.allowed, ", ", ToString::to_string);
         write!(
@@ -226,25 +226,21 @@ impl fmt::Display for Refusal {
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NonePresent { namespace } => write!(
+            Self::NoPolicies { namespace } => write!(
                 f,
-                "there is no BedrockAccessPolicy, and the operator allows nothing without one (--require-policy): one is needed for namespace {namespace}"
+                "the operator requires a BedrockAccessPolicy (--require-policy), but none exists. Create one that applies to namespace {namespace}."
             ),
-            Self::NoneInReach { namespace, others } => write!(
+            Self::NoneApplies { namespace, others } => write!(
                 f,
-                "no BedrockAccessPolicy is for namespace {namespace}; there {} for other namespaces, and what none allows is denied: one needs to take in the namespace (spec.namespaces), by its name or its labels",
-                if *others == 1 {
-                    "is one".to_owned()
-                } else {
-                    format!("are {others}")
-                }
+                "no BedrockAccessPolicy applies to namespace {namespace}; {others} {} to other namespaces. Add the namespace to spec.namespaces of a policy, by its name or its labels.",
+                if *others == 1 { "applies" } else { "apply" }
             ),
             Self::Refused {
                 namespace,
                 policies,
             } => write!(
                 f,
-                "no BedrockAccessPolicy for namespace {namespace} allows all of it. {}. Change what is named here to fit one policy, or have a policy changed",
+                "no BedrockAccessPolicy for namespace {namespace} allows this object. {}. Change these fields to match one policy, or ask for a policy change.",
                 shown(policies, ". ", |(name, refusals)| {
                     format!(
                         "Policy {name}: {}",
@@ -256,7 +252,7 @@ impl fmt::Display for Denial {
     }
 }
 
-/// The first few, and how many more there are.
+/// The first items, and the number of further items.
 fn shown<T>(items: &[T], between: &str, text: impl Fn(&T) -> String) -> String {
     let mut texts: Vec<String> = items.iter().take(SHOWN).map(text).collect();
     if let Some(more) = items.len().checked_sub(SHOWN).filter(|more| *more > 0) {

@@ -1,32 +1,31 @@
-//! What of an access policies are about, each with its field. Pure.
+//! The parts of a `BedrockAccess` that policies restrict, each with its field. Pure.
 //!
-//! Read from the spec as a person wrote it, before it is checked: an access that is denied is denied also when
-//! something else is wrong with it.
+//! Read from the spec before validation: a denied object is denied even if it is invalid, too.
 
 use api::{
     config::Rates,
     v1alpha1::{BedrockAccessSpec, policy::IdentityKind},
 };
 
-/// How every ARN begins.
+/// Prefix of every ARN.
 const ARN: &str = "arn:";
 
-/// What an access asks for.
+/// What a `BedrockAccess` requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked<'a> {
-    /// Kind of its identity; `None` where the spec names none or several, which is refused elsewhere.
+pub(super) struct Request<'a> {
+    /// Kind of its identity; `None` if the spec has none or several, which validation rejects.
     pub(super) identity: Option<IdentityKind>,
     pub(super) roles: Vec<Value<'a>>,
     pub(super) regions: Vec<Value<'a>>,
     /// Ids and patterns of models.
     pub(super) models: Vec<Value<'a>>,
-    /// Whether anybody may call its gateway.
+    /// Whether its gateway accepts anonymous clients.
     pub(super) anonymous: bool,
-    /// How much all its clients together may ask for.
+    /// Rate limits of all clients together.
     pub(super) limits: Rates,
 }
 
-/// A value and where it stands.
+/// A value and its field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Value<'a> {
     pub(super) field: String,
@@ -42,9 +41,9 @@ impl<'a> Value<'a> {
     }
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Request<'a> {
     pub(super) fn of(spec: &'a BedrockAccessSpec) -> Self {
-        let mut asked = Self {
+        let mut request = Self {
             identity: identity(spec),
             anonymous: spec.gateway.enabled && spec.clients.anonymous,
             limits: spec
@@ -55,45 +54,47 @@ impl<'a> Asked<'a> {
             ..Self::default()
         };
         if let Some(irsa) = &spec.identity.irsa {
-            asked.roles.push(Value::new(
+            request.roles.push(Value::new(
                 "spec.identity.irsa.roleArn",
                 irsa.role_arn.as_str(),
             ));
         }
         for (index, link) in spec.identity.assume_roles.iter().enumerate() {
             let field = format!("spec.identity.assumeRoles[{index}].roleArn");
-            asked.roles.push(Value::new(field, &link.role_arn));
+            request.roles.push(Value::new(field, &link.role_arn));
         }
-        asked.regions.push(Value::new("spec.region", &spec.region));
+        request
+            .regions
+            .push(Value::new("spec.region", &spec.region));
         for (index, model) in spec.models.iter().enumerate() {
             let field = format!("spec.models[{index}]");
             if let Some(id) = &model.model_id {
-                asked.model(format!("{field}.modelId"), id);
+                request.model(format!("{field}.modelId"), id);
             }
             for (at, target) in model.targets.iter().flatten().enumerate() {
                 let field = format!("{field}.targets[{at}]");
                 if let Some(region) = &target.region {
-                    asked
+                    request
                         .regions
                         .push(Value::new(format!("{field}.region"), region));
                 }
                 if let Some(role) = &target.assume_role {
                     let field = format!("{field}.assumeRole.roleArn");
-                    asked.roles.push(Value::new(field, &role.role_arn));
+                    request.roles.push(Value::new(field, &role.role_arn));
                 }
-                asked.model(format!("{field}.modelId"), &target.model_id);
+                request.model(format!("{field}.modelId"), &target.model_id);
             }
         }
         for (index, pattern) in spec.allow.iter().enumerate() {
-            asked.model(format!("spec.allow[{index}]"), pattern);
+            request.model(format!("spec.allow[{index}]"), pattern);
         }
         if let Some(guardrail) = &spec.guardrail {
             let region = region_of(&guardrail.identifier);
-            asked
+            request
                 .regions
                 .extend(region.map(|region| Value::new("spec.guardrail.identifier", region)));
         }
-        asked
+        request
     }
 
     /// A model is called in the region of its ARN.
@@ -120,24 +121,24 @@ fn identity(spec: &BedrockAccessSpec) -> Option<IdentityKind> {
     }
 }
 
-/// The region that an id or a pattern of ids brings along: that of an ARN, as a pattern where it is one, and
-/// any where a pattern takes in ARNs without saying of which region.
+/// The region that a model id or pattern implies: the region of an ARN, possibly a pattern, or any region if a pattern
+/// matches ARNs without naming their region.
 fn region_of(id: &str) -> Option<&str> {
     let literal = id.split('*').next().unwrap_or_default();
     if !literal.starts_with(ARN) {
-        let takes_in_arns = id.contains('*') && ARN.starts_with(literal);
-        return takes_in_arns.then_some("*");
+        let matches_arns = id.contains('*') && ARN.starts_with(literal);
+        return matches_arns.then_some("*");
     }
     let parts: Vec<&str> = id.splitn(6, ':').collect();
     let [_, partition, service, region, ..] = parts.as_slice() else {
-        // An unfinished ARN that goes on with anything, or none at all.
+        // The pattern is a prefix of an ARN, or the id is not an ARN.
         return id.contains('*').then_some("*");
     };
     if partition.contains('*') || service.contains('*') {
         return Some("*");
     }
-    // A star at the end of an unfinished ARN takes in whatever follows the region, not the region alone; what
-    // is before it still has to fit.
+    // A star at the end of an incomplete ARN matches the region and everything after it; the part before the star must
+    // still match.
     (!region.is_empty()).then_some(*region)
 }
 
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn region_of_an_arn_is_asked_for_and_a_pattern_that_takes_in_arns_asks_for_all() {
+    fn arn_implies_its_region_and_a_pattern_that_matches_arns_implies_all_regions() {
         for (id, region) in [
             ("anthropic.claude-3-haiku-20240307-v1:0", None),
             ("us.anthropic.*", None),
