@@ -14,7 +14,7 @@ use crate::support::{
 #[derive(Parser)]
 struct Line {
     #[command(flatten)]
-    args: gateway::doctor::Args,
+    args: gateway::cli::doctor::Args,
 }
 
 struct Seen {
@@ -40,7 +40,7 @@ async fn examined(variables: BTreeMap<String, String>, arguments: &[&str]) -> Se
         let line = [&["doctor", "--output", output][..], arguments].concat();
         let line = Line::try_parse_from(line).unwrap();
         let mut out = Vec::new();
-        code = gateway::doctor::run(&line.args, &settings, &mut out)
+        code = gateway::cli::doctor::run(&line.args, &settings, &mut out)
             .await
             .unwrap();
         texts.push(String::from_utf8(out).unwrap());

@@ -14,7 +14,7 @@ const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
 #[derive(Parser)]
 struct Line {
     #[command(flatten)]
-    args: gateway::iam::Args,
+    args: gateway::cli::iam::Args,
 }
 
 /// Runs the command; returns what it printed and its remarks.
@@ -22,7 +22,8 @@ fn printed(arguments: &[&str]) -> Result<(String, String), String> {
     let line = Line::try_parse_from(["iam"].iter().chain(arguments)).map_err(|e| e.to_string())?;
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let environment: BTreeMap<String, String> = BTreeMap::new();
-    gateway::iam::run(&line.args, &environment, &mut out, &mut notes).map_err(|e| e.to_string())?;
+    gateway::cli::iam::run(&line.args, &environment, &mut out, &mut notes)
+        .map_err(|e| e.to_string())?;
     Ok((
         String::from_utf8(out).unwrap(),
         String::from_utf8(notes).unwrap(),

@@ -11,13 +11,13 @@ use crate::support::{HAIKU, account, everything, settings, with_keys};
 #[derive(Parser)]
 struct Line {
     #[command(flatten)]
-    args: gateway::models::Args,
+    args: gateway::cli::models::Args,
 }
 
 async fn listed(variables: BTreeMap<String, String>, arguments: &[&str]) -> (ExitCode, String) {
     let line = Line::try_parse_from(["models"].iter().chain(arguments)).unwrap();
     let mut out = Vec::new();
-    let code = gateway::models::run(&line.args, &settings(variables), &mut out)
+    let code = gateway::cli::models::run(&line.args, &settings(variables), &mut out)
         .await
         .unwrap();
     (code, String::from_utf8(out).unwrap())

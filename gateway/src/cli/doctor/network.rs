@@ -6,9 +6,9 @@ use http::Uri;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use super::finding::Finding;
-use crate::models::{
-    caller::{self, Caller},
-    session::Service,
+use crate::cli::aws::{
+    Service,
+    client::{self, Caller},
 };
 
 /// Signatures further from AWS's time than this are refused.
@@ -61,7 +61,7 @@ pub(super) async fn endpoint(
     }
     match caller.probe(&format!("{base}/")).await {
         Ok(headers) => {
-            let date = caller::date(&headers).map(str::to_owned);
+            let date = client::date(&headers).map(str::to_owned);
             (Finding::ok(check, format!("{base} answers")), date)
         }
         Err(error) => {
@@ -125,7 +125,7 @@ pub(super) fn clock(date: &str, now: SystemTime) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Level;
+    use crate::cli::doctor::finding::Level;
 
     #[test]
     fn the_clock_is_judged_by_how_far_it_is_off_either_way() {

@@ -17,10 +17,12 @@ use http::Method;
 use serde_json::json;
 
 use super::finding::Finding;
-use crate::models::{
-    caller::{Call, CallError, Caller},
-    live::{self, Found},
-    session::Service,
+use crate::cli::{
+    aws::{
+        Service,
+        client::{Call, CallError, Caller},
+    },
+    models::list::{self, Found},
 };
 
 /// A model to look at: how it is called in the configuration, its id, and the region it is called in.
@@ -76,7 +78,7 @@ pub(super) async fn list(
     region: &Region,
 ) -> (Finding, Option<Found>) {
     let check = format!("list:{region}");
-    match live::list(caller, handle, credentials, base, region).await {
+    match list::list(caller, handle, credentials, base, region).await {
         Ok(found) => {
             let count = found.models.len();
             let finding = match &found.note {

@@ -29,12 +29,11 @@ use credentials::{ActiveCredentials, Choice, Environment, Handle, Method, Reason
 pub use self::finding::{Finding, Findings, Level};
 use self::{access::Wanted, roles::Roles};
 use crate::{
-    config::Settings,
-    models::{
-        caller::Caller,
-        live::Found,
-        session::{self, Service},
+    cli::{
+        aws::{self, Service, client::Caller},
+        models::list::Found,
     },
+    config::Settings,
 };
 
 /// Check everything that a request to Bedrock needs, and say what to do about what is missing.
@@ -184,8 +183,8 @@ impl Findings {
 }
 
 fn configuration(args: &Args, settings: &Settings, findings: &mut Findings) -> GatewayConfig {
-    let path = session::config_path(args.config.as_ref(), settings);
-    match session::read_config(path.as_ref()) {
+    let path = aws::config_path(args.config.as_ref(), settings);
+    match aws::read_config(path.as_ref()) {
         Ok(config) => {
             let message = match &path {
                 Some(path) => format!(
@@ -218,7 +217,7 @@ fn region(
 ) -> Option<Region> {
     let region = match &args.region {
         Some(region) => region.clone(),
-        None => match session::region(settings, config) {
+        None => match aws::region(settings, config) {
             Ok(region) => region,
             Err(error) => {
                 findings.add(Finding::error(
@@ -253,7 +252,7 @@ fn source(
     region: Option<&Region>,
     findings: &mut Findings,
 ) -> Option<Choice> {
-    let choice = match session::credential_settings(settings, config, region) {
+    let choice = match aws::credential_settings(settings, config, region) {
         Ok(settings) => settings.choice().clone(),
         Err(error) => {
             findings.add(Finding::error(
@@ -294,7 +293,7 @@ async fn credentials(
     limit: Duration,
     findings: &mut Findings,
 ) -> Option<(Handle, ActiveCredentials)> {
-    let handle = match session::start(settings, config, Some(region)).await {
+    let handle = match aws::start(settings, config, Some(region)).await {
         Ok(handle) => handle,
         Err(error) => {
             findings.add(Finding::error(
@@ -427,7 +426,7 @@ struct Visit<'a> {
 
 impl Visit<'_> {
     fn base(&self, service: Service, region: &Region) -> String {
-        session::base_url(
+        aws::base_url(
             service,
             region,
             self.config,

@@ -88,6 +88,9 @@ pub enum ChatError {
     /// TLS cannot be used on this machine.
     #[error("failed to set up TLS")]
     Tls(#[from] rustls::Error),
+    /// Standard input cannot be read.
+    #[error("failed to read the prompt from standard input")]
+    Input(#[source] std::io::Error),
     /// Standard output is closed.
     #[error("failed to write the answer")]
     Output(#[from] std::io::Error),
@@ -104,18 +107,22 @@ impl ChatError {
     }
 }
 
-/// Asks `prompt` and writes the answer to `out`, ending with a line feed.
+/// Asks the prompt and writes the answer to `out`, ending with a line feed.
 ///
 /// # Errors
 /// Why there is no answer, or only part of one.
-pub async fn run(args: &Args, prompt: &str, out: &mut dyn Write) -> Result<(), ChatError> {
+pub async fn run(args: &Args, out: &mut dyn Write) -> Result<(), ChatError> {
+    let prompt = match &args.prompt {
+        Some(prompt) => prompt.clone(),
+        None => std::io::read_to_string(std::io::stdin()).map_err(ChatError::Input)?,
+    };
     let client = upstream::connect(upstream::tls()?);
     let url: Uri = format!("{}/chat/completions", args.base_url.trim_end_matches('/'))
         .parse()
         .ok()
         .filter(|url: &Uri| url.authority().is_some() && url.scheme().is_some())
         .ok_or_else(|| ChatError::BaseUrl(args.base_url.clone()))?;
-    let body = Bytes::from(body(args, prompt).to_string());
+    let body = Bytes::from(body(args, &prompt).to_string());
     let started = Instant::now();
     let response = loop {
         match ask(&client, args, &url, body.clone()).await {

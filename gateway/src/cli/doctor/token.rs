@@ -227,7 +227,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::doctor::finding::Level;
+    use crate::cli::doctor::finding::Level;
 
     const NOW: u64 = 1_800_000_000;
 

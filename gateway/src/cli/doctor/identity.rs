@@ -12,9 +12,10 @@ use http::Method;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::finding::Finding;
-use crate::models::{
-    caller::{Call, CallError, Caller, element},
-    session::{Service, iam_region},
+use crate::cli::aws::{
+    Service,
+    client::{Call, CallError, Caller, element},
+    iam_region,
 };
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
@@ -181,7 +182,7 @@ fn query(service: Service, base: &str, region: &str, form: &'static str) -> Call
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Level;
+    use crate::cli::doctor::finding::Level;
 
     fn keys(created: &str, status: &str) -> String {
         format!(

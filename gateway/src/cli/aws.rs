@@ -1,6 +1,8 @@
 //! What `models` and `doctor` share before they ask AWS anything: the configuration, the region, the
 //! credentials, and where each service is.
 
+pub(crate) mod client;
+
 use std::path::{Path, PathBuf};
 
 use api::{GatewayConfig, Partition, Region, config::ConfigError, names};

@@ -3,9 +3,7 @@
 //! Asks Bedrock itself when the credentials permit it, region by region; else shows the dated table
 //! that is built in (`api::catalogue`), and always says which of the two it was and why.
 
-pub(crate) mod caller;
-pub(crate) mod live;
-pub(crate) mod session;
+pub(super) mod list;
 
 use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -18,7 +16,7 @@ use clap::ValueEnum;
 use futures::{StreamExt, stream};
 use serde::Serialize;
 
-use self::{caller::Caller, session::ReadError};
+use super::aws::{self, ReadError, client::Caller};
 use crate::config::{RegionMissing, Settings};
 
 /// Regions asked at the same time.
@@ -126,10 +124,10 @@ pub(crate) struct Entry {
 /// # Errors
 /// No usable configuration, no region, or the output is closed.
 pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Result<ExitCode, Error> {
-    let path = session::config_path(args.config.as_ref(), settings);
-    let config = session::read_config(path.as_ref())?;
+    let path = aws::config_path(args.config.as_ref(), settings);
+    let config = aws::read_config(path.as_ref())?;
     let table = catalogue::builtin();
-    let default_region = session::region(settings, &config);
+    let default_region = aws::region(settings, &config);
     let regions = wanted_regions(args, table, default_region)?;
     let regions = if args.offline {
         regions
@@ -192,7 +190,7 @@ async fn ask(
             .map(|region| from_table(table, region, Some(problem.clone())))
             .collect()
     };
-    let handle = match session::start(settings, config, regions.first()).await {
+    let handle = match aws::start(settings, config, regions.first()).await {
         Ok(handle) => handle,
         Err(error) => return all_from_table(error.to_string()),
     };
@@ -205,15 +203,15 @@ async fn ask(
         Err(error) => return all_from_table(error.to_string()),
     };
     let questions = regions.iter().map(|region| {
-        let base = session::base_url(
-            session::Service::Bedrock,
+        let base = aws::base_url(
+            aws::Service::Bedrock,
             region,
             config,
             settings.environment.as_ref(),
         );
         let (caller, handle, credentials) = (&caller, &handle, &credentials);
         async move {
-            match live::list(caller, handle, credentials, &base, region).await {
+            match list::list(caller, handle, credentials, &base, region).await {
                 Ok(found) => RegionReport {
                     region: region.to_string(),
                     source: Origin::Live,

@@ -11,10 +11,10 @@ use credentials::{ActiveCredentials, Handle};
 use http::Method;
 use serde::Deserialize;
 
-use super::{
-    Entry,
-    caller::{Call, CallError, Caller},
-    session::Service,
+use super::Entry;
+use crate::cli::aws::{
+    Service,
+    client::{Call, CallError, Caller},
 };
 
 /// Pages of profiles that are followed; a page holds up to a thousand.
