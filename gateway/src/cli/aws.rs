@@ -110,8 +110,11 @@ pub(crate) async fn start(
 ///
 /// # Errors
 /// None is set, or what is set is none.
-pub(crate) fn region(settings: &Settings, config: &GatewayConfig) -> Result<Region, RegionMissing> {
-    settings.aws_defaults().region(config)
+pub(crate) async fn region(
+    settings: &Settings,
+    config: &GatewayConfig,
+) -> Result<Region, RegionMissing> {
+    settings.aws_defaults().await.region(config)
 }
 
 /// AWS services that are asked.

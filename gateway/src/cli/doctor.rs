@@ -105,7 +105,7 @@ pub async fn run(
 pub async fn examine(args: &Args, settings: &Settings) -> Findings {
     let mut findings = Findings::default();
     let config = configuration(args, settings, &mut findings);
-    let region = region(args, settings, &config, &mut findings);
+    let region = region(args, settings, &config, &mut findings).await;
     let choice = source(settings, &config, region.as_ref(), &mut findings);
     let now = settings.clock.now();
     let environment = settings.environment.as_ref();
@@ -209,7 +209,7 @@ fn configuration(args: &Args, settings: &Settings, findings: &mut Findings) -> G
     }
 }
 
-fn region(
+async fn region(
     args: &Args,
     settings: &Settings,
     config: &GatewayConfig,
@@ -217,7 +217,7 @@ fn region(
 ) -> Option<Region> {
     let region = match &args.region {
         Some(region) => region.clone(),
-        None => match aws::region(settings, config) {
+        None => match aws::region(settings, config).await {
             Ok(region) => region,
             Err(error) => {
                 findings.add(Finding::error(

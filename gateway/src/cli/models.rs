@@ -127,7 +127,7 @@ pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Resul
     let path = aws::config_path(args.config.as_ref(), settings);
     let config = aws::read_config(path.as_ref())?;
     let table = catalogue::builtin();
-    let default_region = aws::region(settings, &config);
+    let default_region = aws::region(settings, &config).await;
     let regions = wanted_regions(args, table, default_region)?;
     let regions = if args.offline {
         regions
