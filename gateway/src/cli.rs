@@ -1,4 +1,5 @@
-//! The command line of `bedrock-gateway`: parses it and runs the command.
+//! The commands of `bedrock-gateway`: `serve` runs the gateway; `chat`, `doctor`, `iam` and `models` are tools
+//! for its users.
 
 pub mod chat;
 pub mod doctor;
@@ -15,15 +16,17 @@ use credentials::ProcessEnvironment;
 
 use crate::{config::Settings, logging};
 
-/// Amazon Bedrock for clients that speak OpenAI's API: no key leaves this process, every call is signed
-/// with credentials that refresh themselves.
+/// Gateway to Amazon Bedrock that serves the OpenAI, Anthropic and Bedrock APIs.
+///
+/// Applications need no AWS credentials: the gateway signs each request to Bedrock with credentials that it
+/// obtains and refreshes.
 #[derive(Debug, Parser)]
 #[command(name = "bedrock-gateway", version, propagate_version = true)]
 pub struct CommandLine {
-    /// Form of log lines, which go to standard error.
+    /// Format of log lines on standard error.
     #[arg(long, value_enum, default_value_t, global = true)]
     log_format: logging::LogFormat,
-    /// Which log lines: error, warn, info, debug, or a filter such as `warn,gateway=debug`.
+    /// Log level (error, warn, info, debug, trace) or filter, such as `warn,gateway=debug`.
     #[arg(long, value_name = "FILTER", env = crate::config::LOG_VARIABLE, global = true)]
     log_level: Option<String>,
     #[command(subcommand)]
@@ -39,29 +42,52 @@ enum Command {
     Models(models::Args),
 }
 
+/// Exit code if the reader of standard output exits, the same as that of a process that SIGPIPE terminates.
+const CLOSED_PIPE: u8 = 141;
+
 impl CommandLine {
     /// Runs the command and returns its exit code.
     ///
     /// # Errors
-    /// What the command says, for people.
+    /// The command failed; the error says why.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         logging::start(self.log_format, self.log_level.as_deref())?;
+        match self.command.run().await {
+            Err(error) if is_closed_pipe(&error) => Ok(ExitCode::from(CLOSED_PIPE)),
+            result => result,
+        }
+    }
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<ExitCode> {
         let settings = Settings::new(Arc::new(ProcessEnvironment));
         let mut out = std::io::stdout();
-        match self.command {
-            Command::Serve(args) => serve::run(args, settings).await,
-            Command::Chat(args) => {
+        match self {
+            Self::Serve(args) => serve::run(args, settings).await,
+            Self::Chat(args) => {
                 chat::run(&args, &mut out).await?;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Doctor(args) => Ok(doctor::run(&args, &settings, &mut out).await?),
-            Command::Iam(args) => Ok(iam::run(
+            Self::Doctor(args) => Ok(doctor::run(&args, &settings, &mut out).await?),
+            Self::Iam(args) => Ok(iam::run(
                 &args,
                 settings.environment.as_ref(),
                 &mut out,
                 &mut std::io::stderr(),
             )?),
-            Command::Models(args) => Ok(models::run(&args, &settings, &mut out).await?),
+            Self::Models(args) => Ok(models::run(&args, &settings, &mut out).await?),
         }
     }
+}
+
+/// Whether standard output was closed by its reader, such as `head`.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = match cause.downcast_ref::<serde_json::Error>() {
+            Some(error) => error.io_error_kind(),
+            None => cause.downcast_ref().map(std::io::Error::kind),
+        };
+        kind == Some(std::io::ErrorKind::BrokenPipe)
+    })
 }

@@ -1,4 +1,5 @@
-//! `bedrock-gateway`: parses the command line, runs the command, ends with its exit code.
+//! The `bedrock-gateway` program, which serves the OpenAI, Anthropic and Bedrock APIs: parses the
+//! command line, runs the command and exits with its code. The commands are in [`gateway::cli`].
 
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ async fn main() -> ExitCode {
     match CommandLine::parse().run().await {
         Ok(code) => code,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             ExitCode::FAILURE
         }
     }
@@ -18,8 +19,8 @@ async fn main() -> ExitCode {
 
 #[expect(
     clippy::print_stderr,
-    reason = "the last words of a command line go to standard error"
+    reason = "a command-line program prints its error to standard error"
 )]
-fn complain(error: &anyhow::Error) {
+fn print_error(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
 }

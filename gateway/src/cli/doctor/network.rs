@@ -1,4 +1,4 @@
-//! Whether the regional endpoints can be reached: name, connection, TLS, any answer; and the clock.
+//! Checks that the regional endpoints are reachable (DNS, TCP, TLS, HTTP), and the local clock.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,67 +8,73 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use super::finding::Finding;
 use crate::cli::aws::{
     Service,
-    client::{self, Caller},
+    client::{self, AwsClient},
 };
 
-/// Signatures further from AWS's time than this are refused.
-const REFUSED_SKEW: Duration = Duration::from_mins(5);
-/// From here on it is worth a word.
-const NOTABLE_SKEW: Duration = Duration::from_mins(1);
+/// AWS rejects signatures whose time differs by this much.
+const REJECTED_SKEW: Duration = Duration::from_mins(5);
+/// Clock skew that is a warning.
+const WARNING_SKEW: Duration = Duration::from_mins(1);
 
-/// Goes as far towards a service as it gets. Also returns the `Date` of its answer.
+/// Resolves, connects to and calls an endpoint. Also returns the `Date` of the response.
 pub(super) async fn endpoint(
-    caller: &Caller,
+    client: &AwsClient,
     service: Service,
     base: &str,
-    limit: Duration,
+    timeout: Duration,
 ) -> (Finding, Option<String>) {
     let check = format!("endpoint:{}", service.title());
-    let Some((host, port)) = place(base) else {
+    let Some((host, port)) = host_and_port(base) else {
         let finding = Finding::error(
             check,
-            format!("{base:?} is not the URL of a service"),
-            "write it as https://HOST, without a path, in endpoints of the configuration or AWS_ENDPOINT_URL_…",
+            format!("{base:?} is not a valid service URL"),
+            "use https://HOST, without a path, in endpoints of the configuration or in AWS_ENDPOINT_URL_…",
         );
         return (finding, None);
     };
-    let private = format!(
+    let allow_egress = format!(
         "allow egress to {host} on port {port}, or create a VPC endpoint for {} in private subnets",
         service.title()
     );
-    let addresses = match within(limit, tokio::net::lookup_host((host.as_str(), port))).await {
+    let addresses = match within(timeout, tokio::net::lookup_host((host.as_str(), port))).await {
         Ok(addresses) => addresses.collect::<Vec<_>>(),
         Err(problem) => {
             let finding = Finding::error(
                 check,
-                format!("the name {host} does not resolve: {problem}"),
+                format!("failed to resolve {host}: {problem}"),
                 format!(
-                    "check that the region exists and has {}, and that DNS works here",
+                    "check that the region exists and offers {}, and that DNS works on this machine",
                     service.title()
                 ),
             );
             return (finding, None);
         }
     };
-    if let Err(problem) = within(limit, tokio::net::TcpStream::connect(addresses.as_slice())).await
+    if let Err(problem) = within(
+        timeout,
+        tokio::net::TcpStream::connect(addresses.as_slice()),
+    )
+    .await
     {
         let finding = Finding::error(
             check,
-            format!("{host} does not take connections on port {port}: {problem}"),
-            private,
+            format!("{host} does not accept connections on port {port}: {problem}"),
+            allow_egress,
         );
         return (finding, None);
     }
-    match caller.probe(&format!("{base}/")).await {
+    match client.probe(&format!("{base}/")).await {
         Ok(headers) => {
             let date = client::date(&headers).map(str::to_owned);
-            (Finding::ok(check, format!("{base} answers")), date)
+            (Finding::ok(check, format!("{base} responds")), date)
         }
         Err(error) => {
             let finding = Finding::error(
                 check,
-                format!("{host} takes connections and does not answer HTTP: {error}"),
-                "look for something on the way that intercepts TLS; its certificate authority would have to be trusted here",
+                format!(
+                    "{host} accepts connections but does not respond to HTTP requests: {error}"
+                ),
+                "check for a proxy that intercepts TLS; this machine must trust its certificate authority",
             );
             (finding, None)
         }
@@ -76,28 +82,28 @@ pub(super) async fn endpoint(
 }
 
 async fn within<T>(
-    limit: Duration,
+    timeout: Duration,
     step: impl Future<Output = std::io::Result<T>>,
 ) -> Result<T, String> {
-    match tokio::time::timeout(limit, step).await {
+    match tokio::time::timeout(timeout, step).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_elapsed) => Err(format!("nothing within {} s", limit.as_secs())),
+        Err(_elapsed) => Err(format!("timed out after {} s", timeout.as_secs())),
     }
 }
 
-fn place(base: &str) -> Option<(String, u16)> {
+fn host_and_port(base: &str) -> Option<(String, u16)> {
     let uri: Uri = base.parse().ok()?;
     let host = uri.host()?.trim_matches(['[', ']']).to_owned();
-    let standard = match uri.scheme_str() {
+    let default_port = match uri.scheme_str() {
         Some("https") => 443,
         Some("http") => 80,
         _ => return None,
     };
-    Some((host, uri.port_u16().unwrap_or(standard)))
+    Some((host, uri.port_u16().unwrap_or(default_port)))
 }
 
-/// Compares the local clock with the `Date` of an answer.
+/// Compares the local clock with the `Date` of a response.
 pub(super) fn clock(date: &str, now: SystemTime) -> Option<Finding> {
     let server: SystemTime = OffsetDateTime::parse(date, &Rfc2822).ok()?.into();
     let (skew, direction) = match server.duration_since(now) {
@@ -105,20 +111,20 @@ pub(super) fn clock(date: &str, now: SystemTime) -> Option<Finding> {
         Err(ahead) => (ahead.duration(), "ahead of"),
     };
     let seconds = skew.as_secs();
-    let told = format!("the local clock is {seconds} s {direction} AWS's");
-    let way_out = "synchronise this machine's clock (chrony or systemd-timesyncd; Amazon's time service is 169.254.169.123)";
-    Some(if skew >= REFUSED_SKEW {
+    let message = format!("the local clock is {seconds} s {direction} AWS time");
+    let fix = "synchronize the clock of this machine (chrony or systemd-timesyncd; the Amazon Time Sync Service is 169.254.169.123)";
+    Some(if skew >= REJECTED_SKEW {
         Finding::error(
             "clock",
             format!(
-                "{told}, which AWS refuses in signatures; the gateway corrects it, other tools will not"
+                "{message}, so AWS rejects signatures; the gateway corrects the difference, other tools do not"
             ),
-            way_out,
+            fix,
         )
-    } else if skew >= NOTABLE_SKEW {
-        Finding::warning("clock", told, way_out)
+    } else if skew >= WARNING_SKEW {
+        Finding::warning("clock", message, fix)
     } else {
-        Finding::ok("clock", told)
+        Finding::ok("clock", message)
     })
 }
 
@@ -128,7 +134,7 @@ mod tests {
     use crate::cli::doctor::finding::Level;
 
     #[test]
-    fn the_clock_is_judged_by_how_far_it_is_off_either_way() {
+    fn clock_skew_in_either_direction_sets_the_level() {
         let server = "Sun, 06 Nov 1994 08:49:37 GMT";
         let at = |offset: i64| {
             let seconds = u64::try_from(784_111_777 + offset).unwrap();
@@ -147,9 +153,15 @@ mod tests {
     }
 
     #[test]
-    fn hosts_and_ports_are_read_from_urls() {
-        assert_eq!(place("https://sts.x"), Some(("sts.x".to_owned(), 443)));
-        assert_eq!(place("http://[::1]:8080"), Some(("::1".to_owned(), 8080)));
-        assert_eq!(place("sts.x"), None);
+    fn reads_host_and_port_of_a_url() {
+        assert_eq!(
+            host_and_port("https://sts.x"),
+            Some(("sts.x".to_owned(), 443))
+        );
+        assert_eq!(
+            host_and_port("http://[::1]:8080"),
+            Some(("::1".to_owned(), 8080))
+        );
+        assert_eq!(host_and_port("sts.x"), None);
     }
 }
