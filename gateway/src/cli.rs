@@ -24,10 +24,17 @@ use crate::{config::Settings, logging};
 #[command(name = "bedrock-gateway", version, propagate_version = true)]
 pub struct CommandLine {
     /// Format of log lines on standard error.
-    #[arg(long, value_enum, default_value_t, global = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        global = true,
+        help_heading = "Log options"
+    )]
     log_format: logging::LogFormat,
     /// Log level (error, warn, info, debug, trace) or filter, such as `warn,gateway=debug`.
-    #[arg(long, value_name = "FILTER", env = crate::config::LOG_VARIABLE, global = true)]
+    #[arg(long, value_name = "FILTER", env = crate::config::LOG_VARIABLE, global = true, help_heading = "Log options")]
     log_level: Option<String>,
     #[command(subcommand)]
     command: Command,

@@ -63,7 +63,7 @@ pub struct Args {
 /// Models that are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Invoke {
-    /// No model: no cost.
+    /// No model, at no cost.
     None,
     /// The first model.
     One,

@@ -30,13 +30,19 @@ const DEFAULT_ROLE_NAME: &str = "BedrockRole";
 /// Why the command printed no policy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The input could not be read.
+    /// The input cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The configuration allows no permission policy.
+    /// No permission policy can be built from the configuration.
     #[error(transparent)]
-    Permission(#[from] iam::PermissionError),
-    /// The arguments allow no trust policy.
+    Permission(iam::PermissionError),
+    /// A target has no region.
+    #[error("{field}: no region is set: use --region, AWS_REGION, or region in the configuration")]
+    NoRegion {
+        /// Path in the configuration.
+        field: String,
+    },
+    /// No trust policy can be built from the arguments.
     #[error(transparent)]
     Trust(#[from] iam::TrustError),
     /// The role cannot be rendered.
@@ -207,7 +213,10 @@ impl Request<'_> {
         for (_, feature) in features.into_iter().filter(|(enabled, _)| *enabled) {
             permissions = permissions.with(feature);
         }
-        Ok(iam::permission_document(&permissions)?)
+        iam::permission_document(&permissions).map_err(|error| match error {
+            iam::PermissionError::NoRegion { field } => Error::NoRegion { field },
+            error @ iam::PermissionError::Unsupported { .. } => Error::Permission(error),
+        })
     }
 
     /// Bedrock APIs and regions of all models in any client dialect, according to the family table.

@@ -141,8 +141,8 @@ pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Resul
         table_as_of: table.as_of().to_owned(),
         regions,
     };
-    if let Some(wanted) = &args.model {
-        keep(&mut report, table, wanted);
+    if let Some(model_id) = &args.model {
+        keep(&mut report, table, model_id);
     }
     match args.output {
         Output::Json => {
@@ -251,10 +251,10 @@ fn from_table(table: &Catalogue, region: &Region, note: Option<String>) -> Regio
 }
 
 /// Keeps the model that `--model` names: by model ID, inference profile ID, or part of a model ID.
-fn keep(report: &mut Report, table: &Catalogue, wanted: &str) {
+fn keep(report: &mut Report, table: &Catalogue, model_id: &str) {
     let foundation = table
-        .split_profile(wanted)
-        .map_or(wanted, |(_, model)| model);
+        .split_profile(model_id)
+        .map_or(model_id, |(_, model)| model);
     let entries = || report.regions.iter().flat_map(|region| &region.models);
     let exact = entries().any(|entry| entry.model == foundation);
     for region in &mut report.regions {
@@ -271,7 +271,7 @@ fn keep(report: &mut Report, table: &Catalogue, wanted: &str) {
 fn write_table(
     report: &Report,
     table: &Catalogue,
-    wanted: Option<&str>,
+    model_id: Option<&str>,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
     let dated = &report.table_as_of;
@@ -283,7 +283,7 @@ fn write_table(
     for region in report
         .regions
         .iter()
-        .filter(|region| wanted.is_none() || !region.models.is_empty())
+        .filter(|region| model_id.is_none() || !region.models.is_empty())
     {
         if !std::mem::take(&mut first) {
             writeln!(out)?;
@@ -311,17 +311,17 @@ fn write_table(
             writeln!(out, "  no models")?;
         }
     }
-    if let Some(wanted) = wanted {
+    if let Some(model_id) = model_id {
         let not_found = report.regions.iter().all(|region| region.models.is_empty());
-        if not_found && table.is_retired(wanted) {
+        if not_found && table.is_retired(model_id) {
             writeln!(
                 out,
-                "{wanted} is retired: no region offers it (built-in table of {dated})."
+                "{model_id} is retired: no region offers it (built-in table of {dated})."
             )?;
         } else if not_found {
             writeln!(
                 out,
-                "{wanted} was not found in {} regions. The built-in table may lack newer models: see the model \
+                "{model_id} was not found in {} regions. The built-in table may lack newer models: see the model \
                  catalog in the Bedrock console.",
                 report.regions.len()
             )?;

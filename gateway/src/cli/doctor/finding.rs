@@ -141,7 +141,7 @@ impl Findings {
         }
         writeln!(
             out,
-            "\n{} ok, {} warnings, {} errors",
+            "\nok: {}, warnings: {}, errors: {}",
             self.count(Level::Ok),
             self.count(Level::Warning),
             self.count(Level::Error)

@@ -95,12 +95,12 @@ fn claims(token: &str) -> Option<Claims> {
 
 /// Summary of the claims for messages.
 fn summary(claims: &Claims, now: SystemTime) -> String {
-    let left = remaining(claims, now).map_or_else(
+    let expiry = remaining(claims, now).map_or_else(
         || "no expiry".to_owned(),
         |left| format!("expires in {} s", left.as_secs()),
     );
     format!(
-        "issuer {}, audience {}, subject {}, {left}",
+        "issuer {}, audience {}, subject {}, {expiry}",
         claims.iss,
         claims.aud.list().join(" and "),
         claims.sub
