@@ -6,7 +6,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -108,8 +108,8 @@ impl Settings {
         }
     }
 
-    pub(crate) fn aws_defaults(&self) -> AwsDefaults {
-        AwsDefaults::read(self.environment.as_ref())
+    pub(crate) async fn aws_defaults(&self) -> AwsDefaults {
+        AwsDefaults::read(self.environment.as_ref()).await
     }
 }
 
@@ -144,16 +144,19 @@ impl fmt::Debug for ApiKey {
 }
 
 impl AwsDefaults {
-    fn read(environment: &dyn Environment) -> Self {
+    async fn read(environment: &dyn Environment) -> Self {
         let endpoint = |service: &str| {
             value(environment, &format!("AWS_ENDPOINT_URL_{service}"))
                 .or_else(|| value(environment, "AWS_ENDPOINT_URL"))
                 .map(|url| url.trim_end_matches('/').to_owned())
         };
+        let region =
+            value(environment, "AWS_REGION").or_else(|| value(environment, "AWS_DEFAULT_REGION"));
         Self {
-            region: value(environment, "AWS_REGION")
-                .or_else(|| value(environment, "AWS_DEFAULT_REGION"))
-                .or_else(|| profile_region(environment)),
+            region: match region {
+                Some(region) => Some(region),
+                None => credentials::region_of_profile(environment).await,
+            },
             bedrock_runtime: endpoint("BEDROCK_RUNTIME"),
             bedrock_mantle: endpoint("BEDROCK_MANTLE"),
             sts: endpoint("STS"),
@@ -180,44 +183,6 @@ fn value(environment: &dyn Environment, name: &str) -> Option<String> {
         .filter(|value| !value.is_empty())
 }
 
-/// `region` of the profile in use, from the shared configuration file
-/// (<https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>).
-fn profile_region(environment: &dyn Environment) -> Option<String> {
-    let profile = value(environment, "AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
-    let path = value(environment, "AWS_CONFIG_FILE").map_or_else(
-        || {
-            let home = value(environment, "HOME").or_else(|| value(environment, "USERPROFILE"))?;
-            Some(Path::new(&home).join(".aws").join("config"))
-        },
-        |path| Some(PathBuf::from(path)),
-    )?;
-    let text = std::fs::read_to_string(path).ok()?;
-    region_in(&text, &profile)
-}
-
-fn region_in(text: &str, profile: &str) -> Option<String> {
-    let mut inside = false;
-    for line in text.lines() {
-        if let Some(section) = line.trim().strip_prefix('[') {
-            let name = section.split(']').next().unwrap_or_default().trim();
-            let name = match name.split_once(char::is_whitespace) {
-                Some(("profile", name)) => name.trim(),
-                None if name == "default" => name,
-                Some(_) | None => "",
-            };
-            inside = name == profile;
-        } else if inside
-            && !line.starts_with(char::is_whitespace)
-            && let Some((key, value)) = line.split_once('=')
-            && key.trim() == "region"
-        {
-            let value = value.split(" #").next().unwrap_or_default().trim();
-            return (!value.is_empty()).then(|| value.to_owned());
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -231,47 +196,51 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn region_comes_from_the_document_then_the_environment() {
-        let region = |pairs, yaml| {
-            AwsDefaults::read(&environment(pairs))
-                .region(&GatewayConfig::from_yaml(yaml).unwrap())
-                .map(String::from)
-        };
+    #[tokio::test]
+    async fn region_comes_from_the_document_then_the_environment() {
         let both = [
             ("AWS_REGION", "us-west-2"),
             ("AWS_DEFAULT_REGION", "eu-west-1"),
         ];
-        assert_eq!(region(&both, "region: us-east-1"), Ok("us-east-1".into()));
-        assert_eq!(region(&both, "{}"), Ok("us-west-2".into()));
-        assert_eq!(region(&both[1..], "{}"), Ok("eu-west-1".into()));
-        assert_eq!(region(&[], "{}"), Err(RegionMissing::NotSet));
-        let wrong = region(&[("AWS_REGION", "Virginia")], "{}").unwrap_err();
+        for (pairs, yaml, expected) in [
+            (&both[..], "region: us-east-1", Ok("us-east-1".into())),
+            (&both, "{}", Ok("us-west-2".into())),
+            (&both[1..], "{}", Ok("eu-west-1".into())),
+            (&[], "{}", Err(RegionMissing::NotSet)),
+        ] {
+            let config = GatewayConfig::from_yaml(yaml).unwrap();
+            let region = AwsDefaults::read(&environment(pairs)).await.region(&config);
+            assert_eq!(region.map(String::from), expected);
+        }
+        let read = AwsDefaults::read(&environment(&[("AWS_REGION", "Virginia")])).await;
+        let wrong = read.region(&GatewayConfig::default()).unwrap_err();
         assert!(wrong.to_string().contains("us-east-1"), "{wrong}");
     }
 
-    #[test]
-    fn region_of_the_profile_in_use_is_found() {
+    #[tokio::test]
+    async fn region_of_the_profile_in_use_is_found() {
         let text = "[default]\nregion = us-east-1 # home\n[profile work]\noutput=json\ns3 =\n  region = no\nregion=eu-west-3\n[services x]\nregion = no\n";
-        assert_eq!(region_in(text, "default").as_deref(), Some("us-east-1"));
-        assert_eq!(region_in(text, "work").as_deref(), Some("eu-west-3"));
-        assert_eq!(region_in(text, "other"), None);
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         let path = file.path().to_str().unwrap();
-        let read = AwsDefaults::read(&environment(&[
-            ("AWS_CONFIG_FILE", path),
-            ("AWS_PROFILE", "work"),
-        ]));
-        assert_eq!(read.region.as_deref(), Some("eu-west-3"));
+        for (profile, region) in [
+            ("default", Some("us-east-1")),
+            ("work", Some("eu-west-3")),
+            ("other", None),
+        ] {
+            let variables = [("AWS_CONFIG_FILE", path), ("AWS_PROFILE", profile)];
+            let read = AwsDefaults::read(&environment(&variables)).await;
+            assert_eq!(read.region.as_deref(), region, "{profile}");
+        }
     }
 
-    #[test]
-    fn endpoint_of_a_service_wins_over_the_common_one() {
+    #[tokio::test]
+    async fn endpoint_of_a_service_wins_over_the_common_one() {
         let read = AwsDefaults::read(&environment(&[
             ("AWS_ENDPOINT_URL", "http://127.0.0.1:1/"),
             ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:2"),
-        ]));
+        ]))
+        .await;
         assert_eq!(read.bedrock_runtime.as_deref(), Some("http://127.0.0.1:1"));
         assert_eq!(read.sts.as_deref(), Some("http://127.0.0.1:2"));
     }

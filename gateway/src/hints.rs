@@ -1,18 +1,17 @@
-//! Ways out of the errors that Bedrock users meet most, recognised by AWS's own texts.
+//! Fixes for common errors of AWS, which are recognized by name and message.
 //!
-//! A table, first match wins: the name of the error where it matters, parts of the text, one sentence
-//! a person can act on. What is not recognised gets no hint rather than a wrong one.
-//! Texts as in <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>
-//! and as AWS's services answer.
+//! The rules are a table, and the first match applies. An error without a match has no hint.
+//! The messages are those of <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>
+//! and of responses from AWS services.
 
-/// A row of the table.
+/// One rule of the table.
 #[derive(Debug)]
 struct Rule {
-    /// Names of errors it holds for; empty: any.
+    /// Error names that the rule applies to; empty means any.
     names: &'static [&'static str],
-    /// Parts of the text in lower case, all of which must be there.
+    /// Substrings in lower case, all of which the message must contain.
     says: &'static [&'static str],
-    /// What to do about it.
+    /// How to fix the error.
     hint: &'static str,
 }
 
@@ -21,18 +20,18 @@ const RULES: &[Rule] = &[
     Rule {
         names: &[],
         says: &["on-demand throughput"],
-        hint: "This model is only served through an inference profile: ask for its profile id, which is the model id with a prefix such as us., eu., apac. or global. (`bedrock-gateway models` lists them), or the profile's ARN.",
+        hint: "This model requires an inference profile: use the profile ID, which is the model ID with a prefix such as us., eu., apac. or global. (`bedrock-gateway models` lists the IDs), or the ARN of the profile.",
     },
     // Access to models, before the general AccessDenied.
     Rule {
         names: &[],
         says: &["use case details have not been submitted"],
-        hint: "Anthropic models want a use case form once per account: open the model in the Bedrock console's model catalog and submit it; access follows within minutes.",
+        hint: "Anthropic models require a use case form once per account: open the model in the model catalog of the Bedrock console and submit the form; AWS grants access within minutes.",
     },
     Rule {
         names: &[],
         says: &["aws-marketplace"],
-        hint: "The first call to a third-party model subscribes the account to it: let the role do aws-marketplace:Subscribe and aws-marketplace:ViewSubscriptions, or have an administrator call the model once.",
+        hint: "The first call to a third-party model subscribes the account to it: allow the role aws-marketplace:Subscribe and aws-marketplace:ViewSubscriptions, or have an administrator call the model once.",
     },
     Rule {
         names: &[],
@@ -47,23 +46,23 @@ const RULES: &[Rule] = &[
     Rule {
         names: &[],
         says: &["marked by provider as legacy"],
-        hint: "The model is at the end of its life and closed to new users: choose a newer model.",
+        hint: "The model is legacy and closed to new users: use a newer model.",
     },
     Rule {
         names: &[],
         says: &["end of its life"],
-        hint: "The model has been retired: choose a newer model.",
+        hint: "The model is retired: use a newer model.",
     },
     // Roles and web identity, before the general AccessDenied.
     Rule {
         names: &[],
         says: &["sts:assumerolewithwebidentity"],
-        hint: "The role's trust policy does not let this token in: it needs the cluster's OIDC provider as principal and conditions that match the token's aud (sts.amazonaws.com) and sub (system:serviceaccount:NAMESPACE:NAME). `bedrock-gateway iam` prints the right one.",
+        hint: "The role's trust policy does not admit this token: it needs the cluster's OIDC provider as principal and conditions that match the token's aud (sts.amazonaws.com) and sub (system:serviceaccount:NAMESPACE:NAME). `bedrock-gateway iam --kind trust` prints a matching policy.",
     },
     Rule {
         names: &[],
         says: &["not authorized to perform: sts:assumerole"],
-        hint: "Both sides must agree: the caller needs permission for sts:AssumeRole on the role, and the role's trust policy must name the caller. If that policy asks for sts:ExternalId, set AWS_EXTERNAL_ID or externalId to the same value.",
+        hint: "The caller needs permission for sts:AssumeRole on the role, and the role's trust policy must name the caller. If that policy requires sts:ExternalId, set AWS_EXTERNAL_ID or externalId to the same value.",
     },
     Rule {
         names: &[],
@@ -73,154 +72,154 @@ const RULES: &[Rule] = &[
     Rule {
         names: &[],
         says: &["incorrect token audience"],
-        hint: "The token's audience is not registered at the IAM OIDC provider: use sts.amazonaws.com on both sides.",
+        hint: "The token's audience is not registered at the IAM OIDC provider: use sts.amazonaws.com in the token and at the provider.",
     },
     Rule {
         names: &[],
         says: &["couldn't retrieve verification key"],
-        hint: "STS could not fetch the cluster's signing keys: the issuer's /.well-known/openid-configuration and its key set must be reachable from the internet, with a valid certificate.",
+        hint: "STS cannot fetch the cluster's signing keys: the issuer's /.well-known/openid-configuration and JWKS must be reachable from the internet with a valid certificate.",
     },
     Rule {
         names: &[],
         says: &["external id"],
-        hint: "The role's trust policy asks for sts:ExternalId: set AWS_EXTERNAL_ID or externalId to the value its owner gave you.",
+        hint: "The role's trust policy requires sts:ExternalId: set AWS_EXTERNAL_ID or externalId to the value from the owner of the role.",
     },
     Rule {
         names: &[],
         says: &["sts is not activated in this region"],
-        hint: "Activate STS for this region in IAM's account settings, or choose another region.",
+        hint: "Activate STS for this region in the account settings of IAM, or use another region.",
     },
     // Permissions.
     Rule {
         names: &[],
         says: &["service control policy"],
-        hint: "A service control policy of the organization denies this: only its administrators can change that. Cross-region inference needs every region of the profile to be allowed.",
+        hint: "A service control policy of the organization denies this action: ask its administrators to allow it. Cross-region inference requires that all regions of the profile are allowed.",
     },
     Rule {
         names: &[],
         says: &["not authorized to perform", "bedrock:callwithbearertoken"],
-        hint: "The user behind the Bedrock API key may not use it: allow bedrock:CallWithBearerToken.",
+        hint: "The IAM user of the Bedrock API key lacks a permission: allow bedrock:CallWithBearerToken.",
     },
     Rule {
         names: &[],
         says: &["not authorized to perform", "inference-profile"],
-        hint: "An inference profile needs permission on two kinds of resources: the profile's ARN and the foundation model's in each region it routes to. `bedrock-gateway iam` prints that policy.",
+        hint: "An inference profile needs permission on two kinds of resources: the ARN of the profile, and the ARN of the foundation model in each region of the profile. `bedrock-gateway iam` prints the policy.",
     },
     Rule {
         names: &[],
         says: &["not authorized to perform"],
-        hint: "The role lacks this permission on this resource: add it to the role's policy (`bedrock-gateway iam` prints the least one).",
+        hint: "The role lacks this permission on this resource: add it to the role's policy (`bedrock-gateway iam` prints a least-privilege policy).",
     },
     // Credentials.
     Rule {
         names: &[],
         says: &["security token included in the request is expired"],
-        hint: "The credentials have expired: with static keys that carry a session token, get new ones; with a role this heals itself, or see `bedrock-gateway doctor`.",
+        hint: "The credentials have expired. Replace static keys that have a session token. The gateway renews credentials of a role; if the error persists, run `bedrock-gateway doctor`.",
     },
     Rule {
         names: &["UnrecognizedClientException", "InvalidClientTokenId"],
         says: &[],
-        hint: "AWS does not know these credentials: check that the access key exists and is active, belongs to this partition (aws, aws-cn, aws-us-gov), and that a session token is set with temporary keys.",
+        hint: "AWS does not recognize these credentials: check that the access key exists and is active, belongs to this partition (aws, aws-cn, aws-us-gov), and that a session token is set with temporary keys.",
     },
     Rule {
         names: &[],
         says: &["security token included in the request is invalid"],
-        hint: "AWS does not know these credentials: check that the access key exists and is active, belongs to this partition (aws, aws-cn, aws-us-gov), and that a session token is set with temporary keys.",
+        hint: "AWS does not recognize these credentials: check that the access key exists and is active, belongs to this partition (aws, aws-cn, aws-us-gov), and that a session token is set with temporary keys.",
     },
     Rule {
         names: &[],
         says: &["signature expired"],
-        hint: "The clock of this machine is off by more than five minutes: set it by NTP.",
+        hint: "The clock of this machine is wrong by more than five minutes: synchronize it with NTP.",
     },
     Rule {
         names: &[],
         says: &["signature not yet current"],
-        hint: "The clock of this machine is off by more than five minutes: set it by NTP.",
+        hint: "The clock of this machine is wrong by more than five minutes: synchronize it with NTP.",
     },
     Rule {
         names: &[],
         says: &["credential should be scoped to"],
-        hint: "The request was signed for another region or service than the endpoint's: make region and endpoint fit.",
+        hint: "The signature is for another region or service than the endpoint: use the region of the endpoint.",
     },
     Rule {
         names: &["InvalidSignatureException", "SignatureDoesNotMatch"],
         says: &[],
-        hint: "The secret key does not belong to the access key, or something on the way changed the request.",
+        hint: "The secret key does not belong to the access key, or a proxy changed the request: check both.",
     },
     Rule {
         names: &[],
         says: &["make sure your api key is valid"],
-        hint: "The Bedrock API key is wrong or was revoked: make a new one and set AWS_BEARER_TOKEN_BEDROCK.",
+        hint: "The Bedrock API key is wrong or revoked: create a new key and set AWS_BEARER_TOKEN_BEDROCK.",
     },
     Rule {
         names: &[],
         says: &["bearer token has expired"],
-        hint: "The Bedrock API key has expired: make a new one and set AWS_BEARER_TOKEN_BEDROCK.",
+        hint: "The Bedrock API key has expired: create a new key and set AWS_BEARER_TOKEN_BEDROCK.",
     },
     // Models and regions.
     Rule {
         names: &[],
         says: &["model identifier is invalid"],
-        hint: "This region does not know the model: check the id for typing errors and the region it is offered in (`bedrock-gateway models`).",
+        hint: "The model does not exist in this region: check the spelling of the model ID and the regions of the model (`bedrock-gateway models` lists them).",
     },
     Rule {
         names: &[],
         says: &["could not resolve the foundation model"],
-        hint: "This region does not know the model: check the id for typing errors and the region it is offered in (`bedrock-gateway models`).",
+        hint: "The model does not exist in this region: check the spelling of the model ID and the regions of the model (`bedrock-gateway models` lists them).",
     },
     Rule {
         names: &[],
         says: &["not supported in your region"],
-        hint: "The model is not offered in this region: choose another region or a cross-region inference profile (`bedrock-gateway models` says where it is).",
+        hint: "The model is not offered in this region: use another region or a cross-region inference profile (`bedrock-gateway models` lists the regions).",
     },
     Rule {
         names: &[],
         says: &["model is not supported in this region"],
-        hint: "The model is not offered in this region: choose another region or a cross-region inference profile (`bedrock-gateway models` says where it is).",
+        hint: "The model is not offered in this region: use another region or a cross-region inference profile (`bedrock-gateway models` lists the regions).",
     },
     Rule {
         names: &[],
         says: &["guardrail", "does not exist"],
-        hint: "The guardrail's id or version is wrong, or it lives in another region than the request's.",
+        hint: "The guardrail's ID or version is wrong, or the guardrail is in another region than the request.",
     },
     // Quotas and sizes.
     Rule {
         names: &[],
         says: &["too many tokens per day"],
-        hint: "The account's daily token quota for this model is used up: ask for more in Service Quotas, or use a cross-region inference profile.",
+        hint: "The account's daily token quota for this model is exhausted: request an increase in Service Quotas, or use a cross-region inference profile.",
     },
     Rule {
         names: &["ThrottlingException", "ServiceQuotaExceededException"],
         says: &[],
-        hint: "The account's quota for this model and region is used up for now: slow down, ask for more in Service Quotas, or use a cross-region inference profile.",
+        hint: "The account's quota for this model and region is exhausted: reduce the request rate, request an increase in Service Quotas, or use a cross-region inference profile.",
     },
     Rule {
         names: &[],
         says: &["input is too long"],
-        hint: "The request is longer than the model's context: shorten the conversation or choose a model with a larger one.",
+        hint: "The request is longer than the model's context window: shorten the conversation or use a model with a larger context window.",
     },
     Rule {
         names: &["ModelNotReadyException"],
         says: &[],
-        hint: "The model is being loaded: try again in a minute.",
+        hint: "The model is loading: try again in a minute.",
     },
     Rule {
         names: &["ModelTimeoutException"],
         says: &[],
-        hint: "The model took too long: ask for fewer tokens or stream the answer.",
+        hint: "The model took too long: request fewer tokens or stream the response.",
     },
 ];
 
-/// Parts of hints that are about where a model is offered, and by which id.
+/// Beginnings of hints about the regions and IDs of a model.
 const ABOUT_MODEL: [&str; 3] = [
-    "This model is only served",
-    "This region does not know",
+    "This model requires an inference profile",
+    "The model does not exist in this region",
     "The model is not offered",
 ];
 
-/// What to do about an error of AWS's, when it is a known one. `name` may be empty.
+/// How to fix an error of AWS, if it is a known error. `name` can be empty.
 pub(crate) fn hint(name: &str, message: &str) -> Option<&'static str> {
-    // AWS writes both the straight and the typographic apostrophe.
+    // AWS uses both the straight and the typographic apostrophe.
     let message = message.to_lowercase().replace('\u{2019}', "'");
     RULES
         .iter()
@@ -231,7 +230,7 @@ pub(crate) fn hint(name: &str, message: &str) -> Option<&'static str> {
         .map(|rule| rule.hint)
 }
 
-/// Whether it helps to say, beside this hint, where the model is offered.
+/// Whether the regions and IDs of the model complement this hint.
 pub(crate) fn is_about_model(hint: &str) -> bool {
     ABOUT_MODEL.iter().any(|start| hint.starts_with(start))
 }
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn real_texts_of_aws_lead_to_the_right_way_out() {
+    fn messages_of_aws_get_the_matching_hint() {
         check(
             "AccessDeniedException",
             "User: arn:aws:sts::123456789012:assumed-role/BedrockRole/chat is not authorized to perform: bedrock:InvokeModel on resource: arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0 because no identity-based policy allows the bedrock:InvokeModel action",
@@ -341,12 +340,12 @@ mod tests {
     }
 
     #[test]
-    fn unknown_text_gets_no_hint_rather_than_a_wrong_one() {
+    fn unknown_message_gets_no_hint() {
         assert_eq!(hint("ValidationException", "messages.0: bad"), None);
     }
 
     #[test]
-    fn advice_where_a_model_is_goes_with_some_hint() {
+    fn each_beginning_matches_a_hint() {
         for start in ABOUT_MODEL {
             assert!(
                 RULES.iter().any(|rule| rule.hint.starts_with(start)),
@@ -356,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_lower_case_or_they_could_never_match() {
+    fn substrings_are_in_lower_case() {
         for rule in RULES {
             assert!(!rule.names.is_empty() || !rule.says.is_empty());
             for part in rule.says {

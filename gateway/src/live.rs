@@ -143,7 +143,7 @@ impl Live {
         let mut marks: Vec<Mark> = files::document(settings).into_iter().collect();
         let config = read_document(settings)?;
         marks.extend(files::named(settings, &config));
-        let aws = settings.aws_defaults();
+        let aws = settings.aws_defaults().await;
         let region = aws.region(&config)?;
         let own = &config.endpoints;
         let endpoints = Endpoints {

@@ -7,15 +7,15 @@ use tracing_subscriber::EnvFilter;
 /// What is written where nothing else is said: libraries only when something is wrong.
 const DEFAULT_FILTER: &str = "warn,gateway=info,credentials=info,bedrock_gateway=info,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
-/// Form of log lines.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     #[default]
     Auto,
-    /// One JSON object a line.
+    /// One JSON object for each line.
     Json,
-    /// For people.
+    /// Text for a terminal.
     Text,
 }
 

@@ -32,6 +32,7 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use handle::Handle;
 pub use secret::BearerToken;
 pub use settings::{Settings, SettingsError};
+pub use sources::profile::region_of_profile;
 pub use start::{StartError, start};
 pub use status::{SUCCESS, Status};
 pub use sts::AssumeRoleLink;

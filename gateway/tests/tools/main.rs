@@ -1,5 +1,5 @@
-//! The commands beside `serve`: `iam`, `doctor` and `models`, against the double and its policy
-//! evaluator, and the files under `examples/`.
+//! The commands `iam`, `doctor` and `models` against the double and its policy evaluator, and the files under
+//! `examples/`.
 #![expect(
     clippy::unwrap_used,
     clippy::unwrap_in_result,

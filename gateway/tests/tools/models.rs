@@ -1,6 +1,9 @@
-//! `bedrock-gateway models` against the double: live when permitted, the dated table otherwise.
+//! `bedrock-gateway models` against the double: the list of Bedrock if permitted, the built-in table otherwise.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    process::{Command, ExitCode},
+};
 
 use awsdouble::Double;
 use clap::Parser;
@@ -9,31 +12,31 @@ use serde_json::{Value, json};
 use crate::support::{HAIKU, account, everything, settings, with_keys};
 
 #[derive(Parser)]
-struct Line {
+struct CommandLine {
     #[command(flatten)]
-    args: gateway::models::Args,
+    args: gateway::cli::models::Args,
 }
 
-async fn listed(variables: BTreeMap<String, String>, arguments: &[&str]) -> (ExitCode, String) {
-    let line = Line::try_parse_from(["models"].iter().chain(arguments)).unwrap();
+async fn run(variables: BTreeMap<String, String>, arguments: &[&str]) -> (ExitCode, String) {
+    let line = CommandLine::try_parse_from(["models"].iter().chain(arguments)).unwrap();
     let mut out = Vec::new();
-    let code = gateway::models::run(&line.args, &settings(variables), &mut out)
+    let code = gateway::cli::models::run(&line.args, &settings(variables), &mut out)
         .await
         .unwrap();
     (code, String::from_utf8(out).unwrap())
 }
 
-async fn json_of(variables: BTreeMap<String, String>, arguments: &[&str]) -> Value {
+async fn run_json(variables: BTreeMap<String, String>, arguments: &[&str]) -> Value {
     let all: Vec<&str> = arguments
         .iter()
         .chain(&["--output", "json"])
         .copied()
         .collect();
-    serde_json::from_str(&listed(variables, &all).await.1).unwrap()
+    serde_json::from_str(&run(variables, &all).await.1).unwrap()
 }
 
 #[tokio::test]
-async fn bedrock_is_asked_when_that_is_permitted() {
+async fn lists_models_of_bedrock_if_permitted() {
     let mut config = account(everything(), "2026-01-01T00:00:00Z");
     let only_here =
         json!({"id": "amazon.nova-only-here-v1:0", "regions": ["us-east-1"], "on_demand": true});
@@ -41,7 +44,7 @@ async fn bedrock_is_asked_when_that_is_permitted() {
         .models
         .push(serde_json::from_value(only_here).unwrap());
     let double = Double::start(config).await.unwrap();
-    let report = json_of(with_keys(&double, &[]), &[]).await;
+    let report = run_json(with_keys(&double, &[]), &[]).await;
     let region = &report["regions"][0];
     assert_eq!(region["source"], "live", "{report:#}");
     assert_eq!(region["region"], "us-east-1");
@@ -52,30 +55,30 @@ async fn bedrock_is_asked_when_that_is_permitted() {
         .unwrap();
     assert_eq!(found["callAs"], json!(["amazon.nova-only-here-v1:0"]));
 
-    // Asked in every region, by the region of the signature.
-    let report = json_of(
+    // Calls Bedrock in each region, which the double reads from the signature.
+    let report = run_json(
         with_keys(&double, &[]),
         &["--model", "amazon.nova-only-here-v1:0"],
     )
     .await;
-    let having: Vec<&str> = report["regions"]
+    let regions: Vec<&str> = report["regions"]
         .as_array()
         .unwrap()
         .iter()
         .filter(|region| !region["models"].as_array().unwrap().is_empty())
         .map(|region| region["region"].as_str().unwrap())
         .collect();
-    assert_eq!(having, ["us-east-1"]);
+    assert_eq!(regions, ["us-east-1"]);
 }
 
 #[tokio::test]
-async fn the_table_stands_in_when_bedrock_may_not_be_asked_and_says_so() {
+async fn lists_models_of_the_built_in_table_with_a_note_if_denied() {
     let nothing = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Deny", "Action": "*", "Resource": "*"}]});
     let double = Double::start(account(nothing, "2026-01-01T00:00:00Z"))
         .await
         .unwrap();
-    let report = json_of(with_keys(&double, &[]), &[]).await;
+    let report = run_json(with_keys(&double, &[]), &[]).await;
     let region = &report["regions"][0];
     assert_eq!(region["source"], "table");
     assert!(
@@ -83,32 +86,48 @@ async fn the_table_stands_in_when_bedrock_may_not_be_asked_and_says_so() {
         "{region:#}"
     );
     assert!(!double.calls_of("ListFoundationModels").is_empty());
-    let (_, text) = listed(with_keys(&double, &[]), &[]).await;
+    let (_, text) = run(with_keys(&double, &[]), &[]).await;
     assert!(text.contains("built-in table of 20"), "{text}");
     assert!(text.contains(HAIKU), "{text}");
 }
 
 #[tokio::test]
-async fn offline_asks_nobody_and_needs_nothing() {
+async fn offline_calls_no_endpoint_and_needs_no_settings() {
     let none = BTreeMap::new();
-    let (code, text) = listed(none.clone(), &["--offline", "--model", HAIKU]).await;
+    let (code, text) = run(none.clone(), &["--offline", "--model", HAIKU]).await;
     assert_eq!(code, ExitCode::SUCCESS);
     assert!(text.contains("us-east-1 (built-in table of"), "{text}");
     assert!(text.contains("eu-central-1"), "{text}");
-    assert!(!text.contains("eu-north-1 ("), "not there: {text}");
+    assert!(!text.contains("eu-north-1 ("), "not offered there: {text}");
 
-    let (code, text) = listed(none.clone(), &["--offline", "--model", "claude-sonnet-4-5"]).await;
-    assert_eq!(code, ExitCode::SUCCESS, "part of an id will do");
+    let (code, text) = run(none.clone(), &["--offline", "--model", "claude-sonnet-4-5"]).await;
+    assert_eq!(code, ExitCode::SUCCESS, "part of a model ID");
     assert!(text.contains("eu.anthropic.claude-sonnet-4-5"), "{text}");
 
-    let (code, text) = listed(none.clone(), &["--offline", "--model", "nobody.knows"]).await;
+    let (code, text) = run(none.clone(), &["--offline", "--model", "unknown.model"]).await;
     assert_eq!(code, ExitCode::FAILURE);
-    assert!(text.contains("may exist all the same"), "{text}");
+    assert!(text.contains("may lack newer models"), "{text}");
 
-    let (code, text) = listed(none, &["--offline", "--region", "eu-central-1"]).await;
+    let (code, text) = run(none, &["--offline", "--region", "eu-central-1"]).await;
     assert_eq!(code, ExitCode::SUCCESS);
     assert!(
         text.contains("eu.amazon.nova-lite-v1:0") && !text.contains("us-east-1"),
         "{text}"
     );
+}
+
+#[test]
+fn closed_standard_output_ends_the_command_without_an_error_message() {
+    for output in ["table", "json"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_bedrock-gateway"))
+            .args(["models", "--offline", "--output", output])
+            .env_clear()
+            .stdout(writer)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(141), "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+    }
 }

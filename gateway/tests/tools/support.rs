@@ -1,4 +1,4 @@
-//! What the tests of commands against the double share.
+//! Helpers of the tests of commands against the double.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,7 +12,7 @@ pub(crate) const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKEY";
 pub(crate) const HAIKU: &str = "anthropic.claude-3-haiku-20240307-v1:0";
 
-/// Everything a policy may allow.
+/// A policy that allows all actions.
 pub(crate) fn everything() -> Value {
     json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 }
@@ -44,7 +44,7 @@ pub(crate) fn environment(double: &Double, more: &[(&str, &str)]) -> BTreeMap<St
     variables
 }
 
-/// The same with the user's keys.
+/// The same with the access keys of the user.
 pub(crate) fn with_keys(double: &Double, more: &[(&str, &str)]) -> BTreeMap<String, String> {
     let mut variables = environment(double, more);
     variables.insert("AWS_ACCESS_KEY_ID".to_owned(), KEY_ID.to_owned());
@@ -56,7 +56,7 @@ pub(crate) fn settings(variables: BTreeMap<String, String>) -> Settings {
     Settings::new(Arc::new(variables))
 }
 
-/// A ServiceAccount's token in a file, good for an hour.
+/// A file with a ServiceAccount token that is valid for an hour.
 pub(crate) fn token_file(
     issuer: &TokenIssuer,
     namespace: &str,
@@ -75,7 +75,7 @@ pub(crate) fn token_file(
     file
 }
 
-/// A configuration in a file.
+/// A configuration file.
 pub(crate) fn config_file(text: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();

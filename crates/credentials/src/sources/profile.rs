@@ -100,18 +100,10 @@ impl ProfileSettings {
         environment: &dyn Environment,
         environment_keys: Option<Keys>,
     ) -> Option<Self> {
-        let home = value(environment, "HOME").map(PathBuf::from);
-        let file = |variable, name: &str| match value(environment, variable) {
-            Some(path) => Some(match (path.strip_prefix("~/"), &home) {
-                (Some(rest), Some(home)) => home.join(rest),
-                _ => PathBuf::from(path),
-            }),
-            None => home.as_ref().map(|home| home.join(".aws").join(name)),
-        };
         Some(Self {
-            name: value(environment, PROFILE).unwrap_or_else(|| "default".to_owned()),
-            config_file: file(CONFIG_FILE, "config")?,
-            credentials_file: file(CREDENTIALS_FILE, "credentials")?,
+            name: selected_profile(environment),
+            config_file: shared_file(environment, CONFIG_FILE, "config")?,
+            credentials_file: shared_file(environment, CREDENTIALS_FILE, "credentials")?,
             environment_keys,
         })
     }
@@ -164,6 +156,36 @@ impl ProfileSettings {
         self.parse()
             .await
             .and_then(|profiles| profiles.get("region").map(str::to_owned))
+    }
+}
+
+/// The `region` of the selected profile (`AWS_PROFILE`, or `default`) in the shared AWS files, if any.
+pub async fn region_of_profile(environment: &dyn Environment) -> Option<String> {
+    // An empty path names no file, so one file is enough.
+    let file = |variable, name| shared_file(environment, variable, name).unwrap_or_default();
+    let settings = ProfileSettings {
+        name: selected_profile(environment),
+        config_file: file(CONFIG_FILE, "config"),
+        credentials_file: file(CREDENTIALS_FILE, "credentials"),
+        environment_keys: None,
+    };
+    settings.region().await
+}
+
+fn selected_profile(environment: &dyn Environment) -> String {
+    value(environment, PROFILE).unwrap_or_else(|| "default".to_owned())
+}
+
+/// Path of a shared AWS file: the variable's, or its default in the home directory.
+fn shared_file(environment: &dyn Environment, variable: &str, name: &str) -> Option<PathBuf> {
+    let home = value(environment, "HOME").map(PathBuf::from);
+    match (value(environment, variable), home) {
+        (Some(path), Some(home)) => Some(match path.strip_prefix("~/") {
+            Some(rest) => home.join(rest),
+            None => PathBuf::from(path),
+        }),
+        (Some(path), None) => Some(PathBuf::from(path)),
+        (None, home) => Some(home?.join(".aws").join(name)),
     }
 }
 

@@ -1,8 +1,7 @@
-//! `bedrock-gateway iam`: the IAM policies a configuration needs, ready to paste or to apply.
+//! `bedrock-gateway iam`: prints the IAM policies that a gateway needs, as JSON or as code for other tools.
 //!
-//! What the policies say is decided in `api::iam`; here is where the input comes from (a gateway's
-//! configuration, a `BedrockAccess`, or model ids on the command line) and where the text goes. It
-//! calls nobody: neither AWS nor a cluster.
+//! `api::iam` builds the policies; this module collects the input (configuration file, `BedrockAccess` or model
+//! IDs) and writes the output. It calls neither AWS nor a cluster.
 
 mod arguments;
 mod source;
@@ -25,33 +24,39 @@ pub use self::arguments::{Args, Kind, OutputFormat, PrincipalKind};
 use self::source::{Source, SourceError};
 use crate::route::api;
 
-/// Name of a role where nothing names one.
+/// Default name of the role.
 const DEFAULT_ROLE_NAME: &str = "BedrockRole";
 
-/// Why nothing was printed.
+/// Why the command printed no policy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The input could not be read.
+    /// The input cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// No permission policy for this configuration.
+    /// No permission policy can be built from the configuration.
     #[error(transparent)]
-    Permission(#[from] iam::PermissionError),
-    /// No trust policy from these arguments.
+    Permission(iam::PermissionError),
+    /// A target has no region.
+    #[error("{field}: no region is set: use --region, AWS_REGION, or region in the configuration")]
+    NoRegion {
+        /// Path in the configuration.
+        field: String,
+    },
+    /// No trust policy can be built from the arguments.
     #[error(transparent)]
     Trust(#[from] iam::TrustError),
-    /// The role cannot be written.
+    /// The role cannot be rendered.
     #[error(transparent)]
     Render(#[from] iam::RenderError),
-    /// The table of model families is wrong.
+    /// `modelFamilies` of the configuration is invalid.
     #[error("modelFamilies: {0}")]
     Families(#[from] FamilyError),
-    /// An argument that is needed is not there.
-    #[error("{what} is needed: give {option}")]
+    /// A required argument is missing.
+    #[error("{what} is required: use {option}")]
     Missing {
         /// What is missing.
         what: &'static str,
-        /// How to give it.
+        /// The option that sets it.
         option: &'static str,
     },
     /// The output is closed.
@@ -59,10 +64,10 @@ pub enum Error {
     Write(#[from] std::io::Error),
 }
 
-/// Prints what `args` ask for to `out`, and remarks for people to `notes`.
+/// Writes the document to `out` and notes for the user to `notes`.
 ///
 /// # Errors
-/// The first thing that is missing or makes no sense, with the option that sets it right.
+/// An argument is missing or invalid; the message names the option.
 pub fn run(
     args: &Args,
     environment: &dyn Environment,
@@ -73,7 +78,10 @@ pub fn run(
     let request = Request {
         args,
         source: &source,
-        region: args.region.clone().or_else(|| region_of(environment)),
+        region: args
+            .region
+            .clone()
+            .or_else(|| environment_region(environment)),
     };
     let (permission, trust) = match args.kind {
         Kind::Permission => (Some(request.permission()?), None),
@@ -116,7 +124,7 @@ pub fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The arguments together with what they refer to.
+/// The arguments and their input.
 struct Request<'a> {
     args: &'a Args,
     source: &'a Source,
@@ -124,32 +132,32 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// The role whose policies are wanted: the one that signs, so the last of a chain, unless the
-    /// first one is asked for by naming who takes it on.
+    /// The role of the policies: the role that signs requests, which is the last of a chain. If `--principal` names
+    /// the principal of the first role, it is the first role.
     fn role(&self) -> Option<&RoleArn> {
         let last = self.source.config.assume_roles.last();
         let last = last.map(|link| &link.role_arn);
-        let of_identity = self.source.role.as_ref();
+        let identity_role = self.source.role.as_ref();
         let given = self.args.role_arn.as_ref();
         if self.is_first_of_chain() {
-            given.or(of_identity)
+            given.or(identity_role)
         } else {
-            given.or(last).or(of_identity)
+            given.or(last).or(identity_role)
         }
     }
 
-    /// The target's role that is asked for by its ARN: its policies are about its own targets.
+    /// The target role with the ARN of `--role-arn`. Its policies cover only its own targets.
     fn target_role(&self) -> Option<&AssumeRole> {
-        let asked = self.args.role_arn.as_ref()?;
+        let arn = self.args.role_arn.as_ref()?;
         let roles = self.source.config.target_roles().into_keys();
-        roles.into_iter().find(|role| role.role_arn == *asked)
+        roles.into_iter().find(|role| role.role_arn == *arn)
     }
 
-    /// Whether the role that begins a chain is meant, which only has to assume the next one.
+    /// Whether the policies are for the first role of a chain, which only assumes the next role.
     fn is_first_of_chain(&self) -> bool {
         let chained = !self.source.config.assume_roles.is_empty();
-        let named = self.args.principal;
-        chained && named.is_some_and(|principal| principal != PrincipalKind::CrossAccount)
+        let principal = self.args.principal;
+        chained && principal.is_some_and(|principal| principal != PrincipalKind::CrossAccount)
     }
 
     fn role_name(&self) -> &str {
@@ -165,13 +173,13 @@ impl Request<'_> {
     }
 
     fn partition(&self) -> Partition {
-        let of_role = self.role().and_then(|role| {
+        let role_partition = self.role().and_then(|role| {
             Partition::ALL
                 .into_iter()
                 .find(|partition| partition.id() == role.arn().partition())
         });
         let region = self.source.config.region.as_ref().or(self.region.as_ref());
-        of_role
+        role_partition
             .or_else(|| region.map(Region::partition))
             .unwrap_or(Partition::Aws)
     }
@@ -202,35 +210,38 @@ impl Request<'_> {
                 }
             };
         }
-        for (_, feature) in features.into_iter().filter(|(wanted, _)| *wanted) {
+        for (_, feature) in features.into_iter().filter(|(enabled, _)| *enabled) {
             permissions = permissions.with(feature);
         }
-        Ok(iam::permission_document(&permissions)?)
+        iam::permission_document(&permissions).map_err(|error| match error {
+            iam::PermissionError::NoRegion { field } => Error::NoRegion { field },
+            error @ iam::PermissionError::Unsupported { .. } => Error::Permission(error),
+        })
     }
 
-    /// What models reach by the table of families, in any dialect, and where.
+    /// Bedrock APIs and regions of all models in any client dialect, according to the family table.
     fn apis(&self) -> Result<Vec<(BedrockApi, Region)>, Error> {
         let config = &self.source.config;
         let families = FamilyTable::with_overrides(&config.model_families)?;
         let default_region = config.region.as_ref().or(self.region.as_ref());
-        let wanted = self.target_role().map(|role| &role.role_arn);
+        let target_role = self.target_role().map(|role| &role.role_arn);
         let targets = config.models.iter().flat_map(|model| &model.targets);
         let targets = targets.filter(|target| {
             let own = target.assume_role.as_ref();
-            own.map(|role| &role.role_arn) == wanted
+            own.map(|role| &role.role_arn) == target_role
         });
         let targets = targets.map(|target| {
             let chosen = target.api.map(api);
             let region = target.region.as_ref().or(default_region);
             (target.model_id.as_str(), chosen, region)
         });
-        let allowed = config.allow.iter().filter(|_| wanted.is_none());
+        let allowed = config.allow.iter().filter(|_| target_role.is_none());
         let allowed = allowed.map(|id| (id.as_str(), None, default_region));
         let mut found = Vec::new();
         for (id, chosen, region) in targets.chain(allowed) {
             let apis = families.resolve(id, None).apis.for_target(id, chosen);
-            let spoken = [apis.chat, apis.messages, apis.responses];
-            for api in spoken.into_iter().flatten() {
+            let supported = [apis.chat, apis.messages, apis.responses];
+            for api in supported.into_iter().flatten() {
                 found.extend(region.map(|region| (api, region.clone())));
             }
         }
@@ -249,7 +260,7 @@ impl Request<'_> {
         Ok(iam::chain_policy(role))
     }
 
-    /// A chain's last role is assumed by the role before it, so it trusts that one.
+    /// The principal of the trust policy. The last role of a chain trusts the role before it.
     fn principal(&self) -> Option<PrincipalKind> {
         let chained = !self.source.config.assume_roles.is_empty() && self.args.role_arn.is_none();
         self.args
@@ -276,13 +287,13 @@ impl Request<'_> {
         let missing = |what, option| Error::Missing { what, option };
         let principal = self.principal().ok_or_else(|| {
             missing(
-                "who takes on the role",
+                "the principal of the role",
                 "--principal, or --access with irsa or podIdentity",
             )
         })?;
         let account = || {
             self.account()
-                .ok_or_else(|| missing("the role's account", "--role-arn or --account"))
+                .ok_or_else(|| missing("the account of the role", "--role-arn or --account"))
         };
         let service = |service| Trust::Service {
             service,
@@ -372,27 +383,27 @@ impl Request<'_> {
             let size = document.size();
             if size > iam::INLINE_POLICY_MAX_CHARACTERS {
                 notes.push(format!(
-                    "the permission policy has {size} characters, above the {} an inline policy may have: \
-                     split the models over several policies, or name a pattern in allow",
+                    "the permission policy has {size} characters, more than the {} of an inline policy: \
+                     split the models into several policies, or use a pattern in allow",
                     iam::INLINE_POLICY_MAX_CHARACTERS
                 ));
             } else if size > iam::MANAGED_POLICY_MAX_CHARACTERS {
                 notes.push(format!(
-                    "the permission policy has {size} characters, above the {} a managed policy may have: \
-                     use it inline",
+                    "the permission policy has {size} characters, more than the {} of a managed policy: \
+                     use an inline policy",
                     iam::MANAGED_POLICY_MAX_CHARACTERS
                 ));
             }
             if self.account().is_none() && document.to_json().contains(":*:") {
                 notes.push(
-                    "the account is not known and stands as *: give --role-arn or --account"
+                    "the account is unknown, so ARNs contain * in its place: use --role-arn or --account"
                         .to_owned(),
                 );
             }
-            if self.source.open {
+            if self.source.any_model {
                 notes.push(
-                    "no models and no patterns are configured, so any model is allowed: \
-                     give --config, --access or --model for less"
+                    "no models or patterns are configured, so any model is allowed: \
+                         use --config, --access or --model to restrict the policy"
                         .to_owned(),
                 );
             }
@@ -402,7 +413,7 @@ impl Request<'_> {
                 self.is_first_of_chain() || self.target_role().is_some(),
             ) {
                 notes.push(format!(
-                    "this belongs to {}, the last of assumeRoles; what assumes the first one needs --kind chain",
+                    "this policy is for {}, the last role of assumeRoles; for the identity that assumes the first role, use --kind chain",
                     link.role_arn
                 ));
             }
@@ -418,7 +429,7 @@ impl Request<'_> {
                     .collect();
                 notes.extend(roles.iter().map(|role| {
                     format!(
-                        "targets of {role} are called by it: --role-arn {role} prints what it needs"
+                        "some targets use their own role {role}: to print its policies, use --role-arn {role}"
                     )
                 }));
             }
@@ -427,7 +438,7 @@ impl Request<'_> {
             let size = document.size();
             if size > iam::TRUST_POLICY_MAX_CHARACTERS {
                 notes.push(format!(
-                    "the trust policy has {size} characters, above IAM's default quota of {}",
+                    "the trust policy has {size} characters, more than the default quota of {}",
                     iam::TRUST_POLICY_MAX_CHARACTERS
                 ));
             }
@@ -436,7 +447,8 @@ impl Request<'_> {
     }
 }
 
-fn region_of(environment: &dyn Environment) -> Option<Region> {
+/// The region of the environment, if it is valid.
+fn environment_region(environment: &dyn Environment) -> Option<Region> {
     ["AWS_REGION", "AWS_DEFAULT_REGION"]
         .into_iter()
         .filter_map(|name| environment.get(name))

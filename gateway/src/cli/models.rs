@@ -1,11 +1,9 @@
-//! `bedrock-gateway models`: which models can be called from where.
+//! `bedrock-gateway models`: lists the models that can be called from a region.
 //!
-//! Asks Bedrock itself when the credentials permit it, region by region; else shows the dated table
-//! that is built in (`api::catalogue`), and always says which of the two it was and why.
+//! Calls Bedrock in each region if the credentials permit it; otherwise uses the dated built-in table
+//! (`api::catalogue`). The output names the source of each region and the reason.
 
-pub(crate) mod caller;
-pub(crate) mod live;
-pub(crate) mod session;
+pub(super) mod list;
 
 use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -18,67 +16,67 @@ use clap::ValueEnum;
 use futures::{StreamExt, stream};
 use serde::Serialize;
 
-use self::{caller::Caller, session::ReadError};
+use super::aws::{self, ReadError, client::AwsClient};
 use crate::config::{RegionMissing, Settings};
 
-/// Regions asked at the same time.
+/// Maximum concurrent calls, one for each region.
 const CONCURRENCY: usize = 8;
-/// How long credentials may take to come.
+/// How long to wait for credentials.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Show which models can be called from where.
+/// List the models that can be called from a region.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Configuration document of a gateway [default: the one mounted in its pod].
+    /// Configuration file of a gateway [default: the file that is mounted in the gateway pod].
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE)]
     pub config: Option<PathBuf>,
-    /// Region to show; may be repeated [default: the configuration's, then AWS_REGION; with --model: all].
+    /// Region to list; may be repeated [default: region of the configuration, then AWS_REGION; with --model: all regions].
     #[arg(long, value_name = "REGION")]
     pub region: Vec<Region>,
-    /// Show all regions of the partition.
+    /// List all regions of the partition.
     #[arg(long, conflicts_with = "region")]
     pub all_regions: bool,
-    /// Only this model: id, inference profile, or part of an id.
+    /// List only this model: model ID, inference profile ID, or part of a model ID.
     #[arg(long, value_name = "ID")]
     pub model: Option<String>,
-    /// In which form.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
-    /// Ask nobody: only the table that is built in.
+    /// Do not call AWS; use the built-in table.
     #[arg(long)]
     pub offline: bool,
-    /// Seconds that one question to AWS may take.
+    /// Timeout of each call to AWS, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
     pub timeout: u64,
 }
 
-/// Which form.
+/// Output formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Text, one line for each model.
     Table,
-    /// For programs.
+    /// One JSON object.
     Json,
 }
 
-/// Why there is nothing to show.
+/// Why the command printed no list.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration is no use.
+    /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ReadError),
-    /// No region to ask for.
+    /// No region is set.
     #[error(transparent)]
     Region(#[from] RegionMissing),
     /// The output is closed.
     #[error("failed to write the list")]
     Write(#[from] std::io::Error),
-    /// The list is no JSON.
+    /// The list cannot be serialized.
     #[error("failed to write the list")]
     Json(#[from] serde_json::Error),
 }
 
-/// Everything that is shown.
+/// The output.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
@@ -93,17 +91,17 @@ struct Report {
 struct RegionReport {
     region: String,
     source: Origin,
-    /// Why Bedrock itself was not the source, or not for everything.
+    /// Why the list is from the built-in table, or is incomplete.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     models: Vec<Entry>,
 }
 
-/// Where the facts come from.
+/// Source of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Origin {
-    /// Bedrock itself, just now.
+    /// Bedrock in this region.
     Live,
     /// The built-in table.
     Table,
@@ -113,38 +111,38 @@ enum Origin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Entry {
-    /// Id of the foundation model.
+    /// ID of the foundation model.
     pub(crate) model: String,
-    /// Ids by which it can be called from this region.
+    /// Model and inference profile IDs that can be called from this region.
     pub(crate) call_as: Vec<String>,
     /// `ACTIVE` or `LEGACY`.
     pub(crate) lifecycle: String,
 }
 
-/// Writes the list to `out`. Ends with 1 when a model was asked for and is nowhere.
+/// Writes the list to `out`. The exit code is 1 if `--model` matches no model.
 ///
 /// # Errors
-/// No usable configuration, no region, or the output is closed.
+/// The configuration cannot be used, no region is set, or the output is closed.
 pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Result<ExitCode, Error> {
-    let path = session::config_path(args.config.as_ref(), settings);
-    let config = session::read_config(path.as_ref())?;
+    let path = aws::config_path(args.config.as_ref(), settings);
+    let config = aws::read_config(path.as_ref())?;
     let table = catalogue::builtin();
-    let default_region = session::region(settings, &config);
-    let regions = wanted_regions(args, table, default_region)?;
+    let default_region = aws::region(settings, &config).await;
+    let regions = regions_to_list(args, table, default_region)?;
     let regions = if args.offline {
         regions
             .iter()
             .map(|region| from_table(table, region, None))
             .collect()
     } else {
-        ask(args, settings, &config, table, &regions).await
+        from_bedrock(args, settings, &config, table, &regions).await
     };
     let mut report = Report {
         table_as_of: table.as_of().to_owned(),
         regions,
     };
-    if let Some(wanted) = &args.model {
-        keep(&mut report, table, wanted);
+    if let Some(model_id) = &args.model {
+        keep(&mut report, table, model_id);
     }
     match args.output {
         Output::Json => {
@@ -164,7 +162,7 @@ pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Resul
     })
 }
 
-fn wanted_regions(
+fn regions_to_list(
     args: &Args,
     table: &Catalogue,
     default_region: Result<Region, RegionMissing>,
@@ -179,7 +177,7 @@ fn wanted_regions(
     Ok(vec![default_region?])
 }
 
-async fn ask(
+async fn from_bedrock(
     args: &Args,
     settings: &Settings,
     config: &GatewayConfig,
@@ -192,28 +190,28 @@ async fn ask(
             .map(|region| from_table(table, region, Some(problem.clone())))
             .collect()
     };
-    let handle = match session::start(settings, config, regions.first()).await {
+    let handle = match aws::start(settings, config, regions.first()).await {
         Ok(handle) => handle,
         Err(error) => return all_from_table(error.to_string()),
     };
     let credentials = match handle.wait_ready(CREDENTIALS_TIMEOUT).await {
         Ok(credentials) => credentials,
-        Err(error) => return all_from_table(format!("no credentials: {}", error.message)),
+        Err(error) => return all_from_table(format!("no AWS credentials: {}", error.message)),
     };
-    let caller = match Caller::try_new(Duration::from_secs(args.timeout)) {
-        Ok(caller) => caller,
+    let client = match AwsClient::try_new(Duration::from_secs(args.timeout)) {
+        Ok(client) => client,
         Err(error) => return all_from_table(error.to_string()),
     };
-    let questions = regions.iter().map(|region| {
-        let base = session::base_url(
-            session::Service::Bedrock,
+    let calls = regions.iter().map(|region| {
+        let base = aws::base_url(
+            aws::Service::Bedrock,
             region,
             config,
             settings.environment.as_ref(),
         );
-        let (caller, handle, credentials) = (&caller, &handle, &credentials);
+        let (client, handle, credentials) = (&client, &handle, &credentials);
         async move {
-            match live::list(caller, handle, credentials, &base, region).await {
+            match list::list(client, handle, credentials, &base, region).await {
                 Ok(found) => RegionReport {
                     region: region.to_string(),
                     source: Origin::Live,
@@ -223,16 +221,13 @@ async fn ask(
                 Err(error) if error.is_denied() => from_table(
                     table,
                     region,
-                    Some(format!("not permitted to ask Bedrock: {error}")),
+                    Some(format!("not permitted to list models: {error}")),
                 ),
                 Err(error) => from_table(table, region, Some(error.to_string())),
             }
         }
     });
-    stream::iter(questions)
-        .buffered(CONCURRENCY)
-        .collect()
-        .await
+    stream::iter(calls).buffered(CONCURRENCY).collect().await
 }
 
 fn from_table(table: &Catalogue, region: &Region, note: Option<String>) -> RegionReport {
@@ -255,11 +250,11 @@ fn from_table(table: &Catalogue, region: &Region, note: Option<String>) -> Regio
     }
 }
 
-/// Keeps the model that was asked for: by its id, by a profile's, or by part of an id.
-fn keep(report: &mut Report, table: &Catalogue, wanted: &str) {
+/// Keeps the model that `--model` names: by model ID, inference profile ID, or part of a model ID.
+fn keep(report: &mut Report, table: &Catalogue, model_id: &str) {
     let foundation = table
-        .split_profile(wanted)
-        .map_or(wanted, |(_, model)| model);
+        .split_profile(model_id)
+        .map_or(model_id, |(_, model)| model);
     let entries = || report.regions.iter().flat_map(|region| &region.models);
     let exact = entries().any(|entry| entry.model == foundation);
     for region in &mut report.regions {
@@ -276,19 +271,19 @@ fn keep(report: &mut Report, table: &Catalogue, wanted: &str) {
 fn write_table(
     report: &Report,
     table: &Catalogue,
-    wanted: Option<&str>,
+    model_id: Option<&str>,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
     let dated = &report.table_as_of;
     let origin = |region: &RegionReport| match region.source {
-        Origin::Live => "asked Bedrock just now".to_owned(),
+        Origin::Live => "from Bedrock".to_owned(),
         Origin::Table => format!("built-in table of {dated}"),
     };
     let mut first = true;
     for region in report
         .regions
         .iter()
-        .filter(|region| wanted.is_none() || !region.models.is_empty())
+        .filter(|region| model_id.is_none() || !region.models.is_empty())
     {
         if !std::mem::take(&mut first) {
             writeln!(out)?;
@@ -313,34 +308,34 @@ fn write_table(
             writeln!(out, "  {:width$}  {call_as}{legacy}", entry.model)?;
         }
         if region.models.is_empty() {
-            writeln!(out, "  no models known here")?;
+            writeln!(out, "  no models")?;
         }
     }
-    if let Some(wanted) = wanted {
-        let nowhere = report.regions.iter().all(|region| region.models.is_empty());
-        if nowhere && table.is_retired(wanted) {
+    if let Some(model_id) = model_id {
+        let not_found = report.regions.iter().all(|region| region.models.is_empty());
+        if not_found && table.is_retired(model_id) {
             writeln!(
                 out,
-                "{wanted} is not offered in any region any more (table of {dated})."
+                "{model_id} is retired: no region offers it (built-in table of {dated})."
             )?;
-        } else if nowhere {
+        } else if not_found {
             writeln!(
                 out,
-                "{wanted} was found in none of the {} regions looked at. A model that the built-in table \
-                 does not list may exist all the same: its id stands in Bedrock's model catalog.",
+                "{model_id} was not found in {} regions. The built-in table may lack newer models: see the model \
+                 catalog in the Bedrock console.",
                 report.regions.len()
             )?;
         }
-        let guessed: Vec<&RegionReport> = report
+        let from_table: Vec<&RegionReport> = report
             .regions
             .iter()
             .filter(|region| region.source == Origin::Table)
             .collect();
-        if let Some(note) = guessed.iter().find_map(|region| region.note.as_ref()) {
+        if let Some(note) = from_table.iter().find_map(|region| region.note.as_ref()) {
             writeln!(
                 out,
-                "{} of {} regions are from the built-in table of {dated}: {note}",
-                guessed.len(),
+                "The list of {} of {} regions is from the built-in table of {dated}: {note}",
+                from_table.len(),
                 report.regions.len()
             )?;
         }

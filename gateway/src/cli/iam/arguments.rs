@@ -1,46 +1,46 @@
-//! The command line of `bedrock-gateway iam`. What is made of it is not decided here.
+//! Arguments of `bedrock-gateway iam`.
 
 use std::path::PathBuf;
 
 use api::{Region, RoleArn};
 use clap::ValueEnum;
 
-/// Print the IAM policies that a configuration needs.
+/// Print the IAM policies that a gateway needs.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a switch of the command line"
+    reason = "each is a flag of the command line"
 )]
 pub struct Args {
-    /// Configuration document of a gateway.
+    /// Configuration file of a gateway.
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE)]
     pub config: Option<PathBuf>,
-    /// BedrockAccess manifest; `-` reads standard input.
+    /// BedrockAccess manifest; `-` for standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     pub access: Option<PathBuf>,
-    /// Model or inference profile, instead of a configuration; may be repeated.
+    /// Model ID or inference profile ID, instead of a configuration; may be repeated.
     #[arg(long, value_name = "ID")]
     pub model: Vec<String>,
-    /// What to print.
+    /// Document to print.
     #[arg(long, value_enum, default_value_t = Kind::Permission)]
     pub kind: Kind,
-    /// In which form.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = OutputFormat::Json)]
     pub format: OutputFormat,
-    /// Region of targets that name none [default: the configuration's, then AWS_REGION].
+    /// Default region of targets [default: region of the configuration, then AWS_REGION].
     #[arg(long)]
     pub region: Option<Region>,
-    /// The role: its account, partition and name are taken from here.
+    /// ARN of the role; sets its account, partition and name.
     #[arg(long, value_name = "ARN")]
     pub role_arn: Option<RoleArn>,
-    /// Account that owns the role [default: the role's].
+    /// Account ID of the role [default: account in --role-arn].
     #[arg(long, value_name = "ID", value_parser = account_id)]
     pub account: Option<String>,
-    /// Name of the role [default: the role ARN's, else BedrockRole].
+    /// Name of the role [default: name in --role-arn, then BedrockRole].
     #[arg(long, value_name = "NAME")]
     pub role_name: Option<String>,
-    /// Also allow listing models and profiles (for /v1/models, `models` and `doctor`).
+    /// Also allow listing models and inference profiles (for /v1/models, `models` and `doctor`).
     #[arg(long)]
     pub with_listing: bool,
     /// Also allow counting tokens.
@@ -49,41 +49,41 @@ pub struct Args {
     /// Also allow Bedrock API keys (AWS_BEARER_TOKEN_BEDROCK).
     #[arg(long)]
     pub with_bearer: bool,
-    /// Bind every statement to its regions by aws:RequestedRegion.
+    /// Restrict each statement to its regions with aws:RequestedRegion.
     #[arg(long)]
     pub restrict_region: bool,
-    /// Who takes on the role [default: what the BedrockAccess says].
-    #[arg(long, value_enum, help_heading = "Trust")]
+    /// Principal that assumes the role [default: identity of the BedrockAccess].
+    #[arg(long, value_enum, help_heading = "Trust policy")]
     pub principal: Option<PrincipalKind>,
     /// Issuer of the cluster's tokens (irsa).
-    #[arg(long, value_name = "URL", help_heading = "Trust")]
+    #[arg(long, value_name = "URL", help_heading = "Trust policy")]
     pub issuer: Option<String>,
-    /// Audience a token must have (irsa).
-    #[arg(long, value_name = "TEXT", help_heading = "Trust")]
+    /// Audience of the tokens (irsa) [default: audience of the BedrockAccess, then sts.amazonaws.com].
+    #[arg(long, value_name = "TEXT", help_heading = "Trust policy")]
     pub audience: Option<String>,
     /// ServiceAccount (irsa, pod-identity); may be repeated for irsa.
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = service_account, help_heading = "Trust")]
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = service_account, help_heading = "Trust policy")]
     pub service_account: Vec<(String, String)>,
-    /// Name of the EKS cluster, to write an association (pod-identity).
-    #[arg(long, value_name = "NAME", help_heading = "Trust")]
+    /// Name of the EKS cluster; also print a pod identity association (pod-identity).
+    #[arg(long, value_name = "NAME", help_heading = "Trust policy")]
     pub cluster: Option<String>,
-    /// ARN of the EKS cluster, to keep other clusters out (pod-identity).
-    #[arg(long, value_name = "ARN", help_heading = "Trust")]
+    /// ARN of the EKS cluster; admit only this cluster (pod-identity).
+    #[arg(long, value_name = "ARN", help_heading = "Trust policy")]
     pub cluster_arn: Option<String>,
     /// GitHub repository (github).
-    #[arg(long, value_name = "OWNER/NAME", help_heading = "Trust")]
+    #[arg(long, value_name = "OWNER/NAME", help_heading = "Trust policy")]
     pub repository: Option<String>,
-    /// Git reference whose runs are trusted, such as refs/heads/main (github); may be repeated.
-    #[arg(long = "ref", value_name = "REF", help_heading = "Trust")]
+    /// Git ref whose workflow runs are trusted, such as refs/heads/main (github); may be repeated.
+    #[arg(long = "ref", value_name = "REF", help_heading = "Trust policy")]
     pub reference: Vec<String>,
     /// Deployment environment whose jobs are trusted (github); may be repeated.
-    #[arg(long, value_name = "NAME", help_heading = "Trust")]
+    #[arg(long, value_name = "NAME", help_heading = "Trust policy")]
     pub environment: Vec<String>,
-    /// Role, user or account that may take on the role (cross-account); may be repeated.
-    #[arg(long, value_name = "ARN", help_heading = "Trust")]
+    /// ARN of a role, user or account that can assume the role (cross-account); may be repeated.
+    #[arg(long, value_name = "ARN", help_heading = "Trust policy")]
     pub trusted_arn: Vec<String>,
-    /// Value the caller has to know (cross-account).
-    #[arg(long, value_name = "TEXT", help_heading = "Trust")]
+    /// External ID that the caller must send (cross-account).
+    #[arg(long, value_name = "TEXT", help_heading = "Trust policy")]
     pub external_id: Option<String>,
 }
 
@@ -93,38 +93,38 @@ const EXAMPLES: &str = "Examples:
   bedrock-gateway iam --config gateway.yaml --with-listing --restrict-region
   bedrock-gateway iam --kind trust --principal github --account 123456789012 --repository octo/site --ref refs/heads/main";
 
-/// Which document.
+/// Documents to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
-    /// What the role that signs may do.
+    /// Permission policy of the role that signs requests.
     Permission,
-    /// Who may take on the role.
+    /// Trust policy of the role.
     Trust,
-    /// Both, as a role.
+    /// Role with both policies.
     Role,
-    /// What an identity needs to take on the first of assumeRoles.
+    /// Permission policy of the identity that assumes the first role of assumeRoles.
     Chain,
 }
 
-/// Which form.
+/// Output formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// The policy itself.
+    /// JSON policy.
     Json,
-    /// HCL for the aws provider.
+    /// HCL for the AWS provider of Terraform.
     Terraform,
-    /// A template in YAML.
+    /// CloudFormation template in YAML.
     Cloudformation,
     /// Manifests for the ACK controllers of IAM and EKS.
     Ack,
 }
 
-/// Who takes on the role.
+/// Principals that can assume the role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PrincipalKind {
-    /// Kubernetes ServiceAccounts by their tokens.
+    /// Kubernetes ServiceAccounts with IAM roles for service accounts (IRSA).
     Irsa,
-    /// A Kubernetes ServiceAccount by EKS Pod Identity.
+    /// Kubernetes ServiceAccount with EKS Pod Identity.
     PodIdentity,
     /// Workflow runs of GitHub Actions.
     Github,
@@ -142,7 +142,7 @@ fn account_id(text: &str) -> Result<String, String> {
     if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         Ok(text.to_owned())
     } else {
-        Err("an AWS account has 12 digits".to_owned())
+        Err("an AWS account ID has 12 digits".to_owned())
     }
 }
 

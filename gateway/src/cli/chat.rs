@@ -1,7 +1,7 @@
-//! `bedrock-gateway chat`: one question to a gateway, its answer on standard output.
+//! `bedrock-gateway chat`: sends one prompt to a gateway and prints the response.
 //!
-//! A small client of the OpenAI dialect, for trying things out and for the demo's app pod: no history,
-//! no tools. It reads its key or token anew for each try, as a projected token is renewed in place.
+//! A small client of the OpenAI API, for trials and for the demo's app pod: no history, no tools. It reads its
+//! token file again for each attempt, because the kubelet replaces a projected token in place.
 
 use std::{io::Write, path::PathBuf, time::Duration};
 
@@ -14,116 +14,123 @@ use tokio::time::Instant;
 
 use crate::{config::ApiKey, error::causes, upstream};
 
-/// Pause between tries of a gateway that is not there yet.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Delay between attempts while the gateway is not ready.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// Ask a gateway one question and print the answer.
+/// Send a prompt to a gateway and print the response.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Address of the gateway, up to and with /v1.
+    /// Base URL of the gateway, including /v1.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000/v1")]
     pub base_url: String,
-    /// Model to ask: an alias of the gateway or a Bedrock id.
+    /// Model alias of the gateway, or Bedrock model ID.
     #[arg(long, value_name = "NAME")]
     pub model: String,
     /// API key of the gateway.
     #[arg(long, value_name = "KEY", env = crate::config::API_KEY_VARIABLE, hide_env_values = true, conflicts_with = "token_file")]
     pub api_key: Option<String>,
-    /// File with a token to send instead, such as a projected ServiceAccount token.
+    /// File with a bearer token to send instead of an API key, such as a projected ServiceAccount token.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Print the answer as it is written.
+    /// Print the response as it arrives.
     #[arg(long)]
     pub stream: bool,
     /// System prompt.
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
-    /// Most tokens of the answer.
+    /// Maximum output tokens.
     #[arg(long, value_name = "NUMBER")]
     pub max_tokens: Option<u32>,
-    /// Keep trying this long while the gateway is not reachable or not ready.
+    /// Seconds to keep retrying while the gateway is unreachable or not ready.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub wait: u64,
-    /// The question; without it, standard input is read.
+    /// Prompt; read from standard input if omitted.
     #[arg(value_name = "PROMPT")]
     pub prompt: Option<String>,
 }
 
-/// Why there is no answer.
+/// Why the command printed no response, or only part of one.
 #[derive(Debug, thiserror::Error)]
 pub enum ChatError {
-    /// `--base-url` makes no sense.
-    #[error("--base-url {0:?} is not a URL such as http://127.0.0.1:8000/v1")]
+    /// `--base-url` is not an absolute URL.
+    #[error("invalid --base-url {0:?}: expected a URL such as http://127.0.0.1:8000/v1")]
     BaseUrl(String),
-    /// The token cannot be read.
+    /// The token file cannot be read.
     #[error("failed to read the token file {path}")]
     TokenFile {
-        /// Where it should be.
+        /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The key or token cannot be sent.
-    #[error("the key or token is not a header value")]
+    /// The API key or token cannot be sent in a header.
+    #[error("the API key or token is not a valid HTTP header value")]
     Key,
-    /// Nobody there.
+    /// No gateway accepts connections at the URL.
     #[error("unable to reach the gateway at {url}: {cause}")]
     Unreachable {
-        /// Where it was looked for.
+        /// The URL of the request.
         url: String,
-        /// The causes.
+        /// The chain of causes.
         cause: String,
     },
-    /// The gateway said no.
-    #[error("the gateway answered {status}: {message}")]
-    Refused {
+    /// The gateway returned an error.
+    #[error("the gateway returned {status}: {message}")]
+    Rejected {
         /// HTTP status.
         status: u16,
         /// The gateway's message and hint.
         message: String,
     },
-    /// The answer broke off.
-    #[error("the answer broke off: {0}")]
-    Broken(String),
+    /// The response ended early or cannot be parsed.
+    #[error("failed to read the response: {0}")]
+    Response(String),
     /// TLS cannot be used on this machine.
     #[error("failed to set up TLS")]
     Tls(#[from] rustls::Error),
+    /// Standard input cannot be read.
+    #[error("failed to read the prompt from standard input")]
+    Input(#[source] std::io::Error),
     /// Standard output is closed.
-    #[error("failed to write the answer")]
+    #[error("failed to write the response")]
     Output(#[from] std::io::Error),
 }
 
 impl ChatError {
-    /// Whether a gateway that has just been started may still answer.
-    fn may_pass(&self) -> bool {
+    /// Whether a gateway that is starting can cause this error.
+    fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Refused { status, .. } => matches!(status, 502..=504),
+            Self::Rejected { status, .. } => matches!(status, 502..=504),
             _ => false,
         }
     }
 }
 
-/// Asks `prompt` and writes the answer to `out`, ending with a line feed.
+/// Sends the prompt and writes the response and a line feed to `out`.
 ///
 /// # Errors
-/// Why there is no answer, or only part of one.
-pub async fn run(args: &Args, prompt: &str, out: &mut dyn Write) -> Result<(), ChatError> {
+/// See [`ChatError`].
+pub async fn run(args: &Args, out: &mut dyn Write) -> Result<(), ChatError> {
+    let prompt = match &args.prompt {
+        Some(prompt) => prompt.clone(),
+        None => std::io::read_to_string(std::io::stdin()).map_err(ChatError::Input)?,
+    };
     let client = upstream::connect(upstream::tls()?);
     let url: Uri = format!("{}/chat/completions", args.base_url.trim_end_matches('/'))
         .parse()
         .ok()
         .filter(|url: &Uri| url.authority().is_some() && url.scheme().is_some())
         .ok_or_else(|| ChatError::BaseUrl(args.base_url.clone()))?;
-    let body = Bytes::from(body(args, prompt).to_string());
+    let body = Bytes::from(body(args, &prompt).to_string());
     let started = Instant::now();
     let response = loop {
-        match ask(&client, args, &url, body.clone()).await {
+        match send(&client, args, &url, body.clone()).await {
             Ok(response) => break response,
             Err(error)
-                if error.may_pass() && started.elapsed() < Duration::from_secs(args.wait) =>
+                if error.is_transient() && started.elapsed() < Duration::from_secs(args.wait) =>
             {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(RETRY_DELAY).await;
             }
             Err(error) => return Err(error),
         }
@@ -135,10 +142,10 @@ pub async fn run(args: &Args, prompt: &str, out: &mut dyn Write) -> Result<(), C
             .into_body()
             .collect()
             .await
-            .map_err(|error| broken(&error))?;
-        let answer: Value = serde_json::from_slice(&body.to_bytes())
-            .map_err(|error| ChatError::Broken(error.to_string()))?;
-        let content = answer.pointer("/choices/0/message/content");
+            .map_err(|error| interrupted(&error))?;
+        let response: Value = serde_json::from_slice(&body.to_bytes())
+            .map_err(|error| ChatError::Response(error.to_string()))?;
+        let content = response.pointer("/choices/0/message/content");
         out.write_all(
             content
                 .and_then(Value::as_str)
@@ -169,7 +176,7 @@ fn body(args: &Args, prompt: &str) -> Value {
     body
 }
 
-async fn ask(
+async fn send(
     client: &upstream::Client,
     args: &Args,
     url: &Uri,
@@ -200,8 +207,8 @@ async fn ask(
         .into_body()
         .collect()
         .await
-        .map_err(|error| broken(&error))?;
-    Err(ChatError::Refused {
+        .map_err(|error| interrupted(&error))?;
+    Err(ChatError::Rejected {
         status,
         message: message(&body.to_bytes()),
     })
@@ -236,12 +243,12 @@ fn message(body: &[u8]) -> String {
     }
 }
 
-/// Prints deltas as they come, until `[DONE]`.
+/// Prints deltas as they arrive, until `[DONE]`.
 async fn print_stream(response: Response<Incoming>, out: &mut dyn Write) -> Result<(), ChatError> {
     let mut body = response.into_body();
     let mut buffer = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() {
+        if let Ok(data) = frame.map_err(|error| interrupted(&error))?.into_data() {
             buffer.extend_from_slice(&data);
         }
         while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
@@ -253,9 +260,9 @@ async fn print_stream(response: Response<Incoming>, out: &mut dyn Write) -> Resu
                 return Ok(());
             }
             let event: Value = serde_json::from_slice(data)
-                .map_err(|error| ChatError::Broken(error.to_string()))?;
+                .map_err(|error| ChatError::Response(error.to_string()))?;
             if event.get("error").is_some() {
-                return Err(ChatError::Broken(message(data)));
+                return Err(ChatError::Response(message(data)));
             }
             if let Some(text) = event
                 .pointer("/choices/0/delta/content")
@@ -266,9 +273,11 @@ async fn print_stream(response: Response<Incoming>, out: &mut dyn Write) -> Resu
             }
         }
     }
-    Err(ChatError::Broken("it ended without [DONE]".to_owned()))
+    Err(ChatError::Response(
+        "the stream ended without [DONE]".to_owned(),
+    ))
 }
 
-fn broken(error: &hyper::Error) -> ChatError {
-    ChatError::Broken(causes(error))
+fn interrupted(error: &hyper::Error) -> ChatError {
+    ChatError::Response(causes(error))
 }

@@ -1,40 +1,40 @@
-//! What `doctor` found, and how it is told: for people or as JSON, with an exit code for scripts.
+//! Findings of `doctor`, and their output as text or JSON.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// How bad it is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// Works, and may not for long or not for everything.
+    /// Works, but not for everything or not for long.
     Warning,
     /// Does not work.
     Error,
 }
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// What was looked at: a stable word, with a name behind a colon where there are several.
+    /// Name of the check: a stable word, followed by a colon and an object name if the check runs for several objects.
     pub check: String,
-    /// How bad it is.
+    /// Severity.
     pub level: Level,
-    /// What was found.
+    /// State of the checked object.
     pub message: String,
-    /// The one thing to do about it; none where nothing is to be done.
+    /// How to fix the problem; none for [`Level::Ok`].
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub way_out: Option<String>,
-    /// Something to copy, such as a policy.
+    pub fix: Option<String>,
+    /// Text to copy, such as a policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
 }
 
-/// All findings, in the order they were made.
+/// All findings, in the order of the checks.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Findings(Vec<Finding>);
 
@@ -47,43 +47,43 @@ struct Report<'a> {
 }
 
 impl Finding {
-    /// As it should be.
+    /// No problem.
     pub(crate) fn ok(check: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             check: check.into(),
             level: Level::Ok,
             message: message.into(),
-            way_out: None,
+            fix: None,
             details: None,
         }
     }
 
-    /// Works, with something to do about it.
+    /// A problem that does not prevent requests, with its fix.
     pub(crate) fn warning(
         check: impl Into<String>,
         message: impl Into<String>,
-        way_out: impl Into<String>,
+        fix: impl Into<String>,
     ) -> Self {
         Self {
             level: Level::Warning,
-            way_out: Some(way_out.into()),
+            fix: Some(fix.into()),
             ..Self::ok(check, message)
         }
     }
 
-    /// Does not work, with something to do about it.
+    /// A problem that prevents requests, with its fix.
     pub(crate) fn error(
         check: impl Into<String>,
         message: impl Into<String>,
-        way_out: impl Into<String>,
+        fix: impl Into<String>,
     ) -> Self {
         Self {
             level: Level::Error,
-            ..Self::warning(check, message, way_out)
+            ..Self::warning(check, message, fix)
         }
     }
 
-    /// The same with something to copy.
+    /// Adds a text to copy.
     pub(crate) fn with_details(mut self, details: Option<String>) -> Self {
         self.details = details;
         self
@@ -95,12 +95,12 @@ impl Findings {
         self.0.push(finding);
     }
 
-    /// All of them.
+    /// All findings.
     pub fn iter(&self) -> impl Iterator<Item = &Finding> {
         self.0.iter()
     }
 
-    /// The worst level; ok when there are none.
+    /// The highest severity; ok without findings.
     pub fn worst(&self) -> Level {
         self.iter()
             .map(|finding| finding.level)
@@ -112,7 +112,7 @@ impl Findings {
         self.iter().filter(|finding| finding.level == level).count()
     }
 
-    /// One line a finding, the way out below, and what can be copied at the end.
+    /// Writes one line for each finding with its fix below, and the texts to copy at the end.
     ///
     /// # Errors
     /// The output is closed.
@@ -130,8 +130,8 @@ impl Findings {
                 "{level:7}  {:width$}  {}",
                 finding.check, finding.message
             )?;
-            if let Some(way_out) = &finding.way_out {
-                writeln!(out, "{:7}  {:width$}  -> {way_out}", "", "")?;
+            if let Some(fix) = &finding.fix {
+                writeln!(out, "{:7}  {:width$}  Fix: {fix}", "", "")?;
             }
         }
         for finding in self.iter() {
@@ -141,14 +141,14 @@ impl Findings {
         }
         writeln!(
             out,
-            "\n{} ok, {} warnings, {} errors",
+            "\nok: {}, warnings: {}, errors: {}",
             self.count(Level::Ok),
             self.count(Level::Warning),
             self.count(Level::Error)
         )
     }
 
-    /// One JSON object.
+    /// Writes one JSON object.
     ///
     /// # Errors
     /// The output is closed.

@@ -1,7 +1,7 @@
 //! Single signed calls to AWS for `models` and `doctor`: control plane, STS, IAM, and one Converse.
 //!
-//! Small and patient with nothing: one connection pool, one time limit for a whole call, a cap on the
-//! answer, no retries. The data path has its own client; nothing here is on it.
+//! One connection pool, one timeout for a whole call, a maximum response size, no retries. Requests of clients
+//! use another client, which is in `upstream`.
 
 use std::time::Duration;
 
@@ -16,14 +16,16 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 
-/// Largest answer taken: a list of all models has some hundred kilobytes.
-const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+use crate::error::causes;
 
-/// Makes calls with the credentials of a handle.
+/// Maximum size of a response; a list of all models has a few hundred kilobytes.
+const MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Calls AWS with the credentials of a handle.
 #[derive(Debug)]
-pub(crate) struct Caller {
+pub(crate) struct AwsClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    time_limit: Duration,
+    timeout: Duration,
 }
 
 /// One call.
@@ -32,61 +34,61 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     /// Scheme, host, path and query.
     pub(crate) url: String,
-    /// Name the signature is for, such as `bedrock`.
+    /// Service name in the signature, such as `bedrock`.
     pub(crate) service: &'static str,
-    /// Region the signature is for.
+    /// Region in the signature.
     pub(crate) region: String,
     pub(crate) content_type: Option<&'static str>,
     pub(crate) body: Bytes,
 }
 
-/// A successful answer.
+/// A successful response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct AwsResponse {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-/// Why there is no successful answer.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// The address makes no URL.
-    #[error("{0:?} is not a usable URL")]
+    /// The URL cannot be parsed or has no host.
+    #[error("{0:?} is not a valid URL")]
     Address(String),
-    /// No certificates to trust, so no TLS.
-    #[error("the system's certificates cannot be read: {0}")]
+    /// TLS cannot be used without CA certificates.
+    #[error("failed to read the CA certificates of the system: {0}")]
     Certificates(String),
-    /// No answer.
-    #[error("no answer from {host}: {message}")]
+    /// The connection failed.
+    #[error("no response from {host}: {message}")]
     Unreachable {
-        /// The host asked.
+        /// The host of the URL.
         host: String,
-        /// What went wrong.
+        /// The chain of causes.
         message: String,
     },
-    /// No answer in time.
-    #[error("no answer from {host} within {} s", limit.as_secs())]
+    /// The timeout expired.
+    #[error("no response from {host} within {} s", timeout.as_secs())]
     TimedOut {
-        /// The host asked.
+        /// The host of the URL.
         host: String,
-        /// The limit.
-        limit: Duration,
+        /// The timeout.
+        timeout: Duration,
     },
-    /// An API key where a signature is needed, or the other way round.
-    #[error("a Bedrock API key is good for Bedrock only, not for {0}")]
+    /// The service does not accept Bedrock API keys.
+    #[error("a Bedrock API key is valid only for Bedrock, not for {0}")]
     BearerOnly(&'static str),
     /// The request could not be signed.
     #[error("failed to sign the request")]
     Sign(#[source] sigv4::SignError),
-    /// AWS refused.
+    /// AWS returned an error.
     #[error("{error}{}", request_id(error))]
-    Refused {
-        /// AWS's words.
+    Service {
+        /// The error of AWS.
         error: Box<ServiceError>,
-        /// Its `Date`.
+        /// `Date` of the response.
         date: Option<String>,
     },
-    /// The answer is not what it should be.
+    /// The response ended early or cannot be parsed.
     #[error("{0}")]
     Malformed(String),
 }
@@ -96,41 +98,45 @@ fn request_id(error: &ServiceError) -> String {
     id.map_or_else(String::new, |id| format!(" (request id {id})"))
 }
 
-impl Answer {
-    /// `Date` of the answer.
+impl AwsResponse {
+    /// `Date` of the response.
+    /// The `Date` header.
     pub(crate) fn date(&self) -> Option<&str> {
         date(&self.headers)
     }
 }
 
 impl CallError {
-    /// AWS's words, where AWS said something.
+    /// The error that AWS returned, if any.
     pub(crate) fn service(&self) -> Option<&ServiceError> {
         match self {
-            Self::Refused { error, .. } => Some(error),
+            Self::Service { error, .. } => Some(error),
             _ => None,
         }
     }
 
-    /// Whether AWS knows the caller and does not permit the call.
+    /// Whether AWS authenticated the caller and denied the call.
     pub(crate) fn is_denied(&self) -> bool {
         self.service()
             .is_some_and(|error| error.class() == bedrock::error::Class::AccessDenied)
     }
 
-    /// `Date` of a refusal: also a refusal tells the time.
+    /// `Date` of an error response.
+    /// The `Date` header.
     pub(crate) fn date(&self) -> Option<&str> {
         match self {
-            Self::Refused { date, .. } => date.as_deref(),
+            Self::Service { date, .. } => date.as_deref(),
             _ => None,
         }
     }
 }
 
-impl Caller {
+impl AwsClient {
+    /// A client whose calls take at most `timeout`.
+    ///
     /// # Errors
-    /// The system's certificates cannot be read.
-    pub(crate) fn try_new(time_limit: Duration) -> Result<Self, CallError> {
+    /// The CA certificates of the system cannot be read.
+    pub(crate) fn try_new(timeout: Duration) -> Result<Self, CallError> {
         let provider = rustls::crypto::ring::default_provider();
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(provider)
@@ -140,33 +146,33 @@ impl Caller {
             .build();
         Ok(Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
-            time_limit,
+            timeout,
         })
     }
 
-    /// Asks without credentials, to see whether anybody answers: any answer will do.
+    /// Sends a request without credentials and returns the headers of the response, whatever its status.
     ///
     /// # Errors
-    /// Nobody answers, or not in time.
+    /// The connection failed or the timeout expired.
     pub(crate) async fn probe(&self, url: &str) -> Result<HeaderMap, CallError> {
         let request = Request::get(url).body(Full::default());
         let request = request.map_err(|_| CallError::Address(url.to_owned()))?;
         let host = request.uri().host().unwrap_or_default().to_owned();
-        let answer = tokio::time::timeout(self.time_limit, self.client.request(request)).await;
-        match answer {
+        let response = tokio::time::timeout(self.timeout, self.client.request(request)).await;
+        match response {
             Ok(Ok(response)) => Ok(response.into_parts().0.headers),
             Ok(Err(error)) => Err(CallError::Unreachable {
                 host,
-                message: chain(&error),
+                message: causes(&error),
             }),
             Err(_elapsed) => Err(CallError::TimedOut {
                 host,
-                limit: self.time_limit,
+                timeout: self.timeout,
             }),
         }
     }
 
-    /// Signs with what the handle has and sends.
+    /// Signs a call with the active credentials and sends it.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -175,7 +181,7 @@ impl Caller {
         call: Call,
         credentials: &Handle,
         active: &ActiveCredentials,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<AwsResponse, CallError> {
         let request = build(&call, credentials, active)?;
         let host = request.uri().host().unwrap_or_default().to_owned();
         let exchange = async {
@@ -185,30 +191,30 @@ impl Caller {
                     .await
                     .map_err(|error| CallError::Unreachable {
                         host: host.clone(),
-                        message: chain(&error),
+                        message: causes(&error),
                     })?;
             let (head, body) = response.into_parts();
-            let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
+            let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
             let body = body.map_err(|error| {
-                CallError::Malformed(format!("the answer of {host} broke off: {error}"))
+                CallError::Malformed(format!("the response of {host} is incomplete: {error}"))
             })?;
             Ok((head, body.to_bytes()))
         };
-        let (head, body) = tokio::time::timeout(self.time_limit, exchange)
+        let (head, body) = tokio::time::timeout(self.timeout, exchange)
             .await
             .map_err(|_elapsed| CallError::TimedOut {
                 host: host.clone(),
-                limit: self.time_limit,
+                timeout: self.timeout,
             })??;
         if head.status.is_success() {
-            return Ok(Answer {
+            return Ok(AwsResponse {
                 headers: head.headers,
                 body,
             });
         }
-        Err(CallError::Refused {
+        Err(CallError::Service {
             date: date(&head.headers).map(str::to_owned),
-            error: Box::new(refusal(head.status, &head.headers, &body)),
+            error: Box::new(parse_error(head.status, &head.headers, &body)),
         })
     }
 }
@@ -235,8 +241,10 @@ fn build(
         if call.service != "bedrock" {
             return Err(CallError::BearerOnly(call.service));
         }
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", bearer.token()))
-            .map_err(|_| CallError::Malformed("the API key is no header value".to_owned()))?;
+        let mut value =
+            HeaderValue::from_str(&format!("Bearer {}", bearer.token())).map_err(|_| {
+                CallError::Malformed("the API key is not a valid HTTP header value".to_owned())
+            })?;
         value.set_sensitive(true);
         head.headers.insert(header::AUTHORIZATION, value);
     } else {
@@ -253,8 +261,8 @@ fn build(
     Ok(Request::from_parts(head, Full::new(call.body.clone())))
 }
 
-/// STS and IAM answer in XML, Bedrock in JSON.
-fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ServiceError {
+/// Parses an error response: STS and IAM return XML, Bedrock returns JSON.
+fn parse_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ServiceError {
     let text = String::from_utf8_lossy(body);
     match (element(&text, "Code"), element(&text, "Message")) {
         (Some(name), Some(message)) => ServiceError {
@@ -267,33 +275,18 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ServiceError
     }
 }
 
-/// Content of the first element of a name in a small XML text without attributes, as AWS's query
-/// services write it.
+/// Content of the first element with a name, in XML without attributes as AWS's query services return it.
 pub(crate) fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (content, _) = rest.split_once(&format!("</{name}>"))?;
     Some(content.trim())
 }
 
+/// The `Date` header.
 pub(crate) fn date(headers: &HeaderMap) -> Option<&str> {
     headers
         .get(header::DATE)
         .and_then(|date| date.to_str().ok())
-}
-
-/// An error with its causes; clients hide the telling one at the end.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.ends_with(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -301,9 +294,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_of_query_services_are_read() {
+    fn parses_errors_of_query_services() {
         let text = "<R><Error><Code>AccessDenied</Code><Message> not you </Message></Error><RequestId>id-1</RequestId></R>";
-        let error = refusal(StatusCode::FORBIDDEN, &HeaderMap::new(), text.as_bytes());
+        let error = parse_error(StatusCode::FORBIDDEN, &HeaderMap::new(), text.as_bytes());
         assert_eq!(error.name, "AccessDenied");
         assert_eq!(error.message, "not you");
         assert_eq!(error.request_id.as_deref(), Some("id-1"));
@@ -312,10 +305,10 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_json_services_are_read() {
+    fn parses_errors_of_json_services() {
         let mut headers = HeaderMap::new();
         headers.insert("x-amzn-errortype", "AccessDeniedException".parse().unwrap());
-        let error = refusal(StatusCode::FORBIDDEN, &headers, br#"{"message":"no"}"#);
+        let error = parse_error(StatusCode::FORBIDDEN, &headers, br#"{"message":"no"}"#);
         assert_eq!(
             (error.name.as_str(), error.message.as_str()),
             ("AccessDeniedException", "no")

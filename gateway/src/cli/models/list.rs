@@ -1,4 +1,4 @@
-//! What Bedrock itself says about a region: its foundation models and system inference profiles.
+//! Lists the foundation models and system inference profiles of a region by calls to Bedrock.
 //!
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html>
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>
@@ -11,20 +11,20 @@ use credentials::{ActiveCredentials, Handle};
 use http::Method;
 use serde::Deserialize;
 
-use super::{
-    Entry,
-    caller::{Call, CallError, Caller},
-    session::Service,
+use super::Entry;
+use crate::cli::aws::{
+    Service,
+    client::{AwsClient, Call, CallError},
 };
 
-/// Pages of profiles that are followed; a page holds up to a thousand.
+/// Maximum pages of inference profiles; a page has up to 1,000.
 const MAX_PAGES: usize = 20;
 
-/// What was found.
+/// The models of a region.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct RegionModels {
     pub(crate) models: Vec<Entry>,
-    /// What is missing, and why.
+    /// What the list lacks, and why.
     pub(crate) note: Option<String>,
 }
 
@@ -74,17 +74,17 @@ struct ProfileModel {
     model_arn: String,
 }
 
-/// Asks for both lists. Models without the profiles are still an answer, with a note.
+/// Lists models and inference profiles. If only the profiles are unavailable, returns the models with a note.
 ///
 /// # Errors
-/// The list of models was refused, did not come, or is no list.
+/// `ListFoundationModels` failed.
 pub(crate) async fn list(
-    caller: &Caller,
+    client: &AwsClient,
     handle: &Handle,
     credentials: &ActiveCredentials,
     base: &str,
     region: &Region,
-) -> Result<Found, CallError> {
+) -> Result<RegionModels, CallError> {
     let get = |path: String| {
         let call = Call {
             method: Method::GET,
@@ -94,10 +94,10 @@ pub(crate) async fn list(
             content_type: None,
             body: Bytes::new(),
         };
-        caller.send(call, handle, credentials)
+        client.send(call, handle, credentials)
     };
-    let answer = get("/foundation-models".to_owned()).await?;
-    let models: ModelList = parse(&answer.body, "ListFoundationModels")?;
+    let response = get("/foundation-models".to_owned()).await?;
+    let models: ModelList = parse(&response.body, "ListFoundationModels")?;
 
     let mut profiles: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut note = None;
@@ -109,13 +109,13 @@ pub(crate) async fn list(
             path.push_str(&bedrock::model_id::encode_path_segment(token));
         }
         let page = match get(path).await {
-            Ok(answer) => parse::<ProfileList>(&answer.body, "ListInferenceProfiles"),
+            Ok(response) => parse::<ProfileList>(&response.body, "ListInferenceProfiles"),
             Err(error) => Err(error),
         };
         let page = match page {
             Ok(page) => page,
             Err(error) => {
-                note = Some(format!("inference profiles are missing: {error}"));
+                note = Some(format!("the list lacks inference profiles: {error}"));
                 break;
             }
         };
@@ -141,7 +141,7 @@ pub(crate) async fn list(
         .map(|model| entry(model, &profiles))
         .collect();
     entries.sort_by(|left, right| left.model.cmp(&right.model));
-    Ok(Found {
+    Ok(RegionModels {
         models: entries,
         note,
     })
@@ -152,11 +152,11 @@ fn entry(model: ModelSummary, profiles: &BTreeMap<String, Vec<String>>) -> Entry
         .inference_types_supported
         .iter()
         .any(|kind| kind == "ON_DEMAND");
-    let own = on_demand.then(|| model.model_id.clone());
-    let mut through = profiles.get(&model.model_id).cloned().unwrap_or_default();
-    through.sort();
+    let own_id = on_demand.then(|| model.model_id.clone());
+    let mut profile_ids = profiles.get(&model.model_id).cloned().unwrap_or_default();
+    profile_ids.sort();
     Entry {
-        call_as: own.into_iter().chain(through).collect(),
+        call_as: own_id.into_iter().chain(profile_ids).collect(),
         model: model.model_id,
         lifecycle: model
             .model_lifecycle
@@ -167,7 +167,7 @@ fn entry(model: ModelSummary, profiles: &BTreeMap<String, Vec<String>>) -> Entry
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8], operation: &str) -> Result<T, CallError> {
     serde_json::from_slice(body).map_err(|error| {
         CallError::Malformed(format!(
-            "the answer to {operation} is not what AWS documents: {error}"
+            "the response to {operation} cannot be parsed: {error}"
         ))
     })
 }

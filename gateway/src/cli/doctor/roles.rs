@@ -1,4 +1,4 @@
-//! Roles that targets name: whether each can be assumed, and the session a target's test call is signed with.
+//! Checks that the roles of targets can be assumed, and keeps their credentials for the test calls.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,23 +8,23 @@ use credentials::{ActiveCredentials, Handle};
 use super::finding::{Finding, Findings};
 use crate::sessions::link;
 
-/// Sessions of the roles that could be assumed.
+/// Credentials of the assumed roles.
 #[derive(Debug, Default)]
 pub(super) struct Roles(BTreeMap<AssumeRole, (Handle, ActiveCredentials)>);
 
 impl Roles {
-    /// Assumes them all with the base credentials, at once.
+    /// Assumes all target roles concurrently, with the base credentials.
     pub(super) async fn assume(
         config: &GatewayConfig,
         base: &Handle,
-        limit: Duration,
+        timeout: Duration,
         findings: &mut Findings,
     ) -> Self {
         let attempts = config.target_roles().into_iter().map(|(role, field)| {
             let started = base.assume(link(role), &field);
             async move {
                 let outcome = match started {
-                    Ok(handle) => match handle.wait_ready(limit).await {
+                    Ok(handle) => match handle.wait_ready(timeout).await {
                         Ok(credentials) => Ok((handle, credentials)),
                         Err(problem) => Err(format!("{}: {}", problem.reason, problem.message)),
                     },
@@ -38,14 +38,14 @@ impl Roles {
             let check = format!("role:{}", role.role_arn);
             match outcome {
                 Ok(session) => {
-                    findings.add(Finding::ok(check, format!("assumed, for {field}")));
+                    findings.add(Finding::ok(check, format!("assumed for {field}")));
                     sessions.insert(role.clone(), session);
                 }
                 Err(problem) => findings.add(Finding::error(
                     check,
                     format!("{field}: {problem}"),
                     format!(
-                        "let the role's trust policy name the caller (and the external id), and the caller have sts:AssumeRole on the role: \
+                        "name the caller (and the external ID) in the role's trust policy, and allow the caller sts:AssumeRole on the role: \
                          `bedrock-gateway iam --role-arn {} --kind role` prints the role",
                         role.role_arn
                     ),
@@ -55,8 +55,8 @@ impl Roles {
         Self(sessions)
     }
 
-    /// The session of a role; none where it could not be assumed, which has been told.
-    pub(super) fn of(&self, role: &AssumeRole) -> Option<&(Handle, ActiveCredentials)> {
+    /// Credentials of a role; none if it could not be assumed, for which a finding exists.
+    pub(super) fn get(&self, role: &AssumeRole) -> Option<&(Handle, ActiveCredentials)> {
         self.0.get(role)
     }
 }

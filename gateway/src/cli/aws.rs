@@ -1,5 +1,6 @@
-//! What `models` and `doctor` share before they ask AWS anything: the configuration, the region, the
-//! credentials, and where each service is.
+//! What `models` and `doctor` need to call AWS: configuration, region, credentials and service endpoints.
+
+pub(crate) mod client;
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,8 @@ use crate::{
     sessions::link,
 };
 
-/// The configuration document that is meant: the one given, that of the environment, or, in a pod
-/// that has it mounted (`kubectl exec`), the mounted one.
+/// Path of the configuration file: `given`, else `BEDROCK_GATEWAY_CONFIG`, else the file that is mounted in a
+/// gateway pod (for `kubectl exec`).
 pub(crate) fn config_path(given: Option<&PathBuf>, settings: &Settings) -> Option<PathBuf> {
     let mounted = || {
         let path = Path::new(names::CONFIG_DIRECTORY).join(names::CONFIG_KEY);
@@ -21,10 +22,10 @@ pub(crate) fn config_path(given: Option<&PathBuf>, settings: &Settings) -> Optio
     given.or(settings.config.as_ref()).cloned().or_else(mounted)
 }
 
-/// Reads the configuration document; none, and the default, when no path is known.
+/// Reads the configuration file. Without a path, returns the default configuration.
 ///
 /// # Errors
-/// The file is not readable, or not a configuration.
+/// The file cannot be read, or is not a valid configuration.
 pub(crate) fn read_config(path: Option<&PathBuf>) -> Result<GatewayConfig, ReadError> {
     let Some(path) = path else {
         return Ok(GatewayConfig::default());
@@ -39,31 +40,31 @@ pub(crate) fn read_config(path: Option<&PathBuf>) -> Result<GatewayConfig, ReadE
     })
 }
 
-/// Why there is no configuration.
+/// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The file is not there or not readable.
+    /// The file cannot be read.
     #[error("failed to read {path}: {source}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The file is no configuration.
+    /// The file is not a valid configuration.
     #[error("{path}: {source}")]
     Document {
         /// The file.
         path: PathBuf,
-        /// The field and what is wrong with it.
+        /// The field and the reason.
         source: ConfigError,
     },
 }
 
-/// Why there are no credentials even to wait for.
+/// Why credentials cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// Settings that make no sense.
+    /// The environment contradicts itself.
     #[error("{0}")]
     Settings(#[from] credentials::SettingsError),
     /// The background task did not start.
@@ -71,7 +72,7 @@ pub(crate) enum StartError {
     Start(#[from] credentials::StartError),
 }
 
-/// The settings that credentials start from, as the server takes them.
+/// Settings of the credentials, the same as those of `serve`.
 ///
 /// # Errors
 /// The environment contradicts itself.
@@ -104,15 +105,18 @@ pub(crate) async fn start(
     Ok(credentials::start(start, settings.clock.clone()).await?)
 }
 
-/// The region of targets that name none.
+/// The default region of targets.
 ///
 /// # Errors
-/// None is set, or what is set is none.
-pub(crate) fn region(settings: &Settings, config: &GatewayConfig) -> Result<Region, RegionMissing> {
-    settings.aws_defaults().region(config)
+/// No region is set, or the value is not a region.
+pub(crate) async fn region(
+    settings: &Settings,
+    config: &GatewayConfig,
+) -> Result<Region, RegionMissing> {
+    settings.aws_defaults().await.region(config)
 }
 
-/// AWS services that are asked.
+/// AWS services that the commands call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     /// Control plane.
@@ -126,7 +130,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// The name signatures are made for.
+    /// Service name in signatures.
     pub(crate) fn signing_name(self) -> &'static str {
         match self {
             Self::Bedrock | Self::BedrockRuntime => "bedrock",
@@ -135,7 +139,7 @@ impl Service {
         }
     }
 
-    /// What people call it.
+    /// Name in messages and host names.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Bedrock => "bedrock",
@@ -146,8 +150,8 @@ impl Service {
     }
 }
 
-/// Base URL of a service in a region, without a slash at the end: the configuration's, the
-/// environment's, or AWS's own.
+/// Base URL of a service in a region, without a trailing slash: from the configuration, else from the
+/// environment, else the endpoint of AWS.
 pub(crate) fn base_url(
     service: Service,
     region: &Region,
@@ -175,8 +179,8 @@ pub(crate) fn base_url(
     url.trim_end_matches('/').to_owned()
 }
 
-/// The region IAM's signatures are made for: its data has one home in each partition. None where the
-/// home is not known here.
+/// Region in signatures for IAM, which is a global service with one signing region in each partition. None for
+/// partitions whose signing region is unknown.
 pub(crate) fn iam_region(partition: Partition) -> Option<&'static str> {
     match partition {
         Partition::Aws => Some("us-east-1"),

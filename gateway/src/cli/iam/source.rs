@@ -1,4 +1,4 @@
-//! Where the models come from: a gateway's configuration, a `BedrockAccess`, or the command line.
+//! Input of the policies: the configuration file of a gateway, a `BedrockAccess`, or model IDs.
 
 use std::{
     io::Read,
@@ -14,48 +14,48 @@ use api::{
 
 use super::{Args, PrincipalKind};
 
-/// What the policies are about.
+/// Input of the policies.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// Models, patterns, guardrail and roles on top; nothing else of it matters here.
+    /// Models, patterns, guardrail and role chain; the other fields are not used.
     pub(super) config: GatewayConfig,
-    /// The role of the identity, where the input names one.
+    /// Role of the identity, if the input names one.
     pub(super) role: Option<RoleArn>,
-    /// Who takes on the role, where the input says so.
+    /// Principal that assumes the role, if the input names one.
     pub(super) principal: Option<PrincipalKind>,
-    /// Namespace and name of the gateway's ServiceAccount.
+    /// Namespace and name of the gateway's ServiceAccount, if the input names them.
     pub(super) service_account: Option<(String, String)>,
-    /// Audience of its token.
+    /// Audience of the ServiceAccount token.
     pub(super) audience: String,
-    /// Neither models nor patterns: any model is meant.
-    pub(super) open: bool,
+    /// Whether any model is allowed, because the input has neither models nor patterns.
+    pub(super) any_model: bool,
 }
 
-/// Why the input is no use.
+/// Why the input cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The file is not there or not readable.
+    /// The file cannot be read.
     #[error("failed to read {path}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The file is no gateway configuration.
+    /// The file is not a valid configuration.
     #[error("{path}: {source}")]
     Config {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The field and the reason.
         source: ConfigError,
     },
-    /// The file is no `BedrockAccess`.
-    #[error("{path}: not a BedrockAccess: {message}")]
+    /// The file is not a valid `BedrockAccess`.
+    #[error("{path}: not a valid BedrockAccess: {message}")]
     Access {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The field and the reason.
         message: String,
     },
 }
@@ -82,7 +82,7 @@ impl Source {
             }
         };
         Ok(Self {
-            open: config.models.is_empty() && config.allow.is_empty(),
+            any_model: config.models.is_empty() && config.allow.is_empty(),
             config,
             role: None,
             principal: None,
@@ -92,14 +92,14 @@ impl Source {
     }
 
     fn from_access(path: &Path) -> Result<Self, SourceError> {
-        let refused = |message: String| SourceError::Access {
+        let invalid = |message: String| SourceError::Access {
             path: path.to_owned(),
             message,
         };
         let access: BedrockAccess =
-            serde_yaml::from_str(&read(path)?).map_err(|error| refused(error.to_string()))?;
+            serde_yaml::from_str(&read(path)?).map_err(|error| invalid(error.to_string()))?;
         let in_field =
-            |field: &str, error: &dyn std::fmt::Display| refused(format!("spec.{field}: {error}"));
+            |field: &str, error: &dyn std::fmt::Display| invalid(format!("spec.{field}: {error}"));
         let spec = &access.spec;
         let identity = &spec.identity;
         let (role, audience) = match &identity.irsa {
@@ -126,7 +126,7 @@ impl Source {
                     role.map_err(|error| in_field("models.targets.assumeRole.roleArn", &error))?;
                 targets.push(target);
             }
-            targets.extend(model.model_id.iter().map(|id| bare(id)));
+            targets.extend(model.model_id.iter().map(|id| plain_target(id)));
             models.push(Model {
                 name: model.name.clone(),
                 targets,
@@ -149,7 +149,7 @@ impl Source {
         };
         config
             .check()
-            .map_err(|error| refused(format!("spec.{error}")))?;
+            .map_err(|error| invalid(format!("spec.{error}")))?;
         let principal = if role.is_some() {
             Some(PrincipalKind::Irsa)
         } else {
@@ -163,7 +163,7 @@ impl Source {
         let account = account.unwrap_or_else(|| v1alpha1::child_name(&name));
         let namespace = access.metadata.namespace;
         Ok(Self {
-            open: config.models.is_empty() && config.allow.is_empty(),
+            any_model: config.models.is_empty() && config.allow.is_empty(),
             config,
             role,
             principal,
@@ -189,11 +189,11 @@ fn read(path: &Path) -> Result<String, SourceError> {
 fn model(id: &str) -> Model {
     Model {
         name: id.to_owned(),
-        targets: vec![bare(id)],
+        targets: vec![plain_target(id)],
     }
 }
 
-fn bare(id: &str) -> Target {
+fn plain_target(id: &str) -> Target {
     Target {
         model_id: id.to_owned(),
         region: None,

@@ -1,7 +1,7 @@
-//! Whether the models can be used: listed, callable from the region, and, with one small call, invoked.
+//! Checks models: whether Bedrock lists them, whether the region can call them, and whether a test call succeeds.
 //!
-//! An invocation asks for one token of output from a prompt of one word: it costs next to nothing and
-//! is the only proof there is of permission, model access and quota together.
+//! The test call requests one output token for a prompt of one word. Only a call proves permission, model access
+//! and quota together.
 
 use std::collections::BTreeMap;
 
@@ -17,31 +17,40 @@ use http::Method;
 use serde_json::json;
 
 use super::finding::Finding;
-use crate::models::{
-    caller::{Call, CallError, Caller},
-    live::{self, Found},
-    session::Service,
+use crate::cli::{
+    aws::{
+        Service,
+        client::{AwsClient, Call, CallError},
+    },
+    models::list::{self, RegionModels},
 };
 
-/// A model to look at: how it is called in the configuration, its id, and the region it is called in.
+/// A model to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct ModelCheck {
+    /// Alias in the configuration, or the ID.
     pub(super) name: String,
+    /// Bedrock model ID, inference profile ID or ARN.
     pub(super) id: String,
+    /// Region of the calls.
     pub(super) region: Region,
-    /// The role it is called by, where it has one of its own.
+    /// The target's own role, if any.
     pub(super) role: Option<AssumeRole>,
 }
 
-/// The targets of a configuration, each id in a region by a role once, and models asked for by hand.
-pub(super) fn wanted(config: &GatewayConfig, more: &[String], region: &Region) -> Vec<Wanted> {
-    let mut found: Vec<Wanted> = Vec::new();
+/// The models in `more` and the targets of the configuration, without duplicates.
+pub(super) fn to_check(
+    config: &GatewayConfig,
+    more: &[String],
+    region: &Region,
+) -> Vec<ModelCheck> {
+    let mut models: Vec<ModelCheck> = Vec::new();
     let mut add = |name: &str, id: &str, region: &Region, role: Option<&AssumeRole>| {
-        if !found
+        if !models
             .iter()
             .any(|known| known.id == id && known.region == *region && known.role.as_ref() == role)
         {
-            found.push(Wanted {
+            models.push(ModelCheck {
                 name: name.to_owned(),
                 id: id.to_owned(),
                 region: region.clone(),
@@ -64,19 +73,19 @@ pub(super) fn wanted(config: &GatewayConfig, more: &[String], region: &Region) -
             add(&model.name, model_id, region, assume_role.as_ref());
         }
     }
-    found
+    models
 }
 
-/// Asks for the list of models of a region. Also returns the list.
+/// Lists the models of a region. Also returns the list.
 pub(super) async fn list(
-    caller: &Caller,
+    client: &AwsClient,
     handle: &Handle,
     credentials: &ActiveCredentials,
     base: &str,
     region: &Region,
-) -> (Finding, Option<Found>) {
+) -> (Finding, Option<RegionModels>) {
     let check = format!("list:{region}");
-    match live::list(caller, handle, credentials, base, region).await {
+    match list::list(client, handle, credentials, base, region).await {
         Ok(found) => {
             let count = found.models.len();
             let finding = match &found.note {
@@ -92,8 +101,10 @@ pub(super) async fn list(
         Err(error) if error.is_denied() => {
             let finding = Finding::warning(
                 check,
-                format!("not permitted to list models, which serving does not need: {error}"),
-                "allow bedrock:ListFoundationModels if lists are wanted (`bedrock-gateway iam --with-listing` prints the policy)",
+                format!(
+                    "not permitted to list models (the gateway serves requests without this permission): {error}"
+                ),
+                "to list models, allow bedrock:ListFoundationModels (`bedrock-gateway iam --with-listing` prints the policy)",
             );
             (finding, None)
         }
@@ -101,25 +112,28 @@ pub(super) async fn list(
             let finding = Finding::error(
                 check,
                 format!("ListFoundationModels: {error}"),
-                way_out(&error).unwrap_or("see the finding on the endpoint of bedrock"),
+                hint(&error).unwrap_or("see the finding endpoint:bedrock"),
             );
             (finding, None)
         }
     }
 }
 
-/// Whether a model can be called by this id from this region, by Bedrock's list or by the table.
-/// Nothing for ARNs, and for models that the table does not know.
-pub(super) fn availability(wanted: &Wanted, lists: &BTreeMap<Region, Found>) -> Option<Finding> {
-    if wanted.id.starts_with("arn:") {
+/// Checks whether the ID can be called from the region, according to Bedrock's list or the built-in table.
+/// None for ARNs and for models that are not in the table.
+pub(super) fn availability(
+    model: &ModelCheck,
+    lists: &BTreeMap<Region, RegionModels>,
+) -> Option<Finding> {
+    if model.id.starts_with("arn:") {
         return None;
     }
-    let check = format!("model:{}", wanted.name);
+    let check = format!("model:{}", model.name);
     let table = catalogue::builtin();
-    let Some(found) = lists.get(&wanted.region) else {
-        return by_table(check, wanted, table);
+    let Some(found) = lists.get(&model.region) else {
+        return by_table(check, model, table);
     };
-    let (id, region) = (&wanted.id, &wanted.region);
+    let (id, region) = (&model.id, &model.region);
     if found.models.iter().any(|entry| entry.call_as.contains(id)) {
         return Some(Finding::ok(
             check,
@@ -127,33 +141,33 @@ pub(super) fn availability(wanted: &Wanted, lists: &BTreeMap<Region, Found>) -> 
         ));
     }
     if let Some(entry) = found.models.iter().find(|entry| entry.model == *id) {
-        let (message, way_out) = match entry.call_as.first() {
-            Some(instead) => (
-                format!("{id} cannot be called by its own id from {region}"),
-                format!("use {instead} as its modelId"),
+        let (message, fix) = match entry.call_as.first() {
+            Some(profile) => (
+                format!("{id} cannot be called by its model ID from {region}"),
+                format!("use {profile} as modelId"),
             ),
             None => (
-                format!("{id} can only be called with provisioned throughput in {region}"),
+                format!("{id} requires provisioned throughput in {region}"),
                 "use the ARN of a provisioned model as modelId, or another model".to_owned(),
             ),
         };
-        return Some(Finding::error(check, message, way_out));
+        return Some(Finding::error(check, message, fix));
     }
     if found.note.is_some() && table.split_profile(id).is_some() {
-        return by_table(check, wanted, table);
+        return by_table(check, model, table);
     }
-    let way_out = table.advice(id, region).unwrap_or_else(|| {
-        format!("check the id for typing errors: `bedrock-gateway models --region {region}` lists those of the region")
+    let fix = table.advice(id, region).unwrap_or_else(|| {
+        format!("check the spelling of the ID: `bedrock-gateway models --region {region}` lists the models of the region")
     });
     Some(Finding::error(
         check,
         format!("Bedrock does not list {id} in {region}"),
-        way_out,
+        fix,
     ))
 }
 
-fn by_table(check: String, wanted: &Wanted, table: &Catalogue) -> Option<Finding> {
-    let (id, region) = (&wanted.id, &wanted.region);
+fn by_table(check: String, model: &ModelCheck, table: &Catalogue) -> Option<Finding> {
+    let (id, region) = (&model.id, &model.region);
     let foundation = table
         .split_profile(id)
         .map_or(id.as_str(), |(_, model)| model);
@@ -161,7 +175,7 @@ fn by_table(check: String, wanted: &Wanted, table: &Catalogue) -> Option<Finding
     let callable = table
         .model(id)
         .is_some_and(|model| model.ids_in(foundation, region).contains(id));
-    let dated = format!("by the built-in table of {}", table.as_of());
+    let dated = format!("according to the built-in table of {}", table.as_of());
     Some(if callable {
         Finding::ok(check, format!("{id} can be called from {region} {dated}"))
     } else {
@@ -173,16 +187,16 @@ fn by_table(check: String, wanted: &Wanted, table: &Catalogue) -> Option<Finding
     })
 }
 
-/// One Converse with one token of output.
+/// Sends a Converse request for one output token.
 pub(super) async fn invoke(
-    caller: &Caller,
+    client: &AwsClient,
     handle: &Handle,
     credentials: &ActiveCredentials,
     base: &str,
-    wanted: &Wanted,
+    model: &ModelCheck,
     config: &GatewayConfig,
 ) -> Finding {
-    let check = format!("invoke:{}", wanted.name);
+    let check = format!("invoke:{}", model.name);
     let mut body = json!({
         "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
         "inferenceConfig": {"maxTokens": 1},
@@ -194,31 +208,31 @@ pub(super) async fn invoke(
         });
         fields.insert("guardrailConfig".to_owned(), guardrail);
     }
-    let id = bedrock::model_id::encode_path_segment(&wanted.id);
+    let id = bedrock::model_id::encode_path_segment(&model.id);
     let call = Call {
         method: Method::POST,
         url: format!("{base}/model/{id}/converse"),
         service: Service::BedrockRuntime.signing_name(),
-        region: wanted.region.to_string(),
+        region: model.region.to_string(),
         content_type: Some("application/json"),
         body: Bytes::from(body.to_string()),
     };
-    let (id, region) = (&wanted.id, &wanted.region);
-    match caller.send(call, handle, credentials).await {
+    let (id, region) = (&model.id, &model.region);
+    match client.send(call, handle, credentials).await {
         Ok(_) => Finding::ok(
             check,
-            format!("{id} in {region} answered a Converse of one token"),
+            format!("{id} in {region} responded to a Converse request for one token"),
         ),
-        Err(error) => refused(check, wanted, &error),
+        Err(error) => call_failed(check, model, &error),
     }
 }
 
-fn refused(check: String, wanted: &Wanted, error: &CallError) -> Finding {
-    let message = format!("Converse with {} in {}: {error}", wanted.id, wanted.region);
+fn call_failed(check: String, model: &ModelCheck, error: &CallError) -> Finding {
+    let message = format!("Converse with {} in {}: {error}", model.id, model.region);
     let class = error.service().map(bedrock::error::ServiceError::class);
-    let advice = || catalogue::builtin().advice(&wanted.id, &wanted.region);
-    let about_model = matches!(class, Some(Class::Validation | Class::NotFound));
-    let own = way_out(error).map(|hint| match about_model.then(advice).flatten() {
+    let advice = || catalogue::builtin().advice(&model.id, &model.region);
+    let is_about_model = matches!(class, Some(Class::Validation | Class::NotFound));
+    let known_fix = hint(error).map(|hint| match is_about_model.then(advice).flatten() {
         Some(advice) => format!("{hint} {advice}"),
         None => hint.to_owned(),
     });
@@ -227,27 +241,29 @@ fn refused(check: String, wanted: &Wanted, error: &CallError) -> Finding {
             Finding::warning(
                 check,
                 message,
-                own.unwrap_or_else(|| "try again in a minute; the permission is there".to_owned()),
+                known_fix.unwrap_or_else(|| {
+                    "try again in a minute; the caller has the permission".to_owned()
+                }),
             )
         }
         Some(Class::Validation | Class::NotFound) => Finding::error(
             check,
             message,
-            own.or_else(advice).unwrap_or_else(|| {
-                "if this is a model for embeddings, images or ranking it does not converse: \
-                 run doctor with --invoke none"
+            known_fix.or_else(advice).unwrap_or_else(|| {
+                "models for embeddings, images and reranking do not support Converse: \
+                 to skip the test call, run doctor with --invoke none"
                     .to_owned()
             }),
         ),
         _ => Finding::error(
             check,
             message,
-            own.unwrap_or_else(|| "see the finding on the endpoint of bedrock-runtime".to_owned()),
+            known_fix.unwrap_or_else(|| "see the finding endpoint:bedrock-runtime".to_owned()),
         ),
     }
 }
 
-fn way_out(error: &CallError) -> Option<&'static str> {
+fn hint(error: &CallError) -> Option<&'static str> {
     let service = error.service()?;
     crate::hints::hint(&service.name, &service.message)
 }

@@ -1,4 +1,4 @@
-//! Who AWS takes the gateway for, and how old a user's access keys are.
+//! Checks the identity that AWS sees and the age of a user's access keys.
 //!
 //! <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html>
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListAccessKeys.html>
@@ -12,19 +12,20 @@ use http::Method;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::finding::Finding;
-use crate::models::{
-    caller::{Call, CallError, Caller, element},
-    session::{Service, iam_region},
+use crate::cli::aws::{
+    Service,
+    client::{AwsClient, Call, CallError, element},
+    iam_region,
 };
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
-/// Keys older than this are due, as the usual benchmarks have it.
-const OLD_KEY_DAYS: u64 = 90;
-const SECONDS_A_DAY: u64 = 86_400;
+/// Age, in days, above which a key must be rotated, as the CIS AWS benchmark recommends.
+const MAX_KEY_AGE_DAYS: u64 = 90;
+const SECONDS_PER_DAY: u64 = 86_400;
 
-/// Asks STS. Also returns the caller's ARN and the `Date` of the answer.
+/// Calls `GetCallerIdentity`. Also returns the ARN of the caller and the `Date` of the response.
 pub(super) async fn caller(
-    caller: &Caller,
+    client: &AwsClient,
     handle: &Handle,
     credentials: &ActiveCredentials,
     base: &str,
@@ -36,18 +37,18 @@ pub(super) async fn caller(
         region.as_str(),
         "Action=GetCallerIdentity&Version=2011-06-15",
     );
-    match caller.send(call, handle, credentials).await {
-        Ok(answer) => {
-            let date = answer.date().map(str::to_owned);
-            let text = String::from_utf8_lossy(&answer.body);
+    match client.send(call, handle, credentials).await {
+        Ok(response) => {
+            let date = response.date().map(str::to_owned);
+            let text = String::from_utf8_lossy(&response.body);
             let Some(arn) = element(&text, "Arn")
                 .map(str::to_owned)
-                .or_else(|| in_json(&text))
+                .or_else(|| arn_in_json(&text))
             else {
                 let finding = Finding::error(
                     "caller",
-                    "STS answered something that is no identity",
-                    "check that AWS_ENDPOINT_URL_STS (or endpoints.sts) leads to STS",
+                    "the response of STS contains no identity",
+                    "check that AWS_ENDPOINT_URL_STS (or endpoints.sts) is the URL of STS",
                 );
                 return (finding, None, date);
             };
@@ -55,29 +56,28 @@ pub(super) async fn caller(
         }
         Err(error) => {
             let date = error.date().map(str::to_owned);
-            (refused(&error), None, date)
+            (call_failed(&error), None, date)
         }
     }
 }
 
-fn refused(error: &CallError) -> Finding {
-    let way_out = match error.service() {
-        Some(service) => crate::hints::hint(&service.name, &service.message).unwrap_or(
-            "make sure that these credentials belong to this partition and are still active",
-        ),
-        None => "see the finding on the endpoint of sts",
+fn call_failed(error: &CallError) -> Finding {
+    let fix = match error.service() {
+        Some(service) => crate::hints::hint(&service.name, &service.message)
+            .unwrap_or("check that these credentials are active and belong to this partition"),
+        None => "see the finding endpoint:sts",
     };
-    Finding::error("caller", format!("sts:GetCallerIdentity: {error}"), way_out)
+    Finding::error("caller", format!("sts:GetCallerIdentity: {error}"), fix)
 }
 
-/// STS answers in JSON to those who accept it.
-fn in_json(text: &str) -> Option<String> {
+/// STS returns JSON to clients that accept it.
+fn arn_in_json(text: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(text).ok()?;
     let result = value.pointer("/GetCallerIdentityResponse/GetCallerIdentityResult/Arn");
     result?.as_str().map(str::to_owned)
 }
 
-/// Whether the caller is a session of the role that was meant.
+/// Checks whether the caller is a session of the expected role.
 pub(super) fn role(expected: &RoleArn, caller: &str) -> Finding {
     let session = format!(
         "arn:{}:sts::{}:assumed-role/{}/",
@@ -86,19 +86,19 @@ pub(super) fn role(expected: &RoleArn, caller: &str) -> Finding {
         expected.role_name()
     );
     if caller.starts_with(&session) {
-        Finding::ok("role", format!("this is a session of {expected}"))
+        Finding::ok("role", format!("the caller is a session of {expected}"))
     } else {
         Finding::warning(
             "role",
-            format!("the role that is meant is {expected}, the caller is another"),
-            "see the finding on the source: something else won over the role; unset it",
+            format!("the caller is not a session of the expected role {expected}"),
+            "see the finding source: another setting takes precedence over the role; unset it",
         )
     }
 }
 
-/// Looks at the age of a user's access keys; nothing for roles, whose keys are short-lived.
+/// Checks the age of a user's access keys. None for roles, whose keys are short-lived.
 pub(super) async fn key_age(
-    caller: &Caller,
+    client: &AwsClient,
     handle: &Handle,
     credentials: &ActiveCredentials,
     base: &str,
@@ -118,40 +118,40 @@ pub(super) async fn key_age(
         region,
         "Action=ListAccessKeys&Version=2010-05-08",
     );
-    Some(match caller.send(call, handle, credentials).await {
-        Ok(answer) => judge(user, &String::from_utf8_lossy(&answer.body), now),
+    Some(match client.send(call, handle, credentials).await {
+        Ok(response) => oldest_key(user, &String::from_utf8_lossy(&response.body), now),
         Err(error) if error.is_denied() => Finding::warning(
             "key-age",
-            format!("not permitted to look at the age of {user}'s access keys"),
+            format!("not permitted to list the access keys of {user}, so their age is unknown"),
             format!(
-                "allow iam:ListAccessKeys on arn:{}:iam::{}:user/{user} to the user",
+                "allow the user iam:ListAccessKeys on arn:{}:iam::{}:user/{user}",
                 arn.partition(),
                 arn.account()
             ),
         ),
         Err(error) => Finding::warning(
             "key-age",
-            format!("the age of {user}'s access keys is not known: {error}"),
-            "allow egress to IAM from here, or run this where IAM can be reached",
+            format!("the age of the access keys of {user} is unknown: {error}"),
+            "allow egress to IAM, or run doctor on a network that can reach IAM",
         ),
     })
 }
 
-fn judge(user: &str, answer: &str, now: SystemTime) -> Finding {
-    let keys = answer.split("<member>").skip(1).filter_map(|member| {
+fn oldest_key(user: &str, response: &str, now: SystemTime) -> Finding {
+    let keys = response.split("<member>").skip(1).filter_map(|member| {
         let id = element(member, "AccessKeyId")?;
         let created = OffsetDateTime::parse(element(member, "CreateDate")?, &Rfc3339).ok()?;
         let active = element(member, "Status") != Some("Inactive");
         let age = now.duration_since(created.into()).unwrap_or(Duration::ZERO);
-        active.then(|| (ending(id), age.as_secs() / SECONDS_A_DAY))
+        active.then(|| (redacted(id), age.as_secs() / SECONDS_PER_DAY))
     });
     let oldest = keys.max_by_key(|(_, days)| *days);
     match oldest {
         None => Finding::ok("key-age", format!("{user} has no active access keys")),
-        Some((id, days)) if days > OLD_KEY_DAYS => Finding::warning(
+        Some((id, days)) if days > MAX_KEY_AGE_DAYS => Finding::warning(
             "key-age",
             format!("access key {id} of {user} is {days} days old"),
-            "make a second key, put it in place, deactivate the old one and delete it later; or use a role, which needs no keys",
+            "rotate the key: create a second key, use it, deactivate the old key and delete it later; or use a role, which has no long-term keys",
         ),
         Some((id, days)) => Finding::ok(
             "key-age",
@@ -160,8 +160,8 @@ fn judge(user: &str, answer: &str, now: SystemTime) -> Finding {
     }
 }
 
-/// The end of a key's id: enough to find it, too little to be of use.
-fn ending(id: &str) -> String {
+/// The last four characters of a key ID, which identify the key but cannot be used.
+fn redacted(id: &str) -> String {
     let skip = id.chars().count().saturating_sub(4);
     let tail: String = id.chars().skip(skip).collect();
     format!("…{tail}")
@@ -181,7 +181,7 @@ fn query(service: Service, base: &str, region: &str, form: &'static str) -> Call
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Level;
+    use crate::cli::doctor::finding::Level;
 
     fn keys(created: &str, status: &str) -> String {
         format!(
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_over_ninety_days_are_worth_a_warning_and_ids_are_not_shown() {
+    fn keys_older_than_90_days_are_a_warning_without_their_full_id() {
         let now: SystemTime = OffsetDateTime::parse("2026-06-30T00:00:00Z", &Rfc3339)
             .unwrap()
             .into();
@@ -201,14 +201,14 @@ mod tests {
             ("2026-03-31T00:00:00Z", "Active", Level::Warning),
             ("2020-01-01T00:00:00Z", "Inactive", Level::Ok),
         ] {
-            let finding = judge("u", &keys(created, status), now);
+            let finding = oldest_key("u", &keys(created, status), now);
             assert_eq!(finding.level, level, "{created}: {finding:?}");
             assert!(!finding.message.contains("AKIAIOSF"), "{finding:?}");
         }
     }
 
     #[test]
-    fn a_session_of_another_role_is_noticed() {
+    fn session_of_another_role_is_a_warning() {
         let expected: RoleArn = "arn:aws:iam::123456789012:role/path/Bedrock"
             .parse()
             .unwrap();

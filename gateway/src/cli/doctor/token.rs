@@ -1,6 +1,6 @@
-//! The identity token in a file: what it claims, and the trust policy that would let it in.
+//! Checks the claims of the identity token file, and prints a trust policy that admits the token.
 //!
-//! Read, not verified: STS verifies. The token itself never leaves this file; only its claims do.
+//! The signature is not verified here, but by STS. Only claims leave this module, never the token.
 //! Claims: <https://datatracker.ietf.org/doc/html/rfc7519#section-4.1>.
 
 use std::time::{Duration, SystemTime};
@@ -14,10 +14,11 @@ use zeroize::Zeroizing;
 use super::finding::Finding;
 
 const CHECK: &str = "token";
-/// Audience of EKS Pod Identity's tokens.
+/// Audience of tokens of EKS Pod Identity.
 const POD_IDENTITY_AUDIENCE: &str = "pods.eks.amazonaws.com";
-/// The kubelet renews a token when a fifth of its life is left, and ten minutes is the shortest life.
-const SOON: Duration = Duration::from_mins(1);
+/// Remaining lifetime that is a warning. The kubelet renews a token when 20 % of its lifetime is left, and the
+/// shortest lifetime is ten minutes.
+const EXPIRES_SOON: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Deserialize)]
 struct Claims {
@@ -49,7 +50,7 @@ impl Audience {
     }
 }
 
-/// Looks at the token the chosen method reads; nothing for methods without a token file.
+/// Checks the token of the chosen method. None for methods without a token file.
 pub(super) fn check(
     method: Method,
     environment: &dyn Environment,
@@ -67,18 +68,17 @@ pub(super) fn check(
         Err(error) => {
             return Some(Finding::error(
                 CHECK,
-                format!("{variable} is {path}, which cannot be read: {error}"),
-                "mount the projected ServiceAccount token there, readable for the gateway's user \
-                 (fsGroup for a non-root one)",
+                format!("failed to read {path} ({variable}): {error}"),
+                "mount the projected ServiceAccount token there so that the gateway's user can read it \
+                 (fsGroup for a non-root user)",
             ));
         }
     };
     let Some(claims) = claims(&token) else {
         return Some(Finding::error(
             CHECK,
-            format!("{path} does not hold a JSON Web Token"),
-            "let the kubelet (or your identity provider) write the token itself into that file, \
-             nothing around it",
+            format!("{path} does not contain a JSON Web Token"),
+            "make the kubelet (or your identity provider) write the token, and nothing else, to that file",
         ));
     };
     Some(match method {
@@ -93,14 +93,14 @@ fn claims(token: &str) -> Option<Claims> {
     serde_json::from_slice(&bytes).ok()
 }
 
-/// What the token says of itself, for people.
-fn told(claims: &Claims, now: SystemTime) -> String {
-    let left = remaining(claims, now).map_or_else(
+/// Summary of the claims for messages.
+fn summary(claims: &Claims, now: SystemTime) -> String {
+    let expiry = remaining(claims, now).map_or_else(
         || "no expiry".to_owned(),
         |left| format!("expires in {} s", left.as_secs()),
     );
     format!(
-        "issuer {}, audience {}, subject {}, {left}",
+        "issuer {}, audience {}, subject {}, {expiry}",
         claims.iss,
         claims.aud.list().join(" and "),
         claims.sub
@@ -112,22 +112,21 @@ fn remaining(claims: &Claims, now: SystemTime) -> Option<Duration> {
     Some(end.duration_since(now).unwrap_or_default())
 }
 
-/// Expiry is looked at first: nothing else matters for a token that has ended.
+/// A finding if the token has expired or expires soon. Checked first, because an expired token fails in any case.
 fn expiry(claims: &Claims, now: SystemTime) -> Option<Finding> {
     let left = remaining(claims, now)?;
     if left.is_zero() {
         return Some(Finding::error(
             CHECK,
-            format!("the token has expired ({})", told(claims, now)),
-            "find out why the file is not renewed: the kubelet replaces a projected token by itself, \
-             a copied file stays as it is",
+            format!("the token has expired ({})", summary(claims, now)),
+            "check why the file is not renewed: the kubelet renews a projected token, but not a copy of it",
         ));
     }
-    (left < SOON).then(|| {
+    (left < EXPIRES_SOON).then(|| {
         Finding::warning(
             CHECK,
-            format!("the token is about to expire ({})", told(claims, now)),
-            "run this again in a minute: a kubelet would have renewed it by now",
+            format!("the token is about to expire ({})", summary(claims, now)),
+            "run doctor again in a minute; if the token is still the same, check the process that renews it",
         )
     })
 }
@@ -137,25 +136,25 @@ fn web_identity(claims: &Claims, environment: &dyn Environment, now: SystemTime)
         return finding.with_details(trust(claims, environment));
     }
     let audiences = claims.aud.list();
-    let known = |audience: &String| audience.starts_with(names::STS_AUDIENCE);
+    let is_sts = |audience: &String| audience.starts_with(names::STS_AUDIENCE);
     let finding = if !claims.iss.starts_with("https://") {
         Finding::error(
             CHECK,
-            format!("STS takes issuers with https only ({})", told(claims, now)),
+            format!("STS accepts only https issuers ({})", summary(claims, now)),
             "give the cluster an https issuer (--service-account-issuer of the API server) and register it in IAM",
         )
-    } else if audiences.iter().any(known) {
-        Finding::ok(CHECK, told(claims, now))
+    } else if audiences.iter().any(is_sts) {
+        Finding::ok(CHECK, summary(claims, now))
     } else {
         Finding::warning(
             CHECK,
             format!(
                 "the audience is not {} ({})",
                 names::STS_AUDIENCE,
-                told(claims, now)
+                summary(claims, now)
             ),
             format!(
-                "ask for audience {} in the projected volume, or register the one it has at the IAM OIDC provider",
+                "request audience {} in the projected volume, or register the token's audience at the IAM OIDC provider",
                 names::STS_AUDIENCE
             ),
         )
@@ -163,8 +162,8 @@ fn web_identity(claims: &Claims, environment: &dyn Environment, now: SystemTime)
     finding.with_details(trust(claims, environment))
 }
 
-/// The trust policy that fits this token and the role of the environment.
-pub(super) fn fitting_trust(environment: &dyn Environment) -> Option<String> {
+/// The trust policy that lets the token of the environment assume the role of the environment.
+pub(super) fn trust_policy_for_token(environment: &dyn Environment) -> Option<String> {
     let path = environment.get("AWS_WEB_IDENTITY_TOKEN_FILE")?;
     let token = Zeroizing::new(std::fs::read_to_string(path.trim()).ok()?);
     trust(&claims(&token)?, environment)
@@ -182,7 +181,7 @@ fn trust(claims: &Claims, environment: &dyn Environment) -> Option<String> {
     );
     let policy = iam::trust_policy(&trust).ok()?;
     Some(format!(
-        "A trust policy of {role} that lets this token in:\n{policy}"
+        "Trust policy for {role} that admits this token:\n{policy}"
     ))
 }
 
@@ -197,7 +196,7 @@ fn pod_identity(claims: &Claims, now: SystemTime) -> Finding {
                 cluster_arn: None,
             };
             let policy = iam::trust_policy(&trust).ok()?;
-            Some(format!("A trust policy for a role of this ServiceAccount's pod identity association:\n{policy}"))
+            Some(format!("Trust policy for the role of this ServiceAccount's pod identity association:\n{policy}"))
         });
     if let Some(finding) = expiry(claims, now) {
         return finding.with_details(details);
@@ -208,15 +207,15 @@ fn pod_identity(claims: &Claims, now: SystemTime) -> Finding {
         .iter()
         .any(|audience| audience == POD_IDENTITY_AUDIENCE)
     {
-        Finding::ok(CHECK, told(claims, now))
+        Finding::ok(CHECK, summary(claims, now))
     } else {
         Finding::error(
             CHECK,
             format!(
                 "the audience is not {POD_IDENTITY_AUDIENCE} ({})",
-                told(claims, now)
+                summary(claims, now)
             ),
-            "let EKS set the token up: remove what sets AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE by hand and recreate the pod",
+            "let EKS set AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: remove it from the pod's own settings and recreate the pod",
         )
     };
     finding.with_details(details)
@@ -227,12 +226,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::doctor::finding::Level;
+    use crate::cli::doctor::finding::Level;
 
     const NOW: u64 = 1_800_000_000;
 
     #[track_caller]
-    fn looked_at(payload: &serde_json::Value) -> Finding {
+    fn checked(payload: &serde_json::Value) -> Finding {
         let encoded = URL_SAFE_NO_PAD.encode(payload.to_string());
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(
@@ -274,8 +273,8 @@ mod tests {
     }
 
     #[test]
-    fn a_good_token_is_told_and_the_trust_policy_fits_it() {
-        let finding = looked_at(&token(&[]));
+    fn valid_token_is_ok_with_a_matching_trust_policy() {
+        let finding = checked(&token(&[]));
         assert_eq!(finding.level, Level::Ok, "{finding:?}");
         assert!(finding.message.contains("expires in 3600 s"));
         let details = finding.details.unwrap();
@@ -288,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_token_is_named() {
-        for (changes, level, said) in [
+    fn finding_names_the_problem_of_a_token() {
+        for (changes, level, expected) in [
             (vec![("exp", (NOW - 1).into())], Level::Error, "expired"),
             (
                 vec![("exp", (NOW + 10).into())],
@@ -301,17 +300,17 @@ mod tests {
                 Level::Warning,
                 "audience is not",
             ),
-            (vec![("iss", "http://x".into())], Level::Error, "https only"),
+            (vec![("iss", "http://x".into())], Level::Error, "only https"),
         ] {
-            let finding = looked_at(&token(&changes));
+            let finding = checked(&token(&changes));
             assert_eq!(finding.level, level, "{finding:?}");
-            assert!(finding.message.contains(said), "{finding:?}");
-            assert!(finding.way_out.is_some());
+            assert!(finding.message.contains(expected), "{finding:?}");
+            assert!(finding.fix.is_some());
         }
     }
 
     #[test]
-    fn files_that_are_no_token_are_errors() {
+    fn file_without_a_token_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "AKIA-not-a-token").unwrap();
         for path in [file.path().to_str().unwrap(), "/nowhere/token"] {
