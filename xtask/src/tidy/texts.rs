@@ -1,4 +1,4 @@
-//! What any text file must not hold, and the licence that must be there.
+//! Paths of one machine, which no text file may contain.
 
 use std::{
     env,
@@ -46,17 +46,6 @@ pub(super) fn check(name: &str, text: &str, paths: &[String]) -> Vec<Finding> {
     findings
 }
 
-/// The licence every package names must lie at the top.
-pub(super) fn licence(names: &[String], text: &str) -> Option<Finding> {
-    let complete = text.contains("Apache License") && text.contains("Version 2.0");
-    (!names.iter().any(|name| name == "LICENSE") || !complete).then(|| {
-        Finding::new(
-            "LICENSE",
-            "must be there and hold the Apache License, Version 2.0",
-        )
-    })
-}
-
 /// Whether the slash at `at` begins a path rather than goes on with one (`https://host/home/`, `./root/`).
 fn begins_a_path(line: &str, at: usize) -> bool {
     let before = line.get(..at).and_then(|before| before.chars().next_back());
@@ -84,13 +73,5 @@ mod tests {
                 "{line}"
             );
         }
-    }
-
-    #[test]
-    fn missing_or_other_licence_is_refused() {
-        let names = ["LICENSE".to_owned()];
-        assert_eq!(licence(&names, "Apache License\nVersion 2.0"), None);
-        assert!(licence(&names, "MIT").is_some());
-        assert!(licence(&[], "Apache License\nVersion 2.0").is_some());
     }
 }
