@@ -8,16 +8,16 @@ use std::{
 use super::Finding;
 use crate::repository;
 
-/// Folders that exist on this machine alone, with a slash at the end.
+/// Directories of this machine, with a slash at the end.
 pub(super) fn paths_of_this_machine() -> Vec<String> {
     let home = env::var_os("HOME").map(PathBuf::from);
     let above = repository::root().parent().map(Path::to_owned);
     // The administrator's home, written in pieces so that this file passes its own rule.
     let mut paths = vec![format!("/{}/", "root")];
-    for folder in home.into_iter().chain(above) {
-        let folder = format!("{}/", folder.display());
-        if folder.matches('/').count() > 1 && !["/tmp/", "/src/"].contains(&folder.as_str()) {
-            paths.push(folder);
+    for directory in home.into_iter().chain(above) {
+        let directory = format!("{}/", directory.display());
+        if directory.matches('/').count() > 1 && !["/tmp/", "/src/"].contains(&directory.as_str()) {
+            paths.push(directory);
         }
     }
     paths.sort();
@@ -25,7 +25,7 @@ pub(super) fn paths_of_this_machine() -> Vec<String> {
     paths
 }
 
-/// Checks one text file for paths that exist on one machine alone.
+/// Checks a text file for paths of one machine.
 pub(super) fn check(name: &str, text: &str, paths: &[String]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -46,7 +46,7 @@ pub(super) fn check(name: &str, text: &str, paths: &[String]) -> Vec<Finding> {
     findings
 }
 
-/// Whether the slash at `at` begins a path rather than goes on with one (`https://host/home/`, `./root/`).
+/// Whether the slash at `at` begins a path rather than continues one (`https://host/home/`, `./root/`).
 fn begins_a_path(line: &str, at: usize) -> bool {
     let before = line.get(..at).and_then(|before| before.chars().next_back());
     before.is_none_or(|c| !(c.is_alphanumeric() || "/.-_~}$>".contains(c)))
