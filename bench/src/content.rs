@@ -1,8 +1,8 @@
-//! What is asked and answered: made once, so that nobody measures JSON being put together.
+//! Requests and responses, built once, so that no measurement includes the construction of JSON.
 //!
-//! A case is a conversation with a number. The number stands in the first words of the user, the fake
-//! Bedrock finds it there and gives that case's answer, in Converse's form or in OpenAI's (for the proxy
-//! that does nothing); so an answer that went to the wrong client, or lost a piece, is noticed.
+//! A case is a conversation with a number in the first words of the user. The fake Bedrock returns the response of that
+//! case, in the format of Converse or of OpenAI (for the pass-through proxy), so a response to the wrong client or
+//! without a part is detected.
 
 use anyhow::{Context, Result};
 use aws_smithy_eventstream::frame::write_message_to;
@@ -12,19 +12,19 @@ use serde_json::{Value, json};
 
 use crate::scenario::{Mode, Size};
 
-/// Different answers.
+/// Number of different responses.
 pub(crate) const CASES: usize = 16;
-/// What clients ask for.
+/// Model of the requests.
 pub(crate) const MODEL: &str = "bench";
-/// The model behind it.
+/// Model id in Bedrock.
 pub(crate) const MODEL_ID: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
-/// Deltas of a streamed answer.
+/// Deltas of a streamed response.
 pub(crate) const DELTAS: usize = 64;
-/// The marker is within so many bytes of a body's beginning.
+/// The marker is within this number of bytes of the start of a body.
 pub(crate) const MARKER_WITHIN: usize = 1024;
 const MARKER_BEGIN: &[u8] = b"[[case ";
-/// Stands for the picture until the rest of the body is written.
-const PICTURE: &str = "{{picture}}";
+/// Placeholder of the image until the rest of the body is written.
+const IMAGE: &str = "{{image}}";
 const WORDS: [&str; 24] = [
     "tokens",
     " are",
@@ -52,20 +52,20 @@ const WORDS: [&str; 24] = [
     " pod.",
 ];
 
-/// A conversation and its answer.
+/// A conversation and its response.
 #[derive(Debug)]
 pub(crate) struct Case {
-    /// Place in the list of all.
+    /// Index in the list of all cases.
     pub(crate) number: usize,
-    /// The pieces a streamed answer comes in.
+    /// Parts of a streamed response.
     pub(crate) deltas: Vec<String>,
-    /// All pieces together.
+    /// The complete text.
     pub(crate) text: String,
     pub(crate) input_tokens: u64,
     pub(crate) output_tokens: u64,
 }
 
-/// All cases; the same in every process.
+/// All cases, the same in every process.
 pub(crate) fn cases() -> Vec<Case> {
     (0..CASES).map(case).collect()
 }
@@ -109,9 +109,9 @@ pub(crate) fn request(case: &Case, size: Size, mode: Mode) -> Bytes {
                 messages.push(user(filler(2_400, turn + 1)));
             }
         }
-        Size::Picture => messages.push(json!({"role": "user", "content": [
+        Size::Image => messages.push(json!({"role": "user", "content": [
             {"type": "text", "text": format!("{marker} What is this?")},
-            {"type": "image_url", "image_url": {"url": PICTURE}},
+            {"type": "image_url", "image_url": {"url": IMAGE}},
         ]})),
     }
     let mut body =
@@ -122,11 +122,11 @@ pub(crate) fn request(case: &Case, size: Size, mode: Mode) -> Bytes {
         members.insert("stream".to_owned(), true.into());
         members.insert("stream_options".to_owned(), json!({"include_usage": true}));
     }
-    // Put in at the end: writing a megabyte through a JSON library takes a development build long.
-    Bytes::from(body.to_string().replace(PICTURE, &picture()))
+    // Inserted at the end: serializing a megabyte of JSON is slow in a development build.
+    Bytes::from(body.to_string().replace(IMAGE, &image()))
 }
 
-/// Text of about so many bytes.
+/// Text of about this number of bytes.
 fn filler(bytes: usize, seed: usize) -> String {
     let mut text = String::with_capacity(bytes + 16);
     for word in WORDS.iter().cycle().skip(seed % WORDS.len()) {
@@ -139,7 +139,7 @@ fn filler(bytes: usize, seed: usize) -> String {
 }
 
 /// A data URI of a megabyte that begins as a PNG does.
-fn picture() -> String {
+fn image() -> String {
     // Base64 of the signature of PNG and of a chunk's beginning, then of anything.
     const BEGINNING: &str = "data:image/png;base64,iVBORw0KGgoAAAAN";
     const REST: &str = "SUhEUgAAB4AAAAQ4CAYAAADo08FDAAAgAElEQVR4nOzdeXhU9b3H8c+Z";
@@ -149,7 +149,7 @@ fn picture() -> String {
     )
 }
 
-/// What a request's marker says: the case, how long the body is, how the answer is to come.
+/// The marker of a request: the case, the length of the body, the mode of the response.
 pub(crate) fn marked(beginning: &[u8]) -> Option<(usize, Size, Mode)> {
     let at = beginning
         .windows(MARKER_BEGIN.len())
@@ -160,9 +160,9 @@ pub(crate) fn marked(beginning: &[u8]) -> Option<(usize, Size, Mode)> {
     Some((number, size, Mode::from_letter(char::from(*rest.get(3)?))?))
 }
 
-/// A case's answers as they go over the wire.
+/// The encoded responses of a case.
 #[derive(Debug)]
-pub(crate) struct Answers {
+pub(crate) struct Responses {
     /// Body of Converse.
     pub(crate) converse: Bytes,
     /// Frames of ConverseStream: the beginning, the deltas, the end.
@@ -173,7 +173,7 @@ pub(crate) struct Answers {
     pub(crate) chat_stream: Vec<Bytes>,
 }
 
-impl Answers {
+impl Responses {
     pub(crate) fn new(case: &Case) -> Result<Self> {
         Ok(Self {
             converse: Bytes::from(converse(case).to_string()),
@@ -202,7 +202,7 @@ fn converse_usage(case: &Case) -> Value {
 }
 
 fn converse_stream(case: &Case) -> Result<Vec<Bytes>> {
-    // Bedrock pads its events so that their length gives nothing away.
+    // Bedrock pads its events to hide the length of their text.
     let padding = |at: usize| "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".get(..at % 52);
     let mut pieces = vec![frame(
         "messageStart",
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn every_request_is_recognised_by_its_beginning() {
         for case in cases() {
-            for size in [Size::Short, Size::Conversation, Size::Picture] {
+            for size in [Size::Short, Size::Conversation, Size::Image] {
                 for mode in [Mode::Whole, Mode::Burst, Mode::Paced] {
                     let body = request(&case, size, mode);
                     assert_eq!(
@@ -328,8 +328,8 @@ mod tests {
     fn cases_differ_and_have_as_many_pieces_in_both_forms() {
         let all = cases();
         for case in &all {
-            let answers = Answers::new(case).unwrap();
-            assert_eq!(answers.chat_stream.len(), answers.converse_stream.len());
+            let responses = Responses::new(case).unwrap();
+            assert_eq!(responses.chat_stream.len(), responses.converse_stream.len());
             assert!(
                 all.iter()
                     .all(|other| other.number == case.number || other.text != case.text)

@@ -1,7 +1,6 @@
-//! The load generator: so many clients, each with a connection and one request at a time, for a while.
+//! The load generator: clients with one connection and one request at a time each.
 //!
-//! Every answer is checked, also those before and after the time that counts. A wrong answer ends the
-//! run, naming it.
+//! Every response is checked, also outside of the measured window. A wrong response ends the run with an error.
 
 use std::{
     net::SocketAddr,
@@ -28,9 +27,9 @@ use tokio::{
 };
 
 use crate::{
-    answer::{StreamCheck, check},
     content::{Case, request},
     process::Process,
+    response::{StreamCheck, check},
     scenario::{Mode, Scenario},
 };
 
@@ -39,30 +38,30 @@ const WARMING_UP: u8 = 0;
 const MEASURING: u8 = 1;
 const OVER: u8 = 2;
 
-/// How long a situation is run.
+/// Length of a scenario.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) warm_up: Duration,
     pub(crate) window: Duration,
 }
 
-/// What a window showed.
+/// Results of a window.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Window {
     pub(crate) seconds: f64,
-    /// Answers that ended in it.
-    pub(crate) answers: u64,
-    /// Deltas with text that came in it.
+    /// Completed responses.
+    pub(crate) responses: u64,
+    /// Received deltas with text.
     pub(crate) events: u64,
     /// CPU time of the target.
     pub(crate) cpu_seconds: f64,
     /// Resident memory of the target at its end.
     pub(crate) resident_bytes: u64,
-    /// Until the answer was whole, or for streams until their first text; sorted.
+    /// Time to the complete response, or for streams to the first text; sorted.
     pub(crate) latencies: Vec<Duration>,
 }
 
-/// What all clients of a situation share.
+/// Shared state of all clients of a scenario.
 struct Shared {
     phase: AtomicU8,
     address: SocketAddr,
@@ -73,16 +72,16 @@ struct Shared {
 }
 
 impl Shared {
-    /// Whether what happens now counts.
+    /// Whether the measured window is open.
     fn counts(&self) -> bool {
         self.phase.load(Ordering::Relaxed) == MEASURING
     }
 }
 
-/// Runs a situation against a target.
+/// Runs a scenario against a target.
 ///
 /// # Errors
-/// When any answer was wrong or none came.
+/// When a response is wrong or missing.
 pub(crate) async fn run(
     scenario: &Scenario,
     target: &Process,
@@ -94,7 +93,7 @@ pub(crate) async fn run(
         phase: AtomicU8::new(WARMING_UP),
         address: target.address(),
         key: HeaderValue::try_from(format!("Bearer {key}"))
-            .context("the key is no header value")?,
+            .context("the key is not a valid header value")?,
         mode: scenario.mode,
         cases: Arc::clone(cases),
         bodies: cases
@@ -118,8 +117,8 @@ pub(crate) async fn run(
         ..Window::default()
     };
     while let Some(ended) = clients.join_next().await {
-        let one = ended.context("a client did not end well")??;
-        window.answers = window.answers.saturating_add(one.answers);
+        let one = ended.context("a client failed")??;
+        window.responses = window.responses.saturating_add(one.responses);
         window.events = window.events.saturating_add(one.events);
         window.latencies.extend(one.latencies);
     }
@@ -127,10 +126,10 @@ pub(crate) async fn run(
     Ok(window)
 }
 
-/// What one client saw while it counted.
+/// Results of one client within the window.
 #[derive(Debug, Default)]
 struct Seen {
-    answers: u64,
+    responses: u64,
     events: u64,
     latencies: Vec<Duration>,
 }
@@ -141,11 +140,11 @@ async fn client(shared: Arc<Shared>, number: usize) -> Result<Seen> {
         .with_context(|| format!("failed to connect to {}", shared.address))?;
     stream
         .set_nodelay(true)
-        .context("failed to set an option")?;
+        .context("failed to set a socket option")?;
     let (mut sender, connection) = handshake(TokioIo::new(stream))
         .await
-        .context("failed to speak HTTP")?;
-    // It ends with the sender, and what goes wrong on it is what the sender reports.
+        .context("failed the HTTP handshake")?;
+    // The connection ends with the sender, which reports its errors.
     tokio::spawn(connection);
     let mut seen = Seen::default();
     let turns = shared.cases.iter().zip(&shared.bodies).cycle();
@@ -180,7 +179,7 @@ async fn ask(
     let response = sender
         .send_request(request)
         .await
-        .context("no answer came")?;
+        .context("no response received")?;
     if shared.mode == Mode::Whole {
         let (status, body) = whole(response).await?;
         ensure!(
@@ -196,7 +195,7 @@ async fn ask(
         streamed(shared, response, case, started, seen).await?;
     }
     if shared.counts() {
-        seen.answers = seen.answers.saturating_add(1);
+        seen.responses = seen.responses.saturating_add(1);
     }
     Ok(())
 }
@@ -234,6 +233,6 @@ async fn streamed(
 
 async fn whole(response: Response<Incoming>) -> Result<(StatusCode, Bytes)> {
     let (parts, body) = response.into_parts();
-    let body = body.collect().await.context("the answer was cut")?;
+    let body = body.collect().await.context("the response was cut")?;
     Ok((parts.status, body.to_bytes()))
 }

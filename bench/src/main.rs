@@ -1,23 +1,22 @@
-//! Measures the gateway beside a proxy that does nothing, in one run on loopback; and the operator with many accesses
-//! (`operator.rs`).
+//! Measures the gateway against a pass-through proxy on loopback, and the operator with many objects (`operator.rs`).
 //!
-//! Of the gateway: four kinds of processes: a fake Bedrock with answers made beforehand, the proxy, one or more builds
-//! of the gateway, and the load generator, which is this program itself and checks every answer. Each
-//! situation is measured on all targets in turn, round after round, so that noise hits all of them; what
-//! counts are ratios. `cargo xtask bench` builds and runs it.
+//! A run of the gateway has four kinds of processes: a fake Bedrock with prepared responses, the proxy, one or more builds
+//! of the gateway, and the load generator, which is this program and checks every response. Each round measures each
+//! scenario on all targets in turn, so that noise affects all of them; the results are ratios. `cargo xtask bench` builds
+//! and runs it.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a command-line program talks to its user"
 )]
 
-mod answer;
 mod content;
 mod load;
 mod operator;
 mod process;
 mod proxy;
 mod report;
+mod response;
 mod run;
 mod scenario;
 mod table;
@@ -29,7 +28,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tokio::sync::oneshot;
 
-/// The gateway measured beside a proxy that does nothing.
+/// Measure the gateway against a pass-through proxy, or the operator.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Arguments {
@@ -43,13 +42,13 @@ enum Role {
     Run(run::Options),
     /// Measure the operator.
     Operator(operator::Options),
-    /// The fake Bedrock; ends with its standard input.
+    /// Run the fake Bedrock until standard input closes.
     #[command(hide = true)]
     Upstream {
         #[arg(long)]
         listen: SocketAddr,
     },
-    /// The proxy that does nothing; ends with its standard input.
+    /// Run the pass-through proxy until standard input closes.
     #[command(hide = true)]
     Proxy {
         #[arg(long)]
@@ -70,8 +69,8 @@ fn main() -> ExitCode {
 }
 
 fn start(role: Role) -> Result<()> {
-    // The proxy runs as the gateway does, a worker a core. The two others need less than one core, and
-    // one thread disturbs what is measured least.
+    // The proxy has one worker per core like the gateway. The other two need less than one core, and one thread
+    // disturbs the measurement least.
     let mut builder = match role {
         Role::Proxy { .. } => tokio::runtime::Builder::new_multi_thread(),
         Role::Run(_) | Role::Operator(_) | Role::Upstream { .. } => {
@@ -94,11 +93,11 @@ fn start(role: Role) -> Result<()> {
     })
 }
 
-/// Serves until the process that holds the other end of standard input is gone.
+/// Serves until standard input closes.
 async fn until_orphaned(server: impl Future<Output = Result<()>>) -> Result<()> {
     let (gone, orphaned) = oneshot::channel();
     std::thread::spawn(move || {
-        // However reading ends, nobody is there any more.
+        // The reader is gone, however reading ended.
         let _: std::io::Result<u64> = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         gone.send(()).unwrap_or_default();
     });

@@ -1,8 +1,8 @@
-//! Measures an operator with many accesses, on a real API server without nodes.
+//! Measures an operator with many BedrockAccess objects, on a real API server without nodes.
 //!
-//! The operator is a process of its own with exactly the roles of the chart. A stand-in says of every Deployment
-//! that its pods are available, since there are none; all the rest is real. Everything shares the cores of one
-//! machine: what the API server needs is taken from the operator. `cargo xtask bench operator` builds and runs it.
+//! The operator is a separate process with exactly the roles of the chart. There are no pods, so a stand-in reports the
+//! pods of every Deployment as available; everything else is real. All processes share the cores of one machine: the
+//! operator gets what the API server leaves. `cargo xtask bench operator` builds and runs it.
 
 mod audit;
 mod rig;
@@ -29,60 +29,60 @@ use self::{
 };
 use crate::report::float;
 
-/// What is measured.
+/// Options of the measurement.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Program of the operator.
     #[arg(long, value_name = "PROGRAM")]
     operator: PathBuf,
-    /// Folder of the chart.
-    #[arg(long, value_name = "FOLDER")]
+    /// Directory of the chart.
+    #[arg(long, value_name = "DIRECTORY")]
     chart: PathBuf,
-    /// Accesses that are there at once.
+    /// Number of BedrockAccess objects that exist at once.
     #[arg(long, default_value_t = 1000)]
-    accesses: usize,
-    /// How long nothing may be written when all is done.
+    objects: usize,
+    /// Length of the idle phase in seconds, without a write.
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     idle: u64,
 }
 
-/// Accesses of one namespace.
+/// BedrockAccess objects of one namespace.
 const PER_NAMESPACE: usize = 50;
 /// Creations at the same time, as many as the operator has workers.
 const AT_ONCE: usize = 16;
-/// Accesses that come one after the other, once all others are there.
+/// Objects created one after the other, once all others are ready.
 const SINGLES: usize = 50;
-/// Longest wait for one access beside the others.
+/// Longest wait for one of the further objects.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Runs all stages and prints what each came to.
+/// Runs all stages and prints their results.
 ///
 /// # Errors
-/// When a stage does not come to its end, or something is written while nothing changes.
+/// When a stage does not complete, or the operator writes although nothing changes.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let alone = writes_alone(options).await?;
     let rig = Rig::start(&options.chart).await?;
     let operator = rig.start_operator(&options.operator).await?;
     operator.ready().await?;
     println!(
-        "operator without accesses: {}",
+        "operator without objects: {}",
         megabytes(operator.process.resident_bytes()?)
     );
     stand_in::start(rig.client.clone());
     let watched = Watched::start(rig.client.clone());
-    let took = all_at_once(&rig, &operator, &watched, options.accesses).await?;
+    let took = all_at_once(&rig, &operator, &watched, options.objects).await?;
     println!("  {:.2} times what the writes alone take", took / alone);
-    one_by_one(&rig, &watched, options.accesses).await?;
+    one_by_one(&rig, &watched, options.objects).await?;
     operator.quiet().await?;
     drop(operator);
     let operator = restart(&rig, options).await?;
     idle(&rig, &operator, Duration::from_secs(options.idle)).await
 }
 
-/// On an API server of its own, what the operator writes for as many accesses, written by a client that only writes;
+/// On an API server of its own, the operator's writes for as many objects, made by a client that only writes;
 /// gives the seconds.
 async fn writes_alone(options: &Options) -> Result<f64> {
-    let count = options.accesses;
+    let count = options.objects;
     let rig = Rig::start(&options.chart).await?;
     let operator = rig.start_operator(&options.operator).await?;
     operator.ready().await?;
@@ -100,14 +100,14 @@ async fn writes_alone(options: &Options) -> Result<f64> {
     writes.repeat(&rig.client, &names).await?;
     let took = begun.elapsed().as_secs_f64();
     println!(
-        "the writes for {count} accesses alone, without an operator: {took:.1} s ({:.0} a second); CPU of the API server {:.1} s",
+        "the writes for {count} objects alone, without an operator: {took:.1} s ({:.0} a second); CPU of the API server {:.1} s",
         counted(count) / took,
         rig.api_server_cpu().await? - cpu,
     );
     Ok(took)
 }
 
-/// All accesses come as quickly as they can be created; gives the seconds until all were ready.
+/// Creates all objects as quickly as possible; returns the seconds until all were ready.
 async fn all_at_once(
     rig: &Rig,
     operator: &Operator,
@@ -128,11 +128,11 @@ async fn all_at_once(
         .iter()
         .filter_map(|(name, since)| Some(ready.at.get(name)?.duration_since(*since)))
         .collect();
-    ensure!(waits.len() == count, "not every access became ready");
+    ensure!(waits.len() == count, "not every object became ready");
     waits.sort();
     let api_server = rig.api_server_cpu().await? - cpu_before.1;
     println!(
-        "{count} accesses at once: all created after {:.1} s, all ready after {took:.1} s ({:.0} a second); create to Ready \
+        "{count} objects at once: all created after {:.1} s, all ready after {took:.1} s ({:.0} a second); create to Ready \
          p50 {:.1} s, p99 {:.1} s",
         all_created.as_secs_f64(),
         counted(count) / took,
@@ -149,7 +149,7 @@ async fn all_at_once(
     let requests = rig.requests()?.since(&before);
     let reconciles = operator.reconciles().await?;
     println!(
-        "  requests: {:.1} an access, {:.1} a reconcile ({reconciles} reconciles): {}",
+        "  requests: {:.1} an object, {:.1} a reconcile ({reconciles} reconciles): {}",
         requests.count() / counted(count),
         requests.count() / reconciles,
         requests.by_kind(count),
@@ -157,7 +157,7 @@ async fn all_at_once(
     Ok(took)
 }
 
-/// More accesses beside all those, each when the one before is ready.
+/// Creates further objects, each when the one before is ready.
 async fn one_by_one(rig: &Rig, watched: &Watched, there: usize) -> Result<()> {
     let mut waits = Vec::new();
     for number in 0..SINGLES {
@@ -176,18 +176,18 @@ async fn one_by_one(rig: &Rig, watched: &Watched, there: usize) -> Result<()> {
     Ok(())
 }
 
-/// A new operator finds everything as it should be.
+/// Starts a new operator, which finds the desired state.
 async fn restart(rig: &Rig, options: &Options) -> Result<Operator> {
     let before = rig.requests()?;
     let begun = Instant::now();
     let operator = rig.start_operator(&options.operator).await?;
     operator.ready().await?;
     let until_ready = begun.elapsed();
-    operator.reconciled(options.accesses + SINGLES).await?;
+    operator.reconciled(options.objects + SINGLES).await?;
     let until_quiet = begun.elapsed();
     let requests = rig.requests()?.since(&before);
     println!(
-        "cold restart: ready after {:.1} s, all looked at after {:.1} s; CPU {:.1} s; memory {}, at most {}; {} written",
+        "cold restart: ready after {:.1} s, all reconciled after {:.1} s; CPU {:.1} s; memory {}, at most {}; {} written",
         until_ready.as_secs_f64(),
         until_quiet.as_secs_f64(),
         operator.process.cpu_seconds()?,
@@ -203,7 +203,7 @@ async fn restart(rig: &Rig, options: &Options) -> Result<Operator> {
     Ok(operator)
 }
 
-/// Nothing changes.
+/// The idle phase: nothing changes.
 async fn idle(rig: &Rig, operator: &Operator, time: Duration) -> Result<()> {
     let before = rig.requests()?;
     let reconciles = operator.reconciles().await?;
@@ -227,7 +227,7 @@ async fn idle(rig: &Rig, operator: &Operator, time: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Makes namespaces, and gives namespace and name of as many accesses, 50 in each.
+/// Creates namespaces and returns namespace and name of as many objects, 50 in each.
 async fn make_namespaces(
     rig: &Rig,
     namespace: &str,
@@ -241,7 +241,7 @@ async fn make_namespaces(
         namespaces
             .create(&PostParams::default(), &namespace)
             .await
-            .context("failed to make a namespace")?;
+            .context("failed to create a namespace")?;
     }
     let names = (0..count).map(|number| {
         let namespace = format!("{namespace}-{}", number / PER_NAMESPACE);
@@ -250,7 +250,7 @@ async fn make_namespaces(
     Ok(names.collect())
 }
 
-/// Creates accesses, and says when each was asked for.
+/// Creates the objects and returns the time of each request.
 async fn create(rig: &Rig, names: &[(String, String)]) -> Result<Vec<(String, Instant)>> {
     stream::iter(names)
         .map(|(namespace, name)| async move {
@@ -263,7 +263,7 @@ async fn create(rig: &Rig, names: &[(String, String)]) -> Result<Vec<(String, In
         .await
 }
 
-/// The sample access of the README.
+/// The sample BedrockAccess of the README.
 async fn create_one(client: &Client, namespace: &str, name: &str) -> Result<DynamicObject> {
     let access = serde_json::from_value(json!({
         "apiVersion": "bedrockaccess.dev/v1alpha1",
@@ -276,13 +276,13 @@ async fn create_one(client: &Client, namespace: &str, name: &str) -> Result<Dyna
             "clients": {"serviceAccounts": [{"name": "app"}]},
         },
     }))?;
-    Api::namespaced_with(client.clone(), namespace, &watched::accesses())
+    Api::namespaced_with(client.clone(), namespace, &watched::resource())
         .create(&PostParams::default(), &access)
         .await
         .with_context(|| format!("failed to create {namespace}/{name}"))
 }
 
-/// Of sorted durations, the one that so many of a hundred are not longer than.
+/// A percentile of sorted durations.
 fn quantile(sorted: &[Duration], hundredths: usize) -> Duration {
     let last = sorted.len().saturating_sub(1);
     sorted
@@ -291,7 +291,7 @@ fn quantile(sorted: &[Duration], hundredths: usize) -> Duration {
         .unwrap_or_default()
 }
 
-/// A number of things, for ratios.
+/// A count as a float, for ratios.
 fn counted(count: usize) -> f64 {
     float(u64::try_from(count).unwrap_or(u64::MAX))
 }

@@ -1,4 +1,4 @@
-//! Processes of the run: started, watched through `/proc`, ended.
+//! Processes of the run: start, measurement through `/proc`, stop.
 
 use std::{
     fs::File,
@@ -16,12 +16,12 @@ use tokio::{
 
 use crate::named;
 
-/// How long a process may take to start.
+/// Longest time for the start of a process.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Linux counts CPU time for its users in these, on every platform (`USER_HZ`, proc(5)).
+/// Unit of CPU time in `/proc` on every platform (`USER_HZ`, proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A process that serves on an address; ended when dropped.
+/// A process that listens on an address; dropping it stops the process.
 #[derive(Debug)]
 pub(crate) struct Process {
     name: String,
@@ -30,10 +30,10 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command`, which will listen on `address`, with what it prints going to `log`.
+    /// Starts `command`, which listens on `address`, with its output in `log`.
     ///
     /// # Errors
-    /// When it does not come to listen; then with the end of its log.
+    /// When it does not listen in time; the error contains the end of its log.
     pub(crate) async fn start(
         name: &str,
         command: &mut Command,
@@ -43,7 +43,7 @@ impl Process {
         let open = File::create(log).with_context(|| format!("failed to write {}", named(log)))?;
         let also = open.try_clone().context("failed to share the log")?;
         let child = command
-            // Kept open: the end of it is the end of the rigs.
+            // Kept open: the helpers exit when it closes.
             .stdin(Stdio::piped())
             .stdout(also)
             .stderr(open)
@@ -64,7 +64,7 @@ impl Process {
             let ended = process
                 .child
                 .try_wait()
-                .context("failed to look at a process")?;
+                .context("failed to read the state of a process")?;
             if ended.is_some() || Instant::now() > deadline {
                 let text = std::fs::read_to_string(log).unwrap_or_default();
                 bail!("{name} does not listen on {address}; its log:\n{text}");
@@ -85,7 +85,7 @@ impl Process {
     /// CPU time of all its threads so far, user and system.
     ///
     /// # Errors
-    /// When it is gone.
+    /// When it has exited.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         let text = self.read("stat")?;
         cpu_ticks(&text)
@@ -96,7 +96,7 @@ impl Process {
     /// Resident memory now.
     ///
     /// # Errors
-    /// When it is gone.
+    /// When it has exited.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         self.memory("VmRSS")
     }
@@ -104,7 +104,7 @@ impl Process {
     /// The most resident memory so far.
     ///
     /// # Errors
-    /// When it is gone.
+    /// When it has exited.
     pub(crate) fn peak_resident_bytes(&self) -> Result<u64> {
         self.memory("VmHWM")
     }
@@ -118,7 +118,7 @@ impl Process {
     fn read(&self, file: &str) -> Result<String> {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).with_context(|| {
             format!(
-                "failed to read /proc about {}: it has ended, or this is not Linux",
+                "failed to read /proc of {}: it has exited, or this is not Linux",
                 self.name
             )
         })
@@ -127,16 +127,16 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // One that has ended by itself is as good.
+        // It may have exited already.
         self.child.kill().unwrap_or_default();
         self.child.wait().map(drop).unwrap_or_default();
     }
 }
 
-/// A port of loopback that was free a moment ago.
+/// A free port of loopback; another process may still take it.
 ///
 /// # Errors
-/// When there is none.
+/// When no port is free.
 pub(crate) fn free_address() -> Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())

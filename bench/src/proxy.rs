@@ -1,7 +1,7 @@
-//! The physical reference: a reverse proxy that changes nothing but where a request goes.
+//! The reference: a reverse proxy that changes only the address of a request.
 //!
-//! Built of the same parts as the gateway's ends (hyper's server, hyper-util's pool, a worker a core), so
-//! that what the gateway costs more is what the gateway does.
+//! It has the same parts as the gateway (hyper's server, hyper-util's pool, one worker per core), so the difference is the
+//! cost of the gateway's own work.
 
 use std::{convert::Infallible, net::SocketAddr};
 
@@ -16,9 +16,9 @@ use hyper_util::{
 use tokio::net::TcpListener;
 
 type Upstream = Client<HttpConnector, Incoming>;
-type Answer = Either<Incoming, Full<bytes::Bytes>>;
+type Body = Either<Incoming, Full<bytes::Bytes>>;
 
-/// Serves for ever.
+/// Serves until the process exits.
 pub(crate) async fn serve(listen: SocketAddr, upstream: SocketAddr) -> Result<()> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
@@ -30,7 +30,7 @@ pub(crate) async fn serve(listen: SocketAddr, upstream: SocketAddr) -> Result<()
         let (stream, _) = listener.accept().await.context("failed to accept")?;
         stream
             .set_nodelay(true)
-            .context("failed to set an option")?;
+            .context("failed to set a socket option")?;
         let client = client.clone();
         let service = service_fn(move |request| {
             let client = client.clone();
@@ -44,7 +44,7 @@ async fn forward(
     client: &Upstream,
     upstream: SocketAddr,
     mut request: Request<Incoming>,
-) -> Response<Answer> {
+) -> Response<Body> {
     let path = request
         .uri()
         .path_and_query()
@@ -59,7 +59,7 @@ async fn forward(
     }
 }
 
-fn failed(error: &dyn std::error::Error) -> Response<Answer> {
+fn failed(error: &dyn std::error::Error) -> Response<Body> {
     let body = Full::from(error.to_string());
     let mut response = Response::new(Either::Right(body));
     *response.status_mut() = StatusCode::BAD_GATEWAY;

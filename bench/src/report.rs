@@ -1,4 +1,4 @@
-//! The figures of a run: kept by situation, target and round, written as JSON, read again to compare.
+//! Results of a run by scenario, target and round; written as JSON, and read for a comparison.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -23,16 +23,17 @@ pub(crate) struct Report {
     pub(crate) cores: usize,
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
-    pub(crate) situations: Vec<Situation>,
+    #[serde(rename = "situations")]
+    pub(crate) scenarios: Vec<ScenarioResult>,
     /// Resident bytes by target.
     pub(crate) at_rest: BTreeMap<String, u64>,
     /// The most seen at the end of any window.
     pub(crate) under_load: BTreeMap<String, u64>,
 }
 
-/// A situation, on all targets.
+/// A scenario, on all targets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Situation {
+pub(crate) struct ScenarioResult {
     pub(crate) name: String,
     /// What is counted.
     pub(crate) unit: String,
@@ -40,23 +41,24 @@ pub(crate) struct Situation {
     pub(crate) targets: BTreeMap<String, Vec<Measured>>,
 }
 
-/// A situation on one target in one round.
+/// A scenario on one target in one round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
-    answers: u64,
-    /// Of the situation's unit.
+    #[serde(rename = "answers")]
+    responses: u64,
+    /// Rate in the scenario's unit.
     pub(crate) per_second: f64,
-    /// Deltas with text; 0 for answers in one piece.
+    /// Deltas with text; 0 for responses that are not streamed.
     pub(crate) events_per_second: f64,
-    /// For a thousand of the unit; absent when the window saw too little.
+    /// For a thousand of the unit; absent if the window is too short.
     pub(crate) cpu_seconds_per_1000: Option<f64>,
-    /// Until the answer was whole, or for streams until their first text.
+    /// Time to the complete response, or for streams to the first text.
     pub(crate) p50_seconds: Option<f64>,
     pub(crate) p99_seconds: Option<f64>,
     resident_bytes: u64,
 }
 
-/// The middle of some figures and how far they spread.
+/// Median and spread of some values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -68,11 +70,11 @@ impl Measured {
     pub(crate) fn new(scenario: &Scenario, window: &Window) -> Self {
         let counted = match scenario.mode {
             Mode::Paced => window.events,
-            Mode::Whole | Mode::Burst => window.answers,
+            Mode::Whole | Mode::Burst => window.responses,
         };
         let rate = |count: u64| float(count) / window.seconds.max(f64::EPSILON);
         Self {
-            answers: window.answers,
+            responses: window.responses,
             per_second: rate(counted),
             events_per_second: rate(window.events),
             cpu_seconds_per_1000: (counted > 0)
@@ -91,7 +93,7 @@ impl Report {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             rounds,
             seconds: window.as_secs_f64(),
-            situations: Vec::new(),
+            scenarios: Vec::new(),
             at_rest: BTreeMap::new(),
             under_load: BTreeMap::new(),
         }
@@ -104,14 +106,14 @@ impl Report {
     pub(crate) fn add(&mut self, scenario: &Scenario, target: &str, measured: Measured) {
         let most = self.under_load.entry(target.to_owned()).or_default();
         *most = measured.resident_bytes.max(*most);
-        if !self.situations.iter().any(|one| one.name == scenario.name) {
-            self.situations.push(Situation {
+        if !self.scenarios.iter().any(|one| one.name == scenario.name) {
+            self.scenarios.push(ScenarioResult {
                 name: scenario.name.to_owned(),
                 unit: scenario.unit().to_owned(),
                 targets: BTreeMap::new(),
             });
         }
-        if let Some(one) = self.situation_mut(scenario.name) {
+        if let Some(one) = self.scenario_mut(scenario.name) {
             one.targets
                 .entry(target.to_owned())
                 .or_default()
@@ -119,24 +121,24 @@ impl Report {
         }
     }
 
-    fn situation_mut(&mut self, name: &str) -> Option<&mut Situation> {
-        self.situations.iter_mut().find(|one| one.name == name)
+    fn scenario_mut(&mut self, name: &str) -> Option<&mut ScenarioResult> {
+        self.scenarios.iter_mut().find(|one| one.name == name)
     }
 
-    pub(crate) fn situation(&self, name: &str) -> Option<&Situation> {
-        self.situations.iter().find(|one| one.name == name)
+    pub(crate) fn scenario(&self, name: &str) -> Option<&ScenarioResult> {
+        self.scenarios.iter().find(|one| one.name == name)
     }
 
-    /// Answers that were checked within the windows.
-    pub(crate) fn answers(&self) -> u64 {
-        let targets = self.situations.iter().flat_map(|one| one.targets.values());
-        targets.flatten().map(|measured| measured.answers).sum()
+    /// Responses that were checked within the windows.
+    pub(crate) fn responses(&self) -> u64 {
+        let targets = self.scenarios.iter().flat_map(|one| one.targets.values());
+        targets.flatten().map(|measured| measured.responses).sum()
     }
 
     /// Reads the file of an earlier run.
     ///
     /// # Errors
-    /// When it is not one.
+    /// When it cannot be read.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("failed to read {}", named(path)))?;
@@ -161,8 +163,8 @@ impl Report {
     }
 }
 
-impl Situation {
-    /// A figure of one target over all rounds.
+impl ScenarioResult {
+    /// A value of one target over all rounds.
     pub(crate) fn spread(
         &self,
         target: &str,
@@ -172,7 +174,7 @@ impl Situation {
         Spread::of(rounds.iter().filter_map(figure).collect())
     }
 
-    /// A figure of `one` joined with that of `other`, round by round, over all rounds.
+    /// A value of `one` combined with the one of `other` in each round.
     pub(crate) fn joined(
         &self,
         one: &str,
@@ -200,12 +202,12 @@ impl Situation {
     }
 }
 
-/// `one` in units of `other`.
+/// `one` divided by `other`.
 pub(crate) fn ratio(one: f64, other: f64) -> f64 {
     one / other
 }
 
-/// `one` beyond `other`.
+/// `one` minus `other`.
 pub(crate) fn difference(one: f64, other: f64) -> f64 {
     one - other
 }
@@ -227,7 +229,7 @@ impl Spread {
     }
 }
 
-/// Of sorted times, by nearest rank.
+/// A percentile of sorted times, by nearest rank.
 fn percentile(sorted: &[Duration], percent: usize) -> Option<f64> {
     let rank = sorted.len().saturating_mul(percent).div_ceil(100).max(1);
     sorted
@@ -272,10 +274,10 @@ mod tests {
     fn ratios_are_made_within_a_round_and_survive_the_file() {
         let mut report = Report::new(2, Duration::from_secs(1));
         // The second round has half the machine: the ratio stays.
-        for (target, answers) in [(PROXY, 1000), (GATEWAY, 600), (PROXY, 500), (GATEWAY, 300)] {
+        for (target, responses) in [(PROXY, 1000), (GATEWAY, 600), (PROXY, 500), (GATEWAY, 300)] {
             let window = Window {
                 seconds: 1.0,
-                answers,
+                responses,
                 cpu_seconds: 0.5,
                 ..Window::default()
             };
@@ -284,8 +286,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         report.write(file.path()).unwrap();
         let read = Report::read(file.path()).unwrap();
-        let ratio = read.situation(ALL[0].name).unwrap().rate_ratio().unwrap();
+        let ratio = read.scenario(ALL[0].name).unwrap().rate_ratio().unwrap();
         assert_eq!((ratio.least, ratio.most), (0.6, 0.6));
-        assert_eq!(read.answers(), 2400);
+        assert_eq!(read.responses(), 2400);
     }
 }

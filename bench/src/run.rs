@@ -1,4 +1,4 @@
-//! A run: starts the processes, measures every situation on every target, round after round.
+//! A run: starts the processes, measures every scenario on every target, round after round.
 
 use std::{
     path::{Path, PathBuf},
@@ -23,11 +23,11 @@ use crate::{
 
 /// Name of the reference among the targets.
 pub(crate) const PROXY: &str = "proxy";
-/// Name of the gateway that the run is about.
+/// Name of the measured gateway.
 pub(crate) const GATEWAY: &str = "gateway";
-/// Name of another build of it.
+/// Name of another build of the gateway.
 pub(crate) const OTHER: &str = "other";
-/// What the clients prove themselves with.
+/// Key of the clients.
 const CLIENT_KEY: &str = "sk-bench-0123456789abcdef";
 /// Time for a process to settle before its memory at rest is read.
 const REST: Duration = Duration::from_millis(500);
@@ -41,19 +41,19 @@ pub(crate) struct Options {
     /// Another build of it, measured in the same rounds.
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
-    /// Rounds; every situation is measured on every target once a round.
+    /// Number of rounds; each round measures every scenario on every target once.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Seconds that each measurement lasts.
+    /// Length of each measurement in seconds.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Only situations whose name contains this text.
+    /// Run scenarios whose name contains this text only.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// One short round: shows that every answer is right, says nothing about speed.
+    /// Run one short round to check every response; its speed has no meaning.
     #[arg(long, conflicts_with_all = ["rounds", "seconds", "out", "compare"])]
     quick: bool,
-    /// Also write the figures into a file.
+    /// Also write the results to a file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print how the ratios changed since the run that wrote this file.
@@ -64,9 +64,9 @@ pub(crate) struct Options {
 /// Measures and prints.
 ///
 /// # Errors
-/// When a process does not start, or any answer is wrong.
+/// When a process does not start, or any response is wrong.
 pub(crate) async fn run(options: &Options) -> Result<()> {
-    // First of all: a file that is not there should not cost minutes.
+    // First: a missing file should be reported before minutes of measurements.
     let before = options.compare.as_deref().map(Report::read).transpose()?;
     let scenarios: Vec<&Scenario> = ALL
         .iter()
@@ -75,14 +75,14 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             scenario.name.contains(text)
         })
         .collect();
-    ensure!(!scenarios.is_empty(), "--only: no situation is called so");
+    ensure!(!scenarios.is_empty(), "--only: no scenario is called so");
     let (rounds, times) = if options.quick {
         (1, times(0.2))
     } else {
         (options.rounds.max(1), times(options.seconds))
     };
-    let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
-    let targets = Targets::start(options, folder.path()).await?;
+    let directory = tempfile::tempdir().context("failed to make a temporary directory")?;
+    let targets = Targets::start(options, directory.path()).await?;
     sleep(REST).await;
     let mut report = Report::new(rounds, times.window);
     for target in &targets.measured {
@@ -96,7 +96,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
                 round.saturating_add(1),
                 scenario.name
             );
-            // Each goes first in its turn.
+            // A different target is first in each round.
             let count = targets.measured.len();
             let order = targets
                 .measured
@@ -115,7 +115,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     }
     drop(targets);
     if options.quick {
-        println!("\nevery answer was right: {} of them", report.answers());
+        println!("\nevery response was right: {} of them", report.responses());
         return Ok(());
     }
     println!("\n{}", table::ratios(&report));
@@ -139,10 +139,10 @@ fn times(seconds: f64) -> Times {
     }
 }
 
-/// A window in which nothing came measures nothing; in a short one on a slow machine that is no mistake.
+/// A window without responses has no result; this is possible in a short window on a slow machine.
 fn expect_something(window: &Window, scenario: &Scenario, target: &Process) -> Result<()> {
     ensure!(
-        window.seconds < 1.0 || window.answers > 0 || window.events > 0,
+        window.seconds < 1.0 || window.responses > 0 || window.events > 0,
         "{}: nothing came from the {} within {:.1} s",
         scenario.name,
         target.name(),
@@ -153,14 +153,14 @@ fn expect_something(window: &Window, scenario: &Scenario, target: &Process) -> R
 
 /// The processes of a run.
 struct Targets {
-    /// The proxy, the gateway, and the other build of it if there is one.
+    /// The proxy, the gateway, and its other build if given.
     measured: Vec<Process>,
-    /// Held for as long as they are.
+    /// Kept while they run.
     _upstream: Process,
 }
 
 impl Targets {
-    async fn start(options: &Options, folder: &Path) -> Result<Self> {
+    async fn start(options: &Options, directory: &Path) -> Result<Self> {
         let own = std::env::current_exe().context("failed to find this program")?;
         let (upstream, proxy) = (free_address()?, free_address()?);
         let role = |role: &str, listen: std::net::SocketAddr| {
@@ -168,7 +168,7 @@ impl Targets {
             command.arg(role).arg("--listen").arg(listen.to_string());
             command
         };
-        let log = |name: &str| folder.join(format!("{name}.log"));
+        let log = |name: &str| directory.join(format!("{name}.log"));
         let upstream = Process::start(
             "fake Bedrock",
             &mut role("upstream", upstream),
@@ -181,7 +181,7 @@ impl Targets {
             .arg("--upstream")
             .arg(upstream.address().to_string());
         let mut measured = vec![Process::start(PROXY, &mut command, proxy, &log(PROXY)).await?];
-        write_configuration(folder, &upstream)?;
+        write_configuration(directory, &upstream)?;
         let builds = [
             (GATEWAY, Some(&options.gateway)),
             (OTHER, options.against.as_ref()),
@@ -189,7 +189,7 @@ impl Targets {
         for (name, program) in builds {
             if let Some(program) = program {
                 let address = free_address()?;
-                let mut command = gateway(program, folder, address)?;
+                let mut command = gateway(program, directory, address)?;
                 measured.push(Process::start(name, &mut command, address, &log(name)).await?);
             }
         }
@@ -201,9 +201,9 @@ impl Targets {
 }
 
 /// A configuration as the operator would write it: an alias, and clients with keys.
-fn write_configuration(folder: &Path, upstream: &Process) -> Result<()> {
-    let keys = folder.join("keys");
-    std::fs::create_dir(&keys).context("failed to make the folder of keys")?;
+fn write_configuration(directory: &Path, upstream: &Process) -> Result<()> {
+    let keys = directory.join("keys");
+    std::fs::create_dir(&keys).context("failed to create the directory of keys")?;
     let config = json!({
         "region": "us-east-1",
         "endpoints": {"bedrockRuntime": format!("http://{}", upstream.address())},
@@ -212,7 +212,7 @@ fn write_configuration(folder: &Path, upstream: &Process) -> Result<()> {
     });
     let files = [
         (keys.join("bench"), CLIENT_KEY.to_owned()),
-        (folder.join("gateway.yaml"), config.to_string()),
+        (directory.join("gateway.yaml"), config.to_string()),
     ];
     for (path, text) in files {
         std::fs::write(&path, text).with_context(|| format!("failed to write {}", named(&path)))?;
@@ -221,19 +221,19 @@ fn write_configuration(folder: &Path, upstream: &Process) -> Result<()> {
 }
 
 /// The gateway as it runs in a pod: a document, keys of clients, credentials of its own, its log.
-fn gateway(program: &Path, folder: &Path, listen: std::net::SocketAddr) -> Result<Command> {
-    let nowhere = folder.join("none");
+fn gateway(program: &Path, directory: &Path, listen: std::net::SocketAddr) -> Result<Command> {
+    let nowhere = directory.join("none");
     let mut command = Command::new(program);
     command
         .arg("serve")
         .arg("--config")
-        .arg(folder.join("gateway.yaml"))
+        .arg(directory.join("gateway.yaml"))
         .args(["--listen", &listen.to_string()])
         .args(["--admin-listen", &free_address()?.to_string()])
         .env_clear()
         .env("AWS_REGION", "us-east-1")
         .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-        // As long as a real one; the fake Bedrock does not look at signatures.
+        // As long as a real one; the fake Bedrock does not check signatures.
         .env(
             "AWS_SECRET_ACCESS_KEY",
             "0123456789012345678901234567890123456789",

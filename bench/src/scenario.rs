@@ -1,11 +1,11 @@
-//! The situations that are measured.
+//! The measured scenarios.
 
 use std::time::Duration;
 
 /// Pause between the events of a paced stream: a quick model.
 pub(crate) const PACE: Duration = Duration::from_millis(20);
 
-/// A situation.
+/// A scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
@@ -15,21 +15,21 @@ pub(crate) struct Scenario {
     pub(crate) clients: usize,
 }
 
-/// How much a request says.
+/// Size of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
     /// A short question, below 1 KB.
     Short,
     /// 41 turns, 100 KB.
     Conversation,
-    /// A picture of 1 MB.
-    Picture,
+    /// An image of 1 MB.
+    Image,
 }
 
-/// How the answer comes.
+/// Mode of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// In one piece.
+    /// Not streamed.
     Whole,
     /// As a stream, as fast as it is read.
     Burst,
@@ -37,7 +37,7 @@ pub(crate) enum Mode {
     Paced,
 }
 
-/// All situations, in the order they are measured and printed.
+/// All scenarios, in the order they are measured and printed.
 pub(crate) const ALL: [Scenario; 8] = [
     Scenario::new("plain, 1 client", Size::Short, Mode::Whole, 1),
     Scenario::new("plain, 16 clients", Size::Short, Mode::Whole, 16),
@@ -48,7 +48,7 @@ pub(crate) const ALL: [Scenario; 8] = [
         Mode::Whole,
         4,
     ),
-    Scenario::new("1 MB picture, 4 clients", Size::Picture, Mode::Whole, 4),
+    Scenario::new("1 MB image, 4 clients", Size::Image, Mode::Whole, 4),
     Scenario::new("streams, 1 client", Size::Short, Mode::Burst, 1),
     Scenario::new("streams, 32 clients", Size::Short, Mode::Burst, 32),
     Scenario::new("paced streams, 64 clients", Size::Short, Mode::Paced, 64),
@@ -64,7 +64,7 @@ impl Scenario {
         }
     }
 
-    /// What is counted: events where their rate is given, else answers.
+    /// The counted unit: events for paced streams, responses otherwise.
     pub(crate) const fn unit(&self) -> &'static str {
         match self.mode {
             Mode::Whole => "requests",
@@ -75,33 +75,33 @@ impl Scenario {
 }
 
 impl Size {
-    /// Bytes that a body of this size has at least; a shorter one lost something.
+    /// Smallest length of a body of this size in bytes; a shorter body is incomplete.
     pub(crate) const fn at_least(self) -> usize {
         match self {
             Self::Short => 400,
             Self::Conversation => 98_000,
-            Self::Picture => 1_000_000,
+            Self::Image => 1_000_000,
         }
     }
 
-    /// What stands for it in a request's marker.
+    /// Its letter in the marker of a request.
     pub(crate) const fn letter(self) -> char {
         match self {
             Self::Short => 's',
             Self::Conversation => 'c',
-            Self::Picture => 'p',
+            Self::Image => 'p',
         }
     }
 
     pub(crate) fn from_letter(letter: char) -> Option<Self> {
-        [Self::Short, Self::Conversation, Self::Picture]
+        [Self::Short, Self::Conversation, Self::Image]
             .into_iter()
             .find(|size| size.letter() == letter)
     }
 }
 
 impl Mode {
-    /// What stands for it in a request's marker.
+    /// Its letter in the marker of a request.
     pub(crate) const fn letter(self) -> char {
         match self {
             Self::Whole => 'w',

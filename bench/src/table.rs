@@ -1,9 +1,9 @@
-//! Tables for people: a line a situation.
+//! Text tables with one line per scenario.
 
 use std::fmt::Write as _;
 
 use crate::{
-    report::{Measured, Report, Situation, Spread, difference, float, ratio},
+    report::{Measured, Report, ScenarioResult, Spread, difference, float, ratio},
     run::{GATEWAY, OTHER, PROXY},
 };
 
@@ -25,7 +25,7 @@ pub(crate) fn ratios(report: &Report) -> String {
         "p50",
         "p99",
     );
-    for one in &report.situations {
+    for one in &report.scenarios {
         let rate = |target| middle(one.spread(target, |round| Some(round.per_second)), 0);
         let cpu = |target| middle(one.spread(target, |round| round.cpu_seconds_per_1000), 3);
         let added = |figure: fn(&Measured) -> Option<f64>| {
@@ -48,7 +48,7 @@ pub(crate) fn ratios(report: &Report) -> String {
             ),
         );
     }
-    for one in report.situations.iter().filter(|one| one.unit == "streams") {
+    for one in report.scenarios.iter().filter(|one| one.unit == "streams") {
         let events = |target| middle(one.spread(target, |round| Some(round.events_per_second)), 0);
         line(
             &mut text,
@@ -79,9 +79,9 @@ pub(crate) fn ratios(report: &Report) -> String {
     line(
         &mut text,
         format_args!(
-            "{} answers checked; {} cores for all processes; {} rounds of {} s a target; ratios: median (least–most of the rounds); \
-             p50 and p99: until the answer was whole, of streams until their first text",
-            report.answers(),
+            "{} responses checked; {} cores for all processes; {} rounds of {} s a target; ratios: median (least–most of the rounds); \
+             p50 and p99: until the response was whole, of streams until their first text",
+            report.responses(),
             report.cores,
             report.rounds,
             report.seconds
@@ -96,7 +96,7 @@ pub(crate) fn against(report: &Report) -> String {
         "{:<27}{:>22}{:>26}\n",
         "gateway / other build", "per second", "CPU per 1,000"
     );
-    for one in &report.situations {
+    for one in &report.scenarios {
         let joined = |figure: fn(&Measured) -> Option<f64>| {
             spread(one.joined(GATEWAY, OTHER, figure, ratio))
         };
@@ -119,15 +119,12 @@ pub(crate) fn change(before: &Report, now: &Report) -> String {
         "{:<27}{:>26}{:>28}\n",
         "ratio to the proxy", "per second", "CPU per 1,000"
     );
-    for one in &now.situations {
-        let Some(earlier) = before.situation(&one.name) else {
-            line(
-                &mut text,
-                format_args!("{:<27}{:>26}", one.name, "was not there"),
-            );
+    for one in &now.scenarios {
+        let Some(earlier) = before.scenario(&one.name) else {
+            line(&mut text, format_args!("{:<27}{:>26}", one.name, "new"));
             continue;
         };
-        let changed = |figure: fn(&Situation) -> Option<Spread>| {
+        let changed = |figure: fn(&ScenarioResult) -> Option<Spread>| {
             let (was, is) = (figure(earlier), figure(one));
             let percent = was
                 .zip(is)
@@ -143,8 +140,8 @@ pub(crate) fn change(before: &Report, now: &Report) -> String {
             format_args!(
                 "{:<27}{:>26}{:>28}",
                 one.name,
-                changed(Situation::rate_ratio),
-                changed(Situation::cpu_ratio)
+                changed(ScenarioResult::rate_ratio),
+                changed(ScenarioResult::cpu_ratio)
             ),
         );
     }
@@ -191,16 +188,16 @@ mod tests {
 
     fn report(gateway: u64) -> Report {
         let mut report = Report::new(1, Duration::from_secs(1));
-        for (target, answers, cpu_seconds) in [
+        for (target, responses, cpu_seconds) in [
             (PROXY, 1000, 0.1),
             (GATEWAY, gateway, 0.2),
             (OTHER, 500, 0.2),
         ] {
             let window = Window {
                 seconds: 1.0,
-                answers,
+                responses,
                 cpu_seconds,
-                latencies: vec![Duration::from_micros(answers)],
+                latencies: vec![Duration::from_micros(responses)],
                 ..Window::default()
             };
             report.add(&ALL[0], target, Measured::new(&ALL[0], &window));

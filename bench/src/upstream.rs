@@ -1,7 +1,7 @@
-//! The fake Bedrock: HTTP/1.1, answers made beforehand, signatures not checked.
+//! The fake Bedrock: HTTP/1.1 with prepared responses, without a check of signatures.
 //!
-//! It also speaks Chat Completions, for the proxy that does nothing. What it does check is that the
-//! whole request came: a body that lost its marker or its end gets 400, which fails the run.
+//! It also serves Chat Completions for the pass-through proxy. It checks that the request is complete: a body without its
+//! marker or its end gets 400, which fails the run.
 
 use std::{
     convert::Infallible,
@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    content::{Answers, MARKER_WITHIN, cases, marked},
+    content::{MARKER_WITHIN, Responses, cases, marked},
     scenario::{Mode, PACE},
 };
 
@@ -32,10 +32,10 @@ const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream; charset=utf-8";
 
-/// Serves for ever.
+/// Serves until the process exits.
 pub(crate) async fn serve(listen: SocketAddr) -> Result<()> {
-    let answers: Vec<Answers> = cases().iter().map(Answers::new).collect::<Result<_>>()?;
-    let answers = Arc::new(answers);
+    let responses: Vec<Responses> = cases().iter().map(Responses::new).collect::<Result<_>>()?;
+    let responses = Arc::new(responses);
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("failed to listen on {listen}"))?;
@@ -44,33 +44,35 @@ pub(crate) async fn serve(listen: SocketAddr) -> Result<()> {
         stream
             .set_nodelay(true)
             .context("failed to set an option")?;
-        let answers = Arc::clone(&answers);
+        let responses = Arc::clone(&responses);
         let service = service_fn(move |request| {
-            let answers = Arc::clone(&answers);
-            async move { Ok::<_, Infallible>(answer(request, &answers).await) }
+            let responses = Arc::clone(&responses);
+            async move { Ok::<_, Infallible>(response(request, &responses).await) }
         });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }
 
-async fn answer(request: Request<Incoming>, answers: &[Answers]) -> Response<Pieces> {
+async fn response(request: Request<Incoming>, responses: &[Responses]) -> Response<Pieces> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
     let converse = path.starts_with("/model/");
     let Some((number, mode)) = read(body).await else {
-        return refuse("the request did not come whole");
+        return refuse("the request is incomplete");
     };
-    let Some(answer) = answers.get(number) else {
-        return refuse("there is no such case");
+    let Some(response) = responses.get(number) else {
+        return refuse("no such case");
     };
     let (kind, pieces) = match (converse, mode) {
-        (true, Mode::Whole) if path.ends_with("/converse") => (JSON, vec![answer.converse.clone()]),
-        (true, Mode::Burst | Mode::Paced) if path.ends_with("/converse-stream") => {
-            (EVENT_STREAM, answer.converse_stream.clone())
+        (true, Mode::Whole) if path.ends_with("/converse") => {
+            (JSON, vec![response.converse.clone()])
         }
-        (false, Mode::Whole) => (JSON, vec![answer.chat.clone()]),
-        (false, Mode::Burst | Mode::Paced) => (SSE, answer.chat_stream.clone()),
-        _ => return refuse("the path does not fit the request"),
+        (true, Mode::Burst | Mode::Paced) if path.ends_with("/converse-stream") => {
+            (EVENT_STREAM, response.converse_stream.clone())
+        }
+        (false, Mode::Whole) => (JSON, vec![response.chat.clone()]),
+        (false, Mode::Burst | Mode::Paced) => (SSE, response.chat_stream.clone()),
+        _ => return refuse("the path does not match the request"),
     };
     let mut response = Response::new(Pieces::new(pieces, mode));
     let headers = response.headers_mut();
@@ -82,7 +84,7 @@ async fn answer(request: Request<Incoming>, answers: &[Answers]) -> Response<Pie
     response
 }
 
-/// The case and form that a body asks for, when all of it came.
+/// The requested case and mode, if the body is complete.
 async fn read(mut body: Incoming) -> Option<(usize, Mode)> {
     let mut beginning = Vec::with_capacity(MARKER_WITHIN);
     let (mut last, mut length) = (None, 0_usize);
@@ -107,10 +109,10 @@ fn refuse(why: &'static str) -> Response<Pieces> {
     response
 }
 
-/// A body in pieces, each at once or after a pause.
+/// A body in parts, with or without a pause before each.
 struct Pieces {
     left: std::vec::IntoIter<Bytes>,
-    /// Known for a body in one piece.
+    /// Length, for a body that is not streamed.
     length: Option<u64>,
     pace: Option<Interval>,
 }

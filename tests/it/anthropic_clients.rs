@@ -1,5 +1,5 @@
 //! Real clients of Anthropic's API against a real socket: `anthropic` for Python, `@anthropic-ai/sdk` for Node,
-//! LangChain, and what Claude Code sends. Each speaks to Claude in its own language, to Claude by Converse alone, and to another model.
+//! LangChain, and requests of Claude Code. Each calls Claude by passthrough, Claude by Converse, and another model.
 
 use awsdouble::{Config, Double, allow_bedrock};
 use http::Method;
@@ -9,6 +9,7 @@ use crate::support::{
     clients::{node_client, python_client},
     gateway::{Gateway, KEY},
     http::request,
+    lane,
 };
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -21,13 +22,13 @@ models:
 - {name: nova, targets: [{modelId: 'amazon.nova-lite-v1:0'}]}
 ";
 
-/// A gateway with its double; the folder holds the configuration.
+/// A gateway with its double; the directory contains the configuration.
 async fn rig() -> (Double, Gateway, tempfile::TempDir) {
     let config =
         Config::default().with_user("app", "AKIAIOSFODNN7EXAMPLE", SECRET, allow_bedrock());
     let double = Double::start(config).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let document = folder.path().join("gateway.yaml");
+    let directory = tempfile::tempdir().unwrap();
+    let document = directory.path().join("gateway.yaml");
     std::fs::write(&document, DOCUMENT).unwrap();
     let gateway = Gateway::start(
         &[
@@ -41,7 +42,7 @@ async fn rig() -> (Double, Gateway, tempfile::TempDir) {
     )
     .await;
     gateway.ready().await;
-    (double, gateway, folder)
+    (double, gateway, directory)
 }
 
 fn environment(url: &str) -> [(&'static str, &str); 3] {
@@ -66,7 +67,7 @@ fn operations(double: &Double) -> Vec<String> {
 
 #[tokio::test]
 async fn anthropic_package_streams_calls_tools_thinks_and_counts_on_each_way() {
-    let (double, gateway, _folder) = rig().await;
+    let (double, gateway, _directory) = rig().await;
     let url = gateway.url();
     let seen = python_client("anthropic/messages.py", &environment(&url)).await;
     for model in MODELS.split(',') {
@@ -95,7 +96,7 @@ async fn anthropic_package_streams_calls_tools_thinks_and_counts_on_each_way() {
         );
     }
     for model in ["claude", "claude-converse"] {
-        // The double would have refused a turn with a signed block that changed.
+        // The double rejects a turn with a changed signed block.
         let turns = seen[model]["thinking"].as_array().unwrap();
         assert_eq!(turns.len(), 6);
         assert!(
@@ -121,7 +122,7 @@ async fn anthropic_package_streams_calls_tools_thinks_and_counts_on_each_way() {
 
 #[tokio::test]
 async fn anthropic_package_raises_its_own_class_for_each_error() {
-    let (_double, gateway, _folder) = rig().await;
+    let (_double, gateway, _directory) = rig().await;
     let url = gateway.url();
     let seen = python_client("anthropic/errors.py", &environment(&url)).await;
     let raised = |class: &str, status: u16, kind: &str| json!([class, status, kind, true]);
@@ -183,7 +184,10 @@ async fn anthropic_package_raises_its_own_class_for_each_error() {
 
 #[tokio::test]
 async fn anthropic_package_for_node_streams_thinks_and_calls_tools_on_each_way() {
-    let (_double, gateway, _folder) = rig().await;
+    if lane::is_left_to_full() {
+        return;
+    }
+    let (_double, gateway, _directory) = rig().await;
     let url = gateway.url();
     let seen: Value = node_client("anthropic_messages.mjs", &environment(&url)).await;
     for model in MODELS.split(',') {
@@ -199,7 +203,10 @@ async fn anthropic_package_for_node_streams_thinks_and_calls_tools_on_each_way()
 
 #[tokio::test]
 async fn langchain_chats_streams_and_calls_tools_on_each_way() {
-    let (_double, gateway, _folder) = rig().await;
+    if lane::is_left_to_full() {
+        return;
+    }
+    let (_double, gateway, _directory) = rig().await;
     let url = gateway.url();
     let mut environment = environment(&url).to_vec();
     environment.push(("PROMPT", PROMPT));
@@ -215,8 +222,8 @@ async fn langchain_chats_streams_and_calls_tools_on_each_way() {
     }
 }
 
-/// What Claude Code sends with ANTHROPIC_BASE_URL: recorded from the public npm package (2.1) with a made-up key
-/// against a server that only wrote it down; the shape is kept, its own texts and tools are not.
+/// A request of Claude Code with ANTHROPIC_BASE_URL, recorded from the public npm package (2.1) with a made-up key. Its
+/// structure is kept; its texts and tools are replaced.
 fn claude_code(model: &str) -> Value {
     let cached = json!({"type": "ephemeral"});
     let schema = json!({
@@ -262,7 +269,7 @@ fn said(events: &str) -> String {
 
 #[tokio::test]
 async fn requests_of_claude_code_are_answered_in_its_protocol_on_each_way() {
-    let (double, gateway, _folder) = rig().await;
+    let (double, gateway, _directory) = rig().await;
     let headers = [
         ("accept", "application/json"),
         ("x-api-key", KEY),

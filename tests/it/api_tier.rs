@@ -1,4 +1,4 @@
-//! The operator against a real API server: what it makes, keeps, refuses and removes.
+//! The operator against a real API server: creation, drift, refusals and removal.
 
 mod admission;
 mod children;

@@ -1,14 +1,14 @@
-//! Argo CD's health check, run by a Lua interpreter on objects as the operator leaves them.
+//! Argo CD's health check, run by a Lua interpreter on objects with the operator's status.
 
 use std::{path::PathBuf, process::Command};
 
 use serde_json::{Value, json};
 
-fn folder() -> PathBuf {
+fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../manifests/argocd")
 }
 
-/// A value as Lua writes it.
+/// A value as a Lua literal.
 fn lua(value: &Value) -> String {
     match value {
         Value::Null => "nil".to_owned(),
@@ -27,9 +27,9 @@ fn lua(value: &Value) -> String {
     }
 }
 
-/// What the script says of an object: status and message.
+/// Status and message that the script returns for an object.
 fn health(object: &Value) -> (String, String) {
-    let script = folder().join("health.lua");
+    let script = directory().join("health.lua");
     let program = format!(
         "obj = {}\nlocal health = dofile(\"{}\")\nprint(health.status)\nprint(health.message)",
         lua(object),
@@ -146,8 +146,8 @@ fn health_is_what_kstatus_would_say_in_argo_cds_words() {
 
 #[test]
 fn script_in_the_config_map_is_the_one_that_is_tested() {
-    let script = std::fs::read_to_string(folder().join("health.lua")).unwrap();
-    let config = std::fs::read_to_string(folder().join("argocd-cm.yaml")).unwrap();
+    let script = std::fs::read_to_string(directory().join("health.lua")).unwrap();
+    let config = std::fs::read_to_string(directory().join("argocd-cm.yaml")).unwrap();
     let config: Value = serde_yaml::from_str(&config).unwrap();
     let held = &config["data"]["resource.customizations.health.bedrockaccess.dev_BedrockAccess"];
     assert_eq!(held.as_str(), Some(script.as_str()));

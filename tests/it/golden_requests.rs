@@ -1,6 +1,5 @@
-//! OpenAI requests, known ones and generated ones, sent through a gateway to the double, which validates as Bedrock
-//! does: what the gateway sends on must never be refused for its form; what cannot be sent on, the gateway refuses
-//! itself with a 400.
+//! Golden and generated OpenAI requests through a gateway to the double, which validates requests like Bedrock. A
+//! translated request must be valid; the gateway itself rejects a request that it cannot translate with a 400.
 
 mod generated;
 
@@ -24,7 +23,7 @@ const TRANSLATED: [&str; 2] = ["openai.gpt-oss-20b-1:0", "openai.gpt-oss-120b-1:
 const APPLICATION: &str =
     "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123";
 
-/// An account that has what the golden requests speak of beside Bedrock's own models.
+/// An account with the resources of the golden requests besides foundation models.
 async fn double() -> Double {
     let mut config =
         Config::default().with_user("app", "AKIAIOSFODNN7EXAMPLE", SECRET, allow_bedrock());
@@ -63,9 +62,9 @@ async fn double() -> Double {
     Double::start(config).await.unwrap()
 }
 
-/// A gateway with what a golden request's `_` says of its configuration.
-async fn gateway(double: &Double, settings: &Value, folder: &Path) -> Gateway {
-    // gpt-oss is spoken to in its own protocol unless a target says otherwise; here it is about translation.
+/// A gateway with the configuration in the `_` field of a golden request.
+async fn gateway(double: &Double, settings: &Value, directory: &Path) -> Gateway {
+    // gpt-oss is called by its own protocol unless a target selects another; these tests are about translation.
     let translated =
         |model: &str| json!({"name": model, "targets": [{"modelId": model, "api": "Converse"}]});
     let mut models: Vec<Value> = TRANSLATED.iter().copied().map(translated).collect();
@@ -84,7 +83,7 @@ async fn gateway(double: &Double, settings: &Value, folder: &Path) -> Gateway {
             "targets": [{"modelId": APPLICATION, "baseModel": base}]}));
     }
     document["models"] = Value::from(models);
-    let path = folder.join("gateway.yaml");
+    let path = directory.join("gateway.yaml");
     fs::write(&path, serde_yaml::to_string(&document).unwrap()).unwrap();
     let environment = [
         ("AWS_REGION", "us-east-1"),
@@ -97,7 +96,7 @@ async fn gateway(double: &Double, settings: &Value, folder: &Path) -> Gateway {
     gateway
 }
 
-/// Signed reasoning in golden requests is from nowhere; here it is what the double gave.
+/// Replaces the invalid signatures of reasoning in golden requests by one of the double.
 fn sign_reasoning(value: &mut Value) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(sign_reasoning),
@@ -123,14 +122,14 @@ fn sign_reasoning(value: &mut Value) {
     }
 }
 
-/// What became of a request.
+/// Outcome of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Served,
     Refused,
 }
 
-/// Served by the double and then also to the client, or refused by the gateway; `Err` says what else happened.
+/// Whether the double and the gateway served the request, or the gateway rejected it; any other outcome is an `Err`.
 fn outcome(double: &Double, answer: &Answer) -> Result<Outcome, String> {
     let calls = double.calls();
     if let Some(call) = calls.iter().find(|call| call.error.is_some()) {
@@ -154,10 +153,10 @@ fn outcome(double: &Double, answer: &Answer) -> Result<Outcome, String> {
 #[tokio::test]
 async fn translated_request_passes_bedrocks_validation_or_was_refused_by_the_gateway() {
     let double = double().await;
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../crates/dialects/testdata/openai/requests");
     let mut cases: BTreeMap<String, Vec<(String, Value)>> = BTreeMap::new();
-    for entry in fs::read_dir(&folder).unwrap() {
+    for entry in fs::read_dir(&directory).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|kind| kind != "json") {
             continue;
@@ -181,8 +180,8 @@ async fn translated_request_passes_bedrocks_validation_or_was_refused_by_the_gat
             match outcome(&double, &answer) {
                 Ok(Outcome::Served) => served += 1,
                 Ok(Outcome::Refused) => {
-                    // A case that is meant to be refused says so, or its snapshot does.
-                    let snapshot = fs::read_to_string(folder.join(format!("{name}.snap")));
+                    // The case or its snapshot expects the rejection.
+                    let snapshot = fs::read_to_string(directory.join(format!("{name}.snap")));
                     let meant =
                         snapshot.unwrap().contains("\n400 ") || settings.get("fetched").is_some();
                     assert!(meant, "{name}: {}", answer.text());

@@ -1,13 +1,13 @@
 //! The integration suite: products and rigs together, manifests and requests in, HTTP and cluster state out.
 //!
-//! `api_tier` and `faults` need a real API server on loopback, most of the rest does not. Real pods are the business of
-//! `cargo xtask demo --once`, which the suite runs last.
+//! `api_tier`, `faults` and `token_exchange` need a real API server on loopback. Real pods are tested by
+//! `cargo xtask demo --once`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test ends where something is not as it should be"
+    reason = "a failed expectation ends the test"
 )]
 
 mod anthropic_clients;

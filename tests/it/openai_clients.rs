@@ -7,6 +7,7 @@ use crate::support::{
     clients::{node_client, python_client},
     eventually,
     gateway::{Gateway, KEY},
+    lane,
 };
 
 pub(crate) const MODEL: &str = "anthropic.claude-3-haiku-20240307-v1:0";
@@ -114,7 +115,7 @@ async fn errors_reach_the_openai_package_as_its_own_exceptions() {
     assert_eq!(seen["no messages"]["param"], "messages");
     assert_eq!(seen["temperature"]["param"], "temperature");
     assert_eq!(seen["n"]["param"], "n");
-    // The gateway has no list of its own here, so this is what AWS says of an id that it does not know.
+    // The gateway has no list of models here, so this is the error of AWS for an unknown id.
     assert_eq!(seen["unknown model"]["class"], "BadRequestError", "{seen}");
     assert_eq!(seen["unknown model"]["status"], 400, "{seen}");
 }
@@ -133,7 +134,7 @@ pub(crate) const PROMPT: &str = "Grüße – 5 € – 🦊";
 #[tokio::test]
 async fn openai_package_calls_tools_gets_objects_shows_images_and_cancels() {
     let (double, gateway) = rig().await;
-    // The name has a dot, which Bedrock refuses: the gateway sends another and gives this one back.
+    // Bedrock rejects the dot in the name: the gateway sends another name and returns this one.
     let tools = "Two please.\n@tool get_weather {\"zone\":\"CET\",\"city\":\"Paris\"}\n@tool get_weather {\"city\":\"Rome\"}";
     let url = gateway.openai_url();
     let mut environment = settings(&url, PROMPT).to_vec();
@@ -182,6 +183,9 @@ async fn openai_package_calls_tools_gets_objects_shows_images_and_cancels() {
 
 #[tokio::test]
 async fn langchain_chats_streams_and_calls_tools() {
+    if lane::is_left_to_full() {
+        return;
+    }
     let (_double, gateway) = rig().await;
     let seen = python_client(
         "langchain/chat.py",
@@ -210,6 +214,9 @@ async fn openai_package_for_node_chats_streams_and_calls_tools() {
 
 #[tokio::test]
 async fn vercel_ai_sdk_chats_streams_and_calls_tools() {
+    if lane::is_left_to_full() {
+        return;
+    }
     let (_double, gateway) = rig().await;
     let seen = node_client("ai_sdk.mjs", &settings(&gateway.openai_url(), PROMPT)).await;
     assert_eq!(seen["plain"], PROMPT);

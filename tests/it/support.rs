@@ -1,18 +1,19 @@
-//! What the tests share: one timeout setting, a gateway in front of a double, real clients.
+//! Shared by the tests: timeout, lane, a gateway with a double, real clients.
 
 pub(crate) mod clients;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod lane;
 
 use std::{future::Future, panic::Location, time::Duration};
 
 use tokio::time::Instant;
 
-/// How long an asynchronous expectation may take to come true.
+/// Longest time until an asynchronous expectation is met.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Looks until `look` gives a value, for [`TIMEOUT`] at most; its `Err` says what was seen last.
+/// Polls until `look` returns a value, for [`TIMEOUT`] at most; its `Err` describes the last state.
 #[track_caller]
 pub(crate) fn eventually<T, F, Fut>(what: &str, mut look: F) -> impl Future<Output = T>
 where

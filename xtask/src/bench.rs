@@ -1,8 +1,9 @@
-//! `cargo xtask bench`: the gateway beside a proxy that does nothing, on loopback; `bench operator` and `bench webhook`:
-//! the operator with many accesses, and with many pods at once, on a real API server.
+//! `cargo xtask bench` compares the gateway with a proxy that does nothing, on loopback. `bench operator` and
+//! `bench webhook` measure the operator with many BedrockAccess objects and with many pods at once, on a real API
+//! server.
 //!
-//! Builds the programs as they are shipped and the package `bench`, which does the measuring; see there. The pods are
-//! a test's, which is told what program to start.
+//! It builds release programs and the package `bench`, which measures. The webhook is measured by a test, which takes
+//! the program from an environment variable.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +21,7 @@ use crate::{
 
 const OPERATOR: &str = "bedrock-access-operator";
 
-/// What is measured.
+/// The subject of the measurement, the gateway by default.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
@@ -30,41 +31,41 @@ pub(crate) struct Options {
     gateway: Gateway,
 }
 
-/// What else than the gateway.
+/// Subjects other than the gateway.
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// The operator with many accesses at once, cold started, and idle.
+    /// Measure the operator with many BedrockAccess objects: creation, cold start, idle.
     Operator {
-        /// Accesses.
+        /// Number of BedrockAccess objects.
         #[arg(long, default_value_t = 1000)]
-        accesses: usize,
-        /// How long it is watched doing nothing.
+        objects: usize,
+        /// Length of the idle phase.
         #[arg(long, default_value_t = 600, value_name = "SECONDS")]
         idle: u64,
     },
-    /// The webhook while 1,000 pods are made: fails when 99 of 100 are not answered within 10 ms.
+    /// Measure the webhook while 1,000 pods are created; fail if its p99 latency is over 10 ms.
     Webhook,
 }
 
-/// What `bench run` is told; its own help says more.
+/// Options of `bench run`; its own help explains them.
 #[derive(Debug, clap::Args)]
 struct Gateway {
-    /// A few seconds with development builds: fails only when an answer is wrong.
+    /// Run for a few seconds with development builds; fail only if a response is wrong.
     #[arg(long, conflicts_with_all = ["rounds", "seconds", "out", "compare", "against"])]
     quick: bool,
-    /// Rounds; every situation is measured on every target once a round.
+    /// Number of rounds; each round measures every scenario on every target once.
     #[arg(long)]
     rounds: Option<usize>,
-    /// Seconds that each measurement lasts.
+    /// Length of each measurement in seconds.
     #[arg(long)]
     seconds: Option<f64>,
-    /// Only situations whose name contains this text.
+    /// Run scenarios whose name contains this text only.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Another build of the gateway, measured in the same rounds.
+    /// Measure another build of the gateway in the same rounds.
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
-    /// Also write the figures into a file.
+    /// Also write the results to a file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print how the ratios changed since the run that wrote this file.
@@ -76,12 +77,12 @@ struct Gateway {
 pub(crate) fn bench(console: &Console, options: &Options) -> Result<()> {
     match &options.what {
         None => gateway(console, &options.gateway),
-        Some(What::Operator { accesses, idle }) => operator(console, *accesses, *idle),
+        Some(What::Operator { objects, idle }) => operator(console, *objects, *idle),
         Some(What::Webhook) => webhook(console),
     }
 }
 
-fn operator(console: &Console, accesses: usize, idle: u64) -> Result<()> {
+fn operator(console: &Console, objects: usize, idle: u64) -> Result<()> {
     build_release(console)?;
     let mut bench = command(build::program(Profile::Release, "bench")?);
     bench
@@ -89,7 +90,7 @@ fn operator(console: &Console, accesses: usize, idle: u64) -> Result<()> {
         .arg(build::program(Profile::Release, OPERATOR)?)
         .arg("--chart")
         .arg(repository::root().join("charts/bedrock-access"))
-        .args(["--accesses", &accesses.to_string()])
+        .args(["--objects", &objects.to_string()])
         .args(["--idle", &idle.to_string()]);
     console.live("bench", |step| live(step, &mut bench))
 }
@@ -106,24 +107,20 @@ fn webhook(console: &Console) -> Result<()> {
     console.live("bench", |step| live(step, &mut test))
 }
 
-/// All programs together: built one by one, their dependencies would be compiled for each.
+/// Builds all programs together: one by one, their dependencies would be compiled for each.
 fn build_release(console: &Console) -> Result<()> {
-    console.step(
-        "build the programs as they are shipped, and the bench",
-        |step| {
-            let mut command = cargo();
-            command.args(["build", "--locked", "--release"]);
-            command.args(["--package", "gateway", "--bin", "bedrock-gateway"]);
-            command.args(["--package", "operator", "--bin", OPERATOR]);
-            command.args(["--package", "bench", "--bin", "bench"]);
-            quiet(step, &mut command)
-        },
-    )
+    console.step("build release programs and bench", |step| {
+        let mut command = cargo();
+        command.args(["build", "--locked", "--release"]);
+        command.args(["--package", "gateway", "--bin", "bedrock-gateway"]);
+        command.args(["--package", "operator", "--bin", OPERATOR]);
+        command.args(["--package", "bench", "--bin", "bench"]);
+        quiet(step, &mut command)
+    })
 }
 
 fn gateway(console: &Console, options: &Gateway) -> Result<()> {
     if options.quick {
-        build::programs(console, Profile::Dev)?;
         return quick(console);
     }
     build_release(console)?;
@@ -154,9 +151,10 @@ fn gateway(console: &Console, options: &Gateway) -> Result<()> {
     console.live("bench", |step| live(step, &mut bench))
 }
 
-/// One short round with the development builds that are there: fails when an answer is wrong.
+/// One short round with development builds, which fails if a response is wrong.
 pub(crate) fn quick(console: &Console) -> Result<()> {
-    console.step("bench: every answer is right", |step| {
+    build::with_bench(console)?;
+    console.step("bench: check every response", |step| {
         quiet(step, run(Profile::Dev)?.arg("--quick"))
     })
 }
@@ -169,7 +167,7 @@ fn run(profile: Profile) -> Result<Command> {
     Ok(bench)
 }
 
-/// Programs start in the root of the repository, whoever calls may stand elsewhere.
+/// Programs start in the root of the repository, so paths of the caller become absolute.
 fn absolute(file: &Path) -> Result<PathBuf> {
-    std::path::absolute(file).with_context(|| format!("{} is no path", file.display()))
+    std::path::absolute(file).with_context(|| format!("{} is not a path", file.display()))
 }

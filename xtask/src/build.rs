@@ -1,9 +1,9 @@
 //! Builds the programs of this workspace.
 //!
-//! Always the whole workspace, and always with an example among the targets: cargo chooses the
-//! features of a shared dependency by the packages built together and, once a test or an example is
-//! among them, by their test dependencies too. Any other choice would compile the dependencies a
-//! second time for the tests (ADR-0004).
+//! Always all default members, and always with an example among the targets: cargo chooses the features of a shared
+//! dependency by the packages built together and, if a test or an example is among them, by their test dependencies
+//! as well. Another choice would compile the dependencies a second time for the tests (ADR-0004). Only `bench` is no
+//! default member; it adds no feature to a shared dependency.
 
 use std::path::PathBuf;
 
@@ -18,9 +18,9 @@ use crate::{
 /// How programs are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Quick to compile and shared with the tests.
+    /// Quick to compile; the tests share its dependencies.
     Dev,
-    /// Optimised, for what is shipped; without what only tests need.
+    /// Optimised as released, without dependencies of tests.
     Release,
 }
 
@@ -31,14 +31,32 @@ const SHIPPED: [(&str, &str); 3] = [
     ("awsdouble", "awsdouble"),
 ];
 
-/// Compiles every program; quick when nothing changed.
+/// What a development build compiles.
+const DEV: [&str; 5] = ["--bins", "--example", "crds", "--example", "field_table"];
+
+/// Compiles every program and the load generator of `bench`.
+///
+/// # Errors
+/// When a program does not compile.
+pub(crate) fn with_bench(console: &Console) -> Result<()> {
+    console.step("build with bench", |step| {
+        quiet(
+            step,
+            cargo().args(["build", "--locked", "--workspace"]).args(DEV),
+        )
+    })
+}
+
+/// Compiles every program; quick if nothing changed.
+///
+/// # Errors
+/// When a program does not compile.
 pub(crate) fn programs(console: &Console, profile: Profile) -> Result<()> {
     let mut command = cargo();
     command.args(["build", "--locked"]);
     match profile {
         Profile::Dev => {
-            command.args(["--workspace", "--bins"]);
-            command.args(["--example", "crds", "--example", "field_table"]);
+            command.args(DEV);
         }
         Profile::Release => {
             command.arg("--release");
@@ -50,16 +68,19 @@ pub(crate) fn programs(console: &Console, profile: Profile) -> Result<()> {
     console.step("build", |step| quiet(step, &mut command))
 }
 
-/// Where a program that [`programs`] has built lies.
+/// Path of a program that [`programs`] has built.
+///
+/// # Errors
+/// When it does not exist.
 pub(crate) fn program(profile: Profile, name: &str) -> Result<PathBuf> {
-    let folder = match profile {
+    let directory = match profile {
         Profile::Dev => "debug",
         Profile::Release => "release",
     };
-    let path = repository::target().join(folder).join(name);
+    let path = repository::target().join(directory).join(name);
     ensure!(
         path.is_file(),
-        "{} is not there although cargo built it",
+        "{} does not exist although cargo built it",
         path.display()
     );
     Ok(path)

@@ -1,4 +1,4 @@
-//! Checks that one tool each makes: formatting, lints, documentation, dependencies, chart.
+//! Checks by one tool each: formatting, lints, documentation, dependencies, chart.
 
 use std::{fs, path::Path};
 
@@ -13,10 +13,10 @@ use crate::{
 
 /// The chart, relative to the root.
 pub(crate) const CHART: &str = "charts/bedrock-access";
-/// Where the operator is installed when nothing else is said.
+/// Default namespace of the operator.
 pub(crate) const NAMESPACE: &str = "bedrock-access-system";
 
-/// Formats, or checks the format.
+/// Formats the code, or checks its format.
 pub(crate) fn fmt(console: &Console, check: bool) -> Result<()> {
     console.step("fmt", |step| {
         let mut command = cargo();
@@ -24,25 +24,19 @@ pub(crate) fn fmt(console: &Console, check: bool) -> Result<()> {
         if check {
             command.args(["--", "--check"]);
         }
-        quiet(step, &mut command).context("`cargo xtask fmt` mends it")
+        quiet(step, &mut command).context("fix: run `cargo xtask fmt`")
     })
 }
 
-/// Lints everything, tests too.
-pub(crate) fn clippy(console: &Console) -> Result<()> {
+/// Lints the default members with their tests, or the whole workspace.
+pub(crate) fn clippy(console: &Console, whole_workspace: bool) -> Result<()> {
     console.step("clippy", |step| {
-        quiet(
-            step,
-            cargo().args([
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--locked",
-                "--",
-                "-D",
-                "warnings",
-            ]),
-        )
+        let mut command = cargo();
+        command.args(["clippy", "--all-targets", "--locked"]);
+        if whole_workspace {
+            command.arg("--workspace");
+        }
+        quiet(step, command.args(["--", "-D", "warnings"]))
     })
 }
 
@@ -66,27 +60,34 @@ pub(crate) fn doc(console: &Console, open: bool) -> Result<()> {
     })
 }
 
-/// Licences, sources, bans and duplicates, by `deny.toml`.
+/// Licences, sources, bans, duplicates and advisories, by `deny.toml`.
+///
+/// Advisories are checked where their database can be fetched; elsewhere a note says that they were not.
 pub(crate) fn deny(console: &Console) -> Result<()> {
     let program = tools::DENY.path(console)?;
+    let deny = |arguments: &[&str]| {
+        let mut command = command(&program);
+        command.args(["--all-features", "--locked"]).args(arguments);
+        command
+    };
     console.step("deny", |step| {
-        // Not advisories: their database is no package, and a red build on a day without a change
-        // helps nobody.
-        quiet(
-            step,
-            command(program).args([
-                "--all-features",
-                "--locked",
-                "check",
-                "bans",
-                "licenses",
-                "sources",
-            ]),
-        )
+        quiet(step, &mut deny(&["check", "bans", "licenses", "sources"]))
+    })?;
+    let fetched = console.step("fetch the advisory database", |step| {
+        Ok(quiet(step, &mut deny(&["fetch", "db"])))
+    })?;
+    if let Err(error) = fetched {
+        console.note(&format!(
+            "warning: advisories were NOT checked, the advisory database is unreachable:\n{error:#}"
+        ));
+        return Ok(());
+    }
+    console.step("advisories", |step| {
+        quiet(step, &mut deny(&["check", "--disable-fetch", "advisories"]))
     })
 }
 
-/// Dependencies that no code uses.
+/// Finds unused dependencies.
 pub(crate) fn machete(console: &Console) -> Result<()> {
     let program = tools::MACHETE.path(console)?;
     console.step("machete", |step| {
@@ -94,16 +95,22 @@ pub(crate) fn machete(console: &Console) -> Result<()> {
     })
 }
 
-/// The chart lints, and renders with its defaults and with each file of values in its `ci` folder.
+/// Lints and renders the chart.
 pub(crate) fn chart(console: &Console) -> Result<()> {
     build::programs(console, Profile::Dev)?;
+    lint_chart(console)
+}
+
+/// Lints the chart and renders it with its defaults and with each file of values in its `ci` directory, with the
+/// programs that were built.
+pub(crate) fn lint_chart(console: &Console) -> Result<()> {
     console.step("chart", |step| {
         quiet(step, tools::helm()?.args(["lint", "--strict", CHART]))?;
-        let folder = repository::root().join(CHART).join("ci");
+        let directory = repository::root().join(CHART).join("ci");
         let mut renderings = vec![None];
-        if folder.is_dir() {
-            for entry in fs::read_dir(&folder).with_context(|| format!("failed to list {}", folder.display()))? {
-                renderings.push(Some(entry.context("failed to read a folder entry")?.path()));
+        if directory.is_dir() {
+            for entry in fs::read_dir(&directory).with_context(|| format!("failed to list {}", directory.display()))? {
+                renderings.push(Some(entry.context("failed to read a directory entry")?.path()));
             }
         }
         renderings.sort();
@@ -119,7 +126,7 @@ pub(crate) fn chart(console: &Console) -> Result<()> {
     })
 }
 
-/// What `helm install` would send to the cluster, custom resource definitions included.
+/// The objects that `helm install` would create, custom resource definitions included.
 pub(crate) fn render(step: &Step, values: Option<&Path>) -> Result<String> {
     let mut helm = tools::helm()?;
     helm.args([

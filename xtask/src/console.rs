@@ -1,7 +1,7 @@
-//! What a person sees: one line a step, with its time, and a sign of life while it lasts.
+//! Output on the terminal: one line per step with its time, and progress while it runs.
 //!
-//! On a terminal the line of the running step is redrawn with the last line of its log; elsewhere
-//! (CI, a pipe) a line is written at the beginning, each half minute, and at the end.
+//! On a terminal the line of the running step is redrawn with the last line of its log. Elsewhere (CI, a pipe) a line
+//! is written at the start, every 30 seconds, and at the end.
 
 use std::{
     fs,
@@ -16,19 +16,19 @@ use anyhow::{Result, bail};
 
 use crate::{process, repository};
 
-/// Redraw on a terminal.
+/// Time between two frames on a terminal.
 const FRAME: Duration = Duration::from_millis(120);
-/// Sign of life elsewhere.
+/// Time between two lines of progress elsewhere.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 const SPINNER: [&str; 8] = ["⠋", "⠙", "⠸", "⠴", "⠦", "⠇", "⠏", "⠋"];
 
-/// The terminal or pipe that reports go to.
+/// The terminal or pipe of the output.
 #[derive(Debug)]
 pub(crate) struct Console {
     terminal: bool,
 }
 
-/// A step that is under way: where its log is.
+/// A running step and its log.
 #[derive(Debug)]
 pub(crate) struct Step {
     log: PathBuf,
@@ -41,12 +41,12 @@ impl Console {
         }
     }
 
-    /// Whether a person watches.
+    /// Whether the output is a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.terminal
     }
 
-    /// Runs `work` as a step whose programs write to a log of their own.
+    /// Runs `work` as a step; its programs write to a log only.
     pub(crate) fn step<T>(&self, name: &str, work: impl FnOnce(&Step) -> Result<T>) -> Result<T> {
         let step = Step {
             log: log_file(name)?,
@@ -59,7 +59,7 @@ impl Console {
         result
     }
 
-    /// Runs `work` as a step whose programs are seen as they write.
+    /// Runs `work` as a step; the output of its programs is shown as well.
     pub(crate) fn live<T>(&self, name: &str, work: impl FnOnce(&Step) -> Result<T>) -> Result<T> {
         let step = Step {
             log: log_file(name)?,
@@ -71,14 +71,14 @@ impl Console {
         result
     }
 
-    /// Says something between steps.
+    /// Prints a text between steps.
     pub(crate) fn note(&self, text: &str) {
         for line in text.lines() {
             println!("    {}", self.paint("2", line));
         }
     }
 
-    /// Begins a part of the output.
+    /// Prints the heading of a part.
     pub(crate) fn heading(&self, text: &str) {
         println!("\n{}", self.paint("1", text));
     }
@@ -119,7 +119,7 @@ impl Console {
                     print!(
                         "\r\x1b[2K  \x1b[36m{frame}\x1b[0m {name}  \x1b[2m{time}  {last}\x1b[0m"
                     );
-                    // A terminal that went away is no reason to end the work.
+                    // A closed terminal does not end the work.
                     stdout().flush().unwrap_or_default();
                 } else {
                     println!("    … {name}, {time}: {last}");
@@ -134,15 +134,22 @@ impl Console {
 }
 
 impl Step {
+    /// A step that is not shown, for a program that runs beside others.
+    pub(crate) fn unseen(name: &str) -> Result<Self> {
+        Ok(Self {
+            log: log_file(name)?,
+        })
+    }
+
     /// File that the programs of this step write to.
     pub(crate) fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Writes a line into the log, which a terminal shows while the step runs.
+    /// Writes a line to the log; a terminal shows it while the step runs.
     pub(crate) fn say(&self, line: &str) {
         if let Ok(mut file) = fs::OpenOptions::new().append(true).open(&self.log) {
-            // The log is a convenience: the step goes on without it.
+            // The step continues without its log.
             writeln!(file, "{line}").unwrap_or_default();
         }
     }
@@ -156,17 +163,17 @@ struct Life {
 impl Life {
     fn end(self) {
         drop(self.stop);
-        // A thread that failed to draw has nothing to say about the step.
+        // A failure to draw does not affect the step.
         self.thread.join().unwrap_or_default();
     }
 }
 
-/// Collects the failures of steps that do not depend on each other.
+/// Collects failures of independent steps.
 #[derive(Debug, Default)]
 pub(crate) struct Failures(Vec<String>);
 
 impl Failures {
-    /// Shows a failure at once and remembers it.
+    /// Prints a failure and keeps its name.
     pub(crate) fn collect(&mut self, name: &str, result: Result<()>) {
         if let Err(error) = result {
             println!("    {}", format!("{error:#}").replace('\n', "\n    "));
@@ -174,7 +181,7 @@ impl Failures {
         }
     }
 
-    /// Fails when anything failed, naming it.
+    /// Fails with the names of everything that failed.
     pub(crate) fn conclude(self) -> Result<()> {
         if !self.0.is_empty() {
             bail!("failed: {}", self.0.join(", "));
@@ -223,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_for_people() {
+    fn times_are_readable() {
         assert_eq!(seconds(Duration::from_millis(8_440)), "8.4 s");
         assert_eq!(seconds(Duration::from_secs(59)), "59.0 s");
         assert_eq!(seconds(Duration::from_secs(723)), "12 min 3 s");

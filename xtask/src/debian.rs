@@ -1,4 +1,4 @@
-//! Programs that come from the system: installed from Debian's packages when we may, named otherwise.
+//! Programs of the system: installed from Debian packages as root, named in an error otherwise.
 
 use std::{fs, path::Path, process::Command};
 
@@ -9,7 +9,7 @@ use crate::{
     process::{answers, command, quiet},
 };
 
-/// A Debian package, a file that shows it is installed, and what needs it.
+/// A Debian package, a file of it, and its purpose.
 #[derive(Debug)]
 struct Package {
     name: &'static str,
@@ -17,7 +17,7 @@ struct Package {
     purpose: &'static str,
 }
 
-/// What compiling, testing and writing images take. What running pods takes, the local cluster installs itself.
+/// Packages for compiling, testing and writing images. The local cluster installs those for running pods.
 const PACKAGES: [Package; 7] = [
     Package {
         name: "gcc",
@@ -37,26 +37,29 @@ const PACKAGES: [Package; 7] = [
     Package {
         name: "binutils",
         file: "usr/bin/strip",
-        purpose: "makes the images small",
+        purpose: "strips programs in images",
     },
     Package {
         name: "ca-certificates",
         file: "usr/share/ca-certificates/mozilla",
-        purpose: "the images' trusted roots",
+        purpose: "root certificates in images",
     },
     Package {
         name: "lua5.4",
         file: "usr/bin/lua5.4",
-        purpose: "runs Argo CD's health check in its test",
+        purpose: "runs the test of Argo CD's health check",
     },
     Package {
         name: "redis-server",
         file: "usr/bin/redis-server",
-        purpose: "shares counts between gateways in their tests",
+        purpose: "rate-limit store in tests of the gateway",
     },
 ];
 
-/// Makes sure that the packages are there.
+/// Installs missing packages.
+///
+/// # Errors
+/// When a package is missing and cannot be installed; the error contains the command to run.
 pub(crate) fn ensure(console: &Console) -> Result<()> {
     let missing: Vec<&Package> = PACKAGES
         .iter()
@@ -89,13 +92,13 @@ pub(crate) fn ensure(console: &Console) -> Result<()> {
 }
 
 fn how_to_install(missing: &[&Package]) -> String {
-    let mut text = String::from("programs are missing that these Debian packages have:\n");
+    let mut text = String::from("missing Debian packages:\n");
     for package in missing {
         text = format!("{text}  {:<28} {}\n", package.name, package.purpose);
     }
     let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
     let names = names.join(" ");
-    format!("{text}As root: apt-get update && apt-get install -y {names}")
+    format!("{text}Fix: as root, run apt-get update && apt-get install -y {names}")
 }
 
 /// Whether this process runs as root, by the owner of its own entry in /proc or by id(1).

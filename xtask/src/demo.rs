@@ -1,7 +1,7 @@
-//! `cargo xtask demo`: the whole story on a real cluster, from nothing to an answer that streams.
+//! `cargo xtask demo`: installation and use on a real cluster, up to a streamed response.
 //!
-//! Everything is what a user would run: `helm install`, `kubectl apply`, an application in a Deployment of
-//! its own. Only AWS is simulated. Each step fails with what a person would look at next.
+//! It runs what a user would run: `helm install`, `kubectl apply`, an application in a Deployment of its own. Only AWS
+//! is simulated. A failed step is reported with the state of the cluster.
 
 mod account;
 mod cluster;
@@ -25,31 +25,31 @@ use crate::{
     interrupt, process, repository,
 };
 
-/// The namespaces of the demo, and the access in the second.
+/// The namespaces of the demo, and the BedrockAccess in the second.
 const AWS: &str = "aws";
 const TEAM: &str = "team-a";
 const ACCESS: &str = "chat";
 const MODEL: &str = "fast";
-/// Where the app finds its token, and how it asks.
+/// Path of the app's token.
 const TOKEN: &str = "/var/run/secrets/bedrockaccess.dev/token";
-/// How long the gateway may take from applied to ready.
+/// Longest time in seconds until the gateway is ready.
 const READY_SECONDS: u32 = 120;
 
-/// How long a cluster may take to end.
+/// Longest time until a cluster is stopped.
 const END: Duration = Duration::from_mins(1);
 
-/// Which cluster to use.
+/// Cluster to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ClusterKind {
-    /// One of its own on this machine, which ends with the demo: Linux, root.
+    /// A new cluster on this machine, stopped at the end. Needs Linux and root.
     Local,
-    /// That of the current kube context; what the demo installs is removed at the end.
+    /// The cluster of the current kube context; the demo uninstalls everything at the end.
     Current,
     /// A kind cluster, which is kept.
     Kind,
 }
 
-/// Runs the demo; without `once` it stays up until Ctrl-C.
+/// Runs the demo; without `once`, until Ctrl-C.
 pub(crate) fn demo(
     console: &Console,
     once: bool,
@@ -67,7 +67,7 @@ pub(crate) fn demo(
         images.push(image::write_python(console)?);
     }
     console.heading("Cluster");
-    // Whoever names a registry has the images there.
+    // A registry already has the images.
     let load: &[Written] = if registry.is_some() { &[] } else { &images };
     let cluster = console.step(&format!("start ({kind:?})").to_lowercase(), |step| {
         Cluster::start(step, kind, load)
@@ -78,7 +78,7 @@ pub(crate) fn demo(
         registry: registry.unwrap_or(REGISTRY),
         with_sidecars,
     };
-    let result = story.tell(once);
+    let result = story.run(once);
     if let Err(error) = &result
         && !interrupt::interrupted()
     {
@@ -101,37 +101,39 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    fn tell(&self, once: bool) -> Result<()> {
+    fn run(&self, once: bool) -> Result<()> {
         let console = self.console;
         console.heading("Installation");
         console.step(
-            "simulated AWS, trusting this cluster's signing keys",
+            "install a simulated AWS that trusts this cluster's signing keys",
             |step| self.install_aws(step),
         )?;
         console.step("helm install bedrock-access", |step| {
             self.install_operator(step)
         })?;
-        console.heading("Access");
+        console.heading("BedrockAccess");
         console.step("apply a BedrockAccess and an app", |step| self.apply(step))?;
-        console.step("wait until the access is Ready", |step| self.wait(step))?;
-        let table = console.step("kubectl get bra", |step| {
-            self.kubectl(step, &["--namespace", TEAM, "get", "bra", ACCESS])
+        console.step("wait until the BedrockAccess is Ready", |step| {
+            self.wait(step)
+        })?;
+        let table = console.step("kubectl get bedrockaccess", |step| {
+            self.kubectl(step, &["--namespace", TEAM, "get", "bedrockaccess", ACCESS])
         })?;
         console.note(&table);
         if self.with_sidecars {
             self.start_sidecars()?;
-            // First of all: its stream is long, not endless.
+            // Before the other steps: its stream is long, but ends.
             self.evict_a_sidecar()?;
         }
         console.heading("Chat");
-        let endpoint = console.step("find the endpoint in the status", |step| {
+        let endpoint = console.step("read the endpoint from the status", |step| {
             self.kubectl(
                 step,
                 &[
                     "--namespace",
                     TEAM,
                     "get",
-                    "bra",
+                    "bedrockaccess",
                     ACCESS,
                     "--output",
                     "jsonpath={.status.endpoint}",
@@ -145,20 +147,20 @@ impl Story<'_> {
         for stream in [false, true] {
             self.chat(&format!("{endpoint}/v1"), stream)?;
         }
-        console.step("check where the credentials came from", |step| {
+        console.step("check the source of the AWS credentials", |step| {
             self.check_credentials(step)
         })?;
         if once {
-            self.ask_doctor()?;
-            self.break_and_mend()?;
+            self.run_doctor()?;
+            self.break_and_fix()?;
         }
         if self.with_sidecars {
             self.check_sidecars()?;
         }
         if once {
-            return console.step("read what the programs logged", |step| self.read_logs(step));
+            return console.step("read the logs", |step| self.read_logs(step));
         }
-        self.say_what_next(&endpoint);
+        self.print_next_steps(&endpoint);
         self.cluster.wait()
     }
 
@@ -169,7 +171,7 @@ impl Story<'_> {
         let issuer = issuer
             .get("issuer")
             .and_then(Value::as_str)
-            .context("the cluster names no issuer")?;
+            .context("the cluster's OpenID configuration has no issuer")?;
         let keys = self.kubectl(step, &["get", "--raw", "/openid/v1/jwks"])?;
         let keys: Value =
             serde_json::from_str(&keys).context("the cluster's signing keys are not JSON")?;
@@ -218,7 +220,7 @@ impl Story<'_> {
 
     fn wait(&self, step: &Step) -> Result<()> {
         let timeout = format!("--timeout={READY_SECONDS}s");
-        let object = format!("bra/{ACCESS}");
+        let object = format!("bedrockaccess/{ACCESS}");
         self.kubectl(
             step,
             &[
@@ -244,8 +246,8 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// Asks something nobody asked before: the simulated model repeats the question, so that the answer
-    /// shows that this question went all the way.
+    /// Sends a unique question. The simulated model repeats it, so the response proves that the question reached the
+    /// model.
     fn chat(&self, endpoint: &str, stream: bool) -> Result<()> {
         let how = if stream { "streamed" } else { "plain" };
         let question = format!(
@@ -268,19 +270,19 @@ impl Story<'_> {
         arguments.push(&question);
         let answer = self
             .console
-            .step(&format!("ask from the app's pod, {how}"), |step| {
+            .step(&format!("chat from the app's pod, {how}"), |step| {
                 self.kubectl(step, &arguments)
             })?;
         self.console
             .note(&format!("> {question}\n< {}", answer.trim_end()));
         ensure!(
             answer.trim_end() == question,
-            "the simulated model repeats the question, but the answer is {answer:?}"
+            "the simulated model repeats the question, but the response is {answer:?}"
         );
         Ok(())
     }
 
-    /// The simulated AWS has recorded whose token was exchanged, and that requests were signed.
+    /// Checks the calls that the simulated AWS recorded: the subject of the exchanged token, and signed requests.
     fn check_credentials(&self, step: &Step) -> Result<()> {
         let path = format!("/api/v1/namespaces/{AWS}/services/awsdouble:http/proxy/_double/calls");
         let calls = self.kubectl(step, &["get", "--raw", &path])?;
@@ -308,32 +310,32 @@ impl Story<'_> {
             .unwrap_or_default();
         ensure!(
             exchange.contains(&subject),
-            "the exchanged token was not of {subject}: {exchange}"
+            "the exchanged token does not belong to {subject}: {exchange}"
         );
         Ok(())
     }
 
-    fn say_what_next(&self, endpoint: &str) {
+    fn print_next_steps(&self, endpoint: &str) {
         let console = self.console;
-        console.heading("It stays up. Try, in another terminal:");
+        console.heading("The demo is running. Try in another terminal:");
         if let Some(kubeconfig) = self.cluster.kubeconfig() {
             println!("  export KUBECONFIG={kubeconfig}");
         }
         let tool = "target/debug/localcluster";
-        println!("  {tool} kubectl -n {TEAM} describe bra {ACCESS}");
-        println!("  {tool} kubectl -n {TEAM} get bra {ACCESS} -o yaml");
+        println!("  {tool} kubectl -n {TEAM} describe bedrockaccess {ACCESS}");
+        println!("  {tool} kubectl -n {TEAM} get bedrockaccess {ACCESS} -o yaml");
         println!("  {tool} kubectl -n {TEAM} exec deploy/app -- bedrock-gateway chat --stream \\");
         println!("    --base-url {endpoint}/v1 --token-file {TOKEN} --model {MODEL} 'Hello'");
         println!("  {tool} kubectl -n {TEAM} logs deploy/{ACCESS}-gateway");
-        println!("  {tool} kubectl -n {TEAM} patch bra {ACCESS} --type merge \\");
+        println!("  {tool} kubectl -n {TEAM} patch bedrockaccess {ACCESS} --type merge \\");
         println!(
             "    -p '{{\"spec\":{{\"identity\":{{\"irsa\":{{\"roleArn\":\"{}\"}}}}}}}}'",
             account::STRANGER
         );
-        println!("\n  Ctrl-C ends it.");
+        println!("\n  Press Ctrl-C to stop it.");
     }
 
-    /// A local cluster ends with all that is in it; on another one, what the demo installed is removed.
+    /// Uninstalls everything from a cluster that is not stopped with the demo.
     fn clean_up(&self, step: &Step) -> Result<()> {
         if self.cluster.is_local() {
             return Ok(());
@@ -385,12 +387,12 @@ impl Story<'_> {
         process::capture(step, self.cluster.tool("kubectl")?.args(arguments))
     }
 
-    /// Applies a file of `manifests/demo`, with the names of images put in.
+    /// Applies a file of `manifests/demo` with placeholders replaced by images.
     fn apply_file(&self, step: &Step, name: &str, images: &[(&str, &str)]) -> Result<()> {
         self.apply_file_with(step, name, images, &[])
     }
 
-    /// The same, with other words put in too.
+    /// Applies a file with placeholders replaced by images and by other words.
     fn apply_file_with(
         &self,
         step: &Step,

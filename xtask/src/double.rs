@@ -1,7 +1,6 @@
-//! `cargo xtask double`: the gateway in front of a simulated AWS, on this machine, without Kubernetes.
+//! `cargo xtask double`: the gateway with a simulated AWS on this machine, without Kubernetes, to try clients.
 //!
-//! For trying clients. Both are started as a user would start them; nothing leaves loopback unless
-//! `--listen` says so.
+//! Both programs run as a user would run them, on loopback unless `--listen` sets another address.
 
 use std::{
     fs,
@@ -26,26 +25,26 @@ use crate::{
     repository,
 };
 
-/// How long either may take to start, and to end.
+/// Longest time for a program to start, and to exit.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const REGION: &str = "us-east-1";
 const MODEL: &str = "us.amazon.nova-lite-v1:0";
 const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
 const ISSUER: &str = "https://oidc.double.example";
-/// As ECS gives it to a task, and as the agent of EKS Pod Identity serves it.
+/// Credential paths of an ECS task and of the EKS Pod Identity agent.
 const CONTAINER_PATH: &str = "/v2/credentials/4f2a7c1e-0000-4000-8000-1234567890ab";
 const POD_IDENTITY_PATH: &str = "/v1/credentials";
-/// The user of the simulated account; Amazon's own example of a key.
+/// The user of the simulated account, with the example key of the AWS documentation.
 const ACCESS_KEY: (&str, &str) = (
     "AKIAIOSFODNN7EXAMPLE",
     "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
 );
 
-/// Where the gateway's AWS credentials come from.
+/// Source of the gateway's AWS credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(
     clippy::enum_variant_names,
-    reason = "web identity is the name of the thing"
+    reason = "web identity is the name that AWS uses"
 )]
 pub(crate) enum Identity {
     /// Access keys in the environment.
@@ -67,7 +66,7 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
-    /// The call that shows, in the record of the simulated AWS, that credentials came this way; `None`: none is made.
+    /// The recorded call that proves this source of credentials; `None` if it makes no call.
     fn expected_call(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Static | Self::Profile | Self::Bearer => None,
@@ -79,7 +78,7 @@ impl Identity {
         }
     }
 
-    /// How the caller of Converse is known to AWS.
+    /// Kind of the caller of Converse in the record of the simulated AWS.
     fn expected_caller(self) -> &'static str {
         match self {
             Self::Static | Self::Profile => "user",
@@ -89,27 +88,35 @@ impl Identity {
     }
 }
 
-/// Serves one chat for each way to authenticate, on a free port.
+/// Serves one chat with each source of credentials, on a free port.
+///
+/// # Errors
+/// When a program is not built, does not start, or sends a wrong response.
 pub(crate) fn every_identity(console: &Console) -> Result<()> {
     for identity in Identity::value_variants() {
-        double(console, free_address()?, *identity, true)?;
+        run(console, free_address()?, *identity, true)?;
     }
     Ok(())
 }
 
-/// Runs until Ctrl-C, or with `once` until it is seen to work.
+/// Runs until Ctrl-C, or with `once` until a chat has succeeded.
 pub(crate) fn double(
     console: &Console,
     listen: SocketAddr,
     identity: Identity,
     once: bool,
 ) -> Result<()> {
-    interrupt::note_signals()?;
     build::programs(console, Profile::Dev)?;
-    let folder = repository::scratch("double")?;
-    let key = client_key(&folder)?;
+    run(console, listen, identity, once)
+}
+
+/// [`double()`] with the programs that were built.
+fn run(console: &Console, listen: SocketAddr, identity: Identity, once: bool) -> Result<()> {
+    interrupt::note_signals()?;
+    let directory = repository::scratch("double")?;
+    let key = client_key(&directory)?;
     let mut pair = Pair::default();
-    let result = start(console, listen, identity, &folder, &mut pair).and_then(|()| {
+    let result = start(console, listen, identity, &directory, &mut pair).and_then(|()| {
         if once {
             return Ok(());
         }
@@ -121,7 +128,7 @@ pub(crate) fn double(
     result
 }
 
-/// What was started, to be ended in this order.
+/// The running programs, stopped in this order.
 #[derive(Default)]
 struct Pair {
     gateway: Option<Child>,
@@ -129,7 +136,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// Fails when one of them has ended.
+    /// Fails if one of them has exited.
     fn alive(&mut self) -> Result<()> {
         for (name, child) in [
             ("awsdouble", &mut self.awsdouble),
@@ -145,7 +152,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Waits for Ctrl-C, or for one of them to end by itself.
+    /// Waits for Ctrl-C or until one of them exits.
     fn wait(&mut self) -> Result<()> {
         while !interrupt::interrupted() {
             if let Err(error) = self.alive() {
@@ -174,15 +181,15 @@ fn start(
     console: &Console,
     listen: SocketAddr,
     identity: Identity,
-    folder: &Path,
+    directory: &Path,
     pair: &mut Pair,
 ) -> Result<()> {
-    let token = folder.join("token");
+    let token = directory.join("token");
     let aws = free_address()?;
     let with_log =
         |step: &Step, error: anyhow::Error| error.context(format!("log: {}", step.log().display()));
     console.step("start the simulated AWS", |step| {
-        let account = folder.join("account.yaml");
+        let account = directory.join("account.yaml");
         repository::write(&account, account_of(identity).to_string())?;
         let mut awsdouble = command(build::program(Profile::Dev, "awsdouble")?);
         awsdouble
@@ -212,13 +219,13 @@ fn start(
             .arg("--listen")
             .arg(listen.to_string())
             .arg("--api-key-file")
-            .arg(folder.join("key"));
-        set_environment(&mut gateway, aws, identity, folder)?;
+            .arg(directory.join("key"));
+        set_environment(&mut gateway, aws, identity, directory)?;
         pair.gateway = Some(background(step, &mut gateway)?);
         http::wait_for(local(listen), "/healthz", TIMEOUT, || pair.alive())
             .map_err(|error| with_log(step, error))
     })?;
-    console.step("ask once, to see that it works", |step| {
+    console.step("send a test request", |step| {
         let question = "Are you there?";
         let answer = capture(
             step,
@@ -230,18 +237,18 @@ fn start(
                 ])
                 .args(["--model", MODEL, "--wait", "20"])
                 .arg("--token-file")
-                .arg(folder.join("key"))
+                .arg(directory.join("key"))
                 .arg(question),
         )?;
         ensure!(
             answer.trim() == question,
-            "the simulated model repeats the question, but this came back: {answer}"
+            "the simulated model repeats the question, but the response is {answer}"
         );
         check_calls(aws, identity)
     })
 }
 
-/// The record of the simulated AWS says that the credentials came as they should.
+/// Checks the source of the credentials in the record of the simulated AWS.
 fn check_calls(aws: SocketAddr, identity: Identity) -> Result<()> {
     let (_, record) = http::get(aws, "/_double/calls")?;
     let calls: Vec<Value> =
@@ -255,7 +262,7 @@ fn check_calls(aws: SocketAddr, identity: Identity) -> Result<()> {
     if let Some((field, value)) = identity.expected_call() {
         ensure!(
             succeeded(field, value).is_some(),
-            "the simulated AWS saw no successful call of {field} {value}: {record}"
+            "the simulated AWS recorded no successful call with {field} {value}: {record}"
         );
     }
     let caller = succeeded("operation", "Converse")
@@ -277,7 +284,7 @@ fn greet(console: &Console, base_url: &str, key: &str, identity: Identity) {
     console.heading("Ready");
     println!("  base URL  {}", console.paint("36", base_url));
     println!("  API key   {}", console.paint("36", key));
-    println!("  model     {MODEL}, or any other of Bedrock's by its id");
+    println!("  model     {MODEL}, or any other Bedrock model id");
     println!("  identity  {name}");
     console.heading("Try");
     println!("  curl {base_url}/chat/completions -H 'Authorization: Bearer {key}' \\");
@@ -285,11 +292,11 @@ fn greet(console: &Console, base_url: &str, key: &str, identity: Identity) {
         "    -d '{{\"model\":\"{MODEL}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"
     );
     println!("  export OPENAI_BASE_URL={base_url} OPENAI_API_KEY={key}");
-    println!("\n  The simulated model repeats what it is told. Ctrl-C ends both.");
+    println!("\n  The simulated model repeats each prompt. Press Ctrl-C to stop.");
 }
 
-/// A fresh key for clients, in a file that only its owner reads.
-fn client_key(folder: &Path) -> Result<String> {
+/// A new key for clients, in a file that only its owner can read.
+fn client_key(directory: &Path) -> Result<String> {
     let mut random = [0; 20];
     fs::File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut random))
@@ -297,7 +304,7 @@ fn client_key(folder: &Path) -> Result<String> {
     let key = random
         .iter()
         .fold("sk-".to_owned(), |key, byte| format!("{key}{byte:02x}"));
-    let path = folder.join("key");
+    let path = directory.join("key");
     fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -309,7 +316,7 @@ fn client_key(folder: &Path) -> Result<String> {
     Ok(key)
 }
 
-/// The simulated account: a user, a role it or the token's subject may assume, a Bedrock API key.
+/// The simulated account: a user, a role that the user or the token's subject may assume, a Bedrock API key.
 fn account_of(identity: Identity) -> Value {
     let all = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": ["bedrock:*", "sts:*"], "Resource": "*"}]});
@@ -353,12 +360,12 @@ fn bearer_key() -> String {
     format!("{}-{}", "bedrock-api-key", "example")
 }
 
-/// Everything AWS that the user's own environment says is taken out first.
+/// Replaces the AWS variables of the user's environment.
 fn set_environment(
     gateway: &mut Command,
     aws: SocketAddr,
     identity: Identity,
-    folder: &Path,
+    directory: &Path,
 ) -> Result<()> {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("AWS_") {
@@ -366,7 +373,7 @@ fn set_environment(
         }
     }
     let url = format!("http://{aws}");
-    let nowhere = folder.join("none");
+    let nowhere = directory.join("none");
     gateway
         .env("AWS_REGION", REGION)
         .env(
@@ -392,7 +399,7 @@ fn set_environment(
                 .env("AWS_ROLE_ARN", ROLE);
         }
         Identity::Profile => {
-            let config = folder.join("config");
+            let config = directory.join("config");
             let text = format!(
                 "[profile double]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n"
             );
@@ -404,7 +411,7 @@ fn set_environment(
         Identity::WebIdentity => {
             gateway
                 .env("AWS_ROLE_ARN", ROLE)
-                .env("AWS_WEB_IDENTITY_TOKEN_FILE", folder.join("token"));
+                .env("AWS_WEB_IDENTITY_TOKEN_FILE", directory.join("token"));
         }
         Identity::Container => {
             gateway.env(
@@ -423,7 +430,7 @@ fn set_environment(
                 )
                 .env(
                     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-                    folder.join("token"),
+                    directory.join("token"),
                 );
         }
         Identity::Bearer => {
@@ -433,14 +440,14 @@ fn set_environment(
     Ok(())
 }
 
-/// A port of loopback that was free a moment ago.
+/// A free port of loopback; another process may still take it.
 fn free_address() -> Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .context("failed to find a free port")
 }
 
-/// The address to reach what listens on `listen` from this machine.
+/// The address of a listener on `listen` as seen from this machine.
 fn local(listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
         SocketAddr::from(([127, 0, 0, 1], listen.port()))
@@ -454,13 +461,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn client_key_is_new_each_time_and_readable_by_its_owner_alone() {
+    fn client_key_is_random_and_readable_by_its_owner_only() {
         use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let first = client_key(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let first = client_key(directory.path()).unwrap();
         assert!(first.starts_with("sk-") && first.len() == 43, "{first}");
-        assert_ne!(client_key(folder.path()).unwrap(), first);
-        let mode = fs::metadata(folder.path().join("key"))
+        assert_ne!(client_key(directory.path()).unwrap(), first);
+        let mode = fs::metadata(directory.path().join("key"))
             .unwrap()
             .permissions()
             .mode();
@@ -468,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn gateway_is_asked_on_loopback_when_it_listens_everywhere() {
+    fn wildcard_address_is_reached_on_loopback() {
         assert_eq!(
             local("0.0.0.0:8000".parse().unwrap()).to_string(),
             "127.0.0.1:8000"

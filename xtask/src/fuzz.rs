@@ -1,8 +1,8 @@
-//! `cargo xtask fuzz`: hostile bytes for every parser that reads what others send.
+//! `cargo xtask fuzz`: fuzzing of every parser of untrusted input.
 //!
-//! The targets are in `fuzz/`, a workspace of its own. They run on the pinned toolchain: coverage is all that is
-//! taken of the unstable compiler, sanitizers have nothing to find in code without `unsafe`. What a target has learnt
-//! stays in `target/fuzz/corpus`; golden files are where it begins.
+//! The targets are in `fuzz/`, a workspace of its own. They run on the pinned toolchain with coverage, which needs an
+//! unstable option, and without sanitizers, since the code has no `unsafe`. The corpus of a target is in
+//! `target/fuzz/corpus`; it starts with the golden files.
 
 use std::{fs, path::PathBuf};
 
@@ -10,11 +10,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     console::Console,
-    process::{command, last_lines, quiet},
+    process::{cargo, command, last_lines, quiet},
     repository, tools,
 };
 
-/// Target and the golden files that it begins with.
+/// Target and the golden files of its first corpus.
 const SEEDS: [(&str, &[&str]); 4] = [
     ("openai_chat", &["crates/dialects/testdata/openai/requests"]),
     (
@@ -33,17 +33,17 @@ const SEEDS: [(&str, &[&str]); 4] = [
         &["crates/dialects/testdata/openai/requests"],
     ),
 ];
-/// Longest input; larger ones are slow and teach nothing new.
+/// Longest input in bytes; longer ones are slow and cover no more code.
 const MAX_BYTES: u32 = 16 * 1024;
 
-/// Runs one target, or each in turn, for so long.
+/// Runs one target, or all targets one after the other, for `seconds` each.
 pub(crate) fn fuzz(console: &Console, only: Option<&str>, seconds: u64) -> Result<()> {
     let all = targets()?;
     let chosen: Vec<String> = match only {
         Some(name) => {
             ensure!(
                 all.iter().any(|target| target == name),
-                "no target {name:?}; there are {}",
+                "no target {name:?}; targets: {}",
                 all.join(", ")
             );
             vec![name.to_owned()]
@@ -72,15 +72,15 @@ pub(crate) fn fuzz(console: &Console, only: Option<&str>, seconds: u64) -> Resul
         let artifacts = repository::root()
             .join("target/fuzz/artifacts")
             .join(target);
-        for folder in [&corpus, &artifacts] {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("failed to make {}", folder.display()))?;
+        for directory in [&corpus, &artifacts] {
+            fs::create_dir_all(directory)
+                .with_context(|| format!("failed to create {}", directory.display()))?;
         }
         let mut run = cargo_fuzz("run");
         run.arg(target).arg(&corpus);
         let seeds = SEEDS.iter().find(|(name, _)| name == target);
-        for folder in seeds.map_or(&[][..], |(_, folders)| folders) {
-            run.arg(repository::root().join(folder));
+        for directory in seeds.map_or(&[][..], |(_, directories)| directories) {
+            run.arg(repository::root().join(directory));
         }
         run.arg("--")
             .arg(format!("-max_total_time={seconds}"))
@@ -101,7 +101,7 @@ pub(crate) fn fuzz(console: &Console, only: Option<&str>, seconds: u64) -> Resul
     }
     if !found.is_empty() {
         bail!(
-            "{} of {} targets found something:\n  {}\neach becomes a test beside the code before it is mended",
+            "{} of {} targets failed:\n  {}\nFix: add a test of the input beside the code, then correct the code",
             found.len(),
             chosen.len(),
             found.join("\n  ")
@@ -110,11 +110,27 @@ pub(crate) fn fuzz(console: &Console, only: Option<&str>, seconds: u64) -> Resul
     Ok(())
 }
 
+/// Compiles and lints the targets, so that they keep up with the parsers; the suite does not run them.
+pub(crate) fn lint(console: &Console) -> Result<()> {
+    console.step("fuzz targets compile", |step| {
+        quiet(
+            step,
+            cargo()
+                .args(["clippy", "--manifest-path", "fuzz/Cargo.toml", "--bins"])
+                .args(["--locked", "--", "-D", "warnings"])
+                .env(
+                    "CARGO_TARGET_DIR",
+                    repository::root().join("target/fuzz/build"),
+                ),
+        )
+    })
+}
+
 /// Names of the targets: one file each.
 fn targets() -> Result<Vec<String>> {
-    let folder: PathBuf = repository::root().join("fuzz/fuzz_targets");
+    let directory: PathBuf = repository::root().join("fuzz/fuzz_targets");
     let mut names = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| format!("no {}", folder.display()))? {
+    for entry in fs::read_dir(&directory).with_context(|| format!("no {}", directory.display()))? {
         let path = entry?.path();
         if let (Some(stem), Some("rs")) = (
             path.file_stem().and_then(|stem| stem.to_str()),
@@ -127,7 +143,7 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// What libFuzzer says of a run, in a few words.
+/// Summary of libFuzzer's statistics.
 fn statistics(log: &str) -> String {
     let of = |name: &str| {
         let line = log.lines().find(|line| line.starts_with(name))?;
@@ -151,10 +167,10 @@ mod tests {
                 "{target}"
             );
         }
-        for (target, folders) in SEEDS {
+        for (target, directories) in SEEDS {
             assert!(targets().unwrap().iter().any(|name| name == target));
-            for folder in folders {
-                assert!(repository::root().join(folder).is_dir(), "{folder}");
+            for directory in directories {
+                assert!(repository::root().join(directory).is_dir(), "{directory}");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Files that are made from others: `crds/`, the chart's copy of them, `manifests/install.yaml`, the tables of
-//! clients' fields, and the reference of the custom resources.
+//! Generated files: `crds/`, the chart's copy of them, `manifests/install.yaml`, the tables of request fields, and the
+//! reference of the custom resources.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -13,16 +13,16 @@ use crate::{
     repository,
 };
 
-/// Stands at the top of every generated file.
+/// First words of every generated file.
 const NOTICE: &str = "# Generated";
-/// The definitions stand twice: on their own, and where Helm looks for them.
-const CRD_FOLDERS: [&str; 2] = ["crds", "charts/bedrock-access/crds"];
+/// Both places of the definitions: their own, and the one that Helm reads.
+const CRD_DIRECTORIES: [&str; 2] = ["crds", "charts/bedrock-access/crds"];
 /// The plain installation.
 const MANIFEST: &str = "manifests/install.yaml";
 /// The documentation of the custom resources.
 const REFERENCE: &str = "docs/reference";
 
-/// Tables of what becomes of each field of a request: endpoint, heading, file.
+/// Tables of the treatment of request fields: endpoint, heading, file.
 const FIELDS: [(&str, &str, &str); 3] = [
     (
         "chat",
@@ -44,25 +44,37 @@ const FIELDS: [(&str, &str, &str); 3] = [
 /// Relative path and content.
 type Files = BTreeMap<String, String>;
 
-/// Writes the custom resource definitions, or checks them.
+/// Writes or checks the custom resource definitions.
 pub(crate) fn crds(console: &Console, check: bool) -> Result<()> {
     build::programs(console, Profile::Dev)?;
+    settle_crds(console, check)
+}
+
+fn settle_crds(console: &Console, check: bool) -> Result<()> {
     console.step("crds", |step| {
-        settle(&crd_files(step)?, &CRD_FOLDERS, check)
+        settle(&crd_files(step)?, &CRD_DIRECTORIES, check)
     })
 }
 
-/// Writes the plain installation, or checks it.
+/// Writes or checks the plain manifests.
 pub(crate) fn manifests(console: &Console, check: bool) -> Result<()> {
     build::programs(console, Profile::Dev)?;
+    settle_manifests(console, check)
+}
+
+fn settle_manifests(console: &Console, check: bool) -> Result<()> {
     console.step("manifests", |step| {
         settle(&manifest_files(step)?, &["manifests"], check)
     })
 }
 
-/// Writes the tables of fields, or checks them.
+/// Writes or checks the tables of fields.
 pub(crate) fn fields(console: &Console, check: bool) -> Result<()> {
     build::programs(console, Profile::Dev)?;
+    settle_fields(console, check)
+}
+
+fn settle_fields(console: &Console, check: bool) -> Result<()> {
     console.step("fields", |step| {
         let program = repository::target().join("debug/examples/field_table");
         let mut files = Files::new();
@@ -78,9 +90,13 @@ pub(crate) fn fields(console: &Console, check: bool) -> Result<()> {
     })
 }
 
-/// Writes the documentation of the custom resources, or checks it.
+/// Writes or checks the documentation of the custom resources.
 pub(crate) fn reference(console: &Console, check: bool) -> Result<()> {
     build::programs(console, Profile::Dev)?;
+    settle_reference(console, check)
+}
+
+fn settle_reference(console: &Console, check: bool) -> Result<()> {
     console.step("reference", |step| {
         let files = pages(step, Some("reference"))?
             .into_iter()
@@ -90,36 +106,37 @@ pub(crate) fn reference(console: &Console, check: bool) -> Result<()> {
     })
 }
 
-/// Checks all generated files.
+/// Checks all generated files with the programs that were built.
 pub(crate) fn check_all(console: &Console) -> Result<()> {
-    crds(console, true)?;
-    manifests(console, true)?;
-    fields(console, true)?;
-    reference(console, true)
+    settle_crds(console, true)?;
+    settle_manifests(console, true)?;
+    settle_fields(console, true)?;
+    settle_reference(console, true)
 }
 
 fn crd_files(step: &Step) -> Result<Files> {
     let mut files = Files::new();
     for (name, content) in pages(step, None)? {
-        for folder in CRD_FOLDERS {
-            files.insert(format!("{folder}/{name}"), content.clone());
+        for directory in CRD_DIRECTORIES {
+            files.insert(format!("{directory}/{name}"), content.clone());
         }
     }
     Ok(files)
 }
 
-/// What `examples/crds` writes: the definitions, or what the word asks for.
+/// Output of `examples/crds`: the definitions, or the pages that `what` selects.
 fn pages(step: &Step, what: Option<&str>) -> Result<Files> {
-    let folder = repository::scratch("crds")?;
-    fs::remove_dir_all(&folder).with_context(|| format!("failed to empty {}", folder.display()))?;
-    let folder = repository::scratch("crds")?;
+    let directory = repository::scratch("crds")?;
+    fs::remove_dir_all(&directory)
+        .with_context(|| format!("failed to empty {}", directory.display()))?;
+    let directory = repository::scratch("crds")?;
     let program = repository::target().join("debug/examples/crds");
-    quiet(step, command(program).arg(&folder).args(what))?;
+    quiet(step, command(program).arg(&directory).args(what))?;
     let mut files = Files::new();
-    for entry in
-        fs::read_dir(&folder).with_context(|| format!("failed to list {}", folder.display()))?
+    for entry in fs::read_dir(&directory)
+        .with_context(|| format!("failed to list {}", directory.display()))?
     {
-        let entry = entry.context("failed to read a folder entry")?;
+        let entry = entry.context("failed to read a directory entry")?;
         let name = entry.file_name().to_string_lossy().into_owned();
         files.insert(name, repository::read(&entry.path())?);
     }
@@ -143,9 +160,9 @@ fn manifest_files(step: &Step) -> Result<Files> {
     Ok(Files::from([(MANIFEST.to_owned(), content)]))
 }
 
-/// Writes `files`, or compares them with what is there; generated files of `folders` that are no
-/// longer made are removed, or reported.
-fn settle(files: &Files, folders: &[&str], check: bool) -> Result<()> {
+/// Writes `files`, or compares them with the existing files. Removes or reports files of `directories` that are no
+/// longer generated.
+fn settle(files: &Files, directories: &[&str], check: bool) -> Result<()> {
     let root = repository::root();
     let mut stale = Vec::new();
     for (name, content) in files {
@@ -159,13 +176,13 @@ fn settle(files: &Files, folders: &[&str], check: bool) -> Result<()> {
             repository::write(&path, content)?;
         }
     }
-    for name in folders
+    for name in directories
         .iter()
-        .flat_map(|folder| generated_in(&root, folder))
+        .flat_map(|directory| generated_in(&root, directory))
     {
         if !files.contains_key(&name) {
             if check {
-                stale.push(format!("{name} (no longer made)"));
+                stale.push(format!("{name} (no longer generated)"));
             } else {
                 fs::remove_file(root.join(&name))
                     .with_context(|| format!("failed to remove {name}"))?;
@@ -174,22 +191,22 @@ fn settle(files: &Files, folders: &[&str], check: bool) -> Result<()> {
     }
     if !stale.is_empty() {
         bail!(
-            "not what their sources make: {}. `cargo xtask crds`, `manifests`, `fields` and `reference` write them anew",
+            "out of date: {}. Fix: run `cargo xtask crds`, `manifests`, `fields` and `reference`",
             stale.join(", ")
         );
     }
     Ok(())
 }
 
-/// Files in a folder that carry our notice.
-fn generated_in(root: &Path, folder: &str) -> Vec<String> {
-    let entries = fs::read_dir(root.join(folder))
+/// Files in a directory that begin with the notice.
+fn generated_in(root: &Path, directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(root.join(directory))
         .into_iter()
         .flatten()
         .flatten();
     entries
         .filter(|entry| fs::read_to_string(entry.path()).is_ok_and(|text| text.starts_with(NOTICE)))
-        .map(|entry| format!("{folder}/{}", entry.file_name().to_string_lossy()))
+        .map(|entry| format!("{directory}/{}", entry.file_name().to_string_lossy()))
         .collect()
 }
 
@@ -199,11 +216,12 @@ mod tests {
 
     #[test]
     fn only_files_with_the_notice_count_as_generated() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("crds")).unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.path().join("crds").join(name), text);
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("crds")).unwrap();
+        let write =
+            |name: &str, text: &str| fs::write(directory.path().join("crds").join(name), text);
         write("made.yaml", "# Generated from somewhere.\n").unwrap();
         write("by-hand.yaml", "kind: List\n").unwrap();
-        assert_eq!(generated_in(folder.path(), "crds"), ["crds/made.yaml"]);
+        assert_eq!(generated_in(directory.path(), "crds"), ["crds/made.yaml"]);
     }
 }

@@ -1,4 +1,6 @@
-//! The least of an HTTP client: one GET to a port of this machine.
+//! A minimal HTTP client: GET requests in plain text to a port of this machine.
+//!
+//! No library: a fresh clone compiles this program first, and there is no TLS, redirect or connection reuse here.
 
 use std::{
     io::{Read, Write},
@@ -11,35 +13,41 @@ use anyhow::{Context, Result, bail};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Status and body of the answer; the connection is closed after it.
+/// Sends a GET request on a new connection and returns status and body of the response.
+///
+/// # Errors
+/// When no server listens there, or its response is not HTTP.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
         .with_context(|| format!("failed to connect to {address}"))?;
     stream
         .set_read_timeout(Some(TIMEOUT))
-        .context("failed to set a time-out")?;
+        .context("failed to set a timeout")?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream
         .write_all(request.as_bytes())
-        .with_context(|| format!("failed to ask {address}"))?;
-    let mut answer = String::new();
+        .with_context(|| format!("failed to send a request to {address}"))?;
+    let mut response = String::new();
     stream
-        .read_to_string(&mut answer)
-        .with_context(|| format!("failed to hear from {address}"))?;
-    let status = answer
+        .read_to_string(&mut response)
+        .with_context(|| format!("failed to read the response of {address}"))?;
+    let status = response
         .split(' ')
         .nth(1)
         .and_then(|status| status.parse().ok());
-    let body = answer
+    let body = response
         .split_once("\r\n\r\n")
         .map(|(_, body)| body.to_owned());
     match (status, body) {
         (Some(status), Some(body)) => Ok((status, body)),
-        _ => bail!("{address} does not speak HTTP"),
+        _ => bail!("the response of {address} is not HTTP"),
     }
 }
 
-/// Waits until `path` is answered with 200; `alive` ends the waiting early with its error.
+/// Waits for a 200 response of `path`.
+///
+/// # Errors
+/// When the server is not ready within `timeout`, or the error of `alive`, which is called before each request.
 pub(crate) fn wait_for(
     address: SocketAddr,
     path: &str,
@@ -70,17 +78,17 @@ mod tests {
 
     use super::*;
 
-    /// A server that gives these answers, one a connection.
-    fn serve(answers: &'static [&'static str]) -> SocketAddr {
+    /// A server that sends these responses, one per connection.
+    fn serve(responses: &'static [&'static str]) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
-            for answer in answers {
+            for response in responses {
                 let (mut stream, _) = listener.accept().unwrap();
                 let mut request = [0; 512];
                 let read = stream.read(&mut request).unwrap();
                 assert!(request[..read].starts_with(b"GET /x HTTP/1.1\r\n"));
-                stream.write_all(answer.as_bytes()).unwrap();
+                stream.write_all(response.as_bytes()).unwrap();
             }
         });
         address
@@ -93,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_ends_with_the_first_success() {
+    fn wait_ends_with_the_first_success() {
         let address = serve(&[
             "HTTP/1.1 503 Service Unavailable\r\n\r\n",
             "HTTP/1.1 200 OK\r\n\r\n",
@@ -102,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_ends_with_the_death_of_the_server() {
+    fn wait_ends_when_the_server_exits() {
         let address = serve(&[]);
         let error =
             wait_for(address, "/x", Duration::from_secs(10), || bail!("it ended")).unwrap_err();

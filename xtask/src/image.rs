@@ -1,8 +1,8 @@
-//! Container images without a container engine: a minimal Debian root and one program, written as a
-//! docker archive that `docker load`, `ctr images import` and `kind load image-archive` take.
+//! Container images without a container engine: a minimal Debian root and one program, written as a docker archive for
+//! `docker load`, `ctr images import` and `kind load image-archive`.
 //!
-//! The root's files are those of the machine the program was linked on, so that program and C library
-//! fit. The same program gives the same bytes. On other systems than Linux: `Dockerfile`.
+//! The root's files are copied from the machine that linked the program, so that program and C library match. The same
+//! program results in the same bytes. On systems other than Linux, use `Dockerfile`.
 
 mod archive;
 mod python;
@@ -24,16 +24,16 @@ use crate::{
     repository,
 };
 
-/// No image that is shipped may be larger: they are pulled onto every node.
+/// Largest size of a released image: nodes pull it.
 const MAX_BYTES: u64 = 40_000_000;
-/// Nor may one of a development build, which never leaves this machine.
+/// Largest size of an image of a development build, which stays on this machine.
 const MAX_DEVELOPMENT_BYTES: u64 = 60_000_000;
-/// Where images are published, and the names the chart and the operator use.
+/// Registry of the images, as the chart and the operator name it.
 pub(crate) const REGISTRY: &str = "bedrock-access";
-/// The version of this workspace, which images are tagged with.
+/// The version of this workspace and tag of the images.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Name of an image, its program, and what it is.
+/// Name of an image, its program, and its description.
 const IMAGES: [(&str, &str); 3] = [
     (
         "bedrock-access-operator",
@@ -52,13 +52,13 @@ const IMAGES: [(&str, &str); 3] = [
 /// The demo's application: a program that waits, and a client.
 const DEMO_APP: &str = "bedrock-access-demo-app";
 
-/// Python with client libraries, as a team's own image would hold them.
+/// Python with client libraries, like the image of a team.
 const PYTHON: &str = "bedrock-access-demo-python";
 
-/// An image as it was written.
+/// A written image.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
-    /// Reference, with tag.
+    /// Reference with tag.
     pub(crate) reference: String,
     /// The docker archive.
     pub(crate) path: PathBuf,
@@ -88,7 +88,7 @@ pub(crate) fn image(console: &Console, release: bool) -> Result<()> {
     Ok(())
 }
 
-/// Writes an archive for each of our programs, which are built already.
+/// Writes an archive for each program, which must be built.
 pub(crate) fn write_all(console: &Console, profile: Profile) -> Result<Vec<Written>> {
     console.step("images", |step| {
         IMAGES
@@ -113,7 +113,7 @@ pub(crate) fn write_demo_app(console: &Console) -> Result<Written> {
     })
 }
 
-/// Writes a Python with client libraries and the demo's script.
+/// Writes an image of Python with client libraries and the demo's script.
 pub(crate) fn write_python(console: &Console) -> Result<Written> {
     console.step("image with Python and client libraries", |step| {
         let image = Image {
@@ -129,7 +129,7 @@ pub(crate) fn write_python(console: &Console) -> Result<Written> {
     })
 }
 
-/// Writes the archive of an image into its place.
+/// Writes the archive of an image.
 fn archived(image: Image) -> Result<Written> {
     let path = repository::target()
         .join("images")
@@ -151,7 +151,7 @@ fn write(
 ) -> Result<Written> {
     ensure!(
         cfg!(target_os = "linux"),
-        "images are made of this machine's files, which takes Linux: use `docker build` with Dockerfile instead"
+        "images are built from files of this machine, which needs Linux. Fix: use `docker build` with Dockerfile"
     );
     let stripped = stripped(step, profile, program)?;
     let mut base = Root::minimal()?;
@@ -174,7 +174,7 @@ fn write(
     let written = archived(image)?;
     let path = &written.path;
     let size = fs::metadata(path)
-        .with_context(|| format!("failed to look at {}", path.display()))?
+        .with_context(|| format!("failed to read the metadata of {}", path.display()))?
         .len();
     let most = match profile {
         Profile::Dev => MAX_DEVELOPMENT_BYTES,
@@ -188,8 +188,8 @@ fn write(
     Ok(written)
 }
 
-/// A copy of a program without what only a debugger reads. Names of functions, which a heap profile shows, would make
-/// a development build too large for its image.
+/// Copies a program without debug information and names of functions, which would make an image of a development build
+/// too large.
 fn stripped(step: &Step, profile: Profile, program: &str) -> Result<PathBuf> {
     let copy = repository::scratch("stripped")?.join(program);
     let what = match profile {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: noted, so that what was started is ended before we end.
+//! Ctrl-C and SIGTERM: recorded, so that this program stops its children before it exits.
 
 use std::sync::{
     OnceLock,
@@ -10,7 +10,10 @@ use anyhow::{Context, Result};
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static SET: OnceLock<()> = OnceLock::new();
 
-/// From now on a signal is noted instead of ending this program; programs we run still get it.
+/// Records signals instead of exiting; children still receive them.
+///
+/// # Errors
+/// When the handler cannot be installed.
 pub(crate) fn note_signals() -> Result<()> {
     if SET.set(()).is_ok() {
         ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
@@ -19,7 +22,7 @@ pub(crate) fn note_signals() -> Result<()> {
     Ok(())
 }
 
-/// Whether there was one.
+/// Whether a signal arrived.
 pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }

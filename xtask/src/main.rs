@@ -1,15 +1,16 @@
-//! The one entry to this repository: everything a person or CI runs is a command of `cargo xtask`.
+//! Repository tasks: every check, test and measurement is a command of `cargo xtask`.
 //!
-//! Every command prints what it does and how long it took; the full output of what it ran is kept
-//! in `target/xtask/`. It depends on little, so that a fresh clone can begin at once, and it never
-//! links a product: it builds and runs them as a user would.
+//! Each command prints its steps with their times; the complete output of the programs it runs is in
+//! `target/xtask/log`. It has few dependencies, so that it compiles quickly in a fresh clone, and it links no product:
+//! it builds and runs them as a user would.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command-line program talks to its user"
+    reason = "a command-line program prints its output"
 )]
 
 mod bench;
+mod binaries;
 mod build;
 mod checks;
 mod console;
@@ -23,6 +24,7 @@ mod image;
 mod interrupt;
 mod process;
 mod properties;
+mod report;
 mod repository;
 mod suite;
 mod tidy;
@@ -44,20 +46,27 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Everything CI runs: formatting, lints, tidy, generated files, chart, unit and integration tests.
+    /// Run the suite as CI does: format, rules, lints, generated files, chart, tests, demo.
     Test {
-        /// Only these parts; without any: all of them, after the checks.
+        /// Run these parts only.
         #[arg(value_enum)]
         parts: Vec<Part>,
-        /// Only tests whose name contains this text.
+        /// Run tests whose name contains this text only.
         #[arg(long)]
         filter: Option<String>,
+        /// Run everything: all fault cases, all clients, long waits, documentation, sidecars, bench.
+        #[arg(long)]
+        full: bool,
     },
-    /// `test`, and before it the checks that need tools of their own: deny, machete.
-    Check,
+    /// Check dependencies (`deny`, `machete`), then run `test`.
+    Check {
+        /// Run the full lane of `test`.
+        #[arg(long)]
+        full: bool,
+    },
     /// Format all Rust code.
     Fmt {
-        /// Change nothing; fail where something is not formatted.
+        /// Change nothing; fail if a file is not formatted.
         #[arg(long)]
         check: bool,
     },
@@ -69,93 +78,93 @@ enum Task {
         #[arg(long)]
         open: bool,
     },
-    /// Check the rules of the house that no other tool knows.
+    /// Check the repository's own rules: dependencies between crates and modules, language, layout of files.
     Tidy,
-    /// Check that the generated files are what their sources make.
+    /// Check that generated files match their sources.
     Generated,
-    /// Check licences, sources and duplicates of dependencies.
+    /// Check licences, sources, duplicates and advisories of dependencies.
     Deny,
-    /// Look for dependencies that no code uses.
+    /// Find unused dependencies.
     Machete,
     /// Lint and render the Helm chart.
     Chart,
-    /// Write crds/ and the chart's copy from the types in crates/api.
+    /// Generate crds/ and the chart's copy from the types in crates/api.
     Crds {
-        /// Change nothing; fail where a file differs.
+        /// Change nothing; fail if a file differs.
         #[arg(long)]
         check: bool,
     },
-    /// Write docs/guide/*-fields.md from the data the translation uses.
+    /// Generate docs/guide/*-fields.md from the tables of the translation.
     Fields {
-        /// Change nothing; fail where the file differs.
+        /// Change nothing; fail if a file differs.
         #[arg(long)]
         check: bool,
     },
-    /// Write docs/reference/ from the types in crates/api.
+    /// Generate docs/reference/ from the types in crates/api.
     Reference {
-        /// Change nothing; fail where a file differs.
+        /// Change nothing; fail if a file differs.
         #[arg(long)]
         check: bool,
     },
-    /// Write manifests/ from the chart.
+    /// Generate manifests/ from the chart.
     Manifests {
-        /// Change nothing; fail where a file differs.
+        /// Change nothing; fail if a file differs.
         #[arg(long)]
         check: bool,
     },
-    /// The whole story on a real cluster: install, apply an access, chat through it.
+    /// Install on a real cluster, apply a BedrockAccess, and chat through it.
     Demo {
-        /// End after the chat; fail unless every answer was right.
+        /// Exit after the chat; fail if a response is wrong.
         #[arg(long)]
         once: bool,
-        /// Pods of every kind with the gateway as a sidecar, too.
+        /// Also run pods of every workload kind with the gateway as a sidecar.
         #[arg(long)]
         sidecar: bool,
-        /// Which cluster to use.
+        /// Cluster to use.
         #[arg(long, value_enum, default_value_t = ClusterKind::Local)]
         cluster: ClusterKind,
-        /// The nodes pull the images from here instead of getting them from us; `image` writes them.
+        /// Let the nodes pull the images from this registry instead of loading them; `image` writes them.
         #[arg(long, value_name = "PREFIX")]
         registry: Option<String>,
     },
-    /// The gateway in front of a simulated AWS, without Kubernetes, for trying clients.
+    /// Run the gateway with a simulated AWS and without Kubernetes, to try clients.
     Double {
-        /// Where the gateway listens.
+        /// Address of the gateway.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
         listen: SocketAddr,
-        /// Where its AWS credentials come from.
+        /// Source of the gateway's AWS credentials.
         #[arg(long, value_enum, default_value_t = Identity::Static)]
         identity: Identity,
-        /// End when one chat was answered.
+        /// Exit after the response to one chat.
         #[arg(long)]
         once: bool,
     },
-    /// Write container images of the programs into target/images/, without a container engine.
+    /// Write container images of the programs to target/images/, without a container engine.
     Image {
-        /// Optimised, as for a release; takes minutes more.
+        /// Build optimised release programs; takes several minutes longer.
         #[arg(long)]
         release: bool,
     },
-    /// Measure the gateway beside a proxy that does nothing, or the operator at scale.
+    /// Measure the gateway against a pass-through proxy, or the operator at scale.
     Bench(bench::Options),
-    /// Feed hostile bytes to every parser that reads what others send.
+    /// Fuzz every parser of untrusted input.
     Fuzz {
-        /// One target of fuzz/fuzz_targets; without it: each in turn.
+        /// Target in fuzz/fuzz_targets. Default: all targets, one after the other.
         target: Option<String>,
-        /// How long each runs.
+        /// Run time of each target in seconds.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
     /// Run the property tests with many cases each, optimised.
     Properties {
-        /// Cases of each property.
+        /// Number of cases per property.
         #[arg(long, default_value_t = 100_000)]
         cases: u32,
-        /// Only properties whose name contains this text.
+        /// Run properties whose name contains this text only.
         #[arg(long)]
         filter: Option<String>,
     },
-    /// Run the unit tests and accept what they print as the new snapshots; review the diff.
+    /// Run the unit tests and accept their output as the new snapshots; review the diff.
     Golden,
 }
 
@@ -167,10 +176,14 @@ fn main() -> ExitCode {
     };
     let console = Console::new();
     let result = match task {
-        Task::Test { parts, filter } => suite::test(&console, &parts, filter.as_deref()),
-        Task::Check => suite::check(&console),
+        Task::Test {
+            parts,
+            filter,
+            full,
+        } => suite::test(&console, &parts, filter.as_deref(), full),
+        Task::Check { full } => suite::check(&console, full),
         Task::Fmt { check } => checks::fmt(&console, check),
-        Task::Clippy => checks::clippy(&console),
+        Task::Clippy => checks::clippy(&console, true),
         Task::Doc { open } => checks::doc(&console, open),
         Task::Tidy => tidy::tidy(&console),
         Task::Generated => generated::check_all(&console),
@@ -209,10 +222,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The commands with one line each, as shown by a bare `cargo xtask`.
+/// One line for each command, as `cargo xtask` without arguments prints it.
 fn list() -> String {
-    let mut text =
-        String::from("Tasks of this repository; `cargo xtask TASK --help` says more.\n\n");
+    let mut text = String::from(
+        "Tasks of this repository. `cargo xtask TASK --help` shows the options of a task.\n\n",
+    );
     for task in Arguments::command().get_subcommands() {
         let about = task
             .get_about()

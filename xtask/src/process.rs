@@ -1,20 +1,23 @@
-//! Runs other programs: quietly into a step's log, or seen while they write; never through a shell.
+//! Runs other programs without a shell, with their output in the log of a step or also on the terminal.
 
 use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{BufRead, BufReader, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::{console::Step, repository};
+use crate::{
+    console::{Console, Step},
+    repository,
+};
 
-/// How much of a failed program's output is shown; all of it is in the log.
+/// Lines of a failed program's output that are printed; the log has all of it.
 const TAIL_LINES: usize = 40;
 
 /// A command that starts in the root of the repository.
@@ -24,7 +27,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The cargo that runs us, so that its toolchain is the one pinned here.
+/// The cargo that runs this program, and so the pinned toolchain.
 pub(crate) fn cargo() -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
@@ -32,7 +35,7 @@ pub(crate) fn cargo() -> Command {
 /// Runs a program with its output in the log of the step.
 ///
 /// # Errors
-/// When it cannot be started or fails; then with the end of its output.
+/// When it cannot be started or fails; the error contains the end of its output.
 pub(crate) fn quiet(step: &Step, command: &mut Command) -> Result<()> {
     begin(step, command);
     let log = open(step.log())?;
@@ -44,7 +47,7 @@ pub(crate) fn quiet(step: &Step, command: &mut Command) -> Result<()> {
     judge(step, command, status)
 }
 
-/// Runs a program and returns what it wrote to standard output; the rest goes to the log.
+/// Runs a program and returns its standard output; its standard error goes to the log.
 ///
 /// # Errors
 /// As [`quiet`].
@@ -60,10 +63,10 @@ pub(crate) fn capture(step: &Step, command: &mut Command) -> Result<String> {
         .with_context(|| format!("the output of {} is not UTF-8", name(command)))
 }
 
-/// Runs a program whose output is seen at once and kept in the log as well.
+/// Runs a program with its output on the terminal and in the log.
 ///
 /// # Errors
-/// When it cannot be started or fails; its output was seen, so only the log is named.
+/// When it cannot be started or fails; the error names the log, since the output is on the terminal.
 pub(crate) fn live(step: &Step, command: &mut Command) -> Result<()> {
     begin(step, command);
     let mut child = command
@@ -77,7 +80,7 @@ pub(crate) fn live(step: &Step, command: &mut Command) -> Result<()> {
     ];
     let status = child.wait().with_context(|| missing(command))?;
     for copy in copies.into_iter().flatten() {
-        // Output that could not be copied does not change what the program answered.
+        // A failure to copy output does not change the result of the program.
         copy?.join().unwrap_or_default();
     }
     if !status.success() {
@@ -90,7 +93,7 @@ pub(crate) fn live(step: &Step, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Starts a program that goes on in the background, with its output in the log of the step.
+/// Starts a program in the background, with its output in the log of the step.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -104,12 +107,62 @@ pub(crate) fn background(step: &Step, command: &mut Command) -> Result<Child> {
         .with_context(|| missing(command))
 }
 
-/// Asks a program to end, and ends it after `timeout`.
+/// A program that runs beside other steps, with its output in a log of its own.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    name: &'static str,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Beside {
+    /// Starts the program.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn start(name: &'static str, command: &mut Command) -> Result<Self> {
+        let step = Step::unseen(&format!("{name} beside"))?;
+        Ok(Self {
+            name,
+            child: background(&step, command)?,
+            log: step.log().to_owned(),
+        })
+    }
+
+    /// Waits for its end and then shows its output.
+    ///
+    /// # Errors
+    /// When it failed.
+    pub(crate) fn wait(mut self, console: &Console) -> Result<()> {
+        let status = console.step(&format!("wait for: {}", self.name), |_| {
+            self.child
+                .wait()
+                .with_context(|| format!("failed to wait for {}", self.name))
+        })?;
+        console.note(&repository::read(&self.log)?);
+        ensure!(
+            status.success(),
+            "{} ended with {status}; log: {}",
+            self.name,
+            self.log.display()
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Beside {
+    /// Ends the program if the suite fails before it does.
+    fn drop(&mut self) {
+        stop(&mut self.child, Duration::from_mins(1));
+    }
+}
+
+/// Sends SIGTERM to a program, and SIGKILL after `timeout`.
 pub(crate) fn stop(child: &mut Child, timeout: Duration) {
     if matches!(child.try_wait(), Ok(Some(_))) {
         return;
     }
-    // Through kill(1): the standard library only knows SIGKILL, which leaves no time to clean up.
+    // By kill(1): the standard library sends SIGKILL only, which leaves no time to clean up.
     let asked = Command::new("kill")
         .args(["-TERM", &child.id().to_string()])
         .status();
@@ -120,12 +173,12 @@ pub(crate) fn stop(child: &mut Child, timeout: Duration) {
         }
         thread::sleep(Duration::from_millis(50));
     }
-    // It may have ended by itself meanwhile, which is as good.
+    // It may have exited meanwhile.
     child.kill().unwrap_or_default();
     child.wait().map(drop).unwrap_or_default();
 }
 
-/// Whether a program is on the search path and answers to this argument.
+/// Whether a program is on the search path and succeeds with this argument.
 pub(crate) fn answers(program: &str, argument: &str) -> bool {
     Command::new(program)
         .arg(argument)
@@ -211,7 +264,7 @@ fn copy_lines(stream: impl Read, log: &mut File) {
         .read_until(b'\n', &mut line)
         .is_ok_and(|read| read > 0)
     {
-        // A closed terminal must not keep the program's pipe from being emptied.
+        // With a closed terminal, the program's pipe is still read.
         std::io::stdout().write_all(&line).unwrap_or_default();
         log.write_all(&line).unwrap_or_default();
         line.clear();
@@ -221,7 +274,6 @@ fn copy_lines(stream: impl Read, log: &mut File) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::Console;
 
     #[test]
     fn failed_program_is_reported_with_the_end_of_its_output() {
@@ -239,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn captured_output_is_what_the_program_wrote_to_standard_output_alone() {
+    fn captured_output_is_standard_output_only() {
         let output = Console::new()
             .step("process test: capture", |step| {
                 capture(step, command("sh").args(["-c", "echo out; echo err >&2"]))
@@ -249,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn program_that_is_not_there_is_named() {
+    fn missing_program_is_named_in_the_error() {
         let error = Console::new()
             .step("process test: missing", |step| {
                 quiet(step, &mut command("no-such-program"))
@@ -260,8 +312,11 @@ mod tests {
 
     #[test]
     fn stopped_program_has_time_to_clean_up() {
-        let folder = tempfile::tempdir().unwrap();
-        let (ready, cleaned) = (folder.path().join("ready"), folder.path().join("cleaned"));
+        let directory = tempfile::tempdir().unwrap();
+        let (ready, cleaned) = (
+            directory.path().join("ready"),
+            directory.path().join("cleaned"),
+        );
         let script = format!(
             "trap 'touch {}; exit 0' TERM; touch {}; while :; do sleep 0.05; done",
             cleaned.display(),

@@ -1,6 +1,6 @@
-//! `cargo xtask properties`: what holds for every input, tried on many more inputs than the suite has time for.
+//! `cargo xtask properties`: the property tests with many more cases than in the suite.
 //!
-//! Optimised, with the checks of a development build: those of the pure crates, and requests that go through a real
+//! Optimised, with the checks of a development build. Covers the pure crates, and requests that pass through a real
 //! gateway to the simulated AWS.
 
 use anyhow::Result;
@@ -10,7 +10,7 @@ use crate::{
     process::{cargo, quiet},
 };
 
-/// Runs all properties, or those with `filter` in their name, with so many cases each.
+/// Runs all properties, or those with `filter` in their name, with `cases` cases each.
 pub(crate) fn properties(console: &Console, cases: u32, filter: Option<&str>) -> Result<()> {
     let mut failures = Failures::default();
     let pure = console.step(&format!("pure crates, {cases} cases each"), |step| {

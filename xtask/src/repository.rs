@@ -1,4 +1,4 @@
-//! Where things lie: the work tree, what git knows of it, and the folder for tools.
+//! Paths: the work tree, the files that git tracks, and the cache for tools.
 
 use std::{
     env, fs,
@@ -14,25 +14,25 @@ pub(crate) fn root() -> PathBuf {
     manifest.parent().unwrap_or(manifest).to_owned()
 }
 
-/// Cargo's target folder, as set for this run.
+/// Cargo's target directory of this run.
 pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// A folder below `target/xtask`, made if need be.
+/// A directory below `target/xtask`, created if absent.
 pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
-    let folder = target().join("xtask").join(name);
-    fs::create_dir_all(&folder)
-        .with_context(|| format!("failed to make the folder {}", folder.display()))?;
-    Ok(folder)
+    let directory = target().join("xtask").join(name);
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("failed to create the directory {}", directory.display()))?;
+    Ok(directory)
 }
 
-/// Folder that outlives `cargo clean`: the user's cache.
+/// Directory in the user's cache, which `cargo clean` does not remove.
 pub(crate) fn cache() -> Result<PathBuf> {
     let base = match (env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")) {
         (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache),
         (_, Some(home)) if !home.is_empty() => PathBuf::from(home).join(".cache"),
-        _ => bail!("neither XDG_CACHE_HOME nor HOME is set: set one, tools are kept below it"),
+        _ => bail!("neither XDG_CACHE_HOME nor HOME is set: set one; tools are installed below it"),
     };
     Ok(base.join("bedrock-access"))
 }
@@ -68,16 +68,16 @@ pub(crate) fn files() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Reads a text file, naming it when that fails.
+/// Reads a text file. The error contains its path.
 pub(crate) fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
 }
 
-/// Writes a file and the folders above it, naming it when that fails.
+/// Writes a file and creates the directories above it. The error contains its path.
 pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("failed to make the folder {}", folder.display()))?;
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("failed to create the directory {}", directory.display()))?;
     }
     fs::write(path, content).with_context(|| format!("failed to write {}", path.display()))
 }

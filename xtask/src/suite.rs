@@ -1,78 +1,218 @@
-//! The sequence of checks and tests that CI runs, and its parts.
+//! The suite: checks and tests in two lanes, and its parts one by one.
+//!
+//! The default lane runs after each change and in CI. The full lane has every case, every client and every long wait,
+//! and runs before a release.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
 use crate::{
     bench,
+    binaries::{self, Binary, Run},
     build::{self, Profile},
     checks,
     console::{Console, Failures},
     debian,
     demo::{ClusterKind, demo},
-    double, generated,
-    process::{cargo, live, quiet},
-    repository, tidy,
+    double, fuzz, generated,
+    process::{Beside, cargo, command, live},
+    report::Report,
+    repository, tidy, tools,
 };
+
+/// Package of the tests that run products and rigs together.
+const TOGETHER: &str = "tests";
+/// Modules of these tests that need an API server.
+const API_TIER: &str = "api_tier::";
+const FAULTS: &str = "faults::";
+
+/// Budget of the default lane once dependencies are compiled.
+const DEFAULT: Duration = Duration::from_mins(12);
+/// Budget of the full lane once dependencies are compiled.
+const FULL: Duration = Duration::from_mins(35);
+/// What an empty machine needs in addition, to compile dependencies and the programs of Kubernetes.
+const EMPTY: Duration = Duration::from_mins(13);
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// Tests beside the code and examples in documentation: no cluster, no root, seconds.
+    /// Tests beside the code: no cluster, no root.
     Unit,
-    /// Products against a real API server on loopback.
+    /// The operator against a real API server on loopback.
     Api,
-    /// The operator on bad days: writes fail, watches break, operators die. Needs what `api` needs.
+    /// The operator while writes fail, watches break and operators die. Needs what `api` needs.
     Faults,
-    /// Products in pods of a real cluster on this machine; Linux, root.
+    /// Products in pods of a real cluster on this machine. Needs Linux and root.
     Cluster,
 }
 
-/// Runs everything, or only some parts.
-pub(crate) fn test(console: &Console, parts: &[Part], filter: Option<&str>) -> Result<()> {
+/// Runs a whole lane, or some parts of it.
+pub(crate) fn test(
+    console: &Console,
+    parts: &[Part],
+    filter: Option<&str>,
+    full: bool,
+) -> Result<()> {
     if !parts.is_empty() {
         for part in parts {
-            run_part(console, *part, filter)?;
+            run_part(console, *part, filter, full)?;
         }
         return Ok(());
     }
-    if let Some(filter) = filter {
-        debian::ensure(console)?;
-        build::programs(console, Profile::Dev)?;
-        return run_tests(console, "tests", &[], &[filter]);
-    }
     debian::ensure(console)?;
-    let mut failures = Failures::default();
-    console.heading("Checks");
-    failures.collect("fmt", checks::fmt(console, true));
-    failures.collect("tidy", tidy::tidy(console));
-    failures.collect("clippy", checks::clippy(console));
-    failures.collect("doc", checks::doc(console, false));
-    // Everything below runs programs, so that a build that fails is the end.
-    build::programs(console, Profile::Dev)?;
-    failures.collect("generated", generated::check_all(console));
-    failures.collect("chart", checks::chart(console));
-    console.heading("Tests");
-    console.step("compile the tests", |step| {
-        quiet(
-            step,
-            cargo().args(["test", "--workspace", "--locked", "--no-run"]),
-        )
-    })?;
-    failures.collect("tests", run_tests(console, "tests", &[], &[]));
-    failures.collect("every identity", double::every_identity(console));
-    failures.collect("bench", bench::quick(console));
-    failures.collect(
-        "cluster tier",
-        demo(console, true, true, ClusterKind::Local, None),
-    );
-    failures.collect("secrets", no_secret_was_printed(console));
-    failures.conclude()
+    if let Some(filter) = filter {
+        build::programs(console, Profile::Dev)?;
+        let binaries = binaries::compile(console, full)?;
+        let how = Run {
+            filters: &[filter],
+            full,
+            ..Run::default()
+        };
+        return binaries::run(console, "tests", &binaries, how);
+    }
+    lane(console, full)
 }
 
-/// Searches everything that was printed for the secrets that the tests and the demo use, and for tokens.
+/// Runs a whole lane and prints its times.
+fn lane(console: &Console, full: bool) -> Result<()> {
+    let budget = if full { FULL } else { DEFAULT };
+    let empty = if is_prepared()? {
+        Duration::ZERO
+    } else {
+        EMPTY
+    };
+    let mut report = Report::new(budget + empty);
+    let budget = |default: u64, with_all: u64| if full { with_all } else { default };
+    console.heading("Checks");
+    report.run("format and rules", 15, || {
+        let mut failures = Failures::default();
+        failures.collect("fmt", checks::fmt(console, true));
+        failures.collect("tidy", tidy::tidy(console));
+        failures.conclude()
+    });
+    console.heading("Programs");
+    let built = report.required("build", budget(150, 160) + empty.as_secs() / 2, || {
+        build::programs(console, Profile::Dev)
+    });
+    // The programs of Kubernetes, unless this machine has them: in the background, since only later parts need them.
+    let kubernetes = built
+        .and_then(|()| tools::local_cluster().ok())
+        .and_then(|mut program| Beside::start("programs of Kubernetes", program.arg("build")).ok());
+    let compiled = report.required("compile the tests", budget(120, 130), || {
+        binaries::compile(console, full)
+    });
+    report.run("clippy", budget(75, 90) + empty.as_secs() / 6, || {
+        checks::clippy(console, full)
+    });
+    if let Some(kubernetes) = kubernetes {
+        report.run("programs of Kubernetes", 2 + empty.as_secs() / 3, || {
+            kubernetes.wait(console)
+        });
+    }
+    // Everything below runs programs.
+    if let (Some(()), Some(binaries)) = (built, compiled) {
+        run_programs(console, &mut report, &binaries, full);
+    }
+    report.conclude(console)
+}
+
+/// The parts of a lane that run what was built.
+fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], full: bool) {
+    let budget = |default: u64, with_all: u64| if full { with_all } else { default };
+    // Beside the tests in the default lane, since both mostly wait; alone in the full lane, where it takes minutes.
+    let demo_beside = if full {
+        None
+    } else {
+        Beside::start("demo", &mut this_program(&["demo", "--once"])).ok()
+    };
+    report.run("generated files and chart", 15, || {
+        let mut failures = Failures::default();
+        failures.collect("generated", generated::check_all(console));
+        failures.collect("chart", checks::lint_chart(console));
+        failures.conclude()
+    });
+    console.heading("Tests");
+    let how = Run {
+        full,
+        ..Run::default()
+    };
+    report.run("unit tests", 60, || {
+        let units = binaries.iter().filter(|binary| !binary.is_integration);
+        binaries::run(console, "unit tests", units, how)
+    });
+    report.run("products and rigs", budget(75, 200), || {
+        let own = binaries
+            .iter()
+            .filter(|binary| binary.is_integration && binary.package != TOGETHER);
+        binaries::run(console, "products and rigs", own, how)
+    });
+    let groups: [(&str, u64, &[&str], &[&str]); 3] = [
+        (
+            "clients and exchanges",
+            budget(60, 200),
+            &[],
+            &[API_TIER, FAULTS],
+        ),
+        ("API tier", budget(90, 240), &[API_TIER], &[]),
+        ("fault injection", budget(75, 360), &[FAULTS], &[]),
+    ];
+    for (name, seconds, filters, skip) in groups {
+        report.run(name, seconds, || {
+            let together = binaries
+                .iter()
+                .filter(|binary| binary.is_integration && binary.package == TOGETHER);
+            let how = Run {
+                filters,
+                skip,
+                full,
+            };
+            binaries::run(console, name, together, how)
+        });
+    }
+    report.run("every identity", 20, || double::every_identity(console));
+    if full {
+        report.run("documentation", 120, || checks::doc(console, false));
+        report.run("fuzz targets", 120, || fuzz::lint(console));
+        report.run("bench", 60, || bench::quick(console));
+        report.run("demo", 300, || {
+            demo(console, true, true, ClusterKind::Local, None)
+        });
+    }
+    if let Some(demo) = demo_beside {
+        report.run("demo (rest of it)", 30, || demo.wait(console));
+    }
+    report.run("no secret in any log", 5, || no_secret_was_printed(console));
+}
+
+/// `cargo xtask` with these arguments.
+fn this_program(arguments: &[&str]) -> std::process::Command {
+    let program = std::env::current_exe().unwrap_or_else(|_| "xtask".into());
+    let mut command = command(program);
+    command.args(arguments);
+    command
+}
+
+/// Whether this machine has compiled the dependencies and the programs of Kubernetes before.
+fn is_prepared() -> Result<bool> {
+    let contains = |directory: &std::path::Path, name: &str| {
+        fs::read_dir(directory).is_ok_and(|entries| {
+            entries
+                .flatten()
+                .any(|entry| entry.file_name().to_string_lossy().starts_with(name))
+        })
+    };
+    let dependencies = contains(&repository::target().join("debug/deps"), "libkube_client-");
+    let kubernetes = fs::read_dir(repository::cache()?.join("cluster")).is_ok_and(|entries| {
+        entries
+            .flatten()
+            .any(|entry| contains(&entry.path(), "cluster"))
+    });
+    Ok(dependencies && kubernetes)
+}
+
+/// Searches every log for the secrets that the tests and the demo use, and for tokens.
 fn no_secret_was_printed(console: &Console) -> Result<()> {
     /// Beginnings of the secret keys, Bedrock keys and tokens in use; the last is how every JWT begins.
     const SECRETS: [&str; 6] = [
@@ -83,33 +223,37 @@ fn no_secret_was_printed(console: &Console) -> Result<()> {
         "sso-access-token",
         "eyJhbGciOi",
     ];
-    console.step("no secret in what was printed", |_| {
-        let folder = repository::scratch("log")?;
+    console.step("no secret in any log", |_| {
+        let directory = repository::scratch("log")?;
         let mut searched = 0_u64;
-        for entry in
-            fs::read_dir(&folder).with_context(|| format!("failed to list {}", folder.display()))?
+        for entry in fs::read_dir(&directory)
+            .with_context(|| format!("failed to list {}", directory.display()))?
         {
-            let path = entry.context("failed to read a folder entry")?.path();
+            let path = entry.context("failed to read a directory entry")?.path();
             let text =
                 fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
             let text = String::from_utf8_lossy(&text);
             searched += u64::try_from(text.len())?;
             for secret in SECRETS {
-                ensure!(!text.contains(secret), "{} shows {secret}…", path.display());
+                ensure!(
+                    !text.contains(secret),
+                    "{} contains {secret}…",
+                    path.display()
+                );
             }
         }
-        ensure!(searched > 0, "there is no log in {}", folder.display());
+        ensure!(searched > 0, "no log in {}", directory.display());
         Ok(())
     })
 }
 
-/// Everything of [`test()`], and what needs tools that take minutes to build.
-pub(crate) fn check(console: &Console) -> Result<()> {
+/// Everything of [`test()`], and the checks of dependencies, whose tools take minutes to build.
+pub(crate) fn check(console: &Console, full: bool) -> Result<()> {
     let mut failures = Failures::default();
     console.heading("Dependencies");
     failures.collect("deny", checks::deny(console));
     failures.collect("machete", checks::machete(console));
-    failures.collect("test", test(console, &[], None));
+    failures.collect("test", test(console, &[], None, full));
     failures.conclude()
 }
 
@@ -124,44 +268,32 @@ pub(crate) fn golden(console: &Console) -> Result<()> {
         )?;
         live(
             step,
-            crate::process::command("git").args(["status", "--short", "--", "*.snap"]),
+            command("git").args(["status", "--short", "--", "*.snap"]),
         )
     })
 }
 
-fn run_part(console: &Console, part: Part, filter: Option<&str>) -> Result<()> {
-    let (name, targets, module): (_, &[&str], _) = match part {
-        Part::Unit => ("unit tests", &["--lib", "--bins"], None),
-        Part::Api => ("API tier", &["--test", "it"], Some("api_tier::")),
-        Part::Faults => ("fault injection", &["--test", "it"], Some("faults::")),
-        Part::Cluster => return demo(console, true, true, ClusterKind::Local, None),
+fn run_part(console: &Console, part: Part, filter: Option<&str>, full: bool) -> Result<()> {
+    let (name, integration, module) = match part {
+        Part::Unit => ("unit tests", false, None),
+        Part::Api => ("API tier", true, Some(API_TIER)),
+        Part::Faults => ("fault injection", true, Some(FAULTS)),
+        Part::Cluster => return demo(console, true, full, ClusterKind::Local, None),
     };
-    if part != Part::Unit {
+    if integration {
         debian::ensure(console)?;
         build::programs(console, Profile::Dev)?;
     }
-    // The test runner takes several filters as "any of them", so a narrower one replaces ours.
+    let binaries = binaries::compile(console, full)?;
+    let chosen = binaries.iter().filter(|binary| {
+        binary.is_integration == integration && (!integration || binary.package == TOGETHER)
+    });
+    // Several filters mean "any of them", so a narrower one replaces the module's.
     let filters: Vec<&str> = filter.or(module).into_iter().collect();
-    run_tests(console, name, targets, &filters)
-}
-
-fn run_tests(console: &Console, name: &str, targets: &[&str], filters: &[&str]) -> Result<()> {
-    let color = if console.is_terminal() {
-        "always"
-    } else {
-        "never"
+    let how = Run {
+        filters: &filters,
+        full,
+        ..Run::default()
     };
-    console.live(name, |step| {
-        let mut command = cargo();
-        command
-            .args(["test", "--workspace", "--locked", "--no-fail-fast"])
-            .args(targets);
-        command
-            .env("INSTA_UPDATE", "no")
-            .env("CARGO_TERM_COLOR", color);
-        if !filters.is_empty() {
-            command.arg("--").args(filters);
-        }
-        live(step, &mut command)
-    })
+    binaries::run(console, name, chosen, how)
 }

@@ -1,13 +1,17 @@
-//! The rules of the house that no other tool knows: what may depend on what, and how files are kept.
+//! Rules of this repository that no other tool checks: dependencies between crates and modules, the language of its
+//! texts, and the layout of its files.
 //!
-//! Each rule is a pure function over texts, tested below on texts that break it. What clippy,
-//! rustfmt or cargo-deny can hold is theirs and not repeated here.
+//! Each rule is a pure function over texts with tests on texts that break it. Rules that clippy, rustfmt or
+//! cargo-deny can check are left to them.
 
 mod arrows;
+mod code;
+mod layers;
+mod phrases;
 mod sources;
 mod texts;
 
-use std::{fmt, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use anyhow::{Context, Result, bail};
 
@@ -17,7 +21,9 @@ use crate::{
     repository,
 };
 
-/// A rule that is broken, where, and what to do.
+use self::phrases::Phrases;
+
+/// A broken rule: the place, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     place: String,
@@ -43,40 +49,44 @@ impl fmt::Display for Finding {
 pub(crate) fn tidy(console: &Console) -> Result<()> {
     let mut warnings = Vec::new();
     let result = console.step("tidy", |step| {
-        let mut findings = Vec::new();
         let metadata = capture(
             step,
             cargo().args(["metadata", "--format-version=1", "--no-deps", "--locked"]),
         )?;
-        findings.extend(arrows::check(
-            &serde_json::from_str(&metadata).context("cargo metadata is not JSON")?,
-        )?);
+        let mut findings =
+            arrows::check(&serde_json::from_str(&metadata).context("cargo metadata is not JSON")?)?;
         let paths = texts::paths_of_this_machine();
-        let mut names = Vec::new();
+        let phrases = Phrases::parse(phrases::LIST);
+        let mut banned = Vec::new();
+        let mut sources = Vec::new();
         for file in repository::files()? {
             let Ok(text) = std::fs::read_to_string(repository::root().join(&file)) else {
-                continue; // pictures and the like
+                continue; // not text
             };
             let name = display(&file);
-            if file.extension().is_some_and(|extension| extension == "rs") {
-                findings.extend(sources::check(&name, &text));
-                warnings.extend(sources::long(&name, &text));
+            findings.extend(texts::check(&name, &text, &paths));
+            if phrases::applies_to(&name) {
+                banned.extend(phrases.check(&name, &text));
             }
             if file.ends_with("Cargo.toml") {
                 findings.extend(arrows::manifest(&name, &text));
             }
-            findings.extend(texts::check(&name, &text, &paths));
-            names.push(name);
+            if file.extension().is_some_and(|extension| extension == "rs") {
+                findings.extend(sources::check(&name, &text));
+                warnings.extend(sources::long(&name, &text));
+                sources.push((name, text));
+            }
         }
-        findings.extend(texts::licence(
-            &names,
-            &repository::read(&repository::root().join("LICENSE")).unwrap_or_default(),
-        ));
+        for layers in &layers::CRATES {
+            findings.extend(layers.check(&sources));
+        }
+        step.say(&format!("banned phrases: {}", by_directory(&banned)));
+        findings.extend(banned);
         if findings.is_empty() {
             return Ok(());
         }
         let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
-        bail!("{} broken:\n{}", rules(lines.len()), lines.join("\n"))
+        bail!("{}:\n{}", findings_of(lines.len()), lines.join("\n"))
     });
     for warning in warnings {
         console.note(&format!("warning: {warning}"));
@@ -84,11 +94,32 @@ pub(crate) fn tidy(console: &Console) -> Result<()> {
     result
 }
 
-fn rules(count: usize) -> String {
+fn findings_of(count: usize) -> String {
     if count == 1 {
-        "one rule".to_owned()
+        "1 finding".to_owned()
     } else {
-        format!("{count} rules")
+        format!("{count} findings")
+    }
+}
+
+/// How many findings each top-level directory has, as `docs 3, gateway 12`.
+fn by_directory(findings: &[Finding]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for finding in findings {
+        let directory = finding
+            .place
+            .split_once('/')
+            .map_or(".", |(first, _)| first);
+        *counts.entry(directory).or_default() += 1;
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(directory, count)| format!("{directory} {count}"))
+        .collect();
+    if counts.is_empty() {
+        "none".to_owned()
+    } else {
+        counts.join(", ")
     }
 }
 
@@ -96,4 +127,22 @@ fn rules(count: usize) -> String {
 fn display(path: &Path) -> String {
     let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
     parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_counted_by_top_level_directory() {
+        let findings = [
+            "docs/a.md:1",
+            "gateway/src/b.rs:2",
+            "docs/c.md:3",
+            "README.md:4",
+        ]
+        .map(|place| Finding::new(place, "x"));
+        assert_eq!(by_directory(&findings), ". 1, docs 2, gateway 1");
+        assert_eq!(by_directory(&[]), "none");
+    }
 }

@@ -1,6 +1,6 @@
-//! Cargo tools at a pinned version, built on first use into the user's cache.
+//! Cargo tools at a pinned version, built on first use in the user's cache.
 //!
-//! They outlive `cargo clean` and are shared by all clones. Unoptimised builds: they run for
+//! All clones share them and `cargo clean` does not remove them. They are built without optimisation: they run for
 //! seconds, and an optimised cargo-deny takes minutes to compile.
 
 use std::{path::PathBuf, process::Command};
@@ -14,19 +14,19 @@ use crate::{
     repository,
 };
 
-/// A tool of the registry.
+/// A tool from the registry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tool {
     name: &'static str,
     version: &'static str,
 }
 
-/// Licences, sources, bans, duplicates.
+/// Licences, sources, bans, duplicates, advisories.
 pub(crate) const DENY: Tool = Tool {
     name: "cargo-deny",
     version: "0.20.2",
 };
-/// Dependencies that no code uses.
+/// Unused dependencies.
 pub(crate) const MACHETE: Tool = Tool {
     name: "cargo-machete",
     version: "0.9.2",
@@ -39,12 +39,12 @@ pub(crate) const FUZZ: Tool = Tool {
 };
 
 impl Tool {
-    /// Path of the program, which is built when it is not there.
+    /// Path of the program, built if absent.
     pub(crate) fn path(self, console: &Console) -> Result<PathBuf> {
-        let folder = repository::cache()?
+        let directory = repository::cache()?
             .join("tools")
             .join(format!("{}-{}", self.name, self.version));
-        let program = folder.join("bin").join(self.name);
+        let program = directory.join("bin").join(self.name);
         if !program.is_file() {
             console.step(&format!("install {} {}", self.name, self.version), |step| {
                 quiet(
@@ -59,8 +59,8 @@ impl Tool {
                             self.name,
                         ])
                         .arg("--root")
-                        .arg(&folder)
-                        // Neither our flags nor our target folder are the tool's.
+                        .arg(&directory)
+                        // Flags and target directory of this workspace do not apply to the tool.
                         .env_remove("RUSTFLAGS")
                         .env_remove("CARGO_TARGET_DIR"),
                 )
@@ -70,10 +70,14 @@ impl Tool {
     }
 }
 
-/// Helm as the local cluster carries it, so that none need be installed; built by
-/// [`crate::build::programs`].
+/// The program `localcluster`; built by [`crate::build::programs`].
+pub(crate) fn local_cluster() -> Result<Command> {
+    Ok(command(build::program(Profile::Dev, "localcluster")?))
+}
+
+/// Helm as the local cluster contains it, so that it need not be installed.
 pub(crate) fn helm() -> Result<Command> {
-    let mut helm = command(build::program(Profile::Dev, "localcluster")?);
+    let mut helm = local_cluster()?;
     helm.arg("helm");
     Ok(helm)
 }

@@ -1,4 +1,4 @@
-//! What an operator asked of the API server, from the audit log.
+//! Requests of an operator to the API server, from the audit log.
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
@@ -17,7 +17,7 @@ pub(super) struct Requests {
 impl Requests {
     pub(super) fn read(log: &Path, user: &str) -> Result<Self> {
         let mut requests = Self::default();
-        // A watch is told of when it ends, which is no request more.
+        // The audit log reports a watch when it ends; that is no further request.
         let events = AuditEvent::read(log)?
             .into_iter()
             .filter(|event| event.user == user && event.verb != "watch");
@@ -31,7 +31,7 @@ impl Requests {
         Ok(requests)
     }
 
-    /// Those that came after `before`.
+    /// Requests after `before`.
     pub(super) fn since(mut self, before: &Self) -> Self {
         self.writes -= before.writes;
         for (kind, count) in &before.counts {
@@ -51,8 +51,8 @@ impl Requests {
         self.writes
     }
 
-    /// How many of each there were for each of `accesses`, the most first.
-    pub(super) fn by_kind(&self, accesses: usize) -> String {
+    /// Requests of each kind for each of `objects`, the most frequent first.
+    pub(super) fn by_kind(&self, objects: usize) -> String {
         let mut counts: Vec<_> = self.counts.iter().collect();
         counts.sort_by_key(|(kind, count)| (std::cmp::Reverse(**count), *kind));
         let mut text = String::new();
@@ -62,7 +62,7 @@ impl Requests {
             let _: std::fmt::Result = write!(
                 text,
                 "{separator}{kind} {:.2}",
-                float(*count) / super::counted(accesses)
+                float(*count) / super::counted(objects)
             );
         }
         text

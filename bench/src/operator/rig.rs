@@ -20,8 +20,7 @@ use crate::process::{Process, free_address};
 
 const NAMESPACE: &str = "bedrock-access-system";
 const TIMEOUT: Duration = Duration::from_mins(10);
-/// Controllers of Kubernetes' own that would see to the pods of each access. There are none, and what these say of
-/// that takes as much of the machine as the operator does.
+/// Controllers of Kubernetes for pods. There are no pods, and these controllers need as much CPU as the operator.
 const OFF: [&str; 6] = [
     "deployment",
     "replicaset",
@@ -30,7 +29,7 @@ const OFF: [&str; 6] = [
     "endpointslice",
     "endpointslice-mirroring",
 ];
-/// As long without a reconcile or a write is quiet.
+/// Time without a reconcile or a write that counts as idle.
 const QUIET: Duration = Duration::from_secs(4);
 
 pub(super) struct Rig {
@@ -39,10 +38,10 @@ pub(super) struct Rig {
     audit_log: PathBuf,
     /// Name of the operator's ServiceAccount.
     account: String,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
-/// An operator; ends when dropped.
+/// An operator process; dropping it stops the process.
 pub(super) struct Operator {
     pub(super) process: Process,
     metrics: String,
@@ -53,8 +52,8 @@ pub(super) struct Operator {
 impl Rig {
     /// Starts the API server and installs the chart; Deployments have no controller.
     pub(super) async fn start(chart: &Path) -> Result<Self> {
-        let folder = tempfile::tempdir().context("failed to make a folder")?;
-        let audit_log = folder.path().join("audit.log");
+        let directory = tempfile::tempdir().context("failed to make a directory")?;
+        let audit_log = directory.path().join("audit.log");
         let options = Options {
             audit_log: Some(audit_log.clone()),
             controller_manager_arguments: vec![format!(
@@ -81,7 +80,7 @@ impl Rig {
         let account = deployments
             .list(&ListParams::default())
             .await
-            .context("failed to look at what was installed")?
+            .context("failed to read the installed objects")?
             .items
             .into_iter()
             .find_map(|deployment| deployment.spec?.template.spec?.service_account_name)
@@ -91,7 +90,7 @@ impl Rig {
             cluster,
             audit_log,
             account,
-            folder,
+            directory,
         })
     }
 
@@ -103,7 +102,7 @@ impl Rig {
             .cluster
             .service_account_token(NAMESPACE, &self.account, audience, lasts)
             .await?;
-        let authority = self.folder.path().join("authority.crt");
+        let authority = self.directory.path().join("authority.crt");
         std::fs::write(&authority, self.cluster.certificate_authority()?)
             .context("failed to write the authority")?;
         let config = json!({
@@ -114,10 +113,10 @@ impl Rig {
             "users": [{"name": "bench", "user": {"token": token}}],
             "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
         });
-        let kubeconfig = self.folder.path().join("kubeconfig");
+        let kubeconfig = self.directory.path().join("kubeconfig");
         std::fs::write(&kubeconfig, config.to_string()).context("failed to write a kubeconfig")?;
         let (health, metrics) = (free_address()?, free_address()?);
-        let log = self.folder.path().join("operator.log");
+        let log = self.directory.path().join("operator.log");
         let mut command = Command::new(program);
         command
             .env("KUBECONFIG", &kubeconfig)
@@ -132,7 +131,7 @@ impl Rig {
         })
     }
 
-    /// What the operators have asked of the API server so far.
+    /// Requests of the operators so far.
     pub(super) fn requests(&self) -> Result<Requests> {
         let user = format!("system:serviceaccount:{NAMESPACE}:{}", self.account);
         Requests::read(&self.audit_log, &user)
@@ -170,7 +169,7 @@ impl Operator {
         self.metric("controller_runtime_reconcile_total").await
     }
 
-    /// Waits until there were so many reconciles and none is under way.
+    /// Waits for this number of reconciles and until none is running.
     pub(super) async fn reconciled(&self, count: usize) -> Result<()> {
         let end = Instant::now() + TIMEOUT;
         loop {
@@ -191,7 +190,7 @@ impl Operator {
         }
     }
 
-    /// Waits until nothing happens any more.
+    /// Waits until the operator is idle.
     pub(super) async fn quiet(&self) -> Result<()> {
         let end = Instant::now() + TIMEOUT;
         let mut seen = (self.reconciles().await?, Instant::now());
@@ -203,7 +202,7 @@ impl Operator {
             }
             ensure!(
                 Instant::now() < end,
-                "the operator finds no rest: {}",
+                "the operator does not become idle: {}",
                 self.said()
             );
         }
@@ -211,7 +210,7 @@ impl Operator {
     }
 
     async fn metric(&self, name: &str) -> Result<f64> {
-        sum(&get(&self.metrics).await?, name).with_context(|| format!("there is no metric {name}"))
+        sum(&get(&self.metrics).await?, name).with_context(|| format!("no metric {name}"))
     }
 
     /// The end of its log.
@@ -222,17 +221,17 @@ impl Operator {
     }
 }
 
-/// What stands at a URL.
+/// The content of a URL.
 async fn get(url: &str) -> Result<String> {
     let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
     let request = http::Request::get(url).body(http_body_util::Empty::<bytes::Bytes>::new())?;
-    let answer = client.request(request).await?;
+    let response = client.request(request).await?;
     ensure!(
-        answer.status().is_success(),
-        "{url} answers {}",
-        answer.status()
+        response.status().is_success(),
+        "{url} responses {}",
+        response.status()
     );
-    let body = answer.into_body().collect().await?.to_bytes();
+    let body = response.into_body().collect().await?.to_bytes();
     String::from_utf8(body.into()).with_context(|| format!("{url} gives no text"))
 }
 

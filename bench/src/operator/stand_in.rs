@@ -1,4 +1,4 @@
-//! Says of every Deployment of a gateway that its pods are available, as its controller would.
+//! Reports the pods of every gateway Deployment as available, in place of its controller.
 
 use api::names;
 use futures::StreamExt;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 const AT_ONCE: usize = 8;
 
-/// Goes on until the process ends.
+/// Runs until the process ends.
 pub(super) fn start(client: Client) {
     let config = watcher::Config::default().labels(names::ACCESS_LABEL);
     let watch = watcher(Api::<Deployment>::all(client.clone()), config)

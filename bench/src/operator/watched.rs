@@ -1,4 +1,4 @@
-//! When each access was first seen to be ready.
+//! Time when each BedrockAccess became ready.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,10 +12,10 @@ use kube::{
 use kube_runtime::{WatchStreamExt, watcher};
 use tokio::{sync::watch, time::Instant};
 
-/// Moments by namespace and name.
+/// Times by namespace and name.
 pub(super) struct Watched(watch::Receiver<Moments>);
 
-/// All that are ready, and when the last of them became so.
+/// All ready objects, and the time of the last one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Moments {
     pub(super) at: HashMap<String, Instant>,
@@ -23,10 +23,10 @@ pub(super) struct Moments {
 }
 
 impl Watched {
-    /// Goes on until the process ends.
+    /// Runs until the process ends.
     pub(super) fn start(client: Client) -> Self {
         let (sender, receiver) = watch::channel(Moments::default());
-        let api: Api<DynamicObject> = Api::all_with(client, &accesses());
+        let api: Api<DynamicObject> = Api::all_with(client, &resource());
         let watch = watcher(api, watcher::Config::default())
             .default_backoff()
             .applied_objects();
@@ -45,10 +45,10 @@ impl Watched {
         Self(receiver)
     }
 
-    /// Waits until so many are ready.
+    /// Waits until this number of objects is ready.
     ///
     /// # Errors
-    /// When they are not in time.
+    /// When they are not ready in time.
     pub(super) async fn wait_for(&self, count: usize, timeout: Duration) -> Result<Moments> {
         let mut receiver = self.0.clone();
         let enough = receiver.wait_for(|moments| moments.at.len() >= count);
@@ -56,26 +56,26 @@ impl Watched {
             return Ok(moments.clone());
         }
         let ready = self.0.borrow().at.len();
-        bail!("{ready} of {count} accesses are ready after {timeout:?}")
+        bail!("{ready} of {count} objects are ready after {timeout:?}")
     }
 }
 
 impl Moments {
-    /// When the last of them became ready.
+    /// Time when the last object became ready.
     ///
     /// # Errors
-    /// When none is.
+    /// When no object is ready.
     pub(super) fn last(&self) -> Result<Instant> {
-        self.last.context("no access is ready")
+        self.last.context("no object is ready")
     }
 }
 
 /// The kind, as objects of any shape.
-pub(super) fn accesses() -> ApiResource {
+pub(super) fn resource() -> ApiResource {
     ApiResource::erase::<BedrockAccess>(&())
 }
 
-/// How an access is named here.
+/// Name of the object with this number.
 pub(super) fn name(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }

@@ -1,8 +1,8 @@
-//! The same writes as the operator's, by a client that does nothing else: what the API server takes for them alone.
+//! The writes of the operator by a client that does nothing else: the share of the API server in the total time.
 //!
-//! It reads what the operator has applied for one access, and applies that for as many others, with as many at once:
-//! six children, two statuses, two Events. It watches nothing, compares nothing and waits for nobody, so an operator
-//! can come near to it and not below.
+//! It reads the objects that the operator applied for one BedrockAccess, and applies them for others with the same
+//! concurrency: six children, two statuses, two Events. It does not watch, compare or wait, so no operator can be
+//! faster.
 
 use anyhow::{Context, Result, bail, ensure};
 use api::names;
@@ -25,10 +25,10 @@ use serde_json::{Map, Value, json};
 
 use super::{AT_ONCE, create_one, watched};
 
-/// What the operator has written for one access.
+/// The objects that the operator applied for one BedrockAccess.
 #[derive(Debug)]
 pub(super) struct Writes {
-    /// Name of the access, which is in the names of all that belongs to it.
+    /// Name of the BedrockAccess, which is part of the names of its objects.
     access: String,
     children: Vec<(ApiResource, Value)>,
     status: Value,
@@ -38,7 +38,7 @@ impl Writes {
     /// Reads them.
     ///
     /// # Errors
-    /// When something cannot be read, or is not as the operator writes it.
+    /// When an object cannot be read, or differs from the operator's format.
     pub(super) async fn of(client: &Client, namespace: &str, access: &str) -> Result<Self> {
         let mut children = Vec::new();
         for kind in kinds() {
@@ -50,7 +50,7 @@ impl Writes {
             }
         }
         ensure!(children.len() == 6, "{} children, not six", children.len());
-        let kind = watched::accesses();
+        let kind = watched::resource();
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
         let found = api.get(access).await?;
         let status = found.data.get("status").cloned().unwrap_or_default();
@@ -61,7 +61,7 @@ impl Writes {
         })
     }
 
-    /// Creates accesses of these namespaces and names, and writes this for each.
+    /// Creates BedrockAccess objects with these namespaces and names, and writes this for each.
     ///
     /// # Errors
     /// When a write fails.
@@ -74,10 +74,13 @@ impl Writes {
     }
 
     async fn one(&self, client: &Client, namespace: &str, name: &str) -> Result<()> {
-        let kind = watched::accesses();
-        let accesses: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
+        let kind = watched::resource();
+        let objects: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
         let access = create_one(client, namespace, name).await?;
-        let uid = access.metadata.uid.context("an access without a UID")?;
+        let uid = access
+            .metadata
+            .uid
+            .context("a BedrockAccess without a UID")?;
         let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
         for (kind, template) in &self.children {
             let text = template.to_string().replace(&self.access, name);
@@ -98,7 +101,7 @@ impl Writes {
                 "apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": name, "uid": uid},
                 "status": status,
             });
-            accesses
+            objects
                 .patch_status(name, &parameters, &Patch::Apply(&document))
                 .await
                 .with_context(|| format!("failed to write the status of {name}"))?;
@@ -120,7 +123,7 @@ impl Writes {
     }
 }
 
-/// Kinds of children, in the order the operator makes them.
+/// Kinds of children, in the order of their creation by the operator.
 fn kinds() -> [ApiResource; 6] {
     fn of<K: Resource<DynamicType = ()>>() -> ApiResource {
         ApiResource::erase::<K>(&())
@@ -135,28 +138,28 @@ fn kinds() -> [ApiResource; 6] {
     ]
 }
 
-/// What the operator has applied of an object.
+/// The fields of an object that the operator applied.
 fn applied(object: &DynamicObject, kind: &ApiResource) -> Result<Value> {
     let entries = object.metadata.managed_fields.iter().flatten();
     let fields = entries
         .filter(|entry| entry.manager.as_deref() == Some(names::FIELD_MANAGER))
         .find_map(|entry| entry.fields_v1.as_ref())
-        .context("the operator has applied nothing of it")?;
+        .context("the operator applied no field of it")?;
     let Value::Object(mut applied) = owned(&serde_json::to_value(object)?, &fields.0) else {
-        bail!("an object is none");
+        bail!("not an object");
     };
     applied.insert("apiVersion".to_owned(), json!(kind.api_version));
     applied.insert("kind".to_owned(), json!(kind.kind));
     let metadata = applied.get_mut("metadata").and_then(Value::as_object_mut);
-    let metadata = metadata.context("nothing of its metadata was applied")?;
+    let metadata = metadata.context("no field of its metadata was applied")?;
     metadata.insert("name".to_owned(), json!(object.metadata.name));
     Ok(Value::Object(applied))
 }
 
-/// Puts something in the place of what is there.
+/// Replaces an object.
 fn put(object: &mut Value, pointer: &str, value: Value) -> Result<()> {
     let place = object.pointer_mut(pointer);
-    *place.with_context(|| format!("there is no {pointer}"))? = value;
+    *place.with_context(|| format!("no {pointer}"))? = value;
     Ok(())
 }
 

@@ -25,7 +25,7 @@ type subject struct {
 	Hosts         []string `json:"hosts"`
 }
 
-// validity is far longer than any run, and short enough that a forgotten key is soon worthless.
+// validity is longer than any run, and short enough that a leaked key expires soon.
 const validity = 7 * 24 * time.Hour
 
 // certificates writes ca.crt and ca.key, a pair for each subject, and service-account.key and .pub. The service

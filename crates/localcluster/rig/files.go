@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// removeAll removes dir, its lock last: until then nobody may take the folder for a new run.
+// removeAll removes dir, its lock last: until then no new run may use the directory.
 func removeAll(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -27,7 +27,7 @@ func removeAll(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// patiently retries for a few seconds: the kernel lets go of a dead process's files and cgroups a moment late.
+// patiently retries for a few seconds: the kernel releases files and cgroups of an exited process with a delay.
 func patiently(attempt func() error) error {
 	deadline := time.Now().Add(5 * time.Second)
 	for {

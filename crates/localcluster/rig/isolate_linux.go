@@ -10,15 +10,15 @@ import (
 	"syscall"
 )
 
-// hidden are folders that the node's programs write to whatever they are told; each gets an empty file system that
-// only they see.
+// hidden are directories that the node's programs always write to; each gets an empty file system that
+// is visible only to them.
 var hidden = []string{"/run", "/var/log", "/var/lib/cni"}
 
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// isolated runs serve as the first process of namespaces of its own and waits for it.
+// isolated runs serve as the first process of new namespaces and waits for it.
 func isolated(dir string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -36,7 +36,7 @@ func isolated(dir string) error {
 	if err != nil {
 		return fmt.Errorf("unable to make namespaces, which takes root: %w", err)
 	}
-	// Only the inner process holds the pipes now, so that their end is its end.
+	// Only the inner process holds the pipes now, so they close when it exits.
 	os.Stdin.Close()
 	os.Stdout.Close()
 	for {
@@ -53,10 +53,10 @@ func isolated(dir string) error {
 	}
 }
 
-// inside prepares the mount namespace, says who it is outside, and carries out orders.
+// inside prepares the mount namespace, reports its process id outside, and executes commands.
 func inside(dir string) error {
 	signal.Ignore(syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
-	// Before /proc is replaced it still tells which process this is outside.
+	// Before /proc is replaced, it contains the process id outside.
 	outside, err := os.Readlink("/proc/self")
 	if err != nil {
 		return err
@@ -67,15 +67,15 @@ func inside(dir string) error {
 	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("unable to mount /proc: %w", err)
 	}
-	for _, folder := range hidden {
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+	for _, directory := range hidden {
+		if err := os.MkdirAll(directory, 0o755); err != nil {
 			return err
 		}
-		if strings.HasPrefix(dir, folder+"/") {
-			return fmt.Errorf("%s lies in %s, which the cluster hides; choose another cache folder", dir, folder)
+		if strings.HasPrefix(dir, directory+"/") {
+			return fmt.Errorf("%s lies in %s, which the cluster hides; choose another cache directory", dir, directory)
 		}
-		if err := syscall.Mount("tmpfs", folder, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=755"); err != nil {
-			return fmt.Errorf("unable to mount %s: %w", folder, err)
+		if err := syscall.Mount("tmpfs", directory, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=755"); err != nil {
+			return fmt.Errorf("unable to mount %s: %w", directory, err)
 		}
 	}
 	if outsidePID, err = strconv.Atoi(outside); err != nil {
@@ -93,7 +93,7 @@ func namespacePID() int {
 	return os.Getpid()
 }
 
-// clean removes the cgroups, mounts and files of a run whose processes are gone.
+// clean removes the cgroups, mounts and files of a run whose processes have exited.
 func clean(dir, cgroup string) error {
 	if err := cleanCgroups(cgroup); err != nil {
 		return err
@@ -123,16 +123,16 @@ func cleanCgroups(cgroup string) error {
 		return err
 	}
 	for _, root := range append(roots, "/sys/fs/cgroup/"+cgroup) {
-		var folders []string
+		var directories []string
 		_ = filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
 			if err == nil && entry.IsDir() {
-				folders = append(folders, path)
+				directories = append(directories, path)
 			}
 			return nil
 		})
-		for i := len(folders) - 1; i >= 0; i-- {
-			if err := patiently(func() error { return syscall.Rmdir(folders[i]) }); err != nil {
-				return fmt.Errorf("unable to remove cgroup %s: %w", folders[i], err)
+		for i := len(directories) - 1; i >= 0; i-- {
+			if err := patiently(func() error { return syscall.Rmdir(directories[i]) }); err != nil {
+				return fmt.Errorf("unable to remove cgroup %s: %w", directories[i], err)
 			}
 		}
 	}

@@ -1,11 +1,11 @@
-// Command rig is the small helper beside the cluster's own programs. It uses the standard library alone, so that it
+// Command rig is the small helper beside the cluster's own programs. It uses only the standard library, so that it
 // builds in a second and each of its processes takes a few megabytes.
 //
 //	rig run DIR [CGROUP]     start and watch programs for the process that holds standard input open, then clean up
-//	rig clean DIR [CGROUP]   remove what a run left behind
+//	rig clean DIR [CGROUP]   remove leftovers of a run
 //	rig certificates DIR     write a CA and the certificates described on standard input
 //	rig relay LISTEN TO [PID]  carry TCP connections, into the network namespace of PID if given
-//	rig pause                wait for a signal: what a pod's sandbox container runs
+//	rig pause                wait for a signal, as the sandbox container of a pod
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 )
 
 // The kernel ties a parent death signal to the thread that started the child, so everything that starts children
-// stays on the main thread, which lives as long as the process.
+// stays on the main thread, which exits with the process.
 func init() { runtime.LockOSThread() }
 
 func main() {

@@ -13,8 +13,8 @@ import (
 const inheritedListener = 3
 
 // relay listens on an address of this network namespace and connects to one in the network namespace of pid: a
-// socket stays in the namespace it was made in, so the listener is made first and the namespace entered then. The
-// address it got is the one line it prints.
+// socket stays in the namespace where it was created, so the listener is created before the namespace is entered. Its
+// address is the only line of output.
 func relay(listen, to, pid string) error {
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
@@ -51,7 +51,7 @@ func relayInherited(to string) error {
 	return serveRelay(listener, to)
 }
 
-// serveRelay ends with standard input, that is with its owner.
+// serveRelay runs until standard input closes, when its owner exits.
 func serveRelay(listener net.Listener, to string) error {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)

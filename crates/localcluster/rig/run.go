@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// order is one line of standard input: start a program, or kill one.
+// order is one line of standard input: start or kill a program.
 type order struct {
 	Start string   `json:"start"`
 	Argv  []string `json:"argv"`
@@ -21,8 +21,8 @@ type order struct {
 	Kill  string   `json:"kill"`
 }
 
-// event is one line of standard output. Ready comes first and once; PID is the process whose namespaces the programs
-// live in.
+// event is one line of standard output. Ready comes first and once; PID is the process that owns the
+// namespaces of the programs.
 type event struct {
 	Event  string `json:"event"` // ready, started, exited, failed
 	Name   string `json:"name,omitempty"`
@@ -30,18 +30,18 @@ type event struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// run watches over one cluster in dir until standard input ends: the kernel closes that pipe when the owner dies,
-// however it dies. With a cgroup the programs get process, mount and network namespaces of their own, so that the
-// end of one process takes every process, mount, address and rule with it; only files and cgroups are left to remove.
+// run supervises one cluster in dir until standard input closes: the kernel closes that pipe when the owner exits for
+// any reason. With a cgroup the programs get process, mount and network namespaces of their own, so that the
+// exit of one process removes every process, mount, address and rule; only files and cgroups remain to be removed.
 func run(dir, cgroup string) error {
-	// Ctrl-C goes to the whole foreground group; the owner decides what it means. And an owner that died reads no
-	// events any more, which must not end us before the clean-up.
+	// Ctrl-C goes to the whole foreground group; the owner handles it. An owner that exited reads no events, and that
+	// must not stop this process before the clean-up.
 	signal.Ignore(syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
-	// Somebody who looks which runs are alive may hold it for a moment.
+	// A process that lists the running clusters may hold it for a moment.
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return fmt.Errorf("unable to lock %s: %w", lock.Name(), err)
 	}
@@ -54,7 +54,7 @@ func run(dir, cgroup string) error {
 	return errors.Join(failure, clean(dir, cgroup))
 }
 
-// serve carries out orders until standard input ends, then kills what it started.
+// serve executes commands until standard input closes, then kills the programs.
 func serve() error {
 	orders := make(chan order)
 	go readOrders(orders)

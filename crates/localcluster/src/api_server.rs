@@ -15,32 +15,32 @@ use crate::rig::Rig;
 use crate::run::{self, blocking};
 use crate::{Error, Result, Tools, kubeconfig, ports};
 
-/// Who the cluster says it is in the tokens it signs.
+/// Issuer of the tokens that the cluster signs.
 pub const ISSUER: &str = "https://kubernetes.default.svc";
 
-/// How long a part may take to get ready on a busy machine. A part that ends fails the start at once instead.
+/// Longest time until a component is ready on a busy machine. If a component exits, the start fails at once.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Tries to find ports that nobody takes between the choice and the use.
+/// Attempts to find ports that no other process takes between the choice and the use.
 const PORT_TRIES: usize = 3;
 
-/// How a cluster is to start; the default serves most tests.
+/// Options of a cluster; the default suits most tests.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Name of the run, one at a time. Default: one of its own for an [`ApiServer`], "local" for a
+    /// Unique name of the cluster. Default: a generated name for an [`ApiServer`], "local" for a
     /// [`Cluster`](crate::Cluster).
     pub name: Option<String>,
-    /// Where the API server writes its audit log, which [`AuditEvent::read`](crate::AuditEvent::read) reads. The file
-    /// outlives the cluster.
+    /// Path of the API server's audit log, for [`AuditEvent::read`](crate::AuditEvent::read). The file is kept when the
+    /// cluster stops.
     pub audit_log: Option<PathBuf>,
-    /// Further flags of kube-apiserver; they win over those given here.
+    /// Further flags of kube-apiserver; they override the defaults.
     pub api_server_arguments: Vec<String>,
-    /// Further flags of kube-controller-manager, likewise; `--controllers=*,-deployment-controller` makes room for a
-    /// stand-in.
+    /// Further flags of kube-controller-manager; they override the defaults. `--controllers=*,-deployment-controller`
+    /// allows a test to replace a controller.
     pub controller_manager_arguments: Vec<String>,
 }
 
-/// A running control plane. Dropping it ends every process and removes every file of it.
+/// A running control plane. Dropping it stops its processes and removes its files.
 #[derive(Debug)]
 pub struct ApiServer {
     tools: Tools,
@@ -51,11 +51,11 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Starts etcd, an API server and a controller manager and waits until they are ready: until the API server says
-    /// so and the default namespace has its ServiceAccount. Webhooks reached by a `https://127.0.0.1:…` URL work.
+    /// Starts etcd, an API server and a controller manager and waits until the API server is ready and the default
+    /// namespace has its ServiceAccount. Webhooks with a `https://127.0.0.1:…` URL work.
     ///
     /// # Errors
-    /// When a part ends or does not get ready; the error quotes its log.
+    /// When a component exits or does not become ready; the error quotes its log.
     pub async fn start(options: Options) -> Result<Self> {
         let tools = Tools::prepare_in_background().await?;
         for _ in 1..PORT_TRIES {
@@ -81,10 +81,10 @@ impl ApiServer {
             )
         });
         let claim = run::claim(tools, &name, false).await?;
-        let rig = Rig::start(tools.rig(), &name, &claim.folder, None).await?;
+        let rig = Rig::start(tools.rig(), &name, &claim.directory, None).await?;
         let [etcd_port, etcd_peer_port, api_port] = ports::free()?;
         let plane = ControlPlane {
-            folder: claim.folder.clone(),
+            directory: claim.directory.clone(),
             etcd_port,
             etcd_peer_port,
             api_port,
@@ -103,7 +103,7 @@ impl ApiServer {
         Ok(server)
     }
 
-    /// Puts a control plane that is not started yet into the care of `rig`.
+    /// A control plane that is not started yet, supervised by `rig`.
     pub(crate) fn new(tools: Tools, plane: ControlPlane, options: Options, rig: Rig) -> Self {
         Self {
             tools,
@@ -116,12 +116,12 @@ impl ApiServer {
     /// Starts etcd, API server and controller manager, and waits for them.
     pub(crate) async fn start_control_plane(&self) -> Result<kube::Client> {
         let (plane, tools) = (self.plane.clone(), self.tools.clone());
-        // etcd needs none of the files, so it starts beside their making.
+        // etcd needs none of the files, so it starts while they are written.
         self.run("etcd", &self.plane.etcd())?;
         blocking(move || plane.write_files(&tools)).await?;
         self.run_api_server()?;
-        // A kubeconfig that nobody else sees yet: the public one says that the cluster is ready.
-        let early = self.plane.folder.join("early.kubeconfig");
+        // A private kubeconfig: the public one says that the cluster is ready.
+        let early = self.plane.directory.join("early.kubeconfig");
         kubeconfig::write(&early, &self.plane.url(), &self.plane.pki(), "admin")?;
         let client = kubeconfig::client(&early).await?;
         self.wait_for_api_server(&client).await?;
@@ -180,12 +180,12 @@ impl ApiServer {
         &self.plane
     }
 
-    /// The kubeconfig of an administrator, complete in itself. It is removed with the cluster.
+    /// A self-contained kubeconfig of an administrator. It is removed with the cluster.
     pub fn kubeconfig(&self) -> PathBuf {
         self.plane.kubeconfig("admin")
     }
 
-    /// A client as an administrator. It belongs to the tokio runtime it is made on, so each test makes its own.
+    /// A client of an administrator. It belongs to the current tokio runtime, so each test needs its own.
     ///
     /// # Errors
     /// When the kubeconfig cannot be read.
@@ -218,15 +218,15 @@ impl ApiServer {
     /// The published keys that verify ServiceAccount tokens, as the JSON Web Key Set at `/openid/v1/jwks`.
     ///
     /// # Errors
-    /// When the API server does not answer.
+    /// When the API server does not respond.
     pub async fn jwks(&self) -> Result<String> {
         get(&self.client().await?, "/openid/v1/jwks")
             .await
             .map_err(Error::api("read the published signing keys"))
     }
 
-    /// A token of a ServiceAccount, as the kubelet gets it for a projected volume: issued by `TokenRequest`. The API
-    /// server grants no less than ten minutes.
+    /// A token of a ServiceAccount, requested by `TokenRequest` as the kubelet does for a projected volume. Its lifetime
+    /// is at least ten minutes.
     ///
     /// # Errors
     /// When the API server refuses it, as for an account that does not exist.
@@ -257,7 +257,7 @@ impl ApiServer {
             .map(|status| status.token)
             .ok_or_else(|| Error::Unexpected {
                 what: "a token request".to_owned(),
-                detail: "the answer has no status".to_owned(),
+                detail: "the response has no status".to_owned(),
             })
     }
 
@@ -266,32 +266,32 @@ impl ApiServer {
         &self.tools
     }
 
-    /// kubectl, told to use this cluster.
+    /// kubectl for this cluster.
     pub fn kubectl(&self) -> Command {
         let mut command = self.tools.kubectl();
         command.env("KUBECONFIG", self.kubeconfig());
         command
     }
 
-    /// Helm, told to use this cluster.
+    /// Helm for this cluster.
     pub fn helm(&self) -> Command {
         let mut command = self.tools.helm();
         command.env("KUBECONFIG", self.kubeconfig());
         command
     }
 
-    /// Fails when a part of the cluster has ended, quoting its log.
+    /// Checks that every component is running.
     ///
     /// # Errors
-    /// As said.
+    /// When a component exited; the error quotes its log.
     pub fn check(&self) -> Result<()> {
         self.rig.check()
     }
 
-    /// Kills the API server, as an outage would, and leaves the rest running.
+    /// Kills the API server to simulate an outage; the other components keep running.
     ///
     /// # Errors
-    /// When the cluster is gone.
+    /// When the cluster has stopped.
     pub async fn stop_api_server(&self) -> Result<()> {
         self.rig.kill("kube-apiserver").await
     }
@@ -299,26 +299,26 @@ impl ApiServer {
     /// Starts the API server again after [`ApiServer::stop_api_server`] and waits until it is ready.
     ///
     /// # Errors
-    /// When it does not get ready.
+    /// When it does not become ready.
     pub async fn start_api_server(&self) -> Result<()> {
         self.run_api_server()?;
         self.wait_for_api_server(&self.client().await?).await
     }
 
-    /// The log of a part, such as "kube-apiserver" or "etcd".
+    /// The log of a component, such as "kube-apiserver" or "etcd".
     pub fn log(&self, component: &str) -> PathBuf {
         self.rig.log(component)
     }
 
-    /// The process that watches over the cluster's parts; when it dies, they all do.
+    /// The process that supervises the components; they exit with it.
     pub fn supervisor_pid(&self) -> u32 {
         self.rig.pid()
     }
 
-    /// Ends the cluster and says whether everything of it is gone. Dropping does the same, but can only log a failure.
+    /// Stops the cluster and removes its files. Dropping does the same, but can only log a failure.
     ///
     /// # Errors
-    /// When something could not be removed.
+    /// When a process or file could not be removed.
     pub async fn shutdown(self) -> Result<()> {
         blocking(move || self.rig.end()).await
     }

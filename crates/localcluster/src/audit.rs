@@ -1,4 +1,4 @@
-//! The API server's audit log: what was asked of it, by whom, so that a test can count writes.
+//! The API server's audit log: requests and their users, so that a test can count writes.
 
 use std::path::Path;
 
@@ -21,9 +21,9 @@ rules:
 pub struct AuditEvent {
     /// "get", "list", "watch", "create", "update", "patch", "delete" or "deletecollection".
     pub verb: String,
-    /// Who asked, such as "system:serviceaccount:operators:operator".
+    /// User, such as "system:serviceaccount:operators:operator".
     pub user: String,
-    /// The client program's name for itself.
+    /// User agent.
     pub user_agent: String,
     /// Path and query.
     pub uri: String,
@@ -33,23 +33,23 @@ pub struct AuditEvent {
     pub namespace: String,
     /// Name of the object, if known.
     pub name: String,
-    /// HTTP status of the answer.
+    /// HTTP status of the response.
     pub code: u16,
 }
 
 impl AuditEvent {
-    /// Whether the request was to change something.
+    /// Whether the request is a write.
     pub fn is_write(&self) -> bool {
         !matches!(self.verb.as_str(), "get" | "list" | "watch")
     }
 
-    /// Every request in the audit log at `path`, in the order they were finished.
+    /// Every request in the audit log at `path`, in the order of their completion.
     ///
     /// # Errors
     /// When the log cannot be read, or a line is not an audit event.
     pub fn read(path: &Path) -> Result<Vec<Self>> {
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
-        // A last line without its end is still being written.
+        // A last line without a line break is incomplete.
         let complete = text
             .rfind('\n')
             .and_then(|end| text.get(..end))
@@ -134,8 +134,8 @@ mod tests {
 
     #[test]
     fn a_line_still_being_written_is_left_for_the_next_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("audit.log");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.log");
         std::fs::write(&path, format!("{LINE}\n{{\"verb\":\"cre")).unwrap();
         assert_eq!(AuditEvent::read(&path).unwrap().len(), 1);
     }

@@ -1,8 +1,7 @@
 //! The cluster tier: a control plane and one node that runs pods, in namespaces of their own.
 //!
-//! Processes, mounts, addresses, routes and packet rules all live in namespaces that end with one process, so nothing
-//! of them can stay behind, and nothing on this machine is changed: the API server and Services are reached from
-//! outside through [`Relay`]s alone.
+//! Processes, mounts, addresses, routes and packet rules are in namespaces that end with one process, so none of them
+//! can remain, and this machine is not changed: only [`Relay`]s reach the API server and Services from outside.
 
 mod node;
 mod objects;
@@ -26,22 +25,22 @@ use crate::{
     progress,
 };
 
-/// Name of the run and of the node, unless the caller chose one.
+/// Default name of the run and of the node.
 const DEFAULT_NAME: &str = "local";
 
-/// The node's address. All of 10.243.0.0/24 exists in the cluster's network namespace alone.
+/// The node's address. The range 10.243.0.0/24 exists in the cluster's network namespace only.
 const NODE_ADDRESS: &str = "10.243.0.1";
 
 /// The image of a pod's sandbox container.
 const PAUSE_IMAGE: &str = "localhost/localcluster/pause:1";
 
-/// How long a part may take to get ready on a busy machine. A part that ends fails the start at once instead.
+/// Longest time until a component is ready on a busy machine. If a component exits, the start fails at once.
 const TIMEOUT: Duration = Duration::from_mins(3);
 
-/// A running cluster. Dropping it ends every process and pod and removes every file of it.
+/// A running cluster. Dropping it stops its processes and pods and removes its files.
 #[derive(Debug)]
 pub struct Cluster {
-    // The door goes before the house: it would refuse connections one by one otherwise.
+    // Dropped first: otherwise it would reject connections one by one.
     _door: Relay,
     api: ApiServer,
 }
@@ -50,8 +49,8 @@ impl Cluster {
     /// Starts a cluster and waits until its node is ready, Services are reachable and names resolve.
     ///
     /// # Errors
-    /// When this machine cannot run one, which the error says with the alternatives, or when a part ends or does not
-    /// get ready; the error then quotes its log.
+    /// When this machine cannot run a cluster; the error names the alternatives. When a component exits or does not
+    /// become ready; the error quotes its log.
     pub async fn start(options: Options) -> Result<Self> {
         let start = Instant::now();
         let tools = Tools::prepare_in_background().await?;
@@ -61,10 +60,16 @@ impl Cluster {
             .clone()
             .unwrap_or_else(|| DEFAULT_NAME.to_owned());
         let claim = run::claim(&tools, &name, true).await?;
-        let rig = Rig::start(tools.rig(), &name, &claim.folder, claim.cgroup.as_deref()).await?;
+        let rig = Rig::start(
+            tools.rig(),
+            &name,
+            &claim.directory,
+            claim.cgroup.as_deref(),
+        )
+        .await?;
         let [api_port] = ports::free()?;
         let plane = ControlPlane {
-            folder: claim.folder.clone(),
+            directory: claim.directory.clone(),
             etcd_port: 2379,
             etcd_peer_port: 2380,
             api_port,
@@ -72,13 +77,13 @@ impl Cluster {
             node: Some(name),
         };
         let node = node::Node {
-            folder: claim.folder.clone(),
+            directory: claim.directory.clone(),
             name: plane.node.clone().unwrap_or_default(),
             cgroup: claim.cgroup.clone().unwrap_or_default(),
             pki: plane.pki(),
         };
         drop(claim);
-        // The same port on both sides, so that one kubeconfig serves in the namespace and out of it.
+        // The same port on both sides, so that one kubeconfig works inside and outside the namespace.
         let server = format!("127.0.0.1:{api_port}");
         let door = Relay::start(&tools, &server, &server, rig.inside())?;
         let cluster = Self {
@@ -112,13 +117,13 @@ impl Cluster {
             .wait("the node", TIMEOUT, "kubelet", async || {
                 match nodes.get_opt(&node.name).await {
                     Ok(Some(node)) if is_ready(&node) => Ok(()),
-                    Ok(Some(_)) => Err("it is not Ready yet".to_owned()),
-                    Ok(None) => Err("it has not registered yet".to_owned()),
+                    Ok(Some(_)) => Err("the node is not Ready".to_owned()),
+                    Ok(None) => Err("the node is not registered".to_owned()),
                     Err(error) => Err(error.to_string()),
                 }
             })
             .await?;
-        // Not before the node is ready: kube-proxy ends when the node's addresses change.
+        // After the node is ready: kube-proxy exits when the node's addresses change.
         self.api.run("kube-proxy", &node.kube_proxy())?;
         self.api.run("coredns", &node.coredns())?;
         self.wait_for_health("kube-proxy", node::PROXY_HEALTH, "/healthz")
@@ -127,24 +132,24 @@ impl Cluster {
             .await
     }
 
-    /// Gives the namespace its addresses. A bridge without ports stands in for a network card: not every kernel has
-    /// the dummy device.
+    /// Configures the addresses of the namespace. A bridge without ports replaces a network card, since some kernels
+    /// have no dummy device.
     fn lay_network(&self) -> Result<()> {
         for arguments in [
             "link set lo up",
             "link add node0 type bridge",
             &format!("address add {NODE_ADDRESS}/24 dev node0"),
             "link set node0 up",
-            // Without a default route the addresses of Services count as unreachable before any rule sees them.
+            // Without a default route, addresses of Services are unreachable before any rule applies.
             "route add default dev node0",
         ] {
             let mut command = self.netns_command("ip");
             command.args(arguments.split(' '));
-            progress::output("lay the cluster's network", &mut command)?;
+            progress::output("configure the cluster's network", &mut command)?;
         }
         let mut forward = self.netns_command("sh");
         forward.args(["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
-        progress::output("let the cluster's node forward packets", &mut forward).map(|_| ())
+        progress::output("enable packet forwarding on the node", &mut forward).map(|_| ())
     }
 
     async fn load_pause_image(&self, node: &node::Node) -> Result<()> {
@@ -155,14 +160,14 @@ impl Cluster {
                 tokio::net::UnixStream::connect(&socket).await.map(|_| ())
             })
             .await?;
-        let archive = node.folder.join("pause.tar");
+        let archive = node.directory.join("pause.tar");
         ImageArchive::new(PAUSE_IMAGE, &["/rig", "pause"])
             .program("rig", self.api.tools().rig())
             .write(&archive)?;
         self.load_image(&archive).await
     }
 
-    /// Waits until an HTTP endpoint on the node's loopback says that all is well.
+    /// Waits until a health endpoint on the node's loopback returns success.
     async fn wait_for_health(&self, component: &str, address: &str, path: &str) -> Result<()> {
         let relay = self.relay(address)?;
         self.api
@@ -178,7 +183,7 @@ impl Cluster {
         let program = environment::find(name).ok_or_else(|| Error::MissingProgram {
             program: name.to_owned(),
             purpose: "the cluster's node",
-            hint: "install the package that has it".to_owned(),
+            hint: "install its package".to_owned(),
         })?;
         let mut argv = vec![program.display().to_string()];
         argv.extend(arguments.iter().cloned());
@@ -194,12 +199,12 @@ impl Cluster {
     /// `IfNotPresent` can run them. There is no registry.
     ///
     /// # Errors
-    /// When containerd refuses it.
+    /// When containerd rejects it.
     pub async fn load_image(&self, archive: &Path) -> Result<()> {
         let mut command = Command::new(environment::find("ctr").unwrap_or_else(|| "ctr".into()));
         command
             .arg("--address")
-            .arg(node::containerd_socket(&self.api.plane().folder))
+            .arg(node::containerd_socket(&self.api.plane().directory))
             .args(["--namespace", "k8s.io", "images", "import"])
             .arg(archive);
         let what = format!("load image {}", archive.display());
@@ -218,8 +223,8 @@ impl Cluster {
         command
     }
 
-    /// Opens a port on this machine's loopback that leads to `to`, an address inside the cluster such as that of a
-    /// Service: "10.96.12.34:8000". It closes when dropped.
+    /// Opens a port on this machine's loopback that is forwarded to `to`, an address inside the cluster such as
+    /// "10.96.12.34:8000" of a Service. Dropping it closes the port.
     ///
     /// # Errors
     /// When the helper cannot listen.
@@ -227,10 +232,10 @@ impl Cluster {
         Relay::start(self.api.tools(), "127.0.0.1:0", to, self.api.rig().inside())
     }
 
-    /// Ends the cluster and says whether everything of it is gone. Dropping does the same, but can only log a failure.
+    /// Stops the cluster and removes its files. Dropping does the same, but can only log a failure.
     ///
     /// # Errors
-    /// When something could not be removed.
+    /// When a process or file could not be removed.
     pub async fn shutdown(self) -> Result<()> {
         let Self { _door: door, api } = self;
         drop(door);
@@ -249,7 +254,7 @@ fn is_ready(node: &Node) -> bool {
         .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// One GET, answered with 200 or an error that says what came instead.
+/// Sends a GET request; any status other than 200 is an error.
 async fn health(address: SocketAddr, path: &str) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
@@ -260,7 +265,7 @@ async fn health(address: SocketAddr, path: &str) -> std::io::Result<()> {
     match answer.lines().next() {
         Some(status) if status.split(' ').nth(1) == Some("200") => Ok(()),
         status => Err(std::io::Error::other(
-            status.unwrap_or("no answer").to_owned(),
+            status.unwrap_or("no response").to_owned(),
         )),
     }
 }

@@ -15,23 +15,23 @@ const KUBERNETES_SERVICE: &str = "10.96.0.1";
 /// Addresses of Services.
 const SERVICE_RANGE: &str = "10.96.0.0/16";
 
-/// Where the parts of a control plane are and listen.
+/// Directory and ports of a control plane.
 #[derive(Debug, Clone)]
 pub(crate) struct ControlPlane {
-    pub(crate) folder: PathBuf,
+    pub(crate) directory: PathBuf,
     pub(crate) etcd_port: u16,
     pub(crate) etcd_peer_port: u16,
     pub(crate) api_port: u16,
-    /// Address at which nodes and pods reach the API server; loopback where there are none.
+    /// Address of the API server for nodes and pods; loopback without nodes.
     pub(crate) address: String,
-    /// The node that is to join, if any.
+    /// The node that joins, if any.
     pub(crate) node: Option<String>,
 }
 
 impl ControlPlane {
-    /// The folder of keys and certificates.
+    /// The directory of keys and certificates.
     pub(crate) fn pki(&self) -> PathBuf {
-        self.folder.join("pki")
+        self.directory.join("pki")
     }
 
     /// The API server's URL on loopback.
@@ -39,11 +39,11 @@ impl ControlPlane {
         format!("https://127.0.0.1:{}", self.api_port)
     }
 
-    /// The kubeconfig of one of the users that [`ControlPlane::write_files`] makes.
+    /// The kubeconfig of a user that [`ControlPlane::write_files`] creates.
     pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
         match user {
-            "admin" => self.folder.join("kubeconfig"),
-            _ => self.folder.join(format!("{user}.kubeconfig")),
+            "admin" => self.directory.join("kubeconfig"),
+            _ => self.directory.join(format!("{user}.kubeconfig")),
         }
     }
 
@@ -61,7 +61,7 @@ impl ControlPlane {
             ],
         })];
         for (user, common_name, organization) in &users {
-            // The node's certificate serves too: the kubelet is asked for logs under its address.
+            // The node's certificate is a server certificate as well: logs are requested by the kubelet's address.
             let hosts: Vec<&str> = if *user == "node" {
                 vec![&self.address]
             } else {
@@ -74,12 +74,12 @@ impl ControlPlane {
         make_certificates(tools, &pki, &serde_json::Value::from(subjects))?;
         for (user, ..) in &users {
             let path = self.kubeconfig(user);
-            // The admin's marks the run as ready for others, so its caller writes it last.
+            // The admin's kubeconfig marks the run as ready, so the caller writes it last.
             if *user != "admin" {
                 kubeconfig::write(&path, &self.url(), &pki, user)?;
             }
         }
-        let policy = self.folder.join("audit-policy.yaml");
+        let policy = self.directory.join("audit-policy.yaml");
         std::fs::write(&policy, audit::POLICY).map_err(Error::file("write", &policy))
     }
 
@@ -104,13 +104,13 @@ impl ControlPlane {
         let peer = format!("http://127.0.0.1:{}", self.etcd_peer_port);
         vec![
             "--name=localcluster".to_owned(),
-            format!("--data-dir={}", self.folder.join("etcd").display()),
+            format!("--data-dir={}", self.directory.join("etcd").display()),
             format!("--listen-client-urls={client}"),
             format!("--advertise-client-urls={client}"),
             format!("--listen-peer-urls={peer}"),
             format!("--initial-advertise-peer-urls={peer}"),
             format!("--initial-cluster=localcluster={peer}"),
-            // Nothing here is worth a disk's timeout.
+            // No data here needs to survive a crash.
             "--unsafe-no-fsync".to_owned(),
             "--log-level=warn".to_owned(),
         ]
@@ -141,21 +141,21 @@ impl ControlPlane {
             "--authorization-mode=Node,RBAC".to_owned(),
             "--enable-admission-plugins=NodeRestriction".to_owned(),
             "--allow-privileged=true".to_owned(),
-            // Else the address of a node for logs and exec is looked up by its name.
+            // By default the API server resolves the node's name for logs and exec.
             "--kubelet-preferred-address-types=InternalIP".to_owned(),
             format!("--kubelet-certificate-authority={}", pki("ca.crt")),
             format!("--kubelet-client-certificate={}", pki("admin.crt")),
             format!("--kubelet-client-key={}", pki("admin.key")),
             "--shutdown-delay-duration=0s".to_owned(),
         ];
-        // The advertised address of a server without nodes is loopback, which may not stand in an endpoint.
+        // Without nodes, the advertised address is loopback, which is invalid in an endpoint.
         if self.node.is_none() {
             arguments.push("--endpoint-reconciler-type=none".to_owned());
         }
         if let Some(log) = &options.audit_log {
             arguments.push(format!(
                 "--audit-policy-file={}",
-                self.folder.join("audit-policy.yaml").display()
+                self.directory.join("audit-policy.yaml").display()
             ));
             arguments.push(format!("--audit-log-path={}", log.display()));
             arguments.push("--audit-log-maxsize=1000".to_owned());
@@ -180,10 +180,10 @@ impl ControlPlane {
             format!("--cluster-signing-cert-file={}", pki("ca.crt")),
             format!("--cluster-signing-key-file={}", pki("ca.key")),
             "--leader-elect=false".to_owned(),
-            // Its usual 20 requests a second make the start take five seconds longer: each controller gets credentials.
+            // With the default of 20 requests a second the start takes five seconds longer: each controller gets credentials.
             "--kube-api-qps=1000".to_owned(),
             "--kube-api-burst=1000".to_owned(),
-            // It has no caller here, and a port that nobody listens on cannot be taken.
+            // It has no caller here, and without a listener its port cannot be taken.
             "--secure-port=0".to_owned(),
         ]
     }
@@ -217,7 +217,7 @@ fn make_certificates(tools: &Tools, pki: &Path, subjects: &serde_json::Value) ->
         return Ok(());
     }
     Err(Error::Command {
-        what: "make the cluster's certificates".to_owned(),
+        what: "create the cluster's certificates".to_owned(),
         status: output.status.to_string(),
         output: Quote::of_text(&String::from_utf8_lossy(&output.stderr)),
     })

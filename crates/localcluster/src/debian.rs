@@ -1,4 +1,4 @@
-//! The programs of Debian that a node needs, installed through apt where that is allowed.
+//! Debian packages that a node needs, installed by apt as root.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::{Error, Result, environment, progress};
 
-/// Programs that a node runs, and the package each comes from.
+/// Programs of a node, and their packages.
 const PROGRAMS: [(&str, &str); 8] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
@@ -18,19 +18,19 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("nsenter", "util-linux"),
 ];
 
-/// Where distributions put the plugins that connect pods to the network.
+/// Directories of the network plugins in distributions.
 const NETWORK_PLUGINS: [&str; 3] = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 
-/// Fails unless this machine can run pods, after installing what is missing if it may.
+/// Installs missing packages, and fails if this machine cannot run pods.
 pub(crate) fn prepare() -> Result<()> {
     if !cfg!(target_os = "linux") {
         return Err(Error::Unsupported {
-            reason: "it takes Linux".to_owned(),
+            reason: "it needs Linux".to_owned(),
         });
     }
     if !is_root() {
         return Err(Error::Unsupported {
-            reason: "it takes root".to_owned(),
+            reason: "it needs root".to_owned(),
         });
     }
     let missing = missing();
@@ -68,12 +68,12 @@ pub(crate) fn prepare() -> Result<()> {
     progress::run(&format!("install {packages}"), &mut apt(&install), &log)
 }
 
-/// The folder of network plugins.
+/// The directory of network plugins.
 pub(crate) fn network_plugins() -> Option<PathBuf> {
     NETWORK_PLUGINS
         .iter()
         .map(PathBuf::from)
-        .find(|folder| folder.join("ptp").is_file())
+        .find(|directory| directory.join("ptp").is_file())
 }
 
 fn missing() -> Vec<&'static str> {

@@ -1,17 +1,17 @@
-//! The folders and search path of the user, from the environment; nothing else in this crate reads it.
+//! Directories and search path of the user. Only this module reads the environment.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// Folder of this project in the user's cache.
+/// Directory of this project in the user's cache.
 const PROJECT: &str = "bedrock-access";
 
-/// Where Debian keeps what only root needs, which an ordinary user's `PATH` lacks.
-const SYSTEM_FOLDERS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+/// Directories of Debian's administration programs, which the `PATH` of most users lacks.
+const SYSTEM_DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
-/// The folder for everything that outlives a run: binaries, locks, and the folders of runs.
+/// The directory of binaries, locks and runs, which is kept after a run.
 ///
 /// # Errors
 /// When neither `XDG_CACHE_HOME` nor `HOME` is set.
@@ -20,32 +20,33 @@ pub(crate) fn cache() -> Result<PathBuf> {
 }
 
 fn cache_from(cache_home: Option<OsString>, home: Option<OsString>) -> Result<PathBuf> {
-    // The specification of these folders has relative paths ignored.
+    // The XDG specification ignores relative paths.
     let absolute =
         |value: Option<OsString>| value.map(PathBuf::from).filter(|path| path.is_absolute());
     absolute(cache_home)
         .or_else(|| absolute(home).map(|home| home.join(".cache")))
-        .map(|folder| folder.join(PROJECT))
-        .ok_or(Error::NoCacheFolder)
+        .map(|directory| directory.join(PROJECT))
+        .ok_or(Error::NoCacheDirectory)
 }
 
-/// The search path for the cluster's programs: the user's, then the system's folders.
+/// The search path for the cluster's programs: the user's, then the system's directories.
 pub(crate) fn search_path() -> OsString {
-    let mut folders: Vec<PathBuf> = variable("PATH")
+    let mut directories: Vec<PathBuf> = variable("PATH")
         .map(|path| std::env::split_paths(&path).collect())
         .unwrap_or_default();
-    for folder in SYSTEM_FOLDERS.map(PathBuf::from) {
-        if !folders.contains(&folder) {
-            folders.push(folder);
+    for directory in SYSTEM_DIRECTORIES.map(PathBuf::from) {
+        if !directories.contains(&directory) {
+            directories.push(directory);
         }
     }
-    std::env::join_paths(folders).unwrap_or_else(|_| OsString::from(SYSTEM_FOLDERS.join(":")))
+    std::env::join_paths(directories)
+        .unwrap_or_else(|_| OsString::from(SYSTEM_DIRECTORIES.join(":")))
 }
 
-/// Where `program` is installed, if it is.
+/// Path of `program`, if installed.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&search_path())
-        .map(|folder| folder.join(program))
+        .map(|directory| directory.join(program))
         .find(|path| is_file(path))
 }
 

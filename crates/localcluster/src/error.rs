@@ -1,10 +1,10 @@
-//! What can go wrong when a cluster is started or used, each with the way out.
+//! Errors of starting and using a cluster, each with a fix.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The result of everything in this crate.
+/// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Lines of a log that an error quotes.
@@ -14,85 +14,85 @@ const QUOTED_LINES: usize = 15;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or folder could not be read, written or removed.
+    /// A file or directory could not be read, written or removed.
     #[error("failed to {action} {}: {source}", path.display())]
     File {
-        /// What was tried, such as "write".
+        /// The failed action, such as "write".
         action: &'static str,
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// Neither `XDG_CACHE_HOME` nor `HOME` names a folder.
+    /// Neither `XDG_CACHE_HOME` nor `HOME` names a directory.
     #[error(
-        "neither XDG_CACHE_HOME nor HOME is set, so there is no folder for the cluster's files; set one of them"
+        "neither XDG_CACHE_HOME nor HOME is set, so there is no directory for the cluster's files; set one of them"
     )]
-    NoCacheFolder,
+    NoCacheDirectory,
     /// A program is not installed.
-    #[error("{program} is not installed, and {purpose} needs it: {hint}")]
+    #[error("{program} is not installed; {purpose} needs it. Fix: {hint}")]
     MissingProgram {
         /// The program.
         program: String,
-        /// What it is needed for.
+        /// What needs the program.
         purpose: &'static str,
-        /// How to get it.
+        /// Fix.
         hint: String,
     },
-    /// This machine cannot carry the cluster tier.
+    /// This machine cannot run the cluster tier.
     #[error(
-        "a local cluster cannot run here: {reason}; use `--cluster kind` or `--cluster current` instead"
+        "a local cluster cannot run on this machine: {reason}. Fix: use `--cluster kind` or `--cluster current`"
     )]
     Unsupported {
-        /// What is missing.
+        /// The missing requirement.
         reason: String,
     },
-    /// A program could not be started at all.
+    /// A program could not be started.
     #[error("failed to run {program}: {source}")]
     Spawn {
         /// The program.
         program: String,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// A program ran and failed.
     #[error("failed to {what}: {status}\n{output}")]
     Command {
-        /// What it was to do.
+        /// The failed action.
         what: String,
-        /// How it ended.
+        /// Exit status or signal.
         status: String,
-        /// The last lines it printed, and where the rest is.
+        /// The end of its output, and the path of the log.
         output: Quote,
     },
-    /// A part of the cluster ended although it should run.
-    #[error("{component} ended: {detail}\n{log}")]
+    /// A component of the cluster exited unexpectedly.
+    #[error("{component} exited: {detail}\n{log}")]
     ComponentEnded {
-        /// The part's name, such as "kube-apiserver".
+        /// Name of the component, such as "kube-apiserver".
         component: String,
-        /// How it ended.
+        /// Exit status or signal.
         detail: String,
         /// The end of its log.
         log: Quote,
     },
-    /// Something did not become ready in time although every part runs.
+    /// A timeout, although every component is running.
     #[error("{what} was not ready after {waited:?}: {detail}\n{log}")]
     NotReady {
-        /// What was waited for.
+        /// What did not become ready.
         what: String,
-        /// How long.
+        /// Elapsed time.
         waited: Duration,
-        /// What the last look showed.
+        /// Result of the last check.
         detail: String,
-        /// The end of the log most likely to tell why.
+        /// The end of the most relevant log.
         log: Quote,
     },
-    /// The helper process that watches over the cluster's parts is gone or refused an order.
+    /// The helper process that supervises the cluster's components exited or rejected a command.
     #[error("the cluster's helper process failed: {0}")]
     Rig(String),
-    /// A cluster of that name runs already.
+    /// A cluster of that name is already running.
     #[error(
-        "a cluster named {name} runs already, started by process {owner}; end it with Ctrl-C there, or take another name"
+        "a cluster named {name} is already running, started by process {owner}. Fix: stop it with Ctrl-C there, or use another name"
     )]
     AlreadyRunning {
         /// The name.
@@ -103,31 +103,31 @@ pub enum Error {
     /// The API server refused or failed a request.
     #[error("failed to {action}: {source}")]
     Api {
-        /// What was tried.
+        /// The failed action.
         action: String,
-        /// What the API server said.
+        /// Error of the API server.
         source: Box<kube::Error>,
     },
     /// A kubeconfig could not be used.
     #[error("failed to use kubeconfig {path}: {detail}")]
     Kubeconfig {
-        /// Where it is.
+        /// Its path.
         path: String,
-        /// What is wrong with it.
+        /// The problem.
         detail: String,
     },
-    /// An answer was not what Kubernetes documents.
-    #[error("unexpected answer for {what}: {detail}")]
+    /// A response differs from the documentation of Kubernetes.
+    #[error("unexpected response for {what}: {detail}")]
     Unexpected {
-        /// What was asked.
+        /// The request.
         what: String,
-        /// What is odd.
+        /// The difference.
         detail: String,
     },
-    /// Images cannot be brought into the cluster of the current kube context.
+    /// Images cannot be loaded into the cluster of the current kube context.
     #[error(
-        "image {} cannot be loaded into the cluster of context {context}: push it to a registry that cluster \
-         pulls from, or use `--cluster local` or `--cluster kind`", archive.display()
+        "image {} cannot be loaded into the cluster of context {context}. Fix: push it to a registry of that \
+         cluster, or use `--cluster local` or `--cluster kind`", archive.display()
     )]
     NoImageLoading {
         /// The archive.
@@ -161,17 +161,17 @@ impl Error {
     }
 }
 
-/// The last lines of a log, and the file that has them all.
+/// The end of a log, and its file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quote {
-    /// Where the whole log is, if anywhere.
+    /// Path of the complete log, if kept.
     pub path: Option<PathBuf>,
     /// The last lines.
     pub lines: Vec<String>,
 }
 
 impl Quote {
-    /// The end of the log at `path`; an unreadable log quotes as empty.
+    /// The end of the log at `path`, empty if it cannot be read.
     pub(crate) fn of_file(path: &Path) -> Self {
         let text = std::fs::read(path).unwrap_or_default();
         Self {
@@ -197,7 +197,7 @@ impl Quote {
         }
     }
 
-    /// The same for a log whose folder is about to be removed: the log is kept as `kept`.
+    /// As [`Self::of_file`], for a log in a directory that is removed next: the log is copied to `kept`.
     pub(crate) fn keeping(path: &Path, kept: &Path) -> Self {
         let quote = Self::of_file(path);
         match std::fs::copy(path, kept) {
@@ -216,7 +216,7 @@ impl fmt::Display for Quote {
             writeln!(formatter, "  | {line}")?;
         }
         match &self.path {
-            Some(path) => write!(formatter, "  the whole log: {}", path.display()),
+            Some(path) => write!(formatter, "  complete log: {}", path.display()),
             None => Ok(()),
         }
     }
@@ -227,9 +227,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_log_is_quoted_from_its_end_and_names_its_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("etcd.log");
+    fn quote_has_the_end_of_a_long_log_and_its_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("etcd.log");
         let text: String = (0..40)
             .map(|line| ["line ", &line.to_string(), "\n\n"].concat())
             .collect();
@@ -238,7 +238,7 @@ mod tests {
         assert!(!shown.contains("line 24\n"), "{shown}");
         assert!(shown.starts_with("  | line 25\n"), "{shown}");
         assert!(
-            shown.ends_with(&format!("line 39\n  the whole log: {}", path.display())),
+            shown.ends_with(&format!("line 39\n  complete log: {}", path.display())),
             "{shown}"
         );
     }

@@ -1,5 +1,5 @@
-//! Container images from files, without a registry or a container engine: written as a docker archive, which
-//! containerd, kind and docker all load. Only what this crate and its callers need: one layer, one platform.
+//! Container images from files, without a registry or a container engine, as a docker archive for containerd, kind and
+//! docker. Supports one layer and one platform.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ impl ImageArchive {
         self
     }
 
-    /// Writes the archive. The same files give the same bytes.
+    /// Writes the archive. The same files result in the same bytes.
     ///
     /// # Errors
     /// When a file cannot be read or the archive cannot be written.
@@ -109,11 +109,14 @@ mod tests {
 
     #[test]
     fn an_archive_names_its_parts_by_their_digests_and_is_the_same_each_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("app");
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("app");
         std::fs::write(&program, "#!/bin/true").unwrap();
         let image = ImageArchive::new("localhost/app:1", &["/app"]).program("app", &program);
-        let (first, second) = (folder.path().join("1.tar"), folder.path().join("2.tar"));
+        let (first, second) = (
+            directory.path().join("1.tar"),
+            directory.path().join("2.tar"),
+        );
         image.write(&first).unwrap();
         image.write(&second).unwrap();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Kubeconfig files, complete in themselves, and clients made from them.
+//! Self-contained kubeconfig files, and clients that use them.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{Error, Result};
 
-/// Writes a kubeconfig at `path` for the certificate pair `user` in the folder `pki`.
+/// Writes a kubeconfig at `path` for the certificate pair `user` in the directory `pki`.
 pub(crate) fn write(path: &Path, server: &str, pki: &Path, user: &str) -> Result<()> {
     let encoded = |file: String| -> Result<String> {
         let file = pki.join(file);
@@ -41,7 +41,7 @@ pub(crate) fn write(path: &Path, server: &str, pki: &Path, user: &str) -> Result
     std::fs::write(path, text).map_err(Error::file("write", path))
 }
 
-/// A client for the cluster of the kubeconfig at `path`. It belongs to the tokio runtime it is made on.
+/// A client for the cluster of the kubeconfig at `path`. It belongs to the current tokio runtime.
 pub(crate) async fn client(path: &Path) -> Result<kube::Client> {
     let kubeconfig = Kubeconfig::read_from(path).map_err(|error| failed(path, &error))?;
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())

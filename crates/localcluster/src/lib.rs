@@ -4,8 +4,8 @@
 //! once; [`Cluster`] adds scheduler, kubelet, containerd, kube-proxy and DNS in namespaces of its own, so that real
 //! pods run. [`Target`] lets a caller use kind or the current kube context instead.
 //!
-//! What it deliberately does not: know anything of what is installed into the cluster, pull images, or reach any
-//! network beyond this machine. Everything it starts ends with the process that started it, however that ends.
+//! This crate does not know what is installed in the cluster, pulls no images, and reaches no network beyond this
+//! machine. All processes that it starts stop with the process that started them, even after a crash.
 
 mod api_server;
 mod audit;

@@ -1,5 +1,8 @@
 //! `localcluster`: a Kubernetes cluster on this machine from the command line.
-#![expect(clippy::print_stdout, reason = "what a command prints is its result")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a command-line program prints its output"
+)]
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -22,33 +25,33 @@ struct Arguments {
 enum Action {
     /// Start a cluster and keep it until Ctrl-C.
     Up {
-        /// How much of a cluster.
+        /// Tier of the cluster.
         #[arg(long, value_enum, default_value_t = Tier::Cluster)]
         tier: Tier,
-        /// Name of the run; one of each name can run at a time.
+        /// Unique name of the cluster.
         #[arg(long, default_value = "local")]
         name: String,
-        /// Which cluster: local, kind, or current for that of the kube context; the last two are not ended.
+        /// Cluster to use: local, kind, or current for the one of the kube context. Only a local cluster is stopped.
         #[arg(long, default_value_t)]
         cluster: ClusterKind,
-        /// Docker archive whose images the nodes get.
+        /// Load the images of this docker archive on the nodes.
         #[arg(long, value_name = "FILE")]
         load: Vec<PathBuf>,
     },
-    /// Remove what crashed runs left behind, and tell which runs are alive.
+    /// Remove leftovers of crashed runs and list active ones.
     Down,
-    /// Build the cluster's programs, unless that was done before.
+    /// Build the cluster's programs if absent.
     Build,
-    /// Print where things are, as shell assignments.
+    /// Print paths as shell assignments.
     Env,
-    /// Run kubectl, against the running cluster unless KUBECONFIG is set.
+    /// Run kubectl for the running cluster, or for KUBECONFIG if set.
     #[command(disable_help_flag = true)]
     Kubectl {
         /// Arguments of kubectl.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Run Helm, against the running cluster unless KUBECONFIG is set.
+    /// Run Helm for the running cluster, or for KUBECONFIG if set.
     #[command(disable_help_flag = true)]
     Helm {
         /// Arguments of Helm.
@@ -61,7 +64,7 @@ enum Action {
 enum Tier {
     /// etcd, API server and controller manager on loopback.
     Api,
-    /// A whole cluster that runs pods; takes root on Linux.
+    /// A cluster that runs pods. Needs Linux and root.
     Cluster,
 }
 
@@ -93,7 +96,7 @@ async fn main() -> Result<()> {
 }
 
 async fn up(tier: Tier, name: String, kind: ClusterKind, load: &[PathBuf]) -> Result<()> {
-    // Asked for before the start, so that Ctrl-C during it cleans up as well.
+    // Registered before the start, so that Ctrl-C during the start cleans up as well.
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let life = async {
@@ -133,7 +136,7 @@ async fn up(tier: Tier, name: String, kind: ClusterKind, load: &[PathBuf]) -> Re
     }
 }
 
-/// Returns when `check` fails.
+/// Runs until `check` fails.
 async fn watch(check: impl Fn() -> localcluster::Result<()>) -> localcluster::Result<()> {
     tracing::info!("ready; Ctrl-C ends the cluster");
     loop {
@@ -145,11 +148,11 @@ async fn watch(check: impl Fn() -> localcluster::Result<()>) -> localcluster::Re
 fn down() -> Result<()> {
     let tools = Tools::prepare()?;
     for left_over in localcluster::clean_left_overs(&tools)? {
-        println!("removed what {} left behind", left_over.name);
+        println!("removed leftovers of {}", left_over.name);
     }
     for run in localcluster::running()? {
         println!(
-            "{} is alive; end it with Ctrl-C where process {} runs",
+            "{} is running; stop it with Ctrl-C in process {}",
             run.name, run.owner
         );
     }
@@ -180,11 +183,13 @@ fn pass_on(mut program: Command, arguments: &[String]) -> Result<()> {
                 program.env("KUBECONFIG", kubeconfig);
             }
             (Some(_), Some(_)) => {
-                bail!("several clusters run; set KUBECONFIG to one that `localcluster env` lists")
+                bail!(
+                    "several clusters are running. Fix: set KUBECONFIG to one that `localcluster env` lists"
+                )
             }
             (None, _) => {}
         }
     }
     Err(program.args(arguments).exec())
-        .context("failed to run the cluster binary; `localcluster build` makes it")
+        .context("failed to run the cluster binary. Fix: run `localcluster build`")
 }

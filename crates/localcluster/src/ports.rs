@@ -4,14 +4,14 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use crate::{Error, Result};
 
-/// `N` different ports that were free a moment ago. Another process may take one before it is used; the program that
-/// then fails to listen ends, which its starter sees.
+/// `N` different free ports. Another process may take one before it is used; the program that then fails to listen
+/// exits, and its start is reported as failed.
 pub(crate) fn free<const N: usize>() -> Result<[u16; N]> {
     let failed = |source| Error::Spawn {
         program: "a listener on loopback".to_owned(),
         source,
     };
-    // All are held at once, so that none is given twice.
+    // All are held at once, so that no port is returned twice.
     let mut held = Vec::with_capacity(N);
     let mut ports = [0; N];
     for port in &mut ports {

@@ -1,4 +1,4 @@
-//! Long steps: runs a program with its output in a file and says every few seconds that it is still at it.
+//! Long steps: runs a program with its output in a file and logs every few seconds that it is still running.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::error::Quote;
 use crate::{Error, Result};
 
-/// How often a long step shows that it is alive.
+/// Interval of the progress log.
 const EVERY: Duration = Duration::from_secs(15);
 
 /// Runs `command` to its end; both its streams go to the file `log`.
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn a_failing_step_quotes_what_it_printed() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("step.log");
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("step.log");
         let error = run(
             "try",
             Command::new("sh").args(["-c", "echo no such module >&2; exit 3"]),

@@ -1,4 +1,4 @@
-//! A door from this machine's loopback to an address inside a cluster's network namespace.
+//! Forwards connections from this machine's loopback to an address inside a cluster's network namespace.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -9,8 +9,8 @@ use crate::{Error, Result, Tools};
 
 /// Carries TCP connections from an address on loopback to one inside the cluster, until it is dropped.
 ///
-/// A socket stays in the network namespace it was made in: the helper listens here, enters the other namespace and
-/// connects there. So this machine's addresses, routes and rules stay as they are.
+/// A socket stays in the network namespace where it was created: the helper listens here, enters the other namespace
+/// and connects there. So addresses, routes and rules of this machine do not change.
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
@@ -22,7 +22,7 @@ impl Relay {
     pub(crate) fn start(tools: &Tools, listen: &str, to: &str, pid: u32) -> Result<Self> {
         let mut child = Command::new(tools.rig())
             .args(["relay", listen, to, &pid.to_string()])
-            // It ends when this pipe does: when this is dropped, or this process dies.
+            // The helper exits when this pipe closes: when the relay is dropped, or this process exits.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)
@@ -44,7 +44,7 @@ impl Relay {
         )))
     }
 
-    /// Where to connect.
+    /// Address to connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

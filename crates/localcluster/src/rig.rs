@@ -1,8 +1,8 @@
-//! The helper process that starts and watches a cluster's programs, and ends them all when this process ends.
+//! The helper process that starts and supervises a cluster's programs, and stops them when this process exits.
 //!
-//! It reads orders from the pipe on its standard input. The kernel closes that pipe when this process dies, whatever
-//! the reason, and the helper then kills what it started and removes the run's folder: the same clean-up as after an
-//! orderly shutdown. No thread or runtime of this process has to survive for it.
+//! It reads commands from a pipe. The kernel closes that pipe when this process exits for any reason; the helper then
+//! kills the programs and removes the run's directory, as after an orderly shutdown. This needs no thread or runtime of
+//! this process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -21,7 +21,7 @@ use tracing::subscriber::NoSubscriber;
 use crate::error::Quote;
 use crate::{Error, Result, environment};
 
-/// How often readiness is looked at.
+/// Interval of readiness checks.
 const POLL: Duration = Duration::from_millis(100);
 
 /// One helper process and the programs it runs.
@@ -32,17 +32,17 @@ pub(crate) struct Rig {
     home: PathBuf,
     child: Mutex<Child>,
     orders: Mutex<Option<ChildStdin>>,
-    /// Programs that were killed on purpose, so that their end is no failure.
+    /// Programs that were killed on purpose, whose exit is not a failure.
     killed: Mutex<BTreeSet<String>>,
     state: Arc<watch::Sender<State>>,
 }
 
 #[derive(Debug, Default, Clone)]
 struct State {
-    /// The process whose namespaces the programs live in.
+    /// The process that owns the namespaces of the programs.
     inside: Option<u32>,
     running: BTreeMap<String, u32>,
-    /// Programs that ended, and how.
+    /// Programs that exited, with their status.
     ended: BTreeMap<String, String>,
     closed: bool,
 }
@@ -69,23 +69,23 @@ struct Event {
 }
 
 impl Rig {
-    /// Starts the helper for the run in `folder`. With a `cgroup` its programs get namespaces of their own.
+    /// Starts the helper for the run in `directory`. With a `cgroup` its programs get namespaces of their own.
     pub(crate) async fn start(
         binary: &Path,
         name: &str,
-        folder: &Path,
+        directory: &Path,
         cgroup: Option<&str>,
     ) -> Result<Self> {
-        let logs = folder.join("logs");
+        let logs = directory.join("logs");
         std::fs::create_dir_all(&logs).map_err(Error::file("create", &logs))?;
         let mut child = Command::new(binary)
             .arg("run")
-            .arg(folder)
+            .arg(directory)
             .args(cgroup)
             .env("PATH", environment::search_path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // A group of its own: Ctrl-C is for us, who then end it in order.
+            // A process group of its own: this process handles Ctrl-C and then stops the helper.
             .process_group(0)
             .spawn()
             .map_err(Error::spawn(binary.display()))?;
@@ -110,7 +110,7 @@ impl Rig {
         Ok(Self {
             name: name.to_owned(),
             logs,
-            home: folder.to_owned(),
+            home: directory.to_owned(),
             child: Mutex::new(child),
             orders: Mutex::new(orders),
             killed: Mutex::default(),
@@ -120,7 +120,7 @@ impl Rig {
 
     /// Starts a program; its output goes to the log of that name.
     pub(crate) fn run(&self, name: &str, argv: &[String]) -> Result<()> {
-        // An end before this start is over and done with.
+        // Forget an exit before this start.
         self.state
             .send_modify(|state| drop(state.ended.remove(name)));
         self.killed
@@ -133,7 +133,7 @@ impl Rig {
             env: vec![
                 format!("PATH={}", environment::search_path().display()),
                 format!("HOME={}", self.home.display()),
-                // All are Go programs, and memory is there: under load they collected garbage an eighth of their time.
+                // Go programs: with the default, garbage collection took an eighth of their time under load.
                 "GOGC=400".to_owned(),
             ],
             log: &self.log(name).to_string_lossy(),
@@ -156,10 +156,10 @@ impl Rig {
             .wait_for(|state| state.closed || !state.running.contains_key(name))
             .await
             .map(|_| ())
-            .map_err(|_| Error::Rig("it is gone".to_owned()))
+            .map_err(|_| Error::Rig("it exited".to_owned()))
     }
 
-    /// Fails when any program that should run has ended.
+    /// Fails if a program exited unexpectedly.
     pub(crate) fn check(&self) -> Result<()> {
         let state = self.state.borrow().clone();
         let killed = self
@@ -186,7 +186,7 @@ impl Rig {
         Ok(())
     }
 
-    /// Polls `ready` until it says yes. Fails at once when a program ends, and at `timeout` in any case.
+    /// Polls `ready` until it succeeds. Fails when a program exits, or after `timeout`.
     pub(crate) async fn wait<F, D>(
         &self,
         what: &str,
@@ -201,7 +201,7 @@ impl Rig {
         let start = Instant::now();
         loop {
             self.check()?;
-            // What is not ready yet refuses; that is no news for anybody's log.
+            // Errors are expected until the component is ready, so they are not logged.
             let Err(detail) = ready().with_subscriber(NoSubscriber::default()).await else {
                 return Ok(());
             };
@@ -217,7 +217,7 @@ impl Rig {
         }
     }
 
-    /// The process whose namespaces the programs live in, as seen from outside.
+    /// The process that owns the namespaces of the programs, as seen from outside.
     pub(crate) fn inside(&self) -> u32 {
         self.state.borrow().inside.unwrap_or_default()
     }
@@ -230,12 +230,12 @@ impl Rig {
             .id()
     }
 
-    /// Where the program of that name logs.
+    /// Log of the program of that name.
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.logs.join(format!("{name}.log"))
     }
 
-    /// Ends every program, removes the run's folder, and says whether that worked.
+    /// Stops every program and removes the run's directory.
     pub(crate) fn end(&self) -> Result<()> {
         drop(
             self.orders
@@ -257,8 +257,7 @@ impl Rig {
         }
     }
 
-    /// The run's folder goes away with a failed start, so the log that explains it is kept beside the user's
-    /// temporary files.
+    /// A failed start removes the run's directory, so its log is copied to the user's temporary files.
     fn keep_log(&self, component: &str) -> Quote {
         let kept = std::env::temp_dir().join(format!("localcluster-{}-{component}.log", self.name));
         Quote::keeping(&self.log(component), &kept)
@@ -266,7 +265,7 @@ impl Rig {
 
     fn order(&self, order: &Order<'_>) -> Result<()> {
         let gone =
-            |error: std::io::Error| Error::Rig(format!("it takes no orders any more: {error}"));
+            |error: std::io::Error| Error::Rig(format!("it no longer accepts commands: {error}"));
         let mut line = serde_json::to_vec(order).map_err(|error| Error::Rig(error.to_string()))?;
         line.push(b'\n');
         match self
@@ -276,7 +275,7 @@ impl Rig {
             .as_mut()
         {
             Some(pipe) => pipe.write_all(&line).map_err(gone),
-            None => Err(Error::Rig("it was ended".to_owned())),
+            None => Err(Error::Rig("it was stopped".to_owned())),
         }
     }
 }
@@ -289,12 +288,12 @@ impl Drop for Rig {
     }
 }
 
-/// Keeps the state true to what the helper tells, until it closes its output.
+/// Updates the state from the helper's events until it closes its output.
 fn follow(events: impl BufRead, state: &watch::Sender<State>) {
     for line in events.lines() {
         let Ok(line) = line else { break };
         let Ok(event) = serde_json::from_str::<Event>(&line) else {
-            tracing::warn!("the cluster's helper process said something unknown: {line}");
+            tracing::warn!("unknown event of the cluster's helper process: {line}");
             continue;
         };
         state.send_modify(|state| apply(state, event));

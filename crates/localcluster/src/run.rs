@@ -1,8 +1,7 @@
-//! The folder of each run, which of them are alive, and the removal of what crashed ones left behind.
+//! Directories of runs, the list of active runs, and the removal of leftovers of crashed runs.
 //!
-//! The helper process of a run holds a lock on a file in its folder, and the kernel frees it when that process dies.
-//! So a folder whose lock is free belongs to nobody, however its owner ended: no process id is trusted to mean the
-//! process it once meant, except to tell a person who owns a live run.
+//! The helper process of a run holds a lock on a file in its directory, and the kernel frees it when that process dies.
+//! So a directory whose lock is free has no owner. Process ids can be reused, so they are only used in messages.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -14,19 +13,19 @@ use tokio::time::Instant;
 
 use crate::{Error, Result, Tools, environment, progress};
 
-/// How long a run that lost its owner may take to clean up after itself.
+/// Longest time for the clean-up of a run after its owner exited.
 const CLEAN_UP: Duration = Duration::from_secs(20);
 
-/// What a run writes down about itself for others.
+/// Description of a run, for other processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
     owner: u32,
-    /// When the owner started, in the kernel's own unit, so that a process that got its number later is told apart.
+    /// Start time of the owner, in the kernel's own unit, which distinguishes it from a later process of that number.
     owner_start: Option<String>,
     cgroup: Option<String>,
 }
 
-/// A run that is alive.
+/// An active run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
     /// Its name.
@@ -37,33 +36,33 @@ pub struct Running {
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// What a run that is gone left behind, and was removed.
+/// Removed leftovers of a crashed run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOver {
     /// Its name.
     pub name: String,
 }
 
-/// Removes what runs left behind whose processes are gone. Live runs are not touched.
+/// Removes leftovers of crashed runs. Active runs are not touched.
 ///
 /// # Errors
-/// When something cannot be removed.
+/// When a leftover cannot be removed.
 pub fn clean_left_overs(tools: &Tools) -> Result<Vec<LeftOver>> {
     let _guard = everyone(&runs()?)?;
     clean_unlocked(tools)
 }
 
-/// The runs that are alive on this machine.
+/// The active runs on this machine.
 ///
 /// # Errors
-/// When the folder of runs cannot be read.
+/// When the directory of runs cannot be read.
 pub fn running() -> Result<Vec<Running>> {
     let mut found = Vec::new();
-    for (name, folder) in folders(&runs()?)? {
-        if is_locked(&folder)?
-            && let Some(note) = Note::read(&folder)
+    for (name, directory) in directories(&runs()?)? {
+        if is_locked(&directory)?
+            && let Some(note) = Note::read(&directory)
         {
-            let kubeconfig = Some(folder.join("kubeconfig")).filter(|path| path.is_file());
+            let kubeconfig = Some(directory.join("kubeconfig")).filter(|path| path.is_file());
             found.push(Running {
                 name,
                 owner: note.owner,
@@ -74,16 +73,16 @@ pub fn running() -> Result<Vec<Running>> {
     Ok(found)
 }
 
-/// A folder that is ours until the helper process holds its lock.
+/// A directory that belongs to this process until the helper process holds its lock.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    pub(crate) folder: PathBuf,
+    pub(crate) directory: PathBuf,
     pub(crate) cgroup: Option<String>,
-    /// Keeps others from cleaning or claiming until the helper has locked the folder.
+    /// Prevents other processes from cleaning or claiming until the helper has locked the directory.
     _guard: File,
 }
 
-/// Takes `name` for a new run, after removing what earlier runs left behind.
+/// Claims `name` for a new run, after removing leftovers of earlier runs.
 pub(crate) async fn claim(tools: &Tools, name: &str, isolated: bool) -> Result<Claim> {
     let start = Instant::now();
     loop {
@@ -92,13 +91,13 @@ pub(crate) async fn claim(tools: &Tools, name: &str, isolated: bool) -> Result<C
         let tools = tools.clone();
         for left_over in blocking(move || clean_unlocked(&tools)).await? {
             tracing::info!(
-                "removed what an earlier run named {} left behind",
+                "removed leftovers of an earlier run named {}",
                 left_over.name
             );
         }
-        let folder = runs.join(name);
-        if !folder.exists() {
-            create_private(&folder)?;
+        let directory = runs.join(name);
+        if !directory.exists() {
+            create_private(&directory)?;
             let cgroup = isolated.then(|| format!("localcluster-{name}"));
             let owner = std::process::id();
             let note = Note {
@@ -106,17 +105,17 @@ pub(crate) async fn claim(tools: &Tools, name: &str, isolated: bool) -> Result<C
                 owner_start: start_of(owner),
                 cgroup: cgroup.clone(),
             };
-            note.write(&folder)?;
+            note.write(&directory)?;
             return Ok(Claim {
-                folder,
+                directory,
                 cgroup,
                 _guard: guard,
             });
         }
-        let note = Note::read(&folder);
+        let note = Note::read(&directory);
         drop(guard);
         let owner = note.as_ref().map_or(0, |note| note.owner);
-        // A run whose owner is gone is just cleaning up after itself.
+        // A run without an owner is cleaning up.
         if note.is_none_or(|note| note.owner_lives()) || start.elapsed() > CLEAN_UP {
             return Err(Error::AlreadyRunning {
                 name: name.to_owned(),
@@ -128,31 +127,31 @@ pub(crate) async fn claim(tools: &Tools, name: &str, isolated: bool) -> Result<C
 }
 
 impl Note {
-    fn read(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(folder.join("note.json")).ok()?).ok()
+    fn read(directory: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(directory.join("note.json")).ok()?).ok()
     }
 
-    fn write(&self, folder: &Path) -> Result<()> {
-        let path = folder.join("note.json");
+    fn write(&self, directory: &Path) -> Result<()> {
+        let path = directory.join("note.json");
         let text = serde_json::to_vec(self).map_err(|error| Error::Rig(error.to_string()))?;
         std::fs::write(&path, text).map_err(Error::file("write", &path))
     }
 
     fn owner_lives(&self) -> bool {
-        // Without /proc there is nothing to tell it by; assume the best.
+        // Without /proc this is unknown; assume that it is running.
         self.owner_start.is_none() || start_of(self.owner) == self.owner_start
     }
 }
 
 fn clean_unlocked(tools: &Tools) -> Result<Vec<LeftOver>> {
     let mut cleaned = Vec::new();
-    for (name, folder) in folders(&runs()?)? {
-        if is_locked(&folder)? {
+    for (name, directory) in directories(&runs()?)? {
+        if is_locked(&directory)? {
             continue;
         }
-        let cgroup = Note::read(&folder).and_then(|note| note.cgroup);
+        let cgroup = Note::read(&directory).and_then(|note| note.cgroup);
         let mut command = Command::new(tools.rig());
-        command.arg("clean").arg(&folder).args(cgroup);
+        command.arg("clean").arg(&directory).args(cgroup);
         progress::output(
             &format!("clean up after the run named {name}"),
             &mut command,
@@ -162,9 +161,9 @@ fn clean_unlocked(tools: &Tools) -> Result<Vec<LeftOver>> {
     Ok(cleaned)
 }
 
-/// Whether the helper process of the run in `folder` lives.
-fn is_locked(folder: &Path) -> Result<bool> {
-    let path = folder.join("lock");
+/// Whether the helper process of the run in `directory` is running.
+fn is_locked(directory: &Path) -> Result<bool> {
+    let path = directory.join("lock");
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
@@ -178,12 +177,12 @@ fn is_locked(folder: &Path) -> Result<bool> {
 }
 
 fn runs() -> Result<PathBuf> {
-    let folder = environment::cache()?.join("runs");
-    std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
-    Ok(folder)
+    let directory = environment::cache()?.join("runs");
+    std::fs::create_dir_all(&directory).map_err(Error::file("create", &directory))?;
+    Ok(directory)
 }
 
-fn folders(runs: &Path) -> Result<Vec<(String, PathBuf)>> {
+fn directories(runs: &Path) -> Result<Vec<(String, PathBuf)>> {
     let entries = std::fs::read_dir(runs).map_err(Error::file("read", runs))?;
     let mut found: Vec<_> = entries
         .filter_map(std::result::Result::ok)
@@ -194,7 +193,7 @@ fn folders(runs: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// Waits for the lock that whoever claims or cleans holds.
+/// Waits for the lock of a process that claims or cleans.
 fn everyone(runs: &Path) -> Result<File> {
     let path = runs.join("lock");
     let file = File::create(&path).map_err(Error::file("create", &path))?;
@@ -214,16 +213,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
         .map_err(|error| Error::Rig(format!("a step was interrupted: {error}")))?
 }
 
-/// Keys lie in there: nobody else may look.
-fn create_private(folder: &Path) -> Result<()> {
+/// It contains keys, so only its owner may read it.
+fn create_private(directory: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .mode(0o700)
-        .create(folder)
-        .map_err(Error::file("create", folder))
+        .create(directory)
+        .map_err(Error::file("create", directory))
 }
 
-/// When a process started, as the kernel counts; none where there is no `/proc` or no such process.
+/// Start time of a process in the kernel's unit; `None` without `/proc` or without such a process.
 fn start_of(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold spaces; the 22nd field of the line is the 20th after it.

@@ -1,4 +1,4 @@
-//! Which cluster a command is to use: one of its own on this machine, kind's, or that of the current kube context.
+//! The cluster of a command: a new one on this machine, a kind cluster, or the one of the current kube context.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,21 +8,21 @@ use std::str::FromStr;
 use crate::run::blocking;
 use crate::{Cluster, Error, Options, Result, Tools, environment, progress};
 
-/// Name of the cluster that is made with kind, and used again when it is there.
+/// Name of the kind cluster, which is reused if it exists.
 const KIND_CLUSTER: &str = "bedrock-access";
 
-/// What kind puts before a cluster's name in the name of its context.
+/// Prefix of kind's context names.
 const KIND_CONTEXT: &str = "kind-";
 
 /// The value of `--cluster`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClusterKind {
-    /// A cluster of its own on this machine: Linux and root.
+    /// A new cluster on this machine. Needs Linux and root.
     #[default]
     Local,
     /// The cluster of the current kube context.
     Current,
-    /// A kind cluster: kind and docker.
+    /// A kind cluster. Needs kind and docker.
     Kind,
 }
 
@@ -49,21 +49,21 @@ impl fmt::Display for ClusterKind {
     }
 }
 
-/// A cluster to use, however it came to be.
+/// A cluster to use.
 #[derive(Debug)]
 pub struct Target {
     tools: Tools,
     kind: ClusterKind,
     context: String,
-    /// None where the user's own choice counts.
+    /// `None` for the user's own kubeconfig.
     kubeconfig: Option<PathBuf>,
     local: Option<Cluster>,
-    /// Holds the kubeconfig of a kind cluster.
-    _folder: Option<tempfile::TempDir>,
+    /// Contains the kubeconfig of a kind cluster.
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl Target {
-    /// Finds or starts the cluster; `options` count for a local one alone.
+    /// Finds or starts the cluster; `options` apply to a local one only.
     ///
     /// # Errors
     /// When it cannot be used; the error names the alternatives.
@@ -78,7 +78,7 @@ impl Target {
                     context: "localcluster".to_owned(),
                     kubeconfig: Some(cluster.api().kubeconfig()),
                     local: Some(cluster),
-                    _folder: None,
+                    _directory: None,
                 })
             }
             ClusterKind::Current => {
@@ -89,7 +89,7 @@ impl Target {
                     context,
                     kubeconfig: None,
                     local: None,
-                    _folder: None,
+                    _directory: None,
                 };
                 let mut version = target.kubectl();
                 version.args(["version", "--request-timeout=10s"]);
@@ -104,7 +104,7 @@ impl Target {
         }
     }
 
-    /// The kubeconfig to use; none where the user's own counts.
+    /// The kubeconfig to use; `None` for the user's own.
     pub fn kubeconfig(&self) -> Option<&Path> {
         self.kubeconfig.as_deref()
     }
@@ -132,12 +132,12 @@ impl Target {
         }
     }
 
-    /// kubectl, told to use this cluster.
+    /// kubectl for this cluster.
     pub fn kubectl(&self) -> Command {
         self.aimed(self.tools.kubectl())
     }
 
-    /// Helm, told to use this cluster.
+    /// Helm for this cluster.
     pub fn helm(&self) -> Command {
         self.aimed(self.tools.helm())
     }
@@ -149,10 +149,10 @@ impl Target {
         command
     }
 
-    /// Brings the images of a docker archive to the cluster's nodes.
+    /// Loads the images of a docker archive on the cluster's nodes.
     ///
     /// # Errors
-    /// When they are refused, or when the current context's cluster gives no way to do it.
+    /// When they are rejected, or when the cluster of the current context does not support it.
     pub async fn load_image(&self, archive: &Path) -> Result<()> {
         if let Some(cluster) = &self.local {
             return cluster.load_image(archive).await;
@@ -171,10 +171,10 @@ impl Target {
         blocking(move || progress::output(&what, &mut command).map(|_| ())).await
     }
 
-    /// Ends a local cluster; kind's and the current context's stay.
+    /// Stops a local cluster; other clusters keep running.
     ///
     /// # Errors
-    /// When something of a local cluster could not be removed.
+    /// When a process or file of a local cluster could not be removed.
     pub async fn shutdown(self) -> Result<()> {
         match self.local {
             Some(cluster) => cluster.shutdown().await,
@@ -211,8 +211,8 @@ fn kind_program() -> Result<PathBuf> {
 
 fn kind_cluster(tools: Tools) -> Result<Target> {
     let program = kind_program()?;
-    let folder = tempfile::tempdir().map_err(Error::file("create", &std::env::temp_dir()))?;
-    let kubeconfig = folder.path().join("kubeconfig");
+    let directory = tempfile::tempdir().map_err(Error::file("create", &std::env::temp_dir()))?;
+    let kubeconfig = directory.path().join("kubeconfig");
     let kind = |arguments: &[&str]| {
         let mut command = Command::new(&program);
         command.args(arguments).args(["--name", KIND_CLUSTER]);
@@ -222,7 +222,7 @@ fn kind_cluster(tools: Tools) -> Result<Target> {
     let clusters = progress::output("list kind clusters", list.args(["get", "clusters"]))?;
     if !clusters.lines().any(|name| name == KIND_CLUSTER) {
         let mut create = kind(&["create", "cluster", "--wait", "5m"]);
-        let log = folder.path().join("kind.log");
+        let log = directory.path().join("kind.log");
         progress::run(
             "create a kind cluster",
             create.arg("--kubeconfig").arg(&kubeconfig),
@@ -240,7 +240,7 @@ fn kind_cluster(tools: Tools) -> Result<Target> {
         context: format!("{KIND_CONTEXT}{KIND_CLUSTER}"),
         kubeconfig: Some(kubeconfig),
         local: None,
-        _folder: Some(folder),
+        _directory: Some(directory),
     })
 }
 

@@ -1,8 +1,8 @@
-//! The programs of a cluster, built from Go modules once for each content and shared by all clones on a machine.
+//! The programs of a cluster, built from Go modules and shared by all clones on a machine.
 //!
-//! `cluster/` becomes one binary with every program of Kubernetes, etcd, CoreDNS and Helm; `rig/` becomes the small
-//! helper that starts and watches them. Their sources are part of this library, so the result lies in the user's
-//! cache under the hash of exactly what was built, and `cargo clean` does not remove it.
+//! `cluster/` is one binary with every program of Kubernetes, etcd, CoreDNS and Helm; `rig/` is the small helper that
+//! starts and supervises them. This library contains their sources; the binaries are in the user's cache, in a directory
+//! with the hash of the sources, and `cargo clean` does not remove them.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use crate::{Error, Result, environment, progress};
 const KUBERNETES: (&str, &str, &str) = ("v1.37.2", "1", "37");
 
 macro_rules! sources {
-    ($folder:literal: $($file:literal),+ $(,)?) => {
-        &[$(($file, include_str!(concat!("../", $folder, "/", $file)))),+]
+    ($directory:literal: $($file:literal),+ $(,)?) => {
+        &[$(($file, include_str!(concat!("../", $directory, "/", $file)))),+]
     };
 }
 
@@ -42,7 +42,7 @@ const RIG: Module = Module {
     ),
 };
 
-/// Where the cluster's programs are.
+/// Paths of the cluster's programs.
 #[derive(Debug, Clone)]
 pub struct Tools {
     cluster: PathBuf,
@@ -50,7 +50,7 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// The programs, built now if this machine has not built them yet. Blocks; only one process builds at a time.
+    /// Returns the programs and builds them if absent. Blocks; only one process builds at a time.
     ///
     /// # Errors
     /// When Go is missing or the build fails.
@@ -72,7 +72,7 @@ impl Tools {
             .map_err(|error| Error::Rig(format!("the build was interrupted: {error}")))?
     }
 
-    /// The binary that is every program of the cluster; its first argument picks which.
+    /// The binary of all programs of the cluster; its first argument selects one.
     pub fn cluster_binary(&self) -> &Path {
         &self.cluster
     }
@@ -101,15 +101,15 @@ impl Tools {
 }
 
 impl Module {
-    /// The path of the binary, built under a lock when it is not there.
+    /// The path of the binary, built under a lock if absent.
     fn built(&self, cache: &Path) -> Result<PathBuf> {
-        let folder = cache.join(self.hash());
-        let binary = folder.join(self.name);
+        let directory = cache.join(self.hash());
+        let binary = directory.join(self.name);
         if binary.is_file() {
             return Ok(binary);
         }
-        std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
-        let lock_path = folder.join("lock");
+        std::fs::create_dir_all(&directory).map_err(Error::file("create", &directory))?;
+        let lock_path = directory.join("lock");
         let lock = File::create(&lock_path).map_err(Error::file("create", &lock_path))?;
         if lock.try_lock().is_err() {
             tracing::info!(
@@ -119,12 +119,12 @@ impl Module {
             lock.lock().map_err(Error::file("lock", &lock_path))?;
         }
         if !binary.is_file() {
-            self.build(&folder, &binary)?;
+            self.build(&directory, &binary)?;
         }
         Ok(binary)
     }
 
-    fn build(&self, folder: &Path, binary: &Path) -> Result<()> {
+    fn build(&self, directory: &Path, binary: &Path) -> Result<()> {
         let go = environment::find("go")
             .or_else(|| Some(PathBuf::from("/usr/local/go/bin/go")).filter(|go| go.is_file()));
         let Some(go) = go else {
@@ -134,13 +134,13 @@ impl Module {
                 hint: "install Go 1.26 or newer and put it on PATH".to_owned(),
             });
         };
-        let sources = folder.join("source");
+        let sources = directory.join("source");
         std::fs::create_dir_all(&sources).map_err(Error::file("create", &sources))?;
         for (file, content) in self.sources {
             let path = sources.join(file);
             std::fs::write(&path, content).map_err(Error::file("write", &path))?;
         }
-        let unfinished = folder.join("unfinished");
+        let unfinished = directory.join("unfinished");
         let mut command = Command::new(go);
         command
             .current_dir(&sources)
@@ -162,7 +162,7 @@ impl Module {
             "build the {} binary from its Go modules ({})",
             self.name, self.expected_duration
         );
-        progress::run(&what, &mut command, &folder.join("build.log"))?;
+        progress::run(&what, &mut command, &directory.join("build.log"))?;
         std::fs::rename(&unfinished, binary).map_err(Error::file("write", binary))
     }
 
@@ -215,8 +215,8 @@ mod tests {
     #[test]
     fn every_source_file_of_the_modules_is_built() {
         for module in [CLUSTER, RIG] {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(module.name);
-            for entry in std::fs::read_dir(folder).unwrap() {
+            let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(module.name);
+            for entry in std::fs::read_dir(directory).unwrap() {
                 let name = entry.unwrap().file_name().into_string().unwrap();
                 assert!(
                     module.sources.iter().any(|(file, _)| *file == name),

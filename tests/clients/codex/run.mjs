@@ -3,8 +3,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const folder = mkdtempSync(join(import.meta.dirname, "run-"));
-const [home, work] = [join(folder, "home"), join(folder, "work")];
+const directory = mkdtempSync(join(import.meta.dirname, "run-"));
+const [home, work] = [join(directory, "home"), join(directory, "work")];
 mkdirSync(home);
 mkdirSync(work);
 writeFileSync(
@@ -45,4 +45,4 @@ console.log(
     made: existsSync(made) ? readFileSync(made, "utf8") : null,
   }),
 );
-rmSync(folder, { recursive: true });
+rmSync(directory, { recursive: true });

@@ -1,4 +1,4 @@
-//! Accesses that are refused at `kubectl apply`, by the operator's validating webhook.
+//! The operator's validating webhook refuses BedrockAccess objects at `kubectl apply`.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -71,7 +71,7 @@ async fn start_operator(rig: &mut Rig, webhook: SocketAddr) {
     .await;
 }
 
-/// An access that the schema takes and nobody could use: its role is of another partition.
+/// A BedrockAccess that the schema accepts and no client could use: its role is in another partition.
 fn unusable() -> Value {
     let mut spec = sample_spec();
     spec["identity"]["irsa"]["roleArn"] = json!("arn:aws-cn:iam::123456789012:role/BedrockRole");
@@ -156,7 +156,7 @@ async fn access_is_refused_at_apply_with_the_words_of_its_status() {
         "{refusal}"
     );
 
-    // What is there already is revoked, and can be changed where that asks for nothing.
+    // An existing object is revoked; changes that request nothing are accepted.
     rig.condition("chat", "Accepted", "False").await;
     let labelled = json!({"metadata": {"labels": {"a": "b"}}});
     rig.api::<BedrockAccess>()
@@ -186,7 +186,7 @@ async fn access_is_refused_at_apply_with_the_words_of_its_status() {
 
     // While no operator answers, everything is stored, and judged when one is back.
     rig.stop_operator().await;
-    eventually("nobody listens any more", || async {
+    eventually("no process listens any more", || async {
         tokio::net::TcpStream::connect(webhook)
             .await
             .err()

@@ -53,7 +53,7 @@ async fn replicas(rig: &Rig) -> Option<i32> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn autoscaler_takes_over_the_number_of_pods_without_a_dip_and_gives_it_back() {
-    let rig = Rig::start().await;
+    let rig = Rig::shared("autoscaler").await;
     rig.apply("chat", &with_gateway(&json!({"replicas": 3})))
         .await
         .unwrap();
@@ -80,14 +80,14 @@ async fn autoscaler_takes_over_the_number_of_pods_without_a_dip_and_gives_it_bac
 
 #[tokio::test(flavor = "multi_thread")]
 async fn network_policy_opened_by_hand_is_closed_again_and_an_event_names_who_did_it() {
-    let rig = Rig::start().await;
+    let rig = Rig::shared("network-policy").await;
     rig.apply("chat", &sample_spec()).await.unwrap();
     let policy: NetworkPolicy = present(&rig, true).await.unwrap();
     rig.children(CHILD).await;
 
     let opened = json!({"spec": {"ingress": [{}]}});
     let parameters = PatchParams {
-        field_manager: Some("somebody".to_owned()),
+        field_manager: Some("a-person".to_owned()),
         ..PatchParams::default()
     };
     rig.api::<NetworkPolicy>()
@@ -122,7 +122,7 @@ async fn network_policy_opened_by_hand_is_closed_again_and_an_event_names_who_di
         let told = notes.iter().any(|note| {
             note.contains("NetworkPolicy chat-gateway")
                 && note.contains("spec.ingress")
-                && note.contains("somebody")
+                && note.contains("a-person")
         });
         if told {
             Ok(())

@@ -115,7 +115,7 @@ async fn led_by(rig: &Rig, name: &str) {
     .await;
 }
 
-/// Which replicas have told of an access, once one has: an Event follows what it is about.
+/// Replicas that have reported a BedrockAccess, once one has: an Event follows its cause.
 async fn told_by(rig: &Rig, access: &str) -> Vec<String> {
     eventually(&format!("an Event about {access}"), || async {
         let instances = instances_of_events(rig, access).await;
@@ -179,13 +179,13 @@ async fn one_replica_writes_and_the_other_takes_over_when_it_ends() {
         "the new leader found all as it should be"
     );
     let now = secrets.get(names::WEBHOOK_SECRET).await.unwrap();
-    assert_eq!(now.data, made.data, "and went on with its certificate");
+    assert_eq!(now.data, made.data, "and continued with its certificate");
     let _ = second.stop.send(());
     second.ended.await.unwrap().unwrap();
-    led_by_nobody(&rig).await;
+    led_by_none(&rig).await;
 }
 
-async fn led_by_nobody(rig: &Rig) {
+async fn led_by_none(rig: &Rig) {
     let leases = Api::<Lease>::namespaced(rig.client.clone(), OPERATOR_NAMESPACE);
     let lease = leases.get(names::LEASE).await.unwrap();
     assert_eq!(lease.spec.unwrap().holder_identity.as_deref(), Some(""));
@@ -196,7 +196,7 @@ async fn replica_whose_lease_is_taken_ends_with_an_error() {
     let rig = Rig::without_operator().await;
     let replica = replica(&rig, "first").await;
     led_by(&rig, "first").await;
-    let stolen = json!({"spec": {"holderIdentity": "somebody"}});
+    let stolen = json!({"spec": {"holderIdentity": "a-stranger"}});
     Api::<Lease>::namespaced(rig.client.clone(), OPERATOR_NAMESPACE)
         .patch(
             names::LEASE,

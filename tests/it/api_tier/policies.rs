@@ -140,7 +140,7 @@ async fn access_is_revoked_when_policies_come_and_given_back_when_one_allows_it(
         assert!(document.models.is_empty(), "{key} still serves");
     }
 
-    // Whoever scales it up by hand does not get a gateway either.
+    // Scaling it up by hand does not bring a gateway back either.
     rig.api::<Deployment>()
         .patch(
             CHILD,
@@ -188,7 +188,7 @@ async fn access_is_revoked_when_policies_come_and_given_back_when_one_allows_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn label_of_a_namespace_brings_its_accesses_under_a_policy_and_out_again() {
+async fn policy_applies_while_a_namespace_has_its_label() {
     let rig = Rig::start().await;
     let gold = json!({"namespaces": {"selector": {"matchLabels": {"tier": "gold"}}}});
     put(&rig, "gold", &gold).await.unwrap();
@@ -208,10 +208,14 @@ async fn label_of_a_namespace_brings_its_accesses_under_a_policy_and_out_again()
     rig.condition("chat", "Accepted", "False").await;
     stands(&rig, false, 0).await;
 
-    // An empty selector takes in no namespace, not all of them.
-    put(&rig, "nobody", &json!({"namespaces": {"selector": {}}}))
-        .await
-        .unwrap();
+    // An empty selector matches no namespace, not all of them.
+    put(
+        &rig,
+        "no-namespace",
+        &json!({"namespaces": {"selector": {}}}),
+    )
+    .await
+    .unwrap();
     put(
         &rig,
         "everybody",

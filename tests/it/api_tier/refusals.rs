@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::schema::{Bound, Rule, demands};
-use super::rig::{Rig, TEAM, sample_spec};
+use super::rig::{Rig, sample_spec};
 
 const ACCESS: &str = "bedrockaccesses.bedrockaccess.dev.yaml";
 
@@ -60,16 +60,17 @@ fn without_indices(error: &str) -> String {
     text
 }
 
-/// Would make an access of any shape, as `kubectl create` does.
+/// Creates a BedrockAccess of any shape as `kubectl create` does, as a dry run.
 async fn create(rig: &Rig, name: &str, spec: &Value) -> Result<(), String> {
     let kind = ApiResource::erase::<BedrockAccess>(&());
-    let accesses: Api<DynamicObject> = Api::namespaced_with(rig.client.clone(), TEAM, &kind);
+    let objects: Api<DynamicObject> =
+        Api::namespaced_with(rig.client.clone(), &rig.namespace, &kind);
     let object = DynamicObject::new(name, &kind).data(json!({"spec": spec}));
     let parameters = PostParams {
         dry_run: true,
         ..PostParams::default()
     };
-    let made = accesses.create(&parameters, &object).await;
+    let made = objects.create(&parameters, &object).await;
     made.map(drop).map_err(|error| match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
@@ -90,7 +91,7 @@ fn unbroken(rules: Vec<Rule>, errors: &BTreeSet<String>) -> Vec<Rule> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn access_that_breaks_a_rule_is_refused_with_a_message_for_people() {
-    let rig = Rig::without_operator().await;
+    let rig = Rig::shared("refusals").await;
     let rows: Vec<Row> = serde_yaml::from_str(include_str!("refusals/access.yaml")).unwrap();
     assert!(rows.len() >= 60, "{} bad objects", rows.len());
     let mut errors = BTreeSet::new();
@@ -122,8 +123,8 @@ async fn access_that_breaks_a_rule_is_refused_with_a_message_for_people() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_bound_of_an_access_is_held_and_names_its_field() {
-    let rig = Rig::without_operator().await;
+async fn every_bound_of_a_bedrock_access_is_checked_and_the_error_names_the_field() {
+    let rig = Rig::shared("bounds").await;
     let bases: Vec<Value> = serde_yaml::from_str(include_str!("refusals/full.yaml")).unwrap();
     for (number, base) in bases.iter().enumerate() {
         let accepted = create(&rig, &format!("full-{number}"), base).await;
@@ -158,8 +159,8 @@ fn check_bound(bound: &Bound, error: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_only_the_operator_can_tell_becomes_a_condition_and_is_cleared_when_mended() {
-    let rig = Rig::start().await;
+async fn error_found_by_the_operator_becomes_a_condition_and_is_cleared_when_fixed() {
+    let rig = Rig::shared("conditions").await;
     // The schema cannot spell out the grammar of a role's name.
     let role = json!("arn:aws:iam::123456789012:role/Bedrock Role");
     let bad = changed(sample_spec(), [("/identity/irsa/roleArn", &role)]);

@@ -1,8 +1,9 @@
 //! An API server with the definitions installed, and the operator running with the chart's own roles.
 
 mod chart;
+mod shared;
 
-use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use api::v1alpha1::BedrockAccess;
 use k8s_openapi::{
@@ -25,23 +26,29 @@ use crate::support::eventually;
 
 pub(crate) use chart::fixture;
 use chart::{install_chart, operator_user, render, repository, run};
+pub(crate) use shared::Background;
+use shared::Shared;
 
 /// Namespace of the operator in these tests.
 pub(crate) const OPERATOR_NAMESPACE: &str = "bedrock-access-system";
 /// Release name of the chart, and so the name of the operator's ServiceAccount.
 const RELEASE: &str = "bedrock-access";
-/// Namespace of the accesses.
+/// Namespace of the BedrockAccess objects.
 pub(crate) const TEAM: &str = "team-a";
 
 pub(crate) struct Rig {
     pub(crate) client: Client,
-    cluster: ApiServer,
+    /// Namespace of this test's objects.
+    pub(crate) namespace: String,
+    cluster: Arc<ApiServer>,
     audit_log: PathBuf,
     operator_user: String,
     rendered: Vec<Value>,
     stop: Option<oneshot::Sender<()>>,
     operator: Option<JoinHandle<Result<(), operator::RunError>>>,
-    folder: tempfile::TempDir,
+    directory: Arc<tempfile::TempDir>,
+    /// Keeps the shared API server running.
+    _shared: Option<Arc<Shared>>,
 }
 
 impl Rig {
@@ -52,6 +59,16 @@ impl Rig {
         rig
     }
 
+    /// A namespace of this name on the API server that tests share, where an operator with default settings runs.
+    pub(crate) async fn shared(namespace: &str) -> Self {
+        shared::namespace(namespace).await
+    }
+
+    /// The API server of this rig.
+    pub(crate) fn cluster(&self) -> &ApiServer {
+        &self.cluster
+    }
+
     /// The API server and what `helm install` would put there but for the operator's pod.
     pub(crate) async fn without_operator() -> Self {
         Self::without_operator_with(&[], &[]).await
@@ -60,7 +77,8 @@ impl Rig {
     /// The same with further namespaces, and further arguments for `helm template`.
     pub(crate) async fn without_operator_with(more: &[&str], chart: &[&str]) -> Self {
         let mut rig = Self::bare(more).await;
-        (rig.operator_user, rig.rendered) = install_chart(&rig.cluster, rig.folder.path(), chart);
+        (rig.operator_user, rig.rendered) =
+            install_chart(&rig.cluster, rig.directory.path(), chart);
         rig
     }
 
@@ -122,31 +140,28 @@ impl Rig {
 
     /// An API server with namespaces.
     async fn bare(more: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let audit_log = folder.path().join("audit.log");
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let audit_log = directory.path().join("audit.log");
         let options = Options {
             audit_log: Some(audit_log.clone()),
             ..Options::default()
         };
         let cluster = ApiServer::start(options).await.unwrap();
         let client = cluster.client().await.unwrap();
-        let namespaces = Api::<Namespace>::all(client.clone());
         for name in [OPERATOR_NAMESPACE, TEAM].iter().chain(more) {
-            let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
-            namespaces
-                .create(&PostParams::default(), &namespace)
-                .await
-                .unwrap();
+            create_namespace(&client, name).await;
         }
         Self {
             client,
-            cluster,
+            namespace: TEAM.to_owned(),
+            cluster: Arc::new(cluster),
             audit_log,
             operator_user: String::new(),
             rendered: Vec::new(),
             stop: None,
             operator: None,
-            folder,
+            directory,
+            _shared: None,
         }
     }
 
@@ -183,7 +198,7 @@ impl Rig {
 
     /// For an operator in a process of its own: a kubeconfig with its ServiceAccount's token.
     pub(crate) async fn operator_kubeconfig(&self) -> PathBuf {
-        let authority = self.folder.path().join("authority.crt");
+        let authority = self.directory.path().join("authority.crt");
         fs::write(&authority, self.cluster.certificate_authority().unwrap()).unwrap();
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
@@ -193,7 +208,7 @@ impl Rig {
             "users": [{"name": "test", "user": {"token": self.operator_token().await}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         });
-        let path = self.folder.path().join("operator.kubeconfig");
+        let path = self.directory.path().join("operator.kubeconfig");
         fs::write(&path, config.to_string()).unwrap();
         path
     }
@@ -210,11 +225,7 @@ impl Rig {
     /// Starts the operator with further settings.
     pub(crate) async fn start_operator_with(&mut self, settings: operator::Settings) {
         let client = self.operator_client().await;
-        let settings = operator::Settings {
-            gateway_image: "bedrock-gateway:test".to_owned(),
-            discovery_refresh: Duration::from_secs(2),
-            ..settings
-        };
+        let settings = operator_settings(settings);
         let (stop, stopped) = oneshot::channel();
         self.stop = Some(stop);
         self.operator = Some(tokio::spawn(operator::run(client, settings, async move {
@@ -233,10 +244,10 @@ impl Rig {
         K: Resource<Scope = NamespaceResourceScope>,
         K::DynamicType: Default,
     {
-        Api::namespaced(self.client.clone(), TEAM)
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// Applies an access of this name and spec as `kubectl apply --server-side` does.
+    /// Applies a BedrockAccess of this name and spec as `kubectl apply --server-side` does.
     pub(crate) async fn apply(
         &self,
         name: &str,
@@ -254,7 +265,7 @@ impl Rig {
             .await
     }
 
-    /// Waits for a condition of an access to have this status and gives its reason and message.
+    /// Waits until a condition of a BedrockAccess has this status and returns its reason and message.
     pub(crate) async fn condition(
         &self,
         access: &str,
@@ -305,7 +316,7 @@ impl Rig {
         .await
     }
 
-    /// What a kubelet would report of working pods; there is none on this tier, the Deployment
+    /// Reports working pods as a kubelet would; this tier has no kubelet, the Deployment
     /// controller does the rest.
     pub(crate) async fn mark_available(&self, deployment: &str) {
         let wanted = self
@@ -443,6 +454,23 @@ impl Rig {
             .into_iter()
             .filter(|event| event.user == self.operator_user)
             .collect()
+    }
+}
+
+async fn create_namespace(client: &Client, name: &str) {
+    let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+    Api::<Namespace>::all(client.clone())
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+}
+
+/// Settings of an operator under test.
+fn operator_settings(settings: operator::Settings) -> operator::Settings {
+    operator::Settings {
+        gateway_image: "bedrock-gateway:test".to_owned(),
+        discovery_refresh: Duration::from_secs(2),
+        ..settings
     }
 }
 

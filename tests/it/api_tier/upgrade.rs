@@ -1,4 +1,4 @@
-//! From the first release to this one, with an access that serves.
+//! Upgrade from the first release to this one while a BedrockAccess is ready.
 //!
 //! `tests/fixtures/first-release` holds the chart as it was on 2026-11-24, and what its operator made of the sample
 //! access. Pods are Kubernetes' own: the Deployment controller would replace them if their template had changed.

@@ -1,5 +1,5 @@
 //! Each child is deleted, changed by hand, stripped of its label, taken over by another owner and given
-//! back, or was somebody else's before the access came.
+//! back, or belonged to another owner before the BedrockAccess was created.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -11,10 +11,11 @@ use super::{
     oracle::{self, CHILDREN, STRANGER},
     world::{self, CHILD, Case, Operator, World, every_child},
 };
+use crate::support::lane;
 
 type Story = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What somebody does to a child by hand, as a merge patch.
+/// A change of a child by hand, as a merge patch.
 fn by_hand(kind: &str) -> Value {
     match kind {
         "ServiceAccount" => {
@@ -41,12 +42,12 @@ fn by_hand(kind: &str) -> Value {
 }
 
 async fn patch(case: &Case, kind: &str, change: &Value) -> Value {
-    let somebody = PatchParams {
-        field_manager: Some("somebody".to_owned()),
+    let by_hand = PatchParams {
+        field_manager: Some("a-person".to_owned()),
         ..PatchParams::default()
     };
     let patched = oracle::api(&case.world.client, &case.namespace, kind)
-        .patch(CHILD, &somebody, &Patch::Merge(change))
+        .patch(CHILD, &by_hand, &Patch::Merge(change))
         .await
         .unwrap();
     serde_json::to_value(patched).unwrap()
@@ -90,7 +91,7 @@ async fn changed(world: Arc<World>, kind: &'static str, namespace: String) {
     let now = get(&case, kind).await;
     assert_eq!(
         now["metadata"]["uid"], changed["metadata"]["uid"],
-        "it was put right, not made anew"
+        "it was corrected, not recreated"
     );
 }
 
@@ -196,12 +197,17 @@ async fn stranger(case: &Case) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_child_may_be_deleted_changed_or_taken() {
-    let world = World::start().await;
+    let world = World::shared().await;
     let (_, _, state) = at_rest(&world, "children-oracle").await;
     let state = Arc::new(state);
     let mut cases: Vec<(String, Story)> = Vec::new();
-    for (_, _, kind, plural) in CHILDREN {
+    for (row, (_, _, kind, plural)) in CHILDREN.into_iter().enumerate() {
+        let mut column = 0;
         let mut add = |what: &str, case: &dyn Fn(Arc<World>, String) -> Story| {
+            column += 1;
+            if !world::is_sampled(row, column - 1, 5) {
+                return;
+            }
             let namespace = format!("{}-{plural}", what.replace(' ', "-"));
             cases.push((
                 format!("{kind} is {what}"),
@@ -224,5 +230,5 @@ async fn every_child_may_be_deleted_changed_or_taken() {
             Box::pin(there_first(world, kind, namespace, Arc::clone(&state)))
         });
     }
-    world::run("children", 40, cases).await;
+    world::run("children", lane::pick(8, 40), cases).await;
 }

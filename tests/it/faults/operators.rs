@@ -1,4 +1,4 @@
-//! Two operators work on the same accesses at once, as they do when a lease is lost unnoticed, and one that is late
+//! Two operators work on the same objects at once, as they do when a lease is lost unnoticed, and one that is late
 //! writes what was true once; and of two that agree by a Lease, the leader is lost.
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -11,6 +11,7 @@ use super::{
     proxy::Fault,
     world::{self, CHILD, TIMEOUT, World, every_child},
 };
+use crate::support::lane;
 
 type Story = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -48,7 +49,7 @@ async fn late_write(world: Arc<World>, namespace: String, write: String, state: 
 }
 
 /// Of two replicas the leader is cut off right after a write, in the middle of a reconcile: it ends itself when it can
-/// no longer renew the Lease, and the other goes on from there.
+/// no longer renew the Lease, and the other continues from there.
 async fn leader_lost(world: Arc<World>, namespace: String, write: String, state: Arc<String>) {
     let case = world.case(&namespace).await;
     case.allow_leases();
@@ -66,8 +67,8 @@ async fn leader_lost(world: Arc<World>, namespace: String, write: String, state:
 }
 
 /// The story without a fault: where it ends, and what it writes besides Events.
-async fn oracle(world: &Arc<World>) -> (Arc<String>, Vec<String>) {
-    let case = world.case("operators-oracle").await;
+async fn oracle(world: &Arc<World>, namespace: &str) -> (Arc<String>, Vec<String>) {
+    let case = world.case(namespace).await;
     let operator = case.operator().await;
     case.apply(&every_child()).await;
     let state = Arc::new(case.settled(&operator).await);
@@ -80,11 +81,12 @@ async fn oracle(world: &Arc<World>) -> (Arc<String>, Vec<String>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leader_may_be_lost_after_any_write() {
-    let world = World::start().await;
-    let (state, writes) = oracle(&world).await;
+    let world = World::shared().await;
+    let (state, writes) = oracle(&world, "lost-oracle").await;
     let cases = writes
         .into_iter()
         .enumerate()
+        .filter(|(row, _)| world::is_sampled(*row, 0, 4))
         .map(|(number, write)| {
             let namespace = format!("lost-{number}");
             let name = format!("{write} is the leader's last");
@@ -92,24 +94,27 @@ async fn leader_may_be_lost_after_any_write() {
             (name, case)
         })
         .collect();
-    world::run("leaders", 8, cases).await;
+    world::run("leaders", lane::pick(2, 8), cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_may_overlap() {
-    let world = World::start().await;
-    let (state, writes) = oracle(&world).await;
+    let world = World::shared().await;
+    let (state, writes) = oracle(&world, "overlap-oracle").await;
     let mut cases: Vec<(String, Story)> = Vec::new();
-    for number in 0..4 {
+    for number in 0..lane::pick(1, 4) {
         let namespace = format!("overlap-{number}");
         let case = overlap(Arc::clone(&world), namespace, Arc::clone(&state));
         cases.push((format!("two operators, try {number}"), Box::pin(case)));
     }
-    for write in writes {
+    for (row, write) in writes.into_iter().enumerate() {
+        if !world::is_sampled(row, 0, 3) {
+            continue;
+        }
         let namespace = format!("late-{}", cases.len());
         let name = format!("{write} comes late");
         let case = late_write(Arc::clone(&world), namespace, write, Arc::clone(&state));
         cases.push((name, Box::pin(case)));
     }
-    world::run("operators", 12, cases).await;
+    world::run("operators", lane::pick(3, 12), cases).await;
 }

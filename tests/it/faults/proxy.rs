@@ -197,7 +197,7 @@ impl Proxy {
         self.state.strikes.load(Ordering::SeqCst)
     }
 
-    /// Lets what [`Fault::HoldAnswer`] and [`Fault::HoldRequest`] hold go on.
+    /// Releases the messages that [`Fault::HoldAnswer`] and [`Fault::HoldRequest`] hold.
     pub(crate) fn release(&self) {
         self.state.released.cancel();
     }
@@ -220,7 +220,7 @@ impl Proxy {
             .cancel();
     }
 
-    /// Lets the watch of a resource begin again; if `expired`, what it asks to go on from is too old.
+    /// Allows the watch of a resource again; if `expired`, its resource version is too old.
     pub(crate) fn allow(&self, resource: &str, expired: bool) {
         if expired {
             self.state

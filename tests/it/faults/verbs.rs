@@ -1,7 +1,7 @@
-//! Least privilege, both ways: nothing the operator does is refused, and nothing it may do is left undone.
+//! Least privilege: the API server refuses no request of the operator, and the operator uses every granted permission.
 //!
-//! The operator runs with exactly the chart's roles through a life with everything in it; the API server's
-//! audit log tells what it asked, the rendered chart what it may.
+//! The operator runs with exactly the chart's roles and uses all of its features. The API server's audit log has its
+//! requests, the rendered chart its permissions.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -31,7 +31,7 @@ use crate::{
 
 const CHILD: &str = "full-gateway";
 
-/// What the requests so far used; an apply that made its object needs `create`, too.
+/// Permissions used so far; an apply that created its object needs `create` as well.
 fn used(rig: &Rig) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     for request in rig.operator_requests() {
@@ -46,7 +46,7 @@ fn used(rig: &Rig) -> BTreeSet<String> {
             resource => resource,
         };
         used.insert(format!("{} {what}", request.verb));
-        // An older API server would have been asked for a list, which needs the verb.
+        // With an older API server this is a list, which needs the verb.
         if request.verb == "watch" && request.uri.contains("sendInitialEvents=true") {
             used.insert(format!("list {what}"));
         }
@@ -57,7 +57,7 @@ fn used(rig: &Rig) -> BTreeSet<String> {
     used
 }
 
-/// Waits for a child to be there or not, with its text holding `text`.
+/// Waits until a child contains `wanted`, or until it does not exist.
 async fn waits_for<K>(rig: &Rig, wanted: Option<&str>)
 where
     K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
@@ -82,7 +82,7 @@ where
     .await;
 }
 
-/// An access that does not parse: the definition is made to take anything first, as an older one might.
+/// Creates a BedrockAccess that does not parse; before, the definition is changed to accept anything, as an older one might.
 async fn put_one_that_does_not_parse(rig: &Rig) {
     let definitions = Api::<CustomResourceDefinition>::all(rig.client.clone());
     let name = "bedrockaccesses.bedrockaccess.dev";
@@ -97,9 +97,9 @@ async fn put_one_that_does_not_parse(rig: &Rig) {
         .replace(name, &PostParams::default(), &definition)
         .await
         .unwrap();
-    eventually("an access without sense is taken", || async {
+    eventually("an invalid BedrockAccess is accepted", || async {
         let taken = rig.apply("senseless", &json!({"region": 5})).await;
-        // The answer does not parse, which is what is wanted.
+        // As expected, the response does not parse.
         match taken {
             Err(kube::Error::Api(status)) => Err(status.message.clone()),
             _ => Ok(()),
@@ -108,14 +108,14 @@ async fn put_one_that_does_not_parse(rig: &Rig) {
     .await;
 }
 
-/// A child without its label is out of the operator's sight, until making it anew shows that it is there.
+/// The operator does not see a child without its label until it tries to create the child again.
 async fn lose_their_labels(rig: &Rig) {
     for (_, _, kind, _) in CHILDREN {
         let children = oracle::api(&rig.client, TEAM, kind);
         let unlabelled = json!({"metadata": {"labels": {names::ACCESS_LABEL: null}}});
-        let somebody = PatchParams::default();
+        let by_hand = PatchParams::default();
         children
-            .patch(CHILD, &somebody, &Patch::Merge(&unlabelled))
+            .patch(CHILD, &by_hand, &Patch::Merge(&unlabelled))
             .await
             .unwrap();
         eventually(&format!("{kind} is labelled again"), || async {
@@ -159,12 +159,12 @@ async fn every_verb_that_the_chart_grants_is_used_and_none_is_missing() {
     // The same drift twice: the second time adds to the Event of the first.
     for _ in 0..2 {
         let opened = json!({"spec": {"ingress": [{}]}});
-        let somebody = PatchParams {
-            field_manager: Some("somebody".to_owned()),
+        let by_hand = PatchParams {
+            field_manager: Some("a-person".to_owned()),
             ..PatchParams::default()
         };
         rig.api::<NetworkPolicy>()
-            .patch(CHILD, &somebody, &Patch::Merge(&opened))
+            .patch(CHILD, &by_hand, &Patch::Merge(&opened))
             .await
             .unwrap();
         waits_for::<NetworkPolicy>(rig, Some("namespaceSelector")).await;
@@ -184,7 +184,7 @@ async fn every_verb_that_the_chart_grants_is_used_and_none_is_missing() {
     let granted = rig.granted();
     eventually("every verb that is granted is used", || async {
         let mut unused: Vec<_> = granted.difference(&used(rig)).cloned().collect();
-        // A watch is in the audit log once it has ended, and so is the list that it begins with.
+        // The audit log contains a watch, and the list that it begins with, once the watch has ended.
         unused.retain(|verb| !verb.starts_with("watch ") && !verb.starts_with("list "));
         unused
             .is_empty()

@@ -1,4 +1,4 @@
-//! Watches break, and go on from where they were or find that too old; lists fail at the start.
+//! Watches break, and continue from their resource version or find it too old; lists fail at the start.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -14,15 +14,15 @@ use super::{
     proxy::Fault,
     world::{self, CHILD, World, every_child, with_gateway},
 };
-use crate::support::eventually;
+use crate::support::{eventually, lane};
 
 type Story = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Everything an operator watches.
+/// Further watched resources.
 const WATCHED: [&str; 3] = ["bedrockaccesses", "pods", "pods inject"];
 
-/// While the watch of a kind of children is broken, the child is deleted: nobody tells the operator,
-/// unless the watch goes on from where it was.
+/// While the watch of a kind of children is broken, the child is deleted: the operator receives no event, unless the
+/// watch continues from its resource version.
 async fn deleted_unseen(world: Arc<World>, plural: &'static str, namespace: String, expired: bool) {
     let case = world.case(&namespace).await;
     let operator = case.operator().await;
@@ -45,7 +45,7 @@ async fn deleted_unseen(world: Arc<World>, plural: &'static str, namespace: Stri
     case.settled_like(&operator, &state).await;
 }
 
-/// While the watch of accesses is broken, the spec is changed.
+/// While the watch of BedrockAccess objects is broken, the spec is changed.
 async fn changed_unseen(world: Arc<World>, namespace: String, expired: bool) {
     let mut changed = every_child();
     changed["models"][0]["name"] = json!("quick");
@@ -62,7 +62,7 @@ async fn changed_unseen(world: Arc<World>, namespace: String, expired: bool) {
             seen.then_some(()).ok_or_else(|| state.to_owned())
         })
         .await;
-    // The same, by an operator that saw it.
+    // The same, with an operator that received the events.
     let other = world.case(&format!("{namespace}-seen")).await;
     let seeing = other.operator().await;
     other.apply(&every_child()).await;
@@ -71,12 +71,12 @@ async fn changed_unseen(world: Arc<World>, namespace: String, expired: bool) {
     other.settled_like(&seeing, &end).await;
 }
 
-/// While their watch is broken, the only policy goes, or the namespace loses the label that it reaches.
+/// While their watch is broken, the only policy is deleted, or the namespace loses its selected label.
 async fn rules_change_unseen(world: &Arc<World>, resource: &str, expired: bool) {
     let how = if expired { "expired" } else { "cut" };
     let case = world.case(&format!("{how}-{resource}")).await;
     let operator = case.operator().await;
-    // Without an autoscaler: one leaves its mark on who owns the replicas.
+    // Without an autoscaler, which would change the owner of the replicas.
     case.apply(&with_gateway(json!({}))).await;
     let ungoverned = case.settled(&operator).await;
     let denied = |state: &str| {
@@ -123,16 +123,20 @@ async fn rules_change_unseen(world: &Arc<World>, resource: &str, expired: bool) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_that_change_while_their_watch_is_broken_are_followed() {
-    // Policies are for every namespace: one case after the other.
-    let world = World::start().await;
-    for resource in ["bedrockaccesspolicies", "namespaces"] {
+    // Policies apply to every namespace: one case after the other.
+    let world = World::alone().await;
+    let resources = ["bedrockaccesspolicies", "namespaces"];
+    for (row, resource) in resources.into_iter().enumerate() {
         for expired in [false, true] {
+            if !world::is_sampled(row, usize::from(expired), 2) {
+                continue;
+            }
             rules_change_unseen(&world, resource, expired).await;
         }
     }
 }
 
-/// The first list of a resource fails; `paged`, by an API server that streams no lists.
+/// The first list of a resource fails; if `paged`, on an API server that does not stream lists.
 async fn list_fails(
     world: Arc<World>,
     resource: &'static str,
@@ -166,10 +170,13 @@ async fn list_fails(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_watch_may_break_and_every_list_may_fail() {
-    let world = World::start().await;
+    let world = World::shared().await;
     let mut cases: Vec<(String, Story)> = Vec::new();
-    for (_, _, _, plural) in CHILDREN {
+    for (row, (_, _, _, plural)) in CHILDREN.into_iter().enumerate() {
         for expired in [false, true] {
+            if !world::is_sampled(row, usize::from(expired), 2) {
+                continue;
+            }
             let how = if expired { "expired" } else { "cut" };
             let case = deleted_unseen(
                 Arc::clone(&world),
@@ -181,9 +188,16 @@ async fn every_watch_may_break_and_every_list_may_fail() {
         }
     }
     for expired in [false, true] {
+        if !world::is_sampled(1, usize::from(expired), 2) {
+            continue;
+        }
         let how = if expired { "expired" } else { "cut" };
-        let case = changed_unseen(Arc::clone(&world), format!("{how}-accesses"), expired);
-        cases.push((format!("watch of accesses is {how}"), Box::pin(case)));
+        let case = changed_unseen(
+            Arc::clone(&world),
+            format!("{how}-bedrockaccesses"),
+            expired,
+        );
+        cases.push((format!("watch of bedrockaccesses is {how}"), Box::pin(case)));
     }
 
     let oracle = world.case("watches-oracle").await;
@@ -199,11 +213,14 @@ async fn every_watch_may_break_and_every_list_may_fail() {
         .into_iter()
         .map(|(_, _, _, plural)| plural)
         .chain(WATCHED);
-    for resource in resources {
-        for (paged, (how, fault)) in [false, true]
+    for (row, resource) in resources.enumerate() {
+        let ways = [false, true]
             .into_iter()
-            .flat_map(|paged| faults.iter().map(move |fault| (paged, fault)))
-        {
+            .flat_map(|paged| faults.iter().map(move |fault| (paged, fault)));
+        for (column, (paged, (how, fault))) in ways.enumerate() {
+            if !world::is_sampled(row, column, 2 * faults.len()) {
+                continue;
+            }
             let form = if paged { "in pages" } else { "streamed" };
             let namespace = format!("list-{}", cases.len());
             let name = format!("first list of {resource}, {form}, {how}");
@@ -218,5 +235,5 @@ async fn every_watch_may_break_and_every_list_may_fail() {
             cases.push((name, Box::pin(case)));
         }
     }
-    world::run("watches", 80, cases).await;
+    world::run("watches", lane::pick(18, 80), cases).await;
 }

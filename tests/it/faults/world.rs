@@ -1,7 +1,10 @@
-//! One API server for many cases, and a case: a namespace, a proxy that shows nothing else, and an
-//! operator behind it.
+//! One API server for many cases. A case is a namespace, a proxy that shows nothing else, and an operator behind it.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::{
@@ -11,48 +14,60 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
 };
 use kube_runtime::{WatchStreamExt, watcher};
 use operator::{LeaderElection, Timing};
 use serde_json::{Value, json};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    task::JoinHandle,
+    time::Instant,
+};
 
 use super::{
     oracle::{self, difference},
     proxy::Proxy,
 };
 use crate::{
-    api_tier::rig::{Rig, sample_spec},
-    support::eventually,
+    api_tier::rig::{Background, Rig, sample_spec},
+    support::{eventually, lane},
 };
 
-/// Name of the access in every case.
+/// Name of the BedrockAccess in every case.
 pub(crate) const ACCESS: &str = "chat";
 /// Name of its children.
 pub(crate) const CHILD: &str = "chat-gateway";
-/// Nothing is asked for this long: what was to be done is done. Longer than the operator's first wait
-/// after a failure.
+/// Time without a request after which the operator has nothing left to do. Longer than its first delay after a failure.
 const QUIET: Duration = Duration::from_millis(1300);
-/// Cases at the same time.
+/// Cases at the same time, of all groups of this process together.
 const AT_ONCE: usize = 16;
-/// How long a case may take; with so many at once, and waits that double, longer than elsewhere.
+static SLOTS: Semaphore = Semaphore::const_new(AT_ONCE);
+/// The API server that groups share; it stops with the last of them.
+static SHARED: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
+/// Longest time of a case; longer than elsewhere, since many cases run at once and delays double.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(3);
-/// Longest wait of the operator for an answer.
+/// Longest wait of the operator for a response.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// Quick enough for many cases, and slow enough for a busy machine.
+/// Short enough for many cases, and long enough for a busy machine.
 const TIMING: Timing = Timing {
     lease: Duration::from_secs(8),
     renew: Duration::from_secs(6),
     retry: Duration::from_millis(500),
 };
 
-/// An API server with everything on it that operators need.
+/// An API server prepared for operators, and the clients of one test.
 pub(crate) struct World {
     pub(crate) client: Client,
-    rig: Rig,
+    server: Arc<Server>,
     upstream: Client,
+}
+
+/// The API server, and a stand-in for its kubelets.
+struct Server {
+    _stand_in: Background,
+    rig: Rig,
     credentials: Config,
-    _stand_in: Task<()>,
 }
 
 /// A namespace with its operators.
@@ -67,7 +82,7 @@ pub(crate) struct Operator {
     task: Task<Result<(), operator::RunError>>,
 }
 
-/// A task that ends with its owner.
+/// A task that is aborted with its owner.
 struct Task<T>(JoinHandle<T>);
 
 impl<T> Drop for Task<T> {
@@ -77,20 +92,34 @@ impl<T> Drop for Task<T> {
 }
 
 impl World {
-    pub(crate) async fn start() -> Arc<Self> {
-        let rig = Rig::without_operator().await;
-        rig.serve_pod_monitors().await;
-        let credentials = rig.operator_config().await;
-        let mut anonymous = credentials.clone();
+    /// A world on the API server that all groups share. Namespaces keep their cases apart.
+    pub(crate) async fn shared() -> Arc<Self> {
+        let mut running = SHARED.lock().await;
+        let server = if let Some(server) = running.upgrade() {
+            server
+        } else {
+            let server = Arc::new(Server::start().await);
+            *running = Arc::downgrade(&server);
+            server
+        };
+        drop(running);
+        Self::on(server).await
+    }
+
+    /// A world of its own, for cases that change what all namespaces see.
+    pub(crate) async fn alone() -> Arc<Self> {
+        Self::on(Arc::new(Server::start().await)).await
+    }
+
+    /// Clients belong to a runtime, and each test has its own.
+    async fn on(server: Arc<Server>) -> Arc<Self> {
+        let mut anonymous = server.credentials.clone();
         anonymous.auth_info = kube::config::AuthInfo::default();
         anonymous.default_retry = false;
-        let client = rig.client.clone();
         Arc::new(Self {
-            _stand_in: Task(tokio::spawn(make_pods_ready(client.clone()))),
-            client,
-            rig,
+            client: server.rig.cluster().client().await.unwrap(),
             upstream: Client::try_from(anonymous).unwrap(),
-            credentials,
+            server,
         })
     }
 
@@ -108,6 +137,29 @@ impl World {
     }
 }
 
+impl Server {
+    async fn start() -> Self {
+        let rig = Rig::without_operator().await;
+        rig.serve_pod_monitors().await;
+        let kubeconfig = rig.cluster().kubeconfig();
+        let stand_in = Background::start(move |stopped| async move {
+            let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+            let options = KubeConfigOptions::default();
+            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+            let client = Client::try_from(config.unwrap()).unwrap();
+            tokio::select! {
+                () = make_pods_ready(client) => {}
+                _ = stopped => {}
+            }
+        });
+        Self {
+            credentials: rig.operator_config().await,
+            _stand_in: stand_in,
+            rig,
+        }
+    }
+}
+
 impl Case {
     /// A further operator.
     pub(crate) async fn operator(&self) -> Operator {
@@ -115,7 +167,7 @@ impl Case {
         self.operator_behind(proxy)
     }
 
-    /// An operator behind a proxy that may have been told what to do.
+    /// An operator behind a proxy that may be armed with faults.
     pub(crate) fn operator_behind(&self, proxy: Proxy) -> Operator {
         self.start(proxy, None)
     }
@@ -127,10 +179,13 @@ impl Case {
         self.start(self.proxy().await, Some(election))
     }
 
-    /// Lets operators have a Lease in this namespace, as the chart does in theirs.
+    /// Grants operators a Lease in this namespace, as the chart does in their own.
     pub(crate) fn allow_leases(&self) {
-        let roles = self.world.rig.lease_role(&self.namespace);
-        self.world.rig.kubectl_apply("integration-test", &roles);
+        let roles = self.world.server.rig.lease_role(&self.namespace);
+        self.world
+            .server
+            .rig
+            .kubectl_apply("integration-test", &roles);
     }
 
     /// Waits until a replica of this name holds the Lease.
@@ -148,7 +203,7 @@ impl Case {
     }
 
     fn start(&self, proxy: Proxy, leader_election: Option<LeaderElection>) -> Operator {
-        let mut config = self.world.credentials.clone();
+        let mut config = self.world.server.credentials.clone();
         config.cluster_url = proxy.url.parse().unwrap();
         let settings = operator::Settings {
             gateway_image: "bedrock-gateway:test".to_owned(),
@@ -168,7 +223,7 @@ impl Case {
         Proxy::start(self.world.upstream.clone(), &self.namespace).await
     }
 
-    /// Applies the access with this spec, as its team does.
+    /// Applies the BedrockAccess with this spec.
     pub(crate) async fn apply(&self, spec: &Value) {
         let object = json!({
             "apiVersion": "bedrockaccess.dev/v1alpha1",
@@ -186,7 +241,7 @@ impl Case {
             .unwrap();
     }
 
-    /// Deletes the access.
+    /// Deletes the BedrockAccess.
     pub(crate) async fn delete(&self) {
         oracle::api(&self.world.client, &self.namespace, "BedrockAccess")
             .delete(ACCESS, &DeleteParams::default())
@@ -207,7 +262,7 @@ impl Case {
         oracle::state(&self.world.client, &self.namespace).await
     }
 
-    /// Waits until the operator has nothing to do and the access is ready, and gives the state.
+    /// Waits until the operator is idle and the BedrockAccess is ready, and returns the state.
     pub(crate) async fn settled(&self, operator: &Operator) -> String {
         self.settled_as(operator, |state| {
             let objects: Value = serde_json::from_str(state).unwrap();
@@ -229,7 +284,7 @@ impl Case {
         .await
     }
 
-    /// Waits until the operator has nothing to do and the state is this one.
+    /// Waits until the operator is idle and the state is this one.
     pub(crate) async fn settled_like(&self, operator: &Operator, wanted: &str) -> String {
         self.settled_as(operator, |state| {
             if state == wanted {
@@ -241,7 +296,7 @@ impl Case {
         .await
     }
 
-    /// Waits until the operator has nothing to do and the state is as wanted.
+    /// Waits until the operator is idle and `judge` accepts the state.
     pub(crate) async fn settled_as(
         &self,
         operator: &Operator,
@@ -263,7 +318,7 @@ impl Case {
             }
             let state = self.state().await;
             match judge(&state) {
-                // Whatever came meanwhile is not in what was seen.
+                // A later request may have changed the state.
                 Ok(()) if operator.proxy.quiet_for(QUIET) => return state,
                 Ok(()) => {}
                 Err(unlike) => {
@@ -276,9 +331,9 @@ impl Case {
 
     /// Waits for a condition `Ready` of this reason.
     pub(crate) async fn reason(&self, wanted: &str) -> String {
-        let accesses = oracle::api(&self.world.client, &self.namespace, "BedrockAccess");
+        let objects = oracle::api(&self.world.client, &self.namespace, "BedrockAccess");
         eventually(&format!("Ready says {wanted}"), || async {
-            let access = accesses
+            let access = objects
                 .get(ACCESS)
                 .await
                 .map_err(|error| error.to_string())?;
@@ -301,17 +356,23 @@ impl Operator {
         (&mut self.task.0).await.unwrap()
     }
 
-    /// Ends it as SIGKILL does: nothing it was about to do is done. Its proxy stays.
+    /// Stops it like SIGKILL: pending work is lost. Its proxy remains.
     pub(crate) async fn kill(self) -> Proxy {
         let Self { proxy, mut task } = self;
         task.0.abort();
-        // That it was ended is what was wanted.
+        // The abort is expected.
         let _ = (&mut task.0).await;
         proxy
     }
 }
 
-/// Runs cases at the same time and fails with the names and reasons of all that failed.
+/// Whether a case runs in this lane. Cases form a table, such as faults by writes; the default lane runs its diagonal, so
+/// that each row and each column is covered.
+pub(crate) fn is_sampled(row: usize, column: usize, columns: usize) -> bool {
+    lane::is_full() || row % columns == column
+}
+
+/// Runs cases concurrently and fails with the names and reasons of all failures.
 pub(crate) async fn run<F>(group: &str, at_least: usize, cases: Vec<(String, F)>)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -321,6 +382,7 @@ where
     let begun = Instant::now();
     let failed: Vec<String> = stream::iter(cases)
         .map(|(name, case)| async move {
+            let _slot = SLOTS.acquire().await.unwrap();
             let outcome: JoinHandle<()> = tokio::spawn(case);
             let error = outcome.await.err()?;
             let panic = error.into_panic();
@@ -349,7 +411,7 @@ where
     );
 }
 
-/// A spec with every child there is.
+/// A spec with every kind of child.
 pub(crate) fn every_child() -> Value {
     with_gateway(json!({
         "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
@@ -357,8 +419,8 @@ pub(crate) fn every_child() -> Value {
     }))
 }
 
-/// The sample with this gateway. Sessions have a name of their own: else they would have that of the
-/// namespace, in which alone cases differ.
+/// The sample with this gateway. It has a session name, since the default contains the namespace, which differs between
+/// cases.
 pub(crate) fn with_gateway(gateway: Value) -> Value {
     let mut spec = sample_spec();
     spec["identity"]["irsa"]["sessionName"] = json!("chat");
@@ -366,7 +428,7 @@ pub(crate) fn with_gateway(gateway: Value) -> Value {
     spec
 }
 
-/// What a kubelet would report: every pod is ready, in the whole cluster.
+/// Reports every pod of the cluster as ready, in place of kubelets.
 async fn make_pods_ready(client: Client) {
     let status = json!({"status": {
         "phase": "Running",
@@ -378,7 +440,7 @@ async fn make_pods_ready(client: Client) {
     pods.for_each_concurrent(16, |pod| {
         let (client, status) = (client.clone(), &status);
         async move {
-            // A watch that fails is begun again.
+            // A watch that fails is restarted.
             let Ok(pod) = pod else { return };
             let phase = pod
                 .status
@@ -388,7 +450,7 @@ async fn make_pods_ready(client: Client) {
                 return;
             }
             let namespace = pod.namespace().unwrap_or_default();
-            // It may be gone: then there is nobody to be ready.
+            // The pod may be deleted meanwhile.
             let _ = Api::<Pod>::namespaced(client, &namespace)
                 .patch_status(
                     &pod.name_any(),

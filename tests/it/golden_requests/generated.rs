@@ -1,4 +1,4 @@
-//! Requests nobody thought of, of every family: `PROPTEST_CASES` sets how many.
+//! Generated requests for every model family; `PROPTEST_CASES` sets their number.
 
 use proptest::{
     prelude::*,
@@ -190,10 +190,10 @@ fn any_request() -> impl Strategy<Value = Value> {
 #[expect(clippy::print_stderr, reason = "what a long run was about")]
 fn generated_request_passes_bedrocks_validation_or_was_refused_with_a_400() {
     let runtime = Runtime::new().unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let (double, gateway) = runtime.block_on(async {
         let double = double().await;
-        let gateway = gateway(&double, &json!({}), folder.path()).await;
+        let gateway = gateway(&double, &json!({}), directory.path()).await;
         (double, gateway)
     });
     let url = format!("{}/chat/completions", gateway.openai_url());

@@ -1,7 +1,7 @@
-//! What Claude Code sends with CLAUDE_CODE_USE_BEDROCK and ANTHROPIC_BEDROCK_BASE_URL.
+//! Requests of Claude Code with CLAUDE_CODE_USE_BEDROCK and ANTHROPIC_BEDROCK_BASE_URL.
 //!
-//! Its requests were recorded from the public npm package (2.1) with a made-up key against a server that only
-//! wrote them down; paths, headers and the shape of the bodies are kept here, its own texts and tools are not.
+//! They were recorded from the public npm package (2.1) with a made-up key. Paths, headers and the structure of the bodies
+//! are kept; texts and tools are replaced.
 
 use http::Method;
 use serde_json::{Value, json};

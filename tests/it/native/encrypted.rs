@@ -1,5 +1,5 @@
-//! The gateway's own certificate: over https boto3 and the SDK for Go send bearer tokens, which they refuse to do
-//! over http, and a renewed certificate is taken over without a restart.
+//! The gateway's own certificate: boto3 and the SDK for Go send bearer tokens over https only, and a renewed certificate
+//! is reloaded without a restart.
 
 use std::{fs, path::Path};
 
@@ -14,7 +14,7 @@ use crate::support::{
 
 const DOCUMENT: &str = "allow: ['*']\ntls: {certFile: cert.pem, keyFile: key.pem}\n";
 
-/// An authority, whose certificate clients get as a bundle.
+/// A certificate authority, which clients trust by its bundle.
 struct Authority {
     params: CertificateParams,
     key: KeyPair,
@@ -38,32 +38,38 @@ impl Authority {
 
     /// Writes a certificate for localhost and its key, the key first: a reader between the two sees a pair that does
     /// not fit and tries again.
-    fn certify(&self, folder: &Path) {
+    fn certify(&self, directory: &Path) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.use_authority_key_identifier_extension = true;
         let issuer = Issuer::from_params(&self.params, &self.key);
         let certificate = params.signed_by(&key, &issuer).unwrap();
-        fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
-        fs::write(folder.join("cert.pem"), certificate.pem()).unwrap();
+        fs::write(directory.join("key.pem"), key.serialize_pem()).unwrap();
+        fs::write(directory.join("cert.pem"), certificate.pem()).unwrap();
     }
 }
 
 #[tokio::test]
 async fn bearer_tokens_work_in_boto3_and_go_and_a_renewed_certificate_is_taken_over() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let first = Authority::new("the first authority");
-    first.certify(folder.path());
+    first.certify(directory.path());
     let document = DOCUMENT
-        .replace("cert.pem", folder.path().join("cert.pem").to_str().unwrap())
-        .replace("key.pem", folder.path().join("key.pem").to_str().unwrap());
-    let config = folder.path().join("gateway.yaml");
+        .replace(
+            "cert.pem",
+            directory.path().join("cert.pem").to_str().unwrap(),
+        )
+        .replace(
+            "key.pem",
+            directory.path().join("key.pem").to_str().unwrap(),
+        );
+    let config = directory.path().join("gateway.yaml");
     fs::write(&config, document).unwrap();
     let (double, gateway) = rig_with(Some(&config)).await;
     let url = format!("https://localhost:{}", gateway.address.port());
 
     let bundle = |authority: &Authority, name: &str| {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         fs::write(&path, authority.bundle()).unwrap();
         path.to_str().unwrap().to_owned()
     };
@@ -80,7 +86,7 @@ async fn bearer_tokens_work_in_boto3_and_go_and_a_renewed_certificate_is_taken_o
     }));
 
     let second = Authority::new("the second authority");
-    second.certify(folder.path());
+    second.certify(directory.path());
     let trusted = bundle(&second, "second.pem");
     let environment = bearer(&url, &[("AWS_CA_BUNDLE", &trusted)]);
     eventually("the renewed certificate is shown", || async {

@@ -1,7 +1,10 @@
 //! The commands of `docs/guide/bedrock-clients.md`, run as they stand there but for address, key and model.
 
 use super::{KEY, MODEL, rig, url};
-use crate::support::clients::{python_programs, shell};
+use crate::support::{
+    clients::{python_programs, shell},
+    lane,
+};
 
 const GUIDE: &str = include_str!("../../../docs/guide/bedrock-clients.md");
 
@@ -23,6 +26,9 @@ fn blocks(language: &str, url: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn commands_of_the_guide_do_what_it_says() {
+    if lane::is_left_to_full() {
+        return;
+    }
     let (_double, gateway) = rig().await;
     let url = url(&gateway);
     let settings = blocks("sh", &url).remove(0);

@@ -1,7 +1,7 @@
-//! Real client libraries, installed by the tests themselves into folders under `target/`.
+//! Real client libraries, which the tests install into directories under `target/`.
 //!
-//! The folder is named by the hash of its requirements, so a change of version installs anew and
-//! everything else reuses what is there. Installing is locked between processes.
+//! The name of a directory contains the hash of its requirements, so a change of version installs again and other
+//! runs reuse the directory. A lock lets one process at a time install.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// FNV-1a, enough to tell two lists of requirements apart.
+/// FNV-1a, sufficient to distinguish lists of requirements.
 fn fingerprint(text: &str) -> String {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -41,14 +41,14 @@ fn fingerprint(text: &str) -> String {
     format!("{hash:016x}")
 }
 
-/// Makes `folder` by `fill` unless an earlier run finished it; one process at a time.
-fn prepared(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    fs::create_dir_all(folder)?;
-    let lock = fs::File::create(folder.join("lock"))?;
+/// Fills `directory` unless an earlier run did; one process at a time.
+fn prepared(directory: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    fs::create_dir_all(directory)?;
+    let lock = fs::File::create(directory.join("lock"))?;
     lock.lock()?;
-    let done = folder.join("done");
+    let done = directory.join("done");
     if !done.exists() {
-        fill(folder)?;
+        fill(directory)?;
         fs::write(done, "")?;
     }
     Ok(())
@@ -58,9 +58,9 @@ fn prepared(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()>
 fn python(scripts: &Path) -> PathBuf {
     let requirements = scripts.join("requirements.txt");
     let text = fs::read_to_string(&requirements).unwrap();
-    let folder = installed("python", &text);
-    prepared(&folder, |folder| {
-        let venv = folder.join("venv");
+    let directory = installed("python", &text);
+    prepared(&directory, |directory| {
+        let venv = directory.join("venv");
         if run(Command::new("python3")
             .args(["-m", "venv", "--clear"])
             .arg(&venv))
@@ -81,12 +81,12 @@ fn python(scripts: &Path) -> PathBuf {
         Ok(())
     })
     .unwrap();
-    folder.join("venv/bin/python")
+    directory.join("venv/bin/python")
 }
 
-/// The programs that come with the Python packages of a folder of `tests/clients/python`.
-pub(crate) fn python_programs(folder: &str) -> PathBuf {
-    let interpreter = python(&repository().join("tests/clients/python").join(folder));
+/// The programs of the Python packages of a directory of `tests/clients/python`.
+pub(crate) fn python_programs(directory: &str) -> PathBuf {
+    let interpreter = python(&repository().join("tests/clients/python").join(directory));
     interpreter.parent().unwrap().to_owned()
 }
 
@@ -97,21 +97,21 @@ fn go() -> PathBuf {
         .iter()
         .map(|file| fs::read_to_string(sources.join(file)).unwrap())
         .collect();
-    let folder = installed("go", &text);
-    prepared(&folder, |folder| {
+    let directory = installed("go", &text);
+    prepared(&directory, |directory| {
         run(Command::new("go")
             .args(["build", "-o"])
-            .arg(folder.join("client"))
+            .arg(directory.join("client"))
             .arg(".")
             .current_dir(&sources))
         .context("go is needed: on Debian, apt-get install golang")?;
         Ok(())
     })
     .unwrap();
-    folder.join("client")
+    directory.join("client")
 }
 
-/// A folder with the packages of `tests/clients/<kind>/package.json` and copies of the scripts there.
+/// A directory with the packages of `tests/clients/<kind>/package.json` and copies of the scripts there.
 fn node(kind: &str) -> PathBuf {
     let scripts = repository().join("tests/clients").join(kind);
     let mut text = String::new();
@@ -123,10 +123,10 @@ fn node(kind: &str) -> PathBuf {
     for file in &files {
         text.push_str(&fs::read_to_string(file).unwrap());
     }
-    let folder = installed(kind, &text);
-    prepared(&folder, |folder| {
+    let directory = installed(kind, &text);
+    prepared(&directory, |directory| {
         for file in &files {
-            fs::copy(file, folder.join(file.file_name().unwrap()))?;
+            fs::copy(file, directory.join(file.file_name().unwrap()))?;
         }
         let install = [
             "install",
@@ -135,12 +135,12 @@ fn node(kind: &str) -> PathBuf {
             "--no-package-lock",
             "--silent",
         ];
-        run(Command::new("npm").args(install).current_dir(folder))
+        run(Command::new("npm").args(install).current_dir(directory))
             .context("node and npm are needed: on Debian, apt-get install nodejs npm")?;
         Ok(())
     })
     .unwrap();
-    folder
+    directory
 }
 
 fn installed(kind: &str, requirements: &str) -> PathBuf {
@@ -170,7 +170,7 @@ pub(crate) async fn node_client(script: &'static str, environment: &[(&str, &str
     .await
 }
 
-/// Runs Codex, which is large and so has a folder of its own, and reads the JSON its script prints.
+/// Runs Codex, which is large and so has a directory of its own, and reads the JSON its script prints.
 pub(crate) async fn codex(environment: &[(&str, &str)]) -> Value {
     printed(environment, move || {
         let mut command = Command::new("node");
@@ -185,7 +185,7 @@ pub(crate) async fn go_client(environment: &[(&str, &str)]) -> Value {
     printed(environment, || Command::new(go())).await
 }
 
-/// Runs commands of a shell, with `programs` before all others, and gives what they print.
+/// Runs shell commands with `programs` first in the search path, and returns their output.
 pub(crate) async fn shell(
     commands: String,
     programs: PathBuf,

@@ -11,7 +11,7 @@ use super::{
     http::{self, Answer},
 };
 
-/// A running gateway; dropping it ends it at once.
+/// A running gateway; dropping it stops it at once.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
@@ -19,7 +19,7 @@ pub(crate) struct Gateway {
     task: JoinHandle<Drained>,
 }
 
-/// The key every test client has.
+/// The key of every test client.
 pub(crate) const KEY: &str = "sk-integration-test";
 
 impl Gateway {
@@ -45,17 +45,17 @@ impl Gateway {
         }
     }
 
-    /// Base URL as Anthropic's clients want it.
+    /// Base URL for Anthropic's clients.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Base URL as OpenAI's clients want it.
+    /// Base URL for OpenAI's clients.
     pub(crate) fn openai_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// One user turn, answered in one piece.
+    /// One user turn with a response that is not streamed.
     pub(crate) async fn chat(&self, model: &str, text: &str) -> Result<Answer, String> {
         let body = json!({"model": model, "messages": [{"role": "user", "content": text}]});
         http::post(
@@ -72,7 +72,7 @@ impl Gateway {
         Ok((answer.status.as_u16(), answer.json()))
     }
 
-    /// Waits until it says it is ready.
+    /// Waits until it is ready.
     pub(crate) async fn ready(&self) {
         eventually("the gateway is ready", || async {
             match self.readiness().await? {

@@ -1,4 +1,4 @@
-//! A plain HTTP client for what no SDK would send, and for reading health and metrics.
+//! A plain HTTP client for requests that no SDK sends, and for health and metrics.
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -6,7 +6,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::Value;
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -25,7 +25,7 @@ impl Answer {
     }
 }
 
-/// One request on a connection of its own; `Err` when there was no answer.
+/// Sends a request on a new connection; `Err` without a response.
 pub(crate) async fn request(
     method: Method,
     url: &str,

@@ -1,4 +1,4 @@
-//! The simulated AWS account of the demo, and the access that uses it.
+//! The simulated AWS account of the demo, and the BedrockAccess that uses it.
 
 use serde_json::{Value, json};
 
@@ -8,15 +8,15 @@ const REGION: &str = "us-east-1";
 /// The role of the sample.
 pub(super) const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
 
-/// The role of the sidecars, and the ServiceAccount whose pods have them.
+/// The role of the sidecars, and the ServiceAccount of their pods.
 pub(super) const SIDECAR_ROLE: &str = "arn:aws:iam::123456789012:role/SidecarRole";
 pub(super) const WORKER: &str = "worker";
 
 /// A role that the account does not have.
 pub(super) const STRANGER: &str = "arn:aws:iam::123456789012:role/Unknown";
 
-/// Namespaces, and the account: it knows the cluster as an identity provider, a role which only the
-/// gateway's ServiceAccount may assume, and one for the pods with a sidecar.
+/// Namespaces, and the account with the cluster as an identity provider, a role that only the gateway's ServiceAccount
+/// may assume, and a role for pods with a sidecar.
 pub(super) fn manifest(issuer: &str, keys: &Value) -> String {
     let host = issuer.trim_start_matches("https://");
     let account = json!({
@@ -46,7 +46,7 @@ pub(super) fn manifest(issuer: &str, keys: &Value) -> String {
     list(&[namespace(AWS), namespace(TEAM), map])
 }
 
-/// A role that lets one ServiceAccount in, and may do what a gateway does.
+/// A role with the permissions of a gateway that trusts `trusted`.
 fn role(arn: &str, trusted: &Value) -> Value {
     json!({
         "arn": arn,
@@ -93,7 +93,7 @@ pub(super) fn access() -> String {
     })])
 }
 
-/// JSON is YAML too.
+/// YAML documents, since JSON is YAML.
 fn list(items: &[Value]) -> String {
     let documents: Vec<String> = items.iter().map(ToString::to_string).collect();
     format!("---\n{}\n", documents.join("\n---\n"))

@@ -1,4 +1,4 @@
-//! The cluster of the demo, held by the program `localcluster`, whose kubectl and Helm are used too.
+//! The cluster of the demo, run by the program `localcluster`, whose kubectl and Helm are used as well.
 
 use std::{
     cell::RefCell,
@@ -19,9 +19,9 @@ use crate::{
     repository,
 };
 
-/// What `localcluster up` says when everything is there.
+/// Output of `localcluster up` when the cluster is ready.
 const READY: &str = "ready; Ctrl-C ends the cluster";
-/// What it says before the path of the kubeconfig.
+/// Its output before the path of the kubeconfig.
 const KUBECONFIG: &str = "export KUBECONFIG=";
 
 /// A cluster that is ready.
@@ -29,12 +29,12 @@ const KUBECONFIG: &str = "export KUBECONFIG=";
 pub(super) struct Cluster {
     kind: ClusterKind,
     kubeconfig: Option<String>,
-    /// Behind a cell, since looking whether it lives changes it.
+    /// In a cell, since the check for its exit changes it.
     holder: RefCell<Child>,
 }
 
 impl Cluster {
-    /// Starts or finds the cluster and brings the images to its nodes.
+    /// Starts or finds the cluster and loads the images on its nodes.
     pub(super) fn start(step: &Step, kind: ClusterKind, images: &[Written]) -> Result<Self> {
         let mut up = command(build::program(Profile::Dev, "localcluster")?);
         up.args(["up", "--name", "demo", "--cluster"]);
@@ -75,7 +75,7 @@ impl Cluster {
         }
     }
 
-    /// `kubectl` or `helm`, told to use this cluster.
+    /// `kubectl` or `helm` for this cluster.
     pub(super) fn tool(&self, name: &str) -> Result<Command> {
         let mut tool = command(build::program(Profile::Dev, "localcluster")?);
         tool.arg(name);
@@ -90,12 +90,12 @@ impl Cluster {
         self.kubeconfig.as_deref()
     }
 
-    /// Whether it ends with the demo.
+    /// Whether it stops with the demo.
     pub(super) fn is_local(&self) -> bool {
         self.kind == ClusterKind::Local
     }
 
-    /// Whether its holder still runs.
+    /// Whether its process is running.
     pub(super) fn alive(&self) -> bool {
         matches!(self.holder.borrow_mut().try_wait(), Ok(None))
     }
@@ -104,16 +104,16 @@ impl Cluster {
     pub(super) fn wait(&self) -> Result<()> {
         while !interrupt::interrupted() {
             if !self.alive() {
-                bail!("the cluster ended by itself");
+                bail!("the cluster stopped unexpectedly");
             }
             thread::sleep(Duration::from_millis(100));
         }
         Ok(())
     }
 
-    /// Ends it and waits until nothing of it is left.
+    /// Stops it and waits until everything of it is removed.
     pub(super) fn end(&self, console: &Console) -> Result<()> {
-        console.step("end the cluster", |_| {
+        console.step("stop the cluster", |_| {
             stop(&mut self.holder.borrow_mut(), END);
             Ok(())
         })

@@ -1,4 +1,4 @@
-//! What the demo's programs logged, and what a person would look at when something went wrong.
+//! Logs of the demo's programs, and a diagnosis of a failure.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::{ACCESS, AWS, Story, TEAM};
 use crate::{checks::NAMESPACE, console::Step, process, repository};
 
 impl Story<'_> {
-    /// Into the log of the step, which the suite searches for secrets.
+    /// Writes them to the log of the step, which the suite searches for secrets.
     pub(super) fn read_logs(&self, step: &Step) -> Result<()> {
         let gateway = format!("deployment/{ACCESS}-gateway");
         let mut all = vec![
@@ -27,15 +27,15 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// Puts what a person would look at into a file and shows its beginning.
+    /// Writes the state of the cluster to a file and prints its start.
     pub(super) fn diagnose(&self, error: &str) {
         if !self.cluster.alive() {
             return;
         }
-        let Ok(folder) = repository::scratch("log") else {
+        let Ok(directory) = repository::scratch("log") else {
             return;
         };
-        let path = folder.join("demo-diagnosis.log");
+        let path = directory.join("demo-diagnosis.log");
         let mut text = format!("{error}\n");
         let gateway = format!("deployment/{ACCESS}-gateway");
         let questions: [&[&str]; 9] = [
@@ -98,7 +98,7 @@ impl Story<'_> {
         }
         if fs::write(&path, text).is_ok() {
             self.console
-                .note(&format!("what the cluster looked like: {}", path.display()));
+                .note(&format!("state of the cluster: {}", path.display()));
         }
     }
 }

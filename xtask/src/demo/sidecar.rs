@@ -1,7 +1,7 @@
-//! The part of the demo about sidecars: pods of every kind, and what becomes of a stream when its pod is evicted.
+//! Sidecars in the demo: pods of every workload kind, and a stream during the eviction of its pod.
 //!
-//! The apps are real client libraries that nobody told an address. Each asks as soon as it starts and only once, so
-//! that a gateway that came too late would be seen.
+//! The apps are real client libraries without a configured address. Each sends one request as soon as it starts, so a
+//! gateway that starts too late is a failure.
 
 use std::{
     thread,
@@ -14,18 +14,18 @@ use serde_json::Value;
 use super::{AWS, Story, TEAM, account::WORKER};
 use crate::{console::Step, interrupt, process};
 
-/// The access without gateway pods.
+/// The BedrockAccess without gateway pods.
 const ACCESS: &str = "local";
-/// Libraries that ask, by the names of `ask.py`.
+/// Client libraries, by their names in `ask.py`.
 const CLIENTS: [&str; 4] = ["openai", "anthropic", "bedrock", "socket"];
-/// How long pods may take, a CronJob's minute among it.
+/// Longest time until pods are ready, the minute of a CronJob included.
 const TIMEOUT: Duration = Duration::from_secs(150);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 impl Story<'_> {
-    /// Makes the pods, which take their time, while the rest of the demo goes on.
+    /// Creates the pods; they start during the next steps of the demo.
     pub(super) fn start_sidecars(&self) -> Result<()> {
-        let what = "apply an access for sidecars alone, and pods of every kind";
+        let what = "apply a BedrockAccess for sidecars only, and pods of every kind";
         self.console.step(what, |step| {
             let clients = CLIENTS.join(", ");
             let images = [("PYTHON_IMAGE", "bedrock-access-demo-python")];
@@ -33,7 +33,7 @@ impl Story<'_> {
         })
     }
 
-    /// What becomes of a stream when its pod has to go.
+    /// Evicts a pod during a stream.
     pub(super) fn evict_a_sidecar(&self) -> Result<()> {
         self.console.heading("Sidecars");
         self.console
@@ -42,7 +42,7 @@ impl Story<'_> {
             })
     }
 
-    /// What every kind of pod has come to.
+    /// Checks the pods of every kind.
     pub(super) fn check_sidecars(&self) -> Result<()> {
         let console = self.console;
         console.heading("Clients in pods of every kind");
@@ -53,7 +53,7 @@ impl Story<'_> {
             ("Job", "app=job", "app"),
             ("CronJob", "app=cron", "app"),
         ] {
-            console.step(&format!("answers in the pods of a {what}"), |step| {
+            console.step(&format!("responses in the pods of a {what}"), |step| {
                 self.answered(step, pods, container)
             })?;
         }
@@ -69,23 +69,20 @@ impl Story<'_> {
         console.step("no app can read the token", |step| {
             self.look_for_the_token(step)
         })?;
-        console.step(
-            "whose identity it was, and how the access counts them",
-            |step| {
-                self.check_identity(step)?;
-                self.check_counts(step)
-            },
-        )?;
-        let table = console.step("kubectl get bra", |step| {
-            self.kubectl(step, &["--namespace", TEAM, "get", "bra"])
+        console.step("check the identity, and the counts in the status", |step| {
+            self.check_identity(step)?;
+            self.check_counts(step)
+        })?;
+        let table = console.step("kubectl get bedrockaccess", |step| {
+            self.kubectl(step, &["--namespace", TEAM, "get", "bedrockaccess"])
         })?;
         console.note(&table);
         Ok(())
     }
 
-    /// The stream goes on through `preStop`, the sidecar answers meanwhile, and the pod ends by itself.
+    /// The stream continues during `preStop`, the sidecar still serves requests, and the pod exits by itself.
     fn evict(&self, step: &Step) -> Result<()> {
-        self.until(step, "the stream has begun", || {
+        self.until(step, "the stream has started", || {
             let log = self.sidecar_log(step, "bare", "app")?;
             Ok(log.contains("streaming").then_some(()))
         })?;
@@ -145,7 +142,7 @@ impl Story<'_> {
         })
     }
 
-    /// Each pod's container has asked with every client and got its answer, at the first try.
+    /// Every client in a container of each pod got a response at the first try.
     fn answered(&self, step: &Step, label: &str, container: &str) -> Result<()> {
         let done = |log: &str| {
             CLIENTS
@@ -169,20 +166,20 @@ impl Story<'_> {
         self.undisturbed(step, label)
     }
 
-    /// Nothing was started again and nothing failed: then a first request has been too early.
+    /// Checks for restarts and failures, which show that a first request was too early.
     fn undisturbed(&self, step: &Step, label: &str) -> Result<()> {
         let path = "{.items[*].status.containerStatuses[*].restartCount}";
         let restarts = self.sidecar_pods(step, label, path)?;
         ensure!(
             restarts.split_whitespace().all(|count| count == "0"),
-            "containers of {label} were started again: {restarts}"
+            "containers of {label} were restarted: {restarts}"
         );
         let phases = self.sidecar_pods(step, label, "{.items[*].status.phase}")?;
         ensure!(!phases.contains("Failed"), "pods of {label}: {phases}");
         Ok(())
     }
 
-    /// Also in a shared process namespace, where the app sees the sidecar's processes.
+    /// Even in a shared process namespace, where the app sees the sidecar's processes.
     fn look_for_the_token(&self, step: &Step) -> Result<()> {
         for (pod, container) in [
             ("deployment/web", "app"),
@@ -209,7 +206,7 @@ impl Story<'_> {
                 "{pod}, {container}: {said}"
             );
         }
-        // That there is one to find, the sidecar's own view shows.
+        // The sidecar itself sees the token.
         let doctor = self.kubectl(
             step,
             &[
@@ -249,10 +246,18 @@ impl Story<'_> {
             let path = "jsonpath={.status.sidecars}";
             let text = self.kubectl(
                 step,
-                &["--namespace", TEAM, "get", "bra", ACCESS, "--output", path],
+                &[
+                    "--namespace",
+                    TEAM,
+                    "get",
+                    "bedrockaccess",
+                    ACCESS,
+                    "--output",
+                    path,
+                ],
             )?;
             let counts: Value = serde_json::from_str(&text).unwrap_or_default();
-            // A CronJob's pod may run just now.
+            // A pod of the CronJob may be running.
             let ready = counts
                 .get("ready")
                 .and_then(Value::as_u64)
@@ -285,14 +290,14 @@ impl Story<'_> {
         )
     }
 
-    /// What a container has logged; nothing while it has not started.
+    /// The log of a container, empty before it starts.
     fn sidecar_log(&self, step: &Step, pod: &str, container: &str) -> Result<String> {
         let mut kubectl = self.cluster.tool("kubectl")?;
         kubectl.args(["--namespace", TEAM, "logs", pod, "--container", container]);
         Ok(process::capture(step, &mut kubectl).unwrap_or_default())
     }
 
-    /// Looks until there is something, for a while.
+    /// Polls until `look` returns a value, for [`TIMEOUT`] at most.
     fn until<T>(
         &self,
         _step: &Step,

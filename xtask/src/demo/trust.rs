@@ -1,4 +1,4 @@
-//! The part of the demo about the role: what the gateway itself finds, and what is seen where the role does not trust it.
+//! IAM roles in the demo: the gateway's own diagnosis, and the status when the role does not trust the gateway.
 
 use anyhow::{Result, ensure};
 
@@ -6,8 +6,8 @@ use super::{ACCESS, READY_SECONDS, Story, TEAM, account};
 use crate::console::Step;
 
 impl Story<'_> {
-    /// Every finding in the gateway's own pod is ok, or kubectl passes on an exit code that is not 0.
-    pub(super) fn ask_doctor(&self) -> Result<()> {
+    /// Runs `doctor` in the gateway's pod; kubectl returns its exit code.
+    pub(super) fn run_doctor(&self) -> Result<()> {
         let gateway = format!("deployment/{ACCESS}-gateway");
         let findings = self
             .console
@@ -20,43 +20,61 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// A role that does not trust the gateway is named in the status, and the answer to it is one patch.
-    pub(super) fn break_and_mend(&self) -> Result<()> {
+    /// The status names a role that does not trust the gateway, and one patch fixes it.
+    pub(super) fn break_and_fix(&self) -> Result<()> {
         let console = self.console;
-        console.heading("A role that does not let the gateway in");
+        console.heading("A role that does not trust the gateway");
         self.use_role(account::STRANGER)?;
-        let message = console.step("wait until the status says so", |step| {
+        let message = console.step("wait until the status reports it", |step| {
             self.wait_for(step, "condition=CredentialsReady=False")?;
             let path = "jsonpath={.status.conditions[?(@.type==\"CredentialsReady\")]}";
             self.kubectl(
                 step,
-                &["--namespace", TEAM, "get", "bra", ACCESS, "--output", path],
+                &[
+                    "--namespace",
+                    TEAM,
+                    "get",
+                    "bedrockaccess",
+                    ACCESS,
+                    "--output",
+                    path,
+                ],
             )
         })?;
         console.note(&message);
         ensure!(
             message.contains("AccessDenied") && message.contains("AssumeRoleWithWebIdentity"),
-            "the condition does not name what STS refused: {message}"
+            "the condition does not contain STS's error: {message}"
         );
         self.use_role(account::ROLE)?;
-        console.step("mend it and wait until it is ready again", |step| {
-            self.wait_for(step, "condition=CredentialsReady")?;
-            self.wait_for(step, "condition=Ready")
-        })
+        console.step(
+            "fix it and wait until the BedrockAccess is ready again",
+            |step| {
+                self.wait_for(step, "condition=CredentialsReady")?;
+                self.wait_for(step, "condition=Ready")
+            },
+        )
     }
 
     fn use_role(&self, role: &str) -> Result<()> {
         let change = serde_json::json!({"spec": {"identity": {"irsa": {"roleArn": role}}}});
         let change = change.to_string();
         self.console.step(&format!("use {role}"), |step| {
-            let arguments = ["patch", "bra", ACCESS, "--type=merge", "--patch", &change];
+            let arguments = [
+                "patch",
+                "bedrockaccess",
+                ACCESS,
+                "--type=merge",
+                "--patch",
+                &change,
+            ];
             self.kubectl(step, &[&["--namespace", TEAM], &arguments[..]].concat())
                 .map(|_| ())
         })
     }
 
     fn wait_for(&self, step: &Step, what: &str) -> Result<()> {
-        let object = format!("bra/{ACCESS}");
+        let object = format!("bedrockaccess/{ACCESS}");
         let timeout = format!("--timeout={READY_SECONDS}s");
         let what = format!("--for={what}");
         self.kubectl(

@@ -13,7 +13,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::root::{Entry, Root, USER};
 
-/// What an image consists of.
+/// Content of an image.
 #[derive(Debug)]
 pub(super) struct Image {
     /// Name with tag.
@@ -28,7 +28,7 @@ pub(super) struct Image {
     pub(super) revision: String,
     /// The program in `/usr/local/bin` that a container runs.
     pub(super) program: String,
-    /// From the lowest up.
+    /// Layers, the lowest first.
     pub(super) layers: Vec<Root>,
 }
 
@@ -118,7 +118,7 @@ fn layer(root: &Root) -> Result<Vec<u8>> {
     let mut archive = Builder::new(Vec::new());
     for (path, entry) in root.entries() {
         match entry {
-            Entry::Folder(mode, owner) => {
+            Entry::Directory(mode, owner) => {
                 append(
                     &mut archive,
                     &format!("{path}/"),
@@ -222,13 +222,13 @@ mod tests {
 
     #[test]
     fn container_runs_as_a_numeric_user_that_is_not_root() {
-        // A kubelet can hold `runAsNonRoot` only against a number.
+        // A kubelet can check `runAsNonRoot` for a numeric user only.
         let configuration = image().configuration(&[]);
         assert_eq!(configuration["config"]["User"], "65532:65532");
     }
 
     #[test]
-    fn temporary_folder_is_open_to_all_and_home_to_its_user() {
+    fn temporary_directory_is_open_to_all_and_home_to_its_user() {
         let bytes = layer(&Root::minimal().unwrap()).unwrap();
         let mut seen = BTreeMap::new();
         for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {

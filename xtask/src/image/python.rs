@@ -1,6 +1,6 @@
 //! Files of an image with Python: the interpreter of this machine, its library, and packages installed for it.
 //!
-//! For the demo's apps only. The packages are kept in `target/` under the hash of their requirements.
+//! For the demo's apps only. The packages are in a directory of `target/` with the hash of their requirements.
 
 use std::path::{Path, PathBuf};
 
@@ -14,11 +14,11 @@ use crate::{
     repository,
 };
 
-/// What is installed and what is run.
-const FOLDER: &str = "manifests/demo/sidecar";
-/// Says where an interpreter has its parts, a line each.
+/// The requirements, and the script that runs.
+const DIRECTORY: &str = "manifests/demo/sidecar";
+/// Prints the directories of an interpreter, one per line.
 const WHERE: &str = "import os, sys, sysconfig; print(os.path.realpath(sys.executable)); print(sysconfig.get_path('stdlib')); print(sysconfig.get_path('purelib')); print('python%d.%d' % sys.version_info[:2])";
-/// Parts of the library and of packages that no client needs, by the name of a folder or file.
+/// Parts of the library and of packages that no client needs, by the name of a directory or file.
 const UNUSED: [&str; 13] = [
     "__pycache__",
     "site-packages",
@@ -43,7 +43,7 @@ pub(super) fn root(step: &Step) -> Result<Root> {
     let mut line = || {
         lines
             .next()
-            .context("Python does not say where its parts are")
+            .context("Python does not print its directories")
     };
     let (program, library) = (PathBuf::from(line()?), PathBuf::from(line()?));
     let (packages, version) = (PathBuf::from(line()?), line()?);
@@ -56,7 +56,7 @@ pub(super) fn root(step: &Step) -> Result<Root> {
     root.add_tree(&packages, "app/packages", &|path| {
         (unused(path) && !is_named(path, &["__pycache__"])) || of_another_service(path)
     })?;
-    let script = repository::root().join(FOLDER).join("ask.py");
+    let script = repository::root().join(DIRECTORY).join("ask.py");
     root.add_program(&script, "app/ask.py")?;
     let added = [library.as_path(), packages.as_path()];
     for module in modules(&added, step)? {
@@ -65,34 +65,34 @@ pub(super) fn root(step: &Step) -> Result<Root> {
     Ok(root)
 }
 
-/// An interpreter with the packages, installed unless an earlier run did.
+/// An interpreter with the packages, installed at the first run.
 fn interpreter(step: &Step) -> Result<PathBuf> {
-    let requirements = repository::root().join(FOLDER).join("requirements.txt");
+    let requirements = repository::root().join(DIRECTORY).join("requirements.txt");
     let text = repository::read(&requirements)?;
     let hash = Sha256::digest(text.as_bytes());
     let hash = hash
         .iter()
         .take(6)
         .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    let folder = repository::target().join(format!("clients/demo-compiled-{hash}"));
-    let done = folder.join("done");
+    let directory = repository::target().join(format!("clients/demo-compiled-{hash}"));
+    let done = directory.join("done");
     if !done.is_file() {
         quiet(
             step,
             command("python3")
                 .args(["-m", "venv", "--clear"])
-                .arg(&folder),
+                .arg(&directory),
         )
         .context(
-            "python3 with the venv module is needed: on Debian, apt-get install python3-venv",
+            "python3 with the venv module is missing. Fix: on Debian, apt-get install python3-venv",
         )?;
-        let mut pip = command(folder.join("bin/pip"));
+        let mut pip = command(directory.join("bin/pip"));
         pip.args(["install", "--quiet", "--disable-pip-version-check"]);
         pip.arg("--no-compile");
         quiet(step, pip.arg("--requirement").arg(&requirements))?;
-        // In an image that nobody can write to, each start would compile all of it. By hash, since an
-        // image has other times.
-        let mut compile = command(folder.join("bin/python"));
+        // The image is read-only, so each start would compile all modules again. By hash, since times in an image
+        // differ.
+        let mut compile = command(directory.join("bin/python"));
         compile.args([
             "-m",
             "compileall",
@@ -100,27 +100,27 @@ fn interpreter(step: &Step) -> Result<PathBuf> {
             "--invalidation-mode",
             "unchecked-hash",
         ]);
-        quiet(step, compile.arg(folder.join("lib")))?;
+        quiet(step, compile.arg(directory.join("lib")))?;
         repository::write(&done, "")?;
     }
-    Ok(folder.join("bin/python"))
+    Ok(directory.join("bin/python"))
 }
 
 /// Compiled modules, whose libraries are needed too.
-fn modules(folders: &[&Path], step: &Step) -> Result<Vec<PathBuf>> {
+fn modules(directories: &[&Path], step: &Step) -> Result<Vec<PathBuf>> {
     let mut find = command("find");
-    find.args(folders).args(["-name", "*.so", "-type", "f"]);
+    find.args(directories).args(["-name", "*.so", "-type", "f"]);
     let found = capture(step, &mut find)?;
     let modules: Vec<PathBuf> = found.lines().map(PathBuf::from).collect();
     ensure!(
         !modules.is_empty(),
-        "Python has no compiled module in {folders:?}"
+        "Python has no compiled module in {directories:?}"
     );
     Ok(modules
         .into_iter()
         .filter(|path| {
             !unused(
-                path.strip_prefix(folders.first().copied().unwrap_or(path))
+                path.strip_prefix(directories.first().copied().unwrap_or(path))
                     .unwrap_or(path),
             )
         })
@@ -140,7 +140,7 @@ fn is_named(path: &Path, beginnings: &[&str]) -> bool {
         .any(|beginning| name.starts_with(beginning))
 }
 
-/// botocore knows every service of AWS by a folder; all but one are of no use here, and they are large.
+/// botocore has a large directory for every AWS service; the demo needs one of them.
 fn of_another_service(path: &Path) -> bool {
     let mut parts = path.iter().map(|part| part.to_string_lossy());
     let (package, data, service) = (parts.next(), parts.next(), parts.next());

@@ -1,6 +1,6 @@
-//! Files of an image: the least that a dynamically linked program needs of a Debian.
+//! Files of an image: the minimum of Debian that a dynamically linked program needs.
 //!
-//! The C library is taken as it is, dynamically: linked statically it could not resolve names.
+//! The C library is linked dynamically: a static one cannot resolve names.
 
 use std::{
     collections::BTreeMap,
@@ -15,36 +15,36 @@ use crate::{
     process::{capture, command},
 };
 
-/// The user every image runs as: the number distroless images use too.
+/// The user of every image, with the same number as in distroless images.
 pub(crate) const USER: u32 = 65532;
 
-/// Where TLS libraries look for trusted roots.
+/// Path where TLS libraries read root certificates.
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
-/// The distribution's own roots. Not the bundle in `/etc`: that one also holds what the owner of this
-/// machine trusts.
+/// Root certificates of the distribution. The bundle in `/etc` also contains certificates that this machine's owner
+/// added.
 const CERTIFICATE_SOURCES: &str = "/usr/share/ca-certificates/mozilla";
-/// Names are resolved by parts of the C library that older versions load by name.
+/// Parts of the C library that resolve names; older versions load them by name.
 const NAME_SERVICE: [&str; 3] = ["libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"];
-/// Licences of what is copied.
+/// Packages whose licences are copied.
 const NOTICES: [&str; 3] = ["libc6", "libgcc-s1", "ca-certificates"];
 
-/// A file or folder of an image; all belong to root unless an owner is given.
+/// A file or directory of an image; all belong to root unless an owner is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// Mode and owner.
-    Folder(u32, u32),
+    Directory(u32, u32),
     /// Mode and content.
     File(u32, Vec<u8>),
 }
 
-/// Files by their path without a leading slash, sorted, so that folders come before what is in them.
+/// Files by their path without a leading slash, sorted, so that a directory comes before its files.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Root {
     entries: BTreeMap<String, Entry>,
 }
 
 impl Root {
-    /// Users, name service, trusted roots and a place for temporary files; no program.
+    /// Users, name service, root certificates and a directory for temporary files; no program.
     pub(crate) fn minimal() -> Result<Self> {
         let mut root = Self::default();
         root.add_text(
@@ -59,8 +59,8 @@ impl Root {
             "passwd: files\ngroup: files\nhosts: files dns\n",
         );
         root.add_file(CERTIFICATES, 0o644, trusted_roots()?);
-        root.add_folder("tmp", 0o1777, 0);
-        root.add_folder("home/nonroot", 0o700, USER);
+        root.add_directory("tmp", 0o1777, 0);
+        root.add_directory("home/nonroot", 0o700, USER);
         if let Ok(release) = fs::read("/etc/os-release") {
             root.add_file("etc/os-release", 0o644, release);
         }
@@ -81,12 +81,12 @@ impl Root {
         Ok(())
     }
 
-    /// Adds the loader and libraries a program asks for, where it will look for them.
+    /// Adds the loader and libraries of a program, at the paths where it searches for them.
     pub(crate) fn add_libraries_of(&mut self, step: &Step, program: &Path) -> Result<()> {
         let output = capture(step, command("ldd").arg(program))?;
         let libraries = libraries(&output)?;
         let c_library = libraries.iter().find(|path| path.ends_with("libc.so.6"));
-        let folder = c_library.and_then(|path| path.parent()).with_context(|| {
+        let directory = c_library.and_then(|path| path.parent()).with_context(|| {
             format!(
                 "{} is not linked to the GNU C library:\n{output}",
                 program.display()
@@ -94,7 +94,7 @@ impl Root {
         })?;
         let named = NAME_SERVICE
             .iter()
-            .map(|name| folder.join(name))
+            .map(|name| directory.join(name))
             .filter(|path| path.exists());
         for path in libraries.iter().cloned().chain(named) {
             let content =
@@ -104,7 +104,7 @@ impl Root {
         Ok(())
     }
 
-    /// Adds the libraries of a module that a program loads, but those below folders that are added as they are.
+    /// Adds the libraries of a module that a program loads, but those below directories that are added as they are.
     pub(crate) fn add_libraries_of_module(
         &mut self,
         step: &Step,
@@ -112,7 +112,7 @@ impl Root {
         added: &[&Path],
     ) -> Result<()> {
         for path in libraries(&capture(step, command("ldd").arg(module))?)? {
-            if added.iter().any(|folder| path.starts_with(folder)) {
+            if added.iter().any(|directory| path.starts_with(directory)) {
                 continue;
             }
             let content =
@@ -122,21 +122,21 @@ impl Root {
         Ok(())
     }
 
-    /// Adds a folder of this machine under a path of the image, but for what `skip` says of paths
-    /// relative to it.
+    /// Adds a directory of this machine under a path of the image, without the relative
+    /// paths for which `skip` is true.
     pub(crate) fn add_tree(
         &mut self,
-        folder: &Path,
+        directory: &Path,
         at: &str,
         skip: &dyn Fn(&Path) -> bool,
     ) -> Result<()> {
         let mut left = vec![PathBuf::new()];
         while let Some(relative) = left.pop() {
-            let there = folder.join(&relative);
+            let there = directory.join(&relative);
             let entries = fs::read_dir(&there)
                 .with_context(|| format!("failed to list {}", there.display()))?;
             for entry in entries {
-                let entry = entry.context("failed to read a folder entry")?;
+                let entry = entry.context("failed to read a directory entry")?;
                 let path = relative.join(entry.file_name());
                 if skip(&path) {
                     continue;
@@ -166,23 +166,23 @@ impl Root {
 
     fn add_file(&mut self, path: &str, mode: u32, content: Vec<u8>) {
         let path = path.trim_start_matches('/');
-        self.add_folders_above(path);
+        self.add_directories_above(path);
         self.entries
             .insert(path.to_owned(), Entry::File(mode, content));
     }
 
-    fn add_folder(&mut self, path: &str, mode: u32, owner: u32) {
-        self.add_folders_above(path);
+    fn add_directory(&mut self, path: &str, mode: u32, owner: u32) {
+        self.add_directories_above(path);
         self.entries
-            .insert(path.to_owned(), Entry::Folder(mode, owner));
+            .insert(path.to_owned(), Entry::Directory(mode, owner));
     }
 
-    fn add_folders_above(&mut self, path: &str) {
+    fn add_directories_above(&mut self, path: &str) {
         for (at, _) in path.match_indices('/') {
-            if let Some(folder) = path.get(..at) {
+            if let Some(directory) = path.get(..at) {
                 self.entries
-                    .entry(folder.to_owned())
-                    .or_insert(Entry::Folder(0o755, 0));
+                    .entry(directory.to_owned())
+                    .or_insert(Entry::Directory(0o755, 0));
             }
         }
     }
@@ -193,7 +193,7 @@ impl Root {
 fn libraries(output: &str) -> Result<Vec<PathBuf>> {
     ensure!(
         !output.contains("not found"),
-        "a library is not found:\n{output}"
+        "library not found:\n{output}"
     );
     let paths = output.lines().filter_map(|line| {
         let path = line.split_once("=>").map_or(line, |(_, path)| path).trim();
@@ -203,12 +203,12 @@ fn libraries(output: &str) -> Result<Vec<PathBuf>> {
     Ok(paths.collect())
 }
 
-/// The distribution's trusted roots as one file.
+/// The distribution's root certificates as one file.
 fn trusted_roots() -> Result<Vec<u8>> {
     let mut files: Vec<PathBuf> = fs::read_dir(CERTIFICATE_SOURCES)
         .with_context(|| {
             format!(
-                "failed to list {CERTIFICATE_SOURCES}: install Debian's package ca-certificates"
+                "failed to list {CERTIFICATE_SOURCES}: fix: install the Debian package ca-certificates"
             )
         })?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
@@ -217,7 +217,7 @@ fn trusted_roots() -> Result<Vec<u8>> {
     files.sort();
     ensure!(
         !files.is_empty(),
-        "{CERTIFICATE_SOURCES} is empty: install Debian's package ca-certificates"
+        "{CERTIFICATE_SOURCES} is empty: fix: install the Debian package ca-certificates"
     );
     let mut bundle = Vec::new();
     for file in files {

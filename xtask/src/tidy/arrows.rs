@@ -1,11 +1,11 @@
-//! What may depend on what: `docs/ARCHITECTURE.md`'s drawing, held against `cargo metadata`.
+//! Dependencies between crates: the drawing of `docs/ARCHITECTURE.md`, compared with `cargo metadata`.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::Finding;
 
-/// A package of this workspace and the packages of this workspace it may use in what it ships.
+/// A package of this workspace and the packages of this workspace that its shipped code may use.
 const ARROWS: [(&str, &[&str]); 11] = [
     ("api", &[]),
     ("awsdouble", &[]),
@@ -32,13 +32,13 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("xtask", &["api"]),
 ];
 
-/// What the tests of products and their libraries may use as well.
+/// Packages that tests of products and their libraries may use as well.
 const RIGS: [&str; 2] = ["awsdouble", "localcluster"];
 
-/// Packages that compute only.
+/// Packages without I/O.
 const PURE: [&str; 3] = ["api", "bedrock", "dialects"];
 
-/// Ways to a socket, a file or a clock.
+/// Packages that open sockets or files or read clocks.
 const IMPURE: [&str; 9] = [
     "aws-config",
     "axum",
@@ -51,7 +51,7 @@ const IMPURE: [&str; 9] = [
     "tower",
 ];
 
-/// Compares the workspace with the arrows.
+/// Compares the workspace with the drawing.
 pub(super) fn check(metadata: &Value) -> Result<Vec<Finding>> {
     let packages = metadata
         .get("packages")
@@ -67,7 +67,7 @@ pub(super) fn check(metadata: &Value) -> Result<Vec<Finding>> {
         let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == name) else {
             findings.push(Finding::new(
                 name,
-                "is not in the drawing of docs/ARCHITECTURE.md: draw it there and in xtask/src/tidy/arrows.rs",
+                "is not in the drawing of docs/ARCHITECTURE.md: add it there and to xtask/src/tidy/arrows.rs",
             ));
             continue;
         };
@@ -86,9 +86,7 @@ pub(super) fn check(metadata: &Value) -> Result<Vec<Finding>> {
             {
                 findings.push(Finding::new(
                     name,
-                    format!(
-                        "must not depend on {on}: no arrow leads there in docs/ARCHITECTURE.md"
-                    ),
+                    format!("must not depend on {on}: docs/ARCHITECTURE.md has no such arrow"),
                 ));
             }
             if PURE.contains(&name) && !for_tests && IMPURE.contains(&on) {
@@ -102,10 +100,10 @@ pub(super) fn check(metadata: &Value) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Versions stand in the root alone, and every member takes the lints from there.
+/// Versions are in the root manifest only, and every member uses its lints.
 pub(super) fn manifest(name: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
-    // Packages outside the workspace (fuzz targets need a compiler of their own) have their own versions.
+    // Packages outside the workspace, like the fuzz targets, have their own versions.
     if text.contains("[workspace]") {
         return findings;
     }
@@ -124,7 +122,7 @@ pub(super) fn manifest(name: &str, text: &str) -> Vec<Finding> {
         {
             findings.push(Finding::new(
                 format!("{name}:{number}"),
-                "a member names no version of its own: put it into [workspace.dependencies] of the root and write `.workspace = true`",
+                "a member has no version of its own: add it to [workspace.dependencies] of the root and write `.workspace = true`",
             ));
         }
     }

@@ -1,11 +1,11 @@
-//! How Rust files are kept: a header, a bearable length, test names that are sentences, and no test
-//! that waits a fixed time for something to happen.
+//! Layout of Rust files: a header, a limited length, test names that are sentences, and no test that waits a fixed time
+//! for a condition.
 
 use super::Finding;
 
-/// A file longer than this is to be split.
+/// Longest file in lines.
 const MAX_LINES: usize = 800;
-/// A file longer than this is better split.
+/// Length in lines that results in a warning.
 const LONG_LINES: usize = 500;
 
 /// Checks one Rust file.
@@ -40,7 +40,7 @@ pub(super) fn check(name: &str, text: &str) -> Vec<Finding> {
         if in_tests && (code.starts_with("fn test_") || code.starts_with("async fn test_")) {
             findings.push(Finding::new(
                 place(),
-                "the name of a test is a sentence, condition then outcome, without `test_`",
+                "the name of a test is a statement about behaviour, without `test_`",
             ));
         }
         if in_tests && sleeps(code) && !excused(&all, index) {
@@ -53,18 +53,20 @@ pub(super) fn check(name: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// A remark on a file that is within the limit but long.
+/// A warning about a long file within the limit.
 pub(super) fn long(name: &str, text: &str) -> Option<Finding> {
     let lines = text.lines().count();
     (lines > LONG_LINES && lines <= MAX_LINES).then(|| {
         Finding::new(
             name,
-            format!("{lines} lines: better split by concept before it is over {MAX_LINES}"),
+            format!(
+                "{lines} lines: consider splitting it by concept before it exceeds {MAX_LINES}"
+            ),
         )
     })
 }
 
-/// Whether a file holds tests alone: `tests.rs`, or anything below a `tests` folder.
+/// Whether a file contains tests only: `tests.rs`, or a file below a `tests` directory.
 fn is_test_file(name: &str) -> bool {
     name.split('/')
         .any(|part| part == "tests" || part == "tests.rs" || part == "benches")
@@ -75,12 +77,12 @@ fn sleeps(code: &str) -> bool {
         && ["time::sleep(", "thread::sleep(", " sleep("]
             .iter()
             .filter_map(|call| code.split_once(call))
-            // An odd number of quotes before it: the call stands in a text.
+            // An odd number of quotes before it: the call is in a string.
             .any(|(before, _)| before.matches('"').count() % 2 == 0)
 }
 
-/// A sleep within a loop polls; one on a paused clock takes no time; any other needs its reason.
-/// The layout is rustfmt's, so what encloses a line is the nearest line above with less indent.
+/// A sleep in a loop polls, and one on a paused clock takes no time; any other needs a reason. The layout is rustfmt's,
+/// so the enclosing block of a line is the nearest line above with less indentation.
 fn excused(lines: &[&str], index: usize) -> bool {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let reason = |line: Option<&&str>| line.is_some_and(|line| line.contains("// sleep: "));
@@ -110,8 +112,8 @@ fn excused(lines: &[&str], index: usize) -> bool {
             .take_while(|word| !word.contains('('))
             .collect();
         if code.starts_with("fn ") || words.contains(&"fn") {
-            // The attributes of the function that encloses it; one that is no test helps those of its
-            // file, and where these pause the clock its sleeps take no time.
+            // The attributes of the enclosing function. A helper is used by the tests of its file; if these pause the
+            // clock, its sleeps take no time.
             let attributes: Vec<_> = above
                 .take_while(|line| line.trim_start().starts_with("#["))
                 .collect();
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn file_without_header_is_refused_unless_it_holds_tests_alone() {
+    fn file_without_header_is_refused_unless_it_contains_tests_only() {
         check_row("a/src/b.rs", "use x;\n", &["without a `//! ` header"]);
         check_row("a/src/b/tests.rs", "use x;\n", &[]);
         check_row("tests/it/b.rs", "use x;\n", &[]);
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn file_is_refused_over_the_limit_and_remarked_on_below_it() {
+    fn file_over_the_limit_is_refused_and_a_long_one_results_in_a_warning() {
         let text = |lines: usize| format!("//! Header.\n{}", "// x\n".repeat(lines - 1));
         check_row("a.rs", &text(800), &[]);
         check_row("a.rs", &text(801), &["801 lines"]);
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn module_folders_have_their_file_beside_them() {
+    fn module_directories_have_their_file_beside_them() {
         check_row("a/src/b/mod.rs", "//! Header.\n", &["foo.rs"]);
         check_row("a/src/b_mod.rs", "//! Header.\n", &[]);
     }
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn sleep_in_shipped_code_is_none_of_our_business() {
+    fn sleep_in_shipped_code_is_accepted() {
         check_row(
             "a.rs",
             "//! Header.\nasync fn backoff() {\n    tokio::time::sleep(WAIT).await;\n}\n",

@@ -1,4 +1,4 @@
-//! What any text file must not hold, and the licence that must be there.
+//! Paths of one machine, which no text file may contain.
 
 use std::{
     env,
@@ -8,16 +8,16 @@ use std::{
 use super::Finding;
 use crate::repository;
 
-/// Folders that exist on this machine alone, with a slash at the end.
+/// Directories of this machine, with a slash at the end.
 pub(super) fn paths_of_this_machine() -> Vec<String> {
     let home = env::var_os("HOME").map(PathBuf::from);
     let above = repository::root().parent().map(Path::to_owned);
     // The administrator's home, written in pieces so that this file passes its own rule.
     let mut paths = vec![format!("/{}/", "root")];
-    for folder in home.into_iter().chain(above) {
-        let folder = format!("{}/", folder.display());
-        if folder.matches('/').count() > 1 && !["/tmp/", "/src/"].contains(&folder.as_str()) {
-            paths.push(folder);
+    for directory in home.into_iter().chain(above) {
+        let directory = format!("{}/", directory.display());
+        if directory.matches('/').count() > 1 && !["/tmp/", "/src/"].contains(&directory.as_str()) {
+            paths.push(directory);
         }
     }
     paths.sort();
@@ -25,7 +25,7 @@ pub(super) fn paths_of_this_machine() -> Vec<String> {
     paths
 }
 
-/// Checks one text file for paths that exist on one machine alone.
+/// Checks a text file for paths of one machine.
 pub(super) fn check(name: &str, text: &str, paths: &[String]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -46,18 +46,7 @@ pub(super) fn check(name: &str, text: &str, paths: &[String]) -> Vec<Finding> {
     findings
 }
 
-/// The licence every package names must lie at the top.
-pub(super) fn licence(names: &[String], text: &str) -> Option<Finding> {
-    let complete = text.contains("Apache License") && text.contains("Version 2.0");
-    (!names.iter().any(|name| name == "LICENSE") || !complete).then(|| {
-        Finding::new(
-            "LICENSE",
-            "must be there and hold the Apache License, Version 2.0",
-        )
-    })
-}
-
-/// Whether the slash at `at` begins a path rather than goes on with one (`https://host/home/`, `./root/`).
+/// Whether the slash at `at` begins a path rather than continues one (`https://host/home/`, `./root/`).
 fn begins_a_path(line: &str, at: usize) -> bool {
     let before = line.get(..at).and_then(|before| before.chars().next_back());
     before.is_none_or(|c| !(c.is_alphanumeric() || "/.-_~}$>".contains(c)))
@@ -84,13 +73,5 @@ mod tests {
                 "{line}"
             );
         }
-    }
-
-    #[test]
-    fn missing_or_other_licence_is_refused() {
-        let names = ["LICENSE".to_owned()];
-        assert_eq!(licence(&names, "Apache License\nVersion 2.0"), None);
-        assert!(licence(&names, "MIT").is_some());
-        assert!(licence(&[], "Apache License\nVersion 2.0").is_some());
     }
 }

@@ -22,20 +22,20 @@ pub(super) const DNS_HEALTH: &str = "127.0.0.1:8181";
 /// The one node of a cluster.
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) folder: PathBuf,
+    pub(super) directory: PathBuf,
     pub(super) name: String,
     pub(super) cgroup: String,
     pub(super) pki: PathBuf,
 }
 
 /// containerd's socket, reachable from outside the cluster's namespaces as well.
-pub(super) fn containerd_socket(folder: &Path) -> PathBuf {
-    folder.join("containerd.sock")
+pub(super) fn containerd_socket(directory: &Path) -> PathBuf {
+    directory.join("containerd.sock")
 }
 
 impl Node {
     pub(super) fn containerd_socket(&self) -> PathBuf {
-        containerd_socket(&self.folder)
+        containerd_socket(&self.directory)
     }
 
     pub(super) fn containerd(&self) -> Vec<String> {
@@ -131,11 +131,11 @@ runtime_type = "io.containerd.runc.v2"
             "healthzPort": 0,
             // Images come from archives alone: one that was collected could not be pulled again.
             "imageGCHighThresholdPercent": 100,
-            "podLogsDir": self.folder.join("pod-logs"),
-            "resolvConf": self.folder.join("resolv.conf"),
+            "podLogsDir": self.directory.join("pod-logs"),
+            "resolvConf": self.directory.join("resolv.conf"),
             "tlsCertFile": pki("node.crt"),
             "tlsPrivateKeyFile": pki("node.key"),
-            "volumePluginDir": self.folder.join("volume-plugins"),
+            "volumePluginDir": self.directory.join("volume-plugins"),
         })
     }
 
@@ -144,7 +144,7 @@ runtime_type = "io.containerd.runc.v2"
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
             "kind": "KubeProxyConfiguration",
             "mode": "nftables",
-            "clientConnection": { "kubeconfig": self.folder.join("kube-proxy.kubeconfig") },
+            "clientConnection": { "kubeconfig": self.directory.join("kube-proxy.kubeconfig") },
             "clusterCIDR": POD_RANGE,
             // The table's size belongs to the whole machine, which is not ours to tune.
             "conntrack": { "maxPerCore": 0 },
@@ -175,7 +175,7 @@ runtime_type = "io.containerd.runc.v2"
     fn make_cgroup(&self) -> Result<()> {
         let root = Path::new("/sys/fs/cgroup");
         let controllers = root.join("cgroup.controllers");
-        let mut folders = Vec::new();
+        let mut directories = Vec::new();
         if controllers.is_file() {
             let names =
                 std::fs::read_to_string(&controllers).map_err(Error::file("read", &controllers))?;
@@ -183,28 +183,28 @@ runtime_type = "io.containerd.runc.v2"
                 // One that cannot be handed down is missed by the kubelet, if it needs it, by name.
                 let _ = std::fs::write(root.join("cgroup.subtree_control"), format!("+{name}"));
             }
-            folders.push(root.join(&self.cgroup));
+            directories.push(root.join(&self.cgroup));
         } else {
             let entries = std::fs::read_dir(root).map_err(Error::file("read", root))?;
             let trees = entries.filter_map(|entry| Some(entry.ok()?.path()));
-            folders.extend(
+            directories.extend(
                 trees
                     .filter(|tree| tree.join("cgroup.procs").is_file())
                     .map(|tree| tree.join(&self.cgroup)),
             );
         }
-        for folder in folders {
-            std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
+        for directory in directories {
+            std::fs::create_dir_all(&directory).map_err(Error::file("create", &directory))?;
         }
         Ok(())
     }
 
     fn path(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
+        self.directory.join(name).display().to_string()
     }
 
     fn write(&self, name: &str, content: &str) -> Result<()> {
-        let path = self.folder.join(name);
+        let path = self.directory.join(name);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
         }

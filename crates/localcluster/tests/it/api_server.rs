@@ -19,14 +19,18 @@ fn config_map(name: &str) -> ConfigMap {
     serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap()
 }
 
-fn folder_of(server: &ApiServer) -> PathBuf {
+fn directory_of(server: &ApiServer) -> PathBuf {
     server.kubeconfig().parent().unwrap().to_owned()
 }
 
-fn assert_nothing_left(folder: &Path) {
-    assert_eq!(processes_of(folder), Vec::<String>::new());
-    assert_eq!(mounts_of(folder), Vec::<String>::new());
-    assert!(!folder.exists(), "{} is still there", folder.display());
+fn assert_nothing_left(directory: &Path) {
+    assert_eq!(processes_of(directory), Vec::<String>::new());
+    assert_eq!(mounts_of(directory), Vec::<String>::new());
+    assert!(
+        !directory.exists(),
+        "{} is still there",
+        directory.display()
+    );
 }
 
 #[tokio::test]
@@ -51,15 +55,15 @@ async fn two_started_at_once_are_apart_and_leave_nothing_behind() {
     first.check().unwrap();
     second.check().unwrap();
 
-    let (first_folder, second_folder) = (folder_of(&first), folder_of(&second));
+    let (first_directory, second_directory) = (directory_of(&first), directory_of(&second));
     assert!(
-        processes_of(&first_folder).len() >= 4,
+        processes_of(&first_directory).len() >= 4,
         "etcd, API server, controller manager and their helper"
     );
     first.shutdown().await.unwrap();
-    assert_nothing_left(&first_folder);
+    assert_nothing_left(&first_directory);
     drop(second);
-    assert_nothing_left(&second_folder);
+    assert_nothing_left(&second_directory);
 }
 
 #[tokio::test]
@@ -106,19 +110,19 @@ async fn token_request_yields_a_token_that_the_published_keys_describe() {
     let refused = server
         .service_account_token(
             "default",
-            "nobody",
+            "missing",
             "sts.amazonaws.com",
             Duration::from_hours(1),
         )
         .await
         .unwrap_err();
-    assert!(refused.to_string().contains("default/nobody"), "{refused}");
+    assert!(refused.to_string().contains("default/missing"), "{refused}");
 }
 
 #[tokio::test]
 async fn audit_log_counts_writes_and_api_server_comes_back_after_an_outage() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("audit.log");
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("audit.log");
     let options = Options {
         audit_log: Some(log.clone()),
         ..Options::default()
@@ -214,7 +218,7 @@ async fn a_part_that_ends_fails_the_start_at_once_and_quotes_its_log() {
 /// `localcluster up --tier api`, running as a process of its own.
 struct Up {
     child: Child,
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 fn localcluster(arguments: &[&str]) -> Command {
@@ -241,7 +245,7 @@ async fn up(name: &str) -> Up {
     eventually("the cluster is ready", || kubeconfig().is_some()).await;
     Up {
         child,
-        folder: kubeconfig().unwrap().parent().unwrap().to_owned(),
+        directory: kubeconfig().unwrap().parent().unwrap().to_owned(),
     }
 }
 
@@ -255,9 +259,9 @@ fn signal(signal: &str, pid: u32) {
     );
 }
 
-/// The helper process of the run in `folder`.
-fn helper_of(folder: &Path) -> u32 {
-    let folder = folder.display().to_string();
+/// The helper process of the run in `directory`.
+fn helper_of(directory: &Path) -> u32 {
+    let directory = directory.display().to_string();
     std::fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| {
@@ -271,7 +275,7 @@ fn helper_of(folder: &Path) -> u32 {
         })
         .find(|pid| {
             std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
-                String::from_utf8_lossy(&line).contains(&format!("\0run\0{folder}\0"))
+                String::from_utf8_lossy(&line).contains(&format!("\0run\0{directory}\0"))
             })
         })
         .unwrap()
@@ -283,7 +287,7 @@ async fn a_killed_owner_takes_every_process_and_file_along() {
     signal("-KILL", run.child.id());
     run.child.wait().unwrap();
     eventually("nothing is left", || {
-        processes_of(&run.folder).is_empty() && !run.folder.exists()
+        processes_of(&run.directory).is_empty() && !run.directory.exists()
     })
     .await;
 }
@@ -293,7 +297,7 @@ async fn ctrl_c_ends_the_cluster_in_order() {
     let mut run = up("test-interrupted").await;
     signal("-INT", run.child.id());
     assert!(run.child.wait().unwrap().success());
-    assert_nothing_left(&run.folder);
+    assert_nothing_left(&run.directory);
 }
 
 #[tokio::test]
@@ -301,27 +305,30 @@ async fn files_left_by_a_killed_helper_are_removed_at_the_next_start_of_the_name
     let mut run = up("test-helper-killed").await;
     // Or else the owner has time to see that the helper is gone, and to clean up itself.
     signal("-STOP", run.child.id());
-    signal("-KILL", helper_of(&run.folder));
+    signal("-KILL", helper_of(&run.directory));
     signal("-KILL", run.child.id());
     run.child.wait().unwrap();
     eventually("no process is left", || {
-        processes_of(&run.folder).is_empty()
+        processes_of(&run.directory).is_empty()
     })
     .await;
-    assert!(run.folder.exists(), "nobody was left to remove the files");
-    std::fs::write(run.folder.join("mark"), "old").unwrap();
+    assert!(
+        run.directory.exists(),
+        "no process was left to remove the files"
+    );
+    std::fs::write(run.directory.join("mark"), "old").unwrap();
 
     let options = Options {
         name: Some("test-helper-killed".to_owned()),
         ..Options::default()
     };
     let server = ApiServer::start(options.clone()).await.unwrap();
-    assert!(!run.folder.join("mark").exists());
+    assert!(!run.directory.join("mark").exists());
     let refused = ApiServer::start(options).await.unwrap_err();
     assert!(
         matches!(&refused, Error::AlreadyRunning { owner, .. } if *owner == std::process::id()),
         "{refused}"
     );
     server.shutdown().await.unwrap();
-    assert_nothing_left(&run.folder);
+    assert_nothing_left(&run.directory);
 }

@@ -1,4 +1,4 @@
-//! The cluster tier: one cluster, everything it must do, and then that nothing of it is left.
+//! The cluster tier: pods, tokens, names and Services of one cluster, and a complete clean-up.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,19 +19,21 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::support::{eventually, mounts_of, processes_of};
+use crate::support::{eventually, is_left_to_full, mounts_of, processes_of};
 
 const IMAGE: &str = "localhost/probe:1";
 
 #[tokio::test]
-#[ignore = "takes root and half a minute; the integration suite runs it with --ignored"]
-async fn pods_run_with_tokens_names_and_balanced_services_and_nothing_is_left_of_them() {
+async fn pods_run_with_tokens_names_and_balanced_services_and_are_removed_completely() {
+    if is_left_to_full() {
+        return;
+    }
     let options = Options {
         name: Some("test-cluster".to_owned()),
         ..Options::default()
     };
     let cluster = Cluster::start(options).await.unwrap();
-    let folder = cluster.api().kubeconfig().parent().unwrap().to_owned();
+    let directory = cluster.api().kubeconfig().parent().unwrap().to_owned();
     load_probe(&cluster).await;
     deploy(&cluster).await;
     let service = service_address(&cluster).await;
@@ -105,12 +107,12 @@ async fn pods_run_with_tokens_names_and_balanced_services_and_nothing_is_left_of
     let printed = String::from_utf8(inside.output().unwrap().stdout).unwrap();
     assert!(printed.contains("10.243.0.1/24"), "{printed}");
 
-    // A part that ends is noticed at once, by name.
+    // The exit of a component is reported at once, with its name.
     drop(relay);
     cluster.api().check().unwrap();
-    kill("kubelet", &folder);
+    kill("kubelet", &directory);
     let mut kept = None;
-    eventually("the kubelet's end is noticed", || {
+    eventually("the exit of the kubelet is reported", || {
         let Err(Error::ComponentEnded { component, log, .. }) = cluster.api().check() else {
             return false;
         };
@@ -121,12 +123,14 @@ async fn pods_run_with_tokens_names_and_balanced_services_and_nothing_is_left_of
     std::fs::remove_file(kept.unwrap()).unwrap();
 
     cluster.shutdown().await.unwrap();
-    assert_nothing_left(&folder, "localcluster-test-cluster");
+    assert_nothing_left(&directory, "localcluster-test-cluster");
 }
 
 #[tokio::test]
-#[ignore = "takes root and half a minute; the integration suite runs it with --ignored"]
-async fn a_killed_owner_takes_node_pods_mounts_and_cgroups_along() {
+async fn clean_up_after_a_killed_owner_removes_node_pods_mounts_and_cgroups() {
+    if is_left_to_full() {
+        return;
+    }
     let mut child = Command::new(env!("CARGO_BIN_EXE_localcluster"))
         .args(["up", "--tier", "cluster", "--name", "test-cluster-killed"])
         .stdout(std::process::Stdio::null())
@@ -142,7 +146,7 @@ async fn a_killed_owner_takes_node_pods_mounts_and_cgroups_along() {
         run().is_some_and(|run| run.kubeconfig.is_some())
     })
     .await;
-    let folder = run()
+    let directory = run()
         .unwrap()
         .kubeconfig
         .unwrap()
@@ -151,13 +155,13 @@ async fn a_killed_owner_takes_node_pods_mounts_and_cgroups_along() {
         .to_owned();
     child.kill().unwrap();
     child.wait().unwrap();
-    eventually("the folder is gone", || !folder.exists()).await;
-    assert_nothing_left(&folder, "localcluster-test-cluster-killed");
+    eventually("the directory is removed", || !directory.exists()).await;
+    assert_nothing_left(&directory, "localcluster-test-cluster-killed");
 }
 
-/// Kills the cluster's own program of that name in the run of `folder`.
-fn kill(program: &str, folder: &Path) {
-    let folder = folder.display().to_string();
+/// Kills the cluster's own program of that name in the run of `directory`.
+fn kill(program: &str, directory: &Path) {
+    let directory = directory.display().to_string();
     let pid = std::fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| {
@@ -172,7 +176,7 @@ fn kill(program: &str, folder: &Path) {
         .find(|pid| {
             std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
                 let line = String::from_utf8_lossy(&line);
-                line.contains(&format!("/cluster\0{program}\0")) && line.contains(&folder)
+                line.contains(&format!("/cluster\0{program}\0")) && line.contains(&directory)
             })
         })
         .unwrap();
@@ -187,19 +191,22 @@ fn kill(program: &str, folder: &Path) {
 }
 
 #[track_caller]
-fn assert_nothing_left(folder: &Path, cgroup: &str) {
-    assert_eq!(processes_of(folder), Vec::<String>::new());
-    assert_eq!(mounts_of(folder), Vec::<String>::new());
-    assert!(!folder.exists(), "{} is still there", folder.display());
+fn assert_nothing_left(directory: &Path, cgroup: &str) {
+    assert_eq!(processes_of(directory), Vec::<String>::new());
+    assert_eq!(mounts_of(directory), Vec::<String>::new());
+    assert!(!directory.exists(), "{} still exists", directory.display());
     for tree in std::fs::read_dir("/sys/fs/cgroup").unwrap() {
         let left = tree.unwrap().path().join(cgroup);
-        assert!(!left.exists(), "{} is still there", left.display());
+        assert!(!left.exists(), "{} still exists", left.display());
     }
 }
 
 async fn load_probe(cluster: &Cluster) {
-    let folder = tempfile::tempdir().unwrap();
-    let (program, archive) = (folder.path().join("probe"), folder.path().join("probe.tar"));
+    let directory = tempfile::tempdir().unwrap();
+    let (program, archive) = (
+        directory.path().join("probe"),
+        directory.path().join("probe.tar"),
+    );
     let built = Command::new("go")
         .env("CGO_ENABLED", "0")
         .args(["build", "-o"])

@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	// A new connection for each request, so that each is balanced anew.
+	// A new connection for each request, so that each is balanced separately.
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer := func(path string, f func(argument string) (string, error)) {
 		http.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {

@@ -1,4 +1,4 @@
-"""Pictures with the `openai` package: prints how many came, of what kind, and a refusal, as JSON."""
+"""Images with the `openai` package: prints their number, their format, and a refusal, as JSON."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from openai import BadRequestError, OpenAI
 client = OpenAI(max_retries=0, timeout=30)
 model = os.environ["MODEL"]
 made = client.images.generate(model=model, prompt="a fox", n=3, size="1024x1024", quality="high")
-pictures = [base64.b64decode(one.b64_json) for one in made.data]
+images = [base64.b64decode(one.b64_json) for one in made.data]
 try:
     client.images.generate(model=model, prompt="a fox", response_format="url")
     refused = None
@@ -18,8 +18,8 @@ except BadRequestError as error:
 print(
     json.dumps(
         {
-            "png": [one.startswith(b"\x89PNG") for one in pictures],
-            "different": len(set(pictures)),
+            "png": [one.startswith(b"\x89PNG") for one in images],
+            "different": len(set(images)),
             "created": made.created > 0,
             "refused": refused,
         }

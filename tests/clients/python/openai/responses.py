@@ -35,7 +35,7 @@ with client.responses.stream(model=model, input=prompt, instructions="Answer in 
         numbers.append(event.sequence_number)
     final = stream.get_final_response()
 
-# Two turns with two calls in parallel, streamed; then the same conversation goes on.
+# Two turns with two calls in parallel, streamed; then the same conversation continues.
 turn = [{"role": "user", "content": os.environ["TOOLS_PROMPT"]}]
 with client.responses.stream(model=model, input=turn, tools=[weather]) as stream:
     called = stream.get_final_response()

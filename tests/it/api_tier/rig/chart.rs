@@ -11,7 +11,7 @@ use super::{OPERATOR_NAMESPACE, RELEASE};
 /// all that was rendered.
 pub(super) fn install_chart(
     cluster: &ApiServer,
-    folder: &std::path::Path,
+    directory: &std::path::Path,
     chart: &[&str],
 ) -> (String, Vec<Value>) {
     let repository = repository();
@@ -32,7 +32,7 @@ pub(super) fn install_chart(
             wanted.push_str(&serde_yaml::to_string(object).unwrap());
         }
     }
-    let file = folder.join("rbac.yaml");
+    let file = directory.join("rbac.yaml");
     fs::write(&file, wanted).unwrap();
     run(cluster
         .kubectl()
@@ -51,7 +51,7 @@ pub(super) fn operator_user(rendered: &[Value]) -> String {
     format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{account}")
 }
 
-/// A file or folder of `tests/fixtures`.
+/// A file or directory of `tests/fixtures`.
 pub(crate) fn fixture(name: &str) -> PathBuf {
     repository().join("tests/fixtures").join(name)
 }

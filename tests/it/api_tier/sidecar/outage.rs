@@ -46,10 +46,10 @@ async fn as_designed(sidecar: &SidecarRig, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn operator_that_is_down_or_silent_holds_up_labelled_pods_alone() {
+async fn operator_that_is_down_or_silent_blocks_labelled_pods_only() {
     let mut sidecar = SidecarRig::start(calm()).await;
     sidecar.rig.stop_operator().await;
-    let refusal = eventually("nobody listens any more", || async {
+    let refusal = eventually("no process listens any more", || async {
         tokio::net::TcpStream::connect(sidecar.webhook)
             .await
             .err()
@@ -59,7 +59,7 @@ async fn operator_that_is_down_or_silent_holds_up_labelled_pods_alone() {
     let refusal = as_designed(&sidecar, "down").await;
     assert!(refusal.contains("connection refused"), "{refusal}");
 
-    // Somebody who takes connections and says nothing.
+    // A server that accepts connections and sends nothing.
     let silent = TcpListener::bind(sidecar.webhook).await.unwrap();
     let held = tokio::spawn(async move {
         let mut held = Vec::new();
@@ -81,7 +81,7 @@ async fn operator_that_is_down_or_silent_holds_up_labelled_pods_alone() {
     held.abort();
     let _ = held.await;
 
-    // What it had made before is good for the next one: nothing has to be made anew.
+    // The next operator uses its certificate; no new one is needed.
     sidecar.start_operator(calm()).await;
     sidecar.ready().await;
     let made = sidecar
@@ -92,19 +92,19 @@ async fn operator_that_is_down_or_silent_holds_up_labelled_pods_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expired_certificate_holds_up_labelled_pods_alone_until_its_files_are_new() {
+async fn expired_certificate_blocks_labelled_pods_only_until_its_files_are_renewed() {
     let mut sidecar = SidecarRig::without_operator().await;
     let (authority, certificate) = authority();
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let write = |days| {
         let (certificate, key) = certificate(days);
-        std::fs::write(folder.path().join("tls.crt"), certificate).unwrap();
-        std::fs::write(folder.path().join("tls.key"), key).unwrap();
+        std::fs::write(directory.path().join("tls.crt"), certificate).unwrap();
+        std::fs::write(directory.path().join("tls.key"), key).unwrap();
     };
     write(-1);
     sidecar.configure(&json!(STANDARD.encode(authority))).await;
     sidecar
-        .start_operator_with(CertificateSource::Directory(folder.path().to_owned()))
+        .start_operator_with(CertificateSource::Directory(directory.path().to_owned()))
         .await;
     eventually("the webhook is up with its old certificate", || async {
         let labelled = pod("probe", &json!({}), &json!({}));

@@ -278,8 +278,8 @@ async fn pods_that_may_not_have_it_are_refused_with_what_to_change() {
     // What a refusal tells to do is enough, at once.
     let allow = json!([{"op": "add", "path": "/spec/sidecar/serviceAccounts/-", "value": {"name": "stranger"}}]);
     let patch: Patch<()> = Patch::Json(serde_json::from_value(allow).unwrap());
-    let accesses: Api<api::v1alpha1::BedrockAccess> = sidecar.rig.api();
-    accesses
+    let objects: Api<api::v1alpha1::BedrockAccess> = sidecar.rig.api();
+    objects
         .patch(ACCESS, &PatchParams::default(), &patch)
         .await
         .unwrap();

@@ -45,7 +45,7 @@ impl SidecarRig {
         this
     }
 
-    /// The API server with the chart's webhook configuration, an access and its ServiceAccounts.
+    /// The API server with the chart's webhook configuration, a BedrockAccess and its ServiceAccounts.
     pub(crate) async fn without_operator() -> Self {
         let rig = Rig::without_operator().await;
         let [webhook, metrics] = [free(), free()];
@@ -69,7 +69,7 @@ impl SidecarRig {
         this
     }
 
-    /// Applies the configuration of `manifests/install.yaml`, as somebody with this bundle would.
+    /// Applies the configuration of `manifests/install.yaml` with this bundle.
     pub(crate) async fn configure(&self, bundle: &Value) {
         let manifest = fs::read_to_string(concat!(
             env!("CARGO_MANIFEST_DIR"),
@@ -123,13 +123,13 @@ impl SidecarRig {
 
     /// Starts an operator in a process of its own, with a certificate from files; it ends with what is given back.
     pub(crate) async fn start_program(&self, program: &Path) -> Program {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let (authority, certificate) = authority();
         let (certificate, key) = certificate(1);
-        fs::write(folder.path().join("tls.crt"), certificate).unwrap();
-        fs::write(folder.path().join("tls.key"), key).unwrap();
+        fs::write(directory.path().join("tls.crt"), certificate).unwrap();
+        fs::write(directory.path().join("tls.key"), key).unwrap();
         self.configure(&json!(STANDARD.encode(authority))).await;
-        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let log = fs::File::create(directory.path().join("log")).unwrap();
         let child = tokio::process::Command::new(program)
             .env("KUBECONFIG", self.rig.operator_kubeconfig().await)
             .env("GATEWAY_IMAGE", "bedrock-gateway:test")
@@ -137,7 +137,7 @@ impl SidecarRig {
             .arg(format!("--metrics-address={}", self.metrics))
             .arg(format!("--health-address={}", free()))
             .arg("--webhook-certificate-directory")
-            .arg(folder.path())
+            .arg(directory.path())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .kill_on_drop(true)
@@ -145,7 +145,7 @@ impl SidecarRig {
             .unwrap();
         Program {
             _child: child,
-            _folder: folder,
+            _directory: directory,
         }
     }
 
@@ -186,7 +186,7 @@ impl SidecarRig {
 #[derive(Debug)]
 pub(crate) struct Program {
     _child: tokio::process::Child,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 /// Rotation that nothing is seen of in a test.

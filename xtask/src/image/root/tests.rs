@@ -17,7 +17,7 @@ fn libraries_are_read_from_what_ldd_prints() {
 }
 
 #[test]
-fn folders_come_before_what_is_in_them() {
+fn directories_come_before_their_files() {
     let mut root = Root::default();
     root.add_text("etc/ssl/a", "");
     let paths: Vec<_> = root.entries().map(|(path, _)| path).collect();
@@ -32,7 +32,7 @@ fn trusted_roots_are_certificates_of_the_distribution() {
     assert_eq!(begun, bundle.matches("-----END CERTIFICATE-----\n").count());
 }
 
-/// Answers every question for an IPv4 address with 192.0.2.7, and others with nothing.
+/// A DNS server that resolves every name to 192.0.2.7.
 fn answer_names(server: &UdpSocket) {
     let mut question = [0; 512];
     while let Ok((length, from)) = server.recv_from(&mut question) {
@@ -48,11 +48,11 @@ fn answer_names(server: &UdpSocket) {
     }
 }
 
-/// Needs root for chroot(2) and for port 53; elsewhere the demo shows it, in a real pod.
+/// Needs root for chroot(2) and for port 53; without root, the demo tests it in a pod.
 #[test]
 fn names_resolve_inside_the_root_by_file_and_by_dns() {
     if !debian::is_root() {
-        eprintln!("not root: not checked here");
+        eprintln!("skipped: needs root");
         return;
     }
     let server = UdpSocket::bind("127.0.0.153:53").unwrap();
@@ -61,7 +61,7 @@ fn names_resolve_inside_the_root_by_file_and_by_dns() {
         .unwrap();
     thread::spawn(move || answer_names(&server));
     let getent = Path::new("/usr/bin/getent");
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     Console::new()
         .step("root test: names", |step| {
             let mut root = Root::minimal()?;
@@ -70,9 +70,9 @@ fn names_resolve_inside_the_root_by_file_and_by_dns() {
             root.add_text("etc/hosts", "192.0.2.8 by-file.example\n");
             root.add_text("etc/resolv.conf", "nameserver 127.0.0.153\n");
             for (path, entry) in root.entries() {
-                let path = folder.path().join(path);
+                let path = directory.path().join(path);
                 match entry {
-                    Entry::Folder(..) => fs::create_dir_all(&path)?,
+                    Entry::Directory(..) => fs::create_dir_all(&path)?,
                     Entry::File(mode, content) => {
                         fs::write(&path, content)?;
                         let mode = std::os::unix::fs::PermissionsExt::from_mode(*mode);
@@ -88,7 +88,7 @@ fn names_resolve_inside_the_root_by_file_and_by_dns() {
         ("by-dns.example", "192.0.2.7"),
     ] {
         let output = Command::new("chroot")
-            .arg(folder.path())
+            .arg(directory.path())
             .args(["/usr/bin/getent", "ahostsv4", name])
             .output()
             .unwrap();

@@ -1,5 +1,4 @@
-//! Judges an answer: the text to the letter, the finish reason, the token counts, and of a stream its
-//! end.
+//! Checks a response: the exact text, the finish reason, the token counts, and the end of a stream.
 
 use std::borrow::Cow;
 
@@ -24,7 +23,7 @@ struct Completion<'a> {
 
 #[derive(Deserialize)]
 struct Choice<'a> {
-    /// Of a whole answer.
+    /// Of a complete response.
     #[serde(borrow, default)]
     message: Option<Content<'a>>,
     /// Of a chunk.
@@ -70,10 +69,10 @@ fn parse(json: &[u8]) -> Result<Completion<'_>> {
     Ok(completion)
 }
 
-/// Checks an answer in one piece.
+/// Checks a response that is not streamed.
 ///
 /// # Errors
-/// Says what is not as the case has it.
+/// The difference from the case.
 pub(crate) fn check(body: &[u8], case: &Case) -> Result<()> {
     let completion = parse(body)?;
     let [choice] = completion.choices.as_slice() else {
@@ -93,21 +92,24 @@ pub(crate) fn check(body: &[u8], case: &Case) -> Result<()> {
         "the finish reason is {:?}",
         choice.finish_reason
     );
-    completion.usage.context("there is no usage")?.check(case)
+    completion
+        .usage
+        .context("the response has no usage")?
+        .check(case)
 }
 
-/// Checks a stream as it comes.
+/// Checks a stream while it arrives.
 #[derive(Debug)]
 pub(crate) struct StreamCheck<'c> {
     case: &'c Case,
-    /// The beginning of a line whose end has not come.
+    /// An incomplete line.
     pending: Vec<u8>,
-    /// What of the text is still to come.
+    /// The missing rest of the text.
     left: &'c str,
     deltas: u64,
-    /// What has not come yet beside the text.
+    /// Other missing parts.
     missing: Vec<&'static str>,
-    /// The last line was blank, which is what ends an event.
+    /// Whether the last line was blank, which ends an event.
     ended: bool,
 }
 
@@ -123,10 +125,10 @@ impl<'c> StreamCheck<'c> {
         }
     }
 
-    /// Takes bytes as they come; gives the number of deltas with text among them.
+    /// Adds received bytes; returns their number of deltas with text.
     ///
     /// # Errors
-    /// Says what is not as the case has it.
+    /// The difference from the case.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<u64> {
         let before = self.deltas;
         let mut rest = bytes;
@@ -155,7 +157,7 @@ impl<'c> StreamCheck<'c> {
         let data = line
             .strip_prefix(b"data: ")
             .with_context(|| format!("not an event: {}", String::from_utf8_lossy(line)))?;
-        ensure!(self.missing.contains(&DONE), "something came after [DONE]");
+        ensure!(self.missing.contains(&DONE), "data after [DONE]");
         if data == b"[DONE]" {
             self.came(DONE);
             return Ok(());
@@ -168,7 +170,7 @@ impl<'c> StreamCheck<'c> {
                 .and_then(|delta| delta.content.as_deref());
             if let Some(text) = text.filter(|text| !text.is_empty()) {
                 self.left = self.left.strip_prefix(text).with_context(|| {
-                    format!("case {} does not go on with {text:?}", self.case.number)
+                    format!("case {} does not continue with {text:?}", self.case.number)
                 })?;
                 self.deltas = self.deltas.saturating_add(1);
             }
@@ -188,16 +190,16 @@ impl<'c> StreamCheck<'c> {
         self.missing.retain(|one| *one != what);
     }
 
-    /// To be called when the body has ended.
+    /// Checks the end of the body.
     ///
     /// # Errors
-    /// Says what is missing.
+    /// The missing parts.
     pub(crate) fn finish(self) -> Result<()> {
         ensure!(self.left.is_empty(), "the text ends before {:?}", self.left);
-        ensure!(self.missing.is_empty(), "there was no {:?}", self.missing);
+        ensure!(self.missing.is_empty(), "missing: {:?}", self.missing);
         ensure!(
             self.ended && self.pending.is_empty(),
-            "the last event has no end"
+            "the last event is incomplete"
         );
         Ok(())
     }
@@ -206,14 +208,14 @@ impl<'c> StreamCheck<'c> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::{Answers, DELTAS, cases};
+    use crate::content::{DELTAS, Responses, cases};
 
     #[test]
     fn right_answers_pass_and_those_of_another_case_do_not() {
         let cases = cases();
-        let answers = Answers::new(&cases[3]).unwrap();
-        check(&answers.chat, &cases[3]).unwrap();
-        let error = check(&answers.chat, &cases[4]).unwrap_err();
+        let responses = Responses::new(&cases[3]).unwrap();
+        check(&responses.chat, &cases[3]).unwrap();
+        let error = check(&responses.chat, &cases[4]).unwrap_err();
         assert!(error.to_string().contains("case 4"), "{error}");
         let error = check(b"{\"error\":1}", &cases[3]).unwrap_err();
         assert!(error.to_string().contains("not a completion"), "{error}");
@@ -233,7 +235,7 @@ mod tests {
     fn streams_are_read_at_any_split_and_every_loss_is_noticed() {
         let cases = cases();
         let case = &cases[5];
-        let pieces = Answers::new(case).unwrap().chat_stream;
+        let pieces = Responses::new(case).unwrap().chat_stream;
         let bytes = pieces.concat();
         for chunk in [1, 2, 3, 7, 100, bytes.len()] {
             assert_eq!(
