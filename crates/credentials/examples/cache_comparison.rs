@@ -1,12 +1,12 @@
-//! Compares this crate's handle with the identity cache of AWS's SDK for Rust, against the simulated AWS:
+//! Compares this crate's handle with the identity cache of the AWS SDK for Rust, against the simulated AWS:
 //! requests failed during an STS outage, STS calls with many waiters, time to read the current credentials.
 //!
-//! `cargo run -p credentials --example cache_comparison`, about two minutes. Both sides exchange the same kind of
-//! token at the same STS without retries below the cache; the SDK's cache has its default settings.
+//! `cargo run -p credentials --example cache_comparison` takes about two minutes. Both sides exchange the same kind
+//! of token at the same STS without retries below the cache; the SDK's cache has its default settings.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a measurement that prints a table; what goes wrong in it should end it"
+    reason = "a measurement that prints a table and stops at the first error"
 )]
 
 use std::{
@@ -40,22 +40,22 @@ use tokio::time::{Instant, sleep, sleep_until};
 const EXCHANGE: &str = "AssumeRoleWithWebIdentity";
 const ISSUER: &str = "https://oidc.example/id/TEAM";
 const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
-/// Lifetime in the outage: short enough to watch, long beside the SDK's buffer of 5 to 10 s.
+/// Lifetime during the outage in seconds: short enough to measure, longer than the SDK's buffer of 5 to 10 s.
 const LIFETIME_SECONDS: u64 = 30;
-/// Requests a second in the outage.
+/// Requests per second during the outage.
 const RATE: u32 = 20;
-/// How long waiters are watched at most.
-const WATCHED: Duration = Duration::from_secs(20);
-/// How long STS takes to say no.
-const REFUSAL_MILLIS: u64 = 20;
+/// Maximum time to wait for the waiters.
+const LIMIT: Duration = Duration::from_secs(20);
+/// Delay of an STS response in milliseconds.
+const DELAY_MILLIS: u64 = 20;
 
 struct Pod {
     double: Double,
     token_file: PathBuf,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
-/// The SDK's cache over a provider that reads the token file at each call, as the SDK's own provider does.
+/// The SDK's cache with a provider that reads the token file at each call, like the SDK's own provider.
 struct SdkCache {
     cache: SharedIdentityCache,
     resolver: SharedIdentityResolver,
@@ -88,7 +88,7 @@ impl Exchange {
         let token = tokio::fs::read_to_string(&self.token_file)
             .await
             .map_err(CredentialsError::provider_error)?;
-        let answer = self
+        let response = self
             .client
             .assume_role_with_web_identity()
             .role_arn(ROLE)
@@ -97,7 +97,7 @@ impl Exchange {
             .send()
             .await
             .map_err(CredentialsError::provider_error)?;
-        let keys = answer.credentials.unwrap();
+        let keys = response.credentials.unwrap();
         Ok(Credentials::new(
             keys.access_key_id,
             keys.secret_access_key,
@@ -132,13 +132,13 @@ impl Pod {
         let token = issuer
             .service_account_token("team-a", "app", "sts.amazonaws.com", now - 60, now + 3600)
             .unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let token_file = folder.path().join("token");
+        let directory = tempfile::tempdir().unwrap();
+        let token_file = directory.path().join("token");
         std::fs::write(&token_file, token).unwrap();
         Self {
             double: Double::start(config).await.unwrap(),
             token_file,
-            _folder: folder,
+            _directory: directory,
         }
     }
 
@@ -218,7 +218,7 @@ fn now() -> SystemTime {
     SharedTimeSource::default().now()
 }
 
-/// Requests that found no credentials, by whether the ones obtained first were still valid.
+/// Failed requests, by whether the first credentials were still valid.
 #[derive(Default)]
 struct Outage {
     requests: usize,
@@ -228,7 +228,7 @@ struct Outage {
     exchanges: usize,
 }
 
-/// STS fails from the first exchange until some seconds after the credentials ended; requests come all the while.
+/// Sends requests while STS fails, from the first exchange until some seconds after the credentials expire.
 async fn outage<R, F>(pod: &Pod, end: SystemTime, request: R) -> Outage
 where
     R: Fn() -> F,
@@ -236,33 +236,33 @@ where
 {
     pod.fail();
     let before = pod.exchanges();
-    let mut seen = Outage::default();
+    let mut outage = Outage::default();
     let until = end + Duration::from_secs(3);
     while now() < until {
         let next = Instant::now() + Duration::from_secs(1) / RATE;
-        seen.requests += 1;
-        let asked = now();
+        outage.requests += 1;
+        let sent = now();
         if !request().await {
-            if asked < end {
-                if seen.failed_while_valid == 0 {
-                    seen.first_failure_before_expiry =
-                        end.duration_since(asked).unwrap().as_secs_f64();
+            if sent < end {
+                if outage.failed_while_valid == 0 {
+                    outage.first_failure_before_expiry =
+                        end.duration_since(sent).unwrap().as_secs_f64();
                 }
-                seen.failed_while_valid += 1;
+                outage.failed_while_valid += 1;
             } else {
-                seen.failed_after_expiry += 1;
+                outage.failed_after_expiry += 1;
             }
         }
         sleep_until(next).await;
     }
-    seen.exchanges = pod.exchanges() - before;
-    seen
+    outage.exchanges = pod.exchanges() - before;
+    outage
 }
 
-/// STS calls that many waiters cause, and how long it took until the last one was answered.
+/// The number of STS calls caused by many waiters, and the time until the last waiter finished.
 struct Crowd {
     exchanges: usize,
-    answered: usize,
+    finished: usize,
     took: Duration,
 }
 
@@ -273,24 +273,24 @@ where
     let before = pod.exchanges();
     let started = Instant::now();
     let tasks: Vec<_> = waiters.map(tokio::spawn).collect();
-    let deadline = started + WATCHED;
-    let mut answered = 0;
+    let deadline = started + LIMIT;
+    let mut finished = 0;
     for task in tasks {
         let abort = task.abort_handle();
         if tokio::time::timeout_at(deadline, task).await.is_ok() {
-            answered += 1;
+            finished += 1;
         } else {
             abort.abort();
         }
     }
     Crowd {
         exchanges: pod.exchanges() - before,
-        answered,
+        finished,
         took: started.elapsed(),
     }
 }
 
-/// Waits until the credentials of a side that cannot renew them have ended.
+/// Makes renewal fail and waits until the credentials have expired.
 async fn expired(pod: &Pod, end: SystemTime) {
     pod.fail();
     while now() <= end {
@@ -301,7 +301,7 @@ async fn expired(pod: &Pod, end: SystemTime) {
 async fn ours_expired(lifetime: u64) -> (Pod, Handle, ActiveCredentials) {
     let pod = Pod::start(lifetime).await;
     let handle = pod.handle().await;
-    let credentials = handle.wait_ready(WATCHED).await.unwrap();
+    let credentials = handle.wait_ready(LIMIT).await.unwrap();
     expired(&pod, credentials.expires_at().unwrap()).await;
     (pod, handle, credentials)
 }
@@ -335,11 +335,11 @@ fn ask_sdk(sdk: &Arc<SdkCache>) -> impl Future<Output = ()> + Send + 'static {
 
 async fn crowds(count: usize, failing: bool) -> (Crowd, Crowd) {
     let slow = FaultAction::Delay {
-        milliseconds: REFUSAL_MILLIS,
+        milliseconds: DELAY_MILLIS,
     };
     let (pod, handle, credentials) = ours_expired(2).await;
     prepare(&pod, failing, &slow);
-    // The refresher may be about to try by itself; that call counts against it.
+    // A scheduled retry of the refresher is counted, too.
     let ours = crowd(&pod, (0..count).map(|_| ask_ours(&handle, &credentials))).await;
     let (pod, sdk) = sdk_expired(2).await;
     prepare(&pod, failing, &slow);
@@ -349,7 +349,7 @@ async fn crowds(count: usize, failing: bool) -> (Crowd, Crowd) {
 
 fn prepare(pod: &Pod, failing: bool, slow: &FaultAction) {
     if !failing {
-        // New sessions outlive the SDK's buffer, and take a while, as real ones do.
+        // New credentials last longer than the SDK's buffer, and the call takes a while, as at AWS.
         pod.double.set_credential_lifetime(Some(3600));
         pod.double.clear_faults();
         pod.double.inject(Fault::new(EXCHANGE, slow.clone()));
@@ -361,7 +361,7 @@ async fn nanoseconds() -> (f64, f64, f64) {
     let per_call = |took: Duration, rounds: u32| took.as_secs_f64() * 1e9 / f64::from(rounds);
     let pod = Pod::start(3600).await;
     let handle = pod.handle().await;
-    handle.wait_ready(WATCHED).await.unwrap();
+    handle.wait_ready(LIMIT).await.unwrap();
     let started = Instant::now();
     for _ in 0..ROUNDS {
         black_box(handle.current().unwrap());
@@ -407,7 +407,7 @@ async fn main() {
             let pod = Pod::start(LIFETIME_SECONDS).await;
             let handle = pod.handle().await;
             let end = handle
-                .wait_ready(WATCHED)
+                .wait_ready(LIMIT)
                 .await
                 .unwrap()
                 .expires_at()
@@ -421,44 +421,47 @@ async fn main() {
             outage(&pod, end, || async { sdk.identity().await.is_some() }).await
         }
     );
-    let told = |seen: &Outage| {
+    let cell = |outage: &Outage| {
         format!(
-            "{} of {} ({:.1} s before expiry)",
-            seen.failed_while_valid, seen.requests, seen.first_failure_before_expiry
+            "{} of {} ({:.1} s before expiration)",
+            outage.failed_while_valid, outage.requests, outage.first_failure_before_expiry
         )
     };
     println!(
-        "| STS down over a whole {LIFETIME_SECONDS} s life: requests failed while the credentials were valid (first one) | {} | {} |",
-        told(&ours),
-        told(&theirs)
+        "| STS unavailable for a whole lifetime of {LIFETIME_SECONDS} s: requests failed while the credentials were valid (first one) | {} | {} |",
+        cell(&ours),
+        cell(&theirs)
     );
     println!(
-        "| … requests failed in the 3 s after their end, when nothing can help | {} | {} |",
+        "| … requests failed in the 3 s after expiration | {} | {} |",
         ours.failed_after_expiry, theirs.failed_after_expiry
     );
     println!(
         "| … STS calls meanwhile | {} | {} |",
         ours.exchanges, theirs.exchanges
     );
-    for (failing, what) in [(false, "STS back"), (true, "STS still down")] {
+    for (failing, what) in [
+        (false, "STS available again"),
+        (true, "STS still unavailable"),
+    ] {
         for count in [50, 1000] {
             let (ours, theirs) = crowds(count, failing).await;
-            let told = |seen: &Crowd| {
+            let cell = |crowd: &Crowd| {
                 format!(
-                    "{} calls, {} answered in {:.2} s",
-                    seen.exchanges,
-                    seen.answered,
-                    seen.took.as_secs_f64()
+                    "{} calls, {} finished in {:.2} s",
+                    crowd.exchanges,
+                    crowd.finished,
+                    crowd.took.as_secs_f64()
                 )
             };
             println!(
-                "| {count} requests after expiry, {what} | {} | {} |",
-                told(&ours),
-                told(&theirs)
+                "| {count} requests after expiration, {what} | {} | {} |",
+                cell(&ours),
+                cell(&theirs)
             );
         }
     }
     let (ours, contended, theirs) = nanoseconds().await;
     println!("| current credentials, one thread | {ours:.0} ns | {theirs:.0} ns |");
-    println!("| … beside a second thread that does the same | {contended:.0} ns | |");
+    println!("| … while a second thread does the same | {contended:.0} ns | |");
 }
