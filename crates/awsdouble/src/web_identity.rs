@@ -109,7 +109,7 @@ impl Verifier {
                 ))
             })?;
         let key = self.key(provider, header.kid.as_deref()).await?;
-        if !key.signed(token, &header.alg) {
+        if !key.verifies(token, &header.alg) {
             return Err(invalid(
                 "The token's signature could not be verified with the identity provider's keys",
             ));

@@ -330,6 +330,19 @@ impl Model {
 }
 
 #[cfg(test)]
+impl Target {
+    /// A built-in model without an inference profile.
+    pub(super) fn built_in(model: &str) -> Self {
+        let catalog = Catalog::new(&Config::default()).expect("the built-in data");
+        Self {
+            model_arn: String::new(),
+            profile: None,
+            model: catalog.model(model).expect(model),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

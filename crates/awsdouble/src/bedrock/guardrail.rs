@@ -3,9 +3,7 @@
 //! Assessments, traces and usage follow
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ApplyGuardrail.html>.
 
-use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::authorize;
@@ -277,10 +275,5 @@ pub(super) fn apply(
         "outputs": outputs,
         "usage": usage(&texts),
     });
-    let mut response = Response::new(Body::from(reply.to_string()));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    Ok(response)
+    Ok(super::converse::json_reply(&reply))
 }

@@ -143,7 +143,7 @@ impl Condition {
         Ok(conditions)
     }
 
-    pub(super) fn holds(&self, context: &Context) -> bool {
+    pub(super) fn is_met(&self, context: &Context) -> bool {
         let actual = context.get(&self.key).filter(|values| !values.is_empty());
         if self.comparison == Comparison::Null {
             let absent = actual.is_none();
@@ -156,7 +156,7 @@ impl Condition {
                 Quantifier::None => self.if_exists || self.negated,
             };
         };
-        let one_holds = |actual: &String| {
+        let value_matches = |actual: &String| {
             let matched = self
                 .values
                 .iter()
@@ -165,10 +165,10 @@ impl Condition {
         };
         match (self.quantifier, self.negated) {
             (Quantifier::ForAllValues, _) | (Quantifier::None, true) => {
-                actual.iter().all(one_holds)
+                actual.iter().all(value_matches)
             }
             (Quantifier::ForAnyValue, _) | (Quantifier::None, false) => {
-                actual.iter().any(one_holds)
+                actual.iter().any(value_matches)
             }
         }
     }

@@ -196,7 +196,7 @@ impl Statement {
             && self
                 .conditions
                 .iter()
-                .all(|condition| condition.holds(request.context))
+                .all(|condition| condition.is_met(request.context))
     }
 }
 

@@ -29,6 +29,25 @@ fn allow(condition: serde_json::Value) -> serde_json::Value {
         "Condition": condition }]})
 }
 
+#[track_caller]
+fn check_conditions<const N: usize>(context: &Context, rows: [(&str, serde_json::Value, bool); N]) {
+    for (name, condition, allowed) in rows {
+        let expected = if allowed {
+            Decision::Allowed
+        } else {
+            Decision::ImplicitDeny
+        };
+        check(
+            name,
+            allow(condition),
+            "bedrock:InvokeModel",
+            MODEL,
+            context,
+            expected,
+        );
+    }
+}
+
 const MODEL: &str =
     "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0";
 
@@ -139,21 +158,7 @@ fn evaluates_condition_operators() {
             false,
         ),
     ];
-    for (name, condition, holds) in rows {
-        let expected = if holds {
-            Decision::Allowed
-        } else {
-            Decision::ImplicitDeny
-        };
-        check(
-            name,
-            allow(condition),
-            "bedrock:InvokeModel",
-            MODEL,
-            &east,
-            expected,
-        );
-    }
+    check_conditions(&east, rows);
 }
 
 #[test]
@@ -220,21 +225,7 @@ fn compares_values_by_type() {
             true,
         ),
     ];
-    for (name, condition, holds) in rows {
-        let expected = if holds {
-            Decision::Allowed
-        } else {
-            Decision::ImplicitDeny
-        };
-        check(
-            name,
-            allow(condition),
-            "bedrock:InvokeModel",
-            MODEL,
-            &context,
-            expected,
-        );
-    }
+    check_conditions(&context, rows);
 }
 
 #[test]

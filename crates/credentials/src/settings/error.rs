@@ -20,17 +20,17 @@ pub enum SettingsError {
     /// The value is not the ARN of a role.
     #[error("{setting} is {value:?}: expected arn:PARTITION:iam::123456789012:role/NAME")]
     RoleArn {
-        /// Variable or field.
+        /// The variable or the configuration field.
         setting: String,
-        /// What it holds.
+        /// The invalid value.
         value: String,
     },
     /// The value is not a role session name.
     #[error("{setting} is {value:?}: expected 2 to 64 characters of letters, digits and _+=,.@-")]
     SessionName {
-        /// Variable or field.
+        /// The variable or the configuration field.
         setting: String,
-        /// What it holds.
+        /// The invalid value.
         value: String,
     },
     /// The value is not an external ID.
@@ -38,15 +38,15 @@ pub enum SettingsError {
         "{setting} is not a valid external ID: expected 2 to 1224 characters of letters, digits and _+=,.@:/-"
     )]
     ExternalId {
-        /// Variable or field.
+        /// The variable or the configuration field.
         setting: String,
     },
     /// The duration is outside of STS's limits.
     #[error("{setting} is {value:?}: expected a number of seconds from 900 to 43200")]
     Duration {
-        /// Variable or field.
+        /// The variable or the configuration field.
         setting: String,
-        /// What it holds.
+        /// The invalid value.
         value: String,
     },
     /// STS is needed, and no region is set.
@@ -70,9 +70,9 @@ pub enum SettingsError {
     /// The value is not an endpoint URL.
     #[error("{setting} is {value:?}: expected a URL such as https://sts.us-east-1.amazonaws.com")]
     Endpoint {
-        /// Variable or field.
+        /// The variable or the configuration field.
         setting: String,
-        /// What it holds.
+        /// The invalid value.
         value: String,
     },
     /// No method is configured.

@@ -2,29 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::super::catalog::Catalog;
 use super::super::reply::{reasoning_signature, redacted_reasoning};
 use super::*;
-use crate::config::Config;
 
 const CLAUDE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
 const CLAUDE_4_5: &str = "anthropic.claude-haiku-4-5-20251001-v1:0";
 const CLAUDE_4_6: &str = "anthropic.claude-opus-4-6-v1";
 
-fn target(model: &str) -> Target {
-    let catalog = Catalog::new(&Config::default()).expect("the built-in data");
-    let model = catalog.model(model).expect(model);
-    Target {
-        model_arn: String::new(),
-        profile: None,
-        model,
-    }
-}
-
 /// Checks that the request is rejected with a message that contains `expected`, or accepted if `expected` is empty.
 #[track_caller]
 fn check(name: &str, model: &str, body: &Value, expected: &str) {
-    let found = conversation(body, &target(model), Origin::InvokeModel)
+    let found = conversation(body, &Target::built_in(model), Origin::InvokeModel)
         .err()
         .map(|error| error.message);
     match found {

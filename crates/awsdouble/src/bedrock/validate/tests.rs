@@ -6,28 +6,16 @@ mod settings;
 
 use serde_json::json;
 
-use super::super::catalog::Catalog;
 use super::*;
-use crate::config::Config;
 
 const CLAUDE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
 const CLAUDE_4_5: &str = "anthropic.claude-haiku-4-5-20251001-v1:0";
 const NOVA: &str = "amazon.nova-lite-v1:0";
 const LLAMA: &str = "meta.llama3-1-8b-instruct-v1:0";
 
-fn target(model: &str) -> Target {
-    let catalog = Catalog::new(&Config::default()).expect("the built-in data");
-    let model = catalog.model(model).expect(model);
-    Target {
-        model_arn: String::new(),
-        profile: None,
-        model,
-    }
-}
-
 #[track_caller]
 fn check(name: &str, model: &str, body: &Value, expected: &str) {
-    let found = request(body, &target(model), false)
+    let found = request(body, &Target::built_in(model), false)
         .err()
         .map(|error| error.message);
     match found {
