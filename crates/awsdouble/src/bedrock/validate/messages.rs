@@ -53,30 +53,30 @@ fn blank(request: &Value) -> Check {
 }
 
 fn turns(messages: &[Value], rules: &Rules) -> Check {
-    let roles: Vec<&str> = messages
+    let message_roles: Vec<&str> = messages
         .iter()
         .map(|message| text(message, "role").unwrap_or_default())
         .collect();
-    if roles.contains(&"system") {
+    if message_roles.contains(&"system") {
         return reject(
             "This model doesn't support the system role in messages. Use the system field and try again.",
         );
     }
-    if rules.user_first && roles.first().is_some_and(|role| *role != "user") {
+    if rules.user_first && message_roles.first().is_some_and(|role| *role != "user") {
         return reject(
             "A conversation must start with a user message. Try again with a conversation that starts with a user message.",
         );
     }
-    if roles
+    if message_roles
         .iter()
-        .zip(roles.iter().skip(1))
+        .zip(message_roles.iter().skip(1))
         .any(|(one, next)| one == next)
     {
         return reject(
             "A conversation must alternate between user and assistant roles. Make sure the conversation alternates between user and assistant roles and try again.",
         );
     }
-    let (Some(last), Some(message)) = (roles.last(), messages.last()) else {
+    let (Some(last), Some(message)) = (message_roles.last(), messages.last()) else {
         return Ok(());
     };
     if *last == "assistant" {
