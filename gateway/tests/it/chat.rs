@@ -238,11 +238,11 @@ async fn six_turns_of_thinking_and_tools_replay_every_signed_block_unchanged() {
     // The double rejects a block whose signature does not match its text; compare the blocks, too.
     let blocks = signed_blocks(&rig.double.calls_of("Converse").pop().unwrap());
     assert_eq!(blocks.len(), 5);
-    let given = messages
+    let sent = messages
         .iter()
         .filter(|message| message["role"] == "assistant");
-    for (turn, (block, given)) in blocks.into_iter().zip(given).enumerate() {
+    for (turn, (block, sent)) in blocks.into_iter().zip(sent).enumerate() {
         assert_eq!(block["text"], format!("Thought {turn} \"ü\" \u{2028}."));
-        assert_eq!(block["signature"], given["thinking_blocks"][0]["signature"]);
+        assert_eq!(block["signature"], sent["thinking_blocks"][0]["signature"]);
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn events(text: &str) -> Vec<Value> {
 
 /// Builds the message from the events of a stream, like a client.
 #[track_caller]
-fn gathered(events: &[Value]) -> Value {
+fn collect_message(events: &[Value]) -> Value {
     let mut message = events[0]["message"].clone();
     for event in &events[1..] {
         match event["type"].as_str().unwrap() {
@@ -364,7 +364,7 @@ async fn applies_the_forced_guardrail_to_every_api() {
 
 #[tokio::test]
 async fn lists_models_in_the_clients_format() {
-    let rig = Rig::with_document(&ways()).await;
+    let rig = Rig::with_document(&document()).await;
     let list = rig
         .call(Method::GET, "/v1/models?limit=3", &[VERSION], "")
         .await;
@@ -413,7 +413,7 @@ async fn lists_models_in_the_clients_format() {
 
 #[tokio::test]
 async fn reports_the_stop_sequence_if_it_is_known() {
-    let rig = Rig::with_document(&ways()).await;
+    let rig = Rig::with_document(&document()).await;
     for (model, sequences, expected) in [
         ("invoke", json!(["STOP", "END"]), json!("END")),
         ("converse", json!(["STOP", "END"]), json!("END")),
@@ -423,11 +423,11 @@ async fn reports_the_stop_sequence_if_it_is_known() {
             let mut body = ask(model, "one two END three");
             body["stop_sequences"] = sequences.clone();
             body["stream"] = Value::from(stream);
-            let answer = rig.messages(&body).await;
+            let response = rig.messages(&body).await;
             let message = if stream {
-                gathered(&events(&answer.text()))
+                collect_message(&events(&response.text()))
             } else {
-                answer.json()
+                response.json()
             };
             assert_eq!(message["stop_reason"], "stop_sequence", "{model} {message}");
             assert_eq!(message["stop_sequence"], expected, "{model}");

@@ -176,7 +176,7 @@ async fn gateway_errors_have_anthropics_format() {
         body[field] = value;
         body.to_string()
     };
-    for (method, path, body, status, kind, says) in [
+    for (method, path, body, status, kind, message) in [
         (
             Method::POST,
             "/v1/messages",
@@ -258,18 +258,21 @@ async fn gateway_errors_have_anthropics_format() {
             "/v1/messages",
         ),
     ] {
-        let answer = rig.call(method, path, &[VERSION], body).await;
+        let response = rig.call(method, path, &[VERSION], body).await;
         assert_eq!(
-            answer.status.as_u16(),
+            response.status.as_u16(),
             status,
             "{path} {message}: {}",
-            answer.text()
+            response.text()
         );
-        assert_eq!(answer.json()["type"], "error");
-        let error = answer.error();
+        assert_eq!(response.json()["type"], "error");
+        let error = response.error();
         assert_eq!(error["type"], kind, "{path} {message}");
-        assert!(error["message"].as_str().unwrap().contains(says), "{error}");
-        assert!(answer.headers.contains_key("request-id"), "{path}");
+        assert!(
+            error["message"].as_str().unwrap().contains(message),
+            "{error}"
+        );
+        assert!(response.headers.contains_key("request-id"), "{path}");
     }
     assert!(rig.double.calls().is_empty());
 }
@@ -280,16 +283,16 @@ async fn strict_mode_rejects_dropped_fields_for_each_api() {
     for model in [CLAUDE, MODEL] {
         let mut body = ask(model, "hi");
         body["tools"] = json!([{ "name": "f", "input_schema": { "type": "object" }, "eager_input_streaming": true }]);
-        let answer = rig.messages(&body).await;
-        assert_eq!(answer.status, 400, "{model}");
+        let response = rig.messages(&body).await;
+        assert_eq!(response.status, 400, "{model}");
         assert!(
-            answer.text().contains("tools[].eager_input_streaming"),
+            response.text().contains("tools[].eager_input_streaming"),
             "{}",
-            answer.text()
+            response.text()
         );
     }
     let headers = [VERSION, ("anthropic-beta", "files-api-2025-04-14")];
-    let answer = rig.messages_with(&headers, &ask(CLAUDE, "hi")).await;
-    assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("anthropic-beta"));
+    let response = rig.messages_with(&headers, &ask(CLAUDE, "hi")).await;
+    assert_eq!(response.status, 400);
+    assert!(response.text().contains("anthropic-beta"));
 }
