@@ -19,6 +19,6 @@ mod limits;
 mod native;
 mod openai_clients;
 mod responses_clients;
+mod served_apis;
 mod support;
-mod surfaces;
 mod token_exchange;

@@ -1,4 +1,4 @@
-//! The imaginary account at work: parsed roles, users and keys, and the sessions that STS has issued.
+//! The simulated account at run time: parsed roles, users and keys, and the sessions that STS issued.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,15 +82,15 @@ impl Session {
 
 /// A policy in the configuration that does not parse.
 #[derive(Debug, thiserror::Error)]
-#[error("{of}: {source}")]
+#[error("{owner}: {source}")]
 pub struct AccountError {
-    /// Whose policy it is.
-    pub of: String,
-    /// What is wrong with it.
+    /// The owner of the policy.
+    pub owner: String,
+    /// The error in the policy.
     pub source: PolicyError,
 }
 
-/// All of the account that changes while the double runs.
+/// The account's configuration and its state while the double runs.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) config: Config,
@@ -99,27 +99,27 @@ pub(crate) struct Account {
     bearer: Vec<(BearerKey, Arc<Vec<Policy>>)>,
     sessions: Mutex<BTreeMap<String, Session>>,
     generation: AtomicU64,
-    /// 0: AWS's rules.
+    /// Lifetime of issued sessions; 0 for AWS's rules.
     lifetime_seconds: AtomicU64,
 }
 
 impl Account {
     pub(crate) fn new(config: Config) -> Result<Self, AccountError> {
-        let parse = |of: &str, values: &[serde_json::Value]| {
+        let parse = |owner: &str, values: &[serde_json::Value]| {
             values
                 .iter()
                 .map(Policy::from_value)
                 .collect::<Result<Vec<_>, _>>()
                 .map(Arc::new)
                 .map_err(|source| AccountError {
-                    of: of.to_owned(),
+                    owner: owner.to_owned(),
                     source,
                 })
         };
         let mut roles = BTreeMap::new();
         for role in &config.roles {
             let trust = Policy::from_value(&role.trust_policy).map_err(|source| AccountError {
-                of: format!("trust policy of {}", role.arn),
+                owner: format!("trust policy of {}", role.arn),
                 source,
             })?;
             let parsed = Role {
@@ -194,17 +194,17 @@ impl Account {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Issues credentials for a role.
+    /// Issues temporary credentials for a role.
     pub(crate) fn issue(
         &self,
         role: &Arc<Role>,
         name: &str,
         tags: BTreeMap<String, String>,
-        asked_seconds: u64,
+        requested_seconds: u64,
         now: SystemTime,
     ) -> Session {
         let seconds = match self.lifetime_seconds.load(Ordering::Relaxed) {
-            0 => asked_seconds,
+            0 => requested_seconds,
             fixed => fixed,
         };
         let session = Session {
@@ -227,7 +227,7 @@ impl Account {
         self.sessions().get(access_key_id).cloned()
     }
 
-    /// Makes every session issued so far an expired one.
+    /// Marks all issued sessions as expired.
     pub(crate) fn revoke_sessions(&self) -> usize {
         let mut sessions = self.sessions();
         for session in sessions.values_mut() {
@@ -236,7 +236,7 @@ impl Account {
         sessions.len()
     }
 
-    /// Makes every session issued so far an unknown one.
+    /// Deletes all issued sessions.
     pub(crate) fn forget_sessions(&self) -> usize {
         let mut sessions = self.sessions();
         let count = sessions.len();
@@ -244,7 +244,7 @@ impl Account {
         count
     }
 
-    /// Sets the lifetime of sessions issued from now on; `None`: AWS's rules.
+    /// Sets the lifetime of sessions that are issued later; `None` for AWS's rules.
     pub(crate) fn set_lifetime(&self, seconds: Option<u64>) {
         self.lifetime_seconds
             .store(seconds.unwrap_or(0), Ordering::Relaxed);

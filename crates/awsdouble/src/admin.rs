@@ -1,4 +1,4 @@
-//! The double's own endpoints under `/_double/`: the record, faults, sessions, clock and health. Not AWS.
+//! The admin endpoints of the double under `/_double/`: recorded calls, faults, sessions, clock and health.
 
 use std::sync::Arc;
 
@@ -38,13 +38,13 @@ pub(crate) async fn handle(shared: &Arc<Shared>, parts: Parts, body: Body) -> Re
             );
         }
     };
-    match answer(shared, &parts, &body) {
+    match respond(shared, &parts, &body) {
         Ok(value) => reply(StatusCode::OK, &value),
         Err((status, message)) => reply(status, &json!({ "error": message })),
     }
 }
 
-fn answer(shared: &Shared, parts: &Parts, body: &[u8]) -> Result<Value, (StatusCode, String)> {
+fn respond(shared: &Shared, parts: &Parts, body: &[u8]) -> Result<Value, (StatusCode, String)> {
     fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, (StatusCode, String)> {
         serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
     }
@@ -103,7 +103,7 @@ fn answer(shared: &Shared, parts: &Parts, body: &[u8]) -> Result<Value, (StatusC
         _ => Err((
             StatusCode::NOT_FOUND,
             format!(
-                "{} /_double/{path} is unknown; there are GET health calls counts faults clock, POST faults sessions/revoke sessions/forget, PUT clock credential-lifetime, DELETE calls faults",
+                "{} /_double/{path} does not exist; the endpoints are GET health, calls, counts, faults, clock; POST faults, sessions/revoke, sessions/forget; PUT clock, credential-lifetime; DELETE calls, faults",
                 parts.method
             ),
         )),

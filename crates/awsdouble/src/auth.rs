@@ -1,5 +1,7 @@
-//! Who calls: SigV4 against users and issued sessions, or a Bedrock API key. Refuses in AWS's order and words:
-//! what is missing, the key, its session's state, time, scope, at last the signature itself.
+//! Authentication: SigV4 with the keys of users and issued sessions, or a Bedrock API key.
+//!
+//! Checks in AWS's order, with AWS's error messages: missing parts, the key, the state of its session, time, scope,
+//! the signature.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use crate::sigv4::{Claim, Parts};
 
 const FIVE_MINUTES: Duration = Duration::from_mins(5);
 
-/// A verified caller.
+/// An authenticated caller.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) identity: Identity,
@@ -33,7 +35,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The condition keys that follow from the caller alone.
+    /// The condition keys that depend on the caller only.
     pub(crate) fn context(&self) -> Context {
         let mut context = Context::new();
         context.set("aws:RequestedRegion", &self.region);
@@ -57,7 +59,7 @@ impl Caller {
     }
 }
 
-/// The two families of error names for one and the same refusal.
+/// Selects the error codes of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// STS and IAM.
@@ -67,7 +69,7 @@ pub(crate) enum Protocol {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Refusal {
+enum AuthFailure {
     Missing,
     Incomplete,
     Unknown,
@@ -76,31 +78,31 @@ enum Refusal {
 }
 
 impl Protocol {
-    fn error(self, refusal: Refusal, message: impl Into<String>) -> AwsError {
-        let (status, code) = match (self, refusal) {
-            (Self::Query, Refusal::Missing) => (403, "MissingAuthenticationToken"),
-            (Self::Query, Refusal::Incomplete) => (400, "IncompleteSignature"),
-            (Self::Query, Refusal::Unknown) => (403, "InvalidClientTokenId"),
-            (Self::Query, Refusal::Expired) => (403, "ExpiredToken"),
-            (Self::Query, Refusal::Signature) => (403, "SignatureDoesNotMatch"),
-            (Self::RestJson, Refusal::Missing) => (403, "MissingAuthenticationTokenException"),
-            (Self::RestJson, Refusal::Incomplete) => (403, "IncompleteSignatureException"),
-            (Self::RestJson, Refusal::Unknown) => (403, "UnrecognizedClientException"),
-            (Self::RestJson, Refusal::Expired) => (403, "ExpiredTokenException"),
-            (Self::RestJson, Refusal::Signature) => (403, "InvalidSignatureException"),
+    fn error(self, failure: AuthFailure, message: impl Into<String>) -> AwsError {
+        let (status, code) = match (self, failure) {
+            (Self::Query, AuthFailure::Missing) => (403, "MissingAuthenticationToken"),
+            (Self::Query, AuthFailure::Incomplete) => (400, "IncompleteSignature"),
+            (Self::Query, AuthFailure::Unknown) => (403, "InvalidClientTokenId"),
+            (Self::Query, AuthFailure::Expired) => (403, "ExpiredToken"),
+            (Self::Query, AuthFailure::Signature) => (403, "SignatureDoesNotMatch"),
+            (Self::RestJson, AuthFailure::Missing) => (403, "MissingAuthenticationTokenException"),
+            (Self::RestJson, AuthFailure::Incomplete) => (403, "IncompleteSignatureException"),
+            (Self::RestJson, AuthFailure::Unknown) => (403, "UnrecognizedClientException"),
+            (Self::RestJson, AuthFailure::Expired) => (403, "ExpiredTokenException"),
+            (Self::RestJson, AuthFailure::Signature) => (403, "InvalidSignatureException"),
         };
         AwsError::new(status, code, message)
     }
 }
 
-/// Verifies the request's authentication for a service by its signing names, the proper one first.
+/// Authenticates a request for a service with one of its signing names; the first one is used in error messages.
 pub(crate) fn authenticate(
     shared: &Shared,
     incoming: &Incoming,
     services: &[&str],
     protocol: Protocol,
 ) -> Result<Caller, AwsError> {
-    // Anthropic's clients send a key under a name of their own.
+    // Anthropic's clients send API keys in this header.
     if let Some(key) = text(&incoming.headers, "x-api-key")
         && incoming.path.starts_with("/anthropic/")
         && !incoming.headers.contains_key("authorization")
@@ -108,7 +110,7 @@ pub(crate) fn authenticate(
         return bearer(shared, incoming, &key);
     }
     let Some(authorization) = text(&incoming.headers, "authorization") else {
-        return Err(protocol.error(Refusal::Missing, "Missing Authentication Token"));
+        return Err(protocol.error(AuthFailure::Missing, "Missing Authentication Token"));
     };
     if let Some(key) = authorization.strip_prefix("Bearer ")
         && services.contains(&"bedrock")
@@ -116,8 +118,8 @@ pub(crate) fn authenticate(
         return bearer(shared, incoming, key);
     }
     let claim = Claim::parse(&authorization)
-        .map_err(|message| protocol.error(Refusal::Incomplete, message))?;
-    let signature_error = |message: String| protocol.error(Refusal::Signature, message);
+        .map_err(|message| protocol.error(AuthFailure::Incomplete, message))?;
+    let signature_error = |message: String| protocol.error(AuthFailure::Signature, message);
     let signed = |name: &str| claim.signed_headers.iter().any(|one| one == name);
     if !signed("host") {
         return Err(signature_error(
@@ -138,14 +140,14 @@ pub(crate) fn authenticate(
     }
     let amz_date_text = text(&incoming.headers, "x-amz-date").ok_or_else(|| {
         protocol.error(
-            Refusal::Incomplete,
+            AuthFailure::Incomplete,
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.",
         )
     })?;
     let (caller, secret) = owner(shared, incoming, &claim, protocol)?;
     let signed_at = parse_amz_date(&amz_date_text).ok_or_else(|| {
         protocol.error(
-            Refusal::Incomplete,
+            AuthFailure::Incomplete,
             format!("Date must be in ISO-8601 'basic format'. Got '{amz_date_text}'."),
         )
     })?;
@@ -228,7 +230,7 @@ fn check_scope(
     Ok(())
 }
 
-/// Finds whose access key it is, and checks the session token that comes with it.
+/// Finds the owner of the access key and checks its session token.
 fn owner(
     shared: &Shared,
     incoming: &Incoming,
@@ -237,7 +239,7 @@ fn owner(
 ) -> Result<(Caller, String), AwsError> {
     let unknown = || {
         protocol.error(
-            Refusal::Unknown,
+            AuthFailure::Unknown,
             "The security token included in the request is invalid.",
         )
     };
@@ -281,7 +283,7 @@ fn owner(
     }
     if session.revoked || session.expires_at <= shared.clock.now() {
         return Err(protocol.error(
-            Refusal::Expired,
+            AuthFailure::Expired,
             "The security token included in the request is expired",
         ));
     }
@@ -304,21 +306,20 @@ fn owner(
 }
 
 fn bearer(shared: &Shared, incoming: &Incoming, key: &str) -> Result<Caller, AwsError> {
-    let refused =
+    let rejected =
         |message: &str| AwsError::access_denied(message).with_body(ErrorBody::CapitalMessage);
-    let (declared, policies) = shared
-        .account
-        .bearer(key)
-        .ok_or_else(|| refused("Authentication failed: Please make sure your API Key is valid."))?;
+    let (declared, policies) = shared.account.bearer(key).ok_or_else(|| {
+        rejected("Authentication failed: Please make sure your API Key is valid.")
+    })?;
     if declared.expired {
-        return Err(refused("Bearer Token has expired"));
+        return Err(rejected("Bearer Token has expired"));
     }
     let config = &shared.account.config;
     let arn = format!(
         "arn:{}:iam::{}:user/{}",
         config.partition, config.account, declared.name
     );
-    // A bearer request has no scope: the region is the endpoint's.
+    // A bearer request has no signature scope: use the region of the endpoint.
     let region = incoming
         .host
         .split('.')

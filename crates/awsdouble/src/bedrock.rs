@@ -1,7 +1,7 @@
-//! Bedrock Runtime and the control plane: who may call what, which model answers, and the operations.
+//! Bedrock Runtime and the control plane: authorization, model resolution, and the operations.
 //!
-//! A reply follows from its request alone (`script.rs` says how), so a test can tell a right answer from a
-//! canned one.
+//! A response depends on its request only (see `script.rs`), so that a test can check whether the request arrived
+//! unchanged.
 
 mod authorize;
 mod catalog;
@@ -17,8 +17,8 @@ mod prompt;
 mod reply;
 mod responses;
 mod script;
+pub(crate) mod served_apis;
 mod stream;
-pub(crate) mod surface;
 mod turn;
 mod validate;
 
@@ -37,14 +37,14 @@ use crate::fault::FaultAction;
 use crate::record::Call;
 use crate::server::{Incoming, Shared};
 use catalog::{Catalog, Target};
-use guardrail::Named;
-use surface::Surfaces;
+use guardrail::GuardrailReference;
+use served_apis::ServedApis;
 
-/// Bedrock's catalogue, and hashes of the prompt prefixes in its cache.
+/// The model catalog, the served APIs, and the hashes of cached prompt prefixes.
 #[derive(Debug)]
 pub(crate) struct Bedrock {
     pub(crate) catalog: Catalog,
-    pub(crate) surfaces: Surfaces,
+    pub(crate) served_apis: ServedApis,
     cached_prefixes: Mutex<BTreeSet<String>>,
 }
 
@@ -52,14 +52,14 @@ impl Bedrock {
     pub(crate) fn new(config: &Config) -> Result<Self, CatalogError> {
         let catalog = Catalog::new(config)?;
         Ok(Self {
-            surfaces: Surfaces::new(&catalog)?,
+            served_apis: ServedApis::new(&catalog)?,
             catalog,
             cached_prefixes: Mutex::default(),
         })
     }
 }
 
-pub(crate) async fn answer(
+pub(crate) async fn respond(
     shared: &Arc<Shared>,
     incoming: &Incoming,
     call: &mut Call,
@@ -74,7 +74,7 @@ pub(crate) async fn answer(
     ]
     .contains(&operation)
     {
-        return surface::answer(shared, incoming, call, fault).await;
+        return served_apis::respond(shared, incoming, call, fault).await;
     }
     let caller = authenticate(shared, incoming, &["bedrock"], Protocol::RestJson)?;
     call.identity = Some(caller.identity.clone());
@@ -88,35 +88,35 @@ pub(crate) async fn answer(
         "ApplyGuardrail" => return guardrail::apply(shared, incoming, call, &caller),
         _ => return Err(AwsError::named("UnknownOperationException", "")),
     };
-    let named = Named::of(incoming);
-    let target = target(shared, call, &caller, action, named.as_ref())?;
-    let guardrail = guardrail::applied(shared, named.as_ref())?;
+    let reference = GuardrailReference::from_request(incoming);
+    let target = target(shared, call, &caller, action, reference.as_ref())?;
+    let guardrail = guardrail::active(shared, reference.as_ref())?;
     match call.operation.as_str() {
-        "Converse" => converse::answer(shared, incoming, call, &target, guardrail).await,
+        "Converse" => converse::respond(shared, incoming, call, &target, guardrail).await,
         "ConverseStream" => {
-            converse::answer_streamed(shared, incoming, call, &target, guardrail, fault).await
+            converse::respond_streamed(shared, incoming, call, &target, guardrail, fault).await
         }
-        "CountTokens" => count_tokens::answer(incoming, &target),
-        _ => invoke::answer(shared, incoming, call, &target, guardrail, fault).await,
+        "CountTokens" => count_tokens::respond(incoming, &target),
+        _ => invoke::respond(shared, incoming, call, &target, guardrail, fault).await,
     }
 }
 
-/// Finds the model of a call and asks whether the caller may use it.
+/// Resolves the model of a call and checks that the caller may use it.
 fn target(
     shared: &Shared,
     call: &Call,
     caller: &Caller,
     action: &str,
-    guardrail: Option<&Named>,
+    guardrail: Option<&GuardrailReference>,
 ) -> Result<Target, AwsError> {
     let id = call.model.clone().unwrap_or_default();
     let target = shared.bedrock.catalog.resolve(&id, &caller.region)?;
-    let guardrail = guardrail.map(|named| {
+    let guardrail = guardrail.map(|reference| {
         authorize::guardrail_arn(
             &shared.account.config.partition,
             caller,
-            &named.identifier,
-            &named.version,
+            &reference.identifier,
+            &reference.version,
         )
     });
     authorize::invoke(caller, action, &target, guardrail.as_deref())?;

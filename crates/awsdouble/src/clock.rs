@@ -1,4 +1,4 @@
-//! The double's time: the system clock plus a skew that tests can set, and AWS's ways to write it.
+//! The clock of the double: the system clock plus an adjustable skew, and AWS's time formats.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -24,7 +24,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// What AWS says the time is: signatures, `Date` headers and credentials' expiry follow it.
+    /// The simulated AWS time, used for signatures, `Date` headers and expiration of credentials.
     pub(crate) fn now(&self) -> SystemTime {
         let seconds = self.skew_seconds.load(Ordering::Relaxed);
         let skew = Duration::from_secs(seconds.unsigned_abs());
@@ -35,10 +35,10 @@ impl Clock {
         }
     }
 
-    /// The machine's own time, by which tokens of other issuers are judged.
+    /// The time of the machine, used to verify tokens.
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place where the double reads the time"
+        reason = "the only place where the double reads the system time"
     )]
     pub(crate) fn real() -> SystemTime {
         SystemTime::now()
@@ -62,12 +62,12 @@ pub(crate) fn amz_date(at: SystemTime) -> String {
     write(at, AMZ_DATE)
 }
 
-/// `2026-01-02T03:04:05Z`, as credentials documents and STS write it.
+/// `2026-01-02T03:04:05Z`, as in credentials documents and STS responses.
 pub(crate) fn iso(at: SystemTime) -> String {
     write(at, ISO)
 }
 
-/// As [`iso`], with milliseconds: for the record of calls.
+/// Like [`iso`], with milliseconds, for recorded calls.
 pub(crate) fn iso_millis(at: SystemTime) -> String {
     write(at, ISO_MILLIS)
 }
@@ -83,7 +83,7 @@ pub(crate) fn parse_amz_date(text: &str) -> Option<SystemTime> {
     Some(parsed.assume_utc().into())
 }
 
-/// Whole seconds since 1970, negative times as zero.
+/// Whole seconds since 1970; zero for earlier times.
 pub(crate) fn unix_seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_aws_writes_them() {
+    fn formats_times_like_aws() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_440_938_160_250);
         assert_eq!(amz_date(at), "20150830T123600Z");
         assert_eq!(iso(at), "2015-08-30T12:36:00Z");

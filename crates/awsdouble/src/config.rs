@@ -1,6 +1,6 @@
-//! The double's configuration, the same document from YAML and from code. `sample.yaml` documents it.
+//! The configuration of the double, from YAML or from code. `sample.yaml` documents it.
 //!
-//! Holds the declarations of an imaginary AWS account; nothing here does I/O.
+//! Declares a simulated AWS account. Does no I/O.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,20 +8,20 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// An imaginary AWS account and what it allows.
+/// A simulated AWS account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Twelve digits.
+    /// Account ID, twelve digits.
     pub account: String,
     /// `aws`, `aws-us-gov` or `aws-cn`.
     pub partition: String,
-    /// Regions that exist; empty: any.
+    /// Valid regions; empty: any.
     pub regions: Vec<String>,
-    /// Lifetime of every issued session in seconds, whatever was asked for; without it AWS's rules hold
-    /// (900 s to the role's maximum, default 3600).
+    /// Lifetime of all issued sessions in seconds; overrides the requested duration. Default: AWS's rules (900 s to
+    /// the role's maximum, default 3600 s).
     pub credential_lifetime_seconds: Option<u64>,
-    /// OIDC providers known to IAM.
+    /// IAM OIDC providers.
     pub oidc_providers: Vec<OidcProvider>,
     /// IAM roles.
     pub roles: Vec<Role>,
@@ -29,51 +29,51 @@ pub struct Config {
     pub users: Vec<User>,
     /// Bedrock API keys.
     pub bearer_keys: Vec<BearerKey>,
-    /// Container credentials (ECS and the full-URI form).
+    /// Container credentials (relative and full URIs).
     pub containers: Vec<Container>,
     /// EKS Pod Identity associations.
     pub pod_identity_associations: Vec<PodIdentityAssociation>,
-    /// Instance metadata; absent: no role is attached.
+    /// Instance metadata; if absent, the instance has no role.
     pub instance: Option<Instance>,
-    /// GitHub Actions' token endpoint.
+    /// The token endpoint of GitHub Actions.
     pub github: Option<Github>,
-    /// SSO sessions: access token to the roles it opens.
+    /// SSO access tokens and their roles.
     pub sso: Vec<SsoSession>,
-    /// Models beside the built-in table, or changing it.
+    /// Models in addition to the built-in ones; a model with the same id replaces a built-in one.
     pub models: Vec<Model>,
-    /// Inference profiles beside the built-in ones.
+    /// Inference profiles in addition to the built-in ones.
     pub inference_profiles: Vec<InferenceProfile>,
     /// Guardrails of the account.
     pub guardrails: Vec<Guardrail>,
-    /// How many calls are kept for reading back.
+    /// Maximum number of recorded calls.
     pub keep_calls: usize,
 }
 
-/// A provider of web identities.
+/// An OIDC provider.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OidcProvider {
-    /// The token's `iss`, an URL.
+    /// The `iss` of its tokens, a URL.
     pub issuer: String,
-    /// Audiences registered at IAM.
+    /// Audiences registered in IAM.
     #[serde(default = "default_audiences")]
     pub audiences: Vec<String>,
     /// The issuer's public keys.
     pub jwks: JwksSource,
 }
 
-/// Where a provider's keys come from. Files and URLs are read again when a token names an unknown key.
+/// The source of a provider's keys. Files are read at each exchange, URLs when a token has an unknown key id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum JwksSource {
-    /// The document itself.
+    /// An inline document.
     Inline {
         /// `{"keys": […]}`.
         inline: Value,
     },
     /// A file.
     File {
-        /// Its path.
+        /// The path.
         file: PathBuf,
     },
     /// An `http://` URL.
@@ -89,12 +89,12 @@ pub enum JwksSource {
 pub struct Role {
     /// `arn:aws:iam::123456789012:role/Name`.
     pub arn: String,
-    /// Who may assume it: a policy document as JSON or as its text.
+    /// The trust policy, as JSON or as text.
     pub trust_policy: Value,
-    /// What its sessions may do: policy documents as JSON or as text.
+    /// The permission policies, as JSON or as text.
     #[serde(default)]
     pub policies: Vec<Value>,
-    /// The longest session in seconds.
+    /// Maximum session duration in seconds.
     #[serde(default = "default_max_session")]
     pub max_session_seconds: u64,
 }
@@ -103,16 +103,16 @@ pub struct Role {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
-    /// Name without path.
+    /// User name without path.
     pub name: String,
     /// `AKIA…`.
     pub access_key_id: String,
-    /// The secret key.
+    /// Secret access key.
     pub secret_access_key: String,
-    /// When the key was made (RFC 3339); answers `iam:ListAccessKeys`.
+    /// Creation time of the key (RFC 3339), returned by `iam:ListAccessKeys`.
     #[serde(default = "default_key_created")]
     pub key_created: String,
-    /// What the user may do.
+    /// The permission policies.
     #[serde(default)]
     pub policies: Vec<Value>,
 }
@@ -121,36 +121,36 @@ pub struct User {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BearerKey {
-    /// The key's text.
+    /// The key.
     pub key: String,
-    /// Name of the user behind it.
+    /// Name of the IAM user of the key.
     pub name: String,
-    /// What it may do.
+    /// The permission policies.
     #[serde(default)]
     pub policies: Vec<Value>,
-    /// A key past its time is refused.
+    /// Whether the key has expired.
     #[serde(default)]
     pub expired: bool,
 }
 
-/// Credentials that a container can fetch.
+/// Container credentials.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Container {
     /// Path, for example `/v2/credentials/4f2a…`.
     pub path: String,
-    /// The role they stand for.
+    /// The role of the credentials.
     pub role_arn: String,
-    /// Needed `Authorization` header, if any.
+    /// Required `Authorization` header, if any.
     #[serde(default)]
     pub authorization: Option<String>,
 }
 
-/// Which role a ServiceAccount gets from Pod Identity.
+/// An EKS Pod Identity association.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PodIdentityAssociation {
-    /// Cluster name, for session tags.
+    /// Cluster name for session tags.
     #[serde(default = "default_cluster")]
     pub cluster: String,
     /// Kubernetes namespace.
@@ -161,40 +161,40 @@ pub struct PodIdentityAssociation {
     pub role_arn: String,
 }
 
-/// The instance that the metadata service speaks of. A hop limit that is too low shows as `GetToken` never
-/// answering: script it with [`crate::FaultAction::Hang`].
+/// The EC2 instance of the metadata service. To simulate a hop limit that is too low, inject
+/// [`crate::FaultAction::Hang`] for `GetToken`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Instance {
-    /// Role of its instance profile.
+    /// Role of the instance profile.
     pub role_arn: String,
-    /// For example `us-east-1`.
+    /// Region, for example `us-east-1`.
     #[serde(default = "default_region")]
     pub region: String,
 }
 
-/// GitHub's OIDC provider as a workflow sees it.
+/// The OIDC token endpoint of a GitHub Actions workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Github {
     /// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
     pub request_token: String,
-    /// For example `repo:octo/site:ref:refs/heads/main`.
+    /// Subject of the token, for example `repo:octo/site:ref:refs/heads/main`.
     pub subject: String,
-    /// Further claims of the token.
+    /// Additional claims of the token.
     #[serde(default)]
     pub claims: BTreeMap<String, Value>,
 }
 
-/// An SSO access token and what it opens.
+/// An SSO access token with a role.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SsoSession {
-    /// The bearer token from the SSO cache file.
+    /// The access token from the SSO cache file.
     pub access_token: String,
     /// Permission set name.
     pub role_name: String,
-    /// The role that its sessions have.
+    /// The role of the permission set.
     pub role_arn: String,
 }
 
@@ -204,19 +204,19 @@ pub struct SsoSession {
 pub struct Model {
     /// Model id.
     pub id: String,
-    /// Row of the family table that rules it; by the id when absent.
+    /// Name of the family with its rules; default: the first family that matches the id.
     #[serde(default)]
     pub family: Option<String>,
-    /// Regions that have it; empty: all.
+    /// Regions with this model; empty: all.
     #[serde(default)]
     pub regions: Vec<String>,
-    /// Whether it can be called without an inference profile.
+    /// Whether the model can be called without an inference profile.
     #[serde(default = "yes")]
     pub on_demand: bool,
-    /// Prefixes of the inference profiles that contain it (`us`, `eu`, `global` …).
+    /// Prefixes of its inference profiles (`us`, `eu`, `global` …).
     #[serde(default)]
     pub profiles: Vec<String>,
-    /// Whether the account was granted access to it.
+    /// Whether the account has access to the model.
     #[serde(default = "yes")]
     pub access: bool,
 }
@@ -227,17 +227,17 @@ pub struct Model {
 pub struct InferenceProfile {
     /// Profile id (`us.anthropic…`) or, for application profiles, the last part of the ARN.
     pub id: String,
-    /// The model behind it.
+    /// The model of the profile.
     pub model: String,
-    /// Regions to which it routes; empty: only the caller's.
+    /// Destination regions; empty: the caller's region only.
     #[serde(default)]
     pub regions: Vec<String>,
-    /// An application profile has an ARN of `application-inference-profile/ID`.
+    /// Whether this is an application profile, with the ARN `application-inference-profile/ID`.
     #[serde(default)]
     pub application: bool,
 }
 
-/// A guardrail that looks for words.
+/// A guardrail with a list of blocked words.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guardrail {
@@ -246,9 +246,9 @@ pub struct Guardrail {
     /// Version, `DRAFT` or a number.
     #[serde(default = "default_guardrail_version")]
     pub version: String,
-    /// Words that make it intervene, on input and output.
+    /// Blocked words, in input and output.
     pub blocked_words: Vec<String>,
-    /// What is said instead.
+    /// The message that replaces blocked content.
     #[serde(default = "default_guardrail_message")]
     pub message: String,
 }
@@ -306,7 +306,7 @@ impl Config {
     /// Reads a YAML document.
     ///
     /// # Errors
-    /// When it is not YAML or a field is unknown or of the wrong type.
+    /// If the text is not YAML, or a field is unknown or of the wrong type.
     pub fn from_yaml(text: &str) -> Result<Self, serde_yaml::Error> {
         serde_yaml::from_str(text)
     }
@@ -359,7 +359,7 @@ impl Config {
         self
     }
 
-    /// Sets the lifetime of every issued session.
+    /// Sets the lifetime of all issued sessions.
     #[must_use]
     pub fn with_credential_lifetime(mut self, seconds: u64) -> Self {
         self.credential_lifetime_seconds = Some(seconds);
@@ -377,7 +377,7 @@ impl Config {
         )
     }
 
-    /// The trust policy that IRSA needs for one ServiceAccount.
+    /// The IRSA trust policy for one ServiceAccount.
     pub fn irsa_trust(&self, issuer: &str, namespace: &str, service_account: &str) -> Value {
         let host = issuer
             .trim_start_matches("https://")
@@ -392,7 +392,7 @@ impl Config {
     }
 }
 
-/// A permission policy that allows all of Bedrock, on both of its hosts.
+/// A permission policy that allows all Bedrock actions, on both hosts.
 pub fn allow_bedrock() -> Value {
     json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
             "Action": ["bedrock:*", "bedrock-mantle:*"], "Resource": "*" }] })
@@ -403,13 +403,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sample_is_a_whole_configuration() {
+    fn the_sample_is_a_valid_configuration() {
         let config = Config::from_yaml(include_str!("../sample.yaml")).expect("the sample");
         assert_eq!(config.roles.len(), 1);
         assert!(crate::account::Account::new(config).is_ok());
         assert!(
             Config::from_yaml("acount: x").is_err(),
-            "unknown fields are refused"
+            "unknown fields are rejected"
         );
     }
 }

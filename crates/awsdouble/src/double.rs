@@ -1,4 +1,4 @@
-//! A running double: start, address, record, faults, end.
+//! A running double: start, addresses, recorded calls, faults, shutdown.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,10 +19,10 @@ use crate::endpoints::instance::MetadataTokens;
 use crate::fault::{Fault, Faults};
 use crate::issuer::{IssuerError, TokenIssuer};
 use crate::record::{Call, Recorder};
-use crate::server::{Entrance, Shared, handle};
+use crate::server::{Listener, Shared, handle};
 use crate::web_identity::Verifier;
 
-/// A simulated AWS on one address. Dropping it ends it.
+/// A simulated AWS on one address. Dropping it stops the servers.
 #[derive(Debug)]
 pub struct Double {
     address: SocketAddr,
@@ -32,33 +32,33 @@ pub struct Double {
     servers: Vec<JoinHandle<()>>,
 }
 
-/// Why a double did not start.
+/// The reason why a double did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address is taken or not of this machine.
+    /// The address is in use or does not belong to this machine.
     #[error("failed to listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// The system's reason.
+        /// The system error.
         source: std::io::Error,
     },
     /// A policy in the configuration does not parse.
     #[error("failed to read the configuration")]
     Config(#[source] AccountError),
-    /// A model in the configuration is of no known family.
+    /// A configured model matches no family.
     #[error("failed to read the models")]
     Models(#[source] CatalogError),
-    /// The key of a token issuer could not be made.
-    #[error("failed to make a key")]
+    /// The key of a token issuer could not be generated.
+    #[error("failed to generate a key")]
     Key(#[source] IssuerError),
 }
 
 impl Double {
-    /// Starts on a free loopback port, within the current tokio runtime.
+    /// Starts on a free loopback port in the current tokio runtime.
     ///
     /// # Errors
-    /// When the configuration holds a policy that does not parse, or no port is free.
+    /// If a policy in the configuration does not parse, or no port is free.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         Self::start_on(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
     }
@@ -71,7 +71,7 @@ impl Double {
         Self::start_on_both(config, address, SocketAddr::new(address.ip(), 0)).await
     }
 
-    /// Starts on an address, and on another one that stands for `bedrock-mantle.REGION.api.aws`.
+    /// Starts on two addresses; the second one simulates `bedrock-mantle.REGION.api.aws`.
     ///
     /// # Errors
     /// As [`Double::start`].
@@ -106,17 +106,17 @@ impl Double {
         });
         let stop = CancellationToken::new();
         let mut servers = Vec::new();
-        let main = Entrance {
+        let runtime = Listener {
             shared: Arc::clone(&shared),
             mantle: false,
         };
-        let (address, server) = serve(address, main, &stop).await?;
+        let (address, server) = serve(address, runtime, &stop).await?;
         servers.push(server);
-        let entrance = Entrance {
+        let listener = Listener {
             shared: Arc::clone(&shared),
             mantle: true,
         };
-        let (mantle, server) = serve(mantle, entrance, &stop).await?;
+        let (mantle, server) = serve(mantle, listener, &stop).await?;
         servers.push(server);
         Ok(Self {
             address,
@@ -127,7 +127,7 @@ impl Double {
         })
     }
 
-    /// Where it listens.
+    /// The listening address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -137,7 +137,7 @@ impl Double {
         format!("http://{}", self.address)
     }
 
-    /// The same for `bedrock-mantle.REGION.api.aws`, a host of its own with endpoints of its own.
+    /// The URL that simulates `bedrock-mantle.REGION.api.aws`, a separate host with its own endpoints.
     pub fn mantle_url(&self) -> String {
         format!("http://{}", self.mantle)
     }
@@ -154,12 +154,12 @@ impl Double {
         calls
     }
 
-    /// How often each operation was called, also when the record no longer holds the calls.
+    /// Number of calls by operation, including calls that are no longer recorded.
     pub fn counts(&self) -> BTreeMap<String, u64> {
         self.shared.recorder.counts()
     }
 
-    /// Forgets the calls so far.
+    /// Deletes all recorded calls.
     pub fn clear_calls(&self) {
         self.shared.recorder.clear();
     }
@@ -167,7 +167,7 @@ impl Double {
     /// Appends every finished call to a file of JSON lines.
     ///
     /// # Errors
-    /// When the file cannot be opened.
+    /// If the file cannot be opened.
     pub fn record_to(&self, path: &Path) -> std::io::Result<()> {
         self.shared.recorder.write_to(path)
     }
@@ -182,27 +182,27 @@ impl Double {
         self.shared.faults.clear();
     }
 
-    /// Expires every session issued so far: their holders get `ExpiredTokenException`.
+    /// Expires all issued sessions: their requests fail with `ExpiredTokenException`.
     pub fn revoke_sessions(&self) -> usize {
         self.shared.account.revoke_sessions()
     }
 
-    /// Forgets every session issued so far: their holders get `UnrecognizedClientException`.
+    /// Deletes all issued sessions: their requests fail with `UnrecognizedClientException`.
     pub fn forget_sessions(&self) -> usize {
         self.shared.account.forget_sessions()
     }
 
-    /// Lifetime of sessions issued from now on, in seconds; `None`: AWS's rules.
+    /// Sets the lifetime in seconds of sessions that are issued later; `None` for AWS's rules.
     pub fn set_credential_lifetime(&self, seconds: Option<u64>) {
         self.shared.account.set_lifetime(seconds);
     }
 
-    /// Sets AWS's clock ahead of the machine's (negative: behind).
+    /// Sets AWS's clock ahead of the machine's clock (negative: behind).
     pub fn set_clock_skew(&self, seconds: i64) {
         self.shared.clock.set_skew(seconds);
     }
 
-    /// Stops listening and waits until the connections have ended.
+    /// Stops listening and waits until all connections are closed.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         for server in self.servers.drain(..) {
@@ -217,22 +217,22 @@ impl Drop for Double {
     }
 }
 
-/// Listens on an address until told to stop.
+/// Listens on an address until `stop` is cancelled.
 async fn serve(
     address: SocketAddr,
-    entrance: Entrance,
+    state: Listener,
     stop: &CancellationToken,
 ) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
-    let listen = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
-    let app = Router::new().fallback(handle).with_state(entrance);
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let app = Router::new().fallback(handle).with_state(state);
     let stopped = stop.clone();
     let server = tokio::spawn(async move {
         let serve = axum::serve(listener, app)
             .with_graceful_shutdown(async move { stopped.cancelled().await });
         if let Err(error) = serve.await {
-            tracing::error!(%error, "the double ended");
+            tracing::error!(%error, "server failed");
         }
     });
     Ok((address, server))

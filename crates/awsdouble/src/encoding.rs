@@ -1,4 +1,4 @@
-//! Small encodings that the AWS protocols are made of: hex, percent, XML text, random identifiers.
+//! Encodings of the AWS protocols: hex, percent-encoding, XML text, random identifiers.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Percent-encodes everything but RFC 3986's unreserved characters, and `/` when told so.
+/// Percent-encodes all bytes except RFC 3986's unreserved characters and, if `keep_slash`, `/`.
 pub(crate) fn percent_encode(bytes: &[u8], keep_slash: bool) -> String {
     bytes.iter().fold(String::new(), |mut text, &byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keep_slash && byte == b'/') {
@@ -39,7 +39,7 @@ pub(crate) fn percent_decode(text: &str) -> String {
         .into_owned()
 }
 
-/// The pairs of a query string or form, decoded, `+` meaning a space.
+/// The decoded pairs of a query string or form; `+` is a space.
 pub(crate) fn form_pairs(text: &str) -> Vec<(String, String)> {
     text.split('&')
         .filter(|pair| !pair.is_empty())
@@ -51,7 +51,7 @@ pub(crate) fn form_pairs(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Text inside an XML element.
+/// Escapes the text of an XML element.
 pub(crate) fn xml_text(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -63,12 +63,12 @@ pub(crate) fn xml_text(text: &str) -> String {
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     if SystemRandom::new().fill(&mut bytes).is_err() {
-        tracing::error!("the operating system gave no random bytes");
+        tracing::error!("unable to get random bytes from the operating system");
     }
     bytes
 }
 
-/// A random UUID, as AWS's request ids look.
+/// A random UUID, the format of AWS's request ids.
 pub(crate) fn request_id() -> String {
     let mut bytes: [u8; 16] = random();
     if let Some(byte) = bytes.get_mut(6) {
@@ -88,7 +88,7 @@ pub(crate) fn request_id() -> String {
     parts.join("-")
 }
 
-/// A prefix and random characters of IAM's alphabet: access-key ids, unique ids of principals.
+/// A prefix and random characters of IAM's alphabet, for access key ids and unique ids of principals.
 pub(crate) fn iam_id(prefix: &str, length: usize) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let bytes: [u8; 32] = random();
@@ -104,7 +104,7 @@ pub(crate) fn iam_id(prefix: &str, length: usize) -> String {
     prefix.chars().chain(tail).collect()
 }
 
-/// Random bytes as base64: secrets and session tokens.
+/// Random bytes as base64, for secret keys and session tokens.
 pub(crate) fn random_base64<const N: usize>() -> String {
     STANDARD.encode(random::<N>())
 }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn random_identifiers_have_the_shape_of_aws_ones() {
+    fn random_identifiers_have_the_format_of_aws() {
         let id = iam_id("ASIA", 20);
         assert_eq!(id.len(), 20);
         assert!(id.starts_with("ASIA") && id != iam_id("ASIA", 20));

@@ -1,5 +1,5 @@
-//! Places beside STS where credentials and tokens come from, each in its own shape: containers, instance
-//! metadata, GitHub Actions, SSO, and IAM's list of access keys.
+//! Credentials and token endpoints other than STS: containers, instance metadata, GitHub Actions, SSO, and IAM's
+//! `ListAccessKeys`.
 
 pub(crate) mod container;
 pub(crate) mod github;
@@ -21,7 +21,7 @@ use crate::record::Call;
 use crate::server::{Incoming, Shared};
 use crate::sts::Form;
 
-/// The service and operation behind a path.
+/// The service and operation of a path.
 pub(crate) fn identify(
     shared: &Shared,
     method: &Method,
@@ -51,15 +51,15 @@ pub(crate) fn identify(
     }
 }
 
-/// Answers one of these endpoints.
-pub(crate) async fn answer(
+/// Handles a request to one of these endpoints.
+pub(crate) async fn respond(
     shared: &Shared,
     incoming: &Incoming,
     form: &Form,
     call: &mut Call,
 ) -> Result<Response, AwsError> {
     match (call.service.as_str(), call.operation.as_str()) {
-        ("imds", _) => instance::answer(shared, incoming, call),
+        ("imds", _) => instance::respond(shared, incoming, call),
         ("container", "PodIdentityCredentials") => {
             container::pod_identity(shared, incoming, call).await
         }
@@ -67,11 +67,11 @@ pub(crate) async fn answer(
         ("github", "RequestIdToken") => github::token(shared, incoming),
         ("github", _) => github::keys(shared),
         ("sso", _) => sso::role_credentials(shared, incoming, call),
-        _ => iam::answer(shared, incoming, form, call),
+        _ => iam::respond(shared, incoming, form, call),
     }
 }
 
-/// A reply of 200 with a body of a type.
+/// A response with status 200.
 fn ok(content_type: &'static str, body: String) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::OK;
@@ -89,7 +89,7 @@ fn header_text(incoming: &Incoming, name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Lets an AWS service assume a role for someone, if the role's trust policy names the service.
+/// Assumes a role on behalf of an AWS service, if the role's trust policy allows the service.
 fn assume_as_service(
     shared: &Shared,
     call: &mut Call,
@@ -98,7 +98,7 @@ fn assume_as_service(
     session_name: &str,
     tags: BTreeMap<String, String>,
 ) -> Result<Session, AwsError> {
-    let refused = || {
+    let rejected = || {
         AwsError::new(
             400,
             "AccessDeniedException",
@@ -107,7 +107,7 @@ fn assume_as_service(
             ),
         )
     };
-    let role: &Arc<Role> = shared.account.role(role_arn).ok_or_else(refused)?;
+    let role: &Arc<Role> = shared.account.role(role_arn).ok_or_else(rejected)?;
     let principal = Principal::Service(service.to_owned());
     let mut context = Context::new().with("aws:SourceAccount", &shared.account.config.account);
     for (key, value) in &tags {
@@ -126,10 +126,10 @@ fn assume_as_service(
             context: &context,
         };
         if !evaluate(std::slice::from_ref(&role.trust), request).is_allowed() {
-            return Err(refused());
+            return Err(rejected());
         }
     }
-    // Services hand out sessions of six hours.
+    // AWS services issue sessions of six hours.
     let session = shared
         .account
         .issue(role, session_name, tags, 21_600, shared.clock.now());

@@ -1,27 +1,26 @@
-//! Errors as AWS's services answer them: a name, a status and a message, written as REST-JSON, query XML or
-//! plain JSON by `reply.rs`.
+//! Errors of the simulated services: code, status and message. `render.rs` writes them in the service's format.
 
-/// An error reply of a simulated service.
+/// An error response of a simulated service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct AwsError {
     /// HTTP status.
     pub status: u16,
-    /// For example `ThrottlingException`.
+    /// Error code, for example `ThrottlingException`.
     pub code: String,
-    /// AWS's text.
+    /// AWS's error message.
     pub message: String,
-    /// How the body looks.
+    /// Format of the body.
     pub body: ErrorBody,
 }
 
-/// Variants of error bodies seen from AWS.
+/// Formats of AWS's error bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ErrorBody {
     /// `{"message": …}`.
     #[default]
     Message,
-    /// `{"Message": …}`, as the front end writes it for some refusals.
+    /// `{"Message": …}`, used by AWS's front end for some errors.
     CapitalMessage,
     /// `{}`; type and message are only in the headers.
     Empty,
@@ -38,7 +37,7 @@ impl AwsError {
         }
     }
 
-    /// An error whose status follows from its name.
+    /// An error with the status of its code.
     pub fn named(code: &str, message: impl Into<String>) -> Self {
         Self::new(status_of(code), code, message)
     }
@@ -59,7 +58,7 @@ impl AwsError {
     }
 }
 
-/// The status that AWS's service models give an exception of Bedrock Runtime.
+/// The status of a Bedrock Runtime exception in AWS's service model.
 pub(crate) fn status_of(code: &str) -> u16 {
     match code {
         "AccessDeniedException"
@@ -80,7 +79,7 @@ pub(crate) fn status_of(code: &str) -> u16 {
     }
 }
 
-/// AWS's usual text for an exception, for scripts that give none.
+/// AWS's usual message for an exception, the default for scripts and faults.
 pub(crate) fn usual_message(code: &str) -> &'static str {
     match code {
         "ThrottlingException" => "Too many requests, please wait before trying again.",

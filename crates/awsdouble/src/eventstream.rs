@@ -1,7 +1,8 @@
-//! Writes event-stream frames as AWS does. Only a writer: whoever judges itself by it brings the reader.
+//! Writes AWS event-stream frames. The code under test has the reader, so this module has none.
 //!
-//! A frame: u32 total length, u32 length of the headers, CRC-32 of those eight bytes, headers, payload, CRC-32 of
-//! everything before. See <https://smithy.io/2.0/aws/amazon-eventstream.html>.
+//! A frame consists of the total length (u32), the length of the headers (u32), the CRC-32 of these eight bytes,
+//! headers, payload, and the CRC-32 of all preceding bytes. See
+//! <https://smithy.io/2.0/aws/amazon-eventstream.html>.
 
 use crc32fast::hash;
 
@@ -42,7 +43,7 @@ pub fn event(event_type: &str, payload: &[u8]) -> Vec<u8> {
     )
 }
 
-/// A modelled exception; the type is written in camelCase.
+/// A modeled exception; the type is written in camelCase.
 pub fn exception(exception_type: &str, message: &str) -> Vec<u8> {
     let payload = serde_json::json!({ "message": message }).to_string();
     frame(
@@ -62,8 +63,8 @@ fn camel_case(name: &str) -> String {
     })
 }
 
-/// The padding field `p` that AWS adds to events: a prefix of a fixed alphabet, whose length changes from event
-/// to event (here by its number, so that replies are repeatable).
+/// The padding field `p` that AWS adds to events: a prefix of a fixed alphabet with a varying length. Here the
+/// length depends on the event's number, so that responses are reproducible.
 pub fn padding(number: usize) -> &'static str {
     const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     ALPHABET
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_carry_their_type_in_camel_case() {
+    fn writes_exception_types_in_camel_case() {
         let bytes = exception("ThrottlingException", "slow down");
         let text = String::from_utf8_lossy(&bytes);
         assert!(

@@ -1,10 +1,10 @@
-//! Scripted faults: which calls they hit, how often, and what happens instead of an answer.
+//! Injected faults: the calls they apply to, how often, and their effect.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-/// A fault to be played.
+/// A fault to inject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
@@ -14,68 +14,68 @@ pub struct Fault {
     /// Only calls of this operation.
     #[serde(default)]
     pub operation: Option<String>,
-    /// Lets this many matching calls pass first.
+    /// Number of matching calls that succeed first.
     #[serde(default)]
     pub after: u64,
-    /// Hits this many calls; absent: until cleared.
+    /// Number of calls that fail; if absent, all calls until the fault is cleared.
     #[serde(default)]
     pub times: Option<u64>,
-    /// What happens.
+    /// The effect on a call.
     pub action: FaultAction,
 }
 
-/// What a fault does to a call.
+/// The effect of a fault on a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultAction {
-    /// Answers with an error in the service's own shape.
+    /// Returns an error in the service's format.
     Error {
         /// HTTP status.
         status: u16,
-        /// For example `ThrottlingException`.
+        /// Error code, for example `ThrottlingException`.
         code: String,
-        /// Text; AWS's usual one when empty.
+        /// Error message; if empty, AWS's usual one.
         #[serde(default)]
         message: String,
-        /// Body `{}`: type and message in the headers only.
+        /// Whether the body is `{}`, with type and message in the headers only.
         #[serde(default)]
         empty_body: bool,
     },
-    /// Answers later.
+    /// Delays the response.
     Delay {
-        /// By how much.
+        /// The delay.
         milliseconds: u64,
     },
-    /// Never answers.
+    /// Never responds.
     Hang,
-    /// Closes the connection without an answer.
+    /// Closes the connection without a response.
     Disconnect,
-    /// Answers 200 with a body that is no such reply.
+    /// Returns status 200 with an invalid body.
     Garbage,
-    /// Streams: an exception frame after some events.
+    /// Streams: sends an exception frame after some events.
     StreamException {
-        /// Events before it.
+        /// Number of events before it.
         after: usize,
-        /// In camelCase or PascalCase.
+        /// Exception type in camelCase or PascalCase.
         code: String,
-        /// Text; AWS's usual one when empty.
+        /// Error message; if empty, AWS's usual one.
         #[serde(default)]
         message: String,
     },
-    /// Streams: the connection breaks after some events.
+    /// Streams: resets the connection after some events.
     StreamCut {
-        /// Events before it.
+        /// Number of events before it.
         after: usize,
     },
-    /// Streams: nothing more comes after some events, the connection stays.
+    /// Streams: sends nothing more after some events and keeps the connection open.
     StreamStall {
-        /// Events before it.
+        /// Number of events before it.
         after: usize,
     },
 }
 
 impl FaultAction {
-    /// Its kind as written in JSON.
+    /// The `kind` in JSON.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Error { .. } => "error",
@@ -91,7 +91,7 @@ impl FaultAction {
 }
 
 impl Fault {
-    /// An error for every call of an operation until cleared.
+    /// Returns an error for every call of an operation until cleared.
     pub fn error(operation: &str, status: u16, code: &str) -> Self {
         Self::new(
             operation,
@@ -104,7 +104,7 @@ impl Fault {
         )
     }
 
-    /// An action for every call of an operation until cleared.
+    /// Applies an action to every call of an operation until cleared.
     pub fn new(operation: &str, action: FaultAction) -> Self {
         Self {
             service: None,
@@ -122,7 +122,7 @@ impl Fault {
         self
     }
 
-    /// Lets a number of calls pass first.
+    /// Lets a number of calls succeed first.
     #[must_use]
     pub fn after(mut self, after: u64) -> Self {
         self.after = after;
@@ -130,7 +130,7 @@ impl Fault {
     }
 }
 
-/// The faults in force, oldest first; the first that matches a call is played.
+/// The active faults, oldest first; the first one that matches a call is injected.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Mutex<Vec<Fault>>);
 
@@ -151,7 +151,7 @@ impl Faults {
         self.list().clone()
     }
 
-    /// The fault for a call, counted down.
+    /// Takes the fault for a call and decrements its counters.
     pub(crate) fn take(&self, service: &str, operation: &str) -> Option<FaultAction> {
         let mut list = self.list();
         let mut taken = None;
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_passes_then_hits_then_is_gone() {
+    fn a_fault_applies_after_and_for_the_given_number_of_calls() {
         let faults = Faults::default();
         faults.add(
             Fault::error("Converse", 429, "ThrottlingException")
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_without_a_count_stays_until_cleared() {
+    fn a_fault_without_a_count_applies_until_cleared() {
         let faults = Faults::default();
         faults.add(Fault::new("AssumeRole", FaultAction::Hang));
         assert_eq!(faults.take("sts", "GetCallerIdentity"), None);

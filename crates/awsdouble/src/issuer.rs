@@ -1,5 +1,5 @@
-//! A token issuer of the double's own: signs JSON Web Tokens with a key made at start. It plays GitHub's OIDC
-//! provider, and a cluster's in tests that have none.
+//! A token issuer that signs JSON Web Tokens with a generated key. It simulates GitHub's OIDC provider, and the
+//! cluster's in tests without a cluster.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,16 +17,16 @@ pub struct TokenIssuer {
     key: EcdsaKeyPair,
 }
 
-/// A key could not be made or used.
+/// A key could not be generated or used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("failed to {0} with the token issuer's key")]
 pub struct IssuerError(&'static str);
 
 impl TokenIssuer {
-    /// Makes a fresh key for an issuer.
+    /// Generates a key for an issuer.
     ///
     /// # Errors
-    /// When the operating system gives no randomness.
+    /// If the operating system provides no random bytes.
     pub fn generate(issuer: &str) -> Result<Self, IssuerError> {
         let random_source = SystemRandom::new();
         let document =
@@ -60,10 +60,10 @@ impl TokenIssuer {
             "x": coordinate(1), "y": coordinate(33) }] })
     }
 
-    /// Signs claims as they are.
+    /// Signs claims without changing them.
     ///
     /// # Errors
-    /// When the operating system gives no randomness.
+    /// If the operating system provides no random bytes.
     pub fn sign(&self, claims: &Value) -> Result<String, IssuerError> {
         let header = json!({ "alg": "ES256", "kid": self.key_id, "typ": "JWT" });
         let signed = format!(
@@ -81,7 +81,7 @@ impl TokenIssuer {
         ))
     }
 
-    /// A token as Kubernetes projects it for a ServiceAccount.
+    /// A token like the projected token of a Kubernetes ServiceAccount.
     ///
     /// # Errors
     /// As [`TokenIssuer::sign`].

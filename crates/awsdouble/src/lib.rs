@@ -1,8 +1,8 @@
-//! Simulated AWS for tests and demos: STS, credential endpoints and Bedrock on one address.
+//! A simulated AWS for tests and demos: STS, credentials endpoints and Bedrock on one address.
 //!
-//! Written from AWS's published protocol. It shares no signing or framing code with the products it judges,
-//! checks what AWS checks, and answers from the request, so that a right answer can be told from a canned one.
-//! The crate's README documents the script language and the `/_double/` endpoints.
+//! Written from AWS's published protocols. It shares no signing or framing code with the products, performs the same
+//! checks as AWS, and derives each response from the request, so that tests can check whether a request arrived
+//! unchanged. The crate's README documents the script language and the `/_double/` endpoints.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,7 +13,7 @@
 //! let trust = config.irsa_trust(issuer.issuer(), "team-a", "app");
 //! let config = config.with_role("arn:aws:iam::123456789012:role/Bedrock", trust, allow_bedrock());
 //! let double = Double::start(config).await?;
-//! // … let the program under test call `double.url()` …
+//! // … run the program under test with `double.url()` …
 //! assert_eq!(double.calls_of("AssumeRoleWithWebIdentity").len(), 1);
 //! # Ok(()) }
 //! ```
@@ -46,4 +46,4 @@ pub use double::{Double, StartError};
 pub use error::{AwsError, ErrorBody};
 pub use fault::{Fault, FaultAction};
 pub use issuer::{IssuerError, TokenIssuer};
-pub use record::{Call, Identity, StreamOutcome, TokenFacts};
+pub use record::{Call, Identity, StreamOutcome, TokenClaims};

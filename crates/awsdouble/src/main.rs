@@ -1,4 +1,4 @@
-//! The double as a program of its own, for tests in other languages and for demos.
+//! The double as a program, for tests in other languages and for demos.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,42 +8,42 @@ use awsdouble::config::{JwksSource, OidcProvider};
 use awsdouble::{Config, Double, TokenIssuer};
 use clap::Parser;
 
-/// Simulated STS, credential endpoints and Bedrock Runtime.
+/// Simulated STS, credentials endpoints and Bedrock Runtime.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Arguments {
     /// Address to listen on.
     #[arg(long, env = "AWSDOUBLE_LISTEN", default_value = "127.0.0.1:4566")]
     listen: SocketAddr,
-    /// Address that stands for bedrock-mantle.REGION.api.aws; a free port unless given.
+    /// Address that simulates bedrock-mantle.REGION.api.aws; defaults to a free port.
     #[arg(long, env = "AWSDOUBLE_MANTLE_LISTEN", value_name = "LISTEN")]
     mantle_listen: Option<SocketAddr>,
-    /// The imaginary account: a YAML file, see `sample.yaml`.
+    /// Configuration of the simulated account: a YAML file, see `sample.yaml`.
     #[arg(long, env = "AWSDOUBLE_CONFIG")]
     config: Option<PathBuf>,
     /// Key set of the OIDC provider: a file or an http:// URL.
     #[arg(long, env = "AWSDOUBLE_JWKS")]
     jwks: Option<String>,
-    /// Issuer whose keys `--jwks` gives; needed unless the configuration names just one provider.
+    /// Issuer of the keys in `--jwks`; required unless the configuration has exactly one provider.
     #[arg(long, env = "AWSDOUBLE_ISSUER")]
     issuer: Option<String>,
-    /// Write a web identity token here, signed by an OIDC provider that the double plays itself and
-    /// trusts; good for a day.
+    /// Write a web identity token to this file, signed by a generated OIDC provider that the double
+    /// trusts; valid for one day.
     #[arg(long, value_name = "FILE", requires = "web_identity_issuer")]
     web_identity_token: Option<PathBuf>,
-    /// Issuer of that token, such as https://oidc.example.
+    /// Issuer of the web identity token, for example https://oidc.example.
     #[arg(long, value_name = "URL", requires = "web_identity_token")]
     web_identity_issuer: Option<String>,
-    /// ServiceAccount that the token is of, as NAMESPACE:NAME.
+    /// ServiceAccount of the web identity token, as NAMESPACE:NAME.
     #[arg(long, value_name = "SUBJECT", default_value = "default:app")]
     web_identity_subject: String,
-    /// Audience of the token; EKS Pod Identity wants pods.eks.amazonaws.com.
+    /// Audience of the web identity token; EKS Pod Identity requires pods.eks.amazonaws.com.
     #[arg(long, value_name = "AUDIENCE", default_value = "sts.amazonaws.com")]
     web_identity_audience: String,
-    /// Lifetime of issued credentials, whatever was asked for.
+    /// Lifetime of issued credentials; overrides the requested duration.
     #[arg(long, env = "AWSDOUBLE_CREDENTIAL_LIFETIME", value_name = "SECONDS")]
     credential_lifetime: Option<u64>,
-    /// Append every call to this file, one JSON document a line.
+    /// Append every call to this file, one JSON document per line.
     #[arg(long, env = "AWSDOUBLE_RECORD", value_name = "FILE")]
     record: Option<PathBuf>,
 }
@@ -57,14 +57,14 @@ async fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     let arguments = Arguments::parse();
-    let config = with_own_provider(configuration(&arguments)?, &arguments)?;
+    let config = with_generated_provider(configuration(&arguments)?, &arguments)?;
     let any_port = SocketAddr::new(arguments.listen.ip(), 0);
     let mantle = arguments.mantle_listen.unwrap_or(any_port);
     let double = Double::start_on_both(config, arguments.listen, mantle).await?;
     if let Some(path) = &arguments.record {
         double
             .record_to(path)
-            .with_context(|| format!("failed to open the record {}", path.display()))?;
+            .with_context(|| format!("failed to open the record file {}", path.display()))?;
     }
     tracing::info!(
         url = double.url(),
@@ -76,7 +76,7 @@ async fn main() -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         result = tokio::signal::ctrl_c() => result?,
     }
-    // Streams that stall on purpose never end: do not wait for them.
+    // Stalled streams never end: limit the wait.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), double.shutdown()).await;
     Ok(())
 }
@@ -121,8 +121,8 @@ fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// Plays the OIDC provider of `--web-identity-token`.
-fn with_own_provider(config: Config, arguments: &Arguments) -> anyhow::Result<Config> {
+/// Adds the OIDC provider of `--web-identity-token` and writes the token.
+fn with_generated_provider(config: Config, arguments: &Arguments) -> anyhow::Result<Config> {
     let (Some(path), Some(url)) = (
         &arguments.web_identity_token,
         &arguments.web_identity_issuer,

@@ -1,8 +1,8 @@
-//! IAM policy documents and their evaluation, as AWS documents the logic:
-//! an explicit deny wins, then any allow, else denied.
+//! IAM policy documents and their evaluation by AWS's logic: an explicit deny overrides an allow; without an
+//! allow the request is denied.
 //!
-//! Does: identity and trust policies, `Not…` elements, wildcards, condition operators with their `IfExists`
-//! suffix and `ForAnyValue`/`ForAllValues` prefixes, policy variables. Does not: boundaries, SCPs, session
+//! Supports identity and trust policies, `Not…` elements, wildcards, condition operators with `IfExists`,
+//! `ForAnyValue` and `ForAllValues`, and policy variables. Does not support permissions boundaries, SCPs and session
 //! policies.
 //! See <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>.
 
@@ -12,7 +12,7 @@ mod document;
 pub use condition::Context;
 pub use document::{Effect, Policy, PolicyError, Statement};
 
-/// Who makes the request, as a trust policy's `Principal` element names it.
+/// The principal of a request, as in the `Principal` element of a trust policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
     /// A web identity: the ARN of the OIDC provider.
@@ -33,7 +33,7 @@ pub enum Principal {
 /// One action on one resource by one principal.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// The principal; needed for trust policies only.
+    /// The principal; required for trust policies only.
     pub principal: Option<&'a Principal>,
     /// For example `bedrock:InvokeModel`.
     pub action: &'a str,
@@ -43,19 +43,19 @@ pub struct Request<'a> {
     pub context: &'a Context,
 }
 
-/// The outcome of an evaluation.
+/// The result of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// A statement allows, none denies.
+    /// A statement allows the request, no statement denies it.
     Allowed,
-    /// A statement denies.
+    /// A statement denies the request.
     ExplicitDeny,
-    /// No statement speaks of the request.
+    /// No statement applies to the request.
     ImplicitDeny,
 }
 
 impl Decision {
-    /// Whether the request may go on.
+    /// Whether the request is allowed.
     pub fn is_allowed(self) -> bool {
         self == Self::Allowed
     }
@@ -75,7 +75,7 @@ pub fn evaluate(policies: &[Policy], request: Request<'_>) -> Decision {
     decision
 }
 
-/// Matches IAM's wildcards: `*` any run of characters, `?` exactly one.
+/// Matches IAM's wildcards: `*` matches any characters, `?` exactly one.
 pub(crate) fn wildcard_matches(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();

@@ -1,4 +1,4 @@
-//! The record of calls that tests read: what came in, who it was, what went out. Never a secret.
+//! Recorded calls, for tests: request, caller and response, without secrets.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -11,75 +11,75 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoding::sha256_hex;
 
-/// One request to the double and what became of it.
+/// A request to the double and its result.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Call {
-    /// Counts from 1 in order of arrival.
+    /// Number of the call in order of arrival, from 1.
     pub sequence: u64,
-    /// Arrival by the machine's clock, RFC 3339 with milliseconds.
+    /// Arrival time by the machine's clock, RFC 3339 with milliseconds.
     pub at: String,
     /// `sts`, `iam`, `bedrock-runtime`, `bedrock-mantle`, `bedrock`, `container`, `imds`, `github`, `sso` or `unknown`.
     pub service: String,
-    /// For example `AssumeRoleWithWebIdentity` or `ConverseStream`.
+    /// Operation, for example `AssumeRoleWithWebIdentity` or `ConverseStream`.
     pub operation: String,
     /// HTTP method.
     pub method: String,
-    /// Path as received, not decoded.
+    /// Path as received (not decoded).
     pub path: String,
     /// Query as received, without secrets.
     pub query: String,
-    /// Headers with lower-case names; secret ones show only their kind and a fingerprint.
+    /// Headers with lower-case names; secret values are replaced by a fingerprint.
     pub headers: BTreeMap<String, String>,
-    /// Body as text; forms without their secret fields.
+    /// Body as text; forms without secret fields.
     pub body: String,
     /// SHA-256 of the body as received.
     pub body_sha256: String,
-    /// The model id of the path, decoded, or of the body.
+    /// Model id from the path (decoded) or the body.
     pub model: Option<String>,
-    /// Region by the signature's scope.
+    /// Region of the signature scope.
     pub region: Option<String>,
-    /// The verified caller.
+    /// The authenticated caller.
     pub identity: Option<Identity>,
     /// Parameters of a query-protocol call, without secrets.
     pub parameters: BTreeMap<String, String>,
-    /// What was in the web identity token, if one came.
-    pub token: Option<TokenFacts>,
-    /// The session that this call created.
+    /// Claims of the web identity token, if any.
+    pub token: Option<TokenClaims>,
+    /// The session that this call issued.
     pub issued: Option<Identity>,
-    /// The fault that was played, by its kind.
+    /// Kind of the injected fault.
     pub fault: Option<String>,
-    /// HTTP status; absent while the call is being answered.
+    /// HTTP status; absent until the response.
     pub status: Option<u16>,
-    /// Name of the error.
+    /// Error code.
     pub error: Option<String>,
-    /// Text of the error, or why a signature differed.
+    /// Error message.
     pub message: Option<String>,
-    /// AWS request id of the reply.
+    /// AWS request id of the response.
     pub request_id: String,
-    /// How a streamed reply went.
+    /// Result of a streamed response.
     pub stream: Option<StreamOutcome>,
 }
 
-/// A verified caller or an issued session.
+/// An authenticated caller or an issued session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// How it authenticated: `session`, `user` or `bearer`.
+    /// Kind of credentials: `session`, `user` or `bearer`.
     pub kind: String,
     /// ARN of the caller.
     pub arn: String,
-    /// Access-key id (bearer keys: a fingerprint).
+    /// Access key id (API keys: a fingerprint).
     pub access_key_id: String,
-    /// The role of a session.
+    /// Role of the session.
     pub role_arn: Option<String>,
-    /// The session's name.
+    /// Name of the session.
     pub session_name: Option<String>,
-    /// Which session this is, counted from 1 over the double's life; 0 for users and keys.
+    /// Number of the session, from 1 in order of issue; 0 for users and API keys.
     pub generation: u64,
 }
 
-/// Claims of a presented token and a fingerprint of its bytes.
+/// Claims and fingerprint of a web identity token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenFacts {
+pub struct TokenClaims {
     /// First 16 hex digits of the token's SHA-256.
     pub fingerprint: String,
     /// `iss`.
@@ -88,18 +88,18 @@ pub struct TokenFacts {
     pub subject: Option<String>,
     /// `aud`, as a list.
     pub audiences: Vec<String>,
-    /// `exp` in seconds since 1970.
+    /// `exp`, in seconds since 1970.
     pub expires_at: Option<u64>,
 }
 
-/// How far a streamed reply came.
+/// The result of a streamed response.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamOutcome {
-    /// Events handed to the connection.
+    /// Number of events sent.
     pub events: usize,
-    /// Bytes handed to the connection.
+    /// Number of bytes sent.
     pub bytes: usize,
-    /// `open`, `complete`, `cancelled` (the client left), `cut` or `stalled`.
+    /// `open`, `complete`, `cancelled` (the client disconnected), `cut` or `stalled`.
     pub ended: String,
 }
 
@@ -107,7 +107,7 @@ impl Call {
     /// The body as JSON.
     ///
     /// # Errors
-    /// When it is not JSON.
+    /// If the body is not JSON.
     pub fn json(&self) -> Result<serde_json::Value, serde_json::Error> {
         serde_json::from_str(&self.body)
     }
@@ -123,7 +123,7 @@ struct Inner {
     file: Option<File>,
 }
 
-/// Holds the last calls and writes finished ones to a file.
+/// Keeps the last calls and appends finished calls to a file.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder(Mutex<Inner>);
 
@@ -141,14 +141,14 @@ impl Recorder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends finished calls to a file, one JSON document a line.
+    /// Appends finished calls to a file, one JSON document per line.
     pub(crate) fn write_to(&self, path: &Path) -> std::io::Result<()> {
         let file = File::options().create(true).append(true).open(path)?;
         self.inner().file = Some(file);
         Ok(())
     }
 
-    /// Takes a call in and gives it its number.
+    /// Records a new call and assigns its number.
     pub(crate) fn begin(&self, call: &mut Call) {
         let mut inner = self.inner();
         call.sequence = inner.next;
@@ -161,7 +161,7 @@ impl Recorder {
         }
     }
 
-    /// Replaces the call by what is known of it now; a finished one goes to the file.
+    /// Updates a recorded call; appends it to the file if it is finished.
     pub(crate) fn update(&self, call: &Call, finished: bool) {
         let mut inner = self.inner();
         let index = call
@@ -177,7 +177,7 @@ impl Recorder {
         {
             line.push(b'\n');
             if let Err(error) = file.write_all(&line) {
-                tracing::error!(%error, "unable to write the record of calls");
+                tracing::error!(%error, "unable to write the record file");
             }
         }
     }
@@ -186,7 +186,7 @@ impl Recorder {
         self.inner().calls.iter().cloned().collect()
     }
 
-    /// Calls by operation since the start or the last clearing, also those no longer kept.
+    /// Number of calls by operation since the start or the last `clear`, including calls that are no longer kept.
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
         self.inner().counts.clone()
     }
@@ -199,19 +199,19 @@ impl Recorder {
     }
 }
 
-/// A short name for a secret: enough to tell two apart, too little to use.
+/// A short hash that identifies a secret without revealing it.
 pub(crate) fn fingerprint(secret: &str) -> String {
     sha256_hex(secret.as_bytes()).chars().take(16).collect()
 }
 
-/// Headers for the record: secrets become fingerprints.
+/// Headers for the record, with secrets replaced by fingerprints.
 pub(crate) fn safe_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut safe: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in headers {
         let text = String::from_utf8_lossy(value.as_bytes());
         let text = match name.as_str() {
             "authorization" => match text.split_once(' ') {
-                // Scope and signed headers are not secret; the signature proves nothing later.
+                // Scope and signed headers are not secret; the signature is removed.
                 Some(("AWS4-HMAC-SHA256", rest)) => {
                     let rest = rest.split("Signature=").next().unwrap_or_default();
                     format!("AWS4-HMAC-SHA256 {rest}Signature=…")

@@ -1,8 +1,8 @@
-//! Errors in the shape of the service that answers: REST-JSON, query XML, plain JSON, and the envelopes of OpenAI
-//! and Anthropic on Bedrock's own endpoints for them.
+//! Writes errors in the service's format: REST-JSON, query XML, plain JSON, and the error formats of OpenAI and
+//! Anthropic for Bedrock's OpenAI and Anthropic endpoints.
 //!
-//! Of those envelopes, the ones for unknown models, wrong APIs, validation and authentication are known from reports
-//! of users; the words for the other exceptions are those of OpenAI's and Anthropic's own references.
+//! The OpenAI and Anthropic errors for unknown models, wrong APIs, validation and authentication come from user
+//! reports; the types and codes for other exceptions come from OpenAI's and Anthropic's references.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -13,7 +13,7 @@ use crate::encoding::xml_text;
 use crate::error::{AwsError, ErrorBody};
 use crate::record::Call;
 
-/// How a service writes its errors.
+/// The error format of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     RestJson,
@@ -24,7 +24,7 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// The shape of a call's service and operation.
+    /// The error format of a call's service and operation.
     pub(crate) fn of(call: &Call) -> Self {
         match (call.service.as_str(), call.operation.as_str()) {
             ("sts", _) => Self::QueryXml("https://sts.amazonaws.com/doc/2011-06-15/"),
@@ -37,7 +37,7 @@ impl Shape {
     }
 }
 
-/// OpenAI's type and code for an exception.
+/// OpenAI's error type and code for an exception.
 pub(crate) fn openai_names(code: &str) -> (&'static str, &'static str) {
     match code {
         "ModelNotFoundException" => ("not_found_error", "model_not_found"),
@@ -64,7 +64,7 @@ pub(crate) fn openai_names(code: &str) -> (&'static str, &'static str) {
     }
 }
 
-/// Anthropic's type for an exception.
+/// Anthropic's error type for an exception.
 pub(crate) fn anthropic_type(code: &str) -> &'static str {
     match code {
         "AccessDeniedException" => "permission_error",
@@ -88,13 +88,13 @@ pub(crate) fn anthropic_type(code: &str) -> &'static str {
     }
 }
 
-/// The envelope of OpenAI's endpoints.
+/// The error format of the OpenAI endpoints.
 pub(crate) fn openai_error(code: &str, message: &str) -> Value {
     let (kind, code) = openai_names(code);
     json!({ "error": { "code": code, "message": message, "param": null, "type": kind } })
 }
 
-/// The envelope of Anthropic's endpoint.
+/// The error format of the Anthropic endpoint.
 pub(crate) fn anthropic_error(code: &str, message: &str) -> Value {
     json!({ "type": "error", "error": { "type": anthropic_type(code), "message": message } })
 }
@@ -123,7 +123,7 @@ pub(crate) fn render(error: &AwsError, shape: Shape, request_id: &str) -> Respon
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if shape == Shape::RestJson || empty {
-        // The service itself (not its front end) adds a namespace to the type, as AWS does.
+        // As at AWS, the service adds a namespace to the type, its front end does not.
         let kind = if error.status == 403 || empty {
             error.code.clone()
         } else {
@@ -142,7 +142,7 @@ pub(crate) fn render(error: &AwsError, shape: Shape, request_id: &str) -> Respon
     response
 }
 
-/// The OpenAI endpoints say 401 where AWS's own operations say 403; Anthropic's tells the two apart.
+/// The OpenAI endpoints return 401 for AWS's 403; the Anthropic endpoint returns 401 for authentication errors only.
 fn status(error: &AwsError, shape: Shape) -> StatusCode {
     let unauthenticated = anthropic_type(&error.code) == "authentication_error";
     let status = match shape {

@@ -1,5 +1,5 @@
-//! One listener for all services: takes a request in, finds its service by path and form, plays faults, answers
-//! in the service's shape and keeps the record.
+//! The HTTP server of all services: identifies the service by path and form, injects faults, responds in the
+//! service's format, and records the call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +24,10 @@ use crate::sts::Form;
 use crate::web_identity::Verifier;
 use crate::{admin, bedrock, endpoints, sts};
 
-/// Bedrock takes bodies of up to 25 MB (a little more with encoding).
+/// Maximum size of a request body; Bedrock accepts 25 MB (slightly more with encoding).
 const MAX_BODY_BYTES: usize = 26 * 1024 * 1024;
 
-/// Everything the handlers share.
+/// The state shared by all handlers.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) account: Account,
@@ -40,31 +40,31 @@ pub(crate) struct Shared {
     pub(crate) metadata_tokens: MetadataTokens,
 }
 
-/// A request, read to its end.
+/// A request with its complete body.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) method: Method,
-    /// As received, not decoded.
+    /// Path as received (not decoded).
     pub(crate) path: String,
-    /// As received, without `?`.
+    /// Query as received, without `?`.
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) host: String,
-    /// Whether it came to mantle.
+    /// Whether the request is for mantle.
     pub(crate) mantle: bool,
     pub(crate) body: Bytes,
 }
 
-/// Which of the double's addresses a request came to.
+/// The state of one listening address.
 #[derive(Debug, Clone)]
-pub(crate) struct Entrance {
+pub(crate) struct Listener {
     pub(crate) shared: Arc<Shared>,
-    /// The address that stands for `bedrock-mantle.REGION.api.aws`.
+    /// Whether the address simulates `bedrock-mantle.REGION.api.aws`.
     pub(crate) mantle: bool,
 }
 
-pub(crate) async fn handle(State(entrance): State<Entrance>, request: Request) -> Response {
-    let shared = entrance.shared;
+pub(crate) async fn handle(State(listener): State<Listener>, request: Request) -> Response {
+    let shared = listener.shared;
     let (parts, body) = request.into_parts();
     if parts.uri.path().starts_with("/_double") {
         return admin::handle(&shared, parts, body).await;
@@ -81,8 +81,8 @@ pub(crate) async fn handle(State(entrance): State<Entrance>, request: Request) -
         .await
         .map(http_body_util::Collected::to_bytes);
     let incoming = Incoming {
-        // `/v1/…` is nowhere but on mantle.
-        mantle: entrance.mantle
+        // Only mantle has `/v1/…`.
+        mantle: listener.mantle
             || host.starts_with("bedrock-mantle.")
             || parts.uri.path().starts_with("/v1/"),
         method: parts.method,
@@ -124,9 +124,9 @@ pub(crate) async fn handle(State(entrance): State<Entrance>, request: Request) -
         status = call.status,
         error = call.error,
         generation = call.identity.as_ref().map(|identity| identity.generation),
-        "answered"
+        "handled a request"
     );
-    // A streamed reply goes on reporting by itself.
+    // A streamed response updates the record itself.
     let (mut parts, body) = response.into_parts();
     if call.stream.is_none() {
         shared.recorder.update(&call, true);
@@ -144,7 +144,7 @@ fn finish_headers(shared: &Shared, headers: &mut HeaderMap, call: &Call) {
     }
 }
 
-/// Plays the faults, then asks the service.
+/// Injects a fault, if any, or calls the service.
 async fn respond(
     shared: &Arc<Shared>,
     incoming: &Incoming,
@@ -189,27 +189,27 @@ async fn respond(
         _ => {}
     }
     match call.service.as_str() {
-        "sts" => sts::answer(shared, incoming, form, call).await.map(xml),
+        "sts" => sts::respond(shared, incoming, form, call).await.map(xml),
         "bedrock-runtime" | "bedrock-mantle" => {
-            bedrock::answer(shared, incoming, call, fault).await
+            bedrock::respond(shared, incoming, call, fault).await
         }
         "bedrock" => {
-            bedrock::control::answer(shared, incoming, call).map(|value| json_reply(&value))
+            bedrock::control::respond(shared, incoming, call).map(|value| json_reply(&value))
         }
         "imds" | "container" | "github" | "sso" | "iam" => {
-            endpoints::answer(shared, incoming, form, call).await
+            endpoints::respond(shared, incoming, form, call).await
         }
         _ => Err(AwsError::named(
             "UnknownOperationException",
             format!(
-                "{} {} is nothing that the double knows",
+                "{} {} is not supported by the double",
                 call.method, call.path
             ),
         )),
     }
 }
 
-/// A reply whose connection breaks before its end.
+/// A response whose connection is reset before the end.
 pub(crate) fn disconnect() -> Response {
     let broken = futures::stream::once(async {
         Err::<Bytes, _>(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
@@ -234,7 +234,7 @@ fn xml(text: String) -> Response {
     response
 }
 
-/// What a request is, for routing and for the record.
+/// Describes a request, for routing and for the record.
 fn describe(shared: &Shared, incoming: &Incoming, form: &Form) -> Call {
     let (service, operation, model) = identify(shared, incoming, form);
     let is_form = !form.is_empty();
@@ -283,8 +283,8 @@ fn identify(
         };
         return (service, action.clone(), None);
     }
-    let surface = bedrock::surface::identify(&incoming.method, &incoming.path, incoming.mantle);
-    if let Some(operation) = surface {
+    let api = bedrock::served_apis::identify(&incoming.method, &incoming.path, incoming.mantle);
+    if let Some(operation) = api {
         let service = if incoming.mantle {
             "bedrock-mantle"
         } else {

@@ -1,7 +1,7 @@
-//! AWS Signature Version 4 as the receiving side sees it, from AWS's published description.
+//! Verification of AWS Signature Version 4, written from AWS's published description.
 //!
-//! Parses the `Authorization` header and recomputes the signature from the request as received. Who the key
-//! belongs to, and whether it may still be used, is decided in `auth.rs`.
+//! Parses the `Authorization` header and recomputes the signature from the request as received. `auth.rs` looks up
+//! the key and checks its state.
 //! See <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -12,11 +12,11 @@ use crate::encoding::{hex, percent_decode, percent_encode, sha256_hex};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// What an `Authorization` header claims.
+/// A parsed `Authorization` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(crate) access_key_id: String,
-    /// `YYYYMMDD` of the scope.
+    /// Date of the scope, `YYYYMMDD`.
     pub(crate) date: String,
     pub(crate) region: String,
     pub(crate) service: String,
@@ -26,7 +26,7 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Parses the header's value; `Err` is AWS's text for an `IncompleteSignature`.
+    /// Parses the header's value; `Err` is AWS's message for `IncompleteSignature`.
     pub(crate) fn parse(header: &str) -> Result<Self, String> {
         let rest = header.strip_prefix(ALGORITHM).ok_or_else(|| {
             "Unsupported AWS 'algorithm': it must be 'AWS4-HMAC-SHA256'.".to_owned()
@@ -84,7 +84,7 @@ impl Claim {
         )
     }
 
-    /// The signature that the request should carry, and the canonical request it was computed from.
+    /// Computes the expected signature, with the canonical request.
     pub(crate) fn expected(&self, secret: &str, amz_date: &str, parts: &Parts<'_>) -> Computed {
         let canonical_request = parts.canonical_request(&self.signed_headers);
         let string_to_sign = format!(
@@ -121,7 +121,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) raw_path: &'a str,
     pub(crate) raw_query: &'a str,
     pub(crate) headers: &'a HeaderMap,
-    /// Host as asked for (HTTP/2 has it in `:authority`).
+    /// Host of the request (`:authority` in HTTP/2).
     pub(crate) host: &'a str,
     pub(crate) payload_hash: String,
 }
@@ -164,7 +164,7 @@ impl Parts<'_> {
     }
 }
 
-/// Normalises dot segments and encodes each byte of the received path once more, as for all services but S3.
+/// Normalizes dot segments and encodes the received path once more, as for all services except S3.
 fn canonical_path(raw: &str) -> String {
     let mut segments: Vec<&str> = Vec::new();
     for segment in raw.split('/') {

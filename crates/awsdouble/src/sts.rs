@@ -18,8 +18,8 @@ const XMLNS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 /// Parameters of a query-protocol call.
 pub(crate) type Form = BTreeMap<String, String>;
 
-/// Answers an STS action with its XML.
-pub(crate) async fn answer(
+/// Handles an STS action; returns the XML of the response.
+pub(crate) async fn respond(
     shared: &Shared,
     incoming: &Incoming,
     form: &Form,

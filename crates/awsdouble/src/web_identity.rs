@@ -1,5 +1,5 @@
-//! Verifies web identity tokens as STS does: issuer known to IAM, signature by the issuer's published keys,
-//! audience registered, not expired. The trust policy is the role's affair (`sts/assume.rs`).
+//! Verifies web identity tokens like STS: registered issuer, signature by the issuer's published keys, registered
+//! audience, expiration. `sts/assume.rs` evaluates the trust policy.
 
 mod key_set;
 
@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use crate::clock::unix_seconds;
 use crate::config::{JwksSource, OidcProvider};
 use crate::error::AwsError;
-use crate::record::{TokenFacts, fingerprint};
+use crate::record::{TokenClaims, fingerprint};
 use key_set::{Header, Key, KeySet};
 
 /// A verified token.
@@ -29,18 +29,18 @@ pub(crate) struct VerifiedToken {
     pub(crate) claims: Map<String, Value>,
 }
 
-/// The providers and their keys, as far as they were fetched.
+/// The providers and the keys that were fetched.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     providers: Vec<OidcProvider>,
     keys: Mutex<BTreeMap<String, KeySet>>,
 }
 
-/// Reads what a token says without believing it: for the record.
-pub(crate) fn facts(token: &str) -> TokenFacts {
+/// Reads the claims of a token without verification, for the record.
+pub(crate) fn unverified_claims(token: &str) -> TokenClaims {
     let claims = claims(token).unwrap_or_default();
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
-    TokenFacts {
+    TokenClaims {
         fingerprint: fingerprint(token),
         issuer: text("iss"),
         subject: text("sub"),
@@ -81,7 +81,7 @@ impl Verifier {
         }
     }
 
-    /// Verifies a token; `audience` overrides the audiences registered at IAM (Pod Identity has its own).
+    /// Verifies a token; `audience` overrides the audiences registered in IAM (for Pod Identity).
     pub(crate) async fn verify(
         &self,
         token: &str,
@@ -109,7 +109,7 @@ impl Verifier {
                 ))
             })?;
         let key = self.key(provider, header.kid.as_deref()).await?;
-        if !key.signed(token, &header.alg) {
+        if !key.verifies(token, &header.alg) {
             return Err(invalid(
                 "The token's signature could not be verified with the identity provider's keys",
             ));
@@ -128,7 +128,7 @@ impl Verifier {
                 ),
             ));
         }
-        // STS forgives clocks that differ by a few minutes.
+        // STS tolerates a clock difference of a few minutes.
         let not_before = claims.get("nbf").and_then(Value::as_u64).unwrap_or(0);
         if seconds + 300 < not_before {
             return Err(invalid(
@@ -155,7 +155,7 @@ impl Verifier {
             let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
             keys.get(&provider.issuer).and_then(find)
         };
-        // Files are read each time: a cluster that was made anew under the same name has other keys.
+        // Files are read each time: a recreated cluster with the same name has other keys.
         if let (Some(key), JwksSource::Url { .. } | JwksSource::Inline { .. }) =
             (known, &provider.jwks)
         {
@@ -196,7 +196,7 @@ async fn load(source: &JwksSource) -> Result<KeySet, String> {
             .map_err(|error| format!("{}: {error}", file.display()))?,
         JwksSource::Url { url } => tokio::time::timeout(Duration::from_secs(5), fetch(url))
             .await
-            .map_err(|_| format!("{url}: no answer within 5 s"))??,
+            .map_err(|_| format!("{url}: timeout after 5 s"))??,
     };
     serde_json::from_slice(&bytes).map_err(|error| error.to_string())
 }
@@ -205,7 +205,7 @@ async fn fetch(url: &str) -> Result<Vec<u8>, String> {
     let uri: http::Uri = url.parse().map_err(|error| format!("{url}: {error}"))?;
     if uri.scheme_str() != Some("http") {
         return Err(format!(
-            "{url}: only http:// is supported; give a file for keys behind TLS"
+            "{url}: only http:// is supported; use a file for keys behind TLS"
         ));
     }
     let client: Client<HttpConnector, Empty<Bytes>> =

@@ -1,4 +1,4 @@
-//! What signs a request: one generation of credentials, cheap to clone and to hold on to.
+//! The credentials that sign a request: one generation of them, cheap to clone and to keep.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
@@ -7,10 +7,10 @@ use aws_smithy_runtime_api::client::identity::{Identity, http::Token};
 
 use crate::secret::BearerToken;
 
-/// Credentials as a source hands them out.
+/// Credentials as a source returns them.
 #[derive(Clone, Debug)]
 pub(crate) enum Material {
-    /// Access keys, with or without a session.
+    /// An access key, with or without a session token.
     Keys(Credentials),
     /// A Bedrock API key.
     Bearer(BearerToken),
@@ -35,7 +35,7 @@ impl Material {
         }
     }
 
-    /// Whether both are the very same secret with the same end.
+    /// Whether both are the same secret with the same expiration.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Keys(left), Self::Keys(right)) => left == right,
@@ -63,12 +63,12 @@ impl ActiveCredentials {
         &self.0.material
     }
 
-    /// For `aws-sigv4`: holds the SDK's `Credentials`, or its bearer `Token` when [`Self::bearer`] is there.
+    /// For `aws-sigv4`: the SDK's `Credentials`, or its bearer `Token` if [`Self::bearer`] is `Some`.
     pub fn identity(&self) -> &Identity {
         &self.0.identity
     }
 
-    /// A Bedrock API key: send it as `Authorization: Bearer` instead of signing.
+    /// The Bedrock API key, if any: send it as `Authorization: Bearer` instead of signing.
     pub fn bearer(&self) -> Option<&BearerToken> {
         match &self.0.material {
             Material::Bearer(bearer) => Some(bearer),
@@ -76,17 +76,17 @@ impl ActiveCredentials {
         }
     }
 
-    /// Grows by one with each new set of credentials; the first is 1.
+    /// Increases by one with each new set of credentials; the first is 1.
     pub fn generation(&self) -> u64 {
         self.0.generation
     }
 
-    /// When these credentials end, by AWS's clock; none for keys without an end.
+    /// When these credentials expire, by AWS's clock; `None` for keys that do not expire.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.material.expires_at()
     }
 
-    /// When they were obtained, by the corrected clock.
+    /// When these credentials were obtained, by the corrected clock.
     pub fn obtained_at(&self) -> SystemTime {
         self.0.obtained_at
     }

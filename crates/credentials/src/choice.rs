@@ -1,16 +1,16 @@
-//! Which way to credentials was chosen, why, and what else was set: data for the log, `doctor` and metrics.
+//! The chosen credentials method, the reason, and conflicting settings, for the log, `doctor` and metrics.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Where the base credentials come from. Roles assumed on top stand in [`Choice::assume_roles`].
+/// The source of the base credentials. [`Choice::assume_roles`] lists the roles that are then assumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Method {
-    /// `AWS_BEARER_TOKEN_BEDROCK`: a Bedrock API key, no signature.
+    /// `AWS_BEARER_TOKEN_BEDROCK`: a Bedrock API key; requests are not signed.
     BedrockApiKey,
-    /// A mounted Secret: one file a variable, read again when it is replaced.
+    /// A mounted Secret: one file per variable, read again when it is replaced.
     SecretDirectory,
     /// `AWS_ROLE_ARN` with `AWS_WEB_IDENTITY_TOKEN_FILE` (IRSA and other OIDC providers).
     WebIdentity,
@@ -20,9 +20,9 @@ pub enum Method {
     StaticKeys,
     /// The same variables, set by Lambda for the function's execution role.
     Lambda,
-    /// A profile of the shared configuration files.
+    /// A profile in the shared config and credentials files.
     Profile,
-    /// The credential endpoint of ECS or Fargate (task role).
+    /// The container credentials endpoint of ECS or Fargate (task role).
     Container,
     /// The EKS Pod Identity agent.
     PodIdentity,
@@ -30,21 +30,21 @@ pub enum Method {
     InstanceProfile,
 }
 
-/// The outcome of looking at the environment.
+/// The result of reading the environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Choice {
-    /// Where the base credentials come from.
+    /// The source of the base credentials.
     pub method: Method,
-    /// Which settings led there; names of variables and files, never secret values.
+    /// The settings that selected the method: names of variables and files, never secret values.
     pub because: String,
-    /// ARNs of the roles assumed one after another on top.
+    /// ARNs of the roles that are assumed after the base credentials, in order.
     pub assume_roles: Vec<String>,
-    /// What was set as well and is not used: each entry names both methods and the way out.
+    /// Settings that are not used because another method has precedence; each entry names both methods and the fix.
     pub conflicts: Vec<String>,
 }
 
 impl Method {
-    /// Stable word for metrics and machine-readable output.
+    /// Stable identifier for metrics and machine-readable output.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BedrockApiKey => "bearer",
@@ -60,7 +60,7 @@ impl Method {
         }
     }
 
-    /// What people call it.
+    /// Human-readable name.
     pub fn title(self) -> &'static str {
         match self {
             Self::BedrockApiKey => "Bedrock API key",

@@ -1,6 +1,6 @@
-//! The time as AWS sees it: the given clock plus what `Date` headers taught about its error.
+//! AWS's time: the given clock plus the correction learned from `Date` headers.
 //!
-//! SigV4 refuses requests more than five minutes off, and expiry is told in AWS's time
+//! SigV4 rejects requests whose clock is off by more than five minutes, and expirations are in AWS's time
 //! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html>).
 
 use std::{
@@ -15,7 +15,7 @@ use aws_smithy_types::date_time::{DateTime, Format};
 use aws_types::sdk_config::{SharedTimeSource, TimeSource};
 use tokio::sync::watch;
 
-/// Differences up to this are latency and the header's resolution of a second, not an error of the clock.
+/// Largest difference that is attributed to latency and to the header's resolution of one second, not to the clock.
 const TOLERANCE_MILLIS: i64 = 15_000;
 
 /// A clock that can be corrected while it is in use; clones share the correction.
@@ -23,7 +23,7 @@ const TOLERANCE_MILLIS: i64 = 15_000;
 pub(crate) struct Clock {
     source: SharedTimeSource,
     skew_millis: Arc<AtomicI64>,
-    /// Tells the refresher that the time it planned with was wrong.
+    /// Notifies the refresher that its schedule was computed with a wrong time.
     corrections: watch::Sender<()>,
 }
 
@@ -44,17 +44,18 @@ impl Clock {
         }
     }
 
-    /// Follows corrections.
+    /// Receives a notification for each correction.
     pub(crate) fn corrections(&self) -> watch::Receiver<()> {
         self.corrections.subscribe()
     }
 
-    /// What is added to the local clock, in milliseconds.
+    /// The correction that is added to the local clock, in milliseconds.
     pub(crate) fn skew_millis(&self) -> i64 {
         self.skew_millis.load(Ordering::Relaxed)
     }
 
-    /// Learns from a `Date` header; text that is no HTTP date is ignored. Returns whether the correction changed.
+    /// Updates the correction from a `Date` header; text that is not an HTTP date is ignored. Returns whether the
+    /// correction changed.
     pub(crate) fn observe_server_date(&self, date: &str) -> bool {
         let Some(server) = DateTime::from_str(date.trim(), Format::HttpDate)
             .ok()
@@ -67,8 +68,8 @@ impl Clock {
             Ok(ahead) => millis(ahead),
             Err(behind) => -millis(behind.duration()),
         };
-        let believed = self.skew_millis();
-        if skew.saturating_sub(believed).abs() <= TOLERANCE_MILLIS {
+        let known = self.skew_millis();
+        if skew.saturating_sub(known).abs() <= TOLERANCE_MILLIS {
             return false;
         }
         let corrected = if skew.abs() <= TOLERANCE_MILLIS {
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_far_off_is_corrected_both_ways_and_back() {
+    fn corrects_a_skewed_clock_in_both_directions_and_removes_the_correction_again() {
         for local in [NEW_YEAR - 3600, NEW_YEAR + 600] {
             let clock = Clock::new(SharedTimeSource::new(At(local)));
             assert!(clock.observe_server_date("Thu, 01 Jan 2026 00:00:00 GMT"));
@@ -143,12 +144,12 @@ mod tests {
         assert_eq!(
             clock.skew_millis(),
             0,
-            "a clock that was set right needs no correction"
+            "a clock that shows the right time needs no correction"
         );
     }
 
     #[test]
-    fn latency_and_text_that_is_no_date_change_nothing() {
+    fn ignores_latency_and_text_that_is_not_a_date() {
         let clock = Clock::new(SharedTimeSource::new(At(NEW_YEAR)));
         for text in [
             "Thu, 01 Jan 2026 00:00:14 GMT",

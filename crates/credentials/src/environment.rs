@@ -1,12 +1,12 @@
-//! Environment variables as a port: real in the products, a map in tests.
+//! Environment variables behind a trait: the process environment in production, a map in tests.
 //!
-//! The only place of this crate that touches the process environment.
+//! The only file of this crate that reads the process environment.
 
 use std::collections::BTreeMap;
 
-/// Where settings are read from.
+/// A source of environment variables.
 pub trait Environment: Send + Sync {
-    /// Value of a variable, if it is set.
+    /// The value of a variable, if it is set.
     fn get(&self, name: &str) -> Option<String>;
 }
 
@@ -17,7 +17,7 @@ pub struct ProcessEnvironment;
 impl Environment for ProcessEnvironment {
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the port through which everything else reads the environment"
+        reason = "the rest of the crate reads the environment through this implementation"
     )]
     fn get(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
@@ -30,7 +30,7 @@ impl Environment for BTreeMap<String, String> {
     }
 }
 
-/// A set variable without surrounding white space; blank counts as not set, as in AWS's own tools.
+/// The trimmed value of a variable; a blank value counts as not set, as in the AWS SDKs.
 pub(crate) fn value(environment: &dyn Environment, name: &str) -> Option<String> {
     environment
         .get(name)

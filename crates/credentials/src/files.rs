@@ -1,34 +1,34 @@
-//! Notices that credential files were replaced, by looking at their metadata every two seconds.
+//! Detects replaced credential files by polling their metadata every two seconds.
 //!
-//! Polling on purpose: the kubelet swaps a symlink two directories up (`..data`), editors and `aws configure`
-//! rename over the file, and overlay or network file systems tell inotify nothing. Following the path anew sees
-//! all of them, costs a few microseconds a look, and needs no further dependency.
+//! Polling is deliberate: the kubelet swaps a symlink in the mount directory (`..data`), editors and `aws configure`
+//! rename over the file, and overlay or network file systems do not send inotify events. Resolving the path each
+//! time detects all of these, takes a few microseconds, and needs no further dependency.
 
 use std::{
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-/// Time between two looks.
+/// Polling interval.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// When a replaced file is a reason to fetch anew.
+/// When a replaced file triggers a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
-    /// Always: the file holds the credentials.
+    /// Always: the file contains the credentials.
     Always,
-    /// Only after a failure: the file is read at each exchange anyway.
+    /// Only after a failure: the file is read at each exchange.
     Failing,
 }
 
-/// A file, or the files of a folder, that credentials come from.
+/// A file that credentials are read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Watched {
     pub(crate) path: PathBuf,
     pub(crate) when: When,
 }
 
-/// What tells one state of a file from the next.
+/// Identifies one version of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     inode: u64,
@@ -66,19 +66,19 @@ impl FileWatch {
         }
     }
 
-    /// Takes the present state as the one already read.
-    pub(crate) async fn settle(&mut self) {
+    /// Records the current state of all files as already read.
+    pub(crate) async fn record_current(&mut self) {
         for (file, seen) in &mut self.files {
             *seen = fingerprint(&file.path).await;
         }
     }
 
-    /// Tells whether the last exchange failed.
-    pub(crate) fn only_when_failing_is(&mut self, failing: bool) {
+    /// Sets whether the last exchange failed.
+    pub(crate) fn set_failing(&mut self, failing: bool) {
         self.failing = failing;
     }
 
-    /// Returns once a file that matters was replaced. May be dropped at any point: who drops it fetches anyway.
+    /// Returns when a watched file was replaced. Cancel-safe: a caller that drops the future fetches in any case.
     pub(crate) async fn replaced(&mut self) {
         if self.files.is_empty() {
             std::future::pending::<()>().await;
@@ -91,7 +91,7 @@ impl FileWatch {
                     continue;
                 }
                 let now = fingerprint(&file.path).await;
-                // A file that is gone for a moment is being replaced; the next look sees what came instead.
+                // A missing file is being replaced; the next poll detects the new one.
                 if now.is_some() && now != *seen {
                     *seen = now;
                     replaced = true;
@@ -104,7 +104,7 @@ impl FileWatch {
     }
 }
 
-/// Follows symlinks; none when there is nothing to see.
+/// Follows symlinks; `None` if the file does not exist.
 pub(crate) async fn fingerprint(path: &Path) -> Option<Fingerprint> {
     let metadata = tokio::fs::metadata(path).await.ok()?;
     Some(Fingerprint {

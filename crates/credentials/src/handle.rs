@@ -1,7 +1,7 @@
-//! What the rest of the gateway holds: the current credentials without waiting, and a way to ask for new ones.
+//! The handle that the gateway uses: reads the current credentials without waiting, and requests new ones.
 //!
-//! Reading is lock-free and never does I/O. Everything that takes time happens in the one background task of
-//! `refresher.rs`, which ends when the last handle is dropped.
+//! Reading is lock-free and does no I/O. All slow work runs in the background task of `refresher.rs`, which ends
+//! when the last handle is dropped.
 
 use std::{
     collections::BTreeMap,
@@ -21,30 +21,30 @@ use crate::{
     unavailable::{Reason, Unavailable},
 };
 
-/// Upper bound of [`Handle::replace`], above the time one exchange may take.
+/// Upper bound of [`Handle::replace`], longer than one exchange can take.
 const REPLACE_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// Shared by handles and the background task.
+/// Shared by the handles and the background task.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) choice: Choice,
     pub(crate) sts: StsSettings,
-    /// Name of sessions of roles that name none.
+    /// Role session name for roles without a session name.
     pub(crate) session_name: String,
     pub(crate) clock: Clock,
     current: ArcSwapOption<Inner>,
-    book: Mutex<Book>,
+    statistics: Mutex<Statistics>,
     /// Generation of the current credentials.
     changes: watch::Sender<u64>,
     /// Number of finished attempts.
     attempts: watch::Sender<u64>,
-    /// Highest generation that a request was refused with.
-    demand: watch::Sender<u64>,
+    /// Highest generation that AWS rejected.
+    rejected: watch::Sender<u64>,
 }
 
-/// What only status readers and the task look at.
+/// Read for the status only, written by the background task.
 #[derive(Debug, Default)]
-struct Book {
+struct Statistics {
     next_refresh_at: Option<SystemTime>,
     last_error: Option<Unavailable>,
     consecutive_failures: u32,
@@ -52,7 +52,7 @@ struct Book {
     forced: u64,
 }
 
-/// The live credentials of one role chain. Cloning shares them.
+/// The current credentials of one role chain. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Handle {
     shared: Arc<Shared>,
@@ -73,18 +73,20 @@ impl Shared {
             session_name,
             clock,
             current: ArcSwapOption::empty(),
-            book: Mutex::default(),
+            statistics: Mutex::default(),
             changes: watch::Sender::new(0),
             attempts: watch::Sender::new(0),
-            demand: watch::Sender::new(0),
+            rejected: watch::Sender::new(0),
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn statistics(&self) -> MutexGuard<'_, Statistics> {
+        self.statistics
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The current credentials, whether or not it has expired.
+    /// The current credentials, which may have expired.
     pub(crate) fn credentials(&self) -> Option<ActiveCredentials> {
         self.current.load_full().map(ActiveCredentials)
     }
@@ -96,44 +98,47 @@ impl Shared {
     }
 
     pub(crate) fn record_success(&self) {
-        let mut book = self.book();
-        book.last_error = None;
-        book.consecutive_failures = 0;
-        let count = book.results.entry(crate::status::SUCCESS).or_default();
+        let mut statistics = self.statistics();
+        statistics.last_error = None;
+        statistics.consecutive_failures = 0;
+        let count = statistics
+            .results
+            .entry(crate::status::SUCCESS)
+            .or_default();
         *count = count.saturating_add(1);
     }
 
     /// Returns the number of failures in a row.
     pub(crate) fn record_failure(&self, error: Unavailable) -> u32 {
-        let mut book = self.book();
-        book.consecutive_failures = book.consecutive_failures.saturating_add(1);
-        let count = book.results.entry(error.reason.as_str()).or_default();
+        let mut statistics = self.statistics();
+        statistics.consecutive_failures = statistics.consecutive_failures.saturating_add(1);
+        let count = statistics.results.entry(error.reason.as_str()).or_default();
         *count = count.saturating_add(1);
-        book.last_error = Some(error);
-        book.consecutive_failures
+        statistics.last_error = Some(error);
+        statistics.consecutive_failures
     }
 
     pub(crate) fn record_forced(&self) {
-        let mut book = self.book();
-        book.forced = book.forced.saturating_add(1);
+        let mut statistics = self.statistics();
+        statistics.forced = statistics.forced.saturating_add(1);
     }
 
     pub(crate) fn record_next_refresh(&self, at: Option<SystemTime>) {
-        self.book().next_refresh_at = at;
+        self.statistics().next_refresh_at = at;
     }
 
-    /// Tells everyone who waits in [`Handle::replace`] that an attempt is over.
+    /// Notifies all callers of [`Handle::replace`] that an attempt has finished.
     pub(crate) fn finish_attempt(&self) {
         self.attempts
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    pub(crate) fn demands(&self) -> watch::Receiver<u64> {
-        self.demand.subscribe()
+    pub(crate) fn rejections(&self) -> watch::Receiver<u64> {
+        self.rejected.subscribe()
     }
 
     fn last_error(&self) -> Option<Unavailable> {
-        self.book().last_error.clone()
+        self.statistics().last_error.clone()
     }
 
     fn last_error_or_pending(&self) -> Unavailable {
@@ -166,18 +171,19 @@ impl Handle {
         }
     }
 
-    /// The credentials to sign with now. Lock-free while there are any, never waits: made for the hot path.
+    /// The credentials to sign with. Never waits, and takes no lock while credentials are available: suited to the
+    /// hot path.
     ///
     /// # Errors
-    /// When none were ever obtained, or the last ones have really expired.
+    /// If no credentials were obtained yet, or the last ones have expired.
     pub fn current(&self) -> Result<ActiveCredentials, Unavailable> {
         self.shared.usable()
     }
 
-    /// As [`Self::current`], but waits up to `timeout` for credentials to come.
+    /// Like [`Self::current`], but waits up to `timeout` for credentials.
     ///
     /// # Errors
-    /// The last failure, or [`Reason::Pending`], when none came in time.
+    /// The last failure, or [`Reason::Pending`], on timeout.
     pub async fn wait_ready(&self, timeout: Duration) -> Result<ActiveCredentials, Unavailable> {
         let mut changes = self.shared.changes.subscribe();
         let ready = async {
@@ -196,22 +202,22 @@ impl Handle {
         }
     }
 
-    /// Waits up to `timeout` until the first fetch is over, whatever became of it.
+    /// Waits up to `timeout` for the first fetch to finish, whether it succeeds or fails.
     pub async fn first_attempt(&self, timeout: Duration) {
         let mut attempts = self.shared.attempts.subscribe();
-        let over = attempts.wait_for(|count| *count > 0);
-        // Later is no failure: who asks for credentials meanwhile is told that they are pending.
-        let _ = tokio::time::timeout(timeout, over).await;
+        let finished = attempts.wait_for(|count| *count > 0);
+        // A timeout is not an error: until the fetch finishes, `current` returns `Reason::Pending`.
+        let _ = tokio::time::timeout(timeout, finished).await;
     }
 
-    /// Call it when AWS refused `rejected` (`ExpiredToken`, `UnrecognizedClient` …): returns newer credentials.
+    /// Returns credentials newer than `rejected`, which AWS rejected (`ExpiredToken`, `UnrecognizedClient` …).
     ///
-    /// Any number of callers cause one exchange; when newer credentials are there already, none. Between two
-    /// forced exchanges lies a pause of at most a second, so that a role that AWS keeps refusing cannot turn
-    /// requests into a storm of STS calls.
+    /// Concurrent callers share one exchange; if newer credentials exist already, no exchange happens. Forced
+    /// exchanges are at least one second apart (less for short lifetimes), so that a role that AWS keeps rejecting
+    /// does not cause a flood of STS calls.
     ///
     /// # Errors
-    /// Why the exchange brought nothing newer.
+    /// The reason why the exchange returned no newer credentials.
     pub async fn replace(
         &self,
         rejected: &ActiveCredentials,
@@ -223,16 +229,16 @@ impl Handle {
     }
 
     async fn newer_than(&self, rejected: u64) -> Result<ActiveCredentials, Unavailable> {
-        // Subscribed before the demand is made, so that the attempt it causes cannot be missed.
+        // Subscribe before reporting the rejection, so that the attempt it causes is not missed.
         let mut attempts = self.shared.attempts.subscribe();
         let newer = |credentials: &ActiveCredentials| credentials.generation() > rejected;
         if let Some(credentials) = self.shared.usable().ok().filter(newer) {
             return Ok(credentials);
         }
         self.shared
-            .demand
+            .rejected
             .send_modify(|highest| *highest = (*highest).max(rejected));
-        // The sender lives in `shared`, so this cannot fail while `self` is there.
+        // `self` owns the sender through `shared`, so this cannot fail.
         let _ = attempts.changed().await;
         let credentials = self.shared.usable()?;
         if newer(&credentials) {
@@ -241,19 +247,19 @@ impl Handle {
             Err(self.shared.last_error().unwrap_or_else(|| {
                 Unavailable::new(
                     Reason::Rejected,
-                    "AWS refused credentials that have not expired",
+                    "AWS rejected credentials that have not expired",
                 )
             }))
         }
     }
 
-    /// What is known, without secrets.
+    /// A snapshot of the state, without secrets.
     pub fn status(&self) -> Status {
         let credentials = self.shared.credentials();
         let now = self.shared.clock.now();
         let expires_at = credentials.as_ref().and_then(ActiveCredentials::expires_at);
         let obtained_at = credentials.as_ref().map(ActiveCredentials::obtained_at);
-        let book = self.shared.book();
+        let statistics = self.shared.statistics();
         Status {
             choice: self.shared.choice.clone(),
             region: self.shared.sts.region.clone(),
@@ -264,27 +270,27 @@ impl Handle {
             expires_at,
             seconds_to_expiry: expires_at.map(|end| seconds_between(now, end)),
             age_seconds: obtained_at.map(|start| seconds_between(start, now)),
-            next_refresh_at: book.next_refresh_at,
-            last_error: book.last_error.clone(),
-            consecutive_failures: book.consecutive_failures,
-            refreshes_by_result: book.results.clone(),
-            forced_refreshes: book.forced,
+            next_refresh_at: statistics.next_refresh_at,
+            last_error: statistics.last_error.clone(),
+            consecutive_failures: statistics.consecutive_failures,
+            refreshes_by_result: statistics.results.clone(),
+            forced_refreshes: statistics.forced,
             clock_skew_seconds: skew_seconds(&self.shared.clock),
         }
     }
 
-    /// Follows the generation of the current credentials.
+    /// Receives the generation of the current credentials whenever it changes.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
     }
 
-    /// The time to sign with: the local clock, corrected by what [`Self::observe_server_date`] learned.
+    /// The time to sign with: the local clock plus the correction from [`Self::observe_server_date`].
     pub fn now(&self) -> SystemTime {
         self.shared.clock.now()
     }
 
-    /// Tells the clock the `Date` header of a response that came straight from AWS.
-    /// Returns whether the correction changed, so that a request refused for its time is worth another try.
+    /// Updates the clock correction from the `Date` header of a response sent by AWS itself.
+    /// Returns whether the correction changed; if so, retry a request that AWS rejected because of its time.
     pub fn observe_server_date(&self, date: &str) -> bool {
         self.shared.clock.observe_server_date(date)
     }

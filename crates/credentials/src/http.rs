@@ -1,6 +1,6 @@
-//! HTTP of this crate: the client that the SDK parts share, and a small GET for credential endpoints.
+//! HTTP clients of this crate: one for the SDK's clients, and a minimal GET client for credentials endpoints.
 //!
-//! rustls with ring; no proxy, no redirects, no retries: trying again is the refresher's business.
+//! rustls with ring; no proxy, no redirects, no retries: the refresher retries.
 
 use std::time::Duration;
 
@@ -17,30 +17,30 @@ use zeroize::Zeroizing;
 
 use crate::unavailable::causes;
 
-/// Largest answer of a credential endpoint in bytes; real ones have two or three kilobytes.
-const MAX_ANSWER_BYTES: usize = 256 * 1024;
-/// Time to connect to a credential endpoint.
+/// Largest response of a credentials endpoint in bytes; real responses have two or three kilobytes.
+const MAX_RESPONSE_BYTES: usize = 256 * 1024;
+/// Timeout for connecting to a credentials endpoint.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Time until the first byte of its answer.
+/// Timeout for the first byte of the response.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A client that keeps its connections.
+/// A client with a connection pool.
 #[derive(Debug)]
 pub(crate) struct Http(Connector);
 
-/// An answer; the body may hold keys.
-pub(crate) struct Answer {
+/// A response; the body may contain keys.
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Zeroizing<Vec<u8>>,
     pub(crate) date: Option<String>,
 }
 
-/// What went wrong before there was an answer.
+/// The reason why no complete response was received.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct NoAnswer(String);
+pub(crate) struct RequestError(String);
 
-/// The client the SDK's STS and instance metadata clients use.
+/// The HTTP client of the SDK's STS and instance metadata clients.
 pub(crate) fn sdk_client() -> SharedHttpClient {
     Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -61,20 +61,20 @@ impl Http {
         )
     }
 
-    /// GETs `uri`. Header values are sent as they are and never logged.
+    /// Sends a GET request to `uri`. Header values are sent unchanged and never logged.
     pub(crate) async fn get(
         &self,
         uri: &str,
         headers: &[(&'static str, &str)],
-    ) -> Result<Answer, NoAnswer> {
-        let mut request = HttpRequest::get(uri).map_err(|error| NoAnswer(error.to_string()))?;
+    ) -> Result<Response, RequestError> {
+        let mut request = HttpRequest::get(uri).map_err(|error| RequestError(error.to_string()))?;
         for (name, value) in headers {
             request
                 .headers_mut()
                 .try_insert(*name, (*value).to_owned())
                 .map_err(|_| {
-                    NoAnswer(format!(
-                        "the value for header {name} has characters no header may have"
+                    RequestError(format!(
+                    "the value of header {name} contains characters that HTTP headers do not allow"
                     ))
                 })?;
         }
@@ -82,21 +82,21 @@ impl Http {
             .0
             .call(request)
             .await
-            .map_err(|error| NoAnswer(causes(&error)))?;
+            .map_err(|error| RequestError(causes(&error)))?;
         let status = response.status().as_u16();
         let date = response.headers().get("date").map(str::to_owned);
         let mut stream = ByteStream::new(response.into_body());
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) = stream.next().await {
-            let chunk =
-                chunk.map_err(|error| NoAnswer(format!("the answer broke off: {error}")))?;
-            if body.len().saturating_add(chunk.len()) > MAX_ANSWER_BYTES {
-                return Err(NoAnswer(format!(
-                    "the answer is over {MAX_ANSWER_BYTES} bytes"
+            let chunk = chunk
+                .map_err(|error| RequestError(format!("the response ended early: {error}")))?;
+            if body.len().saturating_add(chunk.len()) > MAX_RESPONSE_BYTES {
+                return Err(RequestError(format!(
+                    "the response is larger than {MAX_RESPONSE_BYTES} bytes"
                 )));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body, date })
+        Ok(Response { status, body, date })
     }
 }

@@ -1,12 +1,13 @@
-//! Where AWS credentials come from, and how they stay fresh. The only home of secret bytes.
+//! Resolves AWS credentials and keeps them fresh. The only crate that stores secret bytes.
 //!
-//! [`Settings::from_env`] chooses a method by the environment, [`start()`] runs one background task a role chain,
-//! [`Handle::assume`] one for each role on top of it, and the [`Handle`] gives the current [`ActiveCredentials`] without waiting. Credentials are refreshed at 60–75 % of their
-//! life, kept until they really expire, and replaced at once when AWS refuses them ([`Handle::replace`]).
+//! [`Settings::from_env`] chooses a method from the environment, [`start()`] runs one background task per role
+//! chain, [`Handle::assume`] one per additional role, and the [`Handle`] returns the current [`ActiveCredentials`]
+//! without waiting. Credentials are refreshed after 60–75 % of their lifetime, used until they expire, and replaced
+//! at once when AWS rejects them ([`Handle::replace`]).
 //!
-//! Nothing here prints a secret: keys live in the SDK's `Credentials` and in types that redact and wipe
-//! themselves, tokens are dropped after the one exchange they are read for. Requests to Bedrock are not signed
-//! here; that is the data path's.
+//! This crate never prints a secret: keys are kept in the SDK's `Credentials` and in types that redact and zero
+//! themselves; tokens are dropped after the exchange they were read for. The gateway signs the requests to
+//! Bedrock, this crate does not.
 
 mod active;
 mod choice;

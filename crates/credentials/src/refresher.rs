@@ -1,7 +1,7 @@
-//! The background task of a role chain: fetches, installs, and sleeps until the next fetch is due.
+//! The background task of a role chain: fetches credentials, installs them, and sleeps until the next fetch.
 //!
-//! It is the only one that ever talks to a source, which is what makes an exchange single flight. It wakes for
-//! four things: the schedule, a rejected request, a replaced file, and the end of the last handle.
+//! Only this task calls the source, so at most one exchange is in flight. It wakes for four events: the schedule,
+//! a rejected request, a replaced file, and the drop of the last handle.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,10 +20,10 @@ use crate::{
     unavailable::{Reason, Unavailable, timestamp},
 };
 
-/// Sleep of keys without an end; they are fetched again when their file changes or they are refused.
+/// Sleep for keys that do not expire; they are fetched again when their file changes or AWS rejects them.
 const FOREVER: Duration = Duration::from_hours(365 * 24);
 
-/// Why the task woke.
+/// Why the task fetches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     Scheduled,
@@ -51,16 +51,16 @@ impl Refresher {
         }
     }
 
-    /// Runs until the sender of `alive` is gone.
+    /// Runs until the sender of `alive` is dropped.
     pub(crate) async fn run(mut self, mut alive: watch::Receiver<()>) {
-        let mut demands = self.shared.demands();
+        let mut rejections = self.shared.rejections();
         let work = async {
-            self.files.settle().await;
+            self.files.record_current().await;
             let mut next = self.attempt(Cause::Scheduled).await;
             loop {
-                demands.borrow_and_update();
+                rejections.borrow_and_update();
                 self.shared.finish_attempt();
-                let cause = self.wait(next, &mut demands).await;
+                let cause = self.wait(next, &mut rejections).await;
                 next = self.attempt(cause).await;
             }
         };
@@ -77,18 +77,18 @@ impl Refresher {
             .map_or(0, ActiveCredentials::generation)
     }
 
-    /// Sleeps until there is a reason to fetch. A corrected clock is none, but may bring the next one forward.
-    async fn wait(&mut self, mut next: Instant, demands: &mut watch::Receiver<u64>) -> Cause {
+    /// Sleeps until the next fetch. A clock correction does not trigger a fetch, but may make it due earlier.
+    async fn wait(&mut self, mut next: Instant, rejections: &mut watch::Receiver<u64>) -> Cause {
         let mut corrections = self.shared.clock.corrections();
         loop {
             tokio::select! {
-                cause = self.reason_to_fetch(next, demands) => return cause,
+                cause = self.next_cause(next, rejections) => return cause,
                 _ = corrections.changed() => next = next.min(self.due()),
             }
         }
     }
 
-    /// When the current credentials should be refreshed, by the time as it is known now.
+    /// When to refresh the current credentials, by the current clock correction.
     fn due(&self) -> Instant {
         let now = Instant::now();
         self.shared
@@ -99,11 +99,7 @@ impl Refresher {
             .unwrap_or_else(|| now.checked_add(FOREVER).unwrap_or(now))
     }
 
-    async fn reason_to_fetch(
-        &mut self,
-        next: Instant,
-        demands: &mut watch::Receiver<u64>,
-    ) -> Cause {
+    async fn next_cause(&mut self, next: Instant, rejections: &mut watch::Receiver<u64>) -> Cause {
         let generation = self.generation();
         let lifetime = self.shared.credentials().and_then(|credentials| {
             credentials
@@ -115,10 +111,10 @@ impl Refresher {
             .and_then(|last| last.checked_add(schedule::forced_pause(lifetime)));
         let forced = async {
             loop {
-                // The sender lives in `shared`, which this task holds.
-                let _ = demands.changed().await;
-                // A demand about an older generation has been met already.
-                if generation > 0 && *demands.borrow_and_update() >= generation {
+                // `shared` owns the sender, and this task owns a reference to `shared`.
+                let _ = rejections.changed().await;
+                // A rejected older generation has been replaced already.
+                if generation > 0 && *rejections.borrow_and_update() >= generation {
                     break;
                 }
             }
@@ -133,7 +129,7 @@ impl Refresher {
         }
     }
 
-    /// Fetches once, and says when to wake next.
+    /// Fetches once and returns the time of the next fetch.
     async fn attempt(&mut self, cause: Cause) -> Instant {
         if cause == Cause::Forced {
             self.last_forced = Some(Instant::now());
@@ -145,7 +141,7 @@ impl Refresher {
         };
         let wait = match outcome.and_then(|material| self.accept(material, cause)) {
             Ok(wait) => wait,
-            Err(error) => Some(self.note_failure(error)),
+            Err(error) => Some(self.record_failure(error)),
         };
         let now = Instant::now();
         self.shared
@@ -153,7 +149,7 @@ impl Refresher {
         now.checked_add(wait.unwrap_or(FOREVER)).unwrap_or(now)
     }
 
-    /// Installs what a source handed out; returns how long it is good for, if it ends.
+    /// Installs the credentials of a source; returns the time until the next refresh, or `None` if they do not expire.
     fn accept(
         &mut self,
         material: Material,
@@ -165,7 +161,7 @@ impl Refresher {
             return Err(Unavailable::new(
                 Reason::Expired,
                 format!(
-                    "{} handed out credentials that had expired at {}",
+                    "{} returned credentials that had expired at {}",
                     self.shared.choice.method,
                     timestamp(end)
                 ),
@@ -179,9 +175,9 @@ impl Refresher {
             return Err(Unavailable::new(
                 Reason::Rejected,
                 format!(
-                    "AWS refused the credentials, and {} has no others: {}",
+                    "AWS rejected the credentials and {} provides no others. {}",
                     self.shared.choice.method,
-                    self.source.way_out()
+                    self.source.fix()
                 ),
             ));
         }
@@ -200,11 +196,11 @@ impl Refresher {
             );
         }
         self.shared.record_success();
-        self.files.only_when_failing_is(false);
+        self.files.set_failing(false);
         Ok(end.map(|end| schedule::refresh_after(remaining(now, end), (self.random)())))
     }
 
-    fn note_failure(&mut self, error: Unavailable) -> Duration {
+    fn record_failure(&mut self, error: Unavailable) -> Duration {
         let left = self.shared.credentials().map(|credentials| {
             credentials
                 .expires_at()
@@ -215,7 +211,7 @@ impl Refresher {
         let reason = error.reason;
         let message = error.message.clone();
         let failures = self.shared.record_failure(error);
-        self.files.only_when_failing_is(true);
+        self.files.set_failing(true);
         let wait = schedule::retry_after(failures, left, outage, (self.random)());
         tracing::warn!(
             reason = reason.as_str(),

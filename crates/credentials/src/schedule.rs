@@ -1,33 +1,34 @@
-//! When to refresh and when to try again: pure arithmetic, the randomness comes in.
+//! Refresh and retry times: pure arithmetic; callers pass the random number.
 //!
-//! Refresh at 60–75 % of the lifetime, so that an outage of a quarter of it goes unnoticed and a fleet that
-//! started together does not come back together. After a failure: exponential pauses with jitter, bounded, and
-//! shorter the nearer the end is. All floors shrink with the lifetime, so that credentials of 20 s work too.
+//! Refresh after 60–75 % of the lifetime, so that an outage of a quarter of the lifetime has no effect and pods
+//! that started together do not refresh together. After a failure: exponential backoff with jitter and an upper
+//! bound, shorter as the expiration approaches. The bounds scale with the lifetime, so that credentials with a
+//! lifetime of 20 s work too.
 
 use std::time::Duration;
 
 /// First pause after a failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Longest pause while valid credentials are left, or when trying again sooner cannot help.
+/// Longest pause while the current credentials are valid, or when an earlier retry cannot help.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Longest pause when nothing is left to sign with and the source itself was out of order.
+/// Longest pause without valid credentials while the source is unavailable.
 const LONGEST_PAUSE_WITHOUT_CREDENTIALS: Duration = Duration::from_secs(5);
-/// Pause between two refreshes that were forced by rejected requests.
+/// Pause between two refreshes forced by rejected requests.
 const FORCED_PAUSE: Duration = Duration::from_secs(1);
-/// No pause is shorter than this.
+/// Shortest pause.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long after they were obtained credentials of this lifetime are refreshed. `random` is in `0..1`.
+/// Time from obtaining credentials of this lifetime to refreshing them. `random` is in `0..1`.
 pub(crate) fn refresh_after(lifetime: Duration, random: f64) -> Duration {
     lifetime
         .mul_f64(0.60 + 0.15 * random.clamp(0.0, 1.0))
         .max(SHORTEST_PAUSE)
 }
 
-/// How long to wait after the `failures`-th failure in a row (the first is 1).
+/// Time to wait after the `failures`-th consecutive failure (the first is 1).
 ///
-/// `remaining` is what is left of valid credentials, if any. `outage` says that the source did not answer
-/// properly, rather than that it answered no.
+/// `remaining` is the remaining lifetime of valid credentials, if any. `outage` is true if the source was
+/// unavailable, false if it rejected the request.
 pub(crate) fn retry_after(
     failures: u32,
     remaining: Option<Duration>,
@@ -46,7 +47,7 @@ pub(crate) fn retry_after(
         .max(SHORTEST_PAUSE)
 }
 
-/// Least time between two forced refreshes of credentials of this lifetime.
+/// Minimum time between two forced refreshes of credentials of this lifetime.
 pub(crate) fn forced_pause(lifetime: Option<Duration>) -> Duration {
     lifetime.map_or(FORCED_PAUSE, |lifetime| {
         (lifetime / 20).clamp(SHORTEST_PAUSE, FORCED_PAUSE)
@@ -60,7 +61,7 @@ mod tests {
     const RANDOM: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 0.999_999];
 
     #[test]
-    fn refresh_falls_between_sixty_and_seventy_five_percent_of_the_lifetime() {
+    fn refreshes_between_60_and_75_percent_of_the_lifetime() {
         for seconds in [20_u32, 900, 3600, 43_200] {
             let lifetime = Duration::from_secs(u64::from(seconds));
             for random in RANDOM {
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_stay_within_their_bounds() {
+    fn pauses_grow_and_stay_within_bounds() {
         for random in RANDOM {
             for failures in 1..100 {
                 for (remaining, outage, bound) in [
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_come_faster_when_the_end_is_near() {
+    fn retries_more_often_shortly_before_expiration() {
         let pause = |remaining| retry_after(20, Some(Duration::from_secs(remaining)), true, 1.0);
         assert_eq!(pause(3600), LONGEST_PAUSE);
         assert_eq!(pause(60), Duration::from_secs(6));

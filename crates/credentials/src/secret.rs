@@ -1,13 +1,13 @@
-//! Text that must not be seen: redacted when printed, wiped when dropped.
+//! Secret text: redacted when printed, zeroed when dropped.
 //!
-//! Keys themselves live in the SDK's `Credentials`, which does the same.
+//! The SDK's `Credentials`, which holds the access keys, does the same.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-/// A secret of this crate's own keeping, such as a key on its way into the SDK's type.
+/// A secret stored by this crate, such as a key before it is converted to the SDK's type.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(Zeroizing<String>);
 
@@ -30,7 +30,7 @@ impl BearerToken {
         Self(secret)
     }
 
-    /// The key itself, for the header and nothing else.
+    /// The key in plain text, for the `Authorization` header only.
     pub fn token(&self) -> &str {
         self.0.expose()
     }
@@ -54,7 +54,7 @@ impl fmt::Debug for BearerToken {
     }
 }
 
-/// `text` with every occurrence of `secret` replaced: for messages of others that might quote it.
+/// Replaces every occurrence of `secret` in `text`, for messages from other systems that may quote it.
 pub(crate) fn scrub(text: &str, secret: &Secret) -> String {
     if secret.expose().is_empty() {
         text.to_owned()

@@ -1,8 +1,8 @@
-//! From the environment to a choice: which method, why, and what contradicts it. Pure, no I/O.
+//! Chooses the credentials method from the environment, with the reason and the conflicts. Makes no network calls.
 //!
-//! The order is that of AWS's default chain, with two facts of its tools made explicit: a Bedrock API key wins
-//! over everything, and `AWS_ROLE_ARN` with `AWS_WEB_IDENTITY_TOKEN_FILE` always means web identity, never
-//! AssumeRole on top of other keys. Methods that are set and not used become warnings that name both.
+//! The precedence is that of AWS's default credential provider chain. As in AWS's tools, a Bedrock API key
+//! overrides every other method, and `AWS_ROLE_ARN` with `AWS_WEB_IDENTITY_TOKEN_FILE` always means web identity,
+//! never AssumeRole with other keys. Each method that is set but not used results in a warning that names both.
 
 mod check;
 mod error;
@@ -28,7 +28,7 @@ pub(crate) use check::check_role;
 use check::{SESSION_NAME, endpoint, role_from_env, session_name_from};
 use found::Found;
 
-/// What was set, checked, and what follows from it.
+/// The validated settings and the chosen method.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub(crate) choice: Choice,
@@ -36,11 +36,11 @@ pub struct Settings {
     pub(crate) roles: Vec<AssumeRoleLink>,
     pub(crate) sts: StsSettings,
     pub(crate) session_name: String,
-    /// The `default` profile goes before `base` when it turns out to hold credentials.
+    /// The `default` profile, which has precedence over `base` if it contains credentials.
     pub(crate) default_profile: Option<ProfileSettings>,
 }
 
-/// Settings of the source of base credentials.
+/// The settings of the base credentials' source.
 #[derive(Clone, Debug)]
 pub(crate) enum Base {
     Bearer(Secret),
@@ -59,16 +59,16 @@ pub(crate) enum Base {
     Profile(ProfileSettings),
     Container(ContainerSettings),
     Instance(InstanceSettings),
-    /// Nothing but, perhaps, the default profile.
+    /// No method except, possibly, the default profile.
     Nothing,
 }
 
 impl Settings {
-    /// Reads the environment. `region`, `assume_roles` and `sts_endpoint` are the configuration's and win over
-    /// variables; `session_name_hint` serves where `AWS_ROLE_SESSION_NAME` is not set.
+    /// Reads the environment. `region`, `assume_roles` and `sts_endpoint` come from the configuration and override the
+    /// variables; `session_name_hint` is the default for `AWS_ROLE_SESSION_NAME`.
     ///
     /// # Errors
-    /// When settings are incomplete or contradict themselves.
+    /// If settings are incomplete, invalid or contradictory.
     pub fn from_env(
         environment: &dyn Environment,
         region: Option<&str>,
@@ -81,10 +81,10 @@ impl Settings {
         }
         let session_name = value(environment, SESSION_NAME);
         let own_role = role_from_env(environment, session_name.clone())?;
-        let found = Found::look(environment)?;
+        let found = Found::detect(environment)?;
         let (base, because) = found.choose(own_role.as_ref())?;
-        let takes_own_role = matches!(base, Base::WebIdentityFile { .. } | Base::GitHub { .. });
-        let mut roles: Vec<_> = own_role.into_iter().filter(|_| !takes_own_role).collect();
+        let uses_own_role = matches!(base, Base::WebIdentityFile { .. } | Base::GitHub { .. });
+        let mut roles: Vec<_> = own_role.into_iter().filter(|_| !uses_own_role).collect();
         roles.extend(assume_roles);
         if matches!(base, Base::Bearer(_)) && !roles.is_empty() {
             return Err(SettingsError::BearerWithRoles);
@@ -106,8 +106,8 @@ impl Settings {
             fips: flag(environment, "AWS_USE_FIPS_ENDPOINT"),
             dual_stack: flag(environment, "AWS_USE_DUALSTACK_ENDPOINT"),
         };
-        let region_may_come_later = matches!(base, Base::Profile(_)) || default_profile.is_some();
-        if (takes_own_role || !roles.is_empty()) && sts.region.is_none() && !region_may_come_later {
+        let profile_may_set_region = matches!(base, Base::Profile(_)) || default_profile.is_some();
+        if (uses_own_role || !roles.is_empty()) && sts.region.is_none() && !profile_may_set_region {
             return Err(SettingsError::RegionMissing);
         }
         Ok(Self {
@@ -125,8 +125,8 @@ impl Settings {
         })
     }
 
-    /// The choice as far as variables alone tell; [`crate::Handle::status`] has the final one, after a look at
-    /// the `default` profile.
+    /// The choice based on variables only; [`crate::Handle::status`] has the final one, which takes the `default`
+    /// profile into account.
     pub fn choice(&self) -> &Choice {
         &self.choice
     }
@@ -147,7 +147,7 @@ impl Base {
         }
     }
 
-    /// Container and instance come after the profile in AWS's chain, even when no profile was named.
+    /// Container and instance come after the profile in AWS's chain, even if `AWS_PROFILE` is not set.
     fn yields_to_default_profile(&self) -> bool {
         matches!(self, Self::Container(_) | Self::Instance(_) | Self::Nothing)
     }

@@ -1,4 +1,4 @@
-//! The ways to credentials, one file each. A source fetches once when asked; it does not cache, retry or wait.
+//! Credentials sources, one file each. A source fetches once per call; the refresher caches, retries and waits.
 
 pub(crate) mod assume_role;
 pub(crate) mod bearer;
@@ -15,28 +15,28 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use crate::{active::Material, files::Watched, unavailable::Unavailable};
 
-/// What a fetch comes to.
+/// The future of one fetch.
 pub(crate) type Fetch<'a> =
     Pin<Box<dyn Future<Output = Result<Material, Unavailable>> + Send + 'a>>;
 
-/// Somewhere credentials come from.
+/// A source of credentials.
 pub(crate) trait Source: Send + Sync {
-    /// Fetches fresh credentials, reading every file anew.
+    /// Fetches fresh credentials; reads every file again.
     fn fetch(&self) -> Fetch<'_>;
 
-    /// Files whose replacement is a reason to fetch.
+    /// Files whose replacement triggers a fetch.
     fn watched(&self) -> Vec<Watched> {
         Vec::new()
     }
 
-    /// How long one fetch may take in all.
+    /// Timeout of one fetch.
     fn timeout(&self) -> Duration {
         Duration::from_secs(15)
     }
 
-    /// What to say when it took longer.
+    /// The error when a fetch times out.
     fn timed_out(&self) -> Unavailable;
 
-    /// What a person can do when AWS refuses what this source hands out.
-    fn way_out(&self) -> &'static str;
+    /// The fix when AWS rejects the credentials of this source, as a sentence.
+    fn fix(&self) -> &'static str;
 }

@@ -1,4 +1,4 @@
-//! From settings to a running refresher: picks the source, says which, spawns the task.
+//! Starts a refresher from settings: selects the source, logs the choice, spawns the task.
 
 use std::sync::Arc;
 
@@ -28,22 +28,22 @@ use crate::{
     sts::{AssumeRoleLink, Sts},
 };
 
-/// Why no refresher could be started.
+/// The reason why no refresher was started.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The settings turned out unusable when the profile was read.
+    /// The settings are invalid; detected after reading the profile.
     #[error(transparent)]
     Settings(#[from] SettingsError),
 }
 
-/// Starts the one background task of a role chain and returns at once; the first credentials come a moment
-/// later ([`Handle::wait_ready`]). The task ends when the last handle is dropped.
+/// Starts the background task of a role chain and returns at once; the first credentials follow shortly
+/// ([`Handle::wait_ready`]). The task ends when the last handle is dropped.
 ///
-/// Says once in the log which method was chosen and why, and warns of methods set beside it.
+/// Logs the chosen method with the reason, and a warning for each conflicting setting.
 ///
 /// # Errors
-/// When the profile leads nowhere or STS is needed and there is no region.
+/// If the profile contains no credentials and no other method is configured, or STS is needed and no region is set.
 pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle, StartError> {
     let clock = Clock::new(clock);
     let Settings {
@@ -55,7 +55,7 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
         default_profile,
     } = settings;
     if let Some(profile) = default_profile {
-        if profile.holds_credentials().await {
+        if profile.has_credentials().await {
             prefer_default_profile(&mut choice, &profile);
             base = Base::Profile(profile);
         } else if matches!(base, Base::Nothing) {
@@ -124,17 +124,17 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
             sts: make_sts()?,
         })
     };
-    announce(&choice);
+    log_choice(&choice);
     let shared = Shared::new(choice, sts_settings, session_name, clock);
     Ok(spawn(shared, source, fastrand::f64))
 }
 
 impl Handle {
-    /// Starts the background task of a role that is assumed with these credentials, whatever they are at the time of
-    /// an exchange; `field` is where the role stands, for messages. The task keeps the one of these credentials alive.
+    /// Starts the background task of a role that is assumed with the current credentials of this handle; `field` is
+    /// the path of the role in the configuration, for messages. The task keeps the task of this handle alive.
     ///
     /// # Errors
-    /// When STS could not take the role's parameters, or a Bedrock API key is all there is.
+    /// If STS does not accept the role's parameters, or the credentials are a Bedrock API key.
     pub fn assume(&self, role: AssumeRoleLink, field: &str) -> Result<Self, SettingsError> {
         check_role(&role, |name| format!("{field}.{name}"))?;
         let base = self.shared();
@@ -168,7 +168,7 @@ impl Handle {
     }
 }
 
-/// Starts the task over any source; tests bring their own.
+/// Starts the task for any source; tests pass their own.
 pub(crate) fn spawn(shared: Shared, source: Box<dyn Source>, random: fn() -> f64) -> Handle {
     let shared = Arc::new(shared);
     let (alive, until_dropped) = watch::channel(());
@@ -177,16 +177,17 @@ pub(crate) fn spawn(shared: Shared, source: Box<dyn Source>, random: fn() -> f64
     Handle::new(shared, alive)
 }
 
-/// In AWS's chain the profile comes before container and instance; a container's variables were set on purpose.
+/// In AWS's chain the profile has precedence over container and instance. Container variables are set explicitly,
+/// so ignoring them is a conflict.
 fn prefer_default_profile(choice: &mut Choice, profile: &ProfileSettings) {
     let because = format!(
-        "the profile default of {} or {} holds credentials",
+        "profile default in {} or {} contains credentials",
         profile.config_file.display(),
         profile.credentials_file.display()
     );
     if !matches!(choice.method, Method::InstanceProfile | Method::Profile) {
         choice.conflicts.push(format!(
-            "{because}, and {} ({}): the profile is used, as in every AWS tool; remove the other",
+            "{because}, and {} ({}): the profile has precedence, as in every AWS SDK; remove one of them",
             choice.because, choice.method
         ));
     }
@@ -194,7 +195,7 @@ fn prefer_default_profile(choice: &mut Choice, profile: &ProfileSettings) {
     choice.because = because;
 }
 
-fn announce(choice: &Choice) {
+fn log_choice(choice: &Choice) {
     tracing::info!(
         method = choice.method.as_str(),
         because = choice.because,

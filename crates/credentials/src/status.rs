@@ -1,4 +1,4 @@
-//! What the refresher knows, for `/readyz`, `/metrics` and `doctor`: plain numbers and words, no secrets.
+//! The state of the refresher for `/readyz`, `/metrics` and `doctor`, without secrets.
 
 use std::{
     collections::BTreeMap,
@@ -7,42 +7,42 @@ use std::{
 
 use crate::{choice::Choice, unavailable::Unavailable};
 
-/// Key of [`Status::refreshes_by_result`] for refreshes that brought credentials; the others are [`crate::Reason`]s.
+/// Key of successful refreshes in [`Status::refreshes_by_result`]; the other keys are [`crate::Reason`]s.
 pub const SUCCESS: &str = "success";
 
-/// A snapshot.
+/// A snapshot of the refresher's state.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// Method, why, roles on top, conflicts.
+    /// Method, reason, assumed roles and conflicts.
     pub choice: Choice,
-    /// Region used for STS; none where no STS call is made.
+    /// Region of the STS calls; `None` if no STS call is made.
     pub region: Option<String>,
-    /// Generation of the current credentials; 0 while there never were any.
+    /// Generation of the current credentials; 0 before the first ones.
     pub generation: u64,
     /// When the current credentials were obtained.
     pub obtained_at: Option<SystemTime>,
-    /// When they end; none for keys without an end.
+    /// When the current credentials expire; `None` for keys that do not expire.
     pub expires_at: Option<SystemTime>,
-    /// Seconds until they end, negative afterwards; none for keys without an end.
+    /// Seconds until the credentials expire, negative afterwards; `None` for keys that do not expire.
     pub seconds_to_expiry: Option<f64>,
-    /// Seconds since they were obtained.
+    /// Seconds since the credentials were obtained.
     pub age_seconds: Option<f64>,
-    /// When the next refresh or the next try is due; none for keys without an end.
+    /// When the next refresh or retry is due; `None` for keys that do not expire.
     pub next_refresh_at: Option<SystemTime>,
-    /// Why the last refresh failed; none when it succeeded. Credentials may be valid all the same.
+    /// Why the last refresh failed; `None` if it succeeded. The current credentials may still be valid.
     pub last_error: Option<Unavailable>,
     /// Failures since the last success.
     pub consecutive_failures: u32,
-    /// Finished refreshes by result: [`SUCCESS`] or the word of a [`crate::Reason`].
+    /// Finished refreshes by result: [`SUCCESS`] or a [`crate::Reason`].
     pub refreshes_by_result: BTreeMap<&'static str, u64>,
-    /// Refreshes that a rejected request asked for.
+    /// Refreshes forced by a rejected request.
     pub forced_refreshes: u64,
-    /// What is added to the local clock to get AWS's time, in seconds.
+    /// The correction that is added to the local clock to get AWS's time, in seconds.
     pub clock_skew_seconds: f64,
 }
 
 impl Status {
-    /// Whether there is something to sign with.
+    /// Whether credentials exist and have not expired.
     pub fn is_usable(&self) -> bool {
         self.generation > 0 && self.seconds_to_expiry.is_none_or(|seconds| seconds > 0.0)
     }
@@ -56,7 +56,7 @@ pub(crate) fn seconds_between(from: SystemTime, to: SystemTime) -> f64 {
     }
 }
 
-/// What is left until `end`; zero once it has passed.
+/// The time from `now` until `end`; zero if `end` has passed.
 pub(crate) fn remaining(now: SystemTime, end: SystemTime) -> Duration {
     end.duration_since(now).unwrap_or_default()
 }

@@ -1,7 +1,8 @@
-//! STS: the two AssumeRole calls over the SDK's client, and AWS's errors in this crate's words.
+//! STS: the two AssumeRole calls with the SDK's client, and the mapping of AWS's errors to [`Reason`]s.
 //!
-//! Regional endpoints unless one is configured. The SDK's retries, cache and clock are switched off: the
-//! refresher has its own. Error codes: <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>.
+//! Uses the regional endpoint unless an endpoint is configured. The SDK's retries, cache and clock skew correction
+//! are disabled, because the refresher has its own. Error codes:
+//! <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>.
 
 use std::time::{Duration, SystemTime};
 
@@ -31,10 +32,10 @@ use crate::{
     unavailable::{Reason, Unavailable, causes},
 };
 
-/// Time for one whole call.
+/// Timeout of one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where and how STS is called.
+/// Region and endpoint of STS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StsSettings {
     pub(crate) region: Option<String>,
@@ -48,25 +49,25 @@ pub(crate) struct StsSettings {
 pub struct AssumeRoleLink {
     /// ARN of the role.
     pub role_arn: String,
-    /// 2–64 characters of `[\w+=,.@-]`; absent: the settings' session name.
+    /// Role session name, 2–64 characters of `[\w+=,.@-]`; default: the session name of the settings.
     pub session_name: Option<String>,
-    /// Value the trust policy asks for in `sts:ExternalId`.
+    /// The `sts:ExternalId` that the trust policy requires.
     pub external_id: Option<String>,
-    /// Seconds, 900–43200; absent: an hour. AWS limits role chaining to an hour.
+    /// Session duration in seconds, 900–43200; default: one hour. AWS limits chained roles to one hour.
     pub duration_seconds: Option<u32>,
 }
 
-/// The client, with what the calls have in common.
+/// The STS client and the common parameters of the calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Sts {
     base: aws_sdk_sts::config::Builder,
     anonymous: Client,
     session_name: String,
-    /// For messages.
-    place: String,
+    /// The endpoint or region, for messages.
+    endpoint: String,
 }
 
-/// Learns AWS's time from each answer, also from refusals.
+/// Updates the clock correction from each response, including error responses.
 #[derive(Debug)]
 struct ObserveDate(Clock);
 
@@ -121,20 +122,20 @@ impl Sts {
             anonymous: Client::from_conf(base.clone().build()),
             base,
             session_name: session_name.to_owned(),
-            place: settings
+            endpoint: settings
                 .endpoint
                 .clone()
                 .unwrap_or_else(|| format!("STS in {region}")),
         }
     }
 
-    /// `sts:AssumeRoleWithWebIdentity`: unsigned, the token is the proof.
+    /// Calls `sts:AssumeRoleWithWebIdentity`, unsigned: the token authenticates the call.
     pub(crate) async fn assume_role_with_web_identity(
         &self,
         role: &AssumeRoleLink,
         token: &Secret,
     ) -> Result<Credentials, Unavailable> {
-        let answer = self
+        let response = self
             .anonymous
             .assume_role_with_web_identity()
             .role_arn(&role.role_arn)
@@ -144,21 +145,21 @@ impl Sts {
             .send()
             .await
             .map_err(|error| {
-                let mut problem = self.explain("sts:AssumeRoleWithWebIdentity", role, &error);
-                problem.message = scrub(&problem.message, token);
-                problem
+                let mut error = self.explain("sts:AssumeRoleWithWebIdentity", role, &error);
+                error.message = scrub(&error.message, token);
+                error
             })?;
-        self.credentials(answer.credentials, "WebIdentity")
+        self.credentials(response.credentials, "WebIdentity")
     }
 
-    /// `sts:AssumeRole`, signed with `base`.
+    /// Calls `sts:AssumeRole`, signed with `base`.
     pub(crate) async fn assume_role(
         &self,
         base: Credentials,
         role: &AssumeRoleLink,
     ) -> Result<Credentials, Unavailable> {
         let config = self.base.clone().credentials_provider(base).build();
-        let answer = Client::from_conf(config)
+        let response = Client::from_conf(config)
             .assume_role()
             .role_arn(&role.role_arn)
             .role_session_name(self.session_name_for(role))
@@ -167,7 +168,7 @@ impl Sts {
             .send()
             .await
             .map_err(|error| self.explain("sts:AssumeRole", role, &error))?;
-        self.credentials(answer.credentials, "AssumeRole")
+        self.credentials(response.credentials, "AssumeRole")
     }
 
     fn session_name_for<'a>(&'a self, role: &'a AssumeRoleLink) -> &'a str {
@@ -176,18 +177,22 @@ impl Sts {
 
     fn credentials(
         &self,
-        answer: Option<types::Credentials>,
+        credentials: Option<types::Credentials>,
         provider: &'static str,
     ) -> Result<Credentials, Unavailable> {
-        let no_credentials =
-            |what| Unavailable::new(Reason::StsFault, format!("{} answered {what}", self.place));
-        let answer = answer.ok_or_else(|| no_credentials("without credentials"))?;
-        let end = SystemTime::try_from(answer.expiration)
-            .map_err(|_| no_credentials("with an expiration no clock can show"))?;
+        let invalid = |what| {
+            Unavailable::new(
+                Reason::StsFault,
+                format!("{} returned {what}", self.endpoint),
+            )
+        };
+        let credentials = credentials.ok_or_else(|| invalid("no credentials"))?;
+        let end = SystemTime::try_from(credentials.expiration)
+            .map_err(|_| invalid("an expiration that is out of range"))?;
         Ok(Credentials::new(
-            answer.access_key_id,
-            answer.secret_access_key,
-            Some(answer.session_token),
+            credentials.access_key_id,
+            credentials.secret_access_key,
+            Some(credentials.session_token),
             Some(end),
             provider,
         ))
@@ -202,13 +207,13 @@ impl Sts {
     where
         E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        let (reason, said) = refusal(error);
-        let advice = advice(reason, call);
+        let (reason, detail) = classify(error);
+        let fix = fix(reason, call);
         Unavailable::new(
             reason,
             format!(
-                "{call} of {} at {}: {said}{advice}",
-                role.role_arn, self.place
+                "{call} for {} at {}: {detail}{fix}",
+                role.role_arn, self.endpoint
             ),
         )
     }
@@ -219,34 +224,34 @@ fn duration(role: &AssumeRoleLink) -> Option<i32> {
         .and_then(|seconds| i32::try_from(seconds).ok())
 }
 
-/// AWS's code in our words, and what AWS said with its request id.
-pub(crate) fn refusal<E>(error: &SdkError<E, HttpResponse>) -> (Reason, String)
+/// The [`Reason`] of an error, and AWS's error code and message with the request ID.
+pub(crate) fn classify<E>(error: &SdkError<E, HttpResponse>) -> (Reason, String)
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
     match error {
-        SdkError::ServiceError(refused) => {
-            let status = refused.raw().status().as_u16();
-            let code = refused.err().code();
-            let mut said = match (code, refused.err().message()) {
+        SdkError::ServiceError(response) => {
+            let status = response.raw().status().as_u16();
+            let code = response.err().code();
+            let mut detail = match (code, response.err().message()) {
                 (Some(code), Some(message)) => format!("{code}: {message}"),
                 (Some(code), None) => code.to_owned(),
-                (None, _) => format!("no answer of STS, with HTTP status {status}"),
+                (None, _) => format!("HTTP status {status}, not a valid STS response"),
             };
             if let Some(id) = error.request_id() {
-                said = format!("{said} (request id {id})");
+                detail = format!("{detail} (request id {id})");
             }
-            (reason_of(code, status), said)
+            (reason_for(code, status), detail)
         }
-        SdkError::TimeoutError(_) => (Reason::StsUnreachable, "no answer in time".to_owned()),
+        SdkError::TimeoutError(_) => (Reason::StsUnreachable, "timeout".to_owned()),
         SdkError::DispatchFailure(_) => (Reason::StsUnreachable, causes(error)),
         SdkError::ConstructionFailure(_) => (Reason::InvalidRequest, causes(error)),
-        // The text could quote the body, and a body that is not understood may hold keys.
-        _ => (Reason::StsFault, "the answer is not one of STS".to_owned()),
+        // The SDK's text could quote the body, and an unexpected body may contain keys.
+        _ => (Reason::StsFault, "not a valid STS response".to_owned()),
     }
 }
 
-fn reason_of(code: Option<&str>, status: u16) -> Reason {
+fn reason_for(code: Option<&str>, status: u16) -> Reason {
     match code.unwrap_or_default() {
         "AccessDenied" | "AccessDeniedException" => Reason::AccessDenied,
         "InvalidIdentityToken" => Reason::InvalidIdentityToken,
@@ -268,23 +273,23 @@ fn reason_of(code: Option<&str>, status: u16) -> Reason {
     }
 }
 
-/// The way out, as a sentence to append.
-fn advice(reason: Reason, call: &str) -> &'static str {
+/// The fix, as a sentence to append.
+fn fix(reason: Reason, call: &str) -> &'static str {
     let web_identity = call.ends_with("WithWebIdentity");
     match reason {
         Reason::AccessDenied if web_identity => {
-            ". The role's trust policy must allow this call to the token's identity provider, with its subject and audience as conditions"
+            ". The role's trust policy must allow this action for the token's identity provider, with conditions that match the token's subject and audience"
         }
         Reason::AccessDenied => {
-            ". The role's trust policy must allow the caller (and its external id, if it asks for one), and the caller needs sts:AssumeRole on the role"
+            ". The role's trust policy must allow the caller (with the external id, if the policy requires one), and the caller needs sts:AssumeRole on the role"
         }
         Reason::InvalidIdentityToken => {
-            ". The account needs an IAM OIDC provider for the token's issuer, with the token's audience as client id"
+            ". The account needs an IAM OIDC provider for the token's issuer, with the token's audience as client ID"
         }
         Reason::ExpiredToken if web_identity => {
-            ". Whatever writes the token file has stopped renewing it"
+            ". The kubelet or another process that writes the token file has stopped renewing it"
         }
-        Reason::InvalidCredentials => ". The base credentials are wrong, deleted or deactivated",
+        Reason::InvalidCredentials => ". The base credentials are invalid, deleted or inactive",
         Reason::RegionDisabled => {
             ". Activate STS for this region in the account, or set another AWS_REGION"
         }

@@ -1,69 +1,69 @@
-//! Why there are no credentials: a stable word for metrics and conditions, and a sentence for people.
+//! Why AWS credentials are unavailable: a stable reason for metrics and conditions, and a message for people.
 //!
-//! AWS's own error codes and messages are kept; secrets never get in here.
+//! Messages keep AWS's error codes and messages and never contain secrets.
 
 use std::{fmt, time::SystemTime};
 
 use serde::{Serialize, Serializer};
 
-/// Stable words. Metrics, conditions and alerts may depend on them.
+/// Stable reasons; metrics, conditions and alerts may depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The first exchange has not finished yet.
+    /// The first fetch has not finished yet.
     Pending,
-    /// The last credentials ended and no new ones could be had.
+    /// The last credentials expired and were not renewed.
     Expired,
-    /// AWS refused credentials that are still within their time, and the source has no others.
+    /// AWS rejected credentials that have not expired, and the source provides no others.
     Rejected,
-    /// The caller may not assume the role: trust policy or permissions.
+    /// The trust policy or the caller's permissions do not allow the role to be assumed.
     AccessDenied,
     /// STS could not validate the web identity token (issuer, audience, signature).
     InvalidIdentityToken,
-    /// The web identity token, or the session that assumes the next role, has expired.
+    /// The web identity token, or the credentials that assume the next role, have expired.
     ExpiredToken,
     /// STS could not reach the identity provider.
     IdpCommunicationError,
-    /// The identity provider refused the claim.
+    /// The identity provider rejected the claim.
     IdpRejectedClaim,
-    /// STS is switched off in this region for the account.
+    /// STS is not activated in this region for the account.
     RegionDisabled,
-    /// The base credentials of an AssumeRole call are wrong.
+    /// The base credentials of an AssumeRole call are invalid.
     InvalidCredentials,
-    /// STS found the request itself wrong (session name, duration, ARN).
+    /// STS rejected the request as invalid (session name, duration, ARN).
     InvalidRequest,
     /// Too many requests.
     Throttled,
-    /// No answer from STS: network, name, certificate or time-out.
+    /// No response from STS: network, DNS, certificate or timeout.
     StsUnreachable,
-    /// STS answered with a fault of its own, or with something else than it should.
+    /// STS returned a server error or an invalid response.
     StsFault,
-    /// The token file of the web identity is not there.
+    /// The web identity token file does not exist.
     TokenFileMissing,
-    /// The token file is there but empty or unreadable.
+    /// The token file is empty or not readable.
     TokenFileUnreadable,
-    /// GitHub did not hand out an identity token.
+    /// GitHub did not return an identity token.
     TokenRequestFailed,
-    /// No answer from the container credential endpoint (ECS, EKS Pod Identity).
+    /// No response from the container credentials endpoint (ECS, EKS Pod Identity).
     ContainerEndpointUnreachable,
-    /// The container credential endpoint refused.
+    /// The container credentials endpoint rejected the request.
     ContainerEndpointRefused,
-    /// No answer from the instance metadata service.
+    /// No response from the instance metadata service.
     InstanceMetadataUnreachable,
     /// The instance has no role.
     NoInstanceRole,
-    /// The shared configuration files do not lead to credentials.
+    /// The shared config files do not provide credentials.
     ProfileInvalid,
-    /// A `credential_process` or an SSO session of the profile failed.
+    /// The `credential_process` or the SSO session of the profile failed.
     ProfileFailed,
-    /// A key file of the secret directory is missing or empty.
+    /// A key file in the secret directory is missing or empty.
     KeysMissing,
-    /// No method of the default chain has credentials.
+    /// No method of the default chain provides credentials.
     NoCredentials,
 }
 
 impl Reason {
-    /// The word itself.
+    /// The stable reason as text.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "Pending",
@@ -94,7 +94,7 @@ impl Reason {
         }
     }
 
-    /// Whether the source was out of order, so that trying again soon may help without anyone doing anything.
+    /// Whether the source was unavailable, so that a retry may succeed without a change.
     pub fn is_outage(self) -> bool {
         matches!(
             self,
@@ -122,13 +122,13 @@ impl Serialize for Reason {
     }
 }
 
-/// No credentials to sign with, and why.
+/// No valid AWS credentials are available.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("no AWS credentials: {reason}: {message}")]
 pub struct Unavailable {
-    /// The stable word.
+    /// The stable reason.
     pub reason: Reason,
-    /// For people: what happened, with AWS's own message and request id where there is one, and a way out.
+    /// For people: the error with AWS's message and request ID, if any, and the fix.
     pub message: String,
 }
 
@@ -141,14 +141,14 @@ impl Unavailable {
     }
 
     pub(crate) fn pending(role: Option<&String>) -> Self {
-        let of_role = role.map_or_else(String::new, |role| format!(" of {role}"));
+        let for_role = role.map_or_else(String::new, |role| format!(" for {role}"));
         Self::new(
             Reason::Pending,
-            format!("the first credentials{of_role} are still being fetched"),
+            format!("waiting for the first credentials{for_role}"),
         )
     }
 
-    /// Credentials ended; `cause` is why there are no newer ones.
+    /// The credentials expired; `cause` is the last refresh error.
     pub(crate) fn expired(at: SystemTime, cause: Option<&Self>) -> Self {
         let at = timestamp(at);
         match cause {

@@ -1,4 +1,4 @@
-//! Chats that go well.
+//! Successful chat completions.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::rig::{MODEL, Rig, ask, ask_stream, signed_blocks, streamed_text};
 
 #[tokio::test]
-async fn streamed_answer_equals_the_plain_one() {
+async fn streamed_and_plain_responses_are_equal() {
     let rig = Rig::laptop().await;
     let mut body = json!({
         "model": MODEL,
@@ -45,7 +45,7 @@ async fn streamed_answer_equals_the_plain_one() {
         plain_answer["choices"][0]["finish_reason"]
     );
 
-    // Upstream got the same conversation both times.
+    // Both calls sent the same conversation upstream.
     let (first, second) = (
         rig.double.calls_of("Converse"),
         rig.double.calls_of("ConverseStream"),
@@ -55,7 +55,7 @@ async fn streamed_answer_equals_the_plain_one() {
 }
 
 #[tokio::test]
-async fn tool_calls_are_the_same_streamed_and_not() {
+async fn streamed_and_plain_tool_calls_are_equal() {
     let rig = Rig::laptop().await;
     let mut body = ask(MODEL, "@tool weather {\"city\":\"Ulm\",\"days\":3}");
     body["tools"] = json!([{ "type": "function", "function": {
@@ -83,13 +83,13 @@ async fn tool_calls_are_the_same_streamed_and_not() {
 }
 
 #[tokio::test]
-async fn alias_of_the_document_leads_to_its_model_and_region() {
+async fn an_alias_resolves_to_its_model_and_region() {
     let rig = Rig::with_document(
         "clients: {anonymous: true}\nmodels: [{name: fast, targets: [{modelId: 'us.amazon.nova-lite-v1:0', region: us-west-2}]}]",
     )
     .await;
-    let answer = rig.chat(&ask("fast", "hello")).await;
-    assert_eq!(answer.json()["model"], "fast", "{}", answer.text());
+    let response = rig.chat(&ask("fast", "hello")).await;
+    assert_eq!(response.json()["model"], "fast", "{}", response.text());
     let call = &rig.double.calls_of("Converse")[0];
     assert_eq!(call.model.as_deref(), Some("us.amazon.nova-lite-v1:0"));
     assert_eq!(call.region.as_deref(), Some("us-west-2"));
@@ -97,11 +97,11 @@ async fn alias_of_the_document_leads_to_its_model_and_region() {
 }
 
 #[tokio::test]
-async fn arn_is_one_segment_of_the_path_and_its_signature_is_right() {
+async fn an_arn_is_one_path_segment_with_a_valid_signature() {
     let rig = Rig::laptop().await;
     let arn = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0";
-    let answer = rig.chat(&ask(arn, "hello")).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = rig.chat(&ask(arn, "hello")).await;
+    assert_eq!(response.status, 200, "{}", response.text());
     let call = &rig.double.calls_of("Converse")[0];
     assert_eq!(call.model.as_deref(), Some(arn));
     assert!(
@@ -112,7 +112,7 @@ async fn arn_is_one_segment_of_the_path_and_its_signature_is_right() {
 }
 
 #[tokio::test]
-async fn models_are_listed_in_openais_shape() {
+async fn lists_models_in_openais_format() {
     let rig = Rig::with_document(
         "clients: {anonymous: true}\nmodels: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0'}]}]\nallow: ['meta.llama3-*']",
     )
@@ -136,7 +136,7 @@ async fn models_are_listed_in_openais_shape() {
 }
 
 #[tokio::test]
-async fn request_id_of_the_client_comes_back_and_one_is_made_otherwise() {
+async fn returns_the_clients_request_id_or_a_generated_one() {
     let rig = Rig::laptop().await;
     let with = rig
         .call(Method::GET, "/healthz", &[("x-request-id", "mine-1")], "")
@@ -151,7 +151,7 @@ async fn request_id_of_the_client_comes_back_and_one_is_made_otherwise() {
 }
 
 #[tokio::test]
-async fn usage_and_outcome_are_counted_once_a_request() {
+async fn counts_usage_and_result_once_per_request() {
     let rig = Rig::with_document(
         "clients: {anonymous: true}\nmodels: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0'}]}]",
     )
@@ -192,19 +192,19 @@ async fn usage_and_outcome_are_counted_once_a_request() {
     let page = rig.admin("/metrics").await.text();
     assert!(
         !page.contains("nope"),
-        "a name made up by a client is in the metrics"
+        "metrics must not contain model names invented by clients"
     );
 }
 
 #[tokio::test]
-async fn url_of_an_image_is_refused_unless_fetching_is_on_and_then_guarded() {
+async fn rejects_image_urls_unless_fetching_is_enabled_and_the_address_is_public() {
     let body = json!({ "model": MODEL, "messages": [{ "role": "user", "content": [
         { "type": "text", "text": "what is this?" },
         { "type": "image_url", "image_url": { "url": "https://127.0.0.1/a.png" } },
     ] }] });
     let off = Rig::laptop().await;
-    let answer = off.chat(&body).await;
-    assert_eq!(answer.status, 400);
+    let response = off.chat(&body).await;
+    assert_eq!(response.status, 400);
     let on = Rig::with_document("clients: {anonymous: true}\nallow: ['*']\nfetchRemoteMedia: true")
         .await;
     let guarded = on.chat(&body).await;
@@ -218,7 +218,7 @@ async fn url_of_an_image_is_refused_unless_fetching_is_on_and_then_guarded() {
 }
 
 #[tokio::test]
-async fn six_turns_of_thinking_and_tools_replay_every_signed_block_bit_for_bit() {
+async fn six_turns_of_thinking_and_tools_replay_every_signed_block_unchanged() {
     let rig = Rig::laptop().await;
     let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]);
     let mut messages = Vec::new();
@@ -227,22 +227,22 @@ async fn six_turns_of_thinking_and_tools_replay_every_signed_block_bit_for_bit()
         messages.push(json!({"role": "user", "content": prompt}));
         let body = json!({"model": "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "messages": messages,
             "tools": tools, "reasoning_effort": "low"});
-        let answer = rig.chat(&body).await;
-        assert_eq!(answer.status, 200, "turn {turn}: {}", answer.text());
-        let message = answer.json()["choices"][0]["message"].clone();
+        let response = rig.chat(&body).await;
+        assert_eq!(response.status, 200, "turn {turn}: {}", response.text());
+        let message = response.json()["choices"][0]["message"].clone();
         let id = message["tool_calls"][0]["id"].clone();
         assert!(message["thinking_blocks"][0]["signature"].is_string());
         messages.push(message);
         messages.push(json!({"role": "tool", "tool_call_id": id, "content": "seen"}));
     }
-    // The double refuses a block whose signature does not fit its text; here they are compared as well.
+    // The double rejects a block whose signature does not match its text; compare the blocks, too.
     let blocks = signed_blocks(&rig.double.calls_of("Converse").pop().unwrap());
     assert_eq!(blocks.len(), 5);
-    let given = messages
+    let sent = messages
         .iter()
         .filter(|message| message["role"] == "assistant");
-    for (turn, (block, given)) in blocks.into_iter().zip(given).enumerate() {
+    for (turn, (block, sent)) in blocks.into_iter().zip(sent).enumerate() {
         assert_eq!(block["text"], format!("Thought {turn} \"ü\" \u{2028}."));
-        assert_eq!(block["signature"], given["thinking_blocks"][0]["signature"]);
+        assert_eq!(block["signature"], sent["thinking_blocks"][0]["signature"]);
     }
 }

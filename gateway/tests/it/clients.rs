@@ -1,4 +1,4 @@
-//! Who may call.
+//! Client authentication.
 
 use awsdouble::TokenIssuer;
 use http::Method;
@@ -9,7 +9,7 @@ use crate::rig::{MODEL, Plan, Rig, ask, now};
 const AUDIENCE: &str = "bedrockaccess.dev/team-a/chat";
 
 #[tokio::test]
-async fn without_a_key_nothing_is_answered_and_nothing_goes_upstream() {
+async fn rejects_requests_without_a_valid_key_before_calling_bedrock() {
     let rig = Rig::start(Plan {
         settings: Box::new(|settings| settings.api_key = Some(gateway::ApiKey::new("sk-right"))),
         ..Plan::default()
@@ -36,7 +36,7 @@ async fn without_a_key_nothing_is_answered_and_nothing_goes_upstream() {
         200
     );
     assert_eq!(chat(&[("x-api-key", "sk-right")]).await.status, 200);
-    // What the client proved itself with stays here.
+    // The client's credentials are not forwarded.
     for call in rig.double.calls() {
         assert!(!call.headers.contains_key("x-api-key"));
         assert!(!call.headers["authorization"].contains("sk-right"));
@@ -44,7 +44,7 @@ async fn without_a_key_nothing_is_answered_and_nothing_goes_upstream() {
 }
 
 #[tokio::test]
-async fn token_of_a_listed_service_account_is_let_in_for_its_models() {
+async fn admits_tokens_of_listed_service_accounts_for_their_models() {
     let issuer = TokenIssuer::generate("https://kubernetes.default.svc").unwrap();
     let service_accounts = json!({
         "issuer": issuer.issuer(),
@@ -66,8 +66,8 @@ async fn token_of_a_listed_service_account_is_let_in_for_its_models() {
         rig.call(Method::POST, "/v1/chat/completions", &headers, body)
             .await
     };
-    let answer = call("app", AUDIENCE, "fast").await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = call("app", AUDIENCE, "fast").await;
+    assert_eq!(response.status, 200, "{}", response.text());
     let other_model = call("app", AUDIENCE, MODEL).await;
     assert_eq!(other_model.status, 404);
     assert!(other_model.text().contains("you may use: fast"));
@@ -86,17 +86,21 @@ async fn token_of_a_listed_service_account_is_let_in_for_its_models() {
 }
 
 #[tokio::test]
-async fn aws_sdks_find_what_to_sign_with_and_it_is_good_for_this_gateway_alone() {
+async fn aws_sdks_get_credentials_that_are_valid_for_this_gateway_only() {
     let open = Rig::laptop().await;
-    let answer = open.get("/aws/credentials").await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let given = answer.json();
+    let response = open.get("/aws/credentials").await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    let credentials = response.json();
     for field in ["AccessKeyId", "SecretAccessKey", "Token"] {
-        assert_eq!(given[field], "not-needed", "{given}");
+        assert_eq!(credentials[field], "not-needed", "{credentials}");
     }
-    // boto3 and others read this form alone.
-    let expiration = given["Expiration"].as_str().unwrap();
-    assert_eq!(expiration.len(), "2026-01-01T00:00:00Z".len(), "{given}");
+    // boto3 and other SDKs accept this format only.
+    let expiration = credentials["Expiration"].as_str().unwrap();
+    assert_eq!(
+        expiration.len(),
+        "2026-01-01T00:00:00Z".len(),
+        "{credentials}"
+    );
 
     let closed = Rig::start(Plan {
         settings: Box::new(|settings| settings.api_key = Some(gateway::ApiKey::new("sk-right"))),
@@ -110,7 +114,7 @@ async fn aws_sdks_find_what_to_sign_with_and_it_is_good_for_this_gateway_alone()
     assert_eq!(ask(&[]).await.status, 401);
     let wrong = ask(&[("authorization", "Bearer sk-wrong")]).await;
     assert_eq!(wrong.status, 401);
-    let given = ask(&[("authorization", "Bearer sk-right")]).await.json();
-    assert_eq!(given["AccessKeyId"], "default");
-    assert_eq!(given["SecretAccessKey"], "sk-right");
+    let credentials = ask(&[("authorization", "Bearer sk-right")]).await.json();
+    assert_eq!(credentials["AccessKeyId"], "default");
+    assert_eq!(credentials["SecretAccessKey"], "sk-right");
 }

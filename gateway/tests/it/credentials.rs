@@ -1,4 +1,4 @@
-//! AWS credentials that run out, are revoked or are not there.
+//! AWS credentials that expire, are revoked or are missing.
 
 use awsdouble::{Config, Fault, TokenIssuer, allow_bedrock};
 use serde_json::Value;
@@ -7,14 +7,14 @@ use crate::rig::{MODEL, Plan, Rig, ask, eventually, now};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
 
-/// A gateway with the environment that the operator gives a pod. The folder holds the token.
+/// A gateway with the environment that the operator sets in a pod. The directory contains the token.
 async fn web_identity(subject: &str) -> (Rig, tempfile::TempDir) {
     let issuer = TokenIssuer::generate("https://kubernetes.default.svc").unwrap();
     let double = Config::default().with_issuer(issuer.issuer(), issuer.jwks());
     let trust = double.irsa_trust(issuer.issuer(), "team-a", "chat");
     let double = double.with_role(ROLE, trust, allow_bedrock());
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("token");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
     let token = issuer
         .service_account_token("team-a", subject, "sts.amazonaws.com", now(), now() + 600)
         .unwrap();
@@ -32,17 +32,17 @@ async fn web_identity(subject: &str) -> (Rig, tempfile::TempDir) {
         ..Plan::default()
     })
     .await;
-    (rig, folder)
+    (rig, directory)
 }
 
 #[tokio::test]
-async fn revoked_session_costs_one_retry_and_no_failed_request() {
-    let (rig, _folder) = web_identity("chat").await;
+async fn a_revoked_session_causes_one_retry_and_no_failed_request() {
+    let (rig, _directory) = web_identity("chat").await;
     assert_eq!(rig.chat(&ask(MODEL, "one")).await.status, 200);
     rig.double.revoke_sessions();
     rig.double.clear_calls();
-    let answer = rig.chat(&ask(MODEL, "two")).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = rig.chat(&ask(MODEL, "two")).await;
+    assert_eq!(response.status, 200, "{}", response.text());
     let statuses: Vec<Option<u16>> = rig
         .double
         .calls_of("Converse")
@@ -59,8 +59,8 @@ async fn revoked_session_costs_one_retry_and_no_failed_request() {
 }
 
 #[tokio::test]
-async fn credentials_and_their_end_show_in_readiness_and_metrics() {
-    let (rig, _folder) = web_identity("chat").await;
+async fn readiness_and_metrics_show_the_credentials_and_their_expiration() {
+    let (rig, _directory) = web_identity("chat").await;
     eventually("ready", async || rig.admin("/readyz").await.status == 200).await;
     let ready: Value = rig.admin("/readyz").await.json();
     assert_eq!(ready["method"], "web-identity");
@@ -74,9 +74,9 @@ async fn credentials_and_their_end_show_in_readiness_and_metrics() {
 }
 
 #[tokio::test]
-async fn wrong_trust_policy_is_told_by_readiness_and_answer() {
-    let (rig, _folder) = web_identity("somebody-else").await;
-    eventually("the refusal shows", async || {
+async fn readiness_reports_a_wrong_trust_policy() {
+    let (rig, _directory) = web_identity("another-account").await;
+    eventually("readiness reports the error", async || {
         let page = rig.admin("/readyz").await;
         page.status == 503 && page.json()["reason"] == "AccessDenied"
     })
@@ -97,18 +97,18 @@ async fn wrong_trust_policy_is_told_by_readiness_and_answer() {
 }
 
 #[tokio::test]
-async fn clock_that_is_off_is_corrected_by_awss_own_date() {
+async fn corrects_a_skewed_clock_from_awss_date_header() {
     let rig = Rig::laptop().await;
     rig.double.set_clock_skew(900);
-    let answer = rig.chat(&ask(MODEL, "hi")).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = rig.chat(&ask(MODEL, "hi")).await;
+    assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(rig.double.calls_of("Converse").len(), 2);
     assert_eq!(rig.chat(&ask(MODEL, "hi")).await.status, 200);
     assert_eq!(rig.double.calls_of("Converse").len(), 3);
 }
 
 #[tokio::test]
-async fn key_that_aws_does_not_know_is_a_502_with_a_hint_and_no_secret() {
+async fn an_unknown_access_key_is_a_502_with_a_hint_and_without_the_secret() {
     let rig = Rig::start(Plan {
         environment: vec![
             ("AWS_REGION".into(), "us-east-1".into()),
@@ -121,19 +121,19 @@ async fn key_that_aws_does_not_know_is_a_502_with_a_hint_and_no_secret() {
         ..Plan::default()
     })
     .await;
-    let answer = rig.chat(&ask(MODEL, "hi")).await;
-    assert_eq!(answer.status, 502, "{}", answer.text());
-    let error = answer.error();
+    let response = rig.chat(&ask(MODEL, "hi")).await;
+    assert_eq!(response.status, 502, "{}", response.text());
+    let error = response.error();
     assert_eq!(error["code"], "UnrecognizedClientException");
     assert!(
         error["hint"].as_str().unwrap().contains("access key"),
         "{error}"
     );
-    assert!(!answer.text().contains("never-to-be-seen-again"));
+    assert!(!response.text().contains("never-to-be-seen-again"));
 }
 
 #[tokio::test]
-async fn bedrock_api_key_is_sent_as_bearer_and_nothing_is_signed() {
+async fn sends_a_bedrock_api_key_as_bearer_token_without_a_signature() {
     let rig = Rig::start(Plan {
         double: Config::default().with_bearer_key("dev", "bedrock-api-key-abc", allow_bedrock()),
         environment: vec![
@@ -146,18 +146,18 @@ async fn bedrock_api_key_is_sent_as_bearer_and_nothing_is_signed() {
         ..Plan::default()
     })
     .await;
-    let answer = rig.chat(&ask(MODEL, "hi")).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = rig.chat(&ask(MODEL, "hi")).await;
+    assert_eq!(response.status, 200, "{}", response.text());
     let call = &rig.double.calls_of("Converse")[0];
     assert_eq!(call.identity.as_ref().unwrap().kind, "bearer");
     assert!(!call.headers.contains_key("x-amz-date"));
 }
 
 #[tokio::test]
-async fn outage_of_sts_at_the_start_is_waited_for_by_early_requests() {
+async fn early_requests_wait_for_the_first_credentials() {
     let issuer_down = Fault::error("AssumeRoleWithWebIdentity", 503, "ServiceUnavailable").times(1);
-    let (rig, _folder) = web_identity("chat").await;
+    let (rig, _directory) = web_identity("chat").await;
     rig.double.inject(issuer_down);
-    let answer = rig.chat(&ask(MODEL, "hi")).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = rig.chat(&ask(MODEL, "hi")).await;
+    assert_eq!(response.status, 200, "{}", response.text());
 }

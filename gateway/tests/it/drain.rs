@@ -1,11 +1,11 @@
-//! The end of a gateway.
+//! Shutdown of a gateway.
 
 use http_body_util::BodyExt;
 
 use crate::rig::{MODEL, Rig, ask, ask_stream, events, eventually, read_until};
 
 #[tokio::test]
-async fn open_stream_is_finished_before_the_gateway_ends() {
+async fn an_open_stream_completes_before_shutdown() {
     let mut rig = Rig::laptop().await;
     let mut response = rig
         .open_chat(&ask_stream(
@@ -15,7 +15,7 @@ async fn open_stream_is_finished_before_the_gateway_ends() {
         .await;
     let mut text = read_until(response.body_mut(), "assistant").await;
     rig.terminate();
-    eventually("readiness goes off", async || {
+    eventually("the gateway is not ready", async || {
         rig.admin("/readyz").await.status == 503
     })
     .await;
@@ -26,7 +26,7 @@ async fn open_stream_is_finished_before_the_gateway_ends() {
 }
 
 #[tokio::test]
-async fn idle_gateway_ends_at_once_and_takes_no_more_connections() {
+async fn an_idle_gateway_shuts_down_at_once_and_accepts_no_connections() {
     let mut rig = Rig::laptop().await;
     assert_eq!(rig.chat(&ask(MODEL, "hi")).await.status, 200);
     rig.terminate();
@@ -35,7 +35,7 @@ async fn idle_gateway_ends_at_once_and_takes_no_more_connections() {
 }
 
 #[tokio::test]
-async fn stream_that_outlasts_the_drain_time_gets_a_proper_error() {
+async fn a_stream_that_exceeds_the_drain_time_ends_with_an_error() {
     let mut rig =
         Rig::with_document("clients: {anonymous: true}\nallow: ['*']\nlimits: {drainSeconds: 1}")
             .await;

@@ -1,4 +1,4 @@
-//! Requests that fail, each with the error a client and its reader need.
+//! Failing requests and their errors.
 
 use awsdouble::{Fault, FaultAction};
 use http::Method;
@@ -6,131 +6,131 @@ use serde_json::{Value, json};
 
 use crate::rig::{MODEL, Plan, Rig, ask, ask_stream};
 
-struct Refusal {
+struct Case {
     name: &'static str,
     method: Method,
     path: &'static str,
     body: String,
     status: u16,
     code: &'static str,
-    says: &'static str,
+    message: &'static str,
 }
 
-#[expect(clippy::too_many_lines, reason = "a table of cases, a row each")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[tokio::test]
-async fn what_the_gateway_refuses_itself_names_the_way_out() {
+async fn gateway_errors_name_the_fix() {
     let rig = Rig::with_document(
         "clients: {anonymous: true}\nlimits: {maxBodyBytes: 2000}\nmodels: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0'}]}]",
     )
     .await;
     let chat = "/v1/chat/completions";
     for case in [
-        Refusal {
+        Case {
             name: "unknown model",
             method: Method::POST,
             path: chat,
             body: ask("gpt-4", "hi").to_string(),
             status: 404,
             code: "model_not_found",
-            says: "you may use: fast",
+            message: "you may use: fast",
         },
-        Refusal {
+        Case {
             name: "malformed JSON",
             method: Method::POST,
             path: chat,
             body: "{\"model\": \"fast\",\n \"messages\": [}".to_owned(),
             status: 400,
             code: "invalid_json",
-            says: "line 2",
+            message: "line 2",
         },
-        Refusal {
+        Case {
             name: "empty body",
             method: Method::POST,
             path: chat,
             body: String::new(),
             status: 400,
             code: "invalid_json",
-            says: "JSON",
+            message: "JSON",
         },
-        Refusal {
+        Case {
             name: "no model",
             method: Method::POST,
             path: chat,
             body: json!({ "messages": [] }).to_string(),
             status: 400,
             code: "missing_required_parameter",
-            says: "/v1/models",
+            message: "/v1/models",
         },
-        Refusal {
+        Case {
             name: "unsupported field",
             method: Method::POST,
             path: chat,
             body: json!({ "model": "fast", "n": 2, "messages": [{ "role": "user", "content": "hi" }] }).to_string(),
             status: 400,
             code: "unsupported_parameter",
-            says: "n",
+            message: "n",
         },
-        Refusal {
+        Case {
             name: "body over the limit",
             method: Method::POST,
             path: chat,
             body: ask("fast", &"x".repeat(3000)).to_string(),
             status: 413,
             code: "body_too_large",
-            says: "2000",
+            message: "2000",
         },
-        Refusal {
+        Case {
             name: "unknown path",
             method: Method::POST,
             path: "/v1/completion",
             body: String::new(),
             status: 404,
             code: "unknown_path",
-            says: "/v1/chat/completions",
+            message: "/v1/chat/completions",
         },
-        Refusal {
+        Case {
             name: "wrong method",
             method: Method::GET,
             path: chat,
             body: String::new(),
             status: 405,
             code: "method_not_allowed",
-            says: "use POST",
+            message: "use POST",
         },
-        Refusal {
+        Case {
             name: "wrong method of a list",
             method: Method::DELETE,
             path: "/v1/models/fast",
             body: String::new(),
             status: 405,
             code: "method_not_allowed",
-            says: "use GET",
+            message: "use GET",
         },
     ] {
-        let answer = rig.call(case.method, case.path, &[], case.body).await;
-        let text = answer.text();
-        let error = answer.error();
-        assert_eq!(answer.status, case.status, "{}: {text}", case.name);
+        let response = rig.call(case.method, case.path, &[], case.body).await;
+        let text = response.text();
+        let error = response.error();
+        assert_eq!(response.status, case.status, "{}: {text}", case.name);
         assert_eq!(error["code"], case.code, "{}: {text}", case.name);
         let message = error["message"].as_str().unwrap();
-        assert!(message.contains(case.says), "{}: {text}", case.name);
+        assert!(message.contains(case.message), "{}: {text}", case.name);
         assert_eq!(
             error["request_id"].as_str().unwrap(),
-            answer.headers["x-request-id"].to_str().unwrap(),
+            response.headers["x-request-id"].to_str().unwrap(),
             "{}",
             case.name
         );
         if case.status == 405 {
-            assert!(answer.headers.contains_key("allow"), "{}", case.name);
+            assert!(response.headers.contains_key("allow"), "{}", case.name);
         }
     }
     assert!(
         rig.double.calls().is_empty(),
-        "nothing of this went upstream"
+        "no request was sent upstream"
     );
 }
 
-/// Every exception of Bedrock Runtime, the status it gets on the wire, and its status here.
+/// Every exception of Bedrock Runtime with Bedrock's status and the gateway's status.
 pub(crate) const EXCEPTIONS: [(&str, u16, u16); 12] = [
     ("ValidationException", 400, 400),
     ("ServiceQuotaExceededException", 400, 400),
@@ -146,7 +146,7 @@ pub(crate) const EXCEPTIONS: [(&str, u16, u16); 12] = [
     ("ServiceUnavailableException", 503, 503),
 ];
 
-async fn refused_by_aws(empty_body: bool) {
+async fn check_aws_exceptions(empty_body: bool) {
     let rig = Rig::laptop().await;
     for (code, status, expected) in EXCEPTIONS {
         for (operation, body) in [
@@ -157,32 +157,32 @@ async fn refused_by_aws(empty_body: bool) {
             let action = FaultAction::Error {
                 status,
                 code: code.to_owned(),
-                message: format!("what AWS says of {code}"),
+                message: format!("AWS's message for {code}"),
                 empty_body,
             };
             rig.double.inject(Fault::new(operation, action));
-            let answer = rig.chat(&body).await;
-            let error = answer.error();
-            assert_eq!(answer.status, expected, "{code}: {error}");
+            let response = rig.chat(&body).await;
+            let error = response.error();
+            assert_eq!(response.status, expected, "{code}: {error}");
             assert_eq!(error["code"], code);
-            assert_eq!(error["message"], format!("what AWS says of {code}"));
+            assert_eq!(error["message"], format!("AWS's message for {code}"));
             assert!(error["aws_request_id"].is_string(), "{code}: {error}");
         }
     }
 }
 
 #[tokio::test]
-async fn each_aws_exception_keeps_its_name_text_and_request_id() {
-    refused_by_aws(false).await;
+async fn each_aws_exception_keeps_its_code_message_and_request_id() {
+    check_aws_exceptions(false).await;
 }
 
 #[tokio::test]
-async fn each_aws_exception_with_an_empty_body_loses_nothing() {
-    refused_by_aws(true).await;
+async fn each_aws_exception_with_an_empty_body_keeps_its_code_message_and_request_id() {
+    check_aws_exceptions(true).await;
 }
 
 #[tokio::test]
-async fn each_aws_exception_in_mid_stream_is_an_error_event_and_no_done() {
+async fn each_aws_exception_within_a_stream_is_an_error_event_without_done() {
     let rig = Rig::laptop().await;
     for (code, expected) in [
         ("ThrottlingException", 429),
@@ -198,26 +198,29 @@ async fn each_aws_exception_in_mid_stream_is_an_error_event_and_no_done() {
             FaultAction::StreamException {
                 after: 3,
                 code: code.to_owned(),
-                message: format!("what AWS says of {code}"),
+                message: format!("AWS's message for {code}"),
             },
         ));
-        let answer = rig
+        let response = rig
             .chat(&ask_stream(MODEL, "a long enough answer to break"))
             .await;
-        assert_eq!(answer.status, 200, "the headers were out already");
-        let events = answer.events();
+        assert_eq!(
+            response.status, 200,
+            "the headers were sent before the exception"
+        );
+        let events = response.events();
         assert_eq!(events[0]["choices"][0]["delta"]["role"], "assistant");
         let error = &events.last().unwrap()["error"];
         assert_eq!(error["code"], code, "{events:?}");
         assert_eq!(error["status"], expected);
-        assert_eq!(error["message"], format!("what AWS says of {code}"));
+        assert_eq!(error["message"], format!("AWS's message for {code}"));
         assert!(error["aws_request_id"].is_string());
-        assert!(!answer.text().contains("[DONE]"));
+        assert!(!response.text().contains("[DONE]"));
     }
 }
 
 #[tokio::test]
-async fn exception_in_place_of_the_first_event_is_tried_again_unseen() {
+async fn retries_an_exception_instead_of_the_first_event() {
     let rig = Rig::laptop().await;
     rig.double.inject(
         Fault::new(
@@ -230,18 +233,18 @@ async fn exception_in_place_of_the_first_event_is_tried_again_unseen() {
         )
         .times(2),
     );
-    let answer = rig.chat(&ask_stream(MODEL, "hello")).await;
+    let response = rig.chat(&ask_stream(MODEL, "hello")).await;
     assert_eq!(
-        answer.events().last().unwrap(),
+        response.events().last().unwrap(),
         "[DONE]",
         "{}",
-        answer.text()
+        response.text()
     );
     assert_eq!(rig.double.calls_of("ConverseStream").len(), 3);
 }
 
 #[tokio::test]
-async fn passing_trouble_is_tried_again_and_wrong_requests_are_not() {
+async fn retries_transient_errors_but_not_invalid_requests() {
     let rig = Rig::laptop().await;
     rig.double
         .inject(Fault::error("Converse", 503, "ServiceUnavailableException").times(2));
@@ -262,19 +265,19 @@ async fn passing_trouble_is_tried_again_and_wrong_requests_are_not() {
 }
 
 #[tokio::test]
-async fn next_target_answers_where_the_first_is_out_of_quota() {
+async fn fails_over_to_the_next_target_if_the_quota_is_exceeded() {
     let rig = Rig::with_document(
         "clients: {anonymous: true}\nmodels: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0', region: us-east-1}, {modelId: 'us.amazon.nova-lite-v1:0', region: us-west-2, priority: 1}]}]",
     )
     .await;
     rig.double
         .inject(Fault::error("ConverseStream", 400, "ServiceQuotaExceededException").times(1));
-    let answer = rig.chat(&ask_stream("fast", "hello")).await;
+    let response = rig.chat(&ask_stream("fast", "hello")).await;
     assert_eq!(
-        answer.events().last().unwrap(),
+        response.events().last().unwrap(),
         "[DONE]",
         "{}",
-        answer.text()
+        response.text()
     );
     let calls = rig.double.calls_of("ConverseStream");
     let models: Vec<&str> = calls
@@ -289,7 +292,7 @@ async fn next_target_answers_where_the_first_is_out_of_quota() {
 }
 
 #[tokio::test]
-async fn model_without_on_demand_throughput_is_answered_with_the_profile_to_ask_for() {
+async fn a_model_without_on_demand_throughput_is_an_error_that_names_the_profile() {
     let rig = Rig::laptop().await;
     let message = "Invocation of model ID amazon.nova-lite-v1:0 with on-demand throughput isn\u{2019}t supported. Retry your request with the ID or ARN of an inference profile that contains this model.";
     rig.double.inject(Fault::new(
@@ -308,22 +311,22 @@ async fn model_without_on_demand_throughput_is_answered_with_the_profile_to_ask_
 }
 
 #[tokio::test]
-async fn upstream_that_is_not_there_or_talks_nonsense_is_a_502() {
+async fn an_unreachable_or_invalid_upstream_is_a_502() {
     let rig = Rig::laptop().await;
     rig.double
         .inject(Fault::new("Converse", FaultAction::Garbage));
-    let answer = rig.chat(&ask(MODEL, "hi")).await;
-    assert_eq!(answer.status, 502, "{}", answer.text());
-    assert_eq!(answer.error()["code"], "upstream_unreadable");
+    let response = rig.chat(&ask(MODEL, "hi")).await;
+    assert_eq!(response.status, 502, "{}", response.text());
+    assert_eq!(response.error()["code"], "upstream_unreadable");
 
     let rig = Rig::start(Plan {
         document: Some("clients: {anonymous: true}\nallow: ['*']\nendpoints: {bedrockRuntime: 'http://127.0.0.1:1'}".to_owned()),
         ..Plan::default()
     })
     .await;
-    let answer = rig.chat(&ask(MODEL, "hi")).await;
-    assert_eq!(answer.status, 502);
-    let error = answer.error();
+    let response = rig.chat(&ask(MODEL, "hi")).await;
+    assert_eq!(response.status, 502);
+    let error = response.error();
     assert_eq!(error["code"], "upstream_unreachable");
     assert!(
         error["message"].as_str().unwrap().contains("127.0.0.1:1"),
@@ -332,63 +335,63 @@ async fn upstream_that_is_not_there_or_talks_nonsense_is_a_502() {
 }
 
 #[tokio::test]
-async fn silent_upstream_is_given_up_after_its_time() {
+async fn a_silent_upstream_times_out() {
     let rig = Rig::with_document(
         "clients: {anonymous: true}\nallow: ['*']\nlimits: {upstreamSeconds: 1}",
     )
     .await;
     rig.double.inject(Fault::new("Converse", FaultAction::Hang));
-    let answer = rig.chat(&ask(MODEL, "hi")).await;
-    assert_eq!(answer.status, 504);
-    assert_eq!(answer.error()["code"], "upstream_timeout");
+    let response = rig.chat(&ask(MODEL, "hi")).await;
+    assert_eq!(response.status, 504);
+    assert_eq!(response.error()["code"], "upstream_timeout");
 }
 
 #[tokio::test]
-async fn more_requests_than_may_be_in_flight_are_sent_away_politely() {
+async fn rejects_requests_above_the_in_flight_limit_with_retry_after() {
     let rig =
         Rig::with_document("clients: {anonymous: true}\nallow: ['*']\nlimits: {maxInFlight: 1}")
             .await;
     let open = rig.open_chat(&ask_stream(MODEL, "@stall 2\nhello")).await;
-    let refused = rig.chat(&ask(MODEL, "hi")).await;
-    assert_eq!(refused.status, 503);
-    assert_eq!(refused.error()["code"], "gateway_busy");
-    assert_eq!(refused.headers["retry-after"], "1");
+    let rejected = rig.chat(&ask(MODEL, "hi")).await;
+    assert_eq!(rejected.status, 503);
+    assert_eq!(rejected.error()["code"], "gateway_busy");
+    assert_eq!(rejected.headers["retry-after"], "1");
     drop(open);
-    crate::rig::eventually("the place is free again", async || {
+    crate::rig::eventually("the permit is released", async || {
         rig.chat(&ask(MODEL, "hi")).await.status == 200
     })
     .await;
 }
 
 #[tokio::test]
-async fn dropped_field_is_told_in_a_header_and_strict_mode_refuses_it() {
+async fn a_dropped_field_is_a_warning_header_and_an_error_in_strict_mode() {
     let mut body = ask("fast", "hi");
     body["seed"] = Value::from(7);
     let document = "clients: {anonymous: true}\nmodels: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0'}]}]";
     let rig = Rig::with_document(document).await;
     for stream in [false, true] {
         body["stream"] = Value::from(stream);
-        let answer = rig.chat(&body).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let warning = answer.headers["x-bedrock-gateway-warning"]
+        let response = rig.chat(&body).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        let warning = response.headers["x-bedrock-gateway-warning"]
             .to_str()
             .unwrap();
         assert!(warning.contains("seed"), "{warning}");
     }
     let strict = Rig::with_document(&format!("{document}\nstrict: true")).await;
-    let refused = strict.chat(&body).await;
-    assert_eq!(refused.status, 400);
-    assert_eq!(refused.error()["param"], "seed");
+    let rejected = strict.chat(&body).await;
+    assert_eq!(rejected.status, 400);
+    assert_eq!(rejected.error()["param"], "seed");
 }
 
 #[tokio::test]
-async fn what_only_the_target_that_answered_dropped_is_told_after_a_failover() {
+async fn warns_about_fields_that_the_failover_target_dropped() {
     let rig = Rig::with_document(
         "clients: {anonymous: true}\nmodels: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0'}, {modelId: 'openai.gpt-oss-20b-1:0', priority: 1, api: Converse}]}]",
     )
     .await;
     let mut body = ask("fast", "hi");
-    // Nova takes stop sequences, gpt-oss takes none.
+    // Nova supports stop sequences, gpt-oss does not.
     body["stop"] = Value::from("END");
     for (stream, operation) in [(false, "Converse"), (true, "ConverseStream")] {
         body["stream"] = Value::from(stream);

@@ -1,4 +1,4 @@
-//! Limits that gateways count together, in a real server of Redis or Valkey that comes and goes.
+//! Rate limits shared by gateways through a real Redis or Valkey server that stops and restarts.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -14,38 +14,38 @@ use crate::rig::{MODEL, Rig, ask, eventually, now};
 const UP: &str = "bedrock_gateway_limit_store_up{store=\"redis\"}";
 const FALLBACKS: &str = "bedrock_gateway_limit_store_fallbacks_total";
 const PASSWORD: &str = "a-password-of-the-test-suite-alone";
-/// Programs that will do, the same but for their name.
+/// Server programs, in order of preference.
 const PROGRAMS: [&str; 2] = ["valkey-server", "redis-server"];
 
-/// A server on a free port of this machine, with a folder for what logs in to it; killed when dropped.
+/// A server on a free loopback port, with a directory for the gateway's credentials; killed when dropped.
 struct Server {
     url: String,
     process: Child,
     arguments: Vec<String>,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Server {
-    /// One that wants a password.
+    /// Starts a server with a password.
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("password"), format!("{PASSWORD}\n")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("password"), format!("{PASSWORD}\n")).unwrap();
         let port = free_port();
         let listen = ["--port", &port.to_string(), "--requirepass", PASSWORD];
-        Self::with(format!("redis://127.0.0.1:{port}"), folder, &listen)
+        Self::with(format!("redis://127.0.0.1:{port}"), directory, &listen)
     }
 
-    /// One with users, that speaks TLS, with certificates of its own on both sides.
+    /// Starts a server with users and mutual TLS.
     fn encrypted() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             std::fs::write(&path, text).unwrap();
             path.display().to_string()
         };
         let key = KeyPair::generate().unwrap();
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        // Else it has the name of the certificates, which then look like their own authorities.
+        // With the default name, which equals that of the certificates, they would look self-signed.
         let name = &mut authority.distinguished_name;
         name.push(DnType::CommonName, "the test suite's authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -86,10 +86,10 @@ impl Server {
             "gateway on >{PASSWORD} ~bedrockaccess:* +evalsha +script|load +time +hmget +hset +pexpire"
         );
         let listen: Vec<&str> = listen.into_iter().chain(rules.split(' ')).collect();
-        Self::with(format!("rediss://localhost:{port}"), folder, &listen)
+        Self::with(format!("rediss://localhost:{port}"), directory, &listen)
     }
 
-    fn with(url: String, folder: tempfile::TempDir, listen: &[&str]) -> Self {
+    fn with(url: String, directory: tempfile::TempDir, listen: &[&str]) -> Self {
         let always = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
         let arguments: Vec<String> = always
             .iter()
@@ -98,31 +98,31 @@ impl Server {
             .collect();
         Self {
             url,
-            process: Self::run(&arguments, &folder),
+            process: Self::run(&arguments, &directory),
             arguments,
-            folder,
+            directory,
         }
     }
 
-    fn run(arguments: &[String], folder: &tempfile::TempDir) -> Child {
+    fn run(arguments: &[String], directory: &tempfile::TempDir) -> Child {
         PROGRAMS
             .iter()
             .find_map(|program| {
                 Command::new(program)
                     .args(arguments)
-                    .current_dir(folder.path())
+                    .current_dir(directory.path())
                     .stdout(Stdio::null())
                     .spawn()
                     .ok()
             })
             .expect(
-                "valkey-server or redis-server is needed: on Debian, apt-get install redis-server",
+            "valkey-server or redis-server is required: on Debian, apt-get install redis-server",
             )
     }
 
-    /// As after a crash: another server, which knows nothing.
+    /// Starts a new server without data, as after a crash.
     fn restart(&mut self) {
-        self.process = Self::run(&self.arguments, &self.folder);
+        self.process = Self::run(&self.arguments, &self.directory);
     }
 
     fn kill(&mut self) {
@@ -130,7 +130,7 @@ impl Server {
         self.process.wait().unwrap();
     }
 
-    /// Takes connections and bytes, and answers nothing.
+    /// Sends a signal to the server; a stopped server accepts connections and does not respond.
     fn signal(&self, signal: &str) {
         let id = self.process.id().to_string();
         let sent = Command::new("kill").args([signal, &id]).status().unwrap();
@@ -141,13 +141,13 @@ impl Server {
         format!(
             "{{access: {{namespace: team-a, name: chat}}, clients: {{anonymous: true}}, allow: ['*'], limits: {{{limits}, store: {{redis: {{url: '{}', credentialsDirectory: '{}'}}}}}}}}",
             self.url,
-            self.folder.path().display()
+            self.directory.path().display()
         )
     }
 
     async fn gateway(&self, limits: &str) -> Rig {
         let rig = Rig::with_document(&self.document(limits)).await;
-        answers(&rig, true).await;
+        store_up(&rig, true).await;
         rig
     }
 }
@@ -165,7 +165,7 @@ impl Drop for Server {
     }
 }
 
-async fn answers(rig: &Rig, wanted: bool) {
+async fn store_up(rig: &Rig, wanted: bool) {
     let wanted = f64::from(u8::from(wanted));
     eventually(&format!("{UP} is {wanted}"), async || {
         rig.metric(UP).await == Some(wanted)
@@ -173,12 +173,9 @@ async fn answers(rig: &Rig, wanted: bool) {
     .await;
 }
 
-/// The server goes by the time of this machine: not near the end of a minute, in which counts begin to fade.
+/// Waits until the current minute has more than 20 seconds left, because the weight of counts changes with the minute.
 async fn within_a_minute() {
-    eventually("a minute that is not near its end", async || {
-        now() % 60 < 40
-    })
-    .await;
+    eventually("a minute with enough time left", async || now() % 60 < 40).await;
 }
 
 async fn chat(rig: &Rig) -> u16 {
@@ -186,7 +183,7 @@ async fn chat(rig: &Rig) -> u16 {
 }
 
 #[tokio::test]
-async fn gateways_share_one_count_of_requests() {
+async fn gateways_share_the_request_count() {
     let server = Server::start();
     let one = server.gateway("requestsPerMinute: 4").await;
     let other = server.gateway("requestsPerMinute: 4").await;
@@ -199,11 +196,11 @@ async fn gateways_share_one_count_of_requests() {
     assert_eq!(last.headers["x-ratelimit-limit-requests"], "4");
     assert_eq!(last.headers["x-ratelimit-remaining-requests"], "0");
     for rig in [&one, &other] {
-        let refused = rig.chat(&ask(MODEL, "hi")).await;
-        assert_eq!(refused.status, 429);
-        let message = refused.text();
+        let rejected = rig.chat(&ask(MODEL, "hi")).await;
+        assert_eq!(rejected.status, 429);
+        let message = rejected.text();
         assert!(message.contains("BedrockAccess team-a/chat"), "{message}");
-        let wait: u64 = refused.headers["retry-after"]
+        let wait: u64 = rejected.headers["retry-after"]
             .to_str()
             .unwrap()
             .parse()
@@ -213,27 +210,30 @@ async fn gateways_share_one_count_of_requests() {
     }
 }
 
-/// Two gateways that have charged and counted tokens together, by both scripts.
-async fn counted_together(server: &Server) -> [Rig; 2] {
+/// Two gateways that share a token count, which uses both scripts.
+async fn share_token_count(server: &Server) -> [Rig; 2] {
     let one = server.gateway("tokensPerDay: 1").await;
     let other = server.gateway("tokensPerDay: 1").await;
     assert_eq!(chat(&one).await, 200);
-    // They are charged in the background.
-    eventually("the tokens of one count for the other", async || {
-        let refused = other.chat(&ask("no-such-model", "hi")).await;
-        refused.status == 429 && refused.error()["code"] == "insufficient_quota"
-    })
+    // Tokens are charged in the background.
+    eventually(
+        "the tokens of one gateway count for the other",
+        async || {
+            let rejected = other.chat(&ask("no-such-model", "hi")).await;
+            rejected.status == 429 && rejected.error()["code"] == "insufficient_quota"
+        },
+    )
     .await;
     [one, other]
 }
 
 #[tokio::test]
-async fn gateways_share_one_count_of_tokens() {
-    counted_together(&Server::start()).await;
+async fn gateways_share_the_token_count() {
+    share_token_count(&Server::start()).await;
 }
 
 #[tokio::test]
-async fn server_that_dies_holds_up_nothing_and_is_used_again_when_it_is_back() {
+async fn a_stopped_store_delays_no_request_and_is_used_again_after_a_restart() {
     let mut server = Server::start();
     let one = server.gateway("requestsPerMinute: 1000").await;
     let other = server.gateway("requestsPerMinute: 1000").await;
@@ -243,9 +243,9 @@ async fn server_that_dies_holds_up_nothing_and_is_used_again_when_it_is_back() {
         assert_eq!(chat(&one).await, 200);
         assert_eq!(chat(&other).await, 200);
     }
-    answers(&one, false).await;
+    store_up(&one, false).await;
     assert!(one.metric(FALLBACKS).await.unwrap() >= 1.0);
-    // What each has served counts for itself.
+    // Each gateway counts its own requests.
     let own = one.chat(&ask(MODEL, "hi")).await;
     let remaining: u64 = own.headers["x-ratelimit-remaining-requests"]
         .to_str()
@@ -255,8 +255,8 @@ async fn server_that_dies_holds_up_nothing_and_is_used_again_when_it_is_back() {
     assert!((970..=985).contains(&remaining), "{remaining}");
 
     server.restart();
-    answers(&one, true).await;
-    answers(&other, true).await;
+    store_up(&one, true).await;
+    store_up(&other, true).await;
     within_a_minute().await;
     let shared = one.chat(&ask(MODEL, "hi")).await;
     assert_eq!(shared.headers["x-ratelimit-remaining-requests"], "999");
@@ -265,43 +265,43 @@ async fn server_that_dies_holds_up_nothing_and_is_used_again_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn server_that_hangs_costs_a_moment_once() {
+async fn a_hanging_store_causes_one_short_delay() {
     let server = Server::start();
     let rig = server.gateway("requestsPerMinute: 1000").await;
     assert_eq!(chat(&rig).await, 200);
     server.signal("-STOP");
-    let began = Instant::now();
+    let started = Instant::now();
     for _ in 0..20 {
         assert_eq!(chat(&rig).await, 200);
     }
-    // Far below what 20 waits would take.
+    // Much less than 20 timeouts.
     assert!(
-        began.elapsed() < Duration::from_secs(2),
+        started.elapsed() < Duration::from_secs(2),
         "{:?}",
-        began.elapsed()
+        started.elapsed()
     );
-    answers(&rig, false).await;
+    store_up(&rig, false).await;
     server.signal("-CONT");
-    answers(&rig, true).await;
+    store_up(&rig, true).await;
     assert_eq!(chat(&rig).await, 200);
 }
 
 #[tokio::test]
-async fn server_that_refuses_the_password_is_as_good_as_none() {
+async fn falls_back_to_local_counters_if_the_store_rejects_the_password() {
     let server = Server::start();
-    std::fs::write(server.folder.path().join("password"), "another").unwrap();
+    std::fs::write(server.directory.path().join("password"), "another").unwrap();
     let rig = Rig::with_document(&server.document("requestsPerMinute: 2")).await;
     assert_eq!(chat(&rig).await, 200);
-    answers(&rig, false).await;
+    store_up(&rig, false).await;
     let own = rig.chat(&ask(MODEL, "hi")).await;
     assert_eq!(own.status, 200);
-    // A password that is put right is found without a restart.
-    std::fs::write(server.folder.path().join("password"), PASSWORD).unwrap();
-    answers(&rig, true).await;
+    // A corrected password is used without a restart.
+    std::fs::write(server.directory.path().join("password"), PASSWORD).unwrap();
+    store_up(&rig, true).await;
 }
 
 #[tokio::test]
-async fn store_is_taken_over_and_given_up_by_a_reload() {
+async fn a_reload_adds_and_removes_the_store() {
     let server = Server::start();
     let rig = Rig::with_document(
         "{clients: {anonymous: true}, allow: ['*'], limits: {requestsPerMinute: 1000}}",
@@ -309,43 +309,43 @@ async fn store_is_taken_over_and_given_up_by_a_reload() {
     .await;
     assert_eq!(rig.metric(UP).await, None);
     rig.write_config(&server.document("requestsPerMinute: 1000"));
-    answers(&rig, true).await;
+    store_up(&rig, true).await;
     rig.write_config(
         "{clients: {anonymous: true}, allow: ['*'], limits: {requestsPerMinute: 1000}}",
     );
-    eventually("there is no store any more", async || {
+    eventually("the store is removed", async || {
         rig.metric(UP).await.is_none()
     })
     .await;
     rig.write_config(
         "{clients: {anonymous: true}, allow: ['*'], limits: {store: {redis: {url: 'redis://a b'}}}}",
     );
-    eventually("a bad address is refused", async || {
-        let refused = "bedrock_gateway_config_reloads_total{result=\"refused\"}";
-        rig.metric(refused).await == Some(1.0)
+    eventually("an invalid address is rejected", async || {
+        let rejected = "bedrock_gateway_config_reloads_total{result=\"refused\"}";
+        rig.metric(rejected).await == Some(1.0)
     })
     .await;
     assert_eq!(chat(&rig).await, 200);
 }
 
 #[tokio::test]
-async fn server_with_users_and_certificates_of_its_own_is_logged_in_to_with_the_least_rights() {
+async fn authenticates_to_the_store_with_tls_and_minimal_permissions() {
     let server = Server::encrypted();
-    for rig in &counted_together(&server).await {
+    for rig in &share_token_count(&server).await {
         assert_eq!(rig.metric(FALLBACKS).await, Some(0.0));
     }
 }
 
 #[tokio::test]
-async fn server_whose_certificate_is_not_trusted_is_not_used() {
+async fn falls_back_to_local_counters_if_the_stores_certificate_is_not_trusted() {
     let server = Server::encrypted();
-    std::fs::remove_file(server.folder.path().join("ca.crt")).unwrap();
+    std::fs::remove_file(server.directory.path().join("ca.crt")).unwrap();
     let rig = Rig::with_document(&server.document("requestsPerMinute: 3")).await;
     for _ in 0..3 {
         assert_eq!(chat(&rig).await, 200);
     }
-    // By its own counts.
+    // Limited by local counters.
     assert_eq!(chat(&rig).await, 429);
     assert!(rig.metric(FALLBACKS).await.unwrap() >= 3.0);
-    answers(&rig, false).await;
+    store_up(&rig, false).await;
 }

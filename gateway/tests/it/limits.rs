@@ -1,4 +1,4 @@
-//! Limits of an access and of its clients: what counts, what is refused and how, in each dialect.
+//! Rate limits of a BedrockAccess and of its clients: counting, rejections and headers in each dialect.
 
 use std::{
     sync::{
@@ -13,56 +13,56 @@ use serde_json::{Value, json};
 
 use crate::{
     messages::CLAUDE,
-    rig::{Answer, MODEL, Plan, Rig, ask, ask_stream, eventually, now, read_until},
+    rig::{MODEL, Plan, Response, Rig, ask, ask_stream, eventually, now, read_until},
 };
 
 const CHAT: &str = "/v1/chat/completions";
-/// What tests with a clock that stands have in common: nothing is near the end of a minute.
+/// Seconds of a minute; tests with a manual clock start in the middle of a minute.
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
 
-/// A clock that stands until it is moved.
+/// A clock that changes only when it is advanced.
 #[derive(Clone, Debug)]
-struct Still(Arc<AtomicU64>);
+struct ManualClock(Arc<AtomicU64>);
 
-impl credentials::TimeSource for Still {
+impl credentials::TimeSource for ManualClock {
     fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.0.load(Ordering::Acquire))
     }
 }
 
-impl Still {
+impl ManualClock {
     fn new() -> Self {
         Self(Arc::new(AtomicU64::new(
             now() / MINUTE * MINUTE + MINUTE / 2,
         )))
     }
 
-    fn pass(&self, seconds: u64) {
+    fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::AcqRel);
     }
 
-    /// Seconds to midnight, UTC.
-    fn left_of_day(&self) -> u64 {
+    /// Seconds until midnight UTC.
+    fn seconds_to_midnight(&self) -> u64 {
         DAY - self.0.load(Ordering::Acquire) % DAY
     }
 }
 
-/// A gateway under a document that lets everybody ask for everything, but for these limits.
-async fn limited(limits: &str) -> (Rig, Still) {
-    started(&format!(
+/// A gateway that admits all clients and models, with these limits.
+async fn limited(limits: &str) -> (Rig, ManualClock) {
+    start(&format!(
         "{{clients: {{anonymous: true}}, allow: ['*'], limits: {{{limits}}}}}"
     ))
     .await
 }
 
-async fn started(document: &str) -> (Rig, Still) {
-    let clock = Still::new();
-    let given = clock.clone();
+async fn start(document: &str) -> (Rig, ManualClock) {
+    let clock = ManualClock::new();
+    let settings_clock = clock.clone();
     let rig = Rig::start(Plan {
         document: Some(document.to_owned()),
         settings: Box::new(move |settings| {
-            settings.clock = credentials::SharedTimeSource::new(given);
+            settings.clock = credentials::SharedTimeSource::new(settings_clock);
         }),
         ..Plan::default()
     })
@@ -75,11 +75,12 @@ fn seconds(headers: &HeaderMap) -> u64 {
 }
 
 #[tokio::test]
-async fn openai_clients_see_how_the_limits_stand_and_a_refusal_that_their_packages_understand() {
+async fn openai_clients_get_rate_limit_headers_and_a_429() {
     let (rig, clock) = limited("requestsPerMinute: 2, tokensPerMinute: 100000").await;
     let first = rig.chat(&ask(MODEL, "hi")).await;
     assert_eq!(first.status, 200, "{}", first.text());
-    let header = |answer: &Answer, name: &str| answer.headers[name].to_str().unwrap().to_owned();
+    let header =
+        |response: &Response, name: &str| response.headers[name].to_str().unwrap().to_owned();
     assert_eq!(header(&first, "x-ratelimit-limit-requests"), "2");
     assert_eq!(header(&first, "x-ratelimit-remaining-requests"), "1");
     assert_eq!(header(&first, "x-ratelimit-reset-requests"), "1m30s");
@@ -94,9 +95,9 @@ async fn openai_clients_see_how_the_limits_stand_and_a_refusal_that_their_packag
     let left = (100_000 - used).to_string();
     assert_eq!(header(&second, "x-ratelimit-remaining-tokens"), left);
 
-    let refused = rig.chat(&ask(MODEL, "hi")).await;
-    assert_eq!(refused.status, 429, "{}", refused.text());
-    let error = refused.error();
+    let rejected = rig.chat(&ask(MODEL, "hi")).await;
+    assert_eq!(rejected.status, 429, "{}", rejected.text());
+    let error = rejected.error();
     assert_eq!(error["type"], "requests");
     assert_eq!(error["code"], "rate_limit_exceeded");
     let message = error["message"].as_str().unwrap();
@@ -105,54 +106,54 @@ async fn openai_clients_see_how_the_limits_stand_and_a_refusal_that_their_packag
             && message.contains("2 requests per minute (requestsPerMinute)"),
         "{message}"
     );
-    // 30 seconds to the next minute, and a moment until the first of the two weighs less than one.
-    assert_eq!(seconds(&refused.headers), 31);
-    assert_eq!(header(&refused, "x-ratelimit-remaining-requests"), "0");
-    assert!(!refused.headers.contains_key("x-should-retry"));
+    // 30 seconds to the next minute, and one second until the weight of the first request is low enough.
+    assert_eq!(seconds(&rejected.headers), 31);
+    assert_eq!(header(&rejected, "x-ratelimit-remaining-requests"), "0");
+    assert!(!rejected.headers.contains_key("x-should-retry"));
     assert_eq!(rig.double.calls_of("Converse").len(), 1);
     let metric = "bedrock_gateway_limit_refusals_total{limit=\"requestsPerMinute\",scope=\"access\",client=\"anonymous\"}";
     assert_eq!(rig.metric(metric).await, Some(1.0));
 
-    clock.pass(30);
+    clock.advance(30);
     assert_eq!(rig.chat(&ask(MODEL, "hi")).await.status, 429);
-    clock.pass(1);
+    clock.advance(1);
     assert_eq!(rig.chat(&ask(MODEL, "hi")).await.status, 200);
-    // What calls no model counts for nothing.
+    // Requests that call no model are not counted.
     let listed = rig.get("/v1/models").await;
     assert_eq!(listed.status, 200);
     assert!(!listed.headers.contains_key("x-ratelimit-limit-requests"));
 }
 
 #[tokio::test]
-async fn tokens_of_answers_and_streams_are_charged_as_bedrock_counted_them() {
+async fn charges_tokens_of_plain_and_streamed_responses_as_counted_by_bedrock() {
     for body in [ask(MODEL, "hi"), ask_stream(MODEL, "hi")] {
         let (rig, clock) = limited("tokensPerMinute: 1").await;
         assert_eq!(rig.chat(&body).await.status, 200);
-        let refused = rig.chat(&body).await;
-        assert_eq!(refused.status, 429);
-        assert_eq!(refused.error()["type"], "tokens");
-        assert_eq!(refused.error()["code"], "rate_limit_exceeded");
-        assert_eq!(refused.headers["x-ratelimit-remaining-tokens"], "0");
-        clock.pass(seconds(&refused.headers));
+        let rejected = rig.chat(&body).await;
+        assert_eq!(rejected.status, 429);
+        assert_eq!(rejected.error()["type"], "tokens");
+        assert_eq!(rejected.error()["code"], "rate_limit_exceeded");
+        assert_eq!(rejected.headers["x-ratelimit-remaining-tokens"], "0");
+        clock.advance(seconds(&rejected.headers));
         assert_eq!(rig.chat(&body).await.status, 200);
     }
 }
 
 #[tokio::test]
-async fn budget_of_a_day_is_refused_until_midnight_utc_and_packages_are_told_not_to_try_again() {
+async fn an_exceeded_daily_quota_is_rejected_until_midnight_utc_without_retries() {
     let (rig, clock) = limited("tokensPerDay: 1").await;
     assert_eq!(rig.chat(&ask(MODEL, "hi")).await.status, 200);
-    clock.pass(2 * MINUTE);
-    let refused = rig.chat(&ask(MODEL, "hi")).await;
-    assert_eq!(refused.status, 429);
-    assert_eq!(refused.error()["type"], "insufficient_quota");
-    assert_eq!(refused.error()["code"], "insufficient_quota");
-    assert_eq!(seconds(&refused.headers), clock.left_of_day());
-    assert_eq!(refused.headers["x-should-retry"], "false");
+    clock.advance(2 * MINUTE);
+    let rejected = rig.chat(&ask(MODEL, "hi")).await;
+    assert_eq!(rejected.status, 429);
+    assert_eq!(rejected.error()["type"], "insufficient_quota");
+    assert_eq!(rejected.error()["code"], "insufficient_quota");
+    assert_eq!(seconds(&rejected.headers), clock.seconds_to_midnight());
+    assert_eq!(rejected.headers["x-should-retry"], "false");
 }
 
 #[tokio::test]
-async fn anthropic_clients_see_how_the_limits_stand_and_a_rate_limit_error() {
+async fn anthropic_clients_get_rate_limit_headers_and_a_rate_limit_error() {
     let (rig, _) = limited("requestsPerMinute: 2, tokensPerDay: 1000").await;
     let body = crate::messages::ask(CLAUDE, "hi");
     let first = rig.messages(&body).await;
@@ -172,7 +173,7 @@ async fn anthropic_clients_see_how_the_limits_stand_and_a_rate_limit_error() {
     );
     assert!(reset.unwrap().second() == 0, "{reset:?}");
 
-    // Counting tokens is a request, and uses none.
+    // Counting tokens counts as a request and charges no tokens.
     let mut count = body.clone();
     count.as_object_mut().unwrap().remove("max_tokens");
     let headers = [("anthropic-version", "2023-06-01")];
@@ -187,21 +188,21 @@ async fn anthropic_clients_see_how_the_limits_stand_and_a_rate_limit_error() {
         left
     );
 
-    let refused = rig.messages(&body).await;
-    assert_eq!(refused.status, 429);
-    assert_eq!(refused.error()["type"], "rate_limit_error");
+    let rejected = rig.messages(&body).await;
+    assert_eq!(rejected.status, 429);
+    assert_eq!(rejected.error()["type"], "rate_limit_error");
     assert_eq!(
-        refused.headers["anthropic-ratelimit-requests-remaining"],
+        rejected.headers["anthropic-ratelimit-requests-remaining"],
         "0"
     );
     assert_eq!(
-        refused.headers["anthropic-ratelimit-tokens-remaining"],
+        rejected.headers["anthropic-ratelimit-tokens-remaining"],
         left
     );
-    assert_eq!(seconds(&refused.headers), 31);
+    assert_eq!(seconds(&rejected.headers), 31);
     assert_eq!(
-        refused.headers["request-id"],
-        refused.json()["request_id"].as_str().unwrap()
+        rejected.headers["request-id"],
+        rejected.json()["request_id"].as_str().unwrap()
     );
 }
 
@@ -213,16 +214,16 @@ async fn aws_sdks_get_a_throttling_exception() {
     let first = rig.call(Method::POST, &path, &[], body.to_string()).await;
     assert_eq!(first.status, 200, "{}", first.text());
     assert!(!first.headers.contains_key("x-ratelimit-limit-requests"));
-    let refused = rig.call(Method::POST, &path, &[], body.to_string()).await;
-    assert_eq!(refused.status, 429);
-    assert_eq!(refused.headers["x-amzn-errortype"], "ThrottlingException");
-    assert_eq!(seconds(&refused.headers), 31);
-    let message = refused.json()["message"].as_str().unwrap().to_owned();
+    let rejected = rig.call(Method::POST, &path, &[], body.to_string()).await;
+    assert_eq!(rejected.status, 429);
+    assert_eq!(rejected.headers["x-amzn-errortype"], "ThrottlingException");
+    assert_eq!(seconds(&rejected.headers), 31);
+    let message = rejected.json()["message"].as_str().unwrap().to_owned();
     assert!(message.contains("requestsPerMinute"), "{message}");
 }
 
 #[tokio::test]
-async fn each_surface_that_calls_models_counts() {
+async fn every_endpoint_that_calls_models_counts() {
     let text = json!([{ "role": "user", "content": "hi" }]);
     let rows: [(&str, Value); 9] = [
         (CHAT, ask(MODEL, "hi")),
@@ -257,36 +258,36 @@ async fn each_surface_that_calls_models_counts() {
         let (rig, _) = limited("requestsPerMinute: 1").await;
         let call = || rig.call(Method::POST, path, &[], body.to_string());
         assert_ne!(call().await.status, 429, "{path}");
-        let refused = call().await;
-        assert_eq!(refused.status, 429, "{path}: {}", refused.text());
+        let rejected = call().await;
+        assert_eq!(rejected.status, 429, "{path}: {}", rejected.text());
     }
 }
 
 #[tokio::test]
-async fn open_requests_are_limited_and_each_place_is_free_again_however_it_ends() {
+async fn limits_concurrent_requests_and_releases_each_permit() {
     let (rig, _) = limited("concurrentRequests: 1").await;
     let mut open = rig.open_chat(&ask_stream(MODEL, "@slow 60s\nhello")).await;
     read_until(open.body_mut(), "assistant").await;
-    let refused = rig.chat(&ask(MODEL, "hi")).await;
-    assert_eq!(refused.status, 429);
-    assert_eq!(refused.error()["code"], "rate_limit_exceeded");
-    assert_eq!(seconds(&refused.headers), 1);
-    // The client leaves.
+    let rejected = rig.chat(&ask(MODEL, "hi")).await;
+    assert_eq!(rejected.status, 429);
+    assert_eq!(rejected.error()["code"], "rate_limit_exceeded");
+    assert_eq!(seconds(&rejected.headers), 1);
+    // The client disconnects.
     drop(open);
-    eventually("the place is free", async || {
+    eventually("the permit is released", async || {
         rig.chat(&ask(MODEL, "hi")).await.status == 200
     })
     .await;
-    // An answer that was an error gives its place back as one that was not.
+    // An error response releases its permit, too.
     let failed = rig.chat(&ask(MODEL, "@error ValidationException no")).await;
     assert_eq!(failed.status, 400);
     assert_eq!(rig.chat(&ask(MODEL, "hi")).await.status, 200);
 }
 
 #[tokio::test]
-async fn tokens_that_are_known_are_charged_when_the_client_leaves() {
+async fn charges_known_tokens_when_the_client_disconnects() {
     let (rig, _) = limited("tokensPerMinute: 1").await;
-    // Claude's own stream begins with the count of the prompt.
+    // Claude's stream starts with the token count of the prompt.
     let mut body = crate::messages::ask(CLAUDE, "@slow 60s\nhello");
     body["stream"] = Value::from(true);
     let headers = [("anthropic-version", "2023-06-01")];
@@ -305,7 +306,7 @@ async fn tokens_that_are_known_are_charged_when_the_client_leaves() {
 }
 
 #[tokio::test]
-async fn each_key_has_limits_of_its_own_and_the_counts_survive_a_reload() {
+async fn each_key_has_its_own_limits_and_a_reload_keeps_the_counts() {
     let keys = tempfile::tempdir().unwrap();
     for key in ["a", "b"] {
         std::fs::write(keys.path().join(key), format!("sk-{key}")).unwrap();
@@ -316,7 +317,7 @@ async fn each_key_has_limits_of_its_own_and_the_counts_survive_a_reload() {
             keys.path().display()
         )
     };
-    let (rig, _) = started(&document(2, "")).await;
+    let (rig, _) = start(&document(2, "")).await;
     let chat = async |key: &str, model: &str| {
         let bearer = format!("Bearer sk-{key}");
         let headers = [("authorization", bearer.as_str())];
@@ -325,35 +326,35 @@ async fn each_key_has_limits_of_its_own_and_the_counts_survive_a_reload() {
     };
     assert_eq!(chat("a", MODEL).await.status, 200);
     assert_eq!(chat("a", MODEL).await.status, 200);
-    let refused = chat("a", MODEL).await;
-    assert_eq!(refused.status, 429);
-    let message = refused.text();
+    let rejected = chat("a", MODEL).await;
+    assert_eq!(rejected.status, 429);
+    let message = rejected.text();
     assert!(
         message.contains("the client key:a has reached"),
         "{message}"
     );
     let other = chat("b", MODEL).await;
     assert_eq!(other.status, 200);
-    // The access has one left, and so has the key.
+    // The BedrockAccess and the key have one request left.
     assert_eq!(other.headers["x-ratelimit-remaining-requests"], "1");
 
     rig.write_config(&document(9, ", more"));
     eventually(
-        "the new limits are in force, and the counts go on",
+        "the new limits apply, and the counts are kept",
         async || {
-            let answer = chat("a", MODEL).await;
-            answer.status == 200 || answer.text().contains("BedrockAccess team-a/chat")
+            let response = chat("a", MODEL).await;
+            response.status == 200 || response.text().contains("BedrockAccess team-a/chat")
         },
     )
     .await;
-    let refused = chat("b", MODEL).await;
-    assert_eq!(refused.status, 429);
+    let rejected = chat("b", MODEL).await;
+    assert_eq!(rejected.status, 429);
     assert!(
-        refused
+        rejected
             .text()
             .contains("BedrockAccess team-a/chat has reached its limit of 4"),
         "{}",
-        refused.text()
+        rejected.text()
     );
     let metric = "bedrock_gateway_limit_refusals_total{limit=\"requestsPerMinute\",scope=\"access\",client=\"key:b\"}";
     assert_eq!(rig.metric(metric).await, Some(1.0));

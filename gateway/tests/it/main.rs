@@ -1,15 +1,17 @@
-//! The gateway on a real socket, in front of the simulated AWS.
+//! The gateway on a real socket with the simulated AWS.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "helpers of tests are not tests to clippy"
+    reason = "test code; the lints do not recognize its helper functions as such"
 )]
 
+mod bedrock_api;
 mod chat;
-mod chat_native;
+mod chat_passthrough;
 mod clients;
+mod count_tokens;
 mod credentials;
 mod drain;
 mod embeddings;
@@ -19,11 +21,10 @@ mod limit_store;
 mod limits;
 mod messages;
 mod messages_errors;
-mod native;
 mod reload;
 mod rerank;
 mod responses;
-mod responses_native;
+mod responses_passthrough;
 mod rig;
 mod start;
 mod streams;

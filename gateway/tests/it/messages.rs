@@ -1,19 +1,19 @@
-//! Anthropic's Messages: Claude in its own language, every other model by Converse.
+//! Anthropic Messages: Claude with InvokeModel, all other models with Converse.
 
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::rig::{Answer, MODEL, Plan, Rig};
+use crate::rig::{MODEL, Plan, Response, Rig};
 
 pub(crate) const CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
-const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
+pub(crate) const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
 
 impl Rig {
-    pub(crate) async fn messages(&self, body: &Value) -> Answer {
+    pub(crate) async fn messages(&self, body: &Value) -> Response {
         self.messages_with(&[VERSION], body).await
     }
 
-    pub(crate) async fn messages_with(&self, headers: &[(&str, &str)], body: &Value) -> Answer {
+    pub(crate) async fn messages_with(&self, headers: &[(&str, &str)], body: &Value) -> Response {
         self.call(Method::POST, "/v1/messages", headers, body.to_string())
             .await
     }
@@ -23,18 +23,18 @@ pub(crate) fn ask(model: &str, prompt: &str) -> Value {
     json!({ "model": model, "max_tokens": 4000, "messages": [{ "role": "user", "content": prompt }] })
 }
 
-/// A document with Claude by its own API, by Converse alone, and by the Anthropic endpoint.
-fn ways() -> String {
+/// A configuration with Claude on InvokeModel, on Converse and on the Anthropic endpoint, and Nova.
+pub(crate) fn document() -> String {
     format!(
         "clients: {{anonymous: true}}\nmodels:\n\
-         - {{name: native, targets: [{{modelId: '{CLAUDE}'}}]}}\n\
+         - {{name: invoke, targets: [{{modelId: '{CLAUDE}'}}]}}\n\
          - {{name: converse, targets: [{{modelId: '{CLAUDE}', api: Converse}}]}}\n\
          - {{name: endpoint, targets: [{{modelId: '{CLAUDE}', api: Anthropic}}]}}\n\
          - {{name: nova, targets: [{{modelId: '{MODEL}'}}]}}\n"
     )
 }
 
-/// Events of a stream, each certain to bear its own name.
+/// The events of a stream; checks the name of each event.
 #[track_caller]
 pub(crate) fn events(text: &str) -> Vec<Value> {
     text.split_terminator("\n\n")
@@ -47,9 +47,9 @@ pub(crate) fn events(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// What a client makes of a stream: the message that the events build.
+/// Builds the message from the events of a stream, like a client.
 #[track_caller]
-fn gathered(events: &[Value]) -> Value {
+fn collect_message(events: &[Value]) -> Value {
     let mut message = events[0]["message"].clone();
     for event in &events[1..] {
         match event["type"].as_str().unwrap() {
@@ -97,7 +97,7 @@ fn gathered(events: &[Value]) -> Value {
 }
 
 #[tokio::test]
-async fn claudes_body_goes_through_byte_for_byte_and_so_do_its_answer_and_events() {
+async fn forwards_claudes_request_and_response_unchanged() {
     let rig = Rig::laptop().await;
     let body = r#"{"model":"us.anthropic.claude-sonnet-4-5-20250929-v1:0", "max_tokens":100,
  "messages":[{"role":"user","content":[{"type":"text","text":"\u00e9 ü 日本語 \"q\""}]}],"temperature":1.0,"metadata":{"user_id":"u"}}"#;
@@ -136,10 +136,10 @@ async fn claudes_body_goes_through_byte_for_byte_and_so_do_its_answer_and_events
         streamed.text()
     );
     let events = events(&streamed.text());
-    assert_eq!(gathered(&events), message);
+    assert_eq!(collect_message(&events), message);
     let upstream = rig.double.calls_of("InvokeModelWithResponseStream");
     assert_eq!(upstream[0].body, expected);
-    // Read in passing.
+    // The gateway counts tokens while it forwards the response.
     let tokens = rig
         .metric(&format!(
             "gen_ai_client_token_usage_sum{{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"aws.bedrock\",gen_ai_request_model=\"{CLAUDE}\",client=\"anonymous\",gen_ai_token_type=\"output\"}}"
@@ -155,10 +155,10 @@ async fn claudes_body_goes_through_byte_for_byte_and_so_do_its_answer_and_events
 }
 
 #[tokio::test]
-async fn every_way_streams_what_it_says_plainly() {
-    let rig = Rig::with_document(&ways()).await;
+async fn streamed_and_plain_messages_are_equal_for_every_api() {
+    let rig = Rig::with_document(&document()).await;
     for (model, operations) in [
-        ("native", ["InvokeModel", "InvokeModelWithResponseStream"]),
+        ("invoke", ["InvokeModel", "InvokeModelWithResponseStream"]),
         ("converse", ["Converse", "ConverseStream"]),
         ("endpoint", ["CreateMessage", "CreateMessage"]),
         ("nova", ["Converse", "ConverseStream"]),
@@ -184,7 +184,7 @@ async fn every_way_streams_what_it_says_plainly() {
 
         body["stream"] = Value::from(true);
         let streamed = rig.messages(&body).await;
-        let mut other = gathered(&events(&streamed.text()));
+        let mut other = collect_message(&events(&streamed.text()));
         for one in [&mut message, &mut other] {
             one["id"] = Value::Null;
         }
@@ -199,7 +199,7 @@ async fn every_way_streams_what_it_says_plainly() {
     }
 }
 
-/// Six turns of thinking and tools. The double takes no signed block back that changed in one byte.
+/// Six turns of thinking and tools. The double rejects signed blocks that are not byte for byte the same.
 async fn six_turns(rig: &Rig, model: &str, stream: bool) -> Vec<Value> {
     let mut messages: Vec<Value> = Vec::new();
     for turn in 0..6 {
@@ -226,17 +226,17 @@ async fn six_turns(rig: &Rig, model: &str, stream: bool) -> Vec<Value> {
             VERSION,
             ("anthropic-beta", "interleaved-thinking-2025-05-14"),
         ];
-        let answer = rig.messages_with(&headers, &body).await;
+        let response = rig.messages_with(&headers, &body).await;
         assert_eq!(
-            answer.status,
+            response.status,
             200,
             "{model}, turn {turn}: {}",
-            answer.text()
+            response.text()
         );
         let message = if stream {
-            gathered(&events(&answer.text()))
+            collect_message(&events(&response.text()))
         } else {
-            answer.json()
+            response.json()
         };
         let content = message["content"].as_array().unwrap();
         assert_eq!(content[0]["type"], "thinking");
@@ -247,22 +247,22 @@ async fn six_turns(rig: &Rig, model: &str, stream: bool) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn thinking_and_tools_replay_for_six_turns_without_a_signed_byte_changed() {
-    let rig = Rig::with_document(&ways()).await;
-    for model in ["native", "converse", "endpoint"] {
+async fn six_turns_of_thinking_and_tools_replay_every_signed_block_unchanged() {
+    let rig = Rig::with_document(&document()).await;
+    for model in ["invoke", "converse", "endpoint"] {
         for stream in [false, true] {
             rig.double.clear_calls();
             let messages = six_turns(&rig, model, stream).await;
             let last = rig.double.calls().pop().unwrap();
-            let thoughts = messages
+            let thinking_blocks = messages
                 .iter()
                 .filter(|message| message["role"] == "assistant")
                 .flat_map(|message| message["content"].as_array().unwrap())
                 .filter(|block| block["type"] == "thinking");
-            // All but the last turn's are in the last request.
-            for thought in thoughts.take(5) {
-                let text = thought["thinking"].to_string();
-                let signature = thought["signature"].to_string();
+            // The last request contains the thinking of all turns except the last.
+            for thinking in thinking_blocks.take(5) {
+                let text = thinking["thinking"].to_string();
+                let signature = thinking["signature"].to_string();
                 assert!(last.body.contains(&text), "{model}: {text}");
                 assert!(last.body.contains(&signature), "{model}: {signature}");
             }
@@ -271,7 +271,7 @@ async fn thinking_and_tools_replay_for_six_turns_without_a_signed_byte_changed()
 }
 
 #[tokio::test]
-async fn requests_of_claude_code_pass_where_bedrock_would_refuse_them() {
+async fn accepts_requests_of_claude_code_that_bedrock_would_reject() {
     let rig = Rig::laptop().await;
     let mut body = ask(CLAUDE, "hi");
     body["stream"] = Value::from(true);
@@ -290,10 +290,10 @@ async fn requests_of_claude_code_pass_where_bedrock_would_refuse_them() {
         ("anthropic-beta", "fine-grained-tool-streaming-2025-05-14"),
         ("authorization", "Bearer whatever"),
     ];
-    let answer = rig.messages_with(&headers, &body).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    gathered(&events(&answer.text()));
-    let warnings: Vec<&str> = answer
+    let response = rig.messages_with(&headers, &body).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    collect_message(&events(&response.text()));
+    let warnings: Vec<&str> = response
         .headers
         .get_all("x-bedrock-gateway-warning")
         .iter()
@@ -313,13 +313,13 @@ async fn requests_of_claude_code_pass_where_bedrock_would_refuse_them() {
     );
     assert!(
         call.headers["authorization"].starts_with("AWS4"),
-        "the client's own stays here"
+        "the client's credentials are not forwarded"
     );
     assert!(!call.headers.contains_key("anthropic-beta"));
 }
 
 #[tokio::test]
-async fn forced_guardrail_holds_on_every_way() {
+async fn applies_the_forced_guardrail_to_every_api() {
     let guardrail = "guardrail: {identifier: gr1234567890, version: '1'}\n";
     let mut double = Plan::default().double;
     double.guardrails = serde_json::from_value(json!([
@@ -327,21 +327,25 @@ async fn forced_guardrail_holds_on_every_way() {
     ]))
     .unwrap();
     let rig = Rig::start(Plan {
-        document: Some(format!("{}{guardrail}", ways())),
+        document: Some(format!("{}{guardrail}", document())),
         double,
         ..Plan::default()
     })
     .await;
-    for model in ["native", "converse", "nova"] {
+    for model in ["invoke", "converse", "nova"] {
         rig.double.clear_calls();
-        let answer = rig.messages(&ask(model, "something forbidden")).await;
-        assert_eq!(answer.json()["content"][0]["text"], "Not here.", "{model}");
+        let response = rig.messages(&ask(model, "something forbidden")).await;
+        assert_eq!(
+            response.json()["content"][0]["text"],
+            "Not here.",
+            "{model}"
+        );
         let call = &rig.double.calls()[0];
         let by_header = call
             .headers
             .get("x-amzn-bedrock-guardrailidentifier")
             .map(String::as_str);
-        if model == "native" {
+        if model == "invoke" {
             assert_eq!(by_header, Some("gr1234567890"));
             assert_eq!(call.headers["x-amzn-bedrock-guardrailversion"], "1");
         } else {
@@ -352,86 +356,15 @@ async fn forced_guardrail_holds_on_every_way() {
             );
         }
     }
-    // It could not be had there, so nothing is served there.
-    let refused = rig.messages(&ask("endpoint", "hi")).await;
-    assert_eq!(refused.status, 400);
-    assert!(refused.text().contains("guardrail"), "{}", refused.text());
+    // The Anthropic endpoint does not support guardrails, so the request is rejected.
+    let rejected = rig.messages(&ask("endpoint", "hi")).await;
+    assert_eq!(rejected.status, 400);
+    assert!(rejected.text().contains("guardrail"), "{}", rejected.text());
 }
 
 #[tokio::test]
-async fn tokens_are_counted_by_bedrock_or_not_at_all() {
-    let rig = Rig::with_document(&ways()).await;
-    let count = async |model: &str| {
-        let body = json!({ "model": model, "messages": [{ "role": "user", "content": "how long is this?" }],
-            "thinking": { "type": "enabled", "budget_tokens": 2000 },
-            "tools": [{ "name": "f", "description": "d", "input_schema": { "type": "object" } }] });
-        rig.call(
-            Method::POST,
-            "/v1/messages/count_tokens",
-            &[VERSION],
-            body.to_string(),
-        )
-        .await
-    };
-    let mut counts = Vec::new();
-    for model in ["native", "converse"] {
-        rig.double.clear_calls();
-        let answer = count(model).await;
-        assert_eq!(answer.status, 200, "{model}: {}", answer.text());
-        counts.push(answer.json()["input_tokens"].as_u64().unwrap());
-        let call = &rig.double.calls()[0];
-        assert_eq!(call.operation, "CountTokens");
-        // Not the profile's: Bedrock does not count by those.
-        assert_eq!(
-            call.model.as_deref(),
-            Some("anthropic.claude-sonnet-4-5-20250929-v1:0")
-        );
-        assert!(answer.headers.contains_key("request-id"));
-    }
-    assert!(counts[0] > 10);
-    assert_eq!(counts[0], counts[1]);
-
-    let refused = count("nova").await;
-    assert_eq!(refused.status, 404, "{}", refused.text());
-    assert_eq!(refused.json()["type"], "error");
-    assert_eq!(refused.error()["type"], "not_found_error");
-    assert!(
-        refused.error()["message"]
-            .as_str()
-            .unwrap()
-            .contains("nova")
-    );
-}
-
-#[tokio::test]
-async fn a_hidden_model_is_counted_for_once_the_configuration_names_it() {
-    let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6";
-    let rig = Rig::with_document(&format!(
-        "clients: {{anonymous: true}}\nmodels:\n\
-         - {{name: hidden, targets: [{{modelId: '{arn}', api: InvokeModel}}]}}\n\
-         - {{name: named, targets: [{{modelId: '{arn}', baseModel: 'anthropic.claude-sonnet-4-5-20250929-v1:0'}}]}}\n"
-    ))
-    .await;
-    let count = async |model: &str| {
-        let body = json!({ "model": model, "messages": [{ "role": "user", "content": "hi" }] });
-        rig.call(
-            Method::POST,
-            "/v1/messages/count_tokens",
-            &[VERSION],
-            body.to_string(),
-        )
-        .await
-    };
-    let hidden = count("hidden").await;
-    assert_eq!(hidden.status, 404);
-    assert!(hidden.text().contains("baseModel"), "{}", hidden.text());
-    let named = count("named").await;
-    assert_eq!(named.status, 200, "{}", named.text());
-}
-
-#[tokio::test]
-async fn models_are_listed_in_the_shape_of_who_asks() {
-    let rig = Rig::with_document(&ways()).await;
+async fn lists_models_in_the_clients_format() {
+    let rig = Rig::with_document(&document()).await;
     let list = rig
         .call(Method::GET, "/v1/models?limit=3", &[VERSION], "")
         .await;
@@ -442,9 +375,9 @@ async fn models_are_listed_in_the_shape_of_who_asks() {
         .iter()
         .map(|one| one["id"].clone())
         .collect();
-    assert_eq!(ids, ["converse", "endpoint", "native"]);
+    assert_eq!(ids, ["converse", "endpoint", "invoke"]);
     assert_eq!(page["has_more"], true);
-    assert_eq!(page["last_id"], "native");
+    assert_eq!(page["last_id"], "invoke");
     assert_eq!(page["data"][0]["type"], "model");
     assert!(
         page["data"][0]["created_at"]
@@ -455,7 +388,7 @@ async fn models_are_listed_in_the_shape_of_who_asks() {
     let rest = rig
         .call(
             Method::GET,
-            "/v1/models?limit=3&after_id=native",
+            "/v1/models?limit=3&after_id=invoke",
             &[VERSION],
             "",
         )
@@ -479,10 +412,10 @@ async fn models_are_listed_in_the_shape_of_who_asks() {
 }
 
 #[tokio::test]
-async fn stop_sequence_is_reported_wherever_it_can_be_known() {
-    let rig = Rig::with_document(&ways()).await;
+async fn reports_the_stop_sequence_if_it_is_known() {
+    let rig = Rig::with_document(&document()).await;
     for (model, sequences, expected) in [
-        ("native", json!(["STOP", "END"]), json!("END")),
+        ("invoke", json!(["STOP", "END"]), json!("END")),
         ("converse", json!(["STOP", "END"]), json!("END")),
         ("nova", json!(["END"]), json!("END")),
     ] {
@@ -490,11 +423,11 @@ async fn stop_sequence_is_reported_wherever_it_can_be_known() {
             let mut body = ask(model, "one two END three");
             body["stop_sequences"] = sequences.clone();
             body["stream"] = Value::from(stream);
-            let answer = rig.messages(&body).await;
+            let response = rig.messages(&body).await;
             let message = if stream {
-                gathered(&events(&answer.text()))
+                collect_message(&events(&response.text()))
             } else {
-                answer.json()
+                response.json()
             };
             assert_eq!(message["stop_reason"], "stop_sequence", "{model} {message}");
             assert_eq!(message["stop_sequence"], expected, "{model}");

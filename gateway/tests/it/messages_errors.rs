@@ -1,4 +1,4 @@
-//! Anthropic's Messages when something goes wrong: types and statuses that its clients know.
+//! Errors of Anthropic Messages, with the types and statuses of Anthropic's API.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
 
 const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
 
-/// Name, status and type at the client; whether the same comes in a stream.
+/// Exception with the status and the error type of the gateway's response.
 const EXCEPTIONS: [(&str, u16, &str); 9] = [
     ("ValidationException", 400, "invalid_request_error"),
     ("AccessDeniedException", 403, "permission_error"),
@@ -26,7 +26,7 @@ const EXCEPTIONS: [(&str, u16, &str); 9] = [
 ];
 
 #[tokio::test]
-async fn each_exception_of_awss_arrives_as_its_type_on_each_way() {
+async fn each_aws_exception_has_its_anthropic_error_type_for_each_api() {
     let rig = Rig::laptop().await;
     for model in [CLAUDE, MODEL] {
         for (name, status, kind) in EXCEPTIONS {
@@ -37,21 +37,21 @@ async fn each_exception_of_awss_arrives_as_its_type_on_each_way() {
                 for stream in [false, true] {
                     let mut body = ask(model, &script);
                     body["stream"] = Value::from(stream);
-                    let answer = rig.messages(&body).await;
+                    let response = rig.messages(&body).await;
                     assert_eq!(
-                        answer.status.as_u16(),
+                        response.status.as_u16(),
                         status,
                         "{model} {script}: {}",
-                        answer.text()
+                        response.text()
                     );
-                    assert_eq!(answer.json()["type"], "error");
-                    let error = answer.error();
+                    assert_eq!(response.json()["type"], "error");
+                    let error = response.error();
                     assert_eq!(error["type"], kind, "{model} {script}");
                     assert_eq!(error["code"], name);
                     assert!(error["aws_request_id"].is_string());
                     assert_eq!(
-                        answer.headers["request-id"],
-                        answer.json()["request_id"].as_str().unwrap()
+                        response.headers["request-id"],
+                        response.json()["request_id"].as_str().unwrap()
                     );
                 }
             }
@@ -60,7 +60,7 @@ async fn each_exception_of_awss_arrives_as_its_type_on_each_way() {
 }
 
 #[tokio::test]
-async fn an_exception_within_a_stream_is_its_last_event_in_anthropics_shape() {
+async fn an_exception_within_a_stream_is_the_last_event_in_anthropics_format() {
     let rig = Rig::laptop().await;
     for model in [CLAUDE, MODEL] {
         for (name, kind) in [
@@ -76,9 +76,9 @@ async fn an_exception_within_a_stream_is_its_last_event_in_anthropics_shape() {
                 &format!("@midstream-exception {name} 4 so it is\nsome words to say first"),
             );
             body["stream"] = Value::from(true);
-            let answer = rig.messages(&body).await;
-            assert_eq!(answer.status, 200);
-            let events = events(&answer.text());
+            let response = rig.messages(&body).await;
+            assert_eq!(response.status, 200);
+            let events = events(&response.text());
             let last = events.last().unwrap();
             assert_eq!(events[0]["type"], "message_start");
             assert_eq!(last["type"], "error", "{model} {name}: {last}");
@@ -90,7 +90,7 @@ async fn an_exception_within_a_stream_is_its_last_event_in_anthropics_shape() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_ends_with_an_error_and_never_with_message_stop() {
+async fn a_cut_stream_ends_with_an_error_and_without_message_stop() {
     let rig = Rig::laptop().await;
     for model in [CLAUDE, MODEL] {
         for script in ["@cut 4", "@end 4"] {
@@ -105,7 +105,7 @@ async fn a_stream_that_breaks_off_ends_with_an_error_and_never_with_message_stop
 }
 
 #[tokio::test]
-async fn a_silent_stream_gets_pings_and_then_an_error() {
+async fn a_silent_stream_sends_pings_and_then_an_error() {
     let rig = Rig::start(Plan {
         document: Some(
             "clients: {anonymous: true}\nallow: ['*']\nlimits: {streamIdleSeconds: 1}".to_owned(),
@@ -128,7 +128,7 @@ async fn a_silent_stream_gets_pings_and_then_an_error() {
 }
 
 #[tokio::test]
-async fn who_does_not_prove_itself_is_refused_in_its_own_dialect() {
+async fn rejects_unauthenticated_clients_in_their_dialect() {
     let rig = Rig::start(Plan {
         settings: Box::new(|settings| settings.api_key = Some(gateway::ApiKey::new("sk-right"))),
         ..Plan::default()
@@ -137,12 +137,12 @@ async fn who_does_not_prove_itself_is_refused_in_its_own_dialect() {
     let body = ask(CLAUDE, "hi");
     for headers in [&[VERSION][..], &[VERSION, ("x-api-key", "sk-wrong")]] {
         for path in ["/v1/messages", "/v1/messages/count_tokens"] {
-            let answer = rig
+            let response = rig
                 .call(Method::POST, path, headers, body.to_string())
                 .await;
-            assert_eq!(answer.status, 401);
-            assert_eq!(answer.json()["type"], "error");
-            assert_eq!(answer.error()["type"], "authentication_error");
+            assert_eq!(response.status, 401);
+            assert_eq!(response.json()["type"], "error");
+            assert_eq!(response.error()["type"], "authentication_error");
         }
         let list = rig.call(Method::GET, "/v1/models", headers, "").await;
         assert_eq!(list.error()["type"], "authentication_error");
@@ -152,8 +152,8 @@ async fn who_does_not_prove_itself_is_refused_in_its_own_dialect() {
         ("x-api-key", "sk-right"),
         ("authorization", "Bearer sk-right"),
     ] {
-        let answer = rig.messages_with(&[VERSION, own], &body).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let response = rig.messages_with(&[VERSION, own], &body).await;
+        assert_eq!(response.status, 200, "{}", response.text());
     }
     for call in rig.double.calls() {
         assert!(!call.headers.contains_key("x-api-key"));
@@ -163,7 +163,7 @@ async fn who_does_not_prove_itself_is_refused_in_its_own_dialect() {
 
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[tokio::test]
-async fn what_the_gateway_refuses_itself_is_in_anthropics_shape() {
+async fn gateway_errors_have_anthropics_format() {
     let rig = Rig::with_document(&format!(
         "clients: {{anonymous: true}}\nlimits: {{maxBodyBytes: 2000}}\nmodels:\n\
          - {{name: nova, targets: [{{modelId: '{MODEL}'}}]}}\n\
@@ -176,7 +176,7 @@ async fn what_the_gateway_refuses_itself_is_in_anthropics_shape() {
         body[field] = value;
         body.to_string()
     };
-    for (method, path, body, status, kind, says) in [
+    for (method, path, body, status, kind, message) in [
         (
             Method::POST,
             "/v1/messages",
@@ -258,38 +258,41 @@ async fn what_the_gateway_refuses_itself_is_in_anthropics_shape() {
             "/v1/messages",
         ),
     ] {
-        let answer = rig.call(method, path, &[VERSION], body).await;
+        let response = rig.call(method, path, &[VERSION], body).await;
         assert_eq!(
-            answer.status.as_u16(),
+            response.status.as_u16(),
             status,
-            "{path} {says}: {}",
-            answer.text()
+            "{path} {message}: {}",
+            response.text()
         );
-        assert_eq!(answer.json()["type"], "error");
-        let error = answer.error();
-        assert_eq!(error["type"], kind, "{path} {says}");
-        assert!(error["message"].as_str().unwrap().contains(says), "{error}");
-        assert!(answer.headers.contains_key("request-id"), "{path}");
+        assert_eq!(response.json()["type"], "error");
+        let error = response.error();
+        assert_eq!(error["type"], kind, "{path} {message}");
+        assert!(
+            error["message"].as_str().unwrap().contains(message),
+            "{error}"
+        );
+        assert!(response.headers.contains_key("request-id"), "{path}");
     }
     assert!(rig.double.calls().is_empty());
 }
 
 #[tokio::test]
-async fn strict_mode_refuses_what_would_be_dropped_on_each_way() {
+async fn strict_mode_rejects_dropped_fields_for_each_api() {
     let rig = Rig::with_document("clients: {anonymous: true}\nallow: ['*']\nstrict: true").await;
     for model in [CLAUDE, MODEL] {
         let mut body = ask(model, "hi");
         body["tools"] = json!([{ "name": "f", "input_schema": { "type": "object" }, "eager_input_streaming": true }]);
-        let answer = rig.messages(&body).await;
-        assert_eq!(answer.status, 400, "{model}");
+        let response = rig.messages(&body).await;
+        assert_eq!(response.status, 400, "{model}");
         assert!(
-            answer.text().contains("tools[].eager_input_streaming"),
+            response.text().contains("tools[].eager_input_streaming"),
             "{}",
-            answer.text()
+            response.text()
         );
     }
     let headers = [VERSION, ("anthropic-beta", "files-api-2025-04-14")];
-    let answer = rig.messages_with(&headers, &ask(CLAUDE, "hi")).await;
-    assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("anthropic-beta"));
+    let response = rig.messages_with(&headers, &ask(CLAUDE, "hi")).await;
+    assert_eq!(response.status, 400);
+    assert!(response.text().contains("anthropic-beta"));
 }

@@ -1,4 +1,4 @@
-//! Configuration that changes while the gateway runs.
+//! Configuration reloads.
 
 use crate::rig::{Plan, Rig, ask, eventually};
 
@@ -9,7 +9,7 @@ fn document(alias: &str) -> String {
 }
 
 #[tokio::test]
-async fn changed_document_is_taken_over_and_a_bad_one_is_refused() {
+async fn reloads_a_changed_configuration_and_rejects_an_invalid_one() {
     let rig = Rig::with_document(&document("old")).await;
     assert_eq!(rig.chat(&ask("old", "hi")).await.status, 200);
 
@@ -21,9 +21,9 @@ async fn changed_document_is_taken_over_and_a_bad_one_is_refused() {
     assert_eq!(rig.chat(&ask("old", "hi")).await.status, 404);
 
     rig.write_config("models: [{name: '', targets: []}]");
-    let refused = "bedrock_gateway_config_reloads_total{result=\"refused\"}";
-    eventually("the bad document is refused", async || {
-        rig.metric(refused).await == Some(1.0)
+    let rejected = "bedrock_gateway_config_reloads_total{result=\"refused\"}";
+    eventually("the invalid configuration is rejected", async || {
+        rig.metric(rejected).await == Some(1.0)
     })
     .await;
     assert_eq!(
@@ -34,7 +34,7 @@ async fn changed_document_is_taken_over_and_a_bad_one_is_refused() {
     assert_eq!(rig.chat(&ask("new", "hi")).await.status, 200);
 
     rig.write_config(&document("newest"));
-    eventually("a good one is taken over again", async || {
+    eventually("a valid configuration is reloaded", async || {
         rig.chat(&ask("newest", "hi")).await.status == 200
     })
     .await;
@@ -46,7 +46,7 @@ async fn changed_document_is_taken_over_and_a_bad_one_is_refused() {
 }
 
 #[tokio::test]
-async fn revoked_gateway_refuses_and_says_why_until_it_is_given_back() {
+async fn a_revoked_gateway_rejects_requests_with_the_reason_until_it_is_restored() {
     let rig = Rig::with_document(&document("fast")).await;
     assert_eq!(rig.chat(&ask("fast", "hi")).await.status, 200);
     rig.write_config(
@@ -56,12 +56,12 @@ async fn revoked_gateway_refuses_and_says_why_until_it_is_given_back() {
         rig.chat(&ask("fast", "hi")).await.status != 200
     })
     .await;
-    let answer = rig.chat(&ask("fast", "hi")).await;
-    assert_eq!(answer.status, 403, "{}", answer.text());
+    let response = rig.chat(&ask("fast", "hi")).await;
+    assert_eq!(response.status, 403, "{}", response.text());
     assert!(
-        answer.text().contains("team-a/chat is not accepted"),
+        response.text().contains("team-a/chat is not accepted"),
         "{}",
-        answer.text()
+        response.text()
     );
     rig.write_config(&document("fast"));
     eventually("requests are served again", async || {
@@ -71,19 +71,19 @@ async fn revoked_gateway_refuses_and_says_why_until_it_is_given_back() {
 }
 
 #[tokio::test]
-async fn swapped_link_of_a_mounted_config_map_is_noticed() {
-    let folder = tempfile::tempdir().unwrap();
+async fn detects_the_swapped_link_of_a_mounted_config_map() {
+    let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, alias: &str| {
-        let data = folder.path().join(name);
+        let data = directory.path().join(name);
         std::fs::create_dir(&data).unwrap();
         std::fs::write(data.join("gateway.yaml"), document(alias)).unwrap();
-        // As the kubelet does: a new link beside, renamed over the old one.
-        let link = folder.path().join("..data_tmp");
+        // As the kubelet does: rename a new link over the old one.
+        let link = directory.path().join("..data_tmp");
         std::os::unix::fs::symlink(name, &link).unwrap();
-        std::fs::rename(&link, folder.path().join("..data")).unwrap();
+        std::fs::rename(&link, directory.path().join("..data")).unwrap();
     };
     write("..2026_01_01", "one");
-    let path = folder.path().join("gateway.yaml");
+    let path = directory.path().join("gateway.yaml");
     std::os::unix::fs::symlink("..data/gateway.yaml", &path).unwrap();
     let rig = Rig::start(Plan {
         settings: Box::new(move |settings| settings.config = Some(path)),
@@ -92,14 +92,14 @@ async fn swapped_link_of_a_mounted_config_map_is_noticed() {
     .await;
     assert_eq!(rig.chat(&ask("one", "hi")).await.status, 200);
     write("..2026_01_02", "two");
-    eventually("the new document is in force", async || {
+    eventually("the new configuration is active", async || {
         rig.chat(&ask("two", "hi")).await.status == 200
     })
     .await;
 }
 
 #[tokio::test]
-async fn rotated_api_key_is_taken_over() {
+async fn reloads_a_rotated_api_key() {
     let keys = tempfile::tempdir().unwrap();
     std::fs::write(keys.path().join("ci"), "sk-old").unwrap();
     let rig = Rig::with_document(&format!(
@@ -118,7 +118,7 @@ async fn rotated_api_key_is_taken_over() {
     assert_eq!(status("sk-old").await, 200);
     assert_eq!(status("sk-newer").await, 401);
     std::fs::write(keys.path().join("ci"), "sk-newer").unwrap();
-    eventually("the new key is taken", async || {
+    eventually("the new key is accepted", async || {
         status("sk-newer").await == 200
     })
     .await;

@@ -1,4 +1,4 @@
-//! `/v1/responses` on a real socket: whole and streamed, failing in every way, left by its client.
+//! `/v1/responses` on a real socket: plain and streamed, errors, disconnecting clients.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use serde_json::{Value, json};
 
 use crate::{
     errors::EXCEPTIONS,
-    rig::{Answer, MODEL, Plan, Rig, eventually, read_until, signed_blocks},
+    rig::{MODEL, Plan, Response, Rig, eventually, read_until, signed_blocks},
 };
 
 const PATH: &str = "/v1/responses";
-const LEFT: &str =
+const DISCONNECTED: &str =
     "bedrock_gateway_requests_total{route=\"/v1/responses\",status=\"499\",reason=\"client_left\"}";
 
 fn ask(prompt: &str, stream: bool) -> Value {
     json!({"model": MODEL, "input": prompt, "stream": stream})
 }
 
-pub(crate) async fn post(rig: &Rig, body: &Value) -> Answer {
+pub(crate) async fn post(rig: &Rig, body: &Value) -> Response {
     rig.call(Method::POST, PATH, &[], body.to_string()).await
 }
 
-/// Events of a stream, with the numbers checked; comments are passed over.
-fn events(answer: &Answer) -> Vec<Value> {
-    let text = answer.text();
+/// The events of a stream without comments; checks the sequence numbers.
+fn events(response: &Response) -> Vec<Value> {
+    let text = response.text();
     let mut events = Vec::new();
     for event in text.split_terminator("\n\n") {
         if event.starts_with(':') {
@@ -40,14 +40,14 @@ fn events(answer: &Answer) -> Vec<Value> {
     events
 }
 
-pub(crate) fn said(response: &Value) -> &str {
+pub(crate) fn output_text(response: &Value) -> &str {
     response["output"][0]["content"][0]["text"]
         .as_str()
         .unwrap_or_default()
 }
 
 #[tokio::test]
-async fn whole_and_streamed_answers_are_the_same_and_nothing_is_stored() {
+async fn plain_and_streamed_responses_are_equal_and_not_stored() {
     let rig = Rig::laptop().await;
     let prompt = "Grüße \"you\" – 5 € 🦊";
     let whole = post(&rig, &ask(prompt, false)).await;
@@ -59,7 +59,7 @@ async fn whole_and_streamed_answers_are_the_same_and_nothing_is_stored() {
     assert_eq!(response["status"], "completed");
     assert_eq!(response["store"], false);
     assert!(response["id"].as_str().unwrap().starts_with("resp_"));
-    assert_eq!(said(&response), prompt);
+    assert_eq!(output_text(&response), prompt);
 
     let streamed = post(&rig, &ask(prompt, true)).await;
     assert!(streamed.headers.contains_key("x-bedrock-gateway-warning"));
@@ -67,12 +67,12 @@ async fn whole_and_streamed_answers_are_the_same_and_nothing_is_stored() {
     assert_eq!(events[0]["type"], "response.created");
     let last = events.last().unwrap();
     assert_eq!(last["type"], "response.completed");
-    assert_eq!(said(&last["response"]), prompt);
+    assert_eq!(output_text(&last["response"]), prompt);
     assert_eq!(last["response"]["usage"], response["usage"]);
     assert!(!streamed.text().contains("[DONE]"));
 }
 
-async fn refused_by_aws(empty_body: bool) {
+async fn check_aws_exceptions(empty_body: bool) {
     let rig = Rig::laptop().await;
     for (code, status, expected) in EXCEPTIONS {
         for (operation, stream) in [("Converse", false), ("ConverseStream", true)] {
@@ -80,32 +80,32 @@ async fn refused_by_aws(empty_body: bool) {
             let action = FaultAction::Error {
                 status,
                 code: code.to_owned(),
-                message: format!("what AWS says of {code}"),
+                message: format!("AWS's message for {code}"),
                 empty_body,
             };
             rig.double.inject(Fault::new(operation, action));
-            let answer = post(&rig, &ask("hi", stream)).await;
-            let error = answer.error();
-            assert_eq!(answer.status, expected, "{code}: {error}");
+            let response = post(&rig, &ask("hi", stream)).await;
+            let error = response.error();
+            assert_eq!(response.status, expected, "{code}: {error}");
             assert_eq!(error["code"], code);
-            assert_eq!(error["message"], format!("what AWS says of {code}"));
+            assert_eq!(error["message"], format!("AWS's message for {code}"));
             assert!(error["aws_request_id"].is_string(), "{code}: {error}");
         }
     }
 }
 
 #[tokio::test]
-async fn each_aws_exception_keeps_its_name_text_and_request_id() {
-    refused_by_aws(false).await;
+async fn each_aws_exception_keeps_its_code_message_and_request_id() {
+    check_aws_exceptions(false).await;
 }
 
 #[tokio::test]
-async fn each_aws_exception_with_an_empty_body_loses_nothing() {
-    refused_by_aws(true).await;
+async fn each_aws_exception_with_an_empty_body_keeps_its_code_message_and_request_id() {
+    check_aws_exceptions(true).await;
 }
 
 #[tokio::test]
-async fn each_aws_exception_in_mid_stream_is_an_error_event_and_a_failed_response() {
+async fn each_aws_exception_within_a_stream_is_an_error_event_and_a_failed_response() {
     let rig = Rig::laptop().await;
     for (code, status, kind, failure) in [
         (
@@ -151,12 +151,15 @@ async fn each_aws_exception_in_mid_stream_is_an_error_event_and_a_failed_respons
             FaultAction::StreamException {
                 after: 3,
                 code: code.to_owned(),
-                message: format!("what AWS says of {code}"),
+                message: format!("AWS's message for {code}"),
             },
         ));
-        let answer = post(&rig, &ask("a long enough answer to break", true)).await;
-        assert_eq!(answer.status, 200, "the headers were out already");
-        let events = events(&answer);
+        let response = post(&rig, &ask("a long enough answer to break", true)).await;
+        assert_eq!(
+            response.status, 200,
+            "the headers were sent before the exception"
+        );
+        let events = events(&response);
         let [.., error, failed] = events.as_slice() else {
             panic!("{events:?}")
         };
@@ -164,7 +167,7 @@ async fn each_aws_exception_in_mid_stream_is_an_error_event_and_a_failed_respons
         assert_eq!(error["code"], code);
         assert_eq!(error["error"]["type"], kind);
         assert_eq!(error["error"]["status"], status);
-        assert_eq!(error["message"], format!("what AWS says of {code}"));
+        assert_eq!(error["message"], format!("AWS's message for {code}"));
         assert!(error["error"]["aws_request_id"].is_string());
         assert_eq!(failed["type"], "response.failed");
         assert_eq!(failed["response"]["status"], "failed");
@@ -173,7 +176,7 @@ async fn each_aws_exception_in_mid_stream_is_an_error_event_and_a_failed_respons
 }
 
 #[tokio::test]
-async fn refusal_after_the_stream_was_opened_is_a_whole_stream_of_its_own() {
+async fn an_error_after_the_stream_has_started_is_a_complete_failed_stream() {
     let rig = Rig::start(Plan {
         settings: Box::new(|settings| settings.ping_interval = Duration::from_millis(100)),
         ..Plan::default()
@@ -184,10 +187,10 @@ async fn refusal_after_the_stream_was_opened_is_a_whole_stream_of_its_own() {
         FaultAction::Delay { milliseconds: 400 },
     ));
     let prompt = ask("@error ValidationException too wrong", true);
-    let answer = post(&rig, &prompt).await;
-    assert_eq!(answer.status, 200);
-    assert!(answer.text().starts_with(": ping"), "{}", answer.text());
-    let types: Vec<Value> = events(&answer)
+    let response = post(&rig, &prompt).await;
+    assert_eq!(response.status, 200);
+    assert!(response.text().starts_with(": ping"), "{}", response.text());
+    let types: Vec<Value> = events(&response)
         .iter()
         .map(|event| event["type"].clone())
         .collect();
@@ -203,14 +206,14 @@ async fn refusal_after_the_stream_was_opened_is_a_whole_stream_of_its_own() {
 }
 
 #[tokio::test]
-async fn stream_that_breaks_or_ends_too_early_is_never_a_success() {
+async fn a_cut_or_truncated_stream_ends_with_an_error() {
     let rig = Rig::laptop().await;
     for (prompt, code) in [
         ("@cut 3\nhello there", "stream_cut"),
         ("@end 3\nhello there", "stream_truncated"),
     ] {
-        let answer = post(&rig, &ask(prompt, true)).await;
-        let events = events(&answer);
+        let response = post(&rig, &ask(prompt, true)).await;
+        let events = events(&response);
         let [.., error, failed] = events.as_slice() else {
             panic!("{events:?}")
         };
@@ -220,26 +223,26 @@ async fn stream_that_breaks_or_ends_too_early_is_never_a_success() {
 }
 
 #[tokio::test]
-async fn client_that_leaves_ends_the_call_of_bedrock_at_once() {
+async fn cancels_the_bedrock_call_when_the_client_disconnects() {
     let rig = Rig::laptop().await;
     let body = ask("@slow 60s\nhello", true).to_string();
     let mut response = rig.open(Method::POST, PATH, &[], body).await;
     read_until(response.body_mut(), "response.in_progress").await;
     drop(response);
-    eventually("the double sees the call cancelled", async || {
+    eventually("the call is cancelled", async || {
         let calls = rig.double.calls_of("ConverseStream");
         let stream = calls.first().and_then(|call| call.stream.clone());
         stream.is_some_and(|stream| stream.ended == "cancelled")
     })
     .await;
-    eventually("the request is accounted for", async || {
-        rig.metric(LEFT).await == Some(1.0)
+    eventually("the request is counted", async || {
+        rig.metric(DISCONNECTED).await == Some(1.0)
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_needs_a_store_is_refused_with_the_way_out() {
+async fn rejects_fields_that_require_stored_responses() {
     let rig = Rig::laptop().await;
     for (field, value) in [
         ("previous_response_id", json!("resp_1")),
@@ -248,9 +251,9 @@ async fn what_needs_a_store_is_refused_with_the_way_out() {
     ] {
         let mut body = ask("hi", false);
         body[field] = value;
-        let answer = post(&rig, &body).await;
-        assert_eq!(answer.status, 400, "{field}");
-        let error = answer.error();
+        let response = post(&rig, &body).await;
+        assert_eq!(response.status, 400, "{field}");
+        let error = response.error();
         assert_eq!(error["param"], field);
         assert!(
             error["message"]
@@ -264,7 +267,7 @@ async fn what_needs_a_store_is_refused_with_the_way_out() {
 }
 
 #[tokio::test]
-async fn six_turns_of_thinking_and_tools_replay_every_signed_block_bit_for_bit() {
+async fn six_turns_of_thinking_and_tools_replay_every_signed_block_unchanged() {
     let rig = Rig::laptop().await;
     let tools = json!([{"type": "function", "name": "look", "parameters": {"type": "object"}}]);
     let mut input = Vec::new();
@@ -273,12 +276,12 @@ async fn six_turns_of_thinking_and_tools_replay_every_signed_block_bit_for_bit()
         input.push(json!({"role": "user", "content": prompt}));
         let body = json!({"model": "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "input": input, "tools": tools,
             "reasoning": {"effort": "low"}, "store": false, "stream": turn % 2 == 1});
-        let answer = post(&rig, &body).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let response = post(&rig, &body).await;
+        assert_eq!(response.status, 200, "{}", response.text());
         let response = if turn % 2 == 1 {
-            events(&answer).last().unwrap()["response"].clone()
+            events(&response).last().unwrap()["response"].clone()
         } else {
-            answer.json()
+            response.json()
         };
         let output = response["output"].as_array().unwrap();
         assert_eq!(output[0]["type"], "reasoning", "{response}");
@@ -288,7 +291,7 @@ async fn six_turns_of_thinking_and_tools_replay_every_signed_block_bit_for_bit()
             json!({"type": "function_call_output", "call_id": call["call_id"], "output": "seen"}),
         );
     }
-    // The double refuses a block whose signature does not fit its text; here they are compared as well.
+    // The double rejects a block whose signature does not match its text; compare the blocks, too.
     let blocks = signed_blocks(&rig.double.calls_of("ConverseStream").pop().unwrap());
     assert_eq!(blocks.len(), 5);
     for (turn, block) in blocks.into_iter().enumerate() {

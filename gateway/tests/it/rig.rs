@@ -1,4 +1,4 @@
-//! A gateway and an AWS of its own for each test, and a plain HTTP client.
+//! A gateway with its own simulated AWS for each test, and an HTTP client.
 
 use std::{
     collections::BTreeMap,
@@ -21,13 +21,13 @@ use hyper_util::{
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
-/// How long anything that is waited for may take.
+/// Timeout of every wait.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 pub(crate) const MODEL: &str = "amazon.nova-lite-v1:0";
 pub(crate) const ACCESS_KEY: &str = "AKIATESTTESTTESTTEST";
 pub(crate) const SECRET_KEY: &str = "a-secret-key-of-the-test-suite-alone";
 
-/// A running gateway in front of a running double.
+/// A running gateway with a running double.
 pub(crate) struct Rig {
     pub(crate) double: Double,
     pub(crate) address: SocketAddr,
@@ -36,21 +36,22 @@ pub(crate) struct Rig {
     client: Client<HttpConnector, Full<Bytes>>,
     stop: Option<oneshot::Sender<()>>,
     served: Option<JoinHandle<Drained>>,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
-/// What is changed about a rig before it starts.
+/// The configuration of a rig.
 pub(crate) struct Plan {
-    /// The configuration document; `{url}` stands for the double's address, `{mantle}` for that of its bedrock-mantle. None: laptop mode.
+    /// The configuration file; `{url}` is replaced by the double's URL, `{mantle}` by that of its bedrock-mantle.
+    /// `None` for local mode.
     pub(crate) document: Option<String>,
     pub(crate) double: Config,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) settings: Box<dyn FnOnce(&mut Settings) + Send>,
 }
 
-/// An answer, read to its end.
+/// A response with its complete body.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -80,7 +81,7 @@ pub(crate) fn now() -> u64 {
         .as_secs()
 }
 
-/// Settings on free ports of this machine, with this environment and nothing else.
+/// Settings with free loopback ports and only this environment.
 pub(crate) fn settings(environment: Vec<(String, String)>) -> Settings {
     let environment: BTreeMap<String, String> = environment.into_iter().collect();
     let mut settings = Settings::new(Arc::new(environment));
@@ -92,12 +93,12 @@ pub(crate) fn settings(environment: Vec<(String, String)>) -> Settings {
 }
 
 impl Rig {
-    /// A laptop's gateway: any model, no key.
+    /// Starts a gateway in local mode: all models, no API key.
     pub(crate) async fn laptop() -> Self {
         Self::start(Plan::default()).await
     }
 
-    /// A gateway with a configuration document.
+    /// Starts a gateway with a configuration file.
     pub(crate) async fn with_document(document: &str) -> Self {
         Self::start(Plan {
             document: Some(document.to_owned()),
@@ -111,9 +112,9 @@ impl Rig {
         let mut environment = plan.environment;
         environment.push(("AWS_ENDPOINT_URL".into(), double.url()));
         let mut settings = settings(environment);
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         if let Some(document) = plan.document {
-            let path = folder.path().join("gateway.yaml");
+            let path = directory.path().join("gateway.yaml");
             let document = document.replace("{url}", &double.url());
             let document = document.replace("{mantle}", &double.mantle_url());
             std::fs::write(&path, document).unwrap();
@@ -133,11 +134,11 @@ impl Rig {
             served: Some(tokio::spawn(server.run(async {
                 let _ = stopped.await;
             }))),
-            _folder: folder,
+            _directory: directory,
         }
     }
 
-    /// Sends a request and gives its answer before the body is read.
+    /// Sends a request and returns the response before its body is read.
     pub(crate) async fn open(
         &self,
         method: Method,
@@ -154,7 +155,7 @@ impl Rig {
         let request = request.body(Full::new(body.into())).unwrap();
         tokio::time::timeout(TIMEOUT, self.client.request(request))
             .await
-            .expect("an answer in time")
+            .expect("response timeout")
             .unwrap()
     }
 
@@ -164,15 +165,15 @@ impl Rig {
         path: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
-    ) -> Answer {
+    ) -> Response {
         read(self.open(method, path, headers, body).await).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.call(Method::GET, path, &[], "").await
     }
 
-    pub(crate) async fn chat(&self, body: &Value) -> Answer {
+    pub(crate) async fn chat(&self, body: &Value) -> Response {
         self.call(Method::POST, "/v1/chat/completions", &[], body.to_string())
             .await
     }
@@ -182,14 +183,14 @@ impl Rig {
             .await
     }
 
-    /// One of the pages of the admin port.
-    pub(crate) async fn admin(&self, path: &str) -> Answer {
+    /// Requests a path of the admin port.
+    pub(crate) async fn admin(&self, path: &str) -> Response {
         let uri = format!("http://{}{path}", self.admin);
         let request = Request::get(uri).body(Full::default()).unwrap();
         read(self.client.request(request).await.unwrap()).await
     }
 
-    /// Value of a metric, by its whole name with labels.
+    /// The value of a metric by its name with labels.
     pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
         let page = self.admin("/metrics").await.text();
         let line = page.lines().find(|line| {
@@ -199,50 +200,50 @@ impl Rig {
         line.rsplit_once(' ')?.1.parse().ok()
     }
 
-    /// Tells the gateway to end, as SIGTERM does.
+    /// Sends the shutdown signal, like SIGTERM.
     pub(crate) fn terminate(&mut self) {
         drop(self.stop.take());
     }
 
-    /// Waits for the gateway's end.
+    /// Waits for the gateway to shut down.
     pub(crate) async fn ended(&mut self) -> Drained {
         let served = self.served.take().unwrap();
         tokio::time::timeout(TIMEOUT, served)
             .await
-            .expect("the end in time")
+            .expect("shutdown timeout")
             .unwrap()
     }
 
-    /// Replaces the configuration document.
+    /// Replaces the configuration file.
     pub(crate) fn write_config(&self, document: &str) {
         let path = self.config.as_ref().unwrap();
         std::fs::write(path, document.replace("{url}", &self.double.url())).unwrap();
     }
 }
 
-async fn read(response: http::Response<Incoming>) -> Answer {
+async fn read(response: http::Response<Incoming>) -> Response {
     let (parts, body) = response.into_parts();
     let body = tokio::time::timeout(TIMEOUT, body.collect())
         .await
-        .expect("a body in time")
+        .expect("body timeout")
         .unwrap();
-    Answer {
+    Response {
         status: parts.status,
         headers: parts.headers,
         body: body.to_bytes(),
     }
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.to_vec()).unwrap()
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
     }
 
-    /// The `error` object of an error.
+    /// The `error` object of an error response.
     #[track_caller]
     pub(crate) fn error(&self) -> Value {
         let error = self.json()["error"].clone();
@@ -256,7 +257,7 @@ impl Answer {
     }
 }
 
-/// Events of a stream; `[DONE]` as a string.
+/// The events of a stream; `[DONE]` is a string.
 pub(crate) fn events(text: &str) -> Vec<Value> {
     text.split("\n\n")
         .filter_map(|event| event.strip_prefix("data: "))
@@ -264,7 +265,7 @@ pub(crate) fn events(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// All text of a stream's deltas.
+/// The text of all deltas of a stream.
 pub(crate) fn streamed_text(events: &[Value]) -> String {
     events
         .iter()
@@ -272,7 +273,7 @@ pub(crate) fn streamed_text(events: &[Value]) -> String {
         .collect()
 }
 
-/// A chat of one turn.
+/// A chat request with one user message.
 pub(crate) fn ask(model: &str, prompt: &str) -> Value {
     json!({ "model": model, "messages": [{ "role": "user", "content": prompt }] })
 }
@@ -284,7 +285,7 @@ pub(crate) fn ask_stream(model: &str, prompt: &str) -> Value {
     body
 }
 
-/// Reads a body until it holds `text`; gives what was read.
+/// Reads a body until it contains `text`; returns the text read.
 pub(crate) async fn read_until(body: &mut Incoming, text: &str) -> String {
     let mut read = BytesMut::new();
     let reading = async {
@@ -299,20 +300,23 @@ pub(crate) async fn read_until(body: &mut Incoming, text: &str) -> String {
     };
     tokio::time::timeout(TIMEOUT, reading)
         .await
-        .unwrap_or_else(|_| panic!("no {text:?} in time"));
+        .unwrap_or_else(|_| panic!("timeout while waiting for {text:?}"));
     String::from_utf8(read.to_vec()).unwrap()
 }
 
-/// Looks again and again until it is as it should be.
+/// Polls until the check succeeds.
 pub(crate) async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut check: F) {
     let deadline = Instant::now() + TIMEOUT;
     while !check().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
+        assert!(
+            Instant::now() < deadline,
+            "timeout while waiting for: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// The signed reasoning that each assistant's turn of a Converse request begins with.
+/// The signed reasoning of each assistant turn in a Converse request.
 pub(crate) fn signed_blocks(call: &Call) -> Vec<Value> {
     let request = call.json().unwrap();
     let messages = request["messages"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! How a gateway starts, or refuses to.
+//! Start of a gateway, and errors that prevent it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -16,11 +16,11 @@ fn environment() -> Vec<(String, String)> {
     ]
 }
 
-fn everywhere(settings: &mut Settings) {
+fn listen_on_all_addresses(settings: &mut Settings) {
     settings.listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
 }
 
-async fn refusal(settings: Settings) -> LoadError {
+async fn load_error(settings: Settings) -> LoadError {
     match Server::bind(settings).await {
         Err(ServeError::Load(error)) => error,
         other => panic!("{other:?}"),
@@ -36,10 +36,10 @@ fn document(text: &str) -> (tempfile::NamedTempFile, Settings) {
 }
 
 #[tokio::test]
-async fn missing_region_is_told_with_all_the_ways_to_set_it() {
+async fn a_missing_region_is_an_error_that_lists_how_to_set_it() {
     let mut without = environment();
     without.remove(0);
-    let error = refusal(settings(without)).await;
+    let error = load_error(settings(without)).await;
     assert_eq!(error.reason(), "region_missing");
     let text = error.to_string();
     assert!(
@@ -49,10 +49,10 @@ async fn missing_region_is_told_with_all_the_ways_to_set_it() {
 }
 
 #[tokio::test]
-async fn without_client_authentication_it_listens_on_this_machine_alone() {
+async fn without_client_authentication_it_listens_on_loopback_only() {
     let mut open = settings(environment());
-    everywhere(&mut open);
-    let error = refusal(open).await;
+    listen_on_all_addresses(&mut open);
+    let error = load_error(open).await;
     assert!(matches!(error, LoadError::Open(_)), "{error}");
     let text = error.to_string();
     assert!(
@@ -61,37 +61,40 @@ async fn without_client_authentication_it_listens_on_this_machine_alone() {
     );
 
     let mut with_key = settings(environment());
-    everywhere(&mut with_key);
+    listen_on_all_addresses(&mut with_key);
     with_key.api_key = Some(gateway::ApiKey::new("sk-test"));
     assert!(Server::bind(with_key).await.is_ok());
 
     let (_file, mut anonymous) = document("clients: {anonymous: true}\nallow: ['*']");
-    everywhere(&mut anonymous);
+    listen_on_all_addresses(&mut anonymous);
     assert!(Server::bind(anonymous).await.is_ok());
 
-    let (_file, mut unsaid) = document("allow: ['*']");
-    everywhere(&mut unsaid);
-    assert!(matches!(refusal(unsaid).await, LoadError::Open(_)));
+    let (_file, mut without_clients) = document("allow: ['*']");
+    listen_on_all_addresses(&mut without_clients);
+    assert!(matches!(
+        load_error(without_clients).await,
+        LoadError::Open(_)
+    ));
 }
 
 #[tokio::test]
-async fn document_that_is_missing_or_wrong_ends_the_start_naming_file_and_field() {
+async fn a_missing_or_invalid_configuration_is_an_error_that_names_file_and_field() {
     let mut missing = settings(environment());
     missing.config = Some("/nowhere/gateway.yaml".into());
-    let error = refusal(missing).await;
+    let error = load_error(missing).await;
     assert!(
         error.to_string().contains("/nowhere/gateway.yaml"),
         "{error}"
     );
 
     let (file, wrong) = document("models: [{name: a, targets: []}]");
-    let text = refusal(wrong).await.to_string();
+    let text = load_error(wrong).await.to_string();
     assert!(text.contains("models[0].targets"), "{text}");
     assert!(text.contains(file.path().to_str().unwrap()), "{text}");
 }
 
 #[tokio::test]
-async fn taken_port_is_told_and_a_taken_admin_port_is_only_a_warning() {
+async fn a_port_in_use_is_an_error_and_an_admin_port_in_use_a_warning() {
     let first = Server::bind(settings(environment())).await.unwrap();
     let mut second = settings(environment());
     second.listen = first.local_addr();
@@ -110,7 +113,7 @@ async fn taken_port_is_told_and_a_taken_admin_port_is_only_a_warning() {
 }
 
 #[tokio::test]
-async fn app_answers_without_any_socket() {
+async fn the_app_works_without_a_socket() {
     let state = State::try_new(settings(environment())).await.unwrap();
     let request = Request::get("/healthz")
         .body(axum::body::Body::empty())
@@ -121,21 +124,21 @@ async fn app_answers_without_any_socket() {
 }
 
 #[tokio::test]
-async fn socket_is_served_beside_the_port_and_takes_the_place_of_one_that_was_left() {
+async fn serves_a_unix_socket_and_replaces_a_stale_one() {
     use std::os::unix::fs::PermissionsExt;
 
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("gateway.sock");
-    // An earlier process was killed and left its socket.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gateway.sock");
+    // A killed process left its socket.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let mut wanted = settings(environment());
-    wanted.socket = Some(path.clone());
-    let server = Server::bind(wanted).await.unwrap();
+    let mut with_socket = settings(environment());
+    with_socket.socket = Some(path.clone());
+    let server = Server::bind(with_socket).await.unwrap();
     let port = server.local_addr();
     let task = tokio::spawn(server.run(std::future::pending()));
 
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o666, "apps run as users of their own");
+    assert_eq!(mode & 0o777, 0o666, "applications run as other users");
     let by_socket = healthy(tokio::net::UnixStream::connect(&path).await.unwrap()).await;
     let by_port = healthy(tokio::net::TcpStream::connect(port).await.unwrap()).await;
     assert_eq!((by_socket.as_u16(), by_port.as_u16()), (200, 200));
@@ -156,13 +159,13 @@ async fn healthy(
 }
 
 #[tokio::test]
-async fn file_that_is_no_socket_is_not_replaced_by_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("data");
+async fn does_not_replace_a_file_that_is_not_a_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
     std::fs::write(&path, "precious").unwrap();
-    let mut wanted = settings(environment());
-    wanted.socket = Some(path.clone());
-    let error = Server::bind(wanted).await.unwrap_err();
+    let mut with_socket = settings(environment());
+    with_socket.socket = Some(path.clone());
+    let error = Server::bind(with_socket).await.unwrap_err();
     assert!(matches!(error, ServeError::Socket { .. }), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }

@@ -1,4 +1,4 @@
-//! Targets with a role of their own: which session signs what, and what becomes of a role that is refused.
+//! Targets with `assumeRole`: which credentials sign a call, and the behavior for a rejected role.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::rig::{ACCESS_KEY, Answer, MODEL, Plan, Rig, SECRET_KEY, ask, ask_stream, eventually};
+use crate::rig::{ACCESS_KEY, MODEL, Plan, Response, Rig, SECRET_KEY, ask, ask_stream, eventually};
 
 const ROLE: &str = "arn:aws:iam::210987654321:role/Models";
-/// What only the role may call.
+/// A model that only the role may call.
 const CLAUDE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
 const READY: &str =
     "bedrock_gateway_role_credentials_ready{role=\"arn:aws:iam::210987654321:role/Models\"}";
@@ -25,7 +25,7 @@ fn policy(statements: &[Value]) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
-/// An account whose user may call one model, and a role of another account that may call another.
+/// An account with a user that may call one model, and a role in another account that may call another model.
 fn accounts() -> Config {
     let assume = json!({ "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": ROLE });
     let user = policy(&[invoke(MODEL), assume]);
@@ -37,7 +37,7 @@ fn accounts() -> Config {
         .with_role(ROLE, policy(&[trust]), policy(&[invoke(CLAUDE)]))
 }
 
-/// Claude by the role, the same with the gateway's own credentials behind it, and each alone.
+/// Aliases for a target with the role and a fallback without it (`both`), and for each of them (`far`, `near`).
 fn document(external_id: &str) -> String {
     let far = format!(
         "modelId: '{CLAUDE}', assumeRole: {{roleArn: '{ROLE}', externalId: {external_id}, sessionName: chat}}"
@@ -62,16 +62,16 @@ async fn start(document: String) -> Rig {
     rig
 }
 
-/// Model and role, or user, of each call of Bedrock so far; nobody where the double refused before it looked.
+/// Model and caller (role or user) of each Bedrock call; the caller is empty if authentication failed.
 fn calls(rig: &Rig) -> Vec<(String, String)> {
     let all = rig.double.calls().into_iter();
     let bedrock = all.filter(|call| call.model.is_some());
     bedrock
         .map(|call| {
-            let who = call.identity.map_or_else(String::new, |identity| {
+            let identity = call.identity.map_or_else(String::new, |identity| {
                 identity.role_arn.unwrap_or(identity.arn)
             });
-            (call.model.unwrap(), who)
+            (call.model.unwrap(), identity)
         })
         .collect()
 }
@@ -80,7 +80,7 @@ fn by_role() -> (String, String) {
     (CLAUDE.to_owned(), ROLE.to_owned())
 }
 
-fn by_nobody() -> (String, String) {
+fn unidentified() -> (String, String) {
     (CLAUDE.to_owned(), String::new())
 }
 
@@ -91,40 +91,40 @@ fn by_user() -> (String, String) {
     )
 }
 
-async fn native(rig: &Rig, alias: &str) -> Answer {
+async fn converse(rig: &Rig, alias: &str) -> Response {
     let body = json!({ "messages": [{ "role": "user", "content": [{ "text": "hi" }] }] });
     let path = format!("/model/{alias}/converse");
     rig.call(Method::POST, &path, &[], body.to_string()).await
 }
 
-async fn messages(rig: &Rig, alias: &str) -> Answer {
+async fn messages(rig: &Rig, alias: &str) -> Response {
     let body = json!({ "model": alias, "max_tokens": 9, "messages": [{ "role": "user", "content": "hi" }] });
     rig.call(Method::POST, "/v1/messages", &[], body.to_string())
         .await
 }
 
 #[tokio::test]
-async fn each_call_is_signed_with_the_session_of_its_target_in_every_dialect() {
+async fn signs_each_call_with_the_role_of_its_target_in_every_dialect() {
     let rig = start(document("agreed")).await;
-    for answer in [
+    for response in [
         rig.chat(&ask("both", "hi")).await,
         rig.chat(&ask_stream("both", "hi")).await,
-        native(&rig, "both").await,
+        converse(&rig, "both").await,
         messages(&rig, "both").await,
     ] {
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(response.status, 200, "{}", response.text());
     }
     assert_eq!(calls(&rig), vec![by_role(); 4]);
     rig.double.clear_calls();
     for alias in ["near", "far", "near"] {
-        let answer = rig.chat(&ask(alias, "hi")).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let response = rig.chat(&ask(alias, "hi")).await;
+        assert_eq!(response.status, 200, "{}", response.text());
     }
     assert_eq!(calls(&rig), [by_user(), by_role(), by_user()]);
 }
 
 #[tokio::test]
-async fn targets_of_one_role_share_its_session_which_shows_in_metrics_and_readiness() {
+async fn targets_share_the_credentials_of_a_role_and_metrics_and_readiness_show_them() {
     let rig = start(document("agreed")).await;
     let exchanges = rig.double.calls_of("AssumeRole");
     assert_eq!(exchanges.len(), 1);
@@ -139,35 +139,35 @@ async fn targets_of_one_role_share_its_session_which_shows_in_metrics_and_readin
 }
 
 #[tokio::test]
-async fn throttled_role_fails_over_to_the_gateways_own_credentials() {
+async fn a_throttled_role_fails_over_to_the_gateways_credentials() {
     let rig = start(document("agreed")).await;
     let throttled = Fault::error("Converse", 429, "ThrottlingException");
     rig.double.inject(throttled.times(1));
-    let answer = native(&rig, "both").await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(calls(&rig), [by_nobody(), by_user()]);
+    let response = converse(&rig, "both").await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(calls(&rig), [unidentified(), by_user()]);
 }
 
 #[tokio::test]
-async fn revoked_session_of_a_role_is_replaced_and_the_request_answered() {
+async fn replaces_a_revoked_session_of_a_role_and_serves_the_request() {
     let rig = start(document("agreed")).await;
     rig.double.revoke_sessions();
-    let answer = native(&rig, "far").await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(calls(&rig), [by_nobody(), by_role()]);
+    let response = converse(&rig, "far").await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(calls(&rig), [unidentified(), by_role()]);
 }
 
 #[tokio::test]
-async fn refused_role_is_passed_over_and_told_where_nothing_else_is_left() {
+async fn a_rejected_role_is_skipped_and_reported_if_no_other_target_exists() {
     let rig = start(document("guessed")).await;
-    let answer = rig.chat(&ask("both", "hi")).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = rig.chat(&ask("both", "hi")).await;
+    assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(calls(&rig), [by_user()]);
 
-    let begun = Instant::now();
-    let answer = rig.chat(&ask("far", "hi")).await;
-    assert_eq!(answer.status, 503, "{}", answer.text());
-    let error = answer.error();
+    let started = Instant::now();
+    let response = rig.chat(&ask("far", "hi")).await;
+    assert_eq!(response.status, 503, "{}", response.text());
+    let error = response.error();
     assert_eq!(error["code"], "credentials_unavailable");
     let message = error["message"].as_str().unwrap();
     assert!(
@@ -179,19 +179,22 @@ async fn refused_role_is_passed_over_and_told_where_nothing_else_is_left() {
         "{error}"
     );
 
-    let answer = messages(&rig, "far").await;
-    assert_eq!(answer.status, 503, "{}", answer.text());
-    assert!(answer.error()["message"].as_str().unwrap().contains(ROLE));
+    let response = messages(&rig, "far").await;
+    assert_eq!(response.status, 503, "{}", response.text());
+    assert!(response.error()["message"].as_str().unwrap().contains(ROLE));
 
-    let answer = native(&rig, "far").await;
-    assert_eq!(answer.status, 503, "{}", answer.text());
+    let response = converse(&rig, "far").await;
+    assert_eq!(response.status, 503, "{}", response.text());
     assert_eq!(
-        answer.headers["x-amzn-errortype"],
+        response.headers["x-amzn-errortype"],
         "ServiceUnavailableException"
     );
-    assert!(answer.text().contains(ROLE), "{}", answer.text());
-    assert!(answer.headers.contains_key("x-bedrock-gateway-hint"));
-    assert!(begun.elapsed() < Duration::from_secs(5), "nobody waited");
+    assert!(response.text().contains(ROLE), "{}", response.text());
+    assert!(response.headers.contains_key("x-bedrock-gateway-hint"));
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "no request waits"
+    );
 
     let page = rig.admin("/readyz").await;
     assert_eq!(page.status, 200, "the other targets are served");
@@ -199,7 +202,7 @@ async fn refused_role_is_passed_over_and_told_where_nothing_else_is_left() {
     assert_eq!(page["roles"][0]["reason"], "AccessDenied");
     let message = page["message"].as_str().unwrap();
     assert!(
-        message.starts_with("no credentials for 1 of 1 roles of targets: sts:AssumeRole of"),
+        message.starts_with("no credentials for 1 of 1 roles of targets: sts:AssumeRole for"),
         "{message}"
     );
     assert_eq!(rig.metric(READY).await, Some(0.0));
@@ -210,8 +213,8 @@ async fn refused_role_is_passed_over_and_told_where_nothing_else_is_left() {
 }
 
 #[tokio::test]
-async fn role_on_its_way_holds_up_readiness_at_the_start_and_no_request() {
-    // STS is behind a listener that answers nobody, so that the first exchange goes on and on.
+async fn a_pending_role_delays_readiness_but_no_request() {
+    // The STS endpoint never responds, so the first exchange does not finish.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sts = format!(
         "endpoints: {{sts: 'http://{}'}}\n",
@@ -223,12 +226,12 @@ async fn role_on_its_way_holds_up_readiness_at_the_start_and_no_request() {
         ..Plan::default()
     })
     .await;
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(rig.chat(&ask("near", "hi")).await.status, 200);
     assert_eq!(rig.chat(&ask("both", "hi")).await.status, 200);
-    let answer = rig.chat(&ask("far", "hi")).await;
-    assert_eq!(answer.status, 503, "{}", answer.text());
-    let message = answer.error()["message"].to_string();
+    let response = rig.chat(&ask("far", "hi")).await;
+    assert_eq!(response.status, 503, "{}", response.text());
+    let message = response.error()["message"].to_string();
     assert!(
         message.contains("Pending") && message.contains(ROLE),
         "{message}"
@@ -236,31 +239,34 @@ async fn role_on_its_way_holds_up_readiness_at_the_start_and_no_request() {
     let page = rig.admin("/readyz").await;
     assert_eq!(page.status, 503);
     assert_eq!(page.json()["reason"], "Pending");
-    assert!(begun.elapsed() < Duration::from_secs(5), "nobody waited");
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "no request waits"
+    );
     drop(silent);
     eventually("ready", async || rig.admin("/readyz").await.status == 200).await;
 }
 
 #[tokio::test]
-async fn reload_keeps_adds_and_drops_roles() {
+async fn a_reload_keeps_adds_and_removes_roles() {
     let near = format!("models: [{{name: near, targets: [{{modelId: '{MODEL}'}}]}}]\n");
     let rig = start(near.clone()).await;
     assert!(rig.double.calls_of("AssumeRole").is_empty());
 
-    // Slow enough that a document in force without its role's credentials would show.
+    // Slow enough to detect a configuration that becomes active before its role has credentials.
     let delay = FaultAction::Delay { milliseconds: 300 };
     rig.double.inject(Fault::new("AssumeRole", delay).times(1));
     rig.write_config(&document("agreed"));
-    eventually("the new alias is there", async || {
+    eventually("the new alias is active", async || {
         let status = rig.chat(&ask("far", "hi")).await.status;
-        assert_ne!(status, 503, "a target before its credentials");
+        assert_ne!(status, 503, "a target is active before its credentials");
         status == 200
     })
     .await;
     assert_eq!(rig.double.calls_of("AssumeRole").len(), 1);
 
     rig.write_config(&document("agreed").replace("name: near", "name: nearer"));
-    eventually("the changed alias is there", async || {
+    eventually("the changed alias is active", async || {
         rig.chat(&ask("nearer", "hi")).await.status == 200
     })
     .await;
@@ -268,7 +274,7 @@ async fn reload_keeps_adds_and_drops_roles() {
     assert_eq!(rig.double.calls_of("AssumeRole").len(), 1, "kept");
 
     rig.write_config(&near);
-    eventually("the role is gone", async || {
+    eventually("the role is removed", async || {
         rig.metric(READY).await.is_none()
     })
     .await;
@@ -278,7 +284,7 @@ async fn reload_keeps_adds_and_drops_roles() {
 }
 
 #[tokio::test]
-async fn role_on_top_of_an_api_key_ends_the_start_and_is_refused_by_a_reload() {
+async fn rejects_a_role_with_an_api_key_at_start_and_reload() {
     let key = [
         ("AWS_REGION", "us-east-1"),
         ("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-abc"),
@@ -289,7 +295,7 @@ async fn role_on_top_of_an_api_key_ends_the_start_and_is_refused_by_a_reload() {
     let mut settings = crate::rig::settings(key.clone());
     settings.config = Some(file.path().to_owned());
     let Err(ServeError::Load(error)) = Server::bind(settings).await else {
-        panic!("started");
+        panic!("the gateway started");
     };
     assert_eq!(error.reason(), "credential_settings_invalid");
     let text = std::error::Error::source(&error).unwrap().to_string();
@@ -301,7 +307,7 @@ async fn role_on_top_of_an_api_key_ends_the_start_and_is_refused_by_a_reload() {
         ..Plan::default()
     })
     .await;
-    // By a second document it is seen that files are watched.
+    // A successful reload shows that the file is watched.
     rig.write_config("allow: ['amazon.*']");
     eventually("the file is watched", async || {
         let reloads = "bedrock_gateway_config_reloads_total{result=\"success\"}";
@@ -310,7 +316,7 @@ async fn role_on_top_of_an_api_key_ends_the_start_and_is_refused_by_a_reload() {
     })
     .await;
     rig.write_config(&document("agreed"));
-    eventually("the document is refused", async || {
+    eventually("the configuration is rejected", async || {
         rig.metric("bedrock_gateway_config_last_reload_successful")
             .await
             == Some(0.0)
@@ -319,16 +325,16 @@ async fn role_on_top_of_an_api_key_ends_the_start_and_is_refused_by_a_reload() {
 }
 
 #[tokio::test]
-async fn api_key_of_a_mounted_secret_serves_the_targets_without_a_role() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("AWS_BEARER_TOKEN_BEDROCK"), "key").unwrap();
+async fn an_api_key_in_a_mounted_secret_serves_targets_without_a_role() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("AWS_BEARER_TOKEN_BEDROCK"), "key").unwrap();
     let rig = Rig::start(Plan {
         document: Some(document("agreed")),
         environment: vec![
             ("AWS_REGION".into(), "us-east-1".into()),
             (
                 "BEDROCK_GATEWAY_SECRET_DIRECTORY".into(),
-                folder.path().to_str().unwrap().into(),
+                directory.path().to_str().unwrap().into(),
             ),
         ],
         double: accounts().with_bearer_key("dev", "key", allow_bedrock()),
@@ -336,13 +342,10 @@ async fn api_key_of_a_mounted_secret_serves_the_targets_without_a_role() {
     })
     .await;
     eventually("ready", async || rig.admin("/readyz").await.status == 200).await;
-    let answer = rig.chat(&ask("far", "hi")).await;
-    assert_eq!(answer.status, 503, "{}", answer.text());
-    let message = answer.error()["message"].to_string();
-    assert!(
-        message.contains("API key cannot assume a role"),
-        "{message}"
-    );
-    let answer = rig.chat(&ask("near", "hi")).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = rig.chat(&ask("far", "hi")).await;
+    assert_eq!(response.status, 503, "{}", response.text());
+    let message = response.error()["message"].to_string();
+    assert!(message.contains("API key cannot assume roles"), "{message}");
+    let response = rig.chat(&ask("near", "hi")).await;
+    assert_eq!(response.status, 200, "{}", response.text());
 }

@@ -1,4 +1,4 @@
-//! What a collector of OpenTelemetry gets from the program itself, by OTLP over HTTP.
+//! Traces that the program exports to an OpenTelemetry collector, by OTLP over HTTP.
 
 use std::{
     fmt::Write,
@@ -31,7 +31,7 @@ const COLLECTOR_KEY: &str = "a-key-of-the-collector";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 
-/// What was sent to a collector.
+/// The requests to a collector.
 #[derive(Clone, Debug, Default)]
 struct Collected(Arc<Mutex<Vec<(HeaderMap, Bytes)>>>);
 
@@ -40,7 +40,7 @@ struct Collector {
     collected: Collected,
 }
 
-/// The program, in front of a simulated AWS. Ends when dropped.
+/// The program with a simulated AWS. Killed when dropped.
 struct Gateway {
     double: Double,
     child: Child,
@@ -84,7 +84,7 @@ impl Collector {
             .collect()
     }
 
-    /// Waits for so many spans; gives them in the order they began.
+    /// Waits for `count` spans; returns them in order of their start.
     async fn wait_for(&self, count: usize) -> Vec<Span> {
         eventually("spans", async || self.spans().len() >= count).await;
         let mut spans = self.spans();
@@ -147,11 +147,11 @@ impl Gateway {
         }
         let request = request.body(Full::<Bytes>::from(body.to_string())).unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let answer = client.request(request).await.unwrap();
-        let status = answer.status().as_u16();
+        let response = client.request(request).await.unwrap();
+        let status = response.status().as_u16();
         (
             status,
-            answer.into_body().collect().await.unwrap().to_bytes(),
+            response.into_body().collect().await.unwrap().to_bytes(),
         )
     }
 
@@ -159,11 +159,14 @@ impl Gateway {
         self.call("/v1/chat/completions", headers, body).await
     }
 
-    /// Ends it as Kubernetes does; gives what it logged.
+    /// Sends SIGTERM, as Kubernetes does; returns the log.
     async fn terminate(mut self) -> String {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
-        eventually("the end", async || self.child.try_wait().unwrap().is_some()).await;
+        eventually("shutdown", async || {
+            self.child.try_wait().unwrap().is_some()
+        })
+        .await;
         assert!(self.child.wait().unwrap().success());
         self.reading.take().unwrap().join().unwrap();
         self.log.lock().unwrap().clone()
@@ -196,7 +199,7 @@ fn command(more: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Attributes as JSON, to look at.
+/// Attributes as JSON.
 fn attributes(list: &[KeyValue]) -> Value {
     let value = |value: &Option<AnyValue>| match value.clone().and_then(|value| value.value) {
         Some(Any::StringValue(text)) => json!(text),
@@ -226,7 +229,7 @@ fn traceparent(flags: &str) -> String {
 }
 
 #[tokio::test]
-async fn request_and_each_of_its_calls_is_a_span_of_the_callers_trace() {
+async fn a_request_and_each_of_its_calls_are_spans_in_the_callers_trace() {
     let collector = Collector::start().await;
     let headers = format!("authorization=Bearer%20{COLLECTOR_KEY}");
     let gateway = Gateway::start(&[
@@ -246,12 +249,12 @@ async fn request_and_each_of_its_calls_is_a_span_of_the_callers_trace() {
         .inject(Fault::new("Converse", throttled).times(1));
     let caller = traceparent("01");
     let named = [("traceparent", caller.as_str()), ("x-request-id", "req-1")];
-    let (answer, _) = gateway.chat(&named, &ask(MODEL, PROMPT)).await;
-    assert_eq!(answer, 200);
+    let (code, _) = gateway.chat(&named, &ask(MODEL, PROMPT)).await;
+    assert_eq!(code, 200);
 
     let spans = collector.wait_for(3).await;
     assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE));
-    let [request, refused, answered] = spans.as_slice() else {
+    let [request, rejected, answered] = spans.as_slice() else {
         panic!("{spans:?}")
     };
     assert_eq!(request.name, "POST /v1/chat/completions");
@@ -273,7 +276,7 @@ async fn request_and_each_of_its_calls_is_a_span_of_the_callers_trace() {
         "gen_ai.request.model": MODEL, "gen_ai.request.stream": false, "cloud.region": "us-east-1",
         "server.address": "127.0.0.1", "server.port": port,
     });
-    for span in [refused, answered] {
+    for span in [rejected, answered] {
         assert_eq!(span.name, format!("chat {MODEL}"));
         assert_eq!(span.kind(), SpanKind::Client);
         assert_eq!(span.parent_span_id, request.span_id);
@@ -282,10 +285,10 @@ async fn request_and_each_of_its_calls_is_a_span_of_the_callers_trace() {
             assert_eq!(attributes[key], *value, "{key}");
         }
     }
-    let found = attributes(&refused.attributes);
+    let found = attributes(&rejected.attributes);
     assert_eq!(found["error.type"], "ThrottlingException");
     assert!(found["aws.request_id"].is_string());
-    assert_eq!(status(refused), StatusCode::Error);
+    assert_eq!(status(rejected), StatusCode::Error);
     let found = attributes(&answered.attributes);
     assert_eq!(found.get("error.type"), None);
     assert!(found["aws.request_id"].is_string());
@@ -312,11 +315,11 @@ async fn request_and_each_of_its_calls_is_a_span_of_the_callers_trace() {
 }
 
 #[tokio::test]
-async fn streams_failures_and_several_calls_have_their_spans() {
+async fn streams_failures_and_several_calls_have_spans() {
     let collector = Collector::start().await;
     let gateway = Gateway::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]).await;
-    let (answer, _) = gateway.chat(&[], &ask_stream(MODEL, "hi")).await;
-    assert_eq!(answer, 200);
+    let (code, _) = gateway.chat(&[], &ask_stream(MODEL, "hi")).await;
+    assert_eq!(code, 200);
     let spans = collector.wait_for(2).await;
     let found = attributes(&spans[1].attributes);
     assert_eq!(found["gen_ai.request.stream"], true);
@@ -329,11 +332,11 @@ async fn streams_failures_and_several_calls_have_their_spans() {
     assert!(found["gen_ai.usage.output_tokens"].as_u64().unwrap() > 0);
     assert_ne!(hex(&spans[0].trace_id), TRACE);
 
-    // Native, and refused by AWS.
-    let (answer, _) = gateway
+    // A request to Bedrock's API that AWS rejects.
+    let (code, _) = gateway
         .call(&format!("/model/{MODEL}/converse"), &[], &json!({}))
         .await;
-    assert_eq!(answer, 400);
+    assert_eq!(code, 400);
     let spans = collector.wait_for(4).await;
     assert_eq!(spans[2].name, "POST /model/{id}/converse");
     let found = attributes(&spans[2].attributes);
@@ -343,26 +346,26 @@ async fn streams_failures_and_several_calls_have_their_spans() {
     assert_eq!(status(&spans[2]), StatusCode::Unset, "the client's fault");
     assert_eq!(status(&spans[3]), StatusCode::Error);
 
-    // Refused before anything was called.
-    let (answer, _) = gateway.chat(&[], &json!({"messages": []})).await;
-    assert_eq!(answer, 400);
+    // Rejected before a call to Bedrock.
+    let (code, _) = gateway.chat(&[], &json!({"messages": []})).await;
+    assert_eq!(code, 400);
     let spans = collector.wait_for(5).await;
     assert_eq!(
         attributes(&spans[4].attributes)["http.response.status_code"],
         400
     );
 
-    // Nothing is there.
-    let (answer, _) = gateway.call("/v1/nothing", &[], &json!({})).await;
-    assert_eq!(answer, 404);
+    // An unknown path.
+    let (code, _) = gateway.call("/v1/nothing", &[], &json!({})).await;
+    assert_eq!(code, 404);
     let spans = collector.wait_for(6).await;
     assert_eq!(spans[5].name, "POST");
     assert_eq!(attributes(&spans[5].attributes).get("http.route"), None);
 
     let body = json!({"model": "amazon.titan-embed-text-v2:0", "input": ["one", "two", "three"]});
-    let (answer, said) = gateway.call("/v1/embeddings", &[], &body).await;
-    assert_eq!(answer, 200, "{said:?}");
-    let total = serde_json::from_slice::<Value>(&said).unwrap()["usage"]["total_tokens"].clone();
+    let (code, output) = gateway.call("/v1/embeddings", &[], &body).await;
+    assert_eq!(code, 200, "{output:?}");
+    let total = serde_json::from_slice::<Value>(&output).unwrap()["usage"]["total_tokens"].clone();
     let spans = collector.wait_for(10).await;
     let calls: Vec<Value> = spans[7..]
         .iter()
@@ -380,21 +383,21 @@ async fn streams_failures_and_several_calls_have_their_spans() {
 }
 
 #[tokio::test]
-async fn trace_that_its_caller_does_not_keep_is_not_sent() {
+async fn does_not_export_a_trace_that_the_caller_does_not_sample() {
     let collector = Collector::start().await;
     let gateway = Gateway::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]).await;
     let not_kept = traceparent("00");
-    let (answer, _) = gateway
+    let (code, _) = gateway
         .chat(&[("traceparent", &not_kept)], &ask(MODEL, "hi"))
         .await;
-    assert_eq!(answer, 200);
+    assert_eq!(code, 200);
     let log = gateway.terminate().await;
     assert!(log.contains(&format!("\"trace_id\":\"{TRACE}\"")), "{log}");
     assert_eq!(collector.spans(), []);
 }
 
 #[tokio::test]
-async fn share_that_is_asked_for_is_kept() {
+async fn samples_the_configured_ratio() {
     let collector = Collector::start().await;
     let gateway = Gateway::start(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
@@ -413,7 +416,7 @@ async fn share_that_is_asked_for_is_kept() {
 }
 
 #[tokio::test]
-async fn spans_that_wait_to_be_sent_are_sent_at_the_end() {
+async fn exports_queued_spans_at_shutdown() {
     let collector = Collector::start().await;
     let gateway = Gateway::start(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
@@ -429,7 +432,7 @@ async fn spans_that_wait_to_be_sent_are_sent_at_the_end() {
 }
 
 #[tokio::test]
-async fn collector_that_is_away_holds_up_nobody_and_is_told() {
+async fn an_unavailable_collector_is_logged_once_and_delays_no_request() {
     let url = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())
@@ -439,33 +442,33 @@ async fn collector_that_is_away_holds_up_nobody_and_is_told() {
         assert_eq!(gateway.chat(&[], &ask(MODEL, "hi")).await.0, 200);
     }
     let log = gateway.terminate().await;
-    let told = log
+    let logged = log
         .lines()
         .filter(|line| line.contains("the collector takes no spans"));
-    let told: Vec<_> = told.collect();
-    assert_eq!(told.len(), 1, "{log}");
+    let logged: Vec<_> = logged.collect();
+    assert_eq!(logged.len(), 1, "{log}");
     assert!(
-        told[0].contains(&url) && told[0].contains("refused"),
+        logged[0].contains(&url) && logged[0].contains("refused"),
         "{log}"
     );
 }
 
 #[tokio::test]
-async fn collector_that_never_answers_does_not_hold_up_the_end() {
-    // Connections are taken by the system, and nobody reads them.
+async fn an_unresponsive_collector_does_not_delay_shutdown() {
+    // The system accepts connections, and no process reads them.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let gateway = Gateway::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)]).await;
     assert_eq!(gateway.chat(&[], &ask(MODEL, "hi")).await.0, 200);
     let begin = Instant::now();
     let log = gateway.terminate().await;
-    // The collector's own timeout is ten seconds.
+    // The timeout of the exporter is ten seconds.
     assert!(begin.elapsed() < Duration::from_secs(9), "{log}");
     assert!(log.contains("the last spans may be lost"), "{log}");
 }
 
 #[test]
-fn protocol_that_is_not_spoken_ends_the_start_with_the_way_out() {
+fn an_unsupported_protocol_is_an_error_that_names_the_fix() {
     let output = command(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
@@ -473,9 +476,9 @@ fn protocol_that_is_not_spoken_ends_the_start_with_the_way_out() {
     .output()
     .unwrap();
     assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr);
+    let output = String::from_utf8_lossy(&output.stderr);
     assert!(
-        said.contains("OTEL_EXPORTER_OTLP_PROTOCOL=grpc") && said.contains("4318"),
-        "{said}"
+        output.contains("OTEL_EXPORTER_OTLP_PROTOCOL=grpc") && output.contains("4318"),
+        "{output}"
     );
 }

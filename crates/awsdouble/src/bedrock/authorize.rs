@@ -1,5 +1,5 @@
-//! Whether a caller's policies allow a Bedrock action, asked as AWS asks: for a profile also for the model
-//! in each region to which it routes.
+//! Authorization of Bedrock actions by the caller's policies, like AWS: an inference profile also requires permission
+//! for the model in each destination region.
 //! See <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-prereq.html>.
 
 use super::catalog::Target;
@@ -7,7 +7,7 @@ use crate::auth::Caller;
 use crate::error::AwsError;
 use crate::policy::{Context, Decision, Request, evaluate};
 
-/// Asks for one action on one resource.
+/// Checks the permission for an action on a resource.
 pub(crate) fn allow(
     caller: &Caller,
     action: &str,
@@ -33,7 +33,7 @@ pub(crate) fn allow(
     )))
 }
 
-/// Asks whether a caller with an API key may use it at all; gives the context of further questions.
+/// Checks that a caller with an API key may use API keys; returns the context for further checks.
 pub(super) fn bearer(caller: &Caller) -> Result<Context, AwsError> {
     let mut context = caller.context();
     if caller.identity.kind == "bearer" {
@@ -43,7 +43,7 @@ pub(super) fn bearer(caller: &Caller) -> Result<Context, AwsError> {
     Ok(context)
 }
 
-/// Asks for an inference action on all that a target consists of.
+/// Checks the permission for an inference action on all resources of a target.
 pub(super) fn invoke(
     caller: &Caller,
     action: &str,
@@ -76,7 +76,7 @@ pub(super) fn invoke(
     Ok(())
 }
 
-/// The value of `bedrock:GuardrailIdentifier`: the ARN, followed by the version unless it is the draft.
+/// The value of `bedrock:GuardrailIdentifier`: the ARN, followed by the version unless it is `DRAFT`.
 pub(super) fn guardrail_arn(
     partition: &str,
     caller: &Caller,

@@ -1,5 +1,5 @@
-//! Families, models and inference profiles: the data of `data/models.yaml` and what the configuration adds,
-//! and the way from the id in a request's path to the model that answers.
+//! The model catalog: families, models and inference profiles from `data/models.yaml` and the configuration, and the
+//! resolution of model ids.
 
 mod families;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::config::Config;
 use crate::error::AwsError;
 use crate::policy::wildcard_matches;
-pub(crate) use families::{Family, Native, Reasoning, Rules};
+pub(crate) use families::{BodyFormat, Family, Reasoning, Rules};
 use families::{FamilyData, Pattern, families};
 
 const DATA: &str = include_str!("../../data/models.yaml");
@@ -41,7 +41,7 @@ struct Data {
     geographies: BTreeMap<String, Vec<String>>,
 }
 
-/// A model of the catalogue.
+/// A model of the catalog.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Model {
     pub(crate) id: String,
@@ -53,19 +53,19 @@ pub(crate) struct Model {
     pub(crate) profiles: Vec<String>,
 }
 
-/// An inference profile of the catalogue.
+/// An inference profile of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Profile {
     pub(crate) id: String,
     pub(crate) arn: String,
     pub(crate) model: String,
-    /// Where it routes; empty for `global`.
+    /// Destination regions; empty for `global`.
     pub(crate) destinations: Vec<String>,
     pub(crate) global: bool,
     pub(crate) application: bool,
 }
 
-/// What a request's model id stands for.
+/// The model and inference profile of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) model: Model,
@@ -74,7 +74,7 @@ pub(crate) struct Target {
     pub(crate) model_arn: String,
 }
 
-/// The catalogue.
+/// The model catalog.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     families: Vec<Pattern>,
@@ -85,9 +85,9 @@ pub(crate) struct Catalog {
     account: String,
 }
 
-/// The data or a configured model is wrong.
+/// The data or a configured model is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("failed to build the model catalogue: {0}")]
+#[error("failed to build the model catalog: {0}")]
 pub struct CatalogError(String);
 
 impl CatalogError {
@@ -131,12 +131,8 @@ impl Catalog {
                 Some(name) => catalog.family_named(name),
                 None => catalog.family_of(&model.id),
             };
-            let family = family.ok_or_else(|| {
-                CatalogError(format!(
-                    "model {}: its family is not in the table",
-                    model.id
-                ))
-            })?;
+            let family = family
+                .ok_or_else(|| CatalogError(format!("model {}: unknown family", model.id)))?;
             catalog.models.retain(|known| known.id != model.id);
             catalog.models.push(Model {
                 id: model.id.clone(),
@@ -159,7 +155,7 @@ impl Catalog {
             .cloned()
     }
 
-    /// The family that rules an id.
+    /// The family of a model id.
     pub(crate) fn family_of(&self, id: &str) -> Option<Arc<Family>> {
         let matches = |patterns: &Vec<String>| patterns.iter().any(|p| wildcard_matches(p, id));
         self.families
@@ -168,7 +164,7 @@ impl Catalog {
             .map(|(_, f)| Arc::clone(f))
     }
 
-    /// A listed model by its id.
+    /// The model with this id.
     pub(crate) fn model(&self, id: &str) -> Option<Model> {
         self.models.iter().find(|model| model.id == id).cloned()
     }
@@ -246,7 +242,7 @@ impl Catalog {
         }
     }
 
-    /// A profile by its id or ARN, as seen from a region.
+    /// The profile with this id or ARN in a region.
     pub(crate) fn profile(&self, id_or_arn: &str, region: &str) -> Option<Profile> {
         let (id, kind) = match id_or_arn.strip_prefix("arn:") {
             Some(rest) => {
@@ -286,14 +282,14 @@ impl Catalog {
             "inference-profile"
         };
         match kind {
-            // An application profile has no id of its own: only its ARN leads to it.
+            // Application profiles are identified by ARN only.
             None if found.application => None,
             Some(kind) if kind != wanted => None,
             _ => Some(found),
         }
     }
 
-    /// Finds what an id or ARN in a path stands for.
+    /// Resolves a model id or ARN.
     pub(crate) fn resolve(&self, id_or_arn: &str, region: &str) -> Result<Target, AwsError> {
         if let Some(profile) = self.profile(id_or_arn, region) {
             let model = self.model(&profile.model).ok_or_else(invalid_identifier)?;
@@ -334,6 +330,19 @@ impl Model {
 }
 
 #[cfg(test)]
+impl Target {
+    /// A built-in model without an inference profile.
+    pub(super) fn built_in(model: &str) -> Self {
+        let catalog = Catalog::new(&Config::default()).expect("the built-in data");
+        Self {
+            model_arn: String::new(),
+            profile: None,
+            model: catalog.model(model).expect(model),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -342,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn every_listed_model_has_a_family_and_families_inherit() {
+    fn every_model_has_a_family_and_families_inherit_rules() {
         let catalog = catalog();
         let family = |id: &str| catalog.family_of(id).map(|family| family.name.clone());
         assert_eq!(
@@ -358,7 +367,7 @@ mod tests {
             family("amazon.nova-2-multimodal-embeddings-v1:0").as_deref(),
             Some("nova-embeddings")
         );
-        assert_eq!(family("nobody.model"), None);
+        assert_eq!(family("unknown.model"), None);
         let rules = &catalog
             .model("anthropic.claude-opus-4-7")
             .expect("a model")
@@ -368,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_arns_lead_to_their_model_from_the_right_region_only() {
+    fn resolves_ids_and_arns_in_their_regions_only() {
         let catalog = catalog();
         let haiku = "anthropic.claude-3-haiku-20240307-v1:0";
         let arn = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-3-haiku-20240307-v1:0";
@@ -407,7 +416,7 @@ mod tests {
                 true,
             ),
             ("ai21.jamba-1-5-large-v1:0", "us-west-2", false),
-            ("nobody.model", "us-east-1", false),
+            ("unknown.model", "us-east-1", false),
             ("anthropic.claude-opus-9", "us-east-1", false),
         ];
         for (id, region, found) in rows {

@@ -1,7 +1,7 @@
-//! OpenAI Chat Completions as Bedrock's own endpoints serve it.
+//! OpenAI Chat Completions on Bedrock's endpoints.
 //!
-//! Peculiarities of the two hosts: the runtime writes reasoning into the text between `<reasoning>` marks, mantle into a
-//! field of its own, and mantle's streams count tool calls from one.
+//! The hosts differ: the runtime writes reasoning into the text between `<reasoning>` tags, mantle into a separate
+//! field, and mantle's streams count tool calls from one.
 //! See <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html>.
 
 mod read;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use serde_json::Value;
 
-use super::surface::Asked;
+use super::served_apis::ApiRequest;
 use super::turn::Turn;
 use super::{converse, stream};
 use crate::error::AwsError;
@@ -22,22 +22,23 @@ use crate::server::Shared;
 
 pub(super) use read::{content, conversation, tool_choice};
 
-pub(super) async fn answer(
+pub(super) async fn respond(
     shared: &Arc<Shared>,
     call: &mut Call,
-    asked: Asked<'_>,
+    request: ApiRequest<'_>,
 ) -> Result<Response, AwsError> {
-    let conversation = conversation(asked.body)?;
-    let guardrail = asked.guardrail.as_ref();
-    let turn = Turn::work_out(shared, call, &asked.model, &conversation, guardrail).await?;
-    let turn = turn.with_fault(asked.fault.clone());
+    let conversation = conversation(request.body)?;
+    let guardrail = request.guardrail.as_ref();
+    let turn = Turn::build(shared, call, &request.model, &conversation, guardrail).await?;
+    let turn = turn.with_fault(request.fault.clone());
     let reply = write::Reply {
-        model: &asked.model,
+        model: &request.model,
         turn: &turn,
-        mantle: asked.mantle,
+        mantle: request.mantle,
     };
-    if asked.streamed {
-        let usage = asked.body.pointer("/stream_options/include_usage") == Some(&Value::Bool(true));
+    if request.streamed {
+        let usage =
+            request.body.pointer("/stream_options/include_usage") == Some(&Value::Bool(true));
         let events = reply.events(usage);
         return Ok(stream::play_sse(
             shared,
@@ -51,8 +52,8 @@ pub(super) async fn answer(
     Ok(converse::json_reply(&reply.whole()))
 }
 
-/// The reply of InvokeModel to the same body.
-pub(super) fn native_reply(model: &str, turn: &Turn) -> Value {
+/// InvokeModel's response to the same body.
+pub(super) fn invoke_reply(model: &str, turn: &Turn) -> Value {
     let mantle = false;
     write::Reply {
         model,
@@ -62,8 +63,8 @@ pub(super) fn native_reply(model: &str, turn: &Turn) -> Value {
     .whole()
 }
 
-/// The chunks of its stream.
-pub(super) fn native_chunks(model: &str, turn: &Turn) -> Vec<Value> {
+/// The chunks of InvokeModel's stream.
+pub(super) fn invoke_chunks(model: &str, turn: &Turn) -> Vec<Value> {
     let mantle = false;
     write::Reply {
         model,

@@ -1,4 +1,4 @@
-//! Bedrock's control plane, as far as clients look things up there: foundation models and inference profiles.
+//! Bedrock's control plane: lists and returns foundation models and inference profiles.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::error::AwsError;
 use crate::record::Call;
 use crate::server::{Incoming, Shared};
 
-/// The operation behind a path, and the id in it.
+/// The operation of a path, and the id in the path.
 pub(crate) fn identify(
     method: &http::Method,
     path: &str,
@@ -33,7 +33,7 @@ pub(crate) fn identify(
     })
 }
 
-pub(crate) fn answer(
+pub(crate) fn respond(
     shared: &Shared,
     incoming: &Incoming,
     call: &mut Call,
@@ -125,7 +125,7 @@ fn list_profiles(
             "The value at maxResults must be between 1 and 1000.",
         ));
     }
-    // A token is the number of profiles that were listed before.
+    // The token is the number of profiles on the previous pages.
     let start = number("nextToken", 0)?;
     let application = match find("typeEquals").or_else(|| find("type")) {
         None => None,
@@ -173,9 +173,9 @@ fn model_json(catalog: &Catalog, model: &Model, region: &str) -> Value {
         "modelId": model.id,
         "modelLifecycle": { "status": "ACTIVE" },
         "modelName": model.name,
-        "outputModalities": [rules.native.output()],
+        "outputModalities": [rules.body_format.output()],
         "providerName": model.family.provider,
-        "responseStreamingSupported": rules.native.streams(),
+        "responseStreamingSupported": rules.body_format.streams(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The Converse operations: reads the request, lets `turn.rs` answer, writes the plain reply.
+//! The Converse operations: read the request, build the turn, write the plain response.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
 
 use super::catalog::Target;
-use super::guardrail::Applied;
-use super::reply::Answer;
+use super::guardrail::ActiveGuardrail;
+use super::reply::Reply;
 use super::turn::{LATENCY_MILLISECONDS, Turn, Usage};
 use super::{stream, validate};
 use crate::error::AwsError;
@@ -17,20 +17,20 @@ use crate::fault::FaultAction;
 use crate::record::Call;
 use crate::server::{Incoming, Shared};
 
-pub(super) async fn answer(
+pub(super) async fn respond(
     shared: &Arc<Shared>,
     incoming: &Incoming,
     call: &mut Call,
     target: &Target,
-    guardrail: Option<Applied<'_>>,
+    guardrail: Option<ActiveGuardrail<'_>>,
 ) -> Result<Response, AwsError> {
     let request = parse(&incoming.body)?;
     validate::request(&request, target, false)?;
     let model = &target.model.id;
-    let turn = Turn::work_out(shared, call, model, &request, guardrail.as_ref()).await?;
+    let turn = Turn::build(shared, call, model, &request, guardrail.as_ref()).await?;
     tokio::time::sleep(turn.script.first).await;
     let mut reply = message(&turn);
-    if let Some(additional) = additional_fields(&request, &turn.answer) {
+    if let Some(additional) = additional_fields(&request, &turn.reply) {
         reply.insert("additionalModelResponseFields".to_owned(), additional);
         reply.sort_keys();
     }
@@ -41,10 +41,10 @@ pub(super) async fn answer(
     Ok(json_reply(&Value::Object(reply)))
 }
 
-/// The reply to a turn, without what only some requests ask for.
+/// The response to a turn, without optional fields.
 pub(super) fn message(turn: &Turn) -> Map<String, Value> {
     let content: Vec<Value> = turn
-        .answer
+        .reply
         .blocks
         .iter()
         .map(super::reply::Block::json)
@@ -58,7 +58,7 @@ pub(super) fn message(turn: &Turn) -> Map<String, Value> {
         "output".to_owned(),
         json!({ "message": { "content": content, "role": "assistant" } }),
     );
-    reply.insert("stopReason".to_owned(), json!(turn.answer.stop_reason));
+    reply.insert("stopReason".to_owned(), json!(turn.reply.stop_reason));
     reply.insert("usage".to_owned(), usage_json(&turn.usage));
     reply
 }
@@ -72,24 +72,24 @@ pub(super) fn json_reply(value: &Value) -> Response {
     response
 }
 
-pub(super) async fn answer_streamed(
+pub(super) async fn respond_streamed(
     shared: &Arc<Shared>,
     incoming: &Incoming,
     call: &mut Call,
     target: &Target,
-    guardrail: Option<Applied<'_>>,
+    guardrail: Option<ActiveGuardrail<'_>>,
     fault: Option<FaultAction>,
 ) -> Result<Response, AwsError> {
     let request = parse(&incoming.body)?;
     validate::request(&request, target, true)?;
     let model = &target.model.id;
-    let turn = Turn::work_out(shared, call, model, &request, guardrail.as_ref()).await?;
+    let turn = Turn::build(shared, call, model, &request, guardrail.as_ref()).await?;
     let turn = turn.with_fault(fault);
-    let additional = additional_fields(&request, &turn.answer);
+    let additional = additional_fields(&request, &turn.reply);
     Ok(stream::respond(shared, call, &turn, additional.as_ref()))
 }
 
-/// Reads the body, which is an object.
+/// Reads the body, which must be an object.
 pub(super) fn parse(body: &[u8]) -> Result<Value, AwsError> {
     let request: Value = serde_json::from_slice(body).map_err(|error| {
         AwsError::new(
@@ -108,7 +108,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Value, AwsError> {
     Ok(request)
 }
 
-/// Token counts under Converse's names; AWS writes the cache's twice, the second ones undocumented.
+/// Token counts with Converse's names; AWS writes the cache counts twice, the second time with undocumented names.
 pub(super) fn usage_json(usage: &Usage) -> Value {
     let mut json = Map::new();
     for (name, count) in [
@@ -129,17 +129,17 @@ pub(super) fn usage_json(usage: &Usage) -> Value {
     Value::Object(json)
 }
 
-/// `additionalModelResponseFieldPaths`: the double knows `/stop_sequence` and `/delta/stop_sequence`; other paths
-/// are ignored, as AWS ignores a well-formed path that leads nowhere.
-fn additional_fields(request: &Value, answer: &Answer) -> Option<Value> {
+/// `additionalModelResponseFieldPaths`: the double supports `/stop_sequence` and `/delta/stop_sequence` and, like AWS,
+/// ignores other well-formed paths.
+fn additional_fields(request: &Value, reply: &Reply) -> Option<Value> {
     let paths = request
         .get("additionalModelResponseFieldPaths")?
         .as_array()?;
-    let asks = |wanted: &str| paths.iter().any(|path| path.as_str() == Some(wanted));
-    let sequence = json!(answer.stop_sequence);
-    if asks("/delta/stop_sequence") {
+    let requested = |wanted: &str| paths.iter().any(|path| path.as_str() == Some(wanted));
+    let sequence = json!(reply.stop_sequence);
+    if requested("/delta/stop_sequence") {
         Some(json!({ "delta": { "stop_sequence": sequence } }))
-    } else if asks("/stop_sequence") {
+    } else if requested("/stop_sequence") {
         Some(json!({ "stop_sequence": sequence }))
     } else {
         None

@@ -1,6 +1,6 @@
-//! CountTokens: how long a request is, by the same rules as the model itself would count it.
+//! CountTokens: counts the tokens of a request by the same rules as a call to the model.
 //!
-//! Takes ids of foundation models only: an inference profile is refused as a model that does not support it.
+//! Accepts foundation model ids only: an inference profile is rejected like a model that does not support it.
 //! See <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html>.
 
 use axum::response::Response;
@@ -8,14 +8,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::catalog::{Native, Target};
+use super::catalog::{BodyFormat, Target};
 use super::converse::{json_reply, parse};
 use super::prompt::count;
 use super::{messages, validate};
 use crate::error::AwsError;
 use crate::server::Incoming;
 
-pub(super) fn answer(incoming: &Incoming, target: &Target) -> Result<Response, AwsError> {
+pub(super) fn respond(incoming: &Incoming, target: &Target) -> Result<Response, AwsError> {
     let rules = &target.model.family.rules;
     if !rules.count_tokens || target.profile.is_some() {
         return Err(AwsError::validation(
@@ -29,7 +29,7 @@ pub(super) fn answer(incoming: &Incoming, target: &Target) -> Result<Response, A
             validate::request(conversation, target, false)?;
             conversation.clone()
         }
-        (None, Some(invoke)) => native(invoke, target)?,
+        (None, Some(invoke)) => invoke_body(invoke, target)?,
         _ => {
             return Err(AwsError::validation(
                 "The CountTokensInput object at input must set one of the following keys: invokeModel, converse.",
@@ -43,8 +43,8 @@ pub(super) fn answer(incoming: &Incoming, target: &Target) -> Result<Response, A
     ))
 }
 
-/// The body of InvokeModel, in base64.
-fn native(invoke: &Value, target: &Target) -> Result<Value, AwsError> {
+/// Reads InvokeModel's body from base64.
+fn invoke_body(invoke: &Value, target: &Target) -> Result<Value, AwsError> {
     let encoded = invoke.get("body").and_then(Value::as_str);
     let body = encoded
         .and_then(|encoded| STANDARD.decode(encoded).ok())
@@ -55,10 +55,10 @@ fn native(invoke: &Value, target: &Target) -> Result<Value, AwsError> {
                 "Unable to decode the blob at input.invokeModel.body as base64",
             )
         })?;
-    if target.model.family.rules.native != Native::Messages {
+    if target.model.family.rules.body_format != BodyFormat::Messages {
         return Err(AwsError::validation(
             "The provided model doesn't support counting tokens.",
         ));
     }
-    messages::conversation(&parse(&body)?, target, messages::Door::Invoke)
+    messages::conversation(&parse(&body)?, target, messages::Origin::InvokeModel)
 }

@@ -1,16 +1,14 @@
-//! Guardrails: a list of words looked for in what goes in and what comes out, and ApplyGuardrail.
+//! Guardrails, which search for blocked words in input and output, and ApplyGuardrail.
 //!
-//! Shapes of assessments, traces and usage are those of
+//! Assessments, traces and usage follow
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ApplyGuardrail.html>.
 
-use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::authorize;
 use super::json::{list, text};
-use super::reply::{Answer, Block};
+use super::reply::{Block, Reply};
 use crate::auth::Caller;
 use crate::config::Guardrail;
 use crate::error::AwsError;
@@ -18,26 +16,26 @@ use crate::record::Call;
 use crate::server::{Incoming, Shared};
 
 const UNKNOWN: &str = "The guardrail identifier or version provided in the request does not exist.";
-/// Characters of one text unit, by which guardrails are billed.
+/// Characters of one text unit, the billing unit of guardrails.
 const UNIT: usize = 1000;
 
-/// A guardrail in force for one call.
+/// The guardrail of a call.
 #[derive(Debug)]
-pub(super) struct Applied<'a> {
+pub(super) struct ActiveGuardrail<'a> {
     guardrail: &'a Guardrail,
-    /// Whether the caller wants to see what was found.
+    /// Whether the response includes a trace.
     trace: bool,
 }
 
-/// What a guardrail found.
+/// The result of a guardrail.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Finding {
-    /// It spoke before the model was asked.
+    /// The guardrail blocked the input, so the model is not called.
     pub(super) on_input: bool,
     on_output: bool,
-    /// What is said instead of the answer.
+    /// The message that replaces the reply.
     pub(super) message: String,
-    /// Converse's `trace.guardrail`, if it was asked for.
+    /// Converse's `trace.guardrail`, if requested.
     pub(super) trace: Option<Value>,
 }
 
@@ -47,7 +45,7 @@ impl Finding {
     }
 }
 
-/// Finds the guardrail that a request names by id or ARN and version.
+/// Finds a guardrail by id or ARN and version.
 pub(super) fn find<'a>(
     shared: &'a Shared,
     identifier: &str,
@@ -60,33 +58,33 @@ pub(super) fn find<'a>(
     known.find(|one| one.id == id && one.version == version)
 }
 
-/// The guardrail of a call to a model, from Converse's body or InvokeModel's headers.
-pub(super) fn applied<'a>(
+/// Resolves the guardrail of a call to a model.
+pub(super) fn active<'a>(
     shared: &'a Shared,
-    named: Option<&Named>,
-) -> Result<Option<Applied<'a>>, AwsError> {
+    named: Option<&GuardrailReference>,
+) -> Result<Option<ActiveGuardrail<'a>>, AwsError> {
     let Some(named) = named else {
         return Ok(None);
     };
     let guardrail = find(shared, &named.identifier, &named.version)
         .ok_or_else(|| AwsError::validation(UNKNOWN))?;
-    Ok(Some(Applied {
+    Ok(Some(ActiveGuardrail {
         guardrail,
         trace: named.trace,
     }))
 }
 
-/// How a call names its guardrail.
+/// A reference to a guardrail in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Named {
+pub(super) struct GuardrailReference {
     pub(super) identifier: String,
     pub(super) version: String,
     pub(super) trace: bool,
 }
 
-impl Named {
-    /// From the headers of InvokeModel and of Bedrock's own endpoints.
-    pub(super) fn of_headers(incoming: &Incoming) -> Option<Self> {
+impl GuardrailReference {
+    /// Reads the headers of InvokeModel and of Bedrock's OpenAI and Anthropic endpoints.
+    pub(super) fn from_headers(incoming: &Incoming) -> Option<Self> {
         let header = |name: &str| {
             let value = incoming.headers.get(name)?;
             value.to_str().ok().map(str::to_owned)
@@ -98,9 +96,9 @@ impl Named {
         })
     }
 
-    /// From the headers of InvokeModel, or from the body of Converse.
-    pub(super) fn of(incoming: &Incoming) -> Option<Self> {
-        if let Some(named) = Self::of_headers(incoming) {
+    /// Reads the headers of InvokeModel or the body of Converse.
+    pub(super) fn from_request(incoming: &Incoming) -> Option<Self> {
+        if let Some(named) = Self::from_headers(incoming) {
             return Some(named);
         }
         let body: Value = serde_json::from_slice(&incoming.body).ok()?;
@@ -114,11 +112,11 @@ impl Named {
     }
 }
 
-impl Applied<'_> {
-    /// Looks at what goes in, then at what came out.
-    pub(super) fn judge(&self, conversation: &Value, answer: &Answer) -> Finding {
+impl ActiveGuardrail<'_> {
+    /// Assesses the input, then the output.
+    pub(super) fn assess(&self, conversation: &Value, reply: &Reply) -> Finding {
         let input = guarded_texts(conversation);
-        let output: Vec<String> = answer
+        let output: Vec<String> = reply
             .blocks
             .iter()
             .filter_map(|block| match block {
@@ -154,7 +152,7 @@ impl Applied<'_> {
     }
 }
 
-/// Texts that a guardrail looks at: those marked for it, or else all of the messages.
+/// The texts to assess: the `guardContent` blocks, or else all texts of the messages.
 fn guarded_texts(conversation: &Value) -> Vec<String> {
     let blocks = || {
         list(conversation, "system").iter().chain(
@@ -178,7 +176,7 @@ fn guarded_texts(conversation: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Blocked words in texts, each once.
+/// The blocked words in the texts, each once.
 fn matches<'a>(guardrail: &'a Guardrail, texts: &[String]) -> Vec<&'a str> {
     let texts: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
     guardrail
@@ -224,7 +222,7 @@ fn assessment(found: &[&str], texts: &[String]) -> Value {
         "invocationMetrics": metrics })
 }
 
-/// ApplyGuardrail.
+/// Handles ApplyGuardrail.
 pub(super) fn apply(
     shared: &Shared,
     incoming: &Incoming,
@@ -277,10 +275,5 @@ pub(super) fn apply(
         "outputs": outputs,
         "usage": usage(&texts),
     });
-    let mut response = Response::new(Body::from(reply.to_string()));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    Ok(response)
+    Ok(super::converse::json_reply(&reply))
 }

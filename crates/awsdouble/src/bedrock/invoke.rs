@@ -1,7 +1,7 @@
-//! InvokeModel, plain and streamed: a body in the model's own language, by the family's `native` in
-//! `data/models.yaml`.
+//! InvokeModel, plain and streamed, with the body in the format of the model's family (`body_format` in
+//! `data/models.yaml`).
 //!
-//! Headers of replies and the `chunk` event: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>.
+//! Response headers and the `chunk` event: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>.
 
 mod embeddings;
 mod images;
@@ -17,8 +17,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Map, Value, json};
 
-use super::catalog::{Native, Target};
-use super::guardrail::Applied;
+use super::catalog::{BodyFormat, Target};
+use super::guardrail::ActiveGuardrail;
 use super::script::Script;
 use super::stream::{object, padded, play};
 use super::turn::{LATENCY_MILLISECONDS, Turn, Usage, fail_as_scripted};
@@ -28,59 +28,61 @@ use crate::fault::FaultAction;
 use crate::record::Call;
 use crate::server::{Incoming, Shared};
 
-/// Headers of a request that come back with its reply.
+/// Request headers that are returned with the response.
 const ECHOED: [&str; 2] = [
     "x-amzn-bedrock-performanceconfig-latency",
     "x-amzn-bedrock-service-tier",
 ];
 
-/// A reply that needs no turn of a conversation.
+/// A response without a conversation.
 #[derive(Debug)]
 struct Whole {
     body: Value,
     input_tokens: usize,
 }
 
-pub(super) async fn answer(
+pub(super) async fn respond(
     shared: &Arc<Shared>,
     incoming: &Incoming,
     call: &mut Call,
     target: &Target,
-    guardrail: Option<Applied<'_>>,
+    guardrail: Option<ActiveGuardrail<'_>>,
     fault: Option<FaultAction>,
 ) -> Result<Response, AwsError> {
     let streamed = call.operation == "InvokeModelWithResponseStream";
-    let native = target.model.family.rules.native;
-    if streamed && !native.streams() {
+    let format = target.model.family.rules.body_format;
+    if streamed && !format.streams() {
         return Err(AwsError::validation(
             "The model is unsupported for streaming.",
         ));
     }
     let body = object_body(&incoming.body)?;
     let model = &target.model.id;
-    let conversation = match native {
-        Native::Messages => messages::conversation(&body, target, messages::Door::Invoke)?,
-        Native::Nova => nova(&body, target, streamed)?,
-        Native::Llama => text::llama(&body)?,
-        Native::Mistral if body.get("messages").is_none() => text::mistral(&body)?,
-        Native::Mistral | Native::Chat => chat::conversation(&body)?,
-        Native::Unknown => {
+    let conversation = match format {
+        BodyFormat::Messages => {
+            messages::conversation(&body, target, messages::Origin::InvokeModel)?
+        }
+        BodyFormat::Nova => nova(&body, target, streamed)?,
+        BodyFormat::Llama => text::llama(&body)?,
+        BodyFormat::Mistral if body.get("messages").is_none() => text::mistral(&body)?,
+        BodyFormat::Mistral | BodyFormat::Chat => chat::conversation(&body)?,
+        BodyFormat::Unknown => {
             return Err(AwsError::validation(
-                "Malformed input request: the double does not know this model's native body; use Converse.",
+                "Malformed input request: the double does not support this model's body format; use Converse.",
             ));
         }
         _ => {
             let prompt = body.to_string();
-            let whole = whole(native, model, &body)?;
+            let whole = whole(format, model, &body)?;
             let script = Script::parse(&scripted(&prompt)).map_err(AwsError::validation)?;
             fail_as_scripted(shared, call, &script).await?;
             return Ok(write_whole(&whole, &incoming.headers));
         }
     };
-    let turn = Turn::work_out(shared, call, model, &conversation, guardrail.as_ref()).await?;
+    let turn = Turn::build(shared, call, model, &conversation, guardrail.as_ref()).await?;
     let turn = turn.with_fault(fault);
     if streamed {
-        let chunks = chunks(native, model, &body, &turn);
+        let chunks = chunks(format, model, &body, &turn);
         let frames = chunks
             .into_iter()
             .enumerate()
@@ -96,18 +98,18 @@ pub(super) async fn answer(
         return Ok(response);
     }
     tokio::time::sleep(turn.script.first).await;
-    let mut reply = match native {
-        Native::Messages => messages::message(model, &turn),
-        Native::Nova => converse::message(&turn),
-        Native::Llama => text::llama_reply(&turn),
-        Native::Mistral if body.get("messages").is_none() => text::mistral_reply(&turn),
-        _ => object(chat::native_reply(model, &turn)),
+    let mut reply = match format {
+        BodyFormat::Messages => messages::message(model, &turn),
+        BodyFormat::Nova => converse::message(&turn),
+        BodyFormat::Llama => text::llama_reply(&turn),
+        BodyFormat::Mistral if body.get("messages").is_none() => text::mistral_reply(&turn),
+        _ => object(chat::invoke_reply(model, &turn)),
     };
     guardrail_fields(&mut reply, &turn);
     Ok(write(&Value::Object(reply), &turn.usage, &incoming.headers))
 }
 
-/// Reads the body, which is an object in JSON whatever the model.
+/// Reads the body, which is a JSON object for all models.
 fn object_body(body: &[u8]) -> Result<Value, AwsError> {
     match serde_json::from_slice::<Value>(body) {
         Ok(body) if body.is_object() => Ok(body),
@@ -120,14 +122,14 @@ fn object_body(body: &[u8]) -> Result<Value, AwsError> {
     }
 }
 
-/// The script of a request without turns: directive lines within its texts.
+/// The script of a request without turns: the directive lines in its texts.
 fn scripted(body: &str) -> String {
     let lines = body.split(['"', '\n']).flat_map(|text| text.split("\\n"));
     let lines: Vec<&str> = lines.filter(|line| line.starts_with("@error")).collect();
     lines.join("\n")
 }
 
-/// Nova's body is Converse's, with a version of its schema.
+/// Converts Nova's body, which is Converse's with a schema version.
 fn nova(body: &Value, target: &Target, streamed: bool) -> Result<Value, AwsError> {
     let mut conversation = body.clone();
     if let Some(object) = conversation.as_object_mut() {
@@ -135,7 +137,7 @@ fn nova(body: &Value, target: &Target, streamed: bool) -> Result<Value, AwsError
         if version.is_some_and(|version| version != "messages-v1") {
             return Err(malformed("#/schemaVersion: expected value: messages-v1"));
         }
-        // `max_new_tokens` is the older name, and topK stands beside the others here.
+        // `max_new_tokens` is the older name; topK is in inferenceConfig here.
         if let Some(config) = object
             .get_mut("inferenceConfig")
             .and_then(Value::as_object_mut)
@@ -150,14 +152,14 @@ fn nova(body: &Value, target: &Target, streamed: bool) -> Result<Value, AwsError
     Ok(conversation)
 }
 
-fn whole(native: Native, model: &str, body: &Value) -> Result<Whole, AwsError> {
-    match native {
-        Native::TitanEmbeddings => embeddings::titan(model, body),
-        Native::CohereEmbeddings => embeddings::cohere(model, body),
-        Native::NovaEmbeddings => embeddings::nova(body),
-        Native::AmazonImage => images::amazon(body),
-        Native::StabilityImage => images::stability(model, body),
-        Native::CohereRerank => rerank::cohere(body),
+fn whole(format: BodyFormat, model: &str, body: &Value) -> Result<Whole, AwsError> {
+    match format {
+        BodyFormat::TitanEmbeddings => embeddings::titan(model, body),
+        BodyFormat::CohereEmbeddings => embeddings::cohere(model, body),
+        BodyFormat::NovaEmbeddings => embeddings::nova(body),
+        BodyFormat::AmazonImage => images::amazon(body),
+        BodyFormat::StabilityImage => images::stability(model, body),
+        BodyFormat::CohereRerank => rerank::cohere(body),
         _ => rerank::amazon(body),
     }
 }
@@ -168,7 +170,7 @@ fn malformed(what: &str) -> AwsError {
     ))
 }
 
-/// Refuses unknown members and asks for the needed ones, as a JSON schema does.
+/// Rejects unknown and missing members, like a JSON schema.
 fn schema(body: &Value, path: &str, known: &[&str], needed: &[&str]) -> Result<(), AwsError> {
     if let Some(name) = super::json::unknown_key(body, known) {
         return Err(malformed(&format!(
@@ -185,7 +187,7 @@ fn schema(body: &Value, path: &str, known: &[&str], needed: &[&str]) -> Result<(
     Ok(())
 }
 
-/// What a guardrail adds to a model's own reply.
+/// Adds the guardrail's fields to a model's response.
 fn guardrail_fields(reply: &mut Map<String, Value>, turn: &Turn) {
     let Some(finding) = &turn.guardrail else {
         return;
@@ -212,23 +214,23 @@ fn guardrail_fields(reply: &mut Map<String, Value>, turn: &Turn) {
     }
 }
 
-fn chunks(native: Native, model: &str, body: &Value, turn: &Turn) -> Vec<Map<String, Value>> {
-    let mut chunks = match native {
-        Native::Messages => messages::events(model, turn, true),
-        Native::Nova => super::stream::events(turn, None)
+fn chunks(format: BodyFormat, model: &str, body: &Value, turn: &Turn) -> Vec<Map<String, Value>> {
+    let mut chunks = match format {
+        BodyFormat::Messages => messages::events(model, turn, true),
+        BodyFormat::Nova => super::stream::events(turn, None)
             .into_iter()
             .map(|(kind, event)| object(json!({ kind: event })))
             .collect(),
-        Native::Llama => text::llama_chunks(turn),
-        Native::Mistral if body.get("messages").is_none() => text::mistral_chunks(turn),
+        BodyFormat::Llama => text::llama_chunks(turn),
+        BodyFormat::Mistral if body.get("messages").is_none() => text::mistral_chunks(turn),
         _ => {
-            let chunks = chat::native_chunks(model, turn);
+            let chunks = chat::invoke_chunks(model, turn);
             chunks.into_iter().map(object).collect()
         }
     };
     if let Some(last) = chunks.last_mut() {
         guardrail_fields(last, turn);
-        if native != Native::Messages {
+        if format != BodyFormat::Messages {
             last.insert(
                 "amazon-bedrock-invocationMetrics".to_owned(),
                 json!({ "inputTokenCount": turn.usage.input, "outputTokenCount": turn.usage.output,

@@ -1,8 +1,8 @@
-//! Small looks into JSON documents, shared by all that reads requests.
+//! Helpers to read JSON requests.
 
 use serde_json::Value;
 
-/// The list under a name; empty when there is none.
+/// The list in a field; empty if absent.
 pub(super) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value
         .get(name)
@@ -10,12 +10,12 @@ pub(super) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-/// The text under a name.
+/// The text in a field.
 pub(super) fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.get(name).and_then(Value::as_str)
 }
 
-/// The first name of an object that is not among the known ones.
+/// The first unknown key of an object.
 pub(super) fn unknown_key<'a>(value: &'a Value, known: &[&str]) -> Option<&'a str> {
     let mut keys = value.as_object()?.keys();
     keys.find(|key| !known.contains(&key.as_str()))

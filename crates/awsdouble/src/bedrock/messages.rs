@@ -1,8 +1,8 @@
-//! Anthropic Messages, as InvokeModel and Bedrock's own Anthropic endpoint take them: rules, the way into a
-//! conversation of Converse's shape, and the reply, plain and as events.
+//! Anthropic Messages for InvokeModel and Bedrock's Anthropic endpoint: validation, conversion to a conversation in
+//! Converse's format, and the response, plain and streamed.
 //!
 //! Fields and events: <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-request-response.html>
-//! and <https://docs.claude.com/en/api/messages>. Texts of refusals are those that users report from Bedrock.
+//! and <https://docs.claude.com/en/api/messages>. Error messages come from user reports.
 
 mod blocks;
 mod convert;
@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::catalog::Target;
 use super::json::text;
-use super::surface::Asked;
+use super::served_apis::ApiRequest;
 use super::turn::Turn;
 use super::{converse, stream};
 use crate::error::AwsError;
@@ -29,48 +29,52 @@ pub(super) use write::{events, message};
 
 type Check = Result<(), AwsError>;
 
-/// Through which door a request came.
+/// The API of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Door {
-    /// InvokeModel: the version in the body, the model in the path, streaming by the operation.
-    Invoke,
-    /// `/anthropic/v1/messages`: the version in a header, model and `stream` in the body.
-    Endpoint,
+pub(super) enum Origin {
+    /// InvokeModel: version in the body, model in the path, streaming by operation.
+    InvokeModel,
+    /// `/anthropic/v1/messages`: version in a header, model and `stream` in the body.
+    MessagesEndpoint,
 }
 
-/// Checks a request and turns it into a conversation.
-pub(super) fn conversation(body: &Value, target: &Target, door: Door) -> Result<Value, AwsError> {
-    validate::check(body, target, door)?;
+/// Validates a request and converts it to a conversation.
+pub(super) fn conversation(
+    body: &Value,
+    target: &Target,
+    origin: Origin,
+) -> Result<Value, AwsError> {
+    validate::check(body, target, origin)?;
     let conversation = convert::conversation(body);
-    super::validate::native_thinking(&conversation)?;
+    super::validate::claude_thinking(&conversation)?;
     Ok(conversation)
 }
 
-/// `/anthropic/v1/messages`: the version and beta flags in headers, the answer in server-sent events if asked.
-pub(super) async fn answer(
+/// Handles `/anthropic/v1/messages`: version and beta flags in headers, server-sent events if `stream` is set.
+pub(super) async fn respond(
     shared: &Arc<Shared>,
     incoming: &Incoming,
     call: &mut Call,
-    asked: Asked<'_>,
+    request: ApiRequest<'_>,
 ) -> Result<Response, AwsError> {
     let header = |name: &str| incoming.headers.get(name)?.to_str().ok();
     if header("anthropic-version").is_none() {
         required("anthropic_version")?;
     }
-    if asked.body.get("anthropic_beta").is_some() {
+    if request.body.get("anthropic_beta").is_some() {
         extra("anthropic_beta")?;
     }
-    let mut body = asked.body.clone();
+    let mut body = request.body.clone();
     if let (Some(flags), Some(object)) = (header("anthropic-beta"), body.as_object_mut()) {
         let flags = flags.split(',').map(|flag| Value::from(flag.trim()));
         object.insert("anthropic_beta".to_owned(), flags.collect());
     }
-    let conversation = conversation(&body, &asked.target, Door::Endpoint)?;
-    let guardrail = asked.guardrail.as_ref();
-    let turn = Turn::work_out(shared, call, &asked.model, &conversation, guardrail).await?;
-    let turn = turn.with_fault(asked.fault);
-    if asked.streamed {
-        let events = events(&asked.model, &turn, false);
+    let conversation = conversation(&body, &request.target, Origin::MessagesEndpoint)?;
+    let guardrail = request.guardrail.as_ref();
+    let turn = Turn::build(shared, call, &request.model, &conversation, guardrail).await?;
+    let turn = turn.with_fault(request.fault);
+    if request.streamed {
+        let events = events(&request.model, &turn, false);
         let events = events.into_iter().map(server_sent).collect();
         return Ok(stream::play_sse(
             shared,
@@ -81,7 +85,7 @@ pub(super) async fn answer(
         ));
     }
     tokio::time::sleep(turn.script.first).await;
-    let message = message(&asked.model, &turn);
+    let message = message(&request.model, &turn);
     Ok(converse::json_reply(&Value::Object(message)))
 }
 
@@ -96,16 +100,16 @@ fn failure(code: &str, message: &str) -> Vec<u8> {
     format!("event: error\ndata: {error}\n\n").into_bytes()
 }
 
-fn refuse(message: impl Into<String>) -> Check {
+fn reject(message: impl Into<String>) -> Check {
     Err(AwsError::validation(message))
 }
 
 fn extra(path: &str) -> Check {
-    refuse(format!("{path}: Extra inputs are not permitted"))
+    reject(format!("{path}: Extra inputs are not permitted"))
 }
 
 fn required(path: &str) -> Check {
-    refuse(format!("{path}: Field required"))
+    reject(format!("{path}: Field required"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! What a Converse request says: its last user turn, and its length in the double's tokens.
+//! Reads the last user turn of a Converse request, and counts its tokens.
 //!
-//! The token rule, which the crate's README documents: four Unicode characters are a token, the last one of a text
-//! may be shorter; a media block is 100 tokens; JSON counts as its compact text.
+//! As documented in the crate's README, four Unicode characters are one token (rounded up), a media block is 100 tokens,
+//! and JSON is counted as compact text.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::encoding::sha256_hex;
 const CHARACTERS_PER_TOKEN: usize = 4;
 const TOKENS_PER_MEDIA_BLOCK: usize = 100;
 
-/// Tokens of a text.
+/// Number of tokens of a text.
 pub(super) fn tokens(text: &str) -> usize {
     text.chars().count().div_ceil(CHARACTERS_PER_TOKEN)
 }
@@ -23,7 +23,7 @@ pub(super) fn first_tokens(text: &str, count: usize) -> String {
         .collect()
 }
 
-/// A text cut into pieces of some tokens each.
+/// Splits a text into pieces of some tokens each.
 pub(super) fn pieces(text: &str, tokens_per_piece: usize) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
     characters
@@ -32,7 +32,7 @@ pub(super) fn pieces(text: &str, tokens_per_piece: usize) -> Vec<String> {
         .collect()
 }
 
-/// The blocks of the last message, if the user wrote it.
+/// The blocks of the last user message.
 pub(super) fn last_user_blocks(request: &Value) -> &[Value] {
     list(request, "messages")
         .iter()
@@ -41,7 +41,7 @@ pub(super) fn last_user_blocks(request: &Value) -> &[Value] {
         .map_or(&[], |message| list(message, "content"))
 }
 
-/// The text blocks of the last user message, one a line.
+/// The text blocks of the last user message, one per line.
 pub(super) fn last_user_text(request: &Value) -> String {
     let texts: Vec<&str> = last_user_blocks(request)
         .iter()
@@ -55,7 +55,7 @@ pub(super) fn last_user_text(request: &Value) -> String {
     texts.join("\n")
 }
 
-/// What the last user message holds beside text, a line each: tool results and media with their sizes.
+/// The tool results and media of the last user message, one line each.
 pub(super) fn last_user_extras(request: &Value) -> Vec<String> {
     last_user_blocks(request)
         .iter()
@@ -115,22 +115,22 @@ fn describe(block: &Value) -> Option<String> {
     None
 }
 
-/// Bytes behind a base64 text.
+/// Number of bytes of a base64 text.
 pub(super) fn decoded_length(encoded: &str) -> usize {
     let digits = encoded.trim_end_matches('=').len();
     digits.saturating_mul(3) / 4
 }
 
-/// How the input's tokens divide between plain, cached and newly cached.
+/// The input tokens, divided at the cache points.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct InputTokens {
-    /// After the last cache point; everything when there is none.
+    /// Tokens after the last cache point; all tokens if no cache point exists.
     pub(super) plain: usize,
-    /// The prefix at each cache point: its hash and its tokens so far.
+    /// The prefix at each cache point: its hash and its number of tokens.
     pub(super) cache_points: Vec<(String, usize)>,
 }
 
-/// Counts a request's input: tools, then system, then messages, as prompt caching orders them.
+/// Counts the input tokens in the order of prompt caching: tools, system, messages.
 pub(super) fn count(model: &str, request: &Value) -> InputTokens {
     let mut total = 0_usize;
     let mut prefix = sha256_hex(model.as_bytes());
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_four_characters_whatever_their_bytes() {
+    fn a_token_is_four_characters() {
         assert_eq!(tokens(""), 0);
         assert_eq!(tokens("abcd"), 1);
         assert_eq!(tokens("ÄÖÜß€"), 2);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn cache_points_divide_the_input() {
+    fn divides_the_input_at_cache_points() {
         let request = json!({
             "system": [{"text": "12345678"}, {"cachePoint": {"type": "default"}}],
             "messages": [{"role": "user", "content": [{"text": "abcd"}]}]});
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn tool_results_and_media_are_described() {
+    fn describes_tool_results_and_media() {
         let request = json!({"messages": [{"role": "user", "content": [
             {"toolResult": {"toolUseId": "t1", "status": "error", "content": [{"json": {"a": 1}}, {"text": "b"}]}},
             {"image": {"format": "png", "source": {"bytes": "AAECAw=="}}},

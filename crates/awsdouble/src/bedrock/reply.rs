@@ -1,5 +1,5 @@
-//! Works out the answer to a Converse request: content blocks, stop reason, usage. The streamed and the
-//! plain reply are both written from it, so they are equal.
+//! Composes the model's reply to a Converse request: content blocks, stop reason, output tokens. The streamed and the
+//! plain response are both written from it, so they are equal.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use super::prompt::{first_tokens, last_user_extras, tokens};
 use super::script::{Script, ToolCall};
 use crate::encoding::sha256_hex;
 
-/// A content block of an answer.
+/// A content block of a reply.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Block {
     Text(String),
@@ -18,7 +18,7 @@ pub(super) enum Block {
         signature: Option<String>,
     },
     Redacted(String),
-    /// `input` is JSON text, cut short when the tokens ran out within it.
+    /// `input` is JSON text, truncated at the token limit.
     ToolUse {
         id: String,
         name: String,
@@ -26,17 +26,17 @@ pub(super) enum Block {
     },
 }
 
-/// An answer.
+/// A reply of the model.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Answer {
+pub(super) struct Reply {
     pub(super) blocks: Vec<Block>,
     pub(super) stop_reason: String,
     pub(super) stop_sequence: Option<String>,
     pub(super) output_tokens: usize,
 }
 
-impl Answer {
-    /// What a guardrail says in the model's place.
+impl Reply {
+    /// The reply of a guardrail that blocked the content.
     pub(super) fn blocked(message: &str) -> Self {
         Self {
             blocks: vec![Block::Text(message.to_owned())],
@@ -56,7 +56,7 @@ impl Block {
         }
     }
 
-    /// The block as the plain reply writes it.
+    /// The block in Converse's format.
     pub(super) fn json(&self) -> Value {
         match self {
             Self::Text(text) => json!({ "text": text }),
@@ -77,18 +77,18 @@ impl Block {
     }
 }
 
-/// The signature that the double gives a reasoning text, and asks for when the text comes back.
+/// The signature of a reasoning text, which the double requires when the text is returned.
 pub fn reasoning_signature(text: &str) -> String {
     STANDARD.encode(sha256_hex(format!("reasoning {text}").as_bytes()))
 }
 
-/// The data of the one redacted block of reasoning that the double gives, and takes back.
+/// The data of the double's redacted reasoning block, which is the only one that it accepts.
 pub fn redacted_reasoning() -> String {
     STANDARD.encode("redacted reasoning")
 }
 
-/// Works out the answer.
-pub(super) fn answer(model: &str, request: &Value, script: &Script) -> Answer {
+/// Composes the reply.
+pub(super) fn compose(model: &str, request: &Value, script: &Script) -> Reply {
     let mut blocks = reasoning(script);
     let forced = forced_calls(request, script);
     let calls = forced.as_ref().unwrap_or(&script.tools);
@@ -113,18 +113,18 @@ pub(super) fn answer(model: &str, request: &Value, script: &Script) -> Answer {
     } else {
         "tool_use"
     };
-    let mut answer = Answer {
+    let mut reply = Reply {
         blocks,
         stop_reason: stop_reason.to_owned(),
         stop_sequence: None,
         output_tokens: 0,
     };
-    stop_at_sequence(&mut answer, request);
-    stop_at_maximum(&mut answer, request);
+    stop_at_sequence(&mut reply, request);
+    stop_at_maximum(&mut reply, request);
     if let Some(stop) = &script.stop {
-        answer.stop_reason.clone_from(stop);
+        reply.stop_reason.clone_from(stop);
     }
-    answer
+    reply
 }
 
 fn reasoning(script: &Script) -> Vec<Block> {
@@ -171,7 +171,7 @@ fn text(model: &str, request: &Value, script: &Script, has_calls: bool) -> Strin
     lines.join("\n")
 }
 
-/// `@show`: all of the request but its messages, whose roles and block kinds are listed.
+/// `@show`: the request without its messages, and the roles and block types of the messages.
 fn show(model: &str, request: &Value) -> Value {
     let mut shown = Map::new();
     shown.insert("model".to_owned(), json!(model));
@@ -203,13 +203,13 @@ fn show(model: &str, request: &Value) -> Value {
     Value::Object(shown)
 }
 
-/// A choice of tool that demands a call.
+/// A tool choice that requires a call.
 enum Forced<'a> {
     Any,
     Named(&'a str),
 }
 
-/// What must be called, by Converse's field or by Claude's own among the additional ones.
+/// The required tool, from Converse's field or from Claude's additional field.
 fn forced_tool(request: &Value) -> Option<Forced<'_>> {
     if let Some(choice) = request.pointer("/toolConfig/toolChoice") {
         let named = choice.pointer("/tool/name").and_then(Value::as_str);
@@ -226,7 +226,7 @@ fn forced_tool(request: &Value) -> Option<Forced<'_>> {
     }
 }
 
-/// Tool calls that `toolChoice` demands and the script does not make.
+/// The tool calls that `toolChoice` requires, if the script has none.
 fn forced_calls(request: &Value, script: &Script) -> Option<Vec<ToolCall>> {
     if !script.tools.is_empty() {
         return None;
@@ -255,7 +255,7 @@ fn forced_calls(request: &Value, script: &Script) -> Option<Vec<ToolCall>> {
     }])
 }
 
-/// The schema of a structured answer.
+/// The schema of a structured output.
 fn output_schema(request: &Value) -> Option<Value> {
     let schema = request
         .pointer("/outputConfig/textFormat/structure/jsonSchema/schema")?
@@ -263,7 +263,7 @@ fn output_schema(request: &Value) -> Option<Value> {
     serde_json::from_str(schema).ok()
 }
 
-/// The smallest JSON that fits a schema, always the same.
+/// The smallest JSON that matches a schema; deterministic.
 pub(super) fn instance(schema: &Value, root: &Value, depth: usize) -> Value {
     if depth > 8 {
         return Value::Null;
@@ -319,7 +319,7 @@ pub(super) fn instance(schema: &Value, root: &Value, depth: usize) -> Value {
     }
 }
 
-fn stop_at_sequence(answer: &mut Answer, request: &Value) {
+fn stop_at_sequence(reply: &mut Reply, request: &Value) {
     let sequences: Vec<&str> = request
         .pointer("/inferenceConfig/stopSequences")
         .and_then(Value::as_array)
@@ -329,7 +329,7 @@ fn stop_at_sequence(answer: &mut Answer, request: &Value) {
         .filter(|sequence| !sequence.is_empty())
         .collect();
     let mut kept = Vec::new();
-    for block in std::mem::take(&mut answer.blocks) {
+    for block in std::mem::take(&mut reply.blocks) {
         if let Block::Text(text) = &block {
             let first = sequences
                 .iter()
@@ -337,17 +337,17 @@ fn stop_at_sequence(answer: &mut Answer, request: &Value) {
                 .min_by_key(|(at, _)| *at);
             if let Some((at, sequence)) = first {
                 kept.push(Block::Text(text.get(..at).unwrap_or_default().to_owned()));
-                "stop_sequence".clone_into(&mut answer.stop_reason);
-                answer.stop_sequence = Some(sequence.to_owned());
+                "stop_sequence".clone_into(&mut reply.stop_reason);
+                reply.stop_sequence = Some(sequence.to_owned());
                 break;
             }
         }
         kept.push(block);
     }
-    answer.blocks = kept;
+    reply.blocks = kept;
 }
 
-fn stop_at_maximum(answer: &mut Answer, request: &Value) {
+fn stop_at_maximum(reply: &mut Reply, request: &Value) {
     let maximum = request
         .pointer("/inferenceConfig/maxTokens")
         .and_then(Value::as_u64)
@@ -355,16 +355,16 @@ fn stop_at_maximum(answer: &mut Answer, request: &Value) {
         .unwrap_or(usize::MAX);
     let mut left = maximum;
     let mut kept = Vec::new();
-    for mut block in std::mem::take(&mut answer.blocks) {
+    for mut block in std::mem::take(&mut reply.blocks) {
         let needed = block.tokens();
         if needed <= left {
             left -= needed;
-            answer.output_tokens += needed;
+            reply.output_tokens += needed;
             kept.push(block);
             continue;
         }
-        "max_tokens".clone_into(&mut answer.stop_reason);
-        answer.stop_sequence = None;
+        "max_tokens".clone_into(&mut reply.stop_reason);
+        reply.stop_sequence = None;
         if left > 0 {
             match &mut block {
                 Block::Text(text)
@@ -372,16 +372,16 @@ fn stop_at_maximum(answer: &mut Answer, request: &Value) {
                 | Block::ToolUse { input: text, .. } => *text = first_tokens(text, left),
                 Block::Redacted(_) => {}
             }
-            // A reasoning block that was cut is not signed.
+            // A truncated reasoning block is not signed.
             if let Block::Reasoning { signature, .. } = &mut block {
                 *signature = None;
             }
-            answer.output_tokens += left;
+            reply.output_tokens += left;
             kept.push(block);
         }
         break;
     }
-    answer.blocks = kept;
+    reply.blocks = kept;
 }
 
 #[cfg(test)]

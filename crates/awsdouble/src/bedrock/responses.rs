@@ -1,5 +1,5 @@
-//! OpenAI Responses as Bedrock's own endpoints serve it: synchronous and without a store (mantle has one; the double
-//! does not keep it, so an earlier response is never found).
+//! OpenAI Responses on Bedrock's endpoints, synchronous and without a store (mantle stores responses, the double does
+//! not, so `previous_response_id` is never found).
 //! See <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-responses-api.html>.
 
 mod read;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::surface::Asked;
+use super::served_apis::ApiRequest;
 use super::turn::Turn;
 use super::{converse, stream};
 use crate::error::AwsError;
@@ -18,21 +18,21 @@ use crate::record::Call;
 use crate::render::openai_names;
 use crate::server::Shared;
 
-pub(super) async fn answer(
+pub(super) async fn respond(
     shared: &Arc<Shared>,
     call: &mut Call,
-    asked: Asked<'_>,
+    request: ApiRequest<'_>,
 ) -> Result<Response, AwsError> {
-    let conversation = read::conversation(asked.body, asked.mantle)?;
-    let guardrail = asked.guardrail.as_ref();
-    let turn = Turn::work_out(shared, call, &asked.model, &conversation, guardrail).await?;
-    let turn = turn.with_fault(asked.fault.clone());
+    let conversation = read::conversation(request.body, request.mantle)?;
+    let guardrail = request.guardrail.as_ref();
+    let turn = Turn::build(shared, call, &request.model, &conversation, guardrail).await?;
+    let turn = turn.with_fault(request.fault.clone());
     let reply = write::Reply {
-        body: asked.body,
-        model: &asked.model,
+        body: request.body,
+        model: &request.model,
         turn: &turn,
     };
-    if asked.streamed {
+    if request.streamed {
         let events = reply.events();
         return Ok(stream::play_sse(
             shared,

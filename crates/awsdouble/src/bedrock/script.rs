@@ -1,20 +1,20 @@
-//! The script language: lines of the last user text that begin with `@` tell the double how to answer.
-//! The crate's README is its reference.
+//! The script language: lines in the last user text that start with `@` control the response. The crate's README
+//! documents the directives.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-/// A tool call that was asked for.
+/// A scripted tool call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ToolCall {
     pub(super) name: String,
     pub(super) input: Value,
 }
 
-/// What is to go wrong.
+/// A scripted fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum ScriptedFault {
     Error {
         code: String,
         message: String,
@@ -37,11 +37,11 @@ pub(super) enum Trouble {
     Hang,
 }
 
-/// A parsed script and the text that is left.
+/// A parsed script and the remaining text.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a directive of its own"
+    reason = "each is a separate directive"
 )]
 pub(super) struct Script {
     /// The text without directive lines.
@@ -62,11 +62,14 @@ pub(super) struct Script {
     pub(super) split: Option<usize>,
     pub(super) coalesce: bool,
     pub(super) tokens_per_event: usize,
-    pub(super) trouble: Option<Trouble>,
+    pub(super) fault: Option<ScriptedFault>,
 }
 
 impl Script {
-    /// Parses the last user text; `Err` tells what is wrong with a directive.
+    /// Parses the last user text.
+    ///
+    /// # Errors
+    /// A message about an invalid directive.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut script = Self {
             tokens_per_event: 1,
@@ -82,7 +85,7 @@ impl Script {
         Ok(script)
     }
 
-    /// Takes one line; false if it is ordinary text.
+    /// Parses one line; returns false if it is not a directive.
     fn directive(&mut self, line: &str) -> Result<bool, String> {
         let Some(line_without_at) = line.strip_prefix('@') else {
             return Ok(false);
@@ -108,7 +111,7 @@ impl Script {
             }
             "tools" => {
                 let Value::Array(list) = json(name, rest)? else {
-                    return Err("@tools needs a list of {\"name\", \"input\"}".to_owned());
+                    return Err("@tools requires a list of {\"name\", \"input\"}".to_owned());
                 };
                 for one in list {
                     let tool = one.get("name").and_then(Value::as_str).unwrap_or_default();
@@ -134,7 +137,7 @@ impl Script {
             "slow" => self.slow = duration(name, rest)?,
             "usage" => match json(name, rest)? {
                 Value::Object(usage) => self.usage = usage,
-                _ => return Err("@usage needs an object".to_owned()),
+                _ => return Err("@usage requires an object".to_owned()),
             },
             "metadata-first" => self.metadata_first = true,
             "unknown-event" => self.unknown_event = true,
@@ -143,7 +146,7 @@ impl Script {
             "chunk" => self.tokens_per_event = number(name, rest)?.max(1),
             "error" | "error-empty" => {
                 let (code, message) = rest.split_once(' ').unwrap_or((rest, ""));
-                self.trouble = Some(Trouble::Error {
+                self.fault = Some(ScriptedFault::Error {
                     code: code.to_owned(),
                     message: message.to_owned(),
                     empty_body: name == "error-empty",
@@ -156,28 +159,28 @@ impl Script {
                     None if rest.parse::<usize>().is_ok() => (rest, ""),
                     _ => ("3", rest),
                 };
-                self.trouble = Some(Trouble::Exception {
+                self.fault = Some(ScriptedFault::Exception {
                     after: number(name, after)?,
                     code: code.to_owned(),
                     message: message.to_owned(),
                 });
             }
             "cut" => {
-                self.trouble = Some(Trouble::Cut {
+                self.fault = Some(ScriptedFault::Cut {
                     after: count_or(name, rest, 3)?,
                 });
             }
             "end" => {
-                self.trouble = Some(Trouble::End {
+                self.fault = Some(ScriptedFault::End {
                     after: count_or(name, rest, 3)?,
                 });
             }
             "stall" => {
-                self.trouble = Some(Trouble::Stall {
+                self.fault = Some(ScriptedFault::Stall {
                     after: count_or(name, rest, 3)?,
                 });
             }
-            "hang" => self.trouble = Some(Trouble::Hang),
+            "hang" => self.fault = Some(ScriptedFault::Hang),
             _ => return Ok(false),
         }
         Ok(true)
@@ -191,7 +194,7 @@ fn json(directive: &str, text: &str) -> Result<Value, String> {
 fn number(directive: &str, text: &str) -> Result<usize, String> {
     text.trim()
         .parse()
-        .map_err(|_| format!("@{directive} needs a number, not '{text}'"))
+        .map_err(|_| format!("@{directive} requires a number, not '{text}'"))
 }
 
 fn count_or(directive: &str, text: &str, default: usize) -> Result<usize, String> {
@@ -202,7 +205,7 @@ fn count_or(directive: &str, text: &str, default: usize) -> Result<usize, String
     }
 }
 
-/// `50ms`, `2s` or milliseconds without a unit.
+/// Parses `50ms`, `2s` or milliseconds without a unit.
 fn duration(directive: &str, text: &str) -> Result<Duration, String> {
     let (digits, scale) = if let Some(digits) = text.strip_suffix("ms") {
         (digits, 1)
@@ -214,7 +217,7 @@ fn duration(directive: &str, text: &str) -> Result<Duration, String> {
     let count: u64 = digits
         .trim()
         .parse()
-        .map_err(|_| format!("@{directive} needs a time such as 50ms, not '{text}'"))?;
+        .map_err(|_| format!("@{directive} requires a duration such as 50ms, not '{text}'"))?;
     Ok(Duration::from_millis(count.saturating_mul(scale)))
 }
 
@@ -225,12 +228,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directives_are_taken_out_of_the_text() {
+    fn removes_directives_from_the_text() {
         let script = Script::parse(
-            "Hello\n@tool get_weather {\"city\":\"Paris\"}\n@slow 50ms\nworld\n@nobody knows",
+            "Hello\n@tool get_weather {\"city\":\"Paris\"}\n@slow 50ms\nworld\n@unknown directive",
         )
         .expect("a script");
-        assert_eq!(script.text, "Hello\nworld\n@nobody knows");
+        assert_eq!(script.text, "Hello\nworld\n@unknown directive");
         assert_eq!(script.slow, Duration::from_millis(50));
         assert_eq!(
             script.tools,
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_take_an_optional_count_and_text() {
+    fn exceptions_have_an_optional_count_and_text() {
         let rows = [
             ("@midstream-exception throttlingException", 3, ""),
             ("@midstream-exception throttlingException 1", 1, ""),
@@ -258,13 +261,13 @@ mod tests {
             ),
         ];
         for (text, after, message) in rows {
-            let expected = Trouble::Exception {
+            let expected = ScriptedFault::Exception {
                 after,
                 code: "throttlingException".to_owned(),
                 message: message.to_owned(),
             };
             assert_eq!(
-                Script::parse(text).expect(text).trouble,
+                Script::parse(text).expect(text).fault,
                 Some(expected),
                 "{text}"
             );
@@ -272,14 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_directive_names_itself() {
+    fn errors_name_the_directive() {
         assert_eq!(
-            Script::parse("@slow x").expect_err("no time"),
-            "@slow needs a time such as 50ms, not 'x'"
+            Script::parse("@slow x").expect_err("not a duration"),
+            "@slow requires a duration such as 50ms, not 'x'"
         );
         assert!(
             Script::parse("@tool a {")
-                .expect_err("no JSON")
+                .expect_err("not JSON")
                 .starts_with("@tool: ")
         );
     }

@@ -1,4 +1,4 @@
-//! Writes an answer as ConverseStream's frames and plays the script's delays and troubles on the way.
+//! Writes a reply as ConverseStream's frames, and applies the script's delays and faults to a stream.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use serde_json::{Map, Value, json};
 use super::converse::usage_json;
 use super::prompt::pieces;
 use super::reply::Block;
-use super::script::{Script, Trouble};
+use super::script::{Script, ScriptedFault};
 use super::turn::{LATENCY_MILLISECONDS, Turn};
 use crate::error::usual_message;
 use crate::eventstream::{event, exception, padding};
 use crate::record::{Call, StreamOutcome};
 use crate::server::Shared;
 
-/// Some bytes and how many events end within them.
+/// Bytes to send, with the number of events that end in them.
 #[derive(Debug)]
 struct Piece {
     pause: Duration,
@@ -36,7 +36,7 @@ enum End {
     Stall,
 }
 
-/// Keeps the record of a stream; dropping it tells how the stream ended.
+/// Records the progress of a stream; dropping it records how the stream ended.
 #[derive(Debug)]
 struct Tracker {
     shared: Arc<Shared>,
@@ -68,14 +68,14 @@ pub(super) fn respond(
     play(shared, call, &turn.script, frames)
 }
 
-/// An event's frame with AWS's padding in its payload.
+/// The frame of an event with AWS's padding in the payload.
 pub(super) fn padded(number: usize, kind: &str, mut payload: Map<String, Value>) -> Vec<u8> {
     payload.insert("p".to_owned(), json!(padding(number + 1)));
     payload.sort_keys();
     event(kind, Value::Object(payload).to_string().as_bytes())
 }
 
-/// Sends event-stream frames under a script; also for the streams of InvokeModel.
+/// Sends event-stream frames with a script's delays and faults.
 pub(super) fn play(
     shared: &Arc<Shared>,
     call: &mut Call,
@@ -86,7 +86,7 @@ pub(super) fn play(
     play_as(shared, call, script, frames, kind, exception)
 }
 
-/// Sends server-sent events under a script; `failure` writes an exception from its name and text.
+/// Sends server-sent events with a script's delays and faults; `failure` writes an exception from its type and message.
 pub(super) fn play_sse(
     shared: &Arc<Shared>,
     call: &mut Call,
@@ -142,7 +142,7 @@ fn play_as(
             tokio::time::sleep(piece.pause).await;
             tracker.outcome.events += piece.events;
             tracker.outcome.bytes += piece.bytes.len();
-            // The last bytes may be all that the client reads before it goes: the stream is complete with them.
+            // The client may disconnect after the last bytes: mark the stream as complete before it does.
             if pieces.is_empty() && end == End::Complete {
                 "complete".clone_into(&mut tracker.outcome.ended);
             }
@@ -156,7 +156,7 @@ fn play_as(
     response
 }
 
-/// The name of an exception as errors over HTTP write it.
+/// The name of an exception in PascalCase, as in HTTP errors.
 pub(super) fn pascal_case(code: &str) -> String {
     let mut pascal = code.to_owned();
     if let Some(first) = pascal.get_mut(..1) {
@@ -165,15 +165,15 @@ pub(super) fn pascal_case(code: &str) -> String {
     pascal
 }
 
-/// Cuts the frames off where the script says, and into the pieces it asks for.
+/// Truncates the frames at the script's fault and splits them into the script's pieces.
 fn schedule(
     script: &Script,
     mut frames: Vec<Vec<u8>>,
     failure: fn(&str, &str) -> Vec<u8>,
 ) -> (VecDeque<Piece>, End) {
     let mut end = End::Complete;
-    match &script.trouble {
-        Some(Trouble::Exception {
+    match &script.fault {
+        Some(ScriptedFault::Exception {
             after,
             code,
             message,
@@ -186,12 +186,12 @@ fn schedule(
             };
             frames.push(failure(code, message));
         }
-        Some(Trouble::Cut { after }) => {
+        Some(ScriptedFault::Cut { after }) => {
             frames.truncate(*after);
             end = End::Cut;
         }
-        Some(Trouble::End { after }) => frames.truncate(*after),
-        Some(Trouble::Stall { after }) => {
+        Some(ScriptedFault::End { after }) => frames.truncate(*after),
+        Some(ScriptedFault::Stall { after }) => {
             frames.truncate(*after);
             end = End::Stall;
         }
@@ -216,7 +216,7 @@ fn schedule(
         let size = script.split.unwrap_or(frame.len()).max(1);
         let last = frame.len().div_ceil(size).saturating_sub(1);
         for (index, chunk) in frame.chunks(size).enumerate() {
-            // A short pause makes the parts arrive as reads of their own.
+            // A short pause makes the client read the parts separately.
             let pause = match index {
                 0 => pause,
                 _ => Duration::from_micros(200),
@@ -238,7 +238,7 @@ pub(super) fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The events of an answer, without padding.
+/// The events of a reply, without padding.
 pub(super) fn events(
     turn: &Turn,
     additional: Option<&Value>,
@@ -247,7 +247,7 @@ pub(super) fn events(
     if turn.script.unknown_event {
         events.push(("somethingNew", object(json!({ "future": true }))));
     }
-    for (index, block) in turn.answer.blocks.iter().enumerate() {
+    for (index, block) in turn.reply.blocks.iter().enumerate() {
         let delta = |delta: Value| {
             (
                 "contentBlockDelta",
@@ -281,7 +281,7 @@ pub(super) fn events(
                 ));
             }
             Block::ToolUse { id, name, input } => {
-                // Only tools have a start event.
+                // Only tool calls have a start event.
                 events.push((
                     "contentBlockStart",
                     object(json!({ "contentBlockIndex": index,
@@ -301,19 +301,19 @@ pub(super) fn events(
             object(json!({ "contentBlockIndex": index })),
         ));
     }
-    let mut stop = object(json!({ "stopReason": turn.answer.stop_reason }));
+    let mut stop = object(json!({ "stopReason": turn.reply.stop_reason }));
     if let Some(additional) = additional {
         stop.insert(
             "additionalModelResponseFields".to_owned(),
             additional.clone(),
         );
     }
-    let mut facts = object(json!({ "metrics": { "latencyMs": LATENCY_MILLISECONDS },
+    let mut metadata = object(json!({ "metrics": { "latencyMs": LATENCY_MILLISECONDS },
         "usage": usage_json(&turn.usage) }));
     if let Some(trace) = turn.guardrail.as_ref().and_then(|one| one.trace.clone()) {
-        facts.insert("trace".to_owned(), trace);
+        metadata.insert("trace".to_owned(), trace);
     }
-    let metadata = ("metadata", facts);
+    let metadata = ("metadata", metadata);
     if turn.script.metadata_first {
         events.push(metadata);
         events.push(("messageStop", stop));

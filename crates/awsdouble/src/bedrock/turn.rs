@@ -1,29 +1,29 @@
-//! One turn of a conversation, worked out but not yet written: script, guardrail, answer, usage.
+//! One turn of a conversation, before it is written in an API's format: script, guardrail, reply, usage.
 //!
-//! Every surface that talks to a model (Converse, InvokeModel, Bedrock's OpenAI and Anthropic endpoints) brings
-//! its own rules and its own writer; what lies between is here and speaks of requests in Converse's shape.
+//! Every API that calls a model (Converse, InvokeModel, Bedrock's OpenAI and Anthropic endpoints) has its own
+//! validation and its own writer; they share this module, which works on requests in Converse's format.
 
 use std::sync::{Arc, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::guardrail::{Applied, Finding};
+use super::guardrail::{ActiveGuardrail, Finding};
 use super::prompt::{count, last_user_text};
-use super::reply::{Answer, answer};
-use super::script::{Script, Trouble};
+use super::reply::{Reply, compose};
+use super::script::{Script, ScriptedFault};
 use crate::error::{AwsError, ErrorBody, usual_message};
 use crate::fault::FaultAction;
 use crate::record::Call;
 use crate::server::Shared;
 
-/// What AWS reports as its latency; fixed, so that replies are repeatable.
+/// The reported latency; constant, so that responses are reproducible.
 pub(super) const LATENCY_MILLISECONDS: u64 = 42;
 
-/// A turn.
+/// A turn of a conversation.
 #[derive(Debug)]
 pub(super) struct Turn {
     pub(super) script: Script,
-    pub(super) answer: Answer,
+    pub(super) reply: Reply,
     pub(super) usage: Usage,
     pub(super) guardrail: Option<Finding>,
 }
@@ -31,12 +31,12 @@ pub(super) struct Turn {
 /// Token counts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Usage {
-    /// After the last cache point.
+    /// Input tokens after the last cache point.
     pub(super) input: usize,
     pub(super) output: usize,
     pub(super) cache_read: usize,
     pub(super) cache_write: usize,
-    /// What a script sets, by Converse's names.
+    /// Values set by the script, with Converse's names.
     pub(super) scripted: Map<String, Value>,
 }
 
@@ -47,70 +47,70 @@ impl Usage {
 }
 
 impl Turn {
-    /// Works out the turn of a validated request for a model.
-    pub(super) async fn work_out(
+    /// Builds the turn for a validated request to a model.
+    pub(super) async fn build(
         shared: &Arc<Shared>,
         call: &Call,
         model: &str,
         conversation: &Value,
-        guardrail: Option<&Applied<'_>>,
+        guardrail: Option<&ActiveGuardrail<'_>>,
     ) -> Result<Self, AwsError> {
         let script = Script::parse(&last_user_text(conversation)).map_err(AwsError::validation)?;
         fail_as_scripted(shared, call, &script).await?;
-        let mut worked_out = answer(model, conversation, &script);
-        let mut usage = usage(shared, model, conversation, &script, &worked_out);
-        let finding = guardrail.map(|guardrail| guardrail.judge(conversation, &worked_out));
+        let mut reply = compose(model, conversation, &script);
+        let mut usage = usage(shared, model, conversation, &script, &reply);
+        let finding = guardrail.map(|guardrail| guardrail.assess(conversation, &reply));
         if let Some(finding) = &finding
             && finding.intervened()
         {
-            worked_out = Answer::blocked(&finding.message);
+            reply = Reply::blocked(&finding.message);
             if finding.on_input {
-                // The model was not asked.
+                // The model was not called.
                 usage = Usage::default();
             }
         }
         Ok(Self {
             script,
-            answer: worked_out,
+            reply,
             usage,
             guardrail: finding,
         })
     }
 
-    /// Lets a fault of streams take the place of the script's trouble.
+    /// Replaces the script's fault by an injected stream fault, if any.
     pub(super) fn with_fault(mut self, fault: Option<FaultAction>) -> Self {
-        let trouble = match fault {
+        let fault = match fault {
             Some(FaultAction::StreamException {
                 after,
                 code,
                 message,
-            }) => Trouble::Exception {
+            }) => ScriptedFault::Exception {
                 after,
                 code,
                 message,
             },
-            Some(FaultAction::StreamCut { after }) => Trouble::Cut { after },
-            Some(FaultAction::StreamStall { after }) => Trouble::Stall { after },
+            Some(FaultAction::StreamCut { after }) => ScriptedFault::Cut { after },
+            Some(FaultAction::StreamStall { after }) => ScriptedFault::Stall { after },
             _ => return self,
         };
-        self.script.trouble = Some(trouble);
+        self.script.fault = Some(fault);
         self
     }
 
-    /// Whether the guardrail spoke in the model's place.
+    /// Whether the guardrail replaced the model's reply.
     pub(super) fn intervened(&self) -> bool {
         self.guardrail.as_ref().is_some_and(Finding::intervened)
     }
 }
 
-/// Plays the script's troubles that come before any answer.
+/// Applies the script's faults that occur before the response.
 pub(super) async fn fail_as_scripted(
     shared: &Arc<Shared>,
     call: &Call,
     script: &Script,
 ) -> Result<(), AwsError> {
-    match &script.trouble {
-        Some(Trouble::Error {
+    match &script.fault {
+        Some(ScriptedFault::Error {
             code,
             message,
             empty_body,
@@ -126,7 +126,7 @@ pub(super) async fn fail_as_scripted(
             }
             Err(error)
         }
-        Some(Trouble::Hang) => {
+        Some(ScriptedFault::Hang) => {
             shared.recorder.update(call, false);
             std::future::pending().await
         }
@@ -134,12 +134,12 @@ pub(super) async fn fail_as_scripted(
     }
 }
 
-/// Token counts. A prefix that ends at a cache point is written to the cache once and read from then on.
-fn usage(shared: &Shared, model: &str, request: &Value, script: &Script, answer: &Answer) -> Usage {
+/// Token counts. The first request writes a prefix that ends at a cache point to the cache, later requests read it.
+fn usage(shared: &Shared, model: &str, request: &Value, script: &Script, reply: &Reply) -> Usage {
     let input = count(model, request);
     let mut usage = Usage {
         input: input.plain,
-        output: answer.output_tokens,
+        output: reply.output_tokens,
         scripted: script.usage.clone(),
         ..Usage::default()
     };

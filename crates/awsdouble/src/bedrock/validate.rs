@@ -1,6 +1,6 @@
-//! Refuses Converse requests that Bedrock would refuse, in its words as far as they are known from its users'
-//! reports. In Bedrock's order: types, constraints of the service model, the conversation, tools, media, then
-//! what the model's family does not take.
+//! Validates Converse requests like Bedrock, with Bedrock's error messages as far as user reports show them. The
+//! order is Bedrock's: types, constraints of the service model, the conversation, tools, media, inference settings,
+//! the rules of the model's family.
 
 mod constraints;
 pub(super) mod family;
@@ -17,11 +17,11 @@ use crate::error::AwsError;
 
 type Check = Result<(), AwsError>;
 
-/// Checks a request for a model.
+/// Validates a request to a model.
 pub(super) fn request(request: &Value, target: &Target, streaming: bool) -> Check {
     let rules = &target.model.family.rules;
     if !rules.converse {
-        return refuse(
+        return reject(
             "The model that you are using requires the InvokeModel operation: it does not support Converse.",
         );
     }
@@ -33,20 +33,20 @@ pub(super) fn request(request: &Value, target: &Target, streaming: bool) -> Chec
     family::check(request, rules)
 }
 
-fn refuse(message: impl Into<String>) -> Check {
+fn reject(message: impl Into<String>) -> Check {
     Err(AwsError::validation(message))
 }
 
-/// What Converse puts before a model's own refusal.
+/// Prefix that Converse adds to an error of the model.
 const MODEL_SAYS: &str = "The model returned the following errors: ";
 
-/// As the model's own refusals are passed on.
-fn model_refuses(message: impl std::fmt::Display) -> Check {
-    refuse(format!("{MODEL_SAYS}{message}"))
+/// An error of the model, as Converse returns it.
+fn model_rejects(message: impl std::fmt::Display) -> Check {
+    reject(format!("{MODEL_SAYS}{message}"))
 }
 
-/// The rules of thinking in the model's own words, for requests that did not come as Converse.
-pub(super) fn native_thinking(conversation: &Value) -> Check {
+/// Validates thinking with the model's error messages, for requests that are not from Converse.
+pub(super) fn claude_thinking(conversation: &Value) -> Check {
     inference::thinking(conversation).map_err(|mut error| {
         error.message = error.message.replacen(MODEL_SAYS, "", 1);
         error
@@ -54,18 +54,18 @@ pub(super) fn native_thinking(conversation: &Value) -> Check {
 }
 
 fn unsupported(field: &str) -> Check {
-    refuse(format!(
+    reject(format!(
         "This model doesn't support the {field} field. Remove {field} and try again."
     ))
 }
 
 fn malformed(path: &str, key: &str) -> Check {
-    refuse(format!(
+    reject(format!(
         "Malformed input request: {path}: extraneous key [{key}] is not permitted, please reformat your input and try again."
     ))
 }
 
-/// Every content block with the indexes of its message and itself.
+/// All content blocks with the indexes of message and block.
 fn blocks(request: &Value) -> impl Iterator<Item = (usize, usize, &Value)> {
     list(request, "messages")
         .iter()

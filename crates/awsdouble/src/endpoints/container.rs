@@ -1,4 +1,4 @@
-//! Container credentials: the ECS agent's (relative path and full URI) and the EKS Pod Identity agent's.
+//! Container credentials endpoints of the ECS agent (relative path and full URI) and the EKS Pod Identity agent.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::encoding::{hex, random};
 use crate::error::AwsError;
 use crate::record::Call;
 use crate::server::{Incoming, Shared};
-use crate::web_identity::facts;
+use crate::web_identity::unverified_claims;
 
 /// Path of the Pod Identity agent.
 pub(super) const POD_IDENTITY_PATH: &str = "/v1/credentials";
@@ -73,7 +73,7 @@ pub(super) async fn pod_identity(
             "Service account token cannot be empty",
         )
     })?;
-    call.token = Some(facts(&token));
+    call.token = Some(unverified_claims(&token));
     let verified = shared
         .verifier
         .verify(&token, Clock::real(), Some("pods.eks.amazonaws.com"))

@@ -1,4 +1,4 @@
-//! GitHub Actions' token endpoint (`ACTIONS_ID_TOKEN_REQUEST_URL`) and its published keys.
+//! The token endpoint of GitHub Actions (`ACTIONS_ID_TOKEN_REQUEST_URL`) and its published keys.
 //! See <https://docs.github.com/actions/reference/security/oidc>.
 
 use axum::response::Response;
@@ -10,9 +10,9 @@ use crate::encoding::{form_pairs, request_id};
 use crate::error::AwsError;
 use crate::server::{Incoming, Shared};
 
-/// GitHub's issuer; the double's own key signs for it.
+/// GitHub's issuer; the double signs its tokens with a generated key.
 pub(crate) const ISSUER: &str = "https://token.actions.githubusercontent.com";
-/// Append `?api-version=2.0` for `ACTIONS_ID_TOKEN_REQUEST_URL`.
+/// Path of `ACTIONS_ID_TOKEN_REQUEST_URL`, without its query `?api-version=2.0`.
 pub(super) const TOKEN_PATH: &str = "/github/oidc/token";
 pub(super) const KEYS_PATH: &str = "/.well-known/jwks";
 const LIFETIME_SECONDS: u64 = 300;

@@ -1,4 +1,4 @@
-//! IAM's `ListAccessKeys`, for judging the age of keys.
+//! IAM's `ListAccessKeys`, which returns the age of access keys.
 
 use axum::response::Response;
 
@@ -11,7 +11,7 @@ use crate::record::Call;
 use crate::server::{Incoming, Shared};
 use crate::sts::Form;
 
-pub(super) fn answer(
+pub(super) fn respond(
     shared: &Shared,
     incoming: &Incoming,
     form: &Form,

@@ -1,4 +1,4 @@
-//! The instance metadata service, version 2 only: a session token by PUT, then metadata by GET.
+//! The instance metadata service, version 2 only: PUT returns a session token, GET returns metadata.
 //! See <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html>.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use crate::server::{Incoming, Shared};
 const TTL_HEADER: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const ROLES: &str = "/latest/meta-data/iam/security-credentials";
 
-/// Tokens given out and when they end.
+/// Issued tokens with their expirations.
 #[derive(Debug, Default)]
 pub(crate) struct MetadataTokens(Mutex<BTreeMap<String, SystemTime>>);
 
@@ -36,7 +36,7 @@ pub(super) fn operation(method: &Method, path: &str) -> &'static str {
     }
 }
 
-pub(super) fn answer(
+pub(super) fn respond(
     shared: &Shared,
     incoming: &Incoming,
     call: &mut Call,
@@ -56,7 +56,7 @@ pub(super) fn answer(
         tokens.get(&token).is_some_and(|end| *end > Clock::real())
     });
     if !known {
-        // Version 1 requests, which have no token, are refused alike.
+        // Version 1 requests, which have no token, are rejected, too.
         return Err(AwsError::new(
             401,
             "Unauthorized",

@@ -1,4 +1,4 @@
-//! The SSO portal's `GetRoleCredentials`: an access token of a signed-in person for a role's credentials.
+//! `GetRoleCredentials` of the SSO portal: exchanges a user's access token for a role's credentials.
 
 use axum::response::Response;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The `Condition` element: operators, their prefixes and suffix, and the request's context keys.
+//! The `Condition` element: operators with prefixes and suffix, and the condition keys of a request.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,12 +10,12 @@ use time::format_description::well_known::Rfc3339;
 use super::document::{PolicyError, error, strings};
 use super::wildcard_matches;
 
-/// The condition keys of one request. Keys are compared without case, as AWS does.
+/// The condition keys of a request. As at AWS, keys are not case-sensitive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context(BTreeMap<String, Vec<String>>);
 
 impl Context {
-    /// No keys.
+    /// A context without keys.
     pub fn new() -> Self {
         Self(BTreeMap::new())
     }
@@ -30,7 +30,7 @@ impl Context {
         self.0.insert(key.to_ascii_lowercase(), values);
     }
 
-    /// As [`Context::set`], for building in one expression.
+    /// Like [`Context::set`], for chaining.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         self.set(key, value);
@@ -42,7 +42,7 @@ impl Context {
         self.0.get(&key.to_ascii_lowercase()).map(Vec::as_slice)
     }
 
-    /// Replaces policy variables such as `${aws:username}`; an unknown one stays and so matches nothing.
+    /// Replaces policy variables such as `${aws:username}`; unknown variables are kept and therefore match nothing.
     pub(super) fn substitute(&self, text: &str) -> String {
         let mut result = String::new();
         let mut rest = text;
@@ -143,7 +143,7 @@ impl Condition {
         Ok(conditions)
     }
 
-    pub(super) fn holds(&self, context: &Context) -> bool {
+    pub(super) fn is_met(&self, context: &Context) -> bool {
         let actual = context.get(&self.key).filter(|values| !values.is_empty());
         if self.comparison == Comparison::Null {
             let absent = actual.is_none();
@@ -156,7 +156,7 @@ impl Condition {
                 Quantifier::None => self.if_exists || self.negated,
             };
         };
-        let one_holds = |actual: &String| {
+        let value_matches = |actual: &String| {
             let matched = self
                 .values
                 .iter()
@@ -165,10 +165,10 @@ impl Condition {
         };
         match (self.quantifier, self.negated) {
             (Quantifier::ForAllValues, _) | (Quantifier::None, true) => {
-                actual.iter().all(one_holds)
+                actual.iter().all(value_matches)
             }
             (Quantifier::ForAnyValue, _) | (Quantifier::None, false) => {
-                actual.iter().any(one_holds)
+                actual.iter().any(value_matches)
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The JSON of a policy document, parsed strictly: an element or operator that the evaluator does not know
-//! is an error, so that no test passes because a condition was silently skipped.
+//! Strict parser of policy documents: an element or operator that the evaluator does not support is an error, so that
+//! a test cannot pass because a condition was ignored.
 
 use serde_json::Value;
 
@@ -35,13 +35,13 @@ pub struct Statement {
     conditions: Vec<Condition>,
 }
 
-/// Why a document is not a policy.
+/// The reason why a document is not a valid policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("policy element `{path}`: {problem}")]
 pub struct PolicyError {
-    /// Where in the document, for example `Statement[0].Effect`.
+    /// Path in the document, for example `Statement[0].Effect`.
     pub path: String,
-    /// What is wrong there.
+    /// The error.
     pub problem: String,
 }
 
@@ -71,13 +71,13 @@ impl Policy {
     /// Parses a policy from its text.
     ///
     /// # Errors
-    /// When the text is not JSON or not a policy that the evaluator fully understands.
+    /// If the text is not JSON, or the evaluator does not support the policy completely.
     pub fn from_json(text: &str) -> Result<Self, PolicyError> {
         let value: Value = serde_json::from_str(text).map_err(|e| error("", e.to_string()))?;
         Self::from_value(&value)
     }
 
-    /// Parses a policy; a JSON string is taken as the document's text.
+    /// Parses a policy from JSON or from a JSON string with the document's text.
     ///
     /// # Errors
     /// As [`Policy::from_json`].
@@ -176,27 +176,27 @@ impl Statement {
     }
 
     pub(super) fn applies_to(&self, request: Request<'_>) -> bool {
-        let principal_fits = match (&self.principal, request.principal) {
+        let principal_matches = match (&self.principal, request.principal) {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(principals), Some(principal)) => principals.contains(principal),
         };
         let action = request.action.to_ascii_lowercase();
-        let action_fits = self
+        let action_matches = self
             .actions
             .fits(|pattern| wildcard_matches(&pattern.to_ascii_lowercase(), &action));
-        let resource_fits = self.resources.as_ref().is_none_or(|resources| {
+        let resource_matches = self.resources.as_ref().is_none_or(|resources| {
             resources.fits(|pattern| {
                 wildcard_matches(&request.context.substitute(pattern), request.resource)
             })
         });
-        principal_fits
-            && action_fits
-            && resource_fits
+        principal_matches
+            && action_matches
+            && resource_matches
             && self
                 .conditions
                 .iter()
-                .all(|condition| condition.holds(request.context))
+                .all(|condition| condition.is_met(request.context))
     }
 }
 

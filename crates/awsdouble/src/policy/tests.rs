@@ -29,11 +29,30 @@ fn allow(condition: serde_json::Value) -> serde_json::Value {
         "Condition": condition }]})
 }
 
+#[track_caller]
+fn check_conditions<const N: usize>(context: &Context, rows: [(&str, serde_json::Value, bool); N]) {
+    for (name, condition, allowed) in rows {
+        let expected = if allowed {
+            Decision::Allowed
+        } else {
+            Decision::ImplicitDeny
+        };
+        check(
+            name,
+            allow(condition),
+            "bedrock:InvokeModel",
+            MODEL,
+            context,
+            expected,
+        );
+    }
+}
+
 const MODEL: &str =
     "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0";
 
 #[test]
-fn wildcards_in_actions_and_resources_match_as_iam_does() {
+fn matches_wildcards_in_actions_and_resources_like_iam() {
     let context = Context::new();
     check(
         "match",
@@ -74,7 +93,7 @@ fn wildcards_in_actions_and_resources_match_as_iam_does() {
 }
 
 #[test]
-fn conditions_hold_or_fail_by_their_operator() {
+fn evaluates_condition_operators() {
     let east = Context::new().with("aws:RequestedRegion", "us-east-1");
     let rows = [
         (
@@ -139,25 +158,11 @@ fn conditions_hold_or_fail_by_their_operator() {
             false,
         ),
     ];
-    for (name, condition, holds) in rows {
-        let expected = if holds {
-            Decision::Allowed
-        } else {
-            Decision::ImplicitDeny
-        };
-        check(
-            name,
-            allow(condition),
-            "bedrock:InvokeModel",
-            MODEL,
-            &east,
-            expected,
-        );
-    }
+    check_conditions(&east, rows);
 }
 
 #[test]
-fn other_comparisons_follow_their_type() {
+fn compares_values_by_type() {
     let context = Context::new()
         .with("aws:SecureTransport", "true")
         .with("aws:SourceIp", "10.1.2.3")
@@ -220,25 +225,11 @@ fn other_comparisons_follow_their_type() {
             true,
         ),
     ];
-    for (name, condition, holds) in rows {
-        let expected = if holds {
-            Decision::Allowed
-        } else {
-            Decision::ImplicitDeny
-        };
-        check(
-            name,
-            allow(condition),
-            "bedrock:InvokeModel",
-            MODEL,
-            &context,
-            expected,
-        );
-    }
+    check_conditions(&context, rows);
 }
 
 #[test]
-fn a_deny_wins_over_an_allow() {
+fn a_deny_overrides_an_allow() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "*", "Resource": "*"},
         {"Effect": "Deny", "NotAction": "bedrock:InvokeModel", "Resource": "*"},
@@ -271,7 +262,7 @@ fn a_deny_wins_over_an_allow() {
 }
 
 #[test]
-fn a_trust_policy_names_its_principals() {
+fn a_trust_policy_allows_its_principals_only() {
     let trust = Policy::from_value(&json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam::111111111111:root", "arn:aws:iam::222222222222:role/Base"]}, "Action": "sts:AssumeRole"},
         {"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ["sts:AssumeRole", "sts:TagSession"]}]}))
@@ -338,7 +329,7 @@ fn a_trust_policy_names_its_principals() {
 }
 
 #[test]
-fn what_the_evaluator_does_not_know_is_an_error_with_its_path() {
+fn unknown_elements_are_errors_with_their_path() {
     let rows = [
         (
             json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"StringMatches": {"a": "b"}}}]}),

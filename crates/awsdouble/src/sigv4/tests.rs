@@ -4,10 +4,10 @@ use http::{HeaderName, HeaderValue};
 
 use super::*;
 
-/// AWS's published signing test suite (aws-c-auth, Apache-2.0), the vectors with normalised paths.
+/// The directories of AWS's published signing test suite (aws-c-auth, Apache-2.0) with normalized paths.
 fn vectors() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/sigv4");
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/sigv4");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
@@ -28,7 +28,7 @@ fn read(text: &str) -> Vector {
     let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
     let mut lines: Vec<String> = Vec::new();
     for line in head.lines() {
-        // An indented line goes on with the header before it.
+        // An indented line continues the previous header.
         match lines.last_mut() {
             Some(last) if line.starts_with(' ') => last.push_str(line),
             _ => lines.push(line.to_owned()),
@@ -55,12 +55,16 @@ fn read(text: &str) -> Vector {
 }
 
 #[test]
-fn signatures_equal_those_of_the_published_suite() {
+fn computes_the_signatures_of_the_published_suite() {
     let vectors = vectors();
     assert!(vectors.len() >= 31, "{} vectors", vectors.len());
-    for folder in vectors {
-        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let file = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    for directory in vectors {
+        let name = directory
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
+        let file = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
         let vector = read(&file("header-signed-request.txt"));
         let header = |name: &str| vector.headers[name].to_str().unwrap().to_owned();
         let claim = Claim::parse(&header("authorization")).unwrap();
@@ -85,7 +89,7 @@ fn signatures_equal_those_of_the_published_suite() {
 }
 
 #[test]
-fn an_encoded_path_is_encoded_once_more() {
+fn encodes_an_encoded_path_once_more() {
     // `double-encode-path` of the same suite.
     assert_eq!(
         canonical_path("/test/@connections/JBDvjfGEIAMCERw%3D"),
@@ -98,7 +102,7 @@ fn an_encoded_path_is_encoded_once_more() {
 }
 
 #[test]
-fn an_incomplete_header_says_what_is_missing() {
+fn errors_name_the_missing_part_of_the_header() {
     let rows = [
         ("Basic abc", "Unsupported AWS 'algorithm'"),
         (

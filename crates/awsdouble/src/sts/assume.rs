@@ -13,7 +13,7 @@ use crate::error::AwsError;
 use crate::policy::{Context, Decision, Principal, Request, evaluate};
 use crate::record::Call;
 use crate::server::{Incoming, Shared};
-use crate::web_identity::{VerifiedToken, audiences, facts};
+use crate::web_identity::{VerifiedToken, audiences, unverified_claims};
 
 pub(super) async fn with_web_identity(
     shared: &Shared,
@@ -23,18 +23,18 @@ pub(super) async fn with_web_identity(
     let role_arn = required(form, "RoleArn", "roleArn")?;
     let session_name = session_name(form)?;
     let token = required(form, "WebIdentityToken", "webIdentityToken")?;
-    call.token = Some(facts(token));
-    let asked = duration(form)?;
-    // Tokens come from other issuers, which know nothing of the double's skew.
+    call.token = Some(unverified_claims(token));
+    let requested = duration(form)?;
+    // Other issuers issue the tokens, so the double's clock skew does not apply.
     let verified = shared.verifier.verify(token, Clock::real(), None).await?;
-    let refused = || {
+    let rejected = || {
         AwsError::new(
             403,
             "AccessDenied",
             "Not authorized to perform sts:AssumeRoleWithWebIdentity",
         )
     };
-    let role = shared.account.role(role_arn).ok_or_else(refused)?;
+    let role = shared.account.role(role_arn).ok_or_else(rejected)?;
     let principal = Principal::Federated(shared.account.config.provider_arn(&verified.issuer));
     let context = token_context(&verified, &session_name);
     let request = Request {
@@ -44,9 +44,9 @@ pub(super) async fn with_web_identity(
         context: &context,
     };
     if !evaluate(std::slice::from_ref(&role.trust), request).is_allowed() {
-        return Err(refused());
+        return Err(rejected());
     }
-    let seconds = within_maximum(asked, role)?;
+    let seconds = within_maximum(requested, role)?;
     let session = shared.account.issue(
         role,
         &session_name,
@@ -85,9 +85,9 @@ pub(super) fn role(
     call.region = Some(caller.region.clone());
     let role_arn = required(form, "RoleArn", "roleArn")?;
     let session_name = session_name(form)?;
-    let asked = duration(form)?;
+    let requested = duration(form)?;
     let tags = tags(form);
-    let refused = || {
+    let rejected = || {
         AwsError::new(
             403,
             "AccessDenied",
@@ -97,7 +97,7 @@ pub(super) fn role(
             ),
         )
     };
-    let role = shared.account.role(role_arn).ok_or_else(refused)?;
+    let role = shared.account.role(role_arn).ok_or_else(rejected)?;
     let mut context = caller.context();
     context.set("sts:RoleSessionName", &session_name);
     if let Some(external_id) = form.get("ExternalId") {
@@ -123,22 +123,23 @@ pub(super) fn role(
         };
         let trusted = evaluate(std::slice::from_ref(&role.trust), request);
         let permitted = evaluate(&caller.policies, request);
-        // Within one account a trust policy that names the caller itself is enough; otherwise both sides must
-        // allow. (A trust of the whole account leaves the decision to the caller's own policies.)
+        // In the same account a trust policy that names the caller is sufficient; otherwise the trust policy and
+        // the caller's policies must both allow the action. (A trust policy that names the account delegates the
+        // decision to the caller's policies.)
         let allowed = trusted.is_allowed()
             && permitted != Decision::ExplicitDeny
             && (permitted.is_allowed()
                 || (caller.account == role.account && names_caller(shared, role_arn, &caller)));
         if !allowed {
-            return Err(refused());
+            return Err(rejected());
         }
     }
-    if caller.is_session && asked.is_some_and(|seconds| seconds > 3600) {
+    if caller.is_session && requested.is_some_and(|seconds| seconds > 3600) {
         return Err(validation(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
         ));
     }
-    let seconds = within_maximum(asked, role)?;
+    let seconds = within_maximum(requested, role)?;
     let session = shared
         .account
         .issue(role, &session_name, tags, seconds, shared.clock.now());
@@ -162,7 +163,7 @@ fn names_caller(shared: &Shared, role_arn: &str, caller: &crate::auth::Caller) -
     named(&caller.identity.arn) || caller.identity.role_arn.as_deref().is_some_and(named)
 }
 
-/// The claims that trust policies can speak of, as `HOST/PATH:claim`.
+/// The claims as condition keys of trust policies, `HOST/PATH:claim`.
 fn token_context(token: &VerifiedToken, session_name: &str) -> Context {
     let host = token
         .issuer
@@ -174,7 +175,7 @@ fn token_context(token: &VerifiedToken, session_name: &str) -> Context {
             context.set(&format!("{host}:{name}"), value);
         }
     }
-    // IAM takes `azp` as the audience when the token has one.
+    // IAM uses `azp` as the audience if the token has one.
     match token.claims.get("azp").and_then(Value::as_str) {
         Some(party) => context.set(&format!("{host}:aud"), party),
         None => context.set_all(&format!("{host}:aud"), audiences(&token.claims)),
@@ -233,8 +234,8 @@ fn duration(form: &Form) -> Result<Option<u64>, AwsError> {
     }
 }
 
-fn within_maximum(asked: Option<u64>, role: &Role) -> Result<u64, AwsError> {
-    let seconds = asked.unwrap_or(3600);
+fn within_maximum(requested: Option<u64>, role: &Role) -> Result<u64, AwsError> {
+    let seconds = requested.unwrap_or(3600);
     if seconds > role.max_session_seconds {
         return Err(validation(
             "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
@@ -243,7 +244,7 @@ fn within_maximum(asked: Option<u64>, role: &Role) -> Result<u64, AwsError> {
     Ok(seconds)
 }
 
-/// `Tags.member.N.Key` and `.Value`.
+/// Reads the session tags, `Tags.member.N.Key` and `.Value`.
 fn tags(form: &Form) -> BTreeMap<String, String> {
     form.iter()
         .filter_map(|(name, key)| {

@@ -1,5 +1,5 @@
-//! JSON Web Key Sets and the signatures of tokens (RFC 7515, 7517, 7518), checked with `ring`: RSA and EC keys, as
-//! identity providers publish them. Written apart from the gateway's own check of tokens.
+//! JSON Web Key Sets and token signatures (RFC 7515, 7517, 7518), verified with `ring`. Supports RSA and EC keys.
+//! Independent of the gateway's token verification.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,7 +24,7 @@ pub(super) struct Key {
     y: Option<String>,
 }
 
-/// Header of a token, as far as it is used.
+/// The fields of a token header that the double uses.
 #[derive(Debug, Deserialize)]
 pub(super) struct Header {
     pub(super) alg: String,
@@ -40,7 +40,7 @@ impl Header {
 }
 
 impl KeySet {
-    /// The key with this id, or the first where the token names none.
+    /// The key with this id, or the first key if `id` is `None`.
     pub(super) fn find(&self, id: Option<&str>) -> Option<&Key> {
         match id {
             Some(id) => self.keys.iter().find(|key| key.kid.as_deref() == Some(id)),
@@ -50,8 +50,8 @@ impl KeySet {
 }
 
 impl Key {
-    /// Whether this key made the signature of `token` with the algorithm of its header.
-    pub(super) fn signed(&self, token: &str, algorithm: &str) -> bool {
+    /// Verifies the signature of `token` with this key and the algorithm of the token's header.
+    pub(super) fn verifies(&self, token: &str, algorithm: &str) -> bool {
         self.check(token, algorithm).is_some()
     }
 

@@ -1,4 +1,4 @@
-//! Bedrock Runtime: authentication, replies, streams, scripts.
+//! Bedrock Runtime: authentication, responses, streams, scripts.
 
 use aws_sdk_bedrockruntime::error::ProvideErrorMetadata as _;
 use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError;
@@ -19,7 +19,7 @@ pub(crate) fn user_message(text: &str) -> Message {
         .unwrap()
 }
 
-/// The reply's text, or the error's code and message.
+/// Returns the text of the response, or the error's code and message.
 async fn ask(double: &Double, text: &str) -> Result<String, (String, String)> {
     let reply = bedrock(double, user())
         .converse()
@@ -37,7 +37,7 @@ async fn ask(double: &Double, text: &str) -> Result<String, (String, String)> {
     Ok(message.content()[0].as_text().unwrap().clone())
 }
 
-/// The streamed text and stop reason, or the error that ended it.
+/// Returns the streamed text and stop reason, or the error that ended the stream.
 async fn ask_streamed(double: &Double, text: &str) -> Result<(String, String), String> {
     let mut reply = bedrock(double, user())
         .converse_stream()
@@ -46,19 +46,19 @@ async fn ask_streamed(double: &Double, text: &str) -> Result<(String, String), S
         .send()
         .await
         .map_err(|error| error.code().unwrap_or_default().to_owned())?;
-    let (mut said, mut stop) = (String::new(), String::new());
+    let (mut received, mut stop) = (String::new(), String::new());
     loop {
         match reply.stream.recv().await {
             Ok(Some(ConverseStreamOutput::ContentBlockDelta(event))) => {
                 if let Some(ContentBlockDelta::Text(text)) = event.delta() {
-                    said.push_str(text);
+                    received.push_str(text);
                 }
             }
             Ok(Some(ConverseStreamOutput::MessageStop(event))) => {
                 event.stop_reason().as_str().clone_into(&mut stop);
             }
             Ok(Some(_)) => {}
-            Ok(None) => return Ok((said, stop)),
+            Ok(None) => return Ok((received, stop)),
             Err(error) => {
                 let throttled = error
                     .as_service_error()
@@ -70,12 +70,12 @@ async fn ask_streamed(double: &Double, text: &str) -> Result<(String, String), S
 }
 
 #[tokio::test]
-async fn plain_and_streamed_replies_echo_the_same_text() {
+async fn plain_and_streamed_responses_have_the_same_text() {
     let (double, _) = irsa().await;
     let text = "Grüße, 世界 🌍 — how are you today?";
     assert_eq!(ask(&double, text).await.unwrap(), text);
-    let (said, stop) = ask_streamed(&double, text).await.unwrap();
-    assert_eq!((said.as_str(), stop.as_str()), (text, "end_turn"));
+    let (received, stop) = ask_streamed(&double, text).await.unwrap();
+    assert_eq!((received.as_str(), stop.as_str()), (text, "end_turn"));
     for shape in [
         "@split 1",
         "@split 7",
@@ -84,10 +84,10 @@ async fn plain_and_streamed_replies_echo_the_same_text() {
         "@unknown-event",
         "@metadata-first",
     ] {
-        let (said, _) = ask_streamed(&double, &format!("{text}\n{shape}"))
+        let (received, _) = ask_streamed(&double, &format!("{text}\n{shape}"))
             .await
             .unwrap();
-        assert_eq!(said, text, "{shape}");
+        assert_eq!(received, text, "{shape}");
     }
     let stream = double.calls_of("ConverseStream")[0].stream.clone().unwrap();
     assert_eq!(stream.ended, "complete");
@@ -95,7 +95,7 @@ async fn plain_and_streamed_replies_echo_the_same_text() {
 }
 
 #[tokio::test]
-async fn sessions_are_known_then_expired_then_forgotten() {
+async fn sessions_can_be_expired_and_deleted() {
     let (double, issuer) = irsa().await;
     let credentials = assume(&double, &token(&issuer)).await;
     let call = || {
@@ -126,7 +126,7 @@ async fn sessions_are_known_then_expired_then_forgotten() {
 }
 
 #[tokio::test]
-async fn a_short_lifetime_ends_by_itself() {
+async fn credentials_expire_after_their_lifetime() {
     let (double, issuer) = irsa_with(|config| config.with_credential_lifetime(60)).await;
     let credentials = assume(&double, &token(&issuer)).await;
     let call = |credentials| {
@@ -145,7 +145,7 @@ async fn a_short_lifetime_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_or_clock_is_an_invalid_signature() {
+async fn a_wrong_secret_or_clock_skew_is_an_invalid_signature() {
     let (double, _) = irsa().await;
     let wrong = aws_credential_types::Credentials::new("AKIDEXAMPLE", "wrong", None, None, "test");
     let call = |credentials| {
@@ -172,16 +172,16 @@ async fn a_wrong_secret_or_clock_is_an_invalid_signature() {
         assert_eq!(error.code(), Some("InvalidSignatureException"));
         assert!(error.message().unwrap().starts_with(text), "{error:?}");
     }
-    let nobody = aws_credential_types::Credentials::new("AKIANOBODY", "x", None, None, "test");
+    let unknown = aws_credential_types::Credentials::new("AKIAUNKNOWN", "x", None, None, "test");
     double.set_clock_skew(0);
     assert_eq!(
-        call(nobody).await.unwrap_err().code(),
+        call(unknown).await.unwrap_err().code(),
         Some("UnrecognizedClientException")
     );
 }
 
 #[tokio::test]
-async fn an_arn_in_the_path_is_signed_as_sent() {
+async fn accepts_an_arn_in_the_signed_path() {
     let (double, _) = irsa().await;
     let arn = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-3-haiku-20240307-v1:0";
     bedrock(&double, user())
@@ -197,7 +197,7 @@ async fn an_arn_in_the_path_is_signed_as_sent() {
 }
 
 #[tokio::test]
-async fn a_request_without_or_with_a_wrong_key_is_refused() {
+async fn rejects_a_request_with_a_missing_or_wrong_api_key() {
     let (double, _) = irsa().await;
     let path = "/model/m/converse";
     let (status, head, body) = http(&double, "POST", path, &[], "{}").await;
@@ -238,7 +238,7 @@ async fn a_request_without_or_with_a_wrong_key_is_refused() {
 }
 
 #[tokio::test]
-async fn scripted_errors_arrive_as_aws_sends_them() {
+async fn scripted_errors_have_the_format_of_aws() {
     let (double, _) = irsa().await;
     let (code, message) = ask(&double, "@error ThrottlingException")
         .await
@@ -270,8 +270,8 @@ async fn scripted_errors_arrive_as_aws_sends_them() {
         ask_streamed(&double, "hello\n@cut 2").await.unwrap_err(),
         "transport"
     );
-    let (said, stop) = ask_streamed(&double, "hello world\n@end 2").await.unwrap();
-    assert_eq!((said.as_str(), stop.as_str()), ("hell", ""));
+    let (received, stop) = ask_streamed(&double, "hello world\n@end 2").await.unwrap();
+    assert_eq!((received.as_str(), stop.as_str()), ("hell", ""));
     let ends: Vec<String> = double
         .calls_of("ConverseStream")
         .iter()
@@ -281,7 +281,7 @@ async fn scripted_errors_arrive_as_aws_sends_them() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_seen() {
+async fn records_a_client_that_disconnects() {
     let (double, _) = irsa().await;
     let mut reply = bedrock(&double, user())
         .converse_stream()
@@ -303,7 +303,7 @@ async fn a_client_that_leaves_is_seen() {
 }
 
 #[tokio::test]
-async fn the_admin_endpoints_read_and_script() {
+async fn admin_endpoints_inject_faults_and_return_calls() {
     let (double, _) = irsa().await;
     let fault = r#"{"operation":"Converse","times":1,"action":{"kind":"error","status":503,"code":"ServiceUnavailableException"}}"#;
     let (status, _, _) = http(&double, "POST", "/_double/faults", &[], fault).await;

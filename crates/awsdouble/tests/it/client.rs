@@ -1,4 +1,4 @@
-//! Clients of a double: the SDK's, and a bare HTTP/1.1 one for what no SDK would send.
+//! Clients of a double: the AWS SDK, and a raw HTTP/1.1 client for requests that the SDK does not send.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,10 @@ use tokio::net::TcpStream;
 pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/Bedrock";
 pub(crate) const ISSUER: &str = "https://oidc.example/id/ABC";
 
-#[expect(clippy::disallowed_methods, reason = "tests make tokens for now")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests issue tokens with the current time"
+)]
 pub(crate) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -73,7 +76,7 @@ pub(crate) fn bedrock(double: &Double, credentials: Credentials) -> aws_sdk_bedr
     aws_sdk_bedrockruntime::Client::from_conf(config.build())
 }
 
-/// Credentials from a web identity.
+/// Temporary credentials for a web identity token.
 pub(crate) async fn assume(double: &Double, token: &str) -> Credentials {
     let reply = sts(double, None)
         .assume_role_with_web_identity()
@@ -96,7 +99,7 @@ pub(crate) fn keys(credentials: &aws_sdk_sts::types::Credentials) -> Credentials
     )
 }
 
-/// Sends bytes as they are and reads the reply to its end: status, head, body.
+/// Sends raw bytes and reads the complete response: status, head, body.
 async fn raw(address: &str, request: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -112,7 +115,7 @@ async fn raw(address: &str, request: &str) -> (u16, String, String) {
     (status, head.to_lowercase(), body.to_owned())
 }
 
-/// A request with a body, closing the connection afterwards.
+/// Sends a request to the double's main address and closes the connection.
 pub(crate) async fn http(
     double: &Double,
     method: &str,
@@ -123,7 +126,7 @@ pub(crate) async fn http(
     http_at(&double.address().to_string(), method, target, headers, body).await
 }
 
-/// The same to one of the double's addresses.
+/// Sends a request to an address and closes the connection.
 pub(crate) async fn http_at(
     address: &str,
     method: &str,
@@ -149,7 +152,7 @@ pub(crate) async fn http_at(
     raw(address, &request).await
 }
 
-/// A request signed by AWS's signer with the user's keys.
+/// Sends a request to the double's main address, signed by AWS's signer with the user's keys.
 pub(crate) async fn signed(
     double: &Double,
     service: &str,
@@ -162,7 +165,7 @@ pub(crate) async fn signed(
     signed_at(&address, service, method, target, headers, body).await
 }
 
-/// The same to one of the double's addresses.
+/// Sends a signed request to an address.
 pub(crate) async fn signed_at(
     address: &str,
     service: &str,
@@ -178,7 +181,7 @@ pub(crate) async fn signed_at(
     let host = address.to_owned();
     #[expect(
         clippy::disallowed_methods,
-        reason = "the double judges the signature by its clock"
+        reason = "the double verifies the signature by its clock"
     )]
     let time = SystemTime::now();
     let parameters = v4::SigningParams::builder()

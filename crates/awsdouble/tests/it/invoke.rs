@@ -1,4 +1,4 @@
-//! InvokeModel, CountTokens and guardrails, with AWS's SDK as the client.
+//! InvokeModel, CountTokens and guardrails, with the AWS SDK as the client.
 
 use aws_sdk_bedrockruntime::error::ProvideErrorMetadata as _;
 use aws_sdk_bedrockruntime::primitives::Blob;
@@ -21,7 +21,7 @@ fn claude(text: &str) -> Value {
         "messages": [{"role": "user", "content": text}]})
 }
 
-/// The reply's document, or the error's code and message.
+/// Returns the response body, or the error's code and message.
 async fn invoke(double: &Double, model: &str, body: &Value) -> Result<Value, (String, String)> {
     let reply = bedrock(double, user())
         .invoke_model()
@@ -39,7 +39,7 @@ fn named(error: &impl aws_sdk_bedrockruntime::error::ProvideErrorMetadata) -> (S
     (text(error.code()), text(error.message()))
 }
 
-/// The streamed documents, and the exception that ended them.
+/// Returns the streamed chunks, and the exception that ended the stream.
 async fn invoke_streamed(double: &Double, model: &str, body: &Value) -> (Vec<Value>, String) {
     let mut reply = bedrock(double, user())
         .invoke_model_with_response_stream()
@@ -71,7 +71,7 @@ async fn invoke_streamed(double: &Double, model: &str, body: &Value) -> (Vec<Val
 }
 
 #[tokio::test]
-async fn claude_is_invoked_in_its_own_language() {
+async fn invokes_claude_with_anthropic_messages() {
     let (double, _) = irsa().await;
     let reply = invoke(&double, MODEL, &claude("Grüße, 世界"))
         .await
@@ -88,8 +88,8 @@ async fn claude_is_invoked_in_its_own_language() {
             &json!("claude-3-haiku-20240307")
         )
     );
-    let asked = r#"@tool get_weather {"city":"Paris"}"#;
-    let mut body = claude(asked);
+    let request = r#"@tool get_weather {"city":"Paris"}"#;
+    let mut body = claude(request);
     body["tools"] = json!([{"name": "get_weather", "input_schema": {"type": "object"}}]);
     let reply = invoke(&double, MODEL, &body).await.unwrap();
     let call = &reply["content"][0];
@@ -113,7 +113,7 @@ async fn claude_is_invoked_in_its_own_language() {
 }
 
 #[tokio::test]
-async fn events_come_in_anthropics_order_and_the_last_one_measures() {
+async fn events_have_anthropics_order_and_the_last_one_has_metrics() {
     let (double, _) = irsa().await;
     let body = claude("hello you\n@reason because\n@tool get {\"a\":1}");
     let (events, ended) = invoke_streamed(&double, MODEL, &body).await;
@@ -147,9 +147,9 @@ async fn events_come_in_anthropics_order_and_the_last_one_measures() {
         metrics["outputTokenCount"].as_u64().unwrap() > 3,
         "{metrics}"
     );
-    // What the stream says is what the plain reply says.
+    // The stream and the plain response have the same content.
     let plain = invoke(&double, MODEL, &body).await.unwrap();
-    let said = |kind: &str, field: &str| -> String {
+    let received = |kind: &str, field: &str| -> String {
         events
             .iter()
             .filter(|event| event["delta"]["type"] == kind)
@@ -158,18 +158,18 @@ async fn events_come_in_anthropics_order_and_the_last_one_measures() {
     };
     assert_eq!(
         plain["content"][0]["thinking"],
-        said("thinking_delta", "thinking")
+        received("thinking_delta", "thinking")
     );
     assert_eq!(
         plain["content"][0]["signature"],
-        said("signature_delta", "signature")
+        received("signature_delta", "signature")
     );
-    assert_eq!(plain["content"][1]["text"], said("text_delta", "text"));
+    assert_eq!(plain["content"][1]["text"], received("text_delta", "text"));
     assert_eq!(
         plain["content"][2]["input"].to_string(),
-        said("input_json_delta", "partial_json")
+        received("input_json_delta", "partial_json")
     );
-    // And it is taken back as it was.
+    // The content is accepted in the next request.
     let mut next = claude("x");
     next["messages"] = json!([{"role": "user", "content": "hi"},
         {"role": "assistant", "content": plain["content"].clone()},
@@ -184,7 +184,7 @@ async fn events_come_in_anthropics_order_and_the_last_one_measures() {
 }
 
 #[tokio::test]
-async fn an_exception_within_a_stream_is_a_frame_of_its_own() {
+async fn an_exception_within_a_stream_is_a_separate_frame() {
     let (double, _) = irsa().await;
     let body = claude("hello world\n@midstream-exception throttlingException 3");
     let (events, ended) = invoke_streamed(&double, MODEL, &body).await;
@@ -205,7 +205,7 @@ async fn an_exception_within_a_stream_is_a_frame_of_its_own() {
 }
 
 #[tokio::test]
-async fn replies_say_how_many_tokens_they_took() {
+async fn responses_have_token_counts_in_headers() {
     let (double, _) = irsa().await;
     let body = claude("12345678").to_string();
     let target = format!("/model/{MODEL}/invoke");
@@ -223,7 +223,7 @@ async fn replies_say_how_many_tokens_they_took() {
 }
 
 #[tokio::test]
-async fn small_native_bodies_are_answered_and_streamed() {
+async fn supports_the_body_formats_of_llama_mistral_and_nova() {
     let (double, _) = irsa_with(|mut config| {
         config.regions.clear();
         config
@@ -250,9 +250,9 @@ async fn small_native_bodies_are_answered_and_streamed() {
             "hello you",
         ),
     ];
-    for (model, body, pointer, said) in rows {
+    for (model, body, pointer, received) in rows {
         let reply = invoke(&double, model, &body).await.unwrap();
-        assert_eq!(reply.pointer(pointer).unwrap(), said, "{model}");
+        assert_eq!(reply.pointer(pointer).unwrap(), received, "{model}");
         let (chunks, _) = invoke_streamed(&double, model, &body).await;
         let metrics = &chunks.last().unwrap()["amazon-bedrock-invocationMetrics"];
         assert!(
@@ -263,7 +263,7 @@ async fn small_native_bodies_are_answered_and_streamed() {
 }
 
 #[tokio::test]
-async fn embeddings_images_and_ranks_follow_from_the_request() {
+async fn embeddings_images_and_ranks_depend_on_the_request() {
     let (double, _) = irsa().await;
     let near = |one: &Value, other: &Value| -> f64 {
         let numbers = |v: &Value| -> Vec<f64> {
@@ -345,7 +345,7 @@ async fn embeddings_images_and_ranks_follow_from_the_request() {
 }
 
 #[tokio::test]
-async fn tokens_are_counted_for_the_models_that_can() {
+async fn counts_tokens_for_supported_models_only() {
     let (double, _) = irsa().await;
     let count = async |model: &str, body: &Value| {
         let request = InvokeModelTokensRequest::builder()
@@ -373,7 +373,7 @@ async fn tokens_are_counted_for_the_models_that_can() {
 }
 
 #[tokio::test]
-async fn a_guardrail_speaks_in_the_models_place() {
+async fn a_guardrail_replaces_the_response() {
     let (double, _) = irsa_with(|mut config| {
         config.guardrails.push(Guardrail {
             id: "gr-1".to_owned(),
@@ -400,15 +400,15 @@ async fn a_guardrail_speaks_in_the_models_place() {
             .await
             .unwrap();
         let message = reply.output().unwrap().as_message().unwrap();
-        let said = message.content()[0].as_text().unwrap().clone();
+        let received = message.content()[0].as_text().unwrap().clone();
         let trace = reply.trace().unwrap().guardrail().unwrap().clone();
-        (said, reply.stop_reason().as_str().to_owned(), trace)
+        (received, reply.stop_reason().as_str().to_owned(), trace)
     };
-    let (said, stop, _) = ask("fine").await;
-    assert_eq!((said.as_str(), stop.as_str()), ("fine", "end_turn"));
-    let (said, stop, trace) = ask("something FORBIDDEN here").await;
+    let (received, stop, _) = ask("fine").await;
+    assert_eq!((received.as_str(), stop.as_str()), ("fine", "end_turn"));
+    let (received, stop, trace) = ask("something FORBIDDEN here").await;
     assert_eq!(
-        (said.as_str(), stop.as_str()),
+        (received.as_str(), stop.as_str()),
         ("No.", "guardrail_intervened")
     );
     let words = trace.input_assessment().unwrap()["gr-1"]
@@ -456,7 +456,7 @@ async fn a_guardrail_speaks_in_the_models_place() {
 }
 
 #[tokio::test]
-async fn each_operation_asks_for_its_own_permission() {
+async fn each_operation_requires_its_own_permission() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": "*"}]});
     let (double, _) = irsa_with(|mut config| {

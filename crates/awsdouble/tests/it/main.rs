@@ -1,4 +1,4 @@
-//! The double over HTTP, with AWS's own SDK as the client.
+//! Tests of the double over HTTP, with the AWS SDK as the client.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,9 +7,10 @@
     reason = "a failed step of a test is a failed test"
 )]
 
+mod authorization;
 mod bedrock;
 mod client;
 mod invoke;
+mod served_apis;
 mod sources;
 mod sts;
-mod surface;

@@ -1,14 +1,11 @@
-//! Other sources of credentials, role chains, and policies honoured on each call.
+//! Credentials endpoints other than STS, role chaining, and IAM.
 
 use aws_credential_types::Credentials;
 use aws_sdk_sts::error::ProvideErrorMetadata as _;
-use awsdouble::config::{
-    Container, Github, InferenceProfile, Instance, PodIdentityAssociation, SsoSession,
-};
+use awsdouble::config::{Container, Github, Instance, PodIdentityAssociation, SsoSession};
 use awsdouble::{Double, allow_bedrock};
 use serde_json::{Value, json};
 
-use crate::bedrock::{MODEL, user_message};
 use crate::client::*;
 
 const OTHER: &str = "arn:aws:iam::123456789012:role/Other";
@@ -18,11 +15,11 @@ fn service_trust(service: &str) -> Value {
         "Principal": {"Service": service}, "Action": ["sts:AssumeRole", "sts:TagSession"]}]})
 }
 
-fn statement(action: &str, resource: &str) -> Value {
+pub(crate) fn statement(action: &str, resource: &str) -> Value {
     json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": resource}]})
 }
 
-fn parse(body: &str) -> Value {
+pub(crate) fn parse(body: &str) -> Value {
     serde_json::from_str(body).expect(body)
 }
 
@@ -37,7 +34,7 @@ fn credentials(document: &Value) -> Credentials {
     )
 }
 
-async fn who(double: &Double, credentials: Credentials) -> String {
+async fn caller_arn(double: &Double, credentials: Credentials) -> String {
     let reply = sts(double, Some(credentials))
         .get_caller_identity()
         .send()
@@ -47,7 +44,7 @@ async fn who(double: &Double, credentials: Credentials) -> String {
 }
 
 #[tokio::test]
-async fn a_container_gets_credentials_by_its_path_and_token() {
+async fn a_container_gets_credentials_by_path_and_token() {
     let (double, _) = irsa_with(|mut config| {
         config.containers = vec![
             Container {
@@ -73,7 +70,7 @@ async fn a_container_gets_credentials_by_its_path_and_token() {
     let document = parse(&body);
     assert_eq!(document["RoleArn"], OTHER);
     assert!(
-        who(&double, credentials(&document))
+        caller_arn(&double, credentials(&document))
             .await
             .contains("assumed-role/Other/")
     );
@@ -129,7 +126,7 @@ async fn pod_identity_checks_audience_association_and_trust() {
     assert_eq!(status, 200, "{body}");
     assert_eq!(parse(&body)["AccountId"], "123456789012");
     assert!(
-        who(&double, credentials(&parse(&body)))
+        caller_arn(&double, credentials(&parse(&body)))
             .await
             .contains("assumed-role/Other/eks-demo-")
     );
@@ -147,7 +144,7 @@ async fn pod_identity_checks_audience_association_and_trust() {
 }
 
 #[tokio::test]
-async fn instance_metadata_needs_its_token() {
+async fn instance_metadata_requires_a_session_token() {
     let (double, _) = irsa_with(|mut config| {
         config.instance = Some(Instance {
             role_arn: OTHER.to_owned(),
@@ -181,7 +178,7 @@ async fn instance_metadata_needs_its_token() {
     let (_, _, body) = http(&double, "GET", &format!("{roles}Other"), &header, "").await;
     assert_eq!(parse(&body)["Code"], "Success");
     assert!(
-        who(&double, credentials(&parse(&body)))
+        caller_arn(&double, credentials(&parse(&body)))
             .await
             .contains("assumed-role/Other/i-")
     );
@@ -204,7 +201,7 @@ async fn instance_metadata_needs_its_token() {
 }
 
 #[tokio::test]
-async fn a_workflow_gets_a_token_that_sts_takes_for_its_repository_only() {
+async fn sts_accepts_a_workflow_token_for_its_repository_only() {
     let host = "token.actions.githubusercontent.com";
     let trust = |subject: &str| {
         json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
@@ -242,7 +239,7 @@ async fn a_workflow_gets_a_token_that_sts_takes_for_its_repository_only() {
     assert_eq!(other.unwrap_err().code(), Some("AccessDenied"));
     let (_, _, body) = http(&double, "GET", "/github/oidc/token", &header, "").await;
     let token = parse(&body)["value"].as_str().unwrap().to_owned();
-    let refused = sts(&double, None)
+    let rejected = sts(&double, None)
         .assume_role_with_web_identity()
         .role_arn(ROLE)
         .role_session_name("test")
@@ -250,14 +247,14 @@ async fn a_workflow_gets_a_token_that_sts_takes_for_its_repository_only() {
         .send()
         .await;
     assert_eq!(
-        refused.unwrap_err().code(),
+        rejected.unwrap_err().code(),
         Some("InvalidIdentityToken"),
         "default audience"
     );
 }
 
 #[tokio::test]
-async fn a_role_chain_needs_trust_permission_and_external_id() {
+async fn role_chaining_requires_trust_permission_and_external_id() {
     let other_account = "arn:aws:iam::999999999999:role/Cross";
     let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
         "Principal": {"AWS": ROLE}, "Action": "sts:AssumeRole",
@@ -283,12 +280,12 @@ async fn a_role_chain_needs_trust_permission_and_external_id() {
             .send()
     };
     let reply = chain(other_account, Some("xyz"), 900).await.unwrap();
-    let arn = who(&double, keys(reply.credentials().unwrap())).await;
+    let arn = caller_arn(&double, keys(reply.credentials().unwrap())).await;
     assert_eq!(arn, "arn:aws:sts::999999999999:assumed-role/Cross/chained");
     let same = chain(OTHER, Some("xyz"), 900).await;
     assert!(
         same.is_ok(),
-        "within an account a trust that names the caller is enough"
+        "in the same account a trust policy that names the caller is sufficient"
     );
     for (role, id) in [(other_account, None), (other_account, Some("abc"))] {
         let error = chain(role, id, 900).await.unwrap_err();
@@ -312,173 +309,24 @@ async fn a_role_chain_needs_trust_permission_and_external_id() {
 }
 
 #[tokio::test]
-async fn another_account_needs_permission_on_the_callers_side_too() {
+async fn cross_account_roles_require_permission_of_the_caller() {
     let cross = "arn:aws:iam::999999999999:role/Cross";
     let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
         "Principal": {"AWS": ROLE}, "Action": "sts:AssumeRole"}]});
     let (double, issuer) =
         irsa_with(|config| config.with_role(cross, trust, allow_bedrock())).await;
     let base = assume(&double, &token(&issuer)).await;
-    let refused = sts(&double, Some(base))
+    let rejected = sts(&double, Some(base))
         .assume_role()
         .role_arn(cross)
         .role_session_name("xx")
         .send()
         .await;
-    assert_eq!(refused.unwrap_err().code(), Some("AccessDenied"));
-}
-
-async fn converse_under(policy: Value, model: &str) -> Result<(), String> {
-    let (double, _) = irsa_with(|mut config| {
-        config.users[0].policies = vec![policy];
-        config.inference_profiles.push(InferenceProfile {
-            id: "app1".to_owned(),
-            model: MODEL.to_owned(),
-            regions: vec!["us-east-1".to_owned()],
-            application: true,
-        });
-        config
-    })
-    .await;
-    let call = bedrock(&double, user())
-        .converse()
-        .model_id(model)
-        .messages(user_message("hi"))
-        .send()
-        .await;
-    call.map(|_| ())
-        .map_err(|error| error.message().unwrap_or_default().to_owned())
+    assert_eq!(rejected.unwrap_err().code(), Some("AccessDenied"));
 }
 
 #[tokio::test]
-async fn permission_policies_are_honoured_for_models_and_profiles() {
-    let model = |region: &str| format!("arn:aws:bedrock:{region}::foundation-model/{MODEL}");
-    let profile = format!("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.{MODEL}");
-    let us = format!("us.{MODEL}");
-    converse_under(statement("bedrock:InvokeModel", &model("us-east-1")), MODEL)
-        .await
-        .unwrap();
-    let denied = converse_under(
-        statement("bedrock:InvokeModelWithResponseStream", "*"),
-        MODEL,
-    )
-    .await;
-    assert_eq!(
-        denied.unwrap_err(),
-        format!(
-            "User: arn:aws:iam::123456789012:user/anna is not authorized to perform: bedrock:InvokeModel on resource: {} because no identity-based policy allows the bedrock:InvokeModel action",
-            model("us-east-1")
-        )
-    );
-    let only_profile = converse_under(statement("bedrock:InvokeModel", &profile), &us).await;
-    assert!(only_profile.unwrap_err().contains(&model("us-east-1")));
-    let whole = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": profile},
-        {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": [model("us-east-1"), model("us-east-2"), model("us-west-2")],
-         "Condition": {"StringEquals": {"bedrock:InferenceProfileArn": profile}}}]});
-    converse_under(whole.clone(), &us).await.unwrap();
-    assert!(
-        converse_under(whole, MODEL).await.is_err(),
-        "the model by itself is conditioned on the profile"
-    );
-    let deny = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "*", "Resource": "*"},
-        {"Effect": "Deny", "Action": "bedrock:*", "Resource": "*", "Condition": {"StringNotEquals": {"aws:RequestedRegion": "us-east-1"}}}]});
-    converse_under(deny.clone(), MODEL).await.unwrap();
-    assert!(
-        converse_under(deny, &us)
-            .await
-            .unwrap_err()
-            .ends_with("with an explicit deny in an identity-based policy")
-    );
-    let application = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/app1";
-    converse_under(allow_bedrock(), application).await.unwrap();
-    assert_eq!(
-        converse_under(allow_bedrock(), "app1").await.unwrap_err(),
-        "The provided model identifier is invalid."
-    );
-}
-
-#[tokio::test]
-async fn a_global_profile_is_asked_for_without_a_region() {
-    let id = "anthropic.claude-sonnet-4-5-20250929-v1:0";
-    let global = format!("global.{id}");
-    let parts = |with_unspecified: bool| {
-        let mut statements = vec![
-            json!({"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": format!("arn:aws:bedrock:us-east-1:123456789012:inference-profile/{global}")}),
-            json!({"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": format!("arn:aws:bedrock:us-east-1::foundation-model/{id}")}),
-        ];
-        if with_unspecified {
-            statements.push(json!({"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": format!("arn:aws:bedrock:::foundation-model/{id}"),
-                "Condition": {"StringEquals": {"aws:RequestedRegion": "unspecified"}}}));
-        }
-        json!({"Version": "2012-10-17", "Statement": statements})
-    };
-    converse_under(parts(true), &global).await.unwrap();
-    assert!(
-        converse_under(parts(false), &global)
-            .await
-            .unwrap_err()
-            .contains(&format!("arn:aws:bedrock:::foundation-model/{id}"))
-    );
-    let plain = converse_under(allow_bedrock(), id).await.unwrap_err();
-    assert!(
-        plain.starts_with(&format!(
-            "Invocation of model ID {id} with on-demand throughput isn\u{2019}t supported."
-        )),
-        "{plain}"
-    );
-}
-
-#[tokio::test]
-async fn the_control_plane_lists_what_a_region_has() {
-    let (double, _) = irsa().await;
-    let key = [("authorization", "Bearer bedrock-api-key-0123456789")];
-    let get = async |path: &str| {
-        let (status, _, body) = http(&double, "GET", path, &key, "").await;
-        (status, parse(&body))
-    };
-    let (_, models) = get("/foundation-models?byProvider=anthropic").await;
-    let models = models["modelSummaries"].as_array().unwrap();
-    assert!(
-        models.len() > 5
-            && models
-                .iter()
-                .all(|model| model["providerName"] == "Anthropic")
-    );
-    let (_, one) = get(&format!("/foundation-models/{}", MODEL.replace(':', "%3A"))).await;
-    assert_eq!(one["modelDetails"]["modelId"], MODEL);
-    let mut ids = Vec::new();
-    let mut path = "/inference-profiles?maxResults=7".to_owned();
-    loop {
-        let (status, page) = get(&path).await;
-        assert_eq!(status, 200);
-        ids.extend(
-            page["inferenceProfileSummaries"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|p| p["inferenceProfileId"].to_string()),
-        );
-        let Some(next) = page["nextToken"].as_str() else {
-            break;
-        };
-        path = format!("/inference-profiles?maxResults=7&nextToken={next}");
-    }
-    let count = ids.len();
-    ids.sort();
-    ids.dedup();
-    assert!(count > 14 && ids.len() == count, "{ids:?}");
-    let (status, profile) = get(&format!("/inference-profiles/us.{MODEL}")).await;
-    assert_eq!(
-        (status, profile["models"].as_array().unwrap().len()),
-        (200, 3)
-    );
-    assert_eq!(get("/inference-profiles/us.nothing").await.0, 404);
-}
-
-#[tokio::test]
-async fn a_person_signed_in_by_sso_gets_role_credentials() {
+async fn an_sso_access_token_returns_role_credentials() {
     let (double, _) = irsa_with(|mut config| {
         config.sso = vec![SsoSession {
             access_token: "sso-token".to_owned(),
@@ -502,7 +350,7 @@ async fn a_person_signed_in_by_sso_gets_role_credentials() {
 }
 
 #[tokio::test]
-async fn the_age_of_keys_is_told_to_whom_it_is_permitted() {
+async fn listing_access_keys_requires_permission() {
     let (double, _) = irsa_with(|config| {
         config.with_user(
             "ben",

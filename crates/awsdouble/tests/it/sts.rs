@@ -1,11 +1,11 @@
-//! STS: web identities, callers, faults of its own.
+//! STS: web identities, caller identity, faults.
 
 use aws_sdk_sts::error::ProvideErrorMetadata as _;
 use awsdouble::{Fault, FaultAction, TokenIssuer};
 
 use crate::client::*;
 
-async fn refusal(double: &awsdouble::Double, token: &str, role: &str) -> (String, String) {
+async fn rejection(double: &awsdouble::Double, token: &str, role: &str) -> (String, String) {
     let error = sts(double, None)
         .assume_role_with_web_identity()
         .role_arn(role)
@@ -21,7 +21,7 @@ async fn refusal(double: &awsdouble::Double, token: &str, role: &str) -> (String
 }
 
 #[tokio::test]
-async fn a_trusted_token_gets_credentials_that_name_the_role() {
+async fn a_trusted_token_returns_credentials_of_the_role() {
     let (double, issuer) = irsa().await;
     let credentials = assume(&double, &token(&issuer)).await;
     let identity = sts(&double, Some(credentials))
@@ -48,7 +48,7 @@ async fn a_trusted_token_gets_credentials_that_name_the_role() {
 }
 
 #[tokio::test]
-async fn a_token_that_sts_would_refuse_is_refused_with_its_reason() {
+async fn rejects_invalid_tokens_with_the_reason() {
     let (double, issuer) = irsa().await;
     let make = |namespace: &str, audience: &str, expires: u64| {
         issuer
@@ -109,17 +109,17 @@ async fn a_token_that_sts_would_refuse_is_refused_with_its_reason() {
         ),
     ];
     for (name, token, code, text) in rows {
-        let (found, message) = refusal(&double, &token, ROLE).await;
+        let (found, message) = rejection(&double, &token, ROLE).await;
         assert_eq!(found, code, "{name}");
         assert!(message.contains(text), "{name}: {message}");
     }
-    let (code, _) = refusal(&double, &good, "arn:aws:iam::123456789012:role/Missing").await;
+    let (code, _) = rejection(&double, &good, "arn:aws:iam::123456789012:role/Missing").await;
     assert_eq!(code, "AccessDenied");
     assert!(double.calls().iter().all(|call| call.issued.is_none()));
 }
 
 #[tokio::test]
-async fn the_record_holds_no_token_and_no_secret() {
+async fn recorded_calls_contain_no_token_and_no_secret() {
     let (double, issuer) = irsa().await;
     let token = token(&issuer);
     let credentials = assume(&double, &token).await;
@@ -138,7 +138,7 @@ async fn the_record_holds_no_token_and_no_secret() {
 }
 
 #[tokio::test]
-async fn parameters_out_of_bounds_are_refused_by_name() {
+async fn rejects_out_of_range_parameters_by_name() {
     let (double, issuer) = irsa().await;
     let call = |name: &str, seconds: i32| {
         sts(&double, None)
@@ -162,18 +162,18 @@ async fn parameters_out_of_bounds_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn scripted_faults_hit_sts_and_pass() {
+async fn injected_faults_apply_to_sts_until_cleared() {
     let (double, issuer) = irsa().await;
     double.inject(Fault::error("AssumeRoleWithWebIdentity", 503, "ServiceUnavailable").times(1));
-    let (code, _) = refusal(&double, &token(&issuer), ROLE).await;
+    let (code, _) = rejection(&double, &token(&issuer), ROLE).await;
     assert_eq!(code, "ServiceUnavailable");
     assume(&double, &token(&issuer)).await;
     double.inject(Fault::new(
         "AssumeRoleWithWebIdentity",
         FaultAction::Disconnect,
     ));
-    let (code, _) = refusal(&double, &token(&issuer), ROLE).await;
-    assert_eq!(code, "", "a broken connection is no service error");
+    let (code, _) = rejection(&double, &token(&issuer), ROLE).await;
+    assert_eq!(code, "", "a reset connection is not a service error");
     double.clear_faults();
     assume(&double, &token(&issuer)).await;
     let faults: Vec<Option<String>> = double.calls().into_iter().map(|call| call.fault).collect();
@@ -189,9 +189,9 @@ async fn scripted_faults_hit_sts_and_pass() {
 }
 
 #[tokio::test]
-async fn keys_in_a_file_are_read_again_after_a_rotation() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("jwks.json");
+async fn reloads_rotated_keys_from_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jwks.json");
     let first = TokenIssuer::generate(ISSUER).unwrap();
     std::fs::write(&file, first.jwks().to_string()).unwrap();
     let (double, _) = irsa_with(|mut config| {
@@ -204,7 +204,7 @@ async fn keys_in_a_file_are_read_again_after_a_rotation() {
     std::fs::write(&file, second.jwks().to_string()).unwrap();
     assume(&double, &token(&second)).await;
     assert_eq!(
-        refusal(&double, &token(&first), ROLE).await.0,
+        rejection(&double, &token(&first), ROLE).await.0,
         "InvalidIdentityToken"
     );
 }

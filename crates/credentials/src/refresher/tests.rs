@@ -19,11 +19,11 @@ use crate::{
 };
 
 const HOUR: Duration = Duration::from_hours(1);
-/// How long a scripted exchange takes.
+/// Duration of a scripted exchange.
 const EXCHANGE: Duration = Duration::from_millis(200);
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Wall clock that follows tokio's, so that pausing one pauses both.
+/// Wall clock that follows tokio's clock, so that pausing one pauses both.
 #[derive(Clone, Debug)]
 struct TestClock(Instant);
 
@@ -33,20 +33,20 @@ impl TimeSource for TestClock {
     }
 }
 
-/// A source that does as told and notes when it was asked.
+/// A scripted source that records when it was called.
 #[derive(Clone)]
 struct Scripted(Arc<Mutex<Script>>);
 
 struct Script {
     clock: TestClock,
     lifetime: Option<Duration>,
-    /// Fails with this while it is set.
+    /// Fails with this reason while it is set.
     fault: Option<Reason>,
-    /// Never answers while it is set.
+    /// Never responds while it is set.
     hang: bool,
-    /// Hands out the same keys again and again.
+    /// Returns the same keys for every call.
     constant: bool,
-    asked_at: Vec<Duration>,
+    calls: Vec<Duration>,
     watched: Vec<PathBuf>,
 }
 
@@ -55,14 +55,14 @@ impl Scripted {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn asked(&self) -> usize {
-        self.with(|script| script.asked_at.len())
+    fn calls(&self) -> usize {
+        self.with(|script| script.calls.len())
     }
 
-    async fn answer(&self) -> Result<Material, Unavailable> {
+    async fn run(&self) -> Result<Material, Unavailable> {
         let count = self.with(|script| {
-            script.asked_at.push(script.clock.0.elapsed());
-            script.asked_at.len()
+            script.calls.push(script.clock.0.elapsed());
+            script.calls.len()
         });
         tokio::time::sleep(EXCHANGE).await;
         if self.with(|script| script.hang) {
@@ -89,7 +89,7 @@ impl Scripted {
 
 impl Source for Scripted {
     fn fetch(&self) -> Fetch<'_> {
-        Box::pin(self.answer())
+        Box::pin(self.run())
     }
 
     fn watched(&self) -> Vec<Watched> {
@@ -97,11 +97,11 @@ impl Source for Scripted {
     }
 
     fn timed_out(&self) -> Unavailable {
-        Unavailable::new(Reason::StsUnreachable, "too slow")
+        Unavailable::new(Reason::StsUnreachable, "timeout")
     }
 
-    fn way_out(&self) -> &'static str {
-        "write another script"
+    fn fix(&self) -> &'static str {
+        "Write another script"
     }
 }
 
@@ -113,13 +113,13 @@ fn start_with(lifetime: Option<Duration>, change: impl FnOnce(&mut Script)) -> (
         fault: None,
         hang: false,
         constant: false,
-        asked_at: Vec::new(),
+        calls: Vec::new(),
         watched: Vec::new(),
     })));
     source.with(change);
     let choice = Choice {
         method: Method::WebIdentity,
-        because: "a test says so".to_owned(),
+        because: "set by the test".to_owned(),
         assume_roles: Vec::new(),
         conflicts: Vec::new(),
     };
@@ -133,7 +133,7 @@ fn start(lifetime: Duration) -> (Handle, Scripted) {
     start_with(Some(lifetime), |_| {})
 }
 
-/// Moves time on in small steps and returns the share of them at which there were credentials.
+/// Advances time in small steps; returns the number of steps with credentials and of all steps.
 async fn usable_during(handle: &Handle, span: Duration, step: Duration) -> (usize, usize) {
     let end = Instant::now() + span;
     let (mut usable, mut all) = (0, 0);
@@ -146,39 +146,39 @@ async fn usable_during(handle: &Handle, span: Duration, step: Duration) -> (usiz
 }
 
 #[tokio::test(start_paused = true)]
-async fn refresh_happens_at_sixty_to_seventy_five_percent_of_each_lifetime() {
+async fn refreshes_at_60_to_75_percent_of_each_lifetime() {
     for lifetime in [Duration::from_secs(20), Duration::from_mins(15), HOUR] {
         let (handle, source) = start(lifetime);
         handle.wait_ready(TIMEOUT).await.unwrap();
         let (usable, all) = usable_during(&handle, lifetime * 20, lifetime / 50).await;
         assert_eq!(usable, all, "{lifetime:?}");
-        let asked = source.with(|script| script.asked_at.clone());
+        let calls = source.with(|script| script.calls.clone());
         assert!(
-            asked.len() >= 26 && asked.len() <= 35,
+            calls.len() >= 26 && calls.len() <= 35,
             "{lifetime:?}: {}",
-            asked.len()
+            calls.len()
         );
-        for pair in asked.windows(2) {
+        for pair in calls.windows(2) {
             let apart = pair[1].checked_sub(pair[0] + EXCHANGE).unwrap();
             let share = apart.as_secs_f64() / lifetime.as_secs_f64();
             // A millisecond is the timer's resolution.
             assert!((0.599..=0.751).contains(&share), "{lifetime:?}: {share}");
         }
-        // An exchange may have been under way when the watch ended: each ends as a success.
-        let asked_so_far = || source.with(|script| u64::try_from(script.asked_at.len()).unwrap());
+        // An exchange may still be in flight; all exchanges succeed.
+        let calls_so_far = || source.with(|script| u64::try_from(script.calls.len()).unwrap());
         let succeeded = || handle.status().refreshes_by_result["success"];
         for _ in 0..10 {
-            if succeeded() == asked_so_far() {
+            if succeeded() == calls_so_far() {
                 break;
             }
             tokio::time::sleep(EXCHANGE).await;
         }
-        assert_eq!(succeeded(), asked_so_far());
+        assert_eq!(succeeded(), calls_so_far());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn old_credentials_serve_through_an_outage_until_they_really_expire() {
+async fn current_credentials_stay_usable_through_an_outage_until_they_expire() {
     let (handle, source) = start(HOUR);
     let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     source.with(|script| script.fault = Some(Reason::StsUnreachable));
@@ -189,10 +189,10 @@ async fn old_credentials_serve_through_an_outage_until_they_really_expire() {
     assert_eq!(status.generation, credentials.generation());
     assert!(status.is_usable());
     assert_eq!(status.last_error.unwrap().reason, Reason::StsUnreachable);
-    let tries = source.asked();
+    let attempts = source.calls();
     assert!(
-        (20..200).contains(&tries),
-        "bounded tries through the outage: {tries}"
+        (20..200).contains(&attempts),
+        "attempts during the outage are bounded: {attempts}"
     );
 
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -202,31 +202,31 @@ async fn old_credentials_serve_through_an_outage_until_they_really_expire() {
     assert!(!handle.status().is_usable());
 
     source.with(|script| script.fault = None);
-    let back = Instant::now();
+    let recovered = Instant::now();
     handle.wait_ready(TIMEOUT).await.unwrap();
     assert!(
-        back.elapsed() <= Duration::from_secs(6),
+        recovered.elapsed() <= Duration::from_secs(6),
         "{:?}",
-        back.elapsed()
+        recovered.elapsed()
     );
     assert_eq!(handle.status().consecutive_failures, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_replacements_at_the_moment_of_expiry_make_one_exchange() {
+async fn a_thousand_concurrent_replacements_after_expiration_cause_one_exchange() {
     let (handle, source) = start(HOUR);
     let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     source.with(|script| script.fault = Some(Reason::StsFault));
     tokio::time::sleep_until(Instant::now() + HOUR + Duration::from_secs(1)).await;
     assert!(handle.current().is_err());
-    // An exchange in flight would answer the thousand too: wait for a moment between two of them.
-    let mut before = source.asked();
+    // An exchange in flight would serve all callers, too: wait for a pause between two exchanges.
+    let mut before = source.calls();
     loop {
         tokio::time::sleep(EXCHANGE * 2).await;
-        if source.asked() == before {
+        if source.calls() == before {
             break;
         }
-        before = source.asked();
+        before = source.calls();
     }
     source.with(|script| script.fault = None);
     let waiters: Vec<_> = (0..1000)
@@ -238,24 +238,24 @@ async fn a_thousand_replacements_at_the_moment_of_expiry_make_one_exchange() {
     for waiter in waiters {
         assert_eq!(waiter.await.unwrap().unwrap().generation(), 2);
     }
-    assert_eq!(source.asked() - before, 1);
+    assert_eq!(source.calls() - before, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_session_costs_one_exchange_and_later_rejections_of_it_none() {
+async fn a_revoked_session_causes_one_exchange_and_later_rejections_none() {
     let (handle, source) = start(HOUR);
     let revoked = handle.wait_ready(TIMEOUT).await.unwrap();
     let fresh = handle.replace(&revoked).await.unwrap();
-    assert_eq!((fresh.generation(), source.asked()), (2, 2));
+    assert_eq!((fresh.generation(), source.calls()), (2, 2));
     for _ in 0..100 {
         assert_eq!(handle.replace(&revoked).await.unwrap().generation(), 2);
     }
-    assert_eq!(source.asked(), 2);
+    assert_eq!(source.calls(), 2);
     assert_eq!(handle.status().forced_refreshes, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_aws_keeps_refusing_makes_at_most_one_exchange_a_second() {
+async fn a_role_that_aws_keeps_rejecting_causes_at_most_one_exchange_per_second() {
     let (handle, source) = start(HOUR);
     let mut credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     let started = Instant::now();
@@ -267,11 +267,11 @@ async fn a_role_that_aws_keeps_refusing_makes_at_most_one_exchange_a_second() {
         "{:?}",
         started.elapsed()
     );
-    assert_eq!(source.asked(), 21);
+    assert_eq!(source.calls(), 21);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_replacement_says_why_and_the_next_one_tries_again() {
+async fn a_failed_replacement_returns_the_reason_and_the_next_one_retries() {
     let (handle, source) = start(HOUR);
     let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     source.with(|script| script.fault = Some(Reason::AccessDenied));
@@ -284,18 +284,21 @@ async fn a_failed_replacement_says_why_and_the_next_one_tries_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_cannot_be_renewed_are_reported_as_rejected() {
+async fn reports_keys_that_cannot_be_renewed_as_rejected() {
     let (handle, source) = start_with(None, |script| script.constant = true);
     let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     assert_eq!(handle.status().next_refresh_at, None);
     let rejected = handle.replace(&credentials).await.unwrap_err();
     assert_eq!(rejected.reason, Reason::Rejected);
     assert!(
-        rejected.message.contains("write another script"),
+        rejected.message.contains("Write another script"),
         "{rejected}"
     );
-    assert_eq!(source.asked(), 2);
-    assert!(handle.current().is_ok(), "they may be good for other calls");
+    assert_eq!(source.calls(), 2);
+    assert!(
+        handle.current().is_ok(),
+        "AWS may accept the keys for other calls"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,16 +308,16 @@ async fn the_task_ends_with_the_last_handle() {
     let clone = handle.clone();
     drop(handle);
     tokio::time::sleep(Duration::from_mins(2)).await;
-    assert!(source.asked() >= 3, "a clone keeps it alive");
+    assert!(source.calls() >= 3, "a clone keeps the task running");
     drop(clone);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let asked = source.asked();
+    let calls = source.calls();
     tokio::time::sleep(HOUR).await;
-    assert_eq!(source.asked(), asked);
+    assert_eq!(source.calls(), calls);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_never_answers_is_given_up_and_asked_again() {
+async fn a_source_that_never_responds_times_out_and_is_retried() {
     let (handle, source) = start_with(Some(HOUR), |script| script.hang = true);
     assert_eq!(handle.current().unwrap_err().reason, Reason::Pending);
     let unavailable = handle
@@ -327,7 +330,7 @@ async fn a_source_that_never_answers_is_given_up_and_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_are_over_before_they_begin_are_refused() {
+async fn rejects_credentials_that_have_expired_already() {
     let (handle, _source) = start(Duration::ZERO);
     let unavailable = handle.wait_ready(Duration::from_secs(5)).await.unwrap_err();
     assert_eq!(unavailable.reason, Reason::Expired);
@@ -335,15 +338,15 @@ async fn credentials_that_are_over_before_they_begin_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replaced_file_is_taken_up_within_seconds() {
-    let folder = tempfile::tempdir().unwrap();
-    let link = folder.path().join("credentials");
+async fn a_replaced_file_is_reloaded_within_seconds() {
+    let directory = tempfile::tempdir().unwrap();
+    let link = directory.path().join("credentials");
     let version = |name: &str, text: &str| {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         std::fs::write(&path, text).unwrap();
-        let staged = folder.path().join("staged");
+        let staged = directory.path().join("staged");
         std::os::unix::fs::symlink(&path, &staged).unwrap();
-        // As the kubelet does it: a new link renamed over the old one.
+        // As the kubelet does: rename a new link over the old one.
         std::fs::rename(&staged, &link).unwrap();
     };
     version("one", "same length");
@@ -351,7 +354,7 @@ async fn a_replaced_file_is_taken_up_within_seconds() {
     let mut changes = handle.changes();
     handle.wait_ready(TIMEOUT).await.unwrap();
     tokio::time::sleep(HOUR).await;
-    assert_eq!(source.asked(), 1, "nothing was replaced");
+    assert_eq!(source.calls(), 1, "no file was replaced");
     version("two", "same length");
     changes.borrow_and_update();
     tokio::time::timeout(Duration::from_secs(5), changes.changed())
@@ -362,12 +365,12 @@ async fn a_replaced_file_is_taken_up_within_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_corrected_clock_decides_about_expiry() {
+async fn the_corrected_clock_determines_expiration() {
     let (handle, source) = start(HOUR);
     handle.wait_ready(TIMEOUT).await.unwrap();
     source.with(|script| script.fault = Some(Reason::StsFault));
-    let two_hours_on = handle.now() + HOUR * 2;
-    let date = aws_smithy_types::DateTime::from(two_hours_on)
+    let in_two_hours = handle.now() + HOUR * 2;
+    let date = aws_smithy_types::DateTime::from(in_two_hours)
         .fmt(aws_smithy_types::date_time::Format::HttpDate)
         .unwrap();
     assert!(handle.observe_server_date(&date));
@@ -375,13 +378,13 @@ async fn a_corrected_clock_decides_about_expiry() {
     assert!((handle.status().clock_skew_seconds - 7200.0).abs() < 2.0);
     source.with(|script| {
         script.fault = None;
-        // AWS counts from its own time.
+        // AWS's lifetimes start at AWS's time.
         script.lifetime = Some(HOUR * 3);
     });
     let corrected = Instant::now();
     handle.wait_ready(TIMEOUT).await.unwrap();
     assert!(
         corrected.elapsed() < Duration::from_secs(6),
-        "the plan was made with a wrong clock"
+        "the correction makes the next refresh due earlier"
     );
 }

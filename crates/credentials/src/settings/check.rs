@@ -1,4 +1,4 @@
-//! Values checked where they enter, so that a mistake is named after its setting and not by STS an hour later.
+//! Validates values when they are read, so that an error names the setting instead of coming from STS an hour later.
 
 use super::SettingsError;
 use crate::{
@@ -45,7 +45,7 @@ pub(super) fn role_from_env(
     Ok(Some(role))
 }
 
-/// Checks what STS would refuse, so that the mistake is named after its setting.
+/// Validates the role's parameters by STS's rules; an error names the setting.
 pub(crate) fn check_role(
     role: &AssumeRoleLink,
     setting: impl Fn(&str) -> String,
@@ -103,7 +103,8 @@ pub(super) fn is_made_of(
             .all(|character| character.is_ascii_alphanumeric() || others.contains(character))
 }
 
-/// A hint made into a session name: foreign characters become `-`, too short or long ones are mended.
+/// Converts a hint to a valid role session name: replaces other characters with `-`, truncates long names, and
+/// replaces names that are too short.
 pub(super) fn session_name_from(hint: &str) -> String {
     let mut name: String = hint
         .chars()
@@ -122,7 +123,8 @@ pub(super) fn session_name_from(hint: &str) -> String {
     name
 }
 
-/// The configuration's STS endpoint, else the environment's, unless those are to be ignored.
+/// The STS endpoint of the configuration, or else of the environment unless
+/// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` is `true`.
 pub(super) fn endpoint(
     environment: &dyn Environment,
     configured: Option<String>,

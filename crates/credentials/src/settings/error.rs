@@ -1,81 +1,81 @@
-//! Mistakes in the settings.
+//! Errors in the settings.
 
-/// What is wrong with the settings; each names the variable and the way out.
+/// An error in the settings; each message names the variable and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// One half of a key pair.
+    /// Only one of the two parts of an access key is set.
     #[error("{set} is set but {missing} is not: set both, or unset both to use a role")]
     KeysIncomplete {
-        /// The variable that is there.
+        /// The variable that is set.
         set: &'static str,
-        /// The one that is not.
+        /// The variable that is not set.
         missing: &'static str,
     },
-    /// A token without a role.
+    /// A web identity token without a role.
     #[error(
-        "AWS_WEB_IDENTITY_TOKEN_FILE is set but AWS_ROLE_ARN is not: set AWS_ROLE_ARN to the role that trusts the token"
+        "AWS_WEB_IDENTITY_TOKEN_FILE is set but AWS_ROLE_ARN is not: set AWS_ROLE_ARN to a role that trusts the token's issuer"
     )]
     RoleMissing,
-    /// Not the ARN of a role.
+    /// The value is not the ARN of a role.
     #[error("{setting} is {value:?}: expected arn:PARTITION:iam::123456789012:role/NAME")]
     RoleArn {
-        /// Variable or field.
+        /// The variable or the configuration field.
         setting: String,
-        /// What it holds.
+        /// The invalid value.
         value: String,
     },
-    /// Not a session name.
+    /// The value is not a role session name.
     #[error("{setting} is {value:?}: expected 2 to 64 characters of letters, digits and _+=,.@-")]
     SessionName {
-        /// Variable or field.
+        /// The variable or the configuration field.
         setting: String,
-        /// What it holds.
+        /// The invalid value.
         value: String,
     },
-    /// Not an external id.
+    /// The value is not an external ID.
     #[error(
-        "{setting} is not an external id: expected 2 to 1224 characters of letters, digits and _+=,.@:/-"
+        "{setting} is not a valid external ID: expected 2 to 1224 characters of letters, digits and _+=,.@:/-"
     )]
     ExternalId {
-        /// Variable or field.
+        /// The variable or the configuration field.
         setting: String,
     },
-    /// Not a duration STS takes.
+    /// The duration is outside of STS's limits.
     #[error("{setting} is {value:?}: expected a number of seconds from 900 to 43200")]
     Duration {
-        /// Variable or field.
+        /// The variable or the configuration field.
         setting: String,
-        /// What it holds.
+        /// The invalid value.
         value: String,
     },
-    /// STS is needed, and nobody said where.
+    /// STS is needed, and no region is set.
     #[error(
-        "no region to call STS in: set AWS_REGION, for example AWS_REGION=us-east-1, or region in the configuration or the profile"
+        "no AWS region is set, and STS needs one: set AWS_REGION (for example AWS_REGION=us-east-1), or region in the configuration or the profile"
     )]
     RegionMissing,
-    /// A role that an API key cannot assume.
+    /// The settings combine a Bedrock API key with a role to assume.
     #[error(
-        "a role is to be assumed, but AWS_BEARER_TOKEN_BEDROCK cannot assume roles: unset it, or remove AWS_ROLE_ARN, assumeRoles and each target's assumeRole"
+        "a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) cannot assume roles: unset it, or remove AWS_ROLE_ARN, assumeRoles and each target's assumeRole"
     )]
     BearerWithRoles,
-    /// An address keys must not be fetched from.
-    #[error("{variable} cannot be used: {problem}")]
+    /// The address is not a permitted container credentials endpoint.
+    #[error("{variable} is invalid: {problem}")]
     ContainerUri {
         /// The variable.
         variable: &'static str,
-        /// What is wrong and what would be right.
+        /// The error and the fix.
         problem: String,
     },
-    /// Not an endpoint.
+    /// The value is not an endpoint URL.
     #[error("{setting} is {value:?}: expected a URL such as https://sts.us-east-1.amazonaws.com")]
     Endpoint {
-        /// Variable or field.
+        /// The variable or the configuration field.
         setting: String,
-        /// What it holds.
+        /// The invalid value.
         value: String,
     },
-    /// Nothing to get credentials from.
+    /// No method is configured.
     #[error(
         "no AWS credentials are configured and AWS_EC2_METADATA_DISABLED is true: set AWS_PROFILE, AWS_ROLE_ARN with AWS_WEB_IDENTITY_TOKEN_FILE, or AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY"
     )]

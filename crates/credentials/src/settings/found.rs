@@ -1,4 +1,4 @@
-//! What is set in the environment, which of it wins, and what is left over.
+//! Detects the methods that are set in the environment, chooses one, and reports the unused ones.
 
 use std::path::{Path, PathBuf};
 
@@ -25,10 +25,10 @@ use crate::{
 
 const TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
 
-/// Files of a mounted Secret that make it a home of shared config files.
+/// File names in a mounted Secret that contain profiles.
 const PROFILE_FILES: [&str; 2] = ["config", "credentials"];
 
-/// Everything that is set, before anything is chosen.
+/// All methods that are set, before one is chosen.
 pub(super) struct Found {
     bearer: Option<Secret>,
     directory: Option<PathBuf>,
@@ -42,15 +42,15 @@ pub(super) struct Found {
     instance: Option<InstanceSettings>,
 }
 
-/// Whether a mounted Secret has shared config files and no keys: then it is the profile that counts, and
-/// `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE` point there.
-fn holds_a_profile_only(directory: &Path) -> bool {
+/// Whether a mounted Secret has shared config files and no keys. The method is then the profile, and
+/// `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE` point to these files.
+fn contains_only_profiles(directory: &Path) -> bool {
     let has = |name: &&str| directory.join(name).exists();
     PROFILE_FILES.iter().any(has) && ![ACCESS_KEY_ID, BEARER_TOKEN].iter().any(has)
 }
 
 impl Found {
-    pub(super) fn look(environment: &dyn Environment) -> Result<Self, SettingsError> {
+    pub(super) fn detect(environment: &dyn Environment) -> Result<Self, SettingsError> {
         let keys = Keys::from_env(environment)?;
         let profile = ProfileSettings::from_env(environment, keys.clone());
         let named = value(environment, PROFILE).is_some();
@@ -58,7 +58,7 @@ impl Found {
             bearer: value(environment, BEARER_TOKEN).map(Secret::new),
             directory: value(environment, SECRET_DIRECTORY)
                 .map(PathBuf::from)
-                .filter(|directory| !holds_a_profile_only(directory)),
+                .filter(|directory| !contains_only_profiles(directory)),
             token_file: value(environment, TOKEN_FILE).map(PathBuf::from),
             lambda: keys
                 .as_ref()
@@ -73,7 +73,7 @@ impl Found {
         })
     }
 
-    /// The winner and the reason.
+    /// The chosen method and the reason.
     pub(super) fn choose(
         &self,
         role: Option<&AssumeRoleLink>,
@@ -100,7 +100,7 @@ impl Found {
         if let Some(keys) = self.keys.clone() {
             return Ok(if self.lambda {
                 let because = format!(
-                    "AWS_LAMBDA_FUNCTION_NAME is set, and {ACCESS_KEY_ID} with a session token"
+                    "AWS_LAMBDA_FUNCTION_NAME and {ACCESS_KEY_ID} with a session token are set"
                 );
                 (Base::Lambda(keys), because)
             } else {
@@ -115,7 +115,7 @@ impl Found {
             return Err(SettingsError::RoleMissing);
         }
         if let (Some((url, authorization)), Some(role)) = (self.github.clone(), role) {
-            let because = format!("{ROLE_ARN} and {REQUEST_URL} are set, and no token file");
+            let because = format!("{ROLE_ARN} and {REQUEST_URL} are set, {TOKEN_FILE} is not");
             return Ok((
                 Base::GitHub {
                     url,
@@ -138,7 +138,7 @@ impl Found {
         Ok((Base::Nothing, "nothing else is configured".to_owned()))
     }
 
-    /// What was set on purpose and is not used.
+    /// Settings that are not used because another method has precedence.
     pub(super) fn conflicts(
         &self,
         chosen: Method,
@@ -185,18 +185,17 @@ impl Found {
         let mut conflicts: Vec<String> = candidates
             .iter()
             .filter(|(_, variable, set)| *set && *variable != for_chosen)
-            // A profile may say credential_source = Environment or EcsContainer.
             .map(|(method, variable, _)| {
                 format!(
-                    "{for_chosen} ({chosen}) and {variable} ({method}) are both set: {chosen} is used; unset the other"
+                    "{for_chosen} ({chosen}) and {variable} ({method}) are both set: {chosen} has precedence; unset one of them"
                 )
             })
             .collect();
         if value(environment, EXTERNAL_ID).is_some() && !assumes {
             conflicts.push(if role_is_set {
-                format!("{EXTERNAL_ID} is set, but {chosen} does not take an external id: it is not used")
+                format!("{EXTERNAL_ID} is ignored: {chosen} does not support an external ID")
             } else {
-                format!("{EXTERNAL_ID} is set without {ROLE_ARN}: it is not used")
+                format!("{EXTERNAL_ID} is ignored: {ROLE_ARN} is not set")
             });
         }
         conflicts

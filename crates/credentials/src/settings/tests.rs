@@ -27,7 +27,7 @@ const KEYS: [(&str, &str); 2] = [
 ];
 
 #[test]
-fn role_and_token_file_mean_web_identity_even_beside_keys_and_the_warning_names_both() {
+fn prefers_web_identity_over_static_keys_and_warns_about_both() {
     let choice = choice(&[
         REGION,
         KEYS[0],
@@ -38,7 +38,7 @@ fn role_and_token_file_mean_web_identity_even_beside_keys_and_the_warning_names_
     assert_eq!(choice.method, Method::WebIdentity);
     assert!(
         choice.assume_roles.is_empty(),
-        "the role is the token's, not one more"
+        "the role belongs to the token, it is not an additional one"
     );
     assert_eq!(choice.conflicts.len(), 1);
     let warning = &choice.conflicts[0];
@@ -49,7 +49,7 @@ fn role_and_token_file_mean_web_identity_even_beside_keys_and_the_warning_names_
 }
 
 #[test]
-fn role_without_token_file_is_assumed_on_top_of_the_base_credentials() {
+fn a_role_without_token_file_is_assumed_with_the_base_credentials() {
     let settings = settings(&[
         REGION,
         KEYS[0],
@@ -74,7 +74,7 @@ fn role_without_token_file_is_assumed_on_top_of_the_base_credentials() {
 }
 
 #[test]
-fn each_method_is_recognised_by_its_variables() {
+fn recognizes_each_method_by_its_variables() {
     let pod_identity_token =
         "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token";
     let rows: [(Method, &[(&str, &str)]); 10] = [
@@ -151,7 +151,7 @@ fn blank_variables_count_as_not_set() {
 }
 
 #[test]
-fn two_methods_at_once_give_a_warning_that_names_both() {
+fn warns_about_two_methods_and_names_both() {
     let relative = (
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
         "/v2/credentials/1",
@@ -183,7 +183,7 @@ fn two_methods_at_once_give_a_warning_that_names_both() {
 }
 
 #[test]
-fn an_external_id_that_goes_nowhere_is_warned_about() {
+fn warns_about_an_unused_external_id() {
     let without_role = choice(&[("AWS_EXTERNAL_ID", "id"), KEYS[0], KEYS[1]]);
     assert!(without_role.conflicts[0].contains("AWS_ROLE_ARN"));
     let web_identity = choice(&[
@@ -196,7 +196,7 @@ fn an_external_id_that_goes_nowhere_is_warned_about() {
 }
 
 #[test]
-fn mistakes_name_the_variable_and_the_way_out() {
+fn errors_name_the_variable_and_the_fix() {
     let rows: [Row<'_>; 13] = [
         (
             &[KEYS[0]],
@@ -261,7 +261,7 @@ fn mistakes_name_the_variable_and_the_way_out() {
 }
 
 #[test]
-fn the_configured_endpoint_wins_over_the_environments() {
+fn the_configured_endpoint_overrides_the_environment() {
     let environment = BTreeMap::from([
         (
             "AWS_ENDPOINT_URL_STS".to_owned(),
@@ -272,15 +272,15 @@ fn the_configured_endpoint_wins_over_the_environments() {
             "http://127.0.0.1:2".to_owned(),
         ),
     ]);
-    let of = |configured: Option<&str>, environment: &BTreeMap<String, String>| {
+    let resolve = |configured: Option<&str>, environment: &BTreeMap<String, String>| {
         endpoint(environment, configured.map(str::to_owned)).unwrap()
     };
     assert_eq!(
-        of(Some("https://vpce.example"), &environment).as_deref(),
+        resolve(Some("https://vpce.example"), &environment).as_deref(),
         Some("https://vpce.example")
     );
     assert_eq!(
-        of(None, &environment).as_deref(),
+        resolve(None, &environment).as_deref(),
         Some("http://127.0.0.1:1")
     );
     let mut ignoring = environment.clone();
@@ -288,12 +288,12 @@ fn the_configured_endpoint_wins_over_the_environments() {
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS".to_owned(),
         "true".to_owned(),
     );
-    assert_eq!(of(None, &ignoring), None);
+    assert_eq!(resolve(None, &ignoring), None);
     assert!(endpoint(&environment, Some("sts.example".to_owned())).is_err());
 }
 
 #[test]
-fn any_hint_makes_a_valid_session_name() {
+fn converts_any_hint_to_a_valid_session_name() {
     for hint in ["", "x", "team a/chat ü", &"long".repeat(40), "team-a.chat"] {
         let name = session_name_from(hint);
         assert!(is_made_of(&name, 2..=64, "_+=,.@-"), "{hint}: {name}");
@@ -302,7 +302,7 @@ fn any_hint_makes_a_valid_session_name() {
 }
 
 #[test]
-fn printed_settings_show_no_secret() {
+fn printed_settings_contain_no_secret() {
     let settings = settings(&[
         KEYS[0],
         KEYS[1],

@@ -1,9 +1,9 @@
-//! Roles on top of other credentials: a session outlives the one it was made with, so only the last one's end matters.
-//! AWS limits a session made with another session to an hour.
+//! Role chaining: roles assumed with other credentials.
 //!
-//! [`Chain`] is base credentials, then one `sts:AssumeRole` after another; the last role's session signs, and the
-//! whole chain is walked at each refresh. [`Assumed`] is one role more, on credentials that a task of their own
-//! keeps fresh: many roles share one base, which is not fetched for each of them.
+//! A role session stays valid after the credentials that requested it expire, so only the expiration of the last
+//! session matters. AWS limits a chained session to one hour. [`Chain`] fetches base credentials and then calls
+//! `sts:AssumeRole` for each role, at every refresh; the credentials of the last role sign requests. [`Assumed`] is
+//! one additional role whose base credentials are kept fresh by another task, so that many roles share one base.
 
 use std::time::Duration;
 
@@ -16,17 +16,18 @@ use crate::{
     unavailable::{Reason, Unavailable},
 };
 
-/// Time that each role adds to a fetch.
+/// Time that each role adds to the timeout of a fetch.
 const TIMEOUT_PER_ROLE: Duration = Duration::from_secs(11);
 
-/// How long a role waits for the credentials below it; then it says that they are what is missing.
+/// How long a role waits for its base credentials; then it reports that they are unavailable.
 const BASE_TIMEOUT: Duration = Duration::from_secs(30);
-/// For the base, two exchanges, and one of the base's own between them.
+/// Covers the wait for the base, two exchanges, and an exchange of the base between them.
 const ASSUMED_TIMEOUT: Duration = Duration::from_secs(70);
-const WAY_OUT: &str =
-    "the role's sessions may have been revoked, or the role deleted and made again";
+/// The fix when AWS rejects the credentials of an assumed role.
+pub(crate) const ROLE_FIX: &str =
+    "The role's sessions may have been revoked, or the role was deleted and recreated";
 
-/// Roles on top of another source.
+/// Roles assumed with the credentials of another source.
 pub(crate) struct Chain {
     pub(crate) base: Box<dyn Source>,
     pub(crate) roles: Vec<AssumeRoleLink>,
@@ -34,10 +35,10 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    async fn walk(&self) -> Result<Material, Unavailable> {
+    async fn assume_all(&self) -> Result<Material, Unavailable> {
         let mut keys = match self.base.fetch().await? {
             Material::Keys(keys) => keys,
-            Material::Bearer(_) => return Err(bearer()),
+            Material::Bearer(_) => return Err(bearer_cannot_assume()),
         };
         for role in &self.roles {
             keys = self.sts.assume_role(keys, role).await?;
@@ -48,7 +49,7 @@ impl Chain {
 
 impl Source for Chain {
     fn fetch(&self) -> Fetch<'_> {
-        Box::pin(self.walk())
+        Box::pin(self.assume_all())
     }
 
     fn watched(&self) -> Vec<Watched> {
@@ -64,15 +65,15 @@ impl Source for Chain {
     }
 
     fn timed_out(&self) -> Unavailable {
-        Unavailable::new(Reason::StsUnreachable, "assuming the roles took too long")
+        Unavailable::new(Reason::StsUnreachable, "timeout while assuming the roles")
     }
 
-    fn way_out(&self) -> &'static str {
-        WAY_OUT
+    fn fix(&self) -> &'static str {
+        ROLE_FIX
     }
 }
 
-/// A role on top of credentials that another refresher keeps.
+/// A role assumed with the credentials of another refresher.
 pub(crate) struct Assumed {
     pub(crate) base: Handle,
     pub(crate) role: AssumeRoleLink,
@@ -83,21 +84,21 @@ impl Assumed {
     async fn exchange(&self) -> Result<Material, Unavailable> {
         let base = self.base.wait_ready(BASE_TIMEOUT).await;
         let base = base.map_err(|cause| self.without_base(&cause))?;
-        let refused = match self.assume_with(&base).await {
-            Err(refused) if is_about_base(&refused) && base.expires_at().is_some() => refused,
+        let rejection = match self.assume_with(&base).await {
+            Err(rejection) if is_about_base(&rejection) && base.expires_at().is_some() => rejection,
             outcome => return outcome,
         };
-        // The base's session was revoked before its time.
+        // The session of the base was revoked before it expired.
         match self.base.replace(&base).await {
             Ok(newer) => self.assume_with(&newer).await,
-            Err(_) => Err(refused),
+            Err(_) => Err(rejection),
         }
     }
 
     async fn assume_with(&self, base: &ActiveCredentials) -> Result<Material, Unavailable> {
         match base.material() {
             Material::Keys(keys) => self.sts.assume_role(keys.clone(), &self.role).await,
-            Material::Bearer(_) => Err(bearer()),
+            Material::Bearer(_) => Err(bearer_cannot_assume()),
         }
         .map(Material::Keys)
     }
@@ -106,7 +107,7 @@ impl Assumed {
         Unavailable::new(
             cause.reason,
             format!(
-                "{} is assumed with credentials that are not there: {}",
+                "the base credentials for {} are not available: {}",
                 self.role.role_arn, cause.message
             ),
         )
@@ -125,25 +126,25 @@ impl Source for Assumed {
     fn timed_out(&self) -> Unavailable {
         Unavailable::new(
             Reason::StsUnreachable,
-            format!("assuming {} took too long", self.role.role_arn),
+            format!("timeout while assuming {}", self.role.role_arn),
         )
     }
 
-    fn way_out(&self) -> &'static str {
-        WAY_OUT
+    fn fix(&self) -> &'static str {
+        ROLE_FIX
     }
 }
 
-fn is_about_base(refused: &Unavailable) -> bool {
+fn is_about_base(rejection: &Unavailable) -> bool {
     matches!(
-        refused.reason,
+        rejection.reason,
         Reason::ExpiredToken | Reason::InvalidCredentials
     )
 }
 
-fn bearer() -> Unavailable {
+fn bearer_cannot_assume() -> Unavailable {
     Unavailable::new(
         Reason::InvalidCredentials,
-        "a Bedrock API key cannot assume a role: remove it, or remove the roles",
+        "a Bedrock API key cannot assume roles: remove the key or the roles",
     )
 }

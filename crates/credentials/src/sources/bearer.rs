@@ -1,6 +1,6 @@
-//! A Bedrock API key in `AWS_BEARER_TOKEN_BEDROCK`, sent as a bearer token in place of a signature.
+//! A Bedrock API key in `AWS_BEARER_TOKEN_BEDROCK`, sent as a bearer token instead of a signature.
 //!
-//! <https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html>. As in AWS's SDKs it wins over keys.
+//! <https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html>. As in AWS's SDKs it overrides access keys.
 
 use crate::{
     active::Material,
@@ -11,7 +11,7 @@ use crate::{
 
 pub(crate) const BEARER_TOKEN: &str = "AWS_BEARER_TOKEN_BEDROCK";
 
-/// The key as it was set.
+/// The API key.
 #[derive(Debug)]
 pub(crate) struct Bearer(pub(crate) Secret);
 
@@ -21,10 +21,10 @@ impl Source for Bearer {
     }
 
     fn timed_out(&self) -> Unavailable {
-        Unavailable::new(Reason::Rejected, "reading the environment took too long")
+        Unavailable::new(Reason::Rejected, "timeout while reading the environment")
     }
 
-    fn way_out(&self) -> &'static str {
-        "the Bedrock API key of AWS_BEARER_TOKEN_BEDROCK is expired, deleted or for another region; make a new one and restart"
+    fn fix(&self) -> &'static str {
+        "The Bedrock API key in AWS_BEARER_TOKEN_BEDROCK is expired, deleted or for another region: create a new key and restart"
     }
 }

@@ -1,8 +1,8 @@
-//! The container credential endpoint: task roles of ECS and Fargate, and EKS Pod Identity.
+//! The container credentials endpoint: task roles of ECS and Fargate, and EKS Pod Identity.
 //!
-//! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>. Read here and not with
-//! the SDK's provider, which takes its settings from the process alone, keeps a newline at the end of the token
-//! file, and drops what the endpoint says when it refuses.
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>. Not the SDK's provider:
+//! it reads its settings from the process environment only, keeps a trailing newline of the token file, and drops
+//! the error message of the endpoint.
 
 use std::{net::IpAddr, path::PathBuf, time::SystemTime};
 
@@ -27,14 +27,14 @@ pub(crate) const RELATIVE_URI: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 pub(crate) const FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 const AUTHORIZATION_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
 const AUTHORIZATION_TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
-/// Where relative URIs are looked up.
+/// Base address of relative URIs.
 const ECS_HOST: &str = "http://169.254.170.2";
-/// Plain HTTP is let through to these, and to loopback.
+/// Hosts that plain HTTP is permitted to, in addition to loopback.
 const LINK_LOCAL: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
-/// Text that only the Pod Identity agent's address or its token's mount path contain.
+/// Substrings that occur only in the Pod Identity agent's address or in the mount path of its token.
 const POD_IDENTITY_MARKS: [&str; 3] = ["169.254.170.23", "fd00:ec2::23", "pods.eks.amazonaws.com"];
 
-/// How the endpoint is asked.
+/// Address and authorization of the endpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct ContainerSettings {
     pub(crate) uri: String,
@@ -42,16 +42,16 @@ pub(crate) struct ContainerSettings {
     pub(crate) method: Method,
 }
 
-/// What proves the container to the endpoint.
+/// The authorization token of the container.
 #[derive(Clone, Debug)]
 pub(crate) enum Authorization {
     None,
     Value(Secret),
-    /// Read at each fetch: the kubelet renews it.
+    /// Read at each fetch, because the kubelet renews it.
     File(PathBuf),
 }
 
-/// Asks the endpoint at each fetch.
+/// Calls the endpoint at each fetch.
 #[derive(Debug)]
 pub(crate) struct Container {
     pub(crate) settings: ContainerSettings,
@@ -61,7 +61,7 @@ pub(crate) struct Container {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Granted {
+struct EndpointCredentials {
     access_key_id: String,
     secret_access_key: Secret,
     token: Option<Secret>,
@@ -69,7 +69,7 @@ struct Granted {
 }
 
 #[derive(Default, Deserialize)]
-struct Refused {
+struct EndpointError {
     #[serde(alias = "Code")]
     code: Option<String>,
     #[serde(alias = "Message")]
@@ -77,7 +77,7 @@ struct Refused {
 }
 
 impl ContainerSettings {
-    /// None when no container variable is set. The relative URI wins, as in the SDKs.
+    /// `None` if no container variable is set. The relative URI has precedence, as in the SDKs.
     pub(crate) fn from_env(environment: &dyn Environment) -> Result<Option<Self>, SettingsError> {
         let uri = match (
             value(environment, RELATIVE_URI),
@@ -87,7 +87,7 @@ impl ContainerSettings {
             (Some(_), _) => {
                 return Err(SettingsError::ContainerUri {
                     variable: RELATIVE_URI,
-                    problem: "it must begin with a slash".to_owned(),
+                    problem: "it must start with a slash".to_owned(),
                 });
             }
             (None, Some(full)) => checked_full_uri(full)?,
@@ -115,7 +115,7 @@ impl ContainerSettings {
         }))
     }
 
-    /// Which variable led here.
+    /// The variable that selects the endpoint.
     pub(crate) fn variable(&self) -> &'static str {
         if self.uri.starts_with(ECS_HOST) && self.method == Method::Container {
             RELATIVE_URI
@@ -125,7 +125,7 @@ impl ContainerSettings {
     }
 }
 
-/// Keys must not travel in the clear beyond this host or the link-local agents.
+/// Credentials must not be sent over plain HTTP, except from this host and the link-local agents.
 fn checked_full_uri(uri: String) -> Result<String, SettingsError> {
     let wrong = |problem: &str| SettingsError::ContainerUri {
         variable: FULL_URI,
@@ -134,7 +134,7 @@ fn checked_full_uri(uri: String) -> Result<String, SettingsError> {
     let parsed: http::Uri = uri.parse().map_err(|_| wrong("it is not a URI"))?;
     let host = parsed
         .host()
-        .ok_or_else(|| wrong("it names no host"))?
+        .ok_or_else(|| wrong("it has no host"))?
         .trim_matches(['[', ']']);
     let local = host == "localhost"
         || LINK_LOCAL.contains(&host)
@@ -145,15 +145,15 @@ fn checked_full_uri(uri: String) -> Result<String, SettingsError> {
         Some("https") => Ok(uri),
         Some("http") if local => Ok(uri),
         Some("http") => Err(wrong(
-            "plain http is allowed to loopback, 169.254.170.2, 169.254.170.23 and [fd00:ec2::23] only; use https",
+            "plain http is permitted only to loopback, 169.254.170.2, 169.254.170.23 and [fd00:ec2::23]; use https",
         )),
-        _ => Err(wrong("it must begin with http:// or https://")),
+        _ => Err(wrong("it must start with http:// or https://")),
     }
 }
 
 impl Container {
-    /// The address without its path, which may name the task.
-    fn place(&self) -> String {
+    /// The endpoint for messages, without the path, which may identify the task.
+    fn endpoint(&self) -> String {
         let host = self
             .settings
             .uri
@@ -162,7 +162,7 @@ impl Container {
             .and_then(|uri| uri.authority().map(ToString::to_string))
             .unwrap_or_default();
         format!(
-            "the credential endpoint of {} at {host}",
+            "the {} credentials endpoint at {host}",
             self.settings.method.title()
         )
     }
@@ -184,7 +184,7 @@ impl Container {
                         Reason::TokenFileUnreadable
                     },
                     format!(
-                        "{AUTHORIZATION_TOKEN_FILE} {} is unreadable: {error}. The pod may have been made before its Pod Identity association: delete it, its successor gets the file",
+                        "unable to read {AUTHORIZATION_TOKEN_FILE} {}: {error}. If the pod was created before its Pod Identity association, recreate the pod",
                         path.display()
                     ),
                 )),
@@ -192,39 +192,39 @@ impl Container {
         }
     }
 
-    async fn ask(&self) -> Result<Material, Unavailable> {
+    async fn request(&self) -> Result<Material, Unavailable> {
         let authorization = self.authorization().await?;
         let mut headers = vec![("accept", "application/json")];
         if let Some(secret) = &authorization {
             headers.push(("authorization", secret.expose()));
         }
-        let answer = self
+        let response = self
             .http
             .get(&self.settings.uri, &headers)
             .await
             .map_err(|error| {
                 Unavailable::new(
                     Reason::ContainerEndpointUnreachable,
-                    format!("no answer from {}: {error}", self.place()),
+                    format!("no response from {}: {error}", self.endpoint()),
                 )
             })?;
-        if let Some(date) = &answer.date {
+        if let Some(date) = &response.date {
             self.clock.observe_server_date(date);
         }
-        if answer.status == 200
-            && let Ok(granted) = serde_json::from_slice::<Granted>(&answer.body)
+        if response.status == 200
+            && let Ok(credentials) = serde_json::from_slice::<EndpointCredentials>(&response.body)
         {
-            return self.keys(granted);
+            return self.keys(credentials);
         }
-        let mut refusal = self.refusal(answer.status, &answer.body);
+        let mut error = self.explain(response.status, &response.body);
         if let Some(secret) = &authorization {
-            refusal.message = scrub(&refusal.message, secret);
+            error.message = scrub(&error.message, secret);
         }
-        Err(refusal)
+        Err(error)
     }
 
-    fn keys(&self, granted: Granted) -> Result<Material, Unavailable> {
-        let end = granted
+    fn keys(&self, credentials: EndpointCredentials) -> Result<Material, Unavailable> {
+        let end = credentials
             .expiration
             .map(|text| {
                 DateTime::from_str(&text, Format::DateTimeWithOffset)
@@ -233,45 +233,48 @@ impl Container {
                     .ok_or_else(|| {
                         Unavailable::new(
                             Reason::ContainerEndpointRefused,
-                            format!("{} answered an Expiration that is no date", self.place()),
+                            format!(
+                                "{} returned an Expiration that is not a date",
+                                self.endpoint()
+                            ),
                         )
                     })
             })
             .transpose()?;
         Ok(Material::Keys(Credentials::new(
-            granted.access_key_id,
-            granted.secret_access_key.expose(),
-            granted.token.map(|token| token.expose().to_owned()),
+            credentials.access_key_id,
+            credentials.secret_access_key.expose(),
+            credentials.token.map(|token| token.expose().to_owned()),
             end,
             "Container",
         )))
     }
 
-    fn refusal(&self, status: u16, body: &[u8]) -> Unavailable {
-        let said = serde_json::from_slice::<Refused>(body).unwrap_or_default();
-        let said = match (said.code, said.message) {
+    fn explain(&self, status: u16, body: &[u8]) -> Unavailable {
+        let error = serde_json::from_slice::<EndpointError>(body).unwrap_or_default();
+        let detail = match (error.code, error.message) {
             (Some(code), Some(message)) => format!("{code}: {message}"),
             (Some(text), None) | (None, Some(text)) => text,
-            (None, None) => "no reason given".to_owned(),
+            (None, None) => "no error message".to_owned(),
         };
         let reason = if status >= 500 {
             Reason::ContainerEndpointUnreachable
         } else {
             Reason::ContainerEndpointRefused
         };
-        let advice = match self.settings.method {
+        let fix = match self.settings.method {
             Method::PodIdentity => {
-                "Associate the ServiceAccount with a role (aws eks create-pod-identity-association) whose trust policy allows pods.eks.amazonaws.com sts:AssumeRole and sts:TagSession"
+                "Associate the ServiceAccount with a role (aws eks create-pod-identity-association) whose trust policy allows sts:AssumeRole and sts:TagSession for pods.eks.amazonaws.com"
             }
             _ => {
-                "Give the task definition a taskRoleArn whose trust policy allows ecs-tasks.amazonaws.com"
+                "Set taskRoleArn in the task definition to a role whose trust policy allows ecs-tasks.amazonaws.com"
             }
         };
         Unavailable::new(
             reason,
             format!(
-                "{} answered HTTP status {status}: {said}. {advice}",
-                self.place()
+                "{} returned HTTP status {status}: {detail}. {fix}",
+                self.endpoint()
             ),
         )
     }
@@ -279,7 +282,7 @@ impl Container {
 
 impl Source for Container {
     fn fetch(&self) -> Fetch<'_> {
-        Box::pin(self.ask())
+        Box::pin(self.request())
     }
 
     fn watched(&self) -> Vec<Watched> {
@@ -292,12 +295,12 @@ impl Source for Container {
     fn timed_out(&self) -> Unavailable {
         Unavailable::new(
             Reason::ContainerEndpointUnreachable,
-            format!("no answer in time from {}", self.place()),
+            format!("timeout while waiting for {}", self.endpoint()),
         )
     }
 
-    fn way_out(&self) -> &'static str {
-        "it hands out the same session until shortly before its end; if the role's sessions were revoked, restart the task or pod"
+    fn fix(&self) -> &'static str {
+        "The endpoint returns the same credentials until shortly before they expire; if the role's sessions were revoked, restart the task or pod"
     }
 }
 
@@ -317,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn relative_uris_belong_to_the_ecs_agent_and_win_over_full_ones() {
+    fn relative_uris_use_the_ecs_agent_and_override_full_uris() {
         let settings = settings(&[
             (RELATIVE_URI, "/v2/credentials/4f2a7c1e"),
             (FULL_URI, "http://127.0.0.1/other"),
@@ -328,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_fetched_in_the_clear_from_this_host_and_the_link_local_agents_only() {
+    fn permits_plain_http_only_from_loopback_and_the_link_local_agents() {
         for (uri, allowed) in [
             ("https://credentials.example/get", true),
             ("http://127.0.0.1:1338/get", true),
@@ -352,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_role_is_fetched_by_its_relative_uri() {
+    async fn fetches_a_task_role_by_its_relative_uri() {
         let path = "/v2/credentials/4f2a7c1e-0000-4000-8000-1234567890ab";
         let role = "arn:aws:iam::123456789012:role/TaskRole";
         let trust = serde_json::json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
@@ -366,7 +369,7 @@ mod tests {
         }];
         let double = awsdouble::Double::start(config).await.unwrap();
         let mut settings = settings(&[(RELATIVE_URI, path)]).unwrap();
-        // The agent's address is not of this machine; everything behind it is as set.
+        // The agent's address does not exist on this machine: replace it with that of the double.
         settings.uri = settings.uri.replace(ECS_HOST, &double.url());
         let container = Container {
             settings,
@@ -378,7 +381,7 @@ mod tests {
         let call = double.calls().remove(0);
         assert_eq!((call.path.as_str(), call.status), (path, Some(200)));
         let Material::Keys(keys) = material else {
-            panic!("a task role is no API key");
+            panic!("expected access keys for a task role");
         };
         assert_eq!(call.issued.unwrap().access_key_id, keys.access_key_id());
     }

@@ -14,10 +14,10 @@ use crate::{
 
 pub(crate) const REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
 pub(crate) const REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
-/// What AWS's IAM OIDC provider for GitHub expects.
+/// The audience that AWS's IAM OIDC provider for GitHub expects.
 const AUDIENCE: &str = "sts.amazonaws.com";
 
-/// Requests a token each time.
+/// Requests a new token for each exchange.
 #[derive(Debug)]
 pub(crate) struct GitHubToken {
     pub(crate) url: String,
@@ -26,7 +26,7 @@ pub(crate) struct GitHubToken {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct TokenResponse {
     value: Secret,
 }
 
@@ -36,7 +36,7 @@ impl GitHubToken {
             Unavailable::new(
                 Reason::TokenRequestFailed,
                 scrub(
-                    &format!("{REQUEST_URL}: {what}. The job needs the permission id-token: write"),
+                    &format!("{REQUEST_URL}: {what}. Give the job the permission id-token: write"),
                     &self.authorization,
                 ),
             )
@@ -44,7 +44,7 @@ impl GitHubToken {
         let separator = if self.url.contains('?') { '&' } else { '?' };
         let url = format!("{}{separator}audience={AUDIENCE}", self.url);
         let authorization = Zeroizing::new(format!("Bearer {}", self.authorization.expose()));
-        let answer = self
+        let response = self
             .http
             .get(
                 &url,
@@ -55,13 +55,13 @@ impl GitHubToken {
             )
             .await
             .map_err(|error| failed(&error.to_string()))?;
-        if answer.status != 200 {
-            return Err(failed(&format!("answered HTTP status {}", answer.status)));
+        if response.status != 200 {
+            return Err(failed(&format!("HTTP status {}", response.status)));
         }
-        let parsed: Answer = serde_json::from_slice(&answer.body)
-            .map_err(|_| failed("answered something that holds no token"))?;
+        let parsed: TokenResponse = serde_json::from_slice(&response.body)
+            .map_err(|_| failed("the response contains no token"))?;
         match parsed.value.expose().trim() {
-            "" => Err(failed("answered an empty token")),
+            "" => Err(failed("the response contains an empty token")),
             token => Ok(Secret::new(token)),
         }
     }

@@ -1,7 +1,7 @@
-//! The instance profile of EC2, by version 2 of the instance metadata service, with the SDK's provider.
+//! The EC2 instance profile, from version 2 of the instance metadata service (IMDSv2), with the SDK's provider.
 //!
-//! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html>. The
-//! provider is made anew for each fetch, because an old one answers failures with the credentials it had.
+//! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html>. Each fetch
+//! creates a new provider, because an existing one returns its previous credentials on failure.
 
 use std::{error::Error, time::Duration};
 
@@ -28,25 +28,25 @@ use crate::{
 pub(crate) const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
 const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
 const ENDPOINT_MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
-const HOP_LIMIT_ADVICE: &str = "In a container the answer needs one hop more: aws ec2 modify-instance-metadata-options --instance-id … --http-put-response-hop-limit 2. Outside EC2, choose another method, for instance AWS_PROFILE";
+const HOP_LIMIT_FIX: &str = "Containers need a response hop limit of 2: aws ec2 modify-instance-metadata-options --instance-id … --http-put-response-hop-limit 2. Outside EC2, configure another method, for example AWS_PROFILE";
 
-/// Where the service is.
+/// Address of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InstanceSettings {
     pub(crate) endpoint: Option<String>,
     pub(crate) ipv6: bool,
 }
 
-/// Asks the metadata service at each fetch; its session token is kept.
+/// Calls the metadata service at each fetch; keeps its session token.
 #[derive(Debug)]
 pub(crate) struct Instance {
     client: imds::Client,
     config: ProviderConfig,
-    place: String,
+    endpoint: String,
 }
 
 impl InstanceSettings {
-    /// None when the service is switched off.
+    /// `None` if the service is disabled.
     pub(crate) fn from_env(environment: &dyn Environment) -> Result<Option<Self>, SettingsError> {
         if flag(environment, DISABLED) {
             return Ok(None);
@@ -96,7 +96,7 @@ impl Instance {
         Ok(Self {
             client: builder.build(),
             config,
-            place: settings.endpoint.clone().unwrap_or_else(|| {
+            endpoint: settings.endpoint.clone().unwrap_or_else(|| {
                 if settings.ipv6 {
                     "http://[fd00:ec2::254]"
                 } else {
@@ -107,7 +107,7 @@ impl Instance {
         })
     }
 
-    async fn ask(&self) -> Result<Material, Unavailable> {
+    async fn request(&self) -> Result<Material, Unavailable> {
         ImdsCredentialsProvider::builder()
             .configure(&self.config)
             .imds_client(self.client.clone())
@@ -123,50 +123,50 @@ impl Instance {
         let no_role = Unavailable::new(
             Reason::NoInstanceRole,
             format!(
-                "the instance metadata service at {} knows no role: attach an instance profile to the instance",
-                self.place
+                "the instance metadata service at {} returned no role: attach an instance profile to the instance",
+                self.endpoint
             ),
         );
         let unreachable = |what: &str| {
             Unavailable::new(
                 Reason::InstanceMetadataUnreachable,
                 format!(
-                    "{what} from the instance metadata service at {}: {text}. {HOP_LIMIT_ADVICE}",
-                    self.place
+                    "{what} from the instance metadata service at {}: {text}. {HOP_LIMIT_FIX}",
+                    self.endpoint
                 ),
             )
         };
         match find::<ImdsError>(error) {
-            Some(ImdsError::ErrorResponse(refused)) => {
-                let status = refused.response().status().as_u16();
+            Some(ImdsError::ErrorResponse(response)) => {
+                let status = response.response().status().as_u16();
                 if status == 404 {
                     no_role
                 } else {
                     unreachable(&format!("HTTP status {status}"))
                 }
             }
-            Some(_) => unreachable("no usable answer"),
-            // The provider reports a missing role and an unanswered token request both as "not loaded".
+            Some(_) => unreachable("no valid response"),
+            // The provider reports both a missing role and a token request without response as "not loaded".
             None if matches!(error, CredentialsError::CredentialsNotLoaded(_))
                 && text.contains("404") =>
             {
                 no_role
             }
             None if matches!(error, CredentialsError::CredentialsNotLoaded(_)) => {
-                unreachable("no answer")
+                unreachable("no response")
             }
             None if matches!(error, CredentialsError::InvalidConfiguration(_)) => {
                 Unavailable::new(Reason::AccessDenied, text)
             }
             None => Unavailable::new(
                 Reason::InstanceMetadataUnreachable,
-                format!("the instance metadata service at {}: {text}", self.place),
+                format!("the instance metadata service at {}: {text}", self.endpoint),
             ),
         }
     }
 }
 
-/// The first error of a type among an error and its sources.
+/// The first error of type `E` in the chain of an error and its sources.
 pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -180,7 +180,7 @@ pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
 
 impl Source for Instance {
     fn fetch(&self) -> Fetch<'_> {
-        Box::pin(self.ask())
+        Box::pin(self.request())
     }
 
     fn timeout(&self) -> Duration {
@@ -191,13 +191,13 @@ impl Source for Instance {
         Unavailable::new(
             Reason::InstanceMetadataUnreachable,
             format!(
-                "no answer in time from the instance metadata service at {}. {HOP_LIMIT_ADVICE}",
-                self.place
+                "timeout while waiting for the instance metadata service at {}. {HOP_LIMIT_FIX}",
+                self.endpoint
             ),
         )
     }
 
-    fn way_out(&self) -> &'static str {
-        "it hands out the same session until shortly before its end; if the role's sessions were revoked, detach and attach the instance profile"
+    fn fix(&self) -> &'static str {
+        "The service returns the same credentials until shortly before they expire; if the role's sessions were revoked, detach and reattach the instance profile"
     }
 }

@@ -1,7 +1,7 @@
-//! Lambda: the service puts a session of the function's execution role into the environment.
+//! Lambda: the service sets temporary credentials of the function's execution role in the environment.
 //!
-//! <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>. The keys are those of
-//! `static_keys.rs`; an execution environment lives shorter than its session, so nothing renews them.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>. The variables are those of
+//! `static_keys.rs`; an execution environment ends before its credentials expire, so they are not renewed.
 
 use crate::{
     active::Material,
@@ -10,11 +10,11 @@ use crate::{
     unavailable::{Reason, Unavailable},
 };
 
-/// The execution role's session.
+/// The execution role's credentials.
 #[derive(Debug)]
 pub(crate) struct Lambda(pub(crate) Keys);
 
-/// Whether these keys are the ones Lambda itself set: a function, and a session token.
+/// Whether Lambda set these keys: the function name is set, and the keys have a session token.
 pub(crate) fn is_lambda(environment: &dyn Environment, keys: &Keys) -> bool {
     value(environment, "AWS_LAMBDA_FUNCTION_NAME").is_some() && keys.session_token.is_some()
 }
@@ -25,10 +25,10 @@ impl Source for Lambda {
     }
 
     fn timed_out(&self) -> Unavailable {
-        Unavailable::new(Reason::Rejected, "reading the environment took too long")
+        Unavailable::new(Reason::Rejected, "timeout while reading the environment")
     }
 
-    fn way_out(&self) -> &'static str {
-        "the execution role's session has ended; Lambda starts a new execution environment with a new one"
+    fn fix(&self) -> &'static str {
+        "The execution role's credentials have expired; Lambda starts a new execution environment with new ones"
     }
 }

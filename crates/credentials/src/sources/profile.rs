@@ -1,9 +1,9 @@
-//! Profiles of the shared configuration files, with the SDK's provider: `source_profile`, `role_arn`,
+//! Profiles in the shared config and credentials files, with the SDK's provider: `source_profile`, `role_arn`,
 //! `credential_source`, `credential_process`, IAM Identity Center (SSO), `web_identity_token_file`.
 //!
-//! <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>. The SDK parses the files once, so the
-//! provider is made anew for each fetch, and rotated keys are taken up. It knows no variables but the process's
-//! own; paths, profile and STS endpoint are therefore handed to it.
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>. The SDK parses the files once, so each fetch
+//! creates a new provider, which reads rotated keys. The provider reads only the variables of the process;
+//! paths, profile and STS endpoint are therefore passed to it.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -34,16 +34,16 @@ use crate::{
     files::Watched,
     http::sdk_client,
     sources::{Fetch, Source, instance::find, static_keys::Keys},
-    sts::{StsSettings, refusal},
+    sts::{StsSettings, classify},
     unavailable::{Reason, Unavailable, causes},
 };
 
 pub(crate) const PROFILE: &str = "AWS_PROFILE";
 const CONFIG_FILE: &str = "AWS_CONFIG_FILE";
 const CREDENTIALS_FILE: &str = "AWS_SHARED_CREDENTIALS_FILE";
-/// Name of the services section that carries the configured STS endpoint into the SDK.
+/// Name of the services section that passes the configured STS endpoint to the SDK.
 const SERVICES: &str = "bedrock-gateway";
-/// Keys of a profile any of which means that it leads to credentials.
+/// A profile with any of these keys provides credentials.
 const CREDENTIAL_KEYS: [&str; 7] = [
     "aws_access_key_id",
     "role_arn",
@@ -54,7 +54,7 @@ const CREDENTIAL_KEYS: [&str; 7] = [
     "web_identity_token_file",
 ];
 
-/// Which profile of which files.
+/// The name of a profile and the paths of its files.
 #[derive(Clone, Debug)]
 pub(crate) struct ProfileSettings {
     pub(crate) name: String,
@@ -76,7 +76,7 @@ pub(crate) struct Profile {
     clock: Clock,
 }
 
-/// `credential_source = Environment`, from the port and not from the process.
+/// `credential_source = Environment`, read through [`Environment`] and not from the process.
 #[derive(Debug)]
 struct FromEnvironment(Option<Keys>);
 
@@ -95,7 +95,7 @@ impl ProvideCredentials for FromEnvironment {
 }
 
 impl ProfileSettings {
-    /// The selected profile, `default` where none is; none when there is not even a place for the files.
+    /// The selected profile, or `default`; `None` if neither the file variables nor `HOME` are set.
     pub(crate) fn from_env(
         environment: &dyn Environment,
         environment_keys: Option<Keys>,
@@ -108,7 +108,7 @@ impl ProfileSettings {
         })
     }
 
-    /// Those of the two files that are there; the SDK takes a missing one for an error.
+    /// The existing ones of the two files; the SDK returns an error for a missing file.
     fn files(&self) -> Option<aws_runtime::env_config::file::Builder> {
         let mut builder = EnvConfigFiles::builder();
         let mut any = false;
@@ -135,15 +135,15 @@ impl ProfileSettings {
         .await
         .inspect_err(|error| {
             tracing::warn!(
-                "unable to read the shared configuration files: {}",
+                "unable to read the shared AWS config files: {}",
                 causes(error)
             );
         })
         .ok()
     }
 
-    /// Whether the profile says where credentials come from.
-    pub(crate) async fn holds_credentials(&self) -> bool {
+    /// Whether the profile provides credentials.
+    pub(crate) async fn has_credentials(&self) -> bool {
         self.parse().await.is_some_and(|profiles| {
             CREDENTIAL_KEYS
                 .iter()
@@ -213,7 +213,7 @@ impl Profile {
             return Err(Unavailable::new(
                 Reason::ProfileInvalid,
                 format!(
-                    "profile {name}: neither {} nor {} exists; set {CONFIG_FILE} and {CREDENTIALS_FILE}, or run aws configure --profile {name}",
+                    "profile {name}: neither {} nor {} exists: set {CONFIG_FILE} and {CREDENTIALS_FILE}, or run aws configure --profile {name}",
                     self.settings.config_file.display(),
                     self.settings.credentials_file.display()
                 ),
@@ -250,16 +250,18 @@ impl Profile {
 
     fn explain(&self, error: &CredentialsError) -> Unavailable {
         let name = &self.settings.name;
-        if let Some(refused) = find::<SdkError<AssumeRoleError, HttpResponse>>(error) {
-            let (reason, said) = refusal(refused);
-            return Unavailable::new(reason, format!("sts:AssumeRole for profile {name}: {said}"));
-        }
-        if let Some(refused) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error)
-        {
-            let (reason, said) = refusal(refused);
+        if let Some(error) = find::<SdkError<AssumeRoleError, HttpResponse>>(error) {
+            let (reason, detail) = classify(error);
             return Unavailable::new(
                 reason,
-                format!("sts:AssumeRoleWithWebIdentity for profile {name}: {said}"),
+                format!("sts:AssumeRole for profile {name}: {detail}"),
+            );
+        }
+        if let Some(error) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error) {
+            let (reason, detail) = classify(error);
+            return Unavailable::new(
+                reason,
+                format!("sts:AssumeRoleWithWebIdentity for profile {name}: {detail}"),
             );
         }
         let text = causes(error);
@@ -268,7 +270,7 @@ impl Profile {
             | CredentialsError::InvalidConfiguration(_) => Unavailable::new(
                 Reason::ProfileInvalid,
                 format!(
-                    "profile {name} of {} and {}: {text}",
+                    "profile {name} in {} and {}: {text}",
                     self.settings.config_file.display(),
                     self.settings.credentials_file.display()
                 ),
@@ -276,7 +278,7 @@ impl Profile {
             _ => Unavailable::new(
                 Reason::ProfileFailed,
                 format!(
-                    "profile {name}: {text}. For SSO, run aws sso login --profile {name}; for credential_process, run its command by hand"
+                    "profile {name}: {text}. For SSO, run aws sso login --profile {name}; for credential_process, run the command manually to see its error"
                 ),
             ),
         }
@@ -295,7 +297,7 @@ impl Source for Profile {
         ]
     }
 
-    /// A `credential_process` may ask a person or a far service.
+    /// A `credential_process` may prompt the user or call a remote service.
     fn timeout(&self) -> Duration {
         Duration::from_mins(1)
     }
@@ -304,13 +306,13 @@ impl Source for Profile {
         Unavailable::new(
             Reason::ProfileFailed,
             format!(
-                "profile {} gave no credentials within a minute",
+                "timeout: profile {} returned no credentials within one minute",
                 self.settings.name
             ),
         )
     }
 
-    fn way_out(&self) -> &'static str {
-        "put working keys into the profile, or sign in again; changed files are taken up without a restart"
+    fn fix(&self) -> &'static str {
+        "Write valid keys to the profile or sign in again; changed files are reloaded without a restart"
     }
 }

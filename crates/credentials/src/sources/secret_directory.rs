@@ -1,7 +1,7 @@
-//! A mounted Secret: a folder with one file a variable, as the kubelet mounts it.
+//! A mounted Secret: a directory with one file per variable, as the kubelet mounts it.
 //!
-//! The files are named like the variables: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`
-//! (optional), or `AWS_BEARER_TOKEN_BEDROCK` alone. Unlike variables they can be rotated while the gateway runs.
+//! The file names are those of the variables: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`
+//! (optional), or `AWS_BEARER_TOKEN_BEDROCK` only. Unlike variables they can be rotated while the gateway runs.
 
 use std::path::{Path, PathBuf};
 
@@ -17,12 +17,12 @@ use crate::{
     unavailable::{Reason, Unavailable},
 };
 
-/// Variable that names the folder.
+/// Variable with the path of the directory.
 pub(crate) const SECRET_DIRECTORY: &str = "BEDROCK_GATEWAY_SECRET_DIRECTORY";
-/// Reads begun anew because the folder was replaced meanwhile.
-const TRIES: usize = 3;
+/// Maximum number of reads when the directory is replaced during a read.
+const MAX_READS: usize = 3;
 
-/// Reads the folder at each fetch.
+/// Reads the directory at each fetch.
 #[derive(Debug)]
 pub(crate) struct SecretDirectory(pub(crate) PathBuf);
 
@@ -44,7 +44,7 @@ impl SecretDirectory {
         Unavailable::new(
             Reason::KeysMissing,
             format!(
-                "{} holds no {what}: give the Secret {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY}, or {BEARER_TOKEN}",
+                "{} contains no {what}: add {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY}, or {BEARER_TOKEN}, to the Secret",
                 self.0.display()
             ),
         )
@@ -70,10 +70,10 @@ impl SecretDirectory {
         Ok(Material::Keys(keys.credentials("SecretDirectory")))
     }
 
-    /// All files of one version: a key of before the rotation never meets a secret of after it.
-    async fn consistent(&self) -> Result<Material, Unavailable> {
+    /// Reads all files of one version, so that an old access key ID is never combined with a new secret key.
+    async fn read_consistent(&self) -> Result<Material, Unavailable> {
         let mut outcome = Err(self.missing("files"));
-        for _ in 0..TRIES {
+        for _ in 0..MAX_READS {
             let before = version(&self.0).await;
             outcome = self.read_all().await;
             if before == version(&self.0).await {
@@ -84,8 +84,8 @@ impl SecretDirectory {
     }
 }
 
-/// State of everything that is read; of `..data` it is the folder the kubelet swaps in whole.
-async fn version(folder: &Path) -> Vec<Option<crate::files::Fingerprint>> {
+/// The version of all files. They resolve through `..data`, which the kubelet replaces atomically.
+async fn version(directory: &Path) -> Vec<Option<crate::files::Fingerprint>> {
     let mut all = Vec::with_capacity(4);
     for name in [
         ACCESS_KEY_ID,
@@ -93,14 +93,14 @@ async fn version(folder: &Path) -> Vec<Option<crate::files::Fingerprint>> {
         SESSION_TOKEN,
         BEARER_TOKEN,
     ] {
-        all.push(fingerprint(&folder.join(name)).await);
+        all.push(fingerprint(&directory.join(name)).await);
     }
     all
 }
 
 impl Source for SecretDirectory {
     fn fetch(&self) -> Fetch<'_> {
-        Box::pin(self.consistent())
+        Box::pin(self.read_consistent())
     }
 
     fn watched(&self) -> Vec<Watched> {
@@ -118,11 +118,11 @@ impl Source for SecretDirectory {
     fn timed_out(&self) -> Unavailable {
         Unavailable::new(
             Reason::KeysMissing,
-            format!("reading {} took too long", self.0.display()),
+            format!("timeout while reading {}", self.0.display()),
         )
     }
 
-    fn way_out(&self) -> &'static str {
-        "put working keys into the Secret; they are taken up without a restart"
+    fn fix(&self) -> &'static str {
+        "Write valid keys to the Secret; they are reloaded without a restart"
     }
 }

@@ -1,7 +1,7 @@
-//! `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, for a session, `AWS_SESSION_TOKEN`.
+//! `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, for temporary credentials, `AWS_SESSION_TOKEN`.
 //!
-//! The environment of a process does not change, so these never renew themselves: for keys that are rotated
-//! while the gateway runs there are the secret directory and the profile.
+//! The environment of a process does not change, so these keys are never renewed. To rotate keys while the
+//! gateway runs, use the secret directory or a profile.
 
 use aws_credential_types::Credentials;
 
@@ -18,7 +18,7 @@ pub(crate) const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 pub(crate) const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 pub(crate) const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
 
-/// Keys as they were set.
+/// The keys from the environment.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
     pub(crate) access_key_id: String,
@@ -26,12 +26,12 @@ pub(crate) struct Keys {
     pub(crate) session_token: Option<Secret>,
 }
 
-/// Hands out the same keys each time.
+/// Returns the same keys at each fetch.
 #[derive(Debug)]
 pub(crate) struct StaticKeys(pub(crate) Keys);
 
 impl Keys {
-    /// None when neither key is set.
+    /// `None` if neither part of the key is set.
     pub(crate) fn from_env(environment: &dyn Environment) -> Result<Option<Self>, SettingsError> {
         let incomplete = |set, missing| SettingsError::KeysIncomplete { set, missing };
         match (
@@ -68,14 +68,14 @@ impl Source for StaticKeys {
     }
 
     fn timed_out(&self) -> Unavailable {
-        Unavailable::new(Reason::Rejected, "reading the environment took too long")
+        Unavailable::new(Reason::Rejected, "timeout while reading the environment")
     }
 
-    fn way_out(&self) -> &'static str {
+    fn fix(&self) -> &'static str {
         if self.0.session_token.is_some() {
-            "the session of AWS_SESSION_TOKEN has ended; restart with new keys, or use a role, which renews itself"
+            "The temporary credentials of AWS_SESSION_TOKEN have expired: restart with new ones, or use a role, which is renewed automatically"
         } else {
-            "check that the access key exists and is active, then restart with working keys"
+            "Check that the access key exists and is active, then restart with valid keys"
         }
     }
 }

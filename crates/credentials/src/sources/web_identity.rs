@@ -1,7 +1,7 @@
-//! Web identity: a token of an OIDC provider exchanged for a role's credentials (IRSA, GitHub Actions, others).
+//! Web identity: exchanges a token of an OIDC provider for a role's credentials (IRSA, GitHub Actions, others).
 //!
-//! The token is obtained anew for each exchange and dropped after it. Two errors that AWS calls worth a retry are
-//! retried once at once; an expired token only when the file holds another one by now.
+//! Each exchange reads a fresh token and drops it afterwards. The two errors that AWS documents as retryable are
+//! retried once immediately; an expired token is retried only if the file contains a different one by then.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     active::Material,
     files::Watched,
     secret::Secret,
-    sources::{Fetch, Source, github::GitHubToken},
+    sources::{Fetch, Source, assume_role::ROLE_FIX, github::GitHubToken},
     sts::{AssumeRoleLink, Sts},
     unavailable::{Reason, Unavailable},
 };
@@ -17,12 +17,12 @@ use crate::{
 /// Pause before the one retry within an exchange.
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
 
-/// Where the token comes from.
+/// The source of the token.
 #[derive(Debug)]
 pub(crate) enum TokenSource {
-    /// A file that something else keeps fresh, such as the kubelet.
+    /// A file that another process renews, such as the kubelet.
     File(PathBuf),
-    /// A request to GitHub.
+    /// GitHub's token service.
     GitHub(GitHubToken),
 }
 
@@ -52,7 +52,7 @@ async fn read_token_file(path: &PathBuf) -> Result<Secret, Unavailable> {
         )
     };
     match tokio::fs::read_to_string(path).await {
-        // A newline at the end would become part of the token.
+        // A trailing newline is not part of the token.
         Ok(text) if !text.trim().is_empty() => Ok(Secret::new(text.trim())),
         Ok(_) => Err(unreadable("is empty")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Unavailable::new(
@@ -62,39 +62,39 @@ async fn read_token_file(path: &PathBuf) -> Result<Secret, Unavailable> {
             ),
         )),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(unreadable(
-            "may not be read by this user: set fsGroup in the pod's securityContext",
+            "is not readable by this user: set fsGroup in the pod's securityContext",
         )),
-        Err(error) => Err(unreadable(&format!("is unreadable: {error}"))),
+        Err(error) => Err(unreadable(&format!("is not readable: {error}"))),
     }
 }
 
 impl WebIdentity {
     async fn exchange(&self) -> Result<Material, Unavailable> {
         let token = self.token.read().await?;
-        let refused = match self
+        let rejection = match self
             .sts
             .assume_role_with_web_identity(&self.role, &token)
             .await
         {
             Ok(credentials) => return Ok(Material::Keys(credentials)),
-            Err(refused) => refused,
+            Err(rejection) => rejection,
         };
-        let again = match refused.reason {
+        let token = match rejection.reason {
             Reason::InvalidIdentityToken | Reason::IdpCommunicationError => {
                 tokio::time::sleep(RETRY_PAUSE).await;
                 self.token.read().await?
             }
             Reason::ExpiredToken => {
-                let again = self.token.read().await?;
-                if again == token {
-                    return Err(refused);
+                let current = self.token.read().await?;
+                if current == token {
+                    return Err(rejection);
                 }
-                again
+                current
             }
-            _ => return Err(refused),
+            _ => return Err(rejection),
         };
         self.sts
-            .assume_role_with_web_identity(&self.role, &again)
+            .assume_role_with_web_identity(&self.role, &token)
             .await
             .map(Material::Keys)
     }
@@ -119,11 +119,11 @@ impl Source for WebIdentity {
     fn timed_out(&self) -> Unavailable {
         Unavailable::new(
             Reason::StsUnreachable,
-            "the exchange of the web identity token took too long",
+            "timeout while exchanging the web identity token",
         )
     }
 
-    fn way_out(&self) -> &'static str {
-        "the role's sessions may have been revoked, or the role deleted and made again"
+    fn fix(&self) -> &'static str {
+        ROLE_FIX
     }
 }

@@ -1,4 +1,4 @@
-//! Roles on top of a handle: one base for all of them, their own sessions, refusals, and their end.
+//! Roles assumed with the credentials of a handle: shared base, separate sessions, rejections, shutdown.
 
 use awsdouble::Fault;
 use credentials::{AssumeRoleLink, Handle, Reason, SettingsError};
@@ -11,20 +11,20 @@ const SECOND: &str = "arn:aws:iam::123456789012:role/BedrockAccessRole";
 struct Pod {
     account: Account,
     base: Handle,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 impl Pod {
     async fn start(lifetime_seconds: Option<u64>) -> Self {
         let account = Account::start(lifetime_seconds).await;
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("token");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
         std::fs::write(&file, account.token("app", "sts.amazonaws.com", 3600)).unwrap();
         let base = start(account.web_identity(&file)).await;
         Self {
             account,
             base,
-            _folder: folder,
+            _directory: directory,
         }
     }
 
@@ -46,7 +46,7 @@ fn second(external_id: &str) -> AssumeRoleLink {
 }
 
 #[tokio::test]
-async fn roles_share_one_base_and_each_has_a_session_of_its_own() {
+async fn roles_share_one_base_and_have_separate_sessions() {
     let pod = Pod::start(None).await;
     let first = pod.base.assume(link(FIRST), "a").unwrap();
     let second = pod.base.assume(second("unique-external-id"), "b").unwrap();
@@ -67,7 +67,7 @@ async fn roles_share_one_base_and_each_has_a_session_of_its_own() {
 }
 
 #[tokio::test]
-async fn wrong_external_id_is_told_with_the_role_and_leaves_the_base_alone() {
+async fn a_wrong_external_id_is_reported_with_the_role_and_does_not_affect_the_base() {
     let pod = Pod::start(None).await;
     let role = pod.base.assume(second("guessed"), "a").unwrap();
     let pending = role.current().unwrap_err();
@@ -83,7 +83,7 @@ async fn wrong_external_id_is_told_with_the_role_and_leaves_the_base_alone() {
 }
 
 #[tokio::test]
-async fn revoked_sessions_of_role_and_base_are_both_replaced() {
+async fn replaces_revoked_sessions_of_both_role_and_base() {
     let pod = Pod::start(None).await;
     let role = pod.base.assume(link(FIRST), "a").unwrap();
     let credentials = role.wait_ready(TIMEOUT).await.unwrap();
@@ -95,7 +95,7 @@ async fn revoked_sessions_of_role_and_base_are_both_replaced() {
 }
 
 #[tokio::test]
-async fn base_that_comes_late_is_waited_for() {
+async fn a_role_waits_for_its_base_credentials() {
     let pod = Pod::start(None).await;
     let exchange = "AssumeRoleWithWebIdentity";
     let fault = Fault::error(exchange, 503, "ServiceUnavailable");
@@ -106,24 +106,24 @@ async fn base_that_comes_late_is_waited_for() {
 }
 
 #[tokio::test]
-async fn role_is_renewed_until_its_last_handle_is_dropped() {
+async fn a_role_is_renewed_until_its_last_handle_is_dropped() {
     let pod = Pod::start(Some(2)).await;
     let role = pod.base.assume(link(FIRST), "a").unwrap();
     eventually("a renewal", || role.status().generation >= 2).await;
     drop(role);
     let before = pod.calls("AssumeRole");
     let renewed = pod.calls("AssumeRoleWithWebIdentity");
-    // The base goes on for two renewals, by which time the role would have been renewed, too.
-    eventually("the base goes on", || {
+    // After two more renewals of the base the role would have been renewed, too.
+    eventually("two renewals of the base", || {
         pod.calls("AssumeRoleWithWebIdentity") >= renewed + 2
     })
     .await;
-    // One may have been on its way.
+    // One call may have been in flight.
     assert!(pod.calls("AssumeRole") <= before + 1);
 }
 
 #[tokio::test]
-async fn roles_that_make_no_sense_are_refused_naming_the_field() {
+async fn rejects_invalid_roles_and_names_the_field() {
     let pod = Pod::start(None).await;
     let short = AssumeRoleLink {
         duration_seconds: Some(60),

@@ -1,7 +1,7 @@
-//! Each folder of `testdata` is a case: environment and files in, choice, credentials and AWS's record out.
+//! Each directory in `testdata` is a case: environment and files in; choice, credentials and recorded AWS calls out.
 //!
-//! All of them run under a subscriber that keeps every log line of every level; afterwards neither the lines nor
-//! anything printed from handles, credentials, statuses and errors may hold one of the secrets used.
+//! All cases run with a subscriber that records every log line of every level. Neither the log lines nor the
+//! printed handles, credentials, statuses and errors may contain a secret of a case.
 
 use std::{
     collections::BTreeMap,
@@ -49,9 +49,9 @@ struct Expected {
     #[serde(default)]
     assume_roles: Vec<String>,
     region: Option<String>,
-    /// ARN of the caller as AWS sees it.
+    /// ARN from `GetCallerIdentity`.
     identity: Option<String>,
-    /// Role of the caller, where the session's name is not ours to choose.
+    /// Role of the caller, for cases in which AWS chooses the session name.
     role: Option<String>,
     bearer: Option<String>,
     expires: Option<bool>,
@@ -68,14 +68,14 @@ struct ExpectedError {
     message: Vec<String>,
 }
 
-/// Everything printed, and everything that must not have been.
+/// The log of all cases.
 #[derive(Clone, Default)]
 struct Printed(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Printed {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend_from_slice(bytes);
+        let mut printed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        printed.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -92,7 +92,7 @@ impl<'a> MakeWriter<'a> for Printed {
     }
 }
 
-/// What a case printed by itself, and its secrets.
+/// The printed values of a case, and its secrets.
 #[derive(Default)]
 struct Traces {
     printed: String,
@@ -100,7 +100,7 @@ struct Traces {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_case_ends_as_expected_and_prints_no_secret() {
+async fn every_case_has_the_expected_result_and_prints_no_secret() {
     let logged = Printed::default();
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
@@ -150,7 +150,7 @@ async fn every_case_ends_as_expected_and_prints_no_secret() {
         for secret in &trace.secrets {
             assert!(
                 !trace.printed.contains(secret.as_str()),
-                "{name}: a printed value shows a secret"
+                "{name}: a printed value contains a secret"
             );
             if let Some(line) = logged.lines().find(|line| line.contains(secret.as_str())) {
                 let target = line
@@ -158,19 +158,19 @@ async fn every_case_ends_as_expected_and_prints_no_secret() {
                     .take(3)
                     .collect::<Vec<_>>()
                     .join(" ");
-                panic!("{name}: a log line shows a secret: {target} …");
+                panic!("{name}: a log line contains a secret: {target} …");
             }
         }
     }
 }
 
-/// A case, read and filled in.
+/// A case with its placeholders replaced.
 struct Case {
     account: Account,
     environment: BTreeMap<String, String>,
     configured: Configured,
     expected: Expected,
-    /// Lives as long as the case runs.
+    /// Deleted when the case ends.
     _files: tempfile::TempDir,
 }
 
@@ -253,7 +253,7 @@ async fn run(name: String) -> Traces {
     let settings = settings(&mut case);
     writeln!(traces.printed, "{settings:?}").unwrap();
     let handle = start(settings).await;
-    // A case that is to fail has failed once; one that is to succeed gets all the time.
+    // Wait for the first failure if the case expects an error, otherwise for credentials.
     let outcome = if case.expected.error.is_some() {
         let failed = || handle.status().consecutive_failures > 0;
         crate::support::eventually(&name, failed).await;
@@ -270,24 +270,30 @@ async fn run(name: String) -> Traces {
             writeln!(traces.printed, "{unavailable}").unwrap();
             assert_eq!(unavailable.reason.as_str(), error.reason, "{unavailable}");
             for text in &error.message {
-                let told = unavailable.message.contains(text.as_str());
-                assert!(told, "no {text:?} in: {unavailable}");
+                let found = unavailable.message.contains(text.as_str());
+                assert!(found, "no {text:?} in: {unavailable}");
             }
         }
-        (Some(error), Ok(_)) => panic!("credentials came, but {} was expected", error.reason),
+        (Some(error), Ok(_)) => panic!("expected {}, got credentials", error.reason),
         (None, Err(unavailable)) => panic!("{unavailable}"),
-        (None, Ok(credentials)) => check_lease(&case, &credentials, &mut traces.secrets).await,
+        (None, Ok(credentials)) => {
+            check_credentials(&case, &credentials, &mut traces.secrets).await;
+        }
     }
     check_calls(&case.expected, &calls);
     traces
 }
 
-/// Whether AWS takes the credentials for what it should be.
-async fn check_lease(case: &Case, credentials: &ActiveCredentials, secrets: &mut Vec<String>) {
+/// Checks the expiration and the caller identity of the credentials.
+async fn check_credentials(
+    case: &Case,
+    credentials: &ActiveCredentials,
+    secrets: &mut Vec<String>,
+) {
     let expected = &case.expected;
     if let Some(expires) = expected.expires {
         let ends = credentials.expires_at().is_some();
-        assert_eq!(ends, expires, "whether the credentials end");
+        assert_eq!(ends, expires, "whether the credentials expire");
     }
     if let Some(key) = &expected.bearer {
         assert_eq!(credentials.bearer().unwrap().token(), key);
@@ -308,10 +314,7 @@ async fn check_lease(case: &Case, credentials: &ActiveCredentials, secrets: &mut
         assert!(caller.starts_with(&format!("{assumed}/")), "{caller}");
     }
     let named = expected.identity.is_some() || expected.role.is_some();
-    assert!(
-        named,
-        "the case does not say whose credentials are expected"
-    );
+    assert!(named, "the case does not set the expected identity");
 }
 
 fn check_calls(expected: &Expected, calls: &[Call]) {
@@ -322,12 +325,12 @@ fn check_calls(expected: &Expected, calls: &[Call]) {
         .iter()
         .map(|call| (&call.operation, &call.path, call.status))
         .collect();
-    assert_eq!(calls.len(), expected.len(), "AWS saw {seen:?}");
+    assert_eq!(calls.len(), expected.len(), "AWS received {seen:?}");
     for (call, expected) in calls.iter().zip(expected) {
         let call = serde_json::to_value(call).unwrap();
         assert!(
             contains(&call, expected),
-            "AWS saw {call:#}\nand not {expected}"
+            "AWS received {call:#}\ninstead of {expected}"
         );
     }
 }
@@ -367,7 +370,7 @@ fn check_choice(expected: &Expected, status: &credentials::Status) {
     }
 }
 
-/// Whether all that `part` says holds for `whole`.
+/// Whether `whole` contains all fields of `part`.
 fn contains(whole: &Value, part: &Value) -> bool {
     match (whole, part) {
         (Value::Object(whole), Value::Object(part)) => part

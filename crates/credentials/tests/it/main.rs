@@ -2,7 +2,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "this is a test; its helper functions are not marked as such"
+    reason = "test code; the lints do not recognize its helper functions as such"
 )]
 
 mod assumed;

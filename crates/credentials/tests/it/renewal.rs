@@ -1,4 +1,4 @@
-//! Credentials over time, with real sockets and short lifetimes: rotation, outage, expiry, revocation, skew.
+//! Renewal with real sockets and short lifetimes: rotation, outage, expiration, revocation, clock skew.
 
 use std::{
     collections::BTreeSet,
@@ -15,26 +15,26 @@ const EXCHANGE: &str = "AssumeRoleWithWebIdentity";
 
 struct Pod {
     account: Account,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Pod {
     async fn start(lifetime_seconds: u64) -> Self {
         let pod = Self {
             account: Account::start(Some(lifetime_seconds)).await,
-            folder: tempfile::tempdir().unwrap(),
+            directory: tempfile::tempdir().unwrap(),
         };
         pod.project("app", 3600);
         pod
     }
 
     fn token_file(&self) -> std::path::PathBuf {
-        self.folder.path().join("token")
+        self.directory.path().join("token")
     }
 
-    /// Puts a new token where the pod sees it, as the kubelet does.
+    /// Replaces the projected token, as the kubelet does.
     fn project(&self, account: &str, expires_in: i64) {
-        let staged = self.folder.path().join("staged");
+        let staged = self.directory.path().join("staged");
         std::fs::write(
             &staged,
             self.account.token(account, "sts.amazonaws.com", expires_in),
@@ -53,7 +53,7 @@ impl Pod {
 }
 
 #[tokio::test]
-async fn each_refresh_reads_the_token_file_again_and_nothing_is_ever_unavailable() {
+async fn each_refresh_reads_the_token_file_and_credentials_are_always_available() {
     let pod = Pod::start(4).await;
     let handle = start(pod.settings()).await;
     handle.wait_ready(TIMEOUT).await.unwrap();
@@ -67,7 +67,7 @@ async fn each_refresh_reads_the_token_file_again_and_nothing_is_ever_unavailable
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    // Whole seconds of the expiry make lifetimes of 3 to 4 s: a refresh every 1.8 to 3 s.
+    // Expirations in whole seconds give lifetimes of 3 to 4 s: a refresh every 1.8 to 3 s.
     let calls = pod.account.double.calls_of(EXCHANGE);
     assert!((5..=8).contains(&calls.len()), "{} exchanges", calls.len());
     let tokens: BTreeSet<_> = calls
@@ -77,12 +77,12 @@ async fn each_refresh_reads_the_token_file_again_and_nothing_is_ever_unavailable
     assert_eq!(
         tokens.len(),
         calls.len(),
-        "each exchange has a token of its own"
+        "each exchange uses a different token"
     );
 }
 
 #[tokio::test]
-async fn an_outage_longer_than_a_refresh_goes_unnoticed_until_the_credentials_really_end() {
+async fn credentials_stay_usable_through_an_outage_until_they_expire() {
     let pod = Pod::start(12).await;
     let handle = start(pod.settings()).await;
     let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
@@ -99,8 +99,8 @@ async fn an_outage_longer_than_a_refresh_goes_unnoticed_until_the_credentials_re
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(pod.exchanges() >= 4, "it tried meanwhile");
-    eventually("the end", || handle.current().is_err()).await;
+    assert!(pod.exchanges() >= 4, "the refresher retries meanwhile");
+    eventually("expiration", || handle.current().is_err()).await;
     assert!(handle.now() >= end);
     assert_eq!(handle.current().unwrap_err().reason, Reason::StsFault);
     pod.account.double.clear_faults();
@@ -108,17 +108,17 @@ async fn an_outage_longer_than_a_refresh_goes_unnoticed_until_the_credentials_re
 }
 
 #[tokio::test]
-async fn a_thousand_requests_at_the_moment_of_expiry_make_one_exchange() {
+async fn a_thousand_requests_after_expiration_cause_one_exchange() {
     let pod = Pod::start(3).await;
     let handle = start(pod.settings()).await;
     let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     pod.account
         .double
         .inject(Fault::error(EXCHANGE, 503, "ServiceUnavailable"));
-    eventually("expiry", || handle.current().is_err()).await;
+    eventually("expiration", || handle.current().is_err()).await;
     pod.account.double.set_credential_lifetime(Some(3600));
     pod.account.double.clear_faults();
-    let answered = || {
+    let succeeded = || {
         pod.account
             .double
             .calls_of(EXCHANGE)
@@ -126,7 +126,7 @@ async fn a_thousand_requests_at_the_moment_of_expiry_make_one_exchange() {
             .filter(|call| call.status == Some(200))
             .count()
     };
-    let before = answered();
+    let before = succeeded();
     let waiters: Vec<_> = (0..1000)
         .map(|_| {
             let (handle, credentials) = (handle.clone(), credentials.clone());
@@ -136,7 +136,7 @@ async fn a_thousand_requests_at_the_moment_of_expiry_make_one_exchange() {
     for waiter in waiters {
         assert_eq!(waiter.await.unwrap().unwrap().generation(), 2);
     }
-    assert_eq!(answered() - before, 1);
+    assert_eq!(succeeded() - before, 1);
 }
 
 #[tokio::test]
@@ -163,11 +163,11 @@ async fn a_revoked_session_is_replaced_by_one_exchange() {
 }
 
 #[tokio::test]
-async fn a_renewed_token_file_ends_a_failure_at_once() {
+async fn a_renewed_token_file_triggers_a_retry_at_once() {
     let pod = Pod::start(3600).await;
     pod.project("app", -60);
     let handle = start(pod.settings()).await;
-    // By the fifth failure the pause has grown to 8 s or more.
+    // After the fifth failure the pause is 8 s or longer.
     eventually("failures", || handle.status().consecutive_failures >= 5).await;
     assert_eq!(handle.current().unwrap_err().reason, Reason::ExpiredToken);
     pod.project("app", 3600);
@@ -181,7 +181,7 @@ async fn a_renewed_token_file_ends_a_failure_at_once() {
 }
 
 #[tokio::test]
-async fn an_expired_token_is_exchanged_again_only_when_the_file_holds_another() {
+async fn retries_an_expired_token_only_if_the_file_contains_a_new_one() {
     let pod = Pod::start(3600).await;
     let path = pod.token_file();
     pod.account.double.inject(
@@ -201,20 +201,20 @@ async fn an_expired_token_is_exchanged_again_only_when_the_file_holds_another() 
     assert_eq!(
         handle.status().refreshes_by_result.len(),
         1,
-        "nobody saw a failure"
+        "no failure is recorded"
     );
 }
 
 #[tokio::test]
-async fn rotated_keys_of_a_mounted_secret_are_taken_up_whole() {
+async fn reloads_rotated_keys_of_a_mounted_secret_as_a_pair() {
     let mount = tempfile::tempdir().unwrap();
     let root = mount.path();
-    // The kubelet's layout: files link into ..data, which links to a folder of the version.
+    // The kubelet's layout: files are links into ..data, which is a link to the directory of a version.
     let publish = |version: &str, id: &str, secret: &str| {
-        let folder = root.join(version);
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::write(folder.join("AWS_ACCESS_KEY_ID"), id).unwrap();
-        std::fs::write(folder.join("AWS_SECRET_ACCESS_KEY"), secret).unwrap();
+        let directory = root.join(version);
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("AWS_ACCESS_KEY_ID"), id).unwrap();
+        std::fs::write(directory.join("AWS_SECRET_ACCESS_KEY"), secret).unwrap();
         std::os::unix::fs::symlink(version, root.join("..data_tmp")).unwrap();
         std::fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
     };
@@ -237,9 +237,9 @@ async fn rotated_keys_of_a_mounted_secret_are_taken_up_whole() {
 }
 
 #[tokio::test]
-async fn keys_rewritten_in_the_profile_are_taken_up() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("credentials");
+async fn reloads_keys_rewritten_in_the_profile() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("credentials");
     let write = |id: &str| {
         let text =
             format!("[dev]\naws_access_key_id = {id}\naws_secret_access_key = secret-of-{id}\n");
@@ -261,7 +261,7 @@ async fn keys_rewritten_in_the_profile_are_taken_up() {
 }
 
 #[tokio::test]
-async fn a_wrong_clock_is_corrected_from_the_first_refusal() {
+async fn corrects_a_skewed_clock_after_the_first_rejection() {
     let account = Account::start(None).await;
     account.double.set_clock_skew(3600);
     let environment = std::collections::BTreeMap::from(
@@ -300,11 +300,11 @@ async fn a_wrong_clock_is_corrected_from_the_first_refusal() {
         left > Duration::from_secs(3500) && left <= Duration::from_secs(3605),
         "{left:?}"
     );
-    let refused = account.double.calls_of("AssumeRole");
+    let calls = account.double.calls_of("AssumeRole");
     assert_eq!(
-        refused.len(),
+        calls.len(),
         2,
-        "one refused for its time, one signed with the corrected time"
+        "one rejected for its time, one signed with the corrected time"
     );
     assert!(credentials.expires_at().unwrap() > SystemTime::UNIX_EPOCH);
 }

@@ -1,5 +1,5 @@
-//! IAM Identity Center: the SDK looks for the signed-in session below the process's own `HOME`, so this runs in a
-//! process of its own, with nothing but what `aws sso login` leaves behind.
+//! IAM Identity Center: the SDK reads the cached SSO session below the `HOME` of the process, so the test starts a
+//! process with a `HOME` that contains only the files of `aws sso login`.
 
 use std::process::Command;
 
@@ -7,11 +7,11 @@ use credentials::{ProcessEnvironment, Settings};
 
 use crate::support::{Account, TIMEOUT, keys, start};
 
-/// SHA-1 of `team`, the name of the session: that is how the file is called.
+/// Name of the cache file: the SHA-1 of `team`, the name of the SSO session.
 const CACHED_SESSION: &str = "d25187dc137f35c88bc80ec8c3ffbdb17b5eb873.json";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_profile_with_a_signed_in_sso_session_gets_the_role_of_its_permission_set() {
+async fn an_sso_profile_with_a_cached_session_gets_the_role_of_its_permission_set() {
     let account = Account::start(None).await;
     let home = tempfile::tempdir().unwrap();
     let cache = home.path().join(".aws/sso/cache");
@@ -63,7 +63,7 @@ async fn a_profile_with_a_signed_in_sso_session_gets_the_role_of_its_permission_
 }
 
 #[tokio::test]
-#[ignore = "run by the test above, in a process of its own"]
+#[ignore = "run by the test above in a separate process"]
 async fn inner() {
     let settings =
         Settings::from_env(&ProcessEnvironment, None, Vec::new(), None, "gateway").unwrap();
@@ -74,10 +74,7 @@ async fn inner() {
         .unwrap_or_else(|error| panic!("{error}"));
     assert!(credentials.expires_at().is_some());
     assert_eq!(handle.status().region.as_deref(), Some("us-east-1"));
-    #[expect(
-        clippy::print_stdout,
-        reason = "read by the process that started this one"
-    )]
+    #[expect(clippy::print_stdout, reason = "the parent process reads the output")]
     {
         println!("access key {}", keys(&credentials).access_key_id());
     }

@@ -1,4 +1,4 @@
-//! The imaginary account, its tokens, and a look at who credentials are.
+//! The simulated AWS account, its tokens, and a check of the caller identity of credentials.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use credentials::{ActiveCredentials, AssumeRoleLink, Handle, Settings, SharedTim
 
 pub(crate) const ISSUER: &str = "https://oidc.example/id/TEAM";
 pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
-/// One timeout for everything that is waited for.
+/// Timeout of every wait.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Account {
@@ -47,7 +47,7 @@ impl Account {
         }
     }
 
-    /// A token of `team-a`'s account for an audience.
+    /// A token of a ServiceAccount in namespace `team-a` for an audience.
     pub(crate) fn token(&self, account: &str, audience: &str, expires_in: i64) -> String {
         let now = unix_now();
         let end = now.checked_add_signed(expires_in).unwrap();
@@ -86,25 +86,25 @@ impl Account {
         aws_sdk_sts::Client::from_conf(config)
     }
 
-    /// Who AWS takes the holder of a credentials for.
+    /// The ARN that `GetCallerIdentity` returns for the credentials.
     pub(crate) async fn caller(&self, credentials: &ActiveCredentials) -> String {
-        let answer = self
+        let response = self
             .client(keys(credentials).clone())
             .get_caller_identity()
             .send()
             .await
             .unwrap_or_else(|error| panic!("{}", aws_sdk_sts::error::DisplayErrorContext(error)));
-        answer.arn.unwrap()
+        response.arn.unwrap()
     }
 
-    /// A session of a role, for environments that hold one.
+    /// Temporary credentials of a role, for environments that contain some.
     pub(crate) async fn session(&self) -> aws_sdk_sts::types::Credentials {
         let dev = Credentials::from_keys(
             "AKIAIOSFODNN7EXAMPLE",
             "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
             None,
         );
-        let answer = self
+        let response = self
             .client(dev)
             .assume_role()
             .role_arn("arn:aws:iam::123456789012:role/BedrockAccessRole")
@@ -113,7 +113,7 @@ impl Account {
             .send()
             .await
             .unwrap();
-        answer.credentials.unwrap()
+        response.credentials.unwrap()
     }
 }
 
@@ -136,7 +136,7 @@ pub(crate) async fn start(settings: Settings) -> Handle {
         .unwrap()
 }
 
-/// Polls until a condition holds.
+/// Polls until the condition is true.
 pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
     let deadline = tokio::time::Instant::now() + TIMEOUT;
     while !condition() {

@@ -1,4 +1,4 @@
-//! Families of models and their rules, as data/models.yaml writes them.
+//! Model families and their rules, as declared in `data/models.yaml`.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::CatalogError;
 
-/// What a family of models takes.
+/// A model family with its rules.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Family {
     pub(crate) name: String,
@@ -14,52 +14,52 @@ pub(crate) struct Family {
     pub(crate) rules: Rules,
 }
 
-/// How reasoning blocks of earlier turns are treated.
+/// Support for reasoning blocks of earlier turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reasoning {
-    /// Not taken.
+    /// Not supported.
     None,
-    /// Taken, a signature is not needed.
+    /// Supported, without a signature.
     Plain,
-    /// Taken with its signature only.
+    /// Supported with a valid signature only.
     Signed,
 }
 
-/// The body that InvokeModel takes.
+/// The format of InvokeModel's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Native {
-    /// One that the double does not know.
+pub(crate) enum BodyFormat {
+    /// A format that the double does not support.
     Unknown,
     /// Anthropic Messages.
     Messages,
-    /// Nova's, which is Converse's with a schema version.
+    /// Nova's format: Converse's with a schema version.
     Nova,
-    /// A prompt, answered by `generation`.
+    /// Llama's format: `prompt` in, `generation` out.
     Llama,
-    /// A prompt, answered by `outputs`.
+    /// Mistral's format: `prompt` in, `outputs` out.
     Mistral,
     /// OpenAI Chat Completions.
     Chat,
-    /// Titan's embeddings of one text.
+    /// Titan embeddings of one text.
     TitanEmbeddings,
-    /// Cohere's embeddings of many texts.
+    /// Cohere embeddings of several texts.
     CohereEmbeddings,
-    /// Nova's embeddings of one text.
+    /// Nova embeddings of one text.
     NovaEmbeddings,
-    /// Amazon's task types for images: Nova Canvas, Titan Image Generator.
+    /// Amazon's image task types: Nova Canvas, Titan Image Generator.
     AmazonImage,
-    /// Stability's prompt for one image.
+    /// Stability's image generation.
     StabilityImage,
-    /// Cohere's rerank.
+    /// Cohere rerank.
     CohereRerank,
-    /// Amazon's rerank.
+    /// Amazon rerank.
     AmazonRerank,
 }
 
-impl Native {
-    /// What comes out, as the catalogue names it.
+impl BodyFormat {
+    /// The output modality, as in `outputModalities`.
     pub(crate) fn output(self) -> &'static str {
         match self {
             Self::TitanEmbeddings | Self::CohereEmbeddings | Self::NovaEmbeddings => "EMBEDDING",
@@ -68,7 +68,7 @@ impl Native {
         }
     }
 
-    /// Whether the answer can be streamed.
+    /// Whether the response can be streamed.
     pub(crate) fn streams(self) -> bool {
         matches!(
             self,
@@ -79,7 +79,7 @@ impl Native {
 
 macro_rules! rules {
     ($($(#[$doc:meta])* $name:ident: $kind:ty = $default:expr,)*) => {
-        /// The rules of a family; in the data each may be left out, then the one it is `like` or the default holds.
+        /// The rules of a family. Rules that the data omits are inherited from the family in `like`, or the default.
         #[derive(Debug, Clone, PartialEq)]
         pub(crate) struct Rules { $($(#[$doc])* pub(crate) $name: $kind,)* }
 
@@ -109,61 +109,61 @@ macro_rules! rules {
 }
 
 rules! {
-    /// Whether Converse serves it at all.
+    /// Whether Converse supports the family.
     converse: bool = true,
-    /// The body it takes on InvokeModel.
-    native: Native = Native::Unknown,
-    /// The first message must be the user's.
+    /// The body format of InvokeModel.
+    body_format: BodyFormat = BodyFormat::Unknown,
+    /// The first message must have the user role.
     user_first: bool = true,
-    /// The last message may be the assistant's.
+    /// The last message may have the assistant role.
     prefill: bool = true,
-    /// Takes `system`.
+    /// Supports `system`.
     system: bool = true,
-    /// Takes `toolConfig`.
+    /// Supports `toolConfig`.
     tools: bool = true,
-    /// Takes `toolConfig` on ConverseStream.
+    /// Supports `toolConfig` on ConverseStream.
     streaming_tools: bool = true,
-    /// Kinds of `toolChoice`.
+    /// Supported types of `toolChoice`.
     tool_choice: Vec<String> = Vec::new(),
-    /// Takes `toolResult.status`.
+    /// Supports `toolResult.status`.
     tool_result_status: bool = false,
-    /// Kinds of media blocks in messages.
+    /// Supported media blocks in messages.
     media: Vec<String> = Vec::new(),
-    /// Kinds of media blocks in tool results.
+    /// Supported media blocks in tool results.
     tool_result_media: Vec<String> = Vec::new(),
-    /// `nine`: ids of exactly nine letters and digits.
+    /// Format of tool use ids; `nine`: exactly nine letters and digits.
     tool_id: Option<String> = None,
-    /// Where cache points may stand.
+    /// Fields in which cache points are allowed.
     caching: Vec<String> = Vec::new(),
     /// A cache point may follow a tool result.
     cache_after_tool_result: bool = true,
-    /// Reasoning blocks in history.
+    /// Support for reasoning blocks of earlier turns.
     reasoning: Reasoning = Reasoning::None,
-    /// Most tokens that may be asked for.
+    /// Maximum of `maxTokens`.
     max_tokens: u64 = 131_072,
-    /// Takes `stopSequences`.
+    /// Supports `stopSequences`.
     stop_sequences: bool = true,
-    /// Most stop sequences.
+    /// Maximum number of stop sequences.
     max_stop_sequences: usize = 2500,
-    /// Only one of temperature and topP.
+    /// Allows only one of temperature and topP.
     one_of_temperature_and_top_p: bool = false,
-    /// Takes `outputConfig.textFormat`.
+    /// Supports `outputConfig.textFormat`.
     structured_output: bool = false,
     /// Known `additionalModelRequestFields`.
     additional_fields: Vec<String> = Vec::new(),
-    /// Refuses further ones.
+    /// Rejects other additional fields.
     strict_fields: bool = false,
-    /// CountTokens serves it.
+    /// CountTokens supports the family.
     count_tokens: bool = false,
 }
 
-/// A family behind the patterns of its models' ids.
+/// The patterns of model ids, and their family.
 pub(super) type Pattern = (Vec<String>, Arc<Family>);
 
 pub(super) fn families(data: &[FamilyData]) -> Result<Vec<Pattern>, CatalogError> {
     data.iter()
         .map(|family| {
-            // `like` may point at a family further down, but not in circles.
+            // `like` may refer to a later family, but must not be circular.
             let mut chain = vec![family];
             while let Some(name) = chain.last().and_then(|one| one.like.as_ref()) {
                 let base = data.iter().find(|one| one.name == *name).ok_or_else(|| {

@@ -1,12 +1,11 @@
-//! From a Chat Completions request to a conversation in Converse's shape. Fields that the double has no use for are
-//! taken and left alone.
+//! Converts a Chat Completions request to a conversation in Converse's format. Other fields are accepted and ignored.
 
 use serde_json::{Map, Value, json};
 
 use super::super::json::{list, text};
 use crate::error::AwsError;
 
-fn refused(message: impl Into<String>) -> AwsError {
+fn rejected(message: impl Into<String>) -> AwsError {
     AwsError::validation(message)
 }
 
@@ -16,17 +15,17 @@ pub(in crate::bedrock) fn conversation(body: &Value) -> Result<Value, AwsError> 
     out.insert("messages".to_owned(), json!(messages));
     out.insert("system".to_owned(), json!(system));
     let mut config = Map::new();
-    let most = body
+    let maximum = body
         .get("max_completion_tokens")
         .or_else(|| body.get("max_tokens"))
-        .filter(|most| !most.is_null());
-    if let Some(most) = most {
-        if most.as_u64().is_none_or(|most| most == 0) {
-            return Err(refused(format!(
-                "max_completion_tokens: {most} is not a positive integer"
+        .filter(|maximum| !maximum.is_null());
+    if let Some(maximum) = maximum {
+        if maximum.as_u64().is_none_or(|maximum| maximum == 0) {
+            return Err(rejected(format!(
+                "max_completion_tokens: {maximum} is not a positive integer"
             )));
         }
-        config.insert("maxTokens".to_owned(), most.clone());
+        config.insert("maxTokens".to_owned(), maximum.clone());
     }
     match body.get("stop") {
         Some(Value::String(stop)) => {
@@ -69,7 +68,7 @@ fn output(schema: &Value) -> Value {
         "structure": { "jsonSchema": { "schema": schema.to_string() } } } })
 }
 
-/// `required` or one named tool; the rest leaves the model its choice.
+/// Converts `required` and a named tool; all other values are `auto`.
 pub(in crate::bedrock) fn tool_choice(choice: Option<&Value>, name: &str) -> Value {
     match choice {
         Some(Value::String(word)) if word == "required" => json!({ "any": {} }),
@@ -84,7 +83,7 @@ pub(in crate::bedrock) fn tool_choice(choice: Option<&Value>, name: &str) -> Val
 fn messages(body: &Value) -> Result<(Vec<Value>, Vec<Value>), AwsError> {
     let messages = list(body, "messages");
     if messages.is_empty() {
-        return Err(refused("messages: at least one message is required"));
+        return Err(rejected("messages: at least one message is required"));
     }
     let mut system = Vec::new();
     let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
@@ -118,7 +117,7 @@ fn messages(body: &Value) -> Result<(Vec<Value>, Vec<Value>), AwsError> {
             Some("tool") => {
                 let id = text(message, "tool_call_id").unwrap_or_default();
                 if !open.iter().any(|known| known == id) {
-                    return Err(refused(
+                    return Err(rejected(
                         "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'.",
                     ));
                 }
@@ -127,7 +126,7 @@ fn messages(body: &Value) -> Result<(Vec<Value>, Vec<Value>), AwsError> {
                 "user"
             }
             other => {
-                return Err(refused(format!(
+                return Err(rejected(format!(
                     "{path}.role: '{}' is not one of ['system', 'assistant', 'user', 'tool', 'developer']",
                     other.unwrap_or_default()
                 )));
@@ -139,7 +138,7 @@ fn messages(body: &Value) -> Result<(Vec<Value>, Vec<Value>), AwsError> {
         }
     }
     if !open.is_empty() {
-        return Err(refused(format!(
+        return Err(rejected(format!(
             "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: {}",
             open.join(", ")
         )));
@@ -158,7 +157,7 @@ fn arguments(call: &Value) -> Value {
         .unwrap_or_else(|| json!({}))
 }
 
-/// Content as text or as parts, of Chat Completions or of Responses.
+/// Converts content, as text or as parts, of Chat Completions or Responses.
 pub(in crate::bedrock) fn content(
     content: Option<&Value>,
     path: &str,
@@ -167,7 +166,7 @@ pub(in crate::bedrock) fn content(
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::String(text)) => return Ok(vec![json!({ "text": text })]),
         Some(Value::Array(parts)) => parts,
-        Some(_) => return Err(refused(format!("{path}.content: expected text or parts"))),
+        Some(_) => return Err(rejected(format!("{path}.content: expected text or parts"))),
     };
     let mut blocks = Vec::new();
     for (index, part) in parts.iter().enumerate() {
@@ -176,7 +175,7 @@ pub(in crate::bedrock) fn content(
             Some("refusal") => json!({ "text": part.get("refusal") }),
             Some("image_url" | "input_image") => image(part, &format!("{path}.content[{index}]"))?,
             other => {
-                return Err(refused(format!(
+                return Err(rejected(format!(
                     "{path}.content[{index}].type: '{}' is not supported",
                     other.unwrap_or_default()
                 )));
@@ -186,7 +185,7 @@ pub(in crate::bedrock) fn content(
     Ok(blocks)
 }
 
-/// Data URIs only.
+/// Converts an image; supports data URIs only.
 fn image(part: &Value, path: &str) -> Result<Value, AwsError> {
     let url = part
         .pointer("/image_url/url")
@@ -197,7 +196,7 @@ fn image(part: &Value, path: &str) -> Result<Value, AwsError> {
         .strip_prefix("data:image/")
         .and_then(|rest| rest.split_once(";base64,"));
     let Some((format, data)) = data else {
-        return Err(refused(format!(
+        return Err(rejected(format!(
             "{path}.image_url: only data URIs are supported"
         )));
     };

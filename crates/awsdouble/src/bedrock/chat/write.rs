@@ -1,4 +1,4 @@
-//! The reply as a chat completion, or as its chunks.
+//! Writes a chat completion, plain or as chunks.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::super::reply::Block;
 use super::super::turn::Turn;
 use crate::encoding::sha256_hex;
 
-/// When every reply was made; fixed, so that replies are repeatable.
+/// Creation time of all responses; constant, so that responses are reproducible.
 const CREATED: u64 = 1_764_460_800;
 
 pub(super) struct Reply<'a> {
@@ -18,12 +18,12 @@ pub(super) struct Reply<'a> {
 
 impl Reply<'_> {
     fn id(&self) -> String {
-        let digest = sha256_hex(format!("{:?}", self.turn.answer).as_bytes());
+        let digest = sha256_hex(format!("{:?}", self.turn.reply).as_bytes());
         format!("chatcmpl-{}", digest.chars().take(32).collect::<String>())
     }
 
     fn finish_reason(&self) -> &'static str {
-        match self.turn.answer.stop_reason.as_str() {
+        match self.turn.reply.stop_reason.as_str() {
             "tool_use" => "tool_calls",
             "max_tokens" | "model_context_window_exceeded" => "length",
             "guardrail_intervened" | "content_filtered" => "content_filter",
@@ -32,28 +32,28 @@ impl Reply<'_> {
     }
 
     fn reasoning(&self) -> String {
-        let thoughts = self.turn.answer.blocks.iter().filter_map(|one| match one {
+        let reasoning = self.turn.reply.blocks.iter().filter_map(|one| match one {
             Block::Reasoning { text, .. } => Some(text.as_str()),
             _ => None,
         });
-        thoughts.collect()
+        reasoning.collect()
     }
 
-    fn said(&self) -> String {
-        let texts = self.turn.answer.blocks.iter().filter_map(|one| match one {
+    fn content_text(&self) -> String {
+        let texts = self.turn.reply.blocks.iter().filter_map(|one| match one {
             Block::Text(text) => Some(text.as_str()),
             _ => None,
         });
-        let said: String = texts.collect();
+        let text: String = texts.collect();
         let reasoning = self.reasoning();
         if self.mantle || reasoning.is_empty() {
-            return said;
+            return text;
         }
-        format!("<reasoning>{reasoning}</reasoning>{said}")
+        format!("<reasoning>{reasoning}</reasoning>{text}")
     }
 
     fn calls(&self) -> Vec<(&str, &str, &str)> {
-        let calls = self.turn.answer.blocks.iter().filter_map(|one| match one {
+        let calls = self.turn.reply.blocks.iter().filter_map(|one| match one {
             Block::ToolUse { id, name, input } => {
                 Some((id.as_str(), name.as_str(), input.as_str()))
             }
@@ -72,7 +72,7 @@ impl Reply<'_> {
     }
 
     pub(super) fn whole(&self) -> Value {
-        let said = self.said();
+        let text = self.content_text();
         let calls: Vec<Value> = self
             .calls()
             .into_iter()
@@ -82,7 +82,7 @@ impl Reply<'_> {
             })
             .collect();
         let mut message = json!({ "role": "assistant",
-            "content": if said.is_empty() { Value::Null } else { json!(said) }, "refusal": null });
+            "content": if text.is_empty() { Value::Null } else { json!(text) }, "refusal": null });
         if let Some(object) = message.as_object_mut() {
             if !calls.is_empty() {
                 object.insert("tool_calls".to_owned(), json!(calls));
@@ -130,7 +130,7 @@ impl Reply<'_> {
                 chunks.push(self.delta(&json!({ "reasoning": piece })));
             }
         }
-        for piece in cut(&self.said()) {
+        for piece in cut(&self.content_text()) {
             chunks.push(self.delta(&json!({ "content": piece })));
         }
         for (index, (id, name, input)) in self.calls().into_iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Embeddings of Titan, Cohere and Nova. A vector is the sum of its words' vectors, of length one: equal texts are
-//! equal, texts that share words are near.
+//! Embeddings of Titan, Cohere and Nova. A vector is the normalized sum of the vectors of the text's words: equal
+//! texts have equal vectors, texts with common words have similar vectors.
 //!
 //! See <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-embed.html>,
@@ -13,12 +13,12 @@ use super::super::prompt::tokens;
 use super::{Whole, malformed, schema};
 use crate::error::AwsError;
 
-/// Most texts of one call to Cohere, and the most characters of one.
-const COHERE_TEXTS: usize = 96;
-const COHERE_CHARACTERS: usize = 2048;
-const TITAN_TOKENS: usize = 8192;
+/// Maximum number of texts in a call to Cohere, and maximum characters of a text.
+const MAX_COHERE_TEXTS: usize = 96;
+const MAX_COHERE_CHARACTERS: usize = 2048;
+const MAX_TITAN_TOKENS: usize = 8192;
 
-/// A vector of a text.
+/// The vector of a text.
 pub(super) fn vector(text: &str, length: usize) -> Vec<f64> {
     let mut sum = vec![0.0_f64; length];
     let lower = text.to_lowercase();
@@ -34,7 +34,7 @@ pub(super) fn vector(text: &str, length: usize) -> Vec<f64> {
     let norm = sum.iter().map(|n| n * n).sum::<f64>().sqrt();
     if norm > 0.0 {
         for number in &mut sum {
-            // Seven digits, as the services write them.
+            // Seven digits, as at AWS.
             *number = (*number / norm * 1e7).round() / 1e7;
         }
     }
@@ -42,10 +42,10 @@ pub(super) fn vector(text: &str, length: usize) -> Vec<f64> {
 }
 
 fn length(body: &Value, name: &str, allowed: &[u64], default: u64) -> Result<usize, AwsError> {
-    let asked = match body.get(name) {
+    let requested = match body.get(name) {
         None => default,
         Some(value) => match value.as_u64() {
-            Some(asked) if allowed.contains(&asked) => asked,
+            Some(requested) if allowed.contains(&requested) => requested,
             _ => {
                 return Err(malformed(&format!(
                     "#/{name}: {value} is not a valid enum value"
@@ -53,7 +53,7 @@ fn length(body: &Value, name: &str, allowed: &[u64], default: u64) -> Result<usi
             }
         },
     };
-    Ok(usize::try_from(asked).unwrap_or(0))
+    Ok(usize::try_from(requested).unwrap_or(0))
 }
 
 pub(super) fn titan(model: &str, body: &Value) -> Result<Whole, AwsError> {
@@ -88,9 +88,9 @@ pub(super) fn titan(model: &str, body: &Value) -> Result<Whole, AwsError> {
         ),
     };
     let count = text(body, "inputText").map_or(0, tokens);
-    if count > TITAN_TOKENS {
+    if count > MAX_TITAN_TOKENS {
         return Err(AwsError::validation(format!(
-            "400 Bad Request: Too many input tokens. Max input tokens: {TITAN_TOKENS}, request input token count: {count} "
+            "400 Bad Request: Too many input tokens. Max input tokens: {MAX_TITAN_TOKENS}, request input token count: {count} "
         )));
     }
     let vector = vector(&input, length);
@@ -142,17 +142,17 @@ pub(super) fn cohere(model: &str, body: &Value) -> Result<Whole, AwsError> {
     if texts.is_empty() && body.get("inputs").is_none() && body.get("images").is_none() {
         return Err(malformed("#: required key [texts] not found"));
     }
-    if texts.len() > COHERE_TEXTS {
+    if texts.len() > MAX_COHERE_TEXTS {
         return Err(malformed(&format!(
-            "#/texts: expected maximum item count: {COHERE_TEXTS}, found: {}",
+            "#/texts: expected maximum item count: {MAX_COHERE_TEXTS}, found: {}",
             texts.len()
         )));
     }
     for (index, one) in texts.iter().enumerate() {
         let count = one.chars().count();
-        if count > COHERE_CHARACTERS && !v4 {
+        if count > MAX_COHERE_CHARACTERS && !v4 {
             return Err(malformed(&format!(
-                "#/texts/{index}: expected maxLength: {COHERE_CHARACTERS}, actual: {count}"
+                "#/texts/{index}: expected maxLength: {MAX_COHERE_CHARACTERS}, actual: {count}"
             )));
         }
     }
@@ -185,7 +185,7 @@ pub(super) fn cohere(model: &str, body: &Value) -> Result<Whole, AwsError> {
     })
 }
 
-/// Cohere's smaller types: `int8` is the number of 127ths.
+/// Cohere's embedding types: `int8` is scaled to ±127.
 fn typed(vectors: &[Vec<f64>], kind: &str) -> Value {
     match kind {
         "int8" => vectors

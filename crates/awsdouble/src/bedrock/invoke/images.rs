@@ -1,4 +1,4 @@
-//! Images of Nova Canvas, Titan and Stability: real PNGs of eight by eight pixels, coloured by prompt and seed.
+//! Image models (Nova Canvas, Titan, Stability): valid PNGs of 8 × 8 pixels in a color derived from the request.
 //!
 //! See <https://docs.aws.amazon.com/nova/latest/userguide/image-gen-req-resp-structure.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-diffusion-stable-image-core-text-image-request-response.html>
@@ -15,8 +15,8 @@ use super::{Whole, malformed, schema};
 use crate::error::AwsError;
 
 const SIDE: usize = 8;
-const AMAZON_PROMPT: usize = 1024;
-const STABILITY_PROMPT: usize = 10_000;
+const MAX_AMAZON_PROMPT: usize = 1024;
+const MAX_STABILITY_PROMPT: usize = 10_000;
 
 pub(super) fn amazon(body: &Value) -> Result<Whole, AwsError> {
     let tasks = [
@@ -44,9 +44,9 @@ pub(super) fn amazon(body: &Value) -> Result<Whole, AwsError> {
             "#/textToImageParams/text: expected minLength: 1, actual: 0",
         ));
     }
-    if prompt.chars().count() > AMAZON_PROMPT {
+    if prompt.chars().count() > MAX_AMAZON_PROMPT {
         return Err(malformed(&format!(
-            "#/{parameters}/text: expected maxLength: {AMAZON_PROMPT}, actual: {}",
+            "#/{parameters}/text: expected maxLength: {MAX_AMAZON_PROMPT}, actual: {}",
             prompt.chars().count()
         )));
     }
@@ -110,9 +110,9 @@ pub(super) fn stability(model: &str, body: &Value) -> Result<Whole, AwsError> {
     }
     schema(body, "#", &known, &["prompt"])?;
     let prompt = text(body, "prompt").unwrap_or_default();
-    if prompt.is_empty() || prompt.chars().count() > STABILITY_PROMPT {
+    if prompt.is_empty() || prompt.chars().count() > MAX_STABILITY_PROMPT {
         return Err(malformed(&format!(
-            "#/prompt: expected 1 to {STABILITY_PROMPT} characters"
+            "#/prompt: expected 1 to {MAX_STABILITY_PROMPT} characters"
         )));
     }
     let ratios = [
@@ -132,14 +132,14 @@ pub(super) fn stability(model: &str, body: &Value) -> Result<Whole, AwsError> {
     })
 }
 
-/// A PNG in one colour, its data stored and not compressed.
+/// A PNG in one color, uncompressed.
 fn png(about: &str) -> Vec<u8> {
     let digest = Sha256::digest(about.as_bytes());
-    let colour: Vec<u8> = digest.iter().take(3).copied().collect();
+    let color: Vec<u8> = digest.iter().take(3).copied().collect();
     let mut rows = Vec::new();
     for _ in 0..SIDE {
         rows.push(0); // no filter
-        rows.extend(colour.iter().copied().cycle().take(3 * SIDE));
+        rows.extend(color.iter().copied().cycle().take(3 * SIDE));
     }
     let length = u16::try_from(rows.len()).unwrap_or(u16::MAX);
     let mut data = vec![0x78, 0x01, 0x01]; // zlib without compression; the last block, stored
@@ -148,7 +148,7 @@ fn png(about: &str) -> Vec<u8> {
     data.extend_from_slice(&rows);
     data.extend_from_slice(&adler32(&rows).to_be_bytes());
     let side = u32::try_from(SIDE).unwrap_or(u32::MAX).to_be_bytes();
-    // Eight bits a channel, red green blue.
+    // Eight bits per channel, RGB.
     let head = [side.as_slice(), &side, &[8, 2, 0, 0, 0]].concat();
     let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
     for (kind, data) in [(b"IHDR", head), (b"IDAT", data), (b"IEND", Vec::new())] {

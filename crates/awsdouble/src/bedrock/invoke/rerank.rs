@@ -1,4 +1,4 @@
-//! Rerank of Cohere and Amazon: the share of the query's words that a document has.
+//! Rerank models of Cohere and Amazon: the score is the share of the query's words that a document contains.
 //!
 //! See <https://docs.aws.amazon.com/bedrock/latest/userguide/rerank-supported.html> and
 //! <https://docs.cohere.com/reference/rerank>.
@@ -10,7 +10,7 @@ use super::super::prompt::tokens;
 use super::{Whole, malformed, schema};
 use crate::error::AwsError;
 
-const MOST_DOCUMENTS: usize = 1000;
+const MAX_DOCUMENTS: usize = 1000;
 
 pub(super) fn cohere(body: &Value) -> Result<Whole, AwsError> {
     let known = [
@@ -45,9 +45,9 @@ fn rank(body: &Value) -> Result<Whole, AwsError> {
         return Err(malformed("#/query: expected minLength: 1, actual: 0"));
     }
     let documents = list(body, "documents");
-    if documents.is_empty() || documents.len() > MOST_DOCUMENTS {
+    if documents.is_empty() || documents.len() > MAX_DOCUMENTS {
         return Err(malformed(&format!(
-            "#/documents: expected 1 to {MOST_DOCUMENTS} items, found: {}",
+            "#/documents: expected 1 to {MAX_DOCUMENTS} items, found: {}",
             documents.len()
         )));
     }
@@ -62,11 +62,11 @@ fn rank(body: &Value) -> Result<Whole, AwsError> {
     }
     scored.sort_by(|one, other| other.1.total_cmp(&one.1));
     if let Some(top) = body.get("top_n") {
-        let most = top.as_u64().and_then(|top| usize::try_from(top).ok());
-        let Some(most) = most.filter(|most| *most > 0) else {
+        let maximum = top.as_u64().and_then(|top| usize::try_from(top).ok());
+        let Some(maximum) = maximum.filter(|maximum| *maximum > 0) else {
             return Err(malformed("#/top_n: must be greater than or equal to 1"));
         };
-        scored.truncate(most);
+        scored.truncate(maximum);
     }
     let results: Vec<Value> = scored
         .into_iter()
@@ -79,7 +79,7 @@ fn rank(body: &Value) -> Result<Whole, AwsError> {
     })
 }
 
-/// From just above 0 to 0.99.
+/// A score from just above 0 to 0.99.
 fn score(query: &str, document: &str) -> f64 {
     let words = |text: &str| -> Vec<String> {
         text.split(|c: char| !c.is_alphanumeric())

@@ -1,4 +1,4 @@
-//! The bodies of Llama and Mistral: one prompt, one text.
+//! The body formats of Llama and Mistral: a prompt in, a text out.
 //!
 //! See <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-meta.html> and
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-mistral-text-completion.html>.
@@ -26,7 +26,7 @@ const SPECIAL: [&str; 10] = [
     "[/INST]",
 ];
 
-/// A prompt as the one turn that it is; marks of its template are left out.
+/// Converts a prompt to a conversation of one turn, without the template's special tokens.
 fn conversation(prompt: &str, config: &Value) -> Value {
     let mut plain = prompt.to_owned();
     for mark in SPECIAL {
@@ -69,8 +69,8 @@ pub(super) fn mistral(body: &Value) -> Result<Value, AwsError> {
     ))
 }
 
-fn said(turn: &Turn) -> String {
-    let texts = turn.answer.blocks.iter().filter_map(|block| match block {
+fn text_of(turn: &Turn) -> String {
+    let texts = turn.reply.blocks.iter().filter_map(|block| match block {
         Block::Text(text) => Some(text.as_str()),
         _ => None,
     });
@@ -78,7 +78,7 @@ fn said(turn: &Turn) -> String {
 }
 
 fn stop_reason(turn: &Turn) -> &'static str {
-    match turn.answer.stop_reason.as_str() {
+    match turn.reply.stop_reason.as_str() {
         "max_tokens" => "length",
         _ => "stop",
     }
@@ -86,7 +86,7 @@ fn stop_reason(turn: &Turn) -> &'static str {
 
 pub(super) fn llama_reply(turn: &Turn) -> Map<String, Value> {
     object(
-        json!({ "generation": said(turn), "prompt_token_count": turn.usage.input,
+        json!({ "generation": text_of(turn), "prompt_token_count": turn.usage.input,
         "generation_token_count": turn.usage.output, "stop_reason": stop_reason(turn) }),
     )
 }
@@ -94,7 +94,7 @@ pub(super) fn llama_reply(turn: &Turn) -> Map<String, Value> {
 pub(super) fn llama_chunks(turn: &Turn) -> Vec<Map<String, Value>> {
     let mut generated = 0;
     let mut chunks: Vec<Value> = Vec::new();
-    for piece in pieces(&said(turn), turn.script.tokens_per_event) {
+    for piece in pieces(&text_of(turn), turn.script.tokens_per_event) {
         generated += tokens(&piece);
         let prompt = chunks.is_empty().then_some(turn.usage.input);
         chunks.push(json!({ "generation": piece, "prompt_token_count": prompt,
@@ -106,11 +106,11 @@ pub(super) fn llama_chunks(turn: &Turn) -> Vec<Map<String, Value>> {
 }
 
 pub(super) fn mistral_reply(turn: &Turn) -> Map<String, Value> {
-    object(json!({ "outputs": [{ "text": said(turn), "stop_reason": stop_reason(turn) }] }))
+    object(json!({ "outputs": [{ "text": text_of(turn), "stop_reason": stop_reason(turn) }] }))
 }
 
 pub(super) fn mistral_chunks(turn: &Turn) -> Vec<Map<String, Value>> {
-    let mut chunks: Vec<Value> = pieces(&said(turn), turn.script.tokens_per_event)
+    let mut chunks: Vec<Value> = pieces(&text_of(turn), turn.script.tokens_per_event)
         .into_iter()
         .map(|piece| json!({ "outputs": [{ "text": piece, "stop_reason": null }] }))
         .collect();

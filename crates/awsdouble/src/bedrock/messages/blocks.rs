@@ -1,5 +1,4 @@
-//! What Claude refuses in single content blocks: unknown types and fields, blank text, foreign signatures, media
-//! that cannot be read.
+//! Validates content blocks like Claude: unknown types and fields, blank text, invalid signatures, invalid media.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,9 +6,9 @@ use serde_json::Value;
 
 use super::super::json::{text, unknown_key};
 use super::super::reply::{reasoning_signature, redacted_reasoning};
-use super::{Check, extra, refuse, required};
+use super::{Check, extra, reject, required};
 
-/// Types of blocks with their fields beside `type`.
+/// Block types with their fields, except `type`.
 const USER: [(&str, &[&str]); 5] = [
     (
         "document",
@@ -40,12 +39,12 @@ pub(super) fn content_block(block: &Value, path: &str, assistant: bool) -> Check
         let known = |list: &[(&str, &[&str])]| list.iter().any(|(name, _)| *name == kind);
         if known(&USER) || known(&ASSISTANT) {
             let role = if assistant { "assistant" } else { "user" };
-            return refuse(format!(
+            return reject(format!(
                 "messages: `{kind}` blocks are not permitted in {role} messages"
             ));
         }
         let expected: Vec<String> = kinds.iter().map(|(name, _)| format!("'{name}'")).collect();
-        return refuse(format!(
+        return reject(format!(
             "{path}: Input tag '{kind}' found using 'type' does not match any of the expected tags: {}",
             expected.join(", ")
         ));
@@ -64,7 +63,7 @@ pub(super) fn content_block(block: &Value, path: &str, assistant: bool) -> Check
         "tool_result" => tool_result(block, path),
         "thinking" => thinking(block, path),
         "redacted_thinking" if text(block, "data") != Some(redacted_reasoning().as_str()) => {
-            refuse(format!(
+            reject(format!(
                 "{path}: Invalid `data` in `redacted_thinking` block"
             ))
         }
@@ -72,10 +71,10 @@ pub(super) fn content_block(block: &Value, path: &str, assistant: bool) -> Check
     }
 }
 
-/// A block where only text may stand.
+/// Validates a block that must be text.
 pub(super) fn text_block(block: &Value, path: &str, place: &str) -> Check {
     if text(block, "type") != Some("text") {
-        return refuse(format!("{path}.type: Input should be 'text'"));
+        return reject(format!("{path}.type: Input should be 'text'"));
     }
     if let Some(name) = unknown_key(block, &["type", "text", "citations", "cache_control"]) {
         return extra(&format!("{path}.{name}"));
@@ -87,8 +86,8 @@ pub(super) fn text_block(block: &Value, path: &str, place: &str) -> Check {
 fn not_blank(block: &Value, path: &str, place: &str) -> Check {
     match text(block, "text") {
         None => required(&format!("{path}.text.text")),
-        Some("") => refuse(format!("{place}: text content blocks must be non-empty")),
-        Some(text) if text.trim().is_empty() => refuse(format!(
+        Some("") => reject(format!("{place}: text content blocks must be non-empty")),
+        Some(text) if text.trim().is_empty() => reject(format!(
             "{place}: text content blocks must contain non-whitespace text"
         )),
         Some(_) => Ok(()),
@@ -101,36 +100,36 @@ pub(super) fn cache_control(block: &Value, path: &str) -> Check {
     };
     let path = format!("{path}.cache_control");
     if text(control, "type") != Some("ephemeral") {
-        return refuse(format!("{path}.type: Input should be 'ephemeral'"));
+        return reject(format!("{path}.type: Input should be 'ephemeral'"));
     }
     if let Some(name) = unknown_key(control, &["type", "ttl"]) {
         return extra(&format!("{path}.ephemeral.{name}"));
     }
     match text(control, "ttl") {
         None | Some("5m" | "1h") => Ok(()),
-        Some(_) => refuse(format!(
+        Some(_) => reject(format!(
             "{path}.ephemeral.ttl: Input should be '5m' or '1h'"
         )),
     }
 }
 
-/// Bedrock takes bytes only, never URLs.
+/// Validates an image; Bedrock accepts bytes only, not URLs.
 fn image(block: &Value, path: &str) -> Check {
     let source = block.get("source").unwrap_or(&Value::Null);
     if text(source, "type") != Some("base64") {
-        return refuse(format!(
+        return reject(format!(
             "{path}.image.source.type: Input should be 'base64'"
         ));
     }
     let kinds = ["image/jpeg", "image/png", "image/gif", "image/webp"];
     if !text(source, "media_type").is_some_and(|kind| kinds.contains(&kind)) {
-        return refuse(format!(
+        return reject(format!(
             "{path}.image.source.base64.media_type: Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'"
         ));
     }
     let data = text(source, "data").unwrap_or_default();
     if data.is_empty() || STANDARD.decode(data).is_err() {
-        return refuse(format!(
+        return reject(format!(
             "{path}.image.source.base64: The image was specified using the wrong encoding: data is not valid base64"
         ));
     }
@@ -143,14 +142,14 @@ fn document(block: &Value, path: &str) -> Check {
         Some("base64") => {
             let data = text(source, "data").unwrap_or_default();
             if data.is_empty() || STANDARD.decode(data).is_err() {
-                return refuse(format!(
+                return reject(format!(
                     "{path}.document.source.base64: data is not valid base64"
                 ));
             }
             Ok(())
         }
         Some("text" | "content") => Ok(()),
-        _ => refuse(format!(
+        _ => reject(format!(
             "{path}.document.source: Input tag '{}' found using 'type' does not match any of the expected tags: 'base64', 'content', 'text'",
             text(source, "type").unwrap_or_default()
         )),
@@ -161,13 +160,13 @@ fn tool_use(block: &Value, path: &str) -> Check {
     let id = text(block, "id").unwrap_or_default();
     let legal = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     if id.is_empty() || !id.chars().all(legal) {
-        return refuse(format!(
+        return reject(format!(
             "{path}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
         ));
     }
     super::tools::name(text(block, "name"), &format!("{path}.tool_use.name"), 200)?;
     if !block.get("input").is_some_and(Value::is_object) {
-        return refuse(format!(
+        return reject(format!(
             "{path}.tool_use.input: Input should be a valid dictionary"
         ));
     }
@@ -185,13 +184,13 @@ fn tool_result(block: &Value, path: &str) -> Check {
                 let path = format!("{path}.tool_result.content.{index}");
                 match text(part, "type") {
                     Some("text") if text(part, "text") == Some("") => {
-                        return refuse("messages: text content blocks must be non-empty");
+                        return reject("messages: text content blocks must be non-empty");
                     }
                     Some("text" | "image" | "document" | "search_result") => {
                         content_block(part, &path, false)?;
                     }
                     other => {
-                        return refuse(format!(
+                        return reject(format!(
                             "{path}: Input tag '{}' found using 'type' does not match any of the expected tags: 'document', 'image', 'search_result', 'text'",
                             other.unwrap_or_default()
                         ));
@@ -200,13 +199,13 @@ fn tool_result(block: &Value, path: &str) -> Check {
             }
             Ok(())
         }
-        Some(_) => refuse(format!(
+        Some(_) => reject(format!(
             "{path}.tool_result.content: Input should be a valid list"
         )),
     }
 }
 
-/// Signed thinking comes back bit for bit.
+/// Validates the signature of a thinking block.
 fn thinking(block: &Value, path: &str) -> Check {
     let Some(given) = text(block, "signature") else {
         return required(&format!("{path}.thinking.signature"));
@@ -214,5 +213,5 @@ fn thinking(block: &Value, path: &str) -> Check {
     if text(block, "thinking").is_some_and(|text| given == reasoning_signature(text)) {
         return Ok(());
     }
-    refuse(format!("{path}: Invalid `signature` in `thinking` block"))
+    reject(format!("{path}: Invalid `signature` in `thinking` block"))
 }

@@ -1,5 +1,5 @@
-//! From Anthropic's request to a conversation in Converse's shape, which the double's script, counting and
-//! guardrails read. Only what those look at is carried over.
+//! Converts an Anthropic request to a conversation in Converse's format. Only the fields that scripts, token counts
+//! and guardrails use are converted.
 
 use serde_json::{Map, Value, json};
 
@@ -49,7 +49,7 @@ pub(super) fn conversation(body: &Value) -> Value {
     Value::Object(out)
 }
 
-/// Turns of one role in a row are one turn.
+/// Merges consecutive messages of the same role.
 fn messages(body: &Value) -> Value {
     let mut turns: Vec<(String, Vec<Value>)> = Vec::new();
     for message in list(body, "messages") {
@@ -70,7 +70,7 @@ fn messages(body: &Value) -> Value {
         .collect()
 }
 
-/// A block, and the cache point that it carries.
+/// Converts a block and its cache point, if any.
 fn blocks(part: &Value) -> Vec<Value> {
     let mut blocks = vec![block(part)];
     if let Some(control) = part.get("cache_control").filter(|one| !one.is_null()) {

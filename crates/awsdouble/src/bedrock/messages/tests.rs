@@ -2,35 +2,23 @@
 
 use serde_json::{Value, json};
 
-use super::super::catalog::Catalog;
 use super::super::reply::{reasoning_signature, redacted_reasoning};
 use super::*;
-use crate::config::Config;
 
 const CLAUDE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
 const CLAUDE_4_5: &str = "anthropic.claude-haiku-4-5-20251001-v1:0";
 const CLAUDE_4_6: &str = "anthropic.claude-opus-4-6-v1";
 
-fn target(model: &str) -> Target {
-    let catalog = Catalog::new(&Config::default()).expect("the built-in data");
-    let model = catalog.model(model).expect(model);
-    Target {
-        model_arn: String::new(),
-        profile: None,
-        model,
-    }
-}
-
-/// Refused with a text that holds `expected`; taken if that is empty.
+/// Checks that the request is rejected with a message that contains `expected`, or accepted if `expected` is empty.
 #[track_caller]
 fn check(name: &str, model: &str, body: &Value, expected: &str) {
-    let found = conversation(body, &target(model), Door::Invoke)
+    let found = conversation(body, &Target::built_in(model), Origin::InvokeModel)
         .err()
         .map(|error| error.message);
     match found {
-        None => assert_eq!("", expected, "{name}: was taken"),
+        None => assert_eq!("", expected, "{name}: accepted"),
         Some(message) => {
-            assert!(!expected.is_empty(), "{name}: refused: {message}");
+            assert!(!expected.is_empty(), "{name}: rejected: {message}");
             assert!(message.contains(expected), "{name}: {message}");
         }
     }
@@ -41,14 +29,14 @@ fn body() -> Value {
         "messages": [{"role": "user", "content": "hi"}]})
 }
 
-/// A body with a top-level member changed or added.
+/// A body with a top-level member replaced or added.
 fn with(name: &str, value: Value) -> Value {
     let mut body = body();
     body[name] = value;
     body
 }
 
-/// A body whose conversation is one user turn, then these.
+/// A body with one user turn, followed by these turns.
 fn turns(further: Value) -> Value {
     let mut messages = vec![json!({"role": "user", "content": "hi"})];
     messages.extend(further.as_array().cloned().unwrap_or_default());
@@ -77,7 +65,7 @@ fn result(id: &str) -> Value {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table")]
-fn fields_are_needed_known_and_in_range() {
+fn rejects_missing_unknown_and_out_of_range_fields() {
     let without = |name: &str| {
         let mut body = body();
         body.as_object_mut().expect("an object").remove(name);
@@ -155,7 +143,7 @@ fn fields_are_needed_known_and_in_range() {
             "output_format: Extra inputs are not permitted",
         ),
         (
-            "management without its flag",
+            "context management without its flag",
             CLAUDE_4_5,
             with("context_management", json!({})),
             "context_management: Extra inputs",
@@ -179,7 +167,7 @@ fn fields_are_needed_known_and_in_range() {
             "which is the maximum allowed number of output tokens",
         ),
         (
-            "hot",
+            "high temperature",
             CLAUDE,
             with("temperature", json!(1.5)),
             "temperature: range: 0..1",
@@ -218,7 +206,7 @@ fn fields_are_needed_known_and_in_range() {
 }
 
 #[test]
-fn conversations_are_read_as_claude_reads_them() {
+fn validates_conversations_like_claude() {
     let rows = [
         (
             "system role",
@@ -286,7 +274,7 @@ fn conversations_are_read_as_claude_reads_them() {
             "Input tag 'container_upload'",
         ),
         (
-            "block of the other side",
+            "block of the other role",
             with("messages", json!([user(json!([call("a")]))])),
             "not permitted in user messages",
         ),
@@ -305,7 +293,7 @@ fn conversations_are_read_as_claude_reads_them() {
 }
 
 #[test]
-fn calls_and_results_come_in_pairs() {
+fn rejects_tool_calls_and_results_that_do_not_match() {
     let with_tools = |further: Value| {
         let mut body = turns(further);
         body["tools"] = json!([tool()]);
@@ -384,7 +372,7 @@ fn calls_and_results_come_in_pairs() {
             "Input tag 'web_search_20250305'",
         ),
         (
-            "Anthropic's own",
+            "tool defined by Anthropic",
             with("tools", json!([{"type": "bash_20250124", "name": "bash"}])),
             "",
         ),
@@ -400,7 +388,7 @@ fn calls_and_results_come_in_pairs() {
 }
 
 #[test]
-fn thinking_is_taken_back_unchanged_only() {
+fn accepts_thinking_only_if_it_is_unchanged() {
     let thinking = |text: &str, sign: &str| {
         turns(json!([
             assistant(
@@ -411,7 +399,7 @@ fn thinking_is_taken_back_unchanged_only() {
     };
     let sign = reasoning_signature("because");
     let rows = [
-        ("as it was", thinking("because", &sign), ""),
+        ("unchanged", thinking("because", &sign), ""),
         (
             "one byte more",
             thinking("because ", &sign),

@@ -1,4 +1,4 @@
-//! What Claude refuses in `tools` and `tool_choice`.
+//! Validates `tools` and `tool_choice` like Claude.
 
 use serde_json::Value;
 
@@ -6,9 +6,9 @@ use super::super::catalog::Rules;
 use super::super::json::{list, text, unknown_key};
 use super::blocks::cache_control;
 use super::validate::has_beta;
-use super::{Check, extra, refuse, required};
+use super::{Check, extra, reject, required};
 
-/// Tools that Anthropic defines and Bedrock has, by the beginning of their types.
+/// Prefixes of the types of Anthropic-defined tools that Bedrock supports.
 const DEFINED: [&str; 5] = [
     "bash_",
     "computer_",
@@ -26,13 +26,13 @@ pub(super) fn check(body: &Value, rules: &Rules) -> Check {
         if kind == "custom" {
             custom(body, tool, &path, rules)?;
         } else if !DEFINED.iter().any(|prefix| kind.starts_with(prefix)) {
-            return refuse(format!(
+            return reject(format!(
                 "{path}: Input tag '{kind}' found using 'type' does not match any of the expected tags: 'bash_20250124', 'custom', 'text_editor_20250124', 'text_editor_20250429', 'text_editor_20250728'"
             ));
         }
         let name = text(tool, "name").unwrap_or_default();
         if names.contains(&name) {
-            return refuse("tools: Tool names must be unique.");
+            return reject("tools: Tool names must be unique.");
         }
         names.push(name);
     }
@@ -64,32 +64,32 @@ fn custom(body: &Value, tool: &Value, path: &str, rules: &Rules) -> Check {
         return required(&format!("{path}.custom.input_schema"));
     };
     if text(schema, "type") != Some("object") {
-        return refuse(format!(
+        return reject(format!(
             "{path}.custom.input_schema.type: Input should be 'object'"
         ));
     }
     Ok(())
 }
 
-/// A tool's name.
-pub(super) fn name(name: Option<&str>, path: &str, most: usize) -> Check {
+/// Validates the name of a tool.
+pub(super) fn name(name: Option<&str>, path: &str, maximum: usize) -> Check {
     let Some(name) = name else {
         return required(path);
     };
     if name.is_empty() {
-        return refuse(format!("{path}: String should have at least 1 character"));
+        return reject(format!("{path}: String should have at least 1 character"));
     }
-    if name.chars().count() > most {
-        return refuse(format!(
-            "{path}: String should have at most {most} characters"
+    if name.chars().count() > maximum {
+        return reject(format!(
+            "{path}: String should have at most {maximum} characters"
         ));
     }
     let legal = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     if name.chars().all(legal) {
         return Ok(());
     }
-    refuse(format!(
-        "{path}: String should match pattern '^[a-zA-Z0-9_-]{{1,{most}}}$'"
+    reject(format!(
+        "{path}: String should match pattern '^[a-zA-Z0-9_-]{{1,{maximum}}}$'"
     ))
 }
 
@@ -103,7 +103,7 @@ fn choice(body: &Value, names: &[&str]) -> Check {
         "tool" => &["type", "name", "disable_parallel_tool_use"],
         "none" => &["type"],
         _ => {
-            return refuse(format!(
+            return reject(format!(
                 "tool_choice: Input tag '{kind}' found using 'type' does not match any of the expected tags: 'any', 'auto', 'none', 'tool'"
             ));
         }
@@ -112,12 +112,12 @@ fn choice(body: &Value, names: &[&str]) -> Check {
         return extra(&format!("tool_choice.{kind}.{name}"));
     }
     if names.is_empty() {
-        return refuse("tool_choice: may only be specified while providing tools.");
+        return reject("tool_choice: may only be specified while providing tools.");
     }
     if kind == "tool" {
         let wanted = text(choice, "name").unwrap_or_default();
         if !names.contains(&wanted) {
-            return refuse(format!(
+            return reject(format!(
                 "tool_choice: Tool '{wanted}' not found in provided tools"
             ));
         }

@@ -1,14 +1,14 @@
-//! What Claude refuses in a request as a whole: unknown and missing fields, sampling, roles, blank text, pairs of
-//! tool calls and results.
+//! Validates a request like Claude: unknown and missing fields, sampling, roles, blank text, matching tool calls and
+//! results.
 
 use serde_json::Value;
 
 use super::super::catalog::{Rules, Target};
 use super::super::json::{list, text, unknown_key};
 use super::super::validate::family::beta_flags;
-use super::{Check, Door, blocks, extra, refuse, required, tools};
+use super::{Check, Origin, blocks, extra, reject, required, tools};
 
-/// Bedrock's own, and those of the API itself, which Anthropic's clients for Bedrock send since their version 2.
+/// Bedrock's version, and those of Anthropic's API, which Anthropic's Bedrock clients send since their version 2.
 const VERSIONS: [&str; 3] = ["bedrock-2023-05-31", "2023-06-01", "2026-10-21"];
 
 const FIELDS: [&str; 11] = [
@@ -25,9 +25,9 @@ const FIELDS: [&str; 11] = [
     "top_p",
 ];
 
-pub(super) fn check(body: &Value, target: &Target, door: Door) -> Check {
+pub(super) fn check(body: &Value, target: &Target, origin: Origin) -> Check {
     let rules = &target.model.family.rules;
-    fields(body, rules, door)?;
+    fields(body, rules, origin)?;
     if let Some(flags) = body.get("anthropic_beta") {
         beta_flags(flags)?;
     }
@@ -37,25 +37,25 @@ pub(super) fn check(body: &Value, target: &Target, door: Door) -> Check {
     tools::check(body, rules)?;
     let points = cache_points(body);
     if points > 4 {
-        return refuse(format!(
+        return reject(format!(
             "A maximum of 4 blocks with cache_control may be provided. Found {points}."
         ));
     }
     Ok(())
 }
 
-/// Whether a request turned a beta feature on.
+/// Whether a request enables a beta feature.
 pub(super) fn has_beta(body: &Value, prefix: &str) -> bool {
     list(body, "anthropic_beta")
         .iter()
         .any(|flag| flag.as_str().is_some_and(|flag| flag.starts_with(prefix)))
 }
 
-fn fields(body: &Value, rules: &Rules, door: Door) -> Check {
+fn fields(body: &Value, rules: &Rules, origin: Origin) -> Check {
     let mut known = FIELDS.to_vec();
-    known.extend(match door {
-        Door::Invoke => ["anthropic_version", "anthropic_beta"].as_slice(),
-        Door::Endpoint => &["model", "stream", "anthropic_beta"],
+    known.extend(match origin {
+        Origin::InvokeModel => ["anthropic_version", "anthropic_beta"].as_slice(),
+        Origin::MessagesEndpoint => &["model", "stream", "anthropic_beta"],
     });
     if rules
         .additional_fields
@@ -70,11 +70,11 @@ fn fields(body: &Value, rules: &Rules, door: Door) -> Check {
     if let Some(name) = unknown_key(body, &known) {
         return extra(name);
     }
-    if door == Door::Invoke {
+    if origin == Origin::InvokeModel {
         match text(body, "anthropic_version") {
             None => return required("anthropic_version"),
             Some(version) if VERSIONS.contains(&version) => {}
-            Some(_) => return refuse("anthropic_version: Input should be 'bedrock-2023-05-31'"),
+            Some(_) => return reject("anthropic_version: Input should be 'bedrock-2023-05-31'"),
         }
     }
     for name in ["max_tokens", "messages"] {
@@ -101,10 +101,10 @@ fn fields(body: &Value, rules: &Rules, door: Door) -> Check {
 
 fn sampling(body: &Value, rules: &Rules) -> Check {
     match body.get("max_tokens").and_then(Value::as_u64) {
-        None => return refuse("max_tokens: Input should be a valid integer"),
-        Some(0) => return refuse("max_tokens: Input should be greater than or equal to 1"),
+        None => return reject("max_tokens: Input should be a valid integer"),
+        Some(0) => return reject("max_tokens: Input should be greater than or equal to 1"),
         Some(maximum) if maximum > rules.max_tokens => {
-            return refuse(format!(
+            return reject(format!(
                 "max_tokens: {maximum} > {}, which is the maximum allowed number of output tokens for this model",
                 rules.max_tokens
             ));
@@ -116,26 +116,26 @@ fn sampling(body: &Value, rules: &Rules) -> Check {
             continue;
         };
         let Some(number) = value.as_f64() else {
-            return refuse(format!("{name}: Input should be a valid number"));
+            return reject(format!("{name}: Input should be a valid number"));
         };
         if number > 1.0 {
-            return refuse(format!("{name}: range: 0..1"));
+            return reject(format!("{name}: range: 0..1"));
         }
         if number < 0.0 {
-            return refuse(format!(
+            return reject(format!(
                 "{name}: Input should be greater than or equal to 0"
             ));
         }
     }
     let both = body.get("temperature").is_some() && body.get("top_p").is_some();
     if both && rules.one_of_temperature_and_top_p {
-        return refuse(
+        return reject(
             "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
         );
     }
     for sequence in list(body, "stop_sequences") {
         if sequence.as_str().is_none_or(|text| text.trim().is_empty()) {
-            return refuse("stop_sequences: each stop sequence must contain non-whitespace");
+            return reject("stop_sequences: each stop sequence must contain non-whitespace");
         }
     }
     Ok(())
@@ -151,16 +151,16 @@ fn system(body: &Value) -> Check {
             }
             Ok(())
         }
-        Some(_) => refuse("system: Input should be a valid list"),
+        Some(_) => reject("system: Input should be a valid list"),
     }
 }
 
 fn messages(body: &Value, rules: &Rules) -> Check {
     let Some(messages) = body.get("messages").and_then(Value::as_array) else {
-        return refuse("messages: Input should be a valid list");
+        return reject("messages: Input should be a valid list");
     };
     if messages.is_empty() {
-        return refuse("messages: at least one message is required");
+        return reject("messages: at least one message is required");
     }
     for (index, message) in messages.iter().enumerate() {
         let path = format!("messages.{index}");
@@ -170,12 +170,12 @@ fn messages(body: &Value, rules: &Rules) -> Check {
         match text(message, "role") {
             Some("user" | "assistant") => {}
             Some("system") => {
-                return refuse(
+                return reject(
                     "messages: Unexpected role \"system\". The Messages API accepts a top-level `system` parameter, not \"system\" as an input message role.",
                 );
             }
             _ => {
-                return refuse(format!(
+                return reject(format!(
                     "{path}.role: Input should be 'user' or 'assistant'"
                 ));
             }
@@ -193,7 +193,7 @@ fn content(message: &Value, path: &str, last: bool) -> Check {
         None => return required(&format!("{path}.content")),
         Some(Value::String(text)) => {
             if !text.is_empty() && text.trim().is_empty() {
-                return refuse("messages: text content blocks must contain non-whitespace text");
+                return reject("messages: text content blocks must contain non-whitespace text");
             }
             text.is_empty()
         }
@@ -205,16 +205,16 @@ fn content(message: &Value, path: &str, last: bool) -> Check {
                 && let Some(kind) = parts.last().and_then(|part| text(part, "type"))
                 && ["thinking", "redacted_thinking"].contains(&kind)
             {
-                return refuse(format!(
+                return reject(format!(
                     "{path}: The final block in an assistant message cannot be `{kind}`."
                 ));
             }
             parts.is_empty()
         }
-        Some(_) => return refuse(format!("{path}.content: Input should be a valid list")),
+        Some(_) => return reject(format!("{path}.content: Input should be a valid list")),
     };
     if empty && !(assistant && last) {
-        return refuse(format!(
+        return reject(format!(
             "{path}: all messages must have non-empty content except for the optional final assistant message"
         ));
     }
@@ -226,7 +226,7 @@ fn prefill(last: Option<&Value>, rules: &Rules) -> Check {
         return Ok(());
     };
     if !rules.prefill {
-        return refuse(
+        return reject(
             "This model does not support assistant message prefill. The conversation must end with a user message.",
         );
     }
@@ -236,12 +236,12 @@ fn prefill(last: Option<&Value>, rules: &Rules) -> Check {
         _ => None,
     };
     if ending.is_some_and(|text| text.ends_with(char::is_whitespace)) {
-        return refuse("messages: final assistant content cannot end with trailing whitespace");
+        return reject("messages: final assistant content cannot end with trailing whitespace");
     }
     Ok(())
 }
 
-/// Calls of a message, each with its results right after, before anything else.
+/// Every tool call must have its result at the start of the next message.
 fn pairs(messages: &[Value]) -> Check {
     let mut seen: Vec<&str> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
@@ -253,14 +253,14 @@ fn pairs(messages: &[Value]) -> Check {
             }
             let id = text(block, "tool_use_id").unwrap_or_default();
             if !calls.contains(&id) {
-                return refuse(format!(
+                return reject(format!(
                     "messages.{index}.content.{b}: unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
                 ));
             }
         }
         for id in ids(message, "tool_use", "id") {
             if seen.contains(&id) {
-                return refuse("messages: `tool_use` ids must be unique");
+                return reject("messages: `tool_use` ids must be unique");
             }
             seen.push(id);
         }
@@ -289,7 +289,7 @@ fn unanswered(index: usize, calls: &[&str], results: &[&str]) -> Check {
     if missing.is_empty() {
         return Ok(());
     }
-    refuse(format!(
+    reject(format!(
         "messages.{index}: `tool_use` ids were found without `tool_result` blocks immediately after: {}. Each `tool_use` block must have a corresponding `tool_result` block in the next message.",
         missing.join(", ")
     ))

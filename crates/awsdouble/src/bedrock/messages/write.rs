@@ -1,4 +1,4 @@
-//! The reply in Anthropic's shape: a message, or the events of one.
+//! Writes the reply in Anthropic's format, as a message or as events.
 
 use serde_json::{Map, Value, json};
 
@@ -7,9 +7,9 @@ use super::super::reply::Block;
 use super::super::turn::{LATENCY_MILLISECONDS, Turn};
 use crate::encoding::sha256_hex;
 
-/// Ids of messages and calls made on Bedrock begin with `msg_bdrk_` and `toolu_bdrk_`.
+/// On Bedrock the ids of messages and tool calls start with `msg_bdrk_` and `toolu_bdrk_`.
 fn id(turn: &Turn) -> String {
-    let digest = sha256_hex(format!("{:?}", turn.answer).as_bytes());
+    let digest = sha256_hex(format!("{:?}", turn.reply).as_bytes());
     format!("msg_bdrk_01{}", digest.chars().take(22).collect::<String>())
 }
 
@@ -18,7 +18,7 @@ fn call_id(id: &str) -> String {
 }
 
 fn stop_reason(turn: &Turn) -> &str {
-    match turn.answer.stop_reason.as_str() {
+    match turn.reply.stop_reason.as_str() {
         "guardrail_intervened" => "end_turn",
         "content_filtered" => "refusal",
         other => other,
@@ -49,9 +49,9 @@ fn block(block: &Block) -> Value {
     }
 }
 
-/// The whole message.
+/// The plain message.
 pub(in crate::bedrock) fn message(model: &str, turn: &Turn) -> Map<String, Value> {
-    let content: Vec<Value> = turn.answer.blocks.iter().map(block).collect();
+    let content: Vec<Value> = turn.reply.blocks.iter().map(block).collect();
     super::super::stream::object(json!({
         "model": short(model),
         "id": id(turn),
@@ -59,18 +59,18 @@ pub(in crate::bedrock) fn message(model: &str, turn: &Turn) -> Map<String, Value
         "role": "assistant",
         "content": content,
         "stop_reason": stop_reason(turn),
-        "stop_sequence": turn.answer.stop_sequence,
+        "stop_sequence": turn.reply.stop_sequence,
         "usage": usage(turn, turn.usage.output),
     }))
 }
 
-/// Claude names itself without the provider and the version of Bedrock's id.
+/// The model name in Claude's responses: the model id without provider and version.
 fn short(model: &str) -> &str {
     let name = model.strip_prefix("anthropic.").unwrap_or(model);
     name.rsplit_once("-v").map_or(name, |(name, _)| name)
 }
 
-/// The events of a stream, in Anthropic's order. On InvokeModel the last one carries Bedrock's measurements.
+/// The events of a stream, in Anthropic's order. On InvokeModel the last event has Bedrock's metrics.
 pub(in crate::bedrock) fn events(
     model: &str,
     turn: &Turn,
@@ -82,7 +82,7 @@ pub(in crate::bedrock) fn events(
     start.insert("stop_sequence".to_owned(), Value::Null);
     start.insert("usage".to_owned(), usage(turn, turn.usage.output.min(1)));
     let mut events = vec![json!({ "type": "message_start", "message": start })];
-    for (index, block) in turn.answer.blocks.iter().enumerate() {
+    for (index, block) in turn.reply.blocks.iter().enumerate() {
         let (start, deltas) = parts(block, turn.script.tokens_per_event);
         events
             .push(json!({ "type": "content_block_start", "index": index, "content_block": start }));
@@ -98,7 +98,7 @@ pub(in crate::bedrock) fn events(
         events.insert(1, json!({ "type": "something_new", "future": true }));
     }
     events.push(json!({ "type": "message_delta",
-        "delta": { "stop_reason": stop_reason(turn), "stop_sequence": turn.answer.stop_sequence },
+        "delta": { "stop_reason": stop_reason(turn), "stop_sequence": turn.reply.stop_sequence },
         "usage": { "output_tokens": turn.usage.output } }));
     let mut stop = json!({ "type": "message_stop" });
     if metrics && let Some(object) = stop.as_object_mut() {
@@ -119,7 +119,7 @@ pub(in crate::bedrock) fn events(
         .collect()
 }
 
-/// What a block starts with, and its deltas.
+/// The start of a block, and its deltas.
 fn parts(block: &Block, tokens_per_event: usize) -> (Value, Vec<Value>) {
     let cut = |text: &str| pieces(text, tokens_per_event);
     match block {

@@ -5,10 +5,10 @@ use super::*;
 #[track_caller]
 fn check(name: &str, request: &Value, blocks: Value, stop_reason: &str) {
     let script = Script::parse(&super::super::prompt::last_user_text(request)).expect(name);
-    let answer = answer("m", request, &script);
-    let written: Vec<Value> = answer.blocks.iter().map(Block::json).collect();
+    let reply = compose("m", request, &script);
+    let written: Vec<Value> = reply.blocks.iter().map(Block::json).collect();
     assert_eq!(Value::Array(written), blocks, "{name}");
-    assert_eq!(answer.stop_reason, stop_reason, "{name}");
+    assert_eq!(reply.stop_reason, stop_reason, "{name}");
 }
 
 fn user(text: &str) -> Value {
@@ -16,7 +16,7 @@ fn user(text: &str) -> Value {
 }
 
 #[test]
-fn the_last_user_text_comes_back() {
+fn replies_with_the_last_user_text() {
     check(
         "echo",
         &user("Hello, world"),
@@ -35,7 +35,7 @@ fn the_last_user_text_comes_back() {
 }
 
 #[test]
-fn limits_are_honoured_truthfully() {
+fn applies_token_limits_and_stop_sequences() {
     let mut request = user("hello world");
     request["inferenceConfig"] = json!({"maxTokens": 2});
     check(
@@ -61,37 +61,36 @@ fn limits_are_honoured_truthfully() {
 }
 
 #[test]
-fn a_forced_tool_gets_an_input_that_fits_its_schema() {
+fn a_required_tool_call_has_an_input_that_matches_its_schema() {
     let mut request = user("hi");
     request["toolConfig"] = json!({"toolChoice": {"tool": {"name": "b"}}, "tools": [
         {"toolSpec": {"name": "a", "inputSchema": {"json": {"type": "object"}}}},
         {"toolSpec": {"name": "b", "inputSchema": {"json": {"type": "object", "required": ["n", "u"], "properties": {
             "n": {"type": "integer"}, "u": {"enum": ["C", "F"]}, "o": {"type": "string"}}}}}}]});
-    let mut of_claude = request.clone();
-    of_claude["toolConfig"]
+    let mut claude = request.clone();
+    claude["toolConfig"]
         .as_object_mut()
         .unwrap()
         .remove("toolChoice");
-    of_claude["additionalModelRequestFields"] =
-        json!({"tool_choice": {"type": "tool", "name": "b"}});
+    claude["additionalModelRequestFields"] = json!({"tool_choice": {"type": "tool", "name": "b"}});
     let script = Script::parse("hi").expect("a script");
     assert_eq!(
-        answer("m", &of_claude, &script).blocks.len(),
-        answer("m", &request, &script).blocks.len()
+        compose("m", &claude, &script).blocks.len(),
+        compose("m", &request, &script).blocks.len()
     );
-    let answer = answer("m", &request, &script);
-    let Some(Block::ToolUse { name, input, id }) = answer.blocks.last() else {
-        panic!("{answer:?}")
+    let reply = compose("m", &request, &script);
+    let Some(Block::ToolUse { name, input, id }) = reply.blocks.last() else {
+        panic!("{reply:?}")
     };
     assert_eq!(
         (name.as_str(), input.as_str(), id.len()),
         ("b", r#"{"n":1,"u":"C"}"#, 30)
     );
-    assert_eq!(answer.stop_reason, "tool_use");
+    assert_eq!(reply.stop_reason, "tool_use");
 }
 
 #[test]
-fn a_structured_answer_fits_its_schema() {
+fn a_structured_output_matches_its_schema() {
     let mut request = user("give me a person");
     let schema = r##"{"type":"object","properties":{"name":{"type":"string"},"tags":{"type":"array","items":{"$ref":"#/$defs/t"}}},"$defs":{"t":{"const":7}}}"##;
     request["outputConfig"] = json!({"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": schema, "name": "person"}}}});

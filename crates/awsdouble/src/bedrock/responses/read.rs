@@ -1,4 +1,4 @@
-//! From a Responses request to a conversation in Converse's shape.
+//! Converts a Responses request to a conversation in Converse's format.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use super::super::json::{list, text};
 use super::super::reply::reasoning_signature;
 use crate::error::AwsError;
 
-fn refused(message: impl Into<String>) -> AwsError {
+fn rejected(message: impl Into<String>) -> AwsError {
     AwsError::validation(message)
 }
 
@@ -20,7 +20,7 @@ pub(super) fn conversation(body: &Value, mantle: bool) -> Result<Value, AwsError
         ));
     }
     if !mantle && body.get("background") == Some(&Value::Bool(true)) {
-        return Err(refused("Background inference is not supported"));
+        return Err(rejected("Background inference is not supported"));
     }
     let mut out = Map::new();
     let mut system = Vec::new();
@@ -31,13 +31,16 @@ pub(super) fn conversation(body: &Value, mantle: bool) -> Result<Value, AwsError
     out.insert("messages".to_owned(), json!(turns));
     out.insert("system".to_owned(), json!(system));
     let mut config = Map::new();
-    if let Some(most) = body.get("max_output_tokens").filter(|most| !most.is_null()) {
-        if most.as_u64().is_none_or(|most| most < 16) {
-            return Err(refused(format!(
-                "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got {most} instead."
+    if let Some(maximum) = body
+        .get("max_output_tokens")
+        .filter(|maximum| !maximum.is_null())
+    {
+        if maximum.as_u64().is_none_or(|maximum| maximum < 16) {
+            return Err(rejected(format!(
+                "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got {maximum} instead."
             )));
         }
-        config.insert("maxTokens".to_owned(), most.clone());
+        config.insert("maxTokens".to_owned(), maximum.clone());
     }
     out.insert("inferenceConfig".to_owned(), Value::Object(config));
     let mut tools = Vec::new();
@@ -54,7 +57,7 @@ pub(super) fn conversation(body: &Value, mantle: bool) -> Result<Value, AwsError
             Some("custom") => tools.push(json!({ "toolSpec": { "name": tool.get("name"),
                     "inputSchema": { "json": { "type": "object" } } } })),
             other => {
-                return Err(refused(format!(
+                return Err(rejected(format!(
                     "tools[{index}].type: '{}' is not supported on this endpoint",
                     other.unwrap_or_default()
                 )));
@@ -86,7 +89,7 @@ fn turns(body: &Value, system: &mut Vec<Value>) -> Result<Vec<Value>, AwsError> 
             ]);
         }
         Some(Value::Array(items)) if !items.is_empty() => items,
-        _ => return Err(refused("Missing required parameter: 'input'.")),
+        _ => return Err(rejected("Missing required parameter: 'input'.")),
     };
     let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
     let mut open: Vec<&str> = Vec::new();
@@ -103,7 +106,7 @@ fn turns(body: &Value, system: &mut Vec<Value>) -> Result<Vec<Value>, AwsError> 
                     Some("assistant") => ("assistant", blocks),
                     Some("user") => ("user", blocks),
                     other => {
-                        return Err(refused(format!(
+                        return Err(rejected(format!(
                             "Invalid value: '{}'. Supported values are: 'assistant', 'system', 'developer', and 'user'.",
                             other.unwrap_or_default()
                         )));
@@ -124,7 +127,7 @@ fn turns(body: &Value, system: &mut Vec<Value>) -> Result<Vec<Value>, AwsError> 
             "function_call_output" | "custom_tool_call_output" => {
                 let id = text(item, "call_id").unwrap_or_default();
                 if !open.contains(&id) {
-                    return Err(refused(format!(
+                    return Err(rejected(format!(
                         "No tool call found for function call output with call_id {id}."
                     )));
                 }
@@ -134,7 +137,7 @@ fn turns(body: &Value, system: &mut Vec<Value>) -> Result<Vec<Value>, AwsError> 
                 ("user", vec![result])
             }
             other => {
-                return Err(refused(format!("{path}.type: '{other}' is not supported")));
+                return Err(rejected(format!("{path}.type: '{other}' is not supported")));
             }
         };
         match turns.last_mut() {
@@ -143,7 +146,7 @@ fn turns(body: &Value, system: &mut Vec<Value>) -> Result<Vec<Value>, AwsError> 
         }
     }
     if let Some(id) = open.first() {
-        return Err(refused(format!(
+        return Err(rejected(format!(
             "No tool output found for function call {id}."
         )));
     }
@@ -153,7 +156,7 @@ fn turns(body: &Value, system: &mut Vec<Value>) -> Result<Vec<Value>, AwsError> 
         .collect())
 }
 
-/// Encrypted reasoning comes back as it was given.
+/// Converts a reasoning item; encrypted content must be unchanged.
 fn reasoning(item: &Value) -> Result<Vec<Value>, AwsError> {
     let summary: String = list(item, "summary")
         .iter()

@@ -1,4 +1,4 @@
-//! The reply as a response object, or as its sequence of events.
+//! Writes the reply as a response object, or as events.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use super::super::stream::object;
 use super::super::turn::Turn;
 use crate::encoding::sha256_hex;
 
-/// When every reply was made; fixed, so that replies are repeatable.
+/// Creation time of all responses; constant, so that responses are reproducible.
 const CREATED: u64 = 1_764_460_800;
 
 pub(super) struct Reply<'a> {
@@ -18,7 +18,7 @@ pub(super) struct Reply<'a> {
     pub(super) turn: &'a Turn,
 }
 
-/// Events with their running number.
+/// Events with sequence numbers.
 #[derive(Default)]
 struct Events(Vec<Vec<u8>>);
 
@@ -35,7 +35,7 @@ impl Events {
 
 impl Reply<'_> {
     fn id(&self, kind: &str, index: usize) -> String {
-        let digest = sha256_hex(format!("{index} {:?}", self.turn.answer).as_bytes());
+        let digest = sha256_hex(format!("{index} {:?}", self.turn.reply).as_bytes());
         format!("{kind}_{}", digest.chars().take(40).collect::<String>())
     }
 
@@ -56,10 +56,10 @@ impl Reply<'_> {
     fn reasoning(&self, index: usize, text: &str) -> Value {
         let mut item = json!({ "id": self.id("rs", index), "type": "reasoning",
             "summary": if text.is_empty() { json!([]) } else { json!([{ "type": "summary_text", "text": text }]) } });
-        let asks = list(self.body, "include")
+        let requested = list(self.body, "include")
             .iter()
             .any(|one| one == "reasoning.encrypted_content");
-        if asks && let Some(object) = item.as_object_mut() {
+        if requested && let Some(object) = item.as_object_mut() {
             let content = super::super::reply::reasoning_signature(text);
             object.insert("encrypted_content".to_owned(), json!(content));
         }
@@ -67,7 +67,7 @@ impl Reply<'_> {
     }
 
     fn incomplete(&self) -> Option<&'static str> {
-        match self.turn.answer.stop_reason.as_str() {
+        match self.turn.reply.stop_reason.as_str() {
             "max_tokens" | "model_context_window_exceeded" => Some("max_output_tokens"),
             "guardrail_intervened" | "content_filtered" => Some("content_filter"),
             _ => None,
@@ -75,29 +75,29 @@ impl Reply<'_> {
     }
 
     fn response(&self, status: &str, output: &[Value]) -> Map<String, Value> {
-        let given = |name: &str, default: Value| self.body.get(name).cloned().unwrap_or(default);
+        let field = |name: &str, default: Value| self.body.get(name).cloned().unwrap_or(default);
         object(json!({
             "id": self.id("resp", usize::MAX), "object": "response", "created_at": CREATED,
             "status": status, "background": false, "error": null,
             "incomplete_details": null,
-            "instructions": given("instructions", Value::Null),
-            "max_output_tokens": given("max_output_tokens", Value::Null),
-            "metadata": given("metadata", json!({})), "model": self.model, "output": output,
-            "parallel_tool_calls": given("parallel_tool_calls", json!(true)),
+            "instructions": field("instructions", Value::Null),
+            "max_output_tokens": field("max_output_tokens", Value::Null),
+            "metadata": field("metadata", json!({})), "model": self.model, "output": output,
+            "parallel_tool_calls": field("parallel_tool_calls", json!(true)),
             "previous_response_id": null,
-            "reasoning": given("reasoning", json!({ "effort": null, "summary": null })),
-            "service_tier": "default", "store": given("store", json!(true)),
-            "temperature": given("temperature", json!(1.0)),
-            "text": given("text", json!({ "format": { "type": "text" } })),
-            "tool_choice": given("tool_choice", json!("auto")), "tools": given("tools", json!([])),
-            "top_p": given("top_p", json!(1.0)), "truncation": "disabled", "usage": null,
+            "reasoning": field("reasoning", json!({ "effort": null, "summary": null })),
+            "service_tier": "default", "store": field("store", json!(true)),
+            "temperature": field("temperature", json!(1.0)),
+            "text": field("text", json!({ "format": { "type": "text" } })),
+            "tool_choice": field("tool_choice", json!("auto")), "tools": field("tools", json!([])),
+            "top_p": field("top_p", json!(1.0)), "truncation": "disabled", "usage": null,
         }))
     }
 
     fn usage(&self) -> Value {
         let usage = &self.turn.usage;
         let input = usage.input + usage.cache_read + usage.cache_write;
-        let thoughts = self.turn.answer.blocks.iter().map(|block| match block {
+        let thoughts = self.turn.reply.blocks.iter().map(|block| match block {
             Block::Reasoning { text, .. } => tokens(text),
             _ => 0,
         });
@@ -110,7 +110,7 @@ impl Reply<'_> {
 
     fn finished(&self) -> Map<String, Value> {
         let status = self.incomplete().map_or("completed", |_| "incomplete");
-        let blocks = self.turn.answer.blocks.iter().enumerate();
+        let blocks = self.turn.reply.blocks.iter().enumerate();
         let output: Vec<Value> = blocks
             .map(|(index, block)| self.item(index, block, "completed"))
             .collect();
@@ -128,10 +128,10 @@ impl Reply<'_> {
 
     pub(super) fn events(&self) -> Vec<Vec<u8>> {
         let mut events = Events::default();
-        let begun = json!({ "response": self.response("in_progress", &[]) });
-        events.push("response.created", begun.clone());
-        events.push("response.in_progress", begun);
-        for (index, block) in self.turn.answer.blocks.iter().enumerate() {
+        let started = json!({ "response": self.response("in_progress", &[]) });
+        events.push("response.created", started.clone());
+        events.push("response.in_progress", started);
+        for (index, block) in self.turn.reply.blocks.iter().enumerate() {
             self.item_events(&mut events, index, block);
         }
         let kind = match self.incomplete() {
@@ -145,8 +145,8 @@ impl Reply<'_> {
     fn item_events(&self, events: &mut Events, index: usize, block: &Block) {
         let done = self.item(index, block, "completed");
         let item_id = done.get("id").cloned().unwrap_or_default();
-        let mut begun = self.item(index, block, "in_progress");
-        if let Some(object) = begun.as_object_mut() {
+        let mut started = self.item(index, block, "in_progress");
+        if let Some(object) = started.as_object_mut() {
             for (name, empty) in [
                 ("content", json!([])),
                 ("summary", json!([])),
@@ -159,7 +159,7 @@ impl Reply<'_> {
         }
         events.push(
             "response.output_item.added",
-            json!({ "output_index": index, "item": begun }),
+            json!({ "output_index": index, "item": started }),
         );
         let place = |extra: Value| {
             let mut event = object(json!({ "item_id": item_id, "output_index": index }));

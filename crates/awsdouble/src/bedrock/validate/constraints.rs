@@ -1,9 +1,9 @@
-//! The service model's own rules: JSON types, unions, enumerations, lengths, patterns, ranges.
+//! The constraints of the service model: JSON types, unions, enumerations, lengths, patterns, ranges.
 //! See <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>.
 
 use serde_json::Value;
 
-use super::{Check, blocks, list, refuse, text};
+use super::{Check, blocks, list, reject, text};
 use crate::error::AwsError;
 
 const TOP_LEVEL: [&str; 13] = [
@@ -43,7 +43,7 @@ pub(super) fn check(request: &Value) -> Check {
     let members = request.as_object().into_iter().flatten();
     for (name, _) in members {
         if !TOP_LEVEL.contains(&name.as_str()) {
-            return refuse(format!(
+            return reject(format!(
                 "Malformed input request: extraneous key [{name}] is not permitted, please reformat your input and try again."
             ));
         }
@@ -97,7 +97,7 @@ pub(super) fn check(request: &Value) -> Check {
         .enumerate()
     {
         if !path.as_str().is_some_and(|path| path.starts_with('/')) {
-            return refuse(format!(
+            return reject(format!(
                 "The value at additionalModelResponseFieldPaths.{index} is not a valid JSON Pointer."
             ));
         }
@@ -105,14 +105,14 @@ pub(super) fn check(request: &Value) -> Check {
     Ok(())
 }
 
-/// A constraint's refusal, with its value and path.
+/// The error for a violated constraint, with value and path.
 pub(super) fn constraint(value: impl std::fmt::Display, path: &str, rule: &str) -> Check {
-    refuse(format!(
+    reject(format!(
         "1 validation error detected: Value '{value}' at '{path}' failed to satisfy constraint: {rule}"
     ))
 }
 
-/// A pattern with a length, as names and ids of tools have.
+/// Validates length and pattern of a tool name or tool use id.
 pub(super) fn name(value: &str, path: &str, extra: &str, pattern: &str) -> Check {
     if value.is_empty() {
         return constraint(
@@ -190,7 +190,7 @@ fn types(request: &Value) -> Check {
     Ok(())
 }
 
-/// JSON of another type is refused before any rule is asked.
+/// Checks the JSON type of a value.
 fn typed(value: &Value, wanted: &str) -> Check {
     let fits = match wanted {
         "List" => value.is_array(),
@@ -220,7 +220,7 @@ fn typed(value: &Value, wanted: &str) -> Check {
     ))
 }
 
-/// Exactly one member of a union.
+/// Checks that exactly one member of a union is set.
 pub(super) fn union(block: &Value, shape: &str, path: &str, keys: &[&str]) -> Check {
     let set = block.as_object().map_or(0, |object| {
         object
@@ -231,7 +231,7 @@ pub(super) fn union(block: &Value, shape: &str, path: &str, keys: &[&str]) -> Ch
     if set == 1 {
         return Ok(());
     }
-    refuse(format!(
+    reject(format!(
         "The {shape} object at {path} must set one of the following keys: {}.",
         keys.join(", ")
     ))
@@ -288,7 +288,7 @@ fn tool_block(m: usize, b: usize, block: &Value) -> Check {
 }
 
 fn json_object(path: &str) -> Check {
-    refuse(format!(
+    reject(format!(
         "The format of the value at {path} is invalid. Provide a json object for the field and try again."
     ))
 }

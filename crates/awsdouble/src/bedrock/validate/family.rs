@@ -1,15 +1,15 @@
-//! What a family does not take: system messages, cache points, reasoning of earlier turns, further fields.
+//! The rules of a model family: system messages, cache points, reasoning of earlier turns, additional fields.
 
 use serde_json::Value;
 
 use super::super::catalog::{Reasoning, Rules};
 use super::super::reply::{reasoning_signature, redacted_reasoning};
-use super::{Check, blocks, list, malformed, model_refuses, refuse, unsupported};
+use super::{Check, blocks, list, malformed, model_rejects, reject, unsupported};
 use crate::error::AwsError;
 
 pub(super) fn check(request: &Value, rules: &Rules) -> Check {
     if !rules.system && !list(request, "system").is_empty() {
-        return refuse(
+        return reject(
             "This model doesn't support system messages. Try again without a system message or use a model that supports system messages.",
         );
     }
@@ -59,7 +59,7 @@ fn caching(request: &Value, rules: &Rules) -> Check {
         before = Some(block);
     }
     if points > 4 {
-        return model_refuses(format!(
+        return model_rejects(format!(
             "A maximum of 4 blocks with cache_control may be provided. Found {points}."
         ));
     }
@@ -67,7 +67,7 @@ fn caching(request: &Value, rules: &Rules) -> Check {
 }
 
 fn no_content_before(path: &str) -> Check {
-    refuse(format!(
+    reject(format!(
         "The cachePoint block at {path} can't be the first block. Add a block before it and try again."
     ))
 }
@@ -88,13 +88,13 @@ fn reasoning(request: &Value, rules: &Rules) -> Check {
     Ok(())
 }
 
-/// Signed reasoning comes back bit for bit.
+/// Validates the signature of a reasoning block.
 fn signed(m: usize, b: usize, reasoning: &Value) -> Check {
     if let Some(data) = reasoning.get("redactedContent") {
         if data.as_str() == Some(redacted_reasoning().as_str()) {
             return Ok(());
         }
-        return model_refuses(format!(
+        return model_rejects(format!(
             "messages.{m}.content.{b}: Invalid `data` in `redacted_thinking` block"
         ));
     }
@@ -104,11 +104,11 @@ fn signed(m: usize, b: usize, reasoning: &Value) -> Check {
             .and_then(Value::as_str)
     };
     match (part("text"), part("signature")) {
-        (_, None) => model_refuses(format!(
+        (_, None) => model_rejects(format!(
             "messages.{m}.content.{b}.thinking.signature: Field required"
         )),
         (text, Some(given)) if given == reasoning_signature(text.unwrap_or_default()) => Ok(()),
-        _ => model_refuses(format!(
+        _ => model_rejects(format!(
             "messages.{m}.content.{b}: Invalid `signature` in `thinking` block"
         )),
     }
@@ -124,24 +124,24 @@ fn additional_fields(request: &Value, rules: &Rules) -> Check {
     for (name, value) in fields {
         if rules.strict_fields && !rules.additional_fields.contains(name) {
             return if rules.reasoning == Reasoning::Signed {
-                model_refuses(format!("{name}: Extra inputs are not permitted"))
+                model_rejects(format!("{name}: Extra inputs are not permitted"))
             } else {
                 malformed("#", name)
             };
         }
-        // The other way to force a tool excludes this one.
+        // Only one of the two tool choices is allowed.
         if name == "tool_choice" {
             if let Some(choice) = request.pointer("/toolConfig/toolChoice") {
                 let kind = choice
                     .as_object()
                     .and_then(|o| o.keys().next())
                     .map_or("", String::as_str);
-                return refuse(format!(
+                return reject(format!(
                     "The additional field tool_choice/type conflicts with toolConfig.toolChoice.{kind}. Remove one of them and try again."
                 ));
             }
             if request.get("toolConfig").is_none() && value.is_object() {
-                return model_refuses("tool_choice: may only be specified while providing tools.");
+                return model_rejects("tool_choice: may only be specified while providing tools.");
             }
         }
         if name == "anthropic_beta" {
@@ -151,7 +151,7 @@ fn additional_fields(request: &Value, rules: &Rules) -> Check {
     Ok(())
 }
 
-/// Flags that Bedrock documents for Claude.
+/// Validates beta flags against those that Bedrock documents for Claude.
 pub(in crate::bedrock) fn beta_flags(value: &Value) -> Check {
     const KNOWN: [&str; 12] = [
         "computer-use-2024-10-22",
@@ -174,5 +174,5 @@ pub(in crate::bedrock) fn beta_flags(value: &Value) -> Check {
     {
         return Ok(());
     }
-    refuse("invalid beta flag")
+    reject("invalid beta flag")
 }

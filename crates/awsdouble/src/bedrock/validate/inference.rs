@@ -1,10 +1,10 @@
-//! `inferenceConfig`, `outputConfig` and the rules of thinking.
+//! Validates `inferenceConfig`, `outputConfig` and thinking.
 
 use serde_json::Value;
 
 use super::super::catalog::Rules;
 use super::constraints::constraint;
-use super::{Check, list, model_refuses, refuse, text, unsupported};
+use super::{Check, list, model_rejects, reject, text, unsupported};
 
 pub(super) fn check(request: &Value, rules: &Rules) -> Check {
     if let Some(config) = request.get("inferenceConfig") {
@@ -27,7 +27,7 @@ fn numbers(config: &Value, rules: &Rules) -> Check {
             );
         }
         if maximum.unsigned_abs() > rules.max_tokens {
-            return refuse(format!(
+            return reject(format!(
                 "The maximum tokens you requested exceeds the model limit of {0}. Try again with a maximum tokens value that is lower than {0}.",
                 rules.max_tokens
             ));
@@ -55,7 +55,7 @@ fn numbers(config: &Value, rules: &Rules) -> Check {
     }
     let both = config.get("temperature").is_some() && config.get("topP").is_some();
     if both && rules.one_of_temperature_and_top_p {
-        return model_refuses(
+        return model_rejects(
             "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
         );
     }
@@ -79,7 +79,7 @@ fn stop_sequences(config: &Value, rules: &Rules) -> Check {
         }
     }
     if sequences.len() > rules.max_stop_sequences {
-        return refuse(format!(
+        return reject(format!(
             "Malformed input request: #/stop_sequences: expected maximum item count: {}, found: {}, please reformat your input and try again.",
             rules.max_stop_sequences,
             sequences.len()
@@ -110,19 +110,19 @@ fn text_format(format: &Value, rules: &Rules) -> Check {
         );
     };
     let Ok(schema) = serde_json::from_str::<Value>(schema) else {
-        return refuse(
+        return reject(
             "The value at outputConfig.textFormat.structure.jsonSchema.schema is not valid JSON.",
         );
     };
     closed_objects(&schema, "output_config.format.schema")
 }
 
-/// Every object of an output schema says what it does not take.
+/// Every object of an output schema must set `additionalProperties` to false.
 fn closed_objects(schema: &Value, path: &str) -> Check {
     if text(schema, "type") == Some("object")
         && schema.get("additionalProperties") != Some(&Value::Bool(false))
     {
-        return model_refuses(format!(
+        return model_rejects(format!(
             "{path}: For 'object' type, 'additionalProperties' must be explicitly set to false"
         ));
     }
@@ -147,7 +147,7 @@ fn closed_objects(schema: &Value, path: &str) -> Check {
     Ok(())
 }
 
-/// Claude's rules once thinking is on.
+/// Claude's rules for requests with thinking.
 /// See <https://docs.claude.com/en/docs/build-with-claude/extended-thinking>.
 pub(super) fn thinking(request: &Value) -> Check {
     let Some(thinking) = request.pointer("/additionalModelRequestFields/thinking") else {
@@ -158,7 +158,7 @@ pub(super) fn thinking(request: &Value) -> Check {
         "disabled" => return Ok(()),
         "enabled" | "adaptive" => {}
         other => {
-            return model_refuses(format!(
+            return model_rejects(format!(
                 "thinking: Input tag '{other}' found using 'type' does not match any of the expected tags: 'disabled', 'enabled', 'adaptive'"
             ));
         }
@@ -166,10 +166,10 @@ pub(super) fn thinking(request: &Value) -> Check {
     let config = request.get("inferenceConfig").unwrap_or(&Value::Null);
     if kind == "enabled" {
         let Some(budget) = thinking.get("budget_tokens").and_then(Value::as_u64) else {
-            return model_refuses("thinking.enabled.budget_tokens: Field required");
+            return model_rejects("thinking.enabled.budget_tokens: Field required");
         };
         if budget < 1024 {
-            return model_refuses(
+            return model_rejects(
                 "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024",
             );
         }
@@ -178,7 +178,7 @@ pub(super) fn thinking(request: &Value) -> Check {
             .and_then(Value::as_u64)
             .is_some_and(|maximum| maximum <= budget)
         {
-            return model_refuses("`max_tokens` must be greater than `thinking.budget_tokens`.");
+            return model_rejects("`max_tokens` must be greater than `thinking.budget_tokens`.");
         }
     }
     if config
@@ -186,14 +186,14 @@ pub(super) fn thinking(request: &Value) -> Check {
         .and_then(Value::as_f64)
         .is_some_and(|t| t < 1.0)
     {
-        return model_refuses("`temperature` may only be set to 1 when thinking is enabled.");
+        return model_rejects("`temperature` may only be set to 1 when thinking is enabled.");
     }
     if config
         .get("topP")
         .and_then(Value::as_f64)
         .is_some_and(|p| p < 0.95)
     {
-        return model_refuses(
+        return model_rejects(
             "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.",
         );
     }
@@ -201,20 +201,20 @@ pub(super) fn thinking(request: &Value) -> Check {
         .pointer("/additionalModelRequestFields/top_k")
         .is_some()
     {
-        return model_refuses("`top_k` must be unset when thinking is enabled.");
+        return model_rejects("`top_k` must be unset when thinking is enabled.");
     }
     let choice = request.pointer("/toolConfig/toolChoice");
     if choice.is_some_and(|choice| choice.get("any").is_some() || choice.get("tool").is_some()) {
-        return model_refuses("Thinking may not be enabled when tool_choice forces tool use.");
+        return model_rejects("Thinking may not be enabled when tool_choice forces tool use.");
     }
-    // Adaptive thinking takes turns that came without thinking.
+    // Adaptive thinking accepts turns without thinking.
     if kind == "adaptive" {
         return Ok(());
     }
     starts_with_thinking(request)
 }
 
-/// While tools are at work, the assistant's turn starts with its thinking.
+/// If the last message has tool results, the assistant's turn before it must start with thinking.
 fn starts_with_thinking(request: &Value) -> Check {
     let messages = list(request, "messages");
     let last_is_result = messages.last().is_some_and(|message| {
@@ -242,7 +242,7 @@ fn starts_with_thinking(request: &Value) -> Check {
     } else {
         "text"
     };
-    model_refuses(format!(
+    model_rejects(format!(
         "messages.{index}.content.0.type: Expected `thinking` or `redacted_thinking`, but found `{found}`. When `thinking` is enabled, a final `assistant` message must start with a thinking block (preceeding the lastmost set of `tool_use` and `tool_result` blocks)."
     ))
 }

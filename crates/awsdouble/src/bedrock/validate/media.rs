@@ -1,4 +1,4 @@
-//! Images, documents and video: formats, sources, sizes, counts and names.
+//! Images, documents, video and audio: formats, sources, sizes, counts and names.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::catalog::Rules;
 use super::super::prompt::decoded_length;
 use super::constraints::{constraint, union};
-use super::{Check, blocks, list, refuse, text};
+use super::{Check, blocks, list, reject, text};
 use crate::error::AwsError;
 
 const IMAGE_BYTES: usize = 3_932_160; // 3.75 MiB
@@ -46,7 +46,7 @@ pub(super) fn check(request: &Value, rules: &Rules) -> Check {
                 continue;
             };
             if !taken.iter().any(|one| one == kind) {
-                return refuse(format!(
+                return reject(format!(
                     "This model doesn't support the {kind} content block that you provided. Remove the {kind} content block and try again."
                 ));
             }
@@ -55,7 +55,7 @@ pub(super) fn check(request: &Value, rules: &Rules) -> Check {
             if *kind == "document" {
                 documents += 1;
                 if !names.insert(text(media, "name").unwrap_or_default().to_owned()) {
-                    return refuse(
+                    return reject(
                         "Messages can't contain duplicate document names. Rename the document and retry your request.",
                     );
                 }
@@ -63,10 +63,10 @@ pub(super) fn check(request: &Value, rules: &Rules) -> Check {
         }
     }
     if documents > 5 {
-        return refuse("You can't include more than 5 documents in a request.");
+        return reject("You can't include more than 5 documents in a request.");
     }
     if images > 20 {
-        return refuse("You can't include more than 20 images in a request.");
+        return reject("You can't include more than 20 images in a request.");
     }
     beside_documents(request)
 }
@@ -85,7 +85,7 @@ fn one(kind: &str, media: &Value, path: &str) -> Check {
         ],
     };
     let format = text(media, "format").unwrap_or("null");
-    // A document's format may be left out: it is text then.
+    // The format of a document is optional and defaults to text.
     let left_out = kind == "document" && media.get("format").is_none();
     if !left_out && !formats.contains(&format) {
         return constraint(
@@ -101,7 +101,7 @@ fn one(kind: &str, media: &Value, path: &str) -> Check {
         document_name(text(media, "name").unwrap_or_default(), path)?;
     }
     let (shape, keys): (_, &[&str]) = match kind {
-        // Text and content sources go with citations.
+        // Text and content sources require citations.
         "document" if media.pointer("/citations/enabled") == Some(&Value::Bool(true)) => (
             "DocumentSource",
             &["bytes", "s3Location", "text", "content"],
@@ -146,17 +146,17 @@ fn size(kind: &str, bytes: &Value, path: &str) -> Check {
     }
     let length = decoded_length(encoded);
     match kind {
-        "image" if length > IMAGE_BYTES => refuse(format!(
+        "image" if length > IMAGE_BYTES => reject(format!(
             "The model returned the following errors: {path}.image.source.base64: image exceeds 3.75 MB maximum: {length} bytes > {IMAGE_BYTES} bytes"
         )),
-        "document" if length > DOCUMENT_BYTES => refuse(
+        "document" if length > DOCUMENT_BYTES => reject(
             "The maximum document size is 4.5 MB. Use a smaller document and retry your request.",
         ),
         _ => Ok(()),
     }
 }
 
-/// Underscores are not documented, but taken.
+/// Underscores are not documented, but accepted.
 fn document_name(name: &str, path: &str) -> Check {
     if !(1..=200).contains(&name.chars().count()) {
         return constraint(
@@ -169,18 +169,18 @@ fn document_name(name: &str, path: &str) -> Check {
     if name.chars().all(legal) && !name.contains("  ") {
         return Ok(());
     }
-    refuse(
+    reject(
         "The document file name can only contain alphanumeric characters, whitespace characters, hyphens, parentheses, and square brackets. The name can't contain more than one consecutive whitespace character.",
     )
 }
 
-/// A message with a document says something beside it.
+/// A message with a document must have a text block.
 fn beside_documents(request: &Value) -> Check {
     for message in list(request, "messages") {
         let content = list(message, "content");
         let has = |kind: &str| content.iter().any(|block| block.get(kind).is_some());
         if has("document") && !has("text") && !has("guardContent") {
-            return refuse(
+            return reject(
                 "A text block must be included when using documents. Add a text block and retry your request.",
             );
         }

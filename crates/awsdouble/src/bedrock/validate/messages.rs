@@ -1,16 +1,16 @@
-//! The conversation: turns alternate, nothing is blank, each tool call has its result right after.
+//! The conversation: roles alternate, text is not blank, each tool call has its result in the next message.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::super::catalog::Rules;
-use super::{Check, list, model_refuses, refuse, text};
+use super::{Check, list, model_rejects, reject, text};
 
 pub(super) fn check(request: &Value, rules: &Rules) -> Check {
     let messages = list(request, "messages");
     if messages.is_empty() {
-        return refuse(
+        return reject(
             "The value at messages is empty. Add at least one message to the conversation and try again.",
         );
     }
@@ -29,7 +29,7 @@ fn is_blank(text: &str) -> bool {
 fn blank(request: &Value) -> Check {
     for (index, block) in list(request, "system").iter().enumerate() {
         if text(block, "text").is_some_and(is_blank) {
-            return refuse(format!(
+            return reject(format!(
                 "The text field in the SystemContentBlock object at system.{index} is blank. Add text to the text field, and try again."
             ));
         }
@@ -37,13 +37,13 @@ fn blank(request: &Value) -> Check {
     for (m, message) in list(request, "messages").iter().enumerate() {
         let content = list(message, "content");
         if content.is_empty() {
-            return refuse(format!(
+            return reject(format!(
                 "The content field in the Message object at messages.{m} is empty. Add a ContentBlock object to the content field and try again."
             ));
         }
         for (b, block) in content.iter().enumerate() {
             if text(block, "text").is_some_and(is_blank) {
-                return refuse(format!(
+                return reject(format!(
                     "The text field in the ContentBlock object at messages.{m}.content.{b} is blank. Add text to the text field, and try again."
                 ));
             }
@@ -53,35 +53,35 @@ fn blank(request: &Value) -> Check {
 }
 
 fn turns(messages: &[Value], rules: &Rules) -> Check {
-    let speakers: Vec<&str> = messages
+    let message_roles: Vec<&str> = messages
         .iter()
         .map(|message| text(message, "role").unwrap_or_default())
         .collect();
-    if speakers.contains(&"system") {
-        return refuse(
+    if message_roles.contains(&"system") {
+        return reject(
             "This model doesn't support the system role in messages. Use the system field and try again.",
         );
     }
-    if rules.user_first && speakers.first().is_some_and(|role| *role != "user") {
-        return refuse(
+    if rules.user_first && message_roles.first().is_some_and(|role| *role != "user") {
+        return reject(
             "A conversation must start with a user message. Try again with a conversation that starts with a user message.",
         );
     }
-    if speakers
+    if message_roles
         .iter()
-        .zip(speakers.iter().skip(1))
+        .zip(message_roles.iter().skip(1))
         .any(|(one, next)| one == next)
     {
-        return refuse(
+        return reject(
             "A conversation must alternate between user and assistant roles. Make sure the conversation alternates between user and assistant roles and try again.",
         );
     }
-    let (Some(last), Some(message)) = (speakers.last(), messages.last()) else {
+    let (Some(last), Some(message)) = (message_roles.last(), messages.last()) else {
         return Ok(());
     };
     if *last == "assistant" {
         if !rules.prefill {
-            return model_refuses(
+            return model_rejects(
                 "This model does not support assistant message prefill. The conversation must end with a user message.",
             );
         }
@@ -90,7 +90,7 @@ fn turns(messages: &[Value], rules: &Rules) -> Check {
             .and_then(|block| text(block, "text"))
             .is_some_and(|text| text.ends_with(char::is_whitespace));
         if ends_open {
-            return model_refuses(
+            return model_rejects(
                 "messages: final assistant content cannot end with trailing whitespace",
             );
         }
@@ -98,7 +98,7 @@ fn turns(messages: &[Value], rules: &Rules) -> Check {
     Ok(())
 }
 
-/// Calls are the assistant's, results and media the user's.
+/// Checks the block types of a message by its role.
 fn roles_of_blocks(index: usize, message: &Value) -> Check {
     let (kinds, role): (&[&str], _) = match text(message, "role") {
         Some("user") => (&["toolUse", "reasoningContent", "citationsContent"], "user"),
@@ -115,12 +115,12 @@ fn roles_of_blocks(index: usize, message: &Value) -> Check {
         ),
     };
     for (b, block) in list(message, "content").iter().enumerate() {
-        // A model's own tools put their results into the assistant's turn.
+        // Results of server tools are in the assistant's turn.
         if role == "assistant" && block.get("toolResult").is_some() && server_tools(message) {
             continue;
         }
         if let Some(kind) = kinds.iter().find(|kind| block.get(**kind).is_some()) {
-            return refuse(format!(
+            return reject(format!(
                 "The {kind} block at messages.{index}.content.{b} can't be included in a message with the {role} role. Remove it and try again."
             ));
         }
@@ -154,7 +154,7 @@ fn pairs(messages: &[Value]) -> Check {
             let results = ids(Some(message), "toolResult");
             let calls = ids(previous, "toolUse");
             if results.len() > calls.len() {
-                return refuse(format!(
+                return reject(format!(
                     "The number of toolResult blocks at messages.{index}.content exceeds the number of toolUse blocks of previous turn."
                 ));
             }
@@ -163,7 +163,7 @@ fn pairs(messages: &[Value]) -> Check {
             let calls = ids(Some(message), "toolUse");
             let unique: BTreeSet<&String> = calls.iter().collect();
             if unique.len() < calls.len() {
-                return model_refuses(format!("messages.{index}: `tool_use` ids must be unique"));
+                return model_rejects(format!("messages.{index}: `tool_use` ids must be unique"));
             }
             if index + 1 == messages.len() {
                 expected(index + 1, &calls, &[])?;
@@ -182,7 +182,7 @@ fn expected(index: usize, calls: &[String], results: &[String]) -> Check {
     if missing.is_empty() {
         return Ok(());
     }
-    refuse(format!(
+    reject(format!(
         "Expected toolResult blocks at messages.{index}.content for the following Ids: {}",
         missing.join(", ")
     ))

@@ -1,4 +1,4 @@
-//! `toolConfig`: specifications, choice, and what a family takes of them.
+//! `toolConfig`: specifications, choice, and the family's rules for them.
 
 use std::collections::BTreeSet;
 
@@ -7,25 +7,25 @@ use serde_json::Value;
 use super::super::catalog::Rules;
 use super::constraints::{constraint, name, union};
 use super::{
-    Check, blocks, has_tool_blocks, list, malformed, model_refuses, refuse, text, unsupported,
+    Check, blocks, has_tool_blocks, list, malformed, model_rejects, reject, text, unsupported,
 };
 
 pub(super) fn check(request: &Value, rules: &Rules, streaming: bool) -> Check {
     let Some(config) = request.get("toolConfig") else {
         if has_tool_blocks(request) {
-            return refuse(
+            return reject(
                 "The toolConfig field must be defined when using toolUse and toolResult content blocks.",
             );
         }
         return Ok(());
     };
     if !rules.tools {
-        return refuse(
+        return reject(
             "This model doesn't support tool use. Try again without tools or use a model that supports tool use.",
         );
     }
     if streaming && !rules.streaming_tools {
-        return refuse("This model doesn't support tool use in streaming mode.");
+        return reject("This model doesn't support tool use in streaming mode.");
     }
     let tools = list(config, "tools");
     if tools.is_empty() {
@@ -49,12 +49,12 @@ pub(super) fn check(request: &Value, rules: &Rules, streaming: bool) -> Check {
         if let Some(spec) = tool.get("toolSpec") {
             specification(index, spec, rules)?;
             if !names.insert(text(spec, "name").unwrap_or_default()) {
-                return model_refuses("tools: Tool names must be unique.");
+                return model_rejects("tools: Tool names must be unique.");
             }
         }
     }
     if names.is_empty() && tools.iter().all(|tool| tool.get("systemTool").is_none()) {
-        return refuse(
+        return reject(
             "The toolConfig.tools field must contain at least one tool. Add a tool and try again.",
         );
     }
@@ -85,7 +85,7 @@ fn specification(index: usize, spec: &Value, rules: &Rules) -> Check {
         );
     };
     if schema.get("type").and_then(Value::as_str) != Some("object") {
-        return refuse(format!(
+        return reject(format!(
             "The value at toolConfig.tools.{index}.toolSpec.inputSchema.json.type must be one of the following: object."
         ));
     }
@@ -118,14 +118,14 @@ fn choice(config: &Value, rules: &Rules, names: &BTreeSet<&str>) -> Check {
     if let Some(wanted) = choice.pointer("/tool/name").and_then(Value::as_str)
         && !names.contains(wanted)
     {
-        return model_refuses(format!(
+        return model_rejects(format!(
             "tool_choice: Tool '{wanted}' not found in provided tools"
         ));
     }
     Ok(())
 }
 
-/// Families with rules of their own for ids and results.
+/// The family's rules for tool use ids and tool results.
 fn ids(request: &Value, rules: &Rules) -> Check {
     for (m, b, block) in blocks(request) {
         for kind in ["toolUse", "toolResult"] {
@@ -134,7 +134,7 @@ fn ids(request: &Value, rules: &Rules) -> Check {
             };
             let nine = id.len() == 9 && id.chars().all(|c| c.is_ascii_alphanumeric());
             if rules.tool_id.as_deref() == Some("nine") && !nine {
-                return model_refuses(format!(
+                return model_rejects(format!(
                     "Tool call id was {id} but must be a-z, A-Z, 0-9, with a length of 9."
                 ));
             }

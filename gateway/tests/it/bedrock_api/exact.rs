@@ -1,4 +1,4 @@
-//! Not one byte of a body or a stream is changed on its way, either way.
+//! Bodies and streams are forwarded unchanged in both directions.
 
 use bytes::Bytes;
 use http::Method;
@@ -23,13 +23,13 @@ async fn rig() -> (Upstream, Rig) {
     (upstream, Rig::start(plan).await)
 }
 
-/// The same cases on every run.
+/// Generates the same cases in every run.
 fn runner() -> TestRunner {
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     TestRunner::new_with_rng(Config::default(), rng)
 }
 
-/// JSON text as no library would write it: odd numbers, needless spaces, escapes, members twice, deep.
+/// JSON text with unusual numbers, whitespace, escapes, duplicate members and deep nesting.
 fn json() -> impl Strategy<Value = String> {
     let space = prop::sample::select(vec!["", " ", "\n", "\t \r\n"]);
     let leaf = prop_oneof![
@@ -85,14 +85,14 @@ fn json() -> impl Strategy<Value = String> {
 }
 
 #[tokio::test]
-async fn a_thousand_odd_bodies_reach_bedrock_and_come_back_to_the_byte() {
+async fn forwards_a_thousand_unusual_bodies_unchanged_in_both_directions() {
     let (upstream, rig) = rig().await;
     let mut runner = runner();
     let bodies = json();
     for number in 0..1000 {
         let body = Bytes::from(bodies.new_tree(&mut runner).unwrap().current());
         let back = Bytes::from(bodies.new_tree(&mut runner).unwrap().current());
-        upstream.answers(Reply {
+        upstream.set_reply(Reply {
             content_type: "application/json",
             pieces: vec![back.clone()],
             ..Reply::default()
@@ -103,9 +103,9 @@ async fn a_thousand_odd_bodies_reach_bedrock_and_come_back_to_the_byte() {
             "invoke"
         };
         let path = format!("/model/amazon.nova-lite-v1%3A0/{operation}");
-        let answer = rig.call(Method::POST, &path, &[], body.clone()).await;
-        assert_eq!(answer.status, 200);
-        assert_eq!(answer.body, back, "{operation} {number}: the answer");
+        let response = rig.call(Method::POST, &path, &[], body.clone()).await;
+        assert_eq!(response.status, 200);
+        assert_eq!(response.body, back, "{operation} {number}: the response");
         let received = upstream.received();
         assert_eq!(received.len(), 1);
         assert_eq!(received[0].path, path);
@@ -114,9 +114,9 @@ async fn a_thousand_odd_bodies_reach_bedrock_and_come_back_to_the_byte() {
 }
 
 #[tokio::test]
-async fn body_that_is_no_json_passes_as_well() {
+async fn forwards_a_body_that_is_not_json() {
     let (upstream, rig) = rig().await;
-    upstream.answers(Reply {
+    upstream.set_reply(Reply {
         content_type: "image/png",
         pieces: vec![Bytes::from_static(b"\x89PNG\x00\xff")],
         ..Reply::default()
@@ -126,11 +126,11 @@ async fn body_that_is_no_json_passes_as_well() {
         ("content-type", "application/octet-stream"),
         ("accept", "image/png"),
     ];
-    let answer = rig
+    let response = rig
         .call(Method::POST, "/model/m/invoke", &headers, body.clone())
         .await;
-    assert_eq!(&answer.body[..], b"\x89PNG\x00\xff");
-    assert_eq!(answer.headers["content-type"], "image/png");
+    assert_eq!(&response.body[..], b"\x89PNG\x00\xff");
+    assert_eq!(response.headers["content-type"], "image/png");
     let received = &upstream.received()[0];
     assert_eq!(received.body, body);
     assert_eq!(received.headers["content-type"], "application/octet-stream");
@@ -138,9 +138,9 @@ async fn body_that_is_no_json_passes_as_well() {
 }
 
 #[tokio::test]
-async fn headers_of_bedrocks_api_pass_both_ways_and_no_others() {
+async fn forwards_only_the_headers_of_bedrocks_api() {
     let (upstream, rig) = rig().await;
-    upstream.answers(Reply {
+    upstream.set_reply(Reply {
         content_type: "application/json",
         headers: vec![
             ("x-amzn-bedrock-input-token-count", "3"),
@@ -160,13 +160,13 @@ async fn headers_of_bedrocks_api_pass_both_ways_and_no_others() {
         ("x-forwarded-for", "10.0.0.1"),
         ("amz-sdk-invocation-id", "1"),
     ];
-    let answer = rig
+    let response = rig
         .call(Method::POST, "/model/m/invoke", &headers, "{}")
         .await;
-    assert_eq!(answer.headers["x-amzn-bedrock-input-token-count"], "3");
-    assert_eq!(answer.headers["x-amzn-bedrock-service-tier"], "flex");
-    assert_eq!(answer.headers["x-amzn-requestid"], "aws-1");
-    assert!(!answer.headers.contains_key("set-cookie"));
+    assert_eq!(response.headers["x-amzn-bedrock-input-token-count"], "3");
+    assert_eq!(response.headers["x-amzn-bedrock-service-tier"], "flex");
+    assert_eq!(response.headers["x-amzn-requestid"], "aws-1");
+    assert!(!response.headers.contains_key("set-cookie"));
     let received = &upstream.received()[0].headers;
     for (name, value) in &headers[..4] {
         assert_eq!(received[*name], *value);
@@ -177,7 +177,7 @@ async fn headers_of_bedrocks_api_pass_both_ways_and_no_others() {
 }
 
 #[tokio::test]
-async fn event_streams_arrive_to_the_byte_however_they_are_cut() {
+async fn forwards_event_streams_unchanged_however_they_are_split() {
     let (upstream, rig) = rig().await;
     let mut runner = runner();
     let streams = (
@@ -195,7 +195,7 @@ async fn event_streams_arrive_to_the_byte_however_they_are_cut() {
             whole.extend(event("contentBlockDelta", payload.as_bytes()));
         }
         whole.extend(event("somethingNew", b"not even JSON \xff"));
-        // Larger than what is looked at in passing.
+        // Larger than the frames that the gateway inspects.
         if number % 10 == 0 {
             whole.extend(event("image", &vec![b'x'; 400_000]));
         }
@@ -208,32 +208,32 @@ async fn event_streams_arrive_to_the_byte_however_they_are_cut() {
             .windows(2)
             .map(|pair| whole.slice(pair[0]..pair[1]))
             .filter(|piece| !piece.is_empty());
-        upstream.answers(Reply {
+        upstream.set_reply(Reply {
             content_type: EVENT_STREAM,
             pieces: pieces.collect(),
             ..Reply::default()
         });
-        let answer = rig
+        let response = rig
             .call(Method::POST, "/model/m/converse-stream", &[], "{}")
             .await;
-        assert_eq!(answer.status, 200, "{number}");
-        assert_eq!(answer.headers["content-type"], EVENT_STREAM);
-        assert_eq!(answer.body, whole, "{number}");
+        assert_eq!(response.status, 200, "{number}");
+        assert_eq!(response.headers["content-type"], EVENT_STREAM);
+        assert_eq!(response.body, whole, "{number}");
     }
     let name = "gen_ai_client_token_usage_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"aws.bedrock\",gen_ai_request_model=\"m\",client=\"anonymous\",gen_ai_token_type=\"output\"}";
     assert_eq!(
         rig.metric(name).await,
         Some(300.0),
-        "each stream was counted"
+        "the tokens of each stream are counted"
     );
 }
 
 #[tokio::test]
-async fn stream_that_breaks_inside_a_frame_breaks_for_the_client_too() {
+async fn a_stream_cut_inside_a_frame_is_cut_for_the_client() {
     let (upstream, rig) = rig().await;
     let start = event("messageStart", br#"{"role":"assistant"}"#);
     let delta = event("contentBlockDelta", br#"{"delta":{"text":"half of it"}}"#);
-    upstream.answers(Reply {
+    upstream.set_reply(Reply {
         content_type: EVENT_STREAM,
         pieces: vec![start.clone().into(), Bytes::copy_from_slice(&delta[..20])],
         breaks: true,
@@ -254,11 +254,11 @@ async fn stream_that_breaks_inside_a_frame_breaks_for_the_client_too() {
     };
     assert!(
         error.is_some(),
-        "the end of the body must not look like the end of the stream"
+        "the body must not end like a complete stream"
     );
     assert!(got.starts_with(&start));
     assert!(
         !got.windows(7).any(|window| window == b"Unavail"),
-        "no frame inside a frame"
+        "no exception frame is written inside a frame"
     );
 }

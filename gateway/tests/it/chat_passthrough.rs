@@ -1,4 +1,4 @@
-//! `/v1/chat/completions` for models that Bedrock serves in that protocol: bytes through, signed.
+//! `/v1/chat/completions` for models with this API on Bedrock: forwarded unchanged and signed.
 
 use awsdouble::{Fault, FaultAction};
 use http::Method;
@@ -10,7 +10,7 @@ use crate::rig::{
 
 const PATH: &str = "/v1/chat/completions";
 const DOCUMENT: &str = "clients: {anonymous: true}\nendpoints: {bedrockMantle: '{mantle}'}\nmodels:\n- {name: runtime, targets: [{modelId: 'openai.gpt-oss-20b-1:0'}]}\n- {name: mantle, targets: [{modelId: 'openai.gpt-oss-20b'}]}\n- {name: converse, targets: [{modelId: 'openai.gpt-oss-20b-1:0', api: Converse}]}\n- {name: responses-only, targets: [{modelId: 'openai.gpt-5.5'}]}\n- {name: mixed, targets: [{modelId: 'openai.gpt-oss-20b-1:0'}, {modelId: 'amazon.nova-lite-v1:0', priority: 1}]}";
-const NATIVE: [&str; 2] = ["runtime", "mantle"];
+const PASSTHROUGH: [&str; 2] = ["runtime", "mantle"];
 
 fn tool_call(model: &str, stream: bool) -> Value {
     let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
@@ -21,7 +21,7 @@ fn tool_call(model: &str, stream: bool) -> Value {
 }
 
 #[tokio::test]
-async fn request_goes_through_byte_for_byte_but_for_the_model() {
+async fn forwards_the_request_unchanged_except_for_the_model() {
     let rig = Rig::with_document(DOCUMENT).await;
     for (alias, model) in [
         ("runtime", "openai.gpt-oss-20b-1:0"),
@@ -33,12 +33,15 @@ async fn request_goes_through_byte_for_byte_but_for_the_model() {
                 "{{ \"messages\":[{{\"content\":\"h\\u0069\",\"role\":\"user\"}}], \"model\" : \"{model}\" ,\"seed\":7,\"logit_bias\":{{\"50256\":-100}},\"frequency_penalty\":0.50,\"new_field\":{{\"n\":1.0}} }}"
             )
         };
-        let answer = rig.call(Method::POST, PATH, &[], body(alias)).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let said = answer.json();
-        assert_eq!(said["choices"][0]["message"]["content"], "hi");
-        assert_eq!(said["model"], alias, "the client's own name comes back");
-        assert!(answer.headers.contains_key("x-amzn-requestid"));
+        let response = rig.call(Method::POST, PATH, &[], body(alias)).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        let completion = response.json();
+        assert_eq!(completion["choices"][0]["message"]["content"], "hi");
+        assert_eq!(
+            completion["model"], alias,
+            "the response has the client's model name"
+        );
+        assert!(response.headers.contains_key("x-amzn-requestid"));
         let calls = rig.double.calls_of("ChatCompletions");
         assert_eq!(calls.len(), 1);
         assert_eq!(calls[0].body, body(model));
@@ -46,12 +49,12 @@ async fn request_goes_through_byte_for_byte_but_for_the_model() {
 }
 
 #[tokio::test]
-async fn stream_goes_through_with_the_clients_model_and_its_tokens_are_counted() {
-    for model in NATIVE {
+async fn forwards_the_stream_with_the_clients_model_and_counts_its_tokens() {
+    for model in PASSTHROUGH {
         let rig = Rig::with_document(DOCUMENT).await;
-        let answer = rig.chat(&ask_stream(model, "hello there – 🦊")).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let events = answer.events();
+        let response = rig.chat(&ask_stream(model, "hello there – 🦊")).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        let events = response.events();
         assert_eq!(streamed_text(&events), "hello there – 🦊");
         assert_eq!(events.last().unwrap(), "[DONE]");
         let chunks = &events[..events.len() - 1];
@@ -68,8 +71,8 @@ async fn stream_goes_through_with_the_clients_model_and_its_tokens_are_counted()
 }
 
 #[tokio::test]
-async fn streamed_calls_are_numbered_from_zero_wherever_bedrock_begins() {
-    for model in NATIVE {
+async fn numbers_streamed_tool_calls_from_zero() {
+    for model in PASSTHROUGH {
         let rig = Rig::with_document(DOCUMENT).await;
         let whole = rig.chat(&tool_call(model, false)).await.json();
         let calls = whole["choices"][0]["message"]["tool_calls"]
@@ -93,14 +96,14 @@ async fn streamed_calls_are_numbered_from_zero_wherever_bedrock_begins() {
 }
 
 #[tokio::test]
-async fn target_may_be_set_to_converse() {
+async fn a_target_can_select_converse() {
     let rig = Rig::with_document(DOCUMENT).await;
     let mut body = ask("converse", "hi");
     body["guardrailConfig"] = Value::Null;
     for stream in [false, true] {
         body["stream"] = stream.into();
-        let answer = rig.chat(&body).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let response = rig.chat(&body).await;
+        assert_eq!(response.status, 200, "{}", response.text());
     }
     assert_eq!(rig.double.calls_of("Converse").len(), 1);
     assert_eq!(rig.double.calls_of("ConverseStream").len(), 1);
@@ -108,7 +111,7 @@ async fn target_may_be_set_to_converse() {
 }
 
 #[tokio::test]
-async fn what_bedrocks_endpoint_does_not_take_is_refused_by_name() {
+async fn rejects_fields_and_models_that_bedrocks_endpoint_does_not_support() {
     let rig = Rig::with_document(DOCUMENT).await;
     for field in [
         "thinking",
@@ -117,14 +120,14 @@ async fn what_bedrocks_endpoint_does_not_take_is_refused_by_name() {
     ] {
         let mut body = ask("runtime", "hi");
         body[field] = json!({"type": "enabled"});
-        let refused = rig.chat(&body).await;
-        assert_eq!(refused.status, 400, "{}", refused.text());
-        assert_eq!(refused.error()["param"], field);
+        let rejected = rig.chat(&body).await;
+        assert_eq!(rejected.status, 400, "{}", rejected.text());
+        assert_eq!(rejected.error()["param"], field);
     }
-    let unserved = rig.chat(&ask("responses-only", "hi")).await;
-    assert_eq!(unserved.status, 400, "{}", unserved.text());
-    assert_eq!(unserved.error()["param"], "model");
-    let message = unserved.error()["message"].to_string();
+    let unsupported = rig.chat(&ask("responses-only", "hi")).await;
+    assert_eq!(unsupported.status, 400, "{}", unsupported.text());
+    assert_eq!(unsupported.error()["param"], "model");
+    let message = unsupported.error()["message"].to_string();
     assert!(message.contains("/v1/responses"), "{message}");
     assert!(
         rig.double
@@ -135,9 +138,9 @@ async fn what_bedrocks_endpoint_does_not_take_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn refusal_of_bedrocks_own_endpoint_keeps_status_text_and_request_id() {
+async fn errors_of_bedrocks_endpoint_keep_status_message_and_request_id() {
     let rig = Rig::with_document(DOCUMENT).await;
-    // What Bedrock says of the gateway's own rights must not read as if the client's key were wrong.
+    // An error about the gateway's permissions must not look like an error about the client's key.
     for (code, status, expected) in [
         ("ValidationException", 400, 400),
         ("ThrottlingException", 429, 429),
@@ -149,17 +152,17 @@ async fn refusal_of_bedrocks_own_endpoint_keeps_status_text_and_request_id() {
             let error = FaultAction::Error {
                 status,
                 code: code.to_owned(),
-                message: format!("what Bedrock says of {code}"),
+                message: format!("Bedrock's message for {code}"),
                 empty_body: false,
             };
             rig.double
                 .inject(Fault::new("ChatCompletions", error).times(9));
             let mut body = ask(model, "hi");
             body["stream"] = stream.into();
-            let answer = rig.chat(&body).await;
-            assert_eq!(answer.status, expected, "{}", answer.text());
-            let error = answer.error();
-            assert_eq!(error["message"], format!("what Bedrock says of {code}"));
+            let response = rig.chat(&body).await;
+            assert_eq!(response.status, expected, "{}", response.text());
+            let error = response.error();
+            assert_eq!(error["message"], format!("Bedrock's message for {code}"));
             assert!(error["request_id"].is_string(), "{error}");
             assert!(error["aws_request_id"].is_string(), "{error}");
         }
@@ -167,9 +170,9 @@ async fn refusal_of_bedrocks_own_endpoint_keeps_status_text_and_request_id() {
 }
 
 #[tokio::test]
-async fn stream_that_breaks_off_ends_with_an_error_event_and_no_done() {
+async fn a_cut_stream_ends_with_an_error_event_and_without_done() {
     let rig = Rig::with_document(DOCUMENT).await;
-    for model in NATIVE {
+    for model in PASSTHROUGH {
         for (prompt, code) in [
             (
                 "@midstream-exception throttlingException 4 slow down\nhello there",
@@ -178,9 +181,9 @@ async fn stream_that_breaks_off_ends_with_an_error_event_and_no_done() {
             ("@end 4\nhello there", "stream_cut"),
             ("@cut 4\nhello there", "stream_cut"),
         ] {
-            let answer = rig.chat(&ask_stream(model, prompt)).await;
-            assert_eq!(answer.status, 200);
-            let text = answer.text();
+            let response = rig.chat(&ask_stream(model, prompt)).await;
+            assert_eq!(response.status, 200);
+            let text = response.text();
             let last = events(&text).pop().unwrap();
             assert_eq!(last["error"]["code"], code, "{model} {prompt}: {text}");
             assert!(last["error"]["status"].is_u64(), "{text}");
@@ -190,7 +193,7 @@ async fn stream_that_breaks_off_ends_with_an_error_event_and_no_done() {
 }
 
 #[tokio::test]
-async fn failover_goes_to_converse_before_the_first_byte_and_never_after_it() {
+async fn fails_over_to_converse_only_before_the_first_byte() {
     let rig = Rig::with_document(DOCUMENT).await;
     for stream in [false, true] {
         rig.double.clear_calls();
@@ -199,28 +202,28 @@ async fn failover_goes_to_converse_before_the_first_byte_and_never_after_it() {
             .inject(Fault::error("ChatCompletions", 503, "ServiceUnavailableException").times(9));
         let mut body = ask("mixed", "hello");
         body["stream"] = stream.into();
-        let answer = rig.chat(&body).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        assert!(answer.text().contains("hell"), "{}", answer.text());
+        let response = rig.chat(&body).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        assert!(response.text().contains("hell"), "{}", response.text());
         assert_eq!(rig.double.calls_of("ChatCompletions").len(), 1);
     }
     rig.double.clear_faults();
     rig.double.clear_calls();
     let prompt = "@midstream-exception throttlingException 4 slow down\nhello there";
-    let answer = rig.chat(&ask_stream("mixed", prompt)).await;
-    assert!(answer.text().contains("slow down"), "{}", answer.text());
+    let response = rig.chat(&ask_stream("mixed", prompt)).await;
+    assert!(response.text().contains("slow down"), "{}", response.text());
     assert!(rig.double.calls_of("ConverseStream").is_empty());
 }
 
 #[tokio::test]
-async fn client_that_leaves_ends_the_call_at_once() {
+async fn cancels_the_call_when_the_client_disconnects() {
     let rig = Rig::with_document(DOCUMENT).await;
     let mut response = rig
         .open_chat(&ask_stream("runtime", "@slow 60s\nhello"))
         .await;
     read_until(response.body_mut(), "assistant").await;
     drop(response);
-    eventually("the double sees the call cancelled", async || {
+    eventually("the call is cancelled", async || {
         let calls = rig.double.calls_of("ChatCompletions");
         let stream = calls.first().and_then(|call| call.stream.clone());
         stream.is_some_and(|stream| stream.ended == "cancelled")
@@ -229,7 +232,7 @@ async fn client_that_leaves_ends_the_call_at_once() {
 }
 
 #[tokio::test]
-async fn forced_guardrail_goes_along_in_headers_and_where_it_cannot_the_request_is_refused() {
+async fn sends_the_forced_guardrail_in_headers_or_rejects_the_request() {
     let document = format!("{DOCUMENT}\nguardrail: {{identifier: 'abc123def456', version: '1'}}");
     let mut plan = Plan {
         document: Some(document),
@@ -259,7 +262,7 @@ async fn forced_guardrail_goes_along_in_headers_and_where_it_cannot_the_request_
     assert_eq!(
         other.status,
         404,
-        "only what the document names: {}",
+        "only configured models are served: {}",
         other.text()
     );
 }

@@ -1,4 +1,4 @@
-//! Bedrock's own OpenAI and Anthropic endpoints, on the runtime host and on mantle.
+//! Bedrock's OpenAI and Anthropic endpoints, on the runtime host and on mantle.
 
 use awsdouble::{Double, Fault, FaultAction};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn mantle(double: &Double) -> String {
     double.mantle_url().trim_start_matches("http://").to_owned()
 }
 
-/// Chunked bodies come with their sizes between the pieces; the double's events hold no line of hex digits alone.
+/// Decodes a body with chunked transfer encoding.
 fn unchunked(head: &str, body: &str) -> String {
     if !head.contains("transfer-encoding: chunked") {
         return body.to_owned();
@@ -51,7 +51,7 @@ fn chat(model: &str, text: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": text}]})
 }
 
-/// The JSON documents of a stream's `data:` lines.
+/// Parses the `data:` lines of a stream.
 fn data(stream: &str) -> Vec<Value> {
     stream
         .lines()
@@ -66,7 +66,7 @@ fn parsed(text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn chat_completions_answer_and_stream_on_both_hosts() {
+async fn chat_completions_respond_and_stream_on_both_hosts() {
     let (double, _) = irsa().await;
     let (status, body) = runtime(
         &double,
@@ -79,29 +79,29 @@ async fn chat_completions_answer_and_stream_on_both_hosts() {
         parsed(&body)["choices"][0]["message"]["content"],
         "<reasoning>why</reasoning>hello you"
     );
-    let mut asked = chat(
+    let mut request = chat(
         "openai.gpt-oss-120b",
         "hello you\n@reason why\n@tool get {\"a\":1}",
     );
-    asked["stream"] = json!(true);
-    asked["stream_options"] = json!({"include_usage": true});
-    let (status, body) = on_mantle(&double, "/v1/chat/completions", &asked).await;
+    request["stream"] = json!(true);
+    request["stream_options"] = json!({"include_usage": true});
+    let (status, body) = on_mantle(&double, "/v1/chat/completions", &request).await;
     assert_eq!(status, 200, "{body}");
     assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
     let chunks = data(&body);
-    let said = |pointer: &str| -> String {
+    let received = |pointer: &str| -> String {
         chunks
             .iter()
             .filter_map(|chunk| chunk.pointer(pointer)?.as_str())
             .collect()
     };
-    assert_eq!(said("/choices/0/delta/content"), "hello you");
-    assert_eq!(said("/choices/0/delta/reasoning"), "why");
+    assert_eq!(received("/choices/0/delta/content"), "hello you");
+    assert_eq!(received("/choices/0/delta/reasoning"), "why");
     assert_eq!(
-        said("/choices/0/delta/tool_calls/0/function/arguments"),
+        received("/choices/0/delta/tool_calls/0/function/arguments"),
         r#"{"a":1}"#
     );
-    // As mantle has it.
+    // Mantle counts tool calls from one.
     let index = chunks
         .iter()
         .find_map(|chunk| chunk.pointer("/choices/0/delta/tool_calls/0/index"));
@@ -116,13 +116,13 @@ async fn chat_completions_answer_and_stream_on_both_hosts() {
 }
 
 #[tokio::test]
-async fn responses_number_their_events_and_take_their_reasoning_back() {
+async fn responses_number_their_events_and_accept_their_reasoning_again() {
     let (double, _) = irsa().await;
     let model = "global.openai.gpt-5.6-sol";
-    let mut asked = json!({"model": model, "input": "hello you\n@reason why\n@tool get {\"a\":1}",
+    let mut request = json!({"model": model, "input": "hello you\n@reason why\n@tool get {\"a\":1}",
         "include": ["reasoning.encrypted_content"], "stream": true,
         "tools": [{"type": "function", "name": "get", "parameters": {"type": "object"}}]});
-    let (status, body) = runtime(&double, "/openai/v1/responses", &asked).await;
+    let (status, body) = runtime(&double, "/openai/v1/responses", &request).await;
     assert_eq!(status, 200, "{body}");
     let events = data(&body);
     for (number, event) in events.iter().enumerate() {
@@ -147,7 +147,7 @@ async fn responses_number_their_events_and_take_their_reasoning_back() {
         .map(|item| item["type"].as_str().unwrap())
         .collect();
     assert_eq!(items, ["reasoning", "message", "function_call"]);
-    // Items are announced under the ids and places that they end with.
+    // Added items have the ids and indexes of the final output.
     for (index, item) in whole["output"].as_array().unwrap().iter().enumerate() {
         let added = of("response.output_item.added")[index];
         assert_eq!(
@@ -155,8 +155,8 @@ async fn responses_number_their_events_and_take_their_reasoning_back() {
             (&item["id"], &json!(index))
         );
     }
-    asked["stream"] = json!(false);
-    let (_, plain) = runtime(&double, "/openai/v1/responses", &asked).await;
+    request["stream"] = json!(false);
+    let (_, plain) = runtime(&double, "/openai/v1/responses", &request).await;
     assert_eq!(&parsed(&plain), whole);
     let output = whole["output"].as_array().unwrap().clone();
     let mut next: Vec<Value> = vec![json!({"role": "user", "content": "x"})];
@@ -175,7 +175,7 @@ async fn responses_number_their_events_and_take_their_reasoning_back() {
 }
 
 #[tokio::test]
-async fn messages_stream_as_named_events() {
+async fn messages_are_streamed_as_named_events() {
     let (double, _) = irsa().await;
     let body = json!({"model": "us.anthropic.claude-opus-4-7", "max_tokens": 100, "stream": true,
         "messages": [{"role": "user", "content": "hello you"}]});
@@ -219,7 +219,7 @@ async fn messages_stream_as_named_events() {
 }
 
 #[tokio::test]
-async fn the_wrong_endpoint_signature_or_model_is_refused_as_aws_does() {
+async fn rejects_a_wrong_endpoint_signature_or_model_like_aws() {
     let (double, _) = irsa().await;
     let at = mantle(&double);
     let runtime_chat = "/openai/v1/chat/completions";
@@ -250,18 +250,25 @@ async fn the_wrong_endpoint_signature_or_model_is_refused_as_aws_does() {
     assert!(body.contains("isn't supported on this route"), "{body}");
     let (status, _) = on_mantle(&double, "/openai/v1/responses", &ask).await;
     assert_eq!(status, 200);
-    // Mantle takes its own name and the runtime's, but no other.
+    // Mantle accepts its own signing name and the runtime's.
     let body = ask.to_string();
     for (service, expected) in [("bedrock-mantle", 200), ("bedrock", 200), ("mantle", 401)] {
         let (status, _, reply) =
             signed_at(&at, service, "POST", "/openai/v1/responses", &[], &body).await;
         assert_eq!(status, expected, "{service}: {reply}");
     }
-    let asked = chat("openai.gpt-oss-20b-1:0", "x").to_string();
-    let (status, _, reply) =
-        signed(&double, "bedrock-mantle", "POST", runtime_chat, &[], &asked).await;
+    let request = chat("openai.gpt-oss-20b-1:0", "x").to_string();
+    let (status, _, reply) = signed(
+        &double,
+        "bedrock-mantle",
+        "POST",
+        runtime_chat,
+        &[],
+        &request,
+    )
+    .await;
     assert_eq!(status, 401, "{reply}");
-    // An id that is not listed does not exist, however well it is formed.
+    // A well-formed id that is not listed does not exist.
     let target = "/model/anthropic.claude-opus-99/invoke";
     let (status, _, reply) = signed(&double, "bedrock", "POST", target, &[], "{}").await;
     assert_eq!(
@@ -271,7 +278,7 @@ async fn the_wrong_endpoint_signature_or_model_is_refused_as_aws_does() {
 }
 
 #[tokio::test]
-async fn each_host_asks_for_its_own_permission() {
+async fn each_host_requires_its_own_permission() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "bedrock:*", "Resource": "arn:aws:bedrock:*::foundation-model/*"}]});
     let (double, _) = irsa_with(|mut config| {
@@ -279,8 +286,8 @@ async fn each_host_asks_for_its_own_permission() {
         config
     })
     .await;
-    let asked = chat("openai.gpt-oss-20b-1:0", "x");
-    let (status, body) = runtime(&double, "/openai/v1/chat/completions", &asked).await;
+    let request = chat("openai.gpt-oss-20b-1:0", "x");
+    let (status, body) = runtime(&double, "/openai/v1/chat/completions", &request).await;
     assert_eq!(status, 401, "{body}");
     assert!(
         body.contains("bedrock:InvokeModel on resource: arn:aws:bedrock:us-east-1:123456789012:project/default"),
@@ -297,7 +304,7 @@ async fn each_host_asks_for_its_own_permission() {
 }
 
 #[tokio::test]
-async fn failures_within_a_stream_are_events_in_the_apis_own_words() {
+async fn exceptions_within_a_stream_are_error_events_of_the_api() {
     let (double, _) = irsa().await;
     let exception = |operation: &str| {
         let action = FaultAction::StreamException {
@@ -308,19 +315,19 @@ async fn failures_within_a_stream_are_events_in_the_apis_own_words() {
         double.inject(Fault::new(operation, action).times(1));
     };
     exception("ChatCompletions");
-    let mut asked = chat("openai.gpt-oss-120b", "hello you");
-    asked["stream"] = json!(true);
-    let (status, body) = on_mantle(&double, "/v1/chat/completions", &asked).await;
+    let mut request = chat("openai.gpt-oss-120b", "hello you");
+    request["stream"] = json!(true);
+    let (status, body) = on_mantle(&double, "/v1/chat/completions", &request).await;
     let events = data(&body);
     assert_eq!((status, events.len()), (200, 3), "{body}");
     assert_eq!(events[2]["error"]["code"], "rate_limit_exceeded");
     assert!(!body.contains("[DONE]"));
     exception("CreateResponse");
-    let asked = json!({"model": "openai.gpt-oss-120b", "input": "hello", "stream": true});
-    let (_, body) = on_mantle(&double, "/v1/responses", &asked).await;
+    let request = json!({"model": "openai.gpt-oss-120b", "input": "hello", "stream": true});
+    let (_, body) = on_mantle(&double, "/v1/responses", &request).await;
     assert_eq!(data(&body)[2]["type"], "error");
     exception("CreateMessage");
-    let asked = json!({"model": "anthropic.claude-opus-5", "max_tokens": 9, "stream": true,
+    let request = json!({"model": "anthropic.claude-opus-5", "max_tokens": 9, "stream": true,
         "messages": [{"role": "user", "content": "hello"}]});
     let (_, head, body) = signed_at(
         &mantle(&double),
@@ -328,7 +335,7 @@ async fn failures_within_a_stream_are_events_in_the_apis_own_words() {
         "POST",
         "/anthropic/v1/messages",
         &[("anthropic-version", "2023-06-01")],
-        &asked.to_string(),
+        &request.to_string(),
     )
     .await;
     let events = data(&unchunked(&head, &body));

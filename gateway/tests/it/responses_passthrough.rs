@@ -1,17 +1,17 @@
-//! `/v1/responses` for models that Bedrock serves in that protocol: bytes through, signed.
+//! `/v1/responses` for models with this API on Bedrock: forwarded unchanged and signed.
 
 use awsdouble::{Fault, FaultAction};
 use serde_json::{Value, json};
 
 use crate::{
-    responses::{post, said},
+    responses::{output_text, post},
     rig::Rig,
 };
 
 const DOCUMENT: &str = "clients: {anonymous: true}\nendpoints: {bedrockMantle: '{mantle}'}\nmodels:\n- {name: runtime, targets: [{modelId: 'us.openai.gpt-5.6-sol'}]}\n- {name: mantle, targets: [{modelId: 'openai.gpt-5.6-sol'}]}\n- {name: mixed, targets: [{modelId: 'us.openai.gpt-5.6-sol'}, {modelId: 'amazon.nova-lite-v1:0', priority: 1}]}";
 
 #[tokio::test]
-async fn request_goes_through_byte_for_byte_but_for_the_model() {
+async fn forwards_the_request_unchanged_except_for_the_model() {
     let rig = Rig::with_document(DOCUMENT).await;
     for (alias, model) in [
         ("runtime", "us.openai.gpt-5.6-sol"),
@@ -23,11 +23,11 @@ async fn request_goes_through_byte_for_byte_but_for_the_model() {
                 "{{ \"input\":\"h\\u0069\", \"model\" : \"{model}\" ,\"store\":false,\"metadata\":{{\"n\":\"1\"}}}}"
             )
         };
-        let answer = rig
+        let response = rig
             .call(http::Method::POST, "/v1/responses", &[], body(alias))
             .await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        assert_eq!(said(&answer.json()), "hi");
+        assert_eq!(response.status, 200, "{}", response.text());
+        assert_eq!(output_text(&response.json()), "hi");
         let calls = rig.double.calls_of("CreateResponse");
         assert_eq!(calls.len(), 1);
         assert_eq!(calls[0].body, body(model));
@@ -35,15 +35,15 @@ async fn request_goes_through_byte_for_byte_but_for_the_model() {
 }
 
 #[tokio::test]
-async fn stream_goes_through_and_its_tokens_are_counted() {
+async fn forwards_the_stream_and_counts_the_request() {
     let rig = Rig::with_document(DOCUMENT).await;
-    let answer = post(
+    let response = post(
         &rig,
         &json!({"model": "runtime", "input": "hello there", "stream": true}),
     )
     .await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let text = answer.text();
+    assert_eq!(response.status, 200, "{}", response.text());
+    let text = response.text();
     assert!(
         text.contains("event: response.output_text.delta\n"),
         "{text}"
@@ -51,7 +51,7 @@ async fn stream_goes_through_and_its_tokens_are_counted() {
     let last = text.trim_end().rsplit("data: ").next().unwrap();
     let last: Value = serde_json::from_str(last).unwrap();
     assert_eq!(last["type"], "response.completed");
-    assert_eq!(said(&last["response"]), "hello there");
+    assert_eq!(output_text(&last["response"]), "hello there");
     let counted = rig
         .metric(
             "bedrock_gateway_requests_total{route=\"/v1/responses\",status=\"200\",reason=\"\"}",
@@ -61,9 +61,9 @@ async fn stream_goes_through_and_its_tokens_are_counted() {
 }
 
 #[tokio::test]
-async fn refusal_of_bedrocks_own_endpoint_keeps_status_and_text() {
+async fn errors_of_bedrocks_endpoint_keep_status_and_message() {
     let rig = Rig::with_document(DOCUMENT).await;
-    // What Bedrock says of the gateway's own rights must not read as if the client's key were wrong.
+    // An error about the gateway's permissions must not look like an error about the client's key.
     for (code, status, expected) in [
         ("ValidationException", 400, 400),
         ("ThrottlingException", 429, 429),
@@ -76,32 +76,32 @@ async fn refusal_of_bedrocks_own_endpoint_keeps_status_and_text() {
                 FaultAction::Error {
                     status,
                     code: code.to_owned(),
-                    message: format!("what Bedrock says of {code}"),
+                    message: format!("Bedrock's message for {code}"),
                     empty_body: false,
                 },
             ));
             let ask = json!({"model": "runtime", "input": "hi", "stream": stream});
-            let answer = post(&rig, &ask).await;
-            assert_eq!(answer.status, expected, "{}", answer.text());
+            let response = post(&rig, &ask).await;
+            assert_eq!(response.status, expected, "{}", response.text());
             assert_eq!(
-                answer.error()["message"],
-                format!("what Bedrock says of {code}")
+                response.error()["message"],
+                format!("Bedrock's message for {code}")
             );
         }
     }
 }
 
 #[tokio::test]
-async fn stream_that_breaks_off_ends_with_an_error_event() {
+async fn a_cut_stream_ends_with_an_error_event() {
     let rig = Rig::with_document(DOCUMENT).await;
     let ask = |prompt: &str| json!({"model": "runtime", "input": prompt, "stream": true});
     for prompt in [
         "@midstream-exception throttlingException 4 slow down\nhello there",
         "@end 4\nhello there",
     ] {
-        let answer = post(&rig, &ask(prompt)).await;
-        assert_eq!(answer.status, 200);
-        let text = answer.text();
+        let response = post(&rig, &ask(prompt)).await;
+        assert_eq!(response.status, 200);
+        let text = response.text();
         let last = text.trim_end().rsplit("data: ").next().unwrap();
         let last: Value = serde_json::from_str(last).unwrap();
         assert_eq!(last["type"], "error", "{prompt}: {text}");
@@ -110,19 +110,19 @@ async fn stream_that_breaks_off_ends_with_an_error_event() {
 }
 
 #[tokio::test]
-async fn failover_goes_from_the_models_own_protocol_to_converse() {
+async fn fails_over_from_passthrough_to_converse() {
     let rig = Rig::with_document(DOCUMENT).await;
     rig.double
         .inject(Fault::error("CreateResponse", 503, "ServiceUnavailableException").times(9));
     let ask = json!({"model": "mixed", "input": "hello", "stream": false});
-    let answer = post(&rig, &ask).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(said(&answer.json()), "hello");
+    let response = post(&rig, &ask).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(output_text(&response.json()), "hello");
     assert_eq!(rig.double.calls_of("Converse").len(), 1);
 }
 
 #[tokio::test]
-async fn forced_guardrail_goes_along_in_headers_and_where_it_cannot_the_request_is_refused() {
+async fn sends_the_forced_guardrail_in_headers_or_rejects_the_request() {
     let document = format!("{DOCUMENT}\nguardrail: {{identifier: 'abc123def456', version: '1'}}");
     let rig = Rig::with_document(&document).await;
     let mantle = post(&rig, &json!({"model": "mantle", "input": "hi"})).await;

@@ -1,9 +1,10 @@
-//! Bedrock's own OpenAI and Anthropic endpoints, on the runtime host and on mantle: which path is which API, which
-//! model each serves (`data/endpoints.yaml`), and who may call it.
+//! Bedrock's OpenAI and Anthropic endpoints, on the runtime host and on mantle: paths, served models
+//! (`data/endpoints.yaml`) and authorization.
 //!
-//! The runtime's are signed as `bedrock` and ask for `bedrock:InvokeModel…` on the model, the OpenAI ones also on the
-//! region's `project/default`. Mantle's are signed as `bedrock-mantle` (`bedrock` is taken, too) and ask for
-//! `bedrock-mantle:CreateInference` on the project. Bearer keys work on both; Anthropic's also as `x-api-key`.
+//! Requests to the runtime are signed as `bedrock` and need `bedrock:InvokeModel…` on the model, for the OpenAI
+//! endpoints also on the region's `project/default`. Requests to mantle are signed as `bedrock-mantle` (or `bedrock`)
+//! and need `bedrock-mantle:CreateInference` on the project. API keys work on both, for Anthropic's endpoint also as
+//! `x-api-key`.
 //!
 //! See <https://docs.aws.amazon.com/bedrock/latest/userguide/endpoints.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-messages-api.html>,
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::authorize;
 use super::catalog::{Catalog, CatalogError, Model, Target};
-use super::guardrail::{self, Named};
+use super::guardrail::{self, GuardrailReference};
 use super::json::text;
 use super::{chat, converse, messages, responses};
 use crate::auth::{Caller, Protocol, authenticate};
@@ -30,7 +31,7 @@ use crate::server::{Incoming, Shared};
 
 const DATA: &str = include_str!("../../data/endpoints.yaml");
 
-/// An API that is not AWS's own.
+/// An API of OpenAI or Anthropic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Api {
     ChatCompletions,
@@ -46,7 +47,7 @@ struct Patterns {
     messages: Vec<String>,
 }
 
-/// A model of mantle and its path for each API.
+/// A model on mantle with its path for each API.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
@@ -56,23 +57,23 @@ struct Row {
     messages: Option<String>,
 }
 
-/// Which model is served where.
+/// The models that each API and host serves.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Surfaces {
+pub(crate) struct ServedApis {
     runtime: Patterns,
     mantle: Vec<Row>,
 }
 
-impl Surfaces {
+impl ServedApis {
     pub(crate) fn new(catalog: &Catalog) -> Result<Self, CatalogError> {
-        let surfaces: Self = serde_yaml::from_str(DATA).map_err(CatalogError::new)?;
-        for row in &surfaces.mantle {
+        let served_apis: Self = serde_yaml::from_str(DATA).map_err(CatalogError::new)?;
+        for row in &served_apis.mantle {
             if catalog.family_of(&row.id).is_none() {
                 return Err(CatalogError::new(format!("{} has no family", row.id)));
             }
         }
-        Ok(surfaces)
+        Ok(served_apis)
     }
 
     fn on_runtime(&self, api: Api, model: &str) -> bool {
@@ -84,7 +85,7 @@ impl Surfaces {
         patterns.iter().any(|one| wildcard_matches(one, model))
     }
 
-    /// Finds a model of mantle; refuses the wrong API, then the wrong path.
+    /// Checks that mantle serves a model with this API, then on this path.
     fn on_mantle(&self, api: Api, prefix: &str, model: &str) -> Result<(), AwsError> {
         let Some(row) = self.mantle.iter().find(|row| row.id == model) else {
             return Err(AwsError::new(
@@ -110,7 +111,7 @@ impl Surfaces {
     }
 }
 
-/// The operation that a path stands for; `None` when it is of no such endpoint.
+/// The operation of a path; `None` if the path is not one of these endpoints.
 pub(crate) fn identify(method: &Method, path: &str, mantle: bool) -> Option<&'static str> {
     if mantle && method == Method::GET && path == "/v1/models" {
         return Some("ListModels");
@@ -140,7 +141,7 @@ fn split(path: &str) -> Option<(&str, Api)> {
         .find_map(|(end, api)| path.strip_suffix(end).map(|prefix| (prefix, *api)))
 }
 
-pub(crate) async fn answer(
+pub(crate) async fn respond(
     shared: &Arc<Shared>,
     incoming: &Incoming,
     call: &mut Call,
@@ -167,7 +168,7 @@ pub(crate) async fn answer(
         return Err(AwsError::validation("model: Field required"));
     }
     call.model = Some(id.clone());
-    let named = Named::of_headers(incoming);
+    let named = GuardrailReference::from_headers(incoming);
     let streamed = body.get("stream") == Some(&Value::Bool(true));
     let target = if mantle {
         on_mantle(shared, &caller, incoming, (api, prefix), &id)?
@@ -179,8 +180,8 @@ pub(crate) async fn answer(
         };
         on_runtime(shared, call, &caller, action, (api, named.as_ref()))?
     };
-    let guardrail = guardrail::applied(shared, named.as_ref())?;
-    let asked = Asked {
+    let guardrail = guardrail::active(shared, named.as_ref())?;
+    let request = ApiRequest {
         body: &body,
         model: id,
         target,
@@ -190,22 +191,22 @@ pub(crate) async fn answer(
         fault,
     };
     match api {
-        Api::ChatCompletions => chat::answer(shared, call, asked).await,
-        Api::Responses => responses::answer(shared, call, asked).await,
-        Api::Messages => messages::answer(shared, incoming, call, asked).await,
+        Api::ChatCompletions => chat::respond(shared, call, request).await,
+        Api::Responses => responses::respond(shared, call, request).await,
+        Api::Messages => messages::respond(shared, incoming, call, request).await,
     }
 }
 
-/// A request to one of the endpoints whose model was found and whose caller may ask it.
+/// An authorized request to one of the endpoints, with its resolved model.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct ApiRequest<'a> {
     pub(super) body: &'a Value,
-    /// As the request names it.
+    /// Model id as in the request.
     pub(super) model: String,
     pub(super) target: Target,
     pub(super) mantle: bool,
     pub(super) streamed: bool,
-    pub(super) guardrail: Option<guardrail::Applied<'a>>,
+    pub(super) guardrail: Option<guardrail::ActiveGuardrail<'a>>,
     pub(super) fault: Option<FaultAction>,
 }
 
@@ -214,9 +215,9 @@ fn on_runtime(
     call: &Call,
     caller: &Caller,
     action: &str,
-    (api, guardrail): (Api, Option<&Named>),
+    (api, guardrail): (Api, Option<&GuardrailReference>),
 ) -> Result<Target, AwsError> {
-    let nowhere = || {
+    let not_served = || {
         AwsError::new(
             404,
             "ModelNotFoundException",
@@ -226,9 +227,9 @@ fn on_runtime(
     let id = call.model.as_deref().unwrap_or_default();
     let bedrock = &shared.bedrock;
     let known = bedrock.catalog.resolve(id, &caller.region);
-    let served = |target: &Target| bedrock.surfaces.on_runtime(api, &target.model.id);
+    let served = |target: &Target| bedrock.served_apis.on_runtime(api, &target.model.id);
     if !known.is_ok_and(|target| served(&target)) {
-        return Err(nowhere());
+        return Err(not_served());
     }
     let target = super::target(shared, call, caller, action, guardrail)?;
     if api != Api::Messages {
@@ -262,7 +263,7 @@ fn on_mantle(
     }
     context.set("bedrock-mantle:Model", id);
     authorize::allow(caller, "bedrock-mantle:CreateInference", &project, &context)?;
-    shared.bedrock.surfaces.on_mantle(api, prefix, id)?;
+    shared.bedrock.served_apis.on_mantle(api, prefix, id)?;
     let family = shared
         .bedrock
         .catalog
@@ -287,7 +288,7 @@ fn list_models(shared: &Shared, caller: &Caller) -> Result<Response, AwsError> {
     authorize::allow(caller, "bedrock-mantle:ListModels", "*", &caller.context())?;
     let models: Vec<Value> = shared
         .bedrock
-        .surfaces
+        .served_apis
         .mantle
         .iter()
         .map(|row| json!({ "id": row.id, "object": "model", "created": 1_764_460_800, "owned_by": "system" }))
@@ -303,9 +304,9 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn a_model_is_refused_on_the_wrong_api_or_path() {
+    fn rejects_a_model_on_the_wrong_api_or_path() {
         let catalog = Catalog::new(&Config::default()).expect("the built-in data");
-        let surfaces = Surfaces::new(&catalog).expect("the built-in data");
+        let served_apis = ServedApis::new(&catalog).expect("the built-in data");
         let rows = [
             ("openai.gpt-oss-120b", Api::Responses, "/v1", ""),
             (
@@ -340,19 +341,19 @@ mod tests {
             ),
         ];
         for (model, api, prefix, expected) in rows {
-            let found = surfaces.on_mantle(api, prefix, model);
+            let found = served_apis.on_mantle(api, prefix, model);
             let message = found.err().map(|error| error.message).unwrap_or_default();
             assert!(
                 message.contains(expected) && message.is_empty() == expected.is_empty(),
                 "{model} {api:?} {prefix}: {message}"
             );
         }
-        assert!(surfaces.on_runtime(Api::Responses, "openai.gpt-5.6-sol"));
-        assert!(!surfaces.on_runtime(Api::Responses, "openai.gpt-oss-120b-1:0"));
+        assert!(served_apis.on_runtime(Api::Responses, "openai.gpt-5.6-sol"));
+        assert!(!served_apis.on_runtime(Api::Responses, "openai.gpt-oss-120b-1:0"));
     }
 
     #[test]
-    fn paths_belong_to_their_host() {
+    fn identifies_operations_by_path_and_host() {
         let rows = [
             (
                 "/openai/v1/chat/completions",

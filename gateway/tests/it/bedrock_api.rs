@@ -1,4 +1,4 @@
-//! Bedrock's own API: bytes through unchanged, who may ask for what, the forced guardrail, errors as AWS writes them.
+//! Bedrock's API: unchanged bytes, authorization, the forced guardrail, errors in AWS's format.
 
 mod exact;
 mod upstream;
@@ -7,7 +7,7 @@ use awsdouble::{Config, Fault, FaultAction, allow_bedrock};
 use http::{Method, header};
 use serde_json::{Value, json};
 
-use crate::rig::{ACCESS_KEY, Answer, MODEL, Plan, Rig, SECRET_KEY};
+use crate::rig::{ACCESS_KEY, MODEL, Plan, Response, Rig, SECRET_KEY};
 use upstream::frames_of;
 
 const CONVERSE: &str = "/model/amazon.nova-lite-v1%3A0/converse";
@@ -17,38 +17,38 @@ fn prompt(text: &str) -> String {
     json!({ "messages": [{ "role": "user", "content": [{ "text": text }] }] }).to_string()
 }
 
-async fn post(rig: &Rig, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+async fn post(rig: &Rig, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
     rig.call(Method::POST, path, headers, body.to_owned()).await
 }
 
 #[track_caller]
-fn check_error(answer: &Answer, status: u16, name: &str, text: &str) {
-    let body = answer.text();
-    assert_eq!(answer.status, status, "{body}");
-    assert_eq!(answer.headers["x-amzn-errortype"], name, "{body}");
-    assert!(answer.headers.contains_key("x-amzn-requestid"), "{body}");
-    let message = answer.json()["message"].as_str().unwrap().to_owned();
+fn check_error(response: &Response, status: u16, name: &str, text: &str) {
+    let body = response.text();
+    assert_eq!(response.status, status, "{body}");
+    assert_eq!(response.headers["x-amzn-errortype"], name, "{body}");
+    assert!(response.headers.contains_key("x-amzn-requestid"), "{body}");
+    let message = response.json()["message"].as_str().unwrap().to_owned();
     assert!(message.contains(text), "{text:?} in {message:?}");
 }
 
 #[tokio::test]
-async fn alias_leads_to_its_target_and_profile_arns_keep_their_one_segment() {
+async fn aliases_resolve_to_their_target_and_profile_arns_are_one_path_segment() {
     let arn = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0";
     let rig = Rig::with_document(&format!(
         "allow: ['arn:*']\nmodels: [{{name: fast, targets: [{{modelId: '{MODEL}'}}]}}]"
     ))
     .await;
-    let answer = post(&rig, "/model/fast/converse", &[], &prompt("hello")).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = post(&rig, "/model/fast/converse", &[], &prompt("hello")).await;
+    assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(
-        answer.json()["output"]["message"]["content"][0]["text"],
+        response.json()["output"]["message"]["content"][0]["text"],
         "hello"
     );
     let encoded = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fus.amazon.nova-lite-v1%3A0";
     for id in [arn, encoded] {
         let path = format!("/model/{id}/converse");
-        let answer = post(&rig, &path, &[], &prompt("hello")).await;
-        assert_eq!(answer.status, 200, "{id}: {}", answer.text());
+        let response = post(&rig, &path, &[], &prompt("hello")).await;
+        assert_eq!(response.status, 200, "{id}: {}", response.text());
     }
     let calls = rig.double.calls_of("Converse");
     assert_eq!(calls[0].path, CONVERSE);
@@ -57,7 +57,7 @@ async fn alias_leads_to_its_target_and_profile_arns_keep_their_one_segment() {
 }
 
 #[tokio::test]
-async fn each_operation_is_served_and_its_tokens_are_counted() {
+async fn serves_each_operation_and_counts_its_tokens() {
     let rig = Rig::laptop().await;
     let claude = "anthropic.claude-3-haiku-20240307-v1:0";
     let messages = json!({
@@ -78,14 +78,14 @@ async fn each_operation_is_served_and_its_tokens_are_counted() {
         ),
         (format!("/model/{claude}/count-tokens"), count.to_string()),
     ] {
-        let answer = post(&rig, &path, &[], &body).await;
+        let response = post(&rig, &path, &[], &body).await;
         assert_eq!(
-            answer.status,
+            response.status,
             200,
             "{path}: {}",
-            String::from_utf8_lossy(&answer.body)
+            String::from_utf8_lossy(&response.body)
         );
-        assert!(answer.headers.contains_key("x-amzn-requestid"), "{path}");
+        assert!(response.headers.contains_key("x-amzn-requestid"), "{path}");
     }
     let page = rig.admin("/metrics").await.text();
     let sum = |operation: &str, model: &str, kind: &str| {
@@ -102,7 +102,7 @@ async fn each_operation_is_served_and_its_tokens_are_counted() {
             .parse::<f64>()
             .unwrap()
     };
-    // Plain and streamed count the same, so both together are even.
+    // The plain and the streamed call have the same counts, so their sum is even.
     for (operation, model) in [("chat", MODEL), ("invoke_model", claude)] {
         for kind in ["input", "output"] {
             let sum = sum(operation, model, kind);
@@ -113,7 +113,7 @@ async fn each_operation_is_served_and_its_tokens_are_counted() {
 }
 
 #[tokio::test]
-async fn what_the_gateway_refuses_itself_has_awss_shape() {
+async fn gateway_errors_have_the_format_of_aws() {
     let rig = Rig::with_document(
         "limits: {maxBodyBytes: 2000}\nmodels: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0'}]}]",
     )
@@ -150,16 +150,16 @@ async fn what_the_gateway_refuses_itself_has_awss_shape() {
     ] {
         check_error(&post(&rig, path, &[], &body).await, status, name, text);
     }
-    let answer = rig.get("/model/fast/converse").await;
-    check_error(&answer, 405, "UnknownOperationException", "use POST");
+    let response = rig.get("/model/fast/converse").await;
+    check_error(&response, 405, "UnknownOperationException", "use POST");
     assert!(
         rig.double.calls().is_empty(),
-        "nothing of this went upstream"
+        "no request was sent upstream"
     );
 }
 
 #[tokio::test]
-async fn client_proves_itself_by_bearer_header_or_signature_and_its_proof_stays_here() {
+async fn authenticates_by_bearer_token_header_or_signature_and_forwards_none() {
     let mut plan = Plan::default();
     plan.environment
         .push(("BEDROCK_GATEWAY_API_KEY".into(), "sk/right".into()));
@@ -176,8 +176,8 @@ async fn client_proves_itself_by_bearer_header_or_signature_and_its_proof_stays_
             (name, value.as_str()),
             ("x-amz-security-token", "token-of-a-client"),
         ];
-        let answer = post(&rig, CONVERSE, &headers, &prompt("hello")).await;
-        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        let response = post(&rig, CONVERSE, &headers, &prompt("hello")).await;
+        assert_eq!(response.status, 200, "{name}: {}", response.text());
     }
     for call in rig.double.calls_of("Converse") {
         let sent = format!("{call:?}");
@@ -211,8 +211,8 @@ async fn client_proves_itself_by_bearer_header_or_signature_and_its_proof_stays_
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
-        let answer = post(&rig, CONVERSE, &headers, &prompt("x")).await;
-        check_error(&answer, 401, "UnrecognizedClientException", text);
+        let response = post(&rig, CONVERSE, &headers, &prompt("x")).await;
+        check_error(&response, 401, "UnrecognizedClientException", text);
     }
 }
 
@@ -232,13 +232,13 @@ const EXCEPTIONS: [(&str, u16); 11] = [
 ];
 
 #[tokio::test]
-async fn each_aws_exception_arrives_as_aws_wrote_it() {
+async fn forwards_each_aws_exception_unchanged() {
     let rig = Rig::laptop().await;
     for (name, status) in EXCEPTIONS {
         for (path, operation) in [(CONVERSE, "Converse"), (STREAM, "ConverseStream")] {
             for empty_body in [false, true] {
                 rig.double.clear_faults();
-                let message = format!("what AWS says of {name}");
+                let message = format!("AWS's message for {name}");
                 rig.double.inject(Fault::new(
                     operation,
                     FaultAction::Error {
@@ -248,16 +248,16 @@ async fn each_aws_exception_arrives_as_aws_wrote_it() {
                         empty_body,
                     },
                 ));
-                let answer = post(&rig, path, &[], &prompt("x")).await;
-                assert_eq!(answer.status, status, "{name}");
-                // Some names come with a colon and a namespace, as with AWS.
-                let kind = answer.headers["x-amzn-errortype"].to_str().unwrap();
+                let response = post(&rig, path, &[], &prompt("x")).await;
+                assert_eq!(response.status, status, "{name}");
+                // As at AWS, some names are followed by a colon and a namespace.
+                let kind = response.headers["x-amzn-errortype"].to_str().unwrap();
                 assert!(kind.starts_with(name), "{kind}");
                 if empty_body {
-                    assert_eq!(answer.text(), "{}", "{name}");
-                    assert_eq!(answer.headers["x-amzn-errormessage"], message.as_str());
+                    assert_eq!(response.text(), "{}", "{name}");
+                    assert_eq!(response.headers["x-amzn-errormessage"], message.as_str());
                 } else {
-                    assert_eq!(answer.json()["message"], message);
+                    assert_eq!(response.json()["message"], message);
                 }
                 let id = rig
                     .double
@@ -267,7 +267,7 @@ async fn each_aws_exception_arrives_as_aws_wrote_it() {
                     .request_id
                     .clone();
                 assert_eq!(
-                    answer.headers["x-amzn-requestid"],
+                    response.headers["x-amzn-requestid"],
                     id.as_str(),
                     "AWS's own request id"
                 );
@@ -277,7 +277,7 @@ async fn each_aws_exception_arrives_as_aws_wrote_it() {
 }
 
 #[tokio::test]
-async fn exception_in_a_stream_arrives_where_it_came() {
+async fn forwards_an_exception_in_a_stream_at_its_position() {
     let rig = Rig::laptop().await;
     for (name, status) in EXCEPTIONS {
         let inject = |after| {
@@ -292,12 +292,12 @@ async fn exception_in_a_stream_arrives_where_it_came() {
             ));
         };
         inject(0);
-        let answer = post(&rig, STREAM, &[], &prompt("x")).await;
-        check_error(&answer, status, name, &format!("about {name}"));
+        let response = post(&rig, STREAM, &[], &prompt("x")).await;
+        check_error(&response, status, name, &format!("about {name}"));
         inject(3);
-        let answer = post(&rig, STREAM, &[], &prompt("a long enough answer")).await;
-        assert_eq!(answer.status, 200);
-        let frames = frames_of(&answer.body);
+        let response = post(&rig, STREAM, &[], &prompt("a long enough answer")).await;
+        assert_eq!(response.status, 200);
+        let frames = frames_of(&response.body);
         assert_eq!(frames.len(), 4, "{name}");
         let (kind, payload) = frames.last().unwrap();
         assert!(kind.eq_ignore_ascii_case(name), "{kind}");
@@ -306,18 +306,18 @@ async fn exception_in_a_stream_arrives_where_it_came() {
 }
 
 #[tokio::test]
-async fn gateways_own_credentials_being_refused_is_not_laid_at_the_clients_door() {
+async fn rejected_gateway_credentials_are_a_service_unavailable_error() {
     let rig = Rig::laptop().await;
     for name in ["UnrecognizedClientException", "InvalidSignatureException"] {
         rig.double.clear_faults();
         rig.double.inject(Fault::error("Converse", 403, name));
-        let answer = post(&rig, CONVERSE, &[], &prompt("x")).await;
-        check_error(&answer, 503, "ServiceUnavailableException", name);
+        let response = post(&rig, CONVERSE, &[], &prompt("x")).await;
+        check_error(&response, 503, "ServiceUnavailableException", name);
     }
 }
 
 #[tokio::test]
-async fn passing_trouble_is_tried_again_before_the_first_byte_and_elsewhere() {
+async fn retries_transient_errors_before_the_first_byte_on_the_next_target() {
     let rig = Rig::with_document(
         "models: [{name: two, targets: [{modelId: 'amazon.nova-lite-v1:0'}, {modelId: 'amazon.nova-micro-v1:0', priority: 1}]}]",
     )
@@ -329,9 +329,9 @@ async fn passing_trouble_is_tried_again_before_the_first_byte_and_elsewhere() {
     };
     rig.double
         .inject(Fault::new("ConverseStream", exception).times(1));
-    let answer = post(&rig, "/model/two/converse-stream", &[], &prompt("hello")).await;
-    assert_eq!(answer.status, 200);
-    let frames = frames_of(&answer.body);
+    let response = post(&rig, "/model/two/converse-stream", &[], &prompt("hello")).await;
+    assert_eq!(response.status, 200);
+    let frames = frames_of(&response.body);
     assert_eq!(frames.last().unwrap().0, "metadata");
     let models: Vec<_> = rig
         .double
@@ -343,14 +343,14 @@ async fn passing_trouble_is_tried_again_before_the_first_byte_and_elsewhere() {
 }
 
 #[tokio::test]
-async fn stream_that_breaks_between_frames_ends_with_an_exception_that_sdks_know() {
+async fn a_stream_cut_between_frames_ends_with_a_modeled_exception() {
     let rig = Rig::laptop().await;
     rig.double.inject(Fault::new(
         "ConverseStream",
         FaultAction::StreamCut { after: 3 },
     ));
-    let answer = post(&rig, STREAM, &[], &prompt("a long enough answer")).await;
-    let frames = frames_of(&answer.body);
+    let response = post(&rig, STREAM, &[], &prompt("a long enough answer")).await;
+    let frames = frames_of(&response.body);
     let (kind, payload) = frames.last().unwrap();
     assert_eq!(kind, "serviceUnavailableException");
     assert!(payload.contains("broke off"), "{payload}");
@@ -372,21 +372,21 @@ fn guarded() -> Plan {
 }
 
 #[tokio::test]
-async fn forced_guardrail_holds_on_every_operation_that_makes_text() {
+async fn applies_the_forced_guardrail_to_every_operation_that_generates_text() {
     let rig = Rig::start(guarded()).await;
     for path in [CONVERSE, STREAM] {
-        let answer = post(&rig, path, &[], &prompt("say forbidden")).await;
-        assert_eq!(answer.status, 200);
-        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let response = post(&rig, path, &[], &prompt("say forbidden")).await;
+        assert_eq!(response.status, 200);
+        let text = String::from_utf8_lossy(&response.body).into_owned();
         assert!(text.contains("guardrail_intervened"), "{text}");
     }
     let invoke = "/model/amazon.nova-lite-v1:0/invoke";
-    let answer = post(&rig, invoke, &[], &prompt("say forbidden")).await;
+    let response = post(&rig, invoke, &[], &prompt("say forbidden")).await;
     assert_eq!(
-        answer.json()["amazon-bedrock-guardrailAction"],
+        response.json()["amazon-bedrock-guardrailAction"],
         "INTERVENED",
         "{}",
-        answer.text()
+        response.text()
     );
     let other = r#"{"messages":[],"guardrailConfig":{"guardrailIdentifier":"gr-2","guardrailVersion":"1"}}"#;
     check_error(
@@ -408,12 +408,12 @@ async fn forced_guardrail_holds_on_every_operation_that_makes_text() {
 }
 
 #[tokio::test]
-async fn guardrail_is_applied_to_a_text_without_a_model() {
+async fn apply_guardrail_works_without_a_model() {
     let rig = Rig::start(guarded()).await;
     let body =
         json!({ "source": "INPUT", "content": [{ "text": { "text": "forbidden" } }] }).to_string();
-    let answer = post(&rig, "/guardrail/gr-1/version/1/apply", &[], &body).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(answer.json()["action"], "GUARDRAIL_INTERVENED");
-    assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
+    let response = post(&rig, "/guardrail/gr-1/version/1/apply", &[], &body).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(response.json()["action"], "GUARDRAIL_INTERVENED");
+    assert_eq!(response.headers[header::CONTENT_TYPE], "application/json");
 }

@@ -1,5 +1,5 @@
-//! The gateway's table of surfaces against the double's, which were written apart: whatever Bedrock serves, the
-//! gateway asks for where it is served; whatever it does not, the gateway refuses itself.
+//! Compares the gateway's table of served APIs with the double's independent one: the gateway sends each request to an
+//! API that serves the model, and rejects requests for models that no API serves.
 
 use ::http::Method;
 use awsdouble::{Call, Config, Double, allow_bedrock};
@@ -18,8 +18,8 @@ async fn rig() -> (Double, Gateway, tempfile::TempDir) {
         .with_user("app", "AKIAIOSFODNN7EXAMPLE", SECRET, allow_bedrock())
         .with_bearer_key("reader", BEDROCK_KEY, allow_bedrock());
     let double = Double::start(config).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let document = folder.path().join("gateway.yaml");
+    let directory = tempfile::tempdir().unwrap();
+    let document = directory.path().join("gateway.yaml");
     let text = format!(
         "allow: ['*']\nendpoints: {{bedrockMantle: '{}'}}",
         double.mantle_url()
@@ -36,21 +36,21 @@ async fn rig() -> (Double, Gateway, tempfile::TempDir) {
     )
     .await;
     gateway.ready().await;
-    (double, gateway, folder)
+    (double, gateway, directory)
 }
 
-/// Mantle's id of a model that bedrock-runtime knows by its date. It looks like the name people give to it, so that the
-/// gateway's table leads it to the model's family; its target says `api: Mantle`.
+/// A model id of mantle without the date that bedrock-runtime's id has. It looks like an alias, so the gateway's table
+/// resolves it to the model's family; its target needs `api: Mantle`.
 const UNDATED: &str = "anthropic.claude-haiku-4-5";
 
-/// Ids that bedrock-mantle lists, and the profiles that only bedrock-runtime has.
+/// The ids that bedrock-mantle lists, and inference profiles that only bedrock-runtime has.
 async fn models(double: &Double) -> Vec<String> {
     let key = format!("Bearer {BEDROCK_KEY}");
     let url = format!("{}/v1/models", double.mantle_url());
-    let answer = request(Method::GET, &url, &[("authorization", &key)], "")
+    let response = request(Method::GET, &url, &[("authorization", &key)], "")
         .await
         .unwrap();
-    let listed = answer.json();
+    let listed = response.json();
     let listed = listed["data"]
         .as_array()
         .unwrap_or_else(|| panic!("{listed}"));
@@ -68,22 +68,22 @@ async fn models(double: &Double) -> Vec<String> {
     ids.chain(profiles.map(str::to_owned)).collect()
 }
 
-/// A bare id of a model that has profiles only: what Bedrock says of it names the way out.
+/// Whether Bedrock rejected a model id without on-demand throughput; the message names the inference profile.
 fn names_a_profile(call: &Call) -> bool {
-    let said = call.message.as_deref().unwrap_or_default();
-    said.contains("on-demand throughput")
+    let message = call.message.as_deref().unwrap_or_default();
+    message.contains("on-demand throughput")
 }
 
 #[tokio::test]
-async fn every_model_is_asked_for_where_it_is_served_or_refused_by_the_gateway() {
-    let (double, gateway, _folder) = rig().await;
-    let (mut served, mut refused, mut wrong) = (0, 0, Vec::new());
+async fn routes_every_model_to_an_api_that_serves_it_or_rejects_the_request() {
+    let (double, gateway, _directory) = rig().await;
+    let (mut served, mut rejected, mut wrong) = (0, 0, Vec::new());
     for model in models(&double).await {
-        let said = json!([{"role": "user", "content": "hi"}]);
+        let messages = json!([{"role": "user", "content": "hi"}]);
         for (path, body) in [
             (
                 "chat/completions",
-                json!({"model": model, "messages": said}),
+                json!({"model": model, "messages": messages}),
             ),
             (
                 "responses",
@@ -91,29 +91,29 @@ async fn every_model_is_asked_for_where_it_is_served_or_refused_by_the_gateway()
             ),
             (
                 "messages",
-                json!({"model": model, "max_tokens": 9, "messages": said}),
+                json!({"model": model, "max_tokens": 9, "messages": messages}),
             ),
         ] {
             double.clear_calls();
             let url = format!("{}/{path}", gateway.openai_url());
-            let answer = http::post(&url, KEY, &body).await.unwrap();
+            let response = http::post(&url, KEY, &body).await.unwrap();
             let calls = double.calls();
-            match (answer.status.as_u16(), calls.last()) {
+            match (response.status.as_u16(), calls.last()) {
                 (200, Some(_)) => served += 1,
                 (400, None) => {
-                    let advice: Value = answer.json();
+                    let advice: Value = response.json();
                     let advice = advice["error"]["message"].as_str().unwrap();
                     assert!(advice.contains("/v1/"), "{model} {path}: {advice}");
-                    refused += 1;
+                    rejected += 1;
                 }
-                (400, Some(call)) if names_a_profile(call) => refused += 1,
-                (status, _) => wrong.push(format!("{model} {path}: {status} {}", answer.text())),
+                (400, Some(call)) if names_a_profile(call) => rejected += 1,
+                (status, _) => wrong.push(format!("{model} {path}: {status} {}", response.text())),
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(
-        served > 40 && refused > 20,
-        "{served} served, {refused} refused"
+        served > 40 && rejected > 20,
+        "{served} served, {rejected} rejected"
     );
 }

@@ -1,5 +1,5 @@
-//! A Bedrock that keeps what it is sent to the byte and answers what it is told to, in pieces as it is told to;
-//! and event-stream frames, written and read here by the format's own description.
+//! A scripted upstream that records requests byte for byte and sends scripted replies in scripted pieces; and a writer
+//! and a reader of event-stream frames, written from the specification of the format.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -17,12 +17,12 @@ use futures::stream;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 
-/// What is answered to every request.
+/// The reply to every request.
 #[derive(Clone, Default)]
 pub(crate) struct Reply {
     pub(crate) content_type: &'static str,
     pub(crate) headers: Vec<(&'static str, &'static str)>,
-    /// Written one after another; the connection breaks after them if `breaks`.
+    /// Pieces of the body; the connection is reset after them if `breaks`.
     pub(crate) pieces: Vec<Bytes>,
     pub(crate) breaks: bool,
 }
@@ -52,7 +52,7 @@ impl Upstream {
             .await
             .unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().fallback(answer).with_state(shared.clone());
+        let router = Router::new().fallback(respond).with_state(shared.clone());
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
             address,
@@ -61,11 +61,11 @@ impl Upstream {
         }
     }
 
-    pub(crate) fn answers(&self, reply: Reply) {
+    pub(crate) fn set_reply(&self, reply: Reply) {
         *self.shared.reply.lock().unwrap() = reply;
     }
 
-    /// What came since the last time.
+    /// Takes the requests received since the last call.
     pub(crate) fn received(&self) -> Vec<Received> {
         std::mem::take(&mut self.shared.received.lock().unwrap())
     }
@@ -77,7 +77,7 @@ impl Drop for Upstream {
     }
 }
 
-async fn answer(State(shared): State<Shared>, request: Request) -> Response {
+async fn respond(State(shared): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let path = parts.uri.path().to_owned();
@@ -93,7 +93,7 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
         pieces.push(Err(std::io::ErrorKind::ConnectionReset.into()));
     }
     let pieces = stream::unfold(pieces.into_iter(), |mut pieces| async move {
-        // Lets the connection write what it has, so that pieces stay pieces.
+        // Lets the connection write each piece separately.
         tokio::task::yield_now().await;
         Some((pieces.next()?, pieces))
     });
@@ -106,7 +106,7 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     response
 }
 
-/// A frame with these headers, all of them text.
+/// A frame with string headers.
 pub(crate) fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
     let mut head = Vec::new();
     for (name, value) in headers {
@@ -136,7 +136,7 @@ pub(crate) fn event(name: &str, payload: &[u8]) -> Vec<u8> {
     frame(&headers, payload)
 }
 
-/// Type and payload of each frame of a whole stream.
+/// Type and payload of each frame of a stream.
 pub(crate) fn frames_of(mut bytes: &[u8]) -> Vec<(String, String)> {
     let number =
         |bytes: &[u8]| usize::try_from(u32::from_be_bytes(bytes.try_into().unwrap())).unwrap();
