@@ -12,6 +12,7 @@ pub(crate) mod observe;
 pub(crate) mod readiness;
 mod revoke;
 mod status;
+mod suspend;
 mod unparsable;
 pub(crate) mod validate;
 mod write;
@@ -295,7 +296,7 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
         None => context.stores.child(
             ChildKind::Deployment,
             namespace,
-            &api::v1alpha1::child_name(&access.name_any()),
+            &api::v1alpha1::gateway_name(&access.name_any()),
         ),
     };
     let result = status::Result {
@@ -303,6 +304,7 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
         observed: run.observed.as_ref(),
         judgement: run.judgement.as_ref(),
         deployment,
+        suspended: run.suspended,
         error: error.as_ref(),
     };
     let status = write::status(access, context, &result).await?;
@@ -322,6 +324,8 @@ struct Run {
     observed: Option<Observed>,
     judgement: Option<Judgement>,
     validated: Option<Validated>,
+    /// Whether `spec.suspend` ended the steps before the first write.
+    suspended: bool,
     outcome: Option<Outcome>,
 }
 
@@ -343,10 +347,21 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
         .policies
         .judge(namespace, &access.spec)
         .map_err(Error::Policy)?;
-    let denial = match run.judgement.insert(judgement) {
+    let mut denial = match run.judgement.insert(judgement) {
         Judgement::Denied(denial) => Some(denial.clone()),
         Judgement::Ungoverned | Judgement::Allowed { .. } => None,
     };
+    if access.spec.suspend && denial.is_none() {
+        if let Some(Judgement::Denied(running)) = suspend::denial(access, context)? {
+            run.judgement = Some(Judgement::Denied(running.clone()));
+            denial = Some(running);
+        } else {
+            // An invalid spec is reported after the suspension, when the operator would apply it.
+            run.validated = validate::validate(access, observed, &context.settings).ok();
+            run.suspended = true;
+            return Ok(());
+        }
+    }
     let validated = match &denial {
         None => validate::validate(access, observed, &context.settings).map_err(Error::Validate)?,
         Some(denial) => {

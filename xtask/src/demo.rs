@@ -114,8 +114,8 @@ impl Story<'_> {
         console.heading("Access");
         console.step("apply a BedrockAccess and an app", |step| self.apply(step))?;
         console.step("wait until the access is Ready", |step| self.wait(step))?;
-        let table = console.step("kubectl get bra", |step| {
-            self.kubectl(step, &["--namespace", TEAM, "get", "bra", ACCESS])
+        let table = console.step("kubectl get bda", |step| {
+            self.kubectl(step, &["--namespace", TEAM, "get", "bda", ACCESS])
         })?;
         console.note(&table);
         if self.with_sidecars {
@@ -131,7 +131,7 @@ impl Story<'_> {
                     "--namespace",
                     TEAM,
                     "get",
-                    "bra",
+                    "bda",
                     ACCESS,
                     "--output",
                     "jsonpath={.status.endpoint}",
@@ -218,7 +218,7 @@ impl Story<'_> {
 
     fn wait(&self, step: &Step) -> Result<()> {
         let timeout = format!("--timeout={READY_SECONDS}s");
-        let object = format!("bra/{ACCESS}");
+        let object = format!("bda/{ACCESS}");
         self.kubectl(
             step,
             &[
@@ -320,12 +320,12 @@ impl Story<'_> {
             println!("  export KUBECONFIG={kubeconfig}");
         }
         let tool = "target/debug/localcluster";
-        println!("  {tool} kubectl -n {TEAM} describe bra {ACCESS}");
-        println!("  {tool} kubectl -n {TEAM} get bra {ACCESS} -o yaml");
+        println!("  {tool} kubectl -n {TEAM} describe bda {ACCESS}");
+        println!("  {tool} kubectl -n {TEAM} get bda {ACCESS} -o yaml");
         println!("  {tool} kubectl -n {TEAM} exec deploy/app -- bedrock-gateway chat --stream \\");
         println!("    --base-url {endpoint}/v1 --token-file {TOKEN} --model {MODEL} 'Hello'");
         println!("  {tool} kubectl -n {TEAM} logs deploy/{ACCESS}-gateway");
-        println!("  {tool} kubectl -n {TEAM} patch bra {ACCESS} --type merge \\");
+        println!("  {tool} kubectl -n {TEAM} patch bda {ACCESS} --type merge \\");
         println!(
             "    -p '{{\"spec\":{{\"identity\":{{\"irsa\":{{\"roleArn\":\"{}\"}}}}}}}}'",
             account::STRANGER

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use crate::{
     access::{
         build::{Prepared, Resources},
-        validate::{Scale, Validated},
+        validate::Validated,
     },
     children::{ChildKind, Stores},
     metrics::Metrics,
@@ -279,10 +279,7 @@ impl Applier<'_> {
 
     /// An autoscaler leaves alone what is scaled to zero, so it is never handed less than its least.
     fn handed_over(&self, found: &DynamicObject) -> i64 {
-        let least = match self.access.scale {
-            Scale::Automatic { min, .. } => i64::from(min),
-            Scale::Fixed(replicas) => i64::from(replicas),
-        };
+        let least = i64::from(self.access.scale.least());
         let now = found
             .data
             .pointer("/spec/replicas")

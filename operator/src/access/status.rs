@@ -36,6 +36,8 @@ pub(crate) struct Result<'a> {
     pub(crate) judgement: Option<&'a Judgement>,
     /// The Deployment as it is now, when there is one.
     pub(crate) deployment: Option<Arc<DynamicObject>>,
+    /// Whether `spec.suspend` kept the operator from changing managed objects.
+    pub(crate) suspended: bool,
     /// What went wrong.
     pub(crate) error: Option<&'a Error>,
 }
@@ -49,7 +51,8 @@ pub(crate) fn compute(
 ) -> BedrockAccessStatus {
     let mut status = previous.cloned().unwrap_or_default();
     status.observed_generation = access.metadata.generation;
-    if let Some(validated) = result.validated {
+    // While suspended, these fields describe the objects that exist, and not the spec.
+    if let Some(validated) = result.validated.filter(|_| !result.suspended) {
         let enabled = validated.gateway.enabled;
         status.endpoint = enabled.then(|| validated.endpoint());
         status.service_account_name = enabled.then(|| validated.service_account.name().to_owned());
@@ -63,8 +66,18 @@ pub(crate) fn compute(
         .as_deref()
         .and_then(|object| object.clone().try_parse().ok());
     let rollout = gateway::rollout(deployment.as_ref());
-    let enabled = access.spec.gateway.enabled;
+    let enabled = if result.suspended {
+        deployment.is_some()
+    } else {
+        access.spec.gateway.enabled
+    };
     status.ready_replicas = enabled.then_some(rollout.ready);
+    status.gateways = match (&deployment, result.validated) {
+        (Some(_), _) => Some(rollout.wanted),
+        (None, validated) => validated.map(|access| access.scale.least()),
+    }
+    .filter(|_| enabled)
+    .map(|desired| format!("{}/{desired}", rollout.ready));
     let pods = result.observed.map_or(&[][..], |observed| &observed.pods);
     let fleet = result
         .observed
@@ -79,7 +92,12 @@ pub(crate) fn compute(
     let credentials = credentials::verdict(&all);
     let revoked = matches!(result.judgement, Some(Judgement::Denied(_)));
     let gateway = gateway::verdict(rollout, pods, revoked);
-    let summary = if enabled || result.error.is_some() {
+    let summary = if result.suspended {
+        let was_ready = find(&status, condition::READY).is_some_and(|ready| ready.status == "True");
+        let sidecars_only = !enabled && !access.spec.gateway.enabled;
+        let serves = rollout.available > 0 || (sidecars_only && was_ready);
+        ready::suspended(serves, Some(&gateway).filter(|_| enabled))
+    } else if enabled || result.error.is_some() {
         ready::summary(rollout, &gateway, &credentials, pods, result.error)
     } else {
         ready::without_gateway()
@@ -90,7 +108,10 @@ pub(crate) fn compute(
     }
     let generation = access.metadata.generation;
     // What was said stays where the policies could not be asked.
-    let keep = |type_: &str| type_ == condition::ACCEPTED && result.judgement.is_none();
+    let keep = |type_: &str| {
+        (type_ == condition::ACCEPTED && result.judgement.is_none())
+            || (type_ == condition::MONITORED && result.suspended)
+    };
     let mut verdicts = vec![
         (condition::READY, summary.ready),
         (condition::RECONCILING, summary.reconciling),
@@ -105,7 +126,7 @@ pub(crate) fn compute(
     if let Some((_, verdict)) = sidecars {
         verdicts.push((condition::SIDECARS_UP_TO_DATE, verdict));
     }
-    if let Some(observed) = result.observed.filter(|_| enabled) {
+    if let Some(observed) = result.observed.filter(|_| enabled && !result.suspended) {
         let monitored = monitored::verdict(&access.spec.gateway, observed.pod_monitors_served);
         verdicts.extend(monitored.map(|verdict| (condition::MONITORED, verdict)));
     }

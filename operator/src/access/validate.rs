@@ -6,6 +6,7 @@
 
 mod clients;
 mod identity;
+mod labels;
 mod limits;
 mod models;
 mod sidecar;
@@ -17,8 +18,9 @@ use api::{
     config::{self, AssumeRole, Clients, Endpoints, Guardrail},
     names,
     v1alpha1::{
-        BedrockAccess, BedrockAccessSpec, child_name, client_audience,
+        BedrockAccess, BedrockAccessSpec, client_audience,
         gateway::{DEFAULT_REPLICAS, GatewaySpec},
+        gateway_name,
         pod_monitor::PodMonitorSpec,
     },
 };
@@ -47,6 +49,8 @@ pub(crate) struct Validated {
     pub(crate) name: String,
     /// Makes the access the owner of its children.
     pub(crate) owner: OwnerReference,
+    /// Labels of every managed object and of the gateway pods.
+    pub(crate) common_labels: BTreeMap<String, String>,
     /// Region of STS and of the models.
     pub(crate) region: Region,
     /// Endpoints other than AWS's own.
@@ -135,6 +139,16 @@ pub(crate) enum Scale {
     },
 }
 
+impl Scale {
+    /// The number of gateway pods, or the least that the autoscaler keeps.
+    pub(crate) fn least(self) -> i32 {
+        match self {
+            Self::Fixed(replicas) => replicas,
+            Self::Automatic { min, .. } => min,
+        }
+    }
+}
+
 /// One thing that is wrong with an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
@@ -205,7 +219,7 @@ impl Validated {
 
     /// Name of Deployment, Service and ConfigMap.
     pub(crate) fn child_name(&self) -> String {
-        child_name(&self.name)
+        gateway_name(&self.name)
     }
 
     /// Base URL for clients inside the cluster.
@@ -267,9 +281,10 @@ pub(crate) fn validate(
     {
         problems.add(
             "metadata.name",
-            format!("must be at most {MAX_NAME} lower-case letters, digits and hyphens, beginning with a letter"),
+            format!("must be at most {MAX_NAME} lower-case letters, digits and hyphens, starting with a letter"),
         );
     }
+    labels::check("spec.commonLabels", &spec.common_labels, &mut problems);
     let region = problems.parse::<Region>("spec.region", &spec.region);
     let session_name = identity::session_name(&namespace, &name);
     let identity = identity::identity(&spec.identity, &session_name, &mut problems);
@@ -315,6 +330,7 @@ pub(crate) fn validate(
             .api_keys
             .as_ref()
             .map(|keys| keys.secret_name.clone()),
+        common_labels: spec.common_labels.clone(),
         allow: spec.allow.clone(),
         guardrail: spec.guardrail.as_ref().map(|guardrail| Guardrail {
             identifier: guardrail.identifier.clone(),
@@ -359,7 +375,7 @@ fn service_account(
     let account = &spec.service_account;
     match (account.create, &account.name) {
         (true, name) => Some(ServiceAccount::Created {
-            name: name.clone().unwrap_or_else(|| child_name(access)),
+            name: name.clone().unwrap_or_else(|| gateway_name(access)),
             annotations: account.annotations.clone().unwrap_or_default(),
             labels: account.labels.clone().unwrap_or_default(),
         }),
@@ -367,7 +383,7 @@ fn service_account(
         (false, None) => {
             problems.add(
                 "spec.serviceAccount.name",
-                "is required when create is false: it is the existing ServiceAccount to use",
+                "is required if create is false: set it to the name of an existing ServiceAccount",
             );
             None
         }
@@ -377,9 +393,9 @@ fn service_account(
 fn scale(gateway: &GatewaySpec) -> Scale {
     match &gateway.autoscaling {
         Some(autoscaling) => Scale::Automatic {
-            min: autoscaling.min_replicas,
+            min: autoscaling.min_replicas(),
             max: autoscaling.max_replicas,
-            cpu_percent: autoscaling.target_cpu_utilization_percentage,
+            cpu_percent: autoscaling.target_cpu_percent(),
         },
         None => Scale::Fixed(gateway.replicas.unwrap_or(DEFAULT_REPLICAS)),
     }
@@ -392,10 +408,10 @@ fn check_scale(gateway: &GatewaySpec, problems: &mut Problems) {
     if gateway.replicas.is_some() {
         problems.add(
             "spec.gateway",
-            "set replicas or autoscaling, not both: autoscaling decides on the number of pods",
+            "set replicas or autoscaling, not both: the autoscaler controls the number of pods",
         );
     }
-    if autoscaling.min_replicas > autoscaling.max_replicas {
+    if autoscaling.min_replicas() > autoscaling.max_replicas {
         problems.add(
             "spec.gateway.autoscaling",
             "minReplicas must not be greater than maxReplicas",
@@ -413,7 +429,7 @@ fn endpoints(spec: &BedrockAccessSpec, problems: &mut Problems) -> Endpoints {
         if !(url.starts_with("https://") || url.starts_with("http://")) {
             problems.add(
                 format!("spec.endpoints.{name}"),
-                "must be a URL that begins with https:// or http://",
+                "must be a URL that starts with https:// or http://",
             );
         }
         Some(trimmed.to_owned())

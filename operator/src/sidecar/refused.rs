@@ -24,7 +24,7 @@ pub(crate) enum Refused {
     },
     /// The access gives out no sidecars.
     #[error(
-        "BedrockAccess {namespace}/{access} gives out no sidecars. To allow it: kubectl --namespace {namespace} patch bra {access} --type=merge --patch '{{\"spec\":{{\"sidecar\":{{\"serviceAccounts\":[{{\"name\":\"{account}\"}}]}}}}}}', and let the role trust the ServiceAccount (status.trustPolicy)"
+        "BedrockAccess {namespace}/{access} gives out no sidecars. To allow it: kubectl --namespace {namespace} patch bda {access} --type=merge --patch '{{\"spec\":{{\"sidecar\":{{\"serviceAccounts\":[{{\"name\":\"{account}\"}}]}}}}}}', and let the role trust the ServiceAccount (status.trustPolicy)"
     )]
     NoSidecars {
         namespace: String,
@@ -33,7 +33,7 @@ pub(crate) enum Refused {
     },
     /// The pod's ServiceAccount is not on the list.
     #[error(
-        "ServiceAccount {account} may not have the sidecar of BedrockAccess {namespace}/{access}: spec.sidecar.serviceAccounts names {}. To allow it: kubectl --namespace {namespace} patch bra {access} --type=json --patch '[{{\"op\":\"add\",\"path\":\"/spec/sidecar/serviceAccounts/-\",\"value\":{{\"name\":\"{account}\"}}}}]', and let the role trust the ServiceAccount (status.trustPolicy)",
+        "ServiceAccount {account} may not have the sidecar of BedrockAccess {namespace}/{access}: spec.sidecar.serviceAccounts names {}. To allow it: kubectl --namespace {namespace} patch bda {access} --type=json --patch '[{{\"op\":\"add\",\"path\":\"/spec/sidecar/serviceAccounts/-\",\"value\":{{\"name\":\"{account}\"}}}}]', and let the role trust the ServiceAccount (status.trustPolicy)",
         .allowed.join(", ")
     )]
     ServiceAccount {

@@ -1,4 +1,4 @@
-//! Bad objects: refused by the API server where its schema can tell, by a condition where only the operator can.
+//! Invalid objects: rejected by the API server if the schema covers the problem, otherwise reported by a condition.
 
 mod schema;
 
@@ -17,7 +17,7 @@ use super::rig::{Rig, TEAM, sample_spec};
 
 const ACCESS: &str = "bedrockaccesses.bedrockaccess.dev.yaml";
 
-/// A bad object, as the tables beside this file list them.
+/// A row of `refusals/access.yaml`: an invalid object and part of the expected message.
 #[derive(Debug, Deserialize)]
 struct Row {
     case: String,
@@ -48,7 +48,7 @@ fn changed<'a>(mut spec: Value, changes: impl IntoIterator<Item = (&'a str, &'a 
     spec
 }
 
-/// An error with every index of a list taken out, so that it holds fields as [`Rule`] and [`Bound`] name them.
+/// An error without list indices, so that it contains fields in the form of [`Rule`] and [`Bound`].
 fn without_indices(error: &str) -> String {
     let mut parts = error.split('[');
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -60,23 +60,23 @@ fn without_indices(error: &str) -> String {
     text
 }
 
-/// Would make an access of any shape, as `kubectl create` does.
+/// Creates a `BedrockAccess` from any JSON, as a dry run.
 async fn create(rig: &Rig, name: &str, spec: &Value) -> Result<(), String> {
     let kind = ApiResource::erase::<BedrockAccess>(&());
-    let accesses: Api<DynamicObject> = Api::namespaced_with(rig.client.clone(), TEAM, &kind);
+    let objects: Api<DynamicObject> = Api::namespaced_with(rig.client.clone(), TEAM, &kind);
     let object = DynamicObject::new(name, &kind).data(json!({"spec": spec}));
     let parameters = PostParams {
         dry_run: true,
         ..PostParams::default()
     };
-    let made = accesses.create(&parameters, &object).await;
-    made.map(drop).map_err(|error| match error {
+    let created = objects.create(&parameters, &object).await;
+    created.map(drop).map_err(|error| match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
     })
 }
 
-/// Rules that no error shows.
+/// Rules that no error contains.
 fn unbroken(rules: Vec<Rule>, errors: &BTreeSet<String>) -> Vec<Rule> {
     rules
         .into_iter()
@@ -89,7 +89,7 @@ fn unbroken(rules: Vec<Rule>, errors: &BTreeSet<String>) -> Vec<Rule> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn access_that_breaks_a_rule_is_refused_with_a_message_for_people() {
+async fn object_that_breaks_a_rule_is_rejected_with_its_message() {
     let rig = Rig::without_operator().await;
     let rows: Vec<Row> = serde_yaml::from_str(include_str!("refusals/access.yaml")).unwrap();
     assert!(rows.len() >= 60, "{} bad objects", rows.len());
@@ -122,7 +122,7 @@ async fn access_that_breaks_a_rule_is_refused_with_a_message_for_people() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_bound_of_an_access_is_held_and_names_its_field() {
+async fn every_bound_is_enforced_and_the_error_contains_its_field() {
     let rig = Rig::without_operator().await;
     let bases: Vec<Value> = serde_yaml::from_str(include_str!("refusals/full.yaml")).unwrap();
     for (number, base) in bases.iter().enumerate() {
@@ -158,9 +158,9 @@ fn check_bound(bound: &Bound, error: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_only_the_operator_can_tell_becomes_a_condition_and_is_cleared_when_mended() {
+async fn problem_that_only_the_operator_finds_becomes_a_condition_and_is_cleared_when_fixed() {
     let rig = Rig::start().await;
-    // The schema cannot spell out the grammar of a role's name.
+    // The schema does not express the grammar of role names.
     let role = json!("arn:aws:iam::123456789012:role/Bedrock Role");
     let bad = changed(sample_spec(), [("/identity/irsa/roleArn", &role)]);
     rig.apply("chat", &bad).await.unwrap();
@@ -172,7 +172,7 @@ async fn what_only_the_operator_can_tell_becomes_a_condition_and_is_cleared_when
         "InvalidSpec"
     );
 
-    // Its neighbour is served all the same.
+    // Another object is reconciled as usual.
     rig.apply("other", &sample_spec()).await.unwrap();
     rig.children("other-gateway").await;
 

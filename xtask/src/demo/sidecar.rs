@@ -76,8 +76,8 @@ impl Story<'_> {
                 self.check_counts(step)
             },
         )?;
-        let table = console.step("kubectl get bra", |step| {
-            self.kubectl(step, &["--namespace", TEAM, "get", "bra"])
+        let table = console.step("kubectl get bda", |step| {
+            self.kubectl(step, &["--namespace", TEAM, "get", "bda"])
         })?;
         console.note(&table);
         Ok(())
@@ -249,7 +249,7 @@ impl Story<'_> {
             let path = "jsonpath={.status.sidecars}";
             let text = self.kubectl(
                 step,
-                &["--namespace", TEAM, "get", "bra", ACCESS, "--output", path],
+                &["--namespace", TEAM, "get", "bda", ACCESS, "--output", path],
             )?;
             let counts: Value = serde_json::from_str(&text).unwrap_or_default();
             // A CronJob's pod may run just now.

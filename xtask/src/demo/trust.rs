@@ -30,7 +30,7 @@ impl Story<'_> {
             let path = "jsonpath={.status.conditions[?(@.type==\"CredentialsReady\")]}";
             self.kubectl(
                 step,
-                &["--namespace", TEAM, "get", "bra", ACCESS, "--output", path],
+                &["--namespace", TEAM, "get", "bda", ACCESS, "--output", path],
             )
         })?;
         console.note(&message);
@@ -49,14 +49,14 @@ impl Story<'_> {
         let change = serde_json::json!({"spec": {"identity": {"irsa": {"roleArn": role}}}});
         let change = change.to_string();
         self.console.step(&format!("use {role}"), |step| {
-            let arguments = ["patch", "bra", ACCESS, "--type=merge", "--patch", &change];
+            let arguments = ["patch", "bda", ACCESS, "--type=merge", "--patch", &change];
             self.kubectl(step, &[&["--namespace", TEAM], &arguments[..]].concat())
                 .map(|_| ())
         })
     }
 
     fn wait_for(&self, step: &Step, what: &str) -> Result<()> {
-        let object = format!("bra/{ACCESS}");
+        let object = format!("bda/{ACCESS}");
         let timeout = format!("--timeout={READY_SECONDS}s");
         let what = format!("--for={what}");
         self.kubectl(

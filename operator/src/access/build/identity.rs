@@ -20,7 +20,7 @@ pub(crate) const POD_IDENTITY_DIRECTORY: &str =
     "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount";
 const POD_IDENTITY_EXPIRATION_SECONDS: i64 = 86_400;
 /// Variable by which the gateway finds a mounted Secret.
-const SECRET_DIRECTORY: &str = "BEDROCK_GATEWAY_SECRET_DIRECTORY";
+pub(crate) const SECRET_DIRECTORY: &str = "BEDROCK_GATEWAY_SECRET_DIRECTORY";
 /// The volume with the Secret.
 pub(crate) const SECRET_VOLUME: &str = "aws-identity";
 

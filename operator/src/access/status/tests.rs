@@ -12,7 +12,9 @@ use crate::{
     sidecar::fleet::SidecarFacts,
 };
 
+mod gateways;
 mod sidecars;
+mod suspended;
 mod target_roles;
 
 fn time(seconds: i64) -> Timestamp {
@@ -65,6 +67,7 @@ struct Case {
     pods: Vec<PodFacts>,
     sidecars: Vec<SidecarFacts>,
     spec: &'static str,
+    suspended: bool,
     error: Option<Error>,
     judgement: Option<Judgement>,
     previous: Option<BedrockAccessStatus>,
@@ -81,6 +84,7 @@ impl Default for Case {
             }],
             sidecars: Vec::new(),
             spec: "",
+            suspended: false,
             error: None,
             judgement: None,
             previous: None,
@@ -102,6 +106,7 @@ impl Case {
             observed: Some(&observed),
             judgement: self.judgement.as_ref(),
             deployment: self.deployment,
+            suspended: self.suspended,
             error: self.error.as_ref(),
         };
         compute(
@@ -153,6 +158,7 @@ fn settled_access_is_ready_and_says_where_and_as_whom() {
     );
     assert_eq!(status.service_account_name.as_deref(), Some("chat-gateway"));
     assert_eq!(status.ready_replicas, Some(2));
+    assert_eq!(status.gateways.as_deref(), Some("2/2"));
     assert_eq!(status.observed_generation, Some(3));
     let trust: Value = serde_json::from_str(&status.trust_policy.unwrap()).unwrap();
     assert!(

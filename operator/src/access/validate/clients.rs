@@ -41,7 +41,7 @@ pub(super) fn check(spec: &BedrockAccessSpec, namespace: &str, problems: &mut Pr
     {
         problems.add(
             "spec.clients",
-            "nobody could call: set serviceAccounts, apiKeys, or anonymous: true",
+            "no client can authenticate: set clients.serviceAccounts, clients.apiKeys or clients.anonymous",
         );
     }
 }

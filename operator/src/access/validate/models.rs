@@ -89,10 +89,7 @@ pub(super) fn models(
 /// At least one way to ask for something, and patterns that can match.
 pub(super) fn check_allow(spec: &BedrockAccessSpec, problems: &mut Problems) {
     if spec.models.is_empty() && spec.allow.is_empty() {
-        problems.add(
-            "spec",
-            "nothing could be asked for: name at least one model in models, or a pattern in allow",
-        );
+        problems.add("spec", "set at least one of models or allow");
     }
     for (index, pattern) in spec.allow.iter().enumerate() {
         if pattern.trim().is_empty() || pattern.contains(char::is_whitespace) {

@@ -232,7 +232,7 @@ async fn pods_that_may_not_have_it_are_refused_with_what_to_change() {
             json!({"serviceAccountName": "stranger"}),
             &[
                 "ServiceAccount stranger",
-                "kubectl --namespace team-a patch bra chat",
+                "kubectl --namespace team-a patch bda chat",
             ],
         ),
         (
