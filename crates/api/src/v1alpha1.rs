@@ -78,8 +78,9 @@ const GATEWAY_SUFFIX: &str = "-gateway";
 pub struct BedrockAccessSpec {
     /// Stop the operator from creating, changing or removing the objects that it manages. Running gateway pods
     /// continue to serve, and new pods still get a sidecar from the current spec. The Ready condition continues to
-    /// report whether gateway pods serve, with reason Suspended. Two operations still apply: deleting the
-    /// BedrockAccess removes its objects, and a BedrockAccessPolicy that denies it revokes it. Default: false.
+    /// report whether gateway pods serve, with reason Suspended. Deleting the BedrockAccess still removes its objects.
+    /// A BedrockAccessPolicy that denies the spec or the running configuration still revokes the endpoint.
+    /// Default: false.
     #[serde(default, skip_serializing_if = "is_default")]
     pub suspend: bool,
     /// Labels of every managed object and of the gateway pods. Labels that apply to one object only, such as
