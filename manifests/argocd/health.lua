@@ -17,6 +17,9 @@ local ready, reconciling, stalled = conditions.Ready, conditions.Reconciling, co
 if stalled ~= nil and stalled.status == "True" then
   health.status = "Degraded"
   health.message = stalled.message
+elseif ready ~= nil and ready.reason == "Suspended" then
+  health.status = "Suspended"
+  health.message = ready.message
 elseif reconciling ~= nil and reconciling.status == "True" then
   health.message = reconciling.message
 elseif ready ~= nil and ready.status == "True" then

@@ -13,6 +13,7 @@ mod publish;
 pub(crate) mod readiness;
 mod revoke;
 mod status;
+mod suspend;
 mod unparsable;
 pub(crate) mod validate;
 
@@ -282,7 +283,7 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
         None => context.stores.owned_object(
             OwnedKind::Deployment,
             namespace,
-            &api::v1alpha1::child_name(&access.name_any()),
+            &api::v1alpha1::gateway_name(&access.name_any()),
         ),
     };
     let result = status::Result {
@@ -290,6 +291,7 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
         observed: run.observed.as_ref(),
         evaluation: run.evaluation.as_ref(),
         deployment,
+        suspended: run.suspended,
         error: error.as_ref(),
     };
     let status = publish::status(access, context, &result).await?;
@@ -309,6 +311,8 @@ struct Run {
     observed: Option<Observed>,
     evaluation: Option<Evaluation>,
     validated: Option<Validated>,
+    /// Whether `spec.suspend` ended the steps before the first write.
+    suspended: bool,
     outcome: Option<Outcome>,
 }
 
@@ -330,10 +334,21 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
         .policies
         .evaluate(namespace, &access.spec)
         .map_err(Error::Policy)?;
-    let denial = match run.evaluation.insert(evaluation) {
+    let mut denial = match run.evaluation.insert(evaluation) {
         Evaluation::Denied(denial) => Some(denial.clone()),
         Evaluation::Unrestricted | Evaluation::Allowed { .. } => None,
     };
+    if access.spec.suspend && denial.is_none() {
+        if let Some(Evaluation::Denied(running)) = suspend::denial(access, context)? {
+            run.evaluation = Some(Evaluation::Denied(running.clone()));
+            denial = Some(running);
+        } else {
+            // An invalid spec is reported after the suspension, when the operator would apply it.
+            run.validated = validate::validate(access, observed, &context.settings).ok();
+            run.suspended = true;
+            return Ok(());
+        }
+    }
     let validated = match &denial {
         None => validate::validate(access, observed, &context.settings).map_err(Error::Validate)?,
         Some(denial) => {

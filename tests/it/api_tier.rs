@@ -2,6 +2,7 @@
 
 mod admission;
 mod children;
+mod labels;
 mod leader;
 mod lifecycle;
 mod namespaces;
@@ -9,4 +10,6 @@ mod policies;
 mod refusals;
 pub(crate) mod rig;
 pub(crate) mod sidecar;
+mod stored;
+mod suspend;
 mod upgrade;

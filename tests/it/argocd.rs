@@ -129,6 +129,18 @@ fn health_is_what_kstatus_would_say_in_argo_cds_words() {
             "Ready says ScaledToZero",
         ),
         (
+            "suspended while it serves",
+            access(2, 2, &with(("Ready", "True", "Suspended"))),
+            "Suspended",
+            "Ready says Suspended",
+        ),
+        (
+            "suspended while it does not serve",
+            access(2, 2, &with(("Ready", "False", "Suspended"))),
+            "Suspended",
+            "Ready says Suspended",
+        ),
+        (
             "not ready for another reason",
             access(2, 2, &with(("Ready", "False", "InvalidIdentityToken"))),
             "Degraded",

@@ -1,14 +1,14 @@
-//! Amazon Resource Names, checked where they enter.
+//! Amazon Resource Names (ARNs), validated when they are parsed.
 //!
 //! Format: `arn:partition:service:region:account:resource`
-//! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>). The partition is never
-//! assumed: `aws-cn`, `aws-us-gov` and others exist.
+//! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>). All
+//! partitions are supported, such as `aws`, `aws-cn` and `aws-us-gov`.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A well-formed ARN, kept as written.
+/// A well-formed ARN, with its original text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Arn {
@@ -17,18 +17,18 @@ pub struct Arn {
     colons: [usize; 5],
 }
 
-/// ARN of an IAM role: service `iam`, no region, a 12-digit account, `role/` and a name.
+/// ARN of an IAM role: service `iam`, no region, a 12-digit account id, `role/` and a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RoleArn(Arn);
 
-/// Why a text is not an ARN of the wanted kind.
+/// A text is not an ARN of the expected kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArnError {
-    /// Not six parts separated by colons with `arn` and a partition in front.
+    /// The text does not have six parts separated by colons, starting with `arn` and a partition.
     #[error("{0:?} is not an ARN: expected arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE")]
     Malformed(String),
-    /// An ARN, but of something else than an IAM role.
+    /// The text is an ARN, but not of an IAM role.
     #[error(
         "{0:?} is not the ARN of an IAM role: expected arn:PARTITION:iam::123456789012:role/NAME"
     )]
@@ -48,32 +48,32 @@ impl Arn {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// The whole text.
+    /// The full text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Such as `aws`, `aws-cn`, `aws-us-gov`.
+    /// The partition, such as `aws`, `aws-cn` or `aws-us-gov`.
     pub fn partition(&self) -> &str {
         self.part(1)
     }
 
-    /// Such as `iam` or `bedrock`.
+    /// The service, such as `iam` or `bedrock`.
     pub fn service(&self) -> &str {
         self.part(2)
     }
 
-    /// Empty for global services.
+    /// The region. Empty for global services.
     pub fn region(&self) -> &str {
         self.part(3)
     }
 
-    /// Empty for resources of AWS's own, such as foundation models.
+    /// The account id. Empty for resources that AWS owns, such as foundation models.
     pub fn account(&self) -> &str {
         self.part(4)
     }
 
-    /// Everything after the fifth colon, such as `role/BedrockRole`.
+    /// The resource: all text after the fifth colon, such as `role/BedrockRole`.
     pub fn resource(&self) -> &str {
         self.part(5)
     }
@@ -110,17 +110,17 @@ impl FromStr for Arn {
 }
 
 impl RoleArn {
-    /// The whole text.
+    /// The full text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// The ARN behind it.
+    /// The role as a general ARN.
     pub fn arn(&self) -> &Arn {
         &self.0
     }
 
-    /// Name of the role without its path, such as `BedrockRole` of `role/team-a/BedrockRole`.
+    /// Name of the role without its path, such as `BedrockRole` for `role/team-a/BedrockRole`.
     pub fn role_name(&self) -> &str {
         self.0.resource().rsplit('/').next().unwrap_or_default()
     }
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_read_and_colons_after_the_fifth_belong_to_the_resource() {
+    fn colons_after_the_fifth_belong_to_the_resource() {
         let arn: Arn =
             "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"
                 .parse()
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_role_is_refused_saying_what_was_expected() {
+    fn other_texts_are_rejected_with_the_expected_form() {
         for text in [
             "",
             "BedrockRole",

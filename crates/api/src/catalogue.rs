@@ -1,12 +1,10 @@
-//! Where Amazon Bedrock is and which models can be called from where: a dated table built into the
-//! programs, for when Bedrock itself may not be asked.
+//! A built-in catalogue of Bedrock regions and models, for programs that cannot call the Bedrock control plane.
 //!
-//! The table (`catalogue/table.yaml`) says its date and its sources. What it does not hold is
-//! *unknown*, never "no": an unlisted model gets no opinion. Prices, limits and features of models
-//! are not its business (those are the dialects' family table).
+//! The table (`catalogue/table.yaml`) contains its date and sources, and a selection of models. A model that it does not
+//! contain is unknown and may exist. The table of model families in `dialects` describes limits and features of models.
 //!
-//! For error texts use [`Catalogue::advice`]: one sentence on how a model can be called from a
-//! region. For IAM policies use [`Catalogue::destinations`].
+//! [`Catalogue::advice`] gives a hint for error messages: how to call a model from a region. IAM policies use
+//! [`Catalogue::destinations`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,17 +18,17 @@ use crate::region::{Partition, Region};
 static BUILTIN: LazyLock<Catalogue> = LazyLock::new(|| {
     #[expect(
         clippy::expect_used,
-        reason = "the table is part of the program and a test parses it"
+        reason = "the table is compiled into the program, and a test parses it"
     )]
     serde_yaml::from_str(include_str!("catalogue/table.yaml")).expect("the built-in table parses")
 });
 
-/// The table built into this program.
+/// The built-in catalogue.
 pub fn builtin() -> &'static Catalogue {
     &BUILTIN
 }
 
-/// Regions, prefixes of inference profiles, and a choice of models with where they can be called.
+/// Bedrock regions, prefixes of inference profiles, and a selection of models with the regions that can call them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Catalogue {
@@ -48,29 +46,29 @@ struct Prefix {
     area: String,
 }
 
-/// Where one foundation model can be called.
+/// Regions that can call a foundation model.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Model {
-    /// Whether AWS has announced its end.
+    /// Lifecycle state.
     #[serde(default)]
     lifecycle: Lifecycle,
-    /// Regions where its own id can be called.
+    /// Regions that can call the model by its own id.
     #[serde(default)]
     on_demand: BTreeSet<Region>,
-    /// By prefix: where a request to `PREFIX.MODEL` may start and where it may run.
+    /// Source and destination regions of the inference profile `PREFIX.MODEL`, by prefix.
     #[serde(default)]
     profiles: BTreeMap<String, Vec<Route>>,
 }
 
-/// A model's place in its life, by AWS's own words.
+/// Lifecycle state of a model, with the names that AWS uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Lifecycle {
-    /// Offered.
+    /// Active.
     #[default]
     Active,
-    /// Still there, to be replaced: AWS has announced its end.
+    /// Available, but AWS has announced the end of life.
     Legacy,
 }
 
@@ -78,18 +76,18 @@ pub enum Lifecycle {
 #[serde(deny_unknown_fields)]
 struct Route {
     from: BTreeSet<Region>,
-    /// Absent: any commercial region.
+    /// Destination regions. `None`: any commercial region.
     to: Option<BTreeSet<Region>>,
 }
 
-/// Where a request to an inference profile may run.
+/// Destination regions of a request to an inference profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destinations {
-    /// In these regions; the region of the call is one of them.
+    /// These regions, which include the source region.
     Known(BTreeSet<Region>),
-    /// In any commercial region: a `global.` profile.
+    /// Any commercial region, for a `global.` profile.
     AnyCommercial,
-    /// The table does not say.
+    /// Unknown.
     Unknown,
 }
 
@@ -99,50 +97,50 @@ impl Catalogue {
         &self.as_of
     }
 
-    /// Where its facts come from.
+    /// Sources of the table.
     pub fn sources(&self) -> &[String] {
         &self.sources
     }
 
-    /// Regions of a partition that have a Bedrock endpoint; none when the partition has no Bedrock.
+    /// Regions of a partition with a Bedrock endpoint. Empty for a partition without Bedrock.
     pub fn regions(&self, partition: Partition) -> impl Iterator<Item = &Region> {
         self.regions.get(partition.id()).into_iter().flatten()
     }
 
-    /// Whether a region has a Bedrock endpoint by this table.
+    /// Whether the table lists a Bedrock endpoint in the region.
     pub fn has_bedrock(&self, region: &Region) -> bool {
         self.regions(region.partition()).any(|one| one == region)
     }
 
-    /// The models of the table with their ids, in the order of the ids.
+    /// The models with their ids, sorted by id.
     pub fn models(&self) -> impl Iterator<Item = (&str, &Model)> {
         self.models.iter().map(|(id, model)| (id.as_str(), model))
     }
 
-    /// A model by the id of its foundation model or of one of its inference profiles.
+    /// Finds a model by the id of its foundation model or of one of its inference profiles.
     pub fn model(&self, id: &str) -> Option<&Model> {
         let foundation = self.split_profile(id).map_or(id, |(_, model)| model);
         self.models.get(foundation)
     }
 
-    /// Whether no region lists the model any more.
+    /// Whether the model is retired in all regions.
     pub fn is_retired(&self, id: &str) -> bool {
         self.retired.contains(id)
     }
 
-    /// Prefix and foundation model of a cross-region profile id, such as `eu` and
-    /// `amazon.nova-lite-v1:0` of `eu.amazon.nova-lite-v1:0`; none for any other id.
+    /// Splits the id of a cross-region inference profile into prefix and foundation model, such as `eu` and
+    /// `amazon.nova-lite-v1:0` for `eu.amazon.nova-lite-v1:0`. `None` for other ids.
     pub fn split_profile<'a>(&self, id: &'a str) -> Option<(&'a str, &'a str)> {
         let (prefix, model) = id.split_once('.')?;
         (self.prefixes.contains_key(prefix) && model.contains('.')).then_some((prefix, model))
     }
 
-    /// The area a prefix of inference profiles stands for, such as `Europe`.
+    /// Geographic area of a prefix, such as `Europe`.
     pub fn area(&self, prefix: &str) -> Option<&str> {
         self.prefixes.get(prefix).map(|known| known.area.as_str())
     }
 
-    /// Where a request to a cross-region profile may run when it is sent from `source`.
+    /// Destination regions of a request to a cross-region inference profile from the region `source`.
     pub fn destinations(&self, profile_id: &str, source: &Region) -> Destinations {
         let Some((prefix, model)) = self.split_profile(profile_id) else {
             return Destinations::Unknown;
@@ -165,52 +163,51 @@ impl Catalogue {
         }
     }
 
-    /// How a model can be called from a region by this table: one or two sentences for a person,
-    /// ending with the table's date. None when the table does not know the model.
+    /// A hint for users: how to call a model from a region, with the date of the table. `None` if the model is unknown.
     ///
-    /// Takes the id of a foundation model or of a cross-region profile.
+    /// `id` is the id of a foundation model or of a cross-region inference profile.
     pub fn advice(&self, id: &str, region: &Region) -> Option<String> {
         let foundation = self.split_profile(id).map_or(id, |(_, model)| model);
         let dated = format!("(table of {})", self.as_of);
         if self.is_retired(foundation) {
             return Some(format!(
-                "{foundation} is not offered in any region any more: choose a current model {dated}."
+                "{foundation} is retired in all regions: use a current model {dated}."
             ));
         }
         let model = self.models.get(foundation)?;
         let here: Vec<String> = model.ids_in(foundation, region);
         if !here.is_empty() {
             return Some(format!(
-                "From {region} this model is called as {} {dated}.",
+                "In {region}, use the id {} {dated}.",
                 here.join(" or ")
             ));
         }
-        let mut ways = Vec::new();
+        let mut options = Vec::new();
         if !model.on_demand.is_empty() {
-            ways.push(format!("{foundation} in {}", join(&model.on_demand)));
+            options.push(format!("{foundation} in {}", join(&model.on_demand)));
         }
         for (prefix, sources) in model.profile_sources() {
-            ways.push(format!("{prefix}.{foundation} from {}", join(sources)));
+            options.push(format!("{prefix}.{foundation} in {}", join(sources)));
         }
         Some(format!(
-            "{foundation} cannot be called from {region}. It can be called as {} {dated}.",
-            ways.join("; as ")
+            "{foundation} is not available in {region}. Available ids: {} {dated}.",
+            options.join("; ")
         ))
     }
 }
 
 impl Model {
-    /// Whether AWS has announced its end.
+    /// Lifecycle state.
     pub fn lifecycle(&self) -> Lifecycle {
         self.lifecycle
     }
 
-    /// Regions where the foundation model's own id can be called.
+    /// Regions that can call the foundation model by its own id.
     pub fn on_demand(&self) -> &BTreeSet<Region> {
         &self.on_demand
     }
 
-    /// Prefixes of its inference profiles with the regions from which each can be called.
+    /// Prefixes of its inference profiles, each with the regions that can call it.
     pub fn profile_sources(&self) -> impl Iterator<Item = (&str, BTreeSet<&Region>)> {
         self.profiles.iter().map(|(prefix, routes)| {
             let sources = routes.iter().flat_map(|route| &route.from).collect();
@@ -218,7 +215,7 @@ impl Model {
         })
     }
 
-    /// The ids by which this model can be called from a region: its own first, then its profiles'.
+    /// Ids of the model that a region can call: its own id first, then its inference profiles.
     pub fn ids_in(&self, foundation: &str, region: &Region) -> Vec<String> {
         let own = self
             .on_demand
@@ -246,16 +243,16 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_table_is_whole_and_says_its_date_and_sources() {
+    fn built_in_table_is_consistent_and_has_a_date_and_sources() {
         let table = builtin();
         assert_eq!(table.as_of().len(), 10);
         assert!(table.sources().len() >= 2);
         assert!(table.models().count() > 30);
         for (id, model) in table.models() {
             assert!(table.split_profile(id).is_none(), "{id} is a profile");
-            assert!(!table.is_retired(id), "{id} is both offered and retired");
+            assert!(!table.is_retired(id), "{id} is both listed and retired");
             let callable = !model.on_demand.is_empty() || !model.profiles.is_empty();
-            assert!(callable, "{id} cannot be called from anywhere");
+            assert!(callable, "{id} has no region");
             for (prefix, routes) in &model.profiles {
                 assert!(table.area(prefix).is_some(), "{id}: {prefix}");
                 let mut seen = BTreeSet::new();
@@ -277,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_of_every_partition_have_the_partition_of_their_name() {
+    fn regions_are_listed_under_their_partition() {
         for partition in Partition::ALL {
             for region in builtin().regions(partition) {
                 assert_eq!(region.partition(), partition, "{region}");
@@ -297,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn profile_ids_are_told_from_model_ids_that_begin_alike() {
+    fn profile_ids_are_distinguished_from_model_ids_with_a_similar_prefix() {
         let table = builtin();
         assert_eq!(
             table.split_profile("eu.amazon.nova-lite-v1:0"),
@@ -312,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn destinations_hold_the_region_of_the_call() {
+    fn destinations_include_the_source_region() {
         let table = builtin();
         let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
         let Destinations::Known(from_zurich) =
@@ -333,13 +330,13 @@ mod tests {
             Destinations::AnyCommercial
         );
         assert_eq!(
-            table.destinations("eu.nobody.knows-this", &region("eu-west-1")),
+            table.destinations("eu.example.unknown", &region("eu-west-1")),
             Destinations::Unknown
         );
     }
 
     #[test]
-    fn advice_names_the_ids_of_the_region_or_the_regions_of_the_model() {
+    fn advice_lists_the_ids_in_the_region_or_the_regions_of_the_model() {
         let table = builtin();
         let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
         let here = table.advice(sonnet, &region("eu-central-1")).unwrap();
@@ -352,7 +349,7 @@ mod tests {
             )
             .unwrap();
         assert!(
-            elsewhere.contains("cannot be called from eu-north-1"),
+            elsewhere.contains("is not available in eu-north-1"),
             "{elsewhere}"
         );
         assert!(elsewhere.contains("us-east-1"), "{elsewhere}");
@@ -362,7 +359,7 @@ mod tests {
                 &region("us-east-1"),
             )
             .unwrap();
-        assert!(gone.contains("not offered"), "{gone}");
-        assert_eq!(table.advice("nobody.knows", &region("us-east-1")), None);
+        assert!(gone.contains("is retired"), "{gone}");
+        assert_eq!(table.advice("example.unknown", &region("us-east-1")), None);
     }
 }

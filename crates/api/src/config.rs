@@ -1,8 +1,8 @@
-//! The configuration document of a gateway: written by the operator into a ConfigMap, or by hand.
+//! The configuration document of a gateway. The operator writes it into a ConfigMap; users can also write it by hand.
 //!
-//! YAML, one document, unknown fields refused so that a typing error never passes for a setting.
-//! AWS settings (credentials, profile, region, endpoints) come from the environment as for every AWS
-//! tool; what stands here wins over it. Reading and watching the file is the gateway's business.
+//! The document is YAML. Unknown fields are errors, so that a misspelled field is noticed. AWS settings (credentials,
+//! profile, region, endpoints) come from the environment as for all AWS tools, and settings in the document take
+//! precedence. The gateway reads and watches the file; this module only parses and validates it.
 
 mod limits;
 
@@ -20,7 +20,8 @@ use crate::{arn::RoleArn, names, region::Region};
 
 /// `kind` of the document.
 pub const KIND: &str = "GatewayConfig";
-/// The whole document.
+
+/// The configuration document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GatewayConfig {
@@ -30,50 +31,51 @@ pub struct GatewayConfig {
     /// `GatewayConfig`.
     #[serde(default = "kind")]
     pub kind: String,
-    /// The `BedrockAccess` this document was made from; absent when written by hand.
+    /// The `BedrockAccess` that the operator created this document from. Absent in a document written by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<AccessReference>,
-    /// Region of targets that name none; absent means `AWS_REGION` or the profile's.
+    /// Default region of targets. If absent, `AWS_REGION` or the region of the profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
-    /// Endpoints other than AWS's own (VPC endpoints, FIPS, a simulated AWS).
+    /// Custom base URLs of AWS services, such as VPC endpoints or FIPS endpoints.
     #[serde(default, skip_serializing_if = "Endpoints::is_empty")]
     pub endpoints: Endpoints,
-    /// Roles to assume one after another on top of the base credentials; the last one signs.
+    /// Roles to assume in this order, starting with the base credentials. The last role signs the requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assume_roles: Vec<AssumeRole>,
-    /// Models clients may ask for by an alias.
+    /// Models that clients can call, each by a name of your choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Model>,
-    /// Patterns (`*` matches any run of characters) of Bedrock ids that may be asked for by their own name.
+    /// Bedrock model ids that clients can call directly. `*` matches any number of characters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
-    /// Guardrail forced on every request.
+    /// Guardrail that Bedrock applies to every request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardrail: Option<Guardrail>,
-    /// Who may call.
+    /// Clients that can call the gateway.
     #[serde(default)]
     pub clients: Clients,
-    /// The certificate of the port that clients call; absent: they call without encryption.
+    /// Certificate of the API port. If absent, the port serves HTTP without TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// Sizes, times, and how much may be asked for in a time.
+    /// Size limits, timeouts and rate limits.
     #[serde(default)]
     pub limits: Limits,
-    /// Why no request is served any more, for whoever asks; absent: requests are served.
+    /// If present, the gateway rejects every request with this message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
-    /// Refuse every request field that cannot be honoured instead of dropping harmless ones with a warning header.
+    /// Reject requests with any unsupported field. If false, unsupported fields that are harmless are dropped with a warning
+    /// header.
     #[serde(default, skip_serializing_if = "is_false")]
     pub strict: bool,
-    /// Fetch images and files that requests name by an `https://` URL, from public addresses only. Off:
-    /// such requests are refused.
+    /// Fetch images and files that requests refer to by an `https://` URL, from public addresses only. If false, such
+    /// requests are rejected.
     #[serde(default, skip_serializing_if = "is_false")]
     pub fetch_remote_media: bool,
-    /// Put cache points where they usually help in requests that set none.
+    /// Add prompt-cache points to requests that set none.
     #[serde(default, skip_serializing_if = "is_false")]
     pub automatic_cache: bool,
-    /// Facts about model families that differ from, or add to, the built-in table; see the guide.
+    /// Model families that override or extend the built-in table; see the guide.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub model_families: BTreeMap<String, Value>,
 }
@@ -92,44 +94,44 @@ pub struct AccessReference {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Endpoints {
-    /// Data plane: Converse, InvokeModel and their like.
+    /// Amazon Bedrock Runtime, which serves Converse and InvokeModel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bedrock_runtime: Option<String>,
-    /// Bedrock's endpoints in OpenAI's and Anthropic's protocols on `bedrock-mantle`.
+    /// `bedrock-mantle`, which serves OpenAI-compatible and Anthropic-compatible APIs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bedrock_mantle: Option<String>,
-    /// Control plane: lists of models and profiles.
+    /// The Amazon Bedrock control plane, which lists models and inference profiles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bedrock: Option<String>,
-    /// Security Token Service.
+    /// AWS Security Token Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sts: Option<String>,
 }
 
-/// A role to assume, parameters as in `sts:AssumeRole`.
+/// A role to assume, with the parameters of `sts:AssumeRole`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AssumeRole {
     /// The role to assume.
     pub role_arn: RoleArn,
-    /// 2–64 characters of `[\w+=,.@-]`; absent: made from the access or the host.
+    /// Role session name: 2–64 characters of `[\w+=,.@-]`. If absent, derived from the `BedrockAccess` or the host name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_name: Option<String>,
-    /// Value the trust policy asks for in `sts:ExternalId`.
+    /// External id that the trust policy requires in `sts:ExternalId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
-    /// Seconds, 900–43200; role chaining is limited to 3600 by AWS.
+    /// Lifetime of the credentials in seconds, 900–43200. AWS allows at most 3600 for role chaining.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<u32>,
 }
 
-/// An alias and where its requests go.
+/// A model name and its targets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Model {
-    /// What clients ask for.
+    /// Name that clients send as the model.
     pub name: String,
-    /// At least one; lower `priority` first, shared by `weight` among equals.
+    /// At least one target. The lowest `priority` comes first; `weight` distributes requests among equal priorities.
     pub targets: Vec<Target>,
 }
 
@@ -137,33 +139,33 @@ pub struct Model {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Target {
-    /// Model id, inference profile id, or an ARN of either.
+    /// Id or ARN of a model or inference profile.
     pub model_id: String,
-    /// Region to call; absent: the document's.
+    /// Region of the target. If absent, the region of the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
-    /// Share among targets of equal priority; 0 takes it out.
+    /// Share of the requests among targets with the same priority. A target with weight 0 gets no requests.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: u32,
-    /// Lower is tried first.
+    /// Priority of the target. The lowest number comes first.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub priority: u32,
-    /// The foundation model behind an ARN that hides it, for the rules of its family.
+    /// Foundation model behind an ARN that does not contain it. It determines the model family.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_model: Option<String>,
     /// The Bedrock API that serves the model; overrides the table of model families.
     #[serde(default, alias = "surface", skip_serializing_if = "Option::is_none")]
     pub api: Option<BedrockApi>,
-    /// The role whose session calls this target, assumed on top of the document's credentials; absent: these.
+    /// Role to assume for this target, starting with the credentials of the document. If absent, those credentials sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume_role: Option<AssumeRole>,
 }
 
-// Doc comments on the variants would turn the `enum` of the custom resource's schema into a `oneOf`.
-/// A Bedrock API that can serve a model. `Converse` and `InvokeModel` (the body of the model's own), `OpenAI` (under
-/// `/openai/v1`) and `Anthropic` (under `/anthropic/v1`) are on bedrock-runtime; `Mantle` (under `/v1` and
-/// `/anthropic/v1`) and `MantleOpenAI` (under `/openai/v1`) are on bedrock-mantle. It applies to the client dialects that
-/// the API supports; the table of model families decides for the others.
+// Doc comments on the variants would turn the `enum` of the schema into a `oneOf`.
+/// A Bedrock API that serves a model. `Converse`, `InvokeModel`, `OpenAI` (under `/openai/v1`) and `Anthropic` (under
+/// `/anthropic/v1`) are APIs of bedrock-runtime. `Mantle` (under `/v1` and `/anthropic/v1`) and `MantleOpenAI` (under
+/// `/openai/v1`) are APIs of bedrock-mantle. The setting applies to the client dialects that the API supports; the table
+/// of model families applies to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "described above")]
 pub enum BedrockApi {
@@ -181,93 +183,93 @@ pub enum BedrockApi {
     MantleOpenAi,
 }
 
-/// A guardrail of Bedrock's.
+/// A guardrail of Amazon Bedrock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Guardrail {
-    /// Id or ARN.
+    /// Id or ARN of the guardrail.
     pub identifier: String,
-    /// A number, or `DRAFT`.
+    /// Version of the guardrail: a number or `DRAFT`.
     pub version: String,
 }
 
-/// Who may call, and how they prove it.
+/// Clients that can call the gateway, and how they authenticate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Clients {
-    /// Anyone who reaches the port may call. Off unless asked for.
+    /// Admit every client that can connect, without authentication.
     #[serde(default, skip_serializing_if = "is_false")]
     pub anonymous: bool,
-    /// Folder with one file a client: name of the file = name of the client, content = its key.
+    /// Directory with one file per client: the file name is the name of the client, and the content is its API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_keys_directory: Option<String>,
-    /// How much the client of each key may ask for in a time, each by itself.
+    /// Rate limits of each API key, counted separately for each key.
     #[serde(default, skip_serializing_if = "Rates::is_empty")]
     pub api_key_limits: Rates,
-    /// Tokens of Kubernetes ServiceAccounts.
+    /// Clients that authenticate with a Kubernetes ServiceAccount token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_accounts: Option<ServiceAccountClients>,
 }
 
-/// ServiceAccount tokens are checked here, with keys the operator copied from the cluster's
-/// `/openid/v1/jwks`: the gateway itself never calls the Kubernetes API.
+/// Clients that authenticate with a Kubernetes ServiceAccount token. The gateway verifies tokens with the public keys that
+/// the operator copies from `/openid/v1/jwks`, and never calls the Kubernetes API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceAccountClients {
-    /// `iss` of the cluster's tokens.
+    /// Required `iss` of tokens: the token issuer of the cluster.
     pub issuer: String,
-    /// `aud` a token must carry, such as `bedrockaccess.dev/team-a/chat`.
+    /// Required `aud` of tokens, such as `bedrockaccess.dev/team-a/chat`.
     pub audience: String,
-    /// Public signing keys of the cluster, a JSON Web Key Set (RFC 7517).
+    /// Public signing keys of the cluster: a JSON Web Key Set (RFC 7517).
     pub jwks: Value,
-    /// The accounts let in.
+    /// ServiceAccounts that can call the gateway.
     pub subjects: Vec<ServiceAccountSubject>,
 }
 
-/// A ServiceAccount that may call.
+/// A ServiceAccount that can call the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceAccountSubject {
-    /// Namespace of the account.
+    /// Namespace of the ServiceAccount.
     pub namespace: String,
-    /// Name of the account.
+    /// Name of the ServiceAccount.
     pub name: String,
-    /// Aliases it may use; empty: all.
+    /// Names of models that this client can call. If empty, all models.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
-    /// How much it may ask for in a time.
+    /// Rate limits of this client.
     #[serde(default, skip_serializing_if = "Rates::is_empty")]
     pub limits: Rates,
 }
 
-/// A certificate in files, which are read again when they change.
+/// A certificate in files. The gateway reloads the files when they change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tls {
-    /// PEM: the certificate, and the intermediate ones after it.
+    /// PEM file with the certificate, followed by intermediate certificates.
     pub cert_file: String,
-    /// PEM: its private key.
+    /// PEM file with the private key.
     pub key_file: String,
 }
 
-/// Why a document is not usable; `field` is its path in the document.
+/// A document is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// Not YAML, or not of this shape.
-    #[error("the configuration does not parse: {0}")]
+    /// The text is not YAML, or it has an unknown field or a wrong type.
+    #[error("unable to parse the configuration: {0}")]
     Parse(String),
-    /// A value that parses but makes no sense.
+    /// A field has an invalid value.
     #[error("{field}: {message}")]
     Invalid {
-        /// Path in the document, such as `models[0].name`.
+        /// Path of the field, such as `models[0].name`.
         field: String,
-        /// What is wrong and what would be right.
+        /// The problem and the expected value.
         message: String,
     },
 }
 
 impl GatewayConfig {
-    /// Parses and checks a document.
+    /// Parses and validates a document.
     ///
     /// # Errors
     /// [`ConfigError::Parse`] with line and column, or [`ConfigError::Invalid`] with the field.
@@ -278,15 +280,15 @@ impl GatewayConfig {
         Ok(config)
     }
 
-    /// The document as YAML, the same bytes for equal values.
+    /// The document as YAML. Equal documents give the same bytes.
     ///
     /// # Errors
-    /// When a free-form value cannot be written as YAML.
+    /// A free-form value cannot be written as YAML.
     pub fn to_yaml(&self) -> Result<String, ConfigError> {
         serde_yaml::to_string(self).map_err(|error| ConfigError::Parse(error.to_string()))
     }
 
-    /// Roles that targets name, each once, with the field that names it first.
+    /// Distinct roles of the targets, each with the first field that contains it.
     pub fn target_roles(&self) -> BTreeMap<&AssumeRole, String> {
         let mut roles = BTreeMap::new();
         for (index, model) in self.models.iter().enumerate() {
@@ -300,10 +302,10 @@ impl GatewayConfig {
         roles
     }
 
-    /// What the types cannot say.
+    /// Validates what the types cannot express.
     ///
     /// # Errors
-    /// The first field that makes no sense.
+    /// [`ConfigError::Invalid`] for the first invalid field.
     pub fn check(&self) -> Result<(), ConfigError> {
         let invalid = |field: String, message: &str| {
             Err(ConfigError::Invalid {
@@ -330,11 +332,14 @@ impl GatewayConfig {
             {
                 return invalid(
                     format!("{field}.name"),
-                    &format!("{:?} is there twice", model.name),
+                    &format!("duplicate name {:?}", model.name),
                 );
             }
             if model.targets.is_empty() {
-                return invalid(format!("{field}.targets"), "needs at least one target");
+                return invalid(
+                    format!("{field}.targets"),
+                    "must contain at least one target",
+                );
             }
             if let Some(at) = model
                 .targets
@@ -359,7 +364,7 @@ impl GatewayConfig {
             {
                 return invalid(
                     format!("endpoints.{name}"),
-                    "must begin with https:// or http://",
+                    "must start with https:// or http://",
                 );
             }
         }
@@ -371,14 +376,14 @@ impl GatewayConfig {
         {
             return invalid(
                 "limits.store.redis.url".to_owned(),
-                "must begin with redis:// or rediss://",
+                "must start with redis:// or rediss://",
             );
         }
         for (field, rates) in self.rates() {
             if let Some((name, _)) = rates.all().into_iter().find(|(_, rate)| *rate == Some(0)) {
                 return invalid(
                     format!("{field}.{name}"),
-                    "must be at least 1; left out, it is not limited",
+                    "must be at least 1; remove it for no limit",
                 );
             }
         }
@@ -387,7 +392,7 @@ impl GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// All limits by where they stand.
+    /// All rate limits, each with the path of its field.
     fn rates(&self) -> Vec<(String, Rates)> {
         let mut rates = vec![
             ("limits".to_owned(), self.limits.rates()),
@@ -431,14 +436,14 @@ impl Default for GatewayConfig {
 }
 
 impl Endpoints {
-    /// Whether AWS's own endpoints are meant throughout.
+    /// Whether no custom endpoint is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Clients {
-    /// Whether every caller has to prove who it is.
+    /// Whether every client must authenticate.
     pub fn authenticate(&self) -> bool {
         !self.anonymous && (self.api_keys_directory.is_some() || self.service_accounts.is_some())
     }
@@ -456,7 +461,7 @@ fn one() -> u32 {
     1
 }
 
-// serde's `skip_serializing_if` hands over references.
+// `skip_serializing_if` of serde passes references.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "signature set by serde")]
 fn is_one(value: &u32) -> bool {
     *value == 1
@@ -485,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn document_survives_being_written_and_read() {
+    fn document_is_the_same_after_a_round_trip() {
         let text = "region: us-east-1\nmodels:\n- name: fast\n  targets:\n  - modelId: amazon.nova-lite-v1:0\n";
         let config = GatewayConfig::from_yaml(text).unwrap();
         let again = GatewayConfig::from_yaml(&config.to_yaml().unwrap()).unwrap();
@@ -494,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_of_targets_are_listed_once_where_they_are_first() {
+    fn each_role_of_the_targets_is_listed_once_with_its_first_field() {
         let role = "assumeRole: {roleArn: 'arn:aws:iam::210987654321:role/Other'";
         let text = format!(
             "models: [{{name: a, targets: [{{modelId: x}}, {{modelId: y, {role}}}}}, {{modelId: y, {role}, externalId: abc}}}}]}}, {{name: b, targets: [{{modelId: z, {role}}}}}]}}]"
@@ -520,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_refused_naming_the_field() {
+    fn invalid_documents_are_rejected_with_the_field() {
         refused("modles: []", "modles");
         refused("region: nowhere", "us-east-1");
         refused("kind: Deployment", "GatewayConfig");

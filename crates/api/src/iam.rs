@@ -1,12 +1,11 @@
-//! IAM policies for a gateway: what the role that signs may do, who may take on the role, and both
-//! as JSON, Terraform, CloudFormation or ACK manifests.
+//! IAM policies for a gateway: the permission policy and the trust policy of its role, as JSON, Terraform,
+//! CloudFormation or ACK manifests.
 //!
-//! Pure: it talks to nobody and invents nothing. What it needs to know and is not told (an account,
-//! the destination regions of an unlisted profile) becomes a wildcard that a condition bounds.
-//! Every partition works: nothing here writes `arn:aws` on its own.
+//! No I/O. An unknown value (an account, or the destination regions of an unlisted inference profile) becomes a wildcard,
+//! and a condition restricts the statement. All partitions are supported.
 //!
-//! # For the operator
-//! Build the [`GatewayConfig`](crate::GatewayConfig) of the access as for the ConfigMap, then:
+//! # Example
+//! Build a [`GatewayConfig`](crate::GatewayConfig), then:
 //! ```
 //! # use api::{GatewayConfig, RoleArn, iam};
 //! # let config = GatewayConfig::from_yaml("region: us-east-1\nmodels: [{name: fast, targets: [{modelId: amazon.nova-lite-v1:0}]}]").unwrap();
@@ -18,9 +17,9 @@
 //! let trust_policy: String = iam::trust_policy(&trust)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//! With `assumeRoles` the permission policy belongs to the last role of the chain; the role before
-//! it needs [`chain_policy`]. The role of a target has a policy of its own ([`Permissions::of_target_role`]), and the
-//! one that signs for the others may assume it.
+//! With `assumeRoles`, the permission policy belongs to the last role of the chain, and the role before it needs
+//! [`chain_policy`]. The role of a target has its own policy ([`Permissions::of_target_role`]). The policy of the signing
+//! role allows assuming it.
 
 mod document;
 mod permission;
@@ -33,15 +32,15 @@ pub use permission::{Feature, PermissionError, Permissions, chain_policy, permis
 pub use render::{Format, PodIdentityAssociation, RenderError, RoleDraft, render};
 pub use trust::{GitHubFilter, Service, Trust, TrustError, trust_document};
 
-/// Largest inline policy of a role in characters, white space not counted.
+/// Maximum size of all inline policies of a role in characters, without white space.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 pub const INLINE_POLICY_MAX_CHARACTERS: usize = 10_240;
-/// Largest managed policy in characters, white space not counted.
+/// Maximum size of a managed policy in characters, without white space.
 pub const MANAGED_POLICY_MAX_CHARACTERS: usize = 6_144;
-/// Largest trust policy where the account's quota was not raised, white space not counted.
+/// Default quota for the size of a trust policy in characters, without white space.
 pub const TRUST_POLICY_MAX_CHARACTERS: usize = 2_048;
 
-/// The permission policy as JSON that a person can paste; the same bytes for equal input.
+/// The permission policy as JSON. Equal input gives the same bytes.
 ///
 /// # Errors
 /// See [`permission_document`].
@@ -49,7 +48,7 @@ pub fn permission_policy(permissions: &Permissions<'_>) -> Result<String, Permis
     permission_document(permissions).map(|document| document.to_json())
 }
 
-/// The trust policy as JSON that a person can paste; the same bytes for equal input.
+/// The trust policy as JSON. Equal input gives the same bytes.
 ///
 /// # Errors
 /// See [`trust_document`].

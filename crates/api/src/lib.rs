@@ -1,8 +1,7 @@
-//! The contract of the two products: the `BedrockAccess` types, the names of labels, annotations,
-//! conditions and reasons, AWS identifiers both sides check, and the configuration document that the
-//! operator writes and the gateway reads.
+//! The contract between operator and gateway: the custom resources, the names of labels, annotations and conditions,
+//! AWS identifiers, IAM policies, and the configuration document that the operator writes and the gateway reads.
 //!
-//! It does no I/O, and a default lives here and nowhere else.
+//! No I/O. All defaults of the custom resources and of the document are defined here.
 
 pub mod arn;
 pub mod catalogue;

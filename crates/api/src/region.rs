@@ -1,19 +1,19 @@
-//! AWS regions and the partitions they belong to.
+//! AWS regions and their partitions.
 //!
-//! A region is checked for shape only, so that a new one needs no release; the partition follows from
-//! its prefix as in botocore's `partitions.json`
+//! Only the form of a region is validated, so that new regions work without a new release. The partition is derived from
+//! the prefix of the region, as in botocore's `partitions.json`
 //! (<https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>).
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Name of an AWS region, such as `us-east-1`: never empty, lower-case letters, digits and hyphens.
+/// Name of an AWS region, such as `us-east-1`: lower-case letters, digits and hyphens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Region(String);
 
-/// An AWS partition: accounts, ARNs and endpoints of one do not reach into another.
+/// An AWS partition: a group of regions with separate accounts, ARNs and endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Partition {
     /// The commercial regions.
@@ -30,13 +30,13 @@ pub enum Partition {
     IsoB,
     /// Isolated regions (Europe).
     IsoE,
-    /// Isolated regions (US), further.
+    /// Isolated regions (US), additional partition.
     IsoF,
 }
 
-/// A text that is not the name of a region.
+/// A text is not the name of an AWS region.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an AWS region: expected a name such as us-east-1")]
+#[error("{0:?} is not an AWS Region: expected a name such as us-east-1")]
 pub struct RegionError(String);
 
 impl Region {
@@ -45,7 +45,7 @@ impl Region {
         &self.0
     }
 
-    /// The partition this region belongs to.
+    /// The partition of the region.
     pub fn partition(&self) -> Partition {
         let prefixes = [
             ("cn-", Partition::China),
@@ -64,7 +64,7 @@ impl Region {
 }
 
 impl Partition {
-    /// Every partition.
+    /// All partitions.
     pub const ALL: [Self; 8] = [
         Self::Aws,
         Self::China,
@@ -76,7 +76,7 @@ impl Partition {
         Self::IsoF,
     ];
 
-    /// The partition's identifier in ARNs, such as `aws` or `aws-us-gov`.
+    /// Identifier of the partition in ARNs, such as `aws` or `aws-us-gov`.
     pub fn id(self) -> &'static str {
         match self {
             Self::Aws => "aws",
@@ -90,8 +90,8 @@ impl Partition {
         }
     }
 
-    /// The DNS suffix of endpoints that speak IPv4 and IPv6, such as `api.aws`; newer services, as
-    /// `bedrock-mantle`, have no other. Where the SDKs know none, the one of all endpoints.
+    /// DNS suffix of dual-stack endpoints (IPv4 and IPv6), such as `api.aws`. Newer services such as `bedrock-mantle` have
+    /// dual-stack endpoints only. If the AWS SDKs define no dual-stack suffix, the suffix of all endpoints.
     pub fn dual_stack_dns_suffix(self) -> &'static str {
         match self {
             Self::Aws | Self::GovCloud => "api.aws",
@@ -101,7 +101,7 @@ impl Partition {
         }
     }
 
-    /// The DNS suffix of the partition's endpoints, such as `amazonaws.com`.
+    /// DNS suffix of the endpoints of the partition, such as `amazonaws.com`.
     pub fn dns_suffix(self) -> &'static str {
         match self {
             Self::Aws | Self::GovCloud => "amazonaws.com",
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partition_follows_from_the_prefix_of_the_region() {
+    fn partition_is_derived_from_the_prefix_of_the_region() {
         for (name, partition) in [
             ("us-east-1", "aws"),
             ("ap-southeast-5", "aws"),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_region_is_refused_with_an_example() {
+    fn other_texts_are_rejected_with_an_example() {
         for text in [
             "",
             "us-east",

@@ -1,9 +1,14 @@
 //! Custom resources of `bedrockaccess.dev/v1alpha1`.
 //!
-//! The schema carries what a schema can say, CEL rules say the rest that can be seen in the object
-//! alone, and each text is written for the person who reads it in `kubectl explain` or in a refusal.
-//! What needs more than the object (another object, an ARN's grammar) is checked by the operator.
-//! Lists and strings are bounded so that the API server can bound the cost of each rule.
+//! The schema expresses what a schema can, and CEL rules express what depends on several fields of one object. The
+//! operator checks the rest, such as the grammar of an ARN. Lists and strings are bounded, so that the API server can
+//! bound the cost of each rule.
+//!
+//! Doc comments become the texts of `kubectl explain`, and the messages of rules become the texts of refusals.
+//!
+//! The API server stores a default only if the zero value of the field means something else (`enabled: true`,
+//! `create: true`, `weight: 1`). The operator applies all other defaults, so that a later release can change them.
+//! Objects that earlier releases stored with explicit empty lists and maps still parse.
 
 #![expect(
     unreachable_pub,
@@ -24,6 +29,8 @@ pub mod service_account;
 pub mod sidecar;
 pub mod status;
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -36,10 +43,10 @@ use self::{
 };
 use crate::names;
 
-/// What the name of an access gets to become the name of its children.
-const CHILD_SUFFIX: &str = "-gateway";
+/// Suffix that makes the name of the gateway's objects from the name of a `BedrockAccess`.
+const GATEWAY_SUFFIX: &str = "-gateway";
 
-/// Access to Amazon Bedrock for one team: an AWS identity, the models behind it, and who may use them.
+/// Desired state of a Bedrock endpoint: an AWS identity, the models behind it, and the clients that may call it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "bedrockaccess.dev",
@@ -47,92 +54,109 @@ const CHILD_SUFFIX: &str = "-gateway";
     kind = "BedrockAccess",
     plural = "bedrockaccesses",
     singular = "bedrockaccess",
-    shortname = "bra",
+    shortname = "bda",
     category = "bedrock",
     namespaced,
     status = "BedrockAccessStatus",
     derive = "PartialEq",
-    doc = "BedrockAccess gives a team a working Amazon Bedrock endpoint: from it the operator makes a ServiceAccount bound to an IAM role, a gateway that signs every call with short-lived credentials, its Service and its configuration.",
-    validation = Rule::new("self.metadata.name.size() <= 55 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name must be at most 55 lower-case letters, digits and hyphens, beginning with a letter: the gateway's Service is named after it"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether the endpoint answers"),
-    printcolumn(name = "Gateways", type_ = "integer", json_path = ".status.readyReplicas", description = "Gateway pods that are ready"),
-    printcolumn(name = "Sidecars", type_ = "integer", json_path = ".status.sidecars.ready", description = "Sidecars that are ready"),
-    printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint", description = "Base URL for clients"),
-    printcolumn(name = "Role", type_ = "string", json_path = ".status.roleArn", description = "IAM role behind it"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is or is not ready"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    doc = "BedrockAccess provides an Amazon Bedrock endpoint for a team. The operator creates a ServiceAccount bound to an IAM role, a gateway that signs each request with short-lived credentials, its Service and its configuration.",
+    validation = Rule::new("self.metadata.name.size() <= 55 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name must be at most 55 lower-case letters, digits and hyphens, starting with a letter: the name of the Service is derived from it"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Status of the Ready condition"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Reason of the Ready condition"),
+    printcolumn(name = "Gateways", type_ = "string", json_path = ".status.gateways", description = "Ready and desired gateway pods"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the object was created"),
+    printcolumn(name = "Sidecars", type_ = "integer", json_path = ".status.sidecars.ready", description = "Ready sidecars", priority = 1),
+    printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint", description = "Base URL for clients", priority = 1),
+    printcolumn(name = "Role", type_ = "string", json_path = ".status.roleArn", description = "IAM role of the gateway", priority = 1)
 )]
 #[x_kube(
-    validation = Rule::new("self.models.size() > 0 || self.allow.size() > 0").message("nothing could be asked for: name at least one model in models, or a pattern in allow"),
-    validation = Rule::new("self.gateway.enabled || has(self.sidecar)").message("nothing would be made: set sidecar, or leave gateway.enabled at true"),
-    validation = Rule::new("!self.gateway.enabled || self.clients.anonymous || has(self.clients.apiKeys) || self.clients.serviceAccounts.size() > 0").message("nobody could call: set serviceAccounts, apiKeys, or anonymous: true").field_path(".clients")
+    validation = Rule::new("(has(self.models) && self.models.size() > 0) || (has(self.allow) && self.allow.size() > 0)").message("set at least one of models or allow"),
+    validation = Rule::new("!has(self.gateway) || self.gateway.enabled || has(self.sidecar)").message("enable gateway or set sidecar"),
+    validation = Rule::new("(has(self.gateway) && !self.gateway.enabled) || (has(self.clients) && ((has(self.clients.anonymous) && self.clients.anonymous) || has(self.clients.apiKeys) || (has(self.clients.serviceAccounts) && self.clients.serviceAccounts.size() > 0)))").message("no client can authenticate: set clients.serviceAccounts, clients.apiKeys or clients.anonymous").field_path(".clients")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BedrockAccessSpec {
-    /// AWS region of the models, of STS, and of targets that name no other, such as us-east-1.
+    /// Stop the operator from creating, changing or removing the objects that it manages. Running gateway pods
+    /// continue to serve, and new pods still get a sidecar from the current spec. The Ready condition continues to
+    /// report whether gateway pods serve, with reason Suspended. Deleting the BedrockAccess still removes its objects.
+    /// A BedrockAccessPolicy that denies the spec or the running configuration still revokes the endpoint.
+    /// Default: false.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub suspend: bool,
+    /// Labels of every managed object and of the gateway pods. Labels that apply to one object only, such as
+    /// gateway.podLabels, take precedence. Selectors do not use these labels. Changing them replaces the gateway pods.
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"}))]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('bedrockaccess.dev/') && !(key in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'app.kubernetes.io/component', 'app.kubernetes.io/managed-by']))").message("must not contain bedrockaccess.dev/ labels or the app.kubernetes.io labels name, instance, component and managed-by: the operator sets them"))]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub common_labels: BTreeMap<String, String>,
+    /// AWS region of STS, and of models whose target sets no other, such as us-east-1.
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z][a-z0-9]*(-[a-z0-9]+){1,3}-[0-9]+$')").message("must be an AWS region such as us-east-1"))]
     pub region: String,
-    /// Base URLs to use instead of AWS's own: VPC endpoints, FIPS endpoints, or a simulated AWS.
+    /// Custom base URLs of AWS services, such as VPC endpoints or FIPS endpoints. If not set, the gateway calls the
+    /// public endpoints of the region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<EndpointsSpec>,
-    /// Where the gateway's AWS credentials come from: exactly one of irsa, podIdentity, secret and ambient.
+    /// Source of the gateway's AWS credentials. Exactly one of irsa, podIdentity, secret and ambient must be set.
     pub identity: IdentitySpec,
-    /// The ServiceAccount the gateway runs as.
-    #[serde(default)]
+    /// ServiceAccount of the gateway pods. If not set, the operator creates one.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub service_account: ServiceAccountSpec,
-    /// Models clients may ask for, each by a name of its own.
+    /// Models that clients can call, each by a name of your choice.
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelSpec>,
-    /// Model ids that clients may ask for by Bedrock's own name; * stands for any run of characters, as in anthropic.claude-*.
+    /// Bedrock model ids that clients can call directly. An asterisk (*) matches any number of characters, as in
+    /// anthropic.claude-*.
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "set"))]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
-    /// A guardrail of Amazon Bedrock that every request goes through, whatever the client asks for.
+    /// Guardrail that Bedrock applies to every request. Clients cannot override it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardrail: Option<models::GuardrailSpec>,
-    /// Who may call the gateway; required unless gateway.enabled is false. A sidecar answers its own pod, and nobody else.
-    #[serde(default)]
+    /// Clients that can call the gateway. Required unless gateway.enabled is false. A sidecar serves the containers of
+    /// its own pod only and ignores this field.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub clients: ClientsSpec,
-    /// How much all clients together may ask for in a time. Without a store every gateway pod counts by itself, so that two replicas may take twice as much; every sidecar always does.
+    /// Rate limits shared by all clients. Without a store each gateway pod counts separately, so two replicas together
+    /// admit up to twice the limit. Each sidecar always counts separately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsSpec>,
-    /// How the gateway runs.
-    #[serde(default)]
+    /// Settings of the gateway pods and of the objects that belong to them.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub gateway: GatewaySpec,
-    /// The gateway as a sidecar in pods of the team; left out, no pod gets one.
+    /// Settings of gateway sidecars in other pods of the namespace. If not set, no pod gets a sidecar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecar: Option<SidecarSpec>,
 }
 
-/// Base URLs to use instead of AWS's own.
+/// Custom base URLs of AWS services.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointsSpec {
-    /// Bedrock's data plane: Converse, InvokeModel and their like.
+    /// Base URL of Amazon Bedrock Runtime, which serves Converse and InvokeModel.
     #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('https://') || self.startsWith('http://'))").message("must be a URL that begins with https:// or http://"))]
+    #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('https://') || self.startsWith('http://'))").message("must be a URL that starts with https:// or http://"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bedrock_runtime: Option<String>,
-    /// Bedrock's endpoints in the protocols of OpenAI and Anthropic on bedrock-mantle.
+    /// Base URL of bedrock-mantle, which serves OpenAI-compatible and Anthropic-compatible APIs.
     #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('https://') || self.startsWith('http://'))").message("must be a URL that begins with https:// or http://"))]
+    #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('https://') || self.startsWith('http://'))").message("must be a URL that starts with https:// or http://"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bedrock_mantle: Option<String>,
-    /// Bedrock's control plane: lists of models and inference profiles.
+    /// Base URL of the Amazon Bedrock control plane, which lists models and inference profiles.
     #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('https://') || self.startsWith('http://'))").message("must be a URL that begins with https:// or http://"))]
+    #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('https://') || self.startsWith('http://'))").message("must be a URL that starts with https:// or http://"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bedrock: Option<String>,
-    /// Security Token Service.
+    /// Base URL of the AWS Security Token Service.
     #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('https://') || self.startsWith('http://'))").message("must be a URL that begins with https:// or http://"))]
+    #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('https://') || self.startsWith('http://'))").message("must be a URL that starts with https:// or http://"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sts: Option<String>,
 }
 
-/// Every custom resource definition of this version, in the order they are written to `crds/`.
+/// All custom resource definitions of this version, in the order of the files in `crds/`.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     vec![
         tidied(BedrockAccess::crd()),
@@ -140,10 +164,10 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     ]
 }
 
-/// The definitions as files: name and YAML, as they stand in `crds/` and in the chart.
+/// The definitions as files for `crds/` and the chart: name and YAML.
 ///
 /// # Errors
-/// When a definition cannot be written as YAML.
+/// A definition cannot be serialized as YAML.
 pub fn crd_files() -> Result<Vec<(String, String)>, serde_yaml::Error> {
     crds()
         .iter()
@@ -159,18 +183,23 @@ pub fn crd_files() -> Result<Vec<(String, String)>, serde_yaml::Error> {
 }
 
 /// Name of the gateway's Deployment, Service and ConfigMap, and of its ServiceAccount unless
-/// `spec.serviceAccount.name` says otherwise.
-pub fn child_name(access: &str) -> String {
-    format!("{access}{CHILD_SUFFIX}")
+/// `spec.serviceAccount.name` is set.
+pub fn gateway_name(access: &str) -> String {
+    format!("{access}{GATEWAY_SUFFIX}")
 }
 
-/// Audience a ServiceAccount token needs to be let in by the gateway of an access.
+/// Audience of ServiceAccount tokens that the gateway of a `BedrockAccess` accepts.
 pub fn client_audience(namespace: &str, access: &str) -> String {
     format!("{}/{namespace}/{access}", names::GROUP)
 }
 
-/// A field that is left out and one that is `null` mean the same: without `nullable` the API server
-/// drops the `null` before defaults and rules look at it, so that "exactly one of" counts right.
+/// Whether a value is the default of its type. Such a value is not serialized, and the schema has no default for it.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Adapts a generated definition to Kubernetes. It removes `nullable`, so that `null` means the same as an absent field: the API server drops the `null` before it
+/// applies defaults and rules, and rules of the form "exactly one of" count correctly.
 fn tidied(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let Some(schema) = version
@@ -193,11 +222,17 @@ fn tidied(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            // `properties` maps names to schemas: a field of that name would be an object.
+            // `properties` maps names to schemas: the value of a field with one of these names is an object.
             if fields.get("nullable").is_some_and(Value::is_boolean) {
                 fields.shift_remove("nullable");
             }
-            // A format Kubernetes does not know is a warning at each installation; the range says it.
+            if let Some(Value::Array(values)) = fields.get_mut("enum") {
+                values.retain(|value| !value.is_null());
+            }
+            if let Some(Value::String(text)) = fields.get_mut("description") {
+                *text = unwrapped(text);
+            }
+            // kubectl prints a warning for a format that Kubernetes does not know. The range says the same.
             let format = fields.get("format").and_then(Value::as_str);
             if matches!(format, Some("uint32" | "uint64")) {
                 fields.shift_remove("format");
@@ -207,6 +242,21 @@ fn tidy(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(tidy),
         _ => {}
     }
+}
+
+/// A text without the line breaks of its doc comment. Paragraphs and lists stay.
+fn unwrapped(text: &str) -> String {
+    let mut unwrapped = String::new();
+    let mut paragraph = false;
+    for line in text.lines() {
+        let continues = paragraph && !line.is_empty() && !line.starts_with([' ', '-', '*']);
+        if !unwrapped.is_empty() {
+            unwrapped.push(if continues { ' ' } else { '\n' });
+        }
+        unwrapped.push_str(line);
+        paragraph = !line.is_empty();
+    }
+    unwrapped
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use crate::{
     access::{
         build::{Prepared, Resources},
-        validate::{Scale, Validated},
+        validate::Validated,
     },
     metrics::Metrics,
     owned::{OwnedKind, Stores},
@@ -280,10 +280,7 @@ impl Applier<'_> {
 
     /// An autoscaler ignores a Deployment that is scaled to zero, so the handed-over number is at least its minimum.
     fn handed_over(&self, found: &DynamicObject) -> i64 {
-        let least = match self.access.scale {
-            Scale::Automatic { min, .. } => i64::from(min),
-            Scale::Fixed(replicas) => i64::from(replicas),
-        };
+        let least = i64::from(self.access.scale.least());
         let now = found
             .data
             .pointer("/spec/replicas")

@@ -154,7 +154,7 @@ fn drop_empty_metadata(object: &mut Value) {
     }
 }
 
-/// Metadata of every owned object, with additional labels and annotations.
+/// Metadata of a managed object, with additional labels and annotations.
 fn metadata(
     access: &Validated,
     name: &str,
@@ -164,14 +164,25 @@ fn metadata(
     ObjectMeta {
         name: Some(name.to_owned()),
         namespace: Some(access.namespace.clone()),
-        labels: Some(with(labels, own_labels(access))),
+        labels: Some(labels_of(access, labels)),
         annotations: Some(annotations.clone()),
         owner_references: Some(vec![access.owner.clone()]),
         ..ObjectMeta::default()
     }
 }
 
-/// Labels of every owned object.
+/// Labels of a managed object or of its pods: common labels, additional labels, then the operator's own. For the same
+/// key, the later value wins.
+fn labels_of(
+    access: &Validated,
+    additional: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut labels = with(&access.common_labels, additional.clone());
+    labels.extend(own_labels(access));
+    labels
+}
+
+/// The operator's own labels of every managed object.
 fn own_labels(access: &Validated) -> BTreeMap<String, String> {
     let mut labels = selector(access);
     labels.insert(names::APP_INSTANCE_LABEL.to_owned(), access.name.clone());

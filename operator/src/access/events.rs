@@ -33,6 +33,7 @@ pub(super) async fn transition(
     let expected = [
         condition::REASON_ROLLING_OUT,
         condition::REASON_SCALED_TO_ZERO,
+        condition::REASON_SUSPENDED,
     ];
     let type_ = if now.status == "True" || expected.contains(&now.reason.as_str()) {
         EventType::Normal

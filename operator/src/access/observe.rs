@@ -101,7 +101,7 @@ pub(crate) async fn observe(
         .spec
         .sidecar
         .as_ref()
-        .and_then(|sidecar| u16::try_from(sidecar.admin_port).ok());
+        .and_then(|sidecar| u16::try_from(sidecar.admin_port()).ok());
     let (states, hashes): (Vec<_>, Vec<_>) = stores
         .sidecars_of(namespace, name)
         .iter()

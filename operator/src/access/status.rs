@@ -37,6 +37,8 @@ pub(crate) struct Result<'a> {
     pub(crate) evaluation: Option<&'a Evaluation>,
     /// The current Deployment, if it exists.
     pub(crate) deployment: Option<Arc<DynamicObject>>,
+    /// Whether `spec.suspend` kept the operator from changing owned objects.
+    pub(crate) suspended: bool,
     /// The error that ended the reconcile.
     pub(crate) error: Option<&'a Error>,
 }
@@ -50,7 +52,8 @@ pub(crate) fn compute(
 ) -> BedrockAccessStatus {
     let mut status = previous.cloned().unwrap_or_default();
     status.observed_generation = access.metadata.generation;
-    if let Some(validated) = result.validated {
+    // While suspended, these fields describe the objects that exist, and not the spec.
+    if let Some(validated) = result.validated.filter(|_| !result.suspended) {
         let enabled = validated.gateway.enabled;
         status.endpoint = enabled.then(|| validated.endpoint());
         status.service_account_name = enabled.then(|| validated.service_account.name().to_owned());
@@ -64,8 +67,18 @@ pub(crate) fn compute(
         .as_deref()
         .and_then(|object| object.clone().try_parse().ok());
     let rollout = gateway::rollout(deployment.as_ref());
-    let enabled = access.spec.gateway.enabled;
+    let enabled = if result.suspended {
+        deployment.is_some()
+    } else {
+        access.spec.gateway.enabled
+    };
     status.ready_replicas = enabled.then_some(rollout.ready);
+    status.gateways = match (&deployment, result.validated) {
+        (Some(_), _) => Some(rollout.wanted),
+        (None, validated) => validated.map(|access| access.scale.least()),
+    }
+    .filter(|_| enabled)
+    .map(|desired| format!("{}/{desired}", rollout.ready));
     let pods = result.observed.map_or(&[][..], |observed| &observed.pods);
     let sidecar_pods = result
         .observed
@@ -80,7 +93,12 @@ pub(crate) fn compute(
     let credentials = credentials::outcome(&all);
     let revoked = matches!(result.evaluation, Some(Evaluation::Denied(_)));
     let gateway = gateway::outcome(rollout, pods, revoked);
-    let summary = if enabled || result.error.is_some() {
+    let summary = if result.suspended {
+        let was_ready = find(&status, condition::READY).is_some_and(|ready| ready.status == "True");
+        let sidecars_only = !enabled && !access.spec.gateway.enabled;
+        let serves = rollout.available > 0 || (sidecars_only && was_ready);
+        ready::suspended(serves, Some(&gateway).filter(|_| enabled))
+    } else if enabled || result.error.is_some() {
         ready::summary(rollout, &gateway, &credentials, pods, result.error)
     } else {
         ready::without_gateway()
@@ -90,8 +108,11 @@ pub(crate) fn compute(
         status.sidecars = sidecars.as_ref().map(|(counts, _)| counts.clone());
     }
     let generation = access.metadata.generation;
-    // The condition stays as it was if the policies could not be evaluated.
-    let keep = |type_: &str| type_ == condition::ACCEPTED && result.evaluation.is_none();
+    // Conditions that this reconcile did not evaluate stay as they were.
+    let keep = |type_: &str| {
+        (type_ == condition::ACCEPTED && result.evaluation.is_none())
+            || (type_ == condition::MONITORED && result.suspended)
+    };
     let mut outcomes = vec![
         (condition::READY, summary.ready),
         (condition::RECONCILING, summary.reconciling),
@@ -106,7 +127,7 @@ pub(crate) fn compute(
     if let Some((_, outcome)) = sidecars {
         outcomes.push((condition::SIDECARS_UP_TO_DATE, outcome));
     }
-    if let Some(observed) = result.observed.filter(|_| enabled) {
+    if let Some(observed) = result.observed.filter(|_| enabled && !result.suspended) {
         let monitored = monitored::outcome(&access.spec.gateway, observed.pod_monitors_served);
         outcomes.extend(monitored.map(|outcome| (condition::MONITORED, outcome)));
     }

@@ -15,6 +15,7 @@ mod drift;
 mod gateways;
 mod optional;
 mod policies;
+mod suspend;
 
 const ACCOUNT: &str = "/api/v1/namespaces/team-a/serviceaccounts/chat-gateway";
 const CONFIG: &str = "/api/v1/namespaces/team-a/configmaps/chat-gateway";

@@ -6,6 +6,7 @@
 
 mod clients;
 mod identity;
+mod labels;
 mod limits;
 mod models;
 mod problems;
@@ -18,8 +19,9 @@ use api::{
     config::{self, AssumeRole, Clients, Endpoints, Guardrail},
     names,
     v1alpha1::{
-        BedrockAccess, BedrockAccessSpec, child_name, client_audience,
+        BedrockAccess, BedrockAccessSpec, client_audience,
         gateway::{DEFAULT_REPLICAS, GatewaySpec},
+        gateway_name,
         pod_monitor::PodMonitorSpec,
     },
 };
@@ -51,6 +53,8 @@ pub(crate) struct Validated {
     pub(crate) name: String,
     /// Owner reference for the owned objects.
     pub(crate) owner: OwnerReference,
+    /// Labels of every managed object and of the gateway pods.
+    pub(crate) common_labels: BTreeMap<String, String>,
     /// Region of STS and of the models.
     pub(crate) region: Region,
     /// Endpoints other than AWS's own.
@@ -139,6 +143,16 @@ pub(crate) enum Scale {
     },
 }
 
+impl Scale {
+    /// The number of gateway pods, or the least that the autoscaler keeps.
+    pub(crate) fn least(self) -> i32 {
+        match self {
+            Self::Fixed(replicas) => replicas,
+            Self::Automatic { min, .. } => min,
+        }
+    }
+}
+
 /// Why a `BedrockAccess` cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ValidateError {
@@ -199,7 +213,7 @@ impl Validated {
 
     /// Name of the Deployment, Service and ConfigMap.
     pub(crate) fn child_name(&self) -> String {
-        child_name(&self.name)
+        gateway_name(&self.name)
     }
 
     /// Base URL for clients inside the cluster.
@@ -237,9 +251,10 @@ pub(crate) fn validate(
     {
         problems.add(
             "metadata.name",
-            format!("must have at most {MAX_NAME} lower-case letters, digits and hyphens, and start with a letter"),
+            format!("must be at most {MAX_NAME} lower-case letters, digits and hyphens, starting with a letter"),
         );
     }
+    labels::check("spec.commonLabels", &spec.common_labels, &mut problems);
     let region = problems.parse::<Region>("spec.region", &spec.region);
     let session_name = identity::session_name(&namespace, &name);
     let identity = identity::identity(&spec.identity, &session_name, &mut problems);
@@ -285,6 +300,7 @@ pub(crate) fn validate(
             .api_keys
             .as_ref()
             .map(|keys| keys.secret_name.clone()),
+        common_labels: spec.common_labels.clone(),
         allow: spec.allow.clone(),
         guardrail: spec.guardrail.as_ref().map(|guardrail| Guardrail {
             identifier: guardrail.identifier.clone(),
@@ -329,7 +345,7 @@ fn service_account(
     let account = &spec.service_account;
     match (account.create, &account.name) {
         (true, name) => Some(ServiceAccount::Created {
-            name: name.clone().unwrap_or_else(|| child_name(access)),
+            name: name.clone().unwrap_or_else(|| gateway_name(access)),
             annotations: account.annotations.clone().unwrap_or_default(),
             labels: account.labels.clone().unwrap_or_default(),
         }),
@@ -337,7 +353,7 @@ fn service_account(
         (false, None) => {
             problems.add(
                 "spec.serviceAccount.name",
-                "is required if create is false: the name of an existing ServiceAccount",
+                "is required if create is false: set it to the name of an existing ServiceAccount",
             );
             None
         }
@@ -347,9 +363,9 @@ fn service_account(
 fn scale(gateway: &GatewaySpec) -> Scale {
     match &gateway.autoscaling {
         Some(autoscaling) => Scale::Automatic {
-            min: autoscaling.min_replicas,
+            min: autoscaling.min_replicas(),
             max: autoscaling.max_replicas,
-            cpu_percent: autoscaling.target_cpu_utilization_percentage,
+            cpu_percent: autoscaling.target_cpu_percent(),
         },
         None => Scale::Fixed(gateway.replicas.unwrap_or(DEFAULT_REPLICAS)),
     }
@@ -362,10 +378,10 @@ fn check_scale(gateway: &GatewaySpec, problems: &mut Problems) {
     if gateway.replicas.is_some() {
         problems.add(
             "spec.gateway",
-            "set either replicas or autoscaling, not both",
+            "set replicas or autoscaling, not both: the autoscaler controls the number of pods",
         );
     }
-    if autoscaling.min_replicas > autoscaling.max_replicas {
+    if autoscaling.min_replicas() > autoscaling.max_replicas {
         problems.add(
             "spec.gateway.autoscaling",
             "minReplicas must not be greater than maxReplicas",

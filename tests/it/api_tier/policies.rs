@@ -279,7 +279,7 @@ async fn policy_that_breaks_a_rule_is_refused_with_a_message_for_people() {
         (
             "namespaces of nothing",
             json!({"namespaces": {}}),
-            "set names, selector, or both",
+            "set at least one of names and selector",
         ),
         (
             "name that is none",

@@ -1,4 +1,4 @@
-//! Bad objects: refused by the API server where its schema can tell, by a condition where only the operator can.
+//! Invalid objects: rejected by the API server if the schema covers the problem, otherwise reported by a condition.
 
 mod schema;
 
@@ -17,7 +17,7 @@ use super::rig::{Rig, sample_spec};
 
 const ACCESS: &str = "bedrockaccesses.bedrockaccess.dev.yaml";
 
-/// A bad object, as the tables beside this file list them.
+/// A row of `refusals/access.yaml`: an invalid object and part of the expected message.
 #[derive(Debug, Deserialize)]
 struct Row {
     case: String,
@@ -48,7 +48,7 @@ fn changed<'a>(mut spec: Value, changes: impl IntoIterator<Item = (&'a str, &'a 
     spec
 }
 
-/// An error with every index of a list taken out, so that it holds fields as [`Rule`] and [`Bound`] name them.
+/// An error without list indices, so that it contains fields in the form of [`Rule`] and [`Bound`].
 fn without_indices(error: &str) -> String {
     let mut parts = error.split('[');
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -77,7 +77,7 @@ async fn create(rig: &Rig, name: &str, spec: &Value) -> Result<(), String> {
     })
 }
 
-/// Rules that no error shows.
+/// Rules that no error contains.
 fn unbroken(rules: Vec<Rule>, errors: &BTreeSet<String>) -> Vec<Rule> {
     rules
         .into_iter()
@@ -173,7 +173,7 @@ async fn error_found_by_the_operator_becomes_a_condition_and_is_cleared_when_fix
         "InvalidSpec"
     );
 
-    // Its neighbour is served all the same.
+    // Another object is reconciled as usual.
     rig.apply("other", &sample_spec()).await.unwrap();
     rig.children("other-gateway").await;
 

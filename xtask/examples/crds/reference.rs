@@ -95,7 +95,8 @@ fn section(path: &str, schema: &Value, page: &mut String) -> Result<()> {
         let default = match field.get("default") {
             Some(value) => short(value),
             None if required(name) => "**required**".to_owned(),
-            None => String::new(),
+            None => applied_default(text(field, "/description"))
+                .map_or_else(String::new, |default| format!("`{default}`")),
         };
         let mut description = cell(text(field, "/description"));
         // Those of an object stand in its own section.
@@ -195,6 +196,13 @@ fn short(value: &Value) -> String {
         return "objects with their defaults".to_owned();
     }
     format!("`{json}`")
+}
+
+/// A default that the operator applies: a single word after "Default:" at the end of a description.
+fn applied_default(description: &str) -> Option<&str> {
+    let (_, default) = description.rsplit_once("Default: ")?;
+    let default = default.strip_suffix('.')?;
+    (!default.contains(char::is_whitespace)).then_some(default)
 }
 
 /// Text that ends no cell of a table, and whose stars are stars.

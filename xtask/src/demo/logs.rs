@@ -44,7 +44,7 @@ impl Story<'_> {
                 "--namespace",
                 TEAM,
                 "get",
-                "bra",
+                "bda",
                 ACCESS,
                 "--output",
                 "yaml",

@@ -1,96 +1,97 @@
-//! Part of the configuration document: sizes, times, and how much may be asked for in a time.
+//! Limits in the configuration document: size limits, timeouts and rate limits.
 //!
-//! What is counted how, and where, is the gateway's business; see `docs/decisions/0019-limits.md`.
+//! The gateway counts requests and tokens; see `docs/decisions/0019-limits.md`.
 
 use serde::{Deserialize, Serialize};
 
-/// Largest request body in bytes where nothing else is said: 32 MiB, above what Bedrock takes (25 MB).
+/// Default of `maxBodyBytes`: 32 MiB, more than the 25 MB that Bedrock accepts.
 pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
-/// How long a draining gateway waits for open streams where nothing else is said, in seconds.
+/// Default of `drainSeconds`.
 pub const DEFAULT_DRAIN_SECONDS: u64 = 50;
-/// How long an upstream stream may be silent where nothing else is said, in seconds.
+/// Default of `streamIdleSeconds`.
 pub const DEFAULT_STREAM_IDLE_SECONDS: u64 = 600;
-/// How long a request to Bedrock may wait for its response headers where nothing else is said, in seconds.
+/// Default of `upstreamSeconds`.
 pub const DEFAULT_UPSTREAM_SECONDS: u64 = 3600;
 
-/// Sizes in bytes, times in seconds, and what all clients together may ask for in a time.
+/// Size limits in bytes, timeouts in seconds, and rate limits shared by all clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
-    /// Larger request bodies get 413.
+    /// Maximum size of a request body in bytes. The gateway rejects larger requests with status 413.
     pub max_body_bytes: u64,
-    /// How long open requests may take to end after SIGTERM.
+    /// Maximum time in seconds that open requests continue after SIGTERM.
     pub drain_seconds: u64,
-    /// An upstream stream silent for longer is ended with an error.
+    /// Maximum time in seconds between two events of a response stream. After it, the stream ends with an error.
     pub stream_idle_seconds: u64,
-    /// Longest wait for the headers of Bedrock's response.
+    /// Timeout in seconds for the response headers of Bedrock.
     pub upstream_seconds: u64,
-    /// Requests in flight at once; more get 503 with `Retry-After`. 0: no limit.
+    /// Maximum number of requests in progress. The gateway rejects further requests with status 503 and `Retry-After`.
+    /// 0 means no limit.
     pub max_in_flight: u32,
-    /// As [`Rates::requests_per_minute`], of all clients together.
+    /// Same as [`Rates::requests_per_minute`], shared by all clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u64>,
-    /// As [`Rates::tokens_per_minute`], of all clients together.
+    /// Same as [`Rates::tokens_per_minute`], shared by all clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_minute: Option<u64>,
-    /// As [`Rates::concurrent_requests`], of all clients together.
+    /// Same as [`Rates::concurrent_requests`], shared by all clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrent_requests: Option<u64>,
-    /// As [`Rates::tokens_per_day`], of all clients together.
+    /// Same as [`Rates::tokens_per_day`], shared by all clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_day: Option<u64>,
-    /// Where requests and tokens are counted together with other gateways; absent: here alone.
+    /// Store in which several gateways count together. If absent, each gateway counts separately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<Store>,
 }
 
-/// Where gateways count together.
+/// Store in which several gateways count together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Store {
-    /// A server of Redis or Valkey.
+    /// A Redis or Valkey server.
     pub redis: RedisStore,
 }
 
-/// A server of Redis or Valkey, a single one.
+/// A Redis or Valkey server. Redis Cluster is not supported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RedisStore {
-    /// `redis://HOST:PORT/DATABASE`, or `rediss://…` with TLS.
+    /// `redis://HOST:PORT/DATABASE`, or `rediss://HOST:PORT/DATABASE` with TLS.
     pub url: String,
-    /// Folder with what the server asks for, each file where it is needed: `password` and `username`, `ca.crt` for a
-    /// certificate of an authority of one's own, `tls.crt` and `tls.key` for a server that asks for a client's; read
-    /// at each connection.
+    /// Directory with credentials for the server, which the gateway reads for each connection. All files are optional:
+    /// `username` and `password`; `ca.crt` for a private certificate authority; `tls.crt` and `tls.key` for a client
+    /// certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_directory: Option<String>,
 }
 
-/// How much may be asked for in a time; what is left out is not limited. Windows of a minute slide, a day is
-/// one of UTC. Tokens are those of prompts and answers, once Bedrock has counted them.
+/// Rate limits. A limit that is absent does not apply. Tokens are the input and output tokens that Bedrock reports at the
+/// end of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rates {
-    /// Requests in any 60 seconds.
+    /// Maximum number of requests in a sliding window of 60 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u64>,
-    /// Tokens in any 60 seconds.
+    /// Maximum number of tokens in a sliding window of 60 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_minute: Option<u64>,
-    /// Requests whose answer is not finished, in this gateway.
+    /// Maximum number of requests in progress in this gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrent_requests: Option<u64>,
-    /// Tokens of a day, UTC.
+    /// Maximum number of tokens in a day, from midnight to midnight UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_day: Option<u64>,
 }
 
 impl Rates {
-    /// Whether nothing is limited.
+    /// Whether no limit is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Each limit by the name of its field.
+    /// All limits, each with the name of its field.
     pub fn all(&self) -> [(&'static str, Option<u64>); 4] {
         [
             ("requestsPerMinute", self.requests_per_minute),
@@ -102,7 +103,7 @@ impl Rates {
 }
 
 impl Limits {
-    /// What all clients together may ask for in a time.
+    /// The rate limits shared by all clients.
     pub fn rates(&self) -> Rates {
         Rates {
             requests_per_minute: self.requests_per_minute,
@@ -112,7 +113,7 @@ impl Limits {
         }
     }
 
-    /// The same, but with these rates.
+    /// The same limits with other rate limits.
     #[must_use]
     pub fn with_rates(self, rates: Rates) -> Self {
         let Rates {

@@ -1,4 +1,4 @@
-//! The IAM policy language, as far as this project writes it.
+//! IAM policy documents: the part of the policy language that this project uses.
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>
 
@@ -6,52 +6,52 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-/// A policy document. Its JSON has one form for equal values: fields in the order of the grammar,
-/// lists and conditions sorted.
+/// A policy document. Equal documents have the same JSON: fields are in the order of the grammar, and lists and conditions
+/// are sorted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Document {
     version: &'static str,
-    /// The statements, in the order they are written.
+    /// The statements, in the order of the document.
     pub statement: Vec<Statement>,
 }
 
-/// One statement.
+/// A statement of a policy document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Statement {
-    /// What it is for: letters and digits only.
+    /// Statement id: letters and digits only.
     pub sid: String,
-    /// Allow or deny.
+    /// Effect of the statement.
     pub effect: Effect,
-    /// Who, in trust policies: kind (`AWS`, `Service`, `Federated`) and names.
+    /// Principals by kind (`AWS`, `Service`, `Federated`). Used in trust policies only.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub principal: BTreeMap<String, Values>,
-    /// Such as `bedrock:InvokeModel`.
+    /// Actions, such as `bedrock:InvokeModel`.
     pub action: Values,
-    /// ARNs or patterns of them; none in trust policies.
+    /// ARNs or patterns of ARNs. Empty in trust policies.
     #[serde(skip_serializing_if = "Values::is_empty")]
     pub resource: Values,
-    /// Operator, key, values.
+    /// Conditions: operator, key and values.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub condition: BTreeMap<String, BTreeMap<String, Values>>,
 }
 
-/// What a statement does.
+/// Effect of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Effect {
-    /// Permits.
+    /// Allows the actions.
     Allow,
-    /// Forbids, whatever else permits.
+    /// Denies the actions, even if another statement allows them.
     Deny,
 }
 
-/// One text or several; a single one is written without a list, as people do.
+/// One or more texts. A single text is serialized without a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values(Vec<String>);
 
 impl Document {
-    /// A document of these statements.
+    /// Creates a document with these statements.
     pub fn new(statement: Vec<Statement>) -> Self {
         Self {
             version: "2012-10-17",
@@ -59,14 +59,14 @@ impl Document {
         }
     }
 
-    /// JSON with two spaces of indentation and a line feed at the end.
+    /// JSON with an indentation of two spaces and a final newline.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
     }
 
-    /// Characters that count against IAM's quotas: all but white space.
+    /// Size for IAM quotas: number of characters without white space.
     pub fn size(&self) -> usize {
         let json = serde_json::to_string(self).unwrap_or_default();
         json.chars().filter(|c| !c.is_whitespace()).count()
@@ -74,7 +74,7 @@ impl Document {
 }
 
 impl Statement {
-    /// An allowing statement.
+    /// Creates a statement that allows actions on resources.
     pub fn allow(sid: &str, actions: &[&str], resources: impl IntoIterator<Item = String>) -> Self {
         Self {
             sid: sid.to_owned(),
@@ -86,14 +86,14 @@ impl Statement {
         }
     }
 
-    /// The same statement, denying.
+    /// The same statement with effect `Deny`.
     #[must_use]
     pub fn denying(mut self) -> Self {
         self.effect = Effect::Deny;
         self
     }
 
-    /// The same statement for a principal.
+    /// The same statement with a principal.
     #[must_use]
     pub fn principal(mut self, kind: &str, names: impl IntoIterator<Item = String>) -> Self {
         self.principal
@@ -101,7 +101,7 @@ impl Statement {
         self
     }
 
-    /// The same statement under one more condition; no values, no condition.
+    /// The same statement with an additional condition. Without values, no condition is added.
     #[must_use]
     pub fn when(
         mut self,
@@ -119,7 +119,8 @@ impl Statement {
         self
     }
 
-    /// The same statement under a condition on texts: `StringLike` when one of them is a pattern.
+    /// The same statement with an additional condition on texts: `StringLike` if one of them is a pattern, otherwise
+    /// `StringEquals`.
     #[must_use]
     pub fn when_text(self, key: &str, values: impl IntoIterator<Item = String>) -> Self {
         let values: Vec<String> = values.into_iter().collect();
@@ -134,7 +135,7 @@ impl Statement {
 }
 
 impl Values {
-    /// Whether there are none.
+    /// Whether there is no text.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,10 +1,9 @@
-//! What the role that signs may do: the least that a configuration needs.
+//! The permission policy of a role: the least privilege that a configuration needs.
 //!
-//! Converse needs `bedrock:InvokeModel`, ConverseStream `bedrock:InvokeModelWithResponseStream`. A
-//! call by an inference profile is checked against the profile and against the model in the region
-//! where it runs, with `bedrock:InferenceProfileArn` in the request; so the models are allowed only
-//! together with the profile.
-//! `bedrock-mantle` has actions of its own, on a project in place of a model
+//! Converse requires `bedrock:InvokeModel`, and ConverseStream requires `bedrock:InvokeModelWithResponseStream`. For a
+//! request to an inference profile, IAM checks the profile and the model in the region that serves the request, with
+//! `bedrock:InferenceProfileArn` in the request context. The policy therefore allows these models only together with the
+//! profile. `bedrock-mantle` has its own actions, whose resource is a project instead of a model
 //! (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_bedrock-mantle.html>).
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/geographic-cross-region-inference.html>
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/global-cross-region-inference.html>
@@ -33,58 +32,59 @@ const REQUESTED_REGION: &str = "aws:RequestedRegion";
 const PROFILE_ARN: &str = "bedrock:InferenceProfileArn";
 const GUARDRAIL: &str = "bedrock:GuardrailIdentifier";
 
-/// What a permission policy is made from.
+/// Input of a permission policy.
 #[derive(Clone, Debug)]
 pub struct Permissions<'a> {
     config: &'a GatewayConfig,
     catalogue: &'a Catalogue,
     region: Option<&'a Region>,
     account: Option<&'a str>,
-    /// The targets' role that is meant; none: the role that signs for all others.
+    /// Role of targets that the policy is for. `None`: the role that signs for all other targets.
     role: Option<&'a RoleArn>,
-    /// Regions where OpenAI's protocols are called: on `bedrock-runtime`, on `bedrock-mantle`.
+    /// Regions with calls to the OpenAI-compatible API of `bedrock-runtime`.
     openai: BTreeSet<Region>,
+    /// Regions with calls to `bedrock-mantle`.
     mantle: BTreeSet<Region>,
     features: BTreeSet<Feature>,
 }
 
-/// What a policy may hold beyond invoking the configured models.
+/// Optional part of a permission policy, in addition to invoking the configured models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Feature {
-    /// Lists of models and profiles, for `/v1/models`, `bedrock-gateway models` and `doctor`.
+    /// List models and inference profiles, for `/v1/models`, `bedrock-gateway models` and `doctor`.
     Listing,
-    /// Token counts without inference.
+    /// Count tokens without inference.
     CountTokens,
-    /// Bedrock API keys (`AWS_BEARER_TOKEN_BEDROCK`).
+    /// Use Bedrock API keys (`AWS_BEARER_TOKEN_BEDROCK`).
     BearerToken,
-    /// Every statement bound to its regions by `aws:RequestedRegion`.
+    /// Restrict each statement to its regions with `aws:RequestedRegion`.
     RequestedRegion,
 }
 
-/// Why no permission policy can be made.
+/// No permission policy can be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PermissionError {
-    /// A target without a region, and none for the whole document.
-    #[error("{field}: no region: set it here, as region of the document, or give one")]
+    /// Neither the target nor the document has a region.
+    #[error("{field}: no region: set it here or as region of the document, or pass a region")]
     NoRegion {
         /// Path in the document.
         field: String,
     },
-    /// An ARN whose permissions are not known here.
+    /// The permissions for the kind of ARN are unknown.
     #[error(
         "{field}: {arn:?} is not an ARN of a Bedrock model, inference profile or prompt: \
-         give one, or write its statement by hand"
+         use such an ARN, or write its statement by hand"
     )]
     Unsupported {
         /// Path in the document.
         field: String,
-        /// What stands there.
+        /// Value of the field.
         arn: String,
     },
 }
 
 impl<'a> Permissions<'a> {
-    /// The least policy for a configuration: to invoke its models, with its guardrail if it has one.
+    /// Least-privilege policy for a configuration: invoke its models, with its guardrail if present.
     pub fn new(config: &'a GatewayConfig) -> Self {
         Self {
             config,
@@ -98,44 +98,45 @@ impl<'a> Permissions<'a> {
         }
     }
 
-    /// With a region for targets that have none and whose document has none (`AWS_REGION`).
+    /// Sets the region for targets without one, if the document has none either (`AWS_REGION`).
     #[must_use]
     pub fn region(mut self, region: &'a Region) -> Self {
         self.region = Some(region);
         self
     }
 
-    /// With the account that owns profiles and guardrails: the role's own. Unknown, it is `*`.
+    /// Sets the account that owns inference profiles and guardrails: the account of the role. Default: `*`.
     #[must_use]
     pub fn account(mut self, account: &'a str) -> Self {
         self.account = Some(account);
         self
     }
 
-    /// For a role that targets name: what these need, in its own account. Without it, what all others need, and to
-    /// assume such roles.
+    /// Limits the policy to the targets with this role, in the account of the role. Without it, the policy covers all
+    /// other targets and allows assuming the roles of targets.
     #[must_use]
     pub fn of_target_role(mut self, role: &'a RoleArn) -> Self {
         self.role = Some(role);
         self.account(role.arn().account())
     }
 
-    /// With `bedrock-mantle` in a region, for models that it serves though their targets do not say so by `api`:
-    /// which those are is in the table of model families.
+    /// Adds `bedrock-mantle` in a region, for models that it serves according to the table of model families although their
+    /// targets do not set `api`.
     #[must_use]
     pub fn mantle(mut self, region: Region) -> Self {
         self.mantle.insert(region);
         self
     }
 
-    /// The same for `bedrock-runtime` in OpenAI's protocols. AWS does not say whether it checks a project there.
+    /// Adds the OpenAI-compatible API of `bedrock-runtime` in a region. AWS does not document whether IAM checks a project
+    /// for it.
     #[must_use]
     pub fn openai(mut self, region: Region) -> Self {
         self.openai.insert(region);
         self
     }
 
-    /// With something more.
+    /// Adds an optional part.
     #[must_use]
     pub fn with(mut self, feature: Feature) -> Self {
         self.features.insert(feature);
@@ -146,13 +147,13 @@ impl<'a> Permissions<'a> {
         self.features.contains(&feature)
     }
 
-    /// Whether the role that is meant calls a target.
+    /// Whether the policy covers a target.
     fn calls(&self, target: &Target) -> bool {
         let own = target.assume_role.as_ref();
         own.map(|role| &role.role_arn) == self.role
     }
 
-    /// What assumes the roles of targets, where there are some.
+    /// Statement that allows assuming the roles of targets, if any.
     fn assume_target_roles(&self) -> Option<Statement> {
         let roles = self.config.target_roles().into_keys();
         let roles: BTreeSet<String> = roles.map(|role| role.role_arn.to_string()).collect();
@@ -160,8 +161,7 @@ impl<'a> Permissions<'a> {
             .then(|| Statement::allow("AssumeTargetRoles", &["sts:AssumeRole"], roles))
     }
 
-    /// Projects that requests by OpenAI's protocols belong to which name none, and their regions: of a service, for
-    /// targets on these apis and in these regions more.
+    /// Default projects of a service and their regions, for targets with one of these APIs and for additional regions.
     fn projects(
         &self,
         service: &str,
@@ -189,7 +189,7 @@ impl<'a> Permissions<'a> {
         )
     }
 
-    /// The statement, bound to these regions where that is asked for.
+    /// The statement, restricted to these regions if [`Feature::RequestedRegion`] is set.
     fn bounded(&self, statement: Statement, regions: &BTreeSet<String>) -> Statement {
         if self.has(Feature::RequestedRegion) {
             statement.when("StringEquals", REQUESTED_REGION, regions.iter().cloned())
@@ -198,7 +198,7 @@ impl<'a> Permissions<'a> {
         }
     }
 
-    /// Projects of `bedrock-mantle`. It takes no guardrail, so that a gateway that forces one never calls it.
+    /// Projects of `bedrock-mantle`. It supports no guardrail, so a gateway with a guardrail never calls it.
     fn on_mantle(&self) -> (Vec<String>, BTreeSet<String>) {
         if self.config.guardrail.is_some() {
             return (Vec::new(), BTreeSet::new());
@@ -211,7 +211,7 @@ impl<'a> Permissions<'a> {
         !self.on_mantle().0.is_empty()
     }
 
-    /// What is checked against a project.
+    /// Statements whose resource is a project.
     fn in_projects(&self) -> Vec<Statement> {
         let (own, regions) = self.projects("bedrock", &[BedrockApi::OpenAi], &self.openai);
         let (mantle, mantle_regions) = self.on_mantle();
@@ -228,8 +228,8 @@ impl<'a> Permissions<'a> {
         .collect()
     }
 
-    /// What only some configurations want.
-    fn asked_for(&self, sets: &Sets) -> Vec<Statement> {
+    /// Statements of the optional parts.
+    fn optional(&self, sets: &Sets) -> Vec<Statement> {
         let mut statements = Vec::new();
         if self.has(Feature::CountTokens) && !sets.countable.is_empty() {
             statements.push(Statement::allow(
@@ -299,7 +299,7 @@ impl<'a> Permissions<'a> {
         if self.role.is_some() {
             return Ok(resources);
         }
-        // Without models and patterns the gateway takes any id (the laptop proxy).
+        // Without models and patterns the gateway accepts any model id (the local proxy).
         let any = ["*".to_owned()];
         let patterns = if self.config.models.is_empty() && self.config.allow.is_empty() {
             &any[..]
@@ -325,11 +325,11 @@ impl<'a> Permissions<'a> {
     }
 }
 
-/// The least permission policy for a configuration. It belongs to the role that signs: the last of
-/// `assumeRoles`, or the one of the identity; of [`Permissions::of_target_role`], to that role.
+/// Least-privilege permission policy for a configuration. It belongs to the signing role: the last of `assumeRoles`, or
+/// the role of the identity. With [`Permissions::of_target_role`], it belongs to that role.
 ///
 /// # Errors
-/// A target without any region, or an ARN whose permissions are not known here; both name the field.
+/// A target has no region, or the permissions for an ARN are unknown. Both errors contain the field.
 pub fn permission_document(permissions: &Permissions<'_>) -> Result<Document, PermissionError> {
     let resources = permissions.resources()?;
     let bounded =
@@ -389,12 +389,12 @@ pub fn permission_document(permissions: &Permissions<'_>) -> Result<Document, Pe
         statements.push(names.deny(&sets));
     }
     statements.extend(permissions.assume_target_roles());
-    statements.extend(permissions.asked_for(&sets));
+    statements.extend(permissions.optional(&sets));
     Ok(Document::new(statements))
 }
 
-/// What an identity needs to take on the next role of a chain; the other half is that role's trust
-/// policy, [`Trust::CrossAccount`](super::Trust::CrossAccount).
+/// Permission policy for assuming the next role of a chain. The trust policy of that role must allow it as well, see
+/// [`Trust::CrossAccount`](super::Trust::CrossAccount).
 pub fn chain_policy(next: &RoleArn) -> Document {
     Document::new(vec![Statement::allow(
         "AssumeNextRole",
@@ -403,7 +403,7 @@ pub fn chain_policy(next: &RoleArn) -> Document {
     )])
 }
 
-/// The resources of a policy, sorted by the statement they belong to.
+/// The resources of a policy, grouped by statement.
 #[derive(Debug, Default)]
 struct Sets {
     direct: BTreeSet<String>,
@@ -411,7 +411,7 @@ struct Sets {
     profiles: BTreeSet<String>,
     profile_regions: BTreeSet<String>,
     behind: BTreeSet<String>,
-    /// None once the regions of one profile are not known.
+    /// `None` if the regions of a profile are unknown.
     behind_regions: Option<BTreeSet<String>>,
     global_models: BTreeSet<String>,
     global_profiles: BTreeSet<String>,
@@ -464,7 +464,7 @@ impl Sets {
         sets
     }
 
-    /// The regions calls go to.
+    /// All regions that are called.
     fn regions(&self) -> BTreeSet<String> {
         let all = [
             &self.direct_regions,

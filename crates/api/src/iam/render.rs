@@ -1,4 +1,4 @@
-//! Policies in the form of the tool that applies them.
+//! IAM roles and policies in the formats of several tools.
 //!
 //! JSON for the console and the AWS CLI, HCL for Terraform's `aws` provider, a CloudFormation
 //! template, and manifests for the ACK controllers of IAM and EKS
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 use super::document::Document;
 
-/// A tool's format.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// The policy itself.
+    /// JSON policy documents.
     Json,
-    /// HCL.
+    /// HCL for Terraform.
     Terraform,
     /// A CloudFormation template in YAML.
     CloudFormation,
@@ -24,16 +24,16 @@ pub enum Format {
     Ack,
 }
 
-/// A role to write: its name and the policies that are wanted, one or both.
+/// A role to render: its name, and one or both of its policies.
 #[derive(Clone, Debug)]
 pub struct RoleDraft<'a> {
     /// Name of the role in IAM.
     pub name: &'a str,
-    /// Who may take it on.
+    /// Trust policy.
     pub trust: Option<&'a Document>,
-    /// What it may do.
+    /// Permission policy.
     pub permission: Option<&'a Document>,
-    /// Binding to a ServiceAccount by EKS Pod Identity; where the format can make one.
+    /// EKS Pod Identity association. Ignored by formats that do not support one.
     pub pod_identity: Option<PodIdentityAssociation<'a>>,
 }
 
@@ -48,24 +48,24 @@ pub struct PodIdentityAssociation<'a> {
     pub service_account: &'a str,
 }
 
-/// Why a role cannot be written.
+/// A role cannot be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// Neither policy is there.
-    #[error("nothing to write: give a permission policy, a trust policy or both")]
+    /// Both policies are missing.
+    #[error("no policy: pass a permission policy, a trust policy or both")]
     Empty,
-    /// IAM does not take the name.
-    #[error("{0:?} is not the name of an IAM role: 1 to 64 letters, digits and +=,.@_-")]
+    /// IAM does not allow the name.
+    #[error("{0:?} is not a valid name of an IAM role: use 1 to 64 letters, digits and +=,.@_-")]
     Name(String),
-    /// A value cannot be written in the format.
+    /// A value cannot be written as YAML.
     #[error("failed to write YAML")]
     Yaml(#[from] serde_yaml::Error),
 }
 
-/// Writes a role in a format.
+/// Renders a role in a format.
 ///
 /// # Errors
-/// No policy at all, or a name that IAM does not take.
+/// No policy is present, or IAM does not allow the name.
 pub fn render(role: &RoleDraft<'_>, format: Format) -> Result<String, RenderError> {
     let length = role.name.len();
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
@@ -184,7 +184,7 @@ fn hcl_key(name: &str) -> String {
     }
 }
 
-/// A quoted text in which HCL's own templates mean nothing: IAM's `${aws:…}` stays as it is.
+/// A quoted text with escaped HCL templates, so that `${aws:…}` of IAM remains unchanged.
 fn hcl_string(text: &str) -> String {
     let quoted = Value::String(text.to_owned()).to_string();
     quoted.replace("${", "$${").replace("%{", "%%{")
@@ -278,7 +278,7 @@ fn ack(role: &RoleDraft<'_>) -> Result<String, RenderError> {
 
 fn yaml<T: Serialize>(value: &T) -> Result<String, RenderError> {
     let text = serde_yaml::to_string(value)?;
-    // YAML 1.1 readers take a bare date for a date, and IAM wants a text.
+    // YAML 1.1 parsers read an unquoted date as a date, and IAM requires a string.
     let dates = [
         ("Version: 2012-10-17\n", "Version: '2012-10-17'\n"),
         ("Version: 2010-09-09\n", "Version: '2010-09-09'\n"),
@@ -288,7 +288,7 @@ fn yaml<T: Serialize>(value: &T) -> Result<String, RenderError> {
         .fold(text, |text, (bare, quoted)| text.replace(bare, quoted)))
 }
 
-/// A name with everything but letters and digits replaced, or left out for `\0`.
+/// A name in which all characters except letters and digits are replaced, or removed for `\0`.
 fn identifier(name: &str, replacement: char) -> String {
     let replaced = name.chars().map(|c| {
         if c.is_ascii_alphanumeric() {

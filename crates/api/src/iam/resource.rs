@@ -1,4 +1,4 @@
-//! What a model id means to IAM: which resources a call by it is checked against.
+//! The IAM resources that a request with a model id is checked against.
 //!
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonbedrock.html>
 
@@ -8,49 +8,48 @@ use crate::{
     region::Region,
 };
 
-/// A call by a model id, in the terms of IAM.
+/// IAM resources of a request with a model id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Resource {
-    /// Checked against one resource only: a foundation model, provisioned or imported model, router.
+    /// A single resource: a foundation model, provisioned model, imported model or prompt router.
     Direct {
-        /// The resource.
+        /// ARN of the resource.
         arn: String,
-        /// The region the call goes to.
+        /// Region of the request.
         region: String,
     },
-    /// Checked against an inference profile and, with `bedrock:InferenceProfileArn`, against the
-    /// models behind it.
+    /// An inference profile and, with `bedrock:InferenceProfileArn`, the models behind it.
     Profile {
-        /// The profile.
+        /// ARN of the profile.
         arn: String,
-        /// The region the call goes to.
+        /// Region of the request.
         region: String,
-        /// The foundation models in their regions.
+        /// ARNs of the foundation models in the profile's regions.
         models: Vec<String>,
-        /// The models' regions; empty when not known.
+        /// The profile's regions. Empty if unknown.
         regions: Vec<String>,
-        /// The model without a region, of `global.` profiles.
+        /// ARN of the model without a region, for `global.` profiles.
         global: Option<String>,
     },
-    /// A managed prompt, rendered by Bedrock; its model is named in it.
+    /// A managed prompt, which contains its model.
     Prompt {
-        /// The prompt's version.
+        /// ARN of the version of the prompt.
         arn: String,
-        /// The region the call goes to.
+        /// Region of the request.
         region: String,
     },
 }
 
-/// What a model id is read with.
+/// Context for reading model ids.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a> {
     pub(super) catalogue: &'a Catalogue,
-    /// Owner of profiles, or `*`.
+    /// Account that owns inference profiles, or `*`.
     pub(super) account: &'a str,
 }
 
 impl Reader<'_> {
-    /// Reads the id of a target; none when it is an ARN of a kind not known here.
+    /// Reads the model id of a target. `None` for an ARN of an unknown kind.
     pub(super) fn read(
         self,
         id: &str,
@@ -74,8 +73,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads a pattern of ids that clients may ask for by their own name. A pattern that can match
-    /// ids of both kinds stands for both.
+    /// Reads a pattern of model ids. A pattern that matches model ids and profile ids gives the resources of both.
     pub(super) fn read_pattern(self, pattern: &str, region: &Region) -> Vec<Resource> {
         let partition = region.partition().id();
         if pattern.starts_with("arn:") {
@@ -130,7 +128,7 @@ impl Reader<'_> {
                 if let Some((prefix, model)) = split {
                     return Some(self.profile(text, arn.partition(), &region, prefix, model));
                 }
-                // Made from a model or from a profile of several regions: its ARN does not tell.
+                // The ARN does not show whether the source is a model or a profile of several regions.
                 let model = base_model.map_or("*", |base| base.rsplit('/').next().unwrap_or(base));
                 Some(Resource::Profile {
                     arn: text,

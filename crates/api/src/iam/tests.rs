@@ -1,5 +1,4 @@
-//! The shape of the documents. What they permit and refuse is judged by the double's own policy
-//! evaluator, in the gateway's tests.
+//! Content of the policy documents. The tests of the gateway evaluate them with the policy evaluator of `awsdouble`.
 
 use serde_json::Value;
 
@@ -36,7 +35,7 @@ fn sids(policy: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn one_model_needs_one_statement_with_both_ways_to_invoke() {
+fn one_model_needs_one_statement_with_both_actions() {
     let config = one("us-east-1", HAIKU);
     let policy = policy(&Permissions::new(&config));
     assert_eq!(
@@ -54,7 +53,7 @@ fn one_model_needs_one_statement_with_both_ways_to_invoke() {
 }
 
 #[test]
-fn the_partition_is_that_of_the_region() {
+fn partition_follows_the_region() {
     for (region, partition) in [
         ("us-gov-west-1", "aws-us-gov"),
         ("cn-north-1", "aws-cn"),
@@ -89,7 +88,7 @@ fn the_partition_is_that_of_the_region() {
 }
 
 #[test]
-fn a_geographic_profile_brings_its_models_only_together_with_the_profile() {
+fn models_of_a_geographic_profile_are_allowed_only_with_the_profile() {
     let config = one("eu-central-1", &format!("eu.{SONNET}"));
     let policy = policy(&Permissions::new(&config).account("123456789012"));
     assert_eq!(sids(&policy), ["InvokeProfiles", "ModelsBehindProfiles"]);
@@ -118,7 +117,7 @@ fn a_geographic_profile_brings_its_models_only_together_with_the_profile() {
 }
 
 #[test]
-fn an_unlisted_profile_opens_regions_but_stays_bound_to_the_profile() {
+fn unlisted_profile_allows_all_regions_but_only_with_the_profile() {
     let config = one("eu-central-1", "eu.maker.brand-new");
     let policy = policy(&Permissions::new(&config));
     let behind = statement(&policy, "ModelsBehindProfiles");
@@ -133,7 +132,7 @@ fn an_unlisted_profile_opens_regions_but_stays_bound_to_the_profile() {
 }
 
 #[test]
-fn a_global_profile_adds_the_model_without_a_region() {
+fn global_profile_adds_the_model_without_a_region() {
     let config = one("us-east-1", &format!("global.{SONNET}"));
     let policy = policy(&Permissions::new(&config).account("123456789012"));
     let global = statement(&policy, "ModelsBehindGlobalProfiles");
@@ -156,7 +155,7 @@ fn a_global_profile_adds_the_model_without_a_region() {
 }
 
 #[test]
-fn regions_are_bound_where_asked_for() {
+fn statements_are_restricted_to_regions_on_request() {
     let config = config(&format!(
         "region: us-east-1\nmodels:\n- name: a\n  targets: [{{modelId: {HAIKU}}}]\n\
          - name: b\n  targets: [{{modelId: us.{SONNET}, region: us-west-2}}]"
@@ -182,7 +181,7 @@ fn regions_are_bound_where_asked_for() {
 }
 
 #[test]
-fn an_application_profile_is_bound_by_its_own_arn() {
+fn models_of_an_application_profile_are_allowed_only_with_its_arn() {
     let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123";
     let config = one("us-east-1", arn);
     let unknown = policy(&Permissions::new(&config));
@@ -206,7 +205,7 @@ fn an_application_profile_is_bound_by_its_own_arn() {
 }
 
 #[test]
-fn a_guardrail_is_allowed_to_apply_and_demanded_by_a_deny() {
+fn guardrail_can_be_applied_and_requests_without_it_are_denied() {
     let mut config = one("us-east-1", HAIKU);
     config.guardrail = Some(crate::config::Guardrail {
         identifier: "gr1".to_owned(),
@@ -229,7 +228,7 @@ fn a_guardrail_is_allowed_to_apply_and_demanded_by_a_deny() {
 }
 
 #[test]
-fn without_models_any_model_of_the_region_is_meant() {
+fn without_models_every_model_of_the_region_is_allowed() {
     let region: Region = "us-east-1".parse().unwrap();
     let config = GatewayConfig::default();
     let policy = policy(&Permissions::new(&config).region(&region));
@@ -244,7 +243,7 @@ fn without_models_any_model_of_the_region_is_meant() {
 }
 
 #[test]
-fn what_cannot_be_known_is_an_error_that_names_the_field() {
+fn unknown_regions_and_arns_are_errors_with_the_field() {
     let missing = config(&format!(
         "models: [{{name: m, targets: [{{modelId: {HAIKU}}}]}}]"
     ));
@@ -300,7 +299,7 @@ fn irsa_trusts_one_provider_audience_and_account() {
 }
 
 #[test]
-fn several_subjects_stand_in_one_list_and_patterns_become_string_like() {
+fn subjects_are_in_one_list_and_patterns_use_string_like() {
     let trust = Trust::irsa(&role(), "i.example", "a", &[("b", "y"), ("a", "x")]);
     let policy: Value = serde_json::from_str(&trust_policy(&trust).unwrap()).unwrap();
     assert_eq!(
@@ -319,7 +318,7 @@ fn several_subjects_stand_in_one_list_and_patterns_become_string_like() {
 }
 
 #[test]
-fn trust_in_strangers_or_in_nobody_is_refused() {
+fn trust_in_any_owner_or_in_no_principal_is_rejected() {
     for trust in [
         Trust::github(Partition::Aws, "123456789012", "*/r", &[GitHubFilter::Any]),
         Trust::github(Partition::Aws, "123456789012", "repo", &[GitHubFilter::Any]),
@@ -399,7 +398,7 @@ fn documents() -> (Document, Document) {
 }
 
 #[test]
-fn cloudformation_and_ack_hold_the_same_documents() {
+fn cloudformation_and_ack_contain_the_same_documents() {
     let (trust, permission) = documents();
     let draft = draft(&trust, &permission);
     let template: Value =
@@ -432,7 +431,7 @@ fn cloudformation_and_ack_hold_the_same_documents() {
 }
 
 #[test]
-fn terraform_is_balanced_and_keeps_iam_variables_as_they_are() {
+fn terraform_has_balanced_braces_and_keeps_iam_variables() {
     let (trust, mut permission) = documents();
     permission.statement.push(Statement::allow(
         "Own",
@@ -459,7 +458,7 @@ fn terraform_is_balanced_and_keeps_iam_variables_as_they_are() {
 }
 
 #[test]
-fn policies_alone_become_managed_policies_and_nothing_is_refused() {
+fn policy_without_a_trust_policy_is_a_managed_policy_and_no_policy_is_an_error() {
     let (_, permission) = documents();
     let mut alone = draft(&permission, &permission);
     alone.trust = None;
@@ -480,7 +479,7 @@ fn policies_alone_become_managed_policies_and_nothing_is_refused() {
 }
 
 #[test]
-fn equal_input_gives_equal_bytes_and_the_size_leaves_white_space_out() {
+fn equal_input_gives_equal_bytes_and_the_size_excludes_white_space() {
     let config = one("eu-west-1", &format!("eu.{SONNET}"));
     let permissions = Permissions::new(&config).with(Feature::Listing);
     let first = permission_document(&permissions).unwrap();
@@ -498,7 +497,7 @@ fn equal_input_gives_equal_bytes_and_the_size_leaves_white_space_out() {
 }
 
 #[test]
-fn models_on_mantle_need_its_own_action_on_the_default_project() {
+fn models_on_mantle_need_the_mantle_action_on_the_default_project() {
     let config = config(
         "region: us-east-1\nmodels: [{name: m, targets: [{modelId: openai.gpt-oss-20b, api: Mantle}, {modelId: 'openai.gpt-oss-20b-1:0', api: OpenAI, region: us-west-2}]}]",
     );
@@ -532,7 +531,7 @@ fn models_on_mantle_need_its_own_action_on_the_default_project() {
 }
 
 #[test]
-fn forced_guardrail_leaves_mantle_out_which_takes_none() {
+fn guardrail_excludes_mantle_which_supports_none() {
     let config = config(
         "region: us-east-1\nguardrail: {identifier: abc123, version: '1'}\nmodels: [{name: m, targets: [{modelId: openai.gpt-oss-20b, api: Mantle}]}]",
     );
@@ -542,7 +541,7 @@ fn forced_guardrail_leaves_mantle_out_which_takes_none() {
 }
 
 #[test]
-fn role_of_a_target_has_a_policy_of_its_own_and_the_one_that_signs_may_assume_it() {
+fn role_of_a_target_has_its_own_policy_and_the_signing_role_can_assume_it() {
     let far: RoleArn = "arn:aws:iam::210987654321:role/Models".parse().unwrap();
     let config = config(&format!(
         "region: us-east-1\nallow: ['amazon.*']\nmodels: [{{name: m, targets: [{{modelId: {HAIKU}}}, \

@@ -1,4 +1,4 @@
-//! Who may take on the role: its trust policy.
+//! The trust policy of a role: the principals that can assume it.
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-idp_oidc.html>
 //! <https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html>
@@ -13,48 +13,48 @@ use crate::{
 const GITHUB_ISSUER: &str = "token.actions.githubusercontent.com";
 const ASSUME: &str = "sts:AssumeRole";
 
-/// Who is trusted.
+/// Principals that can assume a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Tokens of an OpenID Connect provider, such as a cluster's ServiceAccount tokens (IRSA).
+    /// Tokens of an OpenID Connect provider, such as ServiceAccount tokens of a cluster (IRSA).
     WebIdentity {
         /// ARN of the provider in IAM.
         provider_arn: String,
-        /// The issuer without scheme, as condition keys begin.
+        /// Issuer without scheme: the prefix of condition keys.
         issuer: String,
-        /// `aud` a token must have.
+        /// Required `aud` of a token.
         audience: String,
-        /// `sub` a token must have, one of them; `*` is a wildcard.
+        /// Allowed values of `sub` of a token. `*` is a wildcard.
         subjects: Vec<String>,
     },
-    /// EKS Pod Identity, bound to ServiceAccounts of a namespace by the session tags EKS sets.
+    /// EKS Pod Identity, restricted to ServiceAccounts of a namespace by the session tags that EKS sets.
     PodIdentity {
         /// Namespace of the ServiceAccounts.
         namespace: String,
         /// Names of the ServiceAccounts, at least one.
         service_accounts: Vec<String>,
-        /// ARN of the cluster, to keep other clusters of the account out.
+        /// ARN of the cluster. If set, other clusters of the account are excluded.
         cluster_arn: Option<String>,
     },
-    /// Roles or accounts, for chains of roles and other accounts.
+    /// Roles, users or accounts, for role chains and cross-account access.
     CrossAccount {
         /// ARNs of roles, users or accounts (`arn:aws:iam::123456789012:root`).
         principals: Vec<String>,
-        /// Value the caller has to know, against the confused deputy.
+        /// External id that the caller must send, which prevents the confused deputy problem.
         external_id: Option<String>,
     },
-    /// An AWS service that hands the role to what runs on it.
+    /// An AWS service that provides the role to its workloads.
     Service {
         /// The service.
         service: Service,
-        /// The partition, of which its name depends.
+        /// Partition, which determines the name of the service principal.
         partition: Partition,
-        /// The account whose tasks may have the role; for ECS only.
+        /// Account whose tasks can use the role. For ECS only.
         account: Option<String>,
     },
 }
 
-/// AWS services a gateway runs on.
+/// AWS services that run gateways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// Instances (instance profile).
@@ -65,7 +65,7 @@ pub enum Service {
     Lambda,
 }
 
-/// Which workflow runs of a GitHub repository are trusted.
+/// Workflow runs of a GitHub repository that can assume a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GitHubFilter {
     /// Runs on a Git reference, such as `refs/heads/main`.
@@ -74,44 +74,44 @@ pub enum GitHubFilter {
     Environment(String),
     /// Runs for pull requests.
     PullRequest,
-    /// Any run of the repository.
+    /// All runs of the repository.
     Any,
 }
 
-/// Why no trust policy can be made.
+/// No trust policy can be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
-    /// Something that must be there is not.
+    /// A required value is empty.
     #[error("{field}: must not be empty")]
     Missing {
-        /// What it is of.
+        /// Name of the value.
         field: &'static str,
     },
-    /// Not of the shape AWS asks for.
+    /// A value does not have the form that AWS requires.
     #[error("{field}: {value:?} is not {expected}")]
     Malformed {
-        /// What it is of.
+        /// Name of the value.
         field: &'static str,
-        /// What stands there.
+        /// The value.
         value: String,
-        /// What would be right.
+        /// The expected form.
         expected: &'static str,
     },
-    /// A subject that would let strangers in.
-    #[error("subject {0:?} has a wildcard where the owner is named: it would trust strangers")]
+    /// A subject matches tokens of any owner.
+    #[error("subject {0:?} has a wildcard in the owner: it would trust tokens of any owner")]
     TooWide(String),
-    /// A service whose principal is not known for a partition.
+    /// The service principal is unknown for the partition.
     #[error(
-        "the service principal of EC2 in partition {0} is not known here: \
-         take it from that partition's IAM documentation and write the Principal by hand"
+        "the service principal of EC2 in partition {0} is unknown: \
+         look it up in the IAM documentation of the partition and write the Principal by hand"
     )]
     UnknownService(&'static str),
 }
 
 impl Trust {
-    /// IRSA: the projected tokens of ServiceAccounts (namespace and name) of a cluster.
+    /// IRSA: projected tokens of ServiceAccounts (namespace and name) of a cluster.
     ///
-    /// `issuer` is the cluster's, with or without `https://`; the provider is looked for in the
+    /// `issuer` is the token issuer of the cluster, with or without `https://`. The identity provider must exist in the
     /// account of the role.
     pub fn irsa(role: &RoleArn, issuer: &str, audience: &str, accounts: &[(&str, &str)]) -> Self {
         let subjects = accounts
@@ -152,7 +152,7 @@ impl Trust {
         )
     }
 
-    /// Tokens of any OpenID Connect provider.
+    /// Tokens of an OpenID Connect provider.
     pub fn web_identity(
         partition: &str,
         account: &str,
@@ -170,10 +170,10 @@ impl Trust {
     }
 }
 
-/// The trust policy.
+/// The trust policy of a role.
 ///
 /// # Errors
-/// Something missing or malformed, or so wide that strangers would be trusted.
+/// A value is empty or malformed, or a subject matches any owner.
 pub fn trust_document(trust: &Trust) -> Result<Document, TrustError> {
     let statement = match trust {
         Trust::WebIdentity {
@@ -255,7 +255,7 @@ impl Service {
         }
     }
 
-    /// EC2's principal carries the partition's DNS suffix, the others do not.
+    /// The principal of EC2 has the DNS suffix of the partition. The other principals are the same in all partitions.
     fn principal(self, partition: Partition) -> Result<String, TrustError> {
         match (self, partition) {
             (Self::EcsTasks, _) => Ok("ecs-tasks.amazonaws.com".to_owned()),
@@ -301,7 +301,7 @@ fn web_identity(
     )
 }
 
-/// The owner of a token may not be left open: a GitHub owner, or the namespace of a ServiceAccount.
+/// Rejects a wildcard in the owner of a token: the GitHub owner or the namespace of the ServiceAccount.
 fn check_subject(subject: &str) -> Result<(), TrustError> {
     let owner = if let Some(rest) = subject.strip_prefix("repo:") {
         let repository = rest.split(':').next().unwrap_or_default();
@@ -358,6 +358,6 @@ fn account(text: &str) -> Result<(), TrustError> {
     Err(TrustError::Malformed {
         field: "account",
         value: text.to_owned(),
-        expected: "an AWS account of 12 digits",
+        expected: "an AWS account id of 12 digits",
     })
 }

@@ -1,40 +1,47 @@
-//! How the number of gateway pods follows the load.
+//! Horizontal autoscaling of the gateway pods.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// Fewest pods where nothing else is said: two, so that a drained node takes nobody's endpoint away.
+/// Default of `minReplicas`: two pods, so that the endpoint stays available while a node is drained.
 pub const DEFAULT_MIN_REPLICAS: i32 = 2;
-/// CPU use to keep to, in percent of the request, where nothing else is said.
+/// Default of `targetCPUUtilizationPercentage`, in percent of the CPU request.
 pub const DEFAULT_CPU_PERCENT: i32 = 80;
 
-/// How the number of gateway pods follows the load: a HorizontalPodAutoscaler on CPU use.
+/// Settings of a HorizontalPodAutoscaler that scales the gateway pods by CPU utilization.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
-    validation = Rule::new("self.minReplicas <= self.maxReplicas").message("minReplicas must not be greater than maxReplicas")
+    validation = Rule::new("!has(self.minReplicas) || self.minReplicas <= self.maxReplicas").message("minReplicas must not be greater than maxReplicas")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AutoscalingSpec {
-    /// Fewest gateway pods.
+    /// Minimum number of gateway pods. Default: 2, or maxReplicas if that is 1.
     #[schemars(range(min = 1, max = 100))]
-    #[serde(default = "min_replicas")]
-    pub min_replicas: i32,
-    /// Most gateway pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_replicas: Option<i32>,
+    /// Maximum number of gateway pods.
     #[schemars(range(min = 1, max = 100))]
     pub max_replicas: i32,
-    /// CPU use to keep to on average, in percent of resources.requests.cpu.
+    /// Target for the average CPU utilization of the gateway pods, in percent of resources.requests.cpu. Default: 80.
     #[schemars(range(min = 1, max = 1000))]
     #[serde(
         rename = "targetCPUUtilizationPercentage",
-        default = "target_cpu_utilization_percentage"
+        default,
+        skip_serializing_if = "Option::is_none"
     )]
-    pub target_cpu_utilization_percentage: i32,
+    pub target_cpu_utilization_percentage: Option<i32>,
 }
 
-fn min_replicas() -> i32 {
-    DEFAULT_MIN_REPLICAS
-}
+impl AutoscalingSpec {
+    /// The minimum number of pods, with the default applied.
+    pub fn min_replicas(&self) -> i32 {
+        self.min_replicas
+            .unwrap_or_else(|| DEFAULT_MIN_REPLICAS.min(self.max_replicas))
+    }
 
-fn target_cpu_utilization_percentage() -> i32 {
-    DEFAULT_CPU_PERCENT
+    /// The target CPU utilization in percent, with the default applied.
+    pub fn target_cpu_percent(&self) -> i32 {
+        self.target_cpu_utilization_percentage
+            .unwrap_or(DEFAULT_CPU_PERCENT)
+    }
 }

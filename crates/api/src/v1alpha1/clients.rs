@@ -1,34 +1,35 @@
-//! Who may call a gateway.
+//! Clients that can call a gateway, and how they authenticate.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::limits::RatesSpec;
 
-/// Who may call the gateway, and how they prove who they are.
+/// Clients that can call the gateway, and how they authenticate.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
-    validation = Rule::new("!self.anonymous || (!has(self.apiKeys) && self.serviceAccounts.size() == 0)").message("anonymous lets everybody in, so serviceAccounts and apiKeys must not be set beside it")
+    validation = Rule::new("!has(self.anonymous) || !self.anonymous || (!has(self.apiKeys) && (!has(self.serviceAccounts) || self.serviceAccounts.size() == 0))").message("anonymous admits every client: remove serviceAccounts and apiKeys, or remove anonymous")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClientsSpec {
-    /// Kubernetes ServiceAccounts that may call; their pods present a token whose audience is status.audience.
+    /// Kubernetes ServiceAccounts that can call the gateway. Their pods send a ServiceAccount token with the audience
+    /// in status.audience.
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_accounts: Vec<ServiceAccountClientSpec>,
-    /// Clients that present an API key.
+    /// API keys of clients that can call the gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_keys: Option<ApiKeysSpec>,
-    /// Let in everybody who reaches the port, without any proof.
-    #[serde(default)]
+    /// Admit every client that can connect, without authentication. Default: false.
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub anonymous: bool,
 }
 
-/// A ServiceAccount that may call.
+/// A ServiceAccount that can call the gateway.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceAccountClientSpec {
-    /// Namespace of the ServiceAccount; left out, it is that of the access.
+    /// Namespace of the ServiceAccount. Default: the namespace of the BedrockAccess.
     #[schemars(
         length(min = 1, max = 63),
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -41,26 +42,26 @@ pub struct ServiceAccountClientSpec {
         regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
     )]
     pub name: String,
-    /// Names of spec.models that it may ask for; left out or empty, all of them.
+    /// Names in spec.models that this client can call. If empty, the client can call all models.
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)), extend("x-kubernetes-list-type" = "set"))]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
-    /// How much it may ask for in a time; the limits of the access hold, too.
+    /// Rate limits of this client. The limits in spec.limits apply as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RatesSpec>,
 }
 
-/// API keys from a Secret in the namespace of the access.
+/// API keys in a Secret in the namespace of the BedrockAccess.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeysSpec {
-    /// Name of the Secret: each of its keys is the name of a client, and the value its API key.
+    /// Name of the Secret. Each key in its data is the name of a client, and the value is the API key of that client.
     #[schemars(
         length(min = 1, max = 253),
         regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
     )]
     pub secret_name: String,
-    /// How much the client of each key may ask for in a time, each by itself; the limits of the access hold, too.
+    /// Rate limits of each API key, counted separately for each key. The limits in spec.limits apply as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RatesSpec>,
 }

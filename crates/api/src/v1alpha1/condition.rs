@@ -1,62 +1,64 @@
 //! Types and reasons of the conditions of a `BedrockAccess`.
 //!
-//! `Ready`, `Reconciling` and `Stalled` mean what kstatus takes them to mean
+//! `Ready`, `Reconciling` and `Stalled` have the meaning that kstatus defines
 //! (<https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>), so that
-//! `helm --wait`, Flux and Argo CD see health rightly.
+//! `helm --wait`, Flux and Argo CD report the correct health.
 
-/// The endpoint answers, and all that the spec asks for is in place.
+/// The endpoint serves, and the cluster matches the spec.
 pub const READY: &str = "Ready";
-/// The operator or the cluster is on the way to what the spec asks for.
+/// The cluster does not match the spec yet.
 pub const RECONCILING: &str = "Reconciling";
-/// No way forward without a change by somebody.
+/// Blocked until a user changes the spec, a policy or another object.
 pub const STALLED: &str = "Stalled";
-/// Enough gateway pods serve.
+/// At least one gateway pod is available.
 pub const GATEWAY_AVAILABLE: &str = "GatewayAvailable";
-/// The gateway pods hold AWS credentials they can sign with.
+/// The gateway pods hold AWS credentials for signing.
 pub const CREDENTIALS_READY: &str = "CredentialsReady";
-/// The gateway pods hold credentials for each role that a target names; not set where none names one. The endpoint is
-/// ready without them.
+/// The gateway pods hold credentials for the role of each target. Not set if no target names a role. `Ready` does not
+/// depend on it.
 pub const TARGET_ROLES_READY: &str = "TargetRolesReady";
-/// Every sidecar is what a new pod would get; not set where the spec asks for no sidecars.
+/// All sidecars match the current spec. Not set without `spec.sidecar`.
 pub const SIDECARS_UP_TO_DATE: &str = "SidecarsUpToDate";
-/// The PodMonitor that was asked for is there; not set where none is asked for.
+/// The PodMonitor exists. Not set without `spec.gateway.podMonitor`.
 pub const MONITORED: &str = "Monitored";
-/// A `BedrockAccessPolicy` allows the access; not set while no policy exists and none is required.
+/// A `BedrockAccessPolicy` allows the object. Not set if no policy exists and none is required.
 pub const ACCEPTED: &str = "Accepted";
 
-/// All is in place.
+/// The condition is met.
 pub const REASON_READY: &str = "Ready";
-/// The spec asks for no gateway pod.
+/// The spec sets zero gateway pods.
 pub const REASON_SCALED_TO_ZERO: &str = "ScaledToZero";
-/// The object cannot be used as it stands; the message names the field.
+/// `spec.suspend` is true, so the operator changes no managed object.
+pub const REASON_SUSPENDED: &str = "Suspended";
+/// The spec is invalid; the message names the field.
 pub const REASON_INVALID_SPEC: &str = "InvalidSpec";
-/// An object that the spec refers to is not there.
+/// An object that the spec refers to does not exist.
 pub const REASON_REFERENCE_NOT_FOUND: &str = "ReferenceNotFound";
-/// An object of a child's name exists and belongs to somebody else.
+/// An object with the name of a managed object exists and has another owner.
 pub const REASON_NAME_CONFLICT: &str = "NameConflict";
-/// The API server refuses a child for what it holds.
+/// The API server rejects the content of a managed object.
 pub const REASON_CHILD_REFUSED: &str = "ChildRefused";
-/// A `BedrockAccessPolicy` allows the access.
+/// A `BedrockAccessPolicy` allows the object.
 pub const REASON_ALLOWED: &str = "Allowed";
-/// No `BedrockAccessPolicy` allows the access, so it was revoked.
+/// No `BedrockAccessPolicy` allows the object, so its endpoint is revoked.
 pub const REASON_NOT_ALLOWED: &str = "NotAllowed";
-/// Something failed that may pass by itself: it is tried again.
+/// A transient error occurred; the operator retries.
 pub const REASON_RETRYING: &str = "Retrying";
-/// The cluster's token signing keys could not be read yet.
+/// The token signing keys of the cluster have not been read yet.
 pub const REASON_CLUSTER_KEYS_UNAVAILABLE: &str = "ClusterKeysUnavailable";
-/// Gateway pods are being replaced or started.
+/// Gateway pods are starting or being replaced.
 pub const REASON_ROLLING_OUT: &str = "RollingOut";
 /// Gateway pods do not become ready.
 pub const REASON_UNAVAILABLE: &str = "GatewayUnavailable";
-/// There is no gateway pod that could tell.
+/// No gateway pod is running.
 pub const REASON_NO_PODS: &str = "NoPods";
-/// Gateway pods have not said yet.
+/// Gateway pods have not reported yet.
 pub const REASON_PENDING: &str = "Pending";
-/// Nothing left to do for the current spec.
+/// The cluster matches the current spec.
 pub const REASON_UP_TO_DATE: &str = "UpToDate";
-/// Sidecars run that a new pod would not get.
+/// Some sidecars differ from what new pods get.
 pub const REASON_OUTDATED: &str = "Outdated";
-/// Pods wear the label and have no sidecar.
+/// Some labelled pods have no sidecar.
 pub const REASON_NOT_INJECTED: &str = "NotInjected";
-/// The cluster does not serve the API of an object that the spec asks for.
+/// The cluster does not serve the API of an object that the spec requests.
 pub const REASON_API_NOT_SERVED: &str = "ApiNotServed";

@@ -1,4 +1,4 @@
-//! The models behind an access.
+//! Models of a `BedrockAccess` and their targets.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -6,27 +6,28 @@ use serde::{Deserialize, Serialize};
 use super::identity::AssumeRoleSpec;
 use crate::config::BedrockApi;
 
-/// A model under the name clients ask for.
+/// A model with a name of your choice.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new("has(self.modelId) != has(self.targets)").message("set exactly one of modelId (one target) and targets (several)")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ModelSpec {
-    /// What clients ask for.
+    /// Name that clients send as the model.
     #[schemars(
         length(min = 1, max = 128),
         regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")
     )]
     pub name: String,
-    /// Short form of a single target: id of a model or inference profile, or an ARN of either.
+    /// Id or ARN of a model or inference profile. Short form of targets with one element.
     #[schemars(
         length(min = 1, max = 2048),
         regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")
     )]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_id: Option<String>,
-    /// Where requests go: the lowest priority number first, shared by weight among equals.
+    /// Targets of requests. The gateway tries the lowest priority first and distributes requests by weight among targets
+    /// with the same priority.
     #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<Vec<TargetSpec>>,
@@ -36,26 +37,26 @@ pub struct ModelSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetSpec {
-    /// Id of a model or inference profile, or an ARN of either.
+    /// Id or ARN of a model or inference profile.
     #[schemars(
         length(min = 1, max = 2048),
         regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")
     )]
     pub model_id: String,
-    /// Region to call; left out, it is spec.region.
+    /// AWS region of the target. Default: spec.region, or the region in the ARN.
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z][a-z0-9]*(-[a-z0-9]+){1,3}-[0-9]+$')").message("must be an AWS region such as us-east-1"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// Share of the requests among targets of the same priority; 0 takes a target out.
+    /// Share of the requests among targets with the same priority. A target with weight 0 gets no requests.
     #[schemars(range(min = 0, max = 1000))]
     #[serde(default = "one")]
     pub weight: u32,
-    /// Targets with the lowest number are tried first.
+    /// Priority of the target. The gateway tries the lowest number first. Default: 0.
     #[schemars(range(min = 0, max = 100))]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub priority: u32,
-    /// The foundation model behind an ARN that does not tell, such as that of an application inference profile.
+    /// Foundation model behind an ARN that does not contain it, such as the ARN of an application inference profile.
     #[schemars(
         length(min = 1, max = 256),
         regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")
@@ -63,11 +64,11 @@ pub struct TargetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_model: Option<String>,
     /// Bedrock API that serves this target; overrides the built-in table of model families. Converse, InvokeModel, OpenAI
-    /// and Anthropic are on bedrock-runtime; Mantle and MantleOpenAI are on bedrock-mantle.
+    /// and Anthropic are APIs of bedrock-runtime; Mantle and MantleOpenAI are APIs of bedrock-mantle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<BedrockApi>,
-    /// A role to assume for this target alone, on top of spec.identity and its assumeRoles, such as for a model in
-    /// another account. Not possible with a Bedrock API key.
+    /// Role to assume for this target only, starting with the credentials of spec.identity including its assumeRoles, for
+    /// example for a model in another account. Not supported with a Bedrock API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume_role: Option<AssumeRoleSpec>,
 }
@@ -82,7 +83,7 @@ pub struct GuardrailSpec {
         regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9:/-]*$")
     )]
     pub identifier: String,
-    /// Version of the guardrail: a number, or DRAFT.
+    /// Version of the guardrail: a number or DRAFT.
     #[schemars(length(min = 1, max = 8), regex(pattern = r"^([1-9][0-9]*|DRAFT)$"))]
     pub version: String,
 }

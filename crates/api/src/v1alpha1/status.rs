@@ -1,57 +1,63 @@
-//! What the operator reports about an access.
+//! Status of a `BedrockAccess`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the operator reports.
+/// Observed state of a BedrockAccess.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BedrockAccessStatus {
-    /// The metadata.generation that this status is about.
+    /// Most recent metadata.generation that the operator has observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Base URL for clients inside the cluster; OpenAI clients append /v1.
+    /// Base URL for clients in the cluster. OpenAI clients append /v1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// ServiceAccount the gateway runs as.
+    /// ServiceAccount of the gateway pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
-    /// IAM role of the web identity; with another identity, the last role of assumeRoles.
+    /// IAM role of identity.irsa. With another identity, the last role in identity.assumeRoles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_arn: Option<String>,
-    /// Audience that a client's ServiceAccount token must carry.
+    /// Audience that ServiceAccount tokens of clients must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// Gateway pods that are ready; not set where there are to be none.
+    /// Number of ready gateway pods and number of desired gateway pods, such as 2/2. Not set if gateway pods are
+    /// disabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<String>,
+    /// Number of ready gateway pods. Not set if gateway pods are disabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Pods of the team that ask for the sidecar; not set where spec.sidecar is not.
+    /// Number of pods with a sidecar, by state. Not set without spec.sidecar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecars: Option<SidecarsStatus>,
-    /// Trust policy that the role needs, as JSON to paste.
+    /// Trust policy that the role needs, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust_policy: Option<String>,
-    /// Least permission policy that the role needs, as JSON to paste.
+    /// Least-privilege permission policy that the role needs, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission_policy: Option<String>,
-    /// Ready, Reconciling, Stalled, GatewayAvailable and CredentialsReady; where they are asked for also
-    /// TargetRolesReady, SidecarsUpToDate and Monitored; Accepted where policies exist.
+    /// Conditions: Ready, Reconciling, Stalled, GatewayAvailable and CredentialsReady. If the spec uses the feature, also
+    /// TargetRolesReady, SidecarsUpToDate and Monitored. If policies exist, also Accepted.
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
 
-/// How the sidecars are, counted over running pods.
+/// Number of running pods with a sidecar, by state.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SidecarsStatus {
-    /// Pods with a sidecar.
+    /// Pods that have a sidecar.
     pub total: i32,
-    /// Sidecars that are ready: they hold AWS credentials.
+    /// Sidecars that are ready and hold AWS credentials.
     pub ready: i32,
-    /// Sidecars that were injected with another image, identity or setting than pods get now; they run on as they are until their pods are replaced.
+    /// Sidecars that differ from what new pods get, for example in image or identity. They continue to run unchanged
+    /// until their pods are replaced.
     pub outdated: i32,
-    /// Pods that wear the label and have no sidecar, since they were made before the label or where the webhook does not look.
+    /// Labelled pods that have no sidecar, because they were created before they had the label or because the webhook
+    /// does not apply to them.
     pub missing: i32,
 }

@@ -106,7 +106,7 @@ impl Source {
             Some(irsa) => {
                 let role = irsa.role_arn.parse();
                 let role = role.map_err(|error| in_field("identity.irsa.roleArn", &error))?;
-                (Some(role), irsa.audience.clone())
+                (Some(role), irsa.audience().to_owned())
             }
             None => (None, names::STS_AUDIENCE.to_owned()),
         };
@@ -160,7 +160,7 @@ impl Source {
         };
         let name = access.metadata.name.unwrap_or_default();
         let account = spec.service_account.name.clone();
-        let account = account.unwrap_or_else(|| v1alpha1::child_name(&name));
+        let account = account.unwrap_or_else(|| v1alpha1::gateway_name(&name));
         let namespace = access.metadata.namespace;
         Ok(Self {
             any_model: config.models.is_empty() && config.allow.is_empty(),

@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 use super::{
     ADMIN_PORT, Empty,
     identity::{self, mount, variable},
-    metadata, own_labels, selector, tracing, with,
+    labels_of, metadata, selector, tracing,
 };
 use crate::access::validate::{Identity, Scale, Validated};
 
@@ -76,7 +76,7 @@ pub(super) fn build(access: &Validated) -> Deployment {
             }),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
-                    labels: Some(with(&gateway.pod_labels, own_labels(access))),
+                    labels: Some(labels_of(access, &gateway.pod_labels)),
                     annotations: Some(annotations),
                     ..ObjectMeta::default()
                 }),
@@ -107,9 +107,10 @@ fn pod(access: &Validated, name: &str) -> PodSpec {
             .mounts
             .push(mount(LIMIT_STORE_VOLUME, names::LIMIT_STORE_DIRECTORY));
     }
-    parts
-        .env
-        .push(variable("BEDROCK_GATEWAY_LOG", gateway.log_level.as_str()));
+    parts.env.push(variable(
+        "BEDROCK_GATEWAY_LOG",
+        gateway.log_level().as_str(),
+    ));
     parts.env.extend(tracing::variables(access));
     let drain_seconds = i64::try_from(DEFAULT_DRAIN_SECONDS).unwrap_or(i64::MAX);
     PodSpec {
@@ -162,13 +163,13 @@ fn container(access: &Validated) -> Container {
     Container {
         name: names::GATEWAY_NAME.to_owned(),
         image: Some(access.image.clone()),
-        image_pull_policy: Some(access.gateway.image_pull_policy.as_str().to_owned()),
+        image_pull_policy: Some(access.gateway.image_pull_policy().as_str().to_owned()),
         args: Some(arguments.to_vec()),
         ports: Some(vec![
             port(API_PORT, names::GATEWAY_PORT),
             port(ADMIN_PORT, names::GATEWAY_ADMIN_PORT),
         ]),
-        resources: Some(access.gateway.resources.clone()),
+        resources: Some(access.gateway.resources()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),

@@ -126,7 +126,7 @@ pub(crate) fn template(access: &Validated) -> Option<Template> {
     }
     parts.env.push(variable(
         "BEDROCK_GATEWAY_LOG",
-        access.gateway.log_level.as_str(),
+        access.gateway.log_level().as_str(),
     ));
     parts.env.extend(tracing::variables(access));
     let container = Container {
@@ -175,7 +175,7 @@ fn container(access: &Validated, sidecar: &Sidecar) -> Container {
     Container {
         name: names::GATEWAY_NAME.to_owned(),
         image: Some(access.image.clone()),
-        image_pull_policy: Some(access.gateway.image_pull_policy.as_str().to_owned()),
+        image_pull_policy: Some(access.gateway.image_pull_policy().as_str().to_owned()),
         restart_policy: Some("Always".to_owned()),
         args: Some(arguments),
         ports: Some(vec![

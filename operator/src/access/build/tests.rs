@@ -144,6 +144,7 @@ fn gateway_accepts_its_configuration() {
 
 const EVERYTHING: &str = r#"
 region: eu-central-1
+commonLabels: { cost-center: "42", team: everyone }
 endpoints: { bedrockRuntime: "https://runtime.example/", bedrockMantle: "https://mantle.example", bedrock: "https://bedrock.example", sts: "https://sts.example" }
 identity:
   irsa: { roleArn: "arn:aws:iam::123456789012:role/team-a/Bedrock", sessionName: team-a, tokenExpirationSeconds: 3600, audience: other }
@@ -178,6 +179,38 @@ gateway:
   networkPolicy: { from: [ { namespaceSelector: { matchLabels: { team: a } } } ] }
   podMonitor: { labels: { release: prometheus }, interval: 30s }
 "#;
+
+#[test]
+fn common_labels_are_on_every_object_and_on_pods_but_in_no_selector() {
+    let more = r#"{commonLabels: {cost-center: "42", team: everyone}, serviceAccount: {labels: {team: a}}, gateway: {autoscaling: {maxReplicas: 5}, podMonitor: {}, podLabels: {team: b}}}"#;
+    let resources = build(&validated(more)).unwrap();
+    let mut kinds = 0;
+    for Prepared { kind, object, .. } in resources.all() {
+        kinds += 1;
+        assert_eq!(object["metadata"]["labels"]["cost-center"], "42", "{kind}");
+        let selectors = [
+            "/spec/selector",
+            "/spec/podSelector",
+            "/spec/template/spec/topologySpreadConstraints",
+        ];
+        for selector in selectors {
+            let text = object
+                .pointer(selector)
+                .map(Value::to_string)
+                .unwrap_or_default();
+            assert!(!text.contains("cost-center"), "{kind} {selector}: {text}");
+        }
+    }
+    assert_eq!(kinds, ChildKind::ALL.len());
+    let template = &resources.deployment.unwrap().object["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(template["cost-center"], "42");
+    // Labels of one object take precedence.
+    assert_eq!(template["team"], "b");
+    let account = &resources.service_account.unwrap().object["metadata"]["labels"];
+    assert_eq!(account["team"], "a");
+    let config = &resources.config.object["metadata"]["labels"];
+    assert_eq!(config["team"], "everyone");
+}
 
 const SIDECARS_ONLY: &str =
     "{gateway: {enabled: false}, clients: {}, sidecar: {serviceAccounts: [{name: app}]}}";

@@ -11,7 +11,9 @@ use crate::{
     fixtures,
 };
 
+mod gateways;
 mod sidecars;
+mod suspended;
 mod target_roles;
 
 fn time(seconds: i64) -> Timestamp {
@@ -64,6 +66,7 @@ struct Case {
     pods: Vec<PodState>,
     sidecars: Vec<SidecarState>,
     spec: &'static str,
+    suspended: bool,
     error: Option<Error>,
     evaluation: Option<Evaluation>,
     previous: Option<BedrockAccessStatus>,
@@ -80,6 +83,7 @@ impl Default for Case {
             }],
             sidecars: Vec::new(),
             spec: "",
+            suspended: false,
             error: None,
             evaluation: None,
             previous: None,
@@ -101,6 +105,7 @@ impl Case {
             observed: Some(&observed),
             evaluation: self.evaluation.as_ref(),
             deployment: self.deployment,
+            suspended: self.suspended,
             error: self.error.as_ref(),
         };
         compute(
@@ -152,6 +157,7 @@ fn settled_access_is_ready_with_endpoint_and_role() {
     );
     assert_eq!(status.service_account_name.as_deref(), Some("chat-gateway"));
     assert_eq!(status.ready_replicas, Some(2));
+    assert_eq!(status.gateways.as_deref(), Some("2/2"));
     assert_eq!(status.observed_generation, Some(3));
     let trust: Value = serde_json::from_str(&status.trust_policy.unwrap()).unwrap();
     assert!(

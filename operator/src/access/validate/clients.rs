@@ -42,7 +42,7 @@ pub(super) fn check(spec: &BedrockAccessSpec, namespace: &str, problems: &mut Pr
     {
         problems.add(
             "spec.clients",
-            "no client could authenticate: set serviceAccounts, apiKeys, or anonymous: true",
+            "no client can authenticate: set clients.serviceAccounts, clients.apiKeys or clients.anonymous",
         );
     }
 }

@@ -32,8 +32,8 @@ pub(super) fn identity(
                     .session_name
                     .clone()
                     .unwrap_or_else(|| session_name.to_owned()),
-                token_expiration_seconds: irsa.token_expiration_seconds,
-                audience: irsa.audience.clone(),
+                token_expiration_seconds: irsa.token_expiration_seconds(),
+                audience: irsa.audience().to_owned(),
             })
         }
         (None, Some(_), None, None) => Some(Identity::PodIdentity),

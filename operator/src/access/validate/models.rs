@@ -89,7 +89,7 @@ pub(super) fn models(
 /// Requires at least one model or pattern, and patterns that can match.
 pub(super) fn check_allow(spec: &BedrockAccessSpec, problems: &mut Problems) {
     if spec.models.is_empty() && spec.allow.is_empty() {
-        problems.add("spec", "set at least one of models and allow");
+        problems.add("spec", "set at least one of models or allow");
     }
     for (index, pattern) in spec.allow.iter().enumerate() {
         if pattern.trim().is_empty() || pattern.contains(char::is_whitespace) {

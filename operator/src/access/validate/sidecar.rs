@@ -25,25 +25,22 @@ pub(crate) struct Sidecar {
 pub(super) fn sidecar(spec: &BedrockAccessSpec, problems: &mut Problems) -> Option<Sidecar> {
     let Some(sidecar) = &spec.sidecar else {
         if !spec.gateway.enabled {
-            problems.add(
-                "spec.sidecar",
-                "is required if gateway.enabled is false: without both, there is nothing to deploy",
-            );
+            problems.add("spec.sidecar", "enable gateway or set sidecar");
         }
         return None;
     };
-    let port = number("spec.sidecar.port", sidecar.port, problems)?;
-    let admin_port = number("spec.sidecar.adminPort", sidecar.admin_port, problems)?;
+    let port = number("spec.sidecar.port", sidecar.port(), problems)?;
+    let admin_port = number("spec.sidecar.adminPort", sidecar.admin_port(), problems)?;
     if port == admin_port {
         problems.add(
             "spec.sidecar.adminPort",
-            "must differ from port: both are in the same pod",
+            "must differ from port (defaults: 8000 and 9090): both are opened in the same pod",
         );
     }
     if sidecar.service_accounts.is_empty() {
         problems.add(
             "spec.sidecar.serviceAccounts",
-            "must list at least one ServiceAccount whose pods may have the sidecar",
+            "must contain at least one ServiceAccount",
         );
     }
     Some(Sidecar {
@@ -52,7 +49,7 @@ pub(super) fn sidecar(spec: &BedrockAccessSpec, problems: &mut Problems) -> Opti
             .iter()
             .map(|account| account.name.clone())
             .collect(),
-        resources: sidecar.resources.clone(),
+        resources: sidecar.resources(),
         port,
         admin_port,
         socket: sidecar.socket,

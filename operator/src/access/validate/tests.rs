@@ -90,6 +90,37 @@ fn invalid_values_are_rejected_with_their_fields() {
 }
 
 #[test]
+fn common_labels_follow_the_syntax_of_kubernetes_and_leave_the_operators_own_alone() {
+    for key in [
+        "",
+        "/name",
+        "prefix/",
+        "a/b/c",
+        "Prefix.example/name",
+        "-name",
+        "two words",
+        "bedrockaccess.dev/access",
+        "bedrockaccess.dev/inject",
+        "app.kubernetes.io/name",
+        "app.kubernetes.io/managed-by",
+    ] {
+        let field = format!("spec.commonLabels[{key:?}]");
+        refused(&format!("commonLabels: {{{key:?}: x}}"), &[&field]);
+    }
+    let long = "n".repeat(64);
+    for value in ["two words", "-", "a/b", &long] {
+        refused(
+            &format!("commonLabels: {{team: {value:?}}}"),
+            &["spec.commonLabels[\"team\"]"],
+        );
+    }
+    let accepted =
+        r#"{app.kubernetes.io/part-of: chat, example.com/Cost_center.x: "42", empty: ""}"#;
+    let validated = validated(&format!("commonLabels: {accepted}"));
+    assert_eq!(validated.common_labels.len(), 3);
+}
+
+#[test]
 fn all_problems_are_reported_at_once() {
     refused(
         "{region: nowhere, clients: {}}",

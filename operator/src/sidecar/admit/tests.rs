@@ -191,3 +191,13 @@ fn generated_keys_are_long_and_unique() {
     assert_eq!(one.len(), 32);
     assert_ne!(one, other);
 }
+
+#[tokio::test]
+async fn new_pods_get_the_sidecar_of_a_suspended_object() {
+    let mut world = World::new();
+    world.cached(SIDECAR);
+    let expected = world.admit(json!("chat"), "app").await.unwrap();
+    world.cached("{suspend: true, sidecar: {serviceAccounts: [{name: app}]}}");
+    let found = world.admit(json!("chat"), "app").await.unwrap();
+    assert_eq!(found, expected);
+}

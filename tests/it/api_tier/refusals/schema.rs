@@ -1,10 +1,10 @@
-//! What a definition in `crds/` demands: its CEL rules, and the bounds of its fields.
+//! The CEL rules of a definition in `crds/`, and the bounds of its fields.
 
 use std::{fs, path::PathBuf};
 
 use serde_json::{Value, json};
 
-/// Types of Kubernetes' own inside ours: their bounds are not ours to show.
+/// Fields with types of Kubernetes, whose bounds these tests do not check.
 const FOREIGN: [&str; 6] = [
     ".affinity",
     ".tolerations[]",
@@ -14,7 +14,7 @@ const FOREIGN: [&str; 6] = [
     ".imagePullSecrets[]",
 ];
 
-/// A CEL rule: the field that its refusal names, and its message.
+/// A CEL rule: the field in its error, and its message.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rule {
     pub(super) field: String,
@@ -29,7 +29,7 @@ pub(super) struct Bound {
     pub(super) value: Value,
 }
 
-/// Everything that a definition demands of its objects' `spec`, and of the object as a whole.
+/// The rules and bounds of `spec`, and the rules of the whole object.
 pub(super) fn demands(definition: &str) -> (Vec<Rule>, Vec<Bound>) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../crds")
@@ -60,7 +60,7 @@ fn collect_rules(schema: &Value, field: &str, rules: &mut Vec<Rule>) {
             field: format!("{field}{inside}"),
             message: rule["message"]
                 .as_str()
-                .expect("every rule has words for people")
+                .expect("every rule has a message")
                 .to_owned(),
         });
     }
@@ -106,13 +106,13 @@ fn collect(schema: &Value, field: &str, rules: &mut Vec<Rule>, bounds: &mut Vec<
 }
 
 impl Bound {
-    /// Where the value is in an object's spec, with the first of each list.
+    /// JSON pointer to the value in a spec, with the first element of each list.
     pub(super) fn pointer(&self) -> String {
         let path = self.field.strip_prefix("spec").unwrap();
         path.replace("[]", ".0").replace('.', "/")
     }
 
-    /// A value that breaks the bound, made of one that does not; `null` is none at all.
+    /// A value that violates the bound, derived from a valid one. `null` removes the field.
     pub(super) fn broken(&self, good: &Value) -> Value {
         let number = || self.value.as_f64().unwrap();
         #[expect(
@@ -137,7 +137,7 @@ impl Bound {
                 .collect::<serde_json::Map<_, _>>()
                 .into(),
             "enum" => json!("nothing-of-the-kind"),
-            other => panic!("{other} is not known here"),
+            other => panic!("unknown keyword {other}"),
         }
     }
 }

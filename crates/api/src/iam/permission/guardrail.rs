@@ -1,4 +1,4 @@
-//! A guardrail that the configuration forces, as names and a statement. What is allowed besides is not decided here.
+//! The IAM names of the guardrail in a configuration, and the statement that denies requests without it.
 
 use super::{GUARDRAIL, INVOKE, Permissions, Sets, Statement};
 use crate::{
@@ -7,13 +7,13 @@ use crate::{
     region::{Partition, Region},
 };
 
-/// A guardrail in the terms of IAM.
+/// IAM names of a guardrail.
 /// <https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-permissions-id.html>
 #[derive(Debug)]
 pub(super) struct GuardrailNames {
-    /// Its ARN, to apply it.
+    /// ARN of the guardrail: the resource of `bedrock:ApplyGuardrail`.
     pub(super) resource: String,
-    /// Its ARN with a colon and the version, as `bedrock:GuardrailIdentifier` holds it; `DRAFT` has no version.
+    /// Value of `bedrock:GuardrailIdentifier`: the ARN, a colon and the version, or only the ARN for `DRAFT`.
     pub(super) version: String,
     partition: &'static str,
 }
@@ -56,7 +56,7 @@ impl GuardrailNames {
         }
     }
 
-    /// Refuses to invoke any model without this guardrail, whatever another policy allows.
+    /// Statement that denies invoking any model without this guardrail, even if another policy allows it.
     pub(super) fn deny(&self, sets: &Sets) -> Statement {
         let own = sets
             .direct

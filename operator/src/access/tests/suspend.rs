@@ -1,0 +1,143 @@
+//! `spec.suspend`: no managed object is created, changed or removed.
+
+use super::*;
+
+/// The object with a status and another spec.
+fn changed(before: &BedrockAccess, more: &str) -> BedrockAccess {
+    let mut access = fixtures::access(more);
+    access.status.clone_from(&before.status);
+    access.metadata.resource_version = Some("72".to_owned());
+    access
+}
+
+#[tokio::test]
+async fn suspended_object_keeps_its_objects_whatever_the_spec_says_and_resumes_at_once() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let before = with_status(&world.api.asked());
+    world.catch_up();
+
+    let spec = "{suspend: true, commonLabels: {team: a}, gateway: {replicas: 5}, serviceAccount: {name: other}}";
+    let access = changed(&before, spec);
+    world.reconcile(access.clone()).await.unwrap();
+    let asked = world.api.asked();
+    let told = events(&asked);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, "Suspended");
+    let suspended = with_status(&asked);
+    let writes: Vec<_> = asked
+        .iter()
+        .filter(|asked| asked.method != Method::GET && !asked.path.contains("events"))
+        .map(|asked| asked.path.as_str())
+        .collect();
+    assert_eq!(writes, [STATUS]);
+
+    // A second reconcile writes nothing at all.
+    let again = changed(&suspended, spec);
+    world.reconcile(again).await.unwrap();
+    assert_eq!(world.api.asked().len(), 0);
+
+    let resumed = changed(&suspended, "gateway: {replicas: 5}");
+    world.reconcile(resumed).await.unwrap();
+    assert_eq!(
+        world.api.writes(),
+        [format!("PATCH {DEPLOYMENT}"), format!("PATCH {STATUS}")]
+    );
+}
+
+#[tokio::test]
+async fn suspended_object_does_not_restore_what_others_change_or_delete() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let before = with_status(&world.api.asked());
+    world.catch_up();
+    world.api.remove(SERVICE);
+    world.caches_forget(ChildKind::Service, SERVICE);
+    let access = changed(&before, "suspend: true");
+    world.reconcile(access).await.unwrap();
+    assert_eq!(world.api.writes(), [format!("PATCH {STATUS}")]);
+    assert_eq!(world.api.object(SERVICE), None);
+}
+
+#[tokio::test]
+async fn object_that_is_created_suspended_gets_no_objects() {
+    let world = World::new();
+    world
+        .reconcile(fixtures::access("suspend: true"))
+        .await
+        .unwrap();
+    assert_eq!(world.api.writes(), [format!("PATCH {STATUS}")]);
+}
+
+#[tokio::test]
+async fn policy_that_denies_a_suspended_object_revokes_it() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let before = with_status(&world.api.asked());
+    world.catch_up();
+    world
+        .policies
+        .put("europe", "{namespaces: {names: [team-a]}, regions: [eu-*]}");
+    let access = changed(&before, "suspend: true");
+    let error = world.reconcile(access).await.unwrap_err();
+    assert_eq!(error.reason(), "NotAllowed");
+    let writes = world.api.writes();
+    for path in [ACCOUNT, CONFIG, DEPLOYMENT] {
+        assert!(writes.contains(&format!("PATCH {path}")), "{writes:?}");
+    }
+}
+
+#[tokio::test]
+async fn policy_that_denies_the_running_configuration_of_a_suspended_object_revokes_it() {
+    for (rule, spec) in [
+        (
+            "models: [amazon.*]",
+            "{suspend: true, models: [{name: fast, modelId: amazon.nova-lite-v1:0}]}",
+        ),
+        ("regions: [eu-*]", "{suspend: true, region: eu-central-1}"),
+        (
+            "roleArns: ['*:role/team-a-*']",
+            "{suspend: true, identity: {irsa: {roleArn: 'arn:aws:iam::123456789012:role/team-a-chat'}}}",
+        ),
+        (
+            "identities: [podIdentity]",
+            "{suspend: true, identity: {podIdentity: {}}}",
+        ),
+    ] {
+        let mut world = World::new();
+        world.reconcile(fixtures::access("")).await.unwrap();
+        let before = with_status(&world.api.asked());
+        world.catch_up();
+        world.policies.put(
+            "strict",
+            &format!("{{namespaces: {{names: [team-a]}}, {rule}}}"),
+        );
+        // The policy allows the new spec and not what runs.
+        let error = world.reconcile(changed(&before, spec)).await.unwrap_err();
+        assert_eq!(error.reason(), "NotAllowed", "{rule}");
+        let writes = world.api.writes();
+        assert!(
+            writes.contains(&format!("PATCH {CONFIG}")),
+            "{rule}: {writes:?}"
+        );
+        // What is revoked serves nothing, so the suspension continues without further writes to it.
+        world.catch_up();
+        world.reconcile(changed(&before, spec)).await.unwrap();
+        assert_eq!(world.api.writes(), [format!("PATCH {STATUS}")], "{rule}");
+    }
+}
+
+#[tokio::test]
+async fn policy_that_allows_the_running_configuration_leaves_a_suspended_object_alone() {
+    let mut world = World::new();
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let before = with_status(&world.api.asked());
+    world.catch_up();
+    world.policies.put(
+        "team",
+        "{namespaces: {names: [team-a]}, regions: [us-*], models: ['anthropic.*'], roleArns: ['*:role/BedrockRole'], requireClientAuthentication: true}",
+    );
+    let access = changed(&before, "suspend: true");
+    world.reconcile(access).await.unwrap();
+    assert_eq!(world.api.writes(), [format!("PATCH {STATUS}")]);
+}
