@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn test_programs_are_read_from_the_messages_of_cargo() {
+    fn programs_are_read_from_the_messages_of_cargo() {
         let message = |test: bool, kind: &str| {
             serde_json::json!({
                 "reason": "compiler-artifact",

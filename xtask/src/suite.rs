@@ -122,11 +122,7 @@ fn lane(console: &Console, full: bool) -> Result<()> {
 fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], full: bool) {
     let budget = |default: u64, with_all: u64| if full { with_all } else { default };
     // Beside the tests in the default lane, since both mostly wait; alone in the full lane, where it takes minutes.
-    let demo_beside = if full {
-        None
-    } else {
-        Beside::start("demo", &mut this_program(&["demo", "--once"])).ok()
-    };
+    let demo_beside = if full { None } else { Some(start_demo()) };
     report.run("generated files and chart", 15, || {
         let mut failures = Failures::default();
         failures.collect("generated", generated::check_all(console));
@@ -181,17 +177,16 @@ fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], ful
         });
     }
     if let Some(demo) = demo_beside {
-        report.run("demo (rest of it)", 30, || demo.wait(console));
+        report.run("demo (rest of it)", 30, || demo?.wait(console));
     }
     report.run("no secret in any log", 5, || no_secret_was_printed(console));
 }
 
-/// `cargo xtask` with these arguments.
-fn this_program(arguments: &[&str]) -> std::process::Command {
-    let program = std::env::current_exe().unwrap_or_else(|_| "xtask".into());
-    let mut command = command(program);
-    command.args(arguments);
-    command
+/// Starts `cargo xtask demo --once` beside the tests, by the program that was built: the file of this process may have
+/// been replaced since its start.
+fn start_demo() -> Result<Beside> {
+    let mut demo = command(build::program(Profile::Dev, "xtask")?);
+    Beside::start("demo", demo.args(["demo", "--once"]))
 }
 
 /// Whether this machine has compiled the dependencies and the programs of Kubernetes before.
