@@ -1,7 +1,7 @@
 //! OpenAI's Responses.
 //!
 //! This module reads the fields that differ from Chat Completions, and writes the objects and events of Responses; both
-//! endpoints share [`crate::translation::openai_shapes`]. The gateway stores nothing between requests: clients replay
+//! endpoints share `translation::openai_shapes`. The gateway stores nothing between requests: clients replay
 //! reasoning, which is sealed into `encrypted_content`. Every field is supported, rejected by name, or dropped with a
 //! warning; see [`field_table`].
 //! Specification: <https://platform.openai.com/docs/api-reference/responses>.

@@ -2,8 +2,8 @@
 //!
 //! Bedrock's requirements do not depend on the client's dialect: alternating turns, media, tool names, schemas, cache
 //! points, sampling, and the capabilities of a family. A dialect reads its own fields and assembles a request with
-//! these modules. They use no dialect: a dialect passes its field names for warnings and errors ([`context`]) and its
-//! table of fields ([`fields`]). [`openai_shapes`] holds what OpenAI's two chat endpoints have in common.
+//! these modules. They use no dialect: a dialect passes its field names for warnings and errors (`context`) and its
+//! table of fields (`fields`). `openai_shapes` holds what OpenAI's two chat endpoints have in common.
 
 pub(crate) mod cache;
 pub(crate) mod context;
