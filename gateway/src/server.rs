@@ -4,7 +4,10 @@
 //! which routers learn of it, then no more are taken and open answers may finish; streams that have
 //! not after the drain time get a proper error event, and what is left then is dropped.
 
+pub(crate) mod admin;
 mod listener;
+mod reload;
+pub(crate) mod router;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -26,11 +29,12 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use self::listener::Listener;
 use crate::{
-    admin::admin,
-    app::{State, app},
     config::Settings,
-    live::LoadError,
-    reload,
+    pipeline::active_config::LoadError,
+    server::{
+        admin::admin,
+        router::{State, app},
+    },
 };
 
 /// How long a client may take to send the headers of a request.

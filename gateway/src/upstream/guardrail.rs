@@ -8,8 +8,8 @@ use bedrock::apis::BedrockApi;
 use dialects::translation::RequestError;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Operation;
-use crate::error::GatewayError;
+use super::operation::Operation;
+use crate::http::error::GatewayError;
 
 pub(crate) const IDENTIFIER: HeaderName =
     HeaderName::from_static("x-amzn-bedrock-guardrailidentifier");

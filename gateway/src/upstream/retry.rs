@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::error::GatewayError;
+use crate::http::error::GatewayError;
 
 /// Calls in all, where there are fewer targets than that.
 const MAX_ATTEMPTS: usize = 3;
@@ -83,7 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::error::Refusal;
+    use crate::http::error::Refusal;
 
     fn error(name: &str, status: u16) -> GatewayError {
         GatewayError::Service(Box::new(Refusal {

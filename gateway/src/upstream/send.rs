@@ -12,11 +12,11 @@ use http::{HeaderMap, Response, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use super::{Client, Operation, refused, sign};
+use super::{call::refused, operation::Operation, sign};
+use crate::http::client::Client;
 use crate::{
-    account::Calls,
-    error::{GatewayError, Original, causes},
-    route::Target,
+    http::error::{GatewayError, Original, causes},
+    pipeline::{record::Calls, route::Target},
 };
 
 /// How long a request waits for credentials that are on their way.

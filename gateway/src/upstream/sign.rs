@@ -10,8 +10,8 @@ use credentials::ActiveCredentials;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 
-use super::Operation;
-use crate::{error::GatewayError, route::Target};
+use super::operation::Operation;
+use crate::{http::error::GatewayError, pipeline::route::Target};
 
 const USER_AGENT: &str = concat!("bedrock-gateway/", env!("CARGO_PKG_VERSION"));
 
@@ -57,7 +57,7 @@ pub(crate) fn request(
             now,
         )
         .map_err(|error| {
-            tracing::error!(error = crate::error::causes(&error), "unable to sign");
+            tracing::error!(error = crate::http::error::causes(&error), "unable to sign");
             GatewayError::Internal("the request could not be signed")
         })?;
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::error::GatewayError;
+use crate::http::error::GatewayError;
 
 /// AWS's own limit is 16 MB a frame.
 pub(super) const MAX_PIECE_BYTES: usize = 16 * 1024 * 1024;
