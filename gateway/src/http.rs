@@ -1,7 +1,10 @@
-//! What every other room uses: errors, guards of a request, and the HTTP client.
+//! HTTP building blocks that every other room uses: errors, responses, request guards, the HTTP client.
 
 pub(crate) mod client;
+pub(crate) mod dialect;
 pub(crate) mod error;
 pub(crate) mod hints;
 pub(crate) mod over_limit;
 pub(crate) mod request_guards;
+pub(crate) mod response;
+pub(crate) mod time;

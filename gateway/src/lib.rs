@@ -30,6 +30,7 @@ mod upstream;
 
 pub use crate::{
     config::{
+        key_files::KeyFileError,
         settings::{
             API_KEY_VARIABLE, ApiKey, CONFIG_VARIABLE, LOG_VARIABLE, RegionMissing, Settings,
         },
@@ -40,15 +41,8 @@ pub use crate::{
         over_limit::OverLimit,
     },
     pipeline::{
-        active_config::LoadError,
-        authenticate::{KeyFileError, KeySetError},
-        rate_limit::StoreError,
+        authenticate::KeySetError, load_error::LoadError, rate_limit::StoreError, state::State,
     },
-    server::{
-        Drained, ServeError, Server,
-        admin::admin,
-        router::{State, app},
-        serve,
-    },
+    server::{Drained, ServeError, Server, admin::admin, router::app, serve},
     telemetry::traces::{Traces, TracesError},
 };

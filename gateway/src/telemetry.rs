@@ -3,3 +3,6 @@
 pub(crate) mod metrics;
 pub(crate) mod request_id;
 pub(crate) mod traces;
+
+/// Label of requests to unknown paths, and of models that only a failed request names.
+pub(crate) const OTHER: &str = "other";

@@ -1,11 +1,14 @@
-//! Calls of Bedrock: signed, sent, retried on other targets, and read.
+//! Calls to Bedrock: signed, sent, retried on other targets, and read.
 
 pub(crate) mod aws_credentials;
 pub(crate) mod call;
+pub(crate) mod call_record;
 pub(crate) mod guardrail;
 pub(crate) mod operation;
 pub(crate) mod remote_media;
-pub(crate) mod retry;
-pub(crate) mod send;
-pub(crate) mod sign;
+pub(crate) mod response;
+mod retry;
+mod send;
+mod sign;
 pub(crate) mod stream;
+pub(crate) mod target;

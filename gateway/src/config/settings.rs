@@ -1,7 +1,8 @@
-//! Settings of the process: the only place of this crate that looks at the environment.
+//! Settings of the process, from flags and the environment.
 //!
-//! AWS settings are read as every AWS tool reads them; what stands in the configuration document wins
-//! over them. Reading the document itself is `reload.rs`'s business.
+//! AWS settings follow the rules of all AWS tools; the configuration file takes precedence. `telemetry::traces` reads
+//! OpenTelemetry's variables and the `credentials` crate those of AWS credentials; `pipeline::active_config` reads the
+//! configuration file.
 
 use std::{
     fmt,
@@ -17,52 +18,52 @@ use zeroize::Zeroizing;
 
 use crate::telemetry::traces::Traces;
 
-/// Path of the configuration document.
+/// Path of the configuration file.
 pub const CONFIG_VARIABLE: &str = "BEDROCK_GATEWAY_CONFIG";
-/// A key that clients have to send.
+/// API key that clients must send.
 pub const API_KEY_VARIABLE: &str = "BEDROCK_GATEWAY_API_KEY";
-/// Which log lines are written, in the syntax of `tracing-subscriber`'s `EnvFilter`.
+/// Log filter in the syntax of `tracing-subscriber`'s `EnvFilter`.
 pub const LOG_VARIABLE: &str = "BEDROCK_GATEWAY_LOG";
 
-/// What a server needs to know before it reads its configuration document.
+/// Settings of a server besides its configuration file.
 #[derive(Clone)]
 pub struct Settings {
-    /// Address of the API; port 0 takes a free one.
+    /// Address of the API; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// A Unix socket on which the API is served, too.
+    /// Unix socket that also serves the API.
     pub socket: Option<PathBuf>,
-    /// Address of health, readiness and metrics; none: not served on a port of their own.
+    /// Address of health, readiness and metrics; none disables them.
     pub admin_listen: Option<SocketAddr>,
-    /// Whether an admin address that is taken ends the start; else it is a warning.
+    /// Whether the start fails if the admin address is in use; otherwise a warning is logged.
     pub admin_required: bool,
-    /// The configuration document; none: a laptop's proxy, any model by its own id.
+    /// The configuration file; none allows every model by its id, for local use.
     pub config: Option<PathBuf>,
-    /// A file with a key that clients have to send, read again when it changes.
+    /// File with an API key that clients must send; reloaded when it changes.
     pub api_key_file: Option<PathBuf>,
-    /// A key that clients have to send.
+    /// API key that clients must send.
     pub api_key: Option<ApiKey>,
-    /// Where AWS settings are read from.
+    /// The environment with AWS settings.
     pub environment: Arc<dyn Environment>,
-    /// What time it is.
+    /// The clock.
     pub clock: SharedTimeSource,
-    /// How often files are looked at for changes.
+    /// Interval at which files are checked for changes.
     pub watch_interval: Duration,
-    /// Longest silence towards a streaming client.
+    /// Interval of keep-alives on a silent stream.
     pub ping_interval: Duration,
-    /// Where traces go; none: nowhere.
+    /// The tracer; none disables traces.
     pub traces: Option<Traces>,
-    /// How long a draining server still takes connections, so that routers can learn of it.
+    /// Time for which a draining server accepts connections, until load balancers have removed it.
     pub quiet_period: Duration,
 }
 
-/// A client's key: redacted when printed, wiped when dropped.
+/// An API key: redacted in debug output, wiped from memory when dropped.
 #[derive(Clone)]
 pub struct ApiKey(Zeroizing<String>);
 
-/// AWS settings of the environment, for targets and credentials that say nothing of their own.
+/// AWS settings of the environment, the defaults for targets and credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AwsDefaults {
-    /// `AWS_REGION`, `AWS_DEFAULT_REGION`, or the profile's.
+    /// `AWS_REGION`, `AWS_DEFAULT_REGION`, or the region of the profile.
     pub(crate) region: Option<String>,
     /// `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` or `AWS_ENDPOINT_URL`.
     pub(crate) bedrock_runtime: Option<String>,
@@ -72,21 +73,22 @@ pub(crate) struct AwsDefaults {
     pub(crate) sts: Option<String>,
 }
 
-/// No region anywhere, or none that is one.
+/// No usable AWS region.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegionMissing {
-    /// Nothing names a region.
+    /// No region is set.
     #[error(
         "no AWS region: set AWS_REGION (such as us-east-1), AWS_DEFAULT_REGION, `region` of the AWS profile, or `region` in the configuration"
     )]
     NotSet,
-    /// The environment names something that is no region.
-    #[error("the AWS region of the environment is not usable: {0}")]
+    /// The region of the environment is invalid.
+    #[error("invalid AWS region in the environment: {0}")]
     Invalid(#[from] api::RegionError),
 }
 
 impl Settings {
-    /// A laptop's proxy: API on 127.0.0.1:8000, admin on 127.0.0.1:9090, no configuration document.
+    /// Defaults for local use: API on 127.0.0.1:8000, admin on 127.0.0.1:9090, and a configuration file only if the
+    /// environment names one.
     pub fn new(environment: Arc<dyn Environment>) -> Self {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let api_key = value(environment.as_ref(), API_KEY_VARIABLE).map(ApiKey::new);
@@ -126,12 +128,12 @@ impl fmt::Debug for Settings {
 }
 
 impl ApiKey {
-    /// Takes a key without the white space around it.
+    /// Trims white space.
     pub fn new(text: impl AsRef<str>) -> Self {
         Self(Zeroizing::new(text.as_ref().trim().to_owned()))
     }
 
-    /// The key itself, to compare or to send.
+    /// The secret key.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -163,10 +165,10 @@ impl AwsDefaults {
         }
     }
 
-    /// The region of targets that name none.
+    /// The default region of targets.
     ///
     /// # Errors
-    /// When there is none, or the environment's is not one.
+    /// When no region is set, or the environment's is invalid.
     pub(crate) fn region(&self, config: &GatewayConfig) -> Result<Region, RegionMissing> {
         match (&config.region, &self.region) {
             (Some(region), _) => Ok(region.clone()),
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn region_comes_from_the_document_then_the_environment() {
+    async fn region_of_the_configuration_overrides_the_environment() {
         let both = [
             ("AWS_REGION", "us-west-2"),
             ("AWS_DEFAULT_REGION", "eu-west-1"),
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn region_of_the_profile_in_use_is_found() {
+    async fn reads_the_region_of_the_active_profile() {
         let text = "[default]\nregion = us-east-1 # home\n[profile work]\noutput=json\ns3 =\n  region = no\nregion=eu-west-3\n[services x]\nregion = no\n";
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn endpoint_of_a_service_wins_over_the_common_one() {
+    async fn endpoint_of_a_service_overrides_the_common_endpoint() {
         let read = AwsDefaults::read(&environment(&[
             ("AWS_ENDPOINT_URL", "http://127.0.0.1:1/"),
             ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:2"),
@@ -246,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn key_does_not_show_in_debug_output() {
+    fn debug_output_redacts_the_key() {
         let mut settings = Settings::new(Arc::new(environment(&[(API_KEY_VARIABLE, "sk-secret")])));
         settings.config = None;
         assert_eq!(settings.api_key.as_ref().unwrap().expose(), "sk-secret");

@@ -1,7 +1,7 @@
-//! The gateway's own certificate, where the configuration names one: connections of clients are encrypted then.
+//! The gateway's own TLS certificate, if the configuration names one.
 //!
-//! Read with the document and again when the files change, as the kubelet or cert-manager renew them;
-//! connections that are open go on with what they began with. Calls of Bedrock are `upstream`'s business.
+//! Read with the configuration and reloaded when the files change; open connections keep their certificate. TLS for
+//! calls to Bedrock is in `http::client`.
 
 use std::{path::Path, sync::Arc};
 
@@ -12,28 +12,28 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
 };
 
-/// Why a certificate is not usable.
+/// An unusable certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// A file that is not there, or holds no PEM of this kind.
+    /// A missing file, or a file without PEM data of this kind.
     #[error("tls: {field}: failed to read {path}")]
     Read {
-        /// Field of the document.
+        /// Field of the configuration.
         field: &'static str,
         /// The file.
         path: String,
-        /// What is wrong.
+        /// The cause.
         source: pem::Error,
     },
-    /// Files that do not belong together, or of a kind that is not supported.
-    #[error("tls: the certificate and its key cannot be used")]
+    /// A key that does not match the certificate, or an unsupported kind of key.
+    #[error("tls: invalid certificate or key")]
     Unusable(#[from] rustls::Error),
 }
 
-/// What connections are accepted with.
+/// TLS settings for accepted connections.
 ///
 /// # Errors
-/// When a file cannot be read, or the key is not the certificate's.
+/// When a file cannot be read, or the key does not match the certificate.
 pub(crate) fn server(tls: &Tls) -> Result<Arc<ServerConfig>, CertificateError> {
     let unreadable = |field, path: &str| {
         let path = path.to_owned();

@@ -1,4 +1,4 @@
-//! The files that a configuration is read from, and what shows that they changed.
+//! Fingerprints of the files behind a configuration, to detect changes. All functions block.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,54 +7,49 @@ use std::{
 
 use api::GatewayConfig;
 
-use crate::{config::Settings, pipeline::authenticate::key_files};
+use super::{key_files::key_files, settings::Settings};
 
-/// Real path, time and length: another file than before has another mark. Shows the kubelet's swap of a link, too.
+/// Real path, modification time and length of a file. The real path reveals that the kubelet has swapped a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mark(PathBuf, Option<SystemTime>, u64);
+pub(crate) struct Fingerprint(PathBuf, Option<SystemTime>, u64);
 
-/// That of the document; none where there is none.
-pub(crate) fn document(settings: &Settings) -> Option<Mark> {
-    settings.config.as_deref().map(mark)
+/// Fingerprint of the configuration file, if any.
+pub(crate) fn config_file(settings: &Settings) -> Option<Fingerprint> {
+    settings.config.as_deref().map(fingerprint)
 }
 
-/// Those of the files that a document names: its certificate, and clients' keys.
-pub(crate) fn named(settings: &Settings, config: &GatewayConfig) -> Vec<Mark> {
-    let mut marks: Vec<Mark> = certificate(config).iter().map(|file| mark(file)).collect();
-    for path in keys(settings, config) {
-        marks.push(mark(&path));
+/// Fingerprints of the files that a configuration names: the gateway's certificate and clients' keys.
+pub(crate) fn referenced(settings: &Settings, config: &GatewayConfig) -> Vec<Fingerprint> {
+    let certificate = config
+        .tls
+        .iter()
+        .flat_map(|tls| [&tls.cert_file, &tls.key_file]);
+    let mut found: Vec<Fingerprint> = certificate.map(|file| fingerprint(file.as_ref())).collect();
+    let directory = config.clients.api_keys_directory.as_ref();
+    let keys = directory
+        .map(PathBuf::from)
+        .into_iter()
+        .chain(settings.api_key_file.clone());
+    for path in keys {
+        found.push(fingerprint(&path));
         if path.is_dir() {
             let files = key_files(&path).unwrap_or_default();
-            marks.extend(files.iter().map(|file| mark(file)));
+            found.extend(files.iter().map(|file| fingerprint(file)));
         }
     }
-    marks
+    found
 }
 
-/// Files with the gateway's own certificate.
-fn certificate(config: &GatewayConfig) -> Vec<PathBuf> {
-    let files = config.tls.iter();
-    let files = files.flat_map(|tls| [&tls.cert_file, &tls.key_file]);
-    files.map(PathBuf::from).collect()
+/// Fingerprints of all files behind a configuration.
+pub(crate) fn all(settings: &Settings, config: &GatewayConfig) -> Vec<Fingerprint> {
+    let config_file = config_file(settings).into_iter();
+    config_file.chain(referenced(settings, config)).collect()
 }
 
-/// Files and folders that clients' keys are read from.
-fn keys(settings: &Settings, config: &GatewayConfig) -> Vec<PathBuf> {
-    let folder = config
-        .clients
-        .api_keys_directory
-        .as_ref()
-        .map(PathBuf::from);
-    folder
-        .into_iter()
-        .chain(settings.api_key_file.clone())
-        .collect()
-}
-
-fn mark(path: &Path) -> Mark {
+fn fingerprint(path: &Path) -> Fingerprint {
     let real = path.canonicalize().unwrap_or_default();
     let metadata = path.metadata().ok();
-    Mark(
+    Fingerprint(
         real,
         metadata.as_ref().and_then(|data| data.modified().ok()),
         metadata.map_or(0, |data| data.len()),

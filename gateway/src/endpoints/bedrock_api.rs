@@ -1,9 +1,9 @@
-//! Bedrock's own API: `/model/{id}/converse` and its like, as every AWS SDK calls it.
+//! Bedrock's own API: `/model/{id}/converse` and the other operations that AWS SDKs call.
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html>
 //!
-//! The body goes to Bedrock as it came and the answer to the client as it came; a stream is passed on
-//! byte by byte. What is the gateway's: who calls, which model that may be, the guardrail that the
-//! configuration forces, the signature, another try before the first byte, and the account of it all.
+//! The bodies of requests and responses are forwarded unchanged, streams byte by byte. The gateway authenticates the
+//! client, checks the model, adds the guardrail that the configuration forces, signs, retries before the first byte,
+//! and records the request.
 
 mod error;
 mod guard;
@@ -22,59 +22,67 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, request::Parts};
+use http::{HeaderMap, Method};
 
 use crate::{
-    http::{error::GatewayError, request_guards::read_body},
-    pipeline::{
-        active_config::Live,
-        authenticate::{Caller, Proof},
-        record::{Account, NO_ROUTE},
-        route::Target,
+    http::{
+        dialect::Dialect,
+        error::{GatewayError, Result},
     },
-    server::router::State,
-    telemetry::request_id::Arrival,
+    pipeline::{
+        active_config::ActiveConfig,
+        admit::{Admitted, admit},
+        authenticate::Caller,
+        record::RequestRecord,
+        state::State,
+    },
+    telemetry::{OTHER, request_id::RequestContext},
     upstream::{
-        call::{Answer, Call, Content, Prepare, Prepared},
+        call::Prepared,
         guardrail,
         operation::Operation,
+        response::{Content, UpstreamResponse},
+        target::{Target, Targets},
     },
 };
-use path::Asked;
+use path::ApiRequest;
 
-/// Ids may hold slashes, encoded or not.
+/// An id may contain slashes, encoded or not.
 pub(crate) const MODEL_PATH: &str = "/model/{*rest}";
 pub(crate) const GUARDRAIL_PATH: &str = "/guardrail/{*rest}";
 
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
-    Extension(arrival): Extension<Arrival>,
+    Extension(context): Extension<RequestContext>,
     request: Request,
 ) -> Response {
-    let asked = Asked::read(request.uri().path());
-    let (route, label) = asked.as_ref().map_or((NO_ROUTE, ""), Asked::labels);
-    let mut account = Account::open(&state, &arrival, route, label);
-    let Some(asked) = asked else {
+    let api_request = ApiRequest::parse(request.uri().path());
+    let (route, label) = api_request.as_ref().map_or((OTHER, ""), ApiRequest::labels);
+    let mut record = RequestRecord::open(&state, &context, route, label);
+    let Some(api_request) = api_request else {
         let path = request.uri().path().to_owned();
-        return refuse(&mut account, &GatewayError::UnknownPath { path });
+        return reject(&mut record, &GatewayError::UnknownPath { path });
     };
-    let (live, answer) = match ask(&state, &asked, request, &mut account).await {
-        Ok(answered) => answered,
-        Err(error) => return refuse(&mut account, &error),
+    let (active, response) = match forward(&state, &api_request, request, &mut record).await {
+        Ok(response) => response,
+        Err(error) => return reject(&mut record, &error),
     };
-    let headers = headers::for_client(&answer.headers);
-    let body = match answer.content {
+    let headers = headers::for_client(&response.headers);
+    let body = match response.content {
         Content::Whole(body) => {
-            if let Some(usage) = usage::of_answer(asked.operation, &answer.headers, &body) {
-                account.used(usage);
+            let usage = usage::of_response(api_request.operation, &response.headers, &body);
+            if let Some(usage) = usage {
+                record.set_usage(usage);
             }
-            account.succeeded();
+            record.succeeded();
             Body::from(body)
         }
-        Content::Stream(frames) => stream::forward(&state, &live, *frames, &answer.target, account),
+        Content::Stream(frames) => {
+            stream::forward(&state, &active, *frames, response.target, record)
+        }
         Content::Events(_) => {
-            let error = GatewayError::Internal("server-sent events where none were asked for");
-            return refuse(&mut account, &error);
+            let error = GatewayError::Internal("unexpected server-sent events");
+            return reject(&mut record, &error);
         }
     };
     let mut response = Response::new(body);
@@ -82,25 +90,18 @@ pub(crate) async fn handle(
     response
 }
 
-/// Whether a client speaks Bedrock's own language, which the path tells.
-pub(crate) fn is_spoken(path: &str) -> bool {
-    [MODEL_PATH, GUARDRAIL_PATH]
-        .iter()
-        .any(|route| path.starts_with(route.trim_end_matches("{*rest}")))
+fn reject(record: &mut RequestRecord, error: &GatewayError) -> Response {
+    record.failed(error);
+    error::response(error, record.request_id())
 }
 
-fn refuse(account: &mut Account, error: &GatewayError) -> Response {
-    account.failed(error);
-    error::response(error, account.request_id())
-}
-
-/// Steps 1 to 5: who asks, for what, where to, and there.
-async fn ask(
+/// Admits the request, routes it and sends it.
+async fn forward(
     state: &State,
-    asked: &Asked,
+    api_request: &ApiRequest,
     request: Request,
-    account: &mut Account,
-) -> Result<(Arc<Live>, Answer<()>), GatewayError> {
+    record: &mut RequestRecord,
+) -> Result<(Arc<ActiveConfig>, UpstreamResponse<()>)> {
     if request.method() != Method::POST {
         return Err(GatewayError::WrongMethod {
             path: request.uri().path().to_owned(),
@@ -108,66 +109,43 @@ async fn ask(
             allowed: "POST",
         });
     }
-    let live = state.live();
-    account.hold(state.in_flight().enter(live.config.limits.max_in_flight)?);
-    let (parts, body) = request.into_parts();
-    let proof = live.authenticator.proof(&parts.headers, state.now())?;
-    let body = read_body(body, live.config.limits.max_body_bytes).await?;
-    let caller = known(state, &live, proof, &parts, &body)?;
-    account.caller(&caller.name);
-    state
-        .take(&live, &caller.name, &parts.extensions, account)
-        .await?;
-    let targets = targets(&live, asked, &caller, account)?;
-    let prepare = prepare(&live.config, asked.operation, &parts.headers, body)?;
-    let first = targets
-        .first()
-        .ok_or(GatewayError::Internal("a route without a target"))?;
-    let call = Call {
-        state: state.clone(),
-        live: Arc::clone(&live),
-        first: prepare(first)?,
-        targets,
-        prepare,
-    };
-    Ok((live, call.perform(account.calls()).await?))
+    let Admitted {
+        active,
+        caller,
+        parts,
+        body,
+    } = admit(state, request, Dialect::Bedrock, record).await?;
+    let targets = route(&active, api_request, &caller, record)?;
+    let prepare = prepare(&active.config, api_request.operation, &parts.headers, body)?;
+    let first = prepare(&targets.first)?;
+    let call = state.call(&active, &targets, prepare);
+    let response = call.perform(first, record.calls()).await?;
+    Ok((active, response))
 }
 
-fn known(
-    state: &State,
-    live: &Live,
-    proof: Proof,
-    parts: &Parts,
-    body: &[u8],
-) -> Result<Caller, GatewayError> {
-    match proof {
-        Proof::Given(caller) => Ok(caller),
-        Proof::Signed(client) => live.authenticator.verify(&client, parts, body, state.now()),
-    }
-}
-
-fn targets(
-    live: &Live,
-    asked: &Asked,
+fn route(
+    active: &ActiveConfig,
+    api_request: &ApiRequest,
     caller: &Caller,
-    account: &mut Account,
-) -> Result<Vec<Arc<Target>>, GatewayError> {
-    if let Some(version) = &asked.guardrail_version {
-        return Ok(vec![Arc::new(live.routes.guardrail(&asked.id, version))]);
+    record: &mut RequestRecord,
+) -> Result<Targets> {
+    let routes = &active.routes;
+    let id = &api_request.id;
+    if let Some(version) = &api_request.guardrail_version {
+        return Ok(Targets::one(routes.guardrail(id, version)));
     }
-    let targets = live.routes.resolve(&asked.id, caller, fastrand::u64(..))?;
-    let is_configured = live.routes.is_configured(&asked.id);
-    account.model(&asked.id, is_configured, asked.is_stream());
+    let targets = routes.resolve(id, caller, fastrand::u64(..))?;
+    record.set_model(id, routes.is_configured(id), api_request.is_stream());
     Ok(targets)
 }
 
-/// What each target gets: the same, but for a guardrail's headers where they have a meaning.
+/// Prepares the request, which is the same for all targets except for headers of the guardrail.
 fn prepare(
     config: &GatewayConfig,
     operation: Operation,
     headers: &HeaderMap,
     body: Bytes,
-) -> Result<Prepare<()>, GatewayError> {
+) -> Result<impl Fn(&Target) -> Result<Prepared<()>> + use<>> {
     let plain = headers::for_bedrock(headers);
     let mut body = body;
     let mut guarded = plain.clone();
@@ -183,16 +161,13 @@ fn prepare(
             _ => {}
         }
     }
-    Ok(Arc::new(move |target: &Target| {
+    Ok(move |target: &Target| {
         let apis = &target.capabilities.apis;
-        // Guardrails judge what people and models say; for these models Bedrock refuses them.
-        let silent = apis.embeddings.is_some() || apis.rerank.is_some();
+        // Bedrock rejects guardrails for models that generate no content.
+        let unguarded = apis.embeddings.is_some() || apis.rerank.is_some();
         Ok(Prepared {
-            operation,
-            headers: if silent { &plain } else { &guarded }.clone(),
-            body: body.clone(),
-            warnings: Vec::new(),
-            context: (),
+            headers: if unguarded { &plain } else { &guarded }.clone(),
+            ..Prepared::new(operation, body.clone(), ())
         })
-    }))
+    })
 }

@@ -1,30 +1,32 @@
-//! What AWS SDKs sign with when they call this gateway: the answer of a container credential endpoint.
+//! Credentials with which AWS SDKs sign requests to this gateway, in the format of a container credential endpoint.
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>
 //!
-//! boto3 and the SDK for Go send no bearer token over `http://`, and without credentials they send nothing.
-//! With `AWS_CONTAINER_CREDENTIALS_FULL_URI` they find these, after all others that the app may have. They are good
-//! for this gateway alone: placeholders where it is open, else the name of the caller's key and that key.
+//! boto3 and the SDK for Go send no bearer token over `http://`, and without credentials they send no request.
+//! `AWS_CONTAINER_CREDENTIALS_FULL_URI` gives them these, after all other sources of the app. They are valid for this
+//! gateway only: the name of the client's key and the key, or placeholders if clients need no credentials.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::{Extension, extract::State as FromState, response::Response};
 use http::HeaderMap;
 use serde::Serialize;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    http::error::GatewayError,
-    pipeline::{driver::json, record::Account},
-    server::router::State,
-    telemetry::request_id::Arrival,
+    http::{
+        dialect::Dialect,
+        error::{GatewayError, Result},
+        time::{rfc3339, seconds},
+    },
+    pipeline::{active_config::ActiveConfig, driver::serve_locally, state::State},
+    telemetry::request_id::RequestContext,
 };
 
-/// How long an SDK keeps them; a key may be replaced meanwhile.
-const LIFE: Duration = Duration::from_hours(1);
-/// What an open gateway is signed for with.
+/// Lifetime in an SDK, after which it reads a replaced key.
+const LIFETIME: Duration = Duration::from_hours(1);
+/// Key name and secret if clients need no credentials.
 const PLACEHOLDER: &str = "not-needed";
 
-/// Names as ECS gives them; some SDKs insist on all four.
+/// Names as in ECS; some SDKs require all four.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Credentials<'a> {
@@ -36,43 +38,24 @@ struct Credentials<'a> {
 
 pub(crate) async fn handle(
     FromState(state): FromState<State>,
-    Extension(arrival): Extension<Arrival>,
+    Extension(context): Extension<RequestContext>,
     headers: HeaderMap,
 ) -> Response {
-    let mut account = Account::open(&state, &arrival, api::names::CLIENT_CREDENTIALS_PATH, "");
-    match credentials(&state, &headers) {
-        Ok(body) => {
-            account.succeeded();
-            json(body, &HeaderMap::new(), &[])
-        }
-        Err(error) => {
-            account.failed(&error);
-            error.response(&arrival.id)
-        }
-    }
+    let route = (api::names::CLIENT_CREDENTIALS_PATH, Dialect::OpenAi);
+    serve_locally(&state, &context, route, |active| {
+        Ok((String::new(), credentials(&state, active, &headers)?))
+    })
 }
 
-fn credentials(state: &State, headers: &HeaderMap) -> Result<Vec<u8>, GatewayError> {
-    let live = state.live();
-    let (name, key) = live
-        .authenticator
-        .signing_pair(headers)?
-        .unwrap_or((PLACEHOLDER, PLACEHOLDER));
+fn credentials(state: &State, active: &ActiveConfig, headers: &HeaderMap) -> Result<Vec<u8>> {
+    let pair = active.authenticator.signing_pair(headers)?;
+    let (name, key) = pair.unwrap_or((PLACEHOLDER, PLACEHOLDER));
     let credentials = Credentials {
         access_key_id: name,
         secret_access_key: key,
         token: PLACEHOLDER,
-        expiration: rfc3339(state.now() + LIFE),
+        expiration: rfc3339(seconds(state.now() + LIFETIME)),
     };
     serde_json::to_vec(&credentials)
-        .map_err(|_| GatewayError::Internal("the client's credentials cannot be written"))
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    // To the second: not every SDK reads fractions.
-    let seconds = i64::try_from(crate::server::router::seconds(time)).unwrap_or_default();
-    OffsetDateTime::from_unix_timestamp(seconds)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
+        .map_err(|_| GatewayError::Internal("failed to serialize the client's credentials"))
 }

@@ -1,120 +1,131 @@
-//! `POST /v1/messages/count_tokens`: how long a request is, as Bedrock counts it. Where Bedrock does not
-//! count there is a clear refusal, never an estimate.
-//! <https://docs.claude.com/en/api/messages-count-tokens>
+//! `POST /v1/messages/count_tokens`: the input tokens of a request, as counted by Bedrock. Models without counting get
+//! an error, never an estimate. <https://docs.claude.com/en/api/messages-count-tokens>
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use axum::{
-    Extension,
-    extract::{Request, State as FromState},
-    response::Response,
-};
 use bedrock::apis::{BedrockApi, Protocol};
 use bytes::Bytes;
 use dialects::anthropic::{
-    Endpoint, count_by_converse, count_passthrough, encode_count, passthrough, read_count,
+    Endpoint as ClaudeEndpoint, count_by_converse, count_passthrough, encode_count, passthrough, read_count,
 };
-use http::HeaderMap;
 
+use super::messages::prepare::{betas, endpoint_headers, unsupported};
 use crate::{
-    endpoints::messages::{self, Given, named, refuse},
-    http::error::GatewayError,
-    pipeline::{
-        active_config::Live,
-        admit::{Admitted, admit},
-        converse::options,
-        driver::json,
-        record::Account,
-        route::Target,
+    http::{
+        dialect::Dialect,
+        error::{GatewayError, Result},
     },
-    server::router::State,
-    telemetry::request_id::Arrival,
+    pipeline::{
+        converse,
+        endpoint::{Endpoint, Preparation, Reply, TargetRequest},
+        record::RequestRecord,
+    },
     upstream::{
-        call::{Answer, Call, Content, Prepare, Prepared},
+        call::Prepared,
         operation::Operation,
+        target::{Target, Targets},
     },
 };
 
-pub(crate) const PATH: &str = "/v1/messages/count_tokens";
-/// What Bedrock says of models that it does not count for.
+/// Part of Bedrock's error for models without counting.
 const UNCOUNTED: &str = "doesn't support counting tokens";
 
-pub(crate) async fn handle(
-    FromState(state): FromState<State>,
-    Extension(arrival): Extension<Arrival>,
-    request: Request,
-) -> Response {
-    let mut account = Account::open(&state, &arrival, PATH, "count_tokens");
-    match count(&state, request, &mut account).await {
-        Ok(response) => {
-            account.succeeded();
-            named(response, &arrival.id)
+/// Token counting.
+pub(crate) struct CountTokens {
+    model: String,
+}
+
+/// The API that counts the tokens of a target.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Counting {
+    /// An Anthropic endpoint, in the client's dialect.
+    Passthrough,
+    /// Bedrock's CountTokens.
+    Bedrock,
+}
+
+impl Endpoint for CountTokens {
+    const PATH: &'static str = "/v1/messages/count_tokens";
+    const OPERATION: &'static str = "count_tokens";
+    const DIALECT: Dialect = Dialect::Anthropic;
+    type Context = Counting;
+
+    fn new(model: &str, _: u64) -> Self {
+        Self {
+            model: model.to_owned(),
         }
-        Err(error) => refuse(&mut account, &error),
+    }
+
+    fn targets(targets: Targets) -> Result<Targets> {
+        targets.try_map(countable)
+    }
+
+    fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
+        let TargetRequest { target, body, .. } = request;
+        let options = converse::decode_options(&request);
+        let betas = betas(request.headers);
+        if let Some(api) = endpoint(target) {
+            let via = ClaudeEndpoint::Anthropic {
+                model: &target.model_id,
+            };
+            let sent = passthrough(body, &betas, via, &options)?;
+            let operation = Operation::Passthrough {
+                api,
+                protocol: Protocol::CountMessageTokens,
+                stream: false,
+            };
+            return Ok(Prepared {
+                headers: endpoint_headers(request.headers, &sent.betas)?,
+                warnings: sent.warnings,
+                ..Prepared::new(operation, sent.body, Counting::Passthrough)
+            }
+            .into());
+        }
+        let (body, warnings) = match target.capabilities.apis.messages {
+            None => return Err(unsupported(target)),
+            Some(BedrockApi::InvokeModel) => count_passthrough(body, &betas, &options)?,
+            Some(_) => count_by_converse(body, &betas, &options)?,
+        };
+        Ok(Prepared {
+            warnings,
+            ..Prepared::new(Operation::CountTokens, body, Counting::Bedrock)
+        }
+        .into())
+    }
+
+    /// Bedrock rejects models without counting as invalid requests; in this dialect they are not found.
+    fn map_error(&self, error: GatewayError) -> GatewayError {
+        match &error {
+            GatewayError::Service(refusal) if refusal.error.message.contains(UNCOUNTED) => {
+                GatewayError::TokensUncounted {
+                    model: self.model.clone(),
+                    why: "Bedrock counts for some models only; send the request and read usage",
+                }
+            }
+            _ => error,
+        }
+    }
+
+    fn whole(&self, reply: Reply<'_, Self::Context>, _: &mut RequestRecord) -> Result<Bytes> {
+        match reply.context {
+            Counting::Passthrough => Ok(reply.body),
+            Counting::Bedrock => {
+                let tokens = read_count(&reply.body)
+                    .ok_or_else(|| GatewayError::Unreadable("no token count".to_owned()))?;
+                Ok(Bytes::from(encode_count(tokens)))
+            }
+        }
     }
 }
 
-async fn count(
-    state: &State,
-    request: Request,
-    account: &mut Account,
-) -> Result<Response, GatewayError> {
-    let given = Given::of(request.headers());
-    let Admitted {
-        live,
-        body,
-        model,
-        targets,
-        ..
-    } = admit(state, request, account).await?;
-    let targets = targets
-        .iter()
-        .map(countable)
-        .collect::<Result<Vec<_>, _>>()?;
-    let target = targets
-        .first()
-        .ok_or(GatewayError::Internal("a route without a target"))?;
-    let first = prepare(&live, &body, &given, target)?;
-    let shared = Arc::clone(&live);
-    let prepare: Prepare<()> = Arc::new(move |target| prepare(&shared, &body, &given, target));
-    let call = Call {
-        state: state.clone(),
-        live,
-        targets,
-        prepare,
-        first,
-    };
-    let Answer {
-        content,
-        headers,
-        warnings,
-        target,
-        ..
-    } = call
-        .perform(account.calls())
-        .await
-        .map_err(|error| uncounted(error, &model))?;
-    let Content::Whole(body) = content else {
-        return Err(GatewayError::Internal("a stream of a count"));
-    };
-    let body = if endpoint(&target).is_some() {
-        body
-    } else {
-        let tokens = read_count(&body)
-            .ok_or_else(|| GatewayError::Unreadable("no count of tokens".to_owned()))?;
-        Bytes::from(encode_count(tokens))
-    };
-    Ok(json(body, &headers, &warnings))
-}
-
-/// The api that counts in this dialect itself.
+/// The API of a target that counts in this dialect.
 fn endpoint(target: &Target) -> Option<BedrockApi> {
     let api = target.capabilities.apis.messages?;
     api.path(Protocol::CountMessageTokens).map(|_| api)
 }
 
-/// The target as Bedrock counts for it: CountTokens takes foundation models only, no profiles.
-fn countable(target: &Arc<Target>) -> Result<Arc<Target>, GatewayError> {
+/// The target for counting: CountTokens supports foundation models only, no inference profiles.
+fn countable(target: &Arc<Target>) -> Result<Arc<Target>> {
     if endpoint(target).is_some() {
         return Ok(Arc::clone(target));
     }
@@ -123,60 +134,7 @@ fn countable(target: &Arc<Target>) -> Result<Arc<Target>, GatewayError> {
         .map(Arc::new)
         .ok_or_else(|| GatewayError::TokensUncounted {
             model: target.model_id.clone(),
-            why: "its id hides the foundation model, which Bedrock counts by; the gateway's \
-                  administrator can name it as baseModel of the target",
+            why: "its id does not contain the foundation model, which Bedrock needs; the gateway's \
+                  administrator can set it as baseModel of the target",
         })
-}
-
-fn prepare(
-    live: &Live,
-    body: &[u8],
-    given: &Given,
-    target: &Target,
-) -> Result<Prepared<()>, GatewayError> {
-    let fetched = BTreeMap::new();
-    let options = options(live, target, &fetched);
-    let betas = given.betas();
-    if let Some(api) = endpoint(target) {
-        let door = Endpoint::Anthropic {
-            model: &target.model_id,
-        };
-        let native = passthrough(body, &betas, door, &options)?;
-        return Ok(Prepared {
-            operation: Operation::Passthrough {
-                api,
-                protocol: Protocol::CountMessageTokens,
-                stream: false,
-            },
-            headers: given.headers(&native.betas)?,
-            body: Bytes::from(native.body),
-            warnings: native.warnings,
-            context: (),
-        });
-    }
-    let (body, warnings) = match target.capabilities.apis.messages {
-        None => return Err(messages::unserved(target)),
-        Some(BedrockApi::InvokeModel) => count_passthrough(body, &betas, &options)?,
-        Some(_) => count_by_converse(body, &betas, &options)?,
-    };
-    Ok(Prepared {
-        operation: Operation::CountTokens,
-        headers: HeaderMap::new(),
-        body: Bytes::from(body),
-        warnings,
-        context: (),
-    })
-}
-
-/// Bedrock's refusal to count as what it is to this dialect: something that is not there.
-fn uncounted(error: GatewayError, model: &str) -> GatewayError {
-    match &error {
-        GatewayError::Service(refusal) if refusal.error.message.contains(UNCOUNTED) => {
-            GatewayError::TokensUncounted {
-                model: model.to_owned(),
-                why: "Bedrock counts for some models only; send the request and read usage",
-            }
-        }
-        _ => error,
-    }
 }

@@ -1,147 +1,86 @@
-//! `POST /v1/embeddings`: one request, as many calls of InvokeModel as its model needs.
+//! `POST /v1/embeddings`: several calls of InvokeModel if the model embeds one text for each call.
 //! <https://platform.openai.com/docs/api-reference/embeddings/create>
-//!
-//! Calls go out a few at a time and their vectors come back in the order of the texts. Only targets of
-//! one and the same model stand in for each other: vectors of different models do not mix.
 
-use std::{pin::pin, sync::Arc};
-
-use axum::{
-    Extension,
-    extract::{Request, State as FromState},
-    response::Response,
-};
 use bedrock::converse::TokenUsage;
 use bytes::Bytes;
 use dialects::openai::{
     EmbeddingCall, EmbeddingResult, ResponseIdentity, decode_embeddings, encode_embeddings,
     read_embedding_response,
 };
-use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderName};
 
 use crate::{
-    http::error::GatewayError,
+    http::error::Result,
     pipeline::{
-        active_config::Live,
-        admit::{Admitted, admit},
-        driver::{json, refuse},
-        record::{Account, Calls},
-        route::Target,
+        batch::{BatchEndpoint, input_usage},
+        endpoint::TargetRequest,
     },
-    server::router::{State, seconds},
-    telemetry::request_id::Arrival,
-    upstream::{
-        call::{Answer, Call, Content, Prepared},
-        operation::Operation,
-    },
+    upstream::target::Target,
 };
 
-pub(crate) const PATH: &str = "/v1/embeddings";
-/// Calls of one request at once.
-const AT_ONCE: usize = 8;
 const TOKENS: HeaderName = HeaderName::from_static("x-amzn-bedrock-input-token-count");
 
-pub(crate) async fn handle(
-    FromState(state): FromState<State>,
-    Extension(arrival): Extension<Arrival>,
-    request: Request,
-) -> Response {
-    let mut account = Account::open(&state, &arrival, PATH, "embeddings");
-    match answer(&state, request, &mut account).await {
-        Ok(response) => {
-            account.succeeded();
-            response
-        }
-        Err(error) => refuse(&mut account, &error),
+/// Embeddings.
+pub(crate) struct Embeddings {
+    base64: bool,
+    warnings: Vec<String>,
+}
+
+impl BatchEndpoint for Embeddings {
+    const PATH: &'static str = "/v1/embeddings";
+    const OPERATION: &'static str = "embeddings";
+    const CONCURRENCY: usize = 8;
+    type Call = EmbeddingCall;
+    type Output = EmbeddingResult;
+
+    /// Vectors of different models are not comparable.
+    fn is_similar(one: &Target, other: &Target) -> bool {
+        one.capabilities.embedding == other.capabilities.embedding
+    }
+
+    fn decode(request: TargetRequest<'_>) -> Result<(Self, Vec<(Bytes, Self::Call)>)> {
+        let capabilities = &request.target.capabilities;
+        let decoded = decode_embeddings(request.body, capabilities, request.config.strict)?;
+        let calls = decoded.calls.into_iter().map(|mut call| {
+            let body = std::mem::take(&mut call.body);
+            (Bytes::from(body), call)
+        });
+        let calls = calls.collect();
+        let endpoint = Self {
+            base64: decoded.base64,
+            warnings: decoded.warnings,
+        };
+        Ok((endpoint, calls))
+    }
+
+    fn read(
+        call: Self::Call,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(Self::Output, Option<TokenUsage>)> {
+        let result = read_embedding_response(&call, body)?;
+        let tokens = result.tokens.or_else(|| header_tokens(headers));
+        Ok((result, Some(input_usage(tokens.unwrap_or(0)))))
+    }
+
+    fn encode(
+        self,
+        outputs: &[Self::Output],
+        usage: TokenUsage,
+        model: String,
+        created: u64,
+    ) -> (Vec<u8>, Vec<String>) {
+        let identity = ResponseIdentity {
+            id: String::new(),
+            created,
+            model,
+        };
+        let body = encode_embeddings(outputs, usage.input_tokens, self.base64, &identity);
+        (body, self.warnings)
     }
 }
 
-async fn answer(
-    state: &State,
-    request: Request,
-    account: &mut Account,
-) -> Result<Response, GatewayError> {
-    let Admitted {
-        live,
-        body,
-        model,
-        mut targets,
-        first,
-        ..
-    } = admit(state, request, account).await?;
-    let decoded = decode_embeddings(&body, &first.capabilities, live.config.strict)?;
-    targets.retain(|target| target.capabilities.embedding == first.capabilities.embedding);
-
-    let empty = account.calls().fork();
-    let results = stream::iter(decoded.calls)
-        .map(|call| embed(state, &live, &targets, call, empty.fork()))
-        .buffered(AT_ONCE);
-    let mut results = pin!(results);
-    let mut tokens: u64 = 0;
-    let mut vectors = Vec::new();
-    while let Some((result, count, calls)) = results.try_next().await? {
-        tokens = tokens.saturating_add(count);
-        account.join(calls);
-        // After each, so that what was used is known also when the next one fails.
-        account.used(usage(tokens));
-        vectors.push(result);
-    }
-    let identity = ResponseIdentity {
-        id: String::new(),
-        created: seconds(state.now()),
-        model,
-    };
-    let body = encode_embeddings(&vectors, tokens, decoded.base64, &identity);
-    Ok(json(body, &HeaderMap::new(), &decoded.warnings))
-}
-
-/// One call; gives its vectors, its tokens, and what became of its tries.
-async fn embed(
-    state: &State,
-    live: &Arc<Live>,
-    targets: &[Arc<Target>],
-    mut call: EmbeddingCall,
-    mut calls: Calls,
-) -> Result<(EmbeddingResult, u64, Calls), GatewayError> {
-    let body = Bytes::from(std::mem::take(&mut call.body));
-    let prepared = move |body: Bytes| Prepared {
-        operation: Operation::InvokeModel,
-        headers: HeaderMap::new(),
-        body,
-        warnings: Vec::new(),
-        context: (),
-    };
-    let first = prepared(body.clone());
-    let upstream = Call {
-        state: state.clone(),
-        live: Arc::clone(live),
-        targets: targets.to_vec(),
-        prepare: Arc::new(move |_| Ok(prepared(body.clone()))),
-        first,
-    };
-    let Answer {
-        content, headers, ..
-    } = upstream.perform(&mut calls).await?;
-    let Content::Whole(body) = content else {
-        return Err(GatewayError::Internal("a stream where none was asked for"));
-    };
-    let result = read_embedding_response(&call, &body)?;
-    let tokens = result.tokens.or_else(|| counted(&headers)).unwrap_or(0);
-    calls.complete(Some(usage(tokens)));
-    Ok((result, tokens, calls))
-}
-
-/// Tokens of a prompt to which nothing is written.
-pub(crate) fn usage(tokens: u64) -> TokenUsage {
-    TokenUsage {
-        input_tokens: tokens,
-        total_tokens: tokens,
-        ..TokenUsage::default()
-    }
-}
-
-/// Tokens of the texts as the header says.
-pub(crate) fn counted(headers: &HeaderMap) -> Option<u64> {
+/// Input tokens in the headers of InvokeModel.
+pub(super) fn header_tokens(headers: &HeaderMap) -> Option<u64> {
     headers.get(&TOKENS)?.to_str().ok()?.parse().ok()
 }

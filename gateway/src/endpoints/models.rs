@@ -1,8 +1,8 @@
-//! `GET /v1/models` and `GET /v1/models/{id}`: what this caller may ask for.
+//! `GET /v1/models` and `GET /v1/models/{id}`: the models that this client may use.
 //! <https://platform.openai.com/docs/api-reference/models>
 //!
-//! Configured names first; a pattern is spelled out by the built-in table of models for the gateway's
-//! region, since nobody can ask for a pattern. Ids that the table does not know work all the same.
+//! Configured names first. A pattern is expanded with the built-in table of models for the gateway's region, since
+//! requests cannot name a pattern. Other ids that match it work as well.
 
 use api::catalogue;
 use axum::{
@@ -13,27 +13,25 @@ use axum::{
 use dialects::{anthropic, openai};
 use http::HeaderMap;
 use serde::Deserialize;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    endpoints::messages::{self, named},
-    http::error::GatewayError,
+    http::{dialect::Dialect, error::GatewayError, time::rfc3339},
     pipeline::{
-        active_config::Live, authenticate::Caller, driver::json, record::Account, route::Pattern,
+        active_config::ActiveConfig, authenticate::Caller, driver::serve_locally, route::Pattern,
+        state::State,
     },
-    server::router::State,
-    telemetry::request_id::Arrival,
+    telemetry::request_id::RequestContext,
 };
 
 pub(crate) const PATH: &str = "/v1/models";
-/// Ids may hold slashes, as ARNs do.
+/// An id may contain slashes, as ARNs do.
 pub(crate) const ONE_PATH: &str = "/v1/models/{*id}";
 
-/// Most models on a page of Anthropic's, and as many as there are without a wish.
-const LONGEST_PAGE: usize = 1000;
-const USUAL_PAGE: usize = 20;
+/// Largest page in the Anthropic dialect.
+const MAX_PAGE: usize = 1000;
+const DEFAULT_PAGE: usize = 20;
 
-/// Which page of a list; OpenAI's has one only.
+/// The page of a list in the Anthropic dialect; OpenAI's lists have one page.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Page {
     limit: Option<usize>,
@@ -43,23 +41,24 @@ pub(crate) struct Page {
 
 pub(crate) async fn all(
     FromState(state): FromState<State>,
-    Extension(arrival): Extension<Arrival>,
+    Extension(context): Extension<RequestContext>,
     page: Result<Query<Page>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    answer(&state, &arrival, &headers, |live, anthropic| {
-        let caller = live.authenticator.authenticate(&headers, state.now())?;
-        let found = entries(live, &caller);
-        let body = if anthropic {
+    let dialect = Dialect::new(PATH, &headers);
+    serve_locally(&state, &context, (PATH, dialect), |active| {
+        let caller = active.authenticator.authenticate(&headers, state.now())?;
+        let found = entries(active, &caller);
+        let body = if dialect == Dialect::Anthropic {
             let page = page.map_or_else(|_| Page::default(), |Query(page)| page);
-            let created = created_at(&state);
+            let created = rfc3339(state.started_at());
             let models: Vec<_> = found
                 .iter()
                 .map(|(name, _)| anthropic::ModelInfo::new(name.as_str(), &created))
                 .collect();
             anthropic::models_list(
                 &models,
-                page.limit.unwrap_or(USUAL_PAGE).clamp(1, LONGEST_PAGE),
+                page.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE),
                 page.after_id.as_deref(),
                 page.before_id.as_deref(),
             )
@@ -75,71 +74,34 @@ pub(crate) async fn all(
 
 pub(crate) async fn one(
     FromState(state): FromState<State>,
-    Extension(arrival): Extension<Arrival>,
+    Extension(context): Extension<RequestContext>,
     Path(model): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    answer(&state, &arrival, &headers, |live, anthropic| {
-        let caller = live.authenticator.authenticate(&headers, state.now())?;
-        let targets = live.routes.resolve(&model, &caller, 0)?;
-        let bedrock_id = targets
-            .first()
-            .map_or(model.as_str(), |target| target.model_id.as_str());
-        let body = if anthropic {
-            let info = anthropic::ModelInfo::new(model.as_str(), &created_at(&state));
+    let dialect = Dialect::new(PATH, &headers);
+    serve_locally(&state, &context, (PATH, dialect), |active| {
+        let caller = active.authenticator.authenticate(&headers, state.now())?;
+        let targets = active.routes.resolve(&model, &caller, 0)?;
+        let created = state.started_at();
+        let body = if dialect == Dialect::Anthropic {
+            let info = anthropic::ModelInfo::new(model.as_str(), &rfc3339(created));
             anthropic::model(&info)
         } else {
-            let entry = openai::ModelEntry::new(model.as_str(), bedrock_id, state.started_at());
+            let bedrock_id = &targets.first.model_id;
+            let entry = openai::ModelEntry::new(model.as_str(), bedrock_id, created);
             serde_json::to_vec(&entry)
-                .map_err(|_| GatewayError::Internal("the model's entry cannot be written"))?
+                .map_err(|_| GatewayError::Internal("failed to serialize the model"))?
         };
         Ok((caller.name, body))
     })
 }
 
-/// When the list became known.
-fn created_at(state: &State) -> String {
-    let seconds = i64::try_from(state.started_at()).unwrap_or_default();
-    OffsetDateTime::from_unix_timestamp(seconds)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
-}
-
-/// Answers in the dialect of the client: Anthropic's where its version header is there.
-fn answer(
-    state: &State,
-    arrival: &Arrival,
-    headers: &HeaderMap,
-    find: impl FnOnce(&Live, bool) -> Result<(String, Vec<u8>), GatewayError>,
-) -> Response {
-    let mut account = Account::open(state, arrival, PATH, "");
-    let anthropic = messages::is_spoken(PATH, headers);
-    match find(&state.live(), anthropic) {
-        Ok((caller, body)) => {
-            account.caller(&caller);
-            account.succeeded();
-            let response = json(body, &HeaderMap::new(), &[]);
-            if anthropic {
-                named(response, &arrival.id)
-            } else {
-                response
-            }
-        }
-        Err(error) if anthropic => messages::refuse(&mut account, &error),
-        Err(error) => {
-            account.failed(&error);
-            error.response(&arrival.id)
-        }
-    }
-}
-
-/// Names that may be asked for, each with the Bedrock id behind it.
-fn entries(live: &Live, caller: &Caller) -> Vec<(String, String)> {
+/// The names of a client's models, each with its Bedrock id.
+fn entries(active: &ActiveConfig, caller: &Caller) -> Vec<(String, String)> {
     let mut entries: Vec<(String, String)> = Vec::new();
-    for (name, bedrock_id) in live.routes.names(caller) {
+    for (name, bedrock_id) in active.routes.names(caller) {
         let found = if name.contains('*') {
-            spelled_out(&name, live.routes.region())
+            expand(&name, active.routes.region())
         } else {
             vec![(name, bedrock_id)]
         };
@@ -152,8 +114,8 @@ fn entries(live: &Live, caller: &Caller) -> Vec<(String, String)> {
     entries
 }
 
-/// Known ids in a region that a pattern allows.
-fn spelled_out(pattern: &str, region: &api::Region) -> Vec<(String, String)> {
+/// The known ids in a region that match a pattern.
+fn expand(pattern: &str, region: &api::Region) -> Vec<(String, String)> {
     let pattern = Pattern::new(pattern);
     catalogue::builtin()
         .models()

@@ -1,105 +1,56 @@
-//! `POST /v1/rerank` and `/v2/rerank`: one call of InvokeModel, in the shape of Cohere's and Jina's clients.
+//! `POST /v1/rerank` and `/v2/rerank`: one call of InvokeModel, for clients of Cohere and Jina.
 //! <https://docs.cohere.com/reference/rerank>
 
-use std::sync::Arc;
-
-use axum::{
-    Extension,
-    extract::{Request, State as FromState},
-    response::Response,
-};
 use bytes::Bytes;
 use dialects::rerank::{RerankRequest, decode_rerank, encode_rerank, read_rerank_response};
-use http::HeaderMap;
 
+use super::embeddings::header_tokens;
 use crate::{
-    endpoints::embeddings::{counted, usage},
-    http::error::GatewayError,
+    http::error::Result,
     pipeline::{
-        active_config::Live,
-        admit::{Admitted, admit},
-        driver::{json, refuse},
-        record::Account,
-        route::Target,
+        batch::input_usage,
+        endpoint::{Endpoint, Preparation, Reply, TargetRequest},
+        record::RequestRecord,
     },
-    server::router::State,
-    telemetry::request_id::Arrival,
-    upstream::{
-        call::{Answer, Call, Content, Prepare, Prepared},
-        operation::Operation,
-    },
+    upstream::{call::Prepared, operation::Operation},
 };
 
-pub(crate) const PATH: &str = "/v1/rerank";
+/// Path of Cohere's second version.
 pub(crate) const V2_PATH: &str = "/v2/rerank";
 
-pub(crate) async fn handle(
-    FromState(state): FromState<State>,
-    Extension(arrival): Extension<Arrival>,
-    request: Request,
-) -> Response {
-    let mut account = Account::open(&state, &arrival, PATH, "rerank");
-    match answer(&state, request, &mut account).await {
-        Ok(response) => {
-            account.succeeded();
-            response
+/// Reranking.
+pub(crate) struct Rerank {
+    model: String,
+}
+
+impl Endpoint for Rerank {
+    const PATH: &'static str = "/v1/rerank";
+    const OPERATION: &'static str = "rerank";
+    type Context = RerankRequest;
+
+    fn new(model: &str, _: u64) -> Self {
+        Self {
+            model: model.to_owned(),
         }
-        Err(error) => refuse(&mut account, &error),
     }
-}
 
-async fn answer(
-    state: &State,
-    request: Request,
-    account: &mut Account,
-) -> Result<Response, GatewayError> {
-    let Admitted {
-        live,
-        body,
-        model,
-        targets,
-        first,
-        ..
-    } = admit(state, request, account).await?;
-    let first = prepared(&live, &first, &body)?;
-    let shared = Arc::clone(&live);
-    let prepare: Prepare<RerankRequest> = Arc::new(move |target| prepared(&shared, target, &body));
-    let call = Call {
-        state: state.clone(),
-        live,
-        targets,
-        prepare,
-        first,
-    };
-    let Answer {
-        content,
-        headers,
-        warnings,
-        context,
-        ..
-    } = call.perform(account.calls()).await?;
-    let Content::Whole(body) = content else {
-        return Err(GatewayError::Internal("a stream where none was asked for"));
-    };
-    let ranked = read_rerank_response(&context, &body)?;
-    let tokens = counted(&headers).unwrap_or(0);
-    account.used(usage(tokens));
-    let id = account.request_id();
-    let body = encode_rerank(&context, &ranked, id, &model, tokens);
-    Ok(json(body, &headers, &warnings))
-}
+    fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
+        let capabilities = &request.target.capabilities;
+        let mut decoded = decode_rerank(request.body, capabilities, request.config.strict)?;
+        let body = std::mem::take(&mut decoded.body);
+        let warnings = std::mem::take(&mut decoded.warnings);
+        Ok(Prepared {
+            warnings,
+            ..Prepared::new(Operation::InvokeModel, body, decoded)
+        }
+        .into())
+    }
 
-fn prepared(
-    live: &Live,
-    target: &Target,
-    body: &[u8],
-) -> Result<Prepared<RerankRequest>, GatewayError> {
-    let mut request = decode_rerank(body, &target.capabilities, live.config.strict)?;
-    Ok(Prepared {
-        operation: Operation::InvokeModel,
-        headers: HeaderMap::new(),
-        body: Bytes::from(std::mem::take(&mut request.body)),
-        warnings: std::mem::take(&mut request.warnings),
-        context: request,
-    })
+    fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
+        let ranked = read_rerank_response(&reply.context, &reply.body)?;
+        let tokens = header_tokens(reply.headers).unwrap_or(0);
+        record.set_usage(input_usage(tokens));
+        let id = record.request_id();
+        Ok(encode_rerank(&reply.context, &ranked, id, &self.model, tokens).into())
+    }
 }

@@ -1,15 +1,9 @@
-//! `POST /v1/responses`: the steps of a request in their order, and nothing else. Models that Bedrock serves
-//! in this protocol are spoken to in it, every other model by Converse; which it is, is data of the target.
+//! `POST /v1/responses`. Models that Bedrock serves in this protocol get the request unchanged, other models by
+//! Converse; the capabilities of the target decide.
 //! <https://platform.openai.com/docs/api-reference/responses/create>
 
 mod passthrough;
 
-use axum::{
-    Extension,
-    extract::{Request, State as FromState},
-    response::Response,
-};
-use bedrock::{converse::TokenUsage, eventstream::Frame};
 use bytes::{Bytes, BytesMut};
 use dialects::{
     openai::ResponseIdentity,
@@ -17,147 +11,80 @@ use dialects::{
 };
 
 use crate::{
-    http::error::GatewayError,
+    http::error::{GatewayError, Result},
     pipeline::{
-        active_config::Live,
-        admit::admit,
-        converse as translate,
-        converse::{Attempt, Media, by_converse, options},
-        driver::{Accepted, answer, read_answer, read_event, refuse},
-        record::Account,
-        route::Target,
-        stream as sse,
+        converse,
+        endpoint::{
+            self, Encoding, Endpoint, Preparation, Reply, StreamingEndpoint, TargetRequest,
+        },
+        record::RequestRecord,
     },
-    server::router::{State, seconds},
-    telemetry::request_id::Arrival,
 };
 
-pub(crate) const PATH: &str = "/v1/responses";
-
-/// The way an answer comes.
-#[derive(Debug)]
-pub(crate) enum Way {
-    /// As it is to go out.
-    Passthrough,
-    Converse(Box<ReplyContext>),
-}
-
-pub(crate) async fn handle(
-    FromState(state): FromState<State>,
-    Extension(arrival): Extension<Arrival>,
-    request: Request,
-) -> Response {
-    let mut account = Account::open(&state, &arrival, PATH, "responses");
-    let accepted = accept(&state, request, &mut account).await;
-    answer(accepted, account, refuse).await
-}
-
-async fn accept(
-    state: &State,
-    request: Request,
-    account: &mut Account,
-) -> Result<Accepted<Responses>, GatewayError> {
-    let admitted = admit(state, request, account).await?;
-    let identity = ResponseIdentity {
-        id: format!("resp_{:032x}", fastrand::u128(..)),
-        created: seconds(state.now()),
-        model: admitted.model.clone(),
-    };
-    Ok(Accepted {
-        stream: admitted.stream,
-        dialect: Responses { identity },
-        call: translate::call(state, admitted, prepare).await?,
-    })
-}
-
-fn prepare(
-    live: &Live,
-    target: &Target,
-    body: &[u8],
-    fetched: &Media,
-) -> Result<Attempt<Way>, GatewayError> {
-    if let Some(prepared) = passthrough::prepare(live, target, body)? {
-        return Ok(Attempt::Ready(Box::new(prepared)));
-    }
-    let decoded = decode(body, &options(live, target, fetched))?;
-    if !decoded.fetches.is_empty() {
-        return Ok(Attempt::Wants(decoded.fetches));
-    }
-    by_converse(
-        &decoded.request,
-        decoded.stream && decoded.upstream_stream,
-        decoded.warnings,
-        Way::Converse(Box::new(decoded.reply)),
-    )
-}
-
-/// Responses on their way back.
-struct Responses {
+/// Responses.
+pub(crate) struct Responses {
     identity: ResponseIdentity,
 }
 
-impl sse::Dialect for Responses {
-    type Context = Way;
+impl Endpoint for Responses {
+    const PATH: &'static str = "/v1/responses";
+    const OPERATION: &'static str = "responses";
+    type Context = Encoding<ReplyContext>;
 
-    fn whole(&self, way: Way, body: Bytes, account: &mut Account) -> Result<Bytes, GatewayError> {
-        match way {
-            Way::Passthrough => {
-                if let Some(usage) = passthrough::usage(&body) {
-                    account.used(usage);
+    fn new(model: &str, created: u64) -> Self {
+        Self {
+            identity: ResponseIdentity {
+                id: format!("resp_{:032x}", fastrand::u128(..)),
+                created,
+                model: model.to_owned(),
+            },
+        }
+    }
+
+    fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
+        if let Some(prepared) = passthrough::prepare(request)? {
+            return Ok(prepared.into());
+        }
+        let decoded = decode(request.body, &converse::decode_options(&request))?;
+        if !decoded.fetches.is_empty() {
+            return Ok(Preparation::NeedsMedia(decoded.fetches));
+        }
+        converse::prepare(
+            &decoded.request,
+            decoded.stream && decoded.upstream_stream,
+            decoded.warnings,
+            Encoding::Converse(Box::new(decoded.reply)),
+        )
+    }
+
+    fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
+        match reply.context {
+            Encoding::Passthrough => {
+                if let Some(usage) = passthrough::usage(&reply.body) {
+                    record.set_usage(usage);
                 }
-                Ok(body)
+                Ok(reply.body)
             }
-            Way::Converse(reply) => {
-                let answer = read_answer(&body)?;
-                account.used(answer.usage);
-                Ok(encode_response(&answer, *reply, &self.identity)?
-                    .body
-                    .into())
+            Encoding::Converse(context) => {
+                let response = converse::read_response(&reply.body)?;
+                record.set_usage(response.usage);
+                let encoded = encode_response(&response, *context, &self.identity)?;
+                Ok(encoded.body.into())
             }
         }
-    }
-
-    fn encoder(&self, context: Way) -> Box<dyn sse::Encode> {
-        match context {
-            Way::Passthrough => Box::new(passthrough::Through::default()),
-            Way::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
-        }
-    }
-
-    fn refuse(&self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {
-        StreamEncoder::new(ReplyContext::default(), &self.identity)
-            .error(&error.body(request_id), out);
-    }
-
-    fn ping(&self) -> Bytes {
-        Bytes::from_static(b": ping\n\n")
     }
 }
 
-impl sse::Encode for StreamEncoder {
-    fn event(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), GatewayError> {
-        let event = read_event(frame)?;
-        Self::event(self, &event, out).map_err(|error| GatewayError::Unreadable(error.to_string()))
-    }
-
-    fn whole(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), GatewayError> {
-        Ok(self.response(&read_answer(body)?, out)?)
-    }
-
-    fn finish(&mut self, out: &mut BytesMut) -> Result<(), GatewayError> {
-        Self::finish(self, out);
-        match (self.finish_reason(), self.stop_reason()) {
-            (Some(_), _) => Ok(()),
-            (None, Some(stop)) => Err(GatewayError::Unreadable(stop.as_str().to_owned())),
-            (None, None) => Err(GatewayError::StreamCut),
+impl StreamingEndpoint for Responses {
+    fn encoder(&self, encoding: Self::Context) -> Box<dyn endpoint::StreamEncoder> {
+        match encoding {
+            Encoding::Passthrough => Box::new(passthrough::Stream::default()),
+            Encoding::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }
     }
 
-    fn error(&mut self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {
-        Self::error(self, &error.body(request_id), out);
-    }
-
-    fn usage(&self) -> Option<TokenUsage> {
-        Self::usage(self)
+    fn write_error(&self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {
+        StreamEncoder::new(ReplyContext::default(), &self.identity)
+            .error(&error.body(request_id), out);
     }
 }

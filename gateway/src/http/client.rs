@@ -1,9 +1,8 @@
-//! The pool of connections to Bedrock.
+//! The HTTP client with its connection pool.
 //!
-//! HTTP/1.1, one request a connection at a time: HTTP/2 would put a thousand streams on one connection,
-//! where hyper's pool opens no second one when AWS's limit of concurrent streams is reached, and where
-//! one lost connection ends them all. TCP keepalive finds dead peers during the long silences of a
-//! thinking model.
+//! HTTP/1.1 with one request per connection: HTTP/2 would multiplex up to a thousand streams on one connection.
+//! hyper's pool does not open a second one at AWS's limit of concurrent streams, and a lost connection would end all
+//! streams. TCP keepalive detects dead peers while a reasoning model is silent.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,19 +19,19 @@ use hyper_util::{
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Below the minute after which AWS's load balancers drop idle connections, so that a stale one is rare.
+/// Below the 60 seconds after which AWS's load balancers close idle connections, so that stale ones are rare.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// Sends requests with a body in one piece over connections made by a resolver of names.
+/// A client for requests with a complete body, with the DNS resolver `R`.
 pub(crate) type Pool<R> = legacy::Client<HttpsConnector<HttpConnector<R>>, Full<Bytes>>;
 
-/// Sends requests to Bedrock.
+/// The client with the system's DNS resolver.
 pub(crate) type Client = Pool<GaiResolver>;
 
-/// The pool for Bedrock.
+/// A client for Bedrock.
 pub(crate) fn connect(tls: ClientConfig) -> Client {
     let mut tcp = HttpConnector::new();
     tcp.set_keepalive(Some(KEEPALIVE_AFTER));
@@ -41,7 +40,7 @@ pub(crate) fn connect(tls: ClientConfig) -> Client {
     pool(tcp, tls)
 }
 
-/// A pool over the connections that `tcp` makes.
+/// A client with the connections of `tcp`.
 pub(crate) fn pool<R>(mut tcp: HttpConnector<R>, tls: ClientConfig) -> Pool<R>
 where
     HttpsConnector<HttpConnector<R>>: Connect + Clone,
@@ -60,8 +59,8 @@ where
         .build(connector)
 }
 
-/// TLS by ring, with the certificate authorities of this machine. Where there are none it says so in
-/// the log, and only `http://` endpoints can be reached.
+/// TLS with ring and the certificate authorities of this machine. Without authorities it logs a warning, and only
+/// `http://` endpoints are reachable.
 ///
 /// # Errors
 /// When the TLS library supports none of its own protocol versions.
@@ -71,7 +70,7 @@ pub(crate) fn tls() -> Result<ClientConfig, rustls::Error> {
     Ok(match builder.clone().with_native_roots() {
         Ok(builder) => builder.with_no_client_auth(),
         Err(error) => {
-            tracing::warn!(%error, "no certificate authorities on this machine (SSL_CERT_FILE names a file of them): https endpoints cannot be reached");
+            tracing::warn!(%error, "no certificate authorities found; https endpoints are unreachable (set SSL_CERT_FILE)");
             builder
                 .with_root_certificates(RootCertStore::empty())
                 .with_no_client_auth()

@@ -1,8 +1,8 @@
-//! What goes wrong on the way of a request, and what the client and the operator of the gateway learn.
+//! Errors of a request, for the client and for the log.
 //!
-//! One enum for the whole pipeline: a status, a stable word for metrics and logs, and a body in the
-//! client's dialect with AWS's own message, both request ids and a hint. What only the operator of the
-//! gateway may see goes to the log.
+//! One enum for the whole pipeline: a status, a stable reason for metrics and logs, and a body in the
+//! client's dialect with AWS's message, both request ids and a hint. Details for the gateway's administrator are
+//! in the log only.
 
 mod anthropic;
 
@@ -22,95 +22,96 @@ use serde_json::{Map, Value};
 
 use crate::http::{hints, over_limit::OverLimit};
 
-/// By which the packages of OpenAI and Anthropic are told not to try again at once, as they do after each 429.
+/// Tells the OpenAI and Anthropic SDKs whether to retry; without it they retry every 429.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-/// Most names of models listed in an error.
-const LONGEST_LIST: usize = 20;
+/// Maximum number of model names in an error.
+const MAX_NAMES: usize = 20;
 
-/// Why a request failed.
+/// The result of a step of a request.
+pub(crate) type Result<T, E = GatewayError> = std::result::Result<T, E>;
+
+/// The error of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// Nobody that this gateway knows.
+    /// Missing or invalid credentials of the client.
     #[error("{message}")]
     Unauthenticated {
-        /// What is missing or wrong.
+        /// The problem and its fix.
         message: String,
         /// Such as `missing_api_key`.
         code: &'static str,
     },
-    /// Somebody, but without this right.
+    /// An authenticated client without permission.
     #[error("{message}")]
     Forbidden {
-        /// What is not allowed, and who can change that.
+        /// The missing permission, and how to grant it.
         message: String,
     },
     /// No such path.
     #[error(
-        "there is nothing at {path}; this gateway serves POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, POST /v1/messages/count_tokens, POST /v1/embeddings, POST /v1/images/generations, POST /v1/rerank and GET /v1/models"
+        "unknown path {path}; this gateway serves POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, POST /v1/messages/count_tokens, POST /v1/embeddings, POST /v1/images/generations, POST /v1/rerank and GET /v1/models"
     )]
     UnknownPath {
-        /// As asked for.
+        /// From the request.
         path: String,
     },
-    /// A path that is there, with another method.
-    #[error("{path} does not take {method}; use {allowed}")]
+    /// A known path with another method.
+    #[error("{path} does not support {method}; use {allowed}")]
     WrongMethod {
-        /// As asked for.
+        /// From the request.
         path: String,
-        /// As asked for.
+        /// From the request.
         method: String,
-        /// What it takes.
+        /// The supported methods.
         allowed: &'static str,
     },
-    /// Neither an alias nor an id that is allowed.
+    /// Neither an alias nor an allowed model id.
     #[error("{}", unknown_model(model, allowed))]
     UnknownModel {
-        /// As asked for.
+        /// From the request.
         model: String,
-        /// What this caller may ask for.
+        /// The names this client may use.
         allowed: Vec<String>,
     },
-    /// A model that tokens are not counted for.
-    #[error("the tokens of a request cannot be counted for {model:?}: {why}")]
+    /// A model for which Bedrock does not count tokens.
+    #[error("token counting is not supported for {model:?}: {why}")]
     TokensUncounted {
         /// The model.
         model: String,
-        /// Why not, and what to do.
+        /// The cause and its fix.
         why: &'static str,
     },
-    /// More than the limit.
-    #[error(
-        "the request body is larger than the {limit} bytes this gateway takes (limits.maxBodyBytes)"
-    )]
+    /// A request body over the limit.
+    #[error("the request body is larger than the limit of {limit} bytes (limits.maxBodyBytes)")]
     BodyTooLarge {
         /// In bytes.
         limit: u64,
     },
-    /// The client stopped sending, or was too slow.
-    #[error("the request body did not arrive: {0}")]
+    /// The client closed the connection or was too slow.
+    #[error("failed to read the request body: {0}")]
     BodyUnreadable(String),
-    /// More requests in flight than allowed.
-    #[error("the gateway is busy: {limit} requests are in flight already (limits.maxInFlight)")]
+    /// Too many open requests.
+    #[error("the gateway is busy: {limit} requests are in flight (limits.maxInFlight)")]
     Busy {
         /// The limit.
         limit: u32,
     },
-    /// A limit on what may be asked for in a time is reached.
+    /// A rate limit is reached.
     #[error(transparent)]
     OverLimit(Box<OverLimit>),
-    /// The gateway ends.
+    /// The gateway is draining.
     #[error("the gateway is shutting down")]
     ShuttingDown,
-    /// A request that cannot be translated.
+    /// An invalid or unsupported request.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// Nothing to sign with.
+    /// No AWS credentials.
     #[error(transparent)]
     Credentials(#[from] Unavailable),
-    /// AWS refused.
+    /// AWS rejected the request.
     #[error("{}", .0.error)]
     Service(Box<Refusal>),
-    /// No answer: name, network, certificate.
+    /// No connection: DNS, network or TLS.
     #[error("unable to reach Bedrock at {endpoint}: {cause}")]
     Unreachable {
         /// Host and port.
@@ -118,49 +119,49 @@ pub enum GatewayError {
         /// The causes, outermost first.
         cause: String,
     },
-    /// No answer in time.
-    #[error("Bedrock did not answer within {seconds} seconds")]
+    /// No response in time.
+    #[error("Bedrock did not respond within {seconds} seconds")]
     Timeout {
-        /// The limit.
+        /// The limit, in seconds.
         seconds: u64,
     },
-    /// A stream that fell silent.
-    #[error("Bedrock's stream was silent for {seconds} seconds")]
+    /// A stream without data.
+    #[error("Bedrock's stream sent no data for {seconds} seconds")]
     StreamIdle {
-        /// The limit.
+        /// The limit, in seconds.
         seconds: u64,
     },
-    /// A stream that ended before its end.
-    #[error("Bedrock's stream broke off before its end")]
+    /// A connection that closed before the last event.
+    #[error("Bedrock's stream ended early")]
     StreamCut,
-    /// Bytes that are no event stream.
-    #[error("Bedrock's stream could not be read")]
+    /// Data that is not an event stream.
+    #[error("failed to decode Bedrock's stream")]
     StreamGarbled(#[source] FrameError),
-    /// An answer that is not what Bedrock answers.
-    #[error("Bedrock's answer could not be read: {0}")]
+    /// An unexpected response of Bedrock.
+    #[error("failed to read Bedrock's response: {0}")]
     Unreadable(String),
-    /// An answer that cannot be given to the client.
+    /// A response without an equivalent in the client's dialect.
     #[error(transparent)]
-    Answer(Box<UpstreamError>),
-    /// A fault of the gateway's own; details are in the log.
-    #[error("the gateway failed: {0}")]
+    Response(Box<UpstreamError>),
+    /// A bug of the gateway.
+    #[error("internal error: {0}")]
     Internal(&'static str),
 }
 
-/// What AWS said no to.
+/// A request that AWS rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What AWS said.
+    /// AWS's error.
     pub error: ServiceError,
-    /// The model it was about.
+    /// The model of the request.
     pub model_id: String,
-    /// The region that was asked.
+    /// The region of the request.
     pub region: String,
-    /// The response itself, for clients that speak Bedrock's own language; none for an exception in a stream.
+    /// The HTTP response, for clients of Bedrock's own API; none for an exception in a stream.
     pub original: Option<Original>,
 }
 
-/// A response of AWS as it came.
+/// An unchanged HTTP response of AWS.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Original {
     /// Its status.
@@ -182,7 +183,7 @@ impl fmt::Debug for Original {
 
 impl From<UpstreamError> for GatewayError {
     fn from(error: UpstreamError) -> Self {
-        Self::Answer(Box::new(error))
+        Self::Response(Box::new(error))
     }
 }
 
@@ -192,12 +193,8 @@ fn unknown_model(model: &str, allowed: &[String]) -> String {
             "the model {model:?} does not exist or you do not have access to it; no models are configured for you"
         );
     }
-    let mut names: Vec<&str> = allowed
-        .iter()
-        .map(String::as_str)
-        .take(LONGEST_LIST)
-        .collect();
-    if allowed.len() > LONGEST_LIST {
+    let mut names: Vec<&str> = allowed.iter().map(String::as_str).take(MAX_NAMES).collect();
+    if allowed.len() > MAX_NAMES {
         names.push("…");
     }
     format!(
@@ -229,14 +226,14 @@ impl GatewayError {
             | Self::StreamCut
             | Self::StreamGarbled(_)
             | Self::Unreadable(_) => StatusCode::BAD_GATEWAY,
-            Self::Answer(error) => {
+            Self::Response(error) => {
                 StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_GATEWAY)
             }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    /// A stable word for metrics and logs, and the `code` of the client's error.
+    /// A stable reason for metrics and logs, and the `code` of the client's error.
     pub fn reason(&self) -> &str {
         match self {
             Self::Unauthenticated { code, .. } => code,
@@ -259,12 +256,12 @@ impl GatewayError {
             Self::StreamCut => "stream_cut",
             Self::StreamGarbled(_) => "stream_garbled",
             Self::Unreadable(_) => "upstream_unreadable",
-            Self::Answer(error) => &error.code,
+            Self::Response(error) => &error.code,
             Self::Internal(_) => "internal_error",
         }
     }
 
-    /// What to do about it where that is known; for a model that a region lacks, also where it is.
+    /// A fix, if known; for a model that the region lacks, with the regions that have it.
     pub fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Service(refusal) => {
@@ -289,7 +286,7 @@ impl GatewayError {
         }
     }
 
-    /// Whether the same target may well answer a little later.
+    /// Whether a retry on the same target may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Service(refusal) => refusal.error.class().is_transient(),
@@ -298,11 +295,11 @@ impl GatewayError {
         }
     }
 
-    /// Whether another target may answer where this one did not.
+    /// Whether another target may succeed.
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Self::Service(refusal) => refusal.error.class().is_local(),
-            // Another target may be called by a role of its own.
+            // Another target may use another role.
             Self::Credentials(_)
             | Self::Timeout { .. }
             | Self::Unreadable(_)
@@ -346,12 +343,12 @@ impl GatewayError {
         }
     }
 
-    /// The error as a response.
+    /// The error as a response in the OpenAI dialect.
     pub(crate) fn response(&self, request_id: &str) -> Response {
         self.with_headers(self.status(), self.body(request_id).to_vec())
     }
 
-    /// A response with the headers that belong to the error, whatever the dialect.
+    /// A response with the headers of the error, which are the same in both dialects.
     fn with_headers(&self, status: StatusCode, body: Vec<u8>) -> Response {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
@@ -360,40 +357,45 @@ impl GatewayError {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
+        self.set_headers(headers);
         match self {
             Self::Unauthenticated { .. } => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Self::WrongMethod { allowed, .. } => {
-                headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
-            }
-            Self::Busy { .. } | Self::ShuttingDown => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            Self::OverLimit(limit) => {
-                headers.insert(header::RETRY_AFTER, limit.retry_after_seconds().into());
-                if limit.is_of_the_day() {
-                    headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
-                }
-            }
-            // What is left of the body is not read.
-            Self::BodyTooLarge { .. } | Self::BodyUnreadable(_) => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            Self::OverLimit(limit) if limit.is_daily() => {
+                headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
             }
             _ => {}
         }
         response
     }
+
+    /// Sets the headers of the error that all dialects share.
+    pub(crate) fn set_headers(&self, headers: &mut HeaderMap) {
+        let (name, value) = match self {
+            Self::WrongMethod { allowed, .. } => (header::ALLOW, HeaderValue::from_static(allowed)),
+            Self::Busy { .. } | Self::ShuttingDown => {
+                (header::RETRY_AFTER, HeaderValue::from_static("1"))
+            }
+            Self::OverLimit(limit) => (header::RETRY_AFTER, limit.retry_after_seconds().into()),
+            // The gateway does not read the rest of the body.
+            Self::BodyTooLarge { .. } | Self::BodyUnreadable(_) => {
+                (header::CONNECTION, HeaderValue::from_static("close"))
+            }
+            _ => return,
+        };
+        headers.insert(name, value);
+    }
 }
 
-/// AWS's status, except where it speaks of the gateway's credentials: to the client, 401 or 403 would
-/// say that its own key is wrong.
+/// AWS's status, except for errors about the gateway's credentials: a client would take 401 or 403 for an error
+/// of its own key.
 fn service_status(error: &ServiceError) -> StatusCode {
     match error.class() {
         Class::Authentication | Class::ExpiredCredentials | Class::ClockSkew => {
             StatusCode::BAD_GATEWAY
         }
-        // How Bedrock's endpoints in other protocols say the same.
+        // Bedrock's OpenAI and Anthropic endpoints use this status for the same errors.
         _ if error.status == StatusCode::UNAUTHORIZED.as_u16() => StatusCode::BAD_GATEWAY,
         _ => StatusCode::from_u16(error.status)
             .ok()
@@ -402,7 +404,7 @@ fn service_status(error: &ServiceError) -> StatusCode {
     }
 }
 
-/// The causes of an error, outermost first, without repeating what one already says.
+/// An error and its causes, outermost first; a cause that the text already contains is left out.
 pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -436,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn each_aws_error_keeps_its_status_unless_it_is_about_the_gateways_own_credentials() {
+    fn keeps_the_status_of_aws_errors_except_those_about_the_gateways_credentials() {
         for (name, received, expected) in [
             ("ValidationException", 400, 400),
             ("AccessDeniedException", 403, 403),
@@ -459,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn body_keeps_awss_message_both_request_ids_and_a_hint() {
+    fn body_has_awss_message_both_request_ids_and_a_hint() {
         let error = service(
             "ValidationException",
             400,
@@ -480,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_model_lists_what_is_allowed_but_not_without_end() {
+    fn unknown_model_error_lists_at_most_20_allowed_models() {
         let allowed: Vec<String> = (0..30).map(|n| format!("m{n}")).collect();
         let error = GatewayError::UnknownModel {
             model: "x".to_owned(),

@@ -1,9 +1,9 @@
-//! What one request may take: its size, its time to arrive, a place among those in flight. Step 1.
+//! Guards of a request: its size, the time to send it, and the number of open requests.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -13,43 +13,43 @@ use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::http::error::GatewayError;
+use super::error::{GatewayError, Result};
 
-/// How long a client may take to send its body.
+/// Time in which a client must send its body.
 const BODY_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Counts requests in flight.
+/// Counts open requests.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct InFlight(Arc<AtomicU32>);
+pub(crate) struct InFlight(Arc<AtomicU64>);
 
-/// A place among the requests in flight, given back when dropped.
+/// One open request; dropping it lowers the count.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<AtomicU32>);
+pub(crate) struct InFlightGuard(Arc<AtomicU64>);
 
 impl InFlight {
-    /// Takes a place; `limit` 0 means that there is always one.
-    pub(crate) fn enter(&self, limit: u32) -> Result<Permit, GatewayError> {
+    /// Counts a request, unless `limit` requests are open.
+    pub(crate) fn enter(&self, limit: Option<u64>) -> Option<InFlightGuard> {
         let before = self.0.fetch_add(1, Ordering::AcqRel);
-        let permit = Permit(Arc::clone(&self.0));
-        if limit > 0 && before >= limit {
-            return Err(GatewayError::Busy { limit });
-        }
-        Ok(permit)
+        let guard = InFlightGuard(Arc::clone(&self.0));
+        limit.is_none_or(|limit| before < limit).then_some(guard)
     }
 
-    pub(crate) fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 }
 
-impl Drop for Permit {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-/// Reads a whole body, refusing it at its announced length where it announces one.
-pub(crate) async fn read_body(body: Body, limit: u64) -> Result<Bytes, GatewayError> {
+/// Reads a whole body. Rejects a body over `limit` bytes before reading if the client announces its length.
+///
+/// # Errors
+/// 413 over the limit; 408 when the body does not arrive in time.
+pub(crate) async fn read_body(body: Body, limit: u64) -> Result<Bytes> {
     if body.size_hint().lower() > limit {
         return Err(GatewayError::BodyTooLarge { limit });
     }
@@ -60,10 +60,10 @@ pub(crate) async fn read_body(body: Body, limit: u64) -> Result<Bytes, GatewayEr
             Err(GatewayError::BodyTooLarge { limit })
         }
         Ok(Err(_)) => Err(GatewayError::BodyUnreadable(
-            "the client stopped sending".to_owned(),
+            "the client closed the connection".to_owned(),
         )),
         Err(_elapsed) => Err(GatewayError::BodyUnreadable(format!(
-            "not within {} seconds",
+            "no complete body within {} seconds",
             BODY_TIMEOUT.as_secs()
         ))),
     }
@@ -76,22 +76,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn place_is_given_back_also_after_a_refusal() {
+    fn guard_lowers_the_count_also_after_a_rejection() {
         let in_flight = InFlight::default();
-        let first = in_flight.enter(1).unwrap();
-        assert!(matches!(
-            in_flight.enter(1),
-            Err(GatewayError::Busy { limit: 1 })
-        ));
+        let first = in_flight.enter(Some(1)).unwrap();
+        assert!(in_flight.enter(Some(1)).is_none());
         assert_eq!(in_flight.count(), 1);
         drop(first);
-        assert!(in_flight.enter(1).is_ok());
-        assert!(in_flight.enter(0).is_ok());
+        assert!(in_flight.enter(Some(1)).is_some());
+        assert!(in_flight.enter(None).is_some());
         assert_eq!(in_flight.count(), 0);
     }
 
     #[tokio::test]
-    async fn body_over_the_limit_is_refused_announced_or_not() {
+    async fn rejects_a_body_over_the_limit_with_and_without_a_length() {
         let announced = Body::from(vec![b'x'; 11]);
         assert!(matches!(
             read_body(announced, 10).await,

@@ -1,67 +1,100 @@
-//! Steps 1 to 4, which all requests to models share: take it in, who asks, for what, where to.
+//! The first steps of every request: count it, authenticate the client, read the body, apply the rate limits.
 
 use std::sync::Arc;
 
 use axum::extract::Request;
 use bytes::Bytes;
-use dialects::translation::head;
+use http::request::Parts;
 
-use crate::{
-    http::{error::GatewayError, request_guards::read_body},
-    pipeline::{active_config::Live, record::Account, route::Target},
-    server::router::State,
+use super::{
+    active_config::ActiveConfig,
+    authenticate::{Caller, Identity},
+    rate_limit::report::Slot,
+    record::RequestRecord,
+    state::State,
+};
+use crate::http::{
+    dialect::Dialect,
+    error::{GatewayError, Result},
+    request_guards::read_body,
 };
 
-/// A request that may go upstream.
+/// An admitted request.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    /// The configuration it was judged by, which holds until its end.
-    pub(crate) live: Arc<Live>,
+    /// The configuration of the request until its end.
+    pub(crate) active: Arc<ActiveConfig>,
+    pub(crate) caller: Caller,
+    pub(crate) parts: Parts,
     pub(crate) body: Bytes,
-    /// As the client named it.
-    pub(crate) model: String,
-    pub(crate) stream: bool,
-    /// In the order they are to be tried; never empty.
-    pub(crate) targets: Vec<Arc<Target>>,
-    pub(crate) first: Arc<Target>,
 }
 
+/// Admits a request. Clients of Bedrock's own API may sign instead of sending a key.
+///
+/// # Errors
+/// 503 with too many open requests, 401 or 403 for the client, 413 or 408 for the body, 429 over a rate limit.
 pub(crate) async fn admit(
     state: &State,
     request: Request,
-    account: &mut Account,
-) -> Result<Admitted, GatewayError> {
-    let live = state.live();
-    let limits = &live.config.limits;
-    account.hold(state.in_flight().enter(limits.max_in_flight)?);
+    dialect: Dialect,
+    record: &mut RequestRecord,
+) -> Result<Admitted> {
+    let active = state.active();
+    let limits = &active.config.limits;
+    let limit = limits.max_in_flight;
+    let guard = state
+        .in_flight()
+        .enter((limit > 0).then_some(u64::from(limit)))
+        .ok_or(GatewayError::Busy { limit })?;
+    record.set_in_flight(guard);
     let (parts, body) = request.into_parts();
-    let caller = live
-        .authenticator
-        .authenticate(&parts.headers, state.now())?;
-    account.caller(&caller.name);
+    let authenticator = &active.authenticator;
+    let identity = if dialect == Dialect::Bedrock {
+        authenticator.identify_headers(&parts.headers, state.now())?
+    } else {
+        Identity::Known(authenticator.authenticate(&parts.headers, state.now())?)
+    };
+    if let Identity::Known(caller) = &identity {
+        record.set_client(&caller.name);
+    }
     let body = read_body(body, limits.max_body_bytes).await?;
-    state
-        .take(&live, &caller.name, &parts.extensions, account)
-        .await?;
-    let head = head(&body)?;
-    let targets = live
-        .routes
-        .resolve(&head.model, &caller, fastrand::u64(..))?;
-    account.model(
-        &head.model,
-        live.routes.is_configured(&head.model),
-        head.stream,
-    );
-    let first = targets
-        .first()
-        .cloned()
-        .ok_or(GatewayError::Internal("a route without a target"))?;
+    let caller = match identity {
+        Identity::Known(caller) => caller,
+        Identity::Signed(client) => {
+            let caller = authenticator.verify(&client, &parts, &body, state.now())?;
+            record.set_client(&caller.name);
+            caller
+        }
+    };
+    apply_limits(state, &active, &caller.name, &parts, record).await?;
     Ok(Admitted {
-        live,
+        active,
+        caller,
+        parts,
         body,
-        model: head.model,
-        stream: head.stream,
-        targets,
-        first,
     })
+}
+
+/// Applies the rate limits; the permit stays in the record until the request ends.
+async fn apply_limits(
+    state: &State,
+    active: &ActiveConfig,
+    client: &str,
+    parts: &Parts,
+    record: &mut RequestRecord,
+) -> Result<()> {
+    if active.limiter.is_empty() {
+        return Ok(());
+    }
+    let clock = &state.settings().clock;
+    let (report, result) = active.limiter.check(client, clock).await;
+    if let Some(slot) = parts.extensions.get::<Slot>() {
+        slot.fill(report);
+    }
+    let permit = result.map_err(|over| {
+        state.metrics().over_limit(&over, client);
+        GatewayError::OverLimit(Box::new(over))
+    })?;
+    record.set_permit(permit);
+    Ok(())
 }

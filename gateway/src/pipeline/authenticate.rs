@@ -1,9 +1,10 @@
-//! Who calls: step 2 of a request.
+//! Authentication of clients.
 //!
-//! A client proves itself by an API key or, in a cluster, by the token of its ServiceAccount, in
-//! `Authorization: Bearer` or `x-api-key`. What it brought never goes upstream or into a log.
+//! A client sends an API key or, in a cluster, the token of its ServiceAccount, in `Authorization: Bearer` or
+//! `x-api-key`. Neither is forwarded or logged.
 
 mod api_keys;
+mod caller;
 mod service_account;
 mod signature;
 mod signature_check;
@@ -13,70 +14,32 @@ use std::time::SystemTime;
 use api::config::ServiceAccountClients;
 use http::{HeaderMap, header};
 
-pub use api_keys::KeyFileError;
-pub(crate) use api_keys::{ApiKeys, key_files};
+pub(crate) use api_keys::ApiKeys;
+pub(crate) use caller::Caller;
 pub use service_account::KeySetError;
 use service_account::ServiceAccounts;
-pub(crate) use signature::Proof;
+pub(crate) use signature::Identity;
 
-use crate::http::error::GatewayError;
+use crate::http::error::{GatewayError, Result};
 
 const X_API_KEY: &str = "x-api-key";
 
-/// Somebody whom this gateway lets in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Caller {
-    /// For logs and metrics, such as `anonymous`, `key:ci` or `team-a/app`.
-    pub(crate) name: String,
-    /// Names or patterns of models it may use; empty: all.
-    pub(crate) models: Vec<String>,
-}
-
-/// Everything needed to tell who calls.
+/// Authenticates clients.
 #[derive(Debug, Default)]
 pub(crate) struct Authenticator {
     keys: ApiKeys,
     service_accounts: Option<ServiceAccounts>,
-    /// Nobody needs to prove anything.
+    /// Whether clients need no credentials.
     open: bool,
-    /// Why nobody is served any more.
+    /// Why all clients are rejected, if they are.
     revoked: Option<String>,
 }
 
-impl Caller {
-    fn anonymous() -> Self {
-        Self {
-            name: "anonymous".to_owned(),
-            models: Vec::new(),
-        }
-    }
-}
-
-impl Caller {
-    /// Name of the client that an API key belongs to.
-    pub(crate) fn name_of_key(client: &str) -> String {
-        format!("key:{client}")
-    }
-
-    /// Name of a ServiceAccount as a client.
-    pub(crate) fn name_of_account(namespace: &str, name: &str) -> String {
-        format!("{namespace}/{name}")
-    }
-
-    /// The client that an API key belongs to.
-    fn of_key(client: &str) -> Self {
-        Self {
-            name: Self::name_of_key(client),
-            models: Vec::new(),
-        }
-    }
-}
-
 impl Authenticator {
-    /// `open` lets everybody in, whatever they bring along.
+    /// `open` admits every client, with any credentials.
     ///
     /// # Errors
-    /// When the key set of the ServiceAccounts is not usable.
+    /// When the key set of the ServiceAccounts is invalid.
     pub(crate) fn try_new(
         open: bool,
         keys: ApiKeys,
@@ -90,7 +53,7 @@ impl Authenticator {
         })
     }
 
-    /// The same, but nobody is served any more: whoever would be let in is told why.
+    /// Rejects all clients; those with valid credentials receive the reason.
     pub(crate) fn revoked(self, why: Option<String>) -> Self {
         Self {
             revoked: why,
@@ -98,44 +61,37 @@ impl Authenticator {
         }
     }
 
-    /// Whether anybody is let in.
+    /// Whether clients need no credentials.
     pub(crate) fn is_open(&self) -> bool {
         self.open
     }
 
-    /// Names of the clients that have a key.
+    /// Names of the clients with an API key.
     pub(crate) fn key_clients(&self) -> impl Iterator<Item = &str> {
         self.keys.names()
     }
 
-    /// Finds out who calls.
+    /// Authenticates a request by its headers.
     ///
     /// # Errors
-    /// 401 that names what is missing or wrong; 403 for an account that is not on the list.
-    pub(crate) fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        now: SystemTime,
-    ) -> Result<Caller, GatewayError> {
+    /// 401 that names the problem; 403 for a ServiceAccount that is not on the list.
+    pub(crate) fn authenticate(&self, headers: &HeaderMap, now: SystemTime) -> Result<Caller> {
         if self.open {
-            return self.served(Caller::anonymous());
+            return self.unless_revoked(Caller::anonymous());
         }
         let presented = presented(headers)?.ok_or_else(|| GatewayError::Unauthenticated {
-            message: format!("no credentials: send {}", self.wanted()),
+            message: format!("missing credentials: send {}", self.accepted()),
             code: "missing_api_key",
         })?;
-        self.recognise(presented, now)
+        self.identify(presented, now)
     }
 
-    /// What a client can sign with instead of showing its key: the key's name and the key. `None` where nobody
-    /// has to prove anything.
+    /// Name and secret with which a client can sign instead of sending its key. `None` if clients need no
+    /// credentials.
     ///
     /// # Errors
-    /// 401 where no key of this gateway is shown; a token cannot sign.
-    pub(crate) fn signing_pair(
-        &self,
-        headers: &HeaderMap,
-    ) -> Result<Option<(&str, &str)>, GatewayError> {
+    /// 401 without an API key of this gateway; tokens cannot sign.
+    pub(crate) fn signing_pair(&self, headers: &HeaderMap) -> Result<Option<(&str, &str)>> {
         if self.open {
             return Ok(None);
         }
@@ -147,8 +103,8 @@ impl Authenticator {
         })
     }
 
-    /// Whose key or token this is.
-    fn recognise(&self, presented: &str, now: SystemTime) -> Result<Caller, GatewayError> {
+    /// The client with this key or token.
+    fn identify(&self, presented: &str, now: SystemTime) -> Result<Caller> {
         let caller = match &self.service_accounts {
             Some(accounts) if service_account::looks_like_a_token(presented) => {
                 accounts.verify(presented, now)?
@@ -156,17 +112,17 @@ impl Authenticator {
             _ => self
                 .keys
                 .find(presented)
-                .map(Caller::of_key)
+                .map(Caller::with_key)
                 .ok_or_else(|| GatewayError::Unauthenticated {
-                    message: format!("this key is not known here: send {}", self.wanted()),
+                    message: format!("invalid API key: send {}", self.accepted()),
                     code: "invalid_api_key",
                 })?,
         };
-        self.served(caller)
+        self.unless_revoked(caller)
     }
 
-    /// Strangers are not told, so this comes last.
-    fn served(&self, caller: Caller) -> Result<Caller, GatewayError> {
+    /// Rejects revoked clients. The last step, so that unknown clients do not receive the reason.
+    fn unless_revoked(&self, caller: Caller) -> Result<Caller> {
         match &self.revoked {
             Some(message) => Err(GatewayError::Forbidden {
                 message: message.clone(),
@@ -175,7 +131,7 @@ impl Authenticator {
         }
     }
 
-    fn wanted(&self) -> String {
+    fn accepted(&self) -> String {
         let token = self.service_accounts.as_ref().map(|accounts| {
             format!(
                 "the token of a ServiceAccount with audience {:?}",
@@ -191,8 +147,8 @@ impl Authenticator {
     }
 }
 
-/// What the client brought, in either header.
-fn presented(headers: &HeaderMap) -> Result<Option<&str>, GatewayError> {
+/// The key or token of a request.
+fn presented(headers: &HeaderMap) -> Result<Option<&str>> {
     let unreadable = || GatewayError::Unauthenticated {
         message: "the Authorization header must be `Bearer` and a key or token".to_owned(),
         code: "invalid_authorization_header",
@@ -231,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn key_is_taken_from_either_header() {
+    fn accepts_a_key_in_either_header() {
         for headers in [
             headers("authorization", "Bearer sk-right"),
             headers("authorization", "bearer  sk-right "),
@@ -245,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_no_right_key_is_told_what_is_missing() {
+    fn rejects_missing_and_invalid_keys_with_the_cause() {
         for (headers, expected) in [
             (HeaderMap::new(), "missing_api_key"),
             (
@@ -273,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn open_gateway_takes_whatever_key_a_client_library_insists_on() {
+    fn open_gateway_accepts_any_key() {
         let open = Authenticator::try_new(true, ApiKeys::default(), None).unwrap();
         let caller =
             open.authenticate(&headers("authorization", "Basic x"), SystemTime::UNIX_EPOCH);
@@ -281,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn revoked_gateway_tells_its_clients_why_and_strangers_nothing() {
+    fn revoked_gateway_gives_the_reason_to_its_clients_only() {
         let why = || Some("BedrockAccess team-a/chat is not accepted".to_owned());
         let revoked = with_key().revoked(why());
         let ask = |gateway: &Authenticator, key: &'static str| {
@@ -301,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_gateway_without_any_key_lets_nobody_in() {
+    fn gateway_without_keys_rejects_all_clients() {
         let closed = Authenticator::default();
         for headers in [HeaderMap::new(), headers("x-api-key", "anything")] {
             assert!(

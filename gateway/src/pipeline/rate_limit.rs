@@ -1,12 +1,11 @@
-//! How much may be asked for in a time, by all clients of an access together and by each. Part of step 2, once it is
-//! known who calls.
+//! Rate limits of a BedrockAccess, shared by all its clients, and of each client.
 //!
-//! A request is taken while the counts are below each limit that holds for it; its tokens are charged when its
-//! account closes, since how many they are is known only then. Counts belong to names, not to a configuration,
-//! so that a reload keeps them. What a request looks up was made at load.
+//! A request is allowed while the usage of each of its limits is below the limit. Its tokens are added when it ends,
+//! since they are known only then. Counters belong to subjects, so that a reload keeps them; everything else is
+//! prepared when the configuration is loaded.
 
 mod counter;
-pub(crate) mod counts;
+mod counts;
 pub(crate) mod report;
 mod store;
 
@@ -15,96 +14,103 @@ use std::{collections::HashMap, sync::Arc};
 use api::{GatewayConfig, config::Rates};
 use credentials::SharedTimeSource;
 
-use crate::http::over_limit::{Holder, OverLimit};
-use crate::{pipeline::authenticate::Caller, telemetry::metrics::Metrics};
-use counter::{Meter, Place};
-use counts::{Counts, Standing};
+use crate::{
+    http::{
+        over_limit::{OverLimit, Subject},
+        request_guards::InFlightGuard,
+    },
+    telemetry::metrics::Metrics,
+};
+
+use super::authenticate::Caller;
+use counter::Counter;
+use counts::{Counts, Usage};
 use report::Report;
 use store::Store;
 pub use store::StoreError;
 
-/// The limits of a configuration, each with what was used of it.
+/// The quotas of a configuration, with their usage.
 #[derive(Debug, Default)]
-pub(crate) struct Allotments {
-    access: Option<Allotment>,
-    clients: HashMap<String, Allotment>,
-    /// Where requests and tokens are counted together with other gateways.
+pub(crate) struct Limiter {
+    access: Option<Quota>,
+    clients: HashMap<String, Quota>,
+    /// Counts shared with other gateways, if configured.
     store: Option<Arc<Store>>,
 }
 
-/// Limits of an access or of a client.
+/// The limits of a subject.
 #[derive(Debug)]
-struct Allotment {
-    holder: Holder,
+struct Quota {
+    subject: Subject,
     rates: Rates,
-    meter: Arc<Meter>,
-    /// What the store counts it under; none where it has nothing to count.
+    counter: Arc<Counter>,
+    /// Key in the store; none without limits over time.
     key: Option<Arc<str>>,
 }
 
-/// A request that was taken: its places among the open ones, and where its tokens go.
+/// An allowed request: it counts as open until dropped, and its tokens are charged to its quotas.
 #[derive(Debug)]
-pub(crate) struct Admission {
-    /// Of the access, and of the client.
-    places: [Option<Place>; 2],
+pub(crate) struct Permit {
+    /// The quotas of the BedrockAccess and of the client.
+    open: [Option<(InFlightGuard, Arc<Counter>)>; 2],
     keys: [Option<Arc<str>>; 2],
     store: Option<Arc<Store>>,
     clock: SharedTimeSource,
 }
 
-/// The limits that hold for a request: those of the access, and of the client.
-type Holders<'a> = [Option<&'a Allotment>; 2];
+/// The quotas of a request: of the BedrockAccess and of the client.
+type Quotas<'a> = [Option<&'a Quota>; 2];
 
-impl Allotments {
-    /// The limits of a configuration for clients with keys of these names; what was counted for a name in
-    /// `previous` goes on.
+impl Limiter {
+    /// The quotas of a configuration, for clients with API keys of these names. Subjects keep their counters of
+    /// `previous`.
     ///
     /// # Errors
-    /// When the store's address cannot be used.
+    /// When the URL of the store is invalid.
     pub(crate) fn compile<'a>(
         config: &GatewayConfig,
         keys: impl Iterator<Item = &'a str>,
         metrics: &Arc<Metrics>,
         previous: Option<&Self>,
     ) -> Result<Self, StoreError> {
-        let holder = Holder::of(config.access.as_ref());
-        let group = holder.name().to_owned();
-        let allotment =
-            |holder: Holder, client: Option<&str>, rates: Rates, before: Option<&Self>| {
-                let before = before.and_then(|before| match client {
-                    None => before.access.as_ref(),
-                    Some(client) => before.clients.get(client),
-                });
-                Allotment {
-                    holder,
-                    rates,
-                    meter: before.map(|one| Arc::clone(&one.meter)).unwrap_or_default(),
-                    key: counts_by_time(&rates).then(|| store::key(&group, client)),
-                }
-            };
+        let shared = Subject::shared(config.access.as_ref());
+        let group = shared.name().to_owned();
+        let quota = |subject: Subject, client: Option<&str>, rates: Rates| {
+            let before = previous.and_then(|previous| match client {
+                None => previous.access.as_ref(),
+                Some(client) => previous.clients.get(client),
+            });
+            Quota {
+                subject,
+                rates,
+                counter: before
+                    .map(|quota| Arc::clone(&quota.counter))
+                    .unwrap_or_default(),
+                key: has_limits_over_time(&rates).then(|| store::key(&group, client)),
+            }
+        };
         let rates = config.limits.rates();
-        let access = (!rates.is_empty()).then(|| allotment(holder, None, rates, previous));
+        let access = (!rates.is_empty()).then(|| quota(shared, None, rates));
         let accounts = config.clients.service_accounts.iter();
         let accounts = accounts.flat_map(|accounts| &accounts.subjects);
-        let accounts = accounts.map(|subject| {
-            let name = Caller::name_of_account(&subject.namespace, &subject.name);
-            (name, subject.limits)
+        let accounts = accounts.map(|account| {
+            let name = Caller::service_account_name(&account.namespace, &account.name);
+            (name, account.limits)
         });
-        let keys = keys.map(|key| (Caller::name_of_key(key), config.clients.api_key_limits));
+        let keys = keys.map(|key| (Caller::key_name(key), config.clients.api_key_limits));
         let clients = accounts
             .chain(keys)
             .filter(|(_, rates)| !rates.is_empty())
             .map(|(name, rates)| {
-                let holder = Holder::Client(name.clone());
-                let allotment = allotment(holder, Some(&name), rates, previous);
-                (name, allotment)
+                let quota = quota(Subject::Client(name.clone()), Some(&name), rates);
+                (name, quota)
             })
             .collect();
         let known = previous.and_then(|previous| previous.store.as_ref());
         let store = match &config.limits.store {
             None => None,
             Some(wanted) => Some(match known {
-                Some(known) if known.is_of(&wanted.redis) => Arc::clone(known),
+                Some(known) if known.has_settings(&wanted.redis) => Arc::clone(known),
                 _ => Arc::new(Store::start(&wanted.redis, Arc::clone(metrics))?),
             }),
         };
@@ -115,143 +121,146 @@ impl Allotments {
         })
     }
 
-    /// Whether nothing is limited.
+    /// Whether no limits are configured.
     pub(crate) fn is_empty(&self) -> bool {
         self.access.is_none() && self.clients.is_empty()
     }
 
-    /// Whether the store answers; `None` where there is none.
+    /// Whether the store is available; `None` without a store.
     pub(crate) fn store_is_up(&self) -> Option<bool> {
         self.store.as_ref().map(|store| store.is_up())
     }
 
-    /// Takes a request of a client, if each limit allows it, and says how they stand then.
+    /// Counts a request of a client if each limit allows it, and reports the usage.
     ///
     /// # Errors
-    /// The limit that frees last.
-    pub(crate) async fn admit(
+    /// The reached limit with the longest wait.
+    pub(crate) async fn check(
         &self,
         client: &str,
         clock: &SharedTimeSource,
-    ) -> (Report, Result<Admission, OverLimit>) {
-        let holders: Holders<'_> = [self.access.as_ref(), self.clients.get(client)];
-        let mut crowded = None;
-        let places = holders.map(|holder| {
-            let allotment = holder?;
-            let limit = allotment.rates.concurrent_requests;
-            let place = allotment.meter.enter(limit);
-            if let (None, Some(limit)) = (&place, limit) {
-                let one = OverLimit::crowded(&allotment.holder, limit);
-                crowded = Some(one.or_longer(crowded.take()));
+    ) -> (Report, Result<Permit, OverLimit>) {
+        let quotas: Quotas<'_> = [self.access.as_ref(), self.clients.get(client)];
+        let mut over = None;
+        let open = quotas.map(|quota| {
+            let quota = quota?;
+            let limit = quota.rates.concurrent_requests;
+            let guard = quota.counter.open.enter(limit);
+            if let (None, Some(limit)) = (&guard, limit) {
+                let one = OverLimit::concurrent(&quota.subject, limit);
+                over = Some(one.or_longer(over.take()));
             }
-            place
+            Some((guard?, Arc::clone(&quota.counter)))
         });
-        let (report, judged) = match crowded {
-            // Others need not hear of it.
-            Some(_) => own(holders, crowded, clock),
-            None => match self.shared(holders, clock).await {
-                Some(judged) => judged,
-                None => own(holders, None, clock),
+        let (report, result) = match over {
+            // A rejected request needs no shared counts.
+            Some(_) => check_locally(quotas, over, clock),
+            None => match self.check_shared(quotas, clock).await {
+                Some(checked) => checked,
+                None => check_locally(quotas, None, clock),
             },
         };
-        let admission = judged.map(|()| Admission {
-            places,
-            keys: holders.map(|holder| holder?.key.clone()),
+        let permit = result.map(|()| Permit {
+            open,
+            keys: quotas.map(|quota| quota?.key.clone()),
             store: self.store.clone(),
             clock: clock.clone(),
         });
-        (report, admission)
+        (report, permit)
     }
 
-    /// Judges by the counts of all gateways; `None` where there are none, or their store does not answer.
-    async fn shared(
+    /// Checks with the counts of all gateways; `None` without a store, or while it is unavailable.
+    async fn check_shared(
         &self,
-        holders: Holders<'_>,
+        quotas: Quotas<'_>,
         clock: &SharedTimeSource,
     ) -> Option<(Report, Result<(), OverLimit>)> {
         let store = self.store.as_ref()?;
-        let asked = holders.map(|holder| {
-            let allotment = holder?;
-            Some((allotment.key.as_ref()?, &allotment.rates))
+        let subjects = quotas.map(|quota| {
+            let quota = quota?;
+            Some((quota.key.as_ref()?, &quota.rates))
         });
-        if asked.iter().all(Option::is_none) {
+        if subjects.iter().all(Option::is_none) {
             return None;
         }
-        let mut taken = store.take(asked).await?;
-        let mut report = Report::new(taken.at);
-        let mut refusal = None;
-        for (allotment, counts) in holders.into_iter().zip(&mut taken.counts) {
-            let (Some(allotment), Some(counts)) = (allotment, counts) else {
+        let mut decision = store.check(subjects).await?;
+        let mut report = Report::new(decision.at);
+        let mut over = None;
+        for (quota, counts) in quotas.into_iter().zip(&mut decision.counts) {
+            let (Some(quota), Some(counts)) = (quota, counts) else {
                 continue;
             };
-            let standings = counts.standings(&allotment.rates, taken.at);
-            if !taken.free {
-                for full in standings.filter(Standing::is_full) {
-                    let full = OverLimit::full(&allotment.holder, full);
-                    refusal = Some(full.or_longer(refusal.take()));
-                }
+            if !decision.allowed {
+                over = reached(quota, counts.usage(&quota.rates, decision.at), over);
             }
-            report.add(counts.standings(&allotment.rates, taken.at));
+            report.add(counts.usage(&quota.rates, decision.at));
         }
-        if let Some(refusal) = refusal {
-            return Some((report, Err(refusal)));
+        if let Some(over) = over {
+            return Some((report, Err(over)));
         }
-        // For the time when the store does not answer.
+        // Local counters apply when the store becomes unavailable.
         let now = clock.now();
-        for allotment in holders.into_iter().flatten() {
-            allotment.meter.counts().add_request(now);
+        for quota in quotas.into_iter().flatten() {
+            quota.counter.counts().add_request(now);
         }
         Some((report, Ok(())))
     }
 }
 
-/// Judges by this gateway's own counts a request that may have been refused already.
-fn own(
-    holders: Holders<'_>,
-    refused: Option<OverLimit>,
+/// Checks with this gateway's counters a request that may be over a limit already.
+fn check_locally(
+    quotas: Quotas<'_>,
+    mut over: Option<OverLimit>,
     clock: &SharedTimeSource,
 ) -> (Report, Result<(), OverLimit>) {
     let now = clock.now();
     let mut report = Report::new(now);
-    let mut refusal = refused;
-    // Always the access's lock before a client's; both for a few additions.
-    let mut counted =
-        holders.map(|holder| holder.map(|allotment| (allotment, allotment.meter.counts())));
-    for (allotment, counts) in counted.iter_mut().flatten() {
-        let standings = counts.standings(&allotment.rates, now);
-        for full in standings.filter(Standing::is_full) {
-            let full = OverLimit::full(&allotment.holder, full);
-            refusal = Some(full.or_longer(refusal.take()));
-        }
+    // Always locks the BedrockAccess before a client; both for a few additions.
+    let mut counted = quotas.map(|quota| quota.map(|quota| (quota, quota.counter.counts())));
+    for (quota, counts) in counted.iter_mut().flatten() {
+        over = reached(quota, counts.usage(&quota.rates, now), over);
     }
-    for (allotment, counts) in counted.iter_mut().flatten() {
+    for (quota, counts) in counted.iter_mut().flatten() {
         let counts: &mut Counts = counts;
-        if refusal.is_none() {
+        if over.is_none() {
             counts.add_request(now);
         }
-        report.add(counts.standings(&allotment.rates, now));
+        report.add(counts.usage(&quota.rates, now));
     }
-    (report, refusal.map_or(Ok(()), Err))
+    (report, over.map_or(Ok(()), Err))
 }
 
-/// Whether anything is limited that is counted over a time.
-fn counts_by_time(rates: &Rates) -> bool {
-    let open_alone = Rates {
+/// The reached limit with the longest wait, also among earlier ones.
+fn reached(
+    quota: &Quota,
+    usage: impl Iterator<Item = Usage>,
+    mut over: Option<OverLimit>,
+) -> Option<OverLimit> {
+    for full in usage.filter(Usage::is_full) {
+        let full = OverLimit::new(&quota.subject, full.kind, full.limit, full.frees_in);
+        over = Some(full.or_longer(over.take()));
+    }
+    over
+}
+
+/// Whether a limit applies to a period, not only to open requests.
+fn has_limits_over_time(rates: &Rates) -> bool {
+    let concurrency_only = Rates {
         concurrent_requests: rates.concurrent_requests,
         ..Rates::default()
     };
-    *rates != open_alone
+    *rates != concurrency_only
 }
 
-impl Admission {
-    /// What the request used, once that is known.
+impl Permit {
+    /// Charges the tokens of the finished request.
     pub(crate) fn charge(&self, tokens: u64) {
         if tokens == 0 {
             return;
         }
         let now = self.clock.now();
-        for place in self.places.iter().flatten() {
-            place.meter().counts().add_tokens(tokens, now);
+        for (_, counter) in self.open.iter().flatten() {
+            counter.counts().add_tokens(tokens, now);
         }
         if let Some(store) = &self.store
             && self.keys.iter().any(Option::is_some)

@@ -1,55 +1,24 @@
-//! From what a client asks for to where it goes: step 4 of a request. Pure.
+//! Routes: from the model name of a request to its targets. Pure.
 //!
-//! An alias leads to its targets, lower priority first, shared by weight among equals. A Bedrock id
-//! that a pattern allows leads to itself. Facts about a model are looked up when the configuration is
-//! loaded, not on each request.
+//! An alias maps to its targets: lower priority first, random by weight within a priority. An id that a pattern
+//! allows maps to itself. Model capabilities are looked up when the configuration is loaded, not for each request.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::{
-    Arn, GatewayConfig, Region,
-    config::{self, AssumeRole},
-};
+use api::{Arn, GatewayConfig, Region, config};
 use bedrock::{
     apis::{BedrockApi, Service},
     model_id::encode_path_segment,
 };
 use dialects::families::{FamilyError, FamilyTable, ModelCapabilities, base_model_id};
-use http::Uri;
 
+use super::authenticate::Caller;
 use crate::{
-    http::error::GatewayError,
-    pipeline::authenticate::Caller,
-    upstream::operation::{Operation, Path},
+    http::error::{GatewayError, Result},
+    upstream::target::{Endpoints, Target, Targets},
 };
 
-/// A model in a region, ready to be called.
-#[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) model_id: String,
-    pub(crate) region: Region,
-    pub(crate) capabilities: Arc<ModelCapabilities>,
-    /// The role whose session signs; none: the gateway's own credentials.
-    pub(crate) assume_role: Option<Arc<AssumeRole>>,
-    weight: u32,
-    priority: u32,
-    /// The foundation model behind it, where that is known.
-    base_model: Option<String>,
-    /// Base URL of each service.
-    runtime: String,
-    mantle: String,
-    /// Path of what is called on `bedrock-runtime`, such as `/model/ID`.
-    resource: String,
-}
-
-/// Base URLs for every region in place of AWS's own.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Endpoints {
-    pub(crate) runtime: Option<String>,
-    pub(crate) mantle: Option<String>,
-}
-
-/// Everything a request can be led to.
+/// The routes of a configuration.
 #[derive(Debug)]
 pub(crate) struct Routes {
     aliases: BTreeMap<String, Vec<Arc<Target>>>,
@@ -59,48 +28,15 @@ pub(crate) struct Routes {
     endpoints: Endpoints,
 }
 
-/// Text in which `*` stands for any run of characters.
+/// A text in which `*` matches any characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern(String);
 
-impl Target {
-    /// The same target by the id of its foundation model; none where that is hidden.
-    pub(crate) fn foundation_model(&self) -> Option<Self> {
-        let base = self.base_model.clone()?;
-        Some(Self {
-            capabilities: Arc::clone(&self.capabilities),
-            assume_role: self.assume_role.clone(),
-            resource: format!("/model/{}", encode_path_segment(&base)),
-            model_id: base,
-            region: self.region.clone(),
-            weight: self.weight,
-            priority: self.priority,
-            base_model: self.base_model.clone(),
-            runtime: self.runtime.clone(),
-            mantle: self.mantle.clone(),
-        })
-    }
-
-    /// The URL of an operation.
-    pub(crate) fn url(&self, operation: Operation) -> Result<Uri, GatewayError> {
-        let base = match operation.service() {
-            Service::Runtime => &self.runtime,
-            Service::Mantle => &self.mantle,
-        };
-        let url = match operation.path() {
-            Path::OfResource(last) => format!("{base}{}/{last}", self.resource),
-            Path::Fixed(path) => format!("{base}{path}"),
-        };
-        url.parse()
-            .map_err(|_| GatewayError::Internal("the endpoint of the target is not a URL"))
-    }
-}
-
 impl Routes {
-    /// Compiles the routes of a document.
+    /// Compiles the routes of a configuration.
     ///
     /// # Errors
-    /// When the document's table of model families is not usable.
+    /// When the table of model families is invalid.
     pub(crate) fn try_new(
         config: &GatewayConfig,
         region: Region,
@@ -126,15 +62,15 @@ impl Routes {
     }
 
     fn target(&self, target: &config::Target) -> Target {
-        // An ARN belongs to its region: Bedrock refuses it anywhere else.
-        let of_arn = || {
+        // An ARN is valid only in its own region.
+        let region_of_arn = || {
             let arn: Arn = target.model_id.parse().ok()?;
             arn.region().parse().ok()
         };
         let region = target
             .region
             .clone()
-            .or_else(of_arn)
+            .or_else(region_of_arn)
             .unwrap_or_else(|| self.region.clone());
         let capabilities = self
             .families
@@ -153,8 +89,8 @@ impl Routes {
         Target {
             capabilities,
             assume_role: target.assume_role.clone().map(Arc::new),
-            runtime: self.endpoints.of(Service::Runtime, &region),
-            mantle: self.endpoints.of(Service::Mantle, &region),
+            runtime: self.endpoints.base_url(Service::Runtime, &region),
+            mantle: self.endpoints.base_url(Service::Mantle, &region),
             resource: format!("/model/{segment}"),
             base_model: base_model_id(target.base_model.as_deref().unwrap_or(&target.model_id))
                 .map(str::to_owned),
@@ -165,18 +101,9 @@ impl Routes {
         }
     }
 
-    /// Where a guardrail is applied to a text without a model: in the region of its ARN, or else the
-    /// document's.
+    /// The target for applying a guardrail without a model: in the region of its ARN, or else the default region.
     pub(crate) fn guardrail(&self, identifier: &str, version: &str) -> Target {
-        let target = self.target(&config::Target {
-            model_id: identifier.to_owned(),
-            region: None,
-            weight: 1,
-            priority: 0,
-            base_model: None,
-            api: None,
-            assume_role: None,
-        });
+        let target = self.target(&plain(identifier));
         let identifier = encode_path_segment(identifier);
         let version = encode_path_segment(version);
         Target {
@@ -185,40 +112,24 @@ impl Routes {
         }
     }
 
-    /// The region of targets that name none.
+    /// The default region of targets.
     pub(crate) fn region(&self) -> &Region {
         &self.region
     }
 
-    /// Where a request for `model` goes: all targets in the order they are to be tried. `draw` decides
-    /// among targets of equal priority.
+    /// The targets of `model` in the order of attempts. `draw` is the seed for targets of equal priority.
     ///
     /// # Errors
-    /// 404 that lists what this caller may use.
-    pub(crate) fn resolve(
-        &self,
-        model: &str,
-        caller: &Caller,
-        draw: u64,
-    ) -> Result<Vec<Arc<Target>>, GatewayError> {
+    /// 404 that lists the models this client may use.
+    pub(crate) fn resolve(&self, model: &str, caller: &Caller, draw: u64) -> Result<Targets> {
         if permitted(caller, model) {
             if let Some(targets) = self.aliases.get(model) {
-                let order = ordered(targets, draw);
-                if !order.is_empty() {
-                    return Ok(order);
+                if let Some(targets) = Targets::new(ordered(targets, draw)) {
+                    return Ok(targets);
                 }
             }
             if self.allow.iter().any(|pattern| pattern.matches(model)) {
-                let target = config::Target {
-                    model_id: model.to_owned(),
-                    region: None,
-                    weight: 1,
-                    priority: 0,
-                    base_model: None,
-                    api: None,
-                    assume_role: None,
-                };
-                return Ok(vec![Arc::new(self.target(&target))]);
+                return Ok(Targets::one(self.target(&plain(model))));
             }
         }
         Err(GatewayError::UnknownModel {
@@ -227,12 +138,12 @@ impl Routes {
         })
     }
 
-    /// Whether the configuration names the model, rather than a pattern that happens to fit.
+    /// Whether the configuration names the model itself, not only a matching pattern.
     pub(crate) fn is_configured(&self, model: &str) -> bool {
         self.aliases.contains_key(model) || self.allow.iter().any(|pattern| pattern.0 == model)
     }
 
-    /// What a caller may ask for, each with the Bedrock id behind it; patterns as they are written.
+    /// Names that a client may use, each with its Bedrock id; patterns unchanged.
     pub(crate) fn names(&self, caller: &Caller) -> impl Iterator<Item = (String, String)> {
         let aliases = self.aliases.iter().filter_map(|(name, targets)| {
             let first = targets.first()?;
@@ -248,20 +159,7 @@ impl Routes {
     }
 }
 
-impl Endpoints {
-    fn of(&self, service: Service, region: &Region) -> String {
-        let (own, suffix) = match service {
-            Service::Runtime => (&self.runtime, region.partition().dns_suffix()),
-            Service::Mantle => (&self.mantle, region.partition().dual_stack_dns_suffix()),
-        };
-        own.as_ref().map_or_else(
-            || format!("https://{}.{region}.{suffix}", service.host_prefix()),
-            |url| url.trim_end_matches('/').to_owned(),
-        )
-    }
-}
-
-/// The word of the configuration as the wire's.
+/// The API of the configuration as that of the `bedrock` crate.
 pub(crate) fn api(word: config::BedrockApi) -> BedrockApi {
     match word {
         config::BedrockApi::Converse => BedrockApi::Converse,
@@ -273,6 +171,19 @@ pub(crate) fn api(word: config::BedrockApi) -> BedrockApi {
     }
 }
 
+/// A target with defaults for everything but its id.
+fn plain(model_id: &str) -> config::Target {
+    config::Target {
+        model_id: model_id.to_owned(),
+        region: None,
+        weight: 1,
+        priority: 0,
+        base_model: None,
+        api: None,
+        assume_role: None,
+    }
+}
+
 fn permitted(caller: &Caller, model: &str) -> bool {
     caller.models.is_empty()
         || caller
@@ -281,7 +192,7 @@ fn permitted(caller: &Caller, model: &str) -> bool {
             .any(|pattern| Pattern(pattern.clone()).matches(model))
 }
 
-/// By priority, and within one by weighted draws without putting back. Weight 0 is out.
+/// Sorts by priority, and within a priority by weighted random draws. Weight 0 disables a target.
 fn ordered(targets: &[Arc<Target>], draw: u64) -> Vec<Arc<Target>> {
     let mut random = fastrand::Rng::with_seed(draw);
     let mut order = Vec::with_capacity(targets.len());
@@ -312,7 +223,7 @@ impl Pattern {
         Self(text.into())
     }
 
-    /// Whether the whole of `text` fits.
+    /// Whether the whole `text` matches.
     pub(crate) fn matches(&self, text: &str) -> bool {
         api::pattern::matches(&self.0, text)
     }

@@ -1,19 +1,18 @@
-//! Takes over changed files: the configuration document, clients' keys and the gateway's own certificate.
+//! Reloads the configuration when its files change: the configuration file, clients' keys, the gateway's certificate.
 //!
-//! Files are looked at every second or so, and compared with what they were before they were read (`files`), so that no
-//! change falls between a reading and a look. A change is read, compiled and put in force as a whole; one that does not
-//! compile is refused, said in the log and a metric, and the old one stays. What changed is tried once.
+//! Fingerprints of the files are compared every second with those from before the last read, so that no change is
+//! missed. An invalid configuration is logged and counted, the active one stays, and the same change is not tried
+//! again.
 
 use crate::{
-    config::{watched_files as files, watched_files::Mark},
+    config::watched_files::{self, Fingerprint},
     http::error::causes,
-    pipeline::active_config::{Live, LoadError},
-    server::router::State,
+    pipeline::{active_config::ActiveConfig, load_error::LoadError, state::State},
 };
 
-/// Runs until the server ends.
+/// Runs until the server drains.
 pub(crate) async fn watch(state: State) {
-    let mut refused: Option<Vec<Mark>> = None;
+    let mut rejected: Option<Vec<Fingerprint>> = None;
     let mut ticks = tokio::time::interval(state.settings().watch_interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -21,34 +20,36 @@ pub(crate) async fn watch(state: State) {
             _ = ticks.tick() => {}
             () = state.draining().cancelled() => return,
         }
-        let live = state.live();
-        let settings = state.settings();
-        let now = files::document(settings).into_iter();
-        let now: Vec<Mark> = now.chain(files::named(settings, &live.config)).collect();
-        if now == *refused.as_ref().unwrap_or(&live.marks) {
+        let active = state.active();
+        let (shared, current) = (state.clone(), active.clone());
+        let look = move || watched_files::all(shared.settings(), &current.config);
+        let Ok(now) = tokio::task::spawn_blocking(look).await else {
+            continue;
+        };
+        if now == *rejected.as_ref().unwrap_or(&active.fingerprints) {
             continue;
         }
-        match Live::load(settings, &state.metrics(), Some(&live)).await {
-            Ok(live) => {
-                refused = None;
-                state.replace(live);
+        match ActiveConfig::load(state.settings(), state.metrics(), Some(&active)).await {
+            Ok(config) => {
+                rejected = None;
+                state.replace(config);
                 state.metrics().config_reloaded(true);
                 tracing::info!("configuration reloaded");
             }
             Err(error) => {
-                refused = Some(now);
-                told(&state, &error);
+                rejected = Some(now);
+                log_rejection(&state, &error);
             }
         }
     }
 }
 
-fn told(state: &State, error: &LoadError) {
+fn log_rejection(state: &State, error: &LoadError) {
     state.metrics().config_reloaded(false);
     tracing::error!(
         reason = error.reason(),
         error = causes(error),
-        "the changed configuration is refused, the one before stays in force"
+        "invalid configuration rejected; the active configuration stays in use"
     );
 }
 
@@ -60,9 +61,9 @@ mod tests {
     use crate::config::Settings;
 
     #[tokio::test]
-    async fn document_that_changed_before_the_first_look_is_taken_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("gateway.yaml");
+    async fn reloads_a_file_that_changed_before_the_first_check() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("gateway.yaml");
         let write = |alias: &str| {
             let text = format!("models: [{{name: {alias}, targets: [{{modelId: a.b}}]}}]");
             std::fs::write(&path, text).unwrap();
@@ -83,12 +84,12 @@ mod tests {
         let state = State::try_new(settings).await.unwrap();
         write("newer");
         let watcher = tokio::spawn(watch(state.clone()));
-        let taken = async {
-            while state.live().config.models[0].name != "newer" {
+        let reloaded = async {
+            while state.active().config.models[0].name != "newer" {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(Duration::from_mins(1), taken)
+        tokio::time::timeout(Duration::from_mins(1), reloaded)
             .await
             .unwrap();
         watcher.abort();

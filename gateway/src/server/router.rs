@@ -1,241 +1,141 @@
-//! The routes of the API and what all requests share.
+//! The routes of the API.
 //!
-//! Every answer, also one to a path that is not there, has a request id and speaks the client's
-//! dialect. What happens inside a route is in the route's own file.
-
-use std::{sync::Arc, time::SystemTime};
+//! Every response, including errors for unknown paths, has a request id and the client's dialect.
 
 use api::names;
 use axum::{
     Extension, Router,
-    extract::{OriginalUri, State as FromState},
-    middleware,
+    extract::{OriginalUri, Request, State as FromState},
+    middleware::{self, Next},
     response::Response,
     routing::{MethodRouter, any, get, post},
 };
-use http::{Extensions, HeaderMap, Method, Uri};
-use tokio_util::sync::CancellationToken;
+use http::{HeaderMap, Method, Uri};
 
 use crate::{
-    config::Settings,
     endpoints::{
-        bedrock_api as native, chat_completions, client_credentials, count_tokens, embeddings,
-        images, messages, models as listing, rerank, responses,
+        bedrock_api, chat_completions::ChatCompletions, client_credentials,
+        count_tokens::CountTokens, embeddings::Embeddings, images::Images, messages::Messages,
+        models, rerank, rerank::Rerank, responses::Responses,
     },
-    http::{client, error::GatewayError, request_guards::InFlight},
+    http::{dialect::Dialect, error::GatewayError},
     pipeline::{
-        active_config::{Current, Live, LoadError},
-        rate_limit::report::{self, Slot},
-        record::{Account, NO_ROUTE},
+        batch::{self, BatchEndpoint},
+        driver::{self, serve, serve_streaming},
+        endpoint::Endpoint,
+        rate_limit::report::Slot,
+        record::RequestRecord,
+        state::State,
     },
-    telemetry::{metrics::Metrics, request_id as arrival, request_id::Arrival, traces::Traces},
-    upstream::remote_media::Fetcher,
+    telemetry::{
+        OTHER,
+        request_id::{self, RequestContext},
+    },
 };
 
-/// What all requests share. Cloning copies a pointer.
-#[derive(Clone, Debug)]
-pub struct State(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    settings: Settings,
-    live: Current,
-    client: client::Client,
-    fetcher: Fetcher,
-    metrics: Arc<Metrics>,
-    in_flight: InFlight,
-    draining: CancellationToken,
-    cut: CancellationToken,
-    started_at: SystemTime,
-}
-
-/// The API of a gateway, to be served or called.
+/// The API of a gateway.
 pub fn app(state: State) -> Router {
     Router::new()
         .route(
-            chat_completions::PATH,
-            only("POST", post(chat_completions::handle)),
+            ChatCompletions::PATH,
+            only("POST", post(serve_streaming::<ChatCompletions>)),
         )
-        .route(responses::PATH, only("POST", post(responses::handle)))
-        .route(images::PATH, only("POST", post(images::handle)))
-        .route(rerank::PATH, only("POST", post(rerank::handle)))
-        .route(rerank::V2_PATH, only("POST", post(rerank::handle)))
-        .route(embeddings::PATH, only("POST", post(embeddings::handle)))
-        .route(listing::PATH, only("GET, HEAD", get(listing::all)))
-        .route(listing::ONE_PATH, only("GET, HEAD", get(listing::one)))
-        .route(messages::PATH, only("POST", post(messages::handle)))
-        .route(count_tokens::PATH, only("POST", post(count_tokens::handle)))
-        .route(native::MODEL_PATH, any(native::handle))
-        .route(native::GUARDRAIL_PATH, any(native::handle))
+        .route(
+            Responses::PATH,
+            only("POST", post(serve_streaming::<Responses>)),
+        )
+        .route(
+            Messages::PATH,
+            only("POST", post(serve_streaming::<Messages>)),
+        )
+        .route(CountTokens::PATH, only("POST", post(serve::<CountTokens>)))
+        .route(
+            Embeddings::PATH,
+            only("POST", post(batch::serve::<Embeddings>)),
+        )
+        .route(Images::PATH, only("POST", post(batch::serve::<Images>)))
+        .route(Rerank::PATH, only("POST", post(serve::<Rerank>)))
+        .route(rerank::V2_PATH, only("POST", post(serve::<Rerank>)))
+        .route(models::PATH, only("GET, HEAD", get(models::all)))
+        .route(models::ONE_PATH, only("GET, HEAD", get(models::one)))
+        .route(bedrock_api::MODEL_PATH, any(bedrock_api::handle))
+        .route(bedrock_api::GUARDRAIL_PATH, any(bedrock_api::handle))
         .route(
             names::CLIENT_CREDENTIALS_PATH,
             only("GET, HEAD", get(client_credentials::handle)),
         )
         .route("/healthz", only("GET, HEAD", get(async || "ok\n")))
         .fallback(unknown_path)
-        .layer(middleware::from_fn_with_state(state.clone(), report::write))
-        .layer(middleware::from_fn_with_state(state.clone(), arrival::note))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            rate_limit_headers,
+        ))
+        .layer(middleware::from_fn_with_state(
+            state.traces().cloned(),
+            request_id::assign,
+        ))
         .with_state(state)
 }
 
-/// A route that answers other methods than its own in the client's dialect.
+/// A route that rejects other methods in the client's dialect.
 fn only(allowed: &'static str, route: MethodRouter<State>) -> MethodRouter<State> {
     route.fallback(
         async move |FromState(state): FromState<State>,
-                    Extension(arrival): Extension<Arrival>,
+                    Extension(context): Extension<RequestContext>,
                     method: Method,
                     headers: HeaderMap,
                     OriginalUri(uri): OriginalUri| {
-            refuse(
-                &state,
-                &arrival,
-                messages::is_spoken(uri.path(), &headers),
-                &GatewayError::WrongMethod {
-                    path: uri.path().to_owned(),
-                    method: method.to_string(),
-                    allowed,
-                },
-            )
+            let error = GatewayError::WrongMethod {
+                path: uri.path().to_owned(),
+                method: method.to_string(),
+                allowed,
+            };
+            reject(&state, &context, Dialect::new(uri.path(), &headers), error)
         },
     )
 }
 
 async fn unknown_path(
     FromState(state): FromState<State>,
-    Extension(arrival): Extension<Arrival>,
+    Extension(context): Extension<RequestContext>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
+    let dialect = Dialect::new(uri.path(), &headers);
     let path = uri.path().to_owned();
-    let anthropic = messages::is_spoken(&path, &headers);
-    refuse(
+    reject(
         &state,
-        &arrival,
-        anthropic,
-        &GatewayError::UnknownPath { path },
+        &context,
+        dialect,
+        GatewayError::UnknownPath { path },
     )
 }
 
-fn refuse(state: &State, arrival: &Arrival, anthropic: bool, error: &GatewayError) -> Response {
-    let mut account = Account::open(state, arrival, NO_ROUTE, "");
-    account.failed(error);
-    if anthropic {
-        messages::refused(error, &arrival.id)
-    } else {
-        error.response(&arrival.id)
-    }
+fn reject(
+    state: &State,
+    context: &RequestContext,
+    dialect: Dialect,
+    error: GatewayError,
+) -> Response {
+    let record = RequestRecord::open(state, context, OTHER, "");
+    driver::finish(Err(error), dialect, record)
 }
 
-impl State {
-    /// Reads the configuration and starts the credentials; opens no port.
-    ///
-    /// # Errors
-    /// When the configuration is not usable.
-    pub async fn try_new(settings: Settings) -> Result<Self, LoadError> {
-        let metrics = Metrics::new();
-        let live = Live::load(&settings, &metrics, None).await?;
-        let tls = client::tls()?;
-        let fetcher = Fetcher::new(tls.clone());
-        let client = client::connect(tls);
-        let started_at = settings.clock.now();
-        Ok(Self(Arc::new(Inner {
-            settings,
-            live: Current::from_pointee(live),
-            client,
-            fetcher,
-            metrics,
-            in_flight: InFlight::default(),
-            draining: CancellationToken::new(),
-            cut: CancellationToken::new(),
-            started_at,
-        })))
+/// Middleware: sets the rate-limit headers of every response to a request that was checked.
+async fn rate_limit_headers(
+    FromState(state): FromState<State>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let dialect = Dialect::new(request.uri().path(), request.headers());
+    if dialect == Dialect::Bedrock || state.active().limiter.is_empty() {
+        return next.run(request).await;
     }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.0.settings
+    let slot = Slot::default();
+    request.extensions_mut().insert(slot.clone());
+    let mut response = next.run(request).await;
+    if let Some(report) = slot.get() {
+        report.write(dialect, response.headers_mut());
     }
-
-    /// The configuration in force now; a request takes it once.
-    pub(crate) fn live(&self) -> Arc<Live> {
-        self.0.live.load_full()
-    }
-
-    pub(crate) fn replace(&self, live: Live) {
-        self.0.live.store(Arc::new(live));
-    }
-
-    pub(crate) fn client(&self) -> &client::Client {
-        &self.0.client
-    }
-
-    pub(crate) fn fetcher(&self) -> &Fetcher {
-        &self.0.fetcher
-    }
-
-    pub(crate) fn traces(&self) -> Option<&Traces> {
-        self.0.settings.traces.as_ref()
-    }
-
-    pub(crate) fn metrics(&self) -> Arc<Metrics> {
-        Arc::clone(&self.0.metrics)
-    }
-
-    /// Takes a request of a client where the limits allow it, for the time that its account is open.
-    ///
-    /// # Errors
-    /// 429 with the limit that is reached.
-    pub(crate) async fn take(
-        &self,
-        live: &Live,
-        client: &str,
-        extensions: &Extensions,
-        account: &mut Account,
-    ) -> Result<(), GatewayError> {
-        if live.allotments.is_empty() {
-            return Ok(());
-        }
-        let (report, admission) = live.allotments.admit(client, &self.0.settings.clock).await;
-        if let Some(slot) = extensions.get::<Slot>() {
-            slot.fill(report);
-        }
-        match admission {
-            Ok(admission) => {
-                account.admitted(admission);
-                Ok(())
-            }
-            Err(refusal) => {
-                self.0.metrics.over_limit(&refusal, client);
-                Err(GatewayError::OverLimit(Box::new(refusal)))
-            }
-        }
-    }
-
-    pub(crate) fn in_flight(&self) -> &InFlight {
-        &self.0.in_flight
-    }
-
-    /// Cancelled when the server no longer wants to be given requests.
-    pub(crate) fn draining(&self) -> &CancellationToken {
-        &self.0.draining
-    }
-
-    /// Cancelled when open streams have to end now.
-    pub(crate) fn cut(&self) -> &CancellationToken {
-        &self.0.cut
-    }
-
-    pub(crate) fn now(&self) -> SystemTime {
-        self.0.settings.clock.now()
-    }
-
-    /// Seconds since 1970 at the start.
-    pub(crate) fn started_at(&self) -> u64 {
-        seconds(self.0.started_at)
-    }
-}
-
-/// Seconds since 1970.
-pub(crate) fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    response
 }

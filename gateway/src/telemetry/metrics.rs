@@ -1,6 +1,6 @@
-//! Numbers for Prometheus: OpenTelemetry's GenAI names where it has one, our own prefix for the rest.
+//! Prometheus metrics: OpenTelemetry's GenAI names where one exists, the prefix `bedrock_gateway` for the rest.
 //!
-//! Labels hold configured names only, never what a client made up, so their number stays bounded.
+//! Label values are configured names, never arbitrary text of a client, so their number is bounded.
 //! Names: <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/>.
 
 mod roles;
@@ -23,11 +23,11 @@ use prometheus_client::{
 use crate::http::over_limit::OverLimit;
 use roles::RoleMetrics;
 
-/// OpenTelemetry's advice for durations of model calls, in seconds.
+/// OpenTelemetry's buckets for durations of model calls, in seconds.
 const SECONDS: [f64; 14] = [
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
 ];
-/// OpenTelemetry's advice for tokens of a call.
+/// OpenTelemetry's buckets for tokens of a call.
 const TOKENS: [f64; 14] = [
     1.0,
     4.0,
@@ -46,35 +46,31 @@ const TOKENS: [f64; 14] = [
 ];
 /// OpenTelemetry's name of Bedrock.
 pub(crate) const PROVIDER: &str = "aws.bedrock";
-/// The only kind of store for limits there is.
+/// Labels of the rate-limit store.
 const LIMIT_STORE: [(&str, &str); 1] = [("store", "redis")];
 
-/// What all numbers of a request are told apart by.
+/// Labels of all per-request metrics.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct CallLabels {
-    pub(crate) gen_ai_operation_name: &'static str,
-    pub(crate) gen_ai_provider_name: &'static str,
-    /// Configured alias, or the id behind it.
-    pub(crate) gen_ai_request_model: String,
-    pub(crate) client: String,
+    gen_ai_operation_name: &'static str,
+    gen_ai_provider_name: &'static str,
+    /// Configured alias or model id.
+    gen_ai_request_model: String,
+    client: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DurationLabels {
-    gen_ai_operation_name: &'static str,
-    gen_ai_provider_name: &'static str,
-    gen_ai_request_model: String,
-    client: String,
+    #[prometheus(flatten)]
+    call: CallLabels,
     /// Empty after success.
     error_type: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TokenLabels {
-    gen_ai_operation_name: &'static str,
-    gen_ai_provider_name: &'static str,
-    gen_ai_request_model: String,
-    client: String,
+    #[prometheus(flatten)]
+    call: CallLabels,
     gen_ai_token_type: &'static str,
 }
 
@@ -88,7 +84,7 @@ struct HttpLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabels {
     limit: &'static str,
-    /// Whether it is the access's or the client's.
+    /// `access` or `client`.
     scope: &'static str,
     client: String,
 }
@@ -106,7 +102,7 @@ struct AttemptLabels {
 
 type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
 
-/// All numbers of a gateway.
+/// All metrics of a gateway.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -115,7 +111,7 @@ pub(crate) struct Metrics {
     tokens: HistogramFamily<TokenLabels>,
     requests: Family<HttpLabels, Counter>,
     over_limits: Family<LimitLabels, Counter>,
-    /// Without a value where there is no store.
+    /// Without a value if no store is configured.
     limit_store_up: Family<[(&'static str, &'static str); 1], Gauge>,
     limit_store_fallbacks: Counter,
     in_flight: Gauge,
@@ -159,90 +155,56 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register_with_unit(
-            "gen_ai_server_request_duration",
-            "From a request's arrival to the last byte of its answer",
-            Unit::Seconds,
-            self.durations.clone(),
-        );
-        registry.register_with_unit(
-            "gen_ai_server_time_to_first_token",
-            "From a request's arrival to the first byte of its answer, streams only",
-            Unit::Seconds,
-            self.first_tokens.clone(),
-        );
-        registry.register(
-            "gen_ai_client_token_usage",
-            "Tokens of a call as Bedrock counts them",
-            self.tokens.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_requests",
-            "Requests by route, HTTP status and reason of failure",
-            self.requests.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_limit_refusals",
-            "Requests refused by a limit of the access or of a client, by limit and client",
-            self.over_limits.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_limit_store_up",
-            "1 when the store of the limits answers, 0 while this gateway counts by itself",
-            self.limit_store_up.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_limit_store_fallbacks",
-            "Requests that this gateway's own counts decided on, since the store did not answer",
-            self.limit_store_fallbacks.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_in_flight_requests",
-            "Requests whose answer is not finished",
-            self.in_flight.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_upstream_attempts",
-            "Calls of Bedrock, retries included, by region and result",
-            self.attempts.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_config_reloads",
-            "Changed configurations by what became of them",
-            self.reloads.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_config_last_reload_successful",
-            "1 when the newest configuration is in force, 0 when it was refused",
-            self.reload_successful.clone(),
-        );
-        registry.register_with_unit(
-            "bedrock_gateway_credentials_expiry",
-            "Time until the AWS credentials end, negative afterwards; +Inf for keys without an end",
-            Unit::Seconds,
-            self.credentials_expiry.clone(),
-        );
-        registry.register_with_unit(
-            "bedrock_gateway_credentials_age",
-            "Time since the AWS credentials were obtained",
-            Unit::Seconds,
-            self.credentials_age.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_credentials_ready",
-            "1 when there are AWS credentials to sign with",
-            self.credentials_ready.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_credentials_refreshes",
-            "Finished refreshes of AWS credentials by result",
-            self.refreshes.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_credentials_forced_refreshes",
-            "Refreshes that a refused request asked for",
-            self.forced_refreshes.clone(),
-        );
+        macro_rules! register {
+            ($($metric:ident: $name:literal, $help:literal;)*) => {
+                $(registry.register($name, $help, self.$metric.clone());)*
+            };
+        }
+        macro_rules! register_seconds {
+            ($($metric:ident: $name:literal, $help:literal;)*) => {
+                $(registry.register_with_unit($name, $help, Unit::Seconds, self.$metric.clone());)*
+            };
+        }
+        register_seconds! {
+            durations: "gen_ai_server_request_duration",
+                "Time from the arrival of a request to the last byte of its response";
+            first_tokens: "gen_ai_server_time_to_first_token",
+                "Time from the arrival of a request to the first byte of its streamed response";
+        }
+        register! {
+            tokens: "gen_ai_client_token_usage",
+                "Tokens of a call as counted by Bedrock";
+            requests: "bedrock_gateway_requests",
+                "Requests by route, HTTP status and error reason";
+            over_limits: "bedrock_gateway_limit_refusals",
+                "Requests rejected by a rate limit, by limit, scope and client";
+            limit_store_up: "bedrock_gateway_limit_store_up",
+                "1 if the rate-limit store is available, 0 while local counters are used";
+            limit_store_fallbacks: "bedrock_gateway_limit_store_fallbacks",
+                "Requests limited by local counters because the store was unavailable";
+            in_flight: "bedrock_gateway_in_flight_requests",
+                "Requests in progress";
+            attempts: "bedrock_gateway_upstream_attempts",
+                "Calls to Bedrock including retries, by region and result";
+            reloads: "bedrock_gateway_config_reloads",
+                "Configuration reloads by result";
+            reload_successful: "bedrock_gateway_config_last_reload_successful",
+                "1 if the last configuration reload succeeded, 0 if it failed";
+        }
+        register_seconds! {
+            credentials_expiry: "bedrock_gateway_credentials_expiry",
+                "Time until the AWS credentials expire, negative afterwards; +Inf if they do not expire";
+            credentials_age: "bedrock_gateway_credentials_age",
+                "Age of the AWS credentials";
+        }
+        register! {
+            credentials_ready: "bedrock_gateway_credentials_ready",
+                "1 if usable AWS credentials are available";
+            refreshes: "bedrock_gateway_credentials_refreshes",
+                "Refreshes of AWS credentials by result";
+            forced_refreshes: "bedrock_gateway_credentials_forced_refreshes",
+                "Refreshes after AWS rejected the credentials";
+        }
         self.roles.register(registry);
         registry.register(
             "bedrock_gateway_build",
@@ -251,7 +213,7 @@ impl Metrics {
         );
     }
 
-    /// One request is over.
+    /// Counts a finished request.
     pub(crate) fn request(&self, route: &'static str, status: u16, reason: &str) {
         self.requests
             .get_or_create(&HttpLabels {
@@ -262,30 +224,27 @@ impl Metrics {
             .inc();
     }
 
-    /// One request of a client was refused by a limit.
-    pub(crate) fn over_limit(&self, refusal: &OverLimit, client: &str) {
+    /// Counts a request that a rate limit rejected.
+    pub(crate) fn over_limit(&self, over: &OverLimit, client: &str) {
         self.over_limits
             .get_or_create(&LimitLabels {
-                limit: refusal.kind.field(),
-                scope: refusal.holder.scope(),
+                limit: over.kind.field(),
+                scope: over.subject.scope(),
                 client: client.to_owned(),
             })
             .inc();
     }
 
-    /// One request was decided on without the store.
+    /// Counts a request that was limited without the store.
     pub(crate) fn limit_store_fallback(&self) {
         self.limit_store_fallbacks.inc();
     }
 
-    /// One call of a model is over; `error_type` is empty after success.
+    /// Records the duration of a model request; `error_type` is empty after success.
     pub(crate) fn call(&self, labels: &CallLabels, took: Duration, error_type: &str) {
         self.durations
             .get_or_create(&DurationLabels {
-                gen_ai_operation_name: labels.gen_ai_operation_name,
-                gen_ai_provider_name: labels.gen_ai_provider_name,
-                gen_ai_request_model: labels.gen_ai_request_model.clone(),
-                client: labels.client.clone(),
+                call: labels.clone(),
                 error_type: error_type.to_owned(),
             })
             .observe(took.as_secs_f64());
@@ -304,23 +263,20 @@ impl Metrics {
             ("input_cache_read", usage.cache_read_input_tokens),
             ("input_cache_write", usage.cache_write_input_tokens),
         ] {
-            // Cache kinds are parts of the input; most calls have none.
+            // Cache tokens are part of the input; most calls have none.
             if count == 0 && kind.starts_with("input_") {
                 continue;
             }
             self.tokens
                 .get_or_create(&TokenLabels {
-                    gen_ai_operation_name: labels.gen_ai_operation_name,
-                    gen_ai_provider_name: labels.gen_ai_provider_name,
-                    gen_ai_request_model: labels.gen_ai_request_model.clone(),
-                    client: labels.client.clone(),
+                    call: labels.clone(),
                     gen_ai_token_type: kind,
                 })
                 .observe(as_f64(count));
         }
     }
 
-    /// One call of Bedrock is over.
+    /// Counts a call to Bedrock.
     pub(crate) fn attempt(&self, region: &str, result: &str) {
         self.attempts
             .get_or_create(&AttemptLabels {
@@ -340,16 +296,17 @@ impl Metrics {
         self.reload_successful.set(i64::from(successful));
     }
 
-    /// Everything in the text format, with credentials (also of `roles` of targets), requests in flight and the limits' store
-    /// as they are now.
+    /// All metrics in the text format, with the current state of the credentials (also of the `roles` of targets), the
+    /// requests in flight and the rate-limit store.
     pub(crate) fn render(
         &self,
         credentials: &credentials::Status,
         roles: &[credentials::Status],
-        in_flight: u32,
+        in_flight: u64,
         limit_store_up: Option<bool>,
     ) -> String {
-        self.in_flight.set(i64::from(in_flight));
+        self.in_flight
+            .set(i64::try_from(in_flight).unwrap_or(i64::MAX));
         self.limit_store_up.clear();
         if let Some(up) = limit_store_up {
             let gauge = self.limit_store_up.get_or_create(&LIMIT_STORE);
@@ -375,7 +332,7 @@ impl Metrics {
         self.forced_refreshes
             .inner()
             .store(credentials.forced_refreshes, Ordering::Relaxed);
-        let _shown = self.roles.show(roles);
+        let _shown = self.roles.update(roles);
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &self.registry);

@@ -1,32 +1,31 @@
-//! What is known of a request before its route: its name, the client's own where it sends one, else a new one, on
-//! every answer; and the trace it goes on.
+//! The request id, on every request, response and log line, and the trace context of a request.
 
 use axum::{
-    extract::{Request, State as FromState},
+    extract::{Request, State},
     middleware::Next,
     response::Response,
 };
 use http::{HeaderName, HeaderValue};
 
-use crate::{server::router::State, telemetry::traces::Origin};
+use super::traces::{Origin, Traces};
 
-/// Header of requests and answers.
-pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest name taken from a client.
-const LONGEST: usize = 128;
+/// Header of requests and responses.
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest id accepted from a client, in bytes.
+const MAX_BYTES: usize = 128;
 
-/// What is known of a request before its route, as an extension of it.
+/// Identity of a request, stored in its extensions.
 #[derive(Clone, Debug)]
-pub(crate) struct Arrival {
-    /// The request's name.
+pub(crate) struct RequestContext {
+    /// The request id.
     pub(crate) id: String,
-    /// Where its span begins; none where traces go nowhere.
+    /// Parent of the request's span; none without traces.
     pub(crate) origin: Option<Origin>,
 }
 
-/// Writes down what is known, and the name on the answer.
-pub(crate) async fn note(
-    FromState(state): FromState<State>,
+/// Middleware: takes the client's request id or generates one, and sets it on the response.
+pub(crate) async fn assign(
+    State(traces): State<Option<Traces>>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -34,11 +33,13 @@ pub(crate) async fn note(
         .headers()
         .get(HEADER)
         .and_then(|value| value.to_str().ok())
-        .filter(|text| is_sane(text))
+        .filter(|text| is_safe(text))
         .map_or_else(generate, ToOwned::to_owned);
     let value = HeaderValue::try_from(id.as_str());
-    let origin = state.traces().map(|traces| traces.origin(&request));
-    request.extensions_mut().insert(Arrival { id, origin });
+    let origin = traces.as_ref().map(|traces| traces.origin(&request));
+    request
+        .extensions_mut()
+        .insert(RequestContext { id, origin });
     let mut response = next.run(request).await;
     if let Ok(value) = value {
         response.headers_mut().insert(HEADER, value);
@@ -46,10 +47,10 @@ pub(crate) async fn note(
     response
 }
 
-/// What may go into a log and a header without any doubt.
-fn is_sane(text: &str) -> bool {
+/// Whether a text is safe in logs and headers.
+fn is_safe(text: &str) -> bool {
     !text.is_empty()
-        && text.len() <= LONGEST
+        && text.len() <= MAX_BYTES
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/=+".contains(&byte))
@@ -64,12 +65,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_of_a_client_is_taken_only_where_it_can_do_no_harm() {
-        assert!(is_sane("3f2a-bc.D_1"));
+    fn accepts_only_safe_request_ids_of_clients() {
+        assert!(is_safe("3f2a-bc.D_1"));
         for text in ["", "a b", "a\nb", "<script>", &"x".repeat(129)] {
-            assert!(!is_sane(text), "{text:?}");
+            assert!(!is_safe(text), "{text:?}");
         }
-        assert!(is_sane(&generate()));
+        assert!(is_safe(&generate()));
         assert_ne!(generate(), generate());
     }
 }

@@ -1,8 +1,8 @@
-//! Traces: one span for each request and one for each call of Bedrock it makes, sent by OTLP over HTTP.
+//! Traces: one span for each request and one for each of its calls to Bedrock, exported by OTLP over HTTP.
 //!
-//! The environment says where to, with OpenTelemetry's own variables; where it says nothing, there are none, and
-//! nothing of this costs anything. A request goes on the trace that its `traceparent` names. Names of attributes:
-//! <https://opentelemetry.io/docs/specs/semconv/gen-ai/aws-bedrock/>. No prompts, no answers, no keys.
+//! OpenTelemetry's environment variables configure them; without an endpoint, traces are off and cost nothing. A
+//! request continues the trace of its `traceparent` header. Attributes:
+//! <https://opentelemetry.io/docs/specs/semconv/gen-ai/aws-bedrock/>. No prompts, no responses, no keys.
 
 mod sender;
 mod span;
@@ -24,23 +24,23 @@ use opentelemetry_sdk::{
 };
 
 use self::sender::Sender;
-pub(crate) use self::span::{CallSpan, Called, RequestSpan};
+pub(crate) use self::span::{CallSpan, Outcome, RequestSpan};
 use crate::http::client;
 
-/// Base URL of a collector, for all that is sent to it.
+/// Base URL of a collector.
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-/// Full URL for traces; wins.
+/// Full URL for traces; takes precedence.
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const PROTOCOLS: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     "OTEL_EXPORTER_OTLP_PROTOCOL",
 ];
-/// The protocol that is spoken, and what OpenTelemetry takes where none is named.
+/// The supported protocol, which is also OpenTelemetry's default.
 const PROTOCOL: &str = "http/protobuf";
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
-/// The samplers there are, and whether they take a share.
+/// The known samplers, and whether they need a ratio as argument.
 const SAMPLERS: [(&str, bool); 6] = [
     ("always_on", false),
     ("always_off", false),
@@ -51,12 +51,12 @@ const SAMPLERS: [(&str, bool); 6] = [
 ];
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
-/// How long the end waits for the last spans to be sent; a pod has five seconds after its drain.
+/// Time to send the last spans at shutdown; a pod has five seconds after its drain.
 const LAST_TIMEOUT: Duration = Duration::from_secs(3);
-/// Name of the service where the environment gives none.
+/// Default service name.
 const DEFAULT_SERVICE_NAME: &str = "bedrock-gateway";
 
-/// Where spans go. Cloning copies a pointer.
+/// The tracer. Cloning copies a pointer.
 #[derive(Clone)]
 pub struct Traces(Arc<Inner>);
 
@@ -66,7 +66,7 @@ struct Inner {
     propagator: TraceContextPropagator,
 }
 
-/// What is known of a request before its route: where it comes from.
+/// Parent span, method and path of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     parent: Context,
@@ -74,51 +74,49 @@ pub(crate) struct Origin {
     path: String,
 }
 
-/// The environment asks for traces in a way that cannot be done.
+/// The trace settings of the environment are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
-    /// Only OTLP over HTTP is spoken.
-    #[error(
-        "{variable}={value} is not spoken: use {PROTOCOL}, which collectors take on port 4318, or leave it out"
-    )]
+    /// Only OTLP over HTTP is supported.
+    #[error("{variable}={value} is not supported; use {PROTOCOL} (port 4318) or unset it")]
     Protocol {
         /// The variable.
         variable: &'static str,
-        /// What it says.
+        /// Its value.
         value: String,
     },
-    /// Only OTLP is spoken.
-    #[error("{EXPORTER}={0} is not known: use otlp, or none for no traces")]
+    /// Only OTLP is supported.
+    #[error("{EXPORTER}={0} is not supported; use otlp, or none to disable traces")]
     Exporter(String),
-    /// No sampler of that name.
+    /// Unknown sampler.
     #[error(
-        "{SAMPLER}={0} is not known: use parentbased_traceidratio with {SAMPLER_ARGUMENT}=0.1, or always_on"
+        "{SAMPLER}={0} is not supported; use parentbased_traceidratio with {SAMPLER_ARGUMENT}=0.1, or always_on"
     )]
     Sampler(String),
-    /// A share that is none.
-    #[error("{SAMPLER_ARGUMENT}={0}: must be a part of one, such as 0.1")]
-    Share(String),
-    /// An endpoint that is no URL, an option that is not built in.
-    #[error("traces cannot be sent as the environment asks: {0}")]
+    /// Not a ratio.
+    #[error("{SAMPLER_ARGUMENT}={0} must be a ratio between 0 and 1, such as 0.1")]
+    Ratio(String),
+    /// An endpoint that is not a URL, or an option that is not built in.
+    #[error("invalid trace settings: {0}")]
     Options(String),
-    /// No encryption to be had.
+    /// TLS is not available.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
 }
 
 impl Traces {
-    /// What the process's environment asks for; none where it names no endpoint, or turns traces off.
+    /// The tracer that the process's environment configures; none without an endpoint, or if traces are disabled.
     ///
     /// Reads `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, the headers that go with it,
     /// `OTEL_TRACES_SAMPLER` and its argument, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_*`,
     /// `OTEL_TRACES_EXPORTER` and `OTEL_SDK_DISABLED`:
     /// <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
-    /// To be called in the runtime that sends them.
+    /// Call it inside the runtime that sends the spans.
     ///
     /// # Errors
-    /// When it asks for what is not spoken here.
+    /// When a setting is not supported.
     pub fn from_environment(environment: &dyn Environment) -> Result<Option<Self>, TracesError> {
-        if !are_wanted(environment)? {
+        if !are_enabled(environment)? {
             return Ok(None);
         }
         let exporter = SpanExporter::builder()
@@ -141,7 +139,7 @@ impl Traces {
         Ok(Some(Self::new(provider)))
     }
 
-    /// Spans that a provider takes care of.
+    /// A tracer of a provider.
     fn new(provider: SdkTracerProvider) -> Self {
         let scope = InstrumentationScope::builder(DEFAULT_SERVICE_NAME)
             .with_version(env!("CARGO_PKG_VERSION"))
@@ -170,26 +168,26 @@ impl Traces {
         RequestSpan::begin(&self.0.tracer, origin, route)
     }
 
-    /// Sends what has not been sent, as far as that goes quickly, and ends.
+    /// Sends pending spans within a few seconds and stops.
     pub(crate) async fn shut_down(&self) {
         let provider = self.0.provider.clone();
         let ended =
             tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LAST_TIMEOUT)).await;
         if let Ok(Err(error)) = ended {
-            tracing::warn!(%error, "the last spans may be lost");
+            tracing::warn!(%error, "failed to export the last spans");
         }
     }
 }
 
 impl fmt::Debug for Traces {
-    /// Without the exporter's headers, which may hold a key.
+    /// Omits the exporter's headers, which may contain a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Traces").finish_non_exhaustive()
     }
 }
 
-/// Whether the environment asks for traces.
-fn are_wanted(environment: &dyn Environment) -> Result<bool, TracesError> {
+/// Whether the environment enables traces.
+fn are_enabled(environment: &dyn Environment) -> Result<bool, TracesError> {
     let value = |name| environment.get(name).filter(|value| !value.is_empty());
     let disabled = value(DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     if disabled || (value(TRACES_ENDPOINT).is_none() && value(ENDPOINT).is_none()) {
@@ -210,14 +208,14 @@ fn are_wanted(environment: &dyn Environment) -> Result<bool, TracesError> {
     }
     if let Some(sampler) = value(SAMPLER) {
         let known = SAMPLERS.iter().find(|(name, _)| *name == sampler);
-        let (_, takes_share) = known.ok_or(TracesError::Sampler(sampler))?;
-        if *takes_share {
-            let share = value(SAMPLER_ARGUMENT).unwrap_or_default();
-            if !share
+        let (_, needs_ratio) = known.ok_or(TracesError::Sampler(sampler))?;
+        if *needs_ratio {
+            let ratio = value(SAMPLER_ARGUMENT).unwrap_or_default();
+            if !ratio
                 .parse()
-                .is_ok_and(|share| (0.0..=1.0).contains(&share))
+                .is_ok_and(|ratio| (0.0..=1.0).contains(&ratio))
             {
-                return Err(TracesError::Share(share));
+                return Err(TracesError::Ratio(ratio));
             }
         }
     }
@@ -236,11 +234,11 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        are_wanted(&environment).map_err(|error| error.to_string())
+        are_enabled(&environment).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn traces_are_sent_where_an_endpoint_is_named_and_nothing_forbids_them() {
+    fn traces_are_enabled_by_an_endpoint_unless_disabled() {
         let endpoint = (ENDPOINT, "http://collector:4318");
         assert_eq!(wanted(&[]), Ok(false));
         assert_eq!(wanted(&[(ENDPOINT, "")]), Ok(false));
@@ -258,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_spoken_is_refused_with_the_way_out() {
+    fn rejects_unsupported_settings_with_a_fix() {
         let endpoint = (ENDPOINT, "http://collector:4317");
         let refusal = wanted(&[endpoint, (PROTOCOLS[1], "grpc")]).unwrap_err();
         assert!(
@@ -266,7 +264,7 @@ mod tests {
             "{refusal}"
         );
         assert!(refusal.contains("4318"), "{refusal}");
-        // The more special variable wins.
+        // The more specific variable takes precedence.
         assert_eq!(
             wanted(&[endpoint, (PROTOCOLS[0], PROTOCOL), (PROTOCOLS[1], "grpc")]),
             Ok(true)

@@ -1,35 +1,41 @@
-//! The AWS credentials of a configuration: its own, and those of each role that targets name.
+//! AWS credentials of a configuration: the gateway's own, and one session for each role of its targets.
 //!
-//! Each has one task in the background, however many targets it serves; what a new document does not change is kept
-//! with its credentials, what it no longer names ends with the last request that uses it. Requests read what is there.
+//! Each has one background task for all its targets; requests only read the current value. A reload keeps the
+//! credentials that it does not change, and removed ones end with the last request that uses them.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use api::{GatewayConfig, Region, config::AssumeRole, names};
-use credentials::{AssumeRoleLink, Handle, Reason, Unavailable};
+use credentials::{AssumeRoleLink, Environment, Handle, Reason, SharedTimeSource, Unavailable};
 use futures::future::join_all;
 
-use crate::{
-    config::Settings,
-    http::error::GatewayError,
-    pipeline::{active_config::LoadError, route::Target},
-};
+use super::target::Target;
+use crate::http::error::{GatewayError, Result};
 
-/// How long a changed document waits for the first credentials of roles that it brings.
+/// Time for which a reload waits for the first credentials of new roles.
 const NEW_ROLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Everything that requests are signed with.
+/// The credentials of all targets.
 #[derive(Debug)]
-pub(crate) struct Sessions {
+pub(crate) struct AwsCredentials {
     base: Handle,
-    /// What the base was started with.
+    /// The settings of `base`.
     source: Source,
     roles: BTreeMap<AssumeRole, Handle>,
-    /// Whether nothing was served before.
+    /// Whether this is the first configuration of the process.
     first: bool,
 }
 
-/// Settings of the document that credentials depend on: when these stay, the credentials stay.
+/// The credentials could not be started.
+#[derive(Debug)]
+pub(crate) enum CredentialsError {
+    /// Invalid AWS settings.
+    Settings(credentials::SettingsError),
+    /// The background task did not start.
+    Start(credentials::StartError),
+}
+
+/// The settings that credentials depend on; a reload that keeps them keeps the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Source {
     region: String,
@@ -37,19 +43,19 @@ struct Source {
     sts: Option<String>,
 }
 
-impl Sessions {
-    /// Starts what `previous` does not have already. A document that replaces another waits a while for its new roles,
-    /// so that their targets have credentials when it comes into force.
+impl AwsCredentials {
+    /// Starts the credentials that `previous` does not have. A reload waits for new roles for a while, so that
+    /// their targets have credentials when it becomes active.
     ///
     /// # Errors
-    /// When AWS settings or a role make no sense.
+    /// When AWS settings or a role are invalid.
     pub(crate) async fn start(
-        settings: &Settings,
+        (environment, clock): (&dyn Environment, &SharedTimeSource),
         config: &GatewayConfig,
         region: &Region,
         sts: Option<String>,
         previous: Option<&Self>,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, CredentialsError> {
         let source = Source {
             region: region.to_string(),
             assume_roles: config.assume_roles.clone(),
@@ -59,7 +65,7 @@ impl Sessions {
         let kept = previous.filter(|previous| previous.source == source);
         let base = match kept {
             Some(kept) => kept.base.clone(),
-            None => start_base(settings, config, &source).await?,
+            None => start_base((environment, clock), config, &source).await?,
         };
         let mut roles = BTreeMap::new();
         let mut new = Vec::new();
@@ -68,7 +74,7 @@ impl Sessions {
                 handle.clone()
             } else {
                 let handle = base.assume(link(role), &field);
-                let handle = handle.map_err(LoadError::CredentialSettings)?;
+                let handle = handle.map_err(CredentialsError::Settings)?;
                 new.push(handle.clone());
                 handle
             };
@@ -85,31 +91,31 @@ impl Sessions {
         })
     }
 
-    /// The configuration's own.
+    /// The gateway's own credentials.
     pub(crate) fn base(&self) -> &Handle {
         &self.base
     }
 
-    /// Those of the roles of targets.
+    /// The credentials of each role of a target.
     pub(crate) fn roles(&self) -> impl Iterator<Item = (&AssumeRole, &Handle)> {
         self.roles.iter()
     }
 
-    /// What calls of a target are signed with.
-    pub(crate) fn of(&self, target: &Target) -> Result<&Handle, GatewayError> {
+    /// The credentials for a target.
+    pub(crate) fn for_target(&self, target: &Target) -> Result<&Handle> {
         match &target.assume_role {
             None => Ok(&self.base),
             Some(role) => self.roles.get(role.as_ref()).ok_or(GatewayError::Internal(
-                "a target's role without its credentials",
+                "no credentials for the role of a target",
             )),
         }
     }
 
-    /// Whether requests can be served: there are credentials, and at the start each role of a target has been tried once.
-    /// A role that was refused does not keep the other targets from serving.
+    /// Whether requests can be served: the gateway has credentials and, at startup, each role has been tried once.
+    /// A rejected role does not affect the other targets.
     ///
     /// # Errors
-    /// What is missing.
+    /// The missing credentials.
     pub(crate) fn ready(&self) -> Result<(), Unavailable> {
         self.base.current()?;
         let pending = |handle: &Handle| {
@@ -122,28 +128,28 @@ impl Sessions {
 }
 
 async fn start_base(
-    settings: &Settings,
+    (environment, clock): (&dyn Environment, &SharedTimeSource),
     config: &GatewayConfig,
     source: &Source,
-) -> Result<Handle, LoadError> {
+) -> Result<Handle, CredentialsError> {
     let session_name = config.access.as_ref().map_or_else(
         || names::GATEWAY_NAME.to_owned(),
         |access| format!("{}-{}", access.namespace, access.name),
     );
     let settings_of_credentials = credentials::Settings::from_env(
-        settings.environment.as_ref(),
+        environment,
         Some(&source.region),
         source.assume_roles.iter().map(link).collect(),
         source.sts.clone(),
         &session_name,
     )
-    .map_err(LoadError::CredentialSettings)?;
-    credentials::start(settings_of_credentials, settings.clock.clone())
+    .map_err(CredentialsError::Settings)?;
+    credentials::start(settings_of_credentials, clock.clone())
         .await
-        .map_err(LoadError::Credentials)
+        .map_err(CredentialsError::Start)
 }
 
-/// The role in the words of `credentials`.
+/// The role as a link of a role chain.
 pub(crate) fn link(role: &AssumeRole) -> AssumeRoleLink {
     AssumeRoleLink {
         role_arn: role.role_arn.as_str().to_owned(),

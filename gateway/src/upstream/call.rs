@@ -1,173 +1,128 @@
-//! One request of a client to Bedrock and back: targets in turn, until one answers. Step 5.
+//! A request to Bedrock: tries the targets in order until one responds.
 //!
-//! Retries and failover happen only here, before anything of an answer has gone to the client. For a
-//! stream that means until its first event: an exception in its place counts as a refusal.
-//!
-//! A handler says in [`Prepare`] what a target gets: the operation of the api that serves the client's
-//! dialect, headers, body, and a context for the way back.
-//!
-//! ```text
-//! let prepare: Prepare<Context> = Arc::new(move |target: &Target| {
-//!     let api = target.capabilities.apis.messages.ok_or_else(not_for_messages)?;
-//!     let operation = match api {
-//!         BedrockApi::Converse => Operation::ConverseStream,
-//!         BedrockApi::InvokeModel => Operation::InvokeModelWithResponseStream,
-//!         api => Operation::Passthrough { api, protocol: Protocol::Messages, stream: true },
-//!     };
-//!     let mut headers = HeaderMap::new(); // such as anthropic-version
-//!     // Converse takes the forced guardrail in its body; all others that can make text take it here.
-//!     guardrail::force(&live.config, operation, &mut headers)?;
-//!     Ok(Prepared { operation, headers, body: translate(target, operation)?, warnings, context })
-//! });
-//! let answer = Call { state, live, targets, first: prepare(&first)?, prepare }.perform(calls).await?;
-//! match answer.content {
-//!     Content::Whole(body) => …,
-//!     // Piece by piece: `buffered()` until it is none, then `fill()`. Byte by byte: `into_raw()`, `next()`.
-//!     Content::Stream(frames) => …,
-//!     // The same for server-sent events; `event.raw` is an event as it came, see also [`error_event`].
-//!     Content::Events(events) => …,
-//! }
-//! ```
+//! Retries and failover happen here only, before any byte of the response reaches the client. A stream counts as
+//! started with its first event: an exception in its place is a rejection like any other.
 
 use std::{sync::Arc, time::Duration};
 
-use bedrock::{
-    ServiceError,
-    apis::{BedrockApi, Protocol},
-    eventstream::{self, MessageType},
-    sse,
-};
+use api::GatewayConfig;
+use bedrock::apis::{BedrockApi, Protocol};
 use bytes::Bytes;
-use http::{HeaderMap, Response, header};
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use http::HeaderMap;
 use tokio::time::{sleep, timeout};
 
 use super::{
+    aws_credentials::AwsCredentials,
+    call_record::CallRecord,
     guardrail,
-    operation::{Framing, Operation},
+    operation::Operation,
+    response::{UpstreamResponse, receive, request_id},
     retry::{Next, Plan},
-    send,
-    stream::{Events, Frames, MAX_PIECE_BYTES},
+    send::{CREDENTIALS_TIMEOUT, Exchange},
+    target::{Target, Targets},
 };
-use crate::{
-    http::error::{GatewayError, Original, Refusal},
-    pipeline::{active_config::Live, record::Calls, route::Target},
-    server::router::State,
+use crate::http::{
+    client::Client,
+    error::{GatewayError, Result},
 };
 
-/// Largest answer that is not a stream.
-const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
-const REQUEST_ID: &str = "x-amzn-requestid";
-
-/// A request translated for one target, and what is needed to translate its answer back.
+/// A request translated for one target, with the state for encoding its response.
 #[derive(Debug)]
 pub(crate) struct Prepared<C> {
     pub(crate) operation: Operation,
-    /// Sent besides what every call has; `content-type` and `accept` win over the operation's.
+    /// Additional headers; `content-type` and `accept` override the operation's.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// What was dropped or changed on the way to this target, for the client to know.
+    /// Parts of the request that were dropped or changed for this target.
     pub(crate) warnings: Vec<String>,
-    /// What the way back needs.
+    /// The state for encoding the response.
     pub(crate) context: C,
 }
 
+/// A request to one of several targets. `prepare` translates it for a target, since models differ in their input.
+#[derive(Debug)]
+pub(crate) struct Call<'a, P> {
+    pub(crate) client: &'a Client,
+    pub(crate) credentials: &'a AwsCredentials,
+    /// Time limit of all attempts.
+    pub(crate) timeout: Duration,
+    pub(crate) targets: &'a Targets,
+    pub(crate) prepare: P,
+}
+
 impl<C> Prepared<C> {
-    /// A request that goes to the model in the client's own protocol.
+    /// A request without additional headers and warnings.
+    pub(crate) fn new(operation: Operation, body: impl Into<Bytes>, context: C) -> Self {
+        Self {
+            operation,
+            headers: HeaderMap::new(),
+            body: body.into(),
+            warnings: Vec::new(),
+            context,
+        }
+    }
+
+    /// A request in the client's own protocol.
     ///
     /// # Errors
-    /// When the guardrail that is forced on every request cannot be asked for in headers.
+    /// When a guardrail is forced and this API does not accept one.
     pub(crate) fn passthrough(
-        live: &Live,
-        api: BedrockApi,
-        protocol: Protocol,
+        config: &GatewayConfig,
+        (api, protocol): (BedrockApi, Protocol),
         (body, stream): (Vec<u8>, bool),
         context: C,
-    ) -> Result<Self, GatewayError> {
+    ) -> Result<Self> {
         let operation = Operation::Passthrough {
             api,
             protocol,
             stream,
         };
-        let mut headers = HeaderMap::new();
-        guardrail::force(&live.config, operation, &mut headers)?;
-        Ok(Self {
-            operation,
-            headers,
-            body: body.into(),
-            warnings: Vec::new(),
-            context,
-        })
+        let mut prepared = Self::new(operation, body, context);
+        guardrail::force(config, operation, &mut prepared.headers)?;
+        Ok(prepared)
     }
 }
 
-/// Translates the client's request for a target; models differ in what they take.
-pub(crate) type Prepare<C> =
-    Arc<dyn Fn(&Target) -> Result<Prepared<C>, GatewayError> + Send + Sync>;
-
-/// A request on its way.
-pub(crate) struct Call<C> {
-    pub(crate) state: State,
-    pub(crate) live: Arc<Live>,
-    /// In the order they are to be tried; never empty.
-    pub(crate) targets: Vec<Arc<Target>>,
-    pub(crate) prepare: Prepare<C>,
-    /// The request as prepared for the first target.
-    pub(crate) first: Prepared<C>,
-}
-
-/// What came back.
-#[derive(Debug)]
-pub(crate) struct Answer<C> {
-    /// Who answered.
-    pub(crate) target: Arc<Target>,
-    pub(crate) content: Content,
-    pub(crate) headers: HeaderMap,
-    /// Of the request as this target got it.
-    pub(crate) warnings: Vec<String>,
-    pub(crate) context: C,
-}
-
-#[derive(Debug)]
-pub(crate) enum Content {
-    Whole(Bytes),
-    /// An event stream; its first frame is there and is no exception.
-    Stream(Box<Frames>),
-    /// Server-sent events; the first is there and is no error.
-    Events(Box<Events>),
-}
-
-impl<C> Call<C> {
-    /// Tries the targets until one answers or none is left to try.
+impl<P> Call<'_, P> {
+    /// Tries the targets, the first with the request `first`.
     ///
     /// # Errors
-    /// What the last target said, or that time is up.
-    pub(crate) async fn perform(self, calls: &mut Calls) -> Result<Answer<C>, GatewayError> {
-        let time_limit = self.live.upstream_timeout();
-        match timeout(time_limit, self.try_targets(calls)).await {
+    /// The error of the last attempt, or a timeout.
+    pub(crate) async fn perform<C>(
+        &self,
+        first: Prepared<C>,
+        calls: &mut CallRecord,
+    ) -> Result<UpstreamResponse<C>>
+    where
+        P: Fn(&Target) -> Result<Prepared<C>>,
+    {
+        match timeout(self.timeout, self.try_targets(first, calls)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(GatewayError::Timeout {
-                seconds: time_limit.as_secs(),
+                seconds: self.timeout.as_secs(),
             }),
         }
     }
 
-    async fn try_targets(self, calls: &mut Calls) -> Result<Answer<C>, GatewayError> {
-        let mut plan = Plan::new(self.targets.len());
+    async fn try_targets<C>(
+        &self,
+        mut prepared: Prepared<C>,
+        calls: &mut CallRecord,
+    ) -> Result<UpstreamResponse<C>>
+    where
+        P: Fn(&Target) -> Result<Prepared<C>>,
+    {
+        let mut plan = Plan::new(self.targets.count());
         let mut index = 0;
-        let mut prepared = self.first;
-        let mut timeout = send::CREDENTIALS_TIMEOUT;
+        let mut credentials_timeout = CREDENTIALS_TIMEOUT;
         loop {
-            let Some(target) = self.targets.get(index) else {
-                return Err(GatewayError::Internal("a request without a target"));
-            };
-            let exchange = send::Exchange {
-                client: self.state.client(),
-                credentials: self.live.sessions.of(target)?,
-                // Other targets do not wait again, and those of a role never.
+            let target = self.targets.get(index);
+            let exchange = Exchange {
+                client: self.client,
+                credentials: self.credentials.for_target(target)?,
+                // Only the first target waits for credentials, and never for those of a role.
                 timeout: match &target.assume_role {
-                    None => timeout,
+                    None => credentials_timeout,
                     Some(_) => Duration::ZERO,
                 },
                 target,
@@ -182,8 +137,8 @@ impl<C> Call<C> {
             };
             let error = match result {
                 Ok((headers, content)) => {
-                    calls.answered(target, request_id(&headers));
-                    return Ok(Answer {
+                    calls.responded(target, request_id(&headers));
+                    return Ok(UpstreamResponse {
                         target: Arc::clone(target),
                         content,
                         headers,
@@ -195,106 +150,27 @@ impl<C> Call<C> {
             };
             calls.failed(target, &error);
             if matches!(error, GatewayError::Credentials(_)) {
-                timeout = Duration::ZERO;
+                credentials_timeout = Duration::ZERO;
             }
             match plan.after(&error, fastrand::f64()) {
                 Next::GiveUp => return Err(error),
                 Next::Try { target: next, wait } => {
                     tracing::warn!(
-                        request_id = calls.request_id(),
+                        request_id = calls.request_id,
                         model = target.model_id,
                         region = target.region.as_str(),
                         reason = error.reason(),
                         wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                         failover = next != index,
-                        "Bedrock refused, trying again"
+                        "Bedrock call failed; retrying"
                     );
                     sleep(wait).await;
                     if next != index {
-                        let target = self
-                            .targets
-                            .get(next)
-                            .ok_or(GatewayError::Internal("a plan beyond its targets"))?;
-                        prepared = (self.prepare)(target)?;
+                        prepared = (self.prepare)(self.targets.get(next))?;
                     }
                     index = next;
                 }
             }
         }
     }
-}
-
-/// Reads an answer: all of it, or up to the first piece of a stream.
-async fn receive(
-    operation: Operation,
-    target: &Target,
-    response: Response<Incoming>,
-) -> Result<(HeaderMap, Content), GatewayError> {
-    let (parts, body) = response.into_parts();
-    let framing = operation.framing();
-    if let Some(expected) = framing.media_type() {
-        let kind = parts.headers.get(header::CONTENT_TYPE);
-        if kind.is_none_or(|kind| !kind.as_bytes().starts_with(expected.as_bytes())) {
-            return Err(GatewayError::Unreadable(format!("expected {expected}")));
-        }
-    }
-    let id = request_id(&parts.headers);
-    let content = match framing {
-        Framing::Whole => {
-            let body = Limited::new(body, MAX_ANSWER_BYTES);
-            let whole = body.collect().await.map_err(|_| GatewayError::StreamCut)?;
-            Content::Whole(whole.to_bytes())
-        }
-        Framing::EventStream => {
-            let decoder = eventstream::Decoder::new(MAX_PIECE_BYTES);
-            let mut frames = Frames::new(body, decoder, id.clone());
-            let first = frames.first().await?;
-            if first.message_type != MessageType::Event {
-                let error = ServiceError::from_frame(&first).with_request_id(id);
-                return Err(refused(error, target, None));
-            }
-            Content::Stream(Box::new(frames))
-        }
-        Framing::ServerSentEvents => {
-            let decoder = sse::Decoder::new(MAX_PIECE_BYTES);
-            let mut events = Events::new(body, decoder, id.clone());
-            let first = events.first().await?;
-            if let Some(error) = error_event(&first) {
-                return Err(refused(error.with_request_id(id), target, None));
-            }
-            Content::Events(Box::new(events))
-        }
-    };
-    Ok((parts.headers, content))
-}
-
-/// The error that an event of a stream in OpenAI's or Anthropic's protocol is, if it is one.
-pub(crate) fn error_event(event: &sse::Event) -> Option<ServiceError> {
-    // The shortest look at events that are none.
-    if event.name() != "error" && !event.data.starts_with(b"{\"error\"") {
-        return None;
-    }
-    ServiceError::from_json(&serde_json::from_slice(&event.data).ok()?)
-}
-
-/// AWS's refusal of a call of `target`.
-pub(crate) fn refused(
-    error: ServiceError,
-    target: &Target,
-    original: Option<Original>,
-) -> GatewayError {
-    GatewayError::Service(Box::new(Refusal {
-        error,
-        model_id: target.model_id.clone(),
-        region: target.region.to_string(),
-        original,
-    }))
-}
-
-fn request_id(headers: &HeaderMap) -> Option<String> {
-    headers
-        .get(REQUEST_ID)?
-        .to_str()
-        .ok()
-        .map(ToOwned::to_owned)
 }

@@ -1,9 +1,8 @@
-//! Images and files that a request names by URL, fetched with guards. Off unless the configuration says so.
+//! Images and files that a request references by URL. Disabled by default in the configuration.
 //!
-//! Whoever may send requests could otherwise read what only this pod can reach. So: `https` on its own
-//! port, names that lead to public addresses only (checked on the very addresses that are connected
-//! to), no redirects, nothing of the client's sent along, limits of size, time and number, and a type
-//! that fits. Which fields may hold a URL is the dialect's business.
+//! Guards against requests to internal addresses (SSRF): `https` on port 443, public addresses only (checked on the
+//! addresses of the connection), no redirects, no headers of the client, limits of size, time and number, and a
+//! matching media type. The dialects decide which fields may contain a URL.
 
 use std::{
     collections::BTreeMap,
@@ -24,35 +23,35 @@ use rustls::ClientConfig;
 
 use crate::http::{
     client::{Pool, pool},
-    error::{GatewayError, causes},
+    error::{Result, causes},
 };
 
-/// Most URLs in a request; Bedrock takes 20 images.
-const MOST: usize = 20;
-/// Fetched at once for one request.
-const AT_ONCE: usize = 4;
-/// For one URL, from the name to the last byte.
+/// Maximum number of URLs in a request; Bedrock accepts 20 images.
+const MAX_URLS: usize = 20;
+/// Concurrent fetches of one request.
+const CONCURRENCY: usize = 4;
+/// Time limit for one URL, from DNS to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const USER_AGENT: &str = concat!("bedrock-gateway/", env!("CARGO_PKG_VERSION"));
 
-/// Fetches with guards.
+/// Fetches URLs within the guards.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
     client: Pool<Resolver>,
     guard: Guard,
 }
 
-/// Which addresses may be connected to.
+/// The allowed addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Guard {
-    /// Public ones, by `https` on its own port.
+    /// Public addresses, with `https` on port 443.
     Public,
-    /// Any: for the tests of this file, whose server is on loopback.
+    /// All, for tests with a server on loopback.
     #[cfg(test)]
     None,
 }
 
-/// Finds the addresses of a name and keeps those that may be connected to.
+/// Resolves a name to its allowed addresses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resolver(Guard);
 
@@ -68,30 +67,27 @@ impl Fetcher {
         }
     }
 
-    /// Fetches all, by URL.
+    /// Fetches all URLs concurrently.
     ///
     /// # Errors
-    /// 400 that names the field and what is wrong with its URL or with what came.
-    pub(crate) async fn fetch_all(
-        &self,
-        fetches: &[Fetch],
-    ) -> Result<BTreeMap<String, Fetched>, GatewayError> {
-        if let Some(beyond) = fetches.get(MOST) {
-            let text = format!("at most {MOST} URLs are fetched for one request");
+    /// 400 that names the field and the problem with its URL or response.
+    pub(crate) async fn fetch_all(&self, fetches: &[Fetch]) -> Result<BTreeMap<String, Fetched>> {
+        if let Some(beyond) = fetches.get(MAX_URLS) {
+            let text = format!("at most {MAX_URLS} URLs are fetched for one request");
             return Err(RequestError::invalid(beyond.param.as_str(), text).into());
         }
-        // Owned items: futures over borrowed ones are not Send for every lifetime, as far as rustc knows.
+        // Owned items: rustc cannot prove that futures over borrowed ones are Send.
         stream::iter(fetches.to_vec())
-            .map(|fetch| self.fetch_in_time(fetch))
-            .buffer_unordered(AT_ONCE)
+            .map(|fetch| self.fetch_with_timeout(fetch))
+            .buffer_unordered(CONCURRENCY)
             .try_collect()
             .await
     }
 
-    async fn fetch_in_time(&self, fetch: Fetch) -> Result<(String, Fetched), GatewayError> {
+    async fn fetch_with_timeout(&self, fetch: Fetch) -> Result<(String, Fetched)> {
         let fetched = match tokio::time::timeout(TIMEOUT, self.fetch(&fetch)).await {
             Ok(result) => result,
-            Err(_elapsed) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+            Err(_elapsed) => Err(format!("no response within {} s", TIMEOUT.as_secs())),
         };
         match fetched {
             Ok(fetched) => Ok((fetch.url, fetched)),
@@ -113,19 +109,17 @@ impl Fetcher {
             .map_err(|error| format!("cannot be fetched: {}", causes(&error)))?;
         let status = response.status();
         if status.is_redirection() {
-            return Err(
-                "leads elsewhere, and redirects are not followed: name the final URL".into(),
-            );
+            return Err("is a redirect, and redirects are not followed: use the final URL".into());
         }
         if status != StatusCode::OK {
-            return Err(format!("cannot be fetched: its server answered {status}"));
+            return Err(format!("cannot be fetched: its server returned {status}"));
         }
         let content_type = response
             .headers()
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .map(ToOwned::to_owned);
-        if !fits(fetch.kind, content_type.as_deref()) {
+        if !is_expected(fetch.kind, content_type.as_deref()) {
             return Err(format!(
                 "is of type {:?}, expected {}",
                 content_type.unwrap_or_default(),
@@ -141,7 +135,7 @@ impl Fetcher {
             Err(error) if error.is::<LengthLimitError>() => {
                 Err(format!("is larger than {} bytes", fetch.max_bytes))
             }
-            Err(_) => Err("broke off while it was fetched".to_owned()),
+            Err(_) => Err("was cut off while it was fetched".to_owned()),
         }
     }
 }
@@ -151,24 +145,24 @@ impl Guard {
         let url: Uri = text.parse().map_err(|_| "is not a URL".to_owned())?;
         let authority = url.authority().ok_or("is not a URL")?;
         if authority.as_str().contains('@') {
-            return Err("must not hold a user name".to_owned());
+            return Err("must not contain a user name".to_owned());
         }
         if self == Self::Public {
             if url.scheme_str() != Some("https") || authority.port_u16().is_some_and(|p| p != 443) {
                 return Err("must be an https:// URL on port 443".to_owned());
             }
             let host = authority.host().trim_matches(['[', ']']);
-            // Names are checked by the resolver, which addresses do not pass through.
+            // The resolver checks names, but it never sees addresses.
             if let Ok(address) = host.parse::<IpAddr>()
                 && !is_public(address)
             {
-                return Err("leads to an address that is not public".to_owned());
+                return Err("points to an address that is not public".to_owned());
             }
         }
         Ok(url)
     }
 
-    fn lets_pass(self, address: IpAddr) -> bool {
+    fn allows(self, address: IpAddr) -> bool {
         match self {
             Self::Public => is_public(address),
             #[cfg(test)]
@@ -191,10 +185,10 @@ impl tower::Service<Name> for Resolver {
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
                 .await?
-                .filter(|address| guard.lets_pass(address.ip()))
+                .filter(|address| guard.allows(address.ip()))
                 .collect();
             if found.is_empty() {
-                return Err(io::Error::other("it leads to no public address"));
+                return Err(io::Error::other("the name has no public address"));
             }
             Ok(found.into_iter())
         })
@@ -209,7 +203,7 @@ fn accept(kind: FetchKind) -> &'static str {
     }
 }
 
-fn fits(kind: FetchKind, content_type: Option<&str>) -> bool {
+fn is_expected(kind: FetchKind, content_type: Option<&str>) -> bool {
     let starts = |prefix| content_type.is_some_and(|text| text.starts_with(prefix));
     match kind {
         FetchKind::Image => starts("image/"),
@@ -218,7 +212,7 @@ fn fits(kind: FetchKind, content_type: Option<&str>) -> bool {
     }
 }
 
-/// Whether an address is of the public internet, by the registries of special-purpose addresses
+/// Whether an address belongs to the public internet, by the registries of special-purpose addresses
 /// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, `…ipv6…`).
 fn is_public(address: IpAddr) -> bool {
     match address {
@@ -240,7 +234,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    // Forms that carry an IPv4 address are as public as that: mapped, NAT64.
+    // Mapped and NAT64 addresses contain an IPv4 address, which decides.
     if let Some(v4) = address.to_ipv4_mapped() {
         return is_public_v4(v4);
     }

@@ -1,8 +1,7 @@
-//! Errors in AWS's own shape: a name in `x-amzn-ErrorType` and a text in the body, as every SDK reads them.
+//! Errors in AWS's format: a name in `x-amzn-ErrorType` and a message in the body, which all SDKs read.
 //!
-//! What AWS said goes on as AWS said it. One thing does not: that the gateway's own credentials or clock are
-//! refused. An SDK would take that for its own, and set its clock by it; to the client the service is
-//! unavailable, and the text says why.
+//! AWS's errors are forwarded unchanged, except errors about the gateway's own credentials or clock: an SDK would
+//! take them for its own and adjust its clock. The client gets a 503 with the cause instead.
 
 use axum::{body::Body, response::Response};
 use bedrock::Class;
@@ -10,17 +9,19 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::headers::for_client;
-use crate::http::error::{GatewayError, Refusal};
+use crate::http::{
+    error::{GatewayError, Refusal},
+    response::AWS_REQUEST_ID,
+};
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-/// What to do about it, where the gateway knows; AWS's text stays as it is.
+/// The fix, if known; AWS's message stays unchanged.
 const HINT: HeaderName = HeaderName::from_static("x-bedrock-gateway-hint");
 
-/// An error for a client that speaks Bedrock's own language.
+/// An error for a client of Bedrock's API.
 pub(super) fn response(error: &GatewayError, request_id: &str) -> Response {
     let mut response = match error {
-        GatewayError::Service(refusal) => of_aws(refusal, request_id),
+        GatewayError::Service(refusal) => aws_error(refusal, request_id),
         GatewayError::Unauthenticated { message, .. } => {
             let text = format!("{message}; AWS SDKs send AWS_BEARER_TOKEN_BEDROCK that way");
             own(error.status(), name(error), &text, request_id)
@@ -34,29 +35,14 @@ pub(super) fn response(error: &GatewayError, request_id: &str) -> Response {
     {
         headers.insert(HINT, hint);
     }
-    match error {
-        GatewayError::Busy { .. } | GatewayError::ShuttingDown => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        GatewayError::OverLimit(limit) => {
-            headers.insert(header::RETRY_AFTER, limit.retry_after_seconds().into());
-        }
-        GatewayError::WrongMethod { allowed, .. } => {
-            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
-        }
-        // What is left of the body is not read.
-        GatewayError::BodyTooLarge { .. } | GatewayError::BodyUnreadable(_) => {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        _ => {}
-    }
+    error.set_headers(headers);
     response
 }
 
-fn of_aws(refusal: &Refusal, request_id: &str) -> Response {
+fn aws_error(refusal: &Refusal, request_id: &str) -> Response {
     let error = &refusal.error;
     if is_about_the_gateway(refusal) {
-        let text = format!("the gateway's own AWS credentials were refused: {error}");
+        let text = format!("AWS rejected the gateway's own credentials: {error}");
         return own(
             StatusCode::SERVICE_UNAVAILABLE,
             "ServiceUnavailableException",
@@ -65,7 +51,7 @@ fn of_aws(refusal: &Refusal, request_id: &str) -> Response {
         );
     }
     let Some(original) = &refusal.original else {
-        // An exception in place of a stream's first event.
+        // An exception instead of the first event of a stream.
         let status =
             StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let id = error.request_id.as_deref().unwrap_or(request_id);
@@ -77,7 +63,7 @@ fn of_aws(refusal: &Refusal, request_id: &str) -> Response {
     response
 }
 
-/// Whether AWS refused the gateway itself rather than what was asked for.
+/// Whether AWS rejected the gateway's credentials rather than the request.
 pub(super) fn is_about_the_gateway(refusal: &Refusal) -> bool {
     matches!(
         refusal.error.class(),
@@ -92,7 +78,7 @@ fn own(status: StatusCode, name: &str, message: &str, request_id: &str) -> Respo
     let headers = response.headers_mut();
     let json = HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, json);
-    for (header, text) in [(ERROR_TYPE, name), (REQUEST_ID, request_id)] {
+    for (header, text) in [(ERROR_TYPE, name), (AWS_REQUEST_ID, request_id)] {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(header, value);
         }
@@ -100,7 +86,7 @@ fn own(status: StatusCode, name: &str, message: &str, request_id: &str) -> Respo
     response
 }
 
-/// AWS's name for an error of the gateway's own.
+/// AWS's name for an error of the gateway.
 fn name(error: &GatewayError) -> &'static str {
     match (error, error.status().as_u16()) {
         (GatewayError::UnknownPath { .. }, _) | (_, 405) => "UnknownOperationException",

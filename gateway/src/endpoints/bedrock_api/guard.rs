@@ -1,10 +1,10 @@
-//! A request of Bedrock's own API under the guardrail that the configuration forces: it gets that guardrail,
-//! or is refused when it asks for less. Pure.
+//! Applies the guardrail that the configuration forces to requests of Bedrock's own API, and rejects requests that
+//! would weaken it. Pure.
 //!
-//! A body is read only as far as needed and changed only by a member put in front. Whatever two readers of
-//! JSON could disagree about, such as a member that is there twice, is refused, so that Bedrock cannot see another
-//! guardrail than was checked here. Also refused: tags that take parts of the input from the guardrail's sight
-//! (`guardContent`, `tagSuffix`), and output that is shown before it is judged (asynchronous streams).
+//! The body is parsed only as far as needed and changed only by a new first member. Ambiguous JSON, such as a
+//! duplicate member, is rejected, so that Bedrock cannot apply another guardrail than the checked one. Also rejected:
+//! tags that exclude parts of the input from the guardrail (`guardContent`, `tagSuffix`), and asynchronous streams,
+//! which show output before it is checked.
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-use.html>
 
 use std::fmt;
@@ -19,7 +19,10 @@ use serde::{
 };
 use serde_json::{json, value::RawValue};
 
-use crate::{http::error::GatewayError, upstream::guardrail};
+use crate::{
+    http::error::{GatewayError, Result},
+    upstream::guardrail,
+};
 
 /// Member of a body of Converse.
 const CONFIG: &str = "guardrailConfig";
@@ -29,8 +32,8 @@ const INVOKE_CONFIG: &str = "amazon-bedrock-guardrailConfig";
 /// The body of a Converse request with the forced guardrail.
 ///
 /// # Errors
-/// 400 for another guardrail, or an attempt to get around this one.
-pub(super) fn converse(body: &Bytes, forced: &Guardrail) -> Result<Bytes, GatewayError> {
+/// 400 for another guardrail, or for an attempt to bypass this one.
+pub(super) fn converse(body: &Bytes, forced: &Guardrail) -> Result<Bytes> {
     let body_members = Members::read(body)?;
     for (key, value) in &body_members.0 {
         let hides = match key.as_str() {
@@ -41,7 +44,7 @@ pub(super) fn converse(body: &Bytes, forced: &Guardrail) -> Result<Bytes, Gatewa
         if hides {
             return Err(refused(
                 key,
-                "guardContent would keep the rest of the conversation from the guardrail that this gateway forces on every request",
+                "guardContent would exclude the rest of the conversation from the guardrail that this gateway forces on every request",
             ));
         }
     }
@@ -52,19 +55,15 @@ pub(super) fn converse(body: &Bytes, forced: &Guardrail) -> Result<Bytes, Gatewa
             Config::read(config)?.check(CONFIG, forced)?;
             Ok(body.clone())
         }
-        _ => Err(refused(CONFIG, "is there more than once")),
+        _ => Err(refused(CONFIG, "is given more than once")),
     }
 }
 
 /// Checks headers and body of a request of InvokeModel.
 ///
 /// # Errors
-/// 400 for another guardrail, or an attempt to get around this one.
-pub(super) fn invoke(
-    headers: &HeaderMap,
-    body: &[u8],
-    forced: &Guardrail,
-) -> Result<(), GatewayError> {
+/// 400 for another guardrail, or for an attempt to bypass this one.
+pub(super) fn invoke(headers: &HeaderMap, body: &[u8], forced: &Guardrail) -> Result<()> {
     for (name, value) in [
         (guardrail::IDENTIFIER, &forced.identifier),
         (guardrail::VERSION, &forced.version),
@@ -82,7 +81,7 @@ pub(super) fn invoke(
         if config.tag_suffix {
             return Err(refused(
                 INVOKE_CONFIG,
-                "tagSuffix would keep what has no tag from the guardrail that this gateway forces on every request",
+                "tagSuffix would exclude untagged input from the guardrail that this gateway forces on every request",
             ));
         }
         config.check_mode(INVOKE_CONFIG)?;
@@ -90,8 +89,8 @@ pub(super) fn invoke(
     Ok(())
 }
 
-/// Whether a turn of a conversation has a block that limits what a guardrail sees.
-fn in_messages(messages: &RawValue) -> Result<bool, GatewayError> {
+/// Whether a message contains a block that limits the input of the guardrail.
+fn in_messages(messages: &RawValue) -> Result<bool> {
     for message in array(messages)? {
         for content in Members::read(message.get().as_bytes())?.all("content") {
             if in_blocks(content)? {
@@ -102,7 +101,7 @@ fn in_messages(messages: &RawValue) -> Result<bool, GatewayError> {
     Ok(false)
 }
 
-fn in_blocks(blocks: &RawValue) -> Result<bool, GatewayError> {
+fn in_blocks(blocks: &RawValue) -> Result<bool> {
     for block in array(blocks)? {
         let block = Members::read(block.get().as_bytes())?;
         if block.all("guardContent").next().is_some() {
@@ -112,11 +111,11 @@ fn in_blocks(blocks: &RawValue) -> Result<bool, GatewayError> {
     Ok(false)
 }
 
-fn array(value: &RawValue) -> Result<Vec<&RawValue>, GatewayError> {
+fn array(value: &RawValue) -> Result<Vec<&RawValue>> {
     serde_json::from_str(value.get()).map_err(|_| unreadable())
 }
 
-/// The body with the guardrail as its first member; all other bytes as they were.
+/// The body with the guardrail as its first member and all other bytes unchanged.
 fn with_config(body: &Bytes, forced: &Guardrail, is_empty: bool) -> Bytes {
     let config = json!({
         "guardrailIdentifier": forced.identifier,
@@ -124,7 +123,7 @@ fn with_config(body: &Bytes, forced: &Guardrail, is_empty: bool) -> Bytes {
     });
     let comma = if is_empty { "" } else { "," };
     let member = format!("{{\"{CONFIG}\":{config}{comma}");
-    // What was read as an object begins with white space and a brace.
+    // An object begins with white space and a brace.
     let brace = body.iter().position(|byte| *byte == b'{').unwrap_or(0);
     let (before, rest) = body.split_at(brace);
     [before, member.as_bytes(), rest.get(1..).unwrap_or_default()]
@@ -138,7 +137,7 @@ fn refused(field: &str, why: &str) -> GatewayError {
 
 fn another(field: &str, forced: &Guardrail) -> GatewayError {
     let why = format!(
-        "this gateway forces the guardrail {:?} version {:?} on every request: leave it out, or name that one",
+        "this gateway forces the guardrail {:?} version {:?} on every request: omit the guardrail or use that one",
         forced.identifier, forced.version
     );
     refused(field, &why)
@@ -147,15 +146,15 @@ fn another(field: &str, forced: &Guardrail) -> GatewayError {
 fn unreadable() -> GatewayError {
     refused(
         "body",
-        "must be a JSON object of the operation's shape: this gateway forces a guardrail and has to find where",
+        "must be a valid JSON object for this operation, because this gateway adds a guardrail to it",
     )
 }
 
-/// An object member by member, also members that are there twice.
+/// The members of an object, including duplicates.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    fn read(object: &'a [u8]) -> Result<Self, GatewayError> {
+    fn read(object: &'a [u8]) -> Result<Self> {
         serde_json::from_slice(object).map_err(|_| unreadable())
     }
 
@@ -190,7 +189,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// What matters of a guardrail's configuration in a body.
+/// The relevant members of a guardrail configuration in a body.
 #[derive(Default)]
 struct Config {
     identifiers: Vec<String>,
@@ -200,7 +199,7 @@ struct Config {
 }
 
 impl Config {
-    fn read(object: &RawValue) -> Result<Self, GatewayError> {
+    fn read(object: &RawValue) -> Result<Self> {
         let mut config = Self::default();
         for (key, value) in Members::read(object.get().as_bytes())?.0 {
             let text = || serde_json::from_str(value.get()).map_err(|_| unreadable());
@@ -215,7 +214,7 @@ impl Config {
         Ok(config)
     }
 
-    fn check(&self, field: &str, forced: &Guardrail) -> Result<(), GatewayError> {
+    fn check(&self, field: &str, forced: &Guardrail) -> Result<()> {
         let one = |given: &[String], wanted: &str| matches!(given, [one] if one == wanted);
         if one(&self.identifiers, &forced.identifier) && one(&self.versions, &forced.version) {
             self.check_mode(field)
@@ -224,14 +223,14 @@ impl Config {
         }
     }
 
-    fn check_mode(&self, field: &str) -> Result<(), GatewayError> {
+    fn check_mode(&self, field: &str) -> Result<()> {
         let synchronous = |mode: &String| ["sync", "SYNCHRONOUS"].contains(&mode.as_str());
         if self.modes.iter().all(synchronous) {
             Ok(())
         } else {
             Err(refused(
                 field,
-                "streamProcessingMode must be synchronous: this gateway forces a guardrail, and the other mode shows text before it is judged",
+                "streamProcessingMode must be synchronous: this gateway forces a guardrail, and the asynchronous mode shows text before it is checked",
             ))
         }
     }
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn body_without_a_guardrail_gets_the_forced_one_and_stays_as_it_is_otherwise() {
+    fn adds_the_forced_guardrail_and_keeps_the_rest_of_the_body() {
         const OURS: &str =
             r#""guardrailConfig":{"guardrailIdentifier":"gr-1","guardrailVersion":"7"}"#;
         check_converse("{}", Ok(&format!("{{{OURS}}}")));
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn no_body_of_converse_gets_around_the_forced_guardrail() {
+    fn rejects_converse_bodies_that_bypass_the_forced_guardrail() {
         for (body, part) in [
             (
                 r#"{"guardrailConfig":{"guardrailIdentifier":"gr-2","guardrailVersion":"7"}}"#,
@@ -323,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn no_request_of_invoke_gets_around_the_forced_guardrail() {
+    fn rejects_invoke_requests_that_bypass_the_forced_guardrail() {
         let header = |name: HeaderName, value| {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static(value));

@@ -1,33 +1,31 @@
-//! Which headers pass between client and Bedrock: those of Bedrock's API, and nothing else. Pure.
+//! Headers that are forwarded between client and Bedrock: those of Bedrock's API only. Pure.
 //!
-//! A client's proof of itself, its cookies and its traces stay here; so do AWS's that say nothing to a client.
+//! Credentials, cookies and trace headers of the client are never forwarded.
 
 use http::{HeaderMap, HeaderName, header};
 
-/// Trace, guardrail, latency, tier, metadata and media types of requests, token counts of answers.
+use crate::http::response::AWS_REQUEST_ID;
+
+/// Trace, guardrail, latency, tier, metadata and media types of requests; token counts of responses.
 const PREFIX: &str = "x-amzn-bedrock-";
 
-/// What of a request goes to Bedrock.
+/// Headers of a request for Bedrock.
 pub(super) fn for_bedrock(headers: &HeaderMap) -> HeaderMap {
-    picked(headers, |name| {
+    select(headers, |name| {
         [header::CONTENT_TYPE, header::ACCEPT].contains(name)
     })
 }
 
-/// What of an answer goes to the client.
+/// Headers of a response for the client.
 pub(super) fn for_client(headers: &HeaderMap) -> HeaderMap {
-    picked(headers, |name| {
+    select(headers, |name| {
         [header::CONTENT_TYPE, header::RETRY_AFTER].contains(name)
-            || [
-                "x-amzn-requestid",
-                "x-amzn-errortype",
-                "x-amzn-errormessage",
-            ]
-            .contains(&name.as_str())
+            || *name == AWS_REQUEST_ID
+            || ["x-amzn-errortype", "x-amzn-errormessage"].contains(&name.as_str())
     })
 }
 
-fn picked(headers: &HeaderMap, also: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+fn select(headers: &HeaderMap, also: impl Fn(&HeaderName) -> bool) -> HeaderMap {
     headers
         .iter()
         .filter(|(name, _)| name.as_str().starts_with(PREFIX) || also(name))
@@ -42,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proofs_of_a_client_stay_here_and_bedrocks_own_headers_pass() {
+    fn forwards_headers_of_bedrock_and_no_credentials() {
         let names = |headers: HeaderMap| {
             let mut names: Vec<String> = headers.keys().map(ToString::to_string).collect();
             names.sort();

@@ -1,27 +1,27 @@
-//! What a path of Bedrock's API asks for. Pure.
+//! Parses paths of Bedrock's API. Pure.
 //!
-//! The id is decoded once and encoded anew for Bedrock, as AWS's SDKs encode it: so it means the same to
-//! both, and nothing else of the client's path gets there.
+//! The id is decoded here and encoded again for Bedrock as AWS's SDKs encode it. Both sides see the same id, and no
+//! other part of the client's path reaches Bedrock.
 
 use percent_encoding::percent_decode_str;
 
 use crate::{
-    pipeline::record::NO_ROUTE,
+    telemetry::OTHER,
     upstream::operation::{Framing, Operation},
 };
 
 /// An operation on a model or a guardrail.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct ApiRequest {
     pub(super) operation: Operation,
-    /// Of the model as the client names it, or of the guardrail.
+    /// Id of the model from the client, or of the guardrail.
     pub(super) id: String,
     pub(super) guardrail_version: Option<String>,
 }
 
-impl Asked {
-    /// Reads a path as it came, still encoded.
-    pub(super) fn read(path: &str) -> Option<Self> {
+impl ApiRequest {
+    /// Parses an encoded path.
+    pub(super) fn parse(path: &str) -> Option<Self> {
         if let Some(rest) = path.strip_prefix("/guardrail/") {
             let (id, version) = rest.strip_suffix("/apply")?.rsplit_once("/version/")?;
             return Some(Self {
@@ -46,7 +46,7 @@ impl Asked {
         })
     }
 
-    /// Names of route and operation for metrics.
+    /// Labels of route and operation for metrics.
     pub(super) fn labels(&self) -> (&'static str, &'static str) {
         match self.operation {
             Operation::Converse => ("/model/{id}/converse", "chat"),
@@ -59,7 +59,7 @@ impl Asked {
             Operation::ApplyGuardrail => {
                 ("/guardrail/{id}/version/{version}/apply", "apply_guardrail")
             }
-            Operation::Passthrough { .. } => (NO_ROUTE, ""),
+            Operation::Passthrough { .. } => (OTHER, ""),
         }
     }
 
@@ -81,7 +81,7 @@ mod tests {
         "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2";
 
     #[test]
-    fn id_is_found_encoded_or_not() {
+    fn parses_encoded_and_plain_ids() {
         for (path, operation, id) in [
             (
                 "/model/amazon.nova-lite-v1%3A0/converse",
@@ -114,31 +114,31 @@ mod tests {
                 "a/converse",
             ),
         ] {
-            let asked = Asked::read(path).unwrap();
+            let request = ApiRequest::parse(path).unwrap();
             assert_eq!(
-                (asked.operation, asked.id.as_str()),
+                (request.operation, request.id.as_str()),
                 (operation, id),
                 "{path}"
             );
-            assert_eq!(asked.guardrail_version, None);
+            assert_eq!(request.guardrail_version, None);
         }
     }
 
     #[test]
-    fn guardrail_has_an_id_and_a_version() {
+    fn parses_id_and_version_of_a_guardrail() {
         for path in [
             "/guardrail/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Aguardrail%2Fabc/version/1/apply",
             "/guardrail/arn:aws:bedrock:us-east-1:1:guardrail/abc/version/1/apply",
         ] {
-            let asked = Asked::read(path).unwrap();
-            assert_eq!(asked.operation, Operation::ApplyGuardrail);
-            assert_eq!(asked.id, "arn:aws:bedrock:us-east-1:1:guardrail/abc");
-            assert_eq!(asked.guardrail_version.as_deref(), Some("1"));
+            let request = ApiRequest::parse(path).unwrap();
+            assert_eq!(request.operation, Operation::ApplyGuardrail);
+            assert_eq!(request.id, "arn:aws:bedrock:us-east-1:1:guardrail/abc");
+            assert_eq!(request.guardrail_version.as_deref(), Some("1"));
         }
     }
 
     #[test]
-    fn anything_else_is_nothing() {
+    fn rejects_other_paths() {
         for path in [
             "/model/converse",
             "/model//converse",
@@ -148,7 +148,7 @@ mod tests {
             "/guardrail/x/apply",
             "/guardrail/x/version/1",
         ] {
-            assert_eq!(Asked::read(path), None, "{path}");
+            assert_eq!(ApiRequest::parse(path), None, "{path}");
         }
     }
 }

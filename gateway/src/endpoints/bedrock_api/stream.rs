@@ -1,8 +1,8 @@
-//! An event stream from Bedrock to the client, byte by byte as it comes.
+//! Forwards an event stream of Bedrock byte by byte.
 //!
-//! Nothing is decoded and written anew, and nothing waits for the rest of its frame. Where the stream breaks
-//! between two frames, an exception frame of the gateway's own says so, which SDKs raise as such; where it breaks
-//! inside a frame, the connection breaks too, since anything else would look like data.
+//! Frames are not encoded again, and bytes do not wait for the rest of their frame. If the stream breaks between two
+//! frames, the gateway adds an exception frame, which SDKs raise as an error. If it breaks inside a frame, the gateway
+//! closes the connection, since the client would take any other bytes for data.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -16,22 +16,22 @@ use tokio_util::sync::CancellationToken;
 use super::usage::Watch;
 use crate::{
     http::error::GatewayError,
-    pipeline::{active_config::Live, record::Account, route::Target},
-    server::router::State,
+    pipeline::{active_config::ActiveConfig, record::RequestRecord, state::State},
     upstream::{
-        call::refused,
+        response::refused,
         stream::{Frames, Raw},
+        target::Target,
     },
 };
 
-/// Exception of Bedrock's model for what the gateway has to say.
+/// Exception type for errors of the gateway.
 const UNAVAILABLE: &str = "serviceUnavailableException";
 
-/// A stream on its way.
+/// A forwarded stream.
 struct Forward {
     raw: Raw,
     watch: Watch,
-    account: Account,
+    record: RequestRecord,
     target: Arc<Target>,
     request_id: Option<String>,
     cut: CancellationToken,
@@ -39,22 +39,22 @@ struct Forward {
     ended: bool,
 }
 
-/// The rest of a stream as the body of an answer.
+/// The stream as the body of a response.
 pub(super) fn forward(
     state: &State,
-    live: &Live,
+    active: &ActiveConfig,
     frames: Frames,
-    target: &Arc<Target>,
-    account: Account,
+    target: Arc<Target>,
+    record: RequestRecord,
 ) -> Body {
     let forward = Forward {
         request_id: frames.request_id(),
         raw: frames.into_raw(),
         watch: Watch::new(),
-        account,
-        target: Arc::clone(target),
+        record,
+        target,
         cut: state.cut().clone(),
-        idle: live.stream_idle(),
+        idle: active.stream_idle(),
         ended: false,
     };
     Body::from_stream(stream::unfold(forward, |mut forward| async move {
@@ -77,8 +77,8 @@ impl Forward {
         };
         match next {
             Ok(Some(bytes)) => {
-                self.watch.look(&bytes);
-                self.account.first_byte();
+                self.watch.scan(&bytes);
+                self.record.first_byte();
                 Some(Ok(bytes))
             }
             Ok(None) if self.watch.is_between_frames() => {
@@ -90,14 +90,14 @@ impl Forward {
         }
     }
 
-    /// Says what went wrong in a way that the client cannot take for data.
+    /// Ends the stream with an error that the client cannot mistake for data.
     fn fail(&mut self, error: &GatewayError) -> Option<Result<Bytes, io::Error>> {
         let between = self.watch.is_between_frames();
-        // After an exception of AWS's own there is nothing to add.
-        let said = self.watch.exception.is_some();
+        // AWS's own exception is enough.
+        let reported = self.watch.exception.is_some();
         self.close(Some(error));
         if between {
-            (!said).then(|| Ok(exception(UNAVAILABLE, &error.to_string())))
+            (!reported).then(|| Ok(exception(UNAVAILABLE, &error.to_string())))
         } else {
             Some(Err(io::Error::from(io::ErrorKind::UnexpectedEof)))
         }
@@ -109,19 +109,19 @@ impl Forward {
         match (exception, error) {
             (Some(exception), _) => {
                 let exception = exception.with_request_id(self.request_id.clone());
-                self.account.failed(&refused(exception, &self.target, None));
+                self.record.failed(&refused(exception, &self.target, None));
             }
-            (None, Some(error)) => self.account.failed(error),
-            (None, None) => self.account.succeeded(),
+            (None, Some(error)) => self.record.failed(error),
+            (None, None) => self.record.succeeded(),
         }
     }
 }
 
 impl Drop for Forward {
-    /// A client that leaves does not take along what is known of the tokens.
+    /// Records the known usage, also when the client disconnects.
     fn drop(&mut self) {
         if let Some(usage) = self.watch.usage() {
-            self.account.used(usage);
+            self.record.set_usage(usage);
         }
     }
 }

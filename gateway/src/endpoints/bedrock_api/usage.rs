@@ -1,4 +1,4 @@
-//! Tokens and outcome of an answer that is passed on unread: from headers, from the last frames of a stream. Pure.
+//! Token usage and errors of forwarded responses, from headers and from frames of a stream. Pure.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bedrock::{
@@ -12,15 +12,15 @@ use serde::Deserialize;
 
 use crate::upstream::operation::Operation;
 
-/// Frames above this are passed on without a look; those with counts are a few hundred bytes.
-const MAX_LOOKED_AT_BYTES: usize = 256 * 1024;
+/// Largest frame that is decoded; frames with counts have a few hundred bytes.
+const MAX_DECODED_BYTES: usize = 256 * 1024;
 
-/// What a stream says of itself while it is passed on.
+/// Watches a forwarded stream for usage and exceptions.
 #[derive(Debug)]
 pub(super) struct Watch {
     scanner: Scanner,
     usage: Option<TokenUsage>,
-    /// Payload of the last chunk: in the very last one are the counts of InvokeModel.
+    /// Payload of the last chunk, which contains the counts of InvokeModel.
     last_chunk: Option<Bytes>,
     pub(super) exception: Option<ServiceError>,
 }
@@ -58,15 +58,15 @@ struct Chunk<'a> {
 impl Watch {
     pub(super) fn new() -> Self {
         Self {
-            scanner: Scanner::new(MAX_LOOKED_AT_BYTES),
+            scanner: Scanner::new(MAX_DECODED_BYTES),
             usage: None,
             last_chunk: None,
             exception: None,
         }
     }
 
-    /// Looks at the next bytes.
-    pub(super) fn look(&mut self, bytes: &[u8]) {
+    /// Scans the next bytes.
+    pub(super) fn scan(&mut self, bytes: &[u8]) {
         let Self {
             scanner,
             usage,
@@ -88,12 +88,12 @@ impl Watch {
         });
     }
 
-    /// Whether the bytes so far end where a frame ends.
+    /// Whether the last frame is complete.
     pub(super) fn is_between_frames(&self) -> bool {
         self.scanner.is_between_frames()
     }
 
-    /// The counts, once they came.
+    /// The usage, once known.
     pub(super) fn usage(&self) -> Option<TokenUsage> {
         self.usage.or_else(|| {
             let chunk: Chunk<'_> = serde_json::from_slice(self.last_chunk.as_ref()?).ok()?;
@@ -110,8 +110,8 @@ impl Watch {
     }
 }
 
-/// Counts of a whole answer.
-pub(super) fn of_answer(
+/// The usage of a complete response.
+pub(super) fn of_response(
     operation: Operation,
     headers: &HeaderMap,
     body: &[u8],

@@ -1,52 +1,43 @@
-//! Chat Completions of models that Bedrock serves in this protocol: bytes through, signed, and read in
-//! passing for the account.
+//! Chat Completions of models that Bedrock serves in this protocol: bytes are forwarded, only the model name and the
+//! token usage are read.
 
-use bedrock::{apis::Protocol, converse::TokenUsage, eventstream::Frame, sse::Event};
+use bedrock::{apis::Protocol, converse::TokenUsage, sse::Event};
 use bytes::{Bytes, BytesMut};
-use dialects::openai::{PassthroughStream, passthrough, usage_of, with_client_model};
+use dialects::openai::{PassthroughStream, ReplyContext, passthrough, usage_of, with_client_model};
 
-use super::Way;
 use crate::{
-    http::error::GatewayError,
-    pipeline::{active_config::Live, route::Target, stream as sse},
+    http::error::{GatewayError, Result},
+    pipeline::endpoint::{Encoding, StreamEncoder, TargetRequest},
     upstream::call::Prepared,
 };
 
-/// The request for a target that speaks Chat Completions itself; none for others.
+/// The request for a target with this protocol; none for others.
 pub(super) fn prepare(
-    live: &Live,
-    target: &Target,
-    body: &[u8],
-) -> Result<Option<Prepared<Way>>, GatewayError> {
-    let api = target.capabilities.apis.chat;
-    let Some(api) = api.filter(|one| one.path(Protocol::ChatCompletions).is_some()) else {
+    request: TargetRequest<'_>,
+) -> Result<Option<Prepared<Encoding<ReplyContext>>>> {
+    let protocol = Protocol::ChatCompletions;
+    let api = request.target.capabilities.apis.chat;
+    let Some(api) = api.filter(|api| api.path(protocol).is_some()) else {
         return Ok(None);
     };
-    let native = passthrough(body, &target.model_id)?;
-    let sent = (native.body, native.stream);
-    Prepared::passthrough(live, api, Protocol::ChatCompletions, sent, Way::Passthrough).map(Some)
+    let sent = passthrough(request.body, &request.target.model_id)?;
+    let sent = (sent.body, sent.stream);
+    let config = request.config;
+    Prepared::passthrough(config, (api, protocol), sent, Encoding::Passthrough).map(Some)
 }
 
-/// A whole answer for a client that calls the model so, and its token counts.
+/// A complete response with the client's model name, and its token usage.
 pub(super) fn whole(body: &[u8], model: &str) -> (Bytes, Option<TokenUsage>) {
     (Bytes::from(with_client_model(body, model)), usage_of(body))
 }
 
-impl sse::Encode for PassthroughStream {
-    fn event(&mut self, _frame: &Frame, _out: &mut BytesMut) -> Result<(), GatewayError> {
-        Err(GatewayError::Internal("frames where events were asked for"))
-    }
-
-    fn server_sent(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), GatewayError> {
+impl StreamEncoder for PassthroughStream {
+    fn event(&mut self, event: &Event, out: &mut BytesMut) -> Result<()> {
         Self::event(self, event, out);
         Ok(())
     }
 
-    fn whole(&mut self, _: &[u8], _: &mut BytesMut) -> Result<(), GatewayError> {
-        Err(GatewayError::Internal("no stream where one was asked for"))
-    }
-
-    fn finish(&mut self, out: &mut BytesMut) -> Result<(), GatewayError> {
+    fn finish(&mut self, out: &mut BytesMut) -> Result<()> {
         let cut = GatewayError::StreamCut;
         if Self::finish(self, &cut.body(""), out) {
             Ok(())

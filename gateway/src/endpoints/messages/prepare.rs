@@ -1,153 +1,128 @@
-//! A request of this dialect as one of Bedrock's, for a target and the API that serves it: steps 3 and 5.
+//! Translates a Messages request for a target and the API that serves it.
 
 use bedrock::apis::{BedrockApi, Protocol};
-use bytes::Bytes;
 use dialects::{
-    anthropic::{Endpoint, Passthrough, decode, passthrough},
+    anthropic::{Endpoint, Passthrough, ReplyContext, decode, passthrough},
     translation::{DecodeOptions, RequestError},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{BETA, VERSION, Way};
 use crate::{
-    http::error::GatewayError,
-    pipeline::{
-        active_config::Live,
-        converse::{Attempt, Media, by_converse, options},
-        route::Target,
+    http::{
+        dialect::ANTHROPIC_VERSION,
+        error::{GatewayError, Result},
     },
-    upstream::{call::Prepared, guardrail, operation::Operation},
+    pipeline::{
+        converse,
+        endpoint::{Encoding, Preparation, TargetRequest},
+    },
+    upstream::{call::Prepared, guardrail, operation::Operation, target::Target},
 };
 
-/// The version of the API that everything here is written for.
+const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+/// The supported version of the API.
 const THIS_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 const SERVICE_TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-service-tier");
 
-/// What a request says in headers.
-#[derive(Clone, Debug)]
-pub(crate) struct Given {
-    betas: Vec<String>,
-    version: HeaderValue,
+/// The beta flags of a request.
+pub(crate) fn betas(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers.get_all(BETA).iter();
+    values.filter_map(|value| value.to_str().ok()).collect()
 }
 
-impl Given {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let text = |value: &HeaderValue| value.to_str().ok().map(ToOwned::to_owned);
-        Self {
-            betas: headers.get_all(BETA).iter().filter_map(text).collect(),
-            version: headers.get(VERSION).cloned().unwrap_or(THIS_VERSION),
-        }
+/// Headers for an Anthropic endpoint: the client's version and these beta flags.
+pub(crate) fn endpoint_headers(client: &HeaderMap, betas: &[String]) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let version = client.get(ANTHROPIC_VERSION).cloned();
+    headers.insert(ANTHROPIC_VERSION, version.unwrap_or(THIS_VERSION));
+    if !betas.is_empty() {
+        let value = HeaderValue::try_from(betas.join(","))
+            .map_err(|_| GatewayError::Internal("the beta flags are not a header value"))?;
+        headers.insert(BETA, value);
     }
-
-    pub(crate) fn betas(&self) -> Vec<&str> {
-        self.betas.iter().map(String::as_str).collect()
-    }
-
-    /// Headers of an Anthropic endpoint.
-    pub(crate) fn headers(&self, betas: &[String]) -> Result<HeaderMap, GatewayError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(VERSION, self.version.clone());
-        if !betas.is_empty() {
-            let value = HeaderValue::try_from(betas.join(","))
-                .map_err(|_| GatewayError::Internal("beta flags that are no header value"))?;
-            headers.insert(BETA, value);
-        }
-        Ok(headers)
-    }
+    Ok(headers)
 }
 
-/// A model that nothing serves in this dialect.
-pub(crate) fn unserved(target: &Target) -> GatewayError {
+/// The error for a model that does not support Messages.
+pub(crate) fn unsupported(target: &Target) -> GatewayError {
     GatewayError::Request(RequestError::unsupported(
         "model",
         format!(
-            "{} is not for messages: {}",
+            "{} does not support messages: {}",
             target.capabilities.title,
             target.capabilities.apis.advice()
         ),
     ))
 }
 
-/// The request as `target` takes it.
-pub(super) fn prepare(
-    live: &Live,
-    target: &Target,
-    body: &[u8],
-    fetched: &Media,
-    given: &Given,
-) -> Result<Attempt<Way>, GatewayError> {
-    let options = options(live, target, fetched);
-    let api = target
-        .capabilities
-        .apis
-        .messages
-        .ok_or_else(|| unserved(target))?;
-    match api {
-        BedrockApi::Converse => translated(body, given, &options),
+/// The request for its target.
+pub(super) fn prepare(request: TargetRequest<'_>) -> Result<Preparation<Encoding<ReplyContext>>> {
+    let TargetRequest {
+        target, body, head, ..
+    } = request;
+    let options = converse::decode_options(&request);
+    let betas = betas(request.headers);
+    let api = target.capabilities.apis.messages;
+    match api.ok_or_else(|| unsupported(target))? {
+        BedrockApi::Converse => translate(body, &betas, &options),
         BedrockApi::InvokeModel => {
-            let stream = wants_stream(body)?;
-            let operation = if stream {
+            let operation = if head.stream {
                 Operation::InvokeModelWithResponseStream
             } else {
                 Operation::InvokeModel
             };
-            let native = passthrough(body, &given.betas(), Endpoint::InvokeModel, &options)?;
-            ready(live, native, operation, HeaderMap::new())
+            let sent = passthrough(body, &betas, Endpoint::InvokeModel, &options)?;
+            forward(request, sent, operation, HeaderMap::new())
         }
         api if api.path(Protocol::Messages).is_some() => {
             let operation = Operation::Passthrough {
                 api,
                 protocol: Protocol::Messages,
-                stream: wants_stream(body)?,
+                stream: head.stream,
             };
-            let door = Endpoint::Anthropic {
+            let via = Endpoint::Anthropic {
                 model: &target.model_id,
             };
-            let native = passthrough(body, &given.betas(), door, &options)?;
-            let headers = given.headers(&native.betas)?;
-            ready(live, native, operation, headers)
+            let sent = passthrough(body, &betas, via, &options)?;
+            let headers = endpoint_headers(request.headers, &sent.betas)?;
+            forward(request, sent, operation, headers)
         }
-        _ => Err(unserved(target)),
+        _ => Err(unsupported(target)),
     }
 }
 
-fn wants_stream(body: &[u8]) -> Result<bool, GatewayError> {
-    Ok(dialects::translation::head(body)?.stream)
-}
-
-/// A native request with the headers of Bedrock's that belong to it.
-fn ready(
-    live: &Live,
-    native: Passthrough,
+/// A passthrough request with Bedrock's headers for service tier and guardrail.
+fn forward(
+    request: TargetRequest<'_>,
+    sent: Passthrough,
     operation: Operation,
     mut headers: HeaderMap,
-) -> Result<Attempt<Way>, GatewayError> {
-    if let Some(tier) = native.service_tier {
+) -> Result<Preparation<Encoding<ReplyContext>>> {
+    if let Some(tier) = sent.service_tier {
         headers.insert(SERVICE_TIER, HeaderValue::from_static(tier));
     }
-    guardrail::force(&live.config, operation, &mut headers)?;
-    Ok(Attempt::Ready(Box::new(Prepared {
-        operation,
+    guardrail::force(request.config, operation, &mut headers)?;
+    Ok(Prepared {
         headers,
-        body: Bytes::from(native.body),
-        warnings: native.warnings,
-        context: Way::Passthrough,
-    })))
+        warnings: sent.warnings,
+        ..Prepared::new(operation, sent.body, Encoding::Passthrough)
+    }
+    .into())
 }
 
-fn translated(
+fn translate(
     body: &[u8],
-    given: &Given,
+    betas: &[&str],
     options: &DecodeOptions<'_>,
-) -> Result<Attempt<Way>, GatewayError> {
-    let decoded = decode(body, &given.betas(), options)?;
+) -> Result<Preparation<Encoding<ReplyContext>>> {
+    let decoded = decode(body, betas, options)?;
     if !decoded.fetches.is_empty() {
-        return Ok(Attempt::Wants(decoded.fetches));
+        return Ok(Preparation::NeedsMedia(decoded.fetches));
     }
-    by_converse(
+    converse::prepare(
         &decoded.request,
         decoded.upstream_stream,
         decoded.warnings,
-        Way::Converse(Box::new(decoded.reply)),
+        Encoding::Converse(Box::new(decoded.reply)),
     )
 }

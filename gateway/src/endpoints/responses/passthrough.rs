@@ -1,40 +1,39 @@
-//! Responses of models that Bedrock serves in OpenAI's own protocol: bytes through, signed, and read in
-//! passing for the account.
+//! Responses of models that Bedrock serves in this protocol: bytes are forwarded, only the token usage is read.
 
-use bedrock::{apis::Protocol, converse::TokenUsage, eventstream::Frame, sse::Event};
+use bedrock::{apis::Protocol, converse::TokenUsage, sse::Event};
 use bytes::BytesMut;
 use dialects::{
     openai::ErrorBody,
-    responses::stream_failure,
-    translation::{head, with_model},
+    responses::{ReplyContext, stream_failure},
+    translation::with_model,
 };
 use serde::Deserialize;
 
-use super::Way;
 use crate::{
-    http::error::GatewayError,
-    pipeline::{active_config::Live, route::Target, stream as sse},
+    http::error::{GatewayError, Result},
+    pipeline::endpoint::{Encoding, StreamEncoder, TargetRequest},
     upstream::call::Prepared,
 };
 
-/// The request for a target that speaks Responses itself; none for others.
+/// The request for a target with this protocol; none for others.
 pub(super) fn prepare(
-    live: &Live,
-    target: &Target,
-    body: &[u8],
-) -> Result<Option<Prepared<Way>>, GatewayError> {
-    let api = target.capabilities.apis.responses;
-    let Some(api) = api.filter(|one| one.path(Protocol::Responses).is_some()) else {
+    request: TargetRequest<'_>,
+) -> Result<Option<Prepared<Encoding<ReplyContext>>>> {
+    let protocol = Protocol::Responses;
+    let api = request.target.capabilities.apis.responses;
+    let Some(api) = api.filter(|api| api.path(protocol).is_some()) else {
         return Ok(None);
     };
-    let sent = (with_model(body, &target.model_id)?, head(body)?.stream);
-    Prepared::passthrough(live, api, Protocol::Responses, sent, Way::Passthrough).map(Some)
+    let body = with_model(request.body, &request.target.model_id)?;
+    let sent = (body, request.head.stream);
+    let config = request.config;
+    Prepared::passthrough(config, (api, protocol), sent, Encoding::Passthrough).map(Some)
 }
 
-/// What accounting reads of a response.
+/// The usage of a response.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Seen {
+struct Response {
     usage: Option<Usage>,
 }
 
@@ -42,7 +41,7 @@ struct Seen {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Last {
-    response: Seen,
+    response: Response,
 }
 
 #[derive(Default, Deserialize)]
@@ -80,29 +79,25 @@ impl From<Usage> for TokenUsage {
     }
 }
 
-/// Token counts of a response, where it has them.
+/// Token usage of a response, if any.
 pub(super) fn usage(body: &[u8]) -> Option<TokenUsage> {
-    let seen: Seen = serde_json::from_slice(body).ok()?;
-    seen.usage.map(TokenUsage::from)
+    let response: Response = serde_json::from_slice(body).ok()?;
+    response.usage.map(TokenUsage::from)
 }
 
-/// A stream that goes through.
+/// A forwarded stream.
 #[derive(Debug, Default)]
-pub(super) struct Through {
-    /// Events so far, which is the number of the next one.
+pub(super) struct Stream {
+    /// Number of events so far, which is the sequence number of the next one.
     events: u64,
     ended: bool,
-    /// Why it did not end well.
+    /// The error event of the stream.
     failure: Option<GatewayError>,
     usage: Option<TokenUsage>,
 }
 
-impl sse::Encode for Through {
-    fn event(&mut self, _frame: &Frame, _out: &mut BytesMut) -> Result<(), GatewayError> {
-        Err(GatewayError::Internal("frames where events were asked for"))
-    }
-
-    fn server_sent(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), GatewayError> {
+impl StreamEncoder for Stream {
+    fn event(&mut self, event: &Event, out: &mut BytesMut) -> Result<()> {
         out.extend_from_slice(&event.raw);
         self.events = self
             .events
@@ -123,12 +118,12 @@ impl sse::Encode for Through {
         Ok(())
     }
 
-    fn whole(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), GatewayError> {
+    fn whole(&mut self, body: &[u8], out: &mut BytesMut) -> Result<()> {
         out.extend_from_slice(body);
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut BytesMut) -> Result<(), GatewayError> {
+    fn finish(&mut self, out: &mut BytesMut) -> Result<()> {
         if !self.ended {
             let error = GatewayError::StreamCut;
             self.fail(&error.body(""), out);
@@ -148,7 +143,7 @@ impl sse::Encode for Through {
     }
 }
 
-impl Through {
+impl Stream {
     fn fail(&mut self, error: &ErrorBody, out: &mut BytesMut) {
         self.ended = true;
         stream_failure(error, self.events, out);

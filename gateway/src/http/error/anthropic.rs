@@ -1,4 +1,4 @@
-//! Errors in Anthropic's dialect: its types and statuses, with AWS's own message and a hint.
+//! Errors in the Anthropic dialect: its types and statuses, with AWS's message and a hint.
 //! <https://docs.claude.com/en/api/errors>
 
 use axum::response::Response;
@@ -8,11 +8,11 @@ use http::StatusCode;
 
 use super::GatewayError;
 
-/// What Anthropic answers when it has too much to do.
+/// Anthropic's status for an overloaded API.
 const OVERLOADED: u16 = 529;
 
 impl GatewayError {
-    /// The status that clients of Anthropic's expect: they retry 429, 529 and all from 500 on.
+    /// The status that Anthropic's SDKs expect: they retry 429 and all from 500 up.
     fn anthropic_status(&self) -> StatusCode {
         let overloaded = || StatusCode::from_u16(OVERLOADED).unwrap_or(self.status());
         match self {
@@ -32,14 +32,14 @@ impl GatewayError {
     pub(crate) fn anthropic(&self, request_id: &str) -> ErrorBody {
         let body = self.body(request_id);
         let mut extra = body.extra;
-        // It stands beside the error here.
+        // This dialect has it beside the error.
         extra.shift_remove("request_id");
         if let Some(code) = body.code {
             extra.insert("code".to_owned(), code.into());
         }
         ErrorBody {
             status: self.anthropic_status().as_u16(),
-            // Not that there is too much to do: there is nothing to sign with.
+            // 503 would mean `overloaded_error`.
             kind: if matches!(self, Self::Credentials(_)) {
                 "api_error"
             } else {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn each_exception_of_awss_has_the_type_and_status_that_clients_know() {
+    fn maps_each_exception_of_aws_to_a_type_and_status_of_anthropic() {
         for (name, received, status, kind) in [
             ("ValidationException", 400, 400, "invalid_request_error"),
             (
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gateways_own_errors_have_their_types_too() {
+    fn maps_errors_of_the_gateway_to_types_of_anthropic() {
         for (error, status, kind) in [
             (GatewayError::Busy { limit: 1 }, 529, "overloaded_error"),
             (GatewayError::ShuttingDown, 529, "overloaded_error"),

@@ -1,16 +1,18 @@
-//! API keys of clients: one file a client in a folder, as a mounted Secret gives them.
+//! API keys of clients.
 //!
-//! A presented key is hashed and compared with the hashes of all in constant time, so that neither a key's
-//! content nor which client it belongs to shows in the time taken. The keys themselves are kept, too: a
-//! signature cannot be checked without the secret it was made with.
+//! The hash of a key is compared with all known hashes in constant time, so that timing reveals neither the key nor
+//! its client. The keys themselves are kept as well, since verifying a signature needs the secret.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::config::ApiKey;
+use crate::config::{
+    ApiKey,
+    key_files::{KeyFileError, key_files},
+};
 
 /// Keys by client.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,20 +35,12 @@ impl PartialEq for Client {
 
 impl Eq for Client {}
 
-/// Why keys could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to read API keys from {path}")]
-pub struct KeyFileError {
-    path: PathBuf,
-    source: std::io::Error,
-}
-
 impl ApiKeys {
-    /// Adds a client. A blank key is no key: it would let in whoever sends nothing.
+    /// Adds a client. A blank key is ignored: it would admit clients without a key.
     pub(crate) fn insert(&mut self, client: &str, key: &str) {
         let key = key.trim();
         if key.is_empty() {
-            tracing::warn!(client, "an empty API key is ignored");
+            tracing::warn!(client, "ignoring an empty API key");
         } else {
             self.clients.push(Client {
                 name: client.to_owned(),
@@ -56,10 +50,10 @@ impl ApiKeys {
         }
     }
 
-    /// Adds the clients of a folder. Names that begin with a dot are the kubelet's own.
+    /// Adds the clients of a directory; the name of a file is the name of the client.
     ///
     /// # Errors
-    /// When the folder or a file in it is not readable.
+    /// When the directory or one of its files is not readable.
     pub(crate) fn read_directory(&mut self, directory: &Path) -> Result<(), KeyFileError> {
         for path in key_files(directory)? {
             let client = path
@@ -93,7 +87,7 @@ impl ApiKeys {
         self.clients.iter().map(|client| client.name.as_str())
     }
 
-    /// The client a key belongs to. Looks at all of them whatever it finds.
+    /// The client with a key. Always compares with all keys.
     pub(crate) fn find(&self, key: &str) -> Option<&str> {
         let presented = hash(key);
         let mut found = None;
@@ -105,34 +99,11 @@ impl ApiKeys {
         found
     }
 
-    /// The key of a client, to check a signature with.
+    /// The key of a client, to verify a signature.
     pub(crate) fn secret_of(&self, client: &str) -> Option<&str> {
         let client = self.clients.iter().find(|one| one.name == client)?;
         Some(client.key.expose())
     }
-}
-
-/// Files of a folder that hold keys, sorted.
-///
-/// # Errors
-/// When the folder is not readable.
-pub(crate) fn key_files(directory: &Path) -> Result<Vec<PathBuf>, KeyFileError> {
-    let failed = |source| KeyFileError {
-        path: directory.to_owned(),
-        source,
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if !hidden && path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn hash(key: &str) -> [u8; 32] {
@@ -144,18 +115,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folder_of_a_mounted_secret_gives_one_client_a_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("..2026_01_01");
+    fn reads_one_client_from_each_file_of_a_mounted_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("..2026_01_01");
         std::fs::create_dir(&data).unwrap();
         std::fs::write(data.join("ci"), "sk-ci\n").unwrap();
-        std::os::unix::fs::symlink(&data, folder.path().join("..data")).unwrap();
-        std::os::unix::fs::symlink("..data/ci", folder.path().join("ci")).unwrap();
-        std::fs::write(folder.path().join("app"), "sk-app").unwrap();
-        std::fs::write(folder.path().join("blank"), " \n").unwrap();
+        std::os::unix::fs::symlink(&data, directory.path().join("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/ci", directory.path().join("ci")).unwrap();
+        std::fs::write(directory.path().join("app"), "sk-app").unwrap();
+        std::fs::write(directory.path().join("blank"), " \n").unwrap();
 
         let mut keys = ApiKeys::default();
-        keys.read_directory(folder.path()).unwrap();
+        keys.read_directory(directory.path()).unwrap();
         assert_eq!(keys.find("sk-ci"), Some("ci"));
         assert_eq!(keys.find("sk-app"), Some("app"));
         assert_eq!(keys.find(""), None);
@@ -163,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_do_not_show_in_debug_output() {
+    fn debug_output_redacts_keys() {
         let mut keys = ApiKeys::default();
         keys.insert("a", "sk-secret");
         assert!(!format!("{keys:?}").contains("sk-secret"));

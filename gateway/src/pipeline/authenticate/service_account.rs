@@ -1,7 +1,7 @@
-//! Tokens of Kubernetes ServiceAccounts, checked with the cluster's public keys from the configuration.
+//! Tokens of Kubernetes ServiceAccounts, verified with the cluster's public keys from the configuration.
 //!
-//! Signature, issuer, audience, times and subject are checked here; the Kubernetes API is never asked.
-//! What was verified once is remembered by its hash until the token ends.
+//! Verifies signature, issuer, audience, times and subject, without calls to the Kubernetes API. Results are cached
+//! by the hash of the token until it expires.
 //! Claims: <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens>.
 
 use std::{
@@ -20,16 +20,16 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{Caller, signature_check};
-use crate::http::error::GatewayError;
+use super::{caller::Caller, signature_check};
+use crate::http::error::{GatewayError, Result};
 
-/// How far the cluster's clock may be ahead of this one.
+/// Tolerance for a cluster's clock that is ahead.
 const LEEWAY: Duration = Duration::from_secs(30);
-/// Verified tokens remembered at once; more than the pods of a busy namespace.
-const REMEMBERED: usize = 4096;
+/// Maximum number of cached tokens; more than the pods of a busy namespace.
+const CACHE_SIZE: usize = 4096;
 const SUBJECT_PREFIX: &str = "system:serviceaccount:";
 
-/// Checks tokens.
+/// Verifies tokens.
 pub(crate) struct ServiceAccounts {
     issuer: String,
     audience: String,
@@ -50,14 +50,14 @@ struct Verified {
     expires_at: SystemTime,
 }
 
-/// The key set of the configuration holds no usable key.
+/// The configuration has no usable key set.
 #[derive(Debug, thiserror::Error)]
 pub enum KeySetError {
     /// Not a JSON Web Key Set.
     #[error("clients.serviceAccounts.jwks: not a JSON Web Key Set: {0}")]
     Parse(#[from] serde_json::Error),
-    /// No key for signatures of a kind that clusters use.
-    #[error("clients.serviceAccounts.jwks: holds no RSA or EC key to check tokens with")]
+    /// No key of a supported type.
+    #[error("clients.serviceAccounts.jwks: no RSA or EC key")]
     Empty,
 }
 
@@ -103,7 +103,7 @@ impl Audience {
     }
 }
 
-/// Three parts separated by dots, the first a JSON object in base64.
+/// Whether a text has three parts separated by dots, the first a JSON object in base64.
 pub(super) fn looks_like_a_token(text: &str) -> bool {
     text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() == 2
 }
@@ -111,7 +111,7 @@ pub(super) fn looks_like_a_token(text: &str) -> bool {
 impl ServiceAccounts {
     pub(super) fn try_new(clients: &ServiceAccountClients) -> Result<Self, KeySetError> {
         signature_check::install();
-        // Serialized before it is read: a set may hold kinds of keys that are not known here.
+        // Filtered first: a set may contain unsupported kinds of keys.
         let set: JwkSet = serde_json::from_value(known_keys(&clients.jwks))?;
         let keys: Vec<Key> = set.keys.iter().filter_map(Key::new).collect();
         if keys.is_empty() {
@@ -130,7 +130,7 @@ impl ServiceAccounts {
         &self.audience
     }
 
-    pub(super) fn verify(&self, token: &str, now: SystemTime) -> Result<Caller, GatewayError> {
+    pub(super) fn verify(&self, token: &str, now: SystemTime) -> Result<Caller> {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         if let Some(known) = self.lock().get(&hash)
             && known.expires_at > now
@@ -140,7 +140,7 @@ impl ServiceAccounts {
         let claims = self.check_signature(token)?;
         let expires_at = self.check_claims(&claims, now)?;
         let caller = self.caller(&claims.sub)?;
-        self.remember(
+        self.cache(
             hash,
             Verified {
                 caller: caller.clone(),
@@ -151,7 +151,7 @@ impl ServiceAccounts {
         Ok(caller)
     }
 
-    fn check_signature(&self, token: &str) -> Result<Claims, GatewayError> {
+    fn check_signature(&self, token: &str) -> Result<Claims> {
         let header = decode_header(token)
             .map_err(|_| refused("the token is not a JSON Web Token".to_owned()))?;
         let mut candidates = self
@@ -162,13 +162,13 @@ impl ServiceAccounts {
             .peekable();
         if candidates.peek().is_none() {
             return Err(refused(
-                "the token is signed with a key that this cluster does not use (another cluster's token, or signing keys have just been rotated)".to_owned(),
+                "the token is signed with a key that this cluster does not use (a token of another cluster, or the signing keys were just rotated)".to_owned(),
             ));
         }
-        let mut problem = "the token's signature is wrong";
+        let mut problem = "invalid signature of the token";
         for candidate in candidates {
             let mut validation = Validation::new(header.alg);
-            // Checked below with the gateway's own clock and with errors that say what was expected.
+            // Checked below with the gateway's clock and more specific errors.
             validation.validate_exp = false;
             validation.validate_nbf = false;
             validation.validate_aud = false;
@@ -177,7 +177,7 @@ impl ServiceAccounts {
                 Ok(data) => return Ok(data.claims),
                 Err(error) => {
                     if !matches!(error.kind(), ErrorKind::InvalidSignature) {
-                        problem = "the token cannot be read";
+                        problem = "invalid token";
                     }
                 }
             }
@@ -185,8 +185,8 @@ impl ServiceAccounts {
         Err(refused(problem.to_owned()))
     }
 
-    /// Returns when the token ends.
-    fn check_claims(&self, claims: &Claims, now: SystemTime) -> Result<SystemTime, GatewayError> {
+    /// Returns the expiry of the token.
+    fn check_claims(&self, claims: &Claims, now: SystemTime) -> Result<SystemTime> {
         if claims.iss != self.issuer {
             return Err(refused(format!(
                 "the token's issuer is {:?}, expected {:?}",
@@ -201,11 +201,11 @@ impl ServiceAccounts {
             )));
         }
         let at = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-        let expires_at =
-            at(claims.exp).ok_or_else(|| refused("the token's end is out of range".to_owned()))?;
+        let expires_at = at(claims.exp)
+            .ok_or_else(|| refused("the token's expiry is out of range".to_owned()))?;
         if expires_at <= now {
             return Err(refused(
-                "the token has expired: read the mounted file again, the kubelet renews it"
+                "the token has expired: read the mounted file again, which the kubelet renews"
                     .to_owned(),
             ));
         }
@@ -215,7 +215,7 @@ impl ServiceAccounts {
         Ok(expires_at)
     }
 
-    fn caller(&self, subject: &str) -> Result<Caller, GatewayError> {
+    fn caller(&self, subject: &str) -> Result<Caller> {
         let (namespace, name) = subject
             .strip_prefix(SUBJECT_PREFIX)
             .and_then(|rest| rest.split_once(':'))
@@ -228,7 +228,7 @@ impl ServiceAccounts {
             .iter()
             .find(|subject| subject.namespace == namespace && subject.name == name)
             .map(|subject| Caller {
-                name: Caller::name_of_account(namespace, name),
+                name: Caller::service_account_name(namespace, name),
                 models: subject.models.clone(),
             })
             .ok_or_else(|| GatewayError::Forbidden {
@@ -238,12 +238,12 @@ impl ServiceAccounts {
             })
     }
 
-    fn remember(&self, hash: [u8; 32], verified: Verified, now: SystemTime) {
+    fn cache(&self, hash: [u8; 32], verified: Verified, now: SystemTime) {
         let mut known = self.lock();
-        if known.len() >= REMEMBERED {
+        if known.len() >= CACHE_SIZE {
             known.retain(|_, entry| entry.expires_at > now);
         }
-        if known.len() >= REMEMBERED {
+        if known.len() >= CACHE_SIZE {
             known.clear();
         }
         known.insert(hash, verified);
@@ -269,7 +269,7 @@ impl Key {
     }
 }
 
-/// The set without keys that do not parse: one unknown key must not make the others useless.
+/// The set without unsupported keys.
 fn known_keys(set: &serde_json::Value) -> serde_json::Value {
     let mut set = set.clone();
     if let Some(keys) = set.get_mut("keys").and_then(|keys| keys.as_array_mut()) {

@@ -1,59 +1,58 @@
-//! Clients that can only sign: Signature Version 4 in place of a key.
+//! Clients that can only sign: Signature Version 4 instead of a key.
 //!
-//! Two ways, told apart by the access key id. It is the key itself, or a ServiceAccount's token: then that is the
-//! proof, as if it had come as a bearer token, and the signature says nothing. Or it is the name of a client whose
-//! key is the secret access key: then the signature is the proof, of the key, this very request and its time, and
-//! the key itself is never sent.
+//! Two modes, by the access key id. If it is an API key or a ServiceAccount's token, it is checked like a bearer
+//! token and the signature is ignored. If it is the name of a client whose key is the secret access key, the
+//! signature proves the key, the request and its time, and the key itself is never sent.
 
 use std::time::SystemTime;
 
 use bedrock::sigv4::{Claim, VerifyError};
 use http::{HeaderMap, header, request::Parts};
 
-use super::{Authenticator, Caller};
-use crate::http::error::GatewayError;
+use super::{Authenticator, caller::Caller};
+use crate::http::error::{GatewayError, Result};
 
-/// What the headers of a request prove.
+/// The result of authenticating the headers of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
-    /// Who calls.
-    Given(Caller),
-    /// Who says to have signed; to be verified once the body is there.
+pub(crate) enum Identity {
+    /// An authenticated client.
+    Known(Caller),
+    /// A client whose signature must be verified with the body.
     Signed(String),
 }
 
 impl Authenticator {
-    /// Finds out who calls, as far as headers tell.
+    /// Authenticates a request by its headers, including a signature.
     ///
     /// # Errors
     /// As [`Authenticator::authenticate`].
-    pub(crate) fn proof(
+    pub(crate) fn identify_headers(
         &self,
         headers: &HeaderMap,
         now: SystemTime,
-    ) -> Result<Proof, GatewayError> {
+    ) -> Result<Identity> {
         let Some(authorization) = signed(headers).filter(|_| !self.is_open()) else {
-            return self.authenticate(headers, now).map(Proof::Given);
+            return self.authenticate(headers, now).map(Identity::Known);
         };
         let claim = Claim::parse(authorization).ok_or_else(unreadable)?;
         let id = claim.access_key_id();
         if self.keys.secret_of(id).is_some() {
-            return Ok(Proof::Signed(id.to_owned()));
+            return Ok(Identity::Signed(id.to_owned()));
         }
-        self.recognise(id, now).map(Proof::Given)
+        self.identify(id, now).map(Identity::Known)
     }
 
     /// Checks the signature of a client.
     ///
     /// # Errors
-    /// 401 that says what does not fit.
+    /// 401 that names the mismatch.
     pub(crate) fn verify(
         &self,
         client: &str,
         request: &Parts,
         body: &[u8],
         now: SystemTime,
-    ) -> Result<Caller, GatewayError> {
+    ) -> Result<Caller> {
         let claim = signed(&request.headers).and_then(Claim::parse);
         let (Some(claim), Some(secret)) = (claim, self.keys.secret_of(client)) else {
             return Err(unreadable());
@@ -67,7 +66,7 @@ impl Authenticator {
                 },
             }
         })?;
-        self.served(Caller::of_key(client))
+        self.unless_revoked(Caller::with_key(client))
     }
 }
 
@@ -78,7 +77,7 @@ fn signed(headers: &HeaderMap) -> Option<&str> {
 
 fn unreadable() -> GatewayError {
     GatewayError::Unauthenticated {
-        message: "the Authorization header is not one of Signature Version 4".to_owned(),
+        message: "the Authorization header is not a valid Signature Version 4 header".to_owned(),
         code: "invalid_authorization_header",
     }
 }

@@ -1,85 +1,51 @@
-//! What was asked for so far, and what that says to a limit. Pure: the time is an argument.
+//! Counts of requests and tokens, and the usage of each limit. Pure: the time is an argument.
 //!
-//! A window of a minute slides: what the minute before counted weighs as much as of it still lies within the last
-//! 60 seconds, so that nobody gets twice the limit around the full minute. Two numbers a limit are all that is
-//! kept, and they can be shared between gateways. A day is one of UTC.
+//! The minute is a sliding window: the count of the previous minute is weighted by the part of it that lies within
+//! the last 60 seconds, so that no client gets twice the limit around a full minute. Each limit needs two numbers,
+//! which gateways can share. A day begins at midnight UTC.
 
 use std::time::{Duration, SystemTime};
 
 use api::config::Rates;
 
+use crate::http::over_limit::Kind;
+
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 24 * 60 * MINUTE;
 
-/// Which limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    RequestsPerMinute,
-    TokensPerMinute,
-    TokensPerDay,
-    ConcurrentRequests,
-}
-
-/// Counts of an access or of a client.
+/// Counts of a subject.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// The minute that the windows are in, counted from 1970.
+    /// The current minute, counted from 1970.
     minute: u64,
     requests: Window,
     tokens: Window,
-    /// The day that its tokens are of, counted from 1970.
+    /// The current day, counted from 1970.
     day: u64,
     tokens_of_day: u64,
 }
 
-/// Counts of a minute and of the one before.
+/// Counts of the current and the previous minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Window {
     current: u64,
     previous: u64,
 }
 
-/// How a limit stands.
+/// Usage of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct Usage {
     pub(crate) kind: Kind,
     pub(crate) limit: u64,
     pub(crate) used: u64,
-    /// How long until there is room, if nothing more comes; zero where there is.
+    /// Time until a request is possible; zero if it is possible now.
     pub(crate) frees_in: Duration,
-    /// How long until nothing is used, if nothing more comes.
+    /// Time until the usage is zero.
     pub(crate) resets_in: Duration,
 }
 
-impl Kind {
-    /// The field of the configuration, and of the access.
-    pub(crate) fn field(self) -> &'static str {
-        match self {
-            Self::RequestsPerMinute => "requestsPerMinute",
-            Self::TokensPerMinute => "tokensPerMinute",
-            Self::TokensPerDay => "tokensPerDay",
-            Self::ConcurrentRequests => "concurrentRequests",
-        }
-    }
-
-    /// What is counted, after its number.
-    pub(crate) fn unit(self) -> &'static str {
-        match self {
-            Self::RequestsPerMinute => "requests per minute",
-            Self::TokensPerMinute => "tokens per minute",
-            Self::TokensPerDay => "tokens per day (UTC)",
-            Self::ConcurrentRequests => "requests at once",
-        }
-    }
-
-    /// Whether tokens are counted, not requests.
-    pub(crate) fn is_of_tokens(self) -> bool {
-        matches!(self, Self::TokensPerMinute | Self::TokensPerDay)
-    }
-}
-
-impl Standing {
-    /// Whether nothing more is taken.
+impl Usage {
+    /// Whether the limit is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.used >= self.limit
     }
@@ -90,8 +56,8 @@ impl Standing {
 }
 
 impl Counts {
-    /// Counts that were kept elsewhere, as they were then: requests of the minute and of the one before, tokens
-    /// likewise, tokens of the day.
+    /// Counts of a shared store at a time: requests of the current and the previous minute, tokens likewise, tokens
+    /// of the day.
     pub(super) fn shared(at: SystemTime, numbers: &[u64; 5]) -> Self {
         let now = millis(at);
         let [
@@ -116,25 +82,25 @@ impl Counts {
         }
     }
 
-    /// One more request.
+    /// Adds a request.
     pub(crate) fn add_request(&mut self, now: SystemTime) {
         self.roll(now);
         self.requests.current = self.requests.current.saturating_add(1);
     }
 
-    /// Tokens of a request that is over.
+    /// Adds the tokens of a finished request.
     pub(crate) fn add_tokens(&mut self, tokens: u64, now: SystemTime) {
         self.roll(now);
         self.tokens.current = self.tokens.current.saturating_add(tokens);
         self.tokens_of_day = self.tokens_of_day.saturating_add(tokens);
     }
 
-    /// How each limit of these stands now.
-    pub(crate) fn standings(
+    /// The usage of each limit now.
+    pub(crate) fn usage(
         &mut self,
         rates: &Rates,
         now: SystemTime,
-    ) -> impl Iterator<Item = Standing> + use<> {
+    ) -> impl Iterator<Item = Usage> + use<> {
         self.roll(now);
         let now = millis(now);
         let left = MINUTE.saturating_sub(now % MINUTE);
@@ -145,14 +111,14 @@ impl Counts {
             tokens_of_day,
             ..
         } = *self;
-        let day = |limit| Standing {
+        let day = |limit| Usage {
             kind: Kind::TokensPerDay,
             limit,
             used: tokens_of_day,
             frees_in: after(if tokens_of_day < limit { 0 } else { of_day }),
             resets_in: after(if tokens_of_day == 0 { 0 } else { of_day }),
         };
-        let window = |kind, window: Window, limit| Standing {
+        let window = |kind, window: Window, limit| Usage {
             kind,
             limit,
             used: window.used(left),
@@ -172,7 +138,7 @@ impl Counts {
         .flatten()
     }
 
-    /// Moves on to the minute and the day of `now`.
+    /// Advances to the minute and the day of `now`.
     fn roll(&mut self, now: SystemTime) {
         let now = millis(now);
         let (minute, day) = (now / MINUTE, now / DAY);
@@ -183,7 +149,7 @@ impl Counts {
             self.requests = Window::default();
             self.tokens = Window::default();
         }
-        // A clock that was put back a little stays in the minute it had come to.
+        // After a clock is set back by less than a minute, the later minute stays.
         if minute.checked_add(1) != Some(self.minute) {
             self.minute = minute;
         }
@@ -200,18 +166,18 @@ impl Window {
         self.current = 0;
     }
 
-    /// What counts when `left` milliseconds of the minute are still to come.
+    /// The usage when `left` milliseconds of the minute remain.
     fn used(self, left: u64) -> u64 {
         let still = self.previous.saturating_mul(left) / MINUTE;
         still.saturating_add(self.current)
     }
 
-    /// Milliseconds until less than `limit` count.
+    /// Milliseconds until the usage is below `limit`.
     fn frees_in(self, limit: u64, left: u64) -> u64 {
         if self.used(left) < limit {
             return 0;
         }
-        // What may be left of a minute for `count` of it to weigh less than `below`.
+        // The remaining part of a minute at which `count` weighs less than `below`.
         let most = |count: u64, below: u64| {
             let weight = below.saturating_mul(MINUTE).saturating_sub(1);
             weight.checked_div(count).unwrap_or(MINUTE).min(MINUTE)
@@ -220,7 +186,7 @@ impl Window {
             let room = limit.saturating_sub(self.current);
             left.saturating_sub(most(self.previous, room))
         } else {
-            // Only in the next minute, in which this one is the one before.
+            // Not before the next minute, in which this one is the previous one.
             left.saturating_add(MINUTE.saturating_sub(most(self.current, limit)))
         }
     }
@@ -263,12 +229,12 @@ mod tests {
         serde_yaml::from_str(yaml).unwrap()
     }
 
-    fn one(counts: &mut Counts, yaml: &str, now: SystemTime) -> Standing {
-        counts.standings(&rates(yaml), now).next().unwrap()
+    fn one(counts: &mut Counts, yaml: &str, now: SystemTime) -> Usage {
+        counts.usage(&rates(yaml), now).next().unwrap()
     }
 
     #[test]
-    fn minute_before_weighs_as_much_as_of_it_is_within_the_last_60_seconds() {
+    fn previous_minute_is_weighted_by_its_part_of_the_last_60_seconds() {
         let mut counts = Counts::default();
         for _ in 0..10 {
             counts.add_request(at(59_999));
@@ -296,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn long_pause_leaves_nothing_and_a_clock_put_back_a_little_loses_nothing() {
+    fn long_pause_resets_the_counts_and_a_small_clock_change_keeps_them() {
         let mut counts = Counts::default();
         counts.add_request(at(0));
         assert_eq!(
@@ -308,13 +274,13 @@ mod tests {
             one(&mut counts, "requestsPerMinute: 5", at(179_990)).used,
             1
         );
-        // Put right by an hour: it does not count for an hour on.
+        // Set back by an hour: the counts restart.
         counts.add_request(at(60 * MINUTE));
         assert_eq!(one(&mut counts, "requestsPerMinute: 5", at(0)).used, 0);
     }
 
     #[test]
-    fn each_limit_that_is_set_stands_by_itself() {
+    fn each_limit_has_its_own_usage() {
         let mut counts = Counts::default();
         counts.add_request(at(0));
         counts.add_tokens(30, at(0));
@@ -322,8 +288,8 @@ mod tests {
             "{requestsPerMinute: 2, tokensPerMinute: 20, tokensPerDay: 100, concurrentRequests: 1}",
         );
         let found: Vec<_> = counts
-            .standings(&all, at(0))
-            .map(|standing| (standing.kind, standing.used, standing.is_full()))
+            .usage(&all, at(0))
+            .map(|usage| (usage.kind, usage.used, usage.is_full()))
             .collect();
         assert_eq!(
             found,
@@ -333,13 +299,13 @@ mod tests {
                 (Kind::TokensPerDay, 30, false),
             ]
         );
-        assert_eq!(counts.standings(&Rates::default(), at(0)).count(), 0);
+        assert_eq!(counts.usage(&Rates::default(), at(0)).count(), 0);
     }
 
     proptest! {
-        /// `frees_in` is the first moment with room, and `resets_in` one with nothing used.
+        /// `frees_in` is the first time below the limit, and at `resets_in` the usage is zero.
         #[test]
-        fn room_is_there_when_it_was_said_and_not_before(
+        fn limit_frees_at_the_announced_time_and_not_before(
             previous in 0_u64..2_000,
             current in 0_u64..2_000,
             limit in 1_u64..500,
@@ -349,22 +315,22 @@ mod tests {
             counts.add_tokens(previous, at(0));
             counts.add_tokens(current, at(MINUTE));
             let rates = Rates { tokens_per_minute: Some(limit), ..Rates::default() };
-            let mut standing = |millis| counts.standings(&rates, at(millis)).next().unwrap();
+            let mut usage = |millis| counts.usage(&rates, at(millis)).next().unwrap();
             let now = MINUTE + within;
-            let said = standing(now);
+            let said = usage(now);
             let then = now + u64::try_from(said.frees_in.as_millis()).unwrap();
             prop_assert_eq!(said.is_full(), then > now);
             if said.is_full() {
                 // In time order: counts only move on.
-                prop_assert!(standing(then - 1).is_full());
+                prop_assert!(usage(then - 1).is_full());
             }
-            prop_assert!(!standing(then).is_full());
+            prop_assert!(!usage(then).is_full());
             let end = now + u64::try_from(said.resets_in.as_millis()).unwrap();
-            prop_assert_eq!(standing(end.max(then)).used, 0);
+            prop_assert_eq!(usage(end.max(then)).used, 0);
         }
 
         #[test]
-        fn whatever_comes_there_is_no_overflow(
+        fn never_overflows(
             tokens in any::<u64>(), limit in 1_u64.., millis in any::<u32>(),
         ) {
             let mut counts = Counts::default();
@@ -375,8 +341,8 @@ mod tests {
                 tokens_per_day: Some(limit),
                 ..Rates::default()
             };
-            for standing in counts.standings(&rates, at(u64::from(millis))) {
-                prop_assert!(standing.frees_in <= after(DAY));
+            for usage in counts.usage(&rates, at(u64::from(millis))) {
+                prop_assert!(usage.frees_in <= after(DAY));
             }
         }
     }

@@ -1,7 +1,7 @@
-//! How the limits stand, in the headers that a client's dialect has for it, on answers and on refusals.
+//! Rate-limit headers of responses and errors, in the format of the client's dialect.
 //!
-//! Of several limits on requests, or on tokens, the one with the least room is shown, as Anthropic does. Bedrock's
-//! own API has no such headers. OpenAI: <https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers>,
+//! Of several limits on requests, or on tokens, the one with the least remaining is reported, as Anthropic does.
+//! Bedrock's own API has no such headers. OpenAI: <https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers>,
 //! Anthropic: <https://docs.claude.com/en/api/rate-limits#response-headers>.
 
 use std::{
@@ -10,36 +10,27 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use axum::{
-    extract::{Request, State as FromState},
-    middleware::Next,
-    response::Response,
-};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::counts::Standing;
-use crate::{
-    endpoints::{bedrock_api as native, messages},
-    server::router::State,
-};
+use super::counts::Usage;
+use crate::http::{dialect::Dialect, time::rfc3339};
 
 const MINUTE_MILLIS: u128 = 60_000;
 const HOUR_MILLIS: u128 = 60 * MINUTE_MILLIS;
 
-/// How the limits stood when a request was judged.
+/// Usage of the limits when a request was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     at: SystemTime,
-    requests: Option<Standing>,
-    tokens: Option<Standing>,
+    requests: Option<Usage>,
+    tokens: Option<Usage>,
 }
 
-/// Where a request's report goes, an extension of it.
+/// Extension of a request for its report.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slot(Arc<OnceLock<Report>>);
 
-/// Names of a dialect's headers: limit, what is left of it, and when it is as good as new.
+/// Header names of a dialect: limit, remaining, and time until the usage is zero.
 #[derive(Debug)]
 struct Names {
     limit: HeaderName,
@@ -77,17 +68,26 @@ impl Report {
         }
     }
 
-    /// Adds limits; of those on the same thing the one with the least room stays.
-    pub(super) fn add(&mut self, standings: impl Iterator<Item = Standing>) {
-        for standing in standings {
-            let shown = if standing.kind.is_of_tokens() {
+    /// Adds limits; of several on requests or tokens, keeps the one with the least remaining.
+    pub(super) fn add(&mut self, usage: impl Iterator<Item = Usage>) {
+        for usage in usage {
+            let shown = if usage.kind.counts_tokens() {
                 &mut self.tokens
             } else {
                 &mut self.requests
             };
-            if shown.is_none_or(|shown| standing.remaining() < shown.remaining()) {
-                *shown = Some(standing);
+            if shown.is_none_or(|shown| usage.remaining() < shown.remaining()) {
+                *shown = Some(usage);
             }
+        }
+    }
+
+    /// Sets the headers of a dialect.
+    pub(crate) fn write(&self, dialect: Dialect, headers: &mut HeaderMap) {
+        match dialect {
+            Dialect::OpenAi => self.openai(headers),
+            Dialect::Anthropic => self.anthropic(headers),
+            Dialect::Bedrock => {}
         }
     }
 
@@ -98,58 +98,38 @@ impl Report {
     }
 
     fn anthropic(&self, headers: &mut HeaderMap) {
-        let reset = |in_time: Duration| rfc3339(self.at, in_time);
+        let reset = |in_time: Duration| reset_time(self.at, in_time);
         write_all(self.requests, &ANTHROPIC_REQUESTS, reset, headers);
         write_all(self.tokens, &ANTHROPIC_TOKENS, reset, headers);
     }
 }
 
 impl Slot {
+    pub(crate) fn get(&self) -> Option<&Report> {
+        self.0.get()
+    }
+
     pub(crate) fn fill(&self, report: Report) {
-        // A request is judged once.
+        // A request is checked once.
         let _ = self.0.set(report);
     }
 }
 
-/// Puts the headers on every answer to a request that was judged.
-pub(crate) async fn write(
-    FromState(state): FromState<State>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let path = request.uri().path();
-    if state.live().allotments.is_empty() || native::is_spoken(path) {
-        return next.run(request).await;
-    }
-    let anthropic = messages::is_spoken(path, request.headers());
-    let slot = Slot::default();
-    request.extensions_mut().insert(slot.clone());
-    let mut response = next.run(request).await;
-    if let Some(report) = slot.0.get() {
-        if anthropic {
-            report.anthropic(response.headers_mut());
-        } else {
-            report.openai(response.headers_mut());
-        }
-    }
-    response
-}
-
 fn write_all(
-    standing: Option<Standing>,
+    usage: Option<Usage>,
     names: &Names,
     reset: impl Fn(Duration) -> String,
     headers: &mut HeaderMap,
 ) {
-    let Some(standing) = standing else { return };
-    headers.insert(names.limit.clone(), HeaderValue::from(standing.limit));
-    headers.insert(names.remaining.clone(), standing.remaining().into());
-    if let Ok(value) = HeaderValue::try_from(reset(standing.resets_in)) {
+    let Some(usage) = usage else { return };
+    headers.insert(names.limit.clone(), HeaderValue::from(usage.limit));
+    headers.insert(names.remaining.clone(), usage.remaining().into());
+    if let Ok(value) = HeaderValue::try_from(reset(usage.resets_in)) {
         headers.insert(names.reset.clone(), value);
     }
 }
 
-/// A time as OpenAI writes it, which is Go's way: `12ms`, `1.5s`, `6m0s`, `23h59m1s`.
+/// A duration in OpenAI's format, which is Go's: `12ms`, `1.5s`, `6m0s`, `23h59m1s`.
 struct GoDuration(Duration);
 
 impl fmt::Display for GoDuration {
@@ -179,27 +159,23 @@ impl fmt::Display for GoDuration {
     }
 }
 
-/// A moment in whole seconds, rounded up.
-fn rfc3339(at: SystemTime, in_time: Duration) -> String {
-    let moment =
-        OffsetDateTime::from(at).checked_add(time::Duration::try_from(in_time).unwrap_or_default());
-    let moment = moment.unwrap_or_else(|| at.into());
-    let whole = moment.replace_nanosecond(0).unwrap_or(moment);
-    let rounded = if whole < moment {
-        whole.checked_add(time::Duration::SECOND).unwrap_or(whole)
-    } else {
-        whole
-    };
-    rounded.format(&Rfc3339).unwrap_or_default()
+/// A time in whole seconds, rounded up.
+fn reset_time(at: SystemTime, in_time: Duration) -> String {
+    let time = at.checked_add(in_time).unwrap_or(at);
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let part = u64::from(since.subsec_nanos() > 0);
+    rfc3339(since.as_secs().saturating_add(part))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::rate_limit::counts::Kind;
+    use crate::http::over_limit::Kind;
 
     #[test]
-    fn time_is_written_as_openai_writes_it() {
+    fn writes_durations_in_openais_format() {
         for (millis, expected) in [
             (0, "0s"),
             (12, "12ms"),
@@ -216,20 +192,20 @@ mod tests {
     }
 
     #[test]
-    fn moment_is_in_whole_seconds_and_not_before_the_time() {
+    fn rounds_times_up_to_whole_seconds() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
         for (millis, expected) in [
             (0, "2023-11-14T22:13:21Z"),
             (750, "2023-11-14T22:13:21Z"),
             (60_000, "2023-11-14T22:14:21Z"),
         ] {
-            assert_eq!(rfc3339(at, Duration::from_millis(millis)), expected);
+            assert_eq!(reset_time(at, Duration::from_millis(millis)), expected);
         }
     }
 
     #[test]
-    fn of_limits_on_the_same_the_one_with_the_least_room_is_shown() {
-        let standing = |kind, limit, used| Standing {
+    fn reports_the_limit_with_the_least_remaining() {
+        let usage = |kind, limit, used| Usage {
             kind,
             limit,
             used,
@@ -239,13 +215,13 @@ mod tests {
         let mut report = Report::new(SystemTime::UNIX_EPOCH);
         report.add(
             [
-                standing(Kind::TokensPerMinute, 1_000, 100),
-                standing(Kind::TokensPerDay, 5_000, 4_950),
-                standing(Kind::RequestsPerMinute, 60, 0),
+                usage(Kind::TokensPerMinute, 1_000, 100),
+                usage(Kind::TokensPerDay, 5_000, 4_950),
+                usage(Kind::RequestsPerMinute, 60, 0),
             ]
             .into_iter(),
         );
-        report.add([standing(Kind::RequestsPerMinute, 100, 90)].into_iter());
+        report.add([usage(Kind::RequestsPerMinute, 100, 90)].into_iter());
         let mut headers = HeaderMap::new();
         report.openai(&mut headers);
         let found: Vec<(&str, &str)> = headers

@@ -1,9 +1,9 @@
-//! Counts that several gateways share, in a server of Redis or Valkey.
+//! Counts that several gateways share, in a Redis or Valkey server.
 //!
-//! One round trip a request: a script looks at the counts of the access and of the client, and adds the request where
-//! all limits allow it. Tokens follow in the background. The server's clock is the one that counts, and each holder is
-//! one key that ends by itself. Where there is no answer in a moment, nobody waits for one: the gateway's own counts,
-//! which go on all the while, hold until the server is back.
+//! One round trip for each request: a script checks the counts of the BedrockAccess and of the client, and adds the
+//! request if all limits allow it. Tokens follow in the background. The server's clock applies, and each subject is
+//! one key that expires. Without a response within 100 ms the gateway uses its local counters, which it always
+//! updates, until the server recovers.
 
 mod login;
 
@@ -16,8 +16,8 @@ use std::{
 use api::config::{Rates, RedisStore};
 use arc_swap::ArcSwapOption;
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisError,
-    aio::MultiplexedConnection, cmd,
+    AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisError, Script,
+    aio::MultiplexedConnection,
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -28,28 +28,28 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::counts::Counts;
 use crate::telemetry::metrics::Metrics;
 
-/// How long a request waits for the server.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long the background waits, for a connection or for tokens to be taken.
+/// Time for which a request waits for the server.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(100);
+/// Timeout of connections and of background calls.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pause between two tries to connect.
+/// Pause between attempts to connect.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Charges that wait to be sent; more are dropped, as while the server is away.
-const WAITING_CHARGES: usize = 4096;
-/// Charges that are sent at once.
-const CHARGES_AT_ONCE: usize = 64;
-/// How every key begins.
+/// Size of the queue of charges; more are dropped.
+const CHARGE_QUEUE: usize = 4096;
+/// Maximum number of charges in one batch.
+const CHARGE_BATCH: usize = 64;
+/// Prefix of all keys.
 const KEY_PREFIX: &str = "bedrockaccess";
-const TAKE: &str = concat!(
-    include_str!("store/holder.lua"),
-    include_str!("store/take.lua")
+const CHECK: &str = concat!(
+    include_str!("store/subject.lua"),
+    include_str!("store/check.lua")
 );
 const CHARGE: &str = concat!(
-    include_str!("store/holder.lua"),
+    include_str!("store/subject.lua"),
     include_str!("store/charge.lua")
 );
 
-/// Shared counts. Dropping it ends its tasks.
+/// Shared counts. Dropping the store stops its tasks.
 #[derive(Debug)]
 pub(super) struct Store {
     settings: RedisStore,
@@ -61,62 +61,65 @@ pub(super) struct Store {
 struct Shared {
     info: ConnectionInfo,
     credentials: Option<PathBuf>,
-    /// None while the server does not answer.
-    link: ArcSwapOption<Link>,
-    /// The link is gone, or to go.
-    broken: Notify,
+    /// None while the server is unavailable.
+    connection: ArcSwapOption<Connection>,
+    /// Notified when the connection is lost.
+    lost: Notify,
+    check: Script,
+    charge: Script,
     charges: mpsc::Sender<Charge>,
     metrics: Arc<Metrics>,
 }
 
-/// A connection on which the scripts are known.
-struct Link {
-    connection: MultiplexedConnection,
-    take: String,
-    charge: String,
-}
+/// A connection. Its address in memory identifies it.
+struct Connection(MultiplexedConnection);
 
-/// Tokens for some keys.
+/// Tokens to add to some keys.
 #[derive(Debug)]
 struct Charge {
     keys: [Option<Arc<str>>; 2],
     tokens: u64,
 }
 
-/// What the server said of a request.
+/// The server's decision about a request.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct Decision {
     pub(super) at: SystemTime,
-    /// Whether it was added to the counts.
-    pub(super) free: bool,
-    /// Of each holder that was asked about, with the request where it was added.
+    /// Whether the request is allowed and was added to the counts.
+    pub(super) allowed: bool,
+    /// The counts of each subject of the call, including an allowed request.
     pub(super) counts: [Option<Counts>; 2],
 }
 
-/// The configuration's address cannot be used.
+/// The configured URL is invalid.
 #[derive(Debug, thiserror::Error)]
-#[error("limits.store.redis.url is not usable")]
+#[error("invalid limits.store.redis.url")]
 pub struct StoreError(#[from] RedisError);
 
 impl Store {
-    /// A store that connects in the background; until it has, it does not answer.
+    /// A store that connects in the background; until then it is unavailable.
     ///
     /// # Errors
-    /// When the address cannot be used.
+    /// When the URL is invalid.
     pub(super) fn start(settings: &RedisStore, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
-        let (charges, waiting) = mpsc::channel(WAITING_CHARGES);
+        let (charges, queue) = mpsc::channel(CHARGE_QUEUE);
         let shared = Arc::new(Shared {
             info: settings.url.as_str().into_connection_info()?,
             credentials: settings.credentials_directory.as_ref().map(PathBuf::from),
-            link: ArcSwapOption::empty(),
-            broken: Notify::new(),
+            connection: ArcSwapOption::empty(),
+            lost: Notify::new(),
+            check: Script::new(CHECK),
+            charge: Script::new(CHARGE),
             charges,
             metrics,
         });
         let end = CancellationToken::new();
-        // They end with the token, and nobody waits for them.
-        drop(tokio::spawn(until(&end, keep(Arc::clone(&shared)))));
-        let sending = send_charges(Arc::clone(&shared), waiting);
+        // The token stops the tasks.
+        drop(tokio::spawn(until(
+            &end,
+            keep_connected(Arc::clone(&shared)),
+        )));
+        let sending = send_charges(Arc::clone(&shared), queue);
         drop(tokio::spawn(until(&end, sending)));
         Ok(Self {
             settings: settings.clone(),
@@ -125,29 +128,33 @@ impl Store {
         })
     }
 
-    /// Whether this is the store of these settings.
-    pub(super) fn is_of(&self, settings: &RedisStore) -> bool {
+    /// Whether the store has these settings.
+    pub(super) fn has_settings(&self, settings: &RedisStore) -> bool {
         self.settings == *settings
     }
 
-    /// Whether the server answers, as far as is known.
+    /// Whether the server is available, as of the last call.
     pub(super) fn is_up(&self) -> bool {
-        self.shared.link.load().is_some()
+        self.shared.connection.load().is_some()
     }
 
-    /// Takes a request where all limits of its holders allow it; `None` where the server does not say.
-    pub(super) async fn take(&self, holders: [Option<(&Arc<str>, &Rates)>; 2]) -> Option<Taken> {
-        let answer = self.ask(holders).await;
-        if answer.is_none() {
+    /// Checks the limits of the subjects and counts an allowed request; `None` if the server is unavailable.
+    pub(super) async fn check(
+        &self,
+        subjects: [Option<(&Arc<str>, &Rates)>; 2],
+    ) -> Option<Decision> {
+        let decision = self.call(subjects).await;
+        if decision.is_none() {
             self.shared.metrics.limit_store_fallback();
         }
-        answer
+        decision
     }
 
-    async fn ask(&self, holders: [Option<(&Arc<str>, &Rates)>; 2]) -> Option<Taken> {
-        let link = self.shared.link.load_full()?;
-        let mut call = evaluate(&link.take, holders.iter().flatten().map(|(key, _)| &***key));
-        for (_, rates) in holders.iter().flatten() {
+    async fn call(&self, subjects: [Option<(&Arc<str>, &Rates)>; 2]) -> Option<Decision> {
+        let connection = self.shared.connection.load_full()?;
+        let mut call = self.shared.check.prepare_invoke();
+        for (key, rates) in subjects.iter().flatten() {
+            call.key(&***key);
             for limit in [
                 rates.requests_per_minute,
                 rates.tokens_per_minute,
@@ -156,19 +163,16 @@ impl Store {
                 call.arg(limit.unwrap_or(0));
             }
         }
-        let mut connection = link.connection.clone();
-        let answer = timeout(
-            ANSWER_TIMEOUT,
-            call.query_async::<Vec<u64>>(&mut connection),
-        );
-        match answer.await {
-            Ok(Ok(numbers)) => Taken::read(&numbers, holders.map(|holder| holder.is_some())),
+        let mut redis = connection.0.clone();
+        let numbers = timeout(RESPONSE_TIMEOUT, call.invoke_async::<Vec<u64>>(&mut redis));
+        match numbers.await {
+            Ok(Ok(numbers)) => Decision::read(&numbers, subjects.map(|subject| subject.is_some())),
             Ok(Err(error)) => {
-                self.shared.lost(&link, &error.to_string());
+                self.shared.disconnect(&connection, &error.to_string());
                 None
             }
             Err(_elapsed) => {
-                self.shared.lost(&link, "it did not answer in time");
+                self.shared.disconnect(&connection, "no response in time");
                 None
             }
         }
@@ -176,12 +180,12 @@ impl Store {
 
     /// Adds tokens in the background.
     pub(super) fn charge(&self, keys: [Option<Arc<str>>; 2], tokens: u64) {
-        // Nobody waits for the server, and what it misses is in the gateway's own counts.
+        // A full queue drops the charge; the local counters have it.
         let _ = self.shared.charges.try_send(Charge { keys, tokens });
     }
 }
 
-/// The key of a holder. What is in braces keeps the keys of an access together on a server of several.
+/// The key of a subject. The part in braces keeps the keys of a BedrockAccess in one slot of a cluster.
 pub(super) fn key(access: &str, client: Option<&str>) -> Arc<str> {
     match client {
         None => format!("{KEY_PREFIX}:{{{access}}}:access").into(),
@@ -189,88 +193,81 @@ pub(super) fn key(access: &str, client: Option<&str>) -> Arc<str> {
     }
 }
 
-impl Taken {
-    /// Reads what `take.lua` gives.
-    fn read(numbers: &[u64], asked: [bool; 2]) -> Option<Self> {
-        let (&[now, free], rest) = numbers.split_first_chunk::<2>()?;
+impl Decision {
+    /// Reads the reply of `check.lua`.
+    fn read(numbers: &[u64], requested: [bool; 2]) -> Option<Self> {
+        let (&[now, allowed], rest) = numbers.split_first_chunk::<2>()?;
         let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(now))?;
         let mut rows = rest.chunks_exact(5);
         let mut counts = [None, None];
-        for (counts, asked) in counts.iter_mut().zip(asked) {
-            if asked {
+        for (counts, requested) in counts.iter_mut().zip(requested) {
+            if requested {
                 *counts = Some(Counts::shared(at, rows.next()?.first_chunk::<5>()?));
             }
         }
         Some(Self {
             at,
-            free: free == 1,
+            allowed: allowed == 1,
             counts,
         })
     }
 }
 
 impl Shared {
-    /// A link does not answer: nobody is to ask on it any more. Said once an outage.
-    fn lost(&self, link: &Arc<Link>, why: &str) {
-        let current = self.link.load();
+    /// Gives up a failed connection. Logged once for each outage.
+    fn disconnect(&self, failed: &Arc<Connection>, error: &str) {
+        let current = self.connection.load();
         if !current
             .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, link))
+            .is_some_and(|current| Arc::ptr_eq(current, failed))
         {
             return;
         }
-        let before = self.link.swap(None);
-        if before.is_some() {
+        if self.connection.swap(None).is_some() {
             tracing::warn!(
                 server = %self.info.addr(),
-                error = why,
-                "the store of the limits does not answer, this gateway counts by itself until it does"
+                error,
+                "rate-limit store unavailable; using local counters until it recovers"
             );
         }
-        self.broken.notify_one();
+        self.lost.notify_one();
     }
 
-    async fn connect(&self) -> Result<Link, RedisError> {
+    async fn connect(&self) -> Result<Connection, RedisError> {
         let client = login::client(&self.info, self.credentials.as_deref()).await?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(BACKGROUND_TIMEOUT))
-            // Each call has its own.
+            // Requests have a shorter timeout of their own.
             .set_response_timeout(Some(BACKGROUND_TIMEOUT));
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        let mut load = async |script: &str| {
-            let mut load = cmd("SCRIPT");
-            load.arg("LOAD").arg(script);
-            load.query_async::<String>(&mut connection).await
-        };
-        Ok(Link {
-            take: load(TAKE).await?,
-            charge: load(CHARGE).await?,
-            connection,
-        })
+        for script in [&self.check, &self.charge] {
+            script.prepare_invoke().load_async(&mut connection).await?;
+        }
+        Ok(Connection(connection))
     }
 }
 
-/// Connects, and again whenever the link is gone.
-async fn keep(shared: Arc<Shared>) {
-    let mut said = false;
+/// Connects, and reconnects when the connection is lost.
+async fn keep_connected(shared: Arc<Shared>) {
+    let mut logged = false;
     loop {
         match shared.connect().await {
-            Ok(link) => {
-                shared.link.store(Some(Arc::new(link)));
-                tracing::info!(server = %shared.info.addr(), "the store of the limits answers");
-                said = true;
-                shared.broken.notified().await;
+            Ok(connection) => {
+                shared.connection.store(Some(Arc::new(connection)));
+                tracing::info!(server = %shared.info.addr(), "rate-limit store connected");
+                logged = true;
+                shared.lost.notified().await;
             }
             Err(error) => {
-                if !said {
+                if !logged {
                     tracing::warn!(
                         server = %shared.info.addr(),
                         error = %error,
-                        "unable to reach the store of the limits, this gateway counts by itself until it answers"
+                        "unable to connect to the rate-limit store; using local counters until it is available"
                     );
-                    said = true;
+                    logged = true;
                 }
                 sleep(RETRY_PAUSE).await;
             }
@@ -278,23 +275,25 @@ async fn keep(shared: Arc<Shared>) {
     }
 }
 
-/// Sends what is charged, several at once where they come faster than the server answers.
-async fn send_charges(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Charge>) {
+/// Sends charges, in batches when they arrive faster than the server responds.
+async fn send_charges(shared: Arc<Shared>, mut queue: mpsc::Receiver<Charge>) {
     let mut charges = Vec::new();
-    while waiting.recv_many(&mut charges, CHARGES_AT_ONCE).await > 0 {
-        let taken = std::mem::take(&mut charges);
-        let Some(link) = shared.link.load_full() else {
+    while queue.recv_many(&mut charges, CHARGE_BATCH).await > 0 {
+        let batch = std::mem::take(&mut charges);
+        let Some(connection) = shared.connection.load_full() else {
             continue;
         };
-        let mut calls = Pipeline::with_capacity(taken.len());
-        for charge in taken {
-            let mut call = evaluate(&link.charge, charge.keys.iter().flatten().map(|key| &**key));
-            call.arg(charge.tokens);
-            calls.add_command(call).ignore();
+        let mut calls = Pipeline::with_capacity(batch.len());
+        for charge in batch {
+            let mut call = shared.charge.prepare_invoke();
+            for key in charge.keys.iter().flatten() {
+                call.key(&**key);
+            }
+            calls.invoke_script(call.arg(charge.tokens)).ignore();
         }
-        let mut connection = link.connection.clone();
-        if let Err(error) = calls.query_async::<()>(&mut connection).await {
-            shared.lost(&link, &error.to_string());
+        let mut redis = connection.0.clone();
+        if let Err(error) = calls.query_async::<()>(&mut redis).await {
+            shared.disconnect(&connection, &error.to_string());
         }
     }
 }
@@ -309,17 +308,8 @@ where
     }
 }
 
-fn evaluate<'a>(script: &str, keys: impl Iterator<Item = &'a str> + Clone) -> Cmd {
-    let mut call = cmd("EVALSHA");
-    call.arg(script).arg(keys.clone().count());
-    for key in keys {
-        call.arg(key);
-    }
-    call
-}
-
-impl std::fmt::Debug for Link {
+impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").finish_non_exhaustive()
+        f.debug_struct("Connection").finish_non_exhaustive()
     }
 }

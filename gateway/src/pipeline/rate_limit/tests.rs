@@ -10,9 +10,10 @@ use std::{
 use futures::FutureExt;
 use proptest::prelude::*;
 
-use super::{counts::Kind, *};
+use super::*;
+use crate::http::over_limit::Kind;
 
-/// A clock that stands still until it is told to move.
+/// A clock that moves only when it is set.
 #[derive(Clone, Debug)]
 struct Still(Arc<AtomicU64>);
 
@@ -27,22 +28,18 @@ fn clock() -> (Still, SharedTimeSource) {
     (still.clone(), SharedTimeSource::new(still))
 }
 
-fn compiled(yaml: &str, keys: &[&str], previous: Option<&Allotments>) -> Allotments {
+fn compiled(yaml: &str, keys: &[&str], previous: Option<&Limiter>) -> Limiter {
     let config = GatewayConfig::from_yaml(yaml).unwrap();
-    Allotments::compile(&config, keys.iter().copied(), &Metrics::new(), previous).unwrap()
+    Limiter::compile(&config, keys.iter().copied(), &Metrics::new(), previous).unwrap()
 }
 
-fn admit(
-    limits: &Allotments,
-    client: &str,
-    clock: &SharedTimeSource,
-) -> Result<Admission, OverLimit> {
-    // Nothing is waited for without a store.
-    limits.admit(client, clock).now_or_never().unwrap().1
+fn admit(limits: &Limiter, client: &str, clock: &SharedTimeSource) -> Result<Permit, OverLimit> {
+    // Without a store the check never waits.
+    limits.check(client, clock).now_or_never().unwrap().1
 }
 
 #[test]
-fn requests_of_all_clients_count_for_the_access_and_each_client_has_its_own() {
+fn counts_all_clients_for_the_bedrock_access_and_each_client_separately() {
     let (_, clock) = clock();
     let limits = compiled(
         "{access: {namespace: team-a, name: chat}, limits: {requestsPerMinute: 3}, clients: {apiKeyLimits: {requestsPerMinute: 2}}}",
@@ -52,16 +49,16 @@ fn requests_of_all_clients_count_for_the_access_and_each_client_has_its_own() {
     admit(&limits, "key:a", &clock).unwrap();
     admit(&limits, "key:a", &clock).unwrap();
     let own = admit(&limits, "key:a", &clock).unwrap_err();
-    assert_eq!(own.holder, Holder::Client("key:a".to_owned()));
+    assert_eq!(own.subject, Subject::Client("key:a".to_owned()));
     assert_eq!(own.kind, Kind::RequestsPerMinute);
-    // What was refused has not been counted for the access.
+    // The rejected request does not count for the BedrockAccess.
     admit(&limits, "key:b", &clock).unwrap();
     let access = admit(&limits, "key:b", &clock).unwrap_err();
-    assert_eq!(access.holder, Holder::Access("team-a/chat".to_owned()));
+    assert_eq!(access.subject, Subject::Access("team-a/chat".to_owned()));
 }
 
 #[test]
-fn tokens_are_charged_when_they_are_known_and_hold_up_what_comes_after() {
+fn charged_tokens_limit_later_requests() {
     let (still, clock) = clock();
     let limits = compiled("limits: {tokensPerMinute: 100}", &[], None);
     let first = admit(&limits, "anonymous", &clock).unwrap();
@@ -78,7 +75,7 @@ fn tokens_are_charged_when_they_are_known_and_hold_up_what_comes_after() {
 }
 
 #[test]
-fn limit_that_frees_last_is_the_one_that_is_said() {
+fn reports_the_limit_with_the_longest_wait() {
     let (_, clock) = clock();
     let limits = compiled(
         "limits: {requestsPerMinute: 1, tokensPerDay: 10, concurrentRequests: 1}",
@@ -102,7 +99,7 @@ fn limit_that_frees_last_is_the_one_that_is_said() {
 }
 
 #[test]
-fn place_of_a_request_is_free_again_when_it_is_over() {
+fn finished_request_no_longer_counts_as_open() {
     let (_, clock) = clock();
     let limits = compiled(
         "{limits: {concurrentRequests: 2}, clients: {apiKeyLimits: {concurrentRequests: 1}}}",
@@ -113,16 +110,16 @@ fn place_of_a_request_is_free_again_when_it_is_over() {
     let refusal = admit(&limits, "key:a", &clock).unwrap_err();
     assert_eq!(refusal.kind, Kind::ConcurrentRequests);
     assert_eq!(refusal.retry_after_seconds(), 1);
-    // The refused request has given back the access's place, too.
+    // The rejected request no longer counts as open for the BedrockAccess.
     let b = admit(&limits, "key:b", &clock).unwrap();
     let full = admit(&limits, "key:c", &clock).unwrap_err();
-    assert_eq!(full.holder, Holder::Gateway);
+    assert_eq!(full.subject, Subject::Gateway);
     drop((a, b));
     admit(&limits, "key:a", &clock).unwrap();
 }
 
 #[test]
-fn counts_survive_a_reload_by_name_also_under_other_limits() {
+fn reload_keeps_counts_by_name_also_with_other_limits() {
     let (_, clock) = clock();
     let subjects = |limits: &str| {
         format!(
@@ -136,7 +133,7 @@ fn counts_survive_a_reload_by_name_also_under_other_limits() {
     assert_eq!(refusal.kind, Kind::RequestsPerMinute);
     let wider = compiled(&subjects("requestsPerMinute: 9"), &[], Some(&after));
     admit(&wider, "team-a/app", &clock).unwrap();
-    // What began before the reload is charged after it.
+    // A request from before the reload is charged after it.
     open.charge(100);
     assert_eq!(
         admit(&wider, "team-a/app", &clock).unwrap_err().kind,
@@ -145,7 +142,7 @@ fn counts_survive_a_reload_by_name_also_under_other_limits() {
 }
 
 #[test]
-fn whoever_has_no_limits_is_not_counted() {
+fn clients_without_limits_are_not_counted() {
     let (_, clock) = clock();
     let limits = compiled(
         "clients: {apiKeyLimits: {requestsPerMinute: 1}}",
@@ -161,7 +158,7 @@ fn whoever_has_no_limits_is_not_counted() {
 
 proptest! {
     #[test]
-    fn no_minute_of_the_clock_sees_more_than_the_limit(
+    fn no_minute_exceeds_the_limit(
         pauses in proptest::collection::vec(0_u64..5_000, 1..300),
         limit in 1_u64..40,
     ) {
@@ -181,7 +178,7 @@ proptest! {
 }
 
 #[test]
-fn requests_at_once_never_take_more_than_the_limit() {
+fn concurrent_requests_never_exceed_the_limit() {
     let (_, clock) = clock();
     let limits = compiled("limits: {requestsPerMinute: 100}", &[], None);
     let taken = Mutex::new(0_u64);

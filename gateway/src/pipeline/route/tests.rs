@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use bedrock::apis::Protocol;
 
 use super::*;
+use crate::upstream::operation::Operation;
 
 fn routes(yaml: &str) -> Routes {
     let config = GatewayConfig::from_yaml(yaml).unwrap();
@@ -16,10 +17,9 @@ fn anyone() -> Caller {
     }
 }
 
-fn ids(targets: &[Arc<Target>]) -> Vec<&str> {
-    targets
-        .iter()
-        .map(|target| target.model_id.as_str())
+fn ids(targets: &Targets) -> Vec<&str> {
+    (0..targets.count())
+        .map(|index| targets.get(index).model_id.as_str())
         .collect()
 }
 
@@ -35,22 +35,22 @@ fn lower_priority_is_tried_first_and_weight_zero_never() {
 }
 
 #[test]
-fn equal_priorities_share_by_weight_and_all_stay_in_reach() {
+fn equal_priorities_share_by_weight_and_all_stay_reachable() {
     let routes = routes(
         "models: [{name: a, targets: [{modelId: three, weight: 3}, {modelId: one, weight: 1}]}]",
     );
     let mut first = BTreeMap::new();
     for draw in 0..4000 {
         let targets = routes.resolve("a", &anyone(), draw).unwrap();
-        assert_eq!(targets.len(), 2);
-        *first.entry(targets[0].model_id.clone()).or_insert(0) += 1;
+        assert_eq!(targets.count(), 2);
+        *first.entry(targets.first.model_id.clone()).or_insert(0) += 1;
     }
     // 3:1 of 4000 draws; the bounds are more than six standard deviations away.
     assert!((2800..3200).contains(&first["three"]), "{first:?}");
 }
 
 #[test]
-fn address_follows_from_region_partition_and_encoded_id() {
+fn url_contains_region_partition_and_encoded_id() {
     for (yaml, model, expected) in [
         (
             "models: [{name: a, targets: [{modelId: 'amazon.nova-lite-v1:0'}]}]",
@@ -69,13 +69,13 @@ fn address_follows_from_region_partition_and_encoded_id() {
         ),
     ] {
         let targets = routes(yaml).resolve(model, &anyone(), 0).unwrap();
-        let url = targets[0].url(Operation::Converse).unwrap();
+        let url = targets.first.url(Operation::Converse).unwrap();
         assert_eq!(url.to_string(), expected);
     }
 }
 
 #[test]
-fn address_of_another_protocol_is_that_of_the_surface_that_serves_it() {
+fn url_of_a_passthrough_protocol_is_that_of_its_api() {
     let of = |api, protocol| Operation::Passthrough {
         api,
         protocol,
@@ -107,18 +107,18 @@ fn address_of_another_protocol_is_that_of_the_surface_that_serves_it() {
         ),
     ] {
         let targets = routes.resolve(model, &anyone(), 0).unwrap();
-        assert_eq!(targets[0].url(operation).unwrap().to_string(), expected);
+        assert_eq!(targets.first.url(operation).unwrap().to_string(), expected);
     }
     let moved = routes.resolve("moved", &anyone(), 0).unwrap();
-    assert_eq!(moved[0].capabilities.apis.chat, Some(BedrockApi::Mantle));
+    assert_eq!(moved.first.capabilities.apis.chat, Some(BedrockApi::Mantle));
     assert_eq!(
-        moved[0].capabilities.apis.messages,
+        moved.first.capabilities.apis.messages,
         Some(BedrockApi::Mantle)
     );
 }
 
 #[test]
-fn guardrail_has_an_address_in_the_region_of_its_arn() {
+fn url_of_a_guardrail_is_in_the_region_of_its_arn() {
     let routes = routes("allow: []");
     let arn = "arn:aws:bedrock:eu-west-3:123456789012:guardrail/abc";
     for (identifier, expected) in [
@@ -138,7 +138,7 @@ fn guardrail_has_an_address_in_the_region_of_its_arn() {
 }
 
 #[test]
-fn endpoint_of_ones_own_replaces_awss() {
+fn configured_endpoint_replaces_that_of_aws() {
     let config = GatewayConfig::from_yaml("allow: ['*']").unwrap();
     let endpoints = Endpoints {
         runtime: Some("http://127.0.0.1:9/".to_owned()),
@@ -146,7 +146,7 @@ fn endpoint_of_ones_own_replaces_awss() {
     };
     let routes = Routes::try_new(&config, "us-east-1".parse().unwrap(), endpoints).unwrap();
     let targets = routes.resolve("m", &anyone(), 0).unwrap();
-    let url = |operation| targets[0].url(operation).unwrap().to_string();
+    let url = |operation| targets.first.url(operation).unwrap().to_string();
     assert_eq!(
         url(Operation::ConverseStream),
         "http://127.0.0.1:9/model/m/converse-stream"
@@ -160,7 +160,7 @@ fn endpoint_of_ones_own_replaces_awss() {
 }
 
 #[test]
-fn what_is_not_there_or_not_for_this_caller_is_refused_with_what_is() {
+fn rejects_unknown_and_forbidden_models_and_lists_the_allowed_ones() {
     let routes = routes(
         "models: [{name: fast, targets: [{modelId: x}]}, {name: smart, targets: [{modelId: y}]}]\nallow: ['amazon.*']",
     );
@@ -187,7 +187,7 @@ fn what_is_not_there_or_not_for_this_caller_is_refused_with_what_is() {
 }
 
 #[test]
-fn pattern_stands_for_the_whole_text() {
+fn pattern_matches_the_whole_text() {
     for (pattern, text, expected) in [
         ("*", "anything", true),
         ("*", "", true),

@@ -1,4 +1,4 @@
-//! Numbers of the roles that targets name, by ARN. Of two sessions of one role the worse one shows.
+//! Metrics of the roles of targets, by ARN. Of two sessions of one role the worse value is exposed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64};
 
@@ -25,7 +25,7 @@ pub(super) struct RoleMetrics {
     expiry: Family<RoleLabel, Gauge<f64, AtomicU64>>,
     ready: Family<RoleLabel, Gauge>,
     refreshes: Family<RefreshLabels, Counter>,
-    /// Held while they are set and read: roles that are gone leave nothing behind.
+    /// Serializes updates and reads: removed roles must leave no series.
     turn: Mutex<()>,
 }
 
@@ -33,24 +33,24 @@ impl RoleMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register_with_unit(
             "bedrock_gateway_role_credentials_expiry",
-            "Time until the credentials of a target's role end, negative afterwards; 0 while there never were any",
+            "Time until the credentials of a target's role expire, negative afterwards; 0 before the first ones",
             Unit::Seconds,
             self.expiry.clone(),
         );
         registry.register(
             "bedrock_gateway_role_credentials_ready",
-            "1 when there are credentials of a target's role to sign with",
+            "1 if usable credentials of a target's role are available",
             self.ready.clone(),
         );
         registry.register(
             "bedrock_gateway_role_credentials_refreshes",
-            "Finished refreshes of a target's role by result",
+            "Refreshes of the credentials of a target's role by result",
             self.refreshes.clone(),
         );
     }
 
-    /// Shows the roles as they are now, as long as the guard is held.
-    pub(super) fn show(&self, roles: &[Status]) -> MutexGuard<'_, ()> {
+    /// Sets the metrics to the current roles; they are consistent while the guard is held.
+    pub(super) fn update(&self, roles: &[Status]) -> MutexGuard<'_, ()> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.expiry.clear();
         self.ready.clear();

@@ -1,6 +1,6 @@
-//! Sends a batch of spans over the connections that the rest of the gateway uses.
+//! Sends batches of spans with the gateway's HTTP client.
 //!
-//! The exporter runs in a thread of its own, without a runtime; what it sends is sent in the gateway's.
+//! The exporter's thread has no runtime, so requests run in the gateway's.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -16,21 +16,21 @@ use tokio::{runtime::Handle, time::timeout};
 
 use crate::http::{client::Client, error::causes};
 
-/// OpenTelemetry's own timeout with a collector.
+/// OpenTelemetry's default timeout for a collector.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest answer that is read; a collector has next to nothing to say.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Largest response of a collector.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Sender {
     client: Client,
     runtime: Handle,
-    /// Whether the last batch was not taken, which is told when it changes.
+    /// Whether the last batch failed; a change is logged.
     failing: AtomicBool,
 }
 
 impl Sender {
-    /// Sends in the runtime it is made in.
+    /// Sends in the current runtime.
     pub(super) fn new(client: Client) -> Self {
         Self {
             client,
@@ -39,11 +39,11 @@ impl Sender {
         }
     }
 
-    /// Tells that the collector takes no spans, or takes them again; once each.
-    fn tell(&self, url: &str, sent: &Result<Response<Bytes>, HttpError>) {
+    /// Logs once that the collector is unavailable, and once that it has recovered.
+    fn log_change(&self, url: &str, sent: &Result<Response<Bytes>, HttpError>) {
         let why = match sent {
-            Ok(answer) if answer.status().is_success() => None,
-            Ok(answer) => Some(answer.status().to_string()),
+            Ok(response) if response.status().is_success() => None,
+            Ok(response) => Some(response.status().to_string()),
             Err(error) => Some(causes(error.as_ref())),
         };
         let before = self.failing.swap(why.is_some(), Ordering::Relaxed);
@@ -52,10 +52,10 @@ impl Sender {
                 tracing::warn!(
                     url,
                     error,
-                    "the collector takes no spans; those that do not fit the queue are lost"
+                    "trace collector unavailable; spans are dropped when the queue is full"
                 );
             }
-            None if before => tracing::info!(url, "the collector takes spans again"),
+            None if before => tracing::info!(url, "trace collector available again"),
             _ => {}
         }
     }
@@ -67,21 +67,21 @@ impl HttpClient for Sender {
         let client = self.client.clone();
         let url = request.uri().to_string();
         let exchange = async move {
-            let answer = client.request(request.map(Full::new)).await?;
-            let (parts, body) = answer.into_parts();
-            let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await?;
+            let response = client.request(request.map(Full::new)).await?;
+            let (parts, body) = response.into_parts();
+            let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await?;
             Ok(Response::from_parts(parts, body.to_bytes()))
         };
-        // Timers belong to a runtime, and this thread has none.
+        // Timers need a runtime, and this thread has none.
         let sent = self
             .runtime
             .spawn(async { timeout(TIMEOUT, exchange).await });
         let sent = match sent.await {
-            Ok(Ok(answered)) => answered,
+            Ok(Ok(result)) => result,
             Ok(Err(elapsed)) => Err(HttpError::from(elapsed)),
             Err(stopped) => Err(HttpError::from(stopped)),
         };
-        self.tell(&url, &sent);
+        self.log_change(&url, &sent);
         sent
     }
 }

@@ -1,4 +1,4 @@
-//! The two kinds of spans, and what stands in them.
+//! Spans of requests and of calls to Bedrock, with their attributes.
 
 use std::{fmt, time::Duration};
 
@@ -12,19 +12,16 @@ use opentelemetry_sdk::trace::{SdkTracer, Span};
 use tokio::time::Instant;
 
 use super::Origin;
-use crate::{
-    pipeline::{record::NO_ROUTE, route::Target},
-    telemetry::metrics::PROVIDER,
-};
+use crate::telemetry::{OTHER, metrics::PROVIDER};
 
-/// The span of one request of a client; calls of Bedrock hang below it. Cloning copies a pointer.
+/// The span of a request, the parent of its calls to Bedrock. Cloning copies a pointer.
 #[derive(Clone)]
 pub(crate) struct RequestSpan {
     tracer: SdkTracer,
     context: Context,
 }
 
-/// The span of one call of Bedrock. Ends when it is dropped, if it has not before.
+/// The span of a call to Bedrock. Dropping it ends the span.
 #[derive(Debug)]
 pub(crate) struct CallSpan {
     span: Span,
@@ -32,9 +29,9 @@ pub(crate) struct CallSpan {
     first_chunk: Option<Duration>,
 }
 
-/// How a call went.
+/// Outcome of a call.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Called<'a> {
+pub(crate) struct Outcome<'a> {
     /// Empty after success.
     pub(crate) reason: &'a str,
     pub(crate) aws_request_id: Option<&'a str>,
@@ -48,7 +45,7 @@ impl RequestSpan {
             KeyValue::new("http.request.method", method.clone()),
             KeyValue::new("url.path", origin.path.clone()),
         ];
-        let name = if route == NO_ROUTE {
+        let name = if route == OTHER {
             method
         } else {
             attributes.push(KeyValue::new("http.route", route));
@@ -68,24 +65,25 @@ impl RequestSpan {
         self.context.span().span_context().trace_id()
     }
 
-    /// Begins the span of a call of `target`; none where this request's trace is not kept.
+    /// Begins the span of a call to Bedrock; none if this request's trace is not sampled.
     pub(crate) fn call(
         &self,
         operation: &'static str,
         stream: bool,
-        target: &Target,
+        model_id: &str,
+        region: &str,
         url: impl FnOnce() -> Option<Uri>,
     ) -> Option<CallSpan> {
         if !self.context.span().is_recording() {
             return None;
         }
-        let operation = named(operation);
+        let operation = otel_operation(operation);
         let mut attributes = vec![
             KeyValue::new("gen_ai.operation.name", operation),
             KeyValue::new("gen_ai.provider.name", PROVIDER),
-            KeyValue::new("gen_ai.request.model", target.model_id.clone()),
+            KeyValue::new("gen_ai.request.model", model_id.to_owned()),
             KeyValue::new("gen_ai.request.stream", stream),
-            KeyValue::new("cloud.region", target.region.to_string()),
+            KeyValue::new("cloud.region", region.to_owned()),
         ];
         let url = url();
         if let Some((url, host)) = url.as_ref().and_then(|url| Some((url, url.host()?))) {
@@ -98,7 +96,7 @@ impl RequestSpan {
             attributes.push(KeyValue::new("server.address", host.to_owned()));
             attributes.push(KeyValue::new("server.port", i64::from(port)));
         }
-        let builder = SpanBuilder::from_name(format!("{operation} {}", target.model_id))
+        let builder = SpanBuilder::from_name(format!("{operation} {model_id}"))
             .with_kind(SpanKind::Client)
             .with_attributes(attributes);
         Some(CallSpan {
@@ -108,7 +106,7 @@ impl RequestSpan {
         })
     }
 
-    /// Ends it. `reason` is empty after success; `client` and `model` where they are not known.
+    /// Ends the span. `reason` is empty after success; `client` and `model` are empty if unknown.
     pub(crate) fn end(
         &self,
         status: u16,
@@ -138,7 +136,7 @@ impl RequestSpan {
                 span.set_attribute(KeyValue::new(key, value.to_owned()));
             }
         }
-        // What a client did wrong is no error of a server, OpenTelemetry says.
+        // By OpenTelemetry's rules, a client's error is not an error of a server span.
         if status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
             span.set_status(Status::error(reason.to_owned()));
         }
@@ -147,23 +145,23 @@ impl RequestSpan {
 }
 
 impl CallSpan {
-    /// Something of a streamed answer is there.
+    /// Records the arrival of the first data of a stream.
     pub(crate) fn first_chunk(&mut self) {
         if self.first_chunk.is_none() {
             self.first_chunk = Some(self.started.elapsed());
         }
     }
 
-    pub(crate) fn end(mut self, called: Called<'_>) {
+    pub(crate) fn end(mut self, outcome: Outcome<'_>) {
         let span = &mut self.span;
-        if let Some(id) = called.aws_request_id {
+        if let Some(id) = outcome.aws_request_id {
             span.set_attribute(KeyValue::new("aws.request_id", id.to_owned()));
         }
         if let Some(after) = self.first_chunk {
             let key = "gen_ai.response.time_to_first_chunk";
             span.set_attribute(KeyValue::new(key, after.as_secs_f64()));
         }
-        if let Some(usage) = called.usage {
+        if let Some(usage) = outcome.usage {
             for (key, count) in [
                 ("gen_ai.usage.input_tokens", usage.prompt_tokens()),
                 ("gen_ai.usage.output_tokens", usage.output_tokens),
@@ -186,9 +184,9 @@ impl CallSpan {
                 }
             }
         }
-        if !called.reason.is_empty() {
-            span.set_attribute(KeyValue::new("error.type", called.reason.to_owned()));
-            span.set_status(Status::error(called.reason.to_owned()));
+        if !outcome.reason.is_empty() {
+            span.set_attribute(KeyValue::new("error.type", outcome.reason.to_owned()));
+            span.set_status(Status::error(outcome.reason.to_owned()));
         }
         span.end();
     }
@@ -202,8 +200,8 @@ impl fmt::Debug for RequestSpan {
     }
 }
 
-/// OpenTelemetry's name of an operation, where it has one.
-fn named(operation: &'static str) -> &'static str {
+/// OpenTelemetry's name of an operation.
+fn otel_operation(operation: &'static str) -> &'static str {
     match operation {
         "responses" => "chat",
         "images" => "generate_content",

@@ -4,7 +4,7 @@ use super::*;
 use crate::http::client::tls;
 
 #[test]
-fn only_addresses_of_the_public_internet_pass() {
+fn allows_only_addresses_of_the_public_internet() {
     for text in [
         "0.0.0.0",
         "10.1.2.3",
@@ -48,7 +48,7 @@ fn only_addresses_of_the_public_internet_pass() {
 }
 
 #[test]
-fn urls_that_could_lead_inside_are_refused_before_anything_is_sent() {
+fn rejects_internal_urls_before_sending_a_request() {
     for text in [
         "http://example.com/a.png",
         "file:///etc/passwd",
@@ -71,7 +71,7 @@ fn urls_that_could_lead_inside_are_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn name_that_leads_inside_is_refused_when_it_is_resolved() {
+async fn rejects_a_name_that_resolves_to_an_internal_address() {
     let fetcher = Fetcher::new(tls().unwrap());
     let error = fetcher
         .fetch_all(&[wanted("https://localhost/a.png", FetchKind::Image)])
@@ -90,7 +90,7 @@ fn wanted(url: &str, kind: FetchKind) -> Fetch {
     }
 }
 
-/// A server on loopback; gives its address.
+/// Starts a server on loopback and returns its URL.
 async fn server() -> String {
     let router = Router::new()
         .route(
@@ -113,7 +113,7 @@ async fn server() -> String {
 }
 
 #[tokio::test]
-async fn what_fits_is_fetched_and_what_does_not_is_refused_saying_why() {
+async fn fetches_matching_media_and_rejects_the_rest_with_the_cause() {
     let base = server().await;
     let fetcher = Fetcher::with_guard(tls().unwrap(), Guard::None);
     let url = format!("{base}/small");
@@ -140,7 +140,7 @@ async fn what_fits_is_fetched_and_what_does_not_is_refused_saying_why() {
 }
 
 #[tokio::test]
-async fn too_many_urls_are_refused() {
+async fn rejects_too_many_urls() {
     let fetcher = Fetcher::new(tls().unwrap());
     let many: Vec<Fetch> = (0..21)
         .map(|n| wanted(&format!("https://example.com/{n}"), FetchKind::Image))

@@ -72,7 +72,7 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 #[test]
-fn token_of_a_listed_account_is_let_in_and_remembered_until_it_ends() {
+fn accepts_the_token_of_a_listed_account_and_caches_it_until_it_expires() {
     let accounts = accounts();
     let token = token(&claims(), "test");
     assert!(looks_like_a_token(&token));
@@ -97,7 +97,7 @@ fn refused(change: impl FnOnce(&mut Value), kid: &str, status: u16, expected: &s
 }
 
 #[test]
-fn token_that_does_not_fit_is_refused_saying_what_was_expected() {
+fn rejects_a_token_with_wrong_claims_and_names_the_expected_ones() {
     refused(
         |claims| claims["aud"] = json!("sts.amazonaws.com"),
         "test",
@@ -133,7 +133,7 @@ fn token_that_does_not_fit_is_refused_saying_what_was_expected() {
 }
 
 #[test]
-fn changed_token_and_unsigned_token_are_refused() {
+fn rejects_changed_and_unsigned_tokens() {
     let accounts = accounts();
     let good = token(&claims(), "test");
     let other = token(
@@ -162,7 +162,7 @@ fn changed_token_and_unsigned_token_are_refused() {
 }
 
 #[test]
-fn key_set_without_a_usable_key_is_refused_and_unknown_keys_are_passed_over() {
+fn rejects_a_key_set_without_usable_keys_and_ignores_unknown_keys() {
     let with = |jwks: Value| {
         ServiceAccounts::try_new(&ServiceAccountClients {
             issuer: String::new(),

@@ -1,4 +1,4 @@
--- Adds the tokens of a request that is over. KEYS: its holders. ARGV: the tokens.
+-- Adds the tokens of a finished request. KEYS: its subjects. ARGV: the tokens.
 local tokens = tonumber(ARGV[1])
 for _, key in ipairs(KEYS) do
   local r, rr, t, tt, td = read(key)

@@ -1,9 +1,9 @@
--- What both scripts share: a holder is a hash, its minute m, requests r of it and rr of the one before, tokens t and tt
--- likewise, its day d and tokens td of that. The same arithmetic as counts.rs.
+-- Shared by both scripts. A subject is a hash: minute m with requests r, of the previous minute rr; tokens t and tt
+-- likewise; day d with tokens td. The arithmetic is that of counts.rs.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local minute, day = math.floor(now / 60000), math.floor(now / 86400000)
--- The counts r, rr, t, tt, td of a holder, moved on to this minute and day.
+-- The counts r, rr, t, tt, td of a subject in the current minute and day.
 local function read(key)
   local h = redis.call('HMGET', key, 'm', 'r', 'rr', 't', 'tt', 'd', 'td')
   for field = 1, 7 do
