@@ -1,15 +1,16 @@
 //! The data path: clients of the OpenAI, Anthropic and Bedrock APIs in, signed calls of Amazon Bedrock out.
 //!
-//! One room for each concern, from top to bottom; a room imports only the rooms below it:
+//! One module for each concern, from top to bottom; a module imports only the modules below it:
 //!
-//! | Room | Contents |
+//! | Module | Contents |
 //! |---|---|
+//! | `cli` | commands |
 //! | `server` | ports, router, reload, drain, admin endpoints |
 //! | `endpoints` | one file for each API endpoint |
 //! | `pipeline` | the steps of a request, and the configuration they look up |
 //! | `upstream` | calls of Bedrock: sign, send, retry, read |
 //! | `config` | settings and files |
-//! | `telemetry` | metrics, traces, request ids |
+//! | `telemetry` | logs, metrics, traces, request ids |
 //! | `http` | errors, responses and the HTTP client |
 //!
 //! A request takes these steps: accept (`server`), authenticate, read the body, apply the rate limits and route
@@ -22,20 +23,13 @@ pub mod cli;
 mod config;
 mod endpoints;
 mod http;
-pub mod logging;
 mod pipeline;
 mod server;
 mod telemetry;
 mod upstream;
 
 pub use crate::{
-    config::{
-        key_files::KeyFileError,
-        settings::{
-            API_KEY_VARIABLE, ApiKey, CONFIG_VARIABLE, LOG_VARIABLE, RegionMissing, Settings,
-        },
-        tls::CertificateError,
-    },
+    config::{ApiKey, RegionMissing, Settings, key_files::KeyFileError, tls::CertificateError},
     http::{
         error::{GatewayError, Refusal},
         over_limit::OverLimit,

@@ -1,5 +1,6 @@
-//! Metrics, traces and request ids.
+//! Logs, metrics, traces and request ids.
 
+pub(crate) mod logging;
 pub(crate) mod metrics;
 pub(crate) mod request_id;
 pub(crate) mod traces;

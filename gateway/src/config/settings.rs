@@ -19,11 +19,11 @@ use zeroize::Zeroizing;
 use crate::telemetry::traces::Traces;
 
 /// Path of the configuration file.
-pub const CONFIG_VARIABLE: &str = "BEDROCK_GATEWAY_CONFIG";
+pub(crate) const CONFIG_VARIABLE: &str = "BEDROCK_GATEWAY_CONFIG";
 /// API key that clients must send.
-pub const API_KEY_VARIABLE: &str = "BEDROCK_GATEWAY_API_KEY";
+pub(crate) const API_KEY_VARIABLE: &str = "BEDROCK_GATEWAY_API_KEY";
 /// Log filter in the syntax of `tracing-subscriber`'s `EnvFilter`.
-pub const LOG_VARIABLE: &str = "BEDROCK_GATEWAY_LOG";
+pub(crate) const LOG_VARIABLE: &str = "BEDROCK_GATEWAY_LOG";
 
 /// Settings of a server besides its configuration file.
 #[derive(Clone)]

@@ -81,8 +81,7 @@ pub(crate) async fn handle(
             stream::forward(&state, &active, *frames, response.target, record)
         }
         Content::Events(_) => {
-            let error = GatewayError::Internal("unexpected server-sent events");
-            return reject(&mut record, &error);
+            return reject(&mut record, &GatewayError::Internal("unexpected events"));
         }
     };
     let mut response = Response::new(body);

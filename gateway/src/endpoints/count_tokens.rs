@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bedrock::apis::{BedrockApi, Protocol};
 use bytes::Bytes;
 use dialects::anthropic::{
-    Endpoint as ClaudeEndpoint, count_by_converse, count_passthrough, encode_count, passthrough, read_count,
+    Endpoint as ClaudeEndpoint, count_by_converse, count_passthrough, encode_count, passthrough,
+    read_count,
 };
 
 use super::messages::prepare::{betas, endpoint_headers, unsupported};

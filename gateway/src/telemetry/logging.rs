@@ -4,12 +4,11 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// What is written where nothing else is said: libraries only when something is wrong.
-const DEFAULT_FILTER: &str = "warn,gateway=info,credentials=info,bedrock_gateway=info,opentelemetry_sdk=off,opentelemetry-otlp=off";
+const DEFAULT_LEVEL: &str = "info";
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     #[default]
     Auto,
@@ -19,13 +18,13 @@ pub enum LogFormat {
     Text,
 }
 
-/// Why logging could not be set up.
+/// Logging could not be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum LoggingError {
-    /// The filter does not parse.
+pub(crate) enum LoggingError {
+    /// The filter is invalid.
     #[error("--log-level: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// Something else logs in this process already.
+    /// Another logger is installed in this process.
     #[error("failed to start logging: {0}")]
     Taken(String),
 }
@@ -34,14 +33,16 @@ pub enum LoggingError {
 /// `tracing-subscriber`.
 ///
 /// # Errors
-/// When `level` is neither, or logging is set up already.
-pub fn start(format: LogFormat, level: Option<&str>) -> Result<(), LoggingError> {
-    let filter = match level {
-        None => EnvFilter::try_new(DEFAULT_FILTER)?,
-        Some(level) if level.contains(['=', ',']) => EnvFilter::try_new(level)?,
-        Some(level) => EnvFilter::try_new(format!(
+/// When `level` is invalid, or a logger is installed already.
+pub(crate) fn start(format: LogFormat, level: Option<&str>) -> Result<(), LoggingError> {
+    let level = level.unwrap_or(DEFAULT_LEVEL);
+    let filter = if level.contains(['=', ',']) {
+        EnvFilter::try_new(level)?
+    } else {
+        // Libraries log warnings only.
+        EnvFilter::try_new(format!(
             "warn,gateway={level},credentials={level},bedrock_gateway={level},opentelemetry_sdk=off,opentelemetry-otlp=off"
-        ))?,
+        ))?
     };
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
