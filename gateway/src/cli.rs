@@ -14,7 +14,7 @@ use std::{process::ExitCode, sync::Arc};
 use clap::{Parser, Subcommand};
 use credentials::ProcessEnvironment;
 
-use crate::{config::Settings, logging};
+use crate::{config::Settings, telemetry::logging};
 
 /// Gateway to Amazon Bedrock that serves the OpenAI, Anthropic and Bedrock APIs.
 ///

@@ -1,58 +1,42 @@
-//! The data path: clients of the OpenAI dialect in, signed calls of Amazon Bedrock out.
+//! The data path: clients of the OpenAI, Anthropic and Bedrock APIs in, signed calls of Amazon Bedrock out.
 //!
-//! A request takes eight steps, one file each: accept (`server`, `limits`), authenticate, decode (the
-//! `dialects` crate), route, sign and send (`upstream`), decode the stream (the `bedrock` crate),
-//! encode (`sse`), account. [`app()`] is the API as a router; [`Server`] puts it on a port;
-//! [`Settings`] is all it takes from outside, so that tests give a map for the environment and a clock
-//! of their own. Only `config` and `traces` read the environment.
+//! One module for each concern, from top to bottom; a module imports only the modules below it:
+//!
+//! | Module | Contents |
+//! |---|---|
+//! | `cli` | commands |
+//! | `server` | ports, router, reload, drain, admin endpoints |
+//! | `endpoints` | one file for each API endpoint |
+//! | `pipeline` | the steps of a request, and the configuration they look up |
+//! | `upstream` | calls of Bedrock: sign, send, retry, read |
+//! | `config` | settings and files |
+//! | `telemetry` | logs, metrics, traces, request ids |
+//! | `http` | errors, responses and the HTTP client |
+//!
+//! A request takes these steps: accept (`server`), authenticate, read the body, apply the rate limits and route
+//! (`pipeline::admit`), decode for the target (the `dialects` crate), sign and send (`upstream`), read the
+//! response (the `bedrock` crate), encode (`endpoints`, `pipeline::stream`), record (`pipeline::record`).
+//! [`app()`] is the API as a router; [`Server`] opens its ports; [`Settings`] holds all inputs, so that tests pass
+//! a map as environment and a clock of their own.
 
-mod account;
-mod admin;
-mod admit;
-mod answer;
-mod app;
-mod arrival;
-mod authenticate;
-mod chat_completions;
 pub mod cli;
-mod client_credentials;
 mod config;
-mod count_tokens;
-mod embeddings;
-mod error;
-mod fetch;
-mod files;
-mod hints;
-mod images;
-mod limits;
-mod listing;
-mod live;
-pub mod logging;
-mod messages;
-mod metrics;
-mod native;
-mod rates;
-mod reload;
-mod rerank;
-mod responses;
-mod route;
+mod endpoints;
+mod http;
+mod pipeline;
 mod server;
-mod sessions;
-mod sse;
-mod tls;
-mod traces;
-mod translate;
+mod telemetry;
 mod upstream;
 
-pub use admin::admin;
-pub use app::{State, app};
-pub use authenticate::{KeyFileError, KeySetError};
-pub use config::{
-    API_KEY_VARIABLE, ApiKey, CONFIG_VARIABLE, LOG_VARIABLE, RegionMissing, Settings,
+pub use crate::{
+    config::{ApiKey, RegionMissing, Settings, key_files::KeyFileError, tls::CertificateError},
+    http::{
+        error::{GatewayError, Refusal},
+        over_limit::OverLimit,
+    },
+    pipeline::{
+        authenticate::KeySetError, load_error::LoadError, rate_limit::StoreError, state::State,
+    },
+    server::{Drained, ServeError, Server, admin::admin, router::app, serve},
+    telemetry::traces::{Traces, TracesError},
 };
-pub use error::{GatewayError, Refusal};
-pub use live::LoadError;
-pub use rates::{OverLimit, StoreError};
-pub use server::{Drained, ServeError, Server, serve};
-pub use tls::CertificateError;
-pub use traces::{Traces, TracesError};

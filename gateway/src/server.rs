@@ -1,10 +1,13 @@
-//! Sockets: binds, accepts, and drains when it is told to end. Step 1 of a request.
+//! The server: opens ports, accepts connections and drains at shutdown.
 //!
-//! The end has an order: readiness goes off first, connections are still taken for a quiet period in
-//! which routers learn of it, then no more are taken and open answers may finish; streams that have
-//! not after the drain time get a proper error event, and what is left then is dropped.
+//! Shutdown: the gateway becomes unready but accepts connections for a quiet period, until load balancers have removed
+//! it. Then it stops accepting and open requests may finish. After the drain time, open streams end with an error
+//! event, and remaining connections are dropped.
 
+pub(crate) mod admin;
 mod listener;
+mod reload;
+pub(crate) mod router;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -24,25 +27,22 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use self::listener::Listener;
+use self::{admin::admin, listener::Listener, router::app};
 use crate::{
-    admin::admin,
-    app::{State, app},
     config::Settings,
-    live::LoadError,
-    reload,
+    pipeline::{load_error::LoadError, state::State},
 };
 
-/// How long a client may take to send the headers of a request.
+/// Time in which a client must send the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a client may take to agree on encryption.
+/// Time for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long cut streams get to write their last event.
+/// Time in which cut streams must send their last event.
 const CUT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pause after a failed accept: out of file descriptors, most likely.
+/// Pause after a failed accept, whose usual cause is too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A gateway with its ports open.
+/// A gateway with open ports.
 #[derive(Debug)]
 pub struct Server {
     state: State,
@@ -52,41 +52,41 @@ pub struct Server {
     address: SocketAddr,
 }
 
-/// How a server ended.
+/// Result of draining a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections that had to be dropped.
+    /// Number of dropped requests.
     pub dropped: usize,
 }
 
-/// Why a server could not start.
+/// The server failed to start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The configuration is not usable.
+    /// The configuration is unusable.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A port is taken, or the address is not of this machine.
+    /// The port is in use, or the address does not belong to this machine.
     #[error("failed to listen on {address}")]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The socket's folder is not there or not writable, or something else is in its place.
+    /// The socket's directory is missing or not writable, or the path is not a socket.
     #[error("failed to listen on {path}")]
     Socket {
         /// The socket.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: std::io::Error,
     },
 }
 
-/// Opens the ports and serves until `shutdown` is done.
+/// Opens the ports and serves until `shutdown` completes.
 ///
 /// # Errors
-/// When the configuration is not usable or a port cannot be opened.
+/// When the configuration is unusable or a port cannot be opened.
 pub async fn serve(
     settings: Settings,
     shutdown: impl Future<Output = ()>,
@@ -98,7 +98,7 @@ impl Server {
     /// Reads the configuration and opens the ports.
     ///
     /// # Errors
-    /// When the configuration is not usable or a port cannot be opened.
+    /// When the configuration is unusable or a port cannot be opened.
     pub async fn bind(settings: Settings) -> Result<Self, ServeError> {
         let state = State::try_new(settings).await?;
         let settings = state.settings();
@@ -123,7 +123,7 @@ impl Server {
                 Ok(listener) => Some(listener),
                 Err(error) if settings.admin_required => return Err(error),
                 Err(_) => {
-                    tracing::warn!(address = %wanted, "the port of health and metrics is taken; going on without");
+                    tracing::warn!(address = %wanted, "admin port in use; health, readiness and metrics are not served");
                     None
                 }
             },
@@ -137,22 +137,22 @@ impl Server {
         })
     }
 
-    /// Where the API is.
+    /// Address of the API.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where health, readiness and metrics are, if anywhere.
+    /// Address of health, readiness and metrics, if served.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin.as_ref()?.local_addr().ok()
     }
 
-    /// What the server works with.
+    /// The shared state.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// Serves until `shutdown` is done and the answers that were open then are.
+    /// Serves until `shutdown` completes and open requests have finished.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Drained {
         let Self {
             state,
@@ -173,18 +173,18 @@ impl Server {
 
         let router = app(state.clone());
         let graceful = GracefulShutdown::new();
-        let tls = || state.live().tls.clone();
+        let tls = || state.active().tls.clone();
         tokio::select! {
             () = accept(&listener, &router, &graceful, tls) => {}
             () = accept(&socket, &router, &graceful, || None) => {}
             () = shutdown => {}
         }
-        let drain = Duration::from_secs(state.live().config.limits.drain_seconds);
+        let drain = Duration::from_secs(state.active().config.limits.drain_seconds);
         let quiet = state.settings().quiet_period.min(drain);
         tracing::info!(
             drain_seconds = drain.as_secs(),
             in_flight = state.in_flight().count(),
-            "shutting down: no longer ready, open requests are finished"
+            "shutting down: unready, finishing open requests"
         );
         state.draining().cancel();
         let _ = tokio::time::timeout(quiet, async {
@@ -201,7 +201,7 @@ impl Server {
         if let Some(traces) = state.traces() {
             traces.shut_down().await;
         }
-        // The last to go: it says until the end that the gateway is not ready.
+        // Last, since it reports until the end that the gateway is not ready.
         if let Some(server) = admin_server {
             server.abort();
         }
@@ -211,18 +211,15 @@ impl Server {
     }
 }
 
-/// Waits for open answers, then for streams that were told to end.
+/// Waits for open requests, then for cut streams.
 async fn finish(state: &State, graceful: GracefulShutdown, timeout: Duration) -> Drained {
     let all = graceful.shutdown();
     tokio::pin!(all);
     if tokio::time::timeout(timeout, &mut all).await.is_ok() {
         return Drained { dropped: 0 };
     }
-    let left = usize::try_from(state.in_flight().count()).unwrap_or(usize::MAX);
-    tracing::warn!(
-        in_flight = left,
-        "the drain time is over, open streams are ended"
-    );
+    let open = usize::try_from(state.in_flight().count()).unwrap_or(usize::MAX);
+    tracing::warn!(in_flight = open, "drain time exceeded; ending open streams");
     state.cut().cancel();
     match tokio::time::timeout(CUT_TIMEOUT, &mut all).await {
         Ok(()) => Drained { dropped: 0 },
@@ -238,7 +235,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address, source })
 }
 
-/// Takes connections for ever; `tls` says for each what it is encrypted with, if it is.
+/// Accepts connections forever; `tls` returns the TLS settings for each, if any.
 async fn accept(
     listener: &impl Listener,
     router: &Router,
@@ -254,14 +251,14 @@ async fn accept(
                     Some(config) => drop(tokio::spawn(async move {
                         match handshake(stream, config).await {
                             Ok(stream) => connection(stream, router, watcher).await,
-                            // A client that does not trust the certificate, or speaks plain HTTP.
-                            Err(error) => tracing::debug!(%error, "a handshake failed"),
+                            // A client that does not trust the certificate, or uses plain HTTP.
+                            Err(error) => tracing::debug!(%error, "TLS handshake failed"),
                         }
                     })),
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "unable to accept a connection");
+                tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -290,25 +287,28 @@ where
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .into_owned();
     if let Err(error) = watcher.watch(connection).await {
-        // Clients that leave in the middle, mostly.
-        tracing::debug!(error, "a connection ended early");
+        // Usually a client that disconnected.
+        tracing::debug!(error, "connection ended early");
     }
 }
 
 fn log_start(state: &State, address: SocketAddr) {
-    let live = state.live();
-    let status = live.sessions.base().status();
+    let active = state.active();
+    let status = active.credentials.base().status();
     for conflict in &status.choice.conflicts {
-        tracing::warn!(conflict, "more than one way to AWS credentials is set");
+        tracing::warn!(
+            conflict,
+            "more than one source of AWS credentials is configured"
+        );
     }
     tracing::info!(
         %address,
-        region = live.routes.region().as_str(),
+        region = active.routes.region().as_str(),
         credentials = status.choice.method.as_str(),
         because = status.choice.because,
-        models = live.config.models.len(),
-        open = live.authenticator.is_open(),
-        encrypted = live.tls.is_some(),
+        models = active.config.models.len(),
+        open = active.authenticator.is_open(),
+        encrypted = active.tls.is_some(),
         traced = state.traces().is_some(),
         "serving"
     );

@@ -9,7 +9,7 @@ use credentials::{Environment, Handle};
 
 use crate::{
     config::{RegionMissing, Settings},
-    sessions::link,
+    upstream::aws_credentials::link,
 };
 
 /// Path of the configuration file: `given`, else `BEDROCK_GATEWAY_CONFIG`, else the file that is mounted in a

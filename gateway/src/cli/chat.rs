@@ -12,7 +12,10 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{config::ApiKey, error::causes, upstream};
+use crate::{
+    config::ApiKey,
+    http::{client, error::causes},
+};
 
 /// Delay between attempts while the gateway is not ready.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
@@ -116,7 +119,7 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> Result<(), ChatError> {
         Some(prompt) => prompt.clone(),
         None => std::io::read_to_string(std::io::stdin()).map_err(ChatError::Input)?,
     };
-    let client = upstream::connect(upstream::tls()?);
+    let client = client::connect(client::tls()?);
     let url: Uri = format!("{}/chat/completions", args.base_url.trim_end_matches('/'))
         .parse()
         .ok()
@@ -177,7 +180,7 @@ fn body(args: &Args, prompt: &str) -> Value {
 }
 
 async fn send(
-    client: &upstream::Client,
+    client: &client::Client,
     args: &Args,
     url: &Uri,
     body: Bytes,

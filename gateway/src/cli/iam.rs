@@ -22,7 +22,7 @@ use dialects::families::{BedrockApi, FamilyError, FamilyTable};
 
 pub use self::arguments::{Args, Kind, OutputFormat, PrincipalKind};
 use self::source::{Source, SourceError};
-use crate::route::api;
+use crate::pipeline::route::api;
 
 /// Default name of the role.
 const DEFAULT_ROLE_NAME: &str = "BedrockRole";

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{config::Settings, server, traces::Traces};
+use crate::{config::Settings, server, telemetry::traces::Traces};
 
 /// How long a gateway in a cluster accepts connections after SIGTERM: kube-proxy and load balancers need
 /// this time to remove the pod.

@@ -1,4 +1,4 @@
-//! Where connections come from: TCP, and a Unix socket beside it for processes that share a folder with the gateway.
+//! Listeners for connections: TCP, and a Unix socket for processes that share a directory with the gateway.
 
 use std::{
     fs, io,
@@ -11,7 +11,7 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
 
-/// Something that takes connections.
+/// A source of connections.
 pub(super) trait Listener {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
@@ -23,7 +23,7 @@ impl Listener for TcpListener {
 
     async fn next(&self) -> io::Result<TcpStream> {
         let (stream, _) = self.accept().await?;
-        // Deltas are small and must not wait for each other.
+        // Stream events are small and must not wait for each other.
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
@@ -37,7 +37,7 @@ impl Listener for UnixListener {
     }
 }
 
-/// A listener that there may be none of: then no connection ever comes.
+/// An optional listener; without one, no connection ever arrives.
 impl<T: Listener> Listener for Option<T> {
     type Stream = T::Stream;
 
@@ -49,18 +49,18 @@ impl<T: Listener> Listener for Option<T> {
     }
 }
 
-/// Opens a socket in place of one that an earlier process left. Whoever reaches the folder may connect: the
-/// apps of a pod run as users of their own.
+/// Opens a socket and replaces one of an earlier process. All users may connect, since the apps of a pod have users
+/// of their own; the permissions of the directory control access.
 ///
 /// # Errors
-/// When the path holds something else, or the folder is not writable.
+/// When the path is not a socket, or the directory is not writable.
 pub(super) fn socket(path: &Path) -> io::Result<UnixListener> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => fs::remove_file(path)?,
         Ok(_) => {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "the path holds something that is no socket",
+                "the path exists and is not a socket",
             ));
         }
         Err(_) => {}

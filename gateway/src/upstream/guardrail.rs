@@ -1,29 +1,29 @@
-//! The guardrail that the configuration forces, on operations that take one in headers.
+//! The guardrail that the configuration forces, on operations that accept one in headers.
 //!
-//! Converse takes it in its body, which is the translation's business. `bedrock-mantle` and the Anthropic
-//! endpoint are not documented to take one: what they would serve is refused, not served without.
+//! Converse accepts it in its body, which the translation sets. `bedrock-mantle` and the Anthropic endpoint do not
+//! document a guardrail, so their requests are rejected rather than sent without one.
 
 use api::GatewayConfig;
 use bedrock::apis::BedrockApi;
 use dialects::translation::RequestError;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Operation;
-use crate::error::GatewayError;
+use super::operation::Operation;
+use crate::http::error::{GatewayError, Result};
 
 pub(crate) const IDENTIFIER: HeaderName =
     HeaderName::from_static("x-amzn-bedrock-guardrailidentifier");
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-amzn-bedrock-guardrailversion");
 
-/// Sets the headers of the forced guardrail, if there is one, whatever they were.
+/// Sets the headers of the forced guardrail, if any, and replaces existing ones.
 ///
 /// # Errors
-/// 400 where the operation cannot have a guardrail.
+/// 400 if the operation does not accept a guardrail.
 pub(crate) fn force(
     config: &GatewayConfig,
     operation: Operation,
     headers: &mut HeaderMap,
-) -> Result<(), GatewayError> {
+) -> Result<()> {
     let Some(guardrail) = &config.guardrail else {
         return Ok(());
     };
@@ -32,7 +32,7 @@ pub(crate) fn force(
     {
         return Err(GatewayError::Request(RequestError::unsupported(
             "model",
-            "this gateway forces a guardrail, which Bedrock's API for this model does not take; \
+            "this gateway forces a guardrail, which Bedrock's API for this model does not support; \
              its administrator can set another `api` for the target, such as converse",
         )));
     }

@@ -1,4 +1,4 @@
-//! What can be asked of Bedrock: where an operation is, how it answers, whom its signature is for. Facts only.
+//! Operations of Bedrock: path, service and response format.
 
 use bedrock::apis::{BedrockApi, Protocol, Service};
 use http::HeaderValue;
@@ -12,7 +12,7 @@ pub(crate) enum Operation {
     InvokeModelWithResponseStream,
     CountTokens,
     ApplyGuardrail,
-    /// One in OpenAI's or Anthropic's protocol, at a api that speaks it.
+    /// OpenAI's or Anthropic's protocol, on an API that supports it.
     Passthrough {
         api: BedrockApi,
         protocol: Protocol,
@@ -20,7 +20,7 @@ pub(crate) enum Operation {
     },
 }
 
-/// Where an operation is below its service's address.
+/// Path of an operation below the service's base URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Path {
     /// Below the path of the model or guardrail.
@@ -28,7 +28,7 @@ pub(crate) enum Path {
     Fixed(&'static str),
 }
 
-/// How an operation answers.
+/// Response format of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     Whole,
@@ -52,7 +52,7 @@ impl Operation {
             Self::InvokeModelWithResponseStream => Path::OfResource("invoke-with-response-stream"),
             Self::CountTokens => Path::OfResource("count-tokens"),
             Self::ApplyGuardrail => Path::OfResource("apply"),
-            // A api that does not speak the protocol has no path: AWS then says so.
+            // An API without this protocol has no path; AWS then rejects the call.
             Self::Passthrough { api, protocol, .. } => {
                 Path::Fixed(api.path(protocol).unwrap_or("/"))
             }
@@ -69,7 +69,7 @@ impl Operation {
 }
 
 impl Framing {
-    /// Media type that an answer must have; none: whatever it has.
+    /// Required media type of the response; none accepts any.
     pub(crate) fn media_type(self) -> Option<&'static str> {
         match self {
             Self::Whole => None,

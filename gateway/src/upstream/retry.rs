@@ -1,28 +1,28 @@
-//! Whether to try again, where, and after which pause. Pure.
+//! Retry policy: whether, on which target and after which pause. Pure.
 //!
-//! The next target comes first, at once; only when all have had their turn is there a pause. Pauses
-//! double and carry jitter, so that clients that were refused together do not come back together.
+//! The next target is tried at once; a pause follows only after all targets have failed. Pauses double and have
+//! jitter, so that clients that were throttled together do not retry together.
 
 use std::time::Duration;
 
-use crate::error::GatewayError;
+use crate::http::error::GatewayError;
 
-/// Calls in all, where there are fewer targets than that.
+/// Maximum number of attempts if there are fewer targets.
 const MAX_ATTEMPTS: usize = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The tries of one request.
+/// The attempts of one request.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Targets that another try may help.
+    /// Whether a retry on the target may succeed.
     alive: Vec<bool>,
     current: usize,
     attempts: usize,
     round: u32,
 }
 
-/// What follows a failed try.
+/// The step after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     GiveUp,
@@ -30,7 +30,7 @@ pub(crate) enum Next {
 }
 
 impl Plan {
-    /// A plan whose first try goes to target 0.
+    /// A plan that begins with target 0.
     pub(crate) fn new(targets: usize) -> Self {
         Self {
             alive: vec![true; targets],
@@ -40,7 +40,7 @@ impl Plan {
         }
     }
 
-    /// What to do after `error`; `random` is in [0, 1).
+    /// The step after `error`; `random` is in [0, 1).
     pub(crate) fn after(&mut self, error: &GatewayError, random: f64) -> Next {
         if !error.is_local() || self.attempts >= self.alive.len().max(MAX_ATTEMPTS) {
             return Next::GiveUp;
@@ -69,7 +69,7 @@ impl Plan {
     }
 }
 
-/// Between half and all of a pause that doubles each round.
+/// A pause that doubles each round, reduced by up to half at random.
 fn pause(round: u32, random: f64) -> Duration {
     let full = FIRST_PAUSE
         .saturating_mul(2_u32.saturating_pow(round))
@@ -83,7 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::error::Refusal;
+    use crate::http::error::Refusal;
 
     fn error(name: &str, status: u16) -> GatewayError {
         GatewayError::Service(Box::new(Refusal {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn one_target_gets_three_tries_with_growing_pauses() {
+    fn one_target_gets_three_attempts_with_growing_pauses() {
         let mut plan = Plan::new(1);
         let pauses: Vec<Next> = (0..3).map(|_| plan.after(&throttled(), 0.0)).collect();
         assert_eq!(
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn next_target_is_tried_at_once_and_the_first_again_after_a_pause() {
+    fn next_target_is_tried_at_once_and_the_first_after_a_pause() {
         let mut plan = Plan::new(2);
         assert_eq!(
             plan.after(&throttled(), 0.0),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn target_that_time_does_not_help_is_left_for_the_others_only() {
+    fn target_with_a_permanent_error_is_not_retried() {
         let mut plan = Plan::new(2);
         let timeout = error("ModelTimeoutException", 408);
         assert!(matches!(
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_request_is_never_tried_again() {
+    fn invalid_request_is_never_retried() {
         for (name, status) in [
             ("ValidationException", 400),
             ("AccessDeniedException", 403),

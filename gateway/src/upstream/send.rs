@@ -1,7 +1,7 @@
-//! One call of one target: with credentials that live, and once more when AWS says that they do not.
+//! One call to one target, with current credentials.
 //!
-//! An expired session or a wrong clock is healed here, once each; whether any other refusal is worth
-//! another try is `retry.rs`'s decision.
+//! After an expired session or a clock error the call is repeated once with new credentials or a corrected clock;
+//! `retry` decides about all other errors.
 
 use std::time::Duration;
 
@@ -12,23 +12,24 @@ use http::{HeaderMap, Response, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use super::{Client, Operation, refused, sign};
-use crate::{
-    account::Calls,
-    error::{GatewayError, Original, causes},
-    route::Target,
+use super::{
+    call_record::CallRecord, operation::Operation, response::refused, sign, target::Target,
+};
+use crate::http::{
+    client::Client,
+    error::{GatewayError, Original, Result, causes},
 };
 
-/// How long a request waits for credentials that are on their way.
+/// Time for which a request waits for the first credentials.
 pub(super) const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest error body that is read.
+/// Largest error body.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
-/// A call of one target.
+/// A call to one target.
 pub(crate) struct Exchange<'a> {
     pub(crate) client: &'a Client,
     pub(crate) credentials: &'a Handle,
-    /// How long credentials that are not there are waited for.
+    /// Time to wait for credentials if none are available.
     pub(crate) timeout: Duration,
     pub(crate) target: &'a Target,
     pub(crate) operation: Operation,
@@ -37,14 +38,11 @@ pub(crate) struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Sends the request until AWS says yes or no to what it asks for.
+    /// Sends the request, again with new credentials or a corrected clock if AWS asks for it.
     ///
     /// # Errors
-    /// What AWS said, or that nothing could be sent.
-    pub(crate) async fn perform(
-        &self,
-        calls: &mut Calls,
-    ) -> Result<Response<Incoming>, GatewayError> {
+    /// AWS's error, or no connection.
+    pub(crate) async fn perform(&self, calls: &mut CallRecord) -> Result<Response<Incoming>> {
         let mut credentials = self.credentials().await?;
         let mut renewed = false;
         let mut clock_corrected = false;
@@ -62,10 +60,10 @@ impl Exchange<'_> {
             match error.class() {
                 Class::ExpiredCredentials if !renewed => {
                     renewed = true;
-                    self.again(calls, &error);
+                    self.record_repeat(calls, &error);
                     tracing::warn!(
-                        request_id = calls.request_id(),
-                        "AWS says that the session has expired, fetching new credentials"
+                        request_id = calls.request_id,
+                        "AWS credentials expired; refreshing them"
                     );
                     credentials = self.credentials.replace(&credentials).await?;
                 }
@@ -74,21 +72,21 @@ impl Exchange<'_> {
                         && date.is_some_and(|date| self.credentials.observe_server_date(&date)) =>
                 {
                     clock_corrected = true;
-                    self.again(calls, &error);
+                    self.record_repeat(calls, &error);
                 }
                 _ => return Err(refused(error, self.target, Some(original))),
             }
         }
     }
 
-    /// Writes down a refusal after which the same call is made once more.
-    fn again(&self, calls: &mut Calls, error: &ServiceError) {
-        calls.refused(self.target, &error.name, error.request_id.as_deref());
+    /// Records a rejected call before it is repeated.
+    fn record_repeat(&self, calls: &mut CallRecord, error: &ServiceError) {
+        calls.rejected(self.target, &error.name, error.request_id.as_deref());
         calls.begin(self.target, || self.target.url(self.operation).ok());
     }
 
-    /// The current credentials; at the start, or when they ran out, those that come within a while.
-    async fn credentials(&self) -> Result<ActiveCredentials, GatewayError> {
+    /// The current credentials, or the next ones within the timeout.
+    async fn credentials(&self) -> Result<ActiveCredentials> {
         match self.credentials.current() {
             Err(_) if !self.timeout.is_zero() => {
                 Ok(self.credentials.wait_ready(self.timeout).await?)
@@ -97,10 +95,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn send(
-        &self,
-        credentials: &ActiveCredentials,
-    ) -> Result<Response<Incoming>, GatewayError> {
+    async fn send(&self, credentials: &ActiveCredentials) -> Result<Response<Incoming>> {
         let now = self.credentials.now();
         let request = sign::request(
             self.target,
@@ -126,7 +121,7 @@ impl Exchange<'_> {
 
 async fn read_error(response: Response<Incoming>) -> (ServiceError, Original) {
     let (parts, body) = response.into_parts();
-    // A body that does not come leaves the headers, which say most.
+    // Without a body, the headers have the name of the error.
     let body = match Limited::new(body, MAX_ERROR_BYTES).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(_) => Bytes::new(),

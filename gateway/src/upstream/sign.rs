@@ -1,6 +1,6 @@
-//! Makes the HTTP request of a call and signs it, anew for each try.
+//! Builds and signs the HTTP request of a call, again for each attempt.
 //!
-//! Nothing of the client's request gets here but what was prepared for Bedrock.
+//! Only the prepared request for Bedrock reaches this module, never headers of the client.
 
 use std::time::SystemTime;
 
@@ -10,15 +10,15 @@ use credentials::ActiveCredentials;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 
-use super::Operation;
-use crate::{error::GatewayError, route::Target};
+use super::{operation::Operation, target::Target};
+use crate::http::error::{GatewayError, Result, causes};
 
 const USER_AGENT: &str = concat!("bedrock-gateway/", env!("CARGO_PKG_VERSION"));
 
 /// The signed request.
 ///
 /// # Errors
-/// When the endpoint is no URL, or the credentials do not fit into headers.
+/// When the endpoint is not a URL, or the credentials are not valid in headers.
 pub(crate) fn request(
     target: &Target,
     operation: Operation,
@@ -26,7 +26,7 @@ pub(crate) fn request(
     body: &Bytes,
     credentials: &ActiveCredentials,
     now: SystemTime,
-) -> Result<Request<Full<Bytes>>, GatewayError> {
+) -> Result<Request<Full<Bytes>>> {
     let mut request = Request::new(Full::new(body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.url(operation)?;
@@ -57,8 +57,8 @@ pub(crate) fn request(
             now,
         )
         .map_err(|error| {
-            tracing::error!(error = crate::error::causes(&error), "unable to sign");
-            GatewayError::Internal("the request could not be signed")
+            tracing::error!(error = causes(&error), "failed to sign a request");
+            GatewayError::Internal("failed to sign the request")
         })?;
     }
     Ok(Request::from_parts(parts, content))

@@ -1,51 +1,51 @@
-//! The body of a streamed answer, piece by piece or byte by byte. Step 6: the connection feeds a pure decoder.
+//! The body of a streamed response, as events or as bytes: the connection feeds a pure decoder.
 
 use bedrock::{eventstream, sse};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::error::GatewayError;
+use crate::http::error::{GatewayError, Result};
 
-/// AWS's own limit is 16 MB a frame.
-pub(super) const MAX_PIECE_BYTES: usize = 16 * 1024 * 1024;
+/// Largest event; AWS's limit is 16 MB for each frame.
+pub(super) const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// A decoder that takes bytes and gives pieces.
+/// A decoder of a stream format.
 pub(crate) trait Decode {
-    type Piece;
+    type Event;
 
     fn push(&mut self, bytes: Bytes);
-    /// The next whole piece.
-    fn next(&mut self) -> Result<Option<Self::Piece>, GatewayError>;
-    /// The next whole piece, which stays the next one.
-    fn peek(&mut self) -> Result<Option<Self::Piece>, GatewayError>;
+    /// The next complete event.
+    fn next(&mut self) -> Result<Option<Self::Event>>;
+    /// The next complete event, without consuming it.
+    fn peek(&mut self) -> Result<Option<Self::Event>>;
     fn is_empty(&self) -> bool;
-    /// What came and was not taken.
+    /// The bytes that were not consumed.
     fn into_rest(self) -> Bytes;
 }
 
-/// Pieces as they come.
+/// A stream with its decoder.
 #[derive(Debug)]
-pub(crate) struct Pieces<D> {
+pub(crate) struct Decoded<D> {
     body: Incoming,
     decoder: D,
     request_id: Option<String>,
 }
 
 /// Frames of an event stream.
-pub(crate) type Frames = Pieces<eventstream::Decoder>;
+pub(crate) type Frames = Decoded<eventstream::Decoder>;
 /// Server-sent events.
-pub(crate) type Events = Pieces<sse::Decoder>;
+pub(crate) type Events = Decoded<sse::Decoder>;
 
-/// The bytes of a stream, unread.
+/// The undecoded bytes of a stream.
 #[derive(Debug)]
 pub(crate) struct Raw {
-    /// What had come before.
+    /// Bytes that had arrived before.
     rest: Bytes,
     body: Incoming,
 }
 
-impl<D: Decode> Pieces<D> {
+impl<D: Decode> Decoded<D> {
     pub(super) fn new(body: Incoming, decoder: D, request_id: Option<String>) -> Self {
         Self {
             body,
@@ -54,24 +54,24 @@ impl<D: Decode> Pieces<D> {
         }
     }
 
-    /// AWS's id of the request, which exceptions in a stream do not carry.
+    /// AWS's request id, which exceptions in a stream do not contain.
     pub(crate) fn request_id(&self) -> Option<String> {
         self.request_id.clone()
     }
 
-    /// The next piece that is there already.
+    /// The next event that has arrived.
     ///
     /// # Errors
-    /// When the bytes are not of this format.
-    pub(crate) fn buffered(&mut self) -> Result<Option<D::Piece>, GatewayError> {
+    /// When the format is invalid.
+    pub(crate) fn buffered(&mut self) -> Result<Option<D::Event>> {
         self.decoder.next()
     }
 
-    /// Waits for more bytes; `false` when the stream has ended. Safe to be cancelled.
+    /// Waits for more bytes; `false` when the stream has ended. Cancel-safe.
     ///
     /// # Errors
-    /// When the connection broke, or the stream ended inside a piece.
-    pub(crate) async fn fill(&mut self) -> Result<bool, GatewayError> {
+    /// When the connection closed, or the stream ended inside an event.
+    pub(crate) async fn fill(&mut self) -> Result<bool> {
         match self.body.frame().await {
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
@@ -84,14 +84,14 @@ impl<D: Decode> Pieces<D> {
         }
     }
 
-    /// Waits for the first piece, which stays the next one.
+    /// Waits for the first event, without consuming it.
     ///
     /// # Errors
-    /// When none comes.
-    pub(super) async fn first(&mut self) -> Result<D::Piece, GatewayError> {
+    /// When the stream ends first.
+    pub(super) async fn first(&mut self) -> Result<D::Event> {
         loop {
-            if let Some(piece) = self.decoder.peek()? {
-                return Ok(piece);
+            if let Some(event) = self.decoder.peek()? {
+                return Ok(event);
             }
             if !self.fill().await? {
                 return Err(GatewayError::StreamCut);
@@ -99,7 +99,7 @@ impl<D: Decode> Pieces<D> {
         }
     }
 
-    /// The same stream as bytes, from the first that no piece was taken of.
+    /// The same stream as bytes, after the last consumed event.
     pub(crate) fn into_raw(self) -> Raw {
         Raw {
             rest: self.decoder.into_rest(),
@@ -109,11 +109,11 @@ impl<D: Decode> Pieces<D> {
 }
 
 impl Raw {
-    /// The next bytes; none at the end. Safe to be cancelled.
+    /// The next bytes; `None` at the end. Cancel-safe.
     ///
     /// # Errors
-    /// When the connection broke.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, GatewayError> {
+    /// When the connection closed early.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         if !self.rest.is_empty() {
             return Ok(Some(std::mem::take(&mut self.rest)));
         }
@@ -131,51 +131,40 @@ impl Raw {
     }
 }
 
-impl Decode for eventstream::Decoder {
-    type Piece = eventstream::Frame;
+macro_rules! decode {
+    ($decoder:ty, $event:ty, $next:ident, $error:expr) => {
+        impl Decode for $decoder {
+            type Event = $event;
 
-    fn push(&mut self, bytes: Bytes) {
-        Self::push(self, bytes);
-    }
+            fn push(&mut self, bytes: Bytes) {
+                Self::push(self, bytes);
+            }
 
-    fn next(&mut self) -> Result<Option<Self::Piece>, GatewayError> {
-        self.next_frame().map_err(GatewayError::StreamGarbled)
-    }
+            fn next(&mut self) -> Result<Option<Self::Event>> {
+                self.$next().map_err($error)
+            }
 
-    fn peek(&mut self) -> Result<Option<Self::Piece>, GatewayError> {
-        Self::peek(self).map_err(GatewayError::StreamGarbled)
-    }
+            fn peek(&mut self) -> Result<Option<Self::Event>> {
+                Self::peek(self).map_err($error)
+            }
 
-    fn is_empty(&self) -> bool {
-        Self::is_empty(self)
-    }
+            fn is_empty(&self) -> bool {
+                Self::is_empty(self)
+            }
 
-    fn into_rest(self) -> Bytes {
-        Self::into_rest(self)
-    }
+            fn into_rest(self) -> Bytes {
+                Self::into_rest(self)
+            }
+        }
+    };
 }
 
-impl Decode for sse::Decoder {
-    type Piece = sse::Event;
-
-    fn push(&mut self, bytes: Bytes) {
-        Self::push(self, bytes);
-    }
-
-    fn next(&mut self) -> Result<Option<Self::Piece>, GatewayError> {
-        self.next_event()
-            .map_err(|error| GatewayError::Unreadable(error.to_string()))
-    }
-
-    fn peek(&mut self) -> Result<Option<Self::Piece>, GatewayError> {
-        Self::peek(self).map_err(|error| GatewayError::Unreadable(error.to_string()))
-    }
-
-    fn is_empty(&self) -> bool {
-        Self::is_empty(self)
-    }
-
-    fn into_rest(self) -> Bytes {
-        Self::into_rest(self)
-    }
-}
+decode!(
+    eventstream::Decoder,
+    eventstream::Frame,
+    next_frame,
+    GatewayError::StreamGarbled
+);
+decode!(sse::Decoder, sse::Event, next_event, |error| {
+    GatewayError::Unreadable(error.to_string())
+});

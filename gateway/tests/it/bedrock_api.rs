@@ -353,7 +353,7 @@ async fn a_stream_cut_between_frames_ends_with_a_modeled_exception() {
     let frames = frames_of(&response.body);
     let (kind, payload) = frames.last().unwrap();
     assert_eq!(kind, "serviceUnavailableException");
-    assert!(payload.contains("broke off"), "{payload}");
+    assert!(payload.contains("ended early"), "{payload}");
     let failed = "bedrock_gateway_requests_total{route=\"/model/{id}/converse-stream\",status=\"502\",reason=\"stream_cut\"}";
     assert_eq!(rig.metric(failed).await, Some(1.0));
 }

@@ -282,7 +282,7 @@ fn development_files_set_existing_variables() {
 
 #[test]
 fn guide_explains_every_message_of_aws_that_has_a_hint() {
-    let source = read("gateway/src/hints.rs");
+    let source = read("gateway/src/http/hints.rs");
     let rules = source.split("const RULES").nth(1).unwrap();
     let rules = rules.split("\n];").next().unwrap();
     let guide = read("docs/guide/troubleshooting.md")

@@ -16,7 +16,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 
-use crate::error::causes;
+use crate::http::error::causes;
 
 /// Maximum size of a response; a list of all models has a few hundred kilobytes.
 const MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;

@@ -63,7 +63,7 @@ pub(super) async fn caller(
 
 fn call_failed(error: &CallError) -> Finding {
     let fix = match error.service() {
-        Some(service) => crate::hints::hint(&service.name, &service.message)
+        Some(service) => crate::http::hints::hint(&service.name, &service.message)
             .unwrap_or("check that these credentials are active and belong to this partition"),
         None => "see the finding endpoint:sts",
     };

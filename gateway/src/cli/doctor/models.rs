@@ -265,5 +265,5 @@ fn call_failed(check: String, model: &ModelCheck, error: &CallError) -> Finding 
 
 fn hint(error: &CallError) -> Option<&'static str> {
     let service = error.service()?;
-    crate::hints::hint(&service.name, &service.message)
+    crate::http::hints::hint(&service.name, &service.message)
 }

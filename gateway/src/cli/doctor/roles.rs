@@ -6,7 +6,7 @@ use api::{GatewayConfig, config::AssumeRole};
 use credentials::{ActiveCredentials, Handle};
 
 use super::finding::{Finding, Findings};
-use crate::sessions::link;
+use crate::upstream::aws_credentials::link;
 
 /// Credentials of the assumed roles.
 #[derive(Debug, Default)]

@@ -1,0 +1,13 @@
+//! The API, one file for each endpoint.
+
+pub(crate) mod bedrock_api;
+pub(crate) mod chat_completions;
+pub(crate) mod client_credentials;
+pub(crate) mod count_tokens;
+pub(crate) mod embeddings;
+pub(crate) mod images;
+pub(crate) mod messages;
+pub(crate) mod models;
+mod openai_stream;
+pub(crate) mod rerank;
+pub(crate) mod responses;

@@ -1,0 +1,127 @@
+//! Forwards an event stream of Bedrock byte by byte.
+//!
+//! Frames are not encoded again, and bytes do not wait for the rest of their frame. If the stream breaks between two
+//! frames, the gateway adds an exception frame, which SDKs raise as an error. If it breaks inside a frame, the gateway
+//! closes the connection, since the client would take any other bytes for data.
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use bedrock::eventstream::exception;
+use bytes::Bytes;
+use futures::stream;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::usage::Watch;
+use crate::{
+    http::error::GatewayError,
+    pipeline::{active_config::ActiveConfig, record::RequestRecord, state::State},
+    upstream::{
+        response::refused,
+        stream::{Frames, Raw},
+        target::Target,
+    },
+};
+
+/// Exception type for errors of the gateway.
+const UNAVAILABLE: &str = "serviceUnavailableException";
+
+/// A forwarded stream.
+struct Forward {
+    raw: Raw,
+    watch: Watch,
+    record: RequestRecord,
+    target: Arc<Target>,
+    request_id: Option<String>,
+    cut: CancellationToken,
+    idle: Duration,
+    ended: bool,
+}
+
+/// The stream as the body of a response.
+pub(super) fn forward(
+    state: &State,
+    active: &ActiveConfig,
+    frames: Frames,
+    target: Arc<Target>,
+    record: RequestRecord,
+) -> Body {
+    let forward = Forward {
+        request_id: frames.request_id(),
+        raw: frames.into_raw(),
+        watch: Watch::new(),
+        record,
+        target,
+        cut: state.cut().clone(),
+        idle: active.stream_idle(),
+        ended: false,
+    };
+    Body::from_stream(stream::unfold(forward, |mut forward| async move {
+        let bytes = forward.next().await?;
+        Some((bytes, forward))
+    }))
+}
+
+impl Forward {
+    async fn next(&mut self) -> Option<Result<Bytes, io::Error>> {
+        if self.ended {
+            return None;
+        }
+        let timeout = sleep_until(Instant::now() + self.idle);
+        let next = tokio::select! {
+            biased;
+            next = self.raw.next() => next,
+            () = self.cut.cancelled() => Err(GatewayError::ShuttingDown),
+            () = timeout => Err(GatewayError::StreamIdle { seconds: self.idle.as_secs() }),
+        };
+        match next {
+            Ok(Some(bytes)) => {
+                self.watch.scan(&bytes);
+                self.record.first_byte();
+                Some(Ok(bytes))
+            }
+            Ok(None) if self.watch.is_between_frames() => {
+                self.close(None);
+                None
+            }
+            Ok(None) => self.fail(&GatewayError::StreamCut),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Ends the stream with an error that the client cannot mistake for data.
+    fn fail(&mut self, error: &GatewayError) -> Option<Result<Bytes, io::Error>> {
+        let between = self.watch.is_between_frames();
+        // AWS's own exception is enough.
+        let reported = self.watch.exception.is_some();
+        self.close(Some(error));
+        if between {
+            (!reported).then(|| Ok(exception(UNAVAILABLE, &error.to_string())))
+        } else {
+            Some(Err(io::Error::from(io::ErrorKind::UnexpectedEof)))
+        }
+    }
+
+    fn close(&mut self, error: Option<&GatewayError>) {
+        self.ended = true;
+        let exception = self.watch.exception.take();
+        match (exception, error) {
+            (Some(exception), _) => {
+                let exception = exception.with_request_id(self.request_id.clone());
+                self.record.failed(&refused(exception, &self.target, None));
+            }
+            (None, Some(error)) => self.record.failed(error),
+            (None, None) => self.record.succeeded(),
+        }
+    }
+}
+
+impl Drop for Forward {
+    /// Records the known usage, also when the client disconnects.
+    fn drop(&mut self) {
+        if let Some(usage) = self.watch.usage() {
+            self.record.set_usage(usage);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Token usage and errors of forwarded responses, from headers and from frames of a stream. Pure.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bedrock::{
+    ServiceError,
+    converse::TokenUsage,
+    eventstream::{Frame, MessageType, Scanner},
+};
+use bytes::Bytes;
+use http::HeaderMap;
+use serde::Deserialize;
+
+use crate::upstream::operation::Operation;
+
+/// Largest frame that is decoded; frames with counts have a few hundred bytes.
+const MAX_DECODED_BYTES: usize = 256 * 1024;
+
+/// Watches a forwarded stream for usage and exceptions.
+#[derive(Debug)]
+pub(super) struct Watch {
+    scanner: Scanner,
+    usage: Option<TokenUsage>,
+    /// Payload of the last chunk, which contains the counts of InvokeModel.
+    last_chunk: Option<Bytes>,
+    pub(super) exception: Option<ServiceError>,
+}
+
+/// The counts of InvokeModel in the last chunk of its stream.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metrics {
+    #[serde(rename = "inputTokenCount")]
+    input: u64,
+    #[serde(rename = "outputTokenCount")]
+    output: u64,
+    #[serde(rename = "cacheReadInputTokenCount")]
+    read: u64,
+    #[serde(rename = "cacheWriteInputTokenCount")]
+    written: u64,
+}
+
+#[derive(Deserialize)]
+struct WithMetrics {
+    #[serde(rename = "amazon-bedrock-invocationMetrics")]
+    metrics: Metrics,
+}
+
+#[derive(Deserialize)]
+struct WithUsage {
+    usage: TokenUsage,
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    bytes: &'a str,
+}
+
+impl Watch {
+    pub(super) fn new() -> Self {
+        Self {
+            scanner: Scanner::new(MAX_DECODED_BYTES),
+            usage: None,
+            last_chunk: None,
+            exception: None,
+        }
+    }
+
+    /// Scans the next bytes.
+    pub(super) fn scan(&mut self, bytes: &[u8]) {
+        let Self {
+            scanner,
+            usage,
+            last_chunk,
+            exception,
+        } = self;
+        scanner.scan(bytes, |frame: Frame| {
+            match (frame.message_type, frame.event_type.as_str()) {
+                (MessageType::Event, "metadata") => {
+                    let found = serde_json::from_slice::<WithUsage>(&frame.payload);
+                    *usage = found.ok().map(|found| found.usage);
+                }
+                (MessageType::Event, "chunk") => *last_chunk = Some(frame.payload),
+                (MessageType::Event, _) => {}
+                (MessageType::Exception | MessageType::Error, _) => {
+                    *exception = Some(ServiceError::from_frame(&frame));
+                }
+            }
+        });
+    }
+
+    /// Whether the last frame is complete.
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.scanner.is_between_frames()
+    }
+
+    /// The usage, once known.
+    pub(super) fn usage(&self) -> Option<TokenUsage> {
+        self.usage.or_else(|| {
+            let chunk: Chunk<'_> = serde_json::from_slice(self.last_chunk.as_ref()?).ok()?;
+            let json = STANDARD.decode(chunk.bytes).ok()?;
+            let found: WithMetrics = serde_json::from_slice(&json).ok()?;
+            let Metrics {
+                input,
+                output,
+                read,
+                written,
+            } = found.metrics;
+            Some(counted(input, output, read, written))
+        })
+    }
+}
+
+/// The usage of a complete response.
+pub(super) fn of_response(
+    operation: Operation,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Option<TokenUsage> {
+    if operation == Operation::Converse {
+        let found: WithUsage = serde_json::from_slice(body).ok()?;
+        return Some(found.usage);
+    }
+    let count = |name: &str| -> Option<u64> {
+        let name = format!("x-amzn-bedrock-{name}-token-count");
+        headers.get(name)?.to_str().ok()?.parse().ok()
+    };
+    let input = count("input")?;
+    Some(counted(
+        input,
+        count("output").unwrap_or(0),
+        count("cache-read-input").unwrap_or(0),
+        count("cache-write-input").unwrap_or(0),
+    ))
+}
+
+fn counted(input: u64, output: u64, read: u64, written: u64) -> TokenUsage {
+    TokenUsage {
+        input_tokens: input,
+        output_tokens: output,
+        total_tokens: input
+            .saturating_add(output)
+            .saturating_add(read)
+            .saturating_add(written),
+        cache_read_input_tokens: read,
+        cache_write_input_tokens: written,
+        ..TokenUsage::default()
+    }
+}

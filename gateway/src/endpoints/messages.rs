@@ -1,0 +1,79 @@
+//! `POST /v1/messages`. Claude gets the request in its own format, other models by Converse; the capabilities of the
+//! target decide. <https://docs.claude.com/en/api/messages>
+
+pub(crate) mod prepare;
+mod stream;
+
+use bytes::{Bytes, BytesMut};
+use dialects::anthropic::{
+    PassthroughStream, ReplyContext, ResponseIdentity, StreamEncoder, encode_response, usage_of,
+};
+
+use crate::{
+    http::{
+        dialect::Dialect,
+        error::{GatewayError, Result},
+    },
+    pipeline::{
+        converse,
+        endpoint::{
+            self, Encoding, Endpoint, Preparation, Reply, StreamingEndpoint, TargetRequest,
+        },
+        record::RequestRecord,
+    },
+};
+
+/// Messages.
+pub(crate) struct Messages {
+    identity: ResponseIdentity,
+}
+
+impl Endpoint for Messages {
+    const PATH: &'static str = "/v1/messages";
+    const OPERATION: &'static str = "chat";
+    const DIALECT: Dialect = Dialect::Anthropic;
+    type Context = Encoding<ReplyContext>;
+
+    fn new(model: &str, _: u64) -> Self {
+        Self {
+            identity: ResponseIdentity {
+                id: format!("msg_{:032x}", fastrand::u128(..)),
+                model: model.to_owned(),
+            },
+        }
+    }
+
+    fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
+        prepare::prepare(request)
+    }
+
+    fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
+        match reply.context {
+            Encoding::Passthrough => {
+                if let Some(usage) = usage_of(&reply.body) {
+                    record.set_usage(usage);
+                }
+                Ok(reply.body)
+            }
+            Encoding::Converse(context) => {
+                let response = converse::read_response(&reply.body)?;
+                record.set_usage(response.usage);
+                let encoded = encode_response(&response, &context, &self.identity)?;
+                Ok(encoded.body.into())
+            }
+        }
+    }
+}
+
+impl StreamingEndpoint for Messages {
+    fn encoder(&self, encoding: Self::Context) -> Box<dyn endpoint::StreamEncoder> {
+        match encoding {
+            Encoding::Passthrough => Box::new(PassthroughStream::default()),
+            Encoding::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
+        }
+    }
+
+    fn write_error(&self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {
+        PassthroughStream::default().error(&error.anthropic(request_id), out);
+    }
+}

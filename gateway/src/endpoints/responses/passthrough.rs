@@ -1,0 +1,151 @@
+//! Responses of models that Bedrock serves in this protocol: bytes are forwarded, only the token usage is read.
+
+use bedrock::{apis::Protocol, converse::TokenUsage, sse::Event};
+use bytes::BytesMut;
+use dialects::{
+    openai::ErrorBody,
+    responses::{ReplyContext, stream_failure},
+    translation::with_model,
+};
+use serde::Deserialize;
+
+use crate::{
+    http::error::{GatewayError, Result},
+    pipeline::endpoint::{Encoding, StreamEncoder, TargetRequest},
+    upstream::call::Prepared,
+};
+
+/// The request for a target with this protocol; none for others.
+pub(super) fn prepare(
+    request: TargetRequest<'_>,
+) -> Result<Option<Prepared<Encoding<ReplyContext>>>> {
+    let protocol = Protocol::Responses;
+    let api = request.target.capabilities.apis.responses;
+    let Some(api) = api.filter(|api| api.path(protocol).is_some()) else {
+        return Ok(None);
+    };
+    let body = with_model(request.body, &request.target.model_id)?;
+    let sent = (body, request.head.stream);
+    let config = request.config;
+    Prepared::passthrough(config, (api, protocol), sent, Encoding::Passthrough).map(Some)
+}
+
+/// The usage of a response.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Response {
+    usage: Option<Usage>,
+}
+
+/// The last event of a stream.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Last {
+    response: Response,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Usage {
+    input_tokens: u64,
+    input_tokens_details: InputDetails,
+    output_tokens: u64,
+    output_tokens_details: OutputDetails,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct InputDetails {
+    cached_tokens: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OutputDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+impl From<Usage> for TokenUsage {
+    fn from(usage: Usage) -> Self {
+        let cached = usage.input_tokens_details.cached_tokens;
+        Self {
+            input_tokens: usage.input_tokens.saturating_sub(cached),
+            output_tokens: usage.output_tokens,
+            total_tokens: usage.input_tokens.saturating_add(usage.output_tokens),
+            cache_read_input_tokens: cached,
+            cache_write_input_tokens: 0,
+            reasoning_tokens: usage.output_tokens_details.reasoning_tokens,
+        }
+    }
+}
+
+/// Token usage of a response, if any.
+pub(super) fn usage(body: &[u8]) -> Option<TokenUsage> {
+    let response: Response = serde_json::from_slice(body).ok()?;
+    response.usage.map(TokenUsage::from)
+}
+
+/// A forwarded stream.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    /// Number of events so far, which is the sequence number of the next one.
+    events: u64,
+    ended: bool,
+    /// The error event of the stream.
+    failure: Option<GatewayError>,
+    usage: Option<TokenUsage>,
+}
+
+impl StreamEncoder for Stream {
+    fn event(&mut self, event: &Event, out: &mut BytesMut) -> Result<()> {
+        out.extend_from_slice(&event.raw);
+        self.events = self
+            .events
+            .saturating_add(u64::from(!event.data.is_empty()));
+        match event.name() {
+            "response.completed" | "response.incomplete" => {
+                self.ended = true;
+                let last: Last = serde_json::from_slice(&event.data).unwrap_or_default();
+                self.usage = last.response.usage.map(TokenUsage::from);
+            }
+            "response.failed" | "error" => {
+                self.ended = true;
+                let failure = || GatewayError::Unreadable(event.name().to_owned());
+                self.failure.get_or_insert_with(failure);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn whole(&mut self, body: &[u8], out: &mut BytesMut) -> Result<()> {
+        out.extend_from_slice(body);
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut BytesMut) -> Result<()> {
+        if !self.ended {
+            let error = GatewayError::StreamCut;
+            self.fail(&error.body(""), out);
+            return Err(error);
+        }
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn error(&mut self, error: &GatewayError, request_id: &str, out: &mut BytesMut) {
+        if !self.ended {
+            self.fail(&error.body(request_id), out);
+        }
+    }
+
+    fn usage(&self) -> Option<TokenUsage> {
+        self.usage
+    }
+}
+
+impl Stream {
+    fn fail(&mut self, error: &ErrorBody, out: &mut BytesMut) {
+        self.ended = true;
+        stream_failure(error, self.events, out);
+    }
+}

@@ -1,0 +1,10 @@
+//! HTTP building blocks that every other room uses: errors, responses, request guards, the HTTP client.
+
+pub(crate) mod client;
+pub(crate) mod dialect;
+pub(crate) mod error;
+pub(crate) mod hints;
+pub(crate) mod over_limit;
+pub(crate) mod request_guards;
+pub(crate) mod response;
+pub(crate) mod time;

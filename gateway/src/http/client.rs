@@ -1,0 +1,79 @@
+//! The HTTP client with its connection pool.
+//!
+//! HTTP/1.1 with one request per connection: HTTP/2 would multiplex up to a thousand streams on one connection.
+//! hyper's pool does not open a second one at AWS's limit of concurrent streams, and a lost connection would end all
+//! streams. TCP keepalive detects dead peers while a reasoning model is silent.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{
+        self,
+        connect::{Connect, HttpConnector, dns::GaiResolver},
+    },
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Below the 60 seconds after which AWS's load balancers close idle connections, so that stale ones are rare.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// A client for requests with a complete body, with the DNS resolver `R`.
+pub(crate) type Pool<R> = legacy::Client<HttpsConnector<HttpConnector<R>>, Full<Bytes>>;
+
+/// The client with the system's DNS resolver.
+pub(crate) type Client = Pool<GaiResolver>;
+
+/// A client for Bedrock.
+pub(crate) fn connect(tls: ClientConfig) -> Client {
+    let mut tcp = HttpConnector::new();
+    tcp.set_keepalive(Some(KEEPALIVE_AFTER));
+    tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    pool(tcp, tls)
+}
+
+/// A client with the connections of `tcp`.
+pub(crate) fn pool<R>(mut tcp: HttpConnector<R>, tls: ClientConfig) -> Pool<R>
+where
+    HttpsConnector<HttpConnector<R>>: Connect + Clone,
+{
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp);
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .build(connector)
+}
+
+/// TLS with ring and the certificate authorities of this machine. Without authorities it logs a warning, and only
+/// `http://` endpoints are reachable.
+///
+/// # Errors
+/// When the TLS library supports none of its own protocol versions.
+pub(crate) fn tls() -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?;
+    Ok(match builder.clone().with_native_roots() {
+        Ok(builder) => builder.with_no_client_auth(),
+        Err(error) => {
+            tracing::warn!(%error, "no certificate authorities found; https endpoints are unreachable (set SSL_CERT_FILE)");
+            builder
+                .with_root_certificates(RootCertStore::empty())
+                .with_no_client_auth()
+        }
+    })
+}

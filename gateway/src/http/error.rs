@@ -1,0 +1,495 @@
+//! Errors of a request, for the client and for the log.
+//!
+//! One enum for the whole pipeline: a status, a stable reason for metrics and logs, and a body in the
+//! client's dialect with AWS's message, both request ids and a hint. Details for the gateway's administrator are
+//! in the log only.
+
+mod anthropic;
+
+use std::{borrow::Cow, fmt};
+
+use api::catalogue;
+use axum::{body::Body, response::Response};
+use bedrock::{Class, ServiceError, eventstream::FrameError};
+use bytes::Bytes;
+use credentials::Unavailable;
+use dialects::{
+    openai::ErrorBody,
+    translation::{RequestError, UpstreamError},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Map, Value};
+
+use crate::http::{hints, over_limit::OverLimit};
+
+/// Tells the OpenAI and Anthropic SDKs whether to retry; without it they retry every 429.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// Maximum number of model names in an error.
+const MAX_NAMES: usize = 20;
+
+/// The result of a step of a request.
+pub(crate) type Result<T, E = GatewayError> = std::result::Result<T, E>;
+
+/// The error of a request.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// Missing or invalid credentials of the client.
+    #[error("{message}")]
+    Unauthenticated {
+        /// The problem and its fix.
+        message: String,
+        /// Such as `missing_api_key`.
+        code: &'static str,
+    },
+    /// An authenticated client without permission.
+    #[error("{message}")]
+    Forbidden {
+        /// The missing permission, and how to grant it.
+        message: String,
+    },
+    /// No such path.
+    #[error(
+        "unknown path {path}; this gateway serves POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, POST /v1/messages/count_tokens, POST /v1/embeddings, POST /v1/images/generations, POST /v1/rerank and GET /v1/models"
+    )]
+    UnknownPath {
+        /// From the request.
+        path: String,
+    },
+    /// A known path with another method.
+    #[error("{path} does not support {method}; use {allowed}")]
+    WrongMethod {
+        /// From the request.
+        path: String,
+        /// From the request.
+        method: String,
+        /// The supported methods.
+        allowed: &'static str,
+    },
+    /// Neither an alias nor an allowed model id.
+    #[error("{}", unknown_model(model, allowed))]
+    UnknownModel {
+        /// From the request.
+        model: String,
+        /// The names this client may use.
+        allowed: Vec<String>,
+    },
+    /// A model for which Bedrock does not count tokens.
+    #[error("token counting is not supported for {model:?}: {why}")]
+    TokensUncounted {
+        /// The model.
+        model: String,
+        /// The cause and its fix.
+        why: &'static str,
+    },
+    /// A request body over the limit.
+    #[error("the request body is larger than the limit of {limit} bytes (limits.maxBodyBytes)")]
+    BodyTooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// The client closed the connection or was too slow.
+    #[error("failed to read the request body: {0}")]
+    BodyUnreadable(String),
+    /// Too many open requests.
+    #[error("the gateway is busy: {limit} requests are in flight (limits.maxInFlight)")]
+    Busy {
+        /// The limit.
+        limit: u32,
+    },
+    /// A rate limit is reached.
+    #[error(transparent)]
+    OverLimit(Box<OverLimit>),
+    /// The gateway is draining.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+    /// An invalid or unsupported request.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// No AWS credentials.
+    #[error(transparent)]
+    Credentials(#[from] Unavailable),
+    /// AWS rejected the request.
+    #[error("{}", .0.error)]
+    Service(Box<Refusal>),
+    /// No connection: DNS, network or TLS.
+    #[error("unable to reach Bedrock at {endpoint}: {cause}")]
+    Unreachable {
+        /// Host and port.
+        endpoint: String,
+        /// The causes, outermost first.
+        cause: String,
+    },
+    /// No response in time.
+    #[error("Bedrock did not respond within {seconds} seconds")]
+    Timeout {
+        /// The limit, in seconds.
+        seconds: u64,
+    },
+    /// A stream without data.
+    #[error("Bedrock's stream sent no data for {seconds} seconds")]
+    StreamIdle {
+        /// The limit, in seconds.
+        seconds: u64,
+    },
+    /// A connection that closed before the last event.
+    #[error("Bedrock's stream ended early")]
+    StreamCut,
+    /// Data that is not an event stream.
+    #[error("failed to decode Bedrock's stream")]
+    StreamGarbled(#[source] FrameError),
+    /// An unexpected response of Bedrock.
+    #[error("failed to read Bedrock's response: {0}")]
+    Unreadable(String),
+    /// A response without an equivalent in the client's dialect.
+    #[error(transparent)]
+    Response(Box<UpstreamError>),
+    /// A bug of the gateway.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}
+
+/// A request that AWS rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// AWS's error.
+    pub error: ServiceError,
+    /// The model of the request.
+    pub model_id: String,
+    /// The region of the request.
+    pub region: String,
+    /// The HTTP response, for clients of Bedrock's own API; none for an exception in a stream.
+    pub original: Option<Original>,
+}
+
+/// An unchanged HTTP response of AWS.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Original {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for Original {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The body may quote the request.
+        f.debug_struct("Original")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<UpstreamError> for GatewayError {
+    fn from(error: UpstreamError) -> Self {
+        Self::Response(Box::new(error))
+    }
+}
+
+fn unknown_model(model: &str, allowed: &[String]) -> String {
+    if allowed.is_empty() {
+        return format!(
+            "the model {model:?} does not exist or you do not have access to it; no models are configured for you"
+        );
+    }
+    let mut names: Vec<&str> = allowed.iter().map(String::as_str).take(MAX_NAMES).collect();
+    if allowed.len() > MAX_NAMES {
+        names.push("…");
+    }
+    format!(
+        "the model {model:?} does not exist or you do not have access to it; you may use: {}",
+        names.join(", ")
+    )
+}
+
+impl GatewayError {
+    /// HTTP status for the client.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::UnknownPath { .. } | Self::UnknownModel { .. } | Self::TokensUncounted { .. } => {
+                StatusCode::NOT_FOUND
+            }
+            Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyUnreadable(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy { .. } | Self::ShuttingDown | Self::Credentials(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::OverLimit(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Request(_) => StatusCode::BAD_REQUEST,
+            Self::Service(refusal) => service_status(&refusal.error),
+            Self::Timeout { .. } | Self::StreamIdle { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unreachable { .. }
+            | Self::StreamCut
+            | Self::StreamGarbled(_)
+            | Self::Unreadable(_) => StatusCode::BAD_GATEWAY,
+            Self::Response(error) => {
+                StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_GATEWAY)
+            }
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// A stable reason for metrics and logs, and the `code` of the client's error.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Unauthenticated { code, .. } => code,
+            Self::Forbidden { .. } => "permission_denied",
+            Self::UnknownPath { .. } => "unknown_path",
+            Self::WrongMethod { .. } => "method_not_allowed",
+            Self::UnknownModel { .. } => "model_not_found",
+            Self::TokensUncounted { .. } => "count_tokens_unsupported",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyUnreadable(_) => "body_unreadable",
+            Self::Busy { .. } => "gateway_busy",
+            Self::OverLimit(limit) => limit.reason(),
+            Self::ShuttingDown => "gateway_shutting_down",
+            Self::Request(error) => error.code,
+            Self::Credentials(_) => "credentials_unavailable",
+            Self::Service(refusal) => &refusal.error.name,
+            Self::Unreachable { .. } => "upstream_unreachable",
+            Self::Timeout { .. } => "upstream_timeout",
+            Self::StreamIdle { .. } => "stream_idle",
+            Self::StreamCut => "stream_cut",
+            Self::StreamGarbled(_) => "stream_garbled",
+            Self::Unreadable(_) => "upstream_unreadable",
+            Self::Response(error) => &error.code,
+            Self::Internal(_) => "internal_error",
+        }
+    }
+
+    /// A fix, if known; for a model that the region lacks, with the regions that have it.
+    pub fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Service(refusal) => {
+                let Refusal {
+                    error,
+                    model_id,
+                    region,
+                    original: _,
+                } = refusal.as_ref();
+                let hint = hints::hint(&error.name, &error.message)?;
+                let advice = hints::is_about_model(hint)
+                    .then(|| catalogue::builtin().advice(model_id, &region.parse().ok()?))
+                    .flatten();
+                Some(advice.map_or(Cow::Borrowed(hint), |advice| {
+                    Cow::Owned(format!("{hint} {advice}"))
+                }))
+            }
+            Self::Credentials(unavailable) => {
+                hints::hint("", &unavailable.message).map(Cow::Borrowed)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a retry on the same target may succeed.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Service(refusal) => refusal.error.class().is_transient(),
+            Self::Unreachable { .. } | Self::StreamCut => true,
+            _ => false,
+        }
+    }
+
+    /// Whether another target may succeed.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Self::Service(refusal) => refusal.error.class().is_local(),
+            // Another target may use another role.
+            Self::Credentials(_)
+            | Self::Timeout { .. }
+            | Self::Unreadable(_)
+            | Self::StreamGarbled(_) => true,
+            _ => self.is_transient(),
+        }
+    }
+
+    /// The error for a client, in a body or as the last event of a stream.
+    pub(crate) fn body(&self, request_id: &str) -> ErrorBody {
+        let mut extra = Map::new();
+        extra.insert("request_id".to_owned(), Value::from(request_id));
+        if let Self::Service(refusal) = self {
+            if let Some(id) = &refusal.error.request_id {
+                extra.insert("aws_request_id".to_owned(), Value::from(id.as_str()));
+            }
+            extra.insert("region".to_owned(), Value::from(refusal.region.as_str()));
+        }
+        if let Some(hint) = self.hint() {
+            extra.insert("hint".to_owned(), Value::from(hint.as_ref()));
+        }
+        let message = match self {
+            Self::Service(refusal) => refusal.error.message.clone(),
+            other => other.to_string(),
+        };
+        let param = match self {
+            Self::Request(error) => error.param.clone(),
+            Self::UnknownModel { .. } => Some("model".to_owned()),
+            _ => None,
+        };
+        ErrorBody {
+            status: self.status().as_u16(),
+            kind: match self {
+                Self::OverLimit(limit) => limit.openai_type().to_owned(),
+                _ => String::new(),
+            },
+            code: Some(self.reason().to_owned()),
+            param,
+            message,
+            extra,
+        }
+    }
+
+    /// The error as a response in the OpenAI dialect.
+    pub(crate) fn response(&self, request_id: &str) -> Response {
+        self.with_headers(self.status(), self.body(request_id).to_vec())
+    }
+
+    /// A response with the headers of the error, which are the same in both dialects.
+    fn with_headers(&self, status: StatusCode, body: Vec<u8>) -> Response {
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        self.set_headers(headers);
+        match self {
+            Self::Unauthenticated { .. } => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::OverLimit(limit) if limit.is_daily() => {
+                headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+            }
+            _ => {}
+        }
+        response
+    }
+
+    /// Sets the headers of the error that all dialects share.
+    pub(crate) fn set_headers(&self, headers: &mut HeaderMap) {
+        let (name, value) = match self {
+            Self::WrongMethod { allowed, .. } => (header::ALLOW, HeaderValue::from_static(allowed)),
+            Self::Busy { .. } | Self::ShuttingDown => {
+                (header::RETRY_AFTER, HeaderValue::from_static("1"))
+            }
+            Self::OverLimit(limit) => (header::RETRY_AFTER, limit.retry_after_seconds().into()),
+            // The gateway does not read the rest of the body.
+            Self::BodyTooLarge { .. } | Self::BodyUnreadable(_) => {
+                (header::CONNECTION, HeaderValue::from_static("close"))
+            }
+            _ => return,
+        };
+        headers.insert(name, value);
+    }
+}
+
+/// AWS's status, except for errors about the gateway's credentials: a client would take 401 or 403 for an error
+/// of its own key.
+fn service_status(error: &ServiceError) -> StatusCode {
+    match error.class() {
+        Class::Authentication | Class::ExpiredCredentials | Class::ClockSkew => {
+            StatusCode::BAD_GATEWAY
+        }
+        // Bedrock's OpenAI and Anthropic endpoints use this status for the same errors.
+        _ if error.status == StatusCode::UNAUTHORIZED.as_u16() => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::from_u16(error.status)
+            .ok()
+            .filter(|status| status.is_client_error() || status.is_server_error())
+            .unwrap_or(StatusCode::BAD_GATEWAY),
+    }
+}
+
+/// An error and its causes, outermost first; a cause that the text already contains is left out.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(name: &str, status: u16, message: &str) -> GatewayError {
+        GatewayError::Service(Box::new(Refusal {
+            error: ServiceError {
+                status,
+                name: name.to_owned(),
+                message: message.to_owned(),
+                request_id: Some("aws-1".to_owned()),
+            },
+            model_id: "m".to_owned(),
+            region: "us-east-1".to_owned(),
+            original: None,
+        }))
+    }
+
+    #[test]
+    fn keeps_the_status_of_aws_errors_except_those_about_the_gateways_credentials() {
+        for (name, received, expected) in [
+            ("ValidationException", 400, 400),
+            ("AccessDeniedException", 403, 403),
+            ("ResourceNotFoundException", 404, 404),
+            ("ModelTimeoutException", 408, 408),
+            ("ModelErrorException", 424, 424),
+            ("ThrottlingException", 429, 429),
+            ("ModelNotReadyException", 429, 429),
+            ("InternalServerException", 500, 500),
+            ("ServiceUnavailableException", 503, 503),
+            ("UnrecognizedClientException", 403, 502),
+            ("ExpiredTokenException", 403, 502),
+            ("InvalidSignatureException", 403, 502),
+            ("SomethingNewException", 418, 418),
+        ] {
+            let error = service(name, received, "text");
+            assert_eq!(error.status().as_u16(), expected, "{name}");
+            assert_eq!(error.reason(), name);
+        }
+    }
+
+    #[test]
+    fn body_has_awss_message_both_request_ids_and_a_hint() {
+        let error = service(
+            "ValidationException",
+            400,
+            "The provided model identifier is invalid.",
+        );
+        assert!(!error.is_local());
+        let body: Value = serde_json::from_slice(&error.body("req_1").to_vec()).unwrap();
+        let error = &body["error"];
+        assert_eq!(
+            error["message"],
+            "The provided model identifier is invalid."
+        );
+        assert_eq!(error["type"], "invalid_request_error");
+        assert_eq!(error["code"], "ValidationException");
+        assert_eq!(error["request_id"], "req_1");
+        assert_eq!(error["aws_request_id"], "aws-1");
+        assert!(error["hint"].as_str().unwrap().contains("region"));
+    }
+
+    #[test]
+    fn unknown_model_error_lists_at_most_20_allowed_models() {
+        let allowed: Vec<String> = (0..30).map(|n| format!("m{n}")).collect();
+        let error = GatewayError::UnknownModel {
+            model: "x".to_owned(),
+            allowed,
+        };
+        let text = error.to_string();
+        assert!(text.contains("m0, m1") && text.contains("m19, …") && !text.contains("m20"));
+        assert_eq!(error.status(), StatusCode::NOT_FOUND);
+    }
+}

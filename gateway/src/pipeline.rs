@@ -1,0 +1,16 @@
+//! The steps of a request, and the active configuration that they use.
+
+pub(crate) mod active_config;
+pub(crate) mod admit;
+pub(crate) mod authenticate;
+pub(crate) mod batch;
+pub(crate) mod converse;
+pub(crate) mod driver;
+pub(crate) mod endpoint;
+pub(crate) mod exchange;
+pub(crate) mod load_error;
+pub(crate) mod rate_limit;
+pub(crate) mod record;
+pub(crate) mod route;
+pub(crate) mod state;
+pub(crate) mod stream;

@@ -1,0 +1,178 @@
+//! The active configuration: everything that a request looks up.
+//!
+//! A configuration is compiled and replaced as a whole, so that each request uses one configuration until its end.
+//! An invalid configuration changes nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use api::GatewayConfig;
+
+use super::{
+    authenticate::{ApiKeys, Authenticator},
+    load_error::LoadError,
+    rate_limit::Limiter,
+    route::Routes,
+};
+use crate::{
+    config::{
+        Settings, tls,
+        watched_files::{self, Fingerprint},
+    },
+    telemetry::metrics::Metrics,
+    upstream::{aws_credentials::AwsCredentials, target::Endpoints},
+};
+
+/// Name of the client whose key is not from a directory.
+const DEFAULT_CLIENT: &str = "default";
+
+/// A compiled configuration.
+#[derive(Debug)]
+pub(crate) struct ActiveConfig {
+    pub(crate) config: GatewayConfig,
+    pub(crate) routes: Routes,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) limiter: Limiter,
+    pub(crate) credentials: AwsCredentials,
+    /// TLS settings for connections of clients, if configured.
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Fingerprints of all its files, taken before they were read.
+    pub(crate) fingerprints: Vec<Fingerprint>,
+}
+
+/// The content of the files behind a configuration.
+struct Files {
+    config: GatewayConfig,
+    keys: ApiKeys,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    fingerprints: Vec<Fingerprint>,
+}
+
+impl Files {
+    /// Reads all files; blocks.
+    fn read(settings: &Settings) -> Result<Self, LoadError> {
+        let mut fingerprints: Vec<Fingerprint> =
+            watched_files::config_file(settings).into_iter().collect();
+        let config = read_config(settings)?;
+        fingerprints.extend(watched_files::referenced(settings, &config));
+        Ok(Self {
+            keys: read_keys(settings, &config)?,
+            tls: config.tls.as_ref().map(tls::server).transpose()?,
+            config,
+            fingerprints,
+        })
+    }
+}
+
+impl ActiveConfig {
+    /// Reads and compiles the configuration. Keeps credentials of `previous` whose settings have not changed, and
+    /// the usage of all rate limits.
+    ///
+    /// # Errors
+    /// When a part of it is unusable; nothing has changed then.
+    pub(crate) async fn load(
+        settings: &Settings,
+        metrics: &Arc<Metrics>,
+        previous: Option<&Self>,
+    ) -> Result<Self, LoadError> {
+        let Files {
+            config,
+            keys,
+            tls,
+            fingerprints,
+        } = {
+            let settings = settings.clone();
+            tokio::task::spawn_blocking(move || Files::read(&settings)).await??
+        };
+        let aws = settings.aws_defaults().await;
+        let region = aws.region(&config)?;
+        let own = &config.endpoints;
+        let endpoints = Endpoints {
+            runtime: own.bedrock_runtime.clone().or(aws.bedrock_runtime),
+            mantle: own.bedrock_mantle.clone().or(aws.bedrock_mantle),
+        };
+        let routes = Routes::try_new(&config, region.clone(), endpoints)?;
+        let authenticator = authenticator(settings, &config, keys)?;
+        let limiter = Limiter::compile(
+            &config,
+            authenticator.key_clients(),
+            metrics,
+            previous.map(|previous| &previous.limiter),
+        )?;
+        let credentials = AwsCredentials::start(
+            (settings.environment.as_ref(), &settings.clock),
+            &config,
+            &region,
+            aws.sts,
+            previous.map(|previous| &previous.credentials),
+        )
+        .await?;
+        Ok(Self {
+            config,
+            routes,
+            authenticator,
+            limiter,
+            credentials,
+            tls,
+            fingerprints,
+        })
+    }
+
+    /// Longest time without data from Bedrock's stream.
+    pub(crate) fn stream_idle(&self) -> Duration {
+        Duration::from_secs(self.config.limits.stream_idle_seconds)
+    }
+
+    /// Longest time until Bedrock responds.
+    pub(crate) fn upstream_timeout(&self) -> Duration {
+        Duration::from_secs(self.config.limits.upstream_seconds)
+    }
+}
+
+/// Reads the configuration file. Without one, every model is allowed by its id.
+fn read_config(settings: &Settings) -> Result<GatewayConfig, LoadError> {
+    let Some(path) = &settings.config else {
+        return Ok(GatewayConfig {
+            allow: vec!["*".to_owned()],
+            ..GatewayConfig::default()
+        });
+    };
+    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    GatewayConfig::from_yaml(&text).map_err(|source| LoadError::Document {
+        path: path.clone(),
+        source,
+    })
+}
+
+fn read_keys(settings: &Settings, config: &GatewayConfig) -> Result<ApiKeys, LoadError> {
+    let mut keys = ApiKeys::default();
+    if let Some(directory) = &config.clients.api_keys_directory {
+        keys.read_directory(directory.as_ref())?;
+    }
+    if let Some(file) = &settings.api_key_file {
+        keys.read_file(DEFAULT_CLIENT, file)?;
+    }
+    if let Some(key) = &settings.api_key {
+        keys.insert(DEFAULT_CLIENT, key.expose());
+    }
+    Ok(keys)
+}
+
+fn authenticator(
+    settings: &Settings,
+    config: &GatewayConfig,
+    keys: ApiKeys,
+) -> Result<Authenticator, LoadError> {
+    let wants_keys = config.clients.api_keys_directory.is_some()
+        || settings.api_key_file.is_some()
+        || settings.api_key.is_some();
+    let unguarded = !wants_keys && config.clients.service_accounts.is_none();
+    if unguarded && !config.clients.anonymous && !settings.listen.ip().is_loopback() {
+        return Err(LoadError::Open(settings.listen));
+    }
+    let open = config.clients.anonymous || unguarded;
+    let accounts = config.clients.service_accounts.as_ref();
+    Ok(Authenticator::try_new(open, keys, accounts)?.revoked(config.revoked.clone()))
+}

@@ -1,0 +1,100 @@
+//! The first steps of every request: count it, authenticate the client, read the body, apply the rate limits.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use bytes::Bytes;
+use http::request::Parts;
+
+use super::{
+    active_config::ActiveConfig,
+    authenticate::{Caller, Identity},
+    rate_limit::report::Slot,
+    record::RequestRecord,
+    state::State,
+};
+use crate::http::{
+    dialect::Dialect,
+    error::{GatewayError, Result},
+    request_guards::read_body,
+};
+
+/// An admitted request.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// The configuration of the request until its end.
+    pub(crate) active: Arc<ActiveConfig>,
+    pub(crate) caller: Caller,
+    pub(crate) parts: Parts,
+    pub(crate) body: Bytes,
+}
+
+/// Admits a request. Clients of Bedrock's own API may sign instead of sending a key.
+///
+/// # Errors
+/// 503 with too many open requests, 401 or 403 for the client, 413 or 408 for the body, 429 over a rate limit.
+pub(crate) async fn admit(
+    state: &State,
+    request: Request,
+    dialect: Dialect,
+    record: &mut RequestRecord,
+) -> Result<Admitted> {
+    let active = state.active();
+    let limits = &active.config.limits;
+    let limit = limits.max_in_flight;
+    let guard = state
+        .in_flight()
+        .enter((limit > 0).then_some(u64::from(limit)))
+        .ok_or(GatewayError::Busy { limit })?;
+    record.set_in_flight(guard);
+    let (parts, body) = request.into_parts();
+    let authenticator = &active.authenticator;
+    let identity = if dialect == Dialect::Bedrock {
+        authenticator.identify_headers(&parts.headers, state.now())?
+    } else {
+        Identity::Known(authenticator.authenticate(&parts.headers, state.now())?)
+    };
+    if let Identity::Known(caller) = &identity {
+        record.set_client(&caller.name);
+    }
+    let body = read_body(body, limits.max_body_bytes).await?;
+    let caller = match identity {
+        Identity::Known(caller) => caller,
+        Identity::Signed(client) => {
+            let caller = authenticator.verify(&client, &parts, &body, state.now())?;
+            record.set_client(&caller.name);
+            caller
+        }
+    };
+    apply_limits(state, &active, &caller.name, &parts, record).await?;
+    Ok(Admitted {
+        active,
+        caller,
+        parts,
+        body,
+    })
+}
+
+/// Applies the rate limits; the permit stays in the record until the request ends.
+async fn apply_limits(
+    state: &State,
+    active: &ActiveConfig,
+    client: &str,
+    parts: &Parts,
+    record: &mut RequestRecord,
+) -> Result<()> {
+    if active.limiter.is_empty() {
+        return Ok(());
+    }
+    let clock = &state.settings().clock;
+    let (report, result) = active.limiter.check(client, clock).await;
+    if let Some(slot) = parts.extensions.get::<Slot>() {
+        slot.fill(report);
+    }
+    let permit = result.map_err(|over| {
+        state.metrics().over_limit(&over, client);
+        GatewayError::OverLimit(Box::new(over))
+    })?;
+    record.set_permit(permit);
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! The driver of all endpoints: from the HTTP request to the recorded response.
+
+use axum::{
+    Extension,
+    extract::{Request, State as FromState},
+    response::Response,
+};
+use http::HeaderMap;
+
+use super::{
+    active_config::ActiveConfig,
+    endpoint::{Endpoint, Reply, StreamingEndpoint},
+    exchange::Exchange,
+    record::RequestRecord,
+    state::State,
+    stream,
+};
+use crate::{
+    http::{
+        dialect::Dialect,
+        error::Result,
+        response::{self, json, with_request_id},
+    },
+    telemetry::request_id::RequestContext,
+    upstream::{call::Prepared, response::UpstreamResponse},
+};
+
+/// Serves an endpoint without streams.
+pub(crate) async fn serve<E: Endpoint>(
+    FromState(state): FromState<State>,
+    Extension(context): Extension<RequestContext>,
+    request: Request,
+) -> Response {
+    let mut record = RequestRecord::open(&state, &context, E::PATH, E::OPERATION);
+    let response = match Exchange::<E>::new(state, request, &mut record).await {
+        Ok((exchange, first)) => whole(&exchange, first, &mut record).await,
+        Err(error) => Err(error),
+    };
+    finish(response, E::DIALECT, record)
+}
+
+/// Serves an endpoint with streams; the request decides.
+pub(crate) async fn serve_streaming<E: StreamingEndpoint>(
+    FromState(state): FromState<State>,
+    Extension(context): Extension<RequestContext>,
+    request: Request,
+) -> Response {
+    let mut record = RequestRecord::open(&state, &context, E::PATH, E::OPERATION);
+    let response = match Exchange::<E>::new(state, request, &mut record).await {
+        Ok((exchange, first)) if exchange.routed.head.stream => {
+            match stream::open(exchange, first, record).await {
+                Ok(response) => return with_request_id(response, E::DIALECT, &context.id),
+                Err(failed) => return finish(Err(failed.1), E::DIALECT, failed.0),
+            }
+        }
+        Ok((exchange, first)) => whole(&exchange, first, &mut record).await,
+        Err(error) => Err(error),
+    };
+    finish(response, E::DIALECT, record)
+}
+
+/// Serves an endpoint that the gateway answers itself. `find` returns the name of the client, empty if irrelevant,
+/// and the JSON body.
+pub(crate) fn serve_locally(
+    state: &State,
+    context: &RequestContext,
+    (path, dialect): (&'static str, Dialect),
+    find: impl FnOnce(&ActiveConfig) -> Result<(String, Vec<u8>)>,
+) -> Response {
+    let mut record = RequestRecord::open(state, context, path, "");
+    let response = find(&state.active()).map(|(client, body)| {
+        record.set_client(&client);
+        json(body, &HeaderMap::new(), &[])
+    });
+    finish(response, dialect, record)
+}
+
+/// Records the outcome and encodes an error in the dialect.
+pub(crate) fn finish(
+    response: Result<Response>,
+    dialect: Dialect,
+    mut record: RequestRecord,
+) -> Response {
+    let response = match response {
+        Ok(response) => {
+            record.succeeded();
+            response
+        }
+        Err(error) => {
+            record.failed(&error);
+            response::error(&error, dialect, record.request_id())
+        }
+    };
+    with_request_id(response, dialect, record.request_id())
+}
+
+/// The complete response.
+async fn whole<E: Endpoint>(
+    exchange: &Exchange<E>,
+    first: Prepared<E::Context>,
+    record: &mut RequestRecord,
+) -> Result<Response> {
+    let UpstreamResponse {
+        content,
+        headers,
+        warnings,
+        context,
+        ..
+    } = exchange.perform(first, record.calls()).await?;
+    let reply = Reply {
+        context,
+        headers: &headers,
+        body: content.whole()?,
+    };
+    let body = exchange.endpoint.whole(reply, record)?;
+    Ok(json(body, &headers, &warnings))
+}

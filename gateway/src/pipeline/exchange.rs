@@ -1,0 +1,155 @@
+//! A request for a model: admitted, routed, and prepared for each target that it is sent to.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use bytes::Bytes;
+use dialects::translation::{Head, head};
+use http::HeaderMap;
+
+use super::{
+    active_config::ActiveConfig,
+    admit::{Admitted, admit},
+    endpoint::{Endpoint, Media, Preparation, TargetRequest},
+    record::RequestRecord,
+    state::State,
+};
+use crate::{
+    http::{
+        dialect::Dialect,
+        error::{GatewayError, Result},
+        time::seconds,
+    },
+    upstream::{
+        call::Prepared,
+        call_record::CallRecord,
+        response::UpstreamResponse,
+        target::{Target, Targets},
+    },
+};
+
+/// An admitted and routed request.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    pub(crate) active: Arc<ActiveConfig>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) head: Head,
+    pub(crate) targets: Targets,
+}
+
+/// A routed request of an endpoint.
+pub(crate) struct Exchange<E> {
+    pub(crate) endpoint: E,
+    pub(crate) state: State,
+    pub(crate) routed: Routed,
+    media: Media,
+}
+
+impl Routed {
+    /// Admits and routes a request.
+    ///
+    /// # Errors
+    /// Those of [`admit`], 400 without a model and 404 for an unknown one.
+    pub(crate) async fn new(
+        state: &State,
+        request: Request,
+        dialect: Dialect,
+        record: &mut RequestRecord,
+    ) -> Result<Self> {
+        let Admitted {
+            active,
+            caller,
+            parts,
+            body,
+        } = admit(state, request, dialect, record).await?;
+        let head = head(&body)?;
+        let routes = &active.routes;
+        let targets = routes.resolve(&head.model, &caller, fastrand::u64(..))?;
+        record.set_model(&head.model, routes.is_configured(&head.model), head.stream);
+        Ok(Self {
+            active,
+            headers: parts.headers,
+            body,
+            head,
+            targets,
+        })
+    }
+
+    /// The request for a target.
+    pub(crate) fn for_target<'r>(
+        &'r self,
+        target: &'r Target,
+        media: &'r Media,
+    ) -> TargetRequest<'r> {
+        TargetRequest {
+            config: &self.active.config,
+            target,
+            body: &self.body,
+            head: &self.head,
+            media,
+            headers: &self.headers,
+        }
+    }
+}
+
+impl<E: Endpoint> Exchange<E> {
+    /// Admits, routes and prepares a request for its first target; fetches media that it references.
+    ///
+    /// # Errors
+    /// When one of these steps fails.
+    pub(crate) async fn new(
+        state: State,
+        request: Request,
+        record: &mut RequestRecord,
+    ) -> Result<(Self, Prepared<E::Context>)> {
+        let mut routed = Routed::new(&state, request, E::DIALECT, record).await?;
+        routed.targets = E::targets(routed.targets)?;
+        let mut exchange = Self {
+            endpoint: E::new(&routed.head.model, seconds(state.now())),
+            state,
+            routed,
+            media: Media::new(),
+        };
+        let first = &exchange.routed.targets.first;
+        let request = exchange.routed.for_target(first, &exchange.media);
+        let prepared = match exchange.endpoint.prepare(request)? {
+            Preparation::Ready(prepared) => *prepared,
+            Preparation::NeedsMedia(fetches) => {
+                exchange.media = exchange.state.fetcher().fetch_all(&fetches).await?;
+                exchange.prepare(&exchange.routed.targets.first)?
+            }
+        };
+        Ok((exchange, prepared))
+    }
+
+    fn prepare(&self, target: &Target) -> Result<Prepared<E::Context>> {
+        match self
+            .endpoint
+            .prepare(self.routed.for_target(target, &self.media))?
+        {
+            Preparation::Ready(prepared) => Ok(*prepared),
+            // All targets see the same request, so they need the same media.
+            Preparation::NeedsMedia(_) => Err(GatewayError::Internal("media was not fetched")),
+        }
+    }
+
+    /// Sends the request, prepared for the first target, to the targets in turn.
+    ///
+    /// # Errors
+    /// The error of the last attempt.
+    pub(crate) async fn perform(
+        &self,
+        first: Prepared<E::Context>,
+        calls: &mut CallRecord,
+    ) -> Result<UpstreamResponse<E::Context>> {
+        let Routed {
+            active, targets, ..
+        } = &self.routed;
+        self.state
+            .call(active, targets, |target: &Target| self.prepare(target))
+            .perform(first, calls)
+            .await
+            .map_err(|error| self.endpoint.map_error(error))
+    }
+}

@@ -1,0 +1,349 @@
+//! Counts of requests and tokens, and the usage of each limit. Pure: the time is an argument.
+//!
+//! The minute is a sliding window: the count of the previous minute is weighted by the part of it that lies within
+//! the last 60 seconds, so that no client gets twice the limit around a full minute. Each limit needs two numbers,
+//! which gateways can share. A day begins at midnight UTC.
+
+use std::time::{Duration, SystemTime};
+
+use api::config::Rates;
+
+use crate::http::over_limit::Kind;
+
+const MINUTE: u64 = 60_000;
+const DAY: u64 = 24 * 60 * MINUTE;
+
+/// Counts of a subject.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// The current minute, counted from 1970.
+    minute: u64,
+    requests: Window,
+    tokens: Window,
+    /// The current day, counted from 1970.
+    day: u64,
+    tokens_of_day: u64,
+}
+
+/// Counts of the current and the previous minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Window {
+    current: u64,
+    previous: u64,
+}
+
+/// Usage of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) kind: Kind,
+    pub(crate) limit: u64,
+    pub(crate) used: u64,
+    /// Time until a request is possible; zero if it is possible now.
+    pub(crate) frees_in: Duration,
+    /// Time until the usage is zero.
+    pub(crate) resets_in: Duration,
+}
+
+impl Usage {
+    /// Whether the limit is reached.
+    pub(crate) fn is_full(&self) -> bool {
+        self.used >= self.limit
+    }
+
+    pub(crate) fn remaining(&self) -> u64 {
+        self.limit.saturating_sub(self.used)
+    }
+}
+
+impl Counts {
+    /// Counts of a shared store at a time: requests of the current and the previous minute, tokens likewise, tokens
+    /// of the day.
+    pub(super) fn shared(at: SystemTime, numbers: &[u64; 5]) -> Self {
+        let now = millis(at);
+        let [
+            requests,
+            requests_before,
+            tokens,
+            tokens_before,
+            tokens_of_day,
+        ] = *numbers;
+        Self {
+            minute: now / MINUTE,
+            requests: Window {
+                current: requests,
+                previous: requests_before,
+            },
+            tokens: Window {
+                current: tokens,
+                previous: tokens_before,
+            },
+            day: now / DAY,
+            tokens_of_day,
+        }
+    }
+
+    /// Adds a request.
+    pub(crate) fn add_request(&mut self, now: SystemTime) {
+        self.roll(now);
+        self.requests.current = self.requests.current.saturating_add(1);
+    }
+
+    /// Adds the tokens of a finished request.
+    pub(crate) fn add_tokens(&mut self, tokens: u64, now: SystemTime) {
+        self.roll(now);
+        self.tokens.current = self.tokens.current.saturating_add(tokens);
+        self.tokens_of_day = self.tokens_of_day.saturating_add(tokens);
+    }
+
+    /// The usage of each limit now.
+    pub(crate) fn usage(
+        &mut self,
+        rates: &Rates,
+        now: SystemTime,
+    ) -> impl Iterator<Item = Usage> + use<> {
+        self.roll(now);
+        let now = millis(now);
+        let left = MINUTE.saturating_sub(now % MINUTE);
+        let of_day = DAY.saturating_sub(now % DAY);
+        let Self {
+            requests,
+            tokens,
+            tokens_of_day,
+            ..
+        } = *self;
+        let day = |limit| Usage {
+            kind: Kind::TokensPerDay,
+            limit,
+            used: tokens_of_day,
+            frees_in: after(if tokens_of_day < limit { 0 } else { of_day }),
+            resets_in: after(if tokens_of_day == 0 { 0 } else { of_day }),
+        };
+        let window = |kind, window: Window, limit| Usage {
+            kind,
+            limit,
+            used: window.used(left),
+            frees_in: after(window.frees_in(limit, left)),
+            resets_in: after(window.resets_in(left)),
+        };
+        [
+            rates
+                .requests_per_minute
+                .map(|limit| window(Kind::RequestsPerMinute, requests, limit)),
+            rates
+                .tokens_per_minute
+                .map(|limit| window(Kind::TokensPerMinute, tokens, limit)),
+            rates.tokens_per_day.map(day),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// Advances to the minute and the day of `now`.
+    fn roll(&mut self, now: SystemTime) {
+        let now = millis(now);
+        let (minute, day) = (now / MINUTE, now / DAY);
+        if minute.checked_sub(1) == Some(self.minute) {
+            self.requests.next();
+            self.tokens.next();
+        } else if minute != self.minute && minute.checked_add(1) != Some(self.minute) {
+            self.requests = Window::default();
+            self.tokens = Window::default();
+        }
+        // After a clock is set back by less than a minute, the later minute stays.
+        if minute.checked_add(1) != Some(self.minute) {
+            self.minute = minute;
+        }
+        if day != self.day {
+            self.day = day;
+            self.tokens_of_day = 0;
+        }
+    }
+}
+
+impl Window {
+    fn next(&mut self) {
+        self.previous = self.current;
+        self.current = 0;
+    }
+
+    /// The usage when `left` milliseconds of the minute remain.
+    fn used(self, left: u64) -> u64 {
+        let still = self.previous.saturating_mul(left) / MINUTE;
+        still.saturating_add(self.current)
+    }
+
+    /// Milliseconds until the usage is below `limit`.
+    fn frees_in(self, limit: u64, left: u64) -> u64 {
+        if self.used(left) < limit {
+            return 0;
+        }
+        // The remaining part of a minute at which `count` weighs less than `below`.
+        let most = |count: u64, below: u64| {
+            let weight = below.saturating_mul(MINUTE).saturating_sub(1);
+            weight.checked_div(count).unwrap_or(MINUTE).min(MINUTE)
+        };
+        if self.current < limit {
+            let room = limit.saturating_sub(self.current);
+            left.saturating_sub(most(self.previous, room))
+        } else {
+            // Not before the next minute, in which this one is the previous one.
+            left.saturating_add(MINUTE.saturating_sub(most(self.current, limit)))
+        }
+    }
+
+    fn resets_in(self, left: u64) -> u64 {
+        match (self.current, self.previous) {
+            (0, 0) => 0,
+            (0, _) => left,
+            _ => left.saturating_add(MINUTE),
+        }
+    }
+}
+
+fn after(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Milliseconds since 1970.
+fn millis(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The beginning of a minute and of a day.
+    const START: u64 = 20_000 * DAY;
+
+    fn at(millis: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + after(START + millis)
+    }
+
+    fn rates(yaml: &str) -> Rates {
+        serde_yaml::from_str(yaml).unwrap()
+    }
+
+    fn one(counts: &mut Counts, yaml: &str, now: SystemTime) -> Usage {
+        counts.usage(&rates(yaml), now).next().unwrap()
+    }
+
+    #[test]
+    fn previous_minute_is_weighted_by_its_part_of_the_last_60_seconds() {
+        let mut counts = Counts::default();
+        for _ in 0..10 {
+            counts.add_request(at(59_999));
+        }
+        let mut used = |millis| one(&mut counts, "requestsPerMinute: 10", at(millis)).used;
+        assert_eq!(used(59_999), 10);
+        assert_eq!(used(60_000), 10);
+        assert_eq!(used(66_000), 9);
+        assert_eq!(used(90_000), 5);
+        assert_eq!(used(119_999), 0);
+        assert_eq!(used(120_000), 0);
+    }
+
+    #[test]
+    fn day_ends_at_midnight_utc() {
+        let mut counts = Counts::default();
+        counts.add_tokens(70, at(1_000));
+        counts.add_tokens(50, at(DAY - 500));
+        let full = one(&mut counts, "tokensPerDay: 100", at(DAY - 500));
+        assert!(full.is_full());
+        assert_eq!(full.used, 120);
+        assert_eq!(full.frees_in, Duration::from_millis(500));
+        let free = one(&mut counts, "tokensPerDay: 100", at(DAY));
+        assert_eq!((free.used, free.frees_in), (0, Duration::ZERO));
+    }
+
+    #[test]
+    fn long_pause_resets_the_counts_and_a_small_clock_change_keeps_them() {
+        let mut counts = Counts::default();
+        counts.add_request(at(0));
+        assert_eq!(
+            one(&mut counts, "requestsPerMinute: 5", at(180_000)).used,
+            0
+        );
+        counts.add_request(at(180_000));
+        assert_eq!(
+            one(&mut counts, "requestsPerMinute: 5", at(179_990)).used,
+            1
+        );
+        // Set back by an hour: the counts restart.
+        counts.add_request(at(60 * MINUTE));
+        assert_eq!(one(&mut counts, "requestsPerMinute: 5", at(0)).used, 0);
+    }
+
+    #[test]
+    fn each_limit_has_its_own_usage() {
+        let mut counts = Counts::default();
+        counts.add_request(at(0));
+        counts.add_tokens(30, at(0));
+        let all = rates(
+            "{requestsPerMinute: 2, tokensPerMinute: 20, tokensPerDay: 100, concurrentRequests: 1}",
+        );
+        let found: Vec<_> = counts
+            .usage(&all, at(0))
+            .map(|usage| (usage.kind, usage.used, usage.is_full()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (Kind::RequestsPerMinute, 1, false),
+                (Kind::TokensPerMinute, 30, true),
+                (Kind::TokensPerDay, 30, false),
+            ]
+        );
+        assert_eq!(counts.usage(&Rates::default(), at(0)).count(), 0);
+    }
+
+    proptest! {
+        /// `frees_in` is the first time below the limit, and at `resets_in` the usage is zero.
+        #[test]
+        fn limit_frees_at_the_announced_time_and_not_before(
+            previous in 0_u64..2_000,
+            current in 0_u64..2_000,
+            limit in 1_u64..500,
+            within in 0_u64..MINUTE,
+        ) {
+            let mut counts = Counts::default();
+            counts.add_tokens(previous, at(0));
+            counts.add_tokens(current, at(MINUTE));
+            let rates = Rates { tokens_per_minute: Some(limit), ..Rates::default() };
+            let mut usage = |millis| counts.usage(&rates, at(millis)).next().unwrap();
+            let now = MINUTE + within;
+            let said = usage(now);
+            let then = now + u64::try_from(said.frees_in.as_millis()).unwrap();
+            prop_assert_eq!(said.is_full(), then > now);
+            if said.is_full() {
+                // In time order: counts only move on.
+                prop_assert!(usage(then - 1).is_full());
+            }
+            prop_assert!(!usage(then).is_full());
+            let end = now + u64::try_from(said.resets_in.as_millis()).unwrap();
+            prop_assert_eq!(usage(end.max(then)).used, 0);
+        }
+
+        #[test]
+        fn never_overflows(
+            tokens in any::<u64>(), limit in 1_u64.., millis in any::<u32>(),
+        ) {
+            let mut counts = Counts::default();
+            counts.add_tokens(tokens, at(0));
+            counts.add_tokens(tokens, at(u64::from(millis)));
+            let rates = Rates {
+                tokens_per_minute: Some(limit),
+                tokens_per_day: Some(limit),
+                ..Rates::default()
+            };
+            for usage in counts.usage(&rates, at(u64::from(millis))) {
+                prop_assert!(usage.frees_in <= after(DAY));
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Rate-limit headers of responses and errors, in the format of the client's dialect.
+//!
+//! Of several limits on requests, or on tokens, the one with the least remaining is reported, as Anthropic does.
+//! Bedrock's own API has no such headers. OpenAI: <https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers>,
+//! Anthropic: <https://docs.claude.com/en/api/rate-limits#response-headers>.
+
+use std::{
+    fmt::{self, Write},
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::counts::Usage;
+use crate::http::{dialect::Dialect, time::rfc3339};
+
+const MINUTE_MILLIS: u128 = 60_000;
+const HOUR_MILLIS: u128 = 60 * MINUTE_MILLIS;
+
+/// Usage of the limits when a request was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    at: SystemTime,
+    requests: Option<Usage>,
+    tokens: Option<Usage>,
+}
+
+/// Extension of a request for its report.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slot(Arc<OnceLock<Report>>);
+
+/// Header names of a dialect: limit, remaining, and time until the usage is zero.
+#[derive(Debug)]
+struct Names {
+    limit: HeaderName,
+    remaining: HeaderName,
+    reset: HeaderName,
+}
+
+const OPENAI_REQUESTS: Names = Names {
+    limit: HeaderName::from_static("x-ratelimit-limit-requests"),
+    remaining: HeaderName::from_static("x-ratelimit-remaining-requests"),
+    reset: HeaderName::from_static("x-ratelimit-reset-requests"),
+};
+const OPENAI_TOKENS: Names = Names {
+    limit: HeaderName::from_static("x-ratelimit-limit-tokens"),
+    remaining: HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    reset: HeaderName::from_static("x-ratelimit-reset-tokens"),
+};
+const ANTHROPIC_REQUESTS: Names = Names {
+    limit: HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+    remaining: HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+    reset: HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+};
+const ANTHROPIC_TOKENS: Names = Names {
+    limit: HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+    remaining: HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+    reset: HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
+};
+
+impl Report {
+    pub(super) fn new(at: SystemTime) -> Self {
+        Self {
+            at,
+            requests: None,
+            tokens: None,
+        }
+    }
+
+    /// Adds limits; of several on requests or tokens, keeps the one with the least remaining.
+    pub(super) fn add(&mut self, usage: impl Iterator<Item = Usage>) {
+        for usage in usage {
+            let shown = if usage.kind.counts_tokens() {
+                &mut self.tokens
+            } else {
+                &mut self.requests
+            };
+            if shown.is_none_or(|shown| usage.remaining() < shown.remaining()) {
+                *shown = Some(usage);
+            }
+        }
+    }
+
+    /// Sets the headers of a dialect.
+    pub(crate) fn write(&self, dialect: Dialect, headers: &mut HeaderMap) {
+        match dialect {
+            Dialect::OpenAi => self.openai(headers),
+            Dialect::Anthropic => self.anthropic(headers),
+            Dialect::Bedrock => {}
+        }
+    }
+
+    fn openai(&self, headers: &mut HeaderMap) {
+        let reset = |in_time: Duration| GoDuration(in_time).to_string();
+        write_all(self.requests, &OPENAI_REQUESTS, reset, headers);
+        write_all(self.tokens, &OPENAI_TOKENS, reset, headers);
+    }
+
+    fn anthropic(&self, headers: &mut HeaderMap) {
+        let reset = |in_time: Duration| reset_time(self.at, in_time);
+        write_all(self.requests, &ANTHROPIC_REQUESTS, reset, headers);
+        write_all(self.tokens, &ANTHROPIC_TOKENS, reset, headers);
+    }
+}
+
+impl Slot {
+    pub(crate) fn get(&self) -> Option<&Report> {
+        self.0.get()
+    }
+
+    pub(crate) fn fill(&self, report: Report) {
+        // A request is checked once.
+        let _ = self.0.set(report);
+    }
+}
+
+fn write_all(
+    usage: Option<Usage>,
+    names: &Names,
+    reset: impl Fn(Duration) -> String,
+    headers: &mut HeaderMap,
+) {
+    let Some(usage) = usage else { return };
+    headers.insert(names.limit.clone(), HeaderValue::from(usage.limit));
+    headers.insert(names.remaining.clone(), usage.remaining().into());
+    if let Ok(value) = HeaderValue::try_from(reset(usage.resets_in)) {
+        headers.insert(names.reset.clone(), value);
+    }
+}
+
+/// A duration in OpenAI's format, which is Go's: `12ms`, `1.5s`, `6m0s`, `23h59m1s`.
+struct GoDuration(Duration);
+
+impl fmt::Display for GoDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        if millis == 0 {
+            return f.write_str("0s");
+        }
+        if millis < 1000 {
+            return write!(f, "{millis}ms");
+        }
+        let (hours, rest) = (millis / HOUR_MILLIS, millis % HOUR_MILLIS);
+        let (minutes, rest) = (rest / MINUTE_MILLIS, rest % MINUTE_MILLIS);
+        if hours > 0 {
+            write!(f, "{hours}h")?;
+        }
+        if hours > 0 || minutes > 0 {
+            write!(f, "{minutes}m")?;
+        }
+        write!(f, "{}", rest / 1000)?;
+        let fraction = format!("{:03}", rest % 1000);
+        let fraction = fraction.trim_end_matches('0');
+        if !fraction.is_empty() {
+            write!(f, ".{fraction}")?;
+        }
+        f.write_char('s')
+    }
+}
+
+/// A time in whole seconds, rounded up.
+fn reset_time(at: SystemTime, in_time: Duration) -> String {
+    let time = at.checked_add(in_time).unwrap_or(at);
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let part = u64::from(since.subsec_nanos() > 0);
+    rfc3339(since.as_secs().saturating_add(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::over_limit::Kind;
+
+    #[test]
+    fn writes_durations_in_openais_format() {
+        for (millis, expected) in [
+            (0, "0s"),
+            (12, "12ms"),
+            (1_000, "1s"),
+            (8_640, "8.64s"),
+            (60_000, "1m0s"),
+            (119_050, "1m59.05s"),
+            (3_600_000, "1h0m0s"),
+            (86_341_000, "23h59m1s"),
+        ] {
+            let text = GoDuration(Duration::from_millis(millis)).to_string();
+            assert_eq!(text, expected);
+        }
+    }
+
+    #[test]
+    fn rounds_times_up_to_whole_seconds() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
+        for (millis, expected) in [
+            (0, "2023-11-14T22:13:21Z"),
+            (750, "2023-11-14T22:13:21Z"),
+            (60_000, "2023-11-14T22:14:21Z"),
+        ] {
+            assert_eq!(reset_time(at, Duration::from_millis(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn reports_the_limit_with_the_least_remaining() {
+        let usage = |kind, limit, used| Usage {
+            kind,
+            limit,
+            used,
+            frees_in: Duration::ZERO,
+            resets_in: Duration::from_secs(5),
+        };
+        let mut report = Report::new(SystemTime::UNIX_EPOCH);
+        report.add(
+            [
+                usage(Kind::TokensPerMinute, 1_000, 100),
+                usage(Kind::TokensPerDay, 5_000, 4_950),
+                usage(Kind::RequestsPerMinute, 60, 0),
+            ]
+            .into_iter(),
+        );
+        report.add([usage(Kind::RequestsPerMinute, 100, 90)].into_iter());
+        let mut headers = HeaderMap::new();
+        report.openai(&mut headers);
+        let found: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("x-ratelimit-limit-requests", "100"),
+                ("x-ratelimit-remaining-requests", "10"),
+                ("x-ratelimit-reset-requests", "5s"),
+                ("x-ratelimit-limit-tokens", "5000"),
+                ("x-ratelimit-remaining-tokens", "50"),
+                ("x-ratelimit-reset-tokens", "5s"),
+            ]
+        );
+        let mut headers = HeaderMap::new();
+        report.anthropic(&mut headers);
+        assert_eq!(headers["anthropic-ratelimit-requests-remaining"], "10");
+        assert_eq!(
+            headers["anthropic-ratelimit-tokens-reset"],
+            "1970-01-01T00:00:05Z"
+        );
+    }
+}

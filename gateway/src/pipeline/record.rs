@@ -1,0 +1,197 @@
+//! Record of a request: its metrics, span and log line, written exactly once.
+//!
+//! The record follows the request into the body of its response. Dropping it writes it, whether the request
+//! succeeded, failed or was cancelled by the client. No prompts, no keys.
+
+use std::{sync::Arc, time::Duration};
+
+use bedrock::converse::TokenUsage;
+use tokio::time::Instant;
+
+use super::{rate_limit::Permit, state::State};
+use crate::{
+    http::{error::GatewayError, request_guards::InFlightGuard},
+    telemetry::{OTHER, metrics::CallLabels, request_id::RequestContext},
+    upstream::call_record::{CallRecord, aws_request_id},
+};
+
+/// Reason of a request that the client cancelled.
+const CLIENT_LEFT: &str = "client_left";
+/// Status of such a request, as in nginx.
+const CLIENT_LEFT_STATUS: u16 = 499;
+
+/// The record of one request.
+#[derive(Debug)]
+pub(crate) struct RequestRecord {
+    calls: CallRecord,
+    route: &'static str,
+    started: Instant,
+    first_byte: Option<Duration>,
+    in_flight: Option<InFlightGuard>,
+    permit: Option<Permit>,
+    client: String,
+    model: String,
+    /// Whether the configuration names the model, so that it may be a metric label.
+    model_is_configured: bool,
+    usage: Option<TokenUsage>,
+    outcome: Option<Outcome>,
+}
+
+#[derive(Debug)]
+struct Outcome {
+    status: u16,
+    /// Empty after success.
+    reason: String,
+}
+
+impl RequestRecord {
+    /// Opens the record of a request.
+    pub(crate) fn open(
+        state: &State,
+        context: &RequestContext,
+        route: &'static str,
+        operation: &'static str,
+    ) -> Self {
+        let origin = state.traces().zip(context.origin.as_ref());
+        let span = origin.map(|(traces, origin)| traces.begin(origin, route));
+        let metrics = Arc::clone(state.metrics());
+        Self {
+            calls: CallRecord::new(metrics, context.id.clone(), operation, span),
+            route,
+            started: Instant::now(),
+            first_byte: None,
+            in_flight: None,
+            permit: None,
+            client: String::new(),
+            model: String::new(),
+            model_is_configured: false,
+            usage: None,
+            outcome: None,
+        }
+    }
+
+    pub(crate) fn request_id(&self) -> &str {
+        &self.calls.request_id
+    }
+
+    /// The record of calls to Bedrock.
+    pub(crate) fn calls(&mut self) -> &mut CallRecord {
+        &mut self.calls
+    }
+
+    /// Keeps the request in the count of open requests until the record is closed.
+    pub(crate) fn set_in_flight(&mut self, guard: InFlightGuard) {
+        self.in_flight = Some(guard);
+    }
+
+    /// Sets the rate-limit permit; closing the record charges its tokens.
+    pub(crate) fn set_permit(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
+    pub(crate) fn set_client(&mut self, name: &str) {
+        name.clone_into(&mut self.client);
+    }
+
+    /// Sets the requested model. A model that only a pattern allows becomes a metric label after a successful
+    /// request only, since clients can invent any number of names.
+    pub(crate) fn set_model(&mut self, model: &str, is_configured: bool, stream: bool) {
+        model.clone_into(&mut self.model);
+        self.model_is_configured = is_configured;
+        self.calls.stream = stream;
+    }
+
+    /// The first byte of a stream is sent.
+    pub(crate) fn first_byte(&mut self) {
+        if self.first_byte.is_none() {
+            self.first_byte = Some(self.started.elapsed());
+            self.calls.first_chunk();
+        }
+    }
+
+    pub(crate) fn set_usage(&mut self, usage: TokenUsage) {
+        self.usage = Some(usage);
+    }
+
+    pub(crate) fn succeeded(&mut self) {
+        self.outcome = Some(Outcome {
+            status: 200,
+            reason: String::new(),
+        });
+    }
+
+    pub(crate) fn failed(&mut self, error: &GatewayError) {
+        if let Some(id) = aws_request_id(error) {
+            self.calls.aws_request_id = Some(id.to_owned());
+        }
+        self.outcome = Some(Outcome {
+            status: error.status().as_u16(),
+            reason: error.reason().to_owned(),
+        });
+    }
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        let outcome = self.outcome.take().unwrap_or_else(|| Outcome {
+            status: CLIENT_LEFT_STATUS,
+            reason: CLIENT_LEFT.to_owned(),
+        });
+        let metrics = &self.calls.metrics;
+        metrics.request(self.route, outcome.status, &outcome.reason);
+        if !self.model.is_empty() {
+            let known = self.model_is_configured || outcome.reason.is_empty();
+            let model = if known { &self.model } else { OTHER };
+            let labels = CallLabels::new(self.calls.operation, model, &self.client);
+            metrics.call(&labels, took, &outcome.reason);
+            if let Some(first_byte) = self.first_byte {
+                metrics.first_token(&labels, first_byte);
+            }
+            if let Some(usage) = &self.usage {
+                metrics.tokens(&labels, usage);
+            }
+        }
+        let id = self.calls.aws_request_id.take();
+        self.calls.end(&outcome.reason, id.as_deref(), self.usage);
+        let span = self.calls.span.take();
+        if let Some(span) = &span {
+            let request_id = &self.calls.request_id;
+            span.end(
+                outcome.status,
+                &outcome.reason,
+                request_id,
+                &self.client,
+                &self.model,
+            );
+        }
+        let usage = self.usage.unwrap_or_default();
+        if let Some(permit) = &self.permit {
+            permit.charge(usage.prompt_tokens().saturating_add(usage.output_tokens));
+        }
+        let (target_model, region) = self.calls.target.take().unwrap_or_default();
+        tracing::info!(
+            request_id = self.calls.request_id,
+            route = self.route,
+            status = outcome.status,
+            reason = outcome.reason,
+            client = self.client,
+            model = self.model,
+            target_model,
+            region,
+            stream = self.calls.stream,
+            attempts = self.calls.attempts,
+            duration_ms = millis(took),
+            first_byte_ms = self.first_byte.map(millis),
+            input_tokens = usage.prompt_tokens(),
+            output_tokens = usage.output_tokens,
+            aws_request_id = id.as_deref(),
+            trace_id = span.map(|span| span.trace_id().to_string()),
+            "request"
+        );
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

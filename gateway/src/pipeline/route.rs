@@ -1,0 +1,233 @@
+//! Routes: from the model name of a request to its targets. Pure.
+//!
+//! An alias maps to its targets: lower priority first, random by weight within a priority. An id that a pattern
+//! allows maps to itself. Model capabilities are looked up when the configuration is loaded, not for each request.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api::{Arn, GatewayConfig, Region, config};
+use bedrock::{
+    apis::{BedrockApi, Service},
+    model_id::encode_path_segment,
+};
+use dialects::families::{FamilyError, FamilyTable, ModelCapabilities, base_model_id};
+
+use super::authenticate::Caller;
+use crate::{
+    http::error::{GatewayError, Result},
+    upstream::target::{Endpoints, Target, Targets},
+};
+
+/// The routes of a configuration.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    aliases: BTreeMap<String, Vec<Arc<Target>>>,
+    allow: Vec<Pattern>,
+    families: FamilyTable,
+    region: Region,
+    endpoints: Endpoints,
+}
+
+/// A text in which `*` matches any characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern(String);
+
+impl Routes {
+    /// Compiles the routes of a configuration.
+    ///
+    /// # Errors
+    /// When the table of model families is invalid.
+    pub(crate) fn try_new(
+        config: &GatewayConfig,
+        region: Region,
+        endpoints: Endpoints,
+    ) -> Result<Self, FamilyError> {
+        let mut routes = Self {
+            aliases: BTreeMap::new(),
+            allow: config.allow.iter().cloned().map(Pattern).collect(),
+            families: FamilyTable::with_overrides(&config.model_families)?,
+            region,
+            endpoints,
+        };
+        for model in &config.models {
+            let mut targets: Vec<Arc<Target>> = model
+                .targets
+                .iter()
+                .map(|target| Arc::new(routes.target(target)))
+                .collect();
+            targets.sort_by_key(|target| target.priority);
+            routes.aliases.insert(model.name.clone(), targets);
+        }
+        Ok(routes)
+    }
+
+    fn target(&self, target: &config::Target) -> Target {
+        // An ARN is valid only in its own region.
+        let region_of_arn = || {
+            let arn: Arn = target.model_id.parse().ok()?;
+            arn.region().parse().ok()
+        };
+        let region = target
+            .region
+            .clone()
+            .or_else(region_of_arn)
+            .unwrap_or_else(|| self.region.clone());
+        let capabilities = self
+            .families
+            .resolve(&target.model_id, target.base_model.as_deref());
+        let api = target.api.map(api);
+        let apis = capabilities.apis.for_target(&target.model_id, api);
+        let capabilities = if apis == capabilities.apis {
+            capabilities
+        } else {
+            Arc::new(ModelCapabilities {
+                apis,
+                ..ModelCapabilities::clone(&capabilities)
+            })
+        };
+        let segment = encode_path_segment(&target.model_id);
+        Target {
+            capabilities,
+            assume_role: target.assume_role.clone().map(Arc::new),
+            runtime: self.endpoints.base_url(Service::Runtime, &region),
+            mantle: self.endpoints.base_url(Service::Mantle, &region),
+            resource: format!("/model/{segment}"),
+            base_model: base_model_id(target.base_model.as_deref().unwrap_or(&target.model_id))
+                .map(str::to_owned),
+            model_id: target.model_id.clone(),
+            region,
+            weight: target.weight,
+            priority: target.priority,
+        }
+    }
+
+    /// The target for applying a guardrail without a model: in the region of its ARN, or else the default region.
+    pub(crate) fn guardrail(&self, identifier: &str, version: &str) -> Target {
+        let target = self.target(&plain(identifier));
+        let identifier = encode_path_segment(identifier);
+        let version = encode_path_segment(version);
+        Target {
+            resource: format!("/guardrail/{identifier}/version/{version}"),
+            ..target
+        }
+    }
+
+    /// The default region of targets.
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// The targets of `model` in the order of attempts. `draw` is the seed for targets of equal priority.
+    ///
+    /// # Errors
+    /// 404 that lists the models this client may use.
+    pub(crate) fn resolve(&self, model: &str, caller: &Caller, draw: u64) -> Result<Targets> {
+        if permitted(caller, model) {
+            if let Some(targets) = self.aliases.get(model) {
+                if let Some(targets) = Targets::new(ordered(targets, draw)) {
+                    return Ok(targets);
+                }
+            }
+            if self.allow.iter().any(|pattern| pattern.matches(model)) {
+                return Ok(Targets::one(self.target(&plain(model))));
+            }
+        }
+        Err(GatewayError::UnknownModel {
+            model: model.to_owned(),
+            allowed: self.names(caller).map(|(name, _)| name).collect(),
+        })
+    }
+
+    /// Whether the configuration names the model itself, not only a matching pattern.
+    pub(crate) fn is_configured(&self, model: &str) -> bool {
+        self.aliases.contains_key(model) || self.allow.iter().any(|pattern| pattern.0 == model)
+    }
+
+    /// Names that a client may use, each with its Bedrock id; patterns unchanged.
+    pub(crate) fn names(&self, caller: &Caller) -> impl Iterator<Item = (String, String)> {
+        let aliases = self.aliases.iter().filter_map(|(name, targets)| {
+            let first = targets.first()?;
+            Some((name.clone(), first.model_id.clone()))
+        });
+        let allowed = self
+            .allow
+            .iter()
+            .map(|pattern| (pattern.0.clone(), pattern.0.clone()));
+        aliases
+            .chain(allowed)
+            .filter(|(name, _)| permitted(caller, name))
+    }
+}
+
+/// The API of the configuration as that of the `bedrock` crate.
+pub(crate) fn api(word: config::BedrockApi) -> BedrockApi {
+    match word {
+        config::BedrockApi::Converse => BedrockApi::Converse,
+        config::BedrockApi::InvokeModel => BedrockApi::InvokeModel,
+        config::BedrockApi::OpenAi => BedrockApi::OpenAi,
+        config::BedrockApi::Anthropic => BedrockApi::Anthropic,
+        config::BedrockApi::Mantle => BedrockApi::Mantle,
+        config::BedrockApi::MantleOpenAi => BedrockApi::MantleOpenAi,
+    }
+}
+
+/// A target with defaults for everything but its id.
+fn plain(model_id: &str) -> config::Target {
+    config::Target {
+        model_id: model_id.to_owned(),
+        region: None,
+        weight: 1,
+        priority: 0,
+        base_model: None,
+        api: None,
+        assume_role: None,
+    }
+}
+
+fn permitted(caller: &Caller, model: &str) -> bool {
+    caller.models.is_empty()
+        || caller
+            .models
+            .iter()
+            .any(|pattern| Pattern(pattern.clone()).matches(model))
+}
+
+/// Sorts by priority, and within a priority by weighted random draws. Weight 0 disables a target.
+fn ordered(targets: &[Arc<Target>], draw: u64) -> Vec<Arc<Target>> {
+    let mut random = fastrand::Rng::with_seed(draw);
+    let mut order = Vec::with_capacity(targets.len());
+    let mut left: Vec<&Arc<Target>> = targets.iter().filter(|target| target.weight > 0).collect();
+    while let Some(priority) = left.first().map(|target| target.priority) {
+        let total: u64 = left
+            .iter()
+            .take_while(|target| target.priority == priority)
+            .map(|target| u64::from(target.weight))
+            .sum();
+        let mut ticket = random.u64(0..total.max(1));
+        let at = left
+            .iter()
+            .position(|target| {
+                let weight = u64::from(target.weight);
+                let hit = ticket < weight;
+                ticket = ticket.saturating_sub(weight);
+                hit
+            })
+            .unwrap_or(0);
+        order.push(Arc::clone(left.remove(at)));
+    }
+    order
+}
+
+impl Pattern {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether the whole `text` matches.
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        api::pattern::matches(&self.0, text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+use std::collections::BTreeMap;
+
+use bedrock::apis::Protocol;
+
+use super::*;
+use crate::upstream::operation::Operation;
+
+fn routes(yaml: &str) -> Routes {
+    let config = GatewayConfig::from_yaml(yaml).unwrap();
+    Routes::try_new(&config, "us-east-1".parse().unwrap(), Endpoints::default()).unwrap()
+}
+
+fn anyone() -> Caller {
+    Caller {
+        name: "test".to_owned(),
+        models: Vec::new(),
+    }
+}
+
+fn ids(targets: &Targets) -> Vec<&str> {
+    (0..targets.count())
+        .map(|index| targets.get(index).model_id.as_str())
+        .collect()
+}
+
+#[test]
+fn lower_priority_is_tried_first_and_weight_zero_never() {
+    let routes = routes(
+        "models: [{name: a, targets: [{modelId: spare, priority: 2}, {modelId: out, weight: 0}, {modelId: main}]}]",
+    );
+    for draw in 0..50 {
+        let targets = routes.resolve("a", &anyone(), draw).unwrap();
+        assert_eq!(ids(&targets), ["main", "spare"]);
+    }
+}
+
+#[test]
+fn equal_priorities_share_by_weight_and_all_stay_reachable() {
+    let routes = routes(
+        "models: [{name: a, targets: [{modelId: three, weight: 3}, {modelId: one, weight: 1}]}]",
+    );
+    let mut first = BTreeMap::new();
+    for draw in 0..4000 {
+        let targets = routes.resolve("a", &anyone(), draw).unwrap();
+        assert_eq!(targets.count(), 2);
+        *first.entry(targets.first.model_id.clone()).or_insert(0) += 1;
+    }
+    // 3:1 of 4000 draws; the bounds are more than six standard deviations away.
+    assert!((2800..3200).contains(&first["three"]), "{first:?}");
+}
+
+#[test]
+fn url_contains_region_partition_and_encoded_id() {
+    for (yaml, model, expected) in [
+        (
+            "models: [{name: a, targets: [{modelId: 'amazon.nova-lite-v1:0'}]}]",
+            "a",
+            "https://bedrock-runtime.us-east-1.amazonaws.com/model/amazon.nova-lite-v1%3A0/converse",
+        ),
+        (
+            "models: [{name: a, targets: [{modelId: m, region: cn-north-1}]}]",
+            "a",
+            "https://bedrock-runtime.cn-north-1.amazonaws.com.cn/model/m/converse",
+        ),
+        (
+            "allow: ['*']",
+            "arn:aws:bedrock:eu-west-3:123456789012:application-inference-profile/x",
+            "https://bedrock-runtime.eu-west-3.amazonaws.com/model/arn%3Aaws%3Abedrock%3Aeu-west-3%3A123456789012%3Aapplication-inference-profile%2Fx/converse",
+        ),
+    ] {
+        let targets = routes(yaml).resolve(model, &anyone(), 0).unwrap();
+        let url = targets.first.url(Operation::Converse).unwrap();
+        assert_eq!(url.to_string(), expected);
+    }
+}
+
+#[test]
+fn url_of_a_passthrough_protocol_is_that_of_its_api() {
+    let of = |api, protocol| Operation::Passthrough {
+        api,
+        protocol,
+        stream: false,
+    };
+    let routes = routes(
+        "models: [{name: gov, targets: [{modelId: m, region: us-gov-west-1}]}, {name: moved, targets: [{modelId: m, api: Mantle}]}]\nallow: ['*']",
+    );
+    for (model, operation, expected) in [
+        (
+            "openai.gpt-5.5",
+            of(BedrockApi::MantleOpenAi, Protocol::Responses),
+            "https://bedrock-mantle.us-east-1.api.aws/openai/v1/responses",
+        ),
+        (
+            "us.openai.gpt-5.5",
+            of(BedrockApi::OpenAi, Protocol::Responses),
+            "https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1/responses",
+        ),
+        (
+            "gov",
+            of(BedrockApi::Mantle, Protocol::Messages),
+            "https://bedrock-mantle.us-gov-west-1.api.aws/anthropic/v1/messages",
+        ),
+        (
+            "moved",
+            of(BedrockApi::Mantle, Protocol::ChatCompletions),
+            "https://bedrock-mantle.us-east-1.api.aws/v1/chat/completions",
+        ),
+    ] {
+        let targets = routes.resolve(model, &anyone(), 0).unwrap();
+        assert_eq!(targets.first.url(operation).unwrap().to_string(), expected);
+    }
+    let moved = routes.resolve("moved", &anyone(), 0).unwrap();
+    assert_eq!(moved.first.capabilities.apis.chat, Some(BedrockApi::Mantle));
+    assert_eq!(
+        moved.first.capabilities.apis.messages,
+        Some(BedrockApi::Mantle)
+    );
+}
+
+#[test]
+fn url_of_a_guardrail_is_in_the_region_of_its_arn() {
+    let routes = routes("allow: []");
+    let arn = "arn:aws:bedrock:eu-west-3:123456789012:guardrail/abc";
+    for (identifier, expected) in [
+        (
+            "abc",
+            "https://bedrock-runtime.us-east-1.amazonaws.com/guardrail/abc/version/DRAFT/apply",
+        ),
+        (
+            arn,
+            "https://bedrock-runtime.eu-west-3.amazonaws.com/guardrail/arn%3Aaws%3Abedrock%3Aeu-west-3%3A123456789012%3Aguardrail%2Fabc/version/DRAFT/apply",
+        ),
+    ] {
+        let target = routes.guardrail(identifier, "DRAFT");
+        let url = target.url(Operation::ApplyGuardrail).unwrap();
+        assert_eq!(url.to_string(), expected);
+    }
+}
+
+#[test]
+fn configured_endpoint_replaces_that_of_aws() {
+    let config = GatewayConfig::from_yaml("allow: ['*']").unwrap();
+    let endpoints = Endpoints {
+        runtime: Some("http://127.0.0.1:9/".to_owned()),
+        mantle: Some("http://127.0.0.1:8".to_owned()),
+    };
+    let routes = Routes::try_new(&config, "us-east-1".parse().unwrap(), endpoints).unwrap();
+    let targets = routes.resolve("m", &anyone(), 0).unwrap();
+    let url = |operation| targets.first.url(operation).unwrap().to_string();
+    assert_eq!(
+        url(Operation::ConverseStream),
+        "http://127.0.0.1:9/model/m/converse-stream"
+    );
+    let messages = Operation::Passthrough {
+        api: BedrockApi::Mantle,
+        protocol: Protocol::Messages,
+        stream: true,
+    };
+    assert_eq!(url(messages), "http://127.0.0.1:8/anthropic/v1/messages");
+}
+
+#[test]
+fn rejects_unknown_and_forbidden_models_and_lists_the_allowed_ones() {
+    let routes = routes(
+        "models: [{name: fast, targets: [{modelId: x}]}, {name: smart, targets: [{modelId: y}]}]\nallow: ['amazon.*']",
+    );
+    let limited = Caller {
+        name: "team-a/app".to_owned(),
+        models: vec!["fast".to_owned()],
+    };
+    for (caller, model, expected) in [
+        (&anyone(), "nope", vec!["fast", "smart", "amazon.*"]),
+        (&limited, "smart", vec!["fast"]),
+        (&limited, "amazon.nova-lite-v1:0", vec!["fast"]),
+    ] {
+        match routes.resolve(model, caller, 0) {
+            Err(GatewayError::UnknownModel { allowed, .. }) => assert_eq!(allowed, expected),
+            other => panic!("{model}: {other:?}"),
+        }
+    }
+    assert!(
+        routes
+            .resolve("amazon.nova-lite-v1:0", &anyone(), 0)
+            .is_ok()
+    );
+    assert!(routes.resolve("fast", &limited, 0).is_ok());
+}
+
+#[test]
+fn pattern_matches_the_whole_text() {
+    for (pattern, text, expected) in [
+        ("*", "anything", true),
+        ("*", "", true),
+        ("a", "a", true),
+        ("a", "ab", false),
+        ("a*", "ab", true),
+        ("a*", "ba", false),
+        ("*a", "ba", true),
+        ("*a", "ab", false),
+        ("a*b*c", "a-b-b-c", true),
+        ("a*b*c", "a-c-b", false),
+        ("a*a", "a", false),
+        ("*.nova-*", "us.amazon.nova-lite-v1:0", true),
+        ("", "", true),
+        ("", "a", false),
+    ] {
+        let got = Pattern(pattern.to_owned()).matches(text);
+        assert_eq!(got, expected, "{pattern:?} {text:?}");
+    }
+}

@@ -1,0 +1,125 @@
+//! State that all requests share.
+
+use std::{sync::Arc, time::SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+
+use super::{active_config::ActiveConfig, load_error::LoadError};
+use crate::{
+    config::Settings,
+    http::{
+        client::{self, Client},
+        request_guards::InFlight,
+        time::seconds,
+    },
+    telemetry::{metrics::Metrics, traces::Traces},
+    upstream::{call::Call, remote_media::Fetcher, target::Targets},
+};
+
+/// State that all requests share. Cloning copies a pointer.
+#[derive(Clone, Debug)]
+pub struct State(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    active: ArcSwap<ActiveConfig>,
+    client: Client,
+    fetcher: Fetcher,
+    metrics: Arc<Metrics>,
+    in_flight: InFlight,
+    draining: CancellationToken,
+    cut: CancellationToken,
+    started_at: SystemTime,
+}
+
+impl State {
+    /// Loads the configuration and starts the AWS credentials; opens no port.
+    ///
+    /// # Errors
+    /// When the configuration is unusable.
+    pub async fn try_new(settings: Settings) -> Result<Self, LoadError> {
+        let metrics = Metrics::new();
+        let active = ActiveConfig::load(&settings, &metrics, None).await?;
+        let tls = client::tls()?;
+        let fetcher = Fetcher::new(tls.clone());
+        let client = client::connect(tls);
+        let started_at = settings.clock.now();
+        Ok(Self(Arc::new(Inner {
+            settings,
+            active: ArcSwap::from_pointee(active),
+            client,
+            fetcher,
+            metrics,
+            in_flight: InFlight::default(),
+            draining: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            started_at,
+        })))
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The active configuration; a request loads it once.
+    pub(crate) fn active(&self) -> Arc<ActiveConfig> {
+        self.0.active.load_full()
+    }
+
+    pub(crate) fn replace(&self, config: ActiveConfig) {
+        self.0.active.store(Arc::new(config));
+    }
+
+    /// A request to one of `targets`, for which `prepare` translates it.
+    pub(crate) fn call<'a, P>(
+        &'a self,
+        active: &'a ActiveConfig,
+        targets: &'a Targets,
+        prepare: P,
+    ) -> Call<'a, P> {
+        Call {
+            client: &self.0.client,
+            credentials: &active.credentials,
+            timeout: active.upstream_timeout(),
+            targets,
+            prepare,
+        }
+    }
+
+    pub(crate) fn fetcher(&self) -> &Fetcher {
+        &self.0.fetcher
+    }
+
+    pub(crate) fn traces(&self) -> Option<&Traces> {
+        self.0.settings.traces.as_ref()
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.0.in_flight
+    }
+
+    /// Cancelled when the server begins to drain.
+    pub(crate) fn draining(&self) -> &CancellationToken {
+        &self.0.draining
+    }
+
+    /// Cancelled when open streams must end.
+    pub(crate) fn cut(&self) -> &CancellationToken {
+        &self.0.cut
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.0.settings.clock.now()
+    }
+
+    /// Start of the process, in seconds since 1970.
+    pub(crate) fn started_at(&self) -> u64 {
+        seconds(self.0.started_at)
+    }
+}

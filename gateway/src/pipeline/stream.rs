@@ -1,0 +1,350 @@
+//! Streamed responses: Bedrock's events encoded as server-sent events of the client's dialect.
+//!
+//! One future does everything: it waits for bytes, encodes all complete events into one buffer and hands it over,
+//! without a task or queue in between. While Bedrock is silent it sends keep-alives, so that no proxy closes the
+//! stream. After a long silence, a broken stream or an exception it ends with an error event. When the client
+//! disconnects, the body is dropped, and with it the call.
+
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+
+use axum::{body::Body, response::Response};
+use bedrock::{ServiceError, eventstream::MessageType};
+use bytes::{Bytes, BytesMut};
+use futures::stream;
+use http::{HeaderMap, HeaderValue, header};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    endpoint::{StreamEncoder, StreamingEndpoint},
+    exchange::Exchange,
+    record::RequestRecord,
+};
+use crate::{
+    http::{
+        error::{GatewayError, Result},
+        response::{add_warnings, copy_request_id},
+    },
+    upstream::{
+        call::Prepared,
+        response::{Content, UpstreamResponse, error_event, refused},
+        stream::{Events, Frames},
+        target::Target,
+    },
+};
+
+/// A finished call: the endpoint, the record and the response.
+type Opened<E, C> = (E, RequestRecord, Result<UpstreamResponse<C>>);
+
+/// A call without a response yet.
+type Opening<E, C> = Pin<Box<dyn Future<Output = Opened<E, C>> + Send>>;
+
+/// A failed call, with the record for its error.
+pub(crate) type Failed = Box<(RequestRecord, GatewayError)>;
+
+/// The body of a streamed response.
+struct Pump<E: StreamingEndpoint> {
+    phase: Phase<E>,
+    cut: CancellationToken,
+    ping: Duration,
+    idle: Duration,
+    request_id: String,
+}
+
+enum Phase<E: StreamingEndpoint> {
+    /// The response headers are sent, Bedrock's have not arrived.
+    Opening(Opening<E, E::Context>),
+    Flowing(Box<Flow>),
+    /// The complete response of a model that does not stream, with its record.
+    Whole(Bytes, Box<RequestRecord>),
+    Ended,
+}
+
+struct Flow {
+    record: RequestRecord,
+    target: Arc<Target>,
+    source: Source,
+    encoder: Box<dyn StreamEncoder>,
+    /// The error that ends the stream after the pending events.
+    failure: Option<GatewayError>,
+    /// Time of the last data.
+    last: Instant,
+    /// Whether Bedrock's stream has ended.
+    complete: bool,
+}
+
+/// The events of a stream.
+enum Source {
+    Frames(Frames),
+    Events(Events),
+}
+
+/// Starts a call and responds when its first event has arrived, or with an open stream if that takes long. Until
+/// then, errors are plain HTTP errors.
+///
+/// # Errors
+/// The error of the call, with the record.
+pub(crate) async fn open<E: StreamingEndpoint>(
+    exchange: Exchange<E>,
+    first: Prepared<E::Context>,
+    mut record: RequestRecord,
+) -> Result<Response, Failed> {
+    let ping = exchange.state.settings().ping_interval;
+    let mut pump: Pump<E> = Pump {
+        phase: Phase::Ended,
+        cut: exchange.state.cut().clone(),
+        ping,
+        idle: exchange.routed.active.stream_idle(),
+        request_id: record.request_id().to_owned(),
+    };
+    // Of the first target, unless the response arrives before the headers are sent.
+    let mut warnings = first.warnings.clone();
+    let mut opening: Opening<E, E::Context> = Box::pin(async move {
+        let result = exchange.perform(first, record.calls()).await;
+        (exchange.endpoint, record, result)
+    });
+    let mut upstream_headers = HeaderMap::new();
+    match timeout(ping, &mut opening).await {
+        Ok((endpoint, record, Ok(response))) => {
+            upstream_headers.clone_from(&response.headers);
+            warnings.clone_from(&response.warnings);
+            pump.flow(&endpoint, record, response)?;
+        }
+        Ok((_, record, Err(error))) => return Err(Box::new((record, error))),
+        Err(_elapsed) => pump.phase = Phase::Opening(opening),
+    }
+    let chunks = stream::unfold(pump, |mut pump| async move {
+        let chunk = pump.next().await?;
+        Some((Ok::<_, Infallible>(chunk), pump))
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Without it nginx buffers the stream.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    copy_request_id(&upstream_headers, headers);
+    add_warnings(headers, &warnings);
+    Ok(response)
+}
+
+impl<E: StreamingEndpoint> Pump<E> {
+    /// Begins to encode a response.
+    fn flow(
+        &mut self,
+        endpoint: &E,
+        mut record: RequestRecord,
+        response: UpstreamResponse<E::Context>,
+    ) -> Result<(), Failed> {
+        let mut encoder = endpoint.encoder(response.context);
+        let source = match response.content {
+            Content::Stream(frames) => Source::Frames(*frames),
+            Content::Events(events) => Source::Events(*events),
+            Content::Whole(body) => {
+                let mut out = BytesMut::new();
+                let written = encoder.whole(&body, &mut out);
+                let usage = match &written {
+                    Err(GatewayError::Response(error)) => Some(error.usage),
+                    _ => encoder.usage(),
+                };
+                if let Some(usage) = usage {
+                    record.set_usage(usage);
+                }
+                if let Err(error) = written.and_then(|()| encoder.finish(&mut out)) {
+                    return Err(Box::new((record, error)));
+                }
+                self.phase = Phase::Whole(out.freeze(), Box::new(record));
+                return Ok(());
+            }
+        };
+        self.phase = Phase::Flowing(Box::new(Flow {
+            record,
+            target: response.target,
+            source,
+            encoder,
+            failure: None,
+            last: Instant::now(),
+            complete: false,
+        }));
+        Ok(())
+    }
+
+    /// The next bytes for the client; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            match &mut self.phase {
+                Phase::Ended => return None,
+                Phase::Whole(bytes, record) => {
+                    let bytes = std::mem::take(bytes);
+                    record.first_byte();
+                    record.succeeded();
+                    self.phase = Phase::Ended;
+                    return Some(bytes);
+                }
+                Phase::Opening(opening) => {
+                    let (endpoint, record, result) = tokio::select! {
+                        biased;
+                        opened = opening => opened,
+                        () = tokio::time::sleep(self.ping) => return Some(Self::ping()),
+                    };
+                    let failed = match result {
+                        Ok(response) => self.flow(&endpoint, record, response).err(),
+                        Err(error) => Some(Box::new((record, error))),
+                    };
+                    if let Some(failed) = failed {
+                        let (record, error) = *failed;
+                        return Some(self.fail_before_start(&endpoint, record, &error));
+                    }
+                }
+                Phase::Flowing(flow) => match flow.step(&self.cut, self.ping, self.idle).await {
+                    Ok(Step::Bytes(bytes)) => return Some(bytes),
+                    Ok(Step::Silent) => return Some(Self::ping()),
+                    Ok(Step::End(bytes)) => {
+                        self.phase = Phase::Ended;
+                        return Some(bytes);
+                    }
+                    Err(error) => {
+                        let bytes = flow.fail(&error, &self.request_id);
+                        self.phase = Phase::Ended;
+                        return Some(bytes);
+                    }
+                },
+            }
+        }
+    }
+
+    fn ping() -> Bytes {
+        Bytes::from_static(E::DIALECT.ping())
+    }
+
+    /// Ends the stream with an error before its first event.
+    fn fail_before_start(
+        &mut self,
+        endpoint: &E,
+        mut record: RequestRecord,
+        error: &GatewayError,
+    ) -> Bytes {
+        self.phase = Phase::Ended;
+        record.failed(error);
+        let mut out = BytesMut::new();
+        endpoint.write_error(error, &self.request_id, &mut out);
+        out.freeze()
+    }
+}
+
+impl Drop for Flow {
+    /// Records the known usage, also when the client disconnects.
+    fn drop(&mut self) {
+        if let Some(usage) = self.encoder.usage() {
+            self.record.set_usage(usage);
+        }
+    }
+}
+
+enum Step {
+    Bytes(Bytes),
+    Silent,
+    End(Bytes),
+}
+
+impl Source {
+    /// Waits for more data; `false` at the end of the stream. Cancel-safe.
+    async fn fill(&mut self) -> Result<bool> {
+        match self {
+            Self::Frames(frames) => frames.fill().await,
+            Self::Events(events) => events.fill().await,
+        }
+    }
+}
+
+impl Flow {
+    async fn step(
+        &mut self,
+        cut: &CancellationToken,
+        ping: Duration,
+        idle: Duration,
+    ) -> Result<Step> {
+        let mut out = BytesMut::new();
+        loop {
+            // Events that arrived before a failure in the same read are sent first.
+            if self.failure.is_none() {
+                self.failure = self.write_all(&mut out).err();
+            }
+            if !out.is_empty() {
+                self.record.first_byte();
+                return Ok(Step::Bytes(out.freeze()));
+            }
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
+            if self.complete {
+                return Ok(Step::End(self.finish()));
+            }
+            let left = idle.saturating_sub(self.last.elapsed());
+            // The connection is polled first, so that timers are set up only for a real wait.
+            tokio::select! {
+                biased;
+                filled = self.source.fill() => {
+                    self.last = Instant::now();
+                    self.complete = !filled?;
+                }
+                () = cut.cancelled() => return Err(GatewayError::ShuttingDown),
+                () = tokio::time::sleep(ping.min(left)) => {
+                    if self.last.elapsed() >= idle {
+                        return Err(GatewayError::StreamIdle { seconds: idle.as_secs() });
+                    }
+                    return Ok(Step::Silent);
+                }
+            }
+        }
+    }
+
+    /// Encodes all complete events.
+    fn write_all(&mut self, out: &mut BytesMut) -> Result<()> {
+        loop {
+            match &mut self.source {
+                Source::Frames(frames) => {
+                    let Some(frame) = frames.buffered()? else {
+                        return Ok(());
+                    };
+                    if frame.message_type != MessageType::Event {
+                        let error = ServiceError::from_frame(&frame);
+                        let error = error.with_request_id(frames.request_id());
+                        return Err(refused(error, &self.target, None));
+                    }
+                    self.encoder.frame(&frame, out)?;
+                }
+                Source::Events(events) => {
+                    let Some(event) = events.buffered()? else {
+                        return Ok(());
+                    };
+                    if let Some(error) = error_event(&event) {
+                        let error = error.with_request_id(events.request_id());
+                        return Err(refused(error, &self.target, None));
+                    }
+                    self.encoder.event(&event, out)?;
+                }
+            }
+        }
+    }
+
+    /// Ends the stream; the encoder knows whether the response was complete.
+    fn finish(&mut self) -> Bytes {
+        let mut out = BytesMut::new();
+        match self.encoder.finish(&mut out) {
+            Ok(()) => self.record.succeeded(),
+            Err(error) => self.record.failed(&error),
+        }
+        out.freeze()
+    }
+
+    fn fail(&mut self, error: &GatewayError, request_id: &str) -> Bytes {
+        self.record.failed(error);
+        let mut out = BytesMut::new();
+        self.encoder.error(error, request_id, &mut out);
+        out.freeze()
+    }
+}

@@ -1,0 +1,125 @@
+//! `/healthz`, `/readyz` and `/metrics`, on a port of their own.
+//!
+//! A gateway is ready with usable AWS credentials while it is not draining. The response has the cause otherwise, and
+//! no secrets. It also lists the roles of targets: at startup each must have been tried once, but a rejected role does
+//! not affect readiness, since the other targets still work.
+
+use api::config::AssumeRole;
+use axum::{Router, body::Body, extract::State as FromState, response::Response, routing::get};
+use credentials::Handle;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::{
+    http::response::json, pipeline::state::State, upstream::aws_credentials::AwsCredentials,
+};
+
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Serialize)]
+struct Readiness<'a> {
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// Source of the AWS credentials, such as `web-identity`.
+    method: &'a str,
+    /// The roles of targets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<RoleReadiness>,
+}
+
+#[derive(Serialize)]
+struct RoleReadiness {
+    role: String,
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+/// Health, readiness and metrics of a gateway.
+pub fn admin(state: State) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(state)
+}
+
+async fn readyz(FromState(state): FromState<State>) -> Response {
+    let active = state.active();
+    let status = active.credentials.base().status();
+    let roles = roles(&active.credentials);
+    let problem = if state.draining().is_cancelled() {
+        Some(("Draining", "the gateway is shutting down".to_owned()))
+    } else {
+        let missing = active.credentials.ready().err();
+        missing.map(|why| (why.reason.as_str(), why.message))
+    };
+    let (reason, message) = match problem {
+        Some((reason, message)) => (Some(reason), Some(message)),
+        None => (None, failing_roles(&roles)),
+    };
+    let readiness = Readiness {
+        ready: reason.is_none(),
+        reason,
+        message,
+        method: status.choice.method.as_str(),
+        roles,
+    };
+    let mut response = json(
+        serde_json::to_vec(&readiness).unwrap_or_default(),
+        &HeaderMap::new(),
+        &[],
+    );
+    if !readiness.ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+fn roles(credentials: &AwsCredentials) -> Vec<RoleReadiness> {
+    let report = |(role, handle): (&AssumeRole, &Handle)| {
+        let missing = handle.current().err();
+        RoleReadiness {
+            role: role.role_arn.to_string(),
+            ready: missing.is_none(),
+            reason: missing.as_ref().map(|why| why.reason.as_str()),
+            message: missing.map(|why| why.message),
+        }
+    };
+    credentials.roles().map(report).collect()
+}
+
+/// The message of a ready gateway with failing roles.
+fn failing_roles(roles: &[RoleReadiness]) -> Option<String> {
+    let mut failing = roles.iter().filter(|role| !role.ready);
+    let first = failing.next()?;
+    let message = first.message.as_deref().unwrap_or_default();
+    Some(format!(
+        "no credentials for {} of {} target roles: {message}",
+        failing.count().saturating_add(1),
+        roles.len()
+    ))
+}
+
+async fn metrics(FromState(state): FromState<State>) -> Response {
+    let active = state.active();
+    let status = active.credentials.base().status();
+    let roles: Vec<_> = active
+        .credentials
+        .roles()
+        .map(|(_, role)| role.status())
+        .collect();
+    let in_flight = state.in_flight().count();
+    let store = active.limiter.store_is_up();
+    let text = state.metrics().render(&status, &roles, in_flight, store);
+    let mut response = Response::new(Body::from(text));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
+    response
+}

@@ -1,0 +1,141 @@
+//! The routes of the API.
+//!
+//! Every response, including errors for unknown paths, has a request id and the client's dialect.
+
+use api::names;
+use axum::{
+    Extension, Router,
+    extract::{OriginalUri, Request, State as FromState},
+    middleware::{self, Next},
+    response::Response,
+    routing::{MethodRouter, any, get, post},
+};
+use http::{HeaderMap, Method, Uri};
+
+use crate::{
+    endpoints::{
+        bedrock_api, chat_completions::ChatCompletions, client_credentials,
+        count_tokens::CountTokens, embeddings::Embeddings, images::Images, messages::Messages,
+        models, rerank, rerank::Rerank, responses::Responses,
+    },
+    http::{dialect::Dialect, error::GatewayError},
+    pipeline::{
+        batch::{self, BatchEndpoint},
+        driver::{self, serve, serve_streaming},
+        endpoint::Endpoint,
+        rate_limit::report::Slot,
+        record::RequestRecord,
+        state::State,
+    },
+    telemetry::{
+        OTHER,
+        request_id::{self, RequestContext},
+    },
+};
+
+/// The API of a gateway.
+pub fn app(state: State) -> Router {
+    Router::new()
+        .route(
+            ChatCompletions::PATH,
+            only("POST", post(serve_streaming::<ChatCompletions>)),
+        )
+        .route(
+            Responses::PATH,
+            only("POST", post(serve_streaming::<Responses>)),
+        )
+        .route(
+            Messages::PATH,
+            only("POST", post(serve_streaming::<Messages>)),
+        )
+        .route(CountTokens::PATH, only("POST", post(serve::<CountTokens>)))
+        .route(
+            Embeddings::PATH,
+            only("POST", post(batch::serve::<Embeddings>)),
+        )
+        .route(Images::PATH, only("POST", post(batch::serve::<Images>)))
+        .route(Rerank::PATH, only("POST", post(serve::<Rerank>)))
+        .route(rerank::V2_PATH, only("POST", post(serve::<Rerank>)))
+        .route(models::PATH, only("GET, HEAD", get(models::all)))
+        .route(models::ONE_PATH, only("GET, HEAD", get(models::one)))
+        .route(bedrock_api::MODEL_PATH, any(bedrock_api::handle))
+        .route(bedrock_api::GUARDRAIL_PATH, any(bedrock_api::handle))
+        .route(
+            names::CLIENT_CREDENTIALS_PATH,
+            only("GET, HEAD", get(client_credentials::handle)),
+        )
+        .route("/healthz", only("GET, HEAD", get(async || "ok\n")))
+        .fallback(unknown_path)
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            rate_limit_headers,
+        ))
+        .layer(middleware::from_fn_with_state(
+            state.traces().cloned(),
+            request_id::assign,
+        ))
+        .with_state(state)
+}
+
+/// A route that rejects other methods in the client's dialect.
+fn only(allowed: &'static str, route: MethodRouter<State>) -> MethodRouter<State> {
+    route.fallback(
+        async move |FromState(state): FromState<State>,
+                    Extension(context): Extension<RequestContext>,
+                    method: Method,
+                    headers: HeaderMap,
+                    OriginalUri(uri): OriginalUri| {
+            let error = GatewayError::WrongMethod {
+                path: uri.path().to_owned(),
+                method: method.to_string(),
+                allowed,
+            };
+            reject(&state, &context, Dialect::new(uri.path(), &headers), error)
+        },
+    )
+}
+
+async fn unknown_path(
+    FromState(state): FromState<State>,
+    Extension(context): Extension<RequestContext>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
+    let dialect = Dialect::new(uri.path(), &headers);
+    let path = uri.path().to_owned();
+    reject(
+        &state,
+        &context,
+        dialect,
+        GatewayError::UnknownPath { path },
+    )
+}
+
+fn reject(
+    state: &State,
+    context: &RequestContext,
+    dialect: Dialect,
+    error: GatewayError,
+) -> Response {
+    let record = RequestRecord::open(state, context, OTHER, "");
+    driver::finish(Err(error), dialect, record)
+}
+
+/// Middleware: sets the rate-limit headers of every response to a request that was checked.
+async fn rate_limit_headers(
+    FromState(state): FromState<State>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let dialect = Dialect::new(request.uri().path(), request.headers());
+    if dialect == Dialect::Bedrock || state.active().limiter.is_empty() {
+        return next.run(request).await;
+    }
+    let slot = Slot::default();
+    request.extensions_mut().insert(slot.clone());
+    let mut response = next.run(request).await;
+    if let Some(report) = slot.get() {
+        report.write(dialect, response.headers_mut());
+    }
+    response
+}

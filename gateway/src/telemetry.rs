@@ -1,0 +1,9 @@
+//! Logs, metrics, traces and request ids.
+
+pub(crate) mod logging;
+pub(crate) mod metrics;
+pub(crate) mod request_id;
+pub(crate) mod traces;
+
+/// Label of requests to unknown paths, and of models that only a failed request names.
+pub(crate) const OTHER: &str = "other";

@@ -1,0 +1,76 @@
+//! The request id, on every request, response and log line, and the trace context of a request.
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderName, HeaderValue};
+
+use super::traces::{Origin, Traces};
+
+/// Header of requests and responses.
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest id accepted from a client, in bytes.
+const MAX_BYTES: usize = 128;
+
+/// Identity of a request, stored in its extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestContext {
+    /// The request id.
+    pub(crate) id: String,
+    /// Parent of the request's span; none without traces.
+    pub(crate) origin: Option<Origin>,
+}
+
+/// Middleware: takes the client's request id or generates one, and sets it on the response.
+pub(crate) async fn assign(
+    State(traces): State<Option<Traces>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = request
+        .headers()
+        .get(HEADER)
+        .and_then(|value| value.to_str().ok())
+        .filter(|text| is_safe(text))
+        .map_or_else(generate, ToOwned::to_owned);
+    let value = HeaderValue::try_from(id.as_str());
+    let origin = traces.as_ref().map(|traces| traces.origin(&request));
+    request
+        .extensions_mut()
+        .insert(RequestContext { id, origin });
+    let mut response = next.run(request).await;
+    if let Ok(value) = value {
+        response.headers_mut().insert(HEADER, value);
+    }
+    response
+}
+
+/// Whether a text is safe in logs and headers.
+fn is_safe(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= MAX_BYTES
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/=+".contains(&byte))
+}
+
+fn generate() -> String {
+    format!("req_{:032x}", fastrand::u128(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_only_safe_request_ids_of_clients() {
+        assert!(is_safe("3f2a-bc.D_1"));
+        for text in ["", "a b", "a\nb", "<script>", &"x".repeat(129)] {
+            assert!(!is_safe(text), "{text:?}");
+        }
+        assert!(is_safe(&generate()));
+        assert_ne!(generate(), generate());
+    }
+}

@@ -1,0 +1,87 @@
+//! Sends batches of spans with the gateway's HTTP client.
+//!
+//! The exporter's thread has no runtime, so requests run in the gateway's.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use opentelemetry_http::{HttpClient, HttpError};
+use tokio::{runtime::Handle, time::timeout};
+
+use crate::http::{client::Client, error::causes};
+
+/// OpenTelemetry's default timeout for a collector.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest response of a collector.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Sender {
+    client: Client,
+    runtime: Handle,
+    /// Whether the last batch failed; a change is logged.
+    failing: AtomicBool,
+}
+
+impl Sender {
+    /// Sends in the current runtime.
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            runtime: Handle::current(),
+            failing: AtomicBool::new(false),
+        }
+    }
+
+    /// Logs once that the collector is unavailable, and once that it has recovered.
+    fn log_change(&self, url: &str, sent: &Result<Response<Bytes>, HttpError>) {
+        let why = match sent {
+            Ok(response) if response.status().is_success() => None,
+            Ok(response) => Some(response.status().to_string()),
+            Err(error) => Some(causes(error.as_ref())),
+        };
+        let before = self.failing.swap(why.is_some(), Ordering::Relaxed);
+        match why {
+            Some(error) if !before => {
+                tracing::warn!(
+                    url,
+                    error,
+                    "trace collector unavailable; spans are dropped when the queue is full"
+                );
+            }
+            None if before => tracing::info!(url, "trace collector available again"),
+            _ => {}
+        }
+    }
+}
+
+#[async_trait]
+impl HttpClient for Sender {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let client = self.client.clone();
+        let url = request.uri().to_string();
+        let exchange = async move {
+            let response = client.request(request.map(Full::new)).await?;
+            let (parts, body) = response.into_parts();
+            let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await?;
+            Ok(Response::from_parts(parts, body.to_bytes()))
+        };
+        // Timers need a runtime, and this thread has none.
+        let sent = self
+            .runtime
+            .spawn(async { timeout(TIMEOUT, exchange).await });
+        let sent = match sent.await {
+            Ok(Ok(result)) => result,
+            Ok(Err(elapsed)) => Err(HttpError::from(elapsed)),
+            Err(stopped) => Err(HttpError::from(stopped)),
+        };
+        self.log_change(&url, &sent);
+        sent
+    }
+}

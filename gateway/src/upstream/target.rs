@@ -1,0 +1,130 @@
+//! A model in a region with its URLs, and the targets of a request in their order.
+
+use std::sync::Arc;
+
+use api::{Region, config::AssumeRole};
+use bedrock::{apis::Service, model_id::encode_path_segment};
+use dialects::families::ModelCapabilities;
+use http::Uri;
+
+use super::operation::{Operation, Path};
+use crate::http::error::{GatewayError, Result};
+
+/// A model in a region.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) model_id: String,
+    pub(crate) region: Region,
+    pub(crate) capabilities: Arc<ModelCapabilities>,
+    /// The role to assume; none uses the gateway's own credentials.
+    pub(crate) assume_role: Option<Arc<AssumeRole>>,
+    pub(crate) weight: u32,
+    pub(crate) priority: u32,
+    /// The foundation model, if known.
+    pub(crate) base_model: Option<String>,
+    /// Base URL of `bedrock-runtime`.
+    pub(crate) runtime: String,
+    /// Base URL of `bedrock-mantle`.
+    pub(crate) mantle: String,
+    /// Path of the model or guardrail on `bedrock-runtime`, such as `/model/ID`.
+    pub(crate) resource: String,
+}
+
+/// Base URLs that replace AWS's in every region.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Endpoints {
+    pub(crate) runtime: Option<String>,
+    pub(crate) mantle: Option<String>,
+}
+
+/// The targets of a request in the order of attempts; at least one.
+#[derive(Clone, Debug)]
+pub(crate) struct Targets {
+    pub(crate) first: Arc<Target>,
+    pub(crate) rest: Vec<Arc<Target>>,
+}
+
+impl Target {
+    /// The same target with the id of its foundation model; none if that is unknown.
+    pub(crate) fn foundation_model(&self) -> Option<Self> {
+        let base = self.base_model.clone()?;
+        Some(Self {
+            resource: format!("/model/{}", encode_path_segment(&base)),
+            model_id: base,
+            ..self.clone()
+        })
+    }
+
+    /// The URL of an operation.
+    pub(crate) fn url(&self, operation: Operation) -> Result<Uri> {
+        let base = match operation.service() {
+            Service::Runtime => &self.runtime,
+            Service::Mantle => &self.mantle,
+        };
+        let url = match operation.path() {
+            Path::OfResource(last) => format!("{base}{}/{last}", self.resource),
+            Path::Fixed(path) => format!("{base}{path}"),
+        };
+        url.parse()
+            .map_err(|_| GatewayError::Internal("the endpoint of the target is not a URL"))
+    }
+}
+
+impl Endpoints {
+    pub(crate) fn base_url(&self, service: Service, region: &Region) -> String {
+        let (own, suffix) = match service {
+            Service::Runtime => (&self.runtime, region.partition().dns_suffix()),
+            Service::Mantle => (&self.mantle, region.partition().dual_stack_dns_suffix()),
+        };
+        own.as_ref().map_or_else(
+            || format!("https://{}.{region}.{suffix}", service.host_prefix()),
+            |url| url.trim_end_matches('/').to_owned(),
+        )
+    }
+}
+
+impl Targets {
+    pub(crate) fn one(target: Target) -> Self {
+        Self {
+            first: Arc::new(target),
+            rest: Vec::new(),
+        }
+    }
+
+    /// None without any target.
+    pub(crate) fn new(ordered: Vec<Arc<Target>>) -> Option<Self> {
+        let mut ordered = ordered.into_iter();
+        Some(Self {
+            first: ordered.next()?,
+            rest: ordered.collect(),
+        })
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.rest.len().saturating_add(1)
+    }
+
+    /// The target at an index; the first beyond the end.
+    pub(crate) fn get(&self, index: usize) -> &Arc<Target> {
+        let rest = index.checked_sub(1).and_then(|index| self.rest.get(index));
+        rest.unwrap_or(&self.first)
+    }
+
+    /// Keeps the first target and those similar to it.
+    pub(crate) fn retain_similar(&mut self, is_similar: impl Fn(&Target, &Target) -> bool) {
+        let first = &self.first;
+        self.rest.retain(|target| is_similar(first, target));
+    }
+
+    /// # Errors
+    /// The first error of `change`.
+    pub(crate) fn try_map<E>(
+        &self,
+        change: impl Fn(&Arc<Target>) -> Result<Arc<Target>, E>,
+    ) -> Result<Self, E> {
+        Ok(Self {
+            first: change(&self.first)?,
+            rest: self.rest.iter().map(&change).collect::<Result<_, _>>()?,
+        })
+    }
+}
