@@ -154,7 +154,7 @@ fn drop_empty_metadata(object: &mut Value) {
     }
 }
 
-/// Metadata of a managed object, with additional labels and annotations.
+/// Metadata of every owned object, with additional labels and annotations.
 fn metadata(
     access: &Validated,
     name: &str,
@@ -171,8 +171,8 @@ fn metadata(
     }
 }
 
-/// Labels of a managed object or of its pods: common labels, additional labels, then the operator's own. For the same
-/// key, the later value wins.
+/// Labels of an owned object or of its pods: common labels, additional labels, then the operator's own. For the same key,
+/// the later value takes precedence.
 fn labels_of(
     access: &Validated,
     additional: &BTreeMap<String, String>,
@@ -182,7 +182,7 @@ fn labels_of(
     labels
 }
 
-/// The operator's own labels of every managed object.
+/// The operator's own labels of every owned object.
 fn own_labels(access: &Validated) -> BTreeMap<String, String> {
     let mut labels = selector(access);
     labels.insert(names::APP_INSTANCE_LABEL.to_owned(), access.name.clone());

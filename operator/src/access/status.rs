@@ -108,7 +108,7 @@ pub(crate) fn compute(
         status.sidecars = sidecars.as_ref().map(|(counts, _)| counts.clone());
     }
     let generation = access.metadata.generation;
-    // Conditions that this reconcile did not evaluate stay as they were.
+    // A condition stays as it was if it could not be evaluated.
     let keep = |type_: &str| {
         (type_ == condition::ACCEPTED && result.evaluation.is_none())
             || (type_ == condition::MONITORED && result.suspended)

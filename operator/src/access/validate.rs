@@ -144,7 +144,7 @@ pub(crate) enum Scale {
 }
 
 impl Scale {
-    /// The number of gateway pods, or the least that the autoscaler keeps.
+    /// The fixed number of gateway pods, or the minimum of the autoscaler.
     pub(crate) fn least(self) -> i32 {
         match self {
             Self::Fixed(replicas) => replicas,

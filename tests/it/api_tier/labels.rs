@@ -74,7 +74,7 @@ fn with(labels: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn common_labels_are_added_changed_and_removed_and_selectors_stay() {
-    let rig = Rig::start().await;
+    let rig = Rig::shared("common-labels").await;
     rig.apply("chat", &sample_spec()).await.unwrap();
     labelled(&rig, json!({})).await;
     let selector = |deployment: Deployment| deployment.spec.unwrap().selector;
@@ -99,7 +99,7 @@ async fn common_labels_are_added_changed_and_removed_and_selectors_stay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_label_key_is_reported_by_a_condition() {
-    let rig = Rig::start().await;
+    let rig = Rig::shared("invalid-labels").await;
     let spec = with(&json!({"two words": "a"}));
     rig.apply("chat", &spec).await.unwrap();
     let (reason, message) = rig.condition("chat", "Stalled", "True").await;

@@ -138,15 +138,6 @@ impl Rig {
             .arg(file.path()));
     }
 
-    /// Runs kubectl in the namespace of the team and returns its output.
-    pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
-        run(self
-            .cluster
-            .kubectl()
-            .args(["--namespace", TEAM])
-            .args(arguments))
-    }
-
     /// An API server with namespaces.
     async fn bare(more: &[&str]) -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());

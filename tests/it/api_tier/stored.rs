@@ -9,7 +9,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::rig::{Rig, TEAM, sample_spec};
+use super::rig::{Rig, sample_spec};
 use crate::support::eventually;
 
 /// All scalars and empty containers of a value, each as `path=value`.
@@ -40,7 +40,8 @@ fn leaves(value: &Value) -> BTreeSet<String> {
 async fn added(rig: &Rig, spec: &Value) -> Vec<String> {
     rig.apply("chat", spec).await.unwrap();
     let kind = ApiResource::erase::<BedrockAccess>(&());
-    let objects: Api<DynamicObject> = Api::namespaced_with(rig.client.clone(), TEAM, &kind);
+    let objects: Api<DynamicObject> =
+        Api::namespaced_with(rig.client.clone(), &rig.namespace, &kind);
     let stored = leaves(&objects.get("chat").await.unwrap().data["spec"]);
     let written = leaves(spec);
     assert!(written.is_subset(&stored), "{written:?} in {stored:?}");
@@ -74,6 +75,23 @@ async fn only_defaults_that_mean_something_are_stored() {
             "spec.serviceAccount.create=true",
         ]
     );
+
+    // A policy applies to the whole cluster, so this is not for the shared API server.
+    let policy = "{apiVersion: bedrockaccess.dev/v1alpha1, kind: BedrockAccessPolicy, metadata: {name: all}, spec: {namespaces: {names: ['*']}}}";
+    rig.kubectl_apply("integration-test", policy);
+    let table = kubectl(&rig, &["get", "bdap"]);
+    assert_eq!(words(&table)[0], ["NAME", "NAMESPACES", "AGE"]);
+}
+
+/// Output of kubectl with these arguments, in the namespace of the rig.
+fn kubectl(rig: &Rig, arguments: &[&str]) -> String {
+    let mut command = rig.cluster().kubectl();
+    command
+        .args(["--namespace", &rig.namespace])
+        .args(arguments);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The words of each line.
@@ -86,20 +104,20 @@ fn words(output: &str) -> Vec<Vec<&str>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kubectl_prints_readiness_and_the_rest_on_request() {
-    let rig = Rig::start().await;
+    let rig = Rig::shared("columns").await;
     rig.apply("chat", &sample_spec()).await.unwrap();
     rig.children("chat-gateway").await;
     rig.mark_available("chat-gateway").await;
     rig.condition("chat", "Ready", "True").await;
     eventually("both gateways are counted", || async {
-        let table = rig.kubectl(&["get", "bda", "chat"]);
+        let table = kubectl(&rig, &["get", "bda", "chat"]);
         let rows = words(&table);
         assert_eq!(rows[0], ["NAME", "READY", "REASON", "GATEWAYS", "AGE"]);
         let complete = rows[1][..4] == ["chat", "True", "Ready", "2/2"];
         complete.then_some(()).ok_or_else(|| table.clone())
     })
     .await;
-    let table = rig.kubectl(&["get", "bda", "chat", "--output", "wide"]);
+    let table = kubectl(&rig, &["get", "bda", "chat", "--output", "wide"]);
     let rows = words(&table);
     assert_eq!(
         rows[0],
@@ -108,12 +126,7 @@ async fn kubectl_prints_readiness_and_the_rest_on_request() {
         ]
     );
     // The object has no sidecars.
-    let endpoint = "http://chat-gateway.team-a.svc:8000";
+    let endpoint = "http://chat-gateway.columns.svc:8000";
     let role = "arn:aws:iam::123456789012:role/BedrockRole";
     assert_eq!(rows[1][5..], [endpoint, role]);
-
-    let policy = "{apiVersion: bedrockaccess.dev/v1alpha1, kind: BedrockAccessPolicy, metadata: {name: all}, spec: {namespaces: {names: ['*']}}}";
-    rig.kubectl_apply("integration-test", policy);
-    let table = rig.kubectl(&["get", "bdap"]);
-    assert_eq!(words(&table)[0], ["NAME", "NAMESPACES", "AGE"]);
 }

@@ -48,7 +48,7 @@ where
 
 #[tokio::test(flavor = "multi_thread")]
 async fn suspended_object_keeps_serving_unchanged_until_it_is_resumed() {
-    let rig = Rig::start().await;
+    let rig = Rig::shared("suspended").await;
     rig.apply("chat", &sample_spec()).await.unwrap();
     rig.children(CHILD).await;
     rig.mark_available(CHILD).await;
@@ -104,7 +104,7 @@ async fn suspended_object_keeps_serving_unchanged_until_it_is_resumed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn object_that_is_created_suspended_gets_its_objects_when_resumed_and_loses_them_when_deleted()
  {
-    let rig = Rig::start().await;
+    let rig = Rig::shared("created-suspended").await;
     rig.apply("chat", &suspended()).await.unwrap();
     let (reason, _) = rig.condition("chat", "Ready", "False").await;
     assert_eq!(reason, "Suspended");

@@ -19,9 +19,9 @@ pub(crate) const POD_IDENTITY_VOLUME: &str = "eks-pod-identity-token";
 pub(crate) const POD_IDENTITY_DIRECTORY: &str =
     "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount";
 const POD_IDENTITY_EXPIRATION_SECONDS: i64 = 86_400;
-/// Variable by which the gateway finds a mounted Secret.
+/// Variable with the directory of a mounted Secret.
 pub(crate) const SECRET_DIRECTORY: &str = "BEDROCK_GATEWAY_SECRET_DIRECTORY";
-/// The volume with the Secret.
+/// Volume with the Secret.
 pub(crate) const SECRET_VOLUME: &str = "aws-identity";
 
 /// Parts of a container and its pod.

@@ -201,7 +201,7 @@ fn common_labels_are_on_every_object_and_on_pods_but_in_no_selector() {
             assert!(!text.contains("cost-center"), "{kind} {selector}: {text}");
         }
     }
-    assert_eq!(kinds, ChildKind::ALL.len());
+    assert_eq!(kinds, OwnedKind::ALL.len());
     let template = &resources.deployment.unwrap().object["spec"]["template"]["metadata"]["labels"];
     assert_eq!(template["cost-center"], "42");
     // Labels of one object take precedence.

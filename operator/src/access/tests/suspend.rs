@@ -14,28 +14,28 @@ fn changed(before: &BedrockAccess, more: &str) -> BedrockAccess {
 async fn suspended_object_keeps_its_objects_whatever_the_spec_says_and_resumes_at_once() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
-    let before = with_status(&world.api.asked());
+    let before = with_status(&world.api.requests());
     world.catch_up();
 
     let spec = "{suspend: true, commonLabels: {team: a}, gateway: {replicas: 5}, serviceAccount: {name: other}}";
     let access = changed(&before, spec);
     world.reconcile(access.clone()).await.unwrap();
-    let asked = world.api.asked();
-    let told = events(&asked);
+    let requests = world.api.requests();
+    let told = events(&requests);
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].0, "Suspended");
-    let suspended = with_status(&asked);
-    let writes: Vec<_> = asked
+    let suspended = with_status(&requests);
+    let writes: Vec<_> = requests
         .iter()
-        .filter(|asked| asked.method != Method::GET && !asked.path.contains("events"))
-        .map(|asked| asked.path.as_str())
+        .filter(|request| request.method != Method::GET && !request.path.contains("events"))
+        .map(|request| request.path.as_str())
         .collect();
     assert_eq!(writes, [STATUS]);
 
     // A second reconcile writes nothing at all.
     let again = changed(&suspended, spec);
     world.reconcile(again).await.unwrap();
-    assert_eq!(world.api.asked().len(), 0);
+    assert_eq!(world.api.requests().len(), 0);
 
     let resumed = changed(&suspended, "gateway: {replicas: 5}");
     world.reconcile(resumed).await.unwrap();
@@ -49,10 +49,10 @@ async fn suspended_object_keeps_its_objects_whatever_the_spec_says_and_resumes_a
 async fn suspended_object_does_not_restore_what_others_change_or_delete() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
-    let before = with_status(&world.api.asked());
+    let before = with_status(&world.api.requests());
     world.catch_up();
     world.api.remove(SERVICE);
-    world.caches_forget(ChildKind::Service, SERVICE);
+    world.caches_forget(OwnedKind::Service, SERVICE);
     let access = changed(&before, "suspend: true");
     world.reconcile(access).await.unwrap();
     assert_eq!(world.api.writes(), [format!("PATCH {STATUS}")]);
@@ -73,7 +73,7 @@ async fn object_that_is_created_suspended_gets_no_objects() {
 async fn policy_that_denies_a_suspended_object_revokes_it() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
-    let before = with_status(&world.api.asked());
+    let before = with_status(&world.api.requests());
     world.catch_up();
     world
         .policies
@@ -106,7 +106,7 @@ async fn policy_that_denies_the_running_configuration_of_a_suspended_object_revo
     ] {
         let mut world = World::new();
         world.reconcile(fixtures::access("")).await.unwrap();
-        let before = with_status(&world.api.asked());
+        let before = with_status(&world.api.requests());
         world.catch_up();
         world.policies.put(
             "strict",
@@ -131,7 +131,7 @@ async fn policy_that_denies_the_running_configuration_of_a_suspended_object_revo
 async fn policy_that_allows_the_running_configuration_leaves_a_suspended_object_alone() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
-    let before = with_status(&world.api.asked());
+    let before = with_status(&world.api.requests());
     world.catch_up();
     world.policies.put(
         "team",

@@ -40,7 +40,7 @@ pub(super) fn sidecar(spec: &BedrockAccessSpec, problems: &mut Problems) -> Opti
     if sidecar.service_accounts.is_empty() {
         problems.add(
             "spec.sidecar.serviceAccounts",
-            "must contain at least one ServiceAccount",
+            "must list at least one ServiceAccount whose pods may have the sidecar",
         );
     }
     Some(Sidecar {

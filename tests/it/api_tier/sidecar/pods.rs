@@ -211,13 +211,7 @@ async fn pods_that_may_not_have_it_are_refused_with_what_to_change() {
             json!({}),
             &["BedrockAccess missing does not exist", "Available: chat"],
         ),
-        (
-            "empty",
-            TEAM,
-            json!({LABEL: ""}),
-            json!({}),
-            &["is empty"],
-        ),
+        ("empty", TEAM, json!({LABEL: ""}), json!({}), &["is empty"]),
         (
             "elsewhere",
             "team-b",

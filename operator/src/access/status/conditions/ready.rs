@@ -45,17 +45,30 @@ pub(in crate::access::status) fn without_gateway() -> Summary {
 }
 
 /// While `spec.suspend` is true: whether the endpoint serves, and that the operator changes nothing.
-pub(in crate::access::status) fn suspended(serves: bool, gateway: Option<&Verdict>) -> Summary {
+pub(in crate::access::status) fn suspended(
+    serves: bool,
+    gateway: Option<&ConditionOutcome>,
+) -> Summary {
     let suspended =
-        "Suspended: the operator changes no managed object. Set spec.suspend to false to resume.";
+        "Suspended: the operator changes no owned object. Set spec.suspend to false to resume.";
     let message = match gateway {
         Some(gateway) => format!("{suspended} {}", gateway.message),
         None => suspended.to_owned(),
     };
-    let state = if serves { State::True } else { State::False };
-    let waits = || Verdict::new(State::False, condition::REASON_SUSPENDED, suspended);
+    let state = if serves {
+        ConditionStatus::True
+    } else {
+        ConditionStatus::False
+    };
+    let waits = || {
+        ConditionOutcome::new(
+            ConditionStatus::False,
+            condition::REASON_SUSPENDED,
+            suspended,
+        )
+    };
     Summary {
-        ready: Verdict::new(state, condition::REASON_SUSPENDED, message),
+        ready: ConditionOutcome::new(state, condition::REASON_SUSPENDED, message),
         reconciling: waits(),
         stalled: waits(),
     }
