@@ -50,8 +50,8 @@ struct Arguments {
     namespace: String,
     /// Also serve a webhook that validates BedrockAccess objects before the API server stores them.
     #[arg(
-        long = "validate-accesses",
-        env = "VALIDATE_ACCESSES",
+        long = "validation-webhook",
+        env = "VALIDATION_WEBHOOK",
         requires = "webhook_address"
     )]
     validation_webhook: bool,

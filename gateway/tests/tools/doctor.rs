@@ -114,7 +114,7 @@ async fn valid_static_keys_pass_all_checks() {
 }
 
 #[tokio::test]
-async fn test_call_uses_the_role_of_the_target_and_a_denied_role_is_an_error() {
+async fn trial_call_uses_the_role_of_the_target_and_a_denied_role_is_an_error() {
     let trust = json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Allow", "Action": "sts:AssumeRole",
         "Principal": {"AWS": "arn:aws:iam::123456789012:root"},

@@ -23,11 +23,12 @@ pub(super) const CRATES: [Layers; 2] = [
         source: "gateway/src/",
         order: &[
             &["main", "lib", "cli"],
-            &["server", "router"],
+            &["server"],
             &["endpoints"],
             &["pipeline"],
             &["upstream"],
             &["config"],
+            &["telemetry"],
             &["http"],
         ],
         largest_circle: Some(4),
