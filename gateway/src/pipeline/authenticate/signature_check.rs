@@ -26,7 +26,7 @@ pub(super) fn install() {
 
 #[expect(
     clippy::trivially_copy_pass_by_ref,
-    reason = "the signature of jsonwebtoken's factory"
+    reason = "the signature is that of `jsonwebtoken`"
 )]
 fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
@@ -34,7 +34,7 @@ fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error
 
 #[expect(
     clippy::trivially_copy_pass_by_ref,
-    reason = "the signature of jsonwebtoken's factory"
+    reason = "the signature is that of `jsonwebtoken`"
 )]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     let check = match (algorithm, key.family(), key.kind()) {
