@@ -131,14 +131,14 @@ async fn gateway_errors_have_the_format_of_aws() {
             prompt("x"),
             404,
             "UnknownOperationException",
-            "nothing at",
+            "unknown path",
         ),
         (
             "/guardrail/x/apply",
             prompt("x"),
             404,
             "UnknownOperationException",
-            "nothing at",
+            "unknown path",
         ),
         (
             "/model/fast/converse",
@@ -191,9 +191,9 @@ async fn authenticates_by_bearer_token_header_or_signature_and_forwards_none() {
         (vec![], "AWS_BEARER_TOKEN_BEDROCK"),
         (
             vec![("authorization", "Bearer wrong".to_owned())],
-            "not known",
+            "invalid API key",
         ),
-        (vec![("authorization", sigv4("AKIAWRONG"))], "not known"),
+        (vec![("authorization", sigv4("AKIAWRONG"))], "invalid API key"),
         (
             vec![("authorization", "AWS4-HMAC-SHA256 nonsense".to_owned())],
             "Signature Version 4",

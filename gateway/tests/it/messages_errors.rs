@@ -191,7 +191,7 @@ async fn gateway_errors_have_anthropics_format() {
             "{".to_owned(),
             400,
             "invalid_request_error",
-            "JSON",
+            "not a valid request",
         ),
         (
             Method::POST,

@@ -202,7 +202,7 @@ async fn a_rejected_role_is_skipped_and_reported_if_no_other_target_exists() {
     assert_eq!(page["roles"][0]["reason"], "AccessDenied");
     let message = page["message"].as_str().unwrap();
     assert!(
-        message.starts_with("no credentials for 1 of 1 roles of targets: sts:AssumeRole for"),
+        message.starts_with("no credentials for 1 of 1 target roles: sts:AssumeRole for"),
         "{message}"
     );
     assert_eq!(rig.metric(READY).await, Some(0.0));
