@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName};
 use crate::{
     http::error::Result,
     pipeline::{
-        batch::{BatchEndpoint, input_usage},
+        batch::{BatchEndpoint, Calls, input_usage},
         endpoint::TargetRequest,
     },
     upstream::target::Target,
@@ -38,7 +38,7 @@ impl BatchEndpoint for Embeddings {
         one.capabilities.embedding == other.capabilities.embedding
     }
 
-    fn decode(request: TargetRequest<'_>) -> Result<(Self, Vec<(Bytes, Self::Call)>)> {
+    fn decode(request: TargetRequest<'_>) -> Result<(Self, Calls<Self::Call>)> {
         let capabilities = &request.target.capabilities;
         let decoded = decode_embeddings(request.body, capabilities, request.config.strict)?;
         let calls = decoded.calls.into_iter().map(|mut call| {

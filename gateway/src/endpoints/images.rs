@@ -10,7 +10,10 @@ use http::HeaderMap;
 
 use crate::{
     http::error::Result,
-    pipeline::{batch::BatchEndpoint, endpoint::TargetRequest},
+    pipeline::{
+        batch::{BatchEndpoint, Calls},
+        endpoint::TargetRequest,
+    },
     upstream::target::Target,
 };
 
@@ -31,7 +34,7 @@ impl BatchEndpoint for Images {
         one.capabilities.image == other.capabilities.image
     }
 
-    fn decode(request: TargetRequest<'_>) -> Result<(Self, Vec<(Bytes, Self::Call)>)> {
+    fn decode(request: TargetRequest<'_>) -> Result<(Self, Calls<Self::Call>)> {
         let ImageRequest {
             calls,
             output_format,

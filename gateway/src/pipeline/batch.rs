@@ -31,6 +31,9 @@ use crate::{
     },
 };
 
+/// The bodies of the calls, each with the state to read its response.
+pub(crate) type Calls<C> = Vec<(Bytes, C)>;
+
 /// An endpoint with several calls of InvokeModel for one request.
 pub(crate) trait BatchEndpoint: Sized + Send + Sync + 'static {
     /// Path, and label of metrics and spans.
@@ -51,7 +54,7 @@ pub(crate) trait BatchEndpoint: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// 400 when the model does not support the request.
-    fn decode(request: TargetRequest<'_>) -> Result<(Self, Vec<(Bytes, Self::Call)>)>;
+    fn decode(request: TargetRequest<'_>) -> Result<(Self, Calls<Self::Call>)>;
 
     /// Reads the response of one call, with its token usage if any.
     ///

@@ -123,10 +123,10 @@ impl Routes {
     /// 404 that lists the models this client may use.
     pub(crate) fn resolve(&self, model: &str, caller: &Caller, draw: u64) -> Result<Targets> {
         if permitted(caller, model) {
-            if let Some(targets) = self.aliases.get(model) {
-                if let Some(targets) = Targets::new(ordered(targets, draw)) {
-                    return Ok(targets);
-                }
+            if let Some(targets) = self.aliases.get(model)
+                && let Some(targets) = Targets::new(ordered(targets, draw))
+            {
+                return Ok(targets);
             }
             if self.allow.iter().any(|pattern| pattern.matches(model)) {
                 return Ok(Targets::one(self.target(&plain(model))));

@@ -193,7 +193,10 @@ async fn authenticates_by_bearer_token_header_or_signature_and_forwards_none() {
             vec![("authorization", "Bearer wrong".to_owned())],
             "invalid API key",
         ),
-        (vec![("authorization", sigv4("AKIAWRONG"))], "invalid API key"),
+        (
+            vec![("authorization", sigv4("AKIAWRONG"))],
+            "invalid API key",
+        ),
         (
             vec![("authorization", "AWS4-HMAC-SHA256 nonsense".to_owned())],
             "Signature Version 4",
