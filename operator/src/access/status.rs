@@ -73,12 +73,12 @@ pub(crate) fn compute(
         access.spec.gateway.enabled
     };
     status.ready_replicas = enabled.then_some(rollout.ready);
-    status.gateways = match (&deployment, result.validated) {
-        (Some(_), _) => Some(rollout.wanted),
-        (None, validated) => validated.map(|access| access.scale.least()),
-    }
-    .filter(|_| enabled)
-    .map(|desired| format!("{}/{desired}", rollout.ready));
+    let desired = match &deployment {
+        Some(_) => Some(rollout.wanted),
+        None => result.validated.map(|access| access.scale.least()),
+    };
+    let desired = desired.filter(|_| enabled);
+    status.gateways = desired.map(|desired| format!("{}/{desired}", rollout.ready));
     let pods = result.observed.map_or(&[][..], |observed| &observed.pods);
     let sidecar_pods = result
         .observed
@@ -94,9 +94,8 @@ pub(crate) fn compute(
     let revoked = matches!(result.evaluation, Some(Evaluation::Denied(_)));
     let gateway = gateway::outcome(rollout, pods, revoked);
     let summary = if result.suspended {
-        let was_ready = find(&status, condition::READY).is_some_and(|ready| ready.status == "True");
         let sidecars_only = !enabled && !access.spec.gateway.enabled;
-        let serves = rollout.available > 0 || (sidecars_only && was_ready);
+        let serves = rollout.available > 0 || (sidecars_only && is_ready(&status));
         ready::suspended(serves, Some(&gateway).filter(|_| enabled))
     } else if enabled || result.error.is_some() {
         ready::summary(rollout, &gateway, &credentials, pods, result.error)
@@ -161,6 +160,10 @@ pub(crate) fn find<'a>(status: &'a BedrockAccessStatus, type_: &str) -> Option<&
         .conditions
         .iter()
         .find(|condition| condition.type_ == type_)
+}
+
+fn is_ready(status: &BedrockAccessStatus) -> bool {
+    find(status, condition::READY).is_some_and(|ready| ready.status == "True")
 }
 
 fn condition(

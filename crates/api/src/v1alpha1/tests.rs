@@ -175,7 +175,7 @@ fn ports_of_a_sidecar_are_those_that_the_rule_of_the_schema_assumes() {
 
 #[test]
 fn object_that_an_earlier_release_stored_with_its_defaults_means_the_same() {
-    let stored = r#"
+    let stored = r"
   allow: []
   serviceAccount: { create: true }
   gateway:
@@ -190,7 +190,7 @@ fn object_that_an_earlier_release_stored_with_its_defaults_means_the_same() {
     resources: { limits: { memory: 512Mi }, requests: { cpu: 100m, memory: 64Mi } }
     service: { annotations: {}, labels: {} }
     tolerations: []
-"#;
+";
     let (stored, minimal) = (access(stored).spec, access("").spec);
     assert_eq!(stored.gateway.resources(), minimal.gateway.resources());
     assert_eq!(stored.gateway.service, minimal.gateway.service);
