@@ -33,7 +33,8 @@ pub struct CommandLine {
         help_heading = "Log options"
     )]
     log_format: logging::LogFormat,
-    /// Log level (error, warn, info, debug, trace) or filter, such as `warn,gateway=debug`.
+    /// Log level (error, warn, info, debug, trace) or filter, such as `warn,gateway=debug`. Default: info for `serve`,
+    /// error for the other commands, whose output contains their findings.
     #[arg(long, value_name = "FILTER", env = crate::config::LOG_VARIABLE, global = true, help_heading = "Log options")]
     log_level: Option<String>,
     #[command(subcommand)]
@@ -58,7 +59,11 @@ impl CommandLine {
     /// # Errors
     /// The command failed; the error says why.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        logging::start(self.log_format, self.log_level.as_deref())?;
+        let level = self.log_level.as_deref();
+        logging::start(
+            self.log_format,
+            level.unwrap_or_else(|| self.command.log_level()),
+        )?;
         match self.command.run().await {
             Err(error) if is_closed_pipe(&error) => Ok(ExitCode::from(CLOSED_PIPE)),
             result => result,
@@ -67,6 +72,14 @@ impl CommandLine {
 }
 
 impl Command {
+    /// The default log level.
+    fn log_level(&self) -> &'static str {
+        match self {
+            Self::Serve(_) => "info",
+            Self::Chat(_) | Self::Doctor(_) | Self::Iam(_) | Self::Models(_) => "error",
+        }
+    }
+
     async fn run(self) -> anyhow::Result<ExitCode> {
         let settings = Settings::new(Arc::new(ProcessEnvironment));
         let mut out = std::io::stdout();

@@ -56,7 +56,7 @@ const RULES: &[Rule] = &[
     // Roles and web identity, before the general AccessDenied.
     Rule {
         names: &[],
-        says: &["sts:assumerolewithwebidentity"],
+        says: &["not authorized to perform", "sts:assumerolewithwebidentity"],
         hint: "The role's trust policy does not admit this token: it needs the cluster's OIDC provider as principal and conditions that match the token's aud (sts.amazonaws.com) and sub (system:serviceaccount:NAMESPACE:NAME). `bedrock-gateway iam --kind trust` prints a matching policy.",
     },
     Rule {
@@ -68,6 +68,26 @@ const RULES: &[Rule] = &[
         names: &[],
         says: &["no openidconnect provider found"],
         hint: "The account has no IAM OIDC provider for the cluster's issuer: create it once per cluster (for EKS: `eksctl utils associate-iam-oidc-provider`).",
+    },
+    Rule {
+        names: &[],
+        says: &["sts:assumerolewithwebidentity", "token expired"],
+        hint: "The web identity token has expired: check that the kubelet, or the process that writes the token file, still renews it, and that this machine's clock is right.",
+    },
+    Rule {
+        names: &[],
+        says: &["id token provided is not a valid jwt"],
+        hint: "The token file contains no JSON Web Token: mount a projected ServiceAccount token with the audience sts.amazonaws.com, and set AWS_WEB_IDENTITY_TOKEN_FILE to its path.",
+    },
+    Rule {
+        names: &[],
+        says: &["error calling the identity provider"],
+        hint: "STS cannot reach the token's identity provider: the gateway tries again. If the error persists, check that the issuer's /.well-known/openid-configuration and JWKS are reachable from the internet.",
+    },
+    Rule {
+        names: &[],
+        says: &["sts:assumerole", "rate exceeded"],
+        hint: "STS throttles calls of this account: the gateway tries again, and uses its current credentials until they expire.",
     },
     Rule {
         names: &[],
@@ -337,6 +357,57 @@ mod tests {
             "Credential should be scoped to a valid region.",
             "region",
         );
+    }
+
+    /// The text of the credentials crate around a message of STS.
+    fn web_identity(detail: &str) -> String {
+        format!(
+            "sts:AssumeRoleWithWebIdentity for arn:aws:iam::123456789012:role/R at https://sts.us-east-1.amazonaws.com: {detail}"
+        )
+    }
+
+    #[test]
+    fn failures_of_web_identity_get_their_own_hint() {
+        for (detail, expected) in [
+            (
+                "AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity",
+                "trust policy does not admit",
+            ),
+            (
+                "ExpiredTokenException: Token expired: current date/time 1800000000 must be before the expiration date/time 1799999000",
+                "token has expired",
+            ),
+            (
+                "InvalidIdentityToken: Incorrect token audience",
+                "audience is not registered",
+            ),
+            (
+                "InvalidIdentityToken: No OpenIDConnect provider found in your account for https://issuer.example",
+                "no IAM OIDC provider",
+            ),
+            (
+                "InvalidIdentityToken: The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)",
+                "no JSON Web Token",
+            ),
+            (
+                "IDPCommunicationError: There was an error calling the identity provider's keys endpoint",
+                "cannot reach the token's identity provider",
+            ),
+            ("Throttling: Rate exceeded", "STS throttles"),
+            (
+                "RegionDisabledException: STS is not activated in this region for account:123456789012.",
+                "Activate STS",
+            ),
+        ] {
+            check("", &web_identity(detail), expected);
+        }
+        for detail in [
+            "InternalFailure: We encountered an internal error",
+            "HTTP status 503, not a valid STS response",
+            "timeout",
+        ] {
+            assert_eq!(hint("", &web_identity(detail)), None, "{detail}");
+        }
     }
 
     #[test]

@@ -4,8 +4,6 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-const DEFAULT_LEVEL: &str = "info";
-
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
@@ -34,26 +32,26 @@ pub(crate) enum LoggingError {
 ///
 /// # Errors
 /// When `level` is invalid, or a logger is installed already.
-pub(crate) fn start(format: LogFormat, level: Option<&str>) -> Result<(), LoggingError> {
-    let level = level.unwrap_or(DEFAULT_LEVEL);
+pub(crate) fn start(format: LogFormat, level: &str) -> Result<(), LoggingError> {
     let filter = if level.contains(['=', ',']) {
         EnvFilter::try_new(level)?
     } else {
-        // Libraries log warnings only.
+        // Libraries log warnings at most.
+        let libraries = if level == "error" { "error" } else { "warn" };
         EnvFilter::try_new(format!(
-            "warn,gateway={level},credentials={level},bedrock_gateway={level},opentelemetry_sdk=off,opentelemetry-otlp=off"
+            "{libraries},gateway={level},credentials={level},bedrock_gateway={level},opentelemetry_sdk=off,opentelemetry-otlp=off"
         ))?
     };
-    let terminal = std::io::stderr().is_terminal();
     let json = match format {
-        LogFormat::Auto => !terminal,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(terminal && !json);
+        // No colors: `tracing-subscriber` is built without them, and prints an error of its own if they are on.
+        .with_ansi(false);
     let started = if json {
         builder.json().flatten_event(true).try_init()
     } else {

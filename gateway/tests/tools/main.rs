@@ -13,3 +13,4 @@ mod examples;
 mod iam;
 mod models;
 mod support;
+mod terminal;
