@@ -76,11 +76,25 @@ struct Arguments {
     #[arg(long, env = "POD_NAME", default_value = api::names::FIELD_MANAGER)]
     instance: String,
     /// Log filter, such as `info` or `operator=debug,info`.
-    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = log_filter)]
     log_level: EnvFilter,
     /// Log format.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
+}
+
+/// Parses a log filter. A word that is no level would be the name of a module, and disable all other log lines.
+fn log_filter(text: &str) -> Result<EnvFilter, String> {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    for directive in text.split(',') {
+        if !directive.contains('=') && !levels.contains(&directive.to_lowercase().as_str()) {
+            return Err(format!(
+                "{directive:?} is not a log level: use one of {}, or a filter such as operator=debug,info",
+                levels.join(", ")
+            ));
+        }
+    }
+    EnvFilter::try_new(text).map_err(|error| error.to_string())
 }
 
 impl Arguments {
@@ -176,4 +190,21 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     operator::run(client, settings, shutdown_signal).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_filter_accepts_levels_and_directives_and_rejects_other_words() {
+        for accepted in ["info", "DEBUG", "operator=debug,info", "off,operator=trace"] {
+            assert!(log_filter(accepted).is_ok(), "{accepted}");
+        }
+        for rejected in ["verbose", "operator=debug,all", ""] {
+            let error = log_filter(rejected).unwrap_err();
+            assert!(error.contains("is not a log level"), "{rejected}: {error}");
+        }
+        assert!(log_filter("operator=loud").is_err());
+    }
 }

@@ -5,7 +5,12 @@ pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod lane;
 
-use std::{future::Future, panic::Location, time::Duration};
+use std::{
+    future::Future,
+    net::{Ipv4Addr, SocketAddr},
+    panic::Location,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -35,4 +40,10 @@ where
             }
         }
     }
+}
+
+/// An address on loopback that nothing listens on.
+pub(crate) fn free_address() -> SocketAddr {
+    let [port] = localcluster::free_ports().unwrap();
+    (Ipv4Addr::LOCALHOST, port).into()
 }

@@ -82,7 +82,7 @@ impl ApiServer {
         });
         let claim = run::claim(tools, &name, false).await?;
         let rig = Rig::start(tools.rig(), &name, &claim.directory, None).await?;
-        let [etcd_port, etcd_peer_port, api_port] = ports::free()?;
+        let [etcd_port, etcd_peer_port, api_port] = ports::free_ports()?;
         let plane = ControlPlane {
             directory: claim.directory.clone(),
             etcd_port,

@@ -67,7 +67,7 @@ impl Cluster {
             claim.cgroup.as_deref(),
         )
         .await?;
-        let [api_port] = ports::free()?;
+        let [api_port] = ports::free_ports()?;
         let plane = ControlPlane {
             directory: claim.directory.clone(),
             etcd_port: 2379,

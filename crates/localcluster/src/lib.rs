@@ -29,6 +29,7 @@ pub use audit::AuditEvent;
 pub use cluster::Cluster;
 pub use error::{Error, Result};
 pub use image::ImageArchive;
+pub use ports::free_ports;
 pub use relay::Relay;
 pub use run::{LeftOver, Running, clean_left_overs, running};
 pub use target::{ClusterKind, Target};

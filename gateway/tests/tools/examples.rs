@@ -306,3 +306,50 @@ fn guide_explains_every_message_of_aws_that_has_a_hint() {
     }
     assert!(count > 30, "only {count} texts found");
 }
+
+/// Texts that a new user copies models from.
+const COPIED: [&str; 5] = ["README.md", "charts", "docs/guide", "examples", "manifests"];
+/// A table of all lifecycles, and a page about errors that legacy and retired models cause.
+const ABOUT_LIFECYCLES: [&str; 2] = [
+    "docs/guide/authentication.md",
+    "docs/guide/troubleshooting.md",
+];
+
+fn texts(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let entries = std::fs::read_dir(path).unwrap();
+    entries
+        .flat_map(|entry| texts(&entry.unwrap().path()))
+        .collect()
+}
+
+#[test]
+fn samples_use_no_legacy_or_retired_model() {
+    let catalogue = api::catalogue::builtin();
+    let closed: Vec<&str> = catalogue
+        .models()
+        .filter(|(_, model)| model.lifecycle() != api::catalogue::Lifecycle::Active)
+        .map(|(id, _)| id)
+        .collect();
+    assert!(closed.contains(&"anthropic.claude-3-haiku-20240307-v1:0"));
+    let mut current = 0;
+    for path in COPIED.iter().flat_map(|path| texts(&root().join(path))) {
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            continue; // images and the like
+        };
+        current += text.matches(crate::support::PROFILE).count();
+        if ABOUT_LIFECYCLES.contains(&name.as_str()) {
+            continue;
+        }
+        for id in &closed {
+            assert!(
+                !text.contains(id),
+                "{name} uses {id}, which is closed to new accounts"
+            );
+        }
+    }
+    assert!(current >= 8, "{current} uses of the example's model");
+}

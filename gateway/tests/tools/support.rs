@@ -11,6 +11,8 @@ pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
 pub(crate) const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKEY";
 pub(crate) const HAIKU: &str = "anthropic.claude-3-haiku-20240307-v1:0";
+/// The inference profile that examples, guides and samples use.
+pub(crate) const PROFILE: &str = "us.amazon.nova-2-lite-v1:0";
 
 /// A policy that allows all actions.
 pub(crate) fn everything() -> Value {

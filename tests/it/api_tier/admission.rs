@@ -1,9 +1,6 @@
 //! The operator's validating webhook refuses BedrockAccess objects at `kubectl apply`.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use api::{
     names,
@@ -20,16 +17,9 @@ use operator::{CertificateSource, OwnCertificate, Rotation, Settings, WebhookSet
 use serde_json::{Value, json};
 
 use super::rig::{OPERATOR_NAMESPACE, Rig, TEAM, sample_spec};
-use crate::support::eventually;
+use crate::support::{eventually, free_address};
 
 const CHART: [&str; 2] = ["--set", "admission.enabled=true"];
-
-fn free() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
 
 /// The chart's configuration with a URL instead of a Service: there is no network of pods on this tier.
 async fn configure(rig: &Rig, webhook: SocketAddr) {
@@ -104,7 +94,7 @@ fn message(refused: Result<BedrockAccess, kube::Error>) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn access_is_refused_at_apply_with_the_words_of_its_status() {
-    let webhook = free();
+    let webhook = free_address();
     let mut rig = Rig::without_operator_with(&[], &CHART).await;
     configure(&rig, webhook).await;
     start_operator(&mut rig, webhook).await;

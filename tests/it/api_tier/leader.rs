@@ -1,9 +1,6 @@
 //! Several operators at once: one leads, the others stand by and take over.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use api::names;
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Secret, events::v1::Event};
@@ -19,7 +16,7 @@ use serde_json::json;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::rig::{OPERATOR_NAMESPACE, Rig, sample_spec};
-use crate::support::{eventually, http};
+use crate::support::{eventually, free_address, http};
 
 /// Quick enough for a test, and slow enough for a busy machine.
 const TIMING: Timing = Timing {
@@ -35,16 +32,9 @@ struct Replica {
     metrics: SocketAddr,
 }
 
-fn free() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
 /// One replica, with its webhook.
 async fn replica(rig: &Rig, name: &str) -> Replica {
-    let [health, metrics, webhook] = [free(), free(), free()];
+    let [health, metrics, webhook] = [free_address(), free_address(), free_address()];
     let mut election = LeaderElection::new(OPERATOR_NAMESPACE, name);
     election.timing = TIMING;
     let settings = Settings {

@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{accepted, documents, root, variable_exists, yaml};
-use crate::support::HAIKU;
+use crate::support::PROFILE;
 
 /// Parses a document as a Kubernetes type and checks that serialization keeps all fields, so no field is unknown.
 #[track_caller]
@@ -184,7 +184,7 @@ fn bedrock_access_is_valid_and_iam_prints_its_policies() {
     let request = Request {
         principal: None,
         action: "bedrock:InvokeModel",
-        resource: &format!("arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}"),
+        resource: &format!("arn:aws:bedrock:us-east-1:123456789012:inference-profile/{PROFILE}"),
         context: &context,
     };
     assert!(evaluate(&[policy], request).is_allowed());

@@ -7,7 +7,7 @@ use awsdouble::policy::{Context, Policy, Principal, Request, evaluate};
 use serde_json::Value;
 
 use super::{accepted, read, root, strings, variable_exists, words, yaml};
-use crate::support::HAIKU;
+use crate::support::PROFILE;
 
 /// Instructions of a Dockerfile: keyword and arguments, with continued lines joined.
 fn instructions(path: &str) -> Vec<(String, String)> {
@@ -218,8 +218,11 @@ fn lambda_template_allows_only_its_model() {
     let role = &resources["ExecutionRole"]["Properties"];
     let trust = Policy::from_value(&role["AssumeRolePolicyDocument"]).unwrap();
     let lambda = Principal::Service("lambda.amazonaws.com".to_owned());
+    let profile = format!("arn:aws:bedrock:us-east-1:123456789012:inference-profile/{PROFILE}");
     let decide = |policy: &Policy, principal, action, resource: &str| {
-        let context = Context::new().with("aws:RequestedRegion", "us-east-1");
+        let context = Context::new()
+            .with("aws:RequestedRegion", "us-east-1")
+            .with("bedrock:InferenceProfileArn", &profile);
         let request = Request {
             principal,
             action,
@@ -231,12 +234,14 @@ fn lambda_template_allows_only_its_model() {
     assert!(decide(&trust, Some(&lambda), "sts:AssumeRole", "*"));
     let policy = Policy::from_value(&role["Policies"][0]["PolicyDocument"]).unwrap();
     let arn = |model: &str| format!("arn:aws:bedrock:us-east-1::foundation-model/{model}");
-    assert!(decide(
-        &policy,
-        None,
-        "bedrock:InvokeModelWithResponseStream",
-        &arn(HAIKU)
-    ));
+    for resource in [profile.clone(), arn("amazon.nova-2-lite-v1:0")] {
+        assert!(decide(
+            &policy,
+            None,
+            "bedrock:InvokeModelWithResponseStream",
+            &resource
+        ));
+    }
     assert!(!decide(
         &policy,
         None,

@@ -1,12 +1,7 @@
 //! The operator with its webhook on loopback, and the chart's configuration of it with a URL instead of a
 //! Service: there is no network of pods on this tier.
 
-use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::Path,
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use api::names;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -25,7 +20,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
 use super::super::rig::{OPERATOR_NAMESPACE, Rig, TEAM, sample_spec};
-use crate::support::{eventually, http};
+use crate::support::{eventually, free_address, http};
 
 /// The access whose sidecar the ServiceAccount `app` may have.
 pub(crate) const ACCESS: &str = "chat";
@@ -48,7 +43,7 @@ impl SidecarRig {
     /// The API server with the chart's webhook configuration, a BedrockAccess and its ServiceAccounts.
     pub(crate) async fn without_operator() -> Self {
         let rig = Rig::without_operator().await;
-        let [webhook, metrics] = [free(), free()];
+        let [webhook, metrics] = [free_address(), free_address()];
         let this = Self {
             rig,
             webhook,
@@ -135,7 +130,7 @@ impl SidecarRig {
             .env("GATEWAY_IMAGE", "bedrock-gateway:test")
             .arg(format!("--webhook-address={}", self.webhook))
             .arg(format!("--metrics-address={}", self.metrics))
-            .arg(format!("--health-address={}", free()))
+            .arg(format!("--health-address={}", free_address()))
             .arg("--webhook-certificate-directory")
             .arg(directory.path())
             .stdout(log.try_clone().unwrap())
@@ -244,11 +239,4 @@ pub(crate) fn authority() -> (String, impl Fn(i64) -> (String, String)) {
         )
     };
     (pem, make)
-}
-
-fn free() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
 }
