@@ -87,7 +87,7 @@ pub(super) fn access() -> String {
             "region": REGION,
             "endpoints": { "bedrockRuntime": url, "bedrock": url, "sts": url },
             "identity": { "irsa": { "roleArn": ROLE } },
-            "models": [{ "name": MODEL, "modelId": "anthropic.claude-3-haiku-20240307-v1:0" }],
+            "models": [{ "name": MODEL, "modelId": "us.amazon.nova-2-lite-v1:0" }],
             "clients": { "serviceAccounts": [{ "name": "app" }] },
         },
     })])
