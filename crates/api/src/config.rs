@@ -4,6 +4,7 @@
 //! profile, region, endpoints) come from the environment as for all AWS tools, and settings in the document take
 //! precedence. The gateway reads and watches the file; this module only parses and validates it.
 
+mod check;
 mod limits;
 
 use std::collections::BTreeMap;
@@ -23,60 +24,56 @@ pub const KIND: &str = "GatewayConfig";
 
 /// The configuration document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct GatewayConfig {
     /// `bedrockaccess.dev/v1alpha1`.
-    #[serde(default = "api_version")]
     pub api_version: String,
     /// `GatewayConfig`.
-    #[serde(default = "kind")]
     pub kind: String,
     /// The `BedrockAccess` that the operator created this document from. Absent in a document written by hand.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub access: Option<AccessReference>,
     /// Default region of targets. If absent, `AWS_REGION` or the region of the profile.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
     /// Custom base URLs of AWS services, such as VPC endpoints or FIPS endpoints.
-    #[serde(default, skip_serializing_if = "Endpoints::is_empty")]
+    #[serde(skip_serializing_if = "Endpoints::is_empty")]
     pub endpoints: Endpoints,
     /// Roles to assume in this order, starting with the base credentials. The last role signs the requests.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub assume_roles: Vec<AssumeRole>,
     /// Models that clients can call, each by a name of your choice.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Model>,
     /// Bedrock model ids that clients can call directly. `*` matches any number of characters.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
     /// Guardrail that Bedrock applies to every request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub guardrail: Option<Guardrail>,
     /// Clients that can call the gateway.
-    #[serde(default)]
     pub clients: Clients,
     /// Certificate of the API port. If absent, the port serves HTTP without TLS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
     /// Size limits, timeouts and rate limits.
-    #[serde(default)]
     pub limits: Limits,
     /// If present, the gateway rejects every request with this message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
     /// Reject requests with any unsupported field. If false, unsupported fields that are harmless are dropped with a warning
     /// header.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_false")]
     pub strict: bool,
     /// Fetch images and files that requests refer to by an `https://` URL, from public addresses only. If false, such
     /// requests are rejected.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_false")]
     pub fetch_remote_media: bool,
     /// Add prompt-cache points to requests that set none.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_false")]
     pub automatic_cache: bool,
     /// Model families that override or extend the built-in table; see the guide.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub model_families: BTreeMap<String, Value>,
 }
 
@@ -301,121 +298,13 @@ impl GatewayConfig {
         }
         roles
     }
-
-    /// Validates what the types cannot express.
-    ///
-    /// # Errors
-    /// [`ConfigError::Invalid`] for the first invalid field.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        let invalid = |field: String, message: &str| {
-            Err(ConfigError::Invalid {
-                field,
-                message: message.to_owned(),
-            })
-        };
-        if self.api_version != api_version() || self.kind != KIND {
-            return invalid(
-                "kind".to_owned(),
-                "expected apiVersion bedrockaccess.dev/v1alpha1 and kind GatewayConfig",
-            );
-        }
-        for (index, model) in self.models.iter().enumerate() {
-            let field = format!("models[{index}]");
-            if model.name.trim().is_empty() {
-                return invalid(format!("{field}.name"), "must not be empty");
-            }
-            if self
-                .models
-                .iter()
-                .take(index)
-                .any(|other| other.name == model.name)
-            {
-                return invalid(
-                    format!("{field}.name"),
-                    &format!("duplicate name {:?}", model.name),
-                );
-            }
-            if model.targets.is_empty() {
-                return invalid(
-                    format!("{field}.targets"),
-                    "must contain at least one target",
-                );
-            }
-            if let Some(at) = model
-                .targets
-                .iter()
-                .position(|target| target.model_id.trim().is_empty())
-            {
-                return invalid(
-                    format!("{field}.targets[{at}].modelId"),
-                    "must not be empty",
-                );
-            }
-        }
-        let endpoints = [
-            ("bedrockRuntime", &self.endpoints.bedrock_runtime),
-            ("bedrockMantle", &self.endpoints.bedrock_mantle),
-            ("bedrock", &self.endpoints.bedrock),
-            ("sts", &self.endpoints.sts),
-        ];
-        for (name, value) in endpoints {
-            if let Some(url) = value
-                && !(url.starts_with("https://") || url.starts_with("http://"))
-            {
-                return invalid(
-                    format!("endpoints.{name}"),
-                    "must start with https:// or http://",
-                );
-            }
-        }
-        if self.limits.max_body_bytes == 0 {
-            return invalid("limits.maxBodyBytes".to_owned(), "must be at least 1");
-        }
-        if let Some(Store { redis }) = &self.limits.store
-            && !(redis.url.starts_with("redis://") || redis.url.starts_with("rediss://"))
-        {
-            return invalid(
-                "limits.store.redis.url".to_owned(),
-                "must start with redis:// or rediss://",
-            );
-        }
-        for (field, rates) in self.rates() {
-            if let Some((name, _)) = rates.all().into_iter().find(|(_, rate)| *rate == Some(0)) {
-                return invalid(
-                    format!("{field}.{name}"),
-                    "must be at least 1; remove it for no limit",
-                );
-            }
-        }
-        Ok(())
-    }
-}
-
-impl GatewayConfig {
-    /// All rate limits, each with the path of its field.
-    fn rates(&self) -> Vec<(String, Rates)> {
-        let mut rates = vec![
-            ("limits".to_owned(), self.limits.rates()),
-            (
-                "clients.apiKeyLimits".to_owned(),
-                self.clients.api_key_limits,
-            ),
-        ];
-        let accounts = self.clients.service_accounts.iter();
-        let subjects = accounts.flat_map(|accounts| &accounts.subjects).enumerate();
-        rates.extend(subjects.map(|(index, subject)| {
-            let field = format!("clients.serviceAccounts.subjects[{index}].limits");
-            (field, subject.limits)
-        }));
-        rates
-    }
 }
 
 impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             api_version: api_version(),
-            kind: kind(),
+            kind: KIND.to_owned(),
             access: None,
             region: None,
             endpoints: Endpoints::default(),
@@ -431,6 +320,21 @@ impl Default for GatewayConfig {
             fetch_remote_media: false,
             automatic_cache: false,
             model_families: BTreeMap::new(),
+        }
+    }
+}
+
+impl Target {
+    /// A target with defaults for everything but its id.
+    pub fn new(model_id: &str) -> Self {
+        Self {
+            model_id: model_id.to_owned(),
+            region: None,
+            weight: 1,
+            priority: 0,
+            base_model: None,
+            api: None,
+            assume_role: None,
         }
     }
 }
@@ -451,10 +355,6 @@ impl Clients {
 
 fn api_version() -> String {
     format!("{}/{}", names::GROUP, names::VERSION)
-}
-
-fn kind() -> String {
-    KIND.to_owned()
 }
 
 fn one() -> u32 {
@@ -512,56 +412,6 @@ mod tests {
                 "models[0].targets[1].assumeRole",
                 "models[0].targets[2].assumeRole"
             ]
-        );
-    }
-
-    #[track_caller]
-    fn refused(text: &str, expected: &str) {
-        let error = GatewayConfig::from_yaml(text).unwrap_err().to_string();
-        assert!(
-            error.contains(expected),
-            "{text:?} gave {error:?}, expected {expected:?}"
-        );
-    }
-
-    #[test]
-    fn invalid_documents_are_rejected_with_the_field() {
-        refused("modles: []", "modles");
-        refused("region: nowhere", "us-east-1");
-        refused("kind: Deployment", "GatewayConfig");
-        refused(
-            "models: [{name: '', targets: [{modelId: a}]}]",
-            "models[0].name",
-        );
-        refused("models: [{name: a, targets: []}]", "models[0].targets");
-        refused(
-            "models: [{name: a, targets: [{modelId: ' '}]}]",
-            "models[0].targets[0].modelId",
-        );
-        refused(
-            "models: [{name: a, targets: [{modelId: x}]}, {name: a, targets: [{modelId: y}]}]",
-            "models[1].name",
-        );
-        refused("endpoints: {sts: 'sts.amazonaws.com'}", "endpoints.sts");
-        refused("limits: {maxBodyBytes: 0}", "limits.maxBodyBytes");
-        refused("limits: {tokensPerDay: 0}", "limits.tokensPerDay");
-        refused(
-            "limits: {store: {redis: {url: 'valkey:6379'}}}",
-            "limits.store.redis.url",
-        );
-        refused("limits: {requestsPerHour: 1}", "requestsPerHour");
-        refused(
-            "clients: {apiKeyLimits: {requestsPerMinute: 0}}",
-            "clients.apiKeyLimits.requestsPerMinute",
-        );
-        refused(
-            "clients: {serviceAccounts: {issuer: a, audience: b, jwks: {}, subjects: [{namespace: a, name: b}, {namespace: a, name: c, limits: {concurrentRequests: 0}}]}}",
-            "clients.serviceAccounts.subjects[1].limits.concurrentRequests",
-        );
-        refused("assumeRoles: [{roleArn: me}]", "arn:PARTITION");
-        refused(
-            "models: [{name: a, targets: [{modelId: x, assumeRole: {roleArn: me}}]}]",
-            "arn:PARTITION",
         );
     }
 }

@@ -116,17 +116,11 @@ impl Limits {
     /// The same limits with other rate limits.
     #[must_use]
     pub fn with_rates(self, rates: Rates) -> Self {
-        let Rates {
-            requests_per_minute,
-            tokens_per_minute,
-            concurrent_requests,
-            tokens_per_day,
-        } = rates;
         Self {
-            requests_per_minute,
-            tokens_per_minute,
-            concurrent_requests,
-            tokens_per_day,
+            requests_per_minute: rates.requests_per_minute,
+            tokens_per_minute: rates.tokens_per_minute,
+            concurrent_requests: rates.concurrent_requests,
+            tokens_per_day: rates.tokens_per_day,
             ..self
         }
     }
