@@ -8,6 +8,6 @@ pub(crate) mod embeddings;
 pub(crate) mod images;
 pub(crate) mod messages;
 pub(crate) mod models;
-mod openai_stream;
+mod openai;
 pub(crate) mod rerank;
 pub(crate) mod responses;

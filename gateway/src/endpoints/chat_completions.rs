@@ -2,13 +2,14 @@
 //! by Converse; the capabilities of the target decide.
 //! <https://platform.openai.com/docs/api-reference/chat/create>
 
-mod passthrough;
-
+use bedrock::apis::Protocol;
 use bytes::{Bytes, BytesMut};
 use dialects::openai::{
     PassthroughStream, ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response,
+    passthrough, usage_of, with_client_model,
 };
 
+use super::openai;
 use crate::{
     http::error::{GatewayError, Result},
     pipeline::{
@@ -32,46 +33,34 @@ impl Endpoint for ChatCompletions {
 
     fn new(model: &str, created: u64) -> Self {
         Self {
-            identity: ResponseIdentity {
-                id: format!("chatcmpl-{:032x}", fastrand::u128(..)),
-                created,
-                model: model.to_owned(),
-            },
+            identity: openai::identity("chatcmpl-", model, created),
         }
     }
 
     fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
-        if let Some(prepared) = passthrough::prepare(request)? {
-            return Ok(prepared.into());
+        let api = request.target.capabilities.apis.chat;
+        let edit = |body: &[u8], model: &str| Ok(passthrough(body, model)?.body);
+        if let Some(sent) = openai::passthrough(request, (api, Protocol::ChatCompletions), edit)? {
+            return Ok(sent);
         }
         let decoded = decode(request.body, &converse::decode_options(&request))?;
-        if !decoded.fetches.is_empty() {
-            return Ok(Preparation::NeedsMedia(decoded.fetches));
-        }
         converse::prepare(
             &decoded.request,
             decoded.stream && decoded.upstream_stream,
+            decoded.fetches,
             decoded.warnings,
-            Encoding::Converse(Box::new(decoded.reply)),
+            decoded.reply,
         )
     }
 
     fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
-        match reply.context {
-            Encoding::Passthrough => {
-                let (body, usage) = passthrough::whole(&reply.body, &self.identity.model);
-                if let Some(usage) = usage {
-                    record.set_usage(usage);
-                }
-                Ok(body)
-            }
-            Encoding::Converse(context) => {
-                let response = converse::read_response(&reply.body)?;
-                record.set_usage(response.usage);
-                let encoded = encode_response(&response, &context, &self.identity)?;
-                Ok(encoded.body.into())
-            }
-        }
+        let forward = |body: Bytes| {
+            let usage = usage_of(&body);
+            (with_client_model(&body, &self.identity.model).into(), usage)
+        };
+        converse::whole(reply, record, forward, |response, context| {
+            Ok(encode_response(response, &context, &self.identity)?.body)
+        })
     }
 }
 

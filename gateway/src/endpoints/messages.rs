@@ -48,20 +48,13 @@ impl Endpoint for Messages {
     }
 
     fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
-        match reply.context {
-            Encoding::Passthrough => {
-                if let Some(usage) = usage_of(&reply.body) {
-                    record.set_usage(usage);
-                }
-                Ok(reply.body)
-            }
-            Encoding::Converse(context) => {
-                let response = converse::read_response(&reply.body)?;
-                record.set_usage(response.usage);
-                let encoded = encode_response(&response, &context, &self.identity)?;
-                Ok(encoded.body.into())
-            }
-        }
+        let forward = |body: Bytes| {
+            let usage = usage_of(&body);
+            (body, usage)
+        };
+        converse::whole(reply, record, forward, |response, context| {
+            Ok(encode_response(response, &context, &self.identity)?.body)
+        })
     }
 }
 

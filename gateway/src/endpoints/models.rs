@@ -4,7 +4,7 @@
 //! Configured names first. A pattern is expanded with the built-in table of models for the gateway's region, since
 //! requests cannot name a pattern. Other ids that match it work as well.
 
-use api::catalogue;
+use api::{catalogue, pattern::matches};
 use axum::{
     Extension,
     extract::{Path, Query, State as FromState, rejection::QueryRejection},
@@ -17,8 +17,7 @@ use serde::Deserialize;
 use crate::{
     http::{dialect::Dialect, error::GatewayError, time::rfc3339},
     pipeline::{
-        active_config::ActiveConfig, authenticate::Caller, driver::serve_locally, route::Pattern,
-        state::State,
+        active_config::ActiveConfig, authenticate::Caller, driver::serve_locally, state::State,
     },
     telemetry::request_id::RequestContext,
 };
@@ -116,11 +115,10 @@ fn entries(active: &ActiveConfig, caller: &Caller) -> Vec<(String, String)> {
 
 /// The known ids in a region that match a pattern.
 fn expand(pattern: &str, region: &api::Region) -> Vec<(String, String)> {
-    let pattern = Pattern::new(pattern);
     catalogue::builtin()
         .models()
         .flat_map(|(id, model)| model.ids_in(id, region))
-        .filter(|id| pattern.matches(id))
+        .filter(|id| matches(pattern, id))
         .map(|id| (id.clone(), id))
         .collect()
 }

@@ -4,12 +4,15 @@
 
 mod passthrough;
 
+use bedrock::apis::Protocol;
 use bytes::{Bytes, BytesMut};
 use dialects::{
     openai::ResponseIdentity,
     responses::{ReplyContext, StreamEncoder, decode, encode_response},
+    translation::with_model,
 };
 
+use super::openai;
 use crate::{
     http::error::{GatewayError, Result},
     pipeline::{
@@ -33,45 +36,34 @@ impl Endpoint for Responses {
 
     fn new(model: &str, created: u64) -> Self {
         Self {
-            identity: ResponseIdentity {
-                id: format!("resp_{:032x}", fastrand::u128(..)),
-                created,
-                model: model.to_owned(),
-            },
+            identity: openai::identity("resp_", model, created),
         }
     }
 
     fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
-        if let Some(prepared) = passthrough::prepare(request)? {
-            return Ok(prepared.into());
+        let api = request.target.capabilities.apis.responses;
+        let edit = |body: &[u8], model: &str| Ok(with_model(body, model)?);
+        if let Some(sent) = openai::passthrough(request, (api, Protocol::Responses), edit)? {
+            return Ok(sent);
         }
         let decoded = decode(request.body, &converse::decode_options(&request))?;
-        if !decoded.fetches.is_empty() {
-            return Ok(Preparation::NeedsMedia(decoded.fetches));
-        }
         converse::prepare(
             &decoded.request,
             decoded.stream && decoded.upstream_stream,
+            decoded.fetches,
             decoded.warnings,
-            Encoding::Converse(Box::new(decoded.reply)),
+            decoded.reply,
         )
     }
 
     fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
-        match reply.context {
-            Encoding::Passthrough => {
-                if let Some(usage) = passthrough::usage(&reply.body) {
-                    record.set_usage(usage);
-                }
-                Ok(reply.body)
-            }
-            Encoding::Converse(context) => {
-                let response = converse::read_response(&reply.body)?;
-                record.set_usage(response.usage);
-                let encoded = encode_response(&response, *context, &self.identity)?;
-                Ok(encoded.body.into())
-            }
-        }
+        let forward = |body: Bytes| {
+            let usage = passthrough::usage(&body);
+            (body, usage)
+        };
+        converse::whole(reply, record, forward, |response, context| {
+            Ok(encode_response(response, context, &self.identity)?.body)
+        })
     }
 }
 

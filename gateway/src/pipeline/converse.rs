@@ -1,12 +1,16 @@
 //! Requests and responses of Converse, which several endpoints use.
 
 use bedrock::{
-    converse::{ConverseRequest, ConverseResponse, StreamEvent},
+    converse::{ConverseRequest, ConverseResponse, StreamEvent, TokenUsage},
     eventstream::Frame,
 };
-use dialects::translation::{DecodeOptions, GuardrailRef, RemoteMedia};
+use bytes::Bytes;
+use dialects::translation::{DecodeOptions, Fetch, GuardrailRef, RemoteMedia, UpstreamError};
 
-use super::endpoint::{Preparation, TargetRequest};
+use super::{
+    endpoint::{Encoding, Preparation, Reply, TargetRequest},
+    record::RequestRecord,
+};
 use crate::{
     http::error::{GatewayError, Result},
     upstream::{call::Prepared, operation::Operation},
@@ -31,16 +35,20 @@ pub(crate) fn decode_options<'r>(request: &TargetRequest<'r>) -> DecodeOptions<'
     }
 }
 
-/// A request of Converse, or of ConverseStream.
+/// A request of Converse, or of ConverseStream, unless media must be fetched first.
 ///
 /// # Errors
 /// When it cannot be serialized.
-pub(crate) fn prepare<C>(
+pub(crate) fn prepare<R>(
     request: &ConverseRequest<'_>,
     stream: bool,
+    fetches: Vec<Fetch>,
     warnings: Vec<String>,
-    context: C,
-) -> Result<Preparation<C>> {
+    reply: R,
+) -> Result<Preparation<Encoding<R>>> {
+    if !fetches.is_empty() {
+        return Ok(Preparation::NeedsMedia(fetches));
+    }
     let body = serde_json::to_vec(request)
         .map_err(|_| GatewayError::Internal("failed to serialize the translated request"))?;
     let operation = if stream {
@@ -48,12 +56,36 @@ pub(crate) fn prepare<C>(
     } else {
         Operation::Converse
     };
-    let prepared = Prepared::new(operation, body, context);
     Ok(Prepared {
         warnings,
-        ..prepared
+        ..Prepared::new(operation, body, Encoding::Converse(Box::new(reply)))
     }
     .into())
+}
+
+/// Records the usage of a complete response and encodes it: by `forward` if the target uses the client's protocol,
+/// by `translate` if it is a response of Converse.
+///
+/// # Errors
+/// When the response is unreadable, or has no equivalent in the client's dialect.
+pub(crate) fn whole<R>(
+    reply: Reply<'_, Encoding<R>>,
+    record: &mut RequestRecord,
+    forward: impl FnOnce(Bytes) -> (Bytes, Option<TokenUsage>),
+    translate: impl FnOnce(&ConverseResponse, R) -> Result<Vec<u8>, UpstreamError>,
+) -> Result<Bytes> {
+    let (body, usage) = match reply.context {
+        Encoding::Passthrough => forward(reply.body),
+        Encoding::Converse(context) => {
+            let response = read_response(&reply.body)?;
+            record.set_usage(response.usage);
+            return Ok(translate(&response, *context)?.into());
+        }
+    };
+    if let Some(usage) = usage {
+        record.set_usage(usage);
+    }
+    Ok(body)
 }
 
 /// Reads a response of Converse.

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::{Arn, GatewayConfig, Region, config};
+use api::{Arn, GatewayConfig, Region, config, pattern::matches};
 use bedrock::{
     apis::{BedrockApi, Service},
     model_id::encode_path_segment,
@@ -22,15 +22,12 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Routes {
     aliases: BTreeMap<String, Vec<Arc<Target>>>,
-    allow: Vec<Pattern>,
+    /// Ids, in which `*` matches any characters.
+    allow: Vec<String>,
     families: FamilyTable,
     region: Region,
     endpoints: Endpoints,
 }
-
-/// A text in which `*` matches any characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pattern(String);
 
 impl Routes {
     /// Compiles the routes of a configuration.
@@ -44,7 +41,7 @@ impl Routes {
     ) -> Result<Self, FamilyError> {
         let mut routes = Self {
             aliases: BTreeMap::new(),
-            allow: config.allow.iter().cloned().map(Pattern).collect(),
+            allow: config.allow.clone(),
             families: FamilyTable::with_overrides(&config.model_families)?,
             region,
             endpoints,
@@ -103,7 +100,7 @@ impl Routes {
 
     /// The target for applying a guardrail without a model: in the region of its ARN, or else the default region.
     pub(crate) fn guardrail(&self, identifier: &str, version: &str) -> Target {
-        let target = self.target(&plain(identifier));
+        let target = self.target(&config::Target::new(identifier));
         let identifier = encode_path_segment(identifier);
         let version = encode_path_segment(version);
         Target {
@@ -128,8 +125,8 @@ impl Routes {
             {
                 return Ok(targets);
             }
-            if self.allow.iter().any(|pattern| pattern.matches(model)) {
-                return Ok(Targets::one(self.target(&plain(model))));
+            if self.allow.iter().any(|pattern| matches(pattern, model)) {
+                return Ok(Targets::one(self.target(&config::Target::new(model))));
             }
         }
         Err(GatewayError::UnknownModel {
@@ -140,7 +137,7 @@ impl Routes {
 
     /// Whether the configuration names the model itself, not only a matching pattern.
     pub(crate) fn is_configured(&self, model: &str) -> bool {
-        self.aliases.contains_key(model) || self.allow.iter().any(|pattern| pattern.0 == model)
+        self.aliases.contains_key(model) || self.allow.iter().any(|id| id == model)
     }
 
     /// Names that a client may use, each with its Bedrock id; patterns unchanged.
@@ -152,7 +149,7 @@ impl Routes {
         let allowed = self
             .allow
             .iter()
-            .map(|pattern| (pattern.0.clone(), pattern.0.clone()));
+            .map(|pattern| (pattern.clone(), pattern.clone()));
         aliases
             .chain(allowed)
             .filter(|(name, _)| permitted(caller, name))
@@ -171,25 +168,9 @@ pub(crate) fn api(word: config::BedrockApi) -> BedrockApi {
     }
 }
 
-/// A target with defaults for everything but its id.
-fn plain(model_id: &str) -> config::Target {
-    config::Target {
-        model_id: model_id.to_owned(),
-        region: None,
-        weight: 1,
-        priority: 0,
-        base_model: None,
-        api: None,
-        assume_role: None,
-    }
-}
-
 fn permitted(caller: &Caller, model: &str) -> bool {
-    caller.models.is_empty()
-        || caller
-            .models
-            .iter()
-            .any(|pattern| Pattern(pattern.clone()).matches(model))
+    let models = &caller.models;
+    models.is_empty() || models.iter().any(|pattern| matches(pattern, model))
 }
 
 /// Sorts by priority, and within a priority by weighted random draws. Weight 0 disables a target.
@@ -216,17 +197,6 @@ fn ordered(targets: &[Arc<Target>], draw: u64) -> Vec<Arc<Target>> {
         order.push(Arc::clone(left.remove(at)));
     }
     order
-}
-
-impl Pattern {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Whether the whole `text` matches.
-    pub(crate) fn matches(&self, text: &str) -> bool {
-        api::pattern::matches(&self.0, text)
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,20 @@
 //! Label values are configured names, never arbitrary text of a client, so their number is bounded.
 //! Names: <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/>.
 
+/// Registers metrics, each with its name and help text.
+macro_rules! register {
+    ($registry:expr, $metrics:expr, $($metric:ident: $name:literal, $help:literal;)*) => {
+        $($registry.register($name, $help, $metrics.$metric.clone());)*
+    };
+}
+
+/// Registers metrics in seconds.
+macro_rules! register_seconds {
+    ($registry:expr, $metrics:expr, $($metric:ident: $name:literal, $help:literal;)*) => {
+        $($registry.register_with_unit($name, $help, Unit::Seconds, $metrics.$metric.clone());)*
+    };
+}
+
 mod roles;
 
 use std::{
@@ -16,34 +30,19 @@ use std::{
 use bedrock::converse::TokenUsage;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
     registry::{Registry, Unit},
 };
 
 use crate::http::over_limit::OverLimit;
 use roles::RoleMetrics;
 
-/// OpenTelemetry's buckets for durations of model calls, in seconds.
-const SECONDS: [f64; 14] = [
-    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
-];
-/// OpenTelemetry's buckets for tokens of a call.
-const TOKENS: [f64; 14] = [
-    1.0,
-    4.0,
-    16.0,
-    64.0,
-    256.0,
-    1_024.0,
-    4_096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-    16_777_216.0,
-    67_108_864.0,
-];
 /// OpenTelemetry's name of Bedrock.
 pub(crate) const PROVIDER: &str = "aws.bedrock";
 /// Labels of the rate-limit store.
@@ -130,9 +129,9 @@ impl Metrics {
     pub(crate) fn new() -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(SECONDS)),
-            first_tokens: Family::new_with_constructor(|| Histogram::new(SECONDS)),
-            tokens: Family::new_with_constructor(|| Histogram::new(TOKENS)),
+            durations: Family::new_with_constructor(seconds),
+            first_tokens: Family::new_with_constructor(seconds),
+            tokens: Family::new_with_constructor(tokens),
             requests: Family::default(),
             over_limits: Family::default(),
             limit_store_up: Family::default(),
@@ -155,23 +154,13 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
-        macro_rules! register {
-            ($($metric:ident: $name:literal, $help:literal;)*) => {
-                $(registry.register($name, $help, self.$metric.clone());)*
-            };
-        }
-        macro_rules! register_seconds {
-            ($($metric:ident: $name:literal, $help:literal;)*) => {
-                $(registry.register_with_unit($name, $help, Unit::Seconds, self.$metric.clone());)*
-            };
-        }
-        register_seconds! {
+        register_seconds! { registry, self,
             durations: "gen_ai_server_request_duration",
                 "Time from the arrival of a request to the last byte of its response";
             first_tokens: "gen_ai_server_time_to_first_token",
                 "Time from the arrival of a request to the first byte of its streamed response";
         }
-        register! {
+        register! { registry, self,
             tokens: "gen_ai_client_token_usage",
                 "Tokens of a call as counted by Bedrock";
             requests: "bedrock_gateway_requests",
@@ -191,13 +180,13 @@ impl Metrics {
             reload_successful: "bedrock_gateway_config_last_reload_successful",
                 "1 if the last configuration reload succeeded, 0 if it failed";
         }
-        register_seconds! {
+        register_seconds! { registry, self,
             credentials_expiry: "bedrock_gateway_credentials_expiry",
                 "Time until the AWS credentials expire, negative afterwards; +Inf if they do not expire";
             credentials_age: "bedrock_gateway_credentials_age",
                 "Age of the AWS credentials";
         }
-        register! {
+        register! { registry, self,
             credentials_ready: "bedrock_gateway_credentials_ready",
                 "1 if usable AWS credentials are available";
             refreshes: "bedrock_gateway_credentials_refreshes",
@@ -349,6 +338,16 @@ impl CallLabels {
             client: client.to_owned(),
         }
     }
+}
+
+/// A histogram with OpenTelemetry's buckets for durations of model calls: 10 ms to 82 s.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.01, 2.0, 14))
+}
+
+/// A histogram with OpenTelemetry's buckets for tokens of a call: 1 to 67,108,864.
+fn tokens() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 4.0, 14))
 }
 
 #[expect(

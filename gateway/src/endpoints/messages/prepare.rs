@@ -3,7 +3,7 @@
 use bedrock::apis::{BedrockApi, Protocol};
 use dialects::{
     anthropic::{Endpoint, Passthrough, ReplyContext, decode, passthrough},
-    translation::{DecodeOptions, RequestError},
+    translation::RequestError,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -64,7 +64,16 @@ pub(super) fn prepare(request: TargetRequest<'_>) -> Result<Preparation<Encoding
     let betas = betas(request.headers);
     let api = target.capabilities.apis.messages;
     match api.ok_or_else(|| unsupported(target))? {
-        BedrockApi::Converse => translate(body, &betas, &options),
+        BedrockApi::Converse => {
+            let decoded = decode(body, &betas, &options)?;
+            converse::prepare(
+                &decoded.request,
+                decoded.upstream_stream,
+                decoded.fetches,
+                decoded.warnings,
+                decoded.reply,
+            )
+        }
         BedrockApi::InvokeModel => {
             let operation = if head.stream {
                 Operation::InvokeModelWithResponseStream
@@ -108,21 +117,4 @@ fn forward(
         ..Prepared::new(operation, sent.body, Encoding::Passthrough)
     }
     .into())
-}
-
-fn translate(
-    body: &[u8],
-    betas: &[&str],
-    options: &DecodeOptions<'_>,
-) -> Result<Preparation<Encoding<ReplyContext>>> {
-    let decoded = decode(body, betas, options)?;
-    if !decoded.fetches.is_empty() {
-        return Ok(Preparation::NeedsMedia(decoded.fetches));
-    }
-    converse::prepare(
-        &decoded.request,
-        decoded.upstream_stream,
-        decoded.warnings,
-        Encoding::Converse(Box::new(decoded.reply)),
-    )
 }

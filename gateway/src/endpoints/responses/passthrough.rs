@@ -1,34 +1,14 @@
 //! Responses of models that Bedrock serves in this protocol: bytes are forwarded, only the token usage is read.
 
-use bedrock::{apis::Protocol, converse::TokenUsage, sse::Event};
+use bedrock::{converse::TokenUsage, sse::Event};
 use bytes::BytesMut;
-use dialects::{
-    openai::ErrorBody,
-    responses::{ReplyContext, stream_failure},
-    translation::with_model,
-};
+use dialects::{openai::ErrorBody, responses::stream_failure};
 use serde::Deserialize;
 
 use crate::{
     http::error::{GatewayError, Result},
-    pipeline::endpoint::{Encoding, StreamEncoder, TargetRequest},
-    upstream::call::Prepared,
+    pipeline::endpoint::StreamEncoder,
 };
-
-/// The request for a target with this protocol; none for others.
-pub(super) fn prepare(
-    request: TargetRequest<'_>,
-) -> Result<Option<Prepared<Encoding<ReplyContext>>>> {
-    let protocol = Protocol::Responses;
-    let api = request.target.capabilities.apis.responses;
-    let Some(api) = api.filter(|api| api.path(protocol).is_some()) else {
-        return Ok(None);
-    };
-    let body = with_model(request.body, &request.target.model_id)?;
-    let sent = (body, request.head.stream);
-    let config = request.config;
-    Prepared::passthrough(config, (api, protocol), sent, Encoding::Passthrough).map(Some)
-}
 
 /// The usage of a response.
 #[derive(Default, Deserialize)]

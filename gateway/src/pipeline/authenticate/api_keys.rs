@@ -15,7 +15,7 @@ use crate::config::{
 };
 
 /// Keys by client.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct ApiKeys {
     clients: Vec<Client>,
 }
@@ -26,14 +26,6 @@ struct Client {
     key: ApiKey,
     hash: [u8; 32],
 }
-
-impl PartialEq for Client {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.hash == other.hash
-    }
-}
-
-impl Eq for Client {}
 
 impl ApiKeys {
     /// Adds a client. A blank key is ignored: it would admit clients without a key.

@@ -114,13 +114,13 @@ impl Store {
             metrics,
         });
         let end = CancellationToken::new();
-        // The token stops the tasks.
-        drop(tokio::spawn(until(
-            &end,
-            keep_connected(Arc::clone(&shared)),
-        )));
+        let connecting = keep_connected(Arc::clone(&shared));
         let sending = send_charges(Arc::clone(&shared), queue);
-        drop(tokio::spawn(until(&end, sending)));
+        // The token stops the tasks.
+        drop(tokio::spawn(
+            end.clone().run_until_cancelled_owned(connecting),
+        ));
+        drop(tokio::spawn(end.clone().run_until_cancelled_owned(sending)));
         Ok(Self {
             settings: settings.clone(),
             shared,
@@ -295,16 +295,6 @@ async fn send_charges(shared: Arc<Shared>, mut queue: mpsc::Receiver<Charge>) {
         if let Err(error) = calls.query_async::<()>(&mut redis).await {
             shared.disconnect(&connection, &error.to_string());
         }
-    }
-}
-
-fn until<F>(end: &CancellationToken, task: F) -> impl Future<Output = ()> + use<F>
-where
-    F: Future<Output = ()>,
-{
-    let end = end.clone();
-    async move {
-        end.run_until_cancelled(task).await;
     }
 }
 

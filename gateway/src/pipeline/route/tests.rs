@@ -204,7 +204,7 @@ fn pattern_matches_the_whole_text() {
         ("", "", true),
         ("", "a", false),
     ] {
-        let got = Pattern(pattern.to_owned()).matches(text);
+        let got = matches(pattern, text);
         assert_eq!(got, expected, "{pattern:?} {text:?}");
     }
 }

@@ -31,22 +31,16 @@ pub(super) struct RoleMetrics {
 
 impl RoleMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register_with_unit(
-            "bedrock_gateway_role_credentials_expiry",
-            "Time until the credentials of a target's role expire, negative afterwards; 0 before the first ones",
-            Unit::Seconds,
-            self.expiry.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_role_credentials_ready",
-            "1 if usable credentials of a target's role are available",
-            self.ready.clone(),
-        );
-        registry.register(
-            "bedrock_gateway_role_credentials_refreshes",
-            "Refreshes of the credentials of a target's role by result",
-            self.refreshes.clone(),
-        );
+        register_seconds! { registry, self,
+            expiry: "bedrock_gateway_role_credentials_expiry",
+                "Time until the credentials of a target's role expire, negative afterwards; 0 before the first ones";
+        }
+        register! { registry, self,
+            ready: "bedrock_gateway_role_credentials_ready",
+                "1 if usable credentials of a target's role are available";
+            refreshes: "bedrock_gateway_role_credentials_refreshes",
+                "Refreshes of the credentials of a target's role by result";
+        }
     }
 
     /// Sets the metrics to the current roles; they are consistent while the guard is held.
