@@ -21,7 +21,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -49,7 +49,7 @@ use crate::{
     cluster_keys::Keys,
     error_chain::error_chain,
     leader::Leadership,
-    metrics::{self, Metrics},
+    metrics::Metrics,
     owned::{OwnedKind, Stores},
     policy::{
         Policies, PolicyError,
@@ -83,10 +83,16 @@ pub(crate) struct Context {
 /// What the operator remembers about objects, by UID. Losing it costs time, never correctness.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    failures: Mutex<HashMap<String, u32>>,
-    written: Mutex<HashMap<String, Written>>,
-    seen: Mutex<HashMap<String, Seen>>,
+    objects: Mutex<HashMap<String, Remembered>>,
     reconciles: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    /// Consecutive failures.
+    failures: u32,
+    written: Option<Written>,
+    seen: Option<Seen>,
 }
 
 /// The parts of a `BedrockAccess` that matter, as last reported by the watch.
@@ -102,28 +108,28 @@ struct Seen {
 pub(crate) enum Error {
     /// The process is shutting down.
     #[error("a watch ended")]
-    Watch(#[source] WriterDropped),
+    Watch(#[from] WriterDropped),
     /// The object does not match the schema of `BedrockAccess`.
     #[error("failed to parse the object: {0}")]
     Unparsable(String),
     /// See [`ObserveError`].
     #[error(transparent)]
-    Observe(ObserveError),
+    Observe(#[from] ObserveError),
     /// See [`PolicyError`].
     #[error(transparent)]
-    Policy(PolicyError),
+    Policy(#[from] PolicyError),
     /// See [`Denial`].
     #[error("{0}")]
     Denied(Denial),
     /// See [`ValidateError`].
     #[error(transparent)]
-    Validate(ValidateError),
+    Validate(#[from] ValidateError),
     /// See [`BuildError`].
     #[error(transparent)]
-    Build(BuildError),
+    Build(#[from] BuildError),
     /// See [`ApplyError`].
     #[error(transparent)]
-    Apply(ApplyError),
+    Apply(#[from] ApplyError),
     /// The status cannot be written.
     #[error("failed to write the status")]
     Status(#[source] kube::Error),
@@ -204,15 +210,15 @@ pub(crate) async fn reconcile(
     let result = match &object.0 {
         Ok(access) => one(access, &context).instrument(span.clone()).await,
         Err(invalid) => {
-            unparsable::report(invalid, &context)
+            unparsable::report(&object, invalid, &context)
                 .instrument(span.clone())
                 .await
         }
     };
     let outcome = match &result {
-        Ok(action) if *action == Action::await_change() => metrics::Outcome::Success,
-        Ok(_) => metrics::Outcome::RequeueAfter,
-        Err(_) => metrics::Outcome::Error,
+        Ok(action) if *action == Action::await_change() => "success",
+        Ok(_) => "requeue_after",
+        Err(_) => "error",
     };
     let took = started.elapsed();
     context.metrics.ended(outcome, took);
@@ -256,19 +262,12 @@ pub(crate) fn error_policy(object: Arc<Guarded>, error: &Error, context: Arc<Con
 }
 
 async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error> {
-    context
-        .stores
-        .wait_until_ready()
-        .await
-        .map_err(Error::Watch)?;
-    context
-        .policies
-        .wait_until_ready()
-        .await
-        .map_err(Error::Watch)?;
+    context.stores.wait_until_ready().await?;
+    context.policies.wait_until_ready().await?;
+    let uid = access.uid().unwrap_or_default();
     if access.metadata.deletion_timestamp.is_some() {
         // The garbage collector deletes the owned objects.
-        context.memory.forget(access.metadata.uid.as_deref());
+        context.memory.forget(&uid);
         return Ok(Action::await_change());
     }
     let mut run = Run::default();
@@ -301,7 +300,7 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
     if let Some(error) = error {
         return Err(error);
     }
-    context.memory.succeeded(access.metadata.uid.as_deref());
+    context.memory.succeeded(&uid);
     Ok(requeue(&status, access, context))
 }
 
@@ -327,13 +326,9 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
         namespace,
         access,
     )
-    .await
-    .map_err(Error::Observe)?;
+    .await?;
     let observed = run.observed.insert(observed);
-    let evaluation = context
-        .policies
-        .evaluate(namespace, &access.spec)
-        .map_err(Error::Policy)?;
+    let evaluation = context.policies.evaluate(namespace, &access.spec)?;
     let mut denial = match run.evaluation.insert(evaluation) {
         Evaluation::Denied(denial) => Some(denial.clone()),
         Evaluation::Unrestricted | Evaluation::Allowed { .. } => None,
@@ -350,7 +345,7 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
         }
     }
     let validated = match &denial {
-        None => validate::validate(access, observed, &context.settings).map_err(Error::Validate)?,
+        None => validate::validate(access, observed, &context.settings)?,
         Some(denial) => {
             let Ok(validated) = revoke::validated(access, observed, &context.settings) else {
                 revoke::withdraw(access, context).await?;
@@ -360,14 +355,14 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
         }
     };
     let validated = run.validated.insert(validated);
-    let resources = build::build(validated).map_err(Error::Build)?;
+    let resources = build::build(validated)?;
     let applier = Applier {
         client: &context.client,
         stores: &context.stores,
         metrics: &context.metrics,
         access: validated,
     };
-    let outcome = applier.apply(&resources).await.map_err(Error::Apply)?;
+    let outcome = applier.apply(&resources).await?;
     run.outcome = Some(outcome);
     denial.map_or(Ok(()), |denial| Err(Error::Denied(denial)))
 }
@@ -401,20 +396,30 @@ fn requeue(
 
 impl Memory {
     fn failed(&self, uid: &str) -> u32 {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(uid.to_owned()).or_default();
-        *count = count.saturating_add(1);
-        *count
+        let mut objects = self.objects();
+        let failures = &mut objects.entry(uid.to_owned()).or_default().failures;
+        *failures = failures.saturating_add(1);
+        *failures
     }
 
-    fn succeeded(&self, uid: Option<&str>) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.remove(uid.unwrap_or_default());
+    fn succeeded(&self, uid: &str) {
+        self.objects().entry(uid.to_owned()).or_default().failures = 0;
     }
 
-    fn forget(&self, uid: Option<&str>) {
-        self.succeeded(uid);
-        self.written().remove(uid.unwrap_or_default());
+    fn forget(&self, uid: &str) {
+        let mut objects = self.objects();
+        let object = objects.entry(uid.to_owned()).or_default();
+        object.failures = 0;
+        object.written = None;
+    }
+
+    /// The status of an object that was written last.
+    fn written(&self, uid: &str) -> Option<Written> {
+        self.objects().get(uid)?.written.clone()
+    }
+
+    fn set_written(&self, uid: String, written: Written) {
+        self.objects().entry(uid).or_default().written = Some(written);
     }
 
     /// Whether a watch event is more than the echo of our own status: a new spec, or a status written by another
@@ -430,28 +435,22 @@ impl Memory {
             status: publish::fingerprint(status),
         };
         let uid = access.uid().unwrap_or_default();
-        let ours = self.written().get(&uid).map(Written::fingerprint);
-        let before = self.seen().insert(uid, now);
-        before.is_none_or(|before| {
+        let mut objects = self.objects();
+        let object = objects.entry(uid).or_default();
+        let ours = object.written.as_ref().map(Written::fingerprint);
+        object.seen.replace(now).is_none_or(|before| {
             before.generation != now.generation
                 || (before.status != now.status && ours != Some(now.status))
         })
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, HashMap<String, Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn written(&self) -> std::sync::MutexGuard<'_, HashMap<String, Written>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Forgets every object for which `exists` is false, so that memory use follows the number of objects.
     pub(crate) fn retain(&self, exists: impl Fn(&str) -> bool) {
-        self.written().retain(|uid, _| exists(uid));
-        self.seen().retain(|uid, _| exists(uid));
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.retain(|uid, _| exists(uid));
+        self.objects().retain(|uid, _| exists(uid));
+    }
+
+    fn objects(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -104,16 +104,11 @@ where
     /// Applies an event and returns the objects that it changed or deleted.
     pub(crate) fn apply(&mut self, event: &Event<K>) -> Vec<Arc<K>> {
         match event {
-            Event::Apply(object) => {
-                let before = self.before(object);
+            Event::Apply(object) | Event::Delete(object) => {
+                let before = self.cache.store.get(&self.reference(object));
                 self.store.apply_watcher_event(event);
-                self.reindex(before.as_deref(), Some(object));
-                vec![Arc::new(object.clone())]
-            }
-            Event::Delete(object) => {
-                let before = self.before(object);
-                self.store.apply_watcher_event(event);
-                self.reindex(before.as_deref(), None);
+                let now = matches!(event, Event::Apply(_)).then_some(object);
+                self.reindex(before.as_deref(), now);
                 vec![Arc::new(object.clone())]
             }
             Event::InitDone => self.replace(event),
@@ -151,10 +146,6 @@ where
         }
         touched.extend(before.into_values());
         touched
-    }
-
-    fn before(&self, object: &K) -> Option<Arc<K>> {
-        self.cache.store.get(&self.reference(object))
     }
 
     fn reference(&self, object: &K) -> ObjectRef<K> {

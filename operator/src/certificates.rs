@@ -133,7 +133,7 @@ impl Certificates {
 
     async fn keep_files(self, directory: PathBuf, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(FILE_CHECK);
-        while tick(&mut ticks, &stop).await {
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             match from_files(&directory) {
                 Ok(key) => self.activate(key, true),
                 Err(error) => warn(&error),
@@ -156,13 +156,6 @@ impl Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.current.load_full()
-    }
-}
-
-async fn tick(ticks: &mut tokio::time::Interval, stop: &CancellationToken) -> bool {
-    tokio::select! {
-        () = stop.cancelled() => false,
-        _ = ticks.tick() => true,
     }
 }
 

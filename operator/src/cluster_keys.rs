@@ -4,19 +4,15 @@
 //! operator copies the keys into the gateways' configuration. Endpoints:
 //! <https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#service-account-issuer-discovery>.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use futures::Stream;
+use futures::future::BoxFuture;
 use kube::Client;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use crate::{
-    error_chain::error_chain,
-    retry::{self, Seed},
-};
+use crate::error_chain::error_chain;
 
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 const KEYS_PATH: &str = "/openid/v1/jwks";
@@ -55,73 +51,36 @@ struct Discovery {
     issuer: String,
 }
 
-/// Reads the keys once, then repeatedly in the background until cancelled. After a failure the previous keys stay.
-pub(crate) async fn start(
-    client: Client,
-    refresh: Duration,
-    seed: Seed,
-    stop: CancellationToken,
-) -> Keys {
-    let (sender, receiver) = watch::channel(None);
-    let mut failures = publish(&client, &sender, 0).await;
-    tokio::spawn(async move {
-        for round in 0_u64.. {
-            let jitter = seed.number(("cluster keys", round));
-            let wait = if failures == 0 {
-                retry::less_up_to_a_fifth(refresh, jitter)
-            } else {
-                retry::after_failures(failures, jitter)
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sender.closed() => return,
-                () = tokio::time::sleep(wait) => {}
-            }
-            failures = publish(&client, &sender, failures).await;
-        }
-    });
-    receiver
-}
-
-/// Yields an item each time the keys change.
-pub(crate) fn changes(keys: Keys) -> impl Stream<Item = ()> + Send + 'static {
-    futures::stream::unfold(keys, |mut keys| async move {
-        keys.changed().await.ok()?;
-        Some(((), keys))
-    })
-}
-
-/// Reads the keys and publishes them if they have changed; returns the number of consecutive failures.
-async fn publish(
-    client: &Client,
-    sender: &watch::Sender<Option<Arc<ClusterKeys>>>,
+/// Reads the keys and publishes them if they have changed, see [`crate::poll`].
+pub(crate) fn publish<'a>(
+    client: &'a Client,
+    sender: &'a watch::Sender<Option<Arc<ClusterKeys>>>,
     failures: u32,
-) -> u32 {
-    match read(client).await {
-        Ok(keys) => {
-            let changed = sender.send_if_modified(|held| {
-                let differs = held.as_deref() != Some(&keys);
-                if differs {
-                    *held = Some(Arc::new(keys.clone()));
-                }
-                differs
-            });
-            if changed {
-                tracing::info!(
-                    issuer = keys.issuer,
-                    "read the cluster's token signing keys"
+) -> BoxFuture<'a, u32> {
+    Box::pin(async move {
+        let keys = match read(client).await {
+            Ok(keys) => keys,
+            Err(error) => {
+                tracing::warn!(
+                    error = error_chain(&error),
+                    "failed to refresh the cluster's token signing keys"
                 );
+                return failures.saturating_add(1);
             }
-            0
+        };
+        let issuer = keys.issuer.clone();
+        let changed = sender.send_if_modified(|held| {
+            let differs = held.as_deref() != Some(&keys);
+            if differs {
+                *held = Some(Arc::new(keys));
+            }
+            differs
+        });
+        if changed {
+            tracing::info!(issuer, "read the cluster's token signing keys");
         }
-        Err(error) => {
-            tracing::warn!(
-                error = error_chain(&error),
-                "failed to refresh the cluster's token signing keys"
-            );
-            failures.saturating_add(1)
-        }
-    }
+        0
+    })
 }
 
 async fn read(client: &Client) -> Result<ClusterKeys, KeysError> {
@@ -151,10 +110,8 @@ async fn get<T: serde::de::DeserializeOwned>(
 ) -> Result<T, KeysError> {
     let request = http::Request::get(path)
         .body(Vec::new())
-        .map_err(|error| KeysError::Read {
-            path,
-            source: kube::Error::HttpError(error),
-        })?;
+        .map_err(kube::Error::HttpError)
+        .map_err(|source| KeysError::Read { path, source })?;
     let text = client
         .request_text(request)
         .await

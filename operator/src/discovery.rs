@@ -3,56 +3,16 @@
 //! Discovery runs at the start and again every few minutes, since the Prometheus operator may be installed or removed
 //! later. If discovery fails, the previous result stays and the request is retried soon.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, future::BoxFuture, stream};
 use kube::Client;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use crate::{
-    owned::OwnedKind,
-    retry::{self, Seed},
-};
+use crate::owned::OwnedKind;
 
 /// The optional kinds that are served now.
 pub(crate) type Served = watch::Receiver<BTreeSet<OwnedKind>>;
-
-/// Runs discovery once, then repeatedly in the background until cancelled.
-pub(crate) async fn start(
-    client: Client,
-    refresh: Duration,
-    seed: Seed,
-    stop: CancellationToken,
-) -> Served {
-    let (sender, receiver) = watch::channel(BTreeSet::new());
-    let mut failures = discover(&client, &sender, 0).await;
-    tokio::spawn(async move {
-        for round in 0_u64.. {
-            let jitter = seed.number(("discovery", round));
-            let wait = if failures == 0 {
-                retry::less_up_to_a_fifth(refresh, jitter)
-            } else {
-                retry::after_failures(failures, jitter).min(refresh)
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sender.closed() => return,
-                () = tokio::time::sleep(wait) => {}
-            }
-            failures = discover(&client, &sender, failures).await;
-        }
-    });
-    receiver
-}
-
-/// Yields an item each time the result changes.
-pub(crate) fn changes(served: Served) -> impl Stream<Item = ()> + Send + 'static {
-    stream::unfold(served, |mut served| async move {
-        served.changed().await.ok()?;
-        Some(((), served))
-    })
-}
 
 /// Runs the stream that `make` returns while the kind is served, and starts a new one whenever the kind returns.
 pub(crate) fn while_served<S, F>(
@@ -81,37 +41,39 @@ where
     .flatten()
 }
 
-/// Runs discovery and publishes a changed result; returns the number of consecutive failures.
-async fn discover(
-    client: &Client,
-    sender: &watch::Sender<BTreeSet<OwnedKind>>,
+/// Runs discovery and publishes a changed result, see [`crate::poll`].
+pub(crate) fn discover<'a>(
+    client: &'a Client,
+    sender: &'a watch::Sender<BTreeSet<OwnedKind>>,
     failures: u32,
-) -> u32 {
-    let mut failed = 0;
-    for kind in OwnedKind::ALL.into_iter().filter(|kind| kind.is_optional()) {
-        let resource = kind.resource();
-        let is_served = match client.list_api_group_resources(&resource.api_version).await {
-            Ok(list) => list
-                .resources
-                .iter()
-                .any(|found| found.kind == resource.kind),
-            Err(kube::Error::Api(status)) if status.code == 404 => false,
-            Err(error) => {
-                tracing::warn!(%error, %kind, "failed to discover whether the cluster serves the kind");
-                failed = failures.saturating_add(1);
-                continue;
+) -> BoxFuture<'a, u32> {
+    Box::pin(async move {
+        let mut failed = 0;
+        for kind in OwnedKind::ALL.into_iter().filter(|kind| kind.is_optional()) {
+            let resource = kind.resource();
+            let is_served = match client.list_api_group_resources(&resource.api_version).await {
+                Ok(list) => list
+                    .resources
+                    .iter()
+                    .any(|found| found.kind == resource.kind),
+                Err(kube::Error::Api(status)) if status.code == 404 => false,
+                Err(error) => {
+                    tracing::warn!(%error, %kind, "failed to discover whether the cluster serves the kind");
+                    failed = failures.saturating_add(1);
+                    continue;
+                }
+            };
+            let changed = sender.send_if_modified(|kinds| {
+                if is_served {
+                    kinds.insert(kind)
+                } else {
+                    kinds.remove(&kind)
+                }
+            });
+            if changed {
+                tracing::info!(%kind, is_served, "discovery result changed");
             }
-        };
-        let changed = sender.send_if_modified(|kinds| {
-            if is_served {
-                kinds.insert(kind)
-            } else {
-                kinds.remove(&kind)
-            }
-        });
-        if changed {
-            tracing::info!(%kind, is_served, "discovery result changed");
         }
-    }
-    failed
+        failed
+    })
 }

@@ -1,4 +1,4 @@
-//! Errors with their causes, as text.
+//! Texts for people: errors with their causes, and lists of limited length.
 
 use std::error::Error;
 
@@ -19,4 +19,18 @@ pub(crate) fn error_chain(error: &(dyn Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+/// The first `most` items, and the number of further items.
+pub(crate) fn shown<T>(
+    items: &[T],
+    most: usize,
+    between: &str,
+    text: impl Fn(&T) -> String,
+) -> String {
+    let mut texts: Vec<String> = items.iter().take(most).map(text).collect();
+    if let Some(more) = items.len().checked_sub(most).filter(|more| *more > 0) {
+        texts.push(format!("and {more} more"));
+    }
+    texts.join(between)
 }

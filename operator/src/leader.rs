@@ -130,27 +130,25 @@ impl Leadership {
 }
 
 impl Candidacy {
-    /// Leads without an election: this is the only replica.
-    pub(crate) fn without_election(metrics: &Metrics) -> Self {
-        metrics.leads(true);
-        Self {
-            leadership: Leadership::always(),
-            lost: CancellationToken::new(),
-            resign: CancellationToken::new(),
-            task: None,
-        }
-    }
-
-    /// Takes part in the election until the Lease is lost or released.
+    /// Takes part in the election until the Lease is lost or released. Without an election, this is the only replica and
+    /// the leader.
     pub(crate) fn start(
         client: Client,
-        settings: LeaderElection,
+        election: Option<LeaderElection>,
         seed: Seed,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (sender, receiver) = watch::channel(false);
         let (lost, resign) = (CancellationToken::new(), CancellationToken::new());
-        metrics.leads(false);
+        metrics.leads(election.is_none());
+        let Some(settings) = election else {
+            return Self {
+                leadership: Leadership::always(),
+                lost,
+                resign,
+                task: None,
+            };
+        };
+        let (sender, receiver) = watch::channel(false);
         let elector = Elector {
             leases: Api::namespaced(client, &settings.namespace),
             settings,

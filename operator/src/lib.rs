@@ -19,6 +19,7 @@ mod leader;
 mod metrics;
 mod owned;
 mod policy;
+mod poll;
 mod queue;
 mod retry;
 mod run;

@@ -54,16 +54,13 @@ struct WriteLabels {
     verb: &'static str,
 }
 
-/// Result of a reconcile, with controller-runtime's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Done; waits for a change.
-    Success,
-    /// Done; requeued after a delay.
-    RequeueAfter,
-    /// Failed.
-    Error,
+/// Registers metrics, each with its name and help text.
+macro_rules! register {
+    ($registry:expr, $metrics:expr, $($metric:ident: $name:literal, $help:literal;)*) => {
+        $($registry.register($name, $help, $metrics.$metric.clone());)*
+    };
 }
+pub(crate) use register;
 
 /// All metrics of an operator.
 #[derive(Debug)]
@@ -74,6 +71,7 @@ pub(crate) struct Metrics {
     error_reasons: Family<ErrorLabels, Counter>,
     seconds: Family<ControllerLabel, Histogram>,
     active: Family<ControllerLabel, Gauge>,
+    workers: Family<ControllerLabel, Gauge>,
     writes: Family<WriteLabels, Counter>,
     leads: Family<LeaseLabel, Gauge>,
     queue_depth: Family<QueueLabels, Gauge>,
@@ -86,101 +84,61 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(concurrency: u16) -> Self {
         let mut registry = Registry::default();
-        let reconciles = Family::default();
-        let errors = Family::default();
-        let error_reasons = Family::default();
-        let seconds: Family<ControllerLabel, Histogram> =
-            Family::new_with_constructor(|| Histogram::new(BUCKETS));
-        let active = Family::default();
-        let workers: Family<ControllerLabel, Gauge> = Family::default();
-        let writes = Family::default();
-        registry.register(
-            "controller_runtime_reconcile",
-            "Reconciles by controller and result",
-            reconciles.clone(),
-        );
-        registry.register(
-            "controller_runtime_reconcile_errors",
-            "Failed reconciles by controller",
-            errors.clone(),
-        );
-        registry.register(
-            "controller_runtime_reconcile_time_seconds",
-            "Reconcile duration in seconds",
-            seconds.clone(),
-        );
-        registry.register(
-            "controller_runtime_active_workers",
-            "Reconciles in progress",
-            active.clone(),
-        );
-        registry.register(
-            "controller_runtime_max_concurrent_reconciles",
-            "Maximum concurrent reconciles",
-            workers.clone(),
-        );
-        registry.register(
-            "bedrock_access_operator_reconcile_error_reasons",
-            "Failed reconciles by reason",
-            error_reasons.clone(),
-        );
-        registry.register(
-            "bedrock_access_operator_writes",
-            "Writes to the API server by kind and verb",
-            writes.clone(),
-        );
-        let leads: Family<LeaseLabel, Gauge> = Family::default();
-        registry.register(
-            "leader_election_master_status",
-            "Whether this process holds the leader election Lease: 1 = leader, 0 = standby",
-            leads.clone(),
-        );
-        workers.get_or_create(&THIS).set(i64::from(concurrency));
-        let queue_depth = Family::default();
-        let queue_adds = Family::default();
-        let queue_seconds: Family<QueueLabels, Histogram> =
-            Family::new_with_constructor(|| Histogram::new(BUCKETS));
-        registry.register(
-            "workqueue_depth",
-            "Objects waiting for a reconcile",
-            queue_depth.clone(),
-        );
-        registry.register("workqueue_adds", "Requested reconciles", queue_adds.clone());
-        registry.register(
-            "workqueue_queue_duration_seconds",
-            "Time that objects waited for a reconcile, in seconds",
-            queue_seconds.clone(),
-        );
-        let webhook = WebhookMetrics::new(&mut registry);
-        Self {
-            registry,
-            reconciles,
-            errors,
-            error_reasons,
-            seconds,
-            active,
-            writes,
-            leads,
-            queue_depth,
-            queue_adds,
-            queue_seconds,
-            webhook,
+        let mut metrics = Self {
+            reconciles: Family::default(),
+            errors: Family::default(),
+            error_reasons: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            active: Family::default(),
+            workers: Family::default(),
+            writes: Family::default(),
+            leads: Family::default(),
+            queue_depth: Family::default(),
+            queue_adds: Family::default(),
+            queue_seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            webhook: WebhookMetrics::default(),
+            registry: Registry::default(),
+        };
+        register! { registry, metrics,
+            reconciles: "controller_runtime_reconcile",
+                "Reconciles by controller and result";
+            errors: "controller_runtime_reconcile_errors",
+                "Failed reconciles by controller";
+            seconds: "controller_runtime_reconcile_time_seconds",
+                "Reconcile duration in seconds";
+            active: "controller_runtime_active_workers",
+                "Reconciles in progress";
+            workers: "controller_runtime_max_concurrent_reconciles",
+                "Maximum concurrent reconciles";
+            error_reasons: "bedrock_access_operator_reconcile_error_reasons",
+                "Failed reconciles by reason";
+            writes: "bedrock_access_operator_writes",
+                "Writes to the API server by kind and verb";
+            leads: "leader_election_master_status",
+                "Whether this process holds the leader election Lease: 1 = leader, 0 = standby";
+            queue_depth: "workqueue_depth",
+                "Objects waiting for a reconcile";
+            queue_adds: "workqueue_adds",
+                "Requested reconciles";
+            queue_seconds: "workqueue_queue_duration_seconds",
+                "Time that objects waited for a reconcile, in seconds";
         }
+        metrics.webhook.register(&mut registry);
+        metrics
+            .workers
+            .get_or_create(&THIS)
+            .set(i64::from(concurrency));
+        metrics.registry = registry;
+        metrics
     }
 
     /// Counts a reconcile as active until the guard is dropped.
-    pub(crate) fn begin(&self) -> ActiveGuard<'_> {
-        self.active.get_or_create(&THIS).inc();
-        ActiveGuard(self)
+    pub(crate) fn begin(&self) -> InProgress {
+        InProgress::new(&self.active.get_or_create(&THIS))
     }
 
-    /// Records the result and duration of a reconcile.
-    pub(crate) fn ended(&self, outcome: Outcome, duration: Duration) {
-        let result = match outcome {
-            Outcome::Success => "success",
-            Outcome::RequeueAfter => "requeue_after",
-            Outcome::Error => "error",
-        };
+    /// Records the duration of a reconcile and its result, which is one of controller-runtime's.
+    pub(crate) fn ended(&self, result: &'static str, duration: Duration) {
         self.reconciles
             .get_or_create(&ResultLabels {
                 controller: CONTROLLER,
@@ -254,13 +212,20 @@ const QUEUE: QueueLabels = QueueLabels {
     name: CONTROLLER,
 };
 
-/// A reconcile in progress.
+/// Counts a reconcile or a request as in progress until dropped.
 #[derive(Debug)]
-pub(crate) struct ActiveGuard<'a>(&'a Metrics);
+pub(crate) struct InProgress(Gauge);
 
-impl Drop for ActiveGuard<'_> {
+impl InProgress {
+    pub(crate) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InProgress {
     fn drop(&mut self) {
-        self.0.active.get_or_create(&THIS).dec();
+        self.0.dec();
     }
 }
 
@@ -279,7 +244,7 @@ mod tests {
                 .contains("controller_runtime_active_workers{controller=\"bedrockaccess\"} 1")
         );
         drop(guard);
-        metrics.ended(Outcome::Success, Duration::from_millis(3));
+        metrics.ended("success", Duration::from_millis(3));
         metrics.failed("InvalidSpec");
         metrics.wrote("Deployment", "apply");
         metrics.leads(true);

@@ -192,16 +192,6 @@ impl Stores {
             })
             .collect()
     }
-
-    /// The gateway pods of a `BedrockAccess`, ordered by name.
-    pub(crate) fn pods_of(&self, namespace: &str, access: &str) -> Vec<Arc<Pod>> {
-        self.pods.of(namespace, access)
-    }
-
-    /// The pods labelled for the sidecar of a `BedrockAccess`, ordered by name.
-    pub(crate) fn sidecars_of(&self, namespace: &str, access: &str) -> Vec<Arc<Pod>> {
-        self.sidecars.of(namespace, access)
-    }
 }
 
 impl fmt::Debug for Stores {

@@ -12,7 +12,7 @@ use std::{fmt, sync::Arc};
 use api::v1alpha1::{BedrockAccessSpec, policy::BedrockAccessPolicy};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::ListParams,
     core::{DeserializeGuard, PartialObjectMeta},
 };
@@ -168,10 +168,7 @@ pub(crate) fn trim_namespace(namespace: &mut NamespaceMetadata) {
 
 /// Removes the parts of a policy that are not needed.
 pub(crate) fn trim_policy(guarded: &mut GuardedPolicy) {
-    let metadata = match &mut guarded.0 {
-        Ok(policy) => &mut policy.metadata,
-        Err(invalid) => &mut invalid.metadata,
-    };
+    let metadata = guarded.meta_mut();
     metadata.managed_fields = None;
     metadata.annotations = None;
 }

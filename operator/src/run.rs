@@ -27,6 +27,7 @@ use crate::{
     metrics::Metrics,
     owned::{Stores, labelled, trim_pod},
     policy::{NamespaceMetadata, Policies},
+    poll,
     queue::Queue,
     retry::Seed,
     server::Ready,
@@ -96,7 +97,12 @@ pub async fn run(
     endpoints::serve(&settings, &metrics, &ready, &stop).await?;
 
     let seed = Seed::default();
-    let candidacy = candidacy(&client, &settings, &seed, &metrics);
+    let candidacy = Candidacy::start(
+        client.clone(),
+        settings.leader_election.clone(),
+        seed.clone(),
+        Arc::clone(&metrics),
+    );
     let (keys, served) = read_cluster(&client, &settings, &seed, &stop).await;
 
     let scope = Scope::new(&settings.namespaces);
@@ -182,21 +188,6 @@ pub async fn run(
     reconcile_until(drain_on(shutdown, ready), controller, context, candidacy).await
 }
 
-/// Starts the leader election, if enabled.
-fn candidacy(
-    client: &Client,
-    settings: &Settings,
-    seed: &Seed,
-    metrics: &Arc<Metrics>,
-) -> Candidacy {
-    match settings.leader_election.clone() {
-        Some(election) => {
-            Candidacy::start(client.clone(), election, seed.clone(), Arc::clone(metrics))
-        }
-        None => Candidacy::without_election(metrics),
-    }
-}
-
 /// Reads the cluster's token signing keys and the optional kinds that it serves, and keeps both up to date.
 async fn read_cluster(
     client: &Client,
@@ -204,18 +195,20 @@ async fn read_cluster(
     seed: &Seed,
     stop: &CancellationToken,
 ) -> (Keys, Served) {
-    let keys = cluster_keys::start(
+    let keys = poll::start(
         client.clone(),
         settings.cluster_keys_refresh,
         seed.clone(),
         stop.clone(),
+        cluster_keys::publish,
     )
     .await;
-    let served = discovery::start(
+    let served = poll::start(
         client.clone(),
         settings.discovery_refresh,
         seed.clone(),
         stop.clone(),
+        discovery::discover,
     )
     .await;
     (keys, served)
@@ -246,8 +239,8 @@ fn watch_related(
         leadership,
     } = triggers;
     let controller = controller
-        .reconcile_all_on(requests.all(cluster_keys::changes(keys)))
-        .reconcile_all_on(requests.all(discovery::changes(served.clone())))
+        .reconcile_all_on(requests.all(poll::changes(keys)))
+        .reconcile_all_on(requests.all(poll::changes(served.clone())))
         .reconcile_all_on(requests.all(policies))
         .reconcile_all_on(requests.all(leadership.acquired()))
         .watches_stream(namespaces, requests.each(in_namespace(access_store)));
@@ -339,11 +332,7 @@ async fn forget_deleted(
     stop: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval(context.settings.resync);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let existing: std::collections::HashSet<String> = access_store
             .state()
             .iter()

@@ -15,7 +15,7 @@ use futures::{Stream, StreamExt, TryStreamExt, future, stream::BoxStream};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, Client, Resource,
-    api::{DynamicObject, ObjectMeta},
+    api::DynamicObject,
     core::{DeserializeGuard, PartialObjectMeta},
 };
 use kube_runtime::{
@@ -56,7 +56,7 @@ pub(crate) fn bedrock_access(
             None => Api::all(client.clone()),
         };
         listed(api, watcher::Config::default())
-            .modify(|object| metadata(object).managed_fields = None)
+            .modify(|object| object.meta_mut().managed_fields = None)
     });
     let watch = merge::merged(watches).inspect_ok(move |event| {
         if matches!(event, Event::InitDone) {
@@ -236,13 +236,6 @@ fn not_served(error: &watcher::Error) -> bool {
         return false;
     };
     matches!(error, kube::Error::Api(status) if status.code == 404)
-}
-
-fn metadata(object: &mut Guarded) -> &mut ObjectMeta {
-    match &mut object.0 {
-        Ok(access) => &mut access.metadata,
-        Err(invalid) => &mut invalid.metadata,
-    }
 }
 
 /// Selects pods with the sidecar label.

@@ -175,7 +175,7 @@ async fn inject(State(webhook): State<Webhook>, body: Bytes) -> Response {
         if !request.dry_run {
             webhook.metrics.decided(result);
         }
-        decided.map_err(Refusal::from)
+        decided.map_err(|refused| Refusal::new(refused.code(), refused.reason(), &refused))
     })
     .await
 }
@@ -196,7 +196,7 @@ async fn validate(State(webhook): State<Webhook>, body: Bytes) -> Response {
         }
         decided
             .map(|()| Admission::default())
-            .map_err(Refusal::from)
+            .map_err(|refused| Refusal::new(refused.code(), refused.reason(), &refused))
     })
     .await
 }

@@ -27,7 +27,7 @@ use crate::{
         validate::Validated,
     },
     metrics::Metrics,
-    owned::{OwnedKind, Stores},
+    owned::{OwnedKind, OwnedObject, Stores},
 };
 
 /// Field manager of `replicas` during the handover between the operator and an autoscaler.
@@ -360,20 +360,9 @@ impl Applier<'_> {
             if !ours || leaving || wanted.get(&kind).is_some_and(|names| names.contains(&name)) {
                 continue;
             }
-            let parameters = DeleteParams::background().preconditions(Preconditions {
-                uid: owned.uid(),
-                resource_version: None,
-            });
-            self.metrics.wrote(kind.as_str(), "delete");
-            let deleted = kind
-                .api(self.client.clone(), &self.access.namespace)
-                .delete(&name, &parameters)
-                .await;
-            match deleted {
-                Ok(_) => removed.push((kind, name)),
-                // Already deleted, or replaced by another object.
-                Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
-                Err(source) => return Err(ApplyError::Delete { kind, name, source }),
+            let (client, metrics) = (self.client, self.metrics);
+            if delete(client, metrics, &self.access.namespace, kind, &owned).await? {
+                removed.push((kind, name));
             }
         }
         Ok(removed)
@@ -396,6 +385,31 @@ impl Applier<'_> {
                 .push(owned.object.name_any());
         }
         wanted
+    }
+}
+
+/// Deletes an owned object; `false` if it is already deleted, or replaced by another object.
+///
+/// # Errors
+/// When the API server returns another error.
+pub(super) async fn delete(
+    client: &Client,
+    metrics: &Metrics,
+    namespace: &str,
+    kind: OwnedKind,
+    owned: &OwnedObject,
+) -> Result<bool, ApplyError> {
+    let parameters = DeleteParams::background().preconditions(Preconditions {
+        uid: owned.uid(),
+        resource_version: None,
+    });
+    let name = owned.name_any();
+    metrics.wrote(kind.as_str(), "delete");
+    let api = kind.api(client.clone(), namespace);
+    match api.delete(&name, &parameters).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(false),
+        Err(source) => Err(ApplyError::Delete { kind, name, source }),
     }
 }
 

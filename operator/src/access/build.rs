@@ -6,6 +6,7 @@
 
 mod autoscaler;
 mod config;
+mod container;
 mod deployment;
 mod disruption_budget;
 pub(crate) mod identity;
@@ -23,18 +24,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    access::validate::{ServiceAccount, Validated},
-    owned::OwnedKind,
-};
+use crate::{access::validate::Validated, owned::OwnedKind};
 
 pub(crate) use config::{gateway_config, revoked_config};
 
 /// Name of the gateway pods' port for health, readiness and metrics.
 const ADMIN_PORT: &str = "admin";
-
-/// Labels or annotations of an object without any of its own.
-type Empty = BTreeMap<String, String>;
 
 /// The objects of a `BedrockAccess` at one stage of the reconcile. Destructure it without `..`, so that the compiler
 /// finds every place that a new kind needs.
@@ -86,48 +81,38 @@ pub(crate) enum BuildError {
 /// # Errors
 /// Only in case of a bug in the operator.
 pub(crate) fn build(access: &Validated) -> Result<Resources<Prepared>, BuildError> {
-    let enabled = access.gateway.enabled;
-    let service_account = match &access.service_account {
-        ServiceAccount::Existing { .. } => None,
-        ServiceAccount::Created { .. } if !enabled => None,
-        ServiceAccount::Created {
-            name,
-            annotations,
-            labels,
-        } => Some(prepare(
-            OwnedKind::ServiceAccount,
-            &service_account::build(access, name, annotations, labels),
-        )?),
-    };
+    let gateway = access.gateway.enabled.then_some(access);
     Ok(Resources {
-        service_account,
+        service_account: optional(
+            OwnedKind::ServiceAccount,
+            gateway.and_then(service_account::build),
+        )?,
         config: prepare(OwnedKind::ConfigMap, &config::build(access)?)?,
-        network_policy: enabled
-            .then(|| network_policy::build(access))
-            .flatten()
-            .map(|object| prepare(OwnedKind::NetworkPolicy, &object))
-            .transpose()?,
-        deployment: enabled
-            .then(|| prepare(OwnedKind::Deployment, &deployment::build(access)))
-            .transpose()?,
-        service: enabled
-            .then(|| prepare(OwnedKind::Service, &service::build(access)))
-            .transpose()?,
-        disruption_budget: enabled
-            .then(|| disruption_budget::build(access))
-            .flatten()
-            .map(|object| prepare(OwnedKind::PodDisruptionBudget, &object))
-            .transpose()?,
-        autoscaler: enabled
-            .then(|| autoscaler::build(access))
-            .flatten()
-            .map(|object| prepare(OwnedKind::HorizontalPodAutoscaler, &object))
-            .transpose()?,
-        pod_monitor: enabled
-            .then(|| pod_monitor::build(access))
-            .flatten()
+        network_policy: optional(
+            OwnedKind::NetworkPolicy,
+            gateway.and_then(network_policy::build),
+        )?,
+        deployment: optional(OwnedKind::Deployment, gateway.map(deployment::build))?,
+        service: optional(OwnedKind::Service, gateway.map(service::build))?,
+        disruption_budget: optional(
+            OwnedKind::PodDisruptionBudget,
+            gateway.and_then(disruption_budget::build),
+        )?,
+        autoscaler: optional(
+            OwnedKind::HorizontalPodAutoscaler,
+            gateway.and_then(autoscaler::build),
+        )?,
+        pod_monitor: gateway
+            .and_then(pod_monitor::build)
             .map(|object| tidied(OwnedKind::PodMonitor, access.child_name(), object)),
     })
+}
+
+fn optional<K>(kind: OwnedKind, object: Option<K>) -> Result<Option<Prepared>, BuildError>
+where
+    K: Serialize + k8s_openapi::Metadata<Ty = ObjectMeta>,
+{
+    object.map(|object| prepare(kind, &object)).transpose()
 }
 
 fn prepare<K>(kind: OwnedKind, object: &K) -> Result<Prepared, BuildError>
@@ -154,15 +139,19 @@ fn drop_empty_metadata(object: &mut Value) {
     }
 }
 
-/// Metadata of every owned object, with additional labels and annotations.
-fn metadata(
+/// Metadata of an owned object with the name of the gateway.
+fn metadata(access: &Validated) -> ObjectMeta {
+    metadata_with(access, &BTreeMap::new(), &BTreeMap::new())
+}
+
+/// The same with additional labels and annotations.
+fn metadata_with(
     access: &Validated,
-    name: &str,
     labels: &BTreeMap<String, String>,
     annotations: &BTreeMap<String, String>,
 ) -> ObjectMeta {
     ObjectMeta {
-        name: Some(name.to_owned()),
+        name: Some(access.child_name()),
         namespace: Some(access.namespace.clone()),
         labels: Some(labels_of(access, labels)),
         annotations: Some(annotations.clone()),
@@ -177,20 +166,16 @@ fn labels_of(
     access: &Validated,
     additional: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
-    let mut labels = with(&access.common_labels, additional.clone());
-    labels.extend(own_labels(access));
-    labels
-}
-
-/// The operator's own labels of every owned object.
-fn own_labels(access: &Validated) -> BTreeMap<String, String> {
-    let mut labels = selector(access);
-    labels.insert(names::APP_INSTANCE_LABEL.to_owned(), access.name.clone());
-    labels.insert(names::APP_COMPONENT_LABEL.to_owned(), "gateway".to_owned());
-    labels.insert(
-        names::APP_MANAGED_BY_LABEL.to_owned(),
-        names::FIELD_MANAGER.to_owned(),
-    );
+    let mut labels = access.common_labels.clone();
+    labels.extend(additional.clone());
+    labels.extend(selector(access));
+    for (name, value) in [
+        (names::APP_INSTANCE_LABEL, access.name.as_str()),
+        (names::APP_COMPONENT_LABEL, "gateway"),
+        (names::APP_MANAGED_BY_LABEL, names::FIELD_MANAGER),
+    ] {
+        labels.insert(name.to_owned(), value.to_owned());
+    }
     labels
 }
 
@@ -203,16 +188,6 @@ fn selector(access: &Validated) -> BTreeMap<String, String> {
         ),
         (names::ACCESS_LABEL.to_owned(), access.name.clone()),
     ])
-}
-
-/// Both maps; entries of the second take precedence.
-fn with(
-    base: &BTreeMap<String, String>,
-    own: BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
-    let mut all = base.clone();
-    all.extend(own);
-    all
 }
 
 #[cfg(test)]

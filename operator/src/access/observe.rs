@@ -86,7 +86,7 @@ pub(crate) async fn observe(
         _ => None,
     };
     let name = access.metadata.name.as_deref().unwrap_or_default();
-    let pods = stores.pods_of(namespace, name);
+    let pods = stores.pods.of(namespace, name);
     let states = pods
         .iter()
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
@@ -103,7 +103,8 @@ pub(crate) async fn observe(
         .as_ref()
         .and_then(|sidecar| u16::try_from(sidecar.admin_port()).ok());
     let (states, hashes): (Vec<_>, Vec<_>) = stores
-        .sidecars_of(namespace, name)
+        .sidecars
+        .of(namespace, name)
         .iter()
         .filter(|pod| sidecars::is_active(pod))
         .map(|pod| ((sidecars::state(pod), address(pod)), sidecars::hash_of(pod)))

@@ -47,7 +47,7 @@ pub(super) async fn status(
     result: &status::Result<'_>,
 ) -> Result<BedrockAccessStatus, Error> {
     let uid = access.uid().unwrap_or_default();
-    let written = context.memory.written().get(&uid).cloned();
+    let written = context.memory.written(&uid);
     let lagging = written.filter(|written| written.from == access.metadata.resource_version);
     let previous = lagging
         .as_ref()
@@ -63,7 +63,7 @@ pub(super) async fn status(
         from: access.metadata.resource_version.clone(),
         status: wanted.clone(),
     };
-    context.memory.written().insert(uid, entry);
+    context.memory.set_written(uid, entry);
     let reference = access.object_ref(&());
     let before = |type_| previous.and_then(|status| status::find(status, type_));
     if let Some(now) = status::find(&wanted, condition::READY) {

@@ -7,30 +7,21 @@
 
 use std::sync::Arc;
 
-use api::{
-    GatewayConfig,
-    config::{AccessReference, ConfigError},
-    names,
-    v1alpha1::BedrockAccess,
-};
+use api::{GatewayConfig, config::AccessReference, names, v1alpha1::BedrockAccess};
 use kube::{
     Resource, ResourceExt,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
+    api::{DynamicObject, Patch, PatchParams},
 };
 use serde_json::{Map, Value, json};
 
 use super::{
     Context, Error,
-    apply::ApplyError,
+    apply::{ApplyError, delete},
     build::{BuildError, revoked_config},
     observe::Observed,
     validate::{Scale, ValidateError, Validated, validate},
 };
-use crate::{
-    cluster_keys::ClusterKeys,
-    owned::{OwnedKind, OwnedObject},
-    settings::Settings,
-};
+use crate::{cluster_keys::ClusterKeys, owned::OwnedKind, settings::Settings};
 
 /// The denied `BedrockAccess` in the form to build. Missing references do not prevent this.
 ///
@@ -85,7 +76,7 @@ pub(super) async fn withdraw(access: &BedrockAccess, context: &Context) -> Resul
             OwnedKind::ConfigMap => {
                 let unpacked = owned.unpack().map_err(|source| {
                     let name = owned.name_any();
-                    Error::Apply(ApplyError::Read { kind, name, source })
+                    ApplyError::Read { kind, name, source }
                 })?;
                 disable_config(&unpacked, namespace, name, context).await?;
             }
@@ -93,7 +84,7 @@ pub(super) async fn withdraw(access: &BedrockAccess, context: &Context) -> Resul
             | OwnedKind::HorizontalPodAutoscaler
             | OwnedKind::ServiceAccount => {
                 if owned.meta().deletion_timestamp.is_none() {
-                    delete(kind, &owned, namespace, context).await?;
+                    delete(&context.client, &context.metrics, namespace, kind, &owned).await?;
                 }
             }
             OwnedKind::NetworkPolicy
@@ -119,7 +110,6 @@ async fn disable_config(
         }),
         ..GatewayConfig::default()
     };
-    let build_error = |error: ConfigError| Error::Build(BuildError::Config(error));
     let current = owned.data.get("data").and_then(Value::as_object);
     let mut data = Map::new();
     for (key, text) in current.into_iter().flatten() {
@@ -130,7 +120,7 @@ async fn disable_config(
             .unwrap_or_else(|| config.clone());
         let yaml = revoked_config(base, namespace, name)
             .to_yaml()
-            .map_err(build_error)?;
+            .map_err(BuildError::Config)?;
         data.insert(key.clone(), Value::String(yaml));
     }
     if current == Some(&data) {
@@ -155,33 +145,10 @@ async fn disable_config(
             &Patch::Apply(&object),
         )
         .await
-        .map_err(|source| {
-            Error::Apply(ApplyError::Write {
-                kind,
-                name: owned.name_any(),
-                source,
-            })
+        .map_err(|source| ApplyError::Write {
+            kind,
+            name: owned.name_any(),
+            source,
         })?;
     Ok(())
-}
-
-async fn delete(
-    kind: OwnedKind,
-    owned: &OwnedObject,
-    namespace: &str,
-    context: &Context,
-) -> Result<(), Error> {
-    let parameters = DeleteParams::background().preconditions(Preconditions {
-        uid: owned.uid(),
-        resource_version: None,
-    });
-    let name = owned.name_any();
-    context.metrics.wrote(kind.as_str(), "delete");
-    let api = kind.api(context.client.clone(), namespace);
-    match api.delete(&name, &parameters).await {
-        Ok(_) => Ok(()),
-        // Already deleted, or replaced by another object.
-        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
-        Err(source) => Err(Error::Apply(ApplyError::Delete { kind, name, source })),
-    }
 }

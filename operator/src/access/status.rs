@@ -135,13 +135,7 @@ pub(crate) fn compute(
     }
     let mut conditions: Vec<Condition> = outcomes
         .into_iter()
-        .map(|(type_, outcome)| {
-            let before = status
-                .conditions
-                .iter()
-                .find(|before| before.type_ == type_);
-            condition(type_, outcome, generation, before, now)
-        })
+        .map(|(type_, outcome)| condition(type_, outcome, generation, find(&status, type_), now))
         .collect();
     conditions.extend(
         status

@@ -44,10 +44,7 @@ pub(super) fn denial(
     let Some(running) = running(&access.spec, &config, deployment.as_deref()) else {
         return Ok(None);
     };
-    let evaluation = context
-        .policies
-        .evaluate(namespace, &running)
-        .map_err(Error::Policy)?;
+    let evaluation = context.policies.evaluate(namespace, &running)?;
     Ok(Some(evaluation).filter(|evaluation| matches!(evaluation, Evaluation::Denied(_))))
 }
 

@@ -10,13 +10,17 @@ use kube::{Api, Resource, api::DynamicObject, core::error_boundary::InvalidObjec
 use kube_runtime::controller::Action;
 use serde_json::json;
 
-use super::{Context, Error, events, publish};
+use super::{Context, Error, Guarded, events, publish};
 
 /// Writes the status unless it already reports this error.
 ///
 /// # Errors
 /// Always: the object does not parse, or the status could not be written.
-pub(super) async fn report(invalid: &InvalidObject, context: &Context) -> Result<Action, Error> {
+pub(super) async fn report(
+    object: &Guarded,
+    invalid: &InvalidObject,
+    context: &Context,
+) -> Result<Action, Error> {
     let error = Error::Unparsable(invalid.error.clone());
     let name = invalid.metadata.name.clone().unwrap_or_default();
     let namespace = invalid.metadata.namespace.clone().unwrap_or_default();
@@ -56,30 +60,6 @@ pub(super) async fn report(invalid: &InvalidObject, context: &Context) -> Result
         "conditions": [ready, make(condition::RECONCILING, "False"), make(condition::STALLED, "True")],
     });
     publish::patch(context, &namespace, &name, &uid, status).await?;
-    let mut reference = BedrockAccess::default_reference(&name, &namespace);
-    reference.uid = Some(uid);
-    events::transition(&reference, context, before, &ready).await;
+    events::transition(&object.object_ref(&()), context, before, &ready).await;
     Err(error)
-}
-
-trait DefaultReference {
-    fn default_reference(
-        name: &str,
-        namespace: &str,
-    ) -> k8s_openapi::api::core::v1::ObjectReference;
-}
-
-impl DefaultReference for BedrockAccess {
-    fn default_reference(
-        name: &str,
-        namespace: &str,
-    ) -> k8s_openapi::api::core::v1::ObjectReference {
-        k8s_openapi::api::core::v1::ObjectReference {
-            api_version: Some(Self::api_version(&()).into_owned()),
-            kind: Some(Self::kind(&()).into_owned()),
-            name: Some(name.to_owned()),
-            namespace: Some(namespace.to_owned()),
-            ..Default::default()
-        }
-    }
 }

@@ -8,7 +8,14 @@ mod publication;
 use std::collections::BTreeMap;
 
 use api::names;
-use k8s_openapi::{ByteString, api::core::v1::Secret, jiff::Timestamp};
+use k8s_openapi::{
+    ByteString,
+    api::{
+        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+        core::v1::Secret,
+    },
+    jiff::Timestamp,
+};
 use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
@@ -46,10 +53,13 @@ pub(super) struct Step {
 impl Keeper {
     /// `validates`: whether the webhook also validates `BedrockAccess` objects, with a configuration of its own.
     pub(super) fn new(client: &Client, own: OwnCertificate, validates: bool) -> Self {
-        let sidecar =
-            Publication::mutating(client.clone(), &own.configuration, names::SIDECAR_WEBHOOK);
-        let validation = Publication::validating(
-            client.clone(),
+        let sidecar = Publication::new::<MutatingWebhookConfiguration>(
+            client,
+            &own.configuration,
+            names::SIDECAR_WEBHOOK,
+        );
+        let validation = Publication::new::<ValidatingWebhookConfiguration>(
+            client,
             names::VALIDATION_CONFIGURATION,
             names::VALIDATION_WEBHOOK,
         );

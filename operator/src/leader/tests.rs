@@ -11,12 +11,12 @@ const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/system/leases/operat
 fn candidate(api: &Scripted, identity: &str) -> Candidacy {
     Candidacy::start(
         api.client(),
-        LeaderElection {
+        Some(LeaderElection {
             namespace: "system".to_owned(),
             lease: "operator".to_owned(),
             identity: identity.to_owned(),
             timing: Timing::default(),
-        },
+        }),
         Seed::default(),
         Arc::new(Metrics::new(1)),
     )

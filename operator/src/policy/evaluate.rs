@@ -16,6 +16,7 @@ use api::{
 use kube::core::{Selector, SelectorExt};
 
 use super::request::{Request, Value};
+use crate::error_chain::shown;
 
 /// Maximum number of policies, refusals of one policy, and allowed values in a message.
 const SHOWN: usize = 5;
@@ -214,7 +215,7 @@ impl fmt::Display for Refusal {
         if self.rule.is_empty() {
             return write!(f, "invalid policy: {}", self.value);
         }
-        let allowed = shown(&self.allowed, ", ", ToString::to_string);
+        let allowed = shown(&self.allowed, SHOWN, ", ", ToString::to_string);
         write!(
             f,
             "{}: {} is not allowed (allowed by {}: {allowed})",
@@ -241,24 +242,15 @@ impl fmt::Display for Denial {
             } => write!(
                 f,
                 "no BedrockAccessPolicy for namespace {namespace} allows this object. {}. Change these fields to match one policy, or ask for a policy change.",
-                shown(policies, ". ", |(name, refusals)| {
+                shown(policies, SHOWN, ". ", |(name, refusals)| {
                     format!(
                         "Policy {name}: {}",
-                        shown(refusals, "; ", ToString::to_string)
+                        shown(refusals, SHOWN, "; ", ToString::to_string)
                     )
                 })
             ),
         }
     }
-}
-
-/// The first items, and the number of further items.
-fn shown<T>(items: &[T], between: &str, text: impl Fn(&T) -> String) -> String {
-    let mut texts: Vec<String> = items.iter().take(SHOWN).map(text).collect();
-    if let Some(more) = items.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        texts.push(format!("and {more} more"));
-    }
-    texts.join(between)
 }
 
 #[cfg(test)]

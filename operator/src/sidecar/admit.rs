@@ -23,7 +23,7 @@ use crate::{
         validate::{Validated, validate},
     },
     cluster_keys::Keys,
-    policy::{Policies, PolicyError, evaluate::Evaluation},
+    policy::{Policies, evaluate::Evaluation},
     settings::Settings,
 };
 
@@ -81,11 +81,8 @@ impl Admitter {
         // Until the policies are known, nothing is allowed.
         let known = tokio::time::timeout(TIMEOUT, self.policies.wait_until_ready()).await;
         if !matches!(known, Ok(Ok(()))) {
-            return Err(Refused::Unknown {
-                namespace: namespace.to_owned(),
-                access: name.clone(),
-                problem: "the policies have not been read yet".to_owned(),
-            });
+            let problem = "the policies have not been read yet";
+            return Err(Refused::unknown(namespace, name, problem));
         }
         let cached = self
             .access_store
@@ -137,7 +134,7 @@ impl Admitter {
                     message: denial.to_string(),
                 });
             }
-            Err(error) => return Err(not_evaluated(namespace, access_name, &error)),
+            Err(error) => return Err(Refused::unknown(&namespace, name, error)),
         }
         let observed = Observed {
             cluster_keys: self.keys.borrow().clone(),
@@ -168,17 +165,12 @@ impl Admitter {
     }
 
     async fn look_up(&self, namespace: &str, name: &str) -> Result<BedrockAccess, Refused> {
-        let unknown = |problem: String| Refused::Unknown {
-            namespace: namespace.to_owned(),
-            access: name.to_owned(),
-            problem,
-        };
         let access_store: Api<DeserializeGuard<BedrockAccess>> =
             Api::namespaced(self.client.clone(), namespace);
         let found = tokio::time::timeout(TIMEOUT, access_store.get_opt(name))
             .await
-            .map_err(|_elapsed| unknown("the API server does not respond".to_owned()))?
-            .map_err(|error| unknown(error.to_string()))?;
+            .map_err(|_| Refused::unknown(namespace, name, "the API server does not respond"))?
+            .map_err(|error| Refused::unknown(namespace, name, error))?;
         match found {
             Some(guarded) => guarded.0.map_err(|invalid| Refused::Invalid {
                 namespace: namespace.to_owned(),
@@ -214,24 +206,13 @@ impl fmt::Debug for Admitter {
     }
 }
 
-/// The policies could not be evaluated.
-fn not_evaluated(namespace: String, access: String, error: &PolicyError) -> Refused {
-    Refused::Unknown {
-        namespace,
-        access,
-        problem: error.to_string(),
-    }
-}
-
 /// A key for one pod: 128 random bits in hexadecimal.
 fn new_key() -> Result<String, Refused> {
     let mut bytes = [0_u8; 16];
     ring::rand::SystemRandom::new()
         .fill(&mut bytes)
         .map_err(|_| Refused::NoRandomness)?;
-    Ok(bytes
-        .iter()
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 #[cfg(test)]

@@ -129,20 +129,17 @@ pub(crate) fn patch(before: &Pod, after: &Pod) -> Vec<Operation> {
         }
         (_, None) => {}
     }
-    if before.spec.volumes != after.spec.volumes {
-        add("/spec/volumes".to_owned(), json!(after.spec.volumes));
-    }
-    if before.spec.image_pull_secrets != after.spec.image_pull_secrets {
-        add(
-            "/spec/imagePullSecrets".to_owned(),
-            json!(after.spec.image_pull_secrets),
-        );
-    }
-    if before.spec.init_containers != after.spec.init_containers {
-        add(
-            "/spec/initContainers".to_owned(),
-            json!(after.spec.init_containers),
-        );
+    let lists = |spec: &Spec| {
+        [
+            ("volumes", json!(spec.volumes)),
+            ("imagePullSecrets", json!(spec.image_pull_secrets)),
+            ("initContainers", json!(spec.init_containers)),
+        ]
+    };
+    for ((name, after), (_, before)) in lists(&after.spec).into_iter().zip(lists(&before.spec)) {
+        if before != after {
+            add(format!("/spec/{name}"), after);
+        }
     }
     let pairs = before.spec.containers.iter().zip(&after.spec.containers);
     for (index, (before, after)) in pairs.enumerate() {

@@ -1,5 +1,7 @@
 //! Why a pod cannot get a sidecar. Each message names the fix.
 
+use std::fmt::Display;
+
 use api::names;
 
 /// Why a pod is rejected.
@@ -107,6 +109,14 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
+    pub(super) fn unknown(namespace: &str, access: &str, problem: impl Display) -> Self {
+        Self::Unknown {
+            namespace: namespace.to_owned(),
+            access: access.to_owned(),
+            problem: problem.to_string(),
+        }
+    }
+
     /// A stable word for metrics and logs.
     pub(crate) fn reason(&self) -> &'static str {
         match self {

@@ -10,6 +10,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::metrics::{InProgress, register};
+
 /// Upper bounds of the latency, in seconds; most responses should take less than ten milliseconds.
 const BUCKETS: [f64; 17] = [
     0.0001, 0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025,
@@ -42,57 +44,37 @@ pub(crate) struct WebhookMetrics {
     reviews: Family<ResultLabel, Counter>,
 }
 
-/// A request in progress.
-#[derive(Debug)]
-pub(super) struct InFlight(Gauge);
-
-impl WebhookMetrics {
-    pub(crate) fn new(registry: &mut Registry) -> Self {
-        let latency: Family<WebhookLabel, Histogram> =
-            Family::new_with_constructor(|| Histogram::new(BUCKETS));
-        let metrics = Self {
+impl Default for WebhookMetrics {
+    fn default() -> Self {
+        Self {
             requests: Family::default(),
-            latency,
+            latency: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             in_flight: Family::default(),
             admissions: Family::default(),
             reviews: Family::default(),
-        };
-        registry.register(
-            "controller_runtime_webhook_requests",
-            "Admission requests by HTTP status",
-            metrics.requests.clone(),
-        );
-        registry.register(
-            "controller_runtime_webhook_latency_seconds",
-            "Admission request latency in seconds",
-            metrics.latency.clone(),
-        );
-        registry.register(
-            "controller_runtime_webhook_requests_in_flight",
-            "Admission requests in progress",
-            metrics.in_flight.clone(),
-        );
-        registry.register(
-            "bedrock_access_operator_sidecar_admissions",
-            "Sidecar injection requests by result: injected, unchanged, or the reason for the rejection",
-            metrics.admissions.clone(),
-        );
-        registry.register(
-            "bedrock_access_operator_access_reviews",
-            "BedrockAccess validation requests by result: allowed, or the reason for the rejection",
-            metrics.reviews.clone(),
-        );
-        metrics
+        }
+    }
+}
+
+impl WebhookMetrics {
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        register! { registry, self,
+            requests: "controller_runtime_webhook_requests",
+                "Admission requests by HTTP status";
+            latency: "controller_runtime_webhook_latency_seconds",
+                "Admission request latency in seconds";
+            in_flight: "controller_runtime_webhook_requests_in_flight",
+                "Admission requests in progress";
+            admissions: "bedrock_access_operator_sidecar_admissions",
+                "Sidecar injection requests by result: injected, unchanged, or the reason for the rejection";
+            reviews: "bedrock_access_operator_access_reviews",
+                "BedrockAccess validation requests by result: allowed, or the reason for the rejection";
+        }
     }
 
     /// Counts a request as in progress until the guard is dropped.
-    pub(super) fn begin(&self, webhook: &'static str) -> InFlight {
-        let gauge = self
-            .in_flight
-            .get_or_create(&WebhookLabel { webhook })
-            .clone();
-        gauge.inc();
-        InFlight(gauge)
+    pub(super) fn begin(&self, webhook: &'static str) -> InProgress {
+        InProgress::new(&self.in_flight.get_or_create(&WebhookLabel { webhook }))
     }
 
     /// Records the status and duration of a request.
@@ -113,11 +95,5 @@ impl WebhookMetrics {
     /// Counts the decision on a pod.
     pub(super) fn decided(&self, result: &'static str) {
         self.admissions.get_or_create(&ResultLabel { result }).inc();
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

@@ -4,10 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    admission::AccessRefused,
-    sidecar::{admit::Admission, pod::Pod, refused::Refused},
-};
+use crate::sidecar::{admit::Admission, pod::Pod};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
@@ -73,22 +70,12 @@ impl Request {
     }
 }
 
-impl From<Refused> for Refusal {
-    fn from(refused: Refused) -> Self {
+impl Refusal {
+    pub(super) fn new(code: u16, reason: &'static str, error: &impl ToString) -> Self {
         Self {
-            code: refused.code(),
-            reason: refused.reason(),
-            message: refused.to_string(),
-        }
-    }
-}
-
-impl From<AccessRefused> for Refusal {
-    fn from(refused: AccessRefused) -> Self {
-        Self {
-            code: refused.code(),
-            reason: refused.reason(),
-            message: refused.to_string(),
+            code,
+            reason,
+            message: error.to_string(),
         }
     }
 }

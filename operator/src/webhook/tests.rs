@@ -47,6 +47,8 @@ async fn reviews_get_a_patch_or_a_rejection_and_are_counted() {
     let (_sender, keys) = watch::channel(Some(fixtures::keys()));
     let mut registry = Registry::default();
     let policies = fixtures::PolicyCaches::new(false).policies;
+    let metrics = WebhookMetrics::default();
+    metrics.register(&mut registry);
     let routes = routes(Webhook {
         reviewer: Arc::new(Reviewer {
             client: api.client(),
@@ -60,7 +62,7 @@ async fn reviews_get_a_patch_or_a_rejection_and_are_counted() {
             policies,
             settings: fixtures::settings(),
         }),
-        metrics: WebhookMetrics::new(&mut registry),
+        metrics,
     });
 
     let (status, response) = send(&routes, review("app", false)).await;

@@ -5,7 +5,7 @@ use k8s_openapi::api::autoscaling::v2::{
     MetricTarget, ResourceMetricSource,
 };
 
-use super::{Empty, metadata};
+use super::metadata;
 use crate::access::validate::{Scale, Validated};
 
 pub(super) fn build(access: &Validated) -> Option<HorizontalPodAutoscaler> {
@@ -17,14 +17,13 @@ pub(super) fn build(access: &Validated) -> Option<HorizontalPodAutoscaler> {
     else {
         return None;
     };
-    let name = access.child_name();
     Some(HorizontalPodAutoscaler {
-        metadata: metadata(access, &name, &Empty::new(), &Empty::new()),
+        metadata: metadata(access),
         spec: Some(HorizontalPodAutoscalerSpec {
             scale_target_ref: CrossVersionObjectReference {
                 api_version: Some("apps/v1".to_owned()),
                 kind: "Deployment".to_owned(),
-                name,
+                name: access.child_name(),
             },
             min_replicas: Some(min),
             max_replicas: max,

@@ -33,12 +33,7 @@ pub(super) fn build(access: &Validated) -> Result<ConfigMap, BuildError> {
         data.insert(key.to_owned(), yaml);
     }
     Ok(ConfigMap {
-        metadata: metadata(
-            access,
-            &access.child_name(),
-            &BTreeMap::new(),
-            &BTreeMap::new(),
-        ),
+        metadata: metadata(access),
         data: Some(data),
         ..ConfigMap::default()
     })

@@ -10,10 +10,8 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction,
-            Lifecycle, LifecycleHandler, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-            SeccompProfile, SecretVolumeSource, SecurityContext, SleepAction,
-            TopologySpreadConstraint, Volume,
+            Container, Lifecycle, LifecycleHandler, PodSecurityContext, PodSpec, PodTemplateSpec,
+            SleepAction, TopologySpreadConstraint, Volume,
         },
     },
     apimachinery::pkg::{
@@ -22,21 +20,18 @@ use k8s_openapi::{
     },
 };
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::{
-    ADMIN_PORT, Empty,
-    identity::{self, mount, variable},
-    labels_of, metadata, selector, tracing,
+    ADMIN_PORT,
+    container::{config_volume, container, hash, probe, runtime_default},
+    identity::{self, secret_volume},
+    labels_of, metadata, selector,
 };
 use crate::access::validate::{Identity, Scale, Validated};
 
 /// User and group of the gateway, as in distroless images; also the group of its volumes, since the token must be
 /// readable without root.
 const USER: i64 = 65_532;
-const CONFIG_VOLUME: &str = "config";
-const API_KEYS_VOLUME: &str = "api-keys";
-const LIMIT_STORE_VOLUME: &str = "limit-store";
 const API_PORT: &str = "http";
 /// How long a pod continues to serve after the start of its termination, until every kube-proxy has removed it.
 const PRE_STOP_SECONDS: i64 = 5;
@@ -46,8 +41,6 @@ const HOSTNAME_KEY: &str = "kubernetes.io/hostname";
 const ZONE_KEY: &str = "topology.kubernetes.io/zone";
 
 pub(super) fn build(access: &Validated) -> Deployment {
-    let name = access.child_name();
-    let none = Empty::new();
     let gateway = &access.gateway;
     let mut annotations = gateway.pod_annotations.clone();
     annotations.insert(
@@ -55,7 +48,7 @@ pub(super) fn build(access: &Validated) -> Deployment {
         restart_hash(access),
     );
     Deployment {
-        metadata: metadata(access, &name, &none, &none),
+        metadata: metadata(access),
         spec: Some(DeploymentSpec {
             replicas: match access.scale {
                 Scale::Fixed(replicas) => Some(replicas),
@@ -80,7 +73,7 @@ pub(super) fn build(access: &Validated) -> Deployment {
                     annotations: Some(annotations),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(pod(access, &name)),
+                spec: Some(pod(access)),
             },
             ..DeploymentSpec::default()
         }),
@@ -88,30 +81,15 @@ pub(super) fn build(access: &Validated) -> Deployment {
     }
 }
 
-fn pod(access: &Validated, name: &str) -> PodSpec {
+fn pod(access: &Validated) -> PodSpec {
     let gateway = &access.gateway;
-    let mut parts = identity::parts(access);
-    parts.volumes.insert(0, config_volume(name));
-    parts
-        .mounts
-        .insert(0, mount(CONFIG_VOLUME, names::CONFIG_DIRECTORY));
+    let mut parts = identity::parts(access, config_volume("config", access, None));
     if let Some(secret) = &access.api_keys_secret {
-        parts.volumes.push(api_keys_volume(secret));
-        parts
-            .mounts
-            .push(mount(API_KEYS_VOLUME, names::API_KEYS_DIRECTORY));
+        parts.add(secret_volume("api-keys", secret), names::API_KEYS_DIRECTORY);
     }
     if let Some(secret) = &access.limits.store_secret {
-        parts.volumes.push(limit_store_volume(secret));
-        parts
-            .mounts
-            .push(mount(LIMIT_STORE_VOLUME, names::LIMIT_STORE_DIRECTORY));
+        parts.add(limit_store_volume(secret), names::LIMIT_STORE_DIRECTORY);
     }
-    parts.env.push(variable(
-        "BEDROCK_GATEWAY_LOG",
-        gateway.log_level().as_str(),
-    ));
-    parts.env.extend(tracing::variables(access));
     let drain_seconds = i64::try_from(DEFAULT_DRAIN_SECONDS).unwrap_or(i64::MAX);
     PodSpec {
         service_account_name: Some(access.service_account.name().to_owned()),
@@ -125,16 +103,13 @@ fn pod(access: &Validated, name: &str) -> PodSpec {
             run_as_user: Some(USER),
             run_as_group: Some(USER),
             fs_group: Some(USER),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                localhost_profile: None,
-            }),
+            seccomp_profile: Some(runtime_default()),
             ..PodSecurityContext::default()
         }),
         containers: vec![Container {
             env: Some(parts.env),
             volume_mounts: Some(parts.mounts),
-            ..container(access)
+            ..gateway_container(access)
         }],
         volumes: Some(parts.volumes),
         node_selector: non_empty_map(&gateway.node_selector),
@@ -147,43 +122,23 @@ fn pod(access: &Validated, name: &str) -> PodSpec {
     }
 }
 
-fn container(access: &Validated) -> Container {
-    let port = |name: &str, number: u16| ContainerPort {
-        name: Some(name.to_owned()),
-        container_port: i32::from(number),
-        protocol: Some("TCP".to_owned()),
-        ..ContainerPort::default()
-    };
+fn gateway_container(access: &Validated) -> Container {
     let arguments = [
         "serve".to_owned(),
         format!("--config={}/{}", names::CONFIG_DIRECTORY, names::CONFIG_KEY),
         format!("--listen=0.0.0.0:{}", names::GATEWAY_PORT),
         format!("--admin-listen=0.0.0.0:{}", names::GATEWAY_ADMIN_PORT),
     ];
+    let ports = [
+        (API_PORT, names::GATEWAY_PORT),
+        (ADMIN_PORT, names::GATEWAY_ADMIN_PORT),
+    ];
+    let port = IntOrString::String(ADMIN_PORT.to_owned());
     Container {
-        name: names::GATEWAY_NAME.to_owned(),
-        image: Some(access.image.clone()),
-        image_pull_policy: Some(access.gateway.image_pull_policy().as_str().to_owned()),
-        args: Some(arguments.to_vec()),
-        ports: Some(vec![
-            port(API_PORT, names::GATEWAY_PORT),
-            port(ADMIN_PORT, names::GATEWAY_ADMIN_PORT),
-        ]),
         resources: Some(access.gateway.resources()),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                add: None,
-            }),
-            ..SecurityContext::default()
-        }),
-        startup_probe: Some(probe("/healthz", 1, 60)),
-        liveness_probe: Some(probe("/healthz", 10, 3)),
-        readiness_probe: Some(probe("/readyz", 2, 2)),
-        // The last log lines of a gateway that cannot start become part of the status.
-        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        startup_probe: Some(probe("/healthz", port.clone(), 1, 60)),
+        liveness_probe: Some(probe("/healthz", port.clone(), 10, 3)),
+        readiness_probe: Some(probe("/readyz", port, 2, 2)),
         lifecycle: Some(Lifecycle {
             pre_stop: Some(LifecycleHandler {
                 sleep: Some(SleepAction {
@@ -193,59 +148,17 @@ fn container(access: &Validated) -> Container {
             }),
             ..Lifecycle::default()
         }),
-        ..Container::default()
-    }
-}
-
-fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
-    Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some(path.to_owned()),
-            port: IntOrString::String(ADMIN_PORT.to_owned()),
-            ..HTTPGetAction::default()
-        }),
-        period_seconds: Some(period_seconds),
-        failure_threshold: Some(failure_threshold),
-        timeout_seconds: Some(2),
-        ..Probe::default()
-    }
-}
-
-fn config_volume(config_map: &str) -> Volume {
-    Volume {
-        name: CONFIG_VOLUME.to_owned(),
-        config_map: Some(ConfigMapVolumeSource {
-            name: config_map.to_owned(),
-            ..ConfigMapVolumeSource::default()
-        }),
-        ..Volume::default()
-    }
-}
-
-fn api_keys_volume(secret: &str) -> Volume {
-    Volume {
-        name: API_KEYS_VOLUME.to_owned(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(secret.to_owned()),
-            default_mode: Some(0o440),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
+        ..container(access, arguments.to_vec(), ports)
     }
 }
 
 /// The gateway starts without the Secret, too: it then uses local counters.
 fn limit_store_volume(secret: &str) -> Volume {
-    Volume {
-        name: LIMIT_STORE_VOLUME.to_owned(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(secret.to_owned()),
-            default_mode: Some(0o440),
-            optional: Some(true),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
+    let mut volume = secret_volume("limit-store", secret);
+    if let Some(secret) = &mut volume.secret {
+        secret.optional = Some(true);
     }
+    volume
 }
 
 /// The constraints of the spec; by default evenly over zones and nodes as far as possible.
@@ -298,12 +211,7 @@ fn restart_hash(access: &Validated) -> String {
         "region": access.region,
         "sts": access.endpoints.sts,
     });
-    let mut hash = Sha256::new();
-    hash.update(inputs.to_string().as_bytes());
-    hash.finalize()
-        .iter()
-        .take(8)
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    hash(&inputs)
 }
 
 fn non_empty<T: Clone>(items: &[T]) -> Option<Vec<T>> {

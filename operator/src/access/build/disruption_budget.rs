@@ -5,7 +5,7 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
-use super::{Empty, metadata, selector};
+use super::{metadata, selector};
 use crate::access::validate::{Scale, Validated};
 
 /// Rounded up, so that at least one pod can always be evicted.
@@ -21,7 +21,7 @@ pub(super) fn build(access: &Validated) -> Option<PodDisruptionBudget> {
         return None;
     }
     Some(PodDisruptionBudget {
-        metadata: metadata(access, &access.child_name(), &Empty::new(), &Empty::new()),
+        metadata: metadata(access),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::String(MAX_UNAVAILABLE.to_owned())),
             selector: Some(LabelSelector {

@@ -1,4 +1,4 @@
-//! Variables, volumes and mounts with which a gateway's container gets its AWS credentials.
+//! Variables, volumes and mounts of a gateway's container: its configuration, and how it gets its AWS credentials.
 //!
 //! The operator sets all of them itself, under the names that the EKS webhooks use, so that the gateway works with and
 //! without these webhooks: they do not change existing entries.
@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
     ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
 };
 
+use super::tracing;
 use crate::access::validate::{Identity, Validated};
 
 /// Endpoint of the EKS Pod Identity agent,
@@ -32,8 +33,21 @@ pub(crate) struct Parts {
     pub(crate) mounts: Vec<VolumeMount>,
 }
 
+impl Parts {
+    /// Sets a variable.
+    fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.env.push(variable(name, value));
+    }
+
+    /// Adds a volume with its mount.
+    pub(super) fn add(&mut self, volume: Volume, path: &str) {
+        self.mounts.push(mount(&volume.name, path));
+        self.volumes.push(volume);
+    }
+}
+
 /// A variable with a value.
-pub(crate) fn variable(name: &str, value: impl Into<String>) -> EnvVar {
+pub(super) fn variable(name: &str, value: impl Into<String>) -> EnvVar {
     EnvVar {
         name: name.to_owned(),
         value: Some(value.into()),
@@ -42,7 +56,7 @@ pub(crate) fn variable(name: &str, value: impl Into<String>) -> EnvVar {
 }
 
 /// A read-only mount.
-pub(crate) fn mount(volume: &str, path: &str) -> VolumeMount {
+pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {
     VolumeMount {
         name: volume.to_owned(),
         mount_path: path.to_owned(),
@@ -51,29 +65,37 @@ pub(crate) fn mount(volume: &str, path: &str) -> VolumeMount {
     }
 }
 
-pub(crate) fn parts(access: &Validated) -> Parts {
+/// A volume with the files of a Secret.
+pub(super) fn secret_volume(name: &str, secret: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.to_owned()),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// The parts of a gateway with its configuration in this volume.
+pub(super) fn parts(access: &Validated, config: Volume) -> Parts {
     let mut parts = Parts::default();
-    parts
-        .env
-        .push(variable("AWS_REGION", access.region.as_str()));
-    parts
-        .env
-        .push(variable("AWS_STS_REGIONAL_ENDPOINTS", "regional"));
-    let endpoints = [
+    parts.add(config, names::CONFIG_DIRECTORY);
+    parts.set("AWS_REGION", access.region.as_str());
+    parts.set("AWS_STS_REGIONAL_ENDPOINTS", "regional");
+    let endpoints = &access.endpoints;
+    for (name, url) in [
         (
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
-            &access.endpoints.bedrock_runtime,
+            &endpoints.bedrock_runtime,
         ),
-        (
-            "AWS_ENDPOINT_URL_BEDROCK_MANTLE",
-            &access.endpoints.bedrock_mantle,
-        ),
-        ("AWS_ENDPOINT_URL_BEDROCK", &access.endpoints.bedrock),
-        ("AWS_ENDPOINT_URL_STS", &access.endpoints.sts),
-    ];
-    for (name, url) in endpoints {
+        ("AWS_ENDPOINT_URL_BEDROCK_MANTLE", &endpoints.bedrock_mantle),
+        ("AWS_ENDPOINT_URL_BEDROCK", &endpoints.bedrock),
+        ("AWS_ENDPOINT_URL_STS", &endpoints.sts),
+    ] {
         if let Some(url) = url {
-            parts.env.push(variable(name, url.as_str()));
+            parts.set(name, url.as_str());
         }
     }
     match &access.identity {
@@ -83,50 +105,42 @@ pub(crate) fn parts(access: &Validated) -> Parts {
             token_expiration_seconds,
             audience,
         } => {
-            let file = format!("{}/{}", names::TOKEN_DIRECTORY, names::TOKEN_FILE_NAME);
-            parts.env.push(variable("AWS_ROLE_ARN", role.as_str()));
-            parts
-                .env
-                .push(variable("AWS_WEB_IDENTITY_TOKEN_FILE", file));
-            parts
-                .env
-                .push(variable("AWS_ROLE_SESSION_NAME", session_name.as_str()));
-            parts.volumes.push(token(
-                names::TOKEN_VOLUME,
-                audience,
-                *token_expiration_seconds,
-                names::TOKEN_FILE_NAME,
-            ));
-            parts
-                .mounts
-                .push(mount(names::TOKEN_VOLUME, names::TOKEN_DIRECTORY));
+            let (directory, file) = (names::TOKEN_DIRECTORY, names::TOKEN_FILE_NAME);
+            parts.set("AWS_ROLE_ARN", role.as_str());
+            parts.set("AWS_WEB_IDENTITY_TOKEN_FILE", format!("{directory}/{file}"));
+            parts.set("AWS_ROLE_SESSION_NAME", session_name.as_str());
+            let expiration = *token_expiration_seconds;
+            parts.add(
+                token(names::TOKEN_VOLUME, audience, expiration, file),
+                directory,
+            );
         }
         Identity::PodIdentity => {
-            let file = format!("{POD_IDENTITY_DIRECTORY}/{POD_IDENTITY_VOLUME}");
-            parts.env.push(variable(
-                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-                POD_IDENTITY_URI,
-            ));
-            parts
-                .env
-                .push(variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file));
-            parts.volumes.push(token(
-                POD_IDENTITY_VOLUME,
-                POD_IDENTITY_AUDIENCE,
-                POD_IDENTITY_EXPIRATION_SECONDS,
-                POD_IDENTITY_VOLUME,
-            ));
-            parts
-                .mounts
-                .push(mount(POD_IDENTITY_VOLUME, POD_IDENTITY_DIRECTORY));
+            let (directory, file) = (POD_IDENTITY_DIRECTORY, POD_IDENTITY_VOLUME);
+            parts.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", POD_IDENTITY_URI);
+            parts.set(
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+                format!("{directory}/{file}"),
+            );
+            parts.add(
+                token(
+                    POD_IDENTITY_VOLUME,
+                    POD_IDENTITY_AUDIENCE,
+                    POD_IDENTITY_EXPIRATION_SECONDS,
+                    file,
+                ),
+                directory,
+            );
         }
         Identity::Secret { name } => secret(name, &mut parts),
-        Identity::Ambient => return parts,
+        Identity::Ambient => {}
     }
-    // Only the requested identity: never fall back to the node's role.
-    parts
-        .env
-        .push(variable("AWS_EC2_METADATA_DISABLED", "true"));
+    if access.identity != Identity::Ambient {
+        // Only the requested identity: never fall back to the node's role.
+        parts.set("AWS_EC2_METADATA_DISABLED", "true");
+    }
+    parts.set("BEDROCK_GATEWAY_LOG", access.gateway.log_level().as_str());
+    parts.env.extend(tracing::variables(access));
     parts
 }
 
@@ -134,13 +148,9 @@ pub(crate) fn parts(access: &Validated) -> Parts {
 /// not know the keys in it.
 fn secret(name: &str, parts: &mut Parts) {
     let file = |key: &str| format!("{}/{key}", names::IDENTITY_DIRECTORY);
-    parts
-        .env
-        .push(variable(SECRET_DIRECTORY, names::IDENTITY_DIRECTORY));
-    parts.env.push(variable("AWS_CONFIG_FILE", file("config")));
-    parts
-        .env
-        .push(variable("AWS_SHARED_CREDENTIALS_FILE", file("credentials")));
+    parts.set(SECRET_DIRECTORY, names::IDENTITY_DIRECTORY);
+    parts.set("AWS_CONFIG_FILE", file("config"));
+    parts.set("AWS_SHARED_CREDENTIALS_FILE", file("credentials"));
     parts.env.push(EnvVar {
         name: "AWS_PROFILE".to_owned(),
         value_from: Some(EnvVarSource {
@@ -153,18 +163,10 @@ fn secret(name: &str, parts: &mut Parts) {
         }),
         ..EnvVar::default()
     });
-    parts.volumes.push(Volume {
-        name: SECRET_VOLUME.to_owned(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(name.to_owned()),
-            default_mode: Some(0o440),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
-    });
-    parts
-        .mounts
-        .push(mount(SECRET_VOLUME, names::IDENTITY_DIRECTORY));
+    parts.add(
+        secret_volume(SECRET_VOLUME, name),
+        names::IDENTITY_DIRECTORY,
+    );
 }
 
 fn token(volume: &str, audience: &str, expiration_seconds: i64, file: &str) -> Volume {

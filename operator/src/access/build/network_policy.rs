@@ -14,7 +14,7 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
-use super::{Empty, metadata, selector};
+use super::{metadata, selector};
 use crate::access::validate::{Identity, Validated};
 
 /// Label with the namespace's own name, set on every namespace.
@@ -43,7 +43,7 @@ pub(super) fn build(access: &Validated) -> Option<NetworkPolicy> {
         None => namespaces_of_clients(access),
     };
     Some(NetworkPolicy {
-        metadata: metadata(access, &access.child_name(), &Empty::new(), &Empty::new()),
+        metadata: metadata(access),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(LabelSelector {
                 match_labels: Some(selector(access)),

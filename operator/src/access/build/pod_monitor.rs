@@ -3,10 +3,12 @@
 //! Not a ServiceMonitor: metrics are served on the admin port, which the Service does not expose.
 //! <https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.PodMonitor>
 
+use std::collections::BTreeMap;
+
 use api::names;
 use serde_json::{Value, json};
 
-use super::{ADMIN_PORT, Empty, metadata, selector};
+use super::{ADMIN_PORT, metadata_with, selector};
 use crate::access::validate::Validated;
 
 /// The whole object as JSON; `k8s_openapi` has no type for it.
@@ -19,7 +21,7 @@ pub(super) fn build(access: &Validated) -> Option<Value> {
     Some(json!({
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
-        "metadata": metadata(access, &access.child_name(), &wanted.labels, &Empty::new()),
+        "metadata": metadata_with(access, &wanted.labels, &BTreeMap::new()),
         "spec": {
             "selector": {"matchLabels": selector(access)},
             "podMetricsEndpoints": [endpoint],

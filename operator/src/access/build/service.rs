@@ -6,18 +6,13 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::{metadata, selector};
+use super::{metadata_with, selector};
 use crate::access::validate::Validated;
 
 pub(super) fn build(access: &Validated) -> Service {
     let settings = &access.gateway.service;
     Service {
-        metadata: metadata(
-            access,
-            &access.child_name(),
-            &settings.labels,
-            &settings.annotations,
-        ),
+        metadata: metadata_with(access, &settings.labels, &settings.annotations),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             selector: Some(selector(access)),

@@ -5,28 +5,32 @@
 use std::collections::BTreeMap;
 
 use api::names;
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::{api::core::v1::ServiceAccount, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
-use super::{metadata, with};
-use crate::access::validate::{Identity, Validated};
+use super::metadata_with;
+use crate::access::validate::{self, Identity, Validated};
 
-pub(super) fn build(
-    access: &Validated,
-    name: &str,
-    annotations: &BTreeMap<String, String>,
-    labels: &BTreeMap<String, String>,
-) -> ServiceAccount {
-    ServiceAccount {
-        metadata: metadata(
-            access,
-            name,
-            labels,
-            &with(annotations, role_annotations(access)),
-        ),
+/// `None` if an existing ServiceAccount is used.
+pub(super) fn build(access: &Validated) -> Option<ServiceAccount> {
+    let validate::ServiceAccount::Created {
+        name,
+        annotations,
+        labels,
+    } = &access.service_account
+    else {
+        return None;
+    };
+    let mut annotations = annotations.clone();
+    annotations.extend(role_annotations(access));
+    Some(ServiceAccount {
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            ..metadata_with(access, labels, &annotations)
+        },
         // The gateway never talks to the API server.
         automount_service_account_token: Some(false),
         ..ServiceAccount::default()
-    }
+    })
 }
 
 /// Empty if the policies deny the object: a pod that starts now must not get the role.

@@ -6,18 +6,16 @@
 use api::names;
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
-        HTTPGetAction, KeyToPath, LocalObjectReference, Probe, SeccompProfile, SecurityContext,
-        Volume, VolumeMount,
+        Container, EmptyDirVolumeSource, KeyToPath, LocalObjectReference, SecurityContext, Volume,
+        VolumeMount,
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::{
-    identity::{self, mount, variable},
-    tracing,
+    container::{config_volume, container, hash, probe, runtime_default},
+    identity::{self, mount},
 };
 use crate::access::validate::{Identity, Sidecar, Validated};
 
@@ -104,7 +102,14 @@ impl Token {
 /// The sidecar of a `BedrockAccess`; `None` if it does not allow sidecars.
 pub(crate) fn template(access: &Validated) -> Option<Template> {
     let sidecar = access.sidecar.as_ref()?;
-    let mut parts = identity::parts(access);
+    // Only the configuration of sidecars, not that of gateway pods.
+    let item = KeyToPath {
+        key: names::SIDECAR_CONFIG_KEY.to_owned(),
+        path: names::SIDECAR_CONFIG_KEY.to_owned(),
+        mode: None,
+    };
+    let config = config_volume(CONFIG_VOLUME, access, Some(vec![item]));
+    let mut parts = identity::parts(access, config);
     for volume in &mut parts.volumes {
         readable(volume);
     }
@@ -113,10 +118,6 @@ pub(crate) fn template(access: &Validated) -> Option<Template> {
             SECRET_VOLUME.clone_into(&mut mount.name);
         }
     }
-    parts.volumes.insert(0, config_volume(&access.child_name()));
-    parts
-        .mounts
-        .insert(0, mount(CONFIG_VOLUME, names::CONFIG_DIRECTORY));
     if sidecar.socket {
         parts.volumes.push(socket_volume());
         parts.mounts.push(VolumeMount {
@@ -124,15 +125,10 @@ pub(crate) fn template(access: &Validated) -> Option<Template> {
             ..mount(SOCKET_VOLUME, names::SOCKET_DIRECTORY)
         });
     }
-    parts.env.push(variable(
-        "BEDROCK_GATEWAY_LOG",
-        access.gateway.log_level().as_str(),
-    ));
-    parts.env.extend(tracing::variables(access));
     let container = Container {
         env: Some(parts.env),
         volume_mounts: Some(parts.mounts),
-        ..container(access, sidecar)
+        ..sidecar_container(access, sidecar)
     };
     let hash = hash(&json!([&container, &parts.volumes]));
     Some(Template {
@@ -148,13 +144,7 @@ pub(crate) fn template(access: &Validated) -> Option<Template> {
     })
 }
 
-fn container(access: &Validated, sidecar: &Sidecar) -> Container {
-    let port = |name: &str, number: u16| ContainerPort {
-        name: Some(name.to_owned()),
-        container_port: i32::from(number),
-        protocol: Some("TCP".to_owned()),
-        ..ContainerPort::default()
-    };
+fn sidecar_container(access: &Validated, sidecar: &Sidecar) -> Container {
     let mut arguments = vec![
         "serve".to_owned(),
         format!(
@@ -172,70 +162,25 @@ fn container(access: &Validated, sidecar: &Sidecar) -> Container {
             names::SOCKET_FILE
         ));
     }
+    let ports = [(API_PORT, sidecar.port), (ADMIN_PORT, sidecar.admin_port)];
+    let mut base = container(access, arguments, ports);
+    let security = base.security_context.take().unwrap_or_default();
+    let port = IntOrString::Int(i32::from(sidecar.admin_port));
     Container {
-        name: names::GATEWAY_NAME.to_owned(),
-        image: Some(access.image.clone()),
-        image_pull_policy: Some(access.gateway.image_pull_policy().as_str().to_owned()),
         restart_policy: Some("Always".to_owned()),
-        args: Some(arguments),
-        ports: Some(vec![
-            port(API_PORT, sidecar.port),
-            port(ADMIN_PORT, sidecar.admin_port),
-        ]),
         resources: Some(sidecar.resources.clone()),
         security_context: Some(SecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(USER),
             run_as_group: Some(USER),
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                add: None,
-            }),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                localhost_profile: None,
-            }),
-            ..SecurityContext::default()
+            seccomp_profile: Some(runtime_default()),
+            ..security
         }),
         // The app starts only once credentials are available, so that the first request of a Job does not fail.
-        startup_probe: Some(probe("/readyz", sidecar, 1, STARTUP_PROBES)),
-        liveness_probe: Some(probe("/healthz", sidecar, 10, 3)),
-        readiness_probe: Some(probe("/readyz", sidecar, 5, 2)),
-        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        ..Container::default()
-    }
-}
-
-fn probe(path: &str, sidecar: &Sidecar, period_seconds: i32, failure_threshold: i32) -> Probe {
-    Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some(path.to_owned()),
-            port: IntOrString::Int(i32::from(sidecar.admin_port)),
-            ..HTTPGetAction::default()
-        }),
-        period_seconds: Some(period_seconds),
-        failure_threshold: Some(failure_threshold),
-        timeout_seconds: Some(2),
-        ..Probe::default()
-    }
-}
-
-/// Only the configuration of sidecars, not that of gateway pods.
-fn config_volume(config_map: &str) -> Volume {
-    Volume {
-        name: CONFIG_VOLUME.to_owned(),
-        config_map: Some(ConfigMapVolumeSource {
-            name: config_map.to_owned(),
-            items: Some(vec![KeyToPath {
-                key: names::SIDECAR_CONFIG_KEY.to_owned(),
-                path: names::SIDECAR_CONFIG_KEY.to_owned(),
-                mode: None,
-            }]),
-            ..ConfigMapVolumeSource::default()
-        }),
-        ..Volume::default()
+        startup_probe: Some(probe("/readyz", port.clone(), 1, STARTUP_PROBES)),
+        liveness_probe: Some(probe("/healthz", port.clone(), 10, 3)),
+        readiness_probe: Some(probe("/readyz", port, 5, 2)),
+        ..base
     }
 }
 
@@ -272,13 +217,4 @@ fn claim(identity: &Identity) -> Claim {
         Identity::Secret { .. } => Claim::Itself,
         Identity::Ambient => Claim::Nothing,
     }
-}
-
-fn hash(inputs: &serde_json::Value) -> String {
-    let mut hash = Sha256::new();
-    hash.update(inputs.to_string().as_bytes());
-    hash.finalize()
-        .iter()
-        .take(8)
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }

@@ -13,7 +13,7 @@ use crate::{access::validate::Validated, settings::ALL_PER_MILLION};
 const POD_NAME: &str = "OTEL_RESOURCE_ATTRIBUTES_POD_NAME";
 
 /// The variables; empty if tracing is disabled.
-pub(crate) fn variables(access: &Validated) -> Vec<EnvVar> {
+pub(super) fn variables(access: &Validated) -> Vec<EnvVar> {
     let Some(tracing) = &access.tracing else {
         return Vec::new();
     };

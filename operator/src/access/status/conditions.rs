@@ -25,7 +25,19 @@ pub(crate) struct ConditionOutcome {
 }
 
 impl ConditionOutcome {
-    pub(crate) fn new(state: ConditionStatus, reason: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn yes(reason: &str, message: impl Into<String>) -> Self {
+        Self::new(ConditionStatus::True, reason, message)
+    }
+
+    pub(crate) fn no(reason: &str, message: impl Into<String>) -> Self {
+        Self::new(ConditionStatus::False, reason, message)
+    }
+
+    pub(crate) fn unknown(reason: &str, message: impl Into<String>) -> Self {
+        Self::new(ConditionStatus::Unknown, reason, message)
+    }
+
+    fn new(state: ConditionStatus, reason: &str, message: impl Into<String>) -> Self {
         Self {
             state,
             reason: reason.to_owned(),

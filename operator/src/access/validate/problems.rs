@@ -1,5 +1,7 @@
 //! Collects the invalid fields of a spec.
 
+use crate::error_chain::shown;
+
 /// One invalid field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
@@ -44,14 +46,5 @@ impl Problems {
 
 /// The problems in one line; the first eight, and the number of further ones.
 pub(super) fn list(problems: &[Problem]) -> String {
-    const SHOWN: usize = 8;
-    let mut lines: Vec<String> = problems
-        .iter()
-        .take(SHOWN)
-        .map(ToString::to_string)
-        .collect();
-    if let Some(more) = problems.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        lines.push(format!("and {more} more"));
-    }
-    lines.join("; ")
+    shown(problems, 8, "; ", ToString::to_string)
 }

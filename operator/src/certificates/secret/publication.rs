@@ -1,11 +1,8 @@
 //! Publishes the CA of the webhook: the `caBundle` of one webhook in one configuration.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use k8s_openapi::api::admissionregistration::v1::{
-    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
-};
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
 };
 use serde_json::{Value, json};
@@ -21,24 +18,14 @@ pub(super) struct Publication {
 }
 
 impl Publication {
-    pub(super) fn mutating(client: Client, configuration: &str, webhook: &'static str) -> Self {
-        let resource = ApiResource::erase::<MutatingWebhookConfiguration>(&());
-        Self::new(client, resource, configuration, webhook)
-    }
-
-    pub(super) fn validating(client: Client, configuration: &str, webhook: &'static str) -> Self {
-        let resource = ApiResource::erase::<ValidatingWebhookConfiguration>(&());
-        Self::new(client, resource, configuration, webhook)
-    }
-
-    fn new(
-        client: Client,
-        resource: ApiResource,
-        configuration: &str,
-        webhook: &'static str,
-    ) -> Self {
+    /// A webhook in a configuration of kind `K`.
+    pub(super) fn new<K>(client: &Client, configuration: &str, webhook: &'static str) -> Self
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let resource = ApiResource::erase::<K>(&());
         Self {
-            api: Api::all_with(client, &resource),
+            api: Api::all_with(client.clone(), &resource),
             resource,
             configuration: configuration.to_owned(),
             webhook,

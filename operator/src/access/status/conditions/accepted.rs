@@ -2,19 +2,17 @@
 
 use api::v1alpha1::condition;
 
-use super::{ConditionOutcome, ConditionStatus};
+use super::ConditionOutcome;
 use crate::policy::evaluate::Evaluation;
 
-pub(in crate::access::status) fn outcome(evaluation: &Evaluation) -> Option<ConditionOutcome> {
+pub(crate) fn outcome(evaluation: &Evaluation) -> Option<ConditionOutcome> {
     match evaluation {
         Evaluation::Unrestricted => None,
-        Evaluation::Allowed { policy } => Some(ConditionOutcome::new(
-            ConditionStatus::True,
+        Evaluation::Allowed { policy } => Some(ConditionOutcome::yes(
             condition::REASON_ALLOWED,
             format!("allowed by BedrockAccessPolicy {policy}"),
         )),
-        Evaluation::Denied(denial) => Some(ConditionOutcome::new(
-            ConditionStatus::False,
+        Evaluation::Denied(denial) => Some(ConditionOutcome::no(
             condition::REASON_NOT_ALLOWED,
             denial.to_string(),
         )),

@@ -5,7 +5,7 @@
 
 use api::v1alpha1::condition;
 
-use super::{ConditionOutcome, ConditionStatus};
+use super::ConditionOutcome;
 use crate::access::observe::PodState;
 
 /// Reasons of a gateway that do not concern credentials.
@@ -19,14 +19,13 @@ const OTHER_REASONS: [&str; 7] = [
     "ConfigMissing",
 ];
 
-pub(in crate::access::status) fn outcome(pods: &[PodState]) -> ConditionOutcome {
+pub(crate) fn outcome(pods: &[PodState]) -> ConditionOutcome {
     let failing: Vec<_> = pods
         .iter()
         .filter_map(|pod| Some((pod, failure(pod)?)))
         .collect();
     if let Some((pod, (reason, message))) = failing.first() {
-        return ConditionOutcome::new(
-            ConditionStatus::False,
+        return ConditionOutcome::no(
             reason,
             format!(
                 "{} of {} gateway pods cannot get AWS credentials; {}: {message}",
@@ -37,21 +36,18 @@ pub(in crate::access::status) fn outcome(pods: &[PodState]) -> ConditionOutcome 
         );
     }
     if pods.iter().any(|pod| pod.ready) {
-        return ConditionOutcome::new(
-            ConditionStatus::True,
+        return ConditionOutcome::yes(
             condition::REASON_READY,
             "The gateway pods have AWS credentials.",
         );
     }
     if pods.is_empty() {
-        return ConditionOutcome::new(
-            ConditionStatus::Unknown,
+        return ConditionOutcome::unknown(
             condition::REASON_NO_PODS,
             "No gateway pod is running, so credentials cannot be checked.",
         );
     }
-    ConditionOutcome::new(
-        ConditionStatus::Unknown,
+    ConditionOutcome::unknown(
         condition::REASON_PENDING,
         "Waiting for the first gateway pod to report its AWS credentials.",
     )

@@ -3,7 +3,7 @@
 use api::v1alpha1::condition;
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::{ConditionOutcome, ConditionStatus};
+use super::ConditionOutcome;
 use crate::access::observe::PodState;
 
 /// Reasons of a container that waits only temporarily.
@@ -11,26 +11,26 @@ const PASSING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 /// Progress of a Deployment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::access::status) struct Rollout {
+pub(crate) struct Rollout {
     /// Whether the Deployment exists and its controller has observed the current spec.
-    pub(in crate::access::status) observed: bool,
-    pub(in crate::access::status) wanted: i32,
-    pub(in crate::access::status) total: i32,
-    pub(in crate::access::status) updated: i32,
-    pub(in crate::access::status) available: i32,
-    pub(in crate::access::status) ready: i32,
+    pub(crate) observed: bool,
+    pub(crate) wanted: i32,
+    pub(crate) total: i32,
+    pub(crate) updated: i32,
+    pub(crate) available: i32,
+    pub(crate) ready: i32,
     /// Whether the Deployment exceeded its progress deadline.
-    pub(in crate::access::status) stuck: bool,
+    pub(crate) stuck: bool,
 }
 
 impl Rollout {
     /// Whether all pods run the current template.
-    pub(in crate::access::status) fn complete(self) -> bool {
+    pub(crate) fn complete(self) -> bool {
         self.observed && self.updated >= self.wanted && self.total <= self.updated
     }
 }
 
-pub(in crate::access::status) fn rollout(deployment: Option<&Deployment>) -> Rollout {
+pub(crate) fn rollout(deployment: Option<&Deployment>) -> Rollout {
     let Some(deployment) = deployment else {
         return Rollout::default();
     };
@@ -60,50 +60,39 @@ pub(in crate::access::status) fn rollout(deployment: Option<&Deployment>) -> Rol
     }
 }
 
-pub(in crate::access::status) fn outcome(
-    rollout: Rollout,
-    pods: &[PodState],
-    revoked: bool,
-) -> ConditionOutcome {
+pub(crate) fn outcome(rollout: Rollout, pods: &[PodState], revoked: bool) -> ConditionOutcome {
     let count = format!(
         "{} of {} gateway pods are available",
         rollout.available, rollout.wanted
     );
     if revoked {
-        return ConditionOutcome::new(
-            ConditionStatus::False,
+        return ConditionOutcome::no(
             condition::REASON_NOT_ALLOWED,
             "scaled to zero because no BedrockAccessPolicy allows this object",
         );
     }
     if rollout.observed && rollout.wanted == 0 {
-        return ConditionOutcome::new(
-            ConditionStatus::False,
+        return ConditionOutcome::no(
             condition::REASON_SCALED_TO_ZERO,
             "spec.gateway.replicas is 0",
         );
     }
     if rollout.available > 0 {
-        return ConditionOutcome::new(ConditionStatus::True, condition::REASON_READY, count);
+        return ConditionOutcome::yes(condition::REASON_READY, count);
     }
     match blocked(pods) {
-        Some((reason, message)) => ConditionOutcome::new(
-            ConditionStatus::False,
-            &reason,
-            format!("{count}; {message}"),
-        ),
-        None if rollout.stuck => ConditionOutcome::new(
-            ConditionStatus::False,
+        Some((reason, message)) => ConditionOutcome::no(&reason, format!("{count}; {message}")),
+        None if rollout.stuck => ConditionOutcome::no(
             condition::REASON_UNAVAILABLE,
             format!("{count}; the Deployment exceeded its progress deadline"),
         ),
-        None => ConditionOutcome::new(ConditionStatus::False, condition::REASON_ROLLING_OUT, count),
+        None => ConditionOutcome::no(condition::REASON_ROLLING_OUT, count),
     }
 }
 
 /// The first pod whose container does not run, and why: for example an image that cannot be pulled, a missing Secret,
 /// or a gateway that exits immediately.
-pub(in crate::access::status) fn blocked(pods: &[PodState]) -> Option<(String, String)> {
+pub(crate) fn blocked(pods: &[PodState]) -> Option<(String, String)> {
     pods.iter().find_map(|pod| {
         let (reason, message) = pod.waiting.as_ref()?;
         if PASSING.contains(&reason.as_str()) {

@@ -3,22 +3,17 @@
 
 use api::v1alpha1::{condition, gateway::GatewaySpec};
 
-use super::{ConditionOutcome, ConditionStatus};
+use super::ConditionOutcome;
 
-pub(in crate::access::status) fn outcome(
-    gateway: &GatewaySpec,
-    served: bool,
-) -> Option<ConditionOutcome> {
+pub(crate) fn outcome(gateway: &GatewaySpec, served: bool) -> Option<ConditionOutcome> {
     gateway.pod_monitor.as_ref()?;
     Some(if served {
-        ConditionOutcome::new(
-            ConditionStatus::True,
+        ConditionOutcome::yes(
             condition::REASON_READY,
             "Prometheus discovers the gateway pods through a PodMonitor.",
         )
     } else {
-        ConditionOutcome::new(
-            ConditionStatus::False,
+        ConditionOutcome::no(
             condition::REASON_API_NOT_SERVED,
             "spec.gateway.podMonitor: the cluster does not serve PodMonitor (monitoring.coreos.com/v1). Install the Prometheus operator, which is detected within minutes, or remove the field.",
         )

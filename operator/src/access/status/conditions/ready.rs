@@ -10,13 +10,13 @@ use crate::access::{Error, observe::PodState};
 
 /// The three conditions of the summary.
 #[derive(Debug)]
-pub(in crate::access::status) struct Summary {
-    pub(in crate::access::status) ready: ConditionOutcome,
-    pub(in crate::access::status) reconciling: ConditionOutcome,
-    pub(in crate::access::status) stalled: ConditionOutcome,
+pub(crate) struct Summary {
+    pub(crate) ready: ConditionOutcome,
+    pub(crate) reconciling: ConditionOutcome,
+    pub(crate) stalled: ConditionOutcome,
 }
 
-pub(in crate::access::status) fn summary(
+pub(crate) fn summary(
     rollout: Rollout,
     gateway: &ConditionOutcome,
     credentials: &ConditionOutcome,
@@ -26,7 +26,7 @@ pub(in crate::access::status) fn summary(
     match error {
         Some(error) if error.is_stalled() => stalled(error.reason(), &error.explain()),
         Some(error) => moving(
-            ConditionOutcome::new(ConditionStatus::False, error.reason(), error.explain()),
+            ConditionOutcome::no(error.reason(), error.explain()),
             error.reason(),
             &error.explain(),
         ),
@@ -36,39 +36,28 @@ pub(in crate::access::status) fn summary(
 
 /// With sidecars only, the object is ready once their configuration is in place; the state of each sidecar is part of
 /// its pod.
-pub(in crate::access::status) fn without_gateway() -> Summary {
-    settled(ConditionOutcome::new(
-        ConditionStatus::True,
+pub(crate) fn without_gateway() -> Summary {
+    settled(ConditionOutcome::yes(
         condition::REASON_READY,
         "gateway pods are disabled; labelled pods get a sidecar",
     ))
 }
 
 /// While `spec.suspend` is true: whether the endpoint serves, and that the operator changes nothing.
-pub(in crate::access::status) fn suspended(
-    serves: bool,
-    gateway: Option<&ConditionOutcome>,
-) -> Summary {
+pub(crate) fn suspended(serves: bool, gateway: Option<&ConditionOutcome>) -> Summary {
     let suspended =
         "Suspended: the operator changes no owned object. Set spec.suspend to false to resume.";
     let message = match gateway {
         Some(gateway) => format!("{suspended} {}", gateway.message),
         None => suspended.to_owned(),
     };
-    let state = if serves {
-        ConditionStatus::True
-    } else {
-        ConditionStatus::False
-    };
-    let waits = || {
-        ConditionOutcome::new(
-            ConditionStatus::False,
-            condition::REASON_SUSPENDED,
-            suspended,
-        )
-    };
+    let waits = || ConditionOutcome::no(condition::REASON_SUSPENDED, suspended);
     Summary {
-        ready: ConditionOutcome::new(state, condition::REASON_SUSPENDED, message),
+        ready: if serves {
+            ConditionOutcome::yes(condition::REASON_SUSPENDED, message)
+        } else {
+            ConditionOutcome::no(condition::REASON_SUSPENDED, message)
+        },
         reconciling: waits(),
         stalled: waits(),
     }
@@ -84,11 +73,7 @@ fn of_rollout(
         return settled(gateway.clone());
     }
     if rollout.complete() && rollout.available > 0 {
-        let ready = ConditionOutcome::new(
-            ConditionStatus::True,
-            condition::REASON_READY,
-            gateway.message.clone(),
-        );
+        let ready = ConditionOutcome::yes(condition::REASON_READY, gateway.message.clone());
         return if rollout.available >= rollout.wanted {
             settled(ready)
         } else {
@@ -99,7 +84,7 @@ fn of_rollout(
     if rollout.stuck {
         return stalled(&reason, &message);
     }
-    let ready = ConditionOutcome::new(ConditionStatus::False, &reason, message.clone());
+    let ready = ConditionOutcome::no(&reason, message.clone());
     moving(ready, condition::REASON_ROLLING_OUT, &message)
 }
 
@@ -131,8 +116,7 @@ fn obstacle(
 fn settled(ready: ConditionOutcome) -> Summary {
     Summary {
         ready,
-        reconciling: ConditionOutcome::new(
-            ConditionStatus::False,
+        reconciling: ConditionOutcome::no(
             condition::REASON_UP_TO_DATE,
             "The cluster matches the spec.",
         ),
@@ -143,27 +127,22 @@ fn settled(ready: ConditionOutcome) -> Summary {
 fn moving(ready: ConditionOutcome, reason: &str, message: &str) -> Summary {
     Summary {
         ready,
-        reconciling: ConditionOutcome::new(ConditionStatus::True, reason, message),
+        reconciling: ConditionOutcome::yes(reason, message),
         stalled: not_stalled(),
     }
 }
 
 fn stalled(reason: &str, message: &str) -> Summary {
     Summary {
-        ready: ConditionOutcome::new(ConditionStatus::False, reason, message),
-        reconciling: ConditionOutcome::new(
-            ConditionStatus::False,
+        ready: ConditionOutcome::no(reason, message),
+        reconciling: ConditionOutcome::no(
             reason,
             "Blocked until the spec or the policy changes; see Ready.",
         ),
-        stalled: ConditionOutcome::new(ConditionStatus::True, reason, message),
+        stalled: ConditionOutcome::yes(reason, message),
     }
 }
 
 fn not_stalled() -> ConditionOutcome {
-    ConditionOutcome::new(
-        ConditionStatus::False,
-        condition::REASON_UP_TO_DATE,
-        "No action needed.",
-    )
+    ConditionOutcome::no(condition::REASON_UP_TO_DATE, "No action needed.")
 }

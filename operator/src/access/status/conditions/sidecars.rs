@@ -5,13 +5,13 @@ use api::{
     v1alpha1::{condition, status::SidecarsStatus},
 };
 
-use super::{ConditionOutcome, ConditionStatus};
+use super::ConditionOutcome;
 use crate::access::{
     build::sidecar::template, observe::sidecars::SidecarState, validate::Validated,
 };
 
 /// Counts and condition; `None` if the spec enables no sidecars.
-pub(in crate::access::status) fn outcome(
+pub(crate) fn outcome(
     access: Option<&Validated>,
     pods: &[SidecarState],
 ) -> Option<(SidecarsStatus, ConditionOutcome)> {
@@ -28,8 +28,7 @@ pub(in crate::access::status) fn outcome(
         missing: count(&|sidecar| sidecar.hash.is_none()),
     };
     let outcome = if counts.missing > 0 {
-        ConditionOutcome::new(
-            ConditionStatus::False,
+        ConditionOutcome::no(
             condition::REASON_NOT_INJECTED,
             format!(
                 "{} pods with the label {}={} have no sidecar. Sidecars are injected only when a pod is created: replace these pods.",
@@ -39,8 +38,7 @@ pub(in crate::access::status) fn outcome(
             ),
         )
     } else if counts.outdated > 0 {
-        ConditionOutcome::new(
-            ConditionStatus::False,
+        ConditionOutcome::no(
             condition::REASON_OUTDATED,
             format!(
                 "{} of {} sidecars were injected with an outdated image, identity or setting. Replace their pods (kubectl rollout restart).",
@@ -48,8 +46,7 @@ pub(in crate::access::status) fn outcome(
             ),
         )
     } else {
-        ConditionOutcome::new(
-            ConditionStatus::True,
+        ConditionOutcome::yes(
             condition::REASON_UP_TO_DATE,
             format!("{} sidecars are up to date", counts.total),
         )

@@ -5,17 +5,14 @@ use std::collections::BTreeSet;
 
 use api::v1alpha1::condition;
 
-use super::{ConditionOutcome, ConditionStatus};
+use super::ConditionOutcome;
 use crate::access::{
     observe::PodState,
     readiness::{Report, RoleReport},
     validate::Validated,
 };
 
-pub(in crate::access::status) fn outcome(
-    access: Option<&Validated>,
-    pods: &[PodState],
-) -> Option<ConditionOutcome> {
+pub(crate) fn outcome(access: Option<&Validated>, pods: &[PodState]) -> Option<ConditionOutcome> {
     let targets = access?.models.iter().flat_map(|model| &model.targets);
     let wanted: BTreeSet<&str> = targets
         .filter_map(|target| Some(target.assume_role.as_ref()?.role_arn.as_str()))
@@ -24,8 +21,7 @@ pub(in crate::access::status) fn outcome(
         return None;
     }
     if pods.is_empty() {
-        return Some(ConditionOutcome::new(
-            ConditionStatus::Unknown,
+        return Some(ConditionOutcome::unknown(
             condition::REASON_NO_PODS,
             "No gateway pod is running, so credentials of target roles cannot be checked.",
         ));
@@ -51,8 +47,7 @@ pub(in crate::access::status) fn outcome(
         refused.extend(refusal);
     }
     if let Some((pod, report)) = refused.first() {
-        return Some(ConditionOutcome::new(
-            ConditionStatus::False,
+        return Some(ConditionOutcome::no(
             &report.reason,
             format!(
                 "{} of {} target roles have no credentials; {pod} reports for {}: {}",
@@ -64,14 +59,12 @@ pub(in crate::access::status) fn outcome(
         ));
     }
     Some(if known {
-        ConditionOutcome::new(
-            ConditionStatus::True,
+        ConditionOutcome::yes(
             condition::REASON_READY,
             "The gateway pods have credentials for every target role.",
         )
     } else {
-        ConditionOutcome::new(
-            ConditionStatus::Unknown,
+        ConditionOutcome::unknown(
             condition::REASON_PENDING,
             "Waiting for a gateway pod to report credentials for every target role.",
         )
