@@ -5,5 +5,5 @@ pub(crate) mod settings;
 pub(crate) mod tls;
 pub(crate) mod watched_files;
 
-pub(crate) use settings::{API_KEY_VARIABLE, CONFIG_VARIABLE, LOG_VARIABLE};
+pub(crate) use settings::{ADMIN_LISTEN_VARIABLE, API_KEY_VARIABLE, CONFIG_VARIABLE, LOG_VARIABLE};
 pub use settings::{ApiKey, RegionMissing, Settings};

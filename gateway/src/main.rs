@@ -1,10 +1,10 @@
 //! The `bedrock-gateway` program, which serves the OpenAI, Anthropic and Bedrock APIs: parses the
 //! command line, runs the command and exits with its code. The commands are in [`gateway::cli`].
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
-use gateway::cli::CommandLine;
+use gateway::cli::{self, CommandLine, output::ERROR};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -12,15 +12,12 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             print_error(&error);
-            ExitCode::FAILURE
+            cli::exit_code(&error)
         }
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "a command-line program prints its error to standard error"
-)]
 fn print_error(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    // A closed standard error leaves no place to report to.
+    let _ = writeln!(anstream::stderr(), "{ERROR}error:{ERROR:#} {error:#}");
 }

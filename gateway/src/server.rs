@@ -295,12 +295,6 @@ where
 fn log_start(state: &State, address: SocketAddr) {
     let active = state.active();
     let status = active.credentials.base().status();
-    for conflict in &status.choice.conflicts {
-        tracing::warn!(
-            conflict,
-            "more than one source of AWS credentials is configured"
-        );
-    }
     tracing::info!(
         %address,
         region = active.routes.region().as_str(),

@@ -33,7 +33,7 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use handle::Handle;
 pub use secret::BearerToken;
 pub use settings::{Settings, SettingsError};
-pub use sources::profile::region_of_profile;
+pub use sources::{github::github_identity_token, profile::region_of_profile};
 pub use start::{StartError, start};
 pub use status::{SUCCESS, Status};
 pub use sts::AssumeRoleLink;

@@ -50,6 +50,8 @@ pub enum Reason {
     ContainerEndpointRefused,
     /// No response from the instance metadata service.
     InstanceMetadataUnreachable,
+    /// The instance metadata service rejected the request: it is disabled, or a firewall denies it.
+    InstanceMetadataRefused,
     /// The instance has no role.
     NoInstanceRole,
     /// The shared config files do not provide credentials.
@@ -86,6 +88,7 @@ impl Reason {
             Self::ContainerEndpointUnreachable => "ContainerEndpointUnreachable",
             Self::ContainerEndpointRefused => "ContainerEndpointRefused",
             Self::InstanceMetadataUnreachable => "InstanceMetadataUnreachable",
+            Self::InstanceMetadataRefused => "InstanceMetadataRefused",
             Self::NoInstanceRole => "NoInstanceRole",
             Self::ProfileInvalid => "ProfileInvalid",
             Self::ProfileFailed => "ProfileFailed",

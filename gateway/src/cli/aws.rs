@@ -2,10 +2,13 @@
 
 pub(crate) mod client;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use api::{GatewayConfig, Partition, Region, config::ConfigError, names};
-use credentials::{Environment, Handle};
+use credentials::{ActiveCredentials, Environment, Handle, Method, Reason, Unavailable};
 
 use crate::{
     config::{RegionMissing, Settings},
@@ -103,6 +106,29 @@ pub(crate) async fn start(
 ) -> Result<Handle, StartError> {
     let start = credential_settings(settings, config, region)?;
     Ok(credentials::start(start, settings.clock.clone()).await?)
+}
+
+/// The credentials of the first attempt, which a command does not repeat.
+///
+/// # Errors
+/// The attempt failed, or did not end in time.
+pub(crate) async fn first_credentials(
+    handle: &Handle,
+    timeout: Duration,
+) -> Result<ActiveCredentials, Unavailable> {
+    handle.first_attempt(timeout).await;
+    handle.current().map_err(|problem| {
+        let is_instance = handle.status().choice.method == Method::InstanceProfile;
+        if problem.reason == Reason::Pending && is_instance {
+            Unavailable {
+                reason: Reason::InstanceMetadataUnreachable,
+                message: "no other source of credentials is configured, and the instance metadata service does not respond"
+                    .to_owned(),
+            }
+        } else {
+            problem
+        }
+    })
 }
 
 /// The default region of targets.

@@ -1,55 +1,85 @@
-//! `bedrock-gateway chat`: sends one prompt to a gateway and prints the response.
+//! `bedrock-gateway chat`: a client of the OpenAI API for trials: one prompt, or a conversation on a terminal.
 //!
-//! A small client of the OpenAI API, for trials and for the demo's app pod: no history, no tools. It reads its
-//! token file again for each attempt, because the kubelet replaces a projected token in place.
+//! With a prompt as argument or on standard input, it sends one request and prints the response. On a terminal
+//! without a prompt, it reads one prompt after the other. A session keeps the conversation in a file.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+mod conversation;
+mod gateway;
+mod interactive;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response, Uri, header};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use serde_json::{Value, json};
-use tokio::time::Instant;
-
-use crate::{
-    config::ApiKey,
-    http::{client, error::causes},
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    time::Duration,
 };
 
-/// Delay between attempts while the gateway is not ready.
-const RETRY_DELAY: Duration = Duration::from_millis(500);
+use serde_json::{Value, json};
 
-/// Send a prompt to a gateway and print the response.
+pub use self::conversation::SessionError;
+use self::{
+    conversation::{Conversation, Message, Role, Sessions},
+    gateway::{Gateway, Reply},
+};
+use super::output::Output;
+use crate::config::{ApiKey, Settings};
+
+/// Send a prompt to a gateway and print the response, or chat on a terminal.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Base URL of the gateway, including /v1.
+    /// Base URL of the gateway; /v1 is added to a URL without a path.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000/v1")]
     pub base_url: String,
-    /// Model alias of the gateway, or Bedrock model ID.
+    /// Model alias of the gateway, or Bedrock model ID [default: model of the session].
     #[arg(long, value_name = "NAME")]
-    pub model: String,
+    pub model: Option<String>,
     /// API key of the gateway.
     #[arg(long, value_name = "KEY", env = crate::config::API_KEY_VARIABLE, hide_env_values = true, conflicts_with = "token_file")]
     pub api_key: Option<String>,
     /// File with a bearer token to send instead of an API key, such as a projected ServiceAccount token.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Print the response as it arrives.
-    #[arg(long)]
+    /// Print the response as it arrives [default on a terminal].
+    #[arg(long, overrides_with = "no_stream")]
     pub stream: bool,
-    /// System prompt.
+    /// Print the response when it is complete [default if the output is not a terminal].
+    #[arg(long)]
+    pub no_stream: bool,
+    /// System prompt [default: system prompt of the session].
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
     /// Maximum output tokens.
     #[arg(long, value_name = "NUMBER")]
     pub max_tokens: Option<u32>,
+    /// Sampling temperature.
+    #[arg(long, value_name = "NUMBER", value_parser = temperature)]
+    pub temperature: Option<f64>,
+    /// Continue or create a session: a conversation in a file.
+    #[arg(long, value_name = "NAME")]
+    pub session: Option<String>,
     /// Seconds to keep retrying while the gateway is unreachable or not ready.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub wait: u64,
-    /// Prompt; read from standard input if omitted.
+    /// Output format; json and yaml print the complete response of the gateway.
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
+    pub output: Output,
+    /// Prompt; read from standard input if omitted. On a terminal without a prompt, a conversation starts.
     #[arg(value_name = "PROMPT")]
     pub prompt: Option<String>,
+}
+
+const AFTER_HELP: &str = "Commands in a conversation: /save, /load, /system, /model, /clear, /help, /exit.
+Sessions are JSON lines in $XDG_STATE_HOME/bedrock-gateway/chat (default ~/.local/state), readable for their
+owner only. They contain prompts and responses, and no keys.
+
+Examples:
+  bedrock-gateway chat --model us.amazon.nova-2-lite-v1:0
+  bedrock-gateway chat --model us.amazon.nova-2-lite-v1:0 --session notes
+  git diff | bedrock-gateway chat --model us.amazon.nova-2-lite-v1:0 --system \"Write a commit message.\"";
+
+fn temperature(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+    number.ok_or_else(|| "expected a number, such as 0.7".to_owned())
 }
 
 /// Why the command printed no response, or only part of one.
@@ -58,6 +88,18 @@ pub enum ChatError {
     /// `--base-url` is not an absolute URL.
     #[error("invalid --base-url {0:?}: expected a URL such as http://127.0.0.1:8000/v1")]
     BaseUrl(String),
+    /// No model is named.
+    #[error("no model: use --model NAME{0}")]
+    NoModel(String),
+    /// A conversation has no machine-readable form.
+    #[error("--output json and yaml need a prompt, as argument or on standard input")]
+    Interactive,
+    /// The prompt is empty.
+    #[error("the prompt is empty")]
+    NoPrompt,
+    /// The session cannot be used.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// The token file cannot be read.
     #[error("failed to read the token file {path}")]
     TokenFile {
@@ -94,6 +136,9 @@ pub enum ChatError {
     /// Standard input cannot be read.
     #[error("failed to read the prompt from standard input")]
     Input(#[source] std::io::Error),
+    /// The terminal cannot be used.
+    #[error("failed to read from the terminal")]
+    Terminal(#[from] rustyline::error::ReadlineError),
     /// Standard output is closed.
     #[error("failed to write the response")]
     Output(#[from] std::io::Error),
@@ -108,179 +153,205 @@ impl ChatError {
             _ => false,
         }
     }
+
+    /// Whether the command line causes this error.
+    pub(super) fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::BaseUrl(_)
+                | Self::NoModel(_)
+                | Self::Interactive
+                | Self::Session(SessionError::Name(_))
+        )
+    }
 }
 
-/// Sends the prompt and writes the response and a line feed to `out`.
+/// What a request contains besides the conversation.
+#[derive(Clone, Copy, Debug)]
+struct Parameters {
+    max_tokens: Option<u32>,
+    temperature: Option<f64>,
+    stream: bool,
+}
+
+/// Sends the prompt and writes the response and a line feed to `out`; without a prompt on a terminal, chats until the
+/// end of the input.
 ///
 /// # Errors
 /// See [`ChatError`].
-pub async fn run(args: &Args, out: &mut dyn Write) -> Result<(), ChatError> {
+pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Result<(), ChatError> {
+    let on_terminal = std::io::stdout().is_terminal();
+    let interactive = args.prompt.is_none() && on_terminal && std::io::stdin().is_terminal();
+    let gateway = Gateway::try_new(
+        &args.base_url,
+        args.api_key.as_ref().map(ApiKey::new),
+        args.token_file.clone(),
+        Duration::from_secs(args.wait),
+    )?;
+    let sessions = Sessions::from_environment(settings.environment.as_ref());
+    let mut conversation = match &args.session {
+        None => Conversation::default(),
+        Some(name) => sessions
+            .as_ref()
+            .map_or_else(
+                |_| Err(SessionError::NoDirectory),
+                |sessions| sessions.read(name),
+            )?
+            .unwrap_or_default(),
+    };
+    let saved = conversation.clone();
+    conversation.model = args.model.clone().or(conversation.model);
+    conversation.system = args.system.clone().or(conversation.system);
+    if conversation.model.is_none() {
+        return Err(no_model(&gateway).await);
+    }
+    let parameters = Parameters {
+        max_tokens: args.max_tokens,
+        temperature: args.temperature,
+        stream: args.stream || (on_terminal && !args.no_stream),
+    };
+    if interactive {
+        if args.output != Output::Text {
+            return Err(ChatError::Interactive);
+        }
+        let chat = interactive::Chat {
+            gateway: &gateway,
+            sessions,
+            session: args.session.clone(),
+            conversation,
+            parameters,
+        };
+        return chat.run(saved, out).await;
+    }
     let prompt = match &args.prompt {
         Some(prompt) => prompt.clone(),
         None => std::io::read_to_string(std::io::stdin()).map_err(ChatError::Input)?,
     };
-    let client = client::connect(client::tls()?);
-    let url: Uri = format!("{}/chat/completions", args.base_url.trim_end_matches('/'))
-        .parse()
-        .ok()
-        .filter(|url: &Uri| url.authority().is_some() && url.scheme().is_some())
-        .ok_or_else(|| ChatError::BaseUrl(args.base_url.clone()))?;
-    let body = Bytes::from(body(args, &prompt).to_string());
-    let started = Instant::now();
-    let response = loop {
-        match send(&client, args, &url, body.clone()).await {
-            Ok(response) => break response,
-            Err(error)
-                if error.is_transient() && started.elapsed() < Duration::from_secs(args.wait) =>
-            {
-                tokio::time::sleep(RETRY_DELAY).await;
-            }
-            Err(error) => return Err(error),
-        }
-    };
-    if args.stream {
-        print_stream(response, out).await?;
-    } else {
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| interrupted(&error))?;
-        let response: Value = serde_json::from_slice(&body.to_bytes())
-            .map_err(|error| ChatError::Response(error.to_string()))?;
-        let content = response.pointer("/choices/0/message/content");
-        out.write_all(
-            content
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .as_bytes(),
-        )?;
+    if prompt.trim().is_empty() {
+        return Err(ChatError::NoPrompt);
     }
-    out.write_all(b"\n")?;
-    out.flush()?;
+    conversation.messages.push(Message {
+        role: Role::User,
+        content: prompt,
+    });
+    let reply = if args.output == Output::Text {
+        ask(&gateway, &conversation, parameters, out).await?
+    } else {
+        let body = body(&conversation, parameters, false);
+        let response = gateway::document(gateway.complete(&body).await?).await?;
+        args.output.write(&response, out)?;
+        gateway::reply(&response)
+    };
+    if let (Some(name), Ok(sessions)) = (&args.session, sessions) {
+        conversation.messages.push(Message {
+            role: Role::Assistant,
+            content: reply.text,
+        });
+        sessions.replace(name, &conversation)?;
+    }
     Ok(())
 }
 
-fn body(args: &Args, prompt: &str) -> Value {
-    let mut messages = Vec::new();
-    if let Some(system) = &args.system {
-        messages.push(json!({ "role": "system", "content": system }));
-    }
-    messages.push(json!({ "role": "user", "content": prompt }));
-    let mut body = json!({ "model": args.model, "messages": messages });
+/// The error for a missing model, with the models of the gateway if it lists them.
+async fn no_model(gateway: &Gateway) -> ChatError {
+    const SHOWN: usize = 8;
+    let models = gateway.models().await.unwrap_or_default();
+    let more = if models.len() > SHOWN { ", …" } else { "" };
+    let names: Vec<&str> = models.iter().take(SHOWN).map(String::as_str).collect();
+    ChatError::NoModel(if names.is_empty() {
+        String::new()
+    } else {
+        format!("; the gateway serves {}{more}", names.join(", "))
+    })
+}
+
+/// Sends the conversation and writes the reply and a line feed.
+async fn ask(
+    gateway: &Gateway,
+    conversation: &Conversation,
+    parameters: Parameters,
+    out: &mut dyn Write,
+) -> Result<Reply, ChatError> {
+    let on_terminal = std::io::stdout().is_terminal();
+    let mut show = |text: &str| {
+        if on_terminal {
+            out.write_all(printable(text).as_bytes())?;
+        } else {
+            out.write_all(text.as_bytes())?;
+        }
+        out.flush()
+    };
+    let body = body(conversation, parameters, parameters.stream);
+    let response = gateway.complete(&body).await?;
+    let reply = if parameters.stream {
+        gateway::stream(response, &mut show).await?
+    } else {
+        let reply = gateway::reply(&gateway::document(response).await?);
+        show(&reply.text)?;
+        reply
+    };
+    show("\n")?;
+    Ok(reply)
+}
+
+/// Text without control characters: a model must not control the terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect()
+}
+
+fn body(conversation: &Conversation, parameters: Parameters, stream: bool) -> Value {
+    let mut body = json!({
+        "model": conversation.model,
+        "messages": conversation.request_messages(),
+    });
     if let Some(object) = body.as_object_mut() {
-        if args.stream {
+        if stream {
             object.insert("stream".to_owned(), Value::from(true));
         }
-        if let Some(max_tokens) = args.max_tokens {
+        if let Some(max_tokens) = parameters.max_tokens {
             object.insert("max_tokens".to_owned(), Value::from(max_tokens));
+        }
+        if let Some(temperature) = parameters.temperature {
+            object.insert("temperature".to_owned(), Value::from(temperature));
         }
     }
     body
 }
 
-async fn send(
-    client: &client::Client,
-    args: &Args,
-    url: &Uri,
-    body: Bytes,
-) -> Result<Response<Incoming>, ChatError> {
-    let mut request = Request::post(url.clone())
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(body))
-        .map_err(|_| ChatError::BaseUrl(args.base_url.clone()))?;
-    if let Some(key) = key(args)? {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose()))
-            .map_err(|_| ChatError::Key)?;
-        value.set_sensitive(true);
-        request.headers_mut().insert(header::AUTHORIZATION, value);
-    }
-    let response = client
-        .request(request)
-        .await
-        .map_err(|error| ChatError::Unreachable {
-            url: url.to_string(),
-            cause: causes(&error),
-        })?;
-    if response.status().is_success() {
-        return Ok(response);
-    }
-    let status = response.status().as_u16();
-    let body = response
-        .into_body()
-        .collect()
-        .await
-        .map_err(|error| interrupted(&error))?;
-    Err(ChatError::Rejected {
-        status,
-        message: message(&body.to_bytes()),
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn key(args: &Args) -> Result<Option<ApiKey>, ChatError> {
-    match (&args.token_file, &args.api_key) {
-        (Some(path), _) => std::fs::read_to_string(path)
-            .map(|text| Some(ApiKey::new(text)))
-            .map_err(|source| ChatError::TokenFile {
-                path: path.clone(),
-                source,
-            }),
-        (None, key) => Ok(key.as_ref().map(ApiKey::new)),
+    #[test]
+    fn response_cannot_control_the_terminal() {
+        assert_eq!(printable("a\tb\nc\u{1b}[2Jd\u{7}\r"), "a\tb\nc[2Jd");
     }
-}
 
-/// Message and hint of an error body, or its text.
-fn message(body: &[u8]) -> String {
-    let Ok(document) = serde_json::from_slice::<Value>(body) else {
-        return String::from_utf8_lossy(body).trim().to_owned();
-    };
-    let member = |name: &str| {
-        document
-            .pointer(&format!("/error/{name}"))
-            .and_then(Value::as_str)
-    };
-    match (member("message"), member("hint")) {
-        (Some(message), Some(hint)) => format!("{message} ({hint})"),
-        (Some(message), None) => message.to_owned(),
-        _ => document.to_string(),
+    #[test]
+    fn request_contains_the_parameters_that_are_set() {
+        let conversation = Conversation {
+            model: Some("fast".to_owned()),
+            system: Some("Be brief.".to_owned()),
+            messages: vec![Message {
+                role: Role::User,
+                content: "Hi".to_owned(),
+            }],
+        };
+        let parameters = Parameters {
+            max_tokens: Some(5),
+            temperature: Some(0.5),
+            stream: true,
+        };
+        let expected = json!({
+            "model": "fast",
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "Hi"},
+            ],
+            "stream": true, "max_tokens": 5, "temperature": 0.5,
+        });
+        assert_eq!(body(&conversation, parameters, true), expected);
     }
-}
-
-/// Prints deltas as they arrive, until `[DONE]`.
-async fn print_stream(response: Response<Incoming>, out: &mut dyn Write) -> Result<(), ChatError> {
-    let mut body = response.into_body();
-    let mut buffer = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.map_err(|error| interrupted(&error))?.into_data() {
-            buffer.extend_from_slice(&data);
-        }
-        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-            let line = buffer.split_to(end.saturating_add(1));
-            let Some(data) = line.strip_prefix(b"data: ") else {
-                continue;
-            };
-            if data.trim_ascii() == b"[DONE]" {
-                return Ok(());
-            }
-            let event: Value = serde_json::from_slice(data)
-                .map_err(|error| ChatError::Response(error.to_string()))?;
-            if event.get("error").is_some() {
-                return Err(ChatError::Response(message(data)));
-            }
-            if let Some(text) = event
-                .pointer("/choices/0/delta/content")
-                .and_then(Value::as_str)
-            {
-                out.write_all(text.as_bytes())?;
-                out.flush()?;
-            }
-        }
-    }
-    Err(ChatError::Response(
-        "the stream ended without [DONE]".to_owned(),
-    ))
-}
-
-fn interrupted(error: &hyper::Error) -> ChatError {
-    ChatError::Response(causes(error))
 }

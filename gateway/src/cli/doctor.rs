@@ -32,13 +32,14 @@ use crate::{
     cli::{
         aws::{self, Service, client::AwsClient},
         models::list::RegionModels,
+        output::Output,
     },
     config::Settings,
 };
 
 /// Check configuration, credentials, network and models, and print a fix for each problem.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Exit code: 0 if all checks pass, 1 with warnings, 2 with errors.")]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Configuration file of a gateway [default: the file that is mounted in the gateway pod].
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE)]
@@ -53,12 +54,23 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Invoke::One)]
     pub invoke: Invoke,
     /// Output format.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     pub output: Output,
+    /// Exit with code 1 for warnings, too.
+    #[arg(long)]
+    pub strict: bool,
     /// Timeout of each step, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
     pub timeout: u64,
 }
+
+const AFTER_HELP: &str =
+    "Exit code: 0 without errors, 1 with errors (with --strict: with warnings, too).
+
+Examples:
+  bedrock-gateway doctor --invoke none
+  bedrock-gateway doctor --model us.amazon.nova-2-lite-v1:0 --strict
+  kubectl exec deploy/chat-gateway -c bedrock-gateway -- bedrock-gateway doctor -o yaml";
 
 /// Models that are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,15 +81,6 @@ pub enum Invoke {
     One,
     /// All models.
     All,
-}
-
-/// Output formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// Text, one line for each finding.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 /// Runs all checks and writes the findings to `out`.
@@ -92,12 +95,12 @@ pub async fn run(
     let findings = check_all(args, settings).await;
     match args.output {
         Output::Text => findings.write_text(out)?,
-        Output::Json => findings.write_json(out)?,
+        format => format.write(&findings.report(), out)?,
     }
     Ok(match findings.worst() {
-        Level::Ok => ExitCode::SUCCESS,
-        Level::Warning => ExitCode::from(1),
-        Level::Error => ExitCode::from(2),
+        Level::Warning if args.strict => ExitCode::FAILURE,
+        Level::Ok | Level::Warning => ExitCode::SUCCESS,
+        Level::Error => ExitCode::FAILURE,
     })
 }
 
@@ -110,7 +113,7 @@ pub async fn check_all(args: &Args, settings: &Settings) -> Findings {
     let now = settings.clock.now();
     let environment = settings.environment.as_ref();
     if let Some(choice) = &choice {
-        findings.extend(token::check(choice.method, environment, now));
+        findings.extend(token::check(choice.method, environment, now).await);
     }
     let timeout = Duration::from_secs(args.timeout);
     let (Some(region), Some(choice)) = (region, choice) else {

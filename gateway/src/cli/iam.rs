@@ -5,6 +5,7 @@
 
 mod arguments;
 mod source;
+mod text;
 
 use std::{collections::BTreeSet, io::Write, process::ExitCode};
 
@@ -22,6 +23,7 @@ use dialects::families::{BedrockApi, FamilyError, FamilyTable};
 
 pub use self::arguments::{Args, Kind, OutputFormat, PrincipalKind};
 use self::source::{Source, SourceError};
+use super::output::Output;
 use crate::pipeline::route::api;
 
 /// Default name of the role.
@@ -62,6 +64,13 @@ pub enum Error {
     /// The output is closed.
     #[error("failed to write the policy")]
     Write(#[from] std::io::Error),
+}
+
+impl Error {
+    /// Whether the command line causes this error.
+    pub(super) fn is_usage(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::NoRegion { .. })
+    }
 }
 
 /// Writes the document to `out` and notes for the user to `notes`.
@@ -117,7 +126,16 @@ pub fn run(
         OutputFormat::Cloudformation => Format::CloudFormation,
         OutputFormat::Ack => Format::Ack,
     };
-    out.write_all(iam::render(&draft, format)?.as_bytes())?;
+    let rendered = iam::render(&draft, format)?;
+    match args.output {
+        None | Some(Output::Json) => out.write_all(rendered.as_bytes())?,
+        Some(Output::Text) => text::write(trust.as_ref(), permission.as_ref(), out)?,
+        Some(format) => {
+            let document: serde_json::Value =
+                serde_json::from_str(&rendered).map_err(std::io::Error::from)?;
+            format.write(&document, out)?;
+        }
+    }
     for note in request.notes(permission.as_ref(), trust.as_ref()) {
         writeln!(notes, "note: {note}")?;
     }

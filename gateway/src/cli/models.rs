@@ -12,20 +12,28 @@ use api::{
     catalogue::{self, Catalogue, Lifecycle},
     region::Partition,
 };
-use clap::ValueEnum;
+use credentials::Method;
 use futures::{StreamExt, stream};
 use serde::Serialize;
 
-use super::aws::{self, ReadError, client::AwsClient};
+use super::{
+    EXIT_NOT_FOUND,
+    aws::{self, ReadError, client::AwsClient},
+    output::Output,
+};
 use crate::config::{RegionMissing, Settings};
 
 /// Maximum concurrent calls, one for each region.
 const CONCURRENCY: usize = 8;
 /// How long to wait for credentials.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait for the instance metadata service, which responds in milliseconds on an instance. Elsewhere it does
+/// not exist, and the built-in table is the result.
+const INSTANCE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// List the models that can be called from a region.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Configuration file of a gateway [default: the file that is mounted in the gateway pod].
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE)]
@@ -40,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "ID")]
     pub model: Option<String>,
     /// Output format.
-    #[arg(long, value_enum, default_value_t = Output::Table)]
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     pub output: Output,
     /// Do not call AWS; use the built-in table.
     #[arg(long)]
@@ -50,14 +58,12 @@ pub struct Args {
     pub timeout: u64,
 }
 
-/// Output formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// Text, one line for each model.
-    Table,
-    /// One JSON object.
-    Json,
-}
+const AFTER_HELP: &str = "Exit code: 0, or 3 if no region offers the model of --model.
+
+Examples:
+  bedrock-gateway models --region us-east-1
+  bedrock-gateway models --offline --model us.amazon.nova-2-lite-v1:0
+  bedrock-gateway models --all-regions -o json";
 
 /// Why the command printed no list.
 #[derive(Debug, thiserror::Error)]
@@ -71,9 +77,6 @@ pub enum Error {
     /// The output is closed.
     #[error("failed to write the list")]
     Write(#[from] std::io::Error),
-    /// The list cannot be serialized.
-    #[error("failed to write the list")]
-    Json(#[from] serde_json::Error),
 }
 
 /// The output.
@@ -119,7 +122,7 @@ pub(crate) struct Entry {
     pub(crate) lifecycle: String,
 }
 
-/// Writes the list to `out`. The exit code is 1 if `--model` matches no model.
+/// Writes the list to `out`. The exit code is 3 if `--model` matches no model.
 ///
 /// # Errors
 /// The configuration cannot be used, no region is set, or the output is closed.
@@ -145,11 +148,8 @@ pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Resul
         keep(&mut report, table, model_id);
     }
     match args.output {
-        Output::Json => {
-            serde_json::to_writer_pretty(&mut *out, &report)?;
-            writeln!(out)?;
-        }
-        Output::Table => write_table(&report, table, args.model.as_deref(), out)?,
+        Output::Text => write_table(&report, table, args.model.as_deref(), out)?,
+        format => format.write(&report, out)?,
     }
     let found = report
         .regions
@@ -158,7 +158,7 @@ pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Resul
     Ok(if args.model.is_none() || found {
         ExitCode::SUCCESS
     } else {
-        ExitCode::FAILURE
+        ExitCode::from(EXIT_NOT_FOUND)
     })
 }
 
@@ -194,7 +194,11 @@ async fn from_bedrock(
         Ok(handle) => handle,
         Err(error) => return all_from_table(error.to_string()),
     };
-    let credentials = match handle.wait_ready(CREDENTIALS_TIMEOUT).await {
+    let timeout = match handle.status().choice.method {
+        Method::InstanceProfile => INSTANCE_TIMEOUT,
+        _ => CREDENTIALS_TIMEOUT,
+    };
+    let credentials = match aws::first_credentials(&handle, timeout).await {
         Ok(credentials) => credentials,
         Err(error) => return all_from_table(format!("no AWS credentials: {}", error.message)),
     };

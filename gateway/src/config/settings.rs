@@ -22,6 +22,8 @@ use crate::telemetry::traces::Traces;
 pub(crate) const CONFIG_VARIABLE: &str = "BEDROCK_GATEWAY_CONFIG";
 /// API key that clients must send.
 pub(crate) const API_KEY_VARIABLE: &str = "BEDROCK_GATEWAY_API_KEY";
+/// Address of health, readiness and metrics, for `serve` and `health`.
+pub(crate) const ADMIN_LISTEN_VARIABLE: &str = "BEDROCK_GATEWAY_ADMIN_LISTEN";
 /// Log filter in the syntax of `tracing-subscriber`'s `EnvFilter`.
 pub(crate) const LOG_VARIABLE: &str = "BEDROCK_GATEWAY_LOG";
 

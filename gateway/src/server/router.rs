@@ -65,6 +65,7 @@ pub fn app(state: State) -> Router {
             only("GET, HEAD", get(client_credentials::handle)),
         )
         .route("/healthz", only("GET, HEAD", get(async || "ok\n")))
+        .route("/health", only("GET, HEAD", get(async || "ok\n")))
         .fallback(unknown_path)
         .layer(middleware::from_fn_with_state(
             state.clone(),

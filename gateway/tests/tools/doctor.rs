@@ -1,14 +1,18 @@
 //! `bedrock-gateway doctor` against the double: findings, fixes, and no secrets in the output.
 
-use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+use std::{
+    collections::BTreeMap,
+    process::{Command, ExitCode},
+    time::Duration,
+};
 
-use awsdouble::{Double, TokenIssuer, allow_bedrock};
+use awsdouble::{Double, Fault, TokenIssuer, allow_bedrock};
 use clap::Parser;
 use serde_json::{Value, json};
 
 use crate::support::{
-    HAIKU, ISSUER, KEY_ID, ROLE, SECRET, account, config_file, environment, everything, settings,
-    token_file, with_keys,
+    HAIKU, ISSUER, KEY_ID, PROFILE, ROLE, SECRET, account, config_file, environment, everything,
+    settings, token_file, with_keys,
 };
 
 #[derive(Parser)]
@@ -37,7 +41,7 @@ async fn run(variables: BTreeMap<String, String>, arguments: &[&str]) -> Outcome
     let mut texts = Vec::new();
     let mut code = ExitCode::SUCCESS;
     for output in ["text", "json"] {
-        let line = [&["doctor", "--output", output][..], arguments].concat();
+        let line = [&["doctor", "-o", output][..], arguments].concat();
         let line = CommandLine::try_parse_from(line).unwrap();
         let mut out = Vec::new();
         code = gateway::cli::doctor::run(&line.args, &settings, &mut out)
@@ -167,11 +171,13 @@ async fn printed_trust_policy_admits_the_denied_token() {
         ("AWS_WEB_IDENTITY_TOKEN_FILE", path),
     ];
     let outcome = run(environment(&double, &role), &["--timeout", "3"]).await;
-    assert_eq!(outcome.code, ExitCode::from(2));
+    assert_eq!(outcome.code, ExitCode::FAILURE);
     outcome.is("source", "ok", "web identity");
     outcome.is("token", "ok", "system:serviceaccount:team-a:chat");
     outcome.is("credentials", "error", "AccessDenied");
-    let printed = outcome.one("credentials")["details"].as_str().unwrap();
+    let printed = outcome.one("token")["details"].as_str().unwrap();
+    let printed_once = outcome.one("credentials")["details"].is_null();
+    assert!(printed_once, "{:#}", outcome.report);
     let policy: Value = serde_json::from_str(printed.split_once('\n').unwrap().1).unwrap();
     drop(double);
 
@@ -187,33 +193,42 @@ async fn printed_trust_policy_admits_the_denied_token() {
 }
 
 #[tokio::test]
-async fn old_keys_and_a_denied_key_list_are_warnings() {
+async fn old_keys_are_a_warning_and_a_denied_key_list_is_information() {
     let double = Double::start(account(everything(), "2020-01-01T00:00:00Z"))
         .await
         .unwrap();
     let outcome = run(with_keys(&double, &[]), &[]).await;
-    assert_eq!(outcome.code, ExitCode::from(1), "{:#}", outcome.report);
+    assert_eq!(outcome.code, ExitCode::SUCCESS, "{:#}", outcome.report);
     outcome.is("key-age", "warning", "days old");
+    let strict = run(with_keys(&double, &[]), &["--strict"]).await;
+    assert_eq!(strict.code, ExitCode::FAILURE);
     drop(double);
 
     let double = Double::start(account(allow_bedrock(), RECENT))
         .await
         .unwrap();
     let outcome = run(with_keys(&double, &[]), &[]).await;
-    outcome.is("key-age", "warning", "not permitted to list");
-    outcome.is("key-age", "warning", "iam:ListAccessKeys");
+    outcome.is("key-age", "ok", "unknown");
+    outcome.is("key-age", "ok", "iam:ListAccessKeys");
 }
 
 #[tokio::test]
-async fn invoke_permission_alone_passes_with_a_warning() {
-    let policy = json!({"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Action": ["bedrock:InvokeModel", "iam:ListAccessKeys"], "Resource": "*"}]});
+async fn least_policy_that_iam_prints_passes_without_warnings() {
+    let line = ["iam", "--region", "us-east-1", "--model", PROFILE];
+    let policy = Command::new(env!("CARGO_BIN_EXE_bedrock-gateway"))
+        .args(line)
+        .env_clear()
+        .output()
+        .unwrap();
+    let policy: Value = serde_json::from_slice(&policy.stdout).unwrap();
     let double = Double::start(account(policy, RECENT)).await.unwrap();
-    let outcome = run(with_keys(&double, &[]), &["--model", HAIKU]).await;
-    assert_eq!(outcome.code, ExitCode::from(1), "{:#}", outcome.report);
-    outcome.is("list:us-east-1", "warning", "--with-listing");
-    outcome.is(&format!("invoke:{HAIKU}"), "ok", "responded");
-    outcome.is(&format!("model:{HAIKU}"), "ok", "built-in table of");
+    let arguments = ["--model", PROFILE, "--strict"];
+    let outcome = run(with_keys(&double, &[]), &arguments).await;
+    assert_eq!(outcome.code, ExitCode::SUCCESS, "{:#}", outcome.report);
+    outcome.is("list:us-east-1", "ok", "--with-listing");
+    outcome.is("key-age", "ok", "iam:ListAccessKeys");
+    outcome.is(&format!("invoke:{PROFILE}"), "ok", "responded");
+    outcome.is(&format!("model:{PROFILE}"), "ok", "built-in table of");
 }
 
 #[tokio::test]
@@ -222,7 +237,7 @@ async fn fix_for_a_denied_model_names_the_iam_command() {
         "Effect": "Allow", "Action": ["bedrock:List*", "iam:ListAccessKeys"], "Resource": "*"}]});
     let double = Double::start(account(policy, RECENT)).await.unwrap();
     let outcome = run(with_keys(&double, &[]), &["--model", HAIKU]).await;
-    assert_eq!(outcome.code, ExitCode::from(2));
+    assert_eq!(outcome.code, ExitCode::FAILURE);
     outcome.is(&format!("invoke:{HAIKU}"), "error", "bedrock-gateway iam");
 }
 
@@ -231,14 +246,14 @@ async fn model_that_the_region_does_not_list_is_an_error() {
     let double = Double::start(account(everything(), RECENT)).await.unwrap();
     let variables = with_keys(&double, &[("AWS_REGION", "eu-north-1")]);
     let outcome = run(variables, &["--model", "unknown.model", "--invoke", "none"]).await;
-    assert_eq!(outcome.code, ExitCode::from(2));
+    assert_eq!(outcome.code, ExitCode::FAILURE);
     outcome.is("model:unknown.model", "error", "eu-north-1");
 }
 
 #[tokio::test]
 async fn missing_and_conflicting_variables_are_named() {
     let outcome = run(BTreeMap::new(), &[]).await;
-    assert_eq!(outcome.code, ExitCode::from(2));
+    assert_eq!(outcome.code, ExitCode::FAILURE);
     outcome.is("region", "error", "AWS_REGION=us-east-1");
 
     let half = BTreeMap::from([
@@ -268,13 +283,118 @@ async fn missing_and_conflicting_variables_are_named() {
     assert_eq!(warnings.len(), 1, "{:#}", outcome.report);
 }
 
+/// The double's token service of GitHub Actions for a job, with a role whose trust policy names `subject`.
+async fn github(subject: &str, trusted: &str) -> (Double, BTreeMap<String, String>) {
+    let issuer = "https://token.actions.githubusercontent.com";
+    let mut config = account(everything(), RECENT);
+    let provider = config.provider_arn(issuer);
+    let trust = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
+        "Principal": {"Federated": provider},
+        "Condition": {"StringEquals": {
+            "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
+            "token.actions.githubusercontent.com:sub": trusted,
+        }},
+    }]});
+    config = config.with_role(ROLE, trust, allow_bedrock());
+    let job = json!({"request_token": "t0k3n-of-the-job", "subject": subject});
+    config.github = Some(serde_json::from_value(job).unwrap());
+    let double = Double::start(config).await.unwrap();
+    let url = format!("{}/github/oidc/token?api-version=2.0", double.url());
+    let variables = environment(
+        &double,
+        &[
+            ("GITHUB_ACTIONS", "true"),
+            ("AWS_ROLE_ARN", ROLE),
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", &url),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t0k3n-of-the-job"),
+        ],
+    );
+    (double, variables)
+}
+
+#[tokio::test]
+async fn claims_of_github_and_the_matching_trust_policy_are_shown() {
+    let subject = "repo:octo/site:ref:refs/heads/main";
+    let (_double, variables) = github(subject, "repo:octo/other:ref:refs/heads/main").await;
+    let outcome = run(variables.clone(), &["--timeout", "3"]).await;
+    assert_eq!(outcome.code, ExitCode::FAILURE);
+    for claim in [
+        "token.actions.githubusercontent.com",
+        "sts.amazonaws.com",
+        subject,
+    ] {
+        outcome.is("token", "ok", claim);
+    }
+    outcome.is("credentials", "error", "AccessDenied");
+    let fix = outcome.one("credentials")["fix"].as_str().unwrap();
+    assert!(fix.contains("trust policy"), "{fix}");
+    assert!(!fix.contains("sts:AssumeRole "), "{fix}");
+    let printed = outcome.one("token")["details"].as_str().unwrap();
+    let policy: Value = serde_json::from_str(printed.split_once('\n').unwrap().1).unwrap();
+    let condition = &policy["Statement"][0]["Condition"];
+    assert!(condition.to_string().contains(subject), "{condition}");
+
+    let (_double, variables) = github(subject, subject).await;
+    let outcome = run(variables, &["--invoke", "none"]).await;
+    assert_eq!(outcome.code, ExitCode::SUCCESS, "{:#}", outcome.report);
+    outcome.is("role", "ok", ROLE);
+}
+
+#[tokio::test]
+async fn job_of_github_without_a_token_needs_the_permission() {
+    let variables = BTreeMap::from(
+        [
+            ("GITHUB_ACTIONS", "true"),
+            ("AWS_ROLE_ARN", ROLE),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    let outcome = run(variables, &["--timeout", "1"]).await;
+    assert_eq!(outcome.code, ExitCode::FAILURE);
+    let text = outcome.report.to_string();
+    assert!(text.contains("id-token: write"), "{:#}", outcome.report);
+}
+
+#[tokio::test]
+async fn disabled_metadata_service_is_no_problem_of_the_hop_limit() {
+    let double = Double::start(account(everything(), RECENT)).await.unwrap();
+    double.inject(Fault::error("GetToken", 403, "Forbidden").times(100));
+    let url = double.url();
+    let variables = environment(
+        &double,
+        &[
+            ("AWS_EC2_METADATA_DISABLED", "false"),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url),
+            ("HOME", "/nonexistent"),
+        ],
+    );
+    let outcome = run(variables, &["--timeout", "5"]).await;
+    outcome.is("credentials", "error", "InstanceMetadataRefused");
+    let finding = outcome.one("credentials").to_string();
+    assert!(!finding.contains("hop"), "{finding}");
+    assert!(finding.contains("--http-endpoint enabled"), "{finding}");
+}
+
+#[tokio::test]
+async fn wrong_bedrock_api_key_is_an_error_and_no_missing_permission() {
+    let double = Double::start(account(everything(), RECENT)).await.unwrap();
+    let key = [("AWS_BEARER_TOKEN_BEDROCK", "ABSKd3Jvbmcta2V5")];
+    let outcome = run(environment(&double, &key), &["--invoke", "none"]).await;
+    assert_eq!(outcome.code, ExitCode::FAILURE, "{:#}", outcome.report);
+    let finding = outcome.one("list:us-east-1").to_string();
+    assert!(!finding.contains("not permitted"), "{finding}");
+}
+
 #[tokio::test]
 async fn invalid_configuration_is_an_error_that_names_the_field() {
     let double = Double::start(account(everything(), RECENT)).await.unwrap();
     let config = config_file("models: [{name: '', targets: [{modelId: x}]}]");
     let path = config.path().to_str().unwrap();
     let outcome = run(with_keys(&double, &[]), &["--config", path]).await;
-    assert_eq!(outcome.code, ExitCode::from(2));
+    assert_eq!(outcome.code, ExitCode::FAILURE);
     outcome.is("config", "error", "models[0].name");
 }
 
@@ -321,7 +441,7 @@ async fn unreachable_and_silent_endpoints_time_out() {
     let outcome = tokio::time::timeout(Duration::from_mins(1), checks)
         .await
         .expect("doctor exits");
-    assert_eq!(outcome.code, ExitCode::from(2));
+    assert_eq!(outcome.code, ExitCode::FAILURE);
     outcome.is("endpoint:sts", "error", "does not accept connections");
     outcome.is("endpoint:bedrock", "error", "does not respond");
     outcome.is("caller", "error", "no response");

@@ -144,7 +144,17 @@ fn commands(text: &str) -> Vec<Vec<String>> {
             .take_while(|word| !["|", "&", ">", "&&", ";"].contains(&word.as_str()))
             .collect();
         let is_a_command = after.first().is_some_and(|word| {
-            ["serve", "doctor", "iam", "models", "chat"].contains(&word.as_str())
+            [
+                "serve",
+                "health",
+                "doctor",
+                "iam",
+                "models",
+                "chat",
+                "completions",
+                "man",
+            ]
+            .contains(&word.as_str())
         });
         if is_the_gateway && is_a_command {
             found.push(after);
@@ -165,7 +175,7 @@ fn gateway_accepts_every_command_in_examples_and_guides() {
     let mut count = 0;
     let mut files = every_file(&root().join("examples"));
     files.extend(
-        ["authentication", "troubleshooting", "iam"]
+        ["authentication", "cli", "troubleshooting", "iam"]
             .map(|name| root().join(format!("docs/guide/{name}.md"))),
     );
     for file in files {

@@ -1,4 +1,4 @@
-//! The commands `iam`, `doctor` and `models` against the double and its policy evaluator, and the files under
+//! The commands against the double and its policy evaluator, on a terminal and in pipes, and the files under
 //! `examples/`.
 #![expect(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
     reason = "helpers of integration tests are not tests to clippy"
 )]
 
+mod command_line;
 mod doctor;
 mod examples;
 mod iam;

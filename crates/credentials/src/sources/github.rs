@@ -7,6 +7,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::{
+    environment::{Environment, value},
     http::Http,
     secret::{Secret, scrub},
     unavailable::{Reason, Unavailable},
@@ -23,6 +24,22 @@ pub(crate) struct GitHubToken {
     pub(crate) url: String,
     pub(crate) authorization: Secret,
     pub(crate) http: Http,
+}
+
+/// An identity token of this job, as the gateway requests it; `None` without GitHub's two variables.
+///
+/// # Errors
+/// GitHub did not return a token.
+pub async fn github_identity_token(
+    environment: &dyn Environment,
+) -> Option<Result<Zeroizing<String>, Unavailable>> {
+    let source = GitHubToken {
+        url: value(environment, REQUEST_URL)?,
+        authorization: Secret::new(value(environment, REQUEST_TOKEN)?),
+        http: Http::new(),
+    };
+    let token = source.request().await;
+    Some(token.map(|token| Zeroizing::new(token.expose().to_owned())))
 }
 
 #[derive(Deserialize)]

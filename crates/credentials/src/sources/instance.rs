@@ -136,15 +136,26 @@ impl Instance {
                 ),
             )
         };
+        // The service responds with 403 if it is disabled, so the network is not the problem.
+        let refused = || {
+            Unavailable::new(
+                Reason::InstanceMetadataRefused,
+                format!(
+                    "HTTP status 403 from the instance metadata service at {}: it is disabled for this instance, or a firewall denies it to this process",
+                    self.endpoint
+                ),
+            )
+        };
         match find::<ImdsError>(error) {
             Some(ImdsError::ErrorResponse(response)) => {
-                let status = response.response().status().as_u16();
-                if status == 404 {
-                    no_role
-                } else {
-                    unreachable(&format!("HTTP status {status}"))
+                match response.response().status().as_u16() {
+                    404 => no_role,
+                    403 => refused(),
+                    status => unreachable(&format!("HTTP status {status}")),
                 }
             }
+            // The SDK reports a rejected token request with its status in the text alone.
+            _ if text.contains("403") => refused(),
             Some(_) => unreachable("no valid response"),
             // The provider reports both a missing role and a token request without response as "not loaded".
             None if matches!(error, CredentialsError::CredentialsNotLoaded(_))

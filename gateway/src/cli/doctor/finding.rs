@@ -1,8 +1,10 @@
-//! Findings of `doctor`, and their output as text or JSON.
+//! Findings of `doctor`, and their output as text or as a document.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
+
+use crate::cli::output;
 
 /// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -38,8 +40,9 @@ pub struct Finding {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Findings(Vec<Finding>);
 
-#[derive(Serialize)]
-struct Report<'a> {
+/// The findings as a document.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report<'a> {
     ok: usize,
     warnings: usize,
     errors: usize,
@@ -120,18 +123,19 @@ impl Findings {
         let width = self.iter().map(|finding| finding.check.len()).max();
         let width = width.unwrap_or_default();
         for finding in self.iter() {
-            let level = match finding.level {
-                Level::Ok => "ok",
-                Level::Warning => "warning",
-                Level::Error => "error",
+            let (level, style) = match finding.level {
+                Level::Ok => ("ok", output::OK),
+                Level::Warning => ("warning", output::WARNING),
+                Level::Error => ("error", output::ERROR),
             };
             writeln!(
                 out,
-                "{level:7}  {:width$}  {}",
-                finding.check, finding.message
+                "{style}{level:7}{style:#}  {:width$}  {}",
+                finding.check,
+                one_line(&finding.message)
             )?;
             if let Some(fix) = &finding.fix {
-                writeln!(out, "{:7}  {:width$}  Fix: {fix}", "", "")?;
+                writeln!(out, "{:7}  {:width$}  Fix: {}", "", "", one_line(fix))?;
             }
         }
         for finding in self.iter() {
@@ -148,18 +152,18 @@ impl Findings {
         )
     }
 
-    /// Writes one JSON object.
-    ///
-    /// # Errors
-    /// The output is closed.
-    pub(crate) fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        let report = Report {
+    /// The findings and their counts.
+    pub(crate) fn report(&self) -> Report<'_> {
+        Report {
             ok: self.count(Level::Ok),
             warnings: self.count(Level::Warning),
             errors: self.count(Level::Error),
             findings: &self.0,
-        };
-        serde_json::to_writer_pretty(&mut *out, &report)?;
-        writeln!(out)
+        }
     }
+}
+
+/// A text of AWS in one line; that of a wrong signature has a dozen.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

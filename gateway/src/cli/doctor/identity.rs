@@ -65,7 +65,9 @@ fn call_failed(error: &CallError) -> Finding {
     let fix = match error.service() {
         Some(service) => crate::http::hints::hint(&service.name, &service.message)
             .unwrap_or("check that these credentials are active and belong to this partition"),
-        None => "see the finding endpoint:sts",
+        None => {
+            "check the finding endpoint:sts; if it is ok, STS responds too slowly: run doctor again with a longer --timeout"
+        }
     };
     Finding::error("caller", format!("sts:GetCallerIdentity: {error}"), fix)
 }
@@ -120,11 +122,11 @@ pub(super) async fn key_age(
     );
     Some(match client.send(call, handle, credentials).await {
         Ok(response) => oldest_key(user, &String::from_utf8_lossy(&response.body), now),
-        Err(error) if error.is_denied() => Finding::warning(
+        // Information: the least policy of a gateway does not permit it.
+        Err(error) if error.is_denied() => Finding::ok(
             "key-age",
-            format!("not permitted to list the access keys of {user}, so their age is unknown"),
             format!(
-                "allow the user iam:ListAccessKeys on arn:{}:iam::{}:user/{user}",
+                "unknown: to check the age of the access keys, allow the user iam:ListAccessKeys on arn:{}:iam::{}:user/{user}",
                 arn.partition(),
                 arn.account()
             ),

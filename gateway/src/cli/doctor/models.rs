@@ -98,13 +98,12 @@ pub(super) async fn list(
             };
             (finding, Some(found))
         }
-        Err(error) if error.is_denied() => {
-            let finding = Finding::warning(
+        // Information: the least policy of a gateway does not permit it.
+        Err(error) if lacks_permission(&error) => {
+            let finding = Finding::ok(
                 check,
-                format!(
-                    "not permitted to list models (the gateway serves requests without this permission): {error}"
-                ),
-                "to list models, allow bedrock:ListFoundationModels (`bedrock-gateway iam --with-listing` prints the policy)",
+                "not permitted to list models, which serving does not require; \
+                 `bedrock-gateway iam --with-listing` prints a policy with this permission",
             );
             (finding, None)
         }
@@ -117,6 +116,12 @@ pub(super) async fn list(
             (finding, None)
         }
     }
+}
+
+/// Whether AWS knows the caller and only the permission is missing. A wrong Bedrock API key is denied, too.
+fn lacks_permission(error: &CallError) -> bool {
+    let says = |error: &bedrock::error::ServiceError| error.message.contains("not authorized");
+    error.is_denied() && error.service().is_some_and(says)
 }
 
 /// Checks whether the ID can be called from the region, according to Bedrock's list or the built-in table.

@@ -5,10 +5,7 @@ use std::{path::Path, time::Duration};
 use api::{GatewayConfig, Region, RoleArn};
 use credentials::{ActiveCredentials, Choice, Environment, Handle, Method, Reason, Unavailable};
 
-use super::{
-    finding::{Finding, Findings},
-    token,
-};
+use super::finding::{Finding, Findings, Level};
 use crate::{cli::aws, config::Settings};
 
 /// Chooses the source of the credentials and checks the choice.
@@ -21,11 +18,12 @@ pub(super) fn choose(
     let choice = match aws::credential_settings(settings, config, region) {
         Ok(settings) => settings.choice().clone(),
         Err(error) => {
-            findings.add(Finding::error(
-                "source",
-                error.to_string(),
-                "set or unset the named variable",
-            ));
+            let fix = if lacks_github_token(settings.environment.as_ref()) {
+                GITHUB_PERMISSION
+            } else {
+                "set or unset the named variable"
+            };
+            findings.add(Finding::error("source", error.to_string(), fix));
             return None;
         }
     };
@@ -71,7 +69,7 @@ pub(super) async fn obtain(
             return None;
         }
     };
-    match handle.wait_ready(timeout).await {
+    match aws::first_credentials(&handle, timeout).await {
         Ok(credentials) => {
             let status = handle.status();
             let message = match status.seconds_to_expiry {
@@ -85,28 +83,47 @@ pub(super) async fn obtain(
         }
         Err(problem) => {
             let environment = settings.environment.as_ref();
-            let needs_trust_policy = matches!(
-                problem.reason,
-                Reason::AccessDenied | Reason::InvalidIdentityToken
-            ) && choice.method == Method::WebIdentity;
-            let trust = needs_trust_policy.then(|| token::trust_policy_for_token(environment));
-            findings.add(
-                Finding::error(
-                    "credentials",
-                    format!("{}: {}", problem.reason, problem.message),
-                    fix(&problem, choice, environment),
-                )
-                .with_details(trust.flatten()),
-            );
+            let token_is_wrong = findings
+                .iter()
+                .any(|finding| finding.check == "token" && finding.level == Level::Error);
+            let fix = if token_is_wrong {
+                "see the finding token".to_owned()
+            } else {
+                fix(&problem, choice, environment)
+            };
+            let message = format!("{}: {}", problem.reason, problem.message);
+            findings.add(Finding::error("credentials", message, fix));
             None
         }
     }
 }
 
+const GITHUB_PERMISSION: &str = "give the workflow job the permission `id-token: write`: without it, GitHub Actions does not set \
+     ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN, and the role of AWS_ROLE_ARN cannot be assumed";
+
+/// Whether this is a job of GitHub Actions that names a role and cannot request an identity token.
+fn lacks_github_token(environment: &dyn Environment) -> bool {
+    let has = |name| {
+        environment
+            .get(name)
+            .is_some_and(|value| !value.trim().is_empty())
+    };
+    has("GITHUB_ACTIONS")
+        && has("AWS_ROLE_ARN")
+        && !has("ACTIONS_ID_TOKEN_REQUEST_URL")
+        && !has("AWS_WEB_IDENTITY_TOKEN_FILE")
+}
+
 /// How to fix missing credentials, by reason.
 fn fix(problem: &Unavailable, choice: &Choice, environment: &dyn Environment) -> String {
+    let by_token = matches!(choice.method, Method::WebIdentity | Method::GitHubActions);
+    let has_no_keys = matches!(choice.method, Method::InstanceProfile | Method::Container);
+    if has_no_keys && lacks_github_token(environment) {
+        return GITHUB_PERMISSION.to_owned();
+    }
     let text = match problem.reason {
-        Reason::AccessDenied if choice.method == Method::WebIdentity => {
+        // With a chain, the denied role can be a later one; its ARN is in the message.
+        Reason::AccessDenied if by_token && choice.assume_roles.is_empty() => {
             "set the role's trust policy to the one that `doctor` prints for this token"
         }
         Reason::AccessDenied => {
@@ -136,6 +153,10 @@ fn fix(problem: &Unavailable, choice: &Choice, environment: &dyn Environment) ->
         Reason::TokenRequestFailed => "give the workflow job the permission `id-token: write`",
         Reason::ContainerEndpointUnreachable | Reason::ContainerEndpointRefused => {
             "check the task role (ECS), or the pod identity association and the DaemonSet of the agent (EKS)"
+        }
+        Reason::InstanceMetadataRefused => {
+            "enable the instance metadata service (aws ec2 modify-instance-metadata-options --instance-id ID \
+             --http-endpoint enabled), or remove the firewall rule that denies it to this process"
         }
         Reason::InstanceMetadataUnreachable if in_container(environment) => {
             "raise the metadata hop limit of the instance, because a limit of 1 drops responses to containers: \

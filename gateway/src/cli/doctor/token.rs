@@ -1,4 +1,4 @@
-//! Checks the claims of the identity token file, and prints a trust policy that admits the token.
+//! Checks the claims of the identity token (from a file or from GitHub Actions), and prints a trust policy that admits the token.
 //!
 //! The signature is not verified here, but by STS. Only claims leave this module, never the token.
 //! Claims: <https://datatracker.ietf.org/doc/html/rfc7519#section-4.1>.
@@ -50,13 +50,14 @@ impl Audience {
     }
 }
 
-/// Checks the token of the chosen method. None for methods without a token file.
-pub(super) fn check(
+/// Checks the token of the chosen method. None for methods without a token.
+pub(super) async fn check(
     method: Method,
     environment: &dyn Environment,
     now: SystemTime,
 ) -> Option<Finding> {
     let variable = match method {
+        Method::GitHubActions => return github(environment, now).await,
         Method::WebIdentity => "AWS_WEB_IDENTITY_TOKEN_FILE",
         Method::PodIdentity => "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
         _ => return None,
@@ -84,6 +85,27 @@ pub(super) fn check(
     Some(match method {
         Method::PodIdentity => pod_identity(&claims, now),
         _ => web_identity(&claims, environment, now),
+    })
+}
+
+async fn github(environment: &dyn Environment, now: SystemTime) -> Option<Finding> {
+    let token = match credentials::github_identity_token(environment).await? {
+        Ok(token) => token,
+        Err(problem) => {
+            return Some(Finding::error(
+                CHECK,
+                problem.message,
+                "give the workflow job the permission `id-token: write`",
+            ));
+        }
+    };
+    Some(match claims(&token) {
+        Some(claims) => web_identity(&claims, environment, now),
+        None => Finding::error(
+            CHECK,
+            "the response of ACTIONS_ID_TOKEN_REQUEST_URL does not contain a JSON Web Token",
+            "let GitHub set ACTIONS_ID_TOKEN_REQUEST_URL: remove it from the job's own variables",
+        ),
     })
 }
 
@@ -162,13 +184,7 @@ fn web_identity(claims: &Claims, environment: &dyn Environment, now: SystemTime)
     finding.with_details(trust(claims, environment))
 }
 
-/// The trust policy that lets the token of the environment assume the role of the environment.
-pub(super) fn trust_policy_for_token(environment: &dyn Environment) -> Option<String> {
-    let path = environment.get("AWS_WEB_IDENTITY_TOKEN_FILE")?;
-    let token = Zeroizing::new(std::fs::read_to_string(path.trim()).ok()?);
-    trust(&claims(&token)?, environment)
-}
-
+/// The trust policy that lets the token assume the role of the environment.
 fn trust(claims: &Claims, environment: &dyn Environment) -> Option<String> {
     let role: RoleArn = environment.get("AWS_ROLE_ARN")?.trim().parse().ok()?;
     let audience = claims.aud.list().first()?;
@@ -230,8 +246,7 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000;
 
-    #[track_caller]
-    fn checked(payload: &serde_json::Value) -> Finding {
+    async fn checked(payload: &serde_json::Value) -> Finding {
         let encoded = URL_SAFE_NO_PAD.encode(payload.to_string());
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(
@@ -250,7 +265,7 @@ mod tests {
             ),
         ]);
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-        let finding = check(Method::WebIdentity, &environment, now).unwrap();
+        let finding = check(Method::WebIdentity, &environment, now).await.unwrap();
         let shown = format!("{finding:?}");
         assert!(
             !shown.contains("c2VjcmV0c2ln") && !shown.contains(&encoded),
@@ -272,9 +287,9 @@ mod tests {
         claims
     }
 
-    #[test]
-    fn valid_token_is_ok_with_a_matching_trust_policy() {
-        let finding = checked(&token(&[]));
+    #[tokio::test]
+    async fn valid_token_is_ok_with_a_matching_trust_policy() {
+        let finding = checked(&token(&[])).await;
         assert_eq!(finding.level, Level::Ok, "{finding:?}");
         assert!(finding.message.contains("expires in 3600 s"));
         let details = finding.details.unwrap();
@@ -286,8 +301,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn finding_names_the_problem_of_a_token() {
+    #[tokio::test]
+    async fn finding_names_the_problem_of_a_token() {
         for (changes, level, expected) in [
             (vec![("exp", (NOW - 1).into())], Level::Error, "expired"),
             (
@@ -302,21 +317,23 @@ mod tests {
             ),
             (vec![("iss", "http://x".into())], Level::Error, "only https"),
         ] {
-            let finding = checked(&token(&changes));
+            let finding = checked(&token(&changes)).await;
             assert_eq!(finding.level, level, "{finding:?}");
             assert!(finding.message.contains(expected), "{finding:?}");
             assert!(finding.fix.is_some());
         }
     }
 
-    #[test]
-    fn file_without_a_token_is_an_error() {
+    #[tokio::test]
+    async fn file_without_a_token_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "AKIA-not-a-token").unwrap();
         for path in [file.path().to_str().unwrap(), "/nowhere/token"] {
             let environment =
                 BTreeMap::from([("AWS_WEB_IDENTITY_TOKEN_FILE".to_owned(), path.to_owned())]);
-            let finding = check(Method::WebIdentity, &environment, SystemTime::UNIX_EPOCH).unwrap();
+            let finding = check(Method::WebIdentity, &environment, SystemTime::UNIX_EPOCH)
+                .await
+                .unwrap();
             assert_eq!(finding.level, Level::Error);
             assert!(!finding.message.contains("AKIA"), "{finding:?}");
         }

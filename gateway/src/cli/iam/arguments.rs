@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use api::{Region, RoleArn};
 use clap::ValueEnum;
 
+use crate::cli::output::Output;
+
 /// Print the IAM policies that a gateway needs.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -25,9 +27,18 @@ pub struct Args {
     /// Document to print.
     #[arg(long, value_enum, default_value_t = Kind::Permission)]
     pub kind: Kind,
-    /// Output format.
+    /// Language of the document.
     #[arg(long, value_enum, default_value_t = OutputFormat::Json)]
     pub format: OutputFormat,
+    /// Output format, as in the other commands, instead of --format [default: json].
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        conflicts_with = "format"
+    )]
+    pub output: Option<Output>,
     /// Default region of targets [default: region of the configuration, then AWS_REGION].
     #[arg(long)]
     pub region: Option<Region>,

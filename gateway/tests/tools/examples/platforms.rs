@@ -72,6 +72,13 @@ fn compose_publishes_port_8000_and_requires_an_api_key() {
     let service = &yaml("examples/docker/compose.yaml")["services"]["bedrock-gateway"];
     accepted(&strings(&service["command"]));
     assert_eq!(service["ports"], serde_json::json!(["8000:8000"]));
+    let health = strings(&service["healthcheck"]["test"]);
+    assert_eq!(
+        health[..2],
+        ["CMD", "bedrock-gateway"],
+        "the image has no shell"
+    );
+    accepted(&health[2..]);
     let variables = service["environment"].as_object().unwrap();
     for (name, value) in variables {
         variable_exists(name);
@@ -184,6 +191,13 @@ fn fargate_accepts_the_task_definition() {
         serde_json::json!(["bedrock-gateway"])
     );
     accepted(&strings(&container["command"]));
+    let health = strings(&container["healthCheck"]["command"]);
+    assert_eq!(
+        health[..2],
+        ["CMD", "bedrock-gateway"],
+        "the image has no shell"
+    );
+    accepted(&health[2..]);
     for list in ["environment", "secrets"] {
         for variable in container[list].as_array().unwrap() {
             let name = variable["name"].as_str().unwrap();
