@@ -50,8 +50,14 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> io::Result<()> {
     let name = command.get_name().to_owned();
     // Into memory first: the generator panics if its output is closed.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command, name, &mut script);
-    out.write_all(&script)
+    clap_complete::generate(args.shell, &mut command, &name, &mut script);
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if args.shell == Shell::Bash {
+        // <https://github.com/clap-rs/clap/issues/6529>: the script spells a name with a hyphen in two ways, so it
+        // completes no flags of commands.
+        script = script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"));
+    }
+    out.write_all(script.as_bytes())
 }
 
 /// Writes one man page to `out`, or all pages to a directory.

@@ -138,7 +138,7 @@ fn completion_scripts_and_man_pages_are_valid() {
     // What bash offers after `bedrock-gateway doctor --`.
     let ask = format!(
         "source {}; COMP_WORDS=(bedrock-gateway doctor --); COMP_CWORD=2; \
-         _bedrock-gateway bedrock-gateway -- doctor; echo \"${{COMPREPLY[@]}}\"",
+         _bedrock__gateway bedrock-gateway -- doctor; echo \"${{COMPREPLY[@]}}\"",
         path.display()
     );
     let offered = Command::new("bash").args(["-c", &ask]).output().unwrap();

@@ -48,7 +48,7 @@ const COMMANDS: [(&[&str], &str); 14] = [
     ),
     (&["serve", "--listen", "nowhere"], "error: "),
     (&["serve"], "error: "),
-    (&["completions", "bash"], "_bedrock-gateway()"),
+    (&["completions", "bash"], "_bedrock__gateway()"),
     (&["man"], ".ie"),
 ];
 

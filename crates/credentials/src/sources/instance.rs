@@ -154,8 +154,8 @@ impl Instance {
                     status => unreachable(&format!("HTTP status {status}")),
                 }
             }
-            // The SDK reports a rejected token request with its status in the text alone.
-            _ if text.contains("403") => refused(),
+            // The SDK keeps the status of a rejected token request to itself.
+            _ if text.contains("request forbidden") => refused(),
             Some(_) => unreachable("no valid response"),
             // The provider reports both a missing role and a token request without response as "not loaded".
             None if matches!(error, CredentialsError::CredentialsNotLoaded(_))
