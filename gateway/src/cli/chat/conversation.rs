@@ -309,9 +309,10 @@ mod tests {
         conversation.messages.extend(more);
         assert_eq!(sessions.load("work").unwrap(), conversation);
         let path = directory.path().join(DIRECTORY).join("work.jsonl");
-        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode();
-        assert_eq!(mode(&path) & 0o777, 0o600);
-        assert_eq!(mode(path.parent().unwrap()) & 0o777, 0o700);
+        let permissions =
+            |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(permissions(&path), 0o600);
+        assert_eq!(permissions(path.parent().unwrap()), 0o700);
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 4);
         assert!(matches!(
             sessions.create("work", &conversation),

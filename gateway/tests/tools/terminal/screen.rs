@@ -26,6 +26,12 @@ struct State {
     ended: bool,
 }
 
+impl State {
+    fn after(&self, seen: usize) -> &str {
+        self.text.get(seen..).unwrap_or_default()
+    }
+}
+
 impl Screen {
     /// Starts the gateway's program with these arguments and only these variables.
     pub(crate) fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
@@ -79,10 +85,10 @@ impl Screen {
         let seen = self.seen;
         let (state, _) = changed
             .wait_timeout_while(state, TIMEOUT, |state| {
-                !state.ended && !state.text[seen..].contains(expected)
+                !state.ended && state.after(seen).find(expected).is_none()
             })
             .unwrap();
-        let Some(at) = state.text[seen..].find(expected) else {
+        let Some(at) = state.after(seen).find(expected) else {
             panic!("{expected:?} is not in {:?}", state.text);
         };
         self.seen = seen + at + expected.len();
