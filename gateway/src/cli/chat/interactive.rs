@@ -258,7 +258,7 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// Writes the complete session, if there is one.
+    /// Writes the complete session, if the conversation is saved.
     fn keep_all(&self, out: &mut dyn Write) -> std::io::Result<()> {
         if let (Some(name), Ok(sessions)) = (&self.session, &self.sessions) {
             report(sessions.replace(name, &self.conversation), out)?;
@@ -267,7 +267,7 @@ impl Chat<'_> {
     }
 }
 
-/// Shows an error of a session. Returns whether there is none.
+/// Shows an error of a session. Returns whether the result is a success.
 fn report(result: Result<(), SessionError>, out: &mut dyn Write) -> std::io::Result<bool> {
     match result {
         Ok(()) => Ok(true),
