@@ -12,6 +12,7 @@
 mod bench;
 mod binaries;
 mod build;
+mod catalogue;
 mod checks;
 mod console;
 mod debian;
@@ -112,6 +113,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Regenerate the built-in table of models from published packages; needs Python's pip.
+    Catalogue,
     /// Install on a real cluster, apply a BedrockAccess, and chat through it.
     Demo {
         /// Exit after the chat; fail if a response is wrong.
@@ -194,6 +197,7 @@ fn main() -> ExitCode {
         Task::Fields { check } => generated::fields(&console, check),
         Task::Reference { check } => generated::reference(&console, check),
         Task::Manifests { check } => generated::manifests(&console, check),
+        Task::Catalogue => catalogue::catalogue(&console),
         Task::Demo {
             once,
             sidecar,

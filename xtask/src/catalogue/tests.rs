@@ -1,0 +1,143 @@
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::{
+    render::{grouped, table},
+    source::{Regions, Sources, check, last_change, models, regions, retired},
+};
+
+fn set(names: &[&str]) -> Regions {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn own_ids_of_models_with_profiles_are_on_demand_only_where_mantle_does_not_list_them() {
+    let rows = json!({
+        "a.profiles": {
+            "model_lifecycle_status": "ACTIVE", "runtime_supported": true,
+            "inference_types": {"us-east-1": ["ON_DEMAND", "US"], "eu-west-2": ["ON_DEMAND"]},
+            "mantle_supported_regions": ["us-east-1"],
+            "inferenceProfile": {"US": {"us-east-1": ["us-east-1", "us-west-2"]}},
+        },
+        "a.direct": {
+            "model_lifecycle_status": "LEGACY", "runtime_supported": true,
+            "inference_types": {"us-east-1": ["ON_DEMAND"]}, "mantle_supported_regions": ["us-east-1"],
+        },
+        "a.mantle": {
+            "model_lifecycle_status": "ACTIVE",
+            "inference_types": {"us-east-1": ["ON_DEMAND"]}, "mantle_supported_regions": ["us-east-1"],
+        },
+        "anthropic.claude-mulberry-trn2-208k-20251001": {},
+    });
+    let models = models(&rows).unwrap();
+    assert_eq!(models["a.profiles"].on_demand, set(&["eu-west-2"]));
+    assert_eq!(models["a.direct"].on_demand, set(&["us-east-1"]));
+    assert!(models["a.direct"].legacy);
+    assert_eq!(models["a.mantle"].on_demand, Regions::new());
+    assert_eq!(models["a.mantle"].mantle, set(&["us-east-1"]));
+    assert_eq!(models.len(), 3, "the omitted model");
+}
+
+#[test]
+fn unknown_prefix_or_lifecycle_is_an_error_that_names_the_model() {
+    let row = |status: &str, prefix: &str| {
+        json!({"a.b": {
+            "model_lifecycle_status": status, "runtime_supported": true, "inference_types": {},
+            "inferenceProfile": {prefix: {"us-east-1": ["us-east-1"]}},
+        }})
+    };
+    for (rows, word) in [(row("ACTIVE", "MARS"), "mars"), (row("NEW", "US"), "NEW")] {
+        let error = format!("{:#}", models(&rows).unwrap_err());
+        assert!(error.contains("a.b") && error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn models_that_an_earlier_release_lists_are_retired() {
+    let current = models(&json!({"a.current": {
+        "model_lifecycle_status": "ACTIVE", "runtime_supported": true, "inference_types": {"us-east-1": ["ON_DEMAND"]},
+    }}))
+    .unwrap();
+    let metadata = json!({
+        "a.current": {"last_changed": "2026-01-02"},
+        "a.deleted": {"last_changed": "2026-01-01", "deleted": "2026-02-01"},
+        "anthropic.claude-fern-trn2-1024k": {"last_changed": "2026-01-01", "deleted": "2026-01-01"},
+    });
+    let before = json!({"a.current": {}, "a.first": {}});
+    let retired = retired(&current, &metadata, &before).unwrap();
+    assert!(retired.contains("a.deleted") && retired.contains("a.first"));
+    assert!(retired.contains("anthropic.claude-v2"), "an override");
+    assert!(!retired.contains("a.current"));
+    assert!(!retired.contains("anthropic.claude-fern-trn2-1024k"));
+    assert_eq!(last_change(&metadata).unwrap(), "2026-02-01");
+}
+
+#[test]
+fn sources_with_the_same_other_destinations_form_one_group() {
+    let routes = [
+        (
+            "ca-central-1",
+            vec!["ca-central-1", "us-east-1", "us-west-2"],
+        ),
+        ("us-east-1", vec!["us-east-1", "us-west-2"]),
+        ("us-west-2", vec!["us-east-1", "us-west-2"]),
+        ("us-west-1", vec!["us-west-1"]),
+    ];
+    let routes = routes
+        .iter()
+        .map(|(source, to)| ((*source).to_owned(), set(to)))
+        .collect();
+    assert_eq!(
+        grouped(&routes),
+        [
+            (
+                set(&["ca-central-1", "us-east-1", "us-west-2"]),
+                set(&["us-east-1", "us-west-2"])
+            ),
+            (set(&["us-west-1"]), set(&["us-west-1"])),
+        ]
+    );
+}
+
+#[test]
+fn regions_are_the_endpoints_that_are_regions() {
+    let endpoints = json!({"partitions": [{
+        "partition": "aws", "regions": {"us-east-1": {}, "eu-west-1": {}},
+        "services": {"bedrock": {"endpoints": {"us-east-1": {}, "bedrock-us-east-1": {}}}},
+    }, {"partition": "aws-cn", "regions": {}, "services": {}}]});
+    let regions = regions(&endpoints).unwrap();
+    assert_eq!(regions["aws"], set(&["us-east-1"]));
+    assert_eq!(regions.len(), 1);
+}
+
+#[test]
+fn differences_to_the_second_list_are_comments() {
+    let prices = json!({
+        "us.a.current": {"litellm_provider": "bedrock_converse", "deprecation_date": "2026-01-01"},
+        "bedrock/us-west-2/a.new": {"litellm_provider": "bedrock"},
+        "gpt-9": {"litellm_provider": "openai"},
+    });
+    let models = models(&json!({"a.current": {
+        "model_lifecycle_status": "ACTIVE", "runtime_supported": true, "inference_types": {"us-east-1": ["ON_DEMAND"]},
+    }}))
+    .unwrap();
+    let sources = Sources {
+        models_version: "1".to_owned(),
+        regions_version: "2".to_owned(),
+        check_version: "3".to_owned(),
+        as_of: "2026-02-01".to_owned(),
+        models,
+        retired: BTreeSet::new(),
+        regions: [("aws".to_owned(), set(&["us-east-1"]))].into(),
+        check: check(&prices).unwrap(),
+    };
+    let text = table(&sources).unwrap();
+    assert!(text.contains("#   a.new\n"), "{text}");
+    assert!(text.contains("#   a.current (2026-01-01)\n"), "{text}");
+    assert!(
+        text.contains("  a.current:\n    onDemand: [us-east-1]\n"),
+        "{text}"
+    );
+    assert!(text.contains("asOf: \"2026-02-01\"\n"), "{text}");
+}
