@@ -1,19 +1,26 @@
 //! A built-in catalogue of Bedrock regions and models, for programs that cannot call the Bedrock control plane.
 //!
-//! The table (`catalogue/table.yaml`) contains its date and sources, and a selection of models. A model that it does not
-//! contain is unknown and may exist. The table of model families in `dialects` describes limits and features of models.
+//! The table (`catalogue/table.yaml`) contains its date and sources; `cargo xtask catalogue` generates it. A model that it
+//! does not contain is unknown and may exist. It covers models of the commercial regions. The table of model families in
+//! `dialects` describes limits and features of models.
 //!
-//! [`Catalogue::advice`] gives a hint for error messages: how to call a model from a region. IAM policies use
-//! [`Catalogue::destinations`].
+//! [`Catalogue::advice`] gives a hint for error messages: how to call a model from a region. [`Catalogue::remark`] says
+//! what is wrong with a model id before it is called. IAM policies use [`Catalogue::destinations`].
+
+mod date;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::LazyLock,
+    time::SystemTime,
 };
 
 use serde::Deserialize;
 
-use crate::region::{Partition, Region};
+use crate::{
+    arn::Arn,
+    region::{Partition, Region},
+};
 
 static BUILTIN: LazyLock<Catalogue> = LazyLock::new(|| {
     #[expect(
@@ -28,7 +35,10 @@ pub fn builtin() -> &'static Catalogue {
     &BUILTIN
 }
 
-/// Bedrock regions, prefixes of inference profiles, and a selection of models with the regions that can call them.
+/// A table older than this should be renewed, in days: AWS launches and retires models every month.
+pub const STALE_AFTER_DAYS: u64 = 120;
+
+/// Bedrock regions, prefixes of inference profiles, and models with the regions that can call them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Catalogue {
@@ -56,6 +66,9 @@ pub struct Model {
     /// Regions that can call the model by its own id.
     #[serde(default)]
     on_demand: BTreeSet<Region>,
+    /// Regions whose `bedrock-mantle` serves the model, if `bedrock-runtime` does not serve it.
+    #[serde(default)]
+    mantle: BTreeSet<Region>,
     /// Source and destination regions of the inference profile `PREFIX.MODEL`, by prefix.
     #[serde(default)]
     profiles: BTreeMap<String, Vec<Route>>,
@@ -70,6 +83,21 @@ pub enum Lifecycle {
     Active,
     /// Available, but AWS has announced the end of life.
     Legacy,
+}
+
+/// What the table says about calling a model id from a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Availability {
+    /// The region can call it.
+    Active,
+    /// The region can call it, but AWS has announced the end of life.
+    Legacy,
+    /// The table does not contain it.
+    Unknown,
+    /// Other regions can call it, or this region with another id.
+    OtherRegion,
+    /// No region offers it any more.
+    Retired,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -97,6 +125,11 @@ impl Catalogue {
         &self.as_of
     }
 
+    /// Age of the table in days. `None` if `now` is before its date.
+    pub fn age_days(&self, now: SystemTime) -> Option<u64> {
+        date::days_since(&self.as_of, now)
+    }
+
     /// Sources of the table.
     pub fn sources(&self) -> &[String] {
         &self.sources
@@ -119,13 +152,90 @@ impl Catalogue {
 
     /// Finds a model by the id of its foundation model or of one of its inference profiles.
     pub fn model(&self, id: &str) -> Option<&Model> {
-        let foundation = self.split_profile(id).map_or(id, |(_, model)| model);
-        self.models.get(foundation)
+        self.models.get(self.foundation(id))
     }
 
-    /// Whether the model is retired in all regions.
+    /// Whether the model is retired in all regions. `id` is the id of a foundation model or of an inference profile.
     pub fn is_retired(&self, id: &str) -> bool {
-        self.retired.contains(id)
+        self.retired.contains(self.foundation(id))
+    }
+
+    /// Ids of foundation models that no region offers any more.
+    pub fn retired(&self) -> impl Iterator<Item = &str> {
+        self.retired.iter().map(String::as_str)
+    }
+
+    /// The foundation model of an inference profile; other ids unchanged.
+    fn foundation<'a>(&self, id: &'a str) -> &'a str {
+        self.split_profile(id).map_or(id, |(_, model)| model)
+    }
+
+    /// What the table says about calling `id` from `region`. `id` is the id or ARN of a foundation model or of an
+    /// inference profile. `None` for other ARNs, for patterns, and outside the commercial regions, which the table does
+    /// not cover.
+    pub fn availability(&self, id: &str, region: &Region) -> Option<Availability> {
+        let of_arn;
+        let (id, region) = if id.starts_with("arn:") {
+            of_arn = parts_of_arn(id)?;
+            (of_arn.0.as_str(), &of_arn.1)
+        } else {
+            (id, region)
+        };
+        if region.partition() != Partition::Aws || id.contains('*') {
+            return None;
+        }
+        if self.is_retired(id) {
+            return Some(Availability::Retired);
+        }
+        let foundation = self.foundation(id);
+        let Some(model) = self.models.get(foundation) else {
+            return Some(Availability::Unknown);
+        };
+        let callable = model.ids_in(foundation, region).iter().any(|one| one == id);
+        Some(match (callable, model.lifecycle) {
+            (false, _) => Availability::OtherRegion,
+            (true, Lifecycle::Active) => Availability::Active,
+            (true, Lifecycle::Legacy) => Availability::Legacy,
+        })
+    }
+
+    /// A sentence without a full stop about everything but [`Availability::Active`], with the date of the table. `None`
+    /// if there is nothing to say.
+    pub fn remark(&self, id: &str, region: &Region) -> Option<(Availability, String)> {
+        let availability = self.availability(id, region)?;
+        let dated = format!("(table of {})", self.as_of);
+        let text = match availability {
+            Availability::Active => return None,
+            Availability::Legacy => format!(
+                "{id} is legacy: AWS has announced its end of life, and accounts that have not used it lately cannot \
+                 call it {dated}"
+            ),
+            Availability::Retired => {
+                format!("{id} is retired: no region offers it; use a current model {dated}")
+            }
+            Availability::Unknown => format!(
+                "{id} is unknown: check the spelling, unless the model is newer than the table {dated}"
+            ),
+            Availability::OtherRegion => {
+                let of_arn = parts_of_arn(id);
+                let region = of_arn.as_ref().map_or(region, |(_, region)| region);
+                let foundation = self.foundation(of_arn.as_ref().map_or(id, |(id, _)| id));
+                let model = self.models.get(foundation)?;
+                let here = model.ids_in(foundation, region);
+                if here.is_empty() {
+                    format!(
+                        "{id} cannot be called from {region}, nor with another id: \
+                         `bedrock-gateway models --model {foundation}` lists its regions {dated}"
+                    )
+                } else {
+                    format!(
+                        "{id} cannot be called from {region}: use {} {dated}",
+                        here.join(" or ")
+                    )
+                }
+            }
+        };
+        Some((availability, text))
     }
 
     /// Splits the id of a cross-region inference profile into prefix and foundation model, such as `eu` and
@@ -163,11 +273,15 @@ impl Catalogue {
         }
     }
 
-    /// A hint for users: how to call a model from a region, with the date of the table. `None` if the model is unknown.
+    /// A hint for users: how to call a model from a region, with the date of the table. `None` if the model is unknown,
+    /// and outside the commercial regions.
     ///
     /// `id` is the id of a foundation model or of a cross-region inference profile.
     pub fn advice(&self, id: &str, region: &Region) -> Option<String> {
-        let foundation = self.split_profile(id).map_or(id, |(_, model)| model);
+        if region.partition() != Partition::Aws {
+            return None;
+        }
+        let foundation = self.foundation(id);
         let dated = format!("(table of {})", self.as_of);
         if self.is_retired(foundation) {
             return Some(format!(
@@ -183,8 +297,9 @@ impl Catalogue {
             ));
         }
         let mut options = Vec::new();
-        if !model.on_demand.is_empty() {
-            options.push(format!("{foundation} in {}", join(&model.on_demand)));
+        let own = &model.on_demand | &model.mantle;
+        if !own.is_empty() {
+            options.push(format!("{foundation} in {}", join(&own)));
         }
         for (prefix, sources) in model.profile_sources() {
             options.push(format!("{prefix}.{foundation} in {}", join(sources)));
@@ -207,6 +322,11 @@ impl Model {
         &self.on_demand
     }
 
+    /// Regions whose `bedrock-mantle` serves the model. Empty for models that `bedrock-runtime` serves.
+    pub fn mantle(&self) -> &BTreeSet<Region> {
+        &self.mantle
+    }
+
     /// Prefixes of its inference profiles, each with the regions that can call it.
     pub fn profile_sources(&self) -> impl Iterator<Item = (&str, BTreeSet<&Region>)> {
         self.profiles.iter().map(|(prefix, routes)| {
@@ -217,10 +337,8 @@ impl Model {
 
     /// Ids of the model that a region can call: its own id first, then its inference profiles.
     pub fn ids_in(&self, foundation: &str, region: &Region) -> Vec<String> {
-        let own = self
-            .on_demand
-            .contains(region)
-            .then(|| foundation.to_owned());
+        let has_own = self.on_demand.contains(region) || self.mantle.contains(region);
+        let own = has_own.then(|| foundation.to_owned());
         let profiles = self
             .profile_sources()
             .filter(|(_, sources)| sources.contains(region))
@@ -229,137 +347,19 @@ impl Model {
     }
 }
 
+/// Model id and region of the ARN of a foundation model or an inference profile.
+fn parts_of_arn(text: &str) -> Option<(String, Region)> {
+    let arn: Arn = text.parse().ok()?;
+    let (kind, id) = arn.resource().split_once('/')?;
+    let known =
+        arn.service() == "bedrock" && ["foundation-model", "inference-profile"].contains(&kind);
+    known.then_some((id.to_owned(), arn.region().parse().ok()?))
+}
+
 fn join<'a>(regions: impl IntoIterator<Item = &'a Region>) -> String {
     let names: Vec<&str> = regions.into_iter().map(Region::as_str).collect();
     names.join(", ")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn region(name: &str) -> Region {
-        name.parse().unwrap()
-    }
-
-    #[test]
-    fn built_in_table_is_consistent_and_has_a_date_and_sources() {
-        let table = builtin();
-        assert_eq!(table.as_of().len(), 10);
-        assert!(table.sources().len() >= 2);
-        assert!(table.models().count() > 30);
-        for (id, model) in table.models() {
-            assert!(table.split_profile(id).is_none(), "{id} is a profile");
-            assert!(!table.is_retired(id), "{id} is both listed and retired");
-            let callable = !model.on_demand.is_empty() || !model.profiles.is_empty();
-            assert!(callable, "{id} has no region");
-            for (prefix, routes) in &model.profiles {
-                assert!(table.area(prefix).is_some(), "{id}: {prefix}");
-                let mut seen = BTreeSet::new();
-                for route in routes {
-                    assert_eq!(route.to.is_none(), prefix == "global", "{id}: {prefix}");
-                    for source in &route.from {
-                        assert!(seen.insert(source), "{id}: {prefix}: {source} twice");
-                    }
-                }
-            }
-            let regions = model
-                .on_demand
-                .iter()
-                .chain(model.profiles.values().flatten().flat_map(|r| &r.from));
-            for region in regions {
-                assert!(table.has_bedrock(region), "{id}: {region}");
-            }
-        }
-    }
-
-    #[test]
-    fn regions_are_listed_under_their_partition() {
-        for partition in Partition::ALL {
-            for region in builtin().regions(partition) {
-                assert_eq!(region.partition(), partition, "{region}");
-            }
-        }
-        for name in [
-            "us-east-1",
-            "us-west-2",
-            "eu-central-1",
-            "ap-southeast-1",
-            "ap-northeast-1",
-            "us-gov-west-1",
-        ] {
-            assert!(builtin().has_bedrock(&region(name)), "{name}");
-        }
-        assert!(!builtin().has_bedrock(&region("cn-north-1")));
-    }
-
-    #[test]
-    fn profile_ids_are_distinguished_from_model_ids_with_a_similar_prefix() {
-        let table = builtin();
-        assert_eq!(
-            table.split_profile("eu.amazon.nova-lite-v1:0"),
-            Some(("eu", "amazon.nova-lite-v1:0"))
-        );
-        assert_eq!(
-            table.split_profile("us-gov.anthropic.claude-x"),
-            Some(("us-gov", "anthropic.claude-x"))
-        );
-        assert_eq!(table.split_profile("amazon.nova-lite-v1:0"), None);
-        assert_eq!(table.split_profile("qwen.qwen3-32b-v1.5:0"), None);
-    }
-
-    #[test]
-    fn destinations_include_the_source_region() {
-        let table = builtin();
-        let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
-        let Destinations::Known(from_zurich) =
-            table.destinations(&format!("eu.{sonnet}"), &region("eu-central-2"))
-        else {
-            panic!("known");
-        };
-        assert!(from_zurich.contains(&region("eu-central-2")));
-        assert!(from_zurich.contains(&region("eu-north-1")));
-        let Destinations::Known(from_frankfurt) =
-            table.destinations(&format!("eu.{sonnet}"), &region("eu-central-1"))
-        else {
-            panic!("known");
-        };
-        assert!(!from_frankfurt.contains(&region("eu-central-2")));
-        assert_eq!(
-            table.destinations(&format!("global.{sonnet}"), &region("us-east-1")),
-            Destinations::AnyCommercial
-        );
-        assert_eq!(
-            table.destinations("eu.example.unknown", &region("eu-west-1")),
-            Destinations::Unknown
-        );
-    }
-
-    #[test]
-    fn advice_lists_the_ids_in_the_region_or_the_regions_of_the_model() {
-        let table = builtin();
-        let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
-        let here = table.advice(sonnet, &region("eu-central-1")).unwrap();
-        assert!(here.contains(&format!("eu.{sonnet}")), "{here}");
-        assert!(here.contains(table.as_of()), "{here}");
-        let elsewhere = table
-            .advice(
-                "anthropic.claude-3-haiku-20240307-v1:0",
-                &region("eu-north-1"),
-            )
-            .unwrap();
-        assert!(
-            elsewhere.contains("is not available in eu-north-1"),
-            "{elsewhere}"
-        );
-        assert!(elsewhere.contains("us-east-1"), "{elsewhere}");
-        let gone = table
-            .advice(
-                "anthropic.claude-3-opus-20240229-v1:0",
-                &region("us-east-1"),
-            )
-            .unwrap();
-        assert!(gone.contains("is retired"), "{gone}");
-        assert_eq!(table.advice("example.unknown", &region("us-east-1")), None);
-    }
-}
+mod tests;
