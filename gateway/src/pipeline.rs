@@ -9,6 +9,7 @@ pub(crate) mod driver;
 pub(crate) mod endpoint;
 pub(crate) mod exchange;
 pub(crate) mod load_error;
+pub(crate) mod model_list;
 pub(crate) mod rate_limit;
 pub(crate) mod record;
 pub(crate) mod route;

@@ -4,6 +4,7 @@ pub(crate) mod aws_credentials;
 pub(crate) mod call;
 pub(crate) mod call_record;
 pub(crate) mod guardrail;
+pub(crate) mod listing;
 pub(crate) mod operation;
 pub(crate) mod remote_media;
 pub(crate) mod response;

@@ -8,6 +8,7 @@
 mod apply;
 pub(crate) mod build;
 mod events;
+pub(crate) mod models;
 pub(crate) mod observe;
 mod publish;
 pub(crate) mod readiness;

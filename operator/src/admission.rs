@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::{
     access::{
+        models,
         observe::Observed,
         validate::{ValidateError, validate},
     },
@@ -26,6 +27,8 @@ use crate::{
 
 /// Longest wait for caches or the API server; the webhook's own timeout is five seconds.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Most warnings about models of one object; the API server drops warnings beyond 4 KiB.
+const MAX_WARNINGS: usize = 10;
 /// Placeholder for values that the API server has not assigned yet.
 const NOT_YET: &str = "not-yet";
 
@@ -76,10 +79,7 @@ impl Reviewer {
         object: &Value,
         before: Option<&Value>,
     ) -> Result<(), AccessRefused> {
-        let deleted = object.pointer("/metadata/deletionTimestamp").is_some();
-        // A change of labels or finalizers requests nothing new.
-        let same = before.is_some_and(|before| before.get("spec") == object.get("spec"));
-        if deleted || same {
+        if !requests_something_new(object, before) {
             return Ok(());
         }
         let mut access = BedrockAccess::deserialize(object)
@@ -96,6 +96,24 @@ impl Reviewer {
             }
             Ok(_) | Err(ValidateError::NotFound(_) | ValidateError::ClusterKeys) => Ok(()),
         }
+    }
+
+    /// Warnings about models of an object that is admitted: what the status will report as `ModelsReady`.
+    pub(crate) fn warnings(object: &Value, before: Option<&Value>) -> Vec<String> {
+        if !requests_something_new(object, before) {
+            return Vec::new();
+        }
+        let Ok(access) = BedrockAccess::deserialize(object) else {
+            return Vec::new();
+        };
+        let mut remarks = models::check(&access.spec).remarks;
+        let more = remarks.len().saturating_sub(MAX_WARNINGS);
+        remarks.truncate(MAX_WARNINGS);
+        let mut warnings: Vec<String> = remarks.into_iter().map(|one| one.text).collect();
+        if more > 0 {
+            warnings.push(format!("{more} more models: see the condition ModelsReady"));
+        }
+        warnings
     }
 
     /// A cache may lag behind a namespace or policy that was just changed, so a denial is evaluated again without
@@ -128,6 +146,13 @@ impl Reviewer {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a review is not of a deletion or a change of labels or finalizers.
+fn requests_something_new(object: &Value, before: Option<&Value>) -> bool {
+    let deleted = object.pointer("/metadata/deletionTimestamp").is_some();
+    let same = before.is_some_and(|before| before.get("spec") == object.get("spec"));
+    !deleted && !same
 }
 
 impl fmt::Debug for Reviewer {
@@ -234,6 +259,44 @@ mod tests {
         );
         api.put(POLICIES, json!({"metadata": {}, "items": []}));
         assert_eq!(reviewer.review("team-z", &object(""), None).await, Ok(()));
+    }
+
+    #[test]
+    fn models_with_a_problem_are_warnings_that_fit_the_header() {
+        let wrong = object(
+            "{region: eu-central-1, models: [
+                {name: a, modelId: 'us.amazon.nova-2-lite-v1:0'}, {name: b, modelId: 'anthropic.claude-3-hiaku-20240307-v1:0'},
+                {name: c, modelId: 'amazon.titan-text-express-v1'}, {name: d, modelId: 'luma.ray-v2:0'}]}",
+        );
+        let warnings = Reviewer::warnings(&wrong, None);
+        assert_eq!(warnings.len(), 4, "{warnings:?}");
+        assert!(
+            warnings[0].contains("use eu.amazon.nova-2-lite-v1:0"),
+            "{warnings:?}"
+        );
+        for warning in &warnings {
+            assert!(warning.starts_with("spec.models["), "{warning}");
+            assert!(
+                warning.len() <= 256,
+                "{} characters: {warning}",
+                warning.len()
+            );
+        }
+        assert_eq!(Reviewer::warnings(&object(""), None), Vec::<String>::new());
+        let mut labelled = wrong.clone();
+        labelled["metadata"]["labels"] = json!({"a": "b"});
+        assert_eq!(
+            Reviewer::warnings(&labelled, Some(&wrong)),
+            Vec::<String>::new()
+        );
+        let many: Vec<Value> = (0..14)
+            .map(|n| json!({"name": format!("m{n}"), "modelId": "unknown.model"}))
+            .collect();
+        let mut crowded = wrong;
+        crowded["spec"]["models"] = json!(many);
+        let warnings = Reviewer::warnings(&crowded, None);
+        assert_eq!(warnings.len(), 11);
+        assert!(warnings[10].starts_with("4 more models"), "{warnings:?}");
     }
 
     #[tokio::test]

@@ -38,7 +38,7 @@ metadata: { name: chat, namespace: team-a, uid: 11111111-2222-3333-4444-55555555
 spec:
   region: us-east-1
   identity: { irsa: { roleArn: "arn:aws:iam::123456789012:role/BedrockRole" } }
-  models: [ { name: fast, modelId: "anthropic.claude-3-haiku-20240307-v1:0" } ]
+  models: [ { name: fast, modelId: "us.amazon.nova-2-lite-v1:0" } ]
   clients: { serviceAccounts: [ { name: app } ] }
 "#,
     )

@@ -195,7 +195,10 @@ async fn validate(State(webhook): State<Webhook>, body: Bytes) -> Response {
             webhook.metrics.reviewed(result);
         }
         decided
-            .map(|()| Admission::default())
+            .map(|()| Admission {
+                warnings: Reviewer::warnings(&request.object, request.before()),
+                ..Admission::default()
+            })
             .map_err(|refused| Refusal::new(refused.code(), refused.reason(), &refused))
     })
     .await

@@ -38,6 +38,7 @@ async fn double() -> Double {
             on_demand: true,
             profiles: Vec::new(),
             access: true,
+            legacy: false,
         });
     }
     config.inference_profiles.push(config::InferenceProfile {

@@ -66,7 +66,7 @@ pub struct Model {
     /// Regions that can call the model by its own id.
     #[serde(default)]
     on_demand: BTreeSet<Region>,
-    /// Regions whose `bedrock-mantle` serves the model, if `bedrock-runtime` does not serve it.
+    /// Regions whose `bedrock-mantle` accepts the model's own id, and `bedrock-runtime` does not.
     #[serde(default)]
     mantle: BTreeSet<Region>,
     /// Source and destination regions of the inference profile `PREFIX.MODEL`, by prefix.
@@ -322,7 +322,7 @@ impl Model {
         &self.on_demand
     }
 
-    /// Regions whose `bedrock-mantle` serves the model. Empty for models that `bedrock-runtime` serves.
+    /// Regions whose `bedrock-mantle` accepts the model's own id, and `bedrock-runtime` does not. Without Claude.
     pub fn mantle(&self) -> &BTreeSet<Region> {
         &self.mantle
     }

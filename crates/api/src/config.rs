@@ -180,6 +180,13 @@ pub enum BedrockApi {
     MantleOpenAi,
 }
 
+impl BedrockApi {
+    /// Whether it is an API of bedrock-mantle.
+    pub fn is_mantle(self) -> bool {
+        matches!(self, Self::Mantle | Self::MantleOpenAi)
+    }
+}
+
 /// A guardrail of Amazon Bedrock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -219,6 +219,9 @@ pub struct Model {
     /// Whether the account has access to the model.
     #[serde(default = "yes")]
     pub access: bool,
+    /// Whether the model's lifecycle status is `LEGACY`.
+    #[serde(default)]
+    pub legacy: bool,
 }
 
 /// An inference profile.

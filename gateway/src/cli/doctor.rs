@@ -115,10 +115,15 @@ pub async fn check_all(args: &Args, settings: &Settings) -> Findings {
     if let Some(choice) = &choice {
         findings.extend(token::check(choice.method, environment, now).await);
     }
+    findings.add(models::table_age(now));
     let timeout = Duration::from_secs(args.timeout);
-    let (Some(region), Some(choice)) = (region, choice) else {
+    let (Some(region), Some(choice)) = (&region, choice) else {
+        if let Some(region) = &region {
+            by_table(args, &config, region, &mut findings);
+        }
         return findings;
     };
+    let region = region.clone();
     let credentials =
         source::obtain(settings, &config, &region, &choice, timeout, &mut findings).await;
     let client = match AwsClient::try_new(timeout) {
@@ -174,8 +179,17 @@ pub async fn check_all(args: &Args, settings: &Settings) -> Findings {
                 identity::key_age(&client, handle, credentials, &base, arn, handle.now()).await,
             );
         }
+    } else {
+        by_table(args, &config, &region, &mut findings);
     }
     findings
+}
+
+/// What the built-in table says about the models, without credentials to call AWS.
+fn by_table(args: &Args, config: &GatewayConfig, region: &Region, findings: &mut Findings) {
+    for model in models::to_check(config, &args.model, region) {
+        findings.extend(models::by_table(&model));
+    }
 }
 
 impl Findings {

@@ -10,8 +10,8 @@ mod text;
 use std::{collections::BTreeSet, io::Write, process::ExitCode};
 
 use api::{
-    Region, RoleArn,
-    config::AssumeRole,
+    Region, RoleArn, catalogue,
+    config::{self, AssumeRole},
     iam::{
         self, Document, Feature, Format, GitHubFilter, Permissions, PodIdentityAssociation,
         RoleDraft, Service, Trust,
@@ -44,6 +44,9 @@ pub enum Error {
         /// Path in the configuration.
         field: String,
     },
+    /// `--model` without a region.
+    #[error("no region is set for --model {0}: use --region REGION, or AWS_REGION")]
+    NoRegionOfModel(String),
     /// No trust policy can be built from the arguments.
     #[error(transparent)]
     Trust(#[from] iam::TrustError),
@@ -232,7 +235,10 @@ impl Request<'_> {
             permissions = permissions.with(feature);
         }
         iam::permission_document(&permissions).map_err(|error| match error {
-            iam::PermissionError::NoRegion { field } => Error::NoRegion { field },
+            iam::PermissionError::NoRegion { field } => match self.args.model.first() {
+                Some(model) => Error::NoRegionOfModel(model.clone()),
+                None => Error::NoRegion { field },
+            },
             error @ iam::PermissionError::Unsupported { .. } => Error::Permission(error),
         })
     }
@@ -395,6 +401,36 @@ impl Request<'_> {
         }
     }
 
+    /// What the built-in table says about the models, except that they can be called.
+    fn model_notes(&self) -> Vec<String> {
+        let config = &self.source.config;
+        let default_region = config.region.as_ref().or(self.region.as_ref());
+        let targets = config.models.iter().flat_map(|model| &model.targets);
+        // The table describes bedrock-runtime.
+        let targets = targets
+            .filter(|target| !target.api.is_some_and(config::BedrockApi::is_mantle))
+            .map(|target| {
+                let region = target.region.as_ref().or(default_region);
+                (target.model_id.as_str(), region)
+            });
+        let allowed = config.allow.iter().map(|id| (id.as_str(), default_region));
+        let mut notes: Vec<String> = Vec::new();
+        for (id, region) in targets.chain(allowed) {
+            let remark = region.and_then(|region| catalogue::builtin().remark(id, region));
+            notes.extend(remark.map(|(_, text)| text));
+        }
+        if config.allow.iter().any(|pattern| pattern.starts_with("*.")) {
+            notes.push(
+                "the policy covers inference profiles of every area, and global profiles, which run in any \
+                 commercial region: to allow one area only, put its prefix before the pattern, such as \
+                 --model 'us.anthropic.claude-*'"
+                    .to_owned(),
+            );
+        }
+        notes.dedup();
+        notes
+    }
+
     fn notes(&self, permission: Option<&Document>, trust: Option<&Document>) -> Vec<String> {
         let mut notes = Vec::new();
         if let Some(document) = permission {
@@ -424,6 +460,9 @@ impl Request<'_> {
                          use --config, --access or --model to restrict the policy"
                         .to_owned(),
                 );
+            }
+            if !self.is_first_of_chain() {
+                notes.extend(self.model_notes());
             }
             if let (Some(link), Kind::Permission | Kind::Role, false) = (
                 self.source.config.assume_roles.last(),

@@ -4,6 +4,7 @@
 //! (`api::catalogue`). The output names the source of each region and the reason.
 
 pub(super) mod list;
+mod search;
 
 use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -16,6 +17,7 @@ use credentials::Method;
 use futures::{StreamExt, stream};
 use serde::Serialize;
 
+use self::{list::Entry, search::Search};
 use super::{
     EXIT_NOT_FOUND,
     aws::{self, ReadError, client::AwsClient},
@@ -44,7 +46,7 @@ pub struct Args {
     /// List all regions of the partition.
     #[arg(long, conflicts_with = "region")]
     pub all_regions: bool,
-    /// List only this model: model ID, inference profile ID, or part of a model ID.
+    /// List only this model: model ID, inference profile ID, part of a model ID, or a name such as "Claude Haiku 4.5".
     #[arg(long, value_name = "ID")]
     pub model: Option<String>,
     /// Output format.
@@ -85,7 +87,13 @@ pub enum Error {
 struct Report {
     /// Date of the built-in table.
     table_as_of: String,
+    /// Age of the built-in table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table_age_days: Option<u64>,
     regions: Vec<RegionReport>,
+    /// Models that `--model` matches and that no region offers any more, according to the built-in table.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    retired: Vec<String>,
 }
 
 /// One region.
@@ -110,18 +118,6 @@ enum Origin {
     Table,
 }
 
-/// One model in one region.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Entry {
-    /// ID of the foundation model.
-    pub(crate) model: String,
-    /// Model and inference profile IDs that can be called from this region.
-    pub(crate) call_as: Vec<String>,
-    /// `ACTIVE` or `LEGACY`.
-    pub(crate) lifecycle: String,
-}
-
 /// Writes the list to `out`. The exit code is 3 if `--model` matches no model.
 ///
 /// # Errors
@@ -142,13 +138,17 @@ pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Resul
     };
     let mut report = Report {
         table_as_of: table.as_of().to_owned(),
+        table_age_days: table.age_days(settings.clock.now()),
         regions,
+        retired: Vec::new(),
     };
     if let Some(model_id) = &args.model {
-        keep(&mut report, table, model_id);
+        let search = Search::new(table, model_id);
+        search.keep(report.regions.iter_mut().map(|region| &mut region.models));
+        report.retired = search.retired();
     }
     match args.output {
-        Output::Text => write_table(&report, table, args.model.as_deref(), out)?,
+        Output::Text => write_table(&report, args.model.as_deref(), out)?,
         format => format.write(&report, out)?,
     }
     let found = report
@@ -239,6 +239,7 @@ fn from_table(table: &Catalogue, region: &Region, note: Option<String>) -> Regio
         let call_as = model.ids_in(id, region);
         (!call_as.is_empty()).then(|| Entry {
             model: id.to_owned(),
+            name: None,
             call_as,
             lifecycle: match model.lifecycle() {
                 Lifecycle::Active => "ACTIVE".to_owned(),
@@ -254,31 +255,11 @@ fn from_table(table: &Catalogue, region: &Region, note: Option<String>) -> Regio
     }
 }
 
-/// Keeps the model that `--model` names: by model ID, inference profile ID, or part of a model ID.
-fn keep(report: &mut Report, table: &Catalogue, model_id: &str) {
-    let foundation = table
-        .split_profile(model_id)
-        .map_or(model_id, |(_, model)| model);
-    let entries = || report.regions.iter().flat_map(|region| &region.models);
-    let exact = entries().any(|entry| entry.model == foundation);
-    for region in &mut report.regions {
-        region.models.retain(|entry| {
-            if exact {
-                entry.model == foundation
-            } else {
-                entry.model.contains(foundation)
-            }
-        });
-    }
-}
-
-fn write_table(
-    report: &Report,
-    table: &Catalogue,
-    model_id: Option<&str>,
-    out: &mut dyn Write,
-) -> Result<(), Error> {
-    let dated = &report.table_as_of;
+fn write_table(report: &Report, model_id: Option<&str>, out: &mut dyn Write) -> Result<(), Error> {
+    let dated = match report.table_age_days {
+        Some(days) => format!("{}, {days} days old", report.table_as_of),
+        None => report.table_as_of.clone(),
+    };
     let origin = |region: &RegionReport| match region.source {
         Origin::Live => "from Bedrock".to_owned(),
         Origin::Table => format!("built-in table of {dated}"),
@@ -300,9 +281,9 @@ fn write_table(
         let width = width.unwrap_or_default();
         for entry in &region.models {
             let legacy = if entry.lifecycle == "ACTIVE" {
-                ""
+                String::new()
             } else {
-                "  (legacy)"
+                format!("  ({})", entry.lifecycle.to_lowercase())
             };
             let call_as = if entry.call_as.is_empty() {
                 "provisioned throughput only".to_owned()
@@ -316,13 +297,14 @@ fn write_table(
         }
     }
     if let Some(model_id) = model_id {
-        let not_found = report.regions.iter().all(|region| region.models.is_empty());
-        if not_found && table.is_retired(model_id) {
+        for retired in &report.retired {
             writeln!(
                 out,
-                "{model_id} is retired: no region offers it (built-in table of {dated})."
+                "{retired} is retired: no region offers it (built-in table of {dated})."
             )?;
-        } else if not_found {
+        }
+        let not_found = report.regions.iter().all(|region| region.models.is_empty());
+        if not_found && report.retired.is_empty() {
             writeln!(
                 out,
                 "{model_id} was not found in {} regions. The built-in table may lack newer models: see the model \

@@ -67,6 +67,8 @@ pub struct ApiKey(Zeroizing<String>);
 pub(crate) struct AwsDefaults {
     /// `AWS_REGION`, `AWS_DEFAULT_REGION`, or the region of the profile.
     pub(crate) region: Option<String>,
+    /// `AWS_ENDPOINT_URL_BEDROCK` or `AWS_ENDPOINT_URL`: the control plane.
+    pub(crate) bedrock: Option<String>,
     /// `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` or `AWS_ENDPOINT_URL`.
     pub(crate) bedrock_runtime: Option<String>,
     /// `AWS_ENDPOINT_URL_BEDROCK_MANTLE` or `AWS_ENDPOINT_URL`.
@@ -161,6 +163,7 @@ impl AwsDefaults {
                 Some(region) => Some(region),
                 None => credentials::region_of_profile(environment).await,
             },
+            bedrock: endpoint("BEDROCK"),
             bedrock_runtime: endpoint("BEDROCK_RUNTIME"),
             bedrock_mantle: endpoint("BEDROCK_MANTLE"),
             sts: endpoint("STS"),

@@ -1,8 +1,11 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`: the models that this client may use.
 //! <https://platform.openai.com/docs/api-reference/models>
 //!
-//! Configured names first. A pattern is expanded with the built-in table of models for the gateway's region, since
-//! requests cannot name a pattern. Other ids that match it work as well.
+//! Configured names first. A pattern is expanded with the models of the gateway's region, since requests cannot name a
+//! pattern: with those that Bedrock lists if the gateway has no configuration file and may list them, and otherwise with
+//! the built-in table. Other ids that match a pattern of a configuration work as well.
+
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use api::{catalogue, pattern::matches};
 use axum::{
@@ -45,9 +48,10 @@ pub(crate) async fn all(
     headers: HeaderMap,
 ) -> Response {
     let dialect = Dialect::new(PATH, &headers);
+    let listed = listed(&state, &headers).await;
     serve_locally(&state, &context, (PATH, dialect), |active| {
         let caller = active.authenticator.authenticate(&headers, state.now())?;
-        let found = entries(active, &caller);
+        let found = entries(active, &caller, listed.as_deref());
         let body = if dialect == Dialect::Anthropic {
             let page = page.map_or_else(|_| Page::default(), |Query(page)| page);
             let created = rfc3339(state.started_at());
@@ -78,8 +82,12 @@ pub(crate) async fn one(
     headers: HeaderMap,
 ) -> Response {
     let dialect = Dialect::new(PATH, &headers);
+    let listed = listed(&state, &headers).await;
     serve_locally(&state, &context, (PATH, dialect), |active| {
         let caller = active.authenticator.authenticate(&headers, state.now())?;
+        if state.settings().config.is_none() {
+            check_listed(active, &model, listed.as_deref())?;
+        }
         let targets = active.routes.resolve(&model, &caller, 0)?;
         let created = state.started_at();
         let body = if dialect == Dialect::Anthropic {
@@ -95,12 +103,53 @@ pub(crate) async fn one(
     })
 }
 
+/// What Bedrock lists, if known. A client that is not authenticated causes no call.
+async fn listed(state: &State, headers: &HeaderMap) -> Option<Arc<BTreeSet<String>>> {
+    let active = state.active();
+    active
+        .authenticator
+        .authenticate(headers, state.now())
+        .ok()?;
+    state.model_list().ids(state).await
+}
+
+/// Without a configuration, every id can be tried; a model exists if Bedrock or the built-in table lists it. ARNs are not
+/// listed.
+///
+/// # Errors
+/// 404 with similar ids.
+fn check_listed(
+    active: &ActiveConfig,
+    model: &str,
+    listed: Option<&BTreeSet<String>>,
+) -> Result<(), GatewayError> {
+    let mut known: Vec<String> = expand("*", active.routes.region(), listed);
+    // The built-in table lacks models of some partitions.
+    if model.starts_with("arn:") || known.is_empty() || known.iter().any(|id| id == model) {
+        return Ok(());
+    }
+    let common = |id: &String| {
+        let same = id.bytes().zip(model.bytes()).take_while(|(a, b)| a == b);
+        Reverse(same.count())
+    };
+    known.sort_by_key(common);
+    Err(GatewayError::UnknownModel {
+        model: model.to_owned(),
+        allowed: known,
+    })
+}
+
 /// The names of a client's models, each with its Bedrock id.
-fn entries(active: &ActiveConfig, caller: &Caller) -> Vec<(String, String)> {
+fn entries(
+    active: &ActiveConfig,
+    caller: &Caller,
+    listed: Option<&BTreeSet<String>>,
+) -> Vec<(String, String)> {
     let mut entries: Vec<(String, String)> = Vec::new();
     for (name, bedrock_id) in active.routes.names(caller) {
         let found = if name.contains('*') {
-            expand(&name, active.routes.region())
+            let ids = expand(&name, active.routes.region(), listed);
+            ids.into_iter().map(|id| (id.clone(), id)).collect()
         } else {
             vec![(name, bedrock_id)]
         };
@@ -113,12 +162,14 @@ fn entries(active: &ActiveConfig, caller: &Caller) -> Vec<(String, String)> {
     entries
 }
 
-/// The known ids in a region that match a pattern.
-fn expand(pattern: &str, region: &api::Region) -> Vec<(String, String)> {
-    catalogue::builtin()
-        .models()
-        .flat_map(|(id, model)| model.ids_in(id, region))
-        .filter(|id| matches(pattern, id))
-        .map(|id| (id.clone(), id))
-        .collect()
+/// The ids in a region that match a pattern, from Bedrock's list or the built-in table.
+fn expand(pattern: &str, region: &api::Region, listed: Option<&BTreeSet<String>>) -> Vec<String> {
+    let ids: Vec<String> = match listed {
+        Some(listed) => listed.iter().cloned().collect(),
+        None => catalogue::builtin()
+            .models()
+            .flat_map(|(id, model)| model.ids_in(id, region))
+            .collect(),
+    };
+    ids.into_iter().filter(|id| matches(pattern, id)).collect()
 }

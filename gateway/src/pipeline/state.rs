@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use super::{active_config::ActiveConfig, load_error::LoadError};
+use super::{active_config::ActiveConfig, load_error::LoadError, model_list::ModelList};
 use crate::{
     config::Settings,
     http::{
@@ -27,6 +27,7 @@ struct Inner {
     active: ArcSwap<ActiveConfig>,
     client: Client,
     fetcher: Fetcher,
+    model_list: ModelList,
     metrics: Arc<Metrics>,
     in_flight: InFlight,
     draining: CancellationToken,
@@ -51,6 +52,7 @@ impl State {
             active: ArcSwap::from_pointee(active),
             client,
             fetcher,
+            model_list: ModelList::default(),
             metrics,
             in_flight: InFlight::default(),
             draining: CancellationToken::new(),
@@ -86,6 +88,14 @@ impl State {
             targets,
             prepare,
         }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    pub(crate) fn model_list(&self) -> &ModelList {
+        &self.0.model_list
     }
 
     pub(crate) fn fetcher(&self) -> &Fetcher {

@@ -40,26 +40,34 @@ pub(crate) fn request(
         .or_insert_with(|| operation.framing().accept());
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     let (mut parts, content) = request.into_parts();
+    let scope = (target.region.as_str(), operation.service().signing_name());
+    authorize(&mut parts, body, credentials, scope, now)?;
+    Ok(Request::from_parts(parts, content))
+}
+
+/// Adds the signature for a region and service, or the Bedrock API key.
+///
+/// # Errors
+/// When the credentials are not valid in headers.
+pub(super) fn authorize(
+    parts: &mut http::request::Parts,
+    body: &Bytes,
+    credentials: &ActiveCredentials,
+    (region, service): (&str, &'static str),
+    now: SystemTime,
+) -> Result<()> {
     if let Some(bearer) = credentials.bearer() {
         let mut value = HeaderValue::try_from(format!("Bearer {}", bearer.token()))
             .map_err(|_| GatewayError::Internal("the Bedrock API key is not a header value"))?;
         value.set_sensitive(true);
         parts.headers.insert(header::AUTHORIZATION, value);
     } else {
-        let region = target.region.as_str();
-        let service = operation.service().signing_name();
-        sigv4::sign(
-            &mut parts,
-            body,
-            credentials.identity(),
-            region,
-            service,
-            now,
-        )
-        .map_err(|error| {
-            tracing::error!(error = causes(&error), "failed to sign a request");
-            GatewayError::Internal("failed to sign the request")
-        })?;
+        sigv4::sign(parts, body, credentials.identity(), region, service, now).map_err(
+            |error| {
+                tracing::error!(error = causes(&error), "failed to sign a request");
+                GatewayError::Internal("failed to sign the request")
+            },
+        )?;
     }
-    Ok(Request::from_parts(parts, content))
+    Ok(())
 }

@@ -21,6 +21,7 @@ mod limit_store;
 mod limits;
 mod messages;
 mod messages_errors;
+mod models;
 mod reload;
 mod rerank;
 mod responses;

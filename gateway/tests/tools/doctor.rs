@@ -21,6 +21,9 @@ struct CommandLine {
     args: gateway::cli::doctor::Args,
 }
 
+/// A model that the built-in table lists in us-east-1.
+const NOVA: &str = "amazon.nova-lite-v1:0";
+
 struct Outcome {
     code: ExitCode,
     report: Value,
@@ -93,6 +96,36 @@ impl Outcome {
 }
 
 const RECENT: &str = "2100-01-01T00:00:00Z";
+
+#[tokio::test]
+async fn legacy_model_is_a_warning_by_the_list_of_bedrock_and_by_the_table() {
+    let mut config = account(everything(), "2026-01-01T00:00:00Z");
+    let legacy = json!({"id": "amazon.nova-old-v1:0", "on_demand": true, "legacy": true});
+    config.models.push(serde_json::from_value(legacy).unwrap());
+    let double = Double::start(config).await.unwrap();
+    let arguments = ["--model", "amazon.nova-old-v1:0", "--invoke", "none"];
+    let outcome = run(with_keys(&double, &[]), &arguments).await;
+    outcome.is("model:amazon.nova-old-v1:0", "warning", "is legacy");
+    outcome.is("table", "ok", "days old");
+
+    // Without credentials, the built-in table is what is left.
+    let closed = [
+        ("us.anthropic.claude-3-opus-20240229-v1:0", "is retired"),
+        (
+            "anthropic.claude-3-hiaku-20240307-v1:0",
+            "check the spelling",
+        ),
+        ("eu.amazon.nova-2-lite-v1:0", "us.amazon.nova-2-lite-v1:0"),
+    ];
+    for (id, expected) in closed {
+        let outcome = run(
+            environment(&double, &[]),
+            &["--model", id, "--timeout", "1"],
+        )
+        .await;
+        outcome.is(&format!("model:{id}"), "warning", expected);
+    }
+}
 
 #[tokio::test]
 async fn valid_static_keys_pass_all_checks() {

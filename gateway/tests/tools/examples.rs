@@ -342,6 +342,7 @@ fn samples_use_no_legacy_or_retired_model() {
         .models()
         .filter(|(_, model)| model.lifecycle() != api::catalogue::Lifecycle::Active)
         .map(|(id, _)| id)
+        .chain(catalogue.retired())
         .collect();
     assert!(closed.contains(&"anthropic.claude-3-haiku-20240307-v1:0"));
     let mut current = 0;
@@ -362,4 +363,56 @@ fn samples_use_no_legacy_or_retired_model() {
         }
     }
     assert!(current >= 8, "{current} uses of the example's model");
+}
+
+/// Rows of the guide's table of regions.
+const ROWS: [(&str, &str); 5] = [
+    ("Nova 2 Lite", "amazon.nova-2-lite-v1:0"),
+    ("Nova Lite", "amazon.nova-lite-v1:0"),
+    (
+        "Claude Haiku 4.5",
+        "anthropic.claude-haiku-4-5-20251001-v1:0",
+    ),
+    ("Claude Sonnet 5", "anthropic.claude-sonnet-5"),
+    ("Claude 3 Haiku", "anthropic.claude-3-haiku-20240307-v1:0"),
+];
+
+#[test]
+fn regions_in_the_guide_are_those_of_the_catalogue() {
+    let catalogue = api::catalogue::builtin();
+    let guide = read("docs/guide/authentication.md");
+    let dated = format!("({}; prefer", catalogue.as_of());
+    assert!(guide.contains(&dated), "the guide lacks {dated:?}");
+    let heading = guide.lines().find(|line| line.starts_with("| Model | us-"));
+    let regions: Vec<api::Region> = heading
+        .unwrap()
+        .split('|')
+        .filter_map(|cell| cell.trim().parse().ok())
+        .collect();
+    assert_eq!(regions.len(), 5);
+    for (title, id) in ROWS {
+        let model = catalogue.model(id).unwrap();
+        let legacy = match model.lifecycle() {
+            api::catalogue::Lifecycle::Active => "",
+            api::catalogue::Lifecycle::Legacy => " (legacy)",
+        };
+        let cells = regions.iter().map(|region| {
+            let ids = model.ids_in(id, region);
+            let cell = ids.iter().map(|one| match one.strip_suffix(id) {
+                Some("") => "yes".to_owned(),
+                prefix => format!("`{}`", prefix.unwrap_or_default()),
+            });
+            let cell: Vec<String> = cell.collect();
+            if cell.is_empty() {
+                "no".to_owned()
+            } else {
+                cell.join(", ")
+            }
+        });
+        let row = format!(
+            "| {title}{legacy} | {} |",
+            cells.collect::<Vec<_>>().join(" | ")
+        );
+        assert!(guide.contains(&row), "the guide lacks the row\n{row}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Checks the policies that `bedrock-gateway iam` prints with the policy evaluator of the double: they allow the
 //! intended calls and deny all others.
 
+mod models;
 mod output;
 mod permissions;
 mod trust;

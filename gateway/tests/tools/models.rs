@@ -6,7 +6,7 @@ use awsdouble::Double;
 use clap::Parser;
 use serde_json::{Value, json};
 
-use crate::support::{HAIKU, account, everything, settings, with_keys};
+use crate::support::{HAIKU, PROFILE, account, everything, settings, with_keys};
 
 #[derive(Parser)]
 struct CommandLine {
@@ -85,21 +85,47 @@ async fn lists_models_of_the_built_in_table_with_a_note_if_denied() {
     assert!(!double.calls_of("ListFoundationModels").is_empty());
     let (_, text) = run(with_keys(&double, &[]), &[]).await;
     assert!(text.contains("built-in table of 20"), "{text}");
-    assert!(text.contains(HAIKU), "{text}");
+    assert!(text.contains("amazon.nova-lite-v1:0"), "{text}");
+}
+
+#[tokio::test]
+async fn name_that_bedrock_lists_finds_the_model() {
+    let double = Double::start(account(everything(), "2026-01-01T00:00:00Z"))
+        .await
+        .unwrap();
+    let arguments = ["--region", "us-east-1", "--model", "claude 3 haiku"];
+    let report = run_json(with_keys(&double, &[]), &arguments).await;
+    let models = report["regions"][0]["models"].as_array().unwrap();
+    assert_eq!(models.len(), 1, "{report:#}");
+    assert_eq!(models[0]["model"], HAIKU);
+    assert_eq!(models[0]["name"], "Claude 3 Haiku");
 }
 
 #[tokio::test]
 async fn offline_calls_no_endpoint_and_needs_no_settings() {
     let none = BTreeMap::new();
-    let (code, text) = run(none.clone(), &["--offline", "--model", HAIKU]).await;
+    let (code, text) = run(none.clone(), &["--offline", "--model", PROFILE]).await;
     assert_eq!(code, ExitCode::SUCCESS);
     assert!(text.contains("us-east-1 (built-in table of"), "{text}");
+    assert!(text.contains(" days old)"), "{text}");
     assert!(text.contains("eu-central-1"), "{text}");
-    assert!(!text.contains("eu-north-1 ("), "not offered there: {text}");
+    assert!(!text.contains("sa-east-1 ("), "not offered there: {text}");
 
     let (code, text) = run(none.clone(), &["--offline", "--model", "claude-sonnet-4-5"]).await;
     assert_eq!(code, ExitCode::SUCCESS, "part of a model ID");
     assert!(text.contains("eu.anthropic.claude-sonnet-4-5"), "{text}");
+
+    let (code, text) = run(none.clone(), &["--offline", "--model", "Claude 3 Haiku"]).await;
+    assert_eq!(code, ExitCode::SUCCESS, "a name");
+    assert!(text.contains(HAIKU) && text.contains("(legacy)"), "{text}");
+
+    let (code, text) = run(none.clone(), &["--offline", "--model", "titan-text"]).await;
+    assert_eq!(code, ExitCode::FAILURE);
+    assert!(
+        text.contains("amazon.titan-text-express-v1 is retired"),
+        "{text}"
+    );
+    assert!(!text.contains("may lack"), "{text}");
 
     let (code, text) = run(none.clone(), &["--offline", "--model", "unknown.model"]).await;
     assert_eq!(code, ExitCode::from(3));

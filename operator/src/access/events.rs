@@ -1,4 +1,5 @@
-//! Events for changes of owned objects, and for each transition of `Ready` and of target roles without credentials.
+//! Events for changes of owned objects, and for each transition of `Ready`, of models with a problem and of target roles
+//! without credentials.
 //!
 //! An Event that cannot be published is logged; it never delays a reconcile.
 
@@ -35,7 +36,8 @@ pub(super) async fn transition(
         condition::REASON_SCALED_TO_ZERO,
         condition::REASON_SUSPENDED,
     ];
-    let type_ = if now.status == "True" || expected.contains(&now.reason.as_str()) {
+    let is_good = now.status == "True" && now.reason != condition::REASON_LEGACY_MODEL;
+    let type_ = if is_good || expected.contains(&now.reason.as_str()) {
         EventType::Normal
     } else {
         EventType::Warning

@@ -69,6 +69,10 @@ pub(super) async fn status(
     if let Some(now) = status::find(&wanted, condition::READY) {
         events::transition(&reference, context, before(condition::READY), now).await;
     }
+    let models = status::find(&wanted, condition::MODELS_READY);
+    if let Some(now) = models.filter(|models| models.reason != condition::REASON_READY) {
+        events::transition(&reference, context, before(condition::MODELS_READY), now).await;
+    }
     let roles = status::find(&wanted, condition::TARGET_ROLES_READY);
     if let Some(now) = roles.filter(|roles| roles.status == "False") {
         events::transition(

@@ -18,11 +18,11 @@ use k8s_openapi::{
 use kube::api::DynamicObject;
 
 use self::conditions::{
-    ConditionOutcome, ConditionStatus, accepted, credentials, gateway, monitored, ready, sidecars,
-    target_roles,
+    ConditionOutcome, ConditionStatus, accepted, credentials, gateway, models, monitored, ready,
+    sidecars, target_roles,
 };
 use crate::{
-    access::{Error, observe::Observed, validate::Validated},
+    access::{Error, models::check, observe::Observed, validate::Validated},
     policy::evaluate::Evaluation,
 };
 
@@ -121,6 +121,8 @@ pub(crate) fn compute(
         outcomes.push((condition::GATEWAY_AVAILABLE, gateway));
     }
     outcomes.push((condition::CREDENTIALS_READY, credentials));
+    let models = models::outcome(&check(&access.spec));
+    outcomes.extend(models.map(|outcome| (condition::MODELS_READY, outcome)));
     let roles = target_roles::outcome(result.validated, &all);
     outcomes.extend(roles.map(|outcome| (condition::TARGET_ROLES_READY, outcome)));
     if let Some((_, outcome)) = sidecars {

@@ -124,6 +124,35 @@ async fn access_is_refused_at_apply_with_the_words_of_its_status() {
 
     rig.apply("chat", &sample_spec()).await.unwrap();
     rig.children("chat-gateway").await;
+    let (reason, message_of_models) = rig.condition("chat", "ModelsReady", "True").await;
+    assert_eq!(reason, "Ready", "{message_of_models}");
+
+    // A problem of a model is a warning and a condition, and the object is stored.
+    let mut mistyped = sample_spec();
+    mistyped["models"][0]["modelId"] = json!("anthropic.claude-3-hiaku-20240307-v1:0");
+    let object = |spec: &Value| {
+        json!({
+            "apiVersion": "bedrockaccess.dev/v1alpha1",
+            "kind": "BedrockAccess",
+            "metadata": {"name": "typo", "namespace": TEAM},
+            "spec": spec,
+        })
+        .to_string()
+    };
+    let warnings = rig.kubectl_messages(&object(&mistyped));
+    assert!(
+        warnings.contains("Warning: spec.models[0].modelId: anthropic.claude-3-hiaku"),
+        "{warnings}"
+    );
+    let (reason, told) = rig.condition("typo", "ModelsReady", "False").await;
+    assert_eq!(reason, "UnknownModel", "{told}");
+    rig.children("typo-gateway").await;
+    rig.mark_available("typo-gateway").await;
+    rig.condition("typo", "Ready", "True").await;
+    let warnings = rig.kubectl_messages(&object(&sample_spec()));
+    assert!(!warnings.contains("Warning"), "{warnings}");
+    rig.condition("typo", "ModelsReady", "True").await;
+
     let gold = json!({
         "namespaces": {"selector": {"matchLabels": {"tier": "gold"}}},
         "regions": ["us-*"],

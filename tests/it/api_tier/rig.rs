@@ -138,6 +138,22 @@ impl Rig {
             .arg(file.path()));
     }
 
+    /// Applies a document as a user does. Returns what kubectl prints to standard error, such as warnings.
+    pub(crate) fn kubectl_messages(&self, document: &str) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, document).unwrap();
+        let output = self
+            .cluster
+            .kubectl()
+            .args(["apply", "--server-side", "-f"])
+            .arg(file.path())
+            .output()
+            .unwrap();
+        let messages = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{messages}");
+        messages
+    }
+
     /// An API server with namespaces.
     async fn bare(more: &[&str]) -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());
@@ -479,7 +495,7 @@ pub(crate) fn sample_spec() -> Value {
     json!({
         "region": "us-east-1",
         "identity": {"irsa": {"roleArn": "arn:aws:iam::123456789012:role/BedrockRole"}},
-        "models": [{"name": "fast", "modelId": "anthropic.claude-3-haiku-20240307-v1:0"}],
+        "models": [{"name": "fast", "modelId": "us.amazon.nova-2-lite-v1:0"}],
         "clients": {"serviceAccounts": [{"name": "app"}]},
     })
 }

@@ -36,7 +36,10 @@ async fn deployment(rig: &Rig) -> ObjectMeta {
 #[tokio::test(flavor = "multi_thread")]
 async fn upgrade_from_the_first_release_restarts_no_gateway() {
     let mut rig = Rig::of_first_release().await;
-    let access = rig.apply("chat", &sample_spec()).await.unwrap();
+    let mut spec = sample_spec();
+    // The sample of the first release, which its children have.
+    spec["models"][0]["modelId"] = "anthropic.claude-3-haiku-20240307-v1:0".into();
+    let access = rig.apply("chat", &spec).await.unwrap();
     let children = fs::read_to_string(fixture("first-release/children.yaml")).unwrap();
     let children = children.replace("UID-OF-THE-ACCESS", &access.uid().unwrap());
     rig.kubectl_apply(names::FIELD_MANAGER, &children);

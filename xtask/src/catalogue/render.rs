@@ -62,7 +62,8 @@ pub(super) fn table(sources: &Sources) -> Result<String> {
     out.push_str(
         "
 # onDemand: regions whose bedrock-runtime accepts the model's own id.
-# mantle: regions whose bedrock-mantle serves the model, for models that bedrock-runtime does not serve.
+# mantle: regions whose bedrock-mantle accepts the model's own id, and bedrock-runtime does not. Without Claude, which
+#   bedrock-runtime serves in the same regions by inference profiles.
 # profiles: source and destination regions of PREFIX.MODEL, by prefix. The source region is always a destination.
 # Without `to`: any commercial region.
 models:

@@ -40,7 +40,7 @@ pub(super) struct Model {
     pub(super) legacy: bool,
     /// Regions in which `bedrock-runtime` accepts the model's own id.
     pub(super) on_demand: Regions,
-    /// Regions in which `bedrock-mantle` serves the model, if `bedrock-runtime` does not.
+    /// Regions in which `bedrock-mantle` serves the model's own id and `bedrock-runtime` does not.
     pub(super) mantle: Regions,
     /// Destination regions of the inference profile by prefix and source region. Empty for any commercial region.
     pub(super) profiles: BTreeMap<String, BTreeMap<String, Regions>>,
@@ -138,10 +138,14 @@ fn model(row: &Value) -> Result<Model> {
     let mantle = names(row.get("mantle_supported_regions"));
     let on_runtime = row.get("runtime_supported").and_then(Value::as_bool) == Some(true);
     // The source adds ON_DEMAND to each region in which bedrock-mantle lists the model. bedrock-runtime does not accept
-    // the own id of a model that it serves by inference profiles.
+    // the own id of a model that it serves by inference profiles. Clients expect Claude on bedrock-runtime, where
+    // Anthropic's API works with profiles, so its own id on bedrock-mantle does not count.
+    let apis = names(row.get("mantle_apis"));
+    let is_openai = apis.contains("completions") || apis.contains("responses");
     let (on_demand, mantle) = match (on_runtime, profiles.is_empty()) {
         (false, _) => (Regions::new(), mantle),
         (true, true) => (on_demand, Regions::new()),
+        (true, false) if is_openai => (&on_demand - &mantle, mantle),
         (true, false) => (&on_demand - &mantle, Regions::new()),
     };
     Ok(Model {

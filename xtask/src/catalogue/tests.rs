@@ -20,6 +20,12 @@ fn own_ids_of_models_with_profiles_are_on_demand_only_where_mantle_does_not_list
             "mantle_supported_regions": ["us-east-1"],
             "inferenceProfile": {"US": {"us-east-1": ["us-east-1", "us-west-2"]}},
         },
+        "a.openai": {
+            "model_lifecycle_status": "ACTIVE", "runtime_supported": true,
+            "inference_types": {"us-east-1": ["ON_DEMAND", "US"]},
+            "mantle_supported_regions": ["us-east-1"], "mantle_apis": ["responses"],
+            "inferenceProfile": {"US": {"us-east-1": ["us-east-1", "us-west-2"]}},
+        },
         "a.direct": {
             "model_lifecycle_status": "LEGACY", "runtime_supported": true,
             "inference_types": {"us-east-1": ["ON_DEMAND"]}, "mantle_supported_regions": ["us-east-1"],
@@ -32,11 +38,14 @@ fn own_ids_of_models_with_profiles_are_on_demand_only_where_mantle_does_not_list
     });
     let models = models(&rows).unwrap();
     assert_eq!(models["a.profiles"].on_demand, set(&["eu-west-2"]));
+    assert_eq!(models["a.profiles"].mantle, Regions::new());
+    assert_eq!(models["a.openai"].on_demand, Regions::new());
+    assert_eq!(models["a.openai"].mantle, set(&["us-east-1"]));
     assert_eq!(models["a.direct"].on_demand, set(&["us-east-1"]));
     assert!(models["a.direct"].legacy);
     assert_eq!(models["a.mantle"].on_demand, Regions::new());
     assert_eq!(models["a.mantle"].mantle, set(&["us-east-1"]));
-    assert_eq!(models.len(), 3, "the omitted model");
+    assert_eq!(models.len(), 4, "the omitted model");
 }
 
 #[test]

@@ -13,8 +13,9 @@ fn built_in_table_is_consistent_and_has_a_date_and_sources() {
     for (id, model) in table.models() {
         assert!(table.split_profile(id).is_none(), "{id} is a profile");
         assert!(!table.is_retired(id), "{id} is both listed and retired");
-        let direct = !model.on_demand.is_empty() || !model.profiles.is_empty();
-        assert_ne!(direct, !model.mantle.is_empty(), "{id}: runtime or mantle");
+        assert!(model.on_demand.is_disjoint(&model.mantle), "{id}");
+        let own = !model.on_demand.is_empty() || !model.mantle.is_empty();
+        assert!(own || !model.profiles.is_empty(), "{id} has no region");
         for (prefix, routes) in &model.profiles {
             assert!(table.area(prefix).is_some(), "{id}: {prefix}");
             let mut seen = BTreeSet::new();
@@ -158,6 +159,16 @@ fn remark_names_the_id_to_use_and_the_date() {
 
 #[test]
 fn models_of_bedrock_mantle_are_called_by_their_own_id() {
+    let both = builtin().model("openai.gpt-5.6-sol").unwrap();
+    let region = both.mantle().first().unwrap();
+    assert_eq!(
+        both.ids_in("openai.gpt-5.6-sol", region)[0],
+        "openai.gpt-5.6-sol"
+    );
+    assert!(!both.profiles.is_empty());
+    // Claude needs a profile, although bedrock-mantle accepts its own id.
+    let claude = builtin().availability("anthropic.claude-opus-5", &self::region("us-east-1"));
+    assert_eq!(claude, Some(Availability::OtherRegion));
     let model = builtin().model("xai.grok-4.3").unwrap();
     let region = model.mantle().first().unwrap();
     assert_eq!(model.ids_in("xai.grok-4.3", region), ["xai.grok-4.3"]);

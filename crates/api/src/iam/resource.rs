@@ -83,6 +83,18 @@ impl Reader<'_> {
                 .and_then(|arn| self.read_arn(&arn, None));
             return found.into_iter().collect();
         }
+        if let Some(models) = self.models_behind(pattern) {
+            return vec![Resource::Profile {
+                arn: format!(
+                    "arn:{partition}:bedrock:{region}:{}:inference-profile/{pattern}",
+                    self.account
+                ),
+                region: region.to_string(),
+                models: vec![foundation(partition, "*", models)],
+                regions: Vec::new(),
+                global: Some(foundation(partition, "", models)),
+            }];
+        }
         let open = pattern
             .split_once('.')
             .is_none_or(|(first, _)| first.contains('*'));
@@ -101,6 +113,16 @@ impl Reader<'_> {
             global: Some(foundation(partition, "", "*")),
         };
         exact.into_iter().chain([profiles]).collect()
+    }
+
+    /// The pattern of models for a pattern of inference profiles with any prefix, such as `anthropic.claude-*` for
+    /// `*.anthropic.claude-*`.
+    fn models_behind(self, pattern: &str) -> Option<&str> {
+        let models = pattern.strip_prefix("*.")?;
+        let (provider, _) = models.split_once('.')?;
+        let mut ids = self.catalogue.models().map(|(id, _)| id);
+        ids.any(|id| id.split_once('.').is_some_and(|(one, _)| one == provider))
+            .then_some(models)
     }
 
     fn read_arn(self, arn: &Arn, base_model: Option<&str>) -> Option<Resource> {

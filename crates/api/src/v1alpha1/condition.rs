@@ -17,6 +17,10 @@ pub const CREDENTIALS_READY: &str = "CredentialsReady";
 /// The gateway pods hold credentials for the role of each target. Not set if no target names a role. `Ready` does not
 /// depend on it.
 pub const TARGET_ROLES_READY: &str = "TargetRolesReady";
+/// Every model can be called from its region, according to the table of models that is built into the operator. Not set if
+/// the table cannot judge any of them (patterns, other ARNs, other partitions). `Ready` does not depend on it: the table can
+/// be older or newer than what AWS offers.
+pub const MODELS_READY: &str = "ModelsReady";
 /// All sidecars match the current spec. Not set without `spec.sidecar`.
 pub const SIDECARS_UP_TO_DATE: &str = "SidecarsUpToDate";
 /// The PodMonitor exists. Not set without `spec.gateway.podMonitor`.
@@ -60,5 +64,13 @@ pub const REASON_UP_TO_DATE: &str = "UpToDate";
 pub const REASON_OUTDATED: &str = "Outdated";
 /// Some labelled pods have no sidecar.
 pub const REASON_NOT_INJECTED: &str = "NotInjected";
+/// A model is legacy: AWS has announced its end of life. The condition is true.
+pub const REASON_LEGACY_MODEL: &str = "LegacyModel";
+/// A model is not in the table: a spelling mistake, or newer than the table.
+pub const REASON_UNKNOWN_MODEL: &str = "UnknownModel";
+/// A model or inference profile cannot be called from its region.
+pub const REASON_NOT_IN_REGION: &str = "NotInRegion";
+/// A model is retired: no region offers it.
+pub const REASON_RETIRED_MODEL: &str = "RetiredModel";
 /// The cluster does not serve the API of an object that the spec requests.
 pub const REASON_API_NOT_SERVED: &str = "ApiNotServed";

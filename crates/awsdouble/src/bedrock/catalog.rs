@@ -49,6 +49,7 @@ pub(crate) struct Model {
     pub(crate) family: Arc<Family>,
     pub(crate) on_demand: bool,
     pub(crate) access: bool,
+    pub(crate) legacy: bool,
     pub(crate) regions: Vec<String>,
     pub(crate) profiles: Vec<String>,
 }
@@ -122,6 +123,7 @@ impl Catalog {
                 family,
                 on_demand: model.on_demand,
                 access: true,
+                legacy: false,
                 regions: model.regions,
                 profiles: model.profiles,
             });
@@ -140,6 +142,7 @@ impl Catalog {
                 family,
                 on_demand: model.on_demand,
                 access: model.access,
+                legacy: model.legacy,
                 regions: model.regions.clone(),
                 profiles: model.profiles.clone(),
             });

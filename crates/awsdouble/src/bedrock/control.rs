@@ -171,7 +171,7 @@ fn model_json(catalog: &Catalog, model: &Model, region: &str) -> Value {
         "inputModalities": inputs,
         "modelArn": catalog.model_arn(region, &model.id),
         "modelId": model.id,
-        "modelLifecycle": { "status": "ACTIVE" },
+        "modelLifecycle": { "status": if model.legacy { "LEGACY" } else { "ACTIVE" } },
         "modelName": model.name,
         "outputModalities": [rules.body_format.output()],
         "providerName": model.family.provider,

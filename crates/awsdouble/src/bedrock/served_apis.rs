@@ -275,6 +275,7 @@ fn on_mantle(
             name: id.to_owned(),
             family,
             on_demand: true,
+            legacy: false,
             access: true,
             regions: Vec::new(),
             profiles: Vec::new(),

@@ -198,7 +198,7 @@ impl AwsClient {
             let body = body.map_err(|error| {
                 CallError::Malformed(format!("the response of {host} is incomplete: {error}"))
             })?;
-            Ok((head, body.to_bytes()))
+            Ok::<_, CallError>((head, body.to_bytes()))
         };
         let (head, body) = tokio::time::timeout(self.timeout, exchange)
             .await

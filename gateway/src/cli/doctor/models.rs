@@ -3,12 +3,12 @@
 //! The test call requests one output token for a prompt of one word. Only a call proves permission, model access
 //! and quota together.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use api::{
     GatewayConfig, Region,
-    catalogue::{self, Catalogue},
-    config::{AssumeRole, Target},
+    catalogue::{self, Availability},
+    config::{AssumeRole, BedrockApi, Target},
 };
 use bedrock::error::Class;
 use bytes::Bytes;
@@ -36,6 +36,8 @@ pub(super) struct ModelCheck {
     pub(super) region: Region,
     /// The target's own role, if any.
     pub(super) role: Option<AssumeRole>,
+    /// Whether the target is on bedrock-mantle, whose models neither Bedrock's list nor the table describes.
+    pub(super) on_mantle: bool,
 }
 
 /// The models in `more` and the targets of the configuration, without duplicates.
@@ -45,7 +47,7 @@ pub(super) fn to_check(
     region: &Region,
 ) -> Vec<ModelCheck> {
     let mut models: Vec<ModelCheck> = Vec::new();
-    let mut add = |name: &str, id: &str, region: &Region, role: Option<&AssumeRole>| {
+    let mut add = |name: &str, id: &str, region: &Region, role: Option<&AssumeRole>, on_mantle| {
         if !models
             .iter()
             .any(|known| known.id == id && known.region == *region && known.role.as_ref() == role)
@@ -55,22 +57,31 @@ pub(super) fn to_check(
                 id: id.to_owned(),
                 region: region.clone(),
                 role: role.cloned(),
+                on_mantle,
             });
         }
     };
     for id in more {
-        add(id, id, region, None);
+        add(id, id, region, None, false);
     }
     for model in &config.models {
         for Target {
             model_id,
             region: own,
             assume_role,
+            api,
             ..
         } in &model.targets
         {
             let region = own.as_ref().unwrap_or(region);
-            add(&model.name, model_id, region, assume_role.as_ref());
+            let on_mantle = api.is_some_and(BedrockApi::is_mantle);
+            add(
+                &model.name,
+                model_id,
+                region,
+                assume_role.as_ref(),
+                on_mantle,
+            );
         }
     }
     models
@@ -124,26 +135,50 @@ fn lacks_permission(error: &CallError) -> bool {
     error.is_denied() && error.service().is_some_and(says)
 }
 
+/// Age of the built-in table of models.
+pub(super) fn table_age(now: SystemTime) -> Finding {
+    let table = catalogue::builtin();
+    let days = table.age_days(now).unwrap_or_default();
+    let message = format!(
+        "the built-in table of models is of {}, {days} days old",
+        table.as_of()
+    );
+    if days > catalogue::STALE_AFTER_DAYS {
+        let fix = "install a newer release of the gateway; Bedrock's own list is current (`bedrock-gateway models`)";
+        return Finding::warning("table", message, fix);
+    }
+    Finding::ok("table", message)
+}
+
 /// Checks whether the ID can be called from the region, according to Bedrock's list or the built-in table.
-/// None for ARNs and for models that are not in the table.
+/// None for ARNs that do not contain a model ID, and if neither knows anything about the region.
 pub(super) fn availability(
     model: &ModelCheck,
     lists: &BTreeMap<Region, RegionModels>,
 ) -> Option<Finding> {
-    if model.id.starts_with("arn:") {
-        return None;
-    }
     let check = format!("model:{}", model.name);
     let table = catalogue::builtin();
+    if model.on_mantle {
+        return None;
+    }
+    if model.id.starts_with("arn:") {
+        return by_table(model);
+    }
     let Some(found) = lists.get(&model.region) else {
-        return by_table(check, model, table);
+        return by_table(model);
     };
     let (id, region) = (&model.id, &model.region);
-    if found.models.iter().any(|entry| entry.call_as.contains(id)) {
-        return Some(Finding::ok(
-            check,
-            format!("{id} can be called from {region}"),
-        ));
+    if let Some(entry) = found.models.iter().find(|entry| entry.call_as.contains(id)) {
+        let callable = format!("{id} can be called from {region}");
+        return Some(if entry.lifecycle == "LEGACY" {
+            Finding::warning(
+                check,
+                format!("{callable}, but it is legacy: {LEGACY}"),
+                current(region),
+            )
+        } else {
+            Finding::ok(check, callable)
+        });
     }
     if let Some(entry) = found.models.iter().find(|entry| entry.model == *id) {
         let (message, fix) = match entry.call_as.first() {
@@ -159,7 +194,7 @@ pub(super) fn availability(
         return Some(Finding::error(check, message, fix));
     }
     if found.note.is_some() && table.split_profile(id).is_some() {
-        return by_table(check, model, table);
+        return by_table(model);
     }
     let fix = table.advice(id, region).unwrap_or_else(|| {
         format!("check the spelling of the ID: `bedrock-gateway models --region {region}` lists the models of the region")
@@ -171,25 +206,47 @@ pub(super) fn availability(
     ))
 }
 
-fn by_table(check: String, model: &ModelCheck, table: &Catalogue) -> Option<Finding> {
+/// The same according to the built-in table only.
+pub(super) fn by_table(model: &ModelCheck) -> Option<Finding> {
+    if model.on_mantle {
+        return None;
+    }
+    let table = catalogue::builtin();
+    let check = format!("model:{}", model.name);
     let (id, region) = (&model.id, &model.region);
-    let foundation = table
-        .split_profile(id)
-        .map_or(id.as_str(), |(_, model)| model);
-    let advice = table.advice(id, region)?;
-    let callable = table
-        .model(id)
-        .is_some_and(|model| model.ids_in(foundation, region).contains(id));
     let dated = format!("according to the built-in table of {}", table.as_of());
-    Some(if callable {
-        Finding::ok(check, format!("{id} can be called from {region} {dated}"))
-    } else {
-        Finding::warning(
-            check,
+    let advice = || table.advice(id, region);
+    let (message, fix) = match table.availability(id, region)? {
+        Availability::Active => {
+            let message = format!("{id} can be called from {region} {dated}");
+            return Some(Finding::ok(check, message));
+        }
+        Availability::Legacy => (format!("{id} is legacy {dated}: {LEGACY}"), current(region)),
+        Availability::Retired => (
+            format!("{id} is retired {dated}: no region offers it"),
+            current(region),
+        ),
+        Availability::OtherRegion => (
             format!("{id} cannot be called from {region} {dated}"),
-            advice,
-        )
-    })
+            advice().unwrap_or_else(|| current(region)),
+        ),
+        Availability::Unknown => (
+            format!("{id} is unknown {dated}"),
+            format!(
+                "check the spelling of the ID, unless the model is newer than the table: \
+                 `bedrock-gateway models --region {region}` lists the models of the region"
+            ),
+        ),
+    };
+    Some(Finding::warning(check, message, fix))
+}
+
+/// What AWS says about legacy models: <https://docs.aws.amazon.com/bedrock/latest/userguide/model-lifecycle.html>.
+const LEGACY: &str =
+    "AWS has announced its end of life, and accounts that have not used it lately cannot call it";
+
+fn current(region: &Region) -> String {
+    format!("use a current model: `bedrock-gateway models --region {region}` lists them")
 }
 
 /// Sends a Converse request for one output token.

@@ -21,7 +21,8 @@ pub struct Args {
     /// BedrockAccess manifest; `-` for standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     pub access: Option<PathBuf>,
-    /// Model ID or inference profile ID, instead of a configuration; may be repeated.
+    /// Model ID or inference profile ID, or a pattern such as 'anthropic.claude-*', which includes inference profiles of
+    /// these models; instead of a configuration; may be repeated.
     #[arg(long, value_name = "ID")]
     pub model: Vec<String>,
     /// Document to print.

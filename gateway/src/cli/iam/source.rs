@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::{
-    GatewayConfig, RoleArn,
+    GatewayConfig, RoleArn, catalogue,
     config::{AssumeRole, ConfigError, Guardrail, Model, Target},
     names,
     v1alpha1::{self, BedrockAccess, identity::AssumeRoleSpec, models::TargetSpec},
@@ -76,8 +76,11 @@ impl Source {
                 None => GatewayConfig::default(),
             }
         } else {
+            let (patterns, ids): (Vec<_>, Vec<_>) =
+                args.model.iter().partition(|id| id.contains('*'));
             GatewayConfig {
-                models: args.model.iter().map(|id| model(id)).collect(),
+                models: ids.into_iter().map(|id| model(id)).collect(),
+                allow: patterns.into_iter().flat_map(|id| family(id)).collect(),
                 ..GatewayConfig::default()
             }
         };
@@ -191,6 +194,15 @@ fn model(id: &str) -> Model {
         name: id.to_owned(),
         targets: vec![plain_target(id)],
     }
+}
+
+/// A pattern of model IDs, and the inference profiles of these models.
+fn family(pattern: &str) -> Vec<String> {
+    let covers_profiles =
+        pattern.starts_with('*') || catalogue::builtin().split_profile(pattern).is_some();
+    let profiles =
+        (!covers_profiles && !pattern.starts_with("arn:")).then(|| format!("*.{pattern}"));
+    [pattern.to_owned()].into_iter().chain(profiles).collect()
 }
 
 fn plain_target(id: &str) -> Target {

@@ -208,3 +208,27 @@ fn pattern_matches_the_whole_text() {
         assert_eq!(got, expected, "{pattern:?} {text:?}");
     }
 }
+
+#[test]
+fn models_that_only_bedrock_mantle_serves_are_routed_to_it() {
+    let routes = routes("allow: ['*']");
+    let mut count = 0;
+    for (id, model) in api::catalogue::builtin().models() {
+        let on_runtime = !model.on_demand().is_empty() || model.profile_sources().next().is_some();
+        // This id looks like an alias of a model of bedrock-runtime; its target needs `api: Mantle`.
+        if on_runtime || id == "anthropic.claude-haiku-4-5" {
+            continue;
+        }
+        let target = routes.resolve(id, &anyone(), 0).unwrap().first;
+        let apis = &target.capabilities.apis;
+        let mut known = [apis.chat, apis.messages, apis.responses]
+            .into_iter()
+            .flatten();
+        assert!(
+            known.all(|api| api.service() == Service::Mantle),
+            "{id}: {apis:?}"
+        );
+        count += 1;
+    }
+    assert!(count > 10, "{count}");
+}

@@ -178,6 +178,6 @@ fn notes_name_an_unknown_account_and_a_policy_for_any_model() {
         notes.contains("any model is allowed") && notes.contains("--account"),
         "{notes}"
     );
-    let (_, notes) = run(&format!("--model {HAIKU} --region us-east-1")).unwrap();
+    let (_, notes) = run("--model amazon.nova-lite-v1:0 --region us-east-1").unwrap();
     assert_eq!(notes, "");
 }

@@ -3,6 +3,7 @@
 pub(super) mod accepted;
 pub(super) mod credentials;
 pub(super) mod gateway;
+pub(super) mod models;
 pub(super) mod monitored;
 pub(super) mod ready;
 pub(super) mod sidecars;

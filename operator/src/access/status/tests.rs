@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod gateways;
+mod models;
 mod sidecars;
 mod suspended;
 mod target_roles;
@@ -168,7 +169,7 @@ fn settled_access_is_ready_with_endpoint_and_role() {
     );
     let permission: Value = serde_json::from_str(&status.permission_policy.unwrap()).unwrap();
     assert!(
-        permission.to_string().contains("anthropic.claude-3-haiku"),
+        permission.to_string().contains("amazon.nova-2-lite"),
         "{permission}"
     );
 }
