@@ -6,5 +6,6 @@ set -eu
 export AWS_PROFILE=bedrock-dev
 export AWS_REGION=us-east-1
 
-bedrock-gateway doctor --model us.amazon.nova-lite-v1:0
+# Exits with 0 if it finds warnings only.
+bedrock-gateway doctor --model us.amazon.nova-2-lite-v1:0
 bedrock-gateway serve
