@@ -2,6 +2,7 @@
 
 mod admission;
 mod children;
+mod documents;
 mod labels;
 mod leader;
 mod lifecycle;

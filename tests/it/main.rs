@@ -13,6 +13,7 @@
 mod anthropic_clients;
 mod api_tier;
 mod argocd;
+mod examples;
 mod faults;
 mod golden_requests;
 mod limits;

@@ -2,7 +2,7 @@
 //! `docker load`, `ctr images import` and `kind load image-archive`.
 //!
 //! The root's files are copied from the machine that linked the program, so that program and C library match. The same
-//! program results in the same bytes. On systems other than Linux, use `Dockerfile`.
+//! program results in the same bytes. On systems other than Linux, use `Containerfile`.
 
 mod archive;
 mod python;
@@ -151,7 +151,7 @@ fn write(
 ) -> Result<Written> {
     ensure!(
         cfg!(target_os = "linux"),
-        "images are built from files of this machine, which needs Linux. Fix: use `docker build` with Dockerfile"
+        "images are built from files of this machine, which needs Linux. Fix: docker build --file Containerfile --target gateway (or operator) ."
     );
     let stripped = stripped(step, profile, program)?;
     let mut base = Root::minimal()?;

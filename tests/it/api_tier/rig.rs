@@ -82,6 +82,14 @@ impl Rig {
         rig
     }
 
+    /// The API server alone. `helm` installs the chart with the documentation's commands.
+    pub(crate) async fn empty() -> Self {
+        let mut rig = Self::on_new_server().await;
+        rig.rendered = render(&rig.cluster, &[]);
+        rig.operator_user = operator_user(&rig.rendered);
+        rig
+    }
+
     /// The API server as the first release was installed by `helm install`, but for its operator's program.
     pub(crate) async fn of_first_release() -> Self {
         let rig = Self::bare(&[]).await;
@@ -156,6 +164,14 @@ impl Rig {
 
     /// An API server with namespaces.
     async fn bare(more: &[&str]) -> Self {
+        let rig = Self::on_new_server().await;
+        for name in [OPERATOR_NAMESPACE, TEAM].iter().chain(more) {
+            create_namespace(&rig.client, name).await;
+        }
+        rig
+    }
+
+    async fn on_new_server() -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let audit_log = directory.path().join("audit.log");
         let options = Options {
@@ -164,9 +180,6 @@ impl Rig {
         };
         let cluster = ApiServer::start(options).await.unwrap();
         let client = cluster.client().await.unwrap();
-        for name in [OPERATOR_NAMESPACE, TEAM].iter().chain(more) {
-            create_namespace(&client, name).await;
-        }
         Self {
             client,
             namespace: TEAM.to_owned(),

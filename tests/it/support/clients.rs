@@ -90,14 +90,14 @@ pub(crate) fn python_programs(directory: &str) -> PathBuf {
     interpreter.parent().unwrap().to_owned()
 }
 
-/// The program of `tests/clients/go`, built.
-fn go() -> PathBuf {
-    let sources = repository().join("tests/clients/go");
+/// The Go program of a directory of `tests/clients`, built.
+fn go(name: &str) -> PathBuf {
+    let sources = repository().join("tests/clients").join(name);
     let text: String = ["go.mod", "go.sum", "main.go"]
         .iter()
         .map(|file| fs::read_to_string(sources.join(file)).unwrap())
         .collect();
-    let directory = installed("go", &text);
+    let directory = installed(name, &text);
     prepared(&directory, |directory| {
         run(Command::new("go")
             .args(["build", "-o"])
@@ -182,7 +182,18 @@ pub(crate) async fn codex(environment: &[(&str, &str)]) -> Value {
 
 /// Runs the program of `tests/clients/go` and reads the JSON it prints.
 pub(crate) async fn go_client(environment: &[(&str, &str)]) -> Value {
-    printed(environment, || Command::new(go())).await
+    printed(environment, || Command::new(go("go"))).await
+}
+
+/// Runs the program of `tests/clients/examples` on this repository and reads the JSON it prints.
+pub(crate) async fn examples(paths: &[&str], environment: &[(&str, &str)]) -> Value {
+    let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+    printed(environment, move || {
+        let mut command = Command::new(go("examples"));
+        command.arg(repository()).args(paths);
+        command
+    })
+    .await
 }
 
 /// Runs shell commands with `programs` first in the search path, and returns their output.

@@ -22,8 +22,8 @@ fn instructions(path: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn dockerfiles_run_the_gateway_as_non_root_without_credentials() {
-    for path in ["examples/docker/Dockerfile", "examples/lambda/Dockerfile"] {
+fn containerfiles_run_the_gateway_as_non_root_without_credentials() {
+    for path in ["Containerfile", "examples/lambda/Containerfile"] {
         let instructions = instructions(path);
         let of = |word: &str| -> Vec<&String> {
             instructions
@@ -34,6 +34,7 @@ fn dockerfiles_run_the_gateway_as_non_root_without_credentials() {
         };
         for (word, _) in &instructions {
             let known = [
+                "ARG",
                 "FROM",
                 "WORKDIR",
                 "COPY",
@@ -46,19 +47,25 @@ fn dockerfiles_run_the_gateway_as_non_root_without_credentials() {
             assert!(known.contains(&word.as_str()), "{path}: {word}");
         }
         for from in of("FROM") {
-            assert!(from.contains(':'), "{path}: {from} has no tag");
+            let is_tagged = from.contains(':') || from == "${GATEWAY}";
+            assert!(is_tagged, "{path}: {from} has no tag");
         }
-        assert!(of("FROM").last().unwrap().ends_with(":nonroot"), "{path}");
+        let last = of("FROM").last().unwrap().as_str();
+        assert!(last.contains(":nonroot") || last == "${GATEWAY}", "{path}");
         let command: Value = serde_json::from_str(of("CMD")[0]).unwrap();
         accepted(&strings(&command));
-        let entry: Value = serde_json::from_str(of("ENTRYPOINT")[0]).unwrap();
-        let copied = of("COPY")
-            .iter()
-            .any(|copy| copy.ends_with(entry[0].as_str().unwrap()));
-        assert!(copied, "{path}: the entry point is not in the image");
+        for entry in of("ENTRYPOINT") {
+            let entry: Value = serde_json::from_str(entry).unwrap();
+            let copied = of("COPY")
+                .iter()
+                .any(|copy| copy.ends_with(entry[0].as_str().unwrap()));
+            assert!(copied, "{path}: the entry point is not in the image");
+        }
         for assignment in of("ENV").iter().flat_map(|line| line.split_whitespace()) {
             let name = assignment.split_once('=').unwrap().0;
-            variable_exists(name);
+            if name != "RUSTUP_TOOLCHAIN" {
+                variable_exists(name);
+            }
             assert!(
                 !name.contains("KEY") && !name.contains("TOKEN"),
                 "{path}: {name}"
@@ -68,41 +75,52 @@ fn dockerfiles_run_the_gateway_as_non_root_without_credentials() {
 }
 
 #[test]
-fn compose_publishes_port_8000_and_requires_an_api_key() {
+fn containerfile_and_toolchain_have_the_same_version() {
+    let toolchain = read("rust-toolchain.toml");
+    let version = toolchain.split("channel = \"").nth(1).unwrap();
+    let version = version.split('"').next().unwrap();
+    let text = read("Containerfile");
+    assert!(text.contains(&format!("RUSTUP_TOOLCHAIN={version}\n")));
+    let minor = version.rsplit_once('.').unwrap().0;
+    assert!(text.contains(&format!("rust:{minor}-bookworm")));
+}
+
+#[test]
+fn compose_serves_this_machine_as_the_owner_of_the_profile() {
     let service = &yaml("examples/docker/compose.yaml")["services"]["bedrock-gateway"];
     accepted(&strings(&service["command"]));
-    assert_eq!(service["ports"], serde_json::json!(["8000:8000"]));
+    assert_eq!(service["ports"], serde_json::json!(["127.0.0.1:8000:8000"]));
     let health = strings(&service["healthcheck"]["test"]);
     assert_eq!(
         health[..2],
-        ["CMD", "bedrock-gateway"],
+        ["CMD", "/usr/local/bin/bedrock-gateway"],
         "the image has no shell"
     );
     accepted(&health[2..]);
     let variables = service["environment"].as_object().unwrap();
     for (name, value) in variables {
-        variable_exists(name);
+        if name != "HOME" {
+            variable_exists(name);
+        }
         let value = value.as_str().unwrap();
         let secret = name.contains("KEY") || name.contains("TOKEN");
         assert!(!secret || value.starts_with("${"), "{name} holds a value");
     }
-    assert!(
-        variables["BEDROCK_GATEWAY_API_KEY"]
-            .as_str()
-            .unwrap()
-            .contains(":?")
-    );
+    for required in [&variables["BEDROCK_GATEWAY_API_KEY"], &service["user"]] {
+        assert!(required.as_str().unwrap().contains(":?"), "{required}");
+    }
     let home = root().join("examples/docker");
     let build = &service["build"];
     let context = home.join(build["context"].as_str().unwrap());
     assert!(context.join(build["dockerfile"].as_str().unwrap()).exists());
-    let mounted: Vec<String> = strings(&service["volumes"]);
-    let config = mounted
-        .iter()
-        .find(|volume| volume.contains("gateway.yaml"))
-        .unwrap();
-    assert!(home.join(config.split(':').next().unwrap()).exists());
-    let inside = config.split(':').nth(1).unwrap().to_owned();
+    let volumes = service["volumes"].as_array().unwrap();
+    for volume in volumes {
+        assert_eq!(volume["bind"]["create_host_path"], false, "{volume}");
+    }
+    let profile = format!("{}/.aws", variables["HOME"].as_str().unwrap());
+    assert_eq!(volumes[0]["target"], profile.as_str());
+    assert!(home.join(volumes[1]["source"].as_str().unwrap()).exists());
+    let inside = volumes[1]["target"].as_str().unwrap().to_owned();
     assert!(strings(&service["command"]).contains(&inside));
 }
 
@@ -123,6 +141,7 @@ fn systemd_unit_is_valid_and_waits_for_the_drain() {
         "RestartSec",
         "LimitNOFILE",
         "DynamicUser",
+        "UMask",
         "NoNewPrivileges",
         "CapabilityBoundingSet",
         "ProtectSystem",
@@ -188,13 +207,13 @@ fn fargate_accepts_the_task_definition() {
     let container = &task["containerDefinitions"][0];
     assert_eq!(
         container["entryPoint"],
-        serde_json::json!(["bedrock-gateway"])
+        serde_json::json!(["/usr/local/bin/bedrock-gateway"])
     );
     accepted(&strings(&container["command"]));
     let health = strings(&container["healthCheck"]["command"]);
     assert_eq!(
         health[..2],
-        ["CMD", "bedrock-gateway"],
+        ["CMD", "/usr/local/bin/bedrock-gateway"],
         "the image has no shell"
     );
     accepted(&health[2..]);
@@ -290,7 +309,9 @@ fn workflow_can_request_a_token_and_sets_existing_variables() {
     assert_eq!(workflow["permissions"]["id-token"], "write");
     let job = &workflow["jobs"]["chat"];
     for name in job["env"].as_object().unwrap().keys() {
-        variable_exists(name);
+        if name != "GATEWAY_REPOSITORY" {
+            variable_exists(name);
+        }
     }
     job["env"]["AWS_ROLE_ARN"]
         .as_str()
@@ -306,6 +327,9 @@ fn workflow_can_request_a_token_and_sets_existing_variables() {
     }
     let text = read("examples/github-actions/bedrock.yaml");
     assert!(!text.contains("secrets."), "no stored key is needed");
+    // It runs in the reader's repository, which has no sources of the gateway.
+    assert!(!text.contains("--path"), "{text}");
+    assert!(text.contains("cargo install --locked --git \"$GATEWAY_REPOSITORY\" gateway"));
     for name in [
         "ACTIONS_ID_TOKEN_REQUEST_URL",
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
