@@ -120,6 +120,7 @@ fn run(page: &str, script: &str, path: &str) {
 async fn commands_of_the_guides_work_from_install_to_uninstall() {
     let _rig = follow(&[
         "docs/guide/quick-start.md",
+        "docs/guide/operations.md",
         "docs/guide/teams.md",
         "docs/guide/upgrade-uninstall.md",
     ])

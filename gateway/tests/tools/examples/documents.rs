@@ -13,15 +13,17 @@ use std::{
 use super::{every_file, headings, read, root};
 
 /// Pages in which every shell block has such a comment.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "docs/guide/concepts.md",
     "docs/guide/eks.md",
     "docs/guide/faq.md",
     "docs/guide/migrating.md",
+    "docs/guide/operations.md",
     "docs/guide/quick-start.md",
     "docs/guide/teams.md",
     "docs/guide/upgrade-uninstall.md",
+    "examples/ecs/README.md",
     "examples/terraform/README.md",
 ];
 const LANGUAGES: [&str; 3] = ["sh", "bash", "console"];
@@ -155,9 +157,10 @@ fn first_chat_of_the_readme_prints_what_it_shows() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let errors = BufReader::new(server.stderr.take().unwrap());
+    // Kept until the end: the program writes to it while it serves.
+    let mut errors = BufReader::new(server.stderr.take().unwrap()).lines();
     let _server = Running(server);
-    let address = errors.lines().find_map(|line| {
+    let address = errors.find_map(|line| {
         let line = line.unwrap();
         let rest = line.strip_prefix("Base URL: http://")?;
         rest.split('/').next().map(str::to_owned)
