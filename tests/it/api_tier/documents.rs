@@ -50,16 +50,15 @@ fn repository() -> std::path::PathBuf {
 
 /// Writes a program `name` that runs this command with its arguments.
 fn program(directory: &Path, name: &str, command: &Command) {
-    let mut line = String::from("#!/bin/sh\nexec env");
+    let mut words = vec!["exec env".to_owned()];
     for (variable, value) in command.get_envs() {
         let value = value.unwrap().display();
-        line.push_str(&format!(" {}='{value}'", variable.display()));
+        words.push(format!("{}='{value}'", variable.display()));
     }
-    line.push_str(&format!(" '{}'", command.get_program().display()));
-    for argument in command.get_args() {
-        line.push_str(&format!(" '{}'", argument.display()));
-    }
-    line.push_str(" \"$@\"\n");
+    words.push(format!("'{}'", command.get_program().display()));
+    let arguments = command.get_args();
+    words.extend(arguments.map(|argument| format!("'{}'", argument.display())));
+    let line = format!("#!/bin/sh\n{} \"$@\"\n", words.join(" "));
     let path = directory.join(name);
     fs::write(&path, line).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();

@@ -192,9 +192,8 @@ fn links_of_all_documents_have_targets() {
     let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
     for directory in ["docs", "examples"] {
         for file in every_file(&root().join(directory)) {
-            let name = file.strip_prefix(root()).unwrap().display().to_string();
-            if name.ends_with(".md") {
-                pages.push(name);
+            if file.extension().is_some_and(|extension| extension == "md") {
+                pages.push(file.strip_prefix(root()).unwrap().display().to_string());
             }
         }
     }
