@@ -22,7 +22,6 @@ struct CommandLine {
 }
 
 /// A model that the built-in table lists in us-east-1.
-const NOVA: &str = "amazon.nova-lite-v1:0";
 
 struct Outcome {
     code: ExitCode,
