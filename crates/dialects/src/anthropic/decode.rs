@@ -90,13 +90,18 @@ pub(super) fn read<'a>(
     let limit = limit(&mut body, purpose)?;
     let mut additional = Map::new();
     let mut flags = betas_of(&mut body, betas, &mut context)?;
-    let tools = tools::decode(&mut body, &flags, &mut additional, &mut context)?;
+    let tools = tools::decode(&mut body, &mut additional, &mut context)?;
     let list = body
         .take("messages")
         .ok_or_else(|| RequestError::missing("messages", "is required"))?;
     let conversation = messages::decode(list, body.take("system"), &mut context)?;
     let mut output = body.object("output_config", &root)?.unwrap_or_default();
-    let format = output.take("format").or_else(|| body.take("output_format"));
+    let format = match output.take("format") {
+        Some(format) => Some((format, "output_config.format")),
+        None => body
+            .take("output_format")
+            .map(|format| (format, "output_format")),
+    };
     let mut reasoning = thinking::decide(&mut body, &mut output, limit.1, purpose, &mut context)?;
     context.drop_unknown(output, &root.key("output_config"))?;
     if reasoning.fields.contains_key("output_config") {
@@ -135,7 +140,7 @@ pub(super) fn read<'a>(
         stream,
         upstream_stream: assembled.upstream_stream,
         reply: ReplyContext {
-            core: ReplyCore::new(context.names, &assembled),
+            core: ReplyCore::new(context.names, &assembled).with_documents(context.documents),
             only_stop,
         },
         request: assembled.request,
@@ -213,22 +218,22 @@ fn betas_of(
         .map(Cow::Borrowed);
     filter_betas(
         of_headers.chain(of_body),
+        false,
         context.capabilities,
         &mut context.warnings,
     )
 }
 
-/// `output_config.format`: `{type: json_schema, schema}`.
+/// `output_config.format`, or its deprecated form `output_format`: `{type: json_schema, schema}`.
 fn response_format<'a>(
-    format: Option<Json<'a>>,
+    format: Option<(Json<'a>, &str)>,
     context: &mut Context<'_>,
 ) -> Result<ResponseFormat<'a>, RequestError> {
-    let Some(format) = format else {
+    let Some((format, field)) = format else {
         return Ok(ResponseFormat::Text);
     };
     let at = FieldPath::Root;
-    let at = at.key("output_config");
-    let at = at.key("format");
+    let at = at.key(field);
     let mut format = format.object(&at)?;
     let kind = format.required_string("type", &at)?;
     if kind != "json_schema" {

@@ -173,7 +173,11 @@ const fn tools(capabilities: &ModelCapabilities) -> Support {
 
 fn tool_choice(capabilities: &ModelCapabilities) -> Support {
     if capabilities.tools.supported {
-        supported_if(capabilities.tools.choice.contains(&Choice::Any))
+        if capabilities.tools.choice.contains(&Choice::Any) {
+            Support::Supported
+        } else {
+            Support::Mapped("by instructions")
+        }
     } else {
         Support::Rejected
     }

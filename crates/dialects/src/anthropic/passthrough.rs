@@ -203,7 +203,12 @@ fn flags(
                 .collect(),
         })
         .collect();
-    filter_betas(of_headers.chain(of_body), options.capabilities, warnings)
+    filter_betas(
+        of_headers.chain(of_body),
+        true,
+        options.capabilities,
+        warnings,
+    )
 }
 
 /// Bedrock's service tier for Anthropic's.

@@ -23,6 +23,8 @@ pub struct ModelCapabilities {
     pub apis: BedrockApis,
     /// Whether it supports a system prompt.
     pub system: bool,
+    /// Whether Claude's own API accepts the role `system` in messages.
+    pub system_role: bool,
     /// Role of the first message.
     pub first_message: FirstMessage,
     /// Whether it can continue a last message of the assistant.
@@ -49,6 +51,8 @@ pub struct ModelCapabilities {
     pub citations: bool,
     /// Anthropic's beta flags (values of `anthropic-beta`) that Bedrock supports for it; empty except for Claude.
     pub betas: Vec<String>,
+    /// Beta flags that Bedrock supports by InvokeModel only, and rejects in Converse.
+    pub native_betas: Vec<String>,
     /// InvokeModel body for embeddings, if supported.
     pub embedding: Option<EmbeddingShape>,
     /// InvokeModel body for images, if supported.
@@ -152,8 +156,12 @@ pub struct ToolCapabilities {
     pub parallel_off: ParallelOff,
     /// Format of call ids.
     pub id: ToolIdRule,
-    /// Whether the model may write the tokens of tool calls into its text (Kimi).
+    /// Whether the model may write the tokens of tool calls into its text (Kimi, DeepSeek).
     pub leaks_call_tokens: bool,
+    /// Whether a schema may have `anyOf`, `oneOf` and `allOf` at its root.
+    pub root_unions: bool,
+    /// Whether properties at the root of a schema may have any name.
+    pub any_property_name: bool,
 }
 
 /// A kind of tool choice.
@@ -246,6 +254,10 @@ pub struct ReasoningCapabilities {
     pub needs_replay: bool,
     /// Whether a tool may be forced while reasoning.
     pub forced_tool: bool,
+    /// Whether the text of the reasoning has to be requested by `thinking.display`.
+    pub display: bool,
+    /// Whether Bedrock's Chat Completions API returns reasoning as `<reasoning>…</reasoning>` in the text.
+    pub tags: bool,
 }
 
 /// The model-specific fields that enable reasoning.
@@ -264,6 +276,8 @@ pub enum ReasoningStyle {
     ReasoningConfigWord,
     /// `reasoning_effort: effort`.
     ReasoningEffort,
+    /// `reasoning: {effort}`.
+    ReasoningObject,
 }
 
 /// An effort of a family.
@@ -342,6 +356,8 @@ pub struct Limits {
     pub documents: usize,
     /// Maximum size of a document in bytes.
     pub document_bytes: u64,
+    /// Maximum number of output tokens; `None` if it is not known.
+    pub output_tokens: Option<u64>,
 }
 
 /// InvokeModel body for embeddings.

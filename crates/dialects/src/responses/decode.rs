@@ -86,6 +86,7 @@ pub fn decode<'a>(
         tools: tools.tools,
         conversation,
         effort,
+        shows_reasoning: summary,
         response_format: text(&mut body, &mut context)?,
         sampling: SamplingFields::with_limit(&mut body, &["max_output_tokens"]),
     };

@@ -1,5 +1,7 @@
 //! Prompt caching: `cache_control`, as in Anthropic's API and other gateways, becomes a cache point after its block.
 
+mod place;
+
 use bedrock::converse::{CachePoint, ContentBlock, ConverseRequest, Role, SystemBlock, Tool};
 
 use super::{
@@ -63,6 +65,8 @@ pub(crate) fn automatic_point(
     Ok(point(body, &FieldPath::Root, true, context)?.or(configured))
 }
 
+pub(crate) use place::lost;
+
 /// Whether the request has a cache point.
 fn any(request: &ConverseRequest<'_>) -> bool {
     count(request) > 0
@@ -92,11 +96,27 @@ fn count(request: &ConverseRequest<'_>) -> usize {
         + blocks.filter(|block| is_point(block)).count()
 }
 
-/// Keeps the last cache points up to the family's limit; later points cache longer prefixes.
-pub(crate) fn limit(
+/// Brings the cache points of a request into the places, number and order that Bedrock accepts, after adding
+/// `automatic` points if the client set none.
+///
+/// # Errors
+/// In strict mode, when the client's points would be changed.
+pub(crate) fn finish(
     request: &mut ConverseRequest<'_>,
+    automatic: Option<CachePoint>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
+    let is_own = !any(request);
+    if let Some(point) = automatic.filter(|_| is_own) {
+        add_automatic(request, point, context);
+    }
+    place::places(request, is_own, context)?;
+    limit(request, context)?;
+    place::order(request, context)
+}
+
+/// Keeps the last cache points up to the family's limit; later points cache longer prefixes.
+fn limit(request: &mut ConverseRequest<'_>, context: &mut Context<'_>) -> Result<(), RequestError> {
     let most = context.capabilities.cache.max_points;
     let mut excess = count(request).saturating_sub(most);
     if excess == 0 {
@@ -121,16 +141,9 @@ pub(crate) fn limit(
     Ok(())
 }
 
-/// Adds cache points after the tools, the system prompt and the last user message, unless the client set its own.
-pub(crate) fn automatic(
-    request: &mut ConverseRequest<'_>,
-    point: CachePoint,
-    context: &Context<'_>,
-) {
+/// Adds cache points after the tools, the system prompt and the last user message.
+fn add_automatic(request: &mut ConverseRequest<'_>, point: CachePoint, context: &Context<'_>) {
     let capabilities = &context.capabilities.cache;
-    if any(request) {
-        return;
-    }
     if capabilities.tools
         && let Some(config) = &mut request.tool_config
     {

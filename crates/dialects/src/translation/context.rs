@@ -40,7 +40,17 @@ pub(crate) struct Context<'o> {
     pub(crate) history: Vec<String>,
     pub(crate) fetches: Vec<Fetch>,
     pub(crate) images: usize,
-    pub(crate) document_names: Vec<String>,
+    pub(crate) documents: Vec<NamedDocument>,
+    /// Whether media that the model does not support are replaced by a line of text: in tool results and in earlier
+    /// turns, which the client would send again and again.
+    pub(crate) replaces_media: bool,
+}
+
+/// A document's name for Bedrock, and the name that the client gave it.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedDocument {
+    pub(crate) upstream: String,
+    pub(crate) client: Option<String>,
 }
 
 impl<'o> Context<'o> {
@@ -57,7 +67,8 @@ impl<'o> Context<'o> {
             history: Vec::new(),
             fetches: Vec::new(),
             images: 0,
-            document_names: Vec::new(),
+            documents: Vec::new(),
+            replaces_media: false,
         }
     }
 

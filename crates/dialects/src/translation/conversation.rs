@@ -5,6 +5,7 @@ use bedrock::converse::{ContentBlock, Message, Role, SystemBlock};
 use super::{
     context::Context,
     error::RequestError,
+    json::FieldPath,
     turns::{self, Turns},
 };
 
@@ -14,6 +15,69 @@ pub(crate) struct Conversation<'a> {
     pub(crate) system: Vec<SystemBlock<'a>>,
     pub(crate) turns: Turns<'a>,
 }
+
+impl<'a> Conversation<'a> {
+    /// Whether system messages are part of the system prompt: only before the first turn. Later ones stay in
+    /// their place as user turns, because a system prompt that changes invalidates the cached prefix of every message
+    /// (<https://github.com/BerriAI/litellm/issues/41043>).
+    pub(crate) fn at_start(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    /// Whether the family supports cache points in a system message at this position.
+    pub(crate) fn caches_system(&self, context: &Context<'_>) -> bool {
+        let cache = &context.capabilities.cache;
+        if self.at_start() {
+            cache.system
+        } else {
+            cache.messages
+        }
+    }
+
+    /// Adds a system message; `at` is the path of its content.
+    ///
+    /// # Errors
+    /// When it contains more than text, or in strict mode when it would become a user turn.
+    pub(crate) fn system_message(
+        &mut self,
+        blocks: Vec<ContentBlock<'a>>,
+        at: &FieldPath<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), RequestError> {
+        let is_text = |block: &ContentBlock<'_>| {
+            matches!(
+                block,
+                ContentBlock::Text(_) | ContentBlock::GuardContent(_) | ContentBlock::CachePoint(_)
+            )
+        };
+        if !blocks.iter().all(is_text) {
+            return Err(RequestError::unsupported(
+                at.to_string(),
+                "a system prompt supports text only; use a user message for other content",
+            ));
+        }
+        if !self.at_start() {
+            if !blocks.is_empty() {
+                let param = format!("{}[].role", context.field_names.conversation);
+                context.warnings.changed(&param, IN_PLACE)?;
+            }
+            self.turns.user(blocks);
+            return Ok(());
+        }
+        self.system
+            .extend(blocks.into_iter().filter_map(|block| match block {
+                ContentBlock::Text(text) => Some(SystemBlock::Text(text)),
+                ContentBlock::GuardContent(guard) => Some(SystemBlock::GuardContent(guard)),
+                ContentBlock::CachePoint(point) => Some(SystemBlock::CachePoint(point)),
+                _ => None,
+            }));
+        Ok(())
+    }
+}
+
+/// The warning for a system message within the conversation.
+pub(crate) const IN_PLACE: &str =
+    "a system message in the conversation was sent as a user message in its place";
 
 /// The system prompt and messages, by the rules of the family.
 pub(crate) fn system_and_messages<'a>(

@@ -13,7 +13,7 @@ use ::base64::Engine as _;
 use bedrock::converse::{ContentBlock, DocumentBlock, MediaBlock, S3Location, Source};
 
 use super::{
-    context::Context,
+    context::{Context, NamedDocument},
     error::RequestError,
     json::FieldPath,
     options::{Fetch, FetchKind, Fetched, RemoteMedia},
@@ -55,11 +55,19 @@ pub(crate) fn block<'a>(
     at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    if let Some(kind) = given.kind
+        && let Some(text) = replaced(kind, at, context)?
+    {
+        return Ok(Some(text));
+    }
     let Some(found) = find(given, at, context)? else {
         return Ok(None);
     };
     let format = format_of(given, &found, at)?;
     let kind = format.kind;
+    if let Some(text) = replaced(kind, at, context)? {
+        return Ok(Some(text));
+    }
     check_kind(kind, &found, at, context)?;
     let limits = &context.capabilities.limits;
     Ok(Some(match kind {
@@ -67,6 +75,10 @@ pub(crate) fn block<'a>(
             let address = (!found.inline).then_some(given.location.as_ref());
             let name = given.name.as_deref().or(address);
             let name = document_name(name, found.bytes, at, context)?;
+            if let Some(document) = context.documents.last_mut() {
+                // An address is not a name that the client gave.
+                document.client = given.name.as_deref().map(str::to_owned);
+            }
             ContentBlock::Document(DocumentBlock {
                 format: format.word,
                 name,
@@ -88,6 +100,23 @@ pub(crate) fn block<'a>(
     }))
 }
 
+/// A line of text in place of media that the model does not support, where a rejection would end the conversation.
+fn replaced<'a>(
+    kind: MediaKind,
+    at: &FieldPath<'_>,
+    context: &mut Context<'_>,
+) -> Result<Option<ContentBlock<'a>>, RequestError> {
+    let capabilities = context.capabilities;
+    if !context.replaces_media || capabilities.media.supports(kind) {
+        return Ok(None);
+    }
+    let (title, words) = (&capabilities.title, plural(kind));
+    let how = format!("replaced by text: {title} does not support {words}");
+    context.warnings.changed(&at.to_string(), &how)?;
+    let text = format!("[Left out: {title} does not support {words}.]");
+    Ok(Some(ContentBlock::Text(Cow::Owned(text))))
+}
+
 /// The name of a document, after checking its size and the number of documents.
 pub(crate) fn document_name(
     name: Option<&str>,
@@ -97,12 +126,15 @@ pub(crate) fn document_name(
 ) -> Result<String, RequestError> {
     let limits = &context.capabilities.limits;
     check_size(bytes, limits.document_bytes, "a document", at)?;
-    if context.document_names.len() >= limits.documents {
+    if context.documents.len() >= limits.documents {
         return Err(too_many("documents", limits.documents, at));
     }
-    let name = unique_name(name, &context.document_names);
-    context.document_names.push(name.clone());
-    Ok(name)
+    let upstream = unique_name(name, &context.documents);
+    context.documents.push(NamedDocument {
+        upstream: upstream.clone(),
+        client: name.map(str::to_owned),
+    });
+    Ok(upstream)
 }
 
 fn media(format: Format, found: Found<'_>) -> MediaBlock<'_> {
@@ -296,6 +328,15 @@ fn format_of(
     })
 }
 
+const fn plural(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Image => "images",
+        MediaKind::Video => "videos",
+        MediaKind::Audio => "audio",
+        MediaKind::Document | MediaKind::TextDocument | MediaKind::Text => "documents",
+    }
+}
+
 fn check_kind(
     kind: MediaKind,
     found: &Found<'_>,
@@ -303,12 +344,7 @@ fn check_kind(
     context: &Context<'_>,
 ) -> Result<(), RequestError> {
     let capabilities = context.capabilities;
-    let word = match kind {
-        MediaKind::Image => "images",
-        MediaKind::Video => "videos",
-        MediaKind::Audio => "audio",
-        MediaKind::Document | MediaKind::TextDocument | MediaKind::Text => "documents",
-    };
+    let word = plural(kind);
     if !capabilities.media.supports(kind) {
         return Err(RequestError::unsupported(
             at.to_string(),
@@ -353,14 +389,17 @@ fn too_many(what: &str, most: usize, at: &FieldPath<'_>) -> RequestError {
 }
 
 /// A document name in Bedrock's character set that is unique in the request.
-fn unique_name(name: Option<&str>, taken: &[String]) -> String {
+fn unique_name(name: Option<&str>, taken: &[NamedDocument]) -> String {
     let last = name
         .and_then(|name| name.rsplit(['/', '\\']).next())
         .unwrap_or_default();
-    let stem = last.rsplit_once('.').map_or(last, |(stem, _)| stem);
+    let extension = last
+        .rsplit_once('.')
+        .filter(|(_, extension)| formats::by_extension(extension).is_some());
+    let stem = extension.map_or(last, |(stem, _)| stem);
     let mut clean = String::new();
     for c in stem.chars() {
-        let c = if c.is_ascii_alphanumeric() || matches!(c, '-' | '(' | ')' | '[' | ']') {
+        let c = if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '(' | ')' | '[' | ']') {
             c
         } else if c.is_whitespace() {
             ' '
@@ -379,7 +418,7 @@ fn unique_name(name: Option<&str>, taken: &[String]) -> String {
     };
     let mut name = base.to_owned();
     let mut count: u32 = 1;
-    while taken.contains(&name) {
+    while taken.iter().any(|document| document.upstream == name) {
         count = count.saturating_add(1);
         name = format!("{base} ({count})");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::families::{Effort, ReasoningStyle};
+use crate::families::{Effort, ReasoningCapabilities, ReasoningStyle};
 
 /// All reasoning efforts of OpenAI and Anthropic.
 pub(crate) const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
@@ -24,12 +24,17 @@ pub(crate) struct Reasoning {
     pub(crate) drops_limits: bool,
 }
 
-/// Reasoning with an effort or a budget of the family.
+/// Reasoning with an effort or a budget of the family. `shown`: whether the client requests the text of the reasoning.
 pub(crate) fn from_effort(
-    style: ReasoningStyle,
+    capabilities: &ReasoningCapabilities,
     own: &Effort,
-    drops_limits_at: &[String],
+    shown: bool,
 ) -> Reasoning {
+    let style = match own {
+        // A family with efforts may also support a budget.
+        Effort::Budget(_) => ReasoningStyle::Budget,
+        Effort::Word(_) => capabilities.style,
+    };
     let value = own.to_value();
     let mut fields = Map::new();
     let mut budget = None;
@@ -43,7 +48,11 @@ pub(crate) fn from_effort(
             );
         }
         ReasoningStyle::Adaptive => {
-            fields.insert("thinking".to_owned(), json!({"type": "adaptive"}));
+            let mut thinking = json!({"type": "adaptive"});
+            if shown && capabilities.display {
+                set_display(&mut thinking, "summarized");
+            }
+            fields.insert("thinking".to_owned(), thinking);
             fields.insert("output_config".to_owned(), json!({"effort": value}));
         }
         ReasoningStyle::ReasoningConfigObject => {
@@ -58,14 +67,35 @@ pub(crate) fn from_effort(
         ReasoningStyle::ReasoningEffort => {
             fields.insert("reasoning_effort".to_owned(), value);
         }
+        ReasoningStyle::ReasoningObject => {
+            fields.insert("reasoning".to_owned(), json!({"effort": value}));
+        }
     }
-    let drops_limits = matches!(own, Effort::Word(word) if drops_limits_at.contains(word));
+    let drops_limits =
+        matches!(own, Effort::Word(word) if capabilities.drops_limits_at.contains(word));
+    let is_off = matches!(own, Effort::Word(word) if word == "none");
     Reasoning {
         fields,
-        active: style != ReasoningStyle::None,
+        active: style != ReasoningStyle::None && !is_off,
         budget,
         drops_limits,
     }
+}
+
+/// Sets `display` of `thinking`.
+pub(crate) fn set_display(thinking: &mut Value, display: &str) {
+    if let Some(thinking) = thinking.as_object_mut() {
+        thinking.insert("display".to_owned(), display.into());
+    }
+}
+
+/// A lower thinking budget if `budget` leaves no tokens of a limit for the response.
+pub(crate) fn fitting_budget(budget: u64, limit: u64) -> Option<u64> {
+    (budget >= limit).then(|| {
+        limit
+            .saturating_sub(RESPONSE_TOKENS)
+            .max(MIN_BUDGET.min(limit.saturating_sub(1)))
+    })
 }
 
 /// The token limit including the thinking budget.

@@ -1,6 +1,6 @@
 //! What decoding a request keeps for encoding its response, in every dialect.
 
-use super::{names::ToolNames, request::Assembled};
+use super::{context::NamedDocument, names::ToolNames, request::Assembled};
 
 /// Facts about a request's tools that encoding the response needs.
 #[derive(Clone, Debug, Default)]
@@ -10,6 +10,7 @@ pub(crate) struct ReplyCore {
     /// support it natively).
     schema_tool: Option<String>,
     reads_calls_in_text: bool,
+    documents: Vec<NamedDocument>,
 }
 
 impl ReplyCore {
@@ -18,6 +19,21 @@ impl ReplyCore {
             names,
             schema_tool: assembled.schema_tool.clone(),
             reads_calls_in_text: assembled.reads_calls_in_text,
+            documents: Vec::new(),
+        }
+    }
+
+    /// Adds the documents of the request, whose names occur in citations.
+    pub(crate) fn with_documents(self, documents: Vec<NamedDocument>) -> Self {
+        Self { documents, ..self }
+    }
+
+    /// The client's title of a document, given Bedrock's name; `None` if the client gave none.
+    pub(crate) fn document_title(&self, upstream: String) -> Option<String> {
+        let mut known = self.documents.iter();
+        match known.find(|document| document.upstream == upstream) {
+            Some(document) => document.client.clone(),
+            None => Some(upstream),
         }
     }
 

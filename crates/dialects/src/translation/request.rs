@@ -70,13 +70,14 @@ pub(crate) fn draft<'a>(
         .schema_tool
         .as_ref()
         .map(|tool| tool.spec.name.clone().into_owned());
-    let tool_config = tools::config(
+    let (tool_config, instruction) = tools::config(
         tools,
         output.schema_tool,
         reasoning,
         &mut additional,
         context,
     )?;
+    instruct(instruction, &mut system, &mut messages, context);
     let inference_config = sampling::decode(sampling, reasoning, &mut additional, context)?;
     Ok(Draft {
         request: ConverseRequest {
@@ -96,11 +97,11 @@ pub(crate) fn draft<'a>(
     })
 }
 
-/// Adds automatic cache points and enforces the limit on cache points. `stream`: whether the client wants a
-/// stream.
+/// Adds automatic cache points and puts all cache points where Bedrock accepts them. `stream`: whether the client
+/// wants a stream.
 ///
 /// # Errors
-/// In strict mode, when cache points would be removed.
+/// In strict mode, when cache points would be changed.
 pub(crate) fn finish<'a>(
     draft: Draft<'a>,
     automatic: Option<CachePoint>,
@@ -111,10 +112,7 @@ pub(crate) fn finish<'a>(
         mut request,
         schema_tool,
     } = draft;
-    if let Some(point) = automatic {
-        cache::automatic(&mut request, point, context);
-    }
-    cache::limit(&mut request, context)?;
+    cache::finish(&mut request, automatic, context)?;
     let tools = request.tool_config.is_some();
     Ok(Assembled {
         upstream_stream: stream && (!tools || context.capabilities.tools.streamed),

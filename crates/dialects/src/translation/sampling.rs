@@ -9,7 +9,7 @@ use super::{
     context::Context,
     error::RequestError,
     json::{FieldPath, Json},
-    reasoning::{Reasoning, limit_with_budget},
+    reasoning::{Reasoning, fitting_budget, limit_with_budget},
 };
 use crate::families::{ModelCapabilities, TopK};
 
@@ -96,7 +96,7 @@ pub(crate) fn decode<'a>(
         }
     }
     Ok(InferenceConfig {
-        max_tokens: max_tokens(given.limit, given.rules, reasoning, context)?,
+        max_tokens: max_tokens(given.limit, given.rules, reasoning, additional, context)?,
         temperature,
         top_p,
         stop_sequences: stop(given.stop, given.rules.stop, context)?,
@@ -131,6 +131,7 @@ fn max_tokens(
     given: Option<(Json<'_>, &'static str)>,
     rules: Rules,
     reasoning: &Reasoning,
+    additional: &mut Map<String, Value>,
     context: &mut Context<'_>,
 ) -> Result<Option<u64>, RequestError> {
     let root = FieldPath::Root;
@@ -151,16 +152,47 @@ fn max_tokens(
         }
         return Ok(None);
     }
-    if !rules.budget_on_top {
-        return Ok(limit);
+    let budget = reasoning.budget.filter(|_| rules.budget_on_top);
+    let with_budget = limit_with_budget(limit, budget);
+    let most = context.capabilities.limits.output_tokens;
+    if let (Some(most), Some(wanted)) = (most, with_budget)
+        && wanted > most
+    {
+        return lowered(most, limit.map(|limit| (limit, name)), additional, context).map(Some);
     }
-    let with_budget = limit_with_budget(limit, reasoning.budget);
     if limit.is_some() && with_budget != limit {
         let budget = reasoning.budget.unwrap_or_default();
         let how = format!("raised by the thinking budget of {budget} tokens");
         context.warnings.changed(name, &how)?;
     }
     Ok(with_budget)
+}
+
+/// The family's maximum as the token limit, with a thinking budget below it.
+fn lowered(
+    most: u64,
+    given: Option<(u64, &str)>,
+    additional: &mut Map<String, Value>,
+    context: &mut Context<'_>,
+) -> Result<u64, RequestError> {
+    let title = &context.capabilities.title;
+    if let Some((limit, name)) = given {
+        let how = if limit > most {
+            format!("lowered to {most}, the maximum of {title}")
+        } else {
+            format!("{most} together with the thinking budget, the maximum of {title}")
+        };
+        context.warnings.changed(name, &how)?;
+    }
+    if let Some(Value::Object(thinking)) = additional.get_mut("thinking")
+        && let Some(budget) = thinking.get_mut("budget_tokens")
+        && let Some(fitting) = fitting_budget(budget.as_u64().unwrap_or_default(), most)
+    {
+        *budget = fitting.into();
+        let how = format!("the thinking budget was lowered to {fitting} tokens");
+        context.warnings.changed(context.field_names.effort, &how)?;
+    }
+    Ok(most)
 }
 
 fn stop<'a>(

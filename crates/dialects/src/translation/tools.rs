@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use bedrock::converse::{Empty, InputSchema, SpecificTool, Tool, ToolChoice, ToolConfig, ToolSpec};
+use bedrock::converse::{
+    Empty, InputSchema, SpecificTool, SystemBlock, Tool, ToolChoice, ToolConfig, ToolSpec,
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -67,6 +69,9 @@ pub(crate) fn read_name<'a>(
     Ok(name)
 }
 
+/// The tools of a request, and the instruction that replaces a choice that the family does not support.
+pub(crate) type Config<'a> = (Option<ToolConfig<'a>>, Option<SystemBlock<'a>>);
+
 /// Combines the tools, the schema tool and the choice; family-specific fields go into `additional`.
 pub(crate) fn config<'a>(
     mut tools: Tools<'a>,
@@ -74,7 +79,7 @@ pub(crate) fn config<'a>(
     reasoning: &Reasoning,
     additional: &mut Map<String, Value>,
     context: &mut Context<'_>,
-) -> Result<Option<ToolConfig<'a>>, RequestError> {
+) -> Result<Config<'a>, RequestError> {
     let capabilities = context.capabilities;
     if tools.wanted == Wanted::None {
         if context.history.is_empty() {
@@ -108,9 +113,10 @@ pub(crate) fn config<'a>(
                 ),
             ));
         }
-        return Ok(past_tools(context));
+        return Ok((past_tools(context), None));
     }
-    let wanted = supported_choice(tools.wanted, &mut tools.specs, reasoning, context)?;
+    let (wanted, instruction) =
+        supported_choice(tools.wanted, &mut tools.specs, reasoning, context)?;
     let tool_choice = if let Some(param) = tools.one_at_a_time {
         if capabilities.tools.parallel_off == ParallelOff::ToolChoiceField {
             // Bedrock rejects two tool choices, so this field replaces the other one.
@@ -124,11 +130,15 @@ pub(crate) fn config<'a>(
     } else {
         tool_choice(wanted)
     };
-    Ok(Some(ToolConfig {
+    let config = ToolConfig {
         tools: tools.specs,
         tool_choice,
-    }))
+    };
+    Ok((Some(config), instruction))
 }
+
+/// A supported choice, and an instruction for the model if it cannot be forced.
+type Supported<'a> = (Wanted<'a>, Option<SystemBlock<'a>>);
 
 /// The choice as far as the family and reasoning support it.
 fn supported_choice<'a>(
@@ -136,38 +146,53 @@ fn supported_choice<'a>(
     tools: &mut Vec<Tool<'a>>,
     reasoning: &Reasoning,
     context: &mut Context<'_>,
-) -> Result<Wanted<'a>, RequestError> {
+) -> Result<Supported<'a>, RequestError> {
     let capabilities = context.capabilities;
     let has = |choice| capabilities.tools.choice.contains(&choice);
     let forced = matches!(wanted, Wanted::Any | Wanted::Named(_));
     if forced && reasoning.active && !capabilities.reasoning.forced_tool {
         let how = "changed to auto: a tool cannot be forced while reasoning";
         context.warnings.changed("tool_choice", how)?;
-        return Ok(Wanted::Auto);
+        return Ok((Wanted::Auto, None));
     }
-    match wanted {
+    let wanted = match wanted {
         Wanted::Named(name) if !has(Choice::Tool) && has(Choice::Any) => {
             // Forcing any of a single tool forces that tool.
-            tools.retain(|tool| match tool {
-                Tool::ToolSpec(spec) => spec.name == name,
-                _ => true,
-            });
-            Ok(Wanted::Any)
+            only(&name, tools);
+            Wanted::Any
         }
-        Wanted::Named(_) if !has(Choice::Tool) => drop_choice(context),
-        Wanted::Any if !has(Choice::Any) => drop_choice(context),
-        Wanted::Auto if !has(Choice::Auto) => Ok(Wanted::Unset),
-        wanted => Ok(wanted),
-    }
+        Wanted::Named(name) if !has(Choice::Tool) => {
+            only(&name, tools);
+            let instruction = ask(&format!("Call the tool {name} now"), context)?;
+            return Ok((Wanted::Unset, Some(instruction)));
+        }
+        Wanted::Any if !has(Choice::Any) => {
+            let instruction = ask("Call at least one of the tools now", context)?;
+            return Ok((Wanted::Unset, Some(instruction)));
+        }
+        Wanted::Auto if !has(Choice::Auto) => Wanted::Unset,
+        wanted => wanted,
+    };
+    Ok((wanted, None))
 }
 
-fn drop_choice<'a>(context: &mut Context<'_>) -> Result<Wanted<'a>, RequestError> {
-    let why = format!(
-        "{} cannot be forced to call a tool",
+/// Keeps one tool.
+fn only(name: &str, tools: &mut Vec<Tool<'_>>) {
+    tools.retain(|tool| match tool {
+        Tool::ToolSpec(spec) => spec.name == name,
+        _ => true,
+    });
+}
+
+/// The instruction that replaces a forced choice, with a warning.
+fn ask<'a>(what: &str, context: &mut Context<'_>) -> Result<SystemBlock<'a>, RequestError> {
+    let how = format!(
+        "{} cannot be forced to call a tool; replaced by an instruction in the system prompt",
         context.capabilities.title
     );
-    context.warnings.dropped("tool_choice", &why)?;
-    Ok(Wanted::Unset)
+    context.warnings.changed("tool_choice", &how)?;
+    let text = format!("{what}, and answer in no other way.");
+    Ok(SystemBlock::Text(Cow::Owned(text)))
 }
 
 fn tool_choice(wanted: Wanted<'_>) -> Option<ToolChoice<'_>> {

@@ -55,6 +55,10 @@ pub(crate) struct Turns<'a> {
 }
 
 impl<'a> Turns<'a> {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
     /// A call id that is unique in the conversation: clients that number the calls of each turn repeat ids.
     pub(crate) fn fresh_id(&mut self, id: &Cow<'a, str>) -> Cow<'a, str> {
         let mut fresh = id.clone();
@@ -154,9 +158,20 @@ impl<'a> Turns<'a> {
         let mut messages = Vec::with_capacity(self.turns.len() + 1);
         let mut preface = Some(preface).filter(|blocks| !blocks.is_empty());
         let mut waiting: Vec<Call<'a>> = Vec::new();
-        for turn in self.turns {
+        let last = self.turns.len().saturating_sub(1);
+        for (index, turn) in self.turns.into_iter().enumerate() {
             match turn {
-                Turn::Assistant { blocks, calls } => {
+                Turn::Assistant { mut blocks, calls } => {
+                    if !answers(&blocks) {
+                        if index == last {
+                            let why = "a last turn of reasoning alone cannot be continued";
+                            context.warnings.dropped(context.field_names.replay, why)?;
+                            continue;
+                        }
+                        let how = "a placeholder was added to a turn of reasoning alone";
+                        context.warnings.changed(context.field_names.replay, how)?;
+                        blocks.push(placeholder());
+                    }
                     let first = messages.is_empty();
                     if let Some(blocks) = preface.take() {
                         messages.push(user(blocks));
@@ -188,6 +203,17 @@ impl<'a> Turns<'a> {
         prefill(&mut messages, context)?;
         Ok(messages)
     }
+}
+
+/// Whether a turn of the assistant has anything that Bedrock counts as an answer. Claude 5 rejects a turn of reasoning
+/// alone as a prefill (<https://github.com/NousResearch/hermes-agent/issues/105780>).
+fn answers(blocks: &[ContentBlock<'_>]) -> bool {
+    blocks.iter().any(|block| {
+        !matches!(
+            block,
+            ContentBlock::ReasoningContent(_) | ContentBlock::CachePoint(_)
+        )
+    })
 }
 
 /// Adds placeholder results for calls without one, which Bedrock rejects.
@@ -251,7 +277,9 @@ fn kind(block: &ContentBlock<'_>) -> Option<MediaKind> {
     match block {
         ContentBlock::Text(_) | ContentBlock::GuardContent(_) => Some(MediaKind::Text),
         ContentBlock::Image(_) => Some(MediaKind::Image),
-        ContentBlock::Document(_) => Some(MediaKind::Document),
+        ContentBlock::Document(document) if document.format == "pdf" => Some(MediaKind::Document),
+        // Bedrock converts all other formats to text.
+        ContentBlock::Document(_) => Some(MediaKind::TextDocument),
         ContentBlock::Video(_) => Some(MediaKind::Video),
         ContentBlock::Audio(_) => Some(MediaKind::Audio),
         _ => None,

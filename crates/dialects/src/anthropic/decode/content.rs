@@ -31,6 +31,14 @@ pub(super) fn part<'a>(
         "image" => image(&mut block, at, context)?,
         "document" => document(&mut block, at, context)?,
         "search_result" => search_result(&mut block, at, context)?,
+        "tool_reference" => {
+            let how = "sent as text, because Converse does not search tools";
+            context
+                .warnings
+                .changed("messages[].content[].tool_reference", how)?;
+            let name = block.required_string("tool_name", at)?;
+            Some(ContentBlock::Text(Cow::Owned(tool_reference(&name))))
+        }
         other => {
             let known = "text, image, document, search_result or tool_result";
             return Err(unknown(other, at, known));
@@ -41,6 +49,11 @@ pub(super) fn part<'a>(
         block: translated,
         cache,
     })
+}
+
+/// A reference to a tool as text.
+pub(in crate::anthropic) fn tool_reference(name: &str) -> String {
+    format!("The tool {name} is available.")
 }
 
 /// The error for a block type that is not supported at this place.
@@ -157,12 +170,70 @@ fn document<'a>(
         kind => {
             let (mut given, key) = media_input(kind, &mut source, &source_at, MediaKind::Document)?;
             given.name = about.title.clone();
-            let block = media::block(&given, &source_at.key(key), context)?;
-            described(block, about)
+            let at = source_at.key(key);
+            match media::block(&given, &at, context)? {
+                Some(ContentBlock::Document(document)) if about.citations.is_some() => {
+                    let document = quotable(document, &at, context)?;
+                    described(Some(ContentBlock::Document(document)), about)
+                }
+                block => described(block, about),
+            }
         }
     };
     context.drop_unknown(source, &source_at)?;
     Ok(translated)
+}
+
+/// A text document as Bedrock requires it for citations: as text. Bytes would be read as a PDF
+/// (<https://github.com/boto/boto3/issues/4726>).
+fn quotable<'a>(
+    document: DocumentBlock<'a>,
+    at: &FieldPath<'_>,
+    context: &mut Context<'_>,
+) -> Result<DocumentBlock<'a>, RequestError> {
+    let is_text = matches!(document.format, "txt" | "csv" | "md" | "html");
+    let Source::Bytes(data) = &document.source else {
+        return Ok(document);
+    };
+    if !is_text {
+        return Ok(document);
+    }
+    let bytes = STANDARD.decode(data.as_bytes()).unwrap_or_default();
+    let (text, is_utf8) = text_of(bytes);
+    if !is_utf8 {
+        let how = "the text is not UTF-8 and was converted";
+        context.warnings.changed(&at.to_string(), how)?;
+    }
+    if text.trim().is_empty() {
+        return Err(RequestError::invalid(at.to_string(), "the text is empty"));
+    }
+    Ok(DocumentBlock {
+        source: Source::Text(Cow::Owned(text)),
+        ..document
+    })
+}
+
+/// The text of a file, and whether it is UTF-8: a byte order mark of UTF-16 counts, other bytes are Latin-1.
+pub(in crate::anthropic) fn text_of(bytes: Vec<u8>) -> (String, bool) {
+    match String::from_utf8(bytes) {
+        Ok(text) => (text.trim_start_matches('\u{feff}').to_owned(), true),
+        Err(error) => (converted(error.as_bytes()), false),
+    }
+}
+
+fn converted(bytes: &[u8]) -> String {
+    let units = |of: fn([u8; 2]) -> u16| {
+        let pairs = bytes.chunks_exact(2).skip(1);
+        let units: Vec<u16> = pairs
+            .filter_map(|pair| Some(of(pair.try_into().ok()?)))
+            .collect();
+        String::from_utf16_lossy(&units)
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => units(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => units(u16::from_be_bytes),
+        _ => bytes.iter().copied().map(char::from).collect(),
+    }
 }
 
 /// Adds context and citations to a document block.
@@ -177,8 +248,8 @@ fn described<'a>(block: Option<ContentBlock<'a>>, about: About<'a>) -> Option<Co
     }
 }
 
-/// A document that is text: in pieces if the model supports citations, else as a file, or as plain text if the model
-/// does not support documents.
+/// A document that is text: as text or in pieces for citations, which Bedrock accepts only with citations, else as a
+/// file, or as plain text if the model does not support documents.
 fn written<'a>(
     mut pieces: Vec<Cow<'a, str>>,
     about: About<'a>,
@@ -208,7 +279,7 @@ fn written<'a>(
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
     let bytes = u64::try_from(length).unwrap_or(u64::MAX);
     let name = media::document_name(about.title.as_deref(), bytes, at, context)?;
-    let cited = context.capabilities.citations;
+    let cited = about.citations.is_some();
     let source = match (pieces.len(), pieces.pop()) {
         (1, Some(text)) if cited => Source::Text(text),
         (_, last) => {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bedrock::converse::{ContentBlock, ReasoningContent, ReasoningText, SystemBlock, ToolUseBlock};
+use bedrock::converse::{ContentBlock, ReasoningContent, ReasoningText, ToolUseBlock};
 use serde_json::value::RawValue;
 
 use super::content;
@@ -38,9 +38,15 @@ pub(super) fn decode<'a>(
     }
     let mut conversation = Conversation::default();
     if let Some(system) = system {
-        conversation.system = prompt(system, &root.key("system"), context)?;
+        let at = root.key("system");
+        let blocks = prompt(system, &at, context.capabilities.cache.system, context)?;
+        conversation.system_message(blocks, &at, context)?;
     }
+    let last_answer = messages
+        .iter()
+        .rposition(|message| message.text_at(&["role"]) == Some("assistant"));
     for (index, message) in messages.into_iter().enumerate() {
+        context.replaces_media = last_answer.is_some_and(|last| index < last);
         let at = at.index(index);
         let mut message = message.object(&at)?;
         let role = message.required_string("role", &at)?;
@@ -53,9 +59,9 @@ pub(super) fn decode<'a>(
             "user" => user(given, &at, &mut conversation.turns, context)?,
             "assistant" => assistant(given, &at, &mut conversation.turns, context)?,
             "system" => {
-                let how = "a system message in the conversation was moved to the start";
-                context.warnings.changed("messages[].role", how)?;
-                conversation.system.extend(prompt(given, &at, context)?);
+                let cached = conversation.caches_system(context);
+                let blocks = prompt(given, &at, cached, context)?;
+                conversation.system_message(blocks, &at, context)?;
             }
             other => {
                 return Err(RequestError::invalid(
@@ -76,8 +82,9 @@ pub(super) fn decode<'a>(
 fn prompt<'a>(
     system: Json<'a>,
     at: &FieldPath<'_>,
+    cached: bool,
     context: &mut Context<'_>,
-) -> Result<Vec<SystemBlock<'a>>, RequestError> {
+) -> Result<Vec<ContentBlock<'a>>, RequestError> {
     let mut parts = Vec::new();
     match system {
         Json::String(text) => parts.push(Part {
@@ -88,8 +95,7 @@ fn prompt<'a>(
             for (index, block) in list.array(at)?.into_iter().enumerate() {
                 let at = at.index(index);
                 let mut block = block.object(&at)?;
-                let cache =
-                    cache::point(&mut block, &at, context.capabilities.cache.system, context)?;
+                let cache = cache::point(&mut block, &at, cached, context)?;
                 let kind = block.required_string("type", &at)?;
                 if kind != "text" {
                     return Err(RequestError::unsupported(
@@ -105,14 +111,7 @@ fn prompt<'a>(
             }
         }
     }
-    Ok(flatten(parts)
-        .into_iter()
-        .filter_map(|block| match block {
-            ContentBlock::Text(text) => Some(SystemBlock::Text(text)),
-            ContentBlock::CachePoint(point) => Some(SystemBlock::CachePoint(point)),
-            _ => None,
-        })
-        .collect())
+    flatten(parts, context)
 }
 
 /// Calls `read` for each block of a message's content, or `text` for a string.
@@ -160,7 +159,7 @@ fn user<'a>(
         block: Some(block),
         cache: None,
     }));
-    turns.user(flatten(parts));
+    turns.user(flatten(parts, context)?);
     Ok(())
 }
 
@@ -177,6 +176,7 @@ fn result<'a>(
     let id = block.required_string("tool_use_id", at)?;
     let is_error = block.boolean("is_error", at)?.unwrap_or(false);
     let mut blocks = Vec::new();
+    let earlier = std::mem::replace(&mut context.replaces_media, true);
     if let Some(given) = block.take("content") {
         let at = at.key("content");
         let mut whole = None;
@@ -193,6 +193,7 @@ fn result<'a>(
         )?;
         blocks.extend(whole);
     }
+    context.replaces_media = earlier;
     context.drop_unknown(block, at)?;
     let given = ToolResult {
         id,
@@ -230,6 +231,10 @@ fn assistant<'a>(
                     calls.push(call);
                     Some(ContentBlock::ToolUse(block))
                 }
+                "tool_search_tool_result" | "server_tool_use" if is_search(&block) => {
+                    let why = "Converse does not search tools";
+                    return context.warnings.dropped("messages[].content[]", why);
+                }
                 other => return Err(content::unknown(other, at, "text, thinking or tool_use")),
             };
             parts.push(Part { block, cache });
@@ -241,8 +246,16 @@ fn assistant<'a>(
         block: Some(block),
         cache: None,
     }));
-    turns.assistant(flatten(parts), calls);
+    turns.assistant(flatten(parts, context)?, calls);
     Ok(())
+}
+
+/// Whether a block belongs to a search for tools that Bedrock ran by InvokeModel.
+fn is_search(block: &Object<'_>) -> bool {
+    match block.get("name") {
+        Some(Json::String(name)) => name.starts_with("tool_search_tool"),
+        _ => block.get("tool_use_id").is_some(),
+    }
 }
 
 /// Replayed reasoning: signed or encrypted blocks, bit for bit.

@@ -239,7 +239,13 @@ fn other(
 ) -> Result<Reasoning, RequestError> {
     let capabilities = &context.capabilities.reasoning;
     let effort = match (wanted, effort) {
-        (Wanted::Disabled, _) | (Wanted::Unset, None) => return Ok(Reasoning::default()),
+        (Wanted::Disabled, _) => {
+            let off = capabilities.efforts.get("none");
+            return Ok(off.map_or_else(Reasoning::default, |off| {
+                from_effort(capabilities, off, false)
+            }));
+        }
+        (Wanted::Unset, None) => return Ok(Reasoning::default()),
         (_, Some(effort)) => effort,
         (Wanted::Enabled(budget), None) => {
             let word = match *budget {
@@ -266,10 +272,5 @@ fn other(
         let how = format!("sent as the effort {}", own.to_value());
         context.warnings.changed("thinking", &how)?;
     }
-    let capabilities = &context.capabilities.reasoning;
-    Ok(from_effort(
-        capabilities.style,
-        &own,
-        &capabilities.drops_limits_at,
-    ))
+    Ok(from_effort(&context.capabilities.reasoning, &own, false))
 }

@@ -3,7 +3,7 @@
 use bedrock::converse::{InputSchema, Tool, ToolSpec};
 use serde_json::{Map, Value};
 
-use super::super::passthrough::tools::{SERVER_TOOLS, server_tool};
+use super::super::passthrough::tools::{SEARCH, SERVER_TOOLS, server_tool};
 use crate::translation::{
     RequestError, cache,
     context::Context,
@@ -23,7 +23,6 @@ const EXTRA: [&str; 4] = [
 /// Reads `tools` and `tool_choice`. Tools that Anthropic defines go into `additional`, which Claude reads.
 pub(super) fn decode<'a>(
     body: &mut Object<'a>,
-    flags: &[String],
     additional: &mut Map<String, Value>,
     context: &mut Context<'_>,
 ) -> Result<Tools<'a>, RequestError> {
@@ -43,8 +42,11 @@ pub(super) fn decode<'a>(
             let kind = tool.text_at(&["type"]).unwrap_or("custom").to_owned();
             if kind == "custom" {
                 client_tool(tool, &at, &mut tools, context)?;
+            } else if kind.starts_with(SEARCH) {
+                let why = "Converse does not search tools; all tools are sent";
+                context.warnings.dropped("tools[].type", why)?;
             } else {
-                defined.push(anthropic_tool(tool, &kind, &at, flags, context)?);
+                defined.push(anthropic_tool(tool, &kind, &at, context)?);
             }
         }
     }
@@ -151,7 +153,6 @@ fn anthropic_tool(
     tool: Json<'_>,
     kind: &str,
     at: &FieldPath<'_>,
-    flags: &[String],
     context: &mut Context<'_>,
 ) -> Result<Value, RequestError> {
     if SERVER_TOOLS.iter().any(|start| kind.starts_with(start)) {
@@ -166,13 +167,10 @@ fn anthropic_tool(
             ),
         ));
     }
-    let searches = super::super::passthrough::has_beta(flags, "tool-search-tool-");
     let mut value = tool.into_value(at)?;
     if let Some(object) = value.as_object_mut() {
-        object.shift_remove("eager_input_streaming");
-        object.shift_remove("allowed_callers");
-        if !searches {
-            object.shift_remove("defer_loading");
+        for key in EXTRA {
+            object.shift_remove(key);
         }
     }
     Ok(value)

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::translation::reply::ReplyCore;
+
 /// A citation of Converse.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -88,23 +90,26 @@ pub(super) enum Citation {
 }
 
 /// Translates one citation; `None` for an unknown kind.
-pub(super) fn one(given: &RawValue) -> Option<Citation> {
+pub(super) fn one(given: &RawValue, reply: &ReplyCore) -> Option<Citation> {
     let given: ConverseCitation = serde_json::from_str(given.get()).ok()?;
-    translated(given)
+    translated(given, reply)
 }
 
 /// Translates a list of citations.
-pub(super) fn all(given: Option<&RawValue>) -> Vec<Citation> {
+pub(super) fn all(given: Option<&RawValue>, reply: &ReplyCore) -> Vec<Citation> {
     let list: Vec<ConverseCitation> = given
         .and_then(|given| serde_json::from_str(given.get()).ok())
         .unwrap_or_default();
-    list.into_iter().filter_map(translated).collect()
+    list.into_iter()
+        .filter_map(|one| translated(one, reply))
+        .collect()
 }
 
-fn translated(given: ConverseCitation) -> Option<Citation> {
+fn translated(given: ConverseCitation, reply: &ReplyCore) -> Option<Citation> {
     let texts = given.source_content.into_iter().filter_map(|one| one.text);
     let cited_text: String = texts.collect();
-    let document_title = given.title;
+    let title = given.title;
+    let document_title = title.clone().and_then(|name| reply.document_title(name));
     let Location {
         document_char,
         document_page,
@@ -143,7 +148,7 @@ fn translated(given: ConverseCitation) -> Option<Citation> {
         return Some(Citation::SearchResultLocation {
             cited_text,
             source: given.source.unwrap_or_default(),
-            title: document_title,
+            title,
             search_result_index: place.search_result_index,
             start_block_index: place.start,
             end_block_index: place.end,
@@ -152,7 +157,7 @@ fn translated(given: ConverseCitation) -> Option<Citation> {
     web.map(|web| Citation::WebSearchResultLocation {
         cited_text,
         url: web.url,
-        title: document_title,
+        title,
         encrypted_index: "",
     })
 }

@@ -141,7 +141,7 @@ pub(super) fn blocks<'a>(given: &'a [ResponseBlock], reply: &'a ReplyContext) ->
             let pieces = cited.content.iter().filter_map(|one| one.text.as_deref());
             blocks.push(Block::Text {
                 text: Cow::Owned(pieces.collect()),
-                citations: citations::all(cited.citations.as_deref()),
+                citations: citations::all(cited.citations.as_deref(), &reply.core),
             });
         }
         if let Some(reasoning) = &block.reasoning_content {

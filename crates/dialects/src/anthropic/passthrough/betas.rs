@@ -20,12 +20,20 @@ const BUILT_IN: [&str; 4] = [
 const ADVANCED_TOOLS: &str = "advanced-tool-use-";
 const TOOL_FLAGS: [&str; 2] = ["tool-search-tool-", "tool-examples-"];
 
-/// The supported flags among those of header and body.
+/// The supported flags among those of header and body. `native`: whether the request is for Claude's own API and not
+/// for Converse, which supports fewer flags.
 pub(crate) fn filter<'f>(
     given: impl Iterator<Item = Cow<'f, str>>,
+    native: bool,
     capabilities: &ModelCapabilities,
     warnings: &mut Warnings,
 ) -> Result<Vec<String>, RequestError> {
+    let more: &[String] = if native {
+        &capabilities.native_betas
+    } else {
+        &[]
+    };
+    let supported = || capabilities.betas.iter().chain(more);
     let mut kept: Vec<String> = Vec::new();
     let mut keep = |flag: &str| {
         if !kept.iter().any(|known| known == flag) {
@@ -35,20 +43,20 @@ pub(crate) fn filter<'f>(
     for flag in given {
         let flag = flag.trim();
         let begins = |list: &[&str]| list.iter().any(|start| flag.starts_with(start));
-        if capabilities.betas.iter().any(|allowed| allowed == flag) {
+        if supported().any(|allowed| allowed == flag) {
             keep(flag);
         } else if flag.starts_with(ADVANCED_TOOLS) {
             let own = |known: &&String| TOOL_FLAGS.iter().any(|start| known.starts_with(start));
             let mut any = false;
-            for known in capabilities.betas.iter().filter(own) {
+            for known in supported().filter(own) {
                 any = true;
                 keep(known);
             }
             if !any {
-                rejected(flag, capabilities, warnings)?;
+                rejected(flag, native, capabilities, warnings)?;
             }
         } else if !flag.is_empty() && !begins(&LABELS) && !begins(&BUILT_IN) {
-            rejected(flag, capabilities, warnings)?;
+            rejected(flag, native, capabilities, warnings)?;
         }
     }
     Ok(kept)
@@ -56,11 +64,17 @@ pub(crate) fn filter<'f>(
 
 fn rejected(
     flag: &str,
+    native: bool,
     capabilities: &ModelCapabilities,
     warnings: &mut Warnings,
 ) -> Result<(), RequestError> {
+    let (api, field) = if native {
+        ("Bedrock", "betas")
+    } else {
+        ("Converse", "betas, and nativeBetas for InvokeModel")
+    };
     let why = format!(
-        "{flag} is not supported by Bedrock for {} (see modelFamilies.*.betas)",
+        "{flag} is not supported by {api} for {} (see modelFamilies.*.{field})",
         capabilities.title
     );
     warnings.dropped("anthropic-beta", &why)
@@ -82,7 +96,7 @@ mod tests {
         let mut warnings = Warnings::new(false);
         let flags = given.iter().map(|flag| Cow::Borrowed(*flag));
         assert_eq!(
-            filter(flags, &capabilities, &mut warnings).unwrap(),
+            filter(flags, true, &capabilities, &mut warnings).unwrap(),
             kept,
             "{model}"
         );
@@ -126,17 +140,42 @@ mod tests {
                 "effort-2025-11-24",
                 "advanced-tool-use-2025-11-20",
             ],
-            &["interleaved-thinking-2025-05-14"],
-            2,
+            &[
+                "interleaved-thinking-2025-05-14",
+                "tool-search-tool-2025-10-19",
+            ],
+            1,
         );
         check("amazon.nova-pro-v1:0", &["context-1m-2025-08-07"], &[], 1);
+    }
+
+    #[test]
+    fn converse_gets_no_flags_that_it_rejects() {
+        for model in [
+            "anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "anthropic.claude-opus-4-5-20251101-v1:0",
+            "anthropic.claude-sonnet-4-6",
+            "anthropic.claude-opus-4-8",
+        ] {
+            let capabilities = FamilyTable::builtin().resolve(model, None);
+            for given in [
+                "advanced-tool-use-2025-11-20",
+                "tool-search-tool-2025-10-19",
+            ] {
+                let mut warnings = Warnings::new(false);
+                let flags = [Cow::Borrowed(given)].into_iter();
+                let kept = filter(flags, false, &capabilities, &mut warnings).unwrap();
+                assert!(kept.is_empty(), "{model} {kept:?}");
+                assert!(warnings.into_vec()[0].contains("Converse"));
+            }
+        }
     }
 
     #[test]
     fn strict_mode_rejects_flags_that_would_be_dropped() {
         let capabilities = FamilyTable::builtin().resolve("anthropic.claude-opus-4-7", None);
         let flags = [Cow::Borrowed("effort-2025-11-24")].into_iter();
-        let error = filter(flags, &capabilities, &mut Warnings::new(true)).unwrap_err();
+        let error = filter(flags, true, &capabilities, &mut Warnings::new(true)).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("anthropic-beta"));
     }
 }

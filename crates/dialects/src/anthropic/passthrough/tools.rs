@@ -12,6 +12,9 @@ pub(crate) const SERVER_TOOLS: [&str; 5] = [
     "advisor_",
 ];
 
+/// Prefix of the types of tools that search other tools; Bedrock runs them by InvokeModel.
+pub(crate) const SEARCH: &str = "tool_search_tool_";
+
 /// Members of a tool that the client defines.
 const FIELDS: [&str; 5] = [
     "type",

@@ -15,17 +15,17 @@ fn known_ids_match_their_families() {
     family("anthropic.claude-haiku-4-5", "claude-4.5");
     family(
         "global.anthropic.claude-opus-4-5-20251101-v1:0",
-        "claude-4.5",
+        "claude-opus-4.5",
     );
     family("anthropic.claude-3-haiku-20240307-v1:0", "claude-3");
-    family("anthropic.claude-3-5-sonnet-20241022-v2:0", "claude-3");
+    family("anthropic.claude-3-5-sonnet-20241022-v2:0", "claude-3.5");
     family("us.anthropic.claude-3-7-sonnet-20250219-v1:0", "claude-4");
-    family("anthropic.claude-opus-4-20250514-v1:0", "claude-4");
+    family("anthropic.claude-opus-4-20250514-v1:0", "claude-opus-4");
     family("us.anthropic.claude-opus-4-1-20250805-v1:0", "claude-4.1");
     family("global.anthropic.claude-opus-4-6-v1", "claude-4.6");
     family("eu.anthropic.claude-sonnet-4-6", "claude-4.6");
     family("us.anthropic.claude-opus-4-7", "claude-4.7");
-    family("us.anthropic.claude-opus-5", "claude-4.7");
+    family("us.anthropic.claude-opus-5", "claude-4.8");
     family("us.anthropic.claude-fable-5", "claude-5-unforced");
     family("anthropic.claude-v2:1", "claude-2");
     family("us.amazon.nova-micro-v1:0", "nova-micro");

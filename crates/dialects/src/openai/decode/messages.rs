@@ -1,6 +1,6 @@
 //! Reads `messages`; [`crate::translation::turns`] combines them.
 
-use bedrock::converse::{ContentBlock, ReasoningContent, ReasoningText, SystemBlock, ToolUseBlock};
+use bedrock::converse::{ContentBlock, ReasoningContent, ReasoningText, ToolUseBlock};
 
 use super::parts;
 use crate::{
@@ -32,10 +32,15 @@ pub(super) fn decode<'a>(
         ));
     }
     let mut conversation = Conversation::default();
+    let last_answer = messages
+        .iter()
+        .rposition(|message| message.text_at(&["role"]) == Some("assistant"));
     for (index, message) in messages.into_iter().enumerate() {
         let at = at.index(index);
         let mut message = message.object(&at)?;
         let role = message.required_string("role", &at)?;
+        let earlier = last_answer.is_some_and(|last| index < last);
+        context.replaces_media = earlier || role == "tool";
         match role.as_ref() {
             "system" | "developer" => system(message, &at, &mut conversation, context)?,
             "user" => user(message, &at, &mut conversation.turns, context)?,
@@ -97,23 +102,12 @@ fn system<'a>(
     conversation: &mut Conversation<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
-    let parts = content_of(&mut message, at, context.capabilities.cache.system, context)?;
+    let cached = conversation.caches_system(context);
+    let parts = content_of(&mut message, at, cached, context)?;
     drop_name(&mut message, at, context)?;
     context.drop_unknown(message, at)?;
-    for block in flatten(parts) {
-        conversation.system.push(match block {
-            ContentBlock::Text(text) => SystemBlock::Text(text),
-            ContentBlock::GuardContent(guard) => SystemBlock::GuardContent(guard),
-            ContentBlock::CachePoint(point) => SystemBlock::CachePoint(point),
-            _ => {
-                return Err(RequestError::unsupported(
-                    at.key("content").to_string(),
-                    "a system prompt supports text only; use a user message for other content",
-                ));
-            }
-        });
-    }
-    Ok(())
+    let blocks = flatten(parts, context)?;
+    conversation.system_message(blocks, &at.key("content"), context)
 }
 
 fn user<'a>(
@@ -130,7 +124,7 @@ fn user<'a>(
     )?;
     drop_name(&mut message, at, context)?;
     context.drop_unknown(message, at)?;
-    turns.user(flatten(parts));
+    turns.user(flatten(parts, context)?);
     Ok(())
 }
 
@@ -140,14 +134,12 @@ fn assistant<'a>(
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
+    let cached = context.capabilities.cache.messages;
+    // The point of a message is after its calls.
+    let point = cache::point(&mut message, at, cached, context)?;
     let mut blocks = reasoning(&mut message, at, context)?;
-    let parts = content_of(
-        &mut message,
-        at,
-        context.capabilities.cache.messages,
-        context,
-    )?;
-    let mut text = flatten(parts);
+    let parts = content_of(&mut message, at, cached, context)?;
+    let mut text = flatten(parts, context)?;
     if let Some(refusal) = message.string("refusal", at)? {
         text.extend(text_block(refusal));
     }
@@ -167,8 +159,11 @@ fn assistant<'a>(
     if let Some(list) = message.take("tool_calls") {
         let at = at.key("tool_calls");
         for (index, call) in list.array(&at)?.into_iter().enumerate() {
+            let mut call = call.object(&at.index(index))?;
+            let point = cache::point(&mut call, &at.index(index), cached, context)?;
             let (block, call) = tool_call(call, &at.index(index), turns, context)?;
             blocks.push(ContentBlock::ToolUse(block));
+            blocks.extend(point.map(ContentBlock::CachePoint));
             calls.push(call);
         }
     }
@@ -180,6 +175,10 @@ fn assistant<'a>(
     }
     drop_name(&mut message, at, context)?;
     context.drop_unknown(message, at)?;
+    match point {
+        Some(_) if blocks.is_empty() => cache::lost(context)?,
+        point => blocks.extend(point.map(ContentBlock::CachePoint)),
+    }
     turns.assistant(blocks, calls);
     Ok(())
 }
@@ -255,12 +254,11 @@ fn reasoning<'a>(
 }
 
 fn tool_call<'a>(
-    call: Json<'a>,
+    mut call: Object<'a>,
     at: &FieldPath<'_>,
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(ToolUseBlock<'a>, Call<'a>), RequestError> {
-    let mut call = call.object(at)?;
     let kind = call.string("type", at)?;
     if kind.as_deref().is_some_and(|kind| kind != "function") {
         return Err(RequestError::unsupported(

@@ -49,6 +49,7 @@ pub fn decode<'a>(
         tools,
         conversation,
         effort: body.take("reasoning_effort"),
+        shows_reasoning: true,
         response_format: response_format::read(body.take("response_format"), &mut context)?,
         sampling: SamplingFields::with_limit(&mut body, &["max_completion_tokens", "max_tokens"]),
     };

@@ -38,7 +38,7 @@ pub(super) fn decode<'a>(
             ));
         }
     };
-    Ok(flatten(parts))
+    flatten(parts, context)
 }
 
 fn part<'a>(

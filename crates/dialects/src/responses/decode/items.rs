@@ -61,7 +61,14 @@ pub(super) fn decode<'a>(
             .turns
             .user(Vec::from_iter(text_block(text))),
         Some(Json::Array(items)) => {
+            let last_answer = items.iter().rposition(|item| {
+                let kind = item.text_at(&["type"]).unwrap_or_default();
+                kind.ends_with("_call") || item.text_at(&["role"]) == Some("assistant")
+            });
             for (index, item) in items.into_iter().enumerate() {
+                let is_output = |kind: &str| kind.ends_with("_call_output");
+                context.replaces_media = last_answer.is_some_and(|last| index < last)
+                    || item.text_at(&["type"]).is_some_and(is_output);
                 reader.item(item, &at.index(index), context)?;
             }
         }
@@ -133,11 +140,10 @@ impl<'a> Reader<'a> {
         context: &mut Context<'_>,
     ) -> Result<(), RequestError> {
         let role = item.required_string("role", at)?;
-        let capabilities = &context.capabilities.cache;
         let cached = if matches!(role.as_ref(), "system" | "developer") {
-            capabilities.system
+            self.conversation.caches_system(context)
         } else {
-            capabilities.messages
+            context.capabilities.cache.messages
         };
         let content_at = at.key("content");
         let blocks = content::decode(item.take("content"), &content_at, cached, context)?;
@@ -159,18 +165,8 @@ impl<'a> Reader<'a> {
                 self.assistant(blocks, Vec::new());
             }
             "system" | "developer" => {
-                for block in blocks {
-                    self.conversation.system.push(match block {
-                        ContentBlock::Text(text) => SystemBlock::Text(text),
-                        ContentBlock::CachePoint(point) => SystemBlock::CachePoint(point),
-                        _ => {
-                            return Err(RequestError::unsupported(
-                                content_at.to_string(),
-                                "a system prompt supports text only; use a user message for other content",
-                            ));
-                        }
-                    });
-                }
+                self.conversation
+                    .system_message(blocks, &content_at, context)?;
             }
             other => {
                 return Err(RequestError::invalid(

@@ -11,16 +11,19 @@ fn document_names_are_valid_and_unique() {
         (Some("report.docx"), "report (3)"),
         (
             Some("a/b\\Q3  results_v1.2 (final).xlsx"),
-            "Q3 results-v1-2 (final)",
+            "Q3 results_v1-2 (final)",
         ),
         (Some("日本語.pdf"), "document"),
         (Some(""), "document (2)"),
         (None, "document (3)"),
-        (Some(".bashrc"), "document (4)"),
+        (Some(".bashrc"), "-bashrc"),
     ] {
         let name = unique_name(given, &taken);
         assert_eq!(name, expected, "{given:?}");
-        taken.push(name);
+        taken.push(NamedDocument {
+            upstream: name,
+            client: None,
+        });
     }
     let long = unique_name(Some(&"x".repeat(500)), &[]);
     assert!(long.len() <= 200);

@@ -35,7 +35,7 @@ pub(crate) fn tool_choice(capabilities: &ModelCapabilities) -> Support {
     match (has(Choice::Any), has(Choice::Tool)) {
         (true, true) => Support::Supported,
         (true, false) => Support::Mapped("a named function becomes the only tool"),
-        _ => Support::Dropped,
+        _ => Support::Mapped("by instructions"),
     }
 }
 
@@ -63,6 +63,7 @@ pub(crate) fn effort(capabilities: &ModelCapabilities) -> Support {
         ReasoningStyle::ReasoningConfigObject => Support::Mapped("`reasoningConfig`"),
         ReasoningStyle::ReasoningConfigWord => Support::Mapped("`reasoning_config`"),
         ReasoningStyle::ReasoningEffort => Support::Mapped("`reasoning_effort`"),
+        ReasoningStyle::ReasoningObject => Support::Mapped("`reasoning.effort`"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reasoning effort and thinking budget as the family's own fields.
 
 use bedrock::converse::{ContentBlock, Message, Role};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     families::{Effort, ReasoningStyle},
@@ -9,39 +9,42 @@ use crate::{
         context::Context,
         error::RequestError,
         json::{FieldPath, Json},
-        reasoning::{EFFORTS, MIN_BUDGET, Reasoning, from_effort},
+        reasoning::{EFFORTS, MIN_BUDGET, Reasoning, from_effort, set_display},
     },
 };
 
-/// The reasoning settings from the effort, or from `thinking` as Anthropic's clients send it.
+/// The effort of adaptive thinking without an effort.
+const DEFAULT_EFFORT: &str = "high";
+
+/// The reasoning settings from the effort, or from `thinking` as Anthropic's clients send it. `shown`: whether the
+/// client receives the text of the reasoning.
 pub(super) fn decide(
     effort: Option<Json<'_>>,
     thinking: Option<Json<'_>>,
+    shown: bool,
     context: &mut Context<'_>,
 ) -> Result<Reasoning, RequestError> {
     let root = FieldPath::Root;
-    if let Some(thinking) = thinking {
-        if effort.is_some() {
-            let why = "thinking takes precedence";
-            context.warnings.dropped(context.field_names.effort, why)?;
-        }
-        return explicit(thinking, &root.key("thinking"), context);
-    }
-    let Some(effort) = effort else {
-        return Ok(Reasoning::default());
-    };
     let at = root.key(context.field_names.effort);
-    let effort = effort.string(&at)?;
-    if !EFFORTS.contains(&effort.as_ref()) {
+    let effort = effort.map(|effort| effort.string(&at)).transpose()?;
+    if let Some(effort) = &effort
+        && !EFFORTS.contains(&effort.as_ref())
+    {
         return Err(RequestError::invalid(
             at.to_string(),
             format!("{effort:?} is not an effort; use {}", EFFORTS.join(", ")),
         ));
     }
-    if effort == "none" {
+    if let Some(thinking) = thinking {
+        return explicit(thinking, effort.as_deref(), &root.key("thinking"), context);
+    }
+    let Some(effort) = effort else {
+        return Ok(Reasoning::default());
+    };
+    let capabilities = &context.capabilities.reasoning;
+    if effort == "none" && !capabilities.efforts.contains_key("none") {
         return Ok(Reasoning::default());
     }
-    let capabilities = &context.capabilities.reasoning;
     if capabilities.style == ReasoningStyle::None {
         let why = format!("{} has no reasoning settings", context.capabilities.title);
         context.warnings.dropped(context.field_names.effort, &why)?;
@@ -58,20 +61,18 @@ pub(super) fn decide(
             ),
         ));
     };
-    Ok(from_effort(
-        capabilities.style,
-        own,
-        &capabilities.drops_limits_at,
-    ))
+    Ok(from_effort(capabilities, own, shown))
 }
 
 /// `thinking: {type: enabled, budget_tokens}`, `{type: adaptive}` or `{type: disabled}`.
 fn explicit(
     thinking: Json<'_>,
+    effort: Option<&str>,
     at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Reasoning, RequestError> {
     let capabilities = &context.capabilities.reasoning;
+    let own = effort.and_then(|effort| capabilities.efforts.get(effort));
     let claude = matches!(
         capabilities.style,
         ReasoningStyle::Budget | ReasoningStyle::Adaptive
@@ -82,6 +83,13 @@ fn explicit(
         .take("budget_tokens")
         .map(|value| value.whole(&at.key("budget_tokens")))
         .transpose()?;
+    let display = object.string("display", at)?;
+    context.drop_unknown(object, at)?;
+    let adaptive = kind == "adaptive" || !capabilities.budget;
+    if effort.is_some() && !(claude && adaptive) {
+        let why = "thinking takes precedence";
+        context.warnings.dropped(context.field_names.effort, why)?;
+    }
     if kind == "disabled" {
         return Ok(Reasoning::default());
     }
@@ -104,8 +112,9 @@ fn explicit(
                     format!("must be at least {MIN_BUDGET}"),
                 ));
             }
-            let own = Effort::Budget(budget);
-            Ok(from_effort(ReasoningStyle::Budget, &own, &[]))
+            let mut reasoning = from_effort(capabilities, &Effort::Budget(budget), false);
+            show(&mut reasoning.fields, display.as_deref());
+            Ok(reasoning)
         }
         "enabled" | "adaptive" if capabilities.style == ReasoningStyle::Adaptive => {
             if kind == "enabled" {
@@ -114,23 +123,38 @@ fn explicit(
             }
             let mut fields = Map::new();
             fields.insert("thinking".to_owned(), json!({"type": "adaptive"}));
+            show(&mut fields, display.as_deref());
+            if let Some(Effort::Word(word)) = own {
+                fields.insert("output_config".to_owned(), json!({"effort": word}));
+            }
             Ok(Reasoning {
                 fields,
                 active: true,
                 ..Reasoning::default()
             })
         }
-        "adaptive" => Err(RequestError::unsupported(
-            at.key("type").to_string(),
-            format!(
-                "{} requires \"enabled\" with budget_tokens",
-                context.capabilities.title
-            ),
-        )),
+        "adaptive" => {
+            let own = own.or_else(|| capabilities.efforts.get(DEFAULT_EFFORT));
+            let own = own.cloned().unwrap_or(Effort::Budget(MIN_BUDGET));
+            let how = format!(
+                "{} does not support adaptive thinking; set to a budget of {} tokens",
+                context.capabilities.title,
+                own.to_value()
+            );
+            context.warnings.changed("thinking", &how)?;
+            Ok(from_effort(&context.capabilities.reasoning, &own, false))
+        }
         other => Err(RequestError::invalid(
             at.key("type").to_string(),
             format!("{other:?} is not supported; use enabled, adaptive or disabled"),
         )),
+    }
+}
+
+/// Adds the client's `display` to `thinking`.
+fn show(fields: &mut Map<String, Value>, display: Option<&str>) {
+    if let (Some(thinking), Some(display)) = (fields.get_mut("thinking"), display) {
+        set_display(thinking, display);
     }
 }
 

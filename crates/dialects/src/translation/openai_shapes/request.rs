@@ -23,6 +23,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) tools: Tools<'a>,
     pub(crate) conversation: Conversation<'a>,
     pub(crate) effort: Option<Json<'a>>,
+    /// Whether the client receives the text of the reasoning.
+    pub(crate) shows_reasoning: bool,
     pub(crate) response_format: ResponseFormat<'a>,
     pub(crate) sampling: SamplingFields<'a>,
 }
@@ -38,7 +40,9 @@ pub(crate) fn assemble<'a>(
     context: &mut Context<'_>,
 ) -> Result<Assembled<'a>, RequestError> {
     let stream = parts.stream;
-    let mut reasoning = reasoning::decide(parts.effort, body.take("thinking"), context)?;
+    let thinking = body.take("thinking");
+    let shown = parts.shows_reasoning;
+    let mut reasoning = reasoning::decide(parts.effort, thinking, shown, context)?;
     let extra = extra(&mut body)?;
     if reasoning.fields.is_empty() {
         reasoning.active = thinks(&extra);

@@ -160,7 +160,7 @@ impl StreamEncoder {
             }
         }
         if let Some(citation) = delta.citation
-            && let Some(citation) = citations::one(citation)
+            && let Some(citation) = citations::one(citation, &self.reply.core)
             && !self.reply.core.holds_text()
         {
             let index = self.text_block(Some(block), out);
