@@ -11,6 +11,7 @@ pub(crate) mod conversation;
 mod error;
 pub(crate) mod fields;
 mod head;
+pub(crate) mod held;
 pub(crate) mod json;
 pub(crate) mod leak;
 pub(crate) mod media;

@@ -1,15 +1,20 @@
-//! Parses tool calls that a model writes into its text as tokens of its template (Kimi on Converse):
-//! `<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{…}<|tool_call_end|>`.
+//! Reads the markup of tool calls that a model leaves in its text.
 //!
-//! Used only for families with this capability, and only if the request has tools. Text is held back only while it may
-//! be the start of a token. Remove this module once Bedrock parses these calls
-//! (<https://github.com/vercel/ai/issues/11409>).
+//! Kimi on Converse writes calls as tokens of its template
+//! (`<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{…}<|tool_call_end|>`,
+//! <https://github.com/vercel/ai/issues/11409>), DeepSeek leaves the start of its markup beside a correct call
+//! (`<｜DSML｜function_calls`, <https://github.com/NousResearch/hermes-agent/issues/98764>); see [`dsml`]. Used only for
+//! families with this capability, and only if the request has tools. Text is held back only while it may be the start of
+//! markup.
+
+mod dsml;
 
 const SECTION: &str = "<|tool_calls_section_begin|>";
 const SECTION_END: &str = "<|tool_calls_section_end|>";
 const CALL: &str = "<|tool_call_begin|>";
 const ARGUMENTS: &str = "<|tool_call_argument_begin|>";
 const CALL_END: &str = "<|tool_call_end|>";
+const MARKERS: [&str; 5] = [SECTION, SECTION_END, CALL, dsml::START, dsml::ASCII_START];
 
 /// A parsed piece of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,16 +31,26 @@ pub(crate) enum Piece {
 #[derive(Debug, Default)]
 pub(crate) struct LeakedCallParser {
     pending: String,
+    /// DeepSeek's markup up to the end of the text, which counts only if the response has no calls.
+    markup: Option<String>,
 }
 
 impl LeakedCallParser {
     /// Adds text and returns the pieces that are complete.
     pub(crate) fn push(&mut self, text: &str) -> Vec<Piece> {
+        if let Some(markup) = &mut self.markup {
+            markup.push_str(text);
+            return Vec::new();
+        }
         self.pending.push_str(text);
         let mut pieces = Vec::new();
         while let Some((start, marker)) = first_marker(&self.pending) {
             let rest = self.pending.split_off(start);
             emit_text(std::mem::take(&mut self.pending), &mut pieces);
+            if marker == dsml::START || marker == dsml::ASCII_START {
+                self.markup = Some(rest);
+                return pieces;
+            }
             if marker == CALL {
                 let Some((call, after)) = rest.split_once(CALL_END) else {
                     // The call is not complete yet.
@@ -54,10 +69,20 @@ impl LeakedCallParser {
         pieces
     }
 
-    /// The remaining text at the end of the stream; a truncated call is text.
-    pub(crate) fn finish(&mut self) -> Option<String> {
-        let rest = std::mem::take(&mut self.pending);
-        (!rest.is_empty()).then_some(rest)
+    /// The remaining pieces at the end of the response; a truncated call is text. `has_calls`: whether Bedrock returned
+    /// the response's calls, so that DeepSeek's markup is only a remnant of them.
+    pub(crate) fn finish(&mut self, has_calls: bool) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        emit_text(std::mem::take(&mut self.pending), &mut pieces);
+        if let Some(markup) = self.markup.take()
+            && !has_calls
+        {
+            match dsml::calls(&markup) {
+                calls if calls.is_empty() => emit_text(markup, &mut pieces),
+                calls => pieces.extend(calls),
+            }
+        }
+        pieces
     }
 }
 
@@ -68,7 +93,7 @@ fn emit_text(text: String, pieces: &mut Vec<Piece>) {
 }
 
 fn first_marker(text: &str) -> Option<(usize, &'static str)> {
-    [SECTION, SECTION_END, CALL]
+    MARKERS
         .into_iter()
         .filter_map(|marker| Some((text.find(marker)?, marker)))
         .min()
@@ -76,15 +101,13 @@ fn first_marker(text: &str) -> Option<(usize, &'static str)> {
 
 /// Length of the longest suffix of `text` that may be the start of a marker.
 fn possible_marker(text: &str) -> usize {
-    let longest = [SECTION, SECTION_END, CALL]
-        .into_iter()
-        .filter_map(|marker| {
-            (1..marker.len()).rev().find(|length| {
-                marker
-                    .get(..*length)
-                    .is_some_and(|begin| text.ends_with(begin))
-            })
-        });
+    let longest = MARKERS.into_iter().filter_map(|marker| {
+        (1..marker.len()).rev().find(|length| {
+            marker
+                .get(..*length)
+                .is_some_and(|begin| text.ends_with(begin))
+        })
+    });
     longest.max().unwrap_or(0)
 }
 
@@ -119,10 +142,10 @@ mod tests {
 
     const TEXT: &str = "Let me look. <|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{\"city\": \"Rome\"}<|tool_call_end|><|tool_call_begin|>functions.now:1<|tool_call_argument_begin|><|tool_call_end|><|tool_calls_section_end|> a < b <| c";
 
-    fn run(chunk: usize) -> (String, Vec<Piece>) {
+    fn run(given: &str, has_calls: bool, chunk: usize) -> (String, Vec<Piece>) {
         let mut leak = LeakedCallParser::default();
         let (mut text, mut calls) = (String::new(), Vec::new());
-        let chars: Vec<char> = TEXT.chars().collect();
+        let chars: Vec<char> = given.chars().collect();
         for piece in chars.chunks(chunk) {
             for piece in leak.push(&piece.iter().collect::<String>()) {
                 match piece {
@@ -131,14 +154,19 @@ mod tests {
                 }
             }
         }
-        text.extend(leak.finish());
+        for piece in leak.finish(has_calls) {
+            match piece {
+                Piece::Text(piece) => text.push_str(&piece),
+                call @ Piece::Call { .. } => calls.push(call),
+            }
+        }
         (text, calls)
     }
 
     #[test]
     fn finds_calls_for_every_split_of_the_text() {
         for chunk in 1..=TEXT.len() {
-            let (text, calls) = run(chunk);
+            let (text, calls) = run(TEXT, false, chunk);
             assert_eq!(text, "Let me look.  a < b <| c", "{chunk}");
             let call = |id: &str, name: &str, arguments: &str| Piece::Call {
                 id: id.to_owned(),
@@ -173,8 +201,23 @@ mod tests {
         let mut leak = LeakedCallParser::default();
         assert_eq!(leak.push("<|tool_call_begin|>functions.f:0"), []);
         assert_eq!(
-            leak.finish().as_deref(),
-            Some("<|tool_call_begin|>functions.f:0")
+            leak.finish(false),
+            [Piece::Text("<|tool_call_begin|>functions.f:0".to_owned())]
         );
+    }
+
+    #[test]
+    fn markup_of_deepseek_is_removed_beside_a_call_for_every_split() {
+        let given = "I'll check.\n\n<｜DSML｜function_calls";
+        for chunk in 1..=given.len() {
+            let (text, calls) = run(given, true, chunk);
+            assert_eq!(
+                (text.as_str(), calls.len()),
+                ("I'll check.\n\n", 0),
+                "{chunk}"
+            );
+            let (text, _) = run(given, false, chunk);
+            assert_eq!(text, given, "{chunk}");
+        }
     }
 }

@@ -1,8 +1,12 @@
-//! Maps tool names and call ids to the character sets that Bedrock accepts; names reversibly.
+//! Maps names of tools and arguments, and call ids, to the character sets that Bedrock accepts; names reversibly.
+
+mod arguments;
 
 use std::{borrow::Cow, fmt::Write as _};
 
 use crate::families::ToolIdRule;
+use arguments::Argument;
+pub(crate) use arguments::is_argument_name;
 
 /// Maximum length of a name and of an id.
 const MAX_LENGTH: usize = 64;
@@ -14,6 +18,8 @@ pub(crate) struct ToolNames {
     changed: Vec<(String, String)>,
     /// Unchanged names.
     kept: Vec<String>,
+    /// Changed names of arguments.
+    arguments: Vec<Argument>,
 }
 
 impl ToolNames {
@@ -21,6 +27,7 @@ impl ToolNames {
         Self {
             changed: Vec::new(),
             kept: Vec::new(),
+            arguments: Vec::new(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What decoding a request keeps for encoding its response, in every dialect.
 
+use std::borrow::Cow;
+
 use super::{context::NamedDocument, names::ToolNames, request::Assembled};
 
 /// Facts about a request's tools that encoding the response needs.
@@ -40,6 +42,17 @@ impl ReplyCore {
     /// The client's name of a tool, given Bedrock's.
     pub(crate) fn original_tool_name<'n>(&'n self, upstream: &'n str) -> &'n str {
         self.names.original(upstream)
+    }
+
+    /// Whether arguments of a tool, given Bedrock's name, have other names for Bedrock; they are restored when the call
+    /// is complete.
+    pub(crate) fn renames_arguments(&self, tool: &str) -> bool {
+        self.names.renames_arguments(tool)
+    }
+
+    /// The arguments of a call with the client's names.
+    pub(crate) fn original_arguments<'t>(&self, tool: &str, arguments: &'t str) -> Cow<'t, str> {
+        self.names.original_arguments(tool, arguments)
     }
 
     /// Whether a tool, given Bedrock's name, is the schema tool and not one of the client's.

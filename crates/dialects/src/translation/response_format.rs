@@ -114,14 +114,13 @@ fn by_schema<'a>(
             let forced = can_force && (!reasoning.active || capabilities.reasoning.forced_tool);
             let tool = free_name(context);
             let ask = (!forced).then(|| call_it(&tool));
+            let json = schema::tool_input(Some(given), at, &tool, context)?;
             let spec = ToolSpec {
                 name: Cow::Owned(tool),
                 description: Some(description.unwrap_or(Cow::Borrowed(
                     "Gives the final answer. The arguments are the answer.",
                 ))),
-                input_schema: InputSchema {
-                    json: schema::tool_schema(Some(given), at)?,
-                },
+                input_schema: InputSchema { json },
                 strict: None,
             };
             Ok(StructuredOutput {

@@ -1,5 +1,8 @@
-//! JSON Schemas for Bedrock: corrects the root of a tool's schema without changing the rest, and closes schemas for
-//! strict tools and structured output.
+//! JSON Schemas for Bedrock: corrects the root of a tool's schema without changing the rest, adapts it to the family
+//! (`root`), and closes schemas for strict tools and structured output (`strict`).
+
+mod root;
+mod strict;
 
 use std::{borrow::Cow, fmt};
 
@@ -15,12 +18,15 @@ use super::{
     json::{FieldPath, Json},
 };
 
+pub(crate) use root::tool_input;
+pub(crate) use strict::{CLOSED, close};
+
 /// The schema of a tool without parameters.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
 /// An object whose members stay raw text, in order.
 #[derive(Default)]
-struct RawObject<'a>(Vec<(String, Cow<'a, RawValue>)>);
+pub(crate) struct RawObject<'a>(pub(crate) Vec<(String, Cow<'a, RawValue>)>);
 
 impl<'de> Deserialize<'de> for RawObject<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -124,103 +130,17 @@ pub(crate) fn tree(schema: Json<'_>, at: &FieldPath<'_>) -> Result<Value, Reques
     }
 }
 
-/// Keywords that Bedrock rejects in strict schemas, by type; they become part of the description.
-const REFUSED: [(&str, &[&str]); 3] = [
-    (
-        "number",
-        &[
-            "minimum",
-            "maximum",
-            "exclusiveMinimum",
-            "exclusiveMaximum",
-            "multipleOf",
-        ],
-    ),
-    (
-        "integer",
-        &[
-            "minimum",
-            "maximum",
-            "exclusiveMinimum",
-            "exclusiveMaximum",
-            "multipleOf",
-        ],
-    ),
-    ("array", &["maxItems"]),
-];
-
-/// Closes a schema for strict output: sets `additionalProperties: false` on every object, and removes `$schema` and the
-/// keywords that Bedrock rejects. Returns whether the schema now accepts different values.
-pub(crate) fn close(schema: &mut Value) -> bool {
-    match schema {
-        Value::Array(items) => items
-            .iter_mut()
-            .fold(false, |changed, item| close(item) | changed),
-        Value::Object(object) => close_object(object),
-        _ => false,
+/// Adds notes to the description of a schema.
+fn describe(schema: &mut Map<String, Value>, notes: &[String]) {
+    if notes.is_empty() {
+        return;
     }
-}
-
-/// The warning if closing changed the values that a schema accepts.
-pub(crate) const CLOSED: &str = "additionalProperties was set to false, and limits of numbers and \
-                                 arrays were moved to descriptions, as Bedrock requires for strict schemas";
-
-fn close_object(object: &mut Map<String, Value>) -> bool {
-    object.shift_remove("$schema");
-    let mut changed = false;
-    let kind = object
-        .get("type")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
-    if kind.as_deref() == Some("object") || (kind.is_none() && object.contains_key("properties")) {
-        let before = object.insert("additionalProperties".to_owned(), Value::Bool(false));
-        changed |= before.is_some_and(|before| before != Value::Bool(false));
-    }
-    let mut moved = Vec::new();
-    for (_, keywords) in REFUSED.iter().filter(|(of, _)| kind.as_deref() == Some(of)) {
-        for keyword in *keywords {
-            if let Some(value) = object.shift_remove(*keyword) {
-                moved.push(format!("{keyword}: {value}"));
-            }
-        }
-    }
-    if kind.as_deref() == Some("array")
-        && object
-            .get("minItems")
-            .and_then(Value::as_u64)
-            .is_some_and(|least| least > 1)
-        && let Some(value) = object.shift_remove("minItems")
-    {
-        moved.push(format!("minItems: {value}"));
-    }
-    if !moved.is_empty() {
-        changed = true;
-        let note = moved.join(", ");
-        let text = match object.get("description").and_then(Value::as_str) {
-            Some(description) if !description.is_empty() => format!("{description} ({note})"),
-            _ => note,
-        };
-        object.insert("description".to_owned(), Value::String(text));
-    }
-    for (key, value) in object.iter_mut() {
-        match key.as_str() {
-            // The members are named schemas.
-            "properties" | "$defs" | "definitions" | "patternProperties" => {
-                if let Value::Object(members) = value {
-                    for member in members.values_mut() {
-                        changed |= close(member);
-                    }
-                }
-            }
-            "items" | "prefixItems" | "anyOf" | "oneOf" | "allOf" | "not" | "if" | "then"
-            | "else" => {
-                changed |= close(value);
-            }
-            // Other members are data: enum, const, default, examples …
-            _ => {}
-        }
-    }
-    changed
+    let note = notes.join(", ");
+    let text = match schema.get("description").and_then(Value::as_str) {
+        Some(description) if !description.is_empty() => format!("{description} ({note})"),
+        _ => note,
+    };
+    schema.insert("description".to_owned(), Value::String(text));
 }
 
 /// Raw JSON from text.
@@ -273,32 +193,5 @@ mod tests {
         assert!(through(r#"{"type":"string"}"#).is_err());
         assert!(through("[]").is_err());
         assert!(through("true").is_err());
-    }
-
-    #[test]
-    fn closing_changes_every_object_and_no_data() {
-        let mut schema = serde_json::json!({
-            "$schema": "x",
-            "type": "object",
-            "properties": {
-                "a": {"type": "array", "items": {"type": "object", "properties": {}}, "maxItems": 3},
-                "b": {"anyOf": [{"type": "object"}, {"type": "integer", "minimum": 1, "description": "B"}]},
-                "type": {"const": {"type": "object"}}
-            }
-        });
-        assert!(close(&mut schema));
-        assert!(!close(&mut schema), "closing twice");
-        assert_eq!(
-            schema,
-            serde_json::json!({
-                "type": "object",
-                "properties": {
-                    "a": {"type": "array", "items": {"type": "object", "properties": {}, "additionalProperties": false}, "description": "maxItems: 3"},
-                    "b": {"anyOf": [{"type": "object", "additionalProperties": false}, {"type": "integer", "description": "B (minimum: 1)"}]},
-                    "type": {"const": {"type": "object"}}
-                },
-                "additionalProperties": false
-            })
-        );
     }
 }

@@ -319,8 +319,8 @@ fn call<'a>(
     let upstream = turns.fresh_id(&names::call_id(id.clone(), context.capabilities.tools.id));
     let block = ToolUseBlock {
         tool_use_id: upstream.clone(),
+        input: context.names.upstream_arguments(&name, input),
         name,
-        input,
     };
     Ok((block, Call::new(id, upstream)))
 }

@@ -1,5 +1,7 @@
 //! Reads `tools` and `tool_choice`.
 
+use std::borrow::Cow;
+
 use bedrock::converse::{InputSchema, Tool, ToolSpec};
 use serde_json::{Map, Value};
 
@@ -121,9 +123,11 @@ fn client_tool<'a>(
                 .warnings
                 .changed("tools[].input_schema", schema::CLOSED)?;
         }
-        schema::owned(tree.to_string())?
+        let closed = schema::owned(tree.to_string())?;
+        let closed = Json::Raw(&closed);
+        Cow::Owned(schema::tool_input(Some(closed), &schema_at, &name, context)?.into_owned())
     } else {
-        schema::tool_schema(Some(given), &schema_at)?
+        schema::tool_input(Some(given), &schema_at, &name, context)?
     };
     for key in EXTRA {
         let Some(value) = tool.take(key) else {

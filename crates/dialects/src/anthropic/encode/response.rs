@@ -127,12 +127,13 @@ pub(super) fn matched_stop_sequence(
 pub(super) fn blocks<'a>(given: &'a [ResponseBlock], reply: &'a ReplyContext) -> Vec<Block<'a>> {
     let mut blocks: Vec<Block<'a>> = Vec::new();
     let mut schema_output = None;
+    let mut leak = LeakedCallParser::default();
     for block in given {
         if let Some(text) = &block.text
             && !text.is_empty()
         {
             if reply.core.reads_calls_in_text() {
-                leaky(text, &mut blocks, reply);
+                leaky(leak.push(text), &mut blocks, reply);
             } else {
                 blocks.push(Block::text(Cow::Borrowed(text)));
             }
@@ -161,30 +162,40 @@ pub(super) fn blocks<'a>(given: &'a [ResponseBlock], reply: &'a ReplyContext) ->
         if let Some(call) = &block.tool_use
             && !call.is_server_side()
         {
-            let input = call.input.as_deref();
+            let input = call.input.as_deref().map(|input| {
+                match reply.core.original_arguments(&call.name, input.get()) {
+                    Cow::Borrowed(_) => Cow::Borrowed(input),
+                    Cow::Owned(text) => {
+                        RawValue::from_string(text).map_or(Cow::Borrowed(input), Cow::Owned)
+                    }
+                }
+            });
             if reply.core.is_schema_tool(&call.name) {
-                schema_output = Some(input.map_or("{}", RawValue::get));
+                let text = input.map_or_else(|| "{}".to_owned(), |input| input.get().to_owned());
+                schema_output = Some(text);
                 continue;
             }
             blocks.push(Block::ToolUse {
                 id: Cow::Borrowed(&call.tool_use_id),
                 name: Cow::Borrowed(reply.core.original_tool_name(&call.name)),
-                input: input.map_or_else(empty_object, Cow::Borrowed),
+                input: input.unwrap_or_else(empty_object),
             });
         }
     }
+    let has_calls = blocks
+        .iter()
+        .any(|block| matches!(block, Block::ToolUse { .. }));
+    leaky(leak.finish(has_calls), &mut blocks, reply);
     if let Some(output) = schema_output {
         blocks.retain(|block| !matches!(block, Block::Text { .. }));
-        blocks.push(Block::text(Cow::Borrowed(output)));
+        blocks.push(Block::text(Cow::Owned(output)));
     }
     blocks
 }
 
 /// Adds text that may contain tool calls; see [`crate::translation::leak`].
-fn leaky<'a>(text: &str, blocks: &mut Vec<Block<'a>>, reply: &'a ReplyContext) {
-    let mut leak = LeakedCallParser::default();
-    let pieces = leak.push(text);
-    for piece in pieces.into_iter().chain(leak.finish().map(Piece::Text)) {
+fn leaky<'a>(pieces: Vec<Piece>, blocks: &mut Vec<Block<'a>>, reply: &'a ReplyContext) {
+    for piece in pieces {
         match piece {
             Piece::Text(text) => match blocks.last_mut() {
                 Some(Block::Text { text: before, .. }) => before.to_mut().push_str(&text),
@@ -195,7 +206,8 @@ fn leaky<'a>(text: &str, blocks: &mut Vec<Block<'a>>, reply: &'a ReplyContext) {
                 name,
                 arguments,
             } => {
-                let input = RawValue::from_string(arguments);
+                let arguments = reply.core.original_arguments(&name, &arguments);
+                let input = RawValue::from_string(arguments.into_owned());
                 blocks.push(Block::ToolUse {
                     id: Cow::Owned(id),
                     name: Cow::Owned(reply.core.original_tool_name(&name).to_owned()),

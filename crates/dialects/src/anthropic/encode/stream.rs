@@ -220,9 +220,8 @@ impl StreamEncoder {
             return;
         }
         self.start(out);
-        if let Some(rest) = self.leak.finish() {
-            self.text(&quoted(&rest), out);
-        }
+        let rest = self.leak.finish(self.calls > 0);
+        self.leaky_pieces(rest, out);
         if !self.schema_tool_used && !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
             self.text(&quoted(&held), out);

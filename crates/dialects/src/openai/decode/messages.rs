@@ -285,8 +285,8 @@ fn tool_call<'a>(
     let upstream = turns.fresh_id(&names::call_id(id.clone(), context.capabilities.tools.id));
     let block = ToolUseBlock {
         tool_use_id: upstream.clone(),
+        input: context.names.upstream_arguments(&name, input),
         name,
-        input,
     };
     Ok((block, Call::new(id, upstream)))
 }

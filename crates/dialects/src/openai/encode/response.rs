@@ -154,10 +154,12 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyCore) -> Message<'a>
         ..Message::default()
     };
     let mut schema_output = None;
+    let mut leak = LeakedCallParser::default();
     for block in blocks {
         if let Some(text) = &block.text {
             if reply.reads_calls_in_text() {
-                leaky_text(text, &mut message, reply);
+                let pieces = leak.push(text);
+                leaky_text(pieces, &mut message, reply);
             } else {
                 append(&mut message.content, text);
             }
@@ -194,6 +196,7 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyCore) -> Message<'a>
         }
         if let Some(call) = &block.tool_use {
             let arguments = call.input.as_deref().map_or("{}", |input| input.get());
+            let arguments = reply.original_arguments(&call.name, arguments);
             if call.is_server_side() {
                 continue;
             }
@@ -207,8 +210,10 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyCore) -> Message<'a>
                 .push(ToolCall::new(&*call.tool_use_id, name, arguments));
         }
     }
+    let pieces = leak.finish(!message.tool_calls.is_empty());
+    leaky_text(pieces, &mut message, reply);
     if let Some(output) = schema_output {
-        message.content = Some(Cow::Borrowed(output));
+        message.content = Some(output);
     }
     // Clients expect a string, or null only if the message has tool calls.
     if message.content.is_none() && message.tool_calls.is_empty() {
@@ -218,10 +223,8 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyCore) -> Message<'a>
 }
 
 /// Appends text that may contain tool calls; see [`crate::translation::leak`].
-fn leaky_text<'a>(text: &'a str, message: &mut Message<'a>, reply: &ReplyCore) {
-    let mut leak = LeakedCallParser::default();
-    let pieces = leak.push(text);
-    for piece in pieces.into_iter().chain(leak.finish().map(Piece::Text)) {
+fn leaky_text(pieces: Vec<Piece>, message: &mut Message<'_>, reply: &ReplyCore) {
+    for piece in pieces {
         match piece {
             Piece::Text(text) => message
                 .content
@@ -233,6 +236,7 @@ fn leaky_text<'a>(text: &'a str, message: &mut Message<'a>, reply: &ReplyCore) {
                 name,
                 arguments,
             } => {
+                let arguments = reply.original_arguments(&name, &arguments).into_owned();
                 let name = reply.original_tool_name(&name).to_owned();
                 message.tool_calls.push(ToolCall::new(id, name, arguments));
             }

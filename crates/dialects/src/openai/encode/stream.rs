@@ -13,10 +13,12 @@ use bedrock::converse::{
     BlockStart, Delta, JsonStr, Metadata, ReasoningDelta, StopReason, StreamEvent, TokenUsage,
 };
 use bytes::BytesMut;
+use serde::Serialize;
 
 use super::{super::reply::ReplyContext, response::ThinkingBlock, usage::Usage};
 use crate::translation::{
     StreamError,
+    held::Held,
     leak::LeakedCallParser,
     openai_shapes::{
         error::ErrorBody,
@@ -42,9 +44,14 @@ enum Open {
         block: u64,
         index: u32,
         arguments: bool,
+        held: Option<Held>,
     },
     /// A call of the schema tool, and whether arguments were sent.
-    Schema { block: u64, arguments: bool },
+    Schema {
+        block: u64,
+        arguments: bool,
+        held: Option<Held>,
+    },
     /// A call of a tool that Bedrock runs, or its result.
     Server { block: u64 },
 }
@@ -56,6 +63,14 @@ struct Reasoning {
     text: String,
     signature: String,
     redacted: String,
+}
+
+/// A thinking block with its index, by which clients accumulate list entries.
+#[derive(Serialize)]
+struct Indexed<'a> {
+    index: u32,
+    #[serde(flatten)]
+    block: &'a ThinkingBlock<'a>,
 }
 
 impl Open {
@@ -81,6 +96,8 @@ pub struct StreamEncoder {
     reasoning: Vec<Reasoning>,
     leak: LeakedCallParser,
     calls: u32,
+    /// Number of thinking blocks written.
+    thoughts: u32,
     role_sent: bool,
     /// Text held back in case the model does not call the schema tool.
     held: String,
@@ -116,6 +133,7 @@ impl StreamEncoder {
             reasoning: Vec::new(),
             leak: LeakedCallParser::default(),
             calls: 0,
+            thoughts: 0,
             role_sent: false,
             held: String::new(),
             schema_tool_used: false,
@@ -277,6 +295,7 @@ impl StreamEncoder {
             self.open.push(Open::Schema {
                 block,
                 arguments: false,
+                held: Held::new(&call.name, self.reply.core()),
             });
         } else {
             self.call(block, &call.tool_use_id, &call.name, out);
@@ -292,6 +311,7 @@ impl StreamEncoder {
                 block,
                 index,
                 arguments: false,
+                held: Held::new(name, self.reply.core()),
             });
         }
         let name = self.reply.core().original_tool_name(name).to_owned();
@@ -357,6 +377,14 @@ impl StreamEncoder {
         out: &mut BytesMut,
     ) -> Result<(), StreamError> {
         match self.open.iter_mut().find(|open| open.block() == block) {
+            Some(
+                Open::Call {
+                    held: Some(held), ..
+                }
+                | Open::Schema {
+                    held: Some(held), ..
+                },
+            ) => held.push(&input.decode()),
             Some(Open::Call {
                 index, arguments, ..
             }) => {
@@ -414,6 +442,21 @@ impl StreamEncoder {
             return;
         };
         match self.open.swap_remove(position) {
+            Open::Call {
+                index,
+                held: Some(held),
+                ..
+            } => {
+                let arguments = held.finish(self.reply.core());
+                self.arguments(index, &quoted(&arguments), out);
+            }
+            Open::Schema {
+                held: Some(held), ..
+            } => {
+                self.schema_tool_used = true;
+                let text = held.finish(self.reply.core());
+                self.text(&quoted(&text), out);
+            }
             // Missing arguments become an empty object, because "" does not parse.
             Open::Call {
                 index,
@@ -431,9 +474,11 @@ impl StreamEncoder {
     }
 
     fn thinking(&mut self, block: &ThinkingBlock<'_>, out: &mut BytesMut) {
+        let index = self.thoughts;
+        self.thoughts = self.thoughts.saturating_add(1);
         self.chunk(out, |out| {
             out.extend_from_slice(b"\"thinking_blocks\":[");
-            write_json(block, out);
+            write_json(&Indexed { index, block }, out);
             out.extend_from_slice(b"]");
         });
     }
@@ -443,12 +488,14 @@ impl StreamEncoder {
         let Some(stop) = self.stop.clone() else {
             return;
         };
+        if finish_reason(&stop, false).is_none() {
+            return;
+        }
+        let rest = self.leak.finish(self.calls > 0);
+        self.leaky_pieces(rest, out);
         let Some(reason) = finish_reason(&stop, self.calls > 0) else {
             return;
         };
-        if let Some(rest) = self.leak.finish() {
-            self.text(&quoted(&rest), out);
-        }
         if !self.schema_tool_used && !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
             self.text(&quoted(&held), out);

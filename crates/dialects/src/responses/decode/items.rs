@@ -250,8 +250,8 @@ impl<'a> Reader<'a> {
         let upstream = turns.fresh_id(&names::call_id(id.clone(), context.capabilities.tools.id));
         let block = ContentBlock::ToolUse(ToolUseBlock {
             tool_use_id: upstream.clone(),
+            input: context.names.upstream_arguments(&name, input),
             name,
-            input,
         });
         self.assistant(vec![block], vec![Call::new(id, upstream)]);
         Ok(())

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::translation::{
     StreamError,
+    held::Held,
     leak::LeakedCallParser,
     openai_shapes::{
         error::ErrorBody,
@@ -57,6 +58,8 @@ pub struct StreamEncoder {
     /// Index of the open message.
     message: Option<usize>,
     apart: Vec<Apart>,
+    /// Arguments of open calls that are held back, by block.
+    renamed: Vec<(u64, Held)>,
     leak: LeakedCallParser,
     /// Text held back in case the model does not call the schema tool.
     held: Literal,
@@ -95,6 +98,7 @@ impl StreamEncoder {
             items: Vec::new(),
             message: None,
             apart: Vec::new(),
+            renamed: Vec::new(),
             leak: LeakedCallParser::default(),
             held: Literal::default(),
             schema_tool_used: false,
@@ -359,6 +363,7 @@ impl StreamEncoder {
     }
 
     pub(super) fn block_ends(&mut self, block: u64, out: &mut BytesMut) {
+        self.write_held(block, out);
         if let Some(position) = self.apart.iter().position(|apart| apart.block() == block)
             && let Apart::Schema {
                 arguments: false, ..
@@ -389,8 +394,14 @@ impl StreamEncoder {
         if malformed {
             return;
         }
-        if let Some(rest) = self.leak.finish() {
-            self.text(&quoted(&rest), out);
+        let has_calls = self
+            .items
+            .iter()
+            .any(|item| matches!(item.kind, Kind::Call { .. }));
+        let rest = self.leak.finish(has_calls);
+        self.leaky_pieces(rest, out);
+        while let Some((block, _)) = self.renamed.first() {
+            self.write_held(*block, out);
         }
         if !self.schema_tool_used && !self.held.is_empty() {
             let mut held = BytesMut::new();

@@ -79,9 +79,9 @@ pub(crate) fn read_function<'a>(
             }
             let closed = schema::owned(tree.to_string())?;
             let again = format!("{{\"parameters\":{}}}", closed.get());
-            corrected(&again, &schema_at)?
+            corrected(&again, &schema_at, &name, context)?
         }
-        parameters => schema::tool_schema(parameters, &schema_at)?,
+        parameters => schema::tool_input(parameters, &schema_at, &name, context)?,
     };
     Ok(ToolSpec {
         name,
@@ -95,11 +95,13 @@ pub(crate) fn read_function<'a>(
 fn corrected(
     body: &str,
     at: &FieldPath<'_>,
-) -> Result<Cow<'static, serde_json::value::RawValue>, RequestError> {
+    tool: &str,
+    context: &mut Context<'_>,
+) -> Result<Cow<'static, RawValue>, RequestError> {
     let json: Json<'_> =
         serde_json::from_str(body).map_err(|error| RequestError::not_json(&error))?;
     let parameters = json.object(at)?.take("parameters");
-    schema::tool_schema(parameters, at).map(|raw| Cow::Owned(raw.into_owned()))
+    schema::tool_input(parameters, at, tool, context).map(|raw| Cow::Owned(raw.into_owned()))
 }
 
 fn read_choice<'a>(

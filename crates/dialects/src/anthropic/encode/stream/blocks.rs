@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use bedrock::converse::{BlockStart, Delta, ReasoningDelta};
+use bedrock::converse::{BlockStart, Delta, JsonStr, ReasoningDelta};
 use bytes::BytesMut;
 use serde_json::value::RawValue;
 
 use super::{Block, StreamEncoder, quoted, write_json};
 use crate::{
     anthropic::encode::{citations, response::empty_object},
-    translation::{StreamError, leak::Piece},
+    translation::{StreamError, held::Held, leak::Piece},
 };
 
 /// The open block.
@@ -25,10 +25,13 @@ pub(super) struct Open {
 enum Kind {
     Text,
     Thinking,
-    Call,
+    Call {
+        held: Option<Held>,
+    },
     /// A call of the schema tool, and whether arguments were sent.
     Schema {
         arguments: bool,
+        held: Option<Held>,
     },
     /// Encrypted reasoning, collected until it is complete because it has no deltas.
     Redacted(String),
@@ -50,7 +53,10 @@ impl StreamEncoder {
         } else if self.reply.core.is_schema_tool(&call.name) {
             self.begin(
                 Some(block),
-                Kind::Schema { arguments: false },
+                Kind::Schema {
+                    arguments: false,
+                    held: Held::new(&call.name, &self.reply.core),
+                },
                 Some(&empty_text()),
                 out,
             );
@@ -62,13 +68,14 @@ impl StreamEncoder {
     /// Starts a tool call without arguments.
     fn call(&mut self, block: Option<u64>, id: &str, name: &str, out: &mut BytesMut) {
         self.calls = self.calls.saturating_add(1);
+        let held = Held::new(name, &self.reply.core).filter(|_| block.is_some());
         let name = self.reply.core.original_tool_name(name).to_owned();
         let content = Block::ToolUse {
             id: Cow::Borrowed(id),
             name: Cow::Owned(name),
             input: empty_object(),
         };
-        self.begin(block, Kind::Call, Some(&content), out);
+        self.begin(block, Kind::Call { held }, Some(&content), out);
     }
 
     /// Ends the open block and starts a new one; a block without `content` is not written.
@@ -110,13 +117,27 @@ impl StreamEncoder {
                 self.close(out);
                 return;
             }
-            Kind::Schema { arguments } => {
+            Kind::Call { held: Some(held) } => {
+                let arguments = held.finish(&self.reply.core);
+                input_delta(open.index, &quoted(&arguments), out);
+            }
+            Kind::Schema {
+                held: Some(held), ..
+            } => {
+                self.schema_tool_used = true;
+                let text = held.finish(&self.reply.core);
+                text_delta(open.index, &quoted(&text), out);
+            }
+            Kind::Schema {
+                arguments,
+                held: None,
+            } => {
                 self.schema_tool_used = true;
                 if !arguments {
                     text_delta(open.index, "\"{}\"", out);
                 }
             }
-            Kind::Text | Kind::Thinking | Kind::Call => {}
+            Kind::Text | Kind::Thinking | Kind::Call { held: None } => {}
         }
         out.extend_from_slice(
             b"event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":",
@@ -170,7 +191,7 @@ impl StreamEncoder {
             });
         }
         if let Some(input) = delta.tool_use.and_then(|call| call.input) {
-            self.arguments(block, input.as_json(), out)?;
+            self.arguments(block, input, out)?;
         }
         if let Some(reasoning) = &delta.reasoning_content {
             self.reasoning(block, reasoning, out);
@@ -178,13 +199,23 @@ impl StreamEncoder {
         Ok(())
     }
 
-    fn arguments(&mut self, block: u64, json: &str, out: &mut BytesMut) -> Result<(), StreamError> {
+    fn arguments(
+        &mut self,
+        block: u64,
+        input: JsonStr<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), StreamError> {
+        let json = input.as_json();
         let Some(open) = self.open.as_mut().filter(|open| open.block == Some(block)) else {
             return Err(StreamError::NoSuchCall(block));
         };
         match &mut open.kind {
-            Kind::Call => input_delta(open.index, json, out),
-            Kind::Schema { arguments } => {
+            Kind::Call { held: Some(held) }
+            | Kind::Schema {
+                held: Some(held), ..
+            } => held.push(&input.decode()),
+            Kind::Call { held: None } => input_delta(open.index, json, out),
+            Kind::Schema { arguments, .. } => {
                 if json != "\"\"" {
                     *arguments = true;
                     text_delta(open.index, json, out);
@@ -254,7 +285,13 @@ impl StreamEncoder {
 
     /// Writes text that may contain tool calls; see [`crate::translation::leak`].
     fn leaky(&mut self, text: &str, out: &mut BytesMut) {
-        for piece in self.leak.push(text) {
+        let pieces = self.leak.push(text);
+        self.leaky_pieces(pieces, out);
+    }
+
+    /// Writes parsed pieces of text.
+    pub(super) fn leaky_pieces(&mut self, pieces: Vec<Piece>, out: &mut BytesMut) {
+        for piece in pieces {
             match piece {
                 Piece::Text(text) => self.text(&quoted(&text), out),
                 Piece::Call {
@@ -264,6 +301,7 @@ impl StreamEncoder {
                 } => {
                     self.call(None, &id, &name, out);
                     let index = self.next.saturating_sub(1);
+                    let arguments = self.reply.core.original_arguments(&name, &arguments);
                     input_delta(index, &quoted(&arguments), out);
                     self.close(out);
                 }

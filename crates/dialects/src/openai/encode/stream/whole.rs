@@ -82,6 +82,8 @@ impl StreamEncoder {
             && !call.is_server_side()
         {
             let input = call.input.as_deref().map_or("{}", |input| input.get());
+            let core = self.reply.core();
+            let input = &*core.original_arguments(&call.name, input).into_owned();
             if self.reply.core().is_schema_tool(&call.name) {
                 self.schema_tool_used = true;
                 self.text(&quoted(input), out);

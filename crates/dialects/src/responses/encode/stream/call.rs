@@ -7,7 +7,10 @@ use super::{
     super::item::{Item, Kind, Literal},
     Apart, StreamEncoder,
 };
-use crate::translation::write::write_json;
+use crate::translation::{
+    held::Held,
+    write::{quoted, write_json},
+};
 
 impl StreamEncoder {
     /// Starts a tool call, which may be a call of the schema tool.
@@ -18,6 +21,9 @@ impl StreamEncoder {
         name: &str,
         out: &mut BytesMut,
     ) {
+        if let Some(held) = Held::new(name, self.reply.core()) {
+            self.renamed.push((block, held));
+        }
         if self.reply.core().is_schema_tool(name) {
             self.apart.push(Apart::Schema {
                 block,
@@ -53,6 +59,12 @@ impl StreamEncoder {
         json: &str,
         out: &mut BytesMut,
     ) -> bool {
+        if let Some((_, held)) = self.renamed.iter_mut().find(|(at, _)| *at == block) {
+            let mut text = Literal::default();
+            text.push(json);
+            held.push(&text.decode());
+            return true;
+        }
         if let Some(apart) = self.apart.iter_mut().find(|apart| apart.block() == block) {
             if let Apart::Schema { arguments, .. } = apart {
                 *arguments = true;
@@ -66,6 +78,16 @@ impl StreamEncoder {
         };
         self.arguments(index, json, out);
         true
+    }
+
+    /// Writes the arguments of a block that were held back.
+    pub(super) fn write_held(&mut self, block: u64, out: &mut BytesMut) {
+        let Some(position) = self.renamed.iter().position(|(at, _)| *at == block) else {
+            return;
+        };
+        let (_, held) = self.renamed.swap_remove(position);
+        let arguments = held.finish(self.reply.core());
+        self.call_delta(block, &quoted(&arguments), out);
     }
 
     pub(super) fn arguments(&mut self, index: usize, json: &str, out: &mut BytesMut) {

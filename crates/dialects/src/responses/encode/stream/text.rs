@@ -16,22 +16,30 @@ impl StreamEncoder {
         } else if self.reply.core().reads_calls_in_text() {
             let mut text = Literal::default();
             text.push(json);
-            for piece in self.leak.push(&text.decode()) {
-                match piece {
-                    Piece::Text(text) => self.text(&quoted(&text), out),
-                    Piece::Call {
-                        id,
-                        name,
-                        arguments,
-                    } => {
-                        let index = self.call(None, &id, &name, out);
-                        self.arguments(index, &quoted(&arguments), out);
-                        self.end_call(index, out);
-                    }
-                }
-            }
+            let pieces = self.leak.push(&text.decode());
+            self.leaky_pieces(pieces, out);
         } else {
             self.text(json, out);
+        }
+    }
+
+    /// Writes parsed pieces of text; see [`crate::translation::leak`].
+    pub(super) fn leaky_pieces(&mut self, pieces: Vec<Piece>, out: &mut BytesMut) {
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => self.text(&quoted(&text), out),
+                Piece::Call {
+                    id,
+                    name,
+                    arguments,
+                } => {
+                    let index = self.call(None, &id, &name, out);
+                    let core = self.reply.core();
+                    let arguments = core.original_arguments(&name, &arguments).into_owned();
+                    self.arguments(index, &quoted(&arguments), out);
+                    self.end_call(index, out);
+                }
+            }
         }
     }
 

@@ -1,0 +1,155 @@
+//! Adapts the root of a tool's schema to families that accept less there than JSON Schema has.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, value::RawValue};
+
+use super::{RawObject, owned, tool_schema};
+use crate::translation::{
+    context::Context,
+    error::RequestError,
+    json::{FieldPath, Json},
+    names::is_argument_name,
+};
+
+/// Combinations of schemas, which Claude rejects at the root (<https://github.com/trycua/cua/issues/3303>).
+const COMBINATIONS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+
+/// The schema of the arguments of `tool` (Bedrock's name) as the family accepts it; see [`tool_schema`].
+///
+/// # Errors
+/// When the schema does not describe an object, or in strict mode when it would be changed.
+pub(crate) fn tool_input<'a>(
+    given: Option<Json<'a>>,
+    at: &FieldPath<'_>,
+    tool: &str,
+    context: &mut Context<'_>,
+) -> Result<Cow<'a, RawValue>, RequestError> {
+    let schema = tool_schema(given, at)?;
+    let capabilities = &context.capabilities.tools;
+    let rejected = |message: String| RequestError::invalid(at.to_string(), message);
+    let (combined, unnamed) = {
+        let root: RawObject<'_> =
+            serde_json::from_str(schema.get()).map_err(|error| rejected(error.to_string()))?;
+        let is_combination = |key: &String| COMBINATIONS.contains(&key.as_str());
+        let combined = root.0.iter().any(|(key, _)| is_combination(key));
+        (
+            combined,
+            root.0
+                .iter()
+                .any(|(key, value)| key == "properties" && has_bad_name(value)),
+        )
+    };
+    let combined = combined && !capabilities.root_unions;
+    if !combined && (!unnamed || capabilities.any_property_name) {
+        return Ok(schema);
+    }
+    let mut root: Map<String, Value> =
+        serde_json::from_str(schema.get()).map_err(|error| rejected(error.to_string()))?;
+    if combined {
+        let how = format!(
+            "anyOf, oneOf and allOf were moved from the root to the description, as {} requires",
+            context.capabilities.title
+        );
+        context.warnings.changed(&at.to_string(), &how)?;
+        take_off(&mut root);
+    }
+    if !context.capabilities.tools.any_property_name {
+        rename(&mut root, tool, context);
+    }
+    owned(Value::Object(root).to_string())
+}
+
+fn has_bad_name(properties: &RawValue) -> bool {
+    let properties: RawObject<'_> = serde_json::from_str(properties.get()).unwrap_or_default();
+    properties.0.iter().any(|(name, _)| !is_argument_name(name))
+}
+
+/// Moves the combinations to the description, and their properties to the root.
+fn take_off(root: &mut Map<String, Value>) {
+    let mut notes = Vec::new();
+    for key in COMBINATIONS {
+        let Some(Value::Array(branches)) = root.shift_remove(key) else {
+            continue;
+        };
+        let required = key == "allOf" || branches.len() == 1;
+        notes.push(format!("{key}: {}", Value::Array(branches.clone())));
+        for branch in branches {
+            let branch = resolved(branch, root);
+            if let Value::Object(branch) = branch {
+                adopt(root, branch, required);
+            }
+        }
+    }
+    super::describe(root, &notes);
+}
+
+/// A schema, or the definition at the root that it refers to.
+fn resolved(schema: Value, root: &Map<String, Value>) -> Value {
+    let found = schema.get("$ref").and_then(Value::as_str).and_then(|path| {
+        let (group, name) = path.strip_prefix("#/")?.split_once('/')?;
+        root.get(group)?.get(name).cloned()
+    });
+    found.unwrap_or(schema)
+}
+
+/// Adds the properties of a branch, and its required names if every value has to match it.
+fn adopt(root: &mut Map<String, Value>, branch: Map<String, Value>, required: bool) {
+    for (key, value) in branch {
+        match (key.as_str(), value) {
+            ("properties", Value::Object(given)) => {
+                let all = root
+                    .entry("properties")
+                    .or_insert_with(|| Value::Object(Map::new()));
+                if let Value::Object(all) = all {
+                    for (name, schema) in given {
+                        all.entry(name).or_insert(schema);
+                    }
+                }
+            }
+            ("required", Value::Array(given)) if required => {
+                let all = root
+                    .entry("required")
+                    .or_insert_with(|| Value::Array(Vec::new()));
+                if let Value::Array(all) = all {
+                    for name in given {
+                        if !all.contains(&name) {
+                            all.push(name);
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Renames properties at the root that the family rejects; calls get the client's names back.
+fn rename(root: &mut Map<String, Value>, tool: &str, context: &mut Context<'_>) {
+    let Some(Value::Object(properties)) = root.get_mut("properties") else {
+        return;
+    };
+    let taken: Vec<String> = properties.keys().cloned().collect();
+    let mut renamed: Vec<(String, String)> = Vec::new();
+    *properties = std::mem::take(properties)
+        .into_iter()
+        .map(|(name, schema)| {
+            if is_argument_name(&name) {
+                return (name, schema);
+            }
+            let upstream = context.names.argument(tool, &name, &taken);
+            renamed.push((name, upstream.clone()));
+            (upstream, schema)
+        })
+        .collect();
+    if let Some(Value::Array(required)) = root.get_mut("required") {
+        for name in required {
+            let new = renamed
+                .iter()
+                .find(|(old, _)| name.as_str() == Some(old.as_str()));
+            if let Some((_, new)) = new {
+                *name = Value::from(new.as_str());
+            }
+        }
+    }
+}
