@@ -23,7 +23,9 @@ pub use encode::{Encoded, ResponseIdentity, StreamEncoder, StreamEnd, encode_res
 pub use error::ErrorBody;
 pub use fields::field_table;
 pub use models::{ModelInfo, model, models_list};
-pub use passthrough::{Endpoint, Passthrough, PassthroughStream, passthrough, usage_of};
+pub use passthrough::{
+    Endpoint, Passthrough, PassthroughStream, needs_converse, passthrough, usage_of,
+};
 pub use reply::ReplyContext;
 #[cfg(test)]
 mod golden;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     decode::{Purpose, read},
-    passthrough::{Edits, Endpoint, Passthrough, Slice, passthrough},
+    passthrough::{Edits, Endpoint, Passthrough, Slice, needs_converse, passthrough},
 };
 use crate::translation::{DecodeOptions, RequestError};
 
@@ -47,6 +47,9 @@ pub fn count_passthrough(
     betas: &[&str],
     options: &DecodeOptions<'_>,
 ) -> Result<CountRequest, RequestError> {
+    if needs_converse(body, options) {
+        return count_by_converse(body, betas, options);
+    }
     let Passthrough { body, warnings, .. } =
         passthrough(body, betas, Endpoint::InvokeModel, options)?;
     let text = String::from_utf8(body).unwrap_or_default();

@@ -4,7 +4,7 @@
 //! which of the remaining fields are rejected or dropped. Equal bodies give equal requests, byte for byte, which
 //! prompt caching depends on.
 
-mod content;
+pub(super) mod content;
 mod messages;
 mod thinking;
 mod tools;

@@ -1,10 +1,11 @@
-//! Requests for Claude's own API: the client's body passes through, and only fields that Bedrock does not support are
-//! removed or rejected.
+//! Requests for Claude's own API: the client's body passes through, and only fields that Bedrock or the model does not
+//! support are adapted, removed or rejected.
 //!
 //! Bedrock has two endpoints for Claude. InvokeModel has the model in the path, streaming as a separate operation and
 //! the version in the body. Anthropic endpoints have the same requests as Anthropic's API. Both stream the same events.
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-request-response.html>
 
+mod adapt;
 mod betas;
 mod blocks;
 mod json_edits;
@@ -15,6 +16,7 @@ use std::borrow::Cow;
 
 use crate::translation::{DecodeOptions, RequestError, warnings::Warnings, write::quoted};
 
+pub use adapt::needs_converse;
 pub(super) use betas::{filter as filter_betas, has as has_beta};
 pub(super) use json_edits::{Edits, Member, Slice};
 pub use stream::{PassthroughStream, usage_of};
@@ -80,7 +82,8 @@ pub fn passthrough(
     let members = root.members();
     let mut warnings = Warnings::new(options.strict);
     let mut edits = Edits::default();
-    let flags = flags(&members, betas, options, &mut warnings)?;
+    let mut flags = flags(&members, betas, options, &mut warnings)?;
+    adapt::add_flags(&adapt::Root(&members), &mut flags, options.capabilities);
     let mut request = Request {
         flags: &flags,
         options,
@@ -90,7 +93,8 @@ pub fn passthrough(
     let mut added = Vec::new();
     let mut service_tier = None;
     let mut versioned = false;
-    let mut removed: Vec<&str> = Vec::new();
+    let mut removed: Vec<&str> = adapt::fields(&adapt::Root(&members), &mut request)?;
+    blocks::order(&root, &mut request)?;
     for member in &members {
         let key = member.key.as_ref();
         let value = &member.value;
@@ -231,7 +235,7 @@ fn format(
     root: &Slice<'_>,
     request: &mut Request<'_, '_>,
 ) -> Result<Option<String>, RequestError> {
-    let member = format!("\"format\":{}", value.json());
+    let member = format!("\"format\":{}", adapt::closed_format(value, request)?);
     match root.get("output_config").filter(Slice::is_object) {
         None => Ok(Some(format!("\"output_config\":{{{member}}}"))),
         Some(config) if config.get("format").is_some() => Err(RequestError::invalid(

@@ -65,7 +65,7 @@ pub(crate) fn automatic_point(
     Ok(point(body, &FieldPath::Root, true, context)?.or(configured))
 }
 
-pub(crate) use place::lost;
+pub(crate) use place::{LOWERED, lost};
 
 /// Whether the request has a cache point.
 fn any(request: &ConverseRequest<'_>) -> bool {

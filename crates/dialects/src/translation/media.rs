@@ -49,6 +49,19 @@ struct Found<'a> {
     inline: bool,
 }
 
+/// The media type of base64 data by its first bytes, for images and PDF.
+pub(crate) fn media_type_of(data: &str) -> Option<&'static str> {
+    let format = formats::by_magic(&base64::first_bytes(data))?;
+    match format.word {
+        "png" => Some("image/png"),
+        "jpeg" => Some("image/jpeg"),
+        "gif" => Some("image/gif"),
+        "webp" => Some("image/webp"),
+        "pdf" => Some("application/pdf"),
+        _ => None,
+    }
+}
+
 /// The content block of a media input; `None` if the gateway has to fetch it first.
 pub(crate) fn block<'a>(
     given: &MediaInput<'a>,

@@ -18,7 +18,7 @@ use super::{
     json::{FieldPath, Json},
 };
 
-pub(crate) use root::tool_input;
+pub(crate) use root::{tool_input, unions_moved, without_unions};
 pub(crate) use strict::{CLOSED, close};
 
 /// The schema of a tool without parameters.

@@ -2,7 +2,7 @@
 
 use bedrock::apis::{BedrockApi, Protocol};
 use dialects::{
-    anthropic::{Endpoint, Passthrough, ReplyContext, decode, passthrough},
+    anthropic::{Endpoint, Passthrough, ReplyContext, decode, needs_converse, passthrough},
     translation::RequestError,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -63,17 +63,19 @@ pub(super) fn prepare(request: TargetRequest<'_>) -> Result<Preparation<Encoding
     let options = converse::decode_options(&request);
     let betas = betas(request.headers);
     let api = target.capabilities.apis.messages;
+    let translate = || {
+        let decoded = decode(body, &betas, &options)?;
+        converse::prepare(
+            &decoded.request,
+            decoded.upstream_stream,
+            decoded.fetches,
+            decoded.warnings,
+            decoded.reply,
+        )
+    };
     match api.ok_or_else(|| unsupported(target))? {
-        BedrockApi::Converse => {
-            let decoded = decode(body, &betas, &options)?;
-            converse::prepare(
-                &decoded.request,
-                decoded.upstream_stream,
-                decoded.fetches,
-                decoded.warnings,
-                decoded.reply,
-            )
-        }
+        BedrockApi::Converse => translate(),
+        BedrockApi::InvokeModel if needs_converse(body, &options) => translate(),
         BedrockApi::InvokeModel => {
             let operation = if head.stream {
                 Operation::InvokeModelWithResponseStream

@@ -1,8 +1,14 @@
-//! Checks messages and system prompt for Claude: blocks that Bedrock does not support are rejected by name; signed blocks
-//! are not inspected.
+//! Checks messages and system prompt for Claude: blocks that Bedrock does not support are adapted or rejected by name;
+//! signed blocks are not inspected.
 
-use super::{Request, Slice};
-use crate::translation::RequestError;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::json;
+
+use super::{Member, Request, Slice, has_beta, tools::SEARCH_NAME};
+use crate::{
+    anthropic::decode::content::{text_of, tool_reference},
+    translation::{RequestError, cache::LOWERED, conversation::IN_PLACE, media},
+};
 
 /// Blocks of tools that Anthropic's service runs.
 const SERVER_BLOCKS: [&str; 5] = [
@@ -19,6 +25,13 @@ pub(super) fn messages(
     request: &mut Request<'_, '_>,
 ) -> Result<(), RequestError> {
     for (index, message) in list.members().iter().enumerate() {
+        let role = message.value.get("role");
+        if let Some(role) = role.filter(|role| role.string().as_deref() == Some("system"))
+            && !request.options.capabilities.system_role
+        {
+            request.warnings.changed("messages[].role", IN_PLACE)?;
+            request.edits.replace(&role, "\"user\"");
+        }
         if let Some(content) = message.value.get("content") {
             let path = format!("messages[{index}].content");
             blocks(&content, &path, request)?;
@@ -38,7 +51,7 @@ fn blocks(
         let kind = value.get("type").and_then(|kind| kind.string());
         match kind.as_deref() {
             Some("image" | "document") => {
-                source(value, &path)?;
+                source(value, &path, request)?;
                 cache(value, &path(), request)?;
             }
             Some("tool_result") => {
@@ -47,7 +60,20 @@ fn blocks(
                 }
                 cache(value, &path(), request)?;
             }
-            Some("thinking" | "redacted_thinking") => {}
+            Some("thinking" | "redacted_thinking") => {
+                let members = value.members();
+                if members.iter().any(|member| member.key == "cache_control") {
+                    let why = "a thinking block cannot have a cache point";
+                    request.dropped("cache_control", why)?;
+                    request
+                        .edits
+                        .remove(&members, |member| member.key == "cache_control");
+                }
+            }
+            Some("tool_reference") if !searches(request) => reference(value, request)?,
+            Some("server_tool_use") if searches(request) && is_search(value) => {
+                cache(value, &path(), request)?;
+            }
             Some("server_tool_use" | "mcp_tool_use" | "mcp_tool_result" | "container_upload") => {
                 return Err(served_by_anthropic(
                     &path(),
@@ -73,8 +99,37 @@ fn served_by_anthropic(path: &str, kind: &str) -> RequestError {
     )
 }
 
-/// Rejects URLs and files as sources: Bedrock supports data only.
-fn source(block: &Slice<'_>, path: &dyn Fn() -> String) -> Result<(), RequestError> {
+/// Whether the request may search tools.
+fn searches(request: &Request<'_, '_>) -> bool {
+    has_beta(request.flags, "tool-search-tool-")
+}
+
+/// Whether a call is one of the search for tools, which Bedrock runs.
+fn is_search(call: &Slice<'_>) -> bool {
+    let name = call.get("name").and_then(|name| name.string());
+    name.is_some_and(|name| name.starts_with(SEARCH_NAME))
+}
+
+/// Replaces a reference to a tool by text, for models that do not search tools.
+fn reference(block: &Slice<'_>, request: &mut Request<'_, '_>) -> Result<(), RequestError> {
+    let how = "sent as text, because the model does not search tools in this request";
+    request
+        .warnings
+        .changed("messages[].content[].tool_reference", how)?;
+    let name = block.get("tool_name").and_then(|name| name.string());
+    let text = tool_reference(&name.unwrap_or_default());
+    request
+        .edits
+        .replace(block, json!({"type": "text", "text": text}).to_string());
+    Ok(())
+}
+
+/// Corrects the form of a source; rejects URLs and files, because Bedrock supports data only.
+fn source(
+    block: &Slice<'_>,
+    path: &dyn Fn() -> String,
+    request: &mut Request<'_, '_>,
+) -> Result<(), RequestError> {
     let Some(source) = block.get("source") else {
         return Ok(());
     };
@@ -88,8 +143,89 @@ fn source(block: &Slice<'_>, path: &dyn Fn() -> String) -> Result<(), RequestErr
             format!("{}.source.type", path()),
             "the Files API is not supported by Bedrock; send the data with type \"base64\"",
         )),
+        Some("base64") => data(&source, path, request),
         _ => Ok(()),
     }
+}
+
+/// Corrects a media type that is not that of the data, and sends a text file as text, which is the only form that
+/// Claude accepts.
+fn data(
+    source: &Slice<'_>,
+    path: &dyn Fn() -> String,
+    request: &mut Request<'_, '_>,
+) -> Result<(), RequestError> {
+    let (Some(declared), Some(data)) = (source.get("media_type"), source.get("data")) else {
+        return Ok(());
+    };
+    let kind = declared.string().unwrap_or_default().to_ascii_lowercase();
+    let found = media::media_type_of(data.json().trim_matches('"'));
+    if let Some(found) = found.filter(|found| *found != kind) {
+        let how = format!("changed to {found}, the type of the data");
+        let param = format!("{}.source.media_type", path());
+        request.warnings.changed(&param, &how)?;
+        request.edits.replace(&declared, json!(found).to_string());
+    } else if kind.starts_with("text/") {
+        let data = data.string().unwrap_or_default();
+        let Ok(bytes) = STANDARD.decode(data.as_bytes()) else {
+            return Ok(());
+        };
+        let (text, _) = text_of(bytes);
+        let how = "sent as text, because Claude accepts text files in this form only";
+        request
+            .warnings
+            .changed(&format!("{}.source", path()), how)?;
+        let text = json!({"type": "text", "media_type": "text/plain", "data": text});
+        request.edits.replace(source, text.to_string());
+    }
+    Ok(())
+}
+
+/// Lowers cache points of an hour that follow one of five minutes, in the order tools, system prompt, messages.
+pub(super) fn order(root: &Slice<'_>, request: &mut Request<'_, '_>) -> Result<(), RequestError> {
+    let long_lived = &request.options.capabilities.cache.ttl;
+    if !root.json().contains("\"1h\"") || !long_lived.iter().any(|ttl| ttl == "1h") {
+        return Ok(());
+    }
+    let list = |key| root.get(key).map(|list| list.members()).unwrap_or_default();
+    let mut points: Vec<Slice<'_>> = Vec::new();
+    for member in list("tools").iter().chain(&list("system")) {
+        points.extend(member.value.get("cache_control"));
+    }
+    for message in list("messages") {
+        let content = message
+            .value
+            .get("content")
+            .map(|content| content.members());
+        for block in content.unwrap_or_default() {
+            let is_result = |kind: Slice<'_>| kind.string().as_deref() == Some("tool_result");
+            if block.value.get("type").is_some_and(is_result) {
+                let inside = block.value.get("content").map(|content| content.members());
+                let inside = inside.unwrap_or_default();
+                points.extend(inside.iter().filter_map(control));
+            }
+            points.extend(control(&block));
+        }
+    }
+    let mut short = false;
+    for point in points.into_iter().filter(Slice::is_object) {
+        let ttl = point
+            .get("ttl")
+            .filter(|ttl| ttl.string().as_deref() == Some("1h"));
+        match ttl {
+            Some(ttl) if short => {
+                request.warnings.changed("cache_control.ttl", LOWERED)?;
+                request.edits.replace(&ttl, "\"5m\"");
+            }
+            Some(_) => {}
+            None => short = true,
+        }
+    }
+    Ok(())
+}
+
+fn control<'t>(block: &Member<'t>) -> Option<Slice<'t>> {
+    block.value.get("cache_control")
 }
 
 /// Checks text blocks, which may have a cache point.

@@ -3,6 +3,8 @@
 use super::*;
 use crate::families::FamilyTable;
 
+mod adapt;
+
 const SONNET: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 fn on(
@@ -162,8 +164,8 @@ fn output_format_becomes_output_config_format() {
     check(
         r#"{"output_config":{"effort":"low"},"output_format":{}}"#,
         &[],
-        r#"{"anthropic_version":"bedrock-2023-05-31","output_config":{"format":{},"effort":"low"}}"#,
-        &[],
+        r#"{"anthropic_version":"bedrock-2023-05-31","output_config":{"format":{}}}"#,
+        &["output_config.effort"],
     );
     rejected(
         r#"{"output_config":{"format":{}},"output_format":{}}"#,

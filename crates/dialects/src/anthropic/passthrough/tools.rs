@@ -1,7 +1,11 @@
-//! Checks tools for Claude: tools that Anthropic's service runs are rejected by name, unsupported fields are removed.
+//! Checks tools for Claude: tools that Anthropic's service runs are rejected by name, unsupported fields are removed,
+//! schemas that Claude rejects are adapted.
 
-use super::{Request, Slice, blocks, has_beta};
-use crate::translation::RequestError;
+use super::{Request, Slice, adapt, blocks, has_beta};
+use crate::translation::{
+    RequestError,
+    schema::{unions_moved, without_unions},
+};
 
 /// Prefixes of the types of tools that only Anthropic's service runs.
 pub(crate) const SERVER_TOOLS: [&str; 5] = [
@@ -14,6 +18,9 @@ pub(crate) const SERVER_TOOLS: [&str; 5] = [
 
 /// Prefix of the types of tools that search other tools; Bedrock runs them by InvokeModel.
 pub(crate) const SEARCH: &str = "tool_search_tool_";
+
+/// Prefix of the names of these tools in calls.
+pub(super) const SEARCH_NAME: &str = "tool_search_tool";
 
 /// Members of a tool that the client defines.
 const FIELDS: [&str; 5] = [
@@ -51,10 +58,37 @@ pub(super) fn check(list: &Slice<'_>, request: &mut Request<'_, '_>) -> Result<(
                 request.dropped(&param, "not supported by Bedrock")?;
             }
         }
+        if let Some(given) = tool.value.get("input_schema") {
+            schema(&tool.value, &given, &path, request)?;
+        }
         blocks::cache(&tool.value, &path, request)?;
         request.edits.remove(&members, |member| {
             removed.iter().any(|key| *key == member.key)
         });
+    }
+    Ok(())
+}
+
+/// Adapts the schema of a tool, as in Converse.
+fn schema(
+    tool: &Slice<'_>,
+    given: &Slice<'_>,
+    path: &str,
+    request: &mut Request<'_, '_>,
+) -> Result<(), RequestError> {
+    let capabilities = &request.options.capabilities.tools;
+    let strict = tool
+        .get("strict")
+        .is_some_and(|strict| strict.json() == "true");
+    if strict && capabilities.strict {
+        adapt::close(given, "tools[].input_schema", request)?;
+    } else if !capabilities.root_unions
+        && let Some(changed) = without_unions(given.json())
+    {
+        let title = &request.options.capabilities.title;
+        let param = format!("{path}.input_schema");
+        request.warnings.changed(&param, &unions_moved(title))?;
+        request.edits.replace(given, changed);
     }
     Ok(())
 }

@@ -144,7 +144,7 @@ pub(super) fn order(
 }
 
 /// The warning for a lowered lifetime.
-const LOWERED: &str = "1h was lowered to 5m, because a cache point of 5 minutes precedes it in tools, system or messages";
+pub(crate) const LOWERED: &str = "1h was lowered to 5m, because a cache point of 5 minutes precedes it in tools, system or messages";
 
 #[cfg(test)]
 mod tests {

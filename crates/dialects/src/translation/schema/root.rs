@@ -47,10 +47,7 @@ pub(crate) fn tool_input<'a>(
     let mut root: Map<String, Value> =
         serde_json::from_str(schema.get()).map_err(|error| rejected(error.to_string()))?;
     if combined {
-        let how = format!(
-            "anyOf, oneOf and allOf were moved from the root to the description, as {} requires",
-            context.capabilities.title
-        );
+        let how = unions_moved(&context.capabilities.title);
         context.warnings.changed(&at.to_string(), &how)?;
         take_off(&mut root);
     }
@@ -58,6 +55,23 @@ pub(crate) fn tool_input<'a>(
         rename(&mut root, tool, context);
     }
     owned(Value::Object(root).to_string())
+}
+
+/// The warning for combinations that were moved.
+pub(crate) fn unions_moved(title: &str) -> String {
+    format!(
+        "anyOf, oneOf and allOf were moved from the root to the description, as {title} requires"
+    )
+}
+
+/// A schema without combinations at its root; `None` if it has none.
+pub(crate) fn without_unions(schema: &str) -> Option<String> {
+    let mut root: Map<String, Value> = serde_json::from_str(schema).ok()?;
+    if !COMBINATIONS.iter().any(|key| root.contains_key(*key)) {
+        return None;
+    }
+    take_off(&mut root);
+    Some(Value::Object(root).to_string())
 }
 
 fn has_bad_name(properties: &RawValue) -> bool {

@@ -1,0 +1,342 @@
+//! Tests that a request is adapted to what the model supports.
+
+use super::*;
+
+const HAIKU_3: &str = "anthropic.claude-3-haiku-20240307-v1:0";
+const SONNET_3_7: &str = "us.anthropic.claude-3-7-sonnet-20250219-v1:0";
+const OPUS_4_1: &str = "us.anthropic.claude-opus-4-1-20250805-v1:0";
+const OPUS_4_5: &str = "us.anthropic.claude-opus-4-5-20251101-v1:0";
+const SONNET_4_6: &str = "us.anthropic.claude-sonnet-4-6";
+const OPUS_4_7: &str = "us.anthropic.claude-opus-4-7";
+const OPUS_4_8: &str = "us.anthropic.claude-opus-4-8";
+
+/// Sends members of a body natively, and compares the members upstream and the names of the warnings.
+#[track_caller]
+fn adapts(model: &str, given: &str, expected: &str, warnings: &[&str]) {
+    let native = on(model, &format!("{{{given}}}"), &[], Endpoint::InvokeModel).unwrap();
+    let body = String::from_utf8(native.body).unwrap();
+    let _: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let version = "\"anthropic_version\":\"bedrock-2023-05-31\"";
+    let rest = body.replacen(&format!("{version},"), "", 1);
+    assert_eq!(
+        rest.replacen(version, "", 1),
+        format!("{{{expected}}}"),
+        "{model}"
+    );
+    let named: Vec<&str> = native
+        .warnings
+        .iter()
+        .map(|warning| warning.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(named, warnings, "{model} {given}");
+}
+
+#[track_caller]
+fn keeps(model: &str, given: &str) {
+    adapts(model, given, given, &[]);
+}
+
+#[test]
+fn supported_settings_are_unchanged() {
+    for model in [SONNET, SONNET_3_7, OPUS_4_1, SONNET_4_6] {
+        keeps(
+            model,
+            r#""max_tokens":4096,"thinking": {"type":"enabled","budget_tokens":2048 }"#,
+        );
+        keeps(model, r#""max_tokens":100,"temperature":0.50"#);
+    }
+    for model in [SONNET_4_6, OPUS_4_7, OPUS_4_8] {
+        keeps(
+            model,
+            r#""max_tokens":4096,"thinking":{"type":"adaptive","display":"summarized"},"output_config": {"effort":"high"}"#,
+        );
+    }
+    keeps(OPUS_4_8, r#""temperature":1,"top_p":1.0,"messages":[]"#);
+    keeps(HAIKU_3, r#""max_tokens":4096,"temperature":0.2,"top_k":5"#);
+}
+
+#[test]
+fn adaptive_thinking_becomes_a_budget_or_is_dropped() {
+    let given =
+        r#""max_tokens":32000,"thinking":{"type":"adaptive"},"output_config":{"effort":"medium"}"#;
+    let budget = r#""max_tokens":32000,"thinking":{"type":"enabled","budget_tokens":8192}"#;
+    for model in [SONNET, SONNET_3_7, OPUS_4_1] {
+        adapts(model, given, budget, &["thinking"]);
+    }
+    adapts(
+        HAIKU_3,
+        r#""max_tokens":100,"thinking":{"type":"adaptive"},"output_config":{"effort":"high"}"#,
+        r#""max_tokens":100"#,
+        &["thinking", "output_config.effort"],
+    );
+    adapts(
+        SONNET,
+        r#""max_tokens":2000,"thinking":{"type":"adaptive"}"#,
+        r#""max_tokens":2000"#,
+        &["thinking"],
+    );
+    adapts(
+        OPUS_4_8,
+        r#""max_tokens":9000,"thinking":{"type":"enabled","budget_tokens":2048,"display":"omitted"}"#,
+        r#""max_tokens":9000,"thinking":{"type":"adaptive","display":"omitted"}"#,
+        &["thinking"],
+    );
+    adapts(
+        HAIKU_3,
+        r#""thinking":{"type":"disabled"},"max_tokens":9"#,
+        r#""max_tokens":9"#,
+        &[],
+    );
+}
+
+#[test]
+fn effort_goes_to_models_that_have_it() {
+    adapts(
+        SONNET_4_6,
+        r#""output_config":{"effort":"xhigh"}"#,
+        r#""output_config":{"effort":"max"}"#,
+        &["output_config.effort"],
+    );
+    adapts(
+        SONNET,
+        r#""output_config":{"effort":"low","format":null}"#,
+        r#""output_config":{"format":null}"#,
+        &["output_config.effort"],
+    );
+    let native = on(
+        OPUS_4_5,
+        r#"{"output_config":{"effort":"low"}}"#,
+        &[],
+        Endpoint::InvokeModel,
+    )
+    .unwrap();
+    let body = String::from_utf8(native.body).unwrap();
+    assert!(
+        body.contains(r#""anthropic_beta":["effort-2025-11-24"]"#),
+        "{body}"
+    );
+    assert!(body.contains(r#""effort":"low""#), "{body}");
+}
+
+#[test]
+fn token_limit_is_lowered_to_the_maximum() {
+    adapts(
+        HAIKU_3,
+        r#""max_tokens":32000"#,
+        r#""max_tokens":4096"#,
+        &["max_tokens"],
+    );
+    adapts(
+        OPUS_4_1,
+        r#""max_tokens":64000,"thinking":{"type":"enabled","budget_tokens":40000}"#,
+        r#""max_tokens":32000,"thinking":{"type":"enabled","budget_tokens":27904}"#,
+        &["max_tokens", "thinking"],
+    );
+    let beta = ["output-128k-2025-02-19"];
+    let body = r#"{"max_tokens":128000}"#;
+    let native = on(SONNET_3_7, body, &beta, Endpoint::InvokeModel).unwrap();
+    assert!(String::from_utf8(native.body).unwrap().contains("128000"));
+    let capabilities = FamilyTable::builtin().resolve(HAIKU_3, None);
+    let mut options = DecodeOptions::new(&capabilities);
+    options.strict = true;
+    let body = br#"{"max_tokens":32000}"#;
+    let error = passthrough(body, &[], Endpoint::InvokeModel, &options).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("max_tokens"));
+}
+
+#[test]
+fn sampling_is_dropped_if_the_model_rejects_it() {
+    adapts(
+        OPUS_4_7,
+        r#""temperature":0.5,"top_p":0.9,"top_k":5,"max_tokens":9"#,
+        r#""max_tokens":9"#,
+        &["temperature", "top_p", "top_k"],
+    );
+    adapts(
+        SONNET,
+        r#""temperature":0.5,"top_p":0.9"#,
+        r#""temperature":0.5"#,
+        &["top_p"],
+    );
+    adapts(
+        SONNET,
+        r#""max_tokens":9000,"thinking":{"type":"enabled","budget_tokens":2000},"temperature":0.5,"top_p":0.97"#,
+        r#""max_tokens":9000,"thinking":{"type":"enabled","budget_tokens":2000},"top_p":0.97"#,
+        &["temperature"],
+    );
+}
+
+#[test]
+fn system_messages_become_user_turns_before_4_8() {
+    let given = r#""messages":[{"role":"user","content":"a"},{"role":"system","content":[{"type":"text","text":"b","cache_control":{"type":"ephemeral"}}]}]"#;
+    for model in [HAIKU_3, SONNET, SONNET_4_6, OPUS_4_7] {
+        let expected = given.replace("\"system\"", "\"user\"");
+        adapts(model, given, &expected, &["messages[].role"]);
+    }
+    for model in [
+        OPUS_4_8,
+        "us.anthropic.claude-sonnet-5",
+        "anthropic.claude-opus-5",
+    ] {
+        keeps(model, given);
+    }
+}
+
+#[test]
+fn hours_after_five_minutes_are_lowered_in_the_order_of_bedrock() {
+    let point = |ttl: &str| format!(r#""cache_control":{{"type":"ephemeral"{ttl}}}"#);
+    let body = |first: &str, second: &str| {
+        format!(
+            r#""messages":[{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"t","content":[{{"type":"text","text":"x",{}}}]}}]}}],"system":[{{"type":"text","text":"s",{}}}],"tools":[]"#,
+            point(second),
+            point(first),
+        )
+    };
+    let (short, hour) = ("", r#","ttl":"1h""#);
+    keeps(SONNET, &body(hour, short));
+    keeps(SONNET, &body(hour, hour));
+    adapts(
+        SONNET,
+        &body(short, hour),
+        &body(short, r#","ttl":"5m""#),
+        &["cache_control.ttl"],
+    );
+    adapts(
+        SONNET,
+        r#""messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"","signature":"c","cache_control":{"type":"ephemeral"}}]}]"#,
+        r#""messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"","signature":"c"}]}]"#,
+        &["cache_control"],
+    );
+}
+
+#[test]
+fn sources_get_the_form_that_claude_accepts() {
+    let block = |kind: &str, source: &str| {
+        format!(
+            r#""messages":[{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"t","content":[{{"type":"{kind}","source":{source}}}]}}]}}]"#
+        )
+    };
+    let image = |kind: &str| {
+        block(
+            "image",
+            &format!(
+                r#"{{"type":"base64","media_type":"{kind}","data":"iVBORw0KGgoAAAANSUhEUgAAAAE="}}"#
+            ),
+        )
+    };
+    keeps(SONNET, &image("image/png"));
+    let param = "messages[0].content[0].content[0].source.media_type";
+    adapts(SONNET, &image("image/jpeg"), &image("image/png"), &[param]);
+    adapts(
+        SONNET,
+        &block(
+            "document",
+            r#"{"type":"base64","media_type":"text/plain","data":"R3L8bi4="}"#,
+        ),
+        &block(
+            "document",
+            r#"{"type":"text","media_type":"text/plain","data":"Grün."}"#,
+        ),
+        &["messages[0].content[0].content[0].source"],
+    );
+    keeps(
+        SONNET,
+        &block(
+            "document",
+            r#"{"type":"text","media_type":"text/plain","data":"x"}"#,
+        ),
+    );
+}
+
+#[test]
+fn references_to_tools_are_kept_with_the_flag_only() {
+    let body = r#"{"tools":[{"name":"docs","input_schema":{"type":"object"},"defer_loading":true},{"type":"tool_search_tool_regex_20251119","name":"tool_search_tool_regex"}],"messages":[{"role":"assistant","content":[{"type":"server_tool_use","id":"s","name":"tool_search_tool_regex","input":{}},{"type":"tool_search_tool_result","tool_use_id":"s","content":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"tool_reference","tool_name":"docs"}]}]}]}"#;
+    for model in [
+        SONNET,
+        OPUS_4_5,
+        SONNET_4_6,
+        OPUS_4_7,
+        OPUS_4_8,
+        "us.anthropic.claude-sonnet-5",
+    ] {
+        let flags = ["advanced-tool-use-2025-11-20"];
+        let native = on(model, body, &flags, Endpoint::InvokeModel).unwrap();
+        let sent = String::from_utf8(native.body).unwrap();
+        assert!(
+            sent.contains("tool-search-tool-2025-10-19"),
+            "{model} {sent}"
+        );
+        assert!(
+            sent.ends_with(body.strip_prefix('{').unwrap()),
+            "{model} {sent}"
+        );
+    }
+    let reference = r#""messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"tool_reference","tool_name":"docs"}]}]}]"#;
+    let text = reference.replace(
+        r#"{"type":"tool_reference","tool_name":"docs"}"#,
+        r#"{"type":"text","text":"The tool docs is available."}"#,
+    );
+    adapts(
+        OPUS_4_8,
+        reference,
+        &text,
+        &["messages[].content[].tool_reference"],
+    );
+}
+
+#[test]
+fn schemas_get_the_form_that_claude_accepts() {
+    keeps(
+        SONNET,
+        r#""tools":[{"name":"f","input_schema":{"type":"object","properties":{"a":{"minimum":1.00,"anyOf":[{}]}}}}]"#,
+    );
+    adapts(
+        SONNET,
+        r#""tools":[{"name":"f","input_schema":{"type":"object","anyOf":[{"required":["a"]},{"required":["b"]}]}}]"#,
+        r#""tools":[{"name":"f","input_schema":{"type":"object","description":"anyOf: [{\"required\":[\"a\"]},{\"required\":[\"b\"]}]"}}]"#,
+        &["tools[0].input_schema"],
+    );
+    adapts(
+        SONNET_4_6,
+        r#""output_config":{"format":{"type":"json_schema","schema":{"type":["integer","null"],"minimum":1}}}"#,
+        r#""output_config":{"format":{"type":"json_schema","schema":{"type":["integer","null"],"description":"minimum: 1"}}}"#,
+        &["output_config.format.schema"],
+    );
+}
+
+#[test]
+fn requests_that_only_converse_can_serve_are_found() {
+    let format =
+        r#"{"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}}"#;
+    let deprecated = r#"{"output_format":{"type":"json_schema","schema":{"type":"object"}}}"#;
+    let forced = r#"{"tool_choice":{"type":"tool","name":"f"}}"#;
+    for (model, body, expected) in [
+        (HAIKU_3, format, true),
+        (SONNET_3_7, deprecated, true),
+        (OPUS_4_8, format, true),
+        (SONNET, format, false),
+        (
+            HAIKU_3,
+            r#"{"output_config":{"effort":"low"},"output_format":null}"#,
+            false,
+        ),
+        (HAIKU_3, forced, false),
+        ("us.anthropic.claude-fable-5", forced, true),
+        (
+            "us.anthropic.claude-fable-5",
+            r#"{"tool_choice":{"type":"auto"}}"#,
+            false,
+        ),
+    ] {
+        let capabilities = FamilyTable::builtin().resolve(model, None);
+        let options = DecodeOptions::new(&capabilities);
+        assert_eq!(
+            needs_converse(body.as_bytes(), &options),
+            expected,
+            "{model} {body}"
+        );
+    }
+    let via = Endpoint::Anthropic { model: OPUS_4_8 };
+    let error = on(OPUS_4_8, deprecated, &[], via).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("output_format"));
+}
