@@ -31,6 +31,7 @@ pub use fields::field_table;
 pub use models::{ModelEntry, models_list};
 pub use passthrough::{
     PassthroughRequest, PassthroughStream, passthrough, usage_of, with_client_model,
+    with_lifted_reasoning,
 };
 pub use reply::ReplyContext;
 

@@ -27,6 +27,7 @@ pub(crate) mod response_format;
 pub(crate) mod sampling;
 pub(crate) mod schema;
 pub(crate) mod stop;
+pub mod surrogates;
 pub(crate) mod tool_results;
 pub(crate) mod tools;
 pub(crate) mod turns;

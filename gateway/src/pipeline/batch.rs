@@ -113,7 +113,8 @@ async fn respond<E: BatchEndpoint>(
         outputs.push(output);
     }
     let created = seconds(state.now());
-    let (body, warnings) = endpoint.encode(&outputs, total, routed.head.model.clone(), created);
+    let (body, mut warnings) = endpoint.encode(&outputs, total, routed.head.model.clone(), created);
+    warnings.extend(routed.repair_warning());
     Ok(json(body, &HeaderMap::new(), &warnings))
 }
 

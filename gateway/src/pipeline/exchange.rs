@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use bytes::Bytes;
-use dialects::translation::{Head, head};
+use dialects::translation::{Head, RequestError, head, surrogates};
 use http::HeaderMap;
 
 use super::{
@@ -34,6 +34,8 @@ pub(crate) struct Routed {
     pub(crate) active: Arc<ActiveConfig>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Whether the body differs from the client's, because it contained invalid strings.
+    is_repaired: bool,
     pub(crate) head: Head,
     pub(crate) targets: Targets,
 }
@@ -63,6 +65,14 @@ impl Routed {
             parts,
             body,
         } = admit(state, request, dialect, record).await?;
+        let repaired = surrogates::repaired(&body);
+        let is_repaired = repaired.is_some();
+        if is_repaired && active.config.strict {
+            let (param, how) = surrogates::REPAIRED;
+            let message = format!("would be changed: {how}; strict mode rejects this");
+            return Err(RequestError::unsupported(param, message).into());
+        }
+        let body = repaired.map_or(body, Bytes::from);
         let head = head(&body)?;
         let routes = &active.routes;
         let targets = routes.resolve(&head.model, &caller, fastrand::u64(..))?;
@@ -71,9 +81,21 @@ impl Routed {
             active,
             headers: parts.headers,
             body,
+            is_repaired,
             head,
             targets,
         })
+    }
+
+    /// The warning about a repaired body, if any.
+    pub(crate) fn repair_warning(&self) -> Option<String> {
+        let (param, how) = surrogates::REPAIRED;
+        self.is_repaired.then(|| format!("{param}: {how}"))
+    }
+
+    fn warned<C>(&self, mut prepared: Prepared<C>) -> Prepared<C> {
+        prepared.warnings.extend(self.repair_warning());
+        prepared
     }
 
     /// The request for a target.
@@ -114,7 +136,7 @@ impl<E: Endpoint> Exchange<E> {
         let first = &exchange.routed.targets.first;
         let request = exchange.routed.for_target(first, &exchange.media);
         let prepared = match exchange.endpoint.prepare(request)? {
-            Preparation::Ready(prepared) => *prepared,
+            Preparation::Ready(prepared) => exchange.routed.warned(*prepared),
             Preparation::NeedsMedia(fetches) => {
                 exchange.media = exchange.state.fetcher().fetch_all(&fetches).await?;
                 exchange.prepare(&exchange.routed.targets.first)?
@@ -128,7 +150,7 @@ impl<E: Endpoint> Exchange<E> {
             .endpoint
             .prepare(self.routed.for_target(target, &self.media))?
         {
-            Preparation::Ready(prepared) => Ok(*prepared),
+            Preparation::Ready(prepared) => Ok(self.routed.warned(*prepared)),
             // All targets see the same request, so they need the same media.
             Preparation::NeedsMedia(_) => Err(GatewayError::Internal("media was not fetched")),
         }

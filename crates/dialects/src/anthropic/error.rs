@@ -4,6 +4,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+/// The type of errors that every client retries.
+pub const OVERLOADED: &str = "overloaded_error";
+
 /// An error for a body or a stream.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ErrorBody {
@@ -42,6 +45,7 @@ impl ErrorBody {
     pub(crate) fn truncated() -> Self {
         Self {
             status: 502,
+            kind: OVERLOADED,
             message: "Bedrock ended the stream before the response was complete".to_owned(),
             ..Self::default()
         }
@@ -80,7 +84,7 @@ fn kind_of(status: u16) -> &'static str {
         408 | 504 => "timeout_error",
         413 => "request_too_large",
         429 => "rate_limit_error",
-        503 | 529 => "overloaded_error",
+        503 | 529 => OVERLOADED,
         400..=499 => "invalid_request_error",
         _ => "api_error",
     }

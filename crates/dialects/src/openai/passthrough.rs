@@ -1,10 +1,11 @@
 //! Chat Completions for models that Bedrock serves in this protocol: requests and responses pass through unchanged.
 //!
-//! Only two things change: the model, which has different names for clients and Bedrock, and the indexes of streamed
-//! tool calls, which Bedrock does not count from zero. Fields of Converse are rejected, because Bedrock's endpoint
+//! Only three things change: the model, which has different names for clients and Bedrock, the indexes of streamed
+//! tool calls, which Bedrock does not count from zero, and the reasoning of gpt-oss, which Bedrock returns in the text. Fields of Converse are rejected, because Bedrock's endpoint
 //! does not support them.
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html>
 
+mod reasoning;
 mod stream;
 
 use bedrock::converse::TokenUsage;
@@ -69,6 +70,51 @@ pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, Reque
         body: with_model(body, model)?,
         stream: given.stream.unwrap_or(false),
     })
+}
+
+/// Bedrock's response with the reasoning in its own member, for families that return it in the text
+/// (`reasoning.tags`); all other bytes are unchanged.
+pub fn with_lifted_reasoning(body: &[u8]) -> Vec<u8> {
+    #[derive(Deserialize)]
+    struct Response<'a> {
+        #[serde(borrow)]
+        choices: Vec<Choice<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Choice<'a> {
+        #[serde(borrow)]
+        message: Message<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        #[serde(borrow)]
+        content: Option<&'a RawValue>,
+    }
+    let mut out = Vec::with_capacity(body.len());
+    let mut at: usize = 0;
+    let response = serde_json::from_slice::<Response<'_>>(body);
+    let choices = response
+        .map(|response| response.choices)
+        .unwrap_or_default();
+    for content in choices.iter().filter_map(|choice| choice.message.content) {
+        let Ok(text) = serde_json::from_str::<String>(content.get()) else {
+            continue;
+        };
+        let mut lift = reasoning::Lift::default();
+        let mut lifted = lift.push(&text);
+        lifted.extend(&lift.finish());
+        if lifted.content == text {
+            continue;
+        }
+        // The raw value borrows from the body, so its address gives its position.
+        let raw = content.get().as_bytes();
+        let start = raw.as_ptr().addr().saturating_sub(body.as_ptr().addr());
+        out.extend_from_slice(body.get(at..start).unwrap_or_default());
+        out.extend_from_slice(lifted.value().as_bytes());
+        at = start.saturating_add(raw.len());
+    }
+    out.extend_from_slice(body.get(at..).unwrap_or_default());
+    out
 }
 
 /// Bedrock's response with the client's name of the model; all other bytes, and responses without a model, are
@@ -181,6 +227,19 @@ mod tests {
         assert_eq!(usage.reasoning_tokens, Some(2));
         assert_eq!(with_client_model(b"not JSON", "fast"), b"not JSON");
         assert!(usage_of(br#"{"usage":null}"#).is_none());
+    }
+
+    #[test]
+    fn reasoning_in_the_text_gets_its_own_member() {
+        let response = r#"{"id":"1", "choices":[{"index":0,"message":{"role":"assistant","content": "<reasoning>Hm \u003c</reasoning>Hi","x":1.0}},{"message":{"content":null}},{"message":{"content":"a"}}],"usage":{}}"#;
+        assert_eq!(
+            String::from_utf8(with_lifted_reasoning(response.as_bytes())).unwrap(),
+            response.replace(
+                r#""<reasoning>Hm \u003c</reasoning>Hi""#,
+                r#""Hi","reasoning_content":"Hm <""#
+            )
+        );
+        assert_eq!(with_lifted_reasoning(b"not JSON"), b"not JSON");
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

@@ -3,7 +3,7 @@
 
 use axum::response::Response;
 use bedrock::Class;
-use dialects::anthropic::ErrorBody;
+use dialects::anthropic::{ErrorBody, OVERLOADED as OVERLOADED_ERROR};
 use http::StatusCode;
 
 use super::GatewayError;
@@ -40,10 +40,11 @@ impl GatewayError {
         ErrorBody {
             status: self.anthropic_status().as_u16(),
             // 503 would mean `overloaded_error`.
-            kind: if matches!(self, Self::Credentials(_)) {
-                "api_error"
-            } else {
-                ""
+            kind: match self {
+                Self::Credentials(_) => "api_error",
+                // Clients retry it.
+                Self::StreamCut => OVERLOADED_ERROR,
+                _ => "",
             },
             message: body.message,
             request_id: Some(request_id.to_owned()),
@@ -130,7 +131,7 @@ mod tests {
                 "request_too_large",
             ),
             (GatewayError::Timeout { seconds: 1 }, 504, "timeout_error"),
-            (GatewayError::StreamCut, 502, "api_error"),
+            (GatewayError::StreamCut, 502, "overloaded_error"),
             (
                 GatewayError::Unauthenticated {
                     message: "who?".to_owned(),

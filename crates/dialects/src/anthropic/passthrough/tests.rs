@@ -239,11 +239,9 @@ fn truncated_stream_ends_with_one_error() {
         .unwrap();
     out.clear();
     assert!(!stream.finish(&mut out));
-    assert!(
-        out.starts_with(
-            b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\""
-        )
-    );
+    assert!(out.starts_with(
+        b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\""
+    ));
     let length = out.len();
     stream.finish(&mut out);
     assert_eq!(out.len(), length, "nothing follows the end");

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Usage;
+use super::{Usage, reasoning::Lift};
 use crate::translation::{openai_shapes::error::ErrorBody, write::quoted};
 
 const DONE: &[u8] = b"[DONE]";
@@ -21,6 +21,8 @@ pub struct PassthroughStream {
     model: String,
     /// For each choice, the original indexes of its calls; the position in the list is the new index.
     calls: Vec<(u64, Vec<i64>)>,
+    /// Whether to lift reasoning out of the text; its state by choice.
+    lifts: Option<Vec<(u64, Lift)>>,
     usage: Option<TokenUsage>,
     done: bool,
     ended: bool,
@@ -40,11 +42,15 @@ struct Choice<'a> {
     #[serde(default)]
     index: u64,
     #[serde(borrow)]
-    delta: Option<Delta<'a>>,
+    delta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    finish_reason: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Delta<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
     #[serde(borrow)]
     tool_calls: Option<Vec<Call<'a>>>,
 }
@@ -67,9 +73,19 @@ impl PassthroughStream {
         Self {
             model: quoted(model),
             calls: Vec::new(),
+            lifts: None,
             usage: None,
             done: false,
             ended: false,
+        }
+    }
+
+    /// Lifts reasoning out of the text if the family returns it there (`reasoning.tags`).
+    #[must_use]
+    pub fn with_tags(self, tags: bool) -> Self {
+        Self {
+            lifts: tags.then(Vec::new),
+            ..self
         }
     }
 
@@ -128,11 +144,10 @@ impl PassthroughStream {
             });
         }
         for choice in chunk.choices.iter().flatten() {
-            let calls = choice
-                .delta
-                .as_ref()
-                .and_then(|delta| delta.tool_calls.as_ref());
-            for call in calls.into_iter().flatten() {
+            let raw = choice.delta.map_or("", RawValue::get);
+            let delta: Delta<'_> = serde_json::from_str(raw).unwrap_or_default();
+            edits.extend(self.lifted(choice, raw, delta.content));
+            for call in delta.tool_calls.into_iter().flatten() {
                 let Some(given) = call.index else { continue };
                 let Ok(number) = given.get().parse() else {
                     continue;
@@ -148,6 +163,45 @@ impl PassthroughStream {
         }
         edits.sort_by_key(|edit| edit.old.as_ptr().addr());
         edits
+    }
+
+    /// The edit that lifts reasoning out of the text of a choice.
+    fn lifted<'a>(
+        &mut self,
+        choice: &Choice<'_>,
+        delta: &'a str,
+        content: Option<&'a RawValue>,
+    ) -> Option<Edit<'a>> {
+        let lifts = self.lifts.as_mut()?;
+        let known = lifts.iter().position(|(index, _)| *index == choice.index);
+        let at = known.unwrap_or_else(|| {
+            lifts.push((choice.index, Lift::default()));
+            lifts.len().saturating_sub(1)
+        });
+        let (_, lift) = lifts.get_mut(at)?;
+        let text: Option<String> =
+            content.and_then(|content| serde_json::from_str(content.get()).ok());
+        let mut lifted = lift.push(text.as_deref().unwrap_or_default());
+        if choice.finish_reason.is_some() {
+            lifted.extend(&lift.finish());
+        }
+        match (content, text) {
+            (Some(content), Some(text)) if lifted.content != text => Some(Edit {
+                old: content.get(),
+                new: lifted.value(),
+            }),
+            // The text is unchanged.
+            (_, Some(_)) => None,
+            // The end of the choice has no text, but some is left.
+            _ if !lifted.is_empty() && delta.starts_with('{') => {
+                let comma = if delta == "{}" { "" } else { "," };
+                Some(Edit {
+                    old: delta.get(..1).unwrap_or_default(),
+                    new: format!("{{\"content\":{}{comma}", lifted.value()),
+                })
+            }
+            _ => None,
+        }
     }
 
     /// The new index of a call, counted from zero in each choice.
@@ -217,7 +271,14 @@ mod tests {
     use super::*;
 
     fn through(text: &str, cuts: &[usize]) -> (String, PassthroughStream) {
-        let mut stream = PassthroughStream::new("fast");
+        through_stream(PassthroughStream::new("fast"), text, cuts)
+    }
+
+    fn through_stream(
+        mut stream: PassthroughStream,
+        text: &str,
+        cuts: &[usize],
+    ) -> (String, PassthroughStream) {
         let mut decoder = Decoder::new(1 << 20);
         let mut out = BytesMut::new();
         let mut from = 0;
@@ -264,6 +325,60 @@ mod tests {
         assert_eq!(stream.usage().unwrap().input_tokens, 5);
         let mut out = BytesMut::new();
         assert!(stream.finish(&ErrorBody::default(), &mut out) && out.is_empty());
+    }
+
+    #[test]
+    fn reasoning_in_the_text_is_lifted_over_split_deltas() {
+        let choice = |delta: &str, reason: &str| {
+            format!(
+                "data: {{\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{reason}}}]}}\n\n"
+            )
+        };
+        let all = |deltas: &[&str], last: &str| {
+            let mut all: String = deltas.iter().map(|delta| choice(delta, "null")).collect();
+            all.push_str(&choice(last, "\"stop\""));
+            all
+        };
+        for (given, expected) in [
+            (
+                all(
+                    &[
+                        r#"{"role":"assistant"}"#,
+                        r#"{"content":"<reas"}"#,
+                        r#"{"content":"oning>Hm</"}"#,
+                        r#"{"content": "reasoning>Hi","x":1.0}"#,
+                        r#"{"content":" \u0041"}"#,
+                    ],
+                    "{}",
+                ),
+                all(
+                    &[
+                        r#"{"role":"assistant"}"#,
+                        r#"{"content":""}"#,
+                        r#"{"content":"","reasoning_content":"Hm"}"#,
+                        r#"{"content": "Hi","x":1.0}"#,
+                        r#"{"content":" \u0041"}"#,
+                    ],
+                    "{}",
+                ),
+            ),
+            (
+                all(&[r#"{"content":"<rea"}"#], "{}"),
+                all(&[r#"{"content":""}"#], r#"{"content":"<rea"}"#),
+            ),
+            (
+                all(&[r#"{"content":"<reasoning>a</"}"#], r#"{"x":1}"#),
+                all(
+                    &[r#"{"content":"","reasoning_content":"a"}"#],
+                    r#"{"content":"","reasoning_content":"</","x":1}"#,
+                ),
+            ),
+        ] {
+            let stream = PassthroughStream::new("fast").with_tags(true);
+            let (out, _) = through_stream(stream, &given, &[]);
+            assert_eq!(out, expected);
+            check(&given, &given);
+        }
     }
 
     #[test]

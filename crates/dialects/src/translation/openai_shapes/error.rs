@@ -104,6 +104,8 @@ fn kind_of(status: u16) -> &'static str {
         404 => "not_found_error",
         408 | 504 => "timeout_error",
         429 => "rate_limit_error",
+        // The model failed, not the request.
+        424 => "server_error",
         400..=499 => INVALID_REQUEST,
         503 => "service_unavailable_error",
         _ => "server_error",
