@@ -169,7 +169,7 @@ async fn anthropic_package_raises_its_own_class_for_each_error() {
         }
         assert_eq!(seen[model]["ModelTimeoutException"][1], 504);
         assert_eq!(seen[model]["midstream"], "rate_limit_error", "{model}");
-        assert_eq!(seen[model]["cut"], "api_error", "{model}");
+        assert_eq!(seen[model]["cut"], "overloaded_error", "{model}");
     }
     assert_eq!(
         seen["key"],

@@ -6,7 +6,7 @@ use bedrock::apis::Protocol;
 use bytes::{Bytes, BytesMut};
 use dialects::openai::{
     PassthroughStream, ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response,
-    passthrough, usage_of, with_client_model,
+    passthrough, usage_of, with_client_model, with_lifted_reasoning,
 };
 
 use super::openai;
@@ -54,8 +54,13 @@ impl Endpoint for ChatCompletions {
     }
 
     fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
-        let forward = |body: Bytes| {
+        let forward = |body: Bytes, tags| {
             let usage = usage_of(&body);
+            let body = if tags {
+                with_lifted_reasoning(&body).into()
+            } else {
+                body
+            };
             (with_client_model(&body, &self.identity.model).into(), usage)
         };
         converse::whole(reply, record, forward, |response, context| {
@@ -67,7 +72,9 @@ impl Endpoint for ChatCompletions {
 impl StreamingEndpoint for ChatCompletions {
     fn encoder(&self, encoding: Self::Context) -> Box<dyn endpoint::StreamEncoder> {
         match encoding {
-            Encoding::Passthrough => Box::new(PassthroughStream::new(&self.identity.model)),
+            Encoding::Passthrough { tags } => {
+                Box::new(PassthroughStream::new(&self.identity.model).with_tags(tags))
+            }
             Encoding::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }
     }

@@ -48,7 +48,7 @@ impl Endpoint for Messages {
     }
 
     fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
-        let forward = |body: Bytes| {
+        let forward = |body: Bytes, _| {
             let usage = usage_of(&body);
             (body, usage)
         };
@@ -61,7 +61,7 @@ impl Endpoint for Messages {
 impl StreamingEndpoint for Messages {
     fn encoder(&self, encoding: Self::Context) -> Box<dyn endpoint::StreamEncoder> {
         match encoding {
-            Encoding::Passthrough => Box::new(PassthroughStream::default()),
+            Encoding::Passthrough { .. } => Box::new(PassthroughStream::default()),
             Encoding::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }
     }

@@ -42,8 +42,9 @@ pub(super) fn passthrough<R>(
     };
     let body = edit(request.body, &request.target.model_id)?;
     let sent = (body, request.head.stream);
-    let prepared =
-        Prepared::passthrough(request.config, (api, protocol), sent, Encoding::Passthrough)?;
+    let tags = request.target.capabilities.reasoning.tags;
+    let encoding = Encoding::Passthrough { tags };
+    let prepared = Prepared::passthrough(request.config, (api, protocol), sent, encoding)?;
     Ok(Some(prepared.into()))
 }
 

@@ -57,7 +57,7 @@ impl Endpoint for Responses {
     }
 
     fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
-        let forward = |body: Bytes| {
+        let forward = |body: Bytes, _| {
             let usage = passthrough::usage(&body);
             (body, usage)
         };
@@ -70,7 +70,7 @@ impl Endpoint for Responses {
 impl StreamingEndpoint for Responses {
     fn encoder(&self, encoding: Self::Context) -> Box<dyn endpoint::StreamEncoder> {
         match encoding {
-            Encoding::Passthrough => Box::new(passthrough::Stream::default()),
+            Encoding::Passthrough { .. } => Box::new(passthrough::Stream::default()),
             Encoding::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }
     }

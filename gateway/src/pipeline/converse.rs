@@ -71,11 +71,11 @@ pub(crate) fn prepare<R>(
 pub(crate) fn whole<R>(
     reply: Reply<'_, Encoding<R>>,
     record: &mut RequestRecord,
-    forward: impl FnOnce(Bytes) -> (Bytes, Option<TokenUsage>),
+    forward: impl FnOnce(Bytes, bool) -> (Bytes, Option<TokenUsage>),
     translate: impl FnOnce(&ConverseResponse, R) -> Result<Vec<u8>, UpstreamError>,
 ) -> Result<Bytes> {
     let (body, usage) = match reply.context {
-        Encoding::Passthrough => forward(reply.body),
+        Encoding::Passthrough { tags } => forward(reply.body, tags),
         Encoding::Converse(context) => {
             let response = read_response(&reply.body)?;
             record.set_usage(response.usage);

@@ -50,7 +50,10 @@ pub(crate) enum Preparation<C> {
 #[derive(Debug)]
 pub(crate) enum Encoding<R> {
     /// The target uses the client's protocol.
-    Passthrough,
+    Passthrough {
+        /// Whether the text of the response contains the reasoning (`reasoning.tags` of the family).
+        tags: bool,
+    },
     /// A response of Converse, with the state of its translation.
     Converse(Box<R>),
 }

@@ -96,6 +96,24 @@ async fn numbers_streamed_tool_calls_from_zero() {
 }
 
 #[tokio::test]
+async fn reasoning_in_the_text_is_in_its_own_field() {
+    let rig = Rig::with_document(DOCUMENT).await;
+    let script = "hello you\n@reason why";
+    let plain = rig.chat(&ask("runtime", script)).await.json();
+    let message = &plain["choices"][0]["message"];
+    assert_eq!(message["reasoning_content"], "why", "{plain}");
+    assert_eq!(message["content"], "hello you");
+    let response = rig.chat(&ask_stream("runtime", script)).await;
+    let events = response.events();
+    assert_eq!(streamed_text(&events), "hello you");
+    let reasoning: String = events
+        .iter()
+        .filter_map(|event| event["choices"][0]["delta"]["reasoning_content"].as_str())
+        .collect();
+    assert_eq!(reasoning, "why");
+}
+
+#[tokio::test]
 async fn a_target_can_select_converse() {
     let rig = Rig::with_document(DOCUMENT).await;
     let mut body = ask("converse", "hi");

@@ -434,3 +434,44 @@ async fn reports_the_stop_sequence_if_it_is_known() {
         }
     }
 }
+
+#[tokio::test]
+async fn half_a_surrogate_pair_is_repaired_with_a_warning_on_every_route() {
+    let rig = Rig::with_document(&document()).await;
+    let body = |model: &str| {
+        format!(
+            r#"{{"model":"{model}","max_tokens":99,"messages":[{{"role":"user","content":"cut \ud83d"}}]}}"#
+        )
+    };
+    for (path, model) in [
+        ("/v1/messages", "invoke"),
+        ("/v1/messages", "converse"),
+        ("/v1/chat/completions", "nova"),
+    ] {
+        let response = rig.call(Method::POST, path, &[VERSION], body(model)).await;
+        assert_eq!(response.status, 200, "{model} {}", response.text());
+        let warning = response.headers["x-bedrock-gateway-warning"].to_str();
+        assert!(warning.unwrap().starts_with("body: "), "{model}");
+    }
+    let strict = Rig::with_document(&format!("{}strict: true", document())).await;
+    let response = strict
+        .call(Method::POST, "/v1/messages", &[VERSION], body("invoke"))
+        .await;
+    assert_eq!(response.status, 400, "{}", response.text());
+}
+
+#[tokio::test]
+async fn structured_output_of_an_older_claude_is_served_by_converse() {
+    let rig = Rig::laptop().await;
+    let mut body = ask("anthropic.claude-3-haiku-20240307-v1:0", "hi");
+    body["output_config"] = json!({"format": {"type": "json_schema",
+        "schema": {"type": "object", "properties": {"a": {"type": "string"}}}}});
+    let response = rig.messages(&body).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(rig.double.calls_of("Converse").len(), 1);
+    let text = response.json()["content"][0]["text"].clone();
+    assert!(
+        serde_json::from_str::<Value>(text.as_str().unwrap()).is_ok(),
+        "{text}"
+    );
+}

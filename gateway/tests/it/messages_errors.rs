@@ -98,7 +98,10 @@ async fn a_cut_stream_ends_with_an_error_and_without_message_stop() {
             body["stream"] = Value::from(true);
             let text = rig.messages(&body).await.text();
             let last = events(&text).pop().unwrap();
-            assert_eq!(last["error"]["type"], "api_error", "{model} {script}");
+            assert_eq!(
+                last["error"]["type"], "overloaded_error",
+                "{model} {script}"
+            );
             assert!(!text.contains("message_stop"), "{text}");
         }
     }

@@ -116,7 +116,7 @@ fn forward(
     Ok(Prepared {
         headers,
         warnings: sent.warnings,
-        ..Prepared::new(operation, sent.body, Encoding::Passthrough)
+        ..Prepared::new(operation, sent.body, Encoding::Passthrough { tags: false })
     }
     .into())
 }

@@ -5,17 +5,15 @@
 //! event. `native_finish_reason` is Bedrock's stop reason.
 
 mod leaky;
+mod reasoning;
 mod whole;
 
-use std::borrow::Cow;
-
 use bedrock::converse::{
-    BlockStart, Delta, JsonStr, Metadata, ReasoningDelta, StopReason, StreamEvent, TokenUsage,
+    BlockStart, Delta, JsonStr, Metadata, StopReason, StreamEvent, TokenUsage,
 };
 use bytes::BytesMut;
-use serde::Serialize;
 
-use super::{super::reply::ReplyContext, response::ThinkingBlock, usage::Usage};
+use super::{super::reply::ReplyContext, usage::Usage};
 use crate::translation::{
     StreamError,
     held::Held,
@@ -27,6 +25,7 @@ use crate::translation::{
     stop::{malformed, stop_sequence},
     write::{quoted, write_json},
 };
+use reasoning::Reasoning;
 
 /// `{}` as a JSON string literal.
 const EMPTY_OBJECT: &str = "\"{}\"";
@@ -54,23 +53,6 @@ enum Open {
     },
     /// A call of a tool that Bedrock runs, or its result.
     Server { block: u64 },
-}
-
-/// Reasoning of an open block, collected for the block with its signature.
-#[derive(Debug, Default)]
-struct Reasoning {
-    block: u64,
-    text: String,
-    signature: String,
-    redacted: String,
-}
-
-/// A thinking block with its index, by which clients accumulate list entries.
-#[derive(Serialize)]
-struct Indexed<'a> {
-    index: u32,
-    #[serde(flatten)]
-    block: &'a ThinkingBlock<'a>,
 }
 
 impl Open {
@@ -403,41 +385,8 @@ impl StreamEncoder {
         Ok(())
     }
 
-    fn gather(&mut self, at: u64, delta: &ReasoningDelta<'_>) {
-        if !self.reasoning.iter().any(|one| one.block == at) {
-            self.reasoning.push(Reasoning {
-                block: at,
-                ..Reasoning::default()
-            });
-        }
-        if let Some(one) = self.reasoning.iter_mut().find(|one| one.block == at) {
-            for (into, piece) in [
-                (&mut one.text, delta.text),
-                (&mut one.signature, delta.signature),
-                (&mut one.redacted, delta.redacted_content),
-            ] {
-                if let Some(piece) = piece {
-                    into.push_str(&piece.decode());
-                }
-            }
-        }
-    }
-
     fn block_stop(&mut self, at: u64, out: &mut BytesMut) {
-        if let Some(position) = self.reasoning.iter().position(|one| one.block == at) {
-            let one = self.reasoning.swap_remove(position);
-            if !one.redacted.is_empty() {
-                let data = Cow::Owned(one.redacted);
-                self.thinking(&ThinkingBlock::RedactedThinking { data }, out);
-            }
-            if !one.signature.is_empty() {
-                let block = ThinkingBlock::Thinking {
-                    thinking: Cow::Owned(one.text),
-                    signature: Cow::Owned(one.signature),
-                };
-                self.thinking(&block, out);
-            }
-        }
+        self.end_reasoning(at, out);
         let Some(position) = self.open.iter().position(|open| open.block() == at) else {
             return;
         };
@@ -471,16 +420,6 @@ impl StreamEncoder {
             }
             Open::Call { .. } | Open::Schema { .. } | Open::Server { .. } => {}
         }
-    }
-
-    fn thinking(&mut self, block: &ThinkingBlock<'_>, out: &mut BytesMut) {
-        let index = self.thoughts;
-        self.thoughts = self.thoughts.saturating_add(1);
-        self.chunk(out, |out| {
-            out.extend_from_slice(b"\"thinking_blocks\":[");
-            write_json(&Indexed { index, block }, out);
-            out.extend_from_slice(b"]");
-        });
     }
 
     /// Writes the last chunk of the choice, with its finish reason.
