@@ -14,7 +14,7 @@ pub(super) const FIELDS: Fields = Fields(&[
         "\"m\"",
         "an alias, a model id, a profile or an ARN",
     ),
-    Field::new("max_tokens", SUPPORTED, "64", "`inferenceConfig.maxTokens`; required"),
+    Field::new("max_tokens", SUPPORTED, "64", "`inferenceConfig.maxTokens`, lowered to the family's maximum; required"),
     Field::new(
         "messages",
         SUPPORTED,

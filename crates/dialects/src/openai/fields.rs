@@ -35,13 +35,13 @@ pub(super) const FIELDS: Fields = Fields(&[
         "max_completion_tokens",
         SUPPORTED,
         "64",
-        "`inferenceConfig.maxTokens`; takes precedence over `max_tokens`",
+        "`inferenceConfig.maxTokens`, lowered to the family's maximum; takes precedence over `max_tokens`",
     ),
     Field::new(
         "max_tokens",
         SUPPORTED,
         "64",
-        "`inferenceConfig.maxTokens`; a thinking budget is added",
+        "`inferenceConfig.maxTokens`, lowered to the family's maximum; a thinking budget is added",
     ),
     Field::new(
         "temperature",
@@ -101,7 +101,7 @@ pub(super) const FIELDS: Fields = Fields(&[
         "thinking",
         FieldRule::ByFamily(thinking),
         r#"{"type":"enabled","budget_tokens":2048}"#,
-        "not in OpenAI's API: a thinking budget, as in Anthropic's API",
+        "not in OpenAI's API: a thinking budget or adaptive thinking with `display`, as in Anthropic's API",
     ),
     Field::new(
         "cache_control",

@@ -53,7 +53,7 @@ pub(super) const FIELDS: Fields = Fields(&[
         "max_output_tokens",
         SUPPORTED,
         "64",
-        "`inferenceConfig.maxTokens`; a thinking budget is added",
+        "`inferenceConfig.maxTokens`, lowered to the family's maximum; a thinking budget is added",
     ),
     Field::new(
         "temperature",
