@@ -2,6 +2,9 @@
 
 use crate::translation::reply::ReplyCore;
 
+/// `format` of the entries of `reasoning_details`: signed by Claude, or by another model with such signatures.
+pub(super) const DETAIL_FORMAT: &str = "anthropic-claude-v1";
+
 /// Passed from decoding to encoding; small, owned and cheap to move.
 #[derive(Clone, Debug, Default)]
 pub struct ReplyContext {

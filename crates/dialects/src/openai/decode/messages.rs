@@ -2,7 +2,7 @@
 
 use bedrock::converse::{ContentBlock, ReasoningContent, ReasoningText, ToolUseBlock};
 
-use super::parts;
+use super::{super::reply::DETAIL_FORMAT, parts};
 use crate::{
     families::Replay,
     translation::{
@@ -183,6 +183,15 @@ fn assistant<'a>(
     Ok(())
 }
 
+/// Whether an entry of `reasoning_details` has another format than the gateway's, or is only a summary.
+fn is_foreign(entry: &Object<'_>) -> bool {
+    let word = |key| match entry.get(key) {
+        Some(Json::String(word)) => Some(word.as_ref()),
+        _ => None,
+    };
+    word("format").is_some_and(|format| format != DETAIL_FORMAT) || entry.get("summary").is_some()
+}
+
 /// Replayed reasoning: signed or encrypted blocks, bit for bit.
 fn reasoning<'a>(
     message: &mut Object<'a>,
@@ -192,7 +201,11 @@ fn reasoning<'a>(
     let plain = message
         .take("reasoning_content")
         .is_some_and(|value| !matches!(value, Json::String(ref text) if text.is_empty()));
-    let Some(list) = message.take("thinking_blocks") else {
+    let details = message.take("reasoning_details");
+    let given = message
+        .take("thinking_blocks")
+        .map(|list| (list, "thinking_blocks"));
+    let Some((list, field)) = given.or(details.map(|list| (list, "reasoning_details"))) else {
         if plain && context.capabilities.reasoning.replay == Replay::Signed {
             context.warnings.dropped(
                 "messages[].reasoning_content",
@@ -206,15 +219,26 @@ fn reasoning<'a>(
         }
         return Ok(Vec::new());
     };
-    let at = at.key("thinking_blocks");
+    let at = at.key(field);
+    let param = format!("messages[].{field}");
     let mut blocks = Vec::new();
     for (index, block) in list.array(&at)?.into_iter().enumerate() {
         let at = at.index(index);
         let mut given = block.object(&at)?;
         let kind = given.required_string("type", &at)?;
         let block = match kind.as_ref() {
-            "thinking" => {
-                let text = given.string("thinking", &at)?.unwrap_or_default();
+            _ if is_foreign(&given) => {
+                let why = "reasoning of another service cannot be replayed";
+                context.warnings.dropped(&param, why)?;
+                continue;
+            }
+            "thinking" | "reasoning.text" => {
+                let key = if kind == "thinking" {
+                    "thinking"
+                } else {
+                    "text"
+                };
+                let text = given.string(key, &at)?.unwrap_or_default();
                 match given.string("signature", &at)? {
                     Some(signature) if !signature.is_empty() => {
                         ReasoningContent::ReasoningText(ReasoningText {
@@ -223,15 +247,14 @@ fn reasoning<'a>(
                         })
                     }
                     _ => {
-                        context.warnings.dropped(
-                            "messages[].thinking_blocks",
-                            "reasoning without a signature cannot be replayed",
-                        )?;
+                        context
+                            .warnings
+                            .dropped(&param, "reasoning without a signature cannot be replayed")?;
                         continue;
                     }
                 }
             }
-            "redacted_thinking" => {
+            "redacted_thinking" | "reasoning.encrypted" => {
                 ReasoningContent::RedactedContent(given.required_string("data", &at)?)
             }
             other => {
@@ -242,10 +265,9 @@ fn reasoning<'a>(
             }
         };
         if context.capabilities.reasoning.replay == Replay::Never {
-            context.warnings.dropped(
-                "messages[].thinking_blocks",
-                "this model does not support replayed reasoning",
-            )?;
+            context
+                .warnings
+                .dropped(&param, "this model does not support replayed reasoning")?;
             continue;
         }
         blocks.push(ContentBlock::ReasoningContent(block));

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use bedrock::converse::{ConverseResponse, ResponseBlock, TokenUsage};
 use serde::Serialize;
 
-use super::{super::reply::ReplyContext, usage::Usage};
+use super::{
+    super::reply::{DETAIL_FORMAT, ReplyContext},
+    usage::Usage,
+};
 use crate::translation::{
     UpstreamError,
     leak::{LeakedCallParser, Piece},
@@ -61,6 +64,8 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     thinking_blocks: Vec<ThinkingBlock<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasoning_details: Vec<Detail<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<ToolCall<'a>>,
 }
 
@@ -75,6 +80,49 @@ pub(super) enum ThinkingBlock<'a> {
     RedactedThinking {
         data: Cow<'a, str>,
     },
+}
+
+/// The same block as an entry of `reasoning_details`, which clients of OpenRouter replay
+/// (<https://openrouter.ai/docs/use-cases/reasoning-tokens>).
+#[derive(Serialize)]
+pub(super) struct Detail<'a> {
+    #[serde(flatten)]
+    content: DetailContent<'a>,
+    format: &'static str,
+    index: usize,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type")]
+enum DetailContent<'a> {
+    #[serde(rename = "reasoning.text")]
+    Text {
+        text: Cow<'a, str>,
+        signature: Cow<'a, str>,
+    },
+    #[serde(rename = "reasoning.encrypted")]
+    Encrypted { data: Cow<'a, str> },
+}
+
+impl<'a> ThinkingBlock<'a> {
+    /// The entry of `reasoning_details` at an index.
+    pub(super) fn detail(&self, index: usize) -> Detail<'a> {
+        let content = match self {
+            Self::Thinking {
+                thinking,
+                signature,
+            } => DetailContent::Text {
+                text: thinking.clone(),
+                signature: signature.clone(),
+            },
+            Self::RedactedThinking { data } => DetailContent::Encrypted { data: data.clone() },
+        };
+        Detail {
+            content,
+            format: DETAIL_FORMAT,
+            index,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -215,6 +263,8 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyCore) -> Message<'a>
     if let Some(output) = schema_output {
         message.content = Some(output);
     }
+    let details = message.thinking_blocks.iter().enumerate();
+    message.reasoning_details = details.map(|(index, block)| block.detail(index)).collect();
     // Clients expect a string, or null only if the message has tool calls.
     if message.content.is_none() && message.tool_calls.is_empty() {
         message.content = Some(Cow::Borrowed(""));

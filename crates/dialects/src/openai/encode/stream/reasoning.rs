@@ -71,6 +71,8 @@ impl StreamEncoder {
         self.chunk(out, |out| {
             out.extend_from_slice(b"\"thinking_blocks\":[");
             write_json(&Indexed { index, block }, out);
+            out.extend_from_slice(b"],\"reasoning_details\":[");
+            write_json(&block.detail(usize::try_from(index).unwrap_or(0)), out);
             out.extend_from_slice(b"]");
         });
     }
