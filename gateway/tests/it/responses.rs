@@ -117,7 +117,7 @@ async fn each_aws_exception_within_a_stream_is_an_error_event_and_a_failed_respo
         (
             "ModelStreamErrorException",
             424,
-            "invalid_request_error",
+            "server_error",
             "server_error",
         ),
         (
