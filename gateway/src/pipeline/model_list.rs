@@ -21,9 +21,9 @@ use super::state::State;
 use crate::upstream::listing::{self, ListError, RegionModels};
 
 /// Age at which the list is renewed. Models appear and disappear within days.
-const MAX_AGE: Duration = Duration::from_secs(10 * 60);
+const MAX_AGE: Duration = Duration::from_mins(10);
 /// Age at which a failed listing is repeated.
-const RETRY: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_mins(1);
 /// How long the requests after the first one wait for the first listing, from its start.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
