@@ -3,6 +3,7 @@
 //! A response depends on its request only (see `script.rs`), so that a test can check whether the request arrived
 //! unchanged.
 
+mod assistant;
 mod authorize;
 mod catalog;
 mod chat;

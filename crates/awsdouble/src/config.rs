@@ -45,6 +45,9 @@ pub struct Config {
     pub inference_profiles: Vec<InferenceProfile>,
     /// Guardrails of the account.
     pub guardrails: Vec<Guardrail>,
+    /// Whether models reply to the prompt, so that a person can try a client; by default they repeat it, so that a
+    /// test can check it.
+    pub assistant: bool,
     /// Maximum number of recorded calls.
     pub keep_calls: usize,
 }
@@ -300,6 +303,7 @@ impl Default for Config {
             models: Vec::new(),
             inference_profiles: Vec::new(),
             guardrails: Vec::new(),
+            assistant: false,
             keep_calls: 20_000,
         }
     }

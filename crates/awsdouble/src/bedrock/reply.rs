@@ -204,13 +204,13 @@ fn show(model: &str, request: &Value) -> Value {
 }
 
 /// A tool choice that requires a call.
-enum Forced<'a> {
+pub(super) enum Forced<'a> {
     Any,
     Named(&'a str),
 }
 
 /// The required tool, from Converse's field or from Claude's additional field.
-fn forced_tool(request: &Value) -> Option<Forced<'_>> {
+pub(super) fn forced_tool(request: &Value) -> Option<Forced<'_>> {
     if let Some(choice) = request.pointer("/toolConfig/toolChoice") {
         let named = choice.pointer("/tool/name").and_then(Value::as_str);
         return match named {
@@ -256,7 +256,7 @@ fn forced_calls(request: &Value, script: &Script) -> Option<Vec<ToolCall>> {
 }
 
 /// The schema of a structured output.
-fn output_schema(request: &Value) -> Option<Value> {
+pub(super) fn output_schema(request: &Value) -> Option<Value> {
     let schema = request
         .pointer("/outputConfig/textFormat/structure/jsonSchema/schema")?
         .as_str()?;

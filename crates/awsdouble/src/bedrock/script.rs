@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::prompt::pieces;
+
 /// A scripted tool call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ToolCall {
@@ -62,6 +64,8 @@ pub(super) struct Script {
     pub(super) split: Option<usize>,
     pub(super) coalesce: bool,
     pub(super) tokens_per_event: usize,
+    /// Whether each event has one word, instead of `tokens_per_event`.
+    pub(super) by_word: bool,
     pub(super) fault: Option<ScriptedFault>,
 }
 
@@ -83,6 +87,14 @@ impl Script {
         }
         kept.join("\n").trim().clone_into(&mut script.text);
         Ok(script)
+    }
+
+    /// Splits a text into the texts of its events.
+    pub(super) fn pieces(&self, text: &str) -> Vec<String> {
+        if self.by_word {
+            return text.split_inclusive(' ').map(str::to_owned).collect();
+        }
+        pieces(text, self.tokens_per_event)
     }
 
     /// Parses one line; returns false if it is not a directive.

@@ -12,7 +12,6 @@ use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
 
 use super::converse::usage_json;
-use super::prompt::pieces;
 use super::reply::Block;
 use super::script::{Script, ScriptedFault};
 use super::turn::{LATENCY_MILLISECONDS, Turn};
@@ -254,7 +253,7 @@ pub(super) fn events(
                 object(json!({ "contentBlockIndex": index, "delta": delta })),
             )
         };
-        let cut = |text: &str| pieces(text, turn.script.tokens_per_event);
+        let cut = |text: &str| turn.script.pieces(text);
         match block {
             Block::Text(text) => {
                 events.extend(

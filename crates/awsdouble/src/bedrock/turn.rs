@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use serde_json::{Map, Value};
 
+use super::assistant;
 use super::guardrail::{ActiveGuardrail, Finding};
 use super::prompt::{count, last_user_text};
 use super::reply::{Reply, compose};
@@ -55,7 +56,11 @@ impl Turn {
         conversation: &Value,
         guardrail: Option<&ActiveGuardrail<'_>>,
     ) -> Result<Self, AwsError> {
-        let script = Script::parse(&last_user_text(conversation)).map_err(AwsError::validation)?;
+        let mut script =
+            Script::parse(&last_user_text(conversation)).map_err(AwsError::validation)?;
+        if shared.account.config.assistant {
+            assistant::reply(&mut script, model, conversation);
+        }
         fail_as_scripted(shared, call, &script).await?;
         let mut reply = compose(model, conversation, &script);
         let mut usage = usage(shared, model, conversation, &script, &reply);

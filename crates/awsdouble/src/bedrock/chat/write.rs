@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::prompt::{pieces, tokens};
+use super::super::prompt::tokens;
 use super::super::reply::Block;
 use super::super::turn::Turn;
 use crate::encoding::sha256_hex;
@@ -123,7 +123,7 @@ impl Reply<'_> {
 
     /// The chunks of a stream.
     pub(super) fn chunks(&self, include_usage: bool) -> Vec<Value> {
-        let cut = |text: &str| pieces(text, self.turn.script.tokens_per_event);
+        let cut = |text: &str| self.turn.script.pieces(text);
         let mut chunks = vec![self.delta(&json!({ "role": "assistant", "content": "" }))];
         if self.mantle {
             for piece in cut(&self.reasoning()) {

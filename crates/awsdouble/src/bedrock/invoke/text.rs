@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::json::text;
-use super::super::prompt::{pieces, tokens};
+use super::super::prompt::tokens;
 use super::super::reply::Block;
 use super::super::stream::object;
 use super::super::turn::Turn;
@@ -94,7 +94,7 @@ pub(super) fn llama_reply(turn: &Turn) -> Map<String, Value> {
 pub(super) fn llama_chunks(turn: &Turn) -> Vec<Map<String, Value>> {
     let mut generated = 0;
     let mut chunks: Vec<Value> = Vec::new();
-    for piece in pieces(&text_of(turn), turn.script.tokens_per_event) {
+    for piece in turn.script.pieces(&text_of(turn)) {
         generated += tokens(&piece);
         let prompt = chunks.is_empty().then_some(turn.usage.input);
         chunks.push(json!({ "generation": piece, "prompt_token_count": prompt,
@@ -110,7 +110,9 @@ pub(super) fn mistral_reply(turn: &Turn) -> Map<String, Value> {
 }
 
 pub(super) fn mistral_chunks(turn: &Turn) -> Vec<Map<String, Value>> {
-    let mut chunks: Vec<Value> = pieces(&text_of(turn), turn.script.tokens_per_event)
+    let mut chunks: Vec<Value> = turn
+        .script
+        .pieces(&text_of(turn))
         .into_iter()
         .map(|piece| json!({ "outputs": [{ "text": piece, "stop_reason": null }] }))
         .collect();

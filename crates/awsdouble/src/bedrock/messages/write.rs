@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::prompt::pieces;
 use super::super::reply::Block;
+use super::super::script::Script;
 use super::super::turn::{LATENCY_MILLISECONDS, Turn};
 use crate::encoding::sha256_hex;
 
@@ -83,7 +83,7 @@ pub(in crate::bedrock) fn events(
     start.insert("usage".to_owned(), usage(turn, turn.usage.output.min(1)));
     let mut events = vec![json!({ "type": "message_start", "message": start })];
     for (index, block) in turn.reply.blocks.iter().enumerate() {
-        let (start, deltas) = parts(block, turn.script.tokens_per_event);
+        let (start, deltas) = parts(block, &turn.script);
         events
             .push(json!({ "type": "content_block_start", "index": index, "content_block": start }));
         if index == 0 {
@@ -120,8 +120,8 @@ pub(in crate::bedrock) fn events(
 }
 
 /// The start of a block, and its deltas.
-fn parts(block: &Block, tokens_per_event: usize) -> (Value, Vec<Value>) {
-    let cut = |text: &str| pieces(text, tokens_per_event);
+fn parts(block: &Block, script: &Script) -> (Value, Vec<Value>) {
+    let cut = |text: &str| script.pieces(text);
     match block {
         Block::Text(text) => (
             json!({ "type": "text", "text": "" }),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::json::list;
-use super::super::prompt::{pieces, tokens};
+use super::super::prompt::tokens;
 use super::super::reply::Block;
 use super::super::stream::object;
 use super::super::turn::Turn;
@@ -166,7 +166,7 @@ impl Reply<'_> {
             event.extend(object(extra));
             Value::Object(event)
         };
-        let cut = |text: &str| pieces(text, self.turn.script.tokens_per_event);
+        let cut = |text: &str| self.turn.script.pieces(text);
         match block {
             Block::Text(text) => {
                 let part = |text: &str| json!({ "type": "output_text", "text": text, "annotations": [], "logprobs": [] });
