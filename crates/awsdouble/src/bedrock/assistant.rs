@@ -218,8 +218,7 @@ fn counted(prompt: &str) -> Option<String> {
     prompt.strip_prefix("count ")?;
     let last = prompt
         .split(|character: char| !character.is_ascii_digit())
-        .filter(|word| !word.is_empty())
-        .next_back()?;
+        .rfind(|word| !word.is_empty())?;
     let last: u64 = last.parse().ok()?;
     let numbers: Vec<String> = (1..=last.min(COUNT_MAXIMUM))
         .map(|number| number.to_string())

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::super::script::{ScriptedFault, ToolCall};
 use super::*;
 
-fn scripted(prompt: &str, more: Value) -> Script {
+fn scripted(prompt: &str, more: &Value) -> Script {
     let mut request = json!({ "messages": [{ "role": "user", "content": [{ "text": prompt }] }] });
     let object = request.as_object_mut().unwrap();
     object.extend(more.as_object().unwrap().clone());
@@ -13,7 +13,7 @@ fn scripted(prompt: &str, more: Value) -> Script {
 }
 
 fn said(prompt: &str) -> String {
-    scripted(prompt, json!({})).say.unwrap()
+    scripted(prompt, &json!({})).say.unwrap()
 }
 
 fn weather(more: &Value) -> Value {
@@ -70,7 +70,7 @@ fn a_situation_has_the_effect_of_its_directive() {
             format!("simulate {word}"),
             format!("Simulate a {word}, please."),
         ] {
-            let script = scripted(&prompt, json!({}));
+            let script = scripted(&prompt, &json!({}));
             assert_eq!(script.fault, expected.fault, "{prompt}");
             assert!(script.slow >= expected.slow, "{prompt}");
             assert!(HELP.contains(word), "{word}");
@@ -82,10 +82,10 @@ fn a_situation_has_the_effect_of_its_directive() {
 #[test]
 fn directives_of_the_prompt_take_precedence() {
     assert_eq!(said("@say exactly this"), "exactly this");
-    let script = scripted("@error ThrottlingException", json!({}));
+    let script = scripted("@error ThrottlingException", &json!({}));
     assert!(matches!(script.fault, Some(ScriptedFault::Error { .. })));
     assert_eq!(
-        scripted("@slow 2s\nHello", json!({})).slow,
+        scripted("@slow 2s\nHello", &json!({})).slow,
         Duration::from_secs(2)
     );
 }
@@ -116,22 +116,22 @@ fn a_prompt_about_an_offered_tool_calls_it_with_its_arguments() {
             json!({ "city": "Oslo" }),
         ),
     ] {
-        let script = scripted(prompt, weather(&none));
+        let script = scripted(prompt, &weather(&none));
         let name = name.to_owned();
         assert_eq!(script.tools, [ToolCall { name, input }], "{prompt}");
         assert_eq!(script.say, None, "{prompt}");
     }
-    assert!(scripted("Hello", weather(&none)).tools.is_empty());
+    assert!(scripted("Hello", &weather(&none)).tools.is_empty());
 }
 
 #[test]
 fn a_required_tool_is_called_whatever_the_prompt_is() {
     let named = scripted(
         "Hello",
-        weather(&json!({ "toolChoice": { "tool": { "name": "add" } } })),
+        &weather(&json!({ "toolChoice": { "tool": { "name": "add" } } })),
     );
     assert_eq!(named.tools[0].name, "add");
-    let any = scripted("Hello", weather(&json!({ "toolChoice": { "any": {} } })));
+    let any = scripted("Hello", &weather(&json!({ "toolChoice": { "any": {} } })));
     assert_eq!(any.tools[0].name, "get_weather");
 }
 
@@ -155,13 +155,13 @@ fn a_tool_result_becomes_the_reply() {
 fn a_schema_of_the_output_is_left_to_the_writer() {
     let schema = json!({ "outputConfig": { "textFormat": { "structure": { "jsonSchema": {
         "schema": "{\"type\":\"object\"}" } } } } });
-    let script = scripted("Hello", schema);
+    let script = scripted("Hello", &schema);
     assert_eq!((script.say, script.text), (None, String::new()));
 }
 
 #[test]
 fn streams_have_one_word_in_each_event() {
-    let script = scripted("Say one two three", json!({}));
+    let script = scripted("Say one two three", &json!({}));
     assert_eq!(script.pieces("one two three"), ["one ", "two ", "three"]);
     assert_eq!(script.slow, WORD_PAUSE);
 }
