@@ -11,6 +11,8 @@ pub mod listen;
 pub mod models;
 pub mod output;
 pub mod serve;
+#[cfg(feature = "simulate")]
+mod simulate;
 
 mod aws;
 
@@ -123,6 +125,8 @@ impl Command {
     /// The default log level.
     fn log_level(&self) -> &'static str {
         match self {
+            // The terminal has room for the greeting and for problems.
+            Self::Serve(args) if args.simulate => "warn",
             Self::Serve(_) => "info",
             _ => "error",
         }

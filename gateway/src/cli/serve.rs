@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{EXIT_DROPPED, listen::ListenAddress};
 use crate::{
     config::Settings,
-    server::{self, ServeError},
+    server::{self, Drained, ServeError},
     telemetry::traces::Traces,
 };
 
@@ -46,11 +46,15 @@ pub struct Args {
     /// File with an API key that clients must send. BEDROCK_GATEWAY_API_KEY can hold a key as well.
     #[arg(long, value_name = "FILE")]
     pub api_key_file: Option<PathBuf>,
+    /// Use a simulated AWS in this process, to try clients without an AWS account or network.
+    #[arg(long, hide = cfg!(not(feature = "simulate")))]
+    pub simulate: bool,
 }
 
 const EXAMPLES: &str = "Exit code: 0 after a shutdown signal, 4 if requests were dropped, 1 if the gateway cannot start.
 
 Examples:
+  bedrock-gateway serve --simulate
   AWS_REGION=us-east-1 bedrock-gateway serve
   bedrock-gateway --env-file keys.env serve --host 0.0.0.0 --port 8080 --api-key-file api-key
   bedrock-gateway chat --model us.amazon.nova-lite-v1:0 \"Say hello\"
@@ -79,9 +83,15 @@ pub(super) async fn run(args: Args, settings: Settings) -> anyhow::Result<ExitCo
     let traces = Traces::from_environment(settings.environment.as_ref())?;
     let settings = Settings { traces, ..settings };
     let flag = args.flag();
+    let simulate = args.simulate;
     let settings = with_arguments(args, settings).await?;
     let (api, admin) = (settings.listen, settings.admin_listen);
-    let served = server::serve(settings, shutdown_signal()?).await;
+    let shutdown = shutdown_signal()?;
+    let served = if simulate {
+        serve_simulated(settings, shutdown).await?
+    } else {
+        server::serve(settings, shutdown).await
+    };
     let drained = match served {
         Err(ServeError::Bind { address, source }) if address == api => {
             return Err(ServeError::Bind { address, source }).context(flag);
@@ -96,6 +106,26 @@ pub(super) async fn run(args: Args, settings: Settings) -> anyhow::Result<ExitCo
     } else {
         ExitCode::from(EXIT_DROPPED)
     })
+}
+
+/// Serves with a simulated AWS. The outer error is that of the simulation.
+#[cfg(feature = "simulate")]
+async fn serve_simulated(
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<Result<Drained, ServeError>> {
+    super::simulate::serve(settings, shutdown).await
+}
+
+#[cfg(not(feature = "simulate"))]
+async fn serve_simulated(
+    _: Settings,
+    _: impl Future<Output = ()>,
+) -> anyhow::Result<Result<Drained, ServeError>> {
+    anyhow::bail!(
+        "this program has no simulated AWS: it was built without the Cargo feature `simulate`. Fix: build it with \
+        `cargo install --path gateway`, or omit --simulate to call Amazon Bedrock"
+    )
 }
 
 impl Args {

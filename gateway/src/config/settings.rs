@@ -54,6 +54,8 @@ pub struct Settings {
     pub ping_interval: Duration,
     /// The tracer; none disables traces.
     pub traces: Option<Traces>,
+    /// Whether the AWS in `environment` is simulated; responses and the landing page say so.
+    pub simulated: bool,
     /// Time for which a draining server accepts connections, until load balancers have removed it.
     pub quiet_period: Duration,
 }
@@ -110,6 +112,7 @@ impl Settings {
             watch_interval: Duration::from_secs(1),
             ping_interval: Duration::from_secs(15),
             traces: None,
+            simulated: false,
             quiet_period: Duration::ZERO,
         }
     }

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
     routing::{MethodRouter, any, get, post},
 };
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use crate::{
     endpoints::{
@@ -32,6 +32,9 @@ use crate::{
         request_id::{self, RequestContext},
     },
 };
+
+/// Header of every response of a gateway with a simulated AWS.
+const SIMULATED: HeaderName = HeaderName::from_static("x-bedrock-gateway-simulated");
 
 /// The API of a gateway.
 pub fn app(state: State) -> Router {
@@ -70,6 +73,10 @@ pub fn app(state: State) -> Router {
         .layer(middleware::from_fn_with_state(
             state.clone(),
             rate_limit_headers,
+        ))
+        .layer(middleware::from_fn_with_state(
+            state.settings().simulated,
+            mark_simulated,
         ))
         .layer(middleware::from_fn_with_state(
             state.traces().cloned(),
@@ -120,6 +127,20 @@ fn reject(
 ) -> Response {
     let record = RequestRecord::open(state, context, OTHER, "");
     driver::finish(Err(error), dialect, record)
+}
+
+/// Middleware: marks every response of a gateway with a simulated AWS.
+async fn mark_simulated(
+    FromState(simulated): FromState<bool>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    if simulated {
+        let value = HeaderValue::from_static("true");
+        response.headers_mut().insert(SIMULATED, value);
+    }
+    response
 }
 
 /// Middleware: sets the rate-limit headers of every response to a request that was checked.
