@@ -59,7 +59,8 @@ pub(crate) fn programs(console: &Console, profile: Profile) -> Result<()> {
             command.args(DEV);
         }
         Profile::Release => {
-            command.arg("--release");
+            // Without `serve --simulate`: an image serves Amazon Bedrock only.
+            command.args(["--release", "--no-default-features"]);
             for (package, program) in SHIPPED {
                 command.args(["--package", package, "--bin", program]);
             }

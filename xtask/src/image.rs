@@ -154,6 +154,9 @@ fn write(
         "images are built from files of this machine, which needs Linux. Fix: docker build --file Containerfile --target gateway (or operator) ."
     );
     let stripped = stripped(step, profile, program)?;
+    if profile == Profile::Release && program == "bedrock-gateway" {
+        cannot_simulate(&stripped)?;
+    }
     let mut base = Root::minimal()?;
     base.add_libraries_of(step, &stripped)?;
     for program in extra {
@@ -186,6 +189,21 @@ fn write(
         path.display()
     );
     Ok(written)
+}
+
+/// Checks that a gateway for clusters was built without the simulated AWS.
+fn cannot_simulate(gateway: &Path) -> Result<()> {
+    let output = Command::new(gateway)
+        .args(["serve", "--simulate"])
+        .env("KUBERNETES_SERVICE_HOST", "image")
+        .output()
+        .with_context(|| format!("failed to run {}", gateway.display()))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        errors.contains("has no simulated AWS"),
+        "the released gateway must be built without the feature `simulate`: {errors}"
+    );
+    Ok(())
 }
 
 /// Copies a program without debug information and names of functions, which would make an image of a development build

@@ -17,10 +17,10 @@ mod checks;
 mod console;
 mod debian;
 mod demo;
-mod double;
 mod fuzz;
 mod generated;
 mod http;
+mod identities;
 mod image;
 mod interrupt;
 mod process;
@@ -31,11 +31,11 @@ mod suite;
 mod tidy;
 mod tools;
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{console::Console, demo::ClusterKind, double::Identity, suite::Part};
+use crate::{console::Console, demo::ClusterKind, suite::Part};
 
 /// Tasks of this repository.
 #[derive(Debug, Parser)]
@@ -130,18 +130,6 @@ enum Task {
         #[arg(long, value_name = "PREFIX")]
         registry: Option<String>,
     },
-    /// Run the gateway with a simulated AWS and without Kubernetes, to try clients.
-    Double {
-        /// Address of the gateway.
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
-        listen: SocketAddr,
-        /// Source of the gateway's AWS credentials.
-        #[arg(long, value_enum, default_value_t = Identity::Static)]
-        identity: Identity,
-        /// Exit after the response to one chat.
-        #[arg(long)]
-        once: bool,
-    },
     /// Write container images of the programs to target/images/, without a container engine.
     Image {
         /// Build optimised release programs; takes several minutes longer.
@@ -204,11 +192,6 @@ fn main() -> ExitCode {
             cluster,
             registry,
         } => demo::demo(&console, once, sidecar, cluster, registry.as_deref()),
-        Task::Double {
-            listen,
-            identity,
-            once,
-        } => double::double(&console, listen, identity, once),
         Task::Image { release } => image::image(&console, release),
         Task::Bench(options) => bench::bench(&console, &options),
         Task::Fuzz { target, seconds } => fuzz::fuzz(&console, target.as_deref(), seconds),

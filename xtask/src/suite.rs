@@ -16,7 +16,7 @@ use crate::{
     console::{Console, Failures},
     debian,
     demo::{ClusterKind, demo},
-    double, fuzz, generated,
+    fuzz, generated, identities,
     process::{Beside, cargo, command, live},
     report::Report,
     repository, tidy, tools,
@@ -167,7 +167,7 @@ fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], ful
             binaries::run(console, name, together, how)
         });
     }
-    report.run("every identity", 20, || double::every_identity(console));
+    report.run("every identity", 20, || identities::every_identity(console));
     if full {
         report.run("documentation", 120, || checks::doc(console, false));
         report.run("fuzz targets", 120, || fuzz::lint(console));

@@ -35,6 +35,9 @@ const ARROWS: [(&str, &[&str]); 11] = [
 /// Packages that tests of products and their libraries may use as well.
 const RIGS: [&str; 2] = ["awsdouble", "localcluster"];
 
+/// Dependencies on rigs that a Cargo feature switches off: `serve --simulate`, which no image has.
+const OPTIONAL: [(&str, &str); 1] = [("gateway", "awsdouble")];
+
 /// Packages without I/O.
 const PURE: [&str; 3] = ["api", "bedrock", "dialects"];
 
@@ -80,8 +83,11 @@ pub(super) fn check(metadata: &Value) -> Result<Vec<Finding>> {
             let on = text(dependency, "name").unwrap_or_default();
             let for_tests = text(dependency, "kind") == Some("dev");
             let ours = names.contains(&on);
+            let optional = dependency.get("optional") == Some(&Value::Bool(true))
+                && OPTIONAL.contains(&(name, on));
             if ours
                 && !allowed.contains(&on)
+                && !optional
                 && !(for_tests && RIGS.contains(&on) && !RIGS.contains(&name))
             {
                 findings.push(Finding::new(
@@ -185,6 +191,10 @@ mod tests {
         check_row(
             &json!([{"name": "awsdouble", "kind": null}]),
             &["must not depend on awsdouble"],
+        );
+        check_row(
+            &json!([{"name": "awsdouble", "kind": null, "optional": true}]),
+            &[],
         );
     }
 

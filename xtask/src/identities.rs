@@ -1,6 +1,7 @@
-//! `cargo xtask double`: the gateway with a simulated AWS on this machine, without Kubernetes, to try clients.
+//! One chat with each source of AWS credentials: the gateway and the simulated AWS as programs of their own, on loopback.
 //!
-//! Both programs run as a user would run them, on loopback unless `--listen` sets another address.
+//! The record of the simulated AWS shows where the credentials came from. For trying clients,
+//! `bedrock-gateway serve --simulate` has both in one process.
 
 use std::{
     fs,
@@ -14,7 +15,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::{
@@ -41,12 +41,12 @@ const ACCESS_KEY: (&str, &str) = (
 );
 
 /// Source of the gateway's AWS credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::enum_variant_names,
     reason = "web identity is the name that AWS uses"
 )]
-pub(crate) enum Identity {
+enum Identity {
     /// Access keys in the environment.
     Static,
     /// Access keys in a profile of the shared config file.
@@ -66,6 +66,17 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
+    const ALL: [Self; 8] = [
+        Self::Static,
+        Self::Profile,
+        Self::AssumeRole,
+        Self::WebIdentity,
+        Self::Container,
+        Self::Imds,
+        Self::PodIdentity,
+        Self::Bearer,
+    ];
+
     /// The recorded call that proves this source of credentials; `None` if it makes no call.
     fn expected_call(self) -> Option<(&'static str, &'static str)> {
         match self {
@@ -93,37 +104,19 @@ impl Identity {
 /// # Errors
 /// When a program is not built, does not start, or sends a wrong response.
 pub(crate) fn every_identity(console: &Console) -> Result<()> {
-    for identity in Identity::value_variants() {
-        run(console, free_address()?, *identity, true)?;
+    for identity in Identity::ALL {
+        run(console, identity)?;
     }
     Ok(())
 }
 
-/// Runs until Ctrl-C, or with `once` until a chat has succeeded.
-pub(crate) fn double(
-    console: &Console,
-    listen: SocketAddr,
-    identity: Identity,
-    once: bool,
-) -> Result<()> {
-    build::programs(console, Profile::Dev)?;
-    run(console, listen, identity, once)
-}
-
-/// [`double()`] with the programs that were built.
-fn run(console: &Console, listen: SocketAddr, identity: Identity, once: bool) -> Result<()> {
+/// Starts both programs, chats, and stops them.
+fn run(console: &Console, identity: Identity) -> Result<()> {
     interrupt::note_signals()?;
-    let directory = repository::scratch("double")?;
-    let key = client_key(&directory)?;
+    let directory = repository::scratch("identities")?;
+    client_key(&directory)?;
     let mut pair = Pair::default();
-    let result = start(console, listen, identity, &directory, &mut pair).and_then(|()| {
-        if once {
-            return Ok(());
-        }
-        let base_url = format!("http://{listen}/v1");
-        greet(console, &base_url, &key, identity);
-        pair.wait()
-    });
+    let result = start(console, free_address()?, identity, &directory, &mut pair);
     pair.end();
     result
 }
@@ -149,21 +142,6 @@ impl Pair {
             }
         }
         ensure!(!interrupt::interrupted(), "interrupted");
-        Ok(())
-    }
-
-    /// Waits for Ctrl-C or until one of them exits.
-    fn wait(&mut self) -> Result<()> {
-        while !interrupt::interrupted() {
-            if let Err(error) = self.alive() {
-                return if interrupt::interrupted() {
-                    Ok(())
-                } else {
-                    Err(error)
-                };
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
         Ok(())
     }
 
@@ -222,7 +200,7 @@ fn start(
             .arg(directory.join("key"));
         set_environment(&mut gateway, aws, identity, directory)?;
         pair.gateway = Some(background(step, &mut gateway)?);
-        http::wait_for(local(listen), "/healthz", TIMEOUT, || pair.alive())
+        http::wait_for(listen, "/healthz", TIMEOUT, || pair.alive())
             .map_err(|error| with_log(step, error))
     })?;
     console.step("send a test request", |step| {
@@ -230,11 +208,7 @@ fn start(
         let answer = capture(
             step,
             command(build::program(Profile::Dev, "bedrock-gateway")?)
-                .args([
-                    "chat",
-                    "--base-url",
-                    &format!("http://{}/v1", local(listen)),
-                ])
+                .args(["chat", "--base-url", &format!("http://{}/v1", listen)])
                 .args(["--model", MODEL, "--wait", "20"])
                 .arg("--token-file")
                 .arg(directory.join("key"))
@@ -276,27 +250,8 @@ fn check_calls(aws: SocketAddr, identity: Identity) -> Result<()> {
     Ok(())
 }
 
-fn greet(console: &Console, base_url: &str, key: &str, identity: Identity) {
-    let name = identity
-        .to_possible_value()
-        .map(|value| value.get_name().to_owned())
-        .unwrap_or_default();
-    console.heading("Ready");
-    println!("  base URL  {}", console.paint("36", base_url));
-    println!("  API key   {}", console.paint("36", key));
-    println!("  model     {MODEL}, or any other Bedrock model id");
-    println!("  identity  {name}");
-    console.heading("Try");
-    println!("  curl {base_url}/chat/completions -H 'Authorization: Bearer {key}' \\");
-    println!(
-        "    -d '{{\"model\":\"{MODEL}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"
-    );
-    println!("  export OPENAI_BASE_URL={base_url} OPENAI_API_KEY={key}");
-    println!("\n  The simulated model repeats each prompt. Press Ctrl-C to stop.");
-}
-
-/// A new key for clients, in a file that only its owner can read.
-fn client_key(directory: &Path) -> Result<String> {
+/// Writes a new key for clients into a file that only its owner can read.
+fn client_key(directory: &Path) -> Result<()> {
     let mut random = [0; 20];
     fs::File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut random))
@@ -313,7 +268,7 @@ fn client_key(directory: &Path) -> Result<String> {
         .open(&path)
         .and_then(|mut file| std::io::Write::write_all(&mut file, key.as_bytes()))
         .with_context(|| format!("failed to write {}", path.display()))?;
-    Ok(key)
+    Ok(())
 }
 
 /// The simulated account: a user, a role that the user or the token's subject may assume, a Bedrock API key.
@@ -447,15 +402,6 @@ fn free_address() -> Result<SocketAddr> {
         .context("failed to find a free port")
 }
 
-/// The address of a listener on `listen` as seen from this machine.
-fn local(listen: SocketAddr) -> SocketAddr {
-    if listen.ip().is_unspecified() {
-        SocketAddr::from(([127, 0, 0, 1], listen.port()))
-    } else {
-        listen
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -464,25 +410,17 @@ mod tests {
     fn client_key_is_random_and_readable_by_its_owner_only() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
-        let first = client_key(directory.path()).unwrap();
+        let key = || {
+            client_key(directory.path()).unwrap();
+            fs::read_to_string(directory.path().join("key")).unwrap()
+        };
+        let first = key();
         assert!(first.starts_with("sk-") && first.len() == 43, "{first}");
-        assert_ne!(client_key(directory.path()).unwrap(), first);
+        assert_ne!(key(), first);
         let mode = fs::metadata(directory.path().join("key"))
             .unwrap()
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn wildcard_address_is_reached_on_loopback() {
-        assert_eq!(
-            local("0.0.0.0:8000".parse().unwrap()).to_string(),
-            "127.0.0.1:8000"
-        );
-        assert_eq!(
-            local("127.0.0.2:1".parse().unwrap()).to_string(),
-            "127.0.0.2:1"
-        );
     }
 }
