@@ -13,5 +13,6 @@ mod doctor;
 mod examples;
 mod iam;
 mod models;
+mod simulate;
 mod support;
 mod terminal;
