@@ -19,6 +19,7 @@ mod golden_requests;
 mod limits;
 mod native;
 mod openai_clients;
+mod openapi;
 mod responses_clients;
 mod served_apis;
 mod support;

@@ -27,7 +27,7 @@ pub use embeddings::{
     read_embedding_response,
 };
 pub use encode::{Encoded, StreamEncoder, encode_response};
-pub use fields::field_table;
+pub use fields::{field_descriptions, field_table};
 pub use models::{ModelEntry, models_list};
 pub use passthrough::{
     PassthroughRequest, PassthroughStream, passthrough, usage_of, with_client_model,

@@ -13,7 +13,7 @@ mod fields;
 
 pub use decode::{Decoded, ReplyContext, decode};
 pub use encode::{Encoded, StreamEncoder, encode_response, stream_failure};
-pub use fields::field_table;
+pub use fields::{field_descriptions, field_table};
 
 #[cfg(test)]
 mod checker;

@@ -35,5 +35,6 @@ pub(crate) mod warnings;
 pub(crate) mod write;
 
 pub use error::{RequestError, StreamError, UpstreamError};
+pub use fields::FieldDescription;
 pub use head::{Head, head, with_model};
 pub use options::{DecodeOptions, Fetch, FetchKind, Fetched, GuardrailRef, RemoteMedia};

@@ -104,7 +104,7 @@ pub(crate) async fn one(
 }
 
 /// What Bedrock lists, if known. A client that is not authenticated causes no call.
-async fn listed(state: &State, headers: &HeaderMap) -> Option<Arc<BTreeSet<String>>> {
+pub(super) async fn listed(state: &State, headers: &HeaderMap) -> Option<Arc<BTreeSet<String>>> {
     let active = state.active();
     active
         .authenticator
@@ -140,7 +140,7 @@ fn check_listed(
 }
 
 /// The names of a client's models, each with its Bedrock id.
-fn entries(
+pub(super) fn entries(
     active: &ActiveConfig,
     caller: &Caller,
     listed: Option<&BTreeSet<String>>,

@@ -49,7 +49,7 @@ pub enum GatewayError {
     },
     /// No such path.
     #[error(
-        "unknown path {path}; this gateway serves POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, POST /v1/messages/count_tokens, POST /v1/embeddings, POST /v1/images/generations, POST /v1/rerank and GET /v1/models"
+        "unknown path {path}; this gateway serves POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, POST /v1/messages/count_tokens, POST /v1/embeddings, POST /v1/images/generations, POST /v1/rerank and GET /v1/models; GET / lists all paths"
     )]
     UnknownPath {
         /// From the request.

@@ -15,8 +15,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use crate::{
     endpoints::{
         bedrock_api, chat_completions::ChatCompletions, client_credentials,
-        count_tokens::CountTokens, embeddings::Embeddings, images::Images, messages::Messages,
-        models, rerank, rerank::Rerank, responses::Responses,
+        count_tokens::CountTokens, embeddings::Embeddings, images::Images, landing,
+        messages::Messages, models, openapi, rerank, rerank::Rerank, responses::Responses,
     },
     http::{dialect::Dialect, error::GatewayError},
     pipeline::{
@@ -67,6 +67,8 @@ pub fn app(state: State) -> Router {
             names::CLIENT_CREDENTIALS_PATH,
             only("GET, HEAD", get(client_credentials::handle)),
         )
+        .route(landing::PATH, only("GET, HEAD", get(landing::handle)))
+        .route(openapi::PATH, only("GET, HEAD", get(openapi::handle)))
         .route("/healthz", only("GET, HEAD", get(async || "ok\n")))
         .route("/health", only("GET, HEAD", get(async || "ok\n")))
         .fallback(unknown_path)

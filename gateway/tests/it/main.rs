@@ -17,6 +17,7 @@ mod drain;
 mod embeddings;
 mod errors;
 mod images;
+mod landing;
 mod limit_store;
 mod limits;
 mod messages;

@@ -3,7 +3,7 @@
 
 use crate::{
     families::{Choice, ModelCapabilities, ParallelOff, ReasoningStyle, SchemaMode, TopK},
-    translation::fields::{Field, FieldRule, Fields, SUPPORTED, Support},
+    translation::fields::{Field, FieldDescription, FieldRule, Fields, SUPPORTED, Support},
 };
 
 /// The fields of Messages.
@@ -153,6 +153,11 @@ pub(super) const FIELDS: Fields = Fields(&[
 /// The field table of Messages for the documentation, as Markdown.
 pub fn field_table() -> String {
     FIELDS.markdown(|capabilities| capabilities.apis.messages.is_some())
+}
+
+/// The fields of Messages, for a description of the API.
+pub fn field_descriptions() -> Vec<FieldDescription> {
+    FIELDS.descriptions(|capabilities| capabilities.apis.messages.is_some())
 }
 
 const fn supported_if(condition: bool) -> Support {

@@ -3,7 +3,7 @@
 use crate::{
     families::BedrockApis,
     translation::{
-        fields::{Field, FieldRule, Fields, SUPPORTED},
+        fields::{Field, FieldDescription, FieldRule, Fields, SUPPORTED},
         openai_shapes::fields::{
             effort, parallel, response_format, supported_if, thinking, tool_choice, tools, top_k,
         },
@@ -263,6 +263,11 @@ pub(super) const FIELDS: Fields = Fields(&[
 /// The field table of Chat Completions for the documentation, as Markdown.
 pub fn field_table() -> String {
     FIELDS.markdown(|capabilities| BedrockApis::by_converse(capabilities.apis.chat))
+}
+
+/// The fields of Chat Completions, for a description of the API.
+pub fn field_descriptions() -> Vec<FieldDescription> {
+    FIELDS.descriptions(|capabilities| BedrockApis::by_converse(capabilities.apis.chat))
 }
 
 #[cfg(test)]

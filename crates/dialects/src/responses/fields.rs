@@ -3,7 +3,7 @@
 use crate::{
     families::BedrockApis,
     translation::{
-        fields::{Field, FieldRule, Fields, SUPPORTED, Support},
+        fields::{Field, FieldDescription, FieldRule, Fields, SUPPORTED, Support},
         openai_shapes::fields::{
             effort, parallel, response_format, supported_if, thinking, tool_choice, tools, top_k,
         },
@@ -239,6 +239,11 @@ pub(super) const FIELDS: Fields = Fields(&[
 /// The field table of Responses for the documentation, as Markdown.
 pub fn field_table() -> String {
     FIELDS.markdown(|capabilities| BedrockApis::by_converse(capabilities.apis.responses))
+}
+
+/// The fields of Responses, for a description of the API.
+pub fn field_descriptions() -> Vec<FieldDescription> {
+    FIELDS.descriptions(|capabilities| BedrockApis::by_converse(capabilities.apis.responses))
 }
 
 #[cfg(test)]

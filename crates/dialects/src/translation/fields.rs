@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::{
     error::RequestError,
     json::{Json, Object},
@@ -49,15 +51,21 @@ pub(crate) struct Field {
     note: &'static str,
     /// Values without effect, as compact JSON; they are accepted silently.
     pub(crate) harmless: &'static [&'static str],
-    /// A value with an effect, for the tests.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "the tests that compare the table with the code send it"
-        )
-    )]
+    /// A value with an effect, for the tests and for descriptions.
     pub(crate) sample: &'static str,
+}
+
+/// A request field, for a description of the API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldDescription {
+    /// Its name; a dot separates the names of an object and of its member.
+    pub name: &'static str,
+    /// The target in Converse, or the reason for dropping or rejecting the field.
+    pub note: &'static str,
+    /// A value with an effect.
+    pub example: Value,
+    /// How it is supported, and by which model families: `supported`, `dropped`, `rejected`, or in which other way.
+    pub support: Vec<(&'static str, Vec<String>)>,
 }
 
 /// How decoding handles a field.
@@ -162,6 +170,36 @@ impl Fields {
             }
         }
         Ok(())
+    }
+
+    /// The table for a machine-readable description of the API.
+    pub(crate) fn descriptions(
+        &self,
+        shown: fn(&ModelCapabilities) -> bool,
+    ) -> Vec<FieldDescription> {
+        let families = FamilyTable::builtin().families();
+        let chat: Vec<_> = families
+            .iter()
+            .filter(|capabilities| shown(capabilities))
+            .collect();
+        let describe = |field: &Field| {
+            let mut support: Vec<(&'static str, Vec<String>)> = Vec::new();
+            for capabilities in &chat {
+                let label = field.support(capabilities).label();
+                let title = capabilities.title.clone();
+                match support.iter_mut().find(|(known, _)| *known == label) {
+                    Some((_, titles)) => titles.push(title),
+                    None => support.push((label, vec![title])),
+                }
+            }
+            FieldDescription {
+                name: field.name,
+                note: field.note,
+                example: serde_json::from_str(field.sample).unwrap_or_default(),
+                support,
+            }
+        };
+        self.0.iter().map(describe).collect()
     }
 
     /// The table as Markdown for the documentation: first the fields that all families support alike, then the
