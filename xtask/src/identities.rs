@@ -10,7 +10,6 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::Path,
     process::{Child, Command},
-    thread,
     time::Duration,
 };
 
