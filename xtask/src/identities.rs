@@ -207,7 +207,7 @@ fn start(
         let answer = capture(
             step,
             command(build::program(Profile::Dev, "bedrock-gateway")?)
-                .args(["chat", "--base-url", &format!("http://{}/v1", listen)])
+                .args(["chat", "--base-url", &format!("http://{listen}/v1")])
                 .args(["--model", MODEL, "--wait", "20"])
                 .arg("--token-file")
                 .arg(directory.join("key"))

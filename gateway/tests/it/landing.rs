@@ -120,7 +120,7 @@ async fn every_documented_path_is_served_and_every_route_is_documented() {
     let document = rig.get("/openapi.json").await.json();
     let paths = document["paths"].as_object().unwrap();
     for (path, methods) in paths {
-        let concrete = path.replace('{', "").replace('}', "");
+        let concrete = path.replace(['{', '}'], "");
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let response = rig.call(method, &concrete, &[], "{}").await;
