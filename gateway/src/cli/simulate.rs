@@ -104,6 +104,7 @@ fn account() -> Config {
           "Resource": format!("arn:aws:bedrock:*::foundation-model/{DENIED_MODEL}") }] });
     let mut config = Config::default().with_user(name, id, secret, policy);
     config.models.push(Model {
+        legacy: false,
         id: MODEL_WITHOUT_ACCESS.to_owned(),
         family: None,
         regions: Vec::new(),
