@@ -132,6 +132,7 @@ impl ServiceError {
             .or_else(|| document.as_ref().and_then(json_message))
             .or_else(|| header("x-amzn-errormessage").map(ToOwned::to_owned))
             .or_else(|| plain_text(body).filter(|_| document.is_none()))
+            .map(without_signed_request)
             .unwrap_or_else(|| no_text(&name, status));
         let request_id = header("x-amzn-requestid")
             .or_else(|| header("x-amz-request-id"))
@@ -224,6 +225,14 @@ impl ServiceError {
             {
                 Class::ClockSkew
             }
+            // Refusals of a Bedrock API key have the name of a missing permission.
+            Class::AccessDenied
+                if says("make sure your API Key is valid")
+                    || says("Bearer Token has expired")
+                    || says("security token included in the request is invalid") =>
+            {
+                Class::Authentication
+            }
             class => class,
         }
     }
@@ -302,6 +311,15 @@ fn json_name(word: &str) -> Option<&'static str> {
 
 fn no_text(name: &str, status: u16) -> String {
     format!("AWS returned {name} (HTTP status {status}) without a message")
+}
+
+/// The message without the canonical request, which AWS appends when a signature is wrong: it has the headers of the
+/// request, and so the session token.
+fn without_signed_request(message: String) -> String {
+    match message.split_once("The Canonical String for this request") {
+        Some((said, _)) => said.trim_end().to_owned(),
+        None => message,
+    }
 }
 
 fn plain_text(body: &[u8]) -> Option<String> {

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 pub trait Environment: Send + Sync {
     /// The value of a variable, if it is set.
     fn get(&self, name: &str) -> Option<String>;
+
+    /// The names of all variables.
+    fn names(&self) -> Vec<String>;
 }
 
 /// The environment of this process.
@@ -22,11 +25,25 @@ impl Environment for ProcessEnvironment {
     fn get(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the rest of the crate reads the environment through this implementation"
+    )]
+    fn names(&self) -> Vec<String> {
+        std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .collect()
+    }
 }
 
 impl Environment for BTreeMap<String, String> {
     fn get(&self, name: &str) -> Option<String> {
         Self::get(self, name).cloned()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.keys().cloned().collect()
     }
 }
 

@@ -16,9 +16,10 @@ use crate::{
     active::{ActiveCredentials, Inner},
     choice::Choice,
     clock::Clock,
+    refusal::{Refusal, Scope},
     status::{Status, seconds_between},
     sts::StsSettings,
-    unavailable::{Reason, Unavailable},
+    unavailable::Unavailable,
 };
 
 /// Upper bound of [`Handle::replace`], longer than one exchange can take.
@@ -32,7 +33,10 @@ pub(crate) struct Shared {
     /// Role session name for roles without a session name.
     pub(crate) session_name: String,
     pub(crate) clock: Clock,
+    /// The fix when AWS refuses the credentials of the source, as a sentence.
+    pub(crate) fix: &'static str,
     current: ArcSwapOption<Inner>,
+    refusal: ArcSwapOption<Refusal>,
     statistics: Mutex<Statistics>,
     /// Generation of the current credentials.
     changes: watch::Sender<u64>,
@@ -72,7 +76,9 @@ impl Shared {
             sts,
             session_name,
             clock,
+            fix: "",
             current: ArcSwapOption::empty(),
+            refusal: ArcSwapOption::empty(),
             statistics: Mutex::default(),
             changes: watch::Sender::new(0),
             attempts: watch::Sender::new(0),
@@ -133,8 +139,93 @@ impl Shared {
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// The refusal of the current credentials, if any.
+    fn refusal(&self) -> Option<Arc<Refusal>> {
+        let generation = self
+            .credentials()
+            .map_or(0, |credentials| credentials.generation());
+        let refusal = self.refusal.load_full();
+        refusal.filter(|refusal| refusal.applies_to(generation))
+    }
+
+    /// Why AWS refuses the current credentials, if it does so for all requests.
+    pub(crate) fn refused(&self) -> Option<Unavailable> {
+        let refusal = self.refusal()?;
+        (refusal.scope == Scope::Everywhere).then(|| refusal.error.clone())
+    }
+
+    /// Records that AWS refused a generation, and asks the task for other credentials. The first text is kept, so
+    /// that all requests report the same.
+    fn refuse(&self, generation: u64, why: &str, scope: Scope) {
+        let known = self.refusal.load_full();
+        let known = known.filter(|known| known.applies_to(generation));
+        if let Some(known) = known.filter(|known| known.scope >= scope) {
+            self.refusal.store(Some(Arc::new(known.extended())));
+            return;
+        }
+        let error = Unavailable::rejected(self.choice.method, why, self.fix);
+        let refusal = Refusal::new(generation, error, scope);
+        if scope == Scope::Everywhere {
+            self.log(&refusal);
+        }
+        self.refusal.store(Some(Arc::new(refusal)));
+        self.request_others(generation);
+    }
+
+    /// Asks the task for credentials newer than `generation`.
+    fn request_others(&self, generation: u64) {
+        self.rejected
+            .send_modify(|highest| *highest = (*highest).max(generation));
+    }
+
+    /// Records that the source has no other credentials than the refused ones (`tried`), or fails. Returns the error,
+    /// if the credentials are refused for all requests.
+    pub(crate) fn no_others(&self, tried: bool) -> Option<Unavailable> {
+        let refusal = self.refusal()?;
+        if refusal.scope == Scope::Elsewhere {
+            return None;
+        }
+        if refusal.scope == Scope::Renewing {
+            self.log(&refusal);
+        }
+        let error = refusal.error.clone();
+        self.refusal
+            .store(Some(Arc::new(refusal.without_others(tried))));
+        Some(error)
+    }
+
+    /// Records that STS refused the current credentials.
+    pub(crate) fn confirm_refusal(&self, error: Unavailable) {
+        let Some(credentials) = self.credentials() else {
+            return;
+        };
+        let error = self.refused().unwrap_or(error);
+        let refusal = Refusal::confirmed(credentials.generation(), error);
+        self.refusal.store(Some(Arc::new(refusal)));
+    }
+
+    /// Records that STS accepted the current credentials, which ends a refusal by STS. A refusal by Bedrock remains.
+    pub(crate) fn sts_accepted(&self) {
+        if self.refusal().is_some_and(|refusal| refusal.is_confirmed()) {
+            self.refusal.store(None);
+        }
+    }
+
+    fn log(&self, refusal: &Refusal) {
+        tracing::warn!(
+            role = self.choice.assume_roles.last(),
+            reason = refusal.error.reason.as_str(),
+            message = refusal.error.message,
+            "AWS refused the credentials"
+        );
+    }
+
     pub(crate) fn rejections(&self) -> watch::Receiver<u64> {
         self.rejected.subscribe()
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.usable().is_ok() && self.refusal().is_none()
     }
 
     fn last_error(&self) -> Option<Unavailable> {
@@ -180,6 +271,60 @@ impl Handle {
         self.shared.usable()
     }
 
+    /// Whether requests can be signed with credentials that AWS accepts.
+    ///
+    /// # Errors
+    /// If no valid credentials are available, or AWS refused the current ones and has not accepted them since.
+    pub fn ready(&self) -> Result<(), Unavailable> {
+        self.shared.usable()?;
+        self.shared.refused().map_or(Ok(()), Err)
+    }
+
+    /// Like [`Self::current`], but waits up to `timeout` while the source is unavailable or the first fetch is in
+    /// progress. A failure that a retry does not fix is returned at once.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub async fn settled(&self, timeout: Duration) -> Result<ActiveCredentials, Unavailable> {
+        let mut attempts = self.shared.attempts.subscribe();
+        let settled = async {
+            loop {
+                match self.shared.usable() {
+                    // `self` owns the sender through `shared`, so waiting cannot fail.
+                    Err(why) if why.reason.is_outage() => drop(attempts.changed().await),
+                    outcome => return outcome,
+                }
+            }
+        };
+        match tokio::time::timeout(timeout, settled).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => self.shared.usable(),
+        }
+    }
+
+    /// Reports that Bedrock accepted a request with these credentials. Costs one atomic read unless they were refused.
+    pub fn accepted(&self, credentials: &ActiveCredentials) {
+        let refusal = self.shared.refusal.load();
+        if refusal
+            .as_ref()
+            .is_some_and(|refusal| refusal.generation() == credentials.generation())
+        {
+            self.shared.refusal.store(None);
+        }
+    }
+
+    /// Reports that Bedrock refused these credentials in `region`, with AWS's error in `why`. They count as refused
+    /// until a request succeeds or new credentials arrive, at least for a minute. A refusal in another region than
+    /// the configured one counts only if STS confirms it: the account may not have enabled that region.
+    pub fn refused(&self, credentials: &ActiveCredentials, why: &str, region: &str) {
+        let own = self.shared.sts.region.as_deref();
+        let scope = match own {
+            Some(own) if own != region => Scope::Elsewhere,
+            _ => Scope::Everywhere,
+        };
+        self.shared.refuse(credentials.generation(), why, scope);
+    }
+
     /// Like [`Self::current`], but waits up to `timeout` for credentials.
     ///
     /// # Errors
@@ -210,7 +355,7 @@ impl Handle {
         let _ = tokio::time::timeout(timeout, finished).await;
     }
 
-    /// Returns credentials newer than `rejected`, which AWS rejected (`ExpiredToken`, `UnrecognizedClient` …).
+    /// Returns credentials newer than `rejected`, which AWS rejected with the error `why`.
     ///
     /// Concurrent callers share one exchange; if newer credentials exist already, no exchange happens. Forced
     /// exchanges are at least one second apart (less for short lifetimes), so that a role that AWS keeps rejecting
@@ -221,36 +366,35 @@ impl Handle {
     pub async fn replace(
         &self,
         rejected: &ActiveCredentials,
+        why: &str,
     ) -> Result<ActiveCredentials, Unavailable> {
-        match tokio::time::timeout(REPLACE_TIMEOUT, self.newer_than(rejected.generation())).await {
+        let newer = self.newer_than(rejected.generation(), why);
+        match tokio::time::timeout(REPLACE_TIMEOUT, newer).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(self.shared.last_error_or_pending()),
         }
     }
 
-    async fn newer_than(&self, rejected: u64) -> Result<ActiveCredentials, Unavailable> {
+    async fn newer_than(&self, rejected: u64, why: &str) -> Result<ActiveCredentials, Unavailable> {
         // Subscribe before reporting the rejection, so that the attempt it causes is not missed.
         let mut attempts = self.shared.attempts.subscribe();
         let newer = |credentials: &ActiveCredentials| credentials.generation() > rejected;
         if let Some(credentials) = self.shared.usable().ok().filter(newer) {
             return Ok(credentials);
         }
-        self.shared
-            .rejected
-            .send_modify(|highest| *highest = (*highest).max(rejected));
+        self.shared.refuse(rejected, why, Scope::Renewing);
+        if let Some(error) = self.shared.refusal().and_then(|refusal| refusal.is_final()) {
+            return Err(error);
+        }
+        self.shared.request_others(rejected);
         // `self` owns the sender through `shared`, so this cannot fail.
         let _ = attempts.changed().await;
         let credentials = self.shared.usable()?;
         if newer(&credentials) {
-            Ok(credentials)
-        } else {
-            Err(self.shared.last_error().unwrap_or_else(|| {
-                Unavailable::new(
-                    Reason::Rejected,
-                    "AWS rejected credentials that have not expired",
-                )
-            }))
+            return Ok(credentials);
         }
+        let refused = self.shared.refusal().and_then(|refusal| refusal.is_final());
+        Err(refused.unwrap_or_else(|| self.shared.last_error_or_pending()))
     }
 
     /// A snapshot of the state, without secrets.
@@ -272,6 +416,7 @@ impl Handle {
             age_seconds: obtained_at.map(|start| seconds_between(start, now)),
             next_refresh_at: statistics.next_refresh_at,
             last_error: statistics.last_error.clone(),
+            refused: self.shared.refused(),
             consecutive_failures: statistics.consecutive_failures,
             refreshes_by_result: statistics.results.clone(),
             forced_refreshes: statistics.forced,

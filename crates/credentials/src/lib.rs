@@ -17,6 +17,7 @@ mod files;
 mod handle;
 mod http;
 mod refresher;
+mod refusal;
 mod schedule;
 mod secret;
 mod settings;
@@ -33,8 +34,11 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use handle::Handle;
 pub use secret::BearerToken;
 pub use settings::{Settings, SettingsError};
-pub use sources::{github::github_identity_token, profile::region_of_profile};
-pub use start::{StartError, start};
+pub use sources::{
+    github::github_identity_token,
+    profile::{check_profile, region_of_profile},
+};
+pub use start::{StartError, start, start_base};
 pub use status::{SUCCESS, Status};
 pub use sts::AssumeRoleLink;
 pub use unavailable::{Reason, Unavailable};

@@ -17,6 +17,7 @@ use crate::{
     schedule,
     sources::Source,
     status::remaining,
+    sts::{Sts, Verdict},
     unavailable::{Reason, Unavailable, timestamp},
 };
 
@@ -34,17 +35,25 @@ enum Cause {
 pub(crate) struct Refresher {
     shared: Arc<Shared>,
     source: Box<dyn Source>,
+    /// Checks credentials before they are used; `None` if their source needs no check.
+    verifier: Option<Sts>,
     files: FileWatch,
     random: fn() -> f64,
     last_forced: Option<Instant>,
 }
 
 impl Refresher {
-    pub(crate) fn new(shared: Arc<Shared>, source: Box<dyn Source>, random: fn() -> f64) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        source: Box<dyn Source>,
+        verifier: Option<Sts>,
+        random: fn() -> f64,
+    ) -> Self {
         let files = FileWatch::new(source.watched());
         Self {
             shared,
             source,
+            verifier,
             files,
             random,
             last_forced: None,
@@ -139,7 +148,14 @@ impl Refresher {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(self.source.timed_out()),
         };
-        let wait = match outcome.and_then(|material| self.accept(material, cause)) {
+        let outcome = match outcome {
+            Ok(material) => match self.verify(&material).await {
+                Ok(()) => self.accept(material),
+                Err(refusal) => Err(refusal),
+            },
+            Err(error) => Err(error),
+        };
+        let wait = match outcome {
             Ok(wait) => wait,
             Err(error) => Some(self.record_failure(error)),
         };
@@ -149,12 +165,48 @@ impl Refresher {
         now.checked_add(wait.unwrap_or(FOREVER)).unwrap_or(now)
     }
 
+    /// Asks STS whether AWS accepts keys that are about to be used first, or that AWS refused. Without a verdict of
+    /// STS they are used: a private network may have no access to STS.
+    async fn verify(&self, material: &Material) -> Result<(), Unavailable> {
+        let (Some(sts), Material::Keys(keys)) = (&self.verifier, material) else {
+            return Ok(());
+        };
+        let current = self.shared.credentials();
+        let unchanged = current.is_some_and(|current| current.material().same_as(material));
+        let in_use = self.shared.is_ready();
+        // The renewal of a session in use needs no check.
+        if in_use && (unchanged || material.expires_at().is_some()) {
+            return Ok(());
+        }
+        match sts.verify(keys, &self.shared.clock).await {
+            Verdict::Accepted => {
+                if unchanged {
+                    self.shared.sts_accepted();
+                }
+                Ok(())
+            }
+            Verdict::Refused(error) => {
+                let error = error.and(self.source.fix());
+                if unchanged {
+                    self.shared.confirm_refusal(error.clone());
+                    // The same error as that of requests.
+                    return Err(self.shared.refused().unwrap_or(error));
+                }
+                Err(error)
+            }
+            Verdict::Unknown(why) => {
+                tracing::warn!(
+                    reason = why.reason.as_str(),
+                    why.message,
+                    "unable to check the AWS credentials with STS; they are used unchecked"
+                );
+                Ok(())
+            }
+        }
+    }
+
     /// Installs the credentials of a source; returns the time until the next refresh, or `None` if they do not expire.
-    fn accept(
-        &mut self,
-        material: Material,
-        cause: Cause,
-    ) -> Result<Option<Duration>, Unavailable> {
+    fn accept(&mut self, material: Material) -> Result<Option<Duration>, Unavailable> {
         let now = self.shared.clock.now();
         let end = material.expires_at();
         if let Some(end) = end.filter(|end| *end <= now) {
@@ -171,15 +223,8 @@ impl Refresher {
         let unchanged = current
             .as_ref()
             .is_some_and(|current| current.material().same_as(&material));
-        if unchanged && cause == Cause::Forced {
-            return Err(Unavailable::new(
-                Reason::Rejected,
-                format!(
-                    "AWS rejected the credentials and {} provides no others. {}",
-                    self.shared.choice.method,
-                    self.source.fix()
-                ),
-            ));
+        if unchanged && let Some(refused) = self.shared.no_others(true) {
+            return Err(refused);
         }
         if !unchanged {
             let generation = current
@@ -211,6 +256,7 @@ impl Refresher {
         let reason = error.reason;
         let message = error.message.clone();
         let failures = self.shared.record_failure(error);
+        let _ = self.shared.no_others(false);
         self.files.set_failing(true);
         let wait = schedule::retry_after(failures, left, outage, (self.random)());
         tracing::warn!(

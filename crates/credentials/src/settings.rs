@@ -38,6 +38,8 @@ pub struct Settings {
     pub(crate) session_name: String,
     /// The `default` profile, which has precedence over `base` if it contains credentials.
     pub(crate) default_profile: Option<ProfileSettings>,
+    /// Whether STS is asked for the caller before the first credentials are used.
+    pub(crate) check_identity: bool,
 }
 
 /// The settings of the base credentials' source.
@@ -84,9 +86,14 @@ impl Settings {
         let found = Found::detect(environment)?;
         let (base, because) = found.choose(own_role.as_ref())?;
         let uses_own_role = matches!(base, Base::WebIdentityFile { .. } | Base::GitHub { .. });
-        let mut roles: Vec<_> = own_role.into_iter().filter(|_| !uses_own_role).collect();
+        // A Bedrock API key has precedence over the role of the environment, as it has over all methods.
+        let is_bearer = matches!(base, Base::Bearer(_));
+        let mut roles: Vec<_> = own_role
+            .into_iter()
+            .filter(|_| !uses_own_role && !is_bearer)
+            .collect();
         roles.extend(assume_roles);
-        if matches!(base, Base::Bearer(_)) && !roles.is_empty() {
+        if is_bearer && !roles.is_empty() {
             return Err(SettingsError::BearerWithRoles);
         }
         let method = base.method();
@@ -122,7 +129,15 @@ impl Settings {
             sts,
             session_name: session_name.unwrap_or_else(|| session_name_from(session_name_hint)),
             default_profile,
+            check_identity: true,
         })
+    }
+
+    /// Uses keys without asking STS for their identity first, for endpoints that are not AWS's.
+    #[must_use]
+    pub fn without_identity_check(mut self) -> Self {
+        self.check_identity = false;
+        self
     }
 
     /// The choice based on variables only; [`crate::Handle::status`] has the final one, which takes the `default`
@@ -133,7 +148,7 @@ impl Settings {
 }
 
 impl Base {
-    fn method(&self) -> Method {
+    pub(crate) fn method(&self) -> Method {
         match self {
             Self::Bearer(_) => Method::BedrockApiKey,
             Self::SecretDirectory(_) => Method::SecretDirectory,

@@ -53,6 +53,7 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
         sts: mut sts_settings,
         session_name,
         default_profile,
+        check_identity,
     } = settings;
     if let Some(profile) = default_profile {
         if profile.has_credentials().await {
@@ -63,6 +64,9 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
         } else if sts_settings.region.is_none() {
             sts_settings.region = profile.region().await;
         }
+    }
+    if let Base::Profile(profile) = &base {
+        profile.check().await?;
     }
     if let (Base::Profile(profile), None) = (&base, &sts_settings.region) {
         sts_settings.region = profile.region().await;
@@ -78,6 +82,7 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
             &clock,
         ))
     };
+    let method = base.method();
     let source: Box<dyn Source> = match base {
         Base::Bearer(secret) => Box::new(Bearer(secret)),
         Base::SecretDirectory(path) => Box::new(SecretDirectory(path)),
@@ -115,6 +120,9 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
         Base::Instance(settings) => Box::new(Instance::new(&settings, &clock)?),
         Base::Nothing => return Err(SettingsError::NothingConfigured.into()),
     };
+    let verifier = (check_identity && !matches!(method, Method::BedrockApiKey) && region.is_some())
+        .then(make_sts)
+        .transpose()?;
     let source = if roles.is_empty() {
         source
     } else {
@@ -126,7 +134,38 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
     };
     log_choice(&choice);
     let shared = Shared::new(choice, sts_settings, session_name, clock);
-    Ok(spawn(shared, source, fastrand::f64))
+    Ok(spawn(shared, source, verifier, fastrand::f64))
+}
+
+/// Starts only the long-term keys that assume the roles of `settings` (of `AWS_ROLE_ARN`, of the configuration, or of a
+/// profile with `source_profile`), without a check of their caller. `None` if no role is assumed, or the base
+/// credentials are not keys of a user.
+///
+/// # Errors
+/// See [`start`].
+pub async fn start_base(
+    mut settings: Settings,
+    clock: SharedTimeSource,
+) -> Result<Option<Handle>, StartError> {
+    let mut assumes = !settings.roles.is_empty();
+    settings.roles.clear();
+    settings.choice.assume_roles.clear();
+    settings.choice.conflicts.clear();
+    match &mut settings.base {
+        Base::Profile(profile) => {
+            if let Some(source) = profile.source().await {
+                profile.name = source;
+                assumes = true;
+            }
+        }
+        Base::StaticKeys(_) | Base::SecretDirectory(_) => {}
+        _ => return Ok(None),
+    }
+    if !assumes {
+        return Ok(None);
+    }
+    let settings = settings.without_identity_check();
+    start(settings, clock).await.map(Some)
 }
 
 impl Handle {
@@ -164,15 +203,22 @@ impl Handle {
             role,
             sts,
         };
-        Ok(spawn(shared, Box::new(source), fastrand::f64))
+        // STS has just issued these credentials.
+        Ok(spawn(shared, Box::new(source), None, fastrand::f64))
     }
 }
 
 /// Starts the task for any source; tests pass their own.
-pub(crate) fn spawn(shared: Shared, source: Box<dyn Source>, random: fn() -> f64) -> Handle {
+pub(crate) fn spawn(
+    mut shared: Shared,
+    source: Box<dyn Source>,
+    verifier: Option<Sts>,
+    random: fn() -> f64,
+) -> Handle {
+    shared.fix = source.fix();
     let shared = Arc::new(shared);
     let (alive, until_dropped) = watch::channel(());
-    let refresher = Refresher::new(Arc::clone(&shared), source, random);
+    let refresher = Refresher::new(Arc::clone(&shared), source, verifier, random);
     tokio::spawn(refresher.run(until_dropped));
     Handle::new(shared, alive)
 }

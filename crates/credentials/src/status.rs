@@ -31,6 +31,8 @@ pub struct Status {
     pub next_refresh_at: Option<SystemTime>,
     /// Why the last refresh failed; `None` if it succeeded. The current credentials may still be valid.
     pub last_error: Option<Unavailable>,
+    /// Why AWS refuses the current credentials; `None` if it accepts them.
+    pub refused: Option<Unavailable>,
     /// Failures since the last success.
     pub consecutive_failures: u32,
     /// Finished refreshes by result: [`SUCCESS`] or a [`crate::Reason`].
@@ -42,9 +44,11 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether credentials exist and have not expired.
+    /// Whether credentials exist, have not expired, and AWS does not refuse them.
     pub fn is_usable(&self) -> bool {
-        self.generation > 0 && self.seconds_to_expiry.is_none_or(|seconds| seconds > 0.0)
+        self.generation > 0
+            && self.refused.is_none()
+            && self.seconds_to_expiry.is_none_or(|seconds| seconds > 0.0)
     }
 }
 

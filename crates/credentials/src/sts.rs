@@ -1,4 +1,5 @@
-//! STS: the two AssumeRole calls with the SDK's client, and the mapping of AWS's errors to [`Reason`]s.
+//! STS: the AssumeRole calls and `GetCallerIdentity` with the SDK's client, and the mapping of AWS's errors to
+//! [`Reason`]s.
 //!
 //! Uses the regional endpoint unless an endpoint is configured. The SDK's retries, cache and clock skew correction
 //! are disabled, because the refresher has its own. Error codes:
@@ -28,12 +29,14 @@ use aws_types::request_id::RequestId;
 use crate::{
     clock::Clock,
     http::{CONNECT_TIMEOUT, READ_TIMEOUT},
-    secret::{Secret, scrub},
+    secret::Secret,
     unavailable::{Reason, Unavailable, causes},
 };
 
 /// Timeout of one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of `GetCallerIdentity`, which delays the first credentials in networks without access to STS.
+const IDENTITY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Region and endpoint of STS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +68,17 @@ pub(crate) struct Sts {
     session_name: String,
     /// The endpoint or region, for messages.
     endpoint: String,
+}
+
+/// What STS says about credentials.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// AWS knows the caller.
+    Accepted,
+    /// AWS does not accept the credentials.
+    Refused(Unavailable),
+    /// STS gave no verdict: no connection, a server error, or a policy of a VPC endpoint.
+    Unknown(Unavailable),
 }
 
 /// Updates the clock correction from each response, including error responses.
@@ -145,9 +159,8 @@ impl Sts {
             .send()
             .await
             .map_err(|error| {
-                let mut error = self.explain("sts:AssumeRoleWithWebIdentity", role, &error);
-                error.message = scrub(&error.message, token);
-                error
+                let error = self.explain("sts:AssumeRoleWithWebIdentity", role, &error);
+                error.scrubbed(token)
             })?;
         self.credentials(response.credentials, "WebIdentity")
     }
@@ -169,6 +182,39 @@ impl Sts {
             .await
             .map_err(|error| self.explain("sts:AssumeRole", role, &error))?;
         self.credentials(response.credentials, "AssumeRole")
+    }
+
+    /// Calls `sts:GetCallerIdentity`, which needs no permission.
+    /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html>
+    pub(crate) async fn verify(&self, keys: &Credentials, clock: &Clock) -> Verdict {
+        let before = clock.skew_millis();
+        match self.caller_identity(keys).await {
+            // The response has corrected the clock, which was the reason of the refusal.
+            Verdict::Refused(_) if clock.skew_millis() != before => {
+                self.caller_identity(keys).await
+            }
+            verdict => verdict,
+        }
+    }
+
+    async fn caller_identity(&self, keys: &Credentials) -> Verdict {
+        let config = self.base.clone().credentials_provider(keys.clone()).build();
+        let client = Client::from_conf(config);
+        let call = client.get_caller_identity().send();
+        let (reason, detail) = match tokio::time::timeout(IDENTITY_TIMEOUT, call).await {
+            Ok(Ok(_)) => return Verdict::Accepted,
+            Ok(Err(error)) => classify(&error),
+            Err(_elapsed) => (Reason::StsUnreachable, "timeout".to_owned()),
+        };
+        let refusal = Unavailable::new(
+            reason,
+            format!("sts:GetCallerIdentity at {}: {detail}", self.endpoint),
+        )
+        .with_public(public("sts:GetCallerIdentity", reason, &detail));
+        match reason {
+            Reason::InvalidCredentials | Reason::ExpiredToken => Verdict::Refused(refusal),
+            _ => Verdict::Unknown(refusal),
+        }
     }
 
     fn session_name_for<'a>(&'a self, role: &'a AssumeRoleLink) -> &'a str {
@@ -208,7 +254,7 @@ impl Sts {
         E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
         let (reason, detail) = classify(error);
-        let fix = fix(reason, call);
+        let fix = fix(reason, call, &detail);
         Unavailable::new(
             reason,
             format!(
@@ -216,12 +262,21 @@ impl Sts {
                 role.role_arn, self.endpoint
             ),
         )
+        .with_public(public(call, reason, &detail))
     }
 }
 
 fn duration(role: &AssumeRoleLink) -> Option<i32> {
     role.duration_seconds
         .and_then(|seconds| i32::try_from(seconds).ok())
+}
+
+/// What clients see of an error of STS. The causes of a failed connection name hosts and are left out.
+pub(crate) fn public(call: &str, reason: Reason, detail: &str) -> String {
+    match reason {
+        Reason::StsUnreachable => format!("{call}: {}", reason.summary()),
+        _ => format!("{call}: {detail}"),
+    }
 }
 
 /// The [`Reason`] of an error, and AWS's error code and message with the request ID.
@@ -233,7 +288,12 @@ where
         SdkError::ServiceError(response) => {
             let status = response.raw().status().as_u16();
             let code = response.err().code();
-            let mut detail = match (code, response.err().message()) {
+            // After a wrong signature, further lines repeat the request with its session token.
+            let message = response
+                .err()
+                .message()
+                .and_then(|text| text.lines().next());
+            let mut detail = match (code, message) {
                 (Some(code), Some(message)) => format!("{code}: {message}"),
                 (Some(code), None) => code.to_owned(),
                 (None, _) => format!("HTTP status {status}, not a valid STS response"),
@@ -273,8 +333,12 @@ fn reason_for(code: Option<&str>, status: u16) -> Reason {
     }
 }
 
+fn is_about_duration(detail: &str) -> bool {
+    detail.contains("DurationSeconds exceeds")
+}
+
 /// The fix, as a sentence to append.
-fn fix(reason: Reason, call: &str) -> &'static str {
+fn fix(reason: Reason, call: &str, detail: &str) -> &'static str {
     let web_identity = call.ends_with("WithWebIdentity");
     match reason {
         Reason::AccessDenied if web_identity => {
@@ -290,6 +354,9 @@ fn fix(reason: Reason, call: &str) -> &'static str {
             ". The kubelet or another process that writes the token file has stopped renewing it"
         }
         Reason::InvalidCredentials => ". The base credentials are invalid, deleted or inactive",
+        Reason::InvalidRequest if is_about_duration(detail) => {
+            ". Lower AWS_ROLE_DURATION_SECONDS or durationSeconds, or raise the role's maximum session duration; a role that another role assumes has at most one hour"
+        }
         Reason::RegionDisabled => {
             ". Activate STS for this region in the account, or set another AWS_REGION"
         }

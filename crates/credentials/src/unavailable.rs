@@ -1,10 +1,16 @@
 //! Why AWS credentials are unavailable: a stable reason for metrics and conditions, and a message for people.
 //!
-//! Messages keep AWS's error codes and messages and never contain secrets.
+//! Messages keep AWS's error codes and messages and never contain secrets. They are for the operators of the gateway
+//! and may name files, profiles, endpoints and roles; [`Unavailable::for_clients`] is the part for its clients.
 
 use std::{fmt, time::SystemTime};
 
 use serde::{Serialize, Serializer};
+
+use crate::{
+    choice::Method,
+    secret::{Secret, scrub},
+};
 
 /// Stable reasons; metrics, conditions and alerts may depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +103,41 @@ impl Reason {
         }
     }
 
+    /// A description without details of the configuration.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::Pending => "waiting for the first credentials",
+            Self::Expired => "the last credentials have expired",
+            Self::Rejected => "AWS refused the credentials",
+            Self::AccessDenied => "AWS does not allow the role to be assumed",
+            Self::InvalidIdentityToken => "AWS does not accept the web identity token",
+            Self::ExpiredToken => "the web identity token or the base credentials have expired",
+            Self::IdpCommunicationError => "AWS cannot reach the token's identity provider",
+            Self::IdpRejectedClaim => "the identity provider rejected the token",
+            Self::RegionDisabled => "STS is not activated in the region",
+            Self::InvalidCredentials => "the base credentials are invalid",
+            Self::InvalidRequest => "STS rejected a parameter of the role",
+            Self::Throttled => "AWS throttles requests for credentials",
+            Self::StsUnreachable => "no response from STS",
+            Self::StsFault => "STS returned an error",
+            Self::TokenFileMissing => "the token file does not exist",
+            Self::TokenFileUnreadable => "the token file is empty or not readable",
+            Self::TokenRequestFailed => "GitHub returned no identity token",
+            Self::ContainerEndpointUnreachable => {
+                "no response from the container credentials endpoint"
+            }
+            Self::ContainerEndpointRefused => {
+                "the container credentials endpoint rejected the request"
+            }
+            Self::InstanceMetadataUnreachable => "no response from the instance metadata service",
+            Self::NoInstanceRole => "the instance has no role",
+            Self::ProfileInvalid => "the profile provides no credentials",
+            Self::ProfileFailed => "the sign-in or the process of the profile failed",
+            Self::KeysMissing => "the mounted Secret lacks a key",
+            Self::NoCredentials => "no source provides credentials",
+        }
+    }
+
     /// Whether the source was unavailable, so that a retry may succeed without a change.
     pub fn is_outage(self) -> bool {
         matches!(
@@ -131,8 +172,11 @@ impl Serialize for Reason {
 pub struct Unavailable {
     /// The stable reason.
     pub reason: Reason,
-    /// For people: the error with AWS's message and request ID, if any, and the fix.
+    /// For operators: the error with AWS's message and request ID, if any, and the fix.
     pub message: String,
+    /// For clients: AWS's error, or else a description of the reason.
+    #[serde(skip)]
+    public: String,
 }
 
 impl Unavailable {
@@ -140,7 +184,33 @@ impl Unavailable {
         Self {
             reason,
             message: message.into(),
+            public: reason.summary().to_owned(),
         }
+    }
+
+    /// Sets what clients see: the name of the call and AWS's error.
+    pub(crate) fn with_public(mut self, public: impl Into<String>) -> Self {
+        self.public = public.into();
+        self
+    }
+
+    /// Replaces every occurrence of `secret`.
+    pub(crate) fn scrubbed(mut self, secret: &Secret) -> Self {
+        self.message = scrub(&self.message, secret);
+        self.public = scrub(&self.public, secret);
+        self
+    }
+
+    /// The part for clients: AWS's error with its request ID, or a description of the reason. It names no file, profile,
+    /// endpoint or setting of the gateway; AWS's own text may name the caller and the role.
+    pub fn for_clients(&self) -> &str {
+        &self.public
+    }
+
+    /// Appends the fix.
+    pub(crate) fn and(mut self, fix: &str) -> Self {
+        self.message = format!("{}. {fix}", self.message);
+        self
     }
 
     pub(crate) fn pending(role: Option<&String>) -> Self {
@@ -151,6 +221,15 @@ impl Unavailable {
         )
     }
 
+    /// AWS rejected credentials with the error `why`.
+    pub(crate) fn rejected(method: Method, why: &str, fix: &str) -> Self {
+        Self::new(
+            Reason::Rejected,
+            format!("AWS refused the credentials ({method}): {why}. {fix}"),
+        )
+        .with_public(format!("AWS refused the gateway's credentials: {why}"))
+    }
+
     /// The credentials expired; `cause` is the last refresh error.
     pub(crate) fn expired(at: SystemTime, cause: Option<&Self>) -> Self {
         let at = timestamp(at);
@@ -158,7 +237,8 @@ impl Unavailable {
             Some(cause) => Self::new(
                 cause.reason,
                 format!("{} (the last credentials expired at {at})", cause.message),
-            ),
+            )
+            .with_public(cause.public.as_str()),
             None => Self::new(
                 Reason::Expired,
                 format!("the last credentials expired at {at}"),

@@ -280,9 +280,21 @@ impl GatewayError {
                 }))
             }
             Self::Credentials(unavailable) => {
-                hints::hint("", &unavailable.message).map(Cow::Borrowed)
+                Some(Cow::Borrowed(hints::for_credentials(unavailable)))
             }
             _ => None,
+        }
+    }
+
+    /// The message for a client. [`ToString`] has details for the log.
+    pub(crate) fn client_message(&self) -> String {
+        match self {
+            Self::Credentials(unavailable) => format!(
+                "no AWS credentials: {}: {}",
+                unavailable.reason,
+                unavailable.for_clients()
+            ),
+            other => other.to_string(),
         }
     }
 
@@ -323,7 +335,7 @@ impl GatewayError {
         }
         let message = match self {
             Self::Service(refusal) => refusal.error.message.clone(),
-            other => other.to_string(),
+            other => other.client_message(),
         };
         let param = match self {
             Self::Request(error) => error.param.clone(),

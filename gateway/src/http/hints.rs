@@ -4,6 +4,10 @@
 //! The messages are those of <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>
 //! and of responses from AWS services.
 
+mod credentials;
+
+pub(crate) use self::credentials::for_credentials;
+
 /// One rule of the table.
 #[derive(Debug)]
 struct Rule {
@@ -67,7 +71,7 @@ const RULES: &[Rule] = &[
     Rule {
         names: &[],
         says: &["no openidconnect provider found"],
-        hint: "The account has no IAM OIDC provider for the cluster's issuer: create it once per cluster (for EKS: `eksctl utils associate-iam-oidc-provider`).",
+        hint: "The account has no IAM OIDC provider for the token's issuer: create it once, for a cluster once per cluster (for EKS: `eksctl utils associate-iam-oidc-provider`).",
     },
     Rule {
         names: &[],
@@ -88,6 +92,11 @@ const RULES: &[Rule] = &[
         names: &[],
         says: &["sts:assumerole", "rate exceeded"],
         hint: "STS throttles calls of this account: the gateway tries again, and uses its current credentials until they expire.",
+    },
+    Rule {
+        names: &[],
+        says: &["durationseconds exceeds"],
+        hint: "The role does not allow sessions of this duration: lower AWS_ROLE_DURATION_SECONDS or durationSeconds, or raise the role's maximum session duration. A role that another role assumes has at most one hour.",
     },
     Rule {
         names: &[],
@@ -164,6 +173,11 @@ const RULES: &[Rule] = &[
     Rule {
         names: &["InvalidSignatureException", "SignatureDoesNotMatch"],
         says: &[],
+        hint: "The secret key does not belong to the access key, or a proxy changed the request: check both.",
+    },
+    Rule {
+        names: &[],
+        says: &["request signature we calculated does not match"],
         hint: "The secret key does not belong to the access key, or a proxy changed the request: check both.",
     },
     Rule {

@@ -19,7 +19,10 @@ use crate::{
         watched_files::{self, Fingerprint},
     },
     telemetry::metrics::Metrics,
-    upstream::{aws_credentials::AwsCredentials, target::Endpoints},
+    upstream::{
+        aws_credentials::{AwsCredentials, ServiceEndpoints},
+        target::Endpoints,
+    },
 };
 
 /// Name of the client whose key is not from a directory.
@@ -84,11 +87,24 @@ impl ActiveConfig {
             tokio::task::spawn_blocking(move || Files::read(&settings)).await??
         };
         let aws = settings.aws_defaults().await;
-        let region = aws.region(&config)?;
+        let region = match aws.region(&config) {
+            Ok(region) => region,
+            Err(missing) => {
+                // The region may be missing because the profile is.
+                credentials::check_profile(settings.environment.as_ref())
+                    .await
+                    .map_err(LoadError::CredentialSettings)?;
+                return Err(missing.into());
+            }
+        };
         let own = &config.endpoints;
         let endpoints = Endpoints {
             runtime: own.bedrock_runtime.clone().or(aws.bedrock_runtime),
             mantle: own.bedrock_mantle.clone().or(aws.bedrock_mantle),
+        };
+        let for_credentials = ServiceEndpoints {
+            sts: own.sts.clone().or(aws.sts),
+            runtime: endpoints.runtime.clone(),
         };
         let routes = Routes::try_new(&config, region.clone(), endpoints)?;
         let authenticator = authenticator(settings, &config, keys)?;
@@ -102,7 +118,7 @@ impl ActiveConfig {
             (settings.environment.as_ref(), &settings.clock),
             &config,
             &region,
-            aws.sts,
+            for_credentials,
             previous.map(|previous| &previous.credentials),
         )
         .await?;

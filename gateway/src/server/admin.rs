@@ -1,7 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics`, on a port of their own.
 //!
-//! A gateway is ready with usable AWS credentials while it is not draining. The response has the cause otherwise, and
-//! no secrets. It also lists the roles of targets: at startup each must have been tried once, but a rejected role does
+//! A gateway is ready with AWS credentials that AWS accepts while it is not draining. The response has the cause
+//! otherwise, and no secrets. It also lists the roles of targets: at startup each must have been tried once, but a rejected role does
 //! not affect readiness, since the other targets still work.
 
 use api::config::AssumeRole;
@@ -83,7 +83,7 @@ async fn readyz(FromState(state): FromState<State>) -> Response {
 
 fn roles(credentials: &AwsCredentials) -> Vec<RoleReadiness> {
     let report = |(role, handle): (&AssumeRole, &Handle)| {
-        let missing = handle.current().err();
+        let missing = handle.ready().err();
         RoleReadiness {
             role: role.role_arn.to_string(),
             ready: missing.is_none(),

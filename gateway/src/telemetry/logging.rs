@@ -16,6 +16,10 @@ pub(crate) enum LogFormat {
     Text,
 }
 
+/// The credential providers of the SDK print external IDs, and what a `credential_process` writes to standard error. The
+/// `credentials` crate logs the same errors without them.
+const QUIET: &str = "aws_config=off";
+
 /// Logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoggingError {
@@ -34,12 +38,12 @@ pub(crate) enum LoggingError {
 /// When `level` is invalid, or a logger is installed already.
 pub(crate) fn start(format: LogFormat, level: &str) -> Result<(), LoggingError> {
     let filter = if level.contains(['=', ',']) {
-        EnvFilter::try_new(level)?
+        EnvFilter::try_new(format!("{QUIET},{level}"))?
     } else {
         // Libraries log warnings at most.
         let libraries = if level == "error" { "error" } else { "warn" };
         EnvFilter::try_new(format!(
-            "{libraries},gateway={level},credentials={level},bedrock_gateway={level},opentelemetry_sdk=off,opentelemetry-otlp=off"
+            "{libraries},{QUIET},gateway={level},credentials={level},bedrock_gateway={level},opentelemetry_sdk=off,opentelemetry-otlp=off"
         ))?
     };
     let json = match format {

@@ -188,7 +188,7 @@ impl Metrics {
         }
         register! { registry, self,
             credentials_ready: "bedrock_gateway_credentials_ready",
-                "1 if usable AWS credentials are available";
+                "1 if AWS credentials are available and AWS accepts them";
             refreshes: "bedrock_gateway_credentials_refreshes",
                 "Refreshes of AWS credentials by result";
             forced_refreshes: "bedrock_gateway_credentials_forced_refreshes",

@@ -41,6 +41,31 @@ struct Source {
     region: String,
     assume_roles: Vec<AssumeRole>,
     sts: Option<String>,
+    /// Whether STS is asked for the caller before keys are used.
+    check_identity: bool,
+}
+
+/// Endpoints of services that credentials depend on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServiceEndpoints {
+    pub(crate) sts: Option<String>,
+    pub(crate) runtime: Option<String>,
+}
+
+impl ServiceEndpoints {
+    /// Whether AWS's STS knows the keys: not if Bedrock's endpoint is not AWS's, such as that of a mock, and STS is.
+    fn sts_knows_the_keys(&self, region: &Region) -> bool {
+        let of_aws = |url: &String| {
+            let uri = url.parse::<http::Uri>().ok();
+            let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
+            let suffixes = [region.partition().dns_suffix(), "api.aws"];
+            suffixes.iter().any(|suffix| {
+                host.strip_suffix(suffix)
+                    .is_some_and(|rest| rest.ends_with('.'))
+            })
+        };
+        self.sts.is_some() || self.runtime.as_ref().is_none_or(of_aws)
+    }
 }
 
 impl AwsCredentials {
@@ -53,13 +78,14 @@ impl AwsCredentials {
         (environment, clock): (&dyn Environment, &SharedTimeSource),
         config: &GatewayConfig,
         region: &Region,
-        sts: Option<String>,
+        endpoints: ServiceEndpoints,
         previous: Option<&Self>,
     ) -> Result<Self, CredentialsError> {
         let source = Source {
             region: region.to_string(),
             assume_roles: config.assume_roles.clone(),
-            sts: config.endpoints.sts.clone().or(sts),
+            check_identity: endpoints.sts_knows_the_keys(region),
+            sts: endpoints.sts,
         };
         let first = previous.is_none();
         let kept = previous.filter(|previous| previous.source == source);
@@ -111,13 +137,13 @@ impl AwsCredentials {
         }
     }
 
-    /// Whether requests can be served: the gateway has credentials and, at startup, each role has been tried once.
-    /// A rejected role does not affect the other targets.
+    /// Whether requests can be served: the gateway has credentials that AWS accepts and, at startup, each role has been
+    /// tried once. A rejected role does not affect the other targets.
     ///
     /// # Errors
-    /// The missing credentials.
+    /// The missing credentials, or AWS's refusal.
     pub(crate) fn ready(&self) -> Result<(), Unavailable> {
-        self.base.current()?;
+        self.base.ready()?;
         let pending = |handle: &Handle| {
             let outcome = handle.current().err();
             outcome.filter(|why| why.reason == Reason::Pending)
@@ -144,6 +170,11 @@ async fn start_base(
         &session_name,
     )
     .map_err(CredentialsError::Settings)?;
+    let settings_of_credentials = if source.check_identity {
+        settings_of_credentials
+    } else {
+        settings_of_credentials.without_identity_check()
+    };
     credentials::start(settings_of_credentials, clock.clone())
         .await
         .map_err(CredentialsError::Start)

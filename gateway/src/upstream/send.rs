@@ -49,6 +49,7 @@ impl Exchange<'_> {
         loop {
             let response = self.send(&credentials).await?;
             if response.status().is_success() {
+                self.credentials.accepted(&credentials);
                 return Ok(response);
             }
             let date = response
@@ -65,7 +66,8 @@ impl Exchange<'_> {
                         request_id = calls.request_id,
                         "AWS credentials expired; refreshing them"
                     );
-                    credentials = self.credentials.replace(&credentials).await?;
+                    let why = refusal(&error);
+                    credentials = self.credentials.replace(&credentials, &why).await?;
                 }
                 Class::ClockSkew
                     if !clock_corrected
@@ -74,7 +76,14 @@ impl Exchange<'_> {
                     clock_corrected = true;
                     self.record_repeat(calls, &error);
                 }
-                _ => return Err(refused(error, self.target, Some(original))),
+                class => {
+                    if matches!(class, Class::Authentication | Class::ExpiredCredentials) {
+                        let region = self.target.region.as_str();
+                        self.credentials
+                            .refused(&credentials, &refusal(&error), region);
+                    }
+                    return Err(refused(error, self.target, Some(original)));
+                }
             }
         }
     }
@@ -85,12 +94,10 @@ impl Exchange<'_> {
         calls.begin(self.target, || self.target.url(self.operation).ok());
     }
 
-    /// The current credentials, or the next ones within the timeout.
+    /// The current credentials, or the next ones within the timeout if a retry may obtain them.
     async fn credentials(&self) -> Result<ActiveCredentials> {
         match self.credentials.current() {
-            Err(_) if !self.timeout.is_zero() => {
-                Ok(self.credentials.wait_ready(self.timeout).await?)
-            }
+            Err(_) if !self.timeout.is_zero() => Ok(self.credentials.settled(self.timeout).await?),
             current => Ok(current?),
         }
     }
@@ -117,6 +124,13 @@ impl Exchange<'_> {
                 cause: causes(&error),
             })
     }
+}
+
+/// AWS's refusal of credentials, for messages.
+fn refusal(error: &ServiceError) -> String {
+    let id = error.request_id.as_deref();
+    let id = id.map_or_else(String::new, |id| format!(" (request id {id})"));
+    format!("{error}{id}")
 }
 
 async fn read_error(response: Response<Incoming>) -> (ServiceError, Original) {

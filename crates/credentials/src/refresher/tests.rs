@@ -125,7 +125,7 @@ fn start_with(lifetime: Option<Duration>, change: impl FnOnce(&mut Script)) -> (
     };
     let clock = Clock::new(SharedTimeSource::new(clock));
     let shared = Shared::new(choice, StsSettings::default(), String::new(), clock);
-    let handle = spawn(shared, Box::new(source.clone()), fastrand::f64);
+    let handle = spawn(shared, Box::new(source.clone()), None, fastrand::f64);
     (handle, source)
 }
 
@@ -232,7 +232,7 @@ async fn a_thousand_concurrent_replacements_after_expiration_cause_one_exchange(
     let waiters: Vec<_> = (0..1000)
         .map(|_| {
             let (handle, credentials) = (handle.clone(), credentials.clone());
-            tokio::spawn(async move { handle.replace(&credentials).await })
+            tokio::spawn(async move { handle.replace(&credentials, "ExpiredTokenException").await })
         })
         .collect();
     for waiter in waiters {
@@ -245,10 +245,20 @@ async fn a_thousand_concurrent_replacements_after_expiration_cause_one_exchange(
 async fn a_revoked_session_causes_one_exchange_and_later_rejections_none() {
     let (handle, source) = start(HOUR);
     let revoked = handle.wait_ready(TIMEOUT).await.unwrap();
-    let fresh = handle.replace(&revoked).await.unwrap();
+    let fresh = handle
+        .replace(&revoked, "ExpiredTokenException")
+        .await
+        .unwrap();
     assert_eq!((fresh.generation(), source.calls()), (2, 2));
     for _ in 0..100 {
-        assert_eq!(handle.replace(&revoked).await.unwrap().generation(), 2);
+        assert_eq!(
+            handle
+                .replace(&revoked, "ExpiredTokenException")
+                .await
+                .unwrap()
+                .generation(),
+            2
+        );
     }
     assert_eq!(source.calls(), 2);
     assert_eq!(handle.status().forced_refreshes, 1);
@@ -260,7 +270,10 @@ async fn a_role_that_aws_keeps_rejecting_causes_at_most_one_exchange_per_second(
     let mut credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     let started = Instant::now();
     for _ in 0..20 {
-        credentials = handle.replace(&credentials).await.unwrap();
+        credentials = handle
+            .replace(&credentials, "ExpiredTokenException")
+            .await
+            .unwrap();
     }
     assert!(
         started.elapsed() >= Duration::from_secs(19),
@@ -276,11 +289,22 @@ async fn a_failed_replacement_returns_the_reason_and_the_next_one_retries() {
     let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     source.with(|script| script.fault = Some(Reason::AccessDenied));
     assert_eq!(
-        handle.replace(&credentials).await.unwrap_err().reason,
+        handle
+            .replace(&credentials, "ExpiredTokenException")
+            .await
+            .unwrap_err()
+            .reason,
         Reason::AccessDenied
     );
     source.with(|script| script.fault = None);
-    assert_eq!(handle.replace(&credentials).await.unwrap().generation(), 2);
+    assert_eq!(
+        handle
+            .replace(&credentials, "ExpiredTokenException")
+            .await
+            .unwrap()
+            .generation(),
+        2
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,7 +312,10 @@ async fn reports_keys_that_cannot_be_renewed_as_rejected() {
     let (handle, source) = start_with(None, |script| script.constant = true);
     let credentials = handle.wait_ready(TIMEOUT).await.unwrap();
     assert_eq!(handle.status().next_refresh_at, None);
-    let rejected = handle.replace(&credentials).await.unwrap_err();
+    let rejected = handle
+        .replace(&credentials, "ExpiredTokenException")
+        .await
+        .unwrap_err();
     assert_eq!(rejected.reason, Reason::Rejected);
     assert!(
         rejected.message.contains("Write another script"),

@@ -9,7 +9,12 @@ use crate::{
 pub(super) const ROLE_ARN: &str = "AWS_ROLE_ARN";
 pub(super) const SESSION_NAME: &str = "AWS_ROLE_SESSION_NAME";
 pub(super) const EXTERNAL_ID: &str = "AWS_EXTERNAL_ID";
-const DURATION: &str = "AWS_ROLE_DURATION_SECONDS";
+/// Names of the duration of sessions of `AWS_ROLE_ARN`, the first with precedence. Guides of other gateways use the others.
+const DURATIONS: [&str; 3] = [
+    "AWS_ROLE_DURATION_SECONDS",
+    "AWS_ROLE_SESSION_DURATION",
+    "AWS_SESSION_DURATION",
+];
 const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
 
 pub(super) fn role_from_env(
@@ -19,14 +24,7 @@ pub(super) fn role_from_env(
     let Some(role_arn) = value(environment, ROLE_ARN) else {
         return Ok(None);
     };
-    let duration_seconds = value(environment, DURATION)
-        .map(|text| {
-            text.parse().map_err(|_| SettingsError::Duration {
-                setting: DURATION.to_owned(),
-                value: text,
-            })
-        })
-        .transpose()?;
+    let (duration, duration_seconds) = duration(environment)?.unzip();
     let role = AssumeRoleLink {
         role_arn,
         session_name,
@@ -38,11 +36,64 @@ pub(super) fn role_from_env(
             "roleArn" => ROLE_ARN,
             "sessionName" => SESSION_NAME,
             "externalId" => EXTERNAL_ID,
-            _ => DURATION,
+            _ => duration.unwrap_or(DURATIONS[0]),
         }
         .to_owned()
     })?;
     Ok(Some(role))
+}
+
+/// The duration of sessions and the variable that sets it.
+fn duration(environment: &dyn Environment) -> Result<Option<(&'static str, u32)>, SettingsError> {
+    let set = DURATIONS
+        .into_iter()
+        .find_map(|name| Some((name, value(environment, name)?)));
+    set.map(|(name, text)| match text.parse() {
+        Ok(seconds) => Ok((name, seconds)),
+        Err(_) => Err(SettingsError::Duration {
+            setting: name.to_owned(),
+            value: text,
+        }),
+    })
+    .transpose()
+}
+
+/// Warnings for variables of roles that are not used: unknown names, a second duration, or no role.
+pub(super) fn unused_role_variables(environment: &dyn Environment) -> Vec<String> {
+    let known = [ROLE_ARN, SESSION_NAME];
+    let is_known = |name: &str| known.contains(&name) || DURATIONS.contains(&name);
+    let mut unused: Vec<String> = environment
+        .names()
+        .into_iter()
+        .filter(|name| name.starts_with("AWS_ROLE_") && !is_known(name))
+        .filter(|name| value(environment, name).is_some())
+        .map(|name| {
+            format!(
+                "{name} is not used: the variables of a role are {ROLE_ARN}, {SESSION_NAME}, {EXTERNAL_ID} and {}",
+                DURATIONS[0]
+            )
+        })
+        .collect();
+    unused.sort();
+    let mut durations = DURATIONS
+        .into_iter()
+        .filter(|name| value(environment, name).is_some());
+    if let Some(first) = durations.next() {
+        if value(environment, ROLE_ARN).is_none() {
+            unused.push(format!("{first} is ignored: {ROLE_ARN} is not set"));
+        }
+        let first_value = value(environment, first);
+        unused.extend(
+            durations
+                .filter(|name| value(environment, name) != first_value)
+                .map(|name| {
+                    format!(
+                        "{first} and {name} are both set: {first} has precedence; unset one of them"
+                    )
+                }),
+        );
+    }
+    unused
 }
 
 /// Validates the role's parameters by STS's rules; an error names the setting.

@@ -56,7 +56,7 @@ pub enum SettingsError {
     RegionMissing,
     /// The settings combine a Bedrock API key with a role to assume.
     #[error(
-        "a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) cannot assume roles: unset it, or remove AWS_ROLE_ARN, assumeRoles and each target's assumeRole"
+        "a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) cannot assume roles: unset it, or remove assumeRoles and each target's assumeRole"
     )]
     BearerWithRoles,
     /// The address is not a permitted container credentials endpoint.
@@ -74,6 +74,14 @@ pub enum SettingsError {
         setting: String,
         /// The invalid value.
         value: String,
+    },
+    /// The selected profile cannot be used.
+    #[error("profile {name:?}: {problem}")]
+    Profile {
+        /// The profile.
+        name: String,
+        /// What is missing, and the fix.
+        problem: String,
     },
     /// No method is configured.
     #[error(

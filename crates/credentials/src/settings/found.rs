@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Base, SettingsError,
-    check::{EXTERNAL_ID, ROLE_ARN},
+    check::{EXTERNAL_ID, ROLE_ARN, unused_role_variables},
 };
 use crate::{
     choice::Method,
@@ -16,7 +16,7 @@ use crate::{
         github::{REQUEST_TOKEN, REQUEST_URL},
         instance::InstanceSettings,
         lambda::is_lambda,
-        profile::{PROFILE, ProfileSettings},
+        profile::{DEFAULT_PROFILE, PROFILE, ProfileSettings, profile_variable},
         secret_directory::SECRET_DIRECTORY,
         static_keys::{ACCESS_KEY_ID, Keys},
     },
@@ -53,7 +53,7 @@ impl Found {
     pub(super) fn detect(environment: &dyn Environment) -> Result<Self, SettingsError> {
         let keys = Keys::from_env(environment)?;
         let profile = ProfileSettings::from_env(environment, keys.clone());
-        let named = value(environment, PROFILE).is_some();
+        let named = profile_variable(environment).is_some();
         Ok(Self {
             bearer: value(environment, BEARER_TOKEN).map(Secret::new),
             directory: value(environment, SECRET_DIRECTORY)
@@ -108,7 +108,8 @@ impl Found {
             });
         }
         if let Some(profile) = self.named_profile.clone() {
-            let because = format!("{PROFILE} is set to {}", profile.name);
+            let variable = profile.variable.unwrap_or(PROFILE);
+            let because = format!("{variable} is set to {}", profile.name);
             return Ok((Base::Profile(profile), because));
         }
         if self.token_file.is_some() {
@@ -152,7 +153,8 @@ impl Found {
             Base::StaticKeys(_) | Base::Lambda(_) => ACCESS_KEY_ID,
             Base::WebIdentityFile { .. } => TOKEN_FILE,
             Base::GitHub { .. } => REQUEST_URL,
-            Base::Profile(_) | Base::Nothing => PROFILE,
+            Base::Profile(profile) => profile.variable.unwrap_or(PROFILE),
+            Base::Nothing => PROFILE,
             Base::Container(container) => container.variable(),
             Base::Instance(_) => "",
         };
@@ -166,7 +168,14 @@ impl Found {
             ),
             (Method::WebIdentity, TOKEN_FILE, self.token_file.is_some()),
             (Method::StaticKeys, ACCESS_KEY_ID, self.keys.is_some()),
-            (Method::Profile, PROFILE, self.named_profile.is_some()),
+            (
+                Method::Profile,
+                self.named_profile
+                    .as_ref()
+                    .and_then(|profile| profile.variable)
+                    .unwrap_or(PROFILE),
+                self.named_profile.is_some(),
+            ),
             (
                 Method::GitHubActions,
                 REQUEST_URL,
@@ -191,6 +200,21 @@ impl Found {
                 )
             })
             .collect();
+        if matches!(base, Base::Bearer(_)) && role_is_set && self.token_file.is_none() {
+            conflicts.push(format!(
+                "{ROLE_ARN} is ignored: {BEARER_TOKEN} ({chosen}) has precedence and cannot assume roles; unset one of them"
+            ));
+        }
+        if let (Some(one), Some(other)) = (
+            value(environment, PROFILE),
+            value(environment, DEFAULT_PROFILE),
+        ) && one != other
+        {
+            conflicts.push(format!(
+                "{PROFILE} and {DEFAULT_PROFILE} are both set: {PROFILE} has precedence; unset one of them"
+            ));
+        }
+        conflicts.extend(unused_role_variables(environment));
         if value(environment, EXTERNAL_ID).is_some() && !assumes {
             conflicts.push(if role_is_set {
                 format!("{EXTERNAL_ID} is ignored: {chosen} does not support an external ID")

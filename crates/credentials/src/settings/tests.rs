@@ -196,6 +196,65 @@ fn warns_about_an_unused_external_id() {
 }
 
 #[test]
+fn a_bedrock_api_key_has_precedence_over_a_role_and_warns() {
+    let bearer = ("AWS_BEARER_TOKEN_BEDROCK", "key");
+    let role = ("AWS_ROLE_ARN", ROLE);
+    let token_file = ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token");
+    for (variables, named) in [
+        (&[bearer, role][..], "AWS_ROLE_ARN"),
+        (&[bearer, role, token_file], "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    ] {
+        let choice = choice(variables);
+        assert_eq!(choice.method, Method::BedrockApiKey);
+        assert!(choice.assume_roles.is_empty());
+        assert_eq!(choice.conflicts.len(), 1, "{:?}", choice.conflicts);
+        let warning = &choice.conflicts[0];
+        assert!(
+            warning.contains(bearer.0) && warning.contains(named),
+            "{warning}"
+        );
+    }
+}
+
+#[test]
+fn accepts_the_other_names_of_the_session_duration() {
+    for name in ["AWS_ROLE_SESSION_DURATION", "AWS_SESSION_DURATION"] {
+        let role = ("AWS_ROLE_ARN", ROLE);
+        let settings = settings(&[REGION, KEYS[0], KEYS[1], role, (name, "7200")]).unwrap();
+        assert_eq!(settings.roles[0].duration_seconds, Some(7200), "{name}");
+        assert_eq!(settings.choice.conflicts, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn warns_about_unknown_variables_of_roles_and_a_duration_without_a_role() {
+    for (variables, expected) in [
+        (
+            &[("AWS_ROLE_EXTERNAL_ID", "id")][..],
+            &["AWS_ROLE_EXTERNAL_ID", "AWS_EXTERNAL_ID"][..],
+        ),
+        (
+            &[("AWS_SESSION_DURATION", "900")],
+            &["AWS_SESSION_DURATION", "AWS_ROLE_ARN"],
+        ),
+        (
+            &[
+                ("AWS_ROLE_ARN", ROLE),
+                ("AWS_ROLE_DURATION_SECONDS", "900"),
+                ("AWS_SESSION_DURATION", "1800"),
+            ],
+            &["AWS_ROLE_DURATION_SECONDS", "AWS_SESSION_DURATION"],
+        ),
+    ] {
+        let choice = choice(&[variables, &[REGION, KEYS[0], KEYS[1]]].concat());
+        assert_eq!(choice.conflicts.len(), 1, "{:?}", choice.conflicts);
+        for part in expected {
+            assert!(choice.conflicts[0].contains(part), "{:?}", choice.conflicts);
+        }
+    }
+}
+
+#[test]
 fn errors_name_the_variable_and_the_fix() {
     let rows: [Row<'_>; 13] = [
         (
@@ -236,12 +295,8 @@ fn errors_name_the_variable_and_the_fix() {
         ),
         (&[("AWS_ROLE_ARN", ROLE), KEYS[0], KEYS[1]], &["AWS_REGION"]),
         (
-            &[
-                ("AWS_ROLE_ARN", ROLE),
-                REGION,
-                ("AWS_BEARER_TOKEN_BEDROCK", "k"),
-            ],
-            &["AWS_BEARER_TOKEN_BEDROCK", "AWS_ROLE_ARN"],
+            &[("AWS_ROLE_ARN", ROLE), ("AWS_ROLE_SESSION_DURATION", "8")],
+            &["AWS_ROLE_SESSION_DURATION", "900"],
         ),
         (
             &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://10.0.0.1/keys")],

@@ -89,7 +89,7 @@ impl Assumed {
             outcome => return outcome,
         };
         // The session of the base was revoked before it expired.
-        match self.base.replace(&base).await {
+        match self.base.replace(&base, &rejection.message).await {
             Ok(newer) => self.assume_with(&newer).await,
             Err(_) => Err(rejection),
         }
@@ -111,6 +111,7 @@ impl Assumed {
                 self.role.role_arn, cause.message
             ),
         )
+        .with_public(cause.for_clients())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     environment::{Environment, value},
     files::Watched,
     http::Http,
-    secret::{Secret, scrub},
+    secret::Secret,
     settings::SettingsError,
     sources::{Fetch, Source},
     unavailable::{Reason, Unavailable},
@@ -184,8 +184,13 @@ impl Container {
                         Reason::TokenFileUnreadable
                     },
                     format!(
-                        "unable to read {AUTHORIZATION_TOKEN_FILE} {}: {error}. If the pod was created before its Pod Identity association, recreate the pod",
-                        path.display()
+                        "unable to read {AUTHORIZATION_TOKEN_FILE} {}: {error}. {}",
+                        path.display(),
+                        match self.settings.method {
+                            Method::PodIdentity =>
+                                "If the pod was created before its Pod Identity association, recreate the pod",
+                            _ => "Set the variable to the file that the container platform writes",
+                        }
                     ),
                 )),
             },
@@ -216,11 +221,11 @@ impl Container {
         {
             return self.keys(credentials);
         }
-        let mut error = self.explain(response.status, &response.body);
-        if let Some(secret) = &authorization {
-            error.message = scrub(&error.message, secret);
-        }
-        Err(error)
+        let error = self.explain(response.status, &response.body);
+        Err(match &authorization {
+            Some(secret) => error.scrubbed(secret),
+            None => error,
+        })
     }
 
     fn keys(&self, credentials: EndpointCredentials) -> Result<Material, Unavailable> {

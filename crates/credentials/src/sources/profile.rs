@@ -5,6 +5,8 @@
 //! creates a new provider, which reads rotated keys. The provider reads only the variables of the process;
 //! paths, profile and STS endpoint are therefore passed to it.
 
+mod files;
+
 use std::{path::PathBuf, time::Duration};
 
 use aws_config::{
@@ -14,7 +16,6 @@ use aws_config::{
 use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
 };
-use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_sts::{
     error::SdkError,
     operation::{
@@ -22,42 +23,34 @@ use aws_sdk_sts::{
     },
 };
 use aws_smithy_runtime_api::client::{http::SharedHttpClient, orchestrator::HttpResponse};
-use aws_types::{
-    os_shim_internal::{Env, Fs},
-    region::Region,
-};
+use aws_types::region::Region;
 
+use self::files::SharedFiles;
 use crate::{
     active::Material,
     clock::Clock,
     environment::{Environment, value},
     files::Watched,
     http::sdk_client,
+    settings::SettingsError,
     sources::{Fetch, Source, instance::find, static_keys::Keys},
-    sts::{StsSettings, classify},
+    sts::{StsSettings, classify, public},
     unavailable::{Reason, Unavailable, causes},
 };
 
 pub(crate) const PROFILE: &str = "AWS_PROFILE";
+/// The name that the AWS CLI also accepts.
+pub(crate) const DEFAULT_PROFILE: &str = "AWS_DEFAULT_PROFILE";
 const CONFIG_FILE: &str = "AWS_CONFIG_FILE";
 const CREDENTIALS_FILE: &str = "AWS_SHARED_CREDENTIALS_FILE";
 /// Name of the services section that passes the configured STS endpoint to the SDK.
 const SERVICES: &str = "bedrock-gateway";
-/// A profile with any of these keys provides credentials.
-const CREDENTIAL_KEYS: [&str; 7] = [
-    "aws_access_key_id",
-    "role_arn",
-    "credential_process",
-    "sso_account_id",
-    "sso_session",
-    "source_profile",
-    "web_identity_token_file",
-];
-
 /// The name of a profile and the paths of its files.
 #[derive(Clone, Debug)]
 pub(crate) struct ProfileSettings {
     pub(crate) name: String,
+    /// The variable that selects the profile, if one is set.
+    pub(crate) variable: Option<&'static str>,
     pub(crate) config_file: PathBuf,
     pub(crate) credentials_file: PathBuf,
     /// For `credential_source = Environment`.
@@ -102,60 +95,73 @@ impl ProfileSettings {
     ) -> Option<Self> {
         Some(Self {
             name: selected_profile(environment),
+            variable: profile_variable(environment),
             config_file: shared_file(environment, CONFIG_FILE, "config")?,
             credentials_file: shared_file(environment, CREDENTIALS_FILE, "credentials")?,
             environment_keys,
         })
     }
 
-    /// The existing ones of the two files; the SDK returns an error for a missing file.
-    fn files(&self) -> Option<aws_runtime::env_config::file::Builder> {
-        let mut builder = EnvConfigFiles::builder();
-        let mut any = false;
-        for (kind, path) in [
-            (EnvConfigFileKind::Config, &self.config_file),
-            (EnvConfigFileKind::Credentials, &self.credentials_file),
-        ] {
-            if path.is_file() {
-                builder = builder.with_file(kind, path);
-                any = true;
-            }
-        }
-        any.then_some(builder)
+    async fn parse(&self) -> Result<ProfileSet, String> {
+        SharedFiles::read(self)?.parse(&self.name).await
     }
 
-    async fn parse(&self) -> Option<ProfileSet> {
-        let files = self.files()?.build();
-        aws_config::profile::load(
-            &Fs::real(),
-            &Env::from_slice(&[]),
-            &files,
-            Some(self.name.clone().into()),
-        )
-        .await
-        .inspect_err(|error| {
-            tracing::warn!(
-                "unable to read the shared AWS config files: {}",
-                causes(error)
-            );
+    /// The parsed files, or `None` with a warning unless neither file exists.
+    async fn parse_if_any(&self) -> Option<ProfileSet> {
+        let exists = [&self.config_file, &self.credentials_file]
+            .iter()
+            .any(|path| path.exists());
+        let parsed = self.parse().await;
+        if let (true, Err(problem)) = (exists, &parsed) {
+            tracing::warn!("unable to read the shared AWS config files: {problem}");
+        }
+        parsed.ok()
+    }
+
+    /// Checks that the profile exists and names a source of credentials.
+    ///
+    /// # Errors
+    /// What is missing: a file, the profile or one of its keys.
+    pub(crate) async fn check(&self) -> Result<(), SettingsError> {
+        let problem = match self.parse().await {
+            Ok(profiles) => files::problem(self, &profiles),
+            Err(problem) => Some(problem),
+        };
+        problem.map_or(Ok(()), |problem| {
+            Err(SettingsError::Profile {
+                name: self.name.clone(),
+                problem,
+            })
         })
-        .ok()
     }
 
     /// Whether the profile provides credentials.
     pub(crate) async fn has_credentials(&self) -> bool {
-        self.parse().await.is_some_and(|profiles| {
-            CREDENTIAL_KEYS
-                .iter()
-                .any(|key| profiles.get(key).is_some())
-        })
+        let profiles = self.parse_if_any().await;
+        profiles.is_some_and(|profiles| files::has_credentials(&profiles))
+    }
+
+    /// The profile at the end of the chain of `source_profile`; `None` if the profile has none.
+    pub(crate) async fn source(&self) -> Option<String> {
+        let profiles = self.parse().await.ok()?;
+        let mut name = files::encoded(&self.name);
+        let mut found = None;
+        // A chain is short; the limit ends a loop.
+        for _ in 0..8 {
+            let profile = profiles.get_profile(&name)?;
+            match profile.get("source_profile") {
+                Some(source) if source != name => source.clone_into(&mut name),
+                _ => break,
+            }
+            found = Some(files::decoded(&name));
+        }
+        found
     }
 
     /// The profile's `region`.
     pub(crate) async fn region(&self) -> Option<String> {
-        self.parse()
-            .await
-            .and_then(|profiles| profiles.get("region").map(str::to_owned))
+        let profiles = self.parse_if_any().await?;
+        profiles.get("region").map(str::to_owned)
     }
 }
 
@@ -165,6 +171,7 @@ pub async fn region_of_profile(environment: &dyn Environment) -> Option<String> 
     let file = |variable, name| shared_file(environment, variable, name).unwrap_or_default();
     let settings = ProfileSettings {
         name: selected_profile(environment),
+        variable: profile_variable(environment),
         config_file: file(CONFIG_FILE, "config"),
         credentials_file: file(CREDENTIALS_FILE, "credentials"),
         environment_keys: None,
@@ -172,8 +179,28 @@ pub async fn region_of_profile(environment: &dyn Environment) -> Option<String> 
     settings.region().await
 }
 
+/// Checks the profile that a variable selects, if any.
+///
+/// # Errors
+/// The files or the profile do not exist, or the profile lacks a key.
+pub async fn check_profile(environment: &dyn Environment) -> Result<(), SettingsError> {
+    match ProfileSettings::from_env(environment, None) {
+        Some(profile) if profile.variable.is_some() => profile.check().await,
+        _ => Ok(()),
+    }
+}
+
+/// The variable that selects the profile. `AWS_PROFILE` has precedence.
+pub(crate) fn profile_variable(environment: &dyn Environment) -> Option<&'static str> {
+    [PROFILE, DEFAULT_PROFILE]
+        .into_iter()
+        .find(|name| value(environment, name).is_some())
+}
+
 fn selected_profile(environment: &dyn Environment) -> String {
-    value(environment, PROFILE).unwrap_or_else(|| "default".to_owned())
+    profile_variable(environment)
+        .and_then(|name| value(environment, name))
+        .unwrap_or_else(|| "default".to_owned())
 }
 
 /// Path of a shared AWS file: the variable's, or its default in the home directory.
@@ -209,23 +236,14 @@ impl Profile {
 
     async fn resolve(&self) -> Result<Material, Unavailable> {
         let name = &self.settings.name;
-        let Some(mut files) = self.settings.files() else {
-            return Err(Unavailable::new(
-                Reason::ProfileInvalid,
-                format!(
-                    "profile {name}: neither {} nor {} exists: set {CONFIG_FILE} and {CREDENTIALS_FILE}, or run aws configure --profile {name}",
-                    self.settings.config_file.display(),
-                    self.settings.credentials_file.display()
-                ),
-            ));
-        };
+        let mut files = SharedFiles::read(&self.settings).map_err(|problem| {
+            Unavailable::new(Reason::ProfileInvalid, format!("profile {name}: {problem}"))
+        })?;
+        let encoded = files::encoded(name);
         if let Some(endpoint) = &self.sts_endpoint {
-            files = files.with_contents(
-                EnvConfigFileKind::Config,
-                format!(
-                    "[profile {name}]\nservices = {SERVICES}\n[services {SERVICES}]\nsts =\n  endpoint_url = {endpoint}\n"
-                ),
-            );
+            files = files.with_config(format!(
+                "[profile {encoded}]\nservices = {SERVICES}\n[services {SERVICES}]\nsts =\n  endpoint_url = {endpoint}\n"
+            ));
         }
         let config = ProviderConfig::without_region()
             .with_region(self.region.clone())
@@ -237,7 +255,7 @@ impl Profile {
         let environment = FromEnvironment(self.settings.environment_keys.clone());
         let provider = ProfileFileCredentialsProvider::builder()
             .configure(&config)
-            .profile_name(name)
+            .profile_name(encoded)
             .profile_files(files.build())
             .with_custom_provider("Environment", SharedCredentialsProvider::new(environment))
             .build();
@@ -255,16 +273,18 @@ impl Profile {
             return Unavailable::new(
                 reason,
                 format!("sts:AssumeRole for profile {name}: {detail}"),
-            );
+            )
+            .with_public(public("sts:AssumeRole", reason, &detail));
         }
         if let Some(error) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error) {
             let (reason, detail) = classify(error);
             return Unavailable::new(
                 reason,
                 format!("sts:AssumeRoleWithWebIdentity for profile {name}: {detail}"),
-            );
+            )
+            .with_public(public("sts:AssumeRoleWithWebIdentity", reason, &detail));
         }
-        let text = causes(error);
+        let text = without_standard_error(causes(error));
         match error {
             CredentialsError::CredentialsNotLoaded(_)
             | CredentialsError::InvalidConfiguration(_) => Unavailable::new(
@@ -282,6 +302,14 @@ impl Profile {
                 ),
             ),
         }
+    }
+}
+
+/// The text without what a `credential_process` wrote to standard error, which may contain secrets.
+fn without_standard_error(text: String) -> String {
+    match text.split_once(" Stderr:") {
+        Some((said, _)) => format!("{said} Its standard error is not shown"),
+        None => text,
     }
 }
 
@@ -314,5 +342,21 @@ impl Source for Profile {
 
     fn fix(&self) -> &'static str {
         "Write valid keys to the profile or sign in again; changed files are reloaded without a restart"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standard_error_of_a_process_is_not_part_of_messages() {
+        let text = "Error retrieving credentials: external process exited with code exit status: 3. Stderr: token hvs.SECRET123";
+        let shown = without_standard_error(text.to_owned());
+        assert!(
+            shown.contains("exit status: 3") && !shown.contains("SECRET"),
+            "{shown}"
+        );
+        assert_eq!(without_standard_error("other".to_owned()), "other");
     }
 }

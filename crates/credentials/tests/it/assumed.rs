@@ -88,7 +88,10 @@ async fn replaces_revoked_sessions_of_both_role_and_base() {
     let role = pod.base.assume(link(FIRST), "a").unwrap();
     let credentials = role.wait_ready(TIMEOUT).await.unwrap();
     pod.account.double.revoke_sessions();
-    let newer = role.replace(&credentials).await.unwrap();
+    let newer = role
+        .replace(&credentials, "ExpiredTokenException")
+        .await
+        .unwrap();
     assert_eq!(newer.generation(), 2);
     assert!(pod.caller(&role).await.contains("assumed-role/Shared/"));
     assert_eq!(pod.base.current().unwrap().generation(), 2);

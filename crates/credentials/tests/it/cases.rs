@@ -13,7 +13,7 @@ use std::{
 };
 
 use awsdouble::{Call, Fault};
-use credentials::{ActiveCredentials, AssumeRoleLink, Settings};
+use credentials::{ActiveCredentials, AssumeRoleLink, Settings, SharedTimeSource};
 use serde::Deserialize;
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
@@ -57,6 +57,9 @@ struct Expected {
     expires: Option<bool>,
     failures: Option<u32>,
     error: Option<ExpectedError>,
+    /// Parts of the error that prevents the start.
+    #[serde(default)]
+    start_error: Vec<String>,
     calls: Option<Vec<Value>>,
 }
 
@@ -237,11 +240,16 @@ fn settings(case: &mut Case) -> Settings {
             external_id: link.external_id,
             duration_seconds: link.duration_seconds,
         });
+    // Cases without an STS call of their own check the caller of their keys.
+    let endpoint_is_set = case.environment.contains_key("AWS_ENDPOINT_URL_STS");
+    let sts_endpoint = configured
+        .sts_endpoint
+        .or_else(|| (!endpoint_is_set).then(|| case.account.double.url()));
     Settings::from_env(
         &case.environment,
         configured.region.as_deref(),
         links.collect(),
-        configured.sts_endpoint,
+        sts_endpoint,
         configured.session_name.as_deref().unwrap_or("gateway"),
     )
     .unwrap()
@@ -252,6 +260,15 @@ async fn run(name: String) -> Traces {
     let mut case = prepare(&name, &mut traces.secrets).await;
     let settings = settings(&mut case);
     writeln!(traces.printed, "{settings:?}").unwrap();
+    if !case.expected.start_error.is_empty() {
+        let error = credentials::start(settings, SharedTimeSource::default()).await;
+        let error = error.unwrap_err().to_string();
+        writeln!(traces.printed, "{error}").unwrap();
+        for part in &case.expected.start_error {
+            assert!(error.contains(part.as_str()), "no {part:?} in: {error}");
+        }
+        return traces;
+    }
     let handle = start(settings).await;
     // Wait for the first failure if the case expects an error, otherwise for credentials.
     let outcome = if case.expected.error.is_some() {
@@ -263,7 +280,13 @@ async fn run(name: String) -> Traces {
     };
     let status = handle.status();
     writeln!(traces.printed, "{outcome:?} {status:?} {handle:?}").unwrap();
-    let calls = case.account.double.calls();
+    // Before keys are used, their caller is checked, if the region of STS is known.
+    let (checks, calls): (Vec<Call>, Vec<Call>) = case
+        .account
+        .double
+        .calls()
+        .into_iter()
+        .partition(|call| call.operation == "GetCallerIdentity");
     check_choice(&case.expected, &status);
     match (&case.expected.error, outcome) {
         (Some(error), Err(unavailable)) => {
@@ -277,6 +300,9 @@ async fn run(name: String) -> Traces {
         (Some(error), Ok(_)) => panic!("expected {}, got credentials", error.reason),
         (None, Err(unavailable)) => panic!("{unavailable}"),
         (None, Ok(credentials)) => {
+            let checkable = credentials.bearer().is_none() && status.region.is_some();
+            let expected = usize::from(checkable);
+            assert_eq!(checks.len(), expected, "calls of GetCallerIdentity");
             check_credentials(&case, &credentials, &mut traces.secrets).await;
         }
     }

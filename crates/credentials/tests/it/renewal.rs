@@ -130,7 +130,7 @@ async fn a_thousand_requests_after_expiration_cause_one_exchange() {
     let waiters: Vec<_> = (0..1000)
         .map(|_| {
             let (handle, credentials) = (handle.clone(), credentials.clone());
-            tokio::spawn(async move { handle.replace(&credentials).await })
+            tokio::spawn(async move { handle.replace(&credentials, "ExpiredTokenException").await })
         })
         .collect();
     for waiter in waiters {
@@ -148,7 +148,7 @@ async fn a_revoked_session_is_replaced_by_one_exchange() {
     let waiters: Vec<_> = (0..50)
         .map(|_| {
             let (handle, credentials) = (handle.clone(), credentials.clone());
-            tokio::spawn(async move { handle.replace(&credentials).await })
+            tokio::spawn(async move { handle.replace(&credentials, "ExpiredTokenException").await })
         })
         .collect();
     for waiter in waiters {

@@ -26,7 +26,12 @@ pub(super) fn response(error: &GatewayError, request_id: &str) -> Response {
             let text = format!("{message}; AWS SDKs send AWS_BEARER_TOKEN_BEDROCK that way");
             own(error.status(), name(error), &text, request_id)
         }
-        _ => own(error.status(), name(error), &error.to_string(), request_id),
+        _ => own(
+            error.status(),
+            name(error),
+            &error.client_message(),
+            request_id,
+        ),
     };
     let headers = response.headers_mut();
     if let Some(hint) = error

@@ -37,7 +37,7 @@ impl RoleMetrics {
         }
         register! { registry, self,
             ready: "bedrock_gateway_role_credentials_ready",
-                "1 if usable credentials of a target's role are available";
+                "1 if credentials of a target's role are available and AWS accepts them";
             refreshes: "bedrock_gateway_role_credentials_refreshes",
                 "Refreshes of the credentials of a target's role by result";
         }
