@@ -180,7 +180,8 @@ pub struct Unavailable {
 }
 
 impl Unavailable {
-    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
+    /// A problem whose message names no secret; clients see the description of the reason.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),

@@ -120,15 +120,26 @@ pub(crate) async fn first_credentials(
     handle.current().map_err(|problem| {
         let is_instance = handle.status().choice.method == Method::InstanceProfile;
         if problem.reason == Reason::Pending && is_instance {
-            Unavailable {
-                reason: Reason::InstanceMetadataUnreachable,
-                message: "no other source of credentials is configured, and the instance metadata service does not respond"
-                    .to_owned(),
-            }
+            Unavailable::new(
+                Reason::InstanceMetadataUnreachable,
+                "no other source of credentials is configured, and the instance metadata service does not respond",
+            )
         } else {
             problem
         }
     })
+}
+
+/// Starts the keys of a user that only assume roles, if the settings have such keys.
+pub(crate) async fn start_base(
+    settings: &Settings,
+    config: &GatewayConfig,
+    region: &Region,
+) -> Option<Handle> {
+    let start = credential_settings(settings, config, Some(region)).ok()?;
+    // An error is a finding of the check of the source.
+    let started = credentials::start_base(start, settings.clock.clone()).await;
+    started.ok().flatten()
 }
 
 /// The default region of targets.

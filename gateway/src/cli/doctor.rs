@@ -182,6 +182,7 @@ pub async fn check_all(args: &Args, settings: &Settings) -> Findings {
     } else {
         by_table(args, &config, &region, &mut findings);
     }
+    findings.extend(checks.base_key_age().await);
     findings
 }
 
@@ -243,6 +244,15 @@ async fn region(
                     error.to_string(),
                     "set AWS_REGION, for example AWS_REGION=us-east-1",
                 ));
+                // The region may be missing because the profile is.
+                if let Err(error) = credentials::check_profile(settings.environment.as_ref()).await
+                {
+                    findings.add(Finding::error(
+                        "source",
+                        error.to_string(),
+                        "correct the named profile or file, or AWS_PROFILE",
+                    ));
+                }
                 return None;
             }
         },
@@ -282,6 +292,19 @@ impl NetworkChecks<'_> {
             self.config,
             self.settings.environment.as_ref(),
         )
+    }
+
+    /// Checks the age of a user's keys that only assume roles.
+    async fn base_key_age(&self) -> Option<Finding> {
+        let handle = aws::start_base(self.settings, self.config, self.region).await?;
+        // Without credentials or a caller, other findings name the problem.
+        let credentials = handle.settled(self.timeout).await.ok()?;
+        let sts = self.base(Service::Sts, self.region);
+        let (_, arn, _) =
+            identity::caller(self.client, &handle, &credentials, &sts, self.region).await;
+        let iam = self.base(Service::Iam, self.region);
+        let now = handle.now();
+        identity::key_age(self.client, &handle, &credentials, &iam, &arn?, now).await
     }
 
     /// Checks all endpoints concurrently. Returns the `Date` of a response.

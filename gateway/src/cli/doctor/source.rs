@@ -6,7 +6,7 @@ use api::{GatewayConfig, Region, RoleArn};
 use credentials::{ActiveCredentials, Choice, Environment, Handle, Method, Reason, Unavailable};
 
 use super::finding::{Finding, Findings, Level};
-use crate::{cli::aws, config::Settings};
+use crate::{cli::aws, config::Settings, http::hints};
 
 /// Chooses the source of the credentials and checks the choice.
 pub(super) fn choose(
@@ -32,7 +32,7 @@ pub(super) fn choose(
         findings.add(Finding::warning(
             "source",
             conflict.clone(),
-            "unset the variables of the unused method, so that the choice does not depend on precedence",
+            "set or unset the named variables, so that nothing depends on precedence",
         ));
     }
     let in_kubernetes = settings
@@ -64,7 +64,7 @@ pub(super) async fn obtain(
             findings.add(Finding::error(
                 "credentials",
                 error.to_string(),
-                "set or unset the named variable",
+                "set or unset the named variable, or correct the named profile or file",
             ));
             return None;
         }
@@ -130,19 +130,10 @@ fn fix(problem: &Unavailable, choice: &Choice, environment: &dyn Environment) ->
             "name the caller (and the external ID) in the role's trust policy, and allow the caller sts:AssumeRole on the role: \
              `bedrock-gateway iam --kind trust` and `--kind chain` print both policies"
         }
-        Reason::InvalidIdentityToken => {
-            "create an IAM OIDC provider for the token's issuer, with the token's audience as client ID"
-        }
-        Reason::ExpiredToken => {
-            "check the process that writes the token file; the kubelet renews projected tokens automatically"
-        }
         Reason::IdpCommunicationError => {
             "make the issuer's /.well-known/openid-configuration and JWKS reachable from the internet"
         }
         Reason::RegionDisabled => "activate STS for this region in the account settings of IAM",
-        Reason::InvalidCredentials => {
-            "replace the base credentials: they are wrong, deleted or inactive"
-        }
         Reason::Throttled | Reason::StsFault | Reason::Pending => "try again in a minute",
         Reason::StsUnreachable => {
             "allow egress to the regional STS endpoint, or create a VPC endpoint for sts in private subnets"
@@ -178,7 +169,7 @@ fn fix(problem: &Unavailable, choice: &Choice, environment: &dyn Environment) ->
         Reason::NoCredentials => {
             "set up a source: AWS_PROFILE on a laptop, a role in AWS; the authentication guide lists all sources"
         }
-        _ => "see the message, which is from AWS",
+        _ => hints::for_credentials(problem),
     };
     text.to_owned()
 }
