@@ -36,7 +36,7 @@ use crate::{
 /// Timeout of one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of `GetCallerIdentity`, which delays the first credentials in networks without access to STS.
-const IDENTITY_TIMEOUT: Duration = Duration::from_secs(4);
+const IDENTITY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Region and endpoint of STS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

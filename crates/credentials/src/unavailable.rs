@@ -216,10 +216,8 @@ impl Unavailable {
 
     pub(crate) fn pending(role: Option<&String>) -> Self {
         let for_role = role.map_or_else(String::new, |role| format!(" for {role}"));
-        Self::new(
-            Reason::Pending,
-            format!("waiting for the first credentials{for_role}"),
-        )
+        let text = format!("waiting for the first credentials{for_role}");
+        Self::new(Reason::Pending, text.as_str()).with_public(text)
     }
 
     /// AWS rejected credentials with the error `why`.

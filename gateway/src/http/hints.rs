@@ -60,6 +60,11 @@ const RULES: &[Rule] = &[
     // Roles and web identity, before the general AccessDenied.
     Rule {
         names: &[],
+        says: &["api key cannot assume roles"],
+        hint: "A Bedrock API key cannot assume roles: use another source of credentials, or remove the role of the target.",
+    },
+    Rule {
+        names: &[],
         says: &["not authorized to perform", "sts:assumerolewithwebidentity"],
         hint: "The role's trust policy does not admit this token: it needs the cluster's OIDC provider as principal and conditions that match the token's aud (sts.amazonaws.com) and sub (system:serviceaccount:NAMESPACE:NAME). `bedrock-gateway iam --kind trust` prints a matching policy.",
     },

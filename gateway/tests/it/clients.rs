@@ -29,7 +29,7 @@ async fn rejects_requests_without_a_valid_key_before_calling_bedrock() {
         401
     );
     assert_eq!(rig.get("/v1/models").await.status, 401);
-    assert!(rig.double.calls().is_empty());
+    assert!(rig.calls().is_empty());
 
     assert_eq!(
         chat(&[("authorization", "Bearer sk-right")]).await.status,
@@ -37,7 +37,7 @@ async fn rejects_requests_without_a_valid_key_before_calling_bedrock() {
     );
     assert_eq!(chat(&[("x-api-key", "sk-right")]).await.status, 200);
     // The client's credentials are not forwarded.
-    for call in rig.double.calls() {
+    for call in rig.calls() {
         assert!(!call.headers.contains_key("x-api-key"));
         assert!(!call.headers["authorization"].contains("sk-right"));
     }

@@ -29,7 +29,7 @@ async fn counts_tokens_with_bedrock_or_returns_an_error() {
         let response = count(model).await;
         assert_eq!(response.status, 200, "{model}: {}", response.text());
         counts.push(response.json()["input_tokens"].as_u64().unwrap());
-        let call = &rig.double.calls()[0];
+        let call = &rig.calls()[0];
         assert_eq!(call.operation, "CountTokens");
         // The foundation model's id: Bedrock does not count tokens for inference profiles.
         assert_eq!(

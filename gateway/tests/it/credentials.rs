@@ -99,6 +99,7 @@ async fn readiness_reports_a_wrong_trust_policy() {
 #[tokio::test]
 async fn corrects_a_skewed_clock_from_awss_date_header() {
     let rig = Rig::laptop().await;
+    eventually("ready", async || rig.admin("/readyz").await.status == 200).await;
     rig.double.set_clock_skew(900);
     let response = rig.chat(&ask(MODEL, "hi")).await;
     assert_eq!(response.status, 200, "{}", response.text());
@@ -108,7 +109,7 @@ async fn corrects_a_skewed_clock_from_awss_date_header() {
 }
 
 #[tokio::test]
-async fn an_unknown_access_key_is_a_502_with_a_hint_and_without_the_secret() {
+async fn an_unknown_access_key_is_not_ready_and_a_503_with_a_hint_and_without_the_secret() {
     let rig = Rig::start(Plan {
         environment: vec![
             ("AWS_REGION".into(), "us-east-1".into()),
@@ -122,14 +123,40 @@ async fn an_unknown_access_key_is_a_502_with_a_hint_and_without_the_secret() {
     })
     .await;
     let response = rig.chat(&ask(MODEL, "hi")).await;
-    assert_eq!(response.status, 502, "{}", response.text());
+    assert_eq!(response.status, 503, "{}", response.text());
     let error = response.error();
-    assert_eq!(error["code"], "UnrecognizedClientException");
+    assert_eq!(error["code"], "credentials_unavailable");
+    let page = rig.admin("/readyz").await;
+    assert_eq!(page.status, 503);
+    assert_eq!(page.json()["reason"], "InvalidCredentials");
+    assert!(rig.calls().is_empty(), "no request was sent to Bedrock");
     assert!(
         error["hint"].as_str().unwrap().contains("access key"),
         "{error}"
     );
     assert!(!response.text().contains("never-to-be-seen-again"));
+}
+
+#[tokio::test]
+async fn a_refusal_of_bedrock_is_not_ready_until_a_request_succeeds() {
+    let rig = Rig::laptop().await;
+    eventually("ready", async || rig.admin("/readyz").await.status == 200).await;
+    let refused = Fault::error("Converse", 403, "UnrecognizedClientException");
+    rig.double.inject(refused);
+    let mut texts = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        assert_eq!(rig.chat(&ask(MODEL, "hi")).await.status, 502);
+        let page = rig.admin("/readyz").await;
+        assert_eq!(page.status, 503, "{}", page.text());
+        texts.insert(page.text());
+    }
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    let ready = "bedrock_gateway_credentials_ready";
+    assert_eq!(rig.metric(ready).await, Some(0.0));
+    rig.double.clear_faults();
+    assert_eq!(rig.chat(&ask(MODEL, "hi")).await.status, 200);
+    assert_eq!(rig.admin("/readyz").await.status, 200);
+    assert_eq!(rig.metric(ready).await, Some(1.0));
 }
 
 #[tokio::test]

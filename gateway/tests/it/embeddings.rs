@@ -81,5 +81,5 @@ async fn rejects_a_model_without_embeddings() {
         .await;
     assert_eq!(rejected.status, 400);
     assert_eq!(rejected.error()["param"], "model");
-    assert!(rig.double.calls().is_empty());
+    assert!(rig.calls().is_empty());
 }

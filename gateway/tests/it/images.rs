@@ -80,7 +80,7 @@ async fn errors_name_the_field_and_the_fix() {
         .await;
     let message = chat.error()["message"].as_str().unwrap().to_owned();
     assert!(message.contains(PATH), "{message}");
-    assert!(rig.double.calls().is_empty());
+    assert!(rig.calls().is_empty());
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod chat;
 mod chat_passthrough;
 mod clients;
 mod count_tokens;
+mod credential_cases;
 mod credentials;
 mod drain;
 mod embeddings;

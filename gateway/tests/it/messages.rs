@@ -253,7 +253,7 @@ async fn six_turns_of_thinking_and_tools_replay_every_signed_block_unchanged() {
         for stream in [false, true] {
             rig.double.clear_calls();
             let messages = six_turns(&rig, model, stream).await;
-            let last = rig.double.calls().pop().unwrap();
+            let last = rig.calls().pop().unwrap();
             let thinking_blocks = messages
                 .iter()
                 .filter(|message| message["role"] == "assistant")
@@ -302,7 +302,7 @@ async fn accepts_requests_of_claude_code_that_bedrock_would_reject() {
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].contains("fine-grained-tool-streaming"));
     assert!(warnings[1].contains("eager_input_streaming"));
-    let call = &rig.double.calls()[0];
+    let call = &rig.calls()[0];
     let sent: Value = serde_json::from_str(&call.body).unwrap();
     assert_eq!(
         sent["anthropic_beta"],
@@ -340,7 +340,7 @@ async fn applies_the_forced_guardrail_to_every_api() {
             "Not here.",
             "{model}"
         );
-        let call = &rig.double.calls()[0];
+        let call = &rig.calls()[0];
         let by_header = call
             .headers
             .get("x-amzn-bedrock-guardrailidentifier")

@@ -150,7 +150,7 @@ async fn rejects_unauthenticated_clients_in_their_dialect() {
         let list = rig.call(Method::GET, "/v1/models", headers, "").await;
         assert_eq!(list.error()["type"], "authentication_error");
     }
-    assert!(rig.double.calls().is_empty());
+    assert!(rig.calls().is_empty());
     for own in [
         ("x-api-key", "sk-right"),
         ("authorization", "Bearer sk-right"),
@@ -158,7 +158,7 @@ async fn rejects_unauthenticated_clients_in_their_dialect() {
         let response = rig.messages_with(&[VERSION, own], &body).await;
         assert_eq!(response.status, 200, "{}", response.text());
     }
-    for call in rig.double.calls() {
+    for call in rig.calls() {
         assert!(!call.headers.contains_key("x-api-key"));
         assert!(call.headers["authorization"].starts_with("AWS4"));
     }
@@ -277,7 +277,7 @@ async fn gateway_errors_have_anthropics_format() {
         );
         assert!(response.headers.contains_key("request-id"), "{path}");
     }
-    assert!(rig.double.calls().is_empty());
+    assert!(rig.calls().is_empty());
 }
 
 #[tokio::test]

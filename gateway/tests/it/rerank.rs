@@ -61,7 +61,7 @@ async fn errors_name_the_field_for_missing_documents_and_other_models() {
     )
     .await;
     assert_eq!(response.error()["param"], "model");
-    assert!(rig.double.calls().is_empty());
+    assert!(rig.calls().is_empty());
 }
 
 #[tokio::test]

@@ -263,7 +263,7 @@ async fn rejects_fields_that_require_stored_responses() {
             "{error}"
         );
     }
-    assert!(rig.double.calls().is_empty());
+    assert!(rig.calls().is_empty());
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::{
 
 use awsdouble::{Call, Config, Double, allow_bedrock};
 use bytes::{Bytes, BytesMut};
-use gateway::{Drained, Server, Settings};
+use gateway::{Drained, ServeError, Server, Settings};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -107,8 +107,15 @@ impl Rig {
         .await
     }
 
-    pub(crate) async fn start(plan: Plan) -> Self {
-        let double = Double::start(plan.double).await.unwrap();
+    pub(crate) async fn start(mut plan: Plan) -> Self {
+        let double = Double::start(std::mem::take(&mut plan.double))
+            .await
+            .unwrap();
+        Self::beside(double, plan).await.unwrap()
+    }
+
+    /// Starts a gateway with a running double.
+    pub(crate) async fn beside(double: Double, plan: Plan) -> Result<Self, ServeError> {
         let mut environment = plan.environment;
         environment.push(("AWS_ENDPOINT_URL".into(), double.url()));
         let mut settings = settings(environment);
@@ -122,9 +129,9 @@ impl Rig {
         }
         (plan.settings)(&mut settings);
         let config = settings.config.clone();
-        let server = Server::bind(settings).await.unwrap();
+        let server = Server::bind(settings).await?;
         let (stop, stopped) = oneshot::channel();
-        Self {
+        Ok(Self {
             double,
             address: server.local_addr(),
             admin: server.admin_addr().unwrap(),
@@ -135,7 +142,7 @@ impl Rig {
                 let _ = stopped.await;
             }))),
             _directory: directory,
-        }
+        })
     }
 
     /// Sends a request and returns the response before its body is read.
@@ -183,6 +190,14 @@ impl Rig {
             .await
     }
 
+    /// The calls that AWS received, except the check of the gateway's own credentials.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        let calls = self.double.calls().into_iter();
+        calls
+            .filter(|call| call.operation != "GetCallerIdentity")
+            .collect()
+    }
+
     /// Requests a path of the admin port.
     pub(crate) async fn admin(&self, path: &str) -> Response {
         let uri = format!("http://{}{path}", self.admin);
@@ -219,6 +234,17 @@ impl Rig {
         let path = self.config.as_ref().unwrap();
         std::fs::write(path, document.replace("{url}", &self.double.url())).unwrap();
     }
+}
+
+/// Requests a URL outside of the gateway.
+pub(crate) async fn get(url: &str, headers: &[(&str, &str)]) -> Response {
+    let mut request = Request::get(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::<Bytes>::default()).unwrap();
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    read(client.request(request).await.unwrap()).await
 }
 
 async fn read(response: http::Response<Incoming>) -> Response {

@@ -171,7 +171,7 @@ async fn a_rejected_role_is_skipped_and_reported_if_no_other_target_exists() {
     assert_eq!(error["code"], "credentials_unavailable");
     let message = error["message"].as_str().unwrap();
     assert!(
-        message.contains(ROLE) && message.contains("external id"),
+        message.contains(ROLE) && message.contains("not authorized to perform: sts:AssumeRole"),
         "{message}"
     );
     assert!(

@@ -144,8 +144,6 @@ fn is_about_base(rejection: &Unavailable) -> bool {
 }
 
 fn bearer_cannot_assume() -> Unavailable {
-    Unavailable::new(
-        Reason::InvalidCredentials,
-        "a Bedrock API key cannot assume roles: remove the key or the roles",
-    )
+    let text = "a Bedrock API key cannot assume roles: remove the key or the roles";
+    Unavailable::new(Reason::InvalidCredentials, text).with_public(text)
 }
