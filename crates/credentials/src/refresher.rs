@@ -17,7 +17,7 @@ use crate::{
     schedule,
     sources::Source,
     status::remaining,
-    sts::{Sts, Verdict},
+    sts::{CallerCheck, Sts},
     unavailable::{Reason, Unavailable, timestamp},
 };
 
@@ -165,7 +165,7 @@ impl Refresher {
         now.checked_add(wait.unwrap_or(FOREVER)).unwrap_or(now)
     }
 
-    /// Asks STS whether AWS accepts keys that are about to be used first, or that AWS refused. Without a verdict of
+    /// Asks STS whether AWS accepts keys that are about to be used first, or that AWS refused. Without a result of
     /// STS they are used: a private network may have no access to STS.
     async fn verify(&self, material: &Material) -> Result<(), Unavailable> {
         let (Some(sts), Material::Keys(keys)) = (&self.verifier, material) else {
@@ -179,13 +179,13 @@ impl Refresher {
             return Ok(());
         }
         match sts.verify(keys, &self.shared.clock).await {
-            Verdict::Accepted => {
+            CallerCheck::Accepted => {
                 if unchanged {
                     self.shared.sts_accepted();
                 }
                 Ok(())
             }
-            Verdict::Refused(error) => {
+            CallerCheck::Refused(error) => {
                 let error = error.and(self.source.fix());
                 if unchanged {
                     self.shared.confirm_refusal(error.clone());
@@ -194,7 +194,7 @@ impl Refresher {
                 }
                 Err(error)
             }
-            Verdict::Unknown(why) => {
+            CallerCheck::Unknown(why) => {
                 tracing::warn!(
                     reason = why.reason.as_str(),
                     why.message,

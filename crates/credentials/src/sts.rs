@@ -72,12 +72,12 @@ pub(crate) struct Sts {
 
 /// What STS says about credentials.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum CallerCheck {
     /// AWS knows the caller.
     Accepted,
     /// AWS does not accept the credentials.
     Refused(Unavailable),
-    /// STS gave no verdict: no connection, a server error, or a policy of a VPC endpoint.
+    /// STS gave no result: no connection, a server error, or a policy of a VPC endpoint.
     Unknown(Unavailable),
 }
 
@@ -186,23 +186,23 @@ impl Sts {
 
     /// Calls `sts:GetCallerIdentity`, which needs no permission.
     /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html>
-    pub(crate) async fn verify(&self, keys: &Credentials, clock: &Clock) -> Verdict {
+    pub(crate) async fn verify(&self, keys: &Credentials, clock: &Clock) -> CallerCheck {
         let before = clock.skew_millis();
         match self.caller_identity(keys).await {
             // The response has corrected the clock, which was the reason of the refusal.
-            Verdict::Refused(_) if clock.skew_millis() != before => {
+            CallerCheck::Refused(_) if clock.skew_millis() != before => {
                 self.caller_identity(keys).await
             }
-            verdict => verdict,
+            check => check,
         }
     }
 
-    async fn caller_identity(&self, keys: &Credentials) -> Verdict {
+    async fn caller_identity(&self, keys: &Credentials) -> CallerCheck {
         let config = self.base.clone().credentials_provider(keys.clone()).build();
         let client = Client::from_conf(config);
         let call = client.get_caller_identity().send();
         let (reason, detail) = match tokio::time::timeout(IDENTITY_TIMEOUT, call).await {
-            Ok(Ok(_)) => return Verdict::Accepted,
+            Ok(Ok(_)) => return CallerCheck::Accepted,
             Ok(Err(error)) => classify(&error),
             Err(_elapsed) => (Reason::StsUnreachable, "timeout".to_owned()),
         };
@@ -212,8 +212,8 @@ impl Sts {
         )
         .with_public(public("sts:GetCallerIdentity", reason, &detail));
         match reason {
-            Reason::InvalidCredentials | Reason::ExpiredToken => Verdict::Refused(refusal),
-            _ => Verdict::Unknown(refusal),
+            Reason::InvalidCredentials | Reason::ExpiredToken => CallerCheck::Refused(refusal),
+            _ => CallerCheck::Unknown(refusal),
         }
     }
 

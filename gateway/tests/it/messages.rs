@@ -190,7 +190,6 @@ async fn streamed_and_plain_messages_are_equal_for_every_api() {
         }
         assert_eq!(other, message, "{model}");
         let calls: Vec<_> = rig
-            .double
             .calls()
             .iter()
             .map(|call| call.operation.clone())
