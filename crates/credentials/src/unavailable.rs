@@ -130,6 +130,7 @@ impl Reason {
                 "the container credentials endpoint rejected the request"
             }
             Self::InstanceMetadataUnreachable => "no response from the instance metadata service",
+            Self::InstanceMetadataRefused => "the instance metadata service rejects requests",
             Self::NoInstanceRole => "the instance has no role",
             Self::ProfileInvalid => "the profile provides no credentials",
             Self::ProfileFailed => "the sign-in or the process of the profile failed",

@@ -23,6 +23,9 @@ pub(crate) fn for_credentials(problem: &Unavailable) -> &'static str {
         Reason::TokenRequestFailed => "GitHub returned no identity token: give the job the permission `id-token: write`.",
         Reason::ContainerEndpointUnreachable | Reason::ContainerEndpointRefused => "The container credentials endpoint provides no credentials: check the task role (ECS), or the pod identity association and the agent (EKS).",
         Reason::InstanceMetadataUnreachable => "The instance metadata service does not respond: in a container, raise the hop limit of the instance to 2; outside EC2, configure another source of credentials.",
+        Reason::InstanceMetadataRefused => {
+            "The instance metadata service rejects requests: enable it for the instance, or remove the firewall rule that denies it to the gateway."
+        }
         Reason::NoInstanceRole => "The instance has no role: attach an instance profile.",
         Reason::ProfileInvalid => "The AWS profile of the gateway provides no credentials: correct it in the shared AWS files.",
         Reason::ProfileFailed => "The AWS profile of the gateway provides no credentials: sign in again (`aws sso login`), or check its credential_process.",
