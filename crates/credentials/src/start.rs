@@ -72,13 +72,15 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
         sts_settings.region = profile.region().await;
     }
     let region = sts_settings.region.clone();
+    // One client for all calls: each parses the CA certificates of the system.
+    let http = sdk_client();
     let make_sts = || {
         let region = region.as_deref().ok_or(SettingsError::RegionMissing)?;
         Ok::<_, SettingsError>(Sts::new(
             &sts_settings,
             region,
             &session_name,
-            sdk_client(),
+            http.clone(),
             &clock,
         ))
     };
@@ -110,6 +112,7 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
             profile,
             &sts_settings,
             region.as_deref(),
+            http.clone(),
             &clock,
         )),
         Base::Container(settings) => Box::new(Container {
@@ -117,7 +120,7 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
             http: Http::new(),
             clock: clock.clone(),
         }),
-        Base::Instance(settings) => Box::new(Instance::new(&settings, &clock)?),
+        Base::Instance(settings) => Box::new(Instance::new(&settings, http.clone(), &clock)?),
         Base::Nothing => return Err(SettingsError::NothingConfigured.into()),
     };
     let verifier = (check_identity && !matches!(method, Method::BedrockApiKey) && region.is_some())

@@ -5,6 +5,7 @@
 //! in the log only.
 
 mod anthropic;
+mod text;
 
 use std::{borrow::Cow, fmt};
 
@@ -24,9 +25,6 @@ use crate::http::{hints, over_limit::OverLimit};
 
 /// Tells the OpenAI and Anthropic SDKs whether to retry; without it they retry every 429.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-/// Maximum number of model names in an error.
-const MAX_NAMES: usize = 20;
-
 /// The result of a step of a request.
 pub(crate) type Result<T, E = GatewayError> = std::result::Result<T, E>;
 
@@ -66,7 +64,7 @@ pub enum GatewayError {
         allowed: &'static str,
     },
     /// Neither an alias nor an allowed model id.
-    #[error("{}", unknown_model(model, allowed))]
+    #[error("{}", text::unknown_model(model, allowed))]
     UnknownModel {
         /// From the request.
         model: String,
@@ -187,22 +185,6 @@ impl From<UpstreamError> for GatewayError {
     }
 }
 
-fn unknown_model(model: &str, allowed: &[String]) -> String {
-    if allowed.is_empty() {
-        return format!(
-            "the model {model:?} does not exist or you do not have access to it; no models are configured for you"
-        );
-    }
-    let mut names: Vec<&str> = allowed.iter().map(String::as_str).take(MAX_NAMES).collect();
-    if allowed.len() > MAX_NAMES {
-        names.push("…");
-    }
-    format!(
-        "the model {model:?} does not exist or you do not have access to it; you may use: {}",
-        names.join(", ")
-    )
-}
-
 impl GatewayError {
     /// HTTP status for the client.
     pub fn status(&self) -> StatusCode {
@@ -283,18 +265,6 @@ impl GatewayError {
                 Some(Cow::Borrowed(hints::for_credentials(unavailable)))
             }
             _ => None,
-        }
-    }
-
-    /// The message for a client. [`ToString`] has details for the log.
-    pub(crate) fn client_message(&self) -> String {
-        match self {
-            Self::Credentials(unavailable) => format!(
-                "no AWS credentials: {}: {}",
-                unavailable.reason,
-                unavailable.for_clients()
-            ),
-            other => other.to_string(),
         }
     }
 

@@ -14,12 +14,12 @@ use aws_config::{
     provider_config::ProviderConfig,
 };
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::{
     active::Material,
     clock::Clock,
     environment::{Environment, flag, value},
-    http::sdk_client,
     settings::SettingsError,
     sources::{Fetch, Source},
     unavailable::{Reason, Unavailable, causes},
@@ -73,9 +73,13 @@ impl InstanceSettings {
 }
 
 impl Instance {
-    pub(crate) fn new(settings: &InstanceSettings, clock: &Clock) -> Result<Self, SettingsError> {
+    pub(crate) fn new(
+        settings: &InstanceSettings,
+        http: SharedHttpClient,
+        clock: &Clock,
+    ) -> Result<Self, SettingsError> {
         let config = ProviderConfig::without_region()
-            .with_http_client(sdk_client())
+            .with_http_client(http)
             .with_time_source(clock.clone());
         let mut builder =
             imds::Client::builder()

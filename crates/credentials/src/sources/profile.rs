@@ -31,7 +31,6 @@ use crate::{
     clock::Clock,
     environment::{Environment, value},
     files::Watched,
-    http::sdk_client,
     settings::SettingsError,
     sources::{Fetch, Source, instance::find, static_keys::Keys},
     sts::{StsSettings, classify, public},
@@ -221,6 +220,7 @@ impl Profile {
         settings: ProfileSettings,
         sts: &StsSettings,
         region: Option<&str>,
+        http: SharedHttpClient,
         clock: &Clock,
     ) -> Self {
         Self {
@@ -229,7 +229,7 @@ impl Profile {
             region: region.map(|region| Region::new(region.to_owned())),
             fips: sts.fips,
             dual_stack: sts.dual_stack,
-            http: sdk_client(),
+            http,
             clock: clock.clone(),
         }
     }

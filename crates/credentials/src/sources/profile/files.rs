@@ -43,7 +43,9 @@ impl SharedFiles {
                     builder = builder.with_contents(kind, encoded_names(&text));
                     any = true;
                 }
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // A container runtime creates a directory for a mount without a source; the AWS CLI ignores it, too.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {}
                 Err(error) => return Err(unreadable(path, &error)),
             }
         }
@@ -51,7 +53,7 @@ impl SharedFiles {
             return Ok(Self(builder));
         }
         Err(format!(
-            "neither {} nor {} exists: set {CONFIG_FILE} and {CREDENTIALS_FILE}, or run aws configure --profile {}",
+            "neither {} nor {} is an existing file: set {CONFIG_FILE} and {CREDENTIALS_FILE}, or run aws configure --profile {}",
             settings.config_file.display(),
             settings.credentials_file.display(),
             quoted(&settings.name)
@@ -85,7 +87,6 @@ fn unreadable(path: &Path, error: &std::io::Error) -> String {
         ErrorKind::PermissionDenied => format!(
             "permission denied when reading {shown}: run the gateway as the user that owns the file, or let its user read it"
         ),
-        ErrorKind::IsADirectory => format!("{shown} is a directory, not a file"),
         _ => format!("unable to read {shown}: {error}"),
     }
 }
@@ -240,6 +241,16 @@ fn unquoted(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_another_user_is_called_unreadable_and_not_missing() {
+        let error = std::io::Error::from(ErrorKind::PermissionDenied);
+        let text = unreadable(Path::new("/aws/config"), &error);
+        assert!(
+            text.starts_with("permission denied when reading /aws/config"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn names_with_spaces_are_encoded_in_headings_and_references() {
