@@ -104,13 +104,13 @@ fn account() -> Config {
           "Resource": format!("arn:aws:bedrock:*::foundation-model/{DENIED_MODEL}") }] });
     let mut config = Config::default().with_user(name, id, secret, policy);
     config.models.push(Model {
-        legacy: false,
         id: MODEL_WITHOUT_ACCESS.to_owned(),
         family: None,
         regions: Vec::new(),
         on_demand: false,
         profiles: vec!["us".to_owned()],
         access: false,
+        legacy: false,
     });
     config.assistant = true;
     config.keep_calls = KEPT_CALLS;
