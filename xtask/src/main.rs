@@ -30,6 +30,7 @@ mod repository;
 mod suite;
 mod tidy;
 mod tools;
+mod upstream;
 
 use std::process::ExitCode;
 
@@ -155,6 +156,12 @@ enum Task {
         #[arg(long)]
         filter: Option<String>,
     },
+    /// Compare the newest AWS service models, SDKs and agents with what this repository supports.
+    Upstream {
+        /// Also renew the service models of the simulated AWS.
+        #[arg(long)]
+        write: bool,
+    },
     /// Run the unit tests and accept their output as the new snapshots; review the diff.
     Golden,
 }
@@ -198,6 +205,7 @@ fn main() -> ExitCode {
         Task::Properties { cases, filter } => {
             properties::properties(&console, cases, filter.as_deref())
         }
+        Task::Upstream { write } => upstream::upstream(&console, write),
         Task::Golden => suite::golden(&console),
     };
     match result {

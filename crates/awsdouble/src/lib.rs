@@ -35,6 +35,7 @@ pub mod policy;
 mod record;
 mod render;
 mod server;
+mod service_model;
 mod sigv4;
 mod sts;
 mod web_identity;

@@ -14,6 +14,7 @@ use super::prompt::count;
 use super::{messages, validate};
 use crate::error::AwsError;
 use crate::server::Incoming;
+use crate::service_model;
 
 pub(super) fn respond(incoming: &Incoming, target: &Target) -> Result<Response, AwsError> {
     let rules = &target.model.family.rules;
@@ -23,6 +24,7 @@ pub(super) fn respond(incoming: &Incoming, target: &Target) -> Result<Response, 
         ));
     }
     let request = parse(&incoming.body)?;
+    service_model::check("bedrock-runtime", "CountTokens", &request)?;
     let input = request.get("input").unwrap_or(&Value::Null);
     let conversation = match (input.get("converse"), input.get("invokeModel")) {
         (Some(conversation), None) => {

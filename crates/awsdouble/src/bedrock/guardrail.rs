@@ -14,6 +14,7 @@ use crate::config::Guardrail;
 use crate::error::AwsError;
 use crate::record::Call;
 use crate::server::{Incoming, Shared};
+use crate::service_model;
 
 const UNKNOWN: &str = "The guardrail identifier or version provided in the request does not exist.";
 /// Characters of one text unit, the billing unit of guardrails.
@@ -238,17 +239,8 @@ pub(super) fn apply(
     let guardrail = find(shared, identifier, version)
         .ok_or_else(|| AwsError::named("ResourceNotFoundException", UNKNOWN))?;
     let request = super::converse::parse(&incoming.body)?;
+    service_model::check("bedrock-runtime", "ApplyGuardrail", &request)?;
     let source = text(&request, "source").unwrap_or("null");
-    if !["INPUT", "OUTPUT"].contains(&source) {
-        return Err(AwsError::validation(format!(
-            "1 validation error detected: Value '{source}' at 'source' failed to satisfy constraint: Member must satisfy enum value set: [INPUT, OUTPUT]"
-        )));
-    }
-    if !request.get("content").is_some_and(Value::is_array) {
-        return Err(AwsError::validation(
-            "1 validation error detected: Value at 'content' failed to satisfy constraint: Member must not be null",
-        ));
-    }
     let texts: Vec<String> = list(&request, "content")
         .iter()
         .filter_map(|block| block.pointer("/text/text")?.as_str())

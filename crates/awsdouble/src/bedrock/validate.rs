@@ -25,7 +25,7 @@ pub(super) fn request(request: &Value, target: &Target, streaming: bool) -> Chec
             "The model that you are using requires the InvokeModel operation: it does not support Converse.",
         );
     }
-    constraints::check(request)?;
+    constraints::check(request, streaming)?;
     messages::check(request, rules)?;
     tools::check(request, rules, streaming)?;
     media::check(request, rules)?;

@@ -13,6 +13,7 @@ use crate::error::AwsError;
 use crate::policy::{Context, Decision, Principal, Request, evaluate};
 use crate::record::Call;
 use crate::server::{Incoming, Shared};
+use crate::service_model;
 use crate::web_identity::{VerifiedToken, audiences, unverified_claims};
 
 pub(super) async fn with_web_identity(
@@ -20,11 +21,12 @@ pub(super) async fn with_web_identity(
     form: &Form,
     call: &mut Call,
 ) -> Result<String, AwsError> {
-    let role_arn = required(form, "RoleArn", "roleArn")?;
-    let session_name = session_name(form)?;
-    let token = required(form, "WebIdentityToken", "webIdentityToken")?;
+    parameters("AssumeRoleWithWebIdentity", form)?;
+    let role_arn = text(form, "RoleArn");
+    let session_name = text(form, "RoleSessionName");
+    let token = text(form, "WebIdentityToken");
     call.token = Some(unverified_claims(token));
-    let requested = duration(form)?;
+    let requested = duration(form);
     // Other issuers issue the tokens, so the double's clock skew does not apply.
     let verified = shared.verifier.verify(token, Clock::real(), None).await?;
     let rejected = || {
@@ -36,7 +38,7 @@ pub(super) async fn with_web_identity(
     };
     let role = shared.account.role(role_arn).ok_or_else(rejected)?;
     let principal = Principal::Federated(shared.account.config.provider_arn(&verified.issuer));
-    let context = token_context(&verified, &session_name);
+    let context = token_context(&verified, session_name);
     let request = Request {
         principal: Some(&principal),
         action: "sts:AssumeRoleWithWebIdentity",
@@ -49,7 +51,7 @@ pub(super) async fn with_web_identity(
     let seconds = within_maximum(requested, role)?;
     let session = shared.account.issue(
         role,
-        &session_name,
+        session_name,
         BTreeMap::new(),
         seconds,
         shared.clock.now(),
@@ -83,9 +85,10 @@ pub(super) fn role(
     let caller = authenticate(shared, incoming, &["sts"], Protocol::Query)?;
     call.identity = Some(caller.identity.clone());
     call.region = Some(caller.region.clone());
-    let role_arn = required(form, "RoleArn", "roleArn")?;
-    let session_name = session_name(form)?;
-    let requested = duration(form)?;
+    parameters("AssumeRole", form)?;
+    let role_arn = text(form, "RoleArn");
+    let session_name = text(form, "RoleSessionName");
+    let requested = duration(form);
     let tags = tags(form);
     let rejected = || {
         AwsError::new(
@@ -99,7 +102,7 @@ pub(super) fn role(
     };
     let role = shared.account.role(role_arn).ok_or_else(rejected)?;
     let mut context = caller.context();
-    context.set("sts:RoleSessionName", &session_name);
+    context.set("sts:RoleSessionName", session_name);
     if let Some(external_id) = form.get("ExternalId") {
         context.set("sts:ExternalId", external_id);
     }
@@ -142,7 +145,7 @@ pub(super) fn role(
     let seconds = within_maximum(requested, role)?;
     let session = shared
         .account
-        .issue(role, &session_name, tags, seconds, shared.clock.now());
+        .issue(role, session_name, tags, seconds, shared.clock.now());
     call.issued = Some(session.identity());
     Ok(reply(call, &credentials(&session)))
 }
@@ -184,54 +187,49 @@ fn token_context(token: &VerifiedToken, session_name: &str) -> Context {
     context
 }
 
-fn required<'a>(form: &'a Form, name: &str, member: &str) -> Result<&'a str, AwsError> {
-    form.get(name).filter(|value| !value.is_empty()).map(String::as_str).ok_or_else(|| {
-        validation(format!(
-            "1 validation error detected: Value null at '{member}' failed to satisfy constraint: Member must not be null"
-        ))
-    })
-}
-
-fn session_name(form: &Form) -> Result<String, AwsError> {
-    let name = required(form, "RoleSessionName", "roleSessionName")?;
-    let legal = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
-    let problem = if name.chars().count() < 2 {
-        "Member must have length greater than or equal to 2"
-    } else if name.chars().count() > 64 {
-        "Member must have length less than or equal to 64"
-    } else if !name.chars().all(legal) {
-        "Member must satisfy regular expression pattern: [\\w+=,.@-]*"
-    } else {
-        return Ok(name.to_owned());
-    };
-    Err(validation(format!(
-        "1 validation error detected: Value '{name}' at 'roleSessionName' failed to satisfy constraint: {problem}"
-    )))
-}
-
-fn duration(form: &Form) -> Result<Option<u64>, AwsError> {
-    let Some(text) = form.get("DurationSeconds") else {
-        return Ok(None);
-    };
-    let bound = |problem: &str| {
-        validation(format!(
-            "1 validation error detected: Value '{text}' at 'durationSeconds' failed to satisfy constraint: {problem}"
-        ))
-    };
-    match text.parse::<u64>() {
-        Err(_) => Err(AwsError::new(
-            400,
-            "MalformedInput",
-            "DurationSeconds is not a number",
-        )),
-        Ok(seconds) if seconds < 900 => {
-            Err(bound("Member must have value greater than or equal to 900"))
+/// Checks the parameters against the service model; the names in STS's messages start with a small letter.
+fn parameters(operation: &str, form: &Form) -> Result<(), AwsError> {
+    let mut request = serde_json::Map::new();
+    for (name, value) in form {
+        let protocol = ["Action", "Version"].contains(&name.as_str());
+        if protocol || value.is_empty() || name.contains('.') {
+            continue;
         }
-        Ok(seconds) if seconds > 43_200 => {
-            Err(bound("Member must have value less than or equal to 43200"))
-        }
-        Ok(seconds) => Ok(Some(seconds)),
+        let value = match (name.as_str(), value.parse::<u64>()) {
+            ("DurationSeconds", Ok(seconds)) => Value::from(seconds),
+            ("DurationSeconds", Err(_)) => {
+                return Err(AwsError::new(
+                    400,
+                    "MalformedInput",
+                    "DurationSeconds is not a number",
+                ));
+            }
+            _ => Value::from(value.as_str()),
+        };
+        request.insert(name.clone(), value);
     }
+    let found = service_model::violations("sts", operation, &Value::Object(request))?;
+    let found: Vec<String> = found.iter().map(|one| small_letter(one)).collect();
+    service_model::message(&found).map_or(Ok(()), |message| Err(validation(message)))
+}
+
+/// `'RoleArn'` as `'roleArn'`.
+fn small_letter(violation: &str) -> String {
+    let Some((before, after)) = violation.split_once(" at '") else {
+        return violation.to_owned();
+    };
+    let mut rest = after.chars();
+    let first = rest.next().map(|first| first.to_ascii_lowercase());
+    let first = first.map(String::from).unwrap_or_default();
+    format!("{before} at '{first}{}", rest.as_str())
+}
+
+fn text<'a>(form: &'a Form, name: &str) -> &'a str {
+    form.get(name).map_or("", String::as_str)
+}
+
+fn duration(form: &Form) -> Option<u64> {
+    form.get("DurationSeconds")?.parse().ok()
 }
 
 fn within_maximum(requested: Option<u64>, role: &Role) -> Result<u64, AwsError> {

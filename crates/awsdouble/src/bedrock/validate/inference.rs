@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::super::catalog::Rules;
-use super::constraints::constraint;
 use super::{Check, list, model_rejects, reject, text, unsupported};
 
 pub(super) fn check(request: &Value, rules: &Rules) -> Check {
@@ -19,38 +18,11 @@ pub(super) fn check(request: &Value, rules: &Rules) -> Check {
 
 fn numbers(config: &Value, rules: &Rules) -> Check {
     if let Some(maximum) = config.get("maxTokens").and_then(Value::as_i64) {
-        if maximum < 1 {
-            return constraint(
-                maximum,
-                "inferenceConfig.maxTokens",
-                "Member must have value greater than or equal to 1",
-            );
-        }
         if maximum.unsigned_abs() > rules.max_tokens {
             return reject(format!(
                 "The maximum tokens you requested exceeds the model limit of {0}. Try again with a maximum tokens value that is lower than {0}.",
                 rules.max_tokens
             ));
-        }
-    }
-    for name in ["temperature", "topP"] {
-        let Some(number) = config.get(name).and_then(Value::as_f64) else {
-            continue;
-        };
-        let path = format!("inferenceConfig.{name}");
-        if number < 0.0 {
-            return constraint(
-                number,
-                &path,
-                "Member must have value greater than or equal to 0",
-            );
-        }
-        if number > 1.0 {
-            return constraint(
-                number,
-                &path,
-                "Member must have value less than or equal to 1",
-            );
         }
     }
     let both = config.get("temperature").is_some() && config.get("topP").is_some();
@@ -69,15 +41,6 @@ fn stop_sequences(config: &Value, rules: &Rules) -> Check {
     if !rules.stop_sequences {
         return unsupported("stopSequences");
     }
-    for (index, sequence) in sequences.iter().enumerate() {
-        if sequence.as_str() == Some("") {
-            return constraint(
-                "",
-                &format!("inferenceConfig.stopSequences.{}.member", index + 1),
-                "Member must have length greater than or equal to 1",
-            );
-        }
-    }
     if sequences.len() > rules.max_stop_sequences {
         return reject(format!(
             "Malformed input request: #/stop_sequences: expected maximum item count: {}, found: {}, please reformat your input and try again.",
@@ -92,23 +55,8 @@ fn text_format(format: &Value, rules: &Rules) -> Check {
     if !rules.structured_output {
         return unsupported("outputConfig.textFormat");
     }
-    if text(format, "type") != Some("json_schema") {
-        return constraint(
-            text(format, "type").unwrap_or("null"),
-            "outputConfig.textFormat.type",
-            "Member must satisfy enum value set: [json_schema]",
-        );
-    }
-    let schema = format
-        .pointer("/structure/jsonSchema/schema")
-        .and_then(Value::as_str);
-    let Some(schema) = schema else {
-        return constraint(
-            "null",
-            "outputConfig.textFormat.structure.jsonSchema.schema",
-            "Member must not be null",
-        );
-    };
+    let schema = format.pointer("/structure/jsonSchema/schema");
+    let schema = schema.and_then(Value::as_str).unwrap_or_default();
     let Ok(schema) = serde_json::from_str::<Value>(schema) else {
         return reject(
             "The value at outputConfig.textFormat.structure.jsonSchema.schema is not valid JSON.",

@@ -2,15 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::super::catalog::Rules;
 use super::super::prompt::decoded_length;
-use super::constraints::{constraint, union};
+use super::constraints::union;
 use super::{Check, blocks, list, reject, text};
-use crate::error::AwsError;
 
 const IMAGE_BYTES: usize = 3_932_160; // 3.75 MiB
 const DOCUMENT_BYTES: usize = 4_718_592; // 4.5 MiB
@@ -72,78 +69,29 @@ pub(super) fn check(request: &Value, rules: &Rules) -> Check {
 }
 
 fn one(kind: &str, media: &Value, path: &str) -> Check {
-    let formats: &[&str] = match kind {
-        "image" => &["png", "jpeg", "gif", "webp"],
-        "document" => &[
-            "pdf", "csv", "doc", "docx", "xls", "xlsx", "html", "txt", "md",
-        ],
-        "video" => &[
-            "mkv", "mov", "mp4", "webm", "flv", "mpeg", "mpg", "wmv", "three_gp",
-        ],
-        _ => &[
-            "mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "mkv", "m4a", "webm", "pcm", "mpeg",
-        ],
-    };
-    let format = text(media, "format").unwrap_or("null");
-    // The format of a document is optional and defaults to text.
-    let left_out = kind == "document" && media.get("format").is_none();
-    if !left_out && !formats.contains(&format) {
-        return constraint(
-            format,
-            &format!("{path}.{kind}.format"),
-            &format!(
-                "Member must satisfy enum value set: [{}]",
-                formats.join(", ")
-            ),
-        );
-    }
     if kind == "document" {
-        document_name(text(media, "name").unwrap_or_default(), path)?;
+        document_name(text(media, "name").unwrap_or_default())?;
     }
-    let (shape, keys): (_, &[&str]) = match kind {
-        // Text and content sources require citations.
-        "document" if media.pointer("/citations/enabled") == Some(&Value::Bool(true)) => (
-            "DocumentSource",
-            &["bytes", "s3Location", "text", "content"],
-        ),
-        "document" => ("DocumentSource", &["bytes", "s3Location"]),
-        "image" => ("ImageSource", &["bytes", "s3Location"]),
-        "video" => ("VideoSource", &["bytes", "s3Location"]),
-        _ => ("AudioSource", &["bytes", "s3Location"]),
-    };
     let source = media.get("source").unwrap_or(&Value::Null);
-    union(source, shape, &format!("{path}.{kind}.source"), keys)?;
+    let cited = media.pointer("/citations/enabled") == Some(&Value::Bool(true));
+    // Text and content sources require citations: strands-agents/harness-sdk#3582, maximhq/bifrost#7072.
+    if kind == "document" && !cited {
+        let keys = ["bytes", "s3Location"];
+        union(
+            source,
+            "DocumentSource",
+            &format!("{path}.document.source"),
+            &keys,
+        )?;
+    }
     if let Some(bytes) = source.get("bytes") {
         size(kind, bytes, path)?;
-    }
-    if let Some(uri) = source.pointer("/s3Location/uri").and_then(Value::as_str)
-        && !uri.starts_with("s3://")
-    {
-        return constraint(
-            uri,
-            &format!("{path}.{kind}.source.s3Location.uri"),
-            "Member must satisfy regular expression pattern: s3://[a-z0-9][\\.\\-a-z0-9]{1,61}[a-z0-9](/.*)?",
-        );
     }
     Ok(())
 }
 
 fn size(kind: &str, bytes: &Value, path: &str) -> Check {
     let encoded = bytes.as_str().unwrap_or_default();
-    if encoded.is_empty() {
-        return constraint(
-            "",
-            &format!("{path}.{kind}.source.bytes"),
-            "Member must have length greater than or equal to 1",
-        );
-    }
-    if STANDARD.decode(encoded).is_err() {
-        return Err(AwsError::new(
-            400,
-            "SerializationException",
-            format!("Unable to decode the blob at {path}.{kind}.source.bytes as base64"),
-        ));
-    }
     let length = decoded_length(encoded);
     match kind {
         "image" if length > IMAGE_BYTES => reject(format!(
@@ -157,14 +105,7 @@ fn size(kind: &str, bytes: &Value, path: &str) -> Check {
 }
 
 /// Underscores are not documented, but accepted.
-fn document_name(name: &str, path: &str) -> Check {
-    if !(1..=200).contains(&name.chars().count()) {
-        return constraint(
-            name,
-            &format!("{path}.document.name"),
-            "Member must have length between 1 and 200",
-        );
-    }
+fn document_name(name: &str) -> Check {
     let legal = |c: char| c.is_ascii_alphanumeric() || " -_()[]".contains(c);
     if name.chars().all(legal) && !name.contains("  ") {
         return Ok(());

@@ -245,8 +245,14 @@ fn rejects_fields_that_a_family_does_not_support() {
         (
             "blank system",
             CLAUDE,
-            with("/system", json!([{"text": ""}])),
+            with("/system", json!([{"text": " "}])),
             "system.0 is blank",
+        ),
+        (
+            "empty system",
+            CLAUDE,
+            with("/system", json!([{"text": ""}])),
+            "Value '' at 'system.1.member.text'",
         ),
         (
             "extra field, Claude",
