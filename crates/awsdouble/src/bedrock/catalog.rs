@@ -363,7 +363,7 @@ mod tests {
         );
         assert_eq!(
             family("anthropic.claude-opus-9").as_deref(),
-            Some("claude-4-7")
+            Some("claude-5")
         );
         assert_eq!(family("amazon.nova-2-lite-v1:0").as_deref(), Some("nova-2"));
         assert_eq!(

@@ -240,7 +240,6 @@ pub(super) fn apply(
         .ok_or_else(|| AwsError::named("ResourceNotFoundException", UNKNOWN))?;
     let request = super::converse::parse(&incoming.body)?;
     service_model::check("bedrock-runtime", "ApplyGuardrail", &request)?;
-    let source = text(&request, "source").unwrap_or("null");
     let texts: Vec<String> = list(&request, "content")
         .iter()
         .filter_map(|block| block.pointer("/text/text")?.as_str())

@@ -46,7 +46,7 @@ pub(super) fn conversation(
 ) -> Result<Value, AwsError> {
     validate::check(body, target, origin)?;
     let conversation = convert::conversation(body);
-    super::validate::claude_thinking(&conversation)?;
+    super::validate::claude_thinking(&conversation, &target.model.family.rules)?;
     Ok(conversation)
 }
 

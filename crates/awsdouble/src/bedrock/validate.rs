@@ -2,16 +2,18 @@
 //! order is Bedrock's: types, constraints of the service model, the conversation, tools, media, inference settings,
 //! the rules of the model's family.
 
+mod cache;
 mod constraints;
-pub(super) mod family;
+mod family;
 mod inference;
 mod media;
 mod messages;
+mod results;
 mod tools;
 
 use serde_json::Value;
 
-use super::catalog::Target;
+use super::catalog::{Rules, Target};
 use super::json::{list, text};
 use crate::error::AwsError;
 
@@ -29,7 +31,9 @@ pub(super) fn request(request: &Value, target: &Target, streaming: bool) -> Chec
     messages::check(request, rules)?;
     tools::check(request, rules, streaming)?;
     media::check(request, rules)?;
+    results::check(request, rules)?;
     inference::check(request, rules)?;
+    cache::check(request, rules)?;
     family::check(request, rules)
 }
 
@@ -46,8 +50,8 @@ fn model_rejects(message: impl std::fmt::Display) -> Check {
 }
 
 /// Validates thinking with the model's error messages, for requests that are not from Converse.
-pub(super) fn claude_thinking(conversation: &Value) -> Check {
-    inference::thinking(conversation).map_err(|mut error| {
+pub(super) fn claude_thinking(conversation: &Value, rules: &Rules) -> Check {
+    inference::thinking(conversation, rules).map_err(|mut error| {
         error.message = error.message.replacen(MODEL_SAYS, "", 1);
         error
     })

@@ -115,6 +115,8 @@ rules! {
     body_format: BodyFormat = BodyFormat::Unknown,
     /// The first message must have the user role.
     user_first: bool = true,
+    /// Rejects two messages of the same role in a row.
+    alternating: bool = true,
     /// The last message may have the assistant role.
     prefill: bool = true,
     /// Supports `system`.
@@ -126,11 +128,33 @@ rules! {
     /// Supported types of `toolChoice`.
     tool_choice: Vec<String> = Vec::new(),
     /// Supports `toolResult.status`.
-    tool_result_status: bool = false,
+    tool_result_status: bool = true,
     /// Supported media blocks in messages.
     media: Vec<String> = Vec::new(),
-    /// Supported media blocks in tool results.
+    /// Media blocks that may be in S3.
+    s3_media: Vec<String> = list(&["image", "document", "video", "audio"]),
+    /// Supported media blocks, or formats of documents, in tool results.
     tool_result_media: Vec<String> = Vec::new(),
+    /// Blocks, or formats of documents, that a message with tool results may also have.
+    beside_tool_result: Vec<String> = list(&["text", "image", "document", "video", "audio"]),
+    /// The model checks schemas, images and cited documents like Anthropic's API.
+    anthropic: bool = false,
+    /// Supported types of Claude's `thinking`.
+    thinking: Vec<String> = Vec::new(),
+    /// Supported values of `output_config.effort`.
+    effort: Vec<String> = Vec::new(),
+    /// Prefix of the beta flag that effort requires.
+    effort_flag: Option<String> = None,
+    /// Supports temperature, `topP` and `top_k`.
+    sampling: bool = true,
+    /// Messages of InvokeModel may have the role `system`.
+    system_role: bool = false,
+    /// Supports the tool search by InvokeModel.
+    tool_search: bool = false,
+    /// Supported beta flags besides those of all Claude models.
+    beta_flags: Vec<String> = Vec::new(),
+    /// A turn of the assistant may consist of reasoning only.
+    reasoning_only_turns: bool = true,
     /// Format of tool use ids; `nine`: exactly nine letters and digits.
     tool_id: Option<String> = None,
     /// Fields in which cache points are allowed.
@@ -155,6 +179,10 @@ rules! {
     strict_fields: bool = false,
     /// CountTokens supports the family.
     count_tokens: bool = false,
+}
+
+fn list(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// The patterns of model ids, and their family.

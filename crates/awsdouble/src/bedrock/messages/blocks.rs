@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::super::claude;
 use super::super::json::{text, unknown_key};
 use super::super::reply::{reasoning_signature, redacted_reasoning};
 use super::{Check, extra, reject, required};
@@ -133,7 +134,8 @@ fn image(block: &Value, path: &str) -> Check {
             "{path}.image.source.base64: The image was specified using the wrong encoding: data is not valid base64"
         ));
     }
-    Ok(())
+    let declared = text(source, "media_type").unwrap_or_default();
+    claude::image_label(declared, data, &format!("{path}.image.source.base64")).or_else(reject)
 }
 
 fn document(block: &Value, path: &str) -> Check {
@@ -186,6 +188,8 @@ fn tool_result(block: &Value, path: &str) -> Check {
                     Some("text") if text(part, "text") == Some("") => {
                         return reject("messages: text content blocks must be non-empty");
                     }
+                    // With a beta flag only, which `validate.rs` checks.
+                    Some("tool_reference") if text(part, "tool_name").is_some() => {}
                     Some("text" | "image" | "document" | "search_result") => {
                         content_block(part, &path, false)?;
                     }

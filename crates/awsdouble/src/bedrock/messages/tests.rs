@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+mod measured;
+
 use super::super::reply::{reasoning_signature, redacted_reasoning};
 use super::*;
 
@@ -132,7 +134,7 @@ fn rejects_missing_unknown_and_out_of_range_fields() {
             CLAUDE_4_5,
             with(
                 "output_config",
-                json!({"format": {"type": "json_schema", "schema": {"type": "object"}}}),
+                json!({"format": {"type": "json_schema", "schema": {"type": "object", "additionalProperties": false}}}),
             ),
             "",
         ),

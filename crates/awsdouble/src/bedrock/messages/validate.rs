@@ -4,8 +4,9 @@
 use serde_json::Value;
 
 use super::super::catalog::{Rules, Target};
+use super::super::claude;
 use super::super::json::{list, text, unknown_key};
-use super::super::validate::family::beta_flags;
+use super::super::rules::{enforced, output_limit};
 use super::{Check, Origin, blocks, extra, reject, required, tools};
 
 /// Bedrock's version, and those of Anthropic's API, which Anthropic's Bedrock clients send since their version 2.
@@ -29,11 +30,12 @@ pub(super) fn check(body: &Value, target: &Target, origin: Origin) -> Check {
     let rules = &target.model.family.rules;
     fields(body, rules, origin)?;
     if let Some(flags) = body.get("anthropic_beta") {
-        beta_flags(flags)?;
+        claude::beta_flags(flags, rules).or_else(reject)?;
     }
     sampling(body, rules)?;
     system(body)?;
     messages(body, rules)?;
+    claude::lifetimes(lifetimes(body)).or_else(reject)?;
     tools::check(body, rules)?;
     let points = cache_points(body);
     if points > 4 {
@@ -86,9 +88,16 @@ fn fields(body: &Value, rules: &Rules, origin: Origin) -> Check {
         if let Some(name) = unknown_key(config, &["effort", "format"]) {
             return extra(&format!("output_config.{name}"));
         }
-        if config.get("format").is_some() && !rules.structured_output {
+        let format = config.get("format");
+        if format.is_some() && !rules.structured_output {
             return extra("output_config.format");
         }
+        let schema = format.and_then(|format| format.get("schema"));
+        if let Some(schema) = schema.filter(|_| enforced("schema-limits")) {
+            let path = "output_config.format.schema";
+            claude::schema::exact(schema, path, rules).or_else(reject)?;
+        }
+        claude::effort(Some(config), body.get("anthropic_beta"), rules).or_else(reject)?;
     }
     if let Some(name) = body
         .get("metadata")
@@ -103,10 +112,10 @@ fn sampling(body: &Value, rules: &Rules) -> Check {
     match body.get("max_tokens").and_then(Value::as_u64) {
         None => return reject("max_tokens: Input should be a valid integer"),
         Some(0) => return reject("max_tokens: Input should be greater than or equal to 1"),
-        Some(maximum) if maximum > rules.max_tokens => {
+        Some(maximum) if maximum > output_limit(rules) => {
             return reject(format!(
                 "max_tokens: {maximum} > {}, which is the maximum allowed number of output tokens for this model",
-                rules.max_tokens
+                output_limit(rules)
             ));
         }
         Some(_) => {}
@@ -126,6 +135,10 @@ fn sampling(body: &Value, rules: &Rules) -> Check {
                 "{name}: Input should be greater than or equal to 0"
             ));
         }
+    }
+    let thinks = claude::thinks(body.get("thinking"));
+    for name in ["temperature", "top_p", "top_k"] {
+        claude::sampling(name, body.get(name), thinks, rules).or_else(reject)?;
     }
     let both = body.get("temperature").is_some() && body.get("top_p").is_some();
     if both && rules.one_of_temperature_and_top_p {
@@ -169,6 +182,7 @@ fn messages(body: &Value, rules: &Rules) -> Check {
         }
         match text(message, "role") {
             Some("user" | "assistant") => {}
+            Some("system") if rules.system_role || !enforced("system-role") => {}
             Some("system") => {
                 return reject(
                     "messages: Unexpected role \"system\". The Messages API accepts a top-level `system` parameter, not \"system\" as an input message role.",
@@ -181,13 +195,13 @@ fn messages(body: &Value, rules: &Rules) -> Check {
             }
         }
         let last = index + 1 == messages.len();
-        content(message, &path, last)?;
+        content(body, message, &path, last)?;
     }
     pairs(messages)?;
     prefill(messages.last(), rules)
 }
 
-fn content(message: &Value, path: &str, last: bool) -> Check {
+fn content(body: &Value, message: &Value, path: &str, last: bool) -> Check {
     let assistant = text(message, "role") == Some("assistant");
     let empty = match message.get("content") {
         None => return required(&format!("{path}.content")),
@@ -199,7 +213,9 @@ fn content(message: &Value, path: &str, last: bool) -> Check {
         }
         Some(Value::Array(parts)) => {
             for (index, part) in parts.iter().enumerate() {
-                blocks::content_block(part, &format!("{path}.content.{index}"), assistant)?;
+                let path = format!("{path}.content.{index}");
+                blocks::content_block(part, &path, assistant)?;
+                tool_references(body, part, &path)?;
             }
             if assistant
                 && let Some(kind) = parts.last().and_then(|part| text(part, "type"))
@@ -217,6 +233,18 @@ fn content(message: &Value, path: &str, last: bool) -> Check {
         return reject(format!(
             "{path}: all messages must have non-empty content except for the optional final assistant message"
         ));
+    }
+    Ok(())
+}
+
+/// References to tools in a result require the beta flag of the tool search.
+fn tool_references(body: &Value, part: &Value, path: &str) -> Check {
+    for (index, content) in list(part, "content").iter().enumerate() {
+        if text(content, "type") == Some("tool_reference") && !has_beta(body, "tool-search-tool-") {
+            return reject(format!(
+                "{path}.tool_result.content.{index}: Input tag 'tool_reference' found using 'type' does not match any of the expected tags: 'document', 'image', 'search_result', 'text'"
+            ));
+        }
     }
     Ok(())
 }
@@ -301,6 +329,27 @@ fn ids<'a>(message: &'a Value, kind: &str, name: &str) -> Vec<&'a str> {
         .filter(|block| text(block, "type") == Some(kind))
         .filter_map(|block| text(block, name))
         .collect()
+}
+
+/// The lifetimes of all cache points, in the order in which the model processes them.
+fn lifetimes(body: &Value) -> Vec<(String, Option<&str>)> {
+    let mut found: Vec<(String, Option<&str>)> = ["tools", "system"]
+        .into_iter()
+        .flat_map(|name| lifetimes_of(name, list(body, name)))
+        .collect();
+    for (m, message) in list(body, "messages").iter().enumerate() {
+        let path = format!("messages.{m}.content");
+        found.extend(lifetimes_of(&path, list(message, "content")));
+    }
+    found
+}
+
+fn lifetimes_of<'a>(path: &str, blocks: &'a [Value]) -> Vec<(String, Option<&'a str>)> {
+    let controls = blocks.iter().enumerate().filter_map(|(index, block)| {
+        let control = block.get("cache_control").filter(|one| !one.is_null())?;
+        Some((format!("{path}.{index}"), text(control, "ttl")))
+    });
+    controls.collect()
 }
 
 fn cache_points(body: &Value) -> usize {

@@ -27,13 +27,6 @@ pub(super) fn check(request: &Value, streaming: bool) -> Check {
     Ok(())
 }
 
-/// The error for a violated constraint, with value and path.
-pub(super) fn constraint(value: impl std::fmt::Display, path: &str, rule: &str) -> Check {
-    reject(format!(
-        "1 validation error detected: Value '{value}' at '{path}' failed to satisfy constraint: {rule}"
-    ))
-}
-
 /// Checks that exactly one member of a union is set.
 pub(super) fn union(block: &Value, shape: &str, path: &str, keys: &[&str]) -> Check {
     let set = block.as_object().map_or(0, |object| {

@@ -1,8 +1,10 @@
 //! Validates `inferenceConfig`, `outputConfig` and thinking.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::catalog::Rules;
+use super::super::claude;
+use super::super::rules::output_limit;
 use super::{Check, list, model_rejects, reject, text, unsupported};
 
 pub(super) fn check(request: &Value, rules: &Rules) -> Check {
@@ -13,15 +15,18 @@ pub(super) fn check(request: &Value, rules: &Rules) -> Check {
     if let Some(format) = request.pointer("/outputConfig/textFormat") {
         text_format(format, rules)?;
     }
-    thinking(request)
+    if let Some(effort) = request.pointer("/outputConfig/effort") {
+        output_effort(effort, rules)?;
+    }
+    thinking(request, rules)
 }
 
 fn numbers(config: &Value, rules: &Rules) -> Check {
     if let Some(maximum) = config.get("maxTokens").and_then(Value::as_i64) {
-        if maximum.unsigned_abs() > rules.max_tokens {
+        let limit = output_limit(rules);
+        if maximum.unsigned_abs() > limit {
             return reject(format!(
-                "The maximum tokens you requested exceeds the model limit of {0}. Try again with a maximum tokens value that is lower than {0}.",
-                rules.max_tokens
+                "The maximum tokens you requested exceeds the model limit of {limit}. Try again with a maximum tokens value that is lower than {limit}."
             ));
         }
     }
@@ -62,46 +67,27 @@ fn text_format(format: &Value, rules: &Rules) -> Check {
             "The value at outputConfig.textFormat.structure.jsonSchema.schema is not valid JSON.",
         );
     };
-    closed_objects(&schema, "output_config.format.schema")
+    claude::schema::exact(&schema, "output_config.format.schema", rules).or_else(model_rejects)
 }
 
-/// Every object of an output schema must set `additionalProperties` to false.
-fn closed_objects(schema: &Value, path: &str) -> Check {
-    if text(schema, "type") == Some("object")
-        && schema.get("additionalProperties") != Some(&Value::Bool(false))
-    {
-        return model_rejects(format!(
-            "{path}: For 'object' type, 'additionalProperties' must be explicitly set to false"
-        ));
+/// Converse's own field for effort; families without a list of values do not support it.
+fn output_effort(effort: &Value, rules: &Rules) -> Check {
+    if rules.effort.is_empty() {
+        return unsupported("outputConfig.effort");
     }
-    for name in ["properties", "$defs", "definitions"] {
-        for (key, one) in schema
-            .get(name)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
-            closed_objects(one, &format!("{path}.{name}.{key}"))?;
-        }
-    }
-    if let Some(items) = schema.get("items") {
-        closed_objects(items, &format!("{path}.items"))?;
-    }
-    for name in ["anyOf", "oneOf", "allOf"] {
-        for one in list(schema, name) {
-            closed_objects(one, &format!("{path}.{name}"))?;
-        }
-    }
-    Ok(())
+    let config = json!({ "effort": effort });
+    let flags = json!(rules.effort_flag.as_ref().map(|flag| vec![flag]));
+    claude::effort(Some(&config), Some(&flags), rules).or_else(model_rejects)
 }
 
 /// Claude's rules for requests with thinking.
 /// See <https://docs.claude.com/en/docs/build-with-claude/extended-thinking>.
-pub(super) fn thinking(request: &Value) -> Check {
+pub(super) fn thinking(request: &Value, rules: &Rules) -> Check {
     let Some(thinking) = request.pointer("/additionalModelRequestFields/thinking") else {
         return Ok(());
     };
     let kind = text(thinking, "type").unwrap_or_default();
+    claude::thinking_type(kind, rules).or_else(model_rejects)?;
     match kind {
         "disabled" => return Ok(()),
         "enabled" | "adaptive" => {}

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::super::catalog::Rules;
+use super::super::claude;
 use super::super::prompt::decoded_length;
+use super::super::rules::enforced;
 use super::constraints::union;
-use super::{Check, blocks, list, reject, text};
+use super::{Check, blocks, list, model_rejects, reject, results, text, unsupported};
 
 const IMAGE_BYTES: usize = 3_932_160; // 3.75 MiB
 const DOCUMENT_BYTES: usize = 4_718_592; // 4.5 MiB
@@ -22,18 +24,12 @@ pub(super) fn check(request: &Value, rules: &Rules) -> Check {
         let inside = block
             .pointer("/toolResult/content")
             .and_then(Value::as_array);
-        let all = std::iter::once((block, path.clone(), &rules.media)).chain(
+        let all = std::iter::once((block, path.clone(), Some(&rules.media))).chain(
             inside
                 .into_iter()
                 .flatten()
                 .enumerate()
-                .map(|(index, one)| {
-                    (
-                        one,
-                        format!("{path}.toolResult.content.{index}"),
-                        &rules.tool_result_media,
-                    )
-                }),
+                .map(|(index, one)| (one, format!("{path}.toolResult.content.{index}"), None)),
         );
         for (block, path, taken) in all {
             let Some(kind) = KINDS.iter().find(|kind| block.get(**kind).is_some()) else {
@@ -42,12 +38,12 @@ pub(super) fn check(request: &Value, rules: &Rules) -> Check {
             let Some(media) = block.get(*kind) else {
                 continue;
             };
-            if !taken.iter().any(|one| one == kind) {
-                return reject(format!(
-                    "This model doesn't support the {kind} content block that you provided. Remove the {kind} content block and try again."
-                ));
+            // What a result may contain: `results.rs`.
+            if taken.is_some_and(|taken| !taken.iter().any(|one| one == kind)) {
+                return results::unsupported_block(kind);
             }
-            one(kind, media, &path)?;
+            one(kind, media, &path, rules)?;
+            in_s3(kind, media, &path, taken.is_none(), rules)?;
             images += usize::from(*kind == "image");
             if *kind == "document" {
                 documents += 1;
@@ -68,14 +64,14 @@ pub(super) fn check(request: &Value, rules: &Rules) -> Check {
     beside_documents(request)
 }
 
-fn one(kind: &str, media: &Value, path: &str) -> Check {
+fn one(kind: &str, media: &Value, path: &str, rules: &Rules) -> Check {
     if kind == "document" {
         document_name(text(media, "name").unwrap_or_default())?;
     }
     let source = media.get("source").unwrap_or(&Value::Null);
     let cited = media.pointer("/citations/enabled") == Some(&Value::Bool(true));
     // Text and content sources require citations: strands-agents/harness-sdk#3582, maximhq/bifrost#7072.
-    if kind == "document" && !cited {
+    if kind == "document" && !cited && enforced("text-source") {
         let keys = ["bytes", "s3Location"];
         union(
             source,
@@ -86,8 +82,42 @@ fn one(kind: &str, media: &Value, path: &str) -> Check {
     }
     if let Some(bytes) = source.get("bytes") {
         size(kind, bytes, path)?;
+        if rules.anthropic {
+            contents(kind, media, bytes, cited, path)?;
+        }
     }
     Ok(())
+}
+
+/// Claude's checks of bytes: an image has its declared type, a cited document of bytes is a PDF.
+fn contents(kind: &str, media: &Value, bytes: &Value, cited: bool, path: &str) -> Check {
+    let format = text(media, "format").unwrap_or("txt");
+    if kind == "image" {
+        let declared = format!("image/{format}");
+        let encoded = bytes.as_str().unwrap_or_default();
+        let path = format!("{path}.image.source.base64");
+        return claude::image_label(&declared, encoded, &path).or_else(model_rejects);
+    }
+    if kind == "document" && cited && format == "txt" && enforced("cited-text-as-bytes") {
+        return model_rejects(format!(
+            "{path}.document.source.base64.data: The PDF specified was not valid."
+        ));
+    }
+    Ok(())
+}
+
+/// Media in S3, which some families do not support.
+fn in_s3(kind: &str, media: &Value, path: &str, in_result: bool, rules: &Rules) -> Check {
+    let in_s3 = media.pointer("/source/s3Location").is_some();
+    if !in_s3 || rules.s3_media.iter().any(|one| one == kind) || !enforced("s3-media") {
+        return Ok(());
+    }
+    match kind {
+        // Recorded: accepted within a result, although the model does not see the document.
+        "document" if in_result => Ok(()),
+        "document" => model_rejects(format!("{path}.document.source.type: Field required")),
+        _ => unsupported("s3Uri"),
+    }
 }
 
 fn size(kind: &str, bytes: &Value, path: &str) -> Check {

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::super::catalog::Rules;
+use super::super::rules::enforced;
 use super::{Check, list, model_rejects, reject, text};
+
+const PREFILL: &str = "This model does not support assistant message prefill. The conversation must end with a user message.";
 
 pub(super) fn check(request: &Value, rules: &Rules) -> Check {
     let messages = list(request, "messages");
@@ -14,7 +17,7 @@ pub(super) fn check(request: &Value, rules: &Rules) -> Check {
             "The value at messages is empty. Add at least one message to the conversation and try again.",
         );
     }
-    blank(request)?;
+    blank(request, rules)?;
     turns(messages, rules)?;
     for (index, message) in messages.iter().enumerate() {
         roles_of_blocks(index, message)?;
@@ -26,7 +29,7 @@ fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 
-fn blank(request: &Value) -> Check {
+fn blank(request: &Value, rules: &Rules) -> Check {
     for (index, block) in list(request, "system").iter().enumerate() {
         if text(block, "text").is_some_and(is_blank) {
             return reject(format!(
@@ -41,7 +44,15 @@ fn blank(request: &Value) -> Check {
                 "The content field in the Message object at messages.{m} is empty. Add a ContentBlock object to the content field and try again."
             ));
         }
+        // Recorded with Claude 4.5: whitespace is accepted beside other blocks.
+        let others = content
+            .iter()
+            .any(|block| !text(block, "text").is_some_and(is_blank));
         for (b, block) in content.iter().enumerate() {
+            let spaces = text(block, "text").is_some_and(|text| !text.is_empty());
+            if rules.anthropic && others && spaces {
+                continue;
+            }
             if text(block, "text").is_some_and(is_blank) {
                 return reject(format!(
                     "The text field in the ContentBlock object at messages.{m}.content.{b} is blank. Add text to the text field, and try again."
@@ -67,23 +78,33 @@ fn turns(messages: &[Value], rules: &Rules) -> Check {
             "A conversation must start with a user message. Try again with a conversation that starts with a user message.",
         );
     }
-    if message_roles
+    let repeats = message_roles
         .iter()
         .zip(message_roles.iter().skip(1))
-        .any(|(one, next)| one == next)
-    {
+        .any(|(one, next)| one == next);
+    if repeats && rules.alternating {
         return reject(
             "A conversation must alternate between user and assistant roles. Make sure the conversation alternates between user and assistant roles and try again.",
         );
+    }
+    let thinks_only = |message: &&Value| {
+        let content = list(message, "content");
+        content
+            .iter()
+            .all(|block| block.get("reasoningContent").is_some())
+    };
+    if !rules.reasoning_only_turns
+        && messages.iter().any(|message| thinks_only(&message))
+        && enforced("reasoning-only-turn")
+    {
+        return model_rejects(PREFILL);
     }
     let (Some(last), Some(message)) = (message_roles.last(), messages.last()) else {
         return Ok(());
     };
     if *last == "assistant" {
         if !rules.prefill {
-            return model_rejects(
-                "This model does not support assistant message prefill. The conversation must end with a user message.",
-            );
+            return model_rejects(PREFILL);
         }
         let ends_open = list(message, "content")
             .last()

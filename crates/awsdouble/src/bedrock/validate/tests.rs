@@ -1,6 +1,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "rows are written in place")]
 
 mod conversation;
+mod measured;
 mod media;
 mod settings;
 

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::super::catalog::Rules;
+use super::super::claude;
+use super::super::rules::enforced;
 use super::{
     Check, blocks, has_tool_blocks, list, malformed, model_rejects, reject, text, unsupported,
 };
@@ -55,8 +57,15 @@ fn specification(index: usize, spec: &Value, rules: &Rules) -> Check {
             "The value at toolConfig.tools.{index}.toolSpec.inputSchema.json.type must be one of the following: object."
         ));
     }
-    if spec.get("strict").is_some_and(|strict| strict == true) && !rules.structured_output {
-        return unsupported(&format!("toolConfig.tools.{index}.toolSpec.strict"));
+    let path = format!("tools.{index}.custom.input_schema");
+    claude::schema::tool(schema, &path, rules).or_else(model_rejects)?;
+    if spec.get("strict").is_some_and(|strict| strict == true) {
+        if !rules.structured_output {
+            return unsupported(&format!("toolConfig.tools.{index}.toolSpec.strict"));
+        }
+        if enforced("schema-limits") {
+            claude::schema::exact(schema, &path, rules).or_else(model_rejects)?;
+        }
     }
     Ok(())
 }

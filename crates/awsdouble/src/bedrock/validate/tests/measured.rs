@@ -1,0 +1,476 @@
+//! Rules from recordings and measured reports; `rules.rs` names the sources.
+
+use super::*;
+
+const SONNET_4_5: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+const OPUS_4_5: &str = "anthropic.claude-opus-4-5-20251101-v1:0";
+const OPUS_4_6: &str = "anthropic.claude-opus-4-6-v1";
+const OPUS_4_7: &str = "anthropic.claude-opus-4-7";
+const SONNET_5: &str = "anthropic.claude-sonnet-5";
+const NOVA_2: &str = "amazon.nova-2-lite-v1:0";
+const PIXTRAL: &str = "mistral.pixtral-large-2502-v1:0";
+const PNG: &str = "iVBORw0KGgoAAAANSUhEUg==";
+
+fn user(blocks: Value) -> Value {
+    json!({"messages": [{"role": "user", "content": blocks}]})
+}
+
+fn point(ttl: Option<&str>) -> Value {
+    match ttl {
+        Some(ttl) => json!({"cachePoint": {"type": "default", "ttl": ttl}}),
+        None => json!({"cachePoint": {"type": "default"}}),
+    }
+}
+
+fn document(format: &str, source: Value) -> Value {
+    json!({"document": {"format": format, "name": "doc", "source": source}})
+}
+
+fn bytes(format: &str) -> Value {
+    document(format, json!({"bytes": "AAAA"}))
+}
+
+/// A body whose last message has these blocks after a call.
+fn after_call(blocks: Value) -> Value {
+    json!({"toolConfig": tools(), "messages": [
+        user_text("a"), assistant(json!([call("abcdefghi")])), {"role": "user", "content": blocks}]})
+}
+
+fn result_of(content: Value) -> Value {
+    json!([{"toolResult": {"toolUseId": "abcdefghi", "content": content}}])
+}
+
+fn fields(fields: Value) -> Value {
+    with("/additionalModelRequestFields", fields)
+}
+
+#[test]
+fn a_longer_lifetime_does_not_follow_a_shorter_one() {
+    let body = |tools_ttl: Option<&str>, messages_ttl: Option<&str>| {
+        let mut config = tools();
+        config["tools"]
+            .as_array_mut()
+            .expect("a list")
+            .push(point(tools_ttl));
+        let mut body = user(json!([{"text": "long"}, point(messages_ttl)]));
+        body["toolConfig"] = config;
+        body
+    };
+    let rejected = "messages.0.content.0.cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m'";
+    check("same", SONNET_4_5, &body(Some("1h"), Some("1h")), "");
+    check("shorter", SONNET_4_5, &body(Some("1h"), None), "");
+    check("longer", SONNET_4_5, &body(None, Some("1h")), rejected);
+    check(
+        "longer, explicit",
+        SONNET_4_5,
+        &body(Some("5m"), Some("1h")),
+        rejected,
+    );
+}
+
+#[test]
+fn cache_points_do_not_follow_reasoning_or_converted_documents() {
+    let signature = super::super::super::reply::reasoning_signature("why");
+    let turn = assistant(json!([
+        {"reasoningContent": {"reasoningText": {"text": "why", "signature": signature}}},
+        point(None),
+        {"text": "b"}
+    ]));
+    let body = json!({"messages": [user_text("a"), turn, user_text("c")]});
+    check(
+        "reasoning",
+        CLAUDE_4_5,
+        &body,
+        "Cache point cannot be inserted after reasoning block.",
+    );
+    for format in ["csv", "txt", "md", "html", "docx", "xlsx"] {
+        let body = user(json!([{"text": "a"}, bytes(format), point(None)]));
+        check(
+            format,
+            SONNET_4_5,
+            &body,
+            "messages.0.content.2.type: Field required",
+        );
+    }
+    let pdf = user(json!([{"text": "a"}, bytes("pdf"), point(None)]));
+    check("a PDF", SONNET_4_5, &pdf, "");
+    let between = user(json!([bytes("csv"), {"text": "a"}, point(None)]));
+    check("text between", SONNET_4_5, &between, "");
+}
+
+#[test]
+fn families_restrict_what_is_beside_a_tool_result() {
+    let beside = |block: Value| {
+        let mut blocks = result_of(json!([{"text": "ok"}]));
+        let list = blocks.as_array_mut().expect("a list");
+        list.push(json!({"text": "and"}));
+        list.push(block);
+        after_call(blocks)
+    };
+    let text = json!({"text": "more"});
+    let rows = [
+        ("text, Claude", SONNET_4_5, text.clone(), ""),
+        ("PDF, Claude", SONNET_4_5, bytes("pdf"), ""),
+        (
+            "text document, Claude",
+            SONNET_4_5,
+            bytes("txt"),
+            "messages.2: `tool_use` ids were found without `tool_result` blocks immediately after: abcdefghi",
+        ),
+        ("text document, Nova", NOVA_2, bytes("txt"), ""),
+        (
+            "text, Llama",
+            LLAMA,
+            text.clone(),
+            "Expected toolResult blocks at messages.2.content for the following Ids: abcdefghi",
+        ),
+        (
+            "text, Pixtral",
+            PIXTRAL,
+            text.clone(),
+            "Expected toolResult blocks",
+        ),
+        (
+            "text, Palmyra",
+            "writer.palmyra-x5-v1:0",
+            text,
+            "Expected toolResult blocks",
+        ),
+    ];
+    for (name, model, block, expected) in rows {
+        check(name, model, &beside(block), expected);
+    }
+    let alone = after_call(result_of(json!([{"text": "ok"}])));
+    check("alone, Llama", LLAMA, &alone, "");
+}
+
+#[test]
+fn families_restrict_media_within_a_tool_result() {
+    let image = json!({"image": {"format": "png", "source": {"bytes": PNG}}});
+    let rejected = "The model returned the following errors: Malformed input request: #/messages/2/content/0: extraneous key [toolResult]";
+    let in_s3 = json!({"s3Location": {"uri": "s3://bucket/key"}});
+    let video = json!({"video": {"format": "mp4", "source": {"bytes": "AAAA"}}});
+    let rows = [
+        ("PDF, Claude", SONNET_4_5, bytes("pdf"), ""),
+        ("PDF, Nova 2", NOVA_2, bytes("pdf"), rejected),
+        ("text, Nova 2", NOVA_2, bytes("txt"), ""),
+        (
+            "text in S3, Nova 2",
+            NOVA_2,
+            document("txt", in_s3.clone()),
+            rejected,
+        ),
+        ("video, Nova 2", NOVA_2, video, rejected),
+        ("image, Nova 2", NOVA_2, image.clone(), ""),
+        (
+            "image, Llama 4",
+            "meta.llama4-maverick-17b-instruct-v1:0",
+            image.clone(),
+            "",
+        ),
+        (
+            "image, Pixtral",
+            PIXTRAL,
+            image,
+            "This model doesn't support the image content block",
+        ),
+        ("PDF, Pixtral", PIXTRAL, bytes("pdf"), ""),
+    ];
+    for (name, model, content, expected) in rows {
+        check(
+            name,
+            model,
+            &after_call(result_of(json!([content]))),
+            expected,
+        );
+    }
+}
+
+#[test]
+fn claude_reads_no_images_and_documents_from_s3() {
+    let in_s3 = json!({"s3Location": {"uri": "s3://bucket/key"}});
+    let image = json!({"image": {"format": "png", "source": in_s3}});
+    let rejected = "This model doesn't support the s3Uri field. Remove s3Uri and try again.";
+    check("image", SONNET_4_5, &user(json!([image])), rejected);
+    check("image, Nova", NOVA, &user(json!([image])), "");
+    let body = after_call(result_of(json!([image])));
+    check("image in a result", SONNET_4_5, &body, rejected);
+    let pdf = document("pdf", in_s3);
+    check(
+        "document",
+        SONNET_4_5,
+        &user(json!([{"text": "a"}, pdf])),
+        "messages.0.content.1.document.source.type: Field required",
+    );
+    // Recorded with status 200, although the model does not see the document.
+    let body = after_call(result_of(json!([pdf])));
+    check("document in a result", SONNET_4_5, &body, "");
+}
+
+#[test]
+fn claude_compares_labels_with_bytes() {
+    let image = |format: &str| json!({"image": {"format": format, "source": {"bytes": PNG}}});
+    let rejected = "messages.0.content.0.image.source.base64: The image was specified using the image/jpeg media type, but the image appears to be a image/png image";
+    check("the type", SONNET_4_5, &user(json!([image("png")])), "");
+    check(
+        "another",
+        SONNET_4_5,
+        &user(json!([image("jpeg")])),
+        rejected,
+    );
+    check("another, Nova", NOVA, &user(json!([image("jpeg")])), "");
+    let cited = |source: Value| {
+        let mut block = document("txt", source);
+        block["document"]["citations"] = json!({"enabled": true});
+        user(json!([{"text": "a"}, block]))
+    };
+    check(
+        "cited text",
+        SONNET_4_5,
+        &cited(json!({"text": "green"})),
+        "",
+    );
+    let rejected = "The PDF specified was not valid.";
+    check(
+        "cited bytes",
+        SONNET_4_5,
+        &cited(json!({"bytes": "AAAA"})),
+        rejected,
+    );
+    let plain = |source: Value| user(json!([{"text": "a"}, document("txt", source)]));
+    check("bytes", SONNET_4_5, &plain(json!({"bytes": "AAAA"})), "");
+    check(
+        "text",
+        SONNET_4_5,
+        &plain(json!({"text": "green"})),
+        "must set one of the following keys: bytes, s3Location",
+    );
+}
+
+#[test]
+fn claude_restricts_schemas_of_tools() {
+    let tool = |schema: Value, strict: bool| {
+        let spec =
+            json!({"toolSpec": {"name": "get", "strict": strict, "inputSchema": {"json": schema}}});
+        with("/toolConfig", json!({"tools": [spec]}))
+    };
+    let combined = json!({"type": "object", "properties": {}, "anyOf": [{"required": ["a"]}]});
+    let rejected = "tools.0.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level";
+    check("root", CLAUDE, &tool(combined.clone(), false), rejected);
+    check(
+        "root, Nova",
+        NOVA,
+        &with(
+            "/toolConfig",
+            json!({"tools": [{"toolSpec": {"name": "get", "inputSchema": {"json": combined}}}]}),
+        ),
+        "",
+    );
+    let nested = json!({"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}]}}});
+    check("nested", CLAUDE, &tool(nested, false), "");
+    let named = |name: &str| json!({"type": "object", "properties": {name: {"type": "string"}}});
+    let pattern = "tools.0.custom.input_schema.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'";
+    for name in ["Account Number", "filter[id]", "$top", &"a".repeat(65)] {
+        check(name, CLAUDE, &tool(named(name), false), pattern);
+    }
+    check("a dot", CLAUDE, &tool(named("filter.id"), false), "");
+    let limited = json!({"type": "object", "additionalProperties": false,
+        "properties": {"n": {"type": ["integer", "null"], "minimum": 1}}});
+    check("limits", CLAUDE_4_5, &tool(limited.clone(), false), "");
+    check(
+        "limits, strict",
+        CLAUDE_4_5,
+        &tool(limited, true),
+        "For 'integer' type, property 'minimum' is not supported",
+    );
+}
+
+#[test]
+fn claude_supports_thinking_effort_and_sampling_by_version() {
+    let adaptive = json!({"thinking": {"type": "adaptive"}});
+    let budget = json!({"thinking": {"type": "enabled", "budget_tokens": 2000}});
+    let effort = |value: &str, flags: Value| json!({"output_config": {"effort": value}, "anthropic_beta": flags});
+    let flag = json!(["effort-2025-11-24"]);
+    let rows = [
+        (
+            "adaptive, 4.5",
+            SONNET_4_5,
+            adaptive.clone(),
+            "adaptive thinking is not supported on this model",
+        ),
+        ("adaptive, 4.6", OPUS_4_6, adaptive, ""),
+        ("budget, 4.6", OPUS_4_6, budget.clone(), ""),
+        (
+            "budget, 4.7",
+            OPUS_4_7,
+            budget.clone(),
+            "\"thinking.type.enabled\" is not supported for this model.",
+        ),
+        (
+            "budget, 3",
+            CLAUDE,
+            budget,
+            "thinking: Extra inputs are not permitted",
+        ),
+        (
+            "effort, Sonnet 4.5",
+            SONNET_4_5,
+            effort("low", json!([])),
+            "does not support the effort parameter",
+        ),
+        (
+            "effort, Opus 4.5 without its flag",
+            OPUS_4_5,
+            effort("low", json!([])),
+            "output_config.effort: Extra inputs are not permitted",
+        ),
+        (
+            "effort, Opus 4.5",
+            OPUS_4_5,
+            effort("low", flag.clone()),
+            "",
+        ),
+        (
+            "max, Opus 4.5",
+            OPUS_4_5,
+            effort("max", flag),
+            "output_config.effort: Input should be 'low', 'medium' or 'high'",
+        ),
+        ("max, 4.6", OPUS_4_6, effort("max", json!([])), ""),
+        (
+            "xhigh, 4.6",
+            OPUS_4_6,
+            effort("xhigh", json!([])),
+            "Input should be 'low', 'medium', 'high' or 'max'",
+        ),
+        ("xhigh, 4.7", OPUS_4_7, effort("xhigh", json!([])), ""),
+        (
+            "top_k, 4.7",
+            OPUS_4_7,
+            json!({"top_k": 5}),
+            "`top_k` is deprecated for this model.",
+        ),
+    ];
+    for (name, model, body, expected) in rows {
+        check(name, model, &fields(body), expected);
+    }
+    let warm = with("/inferenceConfig", json!({"temperature": 0.5}));
+    check("temperature, 4.6", OPUS_4_6, &warm, "");
+    check(
+        "temperature, 4.7",
+        OPUS_4_7,
+        &warm,
+        "`temperature` is deprecated for this model.",
+    );
+    let effort = with("/outputConfig", json!({"effort": "high"}));
+    check("Converse's effort, 4.7", OPUS_4_7, &effort, "");
+    check(
+        "Converse's effort, Nova",
+        NOVA,
+        &effort,
+        "outputConfig.effort field",
+    );
+}
+
+#[test]
+fn converse_rejects_the_flags_of_the_tool_search() {
+    for flag in ["tool-search-tool-2025-10-19", "tool-examples-2025-10-29"] {
+        let body = fields(json!({"anthropic_beta": [flag]}));
+        check(
+            flag,
+            SONNET_4_5,
+            &body,
+            "not currently supported on the Converse and ConverseStream APIs",
+        );
+        check("an older model", CLAUDE, &body, "invalid beta flag");
+    }
+}
+
+#[test]
+fn claude_5_rejects_turns_of_reasoning_alone() {
+    let data = super::super::super::reply::redacted_reasoning();
+    let turn = assistant(json!([{"reasoningContent": {"redactedContent": data}}]));
+    let body = json!({"messages": [user_text("a"), turn, user_text("b")]});
+    check(
+        "Claude 5",
+        SONNET_5,
+        &body,
+        "does not support assistant message prefill",
+    );
+    check("Claude 4.6", OPUS_4_6, &body, "");
+}
+
+#[test]
+fn gpt_has_its_own_field_for_effort() {
+    let gpt = "openai.gpt-5.6-sol";
+    check(
+        "nested",
+        gpt,
+        &fields(json!({"reasoning": {"effort": "xhigh"}})),
+        "",
+    );
+    check(
+        "flat",
+        gpt,
+        &fields(json!({"reasoning_effort": "high"})),
+        "\"message\":\"Unknown parameter: 'reasoning_effort'.\"",
+    );
+    let oss = "openai.gpt-oss-120b-1:0";
+    check(
+        "flat, gpt-oss",
+        oss,
+        &fields(json!({"reasoning_effort": "high"})),
+        "",
+    );
+}
+
+#[test]
+fn output_limits_are_those_of_the_model() {
+    let rows = [
+        (CLAUDE, 4096),
+        ("anthropic.claude-3-5-sonnet-20240620-v1:0", 8192),
+        (SONNET_4_5, 64_000),
+        ("anthropic.claude-opus-4-1-20250805-v1:0", 32_000),
+        (OPUS_4_6, 128_000),
+        (NOVA, 10_000),
+        (NOVA_2, 65_536),
+    ];
+    for (model, limit) in rows {
+        let body = |tokens: u64| with("/inferenceConfig", json!({"maxTokens": tokens}));
+        check(model, model, &body(limit), "");
+        let rejected = format!("exceeds the model limit of {limit}.");
+        check(model, model, &body(limit + 1), &rejected);
+    }
+}
+
+#[test]
+fn accepts_what_recordings_show() {
+    // Whitespace beside other blocks (Claude 4.5), long ids (Pixtral), schemas (GLM 4.7 Flash), repeated roles (Titan).
+    let spaces = user(json!([{"text": "a"}, {"text": "\n"}]));
+    check("spaces, Claude", SONNET_4_5, &spaces, "");
+    check("spaces, Nova", NOVA, &spaces, "is blank");
+    check(
+        "only spaces, Claude",
+        SONNET_4_5,
+        &user(json!([{"text": "\n"}])),
+        "is blank",
+    );
+    let id = "tooluse_daIKOZu4g4GrvIIv9wdqy4";
+    let body = json!({"toolConfig": tools(), "messages": [
+        user_text("a"), assistant(json!([call(id)])), {"role": "user", "content": [result(id)]}]});
+    check("Pixtral", PIXTRAL, &body, "");
+    let format = json!({"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": "{\"type\":\"object\",\"additionalProperties\":false}"}}}});
+    check(
+        "GLM",
+        "zai.glm-4.7-flash",
+        &with("/outputConfig", format),
+        "",
+    );
+}
+
+#[test]
+fn rejects_half_of_a_surrogate_pair() {
+    let body = br#"{"messages":[{"role":"user","content":[{"text":"fine \ud83d"}]}]}"#;
+    let error = super::super::super::converse::parse(body).expect_err("half a pair");
+    assert_eq!(error.code, "SerializationException");
+}
