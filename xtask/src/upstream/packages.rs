@@ -3,10 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
 };
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 use crate::{
     console::Step,
@@ -25,14 +25,30 @@ pub(super) struct Package {
 /// Packages of the Python index.
 const PYTHON: [&str; 3] = ["botocore", "openai", "anthropic"];
 
-/// Packages of npm with the agents' programs; the program for one kind of machine is enough to read its texts.
-const NPM: [(&str, &str); 2] = [
-    ("codex", "@openai/codex@linux-x64"),
-    ("claude-code", "@anthropic-ai/claude-code-linux-x64@latest"),
-];
+/// Codex's program in its package.
+pub(super) const CODEX: &str = "vendor/x86_64-unknown-linux-musl/bin/codex";
+/// Claude Code's program in its package.
+pub(super) const CLAUDE_CODE: &str = "claude";
+
+/// Downloads and unpacks all packages at once.
+pub(super) fn download(step: &Step) -> Result<Vec<Package>> {
+    let (python, codex, claude_code) = thread::scope(|scope| {
+        let codex = scope.spawn(|| codex(step));
+        let claude_code = scope.spawn(|| claude_code(step));
+        (python(step), codex.join(), claude_code.join())
+    });
+    let mut packages = python?;
+    for joined in [codex, claude_code] {
+        match joined {
+            Ok(package) => packages.push(package?),
+            Err(_) => bail!("a download ended unexpectedly"),
+        }
+    }
+    Ok(packages)
+}
 
 /// Downloads and unpacks the Python packages.
-pub(super) fn python(step: &Step) -> Result<Vec<Package>> {
+fn python(step: &Step) -> Result<Vec<Package>> {
     let directory = empty("upstream/python")?;
     quiet(
         step,
@@ -56,38 +72,66 @@ pub(super) fn python(step: &Step) -> Result<Vec<Package>> {
         .collect()
 }
 
-/// Downloads and unpacks the packages of npm.
-pub(super) fn npm(step: &Step) -> Result<Vec<Package>> {
-    NPM.into_iter()
-        .map(|(name, program)| {
-            let directory = empty(&format!("upstream/{name}"))?;
-            quiet(
-                step,
-                command("npm")
-                    .args(["pack", "--silent", program, "--pack-destination"])
-                    .arg(&directory),
-            )?;
-            let archive = only_file(&directory)?;
-            quiet(
-                step,
-                command("tar")
-                    .arg("xzf")
-                    .arg(&archive)
-                    .arg("-C")
-                    .arg(&directory),
-            )?;
-            let directory = directory.join("package");
-            let manifest = repository::read(&directory.join("package.json"))?;
-            let manifest: Value =
-                serde_json::from_str(&manifest).context("package.json is not valid JSON")?;
-            let version = manifest["version"].as_str().unwrap_or_default().to_owned();
-            Ok(Package {
-                name,
-                version,
-                directory,
-            })
-        })
-        .collect()
+/// Codex's package for one kind of machine; its texts are the same on all.
+fn codex(step: &Step) -> Result<Package> {
+    let version = newest(step, "@openai/codex")?;
+    let package = format!("@openai/codex@{version}-linux-x64");
+    unpack(step, "codex", version, &package, CODEX)
+}
+
+/// Claude Code's package for one kind of machine.
+fn claude_code(step: &Step) -> Result<Package> {
+    let version = newest(step, "@anthropic-ai/claude-code")?;
+    let package = format!("@anthropic-ai/claude-code-linux-x64@{version}");
+    unpack(step, "claude-code", version, &package, CLAUDE_CODE)
+}
+
+/// The version that a package's tag `latest` names, whatever version of Node.js is installed.
+fn newest(step: &Step, package: &str) -> Result<String> {
+    let arguments = ["view", &format!("{package}@latest"), "version"].map(str::to_owned);
+    Ok(capture(step, command("npm").args(arguments))?
+        .trim()
+        .to_owned())
+}
+
+/// Downloads a package of npm and unpacks one file of it; keeps what an earlier run unpacked.
+fn unpack(
+    step: &Step,
+    name: &'static str,
+    version: String,
+    package: &str,
+    program: &str,
+) -> Result<Package> {
+    let place = format!("upstream/{name}-{version}");
+    let directory = repository::scratch(&place)?;
+    let unpacked = directory.join("package");
+    if !unpacked.join(program).is_file() {
+        quiet(
+            step,
+            command("npm")
+                .args(["pack", "--silent", package, "--pack-destination"])
+                .arg(&directory),
+        )?;
+        let names = names(&directory)?;
+        let archive = names.iter().find(|name| name.ends_with(".tgz"));
+        let archive = directory.join(archive.context("npm pack wrote no file")?);
+        quiet(
+            step,
+            command("tar")
+                .arg("xzf")
+                .arg(&archive)
+                .arg("-C")
+                .arg(&directory)
+                .arg(format!("package/{program}")),
+        )?;
+        fs::remove_file(&archive)
+            .with_context(|| format!("failed to remove {}", archive.display()))?;
+    }
+    Ok(Package {
+        name,
+        version,
+        directory: unpacked,
+    })
 }
 
 /// The text of a file that gzip compressed.
@@ -120,12 +164,6 @@ fn installed(directory: &Path, name: &str) -> Result<String> {
         }
     }
     bail!("pip did not install {name}")
-}
-
-fn only_file(directory: &Path) -> Result<PathBuf> {
-    let names = names(directory)?;
-    let name = names.first().context("npm pack wrote no file")?;
-    Ok(directory.join(name))
 }
 
 /// Sorted names of the entries of a directory.
