@@ -80,16 +80,26 @@ pub(crate) fn upstream(console: &Console, write: bool) -> Result<()> {
     )
 }
 
+/// The value at a JSON pointer; null if absent.
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
 /// The operations and shapes that differ from the data of the simulated AWS.
 fn changed_shapes(new: &Value) -> Result<Vec<String>> {
     let text = repository::read(&repository::root().join(constraints::FILE))?;
     let old: Value = serde_json::from_str(&text)
         .with_context(|| format!("{} is not valid JSON", constraints::FILE))?;
     let mut changed = Vec::new();
-    for (service, model) in new["services"].as_object().into_iter().flatten() {
-        let before = &old["services"][service];
+    for (service, model) in at(new, "/services").as_object().into_iter().flatten() {
+        let before = at(&old, &format!("/services/{service}"));
         for part in ["operations", "shapes"] {
-            let entries = |model: &Value| model[part].as_object().cloned().unwrap_or_default();
+            let entries = |model: &Value| {
+                at(model, &format!("/{part}"))
+                    .as_object()
+                    .cloned()
+                    .unwrap_or_default()
+            };
             let (old, new) = (entries(before), entries(model));
             let names = new
                 .keys()

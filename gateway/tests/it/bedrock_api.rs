@@ -360,12 +360,12 @@ async fn a_stream_cut_between_frames_ends_with_a_modeled_exception() {
 
 fn guarded() -> Plan {
     let mut double: Config = Config::from_yaml(
-        "guardrails: [{id: gr-1, version: '1', blocked_words: [forbidden]}, {id: gr-2, version: '1', blocked_words: []}]",
+        "guardrails: [{id: gr1, version: '1', blocked_words: [forbidden]}, {id: gr2, version: '1', blocked_words: []}]",
     )
     .unwrap();
     double = double.with_user("dev", ACCESS_KEY, SECRET_KEY, allow_bedrock());
     Plan {
-        document: Some("allow: ['*']\nguardrail: {identifier: gr-1, version: '1'}".to_owned()),
+        document: Some("allow: ['*']\nguardrail: {identifier: gr1, version: '1'}".to_owned()),
         double,
         ..Plan::default()
     }
@@ -388,22 +388,22 @@ async fn applies_the_forced_guardrail_to_every_operation_that_generates_text() {
         "{}",
         response.text()
     );
-    let other = r#"{"messages":[],"guardrailConfig":{"guardrailIdentifier":"gr-2","guardrailVersion":"1"}}"#;
+    let other = r#"{"messages":[],"guardrailConfig":{"guardrailIdentifier":"gr2","guardrailVersion":"1"}}"#;
     check_error(
         &post(&rig, CONVERSE, &[], other).await,
         400,
         "ValidationException",
-        "gr-1",
+        "gr1",
     );
     let headers = [
-        ("x-amzn-bedrock-guardrailidentifier", "gr-2"),
+        ("x-amzn-bedrock-guardrailidentifier", "gr2"),
         ("x-amzn-bedrock-guardrailversion", "1"),
     ];
     check_error(
         &post(&rig, invoke, &headers, &prompt("x")).await,
         400,
         "ValidationException",
-        "gr-1",
+        "gr1",
     );
 }
 
@@ -412,7 +412,7 @@ async fn apply_guardrail_works_without_a_model() {
     let rig = Rig::start(guarded()).await;
     let body =
         json!({ "source": "INPUT", "content": [{ "text": { "text": "forbidden" } }] }).to_string();
-    let response = post(&rig, "/guardrail/gr-1/version/1/apply", &[], &body).await;
+    let response = post(&rig, "/guardrail/gr1/version/1/apply", &[], &body).await;
     assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(response.json()["action"], "GUARDRAIL_INTERVENED");
     assert_eq!(response.headers[header::CONTENT_TYPE], "application/json");

@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use super::packages::{self, Package};
+use super::{
+    at,
+    packages::{self, Package},
+};
 use crate::console::Step;
 
 /// The generated file.
@@ -93,11 +96,11 @@ fn compact(model: &Value, operations: &[&str]) -> Result<Value> {
     let mut shapes = BTreeMap::new();
     let mut kept = Map::new();
     for operation in operations {
-        let found = &model["operations"][operation];
-        let name = |member: &str| found[member]["shape"].as_str();
+        let found = at(model, &format!("/operations/{operation}"));
+        let name = |member: &str| at(found, &format!("/{member}/shape")).as_str();
         let input = name("input").with_context(|| format!("{operation} has no input"))?;
         for root in [Some(input), name("output")].into_iter().flatten() {
-            collect(&model["shapes"], root, &mut shapes)?;
+            collect(at(model, "/shapes"), root, &mut shapes)?;
         }
         kept.insert(
             (*operation).to_owned(),
@@ -105,7 +108,7 @@ fn compact(model: &Value, operations: &[&str]) -> Result<Value> {
         );
     }
     Ok(json!({
-        "apiVersion": model["metadata"]["apiVersion"],
+        "apiVersion": at(model, "/metadata/apiVersion"),
         "operations": kept,
         "shapes": shapes,
     }))
@@ -129,7 +132,7 @@ fn collect(all: &Value, name: &str, into: &mut BTreeMap<String, Value>) -> Resul
     if let Some(members) = shape.get("members").and_then(Value::as_object) {
         let mut short = Map::new();
         for (member, target) in members {
-            let shape = target["shape"].as_str().unwrap_or_default();
+            let shape = at(target, "/shape").as_str().unwrap_or_default();
             referred.push(shape);
             // `header`, `uri`, `querystring`: not in the body.
             short.insert(
@@ -145,7 +148,7 @@ fn collect(all: &Value, name: &str, into: &mut BTreeMap<String, Value>) -> Resul
     }
     for key in ["member", "key", "value"] {
         if let Some(target) = shape.get(key) {
-            let shape = target["shape"].as_str().unwrap_or_default();
+            let shape = at(target, "/shape").as_str().unwrap_or_default();
             referred.push(shape);
             kept.insert(key.to_owned(), json!(shape));
         }
@@ -161,17 +164,18 @@ fn collect(all: &Value, name: &str, into: &mut BTreeMap<String, Value>) -> Resul
 pub(super) fn render(data: &Value) -> String {
     let mut text = String::from("{\n");
     for key in ["package", "version", "converted"] {
-        text = format!("{text}  \"{key}\": {},\n", data[key]);
+        text = format!("{text}  \"{key}\": {},\n", at(data, &format!("/{key}")));
     }
     text.push_str("  \"services\": {");
-    let services = data["services"].as_object();
+    let services = at(data, "/services").as_object();
     for (index, (service, model)) in services.into_iter().flatten().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         text = format!(
             "{text}{comma}\n    \"{service}\": {{\n      \"apiVersion\": {},\n      \"operations\": {},\n      \"shapes\": {{\n",
-            model["apiVersion"], model["operations"]
+            at(model, "/apiVersion"),
+            at(model, "/operations")
         );
-        let lines: Vec<String> = model["shapes"]
+        let lines: Vec<String> = at(model, "/shapes")
             .as_object()
             .into_iter()
             .flatten()

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use super::names::Name;
+use super::names::Entry;
 use crate::repository;
 
 /// The page with the decisions.
@@ -91,7 +91,7 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    fn covers(&self, name: &Name) -> bool {
+    fn covers(&self, name: &Entry) -> bool {
         let fits = match self.name.strip_suffix('*') {
             Some(start) => name.name.starts_with(start),
             None => name.name == self.name,
@@ -134,9 +134,9 @@ fn parse(page: &str) -> Result<Vec<Decision>> {
 
 /// The names without a decision that the product does not have, and the decisions about names that no package has.
 pub(super) fn compare<'a>(
-    names: &'a [Name],
+    names: &'a [Entry],
     decisions: &'a [Decision],
-) -> Result<(Vec<&'a Name>, Vec<String>)> {
+) -> Result<(Vec<&'a Entry>, Vec<String>)> {
     let mut texts: BTreeMap<&str, String> = BTreeMap::new();
     let mut missing = Vec::new();
     for name in names {
@@ -224,8 +224,8 @@ fn has_word(text: &str, word: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn name(name: &str) -> Name {
-        Name {
+    fn name(name: &str) -> Entry {
+        Entry {
             package: "openai",
             kind: "Responses item",
             name: name.to_owned(),

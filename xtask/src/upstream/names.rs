@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{packages::Package, python};
+use super::{at, packages::Package, python};
 use crate::{
     console::Step,
     process::{capture, command},
@@ -13,7 +13,7 @@ use crate::{
 
 /// A name in a package.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Name {
+pub(super) struct Entry {
     pub(super) package: &'static str,
     pub(super) kind: &'static str,
     pub(super) name: String,
@@ -115,7 +115,7 @@ const SDKS: [(&str, &str, &str, &str, Reader); 12] = [
 ];
 
 /// The names in the SDKs.
-pub(super) fn of_sdks(packages: &[Package]) -> Result<Vec<Name>> {
+pub(super) fn of_sdks(packages: &[Package]) -> Result<Vec<Entry>> {
     let mut names = Vec::new();
     for (package, kind, module, class, reader) in &SDKS {
         let found = packages
@@ -128,7 +128,7 @@ pub(super) fn of_sdks(packages: &[Package]) -> Result<Vec<Name>> {
             Reader::Types => python::types(&file, class)?.into_iter().collect(),
             Reader::Values => python::values(&file, class)?,
         };
-        names.extend(all.into_iter().map(|name| Name {
+        names.extend(all.into_iter().map(|name| Entry {
             package,
             kind,
             name,
@@ -138,30 +138,30 @@ pub(super) fn of_sdks(packages: &[Package]) -> Result<Vec<Name>> {
 }
 
 /// The members of Converse's requests and of its stream's events, and the stop reasons.
-pub(super) fn of_converse(data: &Value) -> Vec<Name> {
-    let model = &data["services"]["bedrock-runtime"];
+pub(super) fn of_converse(data: &Value) -> Vec<Entry> {
+    let model = at(data, "/services/bedrock-runtime");
     let mut names = BTreeSet::new();
     for side in ["input", "output"] {
-        let root = &model["operations"]["ConverseStream"][side];
+        let root = at(model, &format!("/operations/ConverseStream/{side}"));
         let mut seen = BTreeSet::new();
         members(
-            &model["shapes"],
+            at(model, "/shapes"),
             root.as_str().unwrap_or_default(),
             &mut seen,
             &mut names,
         );
     }
-    let mut names: Vec<Name> = names
+    let mut names: Vec<Entry> = names
         .into_iter()
-        .map(|name| Name {
+        .map(|name| Entry {
             package: "botocore",
             kind: "Converse member",
             name,
         })
         .collect();
-    let reasons = model["shapes"]["StopReason"]["enum"].as_array();
+    let reasons = at(model, "/shapes/StopReason/enum").as_array();
     names.extend(reasons.into_iter().flatten().filter_map(|reason| {
-        Some(Name {
+        Some(Entry {
             package: "botocore",
             kind: "stop reason",
             name: reason.as_str()?.to_owned(),
@@ -175,21 +175,21 @@ fn members(shapes: &Value, name: &str, seen: &mut BTreeSet<String>, names: &mut 
     if name == "ConverseStreamTrace" || !seen.insert(name.to_owned()) {
         return;
     }
-    let shape = &shapes[name];
-    for (member, target) in shape["members"].as_object().into_iter().flatten() {
+    let shape = shapes.get(name).unwrap_or(&Value::Null);
+    for (member, target) in at(shape, "/members").as_object().into_iter().flatten() {
         names.insert(member.clone());
-        let target = target.as_str().or_else(|| target["shape"].as_str());
+        let target = target.as_str().or_else(|| target.get("shape")?.as_str());
         members(shapes, target.unwrap_or_default(), seen, names);
     }
     for key in ["member", "value"] {
-        if let Some(target) = shape[key].as_str() {
+        if let Some(target) = shape.get(key).and_then(Value::as_str) {
             members(shapes, target, seen, names);
         }
     }
 }
 
 /// The item types in Codex's program: it names a span after each variant, one after the other.
-pub(super) fn of_codex(step: &Step, program: &Path) -> Result<Vec<Name>> {
+pub(super) fn of_codex(step: &Step, program: &Path) -> Result<Vec<Entry>> {
     let found = matches(
         step,
         program,
@@ -212,7 +212,7 @@ fn items(spans: &str) -> BTreeSet<String> {
 }
 
 /// The beta flags in Claude Code's program: quoted words that end in a date.
-pub(super) fn of_claude_code(step: &Step, program: &Path) -> Result<Vec<Name>> {
+pub(super) fn of_claude_code(step: &Step, program: &Path) -> Result<Vec<Entry>> {
     let found = matches(
         step,
         program,
@@ -242,10 +242,10 @@ fn matches(step: &Step, program: &Path, pattern: &str) -> Result<String> {
     })
 }
 
-fn named(package: &'static str, kind: &'static str, names: BTreeSet<String>) -> Vec<Name> {
+fn named(package: &'static str, kind: &'static str, names: BTreeSet<String>) -> Vec<Entry> {
     names
         .into_iter()
-        .map(|name| Name {
+        .map(|name| Entry {
             package,
             kind,
             name,

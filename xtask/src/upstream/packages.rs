@@ -113,7 +113,7 @@ fn unpack(
                 .arg(&directory),
         )?;
         let names = names(&directory)?;
-        let archive = names.iter().find(|name| name.ends_with(".tgz"));
+        let archive = names.iter().find(|name| name.contains(".tgz"));
         let archive = directory.join(archive.context("npm pack wrote no file")?);
         quiet(
             step,

@@ -309,8 +309,7 @@ fn problem(name: &str, shape: &Shape, value: &Value) -> Option<String> {
 }
 
 fn length(shape: &Shape, length: usize) -> Option<String> {
-    #[expect(clippy::cast_precision_loss, reason = "lengths are small")]
-    let length = length as f64;
+    let length = u32::try_from(length).map_or(f64::INFINITY, f64::from);
     match (shape.min, shape.max) {
         (Some(min), _) if length < min => Some(format!(
             "Member must have length greater than or equal to {min}"

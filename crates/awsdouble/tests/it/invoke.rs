@@ -376,7 +376,7 @@ async fn counts_tokens_for_supported_models_only() {
 async fn a_guardrail_replaces_the_response() {
     let (double, _) = irsa_with(|mut config| {
         config.guardrails.push(Guardrail {
-            id: "gr-1".to_owned(),
+            id: "gr1".to_owned(),
             version: "1".to_owned(),
             blocked_words: vec!["forbidden".to_owned()],
             message: "No.".to_owned(),
@@ -387,7 +387,7 @@ async fn a_guardrail_replaces_the_response() {
     let client = bedrock(&double, user());
     let ask = async |text: &str| {
         let guardrail = GuardrailConfiguration::builder()
-            .guardrail_identifier("gr-1")
+            .guardrail_identifier("gr1")
             .guardrail_version("1")
             .trace(GuardrailTrace::Enabled)
             .build();
@@ -411,13 +411,13 @@ async fn a_guardrail_replaces_the_response() {
         (received.as_str(), stop.as_str()),
         ("No.", "guardrail_intervened")
     );
-    let words = trace.input_assessment().unwrap()["gr-1"]
+    let words = trace.input_assessment().unwrap()["gr1"]
         .word_policy()
         .unwrap();
     assert_eq!(words.custom_words()[0].r#match(), "forbidden");
     let reply = client
         .apply_guardrail()
-        .guardrail_identifier("gr-1")
+        .guardrail_identifier("gr1")
         .guardrail_version("1")
         .source(GuardrailContentSource::Output)
         .content(GuardrailContentBlock::Text(
@@ -432,7 +432,7 @@ async fn a_guardrail_replaces_the_response() {
     assert_eq!(reply.action(), &GuardrailAction::GuardrailIntervened);
     assert_eq!(reply.outputs()[0].text(), Some("No."));
     let headers = [
-        ("x-amzn-bedrock-guardrailidentifier", "gr-1"),
+        ("x-amzn-bedrock-guardrailidentifier", "gr1"),
         ("x-amzn-bedrock-guardrailversion", "1"),
     ];
     let body = claude("forbidden").to_string();
@@ -476,7 +476,7 @@ async fn each_operation_requires_its_own_permission() {
             "bedrock:CountTokens",
         ),
         (
-            "/guardrail/gr-1/version/1/apply".to_owned(),
+            "/guardrail/gr1/version/1/apply".to_owned(),
             "bedrock:ApplyGuardrail",
         ),
     ] {

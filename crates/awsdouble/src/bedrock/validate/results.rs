@@ -70,8 +70,8 @@ fn inside(m: usize, b: usize, result: &Value, rules: &Rules) -> Check {
             let format = text(media, "format").unwrap_or("txt");
             let in_s3 = media.pointer("/source/s3Location").is_some();
             // Nova's text documents may be bytes only.
-            let taken = takes(kind) || (kind == "document" && takes(format) && !in_s3);
-            if taken {
+            let supported = takes(kind) || (kind == "document" && takes(format) && !in_s3);
+            if supported {
                 continue;
             }
             if rules.body_format == BodyFormat::Nova {
