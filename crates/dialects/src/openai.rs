@@ -5,6 +5,7 @@
 //! see [`field_table`].
 //! Specification: <https://platform.openai.com/docs/api-reference/chat>.
 
+mod claude_shape;
 mod decode;
 mod embeddings;
 mod encode;
@@ -21,6 +22,7 @@ pub use crate::translation::{
         response::ResponseIdentity,
     },
 };
+pub use claude_shape::from_claude_shape;
 pub use decode::{Decoded, decode};
 pub use embeddings::{
     EmbeddingCall, EmbeddingRequest, EmbeddingResult, decode_embeddings, encode_embeddings,

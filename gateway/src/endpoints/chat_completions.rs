@@ -6,7 +6,7 @@ use bedrock::apis::Protocol;
 use bytes::{Bytes, BytesMut};
 use dialects::openai::{
     PassthroughStream, ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response,
-    passthrough, usage_of, with_client_model, with_lifted_reasoning,
+    from_claude_shape, passthrough, usage_of, with_client_model, with_lifted_reasoning,
 };
 
 use super::openai;
@@ -37,7 +37,12 @@ impl Endpoint for ChatCompletions {
         }
     }
 
-    fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
+    fn prepare(&self, mut request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
+        let body: Bytes;
+        if request.head.is_claude_shaped {
+            body = from_claude_shape(request.body)?.into();
+            request.body = &body;
+        }
         let api = request.target.capabilities.apis.chat;
         let edit = |body: &[u8], model: &str| Ok(passthrough(body, model)?.body);
         if let Some(sent) = openai::passthrough(request, (api, Protocol::ChatCompletions), edit)? {

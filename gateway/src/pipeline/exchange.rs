@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use bytes::Bytes;
-use dialects::translation::{Head, RequestError, head, surrogates};
+use dialects::translation::{Head, RequestError, check_query, head, surrogates};
 use http::HeaderMap;
 
 use super::{
@@ -73,6 +73,9 @@ impl Routed {
             return Err(RequestError::unsupported(param, message).into());
         }
         let body = repaired.map_or(body, Bytes::from);
+        if let Some(query) = parts.uri.query() {
+            check_query(query)?;
+        }
         let head = head(&body)?;
         let routes = &active.routes;
         let targets = routes.resolve(&head.model, &caller, fastrand::u64(..))?;

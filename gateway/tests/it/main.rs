@@ -24,6 +24,7 @@ mod limits;
 mod messages;
 mod messages_errors;
 mod models;
+mod refused;
 mod reload;
 mod rerank;
 mod responses;

@@ -3,7 +3,10 @@
 
 use crate::{
     families::{Choice, ModelCapabilities, ParallelOff, ReasoningStyle, SchemaMode, TopK},
-    translation::fields::{Field, FieldDescription, FieldRule, Fields, SUPPORTED, Support},
+    translation::{
+        fields::{Field, FieldDescription, FieldRule, Fields, SUPPORTED, Support},
+        refused::THREAD_NOTE,
+    },
 };
 
 /// The fields of Messages.
@@ -142,6 +145,12 @@ pub(super) const FIELDS: Fields = Fields(&[
         "MCP servers are not supported by Bedrock; connect to them in the client and send their tools in tools",
     )
     .except(&["[]"]),
+    Field::new(
+        "thread",
+        FieldRule::Rejected,
+        r#"{"type":"create"}"#,
+        THREAD_NOTE,
+    ),
     Field::new(
         "inference_geo",
         FieldRule::Rejected,

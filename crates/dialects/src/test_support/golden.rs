@@ -21,7 +21,7 @@ use super::{Dialect, send};
 use crate::{
     families::{FamilyTable, ModelCapabilities},
     translation::{
-        DecodeOptions, Fetch, Fetched, GuardrailRef, RemoteMedia, RequestError, UpstreamError, head,
+        DecodeOptions, Fetch, Fetched, GuardrailRef, RemoteMedia, RequestError, UpstreamError,
     },
 };
 
@@ -87,7 +87,7 @@ impl Case {
             serde_json::from_value(value).unwrap()
         });
         let body = request.to_string();
-        let model = head(body.as_bytes()).unwrap().model;
+        let model = request["model"].as_str().unwrap().to_owned();
         let read = |(url, (data, content_type)): (String, (String, Option<String>))| {
             let bytes = STANDARD.decode(data).unwrap();
             (

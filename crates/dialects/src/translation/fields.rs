@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{
     error::RequestError,
     json::{Json, Object},
+    refused,
     warnings::Warnings,
 };
 use crate::families::{FamilyTable, ModelCapabilities};
@@ -162,6 +163,9 @@ impl Fields {
             match self.0.iter().find(|field| field.name == key) {
                 Some(field) if field.is_harmless(&value) => {}
                 Some(field) => warnings.dropped(field.name, field.note)?,
+                None if let Some(why) = refused::misplaced(&key) => {
+                    return Err(RequestError::unsupported(key.into_owned(), why));
+                }
                 None => warnings.dropped(
                     &key,
                     "not a field of this endpoint (use additionalModelRequestFields for model-specific \

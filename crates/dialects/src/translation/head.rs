@@ -1,11 +1,15 @@
-//! Reads the model and the stream flag of a request for routing, and skips everything else.
+//! Reads the model and the stream flag of a request for routing, and rejects fields that no endpoint honours; skips
+//! everything else.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
-use super::error::RequestError;
+use super::{error::RequestError, refused};
 
 /// The fields that routing needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,20 +18,103 @@ pub struct Head {
     pub model: String,
     /// Whether the client requests a stream.
     pub stream: bool,
+    /// Whether the body has members that only a request of Anthropic's Messages has.
+    pub is_claude_shaped: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct RawHead<'a> {
-    #[serde(borrow, default)]
     model: Option<Cow<'a, str>>,
-    #[serde(default)]
     stream: Option<bool>,
+    is_claude_shaped: bool,
+    refused: Vec<(&'static str, &'a RawValue)>,
 }
 
-/// Reads the model and the stream flag of a chat or embeddings request.
+/// The name of a member.
+enum Key {
+    Model,
+    Stream,
+    Claude,
+    Refused(&'static str),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Key, E> {
+                Ok(match name {
+                    "model" => Key::Model,
+                    "stream" => Key::Stream,
+                    "system" | "stop_sequences" | "anthropic_version" => Key::Claude,
+                    name => refused::name(name).map_or(Key::Other, Key::Refused),
+                })
+            }
+        }
+        deserializer.deserialize_identifier(Name)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawHead<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// A string that borrows from the body if it has no escapes.
+        #[derive(Deserialize)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+        struct Body;
+
+        impl<'de> Visitor<'de> for Body {
+            type Value = RawHead<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut head = RawHead::default();
+                let (mut has_model, mut has_stream) = (false, false);
+                while let Some(key) = map.next_key()? {
+                    match key {
+                        Key::Model if std::mem::replace(&mut has_model, true) => {
+                            return Err(A::Error::duplicate_field("model"));
+                        }
+                        Key::Stream if std::mem::replace(&mut has_stream, true) => {
+                            return Err(A::Error::duplicate_field("stream"));
+                        }
+                        Key::Model => {
+                            let text: Option<Text<'de>> = map.next_value()?;
+                            head.model = text.map(|Text(text)| text);
+                        }
+                        Key::Stream => head.stream = map.next_value()?,
+                        Key::Claude => {
+                            map.next_value::<IgnoredAny>()?;
+                            head.is_claude_shaped = true;
+                        }
+                        Key::Refused(name) => head.refused.push((name, map.next_value()?)),
+                        Key::Other => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(head)
+            }
+        }
+        deserializer.deserialize_map(Body)
+    }
+}
+
+/// Reads the model and the stream flag of a request, and rejects fields that no endpoint honours.
 ///
 /// # Errors
-/// When the body is not a JSON object, or `model` is missing, empty, duplicate or not a string.
+/// When the body is not a JSON object, `model` is missing, empty, duplicate or not a string, or a field is rejected.
 pub fn head(body: &[u8]) -> Result<Head, RequestError> {
     // serde would also read a struct from an array.
     if body.trim_ascii_start().first() != Some(&b'{') {
@@ -35,10 +122,14 @@ pub fn head(body: &[u8]) -> Result<Head, RequestError> {
     }
     let raw: RawHead<'_> =
         serde_json::from_slice(body).map_err(|error| RequestError::not_json(&error))?;
+    for (name, value) in raw.refused {
+        refused::check(name, value)?;
+    }
     match raw.model {
         Some(model) if !model.trim().is_empty() => Ok(Head {
             model: model.into_owned(),
             stream: raw.stream.unwrap_or(false),
+            is_claude_shaped: raw.is_claude_shaped,
         }),
         _ => Err(RequestError::missing(
             "model",
@@ -87,7 +178,8 @@ mod tests {
             head.unwrap(),
             Head {
                 model: "fast".to_owned(),
-                stream: true
+                stream: true,
+                is_claude_shaped: false
             }
         );
     }

@@ -3,8 +3,12 @@
 
 use axum::response::Response;
 use bedrock::Class;
-use dialects::anthropic::{ErrorBody, OVERLOADED as OVERLOADED_ERROR};
+use dialects::{
+    anthropic::{ErrorBody, OVERLOADED as OVERLOADED_ERROR},
+    translation::{THREAD_NOT_FOUND, THREAD_UNSUPPORTED},
+};
 use http::StatusCode;
+use serde_json::json;
 
 use super::GatewayError;
 
@@ -36,6 +40,16 @@ impl GatewayError {
         extra.shift_remove("request_id");
         if let Some(code) = body.code {
             extra.insert("code".to_owned(), code.into());
+        }
+        if let Self::Request(error) = self
+            && [THREAD_UNSUPPORTED, THREAD_NOT_FOUND].contains(&error.code)
+        {
+            // Anthropic's SDKs read this and send the whole conversation.
+            let mut details = json!({"error_code": error.code});
+            if error.code == THREAD_UNSUPPORTED {
+                details["unsupported"] = json!(["thread"]);
+            }
+            extra.insert("details".to_owned(), details);
         }
         ErrorBody {
             status: self.anthropic_status().as_u16(),

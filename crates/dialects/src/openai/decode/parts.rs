@@ -74,6 +74,14 @@ fn part<'a>(
         "input_audio" => audio(&mut object, at, context)?,
         "video_url" => video(&mut object, at, context)?,
         "guarded_text" => guarded(&mut object, at)?,
+        "image" | "document" | "tool_use" | "tool_result" | "thinking" | "redacted_thinking" => {
+            return Err(RequestError::unsupported(
+                at.key("type").to_string(),
+                format!(
+                    "{kind:?} is a block of Anthropic's Messages; send this body to POST /v1/messages"
+                ),
+            ));
+        }
         other => {
             return Err(RequestError::unsupported(
                 at.key("type").to_string(),

@@ -39,6 +39,12 @@ fn read_tool<'a>(
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
     let mut tool = tool.object(at)?;
+    if tool.take("input_schema").is_some() {
+        return Err(RequestError::unsupported(
+            at.key("input_schema").to_string(),
+            "is a field of tools of Anthropic's Messages; send this body to POST /v1/messages",
+        ));
+    }
     let kind = tool.required_string("type", at)?;
     if kind != "function" {
         return Err(RequestError::unsupported(
