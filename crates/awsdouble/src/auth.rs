@@ -121,7 +121,8 @@ pub(crate) fn authenticate(
         .map_err(|message| protocol.error(AuthFailure::Incomplete, message))?;
     let signature_error = |message: String| protocol.error(AuthFailure::Signature, message);
     let signed = |name: &str| claim.signed_headers.iter().any(|one| one == name);
-    if !signed("host") {
+    // AWS takes the pseudo-header with HTTP/2: `@aws-sdk/client-bedrock-runtime` 3.1164.0 signs it.
+    if !signed("host") && !(incoming.http2 && signed(":authority")) {
         return Err(signature_error(
             "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
         ));

@@ -50,6 +50,8 @@ pub(crate) struct Incoming {
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) host: String,
+    /// Whether the request was received with HTTP/2.
+    pub(crate) http2: bool,
     /// Whether the request is for mantle.
     pub(crate) mantle: bool,
     pub(crate) body: Bytes,
@@ -85,6 +87,7 @@ pub(crate) async fn handle(State(listener): State<Listener>, request: Request) -
         mantle: listener.mantle
             || host.starts_with("bedrock-mantle.")
             || parts.uri.path().starts_with("/v1/"),
+        http2: parts.version == http::Version::HTTP_2,
         method: parts.method,
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),

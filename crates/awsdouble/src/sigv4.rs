@@ -148,7 +148,7 @@ impl Parts<'_> {
     }
 
     fn canonical_value(&self, name: &str) -> String {
-        if name == "host" {
+        if matches!(name, "host" | ":authority") {
             return self.host.to_owned();
         }
         let values: Vec<String> = self

@@ -11,12 +11,14 @@ use std::{
 
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use aws_smithy_types::{DateTime, date_time::Format};
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, Version, header, request::Parts};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// The pseudo-header of HTTP/2 with host and port.
+const AUTHORITY: &str = ":authority";
 /// Maximum clock skew of a client, the same as AWS allows.
 const LARGEST_SKEW: Duration = Duration::from_mins(5);
 /// Everything except unreserved characters and the slash between segments.
@@ -113,10 +115,13 @@ impl<'a> Claim<'a> {
         secret: &str,
         now: SystemTime,
     ) -> Result<(), VerifyError> {
-        for name in ["host", "x-amz-date"] {
-            if !self.signed_headers.split(';').any(|signed| signed == name) {
-                return Err(VerifyError::NotSigned(name));
-            }
+        let signs = |name: &str| self.signed_headers.split(';').any(|signed| signed == name);
+        // With HTTP/2, AWS's SDK for JavaScript signs the pseudo-header in place of `host`.
+        if !signs("host") && !(request.version == Version::HTTP_2 && signs(AUTHORITY)) {
+            return Err(VerifyError::NotSigned("host"));
+        }
+        if !signs("x-amz-date") {
+            return Err(VerifyError::NotSigned("x-amz-date"));
         }
         let (timestamp, time) = self.time(&request.headers)?;
         let skew = now
@@ -204,7 +209,8 @@ impl<'a> Claim<'a> {
 
 /// All values of a header, with spaces trimmed and collapsed; with HTTP/2 the host is in the URI.
 fn header_value(request: &Parts, name: &str) -> Option<String> {
-    if name == header::HOST.as_str() && !request.headers.contains_key(header::HOST) {
+    let is_host = name == header::HOST.as_str() && !request.headers.contains_key(header::HOST);
+    if is_host || name == AUTHORITY {
         return request.uri.authority().map(ToString::to_string);
     }
     let mut values = Vec::new();
@@ -316,6 +322,50 @@ mod tests {
         }
         parts.headers.remove("x-amz-date");
         check(&parts, BODY, SECRET, at(0), &Err(VerifyError::Time));
+    }
+
+    /// A request of `@aws-sdk/client-bedrock-runtime` 3.1164.0 with its default HTTP/2 handler, recorded by a server of
+    /// Node.js 20, and its time.
+    fn recorded() -> (Parts, &'static [u8], SystemTime) {
+        let authorization = "AWS4-HMAC-SHA256 Credential=default/20261128/us-east-1/bedrock/aws4_request, SignedHeaders=:authority;amz-sdk-invocation-id;amz-sdk-request;content-length;content-type;x-amz-content-sha256;x-amz-date;x-amz-user-agent, Signature=b194d79e56f2841ff45a30a14379281c521f496a4b7b5011ddf173cf8152a3b8";
+        let request = Request::post("http://127.0.0.1:8000/model/fast/converse")
+            .version(Version::HTTP_2)
+            .header("content-type", "application/json")
+            .header("content-length", "56")
+            .header("x-amz-user-agent", "aws-sdk-js/3.1163.0")
+            .header(
+                "amz-sdk-invocation-id",
+                "40bb8a14-c2c4-4530-873c-c4df5e9c33e7",
+            )
+            .header("amz-sdk-request", "attempt=1; max=1")
+            .header("x-amz-date", "20261128T193721Z")
+            .header(
+                "x-amz-content-sha256",
+                "c3335e07d6e89650bf94cb98664be69f8774dbc3198df221f113db0a59ea14f0",
+            )
+            .header("authorization", authorization)
+            .body(())
+            .unwrap();
+        let body = br#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#;
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_894_641);
+        (request.into_parts().0, body, now)
+    }
+
+    #[test]
+    fn accepts_a_signed_authority_with_http_2_only() {
+        let (mut parts, body, now) = recorded();
+        check(&parts, body, "sk-rig", now, &Ok(()));
+        parts.version = Version::HTTP_11;
+        let not_signed = Err(VerifyError::NotSigned("host"));
+        check(&parts, body, "sk-rig", now, &not_signed);
+        parts.version = Version::HTTP_2;
+        parts.uri = parts
+            .uri
+            .to_string()
+            .replace("127.0.0.1", "127.0.0.2")
+            .parse()
+            .unwrap();
+        check(&parts, body, "sk-rig", now, &Err(VerifyError::Signature));
     }
 
     #[test]
