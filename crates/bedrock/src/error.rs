@@ -123,7 +123,12 @@ impl ServiceError {
         };
         let said = header("x-amzn-errortype")
             .map(bare_name)
-            .or_else(|| member(&["__type", "code", "Code"]).map(|text| bare_name(&text)));
+            .or_else(|| member(&["__type", "code", "Code"]).map(|text| bare_name(&text)))
+            .or_else(|| {
+                let document = document.as_ref()?;
+                let unauthorized = status == StatusCode::UNAUTHORIZED;
+                unauthorized.then(|| unauthorized_name(document).to_owned())
+            });
         // Only an explicit name may override the status.
         let received = status.as_u16();
         let status = said.as_deref().and_then(status_of).unwrap_or(received);
@@ -285,6 +290,37 @@ fn name_of_status(status: u16) -> &'static str {
         502..=504 => "ServiceUnavailableException",
         _ => "UnknownError",
     }
+}
+
+/// Name of an error with status 401, which Bedrock's OpenAI endpoint sends without a name for every 403 of AWS: for
+/// credentials, which the message distinguishes, and for permissions.
+fn unauthorized_name(document: &Value) -> &'static str {
+    const MESSAGES: [(&str, &str); 6] = [
+        ("is not authorized to perform", "AccessDeniedException"),
+        ("have access to the model", "AccessDeniedException"),
+        (
+            "security token included in the request is expired",
+            "ExpiredTokenException",
+        ),
+        ("Signature expired", "InvalidSignatureException"),
+        ("Signature not yet current", "InvalidSignatureException"),
+        (
+            "request signature we calculated",
+            "InvalidSignatureException",
+        ),
+    ];
+    let message = json_message(document).unwrap_or_default();
+    let by_message = MESSAGES
+        .iter()
+        .find_map(|(part, name)| message.contains(part).then_some(*name));
+    let kind = document
+        .get("error")
+        .and_then(|error| error.get("type"))
+        .and_then(Value::as_str);
+    by_message.unwrap_or(match kind {
+        Some("permission_error") => "AccessDeniedException",
+        _ => "UnrecognizedClientException",
+    })
 }
 
 /// The message in `{"error": {"message": …}}`.

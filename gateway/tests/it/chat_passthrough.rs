@@ -163,14 +163,19 @@ async fn errors_of_bedrocks_endpoint_keep_status_message_and_request_id() {
         ("ValidationException", 400, 400),
         ("ThrottlingException", 429, 429),
         ("ServiceUnavailableException", 503, 503),
+        ("AccessDeniedException", 403, 403),
         ("UnrecognizedClientException", 403, 502),
     ] {
         for (model, stream) in [("runtime", false), ("runtime", true), ("mantle", false)] {
             rig.double.clear_faults();
+            let message = match code {
+                "AccessDeniedException" => "User: arn:aws:iam::1:user/u is not authorized to perform: bedrock:InvokeModel on resource: x".to_owned(),
+                code => format!("Bedrock's message for {code}"),
+            };
             let error = FaultAction::Error {
                 status,
                 code: code.to_owned(),
-                message: format!("Bedrock's message for {code}"),
+                message: message.clone(),
                 empty_body: false,
             };
             rig.double
@@ -180,7 +185,8 @@ async fn errors_of_bedrocks_endpoint_keep_status_message_and_request_id() {
             let response = rig.chat(&body).await;
             assert_eq!(response.status, expected, "{}", response.text());
             let error = response.error();
-            assert_eq!(error["message"], format!("Bedrock's message for {code}"));
+            assert_eq!(error["message"], message);
+            assert_eq!(error["code"], code);
             assert!(error["request_id"].is_string(), "{error}");
             assert!(error["aws_request_id"].is_string(), "{error}");
         }
@@ -283,4 +289,20 @@ async fn sends_the_forced_guardrail_in_headers_or_rejects_the_request() {
         "only configured models are served: {}",
         other.text()
     );
+}
+
+#[tokio::test]
+async fn renews_expired_credentials_as_with_converse() {
+    let rig = Rig::with_document(DOCUMENT).await;
+    let error = FaultAction::Error {
+        status: 403,
+        code: "ExpiredTokenException".to_owned(),
+        message: String::new(),
+        empty_body: false,
+    };
+    rig.double
+        .inject(Fault::new("ChatCompletions", error).times(1));
+    let response = rig.chat(&ask("runtime", "hi")).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(rig.double.calls_of("ChatCompletions").len(), 2);
 }

@@ -275,3 +275,40 @@ fn request_id_is_kept() {
     );
     assert_eq!(error.request_id.as_deref(), Some("abc"));
 }
+
+#[test]
+fn status_401_of_the_openai_endpoint_is_a_missing_permission_or_an_error_of_the_credentials() {
+    for (kind, message, class, status) in [
+        (
+            "invalid_request_error",
+            "User: arn:aws:sts::1:assumed-role/r/s is not authorized to perform: bedrock:InvokeModel on resource: x because no identity-based policy allows the bedrock:InvokeModel action",
+            Class::AccessDenied,
+            403,
+        ),
+        ("permission_error", "no", Class::AccessDenied, 403),
+        (
+            "authentication_error",
+            "The security token included in the request is expired",
+            Class::ExpiredCredentials,
+            403,
+        ),
+        (
+            "authentication_error",
+            "The security token included in the request is invalid.",
+            Class::Authentication,
+            403,
+        ),
+        (
+            "invalid_request_error",
+            "Signature expired: 20240101T000000Z is now earlier than 20240101T001000Z",
+            Class::ClockSkew,
+            403,
+        ),
+    ] {
+        let body = serde_json::json!({"error": {"type": kind, "message": message}}).to_string();
+        let error =
+            ServiceError::from_http(StatusCode::UNAUTHORIZED, &HeaderMap::new(), body.as_bytes());
+        assert_eq!((error.class(), error.status), (class, status), "{message}");
+        assert_eq!(error.message, message);
+    }
+}
