@@ -25,6 +25,7 @@ pub use fields::{field_descriptions, field_table};
 pub use models::{ModelInfo, model, models_list};
 pub use passthrough::{
     Endpoint, Passthrough, PassthroughStream, needs_converse, passthrough, usage_of,
+    with_client_model,
 };
 pub use reply::ReplyContext;
 #[cfg(test)]

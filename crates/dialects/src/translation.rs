@@ -10,6 +10,7 @@ pub(crate) mod context;
 pub(crate) mod conversation;
 mod error;
 pub(crate) mod fields;
+pub(crate) mod guardrail;
 mod head;
 pub(crate) mod held;
 pub(crate) mod json;
@@ -37,6 +38,9 @@ pub(crate) mod write;
 
 pub use error::{RequestError, StreamError, UpstreamError};
 pub use fields::FieldDescription;
+pub use guardrail::twice as guardrail_set_twice;
 pub use head::{Head, head, with_model};
-pub use options::{DecodeOptions, Fetch, FetchKind, Fetched, GuardrailRef, RemoteMedia};
+pub use options::{
+    ClientGuardrail, DecodeOptions, Fetch, FetchKind, Fetched, GuardrailRef, RemoteMedia,
+};
 pub use refused::{THREAD_NOT_FOUND, THREAD_UNSUPPORTED, check_query};

@@ -37,18 +37,23 @@ impl Endpoint for ChatCompletions {
         }
     }
 
-    fn prepare(&self, mut request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
-        let body: Bytes;
-        if request.head.is_claude_shaped {
-            body = from_claude_shape(request.body)?.into();
-            request.body = &body;
-        }
+    fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
+        let adapted: Bytes;
+        let request = if request.head.is_claude_shaped {
+            adapted = from_claude_shape(request.body)?.into();
+            TargetRequest {
+                body: &adapted,
+                ..request
+            }
+        } else {
+            request
+        };
         let api = request.target.capabilities.apis.chat;
         let edit = |body: &[u8], model: &str| Ok(passthrough(body, model)?.body);
         if let Some(sent) = openai::passthrough(request, (api, Protocol::ChatCompletions), edit)? {
             return Ok(sent);
         }
-        let decoded = decode(request.body, &converse::decode_options(&request))?;
+        let decoded = decode(request.body, &converse::decode_options(&request)?)?;
         converse::prepare(
             &decoded.request,
             decoded.stream && decoded.upstream_stream,

@@ -63,7 +63,7 @@ impl Endpoint for CountTokens {
 
     fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
         let TargetRequest { target, body, .. } = request;
-        let options = converse::decode_options(&request);
+        let options = converse::decode_options(&request)?;
         let betas = betas(request.headers);
         if let Some(api) = endpoint(target) {
             let via = ClaudeEndpoint::Anthropic {

@@ -19,7 +19,7 @@ use crate::{
         converse::{read_event, read_response},
         endpoint::{Encoding, Preparation, StreamEncoder, TargetRequest},
     },
-    upstream::call::Prepared,
+    upstream::{call::Prepared, guardrail},
 };
 
 /// An identity with a random id.
@@ -44,7 +44,13 @@ pub(super) fn passthrough<R>(
     let sent = (body, request.head.stream);
     let tags = request.target.capabilities.reasoning.tags;
     let encoding = Encoding::Passthrough { tags };
-    let prepared = Prepared::passthrough(request.config, (api, protocol), sent, encoding)?;
+    let prepared = Prepared::passthrough(
+        request.config,
+        guardrail::of_headers(request.headers)?.as_ref(),
+        (api, protocol),
+        sent,
+        encoding,
+    )?;
     Ok(Some(prepared.into()))
 }
 

@@ -46,7 +46,7 @@ impl Endpoint for Responses {
         if let Some(sent) = openai::passthrough(request, (api, Protocol::Responses), edit)? {
             return Ok(sent);
         }
-        let decoded = decode(request.body, &converse::decode_options(&request))?;
+        let decoded = decode(request.body, &converse::decode_options(&request)?)?;
         converse::prepare(
             &decoded.request,
             decoded.stream && decoded.upstream_stream,

@@ -13,13 +13,17 @@ use super::{
 };
 use crate::{
     http::error::{GatewayError, Result},
-    upstream::{call::Prepared, operation::Operation},
+    upstream::{call::Prepared, guardrail, operation::Operation},
 };
 
 /// Options for decoding a request for its target.
-pub(crate) fn decode_options<'r>(request: &TargetRequest<'r>) -> DecodeOptions<'r> {
+///
+/// # Errors
+/// 400 if the headers of a guardrail are incomplete.
+pub(crate) fn decode_options<'r>(request: &TargetRequest<'r>) -> Result<DecodeOptions<'r>> {
     let config = request.config;
-    DecodeOptions {
+    Ok(DecodeOptions {
+        client_guardrail: guardrail::of_headers(request.headers)?,
         strict: config.strict,
         automatic_cache: config.automatic_cache,
         guardrail: config.guardrail.as_ref().map(|guardrail| GuardrailRef {
@@ -32,7 +36,7 @@ pub(crate) fn decode_options<'r>(request: &TargetRequest<'r>) -> DecodeOptions<'
             RemoteMedia::Refuse
         },
         ..DecodeOptions::new(&request.target.capabilities)
-    }
+    })
 }
 
 /// A request of Converse, or of ConverseStream, unless media must be fetched first.

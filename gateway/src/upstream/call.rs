@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use api::GatewayConfig;
 use bedrock::apis::{BedrockApi, Protocol};
 use bytes::Bytes;
+use dialects::translation::ClientGuardrail;
 use http::HeaderMap;
 use tokio::time::{sleep, timeout};
 
@@ -65,9 +66,10 @@ impl<C> Prepared<C> {
     /// A request in the client's own protocol.
     ///
     /// # Errors
-    /// When a guardrail is forced and this API does not accept one.
+    /// When a guardrail is forced or set by the client, and this API does not accept one.
     pub(crate) fn passthrough(
         config: &GatewayConfig,
+        client_guardrail: Option<&ClientGuardrail>,
         (api, protocol): (BedrockApi, Protocol),
         (body, stream): (Vec<u8>, bool),
         context: C,
@@ -78,7 +80,7 @@ impl<C> Prepared<C> {
             stream,
         };
         let mut prepared = Self::new(operation, body, context);
-        guardrail::force(config, operation, &mut prepared.headers)?;
+        guardrail::apply(config, client_guardrail, operation, &mut prepared.headers)?;
         Ok(prepared)
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     messages::{self, VERSION, document},
-    rig::{Rig, ask},
+    rig::{Plan, Rig, ask},
 };
 
 const TITAN: &str =
@@ -89,13 +89,13 @@ async fn a_body_for_claude_loses_nothing_at_chat_completions() {
     let response = rig.chat(&body("nova")).await;
     assert_eq!(response.status, 200, "{}", response.text());
     assert!(!response.headers.contains_key("x-bedrock-gateway-warning"));
-    let call = rig.double.calls_of("Converse")[0].json();
+    let call = rig.double.calls_of("Converse")[0].json().unwrap();
     assert_eq!(call["system"], json!([{"text": "be brief"}]));
     assert_eq!(call["inferenceConfig"]["stopSequences"], json!(["END"]));
 
     let response = rig.chat(&body("gpt-oss")).await;
     assert_eq!(response.status, 200, "{}", response.text());
-    let call = rig.double.calls_of("ChatCompletions")[0].json();
+    let call = rig.double.calls_of("ChatCompletions")[0].json().unwrap();
     assert_eq!(
         call["messages"][0],
         json!({"role": "system", "content": "be brief"})
@@ -116,5 +116,113 @@ async fn a_body_for_claude_loses_nothing_at_chat_completions() {
             "{}",
             response.text()
         );
+    }
+}
+
+const IDENTIFIER: &str = "x-amzn-bedrock-guardrailidentifier";
+const GUARDRAIL_VERSION: &str = "x-amzn-bedrock-guardrailversion";
+
+/// A rig with the guardrails `gr1234567890` and `gr0987654321`.
+async fn guarded(document: String) -> Rig {
+    let mut plan = Plan {
+        document: Some(document),
+        ..Plan::default()
+    };
+    plan.double.guardrails = serde_json::from_value(json!([
+        { "id": "gr1234567890", "version": "1", "blocked_words": ["forbidden"], "message": "Not here." },
+        { "id": "gr0987654321", "version": "1", "blocked_words": ["forbidden"], "message": "Not here." },
+    ]))
+    .unwrap();
+    Rig::start(plan).await
+}
+
+#[tokio::test]
+async fn guardrails_of_clients_apply_on_every_route_or_are_rejected() {
+    let rig = guarded(format!(
+        "{}- {{name: gpt-oss, targets: [{{modelId: 'openai.gpt-oss-20b-1:0'}}]}}\n",
+        document()
+    ))
+    .await;
+    let headers = [(IDENTIFIER, "gr1234567890"), (GUARDRAIL_VERSION, "1")];
+    let config = json!({"guardrailIdentifier": "gr1234567890", "guardrailVersion": "1"});
+    for (path, model, in_body, status) in [
+        ("/v1/messages", "nova", true, 200),
+        ("/v1/messages", "nova", false, 200),
+        ("/v1/messages", "invoke", true, 200),
+        ("/v1/messages", "invoke", false, 200),
+        ("/v1/messages", "endpoint", true, 400),
+        ("/v1/messages", "endpoint", false, 400),
+        ("/v1/chat/completions", "nova", true, 200),
+        ("/v1/chat/completions", "nova", false, 200),
+        ("/v1/chat/completions", "gpt-oss", true, 400),
+        ("/v1/chat/completions", "gpt-oss", false, 200),
+        ("/v1/responses", "nova", true, 200),
+        ("/v1/responses", "nova", false, 200),
+    ] {
+        rig.double.clear_calls();
+        let mut body = if path == "/v1/responses" {
+            json!({"model": model, "store": false, "input": "hi"})
+        } else {
+            messages::ask(model, "hi")
+        };
+        if in_body {
+            body["guardrailConfig"] = config.clone();
+        }
+        let given: &[(&str, &str)] = if in_body { &[] } else { &headers };
+        let response = rig.call(Method::POST, path, given, body.to_string()).await;
+        let case = format!("{path} {model} {in_body}: {}", response.text());
+        assert_eq!(response.status, status, "{case}");
+        let calls = rig.double.calls();
+        if status == 400 {
+            assert!(calls.is_empty(), "{case}");
+            continue;
+        }
+        let sent = calls[0].json().unwrap();
+        if calls[0].operation == "Converse" {
+            assert_eq!(sent["guardrailConfig"], config, "{case}");
+        } else {
+            assert_eq!(calls[0].headers[IDENTIFIER], "gr1234567890", "{case}");
+            assert_eq!(calls[0].headers[GUARDRAIL_VERSION], "1", "{case}");
+            assert!(sent.get("guardrailConfig").is_none(), "{case}");
+        }
+    }
+    // An incomplete guardrail, and one in both forms.
+    for headers in [&headers[..1], &headers[1..]] {
+        for (path, model) in [
+            ("/v1/messages", "nova"),
+            ("/v1/messages", "invoke"),
+            ("/v1/chat/completions", "gpt-oss"),
+        ] {
+            let body = messages::ask(model, "hi").to_string();
+            let response = rig.call(Method::POST, path, headers, body).await;
+            assert_eq!(response.status, 400, "{path} {model} {headers:?}");
+            assert!(response.text().contains("x-amzn-bedrock-guardrail"));
+        }
+    }
+    for model in ["nova", "invoke"] {
+        let mut body = messages::ask(model, "hi");
+        body["guardrailConfig"] = config.clone();
+        let response = rig.messages_with(&headers, &body).await;
+        assert_eq!(response.status, 400, "{model}");
+    }
+}
+
+#[tokio::test]
+async fn a_forced_guardrail_stays_in_force_against_headers() {
+    let forced = "guardrail: {identifier: gr1234567890, version: '1'}\n";
+    let rig = guarded(format!("{}{forced}", document())).await;
+    let headers = [(IDENTIFIER, "gr0987654321"), (GUARDRAIL_VERSION, "1")];
+    for model in ["nova", "invoke"] {
+        rig.double.clear_calls();
+        let response = rig
+            .messages_with(&headers, &messages::ask(model, "hi"))
+            .await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        let calls = rig.double.calls();
+        let used = calls[0].headers.get(IDENTIFIER).map_or_else(
+            || calls[0].json().unwrap()["guardrailConfig"]["guardrailIdentifier"].clone(),
+            |value| json!(value),
+        );
+        assert_eq!(used, "gr1234567890", "{model}");
     }
 }

@@ -11,14 +11,15 @@ mod tools;
 
 use std::borrow::Cow;
 
-use bedrock::converse::{ConverseRequest, GuardrailConfig, ServiceTier};
+use bedrock::converse::{ConverseRequest, ServiceTier};
 use serde_json::{Map, Value};
 
 use super::{fields::FIELDS, passthrough::filter_betas, reply::ReplyContext};
 use crate::translation::{
-    DecodeOptions, Fetch, GuardrailRef, RequestError, cache,
+    DecodeOptions, Fetch, RequestError, cache,
     context::{Context, FieldNames, merge},
     conversation::system_and_messages,
+    guardrail::guardrail,
     json::{FieldPath, Json, Object},
     metadata,
     reply::ReplyCore,
@@ -131,7 +132,7 @@ pub(super) fn read<'a>(
         [one] => Some(one.clone().into_owned()),
         _ => None,
     };
-    draft.request.guardrail_config = options.guardrail.as_ref().map(guardrail);
+    draft.request.guardrail_config = guardrail(&mut body, stream, &mut context)?;
     draft.request.request_metadata = user(&mut body, &mut context)?;
     draft.request.service_tier = tier(&mut body)?;
     let assembled = request::finish(draft, automatic, stream, &mut context)?;
@@ -162,16 +163,6 @@ fn sampling<'a>(body: &mut Object<'a>, limit: NamedLimit<'a>) -> SamplingFields<
             max_temperature: 1.0,
             budget_on_top: false,
         },
-    }
-}
-
-/// The guardrail that clients cannot override.
-fn guardrail<'a>(guardrail: &GuardrailRef) -> GuardrailConfig<'a> {
-    GuardrailConfig {
-        guardrail_identifier: Cow::Owned(guardrail.identifier.clone()),
-        guardrail_version: Cow::Owned(guardrail.version.clone()),
-        trace: None,
-        stream_processing_mode: None,
     }
 }
 

@@ -118,6 +118,12 @@ pub(super) const FIELDS: Fields = Fields(&[
         "ignored; Bedrock clients send it",
     ),
     Field::new(
+        "guardrailConfig",
+        SUPPORTED,
+        r#"{"guardrailIdentifier":"g","guardrailVersion":"1"}"#,
+        "not in Anthropic's API: a Bedrock guardrail; a guardrail forced by the gateway takes precedence",
+    ),
+    Field::new(
         "additionalModelRequestFields",
         SUPPORTED,
         r#"{"some_field":1}"#,

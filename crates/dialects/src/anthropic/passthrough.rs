@@ -14,12 +14,14 @@ pub(super) mod tools;
 
 use std::borrow::Cow;
 
-use crate::translation::{DecodeOptions, RequestError, warnings::Warnings, write::quoted};
+use crate::translation::{
+    ClientGuardrail, DecodeOptions, GuardrailRef, RequestError, warnings::Warnings, write::quoted,
+};
 
 pub use adapt::needs_converse;
 pub(super) use betas::{filter as filter_betas, has as has_beta};
 pub(super) use json_edits::{Edits, Member, Slice};
-pub use stream::{PassthroughStream, usage_of};
+pub use stream::{PassthroughStream, usage_of, with_client_model};
 
 /// The API version in InvokeModel bodies.
 const VERSION: &str = "bedrock-2023-05-31";
@@ -60,6 +62,8 @@ pub struct Passthrough {
     pub betas: Vec<String>,
     /// `X-Amzn-Bedrock-Service-Tier`, if the client sets a tier.
     pub service_tier: Option<&'static str>,
+    /// The client's guardrail, for headers of InvokeModel.
+    pub guardrail: Option<ClientGuardrail>,
     /// Warnings about dropped fields; each is printable ASCII and a valid header value.
     pub warnings: Vec<String>,
 }
@@ -92,6 +96,7 @@ pub fn passthrough(
     };
     let mut added = Vec::new();
     let mut service_tier = None;
+    let mut guardrail = None;
     let mut versioned = false;
     let mut removed: Vec<&str> = adapt::fields(&adapt::Root(&members), &mut request)?;
     blocks::order(&root, &mut request)?;
@@ -112,6 +117,17 @@ pub fn passthrough(
             "service_tier" => {
                 removed.push(key);
                 service_tier = tier(value)?;
+            }
+            "guardrailConfig" if endpoint == Endpoint::InvokeModel => {
+                removed.push(key);
+                guardrail = client_guardrail(value)?;
+            }
+            "guardrailConfig" if !value.is_null() => {
+                return Err(RequestError::unsupported(
+                    key,
+                    "not supported by Bedrock's Messages API, which serves this model; use a target \
+                     with `api: Converse` or `api: InvokeModel`",
+                ));
             }
             "context_management" if !has_beta(&flags, "context-management-") => {
                 removed.push(key);
@@ -164,6 +180,7 @@ pub fn passthrough(
         body: edits.apply(text).into_bytes(),
         betas: flags,
         service_tier,
+        guardrail,
         warnings: warnings.into_vec(),
     })
 }
@@ -226,6 +243,32 @@ fn tier(value: &Slice<'_>) -> Result<Option<&'static str>, RequestError> {
             "expected \"auto\" or \"standard_only\"",
         )),
     }
+}
+
+/// `guardrailConfig` of Converse.
+fn client_guardrail(value: &Slice<'_>) -> Result<Option<ClientGuardrail>, RequestError> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let text = |name: &str| value.get(name).and_then(|text| text.string());
+    let required = |name: &str| {
+        let text = text(name).filter(|text| !text.is_empty());
+        text.map(Cow::into_owned)
+            .ok_or_else(|| RequestError::missing(format!("guardrailConfig.{name}"), "is required"))
+    };
+    if text("streamProcessingMode").is_some_and(|mode| mode != "sync") {
+        return Err(RequestError::unsupported(
+            "guardrailConfig.streamProcessingMode",
+            "not supported by InvokeModel, which serves this model; use a target with `api: Converse`",
+        ));
+    }
+    Ok(Some(ClientGuardrail {
+        guardrail: GuardrailRef {
+            identifier: required("guardrailIdentifier")?,
+            version: required("guardrailVersion")?,
+        },
+        trace: text("trace").map(Cow::into_owned),
+    }))
 }
 
 /// Moves `output_format`, the deprecated form of `output_config.format`. Returns a member to add, or edits the existing

@@ -112,6 +112,7 @@ impl Case {
     pub(crate) fn options(&self) -> DecodeOptions<'_> {
         let guardrail = self.settings.guardrail.clone();
         DecodeOptions {
+            client_guardrail: None,
             capabilities: &self.capabilities,
             strict: self.settings.strict,
             guardrail: guardrail.map(|(identifier, version)| GuardrailRef {

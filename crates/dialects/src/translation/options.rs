@@ -13,6 +13,8 @@ pub struct DecodeOptions<'o> {
     pub strict: bool,
     /// A guardrail that clients cannot override.
     pub guardrail: Option<GuardrailRef>,
+    /// A guardrail that the client sets in headers.
+    pub client_guardrail: Option<ClientGuardrail>,
     /// How to handle `https://` URLs of images and files.
     pub remote_media: RemoteMedia<'o>,
     /// Add cache points automatically if the client sets none.
@@ -26,6 +28,7 @@ impl<'o> DecodeOptions<'o> {
             capabilities,
             strict: false,
             guardrail: None,
+            client_guardrail: None,
             remote_media: RemoteMedia::Refuse,
             automatic_cache: false,
         }
@@ -39,6 +42,15 @@ pub struct GuardrailRef {
     pub identifier: String,
     /// A number, or `DRAFT`.
     pub version: String,
+}
+
+/// A guardrail that a client sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientGuardrail {
+    /// Id and version.
+    pub guardrail: GuardrailRef,
+    /// The trace, as in Converse: `enabled`, `disabled` or `enabled_full`.
+    pub trace: Option<String>,
 }
 
 /// How to handle `https://` URLs of images and files: Bedrock accepts only bytes and S3 objects.

@@ -3,7 +3,7 @@
 use bedrock::apis::{BedrockApi, Protocol};
 use dialects::{
     anthropic::{Endpoint, Passthrough, ReplyContext, decode, needs_converse, passthrough},
-    translation::RequestError,
+    translation::{RequestError, guardrail_set_twice},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -60,7 +60,7 @@ pub(super) fn prepare(request: TargetRequest<'_>) -> Result<Preparation<Encoding
     let TargetRequest {
         target, body, head, ..
     } = request;
-    let options = converse::decode_options(&request);
+    let options = converse::decode_options(&request)?;
     let betas = betas(request.headers);
     let api = target.capabilities.apis.messages;
     let translate = || {
@@ -112,7 +112,12 @@ fn forward(
     if let Some(tier) = sent.service_tier {
         headers.insert(SERVICE_TIER, HeaderValue::from_static(tier));
     }
-    guardrail::force(request.config, operation, &mut headers)?;
+    let of_headers = guardrail::of_headers(request.headers)?;
+    if of_headers.is_some() && sent.guardrail.is_some() {
+        return Err(guardrail_set_twice().into());
+    }
+    let client = of_headers.or(sent.guardrail);
+    guardrail::apply(request.config, client.as_ref(), operation, &mut headers)?;
     Ok(Prepared {
         headers,
         warnings: sent.warnings,

@@ -8,7 +8,10 @@ use serde::Deserialize;
 use super::{Edits, Slice};
 use crate::{
     anthropic::error::ErrorBody,
-    translation::{UpstreamError, write::write_json},
+    translation::{
+        UpstreamError, with_model,
+        write::{quoted, write_json},
+    },
 };
 
 /// Prefix of members that Bedrock adds to the model's events.
@@ -17,6 +20,8 @@ const BEDROCK_PREFIX: &str = "amazon-bedrock-";
 /// One stream.
 #[derive(Debug, Default)]
 pub struct PassthroughStream {
+    /// The client's name of the model.
+    model: String,
     usage: Option<TokenUsage>,
     stopped: bool,
     finished: bool,
@@ -73,6 +78,11 @@ impl Usage {
     }
 }
 
+/// Claude's response with the client's name of the model; all other bytes, and responses without a model, are unchanged.
+pub fn with_client_model(body: &[u8], model: &str) -> Vec<u8> {
+    with_model(body, model).unwrap_or_else(|_| body.to_vec())
+}
+
 /// Token counts of a whole response.
 pub fn usage_of(body: &[u8]) -> Option<TokenUsage> {
     let message: Message = serde_json::from_slice(body).ok()?;
@@ -82,6 +92,15 @@ pub fn usage_of(body: &[u8]) -> Option<TokenUsage> {
 }
 
 impl PassthroughStream {
+    /// A stream whose `message_start` has the client's name of the model: Claude Code sends signed thinking back to the
+    /// model of that name only.
+    pub fn new(model: &str) -> Self {
+        Self {
+            model: model.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// Writes the event in the payload of a `chunk` frame of InvokeModelWithResponseStream.
     ///
     /// # Errors
@@ -113,7 +132,9 @@ impl PassthroughStream {
         let word = head.kind.bytes().filter(u8::is_ascii_graphic);
         out.extend(word);
         out.extend_from_slice(b"\ndata: ");
-        data(text, out);
+        let model =
+            (head.kind == "message_start" && !self.model.is_empty()).then_some(self.model.as_str());
+        data(text, model, out);
         out.extend_from_slice(b"\n\n");
         match head.kind.as_ref() {
             "message_stop" => self.stopped = true,
@@ -146,8 +167,9 @@ impl PassthroughStream {
     }
 }
 
-/// Writes an event as one line, without the members that Bedrock added, which strict clients do not expect.
-fn data(text: &str, out: &mut BytesMut) {
+/// Writes an event as one line, without the members that Bedrock added, which strict clients do not expect. `model`
+/// replaces the model of the message.
+fn data(text: &str, model: Option<&str>, out: &mut BytesMut) {
     let line = |text: &str, out: &mut BytesMut| {
         // Raw line breaks in JSON are whitespace.
         out.extend(text.bytes().map(|byte| match byte {
@@ -155,12 +177,18 @@ fn data(text: &str, out: &mut BytesMut) {
             other => other,
         }));
     };
-    if !text.contains(BEDROCK_PREFIX) {
+    if model.is_none() && !text.contains(BEDROCK_PREFIX) {
         line(text, out);
         return;
     }
-    let members = Slice::new(text).members();
+    let root = Slice::new(text);
+    let members = root.members();
     let mut edits = Edits::default();
+    if let Some(model) = model
+        && let Some(given) = root.get("message").and_then(|message| message.get("model"))
+    {
+        edits.replace(&given, quoted(model));
+    }
     edits.remove(&members, |member| member.key.starts_with(BEDROCK_PREFIX));
     line(&edits.apply(text), out);
 }

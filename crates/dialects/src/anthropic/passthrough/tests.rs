@@ -1,5 +1,7 @@
 //! Tests that unsupported fields are removed or rejected and nothing else changes.
 
+use serde_json::json;
+
 use super::*;
 use crate::families::FamilyTable;
 
@@ -246,4 +248,67 @@ fn truncated_stream_ends_with_one_error() {
     stream.finish(&mut out);
     assert_eq!(out.len(), length, "nothing follows the end");
     assert!(PassthroughStream::default().chunk(b"{}", &mut out).is_err());
+}
+
+#[test]
+fn model_of_the_client_replaces_bedrocks_and_no_other_byte() {
+    let start = r#"{"type":"message_start", "message":{"id":"msg_1","model" : "claude-sonnet-4-5-20250929","usage":{"input_tokens":7}}}"#;
+    let delta =
+        r#"{"type":"content_block_delta","delta":{"text":"\"model\":\"claude\""},"model":"x"}"#;
+    let mut stream = PassthroughStream::new("fa\"st");
+    let mut out = bytes::BytesMut::new();
+    for event in [start, delta] {
+        stream.event(event.as_bytes(), &mut out).unwrap();
+    }
+    let renamed = start.replace("\"claude-sonnet-4-5-20250929\"", r#""fa\"st""#);
+    assert_eq!(
+        std::str::from_utf8(&out).unwrap(),
+        format!(
+            "event: message_start\ndata: {renamed}\n\nevent: content_block_delta\ndata: {delta}\n\n"
+        )
+    );
+    let whole = r#"{"id":"msg_1", "model" : "claude-sonnet-4-5-20250929","content":[]}"#;
+    assert_eq!(
+        String::from_utf8(with_client_model(whole.as_bytes(), "fast")).unwrap(),
+        whole.replace("claude-sonnet-4-5-20250929", "fast")
+    );
+}
+
+#[test]
+fn guardrail_of_the_body_is_for_headers_of_invoke_model() {
+    let native = on(
+        SONNET,
+        &json!({"guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1", "trace": "enabled"}}).to_string(),
+        &[],
+        Endpoint::InvokeModel,
+    )
+    .unwrap();
+    let guardrail = native.guardrail.unwrap();
+    assert_eq!(guardrail.guardrail.identifier, "g");
+    assert_eq!(guardrail.trace.as_deref(), Some("enabled"));
+    assert_eq!(
+        native.body,
+        br#"{"anthropic_version":"bedrock-2023-05-31"}"#
+    );
+    for (config, endpoint, param) in [
+        (
+            json!({"guardrailIdentifier": "g"}),
+            Endpoint::InvokeModel,
+            "guardrailConfig.guardrailVersion",
+        ),
+        (
+            json!({"guardrailVersion": "1"}),
+            Endpoint::InvokeModel,
+            "guardrailConfig.guardrailIdentifier",
+        ),
+        (
+            json!({"guardrailIdentifier": "g", "guardrailVersion": "1"}),
+            Endpoint::Anthropic { model: "m" },
+            "guardrailConfig",
+        ),
+    ] {
+        let body = json!({"guardrailConfig": config}).to_string();
+        let error = on(SONNET, &body, &[], endpoint).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some(param));
+    }
 }

@@ -9,6 +9,7 @@ use crate::translation::{
     conversation::{Conversation, system_and_messages},
     error::RequestError,
     fields::Fields,
+    guardrail::guardrail,
     json::{FieldPath, Json, Object},
     request::{self, Assembled, RequestParts},
     response_format::{self, ResponseFormat},
@@ -61,7 +62,7 @@ pub(crate) fn assemble<'a>(
     let mut draft = request::draft(parts, &reasoning, context)?;
     merge(&mut draft.request.additional_model_request_fields, extra);
     let automatic = cache::automatic_point(&mut body, context)?;
-    draft.request.guardrail_config = service::guardrail(&mut body, stream, context)?;
+    draft.request.guardrail_config = guardrail(&mut body, stream, context)?;
     draft.request.request_metadata = service::metadata(&mut body, context)?;
     draft.request.performance_config = service::performance(&mut body, context)?;
     draft.request.service_tier = service::tier(&mut body)?;

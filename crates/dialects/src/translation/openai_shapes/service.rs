@@ -1,8 +1,8 @@
-//! Service fields: metadata, tier, latency and guardrail.
+//! Service fields: metadata, tier and latency.
 
 use std::borrow::Cow;
 
-use bedrock::converse::{GuardrailConfig, PerformanceConfig, ServiceTier};
+use bedrock::converse::{PerformanceConfig, ServiceTier};
 use serde_json::{Map, Value};
 
 use crate::translation::{
@@ -10,7 +10,6 @@ use crate::translation::{
     error::RequestError,
     json::{FieldPath, Json, Object},
     metadata,
-    options::GuardrailRef,
 };
 
 /// `metadata`, `user` and `safety_identifier` as pairs for the invocation log.
@@ -65,65 +64,4 @@ pub(super) fn performance<'a>(
     }
     context.drop_unknown(config, &at)?;
     Ok(Some(PerformanceConfig { latency }))
-}
-
-/// The gateway's guardrail, or else the client's in `guardrailConfig`, as in Bedrock's API.
-pub(super) fn guardrail<'a>(
-    body: &mut Object<'a>,
-    stream: bool,
-    context: &mut Context<'_>,
-) -> Result<Option<GuardrailConfig<'a>>, RequestError> {
-    let root = FieldPath::Root;
-    let at = root.key("guardrailConfig");
-    let mut given = body.object("guardrailConfig", &root)?;
-    let mut trace = None;
-    let mut mode = None;
-    let mut own = None;
-    if let Some(config) = &mut given {
-        own = config.string("guardrailIdentifier", &at)?;
-        trace = config.string("trace", &at)?;
-        mode = config
-            .string("streamProcessingMode", &at)?
-            .filter(|_| stream);
-    }
-    let (identifier, version) = match (&context.options.guardrail, own, &mut given) {
-        (
-            Some(GuardrailRef {
-                identifier,
-                version,
-            }),
-            own,
-            config,
-        ) => {
-            let other = own.is_some_and(|own| own != identifier.as_str());
-            if let Some(config) = config {
-                config.take("guardrailVersion");
-            }
-            let pair = (Cow::Owned(identifier.clone()), Cow::Owned(version.clone()));
-            if other {
-                let why = "the gateway's guardrail applies to every request";
-                context
-                    .warnings
-                    .dropped("guardrailConfig.guardrailIdentifier", why)?;
-            }
-            pair
-        }
-        (None, Some(own), Some(config)) => (own, config.required_string("guardrailVersion", &at)?),
-        (None, None, Some(_)) => {
-            return Err(RequestError::missing(
-                at.key("guardrailIdentifier").to_string(),
-                "is required",
-            ));
-        }
-        (None, _, None) => return Ok(None),
-    };
-    if let Some(rest) = given {
-        context.drop_unknown(rest, &at)?;
-    }
-    Ok(Some(GuardrailConfig {
-        guardrail_identifier: identifier,
-        guardrail_version: version,
-        trace,
-        stream_processing_mode: mode,
-    }))
 }
