@@ -7,6 +7,7 @@ mod stream;
 use bytes::{Bytes, BytesMut};
 use dialects::anthropic::{
     PassthroughStream, ReplyContext, ResponseIdentity, StreamEncoder, encode_response, usage_of,
+    with_client_model,
 };
 
 use crate::{
@@ -50,7 +51,7 @@ impl Endpoint for Messages {
     fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
         let forward = |body: Bytes, _| {
             let usage = usage_of(&body);
-            (body, usage)
+            (with_client_model(&body, &self.identity.model).into(), usage)
         };
         converse::whole(reply, record, forward, |response, context| {
             Ok(encode_response(response, &context, &self.identity)?.body)
@@ -61,7 +62,7 @@ impl Endpoint for Messages {
 impl StreamingEndpoint for Messages {
     fn encoder(&self, encoding: Self::Context) -> Box<dyn endpoint::StreamEncoder> {
         match encoding {
-            Encoding::Passthrough { .. } => Box::new(PassthroughStream::default()),
+            Encoding::Passthrough { .. } => Box::new(PassthroughStream::new(&self.identity.model)),
             Encoding::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }
     }

@@ -175,6 +175,10 @@ async fn streamed_and_plain_messages_are_equal_for_every_api() {
         assert_eq!(plain.status, 200, "{model}: {}", plain.text());
         let mut message = plain.json();
         assert_eq!(message["stop_reason"], "tool_use", "{model}");
+        assert_eq!(
+            message["model"], model,
+            "the response has the client's model name"
+        );
         assert_eq!(message["content"][1]["name"], "weather");
         assert_eq!(
             message["content"][1]["input"],
