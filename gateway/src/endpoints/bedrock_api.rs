@@ -8,6 +8,7 @@
 mod error;
 mod guard;
 mod headers;
+pub(crate) mod listing;
 mod path;
 mod stream;
 mod usage;
@@ -133,7 +134,14 @@ fn route(
     if let Some(version) = &api_request.guardrail_version {
         return Ok(Targets::one(routes.guardrail(id, version)));
     }
-    let targets = routes.resolve(id, caller, fastrand::u64(..))?;
+    let mut targets = routes.resolve(id, caller, fastrand::u64(..))?;
+    if api_request.operation == Operation::CountTokens && routes.is_configured(id) {
+        // CountTokens supports foundation models only, and the client does not know what the name stands for.
+        targets = targets.try_map(|target| {
+            let model = target.foundation_model().map(Arc::new);
+            Ok::<_, GatewayError>(model.unwrap_or_else(|| Arc::clone(target)))
+        })?;
+    }
     record.set_model(id, routes.is_configured(id), api_request.is_stream());
     Ok(targets)
 }

@@ -1,11 +1,33 @@
 //! The API dialect of a request: OpenAI's, Anthropic's or Bedrock's own.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
 
 /// Header of Anthropic's clients with the version of their API.
 pub(crate) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 const ANTHROPIC_PATH: &str = "/v1/messages";
-const BEDROCK_PATHS: [&str; 2] = ["/model/", "/guardrail/"];
+const BEDROCK_PATHS: [&str; 4] = [
+    "/model/",
+    "/guardrail/",
+    "/foundation-models",
+    "/inference-profiles",
+];
+/// Paths of Bedrock's other operations, which the gateway does not serve.
+const AWS_PATHS: [&str; 9] = [
+    "/async-invoke",
+    "/guardrails",
+    "/custom-models",
+    "/imported-models",
+    "/provisioned-model-throughput",
+    "/model-invocation-job",
+    "/knowledgebases",
+    "/retrieveAndGenerate",
+    "/agents",
+];
+/// Header of every request of AWS's SDKs.
+const SDK_INVOCATION: HeaderName = HeaderName::from_static("amz-sdk-invocation-id");
+/// Base URLs that clients of Bedrock's own endpoints use.
+pub(crate) const OPENAI_BASE: &str = "/openai";
+pub(crate) const ANTHROPIC_BASE: &str = "/anthropic";
 
 /// An API dialect, which decides the format of errors, headers and stream keep-alives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +41,34 @@ pub(crate) enum Dialect {
 impl Dialect {
     /// The dialect of a request. Its path decides; on paths that OpenAI and Anthropic share, its headers.
     pub(crate) fn new(path: &str, headers: &HeaderMap) -> Self {
+        let path = [OPENAI_BASE, ANTHROPIC_BASE]
+            .iter()
+            .find_map(|base| {
+                path.strip_prefix(base)
+                    .filter(|rest| rest.starts_with("/v1/"))
+            })
+            .unwrap_or(path);
         if BEDROCK_PATHS.iter().any(|start| path.starts_with(start)) {
             Self::Bedrock
         } else if path.starts_with(ANTHROPIC_PATH) || headers.contains_key(ANTHROPIC_VERSION) {
             Self::Anthropic
         } else {
             Self::OpenAi
+        }
+    }
+
+    /// The dialect of a request with an unknown path: that of AWS if an AWS SDK sends it or the path is AWS's.
+    pub(crate) fn of_unknown(path: &str, headers: &HeaderMap) -> Self {
+        let is_signed = headers
+            .get(header::AUTHORIZATION)
+            .is_some_and(|value| value.as_bytes().starts_with(b"AWS4-HMAC-SHA256"));
+        if is_signed
+            || headers.contains_key(SDK_INVOCATION)
+            || AWS_PATHS.iter().any(|start| path.starts_with(start))
+        {
+            Self::Bedrock
+        } else {
+            Self::new(path, headers)
         }
     }
 
@@ -55,6 +99,9 @@ mod tests {
             ("/v1/messages/count_tokens", &none, Dialect::Anthropic),
             ("/model/m/converse", &anthropic, Dialect::Bedrock),
             ("/guardrail/g/version/1/apply", &none, Dialect::Bedrock),
+            ("/inference-profiles", &none, Dialect::Bedrock),
+            ("/anthropic/v1/messages", &none, Dialect::Anthropic),
+            ("/openai/v1/chat/completions", &none, Dialect::OpenAi),
         ] {
             assert_eq!(Dialect::new(path, headers), expected, "{path}");
         }

@@ -47,7 +47,7 @@ pub enum GatewayError {
     },
     /// No such path.
     #[error(
-        "unknown path {path}; this gateway serves POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, POST /v1/messages/count_tokens, POST /v1/embeddings, POST /v1/images/generations, POST /v1/rerank and GET /v1/models; GET / lists all paths"
+        "unknown path {path}; this gateway serves POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, POST /v1/messages/count_tokens, POST /v1/embeddings, POST /v1/images/generations, POST /v1/rerank and GET /v1/models, and of Bedrock's API /model/{{id}}/converse, /converse-stream, /invoke, /invoke-with-response-stream and /count-tokens, /guardrail/{{id}}/version/{{version}}/apply, /foundation-models and /inference-profiles; GET / lists all paths"
     )]
     UnknownPath {
         /// From the request.

@@ -14,11 +14,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use crate::{
     endpoints::{
-        bedrock_api, chat_completions::ChatCompletions, client_credentials,
+        bedrock_api, bedrock_api::listing, chat_completions::ChatCompletions, client_credentials,
         count_tokens::CountTokens, embeddings::Embeddings, images::Images, landing,
         messages::Messages, models, openapi, rerank, rerank::Rerank, responses::Responses,
     },
-    http::{dialect::Dialect, error::GatewayError},
+    http::{
+        dialect::{ANTHROPIC_BASE, Dialect, OPENAI_BASE},
+        error::GatewayError,
+    },
     pipeline::{
         batch::{self, BatchEndpoint},
         driver::{self, serve, serve_streaming},
@@ -38,7 +41,7 @@ const SIMULATED: HeaderName = HeaderName::from_static("x-bedrock-gateway-simulat
 
 /// The API of a gateway.
 pub fn app(state: State) -> Router {
-    Router::new()
+    let v1 = Router::new()
         .route(
             ChatCompletions::PATH,
             only("POST", post(serve_streaming::<ChatCompletions>)),
@@ -60,7 +63,15 @@ pub fn app(state: State) -> Router {
         .route(Rerank::PATH, only("POST", post(serve::<Rerank>)))
         .route(rerank::V2_PATH, only("POST", post(serve::<Rerank>)))
         .route(models::PATH, only("GET, HEAD", get(models::all)))
-        .route(models::ONE_PATH, only("GET, HEAD", get(models::one)))
+        .route(models::ONE_PATH, only("GET, HEAD", get(models::one)));
+    Router::new()
+        .merge(v1.clone())
+        .nest(OPENAI_BASE, v1.clone())
+        .nest(ANTHROPIC_BASE, v1)
+        .route(listing::MODELS_PATH, any(listing::handle))
+        .route(listing::MODEL_PATH, any(listing::handle))
+        .route(listing::PROFILES_PATH, any(listing::handle))
+        .route(listing::PROFILE_PATH, any(listing::handle))
         .route(bedrock_api::MODEL_PATH, any(bedrock_api::handle))
         .route(bedrock_api::GUARDRAIL_PATH, any(bedrock_api::handle))
         .route(
@@ -111,8 +122,11 @@ async fn unknown_path(
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
-    let dialect = Dialect::new(uri.path(), &headers);
+    let dialect = Dialect::of_unknown(uri.path(), &headers);
     let path = uri.path().to_owned();
+    if dialect == Dialect::Bedrock {
+        return listing::unknown(&state, &context, path);
+    }
     reject(
         &state,
         &context,

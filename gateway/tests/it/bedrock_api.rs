@@ -417,3 +417,91 @@ async fn apply_guardrail_works_without_a_model() {
     assert_eq!(response.json()["action"], "GUARDRAIL_INTERVENED");
     assert_eq!(response.headers[header::CONTENT_TYPE], "application/json");
 }
+
+#[tokio::test]
+async fn lists_models_and_profiles_of_the_client_and_counts_tokens_of_an_alias() {
+    let rig = Rig::with_document(
+        "clients: {anonymous: true}\nallow: ['amazon.nova-lite-v1:0']\nmodels:\n\
+         - {name: sonnet, targets: [{modelId: 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'}]}\n",
+    )
+    .await;
+    let list = rig.get("/inference-profiles?maxResults=1000").await;
+    assert_eq!(list.status, 200, "{}", list.text());
+    let profiles = list.json()["inferenceProfileSummaries"].clone();
+    assert_eq!(profiles.as_array().unwrap().len(), 1, "{profiles}");
+    assert_eq!(profiles[0]["inferenceProfileId"], "sonnet");
+    assert_eq!(
+        profiles[0]["models"][0]["modelArn"],
+        "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0"
+    );
+    assert_eq!(
+        rig.get("/inference-profiles/sonnet").await.json(),
+        profiles[0]
+    );
+    let models = rig.get("/foundation-models").await.json();
+    assert_eq!(models["modelSummaries"][0]["modelId"], MODEL, "{models}");
+    let one = rig.get("/foundation-models/amazon.nova-lite-v1%3A0").await;
+    assert_eq!(one.json()["modelDetails"]["modelId"], MODEL);
+    for path in [
+        "/inference-profiles/amazon.nova-lite-v1:0",
+        "/foundation-models/amazon.nova-pro-v1:0",
+    ] {
+        let response = rig.get(path).await;
+        assert_eq!(response.status, 404, "{path}: {}", response.text());
+        assert_eq!(
+            response.headers["x-amzn-errortype"],
+            "ResourceNotFoundException"
+        );
+    }
+    assert!(rig.double.calls().is_empty(), "AWS is not called");
+
+    let body = r#"{"input":{"converse":{"messages":[{"role":"user","content":[{"text":"hi"}]}]}}}"#;
+    let counted = rig
+        .call(Method::POST, "/model/sonnet/count-tokens", &[], body)
+        .await;
+    assert_eq!(counted.status, 200, "{}", counted.text());
+    assert!(counted.json()["inputTokens"].is_u64());
+}
+
+#[tokio::test]
+async fn unknown_paths_of_aws_clients_get_awss_error_format() {
+    let rig = Rig::laptop().await;
+    let sdk = ("amz-sdk-invocation-id", "1");
+    let signed = ("authorization", "AWS4-HMAC-SHA256 Credential=a");
+    for (path, headers) in [
+        ("/async-invoke", &[][..]),
+        ("/rerank", &[sdk][..]),
+        ("/rerank", &[signed][..]),
+    ] {
+        let response = rig.call(Method::POST, path, headers, "{}").await;
+        assert_eq!(response.status, 404, "{path}");
+        assert_eq!(
+            response.headers["x-amzn-errortype"],
+            "UnknownOperationException"
+        );
+        let message = response.json()["message"].clone();
+        assert!(message.as_str().unwrap().contains("/converse"), "{message}");
+    }
+    let other = rig.call(Method::POST, "/rerank", &[], "{}").await;
+    assert_eq!(other.error()["code"], "unknown_path");
+}
+
+#[tokio::test]
+async fn base_urls_of_bedrocks_own_endpoints_work() {
+    let rig = Rig::laptop().await;
+    let chat = json!({"model": MODEL, "messages": [{"role": "user", "content": "hi"}]});
+    let messages =
+        json!({"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+    for (path, body, kind) in [
+        ("/openai/v1/chat/completions", chat, "chat.completion"),
+        ("/anthropic/v1/messages", messages, "message"),
+    ] {
+        let response = rig.call(Method::POST, path, &[], body.to_string()).await;
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+        let body = response.json();
+        assert!(body["object"] == kind || body["type"] == kind, "{body}");
+        let wrong = rig.call(Method::POST, path, &[], "{}").await;
+        assert_eq!(wrong.status, 400);
+        assert_eq!(wrong.json()["type"] == "error", kind == "message");
+    }
+}

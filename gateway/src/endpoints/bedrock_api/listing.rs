@@ -8,7 +8,7 @@ use axum::{
     extract::{Request, State as FromState},
     response::Response,
 };
-use bedrock::base_model_id;
+use dialects::families::base_model_id;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
