@@ -388,7 +388,8 @@ async fn applies_the_forced_guardrail_to_every_operation_that_generates_text() {
         "{}",
         response.text()
     );
-    let other = r#"{"messages":[],"guardrailConfig":{"guardrailIdentifier":"gr2","guardrailVersion":"1"}}"#;
+    let other =
+        r#"{"messages":[],"guardrailConfig":{"guardrailIdentifier":"gr2","guardrailVersion":"1"}}"#;
     check_error(
         &post(&rig, CONVERSE, &[], other).await,
         400,
