@@ -10,6 +10,7 @@ mod carrier;
 mod decode;
 mod encode;
 mod fields;
+mod names;
 
 pub use decode::{Decoded, ReplyContext, decode};
 pub use encode::{Encoded, StreamEncoder, encode_response, stream_failure};

@@ -164,6 +164,11 @@ impl Reader {
                 assert_eq!(item["input"], "");
                 "ctc_"
             }
+            "tool_search_call" => {
+                assert_eq!(item["arguments"], json!({}));
+                assert_eq!(item["execution"], "client");
+                "tsc_"
+            }
             other => panic!("an item of type {other}"),
         };
         assert!(id.starts_with(prefix), "{id}");
@@ -267,9 +272,10 @@ impl Item {
             "reasoning" if item["content"].is_array() => assert_eq!(item["content"], parts),
             "reasoning" => assert_eq!(item["summary"], parts),
             "function_call" => assert_eq!(item["arguments"], self.input.as_str()),
+            "tool_search_call" => assert!(item["arguments"].is_object()),
             _ => assert_eq!(item["input"], self.input.as_str()),
         }
-        if self.kind.ends_with("_call") {
+        if self.kind.ends_with("_call") && self.kind != "tool_search_call" {
             assert!(self.input_done, "arguments never ended");
         }
         if self.kind != "reasoning" {

@@ -25,6 +25,7 @@ use crate::translation::{
     sampling::SamplingFields,
 };
 
+pub(super) use reply::CallForm;
 pub use reply::ReplyContext;
 
 /// A translated request.
@@ -78,8 +79,9 @@ pub fn decode<'a>(
     stream_options(&mut body, &mut context)?;
     store(&mut body, &mut context)?;
     include(&mut body, &mut context)?;
-    let tools = tools::decode(&mut body, &mut echo, &mut context)?;
-    let conversation = items::decode(&mut body, &mut context)?;
+    let mut input = body.take("input");
+    let tools = tools::decode(&mut body, input.as_mut(), &mut echo, &mut context)?;
+    let conversation = items::decode(&mut body, input, &mut context)?;
     let (effort, summary) = reasoning(&mut body, &mut context)?;
     let parts = Parts {
         stream,
@@ -96,7 +98,7 @@ pub fn decode<'a>(
         request: assembled.request,
         stream,
         upstream_stream: assembled.upstream_stream,
-        reply: ReplyContext::new(core, tools.custom, summary, echo.into_json()),
+        reply: ReplyContext::new(core, tools.calls, summary, echo.into_json()),
         warnings: context.warnings.into_vec(),
         fetches: context.fetches,
     })

@@ -22,7 +22,7 @@ pub(super) const FIELDS: Fields = Fields(&[
         "input",
         SUPPORTED,
         "\"hi\"",
-        "a string, or items: messages, reasoning, calls of functions and custom tools, their outputs; `item_reference` is rejected",
+        "a string, or items: messages, reasoning, calls of functions, custom tools and the client's tool search, their outputs, `additional_tools`; unknown items without content are dropped with a warning, other items are rejected",
     ),
     Field::new(
         "instructions",
@@ -83,13 +83,13 @@ pub(super) const FIELDS: Fields = Fields(&[
         "tools",
         FieldRule::ByFamily(tools),
         r#"[{"type":"function","name":"f"}]"#,
-        "functions, and custom tools as functions with one string argument; tools that OpenAI runs are dropped with a warning",
+        "functions, custom tools as functions with one string argument, namespaces as functions with a joined name, a tool search that the client runs; `file_search`, `mcp`, `computer`, `shell`, `local_shell` and `apply_patch` are rejected, other tools are dropped with a warning",
     ),
     Field::new(
         "tool_choice",
         FieldRule::ByFamily(tool_choice),
         "\"required\"",
-        "`auto`, `none`, `required`, a function, a custom tool, `allowed_tools`; a tool that OpenAI runs is rejected",
+        "`auto`, `none`, `required`, a function or a custom tool, also with `namespace`, `allowed_tools`; a tool that OpenAI runs is rejected",
     ),
     Field::new(
         "parallel_tool_calls",

@@ -223,6 +223,12 @@ impl<'a> Object<'a> {
         found.filter(|value| !value.is_null())
     }
 
+    /// Sets a member; replaces a member of the same name.
+    pub(crate) fn set(&mut self, key: &'static str, value: Json<'a>) {
+        self.0.retain(|(name, _)| name != key);
+        self.0.push((Cow::Borrowed(key), value));
+    }
+
     pub(crate) fn string(
         &mut self,
         key: &str,

@@ -5,7 +5,12 @@ use std::borrow::Cow;
 use bedrock::converse::{ContentBlock, SystemBlock, ToolUseBlock};
 use serde_json::json;
 
-use super::{super::carrier, content, tools::INPUT};
+use super::{
+    super::{carrier, names::join as joined},
+    content,
+    reply::CallForm,
+    tools::{INPUT, TOOL_SEARCH},
+};
 use crate::{
     families::Replay,
     translation::{
@@ -31,6 +36,16 @@ const HOSTED: [&str; 5] = [
     "mcp_list_tools",
 ];
 
+/// Members that carry a part of the conversation.
+const CONVERSATION: [&str; 6] = [
+    "content",
+    "output",
+    "encrypted_content",
+    "call_id",
+    "approval_request_id",
+    "server_label",
+];
+
 /// State of reading items.
 #[derive(Default)]
 struct Reader<'a> {
@@ -39,9 +54,10 @@ struct Reader<'a> {
     reasoning: Vec<ContentBlock<'a>>,
 }
 
-/// Reads `instructions` and `input`.
+/// Reads `instructions`, and `input` without its tools.
 pub(super) fn decode<'a>(
     body: &mut Object<'a>,
+    input: Option<Json<'a>>,
     context: &mut Context<'_>,
 ) -> Result<Conversation<'a>, RequestError> {
     let root = FieldPath::Root;
@@ -55,7 +71,7 @@ pub(super) fn decode<'a>(
             .push(SystemBlock::Text(instructions));
     }
     let at = root.key("input");
-    match body.take("input") {
+    match input {
         Some(Json::String(text)) => reader
             .conversation
             .turns
@@ -85,6 +101,47 @@ pub(super) fn decode<'a>(
 }
 
 impl<'a> Reader<'a> {
+    /// The result of the client's search for tools, which are declared like all others.
+    fn found_tools(
+        &mut self,
+        mut item: Object<'a>,
+        at: &FieldPath<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), RequestError> {
+        let tools_at = at.key("tools");
+        let tools = match item.take("tools") {
+            Some(tools) => tools.array(&tools_at)?,
+            None => Vec::new(),
+        };
+        let mut found = Vec::new();
+        for tool in &tools {
+            let name = tool.text_at(&["name"]).unwrap_or_default();
+            let inside = match tool {
+                Json::Object(tool) => tool.get("tools"),
+                _ => None,
+            };
+            let mut add = |namespace: Option<&str>, name: &str| {
+                let joined = joined(namespace, Cow::Owned(name.to_owned()));
+                found.push(context.names.upstream(joined).into_owned());
+            };
+            match inside {
+                Some(Json::Array(inside)) => inside
+                    .iter()
+                    .filter_map(|one| one.text_at(&["name"]))
+                    .for_each(|one| add(Some(name), one)),
+                _ => add(None, name),
+            }
+        }
+        let text = if found.is_empty() {
+            "No tool was found.".to_owned()
+        } else {
+            format!("These tools are available now: {}", found.join(", "))
+        };
+        item.take("execution");
+        item.set("output", Json::String(Cow::Owned(text)));
+        self.output(item, at, context)
+    }
+
     fn item(
         &mut self,
         item: Json<'a>,
@@ -105,12 +162,20 @@ impl<'a> Reader<'a> {
         // Members of replayed output items.
         let id = item.string("id", at)?;
         item.take("status");
+        item.take("internal_chat_message_metadata_passthrough");
         match kind.as_ref() {
             "message" => self.message(item, at, context),
             "reasoning" => self.reasoning(item, at, context),
-            "function_call" => self.call(item, at, false, context),
-            "custom_tool_call" => self.call(item, at, true, context),
+            "function_call" => self.call(item, at, CallForm::Function, context),
+            "custom_tool_call" => self.call(item, at, CallForm::Custom, context),
             "function_call_output" | "custom_tool_call_output" => self.output(item, at, context),
+            // Its tools are declared.
+            "additional_tools" => Ok(()),
+            "tool_search_call" if is_of_client(&item) => {
+                self.call(item, at, CallForm::ToolSearch, context)
+            }
+            "tool_search_output" if is_of_client(&item) => self.found_tools(item, at, context),
+            "tool_search_call" | "tool_search_output" => Ok(()),
             "item_reference" => Err(RequestError::unsupported(
                 at.to_string(),
                 format!(
@@ -123,13 +188,20 @@ impl<'a> Reader<'a> {
                 let why = format!("{hosted} is an item of a tool that only OpenAI has");
                 context.warnings.dropped("input[]", &why)
             }
-            other => Err(RequestError::unsupported(
-                at.key("type").to_string(),
-                format!(
-                    "{other:?} is not a supported item; use message, reasoning, function_call, \
-                     function_call_output, custom_tool_call or custom_tool_call_output"
-                ),
-            )),
+            other if CONVERSATION.iter().any(|member| item.get(member).is_some()) => {
+                Err(RequestError::unsupported(
+                    at.key("type").to_string(),
+                    format!(
+                        "{other:?} is not a supported item, and the conversation would be incomplete without it; use \
+                         message, reasoning, function_call, function_call_output, custom_tool_call or \
+                         custom_tool_call_output"
+                    ),
+                ))
+            }
+            other => {
+                let why = format!("{other} is an unknown item without content");
+                context.warnings.dropped("input[]", &why)
+            }
         }
     }
 
@@ -232,19 +304,24 @@ impl<'a> Reader<'a> {
         &mut self,
         mut item: Object<'a>,
         at: &FieldPath<'_>,
-        free_text: bool,
+        form: CallForm,
         context: &mut Context<'_>,
     ) -> Result<(), RequestError> {
         let id = item.required_string("call_id", at)?;
-        let name = item.required_string("name", at)?;
-        let input = if free_text {
+        let name = match form {
+            CallForm::ToolSearch => Cow::Borrowed(TOOL_SEARCH),
+            CallForm::Function | CallForm::Custom => item.required_string("name", at)?,
+        };
+        let namespace = item.string("namespace", at)?;
+        let input = if form == CallForm::Custom {
             let text = item.string("input", at)?.unwrap_or_default();
             schema::owned(json!({ INPUT: text }).to_string())?
         } else {
             arguments(item.take("arguments"), &at.key("arguments"), context)?
         };
+        item.take("execution");
         context.drop_unknown(item, at)?;
-        let name = context.names.upstream(name);
+        let name = context.names.upstream(joined(namespace.as_deref(), name));
         context.tool_history(&name);
         let turns = &mut self.conversation.turns;
         let upstream = turns.fresh_id(&names::call_id(id.clone(), context.capabilities.tools.id));
@@ -267,6 +344,9 @@ impl<'a> Reader<'a> {
         let id = item.required_string("call_id", at)?;
         let cached =
             context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
+        // The call has them.
+        item.take("name");
+        item.take("namespace");
         let mut blocks = content::decode(item.take("output"), &at.key("output"), cached, context)?;
         context.drop_unknown(item, at)?;
         let mut point = None;
@@ -285,6 +365,12 @@ impl<'a> Reader<'a> {
         };
         tool_results::result(given, &mut self.conversation.turns, context)
     }
+}
+
+/// Whether the client ran the search; otherwise OpenAI did, and its result are the tools.
+fn is_of_client(item: &Object<'_>) -> bool {
+    let execution = item.get("execution").and_then(|value| value.text_at(&[]));
+    execution == Some("client") && item.get("call_id").is_some()
 }
 
 /// Whether a block is valid in an assistant message.

@@ -2,14 +2,32 @@
 
 use std::fmt;
 
+use super::super::names;
 use crate::translation::reply::ReplyCore;
+
+/// How calls of tools are returned that are not functions, by Bedrock's names of the tools.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallForms {
+    /// Custom tools, whose input is free text.
+    pub(super) custom: Vec<String>,
+    /// The client's search for tools.
+    pub(super) search: Option<String>,
+}
+
+/// The form of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallForm {
+    Function,
+    /// Its arguments contain the free text.
+    Custom,
+    ToolSearch,
+}
 
 /// Passed from decoding to encoding; small, owned and cheap to move.
 #[derive(Clone, Default)]
 pub struct ReplyContext {
     core: ReplyCore,
-    /// Bedrock's names of custom tools, whose input is free text.
-    custom: Vec<String>,
+    calls: CallForms,
     summary: bool,
     /// The members of the response that repeat the request: `"k":v,…,`.
     echo: String,
@@ -20,7 +38,7 @@ impl fmt::Debug for ReplyContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReplyContext")
             .field("core", &self.core)
-            .field("custom", &self.custom)
+            .field("calls", &self.calls)
             .field("summary", &self.summary)
             .finish_non_exhaustive()
     }
@@ -29,13 +47,13 @@ impl fmt::Debug for ReplyContext {
 impl ReplyContext {
     pub(super) const fn new(
         core: ReplyCore,
-        custom: Vec<String>,
+        calls: CallForms,
         summary: bool,
         echo: String,
     ) -> Self {
         Self {
             core,
-            custom,
+            calls,
             summary,
             echo,
         }
@@ -46,9 +64,20 @@ impl ReplyContext {
         &self.core
     }
 
-    /// Whether a tool, given Bedrock's name, is a custom tool.
-    pub(crate) fn is_custom(&self, upstream: &str) -> bool {
-        self.custom.iter().any(|name| name == upstream)
+    /// The form of a call of a tool, given Bedrock's name.
+    pub(crate) fn call_form(&self, upstream: &str) -> CallForm {
+        if self.calls.custom.iter().any(|name| name == upstream) {
+            CallForm::Custom
+        } else if self.calls.search.as_deref() == Some(upstream) {
+            CallForm::ToolSearch
+        } else {
+            CallForm::Function
+        }
+    }
+
+    /// The client's namespace and name of a tool, given Bedrock's name.
+    pub(crate) fn tool_name<'n>(&'n self, upstream: &'n str) -> (Option<&'n str>, &'n str) {
+        names::split(self.core.original_tool_name(upstream))
     }
 
     /// Whether reasoning is returned as a summary; otherwise as `reasoning_text`.
@@ -70,7 +99,7 @@ mod tests {
     fn debug_output_omits_the_clients_content() {
         let core = ReplyCore::default();
         let echo = "\"instructions\":\"a secret plan\",".to_owned();
-        let context = ReplyContext::new(core, Vec::new(), false, echo);
+        let context = ReplyContext::new(core, CallForms::default(), false, echo);
         assert!(!format!("{context:?}").contains("secret"));
     }
 }

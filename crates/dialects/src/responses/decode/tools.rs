@@ -1,10 +1,13 @@
-//! Reads functions and custom tools; custom tools become functions with one string argument.
+//! Reads tools. Custom tools become functions with one string argument, functions in namespaces get one name each, and
+//! tools in items of `input` are declared like all others.
+
+mod choice;
 
 use std::borrow::Cow;
 
 use bedrock::converse::{InputSchema, Tool, ToolSpec};
 
-use super::echo::Echo;
+use super::{super::names, echo::Echo, reply::CallForms};
 use crate::translation::{
     RequestError, cache,
     context::Context,
@@ -16,81 +19,246 @@ use crate::translation::{
 
 /// The argument of a custom tool.
 pub(super) const INPUT: &str = "input";
+/// The name of a client's search for tools.
+pub(super) const TOOL_SEARCH: &str = "tool_search";
+/// Tools on which the response depends, and which nobody would run.
+const REJECTED: [&str; 7] = [
+    "apply_patch",
+    "computer",
+    "computer_use_preview",
+    "file_search",
+    "local_shell",
+    "mcp",
+    "shell",
+];
+const ALL_DECLARED: &str = "Bedrock gets all tools at once, so the model does not search for them";
 const INPUT_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as text."}},"required":["input"]}"#;
 
-/// The client's tools.
+/// The client's tools, and how calls of them are returned.
 #[derive(Debug)]
 pub(super) struct DecodedTools<'a> {
     pub(super) tools: Tools<'a>,
-    /// Bedrock's names of the custom tools.
-    pub(super) custom: Vec<String>,
+    pub(super) calls: CallForms,
 }
 
-/// Reads `tools`, `tool_choice` and `parallel_tool_calls`.
+/// Where a list of tools is.
+#[derive(Clone, Copy)]
+enum List<'p> {
+    /// `tools`, in which names are unique.
+    Tools,
+    /// An item of `input`, which may repeat tools.
+    Item,
+    /// A namespace, in one of the two.
+    Namespace(&'p str, &'p Self),
+}
+
+impl List<'_> {
+    const fn may_repeat(self) -> bool {
+        match self {
+            Self::Tools => false,
+            Self::Item => true,
+            Self::Namespace(_, list) => list.may_repeat(),
+        }
+    }
+
+    const fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Namespace(name, _) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// The tools that were read.
+#[derive(Default)]
+struct Reader<'a> {
+    tools: Vec<Tool<'a>>,
+    calls: CallForms,
+}
+
+/// Reads `tools`, the tools in items of `input`, `tool_choice` and `parallel_tool_calls`.
 pub(super) fn decode<'a>(
     body: &mut Object<'a>,
+    input: Option<&mut Json<'a>>,
     echo: &mut Echo,
     context: &mut Context<'_>,
 ) -> Result<DecodedTools<'a>, RequestError> {
     let root = FieldPath::Root;
-    let at = root.key("tools");
-    let mut tools = Vec::new();
-    let mut custom = Vec::new();
-    if let Some(list) = body.take("tools") {
-        let list = list.array(&at)?;
-        for tool in &list {
-            if let Some(name) = tool.text_at(&["name"]) {
-                context.names.reserve(name);
-            }
-        }
-        for (index, tool) in list.into_iter().enumerate() {
-            let at = at.index(index);
-            match tool.text_at(&["type"]) {
-                Some("function" | "custom") => echo.tool(&tool),
-                Some(_) => {}
-                None => {
-                    return Err(RequestError::missing(
-                        at.key("type").to_string(),
-                        "is required: \"function\" or \"custom\"",
-                    ));
-                }
-            }
-            read(tool, &at, &mut tools, &mut custom, context)?;
+    let (tools_at, input_at) = (root.key("tools"), root.key("input"));
+    let tools = match body.take("tools") {
+        Some(list) => list.array(&tools_at)?,
+        None => Vec::new(),
+    };
+    let in_items = tools_in_items(input, &input_at)?;
+    for tool in tools
+        .iter()
+        .chain(in_items.iter().flat_map(|(_, list)| list))
+    {
+        if let Some(name) = tool.text_at(&["name"]) {
+            context.names.reserve(name);
         }
     }
-    hosted_choice(body)?;
+    let mut reader = Reader::default();
+    for tool in &tools {
+        if let Some("function" | "custom" | "namespace" | "tool_search") = tool.text_at(&["type"]) {
+            echo.tool(tool);
+        }
+    }
+    reader.list(tools, &tools_at, &List::Tools, context)?;
+    for (index, list) in in_items {
+        let item_at = input_at.index(index);
+        reader.list(list, &item_at.key("tools"), &List::Item, context)?;
+    }
+    choice::resolve(body, &reader.tools, context)?;
     Ok(DecodedTools {
-        tools: chosen(tools, body, context)?,
-        custom,
+        tools: chosen(reader.tools, body, context)?,
+        calls: reader.calls,
     })
 }
 
-fn read<'a>(
-    tool: Json<'a>,
+/// Takes the tools out of the items that add tools, with the index of each item.
+fn tools_in_items<'a>(
+    input: Option<&mut Json<'a>>,
     at: &FieldPath<'_>,
-    tools: &mut Vec<Tool<'a>>,
-    custom: &mut Vec<String>,
-    context: &mut Context<'_>,
-) -> Result<(), RequestError> {
-    let mut tool = tool.object(at)?;
-    let kind = tool.required_string("type", at)?;
-    let point = cache::point(&mut tool, at, context.capabilities.cache.tools, context)?;
-    let spec = match kind.as_ref() {
-        "function" => read_function(&mut tool, at, tools, context)?,
-        "custom" => {
-            let spec = free_text(&mut tool, at, tools, context)?;
-            custom.push(spec.name.clone().into_owned());
-            spec
-        }
-        other => {
-            let why = format!("{other} is a tool that only OpenAI runs");
-            return context.warnings.dropped("tools[]", &why);
-        }
+) -> Result<Vec<(usize, Vec<Json<'a>>)>, RequestError> {
+    let Some(Json::Array(items)) = input else {
+        return Ok(Vec::new());
     };
-    context.drop_unknown(tool, at)?;
-    tools.push(Tool::ToolSpec(spec));
-    tools.extend(point.map(Tool::CachePoint));
-    Ok(())
+    let mut found = Vec::new();
+    for (index, item) in items.iter_mut().enumerate() {
+        if !matches!(
+            item.text_at(&["type"]),
+            Some("additional_tools" | "tool_search_output")
+        ) {
+            continue;
+        }
+        let Json::Object(item) = item else { continue };
+        if let Some(tools) = item.get("tools").cloned() {
+            let item_at = at.index(index);
+            found.push((index, tools.array(&item_at.key("tools"))?));
+        }
+    }
+    Ok(found)
+}
+
+impl<'a> Reader<'a> {
+    fn list(
+        &mut self,
+        tools: Vec<Json<'a>>,
+        at: &FieldPath<'_>,
+        list: &List<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), RequestError> {
+        for (index, tool) in tools.into_iter().enumerate() {
+            self.tool(tool, &at.index(index), list, context)?;
+        }
+        Ok(())
+    }
+
+    fn tool(
+        &mut self,
+        tool: Json<'a>,
+        at: &FieldPath<'_>,
+        list: &List<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), RequestError> {
+        let mut tool = tool.object(at)?;
+        let Some(kind) = tool.string("type", at)? else {
+            return Err(RequestError::missing(
+                at.key("type").to_string(),
+                "is required: \"function\", \"custom\" or \"namespace\"",
+            ));
+        };
+        let read = match kind.as_ref() {
+            "function" => read_function,
+            "custom" => free_text,
+            "namespace" if list.namespace().is_none() => {
+                return self.namespace(tool, at, list, context);
+            }
+            "tool_search" => {
+                if tool.string("execution", at)?.as_deref() != Some("client") {
+                    context.warnings.info("tools[]", ALL_DECLARED);
+                    return Ok(());
+                }
+                tool.set("name", Json::String(Cow::Borrowed(TOOL_SEARCH)));
+                read_function
+            }
+            other if REJECTED.contains(&other) => {
+                return Err(RequestError::unsupported(
+                    at.key("type").to_string(),
+                    format!(
+                        "Bedrock does not support tools of type {other:?}; remove the tool, or declare a function \
+                         that the client runs"
+                    ),
+                ));
+            }
+            other => {
+                let why = format!("{other} is not a tool that Bedrock supports");
+                return context.warnings.dropped("tools[]", &why);
+            }
+        };
+        if let Some(name) = tool.string("name", at)? {
+            let name = if name.trim().is_empty() {
+                name
+            } else {
+                names::join(list.namespace(), name)
+            };
+            if list.may_repeat() && self.has(&context.names.upstream(name.clone())) {
+                return Ok(());
+            }
+            tool.set("name", Json::String(name));
+        }
+        if tool.boolean("defer_loading", at)? == Some(true) {
+            context.warnings.info("tools[].defer_loading", ALL_DECLARED);
+        }
+        let point = cache::point(&mut tool, at, context.capabilities.cache.tools, context)?;
+        let spec = read(&mut tool, at, &self.tools, context)?;
+        context.drop_unknown(tool, at)?;
+        let name = || spec.name.clone().into_owned();
+        match kind.as_ref() {
+            "custom" => self.calls.custom.push(name()),
+            "tool_search" => self.calls.search = Some(name()),
+            _ => {}
+        }
+        self.tools.push(Tool::ToolSpec(spec));
+        self.tools.extend(point.map(Tool::CachePoint));
+        Ok(())
+    }
+
+    /// The tools of a namespace; the first one gets the description of the namespace.
+    fn namespace(
+        &mut self,
+        mut tool: Object<'a>,
+        at: &FieldPath<'_>,
+        list: &List<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), RequestError> {
+        let name = tool.required_string("name", at)?;
+        let description = tool.string("description", at)?;
+        let tools = tool.take("tools").unwrap_or(Json::Array(Vec::new()));
+        context.drop_unknown(tool, at)?;
+        let first = self.tools.len();
+        let at = at.key("tools");
+        self.list(
+            tools.array(&at)?,
+            &at,
+            &List::Namespace(&name, list),
+            context,
+        )?;
+        if let Some(text) = description.filter(|text| !text.trim().is_empty())
+            && let Some(Tool::ToolSpec(spec)) = self.tools.get_mut(first)
+        {
+            let own = spec.description.take().unwrap_or_default();
+            let both = format!("{own}\n\nAbout all tools of {name}: {text}");
+            spec.description = Some(Cow::Owned(both.trim_start().to_owned()));
+        }
+        Ok(())
+    }
+
+    fn has(&self, upstream: &str) -> bool {
+        let mut tools = self.tools.iter();
+        tools.any(|tool| matches!(tool, Tool::ToolSpec(spec) if spec.name == upstream))
+    }
 }
 
 /// A custom tool. Its grammar becomes part of the description, because Bedrock does not enforce grammars.
@@ -135,20 +303,4 @@ fn free_text<'a>(
         },
         strict: None,
     })
-}
-
-/// Rejects the choice of a tool that OpenAI runs, because the client relies on the tool.
-fn hosted_choice(body: &Object<'_>) -> Result<(), RequestError> {
-    let kind = body
-        .get("tool_choice")
-        .and_then(|choice| choice.text_at(&["type"]));
-    match kind {
-        None | Some("function" | "custom" | "tool" | "allowed_tools" | "auto" | "any" | "none") => {
-            Ok(())
-        }
-        Some(kind) => Err(RequestError::unsupported(
-            "tool_choice.type",
-            format!("{kind} is a tool that only OpenAI runs"),
-        )),
-    }
 }

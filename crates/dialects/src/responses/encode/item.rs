@@ -3,7 +3,9 @@
 //! Text is kept as JSON: the concatenated insides of string literals are the inside of a string literal.
 
 use bytes::BytesMut;
+use serde_json::value::RawValue;
 
+use super::super::decode::CallForm;
 use crate::translation::write::write_json;
 
 /// The inside of a JSON string literal.
@@ -49,12 +51,13 @@ pub(super) enum Kind {
         /// The sealed block, once it is complete.
         sealed: Option<String>,
     },
-    /// A call of a function or, if `free_text`, of a custom tool, whose arguments contain its input.
+    /// A call of a tool; the arguments of a custom tool contain its input.
     Call {
         call_id: String,
+        namespace: Option<String>,
         name: String,
         arguments: Literal,
-        free_text: bool,
+        form: CallForm,
     },
 }
 
@@ -133,26 +136,38 @@ impl Item {
             }
             Kind::Call {
                 call_id,
+                namespace,
                 name,
                 arguments,
-                free_text,
+                form,
             } => {
-                let (kind, member) = if *free_text {
-                    ("custom_tool_call", "input")
-                } else {
-                    ("function_call", "arguments")
-                };
-                self.write_status(kind, out);
+                self.write_status(
+                    match form {
+                        CallForm::Function => "function_call",
+                        CallForm::Custom => "custom_tool_call",
+                        CallForm::ToolSearch => "tool_search_call",
+                    },
+                    out,
+                );
                 out.extend_from_slice(b",\"call_id\":");
                 write_json(call_id, out);
+                if *form == CallForm::ToolSearch {
+                    out.extend_from_slice(b",\"execution\":\"client\",\"arguments\":");
+                    out.extend_from_slice(self.object_arguments().as_bytes());
+                    out.extend_from_slice(b"}");
+                    return;
+                }
+                if let Some(namespace) = namespace {
+                    out.extend_from_slice(b",\"namespace\":");
+                    write_json(namespace, out);
+                }
                 out.extend_from_slice(b",\"name\":");
                 write_json(name, out);
-                out.extend_from_slice(b",\"");
-                out.extend_from_slice(member.as_bytes());
-                out.extend_from_slice(b"\":");
-                if *free_text {
+                if *form == CallForm::Custom {
+                    out.extend_from_slice(b",\"input\":");
                     write_json(&self.free_text(), out);
                 } else {
+                    out.extend_from_slice(b",\"arguments\":");
                     arguments.write(out);
                 }
                 out.extend_from_slice(b"}");
@@ -175,6 +190,17 @@ impl Item {
             .and_then(|value| value.get("input")?.as_str());
         // Arguments without the expected member are passed to the tool as they are.
         input.map_or_else(|| arguments.clone(), str::to_owned)
+    }
+
+    /// The arguments as an object; empty while they are incomplete.
+    fn object_arguments(&self) -> String {
+        let Kind::Call { arguments, .. } = &self.kind else {
+            return String::new();
+        };
+        Some(arguments.decode())
+            .filter(|text| text.trim_start().starts_with('{'))
+            .filter(|text| serde_json::from_str::<&RawValue>(text).is_ok())
+            .unwrap_or_else(|| "{}".to_owned())
     }
 
     fn write_status(&self, kind: &str, out: &mut BytesMut) {

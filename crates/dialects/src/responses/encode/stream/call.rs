@@ -4,7 +4,10 @@ use bytes::BytesMut;
 use serde_json::value::RawValue;
 
 use super::{
-    super::item::{Item, Kind, Literal},
+    super::{
+        super::decode::CallForm,
+        item::{Item, Kind, Literal},
+    },
     Apart, StreamEncoder,
 };
 use crate::translation::{
@@ -41,14 +44,20 @@ impl StreamEncoder {
         name: &str,
         out: &mut BytesMut,
     ) -> usize {
-        let free_text = self.reply.is_custom(name);
+        let form = self.reply.call_form(name);
+        let (namespace, name) = self.reply.tool_name(name);
         let kind = Kind::Call {
             call_id: id.to_owned(),
-            name: self.reply.core().original_tool_name(name).to_owned(),
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
             arguments: Literal::default(),
-            free_text,
+            form,
         };
-        let prefix = if free_text { "ctc" } else { "fc" };
+        let prefix = match form {
+            CallForm::Function => "fc",
+            CallForm::Custom => "ctc",
+            CallForm::ToolSearch => "tsc",
+        };
         self.begin_item(prefix, kind, block, out)
     }
 
@@ -92,20 +101,17 @@ impl StreamEncoder {
 
     pub(super) fn arguments(&mut self, index: usize, json: &str, out: &mut BytesMut) {
         let Some(Item {
-            kind:
-                Kind::Call {
-                    arguments,
-                    free_text,
-                    ..
-                },
+            kind: Kind::Call {
+                arguments, form, ..
+            },
             ..
         }) = self.items.get_mut(index)
         else {
             return;
         };
         arguments.push(json);
-        // The input of a custom tool is wrapped in JSON and cannot be streamed in pieces.
-        if !*free_text {
+        // The input of a custom tool is wrapped in JSON and cannot be streamed in pieces; a search has no such events.
+        if *form == CallForm::Function {
             let kind = "response.function_call_arguments.delta";
             self.about(index, kind, out, |_, out| {
                 out.extend_from_slice(b"\"delta\":");
@@ -117,14 +123,12 @@ impl StreamEncoder {
     pub(super) fn end_call(&mut self, index: usize, out: &mut BytesMut) {
         let call = self.items.get(index).map(|item| &item.kind);
         let Some(Kind::Call {
-            arguments,
-            free_text,
-            ..
+            arguments, form, ..
         }) = call
         else {
             return;
         };
-        let free_text = *free_text;
+        let form = *form;
         if arguments.is_empty() {
             // Missing arguments become an empty object, because "" does not parse.
             self.arguments(index, "\"{}\"", out);
@@ -140,7 +144,7 @@ impl StreamEncoder {
         if let Some(item) = self.items.get_mut(index) {
             item.status = status;
         }
-        if free_text {
+        if form == CallForm::Custom {
             for (kind, member) in [
                 ("response.custom_tool_call_input.delta", "delta"),
                 ("response.custom_tool_call_input.done", "input"),
@@ -151,7 +155,7 @@ impl StreamEncoder {
                     write_json(&item.free_text(), out);
                 });
             }
-        } else {
+        } else if form == CallForm::Function {
             let kind = "response.function_call_arguments.done";
             self.about(index, kind, out, |item, out| {
                 if let Kind::Call {

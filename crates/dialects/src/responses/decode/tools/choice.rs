@@ -1,0 +1,126 @@
+//! Reads which tool `tool_choice` means, by its namespace and name.
+
+use std::borrow::Cow;
+
+use bedrock::converse::Tool;
+
+use super::super::super::names;
+use crate::translation::{
+    RequestError,
+    context::Context,
+    json::{FieldPath, Json, Object},
+};
+
+/// Replaces the names in `tool_choice` by the names of declared tools, namespaces included. Rejects the choice of a tool
+/// that OpenAI runs, because the client relies on it.
+pub(super) fn resolve<'a>(
+    body: &mut Object<'a>,
+    tools: &[Tool<'a>],
+    context: &Context<'_>,
+) -> Result<(), RequestError> {
+    let root = FieldPath::Root;
+    let at = root.key("tool_choice");
+    let mut choice = match body.take("tool_choice") {
+        Some(Json::Object(choice)) => choice,
+        other => {
+            body.set("tool_choice", other.unwrap_or(Json::Null));
+            return Ok(());
+        }
+    };
+    let declared: Vec<&str> = tools
+        .iter()
+        .filter_map(|tool| match tool {
+            Tool::ToolSpec(spec) => Some(context.names.original(&spec.name)),
+            _ => None,
+        })
+        .collect();
+    let kind = choice.get("type").and_then(|kind| kind.text_at(&[]));
+    match kind {
+        None | Some("auto" | "any" | "none") => {}
+        Some("function" | "custom" | "tool") => name(&mut choice, &declared, &at)?,
+        Some("tool_search") => {
+            choice.set("type", Json::String(Cow::Borrowed("function")));
+            choice.set("name", Json::String(Cow::Borrowed(super::TOOL_SEARCH)));
+        }
+        Some("allowed_tools") => allowed(&mut choice, &declared, &at)?,
+        Some(kind) => {
+            return Err(RequestError::unsupported(
+                "tool_choice.type",
+                format!("{kind} is not a tool that Bedrock supports"),
+            ));
+        }
+    }
+    body.set("tool_choice", Json::Object(choice));
+    Ok(())
+}
+
+/// Replaces the name in the choice of one tool.
+fn name<'a>(
+    choice: &mut Object<'a>,
+    declared: &[&str],
+    at: &FieldPath<'_>,
+) -> Result<(), RequestError> {
+    if choice.get("function").is_some() {
+        return Ok(());
+    }
+    let namespace = choice.string("namespace", at)?;
+    if let Some(given) = choice.string("name", at)? {
+        let name = match namespace {
+            Some(namespace) => names::join(Some(&namespace), given),
+            None => found(given, declared),
+        };
+        choice.set("name", Json::String(name));
+    }
+    Ok(())
+}
+
+/// Replaces the names in a list of allowed tools; a namespace stands for all its tools.
+fn allowed<'a>(
+    choice: &mut Object<'a>,
+    declared: &[&str],
+    at: &FieldPath<'_>,
+) -> Result<(), RequestError> {
+    if let Some(mut inner) = choice.object("allowed_tools", at)? {
+        allowed(&mut inner, declared, &at.key("allowed_tools"))?;
+        choice.set("allowed_tools", Json::Object(inner));
+        return Ok(());
+    }
+    let at = at.key("tools");
+    let Some(tools) = choice.take("tools") else {
+        return Ok(());
+    };
+    let mut all = Vec::new();
+    for (index, tool) in tools.array(&at)?.into_iter().enumerate() {
+        let at = at.index(index);
+        let mut tool = tool.object(&at)?;
+        if tool.get("type").and_then(|kind| kind.text_at(&[])) == Some("namespace") {
+            let namespace = tool.required_string("name", &at)?;
+            for joined in declared {
+                if names::split(joined).0 == Some(&namespace) {
+                    let mut one = Object::default();
+                    one.set("name", Json::String(Cow::Owned((*joined).to_owned())));
+                    all.push(Json::Object(one));
+                }
+            }
+        } else {
+            name(&mut tool, declared, &at)?;
+            all.push(Json::Object(tool));
+        }
+    }
+    choice.set("tools", Json::Array(all));
+    Ok(())
+}
+
+/// The declared name that a name without a namespace means.
+fn found<'a>(given: Cow<'a, str>, declared: &[&str]) -> Cow<'a, str> {
+    if declared.contains(&given.as_ref()) {
+        return given;
+    }
+    let mut meant = declared
+        .iter()
+        .filter(|joined| names::means(&given, joined));
+    match (meant.next(), meant.next()) {
+        (Some(joined), None) => Cow::Owned((*joined).to_owned()),
+        _ => given,
+    }
+}
