@@ -11,10 +11,12 @@ mod decode;
 mod encode;
 mod fields;
 mod names;
+mod passthrough;
 
 pub use decode::{Decoded, ReplyContext, decode};
 pub use encode::{Encoded, StreamEncoder, encode_response, stream_failure};
 pub use fields::{field_descriptions, field_table};
+pub use passthrough::{Adapted, PassthroughStream, Restorer, adapt};
 
 #[cfg(test)]
 mod checker;

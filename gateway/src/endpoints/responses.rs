@@ -1,5 +1,5 @@
-//! `POST /v1/responses`. Models that Bedrock serves in this protocol get the request unchanged, other models by
-//! Converse; the capabilities of the target decide.
+//! `POST /v1/responses`. Models that Bedrock serves in this protocol get the request with the few changes that Bedrock's
+//! endpoints require, other models by Converse; the capabilities of the target decide.
 //! <https://platform.openai.com/docs/api-reference/responses/create>
 
 mod passthrough;
@@ -8,8 +8,7 @@ use bedrock::apis::Protocol;
 use bytes::{Bytes, BytesMut};
 use dialects::{
     openai::ResponseIdentity,
-    responses::{ReplyContext, StreamEncoder, decode, encode_response},
-    translation::with_model,
+    responses::{Adapted, ReplyContext, Restorer, StreamEncoder, adapt, decode, encode_response},
 };
 
 use super::openai;
@@ -17,12 +16,19 @@ use crate::{
     http::error::{GatewayError, Result},
     pipeline::{
         converse,
-        endpoint::{
-            self, Encoding, Endpoint, Preparation, Reply, StreamingEndpoint, TargetRequest,
-        },
+        endpoint::{self, Endpoint, Preparation, Reply, StreamingEndpoint, TargetRequest},
         record::RequestRecord,
     },
+    upstream::call::Prepared,
 };
+
+/// How the response of a target is encoded.
+#[derive(Debug)]
+pub(crate) enum Context {
+    /// The target uses the client's protocol.
+    Passthrough(Restorer),
+    Converse(Box<ReplyContext>),
+}
 
 /// Responses.
 pub(crate) struct Responses {
@@ -32,7 +38,7 @@ pub(crate) struct Responses {
 impl Endpoint for Responses {
     const PATH: &'static str = "/v1/responses";
     const OPERATION: &'static str = "responses";
-    type Context = Encoding<ReplyContext>;
+    type Context = Context;
 
     fn new(model: &str, created: u64) -> Self {
         Self {
@@ -42,36 +48,58 @@ impl Endpoint for Responses {
 
     fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
         let api = request.target.capabilities.apis.responses;
-        let edit = |body: &[u8], model: &str| Ok(with_model(body, model)?);
-        if let Some(sent) = openai::passthrough(request, (api, Protocol::Responses), edit)? {
-            return Ok(sent);
+        if let Some(api) = api.filter(|api| api.path(Protocol::Responses).is_some()) {
+            let model = &request.target.model_id;
+            let Adapted {
+                body,
+                warnings,
+                restorer,
+            } = adapt(request.body, model, request.config.strict)?;
+            let sent = (body, request.head.stream);
+            let context = Context::Passthrough(restorer);
+            let served = (api, Protocol::Responses);
+            let prepared = Prepared::passthrough(request.config, served, sent, context)?;
+            return Ok(Prepared {
+                warnings,
+                ..prepared
+            }
+            .into());
         }
         let decoded = decode(request.body, &converse::decode_options(&request)?)?;
-        converse::prepare(
+        converse::prepare_with(
             &decoded.request,
             decoded.stream && decoded.upstream_stream,
             decoded.fetches,
             decoded.warnings,
-            decoded.reply,
+            Context::Converse(Box::new(decoded.reply)),
         )
     }
 
     fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
-        let forward = |body: Bytes, _| {
-            let usage = passthrough::usage(&body);
-            (body, usage)
+        let context = match reply.context {
+            Context::Passthrough(restorer) => {
+                if let Some(usage) = passthrough::usage(&reply.body) {
+                    record.set_usage(usage);
+                }
+                return Ok(restorer
+                    .response(&reply.body)
+                    .map_or(reply.body, Bytes::from));
+            }
+            Context::Converse(context) => context,
         };
-        converse::whole(reply, record, forward, |response, context| {
-            Ok(encode_response(response, context, &self.identity)?.body)
-        })
+        let response = converse::read_response(&reply.body)?;
+        record.set_usage(response.usage);
+        Ok(encode_response(&response, *context, &self.identity)?
+            .body
+            .into())
     }
 }
 
 impl StreamingEndpoint for Responses {
-    fn encoder(&self, encoding: Self::Context) -> Box<dyn endpoint::StreamEncoder> {
-        match encoding {
-            Encoding::Passthrough { .. } => Box::new(passthrough::Stream::default()),
-            Encoding::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
+    fn encoder(&self, context: Self::Context) -> Box<dyn endpoint::StreamEncoder> {
+        match context {
+            Context::Passthrough(restorer) => Box::new(passthrough::Stream::new(restorer)),
+            Context::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }
     }
 

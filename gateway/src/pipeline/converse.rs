@@ -50,6 +50,21 @@ pub(crate) fn prepare<R>(
     warnings: Vec<String>,
     reply: R,
 ) -> Result<Preparation<Encoding<R>>> {
+    let encoding = Encoding::Converse(Box::new(reply));
+    prepare_with(request, stream, fetches, warnings, encoding)
+}
+
+/// The same with any state for encoding the response.
+///
+/// # Errors
+/// When the request cannot be serialized.
+pub(crate) fn prepare_with<C>(
+    request: &ConverseRequest<'_>,
+    stream: bool,
+    fetches: Vec<Fetch>,
+    warnings: Vec<String>,
+    context: C,
+) -> Result<Preparation<C>> {
     if !fetches.is_empty() {
         return Ok(Preparation::NeedsMedia(fetches));
     }
@@ -62,7 +77,7 @@ pub(crate) fn prepare<R>(
     };
     Ok(Prepared {
         warnings,
-        ..Prepared::new(operation, body, Encoding::Converse(Box::new(reply)))
+        ..Prepared::new(operation, body, context)
     }
     .into())
 }

@@ -1,8 +1,12 @@
-//! Responses of models that Bedrock serves in this protocol: bytes are forwarded, only the token usage is read.
+//! Responses of models that Bedrock serves in this protocol: bytes are forwarded, unless the request was adapted, and
+//! the token usage is read.
 
 use bedrock::{converse::TokenUsage, sse::Event};
 use bytes::BytesMut;
-use dialects::{openai::ErrorBody, responses::stream_failure};
+use dialects::{
+    openai::ErrorBody,
+    responses::{PassthroughStream, Restorer, stream_failure},
+};
 use serde::Deserialize;
 
 use crate::{
@@ -68,8 +72,7 @@ pub(super) fn usage(body: &[u8]) -> Option<TokenUsage> {
 /// A forwarded stream.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
-    /// Number of events so far, which is the sequence number of the next one.
-    events: u64,
+    events: PassthroughStream,
     ended: bool,
     /// The error event of the stream.
     failure: Option<GatewayError>,
@@ -78,10 +81,7 @@ pub(super) struct Stream {
 
 impl StreamEncoder for Stream {
     fn event(&mut self, event: &Event, out: &mut BytesMut) -> Result<()> {
-        out.extend_from_slice(&event.raw);
-        self.events = self
-            .events
-            .saturating_add(u64::from(!event.data.is_empty()));
+        self.events.event(event, out);
         match event.name() {
             "response.completed" | "response.incomplete" => {
                 self.ended = true;
@@ -124,8 +124,15 @@ impl StreamEncoder for Stream {
 }
 
 impl Stream {
+    pub(super) fn new(restorer: Restorer) -> Self {
+        Self {
+            events: PassthroughStream::new(restorer),
+            ..Self::default()
+        }
+    }
+
     fn fail(&mut self, error: &ErrorBody, out: &mut BytesMut) {
         self.ended = true;
-        stream_failure(error, self.events, out);
+        stream_failure(error, self.events.sequence(), out);
     }
 }

@@ -18,7 +18,7 @@ use crate::translation::{
 };
 
 /// The argument of a custom tool.
-pub(super) const INPUT: &str = "input";
+pub(in super::super) const INPUT: &str = "input";
 /// The name of a client's search for tools.
 pub(super) const TOOL_SEARCH: &str = "tool_search";
 /// Tools on which the response depends, and which nobody would run.
@@ -31,8 +31,12 @@ const REJECTED: [&str; 7] = [
     "mcp",
     "shell",
 ];
+/// The warning about a grammar.
+pub(in super::super) const GRAMMAR: &str =
+    "the grammar was added to the description; Bedrock does not enforce it";
 const ALL_DECLARED: &str = "Bedrock gets all tools at once, so the model does not search for them";
-const INPUT_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as text."}},"required":["input"]}"#;
+/// The schema of that function.
+pub(in super::super) const INPUT_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as text."}},"required":["input"]}"#;
 
 /// The client's tools, and how calls of them are returned.
 #[derive(Debug)]
@@ -261,6 +265,12 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A description with a grammar.
+pub(in super::super) fn with_grammar(description: &str, syntax: &str, definition: &str) -> String {
+    let both = format!("{description}\n\nThe input follows this {syntax} grammar:\n{definition}");
+    both.trim_start().to_owned()
+}
+
 /// A custom tool. Its grammar becomes part of the description, because Bedrock does not enforce grammars.
 fn free_text<'a>(
     tool: &mut Object<'a>,
@@ -280,11 +290,8 @@ fn free_text<'a>(
                 let syntax = format.string("syntax", &at)?.unwrap_or_default();
                 let definition = format.required_string("definition", &at)?;
                 let before = description.unwrap_or_default();
-                let asked =
-                    format!("{before}\n\nThe input follows this {syntax} grammar:\n{definition}");
-                description = Some(Cow::Owned(asked.trim_start().to_owned()));
-                let how = "the grammar was added to the description; Bedrock does not enforce it";
-                context.warnings.changed("tools[].format", how)?;
+                description = Some(Cow::Owned(with_grammar(&before, &syntax, &definition)));
+                context.warnings.changed("tools[].format", GRAMMAR)?;
             }
             other => {
                 return Err(RequestError::unsupported(

@@ -1,0 +1,180 @@
+//! Tests of requests for Bedrock's own endpoints and of their responses.
+
+use bedrock::sse::Decoder;
+use bytes::{Bytes, BytesMut};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn adapted(request: &Value) -> (Value, Adapted) {
+    let adapted = adapt(request.to_string().as_bytes(), "upstream", false).unwrap();
+    (serde_json::from_slice(&adapted.body).unwrap(), adapted)
+}
+
+#[test]
+fn bytes_are_unchanged_if_the_endpoint_accepts_the_request() {
+    let body = r#"{ "model" : "alias","input":[{"role":"user","content":"a \u0063ustom \"namespace\" 1.0"}], "tools":[{"type":"namespace","name":"mcp__docs","tools":[{"type":"function","name":"search","parameters":{"const":1e2}}]}]}"#;
+    let adapted = adapt(body.as_bytes(), "m", true).unwrap();
+    let expected = body.replace("\"alias\"", "\"m\"");
+    assert_eq!(String::from_utf8(adapted.body).unwrap(), expected);
+    assert!(adapted.restorer.response(b"{}").is_none());
+}
+
+#[test]
+fn tools_of_items_move_to_tools_once() {
+    let search = json!({"type": "function", "name": "search", "parameters": {}});
+    let shell = json!({"type": "function", "name": "shell", "parameters": {}});
+    let docs = |tools: Value| json!({"type": "namespace", "name": "mcp__docs", "tools": tools});
+    let (body, _) = adapted(&json!({"model": "alias", "input": [
+        {"type": "additional_tools", "role": "developer", "tools": [docs(json!([search])), shell]},
+        {"role": "user", "content": "hi"},
+        {"type": "additional_tools", "tools": [docs(json!([search, shell]))]}]}));
+    assert_eq!(body["model"], "upstream");
+    assert_eq!(body["input"], json!([{"role": "user", "content": "hi"}]));
+    assert_eq!(body["tools"], json!([docs(json!([search, shell])), shell]));
+}
+
+#[test]
+fn custom_tools_become_functions() {
+    let (body, adapted) = adapted(&json!({"model": "alias", "input": [
+        {"type": "custom_tool_call", "id": "ctc_1", "call_id": "c1", "name": "patch", "input": "a \"b\""},
+        {"type": "custom_tool_call_output", "id": "x", "call_id": "c1", "output": "ok"}],
+        "tool_choice": {"type": "custom", "name": "patch"},
+        "tools": [{"type": "custom", "name": "patch", "description": "Edits",
+            "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}}]}));
+    assert_eq!(
+        body["input"],
+        json!([
+            {"type": "function_call", "call_id": "c1", "name": "patch", "arguments": "{\"input\":\"a \\\"b\\\"\"}"},
+            {"type": "function_call_output", "call_id": "c1", "output": "ok"}
+        ])
+    );
+    assert_eq!(
+        body["tool_choice"],
+        json!({"type": "function", "name": "patch"})
+    );
+    let tool = &body["tools"][0];
+    assert_eq!(tool["type"], "function");
+    assert_eq!(tool["parameters"]["required"], json!(["input"]));
+    assert!(
+        tool["description"]
+            .as_str()
+            .unwrap()
+            .ends_with("start: /.+/")
+    );
+    assert!(tool.get("format").is_none());
+    assert_eq!(adapted.warnings.len(), 1);
+}
+
+#[test]
+fn strict_mode_rejects_a_grammar_that_is_not_enforced() {
+    let request = json!({"model": "m", "input": "hi", "tools": [{"type": "custom", "name": "patch",
+        "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}}]});
+    let error = adapt(request.to_string().as_bytes(), "m", true).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("tools[].format"));
+}
+
+fn request() -> Value {
+    json!({"model": "alias", "input": [
+            {"type": "function_call", "call_id": "c", "namespace": "web", "name": "run", "arguments": "{}"}],
+        "tools": [
+            {"type": "namespace", "name": "web", "tools": [{"type": "function", "name": "run"}]},
+            {"type": "namespace", "name": "fs", "tools": [{"type": "custom", "name": "patch"}]},
+            {"type": "function", "name": "patch"}]})
+}
+
+fn output() -> [Value; 3] {
+    [
+        json!({"type": "function_call", "id": "fc_0", "call_id": "c0", "namespace": "client_web", "name": "run", "arguments": "{}"}),
+        json!({"type": "function_call", "id": "fc_1", "call_id": "c1", "namespace": "fs", "name": "patch", "arguments": "{\"input\":\"*** Begin\"}"}),
+        json!({"type": "function_call", "id": "fc_2", "call_id": "c2", "name": "patch", "arguments": "{\"a\":1}"}),
+    ]
+}
+
+fn restored() -> [Value; 3] {
+    let [mut run, mut patch, function] = output();
+    run["namespace"] = json!("web");
+    patch["type"] = json!("custom_tool_call");
+    patch["input"] = json!("*** Begin");
+    remove(&mut patch, &["arguments"]);
+    [run, patch, function]
+}
+
+#[test]
+fn reserved_namespaces_and_custom_calls_are_restored() {
+    let (body, adapted) = adapted(&request());
+    assert_eq!(body["tools"][0]["name"], "client_web");
+    assert_eq!(body["input"][0]["namespace"], "client_web");
+    assert_eq!(body["tools"][1]["tools"][0]["type"], "function");
+    let response = json!({"id": "resp_1", "output": output()}).to_string();
+    let response = adapted.restorer.response(response.as_bytes()).unwrap();
+    let response: Value = serde_json::from_slice(&response).unwrap();
+    assert_eq!(response, json!({"id": "resp_1", "output": restored()}));
+}
+
+#[test]
+fn streams_are_restored_with_consecutive_numbers() {
+    let (_, adapted) = adapted(&request());
+    let mut events = vec![json!({"type": "response.created", "response": {"output": []}})];
+    for (index, item) in output().into_iter().enumerate() {
+        let arguments = item["arguments"].as_str().unwrap();
+        let mut begun = item.clone();
+        begun["arguments"] = json!("");
+        events.push(
+            json!({"type": "response.output_item.added", "output_index": index, "item": begun}),
+        );
+        for piece in [&arguments[..1], &arguments[1..]] {
+            events.push(json!({"type": "response.function_call_arguments.delta", "output_index": index, "item_id": item["id"], "delta": piece}));
+        }
+        events.push(json!({"type": "response.function_call_arguments.done", "output_index": index, "item_id": item["id"], "name": item["name"], "arguments": arguments}));
+        events.push(
+            json!({"type": "response.output_item.done", "output_index": index, "item": item}),
+        );
+    }
+    events.push(json!({"type": "response.completed", "response": {"output": output()}}));
+    let mut decoder = Decoder::new(1 << 20);
+    for (number, event) in events.iter_mut().enumerate() {
+        event["sequence_number"] = json!(number);
+        let kind = event["type"].as_str().unwrap().to_owned();
+        decoder.push(Bytes::from(format!("event: {kind}\ndata: {event}\n\n")));
+    }
+    let mut stream = PassthroughStream::new(adapted.restorer);
+    let mut out = BytesMut::new();
+    while let Some(event) = decoder.next_event().unwrap() {
+        stream.event(&event, &mut out);
+    }
+    let text = String::from_utf8(out.to_vec()).unwrap();
+    let mut of_custom = Vec::new();
+    let mut count = 0;
+    for event in text.split_terminator("\n\n") {
+        let (name, data) = event.split_once("\ndata: ").unwrap();
+        let event: Value = serde_json::from_str(data).unwrap();
+        assert_eq!(name, format!("event: {}", event["type"].as_str().unwrap()));
+        assert_eq!(event["sequence_number"], count, "{data}");
+        count += 1;
+        if event["output_index"] == 1 {
+            of_custom.push(event.clone());
+        }
+        if event["type"] == "response.completed" {
+            assert_eq!(event["response"]["output"], json!(restored()));
+        }
+    }
+    assert_eq!(stream.sequence(), count);
+    let kinds: Vec<_> = of_custom
+        .iter()
+        .map(|event| event["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "response.output_item.added",
+            "response.custom_tool_call_input.delta",
+            "response.custom_tool_call_input.done",
+            "response.output_item.done"
+        ]
+    );
+    assert_eq!(of_custom[0]["item"]["input"], "");
+    assert_eq!(of_custom[1]["delta"], "*** Begin");
+    assert_eq!(of_custom[2]["input"], "*** Begin");
+    assert_eq!(of_custom[3]["item"], restored()[1]);
+}
