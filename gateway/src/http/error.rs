@@ -5,6 +5,8 @@
 //! in the log only.
 
 mod anthropic;
+mod message;
+mod retry_after;
 mod text;
 
 use std::{borrow::Cow, fmt};
@@ -22,6 +24,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
 use crate::http::{hints, over_limit::OverLimit};
+
+pub(crate) use message::with_hint;
 
 /// Tells the OpenAI and Anthropic SDKs whether to retry; without it they retry every 429.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -202,6 +206,8 @@ impl GatewayError {
             }
             Self::OverLimit(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Request(_) => StatusCode::BAD_REQUEST,
+            // The model may fail on its input, too.
+            Self::Service(_) if self.is_context_overflow() => StatusCode::BAD_REQUEST,
             Self::Service(refusal) => service_status(&refusal.error),
             Self::Timeout { .. } | Self::StreamIdle { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Unreachable { .. }
@@ -215,7 +221,16 @@ impl GatewayError {
         }
     }
 
-    /// A stable reason for metrics and logs, and the `code` of the client's error.
+    /// The `code` of the client's error.
+    fn code(&self) -> &str {
+        if self.is_context_overflow() {
+            message::CONTEXT_EXCEEDED
+        } else {
+            self.reason()
+        }
+    }
+
+    /// A stable reason for metrics and logs.
     pub fn reason(&self) -> &str {
         match self {
             Self::Unauthenticated { code, .. } => code,
@@ -303,10 +318,6 @@ impl GatewayError {
         if let Some(hint) = self.hint() {
             extra.insert("hint".to_owned(), Value::from(hint.as_ref()));
         }
-        let message = match self {
-            Self::Service(refusal) => refusal.error.message.clone(),
-            other => other.client_message(),
-        };
         let param = match self {
             Self::Request(error) => error.param.clone(),
             Self::UnknownModel { .. } => Some("model".to_owned()),
@@ -318,9 +329,9 @@ impl GatewayError {
                 Self::OverLimit(limit) => limit.openai_type().to_owned(),
                 _ => String::new(),
             },
-            code: Some(self.reason().to_owned()),
+            code: Some(self.code().to_owned()),
             param,
-            message,
+            message: self.message(),
             extra,
         }
     }
@@ -364,6 +375,10 @@ impl GatewayError {
             Self::BodyTooLarge { .. } | Self::BodyUnreadable(_) => {
                 (header::CONNECTION, HeaderValue::from_static("close"))
             }
+            Self::Service(refusal) => match retry_after::of(refusal) {
+                Some(value) => (header::RETRY_AFTER, value),
+                None => return,
+            },
             _ => return,
         };
         headers.insert(name, value);
@@ -402,76 +417,4 @@ pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn service(name: &str, status: u16, message: &str) -> GatewayError {
-        GatewayError::Service(Box::new(Refusal {
-            error: ServiceError {
-                status,
-                name: name.to_owned(),
-                message: message.to_owned(),
-                request_id: Some("aws-1".to_owned()),
-            },
-            model_id: "m".to_owned(),
-            region: "us-east-1".to_owned(),
-            original: None,
-        }))
-    }
-
-    #[test]
-    fn keeps_the_status_of_aws_errors_except_those_about_the_gateways_credentials() {
-        for (name, received, expected) in [
-            ("ValidationException", 400, 400),
-            ("AccessDeniedException", 403, 403),
-            ("ResourceNotFoundException", 404, 404),
-            ("ModelTimeoutException", 408, 408),
-            ("ModelErrorException", 424, 424),
-            ("ThrottlingException", 429, 429),
-            ("ModelNotReadyException", 429, 429),
-            ("InternalServerException", 500, 500),
-            ("ServiceUnavailableException", 503, 503),
-            ("UnrecognizedClientException", 403, 502),
-            ("ExpiredTokenException", 403, 502),
-            ("InvalidSignatureException", 403, 502),
-            ("SomethingNewException", 418, 418),
-        ] {
-            let error = service(name, received, "text");
-            assert_eq!(error.status().as_u16(), expected, "{name}");
-            assert_eq!(error.reason(), name);
-        }
-    }
-
-    #[test]
-    fn body_has_awss_message_both_request_ids_and_a_hint() {
-        let error = service(
-            "ValidationException",
-            400,
-            "The provided model identifier is invalid.",
-        );
-        assert!(!error.is_local());
-        let body: Value = serde_json::from_slice(&error.body("req_1").to_vec()).unwrap();
-        let error = &body["error"];
-        assert_eq!(
-            error["message"],
-            "The provided model identifier is invalid."
-        );
-        assert_eq!(error["type"], "invalid_request_error");
-        assert_eq!(error["code"], "ValidationException");
-        assert_eq!(error["request_id"], "req_1");
-        assert_eq!(error["aws_request_id"], "aws-1");
-        assert!(error["hint"].as_str().unwrap().contains("region"));
-    }
-
-    #[test]
-    fn unknown_model_error_lists_at_most_20_allowed_models() {
-        let allowed: Vec<String> = (0..30).map(|n| format!("m{n}")).collect();
-        let error = GatewayError::UnknownModel {
-            model: "x".to_owned(),
-            allowed,
-        };
-        let text = error.to_string();
-        assert!(text.contains("m0, m1") && text.contains("m19, …") && !text.contains("m20"));
-        assert_eq!(error.status(), StatusCode::NOT_FOUND);
-    }
-}
+mod tests;

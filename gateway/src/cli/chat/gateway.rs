@@ -223,8 +223,8 @@ fn message(body: &[u8]) -> String {
             .and_then(Value::as_str)
     };
     match (member("message"), member("hint")) {
-        (Some(message), Some(hint)) => format!("{message} ({hint})"),
-        (Some(message), None) => message.to_owned(),
+        (Some(message), Some(hint)) if !message.contains(hint) => format!("{message} ({hint})"),
+        (Some(message), _) => message.to_owned(),
         _ => document.to_string(),
     }
 }

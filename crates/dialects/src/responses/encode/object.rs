@@ -58,9 +58,15 @@ struct Failure<'a> {
     message: &'a str,
 }
 
+/// The code with which agents shorten their conversation.
+const CONTEXT_EXCEEDED: &str = "context_length_exceeded";
+
 /// OpenAI's code for a failed response; clients use it to decide about retries.
-pub(super) const fn failure_code(status: u16) -> &'static str {
-    match status {
+pub(super) fn failure_code(error: &ErrorBody) -> &'static str {
+    if error.code.as_deref() == Some(CONTEXT_EXCEEDED) {
+        return CONTEXT_EXCEEDED;
+    }
+    match error.status {
         429 => "rate_limit_exceeded",
         400 | 413 => "invalid_prompt",
         _ => "server_error",
@@ -81,7 +87,7 @@ impl StreamEncoder {
         out.extend_from_slice(status.as_bytes());
         out.extend_from_slice(b"\",\"error\":");
         let failure = error.map(|error| Failure {
-            code: failure_code(error.status),
+            code: failure_code(error),
             message: &error.message,
         });
         write_json(&failure, out);
