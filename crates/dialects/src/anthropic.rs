@@ -21,6 +21,7 @@ pub use count_tokens::{
 pub use decode::{Decoded, decode};
 pub use encode::{Encoded, ResponseIdentity, StreamEncoder, StreamEnd, encode_response};
 pub use error::{ErrorBody, OVERLOADED};
+pub(crate) use fields::known_field;
 pub use fields::{field_descriptions, field_table};
 pub use models::{ModelInfo, model, models_list};
 pub use passthrough::{

@@ -11,6 +11,9 @@ pub mod openai;
 pub mod rerank;
 pub mod responses;
 pub mod translation;
+mod warned;
+
+pub use warned::Warned;
 
 #[cfg(test)]
 pub(crate) mod test_support;

@@ -29,6 +29,7 @@ pub use embeddings::{
     read_embedding_response,
 };
 pub use encode::{Encoded, StreamEncoder, encode_response};
+pub(crate) use fields::known_field;
 pub use fields::{field_descriptions, field_table};
 pub use models::{ModelEntry, models_list};
 pub use passthrough::{

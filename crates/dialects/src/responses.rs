@@ -15,6 +15,7 @@ mod passthrough;
 
 pub use decode::{Decoded, ReplyContext, decode};
 pub use encode::{Encoded, StreamEncoder, encode_response, stream_failure};
+pub(crate) use fields::known_field;
 pub use fields::{field_descriptions, field_table};
 pub use passthrough::{Adapted, PassthroughStream, Restorer, adapt};
 

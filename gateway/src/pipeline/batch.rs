@@ -115,6 +115,7 @@ async fn respond<E: BatchEndpoint>(
     let created = seconds(state.now());
     let (body, mut warnings) = endpoint.encode(&outputs, total, routed.head.model.clone(), created);
     warnings.extend(routed.repair_warning());
+    record.set_warnings(&warnings);
     Ok(json(body, &HeaderMap::new(), &warnings))
 }
 

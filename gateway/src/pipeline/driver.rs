@@ -107,6 +107,7 @@ async fn whole<E: Endpoint>(
         context,
         ..
     } = exchange.perform(first, record.calls()).await?;
+    record.set_warnings(&warnings);
     let reply = Reply {
         context,
         headers: &headers,

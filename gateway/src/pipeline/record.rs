@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bedrock::converse::TokenUsage;
+use dialects::Warned;
 use tokio::time::Instant;
 
 use super::{rate_limit::Permit, state::State};
@@ -34,6 +35,8 @@ pub(crate) struct RequestRecord {
     /// Whether the configuration names the model, so that it may be a metric label.
     model_is_configured: bool,
     usage: Option<TokenUsage>,
+    /// Distinct fields with warnings.
+    warned: Vec<Warned>,
     outcome: Option<Outcome>,
 }
 
@@ -66,6 +69,7 @@ impl RequestRecord {
             model: String::new(),
             model_is_configured: false,
             usage: None,
+            warned: Vec::new(),
             outcome: None,
         }
     }
@@ -113,6 +117,26 @@ impl RequestRecord {
         self.usage = Some(usage);
     }
 
+    /// Sets the warnings of the response.
+    pub(crate) fn set_warnings(&mut self, warnings: &[String]) {
+        self.warned.clear();
+        for warned in warnings.iter().map(|warning| Warned::new(warning)) {
+            if !self.warned.contains(&warned) {
+                self.warned.push(warned);
+            }
+        }
+    }
+
+    /// The dropped or the changed fields, separated by commas; `None` if there are none.
+    fn warned_fields(&self, is_dropped: bool) -> Option<String> {
+        let of_kind = self
+            .warned
+            .iter()
+            .filter(|one| one.is_dropped == is_dropped);
+        let fields: Vec<_> = of_kind.map(|one| one.field).collect();
+        (!fields.is_empty()).then(|| fields.join(","))
+    }
+
     pub(crate) fn succeeded(&mut self) {
         self.outcome = Some(Outcome {
             status: 200,
@@ -140,6 +164,9 @@ impl Drop for RequestRecord {
         });
         let metrics = &self.calls.metrics;
         metrics.request(self.route, outcome.status, &outcome.reason);
+        for warned in self.warned.iter().filter(|one| one.is_dropped) {
+            metrics.dropped_field(self.route, warned.field);
+        }
         if !self.model.is_empty() {
             let known = self.model_is_configured || outcome.reason.is_empty();
             let model = if known { &self.model } else { OTHER };
@@ -185,6 +212,8 @@ impl Drop for RequestRecord {
             first_byte_ms = self.first_byte.map(millis),
             input_tokens = usage.prompt_tokens(),
             output_tokens = usage.output_tokens,
+            dropped_fields = self.warned_fields(true),
+            changed_fields = self.warned_fields(false),
             aws_request_id = id.as_deref(),
             trace_id = span.map(|span| span.trace_id().to_string()),
             "request"

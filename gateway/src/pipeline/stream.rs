@@ -139,6 +139,7 @@ impl<E: StreamingEndpoint> Pump<E> {
         mut record: RequestRecord,
         response: UpstreamResponse<E::Context>,
     ) -> Result<(), Failed> {
+        record.set_warnings(&response.warnings);
         let mut encoder = endpoint.encoder(response.context);
         let source = match response.content {
             Content::Stream(frames) => Source::Frames(*frames),

@@ -81,6 +81,13 @@ struct HttpLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FieldLabels {
+    route: &'static str,
+    /// Name in the field tables, or `other`.
+    field: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabels {
     limit: &'static str,
     /// `access` or `client`.
@@ -109,6 +116,7 @@ pub(crate) struct Metrics {
     first_tokens: HistogramFamily<CallLabels>,
     tokens: HistogramFamily<TokenLabels>,
     requests: Family<HttpLabels, Counter>,
+    dropped_fields: Family<FieldLabels, Counter>,
     over_limits: Family<LimitLabels, Counter>,
     /// Without a value if no store is configured.
     limit_store_up: Family<[(&'static str, &'static str); 1], Gauge>,
@@ -133,6 +141,7 @@ impl Metrics {
             first_tokens: Family::new_with_constructor(seconds),
             tokens: Family::new_with_constructor(tokens),
             requests: Family::default(),
+            dropped_fields: Family::default(),
             over_limits: Family::default(),
             limit_store_up: Family::default(),
             limit_store_fallbacks: Counter::default(),
@@ -165,6 +174,8 @@ impl Metrics {
                 "Tokens of a call as counted by Bedrock";
             requests: "bedrock_gateway_requests",
                 "Requests by route, HTTP status and error reason";
+            dropped_fields: "bedrock_gateway_dropped_fields",
+                "Request fields that were dropped with a warning, by route and field";
             over_limits: "bedrock_gateway_limit_refusals",
                 "Requests rejected by a rate limit, by limit, scope and client";
             limit_store_up: "bedrock_gateway_limit_store_up",
@@ -211,6 +222,12 @@ impl Metrics {
                 reason: reason.to_owned(),
             })
             .inc();
+    }
+
+    /// Counts a field that was dropped with a warning.
+    pub(crate) fn dropped_field(&self, route: &'static str, field: &'static str) {
+        let labels = FieldLabels { route, field };
+        self.dropped_fields.get_or_create(&labels).inc();
     }
 
     /// Counts a request that a rate limit rejected.

@@ -235,6 +235,11 @@ const fn format(capabilities: &ModelCapabilities) -> Support {
     }
 }
 
+/// The name of a field of this dialect.
+pub(crate) fn known_field(name: &str) -> Option<&'static str> {
+    FIELDS.known(name)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -244,7 +244,7 @@ pub(super) const FIELDS: Fields = Fields(&[
         "prompt_cache_key",
         FieldRule::Dropped,
         "\"k\"",
-        "Bedrock matches cached prompts by their content (use cache_control)",
+        "Bedrock matches cached prompts by their content (use cache_control, or automaticCache in the configuration)",
     ),
     Field::new(
         "prompt_cache_retention",
@@ -268,6 +268,11 @@ pub fn field_table() -> String {
 /// The fields of Chat Completions, for a description of the API.
 pub fn field_descriptions() -> Vec<FieldDescription> {
     FIELDS.descriptions(|capabilities| BedrockApis::by_converse(capabilities.apis.chat))
+}
+
+/// The name of a field of this dialect.
+pub(crate) fn known_field(name: &str) -> Option<&'static str> {
+    FIELDS.known(name)
 }
 
 #[cfg(test)]

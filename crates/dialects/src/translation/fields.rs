@@ -206,6 +206,14 @@ impl Fields {
         self.0.iter().map(describe).collect()
     }
 
+    /// The name of a field of this table.
+    pub(crate) fn known(&self, name: &str) -> Option<&'static str> {
+        let mut fields = self.0.iter();
+        fields
+            .find(|field| field.name == name)
+            .map(|field| field.name)
+    }
+
     /// The table as Markdown for the documentation: first the fields that all families support alike, then the
     /// fields that differ by family.
     pub(crate) fn markdown(&self, shown: fn(&ModelCapabilities) -> bool) -> String {
