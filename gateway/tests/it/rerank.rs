@@ -80,9 +80,10 @@ async fn each_aws_exception_keeps_its_message() {
             let body = json!({"model": "cohere", "query": "q", "documents": ["a"]});
             let response = ask(&rig, "/v1/rerank", &body).await;
             assert_eq!(response.status, expected, "{code}");
-            assert_eq!(
-                response.error()["message"],
-                format!("AWS's message for {code}")
+            let message = response.error()["message"].as_str().unwrap().to_owned();
+            assert!(
+                message.starts_with(&format!("AWS's message for {code}")),
+                "{message}"
             );
         }
     }
