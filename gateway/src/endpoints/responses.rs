@@ -19,7 +19,7 @@ use crate::{
         endpoint::{self, Endpoint, Preparation, Reply, StreamingEndpoint, TargetRequest},
         record::RequestRecord,
     },
-    upstream::call::Prepared,
+    upstream::{call::Prepared, guardrail},
 };
 
 /// How the response of a target is encoded.
@@ -58,7 +58,13 @@ impl Endpoint for Responses {
             let sent = (body, request.head.stream);
             let context = Context::Passthrough(restorer);
             let served = (api, Protocol::Responses);
-            let prepared = Prepared::passthrough(request.config, served, sent, context)?;
+            let prepared = Prepared::passthrough(
+                request.config,
+                guardrail::of_headers(request.headers)?.as_ref(),
+                served,
+                sent,
+                context,
+            )?;
             return Ok(Prepared {
                 warnings,
                 ..prepared
