@@ -1,4 +1,4 @@
-//! Fields that change the meaning of a response are honoured or rejected by name, on every route.
+//! Fields that change the meaning of a response are supported or rejected by name, on every route.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -104,11 +104,11 @@ async fn a_body_for_claude_loses_nothing_at_chat_completions() {
     assert!(call.get("system").is_none() && call.get("anthropic_version").is_none());
 
     let source = json!({"type": "base64", "media_type": "image/png", "data": "AAAA"});
-    let mut picture = ask("nova", "hi");
-    picture["messages"][0]["content"] = json!([{"type": "image", "source": source}]);
+    let mut image = ask("nova", "hi");
+    image["messages"][0]["content"] = json!([{"type": "image", "source": source}]);
     let mut tool = ask("nova", "hi");
     tool["tools"] = json!([{"name": "f", "input_schema": {"type": "object"}}]);
-    for body in [picture, tool] {
+    for body in [image, tool] {
         let response = rig.chat(&body).await;
         assert_eq!(response.status, 400, "{}", response.text());
         assert!(

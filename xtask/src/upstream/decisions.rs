@@ -12,7 +12,7 @@ pub(super) const PAGE: &str = "docs/upstream.md";
 
 /// Words with which a decision starts.
 const DECISIONS: [&str; 5] = [
-    "honoured",
+    "supported",
     "translated",
     "refused",
     "dropped with a warning",

@@ -10,7 +10,7 @@ const PNG: &str = "iVBORw0KGgoAAAANSUhEUg==";
 fn the_system_role_depends_on_the_version() {
     let body = turns(json!([
         assistant(json!("ok")),
-        user(json!("go on")),
+        user(json!("continue")),
         {"role": "system", "content": "Reminder."}
     ]));
     check("4.5", CLAUDE_4_5, &body, "Unexpected role \"system\"");
