@@ -37,6 +37,7 @@ pub(super) const CRATES: [Layers; 2] = [
         source: "crates/dialects/src/",
         order: &[
             &["lib"],
+            &["warned"],
             &["anthropic", "openai", "responses", "images", "rerank"],
             &["translation"],
             &["families"],

@@ -21,7 +21,7 @@ use crate::translation::{
 pub(in super::super) const INPUT: &str = "input";
 /// The name of a client's search for tools.
 pub(super) const TOOL_SEARCH: &str = "tool_search";
-/// Tools on which the response depends, and which nobody would run.
+/// Tools on which the response depends. Neither the client nor Bedrock runs them.
 const REJECTED: [&str; 7] = [
     "apply_patch",
     "computer",
