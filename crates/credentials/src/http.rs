@@ -2,7 +2,7 @@
 //!
 //! rustls with ring; no proxy, no redirects, no retries: the refresher retries.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use aws_smithy_http_client::{
     Builder, Connector,
@@ -40,11 +40,14 @@ pub(crate) struct Response {
 #[error("{0}")]
 pub(crate) struct RequestError(String);
 
-/// The HTTP client of the SDK's STS and instance metadata clients.
+/// The HTTP client of the SDK's clients: one for the process, because each parses the CA certificates of the system.
 pub(crate) fn sdk_client() -> SharedHttpClient {
-    Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
+    static CLIENT: LazyLock<SharedHttpClient> = LazyLock::new(|| {
+        Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https()
+    });
+    CLIENT.clone()
 }
 
 impl Http {

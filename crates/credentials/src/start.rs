@@ -72,7 +72,6 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
         sts_settings.region = profile.region().await;
     }
     let region = sts_settings.region.clone();
-    // One client for all calls: each parses the CA certificates of the system.
     let http = sdk_client();
     let make_sts = || {
         let region = region.as_deref().ok_or(SettingsError::RegionMissing)?;
