@@ -454,7 +454,7 @@ async fn lists_models_and_profiles_of_the_client_and_counts_tokens_of_an_alias()
             "ResourceNotFoundException"
         );
     }
-    assert!(rig.double.calls().is_empty(), "AWS is not called");
+    assert!(rig.calls().is_empty(), "AWS is not called");
 
     let body = r#"{"input":{"converse":{"messages":[{"role":"user","content":[{"text":"hi"}]}]}}}"#;
     let counted = rig

@@ -293,7 +293,7 @@ async fn sends_the_forced_guardrail_in_headers_or_rejects_the_request() {
 
 #[tokio::test]
 async fn renews_expired_credentials_as_with_converse() {
-    let rig = Rig::with_document(DOCUMENT).await;
+    let (rig, _directory) = crate::credentials::web_identity("chat").await;
     let error = FaultAction::Error {
         status: 403,
         code: "ExpiredTokenException".to_owned(),
@@ -302,7 +302,7 @@ async fn renews_expired_credentials_as_with_converse() {
     };
     rig.double
         .inject(Fault::new("ChatCompletions", error).times(1));
-    let response = rig.chat(&ask("runtime", "hi")).await;
+    let response = rig.chat(&ask("openai.gpt-oss-20b-1:0", "hi")).await;
     assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(rig.double.calls_of("ChatCompletions").len(), 2);
 }

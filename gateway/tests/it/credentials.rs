@@ -8,7 +8,7 @@ use crate::rig::{MODEL, Plan, Rig, ask, eventually, now};
 const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
 
 /// A gateway with the environment that the operator sets in a pod. The directory contains the token.
-async fn web_identity(subject: &str) -> (Rig, tempfile::TempDir) {
+pub(crate) async fn web_identity(subject: &str) -> (Rig, tempfile::TempDir) {
     let issuer = TokenIssuer::generate("https://kubernetes.default.svc").unwrap();
     let double = Config::default().with_issuer(issuer.issuer(), issuer.jwks());
     let trust = double.irsa_trust(issuer.issuer(), "team-a", "chat");

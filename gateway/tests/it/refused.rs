@@ -41,7 +41,7 @@ async fn threads_get_the_errors_that_make_anthropics_sdks_send_the_whole_convers
     let mut body = messages::ask("nova", "hi");
     body["thread"] = Value::Null;
     assert_eq!(rig.messages(&body).await.status, 200);
-    assert_eq!(rig.double.calls().len(), 1, "the others called no model");
+    assert_eq!(rig.calls().len(), 1, "the others called no model");
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn retrieval_and_formats_of_other_services_are_rejected_by_name() {
         .await;
     assert_eq!(response.status, 400);
     assert!(response.text().contains("/model/{id}/invoke"));
-    assert!(rig.double.calls().is_empty());
+    assert!(rig.calls().is_empty());
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn guardrails_of_clients_apply_on_every_route_or_are_rejected() {
         let response = rig.call(Method::POST, path, given, body.to_string()).await;
         let case = format!("{path} {model} {in_body}: {}", response.text());
         assert_eq!(response.status, status, "{case}");
-        let calls = rig.double.calls();
+        let calls = rig.calls();
         if status == 400 {
             assert!(calls.is_empty(), "{case}");
             continue;
@@ -218,7 +218,7 @@ async fn a_forced_guardrail_stays_in_force_against_headers() {
             .messages_with(&headers, &messages::ask(model, "hi"))
             .await;
         assert_eq!(response.status, 200, "{}", response.text());
-        let calls = rig.double.calls();
+        let calls = rig.calls();
         let used = calls[0].headers.get(IDENTIFIER).map_or_else(
             || calls[0].json().unwrap()["guardrailConfig"]["guardrailIdentifier"].clone(),
             |value| json!(value),
