@@ -122,7 +122,8 @@ pub(crate) fn authenticate(
     let signature_error = |message: String| protocol.error(AuthFailure::Signature, message);
     let signed = |name: &str| claim.signed_headers.iter().any(|one| one == name);
     // AWS takes the pseudo-header with HTTP/2: `@aws-sdk/client-bedrock-runtime` 3.1164.0 signs it.
-    if !signed("host") && !(incoming.http2 && signed(":authority")) {
+    let host = signed("host") || (incoming.http2 && signed(":authority"));
+    if !host {
         return Err(signature_error(
             "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
         ));

@@ -137,8 +137,7 @@ impl ServiceError {
             .or_else(|| document.as_ref().and_then(json_message))
             .or_else(|| header("x-amzn-errormessage").map(ToOwned::to_owned))
             .or_else(|| plain_text(body).filter(|_| document.is_none()))
-            .map(without_signed_request)
-            .unwrap_or_else(|| no_text(&name, status));
+            .map_or_else(|| no_text(&name, status), without_signed_request);
         let request_id = header("x-amzn-requestid")
             .or_else(|| header("x-amz-request-id"))
             .map(ToOwned::to_owned);

@@ -26,10 +26,6 @@ impl Environment for ProcessEnvironment {
         std::env::var(name).ok()
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the rest of the crate reads the environment through this implementation"
-    )]
     fn names(&self) -> Vec<String> {
         std::env::vars_os()
             .filter_map(|(name, _)| name.into_string().ok())

@@ -362,12 +362,11 @@ async fn settle(rig: &Rig) -> String {
 
 async fn readiness(rig: &Rig) -> String {
     let page = rig.admin("/readyz").await;
-    match page.json()["reason"].as_str() {
-        Some(reason) => format!("not ready: {reason}"),
-        None => {
-            assert_eq!(page.status, 200);
-            "ready".to_owned()
-        }
+    if let Some(reason) = page.json()["reason"].as_str() {
+        format!("not ready: {reason}")
+    } else {
+        assert_eq!(page.status, 200);
+        "ready".to_owned()
     }
 }
 

@@ -88,7 +88,11 @@ async fn check_aws_exceptions(empty_body: bool) {
             let error = response.error();
             assert_eq!(response.status, expected, "{code}: {error}");
             assert_eq!(error["code"], code);
-            assert_eq!(error["message"], format!("AWS's message for {code}"));
+            let message = format!("AWS's message for {code}");
+            assert!(
+                error["message"].as_str().unwrap().starts_with(&message),
+                "{error}"
+            );
             assert!(error["aws_request_id"].is_string(), "{code}: {error}");
         }
     }
@@ -167,7 +171,11 @@ async fn each_aws_exception_within_a_stream_is_an_error_event_and_a_failed_respo
         assert_eq!(error["code"], code);
         assert_eq!(error["error"]["type"], kind);
         assert_eq!(error["error"]["status"], status);
-        assert_eq!(error["message"], format!("AWS's message for {code}"));
+        let message = format!("AWS's message for {code}");
+        assert!(
+            error["message"].as_str().unwrap().starts_with(&message),
+            "{error}"
+        );
         assert!(error["error"]["aws_request_id"].is_string());
         assert_eq!(failed["type"], "response.failed");
         assert_eq!(failed["response"]["status"], "failed");

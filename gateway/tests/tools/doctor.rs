@@ -21,8 +21,6 @@ struct CommandLine {
     args: gateway::cli::doctor::Args,
 }
 
-/// A model that the built-in table lists in us-east-1.
-
 struct Outcome {
     code: ExitCode,
     report: Value,

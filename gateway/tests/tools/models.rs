@@ -120,7 +120,7 @@ async fn offline_calls_no_endpoint_and_needs_no_settings() {
     assert!(text.contains(HAIKU) && text.contains("(legacy)"), "{text}");
 
     let (code, text) = run(none.clone(), &["--offline", "--model", "titan-text"]).await;
-    assert_eq!(code, ExitCode::FAILURE);
+    assert_eq!(code, ExitCode::from(3));
     assert!(
         text.contains("amazon.titan-text-express-v1 is retired"),
         "{text}"

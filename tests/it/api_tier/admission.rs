@@ -92,6 +92,10 @@ fn message(refused: Result<BedrockAccess, kube::Error>) -> String {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one rig for the whole life of an object"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn access_is_refused_at_apply_with_the_words_of_its_status() {
     let webhook = free_address();

@@ -93,9 +93,9 @@ fn differences(sources: &Sources, out: &mut String) {
     let ended: Vec<String> = ended.collect();
     let mut comment = |heading: &str, rows: &[String]| {
         if !rows.is_empty() {
-            out.push_str(&format!("# {heading}\n"));
+            out.extend(["# ", heading, "\n"]);
             for row in rows {
-                out.push_str(&format!("#   {row}\n"));
+                out.extend(["#   ", row, "\n"]);
             }
         }
     };

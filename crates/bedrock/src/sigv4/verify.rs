@@ -117,7 +117,8 @@ impl<'a> Claim<'a> {
     ) -> Result<(), VerifyError> {
         let signs = |name: &str| self.signed_headers.split(';').any(|signed| signed == name);
         // With HTTP/2, AWS's SDK for JavaScript signs the pseudo-header in place of `host`.
-        if !signs("host") && !(request.version == Version::HTTP_2 && signs(AUTHORITY)) {
+        let host = signs("host") || (request.version == Version::HTTP_2 && signs(AUTHORITY));
+        if !host {
             return Err(VerifyError::NotSigned("host"));
         }
         if !signs("x-amz-date") {

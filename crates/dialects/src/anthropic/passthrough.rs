@@ -72,6 +72,10 @@ pub struct Passthrough {
 ///
 /// # Errors
 /// A 400 that names the field that Bedrock does not support.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one step for each part of the body, in order"
+)]
 pub fn passthrough(
     body: &[u8],
     betas: &[&str],

@@ -97,25 +97,22 @@ async fn respond(
         Kind::Profile => PROFILES_PATH,
     };
     let id = path.strip_prefix(list).unwrap_or_default();
-    match id.strip_prefix('/').filter(|id| !id.is_empty()) {
-        Some(id) => {
-            let id = percent_decode_str(id).decode_utf8_lossy();
-            one(&active, kind, &id, &caller)
-        }
-        None => {
-            let listed = listed(state, &parts.headers).await;
-            let found: Vec<Value> = entries(&active, &caller, listed.as_deref())
-                .iter()
-                .filter(|(_, bedrock_id)| kind_of(bedrock_id) == kind)
-                .map(|(name, bedrock_id)| {
-                    description(&active, kind, name, bedrock_id, base_model_id(bedrock_id))
-                })
-                .collect();
-            Ok(match kind {
-                Kind::Model => json!({ "modelSummaries": found }),
-                Kind::Profile => json!({ "inferenceProfileSummaries": found }),
+    if let Some(id) = id.strip_prefix('/').filter(|id| !id.is_empty()) {
+        let id = percent_decode_str(id).decode_utf8_lossy();
+        one(&active, kind, &id, &caller)
+    } else {
+        let listed = listed(state, &parts.headers).await;
+        let found: Vec<Value> = entries(&active, &caller, listed.as_deref())
+            .iter()
+            .filter(|(_, bedrock_id)| kind_of(bedrock_id) == kind)
+            .map(|(name, bedrock_id)| {
+                description(&active, kind, name, bedrock_id, base_model_id(bedrock_id))
             })
-        }
+            .collect();
+        Ok(match kind {
+            Kind::Model => json!({ "modelSummaries": found }),
+            Kind::Profile => json!({ "inferenceProfileSummaries": found }),
+        })
     }
 }
 

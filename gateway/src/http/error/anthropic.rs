@@ -46,10 +46,11 @@ impl GatewayError {
             && [THREAD_UNSUPPORTED, THREAD_NOT_FOUND].contains(&error.code)
         {
             // Anthropic's SDKs read this and send the whole conversation.
-            let mut details = json!({"error_code": error.code});
-            if error.code == THREAD_UNSUPPORTED {
-                details["unsupported"] = json!(["thread"]);
-            }
+            let details = if error.code == THREAD_UNSUPPORTED {
+                json!({"error_code": error.code, "unsupported": ["thread"]})
+            } else {
+                json!({"error_code": error.code})
+            };
             extra.insert("details".to_owned(), details);
         }
         ErrorBody {

@@ -44,7 +44,7 @@ fn is_overflow(error: &ServiceError) -> bool {
     );
     let message = error.message.to_lowercase();
     let says = |parts: &&[&str]| parts.iter().all(|part| message.contains(part));
-    !about_quota && OVERFLOWS.iter().any(|parts| says(parts))
+    !about_quota && OVERFLOWS.iter().any(says)
 }
 
 impl GatewayError {

@@ -135,7 +135,7 @@ async fn policy_that_allows_the_running_configuration_leaves_a_suspended_object_
     world.catch_up();
     world.policies.put(
         "team",
-        "{namespaces: {names: [team-a]}, regions: [us-*], models: ['anthropic.*'], roleArns: ['*:role/BedrockRole'], requireClientAuthentication: true}",
+        "{namespaces: {names: [team-a]}, regions: [us-*], models: ['us.amazon.*'], roleArns: ['*:role/BedrockRole'], requireClientAuthentication: true}",
     );
     let access = changed(&before, "suspend: true");
     world.reconcile(access).await.unwrap();

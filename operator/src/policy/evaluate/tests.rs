@@ -153,7 +153,7 @@ fn rules_allow_listed_values_and_denials_name_them() {
             "regions: [us-east-1]",
             Some("spec.guardrail.identifier: eu-west-1"),
         ),
-        ("the model", String::new(), "models: ['anthropic.*']", None),
+        ("the model", String::new(), "models: ['amazon.*', 'us.amazon.*']", None),
         (
             "another model",
             String::new(),

@@ -218,9 +218,7 @@ fn encoded_line(line: &str) -> Option<String> {
     }
     let (section, _comment) = line.trim().strip_prefix('[')?.split_once(']')?;
     let section = section.trim();
-    let Some((prefix, name)) = section.split_once(char::is_whitespace) else {
-        return None;
-    };
+    let (prefix, name) = section.split_once(char::is_whitespace)?;
     let name = unquoted(name);
     Some(match prefix {
         "profile" => format!("[profile {}]", encoded(name)),

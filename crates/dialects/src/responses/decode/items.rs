@@ -169,13 +169,12 @@ impl<'a> Reader<'a> {
             "function_call" => self.call(item, at, CallForm::Function, context),
             "custom_tool_call" => self.call(item, at, CallForm::Custom, context),
             "function_call_output" | "custom_tool_call_output" => self.output(item, at, context),
-            // Its tools are declared.
-            "additional_tools" => Ok(()),
             "tool_search_call" if is_of_client(&item) => {
                 self.call(item, at, CallForm::ToolSearch, context)
             }
             "tool_search_output" if is_of_client(&item) => self.found_tools(item, at, context),
-            "tool_search_call" | "tool_search_output" => Ok(()),
+            // The tools are declared.
+            "additional_tools" | "tool_search_call" | "tool_search_output" => Ok(()),
             "item_reference" => Err(RequestError::unsupported(
                 at.to_string(),
                 format!(

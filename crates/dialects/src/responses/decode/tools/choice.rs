@@ -55,8 +55,8 @@ pub(super) fn resolve<'a>(
 }
 
 /// Replaces the name in the choice of one tool.
-fn name<'a>(
-    choice: &mut Object<'a>,
+fn name(
+    choice: &mut Object<'_>,
     declared: &[&str],
     at: &FieldPath<'_>,
 ) -> Result<(), RequestError> {
@@ -75,8 +75,8 @@ fn name<'a>(
 }
 
 /// Replaces the names in a list of allowed tools; a namespace stands for all its tools.
-fn allowed<'a>(
-    choice: &mut Object<'a>,
+fn allowed(
+    choice: &mut Object<'_>,
     declared: &[&str],
     at: &FieldPath<'_>,
 ) -> Result<(), RequestError> {
