@@ -49,7 +49,7 @@ mod tests {
             ("2100-03-01", 47_541),
         ] {
             let at = UNIX_EPOCH + Duration::from_secs(days * SECONDS_PER_DAY);
-            let next_noon = at + Duration::from_secs(36 * 60 * 60);
+            let next_noon = at + Duration::from_hours(36);
             assert_eq!(days_since(date, at), Some(0), "{date}");
             assert_eq!(days_since(date, next_noon), Some(1), "{date}");
         }

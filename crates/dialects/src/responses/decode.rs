@@ -80,8 +80,8 @@ pub fn decode<'a>(
     stream_options(&mut body, &mut context)?;
     store(&mut body, &mut context)?;
     include(&mut body, &mut context)?;
-    let mut input = body.take("input");
-    let tools = tools::decode(&mut body, input.as_mut(), &mut echo, &mut context)?;
+    let input = body.take("input");
+    let tools = tools::decode(&mut body, input.as_ref(), &mut echo, &mut context)?;
     let conversation = items::decode(&mut body, input, &mut context)?;
     let (effort, summary) = reasoning(&mut body, &mut context)?;
     let parts = Parts {

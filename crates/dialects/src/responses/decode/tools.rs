@@ -83,7 +83,7 @@ struct Reader<'a> {
 /// Reads `tools`, the tools in items of `input`, `tool_choice` and `parallel_tool_calls`.
 pub(super) fn decode<'a>(
     body: &mut Object<'a>,
-    input: Option<&mut Json<'a>>,
+    input: Option<&Json<'a>>,
     echo: &mut Echo,
     context: &mut Context<'_>,
 ) -> Result<DecodedTools<'a>, RequestError> {
@@ -120,16 +120,16 @@ pub(super) fn decode<'a>(
     })
 }
 
-/// Takes the tools out of the items that add tools, with the index of each item.
+/// The tools of the items that add tools, with the index of each item.
 fn tools_in_items<'a>(
-    input: Option<&mut Json<'a>>,
+    input: Option<&Json<'a>>,
     at: &FieldPath<'_>,
 ) -> Result<Vec<(usize, Vec<Json<'a>>)>, RequestError> {
     let Some(Json::Array(items)) = input else {
         return Ok(Vec::new());
     };
     let mut found = Vec::new();
-    for (index, item) in items.iter_mut().enumerate() {
+    for (index, item) in items.iter().enumerate() {
         if !matches!(
             item.text_at(&["type"]),
             Some("additional_tools" | "tool_search_output")
