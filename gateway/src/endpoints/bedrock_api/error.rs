@@ -1,13 +1,12 @@
 //! Errors in AWS's format: a name in `x-amzn-ErrorType` and a message in the body, which all SDKs read.
 //!
-//! AWS's errors are forwarded with the fix after their message, except errors about the gateway's own credentials or clock: an SDK would
+//! AWS's errors are forwarded unchanged, except errors about the gateway's own credentials or clock: an SDK would
 //! take them for its own and adjust its clock. The client gets a 503 with the cause instead.
 
 use axum::{body::Body, response::Response};
 use bedrock::Class;
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::headers::for_client;
 use crate::http::{
@@ -16,7 +15,7 @@ use crate::http::{
 };
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
-/// The fix, if known, which also follows AWS's message.
+/// The fix, if known; an error that AWS wrote keeps its bytes.
 const HINT: HeaderName = HeaderName::from_static("x-bedrock-gateway-hint");
 
 /// An error for a client of Bedrock's API.
@@ -63,24 +62,10 @@ fn aws_error(refusal: &Refusal, request_id: &str, hint: Option<&str>) -> Respons
         let id = error.request_id.as_deref().unwrap_or(request_id);
         return own(status, &error.name, &with_hint(&error.message, hint), id);
     };
-    let advised = hint.and_then(|hint| with_advice(&original.body, hint));
-    let body = advised.unwrap_or_else(|| original.body.clone());
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(Body::from(original.body.clone()));
     *response.status_mut() = original.status;
     *response.headers_mut() = for_client(&original.headers);
     response
-}
-
-/// AWS's body with the fix after its message, which is all that clients show; `None` for an unknown body.
-fn with_advice(body: &[u8], hint: &str) -> Option<Bytes> {
-    let mut document: Value = serde_json::from_slice(body).ok()?;
-    let members = document.as_object_mut()?;
-    let key = ["message", "Message"]
-        .into_iter()
-        .find(|key| members.contains_key(*key))?;
-    let message = with_hint(members.get(key)?.as_str()?, Some(hint));
-    members.insert(key.to_owned(), message.into());
-    Some(document.to_string().into())
 }
 
 /// Whether AWS rejected the gateway's credentials rather than the request.
