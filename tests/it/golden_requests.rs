@@ -112,7 +112,12 @@ fn sign_reasoning(value: &mut Value) {
                     let signature = awsdouble::reasoning_signature(text);
                     object.insert("signature".to_owned(), json!(signature));
                 }
-                Some("redacted_thinking") => {
+                Some("reasoning.text") if signed => {
+                    let text = object["text"].as_str().unwrap_or_default();
+                    let signature = awsdouble::reasoning_signature(text);
+                    object.insert("signature".to_owned(), json!(signature));
+                }
+                Some("redacted_thinking" | "reasoning.encrypted") => {
                     object.insert("data".to_owned(), json!(awsdouble::redacted_reasoning()));
                 }
                 _ => {}

@@ -153,7 +153,7 @@ fn a_person_gets_responses_streams_tool_calls_and_errors() {
             PROFILE,
             "Simulate a context overflow",
             400,
-            "ValidationException",
+            "context_length_exceeded",
         ),
         (
             PROFILE,

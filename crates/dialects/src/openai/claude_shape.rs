@@ -67,17 +67,17 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(body: &str, expected: Value) {
+    fn check(body: &str, expected: &Value) {
         let adapted = from_claude_shape(body.as_bytes()).unwrap();
         let adapted: Value = serde_json::from_slice(&adapted).unwrap();
-        assert_eq!(adapted, expected, "{body}");
+        assert_eq!(&adapted, expected, "{body}");
     }
 
     #[test]
     fn moves_system_and_stop_sequences_and_keeps_the_rest() {
         check(
             r#"{"model":"m","anthropic_version":"bedrock-2023-05-31","system":"be brief","stop_sequences":["END"],"temperature":1.0,"messages":[ {"role":"user","content":"hi"}]}"#,
-            json!({"model": "m", "stop": ["END"], "temperature": 1.0, "messages": [
+            &json!({"model": "m", "stop": ["END"], "temperature": 1.0, "messages": [
                 {"role": "system", "content": "be brief"},
                 {"role": "user", "content": "hi"},
             ]}),
@@ -85,11 +85,11 @@ mod tests {
         let blocks = json!([{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]);
         check(
             &json!({"system": blocks, "messages": []}).to_string(),
-            json!({"messages": [{"role": "system", "content": blocks}]}),
+            &json!({"messages": [{"role": "system", "content": blocks}]}),
         );
         check(
             r#"{"system":null,"stop_sequences":[],"stop":"x","messages":[]}"#,
-            json!({"stop": "x", "messages": []}),
+            &json!({"stop": "x", "messages": []}),
         );
     }
 

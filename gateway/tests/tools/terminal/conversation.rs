@@ -94,6 +94,10 @@ async fn conversation_streams_and_keeps_a_session() {
         let request = rig.last_request();
         assert_eq!(request["messages"].as_array().unwrap().len(), 3);
         assert_eq!(request["system"][0]["text"], "Be brief.");
+        // The terminal echoes what is typed; the output of the next command shows that the reply has ended.
+        screen.keys("/help\r");
+        screen.expect("/clear");
+        screen.expect("> ");
         // Ctrl-D on an empty line.
         screen.keys("\u{4}");
         assert_eq!(screen.end(), 0, "{}", screen.text());

@@ -159,7 +159,7 @@ fn rules_allow_listed_values_and_denials_name_them() {
             String::new(),
             "models: ['amazon.*', 'meta.*']",
             Some(
-                "spec.models[0].modelId: anthropic.claude-3-haiku-20240307-v1:0 is not allowed (allowed by models: amazon.*, meta.*)",
+                "spec.models[0].modelId: us.amazon.nova-2-lite-v1:0 is not allowed (allowed by models: amazon.*, meta.*)",
             ),
         ),
         (
@@ -177,13 +177,13 @@ fn rules_allow_listed_values_and_denials_name_them() {
         (
             "a narrower pattern",
             "allow: ['anthropic.claude-*']".to_owned(),
-            "models: ['anthropic.*']",
+            "models: ['anthropic.*', 'us.amazon.*']",
             None,
         ),
         (
             "a wider pattern",
             "allow: ['*']".to_owned(),
-            "models: ['anthropic.*']",
+            "models: ['anthropic.*', 'us.amazon.*']",
             Some("spec.allow[0]: * is not allowed"),
         ),
         (

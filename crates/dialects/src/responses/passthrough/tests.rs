@@ -123,7 +123,8 @@ fn streams_are_restored_with_consecutive_numbers() {
         events.push(
             json!({"type": "response.output_item.added", "output_index": index, "item": begun}),
         );
-        for piece in [&arguments[..1], &arguments[1..]] {
+        let (first, rest) = arguments.split_at(1);
+        for piece in [first, rest] {
             events.push(json!({"type": "response.function_call_arguments.delta", "output_index": index, "item_id": item["id"], "delta": piece}));
         }
         events.push(json!({"type": "response.function_call_arguments.done", "output_index": index, "item_id": item["id"], "name": item["name"], "arguments": arguments}));
