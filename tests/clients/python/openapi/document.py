@@ -131,10 +131,10 @@ for path, schema in [
 # GET requests need no body: the document names paths that exist.
 for path, methods in document["paths"].items():
     if "get" in methods:
-        status, _, text = call(re.sub(r"\{[^}]+\}", MODEL, path))
-        # The model may be no inference profile.
-        absent = status == 404 and path.startswith("/inference-profiles/")
-        if status != 200 and not absent:
+        # MODEL is an inference profile; its foundation model has no prefix.
+        model = MODEL.split(".", 1)[1] if path.startswith("/foundation-models/") else MODEL
+        status, _, text = call(re.sub(r"\{[^}]+\}", model, path))
+        if status != 200:
             findings.append(f"GET {path}: {status}: {text}")
 
 print(json.dumps({"version": document["openapi"], "golden": golden, "fields": sent, "findings": findings}))
