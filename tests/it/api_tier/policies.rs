@@ -155,7 +155,7 @@ async fn access_is_revoked_when_policies_come_and_given_back_when_one_allows_it(
         "namespaces": {"names": [TEAM]},
         "roleArns": ["arn:aws:iam::123456789012:role/Bedrock*"],
         "regions": ["us-east-1"],
-        "models": ["anthropic.*"],
+        "models": ["us.amazon.*"],
         "identities": ["irsa"],
         "requireClientAuthentication": true,
     });
