@@ -49,8 +49,8 @@ pub struct CommandLine {
         help_heading = "Global options"
     )]
     log_format: logging::LogFormat,
-    /// Log level (error, warn, info, debug, trace) or filter, such as `warn,gateway=debug`. Default: info for `serve`,
-    /// error for the other commands, whose output contains their findings.
+    /// Log level (error, warn, info, debug, trace) or filter, such as `warn,gateway=debug`. Default: info for `serve`
+    /// (warn with --simulate), error for the other commands.
     #[arg(long, value_name = "FILTER", env = crate::config::LOG_VARIABLE, global = true, help_heading = "Global options")]
     log_level: Option<String>,
     /// File with environment variables, one NAME=VALUE on each line. Variables that are set keep their values. Without

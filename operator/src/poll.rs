@@ -12,7 +12,7 @@ use crate::retry::{self, Seed};
 /// Reads a value and publishes it if it has changed. Gets the number of consecutive failures, and returns the new one.
 pub(crate) type Read<T> = for<'a> fn(&'a Client, &'a watch::Sender<T>, u32) -> BoxFuture<'a, u32>;
 
-/// Reads once, then at this interval until cancelled, and sooner after a failure. A failed read publishes nothing.
+/// Reads once, then at this interval until cancelled, and sooner after a failure.
 pub(crate) async fn start<T>(
     client: Client,
     interval: Duration,

@@ -273,7 +273,7 @@ async fn reconcile_until(
         .for_each(|outcome| async move {
             // A failed reconcile logs its error itself; these are errors of the watches.
             if let Err(ControllerError::QueueError(error)) = outcome {
-                tracing::warn!(%error, "a watch failed; restarting it. Are the CRDs installed?");
+                tracing::warn!(%error, "a watch failed; restarting it. Check that the CRDs are installed");
             }
         });
     tokio::select! {

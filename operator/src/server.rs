@@ -86,7 +86,7 @@ async fn serve_readiness(State(ready): State<Ready>) -> impl IntoResponse {
     } else {
         (
             StatusCode::SERVICE_UNAVAILABLE,
-            "waiting for the initial list of every watch; are the CRDs installed?",
+            "waiting for the initial list of every watch; check that the CRDs are installed",
         )
     }
 }

@@ -322,11 +322,6 @@ impl Model {
         &self.on_demand
     }
 
-    /// Regions whose `bedrock-mantle` accepts the model's own id, and `bedrock-runtime` does not. Without Claude.
-    pub fn mantle(&self) -> &BTreeSet<Region> {
-        &self.mantle
-    }
-
     /// Prefixes of its inference profiles, each with the regions that can call it.
     pub fn profile_sources(&self) -> impl Iterator<Item = (&str, BTreeSet<&Region>)> {
         self.profiles.iter().map(|(prefix, routes)| {

@@ -19,7 +19,11 @@ use walk::Walk;
 const DATA: &str = include_str!("../data/service-models.json");
 
 static MODELS: LazyLock<BTreeMap<String, Service>> = LazyLock::new(|| {
-    let file: File = serde_json::from_str(DATA).unwrap_or_default();
+    #[expect(
+        clippy::expect_used,
+        reason = "the data is compiled into the program, and a test reads it"
+    )]
+    let file: File = serde_json::from_str(DATA).expect("the service models parse");
     file.services
 });
 

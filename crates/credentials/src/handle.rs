@@ -314,7 +314,8 @@ impl Handle {
     }
 
     /// Reports that Bedrock refused these credentials in `region`, with AWS's error in `why`. They count as refused
-    /// until a request succeeds or new credentials arrive, at least for a minute. A refusal in another region than
+    /// until a request succeeds or new credentials arrive, or until one minute after the last refusal that STS does not
+    /// confirm. A refusal in another region than
     /// the configured one counts only if STS confirms it: the account may not have enabled that region.
     pub fn refused(&self, credentials: &ActiveCredentials, why: &str, region: &str) {
         let own = self.shared.sts.region.as_deref();

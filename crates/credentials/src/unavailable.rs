@@ -203,8 +203,9 @@ impl Unavailable {
         self
     }
 
-    /// The part for clients: AWS's error with its request ID, or a description of the reason. It names no file, profile,
-    /// endpoint or setting of the gateway; AWS's own text may name the caller and the role.
+    /// The part for clients: AWS's error with its request ID, or a description of the reason. It names no file, profile
+    /// or endpoint. AWS's own text may name the caller and the role; while the first credentials are pending, it names the
+    /// role.
     pub fn for_clients(&self) -> &str {
         &self.public
     }

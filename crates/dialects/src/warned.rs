@@ -2,14 +2,12 @@
 //!
 //! A warning quotes the path of a field, which may be a client's text; names of the tables are safe as labels of metrics.
 
-use crate::{anthropic, openai, responses};
+use crate::{anthropic, openai, responses, translation::warnings::DROPPED};
 
 /// Any field that no table has.
 const OTHER: &str = "other";
 /// The header with beta flags.
 const BETAS: &str = "anthropic-beta";
-/// The end of a warning about a field that was dropped.
-const DROPPED: &str = "; dropped";
 
 /// The field of a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,7 +30,7 @@ pub struct Args {
     /// Base URL of the gateway; /v1 is added to a URL without a path.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000/v1")]
     pub base_url: String,
-    /// Model alias of the gateway, or Bedrock model ID [default: model of the session].
+    /// Model name of the gateway, or Bedrock model ID [default: model of the session].
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// API key of the gateway.

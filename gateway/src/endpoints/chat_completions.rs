@@ -1,5 +1,5 @@
-//! `POST /v1/chat/completions`. Models that Bedrock serves in this protocol get the request unchanged, other models
-//! by Converse; the capabilities of the target decide.
+//! `POST /v1/chat/completions`. Models that Bedrock serves in this protocol get the request with their own id and
+//! OpenAI's shape, other models by Converse; the capabilities of the target decide.
 //! <https://platform.openai.com/docs/api-reference/chat/create>
 
 use bedrock::apis::Protocol;

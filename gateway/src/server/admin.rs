@@ -1,8 +1,8 @@
 //! `/healthz`, `/readyz` and `/metrics`, on a port of their own.
 //!
 //! A gateway is ready with AWS credentials that AWS accepts while it is not draining. The response has the cause
-//! otherwise, and no secrets. It also lists the roles of targets: at startup each must have been tried once, but a rejected role does
-//! not affect readiness, since the other targets still work.
+//! otherwise, and no secrets. It also lists the roles of targets: at startup each must have been tried once, but a
+//! rejected role does not affect readiness, since the other targets still work.
 
 use api::config::AssumeRole;
 use axum::{Router, body::Body, extract::State as FromState, response::Response, routing::get};

@@ -160,7 +160,7 @@ fn remark_names_the_id_to_use_and_the_date() {
 #[test]
 fn models_of_bedrock_mantle_are_called_by_their_own_id() {
     let both = builtin().model("openai.gpt-5.6-sol").unwrap();
-    let region = both.mantle().first().unwrap();
+    let region = both.mantle.first().unwrap();
     assert_eq!(
         both.ids_in("openai.gpt-5.6-sol", region)[0],
         "openai.gpt-5.6-sol"
@@ -170,7 +170,7 @@ fn models_of_bedrock_mantle_are_called_by_their_own_id() {
     let claude = builtin().availability("anthropic.claude-opus-5", &self::region("us-east-1"));
     assert_eq!(claude, Some(Availability::OtherRegion));
     let model = builtin().model("xai.grok-4.3").unwrap();
-    let region = model.mantle().first().unwrap();
+    let region = model.mantle.first().unwrap();
     assert_eq!(model.ids_in("xai.grok-4.3", region), ["xai.grok-4.3"]);
     assert!(model.on_demand().is_empty());
 }

@@ -89,7 +89,7 @@ impl Assumed {
             outcome => return outcome,
         };
         // The session of the base was revoked before it expired.
-        match self.base.replace(&base, &rejection.message).await {
+        match self.base.replace(&base, rejection.for_clients()).await {
             Ok(newer) => self.assume_with(&newer).await,
             Err(_) => Err(rejection),
         }

@@ -103,7 +103,7 @@ pub fn passthrough(
     let mut guardrail = None;
     let mut versioned = false;
     let mut removed: Vec<&str> = adapt::fields(&adapt::Root(&members), &mut request)?;
-    blocks::order(&root, &mut request)?;
+    blocks::order(text, &adapt::Root(&members), &mut request)?;
     for member in &members {
         let key = member.key.as_ref();
         let value = &member.value;

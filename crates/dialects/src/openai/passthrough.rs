@@ -1,8 +1,8 @@
 //! Chat Completions for models that Bedrock serves in this protocol: requests and responses pass through unchanged.
 //!
 //! Only three things change: the model, which has different names for clients and Bedrock, the indexes of streamed
-//! tool calls, which Bedrock does not count from zero, and the reasoning of gpt-oss, which Bedrock returns in the text. Fields of Converse are rejected, because Bedrock's endpoint
-//! does not support them.
+//! tool calls, which Bedrock does not count from zero, and the reasoning of gpt-oss, which Bedrock returns in the text.
+//! Fields of Converse are rejected, because Bedrock's endpoint does not support them.
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html>
 
 mod reasoning;
@@ -62,7 +62,7 @@ pub fn passthrough(body: &[u8], model: &str) -> Result<PassthroughRequest, Reque
             return Err(RequestError::unsupported(
                 field,
                 "not supported by Bedrock's Chat Completions API, which serves this model; \
-                 use a target with `api: converse`",
+                 use a target with `api: Converse`",
             ));
         }
     }
@@ -209,7 +209,7 @@ mod tests {
             let body = |value: &str| format!(r#"{{"model":"m","{field}":{value}}}"#);
             let error = passthrough(body("{}").as_bytes(), "m").unwrap_err();
             assert_eq!(error.param.as_deref(), Some(field));
-            assert!(error.message.contains("api: converse"), "{error:?}");
+            assert!(error.message.contains("api: Converse"), "{error:?}");
             assert!(passthrough(body("null").as_bytes(), "m").is_ok(), "{field}");
         }
     }

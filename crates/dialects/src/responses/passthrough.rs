@@ -5,6 +5,7 @@
 //! (<https://github.com/openai/codex/issues/19416>) and namespaces with reserved names
 //! (<https://github.com/maximhq/bifrost/pull/7039>). Tools of such items move to `tools`, custom tools become functions
 //! with one string argument, and reserved namespaces get another name; calls are returned as the client declared them.
+//! Such a body is serialized again: the order of members stays, the text of numbers can change (`1.00` becomes `1.0`).
 
 mod restore;
 

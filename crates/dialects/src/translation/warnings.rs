@@ -2,6 +2,9 @@
 
 use super::error::RequestError;
 
+/// The end of a warning about a field that was dropped.
+pub(crate) const DROPPED: &str = "; dropped";
+
 /// Maximum number of warnings.
 const MAX: usize = 16;
 /// Maximum length of a warning in bytes; warnings are sent as headers.
@@ -30,7 +33,7 @@ impl Warnings {
                 format!("{why}; strict mode rejects fields that would be dropped"),
             ));
         }
-        self.push(&format!("{param}: {why}; dropped"));
+        self.push(&format!("{param}: {why}{DROPPED}"));
         Ok(())
     }
 

@@ -12,7 +12,10 @@ use super::{
     conversation::{Conversation, Message, Role, Sessions},
     gateway::{Gateway, Reply},
 };
-use crate::cli::output::{DIM, ERROR};
+use crate::{
+    cli::output::{DIM, ERROR},
+    http::error::causes,
+};
 
 const PROMPT: &str = "> ";
 const CONTINUATION: &str = ". ";
@@ -157,7 +160,7 @@ impl Chat<'_> {
                     } else {
                         ""
                     };
-                    let error = chain(&error);
+                    let error = causes(&error);
                     writeln!(out, "{line_end}{ERROR}error:{ERROR:#} {error}")?;
                 } else {
                     writeln!(out, "\n{DIM}Cancelled; this turn is not kept.{DIM:#}")?;
@@ -276,18 +279,6 @@ fn report(result: Result<(), SessionError>, out: &mut dyn Write) -> std::io::Res
             Ok(false)
         }
     }
-}
-
-/// An error with its causes.
-fn chain(error: &ChatError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 
 /// Reads a line, and the lines that continue it.

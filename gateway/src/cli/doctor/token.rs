@@ -1,4 +1,5 @@
-//! Checks the claims of the identity token (from a file or from GitHub Actions), and prints a trust policy that admits the token.
+//! Checks the claims of the identity token (from a file or from GitHub Actions), and prints a trust policy that admits
+//! the token.
 //!
 //! The signature is not verified here, but by STS. Only claims leave this module, never the token.
 //! Claims: <https://datatracker.ietf.org/doc/html/rfc7519#section-4.1>.

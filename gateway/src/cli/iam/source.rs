@@ -129,7 +129,7 @@ impl Source {
                     role.map_err(|error| in_field("models.targets.assumeRole.roleArn", &error))?;
                 targets.push(target);
             }
-            targets.extend(model.model_id.iter().map(|id| plain_target(id)));
+            targets.extend(model.model_id.iter().map(|id| Target::new(id)));
             models.push(Model {
                 name: model.name.clone(),
                 targets,
@@ -192,7 +192,7 @@ fn read(path: &Path) -> Result<String, SourceError> {
 fn model(id: &str) -> Model {
     Model {
         name: id.to_owned(),
-        targets: vec![plain_target(id)],
+        targets: vec![Target::new(id)],
     }
 }
 
@@ -203,18 +203,6 @@ fn family(pattern: &str) -> Vec<String> {
     let profiles =
         (!covers_profiles && !pattern.starts_with("arn:")).then(|| format!("*.{pattern}"));
     [pattern.to_owned()].into_iter().chain(profiles).collect()
-}
-
-fn plain_target(id: &str) -> Target {
-    Target {
-        model_id: id.to_owned(),
-        region: None,
-        weight: 1,
-        priority: 0,
-        base_model: None,
-        api: None,
-        assume_role: None,
-    }
 }
 
 fn target(spec: &TargetSpec) -> Result<Target, api::RegionError> {

@@ -1,6 +1,6 @@
 //! The read-only operations of Bedrock's control plane that clients call before Converse and InvokeModel: foundation
-//! models and inference profiles. They list what the client may use, by the names that it may use; there is no call to
-//! AWS.
+//! models and inference profiles. They list what the client may use, by the names that it may use. A
+//! gateway without a configuration reads the cached list of `pipeline::model_list`, which alone calls AWS.
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>
 
 use axum::{
@@ -34,7 +34,7 @@ pub(crate) const MODEL_PATH: &str = "/foundation-models/{*id}";
 pub(crate) const PROFILES_PATH: &str = "/inference-profiles";
 pub(crate) const PROFILE_PATH: &str = "/inference-profiles/{*id}";
 
-/// A list, or one of its members.
+/// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Model,

@@ -170,7 +170,9 @@ fn first_chat_of_the_readme_prints_what_it_shows() {
     let mut outputs = 0;
     for block in of_kind("simulated") {
         for (command, shown) in session(&block.text) {
-            let mut command = command.replace("127.0.0.1:8000", &address);
+            let mut command = command
+                .replace("127.0.0.1:8000", &address)
+                .replace("target/release/", "");
             if command.starts_with("bedrock-gateway chat") {
                 let url = format!("chat --base-url http://{address}/v1");
                 command = command.replacen("chat", &url, 1);

@@ -29,6 +29,12 @@ impl<'t> Root<'_, 't> {
 /// Whether only Converse can serve a request that the model does not support in Claude's own API: structured output by a
 /// tool, or a tool choice by an instruction.
 pub fn needs_converse(body: &[u8], options: &DecodeOptions<'_>) -> bool {
+    let capabilities = options.capabilities;
+    let has_formats = capabilities.json_schema == SchemaMode::Native;
+    let forces_tools = capabilities.tools.choice.contains(&Choice::Any);
+    if has_formats && forces_tools {
+        return false;
+    }
     let Ok(text) = std::str::from_utf8(body) else {
         return false;
     };
@@ -38,15 +44,13 @@ pub fn needs_converse(body: &[u8], options: &DecodeOptions<'_>) -> bool {
     }
     let members = Slice::new(text).members();
     let root = Root(&members);
-    let capabilities = options.capabilities;
     let has_format = || format(&root).is_some();
     let forces = || {
         let choice = root.get("tool_choice");
         let kind = choice.and_then(|choice| choice.get("type")?.string());
         matches!(kind.as_deref(), Some("any" | "tool"))
     };
-    (capabilities.json_schema != SchemaMode::Native && has_format())
-        || (!capabilities.tools.choice.contains(&Choice::Any) && forces())
+    (!has_formats && has_format()) || (!forces_tools && forces())
 }
 
 /// `output_config.format`, or its deprecated form, and its name.

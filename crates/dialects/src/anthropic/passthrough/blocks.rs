@@ -4,7 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
-use super::{Member, Request, Slice, has_beta, tools::SEARCH_NAME};
+use super::{Member, Request, Slice, adapt::Root, has_beta, tools::SEARCH_NAME};
 use crate::{
     anthropic::decode::content::{text_of, tool_reference},
     translation::{RequestError, cache::LOWERED, conversation::IN_PLACE, media},
@@ -182,9 +182,13 @@ fn data(
 }
 
 /// Lowers cache points of an hour that follow one of five minutes, in the order tools, system prompt, messages.
-pub(super) fn order(root: &Slice<'_>, request: &mut Request<'_, '_>) -> Result<(), RequestError> {
+pub(super) fn order(
+    body: &str,
+    root: &Root<'_, '_>,
+    request: &mut Request<'_, '_>,
+) -> Result<(), RequestError> {
     let long_lived = &request.options.capabilities.cache.ttl;
-    if !root.json().contains("\"1h\"") || !long_lived.iter().any(|ttl| ttl == "1h") {
+    if !long_lived.iter().any(|ttl| ttl == "1h") || !body.contains("\"1h\"") {
         return Ok(());
     }
     let list = |key| root.get(key).map(|list| list.members()).unwrap_or_default();

@@ -69,8 +69,8 @@ impl Restorer {
             .and_then(|namespace| namespace.strip_prefix(RENAMED))
             .filter(|name| self.renamed && RESERVED.contains(name))
             .map(str::to_owned);
-        let input = free_text(text("arguments").unwrap_or_default());
-        if is_custom {
+        let input = is_custom.then(|| free_text(text("arguments").unwrap_or_default()));
+        if let Some(input) = input {
             set(item, "type", "custom_tool_call".into());
             remove(item, &["arguments"]);
             set(item, "input", input.into());

@@ -27,6 +27,9 @@ pub(crate) fn tool_input<'a>(
 ) -> Result<Cow<'a, RawValue>, RequestError> {
     let schema = tool_schema(given, at)?;
     let capabilities = &context.capabilities.tools;
+    if capabilities.root_unions && capabilities.any_property_name {
+        return Ok(schema);
+    }
     let rejected = |message: String| RequestError::invalid(at.to_string(), message);
     let (combined, unnamed) = {
         let root: RawObject<'_> =

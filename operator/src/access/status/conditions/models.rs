@@ -10,7 +10,10 @@ use api::{
 };
 
 use super::ConditionOutcome;
-use crate::access::models::Checked;
+use crate::{access::models::Checked, error_chain::shown};
+
+/// The condition names this many models; the rest is counted.
+const MAX_REMARKS: usize = 8;
 
 pub(in crate::access::status) fn outcome(checked: &Checked) -> Option<ConditionOutcome> {
     if checked.count == 0 {
@@ -20,8 +23,7 @@ pub(in crate::access::status) fn outcome(checked: &Checked) -> Option<ConditionO
     // The worst first, since readers may cut a long message.
     let mut remarks: Vec<_> = checked.remarks.iter().collect();
     remarks.sort_by_key(|one| std::cmp::Reverse(one.availability));
-    let texts: Vec<&str> = remarks.iter().map(|one| one.text.as_str()).collect();
-    let message = texts.join("; ");
+    let message = shown(&remarks, MAX_REMARKS, "; ", |one| one.text.clone());
     Some(match worst {
         None | Some(Availability::Active) => {
             let dated = catalogue::builtin().as_of();
