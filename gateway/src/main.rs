@@ -19,5 +19,9 @@ async fn main() -> ExitCode {
 
 fn print_error(error: &anyhow::Error) {
     // A closed standard error leaves no place to report to.
-    let _ = writeln!(anstream::stderr(), "{ERROR}error:{ERROR:#} {error:#}");
+    let _ = writeln!(
+        anstream::stderr(),
+        "{ERROR}error:{ERROR:#} {}",
+        cli::message(error)
+    );
 }

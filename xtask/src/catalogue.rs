@@ -13,13 +13,13 @@ mod overrides;
 mod render;
 mod source;
 
-use std::{fs, path::Path};
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::{
     console::Console,
-    process::{command, quiet},
+    process::{pip, quiet},
     repository,
 };
 use source::Sources;
@@ -61,16 +61,6 @@ pub(crate) fn catalogue(console: &Console) -> Result<()> {
         sources.as_of
     ));
     Ok(())
-}
-
-/// Unpacks packages into a directory, without their dependencies and without running code of them.
-fn pip(directory: &Path, packages: &[&str]) -> std::process::Command {
-    let mut pip = command("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps"])
-        .args(["--only-binary", ":all:", "--no-compile", "--target"])
-        .arg(directory)
-        .args(packages);
-    pip
 }
 
 #[cfg(test)]

@@ -32,6 +32,18 @@ pub(crate) fn cargo() -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// Python's package installer, which unpacks packages into a directory, without their dependencies and without running
+/// code of them.
+pub(crate) fn pip(directory: &Path, packages: &[&str]) -> Command {
+    let mut pip = command("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps"])
+        .args(["--disable-pip-version-check", "--no-compile"])
+        .args(["--only-binary", ":all:", "--target"])
+        .arg(directory)
+        .args(packages);
+    pip
+}
+
 /// Runs a program with its output in the log of the step.
 ///
 /// # Errors

@@ -19,6 +19,20 @@ struct Rule {
     hint: &'static str,
 }
 
+// Hints of more than one rule or reason.
+const MODEL_ACCESS: &str = "The account has no access to this model: open the model in the model catalog of the Bedrock console, in the region that you call, and complete the steps shown.";
+const UNKNOWN_KEY: &str = "AWS does not recognize these credentials: check that the access key exists and is active, belongs to this partition (aws, aws-cn, aws-us-gov), and that a session token is set with temporary keys.";
+const CLOCK: &str =
+    "The clock of this machine is wrong by more than five minutes: synchronize it with NTP.";
+const SECRET_KEY: &str =
+    "The secret key does not belong to the access key, or a proxy changed the request: check both.";
+const UNKNOWN_MODEL: &str = "The model does not exist in this region: check the spelling of the model ID and the regions of the model (`bedrock-gateway models` lists them).";
+const OTHER_REGION: &str = "The model is not offered in this region: use another region or a cross-region inference profile (`bedrock-gateway models` lists the regions).";
+const PROVIDER_UNREACHABLE: &str = "STS cannot reach the token's identity provider: the gateway tries again. If the error persists, check that the issuer's /.well-known/openid-configuration and JWKS are reachable from the internet.";
+const STS_THROTTLED: &str = "STS throttles calls of this account: the gateway tries again, and uses its current credentials until they expire.";
+const STS_REGION: &str =
+    "Activate STS for this region in the account settings of IAM, or use another region.";
+
 const RULES: &[Rule] = &[
     // Inference profiles.
     Rule {
@@ -40,12 +54,12 @@ const RULES: &[Rule] = &[
     Rule {
         names: &[],
         says: &["don't have access to the model"],
-        hint: "Model access is not granted: request it for this account and region in the Bedrock console under Model access.",
+        hint: MODEL_ACCESS,
     },
     Rule {
         names: &[],
         says: &["access to the model with the specified model id"],
-        hint: "Model access is not granted: request it for this account and region in the Bedrock console under Model access.",
+        hint: MODEL_ACCESS,
     },
     Rule {
         names: &[],
@@ -66,7 +80,7 @@ const RULES: &[Rule] = &[
     Rule {
         names: &[],
         says: &["not authorized to perform", "sts:assumerolewithwebidentity"],
-        hint: "The role's trust policy does not admit this token: it needs the cluster's OIDC provider as principal and conditions that match the token's aud (sts.amazonaws.com) and sub (system:serviceaccount:NAMESPACE:NAME). `bedrock-gateway iam --kind trust` prints a matching policy.",
+        hint: "The role's trust policy does not admit this token: it needs the token's OIDC provider as principal and conditions that match the token's aud (sts.amazonaws.com) and sub (such as system:serviceaccount:NAMESPACE:NAME or repo:OWNER/NAME:ref:REF). `bedrock-gateway doctor` prints a matching policy.",
     },
     Rule {
         names: &[],
@@ -91,12 +105,12 @@ const RULES: &[Rule] = &[
     Rule {
         names: &[],
         says: &["error calling the identity provider"],
-        hint: "STS cannot reach the token's identity provider: the gateway tries again. If the error persists, check that the issuer's /.well-known/openid-configuration and JWKS are reachable from the internet.",
+        hint: PROVIDER_UNREACHABLE,
     },
     Rule {
         names: &[],
         says: &["sts:assumerole", "rate exceeded"],
-        hint: "STS throttles calls of this account: the gateway tries again, and uses its current credentials until they expire.",
+        hint: STS_THROTTLED,
     },
     Rule {
         names: &[],
@@ -121,7 +135,7 @@ const RULES: &[Rule] = &[
     Rule {
         names: &[],
         says: &["sts is not activated in this region"],
-        hint: "Activate STS for this region in the account settings of IAM, or use another region.",
+        hint: STS_REGION,
     },
     // Permissions.
     Rule {
@@ -153,22 +167,22 @@ const RULES: &[Rule] = &[
     Rule {
         names: &["UnrecognizedClientException", "InvalidClientTokenId"],
         says: &[],
-        hint: "AWS does not recognize these credentials: check that the access key exists and is active, belongs to this partition (aws, aws-cn, aws-us-gov), and that a session token is set with temporary keys.",
+        hint: UNKNOWN_KEY,
     },
     Rule {
         names: &[],
         says: &["security token included in the request is invalid"],
-        hint: "AWS does not recognize these credentials: check that the access key exists and is active, belongs to this partition (aws, aws-cn, aws-us-gov), and that a session token is set with temporary keys.",
+        hint: UNKNOWN_KEY,
     },
     Rule {
         names: &[],
         says: &["signature expired"],
-        hint: "The clock of this machine is wrong by more than five minutes: synchronize it with NTP.",
+        hint: CLOCK,
     },
     Rule {
         names: &[],
         says: &["signature not yet current"],
-        hint: "The clock of this machine is wrong by more than five minutes: synchronize it with NTP.",
+        hint: CLOCK,
     },
     Rule {
         names: &[],
@@ -178,12 +192,12 @@ const RULES: &[Rule] = &[
     Rule {
         names: &["InvalidSignatureException", "SignatureDoesNotMatch"],
         says: &[],
-        hint: "The secret key does not belong to the access key, or a proxy changed the request: check both.",
+        hint: SECRET_KEY,
     },
     Rule {
         names: &[],
         says: &["request signature we calculated does not match"],
-        hint: "The secret key does not belong to the access key, or a proxy changed the request: check both.",
+        hint: SECRET_KEY,
     },
     Rule {
         names: &[],
@@ -199,22 +213,22 @@ const RULES: &[Rule] = &[
     Rule {
         names: &[],
         says: &["model identifier is invalid"],
-        hint: "The model does not exist in this region: check the spelling of the model ID and the regions of the model (`bedrock-gateway models` lists them).",
+        hint: UNKNOWN_MODEL,
     },
     Rule {
         names: &[],
         says: &["could not resolve the foundation model"],
-        hint: "The model does not exist in this region: check the spelling of the model ID and the regions of the model (`bedrock-gateway models` lists them).",
+        hint: UNKNOWN_MODEL,
     },
     Rule {
         names: &[],
         says: &["not supported in your region"],
-        hint: "The model is not offered in this region: use another region or a cross-region inference profile (`bedrock-gateway models` lists the regions).",
+        hint: OTHER_REGION,
     },
     Rule {
         names: &[],
         says: &["model is not supported in this region"],
-        hint: "The model is not offered in this region: use another region or a cross-region inference profile (`bedrock-gateway models` lists the regions).",
+        hint: OTHER_REGION,
     },
     Rule {
         names: &[],
@@ -304,7 +318,7 @@ mod tests {
         check(
             "AccessDeniedException",
             "You don't have access to the model with the specified model ID.",
-            "Model access",
+            "model catalog",
         );
         check(
             "AccessDeniedException",

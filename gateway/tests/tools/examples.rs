@@ -1,6 +1,8 @@
 //! Checks the files under `examples/` and the commands in the guides without AWS: the files parse, their flags and
 //! variables exist, their parts fit together, and their policies allow the example's calls and no others.
 
+mod commands;
+mod coverage;
 mod documents;
 mod kubernetes;
 mod platforms;

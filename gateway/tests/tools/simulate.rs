@@ -248,67 +248,6 @@ fn keys_and_endpoints_of_the_user_are_not_used() {
     assert_eq!(status, 200, "{text}");
 }
 
-/// Commands of a page with the output that it shows; `…` is any text.
-fn shown(page: &str) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = Vec::new();
-    for block in page.split("```console\n").skip(1) {
-        for line in block.split("```").next().unwrap().lines() {
-            if let Some(command) = line.strip_prefix("$ ") {
-                found.push((command.to_owned(), String::new()));
-            } else {
-                let output = &mut found.last_mut().unwrap().1;
-                output.push_str(line);
-                output.push('\n');
-            }
-        }
-    }
-    found
-}
-
-/// Whether a text has the parts of a pattern in their order.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut rest = text;
-    let parts: Vec<&str> = pattern.trim().split('…').map(str::trim).collect();
-    if !text.starts_with(parts[0]) || !text.trim_end().ends_with(parts[parts.len() - 1]) {
-        return false;
-    }
-    parts.iter().all(|part| match rest.split_once(part) {
-        Some((_, after)) => {
-            rest = after;
-            true
-        }
-        None => false,
-    })
-}
-
-#[test]
-fn commands_of_the_guide_have_the_output_that_it_shows() {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
-    let page = std::fs::read_to_string(format!("{root}docs/guide/try-it.md")).unwrap();
-    let gateway = start(&[]);
-    let program = env!("CARGO_BIN_EXE_bedrock-gateway");
-    let mut count = 0;
-    for (command, expected) in shown(&page) {
-        if command.starts_with("bedrock-gateway serve") {
-            let greeting = gateway.greeting.replace(&gateway.address, "127.0.0.1:8000");
-            assert!(matches(&expected, &greeting), "{greeting}");
-        }
-        if !command.starts_with("curl ") && !command.starts_with("bedrock-gateway chat") {
-            continue;
-        }
-        let line = command
-            .replace("127.0.0.1:8000", &gateway.address)
-            .replace("curl ", "curl --silent ")
-            .replace("bedrock-gateway chat", &format!("{program} chat"));
-        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let text = text.replace(&gateway.address, "127.0.0.1:8000");
-        assert!(matches(&expected, &text), "{command}:\n{text}");
-        count += 1;
-    }
-    assert_eq!(count, 5);
-}
-
 #[test]
 fn errors_of_the_guide_are_those_of_the_gateway() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../");

@@ -2,6 +2,7 @@
 
 mod conversation;
 mod screen;
+mod shells;
 
 use self::screen::Screen;
 use crate::support::HAIKU;

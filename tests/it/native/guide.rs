@@ -1,4 +1,6 @@
-//! The commands of `docs/guide/bedrock-clients.md`, run as they stand there but for address, key and model.
+//! The commands of `docs/guide/bedrock-clients.md`, run as printed except for address, key and model.
+
+use awsdouble::{Config, Double, config::User};
 
 use super::{KEY, MODEL, rig, url};
 use crate::support::{
@@ -54,5 +56,48 @@ async fn commands_of_the_guide_do_what_it_says() {
         let command = format!("{settings}\npython - <<'END'\n{script}\nEND");
         let printed = shell(command, python_programs("aws"), &environment).await;
         assert!(printed.contains("Hello"), "{script}\nprinted {printed}");
+    }
+}
+
+/// The AWS CLI's checks in `docs/guide/authentication.md`, against the simulated AWS itself.
+#[tokio::test]
+async fn checks_of_the_credentials_guide_run_with_the_aws_cli() {
+    if lane::is_left_to_full() {
+        return;
+    }
+    let page = include_str!("../../../docs/guide/authentication.md");
+    let mut blocks = page.split("<!-- runs: clients -->\n```sh\n").skip(1);
+    let block = blocks.next().unwrap().split("```").next().unwrap();
+    assert!(blocks.next().is_none());
+    let mut config = Config::default();
+    config.users.push(User {
+        name: "dev".to_owned(),
+        access_key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+        secret_access_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned(),
+        key_created: "2100-01-01T00:00:00Z".to_owned(),
+        policies: vec![serde_json::json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "*", "Resource": "*"}]})],
+    });
+    let double = Double::start(config).await.unwrap();
+    let url = double.url();
+    let environment = [
+        ("AWS_ENDPOINT_URL", url.as_str()),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        ),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+    ];
+    let printed = shell(block.to_owned(), python_programs("awscli"), &environment).await;
+    for text in [
+        "arn:aws:iam::123456789012:user/dev",
+        "\"amazon.nova-lite-v1:0\"",
+        "\"us.amazon.nova-lite-v1:0\"",
+        "\"stopReason\"",
+    ] {
+        assert!(printed.contains(text), "{text} is not in {printed}");
     }
 }

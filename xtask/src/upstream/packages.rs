@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     console::Step,
-    process::{capture, command, quiet},
+    process::{capture, command, pip, quiet},
     repository,
 };
 
@@ -50,14 +50,7 @@ pub(super) fn download(step: &Step) -> Result<Vec<Package>> {
 /// Downloads and unpacks the Python packages.
 fn python(step: &Step) -> Result<Vec<Package>> {
     let directory = empty("upstream/python")?;
-    quiet(
-        step,
-        command("python3")
-            .args(["-m", "pip", "install", "--quiet", "--no-deps"])
-            .args(["--no-compile", "--disable-pip-version-check", "--target"])
-            .arg(&directory)
-            .args(PYTHON),
-    )?;
+    quiet(step, &mut pip(&directory, &PYTHON))?;
     PYTHON
         .into_iter()
         .map(|name| {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     choice::Method,
-    environment::{Environment, value},
+    environment::{Environment, flag, value},
     secret::Secret,
     sources::{
         bearer::BEARER_TOKEN,
@@ -23,6 +23,8 @@ use crate::{
     sts::AssumeRoleLink,
 };
 
+/// GitHub Actions sets it to `true` in every job.
+const GITHUB: &str = "GITHUB_ACTIONS";
 const TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
 
 /// File names in a mounted Secret that contain profiles.
@@ -203,6 +205,12 @@ impl Found {
         if matches!(base, Base::Bearer(_)) && role_is_set && self.token_file.is_none() {
             conflicts.push(format!(
                 "{ROLE_ARN} is ignored: {BEARER_TOKEN} ({chosen}) has precedence and cannot assume roles; unset one of them"
+            ));
+        }
+        let has_no_keys = matches!(base, Base::Container(_) | Base::Instance(_) | Base::Nothing);
+        if has_no_keys && role_is_set && self.github.is_none() && flag(environment, GITHUB) {
+            conflicts.push(format!(
+                "{ROLE_ARN} cannot be assumed with the identity of this GitHub Actions job, because {REQUEST_URL} is not set: give the job the permission id-token: write"
             ));
         }
         if let (Some(one), Some(other)) = (

@@ -49,6 +49,30 @@ fn prefers_web_identity_over_static_keys_and_warns_about_both() {
 }
 
 #[test]
+fn warns_of_a_github_job_that_cannot_request_a_token() {
+    let job = [
+        REGION,
+        ("GITHUB_ACTIONS", "true"),
+        ("AWS_ROLE_ARN", ROLE),
+        (
+            "ACTIONS_ID_TOKEN_REQUEST_URL",
+            "https://github.example/token",
+        ),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "token"),
+    ];
+    let without = choice(&job[..3]);
+    assert!(
+        without.conflicts[0].contains("id-token: write"),
+        "{:?}",
+        without.conflicts
+    );
+    assert!(choice(&job).conflicts.is_empty());
+    assert!(choice(&job[..2]).conflicts.is_empty());
+    let with_keys = [&job[..3], &KEYS[..]].concat();
+    assert!(choice(&with_keys).conflicts.is_empty());
+}
+
+#[test]
 fn a_role_without_token_file_is_assumed_with_the_base_credentials() {
     let settings = settings(&[
         REGION,

@@ -61,11 +61,12 @@ pub(super) async fn obtain(
     let handle = match aws::start(settings, config, Some(region)).await {
         Ok(handle) => handle,
         Err(error) => {
-            findings.add(Finding::error(
-                "credentials",
-                error.to_string(),
-                "set or unset the named variable, or correct the named profile or file",
-            ));
+            let fix = if lacks_github_token(settings.environment.as_ref()) {
+                GITHUB_PERMISSION
+            } else {
+                "set or unset the named variable, or correct the named profile or file"
+            };
+            findings.add(Finding::error("credentials", error.to_string(), fix));
             return None;
         }
     };

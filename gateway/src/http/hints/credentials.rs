@@ -2,21 +2,21 @@
 
 use credentials::{Reason, Unavailable};
 
-use super::hint;
+use super::{PROVIDER_UNREACHABLE, STS_REGION, STS_THROTTLED, UNKNOWN_KEY, hint};
 
 /// How to fix missing AWS credentials.
 pub(crate) fn for_credentials(problem: &Unavailable) -> &'static str {
     hint("", problem.for_clients()).unwrap_or(match problem.reason {
         Reason::Pending => "The gateway has just started: try again in a few seconds.",
         Reason::Expired => "The credentials have expired and could not be renewed: `bedrock-gateway doctor` shows the reason.",
-        Reason::Rejected | Reason::InvalidCredentials => "AWS does not accept these credentials: check that the access key exists and is active, and that a session token is set with temporary keys.",
+        Reason::Rejected | Reason::InvalidCredentials => UNKNOWN_KEY,
         Reason::AccessDenied => "The role's trust policy must allow the caller, and the caller needs permission to assume the role.",
         Reason::InvalidIdentityToken | Reason::IdpRejectedClaim => "AWS does not accept the web identity token: check its issuer, audience and subject (`bedrock-gateway doctor` shows them).",
         Reason::ExpiredToken => "The web identity token or the base credentials have expired: check the process that renews them.",
-        Reason::IdpCommunicationError => "STS cannot reach the token's identity provider: the gateway tries again. If the error persists, check that the issuer's /.well-known/openid-configuration and JWKS are reachable from the internet.",
-        Reason::RegionDisabled => "Activate STS for this region in the account settings of IAM, or use another region.",
+        Reason::IdpCommunicationError => PROVIDER_UNREACHABLE,
+        Reason::RegionDisabled => STS_REGION,
         Reason::InvalidRequest => "STS rejected a parameter of the role: check session name, duration and role ARN.",
-        Reason::Throttled => "STS throttles calls of this account: the gateway tries again, and uses its current credentials until they expire.",
+        Reason::Throttled => STS_THROTTLED,
         Reason::StsUnreachable => "The gateway cannot connect to STS: check the network path, DNS and the endpoint settings; private subnets need a VPC endpoint for sts. The gateway tries again.",
         Reason::StsFault => "STS failed: no change is needed, the gateway tries again. If the error persists, check the endpoint settings of STS and the AWS Health Dashboard.",
         Reason::TokenFileMissing | Reason::TokenFileUnreadable => "The gateway cannot read its token file: mount the token so that the gateway's user can read it.",

@@ -1,196 +1,44 @@
-//! Commands and links of the documentation.
+//! Links and shell blocks of the documentation.
 //!
-//! Each shell block of a page in [`PAGES`] has a comment above it: `<!-- runs: KIND -->` if a test runs it, or
-//! `<!-- not run: REASON -->`. This file runs the kind `gateway` and `simulated`; `tests/it/api_tier/documents.rs` runs
-//! the kind `cluster`.
-
-use std::{
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+//! Each shell block of every page has a comment above it: `<!-- runs: KIND -->` if a test runs it, or
+//! `<!-- not run: REASON -->`. `commands.rs` runs the kinds `gateway` and `simulated`,
+//! `tests/it/api_tier/documents.rs` runs the kind `cluster`, `tests/it/native/guide.rs` runs the kind `clients`.
 
 use super::{every_file, headings, read, root};
 
-/// Pages in which every shell block has such a comment.
-const PAGES: [&str; 11] = [
-    "README.md",
-    "docs/guide/concepts.md",
-    "docs/guide/eks.md",
-    "docs/guide/faq.md",
-    "docs/guide/migrating.md",
-    "docs/guide/operations.md",
-    "docs/guide/quick-start.md",
-    "docs/guide/teams.md",
-    "docs/guide/upgrade-uninstall.md",
-    "examples/ecs/README.md",
-    "examples/terraform/README.md",
+const LANGUAGES: [&str; 5] = ["sh", "bash", "console", "shell", "zsh"];
+/// Kinds that run outside this program, and the tests that run them, which name their pages.
+const ELSEWHERE: [(&str, &str); 2] = [
+    ("cluster", "tests/it/api_tier/documents.rs"),
+    ("clients", "tests/it/native/guide.rs"),
 ];
-const LANGUAGES: [&str; 3] = ["sh", "bash", "console"];
-const KINDS: [&str; 3] = ["cluster", "gateway", "simulated"];
+/// Kinds that `commands.rs` runs.
+const HERE: [&str; 2] = ["gateway", "simulated"];
 
 /// A shell block of a page.
-struct Block {
-    /// Page and line.
-    place: String,
+pub(super) struct Block {
+    page: String,
+    line: usize,
     /// The line above it.
     comment: String,
-    text: String,
+    pub(super) text: String,
 }
 
-fn blocks(page: &str) -> Vec<Block> {
-    let text = read(page);
-    let lines: Vec<&str> = text.lines().collect();
-    let mut found = Vec::new();
-    for (index, line) in lines.iter().enumerate() {
-        let language = line.strip_prefix("```").unwrap_or_default();
-        if !LANGUAGES.contains(&language) {
-            continue;
-        }
-        let body = lines[index + 1..]
-            .iter()
-            .take_while(|line| !line.starts_with("```"));
-        found.push(Block {
-            place: format!("{page}:{}", index + 1),
-            comment: lines[index.saturating_sub(1)].to_owned(),
-            text: body.copied().collect::<Vec<_>>().join("\n"),
-        });
+impl Block {
+    /// Page and line.
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.page, self.line)
     }
-    found
-}
 
-fn of_kind(kind: &str) -> Vec<Block> {
-    let marker = format!("<!-- runs: {kind} -->");
-    let all = PAGES.iter().flat_map(|page| blocks(page));
-    all.filter(|block| block.comment == marker).collect()
-}
-
-/// Commands of a block, and the output that it shows after each. Without `$` prompts, the block is one script.
-fn session(text: &str) -> Vec<(String, Vec<&str>)> {
-    if !text.starts_with("$ ") {
-        return vec![(text.to_owned(), Vec::new())];
-    }
-    let mut steps: Vec<(String, Vec<&str>)> = Vec::new();
-    for line in text.lines() {
-        if let Some(command) = line.strip_prefix("$ ") {
-            steps.push((command.to_owned(), Vec::new()));
-        } else if let Some((command, output)) = steps.last_mut() {
-            if command.ends_with('\\') {
-                command.push('\n');
-                command.push_str(line);
-            } else {
-                output.push(line);
-            }
-        }
-    }
-    steps
-}
-
-/// Runs a command with the gateway in the search path, in a directory with the repository's files.
-fn run(command: &str, directory: &Path) -> String {
-    let programs = Path::new(env!("CARGO_BIN_EXE_bedrock-gateway")).parent();
-    let path = format!("{}:/usr/bin:/bin", programs.unwrap().display());
-    let output = Command::new("sh")
-        .args(["-eu", "-c", command])
-        .env_clear()
-        .env("PATH", path)
-        .current_dir(directory)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{command}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-#[test]
-fn every_shell_block_runs_in_a_test_or_says_why_not() {
-    for block in PAGES.iter().flat_map(|page| blocks(page)) {
-        let inside = |start: &str| {
-            let rest = block.comment.strip_prefix(start);
-            rest.and_then(|rest| rest.strip_suffix(" -->"))
-        };
-        let runs = inside("<!-- runs: ").is_some_and(|kind| KINDS.contains(&kind));
-        let is_left_out = inside("<!-- not run: ").is_some_and(|reason| reason.len() > 10);
-        assert!(
-            runs || is_left_out,
-            "{}: no comment above the block",
-            block.place
-        );
-    }
-    for kind in ["cluster", "gateway"] {
-        assert!(!of_kind(kind).is_empty(), "{kind}");
+    /// The text of its comment after a beginning.
+    fn after(&self, start: &str) -> Option<&str> {
+        let rest = self.comment.strip_prefix(start)?;
+        rest.strip_suffix(" -->")
     }
 }
 
-#[test]
-fn commands_of_the_gateway_in_documents_succeed() {
-    let directory = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(root().join("examples"), directory.path().join("examples")).unwrap();
-    for block in of_kind("gateway") {
-        for (command, _) in session(&block.text) {
-            run(&command, directory.path());
-        }
-    }
-    let policy = std::fs::read_to_string(directory.path().join("policy.json")).unwrap();
-    assert!(policy.contains("bedrock:InvokeModel"), "{policy}");
-}
-
-/// A running program, which ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn first_chat_of_the_readme_prints_what_it_shows() {
-    let mut server = Command::new(env!("CARGO_BIN_EXE_bedrock-gateway"))
-        .args(["serve", "--simulate", "--listen", "127.0.0.1:0"])
-        .args(["--admin-listen", "127.0.0.1:0"])
-        .env_clear()
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Kept until the end: the program writes to it while it serves.
-    let mut errors = BufReader::new(server.stderr.take().unwrap()).lines();
-    let _server = Running(server);
-    let address = errors.find_map(|line| {
-        let line = line.unwrap();
-        let rest = line.strip_prefix("Base URL: http://")?;
-        rest.split('/').next().map(str::to_owned)
-    });
-    let address = address.expect("the greeting names the address");
-    let directory = tempfile::tempdir().unwrap();
-    let mut outputs = 0;
-    for block in of_kind("simulated") {
-        for (command, shown) in session(&block.text) {
-            let mut command = command
-                .replace("127.0.0.1:8000", &address)
-                .replace("target/release/", "");
-            if command.starts_with("bedrock-gateway chat") {
-                let url = format!("chat --base-url http://{address}/v1");
-                command = command.replacen("chat", &url, 1);
-            }
-            let printed = run(&command, directory.path());
-            for line in shown {
-                for part in line.split('…').filter(|part| !part.is_empty()) {
-                    assert!(printed.contains(part), "{command}\nprinted {printed}");
-                    outputs += 1;
-                }
-            }
-        }
-    }
-    assert!(outputs > 3, "{outputs}");
-}
-
-#[test]
-fn links_of_all_documents_have_targets() {
+/// The pages of the documentation.
+fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
     for directory in ["docs", "examples"] {
         for file in every_file(&root().join(directory)) {
@@ -199,8 +47,72 @@ fn links_of_all_documents_have_targets() {
             }
         }
     }
+    pages.sort();
+    pages
+}
+
+fn blocks(page: &str) -> Vec<Block> {
+    let text = read(page);
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let language = line.trim_start().strip_prefix("```").unwrap_or_default();
+        if !LANGUAGES.contains(&language) {
+            continue;
+        }
+        let body = lines[index + 1..]
+            .iter()
+            .take_while(|line| !line.trim_start().starts_with("```"));
+        found.push(Block {
+            page: page.to_owned(),
+            line: index + 1,
+            comment: lines[index.saturating_sub(1)].to_owned(),
+            text: body.copied().collect::<Vec<_>>().join("\n"),
+        });
+    }
+    found
+}
+
+/// All blocks of a kind, page by page.
+pub(super) fn of_kind(kind: &str) -> Vec<Block> {
+    let all = pages().into_iter().flat_map(|page| blocks(&page));
+    all.filter(|block| block.after("<!-- runs: ") == Some(kind))
+        .collect()
+}
+
+#[test]
+fn every_shell_block_runs_in_a_test_or_says_why_not() {
     let mut count = 0;
-    for page in &pages {
+    for block in pages().iter().flat_map(|page| blocks(page)) {
+        let place = block.place();
+        count += 1;
+        if let Some(reason) = block.after("<!-- not run: ") {
+            assert!(reason.len() > 10, "{place}: no reason");
+            for test in reason.split(' ').filter(|word| word.contains(".rs")) {
+                let path = test.trim_end_matches([',', ';', ')']);
+                assert!(root().join(path).is_file(), "{place} names {path}");
+            }
+            continue;
+        }
+        let kind = block.after("<!-- runs: ");
+        let kind = kind.unwrap_or_else(|| panic!("{place}: no comment above the block"));
+        if HERE.contains(&kind) {
+            continue;
+        }
+        let runner = ELSEWHERE.iter().find(|(name, _)| *name == kind);
+        let (_, runner) = runner.unwrap_or_else(|| panic!("{place}: nothing runs {kind}"));
+        assert!(
+            read(runner).contains(&block.page),
+            "{runner} does not run {place}"
+        );
+    }
+    assert!(count > 80, "{count} blocks");
+}
+
+#[test]
+fn links_of_all_documents_have_targets() {
+    let mut count = 0;
+    for page in &pages() {
         let text = read(page);
         let home = root().join(page).parent().unwrap().to_owned();
         for link in text.split("](").skip(1) {
@@ -226,6 +138,70 @@ fn links_of_all_documents_have_targets() {
         }
     }
     assert!(count > 100, "{count} links");
+}
+
+/// The first cells of the rows of the first table after a text.
+fn rows(page: &str, start: &str) -> Vec<String> {
+    let text = read(page);
+    let lines = text.split(start).nth(1).unwrap().lines();
+    let table = lines
+        .skip_while(|line| !line.starts_with("|---"))
+        .skip(1)
+        .take_while(|line| line.starts_with("| "));
+    table
+        .map(|line| line.split('|').nth(1).unwrap().trim().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_row_of_the_comparison_has_sources() {
+    let compared = rows("README.md", "## Compared with other gateways");
+    assert!(compared.len() > 8, "{compared:?}");
+    assert_eq!(compared, rows("docs/comparison.md", "Versions: "));
+}
+
+/// The words in double quotes of a text that begin with one of these.
+fn quoted<'a>(text: &'a str, starts: &[&str]) -> Vec<&'a str> {
+    text.split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| starts.iter().any(|start| word.starts_with(start)))
+        .collect()
+}
+
+#[test]
+fn operations_guide_lists_every_metric_and_log_field() {
+    let guide = read("docs/guide/operations.md");
+    let mut count = 0;
+    for file in ["metrics.rs", "metrics/roles.rs"] {
+        let source = read(&format!("gateway/src/telemetry/{file}"));
+        for name in quoted(
+            &source,
+            &["bedrock_gateway_", "gen_ai_server_", "gen_ai_client_"],
+        ) {
+            let is_listed = guide.split('`').any(|word| {
+                let suffix = word.strip_prefix(name);
+                suffix.is_some_and(|suffix| ["", "_total", "_seconds", "_info"].contains(&suffix))
+            });
+            assert!(is_listed, "{name}");
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "{count} metrics");
+    let source = read("gateway/src/pipeline/record.rs");
+    let line = source.split("tracing::info!(").nth(1).unwrap();
+    let line = line.split("\"request\"").next().unwrap();
+    let mut count = 0;
+    for field in line.lines() {
+        let field = field.trim().trim_end_matches(',');
+        let name = field.split(" = ").next().unwrap();
+        if name.is_empty() {
+            continue;
+        }
+        assert!(guide.contains(&format!("`{name}`")), "{name}");
+        count += 1;
+    }
+    assert!(count > 15, "{count} fields");
 }
 
 #[test]
