@@ -1,6 +1,6 @@
 //! `bedrock-gateway serve`: runs the gateway until SIGTERM or Ctrl-C.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -94,10 +94,11 @@ pub(super) async fn run(args: Args, settings: Settings) -> anyhow::Result<ExitCo
     };
     let drained = match served {
         Err(ServeError::Bind { address, source }) if address == api => {
-            return Err(ServeError::Bind { address, source }).context(flag);
+            return Err(cannot_listen(flag, address, &source, "--port PORT"));
         }
         Err(ServeError::Bind { address, source }) if Some(address) == admin => {
-            return Err(ServeError::Bind { address, source }).context("--admin-listen");
+            let other = "--admin-listen HOST:PORT";
+            return Err(cannot_listen("--admin-listen", address, &source, other));
         }
         served => served?,
     };
@@ -106,6 +107,21 @@ pub(super) async fn run(args: Args, settings: Settings) -> anyhow::Result<ExitCo
     } else {
         ExitCode::from(EXIT_DROPPED)
     })
+}
+
+/// The error of an address that cannot be used, with the flag that sets another port if a program uses this one.
+fn cannot_listen(
+    flag: &str,
+    address: SocketAddr,
+    source: &std::io::Error,
+    other: &str,
+) -> anyhow::Error {
+    let fix = if source.kind() == std::io::ErrorKind::AddrInUse {
+        format!(". Stop the program that uses this port, or choose another port with {other}")
+    } else {
+        String::new()
+    };
+    anyhow::anyhow!("{flag}: failed to listen on {address}: {source}{fix}")
 }
 
 /// Serves with a simulated AWS. The outer error is that of the simulation.

@@ -178,6 +178,10 @@ fn addresses_name_their_flag_in_errors() {
         (&["--port", "70000"], "--port"),
         (&["--port", &port], "--port: failed to listen on 127.0.0.1"),
         (
+            &["--port", &port],
+            "or choose another port with --port PORT",
+        ),
+        (
             &["--admin-listen", "nowhere.invalid"],
             "--admin-listen: failed to resolve",
         ),
