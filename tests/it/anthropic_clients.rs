@@ -201,6 +201,41 @@ async fn anthropic_package_for_node_streams_thinks_and_calls_tools_on_each_way()
     }
 }
 
+/// The runners of both packages send only new messages, until an error code tells them to send the conversation.
+#[track_caller]
+fn runs_tools_to_the_end(double: &Double, seen: &Value) {
+    for model in MODELS.split(',') {
+        for way in ["plain", "streamed"] {
+            let seen = &seen[model][way];
+            assert_eq!(seen["asked"], json!(["Paris", "Ulm"]), "{model} {way}");
+            let answer = seen["answer"].as_str().unwrap();
+            assert!(answer.contains("sunny in Paris"), "{model} {way}: {answer}");
+            assert!(answer.contains("sunny in Ulm"), "{model} {way}: {answer}");
+        }
+    }
+    let calls = double.calls();
+    let lengths = calls
+        .iter()
+        .filter(|call| call.model.is_some())
+        .map(|call| {
+            let body = call.json().unwrap();
+            body["messages"].as_array().unwrap().len()
+        });
+    let expected = [1, 3].repeat(2 * MODELS.split(',').count());
+    assert_eq!(lengths.collect::<Vec<_>>(), expected, "nothing is left out");
+    double.clear_calls();
+}
+
+#[tokio::test]
+async fn tool_runners_of_both_packages_send_the_whole_conversation() {
+    let (double, gateway, _directory) = rig().await;
+    let url = gateway.url();
+    let seen = python_client("anthropic/tool_runner.py", &environment(&url)).await;
+    runs_tools_to_the_end(&double, &seen);
+    let seen = node_client("tool_runner.mjs", &environment(&url)).await;
+    runs_tools_to_the_end(&double, &seen);
+}
+
 #[tokio::test]
 async fn langchain_chats_streams_and_calls_tools_on_each_way() {
     if lane::is_left_to_full() {

@@ -222,24 +222,39 @@ async fn langchain_aws_chats_streams_and_calls_tools() {
     assert_eq!(seen["calls"], json!([["get_weather", { "city": "Paris" }]]));
 }
 
+/// This SDK speaks HTTP/2 and signs `:authority` in place of `host`.
 #[tokio::test]
 async fn aws_sdk_for_javascript_converses_invokes_and_throws_its_own_errors() {
-    if lane::is_left_to_full() {
-        return;
-    }
     let (_double, gateway) = rig().await;
     let url = url(&gateway);
-    let seen = node_client("aws_sdk.mjs", &bearer(&url, &[])).await;
-    for way in ["plain", "invoked", "invokedStream"] {
-        assert_eq!(seen[way], PROMPT, "{way}: {seen}");
+    let credentials = format!("{url}{}", api::names::CLIENT_CREDENTIALS_PATH);
+    let authorization = format!("Bearer {KEY}");
+    let mut handed_out = bearer(
+        &url,
+        &[
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &credentials),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN", &authorization),
+        ],
+    );
+    handed_out.retain(|(name, _)| *name != "AWS_BEARER_TOKEN_BEDROCK");
+    let mut ways = vec![("key pair", signed(&url, &[]))];
+    if lane::is_full() {
+        ways.push(("bearer token", bearer(&url, &[])));
+        ways.push(("credentials of the gateway", handed_out));
     }
-    assert_eq!(seen["streamed"]["text"], PROMPT);
-    assert_eq!(seen["streamed"]["stop"], "end_turn");
-    let errors = &seen["errors"];
-    assert_eq!(errors["throttled"]["name"], "ThrottlingException", "{seen}");
-    assert_eq!(errors["throttled"]["status"], 429);
-    assert_eq!(errors["invalid"]["name"], "ValidationException", "{seen}");
-    assert_eq!(errors["middle"]["name"], "ThrottlingException", "{seen}");
+    for (way, environment) in ways {
+        let seen = node_client("aws_sdk.mjs", &environment).await;
+        for text in ["plain", "invoked", "invokedStream"] {
+            assert_eq!(seen[text], PROMPT, "{way} {text}: {seen}");
+        }
+        assert_eq!(seen["streamed"]["text"], PROMPT, "{way}");
+        assert_eq!(seen["streamed"]["stop"], "end_turn", "{way}");
+        let errors = &seen["errors"];
+        assert_eq!(errors["throttled"]["name"], "ThrottlingException", "{seen}");
+        assert_eq!(errors["throttled"]["status"], 429, "{way}");
+        assert_eq!(errors["invalid"]["name"], "ValidationException", "{seen}");
+        assert_eq!(errors["middle"]["name"], "ThrottlingException", "{seen}");
+    }
 }
 
 #[tokio::test]
