@@ -10,6 +10,7 @@
     reason = "a failed expectation ends the test"
 )]
 
+mod agents;
 mod anthropic_clients;
 mod api_tier;
 mod argocd;

@@ -1,12 +1,12 @@
-//! Real clients of OpenAI's Responses against a real socket: `openai` for Python and Node, the Agents SDK,
-//! Codex; and clients of images and reranking.
+//! Real clients of OpenAI's Responses against a real socket: `openai` for Python and Node, the Agents SDK;
+//! and clients of images and reranking.
 
 use serde_json::{Value, json};
 
 use crate::{
     openai_clients::{PROMPT, rig, settings},
     support::{
-        clients::{codex, node_client, python_client},
+        clients::{node_client, python_client},
         gateway::KEY,
         lane,
     },
@@ -146,39 +146,6 @@ async fn openai_agents_run_a_tool_to_the_end_with_reasoning() {
             "message_output_item"
         ])
     );
-}
-
-#[tokio::test]
-async fn codex_runs_a_command_and_reports() {
-    if lane::is_left_to_full() {
-        return;
-    }
-    let (double, gateway) = rig().await;
-    let url = gateway.openai_url();
-    let prompt = "@tool exec_command {\"cmd\":\"printf made-by-codex > made.txt\"}";
-    let environment = [
-        ("OPENAI_BASE_URL", url.as_str()),
-        ("OPENAI_API_KEY", KEY),
-        ("MODEL", THINKING_MODEL),
-        ("PROMPT", prompt),
-    ];
-    let seen = codex(&environment).await;
-    assert_eq!(seen["status"], 0, "{seen}");
-    assert_eq!(seen["made"], "made-by-codex", "{seen}");
-    assert_eq!(seen["last"]["type"], "turn.completed", "{seen}");
-    let usage = &seen["last"]["usage"];
-    assert!(usage["input_tokens"].as_u64().unwrap() > 0, "{seen}");
-    let mut said = seen["items"].as_array().unwrap().iter().rev();
-    let report = said
-        .find(|item| item["type"] == "agent_message")
-        .expect("a report");
-    let report = report["text"].as_str().unwrap();
-    assert!(report.contains("exited with code 0"), "{seen}");
-    let turns = double.calls_of("ConverseStream");
-    assert_eq!(turns.len(), 2, "the command, and what came of it");
-    let second = turns[1].json().unwrap();
-    let last = second["messages"].as_array().unwrap().last().unwrap();
-    assert!(last["content"][0]["toolResult"].is_object(), "{last}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap()
@@ -143,6 +143,38 @@ fn node(kind: &str) -> PathBuf {
     directory
 }
 
+/// A directory with one version of an npm package.
+pub(crate) fn npm_package(package: &str, version: &str) -> PathBuf {
+    let specification = format!("{package}@{version}");
+    let kind = package.rsplit('/').next().unwrap();
+    let directory = installed(kind, &specification);
+    prepared(&directory, |directory| {
+        fs::write(directory.join("package.json"), "{}")?;
+        let install = [
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--no-package-lock",
+            "--silent",
+        ];
+        run(Command::new("npm")
+            .args(install)
+            .arg(&specification)
+            .current_dir(directory))
+        .context("node and npm are needed: on Debian, apt-get install nodejs npm")?;
+        Ok(())
+    })
+    .unwrap();
+    directory
+}
+
+/// The newest version of an npm package in the registry.
+pub(crate) fn newest_npm_version(package: &str) -> String {
+    let latest = format!("{package}@latest");
+    let version = run(Command::new("npm").args(["view", &latest, "version"])).unwrap();
+    version.trim().to_owned()
+}
+
 fn installed(kind: &str, requirements: &str) -> PathBuf {
     repository()
         .join("target/clients")
@@ -165,16 +197,6 @@ pub(crate) async fn node_client(script: &'static str, environment: &[(&str, &str
     printed(environment, move || {
         let mut command = Command::new("node");
         command.arg(node("node").join(script));
-        command
-    })
-    .await
-}
-
-/// Runs Codex, which is large and so has a directory of its own, and reads the JSON its script prints.
-pub(crate) async fn codex(environment: &[(&str, &str)]) -> Value {
-    printed(environment, move || {
-        let mut command = Command::new("node");
-        command.arg(node("codex").join("run.mjs"));
         command
     })
     .await
