@@ -138,7 +138,7 @@ fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], ful
         let units = binaries.iter().filter(|binary| !binary.is_integration);
         binaries::run(console, "unit tests", units, how)
     });
-    report.run("products and rigs", budget(75, 200), || {
+    report.run("products and rigs", budget(105, 200), || {
         let own = binaries
             .iter()
             .filter(|binary| binary.is_integration && binary.package != TOGETHER);
@@ -151,7 +151,7 @@ fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], ful
             &[],
             &[API_TIER, FAULTS],
         ),
-        ("API tier", budget(90, 240), &[API_TIER], &[]),
+        ("API tier", budget(140, 240), &[API_TIER], &[]),
         ("fault injection", budget(75, 360), &[FAULTS], &[]),
     ];
     for (name, seconds, filters, skip) in groups {
