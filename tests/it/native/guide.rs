@@ -1,8 +1,9 @@
 //! The commands of `docs/guide/bedrock-clients.md`, run as printed except for address, key and model.
 
-use awsdouble::{Config, Double, config::User};
+use awsdouble::{Config, Double};
+use serde_json::json;
 
-use super::{KEY, MODEL, rig, url};
+use super::{KEY, MODEL, SECRET, rig, url};
 use crate::support::{
     clients::{python_programs, shell},
     lane,
@@ -69,24 +70,15 @@ async fn checks_of_the_credentials_guide_run_with_the_aws_cli() {
     let mut blocks = page.split("<!-- runs: clients -->\n```sh\n").skip(1);
     let block = blocks.next().unwrap().split("```").next().unwrap();
     assert!(blocks.next().is_none());
-    let mut config = Config::default();
-    config.users.push(User {
-        name: "dev".to_owned(),
-        access_key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
-        secret_access_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned(),
-        key_created: "2100-01-01T00:00:00Z".to_owned(),
-        policies: vec![serde_json::json!({"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Action": "*", "Resource": "*"}]})],
-    });
+    let everything = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+    let config = Config::default().with_user("dev", "AKIAIOSFODNN7EXAMPLE", SECRET, everything);
     let double = Double::start(config).await.unwrap();
     let url = double.url();
     let environment = [
         ("AWS_ENDPOINT_URL", url.as_str()),
         ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-        (
-            "AWS_SECRET_ACCESS_KEY",
-            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-        ),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
         ("AWS_DEFAULT_REGION", "us-east-1"),
         ("AWS_CONFIG_FILE", "/dev/null"),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
