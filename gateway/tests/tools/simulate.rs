@@ -249,6 +249,27 @@ fn keys_and_endpoints_of_the_user_are_not_used() {
 }
 
 #[test]
+fn greeting_is_the_one_that_readme_and_guide_show() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
+    let gateway = start(&[]);
+    let greeting = gateway.greeting.replace(&gateway.address, "127.0.0.1:8000");
+    for page in ["README.md", "docs/guide/try-it.md"] {
+        let text = std::fs::read_to_string(format!("{root}{page}")).unwrap();
+        let session = text.split("serve --simulate\n").nth(1).unwrap();
+        let shown = session.split("```").next().unwrap();
+        let parts: Vec<&str> = shown
+            .split(['…', '\n'])
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .collect();
+        assert!(parts.len() >= 2, "{page}: {shown}");
+        for part in parts {
+            assert!(greeting.contains(part), "{page}: {part}\n{greeting}");
+        }
+    }
+}
+
+#[test]
 fn errors_of_the_guide_are_those_of_the_gateway() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
     let page = std::fs::read_to_string(format!("{root}docs/guide/try-it.md")).unwrap();
