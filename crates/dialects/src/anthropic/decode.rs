@@ -104,6 +104,7 @@ pub(super) fn read<'a>(
             .map(|format| (format, "output_format")),
     };
     let mut reasoning = thinking::decide(&mut body, &mut output, limit.1, purpose, &mut context)?;
+    thinking::show_plainly(&mut reasoning, &flags, &mut context)?;
     context.drop_unknown(output, &root.key("output_config"))?;
     if reasoning.fields.contains_key("output_config") {
         thinking::add_flag(&mut flags, context.capabilities);

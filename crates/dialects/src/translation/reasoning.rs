@@ -8,6 +8,8 @@ use crate::families::{Effort, ReasoningCapabilities, ReasoningStyle};
 pub(crate) const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 /// Claude's minimum thinking budget, in tokens.
 pub(crate) const MIN_BUDGET: u64 = 1024;
+/// The start of the flag for `display: updates`.
+const DISPLAY_FLAG: &str = "thinking-display-updates-";
 /// Tokens for the response in addition to the budget, if the client sets no limit.
 const RESPONSE_TOKENS: u64 = 4096;
 
@@ -86,6 +88,27 @@ pub(crate) fn from_effort(
 pub(crate) fn set_display(thinking: &mut Value, display: &str) {
     if let Some(thinking) = thinking.as_object_mut() {
         thinking.insert("display".to_owned(), display.into());
+    }
+}
+
+/// Replaces `display: updates`, which Claude Code sends with a flag that Bedrock rejects; returns the change. `flags`: the
+/// flags that the request has in Bedrock.
+pub(crate) fn plain_display(
+    thinking: &mut Map<String, Value>,
+    flags: &[String],
+    capabilities: &ReasoningCapabilities,
+) -> Option<&'static str> {
+    let has_flag = || flags.iter().any(|flag| flag.starts_with(DISPLAY_FLAG));
+    if thinking.get("display")?.as_str()? != "updates" || has_flag() {
+        return None;
+    }
+    if capabilities.display {
+        thinking.insert("display".to_owned(), "summarized".into());
+        Some("updates needs a beta flag that Bedrock does not support; set to summarized")
+    } else {
+        // These models show their thinking by default.
+        thinking.shift_remove("display");
+        Some("updates needs a beta flag that Bedrock does not support; removed")
     }
 }
 

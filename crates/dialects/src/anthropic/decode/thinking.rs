@@ -9,7 +9,7 @@ use crate::{
         RequestError,
         context::Context,
         json::{FieldPath, Json, Object},
-        reasoning::{MIN_BUDGET, Reasoning, from_effort},
+        reasoning::{MIN_BUDGET, Reasoning, from_effort, plain_display},
     },
 };
 
@@ -216,6 +216,22 @@ fn budgeted(
     }
     reasoning.fields.insert("thinking".to_owned(), thinking);
     Ok(reasoning)
+}
+
+/// Replaces a `display` that needs a beta flag which the request does not have.
+pub(super) fn show_plainly(
+    reasoning: &mut Reasoning,
+    flags: &[String],
+    context: &mut Context<'_>,
+) -> Result<(), RequestError> {
+    let thinking = reasoning.fields.get_mut("thinking");
+    let Some(thinking) = thinking.and_then(Value::as_object_mut) else {
+        return Ok(());
+    };
+    match plain_display(thinking, flags, &context.capabilities.reasoning) {
+        Some(how) => context.warnings.changed("thinking.display", how),
+        None => Ok(()),
+    }
 }
 
 /// Adds the beta flag for efforts, for models that require it.

@@ -8,7 +8,7 @@ use crate::{
     families::{Choice, Effort, ModelCapabilities, ReasoningStyle, SchemaMode, TopK},
     translation::{
         DecodeOptions, RequestError,
-        reasoning::{MIN_BUDGET, fitting_budget},
+        reasoning::{MIN_BUDGET, fitting_budget, plain_display},
         schema::{self, CLOSED},
     },
 };
@@ -153,21 +153,20 @@ fn thinking(
         "enabled" if !capabilities.reasoning.budget => {
             thinking.insert("type".to_owned(), "adaptive".into());
             thinking.shift_remove("budget_tokens");
-            "this model chooses its own budget (adaptive)".to_owned()
+            Some("this model chooses its own budget (adaptive)".to_owned())
         }
         "enabled" => {
             let budget = thinking.get("budget_tokens").and_then(Value::as_u64);
             let most = capabilities.limits.output_tokens;
             // A budget above the client's own limit is the client's mistake.
             let lowered = limit.filter(|limit| Some(*limit) == most);
-            let Some(fitting) = budget
+            let fitting = budget
                 .zip(lowered)
-                .and_then(|(budget, limit)| fitting_budget(budget, limit))
-            else {
-                return Ok(true);
-            };
-            thinking.insert("budget_tokens".to_owned(), fitting.into());
-            format!("the budget was lowered to {fitting} tokens")
+                .and_then(|(budget, limit)| fitting_budget(budget, limit));
+            fitting.map(|fitting| {
+                thinking.insert("budget_tokens".to_owned(), fitting.into());
+                format!("the budget was lowered to {fitting} tokens")
+            })
         }
         "adaptive" if capabilities.reasoning.style == ReasoningStyle::Budget => {
             let budget = budget(root, limit, capabilities);
@@ -179,17 +178,25 @@ fn thinking(
             }
             thinking.insert("type".to_owned(), "enabled".into());
             thinking.insert("budget_tokens".to_owned(), budget.into());
-            format!(
+            Some(format!(
                 "{title} does not support adaptive thinking; set to a budget of {budget} tokens"
-            )
+            ))
         }
-        kind => return Ok(kind != "disabled"),
+        _ => None,
     };
-    request.warnings.changed("thinking", &how)?;
-    request
-        .edits
-        .replace(&value, Value::Object(thinking).to_string());
-    Ok(true)
+    let shown = plain_display(&mut thinking, request.flags, &capabilities.reasoning);
+    let changes = [("thinking", how.as_deref()), ("thinking.display", shown)];
+    for (field, how) in changes {
+        if let Some(how) = how {
+            request.warnings.changed(field, how)?;
+        }
+    }
+    if how.is_some() || shown.is_some() {
+        request
+            .edits
+            .replace(&value, Value::Object(thinking).to_string());
+    }
+    Ok(kind != "disabled")
 }
 
 /// The budget for adaptive thinking on a model with budgets.

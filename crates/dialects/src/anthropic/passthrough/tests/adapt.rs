@@ -90,6 +90,22 @@ fn adaptive_thinking_becomes_a_budget_or_is_dropped() {
 }
 
 #[test]
+fn display_updates_becomes_a_value_without_a_flag() {
+    adapts(
+        OPUS_4_8,
+        r#""max_tokens":9000,"thinking":{"type":"adaptive","display":"updates"}"#,
+        r#""max_tokens":9000,"thinking":{"type":"adaptive","display":"summarized"}"#,
+        &["thinking.display"],
+    );
+    adapts(
+        SONNET,
+        r#""max_tokens":9000,"thinking":{"budget_tokens":2048,"type":"enabled","display":"updates"}"#,
+        r#""max_tokens":9000,"thinking":{"budget_tokens":2048,"type":"enabled"}"#,
+        &["thinking.display"],
+    );
+}
+
+#[test]
 fn effort_goes_to_models_that_have_it() {
     adapts(
         SONNET_4_6,
