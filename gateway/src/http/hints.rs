@@ -249,7 +249,8 @@ const RULES: &[Rule] = &[
     Rule {
         names: &[],
         says: &["input is too long"],
-        hint: "The request is longer than the model's context window: shorten the conversation or use a model with a larger context window.",
+        // LiteLLM recognizes "is longer than the model's context length".
+        hint: "The request is longer than the model's context length: shorten the conversation or use a model with a larger context window.",
     },
     Rule {
         names: &["ModelNotReadyException"],
