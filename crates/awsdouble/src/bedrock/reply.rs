@@ -255,8 +255,12 @@ fn forced_calls(request: &Value, script: &Script) -> Option<Vec<ToolCall>> {
     }])
 }
 
-/// The schema of a structured output.
+/// The schema of a structured output: Converse's, or Claude's own among the additional fields.
 pub(super) fn output_schema(request: &Value) -> Option<Value> {
+    let own = request.pointer("/additionalModelRequestFields/output_config/format/schema");
+    if let Some(schema) = own {
+        return Some(schema.clone());
+    }
     let schema = request
         .pointer("/outputConfig/textFormat/structure/jsonSchema/schema")?
         .as_str()?;

@@ -112,3 +112,27 @@ fn reasoning_comes_first_and_is_signed() {
         "end_turn",
     );
 }
+
+#[test]
+fn structured_output_follows_the_schema_in_both_places() {
+    let schema =
+        json!({"type": "object", "properties": {"n": {"type": "number"}}, "required": ["n"]});
+    let mut request = user("A number.");
+    request["outputConfig"] = json!({"textFormat": {"type": "json_schema",
+        "structure": {"jsonSchema": {"schema": schema.to_string()}}}});
+    check(
+        "Converse",
+        &request,
+        json!([{"text": "{\"n\":0}"}]),
+        "end_turn",
+    );
+    let mut request = user("A number.");
+    request["additionalModelRequestFields"] =
+        json!({"output_config": {"format": {"type": "json_schema", "schema": schema}}});
+    check(
+        "Claude",
+        &request,
+        json!([{"text": "{\"n\":0}"}]),
+        "end_turn",
+    );
+}
