@@ -16,6 +16,7 @@ mod api_tier;
 mod argocd;
 mod examples;
 mod faults;
+mod framework_clients;
 mod golden_requests;
 mod limits;
 mod native;

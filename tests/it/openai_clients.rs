@@ -1,4 +1,4 @@
-//! Real clients of OpenAI's API against a real socket: `openai` for Python and Node, LangChain, the Vercel AI SDK.
+//! Real clients of OpenAI's API against a real socket: `openai` for Python and Node.
 
 use awsdouble::{Config, Double, allow_bedrock};
 use serde_json::json;
@@ -7,7 +7,6 @@ use crate::support::{
     clients::{node_client, python_client},
     eventually,
     gateway::{Gateway, KEY},
-    lane,
 };
 
 pub(crate) const MODEL: &str = "anthropic.claude-3-haiku-20240307-v1:0";
@@ -182,23 +181,6 @@ async fn openai_package_calls_tools_gets_objects_shows_images_and_cancels() {
 }
 
 #[tokio::test]
-async fn langchain_chats_streams_and_calls_tools() {
-    if lane::is_left_to_full() {
-        return;
-    }
-    let (_double, gateway) = rig().await;
-    let seen = python_client(
-        "langchain/chat.py",
-        &settings(&gateway.openai_url(), PROMPT),
-    )
-    .await;
-    assert_eq!(seen["plain"], PROMPT);
-    assert_eq!(seen["streamed"], PROMPT);
-    assert_eq!(seen["calls"], json!([["GetWeather", {"city": "Paris"}]]));
-    assert_eq!(seen["structured"], "GetWeather");
-}
-
-#[tokio::test]
 async fn openai_package_for_node_chats_streams_and_calls_tools() {
     let (_double, gateway) = rig().await;
     let seen = node_client("openai_chat.mjs", &settings(&gateway.openai_url(), PROMPT)).await;
@@ -210,17 +192,4 @@ async fn openai_package_for_node_chats_streams_and_calls_tools() {
         json!([["get_weather", "{\"city\":\"Paris\"}"]])
     );
     assert_eq!(seen["refusal"], json!(["BadRequestError", 400, "messages"]));
-}
-
-#[tokio::test]
-async fn vercel_ai_sdk_chats_streams_and_calls_tools() {
-    if lane::is_left_to_full() {
-        return;
-    }
-    let (_double, gateway) = rig().await;
-    let seen = node_client("ai_sdk.mjs", &settings(&gateway.openai_url(), PROMPT)).await;
-    assert_eq!(seen["plain"], PROMPT);
-    assert_eq!(seen["streamed"], PROMPT);
-    assert_eq!(seen["finish"], "stop");
-    assert_eq!(seen["calls"], json!([["get_weather", {"city": "Paris"}]]));
 }
