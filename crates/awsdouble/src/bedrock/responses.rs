@@ -3,6 +3,7 @@
 //! See <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-responses-api.html>.
 
 mod read;
+mod tools;
 mod write;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub(super) async fn respond(
     call: &mut Call,
     request: ApiRequest<'_>,
 ) -> Result<Response, AwsError> {
-    let conversation = read::conversation(request.body, request.mantle)?;
+    let conversation = read::conversation(request.body, &request.model, request.mantle)?;
     let guardrail = request.guardrail.as_ref();
     let turn = Turn::build(shared, call, &request.model, &conversation, guardrail).await?;
     let turn = turn.with_fault(request.fault.clone());
@@ -44,6 +45,10 @@ pub(super) async fn respond(
     }
     tokio::time::sleep(turn.script.first).await;
     Ok(converse::json_reply(&reply.whole()))
+}
+
+fn rejected(message: impl Into<String>) -> AwsError {
+    AwsError::validation(message)
 }
 
 fn failure(code: &str, message: &str) -> Vec<u8> {

@@ -345,3 +345,75 @@ async fn exceptions_within_a_stream_are_error_events_of_the_api() {
             "message": "Too many requests, please wait before trying again."}})
     );
 }
+
+#[tokio::test]
+async fn responses_accept_tools_and_items_as_mantle_does() {
+    let (double, _) = irsa().await;
+    let function =
+        |name: &str| json!({"type": "function", "name": name, "parameters": {"type": "object"}});
+    let namespace =
+        |name: &str| json!({"type": "namespace", "name": name, "tools": [function("search")]});
+    let ask = |model: &str, tools: Value| json!({"model": model, "input": "hello\n@tool mcp__docs__search {}", "tools": tools});
+    let gpt = ("openai.gpt-5.6-sol", "/openai/v1/responses");
+    let oss = ("openai.gpt-oss-120b", "/v1/responses");
+    for ((model, path), tools, rejected) in [
+        (gpt, json!([namespace("mcp__docs")]), ""),
+        (
+            gpt,
+            json!([namespace("functions")]),
+            "User-defined namespace 'functions' collides with an existing tool namespace.",
+        ),
+        (
+            gpt,
+            json!([namespace("web")]),
+            "User-defined namespace 'web' collides",
+        ),
+        (
+            gpt,
+            json!([{"type": "custom", "name": "patch"}]),
+            "Invalid 'tools': unknown variant `custom`, expected one of",
+        ),
+        (
+            oss,
+            json!([namespace("mcp__docs")]),
+            "Invalid 'tools': unknown variant `namespace`, expected `function` or `mcp`",
+        ),
+        (oss, json!([function("search")]), ""),
+    ] {
+        let (status, body) = on_mantle(&double, path, &ask(model, tools.clone())).await;
+        assert_eq!(
+            status,
+            if rejected.is_empty() { 200 } else { 400 },
+            "{tools}: {body}"
+        );
+        let body = parsed(&body);
+        let message = body["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(rejected), "{message}");
+        if rejected.is_empty() && model == gpt.0 {
+            let output = body["output"].as_array().unwrap();
+            let call = output
+                .iter()
+                .find(|item| item["type"] == "function_call")
+                .unwrap();
+            assert_eq!(
+                (&call["namespace"], &call["name"]),
+                (&json!("mcp__docs"), &json!("search"))
+            );
+        }
+    }
+    for kind in [
+        "additional_tools",
+        "custom_tool_call",
+        "tool_search_call",
+        "local_shell_call",
+        "agent_message",
+    ] {
+        let body = json!({"model": gpt.0, "input": [{"role": "user", "content": "x"}, {"type": kind, "call_id": "c"}]});
+        let (status, body) = on_mantle(&double, gpt.1, &body).await;
+        assert_eq!(status, 400, "{kind}");
+        assert!(
+            body.contains("value did not match any expected variant"),
+            "{body}"
+        );
+    }
+}

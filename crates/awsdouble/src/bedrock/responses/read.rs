@@ -2,16 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::chat::{content, tool_choice};
+use super::super::chat::content;
 use super::super::json::{list, text};
 use super::super::reply::reasoning_signature;
+use super::{rejected, tools};
 use crate::error::AwsError;
 
-fn rejected(message: impl Into<String>) -> AwsError {
-    AwsError::validation(message)
-}
-
-pub(super) fn conversation(body: &Value, mantle: bool) -> Result<Value, AwsError> {
+pub(super) fn conversation(body: &Value, model: &str, mantle: bool) -> Result<Value, AwsError> {
     if let Some(id) = text(body, "previous_response_id") {
         return Err(AwsError::new(
             400,
@@ -43,33 +40,8 @@ pub(super) fn conversation(body: &Value, mantle: bool) -> Result<Value, AwsError
         config.insert("maxTokens".to_owned(), maximum.clone());
     }
     out.insert("inferenceConfig".to_owned(), Value::Object(config));
-    let mut tools = Vec::new();
-    for (index, tool) in list(body, "tools").iter().enumerate() {
-        match text(tool, "type") {
-            Some("function") => {
-                let schema = tool
-                    .get("parameters")
-                    .cloned()
-                    .unwrap_or_else(|| json!({ "type": "object" }));
-                tools.push(json!({ "toolSpec": { "name": tool.get("name"),
-                    "inputSchema": { "json": schema } } }));
-            }
-            Some("custom") => tools.push(json!({ "toolSpec": { "name": tool.get("name"),
-                    "inputSchema": { "json": { "type": "object" } } } })),
-            other => {
-                return Err(rejected(format!(
-                    "tools[{index}].type: '{}' is not supported on this endpoint",
-                    other.unwrap_or_default()
-                )));
-            }
-        }
-    }
-    if !tools.is_empty() {
-        let choice = tool_choice(body.get("tool_choice"), "/name");
-        out.insert(
-            "toolConfig".to_owned(),
-            json!({ "tools": tools, "toolChoice": choice }),
-        );
+    if let Some(tools) = tools::config(body, model)? {
+        out.insert("toolConfig".to_owned(), tools);
     }
     if let Some(schema) = body.pointer("/text/format/schema") {
         out.insert(
@@ -114,17 +86,19 @@ fn turns(body: &Value, system: &mut Vec<Value>) -> Result<Vec<Value>, AwsError> 
                 }
             }
             "reasoning" => ("assistant", reasoning(item)?),
-            "function_call" | "custom_tool_call" => {
+            "function_call" => {
                 let id = text(item, "call_id").unwrap_or_default();
                 open.push(id);
                 let input: Value = text(item, "arguments")
                     .and_then(|text| serde_json::from_str(text).ok())
                     .unwrap_or_else(|| json!({}));
-                let call = json!({ "toolUse": { "toolUseId": id, "name": item.get("name"),
+                let name = text(item, "name").unwrap_or_default();
+                let name = tools::joined(text(item, "namespace"), name);
+                let call = json!({ "toolUse": { "toolUseId": id, "name": name,
                     "input": input } });
                 ("assistant", vec![call])
             }
-            "function_call_output" | "custom_tool_call_output" => {
+            "function_call_output" => {
                 let id = text(item, "call_id").unwrap_or_default();
                 if !open.contains(&id) {
                     return Err(rejected(format!(
@@ -136,8 +110,11 @@ fn turns(body: &Value, system: &mut Vec<Value>) -> Result<Vec<Value>, AwsError> 
                 let result = json!({ "toolResult": { "toolUseId": id, "content": blocks } });
                 ("user", vec![result])
             }
-            other => {
-                return Err(rejected(format!("{path}.type: '{other}' is not supported")));
+            // Rule responses-items.
+            _ => {
+                return Err(rejected(
+                    "invalid request body: Invalid 'input': value did not match any expected variant",
+                ));
             }
         };
         match turns.last_mut() {

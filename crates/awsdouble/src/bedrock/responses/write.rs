@@ -7,6 +7,7 @@ use super::super::prompt::tokens;
 use super::super::reply::Block;
 use super::super::stream::object;
 use super::super::turn::Turn;
+use super::tools;
 use crate::encoding::sha256_hex;
 
 /// Creation time of all responses; constant, so that responses are reproducible.
@@ -47,9 +48,13 @@ impl Reply<'_> {
                 "content": [{ "type": "output_text", "text": text, "annotations": [], "logprobs": [] }] }),
             Block::Reasoning { text, .. } => self.reasoning(index, text),
             Block::Redacted(_) => self.reasoning(index, ""),
-            Block::ToolUse { id, name, input } => json!({ "id": self.id("fc", index),
-                "type": "function_call", "status": status, "call_id": call_id(id), "name": name,
-                "arguments": input }),
+            Block::ToolUse { id, name, input } => {
+                let mut item = object(json!({ "id": self.id("fc", index),
+                    "type": "function_call", "status": status, "call_id": call_id(id) }));
+                item.extend(tools::name_in_call(self.body, self.model, name));
+                item.insert("arguments".to_owned(), json!(input));
+                Value::Object(item)
+            }
         }
     }
 
