@@ -18,6 +18,7 @@ mod messages;
 mod prompt;
 mod reply;
 mod responses;
+#[cfg(test)]
 mod rules;
 mod script;
 pub(crate) mod served_apis;

@@ -354,6 +354,19 @@ mod tests {
     }
 
     #[test]
+    fn models_of_recordings_are_served() {
+        let catalog = catalog();
+        for id in [
+            "nvidia.nemotron-nano-12b-v2",
+            "writer.palmyra-x4-v1:0",
+            "zai.glm-4.7-flash",
+        ] {
+            assert!(catalog.model(id).is_some(), "{id}");
+        }
+        assert!(catalog.family_of("openai.gpt-oss-safeguard-20b").is_some());
+    }
+
+    #[test]
     fn every_model_has_a_family_and_families_inherit_rules() {
         let catalog = catalog();
         let family = |id: &str| catalog.family_of(id).map(|family| family.name.clone());

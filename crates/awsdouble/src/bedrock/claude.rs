@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::catalog::Rules;
 use super::json::text;
-use super::rules::enforced;
 
 /// The model's error message.
 pub(super) type Claim = Result<(), String>;
@@ -33,10 +32,10 @@ const TOOL_FLAGS: [&str; 2] = ["tool-search-tool-2025-10-19", "tool-examples-202
 /// Validates beta flags.
 pub(super) fn beta_flags(value: &Value, rules: &Rules) -> Claim {
     let flags = value.as_array().map_or(&[][..], Vec::as_slice);
+    // Rule tool-search.
     let known = |flag: &str| {
-        let tool = rules.tool_search || !enforced("tool-search");
         FLAGS.contains(&flag)
-            || (tool && TOOL_FLAGS.contains(&flag))
+            || (rules.tool_search && TOOL_FLAGS.contains(&flag))
             || rules.beta_flags.iter().any(|one| one == flag)
     };
     if flags.iter().all(|flag| flag.as_str().is_some_and(known)) {
@@ -46,28 +45,25 @@ pub(super) fn beta_flags(value: &Value, rules: &Rules) -> Claim {
     }
 }
 
-/// Rejects the beta flags that Converse does not support.
+/// Rejects the beta flags that Converse does not support; rule converse-beta-flags.
 pub(super) fn converse_flags(value: &Value) -> Claim {
     let flags = value.as_array().into_iter().flatten();
     let found = flags
         .filter_map(Value::as_str)
         .find(|flag| TOOL_FLAGS.contains(flag));
     match found {
-        Some(flag) if enforced("converse-beta-flags") => Err(format!(
+        Some(flag) => Err(format!(
             "The beta feature {flag} is not currently supported on the Converse and ConverseStream APIs."
         )),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
-/// Validates `output_config`, whose effort some models support with a beta flag only.
+/// Validates `output_config`, whose effort some models support with a beta flag only; rule effort.
 pub(super) fn effort(config: Option<&Value>, flags: Option<&Value>, rules: &Rules) -> Claim {
     let Some(effort) = config.and_then(|config| config.get("effort")) else {
         return Ok(());
     };
-    if !enforced("effort") {
-        return Ok(());
-    }
     if rules.effort.is_empty() {
         return Err("This model does not support the effort parameter.".to_owned());
     }
@@ -92,29 +88,24 @@ pub(super) fn effort(config: Option<&Value>, flags: Option<&Value>, rules: &Rule
     Err(format!("output_config.effort: Input should be {values}"))
 }
 
-/// Validates the type of `thinking` by model.
+/// Validates the type of `thinking` by model; rule adaptive-thinking, rule thinking-claude-3.
 pub(super) fn thinking_type(kind: &str, rules: &Rules) -> Claim {
     if !rules.anthropic || rules.thinking.iter().any(|one| one == kind) {
         return Ok(());
     }
     if rules.thinking.is_empty() {
-        return if enforced("thinking-claude-3") {
-            Err("thinking: Extra inputs are not permitted".to_owned())
-        } else {
-            Ok(())
-        };
+        return Err("thinking: Extra inputs are not permitted".to_owned());
     }
     match kind {
-        _ if !enforced("adaptive-thinking") => Ok(()),
         "adaptive" => Err("adaptive thinking is not supported on this model".to_owned()),
         "enabled" => Err("\"thinking.type.enabled\" is not supported for this model. Use \"thinking.type.adaptive\" and \"output_config.effort\" to control thinking behavior.".to_owned()),
         _ => Ok(()),
     }
 }
 
-/// Rejects a sampling parameter where the model has none; a temperature of 1 is accepted with thinking.
+/// Rejects a sampling parameter where the model has none (rule sampling); a temperature of 1 is accepted with thinking.
 pub(super) fn sampling(name: &str, value: Option<&Value>, thinks: bool, rules: &Rules) -> Claim {
-    let Some(value) = value.filter(|_| !rules.sampling && enforced("sampling")) else {
+    let Some(value) = value.filter(|_| !rules.sampling) else {
         return Ok(());
     };
     if name == "temperature" && thinks && value.as_f64() == Some(1.0) {
@@ -123,13 +114,13 @@ pub(super) fn sampling(name: &str, value: Option<&Value>, thinks: bool, rules: &
     Err(format!("`{name}` is deprecated for this model."))
 }
 
-/// Checks the order of the lifetimes of cache points, which are given with the paths of their blocks.
+/// Checks the order of the lifetimes of cache points, which are given with the paths of their blocks; rule cache-ttl-order.
 pub(super) fn lifetimes<'a>(points: impl IntoIterator<Item = (String, Option<&'a str>)>) -> Claim {
     let mut short = false;
     for (path, ttl) in points {
         if ttl != Some("1h") {
             short = true;
-        } else if short && enforced("cache-ttl-order") {
+        } else if short {
             return Err(format!(
                 "{path}.cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. Note that blocks are processed in the following order: `tools`, `system`, `messages`."
             ));
@@ -138,7 +129,7 @@ pub(super) fn lifetimes<'a>(points: impl IntoIterator<Item = (String, Option<&'a
     Ok(())
 }
 
-/// Compares the declared media type of an image with its bytes.
+/// Compares the declared media type of an image with its bytes; rule image-label.
 pub(super) fn image_label(declared: &str, encoded: &str, path: &str) -> Claim {
     const SIGNATURES: [(&str, &str); 4] = [
         ("iVBORw0KGgo", "image/png"),
@@ -150,7 +141,7 @@ pub(super) fn image_label(declared: &str, encoded: &str, path: &str) -> Claim {
         .iter()
         .find(|(start, _)| encoded.starts_with(start));
     match found {
-        Some((_, kind)) if *kind != declared && enforced("image-label") => Err(format!(
+        Some((_, kind)) if *kind != declared => Err(format!(
             "{path}: The image was specified using the {declared} media type, but the image appears to be a {kind} image"
         )),
         _ => Ok(()),

@@ -1,12 +1,12 @@
 //! The register of rules that AWS's service model does not express: the name and the source of each.
 //!
 //! A source is a recorded exchange, a public report with a measurement, or AWS's documentation; never the product.
-//! The rules of a family are data (`data/models.yaml`); the checks of a rule ask [`enforced`] before they reject.
+//! The rules of a family are data (`data/models.yaml`); a comment at the check of a rule names it.
 
-use super::catalog::{BodyFormat, Rules};
+use std::{fs, path::Path};
 
 /// Rules and their sources.
-pub(super) const RULES: [(&str, &str); 23] = [
+const RULES: [(&str, &str); 27] = [
     (
         "adaptive-thinking",
         "pensarai/apex#890; anthropics/claude-code-action#1265 for budgets from 4.7 on",
@@ -52,12 +52,28 @@ pub(super) const RULES: [(&str, &str); 23] = [
         "vercel/ai#2772 (Claude 3); BerriAI/litellm#23198 (Nova); Effect-TS/effect#7129 (Claude 4.5, 4.6)",
     ),
     (
+        "namespace-in-calls",
+        "BerriAI/litellm#34488 (measured with Grok 4.3 on mantle)",
+    ),
+    (
         "nova-tool-result-media",
         "recorded: test_multimodal_tool_return_matrix of pydantic-ai; pydantic/pydantic-ai#6098",
     ),
     (
         "reasoning-only-turn",
         "NousResearch/hermes-agent#105780: Claude 5 counts it as a prefill, 4.6 does not",
+    ),
+    (
+        "reserved-namespaces",
+        "maximhq/bifrost#7039; BerriAI/litellm#36545 (measured: `functions`, and the wording)",
+    ),
+    (
+        "responses-items",
+        "BerriAI/litellm#36546 (measured item by item), #33228 (`additional_tools`)",
+    ),
+    (
+        "responses-tool-types",
+        "openai/codex#19416 (measured: no `custom`), #24713 (namespaces), #25034 (none for gpt-oss); maximhq/bifrost#7039 (`web_search`)",
     ),
     (
         "s3-media",
@@ -101,107 +117,38 @@ pub(super) const RULES: [(&str, &str); 23] = [
     ),
 ];
 
-/// Rules that the product still violates, with what has to change there. They are enforced in this crate's own tests
-/// only. Remove an entry together with the correction of the product; the list only shrinks.
-pub(super) const PENDING: [(&str, &str); 14] = [
-    (
-        "adaptive-thinking",
-        "Messages by InvokeModel: adapt `thinking` to the model",
-    ),
-    (
-        "cache-after-document",
-        "cache points behind csv, txt, md, html, docx, xlsx for Claude",
-    ),
-    (
-        "cache-ttl-order",
-        "tests golden_requests (row-24-cache-point-after-its-block): 1h after 5m",
-    ),
-    (
-        "cited-text-as-bytes",
-        "Messages by Converse: a cited text file as `source.text`",
-    ),
-    (
-        "converse-beta-flags",
-        "Messages by Converse: drop the flags of the tool search",
-    ),
-    (
-        "effort",
-        "Messages: effort only where the model has it, with the flag for Opus 4.5",
-    ),
-    ("gpt-fields", "GPT-5.6 by Converse: `reasoning.effort`"),
-    (
-        "image-label",
-        "Messages by InvokeModel: the type of the bytes",
-    ),
-    (
-        "model-output-limit",
-        "tests anthropic_clients::requests_of_claude_code_are_answered…: lower `max_tokens`",
-    ),
-    (
-        "reasoning-only-turn",
-        "Claude 5: no turns of reasoning alone",
-    ),
-    (
-        "sampling",
-        "Messages by InvokeModel: drop sampling from Claude 4.7 on",
-    ),
-    (
-        "schema-limits",
-        "limits of schemas to the description, also where `type` is a list",
-    ),
-    (
-        "tool-property-names",
-        "Claude: map property names at the root and back",
-    ),
-    (
-        "tool-schema-root",
-        "Claude: take `anyOf`, `oneOf`, `allOf` off the root",
-    ),
-];
-
-/// The limit of output tokens; while the rule is pending, that of the most capable model of the provider.
-pub(super) fn output_limit(rules: &Rules) -> u64 {
-    if enforced("model-output-limit") {
-        return rules.max_tokens;
+/// Each rule has a source, and a check that names it.
+#[test]
+fn rules_are_sorted_cite_a_source_and_have_a_check() {
+    assert!(RULES.is_sorted_by(|one, next| one.0 < next.0));
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bedrock");
+    let checks = text_of(&sources);
+    for (name, source) in RULES {
+        let cites = source.contains('#')
+            || source.starts_with("recorded")
+            || source.starts_with("AWS's user guide");
+        assert!(cites, "{name}: {source}");
+        let named = checks
+            .iter()
+            .any(|text| text.contains(&format!("ule {name}")));
+        assert!(named, "no check names the rule {name}");
     }
-    let provider = match rules.body_format {
-        BodyFormat::Messages => 128_000,
-        BodyFormat::Nova => 65_536,
-        _ => 0,
-    };
-    rules.max_tokens.max(provider)
 }
 
-/// Whether a rule is enforced.
-pub(super) fn enforced(rule: &str) -> bool {
-    debug_assert!(
-        RULES.iter().any(|(name, _)| *name == rule),
-        "{rule} is not registered"
-    );
-    cfg!(test) || !PENDING.iter().any(|(name, _)| *name == rule)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rules_are_sorted_and_name_their_sources() {
-        assert!(RULES.is_sorted_by(|one, next| one.0 < next.0));
-        for (name, source) in RULES {
-            let cites = source.contains('#')
-                || source.starts_with("recorded")
-                || source.starts_with("AWS's user guide");
-            assert!(cites, "{name}: {source}");
-        }
-    }
-
-    #[test]
-    fn pending_rules_exist_and_only_become_fewer() {
-        assert!(PENDING.len() <= 14, "the list only shrinks");
-        assert!(PENDING.is_sorted_by(|one, next| one.0 < next.0));
-        for (name, _) in PENDING {
-            assert!(RULES.iter().any(|(rule, _)| *rule == name), "{name}");
-        }
-    }
+/// The text of all Rust files below a directory, except this one.
+fn text_of(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("a directory");
+    entries
+        .flat_map(|entry| {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                return text_of(&path);
+            }
+            let other = !path.ends_with("rules.rs");
+            other
+                .then(|| fs::read_to_string(&path).expect("a file"))
+                .into_iter()
+                .collect()
+        })
+        .collect()
 }

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::super::catalog::Rules;
 use super::super::json::list;
-use super::super::rules::enforced;
 use super::Claim;
 
 /// Limits that exact schemas reject, by type. Limits of strings are accepted.
@@ -37,19 +36,21 @@ pub(in crate::bedrock) fn tool(schema: &Value, path: &str, rules: &Rules) -> Cla
     if !rules.anthropic {
         return Ok(());
     }
+    // Rule tool-schema-root.
     let combined = ["oneOf", "allOf", "anyOf"];
-    if combined.iter().any(|name| schema.get(name).is_some()) && enforced("tool-schema-root") {
+    if combined.iter().any(|name| schema.get(name).is_some()) {
         return Err(format!(
             "{path}: input_schema does not support oneOf, allOf, or anyOf at the top level"
         ));
     }
+    // Rule tool-property-names.
     let legal = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     let names = schema.get("properties").and_then(Value::as_object);
     let names_are_legal = names
         .into_iter()
         .flatten()
         .all(|(name, _)| (1..=64).contains(&name.chars().count()) && name.chars().all(legal));
-    if !names_are_legal && enforced("tool-property-names") {
+    if !names_are_legal {
         return Err(format!(
             "{path}.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{{1,64}}$'"
         ));
@@ -66,7 +67,8 @@ pub(in crate::bedrock) fn exact(schema: &Value, path: &str, rules: &Rules) -> Cl
             "{path}: For 'object' type, 'additionalProperties' must be explicitly set to false"
         ));
     }
-    if rules.anthropic && enforced("schema-limits") {
+    // Rule schema-limits.
+    if rules.anthropic {
         limits(schema, &types, path)?;
     }
     for name in ["properties", "$defs", "definitions"] {

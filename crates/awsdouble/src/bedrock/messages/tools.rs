@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::super::catalog::Rules;
 use super::super::claude;
 use super::super::json::{list, text, unknown_key};
-use super::super::rules::enforced;
 use super::blocks::cache_control;
 use super::validate::has_beta;
 use super::{Check, extra, reject, required};
@@ -72,7 +71,7 @@ fn custom(body: &Value, tool: &Value, path: &str, rules: &Rules) -> Check {
     }
     let path = format!("{path}.custom.input_schema");
     claude::schema::tool(schema, &path, rules).or_else(reject)?;
-    if tool.get("strict") == Some(&Value::Bool(true)) && enforced("schema-limits") {
+    if tool.get("strict") == Some(&Value::Bool(true)) {
         claude::schema::exact(schema, &path, rules).or_else(reject)?;
     }
     Ok(())

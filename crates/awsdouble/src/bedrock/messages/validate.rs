@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::super::catalog::{Rules, Target};
 use super::super::claude;
 use super::super::json::{list, text, unknown_key};
-use super::super::rules::{enforced, output_limit};
 use super::{Check, Origin, blocks, extra, reject, required, tools};
 
 /// Bedrock's version, and those of Anthropic's API, which Anthropic's Bedrock clients send since their version 2.
@@ -93,7 +92,7 @@ fn fields(body: &Value, rules: &Rules, origin: Origin) -> Check {
             return extra("output_config.format");
         }
         let schema = format.and_then(|format| format.get("schema"));
-        if let Some(schema) = schema.filter(|_| enforced("schema-limits")) {
+        if let Some(schema) = schema {
             let path = "output_config.format.schema";
             claude::schema::exact(schema, path, rules).or_else(reject)?;
         }
@@ -112,10 +111,10 @@ fn sampling(body: &Value, rules: &Rules) -> Check {
     match body.get("max_tokens").and_then(Value::as_u64) {
         None => return reject("max_tokens: Input should be a valid integer"),
         Some(0) => return reject("max_tokens: Input should be greater than or equal to 1"),
-        Some(maximum) if maximum > output_limit(rules) => {
+        Some(maximum) if maximum > rules.max_tokens => {
             return reject(format!(
                 "max_tokens: {maximum} > {}, which is the maximum allowed number of output tokens for this model",
-                output_limit(rules)
+                rules.max_tokens
             ));
         }
         Some(_) => {}
@@ -182,7 +181,8 @@ fn messages(body: &Value, rules: &Rules) -> Check {
         }
         match text(message, "role") {
             Some("user" | "assistant") => {}
-            Some("system") if rules.system_role || !enforced("system-role") => {}
+            Some("system") if rules.system_role => {}
+            // Rule system-role.
             Some("system") => {
                 return reject(
                     "messages: Unexpected role \"system\". The Messages API accepts a top-level `system` parameter, not \"system\" as an input message role.",

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::super::catalog::Rules;
 use super::super::claude;
-use super::super::rules::enforced;
 use super::{Check, blocks, list, malformed, model_rejects, reject, text};
 use crate::error::AwsError;
 
@@ -65,16 +64,17 @@ fn follows(m: usize, b: usize, before: &Value, rules: &Rules) -> Check {
     if !rules.anthropic {
         return Ok(());
     }
-    if before.get("reasoningContent").is_some() && enforced("cache-after-reasoning") {
+    // Rule cache-after-reasoning.
+    if before.get("reasoningContent").is_some() {
         return reject(
             "Cache point cannot be inserted after reasoning block. Please remove the invalid cache point and try again.",
         );
     }
-    // Bedrock sends every document but a PDF as text, without a block that could have the cache point.
+    // Rule cache-after-document: Bedrock sends every document but a PDF as text, without a block that could have the cache point.
     let as_text = before
         .get("document")
         .is_some_and(|document| text(document, "format") != Some("pdf"));
-    if as_text && enforced("cache-after-document") {
+    if as_text {
         return model_rejects(format!("messages.{m}.content.{b}.type: Field required"));
     }
     Ok(())

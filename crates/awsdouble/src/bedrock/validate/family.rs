@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 use super::super::catalog::{BodyFormat, Reasoning, Rules};
 use super::super::claude;
 use super::super::reply::{reasoning_signature, redacted_reasoning};
-use super::super::rules::enforced;
 use super::{Check, blocks, list, malformed, model_rejects, reject, unsupported};
 
 pub(super) fn check(request: &Value, rules: &Rules) -> Check {
@@ -77,10 +76,8 @@ fn additional_fields(request: &Value, rules: &Rules) -> Check {
     for (name, value) in fields {
         if rules.strict_fields && !rules.additional_fields.contains(name) {
             if rules.body_format == BodyFormat::Chat {
-                if enforced("gpt-fields") {
-                    return unknown_parameter(name);
-                }
-                continue;
+                // Rule gpt-fields.
+                return unknown_parameter(name);
             }
             return if rules.reasoning == Reasoning::Signed {
                 model_rejects(format!("{name}: Extra inputs are not permitted"))

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::super::catalog::Rules;
 use super::super::claude;
-use super::super::rules::output_limit;
 use super::{Check, list, model_rejects, reject, text, unsupported};
 
 pub(super) fn check(request: &Value, rules: &Rules) -> Check {
@@ -23,7 +22,8 @@ pub(super) fn check(request: &Value, rules: &Rules) -> Check {
 
 fn numbers(config: &Value, rules: &Rules) -> Check {
     if let Some(maximum) = config.get("maxTokens").and_then(Value::as_i64) {
-        let limit = output_limit(rules);
+        // Rule model-output-limit.
+        let limit = rules.max_tokens;
         if maximum.unsigned_abs() > limit {
             return reject(format!(
                 "The maximum tokens you requested exceeds the model limit of {limit}. Try again with a maximum tokens value that is lower than {limit}."

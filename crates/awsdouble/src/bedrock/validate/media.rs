@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::super::catalog::Rules;
 use super::super::claude;
 use super::super::prompt::decoded_length;
-use super::super::rules::enforced;
 use super::constraints::union;
 use super::{Check, blocks, list, model_rejects, reject, results, text, unsupported};
 
@@ -70,8 +69,8 @@ fn one(kind: &str, media: &Value, path: &str, rules: &Rules) -> Check {
     }
     let source = media.get("source").unwrap_or(&Value::Null);
     let cited = media.pointer("/citations/enabled") == Some(&Value::Bool(true));
-    // Text and content sources require citations: strands-agents/harness-sdk#3582, maximhq/bifrost#7072.
-    if kind == "document" && !cited && enforced("text-source") {
+    // Rule text-source: text and content sources require citations: strands-agents/harness-sdk#3582, maximhq/bifrost#7072.
+    if kind == "document" && !cited {
         let keys = ["bytes", "s3Location"];
         union(
             source,
@@ -98,7 +97,8 @@ fn contents(kind: &str, media: &Value, bytes: &Value, cited: bool, path: &str) -
         let path = format!("{path}.image.source.base64");
         return claude::image_label(&declared, encoded, &path).or_else(model_rejects);
     }
-    if kind == "document" && cited && format == "txt" && enforced("cited-text-as-bytes") {
+    // Rule cited-text-as-bytes.
+    if kind == "document" && cited && format == "txt" {
         return model_rejects(format!(
             "{path}.document.source.base64.data: The PDF specified was not valid."
         ));
@@ -106,10 +106,10 @@ fn contents(kind: &str, media: &Value, bytes: &Value, cited: bool, path: &str) -
     Ok(())
 }
 
-/// Media in S3, which some families do not support.
+/// Media in S3, which some families do not support; rule s3-media.
 fn in_s3(kind: &str, media: &Value, path: &str, in_result: bool, rules: &Rules) -> Check {
     let in_s3 = media.pointer("/source/s3Location").is_some();
-    if !in_s3 || rules.s3_media.iter().any(|one| one == kind) || !enforced("s3-media") {
+    if !in_s3 || rules.s3_media.iter().any(|one| one == kind) {
         return Ok(());
     }
     match kind {

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::super::catalog::Rules;
-use super::super::rules::enforced;
 use super::{Check, list, model_rejects, reject, text};
 
 const PREFILL: &str = "This model does not support assistant message prefill. The conversation must end with a user message.";
@@ -87,16 +86,14 @@ fn turns(messages: &[Value], rules: &Rules) -> Check {
             "A conversation must alternate between user and assistant roles. Make sure the conversation alternates between user and assistant roles and try again.",
         );
     }
+    // Rule reasoning-only-turn.
     let thinks_only = |message: &&Value| {
         let content = list(message, "content");
         content
             .iter()
             .all(|block| block.get("reasoningContent").is_some())
     };
-    if !rules.reasoning_only_turns
-        && messages.iter().any(|message| thinks_only(&message))
-        && enforced("reasoning-only-turn")
-    {
+    if !rules.reasoning_only_turns && messages.iter().any(|message| thinks_only(&message)) {
         return model_rejects(PREFILL);
     }
     let (Some(last), Some(message)) = (message_roles.last(), messages.last()) else {

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::super::catalog::{BodyFormat, Rules};
-use super::super::rules::enforced;
 use super::{Check, list, malformed, model_rejects, reject, text};
 
 pub(super) fn check(request: &Value, rules: &Rules) -> Check {
@@ -22,8 +21,8 @@ pub(super) fn check(request: &Value, rules: &Rules) -> Check {
                 inside(m, b, result, rules)?;
             }
         }
-        let stranger = content.iter().find(|block| !may_be_beside(block, rules));
-        if stranger.is_some() && enforced("beside-tool-result") {
+        // Rule beside-tool-result.
+        if !content.iter().all(|block| may_be_beside(block, rules)) {
             let ids: Vec<&str> = results
                 .iter()
                 .filter_map(|result| text(result, "toolUseId"))
@@ -75,10 +74,8 @@ fn inside(m: usize, b: usize, result: &Value, rules: &Rules) -> Check {
                 continue;
             }
             if rules.body_format == BodyFormat::Nova {
-                if enforced("nova-tool-result-media") {
-                    return malformed_by_model(m, b);
-                }
-                continue;
+                // Rule nova-tool-result-media.
+                return malformed_by_model(m, b);
             }
             return unsupported_block(kind);
         }
@@ -94,14 +91,9 @@ fn malformed_by_model(m: usize, b: usize) -> Check {
     })
 }
 
-/// The rejection of media that a model does not support.
+/// The rejection of media that a model does not support; rule video-wording.
 pub(super) fn unsupported_block(kind: &str) -> Check {
-    let what = if enforced("video-wording") {
-        "Update the content block"
-    } else {
-        "Remove the content block"
-    };
     reject(format!(
-        "This model doesn't support the {kind} content block that you provided. {what} and try again."
+        "This model doesn't support the {kind} content block that you provided. Update the content block and try again."
     ))
 }

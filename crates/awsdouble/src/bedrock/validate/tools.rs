@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::super::catalog::Rules;
 use super::super::claude;
-use super::super::rules::enforced;
 use super::{
     Check, blocks, has_tool_blocks, list, malformed, model_rejects, reject, text, unsupported,
 };
@@ -63,9 +62,7 @@ fn specification(index: usize, spec: &Value, rules: &Rules) -> Check {
         if !rules.structured_output {
             return unsupported(&format!("toolConfig.tools.{index}.toolSpec.strict"));
         }
-        if enforced("schema-limits") {
-            claude::schema::exact(schema, &path, rules).or_else(model_rejects)?;
-        }
+        claude::schema::exact(schema, &path, rules).or_else(model_rejects)?;
     }
     Ok(())
 }

@@ -469,6 +469,28 @@ fn accepts_what_recordings_show() {
 }
 
 #[test]
+fn accepts_statuses_and_repeated_roles_as_recorded() {
+    for model in [
+        "meta.llama4-maverick-17b-instruct-v1:0",
+        PIXTRAL,
+        "moonshotai.kimi-k2.5",
+    ] {
+        let mut with_status = result("abcdefghi");
+        with_status["toolResult"]["status"] = json!("success");
+        check(model, model, &after_call(json!([with_status])), "");
+    }
+    let twice = json!({"messages": [user_text("a"), user_text("b")]});
+    check("Titan", "amazon.titan-text-express-v1", &twice, "");
+}
+
+#[test]
+fn rejects_video_with_the_recorded_text() {
+    let video = json!({"video": {"format": "mp4", "source": {"bytes": "AAAA"}}});
+    let rejected = "This model doesn't support the video content block that you provided. Update the content block and try again.";
+    check("Claude", SONNET_4_5, &user(json!([video])), rejected);
+}
+
+#[test]
 fn rejects_half_of_a_surrogate_pair() {
     let body = br#"{"messages":[{"role":"user","content":[{"text":"fine \ud83d"}]}]}"#;
     let error = super::super::super::converse::parse(body).expect_err("half a pair");
