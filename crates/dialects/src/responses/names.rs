@@ -25,17 +25,14 @@ pub(super) fn split(joined: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// Whether a client means this function by a name without a namespace.
-pub(super) fn means(given: &str, joined: &str) -> bool {
+/// The forms in which a client names this function without its namespace.
+pub(super) fn forms(joined: &str) -> Vec<String> {
     let (namespace, name) = split(joined);
-    let Some(namespace) = namespace else {
-        return given == name;
-    };
-    given == name
-        || given
-            .strip_prefix(namespace)
-            .and_then(|rest| rest.strip_suffix(name))
-            .is_some_and(|between| matches!(between, "__" | "." | "/"))
+    let separated = namespace
+        .map(|namespace| ["__", ".", "/"].map(|separator| format!("{namespace}{separator}{name}")));
+    std::iter::once(name.to_owned())
+        .chain(separated.into_iter().flatten())
+        .collect()
 }
 
 #[cfg(test)]
@@ -72,13 +69,17 @@ mod tests {
     }
 
     #[test]
-    fn a_name_without_namespace_matches_with_and_without_the_prefix() {
+    fn a_function_has_names_with_and_without_its_namespace() {
         let joined = join(Some("mcp__docs"), Cow::Borrowed("search"));
-        for given in ["search", "mcp__docs__search", "mcp__docs.search"] {
-            assert!(means(given, &joined), "{given}");
-        }
-        for given in ["mcp__docs", "docs__search", "mcp__docs__", "searches"] {
-            assert!(!means(given, &joined), "{given}");
-        }
+        assert_eq!(
+            forms(&joined),
+            [
+                "search",
+                "mcp__docs__search",
+                "mcp__docs.search",
+                "mcp__docs/search"
+            ]
+        );
+        assert_eq!(forms("search"), ["search"]);
     }
 }

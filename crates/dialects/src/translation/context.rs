@@ -1,5 +1,7 @@
 //! State that all parts of decoding a request share.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -36,8 +38,11 @@ pub(crate) struct Context<'o> {
     pub(crate) options: &'o DecodeOptions<'o>,
     pub(crate) warnings: Warnings,
     pub(crate) names: ToolNames,
-    /// Bedrock's names of the tools called in the conversation.
+    /// Bedrock's names of the declared tools.
+    pub(crate) declared: BTreeSet<String>,
+    /// Bedrock's names of the tools called in the conversation, in order.
     pub(crate) history: Vec<String>,
+    in_history: BTreeSet<String>,
     pub(crate) fetches: Vec<Fetch>,
     pub(crate) images: usize,
     pub(crate) documents: Vec<NamedDocument>,
@@ -64,7 +69,9 @@ impl<'o> Context<'o> {
             options,
             warnings: Warnings::new(options.strict),
             names: ToolNames::new(),
+            declared: BTreeSet::new(),
             history: Vec::new(),
+            in_history: BTreeSet::new(),
             fetches: Vec::new(),
             images: 0,
             documents: Vec::new(),
@@ -95,7 +102,7 @@ impl<'o> Context<'o> {
 
     /// Records that a tool was called in the conversation.
     pub(crate) fn tool_history(&mut self, name: &str) {
-        if !self.history.iter().any(|known| known == name) {
+        if self.in_history.insert(name.to_owned()) {
             self.history.push(name.to_owned());
         }
     }

@@ -31,6 +31,8 @@ pub(crate) enum Piece {
 #[derive(Debug, Default)]
 pub(crate) struct LeakedCallParser {
     pending: String,
+    /// How much of an incomplete call has no end.
+    searched: usize,
     /// DeepSeek's markup up to the end of the text, which counts only if the response has no calls.
     markup: Option<String>,
 }
@@ -43,29 +45,50 @@ impl LeakedCallParser {
             return Vec::new();
         }
         self.pending.push_str(text);
+        let pending = std::mem::take(&mut self.pending);
+        let mut rest = pending.as_str();
         let mut pieces = Vec::new();
-        while let Some((start, marker)) = first_marker(&self.pending) {
-            let rest = self.pending.split_off(start);
-            emit_text(std::mem::take(&mut self.pending), &mut pieces);
+        loop {
+            if rest.starts_with(CALL) {
+                let searched = rest.get(self.searched..).unwrap_or_default();
+                let Some(found) = searched.find(CALL_END) else {
+                    // The call is not complete yet; its end may have begun.
+                    let begun = rest.len().saturating_sub(CALL_END.len());
+                    self.searched = rest.floor_char_boundary(begun);
+                    break;
+                };
+                let (call, after) = rest
+                    .split_at_checked(self.searched.saturating_add(found))
+                    .unwrap_or((rest, ""));
+                self.searched = 0;
+                pieces.push(read_call(call));
+                rest = after.strip_prefix(CALL_END).unwrap_or_default();
+                continue;
+            }
+            let Some((start, marker)) = first_marker(rest) else {
+                let certain = rest.len() - possible_marker(rest);
+                let (text, open) = rest.split_at_checked(certain).unwrap_or((rest, ""));
+                emit_text(text.to_owned(), &mut pieces);
+                rest = open;
+                break;
+            };
+            let (text, found) = rest.split_at_checked(start).unwrap_or((rest, ""));
+            emit_text(text.to_owned(), &mut pieces);
             if marker == dsml::START || marker == dsml::ASCII_START {
-                self.markup = Some(rest);
+                self.markup = Some(found.to_owned());
                 return pieces;
             }
-            if marker == CALL {
-                let Some((call, after)) = rest.split_once(CALL_END) else {
-                    // The call is not complete yet.
-                    self.pending = rest;
-                    return pieces;
-                };
-                pieces.push(read_call(call));
-                self.pending = after.to_owned();
+            rest = if marker == CALL {
+                found
             } else {
-                self.pending = rest.strip_prefix(marker).unwrap_or_default().to_owned();
-            }
+                found.strip_prefix(marker).unwrap_or_default()
+            };
         }
-        let certain = self.pending.len() - possible_marker(&self.pending);
-        let rest = self.pending.split_off(certain);
-        emit_text(std::mem::replace(&mut self.pending, rest), &mut pieces);
+        self.pending = if rest.len() == pending.len() {
+            pending
+        } else {
+            rest.to_owned()
+        };
         pieces
     }
 
@@ -92,11 +115,15 @@ fn emit_text(text: String, pieces: &mut Vec<Piece>) {
     }
 }
 
+/// The first marker and its position; all begin with the same character.
 fn first_marker(text: &str) -> Option<(usize, &'static str)> {
-    MARKERS
-        .into_iter()
-        .filter_map(|marker| Some((text.find(marker)?, marker)))
-        .min()
+    text.match_indices('<').find_map(|(start, _)| {
+        let rest = text.get(start..)?;
+        let marker = MARKERS
+            .into_iter()
+            .find(|marker| rest.starts_with(marker))?;
+        Some((start, marker))
+    })
 }
 
 /// Length of the longest suffix of `text` that may be the start of a marker.

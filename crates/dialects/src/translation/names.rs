@@ -2,10 +2,10 @@
 
 mod arguments;
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
 
 use crate::families::ToolIdRule;
-use arguments::Argument;
+use arguments::Renamed;
 pub(crate) use arguments::is_argument_name;
 
 /// Maximum length of a name and of an id.
@@ -14,40 +14,44 @@ const MAX_LENGTH: usize = 64;
 /// The tool names of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ToolNames {
-    /// Changed names: (client's, Bedrock's).
-    changed: Vec<(String, String)>,
-    /// Unchanged names.
-    kept: Vec<String>,
-    /// Changed names of arguments.
-    arguments: Vec<Argument>,
+    /// Bedrock's names by the client's, of names that differ.
+    changed: BTreeMap<String, String>,
+    /// The client's names by Bedrock's, of all names.
+    used: BTreeMap<String, String>,
+    /// Changed names of arguments, by Bedrock's name of the tool.
+    arguments: BTreeMap<String, Renamed>,
 }
 
 impl ToolNames {
     pub(crate) const fn new() -> Self {
         Self {
-            changed: Vec::new(),
-            kept: Vec::new(),
-            arguments: Vec::new(),
+            changed: BTreeMap::new(),
+            used: BTreeMap::new(),
+            arguments: BTreeMap::new(),
         }
     }
 
     /// Reserves a valid name for its tool, so that no mapped name equals it.
     pub(crate) fn reserve(&mut self, name: &str) {
         if is_name(name) && !self.knows(name) {
-            self.kept.push(name.to_owned());
+            self.used.insert(name.to_owned(), name.to_owned());
         }
     }
 
     /// Bedrock's name for the client's name; the mapping is stable and injective.
     pub(crate) fn upstream<'a>(&mut self, name: Cow<'a, str>) -> Cow<'a, str> {
-        if let Some((_, upstream)) = self.changed.iter().find(|(client, _)| *client == name) {
+        if let Some(upstream) = self.changed.get(name.as_ref()) {
             return Cow::Owned(upstream.clone());
         }
-        if is_name(&name) && !self.changed.iter().any(|(_, upstream)| *upstream == name) {
-            if !self.kept.iter().any(|kept| *kept == name) {
-                self.kept.push(name.clone().into_owned());
+        if is_name(&name) {
+            match self.used.get(name.as_ref()) {
+                Some(client) if *client != name => {}
+                Some(_) => return name,
+                None => {
+                    self.used.insert(name.to_string(), name.to_string());
+                    return name;
+                }
             }
-            return name;
         }
         let plain: String = name
             .chars()
@@ -63,22 +67,19 @@ impl ToolNames {
             upstream.push_str(&suffix);
             round = round.saturating_add(1);
         }
-        self.changed.push((name.into_owned(), upstream.clone()));
+        self.used.insert(upstream.clone(), name.to_string());
+        self.changed.insert(name.into_owned(), upstream.clone());
         Cow::Owned(upstream)
     }
 
     /// Whether Bedrock's name belongs to one of the client's tools.
     pub(crate) fn knows(&self, upstream: &str) -> bool {
-        self.kept.iter().any(|kept| kept == upstream)
-            || self.changed.iter().any(|(_, changed)| changed == upstream)
+        self.used.contains_key(upstream)
     }
 
     /// The client's name for Bedrock's.
     pub(crate) fn original<'n>(&'n self, upstream: &'n str) -> &'n str {
-        self.changed
-            .iter()
-            .find(|(_, changed)| changed == upstream)
-            .map_or(upstream, |(client, _)| client)
+        self.used.get(upstream).map_or(upstream, String::as_str)
     }
 }
 
@@ -112,6 +113,19 @@ pub(crate) fn call_id(id: Cow<'_, str>, rule: ToolIdRule) -> Cow<'_, str> {
             Cow::Owned(short)
         }
     }
+}
+
+/// Claude's own API accepts fewer characters in call ids than Converse; `None` if it accepts this one.
+pub(crate) fn claude_id(id: &str) -> Option<String> {
+    if !id.is_empty() && id.chars().all(is_name_char) {
+        return None;
+    }
+    let plain: String = id
+        .chars()
+        .map(|c| if is_name_char(c) { c } else { '_' })
+        .take(MAX_LENGTH - 17)
+        .collect();
+    Some(format!("{plain}_{:016x}", hash(id, 0)))
 }
 
 fn is_name(name: &str) -> bool {

@@ -4,7 +4,7 @@
 mod root;
 mod strict;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -18,7 +18,7 @@ use super::{
     json::{FieldPath, Json},
 };
 
-pub(crate) use root::{tool_input, unions_moved, without_unions};
+pub(crate) use root::{tool_input, unions_moved, with_names, without_unions};
 pub(crate) use strict::{CLOSED, close};
 
 /// The schema of a tool without parameters.
@@ -40,11 +40,15 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
                 let mut members: Vec<(String, Cow<'de, RawValue>)> = Vec::new();
+                let mut places: BTreeMap<String, usize> = BTreeMap::new();
                 while let Some(key) = access.next_key::<String>()? {
                     let value = Cow::Borrowed(access.next_value::<&'de RawValue>()?);
-                    match members.iter_mut().find(|(name, _)| *name == key) {
-                        Some(member) => member.1 = value,
-                        None => members.push((key, value)),
+                    let place = places.get(&key).and_then(|place| members.get_mut(*place));
+                    if let Some(member) = place {
+                        member.1 = value;
+                    } else {
+                        places.insert(key.clone(), members.len());
+                        members.push((key, value));
                     }
                 }
                 Ok(RawObject(members))

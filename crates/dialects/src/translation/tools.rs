@@ -46,7 +46,6 @@ pub(crate) enum Wanted<'a> {
 pub(crate) fn read_name<'a>(
     function: &mut Object<'a>,
     at: &FieldPath<'_>,
-    tools: &[Tool<'a>],
     context: &mut Context<'_>,
 ) -> Result<Cow<'a, str>, RequestError> {
     let name = function.required_string("name", at)?;
@@ -57,10 +56,7 @@ pub(crate) fn read_name<'a>(
         ));
     }
     let name = context.names.upstream(name);
-    if tools
-        .iter()
-        .any(|tool| matches!(tool, Tool::ToolSpec(spec) if spec.name == name))
-    {
+    if !context.declared.insert(name.to_string()) {
         return Err(RequestError::invalid(
             at.key("name").to_string(),
             "tool names must be unique",

@@ -2,7 +2,10 @@
 //!
 //! OpenAI accepts conversations that Bedrock rejects, depending on the family. `docs/translation.md` lists the rules.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
 
 use bedrock::converse::{
     CachePoint, ContentBlock, Message, Role, ToolResultBlock, ToolResultContent,
@@ -12,7 +15,10 @@ use super::{context::Context, error::RequestError};
 use crate::families::{FirstMessage, MediaKind};
 
 /// Text for places where Bedrock requires some; whitespace would be rejected.
-const PLACEHOLDER: &str = ".";
+pub(crate) const PLACEHOLDER: &str = ".";
+/// The warnings about turns of reasoning alone.
+pub(crate) const REASONING: &str = "a placeholder was added to a turn of reasoning alone";
+pub(crate) const LAST_REASONING: &str = "a last turn of reasoning alone cannot be continued";
 /// Result of a call that has none.
 const NO_RESULT: &str = "No result was given.";
 
@@ -34,15 +40,70 @@ impl<'a> Call<'a> {
     }
 }
 
+/// The calls of a turn, and where the calls of each of the client's ids are.
+#[derive(Debug, Default)]
+struct Calls<'a> {
+    calls: Vec<Call<'a>>,
+    places: BTreeMap<Cow<'a, str>, VecDeque<usize>>,
+}
+
+impl<'a> Calls<'a> {
+    fn extend(&mut self, calls: Vec<Call<'a>>) {
+        for call in calls {
+            let places = self.places.entry(call.client.clone()).or_default();
+            places.push_back(self.calls.len());
+            self.calls.push(call);
+        }
+    }
+
+    /// Bedrock's id of the next call of the client's id, which gets its result now; the last one gets all further
+    /// results.
+    fn match_result(&mut self, client: &str) -> Option<Cow<'a, str>> {
+        let places = self.places.get_mut(client)?;
+        let place = if places.len() > 1 {
+            places.pop_front()
+        } else {
+            places.front().copied()
+        };
+        let call = self.calls.get_mut(place?)?;
+        call.has_result = true;
+        Some(call.upstream.clone())
+    }
+}
+
+/// The results of a turn, with cache points.
+#[derive(Debug, Default)]
+struct Results<'a> {
+    blocks: Vec<ContentBlock<'a>>,
+    /// Where the result of each call is.
+    places: BTreeMap<Cow<'a, str>, usize>,
+}
+
+impl<'a> Results<'a> {
+    /// Adds a result. A call has one result: a second one is merged into the first.
+    fn add(&mut self, result: ToolResultBlock<'a>, point: Option<CachePoint>) {
+        let place = self.places.get(&result.tool_use_id);
+        match place.and_then(|place| self.blocks.get_mut(*place)) {
+            Some(ContentBlock::ToolResult(one)) => one.content.extend(result.content),
+            _ => {
+                let place = self.blocks.len();
+                self.places.insert(result.tool_use_id.clone(), place);
+                self.blocks.push(ContentBlock::ToolResult(result));
+            }
+        }
+        self.blocks.extend(point.map(ContentBlock::CachePoint));
+    }
+}
+
 #[derive(Debug)]
 enum Turn<'a> {
     Assistant {
         blocks: Vec<ContentBlock<'a>>,
-        calls: Vec<Call<'a>>,
+        calls: Calls<'a>,
     },
     User {
-        /// Results of the previous turn's calls, with cache points.
-        results: Vec<ContentBlock<'a>>,
+        /// Results of the previous turn's calls.
+        results: Results<'a>,
         blocks: Vec<ContentBlock<'a>>,
     },
 }
@@ -51,7 +112,9 @@ enum Turn<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Turns<'a> {
     turns: Vec<Turn<'a>>,
-    ids: Vec<Cow<'a, str>>,
+    ids: BTreeSet<Cow<'a, str>>,
+    /// The next number after the start of a repeated id.
+    suffixes: BTreeMap<String, u32>,
 }
 
 impl<'a> Turns<'a> {
@@ -61,19 +124,31 @@ impl<'a> Turns<'a> {
 
     /// A call id that is unique in the conversation: clients that number the calls of each turn repeat ids.
     pub(crate) fn fresh_id(&mut self, id: &Cow<'a, str>) -> Cow<'a, str> {
-        let mut fresh = id.clone();
-        let mut count: u32 = 1;
-        while self.ids.contains(&fresh) {
-            count = count.saturating_add(1);
-            let suffix = count.to_string();
+        if self.ids.insert(id.clone()) {
+            return id.clone();
+        }
+        let mut count: u32 = 2;
+        loop {
+            let digits = count.to_string().len();
             // Keeps the length of nine alphanumeric characters.
             let longest: usize = if id.len() == 9 { 9 } else { 64 };
-            let room = longest.saturating_sub(suffix.len() + 1);
+            let room = longest.saturating_sub(digits + 1);
             let stem: String = id.chars().take(room).collect();
-            fresh = Cow::Owned(format!("{stem}x{suffix}"));
+            let next = self.suffixes.entry(stem.clone()).or_insert(count);
+            if *next > count {
+                count = *next;
+                // More digits leave less room.
+                if count.to_string().len() > digits {
+                    continue;
+                }
+            }
+            *next = count.saturating_add(1);
+            let fresh: Cow<'a, str> = Cow::Owned(format!("{stem}x{count}"));
+            if self.ids.insert(fresh.clone()) {
+                return fresh;
+            }
+            count = count.saturating_add(1);
         }
-        self.ids.push(fresh.clone());
-        fresh
     }
 
     pub(crate) fn user(&mut self, new: Vec<ContentBlock<'a>>) {
@@ -84,7 +159,7 @@ impl<'a> Turns<'a> {
             blocks.extend(new);
         } else {
             self.turns.push(Turn::User {
-                results: Vec::new(),
+                results: Results::default(),
                 blocks: new,
             });
         }
@@ -98,10 +173,9 @@ impl<'a> Turns<'a> {
             blocks.extend(new);
             calls.extend(new_calls);
         } else {
-            self.turns.push(Turn::Assistant {
-                blocks: new,
-                calls: new_calls,
-            });
+            let mut calls = Calls::default();
+            calls.extend(new_calls);
+            self.turns.push(Turn::Assistant { blocks: new, calls });
         }
     }
 
@@ -111,13 +185,7 @@ impl<'a> Turns<'a> {
             Turn::Assistant { calls, .. } => Some(calls),
             Turn::User { .. } => None,
         })?;
-        let open = calls
-            .iter()
-            .position(|call| call.client == client && !call.has_result);
-        let any = open.or_else(|| calls.iter().position(|call| call.client == client))?;
-        let call = calls.get_mut(any)?;
-        call.has_result = true;
-        Some(call.upstream.clone())
+        calls.match_result(client)
     }
 
     /// Adds a result for a call of the assistant's last turn; `beside` are blocks that cannot be inside the result.
@@ -129,21 +197,12 @@ impl<'a> Turns<'a> {
     ) {
         if !matches!(self.turns.last(), Some(Turn::User { .. })) {
             self.turns.push(Turn::User {
-                results: Vec::new(),
+                results: Results::default(),
                 blocks: Vec::new(),
             });
         }
         if let Some(Turn::User { results, blocks }) = self.turns.last_mut() {
-            let same = results.iter_mut().find_map(|block| match block {
-                ContentBlock::ToolResult(one) if one.tool_use_id == result.tool_use_id => Some(one),
-                _ => None,
-            });
-            // A call has one result: a second one is merged into the first.
-            match same {
-                Some(one) => one.content.extend(result.content),
-                None => results.push(ContentBlock::ToolResult(result)),
-            }
-            results.extend(point.map(ContentBlock::CachePoint));
+            results.add(result, point);
             blocks.extend(beside);
         }
     }
@@ -164,12 +223,12 @@ impl<'a> Turns<'a> {
                 Turn::Assistant { mut blocks, calls } => {
                     if !answers(&blocks) {
                         if index == last {
-                            let why = "a last turn of reasoning alone cannot be continued";
-                            context.warnings.dropped(context.field_names.replay, why)?;
+                            let replay = context.field_names.replay;
+                            context.warnings.dropped(replay, LAST_REASONING)?;
                             continue;
                         }
-                        let how = "a placeholder was added to a turn of reasoning alone";
-                        context.warnings.changed(context.field_names.replay, how)?;
+                        let replay = context.field_names.replay;
+                        context.warnings.changed(replay, REASONING)?;
                         blocks.push(placeholder());
                     }
                     let first = messages.is_empty();
@@ -178,13 +237,11 @@ impl<'a> Turns<'a> {
                     } else if first && context.capabilities.first_message == FirstMessage::User {
                         messages.push(user(vec![placeholder()]));
                     }
-                    waiting = calls;
+                    waiting = calls.calls;
                     messages.push(assistant(blocks));
                 }
-                Turn::User {
-                    mut results,
-                    blocks,
-                } => {
+                Turn::User { results, blocks } => {
+                    let mut results = results.blocks;
                     close(&mut waiting, &mut results, context)?;
                     let mut rest = preface.take().unwrap_or_default();
                     rest.extend(blocks);

@@ -99,7 +99,7 @@ fn client_tool<'a>(
     let mut tool = tool.object(at)?;
     tool.take("type");
     let point = cache::point(&mut tool, at, context.capabilities.cache.tools, context)?;
-    let name = read_name(&mut tool, at, tools, context)?;
+    let name = read_name(&mut tool, at, context)?;
     let description = tool
         .string("description", at)?
         .filter(|text| !text.trim().is_empty());

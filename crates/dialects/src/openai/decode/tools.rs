@@ -61,7 +61,7 @@ fn read_tool<'a>(
     if let Some(inner) = cache::point(&mut function, &function_at, cached, context)? {
         point = Some(inner);
     }
-    let spec = read_function(&mut function, &function_at, tools, context)?;
+    let spec = read_function(&mut function, &function_at, context)?;
     context.drop_unknown(function, &function_at)?;
     context.drop_unknown(tool, at)?;
     tools.push(Tool::ToolSpec(spec));

@@ -1,6 +1,6 @@
 //! What decoding a Responses request keeps for encoding its response.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use super::super::names;
 use crate::translation::reply::ReplyCore;
@@ -9,7 +9,7 @@ use crate::translation::reply::ReplyCore;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallForms {
     /// Custom tools, whose input is free text.
-    pub(super) custom: Vec<String>,
+    pub(super) custom: BTreeSet<String>,
     /// The client's search for tools.
     pub(super) search: Option<String>,
 }
@@ -66,7 +66,7 @@ impl ReplyContext {
 
     /// The form of a call of a tool, given Bedrock's name.
     pub(crate) fn call_form(&self, upstream: &str) -> CallForm {
-        if self.calls.custom.iter().any(|name| name == upstream) {
+        if self.calls.custom.contains(upstream) {
             CallForm::Custom
         } else if self.calls.search.as_deref() == Some(upstream) {
             CallForm::ToolSearch

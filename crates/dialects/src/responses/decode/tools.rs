@@ -20,7 +20,7 @@ use crate::translation::{
 /// The argument of a custom tool.
 pub(in super::super) const INPUT: &str = "input";
 /// The name of a client's search for tools.
-pub(super) const TOOL_SEARCH: &str = "tool_search";
+pub(in super::super) const TOOL_SEARCH: &str = "tool_search";
 /// Tools on which the response depends. Neither the client nor Bedrock runs them.
 const REJECTED: [&str; 7] = [
     "apply_patch",
@@ -207,7 +207,11 @@ impl<'a> Reader<'a> {
             } else {
                 names::join(list.namespace(), name)
             };
-            if list.may_repeat() && self.has(&context.names.upstream(name.clone())) {
+            if list.may_repeat()
+                && context
+                    .declared
+                    .contains(context.names.upstream(name.clone()).as_ref())
+            {
                 return Ok(());
             }
             tool.set("name", Json::String(name));
@@ -216,11 +220,13 @@ impl<'a> Reader<'a> {
             context.warnings.info("tools[].defer_loading", ALL_DECLARED);
         }
         let point = cache::point(&mut tool, at, context.capabilities.cache.tools, context)?;
-        let spec = read(&mut tool, at, &self.tools, context)?;
+        let spec = read(&mut tool, at, context)?;
         context.drop_unknown(tool, at)?;
         let name = || spec.name.clone().into_owned();
         match kind.as_ref() {
-            "custom" => self.calls.custom.push(name()),
+            "custom" => {
+                self.calls.custom.insert(name());
+            }
             "tool_search" => self.calls.search = Some(name()),
             _ => {}
         }
@@ -258,11 +264,6 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
-
-    fn has(&self, upstream: &str) -> bool {
-        let mut tools = self.tools.iter();
-        tools.any(|tool| matches!(tool, Tool::ToolSpec(spec) if spec.name == upstream))
-    }
 }
 
 /// A description with a grammar.
@@ -275,10 +276,9 @@ pub(in super::super) fn with_grammar(description: &str, syntax: &str, definition
 fn free_text<'a>(
     tool: &mut Object<'a>,
     at: &FieldPath<'_>,
-    tools: &[Tool<'a>],
     context: &mut Context<'_>,
 ) -> Result<ToolSpec<'a>, RequestError> {
-    let name = read_name(tool, at, tools, context)?;
+    let name = read_name(tool, at, context)?;
     let mut description = tool
         .string("description", at)?
         .filter(|text| !text.trim().is_empty());

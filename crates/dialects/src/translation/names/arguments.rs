@@ -4,20 +4,23 @@
 //! properties may have any name
 //! (<https://github.com/aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws/issues/709>).
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::value::RawValue;
 
 use super::{MAX_LENGTH, ToolNames, hash, is_name_char};
 use crate::translation::schema::{RawObject, owned};
 
-/// A changed name of an argument.
-#[derive(Clone, Debug)]
-pub(super) struct Argument {
-    /// Bedrock's name of the tool.
-    tool: String,
-    client: String,
-    upstream: String,
+/// The changed names of a tool's arguments.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Renamed {
+    /// Bedrock's names by the client's.
+    upstream: BTreeMap<String, String>,
+    /// The client's names by Bedrock's.
+    client: BTreeMap<String, String>,
 }
 
 /// Whether every family accepts the name.
@@ -31,37 +34,41 @@ const fn is_argument_char(c: char) -> bool {
 
 impl ToolNames {
     /// Bedrock's name for an argument of a tool; `taken` are the names of its arguments. Equal schemas give equal names.
-    pub(crate) fn argument(&mut self, tool: &str, client: &str, taken: &[String]) -> String {
+    pub(crate) fn argument(
+        &mut self,
+        tool: &str,
+        client: &str,
+        taken: &BTreeSet<String>,
+    ) -> String {
+        let renamed = self.arguments.entry(tool.to_owned()).or_default();
         let plain: String = client
             .chars()
             .map(|c| if is_argument_char(c) { c } else { '_' })
             .collect();
-        let is_free = |name: &str, arguments: &[Argument]| {
-            is_argument_name(name)
-                && !taken.iter().any(|taken| taken == name)
-                && !arguments
-                    .iter()
-                    .any(|known| known.tool == tool && known.upstream == name)
+        let is_free = |name: &str| {
+            is_argument_name(name) && !taken.contains(name) && !renamed.client.contains_key(name)
         };
         let mut upstream = plain.clone();
         let mut round: u32 = 0;
-        while !is_free(&upstream, &self.arguments) {
+        while !is_free(&upstream) {
             let suffix = format!("_{:08x}", hash(client, round) >> 32);
             upstream = plain.chars().take(MAX_LENGTH - suffix.len()).collect();
             upstream.push_str(&suffix);
             round = round.saturating_add(1);
         }
-        self.arguments.push(Argument {
-            tool: tool.to_owned(),
-            client: client.to_owned(),
-            upstream: upstream.clone(),
-        });
+        renamed.upstream.insert(client.to_owned(), upstream.clone());
+        renamed.client.insert(upstream.clone(), client.to_owned());
         upstream
     }
 
     /// Whether arguments of a tool, given Bedrock's name, are renamed.
     pub(crate) fn renames_arguments(&self, tool: &str) -> bool {
-        self.arguments.iter().any(|known| known.tool == tool)
+        self.arguments.contains_key(tool)
+    }
+
+    /// Whether arguments of any tool are renamed.
+    pub(crate) fn renames_any_arguments(&self) -> bool {
+        !self.arguments.is_empty()
     }
 
     /// The arguments of an earlier call, with Bedrock's names.
@@ -70,36 +77,34 @@ impl ToolNames {
         tool: &str,
         input: Cow<'a, RawValue>,
     ) -> Cow<'a, RawValue> {
-        let renamed = self.renamed(tool, input.get(), |known| (&known.client, &known.upstream));
-        renamed
+        self.with_upstream_arguments(tool, input.get())
             .and_then(|text| owned(text).ok())
             .map_or(input, |raw| raw)
     }
 
-    /// The arguments of a call, with the client's names; truncated arguments are unchanged.
-    pub(crate) fn original_arguments<'t>(&self, tool: &str, input: &'t str) -> Cow<'t, str> {
-        self.renamed(tool, input, |known| (&known.upstream, &known.client))
-            .map_or(Cow::Borrowed(input), Cow::Owned)
+    /// The same as text; `None` if no name differs.
+    pub(crate) fn with_upstream_arguments(&self, tool: &str, input: &str) -> Option<String> {
+        with_names(input, &self.arguments.get(tool)?.upstream)
     }
 
-    fn renamed(
-        &self,
-        tool: &str,
-        input: &str,
-        direction: fn(&Argument) -> (&String, &String),
-    ) -> Option<String> {
-        if !self.renames_arguments(tool) {
-            return None;
-        }
-        let mut object: RawObject<'_> = serde_json::from_str(input).ok()?;
-        for (key, _) in &mut object.0 {
-            let mut known = self.arguments.iter().filter(|known| known.tool == tool);
-            if let Some((_, new)) = known.by_ref().map(direction).find(|(old, _)| *old == key) {
-                new.clone_into(key);
-            }
-        }
-        serde_json::to_string(&object).ok()
+    /// The arguments of a call, with the client's names; truncated arguments are unchanged.
+    pub(crate) fn original_arguments<'t>(&self, tool: &str, input: &'t str) -> Cow<'t, str> {
+        let names = self.arguments.get(tool).map(|renamed| &renamed.client);
+        names
+            .and_then(|names| with_names(input, names))
+            .map_or(Cow::Borrowed(input), Cow::Owned)
     }
+}
+
+/// An object with other names of its members; `None` if the text is not an object.
+fn with_names(input: &str, names: &BTreeMap<String, String>) -> Option<String> {
+    let mut object: RawObject<'_> = serde_json::from_str(input).ok()?;
+    for (key, _) in &mut object.0 {
+        if let Some(new) = names.get(key) {
+            new.clone_into(key);
+        }
+    }
+    serde_json::to_string(&object).ok()
 }
 
 #[cfg(test)]
@@ -119,7 +124,7 @@ mod tests {
             &long,
             "",
         ];
-        let taken: Vec<String> = clients.iter().map(|name| (*name).to_owned()).collect();
+        let taken: BTreeSet<String> = clients.iter().map(|name| (*name).to_owned()).collect();
         let mut all = vec!["ok_name".to_owned()];
         for client in clients.iter().filter(|name| !is_argument_name(name)) {
             let upstream = names.argument("t", client, &taken);

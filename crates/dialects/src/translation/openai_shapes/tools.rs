@@ -1,6 +1,6 @@
 //! Functions, tool choice and arguments in the shapes that OpenAI's endpoints share.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use bedrock::converse::{InputSchema, Tool, ToolSpec};
 use serde_json::value::RawValue;
@@ -50,10 +50,9 @@ pub(crate) fn chosen<'a>(
 pub(crate) fn read_function<'a>(
     function: &mut Object<'a>,
     function_at: &FieldPath<'_>,
-    tools: &[Tool<'a>],
     context: &mut Context<'_>,
 ) -> Result<ToolSpec<'a>, RequestError> {
-    let name = read_name(function, function_at, tools, context)?;
+    let name = read_name(function, function_at, context)?;
     let words = context.field_names;
     let description = function
         .string("description", function_at)?
@@ -122,10 +121,7 @@ fn read_choice<'a>(
                 None => object.required_string("name", at)?,
             };
             let name = context.names.upstream(name);
-            if !tools
-                .iter()
-                .any(|tool| matches!(tool, Tool::ToolSpec(spec) if spec.name == name))
-            {
+            if !context.declared.contains(name.as_ref()) {
                 return Err(RequestError::invalid(
                     at.to_string(),
                     format!("tools contains no tool {:?}", context.names.original(&name)),
@@ -140,7 +136,7 @@ fn read_choice<'a>(
                 None => object,
             };
             let wanted = mode(&allowed.required_string("mode", &at)?, &at.key("mode"))?;
-            let mut names = Vec::new();
+            let mut names = BTreeSet::new();
             let list = allowed
                 .take("tools")
                 .ok_or_else(|| RequestError::missing(at.key("tools").to_string(), "is required"))?;
@@ -152,7 +148,7 @@ fn read_choice<'a>(
                     Some(mut function) => function.required_string("name", &at.key("function"))?,
                     None => tool.required_string("name", &at)?,
                 };
-                names.push(context.names.upstream(name));
+                names.insert(context.names.upstream(name));
             }
             tools.retain(|tool| match tool {
                 Tool::ToolSpec(spec) => names.contains(&spec.name),

@@ -1,6 +1,9 @@
 //! Adapts the root of a tool's schema to families that accept less there than JSON Schema has.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::{Map, Value, value::RawValue};
 
@@ -9,7 +12,7 @@ use crate::translation::{
     context::Context,
     error::RequestError,
     json::{FieldPath, Json},
-    names::is_argument_name,
+    names::{ToolNames, is_argument_name},
 };
 
 /// Combinations of schemas, which Claude rejects at the root (<https://github.com/trycua/cua/issues/3303>).
@@ -55,7 +58,7 @@ pub(crate) fn tool_input<'a>(
         take_off(&mut root);
     }
     if !context.capabilities.tools.any_property_name {
-        rename(&mut root, tool, context);
+        rename(&mut root, tool, &mut context.names);
     }
     owned(Value::Object(root).to_string())
 }
@@ -77,6 +80,21 @@ pub(crate) fn without_unions(schema: &str) -> Option<String> {
     Some(Value::Object(root).to_string())
 }
 
+/// A schema with names of properties that Claude accepts; `None` if it has no others.
+pub(crate) fn with_names(schema: &str, tool: &str, names: &mut ToolNames) -> Option<String> {
+    let unnamed = {
+        let root: RawObject<'_> = serde_json::from_str(schema).ok()?;
+        let mut properties = root.0.iter().filter(|(key, _)| key == "properties");
+        properties.any(|(_, properties)| has_bad_name(properties))
+    };
+    if !unnamed {
+        return None;
+    }
+    let mut root: Map<String, Value> = serde_json::from_str(schema).ok()?;
+    rename(&mut root, tool, names);
+    Some(Value::Object(root).to_string())
+}
+
 fn has_bad_name(properties: &RawValue) -> bool {
     let properties: RawObject<'_> = serde_json::from_str(properties.get()).unwrap_or_default();
     properties.0.iter().any(|(name, _)| !is_argument_name(name))
@@ -85,6 +103,10 @@ fn has_bad_name(properties: &RawValue) -> bool {
 /// Moves the combinations to the description, and their properties to the root.
 fn take_off(root: &mut Map<String, Value>) {
     let mut notes = Vec::new();
+    let mut adopted = Adopted::default();
+    let listed = root.get("required").and_then(Value::as_array);
+    let listed = listed.into_iter().flatten().filter_map(Value::as_str);
+    adopted.required.extend(listed.map(str::to_owned));
     for key in COMBINATIONS {
         let Some(Value::Array(branches)) = root.shift_remove(key) else {
             continue;
@@ -92,79 +114,97 @@ fn take_off(root: &mut Map<String, Value>) {
         let required = key == "allOf" || branches.len() == 1;
         notes.push(format!("{key}: {}", Value::Array(branches.clone())));
         for branch in branches {
-            let branch = resolved(branch, root);
-            if let Value::Object(branch) = branch {
-                adopt(root, branch, required);
+            if let Some(Value::Object(branch)) = adopted.resolved(branch, required, root) {
+                adopted.adopt(root, branch, required);
             }
         }
     }
     super::describe(root, &notes);
 }
 
-/// A schema, or the definition at the root that it refers to.
-fn resolved(schema: Value, root: &Map<String, Value>) -> Value {
-    let found = schema.get("$ref").and_then(Value::as_str).and_then(|path| {
-        let (group, name) = path.strip_prefix("#/")?.split_once('/')?;
-        root.get(group)?.get(name).cloned()
-    });
-    found.unwrap_or(schema)
+/// What the root has adopted from branches.
+#[derive(Default)]
+struct Adopted {
+    /// References to definitions, and whether their required names count: each definition is adopted once.
+    references: BTreeSet<(String, bool)>,
+    /// The required names.
+    required: BTreeSet<String>,
 }
 
-/// Adds the properties of a branch, and its required names if every value has to match it.
-fn adopt(root: &mut Map<String, Value>, branch: Map<String, Value>, required: bool) {
-    for (key, value) in branch {
-        match (key.as_str(), value) {
-            ("properties", Value::Object(given)) => {
-                let all = root
-                    .entry("properties")
-                    .or_insert_with(|| Value::Object(Map::new()));
-                if let Value::Object(all) = all {
-                    for (name, schema) in given {
-                        all.entry(name).or_insert(schema);
-                    }
-                }
-            }
-            ("required", Value::Array(given)) if required => {
-                let all = root
-                    .entry("required")
-                    .or_insert_with(|| Value::Array(Vec::new()));
-                if let Value::Array(all) = all {
-                    for name in given {
-                        if !all.contains(&name) {
-                            all.push(name);
+impl Adopted {
+    /// A schema, or the definition at the root that it refers to; `None` for a definition that was adopted already.
+    fn resolved(
+        &mut self,
+        schema: Value,
+        required: bool,
+        root: &Map<String, Value>,
+    ) -> Option<Value> {
+        let Some(path) = schema.get("$ref").and_then(Value::as_str) else {
+            return Some(schema);
+        };
+        if !self.references.insert((path.to_owned(), required)) {
+            return None;
+        }
+        let found = path.strip_prefix("#/").and_then(|path| {
+            let (group, name) = path.split_once('/')?;
+            root.get(group)?.get(name).cloned()
+        });
+        Some(found.unwrap_or(schema))
+    }
+
+    /// Adds the properties of a branch, and its required names if every value has to match it.
+    fn adopt(&mut self, root: &mut Map<String, Value>, branch: Map<String, Value>, required: bool) {
+        for (key, value) in branch {
+            match (key.as_str(), value) {
+                ("properties", Value::Object(given)) => {
+                    let all = root
+                        .entry("properties")
+                        .or_insert_with(|| Value::Object(Map::new()));
+                    if let Value::Object(all) = all {
+                        for (name, schema) in given {
+                            all.entry(name).or_insert(schema);
                         }
                     }
                 }
+                ("required", Value::Array(given)) if required => {
+                    let all = root
+                        .entry("required")
+                        .or_insert_with(|| Value::Array(Vec::new()));
+                    if let Value::Array(all) = all {
+                        let is_new = |name: &Value| {
+                            name.as_str()
+                                .is_some_and(|name| self.required.insert(name.to_owned()))
+                        };
+                        all.extend(given.into_iter().filter(is_new));
+                    }
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
 }
 
 /// Renames properties at the root that the family rejects; calls get the client's names back.
-fn rename(root: &mut Map<String, Value>, tool: &str, context: &mut Context<'_>) {
+fn rename(root: &mut Map<String, Value>, tool: &str, names: &mut ToolNames) {
     let Some(Value::Object(properties)) = root.get_mut("properties") else {
         return;
     };
-    let taken: Vec<String> = properties.keys().cloned().collect();
-    let mut renamed: Vec<(String, String)> = Vec::new();
+    let taken: BTreeSet<String> = properties.keys().cloned().collect();
+    let mut renamed: BTreeMap<String, String> = BTreeMap::new();
     *properties = std::mem::take(properties)
         .into_iter()
         .map(|(name, schema)| {
             if is_argument_name(&name) {
                 return (name, schema);
             }
-            let upstream = context.names.argument(tool, &name, &taken);
-            renamed.push((name, upstream.clone()));
+            let upstream = names.argument(tool, &name, &taken);
+            renamed.insert(name, upstream.clone());
             (upstream, schema)
         })
         .collect();
     if let Some(Value::Array(required)) = root.get_mut("required") {
         for name in required {
-            let new = renamed
-                .iter()
-                .find(|(old, _)| name.as_str() == Some(old.as_str()));
-            if let Some((_, new)) = new {
+            if let Some(new) = name.as_str().and_then(|old| renamed.get(old)) {
                 *name = Value::from(new.as_str());
             }
         }

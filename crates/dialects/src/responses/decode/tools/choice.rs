@@ -1,6 +1,9 @@
 //! Reads which tool `tool_choice` means, by its namespace and name.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use bedrock::converse::Tool;
 
@@ -27,13 +30,7 @@ pub(super) fn resolve<'a>(
             return Ok(());
         }
     };
-    let declared: Vec<&str> = tools
-        .iter()
-        .filter_map(|tool| match tool {
-            Tool::ToolSpec(spec) => Some(context.names.original(&spec.name)),
-            _ => None,
-        })
-        .collect();
+    let mut declared = Declared::new(tools, context);
     let kind = choice.get("type").and_then(|kind| kind.text_at(&[]));
     match kind {
         None | Some("auto" | "any" | "none") => {}
@@ -42,7 +39,7 @@ pub(super) fn resolve<'a>(
             choice.set("type", Json::String(Cow::Borrowed("function")));
             choice.set("name", Json::String(Cow::Borrowed(super::TOOL_SEARCH)));
         }
-        Some("allowed_tools") => allowed(&mut choice, &declared, &at)?,
+        Some("allowed_tools") => allowed(&mut choice, &mut declared, &at)?,
         Some(kind) => {
             return Err(RequestError::unsupported(
                 "tool_choice.type",
@@ -57,7 +54,7 @@ pub(super) fn resolve<'a>(
 /// Replaces the name in the choice of one tool.
 fn name(
     choice: &mut Object<'_>,
-    declared: &[&str],
+    declared: &Declared,
     at: &FieldPath<'_>,
 ) -> Result<(), RequestError> {
     if choice.get("function").is_some() {
@@ -67,7 +64,7 @@ fn name(
     if let Some(given) = choice.string("name", at)? {
         let name = match namespace {
             Some(namespace) => names::join(Some(&namespace), given),
-            None => found(given, declared),
+            None => declared.found(given),
         };
         choice.set("name", Json::String(name));
     }
@@ -77,7 +74,7 @@ fn name(
 /// Replaces the names in a list of allowed tools; a namespace stands for all its tools.
 fn allowed(
     choice: &mut Object<'_>,
-    declared: &[&str],
+    declared: &mut Declared,
     at: &FieldPath<'_>,
 ) -> Result<(), RequestError> {
     if let Some(mut inner) = choice.object("allowed_tools", at)? {
@@ -95,12 +92,12 @@ fn allowed(
         let mut tool = tool.object(&at)?;
         if tool.get("type").and_then(|kind| kind.text_at(&[])) == Some("namespace") {
             let namespace = tool.required_string("name", &at)?;
-            for joined in declared {
-                if names::split(joined).0 == Some(&namespace) {
+            if let Some(listed) = declared.in_namespaces.remove(namespace.as_ref()) {
+                all.extend(listed.into_iter().map(|joined| {
                     let mut one = Object::default();
-                    one.set("name", Json::String(Cow::Owned((*joined).to_owned())));
-                    all.push(Json::Object(one));
-                }
+                    one.set("name", Json::String(Cow::Owned(joined)));
+                    Json::Object(one)
+                }));
             }
         } else {
             name(&mut tool, declared, &at)?;
@@ -111,16 +108,49 @@ fn allowed(
     Ok(())
 }
 
-/// The declared name that a name without a namespace means.
-fn found<'a>(given: Cow<'a, str>, declared: &[&str]) -> Cow<'a, str> {
-    if declared.contains(&given.as_ref()) {
-        return given;
+/// The names of declared tools, each in one string with its namespace.
+struct Declared {
+    names: BTreeSet<String>,
+    /// By the forms in which a client names a tool without its namespace; `None` if several tools have the form.
+    meant: BTreeMap<String, Option<String>>,
+    /// By namespace.
+    in_namespaces: BTreeMap<String, Vec<String>>,
+}
+
+impl Declared {
+    fn new(tools: &[Tool<'_>], context: &Context<'_>) -> Self {
+        let mut declared = Self {
+            names: BTreeSet::new(),
+            meant: BTreeMap::new(),
+            in_namespaces: BTreeMap::new(),
+        };
+        for tool in tools {
+            let Tool::ToolSpec(spec) = tool else { continue };
+            let joined = context.names.original(&spec.name);
+            for form in names::forms(joined) {
+                declared
+                    .meant
+                    .entry(form)
+                    .and_modify(|meant| *meant = None)
+                    .or_insert_with(|| Some(joined.to_owned()));
+            }
+            if let (Some(namespace), _) = names::split(joined) {
+                let listed = declared.in_namespaces.entry(namespace.to_owned());
+                listed.or_default().push(joined.to_owned());
+            }
+            declared.names.insert(joined.to_owned());
+        }
+        declared
     }
-    let mut meant = declared
-        .iter()
-        .filter(|joined| names::means(&given, joined));
-    match (meant.next(), meant.next()) {
-        (Some(joined), None) => Cow::Owned((*joined).to_owned()),
-        _ => given,
+
+    /// The declared name that a name without a namespace means.
+    fn found<'a>(&self, given: Cow<'a, str>) -> Cow<'a, str> {
+        if self.names.contains(given.as_ref()) {
+            return given;
+        }
+        match self.meant.get(given.as_ref()) {
+            Some(Some(joined)) => Cow::Owned(joined.clone()),
+            _ => given,
+        }
     }
 }
