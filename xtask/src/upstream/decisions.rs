@@ -13,8 +13,8 @@ pub(super) const PAGE: &str = "docs/upstream.md";
 /// Words with which a decision starts.
 const DECISIONS: [&str; 5] = [
     "supported",
-    "translated",
-    "refused",
+    "mapped",
+    "rejected",
     "dropped with a warning",
     "not relevant",
 ];
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn rows_cover_names_also_by_their_start() {
         let page = "| Package | Kind | Name | Decision | Because |\n|---|---|---|---|---|\n\
-                    | openai, codex | Responses item | `mcp_*`, `program` | refused | OpenAI runs it |\n";
+                    | openai, codex | Responses item | `mcp_*`, `program` | rejected | OpenAI runs it |\n";
         let decisions = parse(page).unwrap();
         assert_eq!(decisions.len(), 2);
         assert!(decisions[0].covers(&name("mcp_call")));
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn a_row_needs_a_decision_and_a_reason() {
         assert!(parse("| a | b | `c` | perhaps | why |\n").is_err());
-        assert!(parse("| a | b | `c` | refused |  |\n").is_err());
+        assert!(parse("| a | b | `c` | rejected |  |\n").is_err());
     }
 
     #[test]
