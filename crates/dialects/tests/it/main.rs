@@ -6,18 +6,23 @@
     reason = "a panic fails the test"
 )]
 
+mod work;
+
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
+/// The findings of trials by kind, and their numbers.
+const TRIALS: [(&str, usize); 4] = [("F", 14), ("G", 8), ("D", 10), ("K", 9)];
+
 /// Rows of the tables: the id and the other columns.
 fn rows(page: &str) -> Vec<(&str, Vec<&str>)> {
     page.lines()
         .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
         .map(|line| line.split(" | ").collect::<Vec<_>>())
-        .filter(|cells| cells[0].starts_with(['R', 'U']))
+        .filter(|cells| cells[0].starts_with(['R', 'U', 'F', 'G', 'D', 'K']))
         .map(|cells| (cells[0], cells[1..].to_vec()))
         .collect()
 }
@@ -65,9 +70,13 @@ fn every_rule_names_existing_cases_and_every_case_is_named() {
     let (rules, reports) = (count('R'), count('U'));
     assert_eq!(rules, 44);
     assert!(reports >= 60, "only {reports} reports");
-    let expected = (1..=rules)
-        .map(|number| format!("R{number}"))
-        .chain((1..=reports).map(|number| format!("U{number}")));
+    let expected =
+        (1..=rules)
+            .map(|number| format!("R{number}"))
+            .chain((1..=reports).map(|number| format!("U{number}")))
+            .chain(TRIALS.into_iter().flat_map(|(kind, count)| {
+                (1..=count).map(move |number| format!("{kind}{number}"))
+            }));
     assert!(expected.eq(rows.iter().map(|(id, _)| *id)), "ids in order");
 
     let golden = golden(&package.join("testdata"));
