@@ -25,8 +25,7 @@ pub(crate) use fields::known_field;
 pub use fields::{field_descriptions, field_table};
 pub use models::{ModelInfo, model, models_list};
 pub use passthrough::{
-    Endpoint, Passthrough, PassthroughStream, needs_converse, passthrough, usage_of,
-    with_client_model,
+    Endpoint, Passthrough, PassthroughStream, Restorer, needs_converse, passthrough, usage_of,
 };
 pub use reply::ReplyContext;
 #[cfg(test)]

@@ -33,8 +33,7 @@ pub(crate) use fields::known_field;
 pub use fields::{field_descriptions, field_table};
 pub use models::{ModelEntry, models_list};
 pub use passthrough::{
-    PassthroughRequest, PassthroughStream, passthrough, usage_of, with_client_model,
-    with_lifted_reasoning,
+    PassthroughRequest, PassthroughStream, passthrough, usage_of, with_lifted_reasoning,
 };
 pub use reply::ReplyContext;
 

@@ -39,7 +39,7 @@ pub(crate) mod write;
 pub use error::{RequestError, StreamError, UpstreamError};
 pub use fields::FieldDescription;
 pub use guardrail::twice as guardrail_set_twice;
-pub use head::{Head, head, with_model};
+pub use head::{Head, head, with_client_model, with_model};
 pub use options::{
     ClientGuardrail, DecodeOptions, Fetch, FetchKind, Fetched, GuardrailRef, RemoteMedia,
 };

@@ -6,10 +6,11 @@ use bedrock::apis::Protocol;
 use bytes::{Bytes, BytesMut};
 use dialects::openai::{
     PassthroughStream, ReplyContext, ResponseIdentity, StreamEncoder, decode, encode_response,
-    from_claude_shape, passthrough, usage_of, with_client_model, with_lifted_reasoning,
+    from_claude_shape, passthrough, usage_of, with_lifted_reasoning,
 };
+use dialects::translation::with_client_model;
 
-use super::openai;
+use super::openai::{self, Edited};
 use crate::{
     http::error::{GatewayError, Result},
     pipeline::{
@@ -19,6 +20,7 @@ use crate::{
         },
         record::RequestRecord,
     },
+    upstream::target::Target,
 };
 
 /// Chat Completions.
@@ -29,7 +31,8 @@ pub(crate) struct ChatCompletions {
 impl Endpoint for ChatCompletions {
     const PATH: &'static str = "/v1/chat/completions";
     const OPERATION: &'static str = "chat";
-    type Context = Encoding<ReplyContext>;
+    /// Of a forwarded response: whether its text contains the reasoning (`reasoning.tags` of the family).
+    type Context = Encoding<ReplyContext, bool>;
 
     fn new(model: &str, created: u64) -> Self {
         Self {
@@ -49,7 +52,13 @@ impl Endpoint for ChatCompletions {
             request
         };
         let api = request.target.capabilities.apis.chat;
-        let edit = |body: &[u8], model: &str| Ok(passthrough(body, model)?.body);
+        let edit = |body: &[u8], target: &Target| {
+            Ok(Edited {
+                body: passthrough(body, &target.model_id)?.body,
+                warnings: Vec::new(),
+                context: target.capabilities.reasoning.tags,
+            })
+        };
         if let Some(sent) = openai::passthrough(request, (api, Protocol::ChatCompletions), edit)? {
             return Ok(sent);
         }
@@ -82,7 +91,7 @@ impl Endpoint for ChatCompletions {
 impl StreamingEndpoint for ChatCompletions {
     fn encoder(&self, encoding: Self::Context) -> Box<dyn endpoint::StreamEncoder> {
         match encoding {
-            Encoding::Passthrough { tags } => {
+            Encoding::Passthrough(tags) => {
                 Box::new(PassthroughStream::new(&self.identity.model).with_tags(tags))
             }
             Encoding::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),

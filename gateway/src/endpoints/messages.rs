@@ -6,9 +6,10 @@ mod stream;
 
 use bytes::{Bytes, BytesMut};
 use dialects::anthropic::{
-    PassthroughStream, ReplyContext, ResponseIdentity, StreamEncoder, encode_response, usage_of,
-    with_client_model,
+    PassthroughStream, ReplyContext, ResponseIdentity, Restorer, StreamEncoder, encode_response,
+    usage_of,
 };
+use dialects::translation::with_client_model;
 
 use crate::{
     http::{
@@ -33,7 +34,7 @@ impl Endpoint for Messages {
     const PATH: &'static str = "/v1/messages";
     const OPERATION: &'static str = "chat";
     const DIALECT: Dialect = Dialect::Anthropic;
-    type Context = Encoding<ReplyContext>;
+    type Context = Encoding<ReplyContext, Restorer>;
 
     fn new(model: &str, _: u64) -> Self {
         Self {
@@ -49,8 +50,9 @@ impl Endpoint for Messages {
     }
 
     fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
-        let forward = |body: Bytes, _| {
+        let forward = |body: Bytes, restorer: Restorer| {
             let usage = usage_of(&body);
+            let body = restorer.response(&body).map_or(body, Bytes::from);
             (with_client_model(&body, &self.identity.model).into(), usage)
         };
         converse::whole(reply, record, forward, |response, context| {
@@ -62,7 +64,9 @@ impl Endpoint for Messages {
 impl StreamingEndpoint for Messages {
     fn encoder(&self, encoding: Self::Context) -> Box<dyn endpoint::StreamEncoder> {
         match encoding {
-            Encoding::Passthrough { .. } => Box::new(PassthroughStream::new(&self.identity.model)),
+            Encoding::Passthrough(restorer) => {
+                Box::new(PassthroughStream::new(&self.identity.model, restorer))
+            }
             Encoding::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }
     }

@@ -19,7 +19,7 @@ use crate::{
         converse::{read_event, read_response},
         endpoint::{Encoding, Preparation, StreamEncoder, TargetRequest},
     },
-    upstream::{call::Prepared, guardrail},
+    upstream::{call::Prepared, guardrail, target::Target},
 };
 
 /// An identity with a random id.
@@ -31,27 +31,40 @@ pub(super) fn identity(prefix: &str, model: &str, created: u64) -> ResponseIdent
     }
 }
 
+/// A request that is forwarded.
+pub(super) struct Edited<P> {
+    pub(super) body: Vec<u8>,
+    pub(super) warnings: Vec<String>,
+    /// What the response needs.
+    pub(super) context: P,
+}
+
 /// The request with the body of `edit` if `api` serves the target in the client's protocol; none for other targets.
-pub(super) fn passthrough<R>(
+pub(super) fn passthrough<R, P>(
     request: TargetRequest<'_>,
     (api, protocol): (Option<BedrockApi>, Protocol),
-    edit: impl FnOnce(&[u8], &str) -> Result<Vec<u8>>,
-) -> Result<Option<Preparation<Encoding<R>>>> {
+    edit: impl FnOnce(&[u8], &Target) -> Result<Edited<P>>,
+) -> Result<Option<Preparation<Encoding<R, P>>>> {
     let Some(api) = api.filter(|api| api.path(protocol).is_some()) else {
         return Ok(None);
     };
-    let body = edit(request.body, &request.target.model_id)?;
-    let sent = (body, request.head.stream);
-    let tags = request.target.capabilities.reasoning.tags;
-    let encoding = Encoding::Passthrough { tags };
+    let edited = edit(request.body, request.target)?;
+    let sent = (edited.body, request.head.stream);
     let prepared = Prepared::passthrough(
         request.config,
         guardrail::of_headers(request.headers)?.as_ref(),
         (api, protocol),
         sent,
-        encoding,
+        Encoding::Passthrough(edited.context),
     )?;
-    Ok(Some(prepared.into()))
+    let warnings = edited.warnings;
+    Ok(Some(
+        Prepared {
+            warnings,
+            ..prepared
+        }
+        .into(),
+    ))
 }
 
 macro_rules! stream_encoder {

@@ -12,7 +12,7 @@ use crate::{
         endpoint::{Endpoint, Preparation, Reply, TargetRequest},
         record::RequestRecord,
     },
-    upstream::{call::Prepared, operation::Operation},
+    upstream::{call::Prepared, guardrail, operation::Operation},
 };
 
 /// Path of Cohere's second version.
@@ -35,6 +35,7 @@ impl Endpoint for Rerank {
     }
 
     fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
+        guardrail::reject(request.headers)?;
         let capabilities = &request.target.capabilities;
         let mut decoded = decode_rerank(request.body, capabilities, request.config.strict)?;
         let body = std::mem::take(&mut decoded.body);

@@ -8,27 +8,21 @@ use bedrock::apis::Protocol;
 use bytes::{Bytes, BytesMut};
 use dialects::{
     openai::ResponseIdentity,
-    responses::{Adapted, ReplyContext, Restorer, StreamEncoder, adapt, decode, encode_response},
+    responses::{ReplyContext, Restorer, StreamEncoder, adapt, decode, encode_response},
 };
 
-use super::openai;
+use super::openai::{self, Edited};
 use crate::{
     http::error::{GatewayError, Result},
     pipeline::{
         converse,
-        endpoint::{self, Endpoint, Preparation, Reply, StreamingEndpoint, TargetRequest},
+        endpoint::{
+            self, Encoding, Endpoint, Preparation, Reply, StreamingEndpoint, TargetRequest,
+        },
         record::RequestRecord,
     },
-    upstream::{call::Prepared, guardrail},
+    upstream::target::Target,
 };
-
-/// How the response of a target is encoded.
-#[derive(Debug)]
-pub(crate) enum Context {
-    /// The target uses the client's protocol.
-    Passthrough(Restorer),
-    Converse(Box<ReplyContext>),
-}
 
 /// Responses.
 pub(crate) struct Responses {
@@ -38,7 +32,7 @@ pub(crate) struct Responses {
 impl Endpoint for Responses {
     const PATH: &'static str = "/v1/responses";
     const OPERATION: &'static str = "responses";
-    type Context = Context;
+    type Context = Encoding<ReplyContext, Restorer>;
 
     fn new(model: &str, created: u64) -> Self {
         Self {
@@ -48,64 +42,44 @@ impl Endpoint for Responses {
 
     fn prepare(&self, request: TargetRequest<'_>) -> Result<Preparation<Self::Context>> {
         let api = request.target.capabilities.apis.responses;
-        if let Some(api) = api.filter(|api| api.path(Protocol::Responses).is_some()) {
-            let model = &request.target.model_id;
-            let Adapted {
-                body,
-                warnings,
-                restorer,
-            } = adapt(request.body, model, request.config.strict)?;
-            let sent = (body, request.head.stream);
-            let context = Context::Passthrough(restorer);
-            let served = (api, Protocol::Responses);
-            let prepared = Prepared::passthrough(
-                request.config,
-                guardrail::of_headers(request.headers)?.as_ref(),
-                served,
-                sent,
-                context,
-            )?;
-            return Ok(Prepared {
-                warnings,
-                ..prepared
-            }
-            .into());
+        let strict = request.config.strict;
+        let edit = |body: &[u8], target: &Target| {
+            let adapted = adapt(body, &target.model_id, &target.capabilities, strict)?;
+            Ok(Edited {
+                body: adapted.body,
+                warnings: adapted.warnings,
+                context: adapted.restorer,
+            })
+        };
+        if let Some(sent) = openai::passthrough(request, (api, Protocol::Responses), edit)? {
+            return Ok(sent);
         }
         let decoded = decode(request.body, &converse::decode_options(&request)?)?;
-        converse::prepare_with(
+        converse::prepare(
             &decoded.request,
             decoded.stream && decoded.upstream_stream,
             decoded.fetches,
             decoded.warnings,
-            Context::Converse(Box::new(decoded.reply)),
+            decoded.reply,
         )
     }
 
     fn whole(&self, reply: Reply<'_, Self::Context>, record: &mut RequestRecord) -> Result<Bytes> {
-        let context = match reply.context {
-            Context::Passthrough(restorer) => {
-                if let Some(usage) = passthrough::usage(&reply.body) {
-                    record.set_usage(usage);
-                }
-                return Ok(restorer
-                    .response(&reply.body)
-                    .map_or(reply.body, Bytes::from));
-            }
-            Context::Converse(context) => context,
+        let forward = |body: Bytes, restorer: Restorer| {
+            let usage = passthrough::usage(&body);
+            (restorer.response(&body).map_or(body, Bytes::from), usage)
         };
-        let response = converse::read_response(&reply.body)?;
-        record.set_usage(response.usage);
-        Ok(encode_response(&response, *context, &self.identity)?
-            .body
-            .into())
+        converse::whole(reply, record, forward, |response, context| {
+            Ok(encode_response(response, context, &self.identity)?.body)
+        })
     }
 }
 
 impl StreamingEndpoint for Responses {
-    fn encoder(&self, context: Self::Context) -> Box<dyn endpoint::StreamEncoder> {
-        match context {
-            Context::Passthrough(restorer) => Box::new(passthrough::Stream::new(restorer)),
-            Context::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
+    fn encoder(&self, encoding: Self::Context) -> Box<dyn endpoint::StreamEncoder> {
+        match encoding {
+            Encoding::Passthrough(restorer) => Box::new(passthrough::Stream::new(restorer)),
+            Encoding::Converse(reply) => Box::new(StreamEncoder::new(*reply, &self.identity)),
         }
     }
 

@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 
 use crate::http::{hints, over_limit::OverLimit};
 
-pub(crate) use message::with_hint;
+pub(crate) use message::{CONTEXT_EXCEEDED, says_overflow, with_hint};
 
 /// Tells the OpenAI and Anthropic SDKs whether to retry; without it they retry every 429.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -224,7 +224,7 @@ impl GatewayError {
     /// The `code` of the client's error.
     fn code(&self) -> &str {
         if self.is_context_overflow() {
-            message::CONTEXT_EXCEEDED
+            CONTEXT_EXCEEDED
         } else {
             self.reason()
         }

@@ -26,8 +26,8 @@ use crate::{
     http::{dialect::Dialect, error::Result, response::json, time::seconds},
     telemetry::request_id::RequestContext,
     upstream::{
-        call::Prepared, call_record::CallRecord, operation::Operation, response::UpstreamResponse,
-        target::Target,
+        call::Prepared, call_record::CallRecord, guardrail, operation::Operation,
+        response::UpstreamResponse, target::Target,
     },
 };
 
@@ -93,7 +93,10 @@ async fn respond<E: BatchEndpoint>(
     record: &mut RequestRecord,
 ) -> Result<Response> {
     let mut routed = Routed::new(state, request, Dialect::OpenAi, record).await?;
-    let (endpoint, calls) = E::decode(routed.for_target(&routed.targets.first, &Media::new()))?;
+    let media = Media::new();
+    let first = routed.for_target(&routed.targets.first, &media);
+    guardrail::reject(first.headers)?;
+    let (endpoint, calls) = E::decode(first)?;
     routed.targets.retain_similar(E::is_similar);
     let empty = record.calls().fork();
     let results = stream::iter(calls)

@@ -43,28 +43,13 @@ pub(crate) fn decode_options<'r>(request: &TargetRequest<'r>) -> Result<DecodeOp
 ///
 /// # Errors
 /// When it cannot be serialized.
-pub(crate) fn prepare<R>(
+pub(crate) fn prepare<R, P>(
     request: &ConverseRequest<'_>,
     stream: bool,
     fetches: Vec<Fetch>,
     warnings: Vec<String>,
     reply: R,
-) -> Result<Preparation<Encoding<R>>> {
-    let encoding = Encoding::Converse(Box::new(reply));
-    prepare_with(request, stream, fetches, warnings, encoding)
-}
-
-/// The same with any state for encoding the response.
-///
-/// # Errors
-/// When the request cannot be serialized.
-pub(crate) fn prepare_with<C>(
-    request: &ConverseRequest<'_>,
-    stream: bool,
-    fetches: Vec<Fetch>,
-    warnings: Vec<String>,
-    context: C,
-) -> Result<Preparation<C>> {
+) -> Result<Preparation<Encoding<R, P>>> {
     if !fetches.is_empty() {
         return Ok(Preparation::NeedsMedia(fetches));
     }
@@ -77,7 +62,7 @@ pub(crate) fn prepare_with<C>(
     };
     Ok(Prepared {
         warnings,
-        ..Prepared::new(operation, body, context)
+        ..Prepared::new(operation, body, Encoding::Converse(Box::new(reply)))
     }
     .into())
 }
@@ -87,14 +72,14 @@ pub(crate) fn prepare_with<C>(
 ///
 /// # Errors
 /// When the response is unreadable, or has no equivalent in the client's dialect.
-pub(crate) fn whole<R>(
-    reply: Reply<'_, Encoding<R>>,
+pub(crate) fn whole<R, P>(
+    reply: Reply<'_, Encoding<R, P>>,
     record: &mut RequestRecord,
-    forward: impl FnOnce(Bytes, bool) -> (Bytes, Option<TokenUsage>),
+    forward: impl FnOnce(Bytes, P) -> (Bytes, Option<TokenUsage>),
     translate: impl FnOnce(&ConverseResponse, R) -> Result<Vec<u8>, UpstreamError>,
 ) -> Result<Bytes> {
     let (body, usage) = match reply.context {
-        Encoding::Passthrough { tags } => forward(reply.body, tags),
+        Encoding::Passthrough(context) => forward(reply.body, context),
         Encoding::Converse(context) => {
             let response = read_response(&reply.body)?;
             record.set_usage(response.usage);

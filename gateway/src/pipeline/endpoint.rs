@@ -48,12 +48,9 @@ pub(crate) enum Preparation<C> {
 
 /// How the response of a target is encoded.
 #[derive(Debug)]
-pub(crate) enum Encoding<R> {
-    /// The target uses the client's protocol.
-    Passthrough {
-        /// Whether the text of the response contains the reasoning (`reasoning.tags` of the family).
-        tags: bool,
-    },
+pub(crate) enum Encoding<R, P> {
+    /// The target uses the client's protocol; what the response needs.
+    Passthrough(P),
     /// A response of Converse, with the state of its translation.
     Converse(Box<R>),
 }

@@ -47,6 +47,21 @@ pub(crate) fn of_headers(headers: &HeaderMap) -> Result<Option<ClientGuardrail>>
     }
 }
 
+/// Rejects the guardrail of a client on an endpoint that does not apply guardrails.
+///
+/// # Errors
+/// 400 if the client sets a guardrail.
+pub(crate) fn reject(headers: &HeaderMap) -> Result<()> {
+    if of_headers(headers)?.is_none() {
+        return Ok(());
+    }
+    Err(GatewayError::Request(RequestError::unsupported(
+        IDENTIFIER.as_str(),
+        "guardrails are not supported on this endpoint; remove the header, and check the text with \
+         ApplyGuardrail",
+    )))
+}
+
 /// Sets the headers of the guardrail: the forced one, or else the client's.
 ///
 /// # Errors

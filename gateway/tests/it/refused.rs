@@ -226,3 +226,38 @@ async fn a_forced_guardrail_stays_in_force_against_headers() {
         assert_eq!(used, "gr1234567890", "{model}");
     }
 }
+
+#[tokio::test]
+async fn guardrails_in_headers_are_rejected_where_no_guardrail_applies() {
+    let document = "clients: {anonymous: true}\nmodels:\n\
+        - {name: embed, targets: [{modelId: 'amazon.titan-embed-text-v2:0'}]}\n\
+        - {name: draw, targets: [{modelId: 'amazon.nova-canvas-v1:0'}]}\n\
+        - {name: rank, targets: [{modelId: 'cohere.rerank-v3-5:0'}]}";
+    let rig = Rig::with_document(document).await;
+    let headers = [(IDENTIFIER, "gr1234567890"), (GUARDRAIL_VERSION, "1")];
+    for (path, body) in [
+        ("/v1/embeddings", json!({"model": "embed", "input": "hi"})),
+        (
+            "/v1/images/generations",
+            json!({"model": "draw", "prompt": "a cat"}),
+        ),
+        (
+            "/v1/rerank",
+            json!({"model": "rank", "query": "q", "documents": ["a"]}),
+        ),
+    ] {
+        let response = rig
+            .call(Method::POST, path, &headers, body.to_string())
+            .await;
+        assert_eq!(response.status, 400, "{path}: {}", response.text());
+        assert!(
+            response.text().contains(IDENTIFIER),
+            "{path}: {}",
+            response.text()
+        );
+        assert!(rig.calls().is_empty(), "{path} called a model");
+        let response = rig.call(Method::POST, path, &[], body.to_string()).await;
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+        rig.double.clear_calls();
+    }
+}

@@ -1,8 +1,10 @@
-//! The fields of a Messages request, for models called by Converse. Their notes appear in the documentation, in
-//! warnings and in errors.
+//! The fields of a Messages request, for models called by Converse and in Claude's own API. Their notes appear in the
+//! documentation, in warnings and in errors.
 
 use crate::{
-    families::{Choice, ModelCapabilities, ParallelOff, ReasoningStyle, SchemaMode, TopK},
+    families::{
+        BedrockApi, Choice, ModelCapabilities, ParallelOff, ReasoningStyle, SchemaMode, TopK,
+    },
     translation::{
         fields::{Field, FieldDescription, FieldRule, Fields, SUPPORTED, Support},
         refused::THREAD_NOTE,
@@ -61,7 +63,14 @@ pub(super) const FIELDS: Fields = Fields(&[
         FieldRule::ByFamily(tool_choice),
         r#"{"type":"any"}"#,
         "`auto`, `any`, `tool`, `none`; changed to `auto` while thinking if the family requires it",
-    ),
+    )
+    .passthrough(FieldRule::ByFamily(|capabilities| {
+        if capabilities.tools.choice.contains(&Choice::Any) {
+            tools(capabilities)
+        } else {
+            BY_CONVERSE
+        }
+    })),
     Field::new(
         "tool_choice.disable_parallel_tool_use",
         FieldRule::ByFamily(|capabilities| {
@@ -91,13 +100,21 @@ pub(super) const FIELDS: Fields = Fields(&[
         FieldRule::ByFamily(format),
         r#"{"type":"json_schema","schema":{"type":"object","properties":{}}}"#,
         "`json_schema`: native, by a tool, or by instructions",
-    ),
+    )
+    .passthrough(FieldRule::ByFamily(|capabilities| {
+        if capabilities.json_schema == SchemaMode::Native {
+            Support::Supported
+        } else {
+            BY_CONVERSE
+        }
+    })),
     Field::new(
         "cache_control",
         SUPPORTED,
         r#"{"type":"ephemeral"}"#,
         "automatic cache points, if the family supports caching; also on blocks and tools",
-    ),
+    )
+    .passthrough(FieldRule::Dropped),
     Field::new("metadata", SUPPORTED, r#"{"user_id":"u"}"#, "`requestMetadata`"),
     Field::new(
         "service_tier",
@@ -128,14 +145,19 @@ pub(super) const FIELDS: Fields = Fields(&[
         SUPPORTED,
         r#"{"some_field":1}"#,
         "not in Anthropic's API: model-specific fields, unchanged",
-    ),
+    )
+    .passthrough(FieldRule::Rejected),
     Field::new(
         "context_management",
         FieldRule::Dropped,
         r#"{"edits":[{"type":"clear_tool_uses_20250919"}]}"#,
         "context editing is not supported by Converse",
     )
-    .except(&["{}"]),
+    .except(&["{}"])
+    .passthrough(FieldRule::ByFamily(|capabilities| {
+        let mut flags = capabilities.betas.iter().chain(&capabilities.native_betas);
+        supported_if(flags.any(|flag| flag.starts_with(CONTEXT_MANAGEMENT)))
+    })),
     Field::new("speed", FieldRule::Dropped, "\"fast\"", "not supported by Bedrock (see its latency options)")
         .except(&["\"standard\""]),
     Field::new(
@@ -167,13 +189,30 @@ pub(super) const FIELDS: Fields = Fields(&[
 
 /// The field table of Messages for the documentation, as Markdown.
 pub fn field_table() -> String {
-    FIELDS.markdown(|capabilities| capabilities.apis.messages.is_some())
+    let by_converse = FIELDS.markdown(|capabilities| capabilities.apis.messages.is_some());
+    let passthrough = FIELDS.passthrough_markdown(has_own_api);
+    format!(
+        "{by_converse}\n## Claude's own API\n\nThe gateway sends requests for Claude to Claude's own API, unless the \
+         target sets `api: Converse`. The body passes through, and all other fields have the same support as by Converse. \
+         \u{201c}by Converse\u{201d} means that the gateway serves a request with this field by Converse.\n\n{passthrough}"
+    )
+}
+
+/// Whether requests pass through to Claude's own API.
+fn has_own_api(capabilities: &ModelCapabilities) -> bool {
+    let api = capabilities.apis.messages;
+    api.is_some_and(|api| api != BedrockApi::Converse)
 }
 
 /// The fields of Messages, for a description of the API.
 pub fn field_descriptions() -> Vec<FieldDescription> {
     FIELDS.descriptions(|capabilities| capabilities.apis.messages.is_some())
 }
+
+/// A passthrough request that only Converse can serve.
+const BY_CONVERSE: Support = Support::Mapped("by Converse");
+/// Start of the flags of context management.
+const CONTEXT_MANAGEMENT: &str = "context-management-";
 
 const fn supported_if(condition: bool) -> Support {
     if condition {
@@ -245,10 +284,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{anthropic::decode, families::FamilyTable, translation::DecodeOptions};
+    use crate::{
+        anthropic::{Endpoint, decode, needs_converse, passthrough},
+        families::FamilyTable,
+        translation::{DecodeOptions, RequestError, head},
+    };
 
-    /// How decoding handles a field with an effect.
-    fn observed(name: &str, sample: &str, capabilities: &ModelCapabilities) -> Support {
+    /// A body with a field that has an effect.
+    fn body(name: &str, sample: &str) -> String {
         let mut body = json!({
             "model": "m",
             "max_tokens": 4096,
@@ -265,17 +308,18 @@ mod tests {
             Some((outer, inner)) => body[outer] = json!({inner: sample}),
             None => body[name] = sample,
         }
-        match decode(
-            body.to_string().as_bytes(),
-            &[],
-            &DecodeOptions::new(capabilities),
-        ) {
+        body.to_string()
+    }
+
+    /// How a request with a field is handled, given the warnings or the error.
+    fn observed(name: &str, result: Result<Vec<String>, RequestError>) -> Support {
+        match result {
             Err(error) => {
                 let param = error.param.clone().unwrap_or_default();
                 assert!(name.starts_with(&param) || param == "tools", "{error:?}");
                 Support::Rejected
             }
-            Ok(decoded) => {
+            Ok(warnings) => {
                 let name = if name == "anthropic_beta" {
                     "anthropic-beta"
                 } else {
@@ -285,7 +329,7 @@ mod tests {
                 let is_dropped = |warning: &String| {
                     warning.starts_with(&prefix) && warning.ends_with("; dropped")
                 };
-                if decoded.warnings.iter().any(is_dropped) {
+                if warnings.iter().any(is_dropped) {
                     Support::Dropped
                 } else {
                     Support::Supported
@@ -305,8 +349,47 @@ mod tests {
                     Support::Mapped(_) => Support::Supported,
                     support => support,
                 };
-                let got = observed(field.name, field.sample, &capabilities);
+                let body = body(field.name, field.sample);
+                let options = DecodeOptions::new(&capabilities);
+                let result = decode(body.as_bytes(), &[], &options);
+                let got = observed(field.name, result.map(|decoded| decoded.warnings));
                 assert_eq!(got, expected, "{} with {}", field.name, capabilities.family);
+            }
+        }
+    }
+
+    #[test]
+    fn table_matches_passthrough_for_every_field_and_family() {
+        let mut families = FamilyTable::builtin().families();
+        families.retain(|capabilities| has_own_api(capabilities));
+        assert!(families.len() > 5, "the families of Claude");
+        for capabilities in families {
+            for field in FIELDS.0 {
+                let mut body = body(field.name, field.sample);
+                if field.name == "context_management" {
+                    let flag = r#""anthropic_beta":["context-management-2025-06-27"],"#;
+                    body.insert_str(1, flag);
+                }
+                let options = DecodeOptions::new(&capabilities);
+                let expected = field.passthrough_support(&capabilities);
+                let got = if needs_converse(body.as_bytes(), &options) {
+                    BY_CONVERSE
+                } else {
+                    let endpoint = Endpoint::InvokeModel;
+                    let sent = head(body.as_bytes())
+                        .and_then(|_| passthrough(body.as_bytes(), &[], endpoint, &options));
+                    observed(field.name, sent.map(|sent| sent.warnings))
+                };
+                let same = match expected {
+                    Support::Mapped(_) if expected != BY_CONVERSE => got == Support::Supported,
+                    expected => got == expected,
+                };
+                let family = &capabilities.family;
+                assert!(
+                    same,
+                    "{} with {family}: {got:?} and not {expected:?}",
+                    field.name
+                );
             }
         }
     }

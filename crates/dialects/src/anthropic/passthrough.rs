@@ -8,20 +8,24 @@
 mod adapt;
 mod betas;
 mod blocks;
+mod cache;
 mod json_edits;
+mod restore;
 mod stream;
 pub(super) mod tools;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use crate::translation::{
-    ClientGuardrail, DecodeOptions, GuardrailRef, RequestError, warnings::Warnings, write::quoted,
+    ClientGuardrail, DecodeOptions, GuardrailRef, RequestError, names::ToolNames,
+    warnings::Warnings, write::quoted,
 };
 
 pub use adapt::needs_converse;
 pub(super) use betas::{filter as filter_betas, has as has_beta};
 pub(super) use json_edits::{Edits, Member, Slice};
-pub use stream::{PassthroughStream, usage_of, with_client_model};
+pub use restore::Restorer;
+pub use stream::{PassthroughStream, usage_of};
 
 /// The API version in InvokeModel bodies.
 const VERSION: &str = "bedrock-2023-05-31";
@@ -54,7 +58,7 @@ pub enum Endpoint<'m> {
 }
 
 /// A request for Claude's own API.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Passthrough {
     /// The upstream body.
     pub body: Vec<u8>,
@@ -66,6 +70,8 @@ pub struct Passthrough {
     pub guardrail: Option<ClientGuardrail>,
     /// Warnings about dropped fields; each is printable ASCII and a valid header value.
     pub warnings: Vec<String>,
+    /// Restores the response.
+    pub restorer: Restorer,
 }
 
 /// Translates a client's body for Bedrock. `betas` are the values of its `anthropic-beta` headers.
@@ -92,38 +98,55 @@ pub fn passthrough(
     let mut edits = Edits::default();
     let mut flags = flags(&members, betas, options, &mut warnings)?;
     adapt::add_flags(&adapt::Root(&members), &mut flags, options.capabilities);
+    let mut names = ToolNames::new();
     let mut request = Request {
         flags: &flags,
         options,
         warnings: &mut warnings,
         edits: &mut edits,
+        names: &mut names,
+        excess: BTreeSet::new(),
     };
     let mut added = Vec::new();
     let mut service_tier = None;
     let mut guardrail = None;
     let mut versioned = false;
-    let mut removed: Vec<&str> = adapt::fields(&adapt::Root(&members), &mut request)?;
-    blocks::order(text, &adapt::Root(&members), &mut request)?;
+    let all = adapt::Root(&members);
+    let mut removed: BTreeSet<&str> = adapt::fields(&all, &mut request)?.into_iter().collect();
+    request.excess = cache::excess(&cache::points(text, &all), &mut request)?;
+    // Calls in messages use the names of arguments.
+    if let Some(list) = all.get("tools") {
+        tools::check(&list, &mut request)?;
+    }
     for member in &members {
         let key = member.key.as_ref();
         let value = &member.value;
         match key {
             "messages" => blocks::messages(value, &mut request)?,
-            "system" => blocks::texts(value, "system", &mut request)?,
-            "tools" => tools::check(value, &mut request)?,
+            "system" => {
+                if blocks::system(value, &mut request)? {
+                    removed.insert(key);
+                }
+            }
             "model" => match endpoint {
-                Endpoint::InvokeModel => removed.push(key),
+                Endpoint::InvokeModel => {
+                    removed.insert(key);
+                }
                 Endpoint::Anthropic { model } => request.edits.replace(value, quoted(model)),
             },
-            "stream" if endpoint == Endpoint::InvokeModel => removed.push(key),
+            "stream" if endpoint == Endpoint::InvokeModel => {
+                removed.insert(key);
+            }
             "anthropic_version" if endpoint == Endpoint::InvokeModel => versioned = true,
-            "anthropic_version" | "anthropic_beta" => removed.push(key),
+            "anthropic_version" | "anthropic_beta" => {
+                removed.insert(key);
+            }
             "service_tier" => {
-                removed.push(key);
+                removed.insert(key);
                 service_tier = tier(value)?;
             }
             "guardrailConfig" if endpoint == Endpoint::InvokeModel => {
-                removed.push(key);
+                removed.insert(key);
                 guardrail = client_guardrail(value)?;
             }
             "guardrailConfig" if !value.is_null() => {
@@ -133,27 +156,33 @@ pub fn passthrough(
                      with `api: Converse` or `api: InvokeModel`",
                 ));
             }
+            "additionalModelRequestFields" if !value.is_null() && value.json() != "{}" => {
+                return Err(RequestError::unsupported(
+                    key,
+                    "a field of Converse; set the model's fields in the body itself, or use a target with `api: Converse`",
+                ));
+            }
             "context_management" if !has_beta(&flags, "context-management-") => {
-                removed.push(key);
+                removed.insert(key);
                 request.dropped(
                     key,
                     "requires the beta context-management, which this model does not support",
                 )?;
             }
             "cache_control" => {
-                removed.push(key);
+                removed.insert(key);
                 let why =
                     "automatic caching is not supported by Bedrock (set cache_control on blocks)";
                 request.dropped(key, why)?;
             }
             "speed" => {
-                removed.push(key);
+                removed.insert(key);
                 if value.string().as_deref() != Some("standard") && !value.is_null() {
                     request.dropped(key, "not supported by Bedrock (see its latency options)")?;
                 }
             }
             "output_format" if !value.is_null() => {
-                removed.push(key);
+                removed.insert(key);
                 added.push(format(value, &root, &mut request)?);
             }
             _ => {
@@ -161,7 +190,7 @@ pub fn passthrough(
                     if !value.is_null() && value.json() != "[]" {
                         return Err(RequestError::unsupported(key, *why));
                     }
-                    removed.push(key);
+                    removed.insert(key);
                 }
             }
         }
@@ -186,6 +215,7 @@ pub fn passthrough(
         service_tier,
         guardrail,
         warnings: warnings.into_vec(),
+        restorer: Restorer::new(names),
     })
 }
 
@@ -196,6 +226,10 @@ struct Request<'r, 'o> {
     options: &'r DecodeOptions<'o>,
     warnings: &'r mut Warnings,
     edits: &'r mut Edits,
+    /// Names of arguments.
+    names: &'r mut ToolNames,
+    /// Positions of cache points above the model's maximum.
+    excess: BTreeSet<usize>,
 }
 
 impl Request<'_, '_> {

@@ -170,7 +170,10 @@ proptest! {
         let mut body: serde_json::Map<String, Value> = members.into_iter().map(|(key, value)| (format!("x_{key}"), value)).collect();
         body.insert("model".to_owned(), json!("m"));
         body.insert("messages".to_owned(), json!([
-            {"role": "assistant", "content": [{"type": "thinking", "thinking": &signed, "signature": "EqRk+/=="}]},
+            {"role": "assistant", "content": [
+                {"type": "thinking", "thinking": &signed, "signature": "EqRk+/=="},
+                {"type": "text", "text": "a"},
+            ]},
         ]));
         body.insert("stream".to_owned(), json!(true));
         let text = if indent { serde_json::to_string_pretty(&body) } else { serde_json::to_string(&body) }.unwrap();

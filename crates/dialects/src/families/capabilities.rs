@@ -162,6 +162,8 @@ pub struct ToolCapabilities {
     pub root_unions: bool,
     /// Whether properties at the root of a schema may have any name.
     pub any_property_name: bool,
+    /// Whether Bedrock's Responses endpoint has tools in namespaces for the model.
+    pub namespaces: bool,
 }
 
 /// A kind of tool choice.

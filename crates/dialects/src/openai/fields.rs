@@ -1,7 +1,7 @@
 //! The fields of a Chat Completions request. Their notes appear in the documentation, in warnings and in errors.
 
 use crate::{
-    families::BedrockApis,
+    families::{BedrockApi, BedrockApis, ModelCapabilities},
     translation::{
         fields::{Field, FieldDescription, FieldRule, Fields, SUPPORTED},
         openai_shapes::fields::{
@@ -102,13 +102,15 @@ pub(super) const FIELDS: Fields = Fields(&[
         FieldRule::ByFamily(thinking),
         r#"{"type":"enabled","budget_tokens":2048}"#,
         "not in OpenAI's API: a thinking budget or adaptive thinking with `display`, as in Anthropic's API",
-    ),
+    )
+    .passthrough(FieldRule::Rejected),
     Field::new(
         "cache_control",
         SUPPORTED,
         r#"{"type":"ephemeral"}"#,
         "not in OpenAI's API: automatic cache points, if the family supports caching; also on messages, parts and tools",
-    ),
+    )
+    .passthrough(FieldRule::Rejected),
     Field::new(
         "metadata",
         SUPPORTED,
@@ -133,25 +135,29 @@ pub(super) const FIELDS: Fields = Fields(&[
         SUPPORTED,
         r#"{"latency":"optimized"}"#,
         "not in OpenAI's API: Bedrock's latency option",
-    ),
+    )
+    .passthrough(FieldRule::Rejected),
     Field::new(
         "guardrailConfig",
         SUPPORTED,
         r#"{"guardrailIdentifier":"g","guardrailVersion":"1"}"#,
         "not in OpenAI's API: a Bedrock guardrail; a guardrail forced by the gateway takes precedence",
-    ),
+    )
+    .passthrough(FieldRule::Rejected),
     Field::new(
         "extra_body",
         SUPPORTED,
         r#"{"k":1}"#,
         "not in OpenAI's API: becomes `additionalModelRequestFields`, unchanged",
-    ),
+    )
+    .passthrough(FieldRule::Rejected),
     Field::new(
         "additionalModelRequestFields",
         SUPPORTED,
         r#"{"k":1}"#,
         "not in OpenAI's API: becomes `additionalModelRequestFields`, unchanged",
-    ),
+    )
+    .passthrough(FieldRule::Rejected),
     Field::new(
         "n",
         FieldRule::Rejected,
@@ -262,7 +268,16 @@ pub(super) const FIELDS: Fields = Fields(&[
 
 /// The field table of Chat Completions for the documentation, as Markdown.
 pub fn field_table() -> String {
-    FIELDS.markdown(|capabilities| BedrockApis::by_converse(capabilities.apis.chat))
+    let by_converse =
+        FIELDS.markdown(|capabilities| BedrockApis::by_converse(capabilities.apis.chat));
+    let changed = "only `model`";
+    by_converse + &FIELDS.forwarded(is_forwarded, changed)
+}
+
+/// Whether Bedrock serves a model in this protocol.
+fn is_forwarded(capabilities: &ModelCapabilities) -> bool {
+    let api = capabilities.apis.chat;
+    api.is_some_and(|api| api != BedrockApi::Converse)
 }
 
 /// The fields of Chat Completions, for a description of the API.

@@ -117,12 +117,6 @@ pub fn with_lifted_reasoning(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Bedrock's response with the client's name of the model; all other bytes, and responses without a model, are
-/// unchanged.
-pub fn with_client_model(body: &[u8], model: &str) -> Vec<u8> {
-    with_model(body, model).unwrap_or_else(|_| body.to_vec())
-}
-
 /// Token counts of a whole response.
 pub fn usage_of(body: &[u8]) -> Option<TokenUsage> {
     #[derive(Deserialize)]
@@ -179,6 +173,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::translation::with_client_model;
 
     #[test]
     fn request_is_unchanged_except_for_the_model() {

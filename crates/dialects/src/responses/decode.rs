@@ -27,7 +27,7 @@ use crate::translation::{
 
 pub(super) use reply::CallForm;
 pub use reply::ReplyContext;
-pub(super) use tools::{GRAMMAR, INPUT, INPUT_SCHEMA, with_grammar};
+pub(super) use tools::{GRAMMAR, INPUT, INPUT_SCHEMA, TOOL_SEARCH, with_grammar};
 
 /// A translated request.
 #[derive(Clone, Debug)]

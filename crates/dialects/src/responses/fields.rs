@@ -1,7 +1,7 @@
 //! The fields of a Responses request. Their notes appear in the documentation, in warnings and in errors.
 
 use crate::{
-    families::BedrockApis,
+    families::{BedrockApi, BedrockApis, ModelCapabilities},
     translation::{
         fields::{Field, FieldDescription, FieldRule, Fields, SUPPORTED, Support},
         openai_shapes::fields::{
@@ -238,7 +238,17 @@ pub(super) const FIELDS: Fields = Fields(&[
 
 /// The field table of Responses for the documentation, as Markdown.
 pub fn field_table() -> String {
-    FIELDS.markdown(|capabilities| BedrockApis::by_converse(capabilities.apis.responses))
+    let by_converse =
+        FIELDS.markdown(|capabilities| BedrockApis::by_converse(capabilities.apis.responses));
+    let changed = "`model`, and in `tools`, `tool_choice` and `input` what Bedrock's endpoints reject (custom tools, \
+                   reserved or unsupported namespaces, items of Codex)";
+    by_converse + &FIELDS.forwarded(is_forwarded, changed)
+}
+
+/// Whether Bedrock serves a model in this protocol.
+fn is_forwarded(capabilities: &ModelCapabilities) -> bool {
+    let api = capabilities.apis.responses;
+    api.is_some_and(|api| api != BedrockApi::Converse)
 }
 
 /// The fields of Responses, for a description of the API.
@@ -255,8 +265,8 @@ pub(crate) fn known_field(name: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::{
-        families::{FamilyTable, ModelCapabilities},
-        responses::decode,
+        families::FamilyTable,
+        responses::{adapt, decode},
         translation::DecodeOptions,
     };
 
@@ -289,6 +299,22 @@ mod tests {
                 } else {
                     Support::Supported
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn every_field_is_forwarded_to_families_with_this_protocol() {
+        for capabilities in FamilyTable::builtin().families() {
+            if !is_forwarded(&capabilities) {
+                continue;
+            }
+            for field in FIELDS.0.iter().filter(|field| field.name() != "model") {
+                let sample: serde_json::Value = serde_json::from_str(field.sample()).unwrap();
+                let body = serde_json::json!({"model": "m", field.name(): sample}).to_string();
+                let sent = adapt(body.as_bytes(), "up", &capabilities, true).unwrap();
+                let expected = body.replacen("\"m\"", "\"up\"", 1);
+                assert_eq!(String::from_utf8(sent.body).unwrap(), expected);
             }
         }
     }

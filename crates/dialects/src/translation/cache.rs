@@ -115,6 +115,11 @@ pub(crate) fn finish(
     place::order(request, context)
 }
 
+/// The warning about cache points above the maximum.
+pub(crate) fn only_last(most: usize) -> String {
+    format!("only the last {most} cache points are kept")
+}
+
 /// Keeps the last cache points up to the family's limit; later points cache longer prefixes.
 fn limit(request: &mut ConverseRequest<'_>, context: &mut Context<'_>) -> Result<(), RequestError> {
     let most = context.capabilities.cache.max_points;
@@ -122,8 +127,9 @@ fn limit(request: &mut ConverseRequest<'_>, context: &mut Context<'_>) -> Result
     if excess == 0 {
         return Ok(());
     }
-    let why = format!("only the last {most} cache points are kept");
-    context.warnings.changed("cache_control", &why)?;
+    context
+        .warnings
+        .changed("cache_control", &only_last(most))?;
     let mut removes = |is_point: bool| {
         let removed = is_point && excess > 0;
         excess = excess.saturating_sub(usize::from(removed));

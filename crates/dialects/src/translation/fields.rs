@@ -48,6 +48,8 @@ impl Support {
 pub(crate) struct Field {
     pub(crate) name: &'static str,
     pub(crate) rule: FieldRule,
+    /// The rule of passthrough requests, if it differs.
+    passthrough: Option<FieldRule>,
     /// The target in Converse, or the reason for dropping or rejecting the field.
     note: &'static str,
     /// Values without effect, as compact JSON; they are accepted silently.
@@ -77,6 +79,16 @@ pub(crate) enum FieldRule {
     Rejected,
 }
 
+impl FieldRule {
+    fn support(self, capabilities: &ModelCapabilities) -> Support {
+        match self {
+            Self::ByFamily(support) => support(capabilities),
+            Self::Dropped => Support::Dropped,
+            Self::Rejected => Support::Rejected,
+        }
+    }
+}
+
 /// The model supports the field as documented.
 pub(crate) const SUPPORTED: FieldRule = FieldRule::ByFamily(|_| Support::Supported);
 
@@ -90,6 +102,7 @@ impl Field {
         Self {
             name,
             rule,
+            passthrough: None,
             note,
             harmless: &[],
             sample,
@@ -102,12 +115,25 @@ impl Field {
         self
     }
 
+    /// Sets the rule of passthrough requests.
+    pub(crate) const fn passthrough(mut self, rule: FieldRule) -> Self {
+        self.passthrough = Some(rule);
+        self
+    }
+
+    /// Whether passthrough requests with the field are rejected, whatever the model.
+    pub(crate) const fn is_rejected_by_passthrough(&self) -> bool {
+        matches!(self.passthrough, Some(FieldRule::Rejected))
+    }
+
+    /// How a model called by Converse supports the field.
     pub(crate) fn support(&self, capabilities: &ModelCapabilities) -> Support {
-        match self.rule {
-            FieldRule::ByFamily(support) => support(capabilities),
-            FieldRule::Dropped => Support::Dropped,
-            FieldRule::Rejected => Support::Rejected,
-        }
+        self.rule.support(capabilities)
+    }
+
+    /// How a model supports the field in a passthrough request.
+    pub(crate) fn passthrough_support(&self, capabilities: &ModelCapabilities) -> Support {
+        self.passthrough.unwrap_or(self.rule).support(capabilities)
     }
 
     #[cfg(test)]
@@ -260,6 +286,71 @@ impl Fields {
                 &mut text,
                 format_args!("- `{}`: {}\n", field.name, field.note),
             );
+        }
+        text
+    }
+}
+
+impl Fields {
+    /// The section about models that get the client's body, for the documentation. `changed`: the fields that the gateway
+    /// changes in it.
+    pub(crate) fn forwarded(&self, shown: fn(&ModelCapabilities) -> bool, changed: &str) -> String {
+        let families = FamilyTable::builtin().families();
+        let titles: Vec<&str> = families
+            .iter()
+            .filter(|capabilities| shown(capabilities))
+            .map(|capabilities| capabilities.title.as_str())
+            .collect();
+        let rejected: Vec<String> = self
+            .0
+            .iter()
+            .filter(|field| field.is_rejected_by_passthrough())
+            .map(|field| format!("`{}`", field.name))
+            .collect();
+        let mut text = format!(
+            "\n## Passthrough\n\nBedrock serves these families in this protocol, unless the target sets `api: Converse`: {}. \
+             The gateway changes {changed} in the body; other fields are forwarded unchanged, and Bedrock supports or \
+             rejects them.\n",
+            titles.join("; ")
+        );
+        if !rejected.is_empty() {
+            let rejected = rejected.join(", ");
+            push(
+                &mut text,
+                format_args!("Only Converse has {rejected}: the gateway rejects them.\n"),
+            );
+        }
+        text
+    }
+
+    /// The table of passthrough requests as Markdown: the fields whose support differs from that by Converse for one of
+    /// the families.
+    pub(crate) fn passthrough_markdown(&self, shown: fn(&ModelCapabilities) -> bool) -> String {
+        let families = FamilyTable::builtin().families();
+        let shown: Vec<_> = families
+            .iter()
+            .filter(|capabilities| shown(capabilities))
+            .collect();
+        let differs = |field: &&Field| {
+            shown.iter().any(|capabilities| {
+                field.passthrough_support(capabilities) != field.support(capabilities)
+            })
+        };
+        let differing: Vec<&Field> = self.0.iter().filter(differs).collect();
+        let mut text = String::from("| Family |");
+        for field in &differing {
+            push(&mut text, format_args!(" `{}` |", field.name));
+        }
+        text.push_str("\n|---|");
+        text.push_str(&"---|".repeat(differing.len()));
+        text.push('\n');
+        for capabilities in &shown {
+            push(&mut text, format_args!("| {} |", capabilities.title));
+            for field in &differing {
+                let support = field.passthrough_support(capabilities).label();
+                push(&mut text, format_args!(" {support} |"));
+            }
+            text.push('\n');
         }
         text
     }

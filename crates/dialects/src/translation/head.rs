@@ -167,6 +167,11 @@ pub fn with_model(body: &[u8], model: &str) -> Result<Vec<u8>, RequestError> {
     Ok([before, quoted.as_bytes(), after].concat())
 }
 
+/// A response with the client's name of the model; all other bytes, and responses without a model, are unchanged.
+pub fn with_client_model(body: &[u8], model: &str) -> Vec<u8> {
+    with_model(body, model).unwrap_or_else(|_| body.to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,9 @@
 
 use bedrock::apis::{BedrockApi, Protocol};
 use dialects::{
-    anthropic::{Endpoint, Passthrough, ReplyContext, decode, needs_converse, passthrough},
+    anthropic::{
+        Endpoint, Passthrough, ReplyContext, Restorer, decode, needs_converse, passthrough,
+    },
     translation::{RequestError, guardrail_set_twice},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -56,7 +58,9 @@ pub(crate) fn unsupported(target: &Target) -> GatewayError {
 }
 
 /// The request for its target.
-pub(super) fn prepare(request: TargetRequest<'_>) -> Result<Preparation<Encoding<ReplyContext>>> {
+pub(super) fn prepare(
+    request: TargetRequest<'_>,
+) -> Result<Preparation<Encoding<ReplyContext, Restorer>>> {
     let TargetRequest {
         target, body, head, ..
     } = request;
@@ -108,7 +112,7 @@ fn forward(
     sent: Passthrough,
     operation: Operation,
     mut headers: HeaderMap,
-) -> Result<Preparation<Encoding<ReplyContext>>> {
+) -> Result<Preparation<Encoding<ReplyContext, Restorer>>> {
     if let Some(tier) = sent.service_tier {
         headers.insert(SERVICE_TIER, HeaderValue::from_static(tier));
     }
@@ -121,7 +125,7 @@ fn forward(
     Ok(Prepared {
         headers,
         warnings: sent.warnings,
-        ..Prepared::new(operation, sent.body, Encoding::Passthrough { tags: false })
+        ..Prepared::new(operation, sent.body, Encoding::Passthrough(sent.restorer))
     }
     .into())
 }

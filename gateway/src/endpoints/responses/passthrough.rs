@@ -8,9 +8,10 @@ use dialects::{
     responses::{PassthroughStream, Restorer, stream_failure},
 };
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
-    http::error::{GatewayError, Result},
+    http::error::{CONTEXT_EXCEEDED, GatewayError, Result, says_overflow},
     pipeline::endpoint::StreamEncoder,
 };
 
@@ -69,6 +70,19 @@ pub(super) fn usage(body: &[u8]) -> Option<TokenUsage> {
     response.usage.map(TokenUsage::from)
 }
 
+/// The code by which agents shorten their conversation, for the failure of a conversation that is too long.
+fn failure_code(event: &Event) -> Option<&'static str> {
+    if !matches!(event.name(), "response.failed" | "error") {
+        return None;
+    }
+    let data: Value = serde_json::from_slice(&event.data).ok()?;
+    let places = ["/response/error/message", "/error/message", "/message"];
+    let message = places
+        .iter()
+        .find_map(|place| data.pointer(place)?.as_str())?;
+    says_overflow(message).then_some(CONTEXT_EXCEEDED)
+}
+
 /// A forwarded stream.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
@@ -81,7 +95,8 @@ pub(super) struct Stream {
 
 impl StreamEncoder for Stream {
     fn event(&mut self, event: &Event, out: &mut BytesMut) -> Result<()> {
-        self.events.event(event, out);
+        let code = failure_code(event);
+        self.events.event(event, code, out);
         match event.name() {
             "response.completed" | "response.incomplete" => {
                 self.ended = true;
@@ -134,5 +149,41 @@ impl Stream {
     fn fail(&mut self, error: &ErrorBody, out: &mut BytesMut) {
         self.ended = true;
         stream_failure(error, self.events.sequence(), out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bedrock::sse::Decoder;
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_conversation_that_is_too_long_has_the_code_that_agents_recognize() {
+        let failed = |message: &str| {
+            format!(
+                r#"{{"type":"response.failed","response":{{"instructions":"prompt is too long","error":{{"code":"validation_error","message":"{message}"}}}}}}"#
+            )
+        };
+        for (message, code) in [
+            (
+                "Your input exceeds the context window of this model.",
+                CONTEXT_EXCEEDED,
+            ),
+            ("The model is overloaded.", "validation_error"),
+        ] {
+            let mut decoder = Decoder::new(1 << 20);
+            let data = failed(message);
+            decoder.push(Bytes::from(format!(
+                "event: response.failed\ndata: {data}\n\n"
+            )));
+            let event = decoder.next_event().unwrap().unwrap();
+            let mut stream = Stream::default();
+            let mut out = BytesMut::new();
+            StreamEncoder::event(&mut stream, &event, &mut out).unwrap();
+            let text = String::from_utf8(out.to_vec()).unwrap();
+            assert!(text.contains(&format!(r#""code":"{code}""#)), "{text}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use bedrock::{Class, ServiceError};
 use super::GatewayError;
 
 /// OpenAI's code for a conversation that is longer than the context window.
-pub(super) const CONTEXT_EXCEEDED: &str = "context_length_exceeded";
+pub(crate) const CONTEXT_EXCEEDED: &str = "context_length_exceeded";
 /// The start of Anthropic's message for it.
 const PROMPT_TOO_LONG: &str = "prompt is too long";
 
@@ -42,9 +42,14 @@ fn is_overflow(error: &ServiceError) -> bool {
         error.class(),
         Class::Throttled | Class::Quota | Class::AccessDenied
     );
-    let message = error.message.to_lowercase();
+    !about_quota && says_overflow(&error.message)
+}
+
+/// Whether a message says that a conversation is longer than the context window.
+pub(crate) fn says_overflow(message: &str) -> bool {
+    let message = message.to_lowercase();
     let says = |parts: &&[&str]| parts.iter().all(|part| message.contains(part));
-    !about_quota && OVERFLOWS.iter().any(says)
+    OVERFLOWS.iter().any(says)
 }
 
 impl GatewayError {

@@ -339,7 +339,7 @@ pub(super) fn closed_format(
     request: &mut Request<'_, '_>,
 ) -> Result<String, RequestError> {
     let unchanged = || Ok(value.json().to_owned());
-    let Some(closed) = value.get("schema").and_then(|schema| closed(&schema)) else {
+    let Some(closed) = value.get("schema").and_then(|schema| closed(schema.json())) else {
         return unchanged();
     };
     let Ok(Value::Object(mut format)) = serde_json::from_str(value.json()) else {
@@ -351,20 +351,16 @@ pub(super) fn closed_format(
 }
 
 /// A schema that is closed, if it was not.
-fn closed(value: &Slice<'_>) -> Option<Value> {
-    let given: Value = serde_json::from_str(value.json()).ok()?;
+pub(super) fn closed(schema: &str) -> Option<Value> {
+    let given: Value = serde_json::from_str(schema).ok()?;
     let mut closed = given.clone();
     schema::close(&mut closed);
     (closed != given).then_some(closed)
 }
 
 /// Closes a strict schema, if it is not closed.
-pub(super) fn close(
-    value: &Slice<'_>,
-    path: &str,
-    request: &mut Request<'_, '_>,
-) -> Result<(), RequestError> {
-    if let Some(closed) = closed(value) {
+fn close(value: &Slice<'_>, path: &str, request: &mut Request<'_, '_>) -> Result<(), RequestError> {
+    if let Some(closed) = closed(value.json()) {
         request.warnings.changed(path, CLOSED)?;
         request.edits.replace(value, closed.to_string());
     }

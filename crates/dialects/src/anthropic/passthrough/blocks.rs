@@ -4,11 +4,20 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
-use super::{Member, Request, Slice, adapt::Root, has_beta, tools::SEARCH_NAME};
+use super::{Request, Slice, cache, has_beta, tools::SEARCH_NAME};
 use crate::{
     anthropic::decode::content::{text_of, tool_reference},
-    translation::{RequestError, cache::LOWERED, conversation::IN_PLACE, media},
+    translation::{
+        RequestError,
+        conversation::IN_PLACE,
+        media,
+        names::claude_id,
+        turns::{LAST_REASONING, PLACEHOLDER, REASONING},
+    },
 };
+
+/// The warning about blank text.
+const BLANK: &str = "blank text was left out, because Claude rejects it";
 
 /// Blocks of tools that Anthropic's service runs.
 const SERVER_BLOCKS: [&str; 5] = [
@@ -19,12 +28,24 @@ const SERVER_BLOCKS: [&str; 5] = [
     "text_editor_code_execution_tool_result",
 ];
 
+/// What remains of a list of blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Kept {
+    /// Blocks that are not blank.
+    blocks: usize,
+    /// Whether all of them, and whether the last of them is reasoning.
+    only_thinks: bool,
+    ends_thinking: bool,
+}
+
 /// `messages`.
 pub(super) fn messages(
     list: &Slice<'_>,
     request: &mut Request<'_, '_>,
 ) -> Result<(), RequestError> {
-    for (index, message) in list.members().iter().enumerate() {
+    let members = list.members();
+    let mut removed = vec![false; members.len()];
+    for (index, (message, is_removed)) in members.iter().zip(&mut removed).enumerate() {
         let role = message.value.get("role");
         if let Some(role) = role.filter(|role| role.string().as_deref() == Some("system"))
             && !request.options.capabilities.system_role
@@ -32,33 +53,138 @@ pub(super) fn messages(
             request.warnings.changed("messages[].role", IN_PLACE)?;
             request.edits.replace(&role, "\"user\"");
         }
-        if let Some(content) = message.value.get("content") {
-            let path = format!("messages[{index}].content");
-            blocks(&content, &path, request)?;
-        }
+        let Some(content) = message.value.get("content") else {
+            continue;
+        };
+        let assistant = role.is_some_and(|role| role.string().as_deref() == Some("assistant"));
+        let last = assistant && index.saturating_add(1) == members.len();
+        let path = format!("messages[{index}].content");
+        let kept = blocks(&content, &path, request)?;
+        *is_removed = if assistant && kept.ends_thinking {
+            without_answer(&content, kept, last, request)?
+        } else {
+            blank(&content, kept, last, request)
+        };
     }
+    let mut removed = removed.into_iter();
+    request
+        .edits
+        .remove(&members, |_| removed.next().unwrap_or(false));
     Ok(())
+}
+
+/// Replaces a message without text, which Claude rejects; whether it is removed instead.
+fn blank(content: &Slice<'_>, kept: Kept, last: bool, request: &mut Request<'_, '_>) -> bool {
+    let text = content.string();
+    let blank = match &text {
+        Some(text) => is_blank(text),
+        None => kept.blocks == 0 && !content.members().is_empty(),
+    };
+    if !blank || (last && text.is_some_and(|text| text.is_empty())) {
+        return false;
+    }
+    request.warnings.info("messages[].content", BLANK);
+    if !last {
+        request
+            .edits
+            .replace(content, format!("[{}]", placeholder()));
+    }
+    last
+}
+
+/// Adds text to a turn that ends with reasoning, which Claude does not count as an answer; whether it is removed
+/// instead, because it is the last one.
+fn without_answer(
+    content: &Slice<'_>,
+    kept: Kept,
+    last: bool,
+    request: &mut Request<'_, '_>,
+) -> Result<bool, RequestError> {
+    if last && kept.only_thinks {
+        request.dropped("messages[].content", LAST_REASONING)?;
+        return Ok(true);
+    }
+    request.warnings.changed("messages[].content", REASONING)?;
+    request
+        .edits
+        .insert_last(content, &placeholder(), kept.blocks > 0);
+    Ok(false)
+}
+
+/// A block for a place where Claude requires text.
+fn placeholder() -> String {
+    json!({"type": "text", "text": PLACEHOLDER}).to_string()
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+/// Whether a block is text without a visible character, which Claude rejects.
+pub(super) fn is_blank_text(block: &Slice<'_>) -> bool {
+    let text = |key| block.get(key).and_then(|value| value.string());
+    text("type").as_deref() == Some("text") && text("text").is_some_and(|text| is_blank(&text))
+}
+
+/// Removes blank text; the number of other elements.
+fn remove_blank(list: &Slice<'_>, request: &mut Request<'_, '_>) -> usize {
+    let members = list.members();
+    let removed: Vec<bool> = members
+        .iter()
+        .map(|block| is_blank_text(&block.value))
+        .collect();
+    let kept = removed.iter().filter(|removed| !**removed).count();
+    if kept > 0 && kept < members.len() {
+        request.warnings.info("messages[].content", BLANK);
+        let mut removed = removed.into_iter();
+        request
+            .edits
+            .remove(&members, |_| removed.next().unwrap_or(false));
+    }
+    kept
+}
+
+/// `system`; whether it has no text.
+pub(super) fn system(
+    list: &Slice<'_>,
+    request: &mut Request<'_, '_>,
+) -> Result<bool, RequestError> {
+    for (index, block) in list.members().iter().enumerate() {
+        cache::edit(&block.value, &format!("system[{index}]"), request)?;
+    }
+    Ok(remove_blank(list, request) == 0 && !list.members().is_empty())
 }
 
 fn blocks(
     content: &Slice<'_>,
     path: &str,
     request: &mut Request<'_, '_>,
-) -> Result<(), RequestError> {
+) -> Result<Kept, RequestError> {
+    let mut kept = Kept {
+        only_thinks: true,
+        ..Kept::default()
+    };
     for (index, block) in content.members().iter().enumerate() {
         let value = &block.value;
         let path = || format!("{path}[{index}]");
         let kind = value.get("type").and_then(|kind| kind.string());
+        let thinks = matches!(kind.as_deref(), Some("thinking" | "redacted_thinking"));
+        if !is_blank_text(value) {
+            kept.only_thinks &= thinks;
+            kept.ends_thinking = thinks;
+        }
         match kind.as_deref() {
             Some("image" | "document") => {
                 source(value, &path, request)?;
-                cache(value, &path(), request)?;
+                cache::edit(value, &path(), request)?;
+            }
+            Some("tool_use") => {
+                call(value, request);
+                cache::edit(value, &path(), request)?;
             }
             Some("tool_result") => {
-                if let Some(content) = value.get("content") {
-                    blocks(&content, &format!("{}.content", path()), request)?;
-                }
-                cache(value, &path(), request)?;
+                result(value, &path(), request)?;
+                cache::edit(value, &path(), request)?;
             }
             Some("thinking" | "redacted_thinking") => {
                 let members = value.members();
@@ -72,7 +198,7 @@ fn blocks(
             }
             Some("tool_reference") if !searches(request) => reference(value, request)?,
             Some("server_tool_use") if searches(request) && is_search(value) => {
-                cache(value, &path(), request)?;
+                cache::edit(value, &path(), request)?;
             }
             Some("server_tool_use" | "mcp_tool_use" | "mcp_tool_result" | "container_upload") => {
                 return Err(served_by_anthropic(
@@ -83,10 +209,53 @@ fn blocks(
             Some(other) if SERVER_BLOCKS.contains(&other) => {
                 return Err(served_by_anthropic(&path(), other));
             }
-            _ => cache(value, &path(), request)?,
+            _ => {
+                cache::edit(value, &path(), request)?;
+            }
         }
     }
+    kept.blocks = remove_blank(content, request);
+    Ok(kept)
+}
+
+/// An earlier call: its id, and the names of its arguments.
+fn call(block: &Slice<'_>, request: &mut Request<'_, '_>) {
+    id(block, "id", request);
+    let name = block.get("name").and_then(|name| name.string());
+    let name = name.unwrap_or_default();
+    if request.names.renames_arguments(&name)
+        && let Some(input) = block.get("input")
+        && let Some(renamed) = request.names.with_upstream_arguments(&name, input.json())
+    {
+        request.edits.replace(&input, renamed);
+    }
+}
+
+fn result(
+    block: &Slice<'_>,
+    path: &str,
+    request: &mut Request<'_, '_>,
+) -> Result<(), RequestError> {
+    id(block, "tool_use_id", request);
+    let Some(content) = block.get("content") else {
+        return Ok(());
+    };
+    let kept = blocks(&content, &format!("{path}.content"), request)?;
+    if kept.blocks == 0 && !content.members().is_empty() {
+        request.warnings.info("messages[].content", BLANK);
+        request.edits.replace(&content, "\"\"");
+    }
     Ok(())
+}
+
+/// Replaces a call id that Claude's own API rejects; equal ids get equal ones.
+fn id(block: &Slice<'_>, key: &str, request: &mut Request<'_, '_>) {
+    if let Some(id) = block.get(key)
+        && let Some(text) = id.string()
+        && let Some(plain) = claude_id(&text)
+    {
+        request.edits.replace(&id, json!(plain).to_string());
+    }
 }
 
 fn served_by_anthropic(path: &str, kind: &str) -> RequestError {
@@ -178,104 +347,5 @@ fn data(
         let text = json!({"type": "text", "media_type": "text/plain", "data": text});
         request.edits.replace(source, text.to_string());
     }
-    Ok(())
-}
-
-/// Lowers cache points of an hour that follow one of five minutes, in the order tools, system prompt, messages.
-pub(super) fn order(
-    body: &str,
-    root: &Root<'_, '_>,
-    request: &mut Request<'_, '_>,
-) -> Result<(), RequestError> {
-    let long_lived = &request.options.capabilities.cache.ttl;
-    if !long_lived.iter().any(|ttl| ttl == "1h") || !body.contains("\"1h\"") {
-        return Ok(());
-    }
-    let list = |key| root.get(key).map(|list| list.members()).unwrap_or_default();
-    let mut points: Vec<Slice<'_>> = Vec::new();
-    for member in list("tools").iter().chain(&list("system")) {
-        points.extend(member.value.get("cache_control"));
-    }
-    for message in list("messages") {
-        let content = message
-            .value
-            .get("content")
-            .map(|content| content.members());
-        for block in content.unwrap_or_default() {
-            let is_result = |kind: Slice<'_>| kind.string().as_deref() == Some("tool_result");
-            if block.value.get("type").is_some_and(is_result) {
-                let inside = block.value.get("content").map(|content| content.members());
-                let inside = inside.unwrap_or_default();
-                points.extend(inside.iter().filter_map(control));
-            }
-            points.extend(control(&block));
-        }
-    }
-    let mut short = false;
-    for point in points.into_iter().filter(Slice::is_object) {
-        let ttl = point
-            .get("ttl")
-            .filter(|ttl| ttl.string().as_deref() == Some("1h"));
-        match ttl {
-            Some(ttl) if short => {
-                request.warnings.changed("cache_control.ttl", LOWERED)?;
-                request.edits.replace(&ttl, "\"5m\"");
-            }
-            Some(_) => {}
-            None => short = true,
-        }
-    }
-    Ok(())
-}
-
-fn control<'t>(block: &Member<'t>) -> Option<Slice<'t>> {
-    block.value.get("cache_control")
-}
-
-/// Checks text blocks, which may have a cache point.
-pub(super) fn texts(
-    list: &Slice<'_>,
-    path: &str,
-    request: &mut Request<'_, '_>,
-) -> Result<(), RequestError> {
-    for (index, block) in list.members().iter().enumerate() {
-        cache(&block.value, &format!("{path}[{index}]"), request)?;
-    }
-    Ok(())
-}
-
-/// Removes members of `cache_control` that Bedrock does not support: `scope`, and a `ttl` of an hour unless the model
-/// supports it.
-pub(super) fn cache(
-    block: &Slice<'_>,
-    path: &str,
-    request: &mut Request<'_, '_>,
-) -> Result<(), RequestError> {
-    let Some(control) = block.get("cache_control").filter(Slice::is_object) else {
-        return Ok(());
-    };
-    let capabilities = request.options.capabilities;
-    let members = control.members();
-    let mut removed = Vec::new();
-    for member in &members {
-        let key = member.key.as_ref();
-        let long = || {
-            let word = member.value.string();
-            word.as_deref() == Some("1h") && !capabilities.cache.ttl.iter().any(|ttl| ttl == "1h")
-        };
-        if key == "scope" {
-            removed.push("scope");
-        } else if key == "ttl" && long() {
-            removed.push("ttl");
-            let why = format!(
-                "{} caches for 5 minutes only; 1h is not supported",
-                capabilities.title
-            );
-            request.dropped(&format!("{path}.cache_control.ttl"), &why)?;
-        }
-    }
-    request
-        .edits
-        .remove(&members, |member| removed.contains(&member.key.as_ref()));
     Ok(())
 }

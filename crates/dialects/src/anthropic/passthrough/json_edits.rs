@@ -43,6 +43,11 @@ impl<'t> Slice<'t> {
         self.text.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// Where the value is in the text.
+    pub(crate) const fn position(&self) -> usize {
+        self.start
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         self.json() == "null"
     }
@@ -121,6 +126,13 @@ impl Edits {
         let at = object.start.saturating_add(1);
         let comma = if more { "," } else { "" };
         self.0.push((at..at, format!("{members}{comma}")));
+    }
+
+    /// Inserts an element at the end of an array; `more`: whether it has other elements.
+    pub(crate) fn insert_last(&mut self, array: &Slice<'_>, element: &str, more: bool) {
+        let at = array.end.saturating_sub(1);
+        let comma = if more { "," } else { "" };
+        self.0.push((at..at, format!("{comma}{element}")));
     }
 
     /// Removes members of an object or array. `all` are its members, `is_removed` selects the ones to remove. Returns the

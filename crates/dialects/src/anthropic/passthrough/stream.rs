@@ -1,15 +1,21 @@
 //! Passes Claude's events through as server-sent events.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bedrock::converse::TokenUsage;
 use bytes::BytesMut;
 use serde::Deserialize;
+use serde_json::json;
 
-use super::{Edits, Slice};
+use super::{
+    Edits, Slice,
+    restore::{CallEvent, Restorer},
+};
 use crate::{
     anthropic::error::ErrorBody,
     translation::{
-        UpstreamError, with_model,
+        UpstreamError,
         write::{quoted, write_json},
     },
 };
@@ -22,6 +28,9 @@ const BEDROCK_PREFIX: &str = "amazon-bedrock-";
 pub struct PassthroughStream {
     /// The client's name of the model.
     model: String,
+    restorer: Restorer,
+    /// Tool and arguments of open calls whose names of arguments are restored, by the index of the block.
+    held: BTreeMap<u64, (String, String)>,
     usage: Option<TokenUsage>,
     stopped: bool,
     finished: bool,
@@ -78,11 +87,6 @@ impl Usage {
     }
 }
 
-/// Claude's response with the client's name of the model; all other bytes, and responses without a model, are unchanged.
-pub fn with_client_model(body: &[u8], model: &str) -> Vec<u8> {
-    with_model(body, model).unwrap_or_else(|_| body.to_vec())
-}
-
 /// Token counts of a whole response.
 pub fn usage_of(body: &[u8]) -> Option<TokenUsage> {
     let message: Message = serde_json::from_slice(body).ok()?;
@@ -94,9 +98,10 @@ pub fn usage_of(body: &[u8]) -> Option<TokenUsage> {
 impl PassthroughStream {
     /// A stream whose `message_start` has the client's name of the model: Claude Code sends signed thinking back to the
     /// model of that name only.
-    pub fn new(model: &str) -> Self {
+    pub fn new(model: &str, restorer: Restorer) -> Self {
         Self {
             model: model.to_owned(),
+            restorer,
             ..Self::default()
         }
     }
@@ -127,6 +132,9 @@ impl PassthroughStream {
         for usage in usage.into_iter().chain(head.usage) {
             usage.add_to(self.usage.get_or_insert_default());
         }
+        if self.restorer.is_active() && self.hold(text, out) {
+            return Ok(());
+        }
         out.extend_from_slice(b"event: ");
         // Other characters could inject lines into the stream.
         let word = head.kind.bytes().filter(u8::is_ascii_graphic);
@@ -142,6 +150,48 @@ impl PassthroughStream {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Holds the arguments of a call until they are complete, so that their names can be restored; whether the event is
+    /// held.
+    fn hold(&mut self, text: &str, out: &mut BytesMut) -> bool {
+        let Ok(event) = serde_json::from_str::<CallEvent<'_>>(text) else {
+            return false;
+        };
+        match event.kind.as_ref() {
+            "content_block_start" => {
+                let block = event.content_block.as_ref();
+                if let Some(tool) = block.and_then(|block| self.restorer.renamed_tool(block)) {
+                    let call = (tool.to_owned(), String::new());
+                    self.held.insert(event.index, call);
+                }
+                false
+            }
+            "content_block_delta" => {
+                let piece = event.delta.and_then(|delta| delta.partial_json);
+                let call = self.held.get_mut(&event.index);
+                let held = call.zip(piece);
+                held.map(|((_, arguments), piece)| arguments.push_str(&piece))
+                    .is_some()
+            }
+            "content_block_stop" => {
+                if let Some((tool, arguments)) = self.held.remove(&event.index) {
+                    let delta = json!({
+                        "type": "content_block_delta",
+                        "index": event.index,
+                        "delta": {
+                            "type": "input_json_delta",
+                            "partial_json": self.restorer.arguments(&tool, &arguments),
+                        },
+                    });
+                    out.extend_from_slice(b"event: content_block_delta\ndata: ");
+                    write_json(&delta, out);
+                    out.extend_from_slice(b"\n\n");
+                }
+                false
+            }
+            _ => false,
+        }
     }
 
     /// Ends the stream: writes an error event and returns `false` if the response is incomplete.

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::families::FamilyTable;
+use crate::translation::with_client_model;
 
 mod adapt;
 
@@ -255,7 +256,7 @@ fn model_of_the_client_replaces_bedrocks_and_no_other_byte() {
     let start = r#"{"type":"message_start", "message":{"id":"msg_1","model" : "claude-sonnet-4-5-20250929","usage":{"input_tokens":7}}}"#;
     let delta =
         r#"{"type":"content_block_delta","delta":{"text":"\"model\":\"claude\""},"model":"x"}"#;
-    let mut stream = PassthroughStream::new("fa\"st");
+    let mut stream = PassthroughStream::new("fa\"st", Restorer::default());
     let mut out = bytes::BytesMut::new();
     for event in [start, delta] {
         stream.event(event.as_bytes(), &mut out).unwrap();

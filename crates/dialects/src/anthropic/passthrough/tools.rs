@@ -1,10 +1,16 @@
 //! Checks tools for Claude: tools that Anthropic's service runs are rejected by name, unsupported fields are removed,
 //! schemas that Claude rejects are adapted.
 
-use super::{Request, Slice, adapt, blocks, has_beta};
+use std::borrow::Cow;
+
+use super::{
+    Request, Slice, adapt,
+    cache::{self, Point},
+    has_beta,
+};
 use crate::translation::{
     RequestError,
-    schema::{unions_moved, without_unions},
+    schema::{CLOSED, unions_moved, with_names, without_unions},
 };
 
 /// Prefixes of the types of tools that only Anthropic's service runs.
@@ -34,7 +40,14 @@ const FIELDS: [&str; 5] = [
 const EXTRA: [&str; 2] = ["eager_input_streaming", "allowed_callers"];
 
 pub(super) fn check(list: &Slice<'_>, request: &mut Request<'_, '_>) -> Result<(), RequestError> {
-    for (index, tool) in list.members().iter().enumerate() {
+    let tools = list.members();
+    let capabilities = request.options.capabilities;
+    if !tools.is_empty() && !capabilities.tools.supported {
+        let title = &capabilities.title;
+        let why = format!("{title} does not support tools; choose another model");
+        return Err(RequestError::unsupported("tools", why));
+    }
+    for (index, tool) in tools.iter().enumerate() {
         let path = format!("tools[{index}]");
         let members = tool.value.members();
         let kind = tool.value.get("type").and_then(|kind| kind.string());
@@ -42,18 +55,14 @@ pub(super) fn check(list: &Slice<'_>, request: &mut Request<'_, '_>) -> Result<(
         if SERVER_TOOLS.iter().any(|start| kind.starts_with(start)) {
             return Err(server_tool(&path, kind));
         }
-        let mut removed: Vec<String> = Vec::new();
         for member in &members {
             let key = member.key.as_ref();
-            if takes(key, kind, request) {
-                continue;
-            }
-            removed.push(key.to_owned());
             // No warning for values without effect.
-            if !matches!(
+            let has_effect = !matches!(
                 member.value.json(),
                 "false" | "null" | "[]" | "[\"direct\"]"
-            ) {
+            );
+            if has_effect && !takes(key, kind, request) {
                 let param = format!("tools[].{key}");
                 request.dropped(&param, "not supported by Bedrock")?;
             }
@@ -61,10 +70,18 @@ pub(super) fn check(list: &Slice<'_>, request: &mut Request<'_, '_>) -> Result<(
         if let Some(given) = tool.value.get("input_schema") {
             schema(&tool.value, &given, &path, request)?;
         }
-        blocks::cache(&tool.value, &path, request)?;
-        request.edits.remove(&members, |member| {
-            removed.iter().any(|key| *key == member.key)
-        });
+        let point = cache::edit(&tool.value, &path, request)?;
+        let removed: Vec<bool> = members
+            .iter()
+            .map(|member| match member.key.as_ref() {
+                "cache_control" => point == Point::Removed,
+                key => !takes(key, kind, request),
+            })
+            .collect();
+        let mut removed = removed.into_iter();
+        request
+            .edits
+            .remove(&members, |_| removed.next().unwrap_or(false));
     }
     Ok(())
 }
@@ -76,18 +93,34 @@ fn schema(
     path: &str,
     request: &mut Request<'_, '_>,
 ) -> Result<(), RequestError> {
-    let capabilities = &request.options.capabilities.tools;
+    let capabilities = request.options.capabilities;
+    let rules = &capabilities.tools;
     let strict = tool
         .get("strict")
         .is_some_and(|strict| strict.json() == "true");
-    if strict && capabilities.strict {
-        adapt::close(given, "tools[].input_schema", request)?;
-    } else if !capabilities.root_unions
-        && let Some(changed) = without_unions(given.json())
+    let mut text = Cow::Borrowed(given.json());
+    if !rules.root_unions
+        && let Some(changed) = without_unions(&text)
     {
-        let title = &request.options.capabilities.title;
         let param = format!("{path}.input_schema");
-        request.warnings.changed(&param, &unions_moved(title))?;
+        let how = unions_moved(&capabilities.title);
+        request.warnings.changed(&param, &how)?;
+        text = Cow::Owned(changed);
+    }
+    if strict
+        && rules.strict
+        && let Some(closed) = adapt::closed(&text)
+    {
+        request.warnings.changed("tools[].input_schema", CLOSED)?;
+        text = Cow::Owned(closed.to_string());
+    }
+    if !rules.any_property_name {
+        let name = tool.get("name").and_then(|name| name.string());
+        if let Some(renamed) = with_names(&text, &name.unwrap_or_default(), request.names) {
+            text = Cow::Owned(renamed);
+        }
+    }
+    if let Cow::Owned(changed) = text {
         request.edits.replace(given, changed);
     }
     Ok(())

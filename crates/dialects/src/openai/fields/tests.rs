@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    families::{FamilyTable, ModelCapabilities},
-    openai::{DecodeOptions, decode},
+    families::FamilyTable,
+    openai::{DecodeOptions, decode, passthrough},
     translation::fields::Support,
 };
 
@@ -36,6 +36,26 @@ fn observed(field: &Field, capabilities: &ModelCapabilities) -> Support {
                 Support::Supported
             }
         }
+    }
+}
+
+#[test]
+fn every_field_is_forwarded_to_families_with_this_protocol() {
+    let mut forwarded = FamilyTable::builtin().families();
+    forwarded.retain(|capabilities| is_forwarded(capabilities));
+    assert!(!forwarded.is_empty());
+    for field in FIELDS.0.iter().filter(|field| field.name != "model") {
+        let sample: serde_json::Value = serde_json::from_str(field.sample).unwrap();
+        let body = serde_json::json!({"model": "m", field.name: sample}).to_string();
+        let sent = passthrough(body.as_bytes(), "up");
+        if field.is_rejected_by_passthrough() {
+            let error = sent.unwrap_err();
+            assert_eq!(error.param.as_deref(), Some(field.name));
+            continue;
+        }
+        let sent = sent.unwrap();
+        let expected = body.replacen("\"m\"", "\"up\"", 1);
+        assert_eq!(String::from_utf8(sent.body).unwrap(), expected);
     }
 }
 

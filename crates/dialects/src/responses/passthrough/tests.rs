@@ -5,17 +5,30 @@ use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::families::FamilyTable;
+
+const GPT: &str = "openai.gpt-5.6-sol";
+const GPT_OSS: &str = "openai.gpt-oss-120b";
+
+fn by(body: &[u8], model: &str, strict: bool) -> Result<Adapted, RequestError> {
+    let capabilities = FamilyTable::builtin().resolve(model, None);
+    adapt(body, "upstream", &capabilities, strict)
+}
+
+fn on(model: &str, request: &Value) -> (Value, Adapted) {
+    let adapted = by(request.to_string().as_bytes(), model, false).unwrap();
+    (serde_json::from_slice(&adapted.body).unwrap(), adapted)
+}
 
 fn adapted(request: &Value) -> (Value, Adapted) {
-    let adapted = adapt(request.to_string().as_bytes(), "upstream", false).unwrap();
-    (serde_json::from_slice(&adapted.body).unwrap(), adapted)
+    on(GPT, request)
 }
 
 #[test]
 fn bytes_are_unchanged_if_the_endpoint_accepts_the_request() {
     let body = r#"{ "model" : "alias","input":[{"role":"user","content":"a \u0063ustom \"namespace\" 1.0"}], "tools":[{"type":"namespace","name":"mcp__docs","tools":[{"type":"function","name":"search","parameters":{"const":1e2}}]}]}"#;
-    let adapted = adapt(body.as_bytes(), "m", true).unwrap();
-    let expected = body.replace("\"alias\"", "\"m\"");
+    let adapted = by(body.as_bytes(), GPT, true).unwrap();
+    let expected = body.replace("\"alias\"", "\"upstream\"");
     assert_eq!(String::from_utf8(adapted.body).unwrap(), expected);
     assert!(adapted.restorer.response(b"{}").is_none());
 }
@@ -70,7 +83,7 @@ fn custom_tools_become_functions() {
 fn strict_mode_rejects_a_grammar_that_is_not_enforced() {
     let request = json!({"model": "m", "input": "hi", "tools": [{"type": "custom", "name": "patch",
         "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}}]});
-    let error = adapt(request.to_string().as_bytes(), "m", true).unwrap_err();
+    let error = by(request.to_string().as_bytes(), GPT, true).unwrap_err();
     assert_eq!(error.param.as_deref(), Some("tools[].format"));
 }
 
@@ -142,7 +155,7 @@ fn streams_are_restored_with_consecutive_numbers() {
     let mut stream = PassthroughStream::new(adapted.restorer);
     let mut out = BytesMut::new();
     while let Some(event) = decoder.next_event().unwrap() {
-        stream.event(&event, &mut out);
+        stream.event(&event, None, &mut out);
     }
     let text = String::from_utf8(out.to_vec()).unwrap();
     let mut of_custom = Vec::new();
@@ -178,4 +191,141 @@ fn streams_are_restored_with_consecutive_numbers() {
     assert_eq!(of_custom[1]["delta"], "*** Begin");
     assert_eq!(of_custom[2]["input"], "*** Begin");
     assert_eq!(of_custom[3]["item"], restored()[1]);
+}
+
+/// Passes events through a stream.
+fn streamed(restorer: Restorer, events: &[Value], code: Option<&str>) -> String {
+    let mut decoder = Decoder::new(1 << 20);
+    for event in events {
+        decoder.push(Bytes::from(format!("data: {event}\n\n")));
+    }
+    let mut stream = PassthroughStream::new(restorer);
+    let mut out = BytesMut::new();
+    while let Some(event) = decoder.next_event().unwrap() {
+        stream.event(&event, code, &mut out);
+    }
+    String::from_utf8(out.to_vec()).unwrap()
+}
+
+#[test]
+fn functions_in_namespaces_get_one_name_for_models_without_namespaces() {
+    let request = json!({"model": "alias",
+        "input": [{"type": "function_call", "call_id": "c", "namespace": "mcp__docs", "name": "search", "arguments": "{}"}],
+        "tool_choice": {"type": "function", "namespace": "mcp__docs", "name": "search"},
+        "tools": [
+            {"type": "function", "name": "search"},
+            {"type": "namespace", "name": "mcp__docs", "tools": [
+                {"type": "function", "name": "search"}, {"type": "custom", "name": "patch"}]}]});
+    let (body, adapted) = on(GPT_OSS, &request);
+    let names: Vec<_> = body["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| &tool["name"])
+        .collect();
+    assert_eq!(names, ["search", "mcp__docs__search", "mcp__docs__patch"]);
+    assert!(
+        body["tools"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|tool| tool["type"] == "function")
+    );
+    assert_eq!(
+        body["input"][0],
+        json!({"type": "function_call", "call_id": "c", "name": "mcp__docs__search", "arguments": "{}"})
+    );
+    assert_eq!(
+        body["tool_choice"],
+        json!({"type": "function", "name": "mcp__docs__search"})
+    );
+    let call = |name: &str| json!({"type": "function_call", "call_id": "c", "name": name, "arguments": "{\"input\":\"x\"}"});
+    let response =
+        json!({"output": [call("search"), call("mcp__docs__search"), call("mcp__docs__patch")]});
+    let response = adapted
+        .restorer
+        .response(response.to_string().as_bytes())
+        .unwrap();
+    let response: Value = serde_json::from_slice(&response).unwrap();
+    assert_eq!(response["output"][0], call("search"));
+    assert_eq!(response["output"][1]["namespace"], "mcp__docs");
+    assert_eq!(response["output"][1]["name"], "search");
+    assert_eq!(response["output"][2]["type"], "custom_tool_call");
+    assert_eq!(response["output"][2]["input"], "x");
+}
+
+#[test]
+fn omitted_namespaces_of_calls_are_restored_if_they_are_unambiguous() {
+    let tools = json!([
+        {"type": "function", "name": "plain"},
+        {"type": "namespace", "name": "collaboration", "tools": [
+            {"type": "function", "name": "spawn_agent"}, {"type": "function", "name": "plain"}, {"type": "function", "name": "both"}]},
+        {"type": "namespace", "name": "other", "tools": [{"type": "function", "name": "both"}]}]);
+    let (_, adapted) = adapted(&json!({"model": "alias", "input": "hi", "tools": tools}));
+    let call = |name: &str| json!({"type": "function_call", "name": name, "arguments": "{}"});
+    let unchanged = json!({"output": [call("plain"), call("both")]}).to_string();
+    assert!(adapted.restorer.response(unchanged.as_bytes()).is_none());
+    let item = json!({"type": "response.output_item.done", "output_index": 0, "item": call("spawn_agent")});
+    let text = streamed(
+        adapted.restorer,
+        &[
+            item,
+            json!({"type":  "response.output_item.done", "item": call("plain")}),
+        ],
+        None,
+    );
+    assert!(text.contains(r#""namespace":"collaboration""#), "{text}");
+    assert_eq!(text.matches("namespace").count(), 1, "{text}");
+}
+
+#[test]
+fn searches_of_the_client_and_other_items_of_codex_become_known_items() {
+    let search = json!({"type": "function", "name": "read", "parameters": {}});
+    let (body, adapted) = adapted(&json!({"model": "alias",
+        "tools": [{"type": "tool_search", "execution": "client", "description": "Finds tools", "parameters": {"type": "object"}}],
+        "input": [
+            {"type": "tool_search_call", "id": "ts_1", "call_id": "c1", "execution": "client", "arguments": {"query": "read"}},
+            {"type": "tool_search_output", "call_id": "c1", "execution": "client", "tools": [search]},
+            {"type": "tool_search_call", "execution": "server"},
+            {"type": "local_shell_call", "id": "ls_1", "call_id": "c2", "action": {"type": "exec", "command": ["ls"]}},
+            {"type": "function_call_output", "call_id": "c2", "output": "a"},
+            {"type": "agent_message", "content": [{"type": "encrypted_content", "encrypted_content": "Done."}]},
+            {"type": "context_compaction", "encrypted_content": "x"}]}));
+    assert_eq!(
+        body["input"],
+        json!([
+            {"type": "function_call", "call_id": "c1", "arguments": "{\"query\":\"read\"}", "name": "tool_search"},
+            {"type": "function_call_output", "call_id": "c1", "output": "These tools are available now: read"},
+            {"type": "function_call", "call_id": "c2", "name": "local_shell", "arguments": "{\"type\":\"exec\",\"command\":[\"ls\"]}"},
+            {"type": "function_call_output", "call_id": "c2", "output": "a"},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Done."}]},
+            {"type": "compaction", "encrypted_content": "x"}])
+    );
+    assert_eq!(body["tools"][0]["type"], "function");
+    assert_eq!(body["tools"][1], search);
+    let call = json!({"type": "function_call", "id": "fc_1", "call_id": "c3", "name": "tool_search", "arguments": "{\"query\":\"x\"}"});
+    let response = json!({"output": [call]}).to_string();
+    let response = adapted.restorer.response(response.as_bytes()).unwrap();
+    let response: Value = serde_json::from_slice(&response).unwrap();
+    assert_eq!(
+        response["output"][0],
+        json!({"type": "tool_search_call", "id": "fc_1", "call_id": "c3", "arguments": {"query": "x"}, "execution": "client"})
+    );
+}
+
+#[test]
+fn the_code_of_a_failed_response_is_replaced() {
+    let failed = json!({"type": "response.failed", "sequence_number": 0, "response": {"status": "failed",
+        "error": {"code": "validation_error", "message": "Your input exceeds the context window"}}});
+    let error = json!({"type": "error", "sequence_number": 1, "code": "x", "message": "m"});
+    let text = streamed(
+        Restorer::default(),
+        &[failed, error],
+        Some("context_length_exceeded"),
+    );
+    assert_eq!(
+        text.matches(r#""code":"context_length_exceeded""#).count(),
+        2,
+        "{text}"
+    );
 }

@@ -219,8 +219,8 @@ fn hours_after_five_minutes_are_lowered_in_the_order_of_bedrock() {
     );
     adapts(
         SONNET,
-        r#""messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"","signature":"c","cache_control":{"type":"ephemeral"}}]}]"#,
-        r#""messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"","signature":"c"}]}]"#,
+        r#""messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"","signature":"c","cache_control":{"type":"ephemeral"}},{"type":"text","text":"a"}]}]"#,
+        r#""messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"","signature":"c"},{"type":"text","text":"a"}]}]"#,
         &["cache_control"],
     );
 }
@@ -355,4 +355,141 @@ fn requests_that_only_converse_can_serve_are_found() {
     let via = Endpoint::Anthropic { model: OPUS_4_8 };
     let error = on(OPUS_4_8, deprecated, &[], via).unwrap_err();
     assert_eq!(error.param.as_deref(), Some("output_format"));
+}
+
+#[test]
+fn root_unions_are_taken_off_strict_tools_too() {
+    let schema = r#"{"type":"object","properties":{"a":{"type":"string"}},"anyOf":[{"required":["a"]},{"required":["b"]}]}"#;
+    let native = on(
+        SONNET,
+        &format!(r#"{{"tools":[{{"name":"f","strict":true,"input_schema":{schema}}}]}}"#),
+        &[],
+        Endpoint::InvokeModel,
+    )
+    .unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&native.body).unwrap();
+    let sent = &body["tools"][0]["input_schema"];
+    assert!(sent.get("anyOf").is_none(), "{sent}");
+    assert_eq!(sent["additionalProperties"], false);
+    assert_eq!(native.warnings.len(), 2, "{:?}", native.warnings);
+}
+
+#[test]
+fn property_names_that_claude_rejects_are_mapped_and_restored() {
+    let given = r#"{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"filter[id]":1.00,"b":2}}]}],"tools":[{"name":"f","input_schema":{"type":"object","properties":{"filter[id]":{},"b":{}},"required":["filter[id]"]}}]}"#;
+    let native = on(SONNET, given, &[], Endpoint::InvokeModel).unwrap();
+    let body = String::from_utf8(native.body).unwrap();
+    assert!(
+        body.contains(r#""properties":{"filter_id_":{},"b":{}},"required":["filter_id_"]"#),
+        "{body}"
+    );
+    assert!(
+        body.contains(r#""input":{"filter_id_":1.00,"b":2}"#),
+        "{body}"
+    );
+    assert!(native.warnings.is_empty(), "{:?}", native.warnings);
+    let response = r#"{"content":[{"type":"text","text":"x"},{"type":"tool_use","name":"f","input":{"filter_id_": 2.50,"b":1}},{"type":"tool_use","name":"g","input":{"filter_id_":1}}]}"#;
+    let restored = native.restorer.response(response.as_bytes()).unwrap();
+    let restored: serde_json::Value = serde_json::from_slice(&restored).unwrap();
+    assert_eq!(
+        restored["content"][1]["input"],
+        json!({"filter[id]": 2.5, "b": 1})
+    );
+    assert_eq!(restored["content"][2]["input"], json!({"filter_id_": 1}));
+    let mut stream = PassthroughStream::new("m", native.restorer);
+    let mut out = bytes::BytesMut::new();
+    for event in [
+        r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"filter_"}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"kept"}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"id_\":1}"}}"#,
+        r#"{"type":"content_block_stop","index":1}"#,
+    ] {
+        stream.event(event.as_bytes(), &mut out).unwrap();
+    }
+    let text = String::from_utf8(out.to_vec()).unwrap();
+    assert_eq!(text.matches("input_json_delta").count(), 1, "{text}");
+    assert!(
+        text.contains(r#""partial_json":"{\"filter[id]\":1}""#),
+        "{text}"
+    );
+    assert!(
+        text.contains("kept") && text.contains("content_block_stop"),
+        "{text}"
+    );
+}
+
+#[test]
+fn blank_text_is_left_out() {
+    adapts(
+        SONNET,
+        r#""system":[{"type":"text","text":""},{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"\n"}]},{"role":"assistant","content":" "},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":""}]}]}]"#,
+        r#""system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","content":[{"type":"text","text":"."}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":""}]}]"#,
+        &["messages[].content"],
+    );
+    adapts(
+        SONNET,
+        r#""system":[{"type":"text","text":" "}],"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"\n"}]"#,
+        r#""messages":[{"role":"user","content":"a"}]"#,
+        &["messages[].content"],
+    );
+    keeps(
+        SONNET,
+        r#""system":"", "messages":[{"role":"user","content":[{"type":"text","text":" a "}]},{"role":"assistant","content":""}]"#,
+    );
+}
+
+#[test]
+fn turns_of_reasoning_alone_get_a_placeholder_or_are_dropped() {
+    let thinking = r#"{"type":"thinking","thinking":"t","signature":"s"}"#;
+    adapts(
+        SONNET,
+        &format!(
+            r#""messages":[{{"role":"user","content":"a"}},{{"role":"assistant","content":[{thinking}]}},{{"role":"user","content":"b"}},{{"role":"assistant","content":[{thinking},{{"type":"text","text":""}}]}}]"#
+        ),
+        &format!(
+            r#""messages":[{{"role":"user","content":"a"}},{{"role":"assistant","content":[{thinking},{{"text":".","type":"text"}}]}},{{"role":"user","content":"b"}}]"#
+        )
+        .replace(r#"{"text":".","type":"text"}"#, r#"{"type":"text","text":"."}"#),
+        &["messages[].content", "messages[].content", "messages[].content"],
+    );
+    keeps(
+        SONNET,
+        &format!(
+            r#""messages":[{{"role":"assistant","content":[{thinking},{{"type":"text","text":"a"}}]}}]"#
+        ),
+    );
+}
+
+#[test]
+fn only_the_last_four_cache_points_are_kept() {
+    let block = |text: &str, point: &str| format!(r#"{{"type":"text","text":"{text}"{point}}}"#);
+    let point = r#","cache_control":{"type":"ephemeral"}"#;
+    let body = |first: &str, second: &str| {
+        format!(
+            r#""tools":[{{"name":"f","input_schema":{{}}{first}}}],"system":[{}],"messages":[{{"role":"user","content":[{},{},{},{}]}}]"#,
+            block("s", second),
+            block("a", point),
+            block("b", point),
+            block("c", point),
+            block("d", point)
+        )
+    };
+    adapts(
+        SONNET,
+        &body(point, point),
+        &body("", ""),
+        &["cache_control"],
+    );
+    keeps(SONNET, &body("", ""));
+}
+
+#[test]
+fn call_ids_that_claude_rejects_are_mapped_alike_for_call_and_result() {
+    let given = r#"{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"functions.f:0","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"functions.f:0","content":"ok"}]}]}"#;
+    let native = on(SONNET, given, &[], Endpoint::InvokeModel).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&native.body).unwrap();
+    let id = body["messages"][0]["content"][0]["id"].as_str().unwrap();
+    assert!(id.starts_with("functions_f_0_"), "{id}");
+    assert_eq!(body["messages"][1]["content"][0]["tool_use_id"], id);
 }
