@@ -71,7 +71,9 @@ impl Rig {
     fn requests(&self) -> Vec<(String, Value)> {
         let calls = self.double.calls();
         self.double.clear_calls();
-        let asked = calls.iter().filter(|call| call.model.is_some());
+        let asked = calls
+            .iter()
+            .filter(|call| call.service.starts_with("bedrock-"));
         asked
             .map(|call| (call.operation.clone(), call.json().unwrap()))
             .collect()
