@@ -72,22 +72,18 @@ fn answer(printed: &Printed) -> String {
     result["result"].as_str().unwrap().to_owned()
 }
 
-/// Four turns of one conversation with a tool each: a command, a picture, the search for the tool of an MCP server, and
+/// Four turns of one conversation with a tool each: a command, a image, the search for the tool of an MCP server, and
 /// that tool. Every turn thinks.
 async fn keeps_a_conversation_with_tools(rig: &Rig, program: PathBuf, model: &str) {
     let agent = ClaudeCode::new(program);
-    let picture = agent.place.path("work/red.png");
+    let image = agent.place.path("work/red.png");
     let turns = [
         (
             "Bash",
             json!({"command": "printf made > made.txt; cat note.txt"}),
             "secret-42",
         ),
-        (
-            "Read",
-            json!({"file_path": picture}),
-            "[image png, 80 bytes]",
-        ),
+        ("Read", json!({"file_path": image}), "[image png, 80 bytes]"),
         (
             "ToolSearch",
             json!({"query": "select:mcp__demo__get_weather"}),
@@ -222,7 +218,7 @@ async fn works_in_bedrock_mode(rig: &Rig, program: PathBuf) {
 }
 
 #[tokio::test]
-async fn claude_code_keeps_tools_pictures_and_thinking_on_each_way() {
+async fn claude_code_keeps_tools_images_and_thinking_on_each_way() {
     if lane::is_left_to_full() {
         return;
     }

@@ -81,10 +81,10 @@ fn answer(printed: &Printed) -> String {
     items.last().unwrap()["text"].as_str().unwrap().to_owned()
 }
 
-/// Three turns of one conversation with a tool each: a command, a picture, and the tool of an MCP server.
+/// Three turns of one conversation with a tool each: a command, a image, and the tool of an MCP server.
 async fn keeps_a_conversation_with_tools(rig: &Rig, program: PathBuf, model: &str) {
     let agent = Codex::new(program, rig);
-    let picture = agent.place.path("work/red.png");
+    let image = agent.place.path("work/red.png");
     let command = json!({"cmd": "printf made > made.txt; cat note.txt"});
     let native = model.starts_with("gpt");
     let weather = "mcp__demo__get_weather";
@@ -96,7 +96,7 @@ async fn keeps_a_conversation_with_tools(rig: &Rig, program: PathBuf, model: &st
     rig.requests();
     for (turn, (tool, input, seen)) in [
         ("exec_command", command, "secret-42"),
-        ("view_image", json!({"path": picture}), shown),
+        ("view_image", json!({"path": image}), shown),
         (weather, json!({"city": "Paris"}), "Sunny in Paris"),
     ]
     .into_iter()
@@ -180,7 +180,7 @@ async fn survives_trouble(rig: &Rig, program: PathBuf, model: &str) {
 }
 
 #[tokio::test]
-async fn codex_keeps_tools_pictures_and_reasoning_on_each_way() {
+async fn codex_keeps_tools_images_and_reasoning_on_each_way() {
     if lane::is_left_to_full() {
         return;
     }

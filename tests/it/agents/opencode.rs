@@ -84,13 +84,13 @@ fn answer(printed: &Printed) -> String {
     last["part"]["text"].as_str().unwrap().to_owned()
 }
 
-/// A command, a picture and the tool of an MCP server in one turn, and what came of them.
+/// A command, a image and the tool of an MCP server in one turn, and what came of them.
 async fn runs_tools(rig: &Rig, program: PathBuf, model: &str) {
     let agent = OpenCode::new(program, rig);
     let command = json!({"command": "printf made > made.txt; cat note.txt", "description": "d"});
-    let picture = json!({"filePath": agent.place.path("work/red.png")});
+    let image = json!({"filePath": agent.place.path("work/red.png")});
     let prompt = format!(
-        "@say Now.\n@reason Why.\n@tool bash {command}\n@tool read {picture}\n@tool demo_get_weather {{\"city\":\"Paris\"}}"
+        "@say Now.\n@reason Why.\n@tool bash {command}\n@tool read {image}\n@tool demo_get_weather {{\"city\":\"Paris\"}}"
     );
     rig.requests();
     let answer = answer(&agent.ask(model, &prompt).await);

@@ -20,7 +20,7 @@ const RUN_TIMEOUT: Duration = Duration::from_mins(2);
 const CLOSED: &str = "http://127.0.0.1:9";
 
 /// A PNG of 16 × 16 red pixels.
-const PICTURE: &[u8] = include_bytes!("../../clients/agents/red.png");
+const IMAGE: &[u8] = include_bytes!("../../clients/agents/red.png");
 
 /// Which release of an agent a test installs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub(crate) struct Printed {
 }
 
 impl Workspace {
-    /// The directories, with a note and a picture in `work`.
+    /// The directories, with a note and a image in `work`.
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         for name in ["home", "work"] {
@@ -83,7 +83,7 @@ impl Workspace {
         let place = Self { directory };
         place.write("input", "");
         place.write("work/note.txt", "secret-42\n");
-        place.write("work/red.png", PICTURE);
+        place.write("work/red.png", IMAGE);
         place
     }
 
