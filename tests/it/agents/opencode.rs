@@ -84,7 +84,7 @@ fn answer(printed: &Printed) -> String {
     last["part"]["text"].as_str().unwrap().to_owned()
 }
 
-/// A command, a image and the tool of an MCP server in one turn, and what came of them.
+/// A command, an image and the tool of an MCP server in one turn, and what came of them.
 async fn runs_tools(rig: &Rig, program: PathBuf, model: &str) {
     let agent = OpenCode::new(program, rig);
     let command = json!({"command": "printf made > made.txt; cat note.txt", "description": "d"});

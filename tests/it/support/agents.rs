@@ -74,7 +74,7 @@ pub(crate) struct Printed {
 }
 
 impl Workspace {
-    /// The directories, with a note and a image in `work`.
+    /// The directories, with a note and an image in `work`.
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         for name in ["home", "work"] {

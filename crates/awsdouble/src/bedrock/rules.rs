@@ -6,7 +6,7 @@
 use std::{fs, path::Path};
 
 /// Rules and their sources.
-const RULES: [(&str, &str); 27] = [
+const RULES: [(&str, &str); 28] = [
     (
         "adaptive-thinking",
         "pensarai/apex#890; anthropics/claude-code-action#1265 for budgets from 4.7 on",
@@ -98,6 +98,10 @@ const RULES: [(&str, &str); 27] = [
     (
         "thinking-claude-3",
         "AWS's user guide, extended thinking: from Claude 3.7 on",
+    ),
+    (
+        "thinking-display",
+        "anthropics/claude-code#79060 (`summarized`, `omitted`); `updates` is a beta in the types of anthropic 2.14.0",
     ),
     (
         "tool-property-names",

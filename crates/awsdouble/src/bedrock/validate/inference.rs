@@ -97,6 +97,14 @@ pub(super) fn thinking(request: &Value, rules: &Rules) -> Check {
             ));
         }
     }
+    // Rule thinking-display.
+    if let Some(display) = thinking.get("display").filter(|value| !value.is_null())
+        && !matches!(display.as_str(), Some("summarized" | "omitted"))
+    {
+        return model_rejects(format!(
+            "thinking.{kind}.display: Input should be 'summarized' or 'omitted'"
+        ));
+    }
     let config = request.get("inferenceConfig").unwrap_or(&Value::Null);
     if kind == "enabled" {
         let Some(budget) = thinking.get("budget_tokens").and_then(Value::as_u64) else {

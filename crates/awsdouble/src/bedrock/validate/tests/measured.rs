@@ -301,6 +301,18 @@ fn claude_supports_thinking_effort_and_sampling_by_version() {
         ("adaptive, 4.6", OPUS_4_6, adaptive, ""),
         ("budget, 4.6", OPUS_4_6, budget.clone(), ""),
         (
+            "display, 4.7",
+            OPUS_4_7,
+            json!({"thinking": {"type": "adaptive", "display": "omitted"}}),
+            "",
+        ),
+        (
+            "display of a beta, 4.7",
+            OPUS_4_7,
+            json!({"thinking": {"type": "adaptive", "display": "updates"}}),
+            "thinking.adaptive.display: Input should be 'summarized' or 'omitted'",
+        ),
+        (
             "budget, 4.7",
             OPUS_4_7,
             budget.clone(),
