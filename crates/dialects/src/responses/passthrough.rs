@@ -5,7 +5,8 @@
 //!   argument, as a client's search for tools becomes a function;
 //! - namespaces with reserved names (<https://github.com/maximhq/bifrost/pull/7039>,
 //!   <https://github.com/BerriAI/litellm/issues/36545>): they get another name. gpt-oss has no namespaces
-//!   (<https://github.com/openai/codex/issues/25034>): their functions get one name each;
+//!   (<https://github.com/openai/codex/issues/25034>): their functions get one name each; tools that OpenAI runs are
+//!   dropped for gpt-oss;
 //! - items that only OpenAI knows (<https://github.com/BerriAI/litellm/issues/36546>,
 //!   <https://github.com/BerriAI/litellm/pull/33228>): their tools move to `tools`, their content to known items.
 //!
@@ -26,14 +27,17 @@ use crate::{
 pub use restore::{PassthroughStream, Restorer};
 
 /// Strings without which a body needs no changes.
-const SIGNS: [&str; 7] = [
+const SIGNS: [&str; 10] = [
     "additional_tools",
     "\"agent_message\"",
+    "\"code_interpreter\"",
     "\"context_compaction\"",
     "\"custom",
+    "\"image_generation\"",
     "\"local_shell_call\"",
     "\"namespace\"",
     "\"tool_search",
+    "\"web_search",
 ];
 
 /// A request for Bedrock's own endpoint.

@@ -255,6 +255,23 @@ fn functions_in_namespaces_get_one_name_for_models_without_namespaces() {
 }
 
 #[test]
+fn tools_that_openai_runs_are_dropped_for_gpt_oss_only() {
+    let search = json!({"type": "web_search", "external_web_access": false});
+    let request = json!({"model": "alias", "input": "x", "tools": [
+        {"type": "function", "name": "search"}, search, {"type": "image_generation"}]});
+    let (body, dropped) = on(GPT_OSS, &request);
+    assert_eq!(
+        body["tools"],
+        json!([{"type": "function", "name": "search"}])
+    );
+    assert_eq!(dropped.warnings.len(), 2, "{:?}", dropped.warnings);
+    assert!(by(request.to_string().as_bytes(), GPT_OSS, true).is_err());
+    let (body, kept) = on(GPT, &request);
+    assert_eq!(body["tools"], request["tools"]);
+    assert!(kept.warnings.is_empty());
+}
+
+#[test]
 fn omitted_namespaces_of_calls_are_restored_if_they_are_unambiguous() {
     let tools = json!([
         {"type": "function", "name": "plain"},

@@ -15,6 +15,8 @@ use crate::{
 
 /// Namespaces of tools that Bedrock runs.
 const RESERVED: [&str; 5] = ["browser", "functions", "image_gen", "python", "web"];
+/// How the types of tools begin that OpenAI runs, and without which a response is complete.
+const HOSTED: [&str; 3] = ["code_interpreter", "image_generation", "web_search"];
 /// Before a reserved name.
 const RENAMED: &str = "client_";
 
@@ -25,6 +27,16 @@ struct Namespace<'n> {
     upstream: Option<&'n str>,
 }
 
+/// The type of a tool that OpenAI runs. gpt-oss has functions and MCP servers only
+/// (<https://github.com/openai/codex/issues/25034>), and Codex declares a web search for each model.
+fn hosted(tool: &Value) -> Option<&str> {
+    let kind = text(tool, "type")?;
+    HOSTED
+        .iter()
+        .any(|start| kind.starts_with(start))
+        .then_some(kind)
+}
+
 impl Adapter<'_> {
     /// Adapts the declared tools.
     pub(super) fn tools(&mut self, tools: &mut Vec<Value>) -> Result<(), RequestError> {
@@ -33,6 +45,12 @@ impl Adapter<'_> {
         }
         let mut adapted = Vec::with_capacity(tools.len());
         for mut tool in tools.drain(..) {
+            if let Some(kind) = hosted(&tool).filter(|_| !self.namespaces) {
+                let why = format!("{kind} is not a tool that {} supports", self.title);
+                self.warnings.dropped("tools[]", &why)?;
+                self.changed = true;
+                continue;
+            }
             if text(&tool, "type") != Some("namespace") {
                 self.tool(&mut tool, None)?;
                 adapted.push(tool);
