@@ -207,7 +207,7 @@ fn configuration(args: &Args, settings: &Settings, findings: &mut Findings) -> G
         Ok(config) => {
             let message = match &path {
                 Some(path) => format!(
-                    "{}: {} models, {} patterns",
+                    "{}: models: {}, patterns: {}",
                     path.display(),
                     config.models.len(),
                     config.allow.len()

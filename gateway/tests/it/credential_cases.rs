@@ -100,13 +100,12 @@ async fn every_case_shows_its_state_in_readiness_metric_hints_and_doctor() {
         .flat_map(|Group { group, cases }| cases.into_iter().map(move |case| (group.clone(), case)))
         .collect();
     assert!(cases.len() >= 60, "{} cases", cases.len());
-    let outcomes: Vec<(String, Case, Outcome)> = futures::stream::iter(cases)
+    let outcomes: Vec<(String, Case, Option<Outcome>)> = futures::stream::iter(cases)
         .map(|(group, case)| {
             let issuer = Arc::clone(&issuer);
             async move {
                 let outcome = tokio::spawn(run(case.clone(), issuer)).await;
-                let outcome = outcome.unwrap_or_else(|error| panic!("{}: {error}", case.name));
-                (group, case, outcome)
+                (group, case, outcome.ok())
             }
         })
         .buffered(32)
@@ -120,11 +119,12 @@ async fn every_case_shows_its_state_in_readiness_metric_hints_and_doctor() {
             writeln!(page, "\n## {group}\n\n{TABLE}").unwrap();
             heading = group;
         }
-        let mut row = row(&case.name, outcome);
-        if !expected.contains(&row) {
+        let row = outcome.map(|outcome| row(&case.name, outcome));
+        let row = match row.filter(|row| expected.contains(row)) {
+            Some(row) => row,
             // On a loaded machine a call of 32 cases at once can exceed its timeout: run the case alone.
-            row = self::row(&case.name, run(case.clone(), Arc::clone(&issuer)).await);
-        }
+            None => self::row(&case.name, run(case.clone(), Arc::clone(&issuer)).await),
+        };
         page.push_str(&row);
     }
     if page != expected {
