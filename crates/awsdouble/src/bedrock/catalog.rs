@@ -367,6 +367,12 @@ mod tests {
     }
 
     #[test]
+    fn roles_of_titan_text_may_repeat_as_recorded() {
+        let titan = catalog().family_of("amazon.titan-text-express-v1");
+        assert!(titan.is_some_and(|family| !family.rules.alternating));
+    }
+
+    #[test]
     fn every_model_has_a_family_and_families_inherit_rules() {
         let catalog = catalog();
         let family = |id: &str| catalog.family_of(id).map(|family| family.name.clone());

@@ -83,13 +83,13 @@ impl<'a> Results<'a> {
     /// Adds a result. A call has one result: a second one is merged into the first.
     fn add(&mut self, result: ToolResultBlock<'a>, point: Option<CachePoint>) {
         let place = self.places.get(&result.tool_use_id);
-        match place.and_then(|place| self.blocks.get_mut(*place)) {
-            Some(ContentBlock::ToolResult(one)) => one.content.extend(result.content),
-            _ => {
-                let place = self.blocks.len();
-                self.places.insert(result.tool_use_id.clone(), place);
-                self.blocks.push(ContentBlock::ToolResult(result));
-            }
+        let known = place.and_then(|place| self.blocks.get_mut(*place));
+        if let Some(ContentBlock::ToolResult(one)) = known {
+            one.content.extend(result.content);
+        } else {
+            let place = self.blocks.len();
+            self.places.insert(result.tool_use_id.clone(), place);
+            self.blocks.push(ContentBlock::ToolResult(result));
         }
         self.blocks.extend(point.map(ContentBlock::CachePoint));
     }
@@ -111,7 +111,7 @@ enum Turn<'a> {
 /// The turns of a conversation.
 #[derive(Debug, Default)]
 pub(crate) struct Turns<'a> {
-    turns: Vec<Turn<'a>>,
+    all: Vec<Turn<'a>>,
     ids: BTreeSet<Cow<'a, str>>,
     /// The next number after the start of a repeated id.
     suffixes: BTreeMap<String, u32>,
@@ -119,7 +119,7 @@ pub(crate) struct Turns<'a> {
 
 impl<'a> Turns<'a> {
     pub(crate) const fn is_empty(&self) -> bool {
-        self.turns.is_empty()
+        self.all.is_empty()
     }
 
     /// A call id that is unique in the conversation: clients that number the calls of each turn repeat ids.
@@ -155,10 +155,10 @@ impl<'a> Turns<'a> {
         if new.is_empty() {
             return;
         }
-        if let Some(Turn::User { blocks, .. }) = self.turns.last_mut() {
+        if let Some(Turn::User { blocks, .. }) = self.all.last_mut() {
             blocks.extend(new);
         } else {
-            self.turns.push(Turn::User {
+            self.all.push(Turn::User {
                 results: Results::default(),
                 blocks: new,
             });
@@ -169,19 +169,19 @@ impl<'a> Turns<'a> {
         if new.is_empty() {
             return;
         }
-        if let Some(Turn::Assistant { blocks, calls }) = self.turns.last_mut() {
+        if let Some(Turn::Assistant { blocks, calls }) = self.all.last_mut() {
             blocks.extend(new);
             calls.extend(new_calls);
         } else {
             let mut calls = Calls::default();
             calls.extend(new_calls);
-            self.turns.push(Turn::Assistant { blocks: new, calls });
+            self.all.push(Turn::Assistant { blocks: new, calls });
         }
     }
 
     /// Bedrock's id of a result's call, if the assistant's last turn has such a call.
     pub(crate) fn match_result(&mut self, client: &str) -> Option<Cow<'a, str>> {
-        let calls = self.turns.iter_mut().rev().find_map(|turn| match turn {
+        let calls = self.all.iter_mut().rev().find_map(|turn| match turn {
             Turn::Assistant { calls, .. } => Some(calls),
             Turn::User { .. } => None,
         })?;
@@ -195,13 +195,13 @@ impl<'a> Turns<'a> {
         point: Option<CachePoint>,
         beside: Vec<ContentBlock<'a>>,
     ) {
-        if !matches!(self.turns.last(), Some(Turn::User { .. })) {
-            self.turns.push(Turn::User {
+        if !matches!(self.all.last(), Some(Turn::User { .. })) {
+            self.all.push(Turn::User {
                 results: Results::default(),
                 blocks: Vec::new(),
             });
         }
-        if let Some(Turn::User { results, blocks }) = self.turns.last_mut() {
+        if let Some(Turn::User { results, blocks }) = self.all.last_mut() {
             results.add(result, point);
             blocks.extend(beside);
         }
@@ -214,11 +214,11 @@ impl<'a> Turns<'a> {
         preface: Vec<ContentBlock<'a>>,
         context: &mut Context<'_>,
     ) -> Result<Vec<Message<'a>>, RequestError> {
-        let mut messages = Vec::with_capacity(self.turns.len() + 1);
+        let mut messages = Vec::with_capacity(self.all.len() + 1);
         let mut preface = Some(preface).filter(|blocks| !blocks.is_empty());
         let mut waiting: Vec<Call<'a>> = Vec::new();
-        let last = self.turns.len().saturating_sub(1);
-        for (index, turn) in self.turns.into_iter().enumerate() {
+        let last = self.all.len().saturating_sub(1);
+        for (index, turn) in self.all.into_iter().enumerate() {
             match turn {
                 Turn::Assistant { mut blocks, calls } => {
                     if !answers(&blocks) {

@@ -123,7 +123,7 @@ fn structured_output_follows_the_schema_in_both_places() {
     check(
         "Converse",
         &request,
-        json!([{"text": "{\"n\":0}"}]),
+        json!([{"text": "{\"n\":1.5}"}]),
         "end_turn",
     );
     let mut request = user("A number.");
@@ -132,7 +132,7 @@ fn structured_output_follows_the_schema_in_both_places() {
     check(
         "Claude",
         &request,
-        json!([{"text": "{\"n\":0}"}]),
+        json!([{"text": "{\"n\":1.5}"}]),
         "end_turn",
     );
 }

@@ -57,13 +57,13 @@ pub(super) fn messages(
             continue;
         };
         let assistant = role.is_some_and(|role| role.string().as_deref() == Some("assistant"));
-        let last = assistant && index.saturating_add(1) == members.len();
+        let ends = assistant && index.saturating_add(1) == members.len();
         let path = format!("messages[{index}].content");
         let kept = blocks(&content, &path, request)?;
         *is_removed = if assistant && kept.ends_thinking {
-            without_answer(&content, kept, last, request)?
+            without_answer(&content, kept, ends, request)?
         } else {
-            blank(&content, kept, last, request)
+            blank(&content, kept, ends, request)
         };
     }
     let mut removed = removed.into_iter();
