@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::Context;
+use api::v1alpha1::gateway::ImagePullPolicy;
 use clap::{Parser, ValueEnum};
 use operator::{
     CertificateSource, CollectorUrl, LeaderElection, OwnCertificate, Rotation, Settings, Tracing,
@@ -23,6 +24,9 @@ struct Arguments {
     /// Default image of the gateway.
     #[arg(long, env = "GATEWAY_IMAGE", default_value = operator::DEFAULT_GATEWAY_IMAGE)]
     gateway_image: String,
+    /// Pull policy of the gateway's image if a `BedrockAccess` does not set it: Always, IfNotPresent or Never.
+    #[arg(long, env = "GATEWAY_IMAGE_PULL_POLICY", default_value = "IfNotPresent", value_parser = pull_policy)]
+    gateway_image_pull_policy: ImagePullPolicy,
     /// Send traces of all gateways to this collector (base URL, OTLP over HTTP). Without it, tracing is disabled.
     #[arg(long, env = "GATEWAY_TRACING_ENDPOINT", value_name = "URL")]
     gateway_tracing_endpoint: Option<CollectorUrl>,
@@ -38,9 +42,13 @@ struct Arguments {
     /// Serve the webhook that injects sidecars on this address. Without it, the webhook is disabled.
     #[arg(long, env = "WEBHOOK_ADDRESS")]
     webhook_address: Option<SocketAddr>,
-    /// Name of the webhook's Service, for its certificate.
-    #[arg(long, env = "WEBHOOK_SERVICE", default_value = api::names::WEBHOOK_SERVICE)]
-    webhook_service: String,
+    /// Prefix of the names of this installation's Lease (NAME-operator), webhook Service and Secret (NAME-webhook), and
+    /// webhook configurations (NAME-sidecar, NAME-validation). Two installations in a cluster need different names.
+    #[arg(long, env = "INSTALLATION_NAME", value_name = "NAME", default_value = api::names::INSTALLATION)]
+    installation_name: String,
+    /// Name of the webhook's Service, for its certificate. Default: the name of the installation and `-webhook`.
+    #[arg(long, env = "WEBHOOK_SERVICE")]
+    webhook_service: Option<String>,
     /// Read the webhook's tls.crt and tls.key from this directory, for example from cert-manager. Without it, the operator
     /// creates and renews its own certificate.
     #[arg(long, env = "WEBHOOK_CERTIFICATE_DIRECTORY")]
@@ -97,7 +105,30 @@ fn log_filter(text: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(text).map_err(|error| error.to_string())
 }
 
+/// Parses a pull policy as Kubernetes spells it.
+fn pull_policy(text: &str) -> Result<ImagePullPolicy, String> {
+    let policies = [
+        ImagePullPolicy::Always,
+        ImagePullPolicy::IfNotPresent,
+        ImagePullPolicy::Never,
+    ];
+    let found = policies.into_iter().find(|policy| policy.as_str() == text);
+    found.ok_or_else(|| "use Always, IfNotPresent or Never".to_owned())
+}
+
 impl Arguments {
+    /// An object of this installation.
+    fn named(&self, suffix: &str) -> String {
+        format!("{}-{suffix}", self.installation_name)
+    }
+
+    fn leader_election(&self) -> LeaderElection {
+        LeaderElection {
+            lease: self.named("operator"),
+            ..LeaderElection::new(&self.namespace, &self.instance)
+        }
+    }
+
     fn tracing(&self) -> Option<Tracing> {
         Some(Tracing {
             endpoint: self.gateway_tracing_endpoint.clone()?,
@@ -106,13 +137,16 @@ impl Arguments {
     }
 
     fn webhook(&self) -> Option<WebhookSettings> {
+        let service = self.webhook_service.clone();
+        let service = service.unwrap_or_else(|| self.named("webhook"));
         let certificate = match &self.webhook_certificate_directory {
             Some(directory) => CertificateSource::Directory(directory.clone()),
             None => CertificateSource::Own(OwnCertificate {
                 namespace: self.namespace.clone(),
-                secret: api::names::WEBHOOK_SECRET.to_owned(),
-                configuration: api::names::WEBHOOK_CONFIGURATION.to_owned(),
-                names: vec![format!("{}.{}.svc", self.webhook_service, self.namespace)],
+                secret: self.named("webhook"),
+                configuration: self.named("sidecar"),
+                validation_configuration: self.named("validation"),
+                names: vec![format!("{service}.{}.svc", self.namespace)],
                 rotation: Rotation::default(),
             }),
         };
@@ -164,10 +198,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .context("failed to configure the Kubernetes client: run in a pod, or set KUBECONFIG")?;
     let webhook = arguments.webhook();
     let gateway_tracing = arguments.tracing();
-    let election = LeaderElection::new(&arguments.namespace, &arguments.instance);
+    let election = arguments.leader_election();
     let settings = Settings {
         webhook,
         gateway_image: arguments.gateway_image,
+        gateway_image_pull_policy: arguments.gateway_image_pull_policy,
         gateway_tracing,
         metrics_address: Some(arguments.metrics_address),
         health_address: Some(arguments.health_address),
@@ -195,6 +230,58 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn arguments(more: &[&str]) -> Arguments {
+        let fixed = ["operator", "--webhook-address=127.0.0.1:0"];
+        Arguments::parse_from(fixed.iter().chain(more))
+    }
+
+    fn own_certificate(arguments: &Arguments) -> OwnCertificate {
+        match arguments.webhook().unwrap().certificate {
+            CertificateSource::Own(own) => own,
+            CertificateSource::Directory(_) => panic!("a directory"),
+        }
+    }
+
+    #[test]
+    fn installation_has_the_names_of_the_api_by_default() {
+        let arguments = arguments(&[]);
+        let own = own_certificate(&arguments);
+        assert_eq!(arguments.leader_election().lease, api::names::LEASE);
+        assert_eq!(own.secret, api::names::WEBHOOK_SECRET);
+        assert_eq!(own.configuration, api::names::WEBHOOK_CONFIGURATION);
+        assert_eq!(
+            own.validation_configuration,
+            api::names::VALIDATION_CONFIGURATION
+        );
+        let service = format!("{}.bedrock-access-system.svc", api::names::WEBHOOK_SERVICE);
+        assert_eq!(own.names, [service]);
+    }
+
+    #[test]
+    fn second_installation_has_its_own_names() {
+        let arguments = arguments(&["--installation-name=staging"]);
+        let own = own_certificate(&arguments);
+        assert_eq!(arguments.leader_election().lease, "staging-operator");
+        assert_eq!(own.secret, "staging-webhook");
+        assert_eq!(own.configuration, "staging-sidecar");
+        assert_eq!(own.validation_configuration, "staging-validation");
+        assert_eq!(own.names, ["staging-webhook.bedrock-access-system.svc"]);
+    }
+
+    #[test]
+    fn pull_policy_is_spelled_as_in_kubernetes() {
+        let policy = |text: &str| {
+            let argument = format!("--gateway-image-pull-policy={text}");
+            Arguments::try_parse_from(["operator", &argument]).map(|a| a.gateway_image_pull_policy)
+        };
+        assert_eq!(policy("Always").unwrap(), ImagePullPolicy::Always);
+        let error = policy("always").unwrap_err().to_string();
+        assert!(
+            error.contains("use Always, IfNotPresent or Never"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn log_filter_accepts_levels_and_directives_and_rejects_other_words() {

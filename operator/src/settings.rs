@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
-use api::names;
+use api::{names, v1alpha1::gateway::ImagePullPolicy};
 use http::Uri;
 
 use crate::{leader::LeaderElection, webhook::WebhookSettings};
@@ -64,6 +64,8 @@ impl FromStr for CollectorUrl {
 pub struct Settings {
     /// Image of the gateway if `spec.gateway.image` is not set.
     pub gateway_image: String,
+    /// Pull policy of the gateway's image if `spec.gateway.imagePullPolicy` is not set.
+    pub gateway_image_pull_policy: ImagePullPolicy,
     /// Where gateways send traces; `None`: tracing is disabled.
     pub gateway_tracing: Option<Tracing>,
     /// Address of `/metrics`; `None`: not served.
@@ -103,6 +105,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             gateway_image: DEFAULT_GATEWAY_IMAGE.to_owned(),
+            gateway_image_pull_policy: ImagePullPolicy::default(),
             gateway_tracing: None,
             metrics_address: None,
             health_address: None,

@@ -65,6 +65,8 @@ pub const OPERATOR_HEALTH_PORT: u16 = 8081;
 /// Port of the operator's webhooks.
 pub const OPERATOR_WEBHOOK_PORT: u16 = 9443;
 
+/// Prefix of the names below that an installation can change: Lease, webhook configurations, Service and Secret.
+pub const INSTALLATION: &str = "bedrock-access";
 /// Name of the Lease for leader election among the replicas of the operator.
 pub const LEASE: &str = "bedrock-access-operator";
 

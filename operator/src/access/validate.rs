@@ -306,7 +306,13 @@ pub(crate) fn validate(
             identifier: guardrail.identifier.clone(),
             version: guardrail.version.clone(),
         }),
-        gateway: spec.gateway.clone(),
+        gateway: GatewaySpec {
+            image_pull_policy: spec
+                .gateway
+                .image_pull_policy
+                .or(Some(settings.gateway_image_pull_policy)),
+            ..spec.gateway.clone()
+        },
         sidecar,
         scale: scale(&spec.gateway),
         pod_monitor: spec

@@ -60,7 +60,7 @@ impl Keeper {
         );
         let validation = Publication::new::<ValidatingWebhookConfiguration>(
             client,
-            names::VALIDATION_CONFIGURATION,
+            &own.validation_configuration,
             names::VALIDATION_WEBHOOK,
         );
         Self {

@@ -32,6 +32,8 @@ pub struct OwnCertificate {
     pub secret: String,
     /// The `MutatingWebhookConfiguration` whose `caBundle` the operator sets.
     pub configuration: String,
+    /// The `ValidatingWebhookConfiguration` whose `caBundle` the operator sets, if the validation webhook is enabled.
+    pub validation_configuration: String,
     /// DNS names or addresses under which the API server calls the webhook.
     pub names: Vec<String>,
     /// When to renew.

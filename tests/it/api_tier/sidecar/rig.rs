@@ -96,6 +96,7 @@ impl SidecarRig {
             namespace: OPERATOR_NAMESPACE.to_owned(),
             secret: names::WEBHOOK_SECRET.to_owned(),
             configuration: names::WEBHOOK_CONFIGURATION.to_owned(),
+            validation_configuration: names::VALIDATION_CONFIGURATION.to_owned(),
             names: vec!["127.0.0.1".to_owned()],
             rotation,
         }))
