@@ -19,6 +19,7 @@ mod faults;
 mod framework_clients;
 mod golden_requests;
 mod limits;
+mod manifests;
 mod native;
 mod openai_clients;
 mod openapi;

@@ -1,6 +1,6 @@
 //! Checks by one tool each: formatting, lints, documentation, dependencies, chart.
 
-use std::{fs, path::Path};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};
 
@@ -15,6 +15,9 @@ use crate::{
 pub(crate) const CHART: &str = "charts/bedrock-access";
 /// Default namespace of the operator.
 pub(crate) const NAMESPACE: &str = "bedrock-access-system";
+
+/// The oldest version of Kubernetes that the chart supports.
+const OLDEST_KUBERNETES: &str = "1.33.0";
 
 /// Formats the code, or checks its format.
 pub(crate) fn fmt(console: &Console, check: bool) -> Result<()> {
@@ -101,44 +104,87 @@ pub(crate) fn chart(console: &Console) -> Result<()> {
     lint_chart(console)
 }
 
-/// Lints the chart and renders it with its defaults and with each file of values in its `ci` directory, with the
-/// programs that were built.
+/// Lints, tests and renders the chart with Helm 3 and Helm 4: with its defaults, with `values-ha.yaml`, and with each
+/// file of values in its `ci` directory. Checks its README and the workflows. Uses the programs that were built.
 pub(crate) fn lint_chart(console: &Console) -> Result<()> {
+    let helm3 = tools::HELM3.command(console)?;
+    let mut unittest = tools::HELM_UNITTEST.command(console)?;
+    let mut docs = tools::HELM_DOCS.command(console)?;
+    let mut actionlint = tools::ACTIONLINT.command(console)?;
     console.step("chart", |step| {
-        quiet(step, tools::helm()?.args(["lint", "--strict", CHART]))?;
-        let directory = repository::root().join(CHART).join("ci");
-        let mut renderings = vec![None];
-        if directory.is_dir() {
-            for entry in fs::read_dir(&directory).with_context(|| format!("failed to list {}", directory.display()))? {
-                renderings.push(Some(entry.context("failed to read a directory entry")?.path()));
+        quiet(step, unittest.args(["--strict", CHART]))?;
+        let readme = repository::root().join(CHART).join("README.md");
+        let generated = capture(step, docs.args(README_ARGUMENTS).arg("--dry-run"))?;
+        ensure!(
+            generated.trim() == repository::read(&readme)?.trim(),
+            "the chart's README.md is out of date. Fix: run `cargo xtask manifests`"
+        );
+        let mut renderings = vec![vec![]];
+        for values in values_files()? {
+            renderings.push(vec!["--values".to_owned(), values.display().to_string()]);
+        }
+        for helm in [clone(&helm3), tools::helm()?] {
+            quiet(step, clone(&helm).args(["lint", "--strict", CHART]))?;
+            for arguments in &renderings {
+                let text = template(step, clone(&helm), arguments)?;
+                ensure!(text.contains("kind: Deployment"), "the chart renders no Deployment with {arguments:?}");
+                ensure!(
+                    !text.contains("<no value>"),
+                    "the chart renders `<no value>` with {arguments:?}: a template reads a value that values.yaml lacks"
+                );
             }
         }
-        renderings.sort();
-        for values in renderings {
-            let text = render(step, values.as_deref())?;
-            ensure!(text.contains("kind: Deployment"), "the chart renders no Deployment with {values:?}");
-            ensure!(
-                !text.contains("<no value>"),
-                "the chart renders `<no value>` with {values:?}: a template reads a value that values.yaml lacks"
-            );
-        }
         Ok(())
-    })
+    })?;
+    console.step("workflows", |step| quiet(step, &mut actionlint))
 }
 
-/// The objects that `helm install` would create, custom resource definitions included.
-pub(crate) fn render(step: &Step, values: Option<&Path>) -> Result<String> {
-    let mut helm = tools::helm()?;
+/// Arguments of helm-docs for the chart's README.
+pub(crate) const README_ARGUMENTS: [&str; 5] = [
+    "--chart-search-root=charts",
+    "--document-dependency-values=false",
+    "--sort-values-order=file",
+    "--skip-version-footer",
+    "--log-level=warning",
+];
+
+/// The files of values that the chart is rendered with.
+fn values_files() -> Result<Vec<PathBuf>> {
+    let chart = repository::root().join(CHART);
+    let directory = chart.join("ci");
+    let entries = fs::read_dir(&directory)
+        .with_context(|| format!("failed to list {}", directory.display()))?;
+    let mut files = entries
+        .map(|entry| Ok(entry.context("failed to read a directory entry")?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    files.push(chart.join("values-ha.yaml"));
+    files.sort();
+    Ok(files)
+}
+
+/// The same command again: a `Command` cannot be copied.
+fn clone(command: &Command) -> Command {
+    let mut copy = Command::new(command.get_program());
+    copy.args(command.get_args())
+        .current_dir(repository::root());
+    copy
+}
+
+/// The objects that `helm install` would create, with Helm 4.
+pub(crate) fn render(step: &Step, arguments: &[&str]) -> Result<String> {
+    let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    template(step, tools::helm()?, &arguments)
+}
+
+fn template(step: &Step, mut helm: Command, arguments: &[String]) -> Result<String> {
     helm.args([
         "template",
         "bedrock-access",
         CHART,
-        "--include-crds",
         "--namespace",
         NAMESPACE,
     ]);
-    if let Some(values) = values {
-        helm.arg("--values").arg(values);
-    }
-    capture(step, &mut helm)
+    // A Helm that is built from its module does not know the current version of Kubernetes.
+    helm.arg(format!("--kube-version={OLDEST_KUBERNETES}"));
+    capture(step, helm.args(arguments))
 }

@@ -203,8 +203,13 @@ impl Story<'_> {
         ]);
         helm.args(["--wait", "--timeout", "90s"]);
         if self.registry != REGISTRY {
-            helm.arg("--set")
-                .arg(format!("image.registry={}", self.registry));
+            for (name, image) in [
+                ("operator", "bedrock-access-operator"),
+                ("gateway", "bedrock-gateway"),
+            ] {
+                let repository = format!("image.{name}.repository={}/{image}", self.registry);
+                helm.arg("--set").arg(repository);
+            }
         }
         process::quiet(step, &mut helm)
     }

@@ -1,5 +1,5 @@
-//! Generated files: `crds/`, the chart's copy of them, `manifests/install.yaml`, the tables of request fields, and the
-//! reference of the custom resources.
+//! Generated files: `crds/`, the chart's copy of them, the chart's README, `manifests/install.yaml` and
+//! `manifests/base`, the tables of request fields, and the reference of the custom resources.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -10,15 +10,17 @@ use crate::{
     checks::{self, CHART, NAMESPACE},
     console::{Console, Step},
     process::{capture, command, quiet},
-    repository,
+    repository, tools,
 };
 
 /// First words of every generated file.
 const NOTICE: &str = "# Generated";
-/// Both places of the definitions: their own, and the one that Helm reads.
-const CRD_DIRECTORIES: [&str; 2] = ["crds", "charts/bedrock-access/crds"];
-/// The plain installation.
-const MANIFEST: &str = "manifests/install.yaml";
+/// Both places of the definitions: their own, and the one that the chart's template reads.
+const CRD_DIRECTORIES: [&str; 2] = ["crds", "charts/bedrock-access/files/crds"];
+/// The schema of the chart's values, and the copy that its templates read: Helm hides the file itself from them.
+const SCHEMA: [&str; 2] = ["values.schema.json", "files/values.schema.json"];
+/// Directories of the plain installation and of the Kustomize base.
+const MANIFESTS: [&str; 2] = ["manifests", "manifests/base"];
 /// The documentation of the custom resources.
 const REFERENCE: &str = "docs/reference";
 
@@ -63,8 +65,15 @@ pub(crate) fn manifests(console: &Console, check: bool) -> Result<()> {
 }
 
 fn settle_manifests(console: &Console, check: bool) -> Result<()> {
+    let mut docs = tools::HELM_DOCS.command(console)?;
     console.step("manifests", |step| {
-        settle(&manifest_files(step)?, &["manifests"], check)
+        let [schema, copy] = SCHEMA.map(|name| format!("{CHART}/{name}"));
+        let schema = repository::read(&repository::root().join(schema))?;
+        settle(&Files::from([(copy, schema)]), &[], check)?;
+        if !check {
+            quiet(step, docs.args(checks::README_ARGUMENTS))?;
+        }
+        settle(&manifest_files(step)?, &MANIFESTS, check)
     })
 }
 
@@ -148,16 +157,50 @@ fn pages(step: &Step, what: Option<&str>) -> Result<Files> {
 }
 
 fn manifest_files(step: &Step) -> Result<Files> {
-    let rendered = checks::render(step, None)?;
+    let crds = [
+        "--set=crds.keep=false",
+        "--show-only=templates/custom-resources.yaml",
+    ];
+    let crds = without_helm(&checks::render(step, &crds)?);
+    let operator = without_helm(&checks::render(
+        step,
+        &["--set=crds.enabled=false", "--skip-tests"],
+    )?);
+    let notice = format!("{NOTICE} from {CHART} by `cargo xtask manifests`; do not edit.\n");
     let namespace = format!(
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n  labels:\n    \
          pod-security.kubernetes.io/enforce: restricted\n"
     );
-    let content = format!(
-        "{NOTICE} from {CHART} by `cargo xtask manifests`; do not edit.\n\
-         # Install: kubectl apply --server-side -f manifests/install.yaml\n{namespace}{rendered}"
-    );
-    Ok(Files::from([(MANIFEST.to_owned(), content)]))
+    let install = "# Install: kubectl apply --server-side -f manifests/install.yaml\n";
+    Ok(Files::from([
+        (
+            "manifests/install.yaml".to_owned(),
+            format!("{notice}{install}{namespace}{crds}{operator}"),
+        ),
+        (
+            "manifests/base/crds.yaml".to_owned(),
+            format!("{notice}{crds}"),
+        ),
+        (
+            "manifests/base/operator.yaml".to_owned(),
+            format!("{notice}{namespace}{operator}"),
+        ),
+    ]))
+}
+
+/// Rendered objects without the labels that are true only of objects that Helm installs, and without empty lines
+/// between them.
+fn without_helm(rendered: &str) -> String {
+    let of_helm = ["app.kubernetes.io/managed-by: Helm", "helm.sh/chart: "];
+    let kept = rendered.lines().filter(|line| {
+        let text = line.trim_start();
+        !of_helm.iter().any(|label| text.starts_with(label))
+    });
+    let mut text = kept.fold(String::new(), |text, line| text + line + "\n");
+    while text.contains("\n\n---") {
+        text = text.replace("\n\n---", "\n---");
+    }
+    text.trim_start().to_owned()
 }
 
 /// Writes `files`, or compares them with the existing files. Removes or reports files of `directories` that are no
@@ -213,6 +256,13 @@ fn generated_in(root: &Path, directory: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_manifests_have_no_labels_of_helm() {
+        let rendered = "---\nmetadata:\n  labels:\n    app.kubernetes.io/managed-by: Helm\n    a: b\n    helm.sh/chart: c-1\n\n\n---\nd: e\n";
+        let plain = "---\nmetadata:\n  labels:\n    a: b\n---\nd: e\n";
+        assert_eq!(without_helm(rendered), plain);
+    }
 
     #[test]
     fn only_files_with_the_notice_count_as_generated() {

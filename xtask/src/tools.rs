@@ -1,16 +1,17 @@
-//! Cargo tools at a pinned version, built on first use in the user's cache.
+//! Tools at a pinned version, built on first use in the user's cache: some with cargo, those of the chart with Go.
 //!
-//! All clones share them and `cargo clean` does not remove them. They are built without optimisation: they run for
-//! seconds, and an optimised cargo-deny takes minutes to compile.
+//! All clones share them and `cargo clean` does not remove them. Those of cargo are built without optimisation: they
+//! run for seconds, and an optimised cargo-deny takes minutes to compile.
 
 use std::{path::PathBuf, process::Command};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::{
     build::{self, Profile},
     console::Console,
-    process::{cargo, command, quiet},
+    process::{capture, cargo, command, quiet},
     repository,
 };
 
@@ -37,6 +38,85 @@ pub(crate) const FUZZ: Tool = Tool {
     name: "cargo-fuzz",
     version: "0.13.2",
 };
+
+/// A tool from a Go module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GoTool {
+    name: &'static str,
+    module: &'static str,
+    /// Directory of the program in the module.
+    package: &'static str,
+    version: &'static str,
+}
+
+/// Helm 3, beside Helm 4 of the local cluster: users have both.
+pub(crate) const HELM3: GoTool = GoTool {
+    name: "helm",
+    module: "helm.sh/helm/v3",
+    package: "./cmd/helm",
+    version: "v3.22.0",
+};
+/// Unit tests of the chart, `charts/bedrock-access/tests`.
+pub(crate) const HELM_UNITTEST: GoTool = GoTool {
+    name: "helm-unittest",
+    module: "github.com/helm-unittest/helm-unittest",
+    package: "./cmd/helm-unittest",
+    version: "v1.1.2",
+};
+/// The README of the chart.
+pub(crate) const HELM_DOCS: GoTool = GoTool {
+    name: "helm-docs",
+    module: "github.com/norwoodj/helm-docs",
+    package: "./cmd/helm-docs",
+    version: "v1.14.2",
+};
+/// Workflows of `.github`.
+pub(crate) const ACTIONLINT: GoTool = GoTool {
+    name: "actionlint",
+    module: "github.com/rhysd/actionlint",
+    package: "./cmd/actionlint",
+    version: "v1.7.12",
+};
+
+/// Go, of the path or of its usual place.
+fn go() -> Command {
+    let usual = PathBuf::from("/usr/local/go/bin/go");
+    command(if usual.is_file() { usual } else { "go".into() })
+}
+
+impl GoTool {
+    /// A command that runs the program, built if absent.
+    ///
+    /// # Errors
+    /// Go is missing, or the build fails.
+    pub(crate) fn command(self, console: &Console) -> Result<Command> {
+        let directory = repository::cache()?
+            .join("tools")
+            .join(format!("{}-{}", self.name, self.version));
+        let program = directory.join(self.name);
+        if !program.is_file() {
+            console.step(&format!("install {} {}", self.name, self.version), |step| {
+                // Not `go install`: it refuses modules with `replace` directives.
+                let module = format!("{}@{}", self.module, self.version);
+                let download = ["mod", "download", "-json", &module];
+                let downloaded = capture(step, go().args(download).current_dir("/"))
+                    .context("fix: install Go 1.26 or newer")?;
+                let downloaded: Value = serde_json::from_str(&downloaded)
+                    .context("the output of go mod download is not JSON")?;
+                let sources = downloaded.get("Dir").and_then(Value::as_str);
+                let sources = sources.context("go mod download names no directory")?;
+                let build = ["build", "-trimpath", "-o"];
+                quiet(
+                    step,
+                    go().args(build)
+                        .args([program.as_os_str(), self.package.as_ref()])
+                        .current_dir(sources),
+                )
+            })?;
+        }
+        Ok(command(program))
+    }
+}
 
 impl Tool {
     /// Path of the program, built if absent.

@@ -1,15 +1,24 @@
+{{/* Value of the label app.kubernetes.io/name. */}}
 {{- define "bedrock-access.name" -}}
-bedrock-access-operator
+{{- .Values.nameOverride | default "bedrock-access-operator" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{- define "bedrock-access.labels" -}}
-app.kubernetes.io/name: {{ include "bedrock-access.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/component: operator
-app.kubernetes.io/part-of: bedrock-access
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{/* Name of the operator's Deployment, ServiceAccount and roles, at most 52 characters, so that suffixes fit. */}}
+{{- define "bedrock-access.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else if not .Values.nameOverride }}
+{{- "bedrock-access-operator" }}
+{{- else if contains .Values.nameOverride .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* Prefix of the names of the webhooks, their Service and Secret, and the users' roles. */}}
+{{- define "bedrock-access.prefix" -}}
+{{- include "bedrock-access.fullname" . | trimSuffix "-operator" }}
 {{- end }}
 
 {{- define "bedrock-access.selector" -}}
@@ -17,14 +26,67 @@ app.kubernetes.io/name: {{ include "bedrock-access.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "bedrock-access.serviceAccountName" -}}
-{{- .Values.serviceAccount.name | default (include "bedrock-access.name" .) }}
+{{/* Labels of every object. Common labels take precedence, except over the labels of selectors. */}}
+{{- define "bedrock-access.labels" -}}
+{{- $chart := dict
+  "app.kubernetes.io/component" "operator"
+  "app.kubernetes.io/managed-by" .Release.Service
+  "app.kubernetes.io/part-of" "bedrock-access"
+  "app.kubernetes.io/version" (.Chart.AppVersion | toString)
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
+{{- $selector := include "bedrock-access.selector" . | fromYaml }}
+{{- mergeOverwrite $chart (deepCopy .Values.commonLabels) $selector | toYaml }}
 {{- end }}
 
-{{/* Full reference of an image: registry, name, tag. */}}
+{{/*
+Metadata of an object. Arguments: root, name; optional: global (no namespace), namespace, labels, annotations, hook.
+*/}}
+{{- define "bedrock-access.metadata" -}}
+name: {{ .name }}
+{{- if not .global }}
+namespace: {{ .namespace | default .root.Release.Namespace }}
+{{- end }}
+labels: {{- mergeOverwrite (include "bedrock-access.labels" .root | fromYaml) (.labels | default dict) | toYaml | nindent 2 }}
+{{- with mergeOverwrite (deepCopy .root.Values.commonAnnotations) (.annotations | default dict) }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "bedrock-access.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (include "bedrock-access.fullname" .) }}
+{{- end }}
+
+{{/*
+Reference of an image: repository with the registry of global.imageRegistry, and tag or digest. Arguments: root, image.
+*/}}
 {{- define "bedrock-access.image" -}}
-{{- $image := .root.Values.image -}}
-{{- with $image.registry }}{{ . | trimSuffix "/" }}/{{ end }}{{ .name }}:{{ $image.tag | default .root.Chart.AppVersion }}
+{{- $repository := .image.repository }}
+{{- with .root.Values.global.imageRegistry }}
+{{- $parts := splitList "/" $repository }}
+{{- /* The first part is a registry if it contains a dot or a port, as in the references of container engines. */}}
+{{- if and (gt (len $parts) 1) (regexMatch "[.:]|^localhost$" (first $parts)) }}
+{{- $parts = rest $parts }}
+{{- end }}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) (join "/" $parts) }}
+{{- end }}
+{{- if not .image.digest }}
+{{- printf "%s:%s" $repository (.image.tag | default .root.Chart.AppVersion | toString) }}
+{{- else if .image.tag }}
+{{- printf "%s:%s@%s" $repository .image.tag .image.digest }}
+{{- else }}
+{{- printf "%s@%s" $repository .image.digest }}
+{{- end }}
+{{- end }}
+
+{{/* Pull secrets, each once. */}}
+{{- define "bedrock-access.pullSecrets" -}}
+{{- $secrets := list }}
+{{- range concat .Values.imagePullSecrets (.Values.global.imagePullSecrets | default list) }}
+{{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) }}
+{{- end }}
+{{- with uniq $secrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* The operator's ServiceAccount as the subject of a binding. */}}
@@ -32,6 +94,37 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - kind: ServiceAccount
   name: {{ include "bedrock-access.serviceAccountName" . }}
   namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{/* Not empty if the operator's webhook server is needed. */}}
+{{- define "bedrock-access.webhook" -}}
+{{- if or .Values.sidecar.enabled .Values.admission.enabled }}yes{{ end }}
+{{- end }}
+
+{{/* Annotations of a webhook configuration. */}}
+{{- define "bedrock-access.webhookAnnotations" -}}
+{{- $annotations := deepCopy .Values.webhook.annotations }}
+{{- if .Values.webhook.certManager.enabled }}
+{{- $_ := set $annotations "cert-manager.io/inject-ca-from" (printf "%s/%s-webhook" .Release.Namespace (include "bedrock-access.prefix" .)) }}
+{{- end }}
+{{- toYaml $annotations }}
+{{- end }}
+
+{{/* Not empty if the ServiceMonitor is rendered. */}}
+{{- define "bedrock-access.serviceMonitor" -}}
+{{- if .Values.serviceMonitor.enabled }}
+{{- $mode := .Values.serviceMonitor.renderMode }}
+{{- if or (eq $mode "alwaysRender") (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor") -}}
+yes
+{{- else if eq $mode "failIfMissing" }}
+{{- fail "serviceMonitor: the cluster has no ServiceMonitor API. Fix: install the Prometheus operator, or set serviceMonitor.renderMode to skipIfMissing" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Not empty if the metrics Service is rendered. */}}
+{{- define "bedrock-access.metricsService" -}}
+{{- if or .Values.metrics.service.enabled (include "bedrock-access.serviceMonitor" .) }}yes{{ end }}
 {{- end }}
 
 {{/* Permissions in the namespaces that the operator reconciles. */}}
@@ -74,9 +167,4 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
-{{- end }}
-
-{{/* Not empty if the operator's webhook server is needed. */}}
-{{- define "bedrock-access.webhook" -}}
-{{- if or .Values.sidecar.enabled .Values.admission.enabled }}yes{{ end }}
 {{- end }}

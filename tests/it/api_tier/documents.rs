@@ -3,16 +3,17 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
+use localcluster::ApiServer;
+
 use super::rig::Rig;
 use crate::support::eventually;
 
-const MARKER: &str = "<!-- runs: cluster -->\n```";
-
-/// Shell scripts of a page that run here, in order. Lines after a `$` prompt are commands, others are output.
-fn scripts(page: &str) -> Vec<String> {
+/// Shell scripts of a page with this kind, in order. Lines after a `$` prompt are commands, others are output.
+fn scripts(page: &str, kind: &str) -> Vec<String> {
     let path = repository().join(page);
     let text = fs::read_to_string(&path).unwrap();
-    let blocks = text.split(MARKER).skip(1);
+    let marker = format!("<!-- runs: {kind} -->\n```");
+    let blocks = text.split(&marker).skip(1);
     blocks
         .map(|rest| {
             let (language, rest) = rest.split_once('\n').unwrap();
@@ -64,15 +65,35 @@ fn program(directory: &Path, name: &str, command: &Command) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// A directory with kubectl, and this Helm, for this cluster.
+fn programs(cluster: &ApiServer, helm: &Command) -> tempfile::TempDir {
+    let programs = tempfile::tempdir().unwrap();
+    program(programs.path(), "kubectl", &cluster.kubectl());
+    program(programs.path(), "helm", helm);
+    programs
+}
+
+/// Runs the scripts of this kind of a page with this Helm.
+pub(super) fn run_scripts(page: &str, kind: &str, cluster: &ApiServer, helm: &Command) {
+    let programs = programs(cluster, helm);
+    let path = format!("{}:/usr/bin:/bin", programs.path().display());
+    let scripts = scripts(page, kind);
+    assert!(
+        !scripts.is_empty(),
+        "{page} has no block of the kind {kind}"
+    );
+    for script in scripts {
+        run(page, &script, &path);
+    }
+}
+
 /// Runs the scripts of pages, one after the other. The operator starts when its Deployment is created.
 async fn follow(pages: &[&str]) -> Rig {
     let mut rig = Rig::empty().await;
-    let programs = tempfile::tempdir().unwrap();
-    program(programs.path(), "kubectl", &rig.cluster().kubectl());
-    program(programs.path(), "helm", &rig.cluster().helm());
+    let programs = programs(rig.cluster(), &rig.cluster().helm());
     let path = format!("{}:/usr/bin:/bin", programs.path().display());
     for page in pages {
-        let scripts = scripts(page);
+        let scripts = scripts(page, "cluster");
         assert!(!scripts.is_empty(), "{page}");
         for script in scripts {
             run(page, &script, &path);

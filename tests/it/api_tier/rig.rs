@@ -3,7 +3,7 @@
 mod chart;
 mod shared;
 
-use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
 use api::v1alpha1::BedrockAccess;
 use k8s_openapi::{
@@ -22,6 +22,7 @@ use localcluster::{ApiServer, AuditEvent, Options};
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
 
+use super::documents::run_scripts;
 use crate::support::eventually;
 
 pub(crate) use chart::fixture;
@@ -33,6 +34,8 @@ use shared::Shared;
 pub(crate) const OPERATOR_NAMESPACE: &str = "bedrock-access-system";
 /// Release name of the chart, and so the name of the operator's ServiceAccount.
 const RELEASE: &str = "bedrock-access";
+/// The page with the commands of an upgrade.
+pub(crate) const UPGRADE_GUIDE: &str = "docs/guide/upgrade-uninstall.md";
 /// Namespace of the BedrockAccess objects.
 pub(crate) const TEAM: &str = "team-a";
 
@@ -93,28 +96,21 @@ impl Rig {
     /// The API server as the first release was installed by `helm install`, but for its operator's program.
     pub(crate) async fn of_first_release() -> Self {
         let rig = Self::bare(&[]).await;
-        run(rig
-            .cluster
-            .helm()
-            .args(["install", RELEASE])
-            .arg(fixture("first-release/chart"))
-            .args(["--namespace", OPERATOR_NAMESPACE]));
+        rig.install_first_release(rig.cluster.helm());
         rig
     }
 
-    /// Upgrades as the guide says: the definitions, which Helm leaves alone, then the chart.
-    pub(crate) fn upgrade(&mut self) {
-        run(self
-            .cluster
-            .kubectl()
-            .args(["apply", "--server-side", "--force-conflicts", "-f"])
-            .arg(repository().join("crds")));
-        run(self
-            .cluster
-            .helm()
-            .args(["upgrade", RELEASE])
-            .arg(repository().join("charts/bedrock-access"))
+    /// Installs the first release with this Helm.
+    pub(crate) fn install_first_release(&self, mut helm: Command) {
+        run(helm
+            .args(["install", RELEASE])
+            .arg(fixture("first-release/chart"))
             .args(["--namespace", OPERATOR_NAMESPACE]));
+    }
+
+    /// Upgrades from the first release with the command of the guide, which also adopts the definitions.
+    pub(crate) fn upgrade(&mut self) {
+        run_scripts(UPGRADE_GUIDE, "helm 4", &self.cluster, &self.cluster.helm());
         self.rendered = render(&self.cluster, &[]);
         self.operator_user = operator_user(&self.rendered);
     }
@@ -163,7 +159,7 @@ impl Rig {
     }
 
     /// An API server with namespaces.
-    async fn bare(more: &[&str]) -> Self {
+    pub(crate) async fn bare(more: &[&str]) -> Self {
         let rig = Self::on_new_server().await;
         for name in [OPERATOR_NAMESPACE, TEAM].iter().chain(more) {
             create_namespace(&rig.client, name).await;

@@ -3,7 +3,7 @@
 //! `tests/fixtures/first-release` holds the chart as it was on 2026-11-24, and what its operator made of the sample
 //! access. Pods are Kubernetes' own: the Deployment controller would replace them if their template had changed.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, env, fs, path::PathBuf, process::Command};
 
 use api::{names, v1alpha1::BedrockAccess};
 use k8s_openapi::{
@@ -16,7 +16,10 @@ use k8s_openapi::{
 };
 use kube::{ResourceExt, api::ListParams};
 
-use super::rig::{Rig, fixture, sample_spec};
+use super::{
+    documents::run_scripts,
+    rig::{Rig, UPGRADE_GUIDE, fixture, sample_spec},
+};
 use crate::support::eventually;
 
 const CHILD: &str = "chat-gateway";
@@ -73,4 +76,52 @@ async fn upgrade_from_the_first_release_restarts_no_gateway() {
     assert_eq!(after.0.uid, before.0.uid);
     let access = rig.api::<BedrockAccess>().get("chat").await.unwrap();
     assert_eq!(access.status.unwrap().ready_replicas, Some(2));
+}
+
+/// Helm 3 as `cargo xtask chart` installs it.
+fn helm3() -> PathBuf {
+    let cache = env::var_os("XDG_CACHE_HOME").filter(|cache| !cache.is_empty());
+    let cache = cache.map_or_else(
+        || PathBuf::from(env::var_os("HOME").unwrap()).join(".cache"),
+        PathBuf::from,
+    );
+    let tools = cache.join("bedrock-access/tools");
+    let installed = fs::read_dir(&tools).into_iter().flatten().flatten();
+    let helm = installed
+        .map(|entry| entry.path().join("helm"))
+        .find(|path| path.is_file());
+    helm.unwrap_or_else(|| panic!("no Helm 3 in {}: run `cargo xtask chart`", tools.display()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upgrade_with_helm_3_adopts_the_definitions_and_rollback_keeps_them() {
+    let rig = Rig::bare(&[]).await;
+    let helm = || {
+        let mut helm = Command::new(helm3());
+        for (name, value) in rig.cluster().helm().get_envs() {
+            helm.env(name, value.unwrap());
+        }
+        helm
+    };
+    rig.install_first_release(helm());
+    let definition = || {
+        let name = "bedrockaccesses.bedrockaccess.dev";
+        let mut kubectl = rig.cluster().kubectl();
+        let output = kubectl.args(["get", "crd", name, "-o", "json"]).output();
+        let object: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+        object["metadata"].clone()
+    };
+    let uid = definition()["uid"].clone();
+    assert!(definition()["labels"].is_null());
+
+    run_scripts(UPGRADE_GUIDE, "helm 3", rig.cluster(), &helm());
+    let adopted = definition();
+    assert_eq!(adopted["labels"]["app.kubernetes.io/managed-by"], "Helm");
+    assert_eq!(adopted["annotations"]["helm.sh/resource-policy"], "keep");
+
+    let mut rollback = helm();
+    rollback.args(["rollback", "bedrock-access", "1"]);
+    let rolled_back = rollback.args(["--namespace", "bedrock-access-system"]);
+    assert!(rolled_back.output().unwrap().status.success());
+    assert_eq!(definition()["uid"], uid);
 }

@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSche
 use super::*;
 
 /// Directories of the definitions, relative to the root of the repository.
-const DIRECTORIES: [&str; 2] = ["crds", "charts/bedrock-access/crds"];
+const DIRECTORIES: [&str; 2] = ["crds", "charts/bedrock-access/files/crds"];
 
 #[test]
 fn definitions_in_the_repository_match_the_types() {

@@ -2,15 +2,18 @@
 //!
 //! Each shell block of every page has a comment above it: `<!-- runs: KIND -->` if a test runs it, or
 //! `<!-- not run: REASON -->`. `commands.rs` runs the kinds `gateway` and `simulated`,
-//! `tests/it/api_tier/documents.rs` runs the kind `cluster`, `tests/it/native/guide.rs` runs the kind `clients`.
+//! `tests/it/api_tier/documents.rs` runs the kind `cluster`, `tests/it/native/guide.rs` runs the kind `clients`, and
+//! `tests/it/api_tier/upgrade.rs` runs the kinds `helm 3` and `helm 4`.
 
 use super::{every_file, headings, read, root};
 
 const LANGUAGES: [&str; 5] = ["sh", "bash", "console", "shell", "zsh"];
 /// Kinds that run outside this program, and the tests that run them, which name their pages.
-const ELSEWHERE: [(&str, &str); 2] = [
+const ELSEWHERE: [(&str, &str); 4] = [
     ("cluster", "tests/it/api_tier/documents.rs"),
     ("clients", "tests/it/native/guide.rs"),
+    ("helm 3", "tests/it/api_tier/rig.rs"),
+    ("helm 4", "tests/it/api_tier/rig.rs"),
 ];
 /// Kinds that `commands.rs` runs.
 const HERE: [&str; 2] = ["gateway", "simulated"];
