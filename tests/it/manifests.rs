@@ -105,6 +105,41 @@ fn kustomization_can_change_both_images_and_the_namespace() {
     assert_eq!(service["namespace"], "other");
 }
 
+#[test]
+fn parent_chart_can_disable_the_chart_and_share_its_registry() {
+    let directory = tempfile::tempdir().unwrap();
+    let charts = directory.path().join("charts");
+    fs::create_dir(&charts).unwrap();
+    let chart = repository().join("charts/bedrock-access");
+    output(
+        std::process::Command::new("cp")
+            .arg("-r")
+            .args([&chart, &charts]),
+    );
+    let version = env!("CARGO_PKG_VERSION");
+    let parent = format!(
+        "apiVersion: v2\nname: platform\nversion: 1.0.0\ndependencies:\n\
+         - {{ name: bedrock-access, version: {version}, condition: bedrock-access.enabled }}\n"
+    );
+    fs::write(directory.path().join("Chart.yaml"), parent).unwrap();
+    let values = "global: { imageRegistry: mirror.example, storageClass: gp3 }\n";
+    fs::write(directory.path().join("values.yaml"), values).unwrap();
+    let tools = Tools::prepare().unwrap();
+    let render = |enabled: &str| {
+        let template = ["template", "platform", "--skip-tests"];
+        let set = format!("--set=bedrock-access.enabled={enabled}");
+        objects(&output(
+            tools.helm().args(template).arg(set).arg(directory.path()),
+        ))
+    };
+    assert!(render("false").is_empty());
+    let rendered = render("true");
+    let deployment = &rendered["Deployment bedrock-access-operator"];
+    let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+    let expected = format!("mirror.example/bedrock-access/bedrock-access-operator:{version}");
+    assert_eq!(image, &Value::from(expected));
+}
+
 /// Paths of the leaves of a map.
 fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
     match value.as_object() {

@@ -150,6 +150,7 @@ impl Story<'_> {
         console.step("check the source of the AWS credentials", |step| {
             self.check_credentials(step)
         })?;
+        console.step("helm test", |step| self.test_release(step))?;
         if once {
             self.run_doctor()?;
             self.break_and_fix()?;
@@ -202,6 +203,11 @@ impl Story<'_> {
             "--create-namespace",
         ]);
         helm.args(["--wait", "--timeout", "90s"]);
+        // What `helm test` chats with, once it exists.
+        helm.arg(format!(
+            "--set=helmTest.chat.name={ACCESS},helmTest.chat.namespace={TEAM},helmTest.chat.serviceAccountName=app,\
+             helmTest.chat.model={MODEL}"
+        ));
         if self.registry != REGISTRY {
             for (name, image) in [
                 ("operator", "bedrock-access-operator"),
@@ -212,6 +218,17 @@ impl Story<'_> {
             }
         }
         process::quiet(step, &mut helm)
+    }
+
+    /// The tests of the chart: the operator is ready, and the BedrockAccess answers a chat.
+    fn test_release(&self, step: &Step) -> Result<()> {
+        let mut helm = self.cluster.tool("helm")?;
+        helm.args(["test", "bedrock-access", "--namespace", NAMESPACE]);
+        let output = process::capture(step, helm.args(["--timeout", "120s"]))?;
+        let succeeded = output.matches("Succeeded").count();
+        // The Service and the pod that test the operator, and the pod that chats.
+        ensure!(succeeded == 3, "helm test:\n{output}");
+        Ok(())
     }
 
     fn apply(&self, step: &Step) -> Result<()> {
