@@ -1,0 +1,157 @@
+//! The Helm release in the demo: its tests, and upgrade, rollback and uninstall while an app chats.
+
+use std::{
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{ACCESS, MODEL, Story, TEAM, TOKEN};
+use crate::{
+    checks::{CHART, NAMESPACE},
+    console::Step,
+    image::VERSION,
+    process, repository,
+};
+
+/// Version of the chart that the demo upgrades to: the same chart under another version.
+const NEXT: &str = "99.0.0";
+/// Requests that the app must have sent during each change.
+const ENOUGH: usize = 5;
+
+impl Story<'_> {
+    /// The values with which `helm test` chats with the BedrockAccess of the demo.
+    pub(super) fn test_values() -> String {
+        let chat = "helmTest.chat";
+        format!(
+            "--set={chat}.name={ACCESS},{chat}.namespace={TEAM},{chat}.serviceAccountName=app,{chat}.model={MODEL}"
+        )
+    }
+
+    /// The tests of the chart: the operator is ready, and the BedrockAccess responds to a chat.
+    pub(super) fn test_release(&self, step: &Step) -> Result<()> {
+        let output = process::capture(step, self.helm(&["test"])?.args(["--timeout", "120s"]))?;
+        let succeeded = output.matches("Succeeded").count();
+        // The Service and the pod that test the operator, and the pod that chats.
+        ensure!(succeeded == 3, "helm test:\n{output}");
+        Ok(())
+    }
+
+    /// Upgrades, rolls back and uninstalls the chart while the app chats. Upgrade and rollback also replace the gateway
+    /// pods. No request fails.
+    pub(super) fn change_release(&self, endpoint: &str) -> Result<()> {
+        self.console
+            .heading("Upgrade, rollback and uninstall during requests");
+        self.under_load("helm upgrade", endpoint, |step| {
+            let chart = next_chart(step)?;
+            // Tracing changes the gateway pods; a collector that does not exist delays no request.
+            let tracing = "--set=gateway.tracing.endpoint=http://collector.invalid:4318";
+            let mut helm = self.helm(&["upgrade"])?;
+            helm.args([&chart, "--reset-then-reuse-values", tracing, "--wait"]);
+            process::quiet(step, &mut helm)?;
+            self.expect_release(step, NEXT)
+        })?;
+        self.under_load("helm rollback", endpoint, |step| {
+            process::quiet(step, self.helm(&["rollback"])?.args(["1", "--wait"]))?;
+            self.expect_release(step, VERSION)
+        })?;
+        self.under_load("helm uninstall", endpoint, |step| {
+            process::quiet(step, self.helm(&["uninstall"])?.arg("--wait"))?;
+            let access = format!("bedrockaccess/{ACCESS}");
+            let gateway = format!("deployment/{ACCESS}-gateway");
+            self.kubectl(step, &["--namespace", TEAM, "get", &access, &gateway])?;
+            Ok(())
+        })
+    }
+
+    /// `helm` with a command for the release of the demo.
+    fn helm(&self, words: &[&str]) -> Result<Command> {
+        let mut helm = self.cluster.tool("helm")?;
+        helm.args(words)
+            .args(["bedrock-access", "--namespace", NAMESPACE]);
+        Ok(helm)
+    }
+
+    /// Checks that the CRDs are those of a version of the chart, and waits for the gateway pods of its operator.
+    fn expect_release(&self, step: &Step, version: &str) -> Result<()> {
+        let crd = "crd/bedrockaccesses.bedrockaccess.dev";
+        let label = "jsonpath={.metadata.labels.helm\\.sh/chart}";
+        let found = self.kubectl(step, &["get", crd, "--output", label])?;
+        let expected = format!("bedrock-access-{version}");
+        ensure!(found == expected, "the CRD is of {found}, not {expected}");
+        let gateway = format!("deployment/{ACCESS}-gateway");
+        let status = ["rollout", "status", &gateway, "--timeout=120s"];
+        self.kubectl(step, &[&["--namespace", TEAM], status.as_slice()].concat())?;
+        Ok(())
+    }
+
+    /// Runs `change` while the app sends one request after the other.
+    fn under_load(
+        &self,
+        what: &str,
+        endpoint: &str,
+        change: impl FnOnce(&Step) -> Result<()>,
+    ) -> Result<()> {
+        self.console
+            .step(&format!("{what} during requests"), |step| {
+                let done = AtomicBool::new(false);
+                let sent = thread::scope(|scope| {
+                    let load = scope.spawn(|| {
+                        let mut sent = 0;
+                        while sent < ENOUGH || !done.load(Ordering::Relaxed) {
+                            self.request(step, endpoint)
+                                .with_context(|| format!("request {} failed", sent + 1))?;
+                            sent += 1;
+                        }
+                        Ok::<_, anyhow::Error>(sent)
+                    });
+                    let changed = change(step);
+                    done.store(true, Ordering::Relaxed);
+                    let sent = load
+                        .join()
+                        .map_err(|_| anyhow::anyhow!("the requests stopped"))??;
+                    changed.map(|()| sent)
+                })?;
+                Ok(sent)
+            })
+            .map(|sent| self.console.note(&format!("{sent} requests, no failure")))
+    }
+
+    /// One chat of the app, without retries.
+    fn request(&self, step: &Step, endpoint: &str) -> Result<()> {
+        let client = ["bedrock-gateway", "chat", "--base-url", endpoint];
+        let options = [
+            "--token-file",
+            TOKEN,
+            "--model",
+            MODEL,
+            "--stream",
+            "Hello.",
+        ];
+        let exec = ["--namespace", TEAM, "exec", "deployment/app", "--"];
+        self.kubectl(step, &[&exec[..], &client, &options].concat())?;
+        Ok(())
+    }
+}
+
+/// The chart under the next version.
+fn next_chart(step: &Step) -> Result<String> {
+    let directory = repository::scratch("next-chart")?;
+    let mut copy = process::command("cp");
+    copy.args(["-r", &format!("{CHART}/.")]).arg(&directory);
+    process::quiet(step, &mut copy)?;
+    let manifest = directory.join("Chart.yaml");
+    let text = repository::read(&manifest)?;
+    let next = text.replace(
+        &format!("\nversion: {VERSION}\n"),
+        &format!("\nversion: {NEXT}\n"),
+    );
+    ensure!(
+        next != text,
+        "Chart.yaml has another version than {VERSION}"
+    );
+    repository::write(&manifest, &next)?;
+    Ok(directory.display().to_string())
+}
