@@ -34,6 +34,16 @@ fn objects(text: &str) -> BTreeMap<String, Value> {
         .collect()
 }
 
+/// Kustomize writes `1.0` as `1`.
+fn unify_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => *value = number.as_f64().unwrap().into(),
+        Value::Array(items) => items.iter_mut().for_each(unify_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(unify_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
 fn output(command: &mut std::process::Command) -> String {
     let output = command.current_dir(repository()).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -26,7 +26,7 @@ use super::documents::run_scripts;
 use crate::support::eventually;
 
 pub(crate) use chart::fixture;
-use chart::{install_chart, operator_user, render, repository, run};
+use chart::{install_chart, operator_user, render, run};
 pub(crate) use shared::Background;
 use shared::Shared;
 

@@ -69,7 +69,7 @@ pub(super) fn render(cluster: &ApiServer, chart: &[&str]) -> Vec<Value> {
         .collect()
 }
 
-pub(super) fn repository() -> PathBuf {
+fn repository() -> PathBuf {
     let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     tests.parent().unwrap().to_owned()
 }
