@@ -117,7 +117,7 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- if or (eq $mode "alwaysRender") (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor") -}}
 yes
 {{- else if eq $mode "failIfMissing" }}
-{{- fail "serviceMonitor: the cluster has no ServiceMonitor API. Fix: install the Prometheus operator, or set serviceMonitor.renderMode to skipIfMissing" }}
+{{- fail "serviceMonitor: the cluster has no ServiceMonitor API. Fix: install the Prometheus operator, or set serviceMonitor.renderMode to alwaysRender or skipIfMissing" }}
 {{- end }}
 {{- end }}
 {{- end }}
