@@ -25,6 +25,7 @@ fn objects(text: &str) -> BTreeMap<String, Value> {
                     labels.remove("helm.sh/chart");
                 }
             }
+            unify_numbers(&mut object);
             let name = object["metadata"]["name"].as_str().unwrap();
             (
                 format!("{} {name}", object["kind"].as_str().unwrap()),
