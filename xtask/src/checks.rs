@@ -1,13 +1,13 @@
 //! Checks by one tool each: formatting, lints, documentation, dependencies, chart.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command, thread};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::{
     build::{self, Profile},
     console::{Console, Step},
-    process::{capture, cargo, command, quiet},
+    process::{again, capture, cargo, command, quiet},
     repository, tools,
 };
 
@@ -107,36 +107,52 @@ pub(crate) fn chart(console: &Console) -> Result<()> {
 /// Lints, tests and renders the chart with Helm 3 and Helm 4: with its defaults, with `values-ha.yaml`, and with each
 /// file of values in its `ci` directory. Checks its README and the workflows. Uses the programs that were built.
 pub(crate) fn lint_chart(console: &Console) -> Result<()> {
-    let helm3 = tools::HELM3.command(console)?;
+    let helms = [tools::HELM3.command(console)?, tools::helm()?];
     let mut unittest = tools::HELM_UNITTEST.command(console)?;
     let mut docs = tools::HELM_DOCS.command(console)?;
     let mut actionlint = tools::ACTIONLINT.command(console)?;
     console.step("chart", |step| {
-        quiet(step, unittest.args(["--strict", CHART]))?;
         let readme = repository::root().join(CHART).join("README.md");
         let generated = capture(step, docs.args(README_ARGUMENTS).arg("--dry-run"))?;
         ensure!(
             generated.trim() == repository::read(&readme)?.trim(),
             "the chart's README.md is out of date. Fix: run `cargo xtask manifests`"
         );
-        let mut renderings = vec![vec![]];
-        for values in values_files()? {
-            renderings.push(vec!["--values".to_owned(), values.display().to_string()]);
-        }
-        for helm in [clone(&helm3), tools::helm()?] {
-            quiet(step, clone(&helm).args(["lint", "--strict", CHART]))?;
-            for arguments in &renderings {
-                let text = template(step, clone(&helm), arguments)?;
-                ensure!(text.contains("kind: Deployment"), "the chart renders no Deployment with {arguments:?}");
-                ensure!(
-                    !text.contains("<no value>"),
-                    "the chart renders `<no value>` with {arguments:?}: a template reads a value that values.yaml lacks"
-                );
+        let values = values_files()?;
+        thread::scope(|scope| {
+            let checks = helms
+                .each_ref()
+                .map(|helm| scope.spawn(|| lint_with(step, helm, &values)));
+            quiet(step, unittest.args(["--strict", CHART]))?;
+            for check in checks {
+                check
+                    .join()
+                    .map_err(|_| anyhow!("a check of the chart stopped"))??;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     })?;
     console.step("workflows", |step| quiet(step, &mut actionlint))
+}
+
+/// Lints the chart and renders it with its defaults and with each of these files.
+fn lint_with(step: &Step, helm: &Command, values: &[PathBuf]) -> Result<()> {
+    quiet(step, again(helm).args(["lint", "--strict", CHART]))?;
+    let files = values
+        .iter()
+        .map(|file| vec![format!("--values={}", file.display())]);
+    for arguments in files.chain([Vec::new()]) {
+        let text = template(step, again(helm), &arguments)?;
+        ensure!(
+            text.contains("kind: Deployment"),
+            "the chart renders no Deployment with {arguments:?}"
+        );
+        ensure!(
+            !text.contains("<no value>"),
+            "the chart renders `<no value>` with {arguments:?}: a template reads a value that values.yaml lacks"
+        );
+    }
+    Ok(())
 }
 
 /// Arguments of helm-docs for the chart's README.
@@ -160,14 +176,6 @@ fn values_files() -> Result<Vec<PathBuf>> {
     files.push(chart.join("values-ha.yaml"));
     files.sort();
     Ok(files)
-}
-
-/// The same command again: a `Command` cannot be copied.
-fn clone(command: &Command) -> Command {
-    let mut copy = Command::new(command.get_program());
-    copy.args(command.get_args())
-        .current_dir(repository::root());
-    copy
 }
 
 /// The objects that `helm install` would create, with Helm 4.

@@ -27,6 +27,19 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// The same command once more: a `Command` cannot be copied.
+pub(crate) fn again(first: &Command) -> Command {
+    let mut copy = command(first.get_program());
+    copy.args(first.get_args());
+    for (name, value) in first.get_envs() {
+        match value {
+            Some(value) => copy.env(name, value),
+            None => copy.env_remove(name),
+        };
+    }
+    copy
+}
+
 /// The cargo that runs this program, and so the pinned toolchain.
 pub(crate) fn cargo() -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))

@@ -97,11 +97,12 @@ impl Story<'_> {
         self.console
             .step(&format!("{what} during requests"), |step| {
                 let done = AtomicBool::new(false);
+                let request = self.request(endpoint)?;
                 let sent = thread::scope(|scope| {
                     let load = scope.spawn(|| {
                         let mut sent = 0;
                         while sent < ENOUGH || !done.load(Ordering::Relaxed) {
-                            self.request(step, endpoint)
+                            process::capture(step, &mut process::again(&request))
                                 .with_context(|| format!("request {} failed", sent + 1))?;
                             sent += 1;
                         }
@@ -120,19 +121,20 @@ impl Story<'_> {
     }
 
     /// One chat of the app, without retries.
-    fn request(&self, step: &Step, endpoint: &str) -> Result<()> {
-        let client = ["bedrock-gateway", "chat", "--base-url", endpoint];
-        let options = [
-            "--token-file",
-            TOKEN,
-            "--model",
-            MODEL,
-            "--stream",
-            "Hello.",
-        ];
-        let exec = ["--namespace", TEAM, "exec", "deployment/app", "--"];
-        self.kubectl(step, &[&exec[..], &client, &options].concat())?;
-        Ok(())
+    fn request(&self, endpoint: &str) -> Result<Command> {
+        let mut kubectl = self.cluster.tool("kubectl")?;
+        kubectl
+            .args(["--namespace", TEAM, "exec", "deployment/app", "--"])
+            .args(["bedrock-gateway", "chat", "--base-url", endpoint])
+            .args([
+                "--token-file",
+                TOKEN,
+                "--model",
+                MODEL,
+                "--stream",
+                "Hello.",
+            ]);
+        Ok(kubectl)
     }
 }
 
