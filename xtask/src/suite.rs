@@ -111,6 +111,9 @@ fn lane(console: &Console, full: bool) -> Result<()> {
             kubernetes.wait(console)
         });
     }
+    report.run("tools of the chart", 2 + empty.as_secs() / 3, || {
+        tools::chart(console)
+    });
     // Everything below runs programs.
     if let (Some(()), Some(binaries)) = (built, compiled) {
         run_programs(console, &mut report, &binaries, full);

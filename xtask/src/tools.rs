@@ -118,6 +118,14 @@ impl GoTool {
     }
 }
 
+/// Builds the tools of the chart that are absent.
+pub(crate) fn chart(console: &Console) -> Result<()> {
+    for tool in [HELM3, HELM_UNITTEST, HELM_DOCS, ACTIONLINT] {
+        tool.command(console)?;
+    }
+    Ok(())
+}
+
 impl Tool {
     /// Path of the program, built if absent.
     pub(crate) fn path(self, console: &Console) -> Result<PathBuf> {
