@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::{ACCESS, MODEL, Story, TEAM, TOKEN};
 use crate::{
@@ -18,7 +18,9 @@ use crate::{
 
 /// Version of the chart that the demo upgrades to: the same chart under another version.
 const NEXT: &str = "99.0.0";
-/// Requests that the app must have sent during each change.
+/// Clients that send one request after the other at the same time.
+const CLIENTS: usize = 4;
+/// Requests that each of them must have sent during each change.
 const ENOUGH: usize = 5;
 
 impl Story<'_> {
@@ -98,24 +100,26 @@ impl Story<'_> {
             .step(&format!("{what} during requests"), |step| {
                 let done = AtomicBool::new(false);
                 let request = self.request(endpoint)?;
-                let sent = thread::scope(|scope| {
-                    let load = scope.spawn(|| {
+                thread::scope(|scope| {
+                    let client = || {
                         let mut sent = 0;
                         while sent < ENOUGH || !done.load(Ordering::Relaxed) {
                             process::capture(step, &mut process::again(&request))
                                 .with_context(|| format!("request {} failed", sent + 1))?;
                             sent += 1;
                         }
-                        Ok::<_, anyhow::Error>(sent)
-                    });
+                        Ok::<usize, anyhow::Error>(sent)
+                    };
+                    let clients = [(); CLIENTS].map(|()| scope.spawn(client));
                     let changed = change(step);
                     done.store(true, Ordering::Relaxed);
-                    let sent = load
-                        .join()
-                        .map_err(|_| anyhow::anyhow!("the requests stopped"))??;
+                    let mut sent = 0;
+                    for client in clients {
+                        let joined = client.join();
+                        sent += joined.map_err(|_| anyhow!("the requests stopped"))??;
+                    }
                     changed.map(|()| sent)
-                })?;
-                Ok(sent)
+                })
             })
             .map(|sent| self.console.note(&format!("{sent} requests, no failure")))
     }
