@@ -155,8 +155,12 @@ impl Shared {
     }
 
     /// Records that AWS refused a generation, and asks the task for other credentials. The first text is kept, so
-    /// that all requests report the same.
+    /// that all requests report the same. A late refusal of replaced credentials says nothing about the current ones.
     fn refuse(&self, generation: u64, why: &str, scope: Scope) {
+        let current = self.credentials();
+        if current.is_some_and(|current| current.generation() > generation) {
+            return;
+        }
         let known = self.refusal.load_full();
         let known = known.filter(|known| known.applies_to(generation));
         if let Some(known) = known.filter(|known| known.scope >= scope) {
@@ -374,6 +378,21 @@ impl Handle {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(self.shared.last_error_or_pending()),
         }
+    }
+
+    /// Like [`Self::replace`] for credentials that AWS does not know in `region`. None if there are no newer ones, and for
+    /// another region than the configured one, which the account may not have enabled.
+    pub async fn replace_unknown(
+        &self,
+        rejected: &ActiveCredentials,
+        why: &str,
+        region: &str,
+    ) -> Option<ActiveCredentials> {
+        let own = self.shared.sts.region.as_deref();
+        if own.is_some_and(|own| own != region) {
+            return None;
+        }
+        self.replace(rejected, why).await.ok()
     }
 
     async fn newer_than(&self, rejected: u64, why: &str) -> Result<ActiveCredentials, Unavailable> {

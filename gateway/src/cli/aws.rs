@@ -160,6 +160,8 @@ pub(crate) enum Service {
     Bedrock,
     /// Data plane.
     BedrockRuntime,
+    /// OpenAI's and Anthropic's protocols.
+    BedrockMantle,
     /// Security Token Service.
     Sts,
     /// Identity and Access Management.
@@ -171,6 +173,7 @@ impl Service {
     pub(crate) fn signing_name(self) -> &'static str {
         match self {
             Self::Bedrock | Self::BedrockRuntime => "bedrock",
+            Self::BedrockMantle => "bedrock-mantle",
             Self::Sts => "sts",
             Self::Iam => "iam",
         }
@@ -181,6 +184,7 @@ impl Service {
         match self {
             Self::Bedrock => "bedrock",
             Self::BedrockRuntime => "bedrock-runtime",
+            Self::BedrockMantle => "bedrock-mantle",
             Self::Sts => "sts",
             Self::Iam => "iam",
         }
@@ -198,6 +202,7 @@ pub(crate) fn base_url(
     let (configured, variable) = match service {
         Service::Bedrock => (config.endpoints.bedrock.clone(), "BEDROCK"),
         Service::BedrockRuntime => (config.endpoints.bedrock_runtime.clone(), "BEDROCK_RUNTIME"),
+        Service::BedrockMantle => (config.endpoints.bedrock_mantle.clone(), "BEDROCK_MANTLE"),
         Service::Sts => (config.endpoints.sts.clone(), "STS"),
         Service::Iam => (None, "IAM"),
     };
@@ -208,6 +213,10 @@ pub(crate) fn base_url(
         let fips = fips.is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
         let name = match (service, fips) {
             (Service::Iam, _) => return format!("https://{}", iam_host(region)),
+            (Service::BedrockMantle, _) => {
+                let suffix = region.partition().dual_stack_dns_suffix();
+                return format!("https://{}.{region}.{suffix}", service.title());
+            }
             (other, true) => format!("{}-fips", other.title()),
             (other, false) => other.title().to_owned(),
         };

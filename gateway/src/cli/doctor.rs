@@ -126,7 +126,7 @@ pub async fn check_all(args: &Args, settings: &Settings) -> Findings {
     let region = region.clone();
     let credentials =
         source::obtain(settings, &config, &region, &choice, timeout, &mut findings).await;
-    let client = match AwsClient::try_new(timeout) {
+    let client = match AwsClient::try_new(settings.environment.as_ref(), timeout) {
         Ok(client) => client,
         Err(error) => {
             findings.add(Finding::error(
@@ -310,6 +310,13 @@ impl NetworkChecks<'_> {
     /// Checks all endpoints concurrently. Returns the `Date` of a response.
     async fn endpoints(&self, choice: &Choice, findings: &mut Findings) -> Option<String> {
         let mut services = vec![Service::Bedrock, Service::BedrockRuntime];
+        let models = models::to_check(self.config, &self.args.model, self.region);
+        if models
+            .iter()
+            .any(|model| model.service() == Service::BedrockMantle)
+        {
+            services.push(Service::BedrockMantle);
+        }
         if choice.method != Method::BedrockApiKey {
             services.insert(0, Service::Sts);
         }
@@ -365,7 +372,7 @@ impl NetworkChecks<'_> {
             let Some((handle, credentials)) = session else {
                 continue;
             };
-            let base = self.base(Service::BedrockRuntime, &model.region);
+            let base = self.base(model.service(), &model.region);
             findings.add(
                 models::invoke(self.client, handle, credentials, &base, model, self.config).await,
             );

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context;
 use bytes::Bytes;
+use credentials::Proxies;
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use serde_json::{Value, json};
@@ -113,7 +114,10 @@ async fn get(url: &str) -> Result<(bool, Value), String> {
     let failed = |error: &dyn std::fmt::Display| error.to_string();
     let url: Uri = url.parse().map_err(|error| failed(&error))?;
     let host = url.authority().map(ToString::to_string).unwrap_or_default();
-    let client = client::connect(client::tls().map_err(|error| failed(&error))?);
+    let client = client::connect(
+        client::tls().map_err(|error| failed(&error))?,
+        &Proxies::default(),
+    );
     let request = Request::get(url).body(Full::new(Bytes::new()));
     let request = request.map_err(|error| failed(&error))?;
     let response = client

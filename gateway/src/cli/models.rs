@@ -202,7 +202,10 @@ async fn from_bedrock(
         Ok(credentials) => credentials,
         Err(error) => return all_from_table(format!("no AWS credentials: {}", error.message)),
     };
-    let client = match AwsClient::try_new(Duration::from_secs(args.timeout)) {
+    let client = match AwsClient::try_new(
+        settings.environment.as_ref(),
+        Duration::from_secs(args.timeout),
+    ) {
         Ok(client) => client,
         Err(error) => return all_from_table(error.to_string()),
     };

@@ -53,7 +53,7 @@ pub(crate) async fn handle(
     }
     let models = match &caller {
         Ok(caller) => {
-            let listed = models::listed(&state, &headers).await;
+            let listed = state.model_list().ids(&state).await;
             models::entries(&active, caller, listed.as_deref())
         }
         Err(_) => Vec::new(),

@@ -48,10 +48,12 @@ pub(crate) async fn all(
     headers: HeaderMap,
 ) -> Response {
     let dialect = Dialect::new(PATH, &headers);
-    let listed = listed(&state, &headers).await;
-    serve_locally(&state, &context, (PATH, dialect), |active| {
-        let caller = active.authenticator.authenticate(&headers, state.now())?;
-        let found = entries(active, &caller, listed.as_deref());
+    let active = state.active();
+    let caller = active.authenticator.authenticate(&headers, state.now());
+    let listed = listed(&state, caller.is_ok()).await;
+    serve_locally(&state, &context, (PATH, dialect), |_| {
+        let caller = caller?;
+        let found = entries(&active, &caller, listed.as_deref());
         let body = if dialect == Dialect::Anthropic {
             let page = page.map_or_else(|_| Page::default(), |Query(page)| page);
             let created = rfc3339(state.started_at());
@@ -82,11 +84,13 @@ pub(crate) async fn one(
     headers: HeaderMap,
 ) -> Response {
     let dialect = Dialect::new(PATH, &headers);
-    let listed = listed(&state, &headers).await;
-    serve_locally(&state, &context, (PATH, dialect), |active| {
-        let caller = active.authenticator.authenticate(&headers, state.now())?;
+    let active = state.active();
+    let caller = active.authenticator.authenticate(&headers, state.now());
+    let listed = listed(&state, caller.is_ok()).await;
+    serve_locally(&state, &context, (PATH, dialect), |_| {
+        let caller = caller?;
         if state.settings().config.is_none() {
-            check_listed(active, &model, listed.as_deref())?;
+            check_listed(&active, &model, listed.as_deref())?;
         }
         let targets = active.routes.resolve(&model, &caller, 0)?;
         let created = state.started_at();
@@ -104,12 +108,10 @@ pub(crate) async fn one(
 }
 
 /// What Bedrock lists, if known. A client that is not authenticated causes no call.
-pub(super) async fn listed(state: &State, headers: &HeaderMap) -> Option<Arc<BTreeSet<String>>> {
-    let active = state.active();
-    active
-        .authenticator
-        .authenticate(headers, state.now())
-        .ok()?;
+async fn listed(state: &State, is_authenticated: bool) -> Option<Arc<BTreeSet<String>>> {
+    if !is_authenticated {
+        return None;
+    }
     state.model_list().ids(state).await
 }
 

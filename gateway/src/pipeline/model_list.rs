@@ -1,8 +1,9 @@
 //! What Bedrock lists in the gateway's region, for `/v1/models` of a gateway without a configuration file.
 //!
 //! The first request for the list starts a task that calls Bedrock, and waits for it for one second. Later requests get
-//! the last list at once; a list that is too old is renewed in the background. Without permission to list models, or
-//! without a connection, there is no list, and `/v1/models` uses the built-in table. Requests for models never wait.
+//! the last list at once; a list that is too old is renewed in the background. Without permission to list models
+//! there is no list, and `/v1/models` uses the built-in table. After any other error the last list stays in use. Requests
+//! for models never wait.
 
 use std::{
     collections::BTreeSet,
@@ -15,6 +16,7 @@ use std::{
 
 use api::catalogue;
 use arc_swap::ArcSwapOption;
+use bedrock::Class;
 use tokio::{sync::Notify, time::Instant};
 
 use super::state::State;
@@ -73,8 +75,15 @@ impl ModelList {
     fn finish(&self, listed: Result<RegionModels, ListError>, state: &State) {
         let before = self.last.load_full().and_then(|last| last.ids.clone());
         let (ids, age) = match listed {
-            Ok(found) => (Some(Arc::new(callable(found, state))), MAX_AGE),
-            Err(ListError::Service(error)) => {
+            Ok(found) => {
+                let complete = found.note.is_none();
+                let mut ids = callable(found, state);
+                if !complete {
+                    ids.extend(before.iter().flat_map(|ids| ids.iter().cloned()));
+                }
+                (Some(Arc::new(ids)), MAX_AGE)
+            }
+            Err(ListError::Service(error)) if error.class() == Class::AccessDenied => {
                 tracing::info!(
                     error = error.name,
                     "Bedrock does not list its models for the gateway; /v1/models uses the built-in table"

@@ -157,3 +157,47 @@ async fn gateway_with_a_configuration_lists_the_table_without_a_call() {
     assert_eq!(rig.get("/v1/models/model.of-tomorrow").await.status, 200);
     assert!(rig.double.calls_of("ListFoundationModels").is_empty());
 }
+
+#[tokio::test]
+async fn a_signed_request_gets_the_list_of_bedrock() {
+    let plan = Plan {
+        settings: Box::new(|settings| settings.api_key = Some(gateway::ApiKey::new("sk-1"))),
+        ..plan(awsdouble::allow_bedrock())
+    };
+    let rig = Rig::start(plan).await;
+    let signer = crate::signer::Signer::new("default", "sk-1");
+    let list = signer
+        .call(&rig, http::Method::GET, "/inference-profiles", "")
+        .await;
+    assert_eq!(list.status, 200, "{}", list.text());
+    let text = list.text();
+    assert!(text.contains(&format!("us.{NEW}")), "{text}");
+}
+
+#[tokio::test]
+async fn one_throttled_listing_keeps_the_known_list() {
+    for operation in ["ListFoundationModels", "ListInferenceProfiles"] {
+        let rig = Rig::start(plan(awsdouble::allow_bedrock())).await;
+        let new = format!("us.{NEW}");
+        assert!(ids(&rig).await.contains(&new));
+        let throttle = FaultAction::Error {
+            status: 429,
+            code: "ThrottlingException".to_owned(),
+            message: "Rate exceeded".to_owned(),
+            empty_body: false,
+        };
+        rig.double.inject(Fault::new(operation, throttle));
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_mins(11)).await;
+        tokio::time::resume();
+        ids(&rig).await;
+        crate::rig::eventually("the listing was repeated", async || {
+            rig.double.calls_of(operation).len() == 2
+        })
+        .await;
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert!(ids(&rig).await.contains(&new), "{operation}");
+        }
+    }
+}

@@ -478,3 +478,28 @@ async fn unreachable_and_silent_endpoints_time_out() {
     outcome.is(&format!("invoke:{HAIKU}"), "error", "within 1 s");
     drop(silent);
 }
+
+#[tokio::test]
+async fn targets_on_mantle_are_called_on_mantle() {
+    let double = Double::start(account(everything(), RECENT)).await.unwrap();
+    let config = config_file(
+        "region: us-east-1\nmodels:\n\
+         - {name: chat, targets: [{modelId: openai.gpt-oss-20b, api: Mantle}]}\n\
+         - {name: responses, targets: [{modelId: openai.gpt-5.5}]}\n",
+    );
+    let path = config.path().to_str().unwrap();
+    let mantle = [("AWS_ENDPOINT_URL_BEDROCK_MANTLE", double.mantle_url())];
+    let mantle = mantle.each_ref().map(|(name, url)| (*name, url.as_str()));
+    let outcome = run(
+        with_keys(&double, &mantle),
+        &["--config", path, "--invoke", "all"],
+    )
+    .await;
+    assert_eq!(outcome.code, ExitCode::SUCCESS, "{:#}", outcome.report);
+    outcome.is("invoke:chat", "ok", "Chat Completions");
+    outcome.is("invoke:responses", "ok", "Responses");
+    outcome.is("endpoint:bedrock-mantle", "ok", "responds");
+    assert!(double.calls_of("Converse").is_empty());
+    assert_eq!(double.calls_of("ChatCompletions").len(), 2);
+    assert_eq!(double.calls_of("CreateResponse").len(), 2);
+}

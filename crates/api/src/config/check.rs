@@ -49,8 +49,25 @@ impl GatewayConfig {
                 );
             }
         }
+        if let Some(guardrail) = &self.guardrail {
+            let fields = [
+                ("identifier", &guardrail.identifier),
+                ("version", &guardrail.version),
+            ];
+            for (name, value) in fields {
+                if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+                    return invalid(
+                        format!("guardrail.{name}"),
+                        "must be visible ASCII without spaces, since requests carry it in a header",
+                    );
+                }
+            }
+        }
         if self.limits.max_body_bytes == 0 {
             return invalid("limits.maxBodyBytes", "must be at least 1");
+        }
+        if self.limits.keep_alive_seconds == 0 {
+            return invalid("limits.keepAliveSeconds", "must be at least 1");
         }
         if let Some(Store { redis }) = &self.limits.store
             && !(redis.url.starts_with("redis://") || redis.url.starts_with("rediss://"))
@@ -128,6 +145,14 @@ mod tests {
         );
         refused("endpoints: {sts: 'sts.amazonaws.com'}", "endpoints.sts");
         refused("limits: {maxBodyBytes: 0}", "limits.maxBodyBytes");
+        refused(
+            "guardrail: {identifier: 'gr é', version: '1'}",
+            "guardrail.identifier",
+        );
+        refused(
+            "guardrail: {identifier: gr-1, version: ''}",
+            "guardrail.version",
+        );
         refused("limits: {tokensPerDay: 0}", "limits.tokensPerDay");
         refused(
             "limits: {store: {redis: {url: 'valkey:6379'}}}",

@@ -265,6 +265,23 @@ async fn a_revoked_session_causes_one_exchange_and_later_rejections_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_refusal_of_replaced_credentials_leaves_the_state_of_the_current_ones() {
+    let (handle, _source) = start(HOUR);
+    let old = handle.wait_ready(TIMEOUT).await.unwrap();
+    let current = handle.replace(&old, "ExpiredTokenException").await.unwrap();
+    handle.refused(&old, "ExpiredTokenException", "us-east-1");
+    assert!(
+        handle.ready().is_ok(),
+        "no request refused the current ones"
+    );
+    handle.refused(&current, "UnrecognizedClientException", "us-east-1");
+    assert!(handle.ready().is_err());
+    handle.refused(&old, "ExpiredTokenException", "us-east-1");
+    let refused = handle.ready().unwrap_err();
+    assert!(refused.message.contains("UnrecognizedClient"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_role_that_aws_keeps_rejecting_causes_at_most_one_exchange_per_second() {
     let (handle, source) = start(HOUR);
     let mut credentials = handle.wait_ready(TIMEOUT).await.unwrap();

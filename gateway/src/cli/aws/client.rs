@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use bedrock::{error::ServiceError, sigv4};
 use bytes::Bytes;
-use credentials::{ActiveCredentials, Handle};
+use credentials::{ActiveCredentials, Environment, Handle, Proxies};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{HttpConnector, dns::GaiResolver},
+    },
     rt::TokioExecutor,
 };
 
-use crate::http::error::causes;
+use crate::http::{error::causes, proxied::Proxied};
 
 /// Maximum size of a response; a list of all models has a few hundred kilobytes.
 const MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
@@ -24,7 +27,7 @@ const MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 /// Calls AWS with the credentials of a handle.
 #[derive(Debug)]
 pub(crate) struct AwsClient {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<Proxied<GaiResolver>>, Full<Bytes>>,
     timeout: Duration,
 }
 
@@ -39,6 +42,8 @@ pub(crate) struct Call {
     /// Region in the signature.
     pub(crate) region: String,
     pub(crate) content_type: Option<&'static str>,
+    /// Additional headers.
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -136,14 +141,19 @@ impl AwsClient {
     ///
     /// # Errors
     /// The CA certificates of the system cannot be read.
-    pub(crate) fn try_new(timeout: Duration) -> Result<Self, CallError> {
+    pub(crate) fn try_new(
+        environment: &dyn Environment,
+        timeout: Duration,
+    ) -> Result<Self, CallError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
         let provider = rustls::crypto::ring::default_provider();
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(provider)
             .map_err(|error| CallError::Certificates(error.to_string()))?
             .https_or_http()
             .enable_http1()
-            .build();
+            .wrap_connector(Proxied::new(tcp, &Proxies::from_env(environment)));
         Ok(Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
             timeout,
@@ -237,8 +247,9 @@ fn build(
         return Err(address());
     }
     let (mut head, ()) = request.into_parts();
+    head.headers.extend(call.headers.clone());
     if let Some(bearer) = active.bearer() {
-        if call.service != "bedrock" {
+        if !matches!(call.service, "bedrock" | "bedrock-mantle") {
             return Err(CallError::BearerOnly(call.service));
         }
         let mut value =

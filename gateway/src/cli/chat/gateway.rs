@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bedrock::sse;
+use bytes::Bytes;
+use credentials::Proxies;
 use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -17,6 +19,8 @@ use crate::{
 
 /// Delay between attempts while the gateway is not ready.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
+/// Largest event of a stream.
+const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 /// Path of the API, which a base URL without a path lacks.
 const API_PATH: &str = "/v1";
 
@@ -58,7 +62,7 @@ impl Gateway {
             base_url.push_str(API_PATH);
         }
         Ok(Self {
-            client: client::connect(client::tls()?),
+            client: client::connect(client::tls()?, &Proxies::default()),
             base_url,
             api_key,
             token_file,
@@ -178,26 +182,26 @@ pub(super) async fn stream(
     mut show: impl FnMut(&str) -> std::io::Result<()>,
 ) -> Result<Reply, ChatError> {
     let mut body = response.into_body();
-    let mut buffer = BytesMut::new();
+    let mut decoder = sse::Decoder::new(MAX_EVENT_BYTES);
     let mut reply = Reply::default();
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(|error| interrupted(&error))?.into_data() {
-            buffer.extend_from_slice(&data);
+            decoder.push(data);
         }
-        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-            let line = buffer.split_to(end.saturating_add(1));
-            let Some(data) = line.strip_prefix(b"data: ") else {
+        let invalid = |error: &dyn std::fmt::Display| ChatError::Response(error.to_string());
+        while let Some(event) = decoder.next_event().map_err(|error| invalid(&error))? {
+            if event.data.is_empty() {
                 continue;
-            };
-            if data.trim_ascii() == b"[DONE]" {
+            }
+            if event.data.trim_ascii() == b"[DONE]" {
                 return Ok(reply);
             }
-            let event: Value = serde_json::from_slice(data)
-                .map_err(|error| ChatError::Response(error.to_string()))?;
-            if event.get("error").is_some() {
-                return Err(ChatError::Response(message(data)));
+            let document: Value =
+                serde_json::from_slice(&event.data).map_err(|error| invalid(&error))?;
+            if document.get("error").is_some() {
+                return Err(ChatError::Response(message(&event.data)));
             }
-            let text = |path| event.pointer(path).and_then(Value::as_str);
+            let text = |path| document.pointer(path).and_then(Value::as_str);
             if let Some(reason) = text("/choices/0/finish_reason") {
                 reply.finish_reason = Some(reason.to_owned());
             }

@@ -176,6 +176,7 @@ fn query(service: Service, base: &str, region: &str, form: &'static str) -> Call
         service: service.signing_name(),
         region: region.to_owned(),
         content_type: Some(FORM),
+        headers: http::HeaderMap::new(),
         body: Bytes::from_static(form.as_bytes()),
     }
 }

@@ -1,6 +1,6 @@
 //! Checks models: whether Bedrock lists them, whether the region can call them, and whether a test call succeeds.
 //!
-//! The test call requests one output token for a prompt of one word. Only a call proves permission, model access
+//! The test call requests a few output tokens for a prompt of one word, by the API that serves the model. Only a call proves permission, model access
 //! and quota together.
 
 use std::{collections::BTreeMap, time::SystemTime};
@@ -8,12 +8,16 @@ use std::{collections::BTreeMap, time::SystemTime};
 use api::{
     GatewayConfig, Region,
     catalogue::{self, Availability},
-    config::{AssumeRole, BedrockApi, Target},
+    config::{AssumeRole, Target},
 };
-use bedrock::error::Class;
+use bedrock::{
+    apis::{BedrockApi, Protocol, Service as AwsService},
+    error::Class,
+};
 use bytes::Bytes;
 use credentials::{ActiveCredentials, Handle};
-use http::Method;
+use dialects::families::FamilyTable;
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::json;
 
 use super::finding::Finding;
@@ -24,6 +28,8 @@ use crate::cli::{
     },
     models::list::{self, RegionModels},
 };
+
+const MANTLE: AwsService = AwsService::Mantle;
 
 /// A model to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +42,51 @@ pub(super) struct ModelCheck {
     pub(super) region: Region,
     /// The target's own role, if any.
     pub(super) role: Option<AssumeRole>,
-    /// Whether the target is on bedrock-mantle, whose models neither Bedrock's list nor the table describes.
-    pub(super) on_mantle: bool,
+    /// The API of a target on bedrock-mantle, whose models neither Bedrock's list nor the table describes.
+    pub(super) mantle: Option<(BedrockApi, Protocol)>,
+}
+
+impl ModelCheck {
+    /// The service of the test call.
+    pub(super) fn service(&self) -> Service {
+        match self.mantle {
+            Some(_) => Service::BedrockMantle,
+            None => Service::BedrockRuntime,
+        }
+    }
+}
+
+/// The API and protocol of a target that only bedrock-mantle serves, or for which the configuration chooses it.
+fn mantle(
+    families: Option<&FamilyTable>,
+    id: &str,
+    base_model: Option<&str>,
+    chosen: Option<BedrockApi>,
+) -> Option<(BedrockApi, Protocol)> {
+    let own = families?.resolve(id, base_model).apis;
+    let apis = own.for_target(id, chosen);
+    let protocols = [
+        (apis.chat, Protocol::ChatCompletions),
+        (apis.responses, Protocol::Responses),
+        (apis.messages, Protocol::Messages),
+    ];
+    let served = |(api, protocol): &(Option<BedrockApi>, Protocol)| {
+        let api = api.filter(|api| api.path(*protocol).is_some())?;
+        (api.service() == MANTLE).then_some((api, *protocol))
+    };
+    let on_runtime =
+        |(api, _): &(Option<BedrockApi>, Protocol)| api.is_some_and(|api| api.service() != MANTLE);
+    if chosen.is_none_or(|api| api.service() != MANTLE) && protocols.iter().any(on_runtime) {
+        return None;
+    }
+    // Claude has its own protocol there, too.
+    let is_claude = matches!(
+        own.messages,
+        Some(BedrockApi::InvokeModel | BedrockApi::Anthropic | BedrockApi::Mantle)
+    );
+    let messages = protocols.iter().rev().find_map(served);
+    let first = protocols.iter().find_map(served);
+    if is_claude { messages } else { first }
 }
 
 /// The models in `more` and the targets of the configuration, without duplicates.
@@ -46,8 +95,10 @@ pub(super) fn to_check(
     more: &[String],
     region: &Region,
 ) -> Vec<ModelCheck> {
+    // The configuration is checked elsewhere.
+    let families = FamilyTable::with_overrides(&config.model_families).ok();
     let mut models: Vec<ModelCheck> = Vec::new();
-    let mut add = |name: &str, id: &str, region: &Region, role: Option<&AssumeRole>, on_mantle| {
+    let mut add = |name: &str, id: &str, region: &Region, role: Option<&AssumeRole>, mantle| {
         if !models
             .iter()
             .any(|known| known.id == id && known.region == *region && known.role.as_ref() == role)
@@ -57,12 +108,13 @@ pub(super) fn to_check(
                 id: id.to_owned(),
                 region: region.clone(),
                 role: role.cloned(),
-                on_mantle,
+                mantle,
             });
         }
     };
     for id in more {
-        add(id, id, region, None, false);
+        let mantle = mantle(families.as_ref(), id, None, None);
+        add(id, id, region, None, mantle);
     }
     for model in &config.models {
         for Target {
@@ -70,18 +122,14 @@ pub(super) fn to_check(
             region: own,
             assume_role,
             api,
+            base_model,
             ..
         } in &model.targets
         {
             let region = own.as_ref().unwrap_or(region);
-            let on_mantle = api.is_some_and(BedrockApi::is_mantle);
-            add(
-                &model.name,
-                model_id,
-                region,
-                assume_role.as_ref(),
-                on_mantle,
-            );
+            let chosen = api.map(crate::pipeline::route::api);
+            let mantle = mantle(families.as_ref(), model_id, base_model.as_deref(), chosen);
+            add(&model.name, model_id, region, assume_role.as_ref(), mantle);
         }
     }
     models
@@ -158,7 +206,7 @@ pub(super) fn availability(
 ) -> Option<Finding> {
     let check = format!("model:{}", model.name);
     let table = catalogue::builtin();
-    if model.on_mantle {
+    if model.mantle.is_some() {
         return None;
     }
     if model.id.starts_with("arn:") {
@@ -208,7 +256,7 @@ pub(super) fn availability(
 
 /// The same according to the built-in table only.
 pub(super) fn by_table(model: &ModelCheck) -> Option<Finding> {
-    if model.on_mantle {
+    if model.mantle.is_some() {
         return None;
     }
     let table = catalogue::builtin();
@@ -249,7 +297,71 @@ fn current(region: &Region) -> String {
     format!("use a current model: `bedrock-gateway models --region {region}` lists them")
 }
 
-/// Sends a Converse request for one output token.
+/// The test call, and how findings name it.
+struct TestCall {
+    name: &'static str,
+    path: String,
+    headers: HeaderMap,
+    body: serde_json::Value,
+}
+
+impl TestCall {
+    /// The smallest request of the API that serves the model.
+    fn new(model: &ModelCheck, config: &GatewayConfig) -> Self {
+        let message = json!([{"role": "user", "content": "Hi"}]);
+        let mut headers = HeaderMap::new();
+        let Some((api, protocol)) = model.mantle else {
+            return Self::converse(model, config);
+        };
+        let (name, body) = match protocol {
+            Protocol::Responses => (
+                "a Responses request",
+                // The least that OpenAI's models accept.
+                json!({"model": model.id, "input": "Hi", "max_output_tokens": 16}),
+            ),
+            Protocol::Messages | Protocol::CountMessageTokens => {
+                headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+                (
+                    "a Messages request",
+                    json!({"model": model.id, "max_tokens": 1, "messages": message}),
+                )
+            }
+            Protocol::ChatCompletions => (
+                "a Chat Completions request",
+                json!({"model": model.id, "max_completion_tokens": 16, "messages": message}),
+            ),
+        };
+        Self {
+            name,
+            path: api.path(protocol).unwrap_or("/").to_owned(),
+            headers,
+            body,
+        }
+    }
+
+    fn converse(model: &ModelCheck, config: &GatewayConfig) -> Self {
+        let mut body = json!({
+            "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
+            "inferenceConfig": {"maxTokens": 1},
+        });
+        if let (Some(guardrail), Some(fields)) = (&config.guardrail, body.as_object_mut()) {
+            let guardrail = json!({
+                "guardrailIdentifier": guardrail.identifier,
+                "guardrailVersion": guardrail.version,
+            });
+            fields.insert("guardrailConfig".to_owned(), guardrail);
+        }
+        let id = bedrock::model_id::encode_path_segment(&model.id);
+        Self {
+            name: "a Converse request",
+            path: format!("/model/{id}/converse"),
+            headers: HeaderMap::new(),
+            body,
+        }
+    }
+}
+
+/// Sends a request for a few output tokens by the API that serves the model.
 pub(super) async fn invoke(
     client: &AwsClient,
     handle: &Handle,
@@ -259,38 +371,43 @@ pub(super) async fn invoke(
     config: &GatewayConfig,
 ) -> Finding {
     let check = format!("invoke:{}", model.name);
-    let mut body = json!({
-        "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
-        "inferenceConfig": {"maxTokens": 1},
-    });
-    if let (Some(guardrail), Some(fields)) = (&config.guardrail, body.as_object_mut()) {
-        let guardrail = json!({
-            "guardrailIdentifier": guardrail.identifier,
-            "guardrailVersion": guardrail.version,
-        });
-        fields.insert("guardrailConfig".to_owned(), guardrail);
+    if model.mantle.is_some() && config.guardrail.is_some() {
+        return Finding::error(
+            check,
+            format!(
+                "bedrock-mantle supports no guardrail, so the gateway rejects requests for {}",
+                model.id
+            ),
+            "set another `api` for the target, such as Converse, or use another model",
+        );
     }
-    let id = bedrock::model_id::encode_path_segment(&model.id);
+    let TestCall {
+        name,
+        path,
+        headers,
+        body,
+    } = TestCall::new(model, config);
     let call = Call {
         method: Method::POST,
-        url: format!("{base}/model/{id}/converse"),
-        service: Service::BedrockRuntime.signing_name(),
+        url: format!("{base}{path}"),
+        service: model.service().signing_name(),
         region: model.region.to_string(),
         content_type: Some("application/json"),
+        headers,
         body: Bytes::from(body.to_string()),
     };
     let (id, region) = (&model.id, &model.region);
     match client.send(call, handle, credentials).await {
         Ok(_) => Finding::ok(
             check,
-            format!("{id} in {region} responded to a Converse request for one token"),
+            format!("{id} in {region} responded to {name} for a few tokens"),
         ),
-        Err(error) => call_failed(check, model, &error),
+        Err(error) => call_failed(check, name, model, &error),
     }
 }
 
-fn call_failed(check: String, model: &ModelCheck, error: &CallError) -> Finding {
-    let message = format!("Converse with {} in {}: {error}", model.id, model.region);
+fn call_failed(check: String, name: &str, model: &ModelCheck, error: &CallError) -> Finding {
+    let message = format!("{name} to {} in {}: {error}", model.id, model.region);
     let class = error.service().map(bedrock::error::ServiceError::class);
     let advice = || catalogue::builtin().advice(&model.id, &model.region);
     let is_about_model = matches!(class, Some(Class::Validation | Class::NotFound));
@@ -320,7 +437,8 @@ fn call_failed(check: String, model: &ModelCheck, error: &CallError) -> Finding 
         _ => Finding::error(
             check,
             message,
-            known_fix.unwrap_or_else(|| "see the finding endpoint:bedrock-runtime".to_owned()),
+            known_fix
+                .unwrap_or_else(|| format!("see the finding endpoint:{}", model.service().title())),
         ),
     }
 }

@@ -33,6 +33,7 @@ pub(crate) async fn list(
             service: Service::Bedrock.signing_name(),
             region: region.to_string(),
             content_type: None,
+            headers: http::HeaderMap::new(),
             body: Bytes::new(),
         };
         let response = client.send(call, handle, credentials).await?;

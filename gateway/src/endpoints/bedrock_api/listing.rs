@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{error, reject};
 use crate::{
-    endpoints::models::{entries, listed},
+    endpoints::models::entries,
     http::{
         error::{GatewayError, Result},
         response,
@@ -62,12 +62,11 @@ pub(crate) async fn handle(
     }
 }
 
-/// The error for a path of AWS's APIs that the gateway does not serve.
-pub(crate) fn unknown(state: &State, context: &RequestContext, path: String) -> Response {
+/// An error in AWS's format for a request that no endpoint handles.
+pub(crate) fn unhandled(state: &State, context: &RequestContext, error: &GatewayError) -> Response {
     let mut record = RequestRecord::open(state, context, OTHER, "");
-    let error = GatewayError::UnknownPath { path };
-    record.failed(&error);
-    error::response(&error, record.request_id())
+    record.failed(error);
+    error::response(error, record.request_id())
 }
 
 async fn respond(
@@ -87,9 +86,11 @@ async fn respond(
     }
     let active = state.active();
     let authenticator = &active.authenticator;
-    let caller = match authenticator.identify_headers(&parts.headers, state.now())? {
+    let caller = match authenticator.identify_head(&parts, state.now())? {
         Identity::Known(caller) => caller,
-        Identity::Signed(client) => authenticator.verify(&client, &parts, b"", state.now())?,
+        Identity::Signed { client, .. } => {
+            authenticator.verify(&client, &parts, b"", state.now())?
+        }
     };
     record.set_client(&caller.name);
     let list = match kind {
@@ -101,7 +102,7 @@ async fn respond(
         let id = percent_decode_str(id).decode_utf8_lossy();
         one(&active, kind, &id, &caller)
     } else {
-        let listed = listed(state, &parts.headers).await;
+        let listed = state.model_list().ids(state).await;
         let found: Vec<Value> = entries(&active, &caller, listed.as_deref())
             .iter()
             .filter(|(_, bedrock_id)| kind_of(bedrock_id) == kind)
