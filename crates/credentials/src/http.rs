@@ -1,11 +1,17 @@
 //! HTTP clients of this crate: one for the SDK's clients, and a minimal GET client for credentials endpoints.
 //!
-//! rustls with ring; no proxy, no redirects, no retries: the refresher retries.
+//! rustls with ring; no redirects, no retries: the refresher retries. STS and the services of profiles are reached through
+//! the proxy of the environment, credentials endpoints never.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use aws_smithy_http_client::{
     Builder, Connector,
+    proxy::ProxyConfig,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{
@@ -15,7 +21,7 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::byte_stream::ByteStream;
 use zeroize::Zeroizing;
 
-use crate::unavailable::causes;
+use crate::{proxies::Proxies, unavailable::causes};
 
 /// Largest response of a credentials endpoint in bytes; real responses have two or three kilobytes.
 const MAX_RESPONSE_BYTES: usize = 256 * 1024;
@@ -40,14 +46,42 @@ pub(crate) struct Response {
 #[error("{0}")]
 pub(crate) struct RequestError(String);
 
-/// The HTTP client of the SDK's clients: one for the process, because each parses the CA certificates of the system.
-pub(crate) fn sdk_client() -> SharedHttpClient {
-    static CLIENT: LazyLock<SharedHttpClient> = LazyLock::new(|| {
-        Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https()
+/// The HTTP client of the SDK's clients: one for the process and its proxies, because each parses the CA certificates of
+/// the system.
+pub(crate) fn sdk_client(proxies: &Proxies) -> SharedHttpClient {
+    static CLIENTS: Mutex<BTreeMap<Proxies, SharedHttpClient>> = Mutex::new(BTreeMap::new());
+    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let client = clients.entry(proxies.clone()).or_insert_with(|| {
+        let proxy = proxy(proxies);
+        Builder::new().build_with_connector_fn(move |settings, _| {
+            let mut connector = Connector::builder().proxy_config(proxy.clone());
+            connector.set_connector_settings(settings.cloned());
+            connector
+                .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                .build()
+        })
     });
-    CLIENT.clone()
+    client.clone()
+}
+
+/// The proxy for AWS's services; the one for `http://` is used only if there is no other, such as for a test endpoint.
+fn proxy(proxies: &Proxies) -> ProxyConfig {
+    let made = match (proxies.https(), proxies.http()) {
+        ("", "") => return ProxyConfig::disabled(),
+        ("", http) => ProxyConfig::http(http),
+        (https, http) if https == http => ProxyConfig::all(https),
+        (https, _) => ProxyConfig::https(https),
+    };
+    match made {
+        Ok(proxy) => proxy.no_proxy(proxies.direct()),
+        Err(_) => {
+            // The error may quote the URL, which may contain credentials.
+            tracing::warn!(
+                "the URL in HTTPS_PROXY or HTTP_PROXY is invalid; connecting to AWS directly"
+            );
+            ProxyConfig::disabled()
+        }
+    }
 }
 
 impl Http {

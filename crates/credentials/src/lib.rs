@@ -16,6 +16,7 @@ mod environment;
 mod files;
 mod handle;
 mod http;
+mod proxies;
 mod refresher;
 mod refusal;
 mod schedule;
@@ -32,6 +33,7 @@ pub use aws_types::sdk_config::{SharedTimeSource, TimeSource};
 pub use choice::{Choice, Method};
 pub use environment::{Environment, ProcessEnvironment};
 pub use handle::Handle;
+pub use proxies::Proxies;
 pub use secret::BearerToken;
 pub use settings::{Settings, SettingsError};
 pub use sources::{

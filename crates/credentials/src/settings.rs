@@ -17,6 +17,7 @@ pub use error::SettingsError;
 use crate::{
     choice::{Choice, Method},
     environment::{Environment, flag, value},
+    proxies::Proxies,
     secret::Secret,
     sources::{
         container::ContainerSettings, instance::InstanceSettings, profile::ProfileSettings,
@@ -112,6 +113,7 @@ impl Settings {
             endpoint: endpoint(environment, sts_endpoint)?,
             fips: flag(environment, "AWS_USE_FIPS_ENDPOINT"),
             dual_stack: flag(environment, "AWS_USE_DUALSTACK_ENDPOINT"),
+            proxies: Proxies::from_env(environment),
         };
         let profile_may_set_region = matches!(base, Base::Profile(_)) || default_profile.is_some();
         if (uses_own_role || !roles.is_empty()) && sts.region.is_none() && !profile_may_set_region {

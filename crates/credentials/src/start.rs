@@ -10,6 +10,7 @@ use crate::{
     clock::Clock,
     handle::{Handle, Shared},
     http::{Http, sdk_client},
+    proxies::Proxies,
     refresher::Refresher,
     settings::{Base, Settings, SettingsError, check_role},
     sources::{
@@ -72,16 +73,9 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
         sts_settings.region = profile.region().await;
     }
     let region = sts_settings.region.clone();
-    let http = sdk_client();
     let make_sts = || {
         let region = region.as_deref().ok_or(SettingsError::RegionMissing)?;
-        Ok::<_, SettingsError>(Sts::new(
-            &sts_settings,
-            region,
-            &session_name,
-            http.clone(),
-            &clock,
-        ))
+        Ok::<_, SettingsError>(Sts::new(&sts_settings, region, &session_name, &clock))
     };
     let method = base.method();
     let source: Box<dyn Source> = match base {
@@ -111,7 +105,7 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
             profile,
             &sts_settings,
             region.as_deref(),
-            http.clone(),
+            sdk_client(&sts_settings.proxies),
             &clock,
         )),
         Base::Container(settings) => Box::new(Container {
@@ -119,7 +113,11 @@ pub async fn start(settings: Settings, clock: SharedTimeSource) -> Result<Handle
             http: Http::new(),
             clock: clock.clone(),
         }),
-        Base::Instance(settings) => Box::new(Instance::new(&settings, http.clone(), &clock)?),
+        Base::Instance(settings) => Box::new(Instance::new(
+            &settings,
+            sdk_client(&Proxies::default()),
+            &clock,
+        )?),
         Base::Nothing => return Err(SettingsError::NothingConfigured.into()),
     };
     let verifier = (check_identity && !matches!(method, Method::BedrockApiKey) && region.is_some())
@@ -184,13 +182,7 @@ impl Handle {
         }
         let region = base.sts.region.as_deref();
         let region = region.ok_or(SettingsError::RegionMissing)?;
-        let sts = Sts::new(
-            &base.sts,
-            region,
-            &base.session_name,
-            sdk_client(),
-            &base.clock,
-        );
+        let sts = Sts::new(&base.sts, region, &base.session_name, &base.clock);
         let mut choice = base.choice.clone();
         choice.assume_roles.push(role.role_arn.clone());
         choice.conflicts.clear();

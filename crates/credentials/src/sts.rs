@@ -20,7 +20,7 @@ use aws_sdk_sts::{
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
-        http::SharedHttpClient, interceptors::context::BeforeDeserializationInterceptorContextRef,
+        interceptors::context::BeforeDeserializationInterceptorContextRef,
         orchestrator::HttpResponse,
     },
 };
@@ -28,7 +28,8 @@ use aws_types::request_id::RequestId;
 
 use crate::{
     clock::Clock,
-    http::{CONNECT_TIMEOUT, READ_TIMEOUT},
+    http::{CONNECT_TIMEOUT, READ_TIMEOUT, sdk_client},
+    proxies::Proxies,
     secret::Secret,
     unavailable::{Reason, Unavailable, causes},
 };
@@ -45,6 +46,7 @@ pub(crate) struct StsSettings {
     pub(crate) endpoint: Option<String>,
     pub(crate) fips: bool,
     pub(crate) dual_stack: bool,
+    pub(crate) proxies: Proxies,
 }
 
 /// A role to assume, with the parameters of `sts:AssumeRole`.
@@ -109,13 +111,12 @@ impl Sts {
         settings: &StsSettings,
         region: &str,
         session_name: &str,
-        http: SharedHttpClient,
         clock: &Clock,
     ) -> Self {
         let mut base = aws_sdk_sts::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
-            .http_client(http)
+            .http_client(sdk_client(&settings.proxies))
             .time_source(clock.clone())
             .disable_clock_skew_correction(true)
             .retry_config(RetryConfig::disabled())

@@ -2,11 +2,14 @@
 //!
 //! HTTP/1.1 with one request per connection: HTTP/2 would multiplex up to a thousand streams on one connection.
 //! hyper's pool does not open a second one at AWS's limit of concurrent streams, and a lost connection would end all
-//! streams. TCP keepalive detects dead peers while a reasoning model is silent.
+//! streams. TCP keepalive detects dead peers while a reasoning model is silent. Connections go through the proxy of the
+//! environment, if any.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use credentials::Proxies;
+use http::Uri;
 use http_body_util::Full;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -17,8 +20,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use tower::Service;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use super::proxied::Proxied;
+
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Below the 60 seconds after which AWS's load balancers close idle connections, so that stale ones are rare.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
@@ -26,24 +32,25 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 
 /// A client for requests with a complete body, with the DNS resolver `R`.
-pub(crate) type Pool<R> = legacy::Client<HttpsConnector<HttpConnector<R>>, Full<Bytes>>;
+pub(crate) type Pool<R> = legacy::Client<HttpsConnector<Proxied<R>>, Full<Bytes>>;
 
 /// The client with the system's DNS resolver.
 pub(crate) type Client = Pool<GaiResolver>;
 
 /// A client for Bedrock.
-pub(crate) fn connect(tls: ClientConfig) -> Client {
+pub(crate) fn connect(tls: ClientConfig, proxies: &Proxies) -> Client {
     let mut tcp = HttpConnector::new();
     tcp.set_keepalive(Some(KEEPALIVE_AFTER));
     tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-    pool(tcp, tls)
+    pool(tcp, tls, proxies)
 }
 
 /// A client with the connections of `tcp`.
-pub(crate) fn pool<R>(mut tcp: HttpConnector<R>, tls: ClientConfig) -> Pool<R>
+pub(crate) fn pool<R>(mut tcp: HttpConnector<R>, tls: ClientConfig, proxies: &Proxies) -> Pool<R>
 where
-    HttpsConnector<HttpConnector<R>>: Connect + Clone,
+    HttpsConnector<Proxied<R>>: Connect + Clone,
+    Proxied<R>: Service<Uri>,
 {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -52,7 +59,7 @@ where
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
-        .wrap_connector(tcp);
+        .wrap_connector(Proxied::new(tcp, proxies));
     legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)

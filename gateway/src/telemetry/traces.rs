@@ -10,7 +10,7 @@ mod span;
 use std::{fmt, sync::Arc, time::Duration};
 
 use axum::extract::Request;
-use credentials::Environment;
+use credentials::{Environment, Proxies};
 use http::Method;
 use opentelemetry::{
     Context, InstrumentationScope, KeyValue, propagation::TextMapPropagator, trace::TracerProvider,
@@ -121,7 +121,10 @@ impl Traces {
         }
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Sender::new(client::connect(client::tls()?)))
+            .with_http_client(Sender::new(client::connect(
+                client::tls()?,
+                &Proxies::default(),
+            )))
             .build()
             .map_err(|error| TracesError::Options(error.to_string()))?;
         let mut resource = Resource::builder();

@@ -1,6 +1,6 @@
 //! Images and files that a request references by URL. Disabled by default in the configuration.
 //!
-//! Guards against requests to internal addresses (SSRF): `https` on port 443, public addresses only (checked on the
+//! Without the proxy of the environment, which would resolve names itself. Guards against requests to internal addresses (SSRF): `https` on port 443, public addresses only (checked on the
 //! addresses of the connection), no redirects, no headers of the client, limits of size, time and number, and a
 //! matching media type. The dialects decide which fields may contain a URL.
 
@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use credentials::Proxies;
 use dialects::translation::{Fetch, FetchKind, Fetched, RequestError};
 use futures::{StreamExt, TryStreamExt, stream};
 use http::{Request, StatusCode, Uri, header};
@@ -62,7 +63,11 @@ impl Fetcher {
 
     fn with_guard(tls: ClientConfig, guard: Guard) -> Self {
         Self {
-            client: pool(HttpConnector::new_with_resolver(Resolver(guard)), tls),
+            client: pool(
+                HttpConnector::new_with_resolver(Resolver(guard)),
+                tls,
+                &Proxies::default(),
+            ),
             guard,
         }
     }
