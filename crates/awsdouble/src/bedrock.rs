@@ -92,7 +92,7 @@ pub(crate) async fn respond(
         "ApplyGuardrail" => return guardrail::apply(shared, incoming, call, &caller),
         _ => return Err(AwsError::named("UnknownOperationException", "")),
     };
-    let reference = GuardrailReference::from_request(incoming);
+    let reference = GuardrailReference::from_request(incoming, &call.operation);
     let target = target(shared, call, &caller, action, reference.as_ref())?;
     let guardrail = guardrail::active(shared, reference.as_ref())?;
     match call.operation.as_str() {

@@ -200,6 +200,14 @@ impl ServiceError {
         self
     }
 
+    /// Whether AWS does not know the session, such as after its role was deleted and created again.
+    pub fn is_unknown_session(&self) -> bool {
+        matches!(
+            self.name.as_str(),
+            "UnrecognizedClientException" | "InvalidClientTokenId"
+        )
+    }
+
     /// How to handle the error.
     pub fn class(&self) -> Class {
         let class = known(&self.name).map_or_else(

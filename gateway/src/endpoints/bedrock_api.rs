@@ -6,7 +6,6 @@
 //! and records the request.
 
 mod error;
-mod guard;
 mod headers;
 pub(crate) mod listing;
 mod path;
@@ -15,20 +14,20 @@ mod usage;
 
 use std::sync::Arc;
 
-use api::GatewayConfig;
 use axum::{
     Extension,
     body::Body,
     extract::{Request, State as FromState},
     response::Response,
 };
-use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 
 use crate::{
     http::{
         dialect::Dialect,
         error::{GatewayError, Result},
+        held::Held,
+        response::add_warnings,
     },
     pipeline::{
         active_config::ActiveConfig,
@@ -40,13 +39,13 @@ use crate::{
     telemetry::{OTHER, request_id::RequestContext},
     upstream::{
         call::Prepared,
-        guardrail,
         operation::Operation,
         response::{Content, UpstreamResponse},
         target::{Target, Targets},
     },
 };
 use path::ApiRequest;
+use usage::Watch;
 
 /// An id may contain slashes, encoded or not.
 pub(crate) const MODEL_PATH: &str = "/model/{*rest}";
@@ -68,7 +67,9 @@ pub(crate) async fn handle(
         Ok(response) => response,
         Err(error) => return reject(&mut record, &error),
     };
-    let headers = headers::for_client(&response.headers);
+    let mut headers = headers::for_client(&response.headers);
+    add_warnings(&mut headers, &response.warnings);
+    record.set_warnings(&response.warnings);
     let body = match response.content {
         Content::Whole(body) => {
             let usage = usage::of_response(api_request.operation, &response.headers, &body);
@@ -76,10 +77,12 @@ pub(crate) async fn handle(
                 record.set_usage(usage);
             }
             record.succeeded();
-            Body::from(body)
+            Body::new(Held::new(Body::from(body), record))
         }
         Content::Stream(frames) => {
-            stream::forward(&state, &active, *frames, response.target, record)
+            let is_converse = api_request.operation == Operation::ConverseStream;
+            let watch = Watch::new(is_converse);
+            stream::forward(&state, &active, (*frames, watch), response.target, record)
         }
         Content::Events(_) => {
             return reject(&mut record, &GatewayError::Internal("unexpected events"));
@@ -115,8 +118,16 @@ async fn forward(
         parts,
         body,
     } = admit(state, request, Dialect::Bedrock, record).await?;
-    let targets = route(&active, api_request, &caller, record)?;
-    let prepare = prepare(&active.config, api_request.operation, &parts.headers, body)?;
+    let is_configured = state.settings().config.is_some();
+    let targets = route((&active, is_configured), api_request, &caller, record)?;
+    record.estimate_input(&body);
+    let headers = headers::for_bedrock(&parts.headers);
+    let prepare = |_: &Target| {
+        Ok(Prepared {
+            headers: headers.clone(),
+            ..Prepared::new(api_request.operation, body.clone(), ())
+        })
+    };
     let first = prepare(&targets.first)?;
     let call = state.call(&active, &targets, prepare);
     let response = call.perform(first, record.calls()).await?;
@@ -124,7 +135,7 @@ async fn forward(
 }
 
 fn route(
-    active: &ActiveConfig,
+    (active, is_configured): (&ActiveConfig, bool),
     api_request: &ApiRequest,
     caller: &Caller,
     record: &mut RequestRecord,
@@ -132,6 +143,9 @@ fn route(
     let routes = &active.routes;
     let id = &api_request.id;
     if let Some(version) = &api_request.guardrail_version {
+        if is_configured {
+            return guardrail(active, id, version).map(Targets::one);
+        }
         return Ok(Targets::one(routes.guardrail(id, version)));
     }
     let mut targets = routes.resolve(id, caller, fastrand::u64(..))?;
@@ -146,35 +160,24 @@ fn route(
     Ok(targets)
 }
 
-/// Prepares the request, which is the same for all targets except for headers of the guardrail.
-fn prepare(
-    config: &GatewayConfig,
-    operation: Operation,
-    headers: &HeaderMap,
-    body: Bytes,
-) -> Result<impl Fn(&Target) -> Result<Prepared<()>> + use<>> {
-    let plain = headers::for_bedrock(headers);
-    let mut body = body;
-    let mut guarded = plain.clone();
-    if let Some(forced) = &config.guardrail {
-        match operation {
-            Operation::Converse | Operation::ConverseStream => {
-                body = guard::converse(&body, forced)?;
-            }
-            Operation::InvokeModel | Operation::InvokeModelWithResponseStream => {
-                guard::invoke(&plain, &body, forced)?;
-                guardrail::force(config, operation, &mut guarded)?;
-            }
-            _ => {}
-        }
+/// The target for applying the guardrail of the configuration without a model.
+fn guardrail(active: &ActiveConfig, id: &str, version: &str) -> Result<Target> {
+    let refused = |why: &str| GatewayError::Forbidden {
+        message: format!("ApplyGuardrail of {id:?} version {version:?} is not permitted: {why}"),
+    };
+    let Some(configured) = &active.config.guardrail else {
+        return Err(refused("this gateway has no guardrail (`guardrail`)"));
+    };
+    let own = &configured.identifier;
+    let is_same = id == own
+        || own
+            .rsplit_once(":guardrail/")
+            .is_some_and(|(_, own)| own == id);
+    if is_same && version == configured.version {
+        return Ok(active.routes.guardrail(own, version));
     }
-    Ok(move |target: &Target| {
-        let apis = &target.capabilities.apis;
-        // Bedrock rejects guardrails for models that generate no content.
-        let unguarded = apis.embeddings.is_some() || apis.rerank.is_some();
-        Ok(Prepared {
-            headers: if unguarded { &plain } else { &guarded }.clone(),
-            ..Prepared::new(operation, body.clone(), ())
-        })
-    })
+    Err(refused(&format!(
+        "use the guardrail of this gateway, {own:?} version {:?}",
+        configured.version
+    )))
 }

@@ -82,7 +82,7 @@ impl Endpoint for ChatCompletions {
             };
             (with_client_model(&body, &self.identity.model).into(), usage)
         };
-        converse::whole(reply, record, forward, |response, context| {
+        converse::whole(reply, record, "choices", forward, |response, context| {
             Ok(encode_response(response, &context, &self.identity)?.body)
         })
     }

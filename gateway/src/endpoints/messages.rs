@@ -55,7 +55,7 @@ impl Endpoint for Messages {
             let body = restorer.response(&body).map_or(body, Bytes::from);
             (with_client_model(&body, &self.identity.model).into(), usage)
         };
-        converse::whole(reply, record, forward, |response, context| {
+        converse::whole(reply, record, "content", forward, |response, context| {
             Ok(encode_response(response, &context, &self.identity)?.body)
         })
     }

@@ -51,7 +51,7 @@ pub(super) fn passthrough<R, P>(
     let edited = edit(request.body, request.target)?;
     let sent = (edited.body, request.head.stream);
     let prepared = Prepared::passthrough(
-        request.config,
+        request.config.guardrail.as_ref(),
         guardrail::of_headers(request.headers)?.as_ref(),
         (api, protocol),
         sent,

@@ -69,7 +69,7 @@ impl Endpoint for Responses {
             let usage = passthrough::usage(&body);
             (restorer.response(&body).map_or(body, Bytes::from), usage)
         };
-        converse::whole(reply, record, forward, |response, context| {
+        converse::whole(reply, record, "output", forward, |response, context| {
             Ok(encode_response(response, context, &self.identity)?.body)
         })
     }

@@ -9,7 +9,7 @@ mod message;
 mod retry_after;
 mod text;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use api::catalogue;
 use axum::{body::Body, response::Response};
@@ -28,7 +28,7 @@ use crate::http::{hints, over_limit::OverLimit};
 pub(crate) use message::{CONTEXT_EXCEEDED, says_overflow, with_hint};
 
 /// Tells the OpenAI and Anthropic SDKs whether to retry; without it they retry every 429.
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// The result of a step of a request.
 pub(crate) type Result<T, E = GatewayError> = std::result::Result<T, E>;
 
@@ -98,6 +98,11 @@ pub enum GatewayError {
         /// The limit.
         limit: u32,
     },
+    /// Too many bytes of requests whose signature is not verified yet.
+    #[error(
+        "the gateway is busy: too many signed requests wait for verification; a client that sends x-amz-content-sha256, or the key as a bearer token, does not wait"
+    )]
+    UnprovenBusy,
     /// A rate limit is reached.
     #[error(transparent)]
     OverLimit(Box<OverLimit>),
@@ -201,7 +206,7 @@ impl GatewayError {
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyUnreadable(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy { .. } | Self::ShuttingDown | Self::Credentials(_) => {
+            Self::Busy { .. } | Self::UnprovenBusy | Self::ShuttingDown | Self::Credentials(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::OverLimit(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -241,7 +246,7 @@ impl GatewayError {
             Self::TokensUncounted { .. } => "count_tokens_unsupported",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyUnreadable(_) => "body_unreadable",
-            Self::Busy { .. } => "gateway_busy",
+            Self::Busy { .. } | Self::UnprovenBusy => "gateway_busy",
             Self::OverLimit(limit) => limit.reason(),
             Self::ShuttingDown => "gateway_shutting_down",
             Self::Request(error) => error.code,
@@ -283,11 +288,20 @@ impl GatewayError {
         }
     }
 
+    /// The wait that AWS asks for.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Service(refusal) => retry_after::asked(refusal),
+            _ => None,
+        }
+    }
+
     /// Whether a retry on the same target may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Service(refusal) => refusal.error.class().is_transient(),
-            Self::Unreachable { .. } | Self::StreamCut => true,
+            // Not a response that broke off: the model has run.
+            Self::Unreachable { .. } => true,
             _ => false,
         }
     }
@@ -367,7 +381,7 @@ impl GatewayError {
     pub(crate) fn set_headers(&self, headers: &mut HeaderMap) {
         let (name, value) = match self {
             Self::WrongMethod { allowed, .. } => (header::ALLOW, HeaderValue::from_static(allowed)),
-            Self::Busy { .. } | Self::ShuttingDown => {
+            Self::Busy { .. } | Self::UnprovenBusy | Self::ShuttingDown => {
                 (header::RETRY_AFTER, HeaderValue::from_static("1"))
             }
             Self::OverLimit(limit) => (header::RETRY_AFTER, limit.retry_after_seconds().into()),

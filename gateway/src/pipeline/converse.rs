@@ -1,11 +1,15 @@
 //! Requests and responses of Converse, which several endpoints use.
 
+use std::collections::BTreeMap;
+
 use bedrock::{
     converse::{ConverseRequest, ConverseResponse, StreamEvent, TokenUsage},
     eventstream::Frame,
 };
 use bytes::Bytes;
 use dialects::translation::{DecodeOptions, Fetch, GuardrailRef, RemoteMedia, UpstreamError};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{
     endpoint::{Encoding, Preparation, Reply, TargetRequest},
@@ -67,7 +71,7 @@ pub(crate) fn prepare<R, P>(
     .into())
 }
 
-/// Records the usage of a complete response and encodes it: by `forward` if the target uses the client's protocol,
+/// Records the usage of a complete response, which has the member `list`, and encodes it: by `forward` if the target uses the client's protocol,
 /// by `translate` if it is a response of Converse.
 ///
 /// # Errors
@@ -75,11 +79,15 @@ pub(crate) fn prepare<R, P>(
 pub(crate) fn whole<R, P>(
     reply: Reply<'_, Encoding<R, P>>,
     record: &mut RequestRecord,
+    list: &'static str,
     forward: impl FnOnce(Bytes, P) -> (Bytes, Option<TokenUsage>),
     translate: impl FnOnce(&ConverseResponse, R) -> Result<Vec<u8>, UpstreamError>,
 ) -> Result<Bytes> {
     let (body, usage) = match reply.context {
-        Encoding::Passthrough(context) => forward(reply.body, context),
+        Encoding::Passthrough(context) => {
+            check_list(&reply.body, list)?;
+            forward(reply.body, context)
+        }
         Encoding::Converse(context) => {
             let response = read_response(&reply.body)?;
             record.set_usage(response.usage);
@@ -97,15 +105,63 @@ pub(crate) fn whole<R, P>(
 /// # Errors
 /// When it is unreadable.
 pub(crate) fn read_response(body: &[u8]) -> Result<ConverseResponse> {
-    serde_json::from_slice(body).map_err(|error| {
-        // Position and kind only: the text may contain output of the model.
-        GatewayError::Unreadable(format!(
-            "{:?} error at line {} column {}",
-            error.classify(),
-            error.line(),
-            error.column()
-        ))
-    })
+    let response: ConverseResponse =
+        serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    // All fields have defaults, so that other JSON, such as that of a proxy, is an empty response.
+    if response.output.message.content.is_empty() {
+        check_converse(body)?;
+    }
+    Ok(response)
+}
+
+/// Checks that JSON is a response of Converse.
+///
+/// # Errors
+/// When it has no content.
+fn check_converse(body: &[u8]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Response<'r> {
+        #[serde(borrow)]
+        output: Output<'r>,
+    }
+    #[derive(Deserialize)]
+    struct Output<'r> {
+        #[serde(borrow)]
+        message: Message<'r>,
+    }
+    #[derive(Deserialize)]
+    struct Message<'r> {
+        #[serde(borrow)]
+        content: Vec<&'r RawValue>,
+    }
+    let found: Response<'_> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    drop(found.output.message.content);
+    Ok(())
+}
+
+/// Checks that a response in another protocol has its list of contents.
+///
+/// # Errors
+/// When it has none, such as that of a proxy.
+pub(crate) fn check_list(body: &[u8], member: &str) -> Result<()> {
+    let members: BTreeMap<String, &RawValue> =
+        serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let is_list = |value: &&RawValue| value.get().starts_with('[');
+    if members.get(member).is_some_and(is_list) {
+        Ok(())
+    } else {
+        Err(GatewayError::Unreadable(format!("no list {member:?}")))
+    }
+}
+
+/// Position and kind only: the text may contain output of the model.
+fn unreadable(error: &serde_json::Error) -> GatewayError {
+    GatewayError::Unreadable(format!(
+        "{:?} error at line {} column {}",
+        error.classify(),
+        error.line(),
+        error.column()
+    ))
 }
 
 /// Reads an event of ConverseStream.

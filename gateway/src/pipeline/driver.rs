@@ -2,10 +2,11 @@
 
 use axum::{
     Extension,
+    body::Body,
     extract::{Request, State as FromState},
     response::Response,
 };
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::{
     active_config::ActiveConfig,
@@ -18,7 +19,8 @@ use super::{
 use crate::{
     http::{
         dialect::Dialect,
-        error::Result,
+        error::{Result, SHOULD_RETRY},
+        held::Held,
         response::{self, json, with_request_id},
     },
     telemetry::request_id::RequestContext,
@@ -75,7 +77,7 @@ pub(crate) fn serve_locally(
     finish(response, dialect, record)
 }
 
-/// Records the outcome and encodes an error in the dialect.
+/// Records the outcome and encodes an error in the dialect. The record is closed when the response is sent.
 pub(crate) fn finish(
     response: Result<Response>,
     dialect: Dialect,
@@ -88,10 +90,22 @@ pub(crate) fn finish(
         }
         Err(error) => {
             record.failed(&error);
-            response::error(&error, dialect, record.request_id())
+            let mut response = response::error(&error, dialect, record.request_id());
+            // The gateway has retried; each retry of an SDK would be several calls.
+            if error.is_transient() && record.calls().attempts > 1 {
+                let never = HeaderValue::from_static("false");
+                response.headers_mut().insert(SHOULD_RETRY, never);
+            }
+            response
         }
     };
-    with_request_id(response, dialect, record.request_id())
+    let response = with_request_id(response, dialect, record.request_id());
+    held(response, record)
+}
+
+/// The response, with the record that is closed when it is sent.
+pub(crate) fn held(response: Response, record: RequestRecord) -> Response {
+    response.map(|body| Body::new(Held::new(body, record)))
 }
 
 /// The complete response.

@@ -33,6 +33,9 @@ use crate::{
     },
 };
 
+/// Time in which the usage is awaited after the client has left: it is in the event after the last text.
+const DRAIN: Duration = Duration::from_secs(1);
+
 /// A finished call: the endpoint, the record and the response.
 type Opened<E, C> = (E, RequestRecord, Result<UpstreamResponse<C>>);
 
@@ -71,6 +74,8 @@ struct Flow {
     last: Instant,
     /// Whether Bedrock's stream has ended.
     complete: bool,
+    /// Number of events.
+    events: u64,
 }
 
 /// The events of a stream.
@@ -169,6 +174,7 @@ impl<E: StreamingEndpoint> Pump<E> {
             failure: None,
             last: Instant::now(),
             complete: false,
+            events: 0,
         }));
         Ok(())
     }
@@ -239,8 +245,22 @@ impl<E: StreamingEndpoint> Pump<E> {
 impl Drop for Flow {
     /// Records the known usage, also when the client disconnects.
     fn drop(&mut self) {
-        if let Some(usage) = self.encoder.usage() {
-            self.record.set_usage(usage);
+        match self.encoder.usage() {
+            Some(usage) => self.record.set_usage(usage),
+            None => self.record.set_events(self.events),
+        }
+    }
+}
+
+impl<E: StreamingEndpoint> Drop for Pump<E> {
+    /// Waits for the usage if the client has left.
+    fn drop(&mut self) {
+        if let Phase::Flowing(mut flow) = std::mem::replace(&mut self.phase, Phase::Ended)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move {
+                let _elapsed = timeout(DRAIN, flow.drain()).await;
+            });
         }
     }
 }
@@ -262,6 +282,19 @@ impl Source {
 }
 
 impl Flow {
+    /// Reads the rest.
+    async fn drain(&mut self) {
+        let mut unsent = BytesMut::new();
+        while !self.complete
+            && self.write_all(&mut unsent).is_ok()
+            && let Ok(filled) = self.source.fill().await
+        {
+            unsent.clear();
+            self.complete = !filled;
+        }
+        let _broken = self.write_all(&mut unsent);
+    }
+
     async fn step(
         &mut self,
         cut: &CancellationToken,
@@ -311,6 +344,7 @@ impl Flow {
                     let Some(frame) = frames.buffered()? else {
                         return Ok(());
                     };
+                    self.events = self.events.saturating_add(1);
                     if frame.message_type != MessageType::Event {
                         let error = ServiceError::from_frame(&frame);
                         let error = error.with_request_id(frames.request_id());
@@ -322,6 +356,7 @@ impl Flow {
                     let Some(event) = events.buffered()? else {
                         return Ok(());
                     };
+                    self.events = self.events.saturating_add(1);
                     if let Some(error) = error_event(&event) {
                         let error = error.with_request_id(events.request_id());
                         return Err(refused(error, &self.target, None));

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::GatewayConfig;
+use api::config::Guardrail;
 use bedrock::apis::{BedrockApi, Protocol};
 use bytes::Bytes;
 use dialects::translation::ClientGuardrail;
@@ -13,12 +13,13 @@ use http::HeaderMap;
 use tokio::time::{sleep, timeout};
 
 use super::{
+    attribution,
     aws_credentials::AwsCredentials,
     call_record::CallRecord,
     guardrail,
     operation::Operation,
     response::{UpstreamResponse, receive, request_id},
-    retry::{Next, Plan},
+    retry::{Next, Plan, RetryBudget},
     send::{CREDENTIALS_TIMEOUT, Exchange},
     target::{Target, Targets},
 };
@@ -48,6 +49,9 @@ pub(crate) struct Call<'a, P> {
     /// Time limit of all attempts.
     pub(crate) timeout: Duration,
     pub(crate) targets: &'a Targets,
+    pub(crate) retries: &'a RetryBudget,
+    /// The guardrail that the configuration forces.
+    pub(crate) guardrail: Option<&'a Guardrail>,
     pub(crate) prepare: P,
 }
 
@@ -66,9 +70,9 @@ impl<C> Prepared<C> {
     /// A request in the client's own protocol.
     ///
     /// # Errors
-    /// When a guardrail is forced or set by the client, and this API does not accept one.
+    /// When the client sets a guardrail, and this API does not accept one.
     pub(crate) fn passthrough(
-        config: &GatewayConfig,
+        forced: Option<&Guardrail>,
         client_guardrail: Option<&ClientGuardrail>,
         (api, protocol): (BedrockApi, Protocol),
         (body, stream): (Vec<u8>, bool),
@@ -80,7 +84,7 @@ impl<C> Prepared<C> {
             stream,
         };
         let mut prepared = Self::new(operation, body, context);
-        guardrail::apply(config, client_guardrail, operation, &mut prepared.headers)?;
+        guardrail::apply(forced, client_guardrail, operation, &mut prepared.headers)?;
         Ok(prepared)
     }
 }
@@ -106,14 +110,23 @@ impl<P> Call<'_, P> {
         }
     }
 
+    /// The request as Bedrock gets it: with the forced guardrail, and without attribution by the client.
+    fn checked<C>(&self, target: &Target, mut prepared: Prepared<C>) -> Result<Prepared<C>> {
+        guardrail::enforce(self.guardrail, target, &mut prepared)?;
+        attribution::mark(&mut prepared)?;
+        Ok(prepared)
+    }
+
     async fn try_targets<C>(
         &self,
-        mut prepared: Prepared<C>,
+        first: Prepared<C>,
         calls: &mut CallRecord,
     ) -> Result<UpstreamResponse<C>>
     where
         P: Fn(&Target) -> Result<Prepared<C>>,
     {
+        self.retries.deposit();
+        let mut prepared = self.checked(&self.targets.first, first)?;
         let mut plan = Plan::new(self.targets.count());
         let mut index = 0;
         let mut credentials_timeout = CREDENTIALS_TIMEOUT;
@@ -156,6 +169,15 @@ impl<P> Call<'_, P> {
             }
             match plan.after(&error, fastrand::f64()) {
                 Next::GiveUp => return Err(error),
+                // A pause precedes a second attempt on a target; the budget is for those.
+                Next::Try { wait, .. } if !wait.is_zero() && !self.retries.withdraw() => {
+                    tracing::warn!(
+                        request_id = calls.request_id,
+                        reason = error.reason(),
+                        "Bedrock call failed; not retried because too many calls fail"
+                    );
+                    return Err(error);
+                }
                 Next::Try { target: next, wait } => {
                     tracing::warn!(
                         request_id = calls.request_id,
@@ -168,7 +190,8 @@ impl<P> Call<'_, P> {
                     );
                     sleep(wait).await;
                     if next != index {
-                        prepared = (self.prepare)(self.targets.get(next))?;
+                        let target = self.targets.get(next);
+                        prepared = self.checked(target, (self.prepare)(target)?)?;
                     }
                     index = next;
                 }

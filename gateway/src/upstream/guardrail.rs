@@ -1,14 +1,17 @@
-//! The guardrail that the configuration forces, or that a client sets, on operations that accept one in headers.
+//! Guardrails of requests: the client's, and the one that the configuration forces.
 //!
-//! Converse accepts it in its body, which the translation sets. `bedrock-mantle` and the Anthropic endpoint do not
+//! [`enforce`] is called for every request to Bedrock, whatever endpoint it comes from. Converse accepts a guardrail in its
+//! body, InvokeModel and Bedrock's OpenAI endpoint in headers. `bedrock-mantle` and the Anthropic endpoint do not
 //! document a guardrail, so their requests are rejected rather than sent without one.
 
-use api::GatewayConfig;
-use bedrock::apis::BedrockApi;
+mod evasion;
+
+use api::config::Guardrail;
+use bedrock::apis::{BedrockApi, Protocol};
 use dialects::translation::{ClientGuardrail, GuardrailRef, RequestError};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::operation::Operation;
+use super::{call::Prepared, operation::Operation, target::Target};
 use crate::http::error::{GatewayError, Result};
 
 pub(crate) const IDENTIFIER: HeaderName =
@@ -62,22 +65,27 @@ pub(crate) fn reject(headers: &HeaderMap) -> Result<()> {
     )))
 }
 
-/// Sets the headers of the guardrail: the forced one, or else the client's.
+/// Sets the headers of the client's guardrail, unless one is forced.
 ///
 /// # Errors
 /// 400 if the operation does not accept a guardrail.
 pub(crate) fn apply(
-    config: &GatewayConfig,
+    forced: Option<&Guardrail>,
     client: Option<&ClientGuardrail>,
     operation: Operation,
     headers: &mut HeaderMap,
 ) -> Result<()> {
     let Some(client) = client else {
-        return force(config, operation, headers);
+        return Ok(());
     };
+    if let Some(trace) = &client.trace {
+        headers.insert(TRACE, header(&trace.to_ascii_uppercase())?);
+    }
+    if forced.is_some() {
+        return Ok(());
+    }
     if let Operation::Passthrough { api, .. } = operation
         && api != BedrockApi::OpenAi
-        && config.guardrail.is_none()
     {
         return Err(GatewayError::Request(RequestError::unsupported(
             IDENTIFIER.as_str(),
@@ -87,10 +95,7 @@ pub(crate) fn apply(
     }
     headers.insert(IDENTIFIER, header(&client.guardrail.identifier)?);
     headers.insert(VERSION, header(&client.guardrail.version)?);
-    if let Some(trace) = &client.trace {
-        headers.insert(TRACE, header(&trace.to_ascii_uppercase())?);
-    }
-    force(config, operation, headers)
+    Ok(())
 }
 
 fn header(text: &str) -> Result<HeaderValue> {
@@ -102,28 +107,63 @@ fn header(text: &str) -> Result<HeaderValue> {
     })
 }
 
-/// Sets the headers of the forced guardrail, if any, and replaces existing ones.
+/// Puts the forced guardrail into a request for `target`.
 ///
 /// # Errors
-/// 400 if the operation does not accept a guardrail.
-pub(crate) fn force(
-    config: &GatewayConfig,
-    operation: Operation,
-    headers: &mut HeaderMap,
+/// 400 if the request would evade the guardrail, or if its API accepts none.
+pub(super) fn enforce<C>(
+    forced: Option<&Guardrail>,
+    target: &Target,
+    prepared: &mut Prepared<C>,
 ) -> Result<()> {
-    let Some(guardrail) = &config.guardrail else {
+    let Some(forced) = forced else {
         return Ok(());
     };
-    if let Operation::Passthrough { api, .. } = operation
-        && api != BedrockApi::OpenAi
-    {
-        return Err(GatewayError::Request(RequestError::unsupported(
-            "model",
-            "this gateway forces a guardrail, which Bedrock's API for this model does not support; \
-             its administrator can set another `api` for the target, such as converse",
-        )));
+    let headers = &mut prepared.headers;
+    match prepared.operation {
+        Operation::Converse | Operation::ConverseStream => {
+            prepared.body = evasion::converse(headers, &prepared.body, forced)?;
+            headers.remove(IDENTIFIER);
+            headers.remove(VERSION);
+            return Ok(());
+        }
+        Operation::InvokeModel | Operation::InvokeModelWithResponseStream => {
+            evasion::invoke(headers, &prepared.body, forced)?;
+            // Bedrock rejects guardrails for models that generate no content.
+            let apis = &target.capabilities.apis;
+            if apis.embeddings.is_some() || apis.rerank.is_some() {
+                headers.remove(IDENTIFIER);
+                headers.remove(VERSION);
+                return Ok(());
+            }
+        }
+        Operation::Passthrough {
+            protocol: Protocol::CountMessageTokens,
+            ..
+        }
+        | Operation::CountTokens
+        | Operation::ApplyGuardrail => return Ok(()),
+        Operation::Passthrough {
+            api: BedrockApi::OpenAi,
+            ..
+        } => evasion::invoke(headers, &prepared.body, forced)?,
+        Operation::Passthrough { .. } => {
+            return Err(GatewayError::Request(RequestError::unsupported(
+                "model",
+                "this gateway forces a guardrail, which Bedrock's API for this model does not support; \
+                 its administrator can set another `api` for the target, such as converse",
+            )));
+        }
     }
-    headers.insert(IDENTIFIER, header(&guardrail.identifier)?);
-    headers.insert(VERSION, header(&guardrail.version)?);
+    headers.insert(IDENTIFIER, configured(&forced.identifier)?);
+    headers.insert(VERSION, configured(&forced.version)?);
     Ok(())
+}
+
+/// A header of the forced guardrail, which the check of the configuration accepted.
+fn configured(text: &str) -> Result<HeaderValue> {
+    HeaderValue::try_from(text).map_err(|_| {
+        tracing::error!("guardrail of the configuration is not a header value");
+        GatewayError::Internal("the guardrail of the configuration is not a header value")
+    })
 }

@@ -1,9 +1,15 @@
-//! Retry policy: whether, on which target and after which pause. Pure.
+//! Retry policy: whether, on which target and after which pause; and a budget, so that retries do not prolong an outage.
 //!
 //! The next target is tried at once; a pause follows only after all targets have failed. Pauses double and have
-//! jitter, so that clients that were throttled together do not retry together.
+//! jitter, so that clients that were throttled together do not retry together. A `Retry-After` of AWS is respected: a
+//! target that asks for a long pause gets no other attempt.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use crate::http::error::GatewayError;
 
@@ -11,6 +17,67 @@ use crate::http::error::GatewayError;
 const MAX_ATTEMPTS: usize = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Retries for each request, in the long run.
+const RETRY_RATIO: f64 = 0.2;
+/// Retries for each second, so that a gateway with few requests retries as well.
+const RETRIES_PER_SECOND: f64 = 1.0;
+/// Most retries that can be saved up.
+const MAX_RETRIES: f64 = 100.0;
+/// Retries that time alone saves up, and those at the start.
+const FREE_RETRIES: f64 = 10.0;
+
+/// A budget of retries that all requests of a gateway share.
+#[derive(Debug)]
+pub(crate) struct RetryBudget(Mutex<Balance>);
+
+#[derive(Debug)]
+struct Balance {
+    retries: f64,
+    /// Time of the last change.
+    at: Option<Instant>,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self(Mutex::new(Balance {
+            retries: FREE_RETRIES,
+            at: None,
+        }))
+    }
+}
+
+impl RetryBudget {
+    /// Counts a request.
+    pub(crate) fn deposit(&self) {
+        let mut balance = self.balance();
+        balance.retries = (balance.retries + RETRY_RATIO).min(MAX_RETRIES);
+    }
+
+    /// Takes one retry; `false` if the budget is used up.
+    pub(crate) fn withdraw(&self) -> bool {
+        let mut balance = self.balance();
+        if balance.retries < 1.0 {
+            return false;
+        }
+        balance.retries -= 1.0;
+        true
+    }
+
+    fn balance(&self) -> MutexGuard<'_, Balance> {
+        let mut balance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let passed = balance
+            .at
+            .replace(now)
+            .map_or(0.0, |at| (now - at).as_secs_f64());
+        if balance.retries < FREE_RETRIES {
+            let more = passed * RETRIES_PER_SECOND;
+            balance.retries = (balance.retries + more).min(FREE_RETRIES);
+        }
+        balance
+    }
+}
 
 /// The attempts of one request.
 #[derive(Debug)]
@@ -45,7 +112,9 @@ impl Plan {
         if !error.is_local() || self.attempts >= self.alive.len().max(MAX_ATTEMPTS) {
             return Next::GiveUp;
         }
-        if !error.is_transient()
+        let asked = error.retry_after();
+        let is_far = asked.is_some_and(|asked| asked > LONGEST_PAUSE);
+        if (is_far || !error.is_transient())
             && let Some(alive) = self.alive.get_mut(self.current)
         {
             *alive = false;
@@ -56,7 +125,7 @@ impl Plan {
             Some(target) => (target, Duration::ZERO),
             None => match (0..self.alive.len()).find(alive) {
                 Some(target) => {
-                    let wait = pause(self.round, random);
+                    let wait = pause(self.round, random).max(asked.unwrap_or_default());
                     self.round = self.round.saturating_add(1);
                     (target, wait)
                 }
@@ -97,6 +166,63 @@ mod tests {
             region: String::new(),
             original: None,
         }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_are_a_fifth_of_the_requests_and_some_for_each_second() {
+        let budget = RetryBudget::default();
+        let taken = |requests: usize| {
+            let mut taken = 0;
+            for _ in 0..requests {
+                budget.deposit();
+                taken += usize::from(budget.withdraw());
+                taken += usize::from(budget.withdraw());
+            }
+            taken
+        };
+        let first = taken(10);
+        assert!(
+            (11..=12).contains(&first),
+            "ten at the start, and a fifth: {first}"
+        );
+        let many = taken(1000);
+        assert!((195..=205).contains(&many), "{many}");
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let later = taken(10);
+        assert!((6..=8).contains(&later), "five, and a fifth: {later}");
+    }
+
+    #[test]
+    fn a_long_retry_after_ends_the_attempts_on_a_target_and_a_short_one_is_the_pause() {
+        let asks = |seconds: &'static str| {
+            let GatewayError::Service(mut refusal) = throttled() else {
+                panic!("not a refusal")
+            };
+            let mut headers = http::HeaderMap::new();
+            headers.insert("retry-after", http::HeaderValue::from_static(seconds));
+            refusal.original = Some(crate::http::error::Original {
+                status: http::StatusCode::TOO_MANY_REQUESTS,
+                headers,
+                body: bytes::Bytes::new(),
+            });
+            GatewayError::Service(refusal)
+        };
+        assert_eq!(Plan::new(1).after(&asks("30"), 0.0), Next::GiveUp);
+        let wait = Duration::from_secs(2);
+        assert_eq!(
+            Plan::new(1).after(&asks("2"), 0.0),
+            Next::Try { target: 0, wait }
+        );
+        let mut plan = Plan::new(2);
+        let next = Next::Try {
+            target: 1,
+            wait: Duration::ZERO,
+        };
+        assert_eq!(plan.after(&asks("30"), 0.0), next);
+        assert!(matches!(
+            plan.after(&throttled(), 0.0),
+            Next::Try { target: 1, .. }
+        ));
     }
 
     fn throttled() -> GatewayError {

@@ -1,6 +1,6 @@
 //! One call to one target, with current credentials.
 //!
-//! After an expired session or a clock error the call is repeated once with new credentials or a corrected clock;
+//! After an expired or unknown session, or a clock error, the call is repeated once with new credentials or a corrected clock;
 //! `retry` decides about all other errors.
 
 use std::time::Duration;
@@ -75,6 +75,29 @@ impl Exchange<'_> {
                 {
                     clock_corrected = true;
                     self.record_repeat(calls, &error);
+                }
+                Class::Authentication
+                    if !renewed
+                        && error.is_unknown_session()
+                        && credentials.expires_at().is_some() =>
+                {
+                    renewed = true;
+                    let why = refusal(&error);
+                    let region = self.target.region.as_str();
+                    let Some(newer) = self
+                        .credentials
+                        .replace_unknown(&credentials, &why, region)
+                        .await
+                    else {
+                        self.credentials.refused(&credentials, &why, region);
+                        return Err(refused(error, self.target, Some(original)));
+                    };
+                    self.record_repeat(calls, &error);
+                    tracing::warn!(
+                        request_id = calls.request_id,
+                        "AWS does not know the session; replaced it"
+                    );
+                    credentials = newer;
                 }
                 class => {
                     if matches!(class, Class::Authentication | Class::ExpiredCredentials) {

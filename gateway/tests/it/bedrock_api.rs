@@ -1,7 +1,7 @@
 //! Bedrock's API: unchanged bytes, authorization, the forced guardrail, errors in AWS's format.
 
 mod exact;
-mod upstream;
+pub(crate) mod upstream;
 
 use awsdouble::{Config, Fault, FaultAction, allow_bedrock};
 use http::{Method, header};

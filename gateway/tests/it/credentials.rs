@@ -36,6 +36,25 @@ pub(crate) async fn web_identity(subject: &str) -> (Rig, tempfile::TempDir) {
 }
 
 #[tokio::test]
+async fn a_session_that_aws_does_not_know_is_replaced_at_once() {
+    let (rig, _directory) = web_identity("chat").await;
+    assert_eq!(rig.chat(&ask(MODEL, "one")).await.status, 200);
+    rig.double.clear_calls();
+    let unknown = Fault::error("Converse", 403, "UnrecognizedClientException");
+    rig.double.inject(unknown.times(1));
+    let response = rig.chat(&ask(MODEL, "two")).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    let exchanges = rig.double.calls_of("AssumeRoleWithWebIdentity").len();
+    assert_eq!(exchanges, 1);
+    // A role that AWS never accepts is reported with AWS's own error.
+    rig.double
+        .inject(Fault::error("Converse", 403, "UnrecognizedClientException"));
+    let response = rig.chat(&ask(MODEL, "three")).await;
+    assert_eq!(response.status, 502, "{}", response.text());
+    assert_eq!(response.error()["code"], "UnrecognizedClientException");
+}
+
+#[tokio::test]
 async fn a_revoked_session_causes_one_retry_and_no_failed_request() {
     let (rig, _directory) = web_identity("chat").await;
     assert_eq!(rig.chat(&ask(MODEL, "one")).await.status, 200);

@@ -26,6 +26,20 @@ pub(super) struct ActiveGuardrail<'a> {
     guardrail: &'a Guardrail,
     /// Whether the response includes a trace.
     trace: bool,
+    /// Only input between the tags with this suffix is assessed, if there are such tags.
+    tag_suffix: Option<String>,
+    /// Whether output is sent before it is assessed.
+    asynchronous: bool,
+}
+
+/// Member of the bodies of InvokeModel and of Bedrock's OpenAI endpoint with the options of a guardrail.
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-input-tagging-base-inference.html>,
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-streaming.html>
+const OPTIONS: &str = "amazon-bedrock-guardrailConfig";
+
+/// Removes the options from a body; models do not see them.
+pub(super) fn take_options(body: &mut Value) -> Option<Value> {
+    body.as_object_mut()?.remove(OPTIONS)
 }
 
 /// The result of a guardrail.
@@ -72,6 +86,8 @@ pub(super) fn active<'a>(
     Ok(Some(ActiveGuardrail {
         guardrail,
         trace: named.trace,
+        tag_suffix: None,
+        asynchronous: named.asynchronous,
     }))
 }
 
@@ -81,6 +97,7 @@ pub(super) struct GuardrailReference {
     pub(super) identifier: String,
     pub(super) version: String,
     pub(super) trace: bool,
+    asynchronous: bool,
 }
 
 impl GuardrailReference {
@@ -94,13 +111,14 @@ impl GuardrailReference {
             identifier: header("x-amzn-bedrock-guardrailidentifier")?,
             version: header("x-amzn-bedrock-guardrailversion").unwrap_or_default(),
             trace: header("x-amzn-bedrock-trace").is_some_and(|trace| trace != "DISABLED"),
+            asynchronous: false,
         })
     }
 
-    /// Reads the headers of InvokeModel or the body of Converse.
-    pub(super) fn from_request(incoming: &Incoming) -> Option<Self> {
-        if let Some(named) = Self::from_headers(incoming) {
-            return Some(named);
+    /// Reads the body of Converse, or the headers of InvokeModel. Neither operation reads the other.
+    pub(super) fn from_request(incoming: &Incoming, operation: &str) -> Option<Self> {
+        if !operation.starts_with("Converse") {
+            return Self::from_headers(incoming);
         }
         let body: Value = serde_json::from_slice(&incoming.body).ok()?;
         let config = body.get("guardrailConfig")?;
@@ -109,14 +127,33 @@ impl GuardrailReference {
             identifier: field("guardrailIdentifier")?,
             version: field("guardrailVersion").unwrap_or_default(),
             trace: field("trace").is_some_and(|trace| trace != "disabled"),
+            asynchronous: operation == "ConverseStream"
+                && field("streamProcessingMode").is_some_and(|mode| mode == "async"),
         })
     }
 }
 
 impl ActiveGuardrail<'_> {
+    /// The guardrail with the options of a body.
+    pub(super) fn with_options(self, options: Option<&Value>, streamed: bool) -> Self {
+        let option = |name: &str| options.and_then(|options| text(options, name));
+        let mode = option("streamProcessingMode");
+        Self {
+            tag_suffix: option("tagSuffix").map(str::to_owned),
+            asynchronous: self.asynchronous || (streamed && mode == Some("ASYNCHRONOUS")),
+            ..self
+        }
+    }
+
+    /// The message if the guardrail blocks a request without a conversation, such as one for an image.
+    pub(super) fn blocks(&self, body: &Value) -> Option<&str> {
+        let found = matches(self.guardrail, &[body.to_string()]);
+        (!found.is_empty()).then_some(self.guardrail.message.as_str())
+    }
+
     /// Assesses the input, then the output.
     pub(super) fn assess(&self, conversation: &Value, reply: &Reply) -> Finding {
-        let input = guarded_texts(conversation);
+        let input = self.tagged(guarded_texts(conversation));
         let output: Vec<String> = reply
             .blocks
             .iter()
@@ -129,7 +166,7 @@ impl ActiveGuardrail<'_> {
         let found_in_input = matches(self.guardrail, &input);
         let on_input = !found_in_input.is_empty();
         let found_in_output = matches(self.guardrail, &output);
-        let on_output = !on_input && !found_in_output.is_empty();
+        let on_output = !on_input && !found_in_output.is_empty() && !self.asynchronous;
         let trace = self.trace.then(|| {
             let mut guardrail = json!({
                 "inputAssessment": { id: assessment(&found_in_input, &input) },
@@ -150,6 +187,22 @@ impl ActiveGuardrail<'_> {
             message: self.guardrail.message.clone(),
             trace,
         }
+    }
+}
+
+impl ActiveGuardrail<'_> {
+    /// The parts of the texts between tags, if any text has tags; all of them otherwise.
+    fn tagged(&self, texts: Vec<String>) -> Vec<String> {
+        let Some(suffix) = &self.tag_suffix else {
+            return texts;
+        };
+        let name = format!("amazon-bedrock-guardrails-guardContent_{suffix}");
+        let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+        let parts = texts.iter().flat_map(|text| text.split(&open).skip(1));
+        let inner: Vec<String> = parts
+            .filter_map(|part| Some(part.split_once(&close)?.0.to_owned()))
+            .collect();
+        if inner.is_empty() { texts } else { inner }
     }
 }
 

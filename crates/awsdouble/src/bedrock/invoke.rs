@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Map, Value, json};
 
 use super::catalog::{BodyFormat, Target};
-use super::guardrail::ActiveGuardrail;
+use super::guardrail::{self, ActiveGuardrail};
 use super::script::Script;
 use super::stream::{object, padded, play};
 use super::turn::{LATENCY_MILLISECONDS, Turn, Usage, fail_as_scripted};
@@ -56,7 +56,9 @@ pub(super) async fn respond(
             "The model is unsupported for streaming.",
         ));
     }
-    let body = object_body(&incoming.body)?;
+    let mut body = object_body(&incoming.body)?;
+    let options = guardrail::take_options(&mut body);
+    let guardrail = guardrail.map(|one| one.with_options(options.as_ref(), streamed));
     let model = &target.model.id;
     let conversation = match format {
         BodyFormat::Messages => {
@@ -76,6 +78,11 @@ pub(super) async fn respond(
             let whole = whole(format, model, &body)?;
             let script = Script::parse(&scripted(&prompt)).map_err(AwsError::validation)?;
             fail_as_scripted(shared, call, &script).await?;
+            if let Some(message) = guardrail.as_ref().and_then(|one| one.blocks(&body)) {
+                let blocked = json!({ "images": [], "error": message,
+                    "amazon-bedrock-guardrailAction": "INTERVENED" });
+                return Ok(write(&blocked, &Usage::default(), &incoming.headers));
+            }
             return Ok(write_whole(&whole, &incoming.headers));
         }
     };

@@ -162,7 +162,11 @@ pub(crate) async fn respond(
     let Some((prefix, api)) = split(&incoming.path) else {
         return Err(AwsError::named("UnknownOperationException", ""));
     };
-    let body = converse::parse(&incoming.body)?;
+    let mut body = converse::parse(&incoming.body)?;
+    let options = match api {
+        Api::Messages => None,
+        Api::ChatCompletions | Api::Responses => guardrail::take_options(&mut body),
+    };
     let id = text(&body, "model").unwrap_or_default().to_owned();
     if id.is_empty() {
         return Err(AwsError::validation("model: Field required"));
@@ -181,6 +185,7 @@ pub(crate) async fn respond(
         on_runtime(shared, call, &caller, action, (api, named.as_ref()))?
     };
     let guardrail = guardrail::active(shared, named.as_ref())?;
+    let guardrail = guardrail.map(|one| one.with_options(options.as_ref(), streamed));
     let request = ApiRequest {
         body: &body,
         model: id,

@@ -24,6 +24,8 @@ struct Body {
     images: Option<Vec<String>>,
     error: Option<String>,
     finish_reasons: Vec<Option<String>>,
+    #[serde(rename = "amazon-bedrock-guardrailAction")]
+    guardrail_action: Option<String>,
 }
 
 /// Reads the response to a call.
@@ -55,6 +57,11 @@ pub fn read_image_response(body: &[u8]) -> Result<ImageResult, UpstreamError> {
             format!("the model failed: {reason}"),
         )),
         (true, Some(reason)) => Err(failed(400, BLOCKED, reason)),
+        (true, None) if read.guardrail_action.as_deref() == Some("INTERVENED") => Err(failed(
+            400,
+            BLOCKED,
+            "the guardrail blocked this request".to_owned(),
+        )),
         (true, None) => Err(failed(
             502,
             "malformed_model_output",

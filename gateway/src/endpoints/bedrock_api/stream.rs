@@ -10,7 +10,7 @@ use axum::body::Body;
 use bedrock::eventstream::exception;
 use bytes::Bytes;
 use futures::stream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::usage::Watch;
@@ -27,8 +27,13 @@ use crate::{
 /// Exception type for errors of the gateway.
 const UNAVAILABLE: &str = "serviceUnavailableException";
 
-/// A forwarded stream.
-struct Forward {
+/// Time in which the usage is awaited after the client has left: it is in the frame after the last text.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// A forwarded stream; none once it has been dropped.
+struct Forward(Option<Box<Stream>>);
+
+struct Stream {
     raw: Raw,
     watch: Watch,
     record: RequestRecord,
@@ -43,37 +48,57 @@ struct Forward {
 pub(super) fn forward(
     state: &State,
     active: &ActiveConfig,
-    frames: Frames,
+    (frames, watch): (Frames, Watch),
     target: Arc<Target>,
     record: RequestRecord,
 ) -> Body {
-    let forward = Forward {
+    let stream = Stream {
         request_id: frames.request_id(),
         raw: frames.into_raw(),
-        watch: Watch::new(),
+        watch,
         record,
         target,
         cut: state.cut().clone(),
         idle: active.stream_idle(),
         ended: false,
     };
+    let forward = Forward(Some(Box::new(stream)));
     Body::from_stream(stream::unfold(forward, |mut forward| async move {
-        let bytes = forward.next().await?;
+        let bytes = forward.0.as_mut()?.next().await?;
         Some((bytes, forward))
     }))
 }
 
-impl Forward {
+impl Drop for Forward {
+    /// Waits for the usage if the client has left.
+    fn drop(&mut self) {
+        if let Some(mut stream) = self.0.take().filter(|stream| !stream.ended)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move {
+                let _elapsed = timeout(DRAIN, stream.drain()).await;
+            });
+        }
+    }
+}
+
+impl Stream {
+    async fn drain(&mut self) {
+        while let Ok(Some(bytes)) = self.raw.next().await {
+            self.watch.scan(&bytes);
+        }
+    }
+
     async fn next(&mut self) -> Option<Result<Bytes, io::Error>> {
         if self.ended {
             return None;
         }
-        let timeout = sleep_until(Instant::now() + self.idle);
+        let silence = sleep_until(Instant::now() + self.idle);
         let next = tokio::select! {
             biased;
             next = self.raw.next() => next,
             () = self.cut.cancelled() => Err(GatewayError::ShuttingDown),
-            () = timeout => Err(GatewayError::StreamIdle { seconds: self.idle.as_secs() }),
+            () = silence => Err(GatewayError::StreamIdle { seconds: self.idle.as_secs() }),
         };
         match next {
             Ok(Some(bytes)) => {
@@ -81,7 +106,7 @@ impl Forward {
                 self.record.first_byte();
                 Some(Ok(bytes))
             }
-            Ok(None) if self.watch.is_between_frames() => {
+            Ok(None) if self.watch.is_whole() => {
                 self.close(None);
                 None
             }
@@ -117,11 +142,12 @@ impl Forward {
     }
 }
 
-impl Drop for Forward {
+impl Drop for Stream {
     /// Records the known usage, also when the client disconnects.
     fn drop(&mut self) {
-        if let Some(usage) = self.watch.usage() {
-            self.record.set_usage(usage);
+        match self.watch.usage() {
+            Some(usage) => self.record.set_usage(usage),
+            None => self.record.set_events(self.watch.events),
         }
     }
 }

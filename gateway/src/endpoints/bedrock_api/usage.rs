@@ -23,6 +23,10 @@ pub(super) struct Watch {
     /// Payload of the last chunk, which contains the counts of InvokeModel.
     last_chunk: Option<Bytes>,
     pub(super) exception: Option<ServiceError>,
+    /// Whether `messageStop` is missing, which ends each response of ConverseStream.
+    expects_stop: bool,
+    /// Number of events.
+    pub(super) events: u64,
 }
 
 /// The counts of InvokeModel in the last chunk of its stream.
@@ -56,8 +60,11 @@ struct Chunk<'a> {
 }
 
 impl Watch {
-    pub(super) fn new() -> Self {
+    /// `is_converse`: a stream of ConverseStream.
+    pub(super) fn new(is_converse: bool) -> Self {
         Self {
+            expects_stop: is_converse,
+            events: 0,
             scanner: Scanner::new(MAX_DECODED_BYTES),
             usage: None,
             last_chunk: None,
@@ -72,13 +79,17 @@ impl Watch {
             usage,
             last_chunk,
             exception,
+            expects_stop,
+            events,
         } = self;
         scanner.scan(bytes, |frame: Frame| {
+            *events = events.saturating_add(1);
             match (frame.message_type, frame.event_type.as_str()) {
                 (MessageType::Event, "metadata") => {
                     let found = serde_json::from_slice::<WithUsage>(&frame.payload);
                     *usage = found.ok().map(|found| found.usage);
                 }
+                (MessageType::Event, "messageStop") => *expects_stop = false,
                 (MessageType::Event, "chunk") => *last_chunk = Some(frame.payload),
                 (MessageType::Event, _) => {}
                 (MessageType::Exception | MessageType::Error, _) => {
@@ -86,6 +97,11 @@ impl Watch {
                 }
             }
         });
+    }
+
+    /// Whether the response is complete, or ended with an exception.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_between_frames() && (!self.expects_stop || self.exception.is_some())
     }
 
     /// Whether the last frame is complete.

@@ -121,7 +121,8 @@ fn forward(
         return Err(guardrail_set_twice().into());
     }
     let client = of_headers.or(sent.guardrail);
-    guardrail::apply(request.config, client.as_ref(), operation, &mut headers)?;
+    let forced = request.config.guardrail.as_ref();
+    guardrail::apply(forced, client.as_ref(), operation, &mut headers)?;
     Ok(Prepared {
         headers,
         warnings: sent.warnings,

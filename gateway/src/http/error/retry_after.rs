@@ -1,5 +1,7 @@
 //! `retry-after` of errors of AWS. Bedrock rarely sends it, and some clients do not try again without it.
 
+use std::time::Duration;
+
 use bedrock::Class;
 use http::{HeaderValue, header};
 
@@ -9,6 +11,14 @@ use super::Refusal;
 const SECONDS: std::ops::RangeInclusive<u32> = 1..=5;
 /// A part of messages about a quota that is not renewed within seconds.
 const PER_DAY: &str = "per day";
+
+/// The wait that AWS asks for, if in seconds.
+pub(super) fn asked(refusal: &Refusal) -> Option<Duration> {
+    let original = refusal.original.as_ref()?;
+    let value = original.headers.get(header::RETRY_AFTER)?;
+    let seconds = value.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
 
 /// AWS's own value; otherwise a wait if the error is likely to pass within seconds.
 pub(super) fn of(refusal: &Refusal) -> Option<HeaderValue> {

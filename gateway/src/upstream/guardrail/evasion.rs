@@ -1,50 +1,51 @@
-//! Applies the guardrail that the configuration forces to requests of Bedrock's own API, and rejects requests that
-//! would weaken it. Pure.
+//! The only place that decides what evades the guardrail that the configuration forces. Every request to Bedrock passes
+//! it, in the form in which Bedrock gets it. Pure.
 //!
 //! The body is parsed only as far as needed and changed only by a new first member. Ambiguous JSON, such as a
 //! duplicate member, is rejected, so that Bedrock cannot apply another guardrail than the checked one. Also rejected:
 //! tags that exclude parts of the input from the guardrail (`guardContent`, `tagSuffix`), and asynchronous streams,
-//! which show output before it is checked.
+//! which show output before it is checked. Bedrock itself does not evaluate tool results.
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-use.html>
-
-use std::fmt;
 
 use api::config::Guardrail;
 use bytes::Bytes;
 use dialects::translation::RequestError;
 use http::HeaderMap;
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
 use serde_json::{json, value::RawValue};
 
+use super::{IDENTIFIER, VERSION};
 use crate::{
     http::error::{GatewayError, Result},
-    upstream::guardrail,
+    upstream::members::Members,
 };
 
 /// Member of a body of Converse.
 const CONFIG: &str = "guardrailConfig";
-/// Member of a body of InvokeModel.
+/// Member of a body of InvokeModel and of Bedrock's OpenAI endpoint.
 const INVOKE_CONFIG: &str = "amazon-bedrock-guardrailConfig";
 
-/// The body of a Converse request with the forced guardrail.
+/// The body of a Converse request with the forced guardrail. Bedrock does not read the headers of InvokeModel here.
 ///
 /// # Errors
 /// 400 for another guardrail, or for an attempt to bypass this one.
-pub(super) fn converse(body: &Bytes, forced: &Guardrail) -> Result<Bytes> {
-    let body_members = Members::read(body)?;
+pub(super) fn converse(headers: &HeaderMap, body: &Bytes, forced: &Guardrail) -> Result<Bytes> {
+    check_headers(headers, forced)?;
+    let body_members = members(body)?;
     for (key, value) in &body_members.0 {
         let hides = match key.as_str() {
             "messages" => in_messages(value)?,
             "system" => in_blocks(value)?,
+            // Models get these fields as members of the body of InvokeModel.
+            "additionalModelRequestFields" if value.get() != "null" => {
+                check_members(value.get().as_bytes())?;
+                false
+            }
             _ => false,
         };
         if hides {
             return Err(refused(
                 key,
-                "guardContent would exclude the rest of the conversation from the guardrail that this gateway forces on every request",
+                "guardContent (guarded_text in Chat Completions) would exclude the rest of the conversation from the guardrail that this gateway forces on every request",
             ));
         }
     }
@@ -59,25 +60,39 @@ pub(super) fn converse(body: &Bytes, forced: &Guardrail) -> Result<Bytes> {
     }
 }
 
-/// Checks headers and body of a request of InvokeModel.
+/// Checks headers and body of a request of InvokeModel, or of Bedrock's OpenAI endpoint.
 ///
 /// # Errors
 /// 400 for another guardrail, or for an attempt to bypass this one.
 pub(super) fn invoke(headers: &HeaderMap, body: &[u8], forced: &Guardrail) -> Result<()> {
-    for (name, value) in [
-        (guardrail::IDENTIFIER, &forced.identifier),
-        (guardrail::VERSION, &forced.version),
-    ] {
-        if headers
-            .get_all(&name)
-            .iter()
-            .any(|given| given != value.as_str())
-        {
+    check_headers(headers, forced)?;
+    check_members(body)
+}
+
+/// Rejects headers that set another guardrail.
+fn check_headers(headers: &HeaderMap, forced: &Guardrail) -> Result<()> {
+    for (name, value) in [(IDENTIFIER, &forced.identifier), (VERSION, &forced.version)] {
+        let mut given = headers.get_all(&name).iter();
+        if given.any(|given| given != value.as_str()) {
             return Err(another(name.as_str(), forced));
         }
     }
-    for config in Members::read(body)?.all(INVOKE_CONFIG) {
-        let config = Config::read(config)?;
+    Ok(())
+}
+
+/// Rejects members of an object that weaken the guardrail.
+fn check_members(object: &[u8]) -> Result<()> {
+    for (key, value) in &members(object)?.0 {
+        if key == CONFIG {
+            return Err(refused(
+                CONFIG,
+                "is not a field of this operation, and this gateway forces a guardrail; omit it",
+            ));
+        }
+        if key != INVOKE_CONFIG {
+            continue;
+        }
+        let config = Config::read(value)?;
         if config.tag_suffix {
             return Err(refused(
                 INVOKE_CONFIG,
@@ -92,7 +107,7 @@ pub(super) fn invoke(headers: &HeaderMap, body: &[u8], forced: &Guardrail) -> Re
 /// Whether a message contains a block that limits the input of the guardrail.
 fn in_messages(messages: &RawValue) -> Result<bool> {
     for message in array(messages)? {
-        for content in Members::read(message.get().as_bytes())?.all("content") {
+        for content in members(message.get().as_bytes())?.all("content") {
             if in_blocks(content)? {
                 return Ok(true);
             }
@@ -103,7 +118,7 @@ fn in_messages(messages: &RawValue) -> Result<bool> {
 
 fn in_blocks(blocks: &RawValue) -> Result<bool> {
     for block in array(blocks)? {
-        let block = Members::read(block.get().as_bytes())?;
+        let block = members(block.get().as_bytes())?;
         if block.all("guardContent").next().is_some() {
             return Ok(true);
         }
@@ -143,50 +158,15 @@ fn another(field: &str, forced: &Guardrail) -> GatewayError {
     refused(field, &why)
 }
 
+fn members(object: &[u8]) -> Result<Members<'_>> {
+    Members::read(object).map_err(|_| unreadable())
+}
+
 fn unreadable() -> GatewayError {
     refused(
         "body",
         "must be a valid JSON object for this operation, because this gateway adds a guardrail to it",
     )
-}
-
-/// The members of an object, including duplicates.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'a> Members<'a> {
-    fn read(object: &'a [u8]) -> Result<Self> {
-        serde_json::from_slice(object).map_err(|_| unreadable())
-    }
-
-    fn all(&self, key: &'static str) -> impl Iterator<Item = &'a RawValue> {
-        self.0
-            .iter()
-            .filter(move |(name, _)| name == key)
-            .map(|(_, value)| *value)
-    }
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
 }
 
 /// The relevant members of a guardrail configuration in a body.
@@ -201,7 +181,7 @@ struct Config {
 impl Config {
     fn read(object: &RawValue) -> Result<Self> {
         let mut config = Self::default();
-        for (key, value) in Members::read(object.get().as_bytes())?.0 {
+        for (key, value) in members(object.get().as_bytes())?.0 {
             let text = || serde_json::from_str(value.get()).map_err(|_| unreadable());
             match key.as_str() {
                 "guardrailIdentifier" => config.identifiers.push(text()?),
@@ -252,7 +232,7 @@ mod tests {
     #[track_caller]
     fn check_converse(body: &str, expected: Result<&str, &str>) {
         let bytes = Bytes::copy_from_slice(body.as_bytes());
-        match (converse(&bytes, &forced()), expected) {
+        match (converse(&HeaderMap::new(), &bytes, &forced()), expected) {
             (Ok(got), Ok(expected)) => assert_eq!(got, expected, "{body}"),
             (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{body}: {error}"),
             (got, expected) => panic!("{body}: {got:?} instead of {expected:?}"),
@@ -312,6 +292,14 @@ mod tests {
                 "guardContent",
             ),
             (r#"{"system":[{"guardContent":{}}]}"#, "guardContent"),
+            (
+                r#"{"additionalModelRequestFields":{"amazon-bedrock-guardrailConfig":{"tagSuffix":"x"}}}"#,
+                "tagSuffix",
+            ),
+            (
+                r#"{"additionalModelRequestFields":{"guardrailConfig":{}}}"#,
+                "guardrailConfig",
+            ),
             ("[]", "JSON object"),
             ("\u{feff}{}", "JSON object"),
             (r#"{} {"guardrailConfig":{}}"#, "JSON object"),
@@ -330,8 +318,8 @@ mod tests {
         };
         let none = HeaderMap::new();
         for (headers, body, part) in [
-            (header(guardrail::IDENTIFIER, "gr-2"), "{}", "gr-1"),
-            (header(guardrail::VERSION, "DRAFT"), "{}", "gr-1"),
+            (header(IDENTIFIER, "gr-2"), "{}", "gr-1"),
+            (header(VERSION, "DRAFT"), "{}", "gr-1"),
             (
                 none.clone(),
                 r#"{"amazon-bedrock-guardrailConfig":{"tagSuffix":"x"}}"#,
@@ -353,7 +341,7 @@ mod tests {
                 none,
                 r#"{"prompt":"x","amazon-bedrock-guardrailConfig":{"streamProcessingMode":"SYNCHRONOUS"}}"#,
             ),
-            (header(guardrail::IDENTIFIER, "gr-1"), "{}"),
+            (header(IDENTIFIER, "gr-1"), "{}"),
         ] {
             invoke(&headers, body.as_bytes(), &forced()).unwrap();
         }

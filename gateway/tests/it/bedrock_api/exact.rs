@@ -155,6 +155,7 @@ async fn forwards_only_the_headers_of_bedrocks_api() {
         ("x-amzn-bedrock-trace", "ENABLED"),
         ("x-amzn-bedrock-performanceconfig-latency", "optimized"),
         ("x-amzn-bedrock-accept", "application/json"),
+        ("x-amzn-bedrock-service-tier", "flex"),
         ("x-amzn-bedrock-request-metadata", "{\"team\":\"a\"}"),
         ("cookie", "session=of-the-client"),
         ("x-forwarded-for", "10.0.0.1"),
@@ -199,6 +200,7 @@ async fn forwards_event_streams_unchanged_however_they_are_split() {
         if number % 10 == 0 {
             whole.extend(event("image", &vec![b'x'; 400_000]));
         }
+        whole.extend(event("messageStop", br#"{"stopReason":"end_turn"}"#));
         whole.extend(event("metadata", usage));
         let whole = Bytes::from(whole);
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(whole.len())).collect();
