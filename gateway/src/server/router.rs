@@ -21,6 +21,7 @@ use crate::{
     http::{
         dialect::{ANTHROPIC_BASE, Dialect, OPENAI_BASE},
         error::GatewayError,
+        local,
     },
     pipeline::{
         batch::{self, BatchEndpoint},
@@ -88,6 +89,10 @@ pub fn app(state: State) -> Router {
             rate_limit_headers,
         ))
         .layer(middleware::from_fn_with_state(
+            state.clone(),
+            no_foreign_pages,
+        ))
+        .layer(middleware::from_fn_with_state(
             state.settings().simulated,
             mark_simulated,
         ))
@@ -124,9 +129,6 @@ async fn unknown_path(
 ) -> Response {
     let dialect = Dialect::of_unknown(uri.path(), &headers);
     let path = uri.path().to_owned();
-    if dialect == Dialect::Bedrock {
-        return listing::unknown(&state, &context, path);
-    }
     reject(
         &state,
         &context,
@@ -141,8 +143,33 @@ fn reject(
     dialect: Dialect,
     error: GatewayError,
 ) -> Response {
+    if dialect == Dialect::Bedrock {
+        return listing::unhandled(state, context, &error);
+    }
     let record = RequestRecord::open(state, context, OTHER, "");
     driver::finish(Err(error), dialect, record)
+}
+
+/// Marks requests that arrive by the Unix socket, which web pages cannot reach.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ViaSocket;
+
+/// Middleware: rejects requests of web pages while clients on this machine need no credentials.
+async fn no_foreign_pages(
+    FromState(state): FromState<State>,
+    Extension(context): Extension<RequestContext>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_exposed = request.extensions().get::<ViaSocket>().is_none()
+        && state.settings().listen.ip().is_loopback()
+        && state.active().authenticator.is_open();
+    if is_exposed && let Some(message) = local::foreign(request.headers(), request.uri()) {
+        let dialect = Dialect::of_unknown(request.uri().path(), request.headers());
+        let error = GatewayError::Forbidden { message };
+        return reject(&state, &context, dialect, error);
+    }
+    next.run(request).await
 }
 
 /// Middleware: marks every response of a gateway with a simulated AWS.
