@@ -12,11 +12,17 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::{GatewayError, Result};
 
 /// Time in which a client must send its body.
 const BODY_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Time in which a client without proof must send its body.
+const UNPROVEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes that bodies of clients without proof may occupy together: one of the largest that Bedrock accepts.
+pub(crate) const UNPROVEN_BYTES: usize = 32 * 1024 * 1024;
 
 /// Counts open requests.
 #[derive(Clone, Debug, Default)]
@@ -56,17 +62,61 @@ pub(crate) async fn read_body(body: Body, limit: u64) -> Result<Bytes> {
     let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
     match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(GatewayError::BodyTooLarge { limit })
-        }
-        Ok(Err(_)) => Err(GatewayError::BodyUnreadable(
-            "the client closed the connection".to_owned(),
-        )),
-        Err(_elapsed) => Err(GatewayError::BodyUnreadable(format!(
-            "no complete body within {} seconds",
-            BODY_TIMEOUT.as_secs()
-        ))),
+        Ok(Err(error)) => Err(unreadable(&error, limit)),
+        Err(_elapsed) => Err(too_slow(BODY_TIMEOUT)),
     }
+}
+
+/// Reads a whole body before the client has proved who it is. All such bodies share `budget`, in bytes.
+///
+/// # Errors
+/// As [`read_body`]; 503 while the budget is used up.
+pub(crate) async fn read_unproven(body: Body, limit: u64, budget: &Semaphore) -> Result<Bytes> {
+    if body.size_hint().lower() > limit {
+        return Err(GatewayError::BodyTooLarge { limit });
+    }
+    let limit_bytes = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut body = Limited::new(body, limit_bytes);
+    let reading = async {
+        let mut held: Option<SemaphorePermit<'_>> = None;
+        // Pieces are joined once, at the end, so that the body occupies no more than the budget until then.
+        let mut pieces = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| unreadable(&error, limit))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            let permit = budget
+                .try_acquire_many(bytes)
+                .map_err(|_| GatewayError::UnprovenBusy)?;
+            match &mut held {
+                Some(held) => held.merge(permit),
+                None => held = Some(permit),
+            }
+            pieces.push(data);
+        }
+        Ok(Bytes::from(pieces.concat()))
+    };
+    match tokio::time::timeout(UNPROVEN_TIMEOUT, reading).await {
+        Ok(result) => result,
+        Err(_elapsed) => Err(too_slow(UNPROVEN_TIMEOUT)),
+    }
+}
+
+fn unreadable(error: &axum::BoxError, limit: u64) -> GatewayError {
+    if error.is::<LengthLimitError>() {
+        GatewayError::BodyTooLarge { limit }
+    } else {
+        GatewayError::BodyUnreadable("the client closed the connection".to_owned())
+    }
+}
+
+fn too_slow(timeout: Duration) -> GatewayError {
+    GatewayError::BodyUnreadable(format!(
+        "no complete body within {} seconds",
+        timeout.as_secs()
+    ))
 }
 
 #[cfg(test)]
@@ -102,5 +152,32 @@ mod tests {
         ));
         let fits = Body::from(vec![b'x'; 10]);
         assert_eq!(read_body(fits, 10).await.unwrap().len(), 10);
+    }
+
+    #[tokio::test]
+    async fn bodies_without_proof_share_a_budget_that_comes_back() {
+        let budget = Semaphore::new(10);
+        let silent = || {
+            let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"12345678"))]);
+            Body::from_stream(futures::StreamExt::chain(first, stream::pending()))
+        };
+        {
+            let mut holding = std::pin::pin!(read_unproven(silent(), 100, &budget));
+            assert!(futures::poll!(&mut holding).is_pending());
+            assert_eq!(budget.available_permits(), 2);
+            let small = read_unproven(Body::from("12"), 100, &budget).await;
+            assert_eq!(small.unwrap(), "12");
+            let error = read_unproven(Body::from("123"), 100, &budget).await;
+            assert!(
+                matches!(error, Err(GatewayError::UnprovenBusy)),
+                "{error:?}"
+            );
+        }
+        assert_eq!(budget.available_permits(), 10);
+        let large = read_unproven(Body::from("12345"), 4, &budget).await;
+        assert!(matches!(
+            large,
+            Err(GatewayError::BodyTooLarge { limit: 4 })
+        ));
     }
 }

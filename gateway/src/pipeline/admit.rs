@@ -1,4 +1,7 @@
-//! The first steps of every request: count it, authenticate the client, read the body, apply the rate limits.
+//! The first steps of every request: authenticate the client, count the request, read the body, apply the rate limits.
+//!
+//! A place in the number of open requests is taken after proof. The body of a client whose signature can only be verified
+//! with it is read first, from a small budget.
 
 use std::sync::Arc;
 
@@ -16,7 +19,7 @@ use super::{
 use crate::http::{
     dialect::Dialect,
     error::{GatewayError, Result},
-    request_guards::read_body,
+    request_guards::{read_body, read_unproven},
 };
 
 /// An admitted request.
@@ -41,29 +44,32 @@ pub(crate) async fn admit(
 ) -> Result<Admitted> {
     let active = state.active();
     let limits = &active.config.limits;
-    let limit = limits.max_in_flight;
-    let guard = state
-        .in_flight()
-        .enter((limit > 0).then_some(u64::from(limit)))
-        .ok_or(GatewayError::Busy { limit })?;
-    record.set_in_flight(guard);
     let (parts, body) = request.into_parts();
     let authenticator = &active.authenticator;
     let identity = if dialect == Dialect::Bedrock {
-        authenticator.identify_headers(&parts.headers, state.now())?
+        authenticator.identify_head(&parts, state.now())?
     } else {
         Identity::Known(authenticator.authenticate(&parts.headers, state.now())?)
     };
-    if let Identity::Known(caller) = &identity {
-        record.set_client(&caller.name);
-    }
-    let body = read_body(body, limits.max_body_bytes).await?;
-    let caller = match identity {
-        Identity::Known(caller) => caller,
-        Identity::Signed(client) => {
+    let (caller, body) = match identity {
+        Identity::Known(caller) => {
+            record.set_client(&caller.name);
+            take_place(state, limits.max_in_flight, record)?;
+            (caller, read_body(body, limits.max_body_bytes).await?)
+        }
+        Identity::Signed { client, is_proven } => {
+            let body = if is_proven {
+                take_place(state, limits.max_in_flight, record)?;
+                read_body(body, limits.max_body_bytes).await?
+            } else {
+                read_unproven(body, limits.max_body_bytes, state.unproven()).await?
+            };
             let caller = authenticator.verify(&client, &parts, &body, state.now())?;
             record.set_client(&caller.name);
-            caller
+            if !is_proven {
+                take_place(state, limits.max_in_flight, record)?;
+            }
+            (caller, body)
         }
     };
     apply_limits(state, &active, &caller.name, &parts, record).await?;
@@ -73,6 +79,16 @@ pub(crate) async fn admit(
         parts,
         body,
     })
+}
+
+/// Counts the request as open until the record is closed.
+fn take_place(state: &State, limit: u32, record: &mut RequestRecord) -> Result<()> {
+    let guard = state
+        .in_flight()
+        .enter((limit > 0).then_some(u64::from(limit)))
+        .ok_or(GatewayError::Busy { limit })?;
+    record.set_in_flight(guard);
+    Ok(())
 }
 
 /// Applies the rate limits; the permit stays in the record until the request ends.

@@ -9,7 +9,7 @@ mod service_account;
 mod signature;
 mod signature_check;
 
-use std::time::SystemTime;
+use std::{collections::BTreeSet, time::SystemTime};
 
 use api::config::ServiceAccountClients;
 use http::{HeaderMap, header};
@@ -33,6 +33,8 @@ pub(crate) struct Authenticator {
     open: bool,
     /// Why all clients are rejected, if they are.
     revoked: Option<String>,
+    /// Regions for which clients may sign; empty for any.
+    regions: BTreeSet<String>,
 }
 
 impl Authenticator {
@@ -50,7 +52,13 @@ impl Authenticator {
             service_accounts: service_accounts.map(ServiceAccounts::try_new).transpose()?,
             open,
             revoked: None,
+            regions: BTreeSet::new(),
         })
+    }
+
+    /// Accepts signatures for these regions only.
+    pub(crate) fn in_regions(self, regions: BTreeSet<String>) -> Self {
+        Self { regions, ..self }
     }
 
     /// Rejects all clients; those with valid credentials receive the reason.

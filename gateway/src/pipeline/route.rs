@@ -3,7 +3,10 @@
 //! An alias maps to its targets: lower priority first, random by weight within a priority. An id that a pattern
 //! allows maps to itself. Model capabilities are looked up when the configuration is loaded, not for each request.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use api::{Arn, GatewayConfig, Region, config, pattern::matches};
 use bedrock::{
@@ -17,6 +20,9 @@ use crate::{
     http::error::{GatewayError, Result},
     upstream::target::{Endpoints, Target, Targets},
 };
+
+/// Longest name of a model, as in AWS's `modelId`.
+const MAX_MODEL_BYTES: usize = 2048;
 
 /// The routes of a configuration.
 #[derive(Debug)]
@@ -109,6 +115,13 @@ impl Routes {
         }
     }
 
+    /// The default region, and those of the targets.
+    pub(crate) fn regions(&self) -> BTreeSet<String> {
+        let targets = self.aliases.values().flatten();
+        let of_targets = targets.map(|target| target.region.to_string());
+        of_targets.chain([self.region.to_string()]).collect()
+    }
+
     /// The default region of targets.
     pub(crate) fn region(&self) -> &Region {
         &self.region
@@ -119,6 +132,13 @@ impl Routes {
     /// # Errors
     /// 404 that lists the models this client may use.
     pub(crate) fn resolve(&self, model: &str, caller: &Caller, draw: u64) -> Result<Targets> {
+        if model.len() > MAX_MODEL_BYTES {
+            let cut = model.floor_char_boundary(MAX_MODEL_BYTES);
+            return Err(GatewayError::UnknownModel {
+                model: model.get(..cut).unwrap_or_default().to_owned(),
+                allowed: self.names(caller).map(|(name, _)| name).collect(),
+            });
+        }
         if permitted(caller, model) {
             if let Some(targets) = self.aliases.get(model)
                 && let Some(targets) = Targets::new(ordered(targets, draw))

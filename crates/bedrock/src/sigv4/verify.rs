@@ -19,6 +19,8 @@ use subtle::ConstantTimeEq;
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// The pseudo-header of HTTP/2 with host and port.
 const AUTHORITY: &str = ":authority";
+/// States the hash of the body.
+const CONTENT_HASH: &str = "x-amz-content-sha256";
 /// Maximum clock skew of a client, the same as AWS allows.
 const LARGEST_SKEW: Duration = Duration::from_mins(5);
 /// Everything except unreserved characters and the slash between segments.
@@ -60,8 +62,8 @@ pub enum VerifyError {
     /// The body does not match its hash.
     #[error("x-amz-content-sha256 is not the hash of the body")]
     Body,
-    /// A signed header is missing or is not visible ASCII.
-    #[error("a signed header is missing or is not visible ASCII")]
+    /// A signed header is missing or is not visible ASCII, or the list of signed headers is not sorted.
+    #[error("a signed header is missing or is not visible ASCII, or SignedHeaders is not sorted")]
     Header,
     /// The secret differs, or the request was changed after signing.
     #[error(
@@ -103,6 +105,49 @@ impl<'a> Claim<'a> {
         self.access_key_id
     }
 
+    /// The region and the service for which the client signed.
+    pub fn scope(&self) -> (&'a str, &'a str) {
+        (self.region, self.service)
+    }
+
+    /// Verifies what needs no body: the signed headers, the time, and the signature itself if the request states the hash
+    /// of its body. Returns whether it does.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn verify_head(
+        &self,
+        request: &Parts,
+        secret: &str,
+        now: SystemTime,
+    ) -> Result<bool, VerifyError> {
+        let signs = |name: &str| self.signed_headers.split(';').any(|signed| signed == name);
+        // With HTTP/2, AWS's SDK for JavaScript signs the pseudo-header in place of `host`.
+        let host = signs("host") || (request.version == Version::HTTP_2 && signs(AUTHORITY));
+        if !host {
+            return Err(VerifyError::NotSigned("host"));
+        }
+        if !signs("x-amz-date") {
+            return Err(VerifyError::NotSigned("x-amz-date"));
+        }
+        let (_, time) = self.time(&request.headers)?;
+        let skew = now
+            .duration_since(time)
+            .unwrap_or_else(|ahead| ahead.duration());
+        if skew > LARGEST_SKEW {
+            return Err(VerifyError::Skew {
+                seconds: skew.as_secs(),
+            });
+        }
+        let Some(stated) = request.headers.get(CONTENT_HASH) else {
+            return Ok(false);
+        };
+        let is_hash = |text: &&str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let stated = stated.to_str().ok().filter(is_hash);
+        self.check_signature(request, stated.ok_or(VerifyError::Body)?, secret)?;
+        Ok(true)
+    }
+
     /// Verifies that the request was signed with `secret`, for this path, these headers and this body, within the
     /// allowed clock skew.
     ///
@@ -115,31 +160,24 @@ impl<'a> Claim<'a> {
         secret: &str,
         now: SystemTime,
     ) -> Result<(), VerifyError> {
-        let signs = |name: &str| self.signed_headers.split(';').any(|signed| signed == name);
-        // With HTTP/2, AWS's SDK for JavaScript signs the pseudo-header in place of `host`.
-        let host = signs("host") || (request.version == Version::HTTP_2 && signs(AUTHORITY));
-        if !host {
-            return Err(VerifyError::NotSigned("host"));
-        }
-        if !signs("x-amz-date") {
-            return Err(VerifyError::NotSigned("x-amz-date"));
-        }
-        let (timestamp, time) = self.time(&request.headers)?;
-        let skew = now
-            .duration_since(time)
-            .unwrap_or_else(|ahead| ahead.duration());
-        if skew > LARGEST_SKEW {
-            return Err(VerifyError::Skew {
-                seconds: skew.as_secs(),
-            });
-        }
+        let is_proven = self.verify_head(request, secret, now)?;
         let body_hash = hex(&Sha256::digest(body));
-        if let Some(said) = request.headers.get("x-amz-content-sha256")
-            && said.as_bytes() != body_hash.as_bytes()
-        {
-            return Err(VerifyError::Body);
+        if is_proven {
+            let stated = request.headers.get(CONTENT_HASH);
+            let is_same = stated.is_some_and(|stated| stated.as_bytes() == body_hash.as_bytes());
+            return is_same.then_some(()).ok_or(VerifyError::Body);
         }
-        let canonical = self.canonical_request(request, &body_hash)?;
+        self.check_signature(request, &body_hash, secret)
+    }
+
+    fn check_signature(
+        &self,
+        request: &Parts,
+        body_hash: &str,
+        secret: &str,
+    ) -> Result<(), VerifyError> {
+        let (timestamp, time) = self.time(&request.headers)?;
+        let canonical = self.canonical_request(request, body_hash)?;
         let text = format!(
             "{ALGORITHM}\n{timestamp}\n{}/{}/{}/aws4_request\n{}",
             self.date,
@@ -199,7 +237,12 @@ impl<'a> Claim<'a> {
             .collect();
         query.sort();
         let mut text = format!("{}\n{path}\n{}\n", request.method, query.join("&"));
-        for name in self.signed_headers.split(';') {
+        // Sorted and distinct, as AWS requires; repeated names would multiply the text.
+        let names: Vec<&str> = self.signed_headers.split(';').collect();
+        if !names.is_sorted_by(|one, next| one < next) {
+            return Err(VerifyError::Header);
+        }
+        for name in names {
             let value = header_value(request, name).ok_or(VerifyError::Header)?;
             text.extend([name, ":", value.as_str(), "\n"]);
         }
@@ -367,6 +410,38 @@ mod tests {
             .parse()
             .unwrap();
         check(&parts, body, "sk-rig", now, &Err(VerifyError::Signature));
+    }
+
+    #[test]
+    fn a_stated_hash_proves_the_signature_before_the_body() {
+        let (parts, body, now) = recorded();
+        let header = parts.headers["authorization"].to_str().unwrap();
+        let claim = Claim::parse(header).unwrap();
+        assert_eq!(claim.scope(), ("us-east-1", "bedrock"));
+        assert_eq!(claim.verify_head(&parts, "sk-rig", now), Ok(true));
+        assert_eq!(
+            claim.verify_head(&parts, "sk-other", now),
+            Err(VerifyError::Signature)
+        );
+        assert_eq!(claim.verify(&parts, body, "sk-rig", now), Ok(()));
+        assert_eq!(
+            claim.verify(&parts, b"{}", "sk-rig", now),
+            Err(VerifyError::Body)
+        );
+        let unstated = signed("ci");
+        let header = unstated.headers["authorization"].to_str().unwrap();
+        let claim = Claim::parse(header).unwrap();
+        assert_eq!(claim.verify_head(&unstated, "wrong", at(0)), Ok(false));
+    }
+
+    #[test]
+    fn repeated_signed_headers_are_rejected() {
+        let mut parts = signed("ci");
+        let text = parts.headers["authorization"].to_str().unwrap();
+        let repeated = text.replace("host;", &"host;".repeat(5_000));
+        let value = HeaderValue::try_from(repeated).unwrap();
+        parts.headers.insert("authorization", value);
+        check(&parts, BODY, SECRET, at(0), &Err(VerifyError::Header));
     }
 
     #[test]

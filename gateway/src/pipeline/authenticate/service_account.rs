@@ -12,12 +12,13 @@ use std::{
 };
 
 use api::config::{ServiceAccountClients, ServiceAccountSubject};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, decode, decode_header,
     errors::ErrorKind,
     jwk::{AlgorithmParameters, Jwk, JwkSet},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use sha2::{Digest, Sha256};
 
 use super::{caller::Caller, signature_check};
@@ -154,6 +155,13 @@ impl ServiceAccounts {
     fn check_signature(&self, token: &str) -> Result<Claims> {
         let header = decode_header(token)
             .map_err(|_| refused("the token is not a JSON Web Token".to_owned()))?;
+        if has_critical_extensions(token) {
+            // RFC 7515, section 4.1.11.
+            return Err(refused(
+                "the token has critical header parameters (crit), which are not supported"
+                    .to_owned(),
+            ));
+        }
         let mut candidates = self
             .keys
             .iter()
@@ -293,6 +301,17 @@ impl fmt::Debug for ServiceAccounts {
             .field("subjects", &self.subjects)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether the header of a token has the member `crit`.
+fn has_critical_extensions(token: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Header {
+        crit: Option<IgnoredAny>,
+    }
+    let header = token.split('.').next().unwrap_or_default();
+    let header = URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
+    serde_json::from_slice::<Header>(&header).is_ok_and(|header| header.crit.is_some())
 }
 
 #[cfg(test)]

@@ -12,34 +12,66 @@ use http::{HeaderMap, header, request::Parts};
 use super::{Authenticator, caller::Caller};
 use crate::http::error::{GatewayError, Result};
 
+/// Names of Bedrock's services in signatures.
+const SERVICES: [&str; 3] = ["bedrock", "bedrock-runtime", "bedrock-mantle"];
+
 /// The result of authenticating the headers of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
     /// An authenticated client.
     Known(Caller),
     /// A client whose signature must be verified with the body.
-    Signed(String),
+    Signed {
+        /// Its name.
+        client: String,
+        /// Whether the request states the hash of its body, so that the signature is verified already.
+        is_proven: bool,
+    },
 }
 
 impl Authenticator {
-    /// Authenticates a request by its headers, including a signature.
+    /// Authenticates a request by its head, including a signature. Everything that needs no body is verified.
     ///
     /// # Errors
     /// As [`Authenticator::authenticate`].
-    pub(crate) fn identify_headers(
-        &self,
-        headers: &HeaderMap,
-        now: SystemTime,
-    ) -> Result<Identity> {
+    pub(crate) fn identify_head(&self, request: &Parts, now: SystemTime) -> Result<Identity> {
+        let headers = &request.headers;
         let Some(authorization) = signed(headers).filter(|_| !self.is_open()) else {
             return self.authenticate(headers, now).map(Identity::Known);
         };
         let claim = Claim::parse(authorization).ok_or_else(unreadable)?;
         let id = claim.access_key_id();
-        if self.keys.secret_of(id).is_some() {
-            return Ok(Identity::Signed(id.to_owned()));
-        }
-        self.identify(id, now).map(Identity::Known)
+        let Some(secret) = self.keys.secret_of(id) else {
+            return self.identify(id, now).map(Identity::Known);
+        };
+        self.check_scope(&claim)?;
+        let is_proven = claim
+            .verify_head(request, secret, now)
+            .map_err(|error| rejected(&error))?;
+        Ok(Identity::Signed {
+            client: id.to_owned(),
+            is_proven,
+        })
+    }
+
+    /// Rejects signatures for other services and regions, as AWS does.
+    fn check_scope(&self, claim: &Claim<'_>) -> Result<()> {
+        let (region, service) = claim.scope();
+        let message = if !SERVICES.contains(&service) {
+            format!("the signature is for the service {service:?}, not for \"bedrock\"")
+        } else if !self.regions.is_empty() && !self.regions.contains(region) {
+            let regions: Vec<&str> = self.regions.iter().map(String::as_str).collect();
+            format!(
+                "the signature is for the region {region:?}, and this gateway serves {}",
+                regions.join(", ")
+            )
+        } else {
+            return Ok(());
+        };
+        Err(GatewayError::Unauthenticated {
+            message,
+            code: "invalid_signature",
+        })
     }
 
     /// Checks the signature of a client.
@@ -57,15 +89,9 @@ impl Authenticator {
         let (Some(claim), Some(secret)) = (claim, self.keys.secret_of(client)) else {
             return Err(unreadable());
         };
-        claim.verify(request, body, secret, now).map_err(|error| {
-            GatewayError::Unauthenticated {
-                message: error.to_string(),
-                code: match error {
-                    VerifyError::Skew { .. } | VerifyError::Time => "signature_expired",
-                    _ => "invalid_signature",
-                },
-            }
-        })?;
+        claim
+            .verify(request, body, secret, now)
+            .map_err(|error| rejected(&error))?;
         self.unless_revoked(Caller::with_key(client))
     }
 }
@@ -73,6 +99,16 @@ impl Authenticator {
 fn signed(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     Claim::is_one(text).then_some(text)
+}
+
+fn rejected(error: &VerifyError) -> GatewayError {
+    GatewayError::Unauthenticated {
+        message: error.to_string(),
+        code: match error {
+            VerifyError::Skew { .. } | VerifyError::Time => "signature_expired",
+            _ => "invalid_signature",
+        },
+    }
 }
 
 fn unreadable() -> GatewayError {

@@ -42,21 +42,34 @@ fn claims() -> Value {
 }
 
 fn token(claims: &Value, kid: &str) -> String {
-    signed(
-        &json!({"typ": "JWT", "alg": "ES256", "kid": kid}),
-        claims,
-        |text| {
-            let random = SystemRandom::new();
-            let body: String = PRIVATE_KEY
-                .lines()
-                .filter(|line| !line.starts_with("-----"))
-                .collect();
-            let key = STANDARD.decode(body).unwrap();
-            let key =
-                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key, &random).unwrap();
-            key.sign(&random, text).unwrap().as_ref().to_vec()
-        },
-    )
+    token_with(&json!({"typ": "JWT", "alg": "ES256", "kid": kid}), claims)
+}
+
+/// A token that the cluster signs, with this header.
+fn token_with(header: &Value, claims: &Value) -> String {
+    signed(header, claims, |text| {
+        let random = SystemRandom::new();
+        let body: String = PRIVATE_KEY
+            .lines()
+            .filter(|line| !line.starts_with("-----"))
+            .collect();
+        let key = STANDARD.decode(body).unwrap();
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key, &random).unwrap();
+        key.sign(&random, text).unwrap().as_ref().to_vec()
+    })
+}
+
+#[test]
+fn rejects_critical_header_parameters() {
+    for crit in [json!(["exp"]), json!(["http://example.com/x"]), json!([])] {
+        let header = json!({"typ": "JWT", "alg": "ES256", "kid": "test", "crit": crit});
+        let error = accounts()
+            .verify(&token_with(&header, &claims()), at(NOW))
+            .unwrap_err();
+        assert_eq!(error.status().as_u16(), 401);
+        assert!(error.to_string().contains("crit"), "{error}");
+    }
 }
 
 /// A token with any header and signature. RFC 7515, section 3.1.
