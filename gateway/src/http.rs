@@ -3,8 +3,11 @@
 pub(crate) mod client;
 pub(crate) mod dialect;
 pub(crate) mod error;
+pub(crate) mod held;
 pub(crate) mod hints;
+pub(crate) mod local;
 pub(crate) mod over_limit;
+pub(crate) mod proxied;
 pub(crate) mod request_guards;
 pub(crate) mod response;
 pub(crate) mod time;

@@ -5,20 +5,21 @@
 //! event, and remaining connections are dropped.
 
 pub(crate) mod admin;
+mod connections;
+mod guarded_io;
 mod listener;
 mod reload;
 pub(crate) mod router;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
         conn::auto,
         graceful::{GracefulShutdown, Watcher},
     },
-    service::TowerToHyperService,
 };
 use rustls::ServerConfig;
 use tokio::{
@@ -27,14 +28,21 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use self::{admin::admin, listener::Listener, router::app};
+use self::{
+    admin::admin,
+    connections::{Connections, Place},
+    guarded_io::Guarded,
+    listener::Listener,
+    router::{ViaSocket, app},
+};
 use crate::{
     config::Settings,
     pipeline::{load_error::LoadError, state::State},
 };
 
-/// Time in which a client must send the headers of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Interval of pings to HTTP/2 clients, and time in which they must answer.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time in which cut streams must send their last event.
@@ -165,18 +173,25 @@ impl Server {
         let watcher = tokio::spawn(reload::watch(state.clone()));
         let admin_server = admin_listener.map(|listener| {
             let router = admin(state.clone());
+            let connections = Connections::new(connections::MAX_ADMIN);
+            let port = Port::new(router, connections, &state);
             tokio::spawn(async move {
                 let graceful = GracefulShutdown::new();
-                accept(&listener, &router, &graceful, || None).await;
+                accept(&listener, &port, &graceful, || None).await;
             })
         });
 
         let router = app(state.clone());
+        let max = state.settings().max_connections;
+        let connections = Connections::new(max.unwrap_or_else(connections::permitted));
+        let socket_router = router.clone().layer(Extension(ViaSocket));
+        let on_socket = Port::new(socket_router, Arc::clone(&connections), &state);
+        let on_tcp = Port::new(router, connections, &state);
         let graceful = GracefulShutdown::new();
         let tls = || state.active().tls.clone();
         tokio::select! {
-            () = accept(&listener, &router, &graceful, tls) => {}
-            () = accept(&socket, &router, &graceful, || None) => {}
+            () = accept(&listener, &on_tcp, &graceful, tls) => {}
+            () = accept(&socket, &on_socket, &graceful, || None) => {}
             () = shutdown => {}
         }
         let drain = Duration::from_secs(state.active().config.limits.drain_seconds);
@@ -189,8 +204,8 @@ impl Server {
         state.draining().cancel();
         let _ = tokio::time::timeout(quiet, async {
             tokio::join!(
-                accept(&listener, &router, &graceful, tls),
-                accept(&socket, &router, &graceful, || None)
+                accept(&listener, &on_tcp, &graceful, tls),
+                accept(&socket, &on_socket, &graceful, || None)
             )
         })
         .await;
@@ -235,22 +250,44 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address, source })
 }
 
+/// What connections of a port share.
+#[derive(Clone)]
+struct Port {
+    router: Router,
+    connections: Arc<Connections>,
+    state: State,
+}
+
+impl Port {
+    fn new(router: Router, connections: Arc<Connections>, state: &State) -> Self {
+        Self {
+            router,
+            connections,
+            state: state.clone(),
+        }
+    }
+}
+
 /// Accepts connections forever; `tls` returns the TLS settings for each, if any.
 async fn accept(
     listener: &impl Listener,
-    router: &Router,
+    port: &Port,
     graceful: &GracefulShutdown,
     tls: impl Fn() -> Option<Arc<ServerConfig>>,
 ) {
     loop {
         match listener.next().await {
             Ok(stream) => {
-                let (router, watcher) = (router.clone(), graceful.watcher());
+                let Some(place) = port.connections.enter() else {
+                    tracing::debug!("connection closed: too many connections with requests");
+                    continue;
+                };
+                let (port, watcher) = (port.clone(), graceful.watcher());
                 match tls() {
-                    None => drop(tokio::spawn(connection(stream, router, watcher))),
+                    None => drop(tokio::spawn(connection(stream, port, place, watcher))),
                     Some(config) => drop(tokio::spawn(async move {
                         match handshake(stream, config).await {
-                            Ok(stream) => connection(stream, router, watcher).await,
+                            Ok(stream) => connection(stream, port, place, watcher).await,
                             // A client that does not trust the certificate, or uses plain HTTP.
                             Err(error) => tracing::debug!(%error, "TLS handshake failed"),
                         }
@@ -273,22 +310,36 @@ where
     tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await?
 }
 
-async fn connection<S>(stream: S, router: Router, watcher: Watcher)
+async fn connection<S>(stream: S, port: Port, place: Place, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let settings = port.state.settings();
+    let keep_alive = port.state.active().config.limits.keep_alive_seconds;
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new());
+        // From the end of a response to the end of the next request's headers.
+        .header_read_timeout(Duration::from_secs(keep_alive));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let stream = Guarded::new(stream, settings.detect_timeout, settings.write_timeout);
+    let service = place.service(port.router);
     let connection = builder
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        // Usually a client that disconnected.
-        tracing::debug!(error, "connection ended early");
+    tokio::select! {
+        ended = watcher.watch(connection) => {
+            if let Err(error) = ended {
+                // Usually a client that disconnected.
+                tracing::debug!(error, "connection ended early");
+            }
+        }
+        () = place.closing() => {}
     }
 }
 

@@ -278,6 +278,14 @@ impl GatewayConfig {
     /// # Errors
     /// [`ConfigError::Parse`] with line and column, or [`ConfigError::Invalid`] with the field.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
+        let is_blank = |line: &str| {
+            let line = line.trim();
+            line.is_empty() || line.starts_with('#') || line == "---"
+        };
+        // A file that is being written, or a full disk; all fields have defaults.
+        if text.lines().all(is_blank) {
+            return Err(ConfigError::Parse("the document is empty".to_owned()));
+        }
         let config: Self =
             serde_yaml::from_str(text).map_err(|error| ConfigError::Parse(error.to_string()))?;
         config.check()?;

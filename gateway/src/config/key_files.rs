@@ -10,6 +10,13 @@ pub struct KeyFileError {
     pub(crate) source: std::io::Error,
 }
 
+impl KeyFileError {
+    /// Whether the directory or the file does not exist.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.source.kind() == std::io::ErrorKind::NotFound
+    }
+}
+
 /// The key files of a directory, sorted. Names that begin with a dot belong to the kubelet.
 ///
 /// # Errors

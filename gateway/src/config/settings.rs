@@ -56,6 +56,12 @@ pub struct Settings {
     pub traces: Option<Traces>,
     /// Whether the AWS in `environment` is simulated; responses and the landing page say so.
     pub simulated: bool,
+    /// Time in which a new connection must show its protocol.
+    pub detect_timeout: Duration,
+    /// Time after which a response that the client does not read is dropped.
+    pub write_timeout: Duration,
+    /// Open connections of clients; none derives them from the limit of open files.
+    pub max_connections: Option<usize>,
     /// Time for which a draining server accepts connections, until load balancers have removed it.
     pub quiet_period: Duration,
 }
@@ -113,6 +119,9 @@ impl Settings {
             ping_interval: Duration::from_secs(15),
             traces: None,
             simulated: false,
+            detect_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_mins(1),
+            max_connections: None,
             quiet_period: Duration::ZERO,
         }
     }

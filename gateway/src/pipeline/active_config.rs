@@ -15,7 +15,9 @@ use super::{
 };
 use crate::{
     config::{
-        Settings, tls,
+        Settings,
+        key_files::KeyFileError,
+        tls,
         watched_files::{self, Fingerprint},
     },
     telemetry::metrics::Metrics,
@@ -51,14 +53,14 @@ struct Files {
 }
 
 impl Files {
-    /// Reads all files; blocks.
-    fn read(settings: &Settings) -> Result<Self, LoadError> {
+    /// Reads all files; blocks. In a reload, keys whose directory or file was removed are revoked.
+    fn read(settings: &Settings, is_reload: bool) -> Result<Self, LoadError> {
         let mut fingerprints: Vec<Fingerprint> =
             watched_files::config_file(settings).into_iter().collect();
         let config = read_config(settings)?;
         fingerprints.extend(watched_files::referenced(settings, &config));
         Ok(Self {
-            keys: read_keys(settings, &config)?,
+            keys: read_keys(settings, &config, is_reload)?,
             tls: config.tls.as_ref().map(tls::server).transpose()?,
             config,
             fingerprints,
@@ -84,7 +86,8 @@ impl ActiveConfig {
             fingerprints,
         } = {
             let settings = settings.clone();
-            tokio::task::spawn_blocking(move || Files::read(&settings)).await??
+            let is_reload = previous.is_some();
+            tokio::task::spawn_blocking(move || Files::read(&settings, is_reload)).await??
         };
         let aws = settings.aws_defaults().await;
         let region = match aws.region(&config) {
@@ -107,7 +110,11 @@ impl ActiveConfig {
             runtime: endpoints.runtime.clone(),
         };
         let routes = Routes::try_new(&config, region.clone(), endpoints)?;
-        let authenticator = authenticator(settings, &config, keys)?;
+        let authenticator = authenticator(settings, &config, keys)?.in_regions(routes.regions());
+        let was_closed = previous.is_some_and(|previous| !previous.authenticator.is_open());
+        if was_closed && authenticator.is_open() && !config.clients.anonymous {
+            return Err(LoadError::Opened);
+        }
         let limiter = Limiter::compile(
             &config,
             authenticator.key_clients(),
@@ -162,13 +169,27 @@ fn read_config(settings: &Settings) -> Result<GatewayConfig, LoadError> {
     })
 }
 
-fn read_keys(settings: &Settings, config: &GatewayConfig) -> Result<ApiKeys, LoadError> {
+fn read_keys(
+    settings: &Settings,
+    config: &GatewayConfig,
+    is_reload: bool,
+) -> Result<ApiKeys, LoadError> {
     let mut keys = ApiKeys::default();
+    let unless_removed = |read: Result<(), KeyFileError>| match read {
+        Err(error) if is_reload && error.is_missing() => {
+            tracing::error!(
+                path = %error.path.display(),
+                "API keys removed; requests with them are rejected"
+            );
+            Ok(())
+        }
+        read => read,
+    };
     if let Some(directory) = &config.clients.api_keys_directory {
-        keys.read_directory(directory.as_ref())?;
+        unless_removed(keys.read_directory(directory.as_ref()))?;
     }
     if let Some(file) = &settings.api_key_file {
-        keys.read_file(DEFAULT_CLIENT, file)?;
+        unless_removed(keys.read_file(DEFAULT_CLIENT, file))?;
     }
     if let Some(key) = &settings.api_key {
         keys.insert(DEFAULT_CLIENT, key.expose());

@@ -76,6 +76,7 @@ impl Routed {
         if let Some(query) = parts.uri.query() {
             check_query(query)?;
         }
+        record.estimate_input(&body);
         let head = head(&body)?;
         let routes = &active.routes;
         let targets = routes.resolve(&head.model, &caller, fastrand::u64(..))?;

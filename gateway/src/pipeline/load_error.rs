@@ -48,6 +48,11 @@ pub enum LoadError {
         variable = crate::config::API_KEY_VARIABLE
     )]
     Open(std::net::SocketAddr),
+    /// A reload would admit clients without credentials.
+    #[error(
+        "the new configuration has no `clients`, so that every client would be admitted: set clients.anonymous: true to end authentication"
+    )]
+    Opened,
     /// Invalid AWS settings.
     #[error("invalid AWS settings")]
     CredentialSettings(#[source] credentials::SettingsError),
@@ -87,7 +92,7 @@ impl LoadError {
             Self::Families(_) => "model_families_invalid",
             Self::Keys(_) => "api_keys_unreadable",
             Self::KeySet(_) => "jwks_invalid",
-            Self::Open(_) => "authentication_missing",
+            Self::Open(_) | Self::Opened => "authentication_missing",
             Self::CredentialSettings(_) => "credential_settings_invalid",
             Self::Certificate(_) => "certificate_unusable",
             Self::Store(_) => "limit_store_invalid",

@@ -9,13 +9,15 @@ use bedrock::converse::TokenUsage;
 use dialects::Warned;
 use tokio::time::Instant;
 
-use super::{rate_limit::Permit, state::State};
+use super::{estimate, rate_limit::Permit, state::State};
 use crate::{
     http::{error::GatewayError, request_guards::InFlightGuard},
-    telemetry::{OTHER, metrics::CallLabels, request_id::RequestContext},
+    telemetry::{OTHER, metrics::CallLabels, request_id::RequestContext, sampler::Sampler},
     upstream::call_record::{CallRecord, aws_request_id},
 };
 
+/// Longest name of a model or a client in metrics, logs and traces.
+const MAX_NAME_BYTES: usize = 256;
 /// Reason of a request that the client cancelled.
 const CLIENT_LEFT: &str = "client_left";
 /// Status of such a request, as in nginx.
@@ -25,6 +27,7 @@ const CLIENT_LEFT_STATUS: u16 = 499;
 #[derive(Debug)]
 pub(crate) struct RequestRecord {
     calls: CallRecord,
+    sampler: Arc<Sampler>,
     route: &'static str,
     started: Instant,
     first_byte: Option<Duration>,
@@ -35,6 +38,10 @@ pub(crate) struct RequestRecord {
     /// Whether the configuration names the model, so that it may be a metric label.
     model_is_configured: bool,
     usage: Option<TokenUsage>,
+    /// Events of a stream that ended without usage.
+    events: u64,
+    /// Input tokens to charge for such a stream.
+    estimated_input: u64,
     /// Distinct fields with warnings.
     warned: Vec<Warned>,
     outcome: Option<Outcome>,
@@ -60,6 +67,7 @@ impl RequestRecord {
         let metrics = Arc::clone(state.metrics());
         Self {
             calls: CallRecord::new(metrics, context.id.clone(), operation, span),
+            sampler: Arc::clone(state.sampler()),
             route,
             started: Instant::now(),
             first_byte: None,
@@ -69,6 +77,8 @@ impl RequestRecord {
             model: String::new(),
             model_is_configured: false,
             usage: None,
+            events: 0,
+            estimated_input: 0,
             warned: Vec::new(),
             outcome: None,
         }
@@ -94,13 +104,13 @@ impl RequestRecord {
     }
 
     pub(crate) fn set_client(&mut self, name: &str) {
-        name.clone_into(&mut self.client);
+        cut(name).clone_into(&mut self.client);
     }
 
     /// Sets the requested model. A model that only a pattern allows becomes a metric label after a successful
     /// request only, since clients can invent any number of names.
     pub(crate) fn set_model(&mut self, model: &str, is_configured: bool, stream: bool) {
-        model.clone_into(&mut self.model);
+        cut(model).clone_into(&mut self.model);
         self.model_is_configured = is_configured;
         self.calls.stream = stream;
     }
@@ -115,6 +125,18 @@ impl RequestRecord {
 
     pub(crate) fn set_usage(&mut self, usage: TokenUsage) {
         self.usage = Some(usage);
+    }
+
+    /// The stream ended without usage after this number of events, each of which has a token or more.
+    pub(crate) fn set_events(&mut self, events: u64) {
+        self.events = events;
+    }
+
+    /// Estimates the input, if tokens are limited: they are charged if the client leaves before the usage is known.
+    pub(crate) fn estimate_input(&mut self, body: &[u8]) {
+        if self.permit.is_some() {
+            self.estimated_input = estimate::tokens(body);
+        }
     }
 
     /// Sets the warnings of the response.
@@ -194,9 +216,16 @@ impl Drop for RequestRecord {
         }
         let usage = self.usage.unwrap_or_default();
         if let Some(permit) = &self.permit {
-            permit.charge(usage.prompt_tokens().saturating_add(usage.output_tokens));
+            let known = usage.prompt_tokens().saturating_add(usage.output_tokens);
+            permit.charge(match self.usage {
+                None if self.events > 0 => self.estimated_input.saturating_add(self.events),
+                _ => known,
+            });
         }
         let (target_model, region) = self.calls.target.take().unwrap_or_default();
+        let Some(unlogged) = self.sampler.admit(outcome.status) else {
+            return;
+        };
         tracing::info!(
             request_id = self.calls.request_id,
             route = self.route,
@@ -216,9 +245,16 @@ impl Drop for RequestRecord {
             changed_fields = self.warned_fields(false),
             aws_request_id = id.as_deref(),
             trace_id = span.map(|span| span.trace_id().to_string()),
+            unlogged = (unlogged > 0).then_some(unlogged),
             "request"
         );
     }
+}
+
+/// At most 256 bytes of a name that a client can choose.
+fn cut(name: &str) -> &str {
+    let end = name.floor_char_boundary(MAX_NAME_BYTES);
+    name.get(..end).unwrap_or_default()
 }
 
 fn millis(duration: Duration) -> u64 {

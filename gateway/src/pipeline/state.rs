@@ -3,6 +3,8 @@
 use std::{sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
+use credentials::Proxies;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{active_config::ActiveConfig, load_error::LoadError, model_list::ModelList};
@@ -10,11 +12,11 @@ use crate::{
     config::Settings,
     http::{
         client::{self, Client},
-        request_guards::InFlight,
+        request_guards::{InFlight, UNPROVEN_BYTES},
         time::seconds,
     },
-    telemetry::{metrics::Metrics, traces::Traces},
-    upstream::{call::Call, remote_media::Fetcher, target::Targets},
+    telemetry::{metrics::Metrics, sampler::Sampler, traces::Traces},
+    upstream::{call::Call, remote_media::Fetcher, retry::RetryBudget, target::Targets},
 };
 
 /// State that all requests share. Cloning copies a pointer.
@@ -29,7 +31,10 @@ struct Inner {
     fetcher: Fetcher,
     model_list: ModelList,
     metrics: Arc<Metrics>,
+    sampler: Arc<Sampler>,
+    retries: RetryBudget,
     in_flight: InFlight,
+    unproven: Semaphore,
     draining: CancellationToken,
     cut: CancellationToken,
     started_at: SystemTime,
@@ -45,7 +50,8 @@ impl State {
         let active = ActiveConfig::load(&settings, &metrics, None).await?;
         let tls = client::tls()?;
         let fetcher = Fetcher::new(tls.clone());
-        let client = client::connect(tls);
+        let proxies = Proxies::from_env(settings.environment.as_ref());
+        let client = client::connect(tls, &proxies);
         let started_at = settings.clock.now();
         Ok(Self(Arc::new(Inner {
             settings,
@@ -54,7 +60,10 @@ impl State {
             fetcher,
             model_list: ModelList::default(),
             metrics,
+            sampler: Arc::default(),
+            retries: RetryBudget::default(),
             in_flight: InFlight::default(),
+            unproven: Semaphore::new(UNPROVEN_BYTES),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
             started_at,
@@ -86,6 +95,8 @@ impl State {
             credentials: &active.credentials,
             timeout: active.upstream_timeout(),
             targets,
+            retries: &self.0.retries,
+            guardrail: active.config.guardrail.as_ref(),
             prepare,
         }
     }
@@ -110,8 +121,18 @@ impl State {
         &self.0.metrics
     }
 
+    /// Decides which rejected requests are logged.
+    pub(crate) fn sampler(&self) -> &Arc<Sampler> {
+        &self.0.sampler
+    }
+
     pub(crate) fn in_flight(&self) -> &InFlight {
         &self.0.in_flight
+    }
+
+    /// The bytes that bodies of clients without proof may occupy together.
+    pub(crate) fn unproven(&self) -> &Semaphore {
+        &self.0.unproven
     }
 
     /// Cancelled when the server begins to drain.

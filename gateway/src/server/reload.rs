@@ -1,8 +1,8 @@
 //! Reloads the configuration when its files change: the configuration file, clients' keys, the gateway's certificate.
 //!
 //! Fingerprints of the files are compared every second with those from before the last read, so that no change is
-//! missed. An invalid configuration is logged and counted, the active one stays, and the same change is not tried
-//! again.
+//! missed. Changed files are read once two looks in a row find the same, so that no file is read that is being written. An
+//! invalid configuration is logged and counted, the active one stays, and the same change is not tried again.
 
 use crate::{
     config::watched_files::{self, Fingerprint},
@@ -13,6 +13,7 @@ use crate::{
 /// Runs until the server drains.
 pub(crate) async fn watch(state: State) {
     let mut rejected: Option<Vec<Fingerprint>> = None;
+    let mut last: Option<Vec<Fingerprint>> = None;
     let mut ticks = tokio::time::interval(state.settings().watch_interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -27,6 +28,10 @@ pub(crate) async fn watch(state: State) {
             continue;
         };
         if now == *rejected.as_ref().unwrap_or(&active.fingerprints) {
+            continue;
+        }
+        if last.as_ref() != Some(&now) {
+            last = Some(now);
             continue;
         }
         match ActiveConfig::load(state.settings(), state.metrics(), Some(&active)).await {

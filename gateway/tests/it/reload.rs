@@ -124,3 +124,57 @@ async fn reloads_a_rotated_api_key() {
     .await;
     assert_eq!(status("sk-old").await, 401);
 }
+
+#[tokio::test]
+async fn an_empty_or_torn_document_changes_nothing() {
+    let closed = "clients: {apiKeysDirectory: '{keys}'}\nallow: ['*']\nguardrail: {identifier: gr-1, version: '1'}\n";
+    let keys = tempfile::tempdir().unwrap();
+    std::fs::write(keys.path().join("ci"), "sk-ci").unwrap();
+    let rig =
+        Rig::with_document(&closed.replace("{keys}", &keys.path().display().to_string())).await;
+    let rejected = "bedrock_gateway_config_reloads_total{result=\"refused\"}";
+    // The last one is cut before `clients`.
+    let torn = ["", "\n# nothing yet\n---\n", "allow: ['*']\n"];
+    for (count, document) in (1_u32..).zip(torn) {
+        rig.write_config(document);
+        eventually("the document is rejected", async || {
+            rig.metric(rejected).await == Some(f64::from(count))
+        })
+        .await;
+        assert_eq!(
+            rig.chat(&ask("fast", "hi")).await.status,
+            401,
+            "{document:?}"
+        );
+    }
+    rig.write_config("clients: {anonymous: true}\nallow: ['*']\n");
+    eventually("an explicit change is active", async || {
+        rig.get("/v1/models").await.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_removed_directory_of_keys_revokes_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = directory.path().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    std::fs::write(keys.join("ci"), "sk-ci").unwrap();
+    let rig = Rig::with_document(&format!(
+        "clients: {{apiKeysDirectory: '{}'}}\nallow: ['*']",
+        keys.display()
+    ))
+    .await;
+    let status = async || {
+        let headers = [("authorization", "Bearer sk-ci")];
+        let response = rig
+            .call(http::Method::GET, "/v1/models", &headers, "")
+            .await;
+        response.status.as_u16()
+    };
+    assert_eq!(status().await, 200);
+    std::fs::rename(&keys, directory.path().join("gone")).unwrap();
+    eventually("the key is revoked", async || status().await == 401).await;
+    std::fs::rename(directory.path().join("gone"), &keys).unwrap();
+    eventually("the key works again", async || status().await == 200).await;
+}

@@ -13,6 +13,9 @@ pub const DEFAULT_STREAM_IDLE_SECONDS: u64 = 600;
 /// Default of `upstreamSeconds`.
 pub const DEFAULT_UPSTREAM_SECONDS: u64 = 3600;
 
+/// Default of `keepAliveSeconds`: longer than the 60 seconds after which load balancers close idle connections.
+pub(super) const DEFAULT_KEEP_ALIVE_SECONDS: u64 = 75;
+
 /// Size limits in bytes, timeouts in seconds, and rate limits shared by all clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -25,6 +28,10 @@ pub struct Limits {
     pub stream_idle_seconds: u64,
     /// Timeout in seconds for the response headers of Bedrock.
     pub upstream_seconds: u64,
+    /// Maximum time in seconds that an HTTP/1.1 connection is idle between two requests, including the headers of the
+    /// second one. It must be longer than the idle timeout of a load balancer in front, which is often 60 seconds.
+    #[serde(skip_serializing_if = "is_default_keep_alive")]
+    pub keep_alive_seconds: u64,
     /// Maximum number of requests in progress. The gateway rejects further requests with status 503 and `Retry-After`.
     /// 0 means no limit.
     pub max_in_flight: u32,
@@ -43,6 +50,14 @@ pub struct Limits {
     /// Store in which several gateways count together. If absent, each gateway counts separately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<Store>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde expects"
+)]
+fn is_default_keep_alive(seconds: &u64) -> bool {
+    *seconds == DEFAULT_KEEP_ALIVE_SECONDS
 }
 
 /// Store in which several gateways count together.
@@ -133,6 +148,7 @@ impl Default for Limits {
             drain_seconds: DEFAULT_DRAIN_SECONDS,
             stream_idle_seconds: DEFAULT_STREAM_IDLE_SECONDS,
             upstream_seconds: DEFAULT_UPSTREAM_SECONDS,
+            keep_alive_seconds: DEFAULT_KEEP_ALIVE_SECONDS,
             max_in_flight: 0,
             requests_per_minute: None,
             tokens_per_minute: None,

@@ -1,0 +1,206 @@
+//! The open connections of a port: a cap, and which connection gives way at it.
+//!
+//! At the cap, a new connection replaces the oldest one without a request, so that silent connections keep no client
+//! out. The cap leaves descriptors for the admin port and for connections to AWS.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::{Router, body::Body};
+use http::{Request, Response};
+use hyper::{body::Incoming, service::Service};
+use hyper_util::service::TowerToHyperService;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::held::Held;
+
+/// Connections of the admin port.
+pub(super) const MAX_ADMIN: usize = 64;
+/// Descriptors for everything except clients and AWS: files, the admin port, the trace collector.
+const RESERVED: usize = MAX_ADMIN + 32;
+/// The limit of descriptors where it cannot be read: the usual one of macOS.
+const USUAL_LIMIT: usize = 256;
+/// Least number of connections.
+const LEAST: usize = 16;
+
+/// The open connections of a port.
+#[derive(Debug)]
+pub(super) struct Connections {
+    max: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    /// In the order of their arrival.
+    entries: BTreeMap<u64, Arc<Entry>>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    /// Requests whose response is not sent yet.
+    requests: AtomicUsize,
+    closing: CancellationToken,
+}
+
+/// A place among the connections; dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Place {
+    connections: Arc<Connections>,
+    id: u64,
+    entry: Arc<Entry>,
+}
+
+/// A request in progress on a connection.
+#[derive(Debug)]
+pub(super) struct InProgress(Arc<Entry>);
+
+impl Connections {
+    pub(super) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            open: Mutex::default(),
+        })
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a new connection; none if all connections have requests.
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
+        let mut open = self.open();
+        if open.entries.len() >= self.max {
+            let is_idle = |entry: &Arc<Entry>| entry.requests.load(Ordering::Acquire) == 0;
+            let idle = open.entries.iter().find(|(_, entry)| is_idle(entry));
+            let id = idle.map(|(id, _)| *id)?;
+            if let Some(entry) = open.entries.remove(&id) {
+                entry.closing.cancel();
+            }
+        }
+        let id = open.next;
+        open.next = id.wrapping_add(1);
+        let entry = Arc::<Entry>::default();
+        open.entries.insert(id, Arc::clone(&entry));
+        Some(Place {
+            connections: Arc::clone(self),
+            id,
+            entry,
+        })
+    }
+}
+
+impl Place {
+    /// Completes when another connection needs the place.
+    pub(super) async fn closing(&self) {
+        self.entry.closing.cancelled().await;
+    }
+
+    /// The router for this connection.
+    pub(super) fn service(&self, router: Router) -> Counted {
+        Counted {
+            inner: TowerToHyperService::new(router),
+            entry: Arc::clone(&self.entry),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.open().entries.remove(&self.id);
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A router that counts the requests of a connection.
+#[derive(Debug)]
+pub(super) struct Counted {
+    inner: TowerToHyperService<Router>,
+    entry: Arc<Entry>,
+}
+
+type Answer = Result<Response<Held<InProgress>>, std::convert::Infallible>;
+
+impl Service<Request<Incoming>> for Counted {
+    type Response = Response<Held<InProgress>>;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.entry.requests.fetch_add(1, Ordering::AcqRel);
+        let in_progress = InProgress(Arc::clone(&self.entry));
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            let response: Response<Body> = response.await?;
+            Ok(response.map(|body| Held::new(body, in_progress)))
+        })
+    }
+}
+
+/// The number of connections that the limit of descriptors permits: half of them, since each request needs another one
+/// to AWS.
+pub(super) fn permitted() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let limit = soft_limit(&limits).unwrap_or(USUAL_LIMIT);
+    limit.saturating_sub(RESERVED).div_euclid(2).max(LEAST)
+}
+
+/// The soft limit of open files in the format of `/proc/self/limits`.
+fn soft_limit(limits: &str) -> Option<usize> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(usize::MAX),
+        number => number.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_the_cap_the_oldest_connection_without_a_request_gives_way() {
+        let connections = Connections::new(2);
+        let first = connections.enter().unwrap();
+        first.entry.requests.fetch_add(1, Ordering::AcqRel);
+        let busy = InProgress(Arc::clone(&first.entry));
+        let second = connections.enter().unwrap();
+        let third = connections.enter().unwrap();
+        assert!(second.entry.closing.is_cancelled());
+        assert!(!first.entry.closing.is_cancelled() && !third.entry.closing.is_cancelled());
+        drop(second);
+        assert_eq!(connections.open().entries.len(), 2);
+        third.entry.requests.fetch_add(1, Ordering::AcqRel);
+        assert!(connections.enter().is_none(), "all have requests");
+        drop(busy);
+        assert!(connections.enter().is_some());
+        assert!(first.entry.closing.is_cancelled());
+    }
+
+    #[test]
+    fn half_of_the_descriptors_are_for_clients() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+            Max open files            1024                 524288               files     \n";
+        assert_eq!(soft_limit(limits), Some(1024));
+        assert_eq!(
+            soft_limit("Max open files   unlimited unlimited files"),
+            Some(usize::MAX)
+        );
+        assert_eq!(soft_limit(""), None);
+        assert!(permitted() >= LEAST);
+    }
+}
