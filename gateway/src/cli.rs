@@ -99,7 +99,7 @@ impl CommandLine {
             match env_file::restart_with(path, &ProcessEnvironment)? {}
         }
         let level = self.log_level.as_deref();
-        logging::start(
+        let _flush = logging::start(
             self.log_format,
             level.unwrap_or_else(|| self.command.log_level()),
         )?;

@@ -7,6 +7,7 @@ pub(crate) mod batch;
 pub(crate) mod converse;
 pub(crate) mod driver;
 pub(crate) mod endpoint;
+mod estimate;
 pub(crate) mod exchange;
 pub(crate) mod load_error;
 pub(crate) mod model_list;

@@ -3,6 +3,7 @@
 pub(crate) mod logging;
 pub(crate) mod metrics;
 pub(crate) mod request_id;
+pub(crate) mod sampler;
 pub(crate) mod traces;
 
 /// Label of requests to unknown paths, and of models that only a failed request names.

@@ -1,14 +1,16 @@
 //! Calls to Bedrock: signed, sent, retried on other targets, and read.
 
+mod attribution;
 pub(crate) mod aws_credentials;
 pub(crate) mod call;
 pub(crate) mod call_record;
 pub(crate) mod guardrail;
 pub(crate) mod listing;
+mod members;
 pub(crate) mod operation;
 pub(crate) mod remote_media;
 pub(crate) mod response;
-mod retry;
+pub(crate) mod retry;
 mod send;
 mod sign;
 pub(crate) mod stream;

@@ -1,8 +1,12 @@
 //! Log lines on standard error: JSON for machines, text for a terminal.
 
+pub(crate) mod writer;
+
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+
+use writer::{Flush, Lines};
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -26,17 +30,20 @@ pub(crate) enum LoggingError {
     /// The filter is invalid.
     #[error("--log-level: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// No thread for the log.
+    #[error("failed to start the log's thread")]
+    Thread(#[from] std::io::Error),
     /// Another logger is installed in this process.
     #[error("failed to start logging: {0}")]
     Taken(String),
 }
 
-/// Sets up logging for this process. `level` is a level such as `debug`, or a filter in the syntax of
+/// Sets up logging for this process, until the returned value is dropped. `level` is a level such as `debug`, or a filter in the syntax of
 /// `tracing-subscriber`.
 ///
 /// # Errors
 /// When `level` is invalid, or a logger is installed already.
-pub(crate) fn start(format: LogFormat, level: &str) -> Result<(), LoggingError> {
+pub(crate) fn start(format: LogFormat, level: &str) -> Result<Flush, LoggingError> {
     let filter = if level.contains(['=', ',']) {
         EnvFilter::try_new(format!("{QUIET},{level}"))?
     } else {
@@ -51,9 +58,11 @@ pub(crate) fn start(format: LogFormat, level: &str) -> Result<(), LoggingError> 
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
+    let lines = Lines::start(std::io::stderr())?;
+    let flush = lines.flush_at_end();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(lines)
         // No colors: `tracing-subscriber` is built without them, and prints an error of its own if they are on.
         .with_ansi(false);
     let started = if json {
@@ -61,5 +70,7 @@ pub(crate) fn start(format: LogFormat, level: &str) -> Result<(), LoggingError> 
     } else {
         builder.try_init()
     };
-    started.map_err(|error| LoggingError::Taken(error.to_string()))
+    started
+        .map(|()| flush)
+        .map_err(|error| LoggingError::Taken(error.to_string()))
 }

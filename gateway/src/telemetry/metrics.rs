@@ -43,6 +43,8 @@ use prometheus_client::{
 use crate::http::over_limit::OverLimit;
 use roles::RoleMetrics;
 
+use super::logging::writer;
+
 /// OpenTelemetry's name of Bedrock.
 pub(crate) const PROVIDER: &str = "aws.bedrock";
 /// Labels of the rate-limit store.
@@ -206,6 +208,11 @@ impl Metrics {
                 "Refreshes after AWS rejected the credentials";
         }
         self.roles.register(registry);
+        registry.register(
+            "bedrock_gateway_log_lines_dropped",
+            "Log lines dropped because standard error was not read in time",
+            writer::dropped().clone(),
+        );
         registry.register(
             "bedrock_gateway_build",
             "Version of the gateway",

@@ -1,0 +1,151 @@
+//! Writes log lines to standard error in a thread of its own, so that no request waits for the reader of the log.
+//!
+//! If nobody reads standard error, or its disk is full, lines are dropped and counted. `write` of the standard library
+//! would block the request, and with it every other one on its thread.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        OnceLock,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use prometheus_client::metrics::counter::Counter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines that wait to be written.
+const QUEUE_LINES: usize = 4096;
+/// Time for the last lines when the process ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The dropped lines of this process.
+pub(crate) fn dropped() -> &'static Counter {
+    static DROPPED: OnceLock<Counter> = OnceLock::new();
+    DROPPED.get_or_init(Counter::default)
+}
+
+/// What the thread does.
+enum Message {
+    Line(Vec<u8>),
+    /// Confirms that all lines before it are written.
+    Flush(SyncSender<()>),
+}
+
+/// Queues lines.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines(SyncSender<Message>);
+
+/// Waits for the queued lines when it is dropped, at the end of the process.
+#[derive(Debug)]
+pub(crate) struct Flush(Lines);
+
+impl Lines {
+    /// Starts the thread that writes to `output`.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(QUEUE_LINES);
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_all(&receiver, output))?;
+        Ok(Self(sender))
+    }
+
+    pub(super) fn flush_at_end(&self) -> Flush {
+        Flush(self.clone())
+    }
+}
+
+fn write_all(receiver: &Receiver<Message>, mut output: impl Write) {
+    while let Ok(message) = receiver.recv() {
+        match message {
+            // A closed standard error leaves no place to report to.
+            Message::Line(line) => drop(output.write_all(&line)),
+            Message::Flush(done) => drop(done.try_send(())),
+        }
+    }
+}
+
+impl Write for Lines {
+    /// Queues one line, or drops it while the queue is full.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.0.try_send(Message::Line(line.to_vec())).is_err() {
+            dropped().inc();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        let (done, written) = sync_channel(1);
+        if self.0.0.try_send(Message::Flush(done)).is_ok() {
+            // After the timeout nobody reads the log.
+            let _ = written.recv_timeout(FLUSH_TIMEOUT);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, mpsc};
+
+    use super::*;
+
+    /// An output that nobody reads until the sender is dropped.
+    struct Stuck(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stuck_output_blocks_no_line_and_the_lines_beyond_the_queue_are_counted() {
+        let (reader, stuck) = mpsc::channel();
+        let written = Arc::<Mutex<Vec<u8>>>::default();
+        let mut lines = Lines::start(Stuck(stuck, Arc::clone(&written))).unwrap();
+        let before = dropped().get();
+        for _ in 0..QUEUE_LINES * 2 {
+            lines.write_all(b"line\n").unwrap();
+        }
+        let lost = dropped().get() - before;
+        assert!(lost >= QUEUE_LINES as u64 - 1, "{lost}");
+        drop(reader);
+        let mut waits = 0;
+        while written.lock().unwrap().len() < 5 * (QUEUE_LINES - 1) {
+            waits += 1;
+            assert!(
+                waits < 60_000,
+                "the queue is written once the output is read"
+            );
+            std::thread::yield_now();
+            let (_never, wait) = mpsc::channel::<()>();
+            let _ = wait.recv_timeout(Duration::from_millis(1));
+        }
+        drop(lines.flush_at_end());
+    }
+}
