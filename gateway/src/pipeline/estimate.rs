@@ -1,7 +1,6 @@
 //! Estimates the input tokens of a request, for clients that leave before Bedrock reports them. Pure.
 
-/// Bytes of text for each token: <https://docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html> has no
-/// rule; four is the usual one for English.
+/// Bytes of text for each token: a rule of thumb for English.
 const BYTES_PER_TOKEN: u64 = 4;
 /// A longer run of base64 characters is an image or a document, whose tokens its size does not tell.
 const LONGEST_WORD: u64 = 1024;

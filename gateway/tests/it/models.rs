@@ -190,6 +190,8 @@ async fn one_throttled_listing_keeps_the_known_list() {
         tokio::time::pause();
         tokio::time::advance(Duration::from_mins(11)).await;
         tokio::time::resume();
+        // The client's connection is closed as idle.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         ids(&rig).await;
         crate::rig::eventually("the listing was repeated", async || {
             rig.double.calls_of(operation).len() == 2

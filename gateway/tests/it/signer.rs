@@ -3,11 +3,20 @@
 use std::{fmt::Write, time::SystemTime};
 
 use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::hmac;
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, macros::format_description};
 
 use crate::rig::{Response, Rig};
+
+/// What is not encoded in the path of a canonical request.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// A client that signs.
 pub(crate) struct Signer {
@@ -50,6 +59,7 @@ impl Signer {
         signed.push(("x-amz-date", time.clone()));
         let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
         let names = names.join(";");
+        let path = utf8_percent_encode(path, PATH);
         let mut canonical = format!("{method}\n{path}\n\n");
         for (name, value) in &signed {
             writeln!(canonical, "{name}:{value}").unwrap();
