@@ -1,6 +1,6 @@
 //! Writes log lines to standard error in a thread of its own, so that no request waits for the reader of the log.
 //!
-//! If nobody reads standard error, or its disk is full, lines are dropped and counted. `write` of the standard library
+//! If standard error is not read, or its disk is full, lines are dropped and counted. `write` of the standard library
 //! would block the request, and with it every other one on its thread.
 
 use std::{
@@ -96,7 +96,7 @@ impl Drop for Flush {
     fn drop(&mut self) {
         let (done, written) = sync_channel(1);
         if self.0.0.try_send(Message::Flush(done)).is_ok() {
-            // After the timeout nobody reads the log.
+            // After the timeout, the log is not read.
             let _ = written.recv_timeout(FLUSH_TIMEOUT);
         }
     }
@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    /// An output that nobody reads until the sender is dropped.
+    /// An output that is not read until the sender is dropped.
     struct Stuck(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
 
     impl Write for Stuck {
