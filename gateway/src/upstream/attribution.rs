@@ -243,10 +243,11 @@ mod tests {
             prepared.headers.insert(name, HeaderValue::from_static("x"));
         }
         mark(&mut prepared).unwrap();
-        let left: Vec<&str> = prepared.headers.keys().map(HeaderName::as_str).collect();
+        let mut left: Vec<&str> = prepared.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
         assert_eq!(
             left,
-            ["x-amzn-bedrock-trace", "x-amzn-bedrock-service-tier"]
+            ["x-amzn-bedrock-service-tier", "x-amzn-bedrock-trace"]
         );
         assert_eq!(prepared.warnings.len(), 2);
     }
