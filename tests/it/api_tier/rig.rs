@@ -96,12 +96,12 @@ impl Rig {
     /// The API server as the first release was installed by `helm install`, but for its operator's program.
     pub(crate) async fn of_first_release() -> Self {
         let rig = Self::bare(&[]).await;
-        rig.install_first_release(rig.cluster.helm());
+        Self::install_first_release(rig.cluster.helm());
         rig
     }
 
     /// Installs the first release with this Helm.
-    pub(crate) fn install_first_release(&self, mut helm: Command) {
+    pub(crate) fn install_first_release(mut helm: Command) {
         run(helm
             .args(["install", RELEASE])
             .arg(fixture("first-release/chart"))

@@ -103,7 +103,7 @@ async fn upgrade_with_helm_3_adopts_the_definitions_and_rollback_keeps_them() {
         }
         helm
     };
-    rig.install_first_release(helm());
+    Rig::install_first_release(helm());
     let definition = || {
         let name = "bedrockaccesses.bedrockaccess.dev";
         let mut kubectl = rig.cluster().kubectl();
