@@ -454,6 +454,11 @@ impl Handle {
         self.shared.clock.now()
     }
 
+    /// The correction in milliseconds that [`Self::now`] adds to the local clock.
+    pub fn clock_correction(&self) -> i64 {
+        self.shared.clock.skew_millis()
+    }
+
     /// Updates the clock correction from the `Date` header of a response sent by AWS itself.
     /// Returns whether the correction changed; if so, retry a request that AWS rejected because of its time.
     pub fn observe_server_date(&self, date: &str) -> bool {

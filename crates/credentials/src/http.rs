@@ -72,16 +72,16 @@ fn proxy(proxies: &Proxies) -> ProxyConfig {
         (https, http) if https == http => ProxyConfig::all(https),
         (https, _) => ProxyConfig::https(https),
     };
-    match made {
-        Ok(proxy) => proxy.no_proxy(proxies.direct()),
-        Err(_) => {
-            // The error may quote the URL, which may contain credentials.
+    made.map_or_else(
+        // The error may quote the URL, which may contain credentials.
+        |_error| {
             tracing::warn!(
                 "the URL in HTTPS_PROXY or HTTP_PROXY is invalid; connecting to AWS directly"
             );
             ProxyConfig::disabled()
-        }
-    }
+        },
+        |proxy| proxy.no_proxy(proxies.direct()),
+    )
 }
 
 impl Http {

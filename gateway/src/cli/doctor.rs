@@ -146,6 +146,9 @@ pub async fn check_all(args: &Args, settings: &Settings) -> Findings {
         timeout,
     };
     let mut date = checks.endpoints(&choice, &mut findings).await;
+    if let (Some((handle, _)), Some(date)) = (&credentials, &date) {
+        handle.observe_server_date(date);
+    }
     let mut caller_arn = None;
     if let Some((handle, credentials)) = &credentials
         && credentials.bearer().is_none()

@@ -47,6 +47,7 @@ impl Exchange<'_> {
         let mut renewed = false;
         let mut clock_corrected = false;
         loop {
+            let correction = self.credentials.clock_correction();
             let response = self.send(&credentials).await?;
             if response.status().is_success() {
                 self.credentials.accepted(&credentials);
@@ -71,7 +72,11 @@ impl Exchange<'_> {
                 }
                 Class::ClockSkew
                     if !clock_corrected
-                        && date.is_some_and(|date| self.credentials.observe_server_date(&date)) =>
+                        && date.is_some_and(|date| {
+                            self.credentials.observe_server_date(&date);
+                            // Another request can have corrected the clock since this one was signed.
+                            self.credentials.clock_correction() != correction
+                        }) =>
                 {
                     clock_corrected = true;
                     self.record_repeat(calls, &error);

@@ -128,6 +128,18 @@ async fn corrects_a_skewed_clock_from_awss_date_header() {
 }
 
 #[tokio::test]
+async fn requests_signed_before_another_corrected_the_clock_are_sent_again() {
+    let rig = Rig::laptop().await;
+    eventually("ready", async || rig.admin("/readyz").await.status == 200).await;
+    rig.double.set_clock_skew(900);
+    let body = ask(MODEL, "hi");
+    let requests = (0..16).map(|_| rig.chat(&body));
+    for response in futures::future::join_all(requests).await {
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_access_key_is_not_ready_and_a_503_with_a_hint_and_without_the_secret() {
     let rig = Rig::start(Plan {
         environment: vec![

@@ -144,11 +144,11 @@ async fn no_proxy_and_this_machine_are_reached_directly() {
         let (rig, proxy) = rig(&proxies, endpoint).await;
         let response = rig.chat(&ask(MODEL, "hi")).await;
         assert_eq!(response.status, status, "{no_proxy}: {}", response.text());
-        let proxied = proxy
+        let asked = proxy
             .heads()
             .iter()
             .any(|head| head.contains("bedrock.example"));
-        assert_eq!(proxied, no_proxy.starts_with("other"), "{no_proxy}");
+        assert_eq!(asked, no_proxy.starts_with("other"), "{no_proxy}");
     }
 }
 

@@ -50,7 +50,7 @@ impl Signer {
     ) -> Vec<(&'static str, String)> {
         let format = format_description!("[year][month][day]T[hour][minute][second]Z");
         let time = OffsetDateTime::from(self.time).format(&format).unwrap();
-        let date = &time[..8];
+        let (date, _) = time.split_at(8);
         let hash = hex(&Sha256::digest(body));
         let mut signed = vec![("host", host.to_owned())];
         if self.states_hash {

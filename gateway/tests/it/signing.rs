@@ -1,6 +1,6 @@
 //! Clients that sign: what is verified before their body is read, and what strangers can hold.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use http::Method;
 use tokio::{
@@ -34,7 +34,7 @@ async fn head_only(rig: &Rig, headers: &[(&str, String)], length: usize) -> TcpS
         rig.address
     );
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        write!(head, "{name}: {value}\r\n").unwrap();
     }
     stream
         .write_all(format!("{head}\r\n").as_bytes())

@@ -114,7 +114,8 @@ mod tests {
     impl Write for Stuck {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _ = self.0.recv();
-            self.1.lock().unwrap().extend_from_slice(bytes);
+            let mut written = self.1.lock().map_err(|_| io::ErrorKind::Other)?;
+            written.extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -133,7 +134,7 @@ mod tests {
             lines.write_all(b"line\n").unwrap();
         }
         let lost = dropped().get() - before;
-        assert!(lost >= QUEUE_LINES as u64 - 1, "{lost}");
+        assert!(lost >= u64::try_from(QUEUE_LINES).unwrap() - 1, "{lost}");
         drop(reader);
         let mut waits = 0;
         while written.lock().unwrap().len() < 5 * (QUEUE_LINES - 1) {
