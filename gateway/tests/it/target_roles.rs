@@ -311,7 +311,6 @@ async fn rejects_a_role_with_an_api_key_at_start_and_reload() {
     rig.write_config("allow: ['amazon.*']");
     eventually("the file is watched", async || {
         let reloads = "bedrock_gateway_config_reloads_total{result=\"success\"}";
-        rig.write_config("allow: ['amazon.*', 'us.*']");
         rig.metric(reloads).await.is_some()
     })
     .await;

@@ -114,7 +114,13 @@ pub(super) const FIELDS: Fields = Fields(&[
         r#"{"type":"ephemeral"}"#,
         "automatic cache points, if the family supports caching; also on blocks and tools",
     )
-    .passthrough(FieldRule::Dropped),
+    .passthrough(FieldRule::ByFamily(|capabilities| {
+        if capabilities.cache.max_points == 0 {
+            Support::Dropped
+        } else {
+            Support::Mapped("a cache point on the last block")
+        }
+    })),
     Field::new("metadata", SUPPORTED, r#"{"user_id":"u"}"#, "`requestMetadata`"),
     Field::new(
         "service_tier",

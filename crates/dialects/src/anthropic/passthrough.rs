@@ -113,7 +113,8 @@ pub fn passthrough(
     let mut versioned = false;
     let all = adapt::Root(&members);
     let mut removed: BTreeSet<&str> = adapt::fields(&all, &mut request)?.into_iter().collect();
-    request.excess = cache::excess(&cache::points(text, &all), &mut request)?;
+    let points = cache::points(text, &all);
+    request.excess = cache::excess(&points, &mut request)?;
     // Calls in messages use the names of arguments.
     if let Some(list) = all.get("tools") {
         tools::check(&list, &mut request)?;
@@ -171,9 +172,9 @@ pub fn passthrough(
             }
             "cache_control" => {
                 removed.insert(key);
-                let why =
-                    "automatic caching is not supported by Bedrock (set cache_control on blocks)";
-                request.dropped(key, why)?;
+                if value.is_object() {
+                    cache::automatic(value, &all, &points, &mut request)?;
+                }
             }
             "speed" => {
                 removed.insert(key);

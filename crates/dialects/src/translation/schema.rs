@@ -11,7 +11,7 @@ use serde::{
     de::{MapAccess, Visitor},
     ser::SerializeMap,
 };
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     error::RequestError,
@@ -132,6 +132,29 @@ pub(crate) fn tree(schema: Json<'_>, at: &FieldPath<'_>) -> Result<Value, Reques
             "expected a JSON Schema object",
         ))
     }
+}
+
+/// The closed schema of a strict tool as an owned tree, and whether closing changed what it accepts.
+///
+/// # Errors
+/// When the schema is not an object.
+pub(crate) fn strict_tool(
+    schema: Option<Json<'_>>,
+    at: &FieldPath<'_>,
+) -> Result<(Value, bool), RequestError> {
+    let mut tree = match schema {
+        Some(schema) => tree(schema, at)?,
+        None => json!({"type": "object", "properties": {}}),
+    };
+    // Only a schema with the type of an object is closed.
+    if let Value::Object(root) = &mut tree
+        && root.get("type").is_none_or(Value::is_null)
+    {
+        root.shift_remove("type");
+        root.shift_insert(0, "type".to_owned(), "object".into());
+    }
+    let changed = close(&mut tree);
+    Ok((tree, changed))
 }
 
 /// Adds notes to the description of a schema.

@@ -20,6 +20,9 @@ use crate::families::{Choice, ParallelOff};
 /// Description of a tool that only occurs in the history.
 const PAST_TOOL: &str = "Not available any more; do not call it.";
 
+/// What happened to a forced tool.
+pub(crate) const NOT_FORCED: &str = "changed to auto: a tool cannot be forced while reasoning";
+
 /// The client's tools and tool choice.
 #[derive(Debug, Default)]
 pub(crate) struct Tools<'a> {
@@ -147,8 +150,7 @@ fn supported_choice<'a>(
     let has = |choice| capabilities.tools.choice.contains(&choice);
     let forced = matches!(wanted, Wanted::Any | Wanted::Named(_));
     if forced && reasoning.active && !capabilities.reasoning.forced_tool {
-        let how = "changed to auto: a tool cannot be forced while reasoning";
-        context.warnings.changed("tool_choice", how)?;
+        context.warnings.changed("tool_choice", NOT_FORCED)?;
         return Ok((Wanted::Auto, None));
     }
     let wanted = match wanted {

@@ -117,13 +117,13 @@ fn client_tool<'a>(
         .take("input_schema")
         .ok_or_else(|| RequestError::missing(schema_at.to_string(), "is required"))?;
     let json = if exact {
-        let mut tree = schema::tree(given, &schema_at)?;
-        if schema::close(&mut tree) {
+        let (closed, changed) = schema::strict_tool(Some(given), &schema_at)?;
+        if changed {
             context
                 .warnings
                 .changed("tools[].input_schema", schema::CLOSED)?;
         }
-        let closed = schema::owned(tree.to_string())?;
+        let closed = schema::owned(closed.to_string())?;
         let closed = Json::Raw(&closed);
         Cow::Owned(schema::tool_input(Some(closed), &schema_at, &name, context)?.into_owned())
     } else {

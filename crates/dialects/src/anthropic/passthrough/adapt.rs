@@ -10,6 +10,7 @@ use crate::{
         DecodeOptions, RequestError,
         reasoning::{MIN_BUDGET, fitting_budget, plain_display},
         schema::{self, CLOSED},
+        tools::NOT_FORCED,
     },
 };
 
@@ -101,6 +102,9 @@ pub(super) fn fields(
     let mut removed = Vec::new();
     let limit = limit(root, request)?;
     let active = thinking(root, limit, request, &mut removed)?;
+    if active && !request.options.capabilities.reasoning.forced_tool {
+        choice(root, request)?;
+    }
     effort(root, request, &mut removed)?;
     sampling(root, active, request, &mut removed)?;
     exact_schema(root, request)?;
@@ -197,6 +201,22 @@ fn thinking(
             .replace(&value, Value::Object(thinking).to_string());
     }
     Ok(kind != "disabled")
+}
+
+/// Lowers a forced tool to `auto` while the model thinks, as in Converse.
+fn choice(root: &Root<'_, '_>, request: &mut Request<'_, '_>) -> Result<(), RequestError> {
+    let choice = root.get("tool_choice");
+    let Some((choice, kind)) = choice.and_then(|choice| Some((choice, choice.get("type")?))) else {
+        return Ok(());
+    };
+    if matches!(kind.string().as_deref(), Some("any" | "tool")) {
+        request.warnings.changed("tool_choice", NOT_FORCED)?;
+        request.edits.replace(&kind, "\"auto\"");
+        request
+            .edits
+            .remove(&choice.members(), |member| member.key == "name");
+    }
+    Ok(())
 }
 
 /// The budget for adaptive thinking on a model with budgets.

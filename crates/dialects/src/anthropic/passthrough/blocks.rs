@@ -1,10 +1,12 @@
 //! Checks messages and system prompt for Claude: blocks that Bedrock does not support are adapted or rejected by name;
 //! signed blocks are not inspected.
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
-use super::{Request, Slice, cache, has_beta, tools::SEARCH_NAME};
+use super::{Member, Request, Slice, cache, has_beta, tools::SEARCH_NAME};
 use crate::{
     anthropic::decode::content::{text_of, tool_reference},
     translation::{
@@ -45,18 +47,30 @@ pub(super) fn messages(
 ) -> Result<(), RequestError> {
     let members = list.members();
     let mut removed = vec![false; members.len()];
+    // Whether the results of calls are expected next.
+    let mut calls = false;
     for (index, (message, is_removed)) in members.iter().zip(&mut removed).enumerate() {
         let role = message.value.get("role");
-        if let Some(role) = role.filter(|role| role.string().as_deref() == Some("system"))
+        let system = role.filter(|role| role.string().as_deref() == Some("system"));
+        if let Some(role) = system
             && !request.options.capabilities.system_role
         {
             request.warnings.changed("messages[].role", IN_PLACE)?;
+            let following = members.iter().skip(index.saturating_add(1));
+            if calls && let Some(results) = results(following) {
+                append(&message.value, &results, request);
+                *is_removed = true;
+                continue;
+            }
             request.edits.replace(&role, "\"user\"");
         }
         let Some(content) = message.value.get("content") else {
             continue;
         };
         let assistant = role.is_some_and(|role| role.string().as_deref() == Some("assistant"));
+        if system.is_none() {
+            calls = assistant && has_block(&content, "tool_use");
+        }
         let ends = assistant && index.saturating_add(1) == members.len();
         let path = format!("messages[{index}].content");
         let kept = blocks(&content, &path, request)?;
@@ -71,6 +85,37 @@ pub(super) fn messages(
         .edits
         .remove(&members, |_| removed.next().unwrap_or(false));
     Ok(())
+}
+
+/// The content of the next message that is not a system message, if it has results of calls.
+fn results<'m, 't: 'm>(following: impl Iterator<Item = &'m Member<'t>>) -> Option<Slice<'t>> {
+    let role = |message: &Member<'_>| message.value.get("role")?.string().map(Cow::into_owned);
+    let mut following = following;
+    let next = following.find(|message| role(message).as_deref() != Some("system"))?;
+    let content = next.value.get("content")?;
+    has_block(&content, "tool_result").then_some(content)
+}
+
+fn has_block(content: &Slice<'_>, kind: &str) -> bool {
+    let of_kind = |block: &Member<'_>| {
+        let found = block.value.get("type").and_then(|kind| kind.string());
+        found.as_deref() == Some(kind)
+    };
+    content.members().iter().any(of_kind)
+}
+
+/// Appends the text of a message to the results of calls, which Claude requires directly after the calls.
+fn append(message: &Slice<'_>, results: &Slice<'_>, request: &mut Request<'_, '_>) {
+    let Some(content) = message.get("content") else {
+        return;
+    };
+    if let Some(text) = content.string() {
+        let block = json!({"type": "text", "text": text}).to_string();
+        request.edits.insert_last(results, &block, true);
+    }
+    for block in content.members() {
+        request.edits.insert_last(results, block.value.json(), true);
+    }
 }
 
 /// Replaces a message without text, which Claude rejects; whether it is removed instead.

@@ -148,12 +148,6 @@ fn cache_control_is_reduced_to_supported_members() {
             .contains(r#""cache_control":{"type":"ephemeral"}"#)
     );
     assert_eq!(older.warnings.len(), 1);
-    check(
-        r#"{"cache_control":{"type":"ephemeral"},"messages":[]}"#,
-        &[],
-        r#"{"anthropic_version":"bedrock-2023-05-31","messages":[]}"#,
-        &["cache_control"],
-    );
 }
 
 #[test]

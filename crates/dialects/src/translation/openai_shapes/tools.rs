@@ -69,18 +69,17 @@ pub(crate) fn read_function<'a>(
         let param = format!("{}.strict", words.function);
         context.warnings.dropped(&param, &why)?;
     }
-    let json = match parameters {
-        Some(parameters) if exact => {
-            let mut tree = schema::tree(parameters, &schema_at)?;
-            if schema::close(&mut tree) {
-                let param = format!("{}.parameters", words.function);
-                context.warnings.changed(&param, schema::CLOSED)?;
-            }
-            let closed = schema::owned(tree.to_string())?;
-            let again = format!("{{\"parameters\":{}}}", closed.get());
-            corrected(&again, &schema_at, &name, context)?
+    let json = if exact {
+        let (closed, changed) = schema::strict_tool(parameters, &schema_at)?;
+        if changed {
+            let param = format!("{}.parameters", words.function);
+            context.warnings.changed(&param, schema::CLOSED)?;
         }
-        parameters => schema::tool_input(parameters, &schema_at, &name, context)?,
+        let closed = schema::owned(closed.to_string())?;
+        let closed = Json::Raw(&closed);
+        Cow::Owned(schema::tool_input(Some(closed), &schema_at, &name, context)?.into_owned())
+    } else {
+        schema::tool_input(parameters, &schema_at, &name, context)?
     };
     Ok(ToolSpec {
         name,
@@ -88,19 +87,6 @@ pub(crate) fn read_function<'a>(
         input_schema: InputSchema { json },
         strict: exact.then_some(true),
     })
-}
-
-/// A closed schema with its root corrected.
-fn corrected(
-    body: &str,
-    at: &FieldPath<'_>,
-    tool: &str,
-    context: &mut Context<'_>,
-) -> Result<Cow<'static, RawValue>, RequestError> {
-    let json: Json<'_> =
-        serde_json::from_str(body).map_err(|error| RequestError::not_json(&error))?;
-    let parameters = json.object(at)?.take("parameters");
-    schema::tool_input(parameters, at, tool, context).map(|raw| Cow::Owned(raw.into_owned()))
 }
 
 fn read_choice<'a>(

@@ -56,6 +56,77 @@ fn supported_settings_are_unchanged() {
 }
 
 #[test]
+fn a_tool_is_not_forced_while_the_model_thinks() {
+    let thinking = r#""max_tokens":4096,"thinking":{"type":"enabled","budget_tokens":2048}"#;
+    adapts(
+        SONNET,
+        &format!(r#"{thinking},"tool_choice":{{"type":"tool","name":"f"}}"#),
+        &format!(r#"{thinking},"tool_choice":{{"type":"auto"}}"#),
+        &["tool_choice"],
+    );
+    keeps(SONNET, r#""tool_choice":{"type":"tool","name":"f"}"#);
+    keeps(
+        SONNET,
+        &format!(r#"{thinking},"tool_choice":{{"type":"none"}}"#),
+    );
+}
+
+#[test]
+fn a_system_message_between_a_call_and_its_result_follows_the_result() {
+    let call =
+        r#"{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]}"#;
+    let result = r#"{"type":"tool_result","tool_use_id":"a","content":"r"}"#;
+    let text = r#"{"type":"text","text":"Mind it."}"#;
+    for content in ["\"Mind it.\"", &format!("[{text}]")] {
+        adapts(
+            SONNET,
+            &format!(
+                r#""messages":[{{"role":"user","content":"q"}},{call},{{"role":"system","content":{content}}},{{"role":"user","content":[{result}]}}]"#
+            ),
+            &format!(
+                r#""messages":[{{"role":"user","content":"q"}},{call},{{"role":"user","content":[{result},{text}]}}]"#
+            ),
+            &["messages[].role"],
+        );
+    }
+}
+
+#[test]
+fn automatic_caching_is_a_point_on_the_last_block() {
+    let given = |control: &str, content: &str| {
+        format!(r#""cache_control":{control},"messages":[{{"role":"user","content":{content}}}]"#)
+    };
+    let sent = |content: &str| format!(r#""messages":[{{"role":"user","content":{content}}}]"#);
+    let short = r#"{"type":"ephemeral"}"#;
+    let long = r#"{"type":"ephemeral","ttl":"1h"}"#;
+    for (control, content, expected) in [
+        (
+            short,
+            r#""hi""#.to_owned(),
+            format!(r#"[{{"type":"text","text":"hi","cache_control":{short}}}]"#),
+        ),
+        (
+            long,
+            r#"[{"type":"text","text":"a"},{"type":"text","text":"b"}]"#.to_owned(),
+            format!(
+                r#"[{{"type":"text","text":"a"}},{{"cache_control":{long},"type":"text","text":"b"}}]"#
+            ),
+        ),
+        (
+            long,
+            format!(
+                r#"[{{"type":"text","text":"a","cache_control":{short}}},{{"type":"text","text":"b"}}]"#
+            ),
+            format!(
+                r#"[{{"type":"text","text":"a","cache_control":{short}}},{{"cache_control":{short},"type":"text","text":"b"}}]"#
+            ),
+        ),
+    ] {
+        adapts(SONNET, &given(control, &content), &sent(&expected), &[]);
+    }
+}
+
+#[test]
 fn adaptive_thinking_becomes_a_budget_or_is_dropped() {
     let given =
         r#""max_tokens":32000,"thinking":{"type":"adaptive"},"output_config":{"effort":"medium"}"#;
