@@ -141,7 +141,7 @@ fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], ful
         let units = binaries.iter().filter(|binary| !binary.is_integration);
         binaries::run(console, "unit tests", units, how)
     });
-    report.run("products and rigs", budget(105, 200), || {
+    report.run("products and rigs", budget(150, 200), || {
         let own = binaries
             .iter()
             .filter(|binary| binary.is_integration && binary.package != TOGETHER);
