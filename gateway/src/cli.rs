@@ -165,14 +165,7 @@ impl Command {
 /// The text of an error with its causes, each once: some texts contain that of their cause.
 #[must_use]
 pub fn message(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-    }
-    text
+    crate::http::error::causes(error.as_ref())
 }
 
 /// Whether standard output was closed by its reader, such as `head`.

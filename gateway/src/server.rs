@@ -40,7 +40,7 @@ use crate::{
     pipeline::{load_error::LoadError, state::State},
 };
 
-/// Interval of pings to HTTP/2 clients, and time in which they must answer.
+/// Interval of pings to HTTP/2 clients, and time in which they must respond.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for a TLS handshake.

@@ -91,7 +91,7 @@ fn settle_fields(console: &Console, check: bool) -> Result<()> {
             let table = capture(step, command(&program).arg(endpoint))?;
             let content = format!(
                 "<!-- Generated from crates/dialects by `cargo xtask fields`; do not edit. -->\n\
-                 # {heading}: what becomes of each field\n\n{table}"
+                 # {heading}: support for each field\n\n{table}"
             );
             files.insert(file.to_owned(), content);
         }

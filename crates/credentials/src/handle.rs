@@ -460,7 +460,8 @@ impl Handle {
     }
 
     /// Updates the clock correction from the `Date` header of a response sent by AWS itself.
-    /// Returns whether the correction changed; if so, retry a request that AWS rejected because of its time.
+    /// Returns whether the correction changed. Retry a request that AWS rejected because of its time if
+    /// [`Self::clock_correction`] changed after it was signed.
     pub fn observe_server_date(&self, date: &str) -> bool {
         self.shared.clock.observe_server_date(date)
     }

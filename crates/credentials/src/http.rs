@@ -76,7 +76,7 @@ fn proxy(proxies: &Proxies) -> ProxyConfig {
         // The error may quote the URL, which may contain credentials.
         |_error| {
             tracing::warn!(
-                "the URL in HTTPS_PROXY or HTTP_PROXY is invalid; connecting to AWS directly"
+                "the URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is invalid; connecting to AWS directly"
             );
             ProxyConfig::disabled()
         },

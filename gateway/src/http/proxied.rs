@@ -74,7 +74,7 @@ where
         };
         let proxy = intercept.uri().clone();
         if proxy.scheme_str() != Some("http") {
-            let error = "HTTPS_PROXY and HTTP_PROXY support http:// proxies only";
+            let error = "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY support http:// proxies only";
             return Box::pin(std::future::ready(Err(error.into())));
         }
         let mut tunnel = Tunnel::new(proxy, self.proxy.clone());

@@ -76,8 +76,10 @@ impl Routed {
         if let Some(query) = parts.uri.query() {
             check_query(query)?;
         }
-        record.estimate_input(&body);
         let head = head(&body)?;
+        if head.stream {
+            record.estimate_input(&body);
+        }
         let routes = &active.routes;
         let targets = routes.resolve(&head.model, &caller, fastrand::u64(..))?;
         record.set_model(&head.model, routes.is_configured(&head.model), head.stream);

@@ -132,7 +132,7 @@ impl RequestRecord {
         self.events = events;
     }
 
-    /// Estimates the input, if tokens are limited: they are charged if the client leaves before the usage is known.
+    /// Estimates the input, if a rate limit applies: it is charged if a stream ends before its usage is known.
     pub(crate) fn estimate_input(&mut self, body: &[u8]) {
         if self.permit.is_some() {
             self.estimated_input = estimate::tokens(body);

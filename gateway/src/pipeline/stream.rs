@@ -33,8 +33,8 @@ use crate::{
     },
 };
 
-/// Time in which the usage is awaited after the client has left: it is in the event after the last text.
-const DRAIN: Duration = Duration::from_secs(1);
+/// Time in which the usage is awaited after the client has left: it follows the last text.
+pub(crate) const DRAIN: Duration = Duration::from_secs(1);
 
 /// A finished call: the endpoint, the record and the response.
 type Opened<E, C> = (E, RequestRecord, Result<UpstreamResponse<C>>);

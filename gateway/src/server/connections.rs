@@ -1,7 +1,7 @@
-//! The open connections of a port: a cap, and which connection gives way at it.
+//! The open connections of a port: their maximum, and which connection is closed when it is reached.
 //!
-//! At the cap, a new connection replaces the oldest one without a request, so that silent connections keep no client
-//! out. The cap leaves descriptors for the admin port and for connections to AWS.
+//! At the maximum, a new connection replaces the oldest one without a request, so that silent connections do not block
+//! clients. The maximum leaves descriptors for the admin port and for connections to AWS.
 
 use std::{
     collections::BTreeMap,
@@ -131,12 +131,12 @@ pub(super) struct Counted {
     entry: Arc<Entry>,
 }
 
-type Answer = Result<Response<Held<InProgress>>, std::convert::Infallible>;
+type Outcome = Result<Response<Held<InProgress>>, std::convert::Infallible>;
 
 impl Service<Request<Incoming>> for Counted {
     type Response = Response<Held<InProgress>>;
     type Error = std::convert::Infallible;
-    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.entry.requests.fetch_add(1, Ordering::AcqRel);

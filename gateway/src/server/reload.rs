@@ -1,8 +1,8 @@
 //! Reloads the configuration when its files change: the configuration file, clients' keys, the gateway's certificate.
 //!
 //! Fingerprints of the files are compared every second with those from before the last read, so that no change is
-//! missed. Changed files are read once two looks in a row find the same, so that no file is read that is being written. An
-//! invalid configuration is logged and counted, the active one stays, and the same change is not tried again.
+//! missed. Changed files are read after two consecutive checks find the same fingerprints, so that no file is read that
+//! is being written. An invalid configuration is logged and counted, the active one stays, and the same change is not tried again.
 
 use crate::{
     config::watched_files::{self, Fingerprint},

@@ -31,7 +31,7 @@ pub(crate) enum LoggingError {
     #[error("--log-level: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// No thread for the log.
-    #[error("failed to start the log's thread")]
+    #[error("failed to start the logging thread")]
     Thread(#[from] std::io::Error),
     /// Another logger is installed in this process.
     #[error("failed to start logging: {0}")]

@@ -153,7 +153,7 @@ async fn a_client_that_leaves_before_the_last_frame_is_charged() {
             let mut read = Vec::new();
             while !String::from_utf8_lossy(&read).contains(last) {
                 let Some(Ok(frame)) = stream.frame().await else {
-                    break;
+                    panic!("{path} ended before {last}");
                 };
                 read.extend_from_slice(&frame.into_data().unwrap_or_default());
             }

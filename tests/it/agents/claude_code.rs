@@ -72,7 +72,7 @@ fn answer(printed: &Printed) -> String {
     result["result"].as_str().unwrap().to_owned()
 }
 
-/// Four turns of one conversation with a tool each: a command, a image, the search for the tool of an MCP server, and
+/// Four turns of one conversation with a tool each: a command, an image, the search for the tool of an MCP server, and
 /// that tool. Every turn thinks.
 async fn keeps_a_conversation_with_tools(rig: &Rig, program: PathBuf, model: &str) {
     let agent = ClaudeCode::new(program);

@@ -81,7 +81,7 @@ fn answer(printed: &Printed) -> String {
     items.last().unwrap()["text"].as_str().unwrap().to_owned()
 }
 
-/// Three turns of one conversation with a tool each: a command, a image, and the tool of an MCP server.
+/// Three turns of one conversation with a tool each: a command, an image, and the tool of an MCP server.
 async fn keeps_a_conversation_with_tools(rig: &Rig, program: PathBuf, model: &str) {
     let agent = Codex::new(program, rig);
     let image = agent.place.path("work/red.png");

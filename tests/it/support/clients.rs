@@ -128,16 +128,7 @@ fn node(kind: &str) -> PathBuf {
         for file in &files {
             fs::copy(file, directory.join(file.file_name().unwrap()))?;
         }
-        let install = [
-            "install",
-            "--no-audit",
-            "--no-fund",
-            "--no-package-lock",
-            "--silent",
-        ];
-        run(Command::new("npm").args(install).current_dir(directory))
-            .context("node and npm are needed: on Debian, apt-get install nodejs npm")?;
-        Ok(())
+        npm_install(directory, None)
     })
     .unwrap();
     directory
@@ -150,22 +141,27 @@ pub(crate) fn npm_package(package: &str, version: &str) -> PathBuf {
     let directory = installed(kind, &specification);
     prepared(&directory, |directory| {
         fs::write(directory.join("package.json"), "{}")?;
-        let install = [
-            "install",
-            "--no-audit",
-            "--no-fund",
-            "--no-package-lock",
-            "--silent",
-        ];
-        run(Command::new("npm")
-            .args(install)
-            .arg(&specification)
-            .current_dir(directory))
-        .context("node and npm are needed: on Debian, apt-get install nodejs npm")?;
-        Ok(())
+        npm_install(directory, Some(&specification))
     })
     .unwrap();
     directory
+}
+
+/// Installs one package, or those of `package.json`.
+fn npm_install(directory: &Path, specification: Option<&str>) -> anyhow::Result<()> {
+    let install = [
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--no-package-lock",
+        "--silent",
+    ];
+    run(Command::new("npm")
+        .args(install)
+        .args(specification)
+        .current_dir(directory))
+    .context("node and npm are needed: on Debian, apt-get install nodejs npm")?;
+    Ok(())
 }
 
 /// The newest version of an npm package in the registry.

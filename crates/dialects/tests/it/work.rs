@@ -579,15 +579,17 @@ fn shape(name: &str, n: usize) -> (Via, &'static str, String) {
                 list(n, |i| format!(r#""d{i}""#))
             ),
         ),
-        // embeddings: texts
-        _ => (
-            Via::Embeddings,
-            "cohere.embed-v4:0",
-            format!(
-                r#"{{"model":"m","input":[{}]}}"#,
-                list(n, |i| format!(r#""d{i}""#))
-            ),
-        ),
+        other => {
+            assert_eq!(other, "embeddings: texts", "no such shape");
+            (
+                Via::Embeddings,
+                "cohere.embed-v4:0",
+                format!(
+                    r#"{{"model":"m","input":[{}]}}"#,
+                    list(n, |i| format!(r#""d{i}""#))
+                ),
+            )
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) async fn handle(
     }
 }
 
-/// An error in AWS's format for a request that no endpoint handles.
+/// An error in AWS's format for a request that is rejected before it reaches an endpoint.
 pub(crate) fn unhandled(state: &State, context: &RequestContext, error: &GatewayError) -> Response {
     let mut record = RequestRecord::open(state, context, OTHER, "");
     record.failed(error);

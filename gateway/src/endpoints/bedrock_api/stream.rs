@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::usage::Watch;
 use crate::{
     http::error::GatewayError,
-    pipeline::{active_config::ActiveConfig, record::RequestRecord, state::State},
+    pipeline::{active_config::ActiveConfig, record::RequestRecord, state::State, stream::DRAIN},
     upstream::{
         response::refused,
         stream::{Frames, Raw},
@@ -26,9 +26,6 @@ use crate::{
 
 /// Exception type for errors of the gateway.
 const UNAVAILABLE: &str = "serviceUnavailableException";
-
-/// Time in which the usage is awaited after the client has left: it is in the frame after the last text.
-const DRAIN: Duration = Duration::from_secs(1);
 
 /// A forwarded stream; none once it has been dropped.
 struct Forward(Option<Box<Stream>>);

@@ -1,4 +1,4 @@
-"""LangChain's `ChatAnthropic`: text, streaming, thinking, tools and structured output; prints what it saw as JSON.
+"""LangChain's `ChatAnthropic`: text, streaming, tools and structured output; prints what it saw as JSON.
 
 Environment: ANTHROPIC_BASE_URL and ANTHROPIC_API_KEY, as the package itself reads them; MODELS, PROMPT.
 """

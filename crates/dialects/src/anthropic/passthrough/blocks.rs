@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
-use super::{Member, Request, Slice, cache, has_beta, tools::SEARCH_NAME};
+use super::{Edits, Member, Request, Slice, cache, has_beta, tools::SEARCH_NAME};
 use crate::{
     anthropic::decode::content::{text_of, tool_reference},
     translation::{
@@ -47,8 +47,8 @@ pub(super) fn messages(
 ) -> Result<(), RequestError> {
     let members = list.members();
     let mut removed = vec![false; members.len()];
-    // Whether the results of calls are expected next.
-    let mut calls = false;
+    // The content with the results of the calls before.
+    let mut expected: Option<Slice<'_>> = None;
     for (index, (message, is_removed)) in members.iter().zip(&mut removed).enumerate() {
         let role = message.value.get("role");
         let system = role.filter(|role| role.string().as_deref() == Some("system"));
@@ -56,9 +56,8 @@ pub(super) fn messages(
             && !request.options.capabilities.system_role
         {
             request.warnings.changed("messages[].role", IN_PLACE)?;
-            let following = members.iter().skip(index.saturating_add(1));
-            if calls && let Some(results) = results(following) {
-                append(&message.value, &results, request);
+            if let Some(results) = &expected {
+                append(&message.value, results, request);
                 *is_removed = true;
                 continue;
             }
@@ -69,7 +68,9 @@ pub(super) fn messages(
         };
         let assistant = role.is_some_and(|role| role.string().as_deref() == Some("assistant"));
         if system.is_none() {
-            calls = assistant && has_block(&content, "tool_use");
+            let following = members.iter().skip(index.saturating_add(1));
+            let calls = assistant && has_block(&content, "tool_use");
+            expected = calls.then(|| results(following)).flatten();
         }
         let ends = assistant && index.saturating_add(1) == members.len();
         let path = format!("messages[{index}].content");
@@ -109,12 +110,20 @@ fn append(message: &Slice<'_>, results: &Slice<'_>, request: &mut Request<'_, '_
     let Some(content) = message.get("content") else {
         return;
     };
-    if let Some(text) = content.string() {
+    if let Some(text) = content.string().filter(|text| !is_blank(text)) {
         let block = json!({"type": "text", "text": text}).to_string();
         request.edits.insert_last(results, &block, true);
     }
     for block in content.members() {
-        request.edits.insert_last(results, block.value.json(), true);
+        if is_blank_text(&block.value) {
+            continue;
+        }
+        // A cache point inside would escape the rules for its lifetime and number.
+        let text = block.value.json();
+        let plain = Slice::new(text);
+        let mut edits = Edits::default();
+        edits.remove(&plain.members(), |member| member.key == "cache_control");
+        request.edits.insert_last(results, &edits.apply(text), true);
     }
 }
 
@@ -174,17 +183,11 @@ pub(super) fn is_blank_text(block: &Slice<'_>) -> bool {
 /// Removes blank text; the number of other elements.
 fn remove_blank(list: &Slice<'_>, request: &mut Request<'_, '_>) -> usize {
     let members = list.members();
-    let removed: Vec<bool> = members
-        .iter()
-        .map(|block| is_blank_text(&block.value))
-        .collect();
-    let kept = removed.iter().filter(|removed| !**removed).count();
+    let is_blank = |block: &Member<'_>| is_blank_text(&block.value);
+    let kept = members.iter().filter(|block| !is_blank(block)).count();
     if kept > 0 && kept < members.len() {
         request.warnings.info("messages[].content", BLANK);
-        let mut removed = removed.into_iter();
-        request
-            .edits
-            .remove(&members, |_| removed.next().unwrap_or(false));
+        request.edits.remove(&members, is_blank);
     }
     kept
 }

@@ -77,7 +77,13 @@ fn a_system_message_between_a_call_and_its_result_follows_the_result() {
         r#"{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]}"#;
     let result = r#"{"type":"tool_result","tool_use_id":"a","content":"r"}"#;
     let text = r#"{"type":"text","text":"Mind it."}"#;
-    for content in ["\"Mind it.\"", &format!("[{text}]")] {
+    let cached = r#"{"type":"text","text":"Mind it.","cache_control":{"type":"ephemeral"}}"#;
+    let blank = r#"{"type":"text","text":" "}"#;
+    for content in [
+        "\"Mind it.\"",
+        &format!("[{text}]"),
+        &format!("[{blank},{cached}]"),
+    ] {
         adapts(
             SONNET,
             &format!(
