@@ -9,6 +9,7 @@ pub(crate) mod driver;
 pub(crate) mod endpoint;
 mod estimate;
 pub(crate) mod exchange;
+pub(crate) mod kept_reasoning;
 pub(crate) mod load_error;
 pub(crate) mod model_list;
 pub(crate) mod rate_limit;

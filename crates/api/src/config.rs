@@ -25,6 +25,10 @@ pub const KIND: &str = "GatewayConfig";
 /// The configuration document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent settings of a document"
+)]
 pub struct GatewayConfig {
     /// `bedrockaccess.dev/v1alpha1`.
     pub api_version: String,
@@ -72,6 +76,10 @@ pub struct GatewayConfig {
     /// Add prompt-cache points to requests that set none.
     #[serde(skip_serializing_if = "is_false")]
     pub automatic_cache: bool,
+    /// Keep signed reasoning in memory for up to an hour, and add it to later requests of the same client that replay the
+    /// tool calls without it. Applies to Chat Completions, which has no field for signed reasoning.
+    #[serde(skip_serializing_if = "is_true")]
+    pub keep_reasoning: bool,
     /// Model families that override or extend the built-in table; see the guide.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub model_families: BTreeMap<String, Value>,
@@ -334,6 +342,7 @@ impl Default for GatewayConfig {
             strict: false,
             fetch_remote_media: false,
             automatic_cache: false,
+            keep_reasoning: true,
             model_families: BTreeMap::new(),
         }
     }
@@ -385,6 +394,11 @@ fn is_one(value: &u32) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "signature set by serde")]
 fn is_zero(value: &u32) -> bool {
     *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "signature set by serde")]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "signature set by serde")]

@@ -28,7 +28,7 @@ pub use embeddings::{
     EmbeddingCall, EmbeddingRequest, EmbeddingResult, decode_embeddings, encode_embeddings,
     read_embedding_response,
 };
-pub use encode::{Encoded, StreamEncoder, encode_response};
+pub use encode::{Encoded, StreamEncoder, encode_response, signed_reasoning};
 pub(crate) use fields::known_field;
 pub use fields::{field_descriptions, field_table};
 pub use models::{ModelEntry, models_list};

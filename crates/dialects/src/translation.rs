@@ -41,6 +41,7 @@ pub use fields::FieldDescription;
 pub use guardrail::twice as guardrail_set_twice;
 pub use head::{Head, head, with_client_model, with_model};
 pub use options::{
-    ClientGuardrail, DecodeOptions, Fetch, FetchKind, Fetched, GuardrailRef, RemoteMedia,
+    ClientGuardrail, DecodeOptions, Fetch, FetchKind, Fetched, GuardrailRef, KeptReasoning,
+    RemoteMedia, SignedReasoning,
 };
 pub use refused::{THREAD_NOT_FOUND, THREAD_UNSUPPORTED, check_query};

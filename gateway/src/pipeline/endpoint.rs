@@ -1,7 +1,7 @@
 //! The interface of an endpoint for models: how it prepares a request for a target and encodes the response.
 //! `pipeline::driver` serves endpoints.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use api::GatewayConfig;
 use bedrock::{converse::TokenUsage, eventstream::Frame, sse::Event};
@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use dialects::translation::{Fetch, Fetched, Head};
 use http::HeaderMap;
 
-use super::record::RequestRecord;
+use super::{kept_reasoning::ReasoningStore, record::RequestRecord};
 use crate::{
     http::{
         dialect::Dialect,
@@ -36,6 +36,10 @@ pub(crate) struct TargetRequest<'r> {
     pub(crate) media: &'r Media,
     /// Headers of the client.
     pub(crate) headers: &'r HeaderMap,
+    /// Name of the client.
+    pub(crate) client: &'r str,
+    /// Signed reasoning of recent responses.
+    pub(crate) reasoning: &'r Arc<ReasoningStore>,
 }
 
 /// The result of preparing a request.

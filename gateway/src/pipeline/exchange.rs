@@ -11,6 +11,7 @@ use super::{
     active_config::ActiveConfig,
     admit::{Admitted, admit},
     endpoint::{Endpoint, Media, Preparation, TargetRequest},
+    kept_reasoning::ReasoningStore,
     record::RequestRecord,
     state::State,
 };
@@ -38,6 +39,9 @@ pub(crate) struct Routed {
     is_repaired: bool,
     pub(crate) head: Head,
     pub(crate) targets: Targets,
+    /// Name of the client.
+    client: String,
+    reasoning: Arc<ReasoningStore>,
 }
 
 /// A routed request of an endpoint.
@@ -90,6 +94,8 @@ impl Routed {
             is_repaired,
             head,
             targets,
+            client: caller.name,
+            reasoning: Arc::clone(state.reasoning()),
         })
     }
 
@@ -117,6 +123,8 @@ impl Routed {
             head: &self.head,
             media,
             headers: &self.headers,
+            client: &self.client,
+            reasoning: &self.reasoning,
         }
     }
 }

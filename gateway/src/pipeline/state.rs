@@ -7,7 +7,10 @@ use credentials::Proxies;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{active_config::ActiveConfig, load_error::LoadError, model_list::ModelList};
+use super::{
+    active_config::ActiveConfig, kept_reasoning::ReasoningStore, load_error::LoadError,
+    model_list::ModelList,
+};
 use crate::{
     config::Settings,
     http::{
@@ -35,6 +38,7 @@ struct Inner {
     retries: RetryBudget,
     in_flight: InFlight,
     unproven: Semaphore,
+    reasoning: Arc<ReasoningStore>,
     draining: CancellationToken,
     cut: CancellationToken,
     started_at: SystemTime,
@@ -64,6 +68,7 @@ impl State {
             retries: RetryBudget::default(),
             in_flight: InFlight::default(),
             unproven: Semaphore::new(UNPROVEN_BYTES),
+            reasoning: Arc::default(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
             started_at,
@@ -80,6 +85,9 @@ impl State {
     }
 
     pub(crate) fn replace(&self, config: ActiveConfig) {
+        if !config.config.keep_reasoning {
+            self.0.reasoning.clear();
+        }
         self.0.active.store(Arc::new(config));
     }
 
@@ -133,6 +141,11 @@ impl State {
     /// The bytes that bodies of clients without proof may occupy together.
     pub(crate) fn unproven(&self) -> &Semaphore {
         &self.0.unproven
+    }
+
+    /// Signed reasoning of recent responses.
+    pub(crate) fn reasoning(&self) -> &Arc<ReasoningStore> {
+        &self.0.reasoning
     }
 
     /// Cancelled when the server begins to drain.

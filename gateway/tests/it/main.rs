@@ -20,6 +20,7 @@ mod errors;
 mod forced_guardrail;
 mod honest_streams;
 mod images;
+mod kept_reasoning;
 mod landing;
 mod limit_store;
 mod limits;

@@ -4,7 +4,7 @@ mod response;
 mod stream;
 mod usage;
 
-pub use response::{Encoded, encode_response};
+pub use response::{Encoded, encode_response, signed_reasoning};
 pub use stream::StreamEncoder;
 
 #[cfg(test)]

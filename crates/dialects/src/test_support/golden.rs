@@ -124,6 +124,7 @@ impl Case {
                 .as_ref()
                 .map_or(RemoteMedia::Refuse, RemoteMedia::Fetch),
             automatic_cache: self.settings.automatic_cache,
+            kept_reasoning: None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Decoding options from the configuration, and media that the gateway has to fetch.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use bedrock::converse::ReasoningContent;
 
 use crate::families::ModelCapabilities;
 
@@ -19,6 +21,17 @@ pub struct DecodeOptions<'o> {
     pub remote_media: RemoteMedia<'o>,
     /// Add cache points automatically if the client sets none.
     pub automatic_cache: bool,
+    /// Signed reasoning of earlier responses, for clients that replay none.
+    pub kept_reasoning: Option<&'o dyn KeptReasoning>,
+}
+
+/// The signed blocks of one response.
+pub type SignedReasoning = Vec<ReasoningContent<'static>>;
+
+/// Signed reasoning of earlier responses. Chat Completions has no field for it, so most clients do not replay it.
+pub trait KeptReasoning: fmt::Debug + Sync {
+    /// The blocks of the response whose first tool call has this id.
+    fn before_call(&self, id: &str) -> Option<Arc<SignedReasoning>>;
 }
 
 impl<'o> DecodeOptions<'o> {
@@ -31,6 +44,7 @@ impl<'o> DecodeOptions<'o> {
             client_guardrail: None,
             remote_media: RemoteMedia::Refuse,
             automatic_cache: false,
+            kept_reasoning: None,
         }
     }
 }

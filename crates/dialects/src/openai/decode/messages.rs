@@ -1,12 +1,14 @@
 //! Reads `messages`; [`crate::translation::turns`] combines them.
 
+use std::sync::Arc;
+
 use bedrock::converse::{ContentBlock, ReasoningContent, ReasoningText, ToolUseBlock};
 
 use super::{super::reply::DETAIL_FORMAT, parts};
 use crate::{
     families::Replay,
     translation::{
-        RequestError, cache,
+        RequestError, SignedReasoning, cache,
         context::Context,
         conversation::Conversation,
         json::{FieldPath, Json, Object},
@@ -137,7 +139,8 @@ fn assistant<'a>(
     let cached = context.capabilities.cache.messages;
     // The point of a message is after its calls.
     let point = cache::point(&mut message, at, cached, context)?;
-    let mut blocks = reasoning(&mut message, at, context)?;
+    let kept = kept_reasoning(&message, context);
+    let mut blocks = reasoning(&mut message, kept, at, context)?;
     let parts = content_of(&mut message, at, cached, context)?;
     let mut text = flatten(parts, context)?;
     if let Some(refusal) = message.string("refusal", at)? {
@@ -192,9 +195,22 @@ fn is_foreign(entry: &Object<'_>) -> bool {
     word("format").is_some_and(|format| format != DETAIL_FORMAT) || entry.get("summary").is_some()
 }
 
-/// Replayed reasoning: signed or encrypted blocks, bit for bit.
+/// The kept reasoning of a message with tool calls.
+fn kept_reasoning(message: &Object<'_>, context: &Context<'_>) -> Option<Arc<SignedReasoning>> {
+    let kept = context.options.kept_reasoning?;
+    if context.capabilities.reasoning.replay != Replay::Signed {
+        return None;
+    }
+    let Some(Json::Array(calls)) = message.get("tool_calls") else {
+        return None;
+    };
+    kept.before_call(calls.first()?.text_at(&["id"])?)
+}
+
+/// Replayed reasoning: signed or encrypted blocks, bit for bit. `kept`: those of a client that replays none.
 fn reasoning<'a>(
     message: &mut Object<'a>,
+    kept: Option<Arc<SignedReasoning>>,
     at: &FieldPath<'_>,
     context: &mut Context<'_>,
 ) -> Result<Vec<ContentBlock<'a>>, RequestError> {
@@ -206,6 +222,13 @@ fn reasoning<'a>(
         .take("thinking_blocks")
         .map(|list| (list, "thinking_blocks"));
     let Some((list, field)) = given.or(details.map(|list| (list, "reasoning_details"))) else {
+        if let Some(kept) = kept {
+            return Ok(kept
+                .iter()
+                .cloned()
+                .map(ContentBlock::ReasoningContent)
+                .collect());
+        }
         if plain && context.capabilities.reasoning.replay == Replay::Signed {
             context.warnings.dropped(
                 "messages[].reasoning_content",

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use bedrock::converse::{ConverseResponse, ResponseBlock, TokenUsage};
+use bedrock::converse::{
+    ConverseResponse, ReasoningContent, ReasoningText, ResponseBlock, ResponseReasoning,
+    ResponseToolUse, TokenUsage,
+};
 use serde::Serialize;
 
 use super::{
@@ -10,7 +13,7 @@ use super::{
     usage::Usage,
 };
 use crate::translation::{
-    UpstreamError,
+    SignedReasoning, UpstreamError,
     leak::{LeakedCallParser, Piece},
     openai_shapes::response::{ResponseIdentity, finish_reason},
     reply::ReplyCore,
@@ -105,6 +108,22 @@ enum DetailContent<'a> {
 }
 
 impl<'a> ThinkingBlock<'a> {
+    /// The block as Bedrock takes it back.
+    pub(super) fn signed(&self) -> ReasoningContent<'static> {
+        match self {
+            Self::Thinking {
+                thinking,
+                signature,
+            } => ReasoningContent::ReasoningText(ReasoningText {
+                text: Cow::Owned(thinking.clone().into_owned()),
+                signature: Some(Cow::Owned(signature.clone().into_owned())),
+            }),
+            Self::RedactedThinking { data } => {
+                ReasoningContent::RedactedContent(Cow::Owned(data.clone().into_owned()))
+            }
+        }
+    }
+
     /// The entry of `reasoning_details` at an index.
     pub(super) fn detail(&self, index: usize) -> Detail<'a> {
         let content = match self {
@@ -196,6 +215,41 @@ pub fn encode_response(
     })
 }
 
+/// Signed reasoning before tool calls, with the id of the first call.
+pub fn signed_reasoning(
+    response: &ConverseResponse,
+    reply: &ReplyContext,
+) -> Option<(String, SignedReasoning)> {
+    let blocks = &response.output.message.content;
+    let is_client_call = |call: &&ResponseToolUse| {
+        !call.is_server_side() && !reply.core().is_schema_tool(&call.name)
+    };
+    let mut calls = blocks.iter().filter_map(|block| block.tool_use.as_ref());
+    let call = calls.find(is_client_call)?.tool_use_id.clone();
+    let signed: SignedReasoning = blocks
+        .iter()
+        .filter_map(|block| block.reasoning_content.as_ref())
+        .flat_map(thinking_blocks)
+        .map(|block| block.signed())
+        .collect();
+    (!signed.is_empty()).then_some((call, signed))
+}
+
+/// The encrypted and signed parts of a block.
+fn thinking_blocks(reasoning: &ResponseReasoning) -> impl Iterator<Item = ThinkingBlock<'_>> {
+    let redacted = reasoning.redacted_content.as_ref();
+    let redacted = redacted.map(|data| ThinkingBlock::RedactedThinking {
+        data: Cow::Borrowed(data),
+    });
+    let signed = reasoning.reasoning_text.as_ref().and_then(|text| {
+        Some(ThinkingBlock::Thinking {
+            thinking: Cow::Borrowed(&text.text),
+            signature: Cow::Borrowed(text.signature.as_ref()?),
+        })
+    });
+    redacted.into_iter().chain(signed)
+}
+
 fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyCore) -> Message<'a> {
     let mut message = Message {
         role: "assistant",
@@ -222,24 +276,12 @@ fn message<'a>(blocks: &'a [ResponseBlock], reply: &'a ReplyCore) -> Message<'a>
             }
         }
         if let Some(reasoning) = &block.reasoning_content {
-            if let Some(data) = &reasoning.redacted_content {
-                message
-                    .thinking_blocks
-                    .push(ThinkingBlock::RedactedThinking {
-                        data: Cow::Borrowed(data),
-                    });
-            }
-            if let Some(text) = &reasoning.reasoning_text {
-                if !text.text.is_empty() {
-                    let all = message.reasoning_content.get_or_insert_default();
-                    all.push_str(&text.text);
-                }
-                if let Some(signature) = &text.signature {
-                    message.thinking_blocks.push(ThinkingBlock::Thinking {
-                        thinking: Cow::Borrowed(&text.text),
-                        signature: Cow::Borrowed(signature),
-                    });
-                }
+            message.thinking_blocks.extend(thinking_blocks(reasoning));
+            if let Some(text) = &reasoning.reasoning_text
+                && !text.text.is_empty()
+            {
+                let all = message.reasoning_content.get_or_insert_default();
+                all.push_str(&text.text);
             }
         }
         if let Some(call) = &block.tool_use {

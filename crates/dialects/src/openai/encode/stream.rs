@@ -15,7 +15,7 @@ use bytes::BytesMut;
 
 use super::{super::reply::ReplyContext, usage::Usage};
 use crate::translation::{
-    StreamError,
+    SignedReasoning, StreamError,
     held::Held,
     leak::LeakedCallParser,
     openai_shapes::{
@@ -25,7 +25,7 @@ use crate::translation::{
     stop::{malformed, stop_sequence},
     write::{quoted, write_json},
 };
-use reasoning::Reasoning;
+use reasoning::{Reasoning, Signed};
 
 /// `{}` as a JSON string literal.
 const EMPTY_OBJECT: &str = "\"{}\"";
@@ -88,6 +88,7 @@ pub struct StreamEncoder {
     stop_sequence: Option<String>,
     usage: Option<TokenUsage>,
     service_tier: Option<String>,
+    signed: Option<Signed>,
     finished: bool,
 }
 
@@ -123,8 +124,23 @@ impl StreamEncoder {
             stop_sequence: None,
             usage: None,
             service_tier: None,
+            signed: None,
             finished: false,
         }
+    }
+
+    /// The same encoder, which collects signed reasoning for [`Self::take_signed`].
+    #[must_use]
+    pub fn collecting_signed(mut self) -> Self {
+        self.signed = Some(Signed::default());
+        self
+    }
+
+    /// Signed reasoning before tool calls, with the id of the first call; once, after the stop reason.
+    pub fn take_signed(&mut self) -> Option<(String, SignedReasoning)> {
+        self.stop.as_ref()?;
+        let Signed { call, blocks } = self.signed.take()?;
+        Some((call?, blocks)).filter(|(_, blocks)| !blocks.is_empty())
     }
 
     /// Encodes an event; many events write nothing.
@@ -288,6 +304,9 @@ impl StreamEncoder {
     fn call(&mut self, block: u64, id: &str, name: &str, out: &mut BytesMut) {
         let index = self.calls;
         self.calls = self.calls.saturating_add(1);
+        if let Some(signed) = &mut self.signed {
+            signed.call.get_or_insert_with(|| id.to_owned());
+        }
         if block != NO_BLOCK {
             self.open.push(Open::Call {
                 block,

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use serde::Serialize;
 
 use super::{super::response::ThinkingBlock, StreamEncoder};
-use crate::translation::write::write_json;
+use crate::translation::{SignedReasoning, write::write_json};
 
 /// Reasoning of an open block, collected for the block with its signature.
 #[derive(Debug, Default)]
@@ -16,6 +16,13 @@ pub(super) struct Reasoning {
     text: String,
     signature: String,
     redacted: String,
+}
+
+/// Signed reasoning of the response, and the id of its first tool call.
+#[derive(Debug, Default)]
+pub(super) struct Signed {
+    pub(super) call: Option<String>,
+    pub(super) blocks: SignedReasoning,
 }
 
 /// A thinking block with its index, by which clients accumulate list entries.
@@ -66,6 +73,9 @@ impl StreamEncoder {
     }
 
     pub(super) fn thinking(&mut self, block: &ThinkingBlock<'_>, out: &mut BytesMut) {
+        if let Some(signed) = &mut self.signed {
+            signed.blocks.push(block.signed());
+        }
         let index = self.thoughts;
         self.thoughts = self.thoughts.saturating_add(1);
         self.chunk(out, |out| {
