@@ -1,6 +1,7 @@
 //! Settings of the process, and the files that it reads and watches.
 
 pub(crate) mod key_files;
+pub(crate) mod memory;
 pub(crate) mod settings;
 pub(crate) mod tls;
 pub(crate) mod watched_files;

@@ -1,6 +1,8 @@
 //! HTTP building blocks that every other room uses: errors, responses, request guards, the HTTP client.
 
+pub(crate) mod body_budget;
 pub(crate) mod client;
+pub(crate) mod decoders;
 pub(crate) mod dialect;
 pub(crate) mod error;
 pub(crate) mod held;

@@ -11,6 +11,7 @@ pub(crate) mod operation;
 pub(crate) mod remote_media;
 pub(crate) mod response;
 pub(crate) mod retry;
+mod s3_sources;
 mod send;
 mod sign;
 pub(crate) mod stream;

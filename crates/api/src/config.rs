@@ -52,6 +52,10 @@ pub struct GatewayConfig {
     /// Bedrock model ids that clients can call directly. `*` matches any number of characters.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
+    /// S3 objects that requests can refer to, as patterns such as `s3://bucket/prefix/*`. Bedrock reads them with the
+    /// gateway's role. `*` matches any number of characters.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub s3_sources: Vec<String>,
     /// Guardrail that Bedrock applies to every request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guardrail: Option<Guardrail>,
@@ -334,6 +338,7 @@ impl Default for GatewayConfig {
             assume_roles: Vec::new(),
             models: Vec::new(),
             allow: Vec::new(),
+            s3_sources: Vec::new(),
             guardrail: None,
             clients: Clients::default(),
             tls: None,

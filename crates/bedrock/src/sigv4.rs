@@ -21,7 +21,7 @@ use http::{
     uri::Scheme,
 };
 
-pub use verify::{Claim, VerifyError};
+pub use verify::{Claim, VerifiedHead, VerifyError};
 
 /// Headers that signing sets; existing values are removed first.
 const SET_BY_SIGNING: [HeaderName; 4] = [

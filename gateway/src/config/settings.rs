@@ -16,6 +16,7 @@ use api::{GatewayConfig, Region, names};
 use credentials::{Environment, SharedTimeSource};
 use zeroize::Zeroizing;
 
+use super::memory;
 use crate::telemetry::traces::Traces;
 
 /// Path of the configuration file.
@@ -62,6 +63,8 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// Open connections of clients; none derives them from the limit of open files.
     pub max_connections: Option<usize>,
+    /// Memory limit of the process in bytes, if known.
+    pub memory_limit: Option<u64>,
     /// Time for which a draining server accepts connections, until load balancers have removed it.
     pub quiet_period: Duration,
 }
@@ -122,6 +125,7 @@ impl Settings {
             detect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_mins(1),
             max_connections: None,
+            memory_limit: memory::limit(),
             quiet_period: Duration::ZERO,
         }
     }

@@ -24,6 +24,7 @@ use http::Method;
 
 use crate::{
     http::{
+        decoders::apart,
         dialect::Dialect,
         error::{GatewayError, Result},
         held::Held,
@@ -120,7 +121,7 @@ async fn forward(
     } = admit(state, request, Dialect::Bedrock, record).await?;
     let is_configured = state.settings().config.is_some();
     let targets = route((&active, is_configured), api_request, &caller, record)?;
-    record.estimate_input(&body);
+    apart(body.len(), || record.estimate_input(&body));
     let headers = headers::for_bedrock(&parts.headers);
     let prepare = |_: &Target| {
         Ok(Prepared {

@@ -73,7 +73,7 @@ impl Endpoint for ChatCompletions {
         }
         let decoded = decode(request.body, &options)?;
         converse::prepare(
-            &decoded.request,
+            (&decoded.request, request.body.len()),
             decoded.stream && decoded.upstream_stream,
             decoded.fetches,
             decoded.warnings,

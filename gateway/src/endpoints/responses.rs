@@ -56,7 +56,7 @@ impl Endpoint for Responses {
         }
         let decoded = decode(request.body, &converse::decode_options(&request)?)?;
         converse::prepare(
-            &decoded.request,
+            (&decoded.request, request.body.len()),
             decoded.stream && decoded.upstream_stream,
             decoded.fetches,
             decoded.warnings,

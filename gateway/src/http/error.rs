@@ -89,6 +89,14 @@ pub enum GatewayError {
         /// In bytes.
         limit: u64,
     },
+    /// A request body over the memory for bodies.
+    #[error(
+        "the request body is larger than {largest} bytes, which the gateway's memory limit allows: raise the memory limit of its container"
+    )]
+    BodyOverMemory {
+        /// In bytes.
+        largest: usize,
+    },
     /// The client closed the connection or was too slow.
     #[error("failed to read the request body: {0}")]
     BodyUnreadable(String),
@@ -103,6 +111,14 @@ pub enum GatewayError {
         "the gateway is busy: too many signed requests wait for verification; a client that sends x-amz-content-sha256, or the key as a bearer token, does not wait"
     )]
     UnprovenBusy,
+    /// Too many bytes of request bodies.
+    #[error(
+        "the gateway is busy: request bodies occupy the {budget} bytes that its memory limit allows for bodies of this size"
+    )]
+    MemoryBusy {
+        /// In bytes.
+        budget: usize,
+    },
     /// A rate limit is reached.
     #[error(transparent)]
     OverLimit(Box<OverLimit>),
@@ -204,11 +220,15 @@ impl GatewayError {
                 StatusCode::NOT_FOUND
             }
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyUnreadable(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy { .. } | Self::UnprovenBusy | Self::ShuttingDown | Self::Credentials(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::BodyTooLarge { .. } | Self::BodyOverMemory { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
             }
+            Self::BodyUnreadable(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy { .. }
+            | Self::UnprovenBusy
+            | Self::MemoryBusy { .. }
+            | Self::ShuttingDown
+            | Self::Credentials(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::OverLimit(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Request(_) => StatusCode::BAD_REQUEST,
             // The model may fail on its input, too.
@@ -244,9 +264,9 @@ impl GatewayError {
             Self::WrongMethod { .. } => "method_not_allowed",
             Self::UnknownModel { .. } => "model_not_found",
             Self::TokensUncounted { .. } => "count_tokens_unsupported",
-            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyTooLarge { .. } | Self::BodyOverMemory { .. } => "body_too_large",
             Self::BodyUnreadable(_) => "body_unreadable",
-            Self::Busy { .. } | Self::UnprovenBusy => "gateway_busy",
+            Self::Busy { .. } | Self::UnprovenBusy | Self::MemoryBusy { .. } => "gateway_busy",
             Self::OverLimit(limit) => limit.reason(),
             Self::ShuttingDown => "gateway_shutting_down",
             Self::Request(error) => error.code,
@@ -381,12 +401,13 @@ impl GatewayError {
     pub(crate) fn set_headers(&self, headers: &mut HeaderMap) {
         let (name, value) = match self {
             Self::WrongMethod { allowed, .. } => (header::ALLOW, HeaderValue::from_static(allowed)),
-            Self::Busy { .. } | Self::UnprovenBusy | Self::ShuttingDown => {
-                (header::RETRY_AFTER, HeaderValue::from_static("1"))
-            }
+            Self::Busy { .. }
+            | Self::UnprovenBusy
+            | Self::MemoryBusy { .. }
+            | Self::ShuttingDown => (header::RETRY_AFTER, HeaderValue::from_static("1")),
             Self::OverLimit(limit) => (header::RETRY_AFTER, limit.retry_after_seconds().into()),
             // The gateway does not read the rest of the body.
-            Self::BodyTooLarge { .. } | Self::BodyUnreadable(_) => {
+            Self::BodyTooLarge { .. } | Self::BodyOverMemory { .. } | Self::BodyUnreadable(_) => {
                 (header::CONNECTION, HeaderValue::from_static("close"))
             }
             Self::Service(refusal) => match retry_after::of(refusal) {

@@ -14,10 +14,16 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::error::{GatewayError, Result};
+use super::{
+    body_budget::BodyBudget,
+    error::{GatewayError, Result},
+};
 
 /// Time in which a client must send its body.
 const BODY_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Memory that a body of unknown length begins with.
+const FIRST_BYTES: usize = 16 * 1024;
 
 /// Time in which a client without proof must send its body.
 const UNPROVEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -51,18 +57,48 @@ impl Drop for InFlightGuard {
     }
 }
 
-/// Reads a whole body. Rejects a body over `limit` bytes before reading if the client announces its length.
+/// Reads a whole body, as soon as `budget` has the memory for it. Rejects a body over `limit` bytes before reading if the
+/// client announces its length.
 ///
 /// # Errors
-/// 413 over the limit; 408 when the body does not arrive in time.
-pub(crate) async fn read_body(body: Body, limit: u64) -> Result<Bytes> {
-    if body.size_hint().lower() > limit {
-        return Err(GatewayError::BodyTooLarge { limit });
-    }
-    let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
-    match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) => Err(unreadable(&error, limit)),
+/// 413 over the limit or over the whole budget; 503 while the budget is used up; 408 when the body does not arrive in
+/// time.
+pub(crate) async fn read_body(body: Body, limit: u64, budget: &BodyBudget) -> Result<Bytes> {
+    let check = |length: usize| {
+        if u64::try_from(length).is_ok_and(|length| length > limit) {
+            Err(GatewayError::BodyTooLarge { limit })
+        } else if length > budget.largest() {
+            let largest = budget.largest();
+            Err(GatewayError::BodyOverMemory { largest })
+        } else {
+            Ok(())
+        }
+    };
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    check(announced)?;
+    let first = if announced == 0 {
+        FIRST_BYTES
+    } else {
+        announced
+    };
+    let mut reserved = budget.reserve(first).await?;
+    let mut read = Vec::with_capacity(announced);
+    let mut body = body;
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| closed())?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let length = read.len().saturating_add(data.len());
+            check(length)?;
+            reserved.grow(length).await?;
+            read.extend_from_slice(&data);
+        }
+        Ok(reserved.own(read))
+    };
+    match tokio::time::timeout(BODY_TIMEOUT, reading).await {
+        Ok(result) => result,
         Err(_elapsed) => Err(too_slow(BODY_TIMEOUT)),
     }
 }
@@ -108,8 +144,12 @@ fn unreadable(error: &axum::BoxError, limit: u64) -> GatewayError {
     if error.is::<LengthLimitError>() {
         GatewayError::BodyTooLarge { limit }
     } else {
-        GatewayError::BodyUnreadable("the client closed the connection".to_owned())
+        closed()
     }
+}
+
+fn closed() -> GatewayError {
+    GatewayError::BodyUnreadable("the client closed the connection".to_owned())
 }
 
 fn too_slow(timeout: Duration) -> GatewayError {
@@ -139,19 +179,20 @@ mod tests {
 
     #[tokio::test]
     async fn rejects_a_body_over_the_limit_with_and_without_a_length() {
+        let budget = BodyBudget::new(None);
         let announced = Body::from(vec![b'x'; 11]);
         assert!(matches!(
-            read_body(announced, 10).await,
+            read_body(announced, 10, &budget).await,
             Err(GatewayError::BodyTooLarge { limit: 10 })
         ));
         let chunks =
             stream::iter((0..11).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"x"))));
         assert!(matches!(
-            read_body(Body::from_stream(chunks), 10).await,
+            read_body(Body::from_stream(chunks), 10, &budget).await,
             Err(GatewayError::BodyTooLarge { limit: 10 })
         ));
         let fits = Body::from(vec![b'x'; 10]);
-        assert_eq!(read_body(fits, 10).await.unwrap().len(), 10);
+        assert_eq!(read_body(fits, 10, &budget).await.unwrap().len(), 10);
     }
 
     #[tokio::test]

@@ -156,6 +156,7 @@ fn read_config(settings: &Settings) -> Result<GatewayConfig, LoadError> {
     let Some(path) = &settings.config else {
         return Ok(GatewayConfig {
             allow: vec!["*".to_owned()],
+            s3_sources: vec!["s3://*".to_owned()],
             ..GatewayConfig::default()
         });
     };

@@ -46,6 +46,7 @@ pub(crate) async fn admit(
     let limits = &active.config.limits;
     let (parts, body) = request.into_parts();
     let authenticator = &active.authenticator;
+    let read = |body| read_body(body, limits.max_body_bytes, state.body_budget());
     let identity = if dialect == Dialect::Bedrock {
         authenticator.identify_head(&parts, state.now())?
     } else {
@@ -55,21 +56,23 @@ pub(crate) async fn admit(
         Identity::Known(caller) => {
             record.set_client(&caller.name);
             take_place(state, limits.max_in_flight, record)?;
-            (caller, read_body(body, limits.max_body_bytes).await?)
+            (caller, read(body).await?)
         }
-        Identity::Signed { client, is_proven } => {
-            let body = if is_proven {
+        Identity::Signed { client, head } => {
+            let body = if head.is_proven() {
                 take_place(state, limits.max_in_flight, record)?;
-                read_body(body, limits.max_body_bytes).await?
+                read(body).await?
             } else {
                 read_unproven(body, limits.max_body_bytes, state.unproven()).await?
             };
-            let caller = authenticator.verify(&client, &parts, &body, state.now())?;
+            let caller = authenticator.verify(&client, head, &parts, &body)?;
             record.set_client(&caller.name);
-            if !is_proven {
+            if head.is_proven() {
+                (caller, body)
+            } else {
                 take_place(state, limits.max_in_flight, record)?;
+                (caller, state.body_budget().hold(body).await?)
             }
-            (caller, body)
         }
     };
     apply_limits(state, &active, &caller.name, &parts, record).await?;
@@ -81,8 +84,9 @@ pub(crate) async fn admit(
     })
 }
 
-/// Counts the request as open until the record is closed.
-fn take_place(state: &State, limit: u32, record: &mut RequestRecord) -> Result<()> {
+/// Counts the request as open until the record is closed. `limit`: 0 for none; absent for that of the memory.
+fn take_place(state: &State, limit: Option<u32>, record: &mut RequestRecord) -> Result<()> {
+    let limit = limit.unwrap_or(state.body_budget().requests());
     let guard = state
         .in_flight()
         .enter((limit > 0).then_some(u64::from(limit)))

@@ -96,7 +96,8 @@ async fn respond<E: BatchEndpoint>(
     let media = Media::new();
     let first = routed.for_target(&routed.targets.first, &media);
     guardrail::reject(first.headers)?;
-    let (endpoint, calls) = E::decode(first)?;
+    let decode = || E::decode(first);
+    let (endpoint, calls) = state.decoders().run(first.body.len(), decode).await?;
     routed.targets.retain_similar(E::is_similar);
     let empty = record.calls().fork();
     let results = stream::iter(calls)

@@ -43,12 +43,12 @@ pub(crate) fn decode_options<'r>(request: &TargetRequest<'r>) -> Result<DecodeOp
     })
 }
 
-/// A request of Converse, or of ConverseStream, unless media must be fetched first.
+/// A request of Converse, or of ConverseStream, unless media must be fetched first. `length`: of the client's body.
 ///
 /// # Errors
 /// When it cannot be serialized.
 pub(crate) fn prepare<R, P>(
-    request: &ConverseRequest<'_>,
+    (request, length): (&ConverseRequest<'_>, usize),
     stream: bool,
     fetches: Vec<Fetch>,
     warnings: Vec<String>,
@@ -57,7 +57,9 @@ pub(crate) fn prepare<R, P>(
     if !fetches.is_empty() {
         return Ok(Preparation::NeedsMedia(fetches));
     }
-    let body = serde_json::to_vec(request)
+    // About as long as the client's, so that a large one is not copied while it grows.
+    let mut body = Vec::with_capacity(length.saturating_add(length / 16).saturating_add(1024));
+    serde_json::to_writer(&mut body, request)
         .map_err(|_| GatewayError::Internal("failed to serialize the translated request"))?;
     let operation = if stream {
         Operation::ConverseStream

@@ -122,11 +122,14 @@ async fn whole<E: Endpoint>(
         ..
     } = exchange.perform(first, record.calls()).await?;
     record.set_warnings(&warnings);
+    let body = content.whole()?;
+    let length = body.len();
     let reply = Reply {
         context,
         headers: &headers,
-        body: content.whole()?,
+        body,
     };
-    let body = exchange.endpoint.whole(reply, record)?;
+    let encode = || exchange.endpoint.whole(reply, record);
+    let body = exchange.state.decoders().run(length, encode).await?;
     Ok(json(body, &headers, &warnings))
 }

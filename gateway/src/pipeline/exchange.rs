@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     http::{
+        decoders::apart,
         dialect::Dialect,
         error::{GatewayError, Result},
         time::seconds,
@@ -69,21 +70,25 @@ impl Routed {
             parts,
             body,
         } = admit(state, request, dialect, record).await?;
-        let repaired = surrogates::repaired(&body);
-        let is_repaired = repaired.is_some();
-        if is_repaired && active.config.strict {
-            let (param, how) = surrogates::REPAIRED;
-            let message = format!("would be changed: {how}; strict mode rejects this");
-            return Err(RequestError::unsupported(param, message).into());
-        }
-        let body = repaired.map_or(body, Bytes::from);
         if let Some(query) = parts.uri.query() {
             check_query(query)?;
         }
-        let head = head(&body)?;
-        if head.stream {
-            record.estimate_input(&body);
-        }
+        let read = || {
+            let repaired = surrogates::repaired(&body);
+            let is_repaired = repaired.is_some();
+            if is_repaired && active.config.strict {
+                let (param, how) = surrogates::REPAIRED;
+                let message = format!("would be changed: {how}; strict mode rejects this");
+                return Err(RequestError::unsupported(param, message));
+            }
+            let body = repaired.map_or_else(|| body.clone(), Bytes::from);
+            let head = head(&body)?;
+            if head.stream {
+                record.estimate_input(&body);
+            }
+            Ok((body, is_repaired, head))
+        };
+        let (body, is_repaired, head) = state.decoders().run(body.len(), read).await?;
         let routes = &active.routes;
         let targets = routes.resolve(&head.model, &caller, fastrand::u64(..))?;
         record.set_model(&head.model, routes.is_configured(&head.model), head.stream);
@@ -149,7 +154,9 @@ impl<E: Endpoint> Exchange<E> {
         };
         let first = &exchange.routed.targets.first;
         let request = exchange.routed.for_target(first, &exchange.media);
-        let prepared = match exchange.endpoint.prepare(request)? {
+        let length = request.body.len();
+        let prepare = || exchange.endpoint.prepare(request);
+        let prepared = match exchange.state.decoders().run(length, prepare).await? {
             Preparation::Ready(prepared) => exchange.routed.warned(*prepared),
             Preparation::NeedsMedia(fetches) => {
                 exchange.media = exchange.state.fetcher().fetch_all(&fetches).await?;
@@ -160,10 +167,8 @@ impl<E: Endpoint> Exchange<E> {
     }
 
     fn prepare(&self, target: &Target) -> Result<Prepared<E::Context>> {
-        match self
-            .endpoint
-            .prepare(self.routed.for_target(target, &self.media))?
-        {
+        let request = self.routed.for_target(target, &self.media);
+        match apart(request.body.len(), || self.endpoint.prepare(request))? {
             Preparation::Ready(prepared) => Ok(self.routed.warned(*prepared)),
             // All targets see the same request, so they need the same media.
             Preparation::NeedsMedia(_) => Err(GatewayError::Internal("media was not fetched")),

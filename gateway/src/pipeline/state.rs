@@ -14,7 +14,9 @@ use super::{
 use crate::{
     config::Settings,
     http::{
+        body_budget::BodyBudget,
         client::{self, Client},
+        decoders::Decoders,
         request_guards::{InFlight, UNPROVEN_BYTES},
         time::seconds,
     },
@@ -38,6 +40,8 @@ struct Inner {
     retries: RetryBudget,
     in_flight: InFlight,
     unproven: Semaphore,
+    body_budget: BodyBudget,
+    decoders: Decoders,
     reasoning: Arc<ReasoningStore>,
     draining: CancellationToken,
     cut: CancellationToken,
@@ -57,6 +61,7 @@ impl State {
         let proxies = Proxies::from_env(settings.environment.as_ref());
         let client = client::connect(tls, &proxies);
         let started_at = settings.clock.now();
+        let body_budget = BodyBudget::new(settings.memory_limit);
         Ok(Self(Arc::new(Inner {
             settings,
             active: ArcSwap::from_pointee(active),
@@ -68,6 +73,8 @@ impl State {
             retries: RetryBudget::default(),
             in_flight: InFlight::default(),
             unproven: Semaphore::new(UNPROVEN_BYTES),
+            body_budget,
+            decoders: Decoders::default(),
             reasoning: Arc::default(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -105,6 +112,7 @@ impl State {
             targets,
             retries: &self.0.retries,
             guardrail: active.config.guardrail.as_ref(),
+            s3_sources: &active.config.s3_sources,
             prepare,
         }
     }
@@ -141,6 +149,16 @@ impl State {
     /// The bytes that bodies of clients without proof may occupy together.
     pub(crate) fn unproven(&self) -> &Semaphore {
         &self.0.unproven
+    }
+
+    /// The memory that request bodies may occupy together.
+    pub(crate) fn body_budget(&self) -> &BodyBudget {
+        &self.0.body_budget
+    }
+
+    /// Runs the decoding of large bodies.
+    pub(crate) fn decoders(&self) -> &Decoders {
+        &self.0.decoders
     }
 
     /// Signed reasoning of recent responses.

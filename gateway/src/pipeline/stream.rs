@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     http::{
+        decoders::apart,
         error::{GatewayError, Result},
         response::{add_warnings, copy_request_id},
     },
@@ -151,7 +152,7 @@ impl<E: StreamingEndpoint> Pump<E> {
             Content::Events(events) => Source::Events(*events),
             Content::Whole(body) => {
                 let mut out = BytesMut::new();
-                let written = encoder.whole(&body, &mut out);
+                let written = apart(body.len(), || encoder.whole(&body, &mut out));
                 let usage = match &written {
                     Err(GatewayError::Response(error)) => Some(error.usage),
                     _ => encoder.usage(),

@@ -20,6 +20,7 @@ use super::{
     operation::Operation,
     response::{UpstreamResponse, receive, request_id},
     retry::{Next, Plan, RetryBudget},
+    s3_sources,
     send::{CREDENTIALS_TIMEOUT, Exchange},
     target::{Target, Targets},
 };
@@ -52,6 +53,8 @@ pub(crate) struct Call<'a, P> {
     pub(crate) retries: &'a RetryBudget,
     /// The guardrail that the configuration forces.
     pub(crate) guardrail: Option<&'a Guardrail>,
+    /// The S3 objects that requests can refer to, as patterns of their URIs.
+    pub(crate) s3_sources: &'a [String],
     pub(crate) prepare: P,
 }
 
@@ -113,6 +116,7 @@ impl<P> Call<'_, P> {
     /// The request as Bedrock gets it: with the forced guardrail, and without attribution by the client.
     fn checked<C>(&self, target: &Target, mut prepared: Prepared<C>) -> Result<Prepared<C>> {
         guardrail::enforce(self.guardrail, target, &mut prepared)?;
+        s3_sources::check(self.s3_sources, &prepared.body)?;
         attribution::mark(&mut prepared)?;
         Ok(prepared)
     }

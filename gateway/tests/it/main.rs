@@ -24,6 +24,7 @@ mod kept_reasoning;
 mod landing;
 mod limit_store;
 mod limits;
+mod memory;
 mod messages;
 mod messages_errors;
 mod models;

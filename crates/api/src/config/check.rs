@@ -49,6 +49,11 @@ impl GatewayConfig {
                 );
             }
         }
+        for (index, pattern) in self.s3_sources.iter().enumerate() {
+            if !pattern.starts_with("s3://") {
+                return invalid(format!("s3Sources[{index}]"), "must start with s3://");
+            }
+        }
         if let Some(guardrail) = &self.guardrail {
             let fields = [
                 ("identifier", &guardrail.identifier),

@@ -33,8 +33,9 @@ pub struct Limits {
     #[serde(skip_serializing_if = "is_default_keep_alive")]
     pub keep_alive_seconds: u64,
     /// Maximum number of requests in progress. The gateway rejects further requests with status 503 and `Retry-After`.
-    /// 0 means no limit.
-    pub max_in_flight: u32,
+    /// 0 means no limit. If absent, the gateway allows one request for each 128 KiB of its memory limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<u32>,
     /// Same as [`Rates::requests_per_minute`], shared by all clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u64>,
@@ -149,7 +150,7 @@ impl Default for Limits {
             stream_idle_seconds: DEFAULT_STREAM_IDLE_SECONDS,
             upstream_seconds: DEFAULT_UPSTREAM_SECONDS,
             keep_alive_seconds: DEFAULT_KEEP_ALIVE_SECONDS,
-            max_in_flight: 0,
+            max_in_flight: None,
             requests_per_minute: None,
             tokens_per_minute: None,
             concurrent_requests: None,

@@ -42,6 +42,19 @@ pub struct Claim<'a> {
     signature: &'a str,
 }
 
+/// Proof that [`Claim::verify_head`] accepted a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifiedHead {
+    is_proven: bool,
+}
+
+impl VerifiedHead {
+    /// Whether the signature is verified, because the request states the hash of its body.
+    pub fn is_proven(self) -> bool {
+        self.is_proven
+    }
+}
+
 /// Errors of verification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
@@ -111,7 +124,7 @@ impl<'a> Claim<'a> {
     }
 
     /// Verifies what needs no body: the signed headers, the time, and the signature itself if the request states the hash
-    /// of its body. Returns whether it does.
+    /// of its body.
     ///
     /// # Errors
     /// The first check that fails.
@@ -120,7 +133,7 @@ impl<'a> Claim<'a> {
         request: &Parts,
         secret: &str,
         now: SystemTime,
-    ) -> Result<bool, VerifyError> {
+    ) -> Result<VerifiedHead, VerifyError> {
         let signs = |name: &str| self.signed_headers.split(';').any(|signed| signed == name);
         // With HTTP/2, AWS's SDK for JavaScript signs the pseudo-header in place of `host`.
         let host = signs("host") || (request.version == Version::HTTP_2 && signs(AUTHORITY));
@@ -140,12 +153,12 @@ impl<'a> Claim<'a> {
             });
         }
         let Some(stated) = request.headers.get(CONTENT_HASH) else {
-            return Ok(false);
+            return Ok(VerifiedHead { is_proven: false });
         };
         let is_hash = |text: &&str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
         let stated = stated.to_str().ok().filter(is_hash);
         self.check_signature(request, stated.ok_or(VerifyError::Body)?, secret)?;
-        Ok(true)
+        Ok(VerifiedHead { is_proven: true })
     }
 
     /// Verifies that the request was signed with `secret`, for this path, these headers and this body, within the
@@ -160,9 +173,23 @@ impl<'a> Claim<'a> {
         secret: &str,
         now: SystemTime,
     ) -> Result<(), VerifyError> {
-        let is_proven = self.verify_head(request, secret, now)?;
+        let head = self.verify_head(request, secret, now)?;
+        self.verify_body(head, request, body, secret)
+    }
+
+    /// Verifies the rest after [`Self::verify_head`]. The time is not verified again: a large body may take minutes.
+    ///
+    /// # Errors
+    /// When the body differs from its hash, or the signature from the expected one.
+    pub fn verify_body(
+        &self,
+        head: VerifiedHead,
+        request: &Parts,
+        body: &[u8],
+        secret: &str,
+    ) -> Result<(), VerifyError> {
         let body_hash = hex(&Sha256::digest(body));
-        if is_proven {
+        if head.is_proven {
             let stated = request.headers.get(CONTENT_HASH);
             let is_same = stated.is_some_and(|stated| stated.as_bytes() == body_hash.as_bytes());
             return is_same.then_some(()).ok_or(VerifyError::Body);
@@ -418,7 +445,8 @@ mod tests {
         let header = parts.headers["authorization"].to_str().unwrap();
         let claim = Claim::parse(header).unwrap();
         assert_eq!(claim.scope(), ("us-east-1", "bedrock"));
-        assert_eq!(claim.verify_head(&parts, "sk-rig", now), Ok(true));
+        let head = claim.verify_head(&parts, "sk-rig", now).unwrap();
+        assert!(head.is_proven());
         assert_eq!(
             claim.verify_head(&parts, "sk-other", now),
             Err(VerifyError::Signature)
@@ -431,7 +459,8 @@ mod tests {
         let unstated = signed("ci");
         let header = unstated.headers["authorization"].to_str().unwrap();
         let claim = Claim::parse(header).unwrap();
-        assert_eq!(claim.verify_head(&unstated, "wrong", at(0)), Ok(false));
+        let head = claim.verify_head(&unstated, "wrong", at(0)).unwrap();
+        assert!(!head.is_proven());
     }
 
     #[test]

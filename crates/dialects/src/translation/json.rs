@@ -4,11 +4,11 @@
 //! and arguments reach the model byte for byte. Decoding takes members out of an object; the members that remain are
 //! unknown fields.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, cell::Cell, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error as _, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor},
     ser::{SerializeMap, SerializeSeq},
 };
 use serde_json::{Number, Value, value::RawValue};
@@ -19,6 +19,9 @@ use super::error::RequestError;
 const VERBATIM: [&str; 3] = ["parameters", "schema", "input_schema"];
 /// The member with a call's arguments; an object in it stays raw text, too.
 const ARGUMENTS: &str = "input";
+
+/// Values in a body. Each takes up to 16 times its size in memory.
+const MAX_VALUES: u32 = 1_000_000;
 
 /// A JSON value.
 #[derive(Clone, Debug)]
@@ -276,13 +279,32 @@ impl<'a> Object<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor)
+        let left = Cell::new(MAX_VALUES);
+        JsonVisitor { left: &left }.deserialize(deserializer)
     }
 }
 
-struct JsonVisitor;
+/// Reads a value, and counts down the number of values that may follow.
+#[derive(Clone, Copy)]
+struct JsonVisitor<'c> {
+    left: &'c Cell<u32>,
+}
 
-impl<'de> Visitor<'de> for JsonVisitor {
+impl<'de> DeserializeSeed<'de> for JsonVisitor<'_> {
+    type Value = Json<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        let left = self
+            .left
+            .get()
+            .checked_sub(1)
+            .ok_or_else(|| D::Error::custom(format_args!("more than {MAX_VALUES} values")))?;
+        self.left.set(left);
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for JsonVisitor<'_> {
     type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -323,7 +345,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = access.next_element()? {
+        while let Some(item) = access.next_element_seed(self)? {
             items.push(item);
         }
         Ok(Json::Array(items))
@@ -343,7 +365,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
                     Json::Raw(raw)
                 }
             } else {
-                access.next_value()?
+                access.next_value_seed(self)?
             };
             members.push((key, value));
         }
@@ -405,6 +427,21 @@ impl Serialize for Json<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_with_too_many_values_is_rejected() {
+        let most = usize::try_from(MAX_VALUES).unwrap();
+        // The object and the list count, too.
+        let body = |items: usize| format!(r#"{{"a":[{}1]}}"#, "1,".repeat(items - 1));
+        assert!(Object::from_body(body(most - 2).as_bytes()).is_ok());
+        let error = Object::from_body(body(most - 1).as_bytes()).unwrap_err();
+        assert!(
+            error.message.contains("more than 1000000 values"),
+            "{}",
+            error.message
+        );
+        assert_eq!(error.code, "invalid_json");
+    }
 
     #[test]
     fn strings_without_escapes_are_borrowed_and_schemas_stay_raw() {

@@ -88,9 +88,7 @@ async fn respond(
     let authenticator = &active.authenticator;
     let caller = match authenticator.identify_head(&parts, state.now())? {
         Identity::Known(caller) => caller,
-        Identity::Signed { client, .. } => {
-            authenticator.verify(&client, &parts, b"", state.now())?
-        }
+        Identity::Signed { client, head } => authenticator.verify(&client, head, &parts, b"")?,
     };
     record.set_client(&caller.name);
     let list = match kind {

@@ -70,7 +70,7 @@ pub(super) fn prepare(
     let translate = || {
         let decoded = decode(body, &betas, &options)?;
         converse::prepare(
-            &decoded.request,
+            (&decoded.request, body.len()),
             decoded.upstream_stream,
             decoded.fetches,
             decoded.warnings,

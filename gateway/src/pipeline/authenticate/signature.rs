@@ -6,7 +6,7 @@
 
 use std::time::SystemTime;
 
-use bedrock::sigv4::{Claim, VerifyError};
+use bedrock::sigv4::{Claim, VerifiedHead, VerifyError};
 use http::{HeaderMap, header, request::Parts};
 
 use super::{Authenticator, caller::Caller};
@@ -24,8 +24,8 @@ pub(crate) enum Identity {
     Signed {
         /// Its name.
         client: String,
-        /// Whether the request states the hash of its body, so that the signature is verified already.
-        is_proven: bool,
+        /// What is verified already.
+        head: VerifiedHead,
     },
 }
 
@@ -45,12 +45,12 @@ impl Authenticator {
             return self.identify(id, now).map(Identity::Known);
         };
         self.check_scope(&claim)?;
-        let is_proven = claim
+        let head = claim
             .verify_head(request, secret, now)
             .map_err(|error| rejected(&error))?;
         Ok(Identity::Signed {
             client: id.to_owned(),
-            is_proven,
+            head,
         })
     }
 
@@ -74,23 +74,23 @@ impl Authenticator {
         })
     }
 
-    /// Checks the signature of a client.
+    /// Verifies the rest of the signature of a client.
     ///
     /// # Errors
     /// 401 that names the mismatch.
     pub(crate) fn verify(
         &self,
         client: &str,
+        head: VerifiedHead,
         request: &Parts,
         body: &[u8],
-        now: SystemTime,
     ) -> Result<Caller> {
         let claim = signed(&request.headers).and_then(Claim::parse);
         let (Some(claim), Some(secret)) = (claim, self.keys.secret_of(client)) else {
             return Err(unreadable());
         };
         claim
-            .verify(request, body, secret, now)
+            .verify_body(head, request, body, secret)
             .map_err(|error| rejected(&error))?;
         self.unless_revoked(Caller::with_key(client))
     }

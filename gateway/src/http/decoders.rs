@@ -1,0 +1,106 @@
+//! Where large bodies are decoded: outside the threads that serve all requests, and few at a time.
+
+use std::{num::NonZero, thread};
+
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::Semaphore,
+};
+
+/// Size from which a body is large. Decoding takes about a millisecond per 256 KiB.
+const LARGE_BYTES: usize = 256 * 1024;
+/// More would occupy memory, each with a tree of its body.
+const MOST: usize = 4;
+
+/// Runs the decoding of large bodies, one per CPU.
+#[derive(Debug)]
+pub(crate) struct Decoders(Semaphore);
+
+impl Default for Decoders {
+    fn default() -> Self {
+        let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+        Self(Semaphore::new(cpus.min(MOST)))
+    }
+}
+
+impl Decoders {
+    /// Does work on a body of this size. Waits if the body is large and other large ones are decoded.
+    pub(crate) async fn run<T>(&self, bytes: usize, work: impl FnOnce() -> T) -> T {
+        if bytes < LARGE_BYTES {
+            return work();
+        }
+        // It is never closed.
+        let _permit = self.0.acquire().await;
+        apart(bytes, work)
+    }
+}
+
+/// Does work on a body of this size while other threads serve the requests of this one.
+pub(crate) fn apart<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    // A runtime with one thread has no other.
+    let has_others = || {
+        Handle::try_current()
+            .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
+    };
+    if bytes >= LARGE_BYTES && has_others() {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
+    };
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    #[expect(clippy::disallowed_methods, reason = "decoding occupies its thread")]
+    async fn other_tasks_run_while_large_bodies_are_decoded_few_at_a_time() {
+        let decoders = Arc::new(Decoders::default());
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let (decoders, running, most) = (
+                    Arc::clone(&decoders),
+                    Arc::clone(&running),
+                    Arc::clone(&most),
+                );
+                tokio::spawn(async move {
+                    decoders
+                        .run(LARGE_BYTES, || {
+                            let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+                            most.fetch_max(now, Ordering::SeqCst);
+                            thread::sleep(Duration::from_millis(200));
+                            running.fetch_sub(1, Ordering::SeqCst);
+                        })
+                        .await;
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let started = Instant::now();
+        tokio::spawn(async {}).await.unwrap();
+        assert!(started.elapsed() < Duration::from_millis(150));
+        assert!(running.load(Ordering::SeqCst) > 0);
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert!(most.load(Ordering::SeqCst) <= MOST);
+    }
+
+    #[tokio::test]
+    async fn a_runtime_with_one_thread_decodes_in_place() {
+        assert_eq!(Decoders::default().run(LARGE_BYTES, || 1).await, 1);
+        assert_eq!(apart(LARGE_BYTES, || 2), 2);
+    }
+}
