@@ -284,7 +284,7 @@ fn quality(
     }
 }
 
-/// Drops the remaining fields.
+/// Drops the remaining fields; rejects images, on which the response would depend.
 fn drop_remaining(body: Object<'_>, warnings: &mut Warnings) -> Result<(), RequestError> {
     for (key, _) in body.rest() {
         let why = match key.as_ref() {
@@ -292,6 +292,11 @@ fn drop_remaining(body: Object<'_>, warnings: &mut Warnings) -> Result<(), Reque
             "style" => "not supported by Bedrock (use the prompt)",
             "moderation" => "Bedrock's content filters apply",
             "output_compression" | "partial_images" => "not supported by Bedrock",
+            "image" | "images" | "mask" => {
+                let why = "this endpoint generates images from text only; remove the field, or send the image to \
+                    POST /model/{id}/invoke";
+                return Err(RequestError::unsupported(key, why));
+            }
             _ => "not a field of this endpoint",
         };
         warnings.dropped(&key, why)?;

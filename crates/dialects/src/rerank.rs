@@ -98,8 +98,20 @@ pub fn decode_rerank(
         }
         (RerankBody::Amazon, None) => {}
     }
-    for (key, _) in body.rest() {
-        warnings.dropped(&key, "not supported by Bedrock")?;
+    for (key, value) in body.rest() {
+        let text = serde_json::to_string(&value).unwrap_or_default();
+        match (key.as_ref(), text.as_str()) {
+            ("rank_fields", r#"["text"]"#) | ("return_embeddings", "false") => {}
+            ("rank_fields", _) => {
+                let why = "documents are ranked by their text; send the fields as one text";
+                return Err(RequestError::unsupported(key, why));
+            }
+            ("return_embeddings", _) => {
+                let why = "not supported by Bedrock; use POST /v1/embeddings";
+                return Err(RequestError::unsupported(key, why));
+            }
+            _ => warnings.dropped(&key, "not supported by Bedrock")?,
+        }
     }
     Ok(RerankRequest {
         body: Value::Object(call).to_string().into_bytes(),

@@ -30,7 +30,7 @@ async fn forwards_the_request_unchanged_except_for_the_model() {
         rig.double.clear_calls();
         let body = |model: &str| {
             format!(
-                "{{ \"messages\":[{{\"content\":\"h\\u0069\",\"role\":\"user\"}}], \"model\" : \"{model}\" ,\"seed\":7,\"logit_bias\":{{\"50256\":-100}},\"frequency_penalty\":0.50,\"new_field\":{{\"n\":1.0}} }}"
+                "{{ \"messages\":[{{\"content\":\"h\\u0069\",\"role\":\"user\"}}], \"model\" : \"{model}\" ,\"seed\":7,\"logprobs\":true,\"top_logprobs\":2,\"moderation\":{{}},\"logit_bias\":{{\"50256\":-100}},\"frequency_penalty\":0.50,\"new_field\":{{\"n\":1.0}} }}"
             )
         };
         let response = rig.call(Method::POST, PATH, &[], body(alias)).await;

@@ -261,3 +261,66 @@ async fn guardrails_in_headers_are_rejected_where_no_guardrail_applies() {
         rig.double.clear_calls();
     }
 }
+
+#[tokio::test]
+async fn fields_that_shape_the_output_are_rejected_by_name_unless_they_have_no_effect() {
+    let rig = Rig::with_document(&document()).await;
+    let (chat, responses, claude) = ("/v1/chat/completions", "/v1/responses", "/v1/messages");
+    let logprobs = json!(["message.output_text.logprobs"]);
+    for (path, field, value, harmless) in [
+        (chat, "logprobs", json!(true), json!(false)),
+        (chat, "top_logprobs", json!(2), json!(0)),
+        (chat, "n", json!(2), json!(1)),
+        (chat, "best_of", json!(2), json!(1)),
+        (chat, "echo", json!(true), json!(false)),
+        (chat, "suffix", json!("the end"), Value::Null),
+        (
+            chat,
+            "audio",
+            json!({"voice": "alloy", "format": "wav"}),
+            Value::Null,
+        ),
+        (
+            chat,
+            "modalities",
+            json!(["text", "audio"]),
+            json!(["text"]),
+        ),
+        (chat, "moderation", json!({"model": "m"}), Value::Null),
+        (chat, "guided_json", json!({"type": "object"}), Value::Null),
+        (chat, "max_output_tokens", json!(5), Value::Null),
+        (responses, "top_logprobs", json!(2), json!(0)),
+        (responses, "include", logprobs, json!([])),
+        (responses, "moderation", json!({"model": "m"}), Value::Null),
+        (responses, "n", json!(2), json!(1)),
+        (responses, "max_tokens", json!(5), Value::Null),
+        (claude, "logprobs", json!(true), json!(false)),
+        (claude, "n", json!(2), json!(1)),
+        (
+            claude,
+            "compaction",
+            json!({"type": "enabled"}),
+            Value::Null,
+        ),
+    ] {
+        let ask = |value: &Value| {
+            let mut body = if path == responses {
+                json!({"model": "nova", "input": "hi", "store": false})
+            } else {
+                messages::ask("nova", "hi")
+            };
+            body[field] = value.clone();
+            body.to_string()
+        };
+        let response = rig.call(Method::POST, path, &[VERSION], ask(&value)).await;
+        assert_eq!(response.status, 400, "{path} {field}: {}", response.text());
+        let text = response.json()["error"]["message"].clone();
+        assert!(text.as_str().unwrap().starts_with(field), "{path}: {text}");
+        let response = rig
+            .call(Method::POST, path, &[VERSION], ask(&harmless))
+            .await;
+        assert_eq!(response.status, 200, "{path} {field}: {}", response.text());
+        let warned = response.headers.contains_key("x-bedrock-gateway-warning");
+        assert!(!warned, "{path} {field} {harmless}");
+    }
+}

@@ -20,7 +20,7 @@ async fn forwards_the_request_unchanged_except_for_the_model() {
         rig.double.clear_calls();
         let body = |model: &str| {
             format!(
-                "{{ \"input\":\"h\\u0069\", \"model\" : \"{model}\" ,\"store\":false,\"metadata\":{{\"n\":\"1\"}}}}"
+                "{{ \"input\":\"h\\u0069\", \"model\" : \"{model}\" ,\"store\":false,\"top_logprobs\":2,\"include\":[\"message.output_text.logprobs\"],\"metadata\":{{\"n\":\"1\"}}}}"
             )
         };
         let response = rig

@@ -101,6 +101,8 @@ fn rejects_unsupported_values_by_name() {
     rejected(CANVAS, "quality", json!("best"));
     rejected(CANVAS, "stream", json!(true));
     rejected(CANVAS, "background", json!("transparent"));
+    rejected(CANVAS, "image", json!("data:image/png;base64,AAAA"));
+    rejected(CANVAS, "mask", json!("data:image/png;base64,AAAA"));
     rejected("amazon.nova-lite-v1:0", "model", json!("m"));
 }
 

@@ -5,7 +5,8 @@ use crate::{
     translation::{
         fields::{Field, FieldDescription, FieldRule, Fields, SUPPORTED},
         openai_shapes::fields::{
-            effort, parallel, response_format, supported_if, thinking, tool_choice, tools, top_k,
+            NO_LOG_PROBABILITIES, effort, parallel, response_format, supported_if, thinking,
+            tool_choice, tools, top_k,
         },
     },
 };
@@ -169,7 +170,7 @@ pub(super) const FIELDS: Fields = Fields(&[
         "modalities",
         FieldRule::Rejected,
         r#"["audio"]"#,
-        "Bedrock returns text only",
+        "Bedrock returns text only; remove the field",
     )
     .except(&["[\"text\"]"]),
     Field::new(
@@ -192,24 +193,20 @@ pub(super) const FIELDS: Fields = Fields(&[
     ),
     Field::new(
         "audio",
-        FieldRule::Dropped,
+        FieldRule::Rejected,
         r#"{"voice":"v","format":"mp3"}"#,
-        "Bedrock returns text only",
+        "Bedrock returns text only; remove the field",
     ),
+    Field::new("logprobs", FieldRule::Rejected, "true", NO_LOG_PROBABILITIES)
+        .except(&["false", "0"]),
+    Field::new("top_logprobs", FieldRule::Rejected, "3", NO_LOG_PROBABILITIES).except(&["0"]),
     Field::new(
-        "logprobs",
-        FieldRule::Dropped,
-        "true",
-        "log probabilities are not supported by Converse",
+        "moderation",
+        FieldRule::Rejected,
+        r#"{"model":"m"}"#,
+        "not supported by Bedrock; use guardrailConfig",
     )
-    .except(&["false"]),
-    Field::new(
-        "top_logprobs",
-        FieldRule::Dropped,
-        "3",
-        "log probabilities are not supported by Converse",
-    )
-    .except(&["0"]),
+    .except(&["{}"]),
     Field::new(
         "logit_bias",
         FieldRule::Dropped,
@@ -257,12 +254,6 @@ pub(super) const FIELDS: Fields = Fields(&[
         FieldRule::Dropped,
         "\"24h\"",
         "not supported by Bedrock (use cache_control.ttl)",
-    ),
-    Field::new(
-        "moderation",
-        FieldRule::Dropped,
-        "{}",
-        "not supported by Bedrock (use guardrailConfig)",
     ),
 ]);
 

@@ -49,6 +49,17 @@ fn rejects_invalid_requests_by_name() {
     );
     rejected(&json!({"query": "q", "documents": [7]}), "documents[0]");
     rejected(
+        &json!({"query": "q", "documents": ["a"], "rank_fields": ["title"]}),
+        "rank_fields",
+    );
+    rejected(
+        &json!({"query": "q", "documents": ["a"], "return_embeddings": true}),
+        "return_embeddings",
+    );
+    let harmless = json!({"query": "q", "documents": ["a"], "rank_fields": ["text"],
+        "return_embeddings": false});
+    assert!(decode(COHERE, &harmless, true).is_ok());
+    rejected(
         &json!({"query": "q", "documents": ["a", {"title": "b"}]}),
         "documents[1].text",
     );

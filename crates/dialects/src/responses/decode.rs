@@ -17,6 +17,7 @@ use crate::translation::{
     context::{Context, FieldNames, check_converse},
     json::{FieldPath, Json, Object},
     openai_shapes::{
+        fields::NO_LOG_PROBABILITIES,
         request::{Parts, assemble},
         response_format::{read_schema, without_schema},
     },
@@ -60,6 +61,8 @@ const FIELD_NAMES: FieldNames = FieldNames {
 const NOT_STORED: &str = "nothing is stored; send the whole conversation in input";
 /// A value of `include` that has no effect, because this content is always included.
 const ENCRYPTED: &str = "reasoning.encrypted_content";
+/// A value of `include` that requests content that Converse does not return.
+const LOG_PROBABILITIES: &str = "message.output_text.logprobs";
 
 /// Decodes a Responses request.
 ///
@@ -133,7 +136,14 @@ fn include(body: &mut Object<'_>, context: &mut Context<'_>) -> Result<(), Reque
         return Ok(());
     };
     for (index, one) in list.array(&at)?.into_iter().enumerate() {
-        let one = one.string(&at.index(index))?;
+        let at = at.index(index);
+        let one = one.string(&at)?;
+        if one == LOG_PROBABILITIES {
+            return Err(RequestError::unsupported(
+                at.to_string(),
+                format!("{one}: {NO_LOG_PROBABILITIES}"),
+            ));
+        }
         if one != ENCRYPTED {
             let why = format!("{one} is not supported");
             context.warnings.dropped("include[]", &why)?;

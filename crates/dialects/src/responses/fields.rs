@@ -5,7 +5,8 @@ use crate::{
     translation::{
         fields::{Field, FieldDescription, FieldRule, Fields, SUPPORTED, Support},
         openai_shapes::fields::{
-            effort, parallel, response_format, supported_if, thinking, tool_choice, tools, top_k,
+            NO_LOG_PROBABILITIES, effort, parallel, response_format, supported_if, thinking,
+            tool_choice, tools, top_k,
         },
     },
 };
@@ -47,7 +48,7 @@ pub(super) const FIELDS: Fields = Fields(&[
         "include",
         SUPPORTED,
         r#"["reasoning.encrypted_content"]"#,
-        "`reasoning.encrypted_content` is always included; other values are dropped",
+        "`reasoning.encrypted_content` is always included; `message.output_text.logprobs` is rejected, other values are dropped",
     ),
     Field::new(
         "max_output_tokens",
@@ -190,6 +191,20 @@ pub(super) const FIELDS: Fields = Fields(&[
         "prompts stored at OpenAI are not available; send instructions and input",
     ),
     Field::new(
+        "top_logprobs",
+        FieldRule::Rejected,
+        "3",
+        NO_LOG_PROBABILITIES,
+    )
+    .except(&["0"]),
+    Field::new(
+        "moderation",
+        FieldRule::Rejected,
+        r#"{"model":"m"}"#,
+        "not supported by Bedrock; use guardrailConfig",
+    )
+    .except(&["{}"]),
+    Field::new(
         "truncation",
         FieldRule::Dropped,
         "\"auto\"",
@@ -202,13 +217,6 @@ pub(super) const FIELDS: Fields = Fields(&[
         "3",
         "applies only to tools that OpenAI runs",
     ),
-    Field::new(
-        "top_logprobs",
-        FieldRule::Dropped,
-        "3",
-        "log probabilities are not supported by Converse",
-    )
-    .except(&["0"]),
     Field::new(
         "prompt_cache_key",
         FieldRule::Dropped,
@@ -228,12 +236,6 @@ pub(super) const FIELDS: Fields = Fields(&[
         "not supported by Bedrock",
     )
     .except(&["[]"]),
-    Field::new(
-        "moderation",
-        FieldRule::Dropped,
-        "{}",
-        "not supported by Bedrock (use guardrailConfig)",
-    ),
 ]);
 
 /// The field table of Responses for the documentation, as Markdown.

@@ -179,7 +179,7 @@ impl Fields {
         Ok(())
     }
 
-    /// Drops the remaining fields with a warning for each.
+    /// Drops the remaining fields with a warning for each; rejects those that would change the response.
     pub(crate) fn drop_remaining(
         &self,
         body: Object<'_>,
@@ -188,15 +188,18 @@ impl Fields {
         for (key, value) in body.rest() {
             match self.0.iter().find(|field| field.name == key) {
                 Some(field) if field.is_harmless(&value) => {}
-                Some(field) => warnings.dropped(field.name, field.note)?,
-                None if let Some(why) = refused::misplaced(&key) => {
-                    return Err(RequestError::unsupported(key.into_owned(), why));
+                Some(field) if matches!(field.rule, FieldRule::Rejected) => {
+                    return Err(RequestError::unsupported(field.name, field.note));
                 }
-                None => warnings.dropped(
-                    &key,
-                    "not a field of this endpoint (use additionalModelRequestFields for model-specific \
-                    fields)",
-                )?,
+                Some(field) => warnings.dropped(field.name, field.note)?,
+                None => {
+                    let text = serde_json::to_string(&value).unwrap_or_default();
+                    if !refused::is_harmless(&key, &text)? {
+                        let why = "not a field of this endpoint (use additionalModelRequestFields for \
+                            model-specific fields)";
+                        warnings.dropped(&key, why)?;
+                    }
+                }
             }
         }
         Ok(())

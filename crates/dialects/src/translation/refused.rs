@@ -63,44 +63,162 @@ const REFUSED: &[(&str, &str)] = &[
     ("toolConfig", CONVERSE),
 ];
 
-/// Fields of one endpoint that change the meaning of the response, for the other endpoints.
-const MISPLACED: &[(&str, &str)] = &[
+/// A field of another endpoint or service that changes the meaning or the shape of the response: its name, its values
+/// without effect as compact JSON, and what to do.
+type Misplaced = (&'static str, &'static [&'static str], &'static str);
+
+const ONE_CHOICE: &str = "Bedrock returns one choice per request; send several requests";
+const NO_TOKENS: &str =
+    "Bedrock returns text, without its tokens and their probabilities; remove the field";
+const FORMAT: &str = "is not supported, and the response would have another format; use response_format with a JSON schema (text.format \
+     in POST /v1/responses, output_config.format in POST /v1/messages)";
+const LIMIT: &str = "is the token limit of another endpoint; see the fields of this endpoint";
+const GUARDRAIL: &str = "is not supported; use guardrailConfig";
+const SEARCH: &str = "web search is not supported by Bedrock; remove the field";
+const GEMINI: &str = "is a field of Gemini's API; see the fields of this endpoint";
+const COMPLETION: &str = "is a field of completions without messages; remove the field";
+
+/// These fields, for the endpoints that do not have them.
+const MISPLACED: &[Misplaced] = &[
     (
         "system",
+        &[],
         "is a field of POST /v1/messages; this endpoint has messages of role system",
     ),
     (
         "stop_sequences",
+        &["[]"],
         "is a field of POST /v1/messages; see the fields of this endpoint",
     ),
     (
         "stop",
+        &["[]"],
         "is a field of POST /v1/chat/completions; see the fields of this endpoint",
     ),
     (
         "response_format",
+        &[r#"{"type":"text"}"#],
         "is a field of POST /v1/chat/completions; see the fields of this endpoint",
     ),
     (
+        "text",
+        &["{}", r#"{"format":{"type":"text"}}"#],
+        "is a field of POST /v1/responses; see the fields of this endpoint",
+    ),
+    (
         "instructions",
+        &[],
         "is a field of POST /v1/responses; use a system prompt",
     ),
-    ("input", "is a field of POST /v1/responses; use messages"),
+    (
+        "input",
+        &[],
+        "is a field of POST /v1/responses; use messages",
+    ),
+    (
+        "messages",
+        &[],
+        "is a field of POST /v1/chat/completions and /v1/messages; use input",
+    ),
     (
         "documents",
+        &["[]"],
         "is not supported, and the response would lack them; send their text in the messages",
     ),
     (
         "chat_history",
+        &["[]"],
         "is not supported; send the conversation in messages",
     ),
-    ("preamble", "is not supported; use a system prompt"),
+    ("preamble", &[], "is not supported; use a system prompt"),
+    (
+        "prompt",
+        &[],
+        "is not supported; send the conversation in messages",
+    ),
+    (
+        "compaction",
+        &[],
+        "is not supported by Bedrock, and the response would lack the summary; shorten the conversation in the client",
+    ),
+    ("functions", &["[]"], "is deprecated; use tools"),
+    (
+        "function_call",
+        &["\"none\""],
+        "is deprecated; use tools and tool_choice",
+    ),
+    ("web_search_options", &[], SEARCH),
+    ("enable_search", &["false"], SEARCH),
+    ("max_tokens", &[], LIMIT),
+    ("max_completion_tokens", &[], LIMIT),
+    ("max_output_tokens", &[], LIMIT),
+    ("n", &["1"], ONE_CHOICE),
+    ("best_of", &["1"], ONE_CHOICE),
+    ("use_beam_search", &["false"], ONE_CHOICE),
+    ("echo", &["false"], COMPLETION),
+    ("suffix", &["\"\""], COMPLETION),
+    ("logprobs", &["false", "0"], NO_TOKENS),
+    ("top_logprobs", &["0"], NO_TOKENS),
+    ("prompt_logprobs", &["false", "0"], NO_TOKENS),
+    ("n_probs", &["0"], NO_TOKENS),
+    ("return_token_ids", &["false"], NO_TOKENS),
+    ("return_tokens_as_token_ids", &["false"], NO_TOKENS),
+    (
+        "modalities",
+        &[r#"["text"]"#],
+        "Bedrock returns text only; remove the field",
+    ),
+    ("audio", &[], "Bedrock returns text only; remove the field"),
+    ("output_config", &["{}"], FORMAT),
+    ("output_format", &[], FORMAT),
+    ("format", &["\"\""], FORMAT),
+    ("json_schema", &[], FORMAT),
+    ("response_schema", &[], FORMAT),
+    ("response_mime_type", &["\"text/plain\""], FORMAT),
+    ("structured_outputs", &["{}"], FORMAT),
+    ("guided_json", &[], FORMAT),
+    ("guided_regex", &[], FORMAT),
+    ("guided_choice", &[], FORMAT),
+    ("guided_grammar", &[], FORMAT),
+    ("grammar", &["\"\""], FORMAT),
+    ("regex", &["\"\""], FORMAT),
+    ("ebnf", &["\"\""], FORMAT),
+    ("moderation", &["{}"], GUARDRAIL),
+    ("guardrails", &["[]"], GUARDRAIL),
+    ("guardrail_config", &["{}"], GUARDRAIL),
+    ("safety_settings", &["[]"], GUARDRAIL),
+    ("safe_prompt", &["false"], GUARDRAIL),
+    ("contents", &[], GEMINI),
+    ("generationConfig", &["{}"], GEMINI),
+    ("systemInstruction", &[], GEMINI),
+    (
+        "embedding_types",
+        &[r#"["float"]"#],
+        "Bedrock's vectors are returned as numbers or base64; use encoding_format",
+    ),
+    (
+        "embedding_type",
+        &["\"float\""],
+        "Bedrock's vectors are returned as numbers or base64; use encoding_format",
+    ),
+    (
+        "output_dtype",
+        &["\"float\""],
+        "Bedrock's vectors are returned as numbers or base64; use encoding_format",
+    ),
 ];
 
-/// Why a field that an endpoint does not have must not be dropped, if so.
-pub(crate) fn misplaced(name: &str) -> Option<&'static str> {
-    let (_, why) = MISPLACED.iter().find(|(known, _)| *known == name)?;
-    Some(why)
+/// Checks a field that an endpoint does not have; `value` is its compact JSON. Whether it is one that has no effect with
+/// this value.
+///
+/// # Errors
+/// 400, if the response would be another one without the field.
+pub(crate) fn is_harmless(name: &str, value: &str) -> Result<bool, RequestError> {
+    match MISPLACED.iter().find(|(known, ..)| *known == name) {
+        Some((_, harmless, _)) if harmless.contains(&value) => Ok(true),
+        Some((name, _, why)) => Err(RequestError::unsupported(*name, *why)),
+        None => Ok(false),
+    }
 }
 
 /// The name of a rejected field, if `name` is one.
@@ -172,6 +290,18 @@ mod tests {
         }
         assert!(head(br#"{"model":"m","messages":[{"file_ids":["nested"]}]}"#).is_ok());
         assert!(check_query("beta=true&auto_kb=false").is_ok());
+    }
+
+    #[test]
+    fn fields_of_other_endpoints_are_rejected_unless_they_have_no_effect() {
+        for (name, harmless, _) in MISPLACED {
+            let error = is_harmless(name, r#"{"any":"value"}"#).unwrap_err();
+            assert_eq!(error.param.as_deref(), Some(*name));
+            for value in *harmless {
+                assert!(is_harmless(name, value).unwrap(), "{name}: {value}");
+            }
+        }
+        assert!(!is_harmless("min_p", "0.1").unwrap());
     }
 
     #[test]

@@ -157,6 +157,7 @@ fn assistant<'a>(
             "an assistant message supports text and tool calls only; use a user message for images and files",
         ));
     }
+    let has_text = !text.is_empty();
     blocks.extend(text);
     let mut calls = Vec::new();
     if let Some(list) = message.take("tool_calls") {
@@ -169,6 +170,12 @@ fn assistant<'a>(
             blocks.extend(point.map(ContentBlock::CachePoint));
             calls.push(call);
         }
+    }
+    if message.get("audio").is_some() && !has_text {
+        return Err(RequestError::unsupported(
+            at.key("audio").to_string(),
+            "nothing is stored, so the audio is unknown; send its transcript as content",
+        ));
     }
     if message.take("function_call").is_some() {
         return Err(RequestError::unsupported(

@@ -183,6 +183,11 @@ impl<'a> Reader<'a> {
                     id.as_deref().unwrap_or_default()
                 ),
             )),
+            "compaction_trigger" => Err(RequestError::unsupported(
+                at.key("type").to_string(),
+                "nothing compacts the conversation, and the response would lack the summary; shorten the input in the \
+                 client",
+            )),
             hosted if HOSTED.contains(&hosted) => {
                 let why = format!("{hosted} is an item of a tool that only OpenAI has");
                 context.warnings.dropped("input[]", &why)

@@ -3,6 +3,9 @@
 use crate::families::{Choice, ModelCapabilities, ParallelOff, ReasoningStyle, SchemaMode, TopK};
 use crate::translation::fields::Support;
 
+/// Why log probabilities are rejected, and what to do.
+pub(crate) const NO_LOG_PROBABILITIES: &str = "Converse returns no log probabilities; remove the field, or choose a model that Bedrock serves in this protocol";
+
 pub(crate) fn supported_if(condition: bool) -> Support {
     if condition {
         Support::Supported
