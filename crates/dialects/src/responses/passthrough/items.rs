@@ -66,9 +66,12 @@ impl Adapter<'_> {
             }
             "custom_tool_call" => {
                 self.name_of(item);
-                let input = item.get(INPUT).cloned().unwrap_or_default();
+                let arguments = match item.get(INPUT).filter(|input| !input.is_null()) {
+                    Some(input) => json!({ INPUT: input }),
+                    None => json!({ INPUT: "" }),
+                };
                 set(item, "type", "function_call".into());
-                let arguments = json!({ INPUT: input }).to_string();
+                let arguments = arguments.to_string();
                 set(item, "arguments", arguments.into());
                 remove(item, &["id", INPUT]);
             }
@@ -76,16 +79,18 @@ impl Adapter<'_> {
                 set(item, "type", "function_call_output".into());
                 remove(item, &["id", "name"]);
             }
-            "tool_search_call" | "tool_search_output" if item.get("call_id").is_none() => {
+            "tool_search_call" | "tool_search_output"
+                if item.get("call_id").is_none_or(Value::is_null) =>
+            {
                 // OpenAI ran this search; the tools that it found are declared.
                 self.changed = true;
                 return Ok(false);
             }
             "tool_search_call" => {
-                let arguments = item.get("arguments").cloned().unwrap_or_default();
+                let arguments = arguments(item.get("arguments"));
                 set(item, "type", "function_call".into());
                 set(item, "name", TOOL_SEARCH.into());
-                set(item, "arguments", arguments.to_string().into());
+                set(item, "arguments", arguments.into());
                 remove(item, &["id", "execution"]);
             }
             "tool_search_output" => {
@@ -104,10 +109,10 @@ impl Adapter<'_> {
                 remove(item, &["id", "execution", "tools"]);
             }
             "local_shell_call" => {
-                let action = item.get("action").cloned().unwrap_or_default();
+                let action = arguments(item.get("action"));
                 set(item, "type", "function_call".into());
                 set(item, "name", "local_shell".into());
-                set(item, "arguments", action.to_string().into());
+                set(item, "arguments", action.into());
                 remove(item, &["id", "action"]);
             }
             "agent_message" => return self.agent_message(item),
@@ -135,5 +140,14 @@ impl Adapter<'_> {
         *item = json!({ "type": "message", "role": "assistant",
             "content": [{ "type": "output_text", "text": words }] });
         Ok(true)
+    }
+}
+
+/// The arguments of a function as text.
+fn arguments(given: Option<&Value>) -> String {
+    match given {
+        None | Some(Value::Null) => "{}".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
     }
 }

@@ -225,9 +225,10 @@ impl PassthroughStream {
 
 /// Sets the code of an `error` event, or of the error of a failed response; whether it was another.
 fn set_code(event: &mut Value, code: &str) -> bool {
-    let error = if event.get("response").is_some() {
+    let has = |name: &str| event.get(name).is_some_and(|value| !value.is_null());
+    let error = if has("response") {
         event.pointer_mut("/response/error")
-    } else if event.get("error").is_some() {
+    } else if has("error") {
         event.get_mut("error")
     } else {
         Some(event)

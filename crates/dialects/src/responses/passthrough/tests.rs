@@ -346,3 +346,37 @@ fn the_code_of_a_failed_response_is_replaced() {
         "{text}"
     );
 }
+
+#[test]
+fn null_is_absent_in_items_and_errors() {
+    let (body, _) = adapted(&json!({"model": "alias", "tools": null, "input": [
+        {"type": "tool_search_call", "call_id": null, "execution": "server", "arguments": {}},
+        {"type": "tool_search_output", "call_id": null, "execution": "server", "tools": []},
+        {"type": "tool_search_call", "call_id": "c1", "arguments": null},
+        {"type": "tool_search_call", "call_id": "c2", "arguments": "{\"query\":\"x\"}"},
+        {"type": "custom_tool_call", "call_id": "c3", "name": "patch", "input": null},
+        {"type": "local_shell_call", "call_id": "c4", "action": null}]}));
+    let call = |id: &str, name: &str, arguments: &str| json!({"type": "function_call", "call_id": id, "arguments": arguments, "name": name});
+    assert_eq!(
+        body["input"],
+        json!([
+            call("c1", "tool_search", "{}"),
+            call("c2", "tool_search", "{\"query\":\"x\"}"),
+            call("c3", "patch", "{\"input\":\"\"}"),
+            call("c4", "local_shell", "{}"),
+        ])
+    );
+    let mut stream = PassthroughStream::new(Restorer::default());
+    let text = "event: error\ndata: {\"type\":\"error\",\"error\":null,\"response\":null,\"code\":\"x\"}\n\n";
+    let mut decoder = Decoder::new(1 << 20);
+    let mut out = BytesMut::new();
+    decoder.push(Bytes::from(text));
+    while let Some(event) = decoder.next_event().unwrap() {
+        stream.event(&event, Some("context_length_exceeded"), &mut out);
+    }
+    let out = String::from_utf8(out.to_vec()).unwrap();
+    assert!(
+        out.contains("\"code\":\"context_length_exceeded\""),
+        "{out}"
+    );
+}
