@@ -3,18 +3,28 @@
 //! Kimi on Converse writes calls as tokens of its template
 //! (`<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{…}<|tool_call_end|>`,
 //! <https://github.com/vercel/ai/issues/11409>), DeepSeek leaves the start of its markup beside a correct call
-//! (`<｜DSML｜function_calls`, <https://github.com/NousResearch/hermes-agent/issues/98764>); see [`dsml`]. Used only for
-//! families with this capability, and only if the request has tools. Text is held back only while it may be the start of
-//! markup.
+//! (`<｜DSML｜function_calls`, <https://github.com/NousResearch/hermes-agent/issues/98764>), or calls in one of its two
+//! forms of markup; see [`dsml`] and [`tokens`]. Used only for families with this capability, and only if the request has
+//! tools. Text is held back only while it may be the start of markup.
 
 mod dsml;
+mod tokens;
 
 const SECTION: &str = "<|tool_calls_section_begin|>";
 const SECTION_END: &str = "<|tool_calls_section_end|>";
 const CALL: &str = "<|tool_call_begin|>";
 const ARGUMENTS: &str = "<|tool_call_argument_begin|>";
 const CALL_END: &str = "<|tool_call_end|>";
-const MARKERS: [&str; 5] = [SECTION, SECTION_END, CALL, dsml::START, dsml::ASCII_START];
+const MARKERS: [&str; 3] = [SECTION, SECTION_END, CALL];
+/// How DeepSeek's markup begins.
+const DEEPSEEK: [&str; 6] = [
+    dsml::START,
+    dsml::ASCII_START,
+    tokens::STARTS[0],
+    tokens::STARTS[1],
+    tokens::STARTS[2],
+    tokens::STARTS[3],
+];
 
 /// A parsed piece of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +84,7 @@ impl LeakedCallParser {
             };
             let (text, found) = rest.split_at_checked(start).unwrap_or((rest, ""));
             emit_text(text.to_owned(), &mut pieces);
-            if marker == dsml::START || marker == dsml::ASCII_START {
+            if DEEPSEEK.contains(&marker) {
                 self.markup = Some(found.to_owned());
                 return pieces;
             }
@@ -100,13 +110,21 @@ impl LeakedCallParser {
         if let Some(markup) = self.markup.take()
             && !has_calls
         {
-            match dsml::calls(&markup) {
-                calls if calls.is_empty() => emit_text(markup, &mut pieces),
-                calls => pieces.extend(calls),
+            let mut calls = dsml::calls(&markup);
+            if calls.is_empty() {
+                calls = tokens::calls(&markup);
             }
+            if calls.is_empty() {
+                emit_text(markup, &mut pieces);
+            }
+            pieces.extend(calls);
         }
         pieces
     }
+}
+
+fn markers() -> impl Iterator<Item = &'static str> {
+    MARKERS.into_iter().chain(DEEPSEEK)
 }
 
 fn emit_text(text: String, pieces: &mut Vec<Piece>) {
@@ -119,16 +137,14 @@ fn emit_text(text: String, pieces: &mut Vec<Piece>) {
 fn first_marker(text: &str) -> Option<(usize, &'static str)> {
     text.match_indices('<').find_map(|(start, _)| {
         let rest = text.get(start..)?;
-        let marker = MARKERS
-            .into_iter()
-            .find(|marker| rest.starts_with(marker))?;
+        let marker = markers().find(|marker| rest.starts_with(marker))?;
         Some((start, marker))
     })
 }
 
 /// Length of the longest suffix of `text` that may be the start of a marker.
 fn possible_marker(text: &str) -> usize {
-    let longest = MARKERS.into_iter().filter_map(|marker| {
+    let longest = markers().filter_map(|marker| {
         (1..marker.len()).rev().find(|length| {
             marker
                 .get(..*length)
@@ -235,16 +251,44 @@ mod tests {
 
     #[test]
     fn markup_of_deepseek_is_removed_beside_a_call_for_every_split() {
-        let given = "I'll check.\n\n<｜DSML｜function_calls";
-        for chunk in 1..=given.len() {
-            let (text, calls) = run(given, true, chunk);
-            assert_eq!(
-                (text.as_str(), calls.len()),
-                ("I'll check.\n\n", 0),
-                "{chunk}"
+        for markup in [
+            "<｜DSML｜function_calls",
+            "<｜tool▁calls▁begin｜>",
+            "<|tool▁calls▁begin|>",
+        ] {
+            let given = format!("I'll check.\n\n{markup}");
+            for chunk in 1..=given.len() {
+                let (text, calls) = run(&given, true, chunk);
+                assert_eq!(
+                    (text.as_str(), calls.len()),
+                    ("I'll check.\n\n", 0),
+                    "{chunk}"
+                );
+                let (text, _) = run(&given, false, chunk);
+                assert_eq!(text, given, "{chunk}");
+            }
+        }
+    }
+
+    #[test]
+    fn older_markup_of_deepseek_is_a_call_for_every_split() {
+        for call in [
+            "function<｜tool▁sep｜>f\n```json\n{\"a\":1}\n```",
+            "f<｜tool▁sep｜>{\"a\":1}",
+        ] {
+            let given = format!(
+                "So: <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>{call}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
             );
-            let (text, _) = run(given, false, chunk);
-            assert_eq!(text, given, "{chunk}");
+            for chunk in 1..=given.chars().count() {
+                let (text, calls) = run(&given, false, chunk);
+                assert_eq!(text, "So: ", "{chunk}");
+                let expected = Piece::Call {
+                    id: "functions.f:0".to_owned(),
+                    name: "f".to_owned(),
+                    arguments: "{\"a\":1}".to_owned(),
+                };
+                assert_eq!(calls, [expected], "{chunk}");
+            }
         }
     }
 }
