@@ -1,14 +1,15 @@
 //! Bedrock's own API: `/model/{id}/converse` and the other operations that AWS SDKs call.
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html>
 //!
-//! The bodies of requests and responses are forwarded unchanged, streams byte by byte. The gateway authenticates the
-//! client, checks the model, adds the guardrail that the configuration forces, signs, retries before the first byte,
-//! and records the request.
+//! The bodies of requests and responses are forwarded unchanged, streams byte by byte; only strings that no JSON parser
+//! of AWS accepts are repaired. The gateway authenticates the client, checks the model, adds the guardrail that the
+//! configuration forces, signs, retries before the first byte, and records the request.
 
 mod error;
 mod headers;
 pub(crate) mod listing;
 mod path;
+mod repair;
 mod stream;
 mod usage;
 
@@ -34,6 +35,7 @@ use crate::{
         active_config::ActiveConfig,
         admit::{Admitted, admit},
         authenticate::Caller,
+        exchange::repair_warning,
         record::RequestRecord,
         state::State,
     },
@@ -120,12 +122,16 @@ async fn forward(
         body,
     } = admit(state, request, Dialect::Bedrock, record).await?;
     let is_configured = state.settings().config.is_some();
+    let length = body.len();
+    let repair = || repair::repaired(body, api_request.operation, &active);
+    let (body, is_repaired) = state.decoders().run(length, repair).await?;
     let targets = route((&active, is_configured), api_request, &caller, record)?;
     apart(body.len(), || record.estimate_input(&body));
     let headers = headers::for_bedrock(&parts.headers);
     let prepare = |_: &Target| {
         Ok(Prepared {
             headers: headers.clone(),
+            warnings: is_repaired.then(repair_warning).into_iter().collect(),
             ..Prepared::new(api_request.operation, body.clone(), ())
         })
     };

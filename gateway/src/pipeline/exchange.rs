@@ -53,6 +53,32 @@ pub(crate) struct Exchange<E> {
     media: Media,
 }
 
+/// The body of a request, and whether it was repaired.
+///
+/// # Errors
+/// 400 in strict mode, if it would be repaired.
+pub(crate) fn repair(
+    body: Bytes,
+    repaired: Option<Vec<u8>>,
+    active: &ActiveConfig,
+) -> Result<(Bytes, bool)> {
+    let Some(repaired) = repaired else {
+        return Ok((body, false));
+    };
+    if active.config.strict {
+        let (param, how) = surrogates::REPAIRED;
+        let message = format!("would be changed: {how}; strict mode rejects this");
+        return Err(RequestError::unsupported(param, message).into());
+    }
+    Ok((Bytes::from(repaired), true))
+}
+
+/// The warning about a repaired body.
+pub(crate) fn repair_warning() -> String {
+    let (param, how) = surrogates::REPAIRED;
+    format!("{param}: {how}")
+}
+
 impl Routed {
     /// Admits and routes a request.
     ///
@@ -73,22 +99,17 @@ impl Routed {
         if let Some(query) = parts.uri.query() {
             check_query(query)?;
         }
-        let read = || {
+        let length = body.len();
+        let read = || -> Result<_> {
             let repaired = surrogates::repaired(&body);
-            let is_repaired = repaired.is_some();
-            if is_repaired && active.config.strict {
-                let (param, how) = surrogates::REPAIRED;
-                let message = format!("would be changed: {how}; strict mode rejects this");
-                return Err(RequestError::unsupported(param, message));
-            }
-            let body = repaired.map_or_else(|| body.clone(), Bytes::from);
+            let (body, is_repaired) = repair(body, repaired, &active)?;
             let head = head(&body)?;
             if head.stream {
                 record.estimate_input(&body);
             }
             Ok((body, is_repaired, head))
         };
-        let (body, is_repaired, head) = state.decoders().run(body.len(), read).await?;
+        let (body, is_repaired, head) = state.decoders().run(length, read).await?;
         let routes = &active.routes;
         let targets = routes.resolve(&head.model, &caller, fastrand::u64(..))?;
         record.set_model(&head.model, routes.is_configured(&head.model), head.stream);
@@ -106,8 +127,7 @@ impl Routed {
 
     /// The warning about a repaired body, if any.
     pub(crate) fn repair_warning(&self) -> Option<String> {
-        let (param, how) = surrogates::REPAIRED;
-        self.is_repaired.then(|| format!("{param}: {how}"))
+        self.is_repaired.then(repair_warning)
     }
 
     fn warned<C>(&self, mut prepared: Prepared<C>) -> Prepared<C> {

@@ -4,6 +4,7 @@ mod exact;
 pub(crate) mod upstream;
 
 use awsdouble::{Config, Fault, FaultAction, allow_bedrock};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Method, header};
 use serde_json::{Value, json};
 
@@ -505,4 +506,49 @@ async fn base_urls_of_bedrocks_own_endpoints_work() {
         assert_eq!(wrong.status, 400);
         assert_eq!(wrong.json()["type"] == "error", kind == "message");
     }
+}
+
+#[tokio::test]
+async fn half_a_surrogate_pair_is_repaired_with_a_warning_on_every_route() {
+    let rig = Rig::laptop().await;
+    let claude = "anthropic.claude-3-haiku-20240307-v1:0";
+    let messages = |text: &str| {
+        format!(
+            r#"{{"anthropic_version":"bedrock-2023-05-31", "max_tokens":100,"messages":[{{"role":"user","content":"{text}"}}]}}"#
+        )
+    };
+    let converse = |text: &str| {
+        format!(r#"{{"messages":[{{"role":"user", "content":[{{"text":"{text}"}}]}}]}}"#)
+    };
+    let count = |text: &str| format!(r#"{{"input":{{"converse":{}}}}}"#, converse(text));
+    let encoded = |text: &str| {
+        let body = STANDARD.encode(messages(text));
+        format!(r#"{{"input":{{"invokeModel":{{"body":"{body}"}}}}}}"#)
+    };
+    let cut = r"cut \ud83d";
+    let repaired = r"cut \ufffd";
+    let whole = r"\u00e9 \ud83e\udd8a \\ud83d \ufffd";
+    let path = |operation: &str| format!("/model/{claude}/{operation}");
+    for (path, body) in [
+        (CONVERSE.to_owned(), &converse as &dyn Fn(&str) -> String),
+        (STREAM.to_owned(), &converse),
+        (path("invoke"), &messages),
+        (path("invoke-with-response-stream"), &messages),
+        (path("count-tokens"), &count),
+        (path("count-tokens"), &encoded),
+    ] {
+        rig.double.clear_calls();
+        for (text, sent) in [(cut, repaired), (whole, whole)] {
+            let response = post(&rig, &path, &[], &body(text)).await;
+            let shown = String::from_utf8_lossy(&response.body);
+            assert_eq!(response.status, 200, "{path} {text}: {shown}");
+            let warning = response.headers.get("x-bedrock-gateway-warning");
+            assert_eq!(warning.is_some(), text == cut, "{path} {text}");
+            let calls = rig.calls();
+            assert_eq!(calls.last().unwrap().body, body(sent), "{path}");
+        }
+    }
+    let strict = Rig::with_document("strict: true").await;
+    let response = post(&strict, CONVERSE, &[], &converse(cut)).await;
+    check_error(&response, 400, "ValidationException", "surrogate");
 }

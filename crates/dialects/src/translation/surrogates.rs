@@ -4,6 +4,8 @@
 //! tool results, and then in every request of the conversation, and every parser of UTF-8 rejects it
 //! (<https://github.com/anthropics/claude-code/issues/56064>).
 
+use memchr::memmem;
+
 /// The warning for a repaired body.
 pub const REPAIRED: (&str, &str) = (
     "body",
@@ -12,6 +14,9 @@ pub const REPAIRED: (&str, &str) = (
 
 /// The body with U+FFFD for each lone surrogate; `None` if it has none, so that other bodies keep their bytes.
 pub fn repaired(body: &[u8]) -> Option<Vec<u8>> {
+    // Surrogates are the escapes from \ud800 to \udfff.
+    let is_surrogate = |at: &usize| matches!(body.get(at.saturating_add(2)), Some(b'd' | b'D'));
+    memmem::find_iter(body, b"\\u").find(is_surrogate)?;
     let mut out: Option<Vec<u8>> = None;
     let mut copied = 0;
     let mut at = 0;
