@@ -478,3 +478,63 @@ async fn structured_output_of_an_older_claude_is_served_by_converse() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn an_incomplete_conversation_is_completed_on_every_route() {
+    let rig = Rig::with_document(&document()).await;
+    let call = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]});
+    let result = json!({"type": "tool_result", "tool_use_id": "a", "content": "r"});
+    let text = json!({"type": "text", "text": "go on"});
+    let user = |blocks: Value| json!({"role": "user", "content": blocks});
+    let question = || user(json!([{"type": "text", "text": "q"}]));
+    for (messages, changes) in [
+        (
+            json!([question(), call, user(json!([result, text]))]),
+            false,
+        ),
+        (
+            json!([question(), call, user(json!([text, result]))]),
+            false,
+        ),
+        (json!([question(), call, user(json!([text]))]), true),
+        (json!([question(), call]), true),
+        (json!([user(json!([result, text]))]), true),
+        (
+            json!([
+                question(),
+                call,
+                user(json!([result])),
+                call,
+                user(json!([result, text]))
+            ]),
+            false,
+        ),
+    ] {
+        for model in ["invoke", "endpoint", "converse"] {
+            let mut body = ask(model, "");
+            body["messages"] = messages.clone();
+            body["tools"] = json!([{"name": "f", "input_schema": {"type": "object"}}]);
+            let response = rig.messages(&body).await;
+            assert_eq!(
+                response.status,
+                200,
+                "{model} {messages}: {}",
+                response.text()
+            );
+            let warned = response.headers.contains_key("x-bedrock-gateway-warning");
+            assert_eq!(warned, changes, "{model} {messages}");
+        }
+    }
+    let mut body = ask("invoke", "hi");
+    body["tool_choice"] = json!({"type": "any"});
+    body["betas"] = json!(["context-1m-2025-08-07"]);
+    body["system"] = Value::Null;
+    body["stop_sequences"] = json!(["", "END"]);
+    body["messages"] = json!([question(), {"role": "assistant", "content": []}, question(),
+        {"role": "assistant", "content": "So: "}]);
+    for tools in [Value::Null, json!([])] {
+        body["tools"] = tools;
+        let response = rig.messages(&body).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
+}

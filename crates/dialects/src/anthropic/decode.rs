@@ -14,7 +14,11 @@ use std::borrow::Cow;
 use bedrock::converse::{ConverseRequest, ServiceTier};
 use serde_json::{Map, Value};
 
-use super::{fields::FIELDS, passthrough::filter_betas, reply::ReplyContext};
+use super::{
+    fields::FIELDS,
+    passthrough::{BETAS, filter_betas},
+    reply::ReplyContext,
+};
 use crate::translation::{
     DecodeOptions, Fetch, RequestError, cache,
     context::{Context, FieldNames, merge},
@@ -191,19 +195,21 @@ fn betas_of(
     headers: &[&str],
     context: &mut Context<'_>,
 ) -> Result<Vec<String>, RequestError> {
-    let at = FieldPath::Root;
-    let at = at.key("anthropic_beta");
     body.take("anthropic_version");
-    let of_body = match body.take("anthropic_beta") {
-        None => Vec::new(),
-        Some(one @ Json::String(_)) => vec![one.string(&at)?],
-        Some(list) => list
-            .array(&at)?
-            .into_iter()
-            .enumerate()
-            .map(|(index, flag)| flag.string(&at.index(index)))
-            .collect::<Result<_, _>>()?,
-    };
+    let mut of_body = Vec::new();
+    for name in BETAS {
+        let at = FieldPath::Root;
+        let at = at.key(name);
+        match body.take(name) {
+            None => {}
+            Some(one @ Json::String(_)) => of_body.push(one.string(&at)?),
+            Some(list) => {
+                for (index, flag) in list.array(&at)?.into_iter().enumerate() {
+                    of_body.push(flag.string(&at.index(index))?);
+                }
+            }
+        }
+    }
     let of_headers = headers
         .iter()
         .flat_map(|header| header.split(','))

@@ -135,6 +135,12 @@ pub(super) const FIELDS: Fields = Fields(&[
         "like the header `anthropic-beta`: flags in `modelFamilies.*.betas` are sent, others are dropped",
     ),
     Field::new(
+        "betas",
+        FieldRule::ByFamily(|capabilities| supported_if(capabilities.betas.iter().any(|flag| flag.starts_with("interleaved-")))),
+        r#"["interleaved-thinking-2025-05-14"]"#,
+        "like `anthropic_beta`; a header in Anthropic's API, but some clients send it in the body",
+    ),
+    Field::new(
         "anthropic_version",
         SUPPORTED,
         "\"bedrock-2023-05-31\"",
@@ -291,7 +297,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        anthropic::{Endpoint, decode, needs_converse, passthrough},
+        anthropic::{Endpoint, decode, needs_converse, passthrough, passthrough::BETAS},
         families::FamilyTable,
         translation::{DecodeOptions, RequestError, head},
     };
@@ -326,7 +332,7 @@ mod tests {
                 Support::Rejected
             }
             Ok(warnings) => {
-                let name = if name == "anthropic_beta" {
+                let name = if BETAS.contains(&name) {
                     "anthropic-beta"
                 } else {
                     name

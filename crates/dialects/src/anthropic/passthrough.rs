@@ -10,6 +10,7 @@ mod betas;
 mod blocks;
 mod cache;
 mod json_edits;
+mod pairs;
 mod restore;
 mod stream;
 pub(super) mod tools;
@@ -29,6 +30,8 @@ pub use stream::{PassthroughStream, usage_of};
 
 /// The API version in InvokeModel bodies.
 const VERSION: &str = "bedrock-2023-05-31";
+/// The members with beta flags: Bedrock's, and that of Anthropic's SDKs, which is a header in other requests.
+pub(super) const BETAS: [&str; 2] = ["anthropic_beta", "betas"];
 /// Fields that only Anthropic's service supports, and what to use instead.
 const REFUSED: [(&str, &str); 3] = [
     (
@@ -89,12 +92,14 @@ pub fn passthrough(
     options: &DecodeOptions<'_>,
 ) -> Result<Passthrough, RequestError> {
     let text = std::str::from_utf8(body).map_err(|_| RequestError::no_object())?;
-    let root = Slice::new(text);
-    if !root.is_object() {
+    if !Slice::new(text).is_object() {
         return Err(RequestError::no_object());
     }
-    let members = root.members();
     let mut warnings = Warnings::new(options.strict);
+    let completed = pairs::completed(text, &mut warnings)?;
+    let text = completed.as_deref().unwrap_or(text);
+    let root = Slice::new(text);
+    let members = root.members();
     let mut edits = Edits::default();
     let mut flags = flags(&members, betas, options, &mut warnings)?;
     adapt::add_flags(&adapt::Root(&members), &mut flags, options.capabilities);
@@ -123,6 +128,13 @@ pub fn passthrough(
         let key = member.key.as_ref();
         let value = &member.value;
         match key {
+            // Claude rejects `null` for most fields.
+            _ if value.is_null() => {
+                removed.insert(key);
+            }
+            "tool_choice" if !all.has_tools() => {
+                removed.insert(key);
+            }
             "messages" => blocks::messages(value, &mut request)?,
             "system" => {
                 if blocks::system(value, &mut request)? {
@@ -139,7 +151,7 @@ pub fn passthrough(
                 removed.insert(key);
             }
             "anthropic_version" if endpoint == Endpoint::InvokeModel => versioned = true,
-            "anthropic_version" | "anthropic_beta" => {
+            "anthropic_version" | "anthropic_beta" | "betas" => {
                 removed.insert(key);
             }
             "service_tier" => {
@@ -150,14 +162,14 @@ pub fn passthrough(
                 removed.insert(key);
                 guardrail = client_guardrail(value)?;
             }
-            "guardrailConfig" if !value.is_null() => {
+            "guardrailConfig" => {
                 return Err(RequestError::unsupported(
                     key,
                     "not supported by Bedrock's Messages API, which serves this model; use a target \
                      with `api: Converse` or `api: InvokeModel`",
                 ));
             }
-            "additionalModelRequestFields" if !value.is_null() && value.json() != "{}" => {
+            "additionalModelRequestFields" if value.json() != "{}" => {
                 return Err(RequestError::unsupported(
                     key,
                     "a field of Converse; set the model's fields in the body itself, or use a target with `api: Converse`",
@@ -178,17 +190,17 @@ pub fn passthrough(
             }
             "speed" => {
                 removed.insert(key);
-                if value.string().as_deref() != Some("standard") && !value.is_null() {
+                if value.string().as_deref() != Some("standard") {
                     request.dropped(key, "not supported by Bedrock (see its latency options)")?;
                 }
             }
-            "output_format" if !value.is_null() => {
+            "output_format" => {
                 removed.insert(key);
                 added.push(format(value, &root, &mut request)?);
             }
             _ => {
                 if let Some((_, why)) = REFUSED.iter().find(|(name, _)| *name == key) {
-                    if !value.is_null() && value.json() != "[]" {
+                    if value.json() != "[]" {
                         return Err(RequestError::unsupported(key, *why));
                     }
                     removed.insert(key);
@@ -252,7 +264,7 @@ fn flags(
         .map(Cow::Borrowed);
     let of_body: Vec<_> = members
         .iter()
-        .filter(|member| member.key == "anthropic_beta")
+        .filter(|member| BETAS.contains(&member.key.as_ref()))
         .flat_map(|member| match member.value.string() {
             Some(one) => vec![one],
             None => member
@@ -317,16 +329,24 @@ fn format(
     root: &Slice<'_>,
     request: &mut Request<'_, '_>,
 ) -> Result<Option<String>, RequestError> {
-    let member = format!("\"format\":{}", adapt::closed_format(value, request)?);
+    let format = adapt::closed_format(value, request)?;
     match root.get("output_config").filter(Slice::is_object) {
-        None => Ok(Some(format!("\"output_config\":{{{member}}}"))),
-        Some(config) if config.get("format").is_some() => Err(RequestError::invalid(
-            "output_format",
-            "output_config.format is also set; send only one of them",
-        )),
+        None => Ok(Some(format!("\"output_config\":{{\"format\":{format}}}"))),
         Some(config) => {
-            let more = !config.members().is_empty();
-            request.edits.insert_first(&config, &member, more);
+            match config.get("format") {
+                Some(none) if none.is_null() => request.edits.replace(&none, format),
+                Some(_) => {
+                    return Err(RequestError::invalid(
+                        "output_format",
+                        "output_config.format is also set; send only one of them",
+                    ));
+                }
+                None => {
+                    let member = format!("\"format\":{format}");
+                    let more = !config.members().is_empty();
+                    request.edits.insert_first(&config, &member, more);
+                }
+            }
             Ok(None)
         }
     }

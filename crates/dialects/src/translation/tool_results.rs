@@ -8,6 +8,11 @@ use serde_json::value::RawValue;
 use super::{context::Context, error::RequestError, turns::Turns};
 use crate::families::MediaKind;
 
+/// The warning about a result without a call.
+pub(crate) const ORPHAN: &str = "a result without a call in the previous turn was sent as text";
+/// The text before such a result.
+pub(crate) const ORPHAN_LEAD: &str = "Result of an earlier tool call:";
+
 /// A tool result in a client's request.
 #[derive(Debug)]
 pub(crate) struct ToolResult<'a> {
@@ -52,10 +57,8 @@ pub(crate) fn result<'a>(
         )?;
     }
     let Some(upstream) = turns.match_result(&id) else {
-        context.warnings.changed(
-            context.field_names.result_id,
-            "a result without a call in the previous turn was sent as text",
-        )?;
+        let param = context.field_names.result_id;
+        context.warnings.changed(param, ORPHAN)?;
         turns.user(orphan(inside, beside));
         return Ok(());
     };
@@ -114,7 +117,7 @@ fn orphan<'a>(
         ToolResultContent::Video(video) => ContentBlock::Video(video),
         ToolResultContent::SearchResult(found) => ContentBlock::SearchResult(found),
     };
-    let lead = ContentBlock::Text(Cow::Borrowed("Result of an earlier tool call:"));
+    let lead = ContentBlock::Text(Cow::Borrowed(ORPHAN_LEAD));
     let mut blocks: Vec<_> = std::iter::once(lead)
         .chain(content.into_iter().map(as_block))
         .collect();

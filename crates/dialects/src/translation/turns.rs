@@ -20,7 +20,9 @@ pub(crate) const PLACEHOLDER: &str = ".";
 pub(crate) const REASONING: &str = "a placeholder was added to a turn of reasoning alone";
 pub(crate) const LAST_REASONING: &str = "a last turn of reasoning alone cannot be continued";
 /// Result of a call that has none.
-const NO_RESULT: &str = "No result was given.";
+pub(crate) const NO_RESULT: &str = "No result was given.";
+/// The warning about it.
+pub(crate) const RESULT_ADDED: &str = "a placeholder result was added for a call without a result";
 
 /// A tool call and whether it has a result.
 #[derive(Debug)]
@@ -280,10 +282,8 @@ fn close<'a>(
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
     for call in waiting.drain(..).filter(|call| !call.has_result) {
-        context.warnings.changed(
-            context.field_names.calls,
-            "a placeholder result was added for a call without a result",
-        )?;
+        let param = context.field_names.calls;
+        context.warnings.changed(param, RESULT_ADDED)?;
         results.push(ContentBlock::ToolResult(ToolResultBlock {
             tool_use_id: call.upstream,
             content: vec![ToolResultContent::Text(Cow::Borrowed(NO_RESULT))],

@@ -25,6 +25,12 @@ impl<'t> Root<'_, 't> {
         let found = self.0.iter().rfind(|member| member.key == key)?;
         Some(found.value)
     }
+
+    /// Whether the request declares tools; without them, Claude rejects a tool choice.
+    pub(super) fn has_tools(&self) -> bool {
+        let tools = self.get("tools");
+        tools.is_some_and(|tools| !tools.members().is_empty())
+    }
 }
 
 /// Whether only Converse can serve a request that the model does not support in Claude's own API: structured output by a
@@ -74,7 +80,8 @@ pub(super) fn add_flags(
 ) {
     let effort = root
         .get("output_config")
-        .and_then(|config| config.get("effort"));
+        .and_then(|config| config.get("effort"))
+        .filter(|effort| !effort.is_null());
     if let Some(flag) = effort_flag(capabilities).filter(|_| effort.is_some())
         && !flags.iter().any(|known| known == flag)
     {
@@ -102,11 +109,13 @@ pub(super) fn fields(
     let mut removed = Vec::new();
     let limit = limit(root, request)?;
     let active = thinking(root, limit, request, &mut removed)?;
-    if active && !request.options.capabilities.reasoning.forced_tool {
+    let forces = active && !request.options.capabilities.reasoning.forced_tool;
+    if forces && root.has_tools() {
         choice(root, request)?;
     }
     effort(root, request, &mut removed)?;
     sampling(root, active, request, &mut removed)?;
+    stop(root, request, &mut removed)?;
     exact_schema(root, request)?;
     Ok(removed)
 }
@@ -247,6 +256,7 @@ fn effort(
     };
     let capabilities = request.options.capabilities;
     let given = value.string().unwrap_or_default();
+    let unset = value.is_null();
     match (
         capabilities.reasoning.style,
         capabilities.reasoning.efforts.get(given.as_ref()),
@@ -257,6 +267,7 @@ fn effort(
             request.edits.replace(&value, json!(own).to_string());
             return Ok(());
         }
+        _ if unset => {}
         (ReasoningStyle::Adaptive, _) => return Ok(()),
         _ if effort_flag(capabilities).is_some() => return Ok(()),
         _ => {}
@@ -279,8 +290,8 @@ fn effort(
         .get("thinking")
         .and_then(|thinking| thinking.get("type")?.string())
         .is_some_and(|kind| kind == "adaptive");
-    if adaptive && capabilities.reasoning.style == ReasoningStyle::Budget {
-        // It determined the budget.
+    if unset || (adaptive && capabilities.reasoning.style == ReasoningStyle::Budget) {
+        // There is none, or it determined the budget.
         return Ok(());
     }
     let why = format!("not supported by {}", capabilities.title);
@@ -324,6 +335,34 @@ fn sampling(
         let title = &capabilities.title;
         let why = format!("{title} does not support both temperature and top_p");
         request.dropped("top_p", &why)?;
+    }
+    Ok(())
+}
+
+/// Removes stop sequences without a visible character, which Claude rejects.
+fn stop(
+    root: &Root<'_, '_>,
+    request: &mut Request<'_, '_>,
+    removed: &mut Vec<&'static str>,
+) -> Result<(), RequestError> {
+    const NAME: &str = "stop_sequences";
+    let sequences = root.get(NAME).map(|list| list.members());
+    let sequences = sequences.unwrap_or_default();
+    let has = |member: &Member<'_>, wanted: fn(&str) -> bool| {
+        member.value.string().is_some_and(|text| wanted(&text))
+    };
+    let is_blank = |member: &Member<'_>| has(member, |text| text.trim().is_empty());
+    if !sequences.iter().any(is_blank) {
+        return Ok(());
+    }
+    let is_space = |text: &str| !text.is_empty() && text.trim().is_empty();
+    if sequences.iter().any(|one| has(one, is_space)) {
+        let title = &request.options.capabilities.title;
+        let why = format!("{title} does not support stop sequences of whitespace only");
+        request.dropped(NAME, &why)?;
+    }
+    if request.edits.remove(&sequences, is_blank) == 0 {
+        removed.push(NAME);
     }
     Ok(())
 }

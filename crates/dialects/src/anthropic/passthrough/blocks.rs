@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Edits, Member, Request, Slice, cache, has_beta, tools::SEARCH_NAME};
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         media,
         names::claude_id,
         turns::{LAST_REASONING, PLACEHOLDER, REASONING},
+        write::quoted,
     },
 };
 
@@ -74,7 +75,10 @@ pub(super) fn messages(
         }
         let ends = assistant && index.saturating_add(1) == members.len();
         let path = format!("messages[{index}].content");
-        let kept = blocks(&content, &path, request)?;
+        let kept = blocks(&content, &path, "messages[].content", request)?;
+        if ends {
+            trim_end(&content, request);
+        }
         *is_removed = if assistant && kept.ends_thinking {
             without_answer(&content, kept, ends, request)?
         } else {
@@ -129,12 +133,14 @@ fn append(message: &Slice<'_>, results: &Slice<'_>, request: &mut Request<'_, '_
 
 /// Replaces a message without text, which Claude rejects; whether it is removed instead.
 fn blank(content: &Slice<'_>, kept: Kept, last: bool, request: &mut Request<'_, '_>) -> bool {
-    let text = content.string();
-    let blank = match &text {
-        Some(text) => is_blank(text),
-        None => kept.blocks == 0 && !content.members().is_empty(),
+    let blank = match content.string() {
+        Some(text) => is_blank(&text),
+        None => kept.blocks == 0 && content.json().starts_with('['),
     };
-    if !blank || (last && text.is_some_and(|text| text.is_empty())) {
+    // Claude accepts the last turn of the assistant without content.
+    let empty = content.string().is_some_and(|text| text.is_empty())
+        || (content.json().starts_with('[') && content.members().is_empty());
+    if !blank || (last && empty) {
         return false;
     }
     request.warnings.info("messages[].content", BLANK);
@@ -165,6 +171,23 @@ fn without_answer(
     Ok(false)
 }
 
+/// Removes whitespace at the end of the turn that the model continues, which Claude rejects.
+fn trim_end(content: &Slice<'_>, request: &mut Request<'_, '_>) {
+    let blocks = content.members();
+    let last = blocks.iter().rfind(|block| !is_blank_text(&block.value));
+    let ending = match last {
+        Some(block) => block.value.get("text"),
+        None => Some(*content),
+    };
+    if let Some(ending) = ending
+        && let Some(text) = ending.string()
+        && text.trim_end().len() < text.len()
+        && !is_blank(&text)
+    {
+        request.edits.replace(&ending, quoted(text.trim_end()));
+    }
+}
+
 /// A block for a place where Claude requires text.
 fn placeholder() -> String {
     json!({"type": "text", "text": PLACEHOLDER}).to_string()
@@ -180,13 +203,13 @@ pub(super) fn is_blank_text(block: &Slice<'_>) -> bool {
     text("type").as_deref() == Some("text") && text("text").is_some_and(|text| is_blank(&text))
 }
 
-/// Removes blank text; the number of other elements.
-fn remove_blank(list: &Slice<'_>, request: &mut Request<'_, '_>) -> usize {
+/// Removes blank text from a list of the field; the number of other elements.
+fn remove_blank(list: &Slice<'_>, field: &str, request: &mut Request<'_, '_>) -> usize {
     let members = list.members();
     let is_blank = |block: &Member<'_>| is_blank_text(&block.value);
     let kept = members.iter().filter(|block| !is_blank(block)).count();
     if kept > 0 && kept < members.len() {
-        request.warnings.info("messages[].content", BLANK);
+        request.warnings.info(field, BLANK);
         request.edits.remove(&members, is_blank);
     }
     kept
@@ -200,12 +223,17 @@ pub(super) fn system(
     for (index, block) in list.members().iter().enumerate() {
         cache::edit(&block.value, &format!("system[{index}]"), request)?;
     }
-    Ok(remove_blank(list, request) == 0 && !list.members().is_empty())
+    let is_blank = remove_blank(list, "system", request) == 0 && !list.members().is_empty();
+    if is_blank {
+        request.warnings.info("system", BLANK);
+    }
+    Ok(is_blank)
 }
 
 fn blocks(
     content: &Slice<'_>,
     path: &str,
+    field: &str,
     request: &mut Request<'_, '_>,
 ) -> Result<Kept, RequestError> {
     let mut kept = Kept {
@@ -236,9 +264,11 @@ fn blocks(
             }
             Some("thinking" | "redacted_thinking") => {
                 let members = value.members();
-                if members.iter().any(|member| member.key == "cache_control") {
-                    let why = "a thinking block cannot have a cache point";
-                    request.dropped("cache_control", why)?;
+                if let Some(point) = value.get("cache_control") {
+                    if !point.is_null() {
+                        let why = "a thinking block cannot have a cache point";
+                        request.dropped("cache_control", why)?;
+                    }
                     request
                         .edits
                         .remove(&members, |member| member.key == "cache_control");
@@ -262,7 +292,7 @@ fn blocks(
             }
         }
     }
-    kept.blocks = remove_blank(content, request);
+    kept.blocks = remove_blank(content, field, request);
     Ok(kept)
 }
 
@@ -288,9 +318,10 @@ fn result(
     let Some(content) = block.get("content") else {
         return Ok(());
     };
-    let kept = blocks(&content, &format!("{path}.content"), request)?;
+    let field = "messages[].content[].content";
+    let kept = blocks(&content, &format!("{path}.content"), field, request)?;
     if kept.blocks == 0 && !content.members().is_empty() {
-        request.warnings.info("messages[].content", BLANK);
+        request.warnings.info(field, BLANK);
         request.edits.replace(&content, "\"\"");
     }
     Ok(())
@@ -333,12 +364,16 @@ fn reference(block: &Slice<'_>, request: &mut Request<'_, '_>) -> Result<(), Req
     request
         .warnings
         .changed("messages[].content[].tool_reference", how)?;
+    let text = reference_as_text(block).to_string();
+    request.edits.replace(block, text);
+    Ok(())
+}
+
+/// A reference to a tool as a block of text.
+pub(super) fn reference_as_text(block: &Slice<'_>) -> Value {
     let name = block.get("tool_name").and_then(|name| name.string());
     let text = tool_reference(&name.unwrap_or_default());
-    request
-        .edits
-        .replace(block, json!({"type": "text", "text": text}).to_string());
-    Ok(())
+    json!({"type": "text", "text": text})
 }
 
 /// Corrects the form of a source; rejects URLs and files, because Bedrock supports data only.

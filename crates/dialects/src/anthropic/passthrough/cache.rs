@@ -127,10 +127,16 @@ pub(super) fn automatic(
             && !is_blank_text(&block.value)
     };
     let blocks = content.members();
-    if let Some(block) = blocks.iter().rfind(may_have)
-        && block.value.get("cache_control").is_none()
-    {
-        request.edits.insert_first(&block.value, point, true);
+    let Some(block) = blocks.iter().rfind(may_have) else {
+        return Ok(());
+    };
+    match block.value.get("cache_control") {
+        None => request.edits.insert_first(&block.value, point, true),
+        Some(none) if none.is_null() => {
+            let value = point.trim_start_matches(r#""cache_control":"#);
+            request.edits.replace(&none, value);
+        }
+        Some(_) => {}
     }
     Ok(())
 }

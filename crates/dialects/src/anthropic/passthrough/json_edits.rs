@@ -121,6 +121,12 @@ impl Edits {
         self.0.push((value.start..value.end, with.into()));
     }
 
+    /// Inserts an element after another one of its array.
+    pub(crate) fn insert_after(&mut self, element: &Member<'_>, new: &str) {
+        let at = element.whole.end;
+        self.0.push((at..at, format!(",{new}")));
+    }
+
     /// Inserts members at the start of an object; `more`: whether it has other members.
     pub(crate) fn insert_first(&mut self, object: &Slice<'_>, members: &str, more: bool) {
         let at = object.start.saturating_add(1);

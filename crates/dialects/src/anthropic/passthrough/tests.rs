@@ -7,6 +7,7 @@ use crate::families::FamilyTable;
 use crate::translation::with_client_model;
 
 mod adapt;
+mod pairs;
 
 const SONNET: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
@@ -107,8 +108,8 @@ fn rejects_unsupported_features_by_name() {
             "messages[0].content[0].source.type",
         ),
         (
-            r#"{"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"image","source":{"type":"url","url":"u"}}]}]}]}"#,
-            "messages[0].content[0].content[0].source.type",
+            r#"{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"image","source":{"type":"url","url":"u"}}]}]}]}"#,
+            "messages[1].content[0].content[0].source.type",
         ),
         (
             r#"{"messages":[{"role":"assistant","content":[{"type":"server_tool_use","id":"s"}]}]}"#,

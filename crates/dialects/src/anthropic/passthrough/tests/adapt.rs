@@ -57,14 +57,20 @@ fn supported_settings_are_unchanged() {
 
 #[test]
 fn a_tool_is_not_forced_while_the_model_thinks() {
-    let thinking = r#""max_tokens":4096,"thinking":{"type":"enabled","budget_tokens":2048}"#;
+    let tools = r#""tools":[{"name":"f","input_schema":{"type":"object"}}]"#;
+    let thinking = format!(
+        r#"{tools},"max_tokens":4096,"thinking":{{"type":"enabled","budget_tokens":2048}}"#
+    );
     adapts(
         SONNET,
         &format!(r#"{thinking},"tool_choice":{{"type":"tool","name":"f"}}"#),
         &format!(r#"{thinking},"tool_choice":{{"type":"auto"}}"#),
         &["tool_choice"],
     );
-    keeps(SONNET, r#""tool_choice":{"type":"tool","name":"f"}"#);
+    keeps(
+        SONNET,
+        &format!(r#"{tools},"tool_choice":{{"type":"tool","name":"f"}}"#),
+    );
     keeps(
         SONNET,
         &format!(r#"{thinking},"tool_choice":{{"type":"none"}}"#),
@@ -280,7 +286,7 @@ fn hours_after_five_minutes_are_lowered_in_the_order_of_bedrock() {
     let point = |ttl: &str| format!(r#""cache_control":{{"type":"ephemeral"{ttl}}}"#);
     let body = |first: &str, second: &str| {
         format!(
-            r#""messages":[{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"t","content":[{{"type":"text","text":"x",{}}}]}}]}}],"system":[{{"type":"text","text":"s",{}}}],"tools":[]"#,
+            r#""messages":[{{"role":"assistant","content":[{{"type":"tool_use","id":"t","name":"f","input":{{}}}}]}},{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"t","content":[{{"type":"text","text":"x",{}}}]}}]}}],"system":[{{"type":"text","text":"s",{}}}],"tools":[]"#,
             point(second),
             point(first),
         )
@@ -306,7 +312,7 @@ fn hours_after_five_minutes_are_lowered_in_the_order_of_bedrock() {
 fn sources_get_the_form_that_claude_accepts() {
     let block = |kind: &str, source: &str| {
         format!(
-            r#""messages":[{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"t","content":[{{"type":"{kind}","source":{source}}}]}}]}}]"#
+            r#""messages":[{{"role":"assistant","content":[{{"type":"tool_use","id":"t","name":"f","input":{{}}}}]}},{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"t","content":[{{"type":"{kind}","source":{source}}}]}}]}}]"#
         )
     };
     let image = |kind: &str| {
@@ -318,7 +324,7 @@ fn sources_get_the_form_that_claude_accepts() {
         )
     };
     keeps(SONNET, &image("image/png"));
-    let param = "messages[0].content[0].content[0].source.media_type";
+    let param = "messages[1].content[0].content[0].source.media_type";
     adapts(SONNET, &image("image/jpeg"), &image("image/png"), &[param]);
     adapts(
         SONNET,
@@ -330,7 +336,7 @@ fn sources_get_the_form_that_claude_accepts() {
             "document",
             r#"{"type":"text","media_type":"text/plain","data":"Grün."}"#,
         ),
-        &["messages[0].content[0].content[0].source"],
+        &["messages[1].content[0].content[0].source"],
     );
     keeps(
         SONNET,
@@ -343,7 +349,7 @@ fn sources_get_the_form_that_claude_accepts() {
 
 #[test]
 fn references_to_tools_are_kept_with_the_flag_only() {
-    let body = r#"{"tools":[{"name":"docs","input_schema":{"type":"object"},"defer_loading":true},{"type":"tool_search_tool_regex_20251119","name":"tool_search_tool_regex"}],"messages":[{"role":"assistant","content":[{"type":"server_tool_use","id":"s","name":"tool_search_tool_regex","input":{}},{"type":"tool_search_tool_result","tool_use_id":"s","content":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"tool_reference","tool_name":"docs"}]}]}]}"#;
+    let body = r#"{"tools":[{"name":"docs","input_schema":{"type":"object"},"defer_loading":true},{"type":"tool_search_tool_regex_20251119","name":"tool_search_tool_regex"}],"messages":[{"role":"assistant","content":[{"type":"server_tool_use","id":"s","name":"tool_search_tool_regex","input":{}},{"type":"tool_search_tool_result","tool_use_id":"s","content":{}},{"type":"tool_use","id":"t","name":"find","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"tool_reference","tool_name":"docs"}]}]}]}"#;
     for model in [
         SONNET,
         OPUS_4_5,
@@ -364,7 +370,7 @@ fn references_to_tools_are_kept_with_the_flag_only() {
             "{model} {sent}"
         );
     }
-    let reference = r#""messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"tool_reference","tool_name":"docs"}]}]}]"#;
+    let reference = r#""messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"tool_reference","tool_name":"docs"}]}]}]"#;
     let text = reference.replace(
         r#"{"type":"tool_reference","tool_name":"docs"}"#,
         r#"{"type":"text","text":"The tool docs is available."}"#,
@@ -453,7 +459,7 @@ fn root_unions_are_taken_off_strict_tools_too() {
 
 #[test]
 fn property_names_that_claude_rejects_are_mapped_and_restored() {
-    let given = r#"{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"filter[id]":1.00,"b":2}}]}],"tools":[{"name":"f","input_schema":{"type":"object","properties":{"filter[id]":{},"b":{}},"required":["filter[id]"]}}]}"#;
+    let given = r#"{"model":"m","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"filter[id]":1.00,"b":2}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t"}]}],"tools":[{"name":"f","input_schema":{"type":"object","properties":{"filter[id]":{},"b":{}},"required":["filter[id]"]}}]}"#;
     let native = on(SONNET, given, &[], Endpoint::InvokeModel).unwrap();
     let body = String::from_utf8(native.body).unwrap();
     assert!(
@@ -500,15 +506,19 @@ fn property_names_that_claude_rejects_are_mapped_and_restored() {
 fn blank_text_is_left_out() {
     adapts(
         SONNET,
-        r#""system":[{"type":"text","text":""},{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"\n"}]},{"role":"assistant","content":" "},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":""}]}]}]"#,
-        r#""system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","content":[{"type":"text","text":"."}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":""}]}]"#,
-        &["messages[].content"],
+        r#""system":[{"type":"text","text":""},{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"\n"}]},{"role":"assistant","content":" "},{"role":"user","content":"b"},{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":""}]}]}]"#,
+        r#""system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","content":[{"type":"text","text":"."}]},{"role":"user","content":"b"},{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":""}]}]"#,
+        &[
+            "system",
+            "messages[].content",
+            "messages[].content[].content",
+        ],
     );
     adapts(
         SONNET,
         r#""system":[{"type":"text","text":" "}],"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"\n"}]"#,
         r#""messages":[{"role":"user","content":"a"}]"#,
-        &["messages[].content"],
+        &["system", "messages[].content"],
     );
     keeps(
         SONNET,

@@ -1,0 +1,294 @@
+//! Calls and their results: Claude rejects a call without its result in the next turn, a result without its call,
+//! content before the results, and an id that two calls have. The rules are those of Converse; a conversation that needs
+//! no change keeps its bytes.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    Edits, Member, Slice,
+    blocks::{is_blank_text, reference_as_text},
+};
+use crate::translation::{
+    RequestError,
+    tool_results::{ORPHAN, ORPHAN_LEAD},
+    turns::{NO_RESULT, RESULT_ADDED, Turns},
+    warnings::Warnings,
+    write::quoted,
+};
+
+/// Successive messages of a role; messages of role `system` have no turn.
+struct Turn<'m, 't> {
+    of_assistant: bool,
+    messages: Vec<(usize, &'m Member<'t>)>,
+}
+
+/// The calls of a turn.
+#[derive(Default)]
+struct Calls<'t> {
+    /// The client's ids.
+    ids: Vec<Cow<'t, str>>,
+    /// The ids for Claude of the calls without a result, by the client's id.
+    open: HashMap<Cow<'t, str>, VecDeque<Cow<'t, str>>>,
+}
+
+impl<'t> Calls<'t> {
+    fn add(&mut self, id: Cow<'t, str>, unique: Cow<'t, str>) {
+        self.open.entry(id.clone()).or_default().push_back(unique);
+        self.ids.push(id);
+    }
+
+    /// The id for Claude of a result's call, which has its result now.
+    fn answer(&mut self, id: &str) -> Option<Cow<'t, str>> {
+        self.open.get_mut(id)?.pop_front()
+    }
+
+    /// Placeholders for the calls that have no result.
+    fn placeholders(mut self) -> Vec<String> {
+        let ids = std::mem::take(&mut self.ids);
+        ids.into_iter()
+            .filter_map(|id| self.answer(&id))
+            .map(|id| {
+                json!({"type": "tool_result", "tool_use_id": id, "content": NO_RESULT}).to_string()
+            })
+            .collect()
+    }
+}
+
+/// The body with a result for each call and a call for each result; `None` if it stays as it is.
+///
+/// # Errors
+/// In strict mode, when the conversation would change.
+pub(super) fn completed(
+    body: &str,
+    warnings: &mut Warnings,
+) -> Result<Option<String>, RequestError> {
+    if !body.contains("tool_use") && !body.contains("tool_result") {
+        return Ok(None);
+    }
+    let Some(list) = Slice::new(body).get("messages") else {
+        return Ok(None);
+    };
+    let members = list.members();
+    let mut change = Change {
+        warnings,
+        edits: Edits::default(),
+        removed: vec![false; members.len()],
+        is_changed: false,
+        unique: Turns::default(),
+    };
+    let mut calls = Calls::default();
+    let turns = turns(&members);
+    for turn in &turns {
+        if turn.of_assistant {
+            calls = change.calls(turn);
+        } else {
+            change.user(turn, std::mem::take(&mut calls))?;
+        }
+    }
+    if let Some((_, last)) = turns.last().and_then(|turn| turn.messages.last()) {
+        let placeholders = calls.placeholders();
+        if !placeholders.is_empty() {
+            change.added()?;
+            let message = format!(
+                r#"{{"role":"user","content":[{}]}}"#,
+                placeholders.join(",")
+            );
+            change.edits.insert_after(last, &message);
+        }
+    }
+    let Change {
+        mut edits,
+        removed,
+        is_changed,
+        ..
+    } = change;
+    let mut removed = removed.into_iter();
+    edits.remove(&members, |_| removed.next().unwrap_or(false));
+    Ok(is_changed.then(|| edits.apply(body)))
+}
+
+fn turns<'m, 't>(members: &'m [Member<'t>]) -> Vec<Turn<'m, 't>> {
+    let mut turns: Vec<Turn<'m, 't>> = Vec::new();
+    for (index, message) in members.iter().enumerate() {
+        let role = message.value.get("role").and_then(|role| role.string());
+        let of_assistant = match role.as_deref() {
+            Some("assistant") => true,
+            Some("user") => false,
+            _ => continue,
+        };
+        match turns.last_mut() {
+            Some(turn) if turn.of_assistant == of_assistant => {
+                turn.messages.push((index, message));
+            }
+            _ => turns.push(Turn {
+                of_assistant,
+                messages: vec![(index, message)],
+            }),
+        }
+    }
+    turns
+}
+
+/// What changes in a body.
+struct Change<'w, 't> {
+    warnings: &'w mut Warnings,
+    edits: Edits,
+    /// Whether each message is removed.
+    removed: Vec<bool>,
+    is_changed: bool,
+    /// The ids of all calls.
+    unique: Turns<'t>,
+}
+
+impl<'t> Change<'_, 't> {
+    /// The calls of a turn; a repeated id is replaced.
+    fn calls(&mut self, turn: &Turn<'_, 't>) -> Calls<'t> {
+        let mut calls = Calls::default();
+        for (_, message) in &turn.messages {
+            let content = message.value.get("content");
+            for block in content.map(|list| list.members()).unwrap_or_default() {
+                let Some(id) = id(&block, "tool_use", "id") else {
+                    continue;
+                };
+                let unique = self.unique.fresh_id(&id);
+                if unique != id
+                    && let Some(given) = block.value.get("id")
+                {
+                    self.is_changed = true;
+                    self.edits.replace(&given, quoted(&unique));
+                }
+                calls.add(id, unique);
+            }
+        }
+        calls
+    }
+
+    /// Completes a turn of the user after these calls.
+    fn user(&mut self, turn: &Turn<'_, 't>, mut calls: Calls<'t>) -> Result<(), RequestError> {
+        let mut results = Vec::new();
+        let mut rest = Vec::new();
+        // Whether all results are at the start of the turn with the ids of their calls, and whether each has a call.
+        let (mut leading, mut ordered, mut complete) = (true, true, true);
+        for (index, message) in &turn.messages {
+            let Some(content) = message.value.get("content") else {
+                return Ok(());
+            };
+            let mut others = Vec::new();
+            let mut changes = false;
+            if content.string().is_some_and(|text| !text.trim().is_empty()) {
+                leading = false;
+                others.push(format!(r#"{{"type":"text","text":{}}}"#, content.json()));
+            }
+            for block in content.members() {
+                match id(&block, "tool_result", "tool_use_id") {
+                    Some(id) => {
+                        changes = true;
+                        if let Some(unique) = calls.answer(&id) {
+                            ordered &= leading && unique == id;
+                            results.push(with_id(&block.value, &id, &unique));
+                        } else {
+                            complete = false;
+                            others.extend(as_text(&block.value));
+                        }
+                    }
+                    // Blank text is left out later.
+                    None if is_blank_text(&block.value) => {}
+                    None => {
+                        leading = false;
+                        others.push(block.value.json().to_owned());
+                    }
+                }
+            }
+            rest.push((*index, content, others, changes));
+            // Claude looks for results in the next message only.
+            leading = false;
+        }
+        let placeholders = calls.placeholders();
+        if ordered && complete && placeholders.is_empty() {
+            return Ok(());
+        }
+        if !complete {
+            let param = "messages[].content[].tool_use_id";
+            self.warnings.changed(param, ORPHAN)?;
+        }
+        if !placeholders.is_empty() {
+            self.added()?;
+        }
+        self.is_changed = true;
+        results.extend(placeholders);
+        for (index, content, others, changes) in rest {
+            let mut blocks = std::mem::take(&mut results);
+            if blocks.is_empty() && !changes {
+                continue;
+            }
+            blocks.extend(others);
+            if blocks.is_empty() {
+                if let Some(removed) = self.removed.get_mut(index) {
+                    *removed = true;
+                }
+            } else {
+                let blocks = format!("[{}]", blocks.join(","));
+                self.edits.replace(&content, blocks);
+            }
+        }
+        Ok(())
+    }
+
+    fn added(&mut self) -> Result<(), RequestError> {
+        self.is_changed = true;
+        self.warnings.changed("messages[].content", RESULT_ADDED)
+    }
+}
+
+/// The id in a block of this type.
+fn id<'t>(block: &Member<'t>, kind: &str, key: &str) -> Option<Cow<'t, str>> {
+    let members = block.value.members();
+    let text = |key: &str| {
+        let found = members.iter().rfind(|member| member.key == key);
+        found.and_then(|member| member.value.string())
+    };
+    if text("type")? == kind {
+        text(key)
+    } else {
+        None
+    }
+}
+
+/// A result with the id of its call.
+fn with_id(result: &Slice<'_>, id: &str, unique: &str) -> String {
+    let text = result.json();
+    let mut edits = Edits::default();
+    if id != unique
+        && let Some(given) = Slice::new(text).get("tool_use_id")
+    {
+        edits.replace(&given, quoted(unique));
+    }
+    edits.apply(text)
+}
+
+/// A result without a call as blocks of text, and of what else it contains.
+fn as_text(block: &Slice<'_>) -> Vec<String> {
+    let text = |text: &str| json!({"type": "text", "text": text}).to_string();
+    let mut blocks = vec![text(ORPHAN_LEAD)];
+    let Some(content) = block.get("content") else {
+        return blocks;
+    };
+    if let Some(words) = content.string().filter(|words| !words.trim().is_empty()) {
+        blocks.push(text(&words));
+    }
+    for inside in content.members() {
+        let block = inside.value;
+        let kind = block.get("type").and_then(|kind| kind.string());
+        blocks.push(if kind.as_deref() == Some("tool_reference") {
+            Value::to_string(&reference_as_text(&block))
+        } else {
+            block.json().to_owned()
+        });
+    }
+    blocks
+}
