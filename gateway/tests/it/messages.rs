@@ -484,7 +484,7 @@ async fn an_incomplete_conversation_is_completed_on_every_route() {
     let rig = Rig::with_document(&document()).await;
     let call = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]});
     let result = json!({"type": "tool_result", "tool_use_id": "a", "content": "r"});
-    let text = json!({"type": "text", "text": "go on"});
+    let text = json!({"type": "text", "text": "continue"});
     let user = |blocks: Value| json!({"role": "user", "content": blocks});
     let question = || user(json!([{"type": "text", "text": "q"}]));
     for (messages, changes) in [

@@ -291,7 +291,7 @@ fn effort(
         .and_then(|thinking| thinking.get("type")?.string())
         .is_some_and(|kind| kind == "adaptive");
     if unset || (adaptive && capabilities.reasoning.style == ReasoningStyle::Budget) {
-        // There is none, or it determined the budget.
+        // Unset, or it determined the budget.
         return Ok(());
     }
     let why = format!("not supported by {}", capabilities.title);

@@ -6,7 +6,7 @@ const CALL: &str = r#"{"type":"tool_use","id":"a","name":"f","input":{}}"#;
 const OTHER_CALL: &str = r#"{"type":"tool_use","id":"b","name":"f","input":{ "x" : 1.0 }}"#;
 const RESULT: &str = r#"{"type":"tool_result","tool_use_id":"a","content":"r","cache_control":{"type":"ephemeral"}}"#;
 const OTHER_RESULT: &str = r#"{"type":"tool_result","tool_use_id":"b","is_error":true}"#;
-const TEXT: &str = r#"{"type":"text","text":"go on"}"#;
+const TEXT: &str = r#"{"type":"text","text":"continue"}"#;
 const ADDED: &str = r#"{"type":"tool_result","tool_use_id":"a","content":"No result was given."}"#;
 const ADDED_OTHER: &str =
     r#"{"type":"tool_result","tool_use_id":"b","content":"No result was given."}"#;
@@ -85,7 +85,7 @@ fn a_call_without_a_result_gets_a_placeholder() {
         ],
         &param,
     );
-    let string = r#"{"role":"user","content":"go on"}"#.to_owned();
+    let string = r#"{"role":"user","content":"continue"}"#.to_owned();
     let blocks = format!(r#"{{"role":"user","content":[{ADDED},{TEXT}]}}"#);
     sends(
         &[assistant(&[CALL]), string],
