@@ -510,6 +510,8 @@ async fn base_urls_of_bedrocks_own_endpoints_work() {
 
 #[tokio::test]
 async fn half_a_surrogate_pair_is_repaired_with_a_warning_on_every_route() {
+    type Body<'b> = &'b dyn Fn(&str) -> String;
+
     let rig = Rig::laptop().await;
     let claude = "anthropic.claude-3-haiku-20240307-v1:0";
     let messages = |text: &str| {
@@ -529,14 +531,15 @@ async fn half_a_surrogate_pair_is_repaired_with_a_warning_on_every_route() {
     let repaired = r"cut \ufffd";
     let whole = r"\u00e9 \ud83e\udd8a \\ud83d \ufffd";
     let path = |operation: &str| format!("/model/{claude}/{operation}");
-    for (path, body) in [
-        (CONVERSE.to_owned(), &converse as &dyn Fn(&str) -> String),
+    let routes: [(String, Body<'_>); 6] = [
+        (CONVERSE.to_owned(), &converse),
         (STREAM.to_owned(), &converse),
         (path("invoke"), &messages),
         (path("invoke-with-response-stream"), &messages),
         (path("count-tokens"), &count),
         (path("count-tokens"), &encoded),
-    ] {
+    ];
+    for (path, body) in routes {
         rig.double.clear_calls();
         for (text, sent) in [(cut, repaired), (whole, whole)] {
             let response = post(&rig, &path, &[], &body(text)).await;
