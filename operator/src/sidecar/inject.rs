@@ -7,6 +7,7 @@
 
 mod environment;
 mod mesh;
+mod processes;
 mod tokens;
 
 use api::names;
@@ -21,7 +22,7 @@ use super::{
     pod::{Container, Pod, is_named},
     refused::Refused,
 };
-use crate::access::build::sidecar::{Claim, SOCKET_VOLUME, Template, USER};
+use crate::access::build::sidecar::{Claim, SOCKET_VOLUME, Template};
 
 /// Variable with the key that clients must send to the gateway.
 const API_KEY: &str = "BEDROCK_GATEWAY_API_KEY";
@@ -48,7 +49,7 @@ pub(crate) fn inject(
         return Err(Refused::Windows);
     }
     check_ports(pod, template)?;
-    check_users(pod)?;
+    processes::check(pod)?;
     mesh::check(pod)?;
     let again = pod.annotation(names::SIDECAR_HASH_ANNOTATION) == Some(&template.hash);
     let key = match (pod.spec.host_network, key_of(pod)) {
@@ -110,25 +111,6 @@ fn check_ports(pod: &Pod, template: &Template) -> Result<(), Refused> {
                     });
                 }
             }
-        }
-    }
-    Ok(())
-}
-
-/// In a shared process namespace, processes of the same user can read each other's files.
-fn check_users(pod: &Pod) -> Result<(), Refused> {
-    if !pod.spec.share_process_namespace {
-        return Ok(());
-    }
-    let user = |context: Option<&Value>| context?.get("runAsUser")?.as_i64();
-    let common = user(pod.spec.security_context.as_ref());
-    for container in pod.all().filter(|one| one.name != names::GATEWAY_NAME) {
-        let own = user(container.rest.get("securityContext")).or(common);
-        if own == Some(USER) {
-            return Err(Refused::SameUser {
-                container: container.name.clone(),
-                user: USER,
-            });
         }
     }
     Ok(())

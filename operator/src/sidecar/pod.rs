@@ -35,6 +35,8 @@ pub(crate) struct Spec {
     pub(crate) host_network: bool,
     #[serde(default)]
     pub(crate) share_process_namespace: bool,
+    #[serde(default, rename = "hostPID")]
+    pub(crate) host_pid: bool,
     pub(crate) security_context: Option<Value>,
     pub(crate) os: Option<Value>,
 }

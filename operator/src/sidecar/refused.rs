@@ -89,9 +89,19 @@ pub(crate) enum Refused {
     },
     /// The app could read the sidecar's files.
     #[error(
-        "container {container}: runs as user {user}, like the sidecar. With shareProcessNamespace it could read the sidecar's token. Use another user."
+        "container {container}: runs as user {user}, like the sidecar. In a shared process namespace it could read the sidecar's token. Use another user."
     )]
     SameUser { container: String, user: i64 },
+    /// The app could become a user who can read the sidecar's files.
+    #[error(
+        "container {container}: with {namespace} it could read the sidecar's token, because securityContext.{problem}. Remove {namespace} from the pod, or set in securityContext of each container: runAsUser (neither 0 nor {user}), allowPrivilegeEscalation: false, and capabilities: {{drop: [ALL]}}."
+    )]
+    SharedProcesses {
+        container: String,
+        namespace: &'static str,
+        problem: &'static str,
+        user: i64,
+    },
     /// The mesh's proxy starts after the sidecar, which needs it.
     #[error(
         "container {proxy}: the mesh redirects the pod's network before its proxy runs, but the sidecar needs AWS before ordinary containers start. Inject the proxy as a native sidecar (annotation {annotation}: \"true\" on the pod)."
@@ -132,6 +142,7 @@ impl Refused {
             Self::VolumeTaken { .. } => "VolumeTaken",
             Self::PortTaken { .. } => "PortTaken",
             Self::SameUser { .. } => "SameUser",
+            Self::SharedProcesses { .. } => "SharedProcesses",
             Self::MeshTooLate { .. } => "MeshTooLate",
             Self::NoRandomness => "NoRandomness",
             Self::Windows => "Windows",

@@ -1,5 +1,6 @@
 mod eks;
 mod mesh;
+mod processes;
 
 use serde::Deserialize;
 
@@ -341,7 +342,16 @@ fn pods_that_cannot_have_a_sidecar_are_rejected_with_the_fix() {
         ),
         (
             SIDECAR,
-            "shareProcessNamespace: true, securityContext: {runAsUser: 61532}, containers: [{name: app, securityContext: {runAsUser: 1000}}]",
+            "shareProcessNamespace: true, securityContext: {runAsUser: 61532}, containers: [{name: app, securityContext: {runAsUser: 1000, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]",
+        ),
+        (
+            SIDECAR,
+            "shareProcessNamespace: true, securityContext: {runAsUser: 1000}, containers: [{name: app, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [CAP_NET_BIND_SERVICE]}}}]",
+        ),
+        // What the mesh runs as root ends before the sidecar starts.
+        (
+            SIDECAR,
+            "hostPID: true, initContainers: [{name: istio-init, securityContext: {runAsUser: 0}}, {name: istio-proxy, restartPolicy: Always, securityContext: {runAsUser: 1337, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}], containers: [{name: app, securityContext: {runAsUser: 1000, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]",
         ),
     ] {
         let mut pod = pod(&format!("{{spec: {{{yaml}}}}}"));
@@ -377,7 +387,6 @@ metadata:
   annotations: { "eks.amazonaws.com/skip-containers": "helper" }
 spec:
   serviceAccountName: app
-  shareProcessNamespace: true
   initContainers:
     - name: migrate
       image: app:1

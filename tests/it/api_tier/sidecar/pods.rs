@@ -203,7 +203,7 @@ async fn make_namespaces(sidecar: &SidecarRig) {
 async fn pods_that_may_not_have_it_are_refused_with_what_to_change() {
     let sidecar = SidecarRig::start(calm()).await;
     make_namespaces(&sidecar).await;
-    let refused: [(&str, &str, Value, Value, &[&str]); 7] = [
+    let refused: [(&str, &str, Value, Value, &[&str]); 8] = [
         (
             "unknown",
             TEAM,
@@ -242,6 +242,13 @@ async fn pods_that_may_not_have_it_are_refused_with_what_to_change() {
             json!({}),
             json!({"containers": [{"name": "app", "image": "a", "ports": [{"containerPort": 8000}]}]}),
             &["container app: port 8000", "spec.sidecar.port"],
+        ),
+        (
+            "processes",
+            TEAM,
+            json!({}),
+            json!({"shareProcessNamespace": true}),
+            &["container app: with shareProcessNamespace it could read the sidecar's token"],
         ),
         (
             "name",
