@@ -147,7 +147,7 @@ impl Error {
             Self::Validate(ValidateError::ClusterKeys) => {
                 condition::REASON_CLUSTER_KEYS_UNAVAILABLE
             }
-            Self::Denied(_) => condition::REASON_NOT_ALLOWED,
+            Self::Denied(denial) => denial.reason(),
             Self::Apply(ApplyError::Foreign { .. }) => condition::REASON_NAME_CONFLICT,
             Self::Apply(ApplyError::Refused { .. }) | Self::Build(_) => {
                 condition::REASON_CHILD_REFUSED
@@ -329,10 +329,12 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
     )
     .await?;
     let observed = run.observed.insert(observed);
-    let evaluation = context.policies.evaluate(namespace, &access.spec)?;
+    let evaluation = context.policies.evaluate_existing(access)?;
     let mut denial = match run.evaluation.insert(evaluation) {
         Evaluation::Denied(denial) => Some(denial.clone()),
-        Evaluation::Unrestricted | Evaluation::Allowed { .. } => None,
+        Evaluation::Unrestricted { .. }
+        | Evaluation::Allowed { .. }
+        | Evaluation::AcceptedEarlier { .. } => None,
     };
     if access.spec.suspend && denial.is_none() {
         if let Some(Evaluation::Denied(running)) = suspend::denial(access, context)? {

@@ -135,13 +135,23 @@ impl Caches {
 }
 
 impl PolicyCaches {
+    /// With a webhook that verifies authors, as the chart installs it.
     pub(crate) fn new(required: bool) -> Self {
+        Self::with(required, true)
+    }
+
+    /// Without a webhook that verifies authors.
+    pub(crate) fn without_webhook() -> Self {
+        Self::with(false, false)
+    }
+
+    fn with(required: bool, authors_verified: bool) -> Self {
         let (policies, mut written) = reflector::store();
         listed(&mut written);
         let (namespaces, mut namespace_writer) = reflector::store();
         listed(&mut namespace_writer);
         let mut this = Self {
-            policies: Policies::new(policies, namespaces, required),
+            policies: Policies::new(policies, namespaces, required, authors_verified),
             written,
             namespaces: namespace_writer,
         };
@@ -195,6 +205,9 @@ where
     writer.apply(&Event::InitDone);
 }
 
+/// Path of reviews of permissions.
+pub(crate) const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+
 /// A request to the scripted API server.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedRequest {
@@ -215,6 +228,7 @@ struct State {
     objects: BTreeMap<String, Value>,
     failures: BTreeMap<String, (StatusCode, Value)>,
     writes: u64,
+    permissions: BTreeSet<String>,
 }
 
 impl Scripted {
@@ -254,6 +268,12 @@ impl Scripted {
             .unwrap()
             .failures
             .insert(path.to_owned(), (status, body));
+    }
+
+    /// Grants a user a permission, as `jane create deployments` or `jane get secrets/keys`.
+    pub(crate) fn grant(&self, permission: &str) {
+        let mut state = self.0.lock().unwrap();
+        state.permissions.insert(permission.to_owned());
     }
 
     pub(crate) fn heal(&self) {
@@ -343,6 +363,22 @@ impl State {
                 Some(object) => (StatusCode::OK, object),
                 None => (StatusCode::NOT_FOUND, missing),
             },
+            Method::POST if path == REVIEWS => {
+                let attributes = &body["spec"]["resourceAttributes"];
+                assert_eq!(attributes["namespace"], "team-a");
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let mut resource = text(&attributes["resource"]);
+                if let Some(name) = attributes["name"].as_str() {
+                    resource.push('/');
+                    resource.push_str(name);
+                }
+                let (user, verb) = (text(&body["spec"]["user"]), text(&attributes["verb"]));
+                let allowed = self
+                    .permissions
+                    .contains(&format!("{user} {verb} {resource}"));
+                body["status"] = json!({"allowed": allowed});
+                (StatusCode::CREATED, body)
+            }
             _ => (StatusCode::CREATED, body),
         }
     }

@@ -56,7 +56,17 @@ struct Arguments {
     /// Namespace of the operator.
     #[arg(long, env = "POD_NAMESPACE", default_value = "bedrock-access-system")]
     namespace: String,
-    /// Also serve a webhook that validates BedrockAccess objects before the API server stores them.
+    /// File with CA certificates in PEM: only clients with a certificate of them can call the webhook. The API server needs
+    /// an admission configuration with such a certificate.
+    #[arg(
+        long,
+        env = "WEBHOOK_CLIENT_CA",
+        requires = "webhook_address",
+        value_name = "FILE"
+    )]
+    webhook_client_ca: Option<std::path::PathBuf>,
+    /// Also serve a webhook that validates BedrockAccess objects before the API server stores them. Without it, values that
+    /// require permissions of the author need a BedrockAccessPolicy.
     #[arg(
         long = "validation-webhook",
         env = "VALIDATION_WEBHOOK",
@@ -153,6 +163,7 @@ impl Arguments {
         Some(WebhookSettings {
             address: self.webhook_address?,
             certificate,
+            client_authority: self.webhook_client_ca.clone(),
         })
     }
 }

@@ -1,15 +1,18 @@
 //! `BedrockAccessPolicy`: which `BedrockAccess` objects are allowed.
 //!
-//! `request` extracts what an object requests, `evaluate` decides whether policies allow it, both pure. This file
-//! contains the caches of policies and namespaces, and the reads from the API server if a cache may lag behind.
-//! `access/revoke.rs` handles denied objects.
+//! `request` extracts what an object requests, `restricted` the values that require permissions of their author, and
+//! `evaluate` decides whether policies allow the object, all pure. `author` checks the permissions at admission. This file
+//! contains the caches of policies and namespaces, the reads from the API server if a cache may lag behind, and the
+//! decision of a reconcile, which does not know the author. `access/revoke.rs` handles denied objects.
 
+pub(crate) mod author;
 pub(crate) mod evaluate;
 mod request;
+pub(crate) mod restricted;
 
 use std::{fmt, sync::Arc};
 
-use api::v1alpha1::{BedrockAccessSpec, policy::BedrockAccessPolicy};
+use api::v1alpha1::{BedrockAccess, BedrockAccessSpec, policy::BedrockAccessPolicy};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -19,7 +22,8 @@ use kube::{
 use kube_runtime::reflector::{ObjectRef, Store, store::WriterDropped};
 use tokio::sync::OnceCell;
 
-use evaluate::{Evaluation, NamespaceInfo, Policy, evaluate};
+use evaluate::{Denial, Evaluation, NamespaceInfo, Policy, evaluate};
+use restricted::restricted;
 
 /// A watched policy: one that does not parse allows nothing and does not hide the others.
 pub(crate) type GuardedPolicy = DeserializeGuard<BedrockAccessPolicy>;
@@ -33,6 +37,8 @@ pub(crate) struct Policies {
     namespaces: Store<NamespaceMetadata>,
     /// Whether a `BedrockAccess` needs a policy even if the cluster has none.
     required: bool,
+    /// Whether the validation webhook checks the authors of all `BedrockAccess` objects.
+    authors_verified: bool,
     filled: Arc<OnceCell<()>>,
 }
 
@@ -55,11 +61,13 @@ impl Policies {
         present: Store<GuardedPolicy>,
         namespaces: Store<NamespaceMetadata>,
         required: bool,
+        authors_verified: bool,
     ) -> Self {
         Self {
             present,
             namespaces,
             required,
+            authors_verified,
             filled: Arc::default(),
         }
     }
@@ -76,6 +84,64 @@ impl Policies {
             })
             .await
             .copied()
+    }
+
+    /// Evaluates the cached policies for an existing object, and whether its restricted values are accepted: a reconcile
+    /// does not know who set them.
+    ///
+    /// # Errors
+    /// When the cluster has policies and the namespace is not in the cache.
+    pub(crate) fn evaluate_existing(
+        &self,
+        access: &BedrockAccess,
+    ) -> Result<Evaluation, PolicyError> {
+        let namespace = access.metadata.namespace.as_deref().unwrap_or_default();
+        let evaluation = self.evaluate(namespace, &access.spec)?;
+        Ok(self.accept(access, namespace, evaluation))
+    }
+
+    /// Denies restricted values that no admission request has verified. Without the validation webhook, only values that
+    /// were accepted before remain so, until the spec changes. A denial for this reason remains as well, even if the
+    /// webhook is enabled later, because the webhook has not seen the spec.
+    fn accept(
+        &self,
+        access: &BedrockAccess,
+        namespace: &str,
+        evaluation: Evaluation,
+    ) -> Evaluation {
+        let values = match &evaluation {
+            Evaluation::Denied(_) => restricted(&access.spec),
+            _ => evaluation.unruled().to_vec(),
+        };
+        let generation = access.metadata.generation;
+        let refused = author::refusal(access)
+            .is_some_and(|condition| condition.observed_generation == generation);
+        if values.is_empty() || (self.authors_verified && !refused) {
+            return evaluation;
+        }
+        let observed = access.status.as_ref();
+        let observed = observed.and_then(|status| status.observed_generation);
+        let accepted = !refused && observed.is_some() && observed == generation;
+        match evaluation {
+            // Accepted values of a denied object were verified by an earlier operator.
+            Evaluation::Denied(denial) if accepted => Evaluation::Denied(denial),
+            Evaluation::Unrestricted { unruled } if accepted => Evaluation::AcceptedEarlier {
+                policy: None,
+                unruled,
+            },
+            Evaluation::Allowed { policy, unruled } if accepted => Evaluation::AcceptedEarlier {
+                policy: Some(policy),
+                unruled,
+            },
+            other => Evaluation::Denied(Denial::UnknownAuthor {
+                namespace: namespace.to_owned(),
+                values,
+                policies: match other {
+                    Evaluation::Denied(denial) => Some(Box::new(denial)),
+                    _ => None,
+                },
+            }),
+        }
     }
 
     /// Evaluates the cached policies.

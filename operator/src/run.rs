@@ -111,7 +111,12 @@ pub async fn run(
         watches::bedrock_access(&client, &scope, Arc::clone(&memory));
     let (policy_store, policies_changed) = watches::policies(&client);
     let (namespace_store, namespaces_relabelled) = watches::namespaces(&client, &scope);
-    let policies = Policies::new(policy_store, namespace_store, settings.require_policy);
+    let policies = Policies::new(
+        policy_store,
+        namespace_store,
+        settings.require_policy,
+        settings.validation_webhook,
+    );
     let admitter = Admitter {
         client: client.clone(),
         access_store: access_store.clone(),

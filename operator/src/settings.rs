@@ -76,7 +76,8 @@ pub struct Settings {
     pub webhook: Option<WebhookSettings>,
     /// `reportingInstance` of Events: the name of the operator's pod.
     pub instance: String,
-    /// Whether the webhook also validates `BedrockAccess` objects before the API server stores them.
+    /// Whether the webhook also validates `BedrockAccess` objects before the API server stores them. Reconciles then rely
+    /// on it for the permissions of authors.
     pub validation_webhook: bool,
     /// Leader election between replicas; `None`: this is the only replica.
     pub leader_election: Option<LeaderElection>,
@@ -111,7 +112,7 @@ impl Default for Settings {
             health_address: None,
             webhook: None,
             instance: names::FIELD_MANAGER.to_owned(),
-            validation_webhook: false,
+            validation_webhook: true,
             leader_election: None,
             namespaces: Vec::new(),
             require_policy: false,

@@ -1,14 +1,20 @@
 //! The webhook server: TLS, HTTP, and the path from an admission review to its response.
 //!
 //! The decisions are made in `sidecar/admit.rs` and `admission.rs`. The webhook configuration in the chart selects only
-//! pods with the label, so that an unavailable operator does not block other pods.
+//! pods with the label, so that an unavailable operator does not block other pods. A review only gets an answer: nothing is
+//! written. Its sender is known only if the API server has a client certificate (`client_authority`).
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/>
 
 pub(crate) mod metrics;
 mod review;
 mod settings;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use api::names;
 use axum::{
@@ -24,7 +30,12 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use rustls::{ServerConfig, server::ResolvesServerCert};
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, pem::PemObject},
+    server::{ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::Instant,
@@ -72,6 +83,14 @@ pub enum ServeError {
     /// The TLS configuration is invalid.
     #[error("failed to set up TLS")]
     Tls(#[source] rustls::Error),
+    /// The CA certificates of clients cannot be used.
+    #[error("failed to read the CA certificates of clients from {path}: {problem}")]
+    ClientAuthority {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be used.
+        problem: String,
+    },
 }
 
 /// The server's routes.
@@ -88,17 +107,21 @@ pub(crate) fn routes(webhook: Webhook) -> Router {
 /// # Errors
 /// When the address cannot be bound, or TLS cannot be configured.
 pub(crate) async fn serve(
-    address: SocketAddr,
+    settings: &WebhookSettings,
     certificate: Arc<dyn ResolvesServerCert>,
     routes: Router,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
+    let address = settings.address;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(ServeError::Tls)?
-        .with_no_client_auth()
-        .with_cert_resolver(certificate);
+        .map_err(ServeError::Tls)?;
+    let config = match &settings.client_authority {
+        None => config.with_no_client_auth(),
+        Some(path) => config.with_client_cert_verifier(client_verifier(path, provider)?),
+    };
+    let mut config = config.with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind(address)
@@ -114,6 +137,25 @@ pub(crate) async fn serve(
         let _ended = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
     });
     Ok(())
+}
+
+/// Accepts only clients with a certificate of these authorities.
+fn client_verifier(
+    path: &Path,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, ServeError> {
+    let failed = |error: &dyn fmt::Display| ServeError::ClientAuthority {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    };
+    let mut authorities = RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
+        let authority = authority.map_err(|error| failed(&error))?;
+        authorities.add(authority).map_err(|error| failed(&error))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider)
+        .build()
+        .map_err(|error| failed(&error))
 }
 
 async fn accept(
@@ -186,7 +228,12 @@ async fn validate(State(webhook): State<Webhook>, body: Bytes) -> Response {
     respond(&webhook.metrics, path, &body, async |request| {
         let decided = webhook
             .reviewer
-            .review(&request.namespace, &request.object, request.before())
+            .review(
+                &request.namespace,
+                &request.object,
+                request.before(),
+                &request.user_info,
+            )
             .await;
         if !request.dry_run {
             let result = decided

@@ -1,13 +1,14 @@
 //! The operator against a real API server: creation, drift, refusals and removal.
 
-mod admission;
+pub(crate) mod admission;
+mod authors;
 mod children;
 mod documents;
 mod labels;
 mod leader;
 mod lifecycle;
 mod namespaces;
-mod policies;
+pub(crate) mod policies;
 mod refusals;
 pub(crate) mod rig;
 pub(crate) mod sidecar;

@@ -101,6 +101,41 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- if or .Values.sidecar.enabled .Values.admission.enabled }}yes{{ end }}
 {{- end }}
 
+{{/*
+Whether the author of a request may create the objects of a gateway, in CEL. The API server limits the cost of an expression: it cannot
+contain a third check.
+*/}}
+{{- define "bedrock-access.authorMayCreate" -}}
+authorizer.group("apps").resource("deployments").namespace(request.namespace).check("create").allowed() &&
+authorizer.group("").resource("serviceaccounts").namespace(request.namespace).check("create").allowed()
+{{- end }}
+
+{{/* The fields that the webhooks for BedrockAccess objects have in common. */}}
+{{- define "bedrock-access.validation" -}}
+admissionReviewVersions: [v1]
+sideEffects: None
+timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}
+matchPolicy: Equivalent
+# caBundle is set by the operator or by cert-manager.
+clientConfig:
+  service:
+    name: {{ include "bedrock-access.prefix" . }}-webhook
+    namespace: {{ .Release.Namespace }}
+    path: /validate
+    port: 443
+rules:
+  - apiGroups: [bedrockaccess.dev]
+    apiVersions: [v1alpha1]
+    operations: [CREATE, UPDATE]
+    resources: [bedrockaccesses]
+    scope: Namespaced
+{{- with .Values.watchNamespaces }}
+namespaceSelector:
+  matchExpressions:
+    - { key: kubernetes.io/metadata.name, operator: In, values: {{ toJson . }} }
+{{- end }}
+{{- end }}
+
 {{/* Annotations of a webhook configuration. */}}
 {{- define "bedrock-access.webhookAnnotations" -}}
 {{- $annotations := deepCopy .Values.webhook.annotations }}

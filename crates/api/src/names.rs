@@ -80,7 +80,9 @@ pub const WEBHOOK_SERVICE: &str = "bedrock-access-webhook";
 pub const WEBHOOK_SECRET: &str = "bedrock-access-webhook";
 /// Name of the webhook that validates `BedrockAccess` objects, in its configuration.
 pub const VALIDATION_WEBHOOK: &str = "validate.bedrockaccess.dev";
-/// Name of its `ValidatingWebhookConfiguration`.
+/// Name of the same webhook for authors without permission to create the objects of a gateway; it fails closed.
+pub const AUTHORIZATION_WEBHOOK: &str = "authorize.bedrockaccess.dev";
+/// Name of their `ValidatingWebhookConfiguration`.
 pub const VALIDATION_CONFIGURATION: &str = "bedrock-access-validation";
 /// Path of the webhook that validates `BedrockAccess` objects.
 pub const VALIDATION_WEBHOOK_PATH: &str = "/validate";

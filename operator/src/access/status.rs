@@ -51,7 +51,10 @@ pub(crate) fn compute(
     now: Timestamp,
 ) -> BedrockAccessStatus {
     let mut status = previous.cloned().unwrap_or_default();
-    status.observed_generation = access.metadata.generation;
+    // Before the policies are evaluated, the spec is not observed: an observed spec was accepted or denied.
+    if result.evaluation.is_some() {
+        status.observed_generation = access.metadata.generation;
+    }
     // While suspended, these fields describe the objects that exist, and not the spec.
     if let Some(validated) = result.validated.filter(|_| !result.suspended) {
         let enabled = validated.gateway.enabled;

@@ -8,7 +8,7 @@ use api::{
     config::{AssumeRole, Model, Rates, Target},
     names,
     v1alpha1::{
-        BedrockAccess, BedrockAccessSpec,
+        BedrockAccess, BedrockAccessSpec, EndpointsSpec,
         clients::ClientsSpec,
         gateway::GatewaySpec,
         gateway_name,
@@ -23,7 +23,10 @@ use api::{
 use kube::{ResourceExt, api::DynamicObject};
 use serde_json::Value;
 
-use super::{Context, Error, build::identity::SECRET_DIRECTORY};
+use super::{
+    Context, Error,
+    build::identity::{SECRET_DIRECTORY, SECRET_VOLUME},
+};
 use crate::{owned::OwnedKind, policy::evaluate::Evaluation};
 
 /// The evaluation of the running configuration, if the policies deny it.
@@ -60,10 +63,22 @@ fn running(
         .filter_map(|key| data.get(key)?.as_str())
         .find_map(|text| GatewayConfig::from_yaml(text).ok())
         .filter(|document| document.revoked.is_none())?;
+    let endpoints = &document.endpoints;
+    let pod = deployment.and_then(|found| found.data.pointer("/spec/template/spec"));
+    let text = |path: &str| {
+        let value = pod.and_then(|pod| pod.pointer(path))?;
+        value.as_str().map(ToOwned::to_owned)
+    };
     let region = document.region.as_ref().map(ToString::to_string);
     let guardrail = document.guardrail.as_ref();
     Some(BedrockAccessSpec {
         region: region.unwrap_or_else(|| spec.region.clone()),
+        endpoints: Some(EndpointsSpec {
+            bedrock_runtime: endpoints.bedrock_runtime.clone(),
+            bedrock_mantle: endpoints.bedrock_mantle.clone(),
+            bedrock: endpoints.bedrock.clone(),
+            sts: endpoints.sts.clone(),
+        }),
         identity: IdentitySpec {
             assume_roles: document.assume_roles.iter().map(assume_role).collect(),
             ..deployment.map_or_else(|| spec.identity.clone(), identity)
@@ -84,6 +99,13 @@ fn running(
         }),
         gateway: GatewaySpec {
             enabled: deployment.is_some(),
+            // Without an image in the spec, the pods run the operator's default, possibly that of an earlier operator.
+            image: spec
+                .gateway
+                .image
+                .as_ref()
+                .and_then(|_| text("/containers/0/image")),
+            priority_class_name: text("/priorityClassName"),
             ..spec.gateway.clone()
         },
         ..spec.clone()
@@ -102,6 +124,16 @@ fn identity(deployment: &DynamicObject) -> IdentitySpec {
             .flatten()
             .find(|variable| variable.get("name").is_some_and(|found| found == name))
     };
+    let volumes = deployment
+        .data
+        .pointer("/spec/template/spec/volumes")
+        .and_then(Value::as_array);
+    let volume = |name: &str| {
+        volumes
+            .into_iter()
+            .flatten()
+            .find(|volume| volume.get("name").is_some_and(|found| found == name))
+    };
     let mut identity = IdentitySpec::default();
     if let Some(role) = variable("AWS_ROLE_ARN") {
         let role = role.get("value").and_then(Value::as_str);
@@ -109,13 +141,21 @@ fn identity(deployment: &DynamicObject) -> IdentitySpec {
             role_arn: role.unwrap_or_default().to_owned(),
             session_name: None,
             token_expiration_seconds: None,
-            audience: None,
+            audience: volume(names::TOKEN_VOLUME)
+                .and_then(|volume| {
+                    volume.pointer("/projected/sources/0/serviceAccountToken/audience")
+                })
+                .and_then(Value::as_str)
+                .map(ToOwned::to_owned),
         });
     } else if variable("AWS_CONTAINER_CREDENTIALS_FULL_URI").is_some() {
         identity.pod_identity = Some(PodIdentitySpec {});
     } else if variable(SECRET_DIRECTORY).is_some() {
         identity.secret = Some(IdentitySecretSpec {
-            name: String::new(),
+            name: volume(SECRET_VOLUME)
+                .and_then(|volume| volume.pointer("/secret/secretName")?.as_str())
+                .unwrap_or_default()
+                .to_owned(),
         });
     } else {
         identity.ambient = Some(AmbientSpec {});

@@ -11,6 +11,7 @@ use crate::{
     fixtures::{self, Caches, PolicyCaches, Scripted},
 };
 
+mod authors;
 mod drift;
 mod gateways;
 mod optional;

@@ -58,17 +58,19 @@ impl Keeper {
             &own.configuration,
             names::SIDECAR_WEBHOOK,
         );
-        let validation = Publication::new::<ValidatingWebhookConfiguration>(
-            client,
-            &own.validation_configuration,
-            names::VALIDATION_WEBHOOK,
-        );
+        let validation = [names::VALIDATION_WEBHOOK, names::AUTHORIZATION_WEBHOOK]
+            .into_iter()
+            .filter(|_| validates)
+            .map(|webhook| {
+                Publication::new::<ValidatingWebhookConfiguration>(
+                    client,
+                    &own.validation_configuration,
+                    webhook,
+                )
+            });
         Self {
             secrets: Api::namespaced(client.clone(), &own.namespace),
-            publications: [sidecar]
-                .into_iter()
-                .chain(validates.then_some(validation))
-                .collect(),
+            publications: [sidecar].into_iter().chain(validation).collect(),
             own,
         }
     }
@@ -112,7 +114,7 @@ impl Keeper {
         })
     }
 
-    /// The published CA bundle of each configuration; `None` if a configuration does not exist.
+    /// The published CA bundle of each webhook; `None` if a webhook does not exist.
     async fn published(&self) -> Result<Vec<Option<Vec<u8>>>, CertificateError> {
         let mut found = Vec::new();
         for publication in &self.publications {

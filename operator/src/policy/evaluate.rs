@@ -9,13 +9,16 @@ use api::{
     config::Rates,
     pattern::matches,
     v1alpha1::{
-        BedrockAccessSpec,
+        BedrockAccessSpec, condition,
         policy::{BedrockAccessPolicySpec, IdentityKind, PolicyNamespaces},
     },
 };
 use kube::core::{Selector, SelectorExt};
 
-use super::request::{Request, Value};
+use super::{
+    request::{Request, Value},
+    restricted::{Restricted, Rule, restricted},
+};
 use crate::error_chain::shown;
 
 /// Maximum number of policies, refusals of one policy, and allowed values in a message.
@@ -40,10 +43,22 @@ pub(crate) struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Evaluation {
     /// The cluster has no policy, and none is required.
-    Unrestricted,
+    Unrestricted {
+        /// Restricted values, which depend on the permissions of the author.
+        unruled: Vec<Restricted>,
+    },
     /// This policy allows the object.
-    Allowed { policy: String },
-    /// No policy allows the object.
+    Allowed {
+        policy: String,
+        /// Restricted values for which the policy has no rule, so that they depend on the permissions of the author.
+        unruled: Vec<Restricted>,
+    },
+    /// These values were accepted before the operator checked the permissions of authors. `policy` allows the rest.
+    AcceptedEarlier {
+        policy: Option<String>,
+        unruled: Vec<Restricted>,
+    },
+    /// No policy allows the object, or its author is unknown.
     Denied(Denial),
 }
 
@@ -58,6 +73,13 @@ pub(crate) enum Denial {
     Refused {
         namespace: String,
         policies: Vec<(String, Vec<Refusal>)>,
+    },
+    /// The spec has restricted values, and no admission request has shown who set them.
+    UnknownAuthor {
+        namespace: String,
+        values: Vec<Restricted>,
+        /// Why no policy allows the object, if that is also the case.
+        policies: Option<Box<Self>>,
     },
 }
 
@@ -87,14 +109,31 @@ pub(crate) fn evaluate(
                 namespace: namespace_info.name.clone(),
             })
         } else {
-            Evaluation::Unrestricted
+            Evaluation::Unrestricted {
+                unruled: restricted(spec),
+            }
         };
     }
     let request = Request::of(spec);
     let mut refusing = Vec::new();
+    let mut allowing: Option<(&str, Vec<Restricted>)> = None;
     for policy in policies {
         let refusals = match &policy.spec {
-            Ok(spec) if applies_to(&spec.namespaces, namespace_info) => refusals(spec, &request),
+            Ok(rules) if applies_to(&rules.namespaces, namespace_info) => {
+                let refusals = refusals(rules, &request);
+                if refusals.is_empty() {
+                    let unruled: Vec<Restricted> = request.unruled(rules).cloned().collect();
+                    // The policy whose rules leave the fewest values to the permissions of the author.
+                    if allowing
+                        .as_ref()
+                        .is_none_or(|(_, fewest)| unruled.len() < fewest.len())
+                    {
+                        allowing = Some((&policy.name, unruled));
+                    }
+                    continue;
+                }
+                refusals
+            }
             Ok(_) => continue,
             Err(problem) => vec![Refusal {
                 field: "spec".to_owned(),
@@ -103,12 +142,13 @@ pub(crate) fn evaluate(
                 allowed: Vec::new(),
             }],
         };
-        if refusals.is_empty() {
-            return Evaluation::Allowed {
-                policy: policy.name.clone(),
-            };
-        }
         refusing.push((policy.name.clone(), refusals));
+    }
+    if let Some((policy, unruled)) = allowing {
+        return Evaluation::Allowed {
+            policy: policy.to_owned(),
+            unruled,
+        };
     }
     let namespace = namespace_info.name.clone();
     Evaluation::Denied(if refusing.is_empty() {
@@ -160,6 +200,7 @@ fn refusals(policy: &BedrockAccessPolicySpec, request: &Request<'_>) -> Vec<Refu
             allowed: allowed.clone(),
         }));
     }
+    refusals.extend(restricted_values(policy, request));
     if policy.require_client_authentication && request.anonymous {
         refusals.push(Refusal {
             field: "spec.clients.anonymous".to_owned(),
@@ -170,6 +211,27 @@ fn refusals(policy: &BedrockAccessPolicySpec, request: &Request<'_>) -> Vec<Refu
     }
     refusals.extend(ceilings(policy, request));
     refusals
+}
+
+/// The restricted values that a rule of the policy does not allow.
+fn restricted_values<'a>(
+    policy: &'a BedrockAccessPolicySpec,
+    request: &'a Request<'_>,
+) -> impl Iterator<Item = Refusal> + 'a {
+    let ruled = request.restricted.iter().filter_map(|value| {
+        // `identity` evaluates this rule.
+        let patterns = value.rule.patterns(policy)?;
+        (value.rule != Rule::Identities).then_some((value, patterns))
+    });
+    let refused = |(value, patterns): &(&Restricted, Vec<String>)| {
+        !patterns.iter().any(|one| matches(one, &value.text))
+    };
+    ruled.filter(refused).map(|(value, patterns)| Refusal {
+        field: value.field.clone(),
+        value: value.shown(),
+        rule: value.rule.name(),
+        allowed: patterns,
+    })
 }
 
 /// If a policy limits a rate, the object must set this limit, and not higher.
@@ -210,6 +272,47 @@ fn identity(policy: &BedrockAccessPolicySpec, kind: IdentityKind) -> Option<Refu
     })
 }
 
+impl Evaluation {
+    /// The values that depend on the permissions of the author.
+    pub(crate) fn unruled(&self) -> &[Restricted] {
+        match self {
+            Self::Unrestricted { unruled }
+            | Self::Allowed { unruled, .. }
+            | Self::AcceptedEarlier { unruled, .. } => unruled,
+            Self::Denied(_) => &[],
+        }
+    }
+}
+
+impl Denial {
+    /// The reason of the conditions.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownAuthor { .. } => condition::REASON_AUTHOR_NOT_VERIFIED,
+            Self::NoPolicies { .. } | Self::NoneApplies { .. } | Self::Refused { .. } => {
+                condition::REASON_NOT_ALLOWED
+            }
+        }
+    }
+}
+
+/// What to do about restricted values in a namespace: the rules of a policy that could allow them.
+pub(crate) fn rules_for(values: &[Restricted], namespace: &str) -> String {
+    let mut rules: Vec<&str> = values.iter().map(|value| value.rule.name()).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    format!(
+        "allow {} in a BedrockAccessPolicy for namespace {namespace} (rule{} {})",
+        if values.len() == 1 {
+            "the value"
+        } else {
+            "the values"
+        },
+        if rules.len() == 1 { "" } else { "s" },
+        rules.join(", ")
+    )
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.rule.is_empty() {
@@ -236,6 +339,24 @@ impl fmt::Display for Denial {
                 "no BedrockAccessPolicy applies to namespace {namespace}; {others} {} to other namespaces. Add the namespace to spec.namespaces of a policy, by its name or its labels.",
                 if *others == 1 { "applies" } else { "apply" }
             ),
+            Self::UnknownAuthor {
+                namespace,
+                values,
+                policies,
+            } => {
+                if let Some(policies) = policies {
+                    write!(f, "{policies} ")?;
+                }
+                write!(
+                    f,
+                    "the spec has values that require permissions of its author, which the operator does not know: {}. Fix: {}; or enable the validation webhook (chart value admission.enabled) and let a user with the permissions change the spec or create the object again.",
+                    shown(values, SHOWN, "; ", |value| format!(
+                        "{value} (requires permission to {})",
+                        value.permission
+                    )),
+                    rules_for(values, namespace)
+                )
+            }
             Self::Refused {
                 namespace,
                 policies,

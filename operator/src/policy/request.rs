@@ -4,8 +4,13 @@
 
 use api::{
     config::Rates,
-    v1alpha1::{BedrockAccessSpec, policy::IdentityKind},
+    v1alpha1::{
+        BedrockAccessSpec,
+        policy::{BedrockAccessPolicySpec, IdentityKind},
+    },
 };
+
+use super::restricted::{Restricted, restricted};
 
 /// Prefix of every ARN.
 const ARN: &str = "arn:";
@@ -23,6 +28,8 @@ pub(super) struct Request<'a> {
     pub(super) anonymous: bool,
     /// Rate limits of all clients together.
     pub(super) limits: Rates,
+    /// Values that need a rule or an author with a permission.
+    pub(super) restricted: Vec<Restricted>,
 }
 
 /// A value and its field.
@@ -51,6 +58,7 @@ impl<'a> Request<'a> {
                 .as_ref()
                 .map(|limits| Rates::from(&limits.rates))
                 .unwrap_or_default(),
+            restricted: restricted(spec),
             ..Self::default()
         };
         if let Some(irsa) = &spec.identity.irsa {
@@ -95,6 +103,15 @@ impl<'a> Request<'a> {
                 .extend(region.map(|region| Value::new("spec.guardrail.identifier", region)));
         }
         request
+    }
+
+    /// The restricted values for which a policy has no rule.
+    pub(super) fn unruled(
+        &self,
+        policy: &BedrockAccessPolicySpec,
+    ) -> impl Iterator<Item = &Restricted> {
+        let values = self.restricted.iter();
+        values.filter(|value| value.rule.patterns(policy).is_none())
     }
 
     /// A model is called in the region of its ARN.

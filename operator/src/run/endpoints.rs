@@ -73,7 +73,7 @@ pub(super) async fn serve_webhook(
     });
     let address = settings.address;
     webhook::serve(
-        address,
+        &settings,
         Arc::new(certificates.clone()),
         routes,
         stop.clone(),

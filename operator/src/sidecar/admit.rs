@@ -125,8 +125,12 @@ impl Admitter {
         let account = pod.spec.service_account_name.as_deref();
         let account = account.filter(|name| !name.is_empty()).unwrap_or("default");
         let (namespace, access_name) = (namespace.to_owned(), name.to_owned());
-        match self.policies.evaluate(&namespace, &access.spec) {
-            Ok(Evaluation::Unrestricted | Evaluation::Allowed { .. }) => {}
+        match self.policies.evaluate_existing(access) {
+            Ok(
+                Evaluation::Unrestricted { .. }
+                | Evaluation::Allowed { .. }
+                | Evaluation::AcceptedEarlier { .. },
+            ) => {}
             Ok(Evaluation::Denied(denial)) => {
                 return Err(Refused::NotAccepted {
                     namespace,

@@ -4,7 +4,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::sidecar::{admit::Admission, pod::Pod};
+use crate::{
+    policy::author::Author,
+    sidecar::{admit::Admission, pod::Pod},
+};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
@@ -31,6 +34,8 @@ pub(super) struct Request {
     pub(super) object: Value,
     #[serde(default)]
     old_object: Value,
+    #[serde(default)]
+    pub(super) user_info: Author,
 }
 
 /// A rejection as it is sent.

@@ -11,6 +11,8 @@ pub struct WebhookSettings {
     pub address: SocketAddr,
     /// Source of its certificate.
     pub certificate: CertificateSource,
+    /// File with the CA certificates of clients, PEM. `None`: the API server needs no client certificate.
+    pub client_authority: Option<PathBuf>,
 }
 
 /// Source of the webhook's certificate.

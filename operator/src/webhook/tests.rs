@@ -111,3 +111,90 @@ async fn reviews_get_a_patch_or_a_rejection_and_are_counted() {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
 }
+
+/// A certificate of an authority, as the files of both ends.
+fn issued(issuer: &rcgen::Issuer<'_, rcgen::KeyPair>) -> (rcgen::Certificate, rcgen::KeyPair) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    (params.signed_by(&key, issuer).unwrap(), key)
+}
+
+#[derive(Debug)]
+struct Fixed(Arc<rustls::sign::CertifiedKey>);
+
+impl ResolvesServerCert for Fixed {
+    fn resolve(
+        &self,
+        _: rustls::server::ClientHello<'_>,
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+#[tokio::test]
+async fn with_a_client_authority_only_clients_with_its_certificate_are_answered() {
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    crate::install_tls_provider();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&key).unwrap();
+    let issuer = rcgen::Issuer::new(params, key);
+    let directory = std::env::temp_dir();
+    let path = directory.join(format!("webhook-client-ca-{}.crt", std::process::id()));
+    std::fs::write(&path, authority.pem()).unwrap();
+
+    let der = |key: &rcgen::KeyPair| PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let (own, own_key) = issued(&issuer);
+    let provider = rustls::crypto::ring::default_provider();
+    let own_key = provider
+        .key_provider
+        .load_private_key(der(&own_key))
+        .unwrap();
+    let own = rustls::sign::CertifiedKey::new(vec![own.der().clone()], own_key);
+    let address = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap()
+    };
+    let settings = WebhookSettings {
+        address,
+        certificate: CertificateSource::Directory(directory),
+        client_authority: Some(path.clone()),
+    };
+    let stop = CancellationToken::new();
+    let _stopped = stop.clone().drop_guard();
+    let routes = Router::new().route("/", axum::routing::get(|| async { "answered" }));
+    serve(&settings, Arc::new(Fixed(Arc::new(own))), routes, stop)
+        .await
+        .unwrap();
+
+    let (certificate, client_key) = issued(&issuer);
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    let config = || rustls::ClientConfig::builder().with_root_certificates(roots.clone());
+    let known = config()
+        .with_client_auth_cert(vec![certificate.der().clone()], der(&client_key))
+        .unwrap();
+    for (config, answered) in [(known, true), (config().with_no_client_auth(), false)] {
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let mut text = String::new();
+        if let Ok(mut stream) = connector.connect(name, stream).await {
+            let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            let _ = stream.write_all(request).await;
+            let _ = stream.read_to_string(&mut text).await;
+        }
+        assert_eq!(text.contains("answered"), answered, "{text}");
+    }
+
+    std::fs::write(&path, "no certificate").unwrap();
+    let certificate = Arc::new(crate::certificates::Certificates::default());
+    let stop = CancellationToken::new();
+    let error = serve(&settings, certificate, Router::new(), stop).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("CA certificates of clients"), "{error}");
+    std::fs::remove_file(&path).unwrap();
+}

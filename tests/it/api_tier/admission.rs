@@ -19,17 +19,17 @@ use serde_json::{Value, json};
 use super::rig::{OPERATOR_NAMESPACE, Rig, TEAM, sample_spec};
 use crate::support::{eventually, free_address};
 
-const CHART: [&str; 2] = ["--set", "admission.enabled=true"];
-
 /// The chart's configuration with a URL instead of a Service: there is no network of pods on this tier.
-async fn configure(rig: &Rig, webhook: SocketAddr) {
+pub(crate) async fn configure(rig: &Rig, webhook: SocketAddr) {
     let mut configuration = rig
-        .render(&CHART)
+        .render(&[])
         .into_iter()
         .find(|object| object["kind"] == "ValidatingWebhookConfiguration")
         .unwrap();
-    configuration["webhooks"][0]["clientConfig"] =
-        json!({"url": format!("https://{webhook}{}", names::VALIDATION_WEBHOOK_PATH)});
+    for one in configuration["webhooks"].as_array_mut().unwrap() {
+        one["clientConfig"] =
+            json!({"url": format!("https://{webhook}{}", names::VALIDATION_WEBHOOK_PATH)});
+    }
     Api::<ValidatingWebhookConfiguration>::all(rig.client.clone())
         .patch(
             names::VALIDATION_CONFIGURATION,
@@ -40,11 +40,11 @@ async fn configure(rig: &Rig, webhook: SocketAddr) {
         .unwrap();
 }
 
-async fn start_operator(rig: &mut Rig, webhook: SocketAddr) {
+pub(crate) async fn start_operator(rig: &mut Rig, webhook: SocketAddr) {
     rig.start_operator_with(Settings {
-        validation_webhook: true,
         webhook: Some(WebhookSettings {
             address: webhook,
+            client_authority: None,
             certificate: CertificateSource::Own(OwnCertificate {
                 namespace: OPERATOR_NAMESPACE.to_owned(),
                 secret: names::WEBHOOK_SECRET.to_owned(),
@@ -100,7 +100,7 @@ fn message(refused: Result<BedrockAccess, kube::Error>) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn access_is_refused_at_apply_with_the_words_of_its_status() {
     let webhook = free_address();
-    let mut rig = Rig::without_operator_with(&[], &CHART).await;
+    let mut rig = Rig::without_operator().await;
     configure(&rig, webhook).await;
     start_operator(&mut rig, webhook).await;
     let wrong = json!({

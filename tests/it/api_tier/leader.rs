@@ -45,6 +45,7 @@ async fn replica(rig: &Rig, name: &str) -> Replica {
         metrics_address: Some(metrics),
         webhook: Some(WebhookSettings {
             address: webhook,
+            client_authority: None,
             certificate: CertificateSource::Own(OwnCertificate {
                 namespace: OPERATOR_NAMESPACE.to_owned(),
                 secret: names::WEBHOOK_SECRET.to_owned(),

@@ -22,7 +22,11 @@ use crate::support::eventually;
 
 const CHILD: &str = "chat-gateway";
 
-async fn put(rig: &Rig, name: &str, spec: &Value) -> Result<BedrockAccessPolicy, kube::Error> {
+pub(crate) async fn put(
+    rig: &Rig,
+    name: &str,
+    spec: &Value,
+) -> Result<BedrockAccessPolicy, kube::Error> {
     let object = json!({
         "apiVersion": "bedrockaccess.dev/v1alpha1",
         "kind": "BedrockAccessPolicy",
@@ -38,7 +42,7 @@ async fn put(rig: &Rig, name: &str, spec: &Value) -> Result<BedrockAccessPolicy,
         .await
 }
 
-async fn remove(rig: &Rig, name: &str) {
+pub(crate) async fn remove(rig: &Rig, name: &str) {
     Api::<BedrockAccessPolicy>::all(rig.client.clone())
         .delete(name, &DeleteParams::default())
         .await
@@ -334,6 +338,17 @@ async fn policy_that_breaks_a_rule_is_refused_with_a_message_for_people() {
             "Unsupported value",
         ),
         (
+            "image twice",
+            with("images", json!(["a/*", "a/*"])),
+            "duplicate entries",
+        ),
+        ("no Secret", with("secrets", json!([])), "secrets"),
+        (
+            "empty toleration",
+            with("tolerations", json!([""])),
+            "tolerations",
+        ),
+        (
             "limit that is no word",
             with("requireClientAuthentication", json!("yes")),
             "boolean",
@@ -355,6 +370,15 @@ async fn policy_that_breaks_a_rule_is_refused_with_a_message_for_people() {
         "models": ["*", "us.anthropic.*", "arn:aws:bedrock:us-east-1::foundation-model/a.b-v1:0"],
         "identities": ["irsa", "podIdentity", "secret", "ambient"],
         "requireClientAuthentication": true,
+        "images": ["registry.example/*"],
+        "endpoints": ["https://bedrock.internal/*", "redis://valkey.*.svc:6379"],
+        "audiences": ["*"],
+        "serviceAccounts": ["bedrock-*"],
+        "secrets": ["bedrock-*"],
+        "priorityClassNames": ["low"],
+        "tolerations": ["dedicated=bedrock:*"],
+        "topologyKeys": ["kubernetes.io/hostname"],
+        "metadata": ["team=*"],
     });
     put(&rig, "p", &all).await.expect("all of it is accepted");
     let unseen = json!({

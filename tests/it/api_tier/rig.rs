@@ -213,10 +213,15 @@ impl Rig {
     /// A token of the operator's ServiceAccount.
     async fn operator_token(&self) -> String {
         let account = self.operator_user.rsplit(':').next().unwrap();
+        self.token(OPERATOR_NAMESPACE, account).await
+    }
+
+    /// A token of a ServiceAccount for the API server.
+    async fn token(&self, namespace: &str, account: &str) -> String {
         let audience = "https://kubernetes.default.svc";
         let hour = Duration::from_hours(1);
         self.cluster
-            .service_account_token(OPERATOR_NAMESPACE, account, audience, hour)
+            .service_account_token(namespace, account, audience, hour)
             .await
             .unwrap()
     }
@@ -240,7 +245,13 @@ impl Rig {
 
     /// What an operator's client needs: where the API server is, and the operator's own credentials.
     pub(crate) async fn operator_config(&self) -> Config {
-        let token = self.operator_token().await;
+        let account = self.operator_user.rsplit(':').next().unwrap();
+        self.config_of(OPERATOR_NAMESPACE, account).await
+    }
+
+    /// What a client of a ServiceAccount needs.
+    pub(crate) async fn config_of(&self, namespace: &str, account: &str) -> Config {
+        let token = self.token(namespace, account).await;
         let mut config = Config::new(self.cluster.url().parse().unwrap());
         config.root_cert = Some(certificates(&self.cluster.certificate_authority().unwrap()));
         config.auth_info.token = Some(token.into());

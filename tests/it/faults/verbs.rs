@@ -5,9 +5,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use api::names;
+use api::{names, v1alpha1::BedrockAccess};
 use k8s_openapi::{
     api::{
+        admissionregistration::v1::ValidatingWebhookConfiguration,
         autoscaling::v2::HorizontalPodAutoscaler, core::v1::ServiceAccount,
         networking::v1::NetworkPolicy,
     },
@@ -15,7 +16,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, ResourceExt,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use operator::Rotation;
 use serde_json::json;
@@ -23,6 +24,8 @@ use serde_json::json;
 use super::oracle::{self, CHILDREN};
 use crate::{
     api_tier::{
+        admission,
+        policies::{put, remove},
         rig::{Rig, TEAM, sample_spec},
         sidecar::rig::SidecarRig,
     },
@@ -83,7 +86,13 @@ where
 }
 
 /// Creates a BedrockAccess that does not parse; before, the definition is changed to accept anything, as an older one might.
+///
+/// The validation webhook, which would reject it, is removed.
 async fn put_one_that_does_not_parse(rig: &Rig) {
+    Api::<ValidatingWebhookConfiguration>::all(rig.client.clone())
+        .delete(names::VALIDATION_CONFIGURATION, &DeleteParams::default())
+        .await
+        .unwrap();
     let definitions = Api::<CustomResourceDefinition>::all(rig.client.clone());
     let name = "bedrockaccesses.bedrockaccess.dev";
     let mut definition = definitions.get(name).await.unwrap();
@@ -132,6 +141,35 @@ async fn lose_their_labels(rig: &Rig) {
     }
 }
 
+/// Lets the validation webhook reject an object, which reads the namespace, and then check an author.
+async fn review_a_denied_one(rig: &Rig) {
+    let europe = json!({"namespaces": {"names": [TEAM]}, "regions": ["eu-*"]});
+    put(rig, "europe", &europe).await.unwrap();
+    let mut spec = sample_spec();
+    spec["gateway"] = json!({"podAnnotations": {"a": "b"}});
+    let object = json!({
+        "apiVersion": "bedrockaccess.dev/v1alpha1", "kind": "BedrockAccess",
+        "metadata": {"name": "denied"}, "spec": spec,
+    });
+    let object = serde_json::from_value(object).unwrap();
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let objects = rig.api::<BedrockAccess>();
+    eventually("the webhook rejects", || async {
+        let created = objects.create(&dry_run, &object).await;
+        created.err().map(drop).ok_or_else(|| "admitted".to_owned())
+    })
+    .await;
+    remove(rig, "europe").await;
+    eventually("the webhook admits", || async {
+        let created = objects.create(&dry_run, &object).await;
+        created.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_verb_that_the_chart_grants_is_used_and_none_is_missing() {
     let rotation = Rotation {
@@ -143,13 +181,17 @@ async fn every_verb_that_the_chart_grants_is_used_and_none_is_missing() {
     let mut sidecars = SidecarRig::start(rotation).await;
     let rig = &sidecars.rig;
     rig.serve_pod_monitors().await;
+    admission::configure(rig, sidecars.webhook).await;
 
     let mut spec = sample_spec();
     spec["gateway"] = json!({
         "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
         "podMonitor": {},
+        // Requires permissions of the author.
+        "podAnnotations": {"a": "b"},
     });
     rig.apply("full", &spec).await.unwrap();
+    review_a_denied_one(rig).await;
     rig.children(CHILD).await;
     rig.condition("full", "Monitored", "True").await;
     waits_for::<HorizontalPodAutoscaler>(rig, Some("full")).await;

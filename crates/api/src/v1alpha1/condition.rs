@@ -25,7 +25,8 @@ pub const MODELS_READY: &str = "ModelsReady";
 pub const SIDECARS_UP_TO_DATE: &str = "SidecarsUpToDate";
 /// The PodMonitor exists. Not set without `spec.gateway.podMonitor`.
 pub const MONITORED: &str = "Monitored";
-/// A `BedrockAccessPolicy` allows the object. Not set if no policy exists and none is required.
+/// A `BedrockAccessPolicy` allows the object, and its author has the permissions that its spec requires. Not set if no
+/// policy exists, none is required and the author is verified at admission.
 pub const ACCEPTED: &str = "Accepted";
 
 /// The condition is met.
@@ -46,6 +47,11 @@ pub const REASON_CHILD_REFUSED: &str = "ChildRefused";
 pub const REASON_ALLOWED: &str = "Allowed";
 /// No `BedrockAccessPolicy` allows the object, so its endpoint is revoked.
 pub const REASON_NOT_ALLOWED: &str = "NotAllowed";
+/// The spec has values that require permissions of its author, whom no admission request has shown. The endpoint is
+/// revoked.
+pub const REASON_AUTHOR_NOT_VERIFIED: &str = "AuthorNotVerified";
+/// The spec has values that require permissions of its author. They were accepted before the operator verified authors.
+pub const REASON_ACCEPTED_EARLIER: &str = "AcceptedEarlier";
 /// A transient error occurred; the operator retries.
 pub const REASON_RETRYING: &str = "Retrying";
 /// The token signing keys of the cluster have not been read yet.

@@ -1,7 +1,8 @@
 //! `BedrockAccessPolicy`: limits on the `BedrockAccess` objects of some namespaces.
 //!
 //! If at least one policy exists, each `BedrockAccess` needs one policy that allows all of it; see
-//! `docs/decisions/0012-access-policies.md`.
+//! `docs/decisions/0012-access-policies.md`. The rules from `images` to `metadata` also replace the check of the author's
+//! permissions; see `docs/decisions/0024-author-permissions.md`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
@@ -22,7 +23,7 @@ use super::limits::RatesSpec;
     shortname = "bdap",
     category = "bedrock",
     derive = "PartialEq",
-    doc = "BedrockAccessPolicy limits the BedrockAccess objects of some namespaces. If no policy exists, every BedrockAccess is allowed. If at least one policy exists, a BedrockAccess is denied unless one policy for its namespace allows all of it. The operator revokes the role and the gateway of a denied BedrockAccess until a policy allows it.",
+    doc = "BedrockAccessPolicy limits the BedrockAccess objects of some namespaces. If no policy exists, every BedrockAccess whose author has the permissions that its spec requires is allowed. If at least one policy exists, a BedrockAccess is denied unless one policy for its namespace allows all of it. The operator revokes the role and the gateway of a denied BedrockAccess until a policy allows it.",
     printcolumn(
         name = "Namespaces",
         type_ = "string",
@@ -88,10 +89,58 @@ pub struct BedrockAccessPolicySpec {
     #[x_kube(validation = Rule::new("self.all(model, model.matches('^[A-Za-z0-9*][A-Za-z0-9._:/*-]*$'))").message("must be model ids without white space, such as anthropic.claude-*"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
-    /// Allowed kinds of identity. If not set, every kind is allowed, or only irsa if roleArns is set.
+    /// Allowed kinds of identity. If not set, every kind is allowed, or only irsa if roleArns is set; a user can set ambient
+    /// only with permission to create Deployments or Pods in the namespace.
     #[schemars(length(min = 1, max = 4), extend("x-kubernetes-list-type" = "set"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identities: Option<Vec<IdentityKind>>,
+    /// Allowed images in gateway.image. An asterisk (*) matches any number of characters, as in registry.example/bedrock/*.
+    /// If not set, a user can set an image only with permission to create Deployments or Pods in the namespace.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<Vec<String>>,
+    /// Allowed URLs in endpoints and in limits.store.redis. An asterisk (*) matches any number of characters, so end the
+    /// host with a slash or a port. HTTPS endpoints of AWS are always allowed. If not set, a user can set another URL only
+    /// with permission to create Deployments or Pods in the namespace.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Vec<String>>,
+    /// Allowed audiences in identity.irsa; sts.amazonaws.com is always allowed. If not set, a user can set another audience
+    /// only with permission to create Deployments or Pods in the namespace.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 255)), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audiences: Option<Vec<String>>,
+    /// Allowed names in serviceAccount.name. If not set, a user can name an existing ServiceAccount only with permission to
+    /// create Deployments or Pods, and one that the operator creates only with permission to create ServiceAccounts.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_accounts: Option<Vec<String>>,
+    /// Allowed names of Secrets, in identity.secret, clients.apiKeys, limits.store.redis and gateway.imagePullSecrets. If not
+    /// set, a user can name a Secret only with permission to get this Secret or to create Deployments or Pods.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Vec<String>>,
+    /// Allowed names in gateway.priorityClassName. If not set, a user can name a PriorityClass only with permission to create
+    /// Deployments or Pods in the namespace.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_class_names: Option<Vec<String>>,
+    /// Allowed taints in gateway.tolerations, in the form key=value:effect, such as dedicated=gpu:NoSchedule or dedicated*.
+    /// If not set, a user can set tolerations only with permission to create Deployments or Pods in the namespace.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerations: Option<Vec<String>>,
+    /// Allowed topology keys of pod affinity and pod anti-affinity in gateway.affinity, such as kubernetes.io/hostname. If not
+    /// set, a user can set pod affinity only with permission to create Deployments or Pods in the namespace.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 317)), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology_keys: Option<Vec<String>>,
+    /// Allowed labels and annotations of managed objects, in the form key=value, such as team=*: commonLabels,
+    /// gateway.podLabels, gateway.podAnnotations, and labels and annotations of gateway.service and serviceAccount. If not
+    /// set, a user can set them only with permission to create the labelled objects.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Vec<String>>,
     /// Deny clients.anonymous, so that every client must authenticate. Default: false.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub require_client_authentication: bool,

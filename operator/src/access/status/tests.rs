@@ -86,7 +86,9 @@ impl Default for Case {
             spec: "",
             suspended: false,
             error: None,
-            evaluation: None,
+            evaluation: Some(Evaluation::Unrestricted {
+                unruled: Vec::new(),
+            }),
             previous: None,
             now: time(100),
         }
@@ -410,15 +412,24 @@ fn accepted_stays_while_policies_cannot_be_evaluated_and_is_removed_with_the_las
         last_transition_time: Time(time(1)),
     };
     previous.conditions.push(accepted.clone());
+    previous.observed_generation = Some(2);
     let status = Case {
         previous: Some(previous),
+        evaluation: None,
         ..Case::default()
     }
     .status();
     assert_eq!(find(&status, "Accepted"), Some(&accepted));
+    assert_eq!(
+        status.observed_generation,
+        Some(2),
+        "the spec was neither accepted nor denied"
+    );
     let status = Case {
         previous: Some(status),
-        evaluation: Some(Evaluation::Unrestricted),
+        evaluation: Some(Evaluation::Unrestricted {
+            unruled: Vec::new(),
+        }),
         ..Case::default()
     }
     .status();

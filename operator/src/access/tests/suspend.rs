@@ -103,9 +103,17 @@ async fn policy_that_denies_the_running_configuration_of_a_suspended_object_revo
             "identities: [podIdentity]",
             "{suspend: true, identity: {podIdentity: {}}}",
         ),
+        ("endpoints: ['https://new.example']", "suspend: true"),
+        (
+            "images: [new.example/*]",
+            "{suspend: true, gateway: {image: 'new.example/image:1'}}",
+        ),
+        ("priorityClassNames: [new]", "suspend: true"),
+        ("audiences: [new]", "suspend: true"),
     ] {
         let mut world = World::new();
-        world.reconcile(fixtures::access("")).await.unwrap();
+        let runs = "{endpoints: {bedrock: 'https://old.example'}, gateway: {image: 'old.example/image:1', priorityClassName: old}, identity: {irsa: {roleArn: 'arn:aws:iam::123456789012:role/BedrockRole', audience: old}}}";
+        world.reconcile(fixtures::access(runs)).await.unwrap();
         let before = with_status(&world.api.requests());
         world.catch_up();
         world.policies.put(

@@ -32,25 +32,28 @@ impl Publication {
         }
     }
 
-    /// The CA bundle that the API server trusts, PEM; `None` if the configuration does not exist.
+    /// The CA bundle that the API server trusts, PEM; `None` if the configuration does not exist or has no such webhook.
     pub(super) async fn read(&self) -> Result<Option<Vec<u8>>, CertificateError> {
         let found = self.api.get_opt(&self.configuration).await;
         let found = found.map_err(|source| self.error("read", source))?;
-        Ok(found.map(|found| {
-            found
-                .data
-                .get("webhooks")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .find(|webhook| webhook.get("name").and_then(Value::as_str) == Some(self.webhook))
-                .and_then(|webhook| webhook.pointer("/clientConfig/caBundle")?.as_str())
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let webhooks = found.data.get("webhooks").and_then(Value::as_array);
+        let webhook = webhooks
+            .into_iter()
+            .flatten()
+            .find(|webhook| webhook.get("name").and_then(Value::as_str) == Some(self.webhook));
+        Ok(webhook.map(|webhook| {
+            webhook
+                .pointer("/clientConfig/caBundle")
+                .and_then(Value::as_str)
                 .and_then(|bundle| STANDARD.decode(bundle).ok())
                 .unwrap_or_default()
         }))
     }
 
-    /// Publishes these CA certificates, unless they are already published or the configuration does not exist.
+    /// Publishes these CA certificates, unless they are already published or the webhook does not exist.
     pub(super) async fn write(
         &self,
         trusted: Option<&[u8]>,

@@ -32,7 +32,7 @@ fn check(row: &str, more: &str, rules: &str, expected: Option<&str>) {
     let rules = format!("{{namespaces: {{names: ['*']}}, {rules}}}");
     let evaluation = evaluated(&fixtures::access(more), &[policy("all", &rules)], false);
     match (evaluation, expected) {
-        (Evaluation::Allowed { policy }, None) => assert_eq!(policy, "all", "{row}"),
+        (Evaluation::Allowed { policy, .. }, None) => assert_eq!(policy, "all", "{row}"),
         (Evaluation::Denied(denial), Some(words)) => {
             let text = denial.to_string();
             assert!(
@@ -187,6 +187,76 @@ fn rules_allow_listed_values_and_denials_name_them() {
             Some("spec.allow[0]: * is not allowed"),
         ),
         (
+            "an image",
+            "gateway: {image: 'registry.example/gateway:1'}".to_owned(),
+            "images: ['registry.example/*']",
+            None,
+        ),
+        (
+            "another image",
+            "gateway: {image: 'registry.example.attacker.example/gateway:1'}".to_owned(),
+            "images: ['registry.example/*']",
+            Some(
+                "spec.gateway.image: registry.example.attacker.example/gateway:1 is not allowed (allowed by images: registry.example/*)",
+            ),
+        ),
+        (
+            "another endpoint",
+            "endpoints: {sts: 'https://attacker.example'}".to_owned(),
+            "endpoints: ['https://bedrock.internal:8443*']",
+            Some("spec.endpoints.sts: https://attacker.example is not allowed (allowed by endpoints"),
+        ),
+        (
+            "an endpoint of AWS",
+            "endpoints: {sts: 'https://sts.us-east-1.amazonaws.com'}".to_owned(),
+            "endpoints: ['https://bedrock.internal/*']",
+            None,
+        ),
+        (
+            "a store",
+            "limits: {store: {redis: {url: 'redis://valkey.team-a.svc:6379', secretName: valkey}}}".to_owned(),
+            "endpoints: ['redis://valkey.*.svc:6379'], secrets: [valkey]",
+            None,
+        ),
+        (
+            "another Secret",
+            "identity: {secret: {name: payments}}".to_owned(),
+            "secrets: [bedrock-*]",
+            Some("spec.identity.secret.name: payments is not allowed (allowed by secrets: bedrock-*)"),
+        ),
+        (
+            "the default audience",
+            String::new(),
+            "audiences: [other], serviceAccounts: [x], tolerations: [x], topologyKeys: [x], metadata: [x], priorityClassNames: [x]",
+            None,
+        ),
+        (
+            "another audience",
+            format!("identity: {{irsa: {{roleArn: '{ROLE}', audience: api}}}}"),
+            "audiences: [other]",
+            Some("spec.identity.irsa.audience: api is not allowed (allowed by audiences: other)"),
+        ),
+        (
+            "another ServiceAccount",
+            "serviceAccount: {create: false, name: admin}".to_owned(),
+            "serviceAccounts: [bedrock-*]",
+            Some("spec.serviceAccount.name: admin is not allowed"),
+        ),
+        (
+            "settings of pods",
+            "gateway: {tolerations: [{key: dedicated, value: bedrock, effect: NoSchedule}], priorityClassName: low, podLabels: {team: a}}".to_owned(),
+            "tolerations: ['dedicated=bedrock:*'], priorityClassNames: [low], metadata: ['team=*']",
+            None,
+        ),
+        (
+            "other settings of pods",
+            "gateway: {tolerations: [{operator: Exists}], priorityClassName: system-node-critical, podAnnotations: {team: a}}".to_owned(),
+            "tolerations: ['dedicated*'], priorityClassNames: [low], metadata: ['team=b']",
+            Some(
+                "spec.gateway.priorityClassName: system-node-critical is not allowed (allowed by priorityClassNames: low); spec.gateway.tolerations: * is not allowed (allowed by tolerations: dedicated*); spec.gateway.podAnnotations: team=a is not allowed (allowed by metadata: team=b)",
+            ),
+        ),
+        (
             "authenticated clients",
             String::new(),
             "requireClientAuthentication: true",
@@ -247,7 +317,10 @@ fn rules_allow_listed_values_and_denials_name_them() {
 #[test]
 fn without_policies_everything_is_allowed_unless_a_policy_is_required() {
     let access = fixtures::access("");
-    assert_eq!(evaluated(&access, &[], false), Evaluation::Unrestricted);
+    let free = Evaluation::Unrestricted {
+        unruled: Vec::new(),
+    };
+    assert_eq!(evaluated(&access, &[], false), free);
     let Evaluation::Denied(denial) = evaluated(&access, &[], true) else {
         panic!("allowed");
     };
@@ -326,9 +399,36 @@ fn one_policy_must_allow_the_whole_object() {
     assert_eq!(
         evaluated(&access, &[role, model, both], false),
         Evaluation::Allowed {
-            policy: "c-both".to_owned()
+            policy: "c-both".to_owned(),
+            unruled: Vec::new(),
         }
     );
+}
+
+#[test]
+fn policy_with_the_most_rules_for_the_object_leaves_the_fewest_values_to_its_author() {
+    let access =
+        fixtures::access("gateway: {image: 'registry.example/gateway:1', priorityClassName: low}");
+    let everywhere = |rules: &str| format!("{{namespaces: {{names: ['*']}}{rules}}}");
+    let policies = [
+        policy("a-none", &everywhere("")),
+        policy("b-image", &everywhere(", images: ['registry.example/*']")),
+        policy(
+            "c-other",
+            &everywhere(", images: ['other/*'], priorityClassNames: [low]"),
+        ),
+    ];
+    let evaluation = evaluated(&access, &policies, false);
+    let Evaluation::Allowed { policy, unruled } = evaluation else {
+        panic!("{evaluation:?}");
+    };
+    let fields: Vec<&str> = unruled.iter().map(|value| value.field.as_str()).collect();
+    assert_eq!(policy, "b-image");
+    assert_eq!(fields, ["spec.gateway.priorityClassName"]);
+    let Evaluation::Unrestricted { unruled } = evaluated(&access, &[], false) else {
+        panic!("a policy");
+    };
+    assert_eq!(unruled.len(), 2, "{unruled:?}");
 }
 
 #[test]

@@ -110,6 +110,7 @@ impl SidecarRig {
                 leader_election: Some(LeaderElection::new(OPERATOR_NAMESPACE, "operator")),
                 webhook: Some(WebhookSettings {
                     address: self.webhook,
+                    client_authority: None,
                     certificate,
                 }),
                 ..Settings::default()
