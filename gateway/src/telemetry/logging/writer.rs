@@ -2,8 +2,11 @@
 //!
 //! If standard error is not read, or its disk is full, lines are dropped and counted. `write` of the standard library
 //! would block the request, and with it every other one on its thread.
+//!
+//! Characters that control a terminal are escaped: clients choose parts of lines, and administrators print them.
 
 use std::{
+    fmt::Write as _,
     io::{self, Write},
     sync::{
         OnceLock,
@@ -73,7 +76,7 @@ fn write_all(receiver: &Receiver<Message>, mut output: impl Write) {
 impl Write for Lines {
     /// Queues one line, or drops it while the queue is full.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.0.try_send(Message::Line(line.to_vec())).is_err() {
+        if self.0.try_send(Message::Line(escaped(line))).is_err() {
             dropped().inc();
         }
         Ok(line.len())
@@ -82,6 +85,25 @@ impl Write for Lines {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Escapes what JSON leaves as it is and terminals obey: DEL, the C1 controls, and the direction of text.
+fn escaped(line: &[u8]) -> Vec<u8> {
+    let is_plain = line.iter().all(|byte| *byte < 0x7f);
+    let Some(text) = str::from_utf8(line).ok().filter(|_| !is_plain) else {
+        return line.to_vec();
+    };
+    let mut out = String::with_capacity(line.len());
+    for character in text.chars() {
+        match character {
+            '\u{7f}'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                // Writing into a string cannot fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(character));
+            }
+            _ => out.push(character),
+        }
+    }
+    out.into_bytes()
 }
 
 impl<'a> MakeWriter<'a> for Lines {
@@ -122,6 +144,23 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn characters_that_control_a_terminal_are_escaped() {
+        let line = "{\"a\":\"\u{9b}31m\u{7f} \u{202e}x\u{2066} ü 🦊\"}\n";
+        let written = String::from_utf8(escaped(line.as_bytes())).unwrap();
+        assert_eq!(
+            written,
+            "{\"a\":\"\\u009b31m\\u007f \\u202ex\\u2066 ü 🦊\"}\n"
+        );
+        let back: serde_json::Value = serde_json::from_str(&written).unwrap();
+        assert_eq!(
+            back,
+            serde_json::from_str::<serde_json::Value>(line).unwrap()
+        );
+        assert_eq!(escaped(b"plain\n"), b"plain\n");
+        assert_eq!(escaped(b"\xff\x7f"), b"\xff\x7f");
     }
 
     #[test]
