@@ -10,7 +10,10 @@ use bedrock::sigv4::{Claim, VerifiedHead, VerifyError};
 use http::{HeaderMap, header, request::Parts};
 
 use super::{Authenticator, caller::Caller};
-use crate::http::error::{GatewayError, Result};
+use crate::http::{
+    decoders::apart,
+    error::{GatewayError, Result},
+};
 
 /// Names of Bedrock's services in signatures.
 const SERVICES: [&str; 3] = ["bedrock", "bedrock-runtime", "bedrock-mantle"];
@@ -89,9 +92,11 @@ impl Authenticator {
         let (Some(claim), Some(secret)) = (claim, self.keys.secret_of(client)) else {
             return Err(unreadable());
         };
-        claim
-            .verify_body(head, request, body, secret)
-            .map_err(|error| rejected(&error))?;
+        // Hashing takes time in proportion to the body, and strangers can send many of them.
+        apart(body.len(), || {
+            claim.verify_body(head, request, body, secret)
+        })
+        .map_err(|error| rejected(&error))?;
         self.unless_revoked(Caller::with_key(client))
     }
 }
