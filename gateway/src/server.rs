@@ -6,12 +6,18 @@
 
 pub(crate) mod admin;
 mod connections;
+mod failures;
 mod guarded_io;
 mod listener;
 mod reload;
 pub(crate) mod router;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Extension, Router};
 use hyper_util::{
@@ -30,7 +36,8 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use self::{
     admin::admin,
-    connections::{Connections, Place},
+    connections::{Client, Connections, Place},
+    failures::Failures,
     guarded_io::Guarded,
     listener::Listener,
     router::{ViaSocket, app},
@@ -255,6 +262,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 struct Port {
     router: Router,
     connections: Arc<Connections>,
+    failures: Arc<Failures>,
     state: State,
 }
 
@@ -263,6 +271,7 @@ impl Port {
         Self {
             router,
             connections,
+            failures: Failures::new(),
             state: state.clone(),
         }
     }
@@ -277,17 +286,19 @@ async fn accept(
 ) {
     loop {
         match listener.next().await {
-            Ok(stream) => {
+            Ok((stream, address)) => {
                 let Some(place) = port.connections.enter() else {
                     tracing::debug!("connection closed: too many connections with requests");
                     continue;
                 };
                 let (port, watcher) = (port.clone(), graceful.watcher());
                 match tls() {
-                    None => drop(tokio::spawn(connection(stream, port, place, watcher))),
+                    None => drop(tokio::spawn(connection(
+                        stream, address, port, place, watcher,
+                    ))),
                     Some(config) => drop(tokio::spawn(async move {
                         match handshake(stream, config).await {
-                            Ok(stream) => connection(stream, port, place, watcher).await,
+                            Ok(stream) => connection(stream, address, port, place, watcher).await,
                             // A client that does not trust the certificate, or uses plain HTTP.
                             Err(error) => tracing::debug!(%error, "TLS handshake failed"),
                         }
@@ -310,8 +321,13 @@ where
     tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await?
 }
 
-async fn connection<S>(stream: S, port: Port, place: Place, watcher: Watcher)
-where
+async fn connection<S>(
+    stream: S,
+    address: Option<IpAddr>,
+    port: Port,
+    place: Place,
+    watcher: Watcher,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let settings = port.state.settings();
@@ -328,7 +344,8 @@ where
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     let stream = Guarded::new(stream, settings.detect_timeout, settings.write_timeout);
-    let service = place.service(port.router);
+    let failures = port.failures;
+    let service = place.service(port.router, Client { address, failures });
     let connection = builder
         .serve_connection(TokioIo::new(stream), service)
         .into_owned();

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,11 +14,12 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::{body::Incoming, service::Service};
 use hyper_util::service::TowerToHyperService;
 use tokio_util::sync::CancellationToken;
 
+use super::failures::{Failures, Penalty};
 use crate::http::held::Held;
 
 /// Connections of the admin port.
@@ -62,6 +64,14 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct InProgress(Arc<Entry>);
 
+/// The client of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    /// None for a client of the Unix socket.
+    pub(super) address: Option<IpAddr>,
+    pub(super) failures: Arc<Failures>,
+}
+
 impl Connections {
     pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -104,10 +114,11 @@ impl Place {
     }
 
     /// The router for this connection.
-    pub(super) fn service(&self, router: Router) -> Counted {
+    pub(super) fn service(&self, router: Router, client: Client) -> Counted {
         Counted {
             inner: TowerToHyperService::new(router),
             entry: Arc::clone(&self.entry),
+            client,
         }
     }
 }
@@ -115,6 +126,43 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.connections.open().entries.remove(&self.id);
+    }
+}
+
+impl InProgress {
+    fn new(entry: &Arc<Entry>) -> Self {
+        entry.requests.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(entry))
+    }
+
+    /// Delays a rejection if its client has failed too often. The connection counts as idle meanwhile, so that
+    /// rejected clients do not keep others out.
+    async fn slowed(
+        self,
+        client: &Client,
+        response: &mut Response<Body>,
+        version: Version,
+    ) -> Self {
+        let rejected = response.status() == StatusCode::UNAUTHORIZED;
+        let Some(address) = client.address.filter(|_| rejected) else {
+            return self;
+        };
+        match client.failures.count(address) {
+            Penalty::None => {}
+            Penalty::Delay(delay) => {
+                let entry = Arc::clone(&self.0);
+                drop(self);
+                delay.wait().await;
+                return Self::new(&entry);
+            }
+            // A connection of HTTP/2 may belong to a proxy with other clients.
+            Penalty::Close if version < Version::HTTP_2 => {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Penalty::Close => {}
+        }
+        self
     }
 }
 
@@ -129,6 +177,7 @@ impl Drop for InProgress {
 pub(super) struct Counted {
     inner: TowerToHyperService<Router>,
     entry: Arc<Entry>,
+    client: Client,
 }
 
 type Outcome = Result<Response<Held<InProgress>>, std::convert::Infallible>;
@@ -139,11 +188,13 @@ impl Service<Request<Incoming>> for Counted {
     type Future = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.entry.requests.fetch_add(1, Ordering::AcqRel);
-        let in_progress = InProgress(Arc::clone(&self.entry));
+        let in_progress = InProgress::new(&self.entry);
+        let version = request.version();
         let response = self.inner.call(request);
+        let client = self.client.clone();
         Box::pin(async move {
-            let response: Response<Body> = response.await?;
+            let mut response: Response<Body> = response.await?;
+            let in_progress = in_progress.slowed(&client, &mut response, version).await;
             Ok(response.map(|body| Held::new(body, in_progress)))
         })
     }
@@ -176,8 +227,7 @@ mod tests {
     fn at_the_cap_the_oldest_connection_without_a_request_gives_way() {
         let connections = Connections::new(2);
         let first = connections.enter().unwrap();
-        first.entry.requests.fetch_add(1, Ordering::AcqRel);
-        let busy = InProgress(Arc::clone(&first.entry));
+        let busy = InProgress::new(&first.entry);
         let second = connections.enter().unwrap();
         let third = connections.enter().unwrap();
         assert!(second.entry.closing.is_cancelled());

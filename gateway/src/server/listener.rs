@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    net::IpAddr,
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::Path,
 };
@@ -15,25 +16,26 @@ use tokio::{
 pub(super) trait Listener {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    async fn next(&self) -> io::Result<Self::Stream>;
+    /// The next connection, with the address of its client if it has one.
+    async fn next(&self) -> io::Result<(Self::Stream, Option<IpAddr>)>;
 }
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
 
-    async fn next(&self) -> io::Result<TcpStream> {
-        let (stream, _) = self.accept().await?;
+    async fn next(&self) -> io::Result<(TcpStream, Option<IpAddr>)> {
+        let (stream, address) = self.accept().await?;
         // Stream events are small and must not wait for each other.
         let _ = stream.set_nodelay(true);
-        Ok(stream)
+        Ok((stream, Some(address.ip())))
     }
 }
 
 impl Listener for UnixListener {
     type Stream = UnixStream;
 
-    async fn next(&self) -> io::Result<UnixStream> {
-        Ok(self.accept().await?.0)
+    async fn next(&self) -> io::Result<(UnixStream, Option<IpAddr>)> {
+        Ok((self.accept().await?.0, None))
     }
 }
 
@@ -41,7 +43,7 @@ impl Listener for UnixListener {
 impl<T: Listener> Listener for Option<T> {
     type Stream = T::Stream;
 
-    async fn next(&self) -> io::Result<T::Stream> {
+    async fn next(&self) -> io::Result<(T::Stream, Option<IpAddr>)> {
         match self {
             Some(listener) => listener.next().await,
             None => std::future::pending().await,

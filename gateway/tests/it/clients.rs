@@ -1,8 +1,11 @@
 //! Client authentication.
 
+use std::time::Duration;
+
 use awsdouble::TokenIssuer;
 use http::Method;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::rig::{MODEL, Plan, Rig, ask, now};
 
@@ -41,6 +44,35 @@ async fn rejects_requests_without_a_valid_key_before_calling_bedrock() {
         assert!(!call.headers.contains_key("x-api-key"));
         assert!(!call.headers["authorization"].contains("sk-right"));
     }
+}
+
+#[tokio::test]
+async fn after_many_failures_of_an_address_rejections_are_delayed_and_valid_keys_are_not() {
+    let rig = Rig::start(Plan {
+        settings: Box::new(|settings| settings.api_key = Some(gateway::ApiKey::new("sk-right"))),
+        ..Plan::default()
+    })
+    .await;
+    let seconds = async |key: &str| {
+        let started = Instant::now();
+        let headers = [("x-api-key", key)];
+        let body = ask(MODEL, "hi").to_string();
+        let path = "/v1/chat/completions";
+        let response = rig.call(Method::POST, path, &headers, body).await;
+        (response.status.as_u16(), started.elapsed())
+    };
+    let guesses = futures::future::join_all((0..40).map(|_| seconds("sk-wrong")));
+    let (guesses, ()) = tokio::join!(guesses, async {
+        for _ in 0..10 {
+            let (status, took) = seconds("sk-right").await;
+            assert_eq!(status, 200);
+            assert!(took < Duration::from_millis(900), "{took:?}");
+        }
+    });
+    assert!(guesses.iter().all(|(status, _)| *status == 401));
+    let delayed = |(_, took): &&(u16, Duration)| *took >= Duration::from_secs(1);
+    let delayed = guesses.iter().filter(delayed).count();
+    assert!((5..=10).contains(&delayed), "{delayed} of 40");
 }
 
 #[tokio::test]
