@@ -126,3 +126,6 @@ pub(super) fn response(uid: &str, decided: Result<Admission, Refusal>) -> String
     }
     json!({"apiVersion": API_VERSION, "kind": KIND, "response": response}).to_string()
 }
+
+#[cfg(test)]
+mod tests;

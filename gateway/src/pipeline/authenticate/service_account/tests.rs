@@ -2,6 +2,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use proptest::prelude::*;
 use ring::{
     hmac,
     rand::SystemRandom,
@@ -192,4 +193,49 @@ fn rejects_a_key_set_without_usable_keys_and_ignores_unknown_keys() {
         .unwrap()
         .insert(0, json!({"kty": "new", "x": "y"}));
     assert_eq!(with(set).unwrap().keys.len(), 1);
+}
+
+/// A part of a token: any text, or JSON with members that tokens have.
+fn part() -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        any::<String>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        Just(Value::Null),
+        Just(json!(["test", "ES256", "crit"])),
+        Just(json!("ES256")),
+        Just(json!("none")),
+        Just(json!("test")),
+        Just(json!("bedrockaccess.dev/team-a/chat")),
+    ];
+    let name = prop::sample::select(vec![
+        "alg", "kid", "typ", "crit", "jwk", "jku", "x5c", "iss", "sub", "aud", "exp", "nbf", "iat",
+    ]);
+    let members = prop::collection::btree_map(name, value, 0..6);
+    prop_oneof![
+        members.prop_map(|members| URL_SAFE_NO_PAD.encode(json!(members).to_string())),
+        any::<Vec<u8>>().prop_map(|bytes| URL_SAFE_NO_PAD.encode(bytes)),
+        "[A-Za-z0-9_.=+/-]{0,40}",
+    ]
+}
+
+proptest! {
+    #[test]
+    fn generated_tokens_are_rejected(parts in prop::collection::vec(part(), 0..5)) {
+        let token = parts.join(".");
+        let _ = looks_like_a_token(&token);
+        let result = accounts().verify(&token, at(NOW));
+        prop_assert!(matches!(result, Err(GatewayError::Unauthenticated { .. })), "{token}");
+    }
+
+    #[test]
+    fn tokens_with_one_character_changed_are_rejected(index: prop::sample::Index, to in "[A-Za-z0-9_.-]") {
+        let good = token(&claims(), "test");
+        prop_assert!(accounts().verify(&good, at(NOW)).is_ok());
+        let at_byte = index.index(good.len());
+        // The last character of a part has bits that belong to no byte.
+        let ends_a_part = good.get(at_byte + 1..).is_none_or(|rest| rest.is_empty() || rest.starts_with('.'));
+        let changed = format!("{}{to}{}", &good[..at_byte], &good[at_byte + 1..]);
+        prop_assume!(changed != good && !ends_a_part);
+        prop_assert!(accounts().verify(&changed, at(NOW)).is_err(), "{changed}");
+    }
 }
