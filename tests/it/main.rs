@@ -18,6 +18,7 @@ mod examples;
 mod faults;
 mod framework_clients;
 mod golden_requests;
+mod hostile;
 mod limits;
 mod manifests;
 mod native;

@@ -27,11 +27,13 @@ const TOGETHER: &str = "tests";
 /// Modules of these tests that need an API server.
 const API_TIER: &str = "api_tier::";
 const FAULTS: &str = "faults::";
+/// The module that measures, and whose attacks would disturb others.
+const HOSTILE: &str = "hostile::";
 
 /// Budget of the default lane once dependencies are compiled.
 const DEFAULT: Duration = Duration::from_mins(12);
 /// Budget of the full lane once dependencies are compiled.
-const FULL: Duration = Duration::from_mins(35);
+const FULL: Duration = Duration::from_mins(43);
 /// What an empty machine needs in addition, to compile dependencies and the programs of Kubernetes.
 const EMPTY: Duration = Duration::from_mins(13);
 
@@ -147,16 +149,19 @@ fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], ful
             .filter(|binary| binary.is_integration && binary.package != TOGETHER);
         binaries::run(console, "products and rigs", own, how)
     });
-    let groups: [(&str, u64, &[&str], &[&str]); 3] = [
+    let mut groups: Vec<(&str, u64, &[&str], &[&str])> = vec![
         (
             "clients and exchanges",
             budget(60, 200),
             &[],
-            &[API_TIER, FAULTS],
+            &[API_TIER, FAULTS, HOSTILE],
         ),
         ("API tier", budget(140, 240), &[API_TIER], &[]),
         ("fault injection", budget(75, 360), &[FAULTS], &[]),
     ];
+    if full {
+        groups.push(("hostile clients", 480, &[HOSTILE], &[]));
+    }
     for (name, seconds, filters, skip) in groups {
         report.run(name, seconds, || {
             let together = binaries

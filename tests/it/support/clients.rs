@@ -55,7 +55,7 @@ fn prepared(directory: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<
 }
 
 /// A Python interpreter with the packages that `requirements.txt` beside the scripts names.
-fn python(scripts: &Path) -> PathBuf {
+pub(crate) fn python(scripts: &Path) -> PathBuf {
     let requirements = scripts.join("requirements.txt");
     let text = fs::read_to_string(&requirements).unwrap();
     let directory = installed("python", &text);

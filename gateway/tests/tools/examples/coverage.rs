@@ -54,3 +54,50 @@ fn every_item_of_the_guide_names_its_tests_or_the_reason() {
     }
     assert!(items > 85, "{items} items");
 }
+
+/// Whether a file declares a function, or a table of cases in Python.
+fn declares(file: &str, name: &str) -> bool {
+    let text = read(file);
+    let starts = if file.ends_with(".py") {
+        [format!("\ndef {name}("), format!("\n{name} = ")]
+    } else {
+        [format!("fn {name}("), format!("fn {name}<")]
+    };
+    starts.iter().any(|start| text.contains(start))
+}
+
+#[test]
+fn every_line_of_the_threat_model_names_tests_that_exist() {
+    /// Lines without a test; each says so, and what it means.
+    const WITHOUT: usize = 2;
+    let page = read("docs/threat-model.md");
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| Attacker "));
+    let (mut lines, mut without) = (0, 0);
+    for row in rows {
+        let [_, path, defence, shown, risk] = row
+            .trim_matches('|')
+            .split(" | ")
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .try_into()
+            .unwrap_or_else(|_| panic!("five cells: {row}"));
+        assert!(!defence.is_empty() && !risk.is_empty(), "{path}");
+        let mut tests = 0;
+        for name in between(shown, '`') {
+            let (file, function) = name.split_once("::").unwrap_or((name, ""));
+            assert!(root().join(file).is_file(), "{path}: {file}");
+            assert!(
+                function.is_empty() || declares(file, function),
+                "{path}: {name}"
+            );
+            tests += 1;
+        }
+        assert!(tests > 0 || shown == "none", "{path}: {shown}");
+        without += usize::from(tests == 0);
+        lines += 1;
+    }
+    assert!(lines > 35, "{lines} lines");
+    assert_eq!(without, WITHOUT);
+}
