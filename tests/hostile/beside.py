@@ -12,11 +12,14 @@ import time
 import http2
 import wire
 from cases import Group
-from rig import KEY, MEMORY, Rig, chat
+from rig import KEY, Rig, chat
 from slow import PREFACE, SETTINGS, forged
 
-#: The worst that a good client may see beside an attack, in seconds: 99 of 100 requests.
-LATENCY = 0.5
+#: The worst that 99 of 100 requests of a good client, and half of the health checks, may take beside an attack, in seconds:
+#: the machine may be busy with other work.
+LATENCY, HEALTH = 2, 0.1
+#: Bytes that strangers may occupy: their bodies of 32 MiB, which are joined to be hashed, and what the allocator keeps.
+MEMORY = 96 * 1024 * 1024
 #: Seconds without an attack, before each.
 ALONE = 3
 
@@ -142,7 +145,7 @@ def run(programs):
             }
             group.check(f"{name}: failed requests of the good client", failures, 0)
             group.expect(f"{name}: latency", p99 < LATENCY, f"p99 {p99:.3f} s")
-            group.expect(f"{name}: health", share(health, 0.9) < 0.1, f"{[round(one, 3) for one in health[-5:]]}")
+            group.expect(f"{name}: health", share(health, 0.5) < HEALTH, f"{[round(one, 3) for one in health[-5:]]}")
             group.expect(f"{name}: memory", peak <= MEMORY, f"{peak >> 20} MB more than at rest")
-        group.after(rig)
+        group.after(rig, memory=MEMORY)
     return group

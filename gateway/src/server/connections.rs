@@ -148,7 +148,6 @@ impl InProgress {
             return self;
         };
         match client.failures.count(address) {
-            Penalty::None => {}
             Penalty::Delay(delay) => {
                 let entry = Arc::clone(&self.0);
                 drop(self);
@@ -160,7 +159,7 @@ impl InProgress {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
-            Penalty::Close => {}
+            Penalty::None | Penalty::Close => {}
         }
         self
     }

@@ -234,7 +234,8 @@ proptest! {
         let at_byte = index.index(good.len());
         // The last character of a part has bits that belong to no byte.
         let ends_a_part = good.get(at_byte + 1..).is_none_or(|rest| rest.is_empty() || rest.starts_with('.'));
-        let changed = format!("{}{to}{}", &good[..at_byte], &good[at_byte + 1..]);
+        let mut changed = good.clone();
+        changed.replace_range(at_byte..=at_byte, &to);
         prop_assume!(changed != good && !ends_a_part);
         prop_assert!(accounts().verify(&changed, at(NOW)).is_err(), "{changed}");
     }
