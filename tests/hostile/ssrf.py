@@ -42,7 +42,7 @@ def urls(port):
                  f"https://user:pass@localhost/a.png", "file:///etc/passwd", "gopher://127.0.0.1:6379/_INFO", "ftp://127.0.0.1/a",
                  "data:text/html,<p>", "//127.0.0.1/a.png", "/etc/passwd", "https:127.0.0.1/a.png", "https:///a.png", "https://",
                  "https://127.0.0.1 /a.png", "https://127.0.0.1\t/a.png", "jar:https://127.0.0.1!/a", "ldap://127.0.0.1/",
-                 "HTTPS://127.0.0.1/a.png"]:
+                 "HTTPS://127.0.0.1/a.png", "s3://bucket/a.png", "s3://bucket/../other/a.png", "S3://bucket/a.png"]:
         yield text
 
 
@@ -66,7 +66,8 @@ def run(programs):
             for dialect, path, body in bodies(url):
                 def one(dialect=dialect, path=path, body=body):
                     status, _, response = rig.post(path, json.dumps(body), {"authorization": f"Bearer {KEY}"})
-                    group.check(f"{dialect} {url!r}", status, 400)
+                    # Objects of S3 are read by Bedrock with the gateway's role, unless the configuration lists them: 403.
+                    group.check(f"{dialect} {url!r}", status, {400, 403} if url.lower().startswith("s3:") else 400)
                     if b"root:" in response:
                         group.failures.append(f"{dialect} {url!r}: a file in the response")
 
