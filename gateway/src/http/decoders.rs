@@ -80,6 +80,7 @@ mod tests {
                         .run(LARGE_BYTES, || {
                             let now = running.fetch_add(1, Ordering::SeqCst) + 1;
                             most.fetch_max(now, Ordering::SeqCst);
+                            // sleep: the work that occupies a thread.
                             thread::sleep(Duration::from_millis(200));
                             running.fetch_sub(1, Ordering::SeqCst);
                         })
@@ -87,6 +88,7 @@ mod tests {
                 })
             })
             .collect();
+        // sleep: until the work occupies a thread.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let started = Instant::now();
         tokio::spawn(async {}).await.unwrap();
