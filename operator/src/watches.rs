@@ -312,7 +312,7 @@ mod tests {
             DeserializeGuard(Ok(access))
         };
         let (cache, writer) = reflector::store::<Guarded>();
-        let events = [
+        let events = vec![
             Event::Init,
             Event::InitApply(access("first")),
             Event::InitDone,
@@ -323,7 +323,7 @@ mod tests {
             Event::InitApply(access("third")),
             Event::InitDone,
         ];
-        let watch = futures::stream::iter(events.map(Ok)).reflect(writer);
+        let watch = futures::stream::iter(events.into_iter().map(Ok)).reflect(writer);
         let mut yielded = Box::pin(applied(watch, cache.clone()));
         let mut names = Vec::new();
         while let Some(object) = yielded.try_next().await.unwrap() {

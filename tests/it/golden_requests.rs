@@ -70,7 +70,8 @@ async fn gateway(double: &Double, settings: &Value, directory: &Path) -> Gateway
         |model: &str| json!({"name": model, "targets": [{"modelId": model, "api": "Converse"}]});
     let mut models: Vec<Value> = TRANSLATED.iter().copied().map(translated).collect();
     let mantle = double.mantle_url();
-    let mut document = json!({"allow": ["*"], "endpoints": {"bedrockMantle": mantle}});
+    let mut document =
+        json!({"allow": ["*"], "s3Sources": ["s3://*"], "endpoints": {"bedrockMantle": mantle}});
     for name in ["strict", "automaticCache"] {
         if let Some(value) = settings.get(name) {
             document[name] = value.clone();

@@ -111,6 +111,11 @@ pub struct BedrockAccessSpec {
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "set"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
+    /// S3 objects that requests can refer to, as patterns of their URIs such as s3://bucket/prefix/*. Bedrock reads them
+    /// with the role of the gateway. If not set, requests cannot refer to S3 objects.
+    #[schemars(length(max = 64), inner(length(min = 6, max = 1024), regex(pattern = r"^s3://")), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub s3_sources: Vec<String>,
     /// Guardrail that Bedrock applies to every request. Clients cannot override it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardrail: Option<models::GuardrailSpec>,

@@ -36,6 +36,9 @@ const SEVERAL_TYPES: [&str; 8] = [
     "container",
 ];
 
+/// Fields for which null is not the same as absent.
+const REQUIRED: [&str; 3] = ["model", "messages", "max_tokens"];
+
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| DOCUMENT.to_string().into());
 
@@ -143,7 +146,12 @@ fn properties(fields: &[FieldDescription]) -> Map<String, Value> {
 fn property(field: &FieldDescription) -> Value {
     let mut schema = Map::new();
     if let Some(kind) = kind(field) {
-        schema.insert("type".to_owned(), kind.into());
+        let kinds = if REQUIRED.contains(&field.name) {
+            kind.into()
+        } else {
+            json!([kind, "null"])
+        };
+        schema.insert("type".to_owned(), kinds);
     }
     let (words, support) = match field.support.as_slice() {
         [(label, _)] => {

@@ -95,7 +95,7 @@ fn running(
         },
         limits: Some(LimitsSpec {
             rates: rates(document.limits.rates()),
-            store: None,
+            ..LimitsSpec::default()
         }),
         gateway: GatewaySpec {
             enabled: deployment.is_some(),

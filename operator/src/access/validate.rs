@@ -69,6 +69,7 @@ pub(crate) struct Validated {
     pub(crate) models: Vec<config::Model>,
     /// Patterns of model ids that clients may use directly.
     pub(crate) allow: Vec<String>,
+    pub(crate) s3_sources: Vec<String>,
     /// Applied to every request.
     pub(crate) guardrail: Option<Guardrail>,
     /// Client authentication.
@@ -302,10 +303,8 @@ pub(crate) fn validate(
             .map(|keys| keys.secret_name.clone()),
         common_labels: spec.common_labels.clone(),
         allow: spec.allow.clone(),
-        guardrail: spec.guardrail.as_ref().map(|guardrail| Guardrail {
-            identifier: guardrail.identifier.clone(),
-            version: guardrail.version.clone(),
-        }),
+        s3_sources: spec.s3_sources.clone(),
+        guardrail: spec.guardrail.as_ref().map(models::guardrail),
         gateway: GatewaySpec {
             image_pull_policy: spec
                 .gateway

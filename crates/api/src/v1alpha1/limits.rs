@@ -40,6 +40,16 @@ pub struct LimitsSpec {
     /// The limits themselves.
     #[serde(flatten)]
     pub rates: RatesSpec,
+    /// Maximum number of requests in progress in each gateway pod and each sidecar, of all clients. The gateway rejects
+    /// further requests with status 503. If not set, one request for each 128 KiB of the memory limit of its container.
+    #[schemars(range(min = 1, max = 100_000))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<u32>,
+    /// Maximum size of a request body in bytes. The gateway rejects larger requests with status 413. If not set, 32 MiB.
+    /// The memory limit of the container may allow less.
+    #[schemars(range(min = 1, max = 104_857_600))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body_bytes: Option<u64>,
     /// Store in which the gateway pods count requests and tokens together. If not set, each pod counts separately.
     /// Sidecars always count separately.
     #[serde(default, skip_serializing_if = "Option::is_none")]

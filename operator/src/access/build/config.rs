@@ -51,11 +51,12 @@ pub(crate) fn gateway_config(access: &Validated) -> GatewayConfig {
         assume_roles: access.assume_roles.clone(),
         models: access.models.clone(),
         allow: access.allow.clone(),
+        s3_sources: access.s3_sources.clone(),
         guardrail: access.guardrail.clone(),
         clients: access.clients.clone(),
         limits: Limits {
             store: access.limits.store.clone(),
-            ..Limits::default().with_rates(access.limits.rates)
+            ..access.limits.of_gateway()
         },
         ..GatewayConfig::default()
     }
@@ -67,7 +68,7 @@ pub(crate) fn gateway_config(access: &Validated) -> GatewayConfig {
 fn sidecar_config(access: &Validated) -> GatewayConfig {
     GatewayConfig {
         clients: Clients::default(),
-        limits: Limits::default().with_rates(access.limits.rates),
+        limits: access.limits.of_gateway(),
         ..gateway_config(access)
     }
 }

@@ -59,6 +59,8 @@ fn settings_that_the_gateway_reloads_do_not_replace_pods() {
         "clients: {serviceAccounts: [{name: app}, {name: other}]}",
         "clients: {anonymous: true}",
         "limits: {requestsPerMinute: 60, tokensPerDay: 100000}",
+        "limits: {maxInFlight: 60, maxBodyBytes: 100000}",
+        "s3Sources: ['s3://media/*']",
         "clients: {serviceAccounts: [{name: app, limits: {concurrentRequests: 3}}]}",
         "models: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0', assumeRole: {roleArn: 'arn:aws:iam::210987654321:role/Next'}}]}]",
         "limits: {tokensPerDay: 1, store: {redis: {url: 'redis://valkey:6379'}}}",
@@ -156,11 +158,12 @@ models:
       - { modelId: "eu.anthropic.claude-sonnet-4-20250514-v1:0", weight: 3 }
       - { modelId: "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc", priority: 1, baseModel: "amazon.nova-pro-v1:0", api: Converse, assumeRole: { roleArn: "arn:aws:iam::345678901234:role/Far", externalId: agreed } }
 allow: [ "amazon.nova-*" ]
+s3Sources: [ "s3://media/*" ]
 guardrail: { identifier: gr-1, version: "2" }
 clients:
   serviceAccounts: [ { namespace: team-b, name: app, models: [ smart ], limits: { concurrentRequests: 3 } } ]
   apiKeys: { secretName: keys, limits: { requestsPerMinute: 10, tokensPerMinute: 5000 } }
-limits: { requestsPerMinute: 600, tokensPerMinute: 1000000, concurrentRequests: 50, tokensPerDay: 20000000, store: { redis: { url: "rediss://cache.example:6380", secretName: cache } } }
+limits: { requestsPerMinute: 600, tokensPerMinute: 1000000, concurrentRequests: 50, tokensPerDay: 20000000, maxInFlight: 100, maxBodyBytes: 1000000, store: { redis: { url: "rediss://cache.example:6380", secretName: cache } } }
 gateway:
   replicas: 3
   resources: { requests: { cpu: "0.5" }, limits: { memory: 1Gi } }

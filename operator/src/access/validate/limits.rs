@@ -1,7 +1,7 @@
 //! Rate limits of a `BedrockAccess` and of its clients.
 
 use api::{
-    config::{Rates, RedisStore, Store},
+    config::{self, Rates, RedisStore, Store},
     names,
     v1alpha1::{
         BedrockAccessSpec,
@@ -13,10 +13,26 @@ use api::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) rates: Rates,
+    /// Requests in progress, if set.
+    pub(crate) max_in_flight: Option<u32>,
+    /// Size of a request body, if set.
+    pub(crate) max_body_bytes: Option<u64>,
     /// Store of the counters that all gateways share.
     pub(crate) store: Option<Store>,
     /// Secret with the credentials of the store.
     pub(crate) store_secret: Option<String>,
+}
+
+impl Limits {
+    /// The limits of one gateway, without a store.
+    pub(crate) fn of_gateway(&self) -> config::Limits {
+        let limits = config::Limits::default().with_rates(self.rates);
+        config::Limits {
+            max_in_flight: self.max_in_flight,
+            max_body_bytes: self.max_body_bytes.unwrap_or(limits.max_body_bytes),
+            ..limits
+        }
+    }
 }
 
 pub(super) fn limits(spec: &BedrockAccessSpec) -> Limits {
@@ -28,6 +44,8 @@ fn of_access(spec: &LimitsSpec) -> Limits {
     let secret = redis.and_then(|redis| redis.secret_name.clone());
     Limits {
         rates: Rates::from(&spec.rates),
+        max_in_flight: spec.max_in_flight,
+        max_body_bytes: spec.max_body_bytes,
         store: redis.map(|redis| Store {
             redis: RedisStore {
                 url: redis.url.clone(),

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use api::{
     Arn, Region,
-    config::{Model, Target},
+    config::{Guardrail, Model, Target},
     v1alpha1::{
         BedrockAccessSpec,
-        models::{ModelSpec, TargetSpec},
+        models::{GuardrailSpec, ModelSpec, TargetSpec},
     },
 };
 
@@ -87,6 +87,13 @@ pub(super) fn models(
 }
 
 /// Requires at least one model or pattern, and patterns that can match.
+pub(super) fn guardrail(spec: &GuardrailSpec) -> Guardrail {
+    Guardrail {
+        identifier: spec.identifier.clone(),
+        version: spec.version.clone(),
+    }
+}
+
 pub(super) fn check_allow(spec: &BedrockAccessSpec, problems: &mut Problems) {
     if spec.models.is_empty() && spec.allow.is_empty() {
         problems.add("spec", "set at least one of models or allow");

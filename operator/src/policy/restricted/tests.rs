@@ -20,6 +20,7 @@ enum Class {
 use Class::{Free, Restricted as Needs};
 
 /// Every field of the spec. A path that ends in `*` covers a type of Kubernetes; `[]` is an item of a list.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn classes() -> Vec<(&'static str, Class)> {
     let workloads = "create deployments or pods";
     let secret = "get secrets/x, or create deployments or pods";
@@ -102,6 +103,8 @@ fn classes() -> Vec<(&'static str, Class)> {
         ("models[].targets[].region", Free),
         ("models[].targets[].weight", Free),
         ("allow[]", Free),
+        // Bedrock reads them with the role, which rules of policies cover.
+        ("s3Sources[]", Free),
         ("guardrail.identifier", Free),
         ("guardrail.version", Free),
         ("clients.anonymous", Free),
@@ -114,6 +117,8 @@ fn classes() -> Vec<(&'static str, Class)> {
         ("clients.serviceAccounts[].models[]", Free),
         ("clients.serviceAccounts[].name", Free),
         ("clients.serviceAccounts[].namespace", Free),
+        ("limits.maxBodyBytes", Free),
+        ("limits.maxInFlight", Free),
         ("limits.concurrentRequests", Free),
         ("limits.requestsPerMinute", Free),
         ("limits.tokensPerDay", Free),

@@ -68,7 +68,8 @@ def observed(name, status, headers, text):
     """How the gateway treated a field: in the words of the document."""
     warnings = headers.get_all("x-bedrock-gateway-warning") or []
     # A warning names the header in which Anthropic's API has this field.
-    name = name.replace("anthropic_beta", "anthropic-beta")
+    if name in ("anthropic_beta", "betas"):
+        name = "anthropic-beta"
     if any(w.startswith(f"{name}: ") and w.endswith("; dropped") for w in warnings):
         return "dropped"
     # An error of Bedrock shows that the field was sent to it.

@@ -3,6 +3,7 @@
 use super::*;
 
 /// A pod with one container, whose security context is this, changed by `change`.
+#[expect(clippy::unwrap_in_result, reason = "a helper of tests")]
 fn refused(namespace: &str, change: &str) -> Option<Refused> {
     let mut context = json!({
         "runAsUser": 1000, "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
