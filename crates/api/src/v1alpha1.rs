@@ -113,7 +113,7 @@ pub struct BedrockAccessSpec {
     pub allow: Vec<String>,
     /// S3 objects that requests can refer to, as patterns of their URIs such as s3://bucket/prefix/*. Bedrock reads them
     /// with the role of the gateway. If not set, requests cannot refer to S3 objects.
-    #[schemars(length(max = 64), inner(length(min = 6, max = 1024), regex(pattern = r"^s3://")), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(max = 64), inner(length(min = 6, max = 1024), regex(pattern = r"^s3://\S+$")), extend("x-kubernetes-list-type" = "set"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub s3_sources: Vec<String>,
     /// Guardrail that Bedrock applies to every request. Clients cannot override it.

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bedrock::converse::TokenUsage;
-use dialects::Warned;
+use dialects::{Warned, families::base_model_id};
 use tokio::time::Instant;
 
 use super::{estimate, rate_limit::Permit, state::State};
@@ -190,8 +190,14 @@ impl Drop for RequestRecord {
             metrics.dropped_field(self.route, warned.field);
         }
         if !self.model.is_empty() {
-            let known = self.model_is_configured || outcome.reason.is_empty();
-            let model = if known { &self.model } else { OTHER };
+            let model = if self.model_is_configured {
+                &self.model
+            } else if outcome.reason.is_empty() {
+                // One label for all spellings: id, profile and ARN.
+                base_model_id(&self.model).unwrap_or(&self.model)
+            } else {
+                OTHER
+            };
             let labels = CallLabels::new(self.calls.operation, model, &self.client);
             metrics.call(&labels, took, &outcome.reason);
             if let Some(first_byte) = self.first_byte {

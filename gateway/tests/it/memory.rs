@@ -227,11 +227,12 @@ async fn large_requests_stay_within_the_memory_limit_and_memory_comes_back() {
         (&limits[..1], 4)
     };
     for &(name, limit) in limits {
-        for (kind, body, at_once) in [
-            ("text", text(25_000_000), at_once),
+        let cases = [
             ("images", images(24_000_000), at_once),
             ("values", values(1_900_000), 2 * at_once),
-        ] {
+            ("text", text(25_000_000), at_once),
+        ];
+        for (kind, body, at_once) in cases.into_iter().take(if is_full() { 3 } else { 2 }) {
             let Some(group) = Group::new(&format!("{name}-{kind}"), limit) else {
                 let _ = writeln!(
                     std::io::stderr(),

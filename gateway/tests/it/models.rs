@@ -105,6 +105,29 @@ async fn profiles_come_from_the_table_if_only_models_may_be_listed() {
 }
 
 #[tokio::test]
+async fn spellings_of_a_model_share_one_metric_label() {
+    let rig = Rig::with_document("clients: {anonymous: true}\nallow: ['*']").await;
+    for model in [
+        "amazon.nova-lite-v1:0",
+        "us.amazon.nova-lite-v1:0",
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0",
+    ] {
+        let response = rig.chat(&crate::rig::ask(model, "hi")).await;
+        assert_eq!(response.status, 200, "{model}: {}", response.text());
+    }
+    let metrics = rig.admin("/metrics").await.text();
+    let labels: std::collections::BTreeSet<&str> = metrics
+        .split("gen_ai_request_model=\"")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once('"')?.0))
+        .collect();
+    assert_eq!(
+        labels.into_iter().collect::<Vec<_>>(),
+        ["amazon.nova-lite-v1:0"]
+    );
+}
+
+#[tokio::test]
 async fn silent_control_plane_delays_neither_chats_nor_later_lists() {
     let rig = Rig::start(plan(awsdouble::allow_bedrock())).await;
     rig.double
