@@ -6,7 +6,7 @@ use axum::{
     extract::{Request, State as FromState},
     response::Response,
 };
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::{
     active_config::ActiveConfig,
@@ -91,8 +91,10 @@ pub(crate) fn finish(
         Err(error) => {
             record.failed(&error);
             let mut response = response::error(&error, dialect, record.request_id());
-            // The gateway has retried; each retry of an SDK would be several calls.
-            if error.is_transient() && record.calls().attempts > 1 {
+            // The gateway has retried; each retry of an SDK would be several calls. With a time to wait they are few, and
+            // agents such as Claude Code would end their session instead.
+            let retried = error.is_transient() && record.calls().attempts > 1;
+            if retried && !response.headers().contains_key(header::RETRY_AFTER) {
                 let never = HeaderValue::from_static("false");
                 response.headers_mut().insert(SHOULD_RETRY, never);
             }
