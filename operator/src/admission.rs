@@ -1,7 +1,7 @@
 //! Validates a `BedrockAccess` before the API server stores it.
 //!
 //! `kubectl apply` then reports immediately what a reconcile would report a moment later. Policies are enforced by each
-//! reconcile as well, so an unavailable operator blocks no user who could create the gateway's pods himself. The
+//! reconcile as well, so an unavailable operator blocks no user who could create the gateway's pods directly. The
 //! permissions of the author are known only here: for all other users the chart's webhook configuration fails closed
 //! (ADR-0024). A ValidatingAdmissionPolicy is not sufficient: all of its parameters must allow a request, but of our
 //! policies only one (ADR-0017).

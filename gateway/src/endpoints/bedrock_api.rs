@@ -25,7 +25,6 @@ use http::Method;
 
 use crate::{
     http::{
-        decoders::apart,
         dialect::Dialect,
         error::{GatewayError, Result},
         held::Held,
@@ -123,10 +122,13 @@ async fn forward(
     } = admit(state, request, Dialect::Bedrock, record).await?;
     let is_configured = state.settings().config.is_some();
     let length = body.len();
-    let repair = || repair::repaired(body, api_request.operation, &active);
+    let repair = || {
+        let repaired = repair::repaired(body, api_request.operation, &active)?;
+        record.estimate_input(&repaired.0);
+        Ok::<_, GatewayError>(repaired)
+    };
     let (body, is_repaired) = state.decoders().run(length, repair).await?;
     let targets = route((&active, is_configured), api_request, &caller, record)?;
-    apart(body.len(), || record.estimate_input(&body));
     let headers = headers::for_bedrock(&parts.headers);
     let prepare = |_: &Target| {
         Ok(Prepared {

@@ -75,15 +75,28 @@ impl BodyBudget {
     }
 
     /// Largest possible body in bytes.
-    pub(super) fn largest(&self) -> usize {
+    fn largest(&self) -> usize {
         self.large.bytes.max(SMALL_BYTES.min(self.small.bytes))
+    }
+
+    /// Checks that a body fits into the budget at all.
+    ///
+    /// # Errors
+    /// 413 if it does not.
+    pub(super) fn check(&self, bytes: usize) -> Result<()> {
+        let largest = self.largest();
+        if bytes > largest {
+            return Err(GatewayError::BodyOverMemory { largest });
+        }
+        Ok(())
     }
 
     /// A body that is in memory already.
     ///
     /// # Errors
-    /// 503 if other bodies occupy the memory.
+    /// 413 if it is larger than the budget; 503 if other bodies occupy the memory.
     pub(crate) async fn hold(&self, body: Bytes) -> Result<Bytes> {
+        self.check(body.len())?;
         let reserved = self.reserve(body.len()).await?;
         Ok(reserved.own(body.into()))
     }
@@ -204,6 +217,12 @@ mod tests {
         let _held = budget.hold(body.clone()).await.unwrap();
         let error = budget.hold(body).await.unwrap_err();
         assert!(matches!(error, GatewayError::MemoryBusy { .. }), "{error}");
+        let too_large = Bytes::from(vec![b'x'; 64 * 1024 * 1024]);
+        let error = budget.hold(too_large).await.unwrap_err();
+        assert!(
+            matches!(error, GatewayError::BodyOverMemory { .. }),
+            "{error}"
+        );
     }
 
     #[tokio::test]

@@ -7,23 +7,27 @@ use tokio::{
     sync::Semaphore,
 };
 
-/// Size from which a body is large. Decoding takes about a millisecond per 256 KiB.
+/// Size from which a body is large.
 const LARGE_BYTES: usize = 256 * 1024;
-/// More would occupy memory, each with a tree of its body.
+/// Most bodies that are decoded at a time.
 const MOST: usize = 4;
+/// Memory of the process for each of them: the tree of a body with the most values takes some 85 MiB.
+const BYTES_PER_DECODER: u64 = 256 * 1024 * 1024;
 
-/// Runs the decoding of large bodies, one per CPU.
+/// Runs the decoding of large bodies.
 #[derive(Debug)]
 pub(crate) struct Decoders(Semaphore);
 
-impl Default for Decoders {
-    fn default() -> Self {
-        let cpus = thread::available_parallelism().map_or(1, NonZero::get);
-        Self(Semaphore::new(cpus.min(MOST)))
-    }
-}
-
 impl Decoders {
+    /// One decoder for each CPU and each 256 MiB of the memory limit.
+    pub(crate) fn new(memory: Option<u64>) -> Self {
+        let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+        let fitting = memory.map_or(MOST, |memory| {
+            usize::try_from(memory / BYTES_PER_DECODER).unwrap_or(MOST)
+        });
+        Self(Semaphore::new(cpus.min(fitting).clamp(1, MOST)))
+    }
+
     /// Does work on a body of this size. Waits if the body is large and other large ones are decoded.
     pub(crate) async fn run<T>(&self, bytes: usize, work: impl FnOnce() -> T) -> T {
         if bytes < LARGE_BYTES {
@@ -66,7 +70,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     #[expect(clippy::disallowed_methods, reason = "decoding occupies its thread")]
     async fn other_tasks_run_while_large_bodies_are_decoded_few_at_a_time() {
-        let decoders = Arc::new(Decoders::default());
+        let decoders = Arc::new(Decoders::new(None));
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let tasks: Vec<_> = (0..8)
             .map(|_| {
@@ -100,9 +104,18 @@ mod tests {
         assert!(most.load(Ordering::SeqCst) <= MOST);
     }
 
+    #[test]
+    fn a_small_memory_limit_has_one_decoder() {
+        let decoders = |mib: u64| Decoders::new(Some(mib * 1024 * 1024)).0.available_permits();
+        assert_eq!((decoders(64), decoders(256), decoders(511)), (1, 1, 1));
+        let cpus = thread::available_parallelism().unwrap().get();
+        assert_eq!(decoders(512), cpus.min(2));
+        assert_eq!(decoders(1 << 20), cpus.min(MOST));
+    }
+
     #[tokio::test]
     async fn a_runtime_with_one_thread_decodes_in_place() {
-        assert_eq!(Decoders::default().run(LARGE_BYTES, || 1).await, 1);
+        assert_eq!(Decoders::new(None).run(LARGE_BYTES, || 1).await, 1);
         assert_eq!(apart(LARGE_BYTES, || 2), 2);
     }
 }

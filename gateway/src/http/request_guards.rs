@@ -67,11 +67,8 @@ pub(crate) async fn read_body(body: Body, limit: u64, budget: &BodyBudget) -> Re
     let check = |length: usize| {
         if u64::try_from(length).is_ok_and(|length| length > limit) {
             Err(GatewayError::BodyTooLarge { limit })
-        } else if length > budget.largest() {
-            let largest = budget.largest();
-            Err(GatewayError::BodyOverMemory { largest })
         } else {
-            Ok(())
+            budget.check(length)
         }
     };
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);

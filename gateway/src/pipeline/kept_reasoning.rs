@@ -13,7 +13,7 @@ use dialects::translation::{KeptReasoning, SignedReasoning};
 use lru::LruCache;
 use tokio::time::Instant;
 
-/// All reasoning together, with its keys. An hour of thinking of a dozen agents.
+/// All reasoning together, with its keys.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Time since the last use: longer than most tools run.
 const MAX_AGE: Duration = Duration::from_hours(1);

@@ -62,6 +62,7 @@ impl State {
         let client = client::connect(tls, &proxies);
         let started_at = settings.clock.now();
         let body_budget = BodyBudget::new(settings.memory_limit);
+        let decoders = Decoders::new(settings.memory_limit);
         Ok(Self(Arc::new(Inner {
             settings,
             active: ArcSwap::from_pointee(active),
@@ -74,7 +75,7 @@ impl State {
             in_flight: InFlight::default(),
             unproven: Semaphore::new(UNPROVEN_BYTES),
             body_budget,
-            decoders: Decoders::default(),
+            decoders,
             reasoning: Arc::default(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),

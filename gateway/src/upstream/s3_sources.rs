@@ -14,8 +14,6 @@ use serde::{
 
 use crate::http::error::{GatewayError, Result};
 
-const LOCATION: &str = "s3Location";
-const URI: &str = "uri";
 /// A body with none of these contains no `s3://` in a string: the characters of `s3:` as they are, or escaped.
 const TRACES: [&[u8]; 3] = [b"s3:", br"\u0073", br"\u003"];
 
@@ -138,33 +136,15 @@ impl<'de> Visitor<'de> for Walk<'_> {
 }
 
 /// A member's name.
+#[derive(Deserialize)]
+#[serde(field_identifier)]
 enum Key {
+    #[serde(rename = "s3Location")]
     Location,
+    #[serde(rename = "uri")]
     Uri,
+    #[serde(other)]
     Other,
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-
-        impl Visitor<'_> for Name {
-            type Value = Key;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member name")
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Key, E> {
-                Ok(match name {
-                    LOCATION => Key::Location,
-                    URI => Key::Uri,
-                    _ => Key::Other,
-                })
-            }
-        }
-        deserializer.deserialize_str(Name)
-    }
 }
 
 #[cfg(test)]

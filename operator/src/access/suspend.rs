@@ -114,26 +114,13 @@ fn running(
 
 /// The identity that the gateway pods have, by the environment of their container.
 fn identity(deployment: &DynamicObject) -> IdentitySpec {
-    let environment = deployment
-        .data
-        .pointer("/spec/template/spec/containers/0/env")
-        .and_then(Value::as_array);
-    let variable = |name: &str| {
-        environment
-            .into_iter()
-            .flatten()
-            .find(|variable| variable.get("name").is_some_and(|found| found == name))
+    let named = |list: &str, name: &str| {
+        let list = deployment.data.pointer(list)?.as_array()?;
+        list.iter()
+            .find(|entry| entry.get("name").is_some_and(|found| found == name))
     };
-    let volumes = deployment
-        .data
-        .pointer("/spec/template/spec/volumes")
-        .and_then(Value::as_array);
-    let volume = |name: &str| {
-        volumes
-            .into_iter()
-            .flatten()
-            .find(|volume| volume.get("name").is_some_and(|found| found == name))
-    };
+    let variable = |name: &str| named("/spec/template/spec/containers/0/env", name);
+    let volume = |name: &str| named("/spec/template/spec/volumes", name);
     let mut identity = IdentitySpec::default();
     if let Some(role) = variable("AWS_ROLE_ARN") {
         let role = role.get("value").and_then(Value::as_str);

@@ -28,6 +28,12 @@ fn jane() -> Author {
     }
 }
 
+/// The review of a new object of Jane's.
+async fn created(reviewer: &Reviewer, more: &str) -> Result<(), AccessRefused> {
+    let object = object(more);
+    reviewer.review("team-a", &object, None, &jane()).await
+}
+
 /// Puts the namespace and one policy into the API server, without the cache.
 fn stored(api: &Scripted, regions: &str) {
     api.put(
@@ -261,9 +267,7 @@ async fn author_without_the_permission_is_rejected_and_the_message_names_both_fi
         let api = Scripted::default();
         let reviewer = reviewer(&api, &PolicyCaches::new(false));
         api.grant(&format!("joe {permission}"));
-        let review = reviewer
-            .review("team-a", &object(more), None, &jane())
-            .await;
+        let review = created(&reviewer, more).await;
         let refused = review.expect_err(more);
         assert_eq!(
             (refused.reason(), refused.code()),
@@ -295,9 +299,7 @@ async fn author_with_the_permission_is_admitted() {
         let api = Scripted::default();
         let reviewer = reviewer(&api, &PolicyCaches::new(false));
         api.grant(&format!("jane {permission}"));
-        let review = reviewer
-            .review("team-a", &object(more), None, &jane())
-            .await;
+        let review = created(&reviewer, more).await;
         assert_eq!(review, Ok(()), "{more}");
     }
 }
@@ -309,9 +311,7 @@ async fn rule_of_a_policy_replaces_the_permission() {
         let mut policies = PolicyCaches::new(false);
         policies.put("p", &format!("{{namespaces: {{names: [team-a]}}, {rule}}}"));
         let reviewer = reviewer(&api, &policies);
-        let review = reviewer
-            .review("team-a", &object(more), None, &jane())
-            .await;
+        let review = created(&reviewer, more).await;
         assert_eq!(review, Ok(()), "{more}");
         assert!(api.requests().is_empty(), "{more}");
     }
@@ -324,18 +324,14 @@ async fn policy_without_the_rule_still_requires_the_permission() {
         let mut policies = PolicyCaches::new(false);
         policies.put("p", "{namespaces: {names: [team-a]}}");
         let reviewer = reviewer(&api, &policies);
-        let refused = reviewer
-            .review("team-a", &object(more), None, &jane())
-            .await;
+        let refused = created(&reviewer, more).await;
         assert_eq!(
             refused.unwrap_err().reason(),
             "MissingPermissions",
             "{more}"
         );
         api.grant(&format!("jane {permission}"));
-        let review = reviewer
-            .review("team-a", &object(more), None, &jane())
-            .await;
+        let review = created(&reviewer, more).await;
         assert_eq!(review, Ok(()), "{more}");
     }
 }

@@ -3,7 +3,7 @@
 //! A single policy must allow the whole object. If one policy allowed the role and another one the model, their
 //! combination could allow what neither author intended (ADR-0012).
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use api::{
     config::Rates,
@@ -223,14 +223,14 @@ fn restricted_values<'a>(
         let patterns = value.rule.patterns(policy)?;
         (value.rule != Rule::Identities).then_some((value, patterns))
     });
-    let refused = |(value, patterns): &(&Restricted, Vec<String>)| {
+    let refused = |(value, patterns): &(&Restricted, Cow<'_, [String]>)| {
         !patterns.iter().any(|one| matches(one, &value.text))
     };
     ruled.filter(refused).map(|(value, patterns)| Refusal {
         field: value.field.clone(),
         value: value.shown(),
         rule: value.rule.name(),
-        allowed: patterns,
+        allowed: patterns.into_owned(),
     })
 }
 

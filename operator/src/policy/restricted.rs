@@ -7,7 +7,7 @@
 
 mod endpoint;
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use api::{
     names,
@@ -19,7 +19,7 @@ use api::{
         service_account::ServiceAccountSpec,
     },
 };
-use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, Toleration};
+use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, Toleration, WeightedPodAffinityTerm};
 
 use endpoint::is_aws_service;
 
@@ -92,22 +92,23 @@ impl Rule {
     }
 
     /// The patterns of a policy that has the rule.
-    pub(super) fn patterns(self, policy: &BedrockAccessPolicySpec) -> Option<Vec<String>> {
-        match self {
-            Self::Images => policy.images.clone(),
-            Self::Endpoints => policy.endpoints.clone(),
-            Self::Audiences => policy.audiences.clone(),
-            Self::ServiceAccounts => policy.service_accounts.clone(),
-            Self::Secrets => policy.secrets.clone(),
-            Self::PriorityClassNames => policy.priority_class_names.clone(),
-            Self::Tolerations => policy.tolerations.clone(),
-            Self::TopologyKeys => policy.topology_keys.clone(),
-            Self::Metadata => policy.metadata.clone(),
-            Self::Identities => policy.identities.as_ref().map(|kinds| {
-                let names = kinds.iter().map(|kind| kind.as_str().to_owned());
-                names.collect()
-            }),
-        }
+    pub(super) fn patterns(self, policy: &BedrockAccessPolicySpec) -> Option<Cow<'_, [String]>> {
+        let patterns = match self {
+            Self::Images => &policy.images,
+            Self::Endpoints => &policy.endpoints,
+            Self::Audiences => &policy.audiences,
+            Self::ServiceAccounts => &policy.service_accounts,
+            Self::Secrets => &policy.secrets,
+            Self::PriorityClassNames => &policy.priority_class_names,
+            Self::Tolerations => &policy.tolerations,
+            Self::TopologyKeys => &policy.topology_keys,
+            Self::Metadata => &policy.metadata,
+            Self::Identities => {
+                let kinds = policy.identities.as_ref()?.iter();
+                return Some(kinds.map(|kind| kind.as_str().to_owned()).collect());
+            }
+        };
+        patterns.as_deref().map(Cow::Borrowed)
     }
 }
 
@@ -298,31 +299,36 @@ fn taint(toleration: &Toleration) -> String {
 
 /// Anti-affinity of a pod keeps other pods away from a node or zone, those of other namespaces, too.
 fn pod_affinity(affinity: &Affinity) -> Vec<Restricted> {
-    let near = affinity.pod_affinity.as_ref();
-    let far = affinity.pod_anti_affinity.as_ref();
-    let near_terms = near.into_iter().flat_map(|near| {
-        let preferred = near
-            .preferred_during_scheduling_ignored_during_execution
-            .iter();
-        let preferred = preferred.flatten().map(|term| &term.pod_affinity_term);
-        let required = near
-            .required_during_scheduling_ignored_during_execution
-            .iter();
-        required.flatten().chain(preferred)
+    let near = affinity.pod_affinity.iter().flat_map(|near| {
+        topology_keys(
+            "podAffinity",
+            near.required_during_scheduling_ignored_during_execution
+                .as_deref(),
+            near.preferred_during_scheduling_ignored_during_execution
+                .as_deref(),
+        )
     });
-    let far_terms = far.into_iter().flat_map(|far| {
-        let preferred = far
-            .preferred_during_scheduling_ignored_during_execution
-            .iter();
-        let preferred = preferred.flatten().map(|term| &term.pod_affinity_term);
-        let required = far
-            .required_during_scheduling_ignored_during_execution
-            .iter();
-        required.flatten().chain(preferred)
+    let far = affinity.pod_anti_affinity.iter().flat_map(|far| {
+        topology_keys(
+            "podAntiAffinity",
+            far.required_during_scheduling_ignored_during_execution
+                .as_deref(),
+            far.preferred_during_scheduling_ignored_during_execution
+                .as_deref(),
+        )
     });
-    let near_terms = near_terms.map(|term| topology_key("podAffinity", term));
-    let far_terms = far_terms.map(|term| topology_key("podAntiAffinity", term));
-    near_terms.chain(far_terms).collect()
+    near.chain(far).collect()
+}
+
+fn topology_keys<'a>(
+    kind: &'a str,
+    required: Option<&'a [PodAffinityTerm]>,
+    preferred: Option<&'a [WeightedPodAffinityTerm]>,
+) -> impl Iterator<Item = Restricted> + 'a {
+    let preferred = preferred.unwrap_or_default().iter();
+    let preferred = preferred.map(|term| &term.pod_affinity_term);
+    let terms = required.unwrap_or_default().iter().chain(preferred);
+    terms.map(move |term| topology_key(kind, term))
 }
 
 fn topology_key(kind: &str, term: &PodAffinityTerm) -> Restricted {

@@ -72,6 +72,14 @@ async fn beside<T: Send + 'static>(conversation: impl FnOnce() -> T + Send + 'st
     tokio::task::spawn_blocking(conversation).await.unwrap()
 }
 
+/// One turn with a model that repeats `text`, until the next prompt.
+fn turn(screen: &mut Screen, text: &str) {
+    screen.keys(&format!("@say {text}\r"));
+    // At the start of a line and with its end: the line that the terminal echoes has the text too.
+    screen.expect(&format!("\n{text}\r\n"));
+    screen.expect("> ");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn conversation_streams_and_keeps_a_session() {
     let rig = Rig::start().await;
@@ -85,19 +93,11 @@ async fn conversation_streams_and_keeps_a_session() {
             "Be brief.",
         ]);
         screen.expect("Session trip, 0 messages. /help lists commands");
-        screen.keys("@say The first reply.\r");
-        screen.expect("The first reply.");
-        screen.expect("> ");
-        screen.keys("@say The second reply.\r");
-        screen.expect("The second reply.");
-        screen.expect("> ");
+        turn(&mut screen, "The first reply.");
+        turn(&mut screen, "The second reply.");
         let request = rig.last_request();
         assert_eq!(request["messages"].as_array().unwrap().len(), 3);
         assert_eq!(request["system"][0]["text"], "Be brief.");
-        // The terminal echoes what is typed; the output of the next command shows that the reply has ended.
-        screen.keys("/help\r");
-        screen.expect("/clear");
-        screen.expect("> ");
         // Ctrl-D on an empty line.
         screen.keys("\u{4}");
         assert_eq!(screen.end(), 0, "{}", screen.text());
@@ -109,9 +109,7 @@ async fn conversation_streams_and_keeps_a_session() {
         // The session has the model and the system prompt.
         let mut screen = rig.chat(&["--session", "trip"]);
         screen.expect("Session trip, 4 messages.");
-        screen.keys("@say The third reply.\r");
-        screen.expect("The third reply.");
-        screen.expect("> ");
+        turn(&mut screen, "The third reply.");
         let request = rig.last_request();
         assert_eq!(request["messages"].as_array().unwrap().len(), 5);
         assert_eq!(request["system"][0]["text"], "Be brief.");
@@ -184,10 +182,7 @@ async fn interrupt_cancels_a_response_and_keeps_the_conversation() {
         screen.keys("\u{3}");
         screen.expect("Cancelled; this turn is not kept.");
         screen.expect("> ");
-        screen.keys("@say Next.\r");
-        screen.expect("Next.");
-        screen.expect("Next.");
-        screen.expect("> ");
+        turn(&mut screen, "Next.");
         let request = rig.last_request();
         assert_eq!(request["messages"].as_array().unwrap().len(), 1);
         screen.keys("\u{4}");
