@@ -14,6 +14,7 @@ mod agents;
 mod anthropic_clients;
 mod api_tier;
 mod argocd;
+mod chaos;
 mod examples;
 mod faults;
 mod framework_clients;

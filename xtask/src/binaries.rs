@@ -72,6 +72,8 @@ pub(crate) struct Run<'a> {
     pub(crate) skip: &'a [&'a str],
     /// Whether tests of the full lane run.
     pub(crate) full: bool,
+    /// Environment variables in addition.
+    pub(crate) variables: &'a [(&'a str, &'a str)],
 }
 
 /// Runs test programs one after the other, all of them even if one fails.
@@ -105,7 +107,8 @@ pub(crate) fn run<'a>(
                 .env("CARGO_MANIFEST_DIR", &binary.directory)
                 .env("INSTA_WORKSPACE_ROOT", repository::root())
                 .env("INSTA_UPDATE", "no")
-                .env("TEST_LANE", if how.full { "full" } else { "default" });
+                .env("TEST_LANE", if how.full { "full" } else { "default" })
+                .envs(how.variables.iter().copied());
             let label = binary.label();
             println!("    {}", console.paint("1", &label));
             failures.collect(&label, live(step, &mut command));

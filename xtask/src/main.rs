@@ -13,6 +13,7 @@ mod bench;
 mod binaries;
 mod build;
 mod catalogue;
+mod chaos;
 mod checks;
 mod console;
 mod debian;
@@ -116,6 +117,19 @@ enum Task {
     },
     /// Regenerate the built-in table of models from published packages; needs Python's pip.
     Catalogue,
+    /// Send requests to a real cluster while its parts and AWS fail; check every response and its log line. Needs
+    /// Linux and root.
+    Chaos {
+        /// Order and times of the faults.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Length of the run.
+        #[arg(long, default_value_t = 3)]
+        minutes: u64,
+        /// Inject faults whose name contains one of these texts only.
+        #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+        only: Vec<String>,
+    },
     /// Install on a real cluster, apply a BedrockAccess, and chat through it.
     Demo {
         /// Exit after the chat; fail if a response is wrong.
@@ -193,6 +207,11 @@ fn main() -> ExitCode {
         Task::Reference { check } => generated::reference(&console, check),
         Task::Manifests { check } => generated::manifests(&console, check),
         Task::Catalogue => catalogue::catalogue(&console),
+        Task::Chaos {
+            seed,
+            minutes,
+            only,
+        } => chaos::chaos(&console, seed, minutes, &only),
         Task::Demo {
             once,
             sidecar,

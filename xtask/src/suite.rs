@@ -12,7 +12,7 @@ use crate::{
     bench,
     binaries::{self, Binary, Run},
     build::{self, Profile},
-    checks,
+    chaos, checks,
     console::{Console, Failures},
     debian,
     demo::{ClusterKind, demo},
@@ -29,11 +29,13 @@ const API_TIER: &str = "api_tier::";
 const FAULTS: &str = "faults::";
 /// The module that measures, and whose attacks would disturb others.
 const HOSTILE: &str = "hostile::";
+/// Seed of the chaos in the full lane.
+const CHAOS_SEED: u64 = 1;
 
 /// Budget of the default lane once dependencies are compiled.
 const DEFAULT: Duration = Duration::from_mins(12);
 /// Budget of the full lane once dependencies are compiled.
-const FULL: Duration = Duration::from_mins(43);
+const FULL: Duration = Duration::from_mins(49);
 /// What an empty machine needs in addition, to compile dependencies and the programs of Kubernetes.
 const EMPTY: Duration = Duration::from_mins(13);
 
@@ -171,6 +173,7 @@ fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], ful
                 filters,
                 skip,
                 full,
+                ..Run::default()
             };
             binaries::run(console, name, together, how)
         });
@@ -180,6 +183,9 @@ fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], ful
         report.run("documentation", 120, || checks::doc(console, false));
         report.run("fuzz targets", 120, || fuzz::lint(console));
         report.run("bench", 60, || bench::quick(console));
+        report.run("chaos", 360, || {
+            chaos::run(console, binaries, CHAOS_SEED, 3, &[])
+        });
         report.run("demo", 300, || {
             demo(console, true, true, ClusterKind::Local, None)
         });

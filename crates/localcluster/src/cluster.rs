@@ -7,7 +7,7 @@ mod node;
 mod objects;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::{
 const DEFAULT_NAME: &str = "local";
 
 /// The node's address. The range 10.243.0.0/24 exists in the cluster's network namespace only.
-const NODE_ADDRESS: &str = "10.243.0.1";
+pub const NODE_ADDRESS: &str = "10.243.0.1";
 
 /// The image of a pod's sandbox container.
 const PAUSE_IMAGE: &str = "localhost/localcluster/pause:1";
@@ -42,6 +42,7 @@ const TIMEOUT: Duration = Duration::from_mins(3);
 pub struct Cluster {
     // Dropped first: otherwise it would reject connections one by one.
     _door: Relay,
+    node: node::Node,
     api: ApiServer,
 }
 
@@ -88,9 +89,10 @@ impl Cluster {
         let door = Relay::start(&tools, &server, &server, rig.inside())?;
         let cluster = Self {
             _door: door,
+            node,
             api: ApiServer::new(tools, plane, options, rig),
         };
-        cluster.start_parts(&node).await?;
+        cluster.start_parts(&cluster.node).await?;
         cluster.api.publish()?;
         tracing::info!(
             "the cluster is ready after {:.1} s",
@@ -223,6 +225,49 @@ impl Cluster {
         command
     }
 
+    /// Stops DNS in the cluster to simulate an outage.
+    ///
+    /// # Errors
+    /// When the cluster has stopped.
+    pub async fn stop_dns(&self) -> Result<()> {
+        self.api.rig().kill("coredns").await
+    }
+
+    /// Starts DNS again after [`Cluster::stop_dns`] and waits until it knows the Services.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start_dns(&self) -> Result<()> {
+        self.api.run("coredns", &self.node.coredns())?;
+        self.wait_for_health("coredns", node::DNS_HEALTH, "/ready")
+            .await
+    }
+
+    /// Puts the logs of pods on a file system of `size` bytes, which a test can fill. Call it before any pod runs.
+    ///
+    /// # Errors
+    /// When it cannot be mounted.
+    pub fn limit_pod_logs(&self, size: u64) -> Result<()> {
+        let directory = self.node.pod_logs();
+        std::fs::create_dir_all(&directory).map_err(Error::file("create", &directory))?;
+        let mut mount =
+            Command::new(environment::find("nsenter").unwrap_or_else(|| "nsenter".into()));
+        mount
+            .arg(format!("--mount=/proc/{}/ns/mnt", self.api.rig().inside()))
+            .args(["--", "mount", "-t", "tmpfs", "-o"])
+            .arg(format!("size={size},mode=0755"))
+            .args(["tmpfs"])
+            .arg(&directory);
+        progress::output("mount a file system for the logs of pods", &mut mount).map(drop)
+    }
+
+    /// Directory of the logs of pods, as seen from this machine: `NAMESPACE_POD_UID/CONTAINER/N.log`.
+    pub fn pod_logs(&self) -> PathBuf {
+        let inside = PathBuf::from(format!("/proc/{}/root", self.api.rig().inside()));
+        let directory = self.node.pod_logs();
+        inside.join(directory.strip_prefix("/").unwrap_or(&directory))
+    }
+
     /// Opens a port on this machine's loopback that is forwarded to `to`, an address inside the cluster such as
     /// "10.96.12.34:8000" of a Service. Dropping it closes the port.
     ///
@@ -237,7 +282,9 @@ impl Cluster {
     /// # Errors
     /// When a process or file could not be removed.
     pub async fn shutdown(self) -> Result<()> {
-        let Self { _door: door, api } = self;
+        let Self {
+            _door: door, api, ..
+        } = self;
         drop(door);
         api.shutdown().await
     }

@@ -26,7 +26,7 @@ mod tools;
 
 pub use api_server::{ApiServer, ISSUER, Options};
 pub use audit::AuditEvent;
-pub use cluster::Cluster;
+pub use cluster::{Cluster, NODE_ADDRESS};
 pub use error::{Error, Result};
 pub use image::ImageArchive;
 pub use ports::free_ports;

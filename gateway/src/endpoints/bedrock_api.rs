@@ -74,9 +74,13 @@ pub(crate) async fn handle(
     record.set_warnings(&response.warnings);
     let body = match response.content {
         Content::Whole(body) => {
-            let usage = usage::of_response(api_request.operation, &response.headers, &body);
-            if let Some(usage) = usage {
-                record.set_usage(usage);
+            match usage::of_response(api_request.operation, &response.headers, &body) {
+                Ok(Some(usage)) => record.set_usage(usage),
+                Ok(None) => {}
+                // A proxy's page with status 200, for example.
+                Err(error) => {
+                    return reject(&mut record, &GatewayError::Unreadable(error.to_string()));
+                }
             }
             record.succeeded();
             Body::new(Held::new(Body::from(body), record))

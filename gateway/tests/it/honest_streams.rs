@@ -89,6 +89,38 @@ async fn foreign_json_with_status_200_is_a_bad_gateway() {
 }
 
 #[tokio::test]
+async fn foreign_body_with_status_200_is_a_bad_gateway_of_bedrocks_own_api() {
+    let no_json = ["<html>sign in</html>", "", "null", "[1]", r#"{"output":"#];
+    let no_usage = ["{}", r#"{"message":"boom"}"#];
+    for body in no_json.into_iter().chain(no_usage) {
+        let (rig, _upstream) = scripted(json_reply(body)).await;
+        let turn = json!([{"role": "user", "content": [{"text": "hi"}]}]);
+        let text = json!([{"role": "user", "content": "hi"}]);
+        let claude = json!({
+            "anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": text,
+        });
+        let converse = ("/model/nova/converse", json!({ "messages": turn }));
+        let invoke = ("/model/invoke/invoke", claude);
+        for (path, request) in [converse, invoke] {
+            let is_invoke = path.ends_with("/invoke");
+            let response = rig.call(Method::POST, path, &[], request.to_string()).await;
+            // InvokeModel returns what a model returns, which is a JSON object.
+            let expected = if is_invoke && no_usage.contains(&body) {
+                200
+            } else {
+                502
+            };
+            assert_eq!(
+                response.status,
+                expected,
+                "{path} {body}: {}",
+                response.text()
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn native_streams_without_a_stop_end_with_an_exception() {
     let of = |name: &str, payload: &str| Bytes::from(event(name, payload.as_bytes()));
     let start = of("messageStart", r#"{"role":"assistant"}"#);

@@ -38,6 +38,10 @@ impl Node {
         containerd_socket(&self.directory)
     }
 
+    pub(super) fn pod_logs(&self) -> PathBuf {
+        self.directory.join("pod-logs")
+    }
+
     pub(super) fn containerd(&self) -> Vec<String> {
         vec!["--config".to_owned(), self.path("containerd.toml")]
     }
@@ -131,8 +135,10 @@ runtime_type = "io.containerd.runc.v2"
             "healthzPort": 0,
             // Images come from archives alone: one that was collected could not be pulled again.
             "imageGCHighThresholdPercent": 100,
-            "podLogsDir": self.directory.join("pod-logs"),
+            "podLogsDir": self.pod_logs(),
             "resolvConf": self.directory.join("resolv.conf"),
+            // Changed ConfigMaps and Secrets reach pods within seconds instead of a minute.
+            "syncFrequency": "10s",
             "tlsCertFile": pki("node.crt"),
             "tlsPrivateKeyFile": pki("node.key"),
             "volumePluginDir": self.directory.join("volume-plugins"),

@@ -54,6 +54,10 @@ struct WithUsage {
     usage: TokenUsage,
 }
 
+/// A JSON object with any members, as every model responds.
+#[derive(Deserialize)]
+struct AnyObject {}
+
 #[derive(Deserialize)]
 struct Chunk<'a> {
     bytes: &'a str,
@@ -126,27 +130,32 @@ impl Watch {
     }
 }
 
-/// The usage of a complete response.
+/// The usage of a complete response, if it has one.
+///
+/// # Errors
+/// When the body is not a JSON object, or has no usage where Converse always has one.
 pub(super) fn of_response(
     operation: Operation,
     headers: &HeaderMap,
     body: &[u8],
-) -> Option<TokenUsage> {
+) -> Result<Option<TokenUsage>, serde_json::Error> {
     if operation == Operation::Converse {
-        let found: WithUsage = serde_json::from_slice(body).ok()?;
-        return Some(found.usage);
+        let found: WithUsage = serde_json::from_slice(body)?;
+        return Ok(Some(found.usage));
     }
+    let _: AnyObject = serde_json::from_slice(body)?;
     let count = |name: &str| -> Option<u64> {
         let name = format!("x-amzn-bedrock-{name}-token-count");
         headers.get(name)?.to_str().ok()?.parse().ok()
     };
-    let input = count("input")?;
-    Some(counted(
-        input,
-        count("output").unwrap_or(0),
-        count("cache-read-input").unwrap_or(0),
-        count("cache-write-input").unwrap_or(0),
-    ))
+    Ok(count("input").map(|input| {
+        counted(
+            input,
+            count("output").unwrap_or(0),
+            count("cache-read-input").unwrap_or(0),
+            count("cache-write-input").unwrap_or(0),
+        )
+    }))
 }
 
 fn counted(input: u64, output: u64, read: u64, written: u64) -> TokenUsage {

@@ -1,0 +1,485 @@
+//! What fails, when and for how long.
+
+use std::{fs, io::Write as _, process::Command, time::Duration};
+
+use http::Method;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    traffic::Traffic,
+    world::{ACCESS, FIRST_KEY, GATEWAY, OPERATORS, ROLES, SECOND_KEY, TEAM, World, keys},
+};
+use crate::support::{eventually, http as plain};
+
+/// Operations of STS and Bedrock that fail.
+const EXCHANGE: &str = "AssumeRoleWithWebIdentity";
+const STREAMS: [&str; 2] = ["ConverseStream", "InvokeModelWithResponseStream"];
+
+/// A fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    PodDeleted,
+    PodKilled,
+    Rollout,
+    OperatorKilled,
+    ApiServerStopped,
+    RoleChanged,
+    ModelsChanged,
+    InvalidSpec,
+    TornConfiguration,
+    KeysRotated,
+    SessionsRevoked,
+    SessionsForgotten,
+    StsError,
+    StsSilent,
+    StsGarbage,
+    Throttling,
+    ServerErrors,
+    Disconnects,
+    Garbage,
+    StreamsBreak,
+    SlowModel,
+    BedrockDown,
+    ClockSkew,
+    StoreRestarted,
+    StoreStopped,
+    DnsStopped,
+    DiskFull,
+}
+
+/// Every fault once.
+const ALL: [Fault; 27] = [
+    Fault::PodDeleted,
+    Fault::PodKilled,
+    Fault::Rollout,
+    Fault::OperatorKilled,
+    Fault::ApiServerStopped,
+    Fault::RoleChanged,
+    Fault::ModelsChanged,
+    Fault::InvalidSpec,
+    Fault::TornConfiguration,
+    Fault::KeysRotated,
+    Fault::SessionsRevoked,
+    Fault::SessionsForgotten,
+    Fault::StsError,
+    Fault::StsSilent,
+    Fault::StsGarbage,
+    Fault::Throttling,
+    Fault::ServerErrors,
+    Fault::Disconnects,
+    Fault::Garbage,
+    Fault::StreamsBreak,
+    Fault::SlowModel,
+    Fault::BedrockDown,
+    Fault::ClockSkew,
+    Fault::StoreRestarted,
+    Fault::StoreStopped,
+    Fault::DnsStopped,
+    Fault::DiskFull,
+];
+
+/// The faults whose name contains one of these texts, which commas separate.
+pub(super) fn named(texts: &str) -> Vec<Fault> {
+    let is_named = |fault: &Fault| texts.split(',').any(|text| fault.name().contains(text));
+    ALL.into_iter().filter(is_named).collect()
+}
+
+impl Fault {
+    /// Name in the table.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::PodDeleted => "a gateway pod is deleted",
+            Self::PodKilled => "a gateway is killed",
+            Self::Rollout => "gateway pods are replaced",
+            Self::OperatorKilled => "both operators are killed",
+            Self::ApiServerStopped => "the API server is down",
+            Self::RoleChanged => "another role",
+            Self::ModelsChanged => "models added and removed",
+            Self::InvalidSpec => "invalid specs",
+            Self::TornConfiguration => "torn configuration",
+            Self::KeysRotated => "API keys are rotated",
+            Self::SessionsRevoked => "AWS sessions are revoked",
+            Self::SessionsForgotten => "AWS forgets its sessions",
+            Self::StsError => "STS fails",
+            Self::StsSilent => "STS does not respond",
+            Self::StsGarbage => "STS returns garbage",
+            Self::Throttling => "Bedrock throttles some calls",
+            Self::ServerErrors => "Bedrock fails some calls",
+            Self::Disconnects => "Bedrock closes connections",
+            Self::Garbage => "Bedrock returns garbage",
+            Self::StreamsBreak => "streams of Bedrock break",
+            Self::SlowModel => "Bedrock is slow",
+            Self::BedrockDown => "Bedrock is down",
+            Self::ClockSkew => "the clocks differ",
+            Self::StoreRestarted => "the store of limits restarts",
+            Self::StoreStopped => "the store of limits hangs",
+            Self::DnsStopped => "DNS is down",
+            Self::DiskFull => "the disk of the logs is full",
+        }
+    }
+}
+
+/// Lasts between these numbers of seconds.
+async fn last(from: u64, to: u64) {
+    sleep(Duration::from_millis(fastrand::u64(from * 1000..to * 1000))).await;
+}
+
+impl World {
+    /// Injects a fault and ends it.
+    pub(super) async fn inject(&self, fault: Fault, traffic: &Traffic) {
+        match fault {
+            Fault::PodDeleted => self.delete_gateway_pod().await,
+            Fault::PodKilled => self.kill_gateway().await,
+            Fault::Rollout => {
+                let stamp = fastrand::u32(..).to_string();
+                let annotations = json!({ "gateway": { "podAnnotations": { "chaos": stamp } } });
+                self.patch_spec(annotations).await;
+                last(1, 3).await;
+            }
+            Fault::OperatorKilled => self.kill_operators().await,
+            Fault::ApiServerStopped => {
+                self.cluster.api().stop_api_server().await.unwrap();
+                last(3, 15).await;
+                self.cluster.api().start_api_server().await.unwrap();
+            }
+            Fault::RoleChanged => {
+                let role = ROLES[fastrand::usize(..2)];
+                self.patch_spec(json!({ "identity": { "irsa": { "roleArn": role } } }))
+                    .await;
+                last(1, 3).await;
+            }
+            Fault::ModelsChanged => self.change_models().await,
+            Fault::InvalidSpec => self.apply_invalid_specs(),
+            Fault::TornConfiguration => self.tear_configuration().await,
+            Fault::KeysRotated => self.rotate_keys(traffic).await,
+            Fault::SessionsRevoked => self.aws(Method::POST, "sessions/revoke", &json!({})).await,
+            Fault::SessionsForgotten => self.aws(Method::POST, "sessions/forget", &json!({})).await,
+            Fault::StsError => {
+                let action =
+                    json!({ "kind": "error", "status": 503, "code": "ServiceUnavailable" });
+                self.fail(&[EXCHANGE], &action, None).await;
+            }
+            Fault::StsSilent => {
+                self.fail(&[EXCHANGE], &json!({ "kind": "hang" }), None)
+                    .await
+            }
+            Fault::StsGarbage => {
+                self.fail(&[EXCHANGE], &json!({ "kind": "garbage" }), None)
+                    .await
+            }
+            _ => self.inject_beyond(fault, traffic).await,
+        }
+    }
+
+    /// Faults of Bedrock and of the machines around.
+    async fn inject_beyond(&self, fault: Fault, traffic: &Traffic) {
+        let error =
+            |status: u16, code: &str| json!({ "kind": "error", "status": status, "code": code });
+        let bedrock = [
+            "Converse",
+            "ConverseStream",
+            "InvokeModel",
+            "InvokeModelWithResponseStream",
+        ];
+        let some = Some(fastrand::u64(1..8));
+        // While Bedrock or DNS fails, a retry may fail too.
+        traffic.outage(!matches!(
+            fault,
+            Fault::ClockSkew | Fault::StoreRestarted | Fault::StoreStopped | Fault::DiskFull
+        ));
+        match fault {
+            Fault::Throttling => {
+                self.fail(&bedrock, &error(429, "ThrottlingException"), some)
+                    .await;
+            }
+            Fault::ServerErrors => {
+                let action = [
+                    error(500, "InternalServerException"),
+                    error(503, "ServiceUnavailableException"),
+                    error(424, "ModelErrorException"),
+                ];
+                self.fail(&bedrock, fastrand::choice(&action).unwrap(), some)
+                    .await;
+            }
+            Fault::Disconnects => {
+                self.fail(&bedrock, &json!({ "kind": "disconnect" }), some)
+                    .await;
+            }
+            Fault::Garbage => {
+                self.fail(&bedrock, &json!({ "kind": "garbage" }), some)
+                    .await
+            }
+            Fault::StreamsBreak => {
+                let after = fastrand::usize(0..8);
+                let actions = [
+                    json!({ "kind": "stream_cut", "after": after }),
+                    json!({ "kind": "stream_exception", "after": after, "code": "ModelStreamErrorException" }),
+                    json!({ "kind": "stream_exception", "after": after, "code": "ThrottlingException" }),
+                ];
+                self.fail(&STREAMS, fastrand::choice(&actions).unwrap(), some)
+                    .await;
+            }
+            Fault::SlowModel => {
+                let delay = json!({ "kind": "delay", "milliseconds": fastrand::u64(500..8000) });
+                self.fail(&bedrock, &delay, None).await;
+            }
+            Fault::BedrockDown => {
+                self.fail(&bedrock, &error(503, "ServiceUnavailableException"), None)
+                    .await;
+            }
+            Fault::ClockSkew => {
+                let minutes = fastrand::i64(2..90) * if fastrand::bool() { 1 } else { -1 };
+                let skew = |seconds: i64| json!({ "skew_seconds": seconds });
+                self.aws(Method::PUT, "clock", &skew(minutes * 60)).await;
+                last(5, 15).await;
+                self.aws(Method::PUT, "clock", &skew(0)).await;
+            }
+            Fault::StoreRestarted => {
+                self.signal_store("-KILL");
+                last(1, 6).await;
+                self.restart_store().await;
+            }
+            Fault::StoreStopped => {
+                self.signal_store("-STOP");
+                last(2, 8).await;
+                self.signal_store("-CONT");
+            }
+            Fault::DnsStopped => {
+                self.cluster.stop_dns().await.unwrap();
+                last(3, 10).await;
+                self.cluster.start_dns().await.unwrap();
+            }
+            Fault::DiskFull => self.fill_disk(traffic).await,
+            _ => unreachable!("{fault:?} is injected elsewhere"),
+        }
+        traffic.outage(false);
+    }
+
+    /// Lets calls of AWS fail: `times` of each operation, or all of them for a time.
+    async fn fail(&self, operations: &[&str], action: &Value, times: Option<u64>) {
+        for operation in operations {
+            let fault = json!({ "operation": operation, "times": times, "action": action });
+            self.aws(Method::POST, "faults", &fault).await;
+        }
+        last(3, 12).await;
+        self.aws(Method::DELETE, "faults", &json!({})).await;
+    }
+
+    async fn delete_gateway_pod(&self) {
+        let pods = self.gateway_pods().await;
+        let name = fastrand::choice(&pods).unwrap().name_any();
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), TEAM);
+        api.delete(&name, &DeleteParams::default()).await.unwrap();
+        last(1, 3).await;
+    }
+
+    /// Kills the process of a gateway, as the kernel does when memory runs out.
+    async fn kill_gateway(&self) {
+        let start = Instant::now();
+        let pods = self.gateway_pods().await;
+        let uid = fastrand::choice(&pods).unwrap().uid().unwrap();
+        let id = process_of(&uid).unwrap_or_else(|| panic!("pod {uid} has no gateway process"));
+        let killed = Command::new("kill").args(["-KILL", &id]).status().unwrap();
+        assert!(killed.success());
+        last(1, 2).await;
+        self.note_unlogged(start);
+    }
+
+    async fn kill_operators(&self) {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), OPERATORS);
+        let now = DeleteParams::default().grace_period(0);
+        for pod in pods.list(&ListParams::default()).await.unwrap().items {
+            let _ = pods.delete(&pod.name_any(), &now).await;
+        }
+        last(1, 5).await;
+    }
+
+    /// Adds a model, which must be served soon, and removes it.
+    async fn change_models(&self) {
+        let models = |more: &[Value]| {
+            let fixed = json!([
+                { "name": "fast", "modelId": "us.amazon.nova-2-lite-v1:0" },
+                { "name": "claude", "modelId": "us.anthropic.claude-sonnet-4-5-20250929-v1:0" },
+            ]);
+            let all = [fixed.as_array().unwrap().as_slice(), more].concat();
+            json!({ "models": all })
+        };
+        let name = format!("model-{}", fastrand::u32(..));
+        let added = json!({ "name": name, "modelId": "us.amazon.nova-2-lite-v1:0" });
+        self.patch_spec(models(&[added])).await;
+        eventually("the added model is listed", || async {
+            let url = format!("{}/v1/models", self.gateway_url());
+            let key = format!("Bearer {FIRST_KEY}");
+            let second = format!("Bearer {SECOND_KEY}");
+            for key in [key, second] {
+                let headers = [("authorization", key.as_str())];
+                let answer = plain::request(Method::GET, &url, &headers, "").await?;
+                if answer.text().contains(&name) {
+                    return Ok(());
+                }
+            }
+            Err("it is not".to_owned())
+        })
+        .await;
+        self.patch_spec(models(&[])).await;
+    }
+
+    /// Specs that the API server or the webhook rejects.
+    fn apply_invalid_specs(&self) {
+        for patch in [
+            json!({ "spec": { "region": "moon-1" } }),
+            json!({ "spec": { "identity": { "irsa": { "roleArn": "First" } } } }),
+            json!({ "spec": { "models": [{ "name": "fast", "modelId": "" }] } }),
+            json!({ "spec": { "gateway": { "replicas": -1 } } }),
+        ] {
+            let (accepted, text) = self.kubectl(&[
+                "--namespace",
+                TEAM,
+                "patch",
+                "bedrockaccess",
+                ACCESS,
+                "--type",
+                "merge",
+                "-p",
+                &patch.to_string(),
+            ]);
+            assert!(!accepted, "{patch} is accepted: {text}");
+        }
+    }
+
+    /// Writes half a document into the gateway's ConfigMap; the operator corrects it.
+    async fn tear_configuration(&self) {
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), TEAM);
+        let before = maps.get(GATEWAY).await.unwrap().data.unwrap();
+        for (name, text) in &before {
+            let half = &text[..text.floor_char_boundary(text.len() / 2)];
+            let patch = Patch::Merge(json!({ "data": { name: half } }));
+            maps.patch(GATEWAY, &PatchParams::default(), &patch)
+                .await
+                .unwrap();
+        }
+        eventually("the operator corrects the ConfigMap", || async {
+            let now = maps.get(GATEWAY).await.map_err(|error| error.to_string())?;
+            let now = now.data.unwrap_or_default();
+            (now == before)
+                .then_some(())
+                .ok_or_else(|| format!("{now:?}"))
+        })
+        .await;
+    }
+
+    /// Adds a key, uses it once all gateways know it, and removes the other.
+    async fn rotate_keys(&self, traffic: &Traffic) {
+        let both = [("first", FIRST_KEY), ("second", SECOND_KEY)];
+        let next = *fastrand::choice(&both).unwrap();
+        self.apply(&[keys(&both)]);
+        self.wait_for_key(next.1, true).await;
+        traffic.use_key(next.1).await;
+        drop(traffic.pause().await);
+        let old = if next == both[0] { both[1] } else { both[0] };
+        let (removed, text) = self.kubectl(&[
+            "--namespace",
+            TEAM,
+            "patch",
+            "secret",
+            "keys",
+            "--type",
+            "json",
+            "-p",
+            &json!([{ "op": "remove", "path": format!("/data/{}", old.0) }]).to_string(),
+        ]);
+        assert!(removed, "{text}");
+        self.wait_for_key(old.1, false).await;
+    }
+
+    /// Waits until every gateway pod accepts or rejects a key.
+    async fn wait_for_key(&self, key: &str, accepted: bool) {
+        let end = Instant::now() + Duration::from_mins(3);
+        for pod in self.gateway_pods().await {
+            let Some(address) = pod.status.and_then(|status| status.pod_ip) else {
+                continue;
+            };
+            let relay = self.cluster.relay(&format!("{address}:8000")).unwrap();
+            let url = format!("http://{}/v1/models", relay.address());
+            let bearer = format!("Bearer {key}");
+            let headers = [("authorization", bearer.as_str())];
+            loop {
+                let answer = plain::request(Method::GET, &url, &headers, "").await;
+                if answer
+                    .as_ref()
+                    .is_ok_and(|answer| answer.status.is_success() == accepted)
+                {
+                    break;
+                }
+                assert!(Instant::now() < end, "{address}: {answer:?} for a key");
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+
+    /// Fills the file system of the logs. Requests are served; their lines are lost, and the counters have them.
+    async fn fill_disk(&self, traffic: &Traffic) {
+        let paused = traffic.pause().await;
+        let start = Instant::now();
+        let before = self.counted().await;
+        let path = self.cluster.pod_logs().join("fill");
+        let mut file = fs::File::create(&path).unwrap();
+        let block = vec![0; 1 << 20];
+        while file.write_all(&block).is_ok() {}
+        while file.write_all(b"0").is_ok() {}
+        drop(file);
+        let served = traffic.good_so_far();
+        drop(paused);
+        last(4, 10).await;
+        let paused = traffic.pause().await;
+        let served = traffic.good_so_far() - served;
+        let counted = self.counted().await - before;
+        fs::remove_file(&path).unwrap();
+        self.note_unlogged(start);
+        drop(paused);
+        assert!(
+            counted >= served && served > 0,
+            "while the disk was full, clients got {served} responses and gateways counted {counted}"
+        );
+    }
+
+    /// Successful requests by the counters of all gateway pods.
+    async fn counted(&self) -> u64 {
+        let mut sum = 0;
+        for pod in self.gateway_pods().await {
+            let address = pod.status.and_then(|status| status.pod_ip).unwrap();
+            let relay = self.cluster.relay(&format!("{address}:9090")).unwrap();
+            let url = format!("http://{}/metrics", relay.address());
+            let text = plain::get(&url).await.unwrap().text();
+            sum += text
+                .lines()
+                .filter(|line| {
+                    line.starts_with("bedrock_gateway_requests_total{")
+                        && line.contains("status=\"200\"")
+                })
+                .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+                .sum::<u64>();
+        }
+        sum
+    }
+}
+
+/// The gateway's process in the pod with this UID.
+fn process_of(uid: &str) -> Option<String> {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(Result::ok)
+        .find_map(|entry| {
+            let cgroup = fs::read_to_string(entry.path().join("cgroup")).ok()?;
+            let name = fs::read_to_string(entry.path().join("comm")).ok()?;
+            let in_pod = cgroup.contains(uid) || cgroup.contains(&uid.replace('-', "_"));
+            (in_pod && name.starts_with("bedrock-gatewa"))
+                .then(|| entry.file_name().into_string().ok())?
+        })
+}
