@@ -142,6 +142,7 @@ pub async fn run(
         leadership: candidacy.leadership.clone(),
     };
     let controller = Controller::for_stream(record(changed, &queue), access_store.clone())
+        .trigger_backoff(watches::NoSharedBackoff)
         .with_config(
             Config::default()
                 .debounce(DEBOUNCE)

@@ -25,6 +25,7 @@ use kube_runtime::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use listed::NoSharedBackoff;
 use listed::listed;
 use requests::{ReconcileRequests, owner};
 pub(crate) use scope::Scope;

@@ -100,6 +100,9 @@ pub enum GatewayError {
     /// The client closed the connection or was too slow.
     #[error("failed to read the request body: {0}")]
     BodyUnreadable(String),
+    /// Chunks that are not chunks of HTTP.
+    #[error("invalid request body: {0}")]
+    BodyMalformed(String),
     /// Too many open requests.
     #[error("the gateway is busy: {limit} requests are in flight (limits.maxInFlight)")]
     Busy {
@@ -230,7 +233,7 @@ impl GatewayError {
             | Self::ShuttingDown
             | Self::Credentials(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::OverLimit(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Request(_) => StatusCode::BAD_REQUEST,
+            Self::Request(_) | Self::BodyMalformed(_) => StatusCode::BAD_REQUEST,
             // The model may fail on its input, too.
             Self::Service(_) if self.is_context_overflow() => StatusCode::BAD_REQUEST,
             Self::Service(refusal) => service_status(&refusal.error),
@@ -266,6 +269,7 @@ impl GatewayError {
             Self::TokensUncounted { .. } => "count_tokens_unsupported",
             Self::BodyTooLarge { .. } | Self::BodyOverMemory { .. } => "body_too_large",
             Self::BodyUnreadable(_) => "body_unreadable",
+            Self::BodyMalformed(_) => "body_malformed",
             Self::Busy { .. } | Self::UnprovenBusy | Self::MemoryBusy { .. } => "gateway_busy",
             Self::OverLimit(limit) => limit.reason(),
             Self::ShuttingDown => "gateway_shutting_down",
@@ -392,6 +396,10 @@ impl GatewayError {
             Self::OverLimit(limit) if limit.is_daily() => {
                 headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
             }
+            // SDKs do not retry AWS's status 424 on their own.
+            Self::Service(refusal) if refusal.error.class() == Class::Model => {
+                headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
+            }
             _ => {}
         }
         response
@@ -407,9 +415,10 @@ impl GatewayError {
             | Self::ShuttingDown => (header::RETRY_AFTER, HeaderValue::from_static("1")),
             Self::OverLimit(limit) => (header::RETRY_AFTER, limit.retry_after_seconds().into()),
             // The gateway does not read the rest of the body.
-            Self::BodyTooLarge { .. } | Self::BodyOverMemory { .. } | Self::BodyUnreadable(_) => {
-                (header::CONNECTION, HeaderValue::from_static("close"))
-            }
+            Self::BodyTooLarge { .. }
+            | Self::BodyOverMemory { .. }
+            | Self::BodyUnreadable(_)
+            | Self::BodyMalformed(_) => (header::CONNECTION, HeaderValue::from_static("close")),
             Self::Service(refusal) => match retry_after::of(refusal) {
                 Some(value) => (header::RETRY_AFTER, value),
                 None => return,

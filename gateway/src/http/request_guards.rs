@@ -1,6 +1,9 @@
 //! Guards of a request: its size, the time to send it, and the number of open requests.
 
 use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    iter::successors,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -62,7 +65,7 @@ impl Drop for InFlightGuard {
 ///
 /// # Errors
 /// 413 over the limit or over the whole budget; 503 while the budget is used up; 408 when the body does not arrive in
-/// time.
+/// time; 400 when its chunks are malformed.
 pub(crate) async fn read_body(body: Body, limit: u64, budget: &BodyBudget) -> Result<Bytes> {
     let check = |length: usize| {
         if u64::try_from(length).is_ok_and(|length| length > limit) {
@@ -83,7 +86,7 @@ pub(crate) async fn read_body(body: Body, limit: u64, budget: &BodyBudget) -> Re
     let mut body = body;
     let reading = async {
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| closed())?;
+            let frame = frame.map_err(|error| broken(&error))?;
             let Ok(data) = frame.into_data() else {
                 continue;
             };
@@ -141,12 +144,24 @@ fn unreadable(error: &axum::BoxError, limit: u64) -> GatewayError {
     if error.is::<LengthLimitError>() {
         GatewayError::BodyTooLarge { limit }
     } else {
-        closed()
+        broken(error.as_ref())
     }
 }
 
-fn closed() -> GatewayError {
-    GatewayError::BodyUnreadable("the client closed the connection".to_owned())
+/// The error of a body that ends too early, or whose chunks are malformed.
+fn broken(error: &(dyn Error + 'static)) -> GatewayError {
+    let malformed = successors(Some(error), |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .find(|error| {
+            matches!(
+                error.kind(),
+                ErrorKind::InvalidInput | ErrorKind::InvalidData
+            )
+        });
+    match malformed {
+        Some(error) => GatewayError::BodyMalformed(error.to_string()),
+        None => GatewayError::BodyUnreadable("the client closed the connection".to_owned()),
+    }
 }
 
 fn too_slow(timeout: Duration) -> GatewayError {
@@ -172,6 +187,27 @@ mod tests {
         assert!(in_flight.enter(Some(1)).is_some());
         assert!(in_flight.enter(None).is_some());
         assert_eq!(in_flight.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn malformed_chunks_differ_from_a_closed_connection() {
+        let budget = BodyBudget::new(None);
+        for (kind, status) in [
+            (ErrorKind::InvalidInput, 400),
+            (ErrorKind::InvalidData, 400),
+            (ErrorKind::UnexpectedEof, 408),
+            (ErrorKind::ConnectionReset, 408),
+        ] {
+            let pieces = || {
+                let error = io::Error::new(kind, "Invalid chunk size line");
+                Body::from_stream(stream::iter([Ok(Bytes::from_static(b"x")), Err(error)]))
+            };
+            let proven = read_body(pieces(), 10, &budget).await.unwrap_err();
+            assert_eq!(proven.status(), status, "{kind:?}");
+            let semaphore = Semaphore::new(UNPROVEN_BYTES);
+            let unproven = read_unproven(pieces(), 10, &semaphore).await.unwrap_err();
+            assert_eq!(unproven.status(), status, "{kind:?}");
+        }
     }
 
     #[tokio::test]

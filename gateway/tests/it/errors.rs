@@ -168,6 +168,14 @@ async fn check_aws_exceptions(empty_body: bool) {
                 "{error}"
             );
             assert!(error["aws_request_id"].is_string(), "{code}: {error}");
+            let should_retry = response.headers.get("x-should-retry");
+            if expected == 424 {
+                assert_eq!(
+                    should_retry.unwrap(),
+                    "true",
+                    "SDKs retry no 424 by themselves"
+                );
+            }
         }
     }
 }

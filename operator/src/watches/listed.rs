@@ -4,18 +4,37 @@
 //! (<https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists>). API servers that do not support
 //! it, or have it disabled, reject the request as invalid; this watch then lists in pages.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use futures::{Stream, StreamExt};
 use kube::{Api, Resource};
 use kube_runtime::{
     WatchStreamExt,
+    utils::Backoff,
     watcher::{self, Event, watcher},
 };
 use serde::de::DeserializeOwned;
 
 /// Objects per page; a whole page is parsed at once.
 const PAGE: u32 = 100;
+
+/// No delay after an error of a watch: each watch delays its own restart ([`listed`]). The default of a controller delays
+/// the events of all watches after an error of any, and longer with each error: ten watches that expire together, as after
+/// a restart of the API server, would stop it for minutes.
+#[derive(Debug)]
+pub(crate) struct NoSharedBackoff;
+
+impl Iterator for NoSharedBackoff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+}
+
+impl Backoff for NoSharedBackoff {
+    fn reset(&mut self) {}
+}
 
 /// Watches the objects that `config` selects, and restarts with backoff after a failure.
 pub(super) fn listed<K>(

@@ -62,7 +62,7 @@ impl Collector {
                     for followed in files.values_mut() {
                         followed.read(&lines);
                     }
-                    std::thread::sleep(EVERY);
+                    std::thread::park_timeout(EVERY);
                 }
             }
         });
@@ -86,6 +86,7 @@ impl Drop for Collector {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             let _ = thread.join();
         }
     }

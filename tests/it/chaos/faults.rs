@@ -166,12 +166,12 @@ impl World {
                 self.fail(&[EXCHANGE], &action, None).await;
             }
             Fault::StsSilent => {
-                self.fail(&[EXCHANGE], &json!({ "kind": "hang" }), None)
-                    .await
+                let action = json!({ "kind": "hang" });
+                self.fail(&[EXCHANGE], &action, None).await;
             }
             Fault::StsGarbage => {
-                self.fail(&[EXCHANGE], &json!({ "kind": "garbage" }), None)
-                    .await
+                let action = json!({ "kind": "garbage" });
+                self.fail(&[EXCHANGE], &action, None).await;
             }
             _ => self.inject_beyond(fault, traffic).await,
         }
@@ -212,8 +212,8 @@ impl World {
                     .await;
             }
             Fault::Garbage => {
-                self.fail(&bedrock, &json!({ "kind": "garbage" }), some)
-                    .await
+                let action = json!({ "kind": "garbage" });
+                self.fail(&bedrock, &action, some).await;
             }
             Fault::StreamsBreak => {
                 let after = fastrand::usize(0..8);
@@ -256,7 +256,7 @@ impl World {
                 self.cluster.start_dns().await.unwrap();
             }
             Fault::DiskFull => self.fill_disk(traffic).await,
-            _ => unreachable!("{fault:?} is injected elsewhere"),
+            _ => panic!("{fault:?} is injected elsewhere"),
         }
         traffic.outage(false);
     }
@@ -358,7 +358,7 @@ impl World {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), TEAM);
         let before = maps.get(GATEWAY).await.unwrap().data.unwrap();
         for (name, text) in &before {
-            let half = &text[..text.floor_char_boundary(text.len() / 2)];
+            let half: String = text.chars().take(text.chars().count() / 2).collect();
             let patch = Patch::Merge(json!({ "data": { name: half } }));
             maps.patch(GATEWAY, &PatchParams::default(), &patch)
                 .await
@@ -426,6 +426,8 @@ impl World {
     /// Fills the file system of the logs. Requests are served; their lines are lost, and the counters have them.
     async fn fill_disk(&self, traffic: &Traffic) {
         let paused = traffic.pause().await;
+        // The lines of the requests before are on their way.
+        sleep(Duration::from_secs(1)).await;
         let start = Instant::now();
         let before = self.counted().await;
         let path = self.cluster.pod_logs().join("fill");

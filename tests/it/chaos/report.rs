@@ -20,6 +20,8 @@ use super::{
 
 /// Violations that are printed; the others are counted.
 const SHOWN: usize = 40;
+/// Characters of the reason of a failed attempt.
+const MAX_REASON: usize = 200;
 
 /// A fault and the time until the cluster was as before.
 pub(super) struct Turn {
@@ -48,6 +50,8 @@ struct Row {
     turns: usize,
     requests: usize,
     failed: usize,
+    /// How often an attempt failed for which reason.
+    reasons: BTreeMap<String, usize>,
     /// Time from the end of the fault until the last failed attempt ended.
     last_failure: Duration,
     /// Time from the end of the fault until the cluster was as before.
@@ -136,6 +140,8 @@ impl Report {
                     }
                     self.failed += 1;
                     row.failed += 1;
+                    let reason = why.chars().take(MAX_REASON).collect();
+                    *row.reasons.entry(reason).or_default() += 1;
                     if let Some(turn) = turn {
                         let after = attempt.end.saturating_duration_since(turn.fault_end);
                         row.last_failure = row.last_failure.max(after);
@@ -163,8 +169,12 @@ impl Report {
                 }
                 [] if accounting.is_unlogged(attempt.start, attempt.end) => {}
                 lines => self.violations.push(format!(
-                    "{} of {:?} used {} and {} tokens; log lines: {lines:?}",
-                    attempt.request_id, attempt.surface, reply.input_tokens, reply.output_tokens
+                    "{}: {} of {:?} used {} and {} tokens; log lines: {lines:?}",
+                    self.moment(attempt.end),
+                    attempt.request_id,
+                    attempt.surface,
+                    reply.input_tokens,
+                    reply.output_tokens
                 )),
             }
         }
@@ -178,10 +188,21 @@ impl Report {
             if logged.contains(id.as_str()) {
                 self.calls += 1;
             } else if !accounting.is_unlogged(*at, *at + Duration::from_secs(10)) {
-                let text = format!("call {id} of Bedrock is complete, but in no log line");
+                let moment = self.moment(*at);
+                let text =
+                    format!("{moment}: call {id} of Bedrock is complete, but in no log line");
                 self.violations.push(text);
             }
         }
+    }
+
+    /// The fault before a time, and the seconds since it began.
+    fn moment(&self, at: Instant) -> String {
+        let turn = self.turns.iter().rev().find(|turn| turn.start <= at);
+        turn.map_or_else(String::new, |turn| {
+            let seconds = (at - turn.start).as_secs_f64();
+            format!("{}, {seconds:.1} s later", turn.fault.name())
+        })
     }
 
     /// A permission is missing if the API server never grants it: for a moment after its own start, it rejects all
@@ -208,6 +229,7 @@ impl Report {
                     "turns": row.turns,
                     "requests": row.requests,
                     "failed_attempts": row.failed,
+                    "reasons": row.reasons,
                     "last_failure_s": row.last_failure.as_secs_f64(),
                     "recovery_s": row.recovery.as_secs_f64(),
                 });

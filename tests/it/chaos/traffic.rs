@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    surfaces::{Flaw, Reply, Surface, shortened},
+    surfaces::{ApiKind, Flaw, Reply, Surface, shortened},
     world::{FIRST_KEY, TokenSource, World},
 };
 
@@ -34,9 +34,14 @@ const BACKOFF: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_secs(90);
 /// Longest wait for the end of an outage and of the retries of its requests.
 const SETTLE: Duration = Duration::from_mins(3);
-/// Statuses that clients retry, as the SDKs of OpenAI and Anthropic do.
-fn is_retried(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 409 | 429) || status.as_u16() >= 500
+/// Whether clients retry a status, as the SDKs of OpenAI and Anthropic do; on Bedrock's own API, its status of a model
+/// that fails, too.
+fn is_retried(status: StatusCode, should_retry: Option<&str>, api: ApiKind) -> bool {
+    let is_native = matches!(api, ApiKind::Converse | ApiKind::InvokeModel);
+    match status.as_u16() {
+        424 => is_native || should_retry == Some("true"),
+        status => matches!(status, 408 | 409 | 429) || status >= 500,
+    }
 }
 
 /// The result of an attempt.
@@ -192,7 +197,7 @@ async fn client(number: usize, shared: Arc<Shared>, seed: u64) -> Vec<Attempt> {
             surface,
             prompt: &prompt,
             slow,
-            by_key: number % 2 == 0,
+            by_key: number.is_multiple_of(2),
         };
         let first = sent.attempt(false).await;
         let failed = match &first.outcome {
@@ -287,7 +292,8 @@ impl Sent<'_> {
         let outcome = if parts.status == StatusCode::OK {
             self.judge(&body)
         } else {
-            self.judge_error(parts.status, &body, retry_after)
+            let is_retried = is_retried(parts.status, value("x-should-retry"), self.surface.api);
+            self.judge_error(parts.status, &body, is_retried, retry_after)
         };
         (request_id, outcome)
     }
@@ -311,10 +317,11 @@ impl Sent<'_> {
         &self,
         status: StatusCode,
         body: &Bytes,
+        is_retried: bool,
         retry_after: Option<Duration>,
     ) -> Outcome {
         let text = shortened(body);
-        if !is_retried(status) {
+        if !is_retried {
             return Outcome::Wrong(format!("{:?}: status {status}: {text}", self.surface));
         }
         if !self.surface.is_error_of_dialect(body) {

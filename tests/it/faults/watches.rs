@@ -1,6 +1,6 @@
 //! Watches break, and continue from their resource version or find it too old; lists fail at the start.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use api::v1alpha1::policy::BedrockAccessPolicy;
 use kube::{
@@ -166,6 +166,34 @@ async fn list_fails(
         operator.proxy.strikes() >= strikes,
         "{list} was never asked for"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_watches_do_not_delay_the_events_of_others() {
+    let world = World::shared().await;
+    let case = world.case("watches-beside").await;
+    let operator = case.operator().await;
+    case.apply(&every_child()).await;
+    case.settled(&operator).await;
+    for broken in ["podmonitors", "horizontalpodautoscalers", "pods inject"] {
+        operator.proxy.bar(broken);
+    }
+    // Several errors of each, after which a delay that they share is longer than the time below.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let maps = oracle::api(&world.client, "watches-beside", "configmaps");
+    let before = maps.get(CHILD).await.unwrap().metadata.uid;
+    let now = DeleteParams::background();
+    maps.delete(CHILD, &now).await.unwrap();
+    let made_again = async {
+        while maps.get(CHILD).await.map(|map| map.metadata.uid).ok() == Some(before.clone())
+            || maps.get_opt(CHILD).await.unwrap().is_none()
+        {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(4), made_again)
+        .await
+        .expect("the operator sees a deleted ConfigMap while other watches are broken");
 }
 
 #[tokio::test(flavor = "multi_thread")]
