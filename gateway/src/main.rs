@@ -6,7 +6,7 @@ use std::{io::Write, process::ExitCode};
 use clap::Parser;
 use gateway::cli::{self, CommandLine, output::ERROR};
 
-/// Returns memory to the system after large requests (ADR-0018).
+/// Returns memory to the system after large requests (ADR-0025).
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

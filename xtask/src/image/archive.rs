@@ -1,17 +1,22 @@
-//! Writes an image as a docker archive: layers, configuration and manifest in one tar.
+//! Writes an image as one tar that is an OCI image layout and a docker archive, as `docker save` does: for `docker load`,
+//! `ctr images import`, `kind load image-archive`, and for tools that copy `oci-archive:`.
 //!
-//! Formats: the Docker image specification v1.2 and, for the configuration,
-//! <https://github.com/opencontainers/image-spec/blob/main/config.md>. Times are zero and owners fixed,
-//! so that equal content gives equal bytes.
+//! Formats: <https://github.com/opencontainers/image-spec/blob/main/image-layout.md> and, for `manifest.json`, the Docker
+//! image specification v1.2. Times are zero and owners fixed, so that equal content gives equal bytes.
 
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
 use super::root::{Entry, Root, USER};
+
+/// Media types.
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIGURATION: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// Content of an image.
 #[derive(Debug)]
@@ -33,58 +38,63 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// The docker archive.
+    /// The archive.
     pub(super) fn archive(&self) -> Result<Vec<u8>> {
         let layers = self.layers.iter().map(layer).collect::<Result<Vec<_>>>()?;
-        let digests: Vec<String> = layers.iter().map(|layer| digest(layer)).collect();
-        let configuration = serde_json::to_vec(&self.configuration(&digests))
-            .context("failed to write the image's configuration")?;
-        let configuration_name = format!("{}.json", digest(&configuration));
-        let layer_names: Vec<String> = digests
-            .iter()
-            .map(|digest| format!("{digest}.tar"))
+        let layers: Vec<Blob> = layers
+            .into_iter()
+            .map(|tar| Blob::new(LAYER, tar))
             .collect();
-        let manifest = serde_json::to_vec(&json!([{
-            "Config": configuration_name,
+        let configuration = Blob::json(CONFIGURATION, &self.configuration(&layers))?;
+        let manifest = Blob::json(
+            MANIFEST,
+            &json!({
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": configuration.descriptor(),
+                "layers": layers.iter().map(Blob::descriptor).collect::<Vec<_>>(),
+            }),
+        )?;
+        let mut described = manifest.descriptor();
+        described["platform"] = json!({ "architecture": architecture(), "os": "linux" });
+        described["annotations"] = json!({
+            "io.containerd.image.name": self.reference,
+            "org.opencontainers.image.ref.name": self.version,
+        });
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [described],
+        });
+        let docker = json!([{
+            "Config": configuration.path(),
             "RepoTags": [self.reference],
-            "Layers": layer_names,
-        }]))
-        .context("failed to write the image's manifest")?;
+            "Layers": layers.iter().map(Blob::path).collect::<Vec<_>>(),
+        }]);
         let mut archive = Builder::new(Vec::new());
-        for (name, content) in layer_names.iter().zip(&layers) {
-            append(&mut archive, name, 0o644, 0, EntryType::Regular, content)?;
+        for directory in ["blobs/", "blobs/sha256/"] {
+            append(&mut archive, directory, 0o755, 0, EntryType::Directory, &[])?;
         }
-        append(
-            &mut archive,
-            &configuration_name,
-            0o644,
-            0,
-            EntryType::Regular,
-            &configuration,
-        )?;
-        append(
-            &mut archive,
-            "manifest.json",
-            0o644,
-            0,
-            EntryType::Regular,
-            &manifest,
-        )?;
+        let mut file = |path: &str, content: &[u8]| {
+            append(&mut archive, path, 0o644, 0, EntryType::Regular, content)
+        };
+        for blob in layers.iter().chain([&configuration, &manifest]) {
+            file(&blob.path(), &blob.content)?;
+        }
+        let layout = json!({ "imageLayoutVersion": "1.0.0" });
+        for (path, document) in [
+            ("oci-layout", layout),
+            ("index.json", index),
+            ("manifest.json", docker),
+        ] {
+            file(path, document.to_string().as_bytes())?;
+        }
         archive.into_inner().context("failed to finish the archive")
     }
 
-    fn configuration(&self, digests: &[String]) -> serde_json::Value {
-        let architecture = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
-        let layers: Vec<String> = digests
-            .iter()
-            .map(|digest| format!("sha256:{digest}"))
-            .collect();
+    fn configuration(&self, layers: &[Blob]) -> Value {
         json!({
-            "architecture": architecture,
+            "architecture": architecture(),
             "os": "linux",
             "created": "1970-01-01T00:00:00Z",
             "config": {
@@ -104,12 +114,58 @@ impl Image {
                     "org.opencontainers.image.licenses": "Apache-2.0",
                 },
             },
-            "rootfs": { "type": "layers", "diff_ids": layers },
-            "history": digests.iter().map(|_| json!({
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": layers.iter().map(Blob::id).collect::<Vec<_>>(),
+            },
+            "history": layers.iter().map(|_| json!({
                 "created": "1970-01-01T00:00:00Z",
                 "created_by": "cargo xtask image",
             })).collect::<Vec<_>>(),
         })
+    }
+}
+
+/// The machine's architecture by its name in images.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// A file that others refer to by its digest.
+struct Blob {
+    media_type: &'static str,
+    digest: String,
+    content: Vec<u8>,
+}
+
+impl Blob {
+    fn new(media_type: &'static str, content: Vec<u8>) -> Self {
+        Self {
+            media_type,
+            digest: digest(&content),
+            content,
+        }
+    }
+
+    fn json(media_type: &'static str, document: &Value) -> Result<Self> {
+        let content = serde_json::to_vec(document).context("failed to write a document")?;
+        Ok(Self::new(media_type, content))
+    }
+
+    fn id(&self) -> String {
+        format!("sha256:{}", self.digest)
+    }
+
+    fn path(&self) -> String {
+        format!("blobs/sha256/{}", self.digest)
+    }
+
+    fn descriptor(&self) -> Value {
+        json!({ "mediaType": self.media_type, "digest": self.id(), "size": self.content.len() })
     }
 }
 
@@ -170,8 +226,6 @@ fn digest(bytes: &[u8]) -> String {
 mod tests {
     use std::{collections::BTreeMap, io::Read};
 
-    use serde_json::Value;
-
     use super::*;
 
     fn image() -> Image {
@@ -192,26 +246,43 @@ mod tests {
             let mut entry = entry.unwrap();
             let mut content = Vec::new();
             entry.read_to_end(&mut content).unwrap();
-            files.insert(entry.path().unwrap().display().to_string(), content);
+            if entry.header().entry_type().is_file() {
+                files.insert(entry.path().unwrap().display().to_string(), content);
+            }
         }
         files
+    }
+
+    /// The file of a descriptor, whose digest and size must be those of the file.
+    fn described<'f>(files: &'f BTreeMap<String, Vec<u8>>, descriptor: &Value) -> &'f [u8] {
+        let id = descriptor["digest"].as_str().unwrap();
+        let content = &files[&id.replace("sha256:", "blobs/sha256/")];
+        assert_eq!(id, format!("sha256:{}", digest(content)));
+        assert_eq!(descriptor["size"], content.len());
+        content
     }
 
     #[test]
     fn every_reference_within_the_archive_is_to_a_file_of_that_digest() {
         let files = unpack(&image().archive().unwrap());
-        let manifest: Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
-        let name = manifest[0]["Config"].as_str().unwrap();
-        assert_eq!(name, format!("{}.json", digest(&files[name])));
-        let configuration: Value = serde_json::from_slice(&files[name]).unwrap();
-        let layers = manifest[0]["Layers"].as_array().unwrap();
+        let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+        assert_eq!(read(&files["oci-layout"])["imageLayoutVersion"], "1.0.0");
+        let index = read(&files["index.json"]);
+        let manifest = read(described(&files, &index["manifests"][0]));
+        let configuration = read(described(&files, &manifest["config"]));
+        let ids = configuration["rootfs"]["diff_ids"].as_array().unwrap();
+        let layers = manifest["layers"].as_array().unwrap();
         assert_eq!(layers.len(), 2);
-        for (layer, id) in layers
-            .iter()
-            .zip(configuration["rootfs"]["diff_ids"].as_array().unwrap())
-        {
-            let content = &files[layer.as_str().unwrap()];
-            assert_eq!(id.as_str().unwrap(), format!("sha256:{}", digest(content)));
+        for (layer, id) in layers.iter().zip(ids) {
+            assert_eq!(layer["digest"], *id);
+            described(&files, layer);
+        }
+        // The same for docker.
+        let docker = read(&files["manifest.json"]);
+        let path = |id: &Value| id.as_str().unwrap().replace("sha256:", "blobs/sha256/");
+        assert_eq!(docker[0]["Config"], path(&manifest["config"]["digest"]));
+        for (layer, id) in docker[0]["Layers"].as_array().unwrap().iter().zip(ids) {
+            assert_eq!(*layer, path(id));
         }
     }
 

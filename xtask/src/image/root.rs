@@ -25,8 +25,8 @@ const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 const CERTIFICATE_SOURCES: &str = "/usr/share/ca-certificates/mozilla";
 /// Parts of the C library that resolve names; older versions load them by name.
 const NAME_SERVICE: [&str; 3] = ["libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"];
-/// Packages whose licences are copied.
-const NOTICES: [&str; 3] = ["libc6", "libgcc-s1", "ca-certificates"];
+/// Packages whose files are copied.
+const PACKAGES: [&str; 3] = ["libc6", "libgcc-s1", "ca-certificates"];
 
 /// A file or directory of an image; all belong to root unless an owner is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +64,30 @@ impl Root {
         if let Ok(release) = fs::read("/etc/os-release") {
             root.add_file("etc/os-release", 0o644, release);
         }
-        for package in NOTICES {
-            let path = format!("usr/share/doc/{package}/copyright");
-            if let Ok(notice) = fs::read(Path::new("/").join(&path)) {
-                root.add_file(&path, 0o644, notice);
-            }
+        for package in PACKAGES {
+            root.add_package(package);
         }
         Ok(root)
+    }
+
+    /// Adds the licence and the record of a package of the distribution, from which scanners know its version, as in
+    /// distroless images: <https://github.com/GoogleContainerTools/distroless>. Without
+    /// dpkg there is nothing to record.
+    fn add_package(&mut self, package: &str) {
+        let notice = format!("usr/share/doc/{package}/copyright");
+        if let Ok(text) = fs::read(Path::new("/").join(&notice)) {
+            self.add_file(&notice, 0o644, text);
+        }
+        let record = command("dpkg-query").args(["--status", package]).output();
+        if let Ok(record) = record
+            && record.status.success()
+        {
+            self.add_file(
+                &format!("var/lib/dpkg/status.d/{package}"),
+                0o644,
+                record.stdout,
+            );
+        }
     }
 
     /// Adds a program of this machine under a path of the image.
