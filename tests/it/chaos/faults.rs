@@ -1,6 +1,6 @@
 //! What fails, when and for how long.
 
-use std::{fs, io::Write as _, process::Command, time::Duration};
+use std::{fs, io::Write as _, path::PathBuf, process::Command, time::Duration};
 
 use http::Method;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -430,7 +430,12 @@ impl World {
         sleep(Duration::from_secs(1)).await;
         let start = Instant::now();
         let before = self.counted().await;
-        let path = self.cluster.pod_logs().join("fill");
+        // In the directory of a pod: the kubelet removes other files.
+        let pod = self.gateway_pods().await[0].name_any();
+        let is_of_pod = |path: &PathBuf| path.to_string_lossy().contains(&pod);
+        let directories = fs::read_dir(self.cluster.pod_logs()).unwrap();
+        let mut directories = directories.map(|entry| entry.unwrap().path());
+        let path = directories.find(is_of_pod).unwrap().join("fill");
         let mut file = fs::File::create(&path).unwrap();
         let block = vec![0; 1 << 20];
         while file.write_all(&block).is_ok() {}
