@@ -31,7 +31,7 @@ use crate::{cache::Cache, discovery::Served};
 pub(crate) enum OwnedKind {
     /// The ServiceAccount of the gateway pods.
     ServiceAccount,
-    /// The gateway's configuration document.
+    /// The gateway's configuration document, and the settings for apps.
     ConfigMap,
     /// Restricts traffic of the gateway pods.
     NetworkPolicy,

@@ -173,12 +173,8 @@ yes
   verbs: [patch]
 # Owned objects.
 - apiGroups: [""]
-  resources: [serviceaccounts, services]
+  resources: [configmaps, serviceaccounts, services]
   verbs: [get, list, watch, create, patch, delete]
-# Not deleted: every BedrockAccess always has a ConfigMap.
-- apiGroups: [""]
-  resources: [configmaps]
-  verbs: [get, list, watch, create, patch]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]

@@ -45,6 +45,8 @@ use crate::names;
 
 /// Suffix that makes the name of the gateway's objects from the name of a `BedrockAccess`.
 const GATEWAY_SUFFIX: &str = "-gateway";
+/// The same for the ConfigMap with the settings for apps.
+const CLIENT_SUFFIX: &str = "-client";
 
 /// Desired state of a Bedrock endpoint: an AWS identity, the models behind it, and the clients that may call it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -191,6 +193,11 @@ pub fn crd_files() -> Result<Vec<(String, String)>, serde_yaml::Error> {
 /// `spec.serviceAccount.name` is set.
 pub fn gateway_name(access: &str) -> String {
     format!("{access}{GATEWAY_SUFFIX}")
+}
+
+/// Name of the ConfigMap with the settings for apps.
+pub fn client_config_name(access: &str) -> String {
+    format!("{access}{CLIENT_SUFFIX}")
 }
 
 /// Audience of ServiceAccount tokens that the gateway of a `BedrockAccess` accepts.

@@ -2,8 +2,8 @@
 //!
 //! Order: the ServiceAccount first, since the EKS webhook reads its role when a pod is created; then the configuration,
 //! which pods need to start, and the NetworkPolicy, without which no pod should run; then the pods; then Service,
-//! disruption budget, autoscaler and monitor; last, objects that the spec no longer requests are deleted. An object is
-//! written only if the cache shows that a wanted field differs or that we own a field that is no longer wanted
+//! disruption budget, autoscaler, monitor and the settings for apps, which the endpoint does not need to serve; last,
+//! objects that the spec no longer requests are deleted. An object is written only if the cache shows that a wanted field differs or that we own a field that is no longer wanted
 //! (`compare.rs`), so a steady state writes nothing. Objects of the same name that are not ours are never touched.
 
 mod compare;
@@ -133,6 +133,7 @@ impl Applier<'_> {
             disruption_budget,
             autoscaler,
             pod_monitor,
+            client_config,
         } = resources;
         // Fields are evaluated in the order they are written.
         let resources = Resources {
@@ -144,6 +145,7 @@ impl Applier<'_> {
             disruption_budget: self.optional(disruption_budget.as_ref()).await?,
             autoscaler: self.optional(autoscaler.as_ref()).await?,
             pod_monitor: self.optional(pod_monitor.as_ref()).await?,
+            client_config: self.optional(client_config.as_ref()).await?,
         };
         let removed = self.delete_unwanted(&resources).await?;
         Ok(Outcome { resources, removed })
@@ -425,6 +427,7 @@ impl<T> Resources<T> {
             disruption_budget,
             autoscaler,
             pod_monitor,
+            client_config,
         } = self;
         service_account
             .iter()
@@ -435,6 +438,7 @@ impl<T> Resources<T> {
             .chain(disruption_budget)
             .chain(autoscaler)
             .chain(pod_monitor)
+            .chain(client_config)
     }
 }
 

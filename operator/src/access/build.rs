@@ -5,6 +5,7 @@
 //! every field in the document.
 
 mod autoscaler;
+mod client_config;
 mod config;
 mod container;
 mod deployment;
@@ -51,6 +52,8 @@ pub(crate) struct Resources<T> {
     pub(crate) autoscaler: Option<T>,
     /// Lets Prometheus discover the pods; `None` if not requested or not served by the cluster.
     pub(crate) pod_monitor: Option<T>,
+    /// Settings for apps; `None` if gateway pods are disabled.
+    pub(crate) client_config: Option<T>,
 }
 
 /// An object that is ready to be applied.
@@ -105,6 +108,7 @@ pub(crate) fn build(access: &Validated) -> Result<Resources<Prepared>, BuildErro
         pod_monitor: gateway
             .and_then(pod_monitor::build)
             .map(|object| tidied(OwnedKind::PodMonitor, access.child_name(), object)),
+        client_config: optional(OwnedKind::ConfigMap, gateway.map(client_config::build))?,
     })
 }
 

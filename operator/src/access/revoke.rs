@@ -7,7 +7,12 @@
 
 use std::sync::Arc;
 
-use api::{GatewayConfig, config::AccessReference, names, v1alpha1::BedrockAccess};
+use api::{
+    GatewayConfig,
+    config::AccessReference,
+    names,
+    v1alpha1::{BedrockAccess, client_config_name},
+};
 use kube::{
     Resource, ResourceExt,
     api::{DynamicObject, Patch, PatchParams},
@@ -73,6 +78,8 @@ pub(super) async fn withdraw(access: &BedrockAccess, context: &Context) -> Resul
             continue;
         }
         match kind {
+            // The settings for apps contain nothing to withdraw.
+            OwnedKind::ConfigMap if owned.name_any() == client_config_name(name) => {}
             OwnedKind::ConfigMap => {
                 let unpacked = owned.unpack().map_err(|source| {
                     let name = owned.name_any();

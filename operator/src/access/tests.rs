@@ -31,7 +31,8 @@ const POD_MONITOR: &str =
 const SERVICE: &str = "/api/v1/namespaces/team-a/services/chat-gateway";
 const STATUS: &str =
     "/apis/bedrockaccess.dev/v1alpha1/namespaces/team-a/bedrockaccesses/chat/status";
-const OWNED: [(OwnedKind, &str); 8] = [
+const CLIENT: &str = "/api/v1/namespaces/team-a/configmaps/chat-client";
+const OWNED: [(OwnedKind, &str); 9] = [
     (OwnedKind::ServiceAccount, ACCOUNT),
     (OwnedKind::ConfigMap, CONFIG),
     (OwnedKind::NetworkPolicy, NETWORK_POLICY),
@@ -40,6 +41,7 @@ const OWNED: [(OwnedKind, &str); 8] = [
     (OwnedKind::PodDisruptionBudget, BUDGET),
     (OwnedKind::HorizontalPodAutoscaler, AUTOSCALER),
     (OwnedKind::PodMonitor, POD_MONITOR),
+    (OwnedKind::ConfigMap, CLIENT),
 ];
 
 struct World {
@@ -152,6 +154,7 @@ async fn owned_objects_are_applied_in_order_with_our_field_manager_and_an_owner_
             DEPLOYMENT,
             SERVICE,
             BUDGET,
+            CLIENT,
             STATUS
         ]
     );
@@ -179,7 +182,7 @@ async fn owned_objects_are_applied_in_order_with_our_field_manager_and_an_owner_
         "PodDisruptionBudget",
     ]
     .map(|kind| format!("{kind} chat-gateway"));
-    let created = format!("Created {}", names.join(", "));
+    let created = format!("Created {}, ConfigMap chat-client", names.join(", "));
     assert_eq!(events(&requests), [("Created".to_owned(), created)]);
 }
 
@@ -212,7 +215,7 @@ async fn reconcile_before_the_cache_has_our_status_does_not_write_it_again() {
 }
 
 #[tokio::test]
-async fn changed_model_writes_only_the_configuration() {
+async fn changed_model_writes_only_the_configuration_and_the_settings_for_apps() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();
     let before = with_status(&world.api.requests());
@@ -224,8 +227,26 @@ async fn changed_model_writes_only_the_configuration() {
     // The permission policy in the status depends on the models.
     assert_eq!(
         world.api.writes(),
-        [format!("PATCH {CONFIG}"), format!("PATCH {STATUS}")]
+        [CONFIG, CLIENT, STATUS].map(|path| format!("PATCH {path}"))
     );
+}
+
+#[tokio::test]
+async fn foreign_settings_for_apps_are_reported_after_all_that_serves() {
+    let world = World::new();
+    let foreign = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "data": {"mine": "1"},
+        "metadata": {"name": "chat-client", "namespace": "team-a", "uid": "x"},
+    });
+    world.api.put(CLIENT, foreign.clone());
+    let error = world.reconcile(fixtures::access("")).await.unwrap_err();
+    assert_eq!(error.reason(), "NameConflict");
+    assert!(
+        error.explain().contains("ConfigMap chat-client"),
+        "{error:?}"
+    );
+    assert_eq!(world.api.object(CLIENT), Some(foreign));
+    assert!(world.api.object(BUDGET).is_some());
 }
 
 #[tokio::test]

@@ -50,9 +50,25 @@ async fn access_becomes_its_children_and_leaves_nothing_behind() {
         service.spec.unwrap().ports.unwrap()[0].port,
         i32::from(names::GATEWAY_PORT)
     );
+    let settings = eventually("settings for apps", || async {
+        let found = rig.api::<ConfigMap>().get("chat-client").await;
+        found.map_err(|error| error.to_string())
+    })
+    .await;
+    let base = format!("http://chat-gateway.{}.svc:8000", rig.namespace);
+    let data = settings.data.unwrap();
+    assert_eq!(data["OPENAI_BASE_URL"], format!("{base}/v1"));
+    assert_eq!(data["ANTHROPIC_BASE_URL"], base);
+    assert_eq!(data["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"], base);
+    assert_eq!(
+        data["BEDROCK_ACCESS_AUDIENCE"],
+        format!("bedrockaccess.dev/{}/chat", rig.namespace)
+    );
+    assert_eq!(data["BEDROCK_ACCESS_MODELS"], "fast");
     for owners in [
         account.metadata.owner_references,
         config.metadata.owner_references,
+        settings.metadata.owner_references,
     ] {
         assert_eq!(owners.unwrap()[0].name, "chat");
     }
@@ -126,19 +142,26 @@ async fn changed_role_rolls_the_pods_and_a_changed_model_does_not() {
 
     spec["models"][0]["name"] = json!("quick");
     rig.apply("chat", &spec).await.unwrap();
-    eventually("the new name is in the config", || async {
-        let config = rig
-            .api::<ConfigMap>()
-            .get(CHILD)
-            .await
-            .map_err(|error| error.to_string())?;
-        let text = config.data.unwrap()[names::CONFIG_KEY].clone();
-        if text.contains("quick") {
-            Ok(())
-        } else {
-            Err(text)
-        }
-    })
+    eventually(
+        "the new name is in the config and the settings for apps",
+        || async {
+            let config = rig
+                .api::<ConfigMap>()
+                .get(CHILD)
+                .await
+                .map_err(|error| error.to_string())?;
+            let text = config.data.unwrap()[names::CONFIG_KEY].clone();
+            let settings = rig.api::<ConfigMap>().get("chat-client").await;
+            let models =
+                settings.map_err(|error| error.to_string())?.data.unwrap()["BEDROCK_ACCESS_MODELS"]
+                    .clone();
+            if text.contains("quick") && models == "quick" {
+                Ok(())
+            } else {
+                Err(text)
+            }
+        },
+    )
     .await;
     assert_eq!(
         template(rig.children(CHILD).await.2),

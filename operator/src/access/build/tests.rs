@@ -204,7 +204,8 @@ fn common_labels_are_on_every_object_and_on_pods_but_in_no_selector() {
             assert!(!text.contains("cost-center"), "{kind} {selector}: {text}");
         }
     }
-    assert_eq!(kinds, OwnedKind::ALL.len());
+    // There are two ConfigMaps.
+    assert_eq!(kinds, OwnedKind::ALL.len() + 1);
     let template = &resources.deployment.unwrap().object["spec"]["template"]["metadata"]["labels"];
     assert_eq!(template["cost-center"], "42");
     // Labels of one object take precedence.
