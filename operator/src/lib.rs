@@ -15,6 +15,7 @@ mod discovery;
 mod error_chain;
 #[cfg(test)]
 mod fixtures;
+mod gateway_defaults;
 mod leader;
 mod metrics;
 mod owned;
@@ -29,6 +30,7 @@ mod sidecar;
 mod watches;
 mod webhook;
 
+pub use gateway_defaults::{GatewayDefaults, GatewayDefaultsError, ProxySettings, SidecarDefaults};
 pub use leader::{LeaderElection, Timing};
 pub use run::{RunError, run};
 pub use settings::{

@@ -33,6 +33,9 @@ struct Arguments {
     /// Sampling rate of new traces, per million. If the client sends a sampling decision, that decision applies.
     #[arg(long, env = "GATEWAY_TRACING_SAMPLING_RATE_PER_MILLION", default_value_t = operator::ALL_PER_MILLION, value_parser = clap::value_parser!(u32).range(0..=i64::from(operator::ALL_PER_MILLION)))]
     gateway_tracing_sampling_rate_per_million: u32,
+    /// File with defaults for all gateways, in YAML. Without it, there are no defaults.
+    #[arg(long, env = "GATEWAY_DEFAULTS", value_name = "FILE")]
+    gateway_defaults: Option<std::path::PathBuf>,
     /// Serve /metrics on this address.
     #[arg(long, env = "METRICS_ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], api::names::OPERATOR_METRICS_PORT)))]
     metrics_address: SocketAddr,
@@ -204,6 +207,11 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     operator::install_tls_provider();
+    let gateway_defaults = match &arguments.gateway_defaults {
+        Some(path) => operator::GatewayDefaults::read(path)
+            .with_context(|| format!("--gateway-defaults {}", path.display()))?,
+        None => operator::GatewayDefaults::default(),
+    };
     let client = kube::Client::try_default()
         .await
         .context("failed to configure the Kubernetes client: run in a pod, or set KUBECONFIG")?;
@@ -215,6 +223,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         gateway_image: arguments.gateway_image,
         gateway_image_pull_policy: arguments.gateway_image_pull_policy,
         gateway_tracing,
+        gateway_defaults,
         metrics_address: Some(arguments.metrics_address),
         health_address: Some(arguments.health_address),
         instance: arguments.instance,

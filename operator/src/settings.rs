@@ -5,7 +5,7 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 use api::{names, v1alpha1::gateway::ImagePullPolicy};
 use http::Uri;
 
-use crate::{leader::LeaderElection, webhook::WebhookSettings};
+use crate::{gateway_defaults::GatewayDefaults, leader::LeaderElection, webhook::WebhookSettings};
 
 /// Default image of the gateway.
 pub const DEFAULT_GATEWAY_IMAGE: &str =
@@ -60,7 +60,7 @@ impl FromStr for CollectorUrl {
 }
 
 /// Settings of the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Image of the gateway if `spec.gateway.image` is not set.
     pub gateway_image: String,
@@ -68,6 +68,8 @@ pub struct Settings {
     pub gateway_image_pull_policy: ImagePullPolicy,
     /// Where gateways send traces; `None`: tracing is disabled.
     pub gateway_tracing: Option<Tracing>,
+    /// Defaults of the platform for gateways.
+    pub gateway_defaults: GatewayDefaults,
     /// Address of `/metrics`; `None`: not served.
     pub metrics_address: Option<SocketAddr>,
     /// Address of `/healthz` and `/readyz`; `None`: not served.
@@ -108,6 +110,7 @@ impl Default for Settings {
             gateway_image: DEFAULT_GATEWAY_IMAGE.to_owned(),
             gateway_image_pull_policy: ImagePullPolicy::default(),
             gateway_tracing: None,
+            gateway_defaults: GatewayDefaults::default(),
             metrics_address: None,
             health_address: None,
             webhook: None,

@@ -162,6 +162,37 @@ yes
 {{- if or .Values.metrics.service.enabled (include "bedrock-access.serviceMonitor" .) }}yes{{ end }}
 {{- end }}
 
+{{/* The document with defaults for gateways, without values that are not set; empty if there are none. */}}
+{{- define "bedrock-access.gatewayDefaults" -}}
+{{- $document := dict }}
+{{- range $key, $value := .Values.gatewayDefaults }}
+{{- if has $key (list "proxy" "sidecar") }}
+{{- $part := dict }}
+{{- range $name, $setting := $value }}
+{{- if $setting }}
+{{- $_ := set $part $name $setting }}
+{{- end }}
+{{- end }}
+{{- if $part }}
+{{- $_ := set $document $key $part }}
+{{- end }}
+{{- else if eq $key "imagePullSecrets" }}
+{{- $secrets := list }}
+{{- range $value }}
+{{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) }}
+{{- end }}
+{{- if $secrets }}
+{{- $_ := set $document $key $secrets }}
+{{- end }}
+{{- else if or $value (and (has $key (list "podMonitor" "topologySpreadConstraints")) (not (kindIs "invalid" $value))) }}
+{{- $_ := set $document $key $value }}
+{{- end }}
+{{- end }}
+{{- with $document }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* Permissions in the namespaces that the operator reconciles. */}}
 {{- define "bedrock-access.rules" -}}
 # Custom resources and their status.

@@ -132,7 +132,9 @@ pub(crate) fn compute(
         outcomes.push((condition::SIDECARS_UP_TO_DATE, outcome));
     }
     if let Some(observed) = result.observed.filter(|_| enabled && !result.suspended) {
-        let monitored = monitored::outcome(&access.spec.gateway, observed.pod_monitors_served);
+        let own = &access.spec.gateway;
+        let gateway = result.validated.map_or(own, |valid| &valid.gateway);
+        let monitored = monitored::outcome(gateway, observed.pod_monitors_served);
         outcomes.extend(monitored.map(|outcome| (condition::MONITORED, outcome)));
     }
     if let Some(outcome) = result.evaluation.and_then(accepted::outcome) {

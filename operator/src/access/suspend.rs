@@ -44,9 +44,16 @@ pub(super) fn denial(
         return Ok(None);
     };
     let deployment = object(OwnedKind::Deployment);
-    let Some(running) = running(&access.spec, &config, deployment.as_deref()) else {
+    let Some(mut running) = running(&access.spec, &config, deployment.as_deref()) else {
         return Ok(None);
     };
+    // The default of the platform needs no permission.
+    let class = &mut running.gateway.priority_class_name;
+    if access.spec.gateway.priority_class_name.is_none()
+        && *class == context.settings.gateway_defaults.priority_class_name
+    {
+        *class = None;
+    }
     let evaluation = context.policies.evaluate(namespace, &running)?;
     Ok(Some(evaluation).filter(|evaluation| matches!(evaluation, Evaluation::Denied(_))))
 }

@@ -28,6 +28,7 @@ use api::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 
+pub(crate) use labels::first_problem as label_problem;
 pub(crate) use limits::Limits;
 pub(crate) use problems::Problem;
 pub(crate) use sidecar::Sidecar;
@@ -36,6 +37,7 @@ use problems::{Problems, list};
 
 use crate::{
     access::observe::Observed,
+    gateway_defaults::ProxySettings,
     settings::{Settings, Tracing},
 };
 
@@ -78,7 +80,7 @@ pub(crate) struct Validated {
     pub(crate) limits: Limits,
     /// Secret with the clients' API keys.
     pub(crate) api_keys_secret: Option<String>,
-    /// Settings of the gateway pods.
+    /// Settings of the gateway pods, with the defaults of the platform.
     pub(crate) gateway: GatewaySpec,
     /// Settings of sidecars, if enabled.
     pub(crate) sidecar: Option<Sidecar>,
@@ -90,6 +92,8 @@ pub(crate) struct Validated {
     pub(crate) image: String,
     /// Trace export of the gateway.
     pub(crate) tracing: Option<Tracing>,
+    /// Proxy of the gateway for requests to AWS.
+    pub(crate) proxy: ProxySettings,
     /// Issuer of the cluster's tokens, if known.
     pub(crate) issuer: Option<String>,
     /// Whether the policies deny the object, so that its gateways must serve nothing.
@@ -274,7 +278,7 @@ pub(crate) fn validate(
     clients::check(spec, &namespace, &mut problems);
     check_scale(&spec.gateway, &mut problems);
     let endpoints = endpoints(spec, &mut problems);
-    let sidecar = sidecar::sidecar(spec, &mut problems);
+    let sidecar = sidecar::sidecar(spec, settings, &mut problems);
     let (Some(owner), Some(region), Some(identity), Some(service_account), true) = (
         access.controller_owner_ref(&()),
         region,
@@ -293,6 +297,7 @@ pub(crate) fn validate(
             ),
         }));
     }
+    let gateway = settings.gateway_defaults.gateway(spec);
     Ok(Validated {
         clients: clients::clients(spec, observed, &namespace, &name)?,
         limits: limits::limits(spec),
@@ -305,26 +310,25 @@ pub(crate) fn validate(
         allow: spec.allow.clone(),
         s3_sources: spec.s3_sources.clone(),
         guardrail: spec.guardrail.as_ref().map(models::guardrail),
-        gateway: GatewaySpec {
-            image_pull_policy: spec
-                .gateway
-                .image_pull_policy
-                .or(Some(settings.gateway_image_pull_policy)),
-            ..spec.gateway.clone()
-        },
         sidecar,
         scale: scale(&spec.gateway),
-        pod_monitor: spec
-            .gateway
+        pod_monitor: gateway
             .pod_monitor
             .clone()
             .filter(|_| observed.pod_monitors_served),
+        gateway: GatewaySpec {
+            image_pull_policy: gateway
+                .image_pull_policy
+                .or(Some(settings.gateway_image_pull_policy)),
+            ..gateway
+        },
         image: spec
             .gateway
             .image
             .clone()
             .unwrap_or_else(|| settings.gateway_image.clone()),
         tracing: settings.gateway_tracing.clone(),
+        proxy: settings.gateway_defaults.proxy.clone(),
         issuer: observed
             .cluster_keys
             .as_ref()

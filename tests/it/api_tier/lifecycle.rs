@@ -15,6 +15,17 @@ use super::rig::{Rig, sample_spec};
 use crate::support::{eventually, lane};
 
 const CHILD: &str = "chat-gateway";
+/// Defaults of the platform, as numbers and durations that the API server could write in another form.
+const DEFAULTS: &str = "
+imagePullSecrets: [{name: registry}]
+podLabels: {team: platform}
+podAnnotations: {note: platform}
+tolerations: [{key: gateways, operator: Exists, effect: NoSchedule}]
+topologySpreadConstraints: []
+resources: {requests: {cpu: 0.1, memory: 64Mi}, limits: {memory: 512Mi}}
+podMonitor: {interval: 30s}
+proxy: {httpsProxy: 'http://proxy.example:3128', noProxy: svc}
+";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn access_becomes_its_children_and_leaves_nothing_behind() {
@@ -237,6 +248,7 @@ async fn steady_state_writes_nothing() {
             endpoint: "http://collector.observability.svc:4318".parse().unwrap(),
             sampling_rate_per_million: operator::ALL_PER_MILLION,
         }),
+        gateway_defaults: operator::GatewayDefaults::from_yaml(DEFAULTS).unwrap(),
         ..operator::Settings::default()
     };
     let mut rig = Rig::without_operator().await;
@@ -258,6 +270,7 @@ async fn steady_state_writes_nothing() {
         rig.children(&format!("{name}-gateway")).await;
         rig.mark_available(&format!("{name}-gateway")).await;
         rig.condition(name, "GatewayAvailable", "True").await;
+        rig.condition(name, "Monitored", "True").await;
     }
     let writes = |rig: &Rig| -> Vec<String> {
         rig.operator_requests()

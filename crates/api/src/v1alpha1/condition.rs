@@ -23,7 +23,7 @@ pub const TARGET_ROLES_READY: &str = "TargetRolesReady";
 pub const MODELS_READY: &str = "ModelsReady";
 /// All sidecars match the current spec. Not set without `spec.sidecar`.
 pub const SIDECARS_UP_TO_DATE: &str = "SidecarsUpToDate";
-/// The PodMonitor exists. Not set without `spec.gateway.podMonitor`.
+/// The PodMonitor exists. Not set without `spec.gateway.podMonitor` or a default of the platform for it.
 pub const MONITORED: &str = "Monitored";
 /// A `BedrockAccessPolicy` allows the object, and its author has the permissions that its spec requires. Not set if no
 /// policy exists, none is required and the author is verified at admission.

@@ -140,6 +140,16 @@ pub(super) fn parts(access: &Validated, config: Volume) -> Parts {
         parts.set("AWS_EC2_METADATA_DISABLED", "true");
     }
     parts.set("BEDROCK_GATEWAY_LOG", access.gateway.log_level().as_str());
+    let proxy = &access.proxy;
+    for (name, value) in [
+        ("HTTPS_PROXY", &proxy.https_proxy),
+        ("HTTP_PROXY", &proxy.http_proxy),
+        ("NO_PROXY", &proxy.no_proxy),
+    ] {
+        if let Some(value) = value {
+            parts.set(name, value.as_str());
+        }
+    }
     parts.env.extend(tracing::variables(access));
     parts
 }

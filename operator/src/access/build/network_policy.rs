@@ -104,6 +104,8 @@ fn egress(access: &Validated) -> Vec<NetworkPolicyEgressRule> {
         &endpoints.sts,
         &store,
         &collector,
+        &access.proxy.https_proxy,
+        &access.proxy.http_proxy,
     ]
     .into_iter()
     .flatten()

@@ -254,3 +254,48 @@ fn gateway_and_sidecars_each_have_a_configuration() {
     );
     assert_eq!(pod("sidecar: {serviceAccounts: [{name: app}]}"), pod(""));
 }
+
+#[test]
+fn gateways_and_sidecars_have_the_defaults_of_the_platform() {
+    let mut settings = crate::fixtures::settings();
+    settings.gateway_defaults = crate::GatewayDefaults::from_yaml(
+        "{imagePullSecrets: [{name: registry}], podLabels: {team: platform}, priorityClassName: high, nodeSelector: {a: b}, podMonitor: {}, resources: {requests: {cpu: 1}}, sidecar: {resources: {requests: {cpu: 20m}}}, proxy: {httpsProxy: 'http://proxy.egress.svc:3128', noProxy: svc}}",
+    )
+    .unwrap();
+    let access = crate::fixtures::access("sidecar: {serviceAccounts: [{name: app}]}");
+    let observed = crate::fixtures::observed();
+    let access = crate::access::validate::validate(&access, &observed, &settings).unwrap();
+    let resources = build(&access).unwrap();
+    let template = &resources.deployment.as_ref().unwrap().object["spec"]["template"];
+    let pod = &template["spec"];
+    assert_eq!(template["metadata"]["labels"]["team"], "platform");
+    assert_eq!(pod["imagePullSecrets"][0]["name"], "registry");
+    assert_eq!(pod["priorityClassName"], "high");
+    assert_eq!(pod["nodeSelector"]["a"], "b");
+    assert_eq!(pod["containers"][0]["resources"]["requests"]["cpu"], "1");
+    let sidecar = serde_json::to_value(sidecar::template(&access).unwrap().container).unwrap();
+    assert_eq!(sidecar["resources"]["requests"]["cpu"], "20m");
+    for container in [&pod["containers"][0], &sidecar] {
+        let env = container["env"].as_array().unwrap();
+        let value = |name: &str| {
+            env.iter()
+                .find(|one| one["name"] == name)
+                .map(|one| &one["value"])
+        };
+        assert_eq!(
+            value("HTTPS_PROXY").unwrap(),
+            "http://proxy.egress.svc:3128"
+        );
+        assert_eq!(value("NO_PROXY").unwrap(), "svc");
+        assert_eq!(value("HTTP_PROXY"), None);
+    }
+    assert!(resources.pod_monitor.is_some());
+    let egress = resources.network_policy.unwrap().object["spec"]["egress"].to_string();
+    assert!(
+        egress.contains("\"kubernetes.io/metadata.name\":\"egress\""),
+        "{egress}"
+    );
+    // Policies and permissions apply to values of the object only.
+    let spec = crate::fixtures::access("sidecar: {serviceAccounts: [{name: app}]}").spec;
+    assert_eq!(crate::policy::restricted::restricted(&spec), []);
+}

@@ -136,6 +136,25 @@ async fn policy_that_denies_the_running_configuration_of_a_suspended_object_revo
 }
 
 #[tokio::test]
+async fn default_of_the_platform_needs_no_rule_while_suspended() {
+    let mut world = World::new();
+    let context = Arc::get_mut(&mut world.context).unwrap();
+    context.settings.gateway_defaults.priority_class_name = Some("platform".to_owned());
+    world.reconcile(fixtures::access("")).await.unwrap();
+    let before = with_status(&world.api.requests());
+    world.catch_up();
+    let class = "/spec/template/spec/priorityClassName";
+    let deployment = world.api.object(DEPLOYMENT).unwrap();
+    assert_eq!(deployment.pointer(class).unwrap(), "platform");
+    let policy = "{namespaces: {names: [team-a]}, priorityClassNames: [other]}";
+    world.policies.put("strict", policy);
+    world.reconcile(before.clone()).await.unwrap();
+    let suspended = changed(&before, "suspend: true");
+    world.reconcile(suspended).await.unwrap();
+    assert_eq!(world.api.object(DEPLOYMENT), Some(deployment));
+}
+
+#[tokio::test]
 async fn policy_that_allows_the_running_configuration_leaves_a_suspended_object_alone() {
     let mut world = World::new();
     world.reconcile(fixtures::access("")).await.unwrap();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use api::names;
 
-use super::Problems;
+use super::{Problem, Problems};
 
 /// Maximum length of a label value and of the name in a key.
 const MAX_NAME: usize = 63;
@@ -19,6 +19,13 @@ const RESERVED: [&str; 4] = [
     names::APP_COMPONENT_LABEL,
     names::APP_MANAGED_BY_LABEL,
 ];
+
+/// The first label that Kubernetes or the operator does not allow.
+pub(crate) fn first_problem(field: &str, labels: &BTreeMap<String, String>) -> Option<Problem> {
+    let mut problems = Problems::default();
+    check(field, labels, &mut problems);
+    problems.into_vec().into_iter().next()
+}
 
 /// Reports each label that Kubernetes or the operator does not allow.
 pub(super) fn check(field: &str, labels: &BTreeMap<String, String>, problems: &mut Problems) {

@@ -6,6 +6,7 @@ use api::v1alpha1::BedrockAccessSpec;
 use k8s_openapi::api::core::v1::ResourceRequirements;
 
 use super::Problems;
+use crate::settings::Settings;
 
 /// Settings of sidecars.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +23,11 @@ pub(crate) struct Sidecar {
     pub(crate) socket: bool,
 }
 
-pub(super) fn sidecar(spec: &BedrockAccessSpec, problems: &mut Problems) -> Option<Sidecar> {
+pub(super) fn sidecar(
+    spec: &BedrockAccessSpec,
+    settings: &Settings,
+    problems: &mut Problems,
+) -> Option<Sidecar> {
     let Some(sidecar) = &spec.sidecar else {
         if !spec.gateway.enabled {
             problems.add("spec.sidecar", "enable gateway or set sidecar");
@@ -49,7 +54,13 @@ pub(super) fn sidecar(spec: &BedrockAccessSpec, problems: &mut Problems) -> Opti
             .iter()
             .map(|account| account.name.clone())
             .collect(),
-        resources: sidecar.resources(),
+        resources: match (
+            &sidecar.resources,
+            &settings.gateway_defaults.sidecar.resources,
+        ) {
+            (None, Some(default)) => default.clone(),
+            _ => sidecar.resources(),
+        },
         port,
         admin_port,
         socket: sidecar.socket,

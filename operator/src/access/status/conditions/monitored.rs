@@ -15,7 +15,7 @@ pub(crate) fn outcome(gateway: &GatewaySpec, served: bool) -> Option<ConditionOu
     } else {
         ConditionOutcome::no(
             condition::REASON_API_NOT_SERVED,
-            "spec.gateway.podMonitor: the cluster does not serve PodMonitor (monitoring.coreos.com/v1). Install the Prometheus operator, which is detected within minutes, or remove the field.",
+            "spec.gateway.podMonitor: the cluster does not serve PodMonitor (monitoring.coreos.com/v1). Install the Prometheus operator, which is detected within minutes, or remove the field or the default in gatewayDefaults.podMonitor.",
         )
     })
 }
