@@ -58,7 +58,7 @@ impl Image {
         let mut described = manifest.descriptor();
         described["platform"] = json!({ "architecture": architecture(), "os": "linux" });
         described["annotations"] = json!({
-            "io.containerd.image.name": self.reference,
+            "io.containerd.image.name": self.full_reference(),
             "org.opencontainers.image.ref.name": self.version,
         });
         let index = json!({
@@ -90,6 +90,17 @@ impl Image {
             file(path, document.to_string().as_bytes())?;
         }
         archive.into_inner().context("failed to finish the archive")
+    }
+
+    /// The reference with its registry, which is Docker Hub unless the first part names a host.
+    fn full_reference(&self) -> String {
+        let reference = &self.reference;
+        let host = reference.split_once('/').map_or("", |(host, _)| host);
+        if host == "localhost" || host.contains(['.', ':']) {
+            reference.clone()
+        } else {
+            format!("docker.io/{reference}")
+        }
     }
 
     fn configuration(&self, layers: &[Blob]) -> Value {
@@ -283,6 +294,21 @@ mod tests {
         assert_eq!(docker[0]["Config"], path(&manifest["config"]["digest"]));
         for (layer, id) in docker[0]["Layers"].as_array().unwrap().iter().zip(ids) {
             assert_eq!(*layer, path(id));
+        }
+    }
+
+    #[test]
+    fn containerd_gets_the_name_that_a_kubelet_asks_for() {
+        for (reference, full) in [
+            ("bedrock-access/a:1", "docker.io/bedrock-access/a:1"),
+            ("localhost/a:1", "localhost/a:1"),
+            ("registry.example:5000/a:1", "registry.example:5000/a:1"),
+        ] {
+            let image = Image {
+                reference: reference.to_owned(),
+                ..image()
+            };
+            assert_eq!(image.full_reference(), full);
         }
     }
 
