@@ -142,7 +142,6 @@ pub async fn run(
         leadership: candidacy.leadership.clone(),
     };
     let controller = Controller::for_stream(record(changed, &queue), access_store.clone())
-        .trigger_backoff(watches::NoSharedBackoff)
         .with_config(
             Config::default()
                 .debounce(DEBOUNCE)
@@ -245,6 +244,7 @@ fn watch_related(
         leadership,
     } = triggers;
     let controller = controller
+        .trigger_backoff(watches::NoSharedBackoff)
         .reconcile_all_on(requests.all(poll::changes(keys)))
         .reconcile_all_on(requests.all(poll::changes(served.clone())))
         .reconcile_all_on(requests.all(policies))

@@ -27,6 +27,26 @@ podMonitor: {interval: 30s}
 proxy: {httpsProxy: 'http://proxy.example:3128', noProxy: svc}
 ";
 
+/// The ConfigMap for apps, with what they need.
+async fn settings_for_apps(rig: &Rig) -> ConfigMap {
+    let settings = eventually("settings for apps", || async {
+        let found = rig.api::<ConfigMap>().get("chat-client").await;
+        found.map_err(|error| error.to_string())
+    })
+    .await;
+    let base = format!("http://chat-gateway.{}.svc:8000", rig.namespace);
+    let data = settings.data.as_ref().unwrap();
+    assert_eq!(data["OPENAI_BASE_URL"], format!("{base}/v1"));
+    assert_eq!(data["ANTHROPIC_BASE_URL"], base);
+    assert_eq!(data["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"], base);
+    assert_eq!(
+        data["BEDROCK_ACCESS_AUDIENCE"],
+        format!("bedrockaccess.dev/{}/chat", rig.namespace)
+    );
+    assert_eq!(data["BEDROCK_ACCESS_MODELS"], "fast");
+    settings
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn access_becomes_its_children_and_leaves_nothing_behind() {
     let rig = Rig::shared("becomes-children").await;
@@ -61,21 +81,7 @@ async fn access_becomes_its_children_and_leaves_nothing_behind() {
         service.spec.unwrap().ports.unwrap()[0].port,
         i32::from(names::GATEWAY_PORT)
     );
-    let settings = eventually("settings for apps", || async {
-        let found = rig.api::<ConfigMap>().get("chat-client").await;
-        found.map_err(|error| error.to_string())
-    })
-    .await;
-    let base = format!("http://chat-gateway.{}.svc:8000", rig.namespace);
-    let data = settings.data.unwrap();
-    assert_eq!(data["OPENAI_BASE_URL"], format!("{base}/v1"));
-    assert_eq!(data["ANTHROPIC_BASE_URL"], base);
-    assert_eq!(data["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"], base);
-    assert_eq!(
-        data["BEDROCK_ACCESS_AUDIENCE"],
-        format!("bedrockaccess.dev/{}/chat", rig.namespace)
-    );
-    assert_eq!(data["BEDROCK_ACCESS_MODELS"], "fast");
+    let settings = settings_for_apps(&rig).await;
     for owners in [
         account.metadata.owner_references,
         config.metadata.owner_references,

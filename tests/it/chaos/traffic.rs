@@ -162,7 +162,7 @@ impl Traffic {
         self.shared.good.load(Ordering::SeqCst)
     }
 
-    /// Uses another API key from now on.
+    /// Uses another API key for requests that start later.
     pub(super) async fn use_key(&self, key: &str) {
         self.shared.credentials.write().await.key = key.to_owned();
     }

@@ -311,7 +311,7 @@ impl World {
 
     /// What AWS and the gateways recorded.
     pub(super) async fn accounting(&self) -> Accounting {
-        // The last lines are on their way.
+        // sleep: the last lines are on their way.
         tokio::time::sleep(Duration::from_secs(3)).await;
         let record = std::fs::read_to_string(self.directory.path().join("calls.jsonl")).unwrap();
         let calls = record
@@ -422,6 +422,7 @@ async fn beside(
         .stdout(Stdio::null())
         .stderr(log);
     let mut child = command.spawn().unwrap();
+    // sleep: a program that cannot start ends within this time.
     tokio::time::sleep(Duration::from_millis(300)).await;
     child.try_wait().unwrap().is_none().then_some(Beside(child))
 }

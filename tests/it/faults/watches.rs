@@ -178,17 +178,21 @@ async fn broken_watches_do_not_delay_the_events_of_others() {
     for broken in ["podmonitors", "horizontalpodautoscalers", "pods inject"] {
         operator.proxy.bar(broken);
     }
-    // Several errors of each, after which a delay that they share is longer than the time below.
+    // sleep: several errors of each, after which a delay that they share is longer than the time below.
     tokio::time::sleep(Duration::from_secs(8)).await;
     let maps = oracle::api(&world.client, "watches-beside", "configmaps");
     let before = maps.get(CHILD).await.unwrap().metadata.uid;
-    let now = DeleteParams::background();
-    maps.delete(CHILD, &now).await.unwrap();
+    maps.delete(CHILD, &DeleteParams::background())
+        .await
+        .unwrap();
     let made_again = async {
-        while maps.get(CHILD).await.map(|map| map.metadata.uid).ok() == Some(before.clone())
-            || maps.get_opt(CHILD).await.unwrap().is_none()
-        {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut every = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            every.tick().await;
+            let map = maps.get_opt(CHILD).await.unwrap();
+            if map.is_some_and(|map| map.metadata.uid != before) {
+                return;
+            }
         }
     };
     tokio::time::timeout(Duration::from_secs(4), made_again)

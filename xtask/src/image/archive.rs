@@ -55,11 +55,15 @@ impl Image {
                 "layers": layers.iter().map(Blob::descriptor).collect::<Vec<_>>(),
             }),
         )?;
-        let mut described = manifest.descriptor();
-        described["platform"] = json!({ "architecture": architecture(), "os": "linux" });
-        described["annotations"] = json!({
-            "io.containerd.image.name": self.full_reference(),
-            "org.opencontainers.image.ref.name": self.version,
+        let described = json!({
+            "mediaType": MANIFEST,
+            "digest": manifest.id(),
+            "size": manifest.content.len(),
+            "platform": { "architecture": architecture(), "os": "linux" },
+            "annotations": {
+                "io.containerd.image.name": self.full_reference(),
+                "org.opencontainers.image.ref.name": self.version,
+            },
         });
         let index = json!({
             "schemaVersion": 2,
