@@ -148,7 +148,9 @@ impl Followed {
 
 /// The line of a request; other lines are `None`.
 fn parse(text: &str) -> Option<(String, Line)> {
-    let line: Value = serde_json::from_str(text).ok()?;
+    // After a full disk, a line follows the half of another.
+    let start = text.rfind("{\"timestamp\":").unwrap_or_default();
+    let line: Value = serde_json::from_str(text.get(start..)?).ok()?;
     if line["message"] != "request" {
         return None;
     }
