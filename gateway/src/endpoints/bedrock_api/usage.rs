@@ -7,7 +7,7 @@ use bedrock::{
     eventstream::{Frame, MessageType, Scanner},
 };
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use serde::Deserialize;
 
 use crate::upstream::operation::Operation;
@@ -54,7 +54,7 @@ struct WithUsage {
     usage: TokenUsage,
 }
 
-/// A JSON object with any members, as every model responds.
+/// A JSON object with any members.
 #[derive(Deserialize)]
 struct AnyObject {}
 
@@ -133,7 +133,8 @@ impl Watch {
 /// The usage of a complete response, if it has one.
 ///
 /// # Errors
-/// When the body is not a JSON object, or has no usage where Converse always has one.
+/// When the body is not a JSON object although its type says so or is that of a web page, or has no usage, which Converse
+/// always has.
 pub(super) fn of_response(
     operation: Operation,
     headers: &HeaderMap,
@@ -143,7 +144,9 @@ pub(super) fn of_response(
         let found: WithUsage = serde_json::from_slice(body)?;
         return Ok(Some(found.usage));
     }
-    let _: AnyObject = serde_json::from_slice(body)?;
+    if !is_other_media(headers) {
+        let _: AnyObject = serde_json::from_slice(body)?;
+    }
     let count = |name: &str| -> Option<u64> {
         let name = format!("x-amzn-bedrock-{name}-token-count");
         headers.get(name)?.to_str().ok()?.parse().ok()
@@ -156,6 +159,13 @@ pub(super) fn of_response(
             count("cache-write-input").unwrap_or(0),
         )
     }))
+}
+
+/// Whether InvokeModel returns something other than JSON, such as an image.
+fn is_other_media(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| !kind.starts_with("application/json") && !kind.starts_with("text/html"))
 }
 
 fn counted(input: u64, output: u64, read: u64, written: u64) -> TokenUsage {
