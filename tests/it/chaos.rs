@@ -11,6 +11,7 @@
 //! - After each fault the cluster is as before within two minutes, and the API server rejects no request of the operator.
 
 mod accounting;
+mod documents;
 mod faults;
 mod report;
 mod surfaces;

@@ -3,8 +3,9 @@
 //! Order: the ServiceAccount first, since the EKS webhook reads its role when a pod is created; then the configuration,
 //! which pods need to start, and the NetworkPolicy, without which no pod should run; then the pods; then Service,
 //! disruption budget, autoscaler, monitor and the settings for apps, which the endpoint does not need to serve; last,
-//! objects that the spec no longer requests are deleted. An object is written only if the cache shows that a wanted field differs or that we own a field that is no longer wanted
-//! (`compare.rs`), so a steady state writes nothing. Objects of the same name that are not ours are never touched.
+//! objects that the spec no longer requests are deleted. An object is written only if the cache shows that a wanted field
+//! differs or that we own a field that is no longer wanted (`compare.rs`), so a steady state writes nothing. Objects of the
+//! same name that are not ours are never touched.
 
 mod compare;
 mod repair;

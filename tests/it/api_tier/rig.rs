@@ -25,8 +25,8 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use super::documents::run_scripts;
 use crate::support::eventually;
 
-pub(crate) use chart::fixture;
-use chart::{install_chart, operator_user, render, run};
+pub(crate) use chart::{fixture, run};
+use chart::{install_chart, operator_user, render};
 pub(crate) use shared::Background;
 use shared::Shared;
 

@@ -12,14 +12,21 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{
+    documents::{ACCESS, FIRST_KEY, GATEWAY, OPERATORS, ROLES, SECOND_KEY, TEAM, keys},
     traffic::Traffic,
-    world::{ACCESS, FIRST_KEY, GATEWAY, OPERATORS, ROLES, SECOND_KEY, TEAM, World, keys},
+    world::World,
 };
 use crate::support::{eventually, http as plain};
 
 /// Operations of STS and Bedrock that fail.
 const EXCHANGE: &str = "AssumeRoleWithWebIdentity";
 const STREAMS: [&str; 2] = ["ConverseStream", "InvokeModelWithResponseStream"];
+const BEDROCK: [&str; 4] = [
+    "Converse",
+    "ConverseStream",
+    "InvokeModel",
+    "InvokeModelWithResponseStream",
+];
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,16 +43,10 @@ pub(super) enum Fault {
     KeysRotated,
     SessionsRevoked,
     SessionsForgotten,
-    StsError,
-    StsSilent,
-    StsGarbage,
-    Throttling,
-    ServerErrors,
-    Disconnects,
-    Garbage,
-    StreamsBreak,
-    SlowModel,
-    BedrockDown,
+    /// Calls of STS fail.
+    Sts(Failure),
+    /// Calls of Bedrock fail.
+    Bedrock(Failure),
     ClockSkew,
     StoreRestarted,
     StoreStopped,
@@ -53,76 +54,115 @@ pub(super) enum Fault {
     DiskFull,
 }
 
-/// Every fault once.
-const ALL: [Fault; 27] = [
-    Fault::PodDeleted,
-    Fault::PodKilled,
-    Fault::Rollout,
-    Fault::OperatorKilled,
-    Fault::ApiServerStopped,
-    Fault::RoleChanged,
-    Fault::ModelsChanged,
-    Fault::InvalidSpec,
-    Fault::TornConfiguration,
-    Fault::KeysRotated,
-    Fault::SessionsRevoked,
-    Fault::SessionsForgotten,
-    Fault::StsError,
-    Fault::StsSilent,
-    Fault::StsGarbage,
-    Fault::Throttling,
-    Fault::ServerErrors,
-    Fault::Disconnects,
-    Fault::Garbage,
-    Fault::StreamsBreak,
-    Fault::SlowModel,
-    Fault::BedrockDown,
-    Fault::ClockSkew,
-    Fault::StoreRestarted,
-    Fault::StoreStopped,
-    Fault::DnsStopped,
-    Fault::DiskFull,
+/// How calls of AWS fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// All calls get 503.
+    Down,
+    Silence,
+    Garbage,
+    Throttling,
+    ServerErrors,
+    Disconnects,
+    StreamsBreak,
+    Delay,
+}
+
+/// Every fault once, with its name in the table.
+const ALL: [(Fault, &str); 27] = [
+    (Fault::PodDeleted, "a gateway pod is deleted"),
+    (Fault::PodKilled, "a gateway is killed"),
+    (Fault::Rollout, "gateway pods are replaced"),
+    (Fault::OperatorKilled, "both operators are killed"),
+    (Fault::ApiServerStopped, "the API server is down"),
+    (Fault::RoleChanged, "another role"),
+    (Fault::ModelsChanged, "models added and removed"),
+    (Fault::InvalidSpec, "invalid specs"),
+    (Fault::TornConfiguration, "torn configuration"),
+    (Fault::KeysRotated, "API keys are rotated"),
+    (Fault::SessionsRevoked, "AWS sessions are revoked"),
+    (Fault::SessionsForgotten, "AWS forgets its sessions"),
+    (Fault::Sts(Failure::Down), "STS fails"),
+    (Fault::Sts(Failure::Silence), "STS does not respond"),
+    (Fault::Sts(Failure::Garbage), "STS returns garbage"),
+    (
+        Fault::Bedrock(Failure::Throttling),
+        "Bedrock throttles some calls",
+    ),
+    (
+        Fault::Bedrock(Failure::ServerErrors),
+        "Bedrock fails some calls",
+    ),
+    (
+        Fault::Bedrock(Failure::Disconnects),
+        "Bedrock closes connections",
+    ),
+    (Fault::Bedrock(Failure::Garbage), "Bedrock returns garbage"),
+    (
+        Fault::Bedrock(Failure::StreamsBreak),
+        "streams of Bedrock break",
+    ),
+    (Fault::Bedrock(Failure::Delay), "Bedrock is slow"),
+    (Fault::Bedrock(Failure::Down), "Bedrock is down"),
+    (Fault::ClockSkew, "the clocks differ"),
+    (Fault::StoreRestarted, "the store of limits restarts"),
+    (Fault::StoreStopped, "the store of limits hangs"),
+    (Fault::DnsStopped, "DNS is down"),
+    (Fault::DiskFull, "the disk of the logs is full"),
 ];
 
 /// The faults whose name contains one of these texts, which commas separate.
 pub(super) fn named(texts: &str) -> Vec<Fault> {
-    let is_named = |fault: &Fault| texts.split(',').any(|text| fault.name().contains(text));
-    ALL.into_iter().filter(is_named).collect()
+    let is_named = |name: &str| texts.split(',').any(|text| name.contains(text));
+    let named = ALL.into_iter().filter(|(_, name)| is_named(name));
+    named.map(|(fault, _)| fault).collect()
 }
 
 impl Fault {
     /// Name in the table.
     pub(super) fn name(self) -> &'static str {
+        let found = ALL.into_iter().find(|(fault, _)| *fault == self);
+        found.expect("every fault has a name").1
+    }
+}
+
+impl Failure {
+    /// What the simulated AWS does with a call; `unavailable` is the service's code for 503.
+    fn action(self, unavailable: &str) -> Value {
+        let error =
+            |status: u16, code: &str| json!({ "kind": "error", "status": status, "code": code });
         match self {
-            Self::PodDeleted => "a gateway pod is deleted",
-            Self::PodKilled => "a gateway is killed",
-            Self::Rollout => "gateway pods are replaced",
-            Self::OperatorKilled => "both operators are killed",
-            Self::ApiServerStopped => "the API server is down",
-            Self::RoleChanged => "another role",
-            Self::ModelsChanged => "models added and removed",
-            Self::InvalidSpec => "invalid specs",
-            Self::TornConfiguration => "torn configuration",
-            Self::KeysRotated => "API keys are rotated",
-            Self::SessionsRevoked => "AWS sessions are revoked",
-            Self::SessionsForgotten => "AWS forgets its sessions",
-            Self::StsError => "STS fails",
-            Self::StsSilent => "STS does not respond",
-            Self::StsGarbage => "STS returns garbage",
-            Self::Throttling => "Bedrock throttles some calls",
-            Self::ServerErrors => "Bedrock fails some calls",
-            Self::Disconnects => "Bedrock closes connections",
-            Self::Garbage => "Bedrock returns garbage",
-            Self::StreamsBreak => "streams of Bedrock break",
-            Self::SlowModel => "Bedrock is slow",
-            Self::BedrockDown => "Bedrock is down",
-            Self::ClockSkew => "the clocks differ",
-            Self::StoreRestarted => "the store of limits restarts",
-            Self::StoreStopped => "the store of limits hangs",
-            Self::DnsStopped => "DNS is down",
-            Self::DiskFull => "the disk of the logs is full",
+            Self::Down => error(503, unavailable),
+            Self::Silence => json!({ "kind": "hang" }),
+            Self::Garbage => json!({ "kind": "garbage" }),
+            Self::Throttling => error(429, "ThrottlingException"),
+            Self::ServerErrors => one_of(vec![
+                error(500, "InternalServerException"),
+                error(503, "ServiceUnavailableException"),
+                error(424, "ModelErrorException"),
+            ]),
+            Self::Disconnects => json!({ "kind": "disconnect" }),
+            Self::StreamsBreak => {
+                let after = fastrand::usize(0..8);
+                let exception = |code: &str| json!({ "kind": "stream_exception", "after": after, "code": code });
+                one_of(vec![
+                    json!({ "kind": "stream_cut", "after": after }),
+                    exception("ModelStreamErrorException"),
+                    exception("ThrottlingException"),
+                ])
+            }
+            Self::Delay => json!({ "kind": "delay", "milliseconds": fastrand::u64(500..8000) }),
         }
     }
+
+    /// Whether all calls fail for a time, not a few of each operation.
+    fn lasts(self) -> bool {
+        matches!(self, Self::Down | Self::Silence | Self::Delay)
+    }
+}
+
+fn one_of(mut actions: Vec<Value>) -> Value {
+    actions.swap_remove(fastrand::usize(..actions.len()))
 }
 
 /// Lasts between these numbers of seconds.
@@ -160,85 +200,27 @@ impl World {
             Fault::KeysRotated => self.rotate_keys(traffic).await,
             Fault::SessionsRevoked => self.aws(Method::POST, "sessions/revoke", &json!({})).await,
             Fault::SessionsForgotten => self.aws(Method::POST, "sessions/forget", &json!({})).await,
-            Fault::StsError => {
-                let action =
-                    json!({ "kind": "error", "status": 503, "code": "ServiceUnavailable" });
-                self.fail(&[EXCHANGE], &action, None).await;
+            // Credentials outlive it: no request may fail.
+            Fault::Sts(failure) => {
+                let action = failure.action("ServiceUnavailable");
+                self.fail(&[EXCHANGE], action, None).await;
             }
-            Fault::StsSilent => {
-                let action = json!({ "kind": "hang" });
-                self.fail(&[EXCHANGE], &action, None).await;
-            }
-            Fault::StsGarbage => {
-                let action = json!({ "kind": "garbage" });
-                self.fail(&[EXCHANGE], &action, None).await;
-            }
-            _ => self.inject_beyond(fault, traffic).await,
-        }
-    }
-
-    /// Faults of Bedrock and of the machines around.
-    async fn inject_beyond(&self, fault: Fault, traffic: &Traffic) {
-        let error =
-            |status: u16, code: &str| json!({ "kind": "error", "status": status, "code": code });
-        let bedrock = [
-            "Converse",
-            "ConverseStream",
-            "InvokeModel",
-            "InvokeModelWithResponseStream",
-        ];
-        let some = Some(fastrand::u64(1..8));
-        // While Bedrock or DNS fails, a retry may fail too.
-        traffic.outage(!matches!(
-            fault,
-            Fault::ClockSkew | Fault::StoreRestarted | Fault::StoreStopped | Fault::DiskFull
-        ));
-        match fault {
-            Fault::Throttling => {
-                self.fail(&bedrock, &error(429, "ThrottlingException"), some)
-                    .await;
-            }
-            Fault::ServerErrors => {
-                let action = [
-                    error(500, "InternalServerException"),
-                    error(503, "ServiceUnavailableException"),
-                    error(424, "ModelErrorException"),
-                ];
-                self.fail(&bedrock, fastrand::choice(&action).unwrap(), some)
-                    .await;
-            }
-            Fault::Disconnects => {
-                self.fail(&bedrock, &json!({ "kind": "disconnect" }), some)
-                    .await;
-            }
-            Fault::Garbage => {
-                let action = json!({ "kind": "garbage" });
-                self.fail(&bedrock, &action, some).await;
-            }
-            Fault::StreamsBreak => {
-                let after = fastrand::usize(0..8);
-                let actions = [
-                    json!({ "kind": "stream_cut", "after": after }),
-                    json!({ "kind": "stream_exception", "after": after, "code": "ModelStreamErrorException" }),
-                    json!({ "kind": "stream_exception", "after": after, "code": "ThrottlingException" }),
-                ];
-                self.fail(&STREAMS, fastrand::choice(&actions).unwrap(), some)
-                    .await;
-            }
-            Fault::SlowModel => {
-                let delay = json!({ "kind": "delay", "milliseconds": fastrand::u64(500..8000) });
-                self.fail(&bedrock, &delay, None).await;
-            }
-            Fault::BedrockDown => {
-                self.fail(&bedrock, &error(503, "ServiceUnavailableException"), None)
-                    .await;
+            Fault::Bedrock(failure) => {
+                let operations: &[&str] = match failure {
+                    Failure::StreamsBreak => &STREAMS,
+                    _ => &BEDROCK,
+                };
+                let times = (!failure.lasts()).then(|| fastrand::u64(1..8));
+                traffic.outage(true);
+                let action = failure.action("ServiceUnavailableException");
+                self.fail(operations, action, times).await;
+                traffic.outage(false);
             }
             Fault::ClockSkew => {
                 let minutes = fastrand::i64(2..90) * if fastrand::bool() { 1 } else { -1 };
-                let skew = |seconds: i64| json!({ "skew_seconds": seconds });
-                self.aws(Method::PUT, "clock", &skew(minutes * 60)).await;
+                self.skew_clock(minutes * 60).await;
                 last(5, 15).await;
-                self.aws(Method::PUT, "clock", &skew(0)).await;
+                self.skew_clock(0).await;
             }
             Fault::StoreRestarted => {
                 self.signal_store("-KILL");
@@ -251,18 +233,24 @@ impl World {
                 self.signal_store("-CONT");
             }
             Fault::DnsStopped => {
+                traffic.outage(true);
                 self.cluster.stop_dns().await.unwrap();
                 last(3, 10).await;
                 self.cluster.start_dns().await.unwrap();
+                traffic.outage(false);
             }
             Fault::DiskFull => self.fill_disk(traffic).await,
-            _ => panic!("{fault:?} is injected elsewhere"),
         }
-        traffic.outage(false);
+    }
+
+    /// Sets how far the clock of AWS is ahead.
+    async fn skew_clock(&self, seconds: i64) {
+        let skew = json!({ "skew_seconds": seconds });
+        self.aws(Method::PUT, "clock", &skew).await;
     }
 
     /// Lets calls of AWS fail: `times` of each operation, or all of them for a time.
-    async fn fail(&self, operations: &[&str], action: &Value, times: Option<u64>) {
+    async fn fail(&self, operations: &[&str], action: Value, times: Option<u64>) {
         for operation in operations {
             let fault = json!({ "operation": operation, "times": times, "action": action });
             self.aws(Method::POST, "faults", &fault).await;

@@ -22,8 +22,9 @@ use tokio::{
 };
 
 use super::{
+    documents::FIRST_KEY,
     surfaces::{ApiKind, Flaw, Reply, Surface, shortened},
-    world::{FIRST_KEY, TokenSource, World},
+    world::{TokenSource, World},
 };
 
 /// Clients; one half sends tokens of a ServiceAccount, the other API keys.

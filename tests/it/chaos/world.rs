@@ -20,34 +20,22 @@ use kube::{
     Api, Client,
     api::{ListParams, Patch, PatchParams, PostParams},
 };
-use localcluster::{AuditEvent, Cluster, ISSUER, NODE_ADDRESS, Options, Relay};
+use localcluster::{AuditEvent, Cluster, NODE_ADDRESS, Options, Relay};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::Instant;
 
 use super::{
     accounting::Collector,
+    documents::{ACCESS, APP, GATEWAY, OPERATORS, TEAM, access, account, prerequisites},
     report::{Accounting, print},
-    surfaces::{CLAUDE, FAST},
     traffic::Traffic,
 };
+use crate::api_tier::rig::run;
 use crate::support::{clients::repository, eventually, http as plain};
 
-/// Namespaces, and the name of the BedrockAccess.
-pub(super) const OPERATORS: &str = "bedrock-access-system";
-pub(super) const TEAM: &str = "team-a";
-pub(super) const ACCESS: &str = "chat";
-pub(super) const GATEWAY: &str = "chat-gateway";
+/// Name of the operator's Deployment, Lease and ServiceAccount.
 const OPERATOR: &str = "bedrock-access-operator";
-const APP: &str = "app";
-/// API keys; the second is used in turn with the first.
-pub(super) const FIRST_KEY: &str = "sk-chaos-first-0123456789abcdef";
-pub(super) const SECOND_KEY: &str = "sk-chaos-second-0123456789abcdef";
-/// Roles that trust the gateway.
-pub(super) const ROLES: [&str; 2] = [
-    "arn:aws:iam::123456789012:role/First",
-    "arn:aws:iam::123456789012:role/Second",
-];
 /// Lifetime of AWS credentials in seconds, so short that they are replaced often.
 const LIFETIME: &str = "120";
 /// Size of the file system of logs, which a fault fills.
@@ -430,7 +418,7 @@ async fn beside(
 async fn start_double(cluster: &Cluster, directory: &Path) -> Beside {
     let keys: Value = serde_json::from_str(&cluster.api().jwks().await.unwrap()).unwrap();
     let config = directory.join("account.yaml");
-    std::fs::write(&config, account(&keys).to_string()).unwrap();
+    std::fs::write(&config, account(keys).to_string()).unwrap();
     let record = directory.join("calls.jsonl");
     let tests = std::env::current_exe().unwrap();
     let program = tests.ancestors().nth(2).unwrap().join("awsdouble");
@@ -472,113 +460,6 @@ async fn start_store(cluster: &Cluster) -> Beside {
     panic!("valkey-server or redis-server is required: on Debian, apt-get install redis-server")
 }
 
-/// The simulated account: the cluster's tokens, and the roles.
-fn account(keys: &Value) -> Value {
-    let host = ISSUER.trim_start_matches("https://");
-    let role = |arn: &str| {
-        json!({
-            "arn": arn,
-            "trust_policy": { "Version": "2012-10-17", "Statement": [{
-                "Effect": "Allow",
-                "Principal": { "Federated": format!("arn:aws:iam::123456789012:oidc-provider/{host}") },
-                "Action": "sts:AssumeRoleWithWebIdentity",
-                "Condition": { "StringEquals": {
-                    format!("{host}:aud"): "sts.amazonaws.com",
-                    format!("{host}:sub"): format!("system:serviceaccount:{TEAM}:{GATEWAY}"),
-                } },
-            }] },
-            "policies": [{ "Version": "2012-10-17", "Statement": [{
-                "Effect": "Allow",
-                "Action": [
-                    "bedrock:InvokeModel",
-                    "bedrock:InvokeModelWithResponseStream",
-                    "bedrock:ListFoundationModels",
-                    "bedrock:ListInferenceProfiles",
-                ],
-                "Resource": "*",
-            }] }],
-        })
-    };
-    json!({
-        "account": "123456789012",
-        "oidc_providers": [{
-            "issuer": ISSUER,
-            "audiences": ["sts.amazonaws.com"],
-            "jwks": { "inline": keys },
-        }],
-        "roles": ROLES.map(role),
-    })
-}
-
-/// Namespaces, the Services of AWS and of the store under their names, and what clients prove themselves with.
-fn prerequisites() -> Vec<Value> {
-    let mut documents = Vec::new();
-    for name in ["outside", TEAM] {
-        documents
-            .push(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }));
-    }
-    for (name, port, target) in [("aws", 80, 4566), ("store", 6379, 6379)] {
-        documents.push(json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": { "name": name, "namespace": "outside" },
-            "spec": { "ports": [{ "name": "tcp", "port": port, "targetPort": target }] },
-        }));
-        documents.push(json!({
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-            "metadata": {
-                "name": name, "namespace": "outside",
-                "labels": { "kubernetes.io/service-name": name },
-            },
-            "addressType": "IPv4",
-            "ports": [{ "name": "tcp", "port": target }],
-            "endpoints": [{ "addresses": [NODE_ADDRESS] }],
-        }));
-    }
-    documents.push(json!({
-        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": APP, "namespace": TEAM },
-    }));
-    documents.push(keys(&[("first", FIRST_KEY)]));
-    documents
-}
-
-/// The Secret with API keys.
-pub(super) fn keys(keys: &[(&str, &str)]) -> Value {
-    let data: serde_json::Map<String, Value> = keys
-        .iter()
-        .map(|(name, key)| ((*name).to_owned(), json!(key)))
-        .collect();
-    json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "keys", "namespace": TEAM },
-        "stringData": data,
-    })
-}
-
-fn access() -> Value {
-    let aws = "http://aws.outside.svc";
-    json!({
-        "apiVersion": "bedrockaccess.dev/v1alpha1",
-        "kind": "BedrockAccess",
-        "metadata": { "name": ACCESS, "namespace": TEAM },
-        "spec": {
-            "region": "us-east-1",
-            "endpoints": { "bedrockRuntime": aws, "bedrock": aws, "sts": aws },
-            "identity": { "irsa": { "roleArn": ROLES[0], "tokenExpirationSeconds": 600 } },
-            "models": [
-                { "name": FAST, "modelId": "us.amazon.nova-2-lite-v1:0" },
-                { "name": CLAUDE, "modelId": "us.anthropic.claude-sonnet-4-5-20250929-v1:0" },
-            ],
-            "clients": {
-                "serviceAccounts": [{ "name": APP }],
-                "apiKeys": { "secretName": "keys" },
-            },
-            "limits": {
-                "requestsPerMinute": 100_000,
-                "tokensPerMinute": 100_000_000,
-                "store": { "redis": { "url": "redis://store.outside.svc:6379" } },
-            },
-        },
-    })
-}
-
 fn apply(cluster: &Cluster, directory: &Path, documents: &[Value]) {
     let text: Vec<String> = documents.iter().map(Value::to_string).collect();
     let file = directory.join("applied.yaml");
@@ -587,15 +468,4 @@ fn apply(cluster: &Cluster, directory: &Path, documents: &[Value]) {
     run(kubectl
         .args(["apply", "--server-side", "--force-conflicts", "-f"])
         .arg(&file));
-}
-
-/// Runs a command that must succeed.
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
 }

@@ -74,7 +74,8 @@ fn repository() -> PathBuf {
     tests.parent().unwrap().to_owned()
 }
 
-pub(super) fn run(command: &mut std::process::Command) -> String {
+/// Runs a command that must succeed, and returns its output.
+pub(crate) fn run(command: &mut std::process::Command) -> String {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
