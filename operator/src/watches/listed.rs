@@ -20,7 +20,7 @@ const PAGE: u32 = 100;
 
 /// No delay after an error of a watch: each watch delays its own restart ([`listed`]). The default of a controller delays
 /// the events of all watches after an error of any, and longer with each error: ten watches that expire together, as after
-/// a restart of the API server, would stop it for minutes.
+/// a restart of the API server, stopped it for more than a minute.
 #[derive(Debug)]
 pub(crate) struct NoSharedBackoff;
 
