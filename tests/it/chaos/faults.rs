@@ -28,6 +28,9 @@ const BEDROCK: [&str; 4] = [
     "InvokeModelWithResponseStream",
 ];
 
+/// How long a log line may be in the memory of a gateway.
+const UNWRITTEN: Duration = Duration::from_secs(1);
+
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -269,7 +272,8 @@ impl World {
 
     /// Kills the process of a gateway, as the kernel does when memory runs out.
     async fn kill_gateway(&self) {
-        let start = Instant::now();
+        // The newest log lines are still in its memory.
+        let start = Instant::now() - UNWRITTEN;
         let pods = self.gateway_pods().await;
         let uid = fastrand::choice(&pods).unwrap().uid().unwrap();
         let id = process_of(&uid).unwrap_or_else(|| panic!("pod {uid} has no gateway process"));
