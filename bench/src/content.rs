@@ -10,14 +10,17 @@ use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::scenario::{Mode, Size};
+use crate::scenario::{Mode, Path, Size};
 
 /// Number of different responses.
 pub(crate) const CASES: usize = 16;
-/// Model of the requests.
-pub(crate) const MODEL: &str = "bench";
-/// Model id in Bedrock.
-pub(crate) const MODEL_ID: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
+/// Model id in Bedrock of translated requests, and of forwarded ones.
+pub(crate) const MODEL_IDS: [&str; 2] = [
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "openai.gpt-oss-120b-1:0",
+];
+/// The model in responses of Chat Completions.
+const MODEL: &str = Path::Translated.model();
 /// Deltas of a streamed response.
 pub(crate) const DELTAS: usize = 64;
 /// The marker is within this number of bytes of the start of a body.
@@ -91,7 +94,7 @@ fn case(number: usize) -> Case {
 }
 
 /// The body of a client's request.
-pub(crate) fn request(case: &Case, size: Size, mode: Mode) -> Bytes {
+pub(crate) fn request(case: &Case, size: Size, mode: Mode, path: Path) -> Bytes {
     let marker = format!(
         "[[case {:02}{}{}]]",
         case.number,
@@ -101,7 +104,7 @@ pub(crate) fn request(case: &Case, size: Size, mode: Mode) -> Bytes {
     let user = |text: String| json!({"role": "user", "content": text});
     let mut messages = vec![json!({"role": "system", "content": "You are a terse assistant."})];
     match size {
-        Size::Short => messages.push(user(format!("{marker} {}", filler(400, case.number)))),
+        Size::Short => messages.push(user(format!("{marker} {}", filler(2_000, case.number)))),
         Size::Conversation => {
             messages.push(user(format!("{marker} {}", filler(2_400, case.number))));
             for turn in 0..20 {
@@ -115,7 +118,7 @@ pub(crate) fn request(case: &Case, size: Size, mode: Mode) -> Bytes {
         ]})),
     }
     let mut body =
-        json!({"model": MODEL, "messages": messages, "max_tokens": 500, "temperature": 0.5});
+        json!({"model": path.model(), "messages": messages, "max_tokens": 500, "temperature": 0.5});
     if mode != Mode::Whole
         && let Some(members) = body.as_object_mut()
     {
@@ -312,8 +315,8 @@ mod tests {
     fn every_request_is_recognised_by_its_beginning() {
         for case in cases() {
             for size in [Size::Short, Size::Conversation, Size::Image] {
-                for mode in [Mode::Whole, Mode::Burst, Mode::Paced] {
-                    let body = request(&case, size, mode);
+                for mode in [Mode::Whole, Mode::Burst, Mode::Slow] {
+                    let body = request(&case, size, mode, Path::Translated);
                     assert_eq!(
                         marked(&body[..MARKER_WITHIN.min(body.len())]),
                         Some((case.number, size, mode))

@@ -37,6 +37,9 @@ const PATH: &str = "/v1/chat/completions";
 const WARMING_UP: u8 = 0;
 const MEASURING: u8 = 1;
 const OVER: u8 = 2;
+/// Slow streams that begin at once, and the pause after them.
+const STARTS: usize = 10;
+const START_PAUSE: Duration = Duration::from_millis(10);
 
 /// Length of a scenario.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +58,8 @@ pub(crate) struct Window {
     pub(crate) events: u64,
     /// CPU time of the target.
     pub(crate) cpu_seconds: f64,
-    /// Resident memory of the target at its end.
-    pub(crate) resident_bytes: u64,
+    /// Memory of the target at its end that no file backs.
+    pub(crate) memory_bytes: u64,
     /// Time to the complete response, or for streams to the first text; sorted.
     pub(crate) latencies: Vec<Duration>,
 }
@@ -65,6 +68,7 @@ pub(crate) struct Window {
 struct Shared {
     phase: AtomicU8,
     address: SocketAddr,
+    host: HeaderValue,
     key: HeaderValue,
     mode: Mode,
     cases: Arc<[Case]>,
@@ -72,6 +76,10 @@ struct Shared {
 }
 
 impl Shared {
+    fn is_over(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == OVER
+    }
+
     /// Whether the measured window is open.
     fn counts(&self) -> bool {
         self.phase.load(Ordering::Relaxed) == MEASURING
@@ -92,18 +100,24 @@ pub(crate) async fn run(
     let shared = Arc::new(Shared {
         phase: AtomicU8::new(WARMING_UP),
         address: target.address(),
+        host: HeaderValue::try_from(target.address().to_string())
+            .context("the address is not a valid header value")?,
         key: HeaderValue::try_from(format!("Bearer {key}"))
             .context("the key is not a valid header value")?,
         mode: scenario.mode,
         cases: Arc::clone(cases),
         bodies: cases
             .iter()
-            .map(|case| request(case, scenario.size, scenario.mode))
+            .map(|case| request(case, scenario.size, scenario.mode, scenario.path))
             .collect(),
     });
     let mut clients = JoinSet::new();
     for number in 0..scenario.clients {
         clients.spawn(client(Arc::clone(&shared), number));
+        // Slow streams begin one after the other, so that their events are spread.
+        if scenario.mode == Mode::Slow && number % STARTS == 0 {
+            sleep(START_PAUSE).await;
+        }
     }
     sleep(times.warm_up).await;
     let (cpu, started) = (target.cpu_seconds()?, Instant::now());
@@ -113,7 +127,7 @@ pub(crate) async fn run(
     let mut window = Window {
         seconds: started.elapsed().as_secs_f64(),
         cpu_seconds: target.cpu_seconds()? - cpu,
-        resident_bytes: target.resident_bytes()?,
+        memory_bytes: target.memory_bytes()?,
         ..Window::default()
     };
     while let Some(ended) = clients.join_next().await {
@@ -149,7 +163,7 @@ async fn client(shared: Arc<Shared>, number: usize) -> Result<Seen> {
     let mut seen = Seen::default();
     let turns = shared.cases.iter().zip(&shared.bodies).cycle();
     for (case, body) in turns.skip(number) {
-        if shared.phase.load(Ordering::Relaxed) == OVER {
+        if shared.is_over() {
             break;
         }
         ask(&shared, &mut sender, case, body, &mut seen)
@@ -167,7 +181,7 @@ async fn ask(
     seen: &mut Seen,
 ) -> Result<()> {
     let mut request = Request::post(PATH)
-        .header(header::HOST, "bench")
+        .header(header::HOST, &shared.host)
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(body.clone()))
         .context("failed to make a request")?;
@@ -227,6 +241,9 @@ async fn streamed(
             }
         }
         begun |= deltas > 0;
+        if shared.mode == Mode::Slow && shared.is_over() {
+            return Ok(());
+        }
     }
     check.finish()
 }

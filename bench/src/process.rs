@@ -93,6 +93,14 @@ impl Process {
             .with_context(|| format!("/proc/{}/stat is not as proc(5) says", self.child.id()))
     }
 
+    /// Memory now that no file backs: without the program itself, whose pages processes share.
+    ///
+    /// # Errors
+    /// When it has exited.
+    pub(crate) fn memory_bytes(&self) -> Result<u64> {
+        self.memory("RssAnon")
+    }
+
     /// Resident memory now.
     ///
     /// # Errors

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     load::Window,
     named,
-    run::{GATEWAY, PROXY},
+    run::PROXY,
     scenario::{Mode, Scenario},
 };
 
 /// Changes when files of an earlier form can no longer be compared with.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,9 +23,8 @@ pub(crate) struct Report {
     pub(crate) cores: usize,
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
-    #[serde(rename = "situations")]
     pub(crate) scenarios: Vec<ScenarioResult>,
-    /// Resident bytes by target.
+    /// Bytes of memory by target that no file backs.
     pub(crate) at_rest: BTreeMap<String, u64>,
     /// The most seen at the end of any window.
     pub(crate) under_load: BTreeMap<String, u64>,
@@ -44,7 +43,6 @@ pub(crate) struct ScenarioResult {
 /// A scenario on one target in one round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
-    #[serde(rename = "answers")]
     responses: u64,
     /// Rate in the scenario's unit.
     pub(crate) per_second: f64,
@@ -55,7 +53,7 @@ pub(crate) struct Measured {
     /// Time to the complete response, or for streams to the first text.
     pub(crate) p50_seconds: Option<f64>,
     pub(crate) p99_seconds: Option<f64>,
-    resident_bytes: u64,
+    pub(crate) memory_bytes: u64,
 }
 
 /// Median and spread of some values.
@@ -69,7 +67,7 @@ pub(crate) struct Spread {
 impl Measured {
     pub(crate) fn new(scenario: &Scenario, window: &Window) -> Self {
         let counted = match scenario.mode {
-            Mode::Paced => window.events,
+            Mode::Slow => window.events,
             Mode::Whole | Mode::Burst => window.responses,
         };
         let rate = |count: u64| float(count) / window.seconds.max(f64::EPSILON);
@@ -81,7 +79,7 @@ impl Measured {
                 .then(|| window.cpu_seconds * 1000.0 / float(counted)),
             p50_seconds: percentile(&window.latencies, 50),
             p99_seconds: percentile(&window.latencies, 99),
-            resident_bytes: window.resident_bytes,
+            memory_bytes: window.memory_bytes,
         }
     }
 }
@@ -105,7 +103,7 @@ impl Report {
 
     pub(crate) fn add(&mut self, scenario: &Scenario, target: &str, measured: Measured) {
         let most = self.under_load.entry(target.to_owned()).or_default();
-        *most = measured.resident_bytes.max(*most);
+        *most = measured.memory_bytes.max(*most);
         if !self.scenarios.iter().any(|one| one.name == scenario.name) {
             self.scenarios.push(ScenarioResult {
                 name: scenario.name.to_owned(),
@@ -191,14 +189,14 @@ impl ScenarioResult {
         )
     }
 
-    /// The gateway's rate in units of the proxy's.
-    pub(crate) fn rate_ratio(&self) -> Option<Spread> {
-        self.joined(GATEWAY, PROXY, |one| Some(one.per_second), ratio)
+    /// A target's rate in units of the proxy's.
+    pub(crate) fn rate_ratio(&self, target: &str) -> Option<Spread> {
+        self.joined(target, PROXY, |one| Some(one.per_second), ratio)
     }
 
-    /// The gateway's CPU time in units of the proxy's.
-    pub(crate) fn cpu_ratio(&self) -> Option<Spread> {
-        self.joined(GATEWAY, PROXY, |one| one.cpu_seconds_per_1000, ratio)
+    /// A target's CPU time in units of the proxy's.
+    pub(crate) fn cpu_ratio(&self, target: &str) -> Option<Spread> {
+        self.joined(target, PROXY, |one| one.cpu_seconds_per_1000, ratio)
     }
 }
 
@@ -249,7 +247,7 @@ pub(crate) fn float(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::ALL;
+    use crate::{run::GATEWAY, scenario::ALL};
 
     #[test]
     fn middle_and_ends_of_figures() {
@@ -286,7 +284,11 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         report.write(file.path()).unwrap();
         let read = Report::read(file.path()).unwrap();
-        let ratio = read.scenario(ALL[0].name).unwrap().rate_ratio().unwrap();
+        let ratio = read
+            .scenario(ALL[0].name)
+            .unwrap()
+            .rate_ratio(GATEWAY)
+            .unwrap();
         assert_eq!((ratio.least, ratio.most), (0.6, 0.6));
         assert_eq!(read.responses(), 2400);
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::content::{Case, MODEL};
+use crate::{content::Case, scenario::Path};
 
 const FINISH: &str = "finish reason";
 const USAGE: &str = "usage";
@@ -62,7 +62,9 @@ fn parse(json: &[u8]) -> Result<Completion<'_>> {
     let completion: Completion<'_> = serde_json::from_slice(json)
         .with_context(|| format!("not a completion: {}", String::from_utf8_lossy(json)))?;
     ensure!(
-        completion.model == MODEL,
+        Path::ALL
+            .iter()
+            .any(|path| path.model() == completion.model),
         "the model is {:?}",
         completion.model
     );

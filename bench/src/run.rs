@@ -12,23 +12,29 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    content::{self, Case, MODEL, MODEL_ID},
+    content::{self, Case, MODEL_IDS},
     load::{self, Times, Window},
     named,
     process::{Process, free_address},
     report::{Measured, Report},
-    scenario::{ALL, Scenario},
+    scenario::{ALL, Path as ApiPath, Scenario},
     table,
 };
 
 /// Name of the reference among the targets.
 pub(crate) const PROXY: &str = "proxy";
-/// Name of the measured gateway.
+/// Name of the measured gateway with everything on: keys, rate limits, log lines.
 pub(crate) const GATEWAY: &str = "gateway";
+/// Name of the same build with nothing on.
+pub(crate) const OPEN: &str = "open";
 /// Name of another build of the gateway.
 pub(crate) const OTHER: &str = "other";
 /// Key of the clients.
 const CLIENT_KEY: &str = "sk-bench-0123456789abcdef";
+/// A rate limit that is never reached.
+const MANY: u64 = 1_000_000_000;
+/// Most clients of a short round.
+const QUICK_CLIENTS: usize = 32;
 /// Time for a process to settle before its memory at rest is read.
 const REST: Duration = Duration::from_millis(500);
 
@@ -51,8 +57,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Run one short round to check every response; its speed has no meaning.
-    #[arg(long, conflicts_with_all = ["rounds", "seconds", "out", "compare"])]
+    #[arg(long, conflicts_with_all = ["rounds", "seconds", "out", "compare", "gate"])]
     quick: bool,
+    /// Fail if the CPU time of a scenario is over its goal.
+    #[arg(long)]
+    gate: bool,
     /// Also write the results to a file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -68,13 +77,14 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: &Options) -> Result<()> {
     // First: a missing file should be reported before minutes of measurements.
     let before = options.compare.as_deref().map(Report::read).transpose()?;
-    let scenarios: Vec<&Scenario> = ALL
-        .iter()
-        .filter(|scenario| {
-            let text = options.only.as_deref().unwrap_or_default();
-            scenario.name.contains(text)
-        })
-        .collect();
+    let text = options.only.as_deref().unwrap_or_default();
+    let mut scenarios = ALL.to_vec();
+    scenarios.retain(|scenario| scenario.name.contains(text));
+    if options.quick {
+        for scenario in &mut scenarios {
+            scenario.clients = scenario.clients.min(QUICK_CLIENTS);
+        }
+    }
     ensure!(!scenarios.is_empty(), "--only: no scenario is called so");
     let (rounds, times) = if options.quick {
         (1, times(0.2))
@@ -86,7 +96,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     sleep(REST).await;
     let mut report = Report::new(rounds, times.window);
     for target in &targets.measured {
-        report.at_rest(target.name(), target.resident_bytes()?);
+        report.at_rest(target.name(), target.memory_bytes()?);
     }
     let cases: Arc<[Case]> = content::cases().into();
     for round in 0..rounds {
@@ -128,7 +138,28 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     if let Some(path) = &options.out {
         report.write(path)?;
     }
+    let over = if options.gate {
+        over_goal(&report, &scenarios)
+    } else {
+        Vec::new()
+    };
+    ensure!(over.is_empty(), "over the goal: {}", over.join("; "));
     Ok(())
+}
+
+/// The scenarios whose CPU time is over their goal.
+fn over_goal(report: &Report, scenarios: &[Scenario]) -> Vec<String> {
+    let goals = scenarios.iter().filter_map(|scenario| {
+        let most = scenario.most_cpu?;
+        let found = report.scenario(scenario.name)?.cpu_ratio(GATEWAY)?.median;
+        (found > most).then(|| {
+            format!(
+                "{}: {found:.2} times the CPU time of the proxy, the goal is {most}",
+                scenario.name
+            )
+        })
+    });
+    goals.collect()
 }
 
 fn times(seconds: f64) -> Times {
@@ -153,7 +184,7 @@ fn expect_something(window: &Window, scenario: &Scenario, target: &Process) -> R
 
 /// The processes of a run.
 struct Targets {
-    /// The proxy, the gateway, and its other build if given.
+    /// The proxy, the gateway with everything and with nothing on, and its other build if given.
     measured: Vec<Process>,
     /// Kept while they run.
     _upstream: Process,
@@ -181,15 +212,19 @@ impl Targets {
             .arg("--upstream")
             .arg(upstream.address().to_string());
         let mut measured = vec![Process::start(PROXY, &mut command, proxy, &log(PROXY)).await?];
-        write_configuration(directory, &upstream)?;
+        write_configurations(directory, &upstream)?;
         let builds = [
-            (GATEWAY, Some(&options.gateway)),
-            (OTHER, options.against.as_ref()),
+            (GATEWAY, "gateway.yaml", Some(&options.gateway)),
+            (OPEN, "open.yaml", Some(&options.gateway)),
+            (OTHER, "gateway.yaml", options.against.as_ref()),
         ];
-        for (name, program) in builds {
+        for (name, document, program) in builds {
             if let Some(program) = program {
                 let address = free_address()?;
-                let mut command = gateway(program, directory, address)?;
+                let mut command = gateway(program, &directory.join(document), address)?;
+                if name == OPEN {
+                    command.args(["--log-level", "error"]);
+                }
                 measured.push(Process::start(name, &mut command, address, &log(name)).await?);
             }
         }
@@ -200,19 +235,31 @@ impl Targets {
     }
 }
 
-/// A configuration as the operator would write it: an alias, and clients with keys.
-fn write_configuration(directory: &Path, upstream: &Process) -> Result<()> {
+/// A configuration as the operator would write it: aliases, clients with keys, and rate limits that nobody reaches; and one with
+/// aliases only.
+fn write_configurations(directory: &Path, upstream: &Process) -> Result<()> {
     let keys = directory.join("keys");
     std::fs::create_dir(&keys).context("failed to create the directory of keys")?;
-    let config = json!({
+    let models = ApiPath::ALL.iter().zip(MODEL_IDS);
+    let models =
+        models.map(|(path, id)| json!({"name": path.model(), "targets": [{"modelId": id}]}));
+    let open = json!({
         "region": "us-east-1",
         "endpoints": {"bedrockRuntime": format!("http://{}", upstream.address())},
-        "models": [{"name": MODEL, "targets": [{"modelId": MODEL_ID}]}],
-        "clients": {"apiKeysDirectory": keys},
+        "models": models.collect::<Vec<_>>(),
     });
+    let mut config = open.clone();
+    let rates =
+        json!({"requestsPerMinute": MANY, "tokensPerMinute": MANY, "concurrentRequests": MANY});
+    if let Some(members) = config.as_object_mut() {
+        members.insert("limits".to_owned(), rates.clone());
+        let clients = json!({"apiKeysDirectory": keys, "apiKeyLimits": rates});
+        members.insert("clients".to_owned(), clients);
+    }
     let files = [
         (keys.join("bench"), CLIENT_KEY.to_owned()),
         (directory.join("gateway.yaml"), config.to_string()),
+        (directory.join("open.yaml"), open.to_string()),
     ];
     for (path, text) in files {
         std::fs::write(&path, text).with_context(|| format!("failed to write {}", named(&path)))?;
@@ -220,14 +267,14 @@ fn write_configuration(directory: &Path, upstream: &Process) -> Result<()> {
     Ok(())
 }
 
-/// The gateway as it runs in a pod: a document, keys of clients, credentials of its own, its log.
-fn gateway(program: &Path, directory: &Path, listen: std::net::SocketAddr) -> Result<Command> {
-    let nowhere = directory.join("none");
+/// The gateway as it runs in a pod: a document, credentials of its own, its log.
+fn gateway(program: &Path, document: &Path, listen: std::net::SocketAddr) -> Result<Command> {
+    let nowhere = document.with_extension("none");
     let mut command = Command::new(program);
     command
         .arg("serve")
         .arg("--config")
-        .arg(directory.join("gateway.yaml"))
+        .arg(document)
         .args(["--listen", &listen.to_string()])
         .args(["--admin-listen", &free_address()?.to_string()])
         .env_clear()

@@ -4,83 +4,80 @@ use std::fmt::Write as _;
 
 use crate::{
     report::{Measured, Report, ScenarioResult, Spread, difference, float, ratio},
-    run::{GATEWAY, OTHER, PROXY},
+    run::{GATEWAY, OPEN, OTHER, PROXY},
 };
 
-/// The gateway beside the proxy.
+/// The gateway beside the proxy, with nothing and with everything on.
 pub(crate) fn ratios(report: &Report) -> String {
     let mut text = format!(
-        "{:<27}{:^36}   {:^36}   {:^19}\n{:<27}{:>8}{:>9}{:>19}   {:>8}{:>9}{:>19}   {:>9}{:>10}\n",
+        "{:<29}{:^31}   {:^39}   {:^19}   {:^19}\n{:<29}{:>9}{:>7}{:>15}   {:>9}{:>9}{:>21}   {:>9}{:>10}   {:>9}{:>10}\n",
         "",
-        "per second",
-        "CPU seconds per 1,000",
-        "the gateway adds",
+        "requests per second",
+        "CPU time for each",
+        "everything on adds",
+        "memory",
         "",
         "proxy",
-        "gateway",
-        "ratio",
+        "open",
+        "everything on",
         "proxy",
-        "gateway",
-        "ratio",
+        "open",
+        "everything on",
         "p50",
         "p99",
+        "proxy",
+        "gateway",
     );
     for one in &report.scenarios {
         let rate = |target| middle(one.spread(target, |round| Some(round.per_second)), 0);
-        let cpu = |target| middle(one.spread(target, |round| round.cpu_seconds_per_1000), 3);
         let added = |figure: fn(&Measured) -> Option<f64>| {
             microseconds(one.joined(GATEWAY, PROXY, figure, difference))
         };
+        let memory = |target| {
+            let bytes = one.spread(target, |round| Some(float(round.memory_bytes)));
+            bytes.map_or_else(
+                || "-".to_owned(),
+                |bytes| format!("{:.1} MB", bytes.median / 1e6),
+            )
+        };
+        // Seconds for a thousand are milliseconds for one.
+        let cpu = one.spread(PROXY, |round| Some(round.cpu_seconds_per_1000? / 1e3));
         line(
             &mut text,
             format_args!(
-                "{:<27}{:>8}{:>9}{:>19}   {:>8}{:>9}{:>19}   {:>9}{:>10}  {}",
+                "{:<29}{:>9}{:>7}{:>15}   {:>9}{:>9}{:>21}   {:>9}{:>10}   {:>9}{:>10}",
                 one.name,
                 rate(PROXY),
-                rate(GATEWAY),
-                spread(one.rate_ratio()),
-                cpu(PROXY),
-                cpu(GATEWAY),
-                spread(one.cpu_ratio()),
+                middle(one.rate_ratio(OPEN), 2),
+                middle(one.rate_ratio(GATEWAY), 2),
+                microseconds(cpu),
+                middle(one.cpu_ratio(OPEN), 2),
+                spread(one.cpu_ratio(GATEWAY)),
                 added(|round| round.p50_seconds),
                 added(|round| round.p99_seconds),
-                one.unit,
+                memory(PROXY),
+                memory(GATEWAY),
             ),
         );
     }
-    for one in report.scenarios.iter().filter(|one| one.unit == "streams") {
-        let events = |target| middle(one.spread(target, |round| Some(round.events_per_second)), 0);
-        line(
-            &mut text,
-            format_args!(
-                "{}: {} events/s through the proxy, {} through the gateway",
-                one.name,
-                events(PROXY),
-                events(GATEWAY)
-            ),
-        );
-    }
-    let memory = |target: &str| {
-        let megabytes = |bytes: Option<&u64>| float(bytes.copied().unwrap_or_default()) / 1e6;
-        format!(
-            "{:.1} MB at rest, {:.1} MB under load",
-            megabytes(report.at_rest.get(target)),
-            megabytes(report.under_load.get(target))
-        )
+    let at_rest = |target: &str| {
+        let bytes = report.at_rest.get(target).copied().unwrap_or_default();
+        float(bytes) / 1e6
     };
     line(
         &mut text,
         format_args!(
-            "resident memory: proxy {}; gateway {}",
-            memory(PROXY),
-            memory(GATEWAY)
+            "memory at rest: proxy {:.1} MB, gateway {:.1} MB (without the program itself)",
+            at_rest(PROXY),
+            at_rest(GATEWAY)
         ),
     );
     line(
         &mut text,
         format_args!(
-            "{} responses checked; {} cores for all processes; {} rounds of {} s a target; ratios: median (least–most of the rounds); \
-             p50 and p99: until the response was whole, of streams until their first text",
+            "{} responses checked; {} cores for all processes; {} rounds of {} s a target; open: nothing on; open and everything on in \
+             units of the proxy; medians (least–most of the rounds); slow streams: events instead of requests; p50 and p99: until the \
+             response is complete, of streams until their first text",
             report.responses(),
             report.cores,
             report.rounds,
@@ -140,8 +137,8 @@ pub(crate) fn change(before: &Report, now: &Report) -> String {
             format_args!(
                 "{:<27}{:>26}{:>28}",
                 one.name,
-                changed(ScenarioResult::rate_ratio),
-                changed(ScenarioResult::cpu_ratio)
+                changed(|one| one.rate_ratio(GATEWAY)),
+                changed(|one| one.cpu_ratio(GATEWAY))
             ),
         );
     }
@@ -191,6 +188,7 @@ mod tests {
         for (target, responses, cpu_seconds) in [
             (PROXY, 1000, 0.1),
             (GATEWAY, gateway, 0.2),
+            (OPEN, 800, 0.2),
             (OTHER, 500, 0.2),
         ] {
             let window = Window {
@@ -214,11 +212,11 @@ mod tests {
             .unwrap();
         for part in [
             " 1000 ",
-            " 600 ",
-            "0.60 (0.60–0.60)",
-            " 0.100 ",
-            " 0.333 ",
-            "3.33 (",
+            " 0.80 ",
+            " 0.60 ",
+            " 100 µs ",
+            " 2.50 ",
+            "3.33 (3.33–3.33)",
             " -400 µs ",
         ] {
             assert!(row.contains(part), "{part:?} in {row}");

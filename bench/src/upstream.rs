@@ -25,7 +25,7 @@ use tokio::{
 
 use crate::{
     content::{MARKER_WITHIN, Responses, cases, marked},
-    scenario::{Mode, PACE},
+    scenario::Mode,
 };
 
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
@@ -67,11 +67,11 @@ async fn response(request: Request<Incoming>, responses: &[Responses]) -> Respon
         (true, Mode::Whole) if path.ends_with("/converse") => {
             (JSON, vec![response.converse.clone()])
         }
-        (true, Mode::Burst | Mode::Paced) if path.ends_with("/converse-stream") => {
+        (true, Mode::Burst | Mode::Slow) if path.ends_with("/converse-stream") => {
             (EVENT_STREAM, response.converse_stream.clone())
         }
         (false, Mode::Whole) => (JSON, vec![response.chat.clone()]),
-        (false, Mode::Burst | Mode::Paced) => (SSE, response.chat_stream.clone()),
+        (false, Mode::Burst | Mode::Slow) => (SSE, response.chat_stream.clone()),
         _ => return refuse("the path does not match the request"),
     };
     let mut response = Response::new(Pieces::new(pieces, mode));
@@ -123,8 +123,8 @@ impl Pieces {
             (Mode::Whole, Some(only)) => u64::try_from(only.len()).ok(),
             _ => None,
         };
-        let pace = (mode == Mode::Paced).then(|| {
-            let mut pace = interval(PACE);
+        let pace = (mode == Mode::Slow).then(|| {
+            let mut pace = interval(Mode::PACE);
             pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
             pace
         });

@@ -51,8 +51,11 @@ enum What {
 #[derive(Debug, clap::Args)]
 struct Gateway {
     /// Run for a few seconds with development builds; fail only if a response is wrong.
-    #[arg(long, conflicts_with_all = ["rounds", "seconds", "out", "compare", "against"])]
+    #[arg(long, conflicts_with_all = ["rounds", "seconds", "out", "compare", "against", "gate"])]
     quick: bool,
+    /// Fail if the CPU time of a scenario is over its goal.
+    #[arg(long)]
+    gate: bool,
     /// Number of rounds; each round measures every scenario on every target once.
     #[arg(long)]
     rounds: Option<usize>,
@@ -137,6 +140,9 @@ fn gateway(console: &Console, options: &Gateway) -> Result<()> {
         if let Some(text) = text {
             bench.args([name, &text]);
         }
+    }
+    if options.gate {
+        bench.arg("--gate");
     }
     let files = [
         ("--against", &options.against),

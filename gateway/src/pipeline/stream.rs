@@ -12,8 +12,8 @@ use bedrock::{ServiceError, eventstream::MessageType};
 use bytes::{Bytes, BytesMut};
 use futures::stream;
 use http::{HeaderMap, HeaderValue, header};
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
     endpoint::{StreamEncoder, StreamingEndpoint},
@@ -71,12 +71,23 @@ struct Flow {
     encoder: Box<dyn StreamEncoder>,
     /// The error that ends the stream after the pending events.
     failure: Option<GatewayError>,
-    /// Time of the last data.
-    last: Instant,
+    waits: Waits,
     /// Whether Bedrock's stream has ended.
     complete: bool,
     /// Number of events.
     events: u64,
+}
+
+/// What ends the wait for data. Kept for the whole stream, since a timer for each event costs more than the event.
+struct Waits {
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    timer: Pin<Box<Sleep>>,
+    ping: Duration,
+    idle: Duration,
+    /// Time of the last data.
+    last: Instant,
+    /// Time of the last data or keep-alive.
+    sent: Instant,
 }
 
 /// The events of a stream.
@@ -173,7 +184,7 @@ impl<E: StreamingEndpoint> Pump<E> {
             source,
             encoder,
             failure: None,
-            last: Instant::now(),
+            waits: Waits::new(self.cut.clone(), self.ping, self.idle),
             complete: false,
             events: 0,
         }));
@@ -207,7 +218,7 @@ impl<E: StreamingEndpoint> Pump<E> {
                         return Some(self.fail_before_start(&endpoint, record, &error));
                     }
                 }
-                Phase::Flowing(flow) => match flow.step(&self.cut, self.ping, self.idle).await {
+                Phase::Flowing(flow) => match flow.step().await {
                     Ok(Step::Bytes(bytes)) => return Some(bytes),
                     Ok(Step::Silent) => return Some(Self::ping()),
                     Ok(Step::End(bytes)) => {
@@ -272,6 +283,50 @@ enum Step {
     End(Bytes),
 }
 
+impl Waits {
+    fn new(cut: CancellationToken, ping: Duration, idle: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            cut: Box::pin(cut.cancelled_owned()),
+            timer: Box::pin(sleep(ping.min(idle))),
+            ping,
+            idle,
+            last: now,
+            sent: now,
+        }
+    }
+
+    /// Data has arrived. The timer stays, and is set again when it ends.
+    fn received(&mut self) {
+        self.last = Instant::now();
+        self.sent = self.last;
+    }
+
+    /// Whether a keep-alive is due at the end of the timer, which is set again.
+    ///
+    /// # Errors
+    /// When the stream has been silent for too long.
+    fn is_silent(&mut self) -> Result<bool> {
+        let now = Instant::now();
+        if now.duration_since(self.last) >= self.idle {
+            return Err(GatewayError::StreamIdle {
+                seconds: self.idle.as_secs(),
+            });
+        }
+        let is_due = now.duration_since(self.sent) >= self.ping;
+        if is_due {
+            self.sent = now;
+        }
+        let silent = now.duration_since(self.sent);
+        let left = self.idle.saturating_sub(now.duration_since(self.last));
+        let wait = left.min(self.ping.saturating_sub(silent));
+        self.timer
+            .as_mut()
+            .reset(now.checked_add(wait).unwrap_or(now));
+        Ok(is_due)
+    }
+}
+
 impl Source {
     /// Waits for more data; `false` at the end of the stream. Cancel-safe.
     async fn fill(&mut self) -> Result<bool> {
@@ -296,12 +351,7 @@ impl Flow {
         let _broken = self.write_all(&mut unsent);
     }
 
-    async fn step(
-        &mut self,
-        cut: &CancellationToken,
-        ping: Duration,
-        idle: Duration,
-    ) -> Result<Step> {
+    async fn step(&mut self) -> Result<Step> {
         let mut out = BytesMut::new();
         loop {
             // Events that arrived before a failure in the same read are sent first.
@@ -318,20 +368,18 @@ impl Flow {
             if self.complete {
                 return Ok(Step::End(self.finish()));
             }
-            let left = idle.saturating_sub(self.last.elapsed());
-            // The connection is polled first, so that timers are set up only for a real wait.
+            // The connection is polled first: most waits are short.
             tokio::select! {
                 biased;
                 filled = self.source.fill() => {
-                    self.last = Instant::now();
+                    self.waits.received();
                     self.complete = !filled?;
                 }
-                () = cut.cancelled() => return Err(GatewayError::ShuttingDown),
-                () = tokio::time::sleep(ping.min(left)) => {
-                    if self.last.elapsed() >= idle {
-                        return Err(GatewayError::StreamIdle { seconds: idle.as_secs() });
+                () = &mut self.waits.cut => return Err(GatewayError::ShuttingDown),
+                () = &mut self.waits.timer => {
+                    if self.waits.is_silent()? {
+                        return Ok(Step::Silent);
                     }
-                    return Ok(Step::Silent);
                 }
             }
         }

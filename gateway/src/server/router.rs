@@ -84,22 +84,8 @@ pub fn app(state: State) -> Router {
         .route("/healthz", only("GET, HEAD", get(async || "ok\n")))
         .route("/health", only("GET, HEAD", get(async || "ok\n")))
         .fallback(unknown_path)
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            rate_limit_headers,
-        ))
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            no_foreign_pages,
-        ))
-        .layer(middleware::from_fn_with_state(
-            state.settings().simulated,
-            mark_simulated,
-        ))
-        .layer(middleware::from_fn_with_state(
-            state.traces().cloned(),
-            request_id::assign,
-        ))
+        // One layer: each is a copy of all below it and a future on the heap, for each request.
+        .layer(middleware::from_fn_with_state(state.clone(), every_request))
         .with_state(state)
 }
 
@@ -154,53 +140,61 @@ fn reject(
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ViaSocket;
 
-/// Middleware: rejects requests of web pages while clients on this machine need no credentials.
-async fn no_foreign_pages(
-    FromState(state): FromState<State>,
-    Extension(context): Extension<RequestContext>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let is_exposed = request.extensions().get::<ViaSocket>().is_none()
-        && state.settings().listen.ip().is_loopback()
-        && state.active().authenticator.is_open();
-    if is_exposed && let Some(message) = local::foreign(request.headers(), request.uri()) {
-        let dialect = Dialect::of_unknown(request.uri().path(), request.headers());
-        let error = GatewayError::Forbidden { message };
-        return reject(&state, &context, dialect, error);
-    }
-    next.run(request).await
-}
-
-/// Middleware: marks every response of a gateway with a simulated AWS.
-async fn mark_simulated(
-    FromState(simulated): FromState<bool>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut response = next.run(request).await;
-    if simulated {
-        let value = HeaderValue::from_static("true");
-        response.headers_mut().insert(SIMULATED, value);
-    }
-    response
-}
-
-/// Middleware: sets the rate-limit headers of every response to a request that was checked.
-async fn rate_limit_headers(
+/// Middleware of every request: its id, the check of its origin, and the headers of every response.
+async fn every_request(
     FromState(state): FromState<State>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let dialect = Dialect::new(request.uri().path(), request.headers());
-    if dialect == Dialect::Bedrock || state.active().limiter.is_empty() {
-        return next.run(request).await;
-    }
-    let slot = Slot::default();
-    request.extensions_mut().insert(slot.clone());
-    let mut response = next.run(request).await;
-    if let Some(report) = slot.get() {
+    let context = RequestContext::new(&request, state.traces());
+    let id = HeaderValue::try_from(context.id.as_str());
+    let slot = reports_limits(&state, &request);
+    let mut response = if let Some(rejected) = foreign_page(&state, &context, &request) {
+        rejected
+    } else {
+        let extensions = request.extensions_mut();
+        extensions.insert(context);
+        if let Some((_, slot)) = &slot {
+            extensions.insert(slot.clone());
+        }
+        next.run(request).await
+    };
+    if let Some((dialect, slot)) = slot
+        && let Some(report) = slot.get()
+    {
         report.write(dialect, response.headers_mut());
     }
+    if state.settings().simulated {
+        let value = HeaderValue::from_static("true");
+        response.headers_mut().insert(SIMULATED, value);
+    }
+    if let Ok(id) = id {
+        request_id::set(&mut response, id);
+    }
     response
+}
+
+/// The rejection of a web page's request while clients on this machine need no credentials.
+fn foreign_page(state: &State, context: &RequestContext, request: &Request) -> Option<Response> {
+    let is_exposed = state.settings().listen.ip().is_loopback()
+        && request.extensions().get::<ViaSocket>().is_none()
+        && state.active().authenticator.is_open();
+    if !is_exposed {
+        return None;
+    }
+    let message = local::foreign(request.headers(), request.uri())?;
+    let dialect = Dialect::of_unknown(request.uri().path(), request.headers());
+    Some(reject(
+        state,
+        context,
+        dialect,
+        GatewayError::Forbidden { message },
+    ))
+}
+
+/// The dialect of the rate-limit headers and the place for their values, if the response has any.
+fn reports_limits(state: &State, request: &Request) -> Option<(Dialect, Slot)> {
+    let dialect = Dialect::new(request.uri().path(), request.headers());
+    let has_none = dialect == Dialect::Bedrock || state.active().limiter.is_empty();
+    (!has_none).then(|| (dialect, Slot::default()))
 }

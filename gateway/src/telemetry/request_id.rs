@@ -1,11 +1,7 @@
 //! The request id, on every request, response and log line, and the trace context of a request.
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
-use http::{HeaderName, HeaderValue};
+use axum::extract::Request;
+use http::{HeaderName, HeaderValue, Response};
 
 use super::traces::{Origin, Traces};
 
@@ -23,28 +19,23 @@ pub(crate) struct RequestContext {
     pub(crate) origin: Option<Origin>,
 }
 
-/// Middleware: takes the client's request id or generates one, and sets it on the response.
-pub(crate) async fn assign(
-    State(traces): State<Option<Traces>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let id = request
-        .headers()
-        .get(HEADER)
-        .and_then(|value| value.to_str().ok())
-        .filter(|text| is_safe(text))
-        .map_or_else(generate, ToOwned::to_owned);
-    let value = HeaderValue::try_from(id.as_str());
-    let origin = traces.as_ref().map(|traces| traces.origin(&request));
-    request
-        .extensions_mut()
-        .insert(RequestContext { id, origin });
-    let mut response = next.run(request).await;
-    if let Ok(value) = value {
-        response.headers_mut().insert(HEADER, value);
+impl RequestContext {
+    /// The client's request id, or a generated one.
+    pub(crate) fn new(request: &Request, traces: Option<&Traces>) -> Self {
+        let id = request
+            .headers()
+            .get(HEADER)
+            .and_then(|value| value.to_str().ok())
+            .filter(|text| is_safe(text))
+            .map_or_else(generate, ToOwned::to_owned);
+        let origin = traces.map(|traces| traces.origin(request));
+        Self { id, origin }
     }
-    response
+}
+
+/// Sets the request id on a response.
+pub(crate) fn set<B>(response: &mut Response<B>, id: HeaderValue) {
+    response.headers_mut().insert(HEADER, id);
 }
 
 /// Whether a text is safe in logs and headers.

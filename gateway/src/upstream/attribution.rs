@@ -8,6 +8,7 @@
 use bytes::Bytes;
 use dialects::translation::RequestError;
 use http::{HeaderMap, HeaderName};
+use memchr::memmem;
 use serde_json::{json, value::RawValue};
 
 use super::{call::Prepared, members::Members, operation::Operation};
@@ -61,7 +62,7 @@ fn attributing(headers: &HeaderMap) -> Vec<HeaderName> {
 fn may_attribute(body: &[u8]) -> bool {
     [METADATA.as_bytes(), PROJECT.as_bytes(), b"\\u00"]
         .iter()
-        .any(|part| body.windows(part.len()).any(|window| window == *part))
+        .any(|part| memmem::find(body, part).is_some())
 }
 
 /// The body without its first project, if any.

@@ -4,32 +4,22 @@
 //! client's list of signed headers. It authenticates and does not authorize.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use aws_smithy_types::{DateTime, date_time::Format};
 use http::{HeaderMap, Version, header, request::Parts};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+use super::{ALGORITHM, canonical::Canonical, string_to_sign};
+
 /// The pseudo-header of HTTP/2 with host and port.
 const AUTHORITY: &str = ":authority";
 /// States the hash of the body.
 const CONTENT_HASH: &str = "x-amz-content-sha256";
 /// Maximum clock skew of a client, the same as AWS allows.
 const LARGEST_SKEW: Duration = Duration::from_mins(5);
-/// Everything except unreserved characters and the slash between segments.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/');
 
 /// A parsed `Authorization` header of Signature Version 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +178,7 @@ impl<'a> Claim<'a> {
         body: &[u8],
         secret: &str,
     ) -> Result<(), VerifyError> {
-        let body_hash = hex(&Sha256::digest(body));
+        let body_hash = hex::encode(Sha256::digest(body));
         if head.is_proven {
             let stated = request.headers.get(CONTENT_HASH);
             let is_same = stated.is_some_and(|stated| stated.as_bytes() == body_hash.as_bytes());
@@ -205,13 +195,11 @@ impl<'a> Claim<'a> {
     ) -> Result<(), VerifyError> {
         let (timestamp, time) = self.time(&request.headers)?;
         let canonical = self.canonical_request(request, body_hash)?;
-        let text = format!(
-            "{ALGORITHM}\n{timestamp}\n{}/{}/{}/aws4_request\n{}",
-            self.date,
-            self.region,
-            self.service,
-            hex(&Sha256::digest(canonical.as_bytes()))
+        let scope = format!(
+            "{}/{}/{}/aws4_request",
+            self.date, self.region, self.service
         );
+        let text = string_to_sign(timestamp, &scope, &canonical);
         let key = generate_signing_key(secret, time, self.region, self.service);
         let expected = calculate_signature(key, text.as_bytes());
         if bool::from(expected.as_bytes().ct_eq(self.signature.as_bytes())) {
@@ -247,57 +235,27 @@ impl<'a> Claim<'a> {
     }
 
     fn canonical_request(&self, request: &Parts, body_hash: &str) -> Result<String, VerifyError> {
-        let path = utf8_percent_encode(request.uri.path(), PATH);
-        let mut query: Vec<String> = request
-            .uri
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| {
-                if pair.contains('=') {
-                    pair.to_owned()
-                } else {
-                    format!("{pair}=")
-                }
-            })
-            .collect();
-        query.sort();
-        let mut text = format!("{}\n{path}\n{}\n", request.method, query.join("&"));
         // Sorted and distinct, as AWS requires; repeated names would multiply the text.
         let names: Vec<&str> = self.signed_headers.split(';').collect();
         if !names.is_sorted_by(|one, next| one < next) {
             return Err(VerifyError::Header);
         }
+        let uri = &request.uri;
+        let mut canonical = Canonical::new(request.method.as_str(), uri.path(), uri.query());
         for name in names {
-            let value = header_value(request, name).ok_or(VerifyError::Header)?;
-            text.extend([name, ":", value.as_str(), "\n"]);
+            // With HTTP/2 the host is in the URI.
+            let is_host = name == header::HOST && !request.headers.contains_key(header::HOST);
+            if is_host || name == AUTHORITY {
+                let authority = uri.authority().ok_or(VerifyError::Header)?;
+                canonical.text(name, authority.as_str());
+            } else {
+                canonical
+                    .header(name, request.headers.get_all(name))
+                    .ok_or(VerifyError::Header)?;
+            }
         }
-        text.extend(["\n", self.signed_headers, "\n", body_hash]);
-        Ok(text)
+        Ok(canonical.finish(self.signed_headers, body_hash))
     }
-}
-
-/// All values of a header, with spaces trimmed and collapsed; with HTTP/2 the host is in the URI.
-fn header_value(request: &Parts, name: &str) -> Option<String> {
-    let is_host = name == header::HOST.as_str() && !request.headers.contains_key(header::HOST);
-    if is_host || name == AUTHORITY {
-        return request.uri.authority().map(ToString::to_string);
-    }
-    let mut values = Vec::new();
-    for value in request.headers.get_all(name) {
-        let words: Vec<&str> = value.to_str().ok()?.split_ascii_whitespace().collect();
-        values.push(words.join(" "));
-    }
-    (!values.is_empty()).then(|| values.join(","))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

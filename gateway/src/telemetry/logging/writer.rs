@@ -21,6 +21,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that wait to be written.
 const QUEUE_LINES: usize = 4096;
+/// Bytes of lines that are written together.
+const MOST_BYTES: usize = 16 * 1024;
+/// Pause after each write.
+const PAUSE: Duration = Duration::from_millis(2);
 /// Time for the last lines when the process ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -63,14 +67,37 @@ impl Lines {
     }
 }
 
+/// Writes lines, and those that arrive in the pause after them together: waking this thread for each line of a busy
+/// gateway costs more than the line.
+#[expect(clippy::disallowed_methods, reason = "this thread runs nothing else")]
 fn write_all(receiver: &Receiver<Message>, mut output: impl Write) {
+    let mut lines = Vec::new();
     while let Ok(message) = receiver.recv() {
-        match message {
-            // A closed standard error leaves no place to report to.
-            Message::Line(line) => drop(output.write_all(&line)),
-            Message::Flush(done) => drop(done.try_send(())),
+        let mut next = Some(message);
+        while let Some(message) = next {
+            match message {
+                Message::Line(line) if lines.is_empty() => lines = line,
+                Message::Line(line) => lines.extend_from_slice(&line),
+                Message::Flush(done) => {
+                    write(&mut output, &mut lines);
+                    let _ = done.try_send(());
+                }
+            }
+            next = if lines.len() < MOST_BYTES {
+                receiver.try_recv().ok()
+            } else {
+                None
+            };
         }
+        write(&mut output, &mut lines);
+        thread::sleep(PAUSE);
     }
+}
+
+fn write(output: &mut impl Write, lines: &mut Vec<u8>) {
+    // A closed standard error leaves no place to report to.
+    let _ = output.write_all(lines);
+    lines.clear();
 }
 
 impl Write for Lines {
