@@ -5,6 +5,8 @@
 //! program results in the same bytes. On systems other than Linux, use `Containerfile`.
 
 mod archive;
+mod check;
+mod contents;
 mod python;
 mod root;
 
@@ -16,7 +18,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use self::{archive::Image, root::Root};
+use self::{archive::Image, contents::Contents, root::Root};
 use crate::{
     build::{self, Profile},
     console::{Console, Step},
@@ -27,7 +29,7 @@ use crate::{
 /// Largest size of a released image: nodes pull it.
 const MAX_BYTES: u64 = 40_000_000;
 /// Largest size of an image of a development build, which stays on this machine.
-const MAX_DEVELOPMENT_BYTES: u64 = 60_000_000;
+const MAX_DEVELOPMENT_BYTES: u64 = 65_000_000;
 /// Registry of the images, as the chart and the operator name it.
 pub(crate) const REGISTRY: &str = "bedrock-access";
 /// The version of this workspace and tag of the images.
@@ -64,15 +66,20 @@ pub(crate) struct Written {
     pub(crate) path: PathBuf,
 }
 
+pub(crate) use check::{build_and_check, check, reproduce};
+
 /// Builds and writes the images, for `cargo xtask image`.
 pub(crate) fn image(console: &Console, release: bool) -> Result<()> {
     let profile = if release {
-        Profile::Release
+        Profile::Published
     } else {
         Profile::Dev
     };
     build::programs(console, profile)?;
     let written = write_all(console, profile)?;
+    if release {
+        check::lists_of_crates(console, profile)?;
+    }
     for image in &written {
         let size = fs::metadata(&image.path)
             .map(|data| data.len())
@@ -122,6 +129,7 @@ pub(crate) fn write_python(console: &Console) -> Result<Written> {
             about: "Python with client libraries, for the demo".to_owned(),
             version: VERSION.to_owned(),
             revision: revision(step)?,
+            created: created(step)?,
             program: "python3".to_owned(),
             layers: vec![python::root(step)?],
         };
@@ -154,7 +162,7 @@ fn write(
         "images are built from files of this machine, which needs Linux. Fix: docker build --file Containerfile --target gateway (or operator) ."
     );
     let stripped = stripped(step, profile, program)?;
-    if profile == Profile::Release && program == "bedrock-gateway" {
+    if profile == Profile::Published && program == "bedrock-gateway" {
         cannot_simulate(&stripped)?;
     }
     let mut base = Root::minimal()?;
@@ -163,25 +171,33 @@ fn write(
         base.add_program(program, &program.display().to_string())?;
         base.add_libraries_of(step, program)?;
     }
+    let created = created(step)?;
+    let contents = Contents::new(step, profile, program, &base.packages, created.clone())?;
     let mut top = Root::default();
     top.add_program(&stripped, &format!("usr/local/bin/{program}"))?;
+    contents.add_to(&mut top)?;
     let image = Image {
         reference: format!("{REGISTRY}/{name}:{VERSION}"),
         title: name.to_owned(),
         about: about.to_owned(),
         version: VERSION.to_owned(),
         revision: revision(step)?,
+        created,
         program: program.to_owned(),
         layers: vec![base, top],
     };
     let written = archived(image)?;
     let path = &written.path;
+    // Beside the archive, too: scanners and registries take them without the image.
+    for (file, text) in contents.bills() {
+        repository::write(&path.with_file_name(file), text)?;
+    }
     let size = fs::metadata(path)
         .with_context(|| format!("failed to read the metadata of {}", path.display()))?
         .len();
     let most = match profile {
         Profile::Dev => MAX_DEVELOPMENT_BYTES,
-        Profile::Release => MAX_BYTES,
+        Profile::Release | Profile::Published => MAX_BYTES,
     };
     ensure!(
         size <= most,
@@ -212,7 +228,7 @@ fn stripped(step: &Step, profile: Profile, program: &str) -> Result<PathBuf> {
     let copy = repository::scratch("stripped")?.join(program);
     let what = match profile {
         Profile::Dev => "--strip-all",
-        Profile::Release => "--strip-debug",
+        Profile::Release | Profile::Published => "--strip-debug",
     };
     quiet(
         step,
@@ -235,4 +251,22 @@ fn revision(step: &Step) -> Result<String> {
         return Ok("unknown".to_owned());
     }
     Ok(capture(step, &mut git)?.trim().to_owned())
+}
+
+/// Time of the commit in UTC, or of `SOURCE_DATE_EPOCH`, for the image and its bills of materials. The same commit
+/// results in the same bytes. Outside a git work tree, the beginning of Unix time.
+fn created(step: &Step) -> Result<String> {
+    let mut git = Command::new("git");
+    git.args(["log", "-1", "--format=%ct"])
+        .current_dir(repository::root());
+    let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(seconds) if !seconds.is_empty() => seconds,
+        _ if git.output().is_ok_and(|output| output.status.success()) => capture(step, &mut git)?,
+        _ => "0".to_owned(),
+    };
+    let mut date = command("date");
+    date.args(["--utc", &format!("--date=@{}", seconds.trim())]);
+    let text = capture(step, date.arg("+%Y-%m-%dT%H:%M:%SZ"))
+        .context("SOURCE_DATE_EPOCH must be seconds since 1970")?;
+    Ok(text.trim().to_owned())
 }

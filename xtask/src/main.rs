@@ -150,6 +150,12 @@ enum Task {
         /// Build optimised release programs; takes several minutes longer.
         #[arg(long)]
         release: bool,
+        /// Write images of development programs twice, compare them, and check their bills of materials.
+        #[arg(long, conflicts_with_all = ["release", "reproduce"])]
+        check: bool,
+        /// Build the commit again in a clone, and compare the images.
+        #[arg(long)]
+        reproduce: bool,
     },
     /// Measure the gateway against a pass-through proxy, or the operator at scale.
     Bench(bench::Options),
@@ -218,7 +224,13 @@ fn main() -> ExitCode {
             cluster,
             registry,
         } => demo::demo(&console, once, sidecar, cluster, registry.as_deref()),
-        Task::Image { release } => image::image(&console, release),
+        Task::Image { check: true, .. } => image::build_and_check(&console),
+        Task::Image {
+            release,
+            reproduce: true,
+            ..
+        } => image::reproduce(&console, release),
+        Task::Image { release, .. } => image::image(&console, release),
         Task::Bench(options) => bench::bench(&console, &options),
         Task::Fuzz { target, seconds } => fuzz::fuzz(&console, target.as_deref(), seconds),
         Task::Properties { cases, filter } => {

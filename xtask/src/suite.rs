@@ -16,7 +16,7 @@ use crate::{
     console::{Console, Failures},
     debian,
     demo::{ClusterKind, demo},
-    fuzz, generated, identities,
+    fuzz, generated, identities, image,
     process::{Beside, cargo, command, live},
     report::Report,
     repository, tidy, tools,
@@ -181,6 +181,7 @@ fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], ful
     report.run("every identity", 20, || identities::every_identity(console));
     if full {
         report.run("documentation", 120, || checks::doc(console, false));
+        report.run("images", 90, || image::check(console));
         report.run("fuzz targets", 120, || fuzz::lint(console));
         report.run("bench", 60, || bench::quick(console));
         report.run("chaos", 360, || {

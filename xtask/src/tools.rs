@@ -3,14 +3,17 @@
 //! All clones share them and `cargo clean` does not remove them. Those of cargo are built without optimisation: they
 //! run for seconds, and an optimised cargo-deny takes minutes to compile.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::{
     build::{self, Profile},
-    console::Console,
+    console::{Console, Step},
     process::{capture, cargo, command, quiet},
     repository,
 };
@@ -31,6 +34,17 @@ pub(crate) const DENY: Tool = Tool {
 pub(crate) const MACHETE: Tool = Tool {
     name: "cargo-machete",
     version: "0.9.2",
+};
+
+/// Puts the list of crates into programs.
+pub(crate) const AUDITABLE: Tool = Tool {
+    name: "cargo-auditable",
+    version: "0.7.7",
+};
+/// Reads the list of crates in a program.
+pub(crate) const AUDIT_INFO: Tool = Tool {
+    name: "rust-audit-info",
+    version: "0.5.4",
 };
 
 /// Runs the targets of `fuzz/`.
@@ -156,6 +170,28 @@ impl Tool {
         }
         Ok(program)
     }
+}
+
+/// Python with the packages of a file of requirements, in a virtual environment of this directory; installed at the
+/// first run.
+///
+/// # Errors
+/// When Python or a package is missing.
+pub(crate) fn python(step: &Step, directory: &Path, requirements: &Path) -> Result<PathBuf> {
+    let done = directory.join("done");
+    if !done.is_file() {
+        let mut venv = command("python3");
+        venv.args(["-m", "venv", "--clear"]).arg(directory);
+        quiet(step, &mut venv).context(
+            "python3 with the venv module is missing. Fix: on Debian, apt-get install python3-venv",
+        )?;
+        let mut pip = command(directory.join("bin/pip"));
+        pip.args(["install", "--quiet", "--disable-pip-version-check"]);
+        pip.arg("--no-compile");
+        quiet(step, pip.arg("--requirement").arg(requirements))?;
+        repository::write(&done, "")?;
+    }
+    Ok(directory.join("bin/python"))
 }
 
 /// The program `localcluster`; built by [`crate::build::programs`].

@@ -2,7 +2,8 @@
 //! `ctr images import`, `kind load image-archive`, and for tools that copy `oci-archive:`.
 //!
 //! Formats: <https://github.com/opencontainers/image-spec/blob/main/image-layout.md> and, for `manifest.json`, the Docker
-//! image specification v1.2. Times are zero and owners fixed, so that equal content gives equal bytes.
+//! image specification v1.2. Times of files are zero, that of the image is the commit's, and owners
+//! are fixed, so that equal content gives equal bytes.
 
 use std::fmt::Write;
 
@@ -31,6 +32,8 @@ pub(super) struct Image {
     pub(super) version: String,
     /// Commit, for a label.
     pub(super) revision: String,
+    /// Time of the commit, in RFC 3339.
+    pub(super) created: String,
     /// The program in `/usr/local/bin` that a container runs.
     pub(super) program: String,
     /// Layers, the lowest first.
@@ -111,7 +114,7 @@ impl Image {
         json!({
             "architecture": architecture(),
             "os": "linux",
-            "created": "1970-01-01T00:00:00Z",
+            "created": self.created,
             "config": {
                 "User": format!("{USER}:{USER}"),
                 "WorkingDir": "/",
@@ -134,7 +137,7 @@ impl Image {
                 "diff_ids": layers.iter().map(Blob::id).collect::<Vec<_>>(),
             },
             "history": layers.iter().map(|_| json!({
-                "created": "1970-01-01T00:00:00Z",
+                "created": self.created,
                 "created_by": "cargo xtask image",
             })).collect::<Vec<_>>(),
         })
@@ -250,6 +253,7 @@ mod tests {
             about: "An image.".to_owned(),
             version: "1".to_owned(),
             revision: "abc".to_owned(),
+            created: "2026-01-01T00:00:00Z".to_owned(),
             program: "a".to_owned(),
             layers: vec![Root::minimal().unwrap(), Root::default()],
         }

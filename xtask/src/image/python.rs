@@ -11,7 +11,7 @@ use super::root::Root;
 use crate::{
     console::Step,
     process::{capture, command, quiet},
-    repository,
+    repository, tools,
 };
 
 /// The requirements, and the script that runs.
@@ -75,24 +75,12 @@ fn interpreter(step: &Step) -> Result<PathBuf> {
         .take(6)
         .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let directory = repository::target().join(format!("clients/demo-compiled-{hash}"));
-    let done = directory.join("done");
-    if !done.is_file() {
-        quiet(
-            step,
-            command("python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(&directory),
-        )
-        .context(
-            "python3 with the venv module is missing. Fix: on Debian, apt-get install python3-venv",
-        )?;
-        let mut pip = command(directory.join("bin/pip"));
-        pip.args(["install", "--quiet", "--disable-pip-version-check"]);
-        pip.arg("--no-compile");
-        quiet(step, pip.arg("--requirement").arg(&requirements))?;
+    let compiled = directory.join("compiled");
+    let python = tools::python(step, &directory, &requirements)?;
+    if !compiled.is_file() {
         // The image is read-only, so each start would compile all modules again. By hash, since times in an image
         // differ.
-        let mut compile = command(directory.join("bin/python"));
+        let mut compile = command(&python);
         compile.args([
             "-m",
             "compileall",
@@ -101,9 +89,9 @@ fn interpreter(step: &Step) -> Result<PathBuf> {
             "unchecked-hash",
         ]);
         quiet(step, compile.arg(directory.join("lib")))?;
-        repository::write(&done, "")?;
+        repository::write(&compiled, "")?;
     }
-    Ok(directory.join("bin/python"))
+    Ok(python)
 }
 
 /// Compiled modules, whose libraries are needed too.

@@ -37,10 +37,23 @@ pub(crate) enum Entry {
     File(u32, Vec<u8>),
 }
 
+/// A package of the distribution, some of whose files are in an image.
+#[derive(Clone, Debug)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// Debian's name of the architecture.
+    pub(crate) architecture: String,
+    /// Name and version of the distribution, such as `debian-12`.
+    pub(crate) distribution: String,
+}
+
 /// Files by their path without a leading slash, sorted, so that a directory comes before its files.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Root {
     entries: BTreeMap<String, Entry>,
+    /// The packages that some of the files are from.
+    pub(crate) packages: Vec<Package>,
 }
 
 impl Root {
@@ -61,11 +74,10 @@ impl Root {
         root.add_file(CERTIFICATES, 0o644, trusted_roots()?);
         root.add_directory("tmp", 0o1777, 0);
         root.add_directory("home/nonroot", 0o700, USER);
-        if let Ok(release) = fs::read("/etc/os-release") {
-            root.add_file("etc/os-release", 0o644, release);
-        }
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        root.add_text("etc/os-release", &release);
         for package in PACKAGES {
-            root.add_package(package);
+            root.add_package(package, &distribution(&release));
         }
         Ok(root)
     }
@@ -73,7 +85,7 @@ impl Root {
     /// Adds the licence and the record of a package of the distribution, from which scanners know its version, as in
     /// distroless images: <https://github.com/GoogleContainerTools/distroless>. Without
     /// dpkg there is nothing to record.
-    fn add_package(&mut self, package: &str) {
+    fn add_package(&mut self, package: &str, distribution: &str) {
         let notice = format!("usr/share/doc/{package}/copyright");
         if let Ok(text) = fs::read(Path::new("/").join(&notice)) {
             self.add_file(&notice, 0o644, text);
@@ -85,8 +97,20 @@ impl Root {
             self.add_file(
                 &format!("var/lib/dpkg/status.d/{package}"),
                 0o644,
-                record.stdout,
+                record.stdout.clone(),
             );
+            let record = String::from_utf8_lossy(&record.stdout);
+            let field = |name: &str| {
+                let mut lines = record.lines();
+                let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                value.unwrap_or_default().to_owned()
+            };
+            self.packages.push(Package {
+                name: package.to_owned(),
+                version: field("Version"),
+                architecture: field("Architecture"),
+                distribution: distribution.to_owned(),
+            });
         }
     }
 
@@ -177,7 +201,8 @@ impl Root {
             .map(|(path, entry)| (path.as_str(), entry))
     }
 
-    fn add_text(&mut self, path: &str, text: &str) {
+    /// Adds a text file that everybody may read.
+    pub(crate) fn add_text(&mut self, path: &str, text: &str) {
         self.add_file(path, 0o644, text.as_bytes().to_vec());
     }
 
@@ -203,6 +228,16 @@ impl Root {
             }
         }
     }
+}
+
+/// Name and version of the distribution by the file os-release(5), such as `debian-12`.
+fn distribution(release: &str) -> String {
+    let value = |key: &str| {
+        let mut lines = release.lines();
+        let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        value.unwrap_or("unknown").trim_matches('"').to_owned()
+    };
+    format!("{}-{}", value("ID"), value("VERSION_ID"))
 }
 
 /// Paths in the output of ldd(1), such as
