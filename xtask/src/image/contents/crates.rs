@@ -28,14 +28,15 @@ pub(super) fn of(
     profile: Profile,
     package: &str,
 ) -> Result<(Component, Vec<Component>, Uses)> {
-    let all = tree(step, profile, package, "normal,build")?;
-    let shipped = tree(step, profile, package, "normal,no-proc-macro")?;
-    let metadata = capture(
-        step,
-        cargo().args(["metadata", "--locked", "--format-version=1"]),
-    )?;
-    let metadata: Value =
-        serde_json::from_str(&metadata).context("the output of cargo metadata is not JSON")?;
+    let mut all = tree(step, profile, package, "normal,build")?;
+    let mut shipped = tree(step, profile, package, "normal,no-proc-macro")?;
+    let metadata = metadata(step)?;
+    if profile == Profile::Dev {
+        // Built together with the whole workspace, whose other members turn on features of shared crates.
+        let more = reachable(&metadata, package)?;
+        shipped.extend(more.difference(&all).cloned().collect::<Vec<_>>());
+        all.extend(more);
+    }
     let lock = repository::read(&repository::root().join("Cargo.lock"))?;
     let checksums = checksums(&lock);
     let mut found = BTreeMap::new();
@@ -64,6 +65,56 @@ pub(super) fn of(
         .and_then(|key| components.remove(&key))
         .with_context(|| format!("cargo metadata does not describe {package}"))?;
     Ok((own, components.into_values().collect(), uses))
+}
+
+/// Packages of the workspace and their dependencies on this platform.
+fn metadata(step: &Step) -> Result<Value> {
+    let host = capture(step, command("rustc").args(["--print", "host-tuple"]))?;
+    let mut metadata = cargo();
+    metadata.args(["metadata", "--locked", "--format-version=1"]);
+    let metadata = capture(step, metadata.args(["--filter-platform", host.trim()]))?;
+    serde_json::from_str(&metadata).context("the output of cargo metadata is not JSON")
+}
+
+/// The crates that a package needs with the features that the whole workspace turns on.
+fn reachable(metadata: &Value, package: &str) -> Result<BTreeSet<Key>> {
+    let mut nodes = BTreeMap::new();
+    for node in list(metadata, "/resolve/nodes")? {
+        nodes.insert(word(node, "id")?, needed(node)?);
+    }
+    let mut keys = BTreeMap::new();
+    let mut left = Vec::new();
+    for described in list(metadata, "/packages")? {
+        let (id, name) = (word(described, "id")?, word(described, "name")?);
+        keys.insert(
+            id,
+            (name.to_owned(), word(described, "version")?.to_owned()),
+        );
+        if name == package && described.get("source").is_none_or(Value::is_null) {
+            left.push(id);
+        }
+    }
+    let mut found = BTreeSet::new();
+    while let Some(id) = left.pop() {
+        if found.insert(id) {
+            left.extend(nodes.get(id).into_iter().flatten());
+        }
+    }
+    Ok(found
+        .iter()
+        .filter_map(|id| keys.get(id).cloned())
+        .collect())
+}
+
+/// Ids of the crates that a node needs for other purposes than its tests.
+fn needed(node: &Value) -> Result<Vec<&str>> {
+    let is_needed = |dependency: &&Value| {
+        let kinds = dependency.get("dep_kinds").and_then(Value::as_array);
+        let mut kinds = kinds.into_iter().flatten();
+        kinds.any(|kind| kind.get("kind").and_then(Value::as_str) != Some("dev"))
+    };
+    let dependencies = list(node, "/deps")?.iter().filter(is_needed);
+    dependencies.map(|needed| word(needed, "pkg")).collect()
 }
 
 /// The standard library, of which a program contains parts.
@@ -144,19 +195,7 @@ fn uses(metadata: &Value, found: &BTreeMap<&str, (Key, Component)>) -> Result<Us
     let mut uses = Uses::new();
     for node in list(metadata, "/resolve/nodes")? {
         if let Some(user) = purl(word(node, "id")?) {
-            let needed = list(node, "/deps")?
-                .iter()
-                .filter(|dependency| {
-                    // Kind null is a normal dependency; tests have none in an image.
-                    let kinds = dependency.get("dep_kinds").and_then(Value::as_array);
-                    kinds.is_some_and(|kinds| {
-                        kinds
-                            .iter()
-                            .any(|kind| kind.get("kind").and_then(Value::as_str) != Some("dev"))
-                    })
-                })
-                .filter_map(|dependency| purl(dependency.get("pkg")?.as_str()?))
-                .collect();
+            let needed = needed(node)?.into_iter().filter_map(purl).collect();
             uses.insert(user, needed);
         }
     }
