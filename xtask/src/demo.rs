@@ -6,6 +6,7 @@
 mod account;
 mod cluster;
 mod logs;
+mod random_user;
 mod release;
 mod sidecar;
 mod trust;
@@ -151,6 +152,10 @@ impl Story<'_> {
         console.step("check the source of the AWS credentials", |step| {
             self.check_credentials(step)
         })?;
+        console.step(
+            &format!("run the gateway's image as user {}", random_user::USER),
+            |step| self.chat_as_random_user(step),
+        )?;
         console.step("helm test", |step| self.test_release(step))?;
         if once {
             self.run_doctor()?;
@@ -209,7 +214,7 @@ impl Story<'_> {
             "--create-namespace",
         ]);
         helm.args(["--wait", "--timeout", "90s"]);
-        helm.arg(Self::test_values());
+        helm.args([Self::test_values(), Self::user_values()]);
         if self.registry != REGISTRY {
             for (name, image) in [
                 ("operator", "bedrock-access-operator"),

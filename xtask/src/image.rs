@@ -105,6 +105,20 @@ pub(crate) fn write_all(console: &Console, profile: Profile) -> Result<Vec<Writt
     })
 }
 
+/// Writes what an image contains beside its program, for images that are built by `Containerfile`.
+pub(crate) fn contents_to(console: &Console, directory: &Path) -> Result<()> {
+    console.step("licences and bills of materials", |step| {
+        let created = created(step)?;
+        for (program, _) in IMAGES {
+            let mut root = Root::default();
+            Contents::new(step, Profile::Published, program, &[], created.clone())?
+                .add_to(&mut root)?;
+            root.write_files(&directory.join(program))?;
+        }
+        Ok(())
+    })
+}
+
 /// Writes the demo's application.
 pub(crate) fn write_demo_app(console: &Console) -> Result<Written> {
     console.step("image of the demo's app", |step| {

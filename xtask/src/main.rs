@@ -33,7 +33,7 @@ mod tidy;
 mod tools;
 mod upstream;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -157,6 +157,11 @@ enum Task {
         #[arg(long)]
         reproduce: bool,
     },
+    /// Write the licences and bills of materials of the programs, without Debian packages; Containerfile adds them.
+    Contents {
+        /// Where to write a directory for each program.
+        directory: PathBuf,
+    },
     /// Measure the gateway against a pass-through proxy, or the operator at scale.
     Bench(bench::Options),
     /// Fuzz every parser of untrusted input.
@@ -231,6 +236,7 @@ fn main() -> ExitCode {
             ..
         } => image::reproduce(&console, release),
         Task::Image { release, .. } => image::image(&console, release),
+        Task::Contents { directory } => image::contents_to(&console, &directory),
         Task::Bench(options) => bench::bench(&console, &options),
         Task::Fuzz { target, seconds } => fuzz::fuzz(&console, target.as_deref(), seconds),
         Task::Properties { cases, filter } => {

@@ -5,6 +5,7 @@
 //! cargo-deny can check are left to them.
 
 mod arrows;
+mod chart;
 mod code;
 mod layers;
 mod phrases;
@@ -16,6 +17,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    checks::CHART,
     console::Console,
     process::{capture, cargo},
     repository,
@@ -59,12 +61,21 @@ pub(crate) fn tidy(console: &Console) -> Result<()> {
         let phrases = Phrases::parse(phrases::LIST);
         let mut banned = Vec::new();
         let mut sources = Vec::new();
+        let read = |path: &str| repository::read(&repository::root().join(path));
+        let manifest = read(&format!("{CHART}/Chart.yaml"))?;
+        let home = chart::home(&manifest).context("Chart.yaml has no home")?;
+        let exists = |path: &str| repository::root().join(path).exists();
+        findings.extend(chart::reference(&read(chart::PAGE)?, &exists));
+        findings.extend(chart::changes(&manifest, &read("CHANGELOG.md")?));
         for file in repository::files()? {
             let Ok(text) = std::fs::read_to_string(repository::root().join(&file)) else {
                 continue; // not text
             };
             let name = display(&file);
             findings.extend(texts::check(&name, &text, &paths));
+            if name != "xtask/src/tidy/chart.rs" {
+                findings.extend(chart::links(&name, &text, home));
+            }
             if phrases::applies_to(&name) {
                 banned.extend(phrases.check(&name, &text));
             }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{
     console::Step,
     process::{capture, command},
+    repository,
 };
 
 /// The user of every image, with the same number as in distroless images.
@@ -189,6 +190,16 @@ impl Root {
                         .with_context(|| format!("failed to read {}", entry.path().display()))?;
                     self.add_file(&format!("{at}/{}", path.display()), 0o644, content);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the files below a directory of this machine.
+    pub(crate) fn write_files(&self, directory: &Path) -> Result<()> {
+        for (path, entry) in self.entries() {
+            if let Entry::File(_, content) = entry {
+                repository::write(&directory.join(path), content)?;
             }
         }
         Ok(())
