@@ -29,7 +29,7 @@ pub(crate) fn run(
     minutes: u64,
     only: &[String],
 ) -> Result<()> {
-    let images: Vec<_> = image::write_all(console, Profile::Dev)?
+    let images: Vec<_> = image::write_all(console, Profile::Dev, &[])?
         .into_iter()
         .filter(|image| IMAGES.iter().any(|name| image.reference.contains(name)))
         .map(|image| image.path)

@@ -63,7 +63,7 @@ pub(crate) fn demo(
     console.heading("Programs and images");
     debian::ensure(console)?;
     build::programs(console, Profile::Dev)?;
-    let mut images = image::write_all(console, Profile::Dev)?;
+    let mut images = image::write_all(console, Profile::Dev, &[release::NEXT])?;
     images.push(image::write_demo_app(console)?);
     if with_sidecars {
         images.push(image::write_python(console)?);

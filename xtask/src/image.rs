@@ -76,7 +76,7 @@ pub(crate) fn image(console: &Console, release: bool) -> Result<()> {
         Profile::Dev
     };
     build::programs(console, profile)?;
-    let written = write_all(console, profile)?;
+    let written = write_all(console, profile, &[])?;
     if release {
         check::lists_of_crates(console, profile)?;
     }
@@ -95,12 +95,16 @@ pub(crate) fn image(console: &Console, release: bool) -> Result<()> {
     Ok(())
 }
 
-/// Writes an archive for each program, which must be built.
-pub(crate) fn write_all(console: &Console, profile: Profile) -> Result<Vec<Written>> {
+/// Writes an archive for each program, which must be built, with the tag of this version and others.
+pub(crate) fn write_all(
+    console: &Console,
+    profile: Profile,
+    more_tags: &[&str],
+) -> Result<Vec<Written>> {
     console.step("images", |step| {
         IMAGES
             .iter()
-            .map(|(name, about)| write(step, profile, name, about, name, &[]))
+            .map(|(name, about)| write(step, profile, name, about, name, &[], more_tags))
             .collect()
     })
 }
@@ -130,6 +134,7 @@ pub(crate) fn write_demo_app(console: &Console) -> Result<Written> {
             about,
             "bedrock-gateway",
             &[Path::new("/usr/bin/sleep")],
+            &[],
         )
     })
 }
@@ -139,6 +144,7 @@ pub(crate) fn write_python(console: &Console) -> Result<Written> {
     console.step("image with Python and client libraries", |step| {
         let image = Image {
             reference: format!("{REGISTRY}/{PYTHON}:{VERSION}"),
+            more_tags: Vec::new(),
             title: PYTHON.to_owned(),
             about: "Python with client libraries, for the demo".to_owned(),
             version: VERSION.to_owned(),
@@ -170,6 +176,7 @@ fn write(
     about: &str,
     program: &str,
     extra: &[&Path],
+    more_tags: &[&str],
 ) -> Result<Written> {
     ensure!(
         cfg!(target_os = "linux"),
@@ -192,6 +199,7 @@ fn write(
     contents.add_to(&mut top)?;
     let image = Image {
         reference: format!("{REGISTRY}/{name}:{VERSION}"),
+        more_tags: more_tags.iter().map(ToString::to_string).collect(),
         title: name.to_owned(),
         about: about.to_owned(),
         version: VERSION.to_owned(),

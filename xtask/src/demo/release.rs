@@ -12,12 +12,13 @@ use super::{ACCESS, MODEL, Story, TEAM, TOKEN};
 use crate::{
     checks::{CHART, NAMESPACE},
     console::Step,
-    image::VERSION,
+    image::{REGISTRY, VERSION},
     process, repository,
 };
 
-/// Version of the chart that the demo upgrades to: the same chart under another version.
-const NEXT: &str = "99.0.0";
+/// Version that the demo upgrades to: the same chart and the same images under another version, so that the upgrade
+/// replaces operator and gateway pods.
+pub(super) const NEXT: &str = "99.0.0";
 /// Clients that send one request after the other at the same time.
 const CLIENTS: usize = 4;
 /// Requests that each of them must have sent during each change.
@@ -47,11 +48,9 @@ impl Story<'_> {
         self.console
             .heading("Upgrade, rollback and uninstall during requests");
         self.under_load("helm upgrade", endpoint, |step| {
-            let chart = next_chart(step)?;
-            // Tracing changes the gateway pods; a collector that does not exist delays no request.
-            let tracing = "--set=gateway.tracing.endpoint=http://collector.invalid:4318";
+            let chart = self.next_chart(step)?;
             let mut helm = self.helm(&["upgrade"])?;
-            helm.args([&chart, "--reset-then-reuse-values", tracing, "--wait"]);
+            helm.args([&chart, "--reset-then-reuse-values", "--wait"]);
             process::quiet(step, &mut helm)?;
             self.expect_release(step, NEXT)
         })?;
@@ -84,8 +83,17 @@ impl Story<'_> {
         let expected = format!("bedrock-access-{version}");
         ensure!(found == expected, "the CRD is of {found}, not {expected}");
         let gateway = format!("deployment/{ACCESS}-gateway");
+        let namespace = ["--namespace", TEAM];
+        // The new operator acts when it is the leader.
+        let image = format!(
+            "--for=jsonpath={{.spec.template.spec.containers[0].image}}={}/bedrock-gateway:{}",
+            self.registry,
+            self.app_version(version)
+        );
+        let changed = ["wait", &image, &gateway, "--timeout=120s"];
+        self.kubectl(step, &[&namespace[..], &changed].concat())?;
         let status = ["rollout", "status", &gateway, "--timeout=120s"];
-        self.kubectl(step, &[&["--namespace", TEAM], status.as_slice()].concat())?;
+        self.kubectl(step, &[&namespace[..], &status].concat())?;
         Ok(())
     }
 
@@ -140,24 +148,24 @@ impl Story<'_> {
             ]);
         Ok(kubectl)
     }
-}
 
-/// The chart under the next version.
-fn next_chart(step: &Step) -> Result<String> {
-    let directory = repository::scratch("next-chart")?;
-    let mut copy = process::command("cp");
-    copy.args(["-r", &format!("{CHART}/.")]).arg(&directory);
-    process::quiet(step, &mut copy)?;
-    let manifest = directory.join("Chart.yaml");
-    let text = repository::read(&manifest)?;
-    let next = text.replace(
-        &format!("\nversion: {VERSION}\n"),
-        &format!("\nversion: {NEXT}\n"),
-    );
-    ensure!(
-        next != text,
-        "Chart.yaml has another version than {VERSION}"
-    );
-    repository::write(&manifest, &next)?;
-    Ok(directory.display().to_string())
+    /// Tag of the images of a version of the chart. A registry has only the images of this version.
+    fn app_version<'v>(&self, version: &'v str) -> &'v str {
+        if self.registry == REGISTRY {
+            version
+        } else {
+            VERSION
+        }
+    }
+
+    /// The packaged chart under the next version.
+    fn next_chart(&self, step: &Step) -> Result<String> {
+        let directory = repository::scratch("next-chart")?;
+        let mut package = self.cluster.tool("helm")?;
+        package.args(["package", CHART, "--version", NEXT]);
+        package.args(["--app-version", self.app_version(NEXT)]);
+        process::quiet(step, package.arg("--destination").arg(&directory))?;
+        let chart = directory.join(format!("bedrock-access-{NEXT}.tgz"));
+        Ok(chart.display().to_string())
+    }
 }

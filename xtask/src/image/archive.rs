@@ -24,6 +24,8 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 pub(super) struct Image {
     /// Name with tag.
     pub(super) reference: String,
+    /// Other tags of the same image.
+    pub(super) more_tags: Vec<String>,
     /// Short name, for a label.
     pub(super) title: String,
     /// One sentence, for a label.
@@ -58,24 +60,27 @@ impl Image {
                 "layers": layers.iter().map(Blob::descriptor).collect::<Vec<_>>(),
             }),
         )?;
-        let described = json!({
-            "mediaType": MANIFEST,
-            "digest": manifest.id(),
-            "size": manifest.content.len(),
-            "platform": { "architecture": architecture(), "os": "linux" },
-            "annotations": {
-                "io.containerd.image.name": self.full_reference(),
-                "org.opencontainers.image.ref.name": self.version,
-            },
+        let references = self.references();
+        let described = references.iter().map(|reference| {
+            json!({
+                "mediaType": MANIFEST,
+                "digest": manifest.id(),
+                "size": manifest.content.len(),
+                "platform": { "architecture": architecture(), "os": "linux" },
+                "annotations": {
+                    "io.containerd.image.name": full_reference(reference),
+                    "org.opencontainers.image.ref.name": tag(reference),
+                },
+            })
         });
         let index = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.index.v1+json",
-            "manifests": [described],
+            "manifests": described.collect::<Vec<_>>(),
         });
         let docker = json!([{
             "Config": configuration.path(),
-            "RepoTags": [self.reference],
+            "RepoTags": references,
             "Layers": layers.iter().map(Blob::path).collect::<Vec<_>>(),
         }]);
         let mut archive = Builder::new(Vec::new());
@@ -99,15 +104,11 @@ impl Image {
         archive.into_inner().context("failed to finish the archive")
     }
 
-    /// The reference with its registry, which is Docker Hub unless the first part names a host.
-    fn full_reference(&self) -> String {
-        let reference = &self.reference;
-        let host = reference.split_once('/').map_or("", |(host, _)| host);
-        if host == "localhost" || host.contains(['.', ':']) {
-            reference.clone()
-        } else {
-            format!("docker.io/{reference}")
-        }
+    /// The name with each tag.
+    fn references(&self) -> Vec<String> {
+        let name = self.reference.rsplit_once(':').map_or("", |(name, _)| name);
+        let more = self.more_tags.iter().map(|tag| format!("{name}:{tag}"));
+        [self.reference.clone()].into_iter().chain(more).collect()
     }
 
     fn configuration(&self, layers: &[Blob]) -> Value {
@@ -142,6 +143,21 @@ impl Image {
             })).collect::<Vec<_>>(),
         })
     }
+}
+
+/// The reference with its registry, which is Docker Hub unless the first part names a host.
+fn full_reference(reference: &str) -> String {
+    let host = reference.split_once('/').map_or("", |(host, _)| host);
+    if host == "localhost" || host.contains(['.', ':']) {
+        reference.to_owned()
+    } else {
+        format!("docker.io/{reference}")
+    }
+}
+
+/// The tag of a reference.
+fn tag(reference: &str) -> &str {
+    reference.rsplit_once(':').map_or("", |(_, tag)| tag)
 }
 
 /// The machine's architecture by its name in images.
@@ -249,6 +265,7 @@ mod tests {
     fn image() -> Image {
         Image {
             reference: "example/a:1".to_owned(),
+            more_tags: vec!["2".to_owned()],
             title: "a".to_owned(),
             about: "An image.".to_owned(),
             version: "1".to_owned(),
@@ -312,12 +329,21 @@ mod tests {
             ("localhost/a:1", "localhost/a:1"),
             ("registry.example:5000/a:1", "registry.example:5000/a:1"),
         ] {
-            let image = Image {
-                reference: reference.to_owned(),
-                ..image()
-            };
-            assert_eq!(image.full_reference(), full);
+            assert_eq!(full_reference(reference), full);
         }
+    }
+
+    #[test]
+    fn each_tag_refers_to_the_same_manifest() {
+        let files = unpack(&image().archive().unwrap());
+        let index: Value = serde_json::from_slice(&files["index.json"]).unwrap();
+        let [first, second] = [0, 1].map(|at| &index["manifests"][at]);
+        assert_eq!(first["digest"], second["digest"]);
+        let name = "io.containerd.image.name";
+        assert_eq!(first["annotations"][name], "docker.io/example/a:1");
+        assert_eq!(second["annotations"][name], "docker.io/example/a:2");
+        let docker: Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
+        assert_eq!(docker[0]["RepoTags"], json!(["example/a:1", "example/a:2"]));
     }
 
     #[test]

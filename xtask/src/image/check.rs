@@ -20,7 +20,7 @@ use crate::{
 
 /// The script that validates bills of materials, and its requirements.
 const BILLS: &str = "tests/bills";
-/// What stands in a program before the directory of a crate's sources: the registry's directory follows.
+/// The part of a path in a program that is before the directory of a registry and that of a crate.
 const SOURCES: &[u8] = b"registry/src/";
 
 /// Builds development programs and checks their images.
@@ -32,8 +32,8 @@ pub(crate) fn build_and_check(console: &Console) -> Result<()> {
 /// Writes the images of development programs, which must be built, twice and compares the bytes; validates their bills
 /// of materials with the libraries of both formats, and compares them with the programs.
 pub(crate) fn check(console: &Console) -> Result<()> {
-    let first = digests(&write_all(console, Profile::Dev)?)?;
-    let second = digests(&write_all(console, Profile::Dev)?)?;
+    let first = digests(&write_all(console, Profile::Dev, &[])?)?;
+    let second = digests(&write_all(console, Profile::Dev, &[])?)?;
     ensure!(
         first == second,
         "the same programs gave other images: {first:?} and {second:?}"

@@ -8,7 +8,7 @@ use crate::checks::CHART;
 pub(super) const PAGE: &str = "docs/reference/chart.md";
 /// Its tables: heading, and for each row the columns that must name something that exists.
 const TABLES: [(&str, &[usize]); 2] = [("## Habitual values", &[2, 3]), ("## Conventions", &[2])];
-/// What stands in the second column of a convention that the chart does not follow.
+/// Beginning of the second column of a convention that the chart does not follow.
 const MISSING: &str = "not ";
 
 /// Checks that each row of the tables names a template, a test or a page, and that each of these exists.
