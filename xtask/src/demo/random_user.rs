@@ -26,7 +26,7 @@ impl Story<'_> {
             step,
             "random-user.yaml",
             &[("GATEWAY_IMAGE", "bedrock-gateway")],
-            &[("ROLE_ARN", account::ROLE)],
+            &[("THE_ROLE", account::ROLE)],
         )?;
         let pod = format!("pod/{POD}");
         let namespace = ["--namespace", TEAM];
