@@ -7,6 +7,7 @@
 
 mod apply;
 pub(crate) mod build;
+mod certify;
 mod events;
 pub(crate) mod models;
 pub(crate) mod observe;
@@ -41,10 +42,11 @@ use tracing::Instrument;
 use self::{
     apply::{Applier, ApplyError, Outcome},
     build::BuildError,
+    certify::CertifyError,
     observe::{ObserveError, Observed},
     publish::Written,
     readiness::Readiness,
-    validate::{ValidateError, Validated},
+    validate::{CertificateSource, Tls, ValidateError, Validated},
 };
 use crate::{
     cluster_keys::Keys,
@@ -125,6 +127,9 @@ pub(crate) enum Error {
     /// See [`ValidateError`].
     #[error(transparent)]
     Validate(#[from] ValidateError),
+    /// See [`CertifyError`].
+    #[error(transparent)]
+    Certify(#[from] CertifyError),
     /// See [`BuildError`].
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -148,13 +153,16 @@ impl Error {
                 condition::REASON_CLUSTER_KEYS_UNAVAILABLE
             }
             Self::Denied(denial) => denial.reason(),
-            Self::Apply(ApplyError::Foreign { .. }) => condition::REASON_NAME_CONFLICT,
+            Self::Apply(ApplyError::Foreign { .. }) | Self::Certify(CertifyError::Foreign) => {
+                condition::REASON_NAME_CONFLICT
+            }
             Self::Apply(ApplyError::Refused { .. }) | Self::Build(_) => {
                 condition::REASON_CHILD_REFUSED
             }
             Self::Watch(_)
             | Self::Observe(_)
             | Self::Policy(_)
+            | Self::Certify(_)
             | Self::Apply(_)
             | Self::Status(_) => condition::REASON_RETRYING,
         }
@@ -168,6 +176,7 @@ impl Error {
                 | Self::Denied(_)
                 | Self::Validate(ValidateError::Invalid(_))
                 | Self::Build(_)
+                | Self::Certify(CertifyError::Foreign)
                 | Self::Apply(ApplyError::Foreign { .. } | ApplyError::Refused { .. })
         )
     }
@@ -291,6 +300,7 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
         observed: run.observed.as_ref(),
         evaluation: run.evaluation.as_ref(),
         deployment,
+        related: status::Related::of(&context.stores, namespace, &access.name_any()),
         suspended: run.suspended,
         error: error.as_ref(),
     };
@@ -358,6 +368,14 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
         }
     };
     let validated = run.validated.insert(validated);
+    let made = certify::keep(validated, context).await?;
+    if let Some(Tls {
+        source: CertificateSource::Own { authorities },
+        ..
+    }) = &mut validated.tls
+    {
+        *authorities = made;
+    }
     let resources = build::build(validated)?;
     let applier = Applier {
         client: &context.client,

@@ -5,7 +5,7 @@
 //! before a certificate of it is used (`authority.rs`). Both are in one Secret, so that all replicas use the same
 //! (`secret.rs`).
 
-mod authority;
+pub(crate) mod authority;
 mod secret;
 
 use std::{

@@ -67,7 +67,10 @@ pub(crate) fn keys() -> Arc<ClusterKeys> {
 pub(crate) fn observed() -> Observed {
     Observed {
         cluster_keys: Some(keys()),
-        pod_monitors_served: true,
+        served: OwnedKind::ALL
+            .into_iter()
+            .filter(|kind| kind.is_optional())
+            .collect(),
         ..Observed::default()
     }
 }
@@ -377,6 +380,12 @@ impl State {
                     .permissions
                     .contains(&format!("{user} {verb} {resource}"));
                 body["status"] = json!({"allowed": allowed});
+                (StatusCode::CREATED, body)
+            }
+            Method::POST if path.ends_with("/secrets") => {
+                body["metadata"]["resourceVersion"] = json!(self.next_version());
+                let name = body["metadata"]["name"].as_str().unwrap_or_default();
+                self.objects.insert(format!("{path}/{name}"), body.clone());
                 (StatusCode::CREATED, body)
             }
             _ => (StatusCode::CREATED, body),

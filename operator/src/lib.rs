@@ -2,8 +2,8 @@
 //! `BedrockAccess`.
 //!
 //! `access.rs` contains the steps of a reconcile: observe, validate, build, apply, status. `sidecar.rs` contains the
-//! gateway as a sidecar. The operator never calls AWS and reads no Secret except the one with its webhook's
-//! certificate.
+//! gateway as a sidecar. The operator never calls AWS and reads no Secret except those with certificates that it created:
+//! its webhook's, and one in each namespace for gateways.
 
 mod access;
 mod admission;
@@ -34,7 +34,8 @@ pub use gateway_defaults::{GatewayDefaults, GatewayDefaultsError, ProxySettings,
 pub use leader::{LeaderElection, Timing};
 pub use run::{RunError, run};
 pub use settings::{
-    ALL_PER_MILLION, CollectorUrl, CollectorUrlError, DEFAULT_GATEWAY_IMAGE, Settings, Tracing,
+    ALL_PER_MILLION, CollectorUrl, CollectorUrlError, DEFAULT_CLUSTER_DOMAIN,
+    DEFAULT_GATEWAY_IMAGE, Settings, Tracing,
 };
 pub use webhook::{CertificateSource, OwnCertificate, Rotation, ServeError, WebhookSettings};
 

@@ -90,6 +90,9 @@ struct Arguments {
     /// Deny every BedrockAccess that no BedrockAccessPolicy allows, even if the cluster has no policy.
     #[arg(long, env = "REQUIRE_POLICY")]
     require_policy: bool,
+    /// DNS domain of the cluster, for the names in certificates of gateways [default: from /etc/resolv.conf, or cluster.local].
+    #[arg(long, env = "CLUSTER_DOMAIN", value_name = "DOMAIN")]
+    cluster_domain: Option<String>,
     /// Maximum concurrent reconciles.
     #[arg(long, env = "CONCURRENCY", default_value_t = Settings::default().concurrency, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -127,6 +130,17 @@ fn pull_policy(text: &str) -> Result<ImagePullPolicy, String> {
     ];
     let found = policies.into_iter().find(|policy| policy.as_str() == text);
     found.ok_or_else(|| "use Always, IfNotPresent or Never".to_owned())
+}
+
+/// The DNS domain of the cluster in a `resolv.conf` of a pod, whose search list has `svc.DOMAIN`.
+fn cluster_domain(resolv_conf: &str) -> Option<&str> {
+    let mut lists = resolv_conf
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("search"));
+    lists.find_map(|list| {
+        let mut domains = list.split_whitespace();
+        domains.find_map(|domain| domain.trim_end_matches('.').strip_prefix("svc."))
+    })
 }
 
 impl Arguments {
@@ -218,6 +232,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let webhook = arguments.webhook();
     let gateway_tracing = arguments.tracing();
     let election = arguments.leader_election();
+    let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let found = cluster_domain(&resolv_conf).map(ToOwned::to_owned);
+    let cluster_domain = arguments.cluster_domain.or(found);
+    let cluster_domain =
+        cluster_domain.unwrap_or_else(|| operator::DEFAULT_CLUSTER_DOMAIN.to_owned());
     let settings = Settings {
         webhook,
         gateway_image: arguments.gateway_image,
@@ -231,6 +250,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         leader_election: arguments.leader_elect.then_some(election),
         namespaces: arguments.namespaces,
         require_policy: arguments.require_policy,
+        cluster_domain,
         concurrency: arguments.concurrency,
         ..Settings::default()
     };
@@ -287,6 +307,20 @@ mod tests {
         assert_eq!(own.configuration, "staging-sidecar");
         assert_eq!(own.validation_configuration, "staging-validation");
         assert_eq!(own.names, ["staging-webhook.bedrock-access-system.svc"]);
+    }
+
+    #[test]
+    fn cluster_domain_is_that_of_the_search_list_of_pods() {
+        let pod = "nameserver 10.96.0.10\nsearch team-a.svc.k8s.example svc.k8s.example k8s.example\noptions ndots:5";
+        assert_eq!(cluster_domain(pod), Some("k8s.example"));
+        assert_eq!(
+            cluster_domain("search svc.cluster.local."),
+            Some("cluster.local")
+        );
+        assert_eq!(
+            cluster_domain("nameserver 1.1.1.1\nsearch example.com"),
+            None
+        );
     }
 
     #[test]

@@ -5,7 +5,11 @@
 
 mod packed;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use api::names;
 use k8s_openapi::api::{
@@ -45,6 +49,8 @@ pub(crate) enum OwnedKind {
     HorizontalPodAutoscaler,
     /// Lets Prometheus discover the gateway pods; not every cluster serves this kind.
     PodMonitor,
+    /// Lets cert-manager create the certificate of the gateway pods; not every cluster serves this kind.
+    Certificate,
 }
 
 /// Caches of the watched objects other than `BedrockAccess`.
@@ -64,10 +70,11 @@ pub(crate) struct Stores {
 
 impl OwnedKind {
     /// All kinds, in the order in which they are applied.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::ServiceAccount,
         Self::ConfigMap,
         Self::NetworkPolicy,
+        Self::Certificate,
         Self::Deployment,
         Self::Service,
         Self::PodDisruptionBudget,
@@ -77,7 +84,7 @@ impl OwnedKind {
 
     /// Whether the kind is not part of Kubernetes itself, so that a cluster may not serve it.
     pub(crate) fn is_optional(self) -> bool {
-        self == Self::PodMonitor
+        matches!(self, Self::PodMonitor | Self::Certificate)
     }
 
     /// Group, version and names of the kind.
@@ -95,6 +102,11 @@ impl OwnedKind {
                 "v1",
                 "PodMonitor",
             )),
+            Self::Certificate => ApiResource::from_gvk(&GroupVersionKind::gvk(
+                "cert-manager.io",
+                "v1",
+                "Certificate",
+            )),
         }
     }
 
@@ -109,6 +121,7 @@ impl OwnedKind {
             Self::PodDisruptionBudget => "PodDisruptionBudget",
             Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
             Self::PodMonitor => "PodMonitor",
+            Self::Certificate => "Certificate",
         }
     }
 
@@ -162,9 +175,9 @@ impl Stores {
             .copied()
     }
 
-    /// Whether the cluster serves a kind.
-    pub(crate) fn serves(&self, kind: OwnedKind) -> bool {
-        !kind.is_optional() || self.served.borrow().contains(&kind)
+    /// The optional kinds that the cluster serves.
+    pub(crate) fn served(&self) -> BTreeSet<OwnedKind> {
+        self.served.borrow().clone()
     }
 
     /// An owned object by name.

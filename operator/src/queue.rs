@@ -48,6 +48,12 @@ impl Queue {
         self.wait((namespace, access.name.clone()));
     }
 
+    /// Whether a `BedrockAccess` exists.
+    pub(crate) fn exists(&self, namespace: &str, name: &str) -> bool {
+        let access = ObjectRef::new(name).within(namespace);
+        self.access_store.get(&access).is_some()
+    }
+
     /// A reconcile of every object is requested.
     pub(crate) fn add_all(&self) {
         for access in self.access_store.state() {
@@ -66,10 +72,7 @@ impl Queue {
     /// Removes objects that were deleted before their reconcile started.
     pub(crate) fn retain_existing(&self) {
         let mut waiting = self.waiting();
-        waiting.retain(|(namespace, name), _| {
-            let access = ObjectRef::new(name).within(namespace);
-            self.access_store.get(&access).is_some()
-        });
+        waiting.retain(|(namespace, name), _| self.exists(namespace, name));
         self.metrics.queue_length(waiting.len());
     }
 

@@ -5,11 +5,27 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 use api::{names, v1alpha1::gateway::ImagePullPolicy};
 use http::Uri;
 
-use crate::{gateway_defaults::GatewayDefaults, leader::LeaderElection, webhook::WebhookSettings};
+use crate::{
+    gateway_defaults::GatewayDefaults,
+    leader::LeaderElection,
+    webhook::{Rotation, WebhookSettings},
+};
 
 /// Default image of the gateway.
 pub const DEFAULT_GATEWAY_IMAGE: &str =
     concat!("bedrock-access/bedrock-gateway:", env!("CARGO_PKG_VERSION"));
+
+/// Default DNS domain of a cluster.
+pub const DEFAULT_CLUSTER_DOMAIN: &str = "cluster.local";
+
+/// Lifetimes of the certificates of gateways. Apps read the CA when they start, so both CAs are published for weeks, less than the
+/// third of a certificate's lifetime that remains when it is due. Reconciles check them: `check` is not used.
+const GATEWAY_CERTIFICATES: Rotation = Rotation {
+    authority: Duration::from_hours(24 * 730),
+    certificate: Duration::from_hours(24 * 90),
+    overlap: Duration::from_hours(24 * 14),
+    check: Duration::ZERO,
+};
 
 /// A sampling rate of 100 %.
 pub const ALL_PER_MILLION: u32 = 1_000_000;
@@ -87,6 +103,10 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// Whether a `BedrockAccess` needs a `BedrockAccessPolicy` that allows it, even if the cluster has no policy.
     pub require_policy: bool,
+    /// DNS domain of the cluster, for the names in certificates of gateways.
+    pub cluster_domain: String,
+    /// Lifetimes of the certificates of gateways that the operator creates.
+    pub gateway_certificates: Rotation,
     /// Maximum concurrent reconciles.
     pub concurrency: u16,
     /// Interval between reconciles of a ready `BedrockAccess`, for changes that no watch reports.
@@ -119,6 +139,8 @@ impl Default for Settings {
             leader_election: None,
             namespaces: Vec::new(),
             require_policy: false,
+            cluster_domain: DEFAULT_CLUSTER_DOMAIN.to_owned(),
+            gateway_certificates: GATEWAY_CERTIFICATES,
             concurrency: 16,
             resync: Duration::from_mins(10),
             cluster_keys_refresh: Duration::from_mins(10),

@@ -14,4 +14,5 @@ pub(crate) mod rig;
 pub(crate) mod sidecar;
 mod stored;
 mod suspend;
+mod tls;
 mod upgrade;

@@ -222,6 +222,18 @@ yes
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]
   verbs: [get, list, watch, create, patch, delete]
+# For cert-manager, if installed.
+- apiGroups: [cert-manager.io]
+  resources: [certificates]
+  verbs: [get, list, watch, create, patch, delete]
+# Certificates of gateways that the operator creates (spec.gateway.tls): one Secret in each namespace. RBAC cannot limit `create` to a name.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [bedrock-gateway-tls]
+  verbs: [get, update]
 # State of the gateway pods.
 - apiGroups: [""]
   resources: [pods]

@@ -103,6 +103,10 @@ pub const CONFIG_KEY: &str = "gateway.yaml";
 pub const SIDECAR_CONFIG_KEY: &str = "sidecar.yaml";
 /// Directory where the Secret with API keys is mounted: one file per client, whose name is the name of the client.
 pub const API_KEYS_DIRECTORY: &str = "/etc/bedrock-gateway/api-keys";
+/// Directory where the certificate of the gateway pods is mounted, as `tls.crt` and `tls.key`.
+pub const TLS_DIRECTORY: &str = "/etc/bedrock-gateway/tls";
+/// Name of the Secret, in each namespace, with the certificates that the operator creates for gateways there.
+pub const TLS_SECRET: &str = "bedrock-gateway-tls";
 /// Directory where the Secret of the rate-limit store is mounted.
 pub const LIMIT_STORE_DIRECTORY: &str = "/etc/bedrock-gateway/limit-store";
 /// Directory where the Secret of `identity.secret` is mounted if it contains shared config files.

@@ -19,6 +19,7 @@ pub mod autoscaling;
 pub mod clients;
 pub mod condition;
 pub mod gateway;
+pub mod http_route;
 pub mod identity;
 pub mod limits;
 pub mod models;
@@ -28,6 +29,7 @@ pub mod policy;
 pub mod service_account;
 pub mod sidecar;
 pub mod status;
+pub mod tls;
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Fourth step of a reconcile: brings the cluster to the built state with as few writes as possible.
 //!
-//! Order: the ServiceAccount first, since the EKS webhook reads its role when a pod is created; then the configuration,
-//! which pods need to start, and the NetworkPolicy, without which no pod should run; then the pods; then Service,
+//! Order: the ServiceAccount first, since the EKS webhook reads its role when a pod is created; then the configuration and the
+//! certificate, which pods need to start, and the NetworkPolicy, without which no pod should run; then the pods; then Service,
 //! disruption budget, autoscaler, monitor and the settings for apps, which the endpoint does not need to serve; last,
 //! objects that the spec no longer requests are deleted. An object is written only if the cache shows that a wanted field
 //! differs or that we own a field that is no longer wanted (`compare.rs`), so a steady state writes nothing. Objects of the
@@ -128,6 +128,7 @@ impl Applier<'_> {
         let Resources {
             service_account,
             config,
+            certificate,
             network_policy,
             deployment,
             service,
@@ -140,6 +141,7 @@ impl Applier<'_> {
         let resources = Resources {
             service_account: self.optional(service_account.as_ref()).await?,
             config: self.one(config).await?,
+            certificate: self.optional(certificate.as_ref()).await?,
             network_policy: self.optional(network_policy.as_ref()).await?,
             deployment: self.optional(deployment.as_ref()).await?,
             service: self.optional(service.as_ref()).await?,
@@ -422,6 +424,7 @@ impl<T> Resources<T> {
         let Self {
             service_account,
             config,
+            certificate,
             network_policy,
             deployment,
             service,
@@ -433,6 +436,7 @@ impl<T> Resources<T> {
         service_account
             .iter()
             .chain([config])
+            .chain(certificate)
             .chain(network_policy)
             .chain(deployment)
             .chain(service)

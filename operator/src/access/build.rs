@@ -5,6 +5,7 @@
 //! every field in the document.
 
 mod autoscaler;
+mod certificate;
 mod client_config;
 mod config;
 mod container;
@@ -40,6 +41,8 @@ pub(crate) struct Resources<T> {
     pub(crate) service_account: Option<T>,
     /// The gateway's configuration.
     pub(crate) config: T,
+    /// Lets cert-manager create the certificate of the pods; `None` if not requested or not served by the cluster.
+    pub(crate) certificate: Option<T>,
     /// Allows traffic to and from the pods; `None` if disabled.
     pub(crate) network_policy: Option<T>,
     /// The gateway's pods; `None` if gateway pods are disabled.
@@ -85,12 +88,17 @@ pub(crate) enum BuildError {
 /// Only in case of a bug in the operator.
 pub(crate) fn build(access: &Validated) -> Result<Resources<Prepared>, BuildError> {
     let gateway = access.gateway.enabled.then_some(access);
+    let document = |kind: OwnedKind, object: fn(&Validated) -> Option<Value>| {
+        let access = gateway.filter(|access| access.served.contains(&kind))?;
+        Some(tidied(kind, access.child_name(), object(access)?))
+    };
     Ok(Resources {
         service_account: optional(
             OwnedKind::ServiceAccount,
             gateway.and_then(service_account::build),
         )?,
         config: prepare(OwnedKind::ConfigMap, &config::build(access)?)?,
+        certificate: document(OwnedKind::Certificate, certificate::build),
         network_policy: optional(
             OwnedKind::NetworkPolicy,
             gateway.and_then(network_policy::build),
@@ -105,9 +113,7 @@ pub(crate) fn build(access: &Validated) -> Result<Resources<Prepared>, BuildErro
             OwnedKind::HorizontalPodAutoscaler,
             gateway.and_then(autoscaler::build),
         )?,
-        pod_monitor: gateway
-            .and_then(pod_monitor::build)
-            .map(|object| tidied(OwnedKind::PodMonitor, access.child_name(), object)),
+        pod_monitor: document(OwnedKind::PodMonitor, pod_monitor::build),
         client_config: optional(OwnedKind::ConfigMap, gateway.map(client_config::build))?,
     })
 }

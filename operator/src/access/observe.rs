@@ -4,7 +4,7 @@
 
 pub(crate) mod sidecars;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use api::v1alpha1::BedrockAccess;
 use futures::{StreamExt, stream};
@@ -30,8 +30,8 @@ pub(crate) struct Observed {
     pub(crate) cluster_keys: Option<Arc<ClusterKeys>>,
     /// Whether the existing ServiceAccount that the spec names exists; `None` if the operator creates it.
     pub(crate) existing_service_account: Option<bool>,
-    /// Whether the cluster serves `PodMonitor`.
-    pub(crate) pod_monitors_served: bool,
+    /// The optional kinds that the cluster serves.
+    pub(crate) served: BTreeSet<OwnedKind>,
     /// The gateway's pods by name, without pods that are being deleted.
     pub(crate) pods: Vec<PodState>,
     /// Pods with the sidecar label by name, without pods that have finished.
@@ -118,7 +118,7 @@ pub(crate) async fn observe(
     Ok(Observed {
         cluster_keys,
         existing_service_account,
-        pod_monitors_served: stores.serves(OwnedKind::PodMonitor),
+        served: stores.served(),
         pods,
         sidecars,
     })

@@ -73,15 +73,11 @@ pub(super) async fn status(
     if let Some(now) = models.filter(|models| models.reason != condition::REASON_READY) {
         events::transition(&reference, context, before(condition::MODELS_READY), now).await;
     }
-    let roles = status::find(&wanted, condition::TARGET_ROLES_READY);
-    if let Some(now) = roles.filter(|roles| roles.status == "False") {
-        events::transition(
-            &reference,
-            context,
-            before(condition::TARGET_ROLES_READY),
-            now,
-        )
-        .await;
+    for type_ in [condition::TARGET_ROLES_READY, condition::ENCRYPTED] {
+        let found = status::find(&wanted, type_);
+        if let Some(now) = found.filter(|one| one.status == "False") {
+            events::transition(&reference, context, before(type_), now).await;
+        }
     }
     Ok(wanted)
 }

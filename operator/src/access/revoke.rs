@@ -89,7 +89,8 @@ pub(super) async fn withdraw(access: &BedrockAccess, context: &Context) -> Resul
             }
             OwnedKind::Deployment
             | OwnedKind::HorizontalPodAutoscaler
-            | OwnedKind::ServiceAccount => {
+            | OwnedKind::ServiceAccount
+            | OwnedKind::Certificate => {
                 if owned.meta().deletion_timestamp.is_none() {
                     delete(&context.client, &context.metrics, namespace, kind, &owned).await?;
                 }

@@ -17,14 +17,19 @@ use k8s_openapi::{
 };
 use kube::api::DynamicObject;
 
+pub(crate) use self::conditions::related::Related;
 use self::conditions::{
-    ConditionOutcome, ConditionStatus, accepted, credentials, gateway, models, monitored, ready,
-    sidecars, target_roles,
+    ConditionOutcome, ConditionStatus, accepted, credentials, encrypted, gateway, models,
+    monitored, ready, sidecars, target_roles,
 };
 use crate::{
     access::{Error, models::check, observe::Observed, validate::Validated},
+    owned::OwnedKind,
     policy::evaluate::Evaluation,
 };
+
+/// Conditions about owned objects, which do not change while the object is suspended.
+const OF_OBJECTS: [&str; 2] = [condition::MONITORED, condition::ENCRYPTED];
 
 /// Results of the other steps.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub(crate) struct Result<'a> {
     pub(crate) evaluation: Option<&'a Evaluation>,
     /// The current Deployment, if it exists.
     pub(crate) deployment: Option<Arc<DynamicObject>>,
+    /// Owned objects whose status other controllers write.
+    pub(crate) related: Related,
     /// Whether `spec.suspend` kept the operator from changing owned objects.
     pub(crate) suspended: bool,
     /// The error that ended the reconcile.
@@ -113,7 +120,7 @@ pub(crate) fn compute(
     // A condition stays as it was if it could not be evaluated.
     let keep = |type_: &str| {
         (type_ == condition::ACCEPTED && result.evaluation.is_none())
-            || (type_ == condition::MONITORED && result.suspended)
+            || (OF_OBJECTS.contains(&type_) && result.suspended)
     };
     let mut outcomes = vec![
         (condition::READY, summary.ready),
@@ -131,11 +138,8 @@ pub(crate) fn compute(
     if let Some((_, outcome)) = sidecars {
         outcomes.push((condition::SIDECARS_UP_TO_DATE, outcome));
     }
-    if let Some(observed) = result.observed.filter(|_| enabled && !result.suspended) {
-        let own = &access.spec.gateway;
-        let gateway = result.validated.map_or(own, |valid| &valid.gateway);
-        let monitored = monitored::outcome(gateway, observed.pod_monitors_served);
-        outcomes.extend(monitored.map(|outcome| (condition::MONITORED, outcome)));
+    if enabled && !result.suspended {
+        outcomes.extend(of_owned_objects(access, result));
     }
     if let Some(outcome) = result.evaluation.and_then(accepted::outcome) {
         outcomes.push((condition::ACCEPTED, outcome));
@@ -153,6 +157,26 @@ pub(crate) fn compute(
     );
     status.conditions = conditions;
     status
+}
+
+/// The conditions in [`OF_OBJECTS`].
+fn of_owned_objects(
+    access: &BedrockAccess,
+    result: &Result<'_>,
+) -> Vec<(&'static str, ConditionOutcome)> {
+    let monitored = result.observed.and_then(|observed| {
+        let own = &access.spec.gateway;
+        let gateway = result.validated.map_or(own, |valid| &valid.gateway);
+        monitored::outcome(gateway, observed.served.contains(&OwnedKind::PodMonitor))
+    });
+    let encrypted = encrypted::outcome(result.validated, &result.related);
+    [
+        (condition::MONITORED, monitored),
+        (condition::ENCRYPTED, encrypted),
+    ]
+    .into_iter()
+    .filter_map(|(type_, outcome)| Some((type_, outcome?)))
+    .collect()
 }
 
 /// The condition of a type in a status.

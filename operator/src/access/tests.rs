@@ -17,6 +17,7 @@ mod gateways;
 mod optional;
 mod policies;
 mod suspend;
+mod tls;
 
 const ACCOUNT: &str = "/api/v1/namespaces/team-a/serviceaccounts/chat-gateway";
 const CONFIG: &str = "/api/v1/namespaces/team-a/configmaps/chat-gateway";

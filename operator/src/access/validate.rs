@@ -11,8 +11,9 @@ mod limits;
 mod models;
 mod problems;
 mod sidecar;
+mod tls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::{
     Region, RoleArn,
@@ -32,12 +33,14 @@ pub(crate) use labels::first_problem as label_problem;
 pub(crate) use limits::Limits;
 pub(crate) use problems::Problem;
 pub(crate) use sidecar::Sidecar;
+pub(crate) use tls::{CertificateSource, Entry, Tls, issued_secret};
 
 use problems::{Problems, list};
 
 use crate::{
     access::observe::Observed,
     gateway_defaults::ProxySettings,
+    owned::OwnedKind,
     settings::{Settings, Tracing},
 };
 
@@ -86,8 +89,12 @@ pub(crate) struct Validated {
     pub(crate) sidecar: Option<Sidecar>,
     /// Number of gateway pods.
     pub(crate) scale: Scale,
-    /// The PodMonitor, if requested and served by the cluster.
+    /// The PodMonitor, if requested.
     pub(crate) pod_monitor: Option<PodMonitorSpec>,
+    /// TLS of the gateway pods.
+    pub(crate) tls: Option<Tls>,
+    /// The optional kinds that the cluster serves.
+    pub(crate) served: BTreeSet<OwnedKind>,
     /// The gateway's image.
     pub(crate) image: String,
     /// Trace export of the gateway.
@@ -223,8 +230,9 @@ impl Validated {
 
     /// Base URL for clients inside the cluster.
     pub(crate) fn endpoint(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!(
-            "http://{}.{}.svc:{}",
+            "{scheme}://{}.{}.svc:{}",
             self.child_name(),
             self.namespace,
             names::GATEWAY_PORT
@@ -279,6 +287,9 @@ pub(crate) fn validate(
     check_scale(&spec.gateway, &mut problems);
     let endpoints = endpoints(spec, &mut problems);
     let sidecar = sidecar::sidecar(spec, settings, &mut problems);
+    let domain = &settings.cluster_domain;
+    let tls = spec.gateway.tls.as_ref().filter(|_| spec.gateway.enabled);
+    let tls = tls.map(|tls| tls::tls(tls, &namespace, &name, domain, &mut problems));
     let (Some(owner), Some(region), Some(identity), Some(service_account), true) = (
         access.controller_owner_ref(&()),
         region,
@@ -312,10 +323,9 @@ pub(crate) fn validate(
         guardrail: spec.guardrail.as_ref().map(models::guardrail),
         sidecar,
         scale: scale(&spec.gateway),
-        pod_monitor: gateway
-            .pod_monitor
-            .clone()
-            .filter(|_| observed.pod_monitors_served),
+        pod_monitor: gateway.pod_monitor.clone(),
+        tls,
+        served: observed.served.clone(),
         gateway: GatewaySpec {
             image_pull_policy: gateway
                 .image_pull_policy

@@ -1,4 +1,5 @@
-//! Creates and renews a certificate authority (CA) and the webhook's certificate. Pure, except for key generation.
+//! Creates and renews a certificate authority (CA) and a server's certificate, of the webhook or of a gateway. Pure, except for
+//! key generation.
 //!
 //! A renewed CA is first added to the bundle beside the previous one, while the certificate in use stays. Only after
 //! the new CA has been published for a while, a certificate of it is created. So a client with the bundle of one step
@@ -21,26 +22,35 @@ use time::OffsetDateTime;
 
 use crate::webhook::Rotation;
 
-/// Common name of the CA.
-const COMMON_NAME: &str = "bedrock-access-operator webhook authority";
 /// Clocks differ: certificates are valid from a few minutes before their creation.
 const CLOCK_SKEW: Duration = Duration::from_mins(5);
 /// End of a PEM certificate.
 const END: &str = "-----END CERTIFICATE-----";
 
+/// Whom the certificates are for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    /// Common name of the CA.
+    pub(crate) authority: &'a str,
+    /// Common name of the server, at most 64 characters.
+    pub(crate) server: &'a str,
+    /// DNS names and addresses of the server.
+    pub(crate) names: &'a [String],
+}
+
 /// Keys and certificates that all replicas share.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Bundle {
+pub(crate) struct Bundle {
     /// CA certificates, PEM, the newest first, at most two.
-    pub(super) authorities: String,
+    pub(crate) authorities: String,
     /// Key of the newest CA, PEM.
-    pub(super) authority_key: String,
+    pub(crate) authority_key: String,
     /// When the newest CA was created.
-    pub(super) authority_made: Timestamp,
-    /// The server's certificate, PEM.
-    pub(super) certificate: String,
+    pub(crate) authority_made: Timestamp,
+    /// The server's certificate, PEM; empty if it does not exist yet.
+    pub(crate) certificate: String,
     /// Its key, PEM.
-    pub(super) key: String,
+    pub(crate) key: String,
 }
 
 /// Why a certificate cannot be created.
@@ -58,25 +68,29 @@ pub(crate) enum AuthorityError {
 ///
 /// # Errors
 /// When a key or certificate cannot be created.
-pub(super) fn next(
+pub(crate) fn next(
     current: &Bundle,
-    names: &[String],
+    subject: Subject<'_>,
     rotation: &Rotation,
     published: bool,
     now: Timestamp,
 ) -> Result<Option<Bundle>, AuthorityError> {
-    let usable = |authorities: &str, at: Timestamp| {
-        names
-            .iter()
-            .all(|name| trusted(&current.certificate, authorities, name, at))
-    };
-    let newest = newest(&current.authorities);
-    let Some(newest) = newest.filter(|_| usable(&current.authorities, now)) else {
-        return fresh(names, rotation, now).map(Some);
-    };
+    let usable = |authorities: &str, at: Timestamp| current.is_trusted(subject, authorities, at);
     let age = Duration::try_from(now.duration_since(current.authority_made)).unwrap_or_default();
+    let newest = newest(&current.authorities).filter(|_| age < rotation.authority);
+    let Some(newest) = newest else {
+        return fresh(subject, rotation, now).map(Some);
+    };
+    if !usable(&current.authorities, now) {
+        // A new server, other names, or a certificate that was not renewed in time.
+        let renewed = current.renewed(subject, rotation, now).ok();
+        return match renewed.filter(|bundle| bundle.is_trusted(subject, newest, now)) {
+            Some(renewed) => Ok(Some(renewed)),
+            None => fresh(subject, rotation, now).map(Some),
+        };
+    }
     if age >= rotation.authority / 3 * 2 {
-        let (certificate, key) = authority(rotation, now)?;
+        let (certificate, key) = authority(subject, rotation, now)?;
         return Ok(Some(Bundle {
             authorities: format!("{certificate}{newest}"),
             authority_key: key,
@@ -96,16 +110,34 @@ pub(super) fn next(
     if !due {
         return Ok(None);
     }
-    let (certificate, key) = certificate(&current.authority_key, names, rotation, now)?;
-    Ok(Some(Bundle {
-        certificate,
-        key,
-        ..current.clone()
-    }))
+    current.renewed(subject, rotation, now).map(Some)
+}
+
+impl Bundle {
+    /// With a new certificate of the newest CA.
+    fn renewed(
+        &self,
+        subject: Subject<'_>,
+        rotation: &Rotation,
+        now: Timestamp,
+    ) -> Result<Self, AuthorityError> {
+        let (certificate, key) = certificate(&self.authority_key, subject, rotation, now)?;
+        Ok(Self {
+            certificate,
+            key,
+            ..self.clone()
+        })
+    }
+
+    /// Whether a client that trusts these CA certificates accepts the certificate for all names.
+    fn is_trusted(&self, subject: Subject<'_>, authorities: &str, at: Timestamp) -> bool {
+        let mut names = subject.names.iter();
+        names.all(|name| trusted(&self.certificate, authorities, name, at))
+    }
 }
 
 /// The newest CA certificate of a bundle.
-pub(super) fn newest(authorities: &str) -> Option<&str> {
+pub(crate) fn newest(authorities: &str) -> Option<&str> {
     let end = authorities.find(END)?.saturating_add(END.len());
     let line = authorities.get(end..)?.find('\n').unwrap_or_default();
     authorities.get(
@@ -120,13 +152,13 @@ pub(super) fn newest(authorities: &str) -> Option<&str> {
 ///
 /// # Errors
 /// When a key or certificate cannot be created.
-pub(super) fn fresh(
-    names: &[String],
+pub(crate) fn fresh(
+    subject: Subject<'_>,
     rotation: &Rotation,
     now: Timestamp,
 ) -> Result<Bundle, AuthorityError> {
-    let (authorities, authority_key) = authority(rotation, now)?;
-    let (certificate, key) = certificate(&authority_key, names, rotation, now)?;
+    let (authorities, authority_key) = authority(subject, rotation, now)?;
+    let (certificate, key) = certificate(&authority_key, subject, rotation, now)?;
     Ok(Bundle {
         authorities,
         authority_key,
@@ -136,21 +168,25 @@ pub(super) fn fresh(
     })
 }
 
-fn authority(rotation: &Rotation, now: Timestamp) -> Result<(String, String), AuthorityError> {
+fn authority(
+    subject: Subject<'_>,
+    rotation: &Rotation,
+    now: Timestamp,
+) -> Result<(String, String), AuthorityError> {
     let key = KeyPair::generate()?;
-    let mut params = authority_params();
+    let mut params = authority_params(subject);
     (params.not_before, params.not_after) = validity(rotation.authority, now)?;
     let certificate = params.self_signed(&key)?;
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
 /// Parameters that identify the CA as an issuer: only its name and key, which do not change.
-fn authority_params() -> CertificateParams {
+fn authority_params(subject: Subject<'_>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params
         .distinguished_name
-        .push(DnType::CommonName, COMMON_NAME);
+        .push(DnType::CommonName, subject.authority);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
@@ -158,18 +194,17 @@ fn authority_params() -> CertificateParams {
 
 fn certificate(
     authority_key: &str,
-    names: &[String],
+    subject: Subject<'_>,
     rotation: &Rotation,
     now: Timestamp,
 ) -> Result<(String, String), AuthorityError> {
-    let issuer = Issuer::new(authority_params(), KeyPair::from_pem(authority_key)?);
+    let issuer = Issuer::new(authority_params(subject), KeyPair::from_pem(authority_key)?);
     let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(names.to_vec())?;
+    let mut params = CertificateParams::new(subject.names.to_vec())?;
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(
-        DnType::CommonName,
-        "bedrock-access-operator webhook".to_owned(),
-    );
+    params
+        .distinguished_name
+        .push(DnType::CommonName, subject.server);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
@@ -188,7 +223,7 @@ fn validity(
 }
 
 /// Whether a client that trusts these CA certificates accepts the certificate for this name at this time.
-pub(super) fn trusted(certificate: &str, authorities: &str, name: &str, at: Timestamp) -> bool {
+fn trusted(certificate: &str, authorities: &str, name: &str, at: Timestamp) -> bool {
     let mut roots = RootCertStore::empty();
     for authority in CertificateDer::pem_slice_iter(authorities.as_bytes()).flatten() {
         if roots.add(authority).is_err() {

@@ -25,10 +25,14 @@ use publication::Publication;
 
 use super::{
     CertificateError,
-    authority::{Bundle, fresh, newest, next},
+    authority::{Bundle, Subject, fresh, newest, next},
 };
 use crate::webhook::OwnCertificate;
 
+/// Common name of the CA.
+const AUTHORITY_NAME: &str = "bedrock-access-operator webhook authority";
+/// Common name of the certificate.
+const SERVER_NAME: &str = "bedrock-access-operator webhook";
 const AUTHORITIES: &str = "ca.crt";
 const AUTHORITY_KEY: &str = "ca.key";
 const AUTHORITY_MADE: &str = "ca.made";
@@ -92,13 +96,18 @@ impl Keeper {
         let announced = current
             .as_ref()
             .is_some_and(|bundle| announced(bundle, &trusted));
-        let (names, rotation, now) = (&self.own.names, &self.own.rotation, Timestamp::now());
+        let (rotation, now) = (&self.own.rotation, Timestamp::now());
+        let subject = Subject {
+            authority: AUTHORITY_NAME,
+            server: SERVER_NAME,
+            names: &self.own.names,
+        };
         let (bundle, renewed) = match current {
-            Some(current) => match next(&current, names, rotation, announced, now)? {
+            Some(current) => match next(&current, subject, rotation, announced, now)? {
                 Some(due) => (due, true),
                 None => (current, false),
             },
-            None => (fresh(names, rotation, now)?, true),
+            None => (fresh(subject, rotation, now)?, true),
         };
         if renewed {
             self.write(found, &bundle).await?;

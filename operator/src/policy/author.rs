@@ -122,6 +122,14 @@ impl Checks<'_> {
                 || self.can(["get", "", "secrets", name]).await?),
             Permission::ServiceAccounts => self.can(["create", "", "serviceaccounts", ""]).await,
             Permission::Services => self.can(["create", "", "services", ""]).await,
+            Permission::Certificates => {
+                self.can(["create", "cert-manager.io", "certificates", ""])
+                    .await
+            }
+            Permission::HttpRoutes => {
+                self.can(["create", "gateway.networking.k8s.io", "httproutes", ""])
+                    .await
+            }
         }
     }
 

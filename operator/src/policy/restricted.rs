@@ -14,9 +14,11 @@ use api::{
     v1alpha1::{
         BedrockAccessSpec,
         gateway::GatewaySpec,
+        http_route::HttpRouteSpec,
         identity::IrsaSpec,
         policy::{BedrockAccessPolicySpec, IdentityKind},
         service_account::ServiceAccountSpec,
+        tls::TlsSpec,
     },
 };
 use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, Toleration, WeightedPodAffinityTerm};
@@ -25,6 +27,8 @@ use endpoint::is_aws_service;
 
 /// Longest text of a value in a message, in characters.
 const SHOWN: usize = 200;
+/// API group of cert-manager, which the text of an issuer omits.
+const CERT_MANAGER: &str = "cert-manager.io";
 /// Taints that every pod tolerates for a while: the API server adds these tolerations itself.
 const DEFAULT_TAINTS: [&str; 2] = [
     "node.kubernetes.io/not-ready=*:NoExecute",
@@ -59,6 +63,9 @@ pub(crate) enum Rule {
     TopologyKeys,
     Metadata,
     Identities,
+    Issuers,
+    Gateways,
+    Hostnames,
 }
 
 /// A permission in the namespace of the `BedrockAccess`.
@@ -72,6 +79,10 @@ pub(crate) enum Permission {
     ServiceAccounts,
     /// Create Services.
     Services,
+    /// Create Certificates of cert-manager.
+    Certificates,
+    /// Create HTTPRoutes of the Gateway API.
+    HttpRoutes,
 }
 
 impl Rule {
@@ -88,6 +99,9 @@ impl Rule {
             Self::TopologyKeys => "topologyKeys",
             Self::Metadata => "metadata",
             Self::Identities => "identities",
+            Self::Issuers => "issuers",
+            Self::Gateways => "gateways",
+            Self::Hostnames => "hostnames",
         }
     }
 
@@ -103,6 +117,9 @@ impl Rule {
             Self::Tolerations => &policy.tolerations,
             Self::TopologyKeys => &policy.topology_keys,
             Self::Metadata => &policy.metadata,
+            Self::Issuers => &policy.issuers,
+            Self::Gateways => &policy.gateways,
+            Self::Hostnames => &policy.hostnames,
             Self::Identities => {
                 let kinds = policy.identities.as_ref()?.iter();
                 return Some(kinds.map(|kind| kind.as_str().to_owned()).collect());
@@ -259,6 +276,8 @@ fn gateway(gateway: &GatewaySpec) -> Vec<Restricted> {
         "spec.gateway.podAnnotations",
         &gateway.pod_annotations,
     ));
+    values.extend(gateway.tls.iter().filter_map(tls));
+    values.extend(gateway.http_route.iter().flat_map(http_route));
     let service = &gateway.service;
     values.extend(
         metadata("spec.gateway.service.labels", &service.labels)
@@ -269,6 +288,51 @@ fn gateway(gateway: &GatewaySpec) -> Vec<Restricted> {
             .map(|value| value.with(Permission::Services)),
     );
     values
+}
+
+/// A Secret that the pods mount, or an issuer whose certificates can be trusted by others.
+fn tls(tls: &TlsSpec) -> Option<Restricted> {
+    let field = "spec.gateway.tls";
+    let secret = tls.secret_name.as_ref();
+    let secret = secret.map(|name| Restricted::secret(&format!("{field}.secretName"), name));
+    secret.or_else(|| {
+        let issuer = tls.issuer_ref.as_ref()?;
+        let kind = match issuer.group() {
+            CERT_MANAGER => issuer.kind().to_owned(),
+            group => format!("{}.{group}", issuer.kind()),
+        };
+        let text = format!("{kind}/{}", issuer.name);
+        let value = Restricted::new(Rule::Issuers, format!("{field}.issuerRef"), text);
+        Some(value.with(Permission::Certificates))
+    })
+}
+
+/// A route exposes the Service outside the cluster, and takes host names of the Gateway.
+fn http_route(route: &HttpRouteSpec) -> Vec<Restricted> {
+    let field = "spec.gateway.httpRoute";
+    let parents = route.parent_refs.iter().map(|parent| {
+        let text = match &parent.namespace {
+            Some(namespace) => format!("{namespace}/{}", parent.name),
+            None => parent.name.clone(),
+        };
+        Restricted {
+            detail: serde_json::to_string(parent).unwrap_or_default(),
+            ..Restricted::new(Rule::Gateways, format!("{field}.parentRefs"), text)
+        }
+    });
+    // Without host names, the route serves all names of the Gateway.
+    let all = ["*".to_owned()];
+    let hostnames = match route.hostnames.as_slice() {
+        [] => &all,
+        hostnames => hostnames,
+    };
+    let hostnames = hostnames
+        .iter()
+        .map(|hostname| Restricted::new(Rule::Hostnames, format!("{field}.hostnames"), hostname));
+    let values = parents.chain(hostnames);
+    values
+        .map(|value| value.with(Permission::HttpRoutes))
+        .collect()
 }
 
 /// Labels and annotations can have an effect on Services, NetworkPolicies, admission webhooks and other controllers.
@@ -352,6 +416,8 @@ impl fmt::Display for Permission {
             Self::Secret(name) => write!(f, "get secrets/{name}, or create deployments or pods"),
             Self::ServiceAccounts => f.write_str("create serviceaccounts"),
             Self::Services => f.write_str("create services"),
+            Self::Certificates => f.write_str("create certificates.cert-manager.io"),
+            Self::HttpRoutes => f.write_str("create httproutes.gateway.networking.k8s.io"),
         }
     }
 }

@@ -260,6 +260,7 @@ async fn steady_state_writes_nothing() {
     let mut rig = Rig::without_operator().await;
     rig.start_operator_with(settings()).await;
     rig.serve_pod_monitors().await;
+    rig.serve_certificates().await;
     for name in ["one", "two", "three"] {
         let mut spec = sample_spec();
         if name == "three" {
@@ -267,7 +268,11 @@ async fn steady_state_writes_nothing() {
             spec["gateway"] = json!({
                 "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
                 "podMonitor": {},
+                "tls": {"issuerRef": {"name": "internal"}, "caConfigMapName": "bundle"},
             });
+        }
+        if name == "two" {
+            spec["gateway"] = json!({"tls": {}});
         }
         rig.apply(name, &spec).await.unwrap();
     }

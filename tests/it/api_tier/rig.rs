@@ -1,6 +1,7 @@
 //! An API server with the definitions installed, and the operator running with the chart's own roles.
 
 mod chart;
+mod definitions;
 mod shared;
 
 use std::{collections::BTreeSet, fs, path::PathBuf, process::Command, sync::Arc, time::Duration};

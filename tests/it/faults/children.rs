@@ -34,6 +34,7 @@ fn by_hand(kind: &str) -> Value {
         }}),
         "PodDisruptionBudget" => json!({"spec": {"maxUnavailable": 3}}),
         "HorizontalPodAutoscaler" => json!({"spec": {"maxReplicas": 50}}),
+        "Certificate" => json!({"spec": {"dnsNames": ["elsewhere.example"]}}),
         "PodMonitor" => {
             json!({"spec": {"selector": {"matchLabels": {"bedrockaccess.dev/access": "other"}}}})
         }
@@ -155,6 +156,7 @@ async fn there_first(world: Arc<World>, kind: &'static str, namespace: String, s
             "maxReplicas": 2,
         }}),
         "PodMonitor" => json!({"spec": {"selector": {}}}),
+        "Certificate" => json!({"spec": {"secretName": "other", "issuerRef": {"name": "other"}}}),
         _ => json!({}),
     };
     let api = oracle::api(&case.world.client, &case.namespace, kind);

@@ -10,7 +10,7 @@ use kube::{
 use serde_json::{Map, Value, json};
 
 /// Every kind an operator makes.
-pub(crate) const CHILDREN: [(&str, &str, &str, &str); 8] = [
+pub(crate) const CHILDREN: [(&str, &str, &str, &str); 9] = [
     ("", "v1", "ServiceAccount", "serviceaccounts"),
     ("", "v1", "ConfigMap", "configmaps"),
     (
@@ -19,6 +19,7 @@ pub(crate) const CHILDREN: [(&str, &str, &str, &str); 8] = [
         "NetworkPolicy",
         "networkpolicies",
     ),
+    ("cert-manager.io", "v1", "Certificate", "certificates"),
     ("apps", "v1", "Deployment", "deployments"),
     ("", "v1", "Service", "services"),
     (

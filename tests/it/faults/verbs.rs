@@ -181,12 +181,14 @@ async fn every_verb_that_the_chart_grants_is_used_and_none_is_missing() {
     let mut sidecars = SidecarRig::start(rotation).await;
     let rig = &sidecars.rig;
     rig.serve_pod_monitors().await;
+    rig.serve_certificates().await;
     admission::configure(rig, sidecars.webhook).await;
 
     let mut spec = sample_spec();
     spec["gateway"] = json!({
         "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
         "podMonitor": {},
+        "tls": {"issuerRef": {"name": "internal"}, "caConfigMapName": "bundle"},
         // Requires permissions of the author.
         "podAnnotations": {"a": "b"},
     });
@@ -212,8 +214,14 @@ async fn every_verb_that_the_chart_grants_is_used_and_none_is_missing() {
         waits_for::<NetworkPolicy>(rig, Some("namespaceSelector")).await;
     }
 
-    spec["gateway"] = json!({"replicas": 1, "networkPolicy": {"enabled": false}});
+    // A certificate of the operator, and one for a further object, which is added to the Secret.
+    let tls = json!({});
+    spec["gateway"] = json!({"replicas": 1, "networkPolicy": {"enabled": false}, "tls": tls});
     rig.apply("full", &spec).await.unwrap();
+    rig.apply("further", &spec).await.unwrap();
+    for name in ["full", "further"] {
+        rig.condition(name, "Encrypted", "True").await;
+    }
     waits_for::<NetworkPolicy>(rig, None).await;
     waits_for::<HorizontalPodAutoscaler>(rig, None).await;
 

@@ -141,6 +141,7 @@ impl Server {
     async fn start() -> Self {
         let rig = Rig::without_operator().await;
         rig.serve_pod_monitors().await;
+        rig.serve_certificates().await;
         let kubeconfig = rig.cluster().kubeconfig();
         let stand_in = Background::start(move |stopped| async move {
             let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
@@ -416,6 +417,7 @@ pub(crate) fn every_child() -> Value {
     with_gateway(json!({
         "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
         "podMonitor": {},
+        "tls": {"issuerRef": {"name": "internal"}, "caConfigMapName": "bundle"},
     }))
 }
 

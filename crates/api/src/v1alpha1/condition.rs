@@ -25,6 +25,10 @@ pub const MODELS_READY: &str = "ModelsReady";
 pub const SIDECARS_UP_TO_DATE: &str = "SidecarsUpToDate";
 /// The PodMonitor exists. Not set without `spec.gateway.podMonitor` or a default of the platform for it.
 pub const MONITORED: &str = "Monitored";
+/// The gateway pods serve TLS. Not set without `spec.gateway.tls`.
+pub const ENCRYPTED: &str = "Encrypted";
+/// The Gateways of the HTTPRoute accept it. Not set without `spec.gateway.httpRoute`.
+pub const ROUTED: &str = "Routed";
 /// A `BedrockAccessPolicy` allows the object, and its author has the permissions that its spec requires. Not set if no
 /// policy exists, none is required and the author is verified at admission.
 pub const ACCEPTED: &str = "Accepted";

@@ -13,7 +13,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    autoscaling::AutoscalingSpec, network_policy::NetworkPolicySpec, pod_monitor::PodMonitorSpec,
+    autoscaling::AutoscalingSpec, http_route::HttpRouteSpec, network_policy::NetworkPolicySpec,
+    pod_monitor::PodMonitorSpec, tls::TlsSpec,
 };
 
 /// Default of `replicas`: two pods, so that the endpoint stays available while a node is drained.
@@ -99,6 +100,14 @@ pub struct GatewaySpec {
     /// defaults. If not set, no PodMonitor is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_monitor: Option<PodMonitorSpec>,
+    /// Serve the API with TLS. Set it to {} to use a certificate of the operator. If not set, the Service serves HTTP without
+    /// TLS. Sidecars are not affected: they listen on loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+    /// Create an HTTPRoute for the Service, and a BackendTLSPolicy if the authority of its certificate is known, if the cluster
+    /// serves the Gateway API. If not set, none is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_route: Option<HttpRouteSpec>,
 }
 
 /// Settings of the Service of the gateway.
@@ -206,6 +215,8 @@ impl Default for GatewaySpec {
             service: ServiceSpec::default(),
             network_policy: NetworkPolicySpec::default(),
             pod_monitor: None,
+            tls: None,
+            http_route: None,
         }
     }
 }

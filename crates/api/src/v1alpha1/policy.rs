@@ -141,6 +141,23 @@ pub struct BedrockAccessPolicySpec {
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Vec<String>>,
+    /// Allowed issuers of cert-manager in gateway.tls.issuerRef, in the form KIND/NAME, such as ClusterIssuer/internal-*, or
+    /// KIND.GROUP/NAME for another API group than cert-manager.io. If not set, a user can set an issuer only with permission to
+    /// create Certificates in the namespace.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuers: Option<Vec<String>>,
+    /// Allowed Gateways in gateway.httpRoute.parentRefs, in the form NAMESPACE/NAME, such as infra/*, or NAME for a Gateway in
+    /// the namespace of the BedrockAccess. If not set, a user can set them only with permission to create HTTPRoutes in the
+    /// namespace.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<Vec<String>>,
+    /// Allowed host names in gateway.httpRoute.hostnames, such as *.team-a.example.com. A route without host names needs the
+    /// pattern *. If not set, a user can set them only with permission to create HTTPRoutes in the namespace.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostnames: Option<Vec<String>>,
     /// Deny clients.anonymous, so that every client must authenticate. Default: false.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub require_client_authentication: bool,

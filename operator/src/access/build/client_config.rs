@@ -1,7 +1,8 @@
 //! The ConfigMap for apps: addresses, token audience and model names of the endpoint.
 //!
 //! Keys are environment variables, so that an app can use all of them with `envFrom`. Addresses have the names that client
-//! libraries read. There is no region: it would also apply to the app's clients of other AWS services.
+//! libraries read. There is no region: it would also apply to the app's clients of other AWS services. `ca.crt` is a file for
+//! apps that mount the ConfigMap.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use api::v1alpha1::client_config_name;
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
 use super::metadata;
-use crate::access::validate::Validated;
+use crate::access::validate::{CertificateSource, Tls, Validated};
 
 /// Base URL with the version, for OpenAI clients.
 const OPENAI_BASE_URL: &str = "OPENAI_BASE_URL";
@@ -23,6 +24,8 @@ const AWS_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME";
 const AUDIENCE: &str = "BEDROCK_ACCESS_AUDIENCE";
 /// Names in `spec.models`, separated by commas.
 const MODELS: &str = "BEDROCK_ACCESS_MODELS";
+/// CA certificates of the operator's authority for the namespace, PEM.
+const AUTHORITIES: &str = "ca.crt";
 
 pub(super) fn build(access: &Validated) -> ConfigMap {
     let base = access.endpoint();
@@ -40,12 +43,22 @@ pub(super) fn build(access: &Validated) -> ConfigMap {
         (MODELS, names.join(",")),
     ]
     .map(|(key, value)| (key.to_owned(), value));
+    let mut data = BTreeMap::from(data);
+    if let Some(Tls {
+        source: CertificateSource::Own {
+            authorities: Some(authorities),
+        },
+        ..
+    }) = &access.tls
+    {
+        data.insert(AUTHORITIES.to_owned(), authorities.clone());
+    }
     ConfigMap {
         metadata: ObjectMeta {
             name: Some(client_config_name(&access.name)),
             ..metadata(access)
         },
-        data: Some(BTreeMap::from(data)),
+        data: Some(data),
         ..ConfigMap::default()
     }
 }

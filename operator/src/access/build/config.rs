@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use api::{
     GatewayConfig,
-    config::{AccessReference, Clients, Limits},
+    config::{AccessReference, Clients, Limits, Tls},
     names,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -54,6 +54,10 @@ pub(crate) fn gateway_config(access: &Validated) -> GatewayConfig {
         s3_sources: access.s3_sources.clone(),
         guardrail: access.guardrail.clone(),
         clients: access.clients.clone(),
+        tls: access.tls.as_ref().map(|_| Tls {
+            cert_file: format!("{}/tls.crt", names::TLS_DIRECTORY),
+            key_file: format!("{}/tls.key", names::TLS_DIRECTORY),
+        }),
         limits: Limits {
             store: access.limits.store.clone(),
             ..access.limits.of_gateway()
@@ -63,11 +67,12 @@ pub(crate) fn gateway_config(access: &Validated) -> GatewayConfig {
 }
 
 /// The configuration of sidecars. It lists no clients: on loopback, only the pod itself can connect, and on the node's
-/// network the sidecar starts with a key. It also has no shared counter store: the store's credentials must not reach
+/// network the sidecar starts with a key. It has no certificate, for the same reason. It also has no shared counter store: the store's credentials must not reach
 /// the team's pods, and the pods need no route to it.
 fn sidecar_config(access: &Validated) -> GatewayConfig {
     GatewayConfig {
         clients: Clients::default(),
+        tls: None,
         limits: access.limits.of_gateway(),
         ..gateway_config(access)
     }

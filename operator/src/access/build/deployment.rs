@@ -10,8 +10,8 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            Container, Lifecycle, LifecycleHandler, PodSecurityContext, PodSpec, PodTemplateSpec,
-            SleepAction, TopologySpreadConstraint, Volume,
+            Container, KeyToPath, Lifecycle, LifecycleHandler, PodSecurityContext, PodSpec,
+            PodTemplateSpec, SleepAction, TopologySpreadConstraint, Volume,
         },
     },
     apimachinery::pkg::{
@@ -27,7 +27,7 @@ use super::{
     identity::{self, secret_volume},
     labels_of, metadata, selector,
 };
-use crate::access::validate::{Identity, Scale, Validated};
+use crate::access::validate::{Entry, Identity, Scale, Validated};
 
 /// User and group of the gateway, as in distroless images; also the group of its volumes, since the token must be
 /// readable without root.
@@ -89,6 +89,10 @@ fn pod(access: &Validated) -> PodSpec {
     }
     if let Some(secret) = &access.limits.store_secret {
         parts.add(limit_store_volume(secret), names::LIMIT_STORE_DIRECTORY);
+    }
+    if let Some(tls) = &access.tls {
+        let entry = tls.entry(&access.name);
+        parts.add(certificate_volume(&entry), names::TLS_DIRECTORY);
     }
     let drain_seconds = i64::try_from(DEFAULT_DRAIN_SECONDS).unwrap_or(i64::MAX);
     PodSpec {
@@ -157,6 +161,23 @@ fn limit_store_volume(secret: &str) -> Volume {
     let mut volume = secret_volume("limit-store", secret);
     if let Some(secret) = &mut volume.secret {
         secret.optional = Some(true);
+    }
+    volume
+}
+
+/// The certificate of these pods alone, and its key.
+fn certificate_volume(entry: &Entry) -> Volume {
+    let mut volume = secret_volume("tls", &entry.secret);
+    if let Some(secret) = &mut volume.secret {
+        let item = |key: &str, path: &str| KeyToPath {
+            key: key.to_owned(),
+            path: path.to_owned(),
+            mode: None,
+        };
+        secret.items = Some(vec![
+            item(&entry.certificate, "tls.crt"),
+            item(&entry.key, "tls.key"),
+        ]);
     }
     volume
 }

@@ -2,10 +2,13 @@
 
 pub(super) mod accepted;
 pub(super) mod credentials;
+pub(super) mod encrypted;
 pub(super) mod gateway;
 pub(super) mod models;
 pub(super) mod monitored;
+mod of_others;
 pub(super) mod ready;
+pub(super) mod related;
 pub(super) mod sidecars;
 pub(super) mod target_roles;
 

@@ -108,6 +108,7 @@ impl Case {
             observed: Some(&observed),
             evaluation: self.evaluation.as_ref(),
             deployment: self.deployment,
+            related: Related::default(),
             suspended: self.suspended,
             error: self.error.as_ref(),
         };

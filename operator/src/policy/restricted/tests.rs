@@ -26,6 +26,7 @@ fn classes() -> Vec<(&'static str, Class)> {
     let secret = "get secrets/x, or create deployments or pods";
     let accounts = "create serviceaccounts";
     let services = "create services";
+    let routes = "create httproutes.gateway.networking.k8s.io";
     let needs = |rule, permission, value| Needs(rule, permission, value);
     let label = || json!({"app": "payments"});
     let affinity = || {
@@ -191,6 +192,29 @@ fn classes() -> Vec<(&'static str, Class)> {
         ("gateway.networkPolicy.enabled", Free),
         ("gateway.networkPolicy.from[].*", Free),
         ("gateway.podMonitor.interval", Free),
+        (
+            "gateway.tls.secretName",
+            needs(Rule::Secrets, secret, json!("x")),
+        ),
+        (
+            "gateway.tls.issuerRef.*",
+            needs(
+                Rule::Issuers,
+                "create certificates.cert-manager.io",
+                json!({"name": "internal"}),
+            ),
+        ),
+        // Names a public CA, with which Gateways verify the author's own Service.
+        ("gateway.tls.caConfigMapName", Free),
+        (
+            "gateway.httpRoute.parentRefs[].*",
+            needs(Rule::Gateways, routes, json!({"name": "shared"})),
+        ),
+        (
+            "gateway.httpRoute.hostnames[]",
+            needs(Rule::Hostnames, routes, json!("payments.example")),
+        ),
+        ("gateway.httpRoute.timeouts.*", Free),
         ("gateway.podMonitor.labels", Free),
         ("sidecar.adminPort", Free),
         ("sidecar.port", Free),
@@ -232,7 +256,10 @@ fn covers(path: &str, leaf: &str) -> bool {
 /// Sets a value in a spec; a list gets one item.
 fn set(spec: &mut Value, path: &str, value: Value) {
     let Some((name, rest)) = path.split_once('.') else {
-        spec[path] = value;
+        match path.strip_suffix("[]") {
+            Some(list) => spec[list] = json!([value]),
+            None => spec[path] = value,
+        }
         return;
     };
     let (name, list) = name
@@ -311,6 +338,9 @@ fn every_restricted_field_has_its_rule_and_its_permission() {
                 json!("redis://a.example"),
             );
         }
+        if path == "gateway.httpRoute.hostnames[]" {
+            set(&mut spec, "gateway.httpRoute.parentRefs[].name", json!("x"));
+        }
         let values = restricted(&access(&spec).spec);
         let field = format!(
             "spec.{}",
@@ -340,6 +370,7 @@ fn free_fields_alone_are_not_restricted() {
         remove(&mut spec, "identity.secret");
         remove(&mut spec, "clients.apiKeys");
         remove(&mut spec, "limits.store");
+        remove(&mut spec, "gateway.httpRoute");
         assert_eq!(restricted(&access(&spec).spec), [], "{spec}");
         assert_ne!(spec, object);
     }

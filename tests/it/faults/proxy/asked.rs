@@ -7,7 +7,7 @@ use http::{Method, Uri, request::Parts};
 use serde_json::Value;
 
 /// Resources in namespaces that an operator asks for in a whole cluster.
-const NAMESPACED: [&str; 10] = [
+const NAMESPACED: [&str; 11] = [
     "bedrockaccesses",
     "serviceaccounts",
     "configmaps",
@@ -17,6 +17,7 @@ const NAMESPACED: [&str; 10] = [
     "poddisruptionbudgets",
     "horizontalpodautoscalers",
     "podmonitors",
+    "certificates",
     "pods",
 ];
 
