@@ -51,6 +51,10 @@ pub(crate) enum OwnedKind {
     PodMonitor,
     /// Lets cert-manager create the certificate of the gateway pods; not every cluster serves this kind.
     Certificate,
+    /// Lets Gateways of the Gateway API forward requests to the Service; not every cluster serves this kind.
+    HttpRoute,
+    /// Lets Gateways of the Gateway API verify the certificate of the gateway pods; not every cluster serves this kind.
+    BackendTlsPolicy,
 }
 
 /// Caches of the watched objects other than `BedrockAccess`.
@@ -70,7 +74,7 @@ pub(crate) struct Stores {
 
 impl OwnedKind {
     /// All kinds, in the order in which they are applied.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::ServiceAccount,
         Self::ConfigMap,
         Self::NetworkPolicy,
@@ -80,11 +84,16 @@ impl OwnedKind {
         Self::PodDisruptionBudget,
         Self::HorizontalPodAutoscaler,
         Self::PodMonitor,
+        Self::BackendTlsPolicy,
+        Self::HttpRoute,
     ];
 
     /// Whether the kind is not part of Kubernetes itself, so that a cluster may not serve it.
     pub(crate) fn is_optional(self) -> bool {
-        matches!(self, Self::PodMonitor | Self::Certificate)
+        matches!(
+            self,
+            Self::PodMonitor | Self::Certificate | Self::HttpRoute | Self::BackendTlsPolicy
+        )
     }
 
     /// Group, version and names of the kind.
@@ -107,6 +116,8 @@ impl OwnedKind {
                 "v1",
                 "Certificate",
             )),
+            Self::HttpRoute => gateway_api("HTTPRoute", "httproutes"),
+            Self::BackendTlsPolicy => gateway_api("BackendTLSPolicy", "backendtlspolicies"),
         }
     }
 
@@ -122,6 +133,8 @@ impl OwnedKind {
             Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
             Self::PodMonitor => "PodMonitor",
             Self::Certificate => "Certificate",
+            Self::HttpRoute => "HTTPRoute",
+            Self::BackendTlsPolicy => "BackendTLSPolicy",
         }
     }
 
@@ -129,6 +142,12 @@ impl OwnedKind {
     pub(crate) fn api(self, client: Client, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(client, namespace, &self.resource())
     }
+}
+
+/// A kind of the Gateway API.
+fn gateway_api(kind: &str, plural: &str) -> ApiResource {
+    let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", kind);
+    ApiResource::from_gvk_with_plural(&kind, plural)
 }
 
 impl fmt::Display for OwnedKind {

@@ -11,6 +11,7 @@ mod namespaces;
 pub(crate) mod policies;
 mod refusals;
 pub(crate) mod rig;
+mod routes;
 pub(crate) mod sidecar;
 mod stored;
 mod suspend;

@@ -222,6 +222,10 @@ yes
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]
   verbs: [get, list, watch, create, patch, delete]
+# For the Gateway API, if installed.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes, backendtlspolicies]
+  verbs: [get, list, watch, create, patch, delete]
 # For cert-manager, if installed.
 - apiGroups: [cert-manager.io]
   resources: [certificates]

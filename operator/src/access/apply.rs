@@ -2,7 +2,7 @@
 //!
 //! Order: the ServiceAccount first, since the EKS webhook reads its role when a pod is created; then the configuration and the
 //! certificate, which pods need to start, and the NetworkPolicy, without which no pod should run; then the pods; then Service,
-//! disruption budget, autoscaler, monitor and the settings for apps, which the endpoint does not need to serve; last,
+//! disruption budget, autoscaler, monitor, the settings for apps and the route, which the endpoint does not need to serve; last,
 //! objects that the spec no longer requests are deleted. An object is written only if the cache shows that a wanted field
 //! differs or that we own a field that is no longer wanted (`compare.rs`), so a steady state writes nothing. Objects of the
 //! same name that are not ours are never touched.
@@ -135,6 +135,8 @@ impl Applier<'_> {
             disruption_budget,
             autoscaler,
             pod_monitor,
+            backend_tls_policy,
+            http_route,
             client_config,
         } = resources;
         // Fields are evaluated in the order they are written.
@@ -149,6 +151,8 @@ impl Applier<'_> {
             autoscaler: self.optional(autoscaler.as_ref()).await?,
             pod_monitor: self.optional(pod_monitor.as_ref()).await?,
             client_config: self.optional(client_config.as_ref()).await?,
+            backend_tls_policy: self.optional(backend_tls_policy.as_ref()).await?,
+            http_route: self.optional(http_route.as_ref()).await?,
         };
         let removed = self.delete_unwanted(&resources).await?;
         Ok(Outcome { resources, removed })
@@ -431,6 +435,8 @@ impl<T> Resources<T> {
             disruption_budget,
             autoscaler,
             pod_monitor,
+            backend_tls_policy,
+            http_route,
             client_config,
         } = self;
         service_account
@@ -444,6 +450,8 @@ impl<T> Resources<T> {
             .chain(autoscaler)
             .chain(pod_monitor)
             .chain(client_config)
+            .chain(backend_tls_policy)
+            .chain(http_route)
     }
 }
 

@@ -5,12 +5,14 @@
 //! every field in the document.
 
 mod autoscaler;
+mod backend_tls_policy;
 mod certificate;
 mod client_config;
 mod config;
 mod container;
 mod deployment;
 mod disruption_budget;
+mod http_route;
 pub(crate) mod identity;
 mod network_policy;
 mod pod_monitor;
@@ -55,6 +57,10 @@ pub(crate) struct Resources<T> {
     pub(crate) autoscaler: Option<T>,
     /// Lets Prometheus discover the pods; `None` if not requested or not served by the cluster.
     pub(crate) pod_monitor: Option<T>,
+    /// Lets Gateways verify the certificate of the pods; `None` if not needed or not served by the cluster.
+    pub(crate) backend_tls_policy: Option<T>,
+    /// Lets Gateways forward requests to the Service; `None` if not requested or not served by the cluster.
+    pub(crate) http_route: Option<T>,
     /// Settings for apps; `None` if gateway pods are disabled.
     pub(crate) client_config: Option<T>,
 }
@@ -114,6 +120,8 @@ pub(crate) fn build(access: &Validated) -> Result<Resources<Prepared>, BuildErro
             gateway.and_then(autoscaler::build),
         )?,
         pod_monitor: document(OwnedKind::PodMonitor, pod_monitor::build),
+        backend_tls_policy: document(OwnedKind::BackendTlsPolicy, backend_tls_policy::build),
+        http_route: document(OwnedKind::HttpRoute, http_route::build),
         client_config: optional(OwnedKind::ConfigMap, gateway.map(client_config::build))?,
     })
 }

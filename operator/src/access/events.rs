@@ -1,5 +1,5 @@
 //! Events for changes of owned objects, and for each transition of `Ready`, of models with a problem, of target roles
-//! without credentials, and of TLS that does not work.
+//! without credentials, and of TLS and routes that do not work.
 //!
 //! An Event that cannot be published is logged; it never delays a reconcile.
 

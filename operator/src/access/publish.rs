@@ -73,7 +73,11 @@ pub(super) async fn status(
     if let Some(now) = models.filter(|models| models.reason != condition::REASON_READY) {
         events::transition(&reference, context, before(condition::MODELS_READY), now).await;
     }
-    for type_ in [condition::TARGET_ROLES_READY, condition::ENCRYPTED] {
+    for type_ in [
+        condition::TARGET_ROLES_READY,
+        condition::ENCRYPTED,
+        condition::ROUTED,
+    ] {
         let found = status::find(&wanted, type_);
         if let Some(now) = found.filter(|one| one.status == "False") {
             events::transition(&reference, context, before(type_), now).await;

@@ -1,7 +1,7 @@
 //! A `BedrockAccess` that no policy allows: its objects stay, but they serve no requests.
 //!
-//! The ServiceAccount loses its role annotation, the Deployment is scaled to zero, the autoscaler is deleted, and the
-//! configuration makes every gateway that still runs, such as a sidecar, reject requests. All of it is restored when a
+//! The ServiceAccount loses its role annotation, the Deployment is scaled to zero, the autoscaler, the HTTPRoute and the
+//! Certificate are deleted, and the configuration makes every gateway that still runs, such as a sidecar, reject requests. All of it is restored when a
 //! policy allows the object. An existing ServiceAccount is not ours to change, and the operator cannot change IAM:
 //! principals that the role trusts can still assume it in other ways.
 
@@ -90,7 +90,8 @@ pub(super) async fn withdraw(access: &BedrockAccess, context: &Context) -> Resul
             OwnedKind::Deployment
             | OwnedKind::HorizontalPodAutoscaler
             | OwnedKind::ServiceAccount
-            | OwnedKind::Certificate => {
+            | OwnedKind::Certificate
+            | OwnedKind::HttpRoute => {
                 if owned.meta().deletion_timestamp.is_none() {
                     delete(&context.client, &context.metrics, namespace, kind, &owned).await?;
                 }
@@ -98,7 +99,8 @@ pub(super) async fn withdraw(access: &BedrockAccess, context: &Context) -> Resul
             OwnedKind::NetworkPolicy
             | OwnedKind::Service
             | OwnedKind::PodDisruptionBudget
-            | OwnedKind::PodMonitor => {}
+            | OwnedKind::PodMonitor
+            | OwnedKind::BackendTlsPolicy => {}
         }
     }
     Ok(())

@@ -20,7 +20,7 @@ use kube::api::DynamicObject;
 pub(crate) use self::conditions::related::Related;
 use self::conditions::{
     ConditionOutcome, ConditionStatus, accepted, credentials, encrypted, gateway, models,
-    monitored, ready, sidecars, target_roles,
+    monitored, ready, routed, sidecars, target_roles,
 };
 use crate::{
     access::{Error, models::check, observe::Observed, validate::Validated},
@@ -29,7 +29,11 @@ use crate::{
 };
 
 /// Conditions about owned objects, which do not change while the object is suspended.
-const OF_OBJECTS: [&str; 2] = [condition::MONITORED, condition::ENCRYPTED];
+const OF_OBJECTS: [&str; 3] = [
+    condition::MONITORED,
+    condition::ENCRYPTED,
+    condition::ROUTED,
+];
 
 /// Results of the other steps.
 #[derive(Debug)]
@@ -170,9 +174,11 @@ fn of_owned_objects(
         monitored::outcome(gateway, observed.served.contains(&OwnedKind::PodMonitor))
     });
     let encrypted = encrypted::outcome(result.validated, &result.related);
+    let routed = routed::outcome(result.validated, &result.related);
     [
         (condition::MONITORED, monitored),
         (condition::ENCRYPTED, encrypted),
+        (condition::ROUTED, routed),
     ]
     .into_iter()
     .filter_map(|(type_, outcome)| Some((type_, outcome?)))

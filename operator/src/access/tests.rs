@@ -16,6 +16,7 @@ mod drift;
 mod gateways;
 mod optional;
 mod policies;
+mod routes;
 mod suspend;
 mod tls;
 

@@ -261,6 +261,7 @@ async fn steady_state_writes_nothing() {
     rig.start_operator_with(settings()).await;
     rig.serve_pod_monitors().await;
     rig.serve_certificates().await;
+    rig.serve_gateway_api().await;
     for name in ["one", "two", "three"] {
         let mut spec = sample_spec();
         if name == "three" {
@@ -269,6 +270,7 @@ async fn steady_state_writes_nothing() {
                 "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
                 "podMonitor": {},
                 "tls": {"issuerRef": {"name": "internal"}, "caConfigMapName": "bundle"},
+                "httpRoute": {"parentRefs": [{"name": "shared"}], "hostnames": ["bedrock.example.com"]},
             });
         }
         if name == "two" {

@@ -35,6 +35,8 @@ fn by_hand(kind: &str) -> Value {
         "PodDisruptionBudget" => json!({"spec": {"maxUnavailable": 3}}),
         "HorizontalPodAutoscaler" => json!({"spec": {"maxReplicas": 50}}),
         "Certificate" => json!({"spec": {"dnsNames": ["elsewhere.example"]}}),
+        "BackendTLSPolicy" => json!({"spec": {"validation": {"hostname": "elsewhere.example"}}}),
+        "HTTPRoute" => json!({"spec": {"hostnames": ["elsewhere.example"]}}),
         "PodMonitor" => {
             json!({"spec": {"selector": {"matchLabels": {"bedrockaccess.dev/access": "other"}}}})
         }
@@ -156,6 +158,11 @@ async fn there_first(world: Arc<World>, kind: &'static str, namespace: String, s
             "maxReplicas": 2,
         }}),
         "PodMonitor" => json!({"spec": {"selector": {}}}),
+        "BackendTLSPolicy" => json!({"spec": {
+            "targetRefs": [{"group": "", "kind": "Service", "name": "other"}],
+            "validation": {"hostname": "other.example", "wellKnownCACertificates": "System"},
+        }}),
+        "HTTPRoute" => json!({"spec": {}}),
         "Certificate" => json!({"spec": {"secretName": "other", "issuerRef": {"name": "other"}}}),
         _ => json!({}),
     };

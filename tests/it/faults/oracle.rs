@@ -10,7 +10,7 @@ use kube::{
 use serde_json::{Map, Value, json};
 
 /// Every kind an operator makes.
-pub(crate) const CHILDREN: [(&str, &str, &str, &str); 9] = [
+pub(crate) const CHILDREN: [(&str, &str, &str, &str); 11] = [
     ("", "v1", "ServiceAccount", "serviceaccounts"),
     ("", "v1", "ConfigMap", "configmaps"),
     (
@@ -35,6 +35,13 @@ pub(crate) const CHILDREN: [(&str, &str, &str, &str); 9] = [
         "horizontalpodautoscalers",
     ),
     ("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors"),
+    (
+        "gateway.networking.k8s.io",
+        "v1",
+        "BackendTLSPolicy",
+        "backendtlspolicies",
+    ),
+    ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
 ];
 /// What every namespace has, and what tests put there themselves.
 const NOT_OURS: [&str; 3] = ["default", "kube-root-ca.crt", STRANGER];

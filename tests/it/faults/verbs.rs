@@ -182,6 +182,7 @@ async fn every_verb_that_the_chart_grants_is_used_and_none_is_missing() {
     let rig = &sidecars.rig;
     rig.serve_pod_monitors().await;
     rig.serve_certificates().await;
+    rig.serve_gateway_api().await;
     admission::configure(rig, sidecars.webhook).await;
 
     let mut spec = sample_spec();
@@ -189,6 +190,7 @@ async fn every_verb_that_the_chart_grants_is_used_and_none_is_missing() {
         "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
         "podMonitor": {},
         "tls": {"issuerRef": {"name": "internal"}, "caConfigMapName": "bundle"},
+        "httpRoute": {"parentRefs": [{"name": "shared"}], "hostnames": ["bedrock.example.com"]},
         // Requires permissions of the author.
         "podAnnotations": {"a": "b"},
     });
@@ -214,12 +216,12 @@ async fn every_verb_that_the_chart_grants_is_used_and_none_is_missing() {
         waits_for::<NetworkPolicy>(rig, Some("namespaceSelector")).await;
     }
 
-    // A certificate of the operator, and one for a further object, which is added to the Secret.
-    let tls = json!({});
-    spec["gateway"] = json!({"replicas": 1, "networkPolicy": {"enabled": false}, "tls": tls});
+    spec["gateway"] = json!({"replicas": 1, "networkPolicy": {"enabled": false}});
     rig.apply("full", &spec).await.unwrap();
-    rig.apply("further", &spec).await.unwrap();
-    for name in ["full", "further"] {
+    // A certificate of the operator, and one for a further object, which is added to the Secret.
+    spec["gateway"] = json!({"tls": {}});
+    for name in ["encrypted", "further"] {
+        rig.apply(name, &spec).await.unwrap();
         rig.condition(name, "Encrypted", "True").await;
     }
     waits_for::<NetworkPolicy>(rig, None).await;

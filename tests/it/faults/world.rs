@@ -142,6 +142,7 @@ impl Server {
         let rig = Rig::without_operator().await;
         rig.serve_pod_monitors().await;
         rig.serve_certificates().await;
+        rig.serve_gateway_api().await;
         let kubeconfig = rig.cluster().kubeconfig();
         let stand_in = Background::start(move |stopped| async move {
             let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
@@ -418,6 +419,7 @@ pub(crate) fn every_child() -> Value {
         "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
         "podMonitor": {},
         "tls": {"issuerRef": {"name": "internal"}, "caConfigMapName": "bundle"},
+        "httpRoute": {"parentRefs": [{"name": "shared"}], "hostnames": ["bedrock.example.com"]},
     }))
 }
 

@@ -66,7 +66,8 @@ pub(super) fn build(access: &Validated) -> Option<NetworkPolicy> {
     })
 }
 
-/// The namespaces of the ServiceAccounts that may call; `None` allows all namespaces, if clients can be anywhere.
+/// The namespaces of the ServiceAccounts that may call, and of the Gateways that forward requests; `None` allows all
+/// namespaces, if clients can be anywhere.
 fn namespaces_of_clients(access: &Validated) -> Option<Vec<NetworkPolicyPeer>> {
     if access.clients.anonymous || access.clients.api_keys_directory.is_some() {
         return None;
@@ -77,8 +78,16 @@ fn namespaces_of_clients(access: &Validated) -> Option<Vec<NetworkPolicyPeer>> {
         .iter()
         .flat_map(|clients| &clients.subjects)
         .map(|subject| subject.namespace.as_str())
+        .chain(gateways(access))
         .collect();
     Some(namespaces.into_iter().map(namespace).collect())
+}
+
+/// The namespaces of the Gateways of the HTTPRoute, where most Gateway controllers run their proxies.
+fn gateways(access: &Validated) -> impl Iterator<Item = &str> {
+    let routes = access.gateway.http_route.iter();
+    let parents = routes.flat_map(|route| &route.parent_refs);
+    parents.map(|parent| parent.namespace.as_deref().unwrap_or(&access.namespace))
 }
 
 fn egress(access: &Validated) -> Vec<NetworkPolicyEgressRule> {

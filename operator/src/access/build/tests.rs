@@ -67,6 +67,7 @@ fn settings_that_the_gateway_reloads_do_not_replace_pods() {
         "gateway: {autoscaling: {maxReplicas: 5}}",
         "gateway: {podMonitor: {}}",
         "gateway: {networkPolicy: {enabled: false}}",
+        "gateway: {httpRoute: {parentRefs: [{name: shared}]}}",
     ] {
         assert_eq!(pod(more), before, "{more}");
     }
@@ -181,11 +182,13 @@ gateway:
   service: { labels: { team: a }, annotations: { note: b } }
   networkPolicy: { from: [ { namespaceSelector: { matchLabels: { team: a } } } ] }
   podMonitor: { labels: { release: prometheus }, interval: 30s }
+  tls: { issuerRef: { name: internal, kind: ClusterIssuer }, caConfigMapName: bundle }
+  httpRoute: { parentRefs: [ { name: shared, namespace: infra, sectionName: https, port: 443 } ], hostnames: [ bedrock.example.com ], timeouts: { request: 1h, backendRequest: 10m } }
 "#;
 
 #[test]
 fn common_labels_are_on_every_object_and_on_pods_but_in_no_selector() {
-    let more = r#"{commonLabels: {cost-center: "42", team: everyone}, serviceAccount: {labels: {team: a}}, gateway: {autoscaling: {maxReplicas: 5}, podMonitor: {}, podLabels: {team: b}}}"#;
+    let more = r#"{commonLabels: {cost-center: "42", team: everyone}, serviceAccount: {labels: {team: a}}, gateway: {autoscaling: {maxReplicas: 5}, podMonitor: {}, podLabels: {team: b}, tls: {issuerRef: {name: internal}, caConfigMapName: bundle}, httpRoute: {parentRefs: [{name: shared}]}}}"#;
     let resources = build(&validated(more)).unwrap();
     let mut kinds = 0;
     for Prepared { kind, object, .. } in resources.all() {

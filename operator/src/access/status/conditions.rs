@@ -9,6 +9,7 @@ pub(super) mod monitored;
 mod of_others;
 pub(super) mod ready;
 pub(super) mod related;
+pub(super) mod routed;
 pub(super) mod sidecars;
 pub(super) mod target_roles;
 

@@ -15,7 +15,20 @@ use crate::support::eventually;
 const CERT_MANAGER: &str = "github.com/cert-manager/cert-manager@v1.21.2";
 const CERTIFICATES: &str = "deploy/crds/cert-manager.io_certificates.yaml";
 
+const GATEWAY_API: &str = "sigs.k8s.io/gateway-api@v1.6.3";
+const ROUTES: [&str; 2] = [
+    "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
+    "config/crd/standard/gateway.networking.k8s.io_backendtlspolicies.yaml",
+];
+
 impl Rig {
+    /// Serves `HTTPRoute` and `BackendTLSPolicy`, as an installation of the Gateway API does.
+    pub(crate) async fn serve_gateway_api(&self) {
+        for file in ROUTES {
+            self.serve(&module(GATEWAY_API).join(file)).await;
+        }
+    }
+
     /// Serves `Certificate`, as an installation of cert-manager does.
     pub(crate) async fn serve_certificates(&self) {
         self.serve(&module(CERT_MANAGER).join(CERTIFICATES)).await;

@@ -7,7 +7,7 @@ use http::{Method, Uri, request::Parts};
 use serde_json::Value;
 
 /// Resources in namespaces that an operator asks for in a whole cluster.
-const NAMESPACED: [&str; 11] = [
+const NAMESPACED: [&str; 13] = [
     "bedrockaccesses",
     "serviceaccounts",
     "configmaps",
@@ -18,6 +18,8 @@ const NAMESPACED: [&str; 11] = [
     "horizontalpodautoscalers",
     "podmonitors",
     "certificates",
+    "backendtlspolicies",
+    "httproutes",
     "pods",
 ];
 

@@ -11,6 +11,8 @@ use crate::owned::{OwnedKind, Stores};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Related {
     pub(crate) certificate: Option<Arc<DynamicObject>>,
+    pub(crate) backend_tls_policy: Option<Arc<DynamicObject>>,
+    pub(crate) route: Option<Arc<DynamicObject>>,
 }
 
 impl Related {
@@ -20,6 +22,8 @@ impl Related {
         let object = |kind| stores.owned_object(kind, namespace, &name);
         Self {
             certificate: object(OwnedKind::Certificate),
+            backend_tls_policy: object(OwnedKind::BackendTlsPolicy),
+            route: object(OwnedKind::HttpRoute),
         }
     }
 }
