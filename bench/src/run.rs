@@ -235,8 +235,8 @@ impl Targets {
     }
 }
 
-/// A configuration as the operator would write it: aliases, clients with keys, and rate limits that nobody reaches; and one with
-/// aliases only.
+/// A configuration as the operator would write it: aliases, clients with keys, and rate limits that are never reached; and one
+/// with aliases only.
 fn write_configurations(directory: &Path, upstream: &Process) -> Result<()> {
     let keys = directory.join("keys");
     std::fs::create_dir(&keys).context("failed to create the directory of keys")?;
