@@ -10,7 +10,7 @@ use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::scenario::{Mode, Path, Size};
+use crate::scenario::{Handling, Mode, Size};
 
 /// Number of different responses.
 pub(crate) const CASES: usize = 16;
@@ -20,7 +20,7 @@ pub(crate) const MODEL_IDS: [&str; 2] = [
     "openai.gpt-oss-120b-1:0",
 ];
 /// The model in responses of Chat Completions.
-const MODEL: &str = Path::Translated.model();
+const MODEL: &str = Handling::Translated.model();
 /// Deltas of a streamed response.
 pub(crate) const DELTAS: usize = 64;
 /// The marker is within this number of bytes of the start of a body.
@@ -94,7 +94,7 @@ fn case(number: usize) -> Case {
 }
 
 /// The body of a client's request.
-pub(crate) fn request(case: &Case, size: Size, mode: Mode, path: Path) -> Bytes {
+pub(crate) fn request(case: &Case, size: Size, mode: Mode, handling: Handling) -> Bytes {
     let marker = format!(
         "[[case {:02}{}{}]]",
         case.number,
@@ -117,8 +117,7 @@ pub(crate) fn request(case: &Case, size: Size, mode: Mode, path: Path) -> Bytes 
             {"type": "image_url", "image_url": {"url": IMAGE}},
         ]})),
     }
-    let mut body =
-        json!({"model": path.model(), "messages": messages, "max_tokens": 500, "temperature": 0.5});
+    let mut body = json!({"model": handling.model(), "messages": messages, "max_tokens": 500, "temperature": 0.5});
     if mode != Mode::Whole
         && let Some(members) = body.as_object_mut()
     {
@@ -316,7 +315,7 @@ mod tests {
         for case in cases() {
             for size in [Size::Short, Size::Conversation, Size::Image] {
                 for mode in [Mode::Whole, Mode::Burst, Mode::Slow] {
-                    let body = request(&case, size, mode, Path::Translated);
+                    let body = request(&case, size, mode, Handling::Translated);
                     assert_eq!(
                         marked(&body[..MARKER_WITHIN.min(body.len())]),
                         Some((case.number, size, mode))

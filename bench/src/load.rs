@@ -108,7 +108,7 @@ pub(crate) async fn run(
         cases: Arc::clone(cases),
         bodies: cases
             .iter()
-            .map(|case| request(case, scenario.size, scenario.mode, scenario.path))
+            .map(|case| request(case, scenario.size, scenario.mode, scenario.handling))
             .collect(),
     });
     let mut clients = JoinSet::new();

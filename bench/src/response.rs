@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::{content::Case, scenario::Path};
+use crate::{content::Case, scenario::Handling};
 
 const FINISH: &str = "finish reason";
 const USAGE: &str = "usage";
@@ -62,7 +62,7 @@ fn parse(json: &[u8]) -> Result<Completion<'_>> {
     let completion: Completion<'_> = serde_json::from_slice(json)
         .with_context(|| format!("not a completion: {}", String::from_utf8_lossy(json)))?;
     ensure!(
-        Path::ALL
+        Handling::ALL
             .iter()
             .any(|path| path.model() == completion.model),
         "the model is {:?}",

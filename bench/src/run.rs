@@ -17,7 +17,7 @@ use crate::{
     named,
     process::{Process, free_address},
     report::{Measured, Report},
-    scenario::{ALL, Path as ApiPath, Scenario},
+    scenario::{ALL, Handling, Scenario},
     table,
 };
 
@@ -240,7 +240,7 @@ impl Targets {
 fn write_configurations(directory: &Path, upstream: &Process) -> Result<()> {
     let keys = directory.join("keys");
     std::fs::create_dir(&keys).context("failed to create the directory of keys")?;
-    let models = ApiPath::ALL.iter().zip(MODEL_IDS);
+    let models = Handling::ALL.iter().zip(MODEL_IDS);
     let models =
         models.map(|(path, id)| json!({"name": path.model(), "targets": [{"modelId": id}]}));
     let open = json!({

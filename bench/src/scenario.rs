@@ -10,7 +10,7 @@ pub(crate) struct Scenario {
     pub(crate) mode: Mode,
     /// Clients, each with a connection of its own and one request at a time.
     pub(crate) clients: usize,
-    pub(crate) path: Path,
+    pub(crate) handling: Handling,
     /// The most CPU time for the gateway, in units of the proxy's. Requests per second move with the load of the machine;
     /// this figure hardly does.
     pub(crate) most_cpu: Option<f64>,
@@ -18,7 +18,7 @@ pub(crate) struct Scenario {
 
 /// How the gateway serves a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Path {
+pub(crate) enum Handling {
     /// Translated to Converse.
     Translated,
     /// Forwarded to an API with the same protocol.
@@ -76,13 +76,13 @@ impl Scenario {
             size,
             mode,
             clients,
-            path: Path::Translated,
+            handling: Handling::Translated,
             most_cpu: None,
         }
     }
 
     const fn forwarded(mut self) -> Self {
-        self.path = Path::Forwarded;
+        self.handling = Handling::Forwarded;
         self
     }
 
@@ -101,7 +101,7 @@ impl Scenario {
     }
 }
 
-impl Path {
+impl Handling {
     /// The name of the model in requests.
     pub(crate) const fn model(self) -> &'static str {
         match self {

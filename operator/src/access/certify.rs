@@ -23,13 +23,13 @@ use super::{
     validate::{CertificateSource, Entry, Tls, Validated},
 };
 use crate::{
-    certificates::authority::{AuthorityError, Bundle, Subject, fresh, newest, next},
+    certificates::authority::{
+        AUTHORITIES, AUTHORITY_KEY, AUTHORITY_MADE, AuthorityError, Bundle, Subject, fresh,
+        holds_newest, next, text,
+    },
     owned::OwnedKind,
 };
 
-const AUTHORITIES: &str = "ca.crt";
-const AUTHORITY_KEY: &str = "ca.key";
-const AUTHORITY_MADE: &str = "ca.made";
 /// Attempts to replace the Secret, which other reconciles of the namespace also do.
 const ATTEMPTS: usize = 5;
 /// Longest common name, <https://www.rfc-editor.org/rfc/rfc5280#appendix-A.1>.
@@ -158,8 +158,7 @@ fn is_published(access: &Validated, authorities: &str, context: &Context) -> boo
     };
     let published = config.data.pointer("/data/ca.crt");
     let published = published.and_then(serde_json::Value::as_str);
-    let newest = newest(authorities).unwrap_or_default().trim_end();
-    published.is_some_and(|published| published.contains(newest))
+    published.is_some_and(|published| holds_newest(published, authorities))
 }
 
 /// The Secret with this bundle, without entries of objects that no longer exist.
@@ -247,13 +246,10 @@ async fn write(
 /// `None` if a part of the authority is missing.
 fn bundle_in(secret: &Secret, entry: &Entry) -> Option<Bundle> {
     let data = secret.data.as_ref()?;
-    let text = |key: &str| String::from_utf8(data.get(key)?.0.clone()).ok();
     Some(Bundle {
-        authorities: text(AUTHORITIES)?,
-        authority_key: text(AUTHORITY_KEY)?,
-        authority_made: text(AUTHORITY_MADE)?.parse().ok()?,
-        certificate: text(&entry.certificate).unwrap_or_default(),
-        key: text(&entry.key).unwrap_or_default(),
+        certificate: text(data, &entry.certificate).unwrap_or_default(),
+        key: text(data, &entry.key).unwrap_or_default(),
+        ..Bundle::authority_in(data)?
     })
 }
 

@@ -1,9 +1,9 @@
 //! A `BedrockAccess` that no policy allows: its objects stay, but they serve no requests.
 //!
 //! The ServiceAccount loses its role annotation, the Deployment is scaled to zero, the autoscaler, the HTTPRoute and the
-//! Certificate are deleted, and the configuration makes every gateway that still runs, such as a sidecar, reject requests. All of it is restored when a
-//! policy allows the object. An existing ServiceAccount is not ours to change, and the operator cannot change IAM:
-//! principals that the role trusts can still assume it in other ways.
+//! Certificate are deleted, and the configuration makes every gateway that still runs, such as a sidecar, reject requests.
+//! All of it is restored when a policy allows the object. An existing ServiceAccount is not ours to change, and the operator
+//! cannot change IAM: principals that the role trusts can still assume it in other ways.
 
 use std::sync::Arc;
 

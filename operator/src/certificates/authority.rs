@@ -5,9 +5,9 @@
 //! the new CA has been published for a while, a certificate of it is created. So a client with the bundle of one step
 //! trusts the certificates of this step, the previous step and the next step. The key of the previous CA is not kept.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{ByteString, jiff::Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
@@ -21,6 +21,11 @@ use rustls::{
 use time::OffsetDateTime;
 
 use crate::webhook::Rotation;
+
+/// Keys of a Secret with an authority.
+pub(crate) const AUTHORITIES: &str = "ca.crt";
+pub(crate) const AUTHORITY_KEY: &str = "ca.key";
+pub(crate) const AUTHORITY_MADE: &str = "ca.made";
 
 /// Clocks differ: certificates are valid from a few minutes before their creation.
 const CLOCK_SKEW: Duration = Duration::from_mins(5);
@@ -114,6 +119,17 @@ pub(crate) fn next(
 }
 
 impl Bundle {
+    /// The authority in a Secret, without a certificate; `None` if a part is missing.
+    pub(crate) fn authority_in(data: &BTreeMap<String, ByteString>) -> Option<Self> {
+        Some(Self {
+            authorities: text(data, AUTHORITIES)?,
+            authority_key: text(data, AUTHORITY_KEY)?,
+            authority_made: text(data, AUTHORITY_MADE)?.parse().ok()?,
+            certificate: String::new(),
+            key: String::new(),
+        })
+    }
+
     /// With a new certificate of the newest CA.
     fn renewed(
         &self,
@@ -136,8 +152,18 @@ impl Bundle {
     }
 }
 
+/// Whether a published bundle contains the newest of these CA certificates.
+pub(crate) fn holds_newest(published: &str, authorities: &str) -> bool {
+    newest(authorities).is_some_and(|newest| published.contains(newest.trim_end()))
+}
+
+/// The text of a key of a Secret.
+pub(crate) fn text(data: &BTreeMap<String, ByteString>, key: &str) -> Option<String> {
+    String::from_utf8(data.get(key)?.0.clone()).ok()
+}
+
 /// The newest CA certificate of a bundle.
-pub(crate) fn newest(authorities: &str) -> Option<&str> {
+fn newest(authorities: &str) -> Option<&str> {
     let end = authorities.find(END)?.saturating_add(END.len());
     let line = authorities.get(end..)?.find('\n').unwrap_or_default();
     authorities.get(

@@ -25,7 +25,10 @@ use publication::Publication;
 
 use super::{
     CertificateError,
-    authority::{Bundle, Subject, fresh, newest, next},
+    authority::{
+        AUTHORITIES, AUTHORITY_KEY, AUTHORITY_MADE, Bundle, Subject, fresh, holds_newest, next,
+        text,
+    },
 };
 use crate::webhook::OwnCertificate;
 
@@ -33,9 +36,6 @@ use crate::webhook::OwnCertificate;
 const AUTHORITY_NAME: &str = "bedrock-access-operator webhook authority";
 /// Common name of the certificate.
 const SERVER_NAME: &str = "bedrock-access-operator webhook";
-const AUTHORITIES: &str = "ca.crt";
-const AUTHORITY_KEY: &str = "ca.key";
-const AUTHORITY_MADE: &str = "ca.made";
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 
@@ -197,24 +197,15 @@ fn announced(bundle: &Bundle, trusted: &[Option<Vec<u8>>]) -> bool {
     trusted
         .iter()
         .flatten()
-        .all(|trusted| holds(trusted, newest(&bundle.authorities)))
-}
-
-/// Whether a published bundle contains this CA certificate.
-fn holds(published: &[u8], authority: Option<&str>) -> bool {
-    let published = String::from_utf8_lossy(published);
-    authority.is_some_and(|authority| published.contains(authority.trim_end()))
+        .all(|trusted| holds_newest(&String::from_utf8_lossy(trusted), &bundle.authorities))
 }
 
 /// The bundle in a Secret; `None` if a part is missing, so that a new one must be created.
 fn bundle_in(secret: &Secret) -> Option<Bundle> {
     let data = secret.data.as_ref()?;
-    let text = |key: &str| String::from_utf8(data.get(key)?.0.clone()).ok();
     Some(Bundle {
-        authorities: text(AUTHORITIES)?,
-        authority_key: text(AUTHORITY_KEY)?,
-        authority_made: text(AUTHORITY_MADE)?.parse().ok()?,
-        certificate: text(CERTIFICATE)?,
-        key: text(KEY)?,
+        certificate: text(data, CERTIFICATE)?,
+        key: text(data, KEY)?,
+        ..Bundle::authority_in(data)?
     })
 }

@@ -139,7 +139,8 @@ fn merge(target: &mut Value, change: &Value) {
     }
 }
 
-async fn bind(rig: &Rig, account: &str, kind: &str, role: &str) {
+/// Binds an account of the team to a role.
+pub(super) async fn bind(rig: &Rig, account: &str, kind: &str, role: &str) {
     let binding = json!({
         "metadata": {"name": format!("{account}-{role}")},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
@@ -155,7 +156,7 @@ async fn bind(rig: &Rig, account: &str, kind: &str, role: &str) {
 }
 
 /// The objects of the team as a new user with this ClusterRole in the namespace.
-async fn user(rig: &Rig, name: &str, role: &str) -> Api<BedrockAccess> {
+pub(super) async fn user(rig: &Rig, name: &str, role: &str) -> Api<BedrockAccess> {
     let account = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
     rig.api::<ServiceAccount>()
         .create(&PostParams::default(), &account)

@@ -423,21 +423,7 @@ impl Rig {
             .create(&PostParams::default(), &definition)
             .await
             .unwrap();
-        eventually("PodMonitors are served", || async {
-            let found = definitions
-                .get("podmonitors.monitoring.coreos.com")
-                .await
-                .map_err(|error| error.to_string())?;
-            let conditions = found.status.and_then(|status| status.conditions);
-            let established = conditions
-                .iter()
-                .flatten()
-                .any(|condition| condition.type_ == "Established" && condition.status == "True");
-            established
-                .then_some(())
-                .ok_or_else(|| format!("{conditions:?}"))
-        })
-        .await;
+        self.until_served("podmonitors.monitoring.coreos.com").await;
     }
 
     /// What the chart's roles grant the operator: a verb and a resource or path each, as "patch services".

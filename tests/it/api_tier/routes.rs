@@ -3,19 +3,15 @@
 //! This tier has no Gateway controller: the tests write what one reports.
 
 use api::v1alpha1::BedrockAccess;
-use k8s_openapi::api::{
-    core::v1::ServiceAccount,
-    networking::v1::NetworkPolicy,
-    rbac::v1::{Role, RoleBinding},
-};
+use k8s_openapi::api::{networking::v1::NetworkPolicy, rbac::v1::Role};
 use kube::{
-    Api, Client,
+    Api,
     api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 
 use super::{
-    admission,
+    admission, authors,
     rig::{Rig, TEAM, sample_spec},
 };
 use crate::support::{eventually, free_address};
@@ -224,14 +220,7 @@ async fn author_needs_permission_for_routes_and_issuers_or_a_rule() {
 
 /// A ServiceAccount that may edit BedrockAccess objects of the team and nothing else.
 async fn author(rig: &Rig) -> Api<BedrockAccess> {
-    let account = serde_json::from_value(json!({"metadata": {"name": "author"}})).unwrap();
-    rig.api::<ServiceAccount>()
-        .create(&PostParams::default(), &account)
-        .await
-        .unwrap();
-    bind(rig, "ClusterRole", "bedrock-access-edit").await;
-    let config = rig.config_of(TEAM, "author").await;
-    Api::namespaced(Client::try_from(config).unwrap(), TEAM)
+    authors::user(rig, "author", "bedrock-access-edit").await
 }
 
 /// Lets the author create such objects.
@@ -247,20 +236,5 @@ async fn permit(rig: &Rig, (group, resource): (&str, &str)) {
         )
         .await
         .unwrap();
-    bind(rig, "Role", resource).await;
-}
-
-async fn bind(rig: &Rig, kind: &str, role: &str) {
-    let binding = json!({
-        "metadata": {"name": format!("author-{role}")},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
-        "subjects": [{"kind": "ServiceAccount", "name": "author", "namespace": TEAM}],
-    });
-    rig.api::<RoleBinding>()
-        .create(
-            &PostParams::default(),
-            &serde_json::from_value(binding).unwrap(),
-        )
-        .await
-        .unwrap();
+    authors::bind(rig, "author", "Role", resource).await;
 }

@@ -1,5 +1,7 @@
 //! The canonical form of a request, which is signed. Pure.
 
+use std::borrow::Cow;
+
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -88,7 +90,29 @@ fn sorted(query: &str) -> String {
     pairs.join("&")
 }
 
-/// Whether AWS changes a path before it verifies the signature.
-pub(super) fn is_normalized_by_aws(path: &str) -> bool {
-    path.contains("//") || path.split('/').any(|segment| matches!(segment, "." | ".."))
+/// A path without empty segments, `.` and `..`, as AWS verifies it. Paths of Bedrock have none.
+/// <https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4>
+pub(super) fn normalized(path: &str) -> Cow<'_, str> {
+    let is_dots = |segment: &str| matches!(segment, "." | "..");
+    if !path.contains("//") && !path.split('/').any(is_dots) {
+        return path.into();
+    }
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            other => segments.push(other),
+        }
+    }
+    let is_directory = path
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| last.is_empty() || is_dots(last));
+    let end = if is_directory && !segments.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    format!("/{}{end}", segments.join("/")).into()
 }

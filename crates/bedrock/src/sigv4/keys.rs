@@ -1,6 +1,6 @@
 //! Signing keys, which are derived once for each session, day, region and service on a thread.
 
-use std::{cell::RefCell, time::SystemTime};
+use std::{cell::RefCell, rc::Rc, time::SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::sign::v4::generate_signing_key;
@@ -16,41 +16,39 @@ struct Derived {
     day: u64,
     region: String,
     service: String,
-    key: Vec<u8>,
+    key: Rc<[u8]>,
 }
 
 thread_local! {
     static KEYS: RefCell<Vec<Derived>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `use_key` with the signing key of an identity.
-pub(super) fn signing_key<T>(
+/// The signing key of an identity with these credentials.
+pub(super) fn signing_key(
     identity: &Identity,
+    credentials: &Credentials,
     time: SystemTime,
     region: &str,
     service: &str,
-    use_key: impl FnOnce(&[u8]) -> T,
-) -> T {
+) -> Rc<[u8]> {
     let day = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs() / SECONDS_PER_DAY);
+    let is_same = |one: &&Derived| {
+        let kept = one.identity.data::<Credentials>();
+        kept.is_some_and(|kept| std::ptr::eq(kept, credentials))
+            && one.day == day
+            && one.region == region
+            && one.service == service
+    };
     KEYS.with_borrow_mut(|keys| {
-        let is_same = |one: &Derived| {
-            is_same_session(&one.identity, identity)
-                && one.day == day
-                && one.region == region
-                && one.service == service
-        };
-        if let Some(known) = keys.iter().find(|one| is_same(one)) {
-            return use_key(&known.key);
+        if let Some(known) = keys.iter().find(is_same) {
+            return Rc::clone(&known.key);
         }
-        let secret = identity
-            .data::<Credentials>()
-            .map_or("", Credentials::secret_access_key);
-        let key = generate_signing_key(secret, time, region, service)
+        let secret = credentials.secret_access_key();
+        let key: Rc<[u8]> = generate_signing_key(secret, time, region, service)
             .as_ref()
-            .to_vec();
-        let result = use_key(&key);
+            .into();
         if keys.len() >= MOST {
             keys.remove(0);
         }
@@ -59,16 +57,8 @@ pub(super) fn signing_key<T>(
             day,
             region: region.to_owned(),
             service: service.to_owned(),
-            key,
+            key: Rc::clone(&key),
         });
-        result
+        key
     })
-}
-
-/// Whether both are the same credentials in memory.
-fn is_same_session(one: &Identity, other: &Identity) -> bool {
-    match (one.data::<Credentials>(), other.data::<Credentials>()) {
-        (Some(one), Some(other)) => std::ptr::eq(one, other),
-        _ => false,
-    }
 }

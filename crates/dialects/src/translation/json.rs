@@ -198,13 +198,10 @@ impl<'a> Object<'a> {
     /// # Errors
     /// When the body is not a JSON object.
     pub(crate) fn from_body(body: &'a [u8]) -> Result<Self, RequestError> {
-        // The encoding of the whole body is checked at once; serde would check each string.
-        let json: Result<Json<'a>, _> = match std::str::from_utf8(body) {
-            Ok(text) => serde_json::from_str(text),
-            Err(_) => serde_json::from_slice(body),
-        };
-        let json = json.map_err(|error| RequestError::not_json(&error))?;
-        match json {
+        // The encoding is checked at once; serde would check each string.
+        let json = std::str::from_utf8(body)
+            .map_or_else(|_| serde_json::from_slice(body), serde_json::from_str);
+        match json.map_err(|error| RequestError::not_json(&error))? {
             Json::Object(members) => Ok(members),
             _ => Err(RequestError::no_object()),
         }

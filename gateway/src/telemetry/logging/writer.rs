@@ -8,6 +8,7 @@
 use std::{
     fmt::Write as _,
     io::{self, Write},
+    iter,
     sync::{
         OnceLock,
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -21,8 +22,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that wait to be written.
 const QUEUE_LINES: usize = 4096;
-/// Bytes of lines that are written together.
-const MOST_BYTES: usize = 16 * 1024;
+/// Bytes of lines that are written at once.
+const ENOUGH_BYTES: usize = 16 * 1024;
 /// Pause after each write.
 const PAUSE: Duration = Duration::from_millis(2);
 /// Time for the last lines when the process ends.
@@ -72,22 +73,21 @@ impl Lines {
 #[expect(clippy::disallowed_methods, reason = "this thread runs nothing else")]
 fn write_all(receiver: &Receiver<Message>, mut output: impl Write) {
     let mut lines = Vec::new();
-    while let Ok(message) = receiver.recv() {
-        let mut next = Some(message);
-        while let Some(message) = next {
+    while let Ok(first) = receiver.recv() {
+        // All lines that wait, so that the pause fills no queue.
+        for message in iter::once(first).chain(receiver.try_iter()) {
             match message {
-                Message::Line(line) if lines.is_empty() => lines = line,
-                Message::Line(line) => lines.extend_from_slice(&line),
+                Message::Line(line) => {
+                    lines.extend_from_slice(&line);
+                    if lines.len() >= ENOUGH_BYTES {
+                        write(&mut output, &mut lines);
+                    }
+                }
                 Message::Flush(done) => {
                     write(&mut output, &mut lines);
                     let _ = done.try_send(());
                 }
             }
-            next = if lines.len() < MOST_BYTES {
-                receiver.try_recv().ok()
-            } else {
-                None
-            };
         }
         write(&mut output, &mut lines);
         thread::sleep(PAUSE);

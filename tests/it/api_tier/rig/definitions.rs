@@ -47,9 +47,14 @@ impl Rig {
                 "-f",
             ])
             .arg(file));
+        self.until_served(&name).await;
+    }
+
+    /// Waits until a definition is served.
+    pub(super) async fn until_served(&self, name: &str) {
         let definitions = Api::<CustomResourceDefinition>::all(self.client.clone());
         eventually(&format!("{name} is served"), || async {
-            let found = definitions.get(&name).await;
+            let found = definitions.get(name).await;
             let conditions = found
                 .map_err(|error| error.to_string())?
                 .status
