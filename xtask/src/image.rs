@@ -111,7 +111,7 @@ pub(crate) fn write_all(
 
 /// Writes what an image contains beside its program, for images that are built by `Containerfile`.
 pub(crate) fn contents_to(console: &Console, directory: &Path) -> Result<()> {
-    console.step("licences and bills of materials", |step| {
+    console.step("licences and SBOMs", |step| {
         let created = created(step)?;
         for (program, _) in IMAGES {
             let mut root = Root::default();
@@ -211,7 +211,7 @@ fn write(
     let written = archived(image)?;
     let path = &written.path;
     // Beside the archive, too: scanners and registries take them without the image.
-    for (file, text) in contents.bills() {
+    for (file, text) in contents.sboms() {
         repository::write(&path.with_file_name(file), text)?;
     }
     let size = fs::metadata(path)
@@ -277,7 +277,7 @@ fn revision(step: &Step) -> Result<String> {
     Ok(capture(step, &mut git)?.trim().to_owned())
 }
 
-/// Time of the commit in UTC, or of `SOURCE_DATE_EPOCH`, for the image and its bills of materials. The same commit
+/// Time of the commit in UTC, or of `SOURCE_DATE_EPOCH`, for the image and its SBOMs. The same commit
 /// results in the same bytes. Outside a git work tree, the beginning of Unix time.
 fn created(step: &Step) -> Result<String> {
     let mut git = Command::new("git");

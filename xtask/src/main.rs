@@ -150,14 +150,14 @@ enum Task {
         /// Build optimised release programs; takes several minutes longer.
         #[arg(long)]
         release: bool,
-        /// Write images of development programs twice, compare them, and check their bills of materials.
+        /// Write images of development programs twice, compare them, and check their SBOMs.
         #[arg(long, conflicts_with_all = ["release", "reproduce"])]
         check: bool,
         /// Build the commit again in a clone, and compare the images.
         #[arg(long)]
         reproduce: bool,
     },
-    /// Write the licences and bills of materials of the programs, without Debian packages; Containerfile adds them.
+    /// Write the licences and SBOMs of the programs, without Debian packages; Containerfile adds them.
     Contents {
         /// Where to write a directory for each program.
         directory: PathBuf,

@@ -1,4 +1,4 @@
-//! Checks of written images: equal bytes from equal sources, valid and complete bills of materials.
+//! Checks of written images: equal bytes from equal sources, valid and complete SBOMs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,8 +18,8 @@ use crate::{
     repository, tools,
 };
 
-/// The script that validates bills of materials, and its requirements.
-const BILLS: &str = "tests/bills";
+/// The script that validates SBOMs, and its requirements.
+const SBOMS: &str = "tests/sbom";
 /// The part of a path in a program that is before the directory of a registry and that of a crate.
 const SOURCES: &[u8] = b"registry/src/";
 
@@ -29,8 +29,8 @@ pub(crate) fn build_and_check(console: &Console) -> Result<()> {
     check(console)
 }
 
-/// Writes the images of development programs, which must be built, twice and compares the bytes; validates their bills
-/// of materials with the libraries of both formats, and compares them with the programs.
+/// Writes the images of development programs, which must be built, twice and compares the bytes; validates their
+/// SBOMs with the libraries of both formats, and compares them with the programs.
 pub(crate) fn check(console: &Console) -> Result<()> {
     let first = digests(&write_all(console, Profile::Dev, &[])?)?;
     let second = digests(&write_all(console, Profile::Dev, &[])?)?;
@@ -38,9 +38,9 @@ pub(crate) fn check(console: &Console) -> Result<()> {
         first == second,
         "the same programs gave other images: {first:?} and {second:?}"
     );
-    console.step("validate bills of materials", |step| {
-        let directory = repository::root().join(BILLS);
-        let environment = repository::target().join("clients/bills");
+    console.step("validate SBOMs", |step| {
+        let directory = repository::root().join(SBOMS);
+        let environment = repository::target().join("clients/sbom");
         let python = tools::python(step, &environment, &directory.join("requirements.txt"))?;
         let mut validate = command(python);
         validate.arg(directory.join("validate.py"));
@@ -51,7 +51,7 @@ pub(crate) fn check(console: &Console) -> Result<()> {
         }
         quiet(step, &mut validate)
     })?;
-    console.step("compare bills of materials with programs", |step| {
+    console.step("compare SBOMs with programs", |step| {
         for (program, _) in IMAGES {
             let contents = Contents::new(step, Profile::Dev, program, &[], String::new())?;
             let listed = contents.components.iter();
@@ -70,15 +70,15 @@ pub(crate) fn check(console: &Console) -> Result<()> {
             let missing: Vec<&String> = linked.difference(&listed).collect();
             ensure!(
                 missing.is_empty(),
-                "{program} contains crates that its bill of materials lacks: {missing:?}"
+                "{program} contains crates that its SBOM lacks: {missing:?}"
             );
         }
         Ok(())
     })
 }
 
-/// Checks that published programs contain the list of their crates, and that it has everything that their bills of
-/// materials call shipped.
+/// Checks that published programs contain the list of their crates, and that it has everything that their SBOMs
+/// call shipped.
 pub(super) fn lists_of_crates(console: &Console, profile: Profile) -> Result<()> {
     let reader = tools::AUDIT_INFO.path(console)?;
     console.step("read the lists of crates in programs", |step| {

@@ -1,5 +1,5 @@
 //! What an image consists of: the crates of its program as cargo resolves them, the Rust standard library, and Debian
-//! packages. Written as two software bills of materials and one file of licences, all inside the image.
+//! packages. Written as two SBOMs and one file of licences, all inside the image.
 //!
 //! Own code, because no tool that lists crates knows the Debian packages, and those that write SPDX list the whole
 //! workspace without regard to features. Equal sources give equal bytes.
@@ -92,8 +92,8 @@ impl Contents {
         })
     }
 
-    /// The file names and texts of the bills of materials.
-    pub(super) fn bills(&self) -> [(String, String); 2] {
+    /// The file names and texts of the SBOMs.
+    pub(super) fn sboms(&self) -> [(String, String); 2] {
         let name = &self.program.name;
         [
             (format!("{name}.cdx.json"), text(&cyclonedx::document(self))),
@@ -101,9 +101,9 @@ impl Contents {
         ]
     }
 
-    /// Adds the bills of materials and the licences where scanners look for them.
+    /// Adds the SBOMs and the licences where scanners look for them.
     pub(super) fn add_to(&self, root: &mut Root) -> Result<()> {
-        for (name, text) in self.bills() {
+        for (name, text) in self.sboms() {
             root.add_text(&format!("usr/share/sbom/{name}"), &text);
         }
         let directory = format!("usr/share/doc/{}", self.program.name);

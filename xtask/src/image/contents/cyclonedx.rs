@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Component, Contents};
 use crate::image::VERSION;
 
-/// The bill of materials.
+/// The SBOM.
 pub(super) fn document(contents: &Contents) -> Value {
     let mut program = component(&contents.program, "application");
     insert(&mut program, "scope", None);

@@ -10,7 +10,7 @@ const DOCUMENT: &str = "SPDXRef-DOCUMENT";
 /// "Not known", where a field is required.
 const UNKNOWN: &str = "NOASSERTION";
 
-/// The bill of materials.
+/// The SBOM.
 pub(super) fn document(contents: &Contents) -> Value {
     let parts = || [&contents.program].into_iter().chain(&contents.components);
     let root = identifier(&contents.program.purl);

@@ -22,7 +22,7 @@ fn contents() -> Contents {
 #[test]
 fn bills_list_crates_and_packages_and_not_what_tests_use() {
     let contents = contents();
-    for (name, text) in contents.bills() {
+    for (name, text) in contents.sboms() {
         for part in [
             "\"bedrock-access-operator\"",
             "\"pkg:cargo/kube-client@",
@@ -72,5 +72,5 @@ fn every_crate_has_its_licence_in_the_text() {
 
 #[test]
 fn equal_sources_give_equal_bills() {
-    assert_eq!(contents().bills(), contents().bills());
+    assert_eq!(contents().sboms(), contents().sboms());
 }

@@ -1,4 +1,4 @@
-"""Validates bills of materials with the libraries that the projects behind CycloneDX and SPDX publish.
+"""Validates SBOMs with the libraries that the projects behind CycloneDX and SPDX publish.
 
     validate.py FILE.cdx.json FILE.spdx.json ...
 
