@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     documents::{ACCESS, FIRST_KEY, GATEWAY, OPERATORS, ROLES, SECOND_KEY, TEAM, keys},
+    surfaces::FAST,
     traffic::Traffic,
     world::World,
 };
@@ -201,8 +202,8 @@ impl World {
             Fault::InvalidSpec => self.apply_invalid_specs(),
             Fault::TornConfiguration => self.tear_configuration().await,
             Fault::KeysRotated => self.rotate_keys(traffic).await,
-            Fault::SessionsRevoked => self.aws(Method::POST, "sessions/revoke", &json!({})).await,
-            Fault::SessionsForgotten => self.aws(Method::POST, "sessions/forget", &json!({})).await,
+            Fault::SessionsRevoked => self.lose_sessions("revoke", traffic).await,
+            Fault::SessionsForgotten => self.lose_sessions("forget", traffic).await,
             // Credentials outlive it: no request may fail.
             Fault::Sts(failure) => {
                 let action = failure.action("ServiceUnavailable");
@@ -345,6 +346,33 @@ impl World {
         }
     }
 
+    /// Ends all sessions. Each gateway pod replaces its own for a request, before another fault stops STS.
+    async fn lose_sessions(&self, how: &str, traffic: &Traffic) {
+        self.aws(Method::POST, &format!("sessions/{how}"), &json!({}))
+            .await;
+        let messages = json!([{ "role": "user", "content": "Are you there?" }]);
+        let body = json!({ "model": FAST, "messages": messages }).to_string();
+        let bearer = format!("Bearer {}", traffic.key().await);
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        for pod in self.gateway_pods().await {
+            let Some(address) = pod.status.and_then(|status| status.pod_ip) else {
+                continue;
+            };
+            let relay = self.cluster.relay(&format!("{address}:8000")).unwrap();
+            let url = format!("http://{}/v1/chat/completions", relay.address());
+            eventually("the gateway replaces its session", || async {
+                match plain::request(Method::POST, &url, &headers, body.clone()).await {
+                    Ok(answer) if answer.status.is_success() => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await;
+        }
+    }
+
     /// Writes half a document into the gateway's ConfigMap; the operator corrects it.
     async fn tear_configuration(&self) {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), TEAM);
@@ -417,6 +445,8 @@ impl World {
 
     /// Fills the file system of the logs. Requests are served; their lines are lost, and the counters have them.
     async fn fill_disk(&self, traffic: &Traffic) {
+        // Counters of a pod that ends would be missing.
+        self.settled().await;
         let paused = traffic.pause().await;
         // The lines of the requests before are on their way.
         sleep(Duration::from_secs(1)).await;

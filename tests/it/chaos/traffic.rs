@@ -163,6 +163,11 @@ impl Traffic {
         self.shared.good.load(Ordering::SeqCst)
     }
 
+    /// The API key of requests.
+    pub(super) async fn key(&self) -> String {
+        self.shared.credentials.read().await.key.clone()
+    }
+
     /// Uses another API key for requests that start later.
     pub(super) async fn use_key(&self, key: &str) {
         self.shared.credentials.write().await.key = key.to_owned();

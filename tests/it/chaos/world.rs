@@ -221,8 +221,24 @@ impl World {
         events
     }
 
-    /// The ready pods of the gateway.
+    /// The gateway pods that are not ending.
     pub(super) async fn gateway_pods(&self) -> Vec<Pod> {
+        let mut pods = self.all_gateway_pods().await;
+        pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+        pods
+    }
+
+    /// Waits until no gateway pod is ending.
+    pub(super) async fn settled(&self) {
+        let end = Instant::now() + RECOVERY;
+        while self.all_gateway_pods().await.len() > self.gateway_pods().await.len() {
+            assert!(Instant::now() < end, "a gateway pod does not end");
+            // sleep: pods end when their requests have ended.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn all_gateway_pods(&self) -> Vec<Pod> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), TEAM);
         let selector = format!("app.kubernetes.io/instance={ACCESS}");
         pods.list(&ListParams::default().labels(&selector))
