@@ -16,7 +16,7 @@
 //! A request takes these steps: accept (`server`), authenticate, read the body, apply the rate limits and route
 //! (`pipeline::admit`), decode for the target (the `dialects` crate), sign and send (`upstream`), read the
 //! response (the `bedrock` crate), encode (`endpoints`, `pipeline::stream`), record (`pipeline::record`).
-//! [`app()`] is the API as a router; [`Server`] opens its ports; [`Settings`] holds all inputs, so that tests pass
+//! [`Server`] opens its ports; [`Settings`] holds all inputs, so that tests pass
 //! a map as environment and a clock of their own.
 
 pub mod cli;
@@ -37,6 +37,6 @@ pub use crate::{
     pipeline::{
         authenticate::KeySetError, load_error::LoadError, rate_limit::StoreError, state::State,
     },
-    server::{Drained, ServeError, Server, admin::admin, router::app, serve},
+    server::{Drained, ServeError, Server, admin::admin, serve},
     telemetry::traces::{Traces, TracesError},
 };

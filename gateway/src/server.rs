@@ -19,7 +19,6 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -40,7 +39,7 @@ use self::{
     failures::Failures,
     guarded_io::Guarded,
     listener::Listener,
-    router::{ViaSocket, app},
+    router::App,
 };
 use crate::{
     config::Settings,
@@ -179,21 +178,20 @@ impl Server {
         log_start(&state, address);
         let watcher = tokio::spawn(reload::watch(state.clone()));
         let admin_server = admin_listener.map(|listener| {
-            let router = admin(state.clone());
+            let app = App::Admin(admin(state.clone()));
             let connections = Connections::new(connections::MAX_ADMIN);
-            let port = Port::new(router, connections, &state);
+            let port = Port::new(app, connections, &state);
             tokio::spawn(async move {
                 let graceful = GracefulShutdown::new();
                 accept(&listener, &port, &graceful, || None).await;
             })
         });
 
-        let router = app(state.clone());
         let max = state.settings().max_connections;
         let connections = Connections::new(max.unwrap_or_else(connections::permitted));
-        let socket_router = router.clone().layer(Extension(ViaSocket));
-        let on_socket = Port::new(socket_router, Arc::clone(&connections), &state);
-        let on_tcp = Port::new(router, connections, &state);
+        let by_socket = App::api(state.clone(), true);
+        let on_socket = Port::new(by_socket, Arc::clone(&connections), &state);
+        let on_tcp = Port::new(App::api(state.clone(), false), connections, &state);
         let graceful = GracefulShutdown::new();
         let tls = || state.active().tls.clone();
         tokio::select! {
@@ -260,16 +258,16 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 /// What connections of a port share.
 #[derive(Clone)]
 struct Port {
-    router: Router,
+    app: App,
     connections: Arc<Connections>,
     failures: Arc<Failures>,
     state: State,
 }
 
 impl Port {
-    fn new(router: Router, connections: Arc<Connections>, state: &State) -> Self {
+    fn new(app: App, connections: Arc<Connections>, state: &State) -> Self {
         Self {
-            router,
+            app,
             connections,
             failures: Failures::new(),
             state: state.clone(),
@@ -345,7 +343,7 @@ async fn connection<S>(
         .keep_alive_timeout(PING_TIMEOUT);
     let stream = Guarded::new(stream, settings.detect_timeout, settings.write_timeout);
     let failures = port.failures;
-    let service = place.service(port.router, Client { address, failures });
+    let service = place.service(port.app, Client { address, failures });
     let connection = builder
         .serve_connection(TokioIo::new(stream), service)
         .into_owned();

@@ -11,6 +11,7 @@ mod json_str;
 mod request;
 mod response;
 mod stream;
+mod text;
 
 pub use content::{
     CachePoint, CachePointKind, CitationsConfig, ContentBlock, DocumentBlock, GuardContent,

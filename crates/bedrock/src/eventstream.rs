@@ -8,6 +8,7 @@
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html>).
 #![deny(clippy::arithmetic_side_effects)]
 
+mod plain;
 mod scan;
 
 use aws_smithy_eventstream::frame::read_message_from;
@@ -199,6 +200,9 @@ impl Decoder {
 }
 
 fn read(mut bytes: Bytes) -> Result<Frame, FrameError> {
+    if let Some(frame) = plain::event(&bytes) {
+        return Ok(frame);
+    }
     let message = read_message_from(&mut bytes).map_err(FrameError::Malformed)?;
     Frame::try_from(&message)
 }

@@ -128,7 +128,9 @@ async fn forward(
     let length = body.len();
     let repair = || {
         let repaired = repair::repaired(body, api_request.operation, &active)?;
-        record.estimate_input(&repaired.0);
+        if api_request.is_stream() {
+            record.estimate_input(&repaired.0);
+        }
         Ok::<_, GatewayError>(repaired)
     };
     let (body, is_repaired) = state.decoders().run(length, repair).await?;
@@ -157,9 +159,9 @@ fn route(
     let id = &api_request.id;
     if let Some(version) = &api_request.guardrail_version {
         if is_configured {
-            return guardrail(active, id, version).map(Targets::one);
+            return guardrail(active, id, version).map(|target| Targets::one(Arc::new(target)));
         }
-        return Ok(Targets::one(routes.guardrail(id, version)));
+        return Ok(Targets::one(Arc::new(routes.guardrail(id, version))));
     }
     let mut targets = routes.resolve(id, caller, fastrand::u64(..))?;
     if api_request.operation == Operation::CountTokens && routes.is_configured(id) {

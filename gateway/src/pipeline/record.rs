@@ -12,7 +12,10 @@ use tokio::time::Instant;
 use super::{estimate, rate_limit::Permit, state::State};
 use crate::{
     http::{error::GatewayError, request_guards::InFlightGuard},
-    telemetry::{OTHER, metrics::CallLabels, request_id::RequestContext, sampler::Sampler},
+    telemetry::{
+        OTHER, logging::request_line::RequestLine, metrics::CallLabels, request_id::RequestContext,
+        sampler::Sampler,
+    },
     upstream::call_record::{CallRecord, aws_request_id},
 };
 
@@ -232,28 +235,28 @@ impl Drop for RequestRecord {
         let Some(unlogged) = self.sampler.admit(outcome.status) else {
             return;
         };
-        tracing::info!(
-            request_id = self.calls.request_id,
-            route = self.route,
-            status = outcome.status,
-            reason = outcome.reason,
-            client = self.client,
-            model = self.model,
-            target_model,
-            region,
-            stream = self.calls.stream,
-            attempts = self.calls.attempts,
-            duration_ms = millis(took),
-            first_byte_ms = self.first_byte.map(millis),
-            input_tokens = usage.prompt_tokens(),
-            output_tokens = usage.output_tokens,
-            dropped_fields = self.warned_fields(true),
-            changed_fields = self.warned_fields(false),
-            aws_request_id = id.as_deref(),
-            trace_id = span.map(|span| span.trace_id().to_string()),
-            unlogged = (unlogged > 0).then_some(unlogged),
-            "request"
-        );
+        RequestLine {
+            request_id: &self.calls.request_id,
+            route: self.route,
+            status: outcome.status,
+            reason: &outcome.reason,
+            client: &self.client,
+            model: &self.model,
+            target_model: &target_model,
+            region: &region,
+            stream: self.calls.stream,
+            attempts: self.calls.attempts,
+            duration_ms: millis(took),
+            first_byte_ms: self.first_byte.map(millis),
+            input_tokens: usage.prompt_tokens(),
+            output_tokens: usage.output_tokens,
+            dropped_fields: self.warned_fields(true),
+            changed_fields: self.warned_fields(false),
+            aws_request_id: id.as_deref(),
+            trace_id: span.map(|span| span.trace_id().to_string()),
+            unlogged: (unlogged > 0).then_some(unlogged),
+        }
+        .log();
     }
 }
 

@@ -4,8 +4,8 @@
 //! allows maps to itself. Model capabilities are looked up when the configuration is loaded, not for each request.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use api::{Arn, GatewayConfig, Region, config, pattern::matches};
@@ -23,6 +23,8 @@ use crate::{
 
 /// Longest name of a model, as in AWS's `modelId`.
 const MAX_MODEL_BYTES: usize = 2048;
+/// Models of patterns whose targets are kept. Clients can name any number.
+const MAX_KEPT: usize = 512;
 
 /// The routes of a configuration.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub(crate) struct Routes {
     aliases: BTreeMap<String, Vec<Arc<Target>>>,
     /// Ids, in which `*` matches any characters.
     allow: Vec<String>,
+    /// Targets of models that a pattern allows, by the model.
+    kept: RwLock<HashMap<String, Arc<Target>>>,
     families: FamilyTable,
     region: Region,
     endpoints: Endpoints,
@@ -48,6 +52,7 @@ impl Routes {
         let mut routes = Self {
             aliases: BTreeMap::new(),
             allow: config.allow.clone(),
+            kept: RwLock::default(),
             families: FamilyTable::with_overrides(&config.model_families)?,
             region,
             endpoints,
@@ -145,14 +150,32 @@ impl Routes {
             {
                 return Ok(targets);
             }
-            if self.allow.iter().any(|pattern| matches(pattern, model)) {
-                return Ok(Targets::one(self.target(&config::Target::new(model))));
+            if let Some(target) = self.allowed(model) {
+                return Ok(Targets::one(target));
             }
         }
         Err(GatewayError::UnknownModel {
             model: model.to_owned(),
             allowed: self.names(caller).map(|(name, _)| name).collect(),
         })
+    }
+
+    /// The target of a model, if a pattern allows it.
+    fn allowed(&self, model: &str) -> Option<Arc<Target>> {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(target) = kept.get(model) {
+            return Some(Arc::clone(target));
+        }
+        drop(kept);
+        if !self.allow.iter().any(|pattern| matches(pattern, model)) {
+            return None;
+        }
+        let target = Arc::new(self.target(&config::Target::new(model)));
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < MAX_KEPT {
+            kept.insert(model.to_owned(), Arc::clone(&target));
+        }
+        Some(target)
     }
 
     /// Whether the configuration names the model itself, not only a matching pattern.

@@ -37,6 +37,9 @@ use crate::{
 /// Time in which the usage is awaited after the client has left: it follows the last text.
 pub(crate) const DRAIN: Duration = Duration::from_secs(1);
 
+/// Bytes of a usual event.
+const USUAL_BYTES: usize = 512;
+
 /// A finished call: the endpoint, the record and the response.
 type Opened<E, C> = (E, RequestRecord, Result<UpstreamResponse<C>>);
 
@@ -394,6 +397,7 @@ impl Flow {
                         return Ok(());
                     };
                     self.events = self.events.saturating_add(1);
+                    out.reserve(USUAL_BYTES);
                     if frame.message_type != MessageType::Event {
                         let error = ServiceError::from_frame(&frame);
                         let error = error.with_request_id(frames.request_id());

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     net::IpAddr,
     pin::Pin,
     sync::{
@@ -13,13 +14,15 @@ use std::{
     },
 };
 
-use axum::{Router, body::Body};
+use axum::body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::{body::Incoming, service::Service};
-use hyper_util::service::TowerToHyperService;
 use tokio_util::sync::CancellationToken;
 
-use super::failures::{Failures, Penalty};
+use super::{
+    failures::{Failures, Penalty},
+    router::App,
+};
 use crate::http::held::Held;
 
 /// Connections of the admin port.
@@ -113,10 +116,10 @@ impl Place {
         self.entry.closing.cancelled().await;
     }
 
-    /// The router for this connection.
-    pub(super) fn service(&self, router: Router, client: Client) -> Counted {
+    /// The service of this connection.
+    pub(super) fn service(&self, app: App, client: Client) -> Counted {
         Counted {
-            inner: TowerToHyperService::new(router),
+            app,
             entry: Arc::clone(&self.entry),
             client,
         }
@@ -171,28 +174,28 @@ impl Drop for InProgress {
     }
 }
 
-/// A router that counts the requests of a connection.
+/// Counts the requests of a connection.
 #[derive(Debug)]
 pub(super) struct Counted {
-    inner: TowerToHyperService<Router>,
+    app: App,
     entry: Arc<Entry>,
     client: Client,
 }
 
-type Outcome = Result<Response<Held<InProgress>>, std::convert::Infallible>;
+type Outcome = Result<Response<Held<InProgress>>, Infallible>;
 
 impl Service<Request<Incoming>> for Counted {
     type Response = Response<Held<InProgress>>;
-    type Error = std::convert::Infallible;
+    type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let in_progress = InProgress::new(&self.entry);
         let version = request.version();
-        let response = self.inner.call(request);
+        let app = self.app.clone();
         let client = self.client.clone();
         Box::pin(async move {
-            let mut response: Response<Body> = response.await?;
+            let mut response = app.respond(request.map(Body::new)).await?;
             let in_progress = in_progress.slowed(&client, &mut response, version).await;
             Ok(response.map(|body| Held::new(body, in_progress)))
         })

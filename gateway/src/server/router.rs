@@ -2,15 +2,17 @@
 //!
 //! Every response, including errors for unknown paths, has a request id and the client's dialect.
 
+use std::convert::Infallible;
+
 use api::names;
 use axum::{
     Extension, Router,
     extract::{OriginalUri, Request, State as FromState},
-    middleware::{self, Next},
     response::Response,
     routing::{MethodRouter, any, get, post},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use tower::Service as _;
 
 use crate::{
     endpoints::{
@@ -40,8 +42,20 @@ use crate::{
 /// Header of every response of a gateway with a simulated AWS.
 const SIMULATED: HeaderName = HeaderName::from_static("x-bedrock-gateway-simulated");
 
-/// The API of a gateway.
-pub fn app(state: State) -> Router {
+/// What a port serves.
+#[derive(Clone, Debug)]
+pub(super) enum App {
+    Api {
+        state: State,
+        router: Router,
+        /// Web pages cannot reach a Unix socket.
+        on_socket: bool,
+    },
+    Admin(Router),
+}
+
+/// The routes of the API.
+fn routes(state: State) -> Router {
     let v1 = Router::new()
         .route(
             ChatCompletions::PATH,
@@ -84,8 +98,6 @@ pub fn app(state: State) -> Router {
         .route("/healthz", only("GET, HEAD", get(async || "ok\n")))
         .route("/health", only("GET, HEAD", get(async || "ok\n")))
         .fallback(unknown_path)
-        // One layer: each is a copy of all below it and a future on the heap, for each request.
-        .layer(middleware::from_fn_with_state(state.clone(), every_request))
         .with_state(state)
 }
 
@@ -136,49 +148,62 @@ fn reject(
     driver::finish(Err(error), dialect, record)
 }
 
-/// Marks requests that arrive by the Unix socket, which web pages cannot reach.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ViaSocket;
-
-/// Middleware of every request: its id, the check of its origin, and the headers of every response.
-async fn every_request(
-    FromState(state): FromState<State>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let context = RequestContext::new(&request, state.traces());
-    let id = HeaderValue::try_from(context.id.as_str());
-    let slot = reports_limits(&state, &request);
-    let mut response = if let Some(rejected) = foreign_page(&state, &context, &request) {
-        rejected
-    } else {
-        let extensions = request.extensions_mut();
-        extensions.insert(context);
-        if let Some((_, slot)) = &slot {
-            extensions.insert(slot.clone());
+impl App {
+    /// The API of a gateway.
+    pub(super) fn api(state: State, on_socket: bool) -> Self {
+        let router = routes(state.clone());
+        Self::Api {
+            state,
+            router,
+            on_socket,
         }
-        next.run(request).await
-    };
-    if let Some((dialect, slot)) = slot
-        && let Some(report) = slot.get()
-    {
-        report.write(dialect, response.headers_mut());
     }
-    if state.settings().simulated {
-        let value = HeaderValue::from_static("true");
-        response.headers_mut().insert(SIMULATED, value);
+
+    /// Responds to a request. What applies to every request of the API is here and not in layers of the router: each
+    /// of those is a copy of all below it and a future on the heap, for each request.
+    pub(super) async fn respond(self, mut request: Request) -> Result<Response, Infallible> {
+        let (state, mut router, on_socket) = match self {
+            Self::Admin(mut router) => return router.call(request).await,
+            Self::Api {
+                state,
+                router,
+                on_socket,
+            } => (state, router, on_socket),
+        };
+        let context = RequestContext::new(&request, state.traces());
+        let id = HeaderValue::try_from(context.id.as_str());
+        let slot = reports_limits(&state, &request);
+        let foreign = (!on_socket).then(|| foreign_page(&state, &context, &request));
+        let mut response = if let Some(rejected) = foreign.flatten() {
+            rejected
+        } else {
+            let extensions = request.extensions_mut();
+            extensions.insert(context);
+            if let Some((_, slot)) = &slot {
+                extensions.insert(slot.clone());
+            }
+            router.call(request).await?
+        };
+        if let Some((dialect, slot)) = slot
+            && let Some(report) = slot.get()
+        {
+            report.write(dialect, response.headers_mut());
+        }
+        if state.settings().simulated {
+            let value = HeaderValue::from_static("true");
+            response.headers_mut().insert(SIMULATED, value);
+        }
+        if let Ok(id) = id {
+            request_id::set(&mut response, id);
+        }
+        Ok(response)
     }
-    if let Ok(id) = id {
-        request_id::set(&mut response, id);
-    }
-    response
 }
 
 /// The rejection of a web page's request while clients on this machine need no credentials.
 fn foreign_page(state: &State, context: &RequestContext, request: &Request) -> Option<Response> {
-    let is_exposed = state.settings().listen.ip().is_loopback()
-        && request.extensions().get::<ViaSocket>().is_none()
-        && state.active().authenticator.is_open();
+    let is_exposed =
+        state.settings().listen.ip().is_loopback() && state.active().authenticator.is_open();
     if !is_exposed {
         return None;
     }

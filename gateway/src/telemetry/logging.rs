@@ -1,5 +1,6 @@
 //! Log lines on standard error: JSON for machines, text for a terminal.
 
+pub(crate) mod request_line;
 pub(crate) mod writer;
 
 use std::io::IsTerminal;
@@ -60,6 +61,7 @@ pub(crate) fn start(format: LogFormat, level: &str) -> Result<Flush, LoggingErro
     };
     let lines = Lines::start(std::io::stderr())?;
     let flush = lines.flush_at_end();
+    let of_requests = lines.clone();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(lines)
@@ -70,7 +72,9 @@ pub(crate) fn start(format: LogFormat, level: &str) -> Result<Flush, LoggingErro
     } else {
         builder.try_init()
     };
-    started
-        .map(|()| flush)
-        .map_err(|error| LoggingError::Taken(error.to_string()))
+    started.map_err(|error| LoggingError::Taken(error.to_string()))?;
+    if json {
+        request_line::write_json(of_requests);
+    }
+    Ok(flush)
 }

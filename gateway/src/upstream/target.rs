@@ -84,9 +84,9 @@ impl Endpoints {
 }
 
 impl Targets {
-    pub(crate) fn one(target: Target) -> Self {
+    pub(crate) fn one(target: Arc<Target>) -> Self {
         Self {
-            first: Arc::new(target),
+            first: target,
             rest: Vec::new(),
         }
     }

@@ -2,9 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use gateway::{LoadError, ServeError, Server, Settings, State, app};
+use gateway::{LoadError, ServeError, Server, Settings};
 use http::Request;
-use tower::ServiceExt;
 
 use crate::rig::settings;
 
@@ -110,19 +109,6 @@ async fn a_port_in_use_is_an_error_and_an_admin_port_in_use_a_warning() {
     );
     third.admin_required = true;
     assert!(Server::bind(third).await.is_err());
-}
-
-#[tokio::test]
-async fn the_app_works_without_a_socket() {
-    let mut settings = settings(environment());
-    settings.api_key = Some(gateway::ApiKey::new("sk-1"));
-    let state = State::try_new(settings).await.unwrap();
-    for (path, status) in [("/healthz", 200), ("/health", 200), ("/v1/models", 401)] {
-        let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
-        let response = app(state.clone()).oneshot(request).await.unwrap();
-        assert_eq!(response.status(), status, "{path}");
-        assert!(response.headers().contains_key("x-request-id"));
-    }
 }
 
 #[tokio::test]

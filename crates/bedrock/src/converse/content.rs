@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::text;
+
 /// One element of a message's `content`; an externally tagged union, as in JSON.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ContentBlock<'a> {
     /// Plain text; Bedrock rejects blank text.
-    Text(Cow<'a, str>),
+    Text(#[serde(serialize_with = "text::serialize")] Cow<'a, str>),
     /// An image.
     Image(MediaBlock<'a>),
     /// A named document.
@@ -92,11 +94,11 @@ pub struct TextPiece<'a> {
 #[serde(rename_all = "camelCase")]
 pub enum Source<'a> {
     /// Standard base64 with padding.
-    Bytes(Cow<'a, str>),
+    Bytes(#[serde(serialize_with = "text::serialize")] Cow<'a, str>),
     /// An S3 object that the caller's role can read.
     S3Location(S3Location<'a>),
     /// A document's text.
-    Text(Cow<'a, str>),
+    Text(#[serde(serialize_with = "text::serialize")] Cow<'a, str>),
     /// A document's text in pieces that can be cited.
     Content(Vec<TextPiece<'a>>),
 }
@@ -144,7 +146,7 @@ pub enum ToolResultContent<'a> {
     /// A JSON object; other values are sent as text.
     Json(Cow<'a, RawValue>),
     /// Plain text.
-    Text(Cow<'a, str>),
+    Text(#[serde(serialize_with = "text::serialize")] Cow<'a, str>),
     /// An image.
     Image(MediaBlock<'a>),
     /// A document.
@@ -237,7 +239,7 @@ pub struct ReasoningText<'a> {
 #[serde(rename_all = "camelCase")]
 pub enum SystemBlock<'a> {
     /// Plain text.
-    Text(Cow<'a, str>),
+    Text(#[serde(serialize_with = "text::serialize")] Cow<'a, str>),
     /// Text for a guardrail to evaluate.
     GuardContent(GuardContent<'a>),
     /// A cache point: everything before it is cached.

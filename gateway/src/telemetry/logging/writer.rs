@@ -66,6 +66,13 @@ impl Lines {
     pub(super) fn flush_at_end(&self) -> Flush {
         Flush(self.clone())
     }
+
+    /// Queues one line, or drops it while the queue is full.
+    pub(super) fn send(&self, line: Vec<u8>) {
+        if self.0.try_send(Message::Line(escaped(line))).is_err() {
+            dropped().inc();
+        }
+    }
 }
 
 /// Writes lines, and those that arrive in the pause after them together: waking this thread for each line of a busy
@@ -101,11 +108,8 @@ fn write(output: &mut impl Write, lines: &mut Vec<u8>) {
 }
 
 impl Write for Lines {
-    /// Queues one line, or drops it while the queue is full.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.0.try_send(Message::Line(escaped(line))).is_err() {
-            dropped().inc();
-        }
+        self.send(line.to_vec());
         Ok(line.len())
     }
 
@@ -115,10 +119,12 @@ impl Write for Lines {
 }
 
 /// Escapes what JSON leaves as it is and terminals obey: DEL, the C1 controls, and the direction of text.
-fn escaped(line: &[u8]) -> Vec<u8> {
-    let is_plain = line.iter().all(|byte| *byte < 0x7f);
-    let Some(text) = str::from_utf8(line).ok().filter(|_| !is_plain) else {
-        return line.to_vec();
+fn escaped(line: Vec<u8>) -> Vec<u8> {
+    if line.iter().all(|byte| *byte < 0x7f) {
+        return line;
+    }
+    let Ok(text) = str::from_utf8(&line) else {
+        return line;
     };
     let mut out = String::with_capacity(line.len());
     for character in text.chars() {
@@ -176,7 +182,7 @@ mod tests {
     #[test]
     fn characters_that_control_a_terminal_are_escaped() {
         let line = "{\"a\":\"\u{9b}31m\u{7f} \u{202e}x\u{2066} ü 🦊\"}\n";
-        let written = String::from_utf8(escaped(line.as_bytes())).unwrap();
+        let written = String::from_utf8(escaped(line.as_bytes().to_vec())).unwrap();
         assert_eq!(
             written,
             "{\"a\":\"\\u009b31m\\u007f \\u202ex\\u2066 ü 🦊\"}\n"
@@ -186,8 +192,8 @@ mod tests {
             back,
             serde_json::from_str::<serde_json::Value>(line).unwrap()
         );
-        assert_eq!(escaped(b"plain\n"), b"plain\n");
-        assert_eq!(escaped(b"\xff\x7f"), b"\xff\x7f");
+        assert_eq!(escaped(b"plain\n".to_vec()), b"plain\n");
+        assert_eq!(escaped(b"\xff\x7f".to_vec()), b"\xff\x7f");
     }
 
     #[test]
