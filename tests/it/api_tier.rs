@@ -8,6 +8,7 @@ mod labels;
 mod leader;
 mod lifecycle;
 mod namespaces;
+mod plugin;
 pub(crate) mod policies;
 mod refusals;
 pub(crate) mod rig;

@@ -6,6 +6,7 @@
 mod account;
 mod cluster;
 mod logs;
+mod plugin;
 mod random_user;
 mod release;
 mod sidecar;
@@ -159,6 +160,7 @@ impl Story<'_> {
         console.step("helm test", |step| self.test_release(step))?;
         if once {
             self.run_doctor()?;
+            self.try_plugin()?;
             self.break_and_fix()?;
         }
         if self.with_sidecars {

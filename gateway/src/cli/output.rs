@@ -12,11 +12,11 @@ use serde::Serialize;
 /// A problem that prevents something.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// A problem that prevents nothing.
-pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 /// No problem.
-pub(crate) const OK: Style = AnsiColor::Green.on_default().bold();
+pub const OK: Style = AnsiColor::Green.on_default().bold();
 /// Secondary text.
-pub(crate) const DIM: Style = Style::new().dimmed();
+pub const DIM: Style = Style::new().dimmed();
 
 /// Output formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Output {
     ///
     /// # Errors
     /// The output is closed.
-    pub(crate) fn write(self, document: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    pub fn write(self, document: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
         // The keys keep their order: `serde_json::Value` preserves it.
         if self == Self::Json {
             serde_json::to_writer_pretty(&mut *out, document)?;

@@ -10,10 +10,9 @@ use api::{
     pattern::matches,
     v1alpha1::{
         BedrockAccessSpec, condition,
-        policy::{BedrockAccessPolicySpec, IdentityKind, PolicyNamespaces},
+        policy::{BedrockAccessPolicySpec, IdentityKind},
     },
 };
-use kube::core::{Selector, SelectorExt};
 
 use super::{
     request::{Request, Value},
@@ -119,7 +118,11 @@ pub(crate) fn evaluate(
     let mut allowing: Option<(&str, Vec<Restricted>)> = None;
     for policy in policies {
         let refusals = match &policy.spec {
-            Ok(rules) if applies_to(&rules.namespaces, namespace_info) => {
+            Ok(rules)
+                if rules
+                    .namespaces
+                    .include(&namespace_info.name, &namespace_info.labels) =>
+            {
                 let refusals = refusals(rules, &request);
                 if refusals.is_empty() {
                     let unruled: Vec<Restricted> = request.unruled(rules).cloned().collect();
@@ -162,22 +165,6 @@ pub(crate) fn evaluate(
             policies: refusing,
         }
     })
-}
-
-/// Whether a policy applies to a namespace. An invalid selector matches no namespace.
-fn applies_to(namespaces: &PolicyNamespaces, namespace_info: &NamespaceInfo) -> bool {
-    let named = namespaces.names.iter().flatten();
-    if named
-        .into_iter()
-        .any(|name| matches(name, &namespace_info.name))
-    {
-        return true;
-    }
-    let Some(selector) = namespaces.selector.clone() else {
-        return false;
-    };
-    Selector::try_from(selector)
-        .is_ok_and(|selector| !selector.selects_all() && selector.matches(&namespace_info.labels))
 }
 
 fn refusals(policy: &BedrockAccessPolicySpec, request: &Request<'_>) -> Vec<Refusal> {

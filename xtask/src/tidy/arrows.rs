@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Finding;
 
 /// A package of this workspace and the packages of this workspace that its shipped code may use.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("api", &[]),
     ("awsdouble", &[]),
     ("bedrock", &[]),
@@ -14,6 +14,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("credentials", &[]),
     ("dialects", &["bedrock"]),
     ("gateway", &["api", "bedrock", "credentials", "dialects"]),
+    ("kubectl-bedrock", &["api", "credentials", "gateway"]),
     ("localcluster", &[]),
     ("operator", &["api"]),
     (
@@ -25,6 +26,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "credentials",
             "dialects",
             "gateway",
+            "kubectl-bedrock",
             "localcluster",
             "operator",
         ],

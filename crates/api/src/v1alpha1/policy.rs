@@ -4,12 +4,18 @@
 //! `docs/decisions/0012-access-policies.md`. The rules from `images` to `metadata` also replace the check of the author's
 //! permissions; see `docs/decisions/0024-author-permissions.md`.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::{CustomResource, KubeSchema};
+use kube::{
+    CustomResource, KubeSchema,
+    core::{Selector, SelectorExt},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::limits::RatesSpec;
+use crate::pattern::matches;
 
 /// Limits on the BedrockAccess objects of some namespaces.
 #[expect(clippy::duplicated_attributes, reason = "each column has its own type")]
@@ -183,6 +189,21 @@ pub struct PolicyNamespaces {
     #[x_kube(validation = Rule::new("!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && size(e.values) > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || size(e.values) == 0))").message("operator of matchExpressions must be In or NotIn with values, or Exists or DoesNotExist without values"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
+}
+
+impl PolicyNamespaces {
+    /// Whether a policy applies to a namespace with these labels. An invalid selector matches no namespace.
+    pub fn include(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        let mut named = self.names.iter().flatten();
+        if named.any(|pattern| matches(pattern, name)) {
+            return true;
+        }
+        let Some(selector) = self.selector.clone() else {
+            return false;
+        };
+        Selector::try_from(selector)
+            .is_ok_and(|selector| !selector.selects_all() && selector.matches(labels))
+    }
 }
 
 // Doc comments on the variants would turn the `enum` of the schema into a `oneOf`.
