@@ -33,6 +33,9 @@ struct Arguments {
     /// Sampling rate of new traces, per million. If the client sends a sampling decision, that decision applies.
     #[arg(long, env = "GATEWAY_TRACING_SAMPLING_RATE_PER_MILLION", default_value_t = operator::ALL_PER_MILLION, value_parser = clap::value_parser!(u32).range(0..=i64::from(operator::ALL_PER_MILLION)))]
     gateway_tracing_sampling_rate_per_million: u32,
+    /// Edition of OpenTelemetry's conventions for the metrics of all gateways, for example gen_ai_latest_experimental/dup.
+    #[arg(long, env = "OTEL_SEMCONV_STABILITY_OPT_IN", value_name = "VALUES")]
+    gateway_semconv_stability_opt_in: Option<String>,
     /// File with defaults for all gateways, in YAML. Without it, there are no defaults.
     #[arg(long, env = "GATEWAY_DEFAULTS", value_name = "FILE")]
     gateway_defaults: Option<std::path::PathBuf>,
@@ -242,6 +245,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         gateway_image: arguments.gateway_image,
         gateway_image_pull_policy: arguments.gateway_image_pull_policy,
         gateway_tracing,
+        gateway_conventions: arguments.gateway_semconv_stability_opt_in,
         gateway_defaults,
         metrics_address: Some(arguments.metrics_address),
         health_address: Some(arguments.health_address),

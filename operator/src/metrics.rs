@@ -2,19 +2,26 @@
 //!
 //! <https://book.kubebuilder.io/reference/metrics-reference>
 
+mod objects;
+
 use std::time::Duration;
 
 use api::names;
+use exposition::{Format, Process};
+use kube_runtime::reflector::Store;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
 
-use crate::webhook::metrics::WebhookMetrics;
+use self::objects::Objects;
+use crate::{access::Guarded, webhook::metrics::WebhookMetrics};
 
 /// Value of the label `controller`.
 const CONTROLLER: &str = "bedrockaccess";
+/// Results of reconciles, under the names of controller-runtime.
+const RESULTS: [&str; 3] = ["success", "requeue_after", "error"];
 /// Upper bounds of the reconcile duration, in seconds.
 const BUCKETS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -77,6 +84,7 @@ pub(crate) struct Metrics {
     queue_depth: Family<QueueLabels, Gauge>,
     queue_adds: Family<QueueLabels, Counter>,
     queue_seconds: Family<QueueLabels, Histogram>,
+    objects: Objects,
     /// Metrics of the webhook.
     pub(crate) webhook: WebhookMetrics,
 }
@@ -96,6 +104,7 @@ impl Metrics {
             queue_depth: Family::default(),
             queue_adds: Family::default(),
             queue_seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            objects: Objects::default(),
             webhook: WebhookMetrics::default(),
             registry: Registry::default(),
         };
@@ -124,12 +133,33 @@ impl Metrics {
                 "Time that objects waited for a reconcile, in seconds";
         }
         metrics.webhook.register(&mut registry);
+        registry.register(
+            "bedrock_access_operator_build",
+            "Version of the operator",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register_collector(Box::new(metrics.objects.clone()));
+        registry.register_collector(Box::new(Process));
+        // As in controller-runtime: a series exists before the first event, so that rates have a start.
+        metrics.errors.get_or_create(&THIS).inc_by(0);
+        for result in RESULTS {
+            let labels = ResultLabels {
+                controller: CONTROLLER,
+                result,
+            };
+            metrics.reconciles.get_or_create(&labels).inc_by(0);
+        }
         metrics
             .workers
             .get_or_create(&THIS)
             .set(i64::from(concurrency));
         metrics.registry = registry;
         metrics
+    }
+
+    /// Sets the cache whose objects are counted.
+    pub(crate) fn watch(&self, store: Store<Guarded>) {
+        self.objects.set(store);
     }
 
     /// Counts a reconcile as active until the guard is dropped.
@@ -192,14 +222,12 @@ impl Metrics {
         self.writes.get_or_create(&WriteLabels { kind, verb }).inc();
     }
 
-    /// All metrics in the OpenMetrics text format.
+    /// All metrics in this format.
     ///
     /// # Errors
     /// None in practice: the text is written to memory.
-    pub(crate) fn render(&self) -> Result<String, std::fmt::Error> {
-        let mut body = String::new();
-        text::encode(&mut body, &self.registry)?;
-        Ok(body)
+    pub(crate) fn render(&self, format: Format) -> Result<String, std::fmt::Error> {
+        format.encode(&self.registry)
     }
 }
 
@@ -231,7 +259,63 @@ impl Drop for InProgress {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::Write,
+        process::{Command, Stdio},
+    };
+
+    use kube::core::DeserializeGuard;
+    use kube_runtime::{reflector, watcher};
+
     use super::*;
+    use crate::fixtures;
+
+    /// What `promtool check metrics` finds; empty if nothing.
+    fn findings(page: &str) -> String {
+        let mut promtool = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("promtool is required: on Debian, apt-get install prometheus");
+        let mut input = promtool.stdin.take().unwrap();
+        input.write_all(page.as_bytes()).unwrap();
+        drop(input);
+        let output = promtool.wait_with_output().unwrap();
+        assert!(output.status.success() || !output.stderr.is_empty());
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    }
+
+    #[test]
+    fn prometheus_finds_no_fault_in_the_page() {
+        let metrics = Metrics::new(4);
+        metrics.ended("success", Duration::from_millis(3));
+        metrics.failed("InvalidSpec");
+        metrics.wrote("Deployment", "apply");
+        metrics.leads(true);
+        metrics.queued(1);
+        metrics.dequeued(0, Duration::from_millis(3));
+        let (store, mut writer) = reflector::store::<Guarded>();
+        metrics.watch(store);
+        let access = DeserializeGuard(Ok(fixtures::access("")));
+        writer.apply_watcher_event(&watcher::Event::Apply(access));
+        let page = metrics.render(Format::Text).unwrap();
+        let objects =
+            "bedrock_access_operator_bedrockaccesses{ready=\"Unknown\",reason=\"Pending\"} 1";
+        assert!(page.contains(objects), "{page}");
+        assert_eq!(findings(&page), "", "{page}");
+        let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide/metrics.md");
+        let guide = std::fs::read_to_string(guide).unwrap();
+        for rest in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = rest.split(' ').next().unwrap();
+            let quoted = format!("`{name}`");
+            assert!(
+                guide.contains(&quoted),
+                "docs/guide/metrics.md lacks {name}"
+            );
+        }
+    }
 
     #[test]
     fn reconcile_metrics_have_the_names_of_controller_runtime() {
@@ -239,7 +323,7 @@ mod tests {
         let guard = metrics.begin();
         assert!(
             metrics
-                .render()
+                .render(Format::Text)
                 .unwrap()
                 .contains("controller_runtime_active_workers{controller=\"bedrockaccess\"} 1")
         );
@@ -248,7 +332,7 @@ mod tests {
         metrics.failed("InvalidSpec");
         metrics.wrote("Deployment", "apply");
         metrics.leads(true);
-        let text = metrics.render().unwrap();
+        let text = metrics.render(Format::Text).unwrap();
         for line in [
             "controller_runtime_active_workers{controller=\"bedrockaccess\"} 0",
             "controller_runtime_reconcile_total{controller=\"bedrockaccess\",result=\"success\"} 1",

@@ -102,7 +102,7 @@ mod tests {
     use crate::fixtures;
 
     fn metric(metrics: &Metrics, name: &str) -> String {
-        let text = metrics.render().unwrap();
+        let text = metrics.render(exposition::Format::Text).unwrap();
         let line = text.lines().find(|line| line.starts_with(name)).unwrap();
         line.rsplit(' ').next().unwrap().to_owned()
     }

@@ -133,6 +133,7 @@ pub async fn run(
         endpoints::serve_webhook(admitter, reviewer, &candidacy.leadership, &metrics, &stop)
             .await?;
 
+    metrics.watch(access_store.clone());
     let queue = Queue::new(access_store.clone(), Arc::clone(&metrics));
     let triggers = Triggers {
         keys: keys.clone(),

@@ -11,17 +11,15 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
     routing::get,
 };
+use exposition::Format;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-
-/// Media type of the metrics, <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether the operator is ready.
 #[derive(Clone, Debug, Default)]
@@ -69,12 +67,20 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-async fn serve_metrics(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
-    match metrics.render() {
-        Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], text),
+async fn serve_metrics(
+    State(metrics): State<Arc<Metrics>>,
+    headers: HeaderMap,
+) -> impl IntoResponse {
+    let format = Format::negotiate(&headers);
+    let headers = [
+        (header::CONTENT_TYPE, format.content_type()),
+        (header::VARY, "accept"),
+    ];
+    match metrics.render(format) {
+        Ok(text) => (StatusCode::OK, headers, text),
         Err(error) => (
             StatusCode::INTERNAL_SERVER_ERROR,
-            [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+            headers,
             error.to_string(),
         ),
     }

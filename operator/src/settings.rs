@@ -84,6 +84,8 @@ pub struct Settings {
     pub gateway_image_pull_policy: ImagePullPolicy,
     /// Where gateways send traces; `None`: tracing is disabled.
     pub gateway_tracing: Option<Tracing>,
+    /// OpenTelemetry's conventions for the metrics of gateways, as the value of its variable; `None`: the gateway's default.
+    pub gateway_conventions: Option<String>,
     /// Defaults of the platform for gateways.
     pub gateway_defaults: GatewayDefaults,
     /// Address of `/metrics`; `None`: not served.
@@ -130,6 +132,7 @@ impl Default for Settings {
             gateway_image: DEFAULT_GATEWAY_IMAGE.to_owned(),
             gateway_image_pull_policy: ImagePullPolicy::default(),
             gateway_tracing: None,
+            gateway_conventions: None,
             gateway_defaults: GatewayDefaults::default(),
             metrics_address: None,
             health_address: None,

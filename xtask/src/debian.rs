@@ -17,8 +17,11 @@ struct Package {
     purpose: &'static str,
 }
 
+/// Prometheus, whose server and promtool the tests run.
+const PROMETHEUS: &str = "prometheus";
+
 /// Packages for compiling, testing and writing images. The local cluster installs those for running pods.
-const PACKAGES: [Package; 7] = [
+const PACKAGES: [Package; 8] = [
     Package {
         name: "gcc",
         file: "usr/bin/gcc",
@@ -54,6 +57,11 @@ const PACKAGES: [Package; 7] = [
         file: "usr/bin/redis-server",
         purpose: "rate-limit store in tests of the gateway",
     },
+    Package {
+        name: PROMETHEUS,
+        file: "usr/bin/promtool",
+        purpose: "checks metrics, alerts and dashboards",
+    },
 ];
 
 /// Installs missing packages.
@@ -85,7 +93,16 @@ pub(crate) fn ensure(console: &Console) -> Result<()> {
                 apt()
                     .args(["install", "-y", "--no-install-recommends"])
                     .args(missing.iter().map(|package| package.name)),
-            )
+            )?;
+            // The package starts a server on the default port of the gateway's metrics; the tests start their own.
+            let installed = missing.iter().any(|package| package.name == PROMETHEUS);
+            if installed && Path::new("/run/systemd/system").is_dir() {
+                quiet(
+                    step,
+                    command("systemctl").args(["disable", "--now", PROMETHEUS]),
+                )?;
+            }
+            Ok(())
         })?;
     }
     Ok(())

@@ -13,8 +13,8 @@ use super::{estimate, rate_limit::Permit, state::State};
 use crate::{
     http::{error::GatewayError, request_guards::InFlightGuard},
     telemetry::{
-        OTHER, logging::request_line::RequestLine, metrics::CallLabels, request_id::RequestContext,
-        sampler::Sampler,
+        OTHER, logging::request_line::RequestLine, metrics::FinishedCall,
+        request_id::RequestContext, sampler::Sampler, traces::RequestSpan,
     },
     upstream::call_record::{CallRecord, aws_request_id},
 };
@@ -201,14 +201,17 @@ impl Drop for RequestRecord {
             } else {
                 OTHER
             };
-            let labels = CallLabels::new(self.calls.operation, model, &self.client);
-            metrics.call(&labels, took, &outcome.reason);
-            if let Some(first_byte) = self.first_byte {
-                metrics.first_token(&labels, first_byte);
-            }
-            if let Some(usage) = &self.usage {
-                metrics.tokens(&labels, usage);
-            }
+            let span = self.calls.span.as_ref();
+            metrics.call(&FinishedCall {
+                operation: self.calls.operation,
+                model,
+                client: &self.client,
+                status: outcome.status,
+                took,
+                first_byte: self.first_byte,
+                usage: self.usage,
+                trace_id: span.and_then(RequestSpan::sampled_trace_id),
+            });
         }
         let id = self.calls.aws_request_id.take();
         self.calls.end(&outcome.reason, id.as_deref(), self.usage);
@@ -250,11 +253,13 @@ impl Drop for RequestRecord {
             first_byte_ms: self.first_byte.map(millis),
             input_tokens: usage.prompt_tokens(),
             output_tokens: usage.output_tokens,
+            cache_read_tokens: some(usage.cache_read_input_tokens),
+            cache_write_tokens: some(usage.cache_write_input_tokens),
             dropped_fields: self.warned_fields(true),
             changed_fields: self.warned_fields(false),
             aws_request_id: id.as_deref(),
             trace_id: span.map(|span| span.trace_id().to_string()),
-            unlogged: (unlogged > 0).then_some(unlogged),
+            unlogged: some(unlogged),
         }
         .log();
     }
@@ -264,6 +269,11 @@ impl Drop for RequestRecord {
 fn cut(name: &str) -> &str {
     let end = name.floor_char_boundary(MAX_NAME_BYTES);
     name.get(..end).unwrap_or_default()
+}
+
+/// The number, if it is not zero.
+fn some(number: u64) -> Option<u64> {
+    (number > 0).then_some(number)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -20,7 +20,11 @@ use crate::{
         request_guards::{InFlight, UNPROVEN_BYTES},
         time::seconds,
     },
-    telemetry::{metrics::Metrics, sampler::Sampler, traces::Traces},
+    telemetry::{
+        metrics::{Conventions, Metrics},
+        sampler::Sampler,
+        traces::Traces,
+    },
     upstream::{call::Call, remote_media::Fetcher, retry::RetryBudget, target::Targets},
 };
 
@@ -54,7 +58,8 @@ impl State {
     /// # Errors
     /// When the configuration is unusable.
     pub async fn try_new(settings: Settings) -> Result<Self, LoadError> {
-        let metrics = Metrics::new();
+        let conventions = Conventions::from_environment(settings.environment.as_ref());
+        let metrics = Metrics::new(conventions);
         let active = ActiveConfig::load(&settings, &metrics, None).await?;
         let tls = client::tls()?;
         let fetcher = Fetcher::new(tls.clone());

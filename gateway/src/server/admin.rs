@@ -7,14 +7,14 @@
 use api::config::AssumeRole;
 use axum::{Router, body::Body, extract::State as FromState, response::Response, routing::get};
 use credentials::Handle;
+use exposition::Format;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::{
-    http::response::json, pipeline::state::State, upstream::aws_credentials::AwsCredentials,
+    http::response::json, pipeline::state::State, telemetry::metrics::Observed,
+    upstream::aws_credentials::AwsCredentials,
 };
-
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Serialize)]
 struct Readiness<'a> {
@@ -106,20 +106,28 @@ fn failing_roles(roles: &[RoleReadiness]) -> Option<String> {
     ))
 }
 
-async fn metrics(FromState(state): FromState<State>) -> Response {
+async fn metrics(FromState(state): FromState<State>, headers: HeaderMap) -> Response {
+    let format = Format::negotiate(&headers);
     let active = state.active();
-    let status = active.credentials.base().status();
     let roles: Vec<_> = active
         .credentials
         .roles()
         .map(|(_, role)| role.status())
         .collect();
-    let in_flight = state.in_flight().count();
-    let store = active.limiter.store_is_up();
-    let text = state.metrics().render(&status, &roles, in_flight, store);
-    let mut response = Response::new(Body::from(text));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
+    let page = state.metrics().render(
+        format,
+        &Observed {
+            credentials: &active.credentials.base().status(),
+            roles: &roles,
+            in_flight: state.in_flight().count(),
+            limit_store_up: active.limiter.store_is_up(),
+            access: active.config.access.as_ref(),
+        },
+    );
+    let mut response = Response::new(Body::from(page));
+    let headers = response.headers_mut();
+    let content_type = HeaderValue::from_static(format.content_type());
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }

@@ -1,6 +1,7 @@
 //! Prometheus metrics: OpenTelemetry's GenAI names where one exists, the prefix `bedrock_gateway` for the rest.
 //!
-//! Label values are configured names, never arbitrary text of a client, so their number is bounded.
+//! Label values are configured names, never arbitrary text of a client, so their number is bounded; a test in
+//! `tests/it/metrics.rs` counts the series. A request finds its series without allocation (`interned`).
 //! Names: <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/>.
 
 /// Registers metrics, each with its name and help text.
@@ -17,63 +18,33 @@ macro_rules! register_seconds {
     };
 }
 
+mod calls;
+mod conventions;
+mod interned;
 mod roles;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
 };
 
-use bedrock::converse::TokenUsage;
+use api::config::AccessReference;
+use exposition::{Format, Process};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
-        info::Info,
-    },
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
 
-use crate::http::over_limit::OverLimit;
-use roles::RoleMetrics;
-
+use self::{calls::CallMetrics, interned::Interned, roles::RoleMetrics};
+pub(crate) use self::{calls::FinishedCall, conventions::Conventions};
 use super::logging::writer;
+use crate::http::{over_limit::OverLimit, time::seconds};
 
 /// OpenTelemetry's name of Bedrock.
 pub(crate) const PROVIDER: &str = "aws.bedrock";
 /// Labels of the rate-limit store.
 const LIMIT_STORE: [(&str, &str); 1] = [("store", "redis")];
-
-/// Labels of all per-request metrics.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct CallLabels {
-    gen_ai_operation_name: &'static str,
-    gen_ai_provider_name: &'static str,
-    /// Configured alias or model id.
-    gen_ai_request_model: String,
-    client: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DurationLabels {
-    #[prometheus(flatten)]
-    call: CallLabels,
-    /// Empty after success.
-    error_type: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TokenLabels {
-    #[prometheus(flatten)]
-    call: CallLabels,
-    gen_ai_token_type: &'static str,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HttpLabels {
@@ -99,7 +70,7 @@ struct LimitLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
-    result: String,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -108,55 +79,85 @@ struct AttemptLabels {
     result: String,
 }
 
-type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
+/// Not `namespace` and `name`: Prometheus sets the label `namespace` of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AccessLabels {
+    bedrockaccess_namespace: String,
+    bedrockaccess: String,
+}
+
+/// A gauge without labels that can be absent.
+type OptionalGauge = Family<[(&'static str, &'static str); 0], Gauge>;
+
+/// The state of a gateway at the time of a scrape.
+#[derive(Debug)]
+pub(crate) struct Observed<'a> {
+    pub(crate) credentials: &'a credentials::Status,
+    /// Credentials of the roles of targets.
+    pub(crate) roles: &'a [credentials::Status],
+    pub(crate) in_flight: u64,
+    /// `None` if no store is configured.
+    pub(crate) limit_store_up: Option<bool>,
+    /// `None` without the operator.
+    pub(crate) access: Option<&'a AccessReference>,
+}
 
 /// All metrics of a gateway.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    durations: HistogramFamily<DurationLabels>,
-    first_tokens: HistogramFamily<CallLabels>,
-    tokens: HistogramFamily<TokenLabels>,
+    calls: CallMetrics,
     requests: Family<HttpLabels, Counter>,
+    request_series: Interned<(HttpLabels, Counter)>,
     dropped_fields: Family<FieldLabels, Counter>,
     over_limits: Family<LimitLabels, Counter>,
-    /// Without a value if no store is configured.
     limit_store_up: Family<[(&'static str, &'static str); 1], Gauge>,
     limit_store_fallbacks: Counter,
     in_flight: Gauge,
     attempts: Family<AttemptLabels, Counter>,
+    attempt_series: Interned<(AttemptLabels, Counter)>,
     reloads: Family<ResultLabel, Counter>,
     reload_successful: Gauge,
+    credentials_expiration: OptionalGauge,
+    credentials_obtained: OptionalGauge,
+    /// Deprecated, like the age.
     credentials_expiry: Gauge<f64, AtomicU64>,
     credentials_age: Gauge<f64, AtomicU64>,
     credentials_ready: Gauge,
     refreshes: Family<ResultLabel, Counter>,
     forced_refreshes: Counter,
     roles: RoleMetrics,
+    access: Family<AccessLabels, Gauge>,
+    /// Serializes scrapes: what no longer exists must leave no series.
+    turn: Mutex<()>,
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(conventions: Conventions) -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::default(),
-            durations: Family::new_with_constructor(seconds),
-            first_tokens: Family::new_with_constructor(seconds),
-            tokens: Family::new_with_constructor(tokens),
+            calls: CallMetrics::new(conventions),
             requests: Family::default(),
+            request_series: Interned::default(),
             dropped_fields: Family::default(),
             over_limits: Family::default(),
             limit_store_up: Family::default(),
             limit_store_fallbacks: Counter::default(),
             in_flight: Gauge::default(),
             attempts: Family::default(),
+            attempt_series: Interned::default(),
             reloads: Family::default(),
             reload_successful: Gauge::default(),
+            credentials_expiration: Family::default(),
+            credentials_obtained: Family::default(),
             credentials_expiry: Gauge::default(),
             credentials_age: Gauge::default(),
             credentials_ready: Gauge::default(),
             refreshes: Family::default(),
             forced_refreshes: Counter::default(),
             roles: RoleMetrics::default(),
+            access: Family::default(),
+            turn: Mutex::default(),
         };
         metrics.register();
         metrics.reload_successful.set(1);
@@ -165,15 +166,8 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
-        register_seconds! { registry, self,
-            durations: "gen_ai_server_request_duration",
-                "Time from the arrival of a request to the last byte of its response";
-            first_tokens: "gen_ai_server_time_to_first_token",
-                "Time from the arrival of a request to the first byte of its streamed response";
-        }
+        self.calls.register(registry);
         register! { registry, self,
-            tokens: "gen_ai_client_token_usage",
-                "Tokens of a call as counted by Bedrock";
             requests: "bedrock_gateway_requests",
                 "Requests by route, HTTP status and error reason";
             dropped_fields: "bedrock_gateway_dropped_fields",
@@ -181,7 +175,7 @@ impl Metrics {
             over_limits: "bedrock_gateway_limit_refusals",
                 "Requests rejected by a rate limit, by limit, scope and client";
             limit_store_up: "bedrock_gateway_limit_store_up",
-                "1 if the rate-limit store is available, 0 while local counters are used";
+                "1 if the rate-limit store is available, 0 while local counters are used; absent without a store";
             limit_store_fallbacks: "bedrock_gateway_limit_store_fallbacks",
                 "Requests limited by local counters because the store was unavailable";
             in_flight: "bedrock_gateway_in_flight_requests",
@@ -194,10 +188,14 @@ impl Metrics {
                 "1 if the last configuration reload succeeded, 0 if it failed";
         }
         register_seconds! { registry, self,
+            credentials_expiration: "bedrock_gateway_credentials_expiration_timestamp",
+                "When the AWS credentials expire, since 1970; absent before the first ones and if they do not expire";
+            credentials_obtained: "bedrock_gateway_credentials_obtained_timestamp",
+                "When the AWS credentials were obtained, since 1970; absent before the first ones";
             credentials_expiry: "bedrock_gateway_credentials_expiry",
-                "Time until the AWS credentials expire, negative afterwards; +Inf if they do not expire";
+                "Deprecated, removed in 0.4: use bedrock_gateway_credentials_expiration_timestamp_seconds";
             credentials_age: "bedrock_gateway_credentials_age",
-                "Age of the AWS credentials";
+                "Deprecated, removed in 0.4: use bedrock_gateway_credentials_obtained_timestamp_seconds";
         }
         register! { registry, self,
             credentials_ready: "bedrock_gateway_credentials_ready",
@@ -218,17 +216,31 @@ impl Metrics {
             "Version of the gateway",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
+        register! { registry, self,
+            access: "bedrock_gateway_access_info",
+                "Namespace and name of the BedrockAccess of this gateway";
+        }
+        registry.register_collector(Box::new(Process));
     }
 
     /// Counts a finished request.
     pub(crate) fn request(&self, route: &'static str, status: u16, reason: &str) {
-        self.requests
-            .get_or_create(&HttpLabels {
-                route,
-                status,
-                reason: reason.to_owned(),
-            })
-            .inc();
+        let series = self.request_series.get(
+            (route, status, reason),
+            |(labels, _)| {
+                labels.route == route && labels.status == status && labels.reason == reason
+            },
+            || {
+                let labels = HttpLabels {
+                    route,
+                    status,
+                    reason: reason.to_owned(),
+                };
+                let counter = self.requests.get_or_create_owned(&labels);
+                (labels, counter)
+            },
+        );
+        series.1.inc();
     }
 
     /// Counts a field that was dropped with a warning.
@@ -253,132 +265,83 @@ impl Metrics {
         self.limit_store_fallbacks.inc();
     }
 
-    /// Records the duration of a model request; `error_type` is empty after success.
-    pub(crate) fn call(&self, labels: &CallLabels, took: Duration, error_type: &str) {
-        self.durations
-            .get_or_create(&DurationLabels {
-                call: labels.clone(),
-                error_type: error_type.to_owned(),
-            })
-            .observe(took.as_secs_f64());
-    }
-
-    pub(crate) fn first_token(&self, labels: &CallLabels, took: Duration) {
-        self.first_tokens
-            .get_or_create(labels)
-            .observe(took.as_secs_f64());
-    }
-
-    pub(crate) fn tokens(&self, labels: &CallLabels, usage: &TokenUsage) {
-        for (kind, count) in [
-            ("input", usage.prompt_tokens()),
-            ("output", usage.output_tokens),
-            ("input_cache_read", usage.cache_read_input_tokens),
-            ("input_cache_write", usage.cache_write_input_tokens),
-        ] {
-            // Cache tokens are part of the input; most calls have none.
-            if count == 0 && kind.starts_with("input_") {
-                continue;
-            }
-            self.tokens
-                .get_or_create(&TokenLabels {
-                    call: labels.clone(),
-                    gen_ai_token_type: kind,
-                })
-                .observe(as_f64(count));
-        }
+    /// Records a finished model request.
+    pub(crate) fn call(&self, call: &FinishedCall<'_>) {
+        self.calls.record(call);
     }
 
     /// Counts a call to Bedrock.
     pub(crate) fn attempt(&self, region: &str, result: &str) {
-        self.attempts
-            .get_or_create(&AttemptLabels {
-                region: region.to_owned(),
-                result: result.to_owned(),
-            })
-            .inc();
+        let series = self.attempt_series.get(
+            (region, result),
+            |(labels, _)| labels.region == region && labels.result == result,
+            || {
+                let labels = AttemptLabels {
+                    region: region.to_owned(),
+                    result: result.to_owned(),
+                };
+                let counter = self.attempts.get_or_create_owned(&labels);
+                (labels, counter)
+            },
+        );
+        series.1.inc();
     }
 
     pub(crate) fn config_reloaded(&self, successful: bool) {
         let result = if successful { "success" } else { "refused" };
-        self.reloads
-            .get_or_create(&ResultLabel {
-                result: result.to_owned(),
-            })
-            .inc();
+        self.reloads.get_or_create(&ResultLabel { result }).inc();
         self.reload_successful.set(i64::from(successful));
     }
 
-    /// All metrics in the text format, with the current state of the credentials (also of the `roles` of targets), the
-    /// requests in flight and the rate-limit store.
-    pub(crate) fn render(
-        &self,
-        credentials: &credentials::Status,
-        roles: &[credentials::Status],
-        in_flight: u64,
-        limit_store_up: Option<bool>,
-    ) -> String {
+    /// All metrics, with the current state of the gateway.
+    pub(crate) fn render(&self, format: Format, observed: &Observed<'_>) -> String {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.in_flight
-            .set(i64::try_from(in_flight).unwrap_or(i64::MAX));
+            .set(i64::try_from(observed.in_flight).unwrap_or(i64::MAX));
         self.limit_store_up.clear();
-        if let Some(up) = limit_store_up {
+        if let Some(up) = observed.limit_store_up {
             let gauge = self.limit_store_up.get_or_create(&LIMIT_STORE);
             gauge.set(i64::from(up));
         }
-        self.credentials_expiry
-            .set(credentials.seconds_to_expiry.unwrap_or(f64::INFINITY));
-        if credentials.generation == 0 {
-            self.credentials_expiry.set(0.0);
+        self.access.clear();
+        if let Some(access) = observed.access {
+            let labels = AccessLabels {
+                bedrockaccess_namespace: access.namespace.clone(),
+                bedrockaccess: access.name.clone(),
+            };
+            self.access.get_or_create(&labels).set(1);
         }
+        let credentials = observed.credentials;
+        let times = [
+            (&self.credentials_expiration, credentials.expires_at),
+            (&self.credentials_obtained, credentials.obtained_at),
+        ];
+        for (gauge, time) in times {
+            gauge.clear();
+            if let Some(time) = time {
+                let seconds = i64::try_from(seconds(time)).unwrap_or(i64::MAX);
+                gauge.get_or_create(&[]).set(seconds);
+            }
+        }
+        self.credentials_expiry.set(match credentials.generation {
+            0 => 0.0,
+            _ => credentials.seconds_to_expiry.unwrap_or(f64::INFINITY),
+        });
         self.credentials_age
             .set(credentials.age_seconds.unwrap_or(0.0));
         self.credentials_ready
             .set(i64::from(credentials.is_usable()));
         for (result, count) in &credentials.refreshes_by_result {
             self.refreshes
-                .get_or_create(&ResultLabel {
-                    result: (*result).to_owned(),
-                })
+                .get_or_create(&ResultLabel { result })
                 .inner()
                 .store(*count, Ordering::Relaxed);
         }
         self.forced_refreshes
             .inner()
             .store(credentials.forced_refreshes, Ordering::Relaxed);
-        let _shown = self.roles.update(roles);
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        self.roles.update(observed.roles);
+        // Writing to memory cannot fail.
+        format.encode(&self.registry).unwrap_or_default()
     }
-}
-
-impl CallLabels {
-    pub(crate) fn new(operation: &'static str, model: &str, client: &str) -> Self {
-        Self {
-            gen_ai_operation_name: operation,
-            gen_ai_provider_name: PROVIDER,
-            gen_ai_request_model: model.to_owned(),
-            client: client.to_owned(),
-        }
-    }
-}
-
-/// A histogram with OpenTelemetry's buckets for durations of model calls: 10 ms to 82 s.
-fn seconds() -> Histogram {
-    Histogram::new(exponential_buckets(0.01, 2.0, 14))
-}
-
-/// A histogram with OpenTelemetry's buckets for tokens of a call: 1 to 67,108,864.
-fn tokens() -> Histogram {
-    Histogram::new(exponential_buckets(1.0, 4.0, 14))
-}
-
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_precision_loss,
-    reason = "a number of tokens is far below 2^52"
-)]
-fn as_f64(count: u64) -> f64 {
-    count as f64
 }

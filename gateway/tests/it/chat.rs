@@ -159,7 +159,7 @@ async fn counts_usage_and_result_once_per_request() {
     rig.chat(&ask("fast", "12345678")).await;
     rig.chat(&ask_stream("fast", "12345678")).await;
     rig.chat(&ask("nope", "x")).await;
-    let labels = "gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"aws.bedrock\",gen_ai_request_model=\"fast\",client=\"anonymous\"";
+    let labels = "gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"aws.bedrock\",gen_ai_request_model=\"fast\"";
     for (name, expected) in [
         (
             format!("gen_ai_client_token_usage_sum{{{labels},gen_ai_token_type=\"input\"}}"),
@@ -176,6 +176,18 @@ async fn counts_usage_and_result_once_per_request() {
         (
             format!("gen_ai_server_time_to_first_token_seconds_count{{{labels}}}"),
             1.0,
+        ),
+        (
+            format!("gen_ai_server_time_per_output_token_seconds_count{{{labels}}}"),
+            1.0,
+        ),
+        (
+            "bedrock_gateway_tokens_total{client=\"anonymous\",model=\"fast\",type=\"input\"}".to_owned(),
+            4.0,
+        ),
+        (
+            "bedrock_gateway_client_requests_total{client=\"anonymous\"}".to_owned(),
+            2.0,
         ),
         (
             "bedrock_gateway_requests_total{route=\"/v1/chat/completions\",status=\"404\",reason=\"model_not_found\"}".to_owned(),

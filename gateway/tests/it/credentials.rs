@@ -3,7 +3,7 @@
 use awsdouble::{Config, Fault, TokenIssuer, allow_bedrock};
 use serde_json::Value;
 
-use crate::rig::{MODEL, Plan, Rig, ask, eventually, now};
+use crate::rig::{MODEL, Plan, Rig, ask, eventually, now, now_seconds};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/BedrockRole";
 
@@ -83,11 +83,12 @@ async fn readiness_and_metrics_show_the_credentials_and_their_expiration() {
     eventually("ready", async || rig.admin("/readyz").await.status == 200).await;
     let ready: Value = rig.admin("/readyz").await.json();
     assert_eq!(ready["method"], "web-identity");
-    let left = rig
-        .metric("bedrock_gateway_credentials_expiry_seconds")
-        .await
-        .unwrap();
-    assert!((3000.0..=3600.0).contains(&left), "{left}");
+    let expiration = "bedrock_gateway_credentials_expiration_timestamp_seconds";
+    let seconds = rig.metric(expiration).await.unwrap() - now_seconds();
+    assert!((3000.0..=3600.0).contains(&seconds), "{seconds}");
+    let obtained = "bedrock_gateway_credentials_obtained_timestamp_seconds";
+    let age = now_seconds() - rig.metric(obtained).await.unwrap();
+    assert!((-1.0..=60.0).contains(&age), "{age}");
     let refreshes = "bedrock_gateway_credentials_refreshes_total{result=\"success\"}";
     assert_eq!(rig.metric(refreshes).await, Some(1.0));
 }

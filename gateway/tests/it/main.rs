@@ -27,6 +27,7 @@ mod limits;
 mod memory;
 mod messages;
 mod messages_errors;
+mod metrics;
 mod models;
 mod proxy;
 mod refused;

@@ -143,7 +143,7 @@ async fn forwards_claudes_request_and_response_unchanged() {
     let model = CLAUDE.strip_prefix("us.").unwrap();
     let tokens = rig
         .metric(&format!(
-            "gen_ai_client_token_usage_sum{{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"aws.bedrock\",gen_ai_request_model=\"{model}\",client=\"anonymous\",gen_ai_token_type=\"output\"}}"
+            "gen_ai_client_token_usage_sum{{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"aws.bedrock\",gen_ai_request_model=\"{model}\",gen_ai_token_type=\"output\"}}"
         ))
         .await;
     let output = message["usage"]["output_tokens"].as_f64().unwrap();

@@ -81,6 +81,11 @@ pub(crate) fn now() -> u64 {
         .as_secs()
 }
 
+/// Seconds since 1970, as metrics have them.
+pub(crate) fn now_seconds() -> f64 {
+    f64::from(u32::try_from(now()).unwrap())
+}
+
 /// Settings with free loopback ports and only this environment.
 pub(crate) fn settings(environment: Vec<(String, String)>) -> Settings {
     let environment: BTreeMap<String, String> = environment.into_iter().collect();

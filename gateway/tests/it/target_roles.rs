@@ -8,7 +8,9 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::rig::{ACCESS_KEY, MODEL, Plan, Response, Rig, SECRET_KEY, ask, ask_stream, eventually};
+use crate::rig::{
+    ACCESS_KEY, MODEL, Plan, Response, Rig, SECRET_KEY, ask, ask_stream, eventually, now_seconds,
+};
 
 const ROLE: &str = "arn:aws:iam::210987654321:role/Models";
 /// A model that only the role may call.
@@ -130,9 +132,9 @@ async fn targets_share_the_credentials_of_a_role_and_metrics_and_readiness_show_
     assert_eq!(exchanges.len(), 1);
     assert_eq!(exchanges[0].parameters["RoleSessionName"], "chat");
     assert_eq!(rig.metric(READY).await, Some(1.0));
-    let expiry = READY.replace("_ready", "_expiry_seconds");
-    let left = rig.metric(&expiry).await.unwrap();
-    assert!((3000.0..=3600.0).contains(&left), "{left}");
+    let expiration = READY.replace("_ready", "_expiration_timestamp_seconds");
+    let seconds = rig.metric(&expiration).await.unwrap() - now_seconds();
+    assert!((3000.0..=3600.0).contains(&seconds), "{seconds}");
     let page = rig.admin("/readyz").await.json();
     assert_eq!(page["roles"], json!([{ "role": ROLE, "ready": true }]));
     assert_eq!(page["message"], Value::Null);

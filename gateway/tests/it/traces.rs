@@ -383,6 +383,38 @@ async fn streams_failures_and_several_calls_have_spans() {
 }
 
 #[tokio::test]
+async fn errors_of_aws_are_warnings_in_the_log_and_lines_have_the_cached_tokens() {
+    let gateway = Gateway::start(&[]).await;
+    let usage = "@usage {\"cacheReadInputTokens\": 7, \"cacheWriteInputTokens\": 3}\nhi";
+    for (prompt, status) in [(usage, 200), ("@error InternalServerException", 500)] {
+        assert_eq!(gateway.chat(&[], &ask(MODEL, prompt)).await.0, status);
+    }
+    assert_eq!(gateway.chat(&[], &json!({})).await.0, 400);
+    let log = gateway.terminate().await;
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let requests: Vec<Value> = lines
+        .filter(|line: &Value| line["message"] == "request")
+        .collect();
+    let levels: Vec<_> = requests
+        .iter()
+        .map(|line| (line["status"].as_u64().unwrap(), line["level"].clone()))
+        .collect();
+    assert_eq!(
+        levels,
+        [
+            (200, json!("INFO")),
+            (500, json!("WARN")),
+            (400, json!("INFO"))
+        ]
+    );
+    assert_eq!(requests[0]["cache_read_tokens"], 7);
+    assert_eq!(requests[0]["cache_write_tokens"], 3);
+    assert_eq!(requests[1]["cache_read_tokens"], Value::Null);
+}
+
+#[tokio::test]
 async fn does_not_export_a_trace_that_the_caller_does_not_sample() {
     let collector = Collector::start().await;
     let gateway = Gateway::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]).await;

@@ -99,6 +99,8 @@ pub(crate) struct Validated {
     pub(crate) image: String,
     /// Trace export of the gateway.
     pub(crate) tracing: Option<Tracing>,
+    /// OpenTelemetry's conventions for the gateway's metrics.
+    pub(crate) conventions: Option<String>,
     /// Proxy of the gateway for requests to AWS.
     pub(crate) proxy: ProxySettings,
     /// Issuer of the cluster's tokens, if known.
@@ -338,6 +340,7 @@ pub(crate) fn validate(
             .clone()
             .unwrap_or_else(|| settings.gateway_image.clone()),
         tracing: settings.gateway_tracing.clone(),
+        conventions: settings.gateway_conventions.clone(),
         proxy: settings.gateway_defaults.proxy.clone(),
         issuer: observed
             .cluster_keys

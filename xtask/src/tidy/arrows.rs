@@ -6,17 +6,21 @@ use serde_json::Value;
 use super::Finding;
 
 /// A package of this workspace and the packages of this workspace that its shipped code may use.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("api", &[]),
     ("awsdouble", &[]),
     ("bedrock", &[]),
     ("bench", &["api", "localcluster"]),
     ("credentials", &[]),
     ("dialects", &["bedrock"]),
-    ("gateway", &["api", "bedrock", "credentials", "dialects"]),
+    ("exposition", &[]),
+    (
+        "gateway",
+        &["api", "bedrock", "credentials", "dialects", "exposition"],
+    ),
     ("kubectl-bedrock", &["api", "credentials", "gateway"]),
     ("localcluster", &[]),
-    ("operator", &["api"]),
+    ("operator", &["api", "exposition"]),
     (
         "tests",
         &[

@@ -11,7 +11,7 @@ use futures::FutureExt;
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::over_limit::Kind;
+use crate::{http::over_limit::Kind, telemetry::metrics::Conventions};
 
 /// A clock that moves only when it is set.
 #[derive(Clone, Debug)]
@@ -30,7 +30,8 @@ fn clock() -> (Still, SharedTimeSource) {
 
 fn compiled(yaml: &str, keys: &[&str], previous: Option<&Limiter>) -> Limiter {
     let config = GatewayConfig::from_yaml(yaml).unwrap();
-    Limiter::compile(&config, keys.iter().copied(), &Metrics::new(), previous).unwrap()
+    let metrics = Metrics::new(Conventions::default());
+    Limiter::compile(&config, keys.iter().copied(), &metrics, previous).unwrap()
 }
 
 fn admit(limits: &Limiter, client: &str, clock: &SharedTimeSource) -> Result<Permit, OverLimit> {

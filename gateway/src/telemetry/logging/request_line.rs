@@ -41,6 +41,10 @@ pub(crate) struct RequestLine<'a> {
     pub(crate) first_byte_ms: Option<u64>,
     pub(crate) input_tokens: u64,
     pub(crate) output_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_read_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_write_tokens: Option<u64>,
     /// Names, separated by commas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dropped_fields: Option<String>,
@@ -74,21 +78,31 @@ pub(super) fn write_json(lines: Lines) {
 }
 
 impl RequestLine<'_> {
-    /// Writes the line, unless the log level excludes it.
+    /// Writes the line, unless the log level excludes it. Errors of the gateway or of AWS are warnings.
     pub(crate) fn log(&self) {
-        if !tracing::enabled!(target: TARGET, Level::INFO) {
+        let is_warning = self.status >= 500;
+        let is_enabled = if is_warning {
+            tracing::enabled!(target: TARGET, Level::WARN)
+        } else {
+            tracing::enabled!(target: TARGET, Level::INFO)
+        };
+        if !is_enabled {
             return;
         }
-        let Some(lines) = JSON.get() else {
-            return self.log_text();
-        };
+        match JSON.get() {
+            Some(lines) => self.send(lines, if is_warning { "WARN" } else { "INFO" }),
+            None => self.log_text(is_warning),
+        }
+    }
+
+    fn send(&self, lines: &Lines, level: &'static str) {
         let mut timestamp = String::with_capacity(32);
         let mut line = Vec::with_capacity(USUAL_BYTES);
         // Writing into a string cannot fail.
         let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
         let event = Event {
             timestamp: &timestamp,
-            level: "INFO",
+            level,
             message: "request",
             fields: self,
             target: TARGET,
@@ -99,29 +113,41 @@ impl RequestLine<'_> {
         }
     }
 
-    fn log_text(&self) {
-        tracing::info!(
-            target: TARGET,
-            request_id = self.request_id,
-            route = self.route,
-            status = self.status,
-            reason = self.reason,
-            client = self.client,
-            model = self.model,
-            target_model = self.target_model,
-            region = self.region,
-            stream = self.stream,
-            attempts = self.attempts,
-            duration_ms = self.duration_ms,
-            first_byte_ms = self.first_byte_ms,
-            input_tokens = self.input_tokens,
-            output_tokens = self.output_tokens,
-            dropped_fields = self.dropped_fields,
-            changed_fields = self.changed_fields,
-            aws_request_id = self.aws_request_id,
-            trace_id = self.trace_id,
-            unlogged = self.unlogged,
-            "request"
-        );
+    fn log_text(&self, is_warning: bool) {
+        // The level is a constant of each call.
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: TARGET,
+                    request_id = self.request_id,
+                    route = self.route,
+                    status = self.status,
+                    reason = self.reason,
+                    client = self.client,
+                    model = self.model,
+                    target_model = self.target_model,
+                    region = self.region,
+                    stream = self.stream,
+                    attempts = self.attempts,
+                    duration_ms = self.duration_ms,
+                    first_byte_ms = self.first_byte_ms,
+                    input_tokens = self.input_tokens,
+                    output_tokens = self.output_tokens,
+                    cache_read_tokens = self.cache_read_tokens,
+                    cache_write_tokens = self.cache_write_tokens,
+                    dropped_fields = self.dropped_fields,
+                    changed_fields = self.changed_fields,
+                    aws_request_id = self.aws_request_id,
+                    trace_id = self.trace_id,
+                    unlogged = self.unlogged,
+                    "request"
+                )
+            };
+        }
+        if is_warning {
+            log!(warn);
+        } else {
+            log!(info);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Metrics of the roles of targets, by ARN. Of two sessions of one role the worse value is exposed.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64};
+use std::sync::atomic::AtomicU64;
 
 use credentials::Status;
 use prometheus_client::{
@@ -8,6 +8,8 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
+
+use crate::http::time::seconds;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RoleLabel {
@@ -22,18 +24,20 @@ struct RefreshLabels {
 
 #[derive(Debug, Default)]
 pub(super) struct RoleMetrics {
+    expiration: Family<RoleLabel, Gauge>,
+    /// Deprecated.
     expiry: Family<RoleLabel, Gauge<f64, AtomicU64>>,
     ready: Family<RoleLabel, Gauge>,
     refreshes: Family<RefreshLabels, Counter>,
-    /// Serializes updates and reads: removed roles must leave no series.
-    turn: Mutex<()>,
 }
 
 impl RoleMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         register_seconds! { registry, self,
+            expiration: "bedrock_gateway_role_credentials_expiration_timestamp",
+                "When the credentials of a target's role expire, since 1970; absent before the first ones";
             expiry: "bedrock_gateway_role_credentials_expiry",
-                "Time until the credentials of a target's role expire, negative afterwards; 0 before the first ones";
+                "Deprecated, removed in 0.4: use bedrock_gateway_role_credentials_expiration_timestamp_seconds";
         }
         register! { registry, self,
             ready: "bedrock_gateway_role_credentials_ready",
@@ -43,9 +47,9 @@ impl RoleMetrics {
         }
     }
 
-    /// Sets the metrics to the current roles; they are consistent while the guard is held.
-    pub(super) fn update(&self, roles: &[Status]) -> MutexGuard<'_, ()> {
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Sets the metrics to the current roles. Removed roles leave no series.
+    pub(super) fn update(&self, roles: &[Status]) {
+        self.expiration.clear();
         self.expiry.clear();
         self.ready.clear();
         self.refreshes.clear();
@@ -53,17 +57,23 @@ impl RoleMetrics {
             let role = status.choice.assume_roles.last();
             let role = role.cloned().unwrap_or_default();
             let label = RoleLabel { role: role.clone() };
+            if let Some(expires_at) = status.expires_at {
+                let expires = i64::try_from(seconds(expires_at)).unwrap_or(i64::MAX);
+                let earlier = self.expiration.get(&label).map(|known| known.get());
+                self.expiration
+                    .get_or_create(&label)
+                    .set(earlier.map_or(expires, |earlier| earlier.min(expires)));
+            }
             let seconds = status.seconds_to_expiry.unwrap_or(0.0);
+            let earlier = self.expiry.get(&label).map(|known| known.get());
+            self.expiry
+                .get_or_create(&label)
+                .set(earlier.map_or(seconds, |earlier| earlier.min(seconds)));
             let ready = i64::from(status.is_usable());
-            let known = self.ready.get(&label).is_some();
-            let expiry = self.expiry.get_or_create(&label);
-            let shown = self.ready.get_or_create(&label);
-            expiry.set(if known {
-                expiry.get().min(seconds)
-            } else {
-                seconds
-            });
-            shown.set(if known { shown.get().min(ready) } else { ready });
+            let known = self.ready.get(&label).map(|known| known.get());
+            self.ready
+                .get_or_create(&label)
+                .set(known.map_or(ready, |known| known.min(ready)));
             for (result, count) in &status.refreshes_by_result {
                 let role = role.clone();
                 self.refreshes
@@ -71,6 +81,5 @@ impl RoleMetrics {
                     .inc_by(*count);
             }
         }
-        turn
     }
 }

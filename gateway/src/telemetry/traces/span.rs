@@ -65,6 +65,13 @@ impl RequestSpan {
         self.context.span().span_context().trace_id()
     }
 
+    /// The trace, if it is sampled.
+    pub(crate) fn sampled_trace_id(&self) -> Option<TraceId> {
+        let span = self.context.span();
+        let context = span.span_context();
+        context.is_sampled().then(|| context.trace_id())
+    }
+
     /// Begins the span of a call to Bedrock; none if this request's trace is not sampled.
     pub(crate) fn call(
         &self,

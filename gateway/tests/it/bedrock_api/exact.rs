@@ -225,7 +225,7 @@ async fn forwards_event_streams_unchanged_however_they_are_split() {
         assert_eq!(response.headers["content-type"], EVENT_STREAM);
         assert_eq!(response.body, whole, "{number}");
     }
-    let name = "gen_ai_client_token_usage_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"aws.bedrock\",gen_ai_request_model=\"m\",client=\"anonymous\",gen_ai_token_type=\"output\"}";
+    let name = "gen_ai_client_token_usage_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"aws.bedrock\",gen_ai_request_model=\"m\",gen_ai_token_type=\"output\"}";
     assert_eq!(
         rig.metric(name).await,
         Some(300.0),

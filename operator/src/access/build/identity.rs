@@ -150,6 +150,9 @@ pub(super) fn parts(access: &Validated, config: Volume) -> Parts {
             parts.set(name, value.as_str());
         }
     }
+    if let Some(conventions) = &access.conventions {
+        parts.set("OTEL_SEMCONV_STABILITY_OPT_IN", conventions);
+    }
     parts.env.extend(tracing::variables(access));
     parts
 }

@@ -14,7 +14,14 @@ use crate::access::validate::Validated;
 /// The whole object as JSON; `k8s_openapi` has no type for it.
 pub(super) fn build(access: &Validated) -> Option<Value> {
     let wanted = access.pod_monitor.as_ref()?;
-    let mut endpoint = json!({"port": ADMIN_PORT, "path": names::GATEWAY_METRICS_PATH});
+    let mut endpoint = json!({
+        "port": ADMIN_PORT,
+        "path": names::GATEWAY_METRICS_PATH,
+        // The label of every series by which alerts and dashboards group.
+        "relabelings": [{
+            "action": "replace", "targetLabel": "bedrockaccess", "replacement": access.name,
+        }],
+    });
     if let (Some(interval), Some(endpoint)) = (&wanted.interval, endpoint.as_object_mut()) {
         endpoint.insert("interval".to_owned(), json!(interval));
     }

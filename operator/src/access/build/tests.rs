@@ -261,6 +261,7 @@ fn gateway_and_sidecars_each_have_a_configuration() {
 #[test]
 fn gateways_and_sidecars_have_the_defaults_of_the_platform() {
     let mut settings = crate::fixtures::settings();
+    settings.gateway_conventions = Some("gen_ai_latest_experimental".to_owned());
     settings.gateway_defaults = crate::GatewayDefaults::from_yaml(
         "{imagePullSecrets: [{name: registry}], podLabels: {team: platform}, priorityClassName: high, nodeSelector: {a: b}, podMonitor: {}, resources: {requests: {cpu: 1}}, sidecar: {resources: {requests: {cpu: 20m}}}, proxy: {httpsProxy: 'http://proxy.egress.svc:3128', noProxy: svc}}",
     )
@@ -291,6 +292,10 @@ fn gateways_and_sidecars_have_the_defaults_of_the_platform() {
         );
         assert_eq!(value("NO_PROXY").unwrap(), "svc");
         assert_eq!(value("HTTP_PROXY"), None);
+        assert_eq!(
+            value("OTEL_SEMCONV_STABILITY_OPT_IN").unwrap(),
+            "gen_ai_latest_experimental"
+        );
     }
     assert!(resources.pod_monitor.is_some());
     let egress = resources.network_policy.unwrap().object["spec"]["egress"].to_string();

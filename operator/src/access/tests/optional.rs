@@ -93,7 +93,10 @@ async fn pod_monitor_waits_for_its_api_and_the_status_says_so() {
     assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
     assert_eq!(
         monitor["spec"]["podMetricsEndpoints"],
-        json!([{"port": "admin", "path": "/metrics", "interval": "30s"}])
+        json!([{
+            "port": "admin", "path": "/metrics", "interval": "30s",
+            "relabelings": [{"action": "replace", "targetLabel": "bedrockaccess", "replacement": "chat"}],
+        }])
     );
     let status = with_status(&world.api.requests()).status.unwrap();
     let monitored = status::find(&status, condition::MONITORED).unwrap();
