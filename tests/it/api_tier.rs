@@ -7,6 +7,7 @@ mod documents;
 mod labels;
 mod leader;
 mod lifecycle;
+mod monitoring;
 mod namespaces;
 mod plugin;
 pub(crate) mod policies;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use crate::{
     build::{self, Profile},
     console::{Console, Step},
-    process::{again, capture, cargo, command, quiet},
+    process::{again, answers, capture, cargo, command, quiet},
     repository, tools,
 };
 
@@ -132,7 +132,20 @@ pub(crate) fn lint_chart(console: &Console) -> Result<()> {
             Ok(())
         })
     })?;
+    console.step("alerts", alerts)?;
     console.step("workflows", |step| quiet(step, &mut actionlint))
+}
+
+/// Checks the syntax of the alert rules, and runs their unit tests.
+fn alerts(step: &Step) -> Result<()> {
+    ensure!(
+        answers("promtool", "--version"),
+        "promtool is missing. Fix: as root, run apt-get install -y --no-install-recommends prometheus"
+    );
+    let rules = format!("{CHART}/files/rules.yaml");
+    quiet(step, command("promtool").args(["check", "rules", &rules]))?;
+    let tests = ["test", "rules", "tests/rules/rules.test.yaml"];
+    quiet(step, command("promtool").args(tests))
 }
 
 /// Lints the chart and renders it with its defaults and with each of these files.

@@ -145,16 +145,21 @@ namespaceSelector:
 {{- toYaml $annotations }}
 {{- end }}
 
+{{/* Not empty if an object for the Prometheus operator is rendered. Arguments: root, key of its values, kind. */}}
+{{- define "bedrock-access.rendersMonitor" -}}
+{{- $values := get .root.Values .key }}
+{{- if $values.enabled }}
+{{- if or (eq $values.renderMode "alwaysRender") (.root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" .kind)) -}}
+yes
+{{- else if eq $values.renderMode "failIfMissing" }}
+{{- fail (printf "%s: the cluster has no %s API. Fix: install the Prometheus operator, or set %s.renderMode to alwaysRender or skipIfMissing" .key .kind .key) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Not empty if the ServiceMonitor is rendered. */}}
 {{- define "bedrock-access.serviceMonitor" -}}
-{{- if .Values.serviceMonitor.enabled }}
-{{- $mode := .Values.serviceMonitor.renderMode }}
-{{- if or (eq $mode "alwaysRender") (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor") -}}
-yes
-{{- else if eq $mode "failIfMissing" }}
-{{- fail "serviceMonitor: the cluster has no ServiceMonitor API. Fix: install the Prometheus operator, or set serviceMonitor.renderMode to alwaysRender or skipIfMissing" }}
-{{- end }}
-{{- end }}
+{{- include "bedrock-access.rendersMonitor" (dict "root" . "key" "serviceMonitor" "kind" "ServiceMonitor") }}
 {{- end }}
 
 {{/* Not empty if the metrics Service is rendered. */}}

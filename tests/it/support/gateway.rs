@@ -45,6 +45,11 @@ impl Gateway {
         }
     }
 
+    /// Address of the admin port.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Base URL for Anthropic's clients.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
