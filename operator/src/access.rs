@@ -388,8 +388,11 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
     denial.map_or(Ok(()), |denial| Err(Error::Denied(denial)))
 }
 
-/// Delay of the next reconcile: short while the object is not settled or a target role has no credentials, since no
-/// watch reports what gateways say; otherwise the resync interval.
+/// Longest time until an ejected target is in the status.
+const TARGETS_INTERVAL: Duration = Duration::from_mins(2);
+
+/// Delay of the next reconcile: short while the object is not settled, a target role has no credentials or a target is
+/// ejected, since no watch reports what gateways say; otherwise the resync interval, or less with several targets.
 fn requeue(
     status: &api::v1alpha1::status::BedrockAccessStatus,
     access: &BedrockAccess,
@@ -399,14 +402,19 @@ fn requeue(
         access.metadata.uid.as_deref(),
         &access.metadata.resource_version,
     ));
-    let unsettled = status::find(status, condition::RECONCILING)
+    let find = |type_| status::find(status, type_);
+    let targets = find(condition::TARGETS_HEALTHY);
+    let unsettled = find(condition::RECONCILING)
         .filter(|reconciling| reconciling.status == "True")
         .or_else(|| {
-            status::find(status, condition::TARGET_ROLES_READY)
+            find(condition::TARGET_ROLES_READY)
                 .filter(|roles| roles.status != "True" && roles.reason != condition::REASON_NO_PODS)
-        });
+        })
+        .or(targets.filter(|targets| targets.status == "False"));
+    let longest = targets.map_or(Duration::MAX, |_| TARGETS_INTERVAL);
+    let longest = context.settings.resync.min(longest);
     let wait = match unsettled {
-        None => retry::less_up_to_a_fifth(context.settings.resync, seed),
+        None => retry::less_up_to_a_fifth(longest, seed),
         Some(since) => {
             let age = Timestamp::now().duration_since(since.last_transition_time.0);
             retry::while_not_ready(Duration::try_from(age).unwrap_or_default(), seed)

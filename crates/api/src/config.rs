@@ -6,6 +6,7 @@
 
 mod check;
 mod limits;
+mod routing;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ pub use self::limits::{
     DEFAULT_DRAIN_SECONDS, DEFAULT_MAX_BODY_BYTES, DEFAULT_STREAM_IDLE_SECONDS,
     DEFAULT_UPSTREAM_SECONDS, Limits, Rates, RedisStore, Store,
 };
+pub use self::routing::Routing;
 use crate::{arn::RoleArn, names, region::Region};
 
 /// `kind` of the document.
@@ -66,6 +68,9 @@ pub struct GatewayConfig {
     pub tls: Option<Tls>,
     /// Size limits, timeouts and rate limits.
     pub limits: Limits,
+    /// How requests are distributed among targets.
+    #[serde(skip_serializing_if = "Routing::is_default")]
+    pub routing: Routing,
     /// If present, the gateway rejects every request with this message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
@@ -153,7 +158,7 @@ pub struct Target {
     /// Region of the target. If absent, the region of the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
-    /// Share of the requests among targets with the same priority. A target with weight 0 gets no requests.
+    /// Share of the requests and conversations among targets with the same priority. A target with weight 0 gets no requests.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: u32,
     /// Priority of the target. The lowest number comes first.
@@ -343,6 +348,7 @@ impl Default for GatewayConfig {
             clients: Clients::default(),
             tls: None,
             limits: Limits::default(),
+            routing: Routing::default(),
             revoked: None,
             strict: false,
             fetch_remote_media: false,

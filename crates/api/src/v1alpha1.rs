@@ -26,6 +26,7 @@ pub mod models;
 pub mod network_policy;
 pub mod pod_monitor;
 pub mod policy;
+pub mod routing;
 pub mod service_account;
 pub mod sidecar;
 pub mod status;
@@ -40,8 +41,8 @@ use serde_json::Value;
 
 use self::{
     clients::ClientsSpec, gateway::GatewaySpec, identity::IdentitySpec, limits::LimitsSpec,
-    models::ModelSpec, policy::BedrockAccessPolicy, service_account::ServiceAccountSpec,
-    sidecar::SidecarSpec, status::BedrockAccessStatus,
+    models::ModelSpec, policy::BedrockAccessPolicy, routing::RoutingSpec,
+    service_account::ServiceAccountSpec, sidecar::SidecarSpec, status::BedrockAccessStatus,
 };
 use crate::names;
 
@@ -127,10 +128,13 @@ pub struct BedrockAccessSpec {
     /// its own pod only and ignores this field.
     #[serde(default, skip_serializing_if = "is_default")]
     pub clients: ClientsSpec,
-    /// Rate limits shared by all clients. Without a store each gateway pod counts separately, so two replicas together
+    /// Rate limits shared by all clients, size limits and timeouts. Without a store each gateway pod counts separately, so two replicas together
     /// admit up to twice the limit. Each sidecar always counts separately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsSpec>,
+    /// Distribution of requests among the targets of a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<RoutingSpec>,
     /// Settings of the gateway pods and of the objects that belong to them.
     #[serde(default, skip_serializing_if = "is_default")]
     pub gateway: GatewaySpec,

@@ -92,10 +92,12 @@ pub(crate) async fn observe(
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
         .map(|pod| (pod_state(pod), address(pod)))
         .collect();
-    // A target role without credentials does not make a pod unready, so ready pods must be queried for it.
+    // A target role without credentials or an ejected target does not make a pod unready, so ready pods must be queried.
     let models = access.spec.models.iter();
-    let mut targets = models.flat_map(|model| model.targets.iter().flatten());
-    let include_ready = targets.any(|target| target.assume_role.is_some());
+    let mut targets = models.filter_map(|model| model.targets.as_deref());
+    let include_ready = targets.any(|targets| {
+        targets.len() > 1 || targets.iter().any(|target| target.assume_role.is_some())
+    });
     let pods = query(readiness, None, include_ready, states).await;
     let admin_port = access
         .spec

@@ -75,6 +75,7 @@ pub(super) async fn status(
     }
     for type_ in [
         condition::TARGET_ROLES_READY,
+        condition::TARGETS_HEALTHY,
         condition::ENCRYPTED,
         condition::ROUTED,
     ] {

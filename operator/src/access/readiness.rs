@@ -35,6 +35,22 @@ pub(crate) struct Report {
     pub(crate) message: String,
     /// The roles that targets assume.
     pub(crate) roles: Vec<RoleReport>,
+    /// The targets that it has ejected.
+    pub(crate) ejected: Vec<EjectedTarget>,
+}
+
+/// A target that a gateway has ejected because it fails.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EjectedTarget {
+    pub(crate) model: String,
+    pub(crate) region: String,
+    /// Empty without a role.
+    #[serde(default)]
+    pub(crate) role: String,
+    /// Length of the ejection.
+    #[serde(default)]
+    pub(crate) for_seconds: u64,
 }
 
 /// The credentials of one role, as a gateway reports them.
@@ -79,6 +95,8 @@ struct ReadyzResponse {
     status: ReadyzStatus,
     #[serde(default)]
     roles: Vec<RoleStatus>,
+    #[serde(default)]
+    ejected: Vec<EjectedTarget>,
 }
 
 #[derive(Deserialize)]
@@ -139,7 +157,11 @@ impl Readiness for HttpReadiness {
 }
 
 fn parse(body: &[u8]) -> Option<Report> {
-    let ReadyzResponse { status, roles } = serde_json::from_slice(body).ok()?;
+    let ReadyzResponse {
+        status,
+        roles,
+        ejected,
+    } = serde_json::from_slice(body).ok()?;
     let (ready, reason, message) = status.sanitized();
     let roles = roles.into_iter().map(|RoleStatus { role, status }| {
         let (ready, reason, message) = status.sanitized();
@@ -155,6 +177,7 @@ fn parse(body: &[u8]) -> Option<Report> {
         reason,
         message,
         roles: roles.collect(),
+        ejected,
     })
 }
 
@@ -266,6 +289,18 @@ mod tests {
             (refused.reason.as_str(), refused.message.as_str()),
             ("AccessDenied", "no trust")
         );
+    }
+
+    #[test]
+    fn reads_ejected_targets() {
+        let body = br#"{"ready":true,"method":"env","ejected":[{"model":"m","region":"us-east-1","seconds":3,"forSeconds":80}]}"#;
+        let expected = EjectedTarget {
+            model: "m".to_owned(),
+            region: "us-east-1".to_owned(),
+            role: String::new(),
+            for_seconds: 80,
+        };
+        assert_eq!(parse(body).unwrap().ejected, [expected]);
     }
 
     #[test]

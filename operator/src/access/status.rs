@@ -20,7 +20,7 @@ use kube::api::DynamicObject;
 pub(crate) use self::conditions::related::Related;
 use self::conditions::{
     ConditionOutcome, ConditionStatus, accepted, credentials, encrypted, gateway, models,
-    monitored, ready, routed, sidecars, target_roles,
+    monitored, ready, routed, sidecars, target_roles, targets_healthy,
 };
 use crate::{
     access::{Error, models::check, observe::Observed, validate::Validated},
@@ -139,6 +139,8 @@ pub(crate) fn compute(
     outcomes.extend(models.map(|outcome| (condition::MODELS_READY, outcome)));
     let roles = target_roles::outcome(result.validated, &all);
     outcomes.extend(roles.map(|outcome| (condition::TARGET_ROLES_READY, outcome)));
+    let healthy = targets_healthy::outcome(result.validated, &all);
+    outcomes.extend(healthy.map(|outcome| (condition::TARGETS_HEALTHY, outcome)));
     if let Some((_, outcome)) = sidecars {
         outcomes.push((condition::SIDECARS_UP_TO_DATE, outcome));
     }

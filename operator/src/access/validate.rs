@@ -81,6 +81,8 @@ pub(crate) struct Validated {
     pub(crate) clients: Clients,
     /// Rate limits of all clients together.
     pub(crate) limits: Limits,
+    /// Distribution of requests among targets.
+    pub(crate) routing: config::Routing,
     /// Secret with the clients' API keys.
     pub(crate) api_keys_secret: Option<String>,
     /// Settings of the gateway pods, with the defaults of the platform.
@@ -314,6 +316,11 @@ pub(crate) fn validate(
     Ok(Validated {
         clients: clients::clients(spec, observed, &namespace, &name)?,
         limits: limits::limits(spec),
+        routing: spec
+            .routing
+            .as_ref()
+            .map(config::Routing::from)
+            .unwrap_or_default(),
         api_keys_secret: spec
             .clients
             .api_keys

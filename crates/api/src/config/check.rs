@@ -74,6 +74,24 @@ impl GatewayConfig {
         if self.limits.keep_alive_seconds == 0 {
             return invalid("limits.keepAliveSeconds", "must be at least 1");
         }
+        if self.limits.total_seconds == Some(0) {
+            return invalid(
+                "limits.totalSeconds",
+                "must be at least 1; remove it for no limit",
+            );
+        }
+        if self.routing.eject_seconds == 0 {
+            return invalid(
+                "routing.ejectSeconds",
+                "must be at least 1; set routing.ejectAfterFailures to 0 to eject no target",
+            );
+        }
+        if self.routing.hedge_after_seconds == Some(0) {
+            return invalid(
+                "routing.hedgeAfterSeconds",
+                "must be at least 1; remove it to send no second request",
+            );
+        }
         if let Some(Store { redis }) = &self.limits.store
             && !(redis.url.starts_with("redis://") || redis.url.starts_with("rediss://"))
         {
@@ -163,6 +181,13 @@ mod tests {
             "limits: {store: {redis: {url: 'valkey:6379'}}}",
             "limits.store.redis.url",
         );
+        refused("limits: {totalSeconds: 0}", "limits.totalSeconds");
+        refused("routing: {ejectSeconds: 0}", "routing.ejectSeconds");
+        refused(
+            "routing: {hedgeAfterSeconds: 0}",
+            "routing.hedgeAfterSeconds",
+        );
+        refused("routing: {sticky: false}", "sticky");
         refused("limits: {requestsPerHour: 1}", "requestsPerHour");
         refused(
             "clients: {apiKeyLimits: {requestsPerMinute: 0}}",

@@ -13,6 +13,8 @@ pub const DEFAULT_STREAM_IDLE_SECONDS: u64 = 600;
 /// Default of `upstreamSeconds`.
 pub const DEFAULT_UPSTREAM_SECONDS: u64 = 3600;
 
+/// Default of `firstTokenSeconds`: longer than Bedrock takes to read the longest prompts.
+pub(super) const DEFAULT_FIRST_TOKEN_SECONDS: u64 = 120;
 /// Default of `keepAliveSeconds`: longer than the 60 seconds after which load balancers close idle connections.
 pub(super) const DEFAULT_KEEP_ALIVE_SECONDS: u64 = 75;
 
@@ -28,6 +30,14 @@ pub struct Limits {
     pub stream_idle_seconds: u64,
     /// Timeout in seconds for the response headers of Bedrock.
     pub upstream_seconds: u64,
+    /// Maximum time in seconds until the first event of a response stream, for each target but the last one. After it, the
+    /// request is sent to the next target. 0 means no limit.
+    #[serde(skip_serializing_if = "is_default_first_token")]
+    pub first_token_seconds: u64,
+    /// Maximum time in seconds of a whole response. After it, a stream ends with an error. If absent, no limit besides
+    /// the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_seconds: Option<u64>,
     /// Maximum time in seconds that an HTTP/1.1 connection is idle between two requests, including the headers of the
     /// second one. It must be longer than the idle timeout of a load balancer in front, which is often 60 seconds.
     #[serde(skip_serializing_if = "is_default_keep_alive")]
@@ -59,6 +69,14 @@ pub struct Limits {
 )]
 fn is_default_keep_alive(seconds: &u64) -> bool {
     *seconds == DEFAULT_KEEP_ALIVE_SECONDS
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde expects"
+)]
+fn is_default_first_token(seconds: &u64) -> bool {
+    *seconds == DEFAULT_FIRST_TOKEN_SECONDS
 }
 
 /// Store in which several gateways count together.
@@ -149,6 +167,8 @@ impl Default for Limits {
             drain_seconds: DEFAULT_DRAIN_SECONDS,
             stream_idle_seconds: DEFAULT_STREAM_IDLE_SECONDS,
             upstream_seconds: DEFAULT_UPSTREAM_SECONDS,
+            first_token_seconds: DEFAULT_FIRST_TOKEN_SECONDS,
+            total_seconds: None,
             keep_alive_seconds: DEFAULT_KEEP_ALIVE_SECONDS,
             max_in_flight: None,
             requests_per_minute: None,

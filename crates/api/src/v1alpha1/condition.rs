@@ -17,6 +17,9 @@ pub const CREDENTIALS_READY: &str = "CredentialsReady";
 /// The gateway pods hold credentials for the role of each target. Not set if no target names a role. `Ready` does not
 /// depend on it.
 pub const TARGET_ROLES_READY: &str = "TargetRolesReady";
+/// No gateway pod has ejected a target for a minute or longer. Not set if no model has several targets. `Ready` does not
+/// depend on it.
+pub const TARGETS_HEALTHY: &str = "TargetsHealthy";
 /// Every model can be called from its region, according to the table of models that is built into the operator. Not set if
 /// the table cannot judge any of them (patterns, other ARNs, other partitions). `Ready` does not depend on it: the table can
 /// be older or newer than what AWS offers.
@@ -66,6 +69,8 @@ pub const REASON_ROLLING_OUT: &str = "RollingOut";
 pub const REASON_UNAVAILABLE: &str = "GatewayUnavailable";
 /// No gateway pod is running.
 pub const REASON_NO_PODS: &str = "NoPods";
+/// Gateway pods have ejected a target because it fails.
+pub const REASON_TARGET_EJECTED: &str = "TargetEjected";
 /// Gateway pods have not reported yet.
 pub const REASON_PENDING: &str = "Pending";
 /// The cluster matches the current spec.

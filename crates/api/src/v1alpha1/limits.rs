@@ -1,4 +1,4 @@
-//! Rate limits of a gateway.
+//! Rate limits, size limits and timeouts of a gateway.
 //!
 //! The gateway does not know prices, so no limit is a budget in money; see `docs/decisions/0019-limits.md`.
 
@@ -33,7 +33,7 @@ pub struct RatesSpec {
     pub tokens_per_day: Option<u64>,
 }
 
-/// Rate limits shared by all clients. A limit that is not set does not apply.
+/// Rate limits shared by all clients, size limits and timeouts. A rate limit that is not set does not apply.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitsSpec {
@@ -50,6 +50,21 @@ pub struct LimitsSpec {
     #[schemars(range(min = 1, max = 104_857_600))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body_bytes: Option<u64>,
+    /// Maximum time in seconds until the first event of a response stream, for each target but the last one. After it, the
+    /// gateway sends the request to the next target. 0 means no limit. Default: 120.
+    #[schemars(range(min = 0, max = 3600))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_token_seconds: Option<u64>,
+    /// Maximum time in seconds between two events of a response stream. After it, the stream ends with an error. Default:
+    /// 600.
+    #[schemars(range(min = 1, max = 3600))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_idle_seconds: Option<u64>,
+    /// Maximum time in seconds of a whole response. After it, a request fails and a stream ends with an error. If not set,
+    /// an hour until Bedrock responds, and no limit for a stream.
+    #[schemars(range(min = 1, max = 86_400))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_seconds: Option<u64>,
     /// Store in which the gateway pods count requests and tokens together. If not set, each pod counts separately.
     /// Sidecars always count separately.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -27,7 +27,7 @@ pub struct ModelSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_id: Option<String>,
     /// Targets of requests. The gateway tries the lowest priority first and distributes requests by weight among targets
-    /// with the same priority.
+    /// with the same priority; requests of a conversation with a prompt cache go to the same target.
     #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<Vec<TargetSpec>>,
@@ -48,7 +48,8 @@ pub struct TargetSpec {
     #[x_kube(validation = Rule::new("self.matches('^[a-z][a-z0-9]*(-[a-z0-9]+){1,3}-[0-9]+$')").message("must be an AWS region such as us-east-1"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// Share of the requests among targets with the same priority. A target with weight 0 gets no requests.
+    /// Share of the requests and conversations among targets with the same priority. A target with weight 0 gets no
+    /// requests.
     #[schemars(range(min = 0, max = 1000))]
     #[serde(default = "one")]
     pub weight: u32,

@@ -41,7 +41,7 @@ pub struct BedrockAccessStatus {
     pub permission_policy: Option<String>,
     /// Conditions: Ready, Reconciling, Stalled, GatewayAvailable and CredentialsReady. If the operator's table of models covers
     /// the models, also ModelsReady, on which Ready does not depend. If the spec uses the feature, also TargetRolesReady,
-    /// SidecarsUpToDate, Monitored, Encrypted and Routed. If policies exist, also Accepted.
+    /// TargetsHealthy, SidecarsUpToDate, Monitored, Encrypted and Routed. If policies exist, also Accepted.
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

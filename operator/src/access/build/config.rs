@@ -62,6 +62,7 @@ pub(crate) fn gateway_config(access: &Validated) -> GatewayConfig {
             store: access.limits.store.clone(),
             ..access.limits.of_gateway()
         },
+        routing: access.routing.clone(),
         ..GatewayConfig::default()
     }
 }

@@ -60,6 +60,8 @@ fn settings_that_the_gateway_reloads_do_not_replace_pods() {
         "clients: {anonymous: true}",
         "limits: {requestsPerMinute: 60, tokensPerDay: 100000}",
         "limits: {maxInFlight: 60, maxBodyBytes: 100000}",
+        "limits: {firstTokenSeconds: 30, streamIdleSeconds: 60, totalSeconds: 900}",
+        "routing: {stickyConversations: false, ejectAfterFailures: 3, ejectSeconds: 20}",
         "s3Sources: ['s3://media/*']",
         "clients: {serviceAccounts: [{name: app, limits: {concurrentRequests: 3}}]}",
         "models: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0', assumeRole: {roleArn: 'arn:aws:iam::210987654321:role/Next'}}]}]",
@@ -164,7 +166,8 @@ guardrail: { identifier: gr-1, version: "2" }
 clients:
   serviceAccounts: [ { namespace: team-b, name: app, models: [ smart ], limits: { concurrentRequests: 3 } } ]
   apiKeys: { secretName: keys, limits: { requestsPerMinute: 10, tokensPerMinute: 5000 } }
-limits: { requestsPerMinute: 600, tokensPerMinute: 1000000, concurrentRequests: 50, tokensPerDay: 20000000, maxInFlight: 100, maxBodyBytes: 1000000, store: { redis: { url: "rediss://cache.example:6380", secretName: cache } } }
+limits: { requestsPerMinute: 600, tokensPerMinute: 1000000, concurrentRequests: 50, tokensPerDay: 20000000, maxInFlight: 100, maxBodyBytes: 1000000, firstTokenSeconds: 30, streamIdleSeconds: 300, totalSeconds: 900, store: { redis: { url: "rediss://cache.example:6380", secretName: cache } } }
+routing: { stickyConversations: false, ejectAfterFailures: 3, ejectSeconds: 20, hedgeAfterSeconds: 8 }
 gateway:
   replicas: 3
   resources: { requests: { cpu: "0.5" }, limits: { memory: 1Gi } }

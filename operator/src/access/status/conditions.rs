@@ -12,6 +12,7 @@ pub(super) mod related;
 pub(super) mod routed;
 pub(super) mod sidecars;
 pub(super) mod target_roles;
+pub(super) mod targets_healthy;
 
 /// The three values of a condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ mod models;
 mod sidecars;
 mod suspended;
 mod target_roles;
+mod targets_healthy;
 
 fn time(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
@@ -57,6 +58,7 @@ fn failing(message: &str) -> PodState {
             reason: "InvalidIdentityToken".to_owned(),
             message: message.to_owned(),
             roles: Vec::new(),
+            ejected: Vec::new(),
         }),
         ..pod("chat-gateway-1")
     }

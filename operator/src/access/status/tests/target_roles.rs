@@ -21,6 +21,7 @@ fn with_role(ready: bool, said: Option<(bool, &str)>) -> PodState {
             reason: "Ready".to_owned(),
             message: String::new(),
             roles: role.into_iter().collect(),
+            ejected: Vec::new(),
         }),
         ..pod("chat-gateway-1")
     }
