@@ -1,6 +1,7 @@
-//! The commands of `bedrock-gateway`: `serve` runs the gateway; `health`, `chat`, `doctor`, `iam` and `models` are
-//! tools for its users; `completions` and `man` describe the command line to shells and readers.
+//! The commands of `bedrock-gateway`: `serve` runs the gateway; `health`, `chat`, `doctor`, `iam`, `models` and `cache`
+//! are tools for its users; `completions` and `man` describe the command line to shells and readers.
 
+pub mod cache;
 pub mod chat;
 pub mod completions;
 pub mod doctor;
@@ -85,6 +86,7 @@ enum Command {
     Doctor(doctor::Args),
     Iam(Box<iam::Args>),
     Models(models::Args),
+    Cache(cache::Args),
     Completions(completions::Args),
     Man(completions::ManArgs),
 }
@@ -150,6 +152,10 @@ impl Command {
                 &mut std::io::stderr(),
             )?),
             Self::Models(args) => Ok(models::run(&args, &settings, &mut out).await?),
+            Self::Cache(args) => {
+                cache::run(&args, &mut out)?;
+                Ok(ExitCode::SUCCESS)
+            }
             Self::Completions(args) => {
                 completions::run(&args, &mut out)?;
                 Ok(ExitCode::SUCCESS)

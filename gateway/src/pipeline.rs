@@ -4,6 +4,7 @@ pub(crate) mod active_config;
 pub(crate) mod admit;
 pub(crate) mod authenticate;
 pub(crate) mod batch;
+pub(crate) mod conversation;
 pub(crate) mod converse;
 pub(crate) mod driver;
 pub(crate) mod endpoint;

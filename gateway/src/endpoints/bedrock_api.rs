@@ -28,12 +28,13 @@ use crate::{
         dialect::Dialect,
         error::{GatewayError, Result},
         held::Held,
-        response::add_warnings,
+        response::{add_cache_report, add_warnings},
     },
     pipeline::{
         active_config::ActiveConfig,
         admit::{Admitted, admit},
         authenticate::Caller,
+        conversation::{Affinity, Outline},
         exchange::repair_warning,
         record::RequestRecord,
         state::State,
@@ -71,6 +72,7 @@ pub(crate) async fn handle(
     };
     let mut headers = headers::for_client(&response.headers);
     add_warnings(&mut headers, &response.warnings);
+    add_cache_report(&mut headers, record.cache_report());
     record.set_warnings(&response.warnings);
     let body = match response.content {
         Content::Whole(body) => {
@@ -88,7 +90,8 @@ pub(crate) async fn handle(
         Content::Stream(frames) => {
             let is_converse = api_request.operation == Operation::ConverseStream;
             let watch = Watch::new(is_converse);
-            stream::forward(&state, &active, (*frames, watch), response.target, record)
+            let origin = (response.target, response.began);
+            stream::forward(&state, &active, (*frames, watch), origin, record)
         }
         Content::Events(_) => {
             return reject(&mut record, &GatewayError::Internal("unexpected events"));
@@ -131,10 +134,19 @@ async fn forward(
         if api_request.is_stream() {
             record.estimate_input(&repaired.0);
         }
-        Ok::<_, GatewayError>(repaired)
+        let outline = api_request
+            .is_chat()
+            .then(|| Outline::read(&parts.headers, &repaired.0, false));
+        Ok::<_, GatewayError>((repaired, outline.flatten()))
     };
-    let (body, is_repaired) = state.decoders().run(length, repair).await?;
-    let targets = route((&active, is_configured), api_request, &caller, record)?;
+    let ((body, is_repaired), outline) = state.decoders().run(length, repair).await?;
+    let mut affinity = Affinity::new(outline.as_ref(), &api_request.id, &active.config.routing);
+    let configured = (active.as_ref(), is_configured);
+    let targets = route(configured, api_request, (&caller, affinity.key), record)?;
+    let targets = state.placements().arrange(targets, &mut affinity);
+    if let Some(outline) = outline {
+        record.follow(state.conversations(), outline, &parts.headers);
+    }
     let headers = headers::for_bedrock(&parts.headers);
     let prepare = |_: &Target| {
         Ok(Prepared {
@@ -146,13 +158,14 @@ async fn forward(
     let first = prepare(&targets.first)?;
     let call = state.call(&active, &targets, prepare);
     let response = call.perform(first, record.calls()).await?;
+    state.placements().served(&affinity, &response.target);
     Ok((active, response))
 }
 
 fn route(
     (active, is_configured): (&ActiveConfig, bool),
     api_request: &ApiRequest,
-    caller: &Caller,
+    (caller, key): (&Caller, u64),
     record: &mut RequestRecord,
 ) -> Result<Targets> {
     let routes = &active.routes;
@@ -163,7 +176,7 @@ fn route(
         }
         return Ok(Targets::one(Arc::new(routes.guardrail(id, version))));
     }
-    let mut targets = routes.resolve(id, caller, fastrand::u64(..))?;
+    let mut targets = routes.resolve(id, caller, key)?;
     if api_request.operation == Operation::CountTokens && routes.is_configured(id) {
         // CountTokens supports foundation models only, and the client does not know what the name stands for.
         targets = targets.try_map(|target| {

@@ -151,6 +151,12 @@ pub enum GatewayError {
         /// The limit, in seconds.
         seconds: u64,
     },
+    /// A response that takes longer than the configuration allows.
+    #[error("the response took longer than {seconds} seconds (limits.totalSeconds)")]
+    TotalTime {
+        /// The limit, in seconds.
+        seconds: u64,
+    },
     /// A stream without data.
     #[error("Bedrock's stream sent no data for {seconds} seconds")]
     StreamIdle {
@@ -160,6 +166,9 @@ pub enum GatewayError {
     /// A connection that closed before the last event.
     #[error("Bedrock's stream ended early")]
     StreamCut,
+    /// A connection that closed before the first event.
+    #[error("Bedrock's stream ended before its first event")]
+    StreamUnstarted,
     /// Data that is not an event stream.
     #[error("failed to decode Bedrock's stream")]
     StreamGarbled(#[source] FrameError),
@@ -237,9 +246,12 @@ impl GatewayError {
             // The model may fail on its input, too.
             Self::Service(_) if self.is_context_overflow() => StatusCode::BAD_REQUEST,
             Self::Service(refusal) => service_status(&refusal.error),
-            Self::Timeout { .. } | Self::StreamIdle { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Timeout { .. } | Self::StreamIdle { .. } | Self::TotalTime { .. } => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             Self::Unreachable { .. }
             | Self::StreamCut
+            | Self::StreamUnstarted
             | Self::StreamGarbled(_)
             | Self::Unreadable(_) => StatusCode::BAD_GATEWAY,
             Self::Response(error) => {
@@ -278,8 +290,9 @@ impl GatewayError {
             Self::Service(refusal) => &refusal.error.name,
             Self::Unreachable { .. } => "upstream_unreachable",
             Self::Timeout { .. } => "upstream_timeout",
+            Self::TotalTime { .. } => "response_timeout",
             Self::StreamIdle { .. } => "stream_idle",
-            Self::StreamCut => "stream_cut",
+            Self::StreamCut | Self::StreamUnstarted => "stream_cut",
             Self::StreamGarbled(_) => "stream_garbled",
             Self::Unreadable(_) => "upstream_unreadable",
             Self::Response(error) => &error.code,
@@ -338,8 +351,28 @@ impl GatewayError {
             Self::Credentials(_)
             | Self::Timeout { .. }
             | Self::Unreadable(_)
-            | Self::StreamGarbled(_) => true,
+            | Self::StreamGarbled(_)
+            | Self::StreamUnstarted => true,
             _ => self.is_transient(),
+        }
+    }
+
+    /// Whether the failure is one of the target, not of the request: throttling, an error of the service, a timeout or a
+    /// broken connection.
+    pub(crate) fn is_of_target(&self) -> bool {
+        match self {
+            Self::Service(refusal) => {
+                let class = refusal.error.class();
+                class.is_transient() || class == Class::Timeout
+            }
+            Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::StreamIdle { .. }
+            | Self::StreamCut
+            | Self::StreamUnstarted
+            | Self::StreamGarbled(_)
+            | Self::Unreadable(_) => true,
+            _ => false,
         }
     }
 

@@ -12,6 +12,23 @@ const WARNING: HeaderName = HeaderName::from_static("x-bedrock-gateway-warning")
 /// Header in which Anthropic's clients read the request id.
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
+/// Header with which a client asks how its request relates to the earlier one of its conversation.
+const CACHE_REPORT_REQUEST: HeaderName = HeaderName::from_static("x-bedrock-gateway-cache-report");
+/// Header with the relation.
+const CACHE_REPORT: HeaderName = HeaderName::from_static("x-bedrock-gateway-cache");
+
+/// Whether a client asks for [`add_cache_report`].
+pub(crate) fn wants_cache_report(headers: &HeaderMap) -> bool {
+    headers.contains_key(CACHE_REPORT_REQUEST)
+}
+
+/// Adds how the request relates to the earlier one of its conversation.
+pub(crate) fn add_cache_report(headers: &mut HeaderMap, report: Option<&str>) {
+    if let Some(value) = report.and_then(|report| HeaderValue::try_from(report).ok()) {
+        headers.insert(CACHE_REPORT, value);
+    }
+}
+
 /// A JSON response. `upstream` has the headers of Bedrock's response, empty after several calls.
 pub(crate) fn json(body: impl Into<Body>, upstream: &HeaderMap, warnings: &[String]) -> Response {
     let mut response = Response::new(body.into());

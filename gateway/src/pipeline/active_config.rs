@@ -109,7 +109,12 @@ impl ActiveConfig {
             sts: own.sts.clone().or(aws.sts),
             runtime: endpoints.runtime.clone(),
         };
-        let routes = Routes::try_new(&config, region.clone(), endpoints)?;
+        let routes = Routes::try_new(
+            &config,
+            region.clone(),
+            endpoints,
+            previous.map(|previous| &previous.routes),
+        )?;
         let authenticator = authenticator(settings, &config, keys)?.in_regions(routes.regions());
         let was_closed = previous.is_some_and(|previous| !previous.authenticator.is_open());
         if was_closed && authenticator.is_open() && !config.clients.anonymous {
@@ -147,7 +152,27 @@ impl ActiveConfig {
 
     /// Longest time until Bedrock responds.
     pub(crate) fn upstream_timeout(&self) -> Duration {
-        Duration::from_secs(self.config.limits.upstream_seconds)
+        let upstream = Duration::from_secs(self.config.limits.upstream_seconds);
+        upstream.min(self.total_time().unwrap_or(upstream))
+    }
+
+    /// Longest time until the first event of a stream, while another target is left.
+    pub(crate) fn first_token(&self) -> Option<Duration> {
+        let seconds = self.config.limits.first_token_seconds;
+        (seconds > 0).then(|| Duration::from_secs(seconds))
+    }
+
+    /// Time without a first event after which a stream is also requested from the next target.
+    pub(crate) fn hedge(&self) -> Option<Duration> {
+        self.config
+            .routing
+            .hedge_after_seconds
+            .map(Duration::from_secs)
+    }
+
+    /// Longest time of a whole response, if limited.
+    pub(crate) fn total_time(&self) -> Option<Duration> {
+        self.config.limits.total_seconds.map(Duration::from_secs)
     }
 }
 

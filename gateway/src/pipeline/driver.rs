@@ -21,7 +21,7 @@ use crate::{
         dialect::Dialect,
         error::{Result, SHOULD_RETRY},
         held::Held,
-        response::{self, json, with_request_id},
+        response::{self, add_cache_report, json, with_request_id},
     },
     telemetry::request_id::RequestContext,
     upstream::{call::Prepared, response::UpstreamResponse},
@@ -101,7 +101,8 @@ pub(crate) fn finish(
             response
         }
     };
-    let response = with_request_id(response, dialect, record.request_id());
+    let mut response = with_request_id(response, dialect, record.request_id());
+    add_cache_report(response.headers_mut(), record.cache_report());
     held(response, record)
 }
 

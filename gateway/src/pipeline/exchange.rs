@@ -10,6 +10,7 @@ use http::HeaderMap;
 use super::{
     active_config::ActiveConfig,
     admit::{Admitted, admit},
+    conversation::{Affinity, Outline},
     endpoint::{Endpoint, Media, Preparation, TargetRequest},
     kept_reasoning::ReasoningStore,
     record::RequestRecord,
@@ -40,6 +41,7 @@ pub(crate) struct Routed {
     is_repaired: bool,
     pub(crate) head: Head,
     pub(crate) targets: Targets,
+    affinity: Affinity,
     /// Name of the client.
     client: String,
     reasoning: Arc<ReasoningStore>,
@@ -107,12 +109,19 @@ impl Routed {
             if head.stream {
                 record.estimate_input(&body);
             }
-            Ok((body, is_repaired, head))
+            let automatic = active.config.automatic_cache;
+            let outline = Outline::read(&parts.headers, &body, automatic);
+            Ok((body, is_repaired, head, outline))
         };
-        let (body, is_repaired, head) = state.decoders().run(length, read).await?;
+        let (body, is_repaired, head, outline) = state.decoders().run(length, read).await?;
         let routes = &active.routes;
-        let targets = routes.resolve(&head.model, &caller, fastrand::u64(..))?;
+        let mut affinity = Affinity::new(outline.as_ref(), &head.model, &active.config.routing);
+        let targets = routes.resolve(&head.model, &caller, affinity.key)?;
+        let targets = state.placements().arrange(targets, &mut affinity);
         record.set_model(&head.model, routes.is_configured(&head.model), head.stream);
+        if let Some(outline) = outline {
+            record.follow(state.conversations(), outline, &parts.headers);
+        }
         Ok(Self {
             active,
             headers: parts.headers,
@@ -120,6 +129,7 @@ impl Routed {
             is_repaired,
             head,
             targets,
+            affinity,
             client: caller.name,
             reasoning: Arc::clone(state.reasoning()),
         })
@@ -205,12 +215,18 @@ impl<E: Endpoint> Exchange<E> {
         calls: &mut CallRecord,
     ) -> Result<UpstreamResponse<E::Context>> {
         let Routed {
-            active, targets, ..
+            active,
+            targets,
+            affinity,
+            ..
         } = &self.routed;
-        self.state
+        let response = self
+            .state
             .call(active, targets, |target: &Target| self.prepare(target))
             .perform(first, calls)
             .await
-            .map_err(|error| self.endpoint.map_error(error))
+            .map_err(|error| self.endpoint.map_error(error))?;
+        self.state.placements().served(affinity, &response.target);
+        Ok(response)
     }
 }

@@ -7,11 +7,17 @@ use std::{sync::Arc, time::Duration};
 
 use bedrock::converse::TokenUsage;
 use dialects::{Warned, families::base_model_id};
+use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::{estimate, rate_limit::Permit, state::State};
+use super::{
+    conversation::{CacheBreak, Conversation, Conversations, Outline},
+    estimate,
+    rate_limit::Permit,
+    state::State,
+};
 use crate::{
-    http::{error::GatewayError, request_guards::InFlightGuard},
+    http::{error::GatewayError, request_guards::InFlightGuard, response::wants_cache_report},
     telemetry::{
         OTHER, logging::request_line::RequestLine, metrics::FinishedCall,
         request_id::RequestContext, sampler::Sampler, traces::RequestSpan,
@@ -25,6 +31,8 @@ const MAX_NAME_BYTES: usize = 256;
 const CLIENT_LEFT: &str = "client_left";
 /// Status of such a request, as in nginx.
 const CLIENT_LEFT_STATUS: u16 = 499;
+/// The operation that uses no cache.
+const COUNT_TOKENS: &str = "count_tokens";
 
 /// The record of one request.
 #[derive(Debug)]
@@ -47,6 +55,10 @@ pub(crate) struct RequestRecord {
     estimated_input: u64,
     /// Distinct fields with warnings.
     warned: Vec<Warned>,
+    /// The conversation of a request that uses a prompt cache.
+    conversation: Option<Box<Conversation>>,
+    /// Its relation to the earlier request, if the client asks for it.
+    cache_report: Option<String>,
     outcome: Option<Outcome>,
 }
 
@@ -83,6 +95,8 @@ impl RequestRecord {
             events: 0,
             estimated_input: 0,
             warned: Vec::new(),
+            conversation: None,
+            cache_report: None,
             outcome: None,
         }
     }
@@ -116,6 +130,25 @@ impl RequestRecord {
         cut(model).clone_into(&mut self.model);
         self.model_is_configured = is_configured;
         self.calls.stream = stream;
+    }
+
+    /// Compares the request with the earlier one of its conversation. After [`Self::set_client`] and [`Self::set_model`].
+    pub(crate) fn follow(
+        &mut self,
+        conversations: &Arc<Conversations>,
+        outline: Outline,
+        headers: &HeaderMap,
+    ) {
+        if self.calls.operation != COUNT_TOKENS {
+            let conversation = conversations.open(&self.client, &self.model, outline);
+            self.cache_report = wants_cache_report(headers).then(|| conversation.report());
+            self.conversation = Some(Box::new(conversation));
+        }
+    }
+
+    /// The relation of the request to the earlier one of its conversation, if the client asks for it.
+    pub(crate) fn cache_report(&self) -> Option<&str> {
+        self.cache_report.as_deref()
     }
 
     /// The first byte of a stream is sent.
@@ -187,6 +220,9 @@ impl Drop for RequestRecord {
             status: CLIENT_LEFT_STATUS,
             reason: CLIENT_LEFT.to_owned(),
         });
+        let conversation = self.conversation.take().zip(self.usage);
+        let cache_break = conversation
+            .and_then(|(conversation, usage)| conversation.close(&usage, self.calls.target_seed));
         let metrics = &self.calls.metrics;
         metrics.request(self.route, outcome.status, &outcome.reason);
         for warned in self.warned.iter().filter(|one| one.is_dropped) {
@@ -212,6 +248,10 @@ impl Drop for RequestRecord {
                 usage: self.usage,
                 trace_id: span.and_then(RequestSpan::sampled_trace_id),
             });
+            if let Some(CacheBreak { difference, .. }) = &cache_break {
+                let part = difference.part.name();
+                metrics.routing.cache_break(model, &self.client, part);
+            }
         }
         let id = self.calls.aws_request_id.take();
         self.calls.end(&outcome.reason, id.as_deref(), self.usage);
@@ -255,6 +295,9 @@ impl Drop for RequestRecord {
             output_tokens: usage.output_tokens,
             cache_read_tokens: some(usage.cache_read_input_tokens),
             cache_write_tokens: some(usage.cache_write_input_tokens),
+            cache_write_1h_tokens: some(usage.cache_write_1h_input_tokens),
+            cache_break: cache_break.map(|found| found.difference.to_string()),
+            cache_lost_tokens: cache_break.map(|found| found.lost),
             dropped_fields: self.warned_fields(true),
             changed_fields: self.warned_fields(false),
             aws_request_id: id.as_deref(),

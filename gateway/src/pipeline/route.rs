@@ -1,7 +1,7 @@
 //! Routes: from the model name of a request to its targets. Pure.
 //!
-//! An alias maps to its targets: lower priority first, random by weight within a priority. An id that a pattern
-//! allows maps to itself. Model capabilities are looked up when the configuration is loaded, not for each request.
+//! An alias maps to its targets: lower priority first, and by weighted rendezvous hashing within a priority, so that all
+//! replicas order the targets of a conversation in the same way. An id that a pattern allows maps to itself. Model capabilities are looked up when the configuration is loaded, not for each request.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,7 +18,10 @@ use dialects::families::{FamilyError, FamilyTable, ModelCapabilities, base_model
 use super::authenticate::Caller;
 use crate::{
     http::error::{GatewayError, Result},
-    upstream::target::{Endpoints, Target, Targets},
+    upstream::{
+        health::HealthByTarget,
+        target::{Endpoints, Target, Targets},
+    },
 };
 
 /// Longest name of a model, as in AWS's `modelId`.
@@ -37,10 +40,11 @@ pub(crate) struct Routes {
     families: FamilyTable,
     region: Region,
     endpoints: Endpoints,
+    health: HealthByTarget,
 }
 
 impl Routes {
-    /// Compiles the routes of a configuration.
+    /// Compiles the routes of a configuration; keeps the health of the targets of `previous`.
     ///
     /// # Errors
     /// When the table of model families is invalid.
@@ -48,6 +52,7 @@ impl Routes {
         config: &GatewayConfig,
         region: Region,
         endpoints: Endpoints,
+        previous: Option<&Self>,
     ) -> Result<Self, FamilyError> {
         let mut routes = Self {
             aliases: BTreeMap::new(),
@@ -56,14 +61,23 @@ impl Routes {
             families: FamilyTable::with_overrides(&config.model_families)?,
             region,
             endpoints,
+            health: HealthByTarget::default(),
         };
+        let kept = previous.map(|previous| &previous.health);
         for model in &config.models {
-            let mut targets: Vec<Arc<Target>> = model
+            let mut targets: Vec<Target> = model
                 .targets
                 .iter()
-                .map(|target| Arc::new(routes.target(target)))
+                .map(|target| routes.target(target))
                 .collect();
+            if targets.iter().filter(|target| target.weight > 0).count() > 1 {
+                for target in &mut targets {
+                    let health = routes.health.of(target.seed, &config.routing, kept);
+                    target.health = Some(health);
+                }
+            }
             targets.sort_by_key(|target| target.priority);
+            let targets = targets.into_iter().map(Arc::new).collect();
             routes.aliases.insert(model.name.clone(), targets);
         }
         Ok(routes)
@@ -95,6 +109,8 @@ impl Routes {
         };
         let segment = encode_path_segment(&target.model_id);
         Target {
+            seed: Target::seed(&target.model_id, &region, target.assume_role.as_ref()),
+            health: None,
             capabilities,
             assume_role: target.assume_role.clone().map(Arc::new),
             runtime: self.endpoints.base_url(Service::Runtime, &region),
@@ -132,11 +148,19 @@ impl Routes {
         &self.region
     }
 
-    /// The targets of `model` in the order of attempts. `draw` is the seed for targets of equal priority.
+    /// The targets with other targets of the same model, each once.
+    pub(crate) fn with_alternatives(&self) -> impl Iterator<Item = &Arc<Target>> {
+        let mut seen = BTreeSet::new();
+        let targets = self.aliases.values().flatten();
+        targets.filter(move |target| target.health.is_some() && seen.insert(target.seed))
+    }
+
+    /// The targets of `model` in the order of attempts. `key` orders targets of equal priority: that of a conversation, or
+    /// a random one.
     ///
     /// # Errors
     /// 404 that lists the models this client may use.
-    pub(crate) fn resolve(&self, model: &str, caller: &Caller, draw: u64) -> Result<Targets> {
+    pub(crate) fn resolve(&self, model: &str, caller: &Caller, key: u64) -> Result<Targets> {
         if model.len() > MAX_MODEL_BYTES {
             let cut = model.floor_char_boundary(MAX_MODEL_BYTES);
             return Err(GatewayError::UnknownModel {
@@ -146,7 +170,7 @@ impl Routes {
         }
         if permitted(caller, model) {
             if let Some(targets) = self.aliases.get(model)
-                && let Some(targets) = Targets::new(ordered(targets, draw))
+                && let Some(targets) = Targets::new(ordered(targets, key))
             {
                 return Ok(targets);
             }
@@ -216,30 +240,18 @@ fn permitted(caller: &Caller, model: &str) -> bool {
     models.is_empty() || models.iter().any(|pattern| matches(pattern, model))
 }
 
-/// Sorts by priority, and within a priority by weighted random draws. Weight 0 disables a target.
-fn ordered(targets: &[Arc<Target>], draw: u64) -> Vec<Arc<Target>> {
-    let mut random = fastrand::Rng::with_seed(draw);
-    let mut order = Vec::with_capacity(targets.len());
-    let mut left: Vec<&Arc<Target>> = targets.iter().filter(|target| target.weight > 0).collect();
-    while let Some(priority) = left.first().map(|target| target.priority) {
-        let total: u64 = left
-            .iter()
-            .take_while(|target| target.priority == priority)
-            .map(|target| u64::from(target.weight))
-            .sum();
-        let mut ticket = random.u64(0..total.max(1));
-        let at = left
-            .iter()
-            .position(|target| {
-                let weight = u64::from(target.weight);
-                let hit = ticket < weight;
-                ticket = ticket.saturating_sub(weight);
-                hit
-            })
-            .unwrap_or(0);
-        order.push(Arc::clone(left.remove(at)));
-    }
-    order
+/// Sorts by priority, and within a priority by weighted rendezvous hashing. Weight 0 disables a target.
+fn ordered(targets: &[Arc<Target>], key: u64) -> Vec<Arc<Target>> {
+    let used = targets.iter().filter(|target| target.weight > 0);
+    let mut placed: Vec<_> = used.map(|target| (target.place(key), target)).collect();
+    placed.sort_by(|(one_place, one), (other_place, other)| {
+        let by_priority = one.priority.cmp(&other.priority);
+        by_priority.then_with(|| one_place.total_cmp(other_place))
+    });
+    placed
+        .into_iter()
+        .map(|(_, target)| Arc::clone(target))
+        .collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    active_config::ActiveConfig, kept_reasoning::ReasoningStore, load_error::LoadError,
+    active_config::ActiveConfig,
+    conversation::{Conversations, Placements},
+    kept_reasoning::ReasoningStore,
+    load_error::LoadError,
     model_list::ModelList,
 };
 use crate::{
@@ -47,6 +50,8 @@ struct Inner {
     body_budget: BodyBudget,
     decoders: Decoders,
     reasoning: Arc<ReasoningStore>,
+    conversations: Arc<Conversations>,
+    placements: Placements,
     draining: CancellationToken,
     cut: CancellationToken,
     started_at: SystemTime,
@@ -82,6 +87,8 @@ impl State {
             body_budget,
             decoders,
             reasoning: Arc::default(),
+            conversations: Arc::default(),
+            placements: Placements::default(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
             started_at,
@@ -115,6 +122,8 @@ impl State {
             client: &self.0.client,
             credentials: &active.credentials,
             timeout: active.upstream_timeout(),
+            first_token: active.first_token(),
+            hedge: active.hedge(),
             targets,
             retries: &self.0.retries,
             guardrail: active.config.guardrail.as_ref(),
@@ -170,6 +179,16 @@ impl State {
     /// Signed reasoning of recent responses.
     pub(crate) fn reasoning(&self) -> &Arc<ReasoningStore> {
         &self.0.reasoning
+    }
+
+    /// The last requests of conversations, as hashes.
+    pub(crate) fn conversations(&self) -> &Arc<Conversations> {
+        &self.0.conversations
+    }
+
+    /// The conversations that are not served by their first target.
+    pub(crate) fn placements(&self) -> &Placements {
+        &self.0.placements
     }
 
     /// Cancelled when the server begins to drain.

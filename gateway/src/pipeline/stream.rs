@@ -5,6 +5,8 @@
 //! stream. After a long silence, a broken stream or an exception it ends with an error event. When the client
 //! disconnects, the body is dropped, and with it the call.
 
+mod waits;
+
 use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
@@ -12,9 +14,11 @@ use bedrock::{ServiceError, eventstream::MessageType};
 use bytes::{Bytes, BytesMut};
 use futures::stream;
 use http::{HeaderMap, HeaderValue, header};
-use tokio::time::{Instant, Sleep, sleep, timeout};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::waits::Limits;
+use self::waits::Waits;
 use super::{
     endpoint::{StreamEncoder, StreamingEndpoint},
     exchange::Exchange,
@@ -24,10 +28,11 @@ use crate::{
     http::{
         decoders::apart,
         error::{GatewayError, Result},
-        response::{add_warnings, copy_request_id},
+        response::{add_cache_report, add_warnings, copy_request_id},
     },
     upstream::{
         call::Prepared,
+        health::Failure,
         response::{Content, UpstreamResponse, error_event, refused},
         stream::{Events, Frames},
         target::Target,
@@ -54,7 +59,7 @@ struct Pump<E: StreamingEndpoint> {
     phase: Phase<E>,
     cut: CancellationToken,
     ping: Duration,
-    idle: Duration,
+    limits: Limits,
     request_id: String,
 }
 
@@ -70,6 +75,7 @@ enum Phase<E: StreamingEndpoint> {
 struct Flow {
     record: RequestRecord,
     target: Arc<Target>,
+    began: Instant,
     source: Source,
     encoder: Box<dyn StreamEncoder>,
     /// The error that ends the stream after the pending events.
@@ -79,18 +85,6 @@ struct Flow {
     complete: bool,
     /// Number of events.
     events: u64,
-}
-
-/// What ends the wait for data. Kept for the whole stream, since a timer for each event costs more than the event.
-struct Waits {
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    timer: Pin<Box<Sleep>>,
-    ping: Duration,
-    idle: Duration,
-    /// Time of the last data.
-    last: Instant,
-    /// Time of the last data or keep-alive.
-    sent: Instant,
 }
 
 /// The events of a stream.
@@ -114,9 +108,10 @@ pub(crate) async fn open<E: StreamingEndpoint>(
         phase: Phase::Ended,
         cut: exchange.state.cut().clone(),
         ping,
-        idle: exchange.routed.active.stream_idle(),
+        limits: Limits::new(&exchange.routed.active, Instant::now()),
         request_id: record.request_id().to_owned(),
     };
+    let cache_report = record.cache_report().map(ToOwned::to_owned);
     // Of the first target, unless the response arrives before the headers are sent.
     let mut warnings = first.warnings.clone();
     let mut opening: Opening<E, E::Context> = Box::pin(async move {
@@ -148,6 +143,7 @@ pub(crate) async fn open<E: StreamingEndpoint>(
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     copy_request_id(&upstream_headers, headers);
     add_warnings(headers, &warnings);
+    add_cache_report(headers, cache_report.as_deref());
     Ok(response)
 }
 
@@ -184,10 +180,11 @@ impl<E: StreamingEndpoint> Pump<E> {
         self.phase = Phase::Flowing(Box::new(Flow {
             record,
             target: response.target,
+            began: response.began,
             source,
             encoder,
             failure: None,
-            waits: Waits::new(self.cut.clone(), self.ping, self.idle),
+            waits: Waits::new(self.cut.clone(), self.ping, self.limits),
             complete: false,
             events: 0,
         }));
@@ -286,50 +283,6 @@ enum Step {
     End(Bytes),
 }
 
-impl Waits {
-    fn new(cut: CancellationToken, ping: Duration, idle: Duration) -> Self {
-        let now = Instant::now();
-        Self {
-            cut: Box::pin(cut.cancelled_owned()),
-            timer: Box::pin(sleep(ping.min(idle))),
-            ping,
-            idle,
-            last: now,
-            sent: now,
-        }
-    }
-
-    /// Data has arrived. The timer stays, and is set again when it ends.
-    fn received(&mut self) {
-        self.last = Instant::now();
-        self.sent = self.last;
-    }
-
-    /// Whether a keep-alive is due at the end of the timer, which is set again.
-    ///
-    /// # Errors
-    /// When the stream has been silent for too long.
-    fn is_silent(&mut self) -> Result<bool> {
-        let now = Instant::now();
-        if now.duration_since(self.last) >= self.idle {
-            return Err(GatewayError::StreamIdle {
-                seconds: self.idle.as_secs(),
-            });
-        }
-        let is_due = now.duration_since(self.sent) >= self.ping;
-        if is_due {
-            self.sent = now;
-        }
-        let silent = now.duration_since(self.sent);
-        let left = self.idle.saturating_sub(now.duration_since(self.last));
-        let wait = left.min(self.ping.saturating_sub(silent));
-        self.timer
-            .as_mut()
-            .reset(now.checked_add(wait).unwrap_or(now));
-        Ok(is_due)
-    }
-}
-
 impl Source {
     /// Waits for more data; `false` at the end of the stream. Cancel-safe.
     async fn fill(&mut self) -> Result<bool> {
@@ -375,8 +328,10 @@ impl Flow {
             tokio::select! {
                 biased;
                 filled = self.source.fill() => {
-                    self.waits.received();
                     self.complete = !filled?;
+                    if !self.complete {
+                        self.waits.received()?;
+                    }
                 }
                 () = &mut self.waits.cut => return Err(GatewayError::ShuttingDown),
                 () = &mut self.waits.timer => {
@@ -424,13 +379,20 @@ impl Flow {
     fn finish(&mut self) -> Bytes {
         let mut out = BytesMut::new();
         match self.encoder.finish(&mut out) {
-            Ok(()) => self.record.succeeded(),
-            Err(error) => self.record.failed(&error),
+            Ok(()) => {
+                self.target.succeeded(self.began);
+                self.record.succeeded();
+            }
+            Err(error) => {
+                self.target.failed(&error, Failure::Visible);
+                self.record.failed(&error);
+            }
         }
         out.freeze()
     }
 
     fn fail(&mut self, error: &GatewayError, request_id: &str) -> Bytes {
+        self.target.failed(error, Failure::Visible);
         self.record.failed(error);
         let mut out = BytesMut::new();
         self.encoder.error(error, request_id, &mut out);

@@ -1,7 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics`, on a port of their own.
 //!
 //! A gateway is ready with AWS credentials that AWS accepts while it is not draining. The response has the cause
-//! otherwise, and no secrets. It also lists the roles of targets: at startup each must have been tried once, but a
+//! otherwise, and no secrets. It also lists ejected targets, and the roles of targets: at startup each must have been tried once, but a
 //! rejected role does not affect readiness, since the other targets still work.
 
 use api::config::AssumeRole;
@@ -12,8 +12,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::{
-    http::response::json, pipeline::state::State, telemetry::metrics::Observed,
-    upstream::aws_credentials::AwsCredentials,
+    http::response::json,
+    pipeline::{route::Routes, state::State},
+    telemetry::metrics::{Observed, TargetLabels},
+    upstream::{aws_credentials::AwsCredentials, health::Ejections},
 };
 
 #[derive(Serialize)]
@@ -28,6 +30,22 @@ struct Readiness<'a> {
     /// The roles of targets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     roles: Vec<RoleReadiness>,
+    /// Targets that are ejected because they fail. They do not affect readiness.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ejected: Vec<EjectedTarget>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EjectedTarget {
+    model: String,
+    region: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    role: String,
+    /// Time until it returns.
+    seconds: u64,
+    /// Length of the ejection.
+    for_seconds: u64,
 }
 
 #[derive(Serialize)]
@@ -69,6 +87,9 @@ async fn readyz(FromState(state): FromState<State>) -> Response {
         message,
         method: status.choice.method.as_str(),
         roles,
+        ejected: targets(&active.routes)
+            .filter_map(EjectedTarget::new)
+            .collect(),
     };
     let mut response = json(
         serde_json::to_vec(&readiness).unwrap_or_default(),
@@ -79,6 +100,35 @@ async fn readyz(FromState(state): FromState<State>) -> Response {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
+}
+
+/// The targets of models with several targets.
+fn targets(routes: &Routes) -> impl Iterator<Item = (TargetLabels, Ejections)> {
+    routes.with_alternatives().filter_map(|target| {
+        let ejections = target.health.as_ref()?.ejections();
+        let role = target.assume_role.as_ref();
+        let labels = TargetLabels {
+            target_model: target.model_id.clone(),
+            region: target.region.to_string(),
+            role: role
+                .map(|role| role.role_arn.to_string())
+                .unwrap_or_default(),
+        };
+        Some((labels, ejections))
+    })
+}
+
+impl EjectedTarget {
+    /// A target, if it is ejected.
+    fn new((labels, ejections): (TargetLabels, Ejections)) -> Option<Self> {
+        Some(Self {
+            model: labels.target_model,
+            region: labels.region,
+            role: labels.role,
+            seconds: ejections.left?.as_secs().max(1),
+            for_seconds: ejections.last.as_secs(),
+        })
+    }
 }
 
 fn roles(credentials: &AwsCredentials) -> Vec<RoleReadiness> {
@@ -114,6 +164,9 @@ async fn metrics(FromState(state): FromState<State>, headers: HeaderMap) -> Resp
         .roles()
         .map(|(_, role)| role.status())
         .collect();
+    let ejections = targets(&active.routes)
+        .map(|(labels, ejections)| (labels, ejections.left.is_some(), ejections.total));
+    state.metrics().routing.update(ejections);
     let page = state.metrics().render(
         format,
         &Observed {

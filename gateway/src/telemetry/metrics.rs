@@ -22,6 +22,7 @@ mod calls;
 mod conventions;
 mod interned;
 mod roles;
+mod routing;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -37,7 +38,11 @@ use prometheus_client::{
 };
 
 use self::{calls::CallMetrics, interned::Interned, roles::RoleMetrics};
-pub(crate) use self::{calls::FinishedCall, conventions::Conventions};
+pub(crate) use self::{
+    calls::FinishedCall,
+    conventions::Conventions,
+    routing::{RoutingMetrics, TargetLabels},
+};
 use super::logging::writer;
 use crate::http::{over_limit::OverLimit, time::seconds};
 
@@ -130,6 +135,8 @@ pub(crate) struct Metrics {
     access: Family<AccessLabels, Gauge>,
     /// Serializes scrapes: what no longer exists must leave no series.
     turn: Mutex<()>,
+    /// Targets and prompt caches.
+    pub(crate) routing: RoutingMetrics,
 }
 
 impl Metrics {
@@ -158,6 +165,7 @@ impl Metrics {
             roles: RoleMetrics::default(),
             access: Family::default(),
             turn: Mutex::default(),
+            routing: RoutingMetrics::default(),
         };
         metrics.register();
         metrics.reload_successful.set(1);
@@ -206,6 +214,7 @@ impl Metrics {
                 "Refreshes after AWS rejected the credentials";
         }
         self.roles.register(registry);
+        self.routing.register(registry);
         registry.register(
             "bedrock_gateway_log_lines_dropped",
             "Log lines dropped because standard error was not read in time",

@@ -10,16 +10,17 @@ use bedrock::apis::{BedrockApi, Protocol};
 use bytes::Bytes;
 use dialects::translation::ClientGuardrail;
 use http::HeaderMap;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::{
     attribution,
     aws_credentials::AwsCredentials,
     call_record::CallRecord,
+    failover::{Attempt, Responded, fail_over, hedged},
     guardrail,
-    operation::Operation,
-    response::{UpstreamResponse, receive, request_id},
-    retry::{Next, Plan, RetryBudget},
+    operation::{Framing, Operation},
+    response::{Content, UpstreamResponse, receive, request_id},
+    retry::RetryBudget,
     s3_sources,
     send::{CREDENTIALS_TIMEOUT, Exchange},
     target::{Target, Targets},
@@ -49,6 +50,10 @@ pub(crate) struct Call<'a, P> {
     pub(crate) credentials: &'a AwsCredentials,
     /// Time limit of all attempts.
     pub(crate) timeout: Duration,
+    /// Time limit until the first event of a stream, while another target is left.
+    pub(crate) first_token: Option<Duration>,
+    /// Time without a first event after which a stream is also requested from the next target.
+    pub(crate) hedge: Option<Duration>,
     pub(crate) targets: &'a Targets,
     pub(crate) retries: &'a RetryBudget,
     /// The guardrail that the configuration forces.
@@ -105,7 +110,17 @@ impl<P> Call<'_, P> {
     where
         P: Fn(&Target) -> Result<Prepared<C>>,
     {
-        match timeout(self.timeout, self.try_targets(first, calls)).await {
+        let is_stream = first.operation.framing() != Framing::Whole;
+        let hedge = self.hedge.filter(|_| is_stream);
+        let next = hedge.and_then(|after| Some((self.targets.without_first()?, after)));
+        let response = async {
+            match next {
+                None => self.try_targets(self.targets, first, calls).await,
+                // Apart, since it needs twice the memory.
+                Some(next) => Box::pin(self.hedge(next, first, calls)).await,
+            }
+        };
+        match timeout(self.timeout, response).await {
             Ok(result) => result,
             Err(_elapsed) => Err(GatewayError::Timeout {
                 seconds: self.timeout.as_secs(),
@@ -121,85 +136,121 @@ impl<P> Call<'_, P> {
         Ok(prepared)
     }
 
-    async fn try_targets<C>(
+    /// Tries the targets, and at the same time those after the first if it has no first event in time.
+    async fn hedge<C>(
         &self,
+        (next, after): (Targets, Duration),
         first: Prepared<C>,
         calls: &mut CallRecord,
     ) -> Result<UpstreamResponse<C>>
     where
         P: Fn(&Target) -> Result<Prepared<C>>,
     {
-        self.retries.deposit();
-        let mut prepared = self.checked(&self.targets.first, first)?;
-        let mut plan = Plan::new(self.targets.count());
-        let mut index = 0;
-        let mut credentials_timeout = CREDENTIALS_TIMEOUT;
-        loop {
-            let target = self.targets.get(index);
-            let exchange = Exchange {
-                client: self.client,
-                credentials: self.credentials.for_target(target)?,
-                // Only the first target waits for credentials, and never for those of a role.
-                timeout: match &target.assume_role {
-                    None => credentials_timeout,
-                    Some(_) => Duration::ZERO,
-                },
-                target,
-                operation: prepared.operation,
-                headers: &prepared.headers,
-                body: &prepared.body,
-            };
-            calls.begin(target, || target.url(prepared.operation).ok());
-            let result = match exchange.perform(calls).await {
-                Ok(response) => receive(prepared.operation, target, response).await,
-                Err(error) => Err(error),
-            };
-            let error = match result {
-                Ok((headers, content)) => {
-                    calls.responded(target, request_id(&headers));
-                    return Ok(UpstreamResponse {
-                        target: Arc::clone(target),
-                        content,
-                        headers,
-                        warnings: prepared.warnings,
-                        context: prepared.context,
-                    });
-                }
-                Err(error) => error,
-            };
-            calls.failed(target, &error);
-            if matches!(error, GatewayError::Credentials(_)) {
-                credentials_timeout = Duration::ZERO;
-            }
-            match plan.after(&error, fastrand::f64()) {
-                Next::GiveUp => return Err(error),
-                // A pause precedes a second attempt on a target; the budget is for those.
-                Next::Try { wait, .. } if !wait.is_zero() && !self.retries.withdraw() => {
-                    tracing::warn!(
-                        request_id = calls.request_id,
-                        reason = error.reason(),
-                        "Bedrock call failed; not retried because too many calls fail"
-                    );
-                    return Err(error);
-                }
-                Next::Try { target: next, wait } => {
-                    tracing::warn!(
-                        request_id = calls.request_id,
-                        model = target.model_id,
-                        region = target.region.as_str(),
-                        reason = error.reason(),
-                        wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                        failover = next != index,
-                        "Bedrock call failed; retrying"
-                    );
-                    sleep(wait).await;
-                    if next != index {
-                        let target = self.targets.get(next);
-                        prepared = self.checked(target, (self.prepare)(target)?)?;
-                    }
-                    index = next;
-                }
-            }
+        let mut other_calls = calls.fork();
+        let second = async {
+            let prepared = (self.prepare)(&next.first)?;
+            self.try_targets(&next, prepared, &mut other_calls).await
+        };
+        let first = self.try_targets(self.targets, first, calls);
+        let is_allowed = || self.retries.withdraw();
+        let (result, is_second) = hedged(after, first, is_allowed, second).await;
+        if is_second {
+            calls.join(other_calls);
+        }
+        result
+    }
+
+    async fn try_targets<C>(
+        &self,
+        targets: &Targets,
+        first: Prepared<C>,
+        calls: &mut CallRecord,
+    ) -> Result<UpstreamResponse<C>>
+    where
+        P: Fn(&Target) -> Result<Prepared<C>>,
+    {
+        let request_id = calls.request_id.clone();
+        let mut attempts = Attempts {
+            prepared: self.checked(&targets.first, first)?,
+            call: self,
+            calls,
+            credentials_timeout: CREDENTIALS_TIMEOUT,
+        };
+        let is_stream = attempts.prepared.operation.framing() != Framing::Whole;
+        let first_event_timeout = self.first_token.filter(|_| is_stream);
+        let Responded {
+            response: (headers, content),
+            target,
+            began,
+        } = fail_over(
+            (targets, self.retries),
+            first_event_timeout,
+            &request_id,
+            &mut attempts,
+        )
+        .await?;
+        if matches!(content, Content::Whole(_)) {
+            target.succeeded(began);
+        }
+        let prepared = attempts.prepared;
+        Ok(UpstreamResponse {
+            target,
+            began,
+            content,
+            headers,
+            warnings: prepared.warnings,
+            context: prepared.context,
+        })
+    }
+}
+
+/// The attempts of one request.
+struct Attempts<'c, 'a, P, C> {
+    call: &'c Call<'a, P>,
+    /// The request for the current target.
+    prepared: Prepared<C>,
+    calls: &'c mut CallRecord,
+    credentials_timeout: Duration,
+}
+
+impl<P, C> Attempt for Attempts<'_, '_, P, C>
+where
+    P: Fn(&Target) -> Result<Prepared<C>>,
+{
+    type Response = (HeaderMap, Content);
+
+    async fn send(&mut self, target: &Arc<Target>) -> Result<Self::Response> {
+        let operation = self.prepared.operation;
+        let exchange = Exchange {
+            client: self.call.client,
+            credentials: self.call.credentials.for_target(target)?,
+            // Only the first target waits for credentials, and never for those of a role.
+            timeout: match &target.assume_role {
+                None => self.credentials_timeout,
+                Some(_) => Duration::ZERO,
+            },
+            target,
+            operation,
+            headers: &self.prepared.headers,
+            body: &self.prepared.body,
+        };
+        self.calls.begin(target, || target.url(operation).ok());
+        let response = exchange.perform(self.calls).await?;
+        let (headers, content) = receive(operation, target, response).await?;
+        self.calls.responded(target, request_id(&headers));
+        Ok((headers, content))
+    }
+
+    fn prepare(&mut self, target: &Target) -> Result<()> {
+        let prepared = (self.call.prepare)(target)?;
+        self.prepared = self.call.checked(target, prepared)?;
+        Ok(())
+    }
+
+    fn failed(&mut self, target: &Target, error: &GatewayError) {
+        self.calls.failed(target, error);
+        if matches!(error, GatewayError::Credentials(_)) {
+            self.credentials_timeout = Duration::ZERO;
         }
     }
 }

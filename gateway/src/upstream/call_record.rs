@@ -28,6 +28,8 @@ pub(crate) struct CallRecord {
     pub(crate) attempts: u32,
     /// Model id and region of the last call.
     pub(crate) target: Option<(String, String)>,
+    /// Seed of that target; 0 before the first call.
+    pub(crate) target_seed: u64,
     pub(crate) aws_request_id: Option<String>,
 }
 
@@ -47,6 +49,7 @@ impl CallRecord {
             current: None,
             attempts: 0,
             target: None,
+            target_seed: 0,
             aws_request_id: None,
         }
     }
@@ -129,6 +132,7 @@ impl CallRecord {
         self.attempts = self.attempts.saturating_add(1);
         self.metrics.attempt(region, result);
         self.target = Some((target.model_id.clone(), region.to_owned()));
+        self.target_seed = target.seed;
     }
 }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::{
     operation::{Framing, Operation},
@@ -29,6 +30,8 @@ const MAX_RESPONSE_BYTES: usize = 256 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct UpstreamResponse<C> {
     pub(crate) target: Arc<Target>,
+    /// When the target got the request.
+    pub(crate) began: Instant,
     pub(crate) content: Content,
     pub(crate) headers: HeaderMap,
     /// Parts of the request that were dropped or changed for this target.

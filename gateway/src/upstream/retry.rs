@@ -107,6 +107,12 @@ impl Plan {
         }
     }
 
+    /// Whether a target after the current one is left.
+    pub(crate) fn has_later(&self) -> bool {
+        let later = self.alive.get(self.current.saturating_add(1)..);
+        later.is_some_and(|later| later.contains(&true))
+    }
+
     /// The step after `error`; `random` is in [0, 1).
     pub(crate) fn after(&mut self, error: &GatewayError, random: f64) -> Next {
         if !error.is_local() || self.attempts >= self.alive.len().max(MAX_ATTEMPTS) {
@@ -267,6 +273,15 @@ mod tests {
             }
         );
         assert_eq!(plan.after(&throttled(), 0.0), Next::GiveUp);
+    }
+
+    #[test]
+    fn the_last_target_has_no_later_one_even_after_a_failure() {
+        assert!(!Plan::new(1).has_later());
+        let mut plan = Plan::new(2);
+        assert!(plan.has_later());
+        plan.after(&throttled(), 0.0);
+        assert!(!plan.has_later());
     }
 
     #[test]

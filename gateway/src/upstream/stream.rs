@@ -93,8 +93,8 @@ impl<D: Decode> Decoded<D> {
             if let Some(event) = self.decoder.peek()? {
                 return Ok(event);
             }
-            if !self.fill().await? {
-                return Err(GatewayError::StreamCut);
+            if !self.fill().await.unwrap_or_default() {
+                return Err(GatewayError::StreamUnstarted);
             }
         }
     }

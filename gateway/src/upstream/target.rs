@@ -6,8 +6,13 @@ use api::{Region, config::AssumeRole};
 use bedrock::{apis::Service, model_id::encode_path_segment};
 use dialects::families::ModelCapabilities;
 use http::Uri;
+use tokio::time::Instant;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::operation::{Operation, Path};
+use super::{
+    health::{Failure, TargetHealth, fraction},
+    operation::{Operation, Path},
+};
 use crate::http::error::{GatewayError, Result};
 
 /// A model in a region.
@@ -28,6 +33,10 @@ pub(crate) struct Target {
     pub(crate) mantle: String,
     /// Path of the model or guardrail on `bedrock-runtime`, such as `/model/ID`.
     pub(crate) resource: String,
+    /// Identifies model, region and role in hashes.
+    pub(crate) seed: u64,
+    /// Absent if the model has no other target.
+    pub(crate) health: Option<Arc<TargetHealth>>,
 }
 
 /// Base URLs that replace AWS's in every region.
@@ -45,6 +54,48 @@ pub(crate) struct Targets {
 }
 
 impl Target {
+    /// The seed of a target, the same in every replica.
+    pub(crate) fn seed(model_id: &str, region: &Region, role: Option<&AssumeRole>) -> u64 {
+        let role = role.map_or("", |role| role.role_arn.as_str());
+        xxh3_64(format!("{model_id}\n{region}\n{role}").as_bytes())
+    }
+
+    /// The place of the target for a key, by weighted rendezvous hashing: the lowest comes first. For many keys, targets
+    /// come first in proportion to their weights. Without a target, only its own keys get another one.
+    pub(crate) fn place(&self, key: u64) -> f64 {
+        let hash = xxh3_64_with_seed(&key.to_le_bytes(), self.seed);
+        -fraction(hash).ln() / f64::from(self.weight)
+    }
+
+    /// Whether requests with this key prefer the target to targets of a higher priority number.
+    pub(crate) fn admits(&self, key: u64, now: Instant) -> bool {
+        let health = self.health.as_ref();
+        health.is_none_or(|health| health.admits(key, self.seed, now))
+    }
+
+    /// The target has responded completely to a request that it got at `began`.
+    pub(crate) fn succeeded(&self, began: Instant) {
+        if let Some(health) = &self.health {
+            health.succeeded(began);
+        }
+    }
+
+    /// A request to the target failed.
+    pub(crate) fn failed(&self, error: &GatewayError, failure: Failure) {
+        let Some(health) = self.health.as_ref().filter(|_| error.is_of_target()) else {
+            return;
+        };
+        if let Some(time) = health.failed(failure, error.retry_after()) {
+            tracing::warn!(
+                model = self.model_id,
+                region = self.region.as_str(),
+                reason = error.reason(),
+                seconds = time.as_secs(),
+                "Target ejected because it fails; requests prefer the other targets"
+            );
+        }
+    }
+
     /// The same target with the id of its foundation model; none if that is unknown.
     pub(crate) fn foundation_model(&self) -> Option<Self> {
         let base = self.base_model.clone()?;
@@ -100,8 +151,17 @@ impl Targets {
         })
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Target>> {
+        [&self.first].into_iter().chain(&self.rest)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.rest.len().saturating_add(1)
+    }
+
+    /// The targets after the first; none without others.
+    pub(crate) fn without_first(&self) -> Option<Self> {
+        Self::new(self.rest.clone())
     }
 
     /// The target at an index; the first beyond the end.

@@ -36,6 +36,7 @@ mod rerank;
 mod responses;
 mod responses_passthrough;
 mod rig;
+mod routing;
 mod signer;
 mod signing;
 mod start;

@@ -41,6 +41,8 @@ fn exit_codes_tell_usage_failure_and_negative_results_apart() {
         (&["--env-file", "/nonexistent", "serve"], 1),
         (&[], 2),
         (&["nonsense"], 2),
+        (&["cache"], 2),
+        (&["cache", "explain", "/nonexistent", "/nonexistent"], 1),
         (&["serve", "--listen", "8000"], 2),
         (&["serve", "--listen", ":8000", "--port", "8000"], 2),
         (&["chat", "--model", "x", "--base-url", "nonsense", "hi"], 2),

@@ -156,6 +156,7 @@ fn commands(text: &str) -> Vec<Vec<String>> {
                 "chat",
                 "completions",
                 "man",
+                "cache",
             ]
             .contains(&word.as_str())
         });

@@ -218,6 +218,9 @@ pub struct TokenUsage {
     /// Prompt tokens written to the cache.
     #[serde(deserialize_with = "null_as_default")]
     pub cache_write_input_tokens: u64,
+    /// The part of these with a lifetime of an hour.
+    #[serde(rename = "cacheDetails", deserialize_with = "hour_long")]
+    pub cache_write_1h_input_tokens: u64,
     /// Output tokens used for reasoning, if Bedrock reports them.
     pub reasoning_tokens: Option<u64>,
 }
@@ -229,6 +232,21 @@ impl TokenUsage {
             .saturating_add(self.cache_read_input_tokens)
             .saturating_add(self.cache_write_input_tokens)
     }
+}
+
+/// Reads the tokens with a lifetime of an hour from `cacheDetails`.
+fn hour_long<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Detail {
+        #[serde(default)]
+        ttl: String,
+        #[serde(default)]
+        input_tokens: u64,
+    }
+    let details = Option::<Vec<Detail>>::deserialize(deserializer)?.unwrap_or_default();
+    let hour_long = details.iter().filter(|detail| detail.ttl == "1h");
+    Ok(hour_long.map(|detail| detail.input_tokens).sum())
 }
 
 /// Reads `null` as the default value.

@@ -159,10 +159,10 @@ impl From<Usage> for TokenUsage {
             output_tokens: usage.completion_tokens,
             total_tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens),
             cache_read_input_tokens: cached,
-            cache_write_input_tokens: 0,
             reasoning_tokens: usage
                 .completion_tokens_details
                 .and_then(|details| details.reasoning_tokens),
+            ..Self::default()
         }
     }
 }

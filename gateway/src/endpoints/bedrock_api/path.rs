@@ -63,6 +63,14 @@ impl ApiRequest {
         }
     }
 
+    /// Whether it is a request to a model for a response.
+    pub(super) fn is_chat(&self) -> bool {
+        !matches!(
+            self.operation,
+            Operation::CountTokens | Operation::ApplyGuardrail
+        )
+    }
+
     pub(super) fn is_stream(&self) -> bool {
         self.operation.framing() != Framing::Whole
     }

@@ -4,7 +4,7 @@
 //! frames, the gateway adds an exception frame, which SDKs raise as an error. If it breaks inside a frame, the gateway
 //! closes the connection, since the client would take any other bytes for data.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use axum::body::Body;
 use bedrock::eventstream::exception;
@@ -16,8 +16,14 @@ use tokio_util::sync::CancellationToken;
 use super::usage::Watch;
 use crate::{
     http::error::GatewayError,
-    pipeline::{active_config::ActiveConfig, record::RequestRecord, state::State, stream::DRAIN},
+    pipeline::{
+        active_config::ActiveConfig,
+        record::RequestRecord,
+        state::State,
+        stream::{DRAIN, Limits},
+    },
     upstream::{
+        health::Failure,
         response::refused,
         stream::{Frames, Raw},
         target::Target,
@@ -35,9 +41,10 @@ struct Stream {
     watch: Watch,
     record: RequestRecord,
     target: Arc<Target>,
+    began: Instant,
     request_id: Option<String>,
     cut: CancellationToken,
-    idle: Duration,
+    limits: Limits,
     ended: bool,
 }
 
@@ -46,7 +53,7 @@ pub(super) fn forward(
     state: &State,
     active: &ActiveConfig,
     (frames, watch): (Frames, Watch),
-    target: Arc<Target>,
+    (target, began): (Arc<Target>, Instant),
     record: RequestRecord,
 ) -> Body {
     let stream = Stream {
@@ -55,8 +62,9 @@ pub(super) fn forward(
         watch,
         record,
         target,
+        began,
         cut: state.cut().clone(),
-        idle: active.stream_idle(),
+        limits: Limits::new(active, began),
         ended: false,
     };
     let forward = Forward(Some(Box::new(stream)));
@@ -90,12 +98,16 @@ impl Stream {
         if self.ended {
             return None;
         }
-        let silence = sleep_until(Instant::now() + self.idle);
+        let left = match self.limits.left(Instant::now()) {
+            Ok(left) => left,
+            Err(error) => return self.fail(&error),
+        };
+        let silence = sleep_until(Instant::now() + left);
         let next = tokio::select! {
             biased;
             next = self.raw.next() => next,
             () = self.cut.cancelled() => Err(GatewayError::ShuttingDown),
-            () = silence => Err(GatewayError::StreamIdle { seconds: self.idle.as_secs() }),
+            () = silence => Err(self.limits.error(Instant::now())),
         };
         match next {
             Ok(Some(bytes)) => {
@@ -131,10 +143,18 @@ impl Stream {
         match (exception, error) {
             (Some(exception), _) => {
                 let exception = exception.with_request_id(self.request_id.clone());
-                self.record.failed(&refused(exception, &self.target, None));
+                let error = refused(exception, &self.target, None);
+                self.target.failed(&error, Failure::Visible);
+                self.record.failed(&error);
             }
-            (None, Some(error)) => self.record.failed(error),
-            (None, None) => self.record.succeeded(),
+            (None, Some(error)) => {
+                self.target.failed(error, Failure::Visible);
+                self.record.failed(error);
+            }
+            (None, None) => {
+                self.target.succeeded(self.began);
+                self.record.succeeded();
+            }
         }
     }
 }

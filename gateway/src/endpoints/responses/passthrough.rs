@@ -58,8 +58,8 @@ impl From<Usage> for TokenUsage {
             output_tokens: usage.output_tokens,
             total_tokens: usage.input_tokens.saturating_add(usage.output_tokens),
             cache_read_input_tokens: cached,
-            cache_write_input_tokens: 0,
             reasoning_tokens: usage.output_tokens_details.reasoning_tokens,
+            ..Self::default()
         }
     }
 }

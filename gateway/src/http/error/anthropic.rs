@@ -59,7 +59,7 @@ impl GatewayError {
             kind: match self {
                 Self::Credentials(_) => "api_error",
                 // Clients retry it.
-                Self::StreamCut => OVERLOADED_ERROR,
+                Self::StreamCut | Self::StreamUnstarted => OVERLOADED_ERROR,
                 _ => "",
             },
             message: self.anthropic_message(),

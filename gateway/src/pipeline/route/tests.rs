@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
 
 use bedrock::apis::Protocol;
+use proptest::prelude::*;
 
 use super::*;
 use crate::upstream::operation::Operation;
 
 fn routes(yaml: &str) -> Routes {
     let config = GatewayConfig::from_yaml(yaml).unwrap();
-    Routes::try_new(&config, "us-east-1".parse().unwrap(), Endpoints::default()).unwrap()
+    let region = "us-east-1".parse().unwrap();
+    Routes::try_new(&config, region, Endpoints::default(), None).unwrap()
 }
 
 fn anyone() -> Caller {
@@ -144,7 +146,7 @@ fn configured_endpoint_replaces_that_of_aws() {
         runtime: Some("http://127.0.0.1:9/".to_owned()),
         mantle: Some("http://127.0.0.1:8".to_owned()),
     };
-    let routes = Routes::try_new(&config, "us-east-1".parse().unwrap(), endpoints).unwrap();
+    let routes = Routes::try_new(&config, "us-east-1".parse().unwrap(), endpoints, None).unwrap();
     let targets = routes.resolve("m", &anyone(), 0).unwrap();
     let url = |operation| targets.first.url(operation).unwrap().to_string();
     assert_eq!(
@@ -231,4 +233,94 @@ fn models_that_only_bedrock_mantle_serves_are_routed_to_it() {
         count += 1;
     }
     assert!(count > 10, "{count}");
+}
+
+/// Routes of one model with targets in these regions, each with its weight.
+fn weighted(targets: &[(usize, u32)]) -> Routes {
+    let targets: Vec<String> = targets
+        .iter()
+        .map(|(index, weight)| format!("{{modelId: model-{index}, weight: {weight}}}"))
+        .collect();
+    routes(&format!(
+        "models: [{{name: m, targets: [{}]}}]",
+        targets.join(", ")
+    ))
+}
+
+fn order(routes: &Routes, key: u64) -> Vec<String> {
+    let targets = routes.resolve("m", &anyone(), key).unwrap();
+    ids(&targets).into_iter().map(ToOwned::to_owned).collect()
+}
+
+fn some_targets() -> impl Strategy<Value = Vec<(usize, u32)>> {
+    prop::collection::vec(1..20_u32, 2..8)
+        .prop_map(|weights| weights.into_iter().enumerate().collect())
+}
+
+proptest! {
+    #[test]
+    fn replicas_agree_whatever_the_order_of_the_configuration(
+        targets in some_targets(),
+        key in any::<u64>(),
+        turn in any::<prop::sample::Index>(),
+    ) {
+        let mut other = targets.clone();
+        other.rotate_left(turn.index(targets.len()));
+        prop_assert_eq!(order(&weighted(&targets), key), order(&weighted(&other), key));
+    }
+
+    #[test]
+    fn without_a_target_only_its_own_conversations_move(
+        targets in some_targets(),
+        keys in prop::collection::vec(any::<u64>(), 1..50),
+        removed in any::<prop::sample::Index>(),
+    ) {
+        let removed = removed.index(targets.len());
+        let id = format!("model-{removed}");
+        let mut fewer = targets.clone();
+        fewer.remove(removed);
+        let (all, fewer) = (weighted(&targets), weighted(&fewer));
+        for key in keys {
+            let mut before = order(&all, key);
+            before.retain(|target| *target != id);
+            prop_assert_eq!(before, order(&fewer, key), "the others keep their order");
+        }
+    }
+
+    #[test]
+    fn a_higher_weight_only_attracts_conversations(
+        targets in some_targets(),
+        keys in prop::collection::vec(any::<u64>(), 1..50),
+        raised in any::<prop::sample::Index>(),
+    ) {
+        let raised = raised.index(targets.len());
+        let id = format!("model-{raised}");
+        let mut more = targets.clone();
+        more[raised].1 *= 2;
+        let (before, after) = (weighted(&targets), weighted(&more));
+        for key in keys {
+            let (before, after) = (&order(&before, key)[0], &order(&after, key)[0]);
+            prop_assert!(before == after || *after == id, "{before} {after}");
+        }
+    }
+}
+
+#[test]
+fn conversations_are_distributed_by_weight() {
+    let weights = [(0, 1), (1, 2), (2, 3), (3, 4)];
+    let routes = weighted(&weights);
+    let mut first = BTreeMap::new();
+    let conversations = 20_000_u32;
+    for number in 0..conversations {
+        let key = xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes());
+        *first.entry(order(&routes, key)[0].clone()).or_insert(0_u32) += 1;
+    }
+    for (index, weight) in weights {
+        let share = f64::from(first[&format!("model-{index}")]) / f64::from(conversations);
+        let expected = f64::from(weight) / 10.0;
+        assert!(
+            (share - expected).abs() < 0.015,
+            "{index}: {share}, expected {expected}"
+        );
+    }
 }

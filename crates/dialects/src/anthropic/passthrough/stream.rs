@@ -63,6 +63,13 @@ struct Usage {
     output_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
+    cache_creation: Option<CacheCreation>,
+}
+
+/// Tokens written to the cache, by lifetime.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct CacheCreation {
+    ephemeral_1h_input_tokens: Option<u64>,
 }
 
 impl Usage {
@@ -77,6 +84,11 @@ impl Usage {
             (
                 self.cache_read_input_tokens,
                 &mut sum.cache_read_input_tokens,
+            ),
+            (
+                self.cache_creation
+                    .and_then(|written| written.ephemeral_1h_input_tokens),
+                &mut sum.cache_write_1h_input_tokens,
             ),
         ] {
             if let Some(count) = count {

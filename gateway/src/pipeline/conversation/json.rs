@@ -1,0 +1,208 @@
+//! A cursor over JSON that a parser has accepted: finds members and elements as they are written, in one pass and
+//! without copies. Pure.
+//!
+//! It does not validate. On text that is not JSON it returns `None`, or parts of that text.
+
+use memchr::memchr_iter;
+
+/// A position in a JSON text.
+#[derive(Debug)]
+pub(super) struct Cursor<'b> {
+    rest: &'b [u8],
+}
+
+impl<'b> Cursor<'b> {
+    pub(super) fn new(json: &'b [u8]) -> Self {
+        Self { rest: json }
+    }
+
+    /// The next byte that is not white space, without consuming it.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        self.rest = self.rest.trim_ascii_start();
+        self.rest.first().copied()
+    }
+
+    /// Consumes the next byte that is not white space, if it is `byte`.
+    fn take(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        if is_next {
+            self.skip(1);
+        }
+        is_next
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+    }
+
+    /// The content of a string, with its escapes.
+    pub(super) fn string(&mut self) -> Option<&'b [u8]> {
+        if !self.take(b'"') {
+            return None;
+        }
+        // Quotes are rarer than escapes, so only they are searched.
+        memchr_iter(b'"', self.rest).find_map(|at| {
+            let content = self.rest.get(..at)?;
+            let escapes = content.iter().rev().take_while(|byte| **byte == b'\\');
+            (escapes.count() % 2 == 0).then(|| {
+                self.skip(at.saturating_add(1));
+                content
+            })
+        })
+    }
+
+    /// A value of any type, as it is written.
+    pub(super) fn value(&mut self) -> Option<&'b [u8]> {
+        let first = self.peek()?;
+        let text = self.rest;
+        match first {
+            b'"' => {
+                self.string()?;
+            }
+            b'{' | b'[' => {
+                let mut depth = 0_usize;
+                loop {
+                    match self.rest.first()? {
+                        b'"' => {
+                            self.string()?;
+                            continue;
+                        }
+                        b'{' | b'[' => depth = depth.saturating_add(1),
+                        b'}' | b']' => depth = depth.saturating_sub(1),
+                        _ => {}
+                    }
+                    self.skip(1);
+                    if depth == 0 {
+                        break;
+                    }
+                }
+            }
+            _ => {
+                let is_end =
+                    |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
+                let length = text.iter().position(is_end).unwrap_or(text.len());
+                // Not a value: without progress, the caller would not end.
+                if length == 0 {
+                    return None;
+                }
+                self.skip(length);
+            }
+        }
+        text.get(..text.len().saturating_sub(self.rest.len()))
+    }
+
+    /// Calls `each` with the name of each member of an object; it must consume the value.
+    pub(super) fn members(
+        &mut self,
+        mut each: impl FnMut(&mut Self, &'b [u8]) -> Option<()>,
+    ) -> Option<()> {
+        if !self.take(b'{') {
+            return None;
+        }
+        if self.take(b'}') {
+            return Some(());
+        }
+        loop {
+            let name = self.string()?;
+            if !self.take(b':') {
+                return None;
+            }
+            each(self, name)?;
+            if !self.take(b',') {
+                return self.take(b'}').then_some(());
+            }
+        }
+    }
+
+    /// Calls `each` for each element of an array; it must consume the element.
+    pub(super) fn elements(&mut self, mut each: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        if !self.take(b'[') {
+            return None;
+        }
+        if self.take(b']') {
+            return Some(());
+        }
+        loop {
+            each(self)?;
+            if !self.take(b',') {
+                return self.take(b']').then_some(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The value, read by the cursor.
+    fn read(cursor: &mut Cursor<'_>) -> Option<Value> {
+        match cursor.peek()? {
+            b'{' => {
+                let mut object = serde_json::Map::new();
+                cursor.members(|cursor, name| {
+                    let name = [b"\"", name, b"\""].concat();
+                    let value = read(cursor)?;
+                    object.insert(serde_json::from_slice(&name).ok()?, value);
+                    Some(())
+                })?;
+                Some(Value::Object(object))
+            }
+            b'[' => {
+                let mut array = Vec::new();
+                cursor.elements(|cursor| {
+                    array.push(read(cursor)?);
+                    Some(())
+                })?;
+                Some(Value::Array(array))
+            }
+            _ => serde_json::from_slice(cursor.value()?).ok(),
+        }
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".*".prop_map(Value::from),
+            "[\"\\\\{}\\[\\],:]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((".{0,4}", inner), 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_a_parser_reads(value in values(), is_pretty in any::<bool>()) {
+            let text = if is_pretty { format!("{value:#}") } else { value.to_string() };
+            prop_assert_eq!(read(&mut Cursor::new(text.as_bytes())), Some(value.clone()));
+            let mut whole = Cursor::new(text.as_bytes());
+            prop_assert_eq!(whole.value(), Some(text.as_bytes()));
+        }
+
+        #[test]
+        fn ends_on_any_text(text in "[\"\\\\{}\\[\\],:a ]{0,40}") {
+            let _value = read(&mut Cursor::new(text.as_bytes()));
+            let _value = Cursor::new(text.as_bytes()).value();
+        }
+    }
+
+    #[test]
+    fn a_value_is_returned_as_it_is_written() {
+        let text = json!({ "a": [1, "}\\\""] }).to_string();
+        let padded = format!("  {text} , 2");
+        let mut cursor = Cursor::new(padded.as_bytes());
+        assert_eq!(cursor.value(), Some(text.as_bytes()));
+        assert_eq!(Cursor::new(b"{\"a\":").value(), None);
+        assert_eq!(Cursor::new(b",").value(), None);
+    }
+}
