@@ -29,8 +29,8 @@ use crate::{
 };
 
 const REQUESTS: u32 = 10_000;
-/// Between two requests: 40 a second, for 250 seconds.
-const INTERVAL: Duration = Duration::from_millis(25);
+/// Between two requests: for 800 seconds.
+const INTERVAL: Duration = Duration::from_millis(80);
 const CONVERSATIONS: u32 = 600;
 /// Of a healthy region: from the request to the first event, and to the last one after it.
 const FIRST_EVENT: Duration = Duration::from_millis(400);
@@ -53,9 +53,9 @@ enum Fault {
 type Script = &'static [(&'static str, u64, u64, Fault)];
 
 const FAULTS: Script = &[
-    ("us-east-1", 20, 80, Fault::Throttles),
-    ("us-west-2", 100, 160, Fault::Slow),
-    ("eu-west-1", 180, 220, Fault::Cuts),
+    ("us-east-1", 60, 240, Fault::Throttles),
+    ("us-west-2", 300, 480, Fault::Slow),
+    ("eu-west-1", 540, 660, Fault::Cuts),
 ];
 
 struct World {
