@@ -201,11 +201,9 @@ async fn a_response_ends_after_its_total_time() {
         json!({ "messages": [{ "role": "user", "content": [{ "text": "@stall 2\nhello" }] }] });
     let path = "/model/amazon.nova-lite-v1:0/converse-stream";
     let own = rig.call(Method::POST, path, &[], body.to_string()).await;
-    assert!(
-        own.text().contains("longer than 1 seconds"),
-        "{}",
-        own.text()
-    );
+    // Frames of an event stream.
+    let own = String::from_utf8_lossy(&own.body);
+    assert!(own.contains("longer than 1 seconds"), "{own}");
     assert!(started.elapsed() < Duration::from_secs(20));
 }
 
@@ -299,7 +297,10 @@ async fn conversations_over_two_regions_read_their_cache_despite_faults() {
     }
     let found = cached_tokens(&two).await;
     let calls = two.double.calls_of("InvokeModel");
-    let regions: BTreeSet<_> = calls.iter().map(|call| call.region.clone()).collect();
+    let regions: BTreeSet<_> = calls
+        .iter()
+        .filter_map(|call| call.region.clone())
+        .collect();
     assert_eq!((calls.len(), regions.len()), (203, 2));
     assert!(
         expected > 0 && found * 100 >= expected * 95,
