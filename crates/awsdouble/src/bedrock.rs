@@ -5,6 +5,7 @@
 
 mod assistant;
 mod authorize;
+mod cache;
 mod catalog;
 mod chat;
 mod claude;
@@ -26,8 +27,7 @@ mod stream;
 mod turn;
 mod validate;
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::response::Response;
 
@@ -40,16 +40,17 @@ use crate::error::AwsError;
 use crate::fault::FaultAction;
 use crate::record::Call;
 use crate::server::{Incoming, Shared};
+use cache::PromptCache;
 use catalog::{Catalog, Target};
 use guardrail::GuardrailReference;
 use served_apis::ServedApis;
 
-/// The model catalog, the served APIs, and the hashes of cached prompt prefixes.
+/// The model catalog, the served APIs, and the prompt cache.
 #[derive(Debug)]
 pub(crate) struct Bedrock {
     pub(crate) catalog: Catalog,
     pub(crate) served_apis: ServedApis,
-    cached_prefixes: Mutex<BTreeSet<String>>,
+    prompt_cache: PromptCache,
 }
 
 impl Bedrock {
@@ -58,7 +59,7 @@ impl Bedrock {
         Ok(Self {
             served_apis: ServedApis::new(&catalog)?,
             catalog,
-            cached_prefixes: Mutex::default(),
+            prompt_cache: PromptCache::default(),
         })
     }
 }

@@ -75,6 +75,13 @@ pub(crate) struct Target {
     pub(crate) model_arn: String,
 }
 
+impl Target {
+    /// The id of the model, and the rules by which it reads a request.
+    pub(crate) fn reads(&self) -> (&str, &Rules) {
+        (&self.model.id, &self.model.family.rules)
+    }
+}
+
 /// The model catalog.
 #[derive(Debug)]
 pub(crate) struct Catalog {

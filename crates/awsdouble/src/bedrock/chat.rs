@@ -29,7 +29,8 @@ pub(super) async fn respond(
 ) -> Result<Response, AwsError> {
     let conversation = conversation(request.body)?;
     let guardrail = request.guardrail.as_ref();
-    let turn = Turn::build(shared, call, &request.model, &conversation, guardrail).await?;
+    let reads = (request.model.as_str(), &request.target.model.family.rules);
+    let turn = Turn::build(shared, call, reads, &conversation, guardrail).await?;
     let turn = turn.with_fault(request.fault.clone());
     let reply = write::Reply {
         model: &request.model,

@@ -26,8 +26,7 @@ pub(super) async fn respond(
 ) -> Result<Response, AwsError> {
     let request = parse(&incoming.body)?;
     validate::request(&request, target, false)?;
-    let model = &target.model.id;
-    let turn = Turn::build(shared, call, model, &request, guardrail.as_ref()).await?;
+    let turn = Turn::build(shared, call, target.reads(), &request, guardrail.as_ref()).await?;
     tokio::time::sleep(turn.script.first).await;
     let mut reply = message(&turn);
     if let Some(additional) = additional_fields(&request, &turn.reply) {
@@ -82,8 +81,7 @@ pub(super) async fn respond_streamed(
 ) -> Result<Response, AwsError> {
     let request = parse(&incoming.body)?;
     validate::request(&request, target, true)?;
-    let model = &target.model.id;
-    let turn = Turn::build(shared, call, model, &request, guardrail.as_ref()).await?;
+    let turn = Turn::build(shared, call, target.reads(), &request, guardrail.as_ref()).await?;
     let turn = turn.with_fault(fault);
     let additional = additional_fields(&request, &turn.reply);
     Ok(stream::respond(shared, call, &turn, additional.as_ref()))
@@ -120,6 +118,16 @@ pub(super) fn usage_json(usage: &Usage) -> Value {
         ("outputTokens", usage.output),
     ] {
         json.insert(name.to_owned(), json!(count));
+    }
+    // Writes by lifetime, longest first; absent without writes.
+    let details: Vec<Value> = usage
+        .written()
+        .into_iter()
+        .filter(|(_, tokens)| *tokens > 0)
+        .map(|(ttl, tokens)| json!({ "inputTokens": tokens, "ttl": ttl }))
+        .collect();
+    if !details.is_empty() {
+        json.insert("cacheDetails".to_owned(), Value::Array(details));
     }
     json.insert("serverToolUsage".to_owned(), json!({}));
     json.insert("totalTokens".to_owned(), json!(usage.total()));

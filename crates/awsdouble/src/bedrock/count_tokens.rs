@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::catalog::{BodyFormat, Target};
 use super::converse::{json_reply, parse};
-use super::prompt::count;
+use super::prompt::Prompt;
 use super::{messages, validate};
 use crate::error::AwsError;
 use crate::server::Incoming;
@@ -38,11 +38,8 @@ pub(super) fn respond(incoming: &Incoming, target: &Target) -> Result<Response, 
             ));
         }
     };
-    let counted = count(&target.model.id, &conversation);
-    let cached = counted.cache_points.last().map_or(0, |(_, tokens)| *tokens);
-    Ok(json_reply(
-        &json!({ "inputTokens": counted.plain + cached }),
-    ))
+    let prompt = Prompt::read(&conversation, rules);
+    Ok(json_reply(&json!({ "inputTokens": prompt.tokens() })))
 }
 
 /// Reads InvokeModel's body from base64.

@@ -86,7 +86,8 @@ pub(super) async fn respond(
             return Ok(write_whole(&whole, &incoming.headers));
         }
     };
-    let turn = Turn::build(shared, call, model, &conversation, guardrail.as_ref()).await?;
+    let guardrail = guardrail.as_ref();
+    let turn = Turn::build(shared, call, target.reads(), &conversation, guardrail).await?;
     let turn = turn.with_fault(fault);
     if streamed {
         let chunks = chunks(format, model, &body, &turn);

@@ -71,7 +71,8 @@ pub(super) async fn respond(
     }
     let conversation = conversation(&body, &request.target, Origin::MessagesEndpoint)?;
     let guardrail = request.guardrail.as_ref();
-    let turn = Turn::build(shared, call, &request.model, &conversation, guardrail).await?;
+    let reads = (request.model.as_str(), &request.target.model.family.rules);
+    let turn = Turn::build(shared, call, reads, &conversation, guardrail).await?;
     let turn = turn.with_fault(request.fault);
     if request.streamed {
         let events = events(&request.model, &turn, false);

@@ -1,11 +1,15 @@
-//! Reads the last user turn of a Converse request, and counts its tokens.
+//! Reads the last user turn of a Converse request, and its blocks with their tokens and cache points.
 //!
 //! As documented in the crate's README, four Unicode characters are one token (rounded up), a media block is 100 tokens,
 //! and JSON is counted as compact text.
 
 use serde_json::Value;
 
+use super::cache::Lifetime;
+use super::catalog::Rules;
+use super::claude::thinks;
 use super::json::list;
+use super::reply::{Forced, forced_tool};
 use crate::encoding::sha256_hex;
 
 const CHARACTERS_PER_TOKEN: usize = 4;
@@ -121,40 +125,123 @@ pub(super) fn decoded_length(encoded: &str) -> usize {
     digits.saturating_mul(3) / 4
 }
 
-/// The input tokens, divided at the cache points.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct InputTokens {
-    /// Tokens after the last cache point; all tokens if no cache point exists.
-    pub(super) plain: usize,
-    /// The prefix at each cache point: its hash and its number of tokens.
-    pub(super) cache_points: Vec<(String, usize)>,
+/// A cache point of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Point {
+    /// Number of blocks before it.
+    pub(super) blocks: usize,
+    pub(super) lifetime: Lifetime,
 }
 
-/// Counts the input tokens in the order of prompt caching: tools, system, messages.
-pub(super) fn count(model: &str, request: &Value) -> InputTokens {
-    let mut total = 0_usize;
-    let mut prefix = sha256_hex(model.as_bytes());
-    let mut points = Vec::new();
-    let tools = request
-        .get("toolConfig")
-        .map_or(&[][..], |config| list(config, "tools"));
-    let system = list(request, "system");
-    let messages = list(request, "messages")
-        .iter()
-        .flat_map(|message| list(message, "content"));
-    for block in tools.iter().chain(system).chain(messages) {
-        if block.get("cachePoint").is_some() {
-            points.push((prefix.clone(), total));
-            continue;
+/// The prefix that ends with a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Prefix {
+    hash: String,
+    tokens: usize,
+}
+
+/// A request as the model reads it: its blocks in the order of prompt caching (tools, system, messages), and the cache
+/// points between them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Prompt {
+    prefixes: Vec<Prefix>,
+    pub(super) points: Vec<Point>,
+}
+
+impl Prompt {
+    /// Reads a request in Converse's format. Successive messages of a role are one turn, as Claude reads them.
+    pub(super) fn read(request: &Value, rules: &Rules) -> Self {
+        let tools = request
+            .get("toolConfig")
+            .map_or(&[][..], |config| list(config, "tools"));
+        let mut prompt = Self::default();
+        prompt.extend("tools", tools);
+        prompt.extend("system", list(request, "system"));
+        // Rule cache-settings.
+        let settings = if rules.anthropic {
+            settings(request)
+        } else {
+            String::new()
+        };
+        for message in list(request, "messages") {
+            let role = message
+                .get("role")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            prompt.extend(&format!("{settings} {role}"), list(message, "content"));
         }
-        total += block_tokens(block);
-        prefix = sha256_hex(format!("{prefix}{block}").as_bytes());
+        prompt
     }
-    let cached = points.last().map_or(0, |(_, tokens)| *tokens);
-    InputTokens {
-        plain: total - cached,
-        cache_points: points,
+
+    fn extend(&mut self, place: &str, blocks: &[Value]) {
+        for block in blocks {
+            if let Some(point) = block.get("cachePoint") {
+                let is_hour = point.get("ttl").and_then(Value::as_str) == Some("1h");
+                self.points.push(Point {
+                    blocks: self.blocks(),
+                    lifetime: if is_hour {
+                        Lifetime::Hour
+                    } else {
+                        Lifetime::FiveMinutes
+                    },
+                });
+                continue;
+            }
+            let before = self.hash_before(self.blocks());
+            let hash = sha256_hex(format!("{before} {place} {}", canonical(block)).as_bytes());
+            let tokens = self.tokens() + block_tokens(block);
+            self.prefixes.push(Prefix { hash, tokens });
+        }
     }
+
+    /// Number of blocks.
+    pub(super) fn blocks(&self) -> usize {
+        self.prefixes.len()
+    }
+
+    fn before(&self, blocks: usize) -> Option<&Prefix> {
+        self.prefixes.get(blocks.checked_sub(1)?)
+    }
+
+    /// Hash of the first blocks.
+    pub(super) fn hash_before(&self, blocks: usize) -> &str {
+        self.before(blocks).map_or("", |prefix| &prefix.hash)
+    }
+
+    /// Tokens of the first blocks.
+    pub(super) fn tokens_before(&self, blocks: usize) -> usize {
+        self.before(blocks).map_or(0, |prefix| prefix.tokens)
+    }
+
+    /// All tokens.
+    pub(super) fn tokens(&self) -> usize {
+        self.tokens_before(self.blocks())
+    }
+}
+
+/// The settings on which Claude's reading of the messages depends: a forced tool, and thinking.
+fn settings(request: &Value) -> String {
+    let tool = match forced_tool(request) {
+        None => "auto",
+        Some(Forced::Any) => "any",
+        Some(Forced::Named(name)) => name,
+    };
+    let thinking = request
+        .pointer("/additionalModelRequestFields/thinking")
+        .filter(|thinking| thinks(Some(thinking)));
+    format!("{tool} {}", thinking.unwrap_or(&Value::Null))
+}
+
+/// The text of a block in which the order of its own members has no meaning; that within schemas and arguments has.
+fn canonical(block: &Value) -> String {
+    let mut block = block.clone();
+    if let Some(members) = block.as_object_mut() {
+        members.sort_keys();
+        for inner in members.values_mut().filter_map(Value::as_object_mut) {
+            inner.sort_keys();
+        }
+    }
+    block.to_string()
 }
 
 fn block_tokens(block: &Value) -> usize {
@@ -196,16 +283,19 @@ mod tests {
     }
 
     #[test]
-    fn divides_the_input_at_cache_points() {
+    fn counts_tokens_up_to_cache_points() {
         let request = json!({
             "system": [{"text": "12345678"}, {"cachePoint": {"type": "default"}}],
             "messages": [{"role": "user", "content": [{"text": "abcd"}]}]});
-        let counted = count("m", &request);
-        assert_eq!((counted.plain, counted.cache_points[0].1), (1, 2));
-        assert_ne!(
-            counted.cache_points[0].0,
-            count("other", &request).cache_points[0].0
+        let prompt = Prompt::read(&request, &Rules::default());
+        let [point] = prompt.points[..] else {
+            panic!("{prompt:?}")
+        };
+        assert_eq!(
+            (point.blocks, prompt.tokens_before(1), prompt.tokens()),
+            (1, 2, 3)
         );
+        assert_ne!(prompt.hash_before(1), prompt.hash_before(2));
     }
 
     #[test]

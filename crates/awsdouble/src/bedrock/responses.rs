@@ -26,7 +26,8 @@ pub(super) async fn respond(
 ) -> Result<Response, AwsError> {
     let conversation = read::conversation(request.body, &request.model, request.mantle)?;
     let guardrail = request.guardrail.as_ref();
-    let turn = Turn::build(shared, call, &request.model, &conversation, guardrail).await?;
+    let reads = (request.model.as_str(), &request.target.model.family.rules);
+    let turn = Turn::build(shared, call, reads, &conversation, guardrail).await?;
     let turn = turn.with_fault(request.fault.clone());
     let reply = write::Reply {
         body: request.body,

@@ -6,7 +6,7 @@
 use std::{fs, path::Path};
 
 /// Rules and their sources.
-const RULES: [(&str, &str); 28] = [
+const RULES: [(&str, &str); 33] = [
     (
         "adaptive-thinking",
         "pensarai/apex#890; anthropics/claude-code-action#1265 for budgets from 4.7 on",
@@ -22,6 +22,26 @@ const RULES: [(&str, &str); 28] = [
     (
         "cache-after-reasoning",
         "anomalyco/opencode#36517, #49859; 0xPlaygrounds/rig#1673",
+    ),
+    (
+        "cache-implicit",
+        "AWS's user guide has implicit prompt caching, without numbers; maximhq/bifrost#6942 (GPT-5.6); 1,024 tokens, steps of 128 and 5 minutes are OpenAI's",
+    ),
+    (
+        "cache-lifetimes",
+        "earendil-works/pi#9457 (measured: a request of 5m and the same one of 1h both write)",
+    ),
+    (
+        "cache-lookback",
+        "AWS's user guide, simplified cache management: about 20 blocks, for Claude",
+    ),
+    (
+        "cache-minimum",
+        "AWS's user guide, supported models of prompt caching; anthropics/anthropic-sdk-python#1194",
+    ),
+    (
+        "cache-settings",
+        "docs.claude.com/en/docs/build-with-claude/prompt-caching#what-invalidates-the-cache: tool choice and thinking",
     ),
     (
         "cache-ttl-order",

@@ -3,13 +3,15 @@
 //! Every API that calls a model (Converse, InvokeModel, Bedrock's OpenAI and Anthropic endpoints) has its own
 //! validation and its own writer; they share this module, which works on requests in Converse's format.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::assistant;
+use super::cache::{CacheUse, Scope};
+use super::catalog::Rules;
 use super::guardrail::{ActiveGuardrail, Finding};
-use super::prompt::{count, last_user_text};
+use super::prompt::{Prompt, last_user_text};
 use super::reply::{Reply, compose};
 use super::script::{Script, ScriptedFault};
 use crate::error::{AwsError, ErrorBody, usual_message};
@@ -32,27 +34,59 @@ pub(super) struct Turn {
 /// Token counts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Usage {
-    /// Input tokens after the last cache point.
+    /// Input tokens that were neither read from the cache nor written to it.
     pub(super) input: usize,
     pub(super) output: usize,
     pub(super) cache_read: usize,
+    /// Tokens written to the cache, for any lifetime.
     pub(super) cache_write: usize,
+    /// Of these, tokens written for an hour.
+    pub(super) cache_write_1h: usize,
     /// Values set by the script, with Converse's names.
     pub(super) scripted: Map<String, Value>,
 }
 
 impl Usage {
+    fn new(used: CacheUse, script: &Script, reply: &Reply) -> Self {
+        let mut usage = Self {
+            input: used.plain,
+            output: reply.output_tokens,
+            cache_read: used.read,
+            cache_write: used.written_5m + used.written_1h,
+            cache_write_1h: used.written_1h,
+            scripted: script.usage.clone(),
+        };
+        for (name, field) in [
+            ("inputTokens", &mut usage.input),
+            ("outputTokens", &mut usage.output),
+            ("cacheReadInputTokens", &mut usage.cache_read),
+            ("cacheWriteInputTokens", &mut usage.cache_write),
+        ] {
+            let scripted = script.usage.get(name).and_then(Value::as_u64);
+            if let Some(count) = scripted.and_then(|count| usize::try_from(count).ok()) {
+                *field = count;
+            }
+        }
+        usage
+    }
+
     pub(super) fn total(&self) -> usize {
         self.input + self.output + self.cache_read + self.cache_write
+    }
+
+    /// Tokens written to the cache for an hour and for five minutes.
+    pub(super) fn written(&self) -> [(&'static str, usize); 2] {
+        let hour = self.cache_write_1h.min(self.cache_write);
+        [("1h", hour), ("5m", self.cache_write - hour)]
     }
 }
 
 impl Turn {
-    /// Builds the turn for a validated request to a model.
+    /// Builds the turn for a validated request to a model with these rules.
     pub(super) async fn build(
         shared: &Arc<Shared>,
         call: &Call,
-        model: &str,
+        (model, rules): (&str, &Rules),
         conversation: &Value,
         guardrail: Option<&ActiveGuardrail<'_>>,
     ) -> Result<Self, AwsError> {
@@ -63,7 +97,14 @@ impl Turn {
         }
         fail_as_scripted(shared, call, &script).await?;
         let mut reply = compose(model, conversation, &script);
-        let mut usage = usage(shared, model, conversation, &script, &reply);
+        let prompt = Prompt::read(conversation, rules);
+        let used = shared.bedrock.prompt_cache.process(
+            scope(call, model),
+            &prompt,
+            rules,
+            shared.clock.now(),
+        );
+        let mut usage = Usage::new(used, &script, &reply);
         let finding = guardrail.map(|guardrail| guardrail.assess(conversation, &reply));
         if let Some(finding) = &finding
             && finding.intervened()
@@ -139,41 +180,14 @@ pub(super) async fn fail_as_scripted(
     }
 }
 
-/// Token counts. The first request writes a prefix that ends at a cache point to the cache, later requests read it.
-fn usage(shared: &Shared, model: &str, request: &Value, script: &Script, reply: &Reply) -> Usage {
-    let input = count(model, request);
-    let mut usage = Usage {
-        input: input.plain,
-        output: reply.output_tokens,
-        scripted: script.usage.clone(),
-        ..Usage::default()
-    };
-    if let Some((_, cacheable)) = input.cache_points.last() {
-        let mut known = shared
-            .bedrock
-            .cached_prefixes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        usage.cache_read = input
-            .cache_points
-            .iter()
-            .filter(|(prefix, _)| known.contains(prefix))
-            .map(|(_, tokens)| *tokens)
-            .max()
-            .unwrap_or(0);
-        usage.cache_write = cacheable - usage.cache_read;
-        known.extend(input.cache_points.iter().map(|(prefix, _)| prefix.clone()));
+/// The account, region and model of a call.
+fn scope<'a>(call: &'a Call, model: &'a str) -> Scope<'a> {
+    let arn = call.identity.as_ref().map(|identity| identity.arn.as_str());
+    Scope {
+        account: arn
+            .and_then(|arn| arn.split(':').nth(4))
+            .unwrap_or_default(),
+        region: call.region.as_deref().unwrap_or_default(),
+        model,
     }
-    for (name, field) in [
-        ("inputTokens", &mut usage.input),
-        ("outputTokens", &mut usage.output),
-        ("cacheReadInputTokens", &mut usage.cache_read),
-        ("cacheWriteInputTokens", &mut usage.cache_write),
-    ] {
-        let scripted = script.usage.get(name).and_then(Value::as_u64);
-        if let Some(count) = scripted.and_then(|count| usize::try_from(count).ok()) {
-            *field = count;
-        }
-    }
-    usage
 }

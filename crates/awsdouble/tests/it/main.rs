@@ -11,6 +11,7 @@ mod authorization;
 mod bedrock;
 mod client;
 mod invoke;
+mod prompt_cache;
 mod served_apis;
 mod sources;
 mod sts;

@@ -161,6 +161,12 @@ rules! {
     caching: Vec<String> = Vec::new(),
     /// A cache point may follow a tool result.
     cache_after_tool_result: bool = true,
+    /// Tokens before a cache point below which it has no effect.
+    cache_minimum: usize = 0,
+    /// Number of blocks before a cache point whose ends it may read from, with the last one.
+    cache_lookback: usize = 1,
+    /// Caches prefixes without cache points.
+    cache_implicit: bool = false,
     /// Support for reasoning blocks of earlier turns.
     reasoning: Reasoning = Reasoning::None,
     /// Maximum of `maxTokens`.

@@ -92,10 +92,12 @@ fn messages(body: &Value) -> Result<(Vec<Value>, Vec<Value>), AwsError> {
         let path = format!("messages[{index}]");
         let mut blocks = content(message.get("content"), &path)?;
         let role = match text(message, "role") {
-            Some("system" | "developer") => {
+            // Later ones keep their place.
+            Some("system" | "developer") if turns.is_empty() => {
                 system.append(&mut blocks);
                 continue;
             }
+            Some("system" | "developer") => "system",
             Some("user") => "user",
             Some("assistant") => {
                 if let Some(thought) =

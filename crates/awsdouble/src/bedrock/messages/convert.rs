@@ -70,17 +70,22 @@ fn messages(body: &Value) -> Value {
         .collect()
 }
 
-/// Converts a block and its cache point, if any.
+/// Converts a block and its cache point, if any. A point within a tool result is converted to one after it.
 fn blocks(part: &Value) -> Vec<Value> {
     let mut blocks = vec![block(part)];
-    if let Some(control) = part.get("cache_control").filter(|one| !one.is_null()) {
-        let mut point = json!({ "type": "default" });
-        if let (Some(ttl), Some(object)) = (control.get("ttl"), point.as_object_mut()) {
-            object.insert("ttl".to_owned(), ttl.clone());
-        }
-        blocks.push(json!({ "cachePoint": point }));
-    }
+    let within = || list(part, "content").iter().rev().find_map(point);
+    blocks.extend(point(part).or_else(within));
     blocks
+}
+
+/// The cache point of a block or tool.
+fn point(part: &Value) -> Option<Value> {
+    let control = part.get("cache_control").filter(|one| !one.is_null())?;
+    let mut point = json!({ "type": "default" });
+    if let (Some(ttl), Some(object)) = (control.get("ttl"), point.as_object_mut()) {
+        object.insert("ttl".to_owned(), ttl.clone());
+    }
+    Some(json!({ "cachePoint": point }))
 }
 
 fn block(part: &Value) -> Value {
@@ -136,9 +141,7 @@ fn tools(body: &Value) -> Option<Value> {
             json!({ "toolSpec": { "name": tool.get("name"), "description": tool.get("description"),
                 "inputSchema": { "json": schema } } }),
         );
-        if tool.get("cache_control").is_some_and(|one| !one.is_null()) {
-            tools.push(json!({ "cachePoint": { "type": "default" } }));
-        }
+        tools.extend(point(tool));
     }
     if tools.is_empty() {
         return None;

@@ -26,12 +26,13 @@ fn stop_reason(turn: &Turn) -> &str {
 }
 
 fn usage(turn: &Turn, output: usize) -> Value {
+    let [(_, hour), (_, five_minutes)] = turn.usage.written();
     json!({
         "input_tokens": turn.usage.input,
         "cache_creation_input_tokens": turn.usage.cache_write,
         "cache_read_input_tokens": turn.usage.cache_read,
-        "cache_creation": { "ephemeral_5m_input_tokens": turn.usage.cache_write,
-            "ephemeral_1h_input_tokens": 0 },
+        "cache_creation": { "ephemeral_5m_input_tokens": five_minutes,
+            "ephemeral_1h_input_tokens": hour },
         "output_tokens": output,
     })
 }

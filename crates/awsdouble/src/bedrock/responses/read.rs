@@ -71,10 +71,12 @@ fn turns(body: &Value, system: &mut Vec<Value>) -> Result<Vec<Value>, AwsError> 
             "message" => {
                 let blocks = content(item.get("content"), &path)?;
                 match text(item, "role") {
-                    Some("system" | "developer") => {
+                    // Later ones keep their place.
+                    Some("system" | "developer") if turns.is_empty() => {
                         system.extend(blocks);
                         continue;
                     }
+                    Some("system" | "developer") => ("system", blocks),
                     Some("assistant") => ("assistant", blocks),
                     Some("user") => ("user", blocks),
                     other => {
