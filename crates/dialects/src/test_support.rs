@@ -1,6 +1,7 @@
 //! Test harnesses that the chat dialects share: golden files and properties.
 
 pub(crate) mod golden;
+pub(crate) mod prefix;
 pub(crate) mod properties;
 
 use bedrock::converse::StreamEvent;

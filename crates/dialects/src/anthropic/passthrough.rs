@@ -11,7 +11,9 @@ mod blocks;
 mod cache;
 mod json_edits;
 mod pairs;
+mod place;
 mod restore;
+mod roles;
 mod stream;
 pub(super) mod tools;
 
@@ -96,8 +98,12 @@ pub fn passthrough(
         return Err(RequestError::no_object());
     }
     let mut warnings = Warnings::new(options.strict);
+    let in_place = roles::in_place(text, options.capabilities, &mut warnings)?;
+    let text = in_place.as_deref().unwrap_or(text);
     let completed = pairs::completed(text, &mut warnings)?;
     let text = completed.as_deref().unwrap_or(text);
+    let placed = place::placed(text, options.capabilities, &mut warnings)?;
+    let text = placed.as_deref().unwrap_or(text);
     let root = Slice::new(text);
     let members = root.members();
     let mut edits = Edits::default();
@@ -118,8 +124,7 @@ pub fn passthrough(
     let mut versioned = false;
     let all = adapt::Root(&members);
     let mut removed: BTreeSet<&str> = adapt::fields(&all, &mut request)?.into_iter().collect();
-    let points = cache::points(text, &all);
-    request.excess = cache::excess(&points, &mut request)?;
+    request.excess = cache::excess(&cache::points(text, &all), &mut request)?;
     // Calls in messages use the names of arguments.
     if let Some(list) = all.get("tools") {
         tools::check(&list, &mut request)?;
@@ -182,11 +187,9 @@ pub fn passthrough(
                     "requires the beta context-management, which this model does not support",
                 )?;
             }
+            // It is on the last block.
             "cache_control" => {
                 removed.insert(key);
-                if value.is_object() {
-                    cache::automatic(value, &all, &points, &mut request)?;
-                }
             }
             "speed" => {
                 removed.insert(key);

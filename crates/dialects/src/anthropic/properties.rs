@@ -10,9 +10,12 @@ use super::{
 };
 use crate::{
     families::FamilyTable,
-    test_support::properties::{
-        any_capabilities, any_json, any_text, any_tool_name, any_word, check_conversation,
-        check_grouping, check_replayed, pieces, stream_reasoning,
+    test_support::{
+        prefix::{self, Growing, any_growing, check_prefixes},
+        properties::{
+            any_capabilities, any_json, any_text, any_tool_name, any_word, check_conversation,
+            check_grouping, check_replayed, pieces, stream_reasoning,
+        },
     },
     translation::DecodeOptions,
 };
@@ -282,5 +285,47 @@ proptest! {
         let capabilities = FamilyTable::builtin().resolve(MODELS[0], None);
         let decoded = decode(body.as_bytes(), &[], &DecodeOptions::new(&capabilities)).unwrap();
         check_replayed(&serde_json::to_value(&decoded.request).unwrap(), &text, &signature, &redacted);
+    }
+}
+
+const CLAUDE: [&str; 4] = [
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "anthropic.claude-3-haiku-20240307-v1:0",
+    "us.anthropic.claude-opus-4-8",
+    "us.anthropic.claude-sonnet-5",
+];
+
+proptest! {
+    #![proptest_config(prefix::config())]
+
+    #[test]
+    fn the_start_of_a_growing_conversation_keeps_its_bytes_by_converse(
+        growing in any_growing(),
+        capabilities in any_capabilities(&MODELS),
+    ) {
+        let mut options = DecodeOptions::new(&capabilities);
+        options.automatic_cache = growing.automatic;
+        let requests = growing.requests(Growing::messages);
+        let sent = requests.iter().map(|body| {
+            let decoded = decode(body.as_bytes(), &[], &options).ok()?;
+            Some(serde_json::to_string(&decoded.request).unwrap())
+        });
+        check_prefixes(&sent.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_start_of_a_growing_conversation_keeps_its_bytes_by_passthrough(
+        growing in any_growing(),
+        capabilities in any_capabilities(&CLAUDE),
+        on_mantle in any::<bool>(),
+    ) {
+        let options = DecodeOptions::new(&capabilities);
+        let endpoint = if on_mantle { Endpoint::Anthropic { model: "m" } } else { Endpoint::InvokeModel };
+        let requests = growing.requests(Growing::messages);
+        let sent = requests.iter().map(|body| {
+            let sent = passthrough(body.as_bytes(), &[], endpoint, &options).ok()?;
+            Some(String::from_utf8(sent.body).unwrap())
+        });
+        check_prefixes(&sent.collect::<Vec<_>>());
     }
 }

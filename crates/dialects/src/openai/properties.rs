@@ -12,9 +12,12 @@ use super::{
 };
 use crate::{
     families::FamilyTable,
-    test_support::properties::{
-        any_capabilities, any_json, any_text, any_tool_name, any_word, check_conversation,
-        check_grouping, check_replayed, pieces, stream_reasoning,
+    test_support::{
+        prefix::{self, Growing, any_growing, check_prefixes},
+        properties::{
+            any_capabilities, any_json, any_text, any_tool_name, any_word, check_conversation,
+            check_grouping, check_replayed, pieces, stream_reasoning,
+        },
     },
 };
 
@@ -237,5 +240,25 @@ proptest! {
             text.push_str(chunk["choices"][0]["delta"]["content"].as_str().unwrap());
         }
         prop_assert_eq!(text, pieces.concat());
+    }
+}
+
+proptest! {
+    #![proptest_config(prefix::config())]
+
+    /// Chat Completions to Converse.
+    #[test]
+    fn the_start_of_a_growing_conversation_keeps_its_bytes(
+        growing in any_growing(),
+        capabilities in any_capabilities(&MODELS),
+    ) {
+        let mut options = DecodeOptions::new(&capabilities);
+        options.automatic_cache = growing.automatic;
+        let requests = growing.requests(Growing::chat);
+        let sent = requests.iter().map(|body| {
+            let decoded = decode(body.as_bytes(), &options).ok()?;
+            Some(serde_json::to_string(&decoded.request).unwrap())
+        });
+        check_prefixes(&sent.collect::<Vec<_>>());
     }
 }

@@ -10,20 +10,22 @@
 //! - items that only OpenAI knows (<https://github.com/BerriAI/litellm/issues/36546>,
 //!   <https://github.com/BerriAI/litellm/pull/33228>): their tools move to `tools`, their content to known items.
 //!
-//! Calls are returned as the client declared them. Such a body is serialized again: the order of members stays, the
-//! text of numbers can change (`1.00` becomes `1.0`).
+//! Calls are returned as the client declared them. In such a body the order of members stays, and so does the text of
+//! every tool, item and other member that is not adapted itself.
 
+mod body;
 mod items;
 mod restore;
 mod tools;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     families::ModelCapabilities,
     translation::{RequestError, names::ToolNames, warnings::Warnings, with_model},
 };
 
+use body::{Element, Members, Parts};
 pub use restore::{PassthroughStream, Restorer};
 
 /// Strings without which a body needs no changes.
@@ -71,13 +73,13 @@ pub fn adapt(
         changed: false,
     };
     if SIGNS.iter().any(|sign| text.contains(sign))
-        && let Ok(Value::Object(mut request)) = serde_json::from_str(text)
+        && let Ok(members) = serde_json::from_str::<Members<'_>>(text)
     {
-        adapter.request(&mut request)?;
+        let mut parts = members.parts();
+        adapter.request(&mut parts)?;
         if adapter.changed {
-            request.insert("model".to_owned(), model.into());
             return Ok(Adapted {
-                body: Value::Object(request).to_string().into_bytes(),
+                body: members.with(&parts, model).into_bytes(),
                 warnings: adapter.warnings.into_vec(),
                 restorer: adapter.restorer,
             });
@@ -105,18 +107,33 @@ struct Adapter<'o> {
 }
 
 impl Adapter<'_> {
-    fn request(&mut self, request: &mut Map<String, Value>) -> Result<(), RequestError> {
-        self.hoist(request);
-        if let Some(Value::Array(tools)) = request.get_mut("tools") {
+    fn request(&mut self, parts: &mut Parts<'_>) -> Result<(), RequestError> {
+        self.hoist(parts);
+        if let Some(tools) = &mut parts.tools {
             self.tools(tools)?;
         }
-        if let Some(Value::Array(items)) = request.get_mut("input") {
+        if let Some(items) = &mut parts.items {
             self.items(items)?;
         }
-        if let Some(choice) = request.get_mut("tool_choice") {
+        if let Some(choice) = &mut parts.choice {
             self.choice(choice)?;
         }
         Ok(())
+    }
+
+    /// Adapts an element, and drops its text if that changes it.
+    fn element<T>(
+        &mut self,
+        element: &mut Element<'_>,
+        adapt: impl FnOnce(&mut Self, &mut Value) -> Result<T, RequestError>,
+    ) -> Result<T, RequestError> {
+        let changed = std::mem::take(&mut self.changed);
+        let result = adapt(self, &mut element.value)?;
+        if self.changed {
+            element.changed();
+        }
+        self.changed |= changed;
+        Ok(result)
     }
 }
 

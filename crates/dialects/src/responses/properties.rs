@@ -5,13 +5,14 @@ use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 
 use super::{
-    ReplyContext, StreamEncoder, checker, decode,
+    ReplyContext, StreamEncoder, adapt, carrier, checker, decode,
     golden::{Responses, identity},
 };
 use crate::{
     families::FamilyTable,
     test_support::{
         self, Dialect as _,
+        prefix::{self, any_growing, check_prefixes},
         properties::{any_text, any_tool_name, check_conversation, check_grouping, pieces},
     },
     translation::DecodeOptions,
@@ -215,4 +216,61 @@ fn any_item() -> impl Strategy<Value = Value> {
         (id, text.clone()).prop_map(|(id, text)| json!({"type": "function_call_output", "call_id": id, "output": text})),
         text.prop_map(|text| json!({"type": "reasoning", "summary": [], "encrypted_content": super::carrier::seal_signed(&text, "c2ln")})),
     ]
+}
+
+proptest! {
+    #![proptest_config(prefix::config())]
+
+    #[test]
+    fn the_start_of_a_growing_conversation_keeps_its_bytes_by_converse(
+        growing in any_growing(),
+        model in prop::sample::select(&MODELS[..]),
+    ) {
+        let capabilities = FamilyTable::builtin().resolve(model, None);
+        let mut options = DecodeOptions::new(&capabilities);
+        options.automatic_cache = growing.automatic;
+        let seal = |text: &str| carrier::seal_signed(text, "c2ln");
+        let requests = growing.requests(|growing, rounds| growing.responses(rounds, seal));
+        let sent = requests.iter().map(|body| {
+            let decoded = decode(body.as_bytes(), &options).ok()?;
+            Some(serde_json::to_string(&decoded.request).unwrap())
+        });
+        check_prefixes(&sent.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_start_of_a_growing_conversation_keeps_its_bytes_by_passthrough(
+        growing in any_growing(),
+        model in prop::sample::select(&["openai.gpt-5.6-sol", "openai.gpt-oss-120b"][..]),
+    ) {
+        let capabilities = FamilyTable::builtin().resolve(model, None);
+        let requests = growing.requests(|growing, rounds| growing.responses(rounds, str::to_owned));
+        let sent: Vec<String> = requests.iter().map(|body| {
+            // Text that another serialization would change.
+            let body = body
+                .replace("{\"type\":\"object\"}", "{ \"maximum\": 1.00 }")
+                .replace("\"role\":\"user\"", "\"role\" : \"us\\u0065r\"");
+            let adapted = adapt(body.as_bytes(), "upstream", &capabilities, false).unwrap();
+            String::from_utf8(adapted.body).unwrap()
+        }).collect();
+        for pair in sent.windows(2) {
+            let [before, after] = [&pair[0], &pair[1]].map(|body| elements(body));
+            for (before, after) in before.iter().zip(&after) {
+                prop_assert!(after.starts_with(before), "{:#?}\n{:#?}", before, after);
+            }
+        }
+    }
+}
+
+/// The texts of the tools and of the items of an upstream body.
+fn elements(body: &str) -> [Vec<&str>; 2] {
+    #[derive(serde::Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        tools: Vec<&'a serde_json::value::RawValue>,
+        #[serde(borrow)]
+        input: Vec<&'a serde_json::value::RawValue>,
+    }
+    let body: Body<'_> = serde_json::from_str(body).unwrap();
+    [body.tools, body.input].map(|list| list.iter().map(|one| one.get()).collect())
 }

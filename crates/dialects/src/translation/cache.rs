@@ -1,4 +1,29 @@
 //! Prompt caching: `cache_control`, as in Anthropic's API and other gateways, becomes a cache point after its block.
+//!
+//! # What stays the same when a conversation grows
+//!
+//! Bedrock finds a prefix in its cache by content: tools, system prompt and messages, in this order. So what the
+//! gateway sends for the start of a conversation must depend on that start only. For each dialect and each Bedrock API,
+//! appending messages to a request without changing its other fields keeps these parts of the upstream body, byte for
+//! byte and in order:
+//!
+//! - each tool, each block of the system prompt, each block of the messages, and the role of its message.
+//!
+//! Not part of the content that Bedrock compares, and free to change:
+//!
+//! - the cache points, which move as a conversation grows and of which at most four remain;
+//! - the borders between successive messages of one role, and text as a string or as the only block of a list;
+//! - what completes the end of a request: a placeholder beside a document without text, for a conversation without a
+//!   user turn, or for a result that is missing.
+//!
+//! Three changes of the start are unavoidable, because Bedrock rejects anything else:
+//!
+//! - calls without declared tools have to be declared, and tools that a client finds in mid-conversation follow the
+//!   declared ones;
+//! - a result that comes late, or twice, moves to its call; until then the call has a placeholder;
+//! - the end of a turn that the model continues loses its whitespace.
+//!
+//! `test_support/prefix.rs` has the conversations and the comparison for the properties that check this.
 
 mod place;
 
@@ -55,22 +80,33 @@ pub(crate) fn point(
     Ok(Some(CachePoint::new(ttl)))
 }
 
-/// The cache point for [`automatic`]: `cache_control` of the body, or else the gateway's own setting.
+/// Automatic caching of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Automatic {
+    point: CachePoint,
+    /// Whether the client requests it, also beside its own points; the gateway's setting is for requests without.
+    of_client: bool,
+}
+
+/// Automatic caching: `cache_control` of the body, or else the gateway's own setting.
 pub(crate) fn automatic_point(
     body: &mut Object<'_>,
     context: &mut Context<'_>,
-) -> Result<Option<CachePoint>, RequestError> {
-    let configured = context.options.automatic_cache;
-    let configured = configured.then(|| CachePoint::new(None));
-    Ok(point(body, &FieldPath::Root, true, context)?.or(configured))
+) -> Result<Option<Automatic>, RequestError> {
+    let configured = context.options.automatic_cache.then(|| Automatic {
+        point: CachePoint::new(None),
+        of_client: false,
+    });
+    // Families that do not cache ignore it.
+    let given = point(body, &FieldPath::Root, true, context)?;
+    let given = given.map(|point| Automatic {
+        point,
+        of_client: true,
+    });
+    Ok(given.or(configured))
 }
 
-pub(crate) use place::{LOWERED, lost};
-
-/// Whether the request has a cache point.
-fn any(request: &ConverseRequest<'_>) -> bool {
-    count(request) > 0
-}
+pub(crate) use place::{LOWERED, MOVED};
 
 fn is_tool_point(tool: &Tool<'_>) -> bool {
     matches!(tool, Tool::CachePoint(_))
@@ -97,18 +133,25 @@ fn count(request: &ConverseRequest<'_>) -> usize {
 }
 
 /// Brings the cache points of a request into the places, number and order that Bedrock accepts, after adding
-/// `automatic` points if the client set none.
+/// `automatic` points: after tools, system prompt and messages if the client set none, else after the messages.
 ///
 /// # Errors
 /// In strict mode, when the client's points would be changed.
 pub(crate) fn finish(
     request: &mut ConverseRequest<'_>,
-    automatic: Option<CachePoint>,
+    automatic: Option<Automatic>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
-    let is_own = !any(request);
-    if let Some(point) = automatic.filter(|_| is_own) {
-        add_automatic(request, point, context);
+    let is_own = count(request) == 0;
+    match automatic {
+        Some(automatic) if is_own => {
+            after_tools_and_system(request, automatic.point, context);
+            after_messages(request, automatic.point, context);
+        }
+        Some(automatic) if automatic.of_client => {
+            after_messages(request, automatic.point, context);
+        }
+        _ => {}
     }
     place::places(request, is_own, context)?;
     limit(request, context)?;
@@ -147,8 +190,12 @@ fn limit(request: &mut ConverseRequest<'_>, context: &mut Context<'_>) -> Result
     Ok(())
 }
 
-/// Adds cache points after the tools, the system prompt and the last user message.
-fn add_automatic(request: &mut ConverseRequest<'_>, point: CachePoint, context: &Context<'_>) {
+/// Adds cache points after the tools and the system prompt.
+fn after_tools_and_system(
+    request: &mut ConverseRequest<'_>,
+    point: CachePoint,
+    context: &Context<'_>,
+) {
     let capabilities = &context.capabilities.cache;
     if capabilities.tools
         && let Some(config) = &mut request.tool_config
@@ -158,15 +205,13 @@ fn add_automatic(request: &mut ConverseRequest<'_>, point: CachePoint, context: 
     if capabilities.system && !request.system.is_empty() {
         request.system.push(SystemBlock::CachePoint(point));
     }
-    let last = request
-        .messages
-        .iter_mut()
-        .rev()
-        .find(|message| message.role == Role::User);
-    if let Some(message) = last.filter(|_| capabilities.messages) {
-        let after_result = matches!(message.content.last(), Some(ContentBlock::ToolResult(_)));
-        if !after_result || capabilities.after_tool_result {
-            message.content.push(ContentBlock::CachePoint(point));
-        }
+}
+
+/// Adds a cache point after the last user message.
+fn after_messages(request: &mut ConverseRequest<'_>, point: CachePoint, context: &Context<'_>) {
+    let mut messages = request.messages.iter_mut().rev();
+    let last = messages.find(|message| message.role == Role::User);
+    if let Some(message) = last.filter(|_| context.capabilities.cache.messages) {
+        message.content.push(ContentBlock::CachePoint(point));
     }
 }

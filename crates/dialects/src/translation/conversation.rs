@@ -19,7 +19,8 @@ pub(crate) struct Conversation<'a> {
 impl<'a> Conversation<'a> {
     /// Whether system messages are part of the system prompt: only before the first turn. Later ones stay in
     /// their place as user turns, because a system prompt that changes invalidates the cached prefix of every message
-    /// (<https://github.com/BerriAI/litellm/issues/41043>).
+    /// (<https://github.com/BerriAI/litellm/issues/41043>). Converse has the role `system`, too, but no report of a model
+    /// that takes it there.
     pub(crate) fn at_start(&self) -> bool {
         self.turns.is_empty()
     }

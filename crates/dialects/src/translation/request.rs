@@ -2,11 +2,11 @@
 //!
 //! A dialect calls [`draft`], adds the fields that only it knows, and calls [`finish`].
 
-use bedrock::converse::{CachePoint, ConverseRequest, Message, SystemBlock};
+use bedrock::converse::{ConverseRequest, Message, SystemBlock};
 use serde_json::{Map, Value};
 
 use super::{
-    cache,
+    cache::{self, Automatic},
     context::Context,
     conversation::instruct,
     error::RequestError,
@@ -104,7 +104,7 @@ pub(crate) fn draft<'a>(
 /// In strict mode, when cache points would be changed.
 pub(crate) fn finish<'a>(
     draft: Draft<'a>,
-    automatic: Option<CachePoint>,
+    automatic: Option<Automatic>,
     stream: bool,
     context: &mut Context<'_>,
 ) -> Result<Assembled<'a>, RequestError> {

@@ -59,7 +59,9 @@ pub(crate) fn result<'a>(
     let Some(upstream) = turns.match_result(&id) else {
         let param = context.field_names.result_id;
         context.warnings.changed(param, ORPHAN)?;
-        turns.user(orphan(inside, beside));
+        let mut blocks = orphan(inside, beside);
+        blocks.extend(point.map(ContentBlock::CachePoint));
+        turns.user(blocks);
         return Ok(());
     };
     let block = ToolResultBlock {

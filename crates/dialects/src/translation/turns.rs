@@ -114,6 +114,8 @@ enum Turn<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Turns<'a> {
     all: Vec<Turn<'a>>,
+    /// Cache points before the first turn.
+    points: Vec<ContentBlock<'a>>,
     ids: BTreeSet<Cow<'a, str>>,
     /// The next number after the start of a repeated id.
     suffixes: BTreeMap<String, u32>,
@@ -153,22 +155,44 @@ impl<'a> Turns<'a> {
         }
     }
 
+    /// Adds blocks without content, which are cache points, to the last turn.
+    fn points(&mut self, new: Vec<ContentBlock<'a>>) {
+        let blocks = match self.all.last_mut() {
+            Some(Turn::User { blocks, .. } | Turn::Assistant { blocks, .. }) => blocks,
+            None => &mut self.points,
+        };
+        blocks.extend(new);
+    }
+
+    /// Adds a turn with these blocks.
+    fn start(
+        &mut self,
+        blocks: Vec<ContentBlock<'a>>,
+        turn: impl FnOnce(Vec<ContentBlock<'a>>) -> Turn<'a>,
+    ) {
+        let mut all = std::mem::take(&mut self.points);
+        all.extend(blocks);
+        self.all.push(turn(all));
+    }
+
     pub(crate) fn user(&mut self, new: Vec<ContentBlock<'a>>) {
-        if new.is_empty() {
+        if !has_content(&new) {
+            self.points(new);
             return;
         }
         if let Some(Turn::User { blocks, .. }) = self.all.last_mut() {
             blocks.extend(new);
         } else {
-            self.all.push(Turn::User {
+            self.start(new, |blocks| Turn::User {
                 results: Results::default(),
-                blocks: new,
+                blocks,
             });
         }
     }
 
     pub(crate) fn assistant(&mut self, new: Vec<ContentBlock<'a>>, new_calls: Vec<Call<'a>>) {
-        if new.is_empty() {
+        if !has_content(&new) {
+            self.points(new);
             return;
         }
         if let Some(Turn::Assistant { blocks, calls }) = self.all.last_mut() {
@@ -177,7 +201,7 @@ impl<'a> Turns<'a> {
         } else {
             let mut calls = Calls::default();
             calls.extend(new_calls);
-            self.all.push(Turn::Assistant { blocks: new, calls });
+            self.start(new, |blocks| Turn::Assistant { blocks, calls });
         }
     }
 
@@ -264,6 +288,12 @@ impl<'a> Turns<'a> {
     }
 }
 
+/// Whether blocks have anything besides cache points.
+pub(crate) fn has_content(blocks: &[ContentBlock<'_>]) -> bool {
+    let is_point = |block: &ContentBlock<'_>| matches!(block, ContentBlock::CachePoint(_));
+    !blocks.iter().all(is_point)
+}
+
 /// Whether a turn of the assistant has anything that Bedrock counts as an answer. Claude 5 rejects a turn of reasoning
 /// alone as a prefill (<https://github.com/NousResearch/hermes-agent/issues/105780>).
 fn answers(blocks: &[ContentBlock<'_>]) -> bool {
@@ -293,41 +323,43 @@ fn close<'a>(
     Ok(())
 }
 
-/// Adds a user message with results first; blocks that the family does not support beside results follow in a
-/// separate message.
+/// Adds a user message with results first. Blocks from the first one on that the family does not support beside results
+/// follow in a separate message, so that blocks that are appended to the turn move none.
 fn push_user<'a>(
     mut results: Vec<ContentBlock<'a>>,
     mut rest: Vec<ContentBlock<'a>>,
     context: &Context<'_>,
     messages: &mut Vec<Message<'a>>,
 ) {
-    let words = |block: &ContentBlock<'_>| {
-        matches!(block, ContentBlock::Text(_) | ContentBlock::GuardContent(_))
-    };
-    let document = rest
-        .iter()
-        .any(|block| matches!(block, ContentBlock::Document(_)));
-    if document && !rest.iter().any(words) {
-        rest.insert(0, placeholder());
-    }
     if results.is_empty() {
         if !rest.is_empty() {
-            messages.push(user(rest));
+            messages.push(user(with_words(rest)));
         }
         return;
     }
     let beside = &context.capabilities.tool_result.beside;
-    let fits = rest
-        .iter()
-        .all(|block| kind(block).is_none_or(|kind| beside.contains(&kind)));
-    if fits {
-        results.append(&mut rest);
-    }
+    let fits = |block: &ContentBlock<'_>| kind(block).is_none_or(|kind| beside.contains(&kind));
+    let first = rest.iter().position(|block| !fits(block));
+    let later = first.map(|first| rest.split_off(first));
+    results.extend(with_words(rest));
     messages.push(user(results));
-    if !rest.is_empty() {
+    if let Some(later) = later {
         messages.push(assistant(vec![placeholder()]));
-        messages.push(user(rest));
+        messages.push(user(with_words(later)));
     }
+}
+
+/// Blocks with a text if they have a document, as Bedrock requires. The text is at the end, where blocks that are
+/// appended to the turn replace it.
+fn with_words(mut blocks: Vec<ContentBlock<'_>>) -> Vec<ContentBlock<'_>> {
+    let words = |block: &ContentBlock<'_>| {
+        matches!(block, ContentBlock::Text(_) | ContentBlock::GuardContent(_))
+    };
+    let document = |block: &ContentBlock<'_>| matches!(block, ContentBlock::Document(_));
+    if blocks.iter().any(document) && !blocks.iter().any(words) {
+        blocks.push(placeholder());
+    }
+    blocks
 }
 
 fn kind(block: &ContentBlock<'_>) -> Option<MediaKind> {

@@ -45,6 +45,14 @@ pub(crate) struct RequestLine<'a> {
     pub(crate) cache_read_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache_write_tokens: Option<u64>,
+    /// Part of `cache_write_tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_write_1h_tokens: Option<u64>,
+    /// The part of the request that changed, if a cached prefix was not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_break: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_lost_tokens: Option<u64>,
     /// Names, separated by commas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dropped_fields: Option<String>,
@@ -135,6 +143,9 @@ impl RequestLine<'_> {
                     output_tokens = self.output_tokens,
                     cache_read_tokens = self.cache_read_tokens,
                     cache_write_tokens = self.cache_write_tokens,
+                    cache_write_1h_tokens = self.cache_write_1h_tokens,
+                    cache_break = self.cache_break,
+                    cache_lost_tokens = self.cache_lost_tokens,
                     dropped_fields = self.dropped_fields,
                     changed_fields = self.changed_fields,
                     aws_request_id = self.aws_request_id,

@@ -112,6 +112,7 @@ pub(super) struct CallMetrics {
     tokens: Family<ClientTokenLabels, Counter>,
     cache_reads: Family<ClientModelLabels, Counter>,
     cache_writes: Family<ClientModelLabels, Counter>,
+    long_cache_writes: Family<ClientModelLabels, Counter>,
     latest_durations: Histograms<DurationLabels, Traced>,
     latest_first_chunks: Histograms<ModelLabels, Traced>,
     latest_input: Family<ConventionLabels, Counter>,
@@ -136,6 +137,7 @@ struct Series {
     tokens: [OnceLock<Counter>; 2],
     cache_reads: OnceLock<Counter>,
     cache_writes: OnceLock<Counter>,
+    long_cache_writes: OnceLock<Counter>,
     latest_durations: [OnceLock<Traced>; 2],
     latest_first_chunk: OnceLock<Traced>,
     latest_tokens: [OnceLock<Counter>; 5],
@@ -172,6 +174,7 @@ impl CallMetrics {
             tokens: Family::default(),
             cache_reads: Family::default(),
             cache_writes: Family::default(),
+            long_cache_writes: Family::default(),
             latest_durations: Family::new_with_constructor(durations),
             latest_first_chunks: Family::new_with_constructor(first_tokens),
             latest_input: Family::default(),
@@ -207,6 +210,8 @@ impl CallMetrics {
                 "Input tokens read from the prompt cache, by client and model";
             cache_writes: "bedrock_gateway_cache_write_tokens",
                 "Input tokens written to the prompt cache, by client and model";
+            long_cache_writes: "bedrock_gateway_cache_write_1h_tokens",
+                "Input tokens written to the prompt cache for an hour, part of those written";
         }
         if self.conventions.latest {
             register_seconds! { registry, self,
@@ -338,6 +343,12 @@ impl CallMetrics {
         let labels = || series.client_model_labels();
         increase(&series.cache_reads, &self.cache_reads, read, labels);
         increase(&series.cache_writes, &self.cache_writes, written, labels);
+        increase(
+            &series.long_cache_writes,
+            &self.long_cache_writes,
+            usage.cache_write_1h_input_tokens,
+            labels,
+        );
         if self.conventions.latest {
             let families = [
                 (&self.latest_input, input),

@@ -18,9 +18,8 @@ pub(crate) struct TargetLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BreakLabels {
-    /// As in the metrics of calls.
-    gen_ai_request_model: String,
     client: String,
+    model: String,
     part: &'static str,
 }
 
@@ -49,8 +48,8 @@ impl RoutingMetrics {
     /// Counts a cached prefix that was not read.
     pub(crate) fn cache_break(&self, model: &str, client: &str, part: &'static str) {
         let labels = BreakLabels {
-            gen_ai_request_model: model.to_owned(),
             client: client.to_owned(),
+            model: model.to_owned(),
             part,
         };
         self.cache_breaks.get_or_create(&labels).inc();

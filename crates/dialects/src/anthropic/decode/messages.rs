@@ -111,7 +111,7 @@ fn prompt<'a>(
             }
         }
     }
-    flatten(parts, context)
+    Ok(flatten(parts))
 }
 
 /// Calls `read` for each block of a message's content, or `text` for a string.
@@ -159,7 +159,7 @@ fn user<'a>(
         block: Some(block),
         cache: None,
     }));
-    turns.user(flatten(parts, context)?);
+    turns.user(flatten(parts));
     Ok(())
 }
 
@@ -170,8 +170,7 @@ fn result<'a>(
     turns: &mut Turns<'a>,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
-    let cached =
-        context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
+    let cached = context.capabilities.cache.messages;
     let mut point = cache::point(&mut block, at, cached, context)?;
     let id = block.required_string("tool_use_id", at)?;
     let is_error = block.boolean("is_error", at)?.unwrap_or(false);
@@ -186,7 +185,7 @@ fn result<'a>(
             |kind, block, at| {
                 let part = content::part(kind, block, at, context)?;
                 blocks.extend(part.block);
-                point = part.cache.filter(|_| cached).or(point);
+                point = part.cache.or(point);
                 Ok(())
             },
             |text| whole = text_block(text),
@@ -246,7 +245,7 @@ fn assistant<'a>(
         block: Some(block),
         cache: None,
     }));
-    turns.assistant(flatten(parts, context)?, calls);
+    turns.assistant(flatten(parts), calls);
     Ok(())
 }
 

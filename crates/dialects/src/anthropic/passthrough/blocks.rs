@@ -1,18 +1,14 @@
 //! Checks messages and system prompt for Claude: blocks that Bedrock does not support are adapted or rejected by name;
 //! signed blocks are not inspected.
 
-use std::borrow::Cow;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{Edits, Member, Request, Slice, cache, has_beta, tools::SEARCH_NAME};
+use super::{Member, Request, Slice, cache, has_beta, tools::SEARCH_NAME};
 use crate::{
     anthropic::decode::content::{text_of, tool_reference},
     translation::{
-        RequestError,
-        conversation::IN_PLACE,
-        media,
+        RequestError, media,
         names::claude_id,
         turns::{LAST_REASONING, PLACEHOLDER, REASONING},
         write::quoted,
@@ -48,31 +44,12 @@ pub(super) fn messages(
 ) -> Result<(), RequestError> {
     let members = list.members();
     let mut removed = vec![false; members.len()];
-    // The content with the results of the calls before.
-    let mut expected: Option<Slice<'_>> = None;
     for (index, (message, is_removed)) in members.iter().zip(&mut removed).enumerate() {
-        let role = message.value.get("role");
-        let system = role.filter(|role| role.string().as_deref() == Some("system"));
-        if let Some(role) = system
-            && !request.options.capabilities.system_role
-        {
-            request.warnings.changed("messages[].role", IN_PLACE)?;
-            if let Some(results) = &expected {
-                append(&message.value, results, request);
-                *is_removed = true;
-                continue;
-            }
-            request.edits.replace(&role, "\"user\"");
-        }
         let Some(content) = message.value.get("content") else {
             continue;
         };
-        let assistant = role.is_some_and(|role| role.string().as_deref() == Some("assistant"));
-        if system.is_none() {
-            let following = members.iter().skip(index.saturating_add(1));
-            let calls = assistant && has_block(&content, "tool_use");
-            expected = calls.then(|| results(following)).flatten();
-        }
+        let role = message.value.get("role").and_then(|role| role.string());
+        let assistant = role.as_deref() == Some("assistant");
         let ends = assistant && index.saturating_add(1) == members.len();
         let path = format!("messages[{index}].content");
         let kept = blocks(&content, &path, "messages[].content", request)?;
@@ -90,45 +67,6 @@ pub(super) fn messages(
         .edits
         .remove(&members, |_| removed.next().unwrap_or(false));
     Ok(())
-}
-
-/// The content of the next message that is not a system message, if it has results of calls.
-fn results<'m, 't: 'm>(following: impl Iterator<Item = &'m Member<'t>>) -> Option<Slice<'t>> {
-    let role = |message: &Member<'_>| message.value.get("role")?.string().map(Cow::into_owned);
-    let mut following = following;
-    let next = following.find(|message| role(message).as_deref() != Some("system"))?;
-    let content = next.value.get("content")?;
-    has_block(&content, "tool_result").then_some(content)
-}
-
-fn has_block(content: &Slice<'_>, kind: &str) -> bool {
-    let of_kind = |block: &Member<'_>| {
-        let found = block.value.get("type").and_then(|kind| kind.string());
-        found.as_deref() == Some(kind)
-    };
-    content.members().iter().any(of_kind)
-}
-
-/// Appends the text of a message to the results of calls, which Claude requires directly after the calls.
-fn append(message: &Slice<'_>, results: &Slice<'_>, request: &mut Request<'_, '_>) {
-    let Some(content) = message.get("content") else {
-        return;
-    };
-    if let Some(text) = content.string().filter(|text| !is_blank(text)) {
-        let block = json!({"type": "text", "text": text}).to_string();
-        request.edits.insert_last(results, &block, true);
-    }
-    for block in content.members() {
-        if is_blank_text(&block.value) {
-            continue;
-        }
-        // A cache point inside would escape the rules for its lifetime and number.
-        let text = block.value.json();
-        let plain = Slice::new(text);
-        let mut edits = Edits::default();
-        edits.remove(&plain.members(), |member| member.key == "cache_control");
-        request.edits.insert_last(results, &edits.apply(text), true);
-    }
 }
 
 /// Replaces a message without text, which Claude rejects; whether it is removed instead.
@@ -193,7 +131,7 @@ fn placeholder() -> String {
     json!({"type": "text", "text": PLACEHOLDER}).to_string()
 }
 
-fn is_blank(text: &str) -> bool {
+pub(super) fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 
@@ -262,17 +200,11 @@ fn blocks(
                 result(value, &path(), request)?;
                 cache::edit(value, &path(), request)?;
             }
+            // Only `null` is left of their points.
             Some("thinking" | "redacted_thinking") => {
-                let members = value.members();
-                if let Some(point) = value.get("cache_control") {
-                    if !point.is_null() {
-                        let why = "a thinking block cannot have a cache point";
-                        request.dropped("cache_control", why)?;
-                    }
-                    request
-                        .edits
-                        .remove(&members, |member| member.key == "cache_control");
-                }
+                request
+                    .edits
+                    .remove(&value.members(), |member| member.key == "cache_control");
             }
             Some("tool_reference") if !searches(request) => reference(value, request)?,
             Some("server_tool_use") if searches(request) && is_search(value) => {

@@ -30,8 +30,6 @@ pub(super) fn points<'t>(body: &str, root: &Root<'_, 't>) -> Vec<Slice<'t>> {
         for block in content.map(|content| content.members()).unwrap_or_default() {
             let kind = block.value.get("type").and_then(|kind| kind.string());
             match kind.as_deref() {
-                // The block loses its point.
-                Some("thinking" | "redacted_thinking") => continue,
                 Some("tool_result") => {
                     let inside = block.value.get("content").map(|content| content.members());
                     points.extend(inside.unwrap_or_default().iter().filter_map(control));
@@ -81,64 +79,6 @@ pub(super) fn excess(
         }
     }
     Ok(excess.iter().map(Slice::position).collect())
-}
-
-/// Automatic caching, which Claude's own API does not have on Bedrock: a point on the last block of the conversation,
-/// unless `points` already has the maximum.
-pub(super) fn automatic(
-    control: &Slice<'_>,
-    root: &Root<'_, '_>,
-    points: &[Slice<'_>],
-    request: &mut Request<'_, '_>,
-) -> Result<(), RequestError> {
-    let capabilities = request.options.capabilities;
-    if points.len() >= capabilities.cache.max_points {
-        return match capabilities.cache.max_points {
-            0 => {
-                let why = format!("{} does not cache prompts", capabilities.title);
-                request.dropped("cache_control", &why)
-            }
-            most => request.warnings.changed("cache_control", &only_last(most)),
-        };
-    }
-    let is_long = |point: &Slice<'_>| {
-        let ttl = point.get("ttl").and_then(|ttl| ttl.string());
-        ttl.as_deref() == Some("1h")
-    };
-    let hour = capabilities.cache.ttl.iter().any(|ttl| ttl == "1h");
-    let point = if hour && is_long(control) && points.iter().all(is_long) {
-        r#""cache_control":{"type":"ephemeral","ttl":"1h"}"#
-    } else {
-        r#""cache_control":{"type":"ephemeral"}"#
-    };
-    let messages = root.get("messages").map(|list| list.members());
-    let last = messages.and_then(|mut messages| messages.pop());
-    let Some(content) = last.and_then(|last| last.value.get("content")) else {
-        return Ok(());
-    };
-    if content.string().is_some_and(|text| !text.trim().is_empty()) {
-        let block = format!(r#"[{{"type":"text","text":{},{point}}}]"#, content.json());
-        request.edits.replace(&content, block);
-        return Ok(());
-    }
-    let may_have = |block: &&Member<'_>| {
-        let kind = block.value.get("type").and_then(|kind| kind.string());
-        !matches!(kind.as_deref(), Some("thinking" | "redacted_thinking"))
-            && !is_blank_text(&block.value)
-    };
-    let blocks = content.members();
-    let Some(block) = blocks.iter().rfind(may_have) else {
-        return Ok(());
-    };
-    match block.value.get("cache_control") {
-        None => request.edits.insert_first(&block.value, point, true),
-        Some(none) if none.is_null() => {
-            let value = point.trim_start_matches(r#""cache_control":"#);
-            request.edits.replace(&none, value);
-        }
-        Some(_) => {}
-    }
-    Ok(())
 }
 
 /// Removes a point above the maximum, and the members that Bedrock does not support: `scope`, and a `ttl` of an hour

@@ -21,10 +21,12 @@ use crate::translation::{
     write::quoted,
 };
 
-/// Successive messages of a role; messages of role `system` have no turn.
+/// Successive messages of a role; messages of role `system` have no turn, and end one of the assistant.
 struct Turn<'m, 't> {
     of_assistant: bool,
     messages: Vec<(usize, &'m Member<'t>)>,
+    /// The assistant's message before the turn, if a system message is between them.
+    before_system: Option<&'m Member<'t>>,
 }
 
 /// The calls of a turn.
@@ -83,24 +85,17 @@ pub(super) fn completed(
     };
     let mut calls = Calls::default();
     let turns = turns(&members);
+    let mut answer = None;
     for turn in &turns {
         if turn.of_assistant {
+            change.close(calls, answer)?;
             calls = change.calls(turn);
+            answer = turn.messages.last().map(|(_, message)| *message);
         } else {
             change.user(turn, std::mem::take(&mut calls))?;
         }
     }
-    if let Some((_, last)) = turns.last().and_then(|turn| turn.messages.last()) {
-        let placeholders = calls.placeholders();
-        if !placeholders.is_empty() {
-            change.added()?;
-            let message = format!(
-                r#"{{"role":"user","content":[{}]}}"#,
-                placeholders.join(",")
-            );
-            change.edits.insert_after(last, &message);
-        }
-    }
+    change.close(calls, answer)?;
     let Change {
         mut edits,
         removed,
@@ -114,21 +109,34 @@ pub(super) fn completed(
 
 fn turns<'m, 't>(members: &'m [Member<'t>]) -> Vec<Turn<'m, 't>> {
     let mut turns: Vec<Turn<'m, 't>> = Vec::new();
+    let mut is_after_system = false;
     for (index, message) in members.iter().enumerate() {
         let role = message.value.get("role").and_then(|role| role.string());
         let of_assistant = match role.as_deref() {
             Some("assistant") => true,
             Some("user") => false,
-            _ => continue,
+            _ => {
+                is_after_system = true;
+                continue;
+            }
         };
+        let is_after_system = std::mem::take(&mut is_after_system);
         match turns.last_mut() {
-            Some(turn) if turn.of_assistant == of_assistant => {
+            Some(turn)
+                if turn.of_assistant == of_assistant && !(of_assistant && is_after_system) =>
+            {
                 turn.messages.push((index, message));
             }
-            _ => turns.push(Turn {
-                of_assistant,
-                messages: vec![(index, message)],
-            }),
+            last => {
+                let before = last.and_then(|turn| turn.messages.last());
+                let before_system = before.filter(|_| is_after_system && !of_assistant);
+                let turn = Turn {
+                    of_assistant,
+                    messages: vec![(index, message)],
+                    before_system: before_system.map(|(_, message)| *message),
+                };
+                turns.push(turn);
+            }
         }
     }
     turns
@@ -173,7 +181,7 @@ impl<'t> Change<'_, 't> {
         let mut results = Vec::new();
         let mut rest = Vec::new();
         // Whether all results are at the start of the turn with the ids of their calls, and whether each has a call.
-        let (mut leading, mut ordered, mut complete) = (true, true, true);
+        let (mut leading, mut ordered, mut complete) = (turn.before_system.is_none(), true, true);
         for (index, message) in &turn.messages {
             let Some(content) = message.value.get("content") else {
                 return Ok(());
@@ -221,6 +229,13 @@ impl<'t> Change<'_, 't> {
         }
         self.is_changed = true;
         results.extend(placeholders);
+        if let Some(calls) = turn.before_system
+            && !results.is_empty()
+        {
+            // The system message follows the results.
+            let message = with_blocks(&std::mem::take(&mut results));
+            self.edits.insert_after(calls, &message);
+        }
         for (index, content, others, changes) in rest {
             let mut blocks = std::mem::take(&mut results);
             if blocks.is_empty() && !changes {
@@ -239,10 +254,30 @@ impl<'t> Change<'_, 't> {
         Ok(())
     }
 
+    /// Adds results of calls without a following turn of the user after the message with the calls.
+    fn close(
+        &mut self,
+        calls: Calls<'t>,
+        message: Option<&Member<'t>>,
+    ) -> Result<(), RequestError> {
+        let placeholders = calls.placeholders();
+        if let Some(message) = message.filter(|_| !placeholders.is_empty()) {
+            self.added()?;
+            self.edits
+                .insert_after(message, &with_blocks(&placeholders));
+        }
+        Ok(())
+    }
+
     fn added(&mut self) -> Result<(), RequestError> {
         self.is_changed = true;
         self.warnings.changed("messages[].content", RESULT_ADDED)
     }
+}
+
+/// A message of the user with these blocks.
+fn with_blocks(blocks: &[String]) -> String {
+    format!(r#"{{"role":"user","content":[{}]}}"#, blocks.join(","))
 }
 
 /// The id in a block of this type.

@@ -108,7 +108,7 @@ fn system<'a>(
     let parts = content_of(&mut message, at, cached, context)?;
     drop_name(&mut message, at, context)?;
     context.drop_unknown(message, at)?;
-    let blocks = flatten(parts, context)?;
+    let blocks = flatten(parts);
     conversation.system_message(blocks, &at.key("content"), context)
 }
 
@@ -126,7 +126,7 @@ fn user<'a>(
     )?;
     drop_name(&mut message, at, context)?;
     context.drop_unknown(message, at)?;
-    turns.user(flatten(parts, context)?);
+    turns.user(flatten(parts));
     Ok(())
 }
 
@@ -142,7 +142,7 @@ fn assistant<'a>(
     let kept = kept_reasoning(&message, context);
     let mut blocks = reasoning(&mut message, kept, at, context)?;
     let parts = content_of(&mut message, at, cached, context)?;
-    let mut text = flatten(parts, context)?;
+    let mut text = flatten(parts);
     if let Some(refusal) = message.string("refusal", at)? {
         text.extend(text_block(refusal));
     }
@@ -157,7 +157,9 @@ fn assistant<'a>(
             "an assistant message supports text and tool calls only; use a user message for images and files",
         ));
     }
-    let has_text = !text.is_empty();
+    let has_text = text
+        .iter()
+        .any(|block| !matches!(block, ContentBlock::CachePoint(_)));
     blocks.extend(text);
     let mut calls = Vec::new();
     if let Some(list) = message.take("tool_calls") {
@@ -185,10 +187,7 @@ fn assistant<'a>(
     }
     drop_name(&mut message, at, context)?;
     context.drop_unknown(message, at)?;
-    match point {
-        Some(_) if blocks.is_empty() => cache::lost(context)?,
-        point => blocks.extend(point.map(ContentBlock::CachePoint)),
-    }
+    blocks.extend(point.map(ContentBlock::CachePoint));
     turns.assistant(blocks, calls);
     Ok(())
 }
@@ -351,17 +350,12 @@ fn tool<'a>(
 ) -> Result<(), RequestError> {
     let id = message.required_string("tool_call_id", at)?;
     let is_error = message.boolean("is_error", at)?.unwrap_or(false);
-    let cached =
-        context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
+    let cached = context.capabilities.cache.messages;
     let parts = content_of(&mut message, at, cached, context)?;
     // The call has the name of the tool.
     message.take("name");
     context.drop_unknown(message, at)?;
-    let point = parts
-        .iter()
-        .rev()
-        .find_map(|part| part.cache)
-        .filter(|_| cached);
+    let point = parts.iter().rev().find_map(|part| part.cache);
     let given = ToolResult {
         id,
         is_error,

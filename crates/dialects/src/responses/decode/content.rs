@@ -38,7 +38,7 @@ pub(super) fn decode<'a>(
             ));
         }
     };
-    flatten(parts, context)
+    Ok(flatten(parts))
 }
 
 fn part<'a>(

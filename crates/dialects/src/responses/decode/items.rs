@@ -23,7 +23,7 @@ use crate::{
         parts::text_block,
         schema,
         tool_results::{self, ToolResult},
-        turns::Call,
+        turns::{Call, has_content},
     },
 };
 
@@ -256,7 +256,8 @@ impl<'a> Reader<'a> {
 
     /// Adds blocks of the assistant after their reasoning.
     fn assistant(&mut self, blocks: Vec<ContentBlock<'a>>, calls: Vec<Call<'a>>) {
-        if blocks.is_empty() {
+        if !has_content(&blocks) {
+            self.conversation.turns.assistant(blocks, calls);
             return;
         }
         let mut all = std::mem::take(&mut self.reasoning);
@@ -346,8 +347,7 @@ impl<'a> Reader<'a> {
     ) -> Result<(), RequestError> {
         self.no_more_reasoning(context)?;
         let id = item.required_string("call_id", at)?;
-        let cached =
-            context.capabilities.cache.messages && context.capabilities.cache.after_tool_result;
+        let cached = context.capabilities.cache.messages;
         // The call has them.
         item.take("name");
         item.take("namespace");

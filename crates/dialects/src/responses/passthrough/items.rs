@@ -1,8 +1,12 @@
 //! Items of `input` that Bedrock's endpoints do not know.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Adapter, remove, set, text};
+use super::{
+    Adapter,
+    body::{Element, Parts},
+    remove, set, text,
+};
 use crate::{
     responses::decode::{INPUT, TOOL_SEARCH},
     translation::RequestError,
@@ -13,42 +17,33 @@ const WITH_TOOLS: [&str; 2] = ["additional_tools", "tool_search_output"];
 
 impl Adapter<'_> {
     /// Moves the tools of items to `tools`; a tool that is there already stays.
-    pub(super) fn hoist(&mut self, request: &mut Map<String, Value>) {
-        let Some(Value::Array(items)) = request.get_mut("input") else {
+    pub(super) fn hoist(&mut self, parts: &mut Parts<'_>) {
+        let Some(items) = &mut parts.items else {
             return;
         };
         let mut found = Vec::new();
-        for item in items.iter_mut() {
-            if text(item, "type").is_some_and(|kind| WITH_TOOLS.contains(&kind))
-                && let Some(Value::Array(tools)) = item.get_mut("tools")
+        for item in items.iter() {
+            if text(&item.value, "type").is_some_and(|kind| WITH_TOOLS.contains(&kind))
+                && let Some(Value::Array(tools)) = item.value.get("tools")
             {
                 self.changed = true;
                 // The names stay, for the text of the result.
-                found.append(&mut tools.clone());
+                found.extend(tools.iter().cloned());
             }
         }
         let before = items.len();
-        items.retain(|item| text(item, "type") != Some("additional_tools"));
+        items.retain(|item| text(&item.value, "type") != Some("additional_tools"));
         self.changed |= items.len() != before;
-        if found.is_empty() {
-            return;
-        }
-        let tools = request
-            .entry("tools")
-            .or_insert_with(|| Value::Array(Vec::new()));
-        if tools.is_null() {
-            *tools = Value::Array(Vec::new());
-        }
-        if let Value::Array(tools) = tools {
-            super::tools::merge(tools, found);
+        if !found.is_empty() {
+            super::tools::merge(parts.tools.get_or_insert_default(), found);
         }
     }
 
     /// Replaces items by items that Bedrock knows.
-    pub(super) fn items(&mut self, items: &mut Vec<Value>) -> Result<(), RequestError> {
+    pub(super) fn items(&mut self, items: &mut Vec<Element<'_>>) -> Result<(), RequestError> {
         let mut kept = Vec::with_capacity(items.len());
         for mut item in items.drain(..) {
-            if self.item(&mut item)? {
+            if self.element(&mut item, Self::item)? {
                 kept.push(item);
             }
         }

@@ -34,6 +34,24 @@ fn bytes_are_unchanged_if_the_endpoint_accepts_the_request() {
 }
 
 #[test]
+fn the_text_of_what_is_not_adapted_is_unchanged() {
+    let custom = r#"{"type":"custom_tool_call","call_id":"c","name":"n","input":""}"#;
+    let (tool, item) = (
+        r#"{ "type":"function","name":"f","parameters":{"maximum": 1.00}}"#,
+        r#"{"role":"us\u0065r", "content":"1.00"}"#,
+    );
+    let body = format!(r#"{{ "tools":[{tool}],"model":"alias", "input":[{item}, {custom}] }}"#);
+    let adapted = by(body.as_bytes(), GPT, false).unwrap();
+    let adapted = String::from_utf8(adapted.body).unwrap();
+    let call =
+        r#"{"type":"function_call","call_id":"c","name":"n","arguments":"{\"input\":\"\"}"}"#;
+    assert_eq!(
+        adapted,
+        format!(r#"{{"tools":[{tool}],"model":"upstream","input":[{item},{call}]}}"#)
+    );
+}
+
+#[test]
 fn tools_of_items_move_to_tools_once() {
     let search = json!({"type": "function", "name": "search", "parameters": {}});
     let shell = json!({"type": "function", "name": "shell", "parameters": {}});

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use serde_json::{Value, json};
 
-use super::{Adapter, remove, restore::Original, set, text};
+use super::{Adapter, body::Element, remove, restore::Original, set, text};
 use crate::{
     responses::{
         decode::{CallForm, GRAMMAR, INPUT_SCHEMA, TOOL_SEARCH, with_grammar},
@@ -39,44 +39,52 @@ fn hosted(tool: &Value) -> Option<&str> {
 
 impl Adapter<'_> {
     /// Adapts the declared tools.
-    pub(super) fn tools(&mut self, tools: &mut Vec<Value>) -> Result<(), RequestError> {
+    pub(super) fn tools(&mut self, tools: &mut Vec<Element<'_>>) -> Result<(), RequestError> {
         for tool in tools.iter().filter(|_| !self.namespaces) {
-            self.names.reserve(text(tool, "name").unwrap_or_default());
+            let name = text(&tool.value, "name");
+            self.names.reserve(name.unwrap_or_default());
         }
         let mut adapted = Vec::with_capacity(tools.len());
         for mut tool in tools.drain(..) {
-            if let Some(kind) = hosted(&tool).filter(|_| !self.namespaces) {
+            if let Some(kind) = hosted(&tool.value).filter(|_| !self.namespaces) {
                 let why = format!("{kind} is not a tool that {} supports", self.title);
                 self.warnings.dropped("tools[]", &why)?;
                 self.changed = true;
                 continue;
             }
-            if text(&tool, "type") != Some("namespace") {
-                self.tool(&mut tool, None)?;
+            if text(&tool.value, "type") != Some("namespace") {
+                self.element(&mut tool, |adapter, tool| adapter.tool(tool, None))?;
                 adapted.push(tool);
                 continue;
             }
-            let client = text(&tool, "name").unwrap_or_default().to_owned();
-            let upstream = renamed(&client);
-            let namespace = Namespace {
-                client: &client,
-                upstream: self.namespaces.then_some(&*upstream),
-            };
-            if let Some(Value::Array(inside)) = tool.get_mut("tools") {
-                for tool in inside.iter_mut() {
-                    self.tool(tool, Some(namespace))?;
-                }
-                if !self.namespaces {
-                    adapted.append(inside);
-                }
-            }
+            self.element(&mut tool, Self::namespace)?;
             if self.namespaces {
-                self.changed |= upstream != client;
-                set(&mut tool, "name", upstream.as_ref().into());
                 adapted.push(tool);
+            } else if let Some(Value::Array(inside)) = tool.value.get_mut("tools") {
+                adapted.extend(inside.drain(..).map(Element::new));
             }
         }
         *tools = adapted;
+        Ok(())
+    }
+
+    /// Adapts a namespace and the tools in it.
+    fn namespace(&mut self, tool: &mut Value) -> Result<(), RequestError> {
+        let client = text(tool, "name").unwrap_or_default().to_owned();
+        let upstream = renamed(&client);
+        let namespace = Namespace {
+            client: &client,
+            upstream: self.namespaces.then_some(&*upstream),
+        };
+        if let Some(Value::Array(inside)) = tool.get_mut("tools") {
+            for tool in inside.iter_mut() {
+                self.tool(tool, Some(namespace))?;
+            }
+        }
+        if self.namespaces {
+            self.changed |= upstream != client;
+            set(tool, "name", upstream.as_ref().into());
+        }
         Ok(())
     }
 
@@ -209,7 +217,24 @@ fn renamed(namespace: &str) -> Cow<'_, str> {
 }
 
 /// Adds tools, and tools of namespaces, that a list does not have.
-pub(super) fn merge(tools: &mut Vec<Value>, more: Vec<Value>) {
+pub(super) fn merge(tools: &mut Vec<Element<'_>>, more: Vec<Value>) {
+    let mut all: Vec<Value> = tools
+        .iter_mut()
+        .map(|tool| std::mem::take(&mut tool.value))
+        .collect();
+    let before = all.clone();
+    merge_values(&mut all, more);
+    let mut added = all.into_iter();
+    for ((tool, value), before) in tools.iter_mut().zip(added.by_ref()).zip(before) {
+        if value != before {
+            tool.changed();
+        }
+        tool.value = value;
+    }
+    tools.extend(added.map(Element::new));
+}
+
+fn merge_values(tools: &mut Vec<Value>, more: Vec<Value>) {
     let key = |tool: &Value| {
         let member = |name| text(tool, name).unwrap_or_default().to_owned();
         (member("type"), member("name"))
@@ -234,7 +259,7 @@ pub(super) fn merge(tools: &mut Vec<Value>, more: Vec<Value>) {
         if let Some(Value::Array(list)) =
             tools.get_mut(index).and_then(|tool| tool.get_mut("tools"))
         {
-            merge(list, more);
+            merge_values(list, more);
         }
     }
 }

@@ -1,49 +1,110 @@
 //! Puts cache points where Bedrock accepts them: never first in a message, never after reasoning, never directly
 //! after a document that Bedrock converts to text, and those of an hour before those of five minutes.
 //!
+//! A point that has to move goes to the nearest place before it: a later one would cache content that the client did
+//! not mark and that may change. Bedrock reads tools, system prompt and messages in this order, so the end of a
+//! message, of the system prompt and of the tools are places for a point of what follows.
+//!
 //! Sources: <https://github.com/aws/aws-sdk-java-v2/issues/6277> (documents, measured for six formats),
 //! <https://github.com/strands-agents/harness-sdk/issues/3758> (order of lifetimes, measured),
+//! <https://github.com/strands-agents/harness-sdk/issues/3677> (first in a message),
 //! <https://github.com/anomalyco/opencode/issues/49859> (reasoning).
 
 use bedrock::converse::{CachePoint, ContentBlock, ConverseRequest, SystemBlock, Tool};
 
-use crate::translation::{context::Context, error::RequestError};
+use crate::{
+    families::CacheCapabilities,
+    translation::{context::Context, error::RequestError},
+};
 
 /// The format of the only documents that Bedrock does not convert to text.
 const NOT_CONVERTED: &str = "pdf";
+/// The warning about a moved point.
+pub(crate) const MOVED: &str = "moved to the nearest earlier block that can have a cache point; Bedrock rejects it in its place";
 
-/// What happened to the cache points of a message.
-#[derive(Clone, Copy, Debug, Default)]
+/// What happened to the cache points of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Outcome {
     moved: bool,
     dropped: bool,
 }
 
-/// Moves or drops the points in messages that Bedrock would reject. `is_own`: the points are the gateway's own, which
-/// need no warning.
+/// A list of tools or blocks with cache points.
+trait Element {
+    fn new(point: CachePoint) -> Self;
+    /// The point, if it is one.
+    fn point(&mut self) -> Option<&mut CachePoint>;
+    /// Whether a cache point may follow.
+    fn carries(&self, capabilities: &CacheCapabilities) -> bool;
+}
+
+impl Element for Tool<'_> {
+    fn new(point: CachePoint) -> Self {
+        Self::CachePoint(point)
+    }
+
+    fn point(&mut self) -> Option<&mut CachePoint> {
+        match self {
+            Self::CachePoint(point) => Some(point),
+            _ => None,
+        }
+    }
+
+    fn carries(&self, capabilities: &CacheCapabilities) -> bool {
+        capabilities.tools && !matches!(self, Self::CachePoint(_))
+    }
+}
+
+impl Element for SystemBlock<'_> {
+    fn new(point: CachePoint) -> Self {
+        Self::CachePoint(point)
+    }
+
+    fn point(&mut self) -> Option<&mut CachePoint> {
+        match self {
+            Self::CachePoint(point) => Some(point),
+            _ => None,
+        }
+    }
+
+    fn carries(&self, capabilities: &CacheCapabilities) -> bool {
+        capabilities.system && !matches!(self, Self::CachePoint(_))
+    }
+}
+
+impl Element for ContentBlock<'_> {
+    fn new(point: CachePoint) -> Self {
+        Self::CachePoint(point)
+    }
+
+    fn point(&mut self) -> Option<&mut CachePoint> {
+        match self {
+            Self::CachePoint(point) => Some(point),
+            _ => None,
+        }
+    }
+
+    fn carries(&self, capabilities: &CacheCapabilities) -> bool {
+        capabilities.messages
+            && match self {
+                Self::CachePoint(_) | Self::ReasoningContent(_) => false,
+                Self::ToolResult(_) => capabilities.after_tool_result,
+                Self::Document(document) => document.format == NOT_CONVERTED,
+                _ => true,
+            }
+    }
+}
+
+/// Moves or drops the points that Bedrock would reject. `is_own`: the points are the gateway's own, which need no
+/// warning.
 pub(super) fn places(
     request: &mut ConverseRequest<'_>,
     is_own: bool,
     context: &mut Context<'_>,
 ) -> Result<(), RequestError> {
-    if let Some(config) = &mut request.tool_config {
-        let mut after_tool = false;
-        config.tools.retain(|tool| {
-            let point = matches!(tool, Tool::CachePoint(_));
-            let kept = !point || after_tool;
-            after_tool = !point;
-            kept
-        });
-    }
-    let mut outcome = Outcome::default();
-    for message in &mut request.messages {
-        if message.content.iter().any(super::is_point) {
-            place(&mut message.content, &mut outcome);
-        }
-    }
+    let outcome = place(request, &context.capabilities.cache);
     if outcome.moved && !is_own {
-        let how = "moved, because Bedrock rejects a cache point directly after a document that it converts to text";
-        context.warnings.changed("cache_control", how)?;
+        context.warnings.changed("cache_control", MOVED)?;
     }
     if outcome.dropped && !is_own {
         lost(context)?;
@@ -52,54 +113,101 @@ pub(super) fn places(
 }
 
 /// The warning for a point that has no place.
-pub(crate) fn lost(context: &mut Context<'_>) -> Result<(), RequestError> {
+fn lost(context: &mut Context<'_>) -> Result<(), RequestError> {
     let why = "a cache point needs a block before it that is neither reasoning nor a document that Bedrock converts to text";
     context.warnings.dropped("cache_control", why)
 }
 
-fn place(content: &mut Vec<ContentBlock<'_>>, outcome: &mut Outcome) {
-    let mut waiting: Option<CachePoint> = None;
-    let mut placed = Vec::with_capacity(content.len().saturating_add(1));
-    for block in content.drain(..) {
-        let ContentBlock::CachePoint(point) = block else {
-            let fits = !is_converted(&block) && !is_reasoning(&block);
-            placed.push(block);
-            if fits && let Some(point) = waiting.take() {
-                outcome.moved = true;
-                placed.push(ContentBlock::CachePoint(point));
-            }
+fn place(request: &mut ConverseRequest<'_>, capabilities: &CacheCapabilities) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut no_tools = Vec::new();
+    let tools = match &mut request.tool_config {
+        Some(config) => &mut config.tools,
+        None => &mut no_tools,
+    };
+    if !list(tools, capabilities, &mut outcome).is_empty() {
+        outcome.dropped = true;
+    }
+    for point in list(&mut request.system, capabilities, &mut outcome) {
+        outcome.put(append(tools, point, capabilities));
+    }
+    let mut index: usize = 0;
+    while let Some((message, rest)) = request
+        .messages
+        .split_at_mut_checked(index)
+        .and_then(|(before, rest)| Some((rest.first_mut()?, before)))
+    {
+        for point in list(&mut message.content, capabilities, &mut outcome) {
+            let before = rest.iter_mut().rev();
+            let is_placed = before
+                .map(|message| &mut message.content)
+                .any(|content| append(content, point, capabilities))
+                || append(&mut request.system, point, capabilities)
+                || append(tools, point, capabilities);
+            outcome.put(is_placed);
+        }
+        index = index.saturating_add(1);
+    }
+    outcome
+}
+
+impl Outcome {
+    /// A point that has left its list.
+    const fn put(&mut self, is_placed: bool) {
+        self.moved |= is_placed;
+        self.dropped |= !is_placed;
+    }
+}
+
+/// Puts the points of a list into their places; returns those that have none in it.
+fn list<E: Element>(
+    elements: &mut Vec<E>,
+    capabilities: &CacheCapabilities,
+    outcome: &mut Outcome,
+) -> Vec<CachePoint> {
+    let mut homeless = Vec::new();
+    if !elements.iter_mut().any(|element| element.point().is_some()) {
+        return homeless;
+    }
+    let mut placed: Vec<E> = Vec::with_capacity(elements.len());
+    for mut element in elements.drain(..) {
+        let Some(point) = element.point() else {
+            placed.push(element);
             continue;
         };
-        match placed.last() {
-            // The point before it caches the same prefix.
-            Some(ContentBlock::CachePoint(_)) => {}
-            Some(before) if is_converted(before) => waiting = Some(point),
-            Some(before) if !is_reasoning(before) => placed.push(ContentBlock::CachePoint(point)),
-            _ => outcome.dropped = true,
+        let point = *point;
+        let is_in_place = placed
+            .last_mut()
+            .is_some_and(|last| last.point().is_some() || last.carries(capabilities));
+        if append(&mut placed, point, capabilities) {
+            outcome.moved |= !is_in_place;
+        } else {
+            homeless.push(point);
         }
     }
-    if let Some(point) = waiting {
-        // No block follows the documents, so the point goes before them.
-        let fits = placed.iter().rposition(|block| !is_converted(block));
-        let before = fits.and_then(|at| Some((at.saturating_add(1), placed.get(at)?)));
-        match before {
-            Some((_, ContentBlock::CachePoint(_))) => outcome.moved = true,
-            Some((at, block)) if !is_reasoning(block) => {
-                outcome.moved = true;
-                placed.insert(at, ContentBlock::CachePoint(point));
-            }
-            _ => outcome.dropped = true,
-        }
+    *elements = placed;
+    homeless
+}
+
+/// Adds a point after the last element that may have one; whether there is one. A point that is there already caches the
+/// same prefix, for the longer of both lifetimes.
+fn append<E: Element>(
+    elements: &mut Vec<E>,
+    point: CachePoint,
+    capabilities: &CacheCapabilities,
+) -> bool {
+    let carrier = elements
+        .iter()
+        .rposition(|element| element.carries(capabilities));
+    let Some(carrier) = carrier else {
+        return false;
+    };
+    let next = carrier.saturating_add(1);
+    match elements.get_mut(next).and_then(Element::point) {
+        Some(known) => known.ttl = known.ttl.or(point.ttl),
+        None => elements.insert(next, E::new(point)),
     }
-    *content = placed;
-}
-
-fn is_converted(block: &ContentBlock<'_>) -> bool {
-    matches!(block, ContentBlock::Document(document) if document.format != NOT_CONVERTED)
-}
-
-const fn is_reasoning(block: &ContentBlock<'_>) -> bool {
-    matches!(block, ContentBlock::ReasoningContent(_))
+    true
 }
 
 /// Lowers points of an hour that follow a point of five minutes; Bedrock reads tools, system prompt and messages in
@@ -150,11 +258,13 @@ pub(crate) const LOWERED: &str = "1h was lowered to 5m, because a cache point of
 mod tests {
     use std::borrow::Cow;
 
-    use bedrock::converse::{DocumentBlock, ReasoningContent, Source};
+    use bedrock::converse::{
+        DocumentBlock, Message, ReasoningContent, Role, Source, ToolResultBlock,
+    };
 
     use super::*;
 
-    /// `t` is text, `d` a converted document, `p` a PDF, `r` reasoning, `|` a cache point.
+    /// `t` and `c` are text, `d` a converted document, `p` a PDF, `r` reasoning, `x` a result, `|` a cache point.
     fn blocks(letters: &str) -> Vec<ContentBlock<'static>> {
         let document = |format| {
             ContentBlock::Document(DocumentBlock {
@@ -167,6 +277,12 @@ mod tests {
         };
         let block = |letter| match letter {
             't' => ContentBlock::Text(Cow::Borrowed("t")),
+            'c' => ContentBlock::Text(Cow::Borrowed("c")),
+            'x' => ContentBlock::ToolResult(ToolResultBlock {
+                tool_use_id: Cow::Borrowed("x"),
+                content: Vec::new(),
+                status: None,
+            }),
             'd' => document("csv"),
             'p' => document("pdf"),
             'r' => ContentBlock::ReasoningContent(ReasoningContent::RedactedContent(
@@ -179,42 +295,121 @@ mod tests {
 
     fn letters(blocks: &[ContentBlock<'_>]) -> String {
         let letter = |block: &ContentBlock<'_>| match block {
+            ContentBlock::Text(text) if text == "c" => 'c',
             ContentBlock::Text(_) => 't',
             ContentBlock::ReasoningContent(_) => 'r',
             ContentBlock::CachePoint(_) => '|',
-            block if is_converted(block) => 'd',
+            ContentBlock::ToolResult(_) => 'x',
+            ContentBlock::Document(document) if document.format != NOT_CONVERTED => 'd',
             _ => 'p',
         };
         blocks.iter().map(letter).collect()
     }
 
+    const CLAUDE: CacheCapabilities = CacheCapabilities {
+        system: true,
+        messages: true,
+        tools: true,
+        after_tool_result: true,
+        ttl: Vec::new(),
+        max_points: 4,
+    };
+
+    /// Messages separated by spaces, after a system prompt if the text starts with `s`.
+    fn request(text: &str) -> ConverseRequest<'static> {
+        let mut words: Vec<&str> = text.split(' ').collect();
+        let mut request = ConverseRequest::default();
+        if words[0].starts_with('s') {
+            let system = words.remove(0).chars().map(|letter| match letter {
+                '|' => SystemBlock::CachePoint(CachePoint::new(None)),
+                _ => SystemBlock::Text(Cow::Borrowed("s")),
+            });
+            request.system = system.collect();
+        }
+        let messages = words.into_iter().map(|letters| Message {
+            role: Role::User,
+            content: blocks(letters),
+        });
+        request.messages = messages.collect();
+        request
+    }
+
+    fn shown(request: &ConverseRequest<'_>) -> String {
+        let system = request.system.iter().map(|block| match block {
+            SystemBlock::CachePoint(_) => '|',
+            _ => 's',
+        });
+        let messages = request.messages.iter();
+        let mut words: Vec<String> = messages.map(|message| letters(&message.content)).collect();
+        if !request.system.is_empty() {
+            words.insert(0, system.collect());
+        }
+        words.join(" ")
+    }
+
     #[test]
-    fn points_have_a_valid_block_before_them() {
+    fn points_go_to_the_nearest_legal_place_before_them() {
         for (given, expected, moved, dropped) in [
             ("t|", "t|", false, false),
             ("tp|", "tp|", false, false),
+            ("t||", "t|", false, false),
             ("|t", "t", false, true),
             ("r|t", "rt", false, true),
-            ("tr|", "tr", false, true),
+            ("tr|", "t|r", true, false),
             ("td|", "t|d", true, false),
             ("tdd|", "t|dd", true, false),
-            ("d|t", "dt|", true, false),
-            ("td|t", "tdt|", true, false),
-            ("td|d|t|", "tddt|", true, false),
+            ("d|t", "dt", false, true),
+            ("td|t", "t|dt", true, false),
+            ("td|d|t|", "t|ddt|", true, false),
             ("d|", "d", false, true),
             ("t|d|", "t|d", true, false),
-            ("rd|", "rd", false, true),
-            ("d|p", "dp|", true, false),
+            ("d|p", "dp", false, true),
+            // In the message before, or the system prompt.
+            ("t d|t", "t| dt", true, false),
+            ("t r|c t", "t| rc t", true, false),
+            ("t rd |t", "t| rd t", true, false),
+            ("s |t", "s| t", true, false),
+            ("s| d|", "s| d", true, false),
+            ("s d|t d|t", "s| dt| dt", true, false),
         ] {
-            let mut content = blocks(given);
-            let mut outcome = Outcome::default();
-            place(&mut content, &mut outcome);
-            assert_eq!(letters(&content), expected, "{given}");
-            assert_eq!(
-                (outcome.moved, outcome.dropped),
-                (moved, dropped),
-                "{given}"
-            );
+            let mut request = request(given);
+            let outcome = place(&mut request, &CLAUDE);
+            assert_eq!(shown(&request), expected, "{given}");
+            let expected = Outcome { moved, dropped };
+            assert_eq!(outcome, expected, "{given}");
         }
+    }
+
+    #[test]
+    fn no_point_follows_a_result_where_the_family_rejects_it() {
+        let capabilities = CacheCapabilities {
+            after_tool_result: false,
+            ..CLAUDE
+        };
+        let mut request = request("t x|");
+        assert_eq!(
+            place(&mut request, &capabilities),
+            Outcome {
+                moved: true,
+                dropped: false
+            }
+        );
+        assert_eq!(shown(&request), "t| x");
+    }
+
+    #[test]
+    fn points_of_one_place_live_for_the_longer_lifetime() {
+        let mut content = blocks("t|d");
+        content.push(ContentBlock::CachePoint(CachePoint::new(Some("1h"))));
+        let mut request = ConverseRequest {
+            messages: vec![Message {
+                role: Role::User,
+                content,
+            }],
+            ..ConverseRequest::default()
+        };
+        place(&mut request, &CLAUDE);
+        let point = &request.messages[0].content[1];
+        assert!(matches!(point, ContentBlock::CachePoint(point) if point.ttl == Some("1h")));
     }
 }

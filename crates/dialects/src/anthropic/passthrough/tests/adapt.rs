@@ -85,10 +85,10 @@ fn a_system_message_between_a_call_and_its_result_follows_the_result() {
     let text = r#"{"type":"text","text":"Mind it."}"#;
     let cached = r#"{"type":"text","text":"Mind it.","cache_control":{"type":"ephemeral"}}"#;
     let blank = r#"{"type":"text","text":" "}"#;
-    for content in [
-        "\"Mind it.\"",
-        &format!("[{text}]"),
-        &format!("[{blank},{cached}]"),
+    for (content, expected) in [
+        ("\"Mind it.\"", text),
+        (&*format!("[{text}]"), text),
+        (&*format!("[{blank},{cached}]"), cached),
     ] {
         adapts(
             SONNET,
@@ -96,11 +96,60 @@ fn a_system_message_between_a_call_and_its_result_follows_the_result() {
                 r#""messages":[{{"role":"user","content":"q"}},{call},{{"role":"system","content":{content}}},{{"role":"user","content":[{result}]}}]"#
             ),
             &format!(
-                r#""messages":[{{"role":"user","content":"q"}},{call},{{"role":"user","content":[{result},{text}]}}]"#
+                r#""messages":[{{"role":"user","content":"q"}},{call},{{"role":"user","content":[{result},{expected}]}}]"#
             ),
             &["messages[].role"],
         );
+        // With the role, it stays a message.
+        let system = format!(r#"{{"role":"system","content":{content}}}"#);
+        let user = format!(r#"{{"role":"user","content":[{result}]}}"#);
+        let kept = system.replace(&format!("{blank},"), "");
+        let (mut given, mut sent) = (String::new(), String::new());
+        for (body, messages) in [(&mut given, [&system, &user]), (&mut sent, [&user, &kept])] {
+            let [first, second] = messages;
+            *body =
+                format!(r#""messages":[{{"role":"user","content":"q"}},{call},{first},{second}]"#);
+        }
+        let warnings: &[&str] = if kept == system {
+            &[]
+        } else {
+            &["messages[].content"]
+        };
+        adapts(OPUS_4_8, &given, &sent, warnings);
     }
+}
+
+#[test]
+fn points_of_thinking_and_blank_text_go_to_the_block_before() {
+    let point = r#""cache_control":{"type":"ephemeral"}"#;
+    let thinking = r#"{"type":"thinking","thinking":"","signature":"c""#;
+    let text = |point: &str| format!(r#"{{{point}"type":"text","text":"a"}}"#);
+    let body = |user: &str, answer: &str| {
+        format!(
+            r#""messages":[{{"role":"user","content":{user}}},{{"role":"assistant","content":[{answer}]}}]"#
+        )
+    };
+    let marked = format!(r#"[{{"type":"text","text":"q",{point}}}]"#);
+    adapts(
+        SONNET,
+        &body("\"q\"", &format!("{thinking},{point}}},{}", text(""))),
+        &body(&marked, &format!("{thinking}}},{}", text(""))),
+        &["cache_control"],
+    );
+    let blank = format!(r#"{{"type":"text","text":" ",{point}}}"#);
+    adapts(
+        SONNET,
+        &body("\"q\"", &format!("{},{blank}", text(""))),
+        &body("\"q\"", &text(&format!("{point},"))),
+        &["cache_control", "messages[].content"],
+    );
+    // The block before has one already.
+    adapts(
+        SONNET,
+        &body(&marked, &format!("{thinking},{point}}},{}", text(""))),
+        &body(&marked, &format!("{thinking}}},{}", text(""))),
+        &["cache_control"],
+    );
 }
 
 #[test]
@@ -111,11 +160,13 @@ fn automatic_caching_is_a_point_on_the_last_block() {
     let sent = |content: &str| format!(r#""messages":[{{"role":"user","content":{content}}}]"#);
     let short = r#"{"type":"ephemeral"}"#;
     let long = r#"{"type":"ephemeral","ttl":"1h"}"#;
-    for (control, content, expected) in [
+    let lowered = r#"{"type":"ephemeral","ttl":"5m"}"#;
+    for (control, content, expected, warnings) in [
         (
             short,
             r#""hi""#.to_owned(),
             format!(r#"[{{"type":"text","text":"hi","cache_control":{short}}}]"#),
+            &[][..],
         ),
         (
             long,
@@ -123,6 +174,7 @@ fn automatic_caching_is_a_point_on_the_last_block() {
             format!(
                 r#"[{{"type":"text","text":"a"}},{{"cache_control":{long},"type":"text","text":"b"}}]"#
             ),
+            &[],
         ),
         (
             long,
@@ -130,11 +182,24 @@ fn automatic_caching_is_a_point_on_the_last_block() {
                 r#"[{{"type":"text","text":"a","cache_control":{short}}},{{"type":"text","text":"b"}}]"#
             ),
             format!(
-                r#"[{{"type":"text","text":"a","cache_control":{short}}},{{"cache_control":{short},"type":"text","text":"b"}}]"#
+                r#"[{{"type":"text","text":"a","cache_control":{short}}},{{"cache_control":{lowered},"type":"text","text":"b"}}]"#
             ),
+            &["cache_control.ttl"],
+        ),
+        // The last block that may have one.
+        (
+            short,
+            r#"[{"type":"text","text":"a"},{"type":"text","text":" "}]"#.to_owned(),
+            format!(r#"[{{"cache_control":{short},"type":"text","text":"a"}}]"#),
+            &["messages[].content"],
         ),
     ] {
-        adapts(SONNET, &given(control, &content), &sent(&expected), &[]);
+        adapts(
+            SONNET,
+            &given(control, &content),
+            &sent(&expected),
+            warnings,
+        );
     }
 }
 

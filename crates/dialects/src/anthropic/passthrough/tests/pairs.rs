@@ -215,10 +215,9 @@ fn a_system_message_after_a_call_follows_the_placeholder() {
         &[assistant(&[CALL]), system],
         &[
             assistant(&[CALL]),
-            format!(r#"{{"role":"user","content":[{ADDED}]}}"#),
-            r#"{"role":"user","content":"Mind it."}"#.to_owned(),
+            format!(r#"{{"role":"user","content":[{ADDED},{{"type":"text","text":"Mind it."}}]}}"#),
         ],
-        &["messages[].content", "messages[].role"],
+        &["messages[].role", "messages[].content"],
     );
 }
 
