@@ -34,8 +34,8 @@ pub(super) enum Lifetime {
 impl Lifetime {
     fn duration(self) -> Duration {
         match self {
-            Self::FiveMinutes | Self::Implicit => Duration::from_secs(300),
-            Self::Hour => Duration::from_secs(3600),
+            Self::FiveMinutes | Self::Implicit => Duration::from_mins(5),
+            Self::Hour => Duration::from_hours(1),
         }
     }
 }
