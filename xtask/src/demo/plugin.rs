@@ -46,7 +46,8 @@ impl Story<'_> {
         }
         let arguments = ["doctor", ACCESS, "-o", "json", "--", "--invoke", "none"];
         let shown = console.step("doctor", |step| self.plugin(step, &arguments))?;
-        ensure!(json(&shown)?["errors"] == 0, "doctor found errors: {shown}");
+        let errors = json(&shown)?.get("errors").and_then(Value::as_u64);
+        ensure!(errors == Some(0), "doctor found errors: {shown}");
         let arguments = ["chat", ACCESS, "--model", MODEL, PROMPT];
         let shown = console.step("chat", |step| self.plugin(step, &arguments))?;
         ensure!(shown.trim_end() == PROMPT, "the response is {shown:?}");
@@ -60,7 +61,8 @@ impl Story<'_> {
         let shown = console.step("logs", |step| self.plugin(step, &arguments))?;
         let mut lines = shown.lines().filter(|line| line.contains("\"request_id\""));
         let line = json(lines.next_back().context("the logs have no request")?)?;
-        let id = line["request_id"].as_str().context("no request id")?;
+        let id = line.get("request_id").and_then(Value::as_str);
+        let id = id.context("no request id")?;
         let shown = console.step("trace", |step| self.plugin(step, &["trace", id]))?;
         console.note(&shown);
         ensure!(
@@ -79,7 +81,7 @@ impl Story<'_> {
     }
 
     fn plugin(&self, step: &Step, arguments: &[&str]) -> Result<String> {
-        let programs = self.programs()?;
+        let programs = programs()?;
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = format!("{}:{}", programs.display(), path.display());
         let mut plugin = command(build::program(Profile::Dev, "kubectl-bedrock")?);
@@ -89,19 +91,19 @@ impl Story<'_> {
         plugin.env("PATH", path).args(["--namespace", TEAM]);
         process::capture(step, plugin.args(arguments))
     }
+}
 
-    /// A directory with a program `kubectl`: that of the local cluster.
-    fn programs(&self) -> Result<PathBuf> {
-        let directory = repository::target().join("demo-programs");
-        let path = directory.join("kubectl");
-        let tool = build::program(Profile::Dev, "localcluster")?;
-        let script = format!("#!/bin/sh\nexec '{}' kubectl \"$@\"\n", tool.display());
-        let failed = || format!("failed to write {}", path.display());
-        fs::create_dir_all(&directory).with_context(failed)?;
-        fs::write(&path, script).with_context(failed)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).with_context(failed)?;
-        Ok(directory)
-    }
+/// A directory with a program `kubectl`: that of the local cluster.
+fn programs() -> Result<PathBuf> {
+    let directory = repository::target().join("demo-programs");
+    let path = directory.join("kubectl");
+    let tool = build::program(Profile::Dev, "localcluster")?;
+    let script = format!("#!/bin/sh\nexec '{}' kubectl \"$@\"\n", tool.display());
+    let failed = || format!("failed to write {}", path.display());
+    fs::create_dir_all(&directory).with_context(failed)?;
+    fs::write(&path, script).with_context(failed)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).with_context(failed)?;
+    Ok(directory)
 }
 
 fn json(text: &str) -> Result<Value> {
