@@ -156,7 +156,8 @@ pub fn passthrough(
                 removed.insert(key);
             }
             "anthropic_version" if endpoint == Endpoint::InvokeModel => versioned = true,
-            "anthropic_version" | "anthropic_beta" | "betas" => {
+            // The point of `cache_control` is on the last block.
+            "anthropic_version" | "anthropic_beta" | "betas" | "cache_control" => {
                 removed.insert(key);
             }
             "service_tier" => {
@@ -186,10 +187,6 @@ pub fn passthrough(
                     key,
                     "requires the beta context-management, which this model does not support",
                 )?;
-            }
-            // It is on the last block.
-            "cache_control" => {
-                removed.insert(key);
             }
             "speed" => {
                 removed.insert(key);

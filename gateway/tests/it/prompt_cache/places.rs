@@ -105,20 +105,20 @@ pub(super) fn input(text: &str) -> Value {
 }
 
 pub(super) fn message(role: &str, content: Value) -> Value {
-    json!({"role": role, "content": content})
+    Value::from_iter([("role", json!(role)), ("content", content)])
 }
 
 pub(super) fn converse(messages: Value) -> Value {
-    json!({"messages": messages})
+    Value::from_iter([("messages", messages)])
 }
 
 /// A request of each dialect with this conversation; Responses has `store: false`.
 pub(super) fn chat(messages: Value) -> Value {
-    json!({"messages": messages})
+    Value::from_iter([("messages", messages)])
 }
 
 pub(super) fn responses(input: Value) -> Value {
-    json!({"input": input, "store": false})
+    Value::from_iter([("input", input), ("store", json!(false))])
 }
 
 #[tokio::test]

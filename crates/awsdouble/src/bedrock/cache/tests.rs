@@ -23,7 +23,9 @@ fn point(ttl: &str) -> Value {
 }
 
 fn request(system: Value, content: Value) -> Value {
-    json!({ "system": system, "messages": [{ "role": "user", "content": content }] })
+    let message = [("role", json!("user")), ("content", content)];
+    let messages = Value::from_iter([Value::from_iter(message)]);
+    Value::from_iter([("system", system), ("messages", messages)])
 }
 
 /// An account's calls of one model in one region.

@@ -29,12 +29,9 @@ pub(super) fn points<'t>(body: &str, root: &Root<'_, 't>) -> Vec<Slice<'t>> {
         let content = message.value.get("content");
         for block in content.map(|content| content.members()).unwrap_or_default() {
             let kind = block.value.get("type").and_then(|kind| kind.string());
-            match kind.as_deref() {
-                Some("tool_result") => {
-                    let inside = block.value.get("content").map(|content| content.members());
-                    points.extend(inside.unwrap_or_default().iter().filter_map(control));
-                }
-                _ => {}
+            if kind.as_deref() == Some("tool_result") {
+                let inside = block.value.get("content").map(|content| content.members());
+                points.extend(inside.unwrap_or_default().iter().filter_map(control));
             }
             points.extend(control(&block));
         }
