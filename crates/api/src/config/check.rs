@@ -68,30 +68,7 @@ impl GatewayConfig {
                 }
             }
         }
-        if self.limits.max_body_bytes == 0 {
-            return invalid("limits.maxBodyBytes", "must be at least 1");
-        }
-        if self.limits.keep_alive_seconds == 0 {
-            return invalid("limits.keepAliveSeconds", "must be at least 1");
-        }
-        if self.limits.total_seconds == Some(0) {
-            return invalid(
-                "limits.totalSeconds",
-                "must be at least 1; remove it for no limit",
-            );
-        }
-        if self.routing.eject_seconds == 0 {
-            return invalid(
-                "routing.ejectSeconds",
-                "must be at least 1; set routing.ejectAfterFailures to 0 to eject no target",
-            );
-        }
-        if self.routing.hedge_after_seconds == Some(0) {
-            return invalid(
-                "routing.hedgeAfterSeconds",
-                "must be at least 1; remove it to send no second request",
-            );
-        }
+        self.check_zeros()?;
         if let Some(Store { redis }) = &self.limits.store
             && !(redis.url.starts_with("redis://") || redis.url.starts_with("rediss://"))
         {
@@ -109,6 +86,43 @@ impl GatewayConfig {
             }
         }
         Ok(())
+    }
+
+    /// Numbers that must not be 0.
+    fn check_zeros(&self) -> Result<(), ConfigError> {
+        let (limits, routing) = (&self.limits, &self.routing);
+        let at_least_1 = "must be at least 1";
+        let numbers = [
+            (
+                limits.max_body_bytes == 0,
+                "limits.maxBodyBytes",
+                at_least_1,
+            ),
+            (
+                limits.keep_alive_seconds == 0,
+                "limits.keepAliveSeconds",
+                at_least_1,
+            ),
+            (
+                limits.total_seconds == Some(0),
+                "limits.totalSeconds",
+                "must be at least 1; remove it for no limit",
+            ),
+            (
+                routing.eject_seconds == 0,
+                "routing.ejectSeconds",
+                "must be at least 1; set routing.ejectAfterFailures to 0 to eject no target",
+            ),
+            (
+                routing.hedge_after_seconds == Some(0),
+                "routing.hedgeAfterSeconds",
+                "must be at least 1; remove it to send no second request",
+            ),
+        ];
+        match numbers.into_iter().find(|(is_zero, ..)| *is_zero) {
+            Some((_, field, message)) => invalid(field, message),
+            None => Ok(()),
+        }
     }
 
     /// All rate limits, each with the path of its field.
