@@ -142,12 +142,9 @@ pub async fn run(
         namespaces: namespaces_relabelled,
         leadership: candidacy.leadership.clone(),
     };
+    let config = Config::default().debounce(DEBOUNCE);
     let controller = Controller::for_stream(record(changed, &queue), access_store.clone())
-        .with_config(
-            Config::default()
-                .debounce(DEBOUNCE)
-                .concurrency(settings.concurrency),
-        );
+        .with_config(config.concurrency(settings.concurrency));
     let requests = ReconcileRequests::new(Arc::clone(&queue));
     let (controller, stores) = watch_related(
         controller,

@@ -262,15 +262,7 @@ pub(crate) fn validate(
     let mut problems = Problems::default();
     let namespace = access.metadata.namespace.clone().unwrap_or_default();
     let name = access.metadata.name.clone().unwrap_or_default();
-    if name.len() > MAX_NAME
-        || !name.starts_with(|c: char| c.is_ascii_lowercase())
-        || name.contains('.')
-    {
-        problems.add(
-            "metadata.name",
-            format!("must be at most {MAX_NAME} lower-case letters, digits and hyphens, starting with a letter"),
-        );
-    }
+    check_name(&name, &mut problems);
     labels::check("spec.commonLabels", &spec.common_labels, &mut problems);
     let region = problems.parse::<Region>("spec.region", &spec.region);
     let session_name = identity::session_name(&namespace, &name);
@@ -364,6 +356,19 @@ pub(crate) fn validate(
         service_account,
         models,
     })
+}
+
+/// The names of children begin with that of the object.
+fn check_name(name: &str, problems: &mut Problems) {
+    if name.len() > MAX_NAME
+        || !name.starts_with(|c: char| c.is_ascii_lowercase())
+        || name.contains('.')
+    {
+        problems.add(
+            "metadata.name",
+            format!("must be at most {MAX_NAME} lower-case letters, digits and hyphens, starting with a letter"),
+        );
+    }
 }
 
 fn service_account(

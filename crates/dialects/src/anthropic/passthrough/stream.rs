@@ -57,7 +57,6 @@ struct Message {
 
 /// Token counts; in a stream, later counts replace earlier ones.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "names in Anthropic's API")]
 struct Usage {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
