@@ -257,7 +257,12 @@ async fn faults_of_regions_are_hidden_from_clients() {
     let (expected, found) = (healthy.p99(), faulty.p99());
     let summary =
         format!("{errors} errors, {calls} calls, {moves} moves, p99 {found:?} ({expected:?})");
-    assert!(errors < 10, "{summary}: {:?}", faulty.errors);
+    // Streams that are cut after their first byte, before the region is ejected and while it is tried again.
+    assert!(
+        faulty.errors.iter().all(|error| error == "cut"),
+        "{summary}"
+    );
+    assert!(errors < 15, "{summary}");
     assert!(found < expected * 2, "{summary}");
     // A conversation leaves a faulty region and comes back.
     assert!(moves > 0 && moves < 3 * 2 * CONVERSATIONS, "{summary}");
