@@ -79,16 +79,16 @@ impl CommandLine {
         }
         let cluster = self.kube.connect().await?;
         match self.command {
-            Command::Status(args) => status::run(&args, &cluster, out).await,
-            Command::Check(args) => check::run(&args, &cluster, out).await,
+            Command::Status(args) => Box::pin(status::run(&args, &cluster, out)).await,
+            Command::Check(args) => Box::pin(check::run(&args, &cluster, out)).await,
             Command::Explain(args) => explain::run(&args, out),
-            Command::Logs(args) => logs::run(&args, &cluster, out).await,
-            Command::Doctor(args) => doctor::run(&args, &cluster).await,
-            Command::Chat(args) => chat::run(*args, &cluster, out).await,
-            Command::Iam(args) => iam::run(*args, &cluster, out).await,
-            Command::Top(args) => top::run(&args, &cluster, out).await,
-            Command::Trace(args) => trace::run(&args, &cluster, out).await,
-            Command::Bundle(args) => bundle::run(&args, &cluster, out).await,
+            Command::Logs(args) => Box::pin(logs::run(&args, &cluster, out)).await,
+            Command::Doctor(args) => Box::pin(doctor::run(&args, &cluster)).await,
+            Command::Chat(args) => Box::pin(chat::run(*args, &cluster, out)).await,
+            Command::Iam(args) => Box::pin(iam::run(*args, &cluster, out)).await,
+            Command::Top(args) => Box::pin(top::run(&args, &cluster, out)).await,
+            Command::Trace(args) => Box::pin(trace::run(&args, &cluster, out)).await,
+            Command::Bundle(args) => Box::pin(bundle::run(&args, &cluster, out)).await,
         }
     }
 }

@@ -144,7 +144,7 @@ impl Sampled {
             .filter(|(_, usage)| *usage != Usage::default())
             .map(|(client, usage)| ClientUsage { client, usage })
             .collect();
-        clients.sort_by(|one, other| other.usage.requests.cmp(&one.usage.requests));
+        clients.sort_by_key(|client| std::cmp::Reverse(client.usage.requests));
         TopReport {
             namespace: self.namespace,
             name: self.name,

@@ -312,11 +312,12 @@ mod tests {
 
     #[test]
     fn names_the_part_and_the_path_of_the_first_difference() {
+        type Edit = fn(&mut Value);
+
         let base = json!({ "model": "m", "system": "Be brief. Now: 12:00.",
             "tools": [{ "name": "a", "input_schema": { "type": "object", "properties": {} } }],
             "tool_choice": "auto",
             "messages": [{ "role": "user", "content": "one" }, { "role": "assistant", "content": "two" }] });
-        type Edit = fn(&mut Value);
         let cases: [(Edit, &str, &str, &str); 7] = [
             (|body| body["model"] = json!("n"), "model", "model", "\"n\""),
             (

@@ -17,11 +17,8 @@ use super::{
 };
 use crate::state::State;
 
-fn rejected(message: &str) -> Option<kube::Error> {
-    Some(kube::Error::Api(Box::new(Status::failure(
-        message,
-        "Forbidden",
-    ))))
+fn rejected(message: &str) -> kube::Error {
+    kube::Error::Api(Box::new(Status::failure(message, "Forbidden")))
 }
 
 #[test]
@@ -91,19 +88,19 @@ fn probe_tells_a_rejection_by_the_webhook_from_a_webhook_that_does_not_respond()
         "admission webhook \"validate.bedrockaccess.dev\" denied the request: spec.models[0]";
     let name = "bedrockaccess.dev";
     assert_eq!(
-        probed("validation", name, rejected(denied)).state,
+        probed("validation", name, Some(rejected(denied))).state,
         State::Ok
     );
     let failed =
         "failed calling webhook \"authorize.bedrockaccess.dev\": x509: certificate has expired";
-    for error in [None, rejected(failed)] {
+    for error in [None, Some(rejected(failed))] {
         let line = probed("validation", name, error);
         assert_eq!(line.state, State::Error);
         assert!(line.fix.unwrap().contains("9443"));
     }
     let other = "admission webhook \"policy.example\" denied the request: no";
     let forbidden = "bedrockaccesses is forbidden: User cannot create";
-    for error in [rejected(other), rejected(forbidden)] {
+    for error in [Some(rejected(other)), Some(rejected(forbidden))] {
         assert_eq!(probed("validation", name, error).state, State::Warning);
     }
 }

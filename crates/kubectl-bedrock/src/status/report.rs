@@ -356,7 +356,7 @@ fn sidecars(
         let mut report = PodReport::new(pod, now);
         if !has_gateway(pod) {
             report.state = State::Warning;
-            report.message = "no sidecar: replace the pod".to_owned();
+            "no sidecar: replace the pod".clone_into(&mut report.message);
         }
         reports.push(report);
     }

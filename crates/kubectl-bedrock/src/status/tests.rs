@@ -50,7 +50,7 @@ fn owned(kind: &str, name: &str, data: &Value) -> DynamicObject {
     serde_json::from_value(object).unwrap()
 }
 
-fn endpoint(conditions: Vec<Value>) -> Endpoint {
+fn endpoint(conditions: &[Value]) -> Endpoint {
     let access = json!({
         "apiVersion": "bedrockaccess.dev/v1alpha1", "kind": "BedrockAccess",
         "metadata": {"name": "chat", "namespace": "team-a", "generation": 2},
@@ -85,7 +85,7 @@ fn endpoint(conditions: Vec<Value>) -> Endpoint {
 }
 
 fn healthy() -> Endpoint {
-    let mut endpoint = endpoint(vec![
+    let mut endpoint = endpoint(&[
         condition(
             "Ready",
             "True",
@@ -143,7 +143,7 @@ fn healthy_endpoint_is_a_tree_of_everything_that_belongs_to_it() {
 
 #[test]
 fn failing_endpoint_shows_each_problem_with_its_fix() {
-    let mut failing = endpoint(vec![
+    let mut failing = endpoint(&[
         condition(
             "Ready",
             "False",
@@ -216,7 +216,7 @@ fn failing_endpoint_shows_each_problem_with_its_fix() {
 
 #[test]
 fn object_that_no_operator_has_seen_is_an_error() {
-    let mut new = endpoint(Vec::new());
+    let mut new = endpoint(&[]);
     new.access.status = None;
     let report = AccessReport::new(&new, now());
     assert_eq!(report.state, State::Error);
@@ -243,7 +243,7 @@ fn rollout_is_a_warning_and_a_blocked_object_an_error() {
             condition("Ready", "False", reason, "x"),
             condition("Reconciling", reconciling, reason, "x"),
         ];
-        AccessReport::new(&endpoint(conditions), now()).state
+        AccessReport::new(&endpoint(&conditions), now()).state
     };
     assert_eq!(state("RollingOut", "True"), State::Warning);
     assert_eq!(state("RollingOut", "False"), State::Error);

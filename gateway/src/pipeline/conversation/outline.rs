@@ -163,7 +163,7 @@ impl Reader {
                 self.outline.points.messages.add(lifetime(value));
             }
             name if PARAMETERS.iter().any(|one| one.as_bytes() == name) => {
-                self.parameter(name, cursor)?
+                self.parameter(name, cursor)?;
             }
             _ => {
                 cursor.value()?;

@@ -44,6 +44,10 @@ pub(crate) struct FinishedCall<'a> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "names of OpenTelemetry's conventions"
+)]
 struct ModelLabels {
     gen_ai_operation_name: &'static str,
     gen_ai_provider_name: &'static str,
@@ -298,8 +302,9 @@ impl CallMetrics {
                 .saturating_sub(1);
             if more_tokens > 0 {
                 let each = call.took.saturating_sub(first).as_secs_f64() / as_f64(more_tokens);
-                let cell = &series.per_output_token;
-                cell.get_or_init(|| self.per_output_token.get_or_create_owned(&labels()))
+                series
+                    .per_output_token
+                    .get_or_init(|| self.per_output_token.get_or_create_owned(&labels()))
                     .observe(each);
             }
         }

@@ -131,10 +131,10 @@ impl Kind {
             .then(|| format!("Reminder {turn}: the budget is {turn} steps."));
         Step { text, system }
     }
+}
 
-    /// The result of a call.
-    pub(super) fn result(&self, turn: usize, index: usize) -> String {
-        let lines = (0..30).map(|line| format!("{line:>4} let part_{turn}_{index} = {line};"));
-        lines.collect::<Vec<_>>().join("\n")
-    }
+/// The result of a call.
+pub(super) fn result(turn: usize, index: usize) -> String {
+    let lines = (0..30).map(|line| format!("{line:>4} let part_{turn}_{index} = {line};"));
+    lines.collect::<Vec<_>>().join("\n")
 }

@@ -10,7 +10,7 @@ use hyper_util::{
 };
 use serde_json::{Value, json};
 
-use super::session::{Kind, Marks, TURNS};
+use super::session::{Kind, Marks, TURNS, result};
 use crate::rig::Rig;
 
 const KEY: &str = "bedrock-api-key-of-a-direct-client";
@@ -85,7 +85,7 @@ impl Wire {
             let step = kind.step(turn, !calls.is_empty());
             let results = calls.drain(..).enumerate();
             let results: Vec<_> = results
-                .map(|(index, id)| (id, kind.result(turn, index)))
+                .map(|(index, id)| (id, result(turn, index)))
                 .collect();
             self.results(&results);
             if let Some(text) = &step.text {
@@ -167,22 +167,20 @@ impl Wire {
 
     /// Adds a system message in mid-conversation, or what replaces it where Bedrock has none.
     fn system(&mut self, text: &str) {
-        match self.api {
-            Api::Chat => self
-                .history
-                .push(json!({"role": "system", "content": text})),
-            Api::Responses => self
-                .history
+        let keeps_role = match self.api {
+            Api::Chat | Api::Messages => true,
+            Api::InvokeModel => self.model.contains("opus-4-8"),
+            Api::Responses | Api::Converse => false,
+        };
+        if keeps_role {
+            let message = json!({"role": "system", "content": text});
+            self.history.push(message);
+        } else if self.api == Api::Responses {
+            self.history
                 .push(json!({"type": "message", "role": "developer",
-                "content": [{"type": "input_text", "text": text}]})),
-            Api::Messages => self
-                .history
-                .push(json!({"role": "system", "content": text})),
-            Api::InvokeModel if self.model.contains("opus-4-8") => {
-                self.history
-                    .push(json!({"role": "system", "content": text}));
-            }
-            Api::InvokeModel | Api::Converse => self.user(text),
+                "content": [{"type": "input_text", "text": text}]}));
+        } else {
+            self.user(text);
         }
     }
 

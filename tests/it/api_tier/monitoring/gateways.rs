@@ -134,16 +134,20 @@ impl Gateways {
         let minute = 1_000_000;
         let well = json!({"requestsPerMinute": minute, "store": url(address.port())});
         let storeless = json!({"requestsPerMinute": minute, "store": url(free_address().port())});
-        let starts = [
-            One::start(WELL, well, account(root)),
-            One::start("limited", json!({"requestsPerMinute": 1}), account(root)),
-            One::start("expiring", none(), short),
-            One::start("untrusted", none(), stranger),
-            One::start("throttled", none(), account(root)),
-            One::start("failing", none(), account(root)),
-            One::start("busy", json!({"maxInFlight": 1}), account(root)),
-            One::start("refused", none(), account(root)),
-            One::start("storeless", storeless, account(root)),
+        let starts = vec![
+            Box::pin(One::start(WELL, well, account(root))),
+            Box::pin(One::start(
+                "limited",
+                json!({"requestsPerMinute": 1}),
+                account(root),
+            )),
+            Box::pin(One::start("expiring", none(), short)),
+            Box::pin(One::start("untrusted", none(), stranger)),
+            Box::pin(One::start("throttled", none(), account(root))),
+            Box::pin(One::start("failing", none(), account(root))),
+            Box::pin(One::start("busy", json!({"maxInFlight": 1}), account(root))),
+            Box::pin(One::start("refused", none(), account(root))),
+            Box::pin(One::start("storeless", storeless, account(root))),
         ];
         let this = Self {
             all: join_all(starts).await,

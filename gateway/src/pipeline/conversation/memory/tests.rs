@@ -77,10 +77,12 @@ async fn a_continued_conversation_that_reads_its_prefix_is_no_break() {
     assert_eq!(second(&request(), soon, TARGET, 5000).await, None, "again");
 }
 
-#[tokio::test(start_paused = true)]
-async fn each_planted_break_has_the_name_of_what_changed() {
-    type Change = fn(&mut Value);
-    let cases: [(&str, Change, Difference); 17] = [
+type Change = fn(&mut Value);
+
+/// Changes of a request, and what they are called.
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn planted() -> [(&'static str, Change, Difference); 17] {
+    [
         (
             "a timestamp in the system prompt",
             |body| body["system"][0]["text"] = json!("You help. It is 12:01."),
@@ -119,7 +121,7 @@ async fn each_planted_break_has_the_name_of_what_changed() {
                 body["tools"]
                     .as_array_mut()
                     .unwrap()
-                    .push(json!({ "name": "new", "input_schema": {} }))
+                    .push(json!({ "name": "new", "input_schema": {} }));
             },
             found(Part::Tools, None),
         ),
@@ -181,13 +183,17 @@ async fn each_planted_break_has_the_name_of_what_changed() {
                         .as_object_mut()
                         .unwrap()
                         .remove("cache_control"),
-                )
+                );
             },
             found(Part::CachePoints, None),
         ),
-    ];
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_planted_break_has_the_name_of_what_changed() {
     let soon = Duration::from_secs(20);
-    for (name, change, expected) in cases {
+    for (name, change, expected) in planted() {
         let mut body = next(&request());
         change(&mut body);
         let difference = second(&body, soon, TARGET, 500).await;
