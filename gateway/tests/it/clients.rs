@@ -12,6 +12,20 @@ use crate::rig::{MODEL, Plan, Rig, ask, now};
 const AUDIENCE: &str = "bedrockaccess.dev/team-a/chat";
 
 #[tokio::test]
+async fn health_needs_no_key() {
+    let rig = Rig::start(Plan {
+        settings: Box::new(|settings| settings.api_key = Some(gateway::ApiKey::new("sk-right"))),
+        ..Plan::default()
+    })
+    .await;
+    for (path, status) in [("/healthz", 200), ("/health", 200), ("/v1/models", 401)] {
+        let response = rig.call(Method::GET, path, &[], "").await;
+        assert_eq!(response.status, status, "{path}");
+        assert!(response.headers.contains_key("x-request-id"));
+    }
+}
+
+#[tokio::test]
 async fn rejects_requests_without_a_valid_key_before_calling_bedrock() {
     let rig = Rig::start(Plan {
         settings: Box::new(|settings| settings.api_key = Some(gateway::ApiKey::new("sk-right"))),

@@ -40,10 +40,10 @@ async fn try_run(rig: &Rig, arguments: &[&str]) -> anyhow::Result<(bool, String)
     let program = ["kubectl-bedrock", &kubeconfig, &namespace];
     let words = program.iter().chain(arguments);
     let words = words.map(|word| (*word).to_owned());
-    let mut out = Vec::new();
+    let mut out = anstream::StripStream::new(Vec::new());
     let code = CommandLine::of(words).unwrap().run(&mut out).await?;
     let succeeded = format!("{code:?}") == format!("{:?}", ExitCode::SUCCESS);
-    Ok((succeeded, String::from_utf8(out).unwrap()))
+    Ok((succeeded, String::from_utf8(out.into_inner()).unwrap()))
 }
 
 async fn json_of(rig: &Rig, arguments: &[&str]) -> Value {
@@ -183,7 +183,7 @@ async fn status_iam_and_bundle_describe_an_endpoint() {
         "NotAllowed",
         "us-east-1 is not allowed (allowed by regions: eu-*)",
         "(policies of the namespace: europe)",
-        "Fix: The message names the field",
+        "Fix:  The message names the field",
     ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }

@@ -31,6 +31,7 @@ const POLICIES: &str = "docs/guide/policies.md";
 const SIDECAR: &str = "docs/guide/sidecar.md";
 const REACH: &str = "docs/guide/reach.md";
 const MODELS: &str = "docs/guide/operations.md#models";
+const TARGETS: &str = "docs/guide/targets.md#ejection";
 
 const fn condition(
     name: &'static str,
@@ -102,6 +103,12 @@ pub(super) const ROWS: &[Row] = &[
         "Every model can be called from its region, according to the table of models in the operator. Ready does not depend on it.",
         "The message names the model and the ids that work. Correct modelId or region in spec.models.",
         MODELS,
+    ),
+    condition(
+        c::TARGETS_HEALTHY,
+        "No gateway pod has left out a target for a minute or longer because it fails. Ready does not depend on it.",
+        "The message names the target and the error. Requests go to the other targets of the model meanwhile.",
+        TARGETS,
     ),
     condition(
         c::SIDECARS_UP_TO_DATE,
@@ -217,6 +224,12 @@ pub(super) const ROWS: &[Row] = &[
         "Gateway pods do not become ready.",
         "`kubectl bedrock status NAME` shows the state of each pod, `kubectl bedrock logs NAME` its log, `kubectl bedrock doctor NAME` the cause of missing credentials.",
         TROUBLESHOOTING,
+    ),
+    reason(
+        c::REASON_TARGET_EJECTED,
+        "Gateway pods leave out a target because its calls fail, and try it again later.",
+        "The message names the error: raise the quota for throttling, correct the role or the model for refusals, otherwise wait for AWS.",
+        TARGETS,
     ),
     reason(
         c::REASON_NO_PODS,
