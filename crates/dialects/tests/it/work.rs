@@ -250,6 +250,16 @@ fn shape(name: &str, n: usize) -> (Via, &'static str, String) {
                 })
             )),
         ),
+        "chat: documents with cache points" => (
+            Via::Chat,
+            CLAUDE,
+            chat_messages(&format!(
+                r#"{{"role":"user","content":[{}]}}"#,
+                list(n, |_| {
+                    r#"{"type":"file","file":{"filename":"t.csv","file_data":"data:text/csv;base64,YQ=="},"cache_control":{"type":"ephemeral"}}"#.to_owned()
+                })
+            )),
+        ),
         "chat: metadata keys" => (
             Via::Chat,
             NOVA,
@@ -436,6 +446,17 @@ fn shape(name: &str, n: usize) -> (Via, &'static str, String) {
                 })
             )),
         ),
+        "passthrough: thinking with cache points" => (
+            Via::Passthrough,
+            CLAUDE,
+            turns(&format!(
+                r#"{{"role":"assistant","content":[{},{{"type":"text","text":"a"}}]}},{{"role":"user","content":"b"}}"#,
+                // More, since the work in proportion is large here.
+                list(4 * n, |_| {
+                    r#"{"type":"thinking","thinking":"a","signature":"cw==","cache_control":{"type":"ephemeral"}}"#.to_owned()
+                })
+            )),
+        ),
         "passthrough: blank blocks" => (
             Via::Passthrough,
             CLAUDE,
@@ -593,7 +614,7 @@ fn shape(name: &str, n: usize) -> (Via, &'static str, String) {
     }
 }
 
-const SHAPES: [&str; 50] = [
+const SHAPES: [&str; 52] = [
     "chat: tools",
     "chat: tools with odd names",
     "chat: allowed tools",
@@ -608,6 +629,7 @@ const SHAPES: [&str; 50] = [
     "chat: turns with reasoning alone",
     "chat: text parts",
     "chat: parts with cache points",
+    "chat: documents with cache points",
     "chat: metadata keys",
     "chat: unknown fields",
     "chat: stop sequences",
@@ -628,6 +650,7 @@ const SHAPES: [&str; 50] = [
     "passthrough: properties with odd names",
     "passthrough: repeated fields",
     "passthrough: blocks with cache points",
+    "passthrough: thinking with cache points",
     "passthrough: blank blocks",
     "passthrough: calls with odd ids",
     "passthrough: flags",

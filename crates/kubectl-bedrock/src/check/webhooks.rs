@@ -69,24 +69,26 @@ fn namespace(cluster: &Cluster, installation: &Installation) -> String {
 
 async fn sidecar(cluster: &Cluster, name: &str) -> Option<Line> {
     let api = Api::<MutatingWebhookConfiguration>::all(cluster.client.clone());
-    match api.get(name).await {
-        Ok(found) => {
-            let webhooks = found.webhooks.unwrap_or_default();
-            let configs: Vec<_> = webhooks.iter().map(|one| &one.client_config).collect();
-            Some(authority(name, &configs))
-        }
-        Err(error) if is_missing(&error) => None,
-        Err(error) => Some(not_read(name, &error)),
-    }
+    let found = api.get(name).await.map(|found| found.webhooks);
+    checked(name, found, |webhook| webhook.client_config)
 }
 
 async fn validation(cluster: &Cluster, name: &str) -> Option<Line> {
     let api = Api::<ValidatingWebhookConfiguration>::all(cluster.client.clone());
-    match api.get(name).await {
-        Ok(found) => {
-            let webhooks = found.webhooks.unwrap_or_default();
-            let configs: Vec<_> = webhooks.iter().map(|one| &one.client_config).collect();
-            Some(authority(name, &configs))
+    let found = api.get(name).await.map(|found| found.webhooks);
+    checked(name, found, |webhook| webhook.client_config)
+}
+
+/// The authorities of the webhooks of a configuration; none if it does not exist.
+fn checked<W>(
+    name: &str,
+    found: kube::Result<Option<Vec<W>>>,
+    config: impl Fn(W) -> WebhookClientConfig,
+) -> Option<Line> {
+    match found {
+        Ok(webhooks) => {
+            let webhooks = webhooks.unwrap_or_default().into_iter();
+            Some(authority(name, &webhooks.map(config).collect::<Vec<_>>()))
         }
         Err(error) if is_missing(&error) => None,
         Err(error) => Some(not_read(name, &error)),
@@ -100,8 +102,8 @@ fn not_read(name: &str, error: &kube::Error) -> Line {
     )
 }
 
-fn authority(name: &str, configs: &[&WebhookClientConfig]) -> Line {
-    let has_authority = |config: &&WebhookClientConfig| {
+fn authority(name: &str, configs: &[WebhookClientConfig]) -> Line {
+    let has_authority = |config: &WebhookClientConfig| {
         config
             .ca_bundle
             .as_ref()

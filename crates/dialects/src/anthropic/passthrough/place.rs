@@ -90,12 +90,17 @@ pub(super) fn placed(
     let mut is_changed = false;
     // The new points by the positions of their blocks.
     let mut points: BTreeMap<usize, String> = BTreeMap::new();
+    // The last block so far that may have a point.
+    let mut last = None;
     for (index, block) in blocks.iter().enumerate() {
-        let Some(point) = block.point().filter(|_| !block.carries) else {
+        if block.carries {
+            last = Some(index);
+            continue;
+        }
+        let Some(point) = block.point() else {
             continue;
         };
-        let before = blocks.get(..index).unwrap_or_default();
-        if let Some(place) = before.iter().rposition(|block| block.carries) {
+        if let Some(place) = last {
             warnings.changed("cache_control", MOVED)?;
             points
                 .entry(place)
@@ -110,7 +115,6 @@ pub(super) fn placed(
         is_changed = true;
     }
     if let Some(control) = root.get("cache_control").filter(Slice::is_object) {
-        let last = blocks.iter().rposition(|block| block.carries);
         let last = last.filter(|last| blocks.get(*last).is_some_and(|block| block.in_messages));
         if capabilities.cache.max_points == 0 {
             let why = format!("{} does not cache prompts", capabilities.title);

@@ -125,28 +125,34 @@ fn place(request: &mut ConverseRequest<'_>, capabilities: &CacheCapabilities) ->
         Some(config) => &mut config.tools,
         None => &mut no_tools,
     };
-    if !list(tools, capabilities, &mut outcome).is_empty() {
-        outcome.dropped = true;
-    }
-    for point in list(&mut request.system, capabilities, &mut outcome) {
-        outcome.put(append(tools, point, capabilities));
-    }
-    let mut index: usize = 0;
-    while let Some((message, rest)) = request
-        .messages
-        .split_at_mut_checked(index)
-        .and_then(|(before, rest)| Some((rest.first_mut()?, before)))
-    {
-        for point in list(&mut message.content, capabilities, &mut outcome) {
-            let before = rest.iter_mut().rev();
-            let is_placed = before
-                .map(|message| &mut message.content)
-                .any(|content| append(content, point, capabilities))
-                || append(&mut request.system, point, capabilities)
-                || append(tools, point, capabilities);
-            outcome.put(is_placed);
+    let (homeless, in_tools) = list(tools, capabilities, &mut outcome);
+    outcome.dropped |= !homeless.is_empty();
+    let (homeless, in_system) = list(&mut request.system, capabilities, &mut outcome);
+    for point in homeless {
+        outcome.put(in_tools.is_some());
+        if let Some(at) = in_tools {
+            insert(tools, at, point);
         }
-        index = index.saturating_add(1);
+    }
+    // The last place so far: a message and a block of it.
+    let mut last: Option<(usize, usize)> = None;
+    for index in 0..request.messages.len() {
+        let Some(message) = request.messages.get_mut(index) else {
+            break;
+        };
+        let (homeless, carrier) = list(&mut message.content, capabilities, &mut outcome);
+        for point in homeless {
+            let before = last.and_then(|(index, at)| Some((request.messages.get_mut(index)?, at)));
+            outcome.put(before.is_some() || in_system.or(in_tools).is_some());
+            if let Some((message, at)) = before {
+                insert(&mut message.content, at, point);
+            } else if let Some(at) = in_system {
+                insert(&mut request.system, at, point);
+            } else if let Some(at) = in_tools {
+                insert(tools, at, point);
+            }
+        }
+        last = carrier.map(|at| (index, at)).or(last);
     }
     outcome
 }
@@ -159,19 +165,25 @@ impl Outcome {
     }
 }
 
-/// Puts the points of a list into their places; returns those that have none in it.
+/// Puts the points of a list into their places; returns those that have none in it, and the last element that may have
+/// one.
 fn list<E: Element>(
     elements: &mut Vec<E>,
     capabilities: &CacheCapabilities,
     outcome: &mut Outcome,
-) -> Vec<CachePoint> {
+) -> (Vec<CachePoint>, Option<usize>) {
     let mut homeless = Vec::new();
     if !elements.iter_mut().any(|element| element.point().is_some()) {
-        return homeless;
+        let carrier = |element: &E| element.carries(capabilities);
+        return (homeless, elements.iter().rposition(carrier));
     }
+    let mut carrier = None;
     let mut placed: Vec<E> = Vec::with_capacity(elements.len());
     for mut element in elements.drain(..) {
         let Some(point) = element.point() else {
+            if element.carries(capabilities) {
+                carrier = Some(placed.len());
+            }
             placed.push(element);
             continue;
         };
@@ -179,35 +191,24 @@ fn list<E: Element>(
         let is_in_place = placed
             .last_mut()
             .is_some_and(|last| last.point().is_some() || last.carries(capabilities));
-        if append(&mut placed, point, capabilities) {
+        if let Some(at) = carrier {
+            insert(&mut placed, at, point);
             outcome.moved |= !is_in_place;
         } else {
             homeless.push(point);
         }
     }
     *elements = placed;
-    homeless
+    (homeless, carrier)
 }
 
-/// Adds a point after the last element that may have one; whether there is one. A point that is there already caches the
-/// same prefix, for the longer of both lifetimes.
-fn append<E: Element>(
-    elements: &mut Vec<E>,
-    point: CachePoint,
-    capabilities: &CacheCapabilities,
-) -> bool {
-    let carrier = elements
-        .iter()
-        .rposition(|element| element.carries(capabilities));
-    let Some(carrier) = carrier else {
-        return false;
-    };
+/// Adds a point after an element. A point that is there already caches the same prefix, for the longer of both lifetimes.
+fn insert<E: Element>(elements: &mut Vec<E>, carrier: usize, point: CachePoint) {
     let next = carrier.saturating_add(1);
     match elements.get_mut(next).and_then(Element::point) {
         Some(known) => known.ttl = known.ttl.or(point.ttl),
         None => elements.insert(next, E::new(point)),
     }
-    true
 }
 
 /// Lowers points of an hour that follow a point of five minutes; Bedrock reads tools, system prompt and messages in
@@ -220,22 +221,13 @@ pub(super) fn order(
         .tool_config
         .iter_mut()
         .flat_map(|config| &mut config.tools);
-    let tools = tools.filter_map(|tool| match tool {
-        Tool::CachePoint(point) => Some(point),
-        _ => None,
-    });
-    let system = request.system.iter_mut().filter_map(|block| match block {
-        SystemBlock::CachePoint(point) => Some(point),
-        _ => None,
-    });
+    let tools = tools.filter_map(Element::point);
+    let system = request.system.iter_mut().filter_map(Element::point);
     let blocks = request
         .messages
         .iter_mut()
         .flat_map(|message| &mut message.content);
-    let messages = blocks.filter_map(|block| match block {
-        ContentBlock::CachePoint(point) => Some(point),
-        _ => None,
-    });
+    let messages = blocks.filter_map(Element::point);
     let mut short = false;
     let mut lowered = false;
     for point in tools.chain(system).chain(messages) {
