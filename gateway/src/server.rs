@@ -9,6 +9,7 @@ mod connections;
 mod failures;
 mod guarded_io;
 mod listener;
+mod overhead;
 mod reload;
 pub(crate) mod router;
 

@@ -1,19 +1,22 @@
-//! A connection that ends when its client says nothing at the start, or reads nothing while there is something to write.
+//! A connection that ends when its client says nothing at the start, or reads nothing while there is something to write, and
+//! whose frames without a request are limited.
 //!
-//! hyper has no timer before it knows the protocol, and none for writes.
+//! hyper has no timer before it knows the protocol, none for writes, and no limit for frames such as PING.
 //! <https://github.com/hyperium/hyper/issues/3756>
 
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
+
+use super::overhead::Overhead;
 
 /// What an HTTP/2 client sends first. Until a connection differs from it, its protocol is unknown.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -22,30 +25,73 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #[derive(Debug)]
 pub(super) struct Guarded<S> {
     inner: S,
-    detection: Option<Detection>,
+    protocol: Protocol,
     write: Duration,
     /// Runs while a write makes no progress.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-/// The time in which a client must show its protocol.
+/// The protocol of a connection, as far as its client has shown it.
 #[derive(Debug)]
-struct Detection {
-    deadline: Pin<Box<Sleep>>,
-    /// Bytes of the preface that have arrived.
-    matched: usize,
+enum Protocol {
+    Unknown {
+        /// The time in which the client must show it.
+        deadline: Pin<Box<Sleep>>,
+        /// Bytes of the preface that have arrived.
+        matched: usize,
+    },
+    Http1,
+    Http2 {
+        overhead: Box<Overhead>,
+        /// Runs while nothing may be read.
+        paused: Option<Pin<Box<Sleep>>>,
+    },
 }
 
-impl Detection {
-    /// Whether these bytes show the protocol.
-    fn is_decided(&mut self, bytes: &[u8]) -> bool {
-        for byte in bytes {
-            if PREFACE.get(self.matched) != Some(byte) {
-                return true;
+impl Protocol {
+    /// Counts bytes that were read; none mean that the client sends nothing more.
+    fn read(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Http1 => {}
+            Self::Http2 { overhead, .. } => overhead.read(bytes),
+            Self::Unknown { matched, .. } => {
+                let expected = PREFACE.get(*matched..).unwrap_or_default();
+                let (expected, missing) = expected.split_at(expected.len().min(bytes.len()));
+                let (preface, frames) = bytes.split_at(expected.len());
+                if preface != expected || bytes.is_empty() {
+                    *self = Self::Http1;
+                } else if missing.is_empty() {
+                    let mut overhead = Box::new(Overhead::new(Instant::now()));
+                    overhead.read(frames);
+                    *self = Self::Http2 {
+                        overhead,
+                        paused: None,
+                    };
+                } else {
+                    *matched = matched.saturating_add(preface.len());
+                }
             }
-            self.matched = self.matched.saturating_add(1);
         }
-        self.matched == PREFACE.len()
+    }
+
+    /// Counts bytes that were written.
+    fn written(&mut self, written: &Poll<io::Result<usize>>) {
+        if let (Self::Http2 { overhead, .. }, Poll::Ready(Ok(bytes))) = (self, written) {
+            overhead.written(*bytes);
+        }
+    }
+
+    /// Whether a connection may be read now.
+    fn poll_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self::Http2 { overhead, paused } = self else {
+            return Poll::Ready(());
+        };
+        while let Some(until) = overhead.pause(Instant::now()) {
+            let sleep = paused.get_or_insert_with(|| Box::pin(sleep_until(until)));
+            ready!(sleep.as_mut().poll(cx));
+            *paused = None;
+        }
+        Poll::Ready(())
     }
 }
 
@@ -54,10 +100,10 @@ impl<S> Guarded<S> {
     pub(super) fn new(inner: S, detect: Duration, write: Duration) -> Self {
         Self {
             inner,
-            detection: Some(Detection {
+            protocol: Protocol::Unknown {
                 deadline: Box::pin(sleep(detect)),
                 matched: 0,
-            }),
+            },
             write,
             stalled: None,
         }
@@ -92,25 +138,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        ready!(self.protocol.poll_budget(cx));
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        let Some(detection) = &mut self.detection else {
-            return read;
-        };
+        let this = &mut *self;
+        let read = Pin::new(&mut this.inner).poll_read(cx, buffer);
         if read.is_ready() {
             let new = buffer.filled().get(before..).unwrap_or_default();
-            if new.is_empty() || detection.is_decided(new) {
-                self.detection = None;
-            }
-            return read;
+            this.protocol.read(new);
+        } else if let Protocol::Unknown { deadline, .. } = &mut this.protocol {
+            ready!(deadline.as_mut().poll(cx));
+            this.protocol = Protocol::Http1;
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        match detection.deadline.as_mut().poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => {
-                self.detection = None;
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-        }
+        read
     }
 }
 
@@ -121,6 +161,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.protocol.written(&written);
         self.progress(cx, written)
     }
 
@@ -130,6 +171,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bytes);
+        self.protocol.written(&written);
         self.progress(cx, written)
     }
 
@@ -181,6 +223,24 @@ mod tests {
             let reading = server.read_to_end(&mut all);
             let silent = tokio::time::timeout(DETECT * 100, reading).await;
             assert!(silent.is_err(), "{first:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_frames_is_read_slowly_and_requests_are_not() {
+        let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+        let request = [&[0, 0, 200, 1, 5, 0, 0, 0, 1][..], &[0; 200]].concat();
+        for (frame, seconds) in [(&ping[..], 40..50), (&request, 0..1)] {
+            let (mut client, server) = duplex(1000);
+            let mut server = Guarded::new(server, DETECT, WRITE);
+            let bytes = [PREFACE, &frame.repeat(240_000 / frame.len())].concat();
+            let sent = tokio::spawn(async move { client.write_all(&bytes).await });
+            let started = Instant::now();
+            let mut all = Vec::new();
+            server.read_to_end(&mut all).await.unwrap();
+            sent.await.unwrap().unwrap();
+            let took = started.elapsed().as_secs();
+            assert!(seconds.contains(&took), "{took} s");
         }
     }
 
