@@ -384,7 +384,7 @@ impl Flow {
                 self.record.succeeded();
             }
             Err(error) => {
-                self.target.failed(&error, Failure::Visible);
+                self.target.failed(&error, Failure::Visible, self.began);
                 self.record.failed(&error);
             }
         }
@@ -392,7 +392,7 @@ impl Flow {
     }
 
     fn fail(&mut self, error: &GatewayError, request_id: &str) -> Bytes {
-        self.target.failed(error, Failure::Visible);
+        self.target.failed(error, Failure::Visible, self.began);
         self.record.failed(error);
         let mut out = BytesMut::new();
         self.encoder.error(error, request_id, &mut out);

@@ -74,7 +74,7 @@ pub(crate) async fn fail_over<A: Attempt>(
             Err(error) => error,
         };
         attempt.failed(target, &error);
-        target.failed(&error, Failure::Hidden);
+        target.failed(&error, Failure::Hidden, began);
         match plan.after(&error, fastrand::f64()) {
             Next::GiveUp => return Err(error),
             // A pause precedes a second attempt on a target; the budget is for those.

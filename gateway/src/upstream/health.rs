@@ -1,9 +1,9 @@
-//! Health of targets: a target that fails repeatedly is ejected for some time, and returns slowly.
+//! Health of targets: a target that fails repeatedly is ejected for some time, is then probed, and returns slowly.
 //!
 //! An ejected target comes after all others in the order of attempts, so that a request reaches it only if every other
 //! target has failed. The last target of a model is therefore never without requests. The time doubles with each
-//! ejection. After it, the target gets a growing share of its conversations, always the same ones first, so that each moves
-//! at most once.
+//! ejection. After it, one request at a time probes the target, so that only one pays if it still fails. After the first success, the target
+//! gets a growing share of its conversations, always the same ones first, so that each moves at most once.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,9 @@ const LONGEST: Duration = Duration::from_mins(5);
 const LONGEST_ASKED: Duration = Duration::from_hours(1);
 /// A shorter `Retry-After` is a pause between attempts, not an ejection.
 const SHORTEST_ASKED: Duration = Duration::from_secs(5);
-/// Time until a target that has returned gets all of its conversations.
+/// Time after which another request probes a target, if the last probe has no result.
+const PROBE: Duration = Duration::from_secs(30);
+/// Time from the first success until a target gets all of its conversations.
 const SLOW_START: Duration = Duration::from_secs(30);
 /// Its share at the start.
 const FIRST_SHARE: f64 = 0.1;
@@ -35,6 +37,15 @@ pub(crate) enum Failure {
     Hidden,
     /// In the middle of a response: the client sees it, so it counts twice.
     Visible,
+}
+
+/// Whether a target gets a request before targets that are worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Admitted,
+    /// Only as the probe of the target.
+    AsProbe,
+    Refused,
 }
 
 /// The health of one target, shared by all its uses.
@@ -71,6 +82,21 @@ struct State {
     last: Duration,
     /// End of the last ejection.
     until: Option<Instant>,
+    /// Start of the last probe after it.
+    probed_at: Option<Instant>,
+    /// First success after it.
+    returned_at: Option<Instant>,
+}
+
+/// The state of a target at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Healthy,
+    Ejected,
+    /// The ejection is over, and no request has succeeded since.
+    Probing,
+    /// Time since the first success.
+    Returning(Duration),
 }
 
 /// The health of all targets of a configuration, by their seeds. A new configuration takes over that of the targets
@@ -110,19 +136,37 @@ impl TargetHealth {
     }
 
     /// Whether the target gets requests with this key before targets that are worse. `seed`: of the target.
-    pub(crate) fn admits(&self, key: u64, seed: u64, now: Instant) -> bool {
-        let Some(until) = self.lock().until else {
+    pub(crate) fn admission(&self, key: u64, seed: u64, now: Instant) -> Admission {
+        let state = self.lock();
+        match state.phase(now) {
+            Phase::Healthy => Admission::Admitted,
+            Phase::Ejected => Admission::Refused,
+            Phase::Probing if state.is_probed(now) => Admission::Refused,
+            Phase::Probing => Admission::AsProbe,
+            Phase::Returning(since) => {
+                let share = since.as_secs_f64() / SLOW_START.as_secs_f64();
+                // Of other bits than the rendezvous hash.
+                let place = fraction(xxh3_64_with_seed(&key.to_le_bytes(), !seed));
+                if place < share.max(FIRST_SHARE) {
+                    Admission::Admitted
+                } else {
+                    Admission::Refused
+                }
+            }
+        }
+    }
+
+    /// Begins a probe, if the target needs one; `false` if another request probes it.
+    pub(crate) fn try_probe(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        if state.phase(now) != Phase::Probing {
             return true;
-        };
-        if now < until {
-            return false;
         }
-        let since = now.duration_since(until);
-        since >= SLOW_START || {
-            let share = since.as_secs_f64() / SLOW_START.as_secs_f64();
-            // Of other bits than the rendezvous hash.
-            fraction(xxh3_64_with_seed(&key.to_le_bytes(), !seed)) < share.max(FIRST_SHARE)
+        let is_free = !state.is_probed(now);
+        if is_free {
+            state.probed_at = Some(now);
         }
+        is_free
     }
 
     /// The target has responded completely to a request that it got at `began`. A success that began before the last
@@ -131,33 +175,41 @@ impl TargetHealth {
         let mut state = self.lock();
         if state.failed_at.is_none_or(|failed_at| began > failed_at) {
             state.failures = 0;
+            let now = Instant::now();
+            if state.phase(now) == Phase::Probing {
+                state.returned_at = Some(now);
+            }
         }
     }
 
-    /// The target has failed. Returns the time of its ejection if this failure caused one.
-    pub(crate) fn failed(&self, failure: Failure, asked: Option<Duration>) -> Option<Duration> {
+    /// A request that the target got at `began` has failed. Returns the time of the ejection if this failure caused one. A failure
+    /// that began before the end of the last ejection says nothing about the time after it.
+    pub(crate) fn failed(
+        &self,
+        failure: Failure,
+        began: Instant,
+        asked: Option<Duration>,
+    ) -> Option<Duration> {
         if self.limit == 0 {
             return None;
         }
         let now = Instant::now();
         let mut state = self.lock();
-        state.failed_at = Some(now);
-        let since = state.until.map(|until| now.checked_duration_since(until));
-        // A request that was sent before the ejection.
-        if since == Some(None) {
+        if state.until.is_some_and(|until| began < until) {
             return None;
         }
-        let since = since.flatten();
+        state.failed_at = Some(now);
         let weight = match failure {
             Failure::Hidden => 1,
             Failure::Visible => 2,
         };
         state.failures = state.failures.saturating_add(weight);
         let asked = asked.filter(|asked| *asked > SHORTEST_ASKED);
-        let is_returning = since.is_some_and(|since| since < SLOW_START);
-        if state.failures < self.limit && !is_returning && asked.is_none() {
+        let is_healthy = state.phase(now) == Phase::Healthy;
+        if state.failures < self.limit && is_healthy && asked.is_none() {
             return None;
         }
+        let since = state.until.map(|until| now.duration_since(until));
         if since.is_some_and(|since| since >= FORGET) {
             state.ejections = 0;
         }
@@ -167,11 +219,16 @@ impl TargetHealth {
         let time = doubled
             .min(LONGEST)
             .max(asked.unwrap_or_default().min(LONGEST_ASKED));
-        state.failures = 0;
-        state.ejections = state.ejections.saturating_add(1);
-        state.total = state.total.saturating_add(1);
-        state.last = time;
-        state.until = now.checked_add(time);
+        *state = State {
+            failures: 0,
+            failed_at: state.failed_at,
+            ejections: state.ejections.saturating_add(1),
+            total: state.total.saturating_add(1),
+            last: time,
+            until: now.checked_add(time),
+            probed_at: None,
+            returned_at: None,
+        };
         Some(time)
     }
 
@@ -193,6 +250,30 @@ impl TargetHealth {
     }
 }
 
+impl State {
+    fn phase(&self, now: Instant) -> Phase {
+        match (self.until, self.returned_at) {
+            (None, _) => Phase::Healthy,
+            (Some(until), _) if now < until => Phase::Ejected,
+            (Some(_), None) => Phase::Probing,
+            (Some(_), Some(at)) => {
+                let since = now.duration_since(at);
+                if since < SLOW_START {
+                    Phase::Returning(since)
+                } else {
+                    Phase::Healthy
+                }
+            }
+        }
+    }
+
+    /// Whether a request probes the target.
+    fn is_probed(&self, now: Instant) -> bool {
+        self.probed_at
+            .is_some_and(|at| now.duration_since(at) < PROBE)
+    }
+}
+
 /// A hash as a number in (0, 1).
 pub(crate) fn fraction(hash: u64) -> f64 {
     let high = u32::try_from(hash >> 32).unwrap_or_default();
@@ -200,120 +281,4 @@ pub(crate) fn fraction(hash: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SEED: u64 = 7;
-
-    fn health() -> TargetHealth {
-        TargetHealth::new(&Routing::default())
-    }
-
-    /// The share of keys that the target admits.
-    fn share(health: &TargetHealth) -> f64 {
-        let now = Instant::now();
-        let admitted = (0..1000)
-            .filter(|key| health.admits(*key, SEED, now))
-            .count();
-        f64::from(u32::try_from(admitted).unwrap()) / 1000.0
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn consecutive_failures_eject_a_target_and_it_returns_slowly() {
-        let health = health();
-        for _ in 0..4 {
-            assert_eq!(health.failed(Failure::Hidden, None), None);
-        }
-        health.succeeded(Instant::now());
-        tokio::time::advance(Duration::from_millis(1)).await;
-        health.succeeded(Instant::now());
-        for _ in 0..4 {
-            assert_eq!(health.failed(Failure::Hidden, None), None);
-        }
-        assert!((share(&health) - 1.0).abs() < f64::EPSILON);
-        let ten = Duration::from_secs(10);
-        assert_eq!(health.failed(Failure::Hidden, None), Some(ten));
-        let ejections = |left| Ejections {
-            left,
-            last: ten,
-            total: 1,
-        };
-        assert_eq!(health.ejections(), ejections(Some(ten)));
-        assert!(share(&health) < f64::EPSILON);
-        tokio::time::advance(ten).await;
-        assert_eq!(health.ejections(), ejections(None));
-        assert!((0.07..0.13).contains(&share(&health)), "{}", share(&health));
-        tokio::time::advance(Duration::from_secs(15)).await;
-        assert!((0.45..0.55).contains(&share(&health)), "{}", share(&health));
-        tokio::time::advance(Duration::from_secs(15)).await;
-        assert!((share(&health) - 1.0).abs() < f64::EPSILON);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_response_that_began_before_a_failure_does_not_end_the_count() {
-        let health = health();
-        let began = Instant::now();
-        tokio::time::advance(Duration::from_secs(1)).await;
-        let ejected = (0..5).filter_map(|_| {
-            health.succeeded(began);
-            health.failed(Failure::Hidden, None)
-        });
-        assert_eq!(ejected.count(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_ejection_takes_twice_as_long_up_to_five_minutes_and_is_forgotten_later() {
-        let health = health();
-        let mut times = Vec::new();
-        for _ in 0..8 {
-            // The first one needs five failures; each later one a single failure in the slow start.
-            let ejected = (0..5).find_map(|_| health.failed(Failure::Hidden, None));
-            let time = ejected.unwrap();
-            times.push(time.as_secs());
-            tokio::time::advance(time).await;
-        }
-        assert_eq!(times, [10, 20, 40, 80, 160, 300, 300, 300]);
-        tokio::time::advance(FORGET).await;
-        let again = (0..5).find_map(|_| health.failed(Failure::Hidden, None));
-        assert_eq!(again, Some(Duration::from_secs(10)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_failure_that_clients_see_counts_twice() {
-        let health = health();
-        assert_eq!(health.failed(Failure::Visible, None), None);
-        assert_eq!(health.failed(Failure::Visible, None), None);
-        assert!(health.failed(Failure::Visible, None).is_some());
-        assert_eq!(
-            health.failed(Failure::Visible, None),
-            None,
-            "a request from before"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_long_retry_after_ejects_at_once() {
-        let seconds = Duration::from_secs;
-        assert_eq!(health().failed(Failure::Hidden, Some(seconds(3))), None);
-        let asked = Some(seconds(45));
-        assert_eq!(health().failed(Failure::Hidden, asked), asked);
-        assert_eq!(
-            health().failed(Failure::Hidden, Some(seconds(6))),
-            Some(seconds(10))
-        );
-        let days = Some(seconds(86_400));
-        assert_eq!(health().failed(Failure::Hidden, days), Some(LONGEST_ASKED));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn ejection_can_be_disabled() {
-        let health = TargetHealth::new(&Routing {
-            eject_after_failures: 0,
-            ..Routing::default()
-        });
-        for _ in 0..100 {
-            assert_eq!(health.failed(Failure::Visible, Some(LONGEST)), None);
-        }
-        assert!((share(&health) - 1.0).abs() < f64::EPSILON);
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::{
-    health::{Failure, TargetHealth, fraction},
+    health::{Admission, Failure, TargetHealth, fraction},
     operation::{Operation, Path},
 };
 use crate::http::error::{GatewayError, Result};
@@ -68,9 +68,17 @@ impl Target {
     }
 
     /// Whether requests with this key prefer the target to targets of a higher priority number.
-    pub(crate) fn admits(&self, key: u64, now: Instant) -> bool {
+    pub(crate) fn admission(&self, key: u64, now: Instant) -> Admission {
         let health = self.health.as_ref();
-        health.is_none_or(|health| health.admits(key, self.seed, now))
+        health.map_or(Admission::Admitted, |health| {
+            health.admission(key, self.seed, now)
+        })
+    }
+
+    /// Begins a probe, if the target needs one; `false` if another request probes it.
+    pub(crate) fn try_probe(&self, now: Instant) -> bool {
+        let health = self.health.as_ref();
+        health.is_none_or(|health| health.try_probe(now))
     }
 
     /// The target has responded completely to a request that it got at `began`.
@@ -80,12 +88,12 @@ impl Target {
         }
     }
 
-    /// A request to the target failed.
-    pub(crate) fn failed(&self, error: &GatewayError, failure: Failure) {
+    /// A request that the target got at `began` failed.
+    pub(crate) fn failed(&self, error: &GatewayError, failure: Failure, began: Instant) {
         let Some(health) = self.health.as_ref().filter(|_| error.is_of_target()) else {
             return;
         };
-        if let Some(time) = health.failed(failure, error.retry_after()) {
+        if let Some(time) = health.failed(failure, began, error.retry_after()) {
             tracing::warn!(
                 model = self.model_id,
                 region = self.region.as_str(),

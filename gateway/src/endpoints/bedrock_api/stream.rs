@@ -144,11 +144,11 @@ impl Stream {
             (Some(exception), _) => {
                 let exception = exception.with_request_id(self.request_id.clone());
                 let error = refused(exception, &self.target, None);
-                self.target.failed(&error, Failure::Visible);
+                self.target.failed(&error, Failure::Visible, self.began);
                 self.record.failed(&error);
             }
             (None, Some(error)) => {
-                self.target.failed(error, Failure::Visible);
+                self.target.failed(error, Failure::Visible, self.began);
                 self.record.failed(error);
             }
             (None, None) => {

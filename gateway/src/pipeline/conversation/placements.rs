@@ -13,7 +13,10 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 use super::Affinity;
-use crate::upstream::target::{Target, Targets};
+use crate::upstream::{
+    health::Admission,
+    target::{Target, Targets},
+};
 
 /// Most conversations away from home; about 1 MB.
 const MAX_CONVERSATIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(16_383);
@@ -33,7 +36,8 @@ struct Placement {
 }
 
 impl Placements {
-    /// Moves ejected targets to the end, and the target that holds the conversation's cache to the front.
+    /// Moves ejected targets to the end, and the target that holds the conversation's cache to the front. A target that needs a probe
+    /// is admitted only if it comes first, for one request at a time.
     pub(crate) fn arrange(&self, targets: Targets, affinity: &mut Affinity) -> Targets {
         if targets.rest.is_empty() {
             return targets;
@@ -41,15 +45,24 @@ impl Placements {
         let now = Instant::now();
         affinity.home = targets.first.seed;
         let priority = targets.first.priority;
-        let (mut order, ejected): (Vec<_>, Vec<_>) = targets
-            .iter()
-            .cloned()
-            .partition(|target| target.admits(affinity.key, now));
+        let mut order = Vec::with_capacity(targets.count());
+        let mut ejected = Vec::new();
+        for target in targets.iter().cloned() {
+            match target.admission(affinity.key, now) {
+                Admission::Admitted => order.push(target),
+                Admission::AsProbe if order.is_empty() => order.push(target),
+                Admission::AsProbe | Admission::Refused => ejected.push(target),
+            }
+        }
         if let Some(place) = self.place(affinity, priority, &order, now) {
             let at = order.iter().position(|target| target.seed == place);
             if let Some(slots) = at.and_then(|at| order.get_mut(..=at)) {
                 slots.rotate_right(1);
             }
+        }
+        // Last, since a request that goes elsewhere is no probe.
+        if order.first().is_some_and(|first| !first.try_probe(now)) {
+            ejected.insert(0, order.remove(0));
         }
         order.extend(ejected);
         Targets::new(order).unwrap_or(targets)

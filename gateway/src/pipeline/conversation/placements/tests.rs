@@ -50,7 +50,7 @@ fn eject(routes: &Routes, model_id: &str) -> Duration {
         .find(|target| target.model_id == model_id);
     let health = target.unwrap().health.as_ref().unwrap();
     (0..5)
-        .find_map(|_| health.failed(Failure::Hidden, None))
+        .find_map(|_| health.failed(Failure::Hidden, Instant::now(), None))
         .unwrap()
 }
 
@@ -144,4 +144,50 @@ async fn random_requests_have_no_place() {
     }
     assert!(first.iter().all(|count| *count > 50), "{first:?}");
     assert_eq!(placements.lock().len(), 0);
+}
+
+/// The first targets of conversations, of which no request is answered yet.
+fn firsts(routes: &Routes, placements: &Placements, numbers: std::ops::Range<u32>) -> Vec<String> {
+    let first = |number| order(routes, placements, &mut conversation(number)).first;
+    numbers
+        .map(|number| first(number).model_id.clone())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_many_requests_probes_a_target_after_its_ejection() {
+    let routes = routes("{modelId: a}, {modelId: b}");
+    let placements = Placements::default();
+    let before = firsts(&routes, &placements, 0..50);
+    let of_a = before.iter().filter(|id| *id == "a").count();
+    assert!((10..40).contains(&of_a), "{of_a}");
+    let time = eject(&routes, "a");
+    tokio::time::advance(time).await;
+    let probing = firsts(&routes, &placements, 0..50);
+    let expected = before.iter().position(|id| id == "a");
+    assert_eq!(probing.iter().position(|id| id == "a"), expected);
+    assert_eq!(probing.iter().filter(|id| *id == "a").count(), 1);
+    // A request of another home reaches the target only after all others.
+    let of_b = u32::try_from(before.iter().position(|id| id == "b").unwrap()).unwrap();
+    let ids = served(&routes, &placements, &mut conversation(of_b));
+    assert_eq!(ids, ["b", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_stays_away_leaves_the_probe_to_others() {
+    let routes = routes("{modelId: a}, {modelId: b}");
+    let placements = Placements::default();
+    let homes = firsts(&routes, &placements, 0..50);
+    let of_a: Vec<_> = (0..50).filter(|number| homes[*number] == "a").collect();
+    let [away, other] = [of_a[0], of_a[1]].map(|number| u32::try_from(number).unwrap());
+    let mut affinity = conversation(away);
+    for _ in 0..5 {
+        let time = eject(&routes, "a");
+        assert_eq!(served(&routes, &placements, &mut affinity)[0], "b");
+        tokio::time::advance(time).await;
+    }
+    // After more than 5 minutes, only the cache of `b` is warm.
+    assert_eq!(served(&routes, &placements, &mut affinity)[0], "b");
+    let ids = served(&routes, &placements, &mut conversation(other));
+    assert_eq!(ids[0], "a");
 }
