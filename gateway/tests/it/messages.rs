@@ -49,7 +49,7 @@ pub(crate) fn events(text: &str) -> Vec<Value> {
 
 /// Builds the message from the events of a stream, like a client.
 #[track_caller]
-fn collect_message(events: &[Value]) -> Value {
+pub(crate) fn collect_message(events: &[Value]) -> Value {
     let mut message = events[0]["message"].clone();
     for event in &events[1..] {
         match event["type"].as_str().unwrap() {

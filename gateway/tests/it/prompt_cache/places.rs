@@ -4,11 +4,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    CLAUDE, gateway,
+    CLAUDE, NOVA, gateway,
     wire::{Api, Wire},
 };
 
-const NOVA: &str = "us.amazon.nova-2-lite-v1:0";
 const CSV: &str = "YSxiCjEsMgo=";
 
 /// A request and the places of its cache points upstream: the block before each, and its lifetime.
@@ -189,11 +188,26 @@ async fn a_point_after_reasoning_goes_before_it() {
             message("user", json!("c")),
         ]})
     };
+    // The item as a client received it.
+    let rig = gateway(false).await;
+    let body = json!({"model": "converse", "input": "a\n@reason Hm.", "store": false});
+    let received = rig.call(http::Method::POST, "/v1/responses", &[], body.to_string());
+    let reasoning = received.await.json()["output"][0].take();
+    assert_eq!(reasoning["type"], "reasoning");
+    let output = |text: &str| json!({"type": "output_text", "text": text});
+    let answer = json!([marked(output(" "), "1h"), output("b")]);
+    let items = responses(json!([
+        message("user", json!("a")),
+        reasoning,
+        message("assistant", answer),
+        message("user", json!("c")),
+    ]));
     sends(
         "never after reasoning",
         true,
         vec![
             (Api::Chat, "converse", asked, &["messages.0.0:1h"]),
+            (Api::Responses, "converse", items, &["messages.0.0:1h"]),
             (Api::Messages, "converse", messages(), &["messages.0.0:1h"]),
             (Api::Messages, "invoke", messages(), &["messages.0.0:1h"]),
         ],
@@ -430,11 +444,18 @@ async fn a_point_after_a_result_goes_before_it_where_the_family_rejects_it() {
         message("assistant", json!([{"type": "tool_use", "id": "t1", "name": "f", "input": {}}])),
         message("user", json!([result])),
     ]});
+    let mut items = responses(json!([
+        message("user", json!("a")),
+        json!({"type": "function_call", "call_id": "t1", "name": "f", "arguments": "{}"}),
+        json!({"type": "function_call_output", "call_id": "t1", "output": [marked(input("ok"), "5m")]}),
+    ]));
+    items["tools"] = json!([{"type": "function", "name": "f", "parameters": {"type": "object"}}]);
     sends(
         "never after a result of Nova",
         true,
         vec![
             (Api::Chat, "nova", asked, &["messages.1.0:5m"]),
+            (Api::Responses, "nova", items, &["messages.1.0:5m"]),
             (Api::Messages, "nova", messages, &["messages.1.0:5m"]),
         ],
     )

@@ -22,6 +22,8 @@ pub(super) enum Marks {
 pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) marks: Marks,
+    /// Whether requests name their session.
+    pub(super) names_session: bool,
     /// Whether results come with a text of the client.
     reminds_beside_results: bool,
     /// Whether system messages are in mid-conversation.
@@ -33,6 +35,7 @@ pub(super) struct Kind {
 pub(super) const CLAUDE_CODE: Kind = Kind {
     name: "Claude Code",
     marks: Marks::LastTurns,
+    names_session: true,
     reminds_beside_results: true,
     has_system_messages: true,
     tools: &[
@@ -51,6 +54,7 @@ pub(super) const CLAUDE_CODE: Kind = Kind {
 pub(super) const CODEX: Kind = Kind {
     name: "Codex",
     marks: Marks::Automatic,
+    names_session: true,
     reminds_beside_results: false,
     has_system_messages: true,
     tools: &["exec_command", "update_plan", "view_image", "write_stdin"],
@@ -59,6 +63,7 @@ pub(super) const CODEX: Kind = Kind {
 pub(super) const LANGCHAIN: Kind = Kind {
     name: "LangChain",
     marks: Marks::ToolsSystemAndLast,
+    names_session: false,
     reminds_beside_results: false,
     has_system_messages: false,
     tools: &["search", "lookup", "calculator"],

@@ -1,4 +1,5 @@
-//! A client of each API, which keeps the history of a session in the form of the API and replays what it received.
+//! A client of each API, which keeps the history of a session in the form of the API and replays what it received, from
+//! streams or complete responses.
 
 use awsdouble::{Config, Double, allow_bedrock};
 use bytes::Bytes;
@@ -10,7 +11,10 @@ use hyper_util::{
 };
 use serde_json::{Value, json};
 
-use super::session::{Kind, Marks, TURNS, result};
+use super::{
+    collect,
+    session::{Kind, Marks, TURNS, result},
+};
 use crate::rig::Rig;
 
 const KEY: &str = "bedrock-api-key-of-a-direct-client";
@@ -30,6 +34,9 @@ pub(super) struct Wire {
     api: Api,
     model: String,
     url: String,
+    is_streamed: bool,
+    /// Number of the session, which its prompt contains.
+    session: usize,
     client: Client<HttpConnector, Full<Bytes>>,
     /// AWS without a gateway.
     double: Option<Double>,
@@ -43,6 +50,8 @@ impl Wire {
             api,
             model: model.to_owned(),
             url,
+            is_streamed: false,
+            session: 0,
             client: Client::builder(TokioExecutor::new()).build_http(),
             double,
             history: Vec::new(),
@@ -52,11 +61,24 @@ impl Wire {
     /// A client of a gateway.
     pub(super) fn of_client(api: Api, model: &str, rig: &Rig) -> Self {
         let path = match api {
-            Api::Chat => "/v1/chat/completions",
-            Api::Responses => "/v1/responses",
-            _ => "/v1/messages",
+            Api::Chat => "/v1/chat/completions".to_owned(),
+            Api::Responses => "/v1/responses".to_owned(),
+            Api::Messages => "/v1/messages".to_owned(),
+            Api::Converse => format!("/model/{model}/converse"),
+            Api::InvokeModel => format!("/model/{model}/invoke"),
         };
         Self::new(api, model, format!("http://{}{path}", rig.address), None)
+    }
+
+    /// The same client, which requests streams.
+    pub(super) fn streamed(mut self) -> Self {
+        self.is_streamed = true;
+        match self.api {
+            Api::Converse => self.url.push_str("-stream"),
+            Api::InvokeModel => self.url.push_str("-with-response-stream"),
+            Api::Chat | Api::Responses | Api::Messages => {}
+        }
+        self
     }
 
     /// A client of Bedrock.
@@ -77,11 +99,29 @@ impl Wire {
         Self::new(api, model, format!("{host}{path}"), Some(double))
     }
 
+    /// The same client in another session.
+    pub(super) fn in_session(mut self, session: usize) -> Self {
+        self.session = session;
+        self
+    }
+
     /// The tokens that each request of a session reads from the cache.
     pub(super) async fn run(mut self, kind: &Kind) -> Vec<u64> {
-        let mut calls: Vec<String> = Vec::new();
         let mut read = Vec::with_capacity(TURNS);
-        for turn in 0..TURNS {
+        self.run_until(kind, TURNS, |tokens| read.push(tokens))
+            .await;
+        read
+    }
+
+    /// Sends the requests before a turn; `reads` gets the tokens that each reads from the cache. Returns the request of the turn.
+    pub(super) async fn run_until(
+        &mut self,
+        kind: &Kind,
+        last: usize,
+        mut reads: impl FnMut(u64),
+    ) -> Value {
+        let mut calls: Vec<String> = Vec::new();
+        for turn in 0.. {
             let step = kind.step(turn, !calls.is_empty());
             let results = calls.drain(..).enumerate();
             let results: Vec<_> = results
@@ -94,21 +134,42 @@ impl Wire {
             if let Some(text) = &step.system {
                 self.system(text);
             }
-            let response = self.send(&self.body(kind)).await;
-            read.push(self.read_tokens(&response));
+            let body = self.body(kind);
+            if turn == last {
+                return body;
+            }
+            let response = self.send(&body).await;
+            reads(self.read_tokens(&response));
             calls = self.receive(&response);
         }
-        read
+        Value::Null
     }
 
     async fn send(&self, body: &Value) -> Value {
-        let (status, text) = self.post(body).await;
+        let mut body = body.clone();
+        if self.is_streamed && !matches!(self.api, Api::Converse | Api::InvokeModel) {
+            body["stream"] = json!(true);
+            if self.api == Api::Chat {
+                body["stream_options"] = json!({"include_usage": true});
+            }
+        }
+        let (status, response) = self.exchange(&body).await;
+        let text = String::from_utf8_lossy(&response);
         assert_eq!(status, 200, "{:?} {}: {text}", self.api, self.url);
-        serde_json::from_str(&text).unwrap()
+        if self.is_streamed {
+            collect::response(self.api, &response)
+        } else {
+            serde_json::from_str(&text).unwrap()
+        }
     }
 
     /// Status and body of the response to a request.
     pub(super) async fn post(&self, body: &Value) -> (StatusCode, String) {
+        let (status, body) = self.exchange(body).await;
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn exchange(&self, body: &Value) -> (StatusCode, Bytes) {
         let mut request = Request::post(&self.url)
             .header("content-type", "application/json")
             .header("anthropic-version", "2023-06-01");
@@ -119,7 +180,7 @@ impl Wire {
         let response = self.client.request(request).await.unwrap();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        (status, body)
     }
 
     /// Adds blocks to the turn of the user.
@@ -257,11 +318,13 @@ impl Wire {
             Marks::Automatic => (None, [None, None]),
         };
         let [first, second] = kind.system();
+        let first = format!("{first}\nThis is session {}.", self.session);
         let tools = self.tools(kind, tools_ttl);
         let text = |kind: &str, text: &str, ttl: Option<&str>| {
             marked(json!({"type": kind, "text": text}), ttl)
         };
-        match self.api {
+        let session = format!("0197-session-{}", self.session);
+        let mut body = match self.api {
             Api::Chat => {
                 let blocks = json!([
                     text("text", &first, system_ttl[0]),
@@ -277,7 +340,7 @@ impl Wire {
                     json!({"type": "message", "role": "developer", "content": [block]}),
                 );
                 json!({"model": self.model, "instructions": first, "input": history, "tools": tools, "store": false,
-                    "include": ["reasoning.encrypted_content"], "prompt_cache_key": "0197-a-session"})
+                    "include": ["reasoning.encrypted_content"], "prompt_cache_key": session})
             }
             Api::Converse => {
                 let mut system = Vec::new();
@@ -304,7 +367,15 @@ impl Wire {
                 }
                 body
             }
+        };
+        match self.api {
+            Api::Chat if kind.names_session => body["prompt_cache_key"] = json!(session),
+            Api::Messages if kind.names_session => {
+                body["metadata"] = json!({"user_id": format!("user_1_account__{session}")});
+            }
+            _ => {}
         }
+        body
     }
 
     fn tools(&self, kind: &Kind, ttl: Option<&'static str>) -> Vec<Value> {
