@@ -62,6 +62,8 @@ pub const GATEWAY_METRICS_PATH: &str = "/metrics";
 pub const OPERATOR_METRICS_PORT: u16 = 8080;
 /// Port of the operator's health and readiness.
 pub const OPERATOR_HEALTH_PORT: u16 = 8081;
+/// Port of the operator's console, on loopback.
+pub const OPERATOR_CONSOLE_PORT: u16 = 8083;
 /// Port of the operator's webhooks.
 pub const OPERATOR_WEBHOOK_PORT: u16 = 9443;
 

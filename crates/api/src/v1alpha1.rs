@@ -19,6 +19,7 @@ pub mod autoscaling;
 pub mod clients;
 pub mod condition;
 pub mod gateway;
+pub mod health;
 pub mod http_route;
 pub mod identity;
 pub mod limits;

@@ -1,6 +1,7 @@
 //! The state of what a report describes, its mark and its style on a terminal.
 
 use anstyle::Style;
+use api::v1alpha1::health::Health;
 use gateway::cli::output::{ERROR, OK, WARNING};
 use serde::Serialize;
 
@@ -33,6 +34,16 @@ impl State {
             Self::Ok => OK,
             Self::Warning => WARNING,
             Self::Error => ERROR,
+        }
+    }
+}
+
+impl From<Health> for State {
+    fn from(health: Health) -> Self {
+        match health {
+            Health::Ok => Self::Ok,
+            Health::Warning => Self::Warning,
+            Health::Error => Self::Error,
         }
     }
 }

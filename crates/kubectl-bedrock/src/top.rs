@@ -1,21 +1,19 @@
 //! `kubectl bedrock top`: requests, tokens and refusals of each client, summed over the gateways of a BedrockAccess, from
 //! their metrics.
 
-mod metrics;
-
 use std::{collections::BTreeMap, io::Write, process::ExitCode, time::Duration};
 
 use api::{
     names,
     v1alpha1::{BedrockAccess, sidecar::SidecarSpec},
 };
+use exposition::{Sample, Usage};
 use futures::{StreamExt, stream};
 use gateway::cli::output::{DIM, Output, WARNING};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use self::metrics::{Sample, Usage};
 use crate::{cluster::Cluster, forward::Forward, read};
 
 /// Maximum concurrent connections.

@@ -18,7 +18,10 @@ const ARROWS: [(&str, &[&str]); 13] = [
         "gateway",
         &["api", "bedrock", "credentials", "dialects", "exposition"],
     ),
-    ("kubectl-bedrock", &["api", "credentials", "gateway"]),
+    (
+        "kubectl-bedrock",
+        &["api", "credentials", "exposition", "gateway"],
+    ),
     ("localcluster", &[]),
     ("operator", &["api", "exposition"]),
     (

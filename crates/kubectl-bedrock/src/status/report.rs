@@ -4,8 +4,8 @@ use api::{
     catalogue::{self, Availability},
     config::BedrockApi,
     v1alpha1::{
-        BedrockAccessSpec,
-        condition::{self, READY, REASON_LEGACY_MODEL, RECONCILING, STALLED},
+        BedrockAccessSpec, condition,
+        health::{self, Summary},
         policy::IdentityKind,
     },
 };
@@ -149,7 +149,12 @@ impl AccessReport {
             .iter()
             .map(|condition| ConditionReport::new(condition, &access.name_any(), now))
             .collect();
-        let (state, reason, message) = summary(&conditions, status.observed_generation, access);
+        let Summary {
+            health,
+            reason,
+            message,
+        } = health::of_access(access);
+        let state = State::from(health);
         let name = access.name_any();
         let fix = explain::fix(&reason).filter(|_| state != State::Ok);
         let fix = fix.map(|fix| named(&fix, &name));
@@ -186,7 +191,7 @@ impl AccessReport {
 
 impl ConditionReport {
     fn new(condition: &Condition, name: &str, now: Timestamp) -> Self {
-        let state = condition_state(condition);
+        let state = State::from(health::of_condition(condition));
         let since = condition.last_transition_time.0;
         let known = explain::fix(&condition.reason);
         Self {
@@ -233,78 +238,12 @@ fn named(fix: &str, name: &str) -> String {
     fix
 }
 
-/// The state that a condition stands for. Ready does not depend on some conditions, so these are warnings.
-fn condition_state(condition: &Condition) -> State {
-    let bad_if_false = match condition.type_.as_str() {
-        STALLED => {
-            return if condition.status == "True" {
-                State::Error
-            } else {
-                State::Ok
-            };
-        }
-        RECONCILING => {
-            return if condition.status == "True" {
-                State::Warning
-            } else {
-                State::Ok
-            };
-        }
-        condition::MODELS_READY
-        | condition::TARGET_ROLES_READY
-        | condition::SIDECARS_UP_TO_DATE
-        | condition::MONITORED => State::Warning,
-        _ => State::Error,
-    };
-    match condition.status.as_str() {
-        "True" if condition.reason == REASON_LEGACY_MODEL => State::Warning,
-        "True" => State::Ok,
-        "False" => bad_if_false,
-        _ => State::Warning,
-    }
-}
-
 fn find<'a>(conditions: &'a [ConditionReport], type_: &str) -> Option<&'a ConditionReport> {
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
 fn state_of(conditions: &[ConditionReport], type_: &str) -> State {
     find(conditions, type_).map_or(State::Warning, |condition| condition.state)
-}
-
-/// State, reason and message of the whole object.
-fn summary(
-    conditions: &[ConditionReport],
-    observed: Option<i64>,
-    access: &api::v1alpha1::BedrockAccess,
-) -> (State, String, String) {
-    let Some(ready) = find(conditions, READY) else {
-        return (
-            State::Error,
-            "NotReconciled".to_owned(),
-            "The operator has not reconciled this object: run `kubectl bedrock check`.".to_owned(),
-        );
-    };
-    let generation = access.metadata.generation;
-    if observed.is_some() && generation.is_some() && observed < generation {
-        let message = "The operator has not observed the latest spec yet.".to_owned();
-        return (
-            ready.state.max(State::Warning),
-            ready.reason.clone(),
-            message,
-        );
-    }
-    let others = conditions.iter().map(|condition| condition.state);
-    let worst = others.max().unwrap_or_default();
-    // An object that is not ready yet, and not blocked, is in progress.
-    let moving = find(conditions, RECONCILING).is_some_and(|one| one.status == "True")
-        && ready.reason == condition::REASON_ROLLING_OUT;
-    let state = match ready.state {
-        State::Error if moving => State::Warning,
-        State::Ok => worst.min(State::Warning),
-        other => other,
-    };
-    (state, ready.reason.clone(), ready.message.clone())
 }
 
 fn policy(conditions: &[ConditionReport], applying: Option<&Vec<String>>) -> PolicyReport {

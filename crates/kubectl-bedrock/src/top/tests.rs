@@ -1,4 +1,6 @@
-use super::{Sampled, TopReport, metrics::Sample, write_text};
+use exposition::Sample;
+
+use super::{Sampled, TopReport, write_text};
 
 /// Of version 0.2.
 const HISTOGRAMS: &str = r#"# HELP gen_ai_server_request_duration_seconds Time.

@@ -7,33 +7,42 @@ use serde::Serialize;
 /// Usage of one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Usage {
-    pub(super) requests: u64,
+pub struct Usage {
+    /// Requests for a model, failed ones included.
+    pub requests: u64,
     /// Including cache reads and writes.
-    pub(super) input_tokens: u64,
-    pub(super) output_tokens: u64,
-    pub(super) cache_read_tokens: u64,
-    pub(super) cache_write_tokens: u64,
+    pub input_tokens: u64,
+    /// Including reasoning.
+    pub output_tokens: u64,
+    /// Input tokens read from the prompt cache.
+    pub cache_read_tokens: u64,
+    /// Input tokens written to the prompt cache.
+    pub cache_write_tokens: u64,
     /// Requests rejected by a rate limit.
-    pub(super) refused: u64,
+    pub refused: u64,
 }
 
 /// Usage by client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sample {
-    pub(super) clients: BTreeMap<String, Usage>,
+pub struct Sample {
+    /// By name of the client.
+    pub clients: BTreeMap<String, Usage>,
 }
 
-/// A metric, its labels and its value.
-#[derive(Debug, PartialEq)]
-struct Line {
-    name: String,
-    labels: BTreeMap<String, String>,
-    value: u64,
+/// A metric, its labels and its value as a whole number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Name of the metric.
+    pub name: String,
+    /// Values of its labels, by name.
+    pub labels: BTreeMap<String, String>,
+    /// Its value, at least 0.
+    pub value: u64,
 }
 
 impl Usage {
-    pub(super) fn add(&mut self, other: &Self) {
+    /// Adds the usage of another gateway.
+    pub fn add(&mut self, other: &Self) {
         self.combine(other, u64::saturating_add);
     }
 
@@ -53,8 +62,12 @@ impl Usage {
 
 impl Sample {
     /// The usage in a page of metrics. Gateways of version 0.2 and earlier have no counters for each client, but histograms.
-    pub(super) fn parse(page: &str) -> Self {
-        let lines: Vec<Line> = page.lines().filter_map(Line::parse).collect();
+    pub fn parse(page: &str) -> Self {
+        Self::of(&Line::page(page))
+    }
+
+    /// The usage in the lines of a page.
+    pub fn of(lines: &[Line]) -> Self {
         let has_counters = lines.iter().any(|line| {
             matches!(
                 line.name.as_str(),
@@ -107,7 +120,8 @@ impl Sample {
         sample
     }
 
-    pub(super) fn subtract(&mut self, earlier: &Self) {
+    /// Subtracts an earlier sample of the same gateway.
+    pub fn subtract(&mut self, earlier: &Self) {
         for (client, usage) in &mut self.clients {
             if let Some(earlier) = earlier.clients.get(client) {
                 usage.combine(earlier, u64::saturating_sub);
@@ -117,14 +131,18 @@ impl Sample {
 }
 
 impl Line {
-    /// A line of a counter; none for comments.
+    /// The lines of a page, without comments.
+    pub fn page(page: &str) -> Vec<Self> {
+        page.lines().filter_map(Self::parse).collect()
+    }
+
     fn parse(line: &str) -> Option<Self> {
         if line.starts_with('#') {
             return None;
         }
         let Some((name, rest)) = line.split_once('{') else {
             let (name, rest) = line.split_once(' ')?;
-            return Self::of(name, BTreeMap::new(), rest);
+            return Self::new(name, BTreeMap::new(), rest);
         };
         let mut labels = BTreeMap::new();
         let mut rest = rest;
@@ -140,10 +158,10 @@ impl Line {
             }
         }
         let (_, value) = rest.split_once('}')?;
-        Self::of(name, labels, value)
+        Self::new(name, labels, value)
     }
 
-    fn of(name: &str, labels: BTreeMap<String, String>, rest: &str) -> Option<Self> {
+    fn new(name: &str, labels: BTreeMap<String, String>, rest: &str) -> Option<Self> {
         let text = rest.split_whitespace().next()?;
         Some(Self {
             name: name.to_owned(),
