@@ -10,6 +10,7 @@ mod admission;
 mod cache;
 mod certificates;
 mod cluster_keys;
+mod console;
 mod deadline;
 mod discovery;
 mod error_chain;
@@ -30,6 +31,7 @@ mod sidecar;
 mod watches;
 mod webhook;
 
+pub use console::{ConsoleSettings, DEFAULT_CONSOLE_ADDRESS};
 pub use gateway_defaults::{GatewayDefaults, GatewayDefaultsError, ProxySettings, SidecarDefaults};
 pub use leader::{LeaderElection, Timing};
 pub use run::{RunError, run};

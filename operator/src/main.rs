@@ -45,6 +45,9 @@ struct Arguments {
     /// Serve /healthz and /readyz on this address.
     #[arg(long, env = "HEALTH_ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], api::names::OPERATOR_HEALTH_PORT)))]
     health_address: SocketAddr,
+    /// Serve the console on this address of loopback, for kubectl port-forward. Without it, the console is disabled.
+    #[arg(long, env = "CONSOLE_ADDRESS", value_name = "ADDRESS", value_parser = loopback)]
+    console_address: Option<SocketAddr>,
     /// Serve the webhook that injects sidecars on this address. Without it, the webhook is disabled.
     #[arg(long, env = "WEBHOOK_ADDRESS")]
     webhook_address: Option<SocketAddr>,
@@ -122,6 +125,21 @@ fn log_filter(text: &str) -> Result<EnvFilter, String> {
         }
     }
     EnvFilter::try_new(text).map_err(|error| error.to_string())
+}
+
+/// Parses an address of loopback: the console has no TLS, and its users send tokens.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| {
+        format!(
+            "use an address and a port, such as {}",
+            operator::DEFAULT_CONSOLE_ADDRESS
+        )
+    })?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("the console is served on loopback only, because it has no TLS: use 127.0.0.1, and kubectl port-forward to reach it".to_owned())
+    }
 }
 
 /// Parses a pull policy as Kubernetes spells it.
@@ -249,6 +267,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         gateway_defaults,
         metrics_address: Some(arguments.metrics_address),
         health_address: Some(arguments.health_address),
+        console: arguments
+            .console_address
+            .map(operator::ConsoleSettings::new),
         instance: arguments.instance,
         validation_webhook: arguments.validation_webhook,
         leader_election: arguments.leader_elect.then_some(election),
@@ -325,6 +346,22 @@ mod tests {
             cluster_domain("nameserver 1.1.1.1\nsearch example.com"),
             None
         );
+    }
+
+    #[test]
+    fn console_listens_on_loopback_only() {
+        let console = |address: &str| {
+            let argument = format!("--console-address={address}");
+            Arguments::try_parse_from(["operator", &argument]).map(|a| a.console_address)
+        };
+        let address = operator::DEFAULT_CONSOLE_ADDRESS;
+        assert_eq!(console(&address.to_string()).unwrap(), Some(address));
+        assert!(console("[::1]:8083").is_ok());
+        for (wrong, part) in [("0.0.0.0:8083", "loopback only"), ("8083", "such as")] {
+            let error = console(wrong).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(arguments(&[]).console_address, None);
     }
 
     #[test]

@@ -172,6 +172,22 @@ impl Policies {
         Ok(evaluate(spec, &namespace_info, &policies, self.required))
     }
 
+    /// Names of the cached policies that apply to a namespace. A policy that does not parse applies to every namespace.
+    pub(crate) fn applying(&self, namespace: &str) -> Vec<String> {
+        let found = self.namespaces.get(&ObjectRef::new(namespace));
+        let info = found
+            .map(|found| namespace_info(&found))
+            .unwrap_or_default();
+        let policies = self.present.state();
+        let applying = policies.iter().filter(|guarded| match &guarded.0 {
+            Ok(policy) => policy.spec.namespaces.include(namespace, &info.labels),
+            Err(_) => true,
+        });
+        let mut names: Vec<String> = applying.map(|policy| policy.name_any()).collect();
+        names.sort();
+        names
+    }
+
     /// Evaluates the policies as the API server returns them now.
     ///
     /// # Errors

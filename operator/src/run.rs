@@ -177,6 +177,7 @@ pub async fn run(
         client,
         settings,
     });
+    endpoints::serve_console(&context, &access_store, &all_listed, &stop).await?;
     tokio::spawn(watch_readiness(
         Arc::clone(&context),
         all_listed,

@@ -6,6 +6,7 @@ use api::{names, v1alpha1::gateway::ImagePullPolicy};
 use http::Uri;
 
 use crate::{
+    console::ConsoleSettings,
     gateway_defaults::GatewayDefaults,
     leader::LeaderElection,
     webhook::{Rotation, WebhookSettings},
@@ -92,6 +93,8 @@ pub struct Settings {
     pub metrics_address: Option<SocketAddr>,
     /// Address of `/healthz` and `/readyz`; `None`: not served.
     pub health_address: Option<SocketAddr>,
+    /// The console; `None`: not served.
+    pub console: Option<ConsoleSettings>,
     /// The webhook that injects sidecars; `None`: not served.
     pub webhook: Option<WebhookSettings>,
     /// `reportingInstance` of Events: the name of the operator's pod.
@@ -136,6 +139,7 @@ impl Default for Settings {
             gateway_defaults: GatewayDefaults::default(),
             metrics_address: None,
             health_address: None,
+            console: None,
             webhook: None,
             instance: names::FIELD_MANAGER.to_owned(),
             validation_webhook: true,

@@ -52,8 +52,13 @@ not defined; the values are checked once.
 {{- end }}
 {{- end }}
 {{- $ports := list (int .Values.metrics.port) (int .Values.health.port) (int .Values.webhook.port) }}
-{{- if ne (len (uniq $ports)) 3 }}
-{{- fail "metrics.port, health.port and webhook.port must differ" }}
+{{- $names := "metrics.port, health.port and webhook.port" }}
+{{- if .Values.console.enabled }}
+{{- $ports = append $ports (int .Values.console.port) }}
+{{- $names = "metrics.port, health.port, webhook.port and console.port" }}
+{{- end }}
+{{- if ne (len (uniq $ports)) (len $ports) }}
+{{- fail (printf "%s must differ" $names) }}
 {{- end }}
 {{- end }}
 

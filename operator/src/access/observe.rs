@@ -157,12 +157,13 @@ async fn query(
         .await
 }
 
-fn address(pod: &Pod) -> Option<IpAddr> {
+/// Address of a pod, if it has one.
+pub(crate) fn address(pod: &Pod) -> Option<IpAddr> {
     pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()
 }
 
 /// The state according to the pod's own status.
-fn pod_state(pod: &Pod) -> PodState {
+pub(crate) fn pod_state(pod: &Pod) -> PodState {
     let status = pod.status.as_ref();
     let ready = status
         .and_then(|status| status.conditions.as_ref())

@@ -5,6 +5,7 @@
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
+use api::names;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -17,6 +18,8 @@ use tokio::sync::Semaphore;
 
 /// Largest response body that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
+/// Largest page of metrics that is read, in bytes.
+const MAX_METRICS_BYTES: usize = 1024 * 1024;
 /// Longest message that becomes part of a condition, in characters.
 const MAX_CHARACTERS: usize = 600;
 /// Maximum concurrent requests of the whole process.
@@ -130,29 +133,39 @@ impl HttpReadiness {
         }
     }
 
-    async fn fetch(&self, address: IpAddr, port: Option<u16>) -> Option<Report> {
+    /// The metrics of the gateway at this address; `None` if it does not respond in time. For the port, see
+    /// [`Readiness::query`].
+    pub(crate) async fn metrics(&self, address: IpAddr, port: Option<u16>) -> Option<String> {
+        let path = names::GATEWAY_METRICS_PATH;
+        let page = self.get(address, port, path, MAX_METRICS_BYTES).await?;
+        String::from_utf8(page.to_vec()).ok()
+    }
+
+    /// The body of a response of at most `max` bytes.
+    async fn get(
+        &self,
+        address: IpAddr,
+        port: Option<u16>,
+        path: &str,
+        max: usize,
+    ) -> Option<Bytes> {
         let authority = std::net::SocketAddr::new(address, port.unwrap_or(self.port));
-        let request = http::Request::get(format!("http://{authority}/readyz"))
+        let request = http::Request::get(format!("http://{authority}{path}"))
             .body(Empty::new())
             .ok()?;
-        let response = self.client.request(request).await.ok()?;
-        let body = Limited::new(response.into_body(), MAX_BYTES)
-            .collect()
-            .await
-            .ok()?
-            .to_bytes();
-        parse(&body)
+        let _permit = self.permits.acquire().await.ok()?;
+        let fetch = async {
+            let response = self.client.request(request).await.ok()?;
+            let body = Limited::new(response.into_body(), max).collect().await;
+            Some(body.ok()?.to_bytes())
+        };
+        tokio::time::timeout(self.timeout, fetch).await.ok()?
     }
 }
 
 impl Readiness for HttpReadiness {
     fn query(&self, address: IpAddr, port: Option<u16>) -> BoxFuture<'_, Option<Report>> {
-        Box::pin(async move {
-            let _permit = self.permits.acquire().await.ok()?;
-            tokio::time::timeout(self.timeout, self.fetch(address, port))
-                .await
-                .ok()?
-        })
+        Box::pin(async move { parse(&self.get(address, port, "/readyz", MAX_BYTES).await?) })
     }
 }
 

@@ -71,6 +71,27 @@ pub(crate) fn set_by_update(
 }
 
 impl Author {
+    /// The question whether this user may do something.
+    pub(crate) fn review(&self, attributes: ResourceAttributes) -> SubjectAccessReview {
+        let Self {
+            username,
+            uid,
+            groups,
+            extra,
+        } = self.clone();
+        SubjectAccessReview {
+            spec: SubjectAccessReviewSpec {
+                user: Some(username),
+                uid: uid.filter(|uid| !uid.is_empty()),
+                groups: Some(groups),
+                extra: Some(extra),
+                resource_attributes: Some(attributes),
+                ..SubjectAccessReviewSpec::default()
+            },
+            ..SubjectAccessReview::default()
+        }
+    }
+
     /// Checks that the author has the permissions for all values in a namespace.
     ///
     /// # Errors
@@ -147,30 +168,14 @@ impl Checks<'_> {
             return Ok(*known);
         }
         let [verb, group, resource, name] = request.map(|text| Some(text.to_owned()));
-        let Author {
-            username,
-            uid,
-            groups,
-            extra,
-        } = self.author.clone();
-        let review = SubjectAccessReview {
-            spec: SubjectAccessReviewSpec {
-                user: Some(username),
-                uid: uid.filter(|uid| !uid.is_empty()),
-                groups: Some(groups),
-                extra: Some(extra),
-                resource_attributes: Some(ResourceAttributes {
-                    namespace: Some(self.namespace.to_owned()),
-                    verb,
-                    group,
-                    resource,
-                    name: name.filter(|name| !name.is_empty()),
-                    ..ResourceAttributes::default()
-                }),
-                ..SubjectAccessReviewSpec::default()
-            },
-            ..SubjectAccessReview::default()
-        };
+        let review = self.author.review(ResourceAttributes {
+            namespace: Some(self.namespace.to_owned()),
+            verb,
+            group,
+            resource,
+            name: name.filter(|name| !name.is_empty()),
+            ..ResourceAttributes::default()
+        });
         let review = self.reviews.create(&PostParams::default(), &review).await?;
         let allowed = review.status.is_some_and(|status| status.allowed);
         self.known.insert(key, allowed);

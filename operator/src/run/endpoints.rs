@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use kube_runtime::reflector::Store;
 use tokio_util::sync::CancellationToken;
 
 use super::RunError;
 use crate::{
+    access::{Context, Guarded},
     admission::Reviewer,
     certificates::Certificates,
+    console,
     leader::Leadership,
     metrics::Metrics,
     server::{self, Ready},
@@ -46,6 +49,34 @@ pub(super) async fn serve(
             })?;
     }
     Ok(())
+}
+
+/// Serves the console, if enabled.
+pub(super) async fn serve_console(
+    context: &Context,
+    access_store: &Store<Guarded>,
+    all_listed: &CancellationToken,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let Some(settings) = &context.settings.console else {
+        return Ok(());
+    };
+    let sources = console::Sources {
+        access_store: access_store.clone(),
+        stores: context.stores.clone(),
+        policies: context.policies.clone(),
+        all_listed: all_listed.clone(),
+    };
+    let client = context.client.clone();
+    let routes = console::routes(client, sources, &context.settings, settings);
+    let address = settings.address;
+    server::serve(address, routes, stop.clone())
+        .await
+        .map_err(|source| RunError::Listen {
+            what: "the console",
+            address,
+            source,
+        })
 }
 
 /// Serves the webhook, if enabled, and returns its certificates.
