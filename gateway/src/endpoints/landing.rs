@@ -1,8 +1,9 @@
 //! `GET /`: the gateway for people, as text or, in a browser, as HTML: base URLs, authentication, models and paths.
 //!
 //! Without credentials, the page has only what is the same for every gateway of a version, and how to authenticate. A
-//! caller that is authenticated also sees the region, the BedrockAccess, and the models that it may use. It has no
-//! scripts and loads nothing, and its Content-Security-Policy allows neither.
+//! caller that is authenticated also sees the region, the BedrockAccess, and the models that it may use. In a browser, it has a
+//! chat, whose script sends the key that the user types to this gateway only: the page loads nothing, and its
+//! Content-Security-Policy allows one style, one script and requests to its own origin.
 
 mod render;
 
@@ -31,11 +32,13 @@ const MAX_MODELS: usize = 20;
 /// Longest host name of a base URL.
 const MAX_HOST: usize = 255;
 
-/// Only the style of the page itself is allowed.
+/// Only the style and the script of the page itself are allowed, and no text becomes markup.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Sha256::digest(render::STYLE));
+    let [style, script] =
+        [render::STYLE, render::SCRIPT].map(|text| STANDARD.encode(Sha256::digest(text)));
     format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; connect-src 'self'; base-uri 'none'; \
+        form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
 });
 

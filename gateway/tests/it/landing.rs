@@ -1,6 +1,8 @@
 //! The landing page and the OpenAPI document.
 
+use base64::Engine as _;
 use http::Method;
+use sha2::Digest as _;
 
 use crate::rig::{Plan, Rig};
 
@@ -79,11 +81,24 @@ async fn the_page_is_html_for_browsers_and_has_a_strict_policy() {
         policy.starts_with("default-src 'none'; style-src 'sha256-"),
         "{policy}"
     );
+    for part in [
+        "; script-src 'sha256-",
+        "; connect-src 'self';",
+        "require-trusted-types-for 'script'; trusted-types 'none'",
+    ] {
+        assert!(policy.contains(part), "{part}: {policy}");
+    }
     assert!(!policy.contains("unsafe"), "{policy}");
-    for foreign in ["<script", "src=", "href=", "url(", "style="] {
+    for foreign in ["src=", "href=", "url(", "style=", "//cdn", "onclick"] {
         assert!(!text.contains(foreign), "{foreign}: {text}");
     }
-    assert!(text.len() < 10_000, "{} bytes", text.len());
+    // The only script is the one whose hash the policy has.
+    let (_, rest) = text.split_once("<script>").unwrap();
+    let (script, rest) = rest.split_once("</script>").unwrap();
+    assert!(!rest.contains("<script"), "{rest}");
+    let hash = base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(script));
+    assert!(policy.contains(&format!("'sha256-{hash}'")), "{policy}");
+    assert!(text.len() < 16_000, "{} bytes", text.len());
 
     let plain = rig.get("/").await;
     assert_eq!(plain.headers["content-type"], "text/plain; charset=utf-8");
@@ -116,7 +131,7 @@ async fn a_host_header_cannot_add_markup_to_the_page() {
         ("host", "x\"><script>alert(1)</script>"),
     ];
     let page = rig.call(Method::GET, "/", &headers, "").await;
-    assert!(!page.text().contains("<script"), "{}", page.text());
+    assert!(!page.text().contains("alert(1)"), "{}", page.text());
 }
 
 #[tokio::test]

@@ -6,7 +6,14 @@ use std::fmt::Write as _;
 pub(super) const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
 color:#222;background:#fff}h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:1.5rem}table{border-collapse:collapse}\
 td{padding:.15rem 1.5rem .15rem 0;vertical-align:top}code{font-family:ui-monospace,monospace;font-size:.9em}\
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}}";
+input,textarea,button{font:inherit;color:inherit;background:inherit;border:1px solid #767676;border-radius:.25rem;\
+padding:.25rem .5rem;max-width:100%;box-sizing:border-box}textarea{width:100%}input{width:30rem}label{display:block}\
+#chat-log{border:1px solid #767676;border-radius:.25rem;padding:0 1rem;max-height:30rem;overflow:auto;white-space:pre-wrap;\
+overflow-wrap:anywhere}#chat-log:empty{display:none}#chat-log b{display:block}#chat-log .failed{color:#b3141d}\
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}#chat-log .failed{color:#ff7b72}}";
+/// The chat of the page, and its only script; the policy of the response contains its hash.
+const CHAT: &str = include_str!("chat.html");
+pub(super) const SCRIPT: &str = include_str!("chat.js");
 
 /// The content of the page.
 #[derive(Debug)]
@@ -96,7 +103,10 @@ impl Page {
                 }
             }
         }
-        out.push_str("</main></body></html>\n");
+        push(
+            &mut out,
+            format_args!("{CHAT}</main><script>{SCRIPT}</script></body></html>\n"),
+        );
         out
     }
 }
