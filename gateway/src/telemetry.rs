@@ -1,9 +1,10 @@
-//! Logs, metrics, traces and request ids.
+//! Logs, metrics, traces, request ids and `Server-Timing`.
 
 pub(crate) mod logging;
 pub(crate) mod metrics;
 pub(crate) mod request_id;
 pub(crate) mod sampler;
+pub(crate) mod timing;
 pub(crate) mod traces;
 
 /// Label of requests to unknown paths, and of models that only a failed request names.

@@ -39,7 +39,7 @@ use crate::{
         record::RequestRecord,
         state::State,
     },
-    telemetry::{OTHER, request_id::RequestContext},
+    telemetry::{OTHER, request_id::RequestContext, timing::Step},
     upstream::{
         call::Prepared,
         operation::Operation,
@@ -156,8 +156,10 @@ async fn forward(
         })
     };
     let first = prepare(&targets.first)?;
+    record.end(Step::Decode);
     let call = state.call(&active, &targets, prepare);
     let response = call.perform(first, record.calls()).await?;
+    record.end(Step::Upstream);
     state.placements().served(&affinity, &response.target);
     Ok((active, response))
 }

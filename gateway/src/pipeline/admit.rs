@@ -16,10 +16,13 @@ use super::{
     record::RequestRecord,
     state::State,
 };
-use crate::http::{
-    dialect::Dialect,
-    error::{GatewayError, Result},
-    request_guards::{read_body, read_unproven},
+use crate::{
+    http::{
+        dialect::Dialect,
+        error::{GatewayError, Result},
+        request_guards::{read_body, read_unproven},
+    },
+    telemetry::timing::Step,
 };
 
 /// An admitted request.
@@ -55,8 +58,11 @@ pub(crate) async fn admit(
     let (caller, body) = match identity {
         Identity::Known(caller) => {
             record.set_client(&caller.name);
+            record.end(Step::Auth);
             take_place(state, limits.max_in_flight, record)?;
-            (caller, read(body).await?)
+            let body = read(body).await?;
+            record.end(Step::Body);
+            (caller, body)
         }
         Identity::Signed { client, head } => {
             let body = if head.is_proven() {
@@ -65,8 +71,11 @@ pub(crate) async fn admit(
             } else {
                 read_unproven(body, limits.max_body_bytes, state.unproven()).await?
             };
+            // The signature covers the body.
+            record.end(Step::Body);
             let caller = authenticator.verify(&client, head, &parts, &body)?;
             record.set_client(&caller.name);
+            record.end(Step::Auth);
             if head.is_proven() {
                 (caller, body)
             } else {
@@ -76,6 +85,7 @@ pub(crate) async fn admit(
         }
     };
     apply_limits(state, &active, &caller.name, &parts, record).await?;
+    record.end(Step::Limit);
     Ok(Admitted {
         active,
         caller,

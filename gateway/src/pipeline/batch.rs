@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     http::{dialect::Dialect, error::Result, response::json, time::seconds},
-    telemetry::request_id::RequestContext,
+    telemetry::{request_id::RequestContext, timing::Step},
     upstream::{
         call::Prepared, call_record::CallRecord, guardrail, operation::Operation,
         response::UpstreamResponse, target::Target,
@@ -98,6 +98,7 @@ async fn respond<E: BatchEndpoint>(
     guardrail::reject(first.headers)?;
     let decode = || E::decode(first);
     let (endpoint, calls) = state.decoders().run(first.body.len(), decode).await?;
+    record.end(Step::Decode);
     routed.targets.retain_similar(E::is_similar);
     let empty = record.calls().fork();
     let results = stream::iter(calls)
@@ -116,6 +117,7 @@ async fn respond<E: BatchEndpoint>(
         }
         outputs.push(output);
     }
+    record.end(Step::Upstream);
     let created = seconds(state.now());
     let (body, mut warnings) = endpoint.encode(&outputs, total, routed.head.model.clone(), created);
     warnings.extend(routed.repair_warning());

@@ -23,7 +23,7 @@ use crate::{
         held::Held,
         response::{self, add_cache_report, json, with_request_id},
     },
-    telemetry::request_id::RequestContext,
+    telemetry::{request_id::RequestContext, timing::Step},
     upstream::{call::Prepared, response::UpstreamResponse},
 };
 
@@ -124,6 +124,7 @@ async fn whole<E: Endpoint>(
         context,
         ..
     } = exchange.perform(first, record.calls()).await?;
+    record.end(Step::Upstream);
     record.set_warnings(&warnings);
     let body = content.whole()?;
     let length = body.len();

@@ -23,6 +23,7 @@ use crate::{
         error::{GatewayError, Result},
         time::seconds,
     },
+    telemetry::timing::Step,
     upstream::{
         call::Prepared,
         call_record::CallRecord,
@@ -193,6 +194,7 @@ impl<E: Endpoint> Exchange<E> {
                 exchange.prepare(&exchange.routed.targets.first)?
             }
         };
+        record.end(Step::Decode);
         Ok((exchange, prepared))
     }
 

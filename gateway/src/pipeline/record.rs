@@ -19,8 +19,13 @@ use super::{
 use crate::{
     http::{error::GatewayError, request_guards::InFlightGuard, response::wants_cache_report},
     telemetry::{
-        OTHER, logging::request_line::RequestLine, metrics::FinishedCall,
-        request_id::RequestContext, sampler::Sampler, traces::RequestSpan,
+        OTHER,
+        logging::request_line::RequestLine,
+        metrics::FinishedCall,
+        request_id::RequestContext,
+        sampler::Sampler,
+        timing::{Step, Timing},
+        traces::RequestSpan,
     },
     upstream::call_record::{CallRecord, aws_request_id},
 };
@@ -59,6 +64,8 @@ pub(crate) struct RequestRecord {
     conversation: Option<Box<Conversation>>,
     /// Its relation to the earlier request, if the client asks for it.
     cache_report: Option<String>,
+    /// Times of the steps, if the client asks for them.
+    timing: Option<Arc<Timing>>,
     outcome: Option<Outcome>,
 }
 
@@ -97,12 +104,20 @@ impl RequestRecord {
             warned: Vec::new(),
             conversation: None,
             cache_report: None,
+            timing: context.timing.clone(),
             outcome: None,
         }
     }
 
     pub(crate) fn request_id(&self) -> &str {
         &self.calls.request_id
+    }
+
+    /// A step of the request ends.
+    pub(crate) fn end(&self, step: Step) {
+        if let Some(timing) = &self.timing {
+            timing.end(step);
+        }
     }
 
     /// The record of calls to Bedrock.

@@ -30,6 +30,7 @@ use crate::{
         error::{GatewayError, Result},
         response::{add_cache_report, add_warnings, copy_request_id},
     },
+    telemetry::timing,
     upstream::{
         call::Prepared,
         health::Failure,
@@ -116,6 +117,7 @@ pub(crate) async fn open<E: StreamingEndpoint>(
     let mut warnings = first.warnings.clone();
     let mut opening: Opening<E, E::Context> = Box::pin(async move {
         let result = exchange.perform(first, record.calls()).await;
+        record.end(timing::Step::Upstream);
         (exchange.endpoint, record, result)
     });
     let mut upstream_headers = HeaderMap::new();

@@ -172,6 +172,7 @@ impl App {
         };
         let context = RequestContext::new(&request, state.traces());
         let id = HeaderValue::try_from(context.id.as_str());
+        let timing = context.timing.clone();
         let slot = reports_limits(&state, &request);
         let foreign = (!on_socket).then(|| foreign_page(&state, &context, &request));
         let mut response = if let Some(rejected) = foreign.flatten() {
@@ -188,6 +189,9 @@ impl App {
             && let Some(report) = slot.get()
         {
             report.write(dialect, response.headers_mut());
+        }
+        if let Some(timing) = timing {
+            timing.write(response.headers_mut());
         }
         if state.settings().simulated {
             let value = HeaderValue::from_static("true");

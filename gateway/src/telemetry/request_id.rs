@@ -1,9 +1,14 @@
 //! The request id, on every request, response and log line, and the trace context of a request.
 
+use std::sync::Arc;
+
 use axum::extract::Request;
 use http::{HeaderName, HeaderValue, Response};
 
-use super::traces::{Origin, Traces};
+use super::{
+    timing::Timing,
+    traces::{Origin, Traces},
+};
 
 /// Header of requests and responses.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -17,6 +22,8 @@ pub(crate) struct RequestContext {
     pub(crate) id: String,
     /// Parent of the request's span; none without traces.
     pub(crate) origin: Option<Origin>,
+    /// Times of the request's steps; none if the client does not ask for them.
+    pub(crate) timing: Option<Arc<Timing>>,
 }
 
 impl RequestContext {
@@ -29,7 +36,11 @@ impl RequestContext {
             .filter(|text| is_safe(text))
             .map_or_else(generate, ToOwned::to_owned);
         let origin = traces.map(|traces| traces.origin(request));
-        Self { id, origin }
+        Self {
+            id,
+            origin,
+            timing: Timing::requested(request.headers()),
+        }
     }
 }
 

@@ -38,6 +38,7 @@ mod responses;
 mod responses_passthrough;
 mod rig;
 mod routing;
+mod server_timing;
 mod signer;
 mod signing;
 mod start;
