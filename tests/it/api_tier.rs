@@ -3,6 +3,7 @@
 pub(crate) mod admission;
 mod authors;
 mod children;
+mod console;
 mod documents;
 mod labels;
 mod leader;

@@ -1,6 +1,7 @@
 //! Shared by the tests: timeout, lane, a gateway with a double, real clients, agents.
 
 pub(crate) mod agents;
+pub(crate) mod browser;
 pub(crate) mod clients;
 pub(crate) mod gateway;
 pub(crate) mod http;

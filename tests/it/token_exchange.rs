@@ -269,7 +269,7 @@ async fn token_that_sts_refuses_shows_in_readiness_with_its_reason() {
 }
 
 /// The claims of `token`, two hours earlier, signed with the cluster's own key.
-fn expired_copy(token: &str, signing_key_pem: &str) -> String {
+pub(crate) fn expired_copy(token: &str, signing_key_pem: &str) -> String {
     use base64::{
         Engine as _,
         engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},

@@ -20,6 +20,13 @@ struct Package {
 /// Prometheus, whose server and promtool the tests run.
 const PROMETHEUS: &str = "prometheus";
 
+/// The browser that tests of the full lane run.
+const BROWSER: Package = Package {
+    name: "chromium-headless-shell",
+    file: "usr/bin/chromium-headless-shell",
+    purpose: "browser for the console and the gateway's page",
+};
+
 /// Packages for compiling, testing and writing images. The local cluster installs those for running pods.
 const PACKAGES: [Package; 8] = [
     Package {
@@ -69,8 +76,21 @@ const PACKAGES: [Package; 8] = [
 /// # Errors
 /// When a package is missing and cannot be installed; the error contains the command to run.
 pub(crate) fn ensure(console: &Console) -> Result<()> {
+    install(console, &[])
+}
+
+/// Installs missing packages, and those of the full lane.
+///
+/// # Errors
+/// Those of [`ensure`].
+pub(crate) fn ensure_for(console: &Console, full: bool) -> Result<()> {
+    install(console, if full { &[BROWSER] } else { &[] })
+}
+
+fn install(console: &Console, more: &[Package]) -> Result<()> {
     let missing: Vec<&Package> = PACKAGES
         .iter()
+        .chain(more)
         .filter(|package| !Path::new("/").join(package.file).exists())
         .collect();
     if !missing.is_empty() {

@@ -65,7 +65,7 @@ pub(crate) fn test(
         }
         return Ok(());
     }
-    debian::ensure(console)?;
+    debian::ensure_for(console, full)?;
     if let Some(filter) = filter {
         build::programs(console, Profile::Dev)?;
         let binaries = binaries::compile(console, full)?;
@@ -291,7 +291,7 @@ fn run_part(console: &Console, part: Part, filter: Option<&str>, full: bool) -> 
         Part::Cluster => return demo(console, true, full, ClusterKind::Local, None),
     };
     if integration {
-        debian::ensure(console)?;
+        debian::ensure_for(console, full)?;
         build::programs(console, Profile::Dev)?;
     }
     let binaries = binaries::compile(console, full)?;

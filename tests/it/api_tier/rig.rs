@@ -218,7 +218,7 @@ impl Rig {
     }
 
     /// A token of a ServiceAccount for the API server.
-    async fn token(&self, namespace: &str, account: &str) -> String {
+    pub(crate) async fn token(&self, namespace: &str, account: &str) -> String {
         let audience = "https://kubernetes.default.svc";
         let hour = Duration::from_hours(1);
         self.cluster

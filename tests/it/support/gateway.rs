@@ -25,13 +25,23 @@ pub(crate) const KEY: &str = "sk-integration-test";
 impl Gateway {
     /// Starts with this environment and, if given, this configuration document.
     pub(crate) async fn start(environment: &[(&str, &str)], config: Option<&Path>) -> Self {
+        let admin = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_with_admin(admin, environment, config).await
+    }
+
+    /// The same with its admin port at this address.
+    pub(crate) async fn start_with_admin(
+        admin: SocketAddr,
+        environment: &[(&str, &str)],
+        config: Option<&Path>,
+    ) -> Self {
         let environment: BTreeMap<String, String> = environment
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         let mut settings = Settings::new(Arc::new(environment));
         settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        settings.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        settings.admin_listen = Some(admin);
         settings.admin_required = true;
         settings.config = config.map(Path::to_owned);
         settings.api_key = Some(gateway::ApiKey::new(KEY));
