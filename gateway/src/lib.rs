@@ -38,5 +38,8 @@ pub use crate::{
         authenticate::KeySetError, load_error::LoadError, rate_limit::StoreError, state::State,
     },
     server::{Drained, ServeError, Server, admin::admin, serve},
-    telemetry::traces::{Traces, TracesError},
+    telemetry::{
+        otlp::{MetricsExport, OtlpError},
+        traces::{Traces, TracesError},
+    },
 };

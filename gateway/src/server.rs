@@ -6,6 +6,7 @@
 
 pub(crate) mod admin;
 mod connections;
+mod exports;
 mod failures;
 mod guarded_io;
 mod listener;
@@ -178,6 +179,7 @@ impl Server {
         } = self;
         log_start(&state, address);
         let watcher = tokio::spawn(reload::watch(state.clone()));
+        let exports = tokio::spawn(exports::run(state.clone()));
         let admin_server = admin_listener.map(|listener| {
             let app = App::Admin(admin(state.clone()));
             let connections = Connections::new(connections::MAX_ADMIN);
@@ -219,9 +221,13 @@ impl Server {
         drop(socket);
 
         let drained = finish(&state, graceful, drain.saturating_sub(quiet)).await;
-        if let Some(traces) = state.traces() {
-            traces.shut_down().await;
-        }
+        exports.abort();
+        let traces = async {
+            if let Some(traces) = state.traces() {
+                traces.shut_down().await;
+            }
+        };
+        tokio::join!(traces, exports::last(&state));
         // Last, since it reports until the end that the gateway is not ready.
         if let Some(server) = admin_server {
             server.abort();

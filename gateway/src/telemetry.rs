@@ -2,6 +2,7 @@
 
 pub(crate) mod logging;
 pub(crate) mod metrics;
+pub(crate) mod otlp;
 pub(crate) mod request_id;
 pub(crate) mod sampler;
 pub(crate) mod timing;

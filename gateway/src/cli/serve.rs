@@ -9,7 +9,7 @@ use super::{EXIT_DROPPED, listen::ListenAddress};
 use crate::{
     config::Settings,
     server::{self, Drained, ServeError},
-    telemetry::traces::Traces,
+    telemetry::{otlp::MetricsExport, traces::Traces},
 };
 
 /// How long a gateway in a cluster accepts connections after SIGTERM: kube-proxy and load balancers need
@@ -62,7 +62,7 @@ Examples:
 Environment variables:
   AWS_REGION, AWS_PROFILE and AWS's other variables
   AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_BEDROCK_RUNTIME, AWS_ENDPOINT_URL_STS
-  OTEL_EXPORTER_OTLP_ENDPOINT and OpenTelemetry's other variables, for traces
+  OTEL_EXPORTER_OTLP_ENDPOINT and OpenTelemetry's other variables, for traces and metrics
   BEDROCK_GATEWAY_CONFIG, BEDROCK_GATEWAY_API_KEY, BEDROCK_GATEWAY_ADMIN_LISTEN, BEDROCK_GATEWAY_LOG";
 
 fn host(text: &str) -> Result<ListenAddress, String> {
@@ -81,7 +81,13 @@ fn host(text: &str) -> Result<ListenAddress, String> {
 /// The environment, the configuration file or an address cannot be used.
 pub(super) async fn run(args: Args, settings: Settings) -> anyhow::Result<ExitCode> {
     let traces = Traces::from_environment(settings.environment.as_ref())?;
-    let settings = Settings { traces, ..settings };
+    let environment = settings.environment.as_ref();
+    let metrics_export = MetricsExport::from_environment(environment, settings.clock.now())?;
+    let settings = Settings {
+        traces,
+        metrics_export,
+        ..settings
+    };
     let flag = args.flag();
     let simulate = args.simulate;
     let settings = with_arguments(args, settings).await?;

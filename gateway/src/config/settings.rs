@@ -1,6 +1,6 @@
 //! Settings of the process, from flags and the environment.
 //!
-//! AWS settings follow the rules of all AWS tools; the configuration file takes precedence. `telemetry::traces` reads
+//! AWS settings follow the rules of all AWS tools; the configuration file takes precedence. `telemetry` reads
 //! OpenTelemetry's variables and the `credentials` crate those of AWS credentials; `pipeline::active_config` reads the
 //! configuration file.
 
@@ -17,7 +17,7 @@ use credentials::{Environment, SharedTimeSource};
 use zeroize::Zeroizing;
 
 use super::memory;
-use crate::telemetry::traces::Traces;
+use crate::telemetry::{otlp::MetricsExport, traces::Traces};
 
 /// Path of the configuration file.
 pub(crate) const CONFIG_VARIABLE: &str = "BEDROCK_GATEWAY_CONFIG";
@@ -55,6 +55,8 @@ pub struct Settings {
     pub ping_interval: Duration,
     /// The tracer; none disables traces.
     pub traces: Option<Traces>,
+    /// Where metrics are exported to, besides `/metrics`.
+    pub metrics_export: Option<MetricsExport>,
     /// Whether the AWS in `environment` is simulated; responses and the landing page say so.
     pub simulated: bool,
     /// Time in which a new connection must show its protocol.
@@ -121,6 +123,7 @@ impl Settings {
             watch_interval: Duration::from_secs(1),
             ping_interval: Duration::from_secs(15),
             traces: None,
+            metrics_export: None,
             simulated: false,
             detect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_mins(1),

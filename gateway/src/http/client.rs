@@ -1,6 +1,6 @@
 //! The HTTP client with its connection pool.
 //!
-//! HTTP/1.1 with one request per connection: HTTP/2 would multiplex up to a thousand streams on one connection.
+//! To Bedrock it uses HTTP/1.1 with one request per connection: HTTP/2 would multiplex up to a thousand streams on one connection.
 //! hyper's pool does not open a second one at AWS's limit of concurrent streams, and a lost connection would end all
 //! streams. TCP keepalive detects dead peers while a reasoning model is silent. Connections go through the proxy of the
 //! environment, if any.
@@ -39,11 +39,29 @@ pub(crate) type Client = Pool<GaiResolver>;
 
 /// A client for Bedrock.
 pub(crate) fn connect(tls: ClientConfig, proxies: &Proxies) -> Client {
+    pool(tcp(), tls, proxies)
+}
+
+/// A client that uses HTTP/2 only, also without TLS, as gRPC requires.
+pub(crate) fn connect_http2(mut tls: ClientConfig, proxies: &Proxies) -> Client {
+    let mut tcp = tcp();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .http2_only(true)
+        .build(HttpsConnector::from((Proxied::new(tcp, proxies), tls)))
+}
+
+fn tcp() -> HttpConnector {
     let mut tcp = HttpConnector::new();
     tcp.set_keepalive(Some(KEEPALIVE_AFTER));
     tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-    pool(tcp, tls, proxies)
+    tcp
 }
 
 /// A client with the connections of `tcp`.

@@ -158,6 +158,16 @@ fn failing_roles(roles: &[RoleReadiness]) -> Option<String> {
 
 async fn metrics(FromState(state): FromState<State>, headers: HeaderMap) -> Response {
     let format = Format::negotiate(&headers);
+    let mut response = Response::new(Body::from(page(&state, format)));
+    let headers = response.headers_mut();
+    let content_type = HeaderValue::from_static(format.content_type());
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    response
+}
+
+/// All metrics.
+pub(super) fn page(state: &State, format: Format) -> String {
     let active = state.active();
     let roles: Vec<_> = active
         .credentials
@@ -167,7 +177,7 @@ async fn metrics(FromState(state): FromState<State>, headers: HeaderMap) -> Resp
     let ejections = targets(&active.routes)
         .map(|(labels, ejections)| (labels, ejections.left.is_some(), ejections.total));
     state.metrics().routing.update(ejections);
-    let page = state.metrics().render(
+    state.metrics().render(
         format,
         &Observed {
             credentials: &active.credentials.base().status(),
@@ -176,11 +186,5 @@ async fn metrics(FromState(state): FromState<State>, headers: HeaderMap) -> Resp
             limit_store_up: active.limiter.store_is_up(),
             access: active.config.access.as_ref(),
         },
-    );
-    let mut response = Response::new(Body::from(page));
-    let headers = response.headers_mut();
-    let content_type = HeaderValue::from_static(format.content_type());
-    headers.insert(header::CONTENT_TYPE, content_type);
-    headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    response
+    )
 }

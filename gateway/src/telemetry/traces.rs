@@ -1,43 +1,29 @@
-//! Traces: one span for each request and one for each of its calls to Bedrock, exported by OTLP over HTTP.
+//! Traces: one span for each request and one for each of its calls to Bedrock, exported by OTLP.
 //!
 //! OpenTelemetry's environment variables configure them; without an endpoint, traces are off and cost nothing. A
 //! request continues the trace of its `traceparent` header. Attributes:
 //! <https://opentelemetry.io/docs/specs/semconv/gen-ai/aws-bedrock/>. No prompts, no responses, no keys.
 
-mod sender;
 mod span;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use axum::extract::Request;
-use credentials::{Environment, Proxies};
+use credentials::Environment;
 use http::Method;
 use opentelemetry::{
-    Context, InstrumentationScope, KeyValue, propagation::TextMapPropagator, trace::TracerProvider,
+    Context, InstrumentationScope, propagation::TextMapPropagator, trace::TracerProvider,
 };
 use opentelemetry_http::HeaderExtractor;
-use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
-    Resource,
     propagation::TraceContextPropagator,
     trace::{SdkTracer, SdkTracerProvider},
 };
 
-use self::sender::Sender;
 pub(crate) use self::span::{CallSpan, Outcome, RequestSpan};
-use crate::http::client;
+use super::otlp::{ENDPOINT, GATEWAY, OtlpError, Protocol, Sender, TRACES, resource, value};
 
-/// Base URL of a collector.
-const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-/// Full URL for traces; takes precedence.
-const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-const PROTOCOLS: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-];
-/// The supported protocol, which is also OpenTelemetry's default.
-const PROTOCOL: &str = "http/protobuf";
-const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
 /// The known samplers, and whether they need a ratio as argument.
@@ -49,12 +35,8 @@ const SAMPLERS: [(&str, bool); 6] = [
     ("parentbased_always_off", false),
     ("parentbased_traceidratio", true),
 ];
-const DISABLED: &str = "OTEL_SDK_DISABLED";
-const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 /// Time to send the last spans at shutdown; a pod has five seconds after its drain.
 const LAST_TIMEOUT: Duration = Duration::from_secs(3);
-/// Default service name.
-const DEFAULT_SERVICE_NAME: &str = "bedrock-gateway";
 
 /// The tracer. Cloning copies a pointer.
 #[derive(Clone)]
@@ -77,17 +59,9 @@ pub(crate) struct Origin {
 /// The trace settings of the environment are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
-    /// Only OTLP over HTTP is supported.
-    #[error("{variable}={value} is not supported; use {PROTOCOL} (port 4318) or unset it")]
-    Protocol {
-        /// The variable.
-        variable: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// Only OTLP is supported.
-    #[error("{EXPORTER}={0} is not supported; use otlp, or none to disable traces")]
-    Exporter(String),
+    /// A setting of the export.
+    #[error(transparent)]
+    Export(#[from] OtlpError),
     /// Unknown sampler.
     #[error(
         "{SAMPLER}={0} is not supported; use parentbased_traceidratio with {SAMPLER_ARGUMENT}=0.1, or always_on"
@@ -99,15 +73,12 @@ pub enum TracesError {
     /// An endpoint that is not a URL, or an option that is not built in.
     #[error("invalid trace settings: {0}")]
     Options(String),
-    /// TLS is not available.
-    #[error(transparent)]
-    Tls(#[from] rustls::Error),
 }
 
 impl Traces {
     /// The tracer that the process's environment configures; none without an endpoint, or if traces are disabled.
     ///
-    /// Reads `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, the headers that go with it,
+    /// Reads `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, the protocol and headers that go with it,
     /// `OTEL_TRACES_SAMPLER` and its argument, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_*`,
     /// `OTEL_TRACES_EXPORTER` and `OTEL_SDK_DISABLED`:
     /// <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
@@ -116,27 +87,19 @@ impl Traces {
     /// # Errors
     /// When a setting is not supported.
     pub fn from_environment(environment: &dyn Environment) -> Result<Option<Self>, TracesError> {
-        if !are_enabled(environment)? {
+        let Some(protocol) = enabled(environment)? else {
             return Ok(None);
-        }
+        };
+        let sender = Sender::new(&TRACES, protocol).map_err(OtlpError::from)?;
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Sender::new(client::connect(
-                client::tls()?,
-                &Proxies::default(),
-            )))
+            // The sender adds the frames of gRPC.
+            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+            .with_http_client(sender)
             .build()
             .map_err(|error| TracesError::Options(error.to_string()))?;
-        let mut resource = Resource::builder();
-        if environment
-            .get(SERVICE_NAME)
-            .is_none_or(|name| name.is_empty())
-        {
-            resource = resource.with_service_name(DEFAULT_SERVICE_NAME);
-        }
-        let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
         let provider = SdkTracerProvider::builder()
-            .with_resource(resource.with_attribute(version).build())
+            .with_resource(resource(environment))
             .with_batch_exporter(exporter)
             .build();
         Ok(Some(Self::new(provider)))
@@ -144,7 +107,7 @@ impl Traces {
 
     /// A tracer of a provider.
     fn new(provider: SdkTracerProvider) -> Self {
-        let scope = InstrumentationScope::builder(DEFAULT_SERVICE_NAME)
+        let scope = InstrumentationScope::builder(GATEWAY)
             .with_version(env!("CARGO_PKG_VERSION"))
             .build();
         Self(Arc::new(Inner {
@@ -189,31 +152,19 @@ impl fmt::Debug for Traces {
     }
 }
 
-/// Whether the environment enables traces.
-fn are_enabled(environment: &dyn Environment) -> Result<bool, TracesError> {
-    let value = |name| environment.get(name).filter(|value| !value.is_empty());
-    let disabled = value(DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    if disabled || (value(TRACES_ENDPOINT).is_none() && value(ENDPOINT).is_none()) {
-        return Ok(false);
+/// The protocol, if the environment enables traces.
+fn enabled(environment: &dyn Environment) -> Result<Option<Protocol>, TracesError> {
+    if value(environment, TRACES.endpoint).is_none() && value(environment, ENDPOINT).is_none() {
+        return Ok(None);
     }
-    match value(EXPORTER).as_deref() {
-        Some("none") => return Ok(false),
-        None | Some("otlp") => {}
-        Some(other) => return Err(TracesError::Exporter(other.to_owned())),
-    }
-    for variable in PROTOCOLS {
-        if let Some(value) = value(variable) {
-            if value != PROTOCOL {
-                return Err(TracesError::Protocol { variable, value });
-            }
-            break;
-        }
-    }
-    if let Some(sampler) = value(SAMPLER) {
+    let Some(protocol) = TRACES.enabled(environment, "otlp")? else {
+        return Ok(None);
+    };
+    if let Some(sampler) = value(environment, SAMPLER) {
         let known = SAMPLERS.iter().find(|(name, _)| *name == sampler);
         let (_, needs_ratio) = known.ok_or(TracesError::Sampler(sampler))?;
         if *needs_ratio {
-            let ratio = value(SAMPLER_ARGUMENT).unwrap_or_default();
+            let ratio = value(environment, SAMPLER_ARGUMENT).unwrap_or_default();
             if !ratio
                 .parse()
                 .is_ok_and(|ratio| (0.0..=1.0).contains(&ratio))
@@ -222,7 +173,7 @@ fn are_enabled(environment: &dyn Environment) -> Result<bool, TracesError> {
             }
         }
     }
-    Ok(true)
+    Ok(Some(protocol))
 }
 
 #[cfg(test)]
@@ -237,7 +188,9 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        are_enabled(&environment).map_err(|error| error.to_string())
+        enabled(&environment)
+            .map(|protocol| protocol.is_some())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -247,13 +200,23 @@ mod tests {
         assert_eq!(wanted(&[(ENDPOINT, "")]), Ok(false));
         assert_eq!(wanted(&[endpoint]), Ok(true));
         assert_eq!(
-            wanted(&[(TRACES_ENDPOINT, "http://collector/traces")]),
+            wanted(&[(TRACES.endpoint, "http://collector/traces")]),
             Ok(true)
         );
-        assert_eq!(wanted(&[endpoint, (EXPORTER, "none")]), Ok(false));
-        assert_eq!(wanted(&[endpoint, (DISABLED, "true")]), Ok(false));
         assert_eq!(
-            wanted(&[endpoint, (DISABLED, "false"), (EXPORTER, "otlp")]),
+            wanted(&[endpoint, ("OTEL_TRACES_EXPORTER", "none")]),
+            Ok(false)
+        );
+        assert_eq!(
+            wanted(&[endpoint, ("OTEL_SDK_DISABLED", "true")]),
+            Ok(false)
+        );
+        assert_eq!(
+            wanted(&[
+                endpoint,
+                ("OTEL_SDK_DISABLED", "false"),
+                ("OTEL_TRACES_EXPORTER", "otlp")
+            ]),
             Ok(true)
         );
     }
@@ -261,17 +224,21 @@ mod tests {
     #[test]
     fn rejects_unsupported_settings_with_a_fix() {
         let endpoint = (ENDPOINT, "http://collector:4317");
-        let refusal = wanted(&[endpoint, (PROTOCOLS[1], "grpc")]).unwrap_err();
+        let [all, traces] = [
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        ];
+        let refusal = wanted(&[endpoint, (all, "http/json")]).unwrap_err();
         assert!(
-            refusal.contains("OTEL_EXPORTER_OTLP_PROTOCOL=grpc"),
+            refusal.contains("OTEL_EXPORTER_OTLP_PROTOCOL=http/json"),
             "{refusal}"
         );
         assert!(refusal.contains("4318"), "{refusal}");
         // The more specific variable takes precedence.
-        assert_eq!(
-            wanted(&[endpoint, (PROTOCOLS[0], PROTOCOL), (PROTOCOLS[1], "grpc")]),
-            Ok(true)
-        );
+        for protocol in ["http/protobuf", "grpc"] {
+            let both = [endpoint, (traces, protocol), (all, "http/json")];
+            assert_eq!(wanted(&both), Ok(true));
+        }
         assert_eq!(wanted(&[endpoint, (SAMPLER, "always_off")]), Ok(true));
         let refusal = wanted(&[endpoint, (SAMPLER, "xray")]).unwrap_err();
         assert!(refusal.contains("OTEL_TRACES_SAMPLER=xray"), "{refusal}");
@@ -289,7 +256,7 @@ mod tests {
             ];
             assert_eq!(wanted(&ratio).is_ok(), usable, "{share}");
         }
-        let refusal = wanted(&[endpoint, (EXPORTER, "zipkin")]).unwrap_err();
+        let refusal = wanted(&[endpoint, ("OTEL_TRACES_EXPORTER", "zipkin")]).unwrap_err();
         assert!(refusal.contains("OTEL_TRACES_EXPORTER=zipkin"), "{refusal}");
     }
 }

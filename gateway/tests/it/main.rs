@@ -29,6 +29,7 @@ mod messages;
 mod messages_errors;
 mod metrics;
 mod models;
+mod otlp;
 mod prompt_cache;
 mod proxy;
 mod refused;

@@ -1,6 +1,6 @@
-//! Sends batches of spans with the gateway's HTTP client.
+//! Sends exports with the gateway's HTTP client.
 //!
-//! The exporter's thread has no runtime, so requests run in the gateway's.
+//! The thread that exports spans has no runtime, so requests run in the gateway's.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -9,12 +9,20 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use credentials::Proxies;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use opentelemetry_http::{HttpClient, HttpError};
 use tokio::{runtime::Handle, time::timeout};
 
-use crate::http::{client::Client, error::causes};
+use super::{
+    Protocol, Signal,
+    grpc::{self, Failed},
+};
+use crate::http::{
+    client::{self, Client},
+    error::causes,
+};
 
 /// OpenTelemetry's default timeout for a collector.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,40 +30,57 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
-pub(super) struct Sender {
+pub(crate) struct Sender {
+    signal: &'static Signal,
+    protocol: Protocol,
     client: Client,
     runtime: Handle,
-    /// Whether the last batch failed; a change is logged.
+    /// Whether the last export failed; a change is logged.
     failing: AtomicBool,
 }
 
 impl Sender {
     /// Sends in the current runtime.
-    pub(super) fn new(client: Client) -> Self {
-        Self {
-            client,
+    ///
+    /// # Errors
+    /// When TLS is not available.
+    pub(crate) fn new(signal: &'static Signal, protocol: Protocol) -> Result<Self, rustls::Error> {
+        let (tls, proxies) = (client::tls()?, Proxies::default());
+        Ok(Self {
+            signal,
+            protocol,
+            client: match protocol {
+                Protocol::Http => client::connect(tls, &proxies),
+                Protocol::Grpc => client::connect_http2(tls, &proxies),
+            },
             runtime: Handle::current(),
             failing: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Logs once that the collector is unavailable, and once that it has recovered.
     fn log_change(&self, url: &str, sent: &Result<Response<Bytes>, HttpError>) {
         let why = match sent {
             Ok(response) if response.status().is_success() => None,
-            Ok(response) => Some(response.status().to_string()),
+            Ok(response) => Some(match response.extensions().get::<Failed>() {
+                Some(failed) => failed.to_string(),
+                None => response.status().to_string(),
+            }),
             Err(error) => Some(causes(error.as_ref())),
         };
         let before = self.failing.swap(why.is_some(), Ordering::Relaxed);
         match why {
             Some(error) if !before => {
                 tracing::warn!(
+                    signal = self.signal.name,
                     url,
                     error,
-                    "trace collector unavailable; spans are dropped when the queue is full"
+                    "collector unavailable; spans are dropped when their queue is full"
                 );
             }
-            None if before => tracing::info!(url, "trace collector available again"),
+            None if before => {
+                tracing::info!(signal = self.signal.name, url, "collector available again");
+            }
             _ => {}
         }
     }
@@ -65,12 +90,20 @@ impl Sender {
 impl HttpClient for Sender {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let client = self.client.clone();
+        let protocol = self.protocol;
+        let request = match protocol {
+            Protocol::Http => request,
+            Protocol::Grpc => grpc::request(request, self.signal.method)?,
+        };
         let url = request.uri().to_string();
         let exchange = async move {
             let response = client.request(request.map(Full::new)).await?;
             let (parts, body) = response.into_parts();
             let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await?;
-            Ok(Response::from_parts(parts, body.to_bytes()))
+            Ok(match protocol {
+                Protocol::Http => Response::from_parts(parts, body.to_bytes()),
+                Protocol::Grpc => grpc::response(parts, body),
+            })
         };
         // Timers need a runtime, and this thread has none.
         let sent = self
