@@ -276,8 +276,11 @@ impl Seen {
 
 /// Checks what clients see of the faults of a script; returns the number of errors.
 async fn check(script: Script) -> usize {
-    let faults = &[];
-    let mut healthy = run(Script { faults, ..script }).await;
+    let without_faults = Script {
+        faults: &[],
+        ..script
+    };
+    let mut healthy = run(without_faults).await;
     assert_eq!((healthy.errors.len(), healthy.moves), (0, 0));
     assert_eq!(healthy.calls(), REQUESTS);
     let mut faulty = run(script).await;

@@ -32,7 +32,7 @@ fn accounts() -> Config {
         "Principal": { "AWS": "arn:aws:iam::123456789012:root" } });
     let config = Config::default().with_user("dev", ACCESS_KEY, SECRET_KEY, document(&assume));
     ROLES.iter().fold(config, |config, role| {
-        config.with_role(*role, document(&trust), allow_bedrock())
+        config.with_role(role, document(&trust), allow_bedrock())
     })
 }
 

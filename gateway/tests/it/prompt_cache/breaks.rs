@@ -174,17 +174,21 @@ const PLANTED: [Planted; 12] = [
 
 /// Two models by each API, and a model with two regions.
 async fn gateway() -> Rig {
-    let mut document = "clients: {anonymous: true}\nmodels:\n".to_owned();
-    for (name, api, model) in [
+    let targets = [
         ("converse", ", api: Converse", CLAUDE),
         ("converse-other", ", api: Converse", OPUS),
         ("invoke", "", CLAUDE),
         ("invoke-other", "", OPUS),
-    ] {
-        document += &format!("- {{name: {name}, targets: [{{modelId: '{model}'{api}}}]}}\n");
-    }
-    document += &format!(
-        "- {{name: regions, targets: [{{modelId: '{CLAUDE}', region: us-east-1}}, {{modelId: '{CLAUDE}', region: us-west-2}}]}}\n"
+    ];
+    let models = targets.map(|(name, api, model)| {
+        format!("- {{name: {name}, targets: [{{modelId: '{model}'{api}}}]}}")
+    });
+    let regions = ["us-east-1", "us-west-2"]
+        .map(|region| format!("{{modelId: '{CLAUDE}', region: {region}}}"))
+        .join(", ");
+    let models = models.join("\n");
+    let document = format!(
+        "clients: {{anonymous: true}}\nmodels:\n{models}\n- {{name: regions, targets: [{regions}]}}\n"
     );
     Rig::with_document(&document).await
 }
