@@ -28,7 +28,7 @@ async fn whole_and_streamed_responses_have_the_time_of_each_step() {
         let body = body.to_string();
         let path = "/v1/chat/completions";
         let response = rig
-            .call(http::Method::POST, path, &[ASK], body.as_str())
+            .call(http::Method::POST, path, &[ASK], body.clone())
             .await;
         assert_eq!(response.status, 200, "{}", response.text());
         let steps = steps(response.headers["server-timing"].to_str().unwrap());
@@ -42,7 +42,7 @@ async fn whole_and_streamed_responses_have_the_time_of_each_step() {
         assert!(upstream >= 200.0, "stream {stream}: {steps:?}");
         assert!(sum <= total + 0.01, "stream {stream}: {steps:?}");
 
-        let plain = rig.call(http::Method::POST, path, &[], body.as_str()).await;
+        let plain = rig.call(http::Method::POST, path, &[], body.clone()).await;
         assert!(!plain.headers.contains_key("server-timing"));
     }
 }
@@ -59,7 +59,7 @@ async fn refused_requests_have_the_steps_that_they_reached() {
         ),
     ] {
         let response = rig
-            .call(http::Method::POST, path, &[ASK], body.as_str())
+            .call(http::Method::POST, path, &[ASK], body.clone())
             .await;
         assert!(response.status.is_client_error());
         let steps = steps(response.headers["server-timing"].to_str().unwrap());
@@ -76,7 +76,7 @@ async fn paths_of_bedrock_have_times_as_well() {
         let path = format!("/model/amazon.nova-lite-v1:0/{operation}");
         let body = body.to_string();
         let response = rig
-            .call(http::Method::POST, &path, &[ASK], body.as_str())
+            .call(http::Method::POST, &path, &[ASK], body.clone())
             .await;
         assert_eq!(response.status, 200, "{}", response.text());
         let steps = steps(response.headers["server-timing"].to_str().unwrap());
