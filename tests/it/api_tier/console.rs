@@ -116,7 +116,9 @@ async fn detail_has_the_usage_and_the_credentials_of_running_gateways() {
     let world = World::start().await;
     world.apply("team-a", "chat").await;
     let gateways = world.gateways().await;
-    world.run_pods("chat", gateways.well_ip(), true).await;
+    world
+        .run_pods("chat", world::Gateways::well_ip(), true)
+        .await;
     gateways.chat(3).await;
     let admin = world.token(OPERATOR_NAMESPACE, "reader").await;
     let detail = eventually("the gateway is read", || async {

@@ -156,8 +156,10 @@ async fn prepare(world: &World, gateways: &Gateways) {
     let mut hostile = spec();
     hostile["allow"] = json!([MARKUP]);
     world.apply_spec(TEAM, "hostile", &hostile).await;
-    world.run_pods("chat", gateways.well_ip(), true).await;
-    world.run_pods("broken", gateways.failing_ip(), false).await;
+    world.run_pods("chat", Gateways::well_ip(), true).await;
+    world
+        .run_pods("broken", Gateways::failing_ip(), false)
+        .await;
     gateways.chat(5).await;
     world
         .rig

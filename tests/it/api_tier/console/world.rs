@@ -249,11 +249,11 @@ impl Gateways {
     const WELL: Ipv4Addr = Ipv4Addr::LOCALHOST;
     const FAILING: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-    pub(super) fn well_ip(&self) -> IpAddr {
+    pub(super) fn well_ip() -> IpAddr {
         Self::WELL.into()
     }
 
-    pub(super) fn failing_ip(&self) -> IpAddr {
+    pub(super) fn failing_ip() -> IpAddr {
         Self::FAILING.into()
     }
 
