@@ -240,7 +240,10 @@ fn kubectl_commands_name_deployments_that_exist() {
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         for kind in ["deploy/", "deployment/"] {
-            for rest in text.split(&format!(" {kind}")).skip(1) {
+            // The chart computes names of its templates.
+            let kind_of = format!(" {kind}");
+            let named = text.split(&kind_of).skip(1);
+            for rest in named.filter(|rest| !rest.starts_with("{{")) {
                 let end = |c: char| !(c.is_alphanumeric() || c == '-');
                 let name = rest.split(end).next().unwrap();
                 assert!(
