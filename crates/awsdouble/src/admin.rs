@@ -38,6 +38,19 @@ pub(crate) async fn handle(shared: &Arc<Shared>, parts: Parts, body: Body) -> Re
             );
         }
     };
+    let path = parts.uri.path().trim_start_matches("/_double/");
+    match (&parts.method, path) {
+        (&Method::GET, "invocation-log") => {
+            let mut lines = String::new();
+            for record in shared.ledger.invocation_log() {
+                lines.push_str(&record.to_string());
+                lines.push('\n');
+            }
+            return written("application/x-ndjson", lines);
+        }
+        (&Method::GET, "cur") => return written("text/csv", shared.ledger.line_items()),
+        _ => {}
+    }
     match respond(shared, &parts, &body) {
         Ok(value) => reply(StatusCode::OK, &value),
         Err((status, message)) => reply(status, &json!({ "error": message })),
@@ -73,6 +86,10 @@ fn respond(shared: &Shared, parts: &Parts, body: &[u8]) -> Result<Value, (Status
             shared.recorder.clear();
             Ok(json!({}))
         }
+        (&Method::DELETE, "bill") => {
+            shared.ledger.clear();
+            Ok(json!({}))
+        }
         (&Method::GET, "counts") => Ok(json!(shared.recorder.counts())),
         (&Method::GET, "faults") => Ok(json!(shared.faults.all())),
         (&Method::POST, "faults") => {
@@ -103,7 +120,7 @@ fn respond(shared: &Shared, parts: &Parts, body: &[u8]) -> Result<Value, (Status
         _ => Err((
             StatusCode::NOT_FOUND,
             format!(
-                "{} /_double/{path} does not exist; the endpoints are GET health, calls, counts, faults, clock; POST faults, sessions/revoke, sessions/forget; PUT clock, credential-lifetime; DELETE calls, faults",
+                "{} /_double/{path} does not exist; the endpoints are GET health, calls, counts, faults, clock, invocation-log, cur; POST faults, sessions/revoke, sessions/forget; PUT clock, credential-lifetime; DELETE calls, faults, bill",
                 parts.method
             ),
         )),
@@ -111,11 +128,14 @@ fn respond(shared: &Shared, parts: &Parts, body: &[u8]) -> Result<Value, (Status
 }
 
 fn reply(status: StatusCode, value: &Value) -> Response {
-    let mut response = Response::new(Body::from(value.to_string()));
+    let mut response = written("application/json", value.to_string());
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response
+}
+
+fn written(kind: &'static str, text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    let kind = HeaderValue::from_static(kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }

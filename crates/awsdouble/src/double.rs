@@ -18,6 +18,7 @@ use crate::endpoints::github;
 use crate::endpoints::instance::MetadataTokens;
 use crate::fault::{Fault, Faults};
 use crate::issuer::{IssuerError, TokenIssuer};
+use crate::ledger::Ledger;
 use crate::record::{Call, Recorder};
 use crate::server::{Listener, Shared, handle};
 use crate::web_identity::Verifier;
@@ -100,6 +101,7 @@ impl Double {
             github,
             metadata_tokens: MetadataTokens::default(),
             recorder: Recorder::new(config.keep_calls),
+            ledger: Ledger::default(),
             account: Account::new(config).map_err(StartError::Config)?,
             clock: Clock::default(),
             faults: Faults::default(),
@@ -162,6 +164,16 @@ impl Double {
     /// Deletes all recorded calls.
     pub fn clear_calls(&self) {
         self.shared.recorder.clear();
+    }
+
+    /// The records of Bedrock's model invocation log, oldest first.
+    pub fn invocation_log(&self) -> Vec<serde_json::Value> {
+        self.shared.ledger.invocation_log()
+    }
+
+    /// The line items of a CUR 2.0 export, as CSV.
+    pub fn cost_and_usage(&self) -> String {
+        self.shared.ledger.line_items()
     }
 
     /// Appends every finished call to a file of JSON lines.

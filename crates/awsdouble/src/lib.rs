@@ -31,6 +31,7 @@ mod error;
 pub mod eventstream;
 mod fault;
 mod issuer;
+mod ledger;
 pub mod policy;
 mod record;
 mod render;

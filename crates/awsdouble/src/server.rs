@@ -18,6 +18,7 @@ use crate::endpoints::instance::MetadataTokens;
 use crate::error::{AwsError, ErrorBody, usual_message};
 use crate::fault::{FaultAction, Faults};
 use crate::issuer::TokenIssuer;
+use crate::ledger::Ledger;
 use crate::record::{Call, Recorder, safe_headers};
 use crate::render::{Shape, render};
 use crate::sts::Form;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) verifier: Verifier,
     pub(crate) clock: Clock,
     pub(crate) recorder: Recorder,
+    pub(crate) ledger: Ledger,
     pub(crate) faults: Faults,
     pub(crate) bedrock: bedrock::Bedrock,
     pub(crate) github: Option<TokenIssuer>,

@@ -27,6 +27,7 @@ pub(super) async fn respond(
     let request = parse(&incoming.body)?;
     validate::request(&request, target, false)?;
     let turn = Turn::build(shared, call, target.reads(), &request, guardrail.as_ref()).await?;
+    turn.bill(shared, call);
     tokio::time::sleep(turn.script.first).await;
     let mut reply = message(&turn);
     if let Some(additional) = additional_fields(&request, &turn.reply) {
@@ -83,6 +84,7 @@ pub(super) async fn respond_streamed(
     validate::request(&request, target, true)?;
     let turn = Turn::build(shared, call, target.reads(), &request, guardrail.as_ref()).await?;
     let turn = turn.with_fault(fault);
+    turn.bill(shared, call);
     let additional = additional_fields(&request, &turn.reply);
     Ok(stream::respond(shared, call, &turn, additional.as_ref()))
 }

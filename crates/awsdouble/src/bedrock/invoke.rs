@@ -21,12 +21,13 @@ use super::catalog::{BodyFormat, Target};
 use super::guardrail::{self, ActiveGuardrail};
 use super::script::Script;
 use super::stream::{object, padded, play};
-use super::turn::{LATENCY_MILLISECONDS, Turn, Usage, fail_as_scripted};
+use super::turn::{LATENCY_MILLISECONDS, Turn, Usage, bill, fail_as_scripted};
 use super::{chat, converse, messages, validate};
 use crate::error::AwsError;
 use crate::fault::FaultAction;
 use crate::record::Call;
 use crate::server::{Incoming, Shared};
+use crate::service_model;
 
 /// Request headers that are returned with the response.
 const ECHOED: [&str; 2] = [
@@ -39,6 +40,15 @@ const ECHOED: [&str; 2] = [
 struct Whole {
     body: Value,
     input_tokens: usize,
+}
+
+impl Whole {
+    fn usage(&self) -> Usage {
+        Usage {
+            input: self.input_tokens,
+            ..Usage::default()
+        }
+    }
 }
 
 pub(super) async fn respond(
@@ -56,6 +66,7 @@ pub(super) async fn respond(
             "The model is unsupported for streaming.",
         ));
     }
+    attribution(&incoming.headers)?;
     let mut body = object_body(&incoming.body)?;
     let options = guardrail::take_options(&mut body);
     let guardrail = guardrail.map(|one| one.with_options(options.as_ref(), streamed));
@@ -83,12 +94,14 @@ pub(super) async fn respond(
                     "amazon-bedrock-guardrailAction": "INTERVENED" });
                 return Ok(write(&blocked, &Usage::default(), &incoming.headers));
             }
+            bill(shared, call, &whole.usage());
             return Ok(write_whole(&whole, &incoming.headers));
         }
     };
     let guardrail = guardrail.as_ref();
     let turn = Turn::build(shared, call, target.reads(), &conversation, guardrail).await?;
     let turn = turn.with_fault(fault);
+    turn.bill(shared, call);
     if streamed {
         let chunks = chunks(format, model, &body, &turn);
         let frames = chunks
@@ -115,6 +128,25 @@ pub(super) async fn respond(
     };
     guardrail_fields(&mut reply, &turn);
     Ok(write(&Value::Object(reply), &turn.usage, &incoming.headers))
+}
+
+/// Checks the headers with metadata and project, with the constraints of Converse's members of the same shape.
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/cost-mgmt-request-metadata.html>
+fn attribution(headers: &HeaderMap) -> Result<(), AwsError> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let mut members = Map::new();
+    if let Some(metadata) = text("x-amzn-bedrock-request-metadata") {
+        let metadata: Map<String, Value> = serde_json::from_str(metadata).map_err(|_| {
+            AwsError::validation(
+                "The value of X-Amzn-Bedrock-Request-Metadata is not a JSON object.",
+            )
+        })?;
+        members.insert("requestMetadata".to_owned(), Value::Object(metadata));
+    }
+    if let Some(project) = text("x-amzn-bedrock-projectidentifier") {
+        members.insert("projectIdentifier".to_owned(), json!(project));
+    }
+    service_model::check("bedrock-runtime", "Converse", &Value::Object(members))
 }
 
 /// Reads the body, which is a JSON object for all models.
@@ -283,11 +315,7 @@ fn write(body: &Value, usage: &Usage, request: &HeaderMap) -> Response {
 }
 
 fn write_whole(whole: &Whole, request: &HeaderMap) -> Response {
-    let usage = Usage {
-        input: whole.input_tokens,
-        ..Usage::default()
-    };
-    let mut response = write(&whole.body, &usage, request);
+    let mut response = write(&whole.body, &whole.usage(), request);
     let headers = response.headers_mut();
     headers.remove("x-amzn-bedrock-cache-read-input-token-count");
     headers.remove("x-amzn-bedrock-cache-write-input-token-count");

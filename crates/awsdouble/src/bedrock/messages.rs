@@ -74,6 +74,7 @@ pub(super) async fn respond(
     let reads = (request.model.as_str(), &request.target.model.family.rules);
     let turn = Turn::build(shared, call, reads, &conversation, guardrail).await?;
     let turn = turn.with_fault(request.fault);
+    turn.bill(shared, call);
     if request.streamed {
         let events = events(&request.model, &turn, false);
         let events = events.into_iter().map(server_sent).collect();

@@ -29,6 +29,7 @@ pub(super) async fn respond(
     let reads = (request.model.as_str(), &request.target.model.family.rules);
     let turn = Turn::build(shared, call, reads, &conversation, guardrail).await?;
     let turn = turn.with_fault(request.fault.clone());
+    turn.bill(shared, call);
     let reply = write::Reply {
         body: request.body,
         model: &request.model,

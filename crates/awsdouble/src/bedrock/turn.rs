@@ -16,6 +16,7 @@ use super::reply::{Reply, compose};
 use super::script::{Script, ScriptedFault};
 use crate::error::{AwsError, ErrorBody, usual_message};
 use crate::fault::FaultAction;
+use crate::ledger::Tokens;
 use crate::record::Call;
 use crate::server::Shared;
 
@@ -143,10 +144,37 @@ impl Turn {
         self
     }
 
+    /// Bills the response. A stream that begins with an exception is not billed; one that breaks later is billed as a whole.
+    pub(super) fn bill(&self, shared: &Shared, call: &Call) {
+        let is_rejected = matches!(
+            self.script.fault,
+            Some(ScriptedFault::Exception { after: 0, .. })
+        );
+        if !is_rejected {
+            bill(shared, call, &self.usage);
+        }
+    }
+
     /// Whether the guardrail replaced the model's reply.
     pub(super) fn intervened(&self) -> bool {
         self.guardrail.as_ref().is_some_and(Finding::intervened)
     }
+}
+
+/// Bills a response with this usage.
+pub(super) fn bill(shared: &Shared, call: &Call, usage: &Usage) {
+    let [(_, hour), (_, minutes)] = usage.written();
+    let tokens = Tokens {
+        input: usage.input,
+        output: usage.output,
+        cache_read: usage.cache_read,
+        cache_write: minutes,
+        cache_write_1h: hour,
+    };
+    let identity = call.identity.as_ref();
+    let session = identity.and_then(|one| shared.account.session(&one.access_key_id));
+    let tags = session.map(|session| session.tags).unwrap_or_default();
+    shared.ledger.add(call, tags, tokens, shared.clock.now());
 }
 
 /// Applies the script's faults that occur before the response.
