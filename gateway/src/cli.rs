@@ -1,6 +1,7 @@
-//! The commands of `bedrock-gateway`: `serve` runs the gateway; `health`, `chat`, `doctor`, `iam`, `models` and `cache`
+//! The commands of `bedrock-gateway`: `serve` runs the gateway; `health`, `chat`, `doctor`, `iam`, `models`, `cache` and `bill`
 //! are tools for its users; `completions` and `man` describe the command line to shells and readers.
 
+pub mod bill;
 pub mod cache;
 pub mod chat;
 pub mod completions;
@@ -28,6 +29,8 @@ use crate::{config::Settings, telemetry::logging};
 const EXIT_NOT_FOUND: u8 = 3;
 /// Exit code of `serve` if the shutdown dropped requests.
 const EXIT_DROPPED: u8 = 4;
+/// Exit code of `bill` if the ledger and AWS's records differ.
+const EXIT_DIFFERENT: u8 = 5;
 /// Exit code of an invalid command line, the same as that of `clap`.
 const EXIT_USAGE: u8 = 2;
 /// Exit code if the reader of standard output exits, the same as that of a process that SIGPIPE terminates.
@@ -73,6 +76,7 @@ const EXIT_CODES: &str = "Exit codes:
   2    invalid command line
   3    models --model: no region offers the model
   4    serve: the shutdown dropped requests
+  5    bill: the ledger and AWS's records differ
   130  interrupted with Ctrl-C
   141  standard output was closed, for example by head
 
@@ -87,6 +91,7 @@ enum Command {
     Iam(Box<iam::Args>),
     Models(models::Args),
     Cache(cache::Args),
+    Bill(bill::Args),
     Completions(completions::Args),
     Man(completions::ManArgs),
 }
@@ -155,6 +160,14 @@ impl Command {
             Self::Cache(args) => {
                 cache::run(&args, &mut out)?;
                 Ok(ExitCode::SUCCESS)
+            }
+            Self::Bill(args) => {
+                let equal = bill::run(&args, &mut out)?;
+                Ok(if equal {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::from(EXIT_DIFFERENT)
+                })
             }
             Self::Completions(args) => {
                 completions::run(&args, &mut out)?;

@@ -221,6 +221,9 @@ impl Server {
         drop(socket);
 
         let drained = finish(&state, graceful, drain.saturating_sub(quiet)).await;
+        if let Some(audit) = state.audit() {
+            audit.flush().await;
+        }
         exports.abort();
         let traces = async {
             if let Some(traces) = state.traces() {

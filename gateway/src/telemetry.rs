@@ -1,5 +1,6 @@
 //! Logs, metrics, traces, request ids and `Server-Timing`.
 
+pub(crate) mod audit;
 pub(crate) mod logging;
 pub(crate) mod metrics;
 pub(crate) mod otlp;

@@ -1,6 +1,6 @@
 //! Calls to Bedrock: signed, sent, retried on other targets, and read.
 
-mod attribution;
+pub(crate) mod attribution;
 pub(crate) mod aws_credentials;
 pub(crate) mod call;
 pub(crate) mod call_record;

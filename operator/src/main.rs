@@ -20,6 +20,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// Kubernetes operator for Amazon Bedrock: reconciles `BedrockAccess` objects.
 #[derive(Debug, Parser)]
 #[command(name = "bedrock-access-operator", version, about)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent flags of a command line"
+)]
 struct Arguments {
     /// Default image of the gateway.
     #[arg(long, env = "GATEWAY_IMAGE", default_value = operator::DEFAULT_GATEWAY_IMAGE)]
@@ -36,6 +40,9 @@ struct Arguments {
     /// Edition of OpenTelemetry's conventions for the metrics of all gateways, for example gen_ai_latest_experimental/dup.
     #[arg(long, env = "OTEL_SEMCONV_STABILITY_OPT_IN", value_name = "VALUES")]
     gateway_semconv_stability_opt_in: Option<String>,
+    /// Write audit records of all gateways to their standard output. A `BedrockAccess` cannot turn them off.
+    #[arg(long, env = "GATEWAY_AUDIT")]
+    gateway_audit: bool,
     /// File with defaults for all gateways, in YAML. Without it, there are no defaults.
     #[arg(long, env = "GATEWAY_DEFAULTS", value_name = "FILE")]
     gateway_defaults: Option<std::path::PathBuf>,
@@ -264,6 +271,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         gateway_image_pull_policy: arguments.gateway_image_pull_policy,
         gateway_tracing,
         gateway_conventions: arguments.gateway_semconv_stability_opt_in,
+        gateway_audit: arguments.gateway_audit,
         gateway_defaults,
         metrics_address: Some(arguments.metrics_address),
         health_address: Some(arguments.health_address),

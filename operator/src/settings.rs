@@ -87,6 +87,8 @@ pub struct Settings {
     pub gateway_tracing: Option<Tracing>,
     /// OpenTelemetry's conventions for the metrics of gateways, as the value of its variable; `None`: the gateway's default.
     pub gateway_conventions: Option<String>,
+    /// Whether all gateways write audit records.
+    pub gateway_audit: bool,
     /// Defaults of the platform for gateways.
     pub gateway_defaults: GatewayDefaults,
     /// Address of `/metrics`; `None`: not served.
@@ -136,6 +138,7 @@ impl Default for Settings {
             gateway_image_pull_policy: ImagePullPolicy::default(),
             gateway_tracing: None,
             gateway_conventions: None,
+            gateway_audit: false,
             gateway_defaults: GatewayDefaults::default(),
             metrics_address: None,
             health_address: None,

@@ -4,6 +4,8 @@
 //! profile, region, endpoints) come from the environment as for all AWS tools, and settings in the document take
 //! precedence. The gateway reads and watches the file; this module only parses and validates it.
 
+mod attribution;
+mod audit;
 mod check;
 mod limits;
 mod routing;
@@ -14,6 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::attribution::Attribution;
+pub use self::audit::Audit;
 pub use self::limits::{
     DEFAULT_DRAIN_SECONDS, DEFAULT_MAX_BODY_BYTES, DEFAULT_STREAM_IDLE_SECONDS,
     DEFAULT_UPSTREAM_SECONDS, Limits, Rates, RedisStore, Store,
@@ -71,6 +75,12 @@ pub struct GatewayConfig {
     /// How requests are distributed among targets.
     #[serde(skip_serializing_if = "Routing::is_default")]
     pub routing: Routing,
+    /// What the gateway tells AWS about the origin of requests.
+    #[serde(skip_serializing_if = "Attribution::is_default")]
+    pub attribution: Attribution,
+    /// Audit records, one JSON line for each request. If absent, none are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
     /// If present, the gateway rejects every request with this message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
@@ -173,6 +183,9 @@ pub struct Target {
     /// Role to assume for this target, starting with the credentials of the document. If absent, those credentials sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume_role: Option<AssumeRole>,
+    /// Id or ARN of the Bedrock project that Converse, InvokeModel and bedrock-mantle charge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
 }
 
 // Doc comments on the variants would turn the `enum` of the schema into a `oneOf`.
@@ -349,6 +362,8 @@ impl Default for GatewayConfig {
             tls: None,
             limits: Limits::default(),
             routing: Routing::default(),
+            attribution: Attribution::default(),
+            audit: None,
             revoked: None,
             strict: false,
             fetch_remote_media: false,
@@ -370,6 +385,7 @@ impl Target {
             base_model: None,
             api: None,
             assume_role: None,
+            project: None,
         }
     }
 }
@@ -378,6 +394,14 @@ impl Endpoints {
     /// Whether no custom endpoint is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl GatewayConfig {
+    /// Whether requests carry `requestMetadata` of the gateway.
+    pub fn adds_request_metadata(&self) -> bool {
+        let set = self.attribution.request_metadata;
+        set.unwrap_or(self.access.is_some())
     }
 }
 
@@ -436,6 +460,20 @@ mod tests {
         let again = GatewayConfig::from_yaml(&config.to_yaml().unwrap()).unwrap();
         assert_eq!(config, again);
         assert_eq!(again.models[0].targets[0].weight, 1);
+    }
+
+    #[test]
+    fn documents_of_the_operator_add_metadata_by_default() {
+        let adds = |text: &str| {
+            let config = GatewayConfig::from_yaml(text).unwrap();
+            config.adds_request_metadata()
+        };
+        let access = "access: {namespace: team-a, name: chat}";
+        assert!(adds(access));
+        assert!(!adds("{}"));
+        assert!(adds("attribution: {requestMetadata: true}"));
+        let off = "\nattribution: {requestMetadata: false}";
+        assert!(!adds(&format!("{access}{off}")));
     }
 
     #[test]

@@ -15,6 +15,8 @@
     reason = "the KubeSchema derive copies each public type into a function body"
 )]
 
+pub mod attribution;
+pub mod audit;
 pub mod autoscaling;
 pub mod clients;
 pub mod condition;
@@ -41,9 +43,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::{
-    clients::ClientsSpec, gateway::GatewaySpec, identity::IdentitySpec, limits::LimitsSpec,
-    models::ModelSpec, policy::BedrockAccessPolicy, routing::RoutingSpec,
-    service_account::ServiceAccountSpec, sidecar::SidecarSpec, status::BedrockAccessStatus,
+    attribution::AttributionSpec, audit::AuditSpec, clients::ClientsSpec, gateway::GatewaySpec,
+    identity::IdentitySpec, limits::LimitsSpec, models::ModelSpec, policy::BedrockAccessPolicy,
+    routing::RoutingSpec, service_account::ServiceAccountSpec, sidecar::SidecarSpec,
+    status::BedrockAccessStatus,
 };
 use crate::names;
 
@@ -136,6 +139,13 @@ pub struct BedrockAccessSpec {
     /// Distribution of requests among the targets of a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<RoutingSpec>,
+    /// What the gateway tells AWS about the origin of requests, for invocation logs and cost reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<AttributionSpec>,
+    /// Audit records of the gateway: one JSON line for each request on standard output. Set it to {} to use the defaults.
+    /// If not set, the setting of the operator applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditSpec>,
     /// Settings of the gateway pods and of the objects that belong to them.
     #[serde(default, skip_serializing_if = "is_default")]
     pub gateway: GatewaySpec,

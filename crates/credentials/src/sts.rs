@@ -60,6 +60,8 @@ pub struct AssumeRoleLink {
     pub external_id: Option<String>,
     /// Session duration in seconds, 900–43200; default: one hour. AWS limits chained roles to one hour.
     pub duration_seconds: Option<u32>,
+    /// Session tags, key and value. `AssumeRoleWithWebIdentity` has no parameter for them: there, tags are claims of the token.
+    pub tags: Vec<(String, String)>,
 }
 
 /// The STS client and the common parameters of the calls.
@@ -179,6 +181,7 @@ impl Sts {
             .role_session_name(self.session_name_for(role))
             .set_external_id(role.external_id.clone())
             .set_duration_seconds(duration(role))
+            .set_tags(tags(role))
             .send()
             .await
             .map_err(|error| self.explain("sts:AssumeRole", role, &error))?;
@@ -267,6 +270,15 @@ impl Sts {
     }
 }
 
+/// The session tags of a role, if any. A tag without a key or a value cannot be built, and is left out.
+fn tags(role: &AssumeRoleLink) -> Option<Vec<types::Tag>> {
+    let tag = |(key, value): &(String, String)| {
+        let tag = types::Tag::builder().key(key).value(value);
+        tag.build().ok()
+    };
+    (!role.tags.is_empty()).then(|| role.tags.iter().filter_map(tag).collect())
+}
+
 fn duration(role: &AssumeRoleLink) -> Option<i32> {
     role.duration_seconds
         .and_then(|seconds| i32::try_from(seconds).ok())
@@ -346,7 +358,7 @@ fn fix(reason: Reason, call: &str, detail: &str) -> &'static str {
             ". The role's trust policy must allow this action for the token's identity provider, with conditions that match the token's subject and audience"
         }
         Reason::AccessDenied => {
-            ". The role's trust policy must allow the caller (with the external id, if the policy requires one), and the caller needs sts:AssumeRole on the role"
+            ". The role's trust policy must allow the caller (with the external id, if the policy requires one), and the caller needs sts:AssumeRole on the role; with session tags, both need sts:TagSession"
         }
         Reason::InvalidIdentityToken => {
             ". The account needs an IAM OIDC provider for the token's issuer, with the token's audience as client ID"

@@ -12,7 +12,7 @@ use credentials::{ActiveCredentials, Environment, Handle, Method, Reason, Unavai
 
 use crate::{
     config::{RegionMissing, Settings},
-    upstream::aws_credentials::link,
+    upstream::aws_credentials::{link, session_tags},
 };
 
 /// Path of the configuration file: `given`, else `BEDROCK_GATEWAY_CONFIG`, else the file that is mounted in a
@@ -84,7 +84,8 @@ pub(crate) fn credential_settings(
     config: &GatewayConfig,
     region: Option<&Region>,
 ) -> Result<credentials::Settings, credentials::SettingsError> {
-    let links = config.assume_roles.iter().map(link);
+    let tags = session_tags(config);
+    let links = config.assume_roles.iter().map(|role| link(role, &tags));
     let sts = config.endpoints.sts.clone();
     credentials::Settings::from_env(
         settings.environment.as_ref(),

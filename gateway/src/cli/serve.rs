@@ -63,7 +63,8 @@ Environment variables:
   AWS_REGION, AWS_PROFILE and AWS's other variables
   AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_BEDROCK_RUNTIME, AWS_ENDPOINT_URL_STS
   OTEL_EXPORTER_OTLP_ENDPOINT and OpenTelemetry's other variables, for traces and metrics
-  BEDROCK_GATEWAY_CONFIG, BEDROCK_GATEWAY_API_KEY, BEDROCK_GATEWAY_ADMIN_LISTEN, BEDROCK_GATEWAY_LOG";
+  BEDROCK_GATEWAY_CONFIG, BEDROCK_GATEWAY_API_KEY, BEDROCK_GATEWAY_ADMIN_LISTEN, BEDROCK_GATEWAY_LOG
+  BEDROCK_GATEWAY_AUDIT, the file of the audit records, or - for standard output";
 
 fn host(text: &str) -> Result<ListenAddress, String> {
     match text.parse::<ListenAddress>() {

@@ -25,6 +25,8 @@ pub(crate) const CONFIG_VARIABLE: &str = "BEDROCK_GATEWAY_CONFIG";
 pub(crate) const API_KEY_VARIABLE: &str = "BEDROCK_GATEWAY_API_KEY";
 /// Address of health, readiness and metrics, for `serve` and `health`.
 pub(crate) const ADMIN_LISTEN_VARIABLE: &str = "BEDROCK_GATEWAY_ADMIN_LISTEN";
+/// File of the audit records, or `-` for standard output.
+pub(crate) const AUDIT_VARIABLE: &str = "BEDROCK_GATEWAY_AUDIT";
 /// Log filter in the syntax of `tracing-subscriber`'s `EnvFilter`.
 pub(crate) const LOG_VARIABLE: &str = "BEDROCK_GATEWAY_LOG";
 
@@ -67,6 +69,8 @@ pub struct Settings {
     pub max_connections: Option<usize>,
     /// Memory limit of the process in bytes, if known.
     pub memory_limit: Option<u64>,
+    /// File of the audit records, or `-` for standard output; overrides the configuration file.
+    pub audit: Option<String>,
     /// Time for which a draining server accepts connections, until load balancers have removed it.
     pub quiet_period: Duration,
 }
@@ -110,6 +114,7 @@ impl Settings {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let api_key = value(environment.as_ref(), API_KEY_VARIABLE).map(ApiKey::new);
         let config = value(environment.as_ref(), CONFIG_VARIABLE).map(PathBuf::from);
+        let audit = value(environment.as_ref(), AUDIT_VARIABLE);
         Self {
             listen: SocketAddr::new(loopback, names::GATEWAY_PORT),
             socket: None,
@@ -129,6 +134,7 @@ impl Settings {
             write_timeout: Duration::from_mins(1),
             max_connections: None,
             memory_limit: memory::limit(),
+            audit,
             quiet_period: Duration::ZERO,
         }
     }

@@ -20,8 +20,9 @@ use crate::{
         tls,
         watched_files::{self, Fingerprint},
     },
-    telemetry::metrics::Metrics,
+    telemetry::{audit::Audit, metrics::Metrics},
     upstream::{
+        attribution::Attribution,
         aws_credentials::{AwsCredentials, ServiceEndpoints},
         target::Endpoints,
     },
@@ -38,6 +39,9 @@ pub(crate) struct ActiveConfig {
     pub(crate) authenticator: Authenticator,
     pub(crate) limiter: Limiter,
     pub(crate) credentials: AwsCredentials,
+    /// What the gateway says about the origin of requests; none to say nothing.
+    pub(crate) attribution: Option<Attribution>,
+    pub(crate) audit: Option<Arc<Audit>>,
     /// TLS settings for connections of clients, if configured.
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// Fingerprints of all its files, taken before they were read.
@@ -57,7 +61,14 @@ impl Files {
     fn read(settings: &Settings, is_reload: bool) -> Result<Self, LoadError> {
         let mut fingerprints: Vec<Fingerprint> =
             watched_files::config_file(settings).into_iter().collect();
-        let config = read_config(settings)?;
+        let mut config = read_config(settings)?;
+        if let Some(output) = &settings.audit {
+            config
+                .audit
+                .get_or_insert_default()
+                .output
+                .clone_from(output);
+        }
         fingerprints.extend(watched_files::referenced(settings, &config));
         Ok(Self {
             keys: read_keys(settings, &config, is_reload)?,
@@ -134,7 +145,13 @@ impl ActiveConfig {
             previous.map(|previous| &previous.credentials),
         )
         .await?;
+        let audit = Audit::open(
+            &config,
+            previous.and_then(|previous| previous.audit.as_ref()),
+        )?;
         Ok(Self {
+            audit,
+            attribution: Attribution::new(&config),
             config,
             routes,
             authenticator,

@@ -84,6 +84,7 @@ pub(crate) async fn admit(
             }
         }
     };
+    record.set_body(&body);
     apply_limits(state, &active, &caller.name, &parts, record).await?;
     record.end(Step::Limit);
     Ok(Admitted {

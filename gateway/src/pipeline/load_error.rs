@@ -8,6 +8,7 @@ use dialects::families::FamilyError;
 use super::{authenticate::KeySetError, rate_limit::StoreError};
 use crate::{
     config::{RegionMissing, key_files::KeyFileError, tls::CertificateError},
+    telemetry::audit::AuditError,
     upstream::aws_credentials::CredentialsError,
 };
 
@@ -62,6 +63,9 @@ pub enum LoadError {
     /// The URL of the rate-limit store is invalid.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The audit stream cannot be used.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// TLS is not available on this machine.
     #[error("failed to set up TLS")]
     Tls(#[from] rustls::Error),
@@ -96,6 +100,7 @@ impl LoadError {
             Self::CredentialSettings(_) => "credential_settings_invalid",
             Self::Certificate(_) => "certificate_unusable",
             Self::Store(_) => "limit_store_invalid",
+            Self::Audit(_) => "audit_unusable",
             Self::Tls(_) => "tls_unusable",
             Self::Credentials(_) => "credentials_not_started",
             Self::Cancelled(_) => "cancelled",

@@ -6,6 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bedrock::converse::TokenUsage;
+use bytes::Bytes;
+use credentials::SharedTimeSource;
 use dialects::{Warned, families::base_model_id};
 use http::HeaderMap;
 use tokio::time::Instant;
@@ -17,9 +19,12 @@ use super::{
     state::State,
 };
 use crate::{
-    http::{error::GatewayError, request_guards::InFlightGuard, response::wants_cache_report},
+    http::{
+        decoders::apart, error::GatewayError, request_guards::InFlightGuard,
+        response::wants_cache_report,
+    },
     telemetry::{
-        OTHER,
+        OTHER, audit,
         logging::request_line::RequestLine,
         metrics::FinishedCall,
         request_id::RequestContext,
@@ -49,7 +54,6 @@ pub(crate) struct RequestRecord {
     first_byte: Option<Duration>,
     in_flight: Option<InFlightGuard>,
     permit: Option<Permit>,
-    client: String,
     model: String,
     /// Whether the configuration names the model, so that it may be a metric label.
     model_is_configured: bool,
@@ -67,6 +71,15 @@ pub(crate) struct RequestRecord {
     /// Times of the steps, if the client asks for them.
     timing: Option<Arc<Timing>>,
     outcome: Option<Outcome>,
+    /// The audit record; none if they are off.
+    audit: Option<Box<Audited>>,
+}
+
+/// The audit record with the clock for its time.
+#[derive(Debug)]
+struct Audited {
+    entry: audit::Entry,
+    clock: SharedTimeSource,
 }
 
 #[derive(Debug)]
@@ -87,15 +100,21 @@ impl RequestRecord {
         let origin = state.traces().zip(context.origin.as_ref());
         let span = origin.map(|(traces, origin)| traces.begin(origin, route));
         let metrics = Arc::clone(state.metrics());
+        let mut calls = CallRecord::new(metrics, context.id.clone(), operation, span);
+        let audit = state.audit().map(|audit| {
+            let entry = audit::Entry::new(audit, context.peer);
+            calls.set_audit(entry.attempts().clone());
+            let clock = state.settings().clock.clone();
+            Box::new(Audited { entry, clock })
+        });
         Self {
-            calls: CallRecord::new(metrics, context.id.clone(), operation, span),
+            calls,
             sampler: Arc::clone(state.sampler()),
             route,
             started: Instant::now(),
             first_byte: None,
             in_flight: None,
             permit: None,
-            client: String::new(),
             model: String::new(),
             model_is_configured: false,
             usage: None,
@@ -106,6 +125,7 @@ impl RequestRecord {
             cache_report: None,
             timing: context.timing.clone(),
             outcome: None,
+            audit,
         }
     }
 
@@ -136,7 +156,14 @@ impl RequestRecord {
     }
 
     pub(crate) fn set_client(&mut self, name: &str) {
-        cut(name).clone_into(&mut self.client);
+        cut(name).clone_into(&mut self.calls.client);
+    }
+
+    /// The body of the request has arrived.
+    pub(crate) fn set_body(&mut self, body: &Bytes) {
+        if let Some(audited) = &mut self.audit {
+            apart(body.len(), || audited.entry.set_body(body));
+        }
     }
 
     /// Sets the requested model. A model that only a pattern allows becomes a metric label after a successful
@@ -155,7 +182,7 @@ impl RequestRecord {
         headers: &HeaderMap,
     ) {
         if self.calls.operation != COUNT_TOKENS {
-            let conversation = conversations.open(&self.client, &self.model, outline);
+            let conversation = conversations.open(&self.calls.client, &self.model, outline);
             self.cache_report = wants_cache_report(headers).then(|| conversation.report());
             self.conversation = Some(Box::new(conversation));
         }
@@ -210,6 +237,28 @@ impl RequestRecord {
         (!fields.is_empty()).then(|| fields.join(","))
     }
 
+    /// Writes the audit record, if any.
+    fn write_audit(&mut self, outcome: &Outcome, took: Duration) {
+        let Some(audited) = self.audit.take() else {
+            return;
+        };
+        let Audited { entry, clock } = *audited;
+        let outcome = audit::Outcome {
+            request_id: &self.calls.request_id,
+            route: self.route,
+            client: &self.calls.client,
+            model: &self.model,
+            stream: self.calls.stream,
+            status: outcome.status,
+            reason: &outcome.reason,
+            cancelled: outcome.reason == CLIENT_LEFT,
+            duration_ms: millis(took),
+            usage: self.usage,
+            cost_nanodollars: None,
+        };
+        entry.write(&outcome, clock.now());
+    }
+
     pub(crate) fn succeeded(&mut self) {
         self.outcome = Some(Outcome {
             status: 200,
@@ -256,7 +305,7 @@ impl Drop for RequestRecord {
             metrics.call(&FinishedCall {
                 operation: self.calls.operation,
                 model,
-                client: &self.client,
+                client: &self.calls.client,
                 status: outcome.status,
                 took,
                 first_byte: self.first_byte,
@@ -265,7 +314,7 @@ impl Drop for RequestRecord {
             });
             if let Some(CacheBreak { difference, .. }) = &cache_break {
                 let part = difference.part.name();
-                metrics.routing.cache_break(model, &self.client, part);
+                metrics.routing.cache_break(model, &self.calls.client, part);
             }
         }
         let id = self.calls.aws_request_id.take();
@@ -277,10 +326,11 @@ impl Drop for RequestRecord {
                 outcome.status,
                 &outcome.reason,
                 request_id,
-                &self.client,
+                &self.calls.client,
                 &self.model,
             );
         }
+        self.write_audit(&outcome, took);
         let usage = self.usage.unwrap_or_default();
         if let Some(permit) = &self.permit {
             let known = usage.prompt_tokens().saturating_add(usage.output_tokens);
@@ -298,7 +348,7 @@ impl Drop for RequestRecord {
             route: self.route,
             status: outcome.status,
             reason: &outcome.reason,
-            client: &self.client,
+            client: &self.calls.client,
             model: &self.model,
             target_model: &target_model,
             region: &region,

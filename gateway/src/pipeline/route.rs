@@ -113,6 +113,7 @@ impl Routes {
             health: None,
             capabilities,
             assume_role: target.assume_role.clone().map(Arc::new),
+            project: target.project.clone(),
             runtime: self.endpoints.base_url(Service::Runtime, &region),
             mantle: self.endpoints.base_url(Service::Mantle, &region),
             resource: format!("/model/{segment}"),

@@ -24,6 +24,7 @@ use crate::{
         time::seconds,
     },
     telemetry::{
+        audit::Audit,
         metrics::{Conventions, Metrics},
         sampler::Sampler,
         traces::Traces,
@@ -104,6 +105,11 @@ impl State {
         self.0.active.load_full()
     }
 
+    /// The audit stream, if any.
+    pub(crate) fn audit(&self) -> Option<Arc<Audit>> {
+        self.0.active.load().audit.clone()
+    }
+
     pub(crate) fn replace(&self, config: ActiveConfig) {
         if !config.config.keep_reasoning {
             self.0.reasoning.clear();
@@ -128,6 +134,7 @@ impl State {
             retries: &self.0.retries,
             guardrail: active.config.guardrail.as_ref(),
             s3_sources: &active.config.s3_sources,
+            attribution: active.attribution.as_ref(),
             prepare,
         }
     }

@@ -195,7 +195,7 @@ impl Service<Request<Incoming>> for Counted {
         let app = self.app.clone();
         let client = self.client.clone();
         Box::pin(async move {
-            let mut response = app.respond(request.map(Body::new)).await?;
+            let mut response = app.respond(request.map(Body::new), client.address).await?;
             let in_progress = in_progress.slowed(&client, &mut response, version).await;
             Ok(response.map(|body| Held::new(body, in_progress)))
         })

@@ -2,7 +2,7 @@
 //!
 //! Every response, including errors for unknown paths, has a request id and the client's dialect.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, net::IpAddr};
 
 use api::names;
 use axum::{
@@ -161,7 +161,11 @@ impl App {
 
     /// Responds to a request. What applies to every request of the API is here and not in layers of the router: each
     /// of those is a copy of all below it and a future on the heap, for each request.
-    pub(super) async fn respond(self, mut request: Request) -> Result<Response, Infallible> {
+    pub(super) async fn respond(
+        self,
+        mut request: Request,
+        peer: Option<IpAddr>,
+    ) -> Result<Response, Infallible> {
         let (state, mut router, on_socket) = match self {
             Self::Admin(mut router) => return router.call(request).await,
             Self::Api {
@@ -170,7 +174,7 @@ impl App {
                 on_socket,
             } => (state, router, on_socket),
         };
-        let context = RequestContext::new(&request, state.traces());
+        let context = RequestContext::new(&request, peer, state.traces());
         let id = HeaderValue::try_from(context.id.as_str());
         let timing = context.timing.clone();
         let slot = reports_limits(&state, &request);

@@ -43,7 +43,7 @@ pub(crate) use self::{
     conventions::Conventions,
     routing::{RoutingMetrics, TargetLabels},
 };
-use super::logging::writer;
+use super::{audit, logging::writer};
 use crate::http::{over_limit::OverLimit, time::seconds};
 
 /// OpenTelemetry's name of Bedrock.
@@ -219,6 +219,16 @@ impl Metrics {
             "bedrock_gateway_log_lines_dropped",
             "Log lines dropped because standard error was not read in time",
             writer::dropped().clone(),
+        );
+        registry.register(
+            "bedrock_gateway_audit_records",
+            "Audit records written",
+            audit::written().clone(),
+        );
+        registry.register(
+            "bedrock_gateway_audit_records_dropped",
+            "Audit records dropped because the output was not writable in time",
+            audit::dropped().clone(),
         );
         registry.register(
             "bedrock_gateway_build",

@@ -1,6 +1,6 @@
 //! The request id, on every request, response and log line, and the trace context of a request.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::extract::Request;
 use http::{HeaderName, HeaderValue, Response};
@@ -20,6 +20,8 @@ const MAX_BYTES: usize = 128;
 pub(crate) struct RequestContext {
     /// The request id.
     pub(crate) id: String,
+    /// Address of the client's connection; none on the Unix socket.
+    pub(crate) peer: Option<IpAddr>,
     /// Parent of the request's span; none without traces.
     pub(crate) origin: Option<Origin>,
     /// Times of the request's steps; none if the client does not ask for them.
@@ -28,7 +30,7 @@ pub(crate) struct RequestContext {
 
 impl RequestContext {
     /// The client's request id, or a generated one.
-    pub(crate) fn new(request: &Request, traces: Option<&Traces>) -> Self {
+    pub(crate) fn new(request: &Request, peer: Option<IpAddr>, traces: Option<&Traces>) -> Self {
         let id = request
             .headers()
             .get(HEADER)
@@ -38,6 +40,7 @@ impl RequestContext {
         let origin = traces.map(|traces| traces.origin(request));
         Self {
             id,
+            peer,
             origin,
             timing: Timing::requested(request.headers()),
         }

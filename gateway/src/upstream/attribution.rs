@@ -1,15 +1,20 @@
-//! What a client says about a request for logs and cost reports, such as a project or a team. Pure.
+//! The origin of a request in AWS's logs and cost reports: what the gateway says, and never what a client says. Pure.
 //!
-//! AWS records it as the gateway's own, so a client could charge another team. Headers with it and `projectIdentifier` of
+//! AWS records both as the gateway's own, so a client could charge another team. Headers with it and `projectIdentifier` of
 //! Converse are dropped, and `requestMetadata` of Converse is nested under the key `client`. All other headers of Bedrock
-//! pass.
-//! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-invocation-logging.html>
+//! pass. The gateway adds `requestMetadata` of its own (a header of InvokeModel) and the project of the target. AWS's other
+//! APIs have no metadata.
+//! <https://docs.aws.amazon.com/bedrock/latest/userguide/cost-mgmt-request-metadata.html>
 
+use std::fmt::Write as _;
+
+use api::GatewayConfig;
+use bedrock::apis::{Protocol, Service};
 use bytes::Bytes;
 use dialects::translation::RequestError;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem;
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, value::RawValue};
 
 use super::{call::Prepared, members::Members, operation::Operation};
 use crate::http::error::Result;
@@ -18,36 +23,184 @@ use crate::http::error::Result;
 const ATTRIBUTION: [&str; 4] = ["metadata", "project", "workspace", "cost"];
 const METADATA: &str = "requestMetadata";
 const PROJECT: &str = "projectIdentifier";
+/// The same for InvokeModel.
+const METADATA_HEADER: HeaderName = HeaderName::from_static("x-amzn-bedrock-request-metadata");
+const PROJECT_HEADER: HeaderName = HeaderName::from_static("x-amzn-bedrock-projectidentifier");
+/// The project of bedrock-mantle, for requests in OpenAI's and in Anthropic's protocol.
+const OPENAI_PROJECT: HeaderName = HeaderName::from_static("openai-project");
+const ANTHROPIC_WORKSPACE: HeaderName = HeaderName::from_static("anthropic-workspace");
 const DROPPED: &str = "Bedrock would record it as the gateway's own; dropped";
 /// The key of the client's metadata.
 const CLIENT: &str = "client";
 /// Largest value of `requestMetadata`, in bytes.
 const MAX_VALUE_BYTES: usize = 256;
 
-/// Removes attribution of the client from a request, or marks it as the client's.
+/// What the gateway says about every request of a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attribution {
+    /// The pairs that are the same for all requests, as members of a JSON object; each ends with a comma.
+    fixed: String,
+}
+
+/// The origin of one request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    /// None to add no metadata.
+    pub(super) attribution: Option<&'a Attribution>,
+    /// The project of the target.
+    pub(super) project: Option<&'a str>,
+    /// Name of the client.
+    pub(super) caller: &'a str,
+    pub(super) request_id: &'a str,
+}
+
+impl Attribution {
+    /// None if the configuration adds no metadata.
+    pub(crate) fn new(config: &GatewayConfig) -> Option<Self> {
+        let mut fixed = String::new();
+        if let Some(access) = &config.access {
+            pair(&mut fixed, "namespace", &access.namespace);
+            fixed.push(',');
+            pair(&mut fixed, "bedrockAccess", &access.name);
+            fixed.push(',');
+        }
+        config.adds_request_metadata().then_some(Self { fixed })
+    }
+}
+
+impl Origin<'_> {
+    /// The metadata of the request as a JSON object, with the text of the client's; none without either.
+    fn metadata(&self, client: Option<&str>) -> Option<String> {
+        let mut text =
+            String::with_capacity(self.attribution.map_or(0, |own| own.fixed.len()) + 160);
+        text.push('{');
+        if let Some(own) = self.attribution {
+            text.push_str(&own.fixed);
+            // Not `client`, which has what the client sends.
+            pair(&mut text, "caller", self.caller);
+            text.push(',');
+            pair(&mut text, "requestId", self.request_id);
+        }
+        if let Some(client) = client {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            // Writing into a string cannot fail.
+            let _ = write!(text, "\"{CLIENT}\":{}", Value::from(client));
+        }
+        text.push('}');
+        (text.len() > 2).then_some(text)
+    }
+
+    /// The members that the body of Converse gets, each followed by a comma.
+    fn members(&self) -> String {
+        let mut members = String::new();
+        if let Some(project) = self.project {
+            pair(&mut members, PROJECT, project);
+            members.push(',');
+        }
+        if let Some(metadata) = self.metadata(None) {
+            // Writing into a string cannot fail.
+            let _ = write!(members, "\"{METADATA}\":{metadata},");
+        }
+        members
+    }
+}
+
+/// Appends a pair of short texts in AWS's alphabet, which needs no escapes.
+/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>
+fn pair(out: &mut String, key: &str, value: &str) {
+    out.push('"');
+    out.push_str(key);
+    out.push_str("\":\"");
+    let allowed = |c: char| c.is_ascii_alphanumeric() || " :_@$#=/+,-.".contains(c);
+    let fitting = value.chars().take(MAX_VALUE_BYTES);
+    out.extend(fitting.map(|c| if allowed(c) { c } else { '_' }));
+    out.push('"');
+}
+
+/// Replaces the client's attribution of a request by the gateway's.
 ///
 /// # Errors
 /// 400 if the body is ambiguous.
-pub(super) fn mark<C>(prepared: &mut Prepared<C>) -> Result<()> {
+pub(super) fn mark<C>(prepared: &mut Prepared<C>, origin: &Origin<'_>) -> Result<()> {
     for name in attributing(&prepared.headers) {
         prepared.headers.remove(&name);
         prepared.warnings.push(format!("{name}: {DROPPED}"));
     }
-    if matches!(
-        prepared.operation,
-        Operation::Converse | Operation::ConverseStream
-    ) && may_attribute(&prepared.body)
-    {
+    match prepared.operation {
+        Operation::Converse | Operation::ConverseStream => mark_converse(prepared, origin)?,
+        Operation::InvokeModel | Operation::InvokeModelWithResponseStream => {
+            let headers = &mut prepared.headers;
+            set(headers, METADATA_HEADER, origin.metadata(None).as_deref());
+            set(headers, PROJECT_HEADER, origin.project);
+        }
+        Operation::Passthrough { api, protocol, .. } if api.service() == Service::Mantle => {
+            let name = match protocol {
+                Protocol::Messages | Protocol::CountMessageTokens => ANTHROPIC_WORKSPACE,
+                Protocol::ChatCompletions | Protocol::Responses => OPENAI_PROJECT,
+            };
+            let id = origin
+                .project
+                .and_then(|project| project.rsplit('/').next());
+            set(&mut prepared.headers, name, id);
+        }
+        Operation::Passthrough { .. } | Operation::CountTokens | Operation::ApplyGuardrail => {}
+    }
+    Ok(())
+}
+
+/// Sets a header of the gateway, whose text is ASCII.
+fn set(headers: &mut HeaderMap, name: HeaderName, text: Option<&str>) {
+    if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+        headers.insert(name, value);
+    }
+}
+
+fn mark_converse<C>(prepared: &mut Prepared<C>, origin: &Origin<'_>) -> Result<()> {
+    let mut own = *origin;
+    if may_attribute(&prepared.body) {
         while let Some(body) = without_project(&prepared.body) {
             prepared.body = body;
             prepared.warnings.push(format!("{PROJECT}: {DROPPED}"));
         }
-        if let Some((body, warning)) = nested(&prepared.body)? {
-            prepared.body = body;
-            prepared.warnings.extend(warning);
+        match replaced(&prepared.body, origin)? {
+            Metadata::None => {}
+            // Bedrock rejects it.
+            Metadata::Invalid => return Ok(()),
+            Metadata::Replaced(body, warning) => {
+                prepared.body = body;
+                prepared.warnings.extend(warning);
+                own.attribution = None;
+            }
         }
     }
+    if own.attribution.is_some() || own.project.is_some() {
+        prepared.body = with_members(&prepared.body, &own.members());
+    }
     Ok(())
+}
+
+/// The body with more members at its start: what follows the object is not part of it. A body that is no object stays, and
+/// Bedrock rejects it.
+fn with_members(body: &Bytes, members: &str) -> Bytes {
+    let blank = |byte: &u8| byte.is_ascii_whitespace();
+    let Some(open) = body.iter().position(|byte| !blank(byte)) else {
+        return body.clone();
+    };
+    let (Some(head), Some(rest)) = (body.get(..=open), body.get(open.saturating_add(1)..)) else {
+        return body.clone();
+    };
+    if !head.ends_with(b"{") {
+        return body.clone();
+    }
+    let is_empty = rest.iter().copied().find(|byte| !blank(byte)) == Some(b'}');
+    let members = if is_empty {
+        members.trim_end_matches(',')
+    } else {
+        members
+    };
+    [head, members.as_bytes(), rest].concat().into()
 }
 
 fn attributing(headers: &HeaderMap) -> Vec<HeaderName> {
@@ -105,24 +258,36 @@ fn range(body: &Bytes, value: &RawValue) -> (usize, usize) {
     (start, start.saturating_add(raw.len()))
 }
 
-/// The body with the metadata under one key, and a warning about pairs that do not fit; none without metadata.
-fn nested(body: &Bytes) -> Result<Option<(Bytes, Option<String>)>> {
-    let ambiguous = |why: &str| RequestError::invalid(METADATA, why);
+/// What became of the client's metadata.
+enum Metadata {
+    /// The client sends no metadata.
+    None,
+    /// It is not an object of texts.
+    Invalid,
+    /// The body with the metadata of both, and a warning about pairs that do not fit.
+    Replaced(Bytes, Option<String>),
+}
+
+/// The body with the client's metadata under one key, beside the gateway's.
+fn replaced(body: &Bytes, origin: &Origin<'_>) -> Result<Metadata> {
     let Ok(members) = Members::read(body) else {
-        // Bedrock rejects what is not an object.
-        return Ok(None);
+        // AWS's parser could accept more than this one.
+        return Err(RequestError::invalid("body", "is not a JSON object").into());
     };
     let mut all = members.all(METADATA);
     let Some(metadata) = all.next() else {
-        return Ok(None);
+        return Ok(Metadata::None);
     };
     if all.next().is_some() {
-        return Err(ambiguous("is given more than once").into());
+        return Err(RequestError::invalid(METADATA, "is given more than once").into());
     }
     let Some((text, dropped)) = joined(metadata) else {
-        return Ok(None);
+        return Ok(Metadata::Invalid);
     };
-    let value = json!({ CLIENT: text }).to_string();
+    let text = (!text.is_empty()).then_some(text);
+    let Some(value) = origin.metadata(text.as_deref()) else {
+        return Ok(Metadata::None);
+    };
     let (start, end) = range(body, metadata);
     let (before, after) = (body.get(..start), body.get(end..));
     let body = [
@@ -134,15 +299,18 @@ fn nested(body: &Bytes) -> Result<Option<(Bytes, Option<String>)>> {
     let warning = (dropped > 0).then(|| {
         format!("{METADATA}: {dropped} pairs do not fit into {MAX_VALUE_BYTES} bytes; dropped")
     });
-    Ok(Some((body.into(), warning)))
+    Ok(Metadata::Replaced(body.into(), warning))
 }
 
-/// The pairs as one text, and the number of pairs that do not fit. None for an empty object, and for values that Bedrock
-/// rejects.
+/// The pairs as one text, empty for `null` and for an empty object, and the number of pairs that do not fit. None for values
+/// that Bedrock rejects.
 fn joined(metadata: &RawValue) -> Option<(String, usize)> {
-    let pairs = Members::read(metadata.get().as_bytes()).ok()?.0;
     let mut text = String::new();
     let mut dropped = 0_usize;
+    if metadata.get() == "null" {
+        return Some((text, dropped));
+    }
+    let pairs = Members::read(metadata.get().as_bytes()).ok()?.0;
     for (key, value) in &pairs {
         let value: String = serde_json::from_str(value.get()).ok()?;
         let separator = if text.is_empty() { "" } else { "," };
@@ -153,103 +321,8 @@ fn joined(metadata: &RawValue) -> Option<(String, usize)> {
             text.push_str(&pair);
         }
     }
-    (!pairs.is_empty()).then_some((text, dropped))
+    Some((text, dropped))
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    #[track_caller]
-    fn marked(operation: Operation, body: &str, expected: &str) -> Vec<String> {
-        let mut prepared = Prepared::new(operation, body.as_bytes().to_vec(), ());
-        mark(&mut prepared).unwrap();
-        assert_eq!(prepared.body, expected);
-        prepared.warnings
-    }
-
-    #[test]
-    fn metadata_of_a_client_is_nested_and_all_other_bytes_stay() {
-        marked(
-            Operation::Converse,
-            r#"{ "messages": [1.50], "requestMetadata" : {"team":"b","x": "y"} }"#,
-            r#"{ "messages": [1.50], "requestMetadata" : {"client":"team=b,x=y"} }"#,
-        );
-        marked(
-            Operation::ConverseStream,
-            r#"{"request\u004detadata":{"client":"z"}}"#,
-            r#"{"request\u004detadata":{"client":"client=z"}}"#,
-        );
-        for same in [
-            r#"{"messages":[{"requestMetadata":{"a":"b"}}]}"#,
-            r#"{"requestMetadata":{}}"#,
-            r#"{"requestMetadata":{"a":1}}"#,
-            "requestMetadata",
-        ] {
-            marked(Operation::Converse, same, same);
-        }
-        let invoke = r#"{"requestMetadata":{"a":"b"}}"#;
-        marked(Operation::InvokeModel, invoke, invoke);
-        let twice = r#"{"requestMetadata":{},"requestMetadata":{"a":"b"}}"#;
-        let mut prepared = Prepared::new(Operation::Converse, twice.as_bytes().to_vec(), ());
-        assert!(mark(&mut prepared).is_err());
-    }
-
-    #[test]
-    fn the_project_of_a_client_is_removed_wherever_it_stands() {
-        for (body, expected) in [
-            (
-                r#"{"projectIdentifier":"p","messages":[]}"#,
-                r#"{"messages":[]}"#,
-            ),
-            (
-                r#"{"messages":[] , "projectIdentifier" : "p" }"#,
-                r#"{"messages":[]  }"#,
-            ),
-            (r#"{"project\u0049dentifier":"p"}"#, "{}"),
-            (
-                r#"{"a":1,"projectIdentifier":"p:\"q","b":2,"projectIdentifier":null}"#,
-                r#"{"a":1,"b":2}"#,
-            ),
-        ] {
-            let warnings = marked(Operation::Converse, body, expected);
-            assert!(warnings[0].starts_with("projectIdentifier"), "{warnings:?}");
-        }
-    }
-
-    #[test]
-    fn pairs_that_do_not_fit_are_dropped_with_a_warning() {
-        let long = "v".repeat(250);
-        let body = format!(r#"{{"requestMetadata":{{"a":"{long}","b":"{long}"}}}}"#);
-        let expected = format!(r#"{{"requestMetadata":{{"client":"a={long}"}}}}"#);
-        let warnings = marked(Operation::Converse, &body, &expected);
-        assert!(
-            warnings[0].starts_with("requestMetadata: 1 pairs"),
-            "{warnings:?}"
-        );
-    }
-
-    #[test]
-    fn headers_for_attribution_are_dropped_and_others_pass() {
-        let mut prepared = Prepared::new(Operation::InvokeModel, "{}", ());
-        for name in [
-            "x-amzn-bedrock-request-metadata",
-            "x-amzn-bedrock-project-id",
-            "x-amzn-bedrock-trace",
-            "x-amzn-bedrock-service-tier",
-        ] {
-            let name = HeaderName::from_static(name);
-            prepared.headers.insert(name, HeaderValue::from_static("x"));
-        }
-        mark(&mut prepared).unwrap();
-        let mut left: Vec<&str> = prepared.headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(
-            left,
-            ["x-amzn-bedrock-service-tier", "x-amzn-bedrock-trace"]
-        );
-        assert_eq!(prepared.warnings.len(), 2);
-    }
-}
+mod tests;

@@ -43,6 +43,8 @@ struct Source {
     sts: Option<String>,
     /// Whether STS is asked for the caller before keys are used.
     check_identity: bool,
+    /// Tags of assumed sessions.
+    tags: Vec<(String, String)>,
 }
 
 /// Endpoints of services that credentials depend on.
@@ -86,6 +88,7 @@ impl AwsCredentials {
             assume_roles: config.assume_roles.clone(),
             check_identity: endpoints.sts_knows_the_keys(region),
             sts: endpoints.sts,
+            tags: session_tags(config),
         };
         let first = previous.is_none();
         let kept = previous.filter(|previous| previous.source == source);
@@ -99,7 +102,7 @@ impl AwsCredentials {
             let handle = if let Some(handle) = kept.and_then(|kept| kept.roles.get(role)) {
                 handle.clone()
             } else {
-                let handle = base.assume(link(role), &field);
+                let handle = base.assume(link(role, &source.tags), &field);
                 let handle = handle.map_err(CredentialsError::Settings)?;
                 new.push(handle.clone());
                 handle
@@ -165,7 +168,11 @@ async fn start_base(
     let settings_of_credentials = credentials::Settings::from_env(
         environment,
         Some(&source.region),
-        source.assume_roles.iter().map(link).collect(),
+        source
+            .assume_roles
+            .iter()
+            .map(|role| link(role, &source.tags))
+            .collect(),
         source.sts.clone(),
         &session_name,
     )
@@ -180,12 +187,27 @@ async fn start_base(
         .map_err(CredentialsError::Start)
 }
 
+/// Session tags of the roles that the gateway assumes. They are in the bill as tags of the IAM principal.
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/cost-mgmt-iam-principal-tracking.html>
+pub(crate) fn session_tags(config: &GatewayConfig) -> Vec<(String, String)> {
+    let access = config.access.as_ref();
+    let access = access.filter(|_| config.attribution.session_tags);
+    access.map_or_else(Vec::new, |access| {
+        let tag = |name: &str, value: &str| (format!("{}/{name}", names::GROUP), value.to_owned());
+        vec![
+            tag("namespace", &access.namespace),
+            tag("name", &access.name),
+        ]
+    })
+}
+
 /// The role as a link of a role chain.
-pub(crate) fn link(role: &AssumeRole) -> AssumeRoleLink {
+pub(crate) fn link(role: &AssumeRole, tags: &[(String, String)]) -> AssumeRoleLink {
     AssumeRoleLink {
         role_arn: role.role_arn.as_str().to_owned(),
         session_name: role.session_name.clone(),
         external_id: role.external_id.clone(),
         duration_seconds: role.duration_seconds,
+        tags: tags.to_vec(),
     }
 }

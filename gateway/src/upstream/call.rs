@@ -13,7 +13,7 @@ use http::HeaderMap;
 use tokio::time::timeout;
 
 use super::{
-    attribution,
+    attribution::{self, Attribution, Origin},
     aws_credentials::AwsCredentials,
     call_record::CallRecord,
     failover::{Attempt, Responded, fail_over, hedged},
@@ -60,6 +60,8 @@ pub(crate) struct Call<'a, P> {
     pub(crate) guardrail: Option<&'a Guardrail>,
     /// The S3 objects that requests can refer to, as patterns of their URIs.
     pub(crate) s3_sources: &'a [String],
+    /// What the gateway says about the origin of requests.
+    pub(crate) attribution: Option<&'a Attribution>,
     pub(crate) prepare: P,
 }
 
@@ -128,11 +130,22 @@ impl<P> Call<'_, P> {
         }
     }
 
-    /// The request as Bedrock gets it: with the forced guardrail, and without attribution by the client.
-    fn checked<C>(&self, target: &Target, mut prepared: Prepared<C>) -> Result<Prepared<C>> {
+    /// The request as Bedrock gets it: with the forced guardrail, and with the gateway's attribution instead of the client's.
+    fn checked<C>(
+        &self,
+        target: &Target,
+        mut prepared: Prepared<C>,
+        calls: &CallRecord,
+    ) -> Result<Prepared<C>> {
         guardrail::enforce(self.guardrail, target, &mut prepared)?;
         s3_sources::check(self.s3_sources, &prepared.body)?;
-        attribution::mark(&mut prepared)?;
+        let origin = Origin {
+            attribution: self.attribution,
+            project: target.project.as_deref(),
+            caller: &calls.client,
+            request_id: &calls.request_id,
+        };
+        attribution::mark(&mut prepared, &origin)?;
         Ok(prepared)
     }
 
@@ -171,7 +184,7 @@ impl<P> Call<'_, P> {
     {
         let request_id = calls.request_id.clone();
         let mut attempts = Attempts {
-            prepared: self.checked(&targets.first, first)?,
+            prepared: self.checked(&targets.first, first, calls)?,
             call: self,
             calls,
             credentials_timeout: CREDENTIALS_TIMEOUT,
@@ -234,8 +247,9 @@ where
             headers: &self.prepared.headers,
             body: &self.prepared.body,
         };
-        self.calls.begin(target, || target.url(operation).ok());
+        self.calls.begin(target, operation);
         let response = exchange.perform(self.calls).await?;
+        self.calls.accepted(response.headers());
         let (headers, content) = receive(operation, target, response).await?;
         self.calls.responded(target, request_id(&headers));
         Ok((headers, content))
@@ -243,7 +257,7 @@ where
 
     fn prepare(&mut self, target: &Target) -> Result<()> {
         let prepared = (self.call.prepare)(target)?;
-        self.prepared = self.call.checked(target, prepared)?;
+        self.prepared = self.call.checked(target, prepared, self.calls)?;
         Ok(())
     }
 

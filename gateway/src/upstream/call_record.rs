@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bedrock::converse::TokenUsage;
-use http::Uri;
+use http::HeaderMap;
 
-use super::target::Target;
+use super::{operation::Operation, response::request_id, target::Target};
 use crate::{
     http::error::GatewayError,
     telemetry::{
+        audit::{Attempt, AttemptLog},
         metrics::Metrics,
         traces::{CallSpan, Outcome, RequestSpan},
     },
@@ -20,6 +21,8 @@ pub(crate) struct CallRecord {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) request_id: String,
     pub(crate) operation: &'static str,
+    /// Name of the client; empty until it is authenticated.
+    pub(crate) client: String,
     pub(crate) stream: bool,
     /// None without traces.
     pub(crate) span: Option<RequestSpan>,
@@ -31,6 +34,10 @@ pub(crate) struct CallRecord {
     /// Seed of that target; 0 before the first call.
     pub(crate) target_seed: u64,
     pub(crate) aws_request_id: Option<String>,
+    /// The calls for the audit record; none without one.
+    audit: Option<AttemptLog>,
+    /// Index of the current call in it.
+    audited: Option<usize>,
 }
 
 impl CallRecord {
@@ -44,6 +51,7 @@ impl CallRecord {
             metrics,
             request_id,
             operation,
+            client: String::new(),
             stream: false,
             span,
             current: None,
@@ -51,13 +59,17 @@ impl CallRecord {
             target: None,
             target_seed: 0,
             aws_request_id: None,
+            audit: None,
+            audited: None,
         }
     }
 
     /// An empty record for one of several concurrent calls of the request.
     pub(crate) fn fork(&self) -> Self {
         Self {
+            client: self.client.clone(),
             stream: self.stream,
+            audit: self.audit.clone(),
             ..Self::new(
                 Arc::clone(&self.metrics),
                 self.request_id.clone(),
@@ -73,11 +85,41 @@ impl CallRecord {
         *self = Self { attempts, ..calls };
     }
 
+    /// Adds the calls to an audit record.
+    pub(crate) fn set_audit(&mut self, attempts: AttemptLog) {
+        self.audit = Some(attempts);
+    }
+
     /// Begins a call.
-    pub(crate) fn begin(&mut self, target: &Target, url: impl FnOnce() -> Option<Uri>) {
+    pub(crate) fn begin(&mut self, target: &Target, operation: Operation) {
+        self.audited = self.audit.as_ref().map(|audit| {
+            let role = target.assume_role.as_ref();
+            audit.begin(Attempt {
+                model: target.model_id.clone(),
+                region: target.region.to_string(),
+                operation: operation.name(),
+                service: operation.service().host_prefix(),
+                role: role.map(|role| role.role_arn.to_string()),
+                aws_request_id: None,
+                result: "abandoned".to_owned(),
+                tokens: None,
+            })
+        });
         let Some(span) = &self.span else { return };
         let region = target.region.as_str();
+        let url = || target.url(operation).ok();
         self.current = span.call(self.operation, self.stream, &target.model_id, region, url);
+    }
+
+    fn audited(&self, change: impl FnOnce(&mut Attempt)) {
+        if let (Some(audit), Some(index)) = (&self.audit, self.audited) {
+            audit.update(index, change);
+        }
+    }
+
+    /// AWS has accepted the current call; its response follows.
+    pub(crate) fn accepted(&self, headers: &HeaderMap) {
+        self.audited(|attempt| attempt.aws_request_id = request_id(headers));
     }
 
     /// The current call failed.
@@ -88,12 +130,21 @@ impl CallRecord {
     /// AWS rejected the current call.
     pub(crate) fn rejected(&mut self, target: &Target, reason: &str, aws_request_id: Option<&str>) {
         self.attempt(target, reason);
+        self.audited(|attempt| {
+            reason.clone_into(&mut attempt.result);
+            if let Some(id) = aws_request_id {
+                attempt.aws_request_id = Some(id.to_owned());
+            }
+        });
+        // A failure before the next call, such as of credentials, is none of this one.
+        self.audited = None;
         self.end(reason, aws_request_id, None);
     }
 
     /// The current call has a response; its stream may follow.
     pub(crate) fn responded(&mut self, target: &Target, aws_request_id: Option<String>) {
         self.attempt(target, "ok");
+        self.audited(|attempt| "ok".clone_into(&mut attempt.result));
         self.aws_request_id = aws_request_id;
     }
 
@@ -101,6 +152,8 @@ impl CallRecord {
     pub(crate) fn complete(&mut self, usage: Option<TokenUsage>) {
         let id = self.aws_request_id.take();
         self.end("", id.as_deref(), usage);
+        // The usage of the request is a sum.
+        self.audited = None;
         self.aws_request_id = id;
     }
 
@@ -118,6 +171,9 @@ impl CallRecord {
         aws_request_id: Option<&str>,
         usage: Option<TokenUsage>,
     ) {
+        if let Some(usage) = usage {
+            self.audited(|attempt| attempt.tokens = Some(usage.into()));
+        }
         if let Some(call) = self.current.take() {
             call.end(Outcome {
                 reason,

@@ -44,6 +44,24 @@ impl Operation {
         }
     }
 
+    /// The name of the operation, as in AWS's invocation log.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Converse => "Converse",
+            Self::ConverseStream => "ConverseStream",
+            Self::InvokeModel => "InvokeModel",
+            Self::InvokeModelWithResponseStream => "InvokeModelWithResponseStream",
+            Self::CountTokens => "CountTokens",
+            Self::ApplyGuardrail => "ApplyGuardrail",
+            Self::Passthrough { protocol, .. } => match protocol {
+                Protocol::ChatCompletions => "ChatCompletions",
+                Protocol::Responses => "Responses",
+                Protocol::Messages => "Messages",
+                Protocol::CountMessageTokens => "CountMessageTokens",
+            },
+        }
+    }
+
     pub(crate) fn path(self) -> Path {
         match self {
             Self::Converse => Path::OfResource("converse"),

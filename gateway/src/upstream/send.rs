@@ -119,7 +119,7 @@ impl Exchange<'_> {
     /// Records a rejected call before it is repeated.
     fn record_repeat(&self, calls: &mut CallRecord, error: &ServiceError) {
         calls.rejected(self.target, &error.name, error.request_id.as_deref());
-        calls.begin(self.target, || self.target.url(self.operation).ok());
+        calls.begin(self.target, self.operation);
     }
 
     /// The current credentials, or the next ones within the timeout if a retry may obtain them.

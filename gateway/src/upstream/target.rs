@@ -23,6 +23,8 @@ pub(crate) struct Target {
     pub(crate) capabilities: Arc<ModelCapabilities>,
     /// The role to assume; none uses the gateway's own credentials.
     pub(crate) assume_role: Option<Arc<AssumeRole>>,
+    /// The project that is charged; none for the default.
+    pub(crate) project: Option<String>,
     pub(crate) weight: u32,
     pub(crate) priority: u32,
     /// The foundation model, if known.

@@ -7,6 +7,8 @@
     reason = "test code; the lints do not recognize its helper functions as such"
 )]
 
+mod attribution;
+mod audit;
 mod bedrock_api;
 mod chat;
 mod chat_passthrough;
@@ -22,6 +24,7 @@ mod honest_streams;
 mod images;
 mod kept_reasoning;
 mod landing;
+mod ledger;
 mod limit_store;
 mod limits;
 mod memory;

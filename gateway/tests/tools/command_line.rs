@@ -43,6 +43,11 @@ fn exit_codes_tell_usage_failure_and_negative_results_apart() {
         (&["nonsense"], 2),
         (&["cache"], 2),
         (&["cache", "explain", "/nonexistent", "/nonexistent"], 1),
+        (&["bill", "--ledger", "/nonexistent"], 2),
+        (
+            &["bill", "--ledger", "/nonexistent", "--cur", "/nonexistent"],
+            1,
+        ),
         (&["serve", "--listen", "8000"], 2),
         (&["serve", "--listen", ":8000", "--port", "8000"], 2),
         (&["chat", "--model", "x", "--base-url", "nonsense", "hi"], 2),
@@ -61,7 +66,7 @@ fn exit_codes_tell_usage_failure_and_negative_results_apart() {
     }
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     let guide = include_str!("../../../docs/guide/cli.md");
-    for code in ["0", "1", "2", "3", "4", "130", "141"] {
+    for code in ["0", "1", "2", "3", "4", "5", "130", "141"] {
         assert!(
             help.contains(&format!("\n  {code:3}  ")),
             "{code} in {help}"

@@ -157,6 +157,7 @@ fn commands(text: &str) -> Vec<Vec<String>> {
                 "completions",
                 "man",
                 "cache",
+                "bill",
             ]
             .contains(&word.as_str())
         });

@@ -174,6 +174,7 @@ fn target(target: &Target) -> TargetSpec {
         base_model: target.base_model.clone(),
         api: target.api,
         assume_role: target.assume_role.as_ref().map(assume_role),
+        project: target.project.clone(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! again if a build depends on them: an object may be older than the schema. The build and apply steps read only
 //! [`Validated`], never the spec; the status step also reads the spec, since an invalid object needs a status, too.
 
+mod audit;
 mod clients;
 mod identity;
 mod labels;
@@ -83,6 +84,10 @@ pub(crate) struct Validated {
     pub(crate) limits: Limits,
     /// Distribution of requests among targets.
     pub(crate) routing: config::Routing,
+    /// What gateways tell AWS about the origin of requests.
+    pub(crate) attribution: config::Attribution,
+    /// Audit records of gateways, if any.
+    pub(crate) audit: Option<config::Audit>,
     /// Secret with the clients' API keys.
     pub(crate) api_keys_secret: Option<String>,
     /// Settings of the gateway pods, with the defaults of the platform.
@@ -281,6 +286,7 @@ pub(crate) fn validate(
     models::check_allow(spec, &mut problems);
     clients::check(spec, &namespace, &mut problems);
     check_scale(&spec.gateway, &mut problems);
+    audit::check(spec, &mut problems);
     let endpoints = endpoints(spec, &mut problems);
     let sidecar = sidecar::sidecar(spec, settings, &mut problems);
     let domain = &settings.cluster_domain;
@@ -308,11 +314,9 @@ pub(crate) fn validate(
     Ok(Validated {
         clients: clients::clients(spec, observed, &namespace, &name)?,
         limits: limits::limits(spec),
-        routing: spec
-            .routing
-            .as_ref()
-            .map(config::Routing::from)
-            .unwrap_or_default(),
+        routing: spec.routing.as_ref().map(Into::into).unwrap_or_default(),
+        attribution: audit::attribution(spec),
+        audit: audit::audit(spec, settings),
         api_keys_secret: spec
             .clients
             .api_keys

@@ -32,6 +32,10 @@ impl GatewayConfig {
             if let Some(at) = model.targets.iter().position(is_blank) {
                 return invalid(format!("{field}[{at}].modelId"), "must not be empty");
             }
+            let projects = model.targets.iter().map(|target| target.project.as_deref());
+            if let Some(at) = projects.map(is_project).position(|is_valid| !is_valid) {
+                return invalid(format!("{field}[{at}].project"), PROJECT);
+            }
         }
         let endpoints = [
             ("bedrockRuntime", &self.endpoints.bedrock_runtime),
@@ -142,6 +146,16 @@ impl GatewayConfig {
     }
 }
 
+/// Whether a project is one that AWS accepts: an id or an ARN.
+fn is_project(project: Option<&str>) -> bool {
+    project.is_none_or(|text| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_:/".contains(&byte);
+        (1..=256).contains(&text.len()) && text.bytes().all(plain)
+    })
+}
+
+const PROJECT: &str = "must be the id or the ARN of a Bedrock project, such as proj_0123456789";
+
 fn invalid(field: impl Into<String>, message: impl Into<String>) -> Result<(), ConfigError> {
     Err(ConfigError::Invalid {
         field: field.into(),
@@ -180,6 +194,11 @@ mod tests {
             "models: [{name: a, targets: [{modelId: x}]}, {name: a, targets: [{modelId: y}]}]",
             "models[1].name",
         );
+        refused(
+            "models: [{name: a, targets: [{modelId: x, project: 'a b'}]}]",
+            "models[0].targets[0].project",
+        );
+        refused("attribution: {metadata: true}", "metadata");
         refused("endpoints: {sts: 'sts.amazonaws.com'}", "endpoints.sts");
         refused("limits: {maxBodyBytes: 0}", "limits.maxBodyBytes");
         refused(

@@ -30,6 +30,8 @@ const INVOKE: [&str; 2] = [
 ];
 const REQUESTED_REGION: &str = "aws:RequestedRegion";
 const PROFILE_ARN: &str = "bedrock:InferenceProfileArn";
+/// The project of requests that name none.
+const DEFAULT_PROJECT: &str = "default";
 const GUARDRAIL: &str = "bedrock:GuardrailIdentifier";
 
 /// Input of a permission policy.
@@ -158,10 +160,11 @@ impl<'a> Permissions<'a> {
         let roles = self.config.target_roles().into_keys();
         let roles: BTreeSet<String> = roles.map(|role| role.role_arn.to_string()).collect();
         (self.role.is_none() && !roles.is_empty())
-            .then(|| Statement::allow("AssumeTargetRoles", &["sts:AssumeRole"], roles))
+            .then(|| Statement::allow("AssumeTargetRoles", assume_actions(self.config), roles))
     }
 
-    /// Default projects of a service and their regions, for targets with one of these APIs and for additional regions.
+    /// Projects of a service and their regions, for targets with one of these APIs, and the default project in additional
+    /// regions.
     fn projects(
         &self,
         service: &str,
@@ -176,17 +179,21 @@ impl<'a> Permissions<'a> {
                 let api = target.api.as_ref();
                 api.is_some_and(|api| apis.contains(api))
             })
-            .filter_map(|target| target.region.as_ref().or(default_region));
-        let regions: BTreeSet<&Region> = chosen.chain(more).collect();
+            .filter_map(|target| {
+                let region = target.region.as_ref().or(default_region)?;
+                let own = target.project.as_deref();
+                let id = own.and_then(|project| project.rsplit('/').next());
+                Some((region, id.unwrap_or(DEFAULT_PROJECT)))
+            });
+        let more = more.iter().map(|region| (region, DEFAULT_PROJECT));
+        let projects: BTreeSet<(&Region, &str)> = chosen.chain(more).collect();
         let account = self.account.unwrap_or("*");
-        let arns = regions.iter().map(|region| {
+        let arns = projects.iter().map(|(region, id)| {
             let partition = region.partition().id();
-            format!("arn:{partition}:{service}:{region}:{account}:project/default")
+            format!("arn:{partition}:{service}:{region}:{account}:project/{id}")
         });
-        (
-            arns.collect(),
-            regions.iter().map(ToString::to_string).collect(),
-        )
+        let regions = projects.iter().map(|(region, _)| region.to_string());
+        (arns.collect(), regions.collect())
     }
 
     /// The statement, restricted to these regions if [`Feature::RequestedRegion`] is set.
@@ -391,6 +398,15 @@ pub fn permission_document(permissions: &Permissions<'_>) -> Result<Document, Pe
     statements.extend(permissions.assume_target_roles());
     statements.extend(permissions.optional(&sets));
     Ok(Document::new(statements))
+}
+
+/// Actions of a caller that assumes roles.
+fn assume_actions(config: &GatewayConfig) -> &'static [&'static str] {
+    if config.attribution.session_tags {
+        &["sts:AssumeRole", "sts:TagSession"]
+    } else {
+        &["sts:AssumeRole"]
+    }
 }
 
 /// Permission policy for assuming the next role of a chain. The trust policy of that role must allow it as well, see

@@ -561,3 +561,21 @@ fn role_of_a_target_has_its_own_policy_and_the_signing_role_can_assume_it() {
     assert!(text.contains(&format!(":210987654321:inference-profile/us.{SONNET}")));
     assert!(!text.contains(HAIKU) && !text.contains("amazon."), "{text}");
 }
+
+#[test]
+fn session_tags_and_projects_of_targets_are_permitted() {
+    let far: RoleArn = "arn:aws:iam::210987654321:role/Models".parse().unwrap();
+    let config = config(&format!(
+        "region: us-east-1\nattribution: {{sessionTags: true}}\nmodels: [{{name: m, targets: [{{modelId: {HAIKU}, \
+         assumeRole: {{roleArn: '{far}'}}}}, {{modelId: openai.gpt-oss-120b, api: Mantle, project: proj_1}}]}}]"
+    ));
+    let signs = policy(&Permissions::new(&config).account("123456789012"));
+    assert_eq!(
+        statement(&signs, "AssumeTargetRoles")["Action"],
+        serde_json::json!(["sts:AssumeRole", "sts:TagSession"])
+    );
+    assert_eq!(
+        statement(&signs, "InferOnMantle")["Resource"],
+        "arn:aws:bedrock-mantle:us-east-1:123456789012:project/proj_1"
+    );
+}

@@ -72,6 +72,10 @@ pub struct TargetSpec {
     /// example for a model in another account. Not supported with a Bedrock API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume_role: Option<AssumeRoleSpec>,
+    /// Id or ARN of the Bedrock project that is charged. Applies to Converse, InvokeModel and the APIs of bedrock-mantle.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z0-9_:/-]+$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
 }
 
 /// A guardrail of Amazon Bedrock.

@@ -30,6 +30,7 @@ pub(super) fn role_from_env(
         session_name,
         external_id: value(environment, EXTERNAL_ID),
         duration_seconds,
+        tags: Vec::new(),
     };
     check_role(&role, |field| {
         match field {

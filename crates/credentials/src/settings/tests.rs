@@ -93,6 +93,7 @@ fn a_role_without_token_file_is_assumed_with_the_base_credentials() {
             session_name: Some("amazon-chat-session".to_owned()),
             external_id: Some("unique-external-id".to_owned()),
             duration_seconds: Some(1800),
+            tags: Vec::new(),
         }]
     );
 }

@@ -239,6 +239,7 @@ fn settings(case: &mut Case) -> Settings {
             session_name: link.session_name,
             external_id: link.external_id,
             duration_seconds: link.duration_seconds,
+            tags: Vec::new(),
         });
     // Cases without an STS call of their own check the caller of their keys.
     let endpoint_is_set = case.environment.contains_key("AWS_ENDPOINT_URL_STS");

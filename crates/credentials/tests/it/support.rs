@@ -127,6 +127,7 @@ pub(crate) fn link(role_arn: &str) -> AssumeRoleLink {
         session_name: None,
         external_id: None,
         duration_seconds: None,
+        tags: Vec::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use api::{GatewayConfig, config::AssumeRole};
 use credentials::{ActiveCredentials, Handle};
 
 use super::finding::{Finding, Findings};
-use crate::upstream::aws_credentials::link;
+use crate::upstream::aws_credentials::{link, session_tags};
 
 /// Credentials of the assumed roles.
 #[derive(Debug, Default)]
@@ -20,8 +20,9 @@ impl Roles {
         timeout: Duration,
         findings: &mut Findings,
     ) -> Self {
+        let tags = session_tags(config);
         let attempts = config.target_roles().into_iter().map(|(role, field)| {
-            let started = base.assume(link(role), &field);
+            let started = base.assume(link(role, &tags), &field);
             async move {
                 let outcome = match started {
                     Ok(handle) => match handle.wait_ready(timeout).await {

@@ -142,6 +142,11 @@ impl Source {
                     .map_err(|error| in_field("region", &error))?,
             ),
             assume_roles: assume_roles?,
+            attribution: spec
+                .attribution
+                .as_ref()
+                .map(Into::into)
+                .unwrap_or_default(),
             models,
             allow: spec.allow.clone(),
             guardrail: spec.guardrail.as_ref().map(|guardrail| Guardrail {
@@ -214,6 +219,7 @@ fn target(spec: &TargetSpec) -> Result<Target, api::RegionError> {
         base_model: spec.base_model.clone(),
         api: spec.api,
         assume_role: None,
+        project: spec.project.clone(),
     })
 }
 

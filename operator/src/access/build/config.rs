@@ -63,6 +63,8 @@ pub(crate) fn gateway_config(access: &Validated) -> GatewayConfig {
             ..access.limits.of_gateway()
         },
         routing: access.routing.clone(),
+        attribution: access.attribution,
+        audit: access.audit.clone(),
         ..GatewayConfig::default()
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn models(
                         base_model: None,
                         api: None,
                         assume_role: None,
+                        project: None,
                     };
                     vec![checked(&target, &field, region, problems)]
                 }
@@ -150,5 +151,6 @@ fn checked(
         base_model: spec.base_model.clone(),
         api: spec.api,
         assume_role: None,
+        project: spec.project.clone(),
     }
 }

@@ -1,0 +1,332 @@
+//! The audit stream: one JSON line for each request, apart from the log.
+//!
+//! A record says who called from where, which model was asked and used, tokens, AWS's request id of each attempt, the
+//! decision, and the hash of the body. Prompts are in it only if the configuration says so. Records have a number within
+//! their process, so that a reader notices what is missing. Writing never delays a request (`writer`).
+
+mod attempts;
+mod redaction;
+mod writer;
+
+use std::{
+    fmt::Write as _,
+    net::IpAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+use api::{GatewayConfig, config::AccessReference};
+use bedrock::converse::TokenUsage;
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+pub(crate) use self::attempts::{Attempt, AttemptLog};
+use self::{
+    redaction::Redaction,
+    writer::{Output, Writer},
+};
+
+pub(crate) use self::writer::{dropped, written};
+
+/// Largest body of a request that is recorded.
+const MAX_PROMPT_BYTES: usize = 256 * 1024;
+/// Bytes of a usual record.
+const USUAL_BYTES: usize = 1024;
+
+/// The audit stream of a configuration.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    settings: api::config::Audit,
+    access: Option<AccessReference>,
+    redaction: Redaction,
+    stream: Arc<Stream>,
+}
+
+/// An output with the numbers of its records.
+#[derive(Debug)]
+struct Stream {
+    writer: Writer,
+    /// Distinguishes this process from others that write to the same place.
+    instance: String,
+    next: AtomicU64,
+}
+
+/// The audit stream cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// A regular expression is invalid.
+    #[error("audit.redact[{index}]: {source}")]
+    Pattern {
+        /// Index of the expression.
+        index: usize,
+        /// The problem.
+        source: regex::Error,
+    },
+    /// The file cannot be opened.
+    #[error("audit.output: failed to open {path} for appending")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The system has no thread left.
+    #[error("failed to start the thread of the audit stream")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What is known of a request before it ends.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    audit: Arc<Audit>,
+    peer: Option<IpAddr>,
+    body: Option<Body>,
+    attempts: AttemptLog,
+}
+
+#[derive(Debug)]
+struct Body {
+    sha256: String,
+    bytes: usize,
+    /// Only if prompts are recorded.
+    prompt: Option<Bytes>,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome<'a> {
+    pub(crate) request_id: &'a str,
+    pub(crate) route: &'static str,
+    pub(crate) client: &'a str,
+    pub(crate) model: &'a str,
+    pub(crate) stream: bool,
+    pub(crate) status: u16,
+    /// Empty after success.
+    pub(crate) reason: &'a str,
+    /// Whether the client left before the end.
+    pub(crate) cancelled: bool,
+    pub(crate) duration_ms: u64,
+    pub(crate) usage: Option<TokenUsage>,
+    /// None if the price is unknown.
+    pub(crate) cost_nanodollars: Option<u64>,
+}
+
+/// Tokens by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Tokens {
+    /// Neither read from the cache nor written to it.
+    input: u64,
+    output: u64,
+    cache_read: u64,
+    /// Written to the cache, for any time.
+    cache_write: u64,
+    /// Part of `cache_write`.
+    cache_write_1h: u64,
+}
+
+/// The line of a request.
+#[derive(Serialize)]
+struct Record<'a> {
+    time: &'a str,
+    instance: &'a str,
+    sequence: u64,
+    /// Records that could not be written before this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<u64>,
+    request_id: &'a str,
+    decision: &'static str,
+    status: u16,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'a str,
+    client: &'a str,
+    client_kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bedrock_access: Option<&'a str>,
+    route: &'static str,
+    model: &'a str,
+    stream: bool,
+    /// None if Bedrock did not say.
+    tokens: Option<Tokens>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_nanodollars: Option<u64>,
+    attempts: &'a [Attempt],
+    duration_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_sha256: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Value>,
+}
+
+impl From<TokenUsage> for Tokens {
+    fn from(usage: TokenUsage) -> Self {
+        Self {
+            input: usage.input_tokens,
+            output: usage.output_tokens,
+            cache_read: usage.cache_read_input_tokens,
+            cache_write: usage.cache_write_input_tokens,
+            cache_write_1h: usage.cache_write_1h_input_tokens,
+        }
+    }
+}
+
+impl Audit {
+    /// The audit stream of a configuration, if it has one. Keeps the output of `previous` if it is the same.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or a regular expression is invalid.
+    pub(crate) fn open(
+        config: &GatewayConfig,
+        previous: Option<&Arc<Self>>,
+    ) -> Result<Option<Arc<Self>>, AuditError> {
+        let Some(settings) = &config.audit else {
+            return Ok(None);
+        };
+        let redaction = Redaction::new(&settings.redact)?;
+        let kept = previous.filter(|previous| previous.settings.output == settings.output);
+        let stream = match kept {
+            Some(kept) => Arc::clone(&kept.stream),
+            None => Arc::new(Stream {
+                writer: Writer::start(Output::open(&settings.output)?)
+                    .map_err(AuditError::Thread)?,
+                instance: format!("{:016x}", fastrand::u64(..)),
+                next: AtomicU64::new(1),
+            }),
+        };
+        Ok(Some(Arc::new(Self {
+            settings: settings.clone(),
+            access: config.access.clone(),
+            redaction,
+            stream,
+        })))
+    }
+
+    /// Waits until the records so far are written, for a while.
+    pub(crate) async fn flush(&self) {
+        self.stream.writer.flush().await;
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(audit: Arc<Audit>, peer: Option<IpAddr>) -> Self {
+        Self {
+            audit,
+            peer,
+            body: None,
+            attempts: AttemptLog::default(),
+        }
+    }
+
+    /// The attempts of the request, to be filled.
+    pub(crate) fn attempts(&self) -> &AttemptLog {
+        &self.attempts
+    }
+
+    /// Hashes the body of the request.
+    pub(crate) fn set_body(&mut self, body: &Bytes) {
+        let mut sha256 = String::with_capacity(64);
+        for byte in ring::digest::digest(&ring::digest::SHA256, body).as_ref() {
+            // Writing into a string cannot fail.
+            let _ = write!(sha256, "{byte:02x}");
+        }
+        self.body = Some(Body {
+            sha256,
+            bytes: body.len(),
+            prompt: self.audit.settings.prompts.then(|| body.clone()),
+        });
+    }
+
+    /// Queues the record of the request, or counts it as dropped.
+    pub(crate) fn write(self, outcome: &Outcome<'_>, now: SystemTime) {
+        let Audit {
+            access,
+            redaction,
+            stream,
+            ..
+        } = self.audit.as_ref();
+        let time = OffsetDateTime::from(now).format(&Rfc3339);
+        let attempts = self.attempts.take();
+        let access = access.as_ref();
+        let body = self.body.as_ref();
+        let dropped = stream.writer.take_dropped();
+        let record = Record {
+            time: time.as_deref().unwrap_or_default(),
+            instance: &stream.instance,
+            sequence: stream.next.fetch_add(1, Ordering::Relaxed),
+            dropped: (dropped > 0).then_some(dropped),
+            request_id: outcome.request_id,
+            decision: decision(outcome, !attempts.is_empty()),
+            status: outcome.status,
+            reason: outcome.reason,
+            client: outcome.client,
+            client_kind: client_kind(outcome.client),
+            peer: self.peer,
+            namespace: access.map(|access| access.namespace.as_str()),
+            bedrock_access: access.map(|access| access.name.as_str()),
+            route: outcome.route,
+            model: outcome.model,
+            stream: outcome.stream,
+            tokens: outcome.usage.map(Tokens::from),
+            cost_nanodollars: outcome.cost_nanodollars,
+            attempts: &attempts,
+            duration_ms: outcome.duration_ms,
+            body_sha256: body.map(|body| body.sha256.as_str()),
+            body_bytes: body.map(|body| body.bytes),
+            body: body
+                .and_then(|body| body.prompt.as_ref())
+                .map(|prompt| recorded(prompt, redaction)),
+        };
+        let mut line = Vec::with_capacity(USUAL_BYTES);
+        if serde_json::to_writer(&mut line, &record).is_ok() {
+            line.push(b'\n');
+            stream.writer.send(line, dropped);
+        }
+    }
+}
+
+/// The body as it is recorded.
+fn recorded(prompt: &[u8], redaction: &Redaction) -> Value {
+    if prompt.len() > MAX_PROMPT_BYTES {
+        return Value::from(format!(
+            "not recorded: {} bytes are more than {MAX_PROMPT_BYTES}",
+            prompt.len()
+        ));
+    }
+    redaction.apply(prompt)
+}
+
+fn decision(outcome: &Outcome<'_>, was_sent: bool) -> &'static str {
+    if outcome.reason.is_empty() {
+        "allowed"
+    } else if outcome.cancelled {
+        "cancelled"
+    } else if outcome.status < 500 && !was_sent {
+        "refused"
+    } else {
+        "failed"
+    }
+}
+
+/// The kind of credentials behind the name of a client.
+fn client_kind(client: &str) -> &'static str {
+    match client {
+        "" => "unauthenticated",
+        "anonymous" => "anonymous",
+        _ if client.starts_with("key:") => "api_key",
+        _ => "service_account",
+    }
+}
+
+#[cfg(test)]
+mod tests;

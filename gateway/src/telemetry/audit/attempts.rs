@@ -1,0 +1,56 @@
+//! The calls to Bedrock of one request, for its audit record. Calls of one request can run at the same time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use super::Tokens;
+
+/// A call to Bedrock.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Attempt {
+    pub(crate) model: String,
+    pub(crate) region: String,
+    /// AWS's name of the operation.
+    pub(crate) operation: &'static str,
+    /// `bedrock-runtime` or `bedrock-mantle`.
+    pub(crate) service: &'static str,
+    /// ARN of the role that was assumed for the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<String>,
+    /// None if AWS did not respond.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aws_request_id: Option<String>,
+    /// `ok`, the reason of a failure, or `abandoned` without a result.
+    pub(crate) result: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tokens: Option<Tokens>,
+}
+
+/// The calls of a request. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AttemptLog(Arc<Mutex<Vec<Attempt>>>);
+
+impl AttemptLog {
+    fn attempts(&self) -> MutexGuard<'_, Vec<Attempt>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a call and returns its index.
+    pub(crate) fn begin(&self, attempt: Attempt) -> usize {
+        let mut attempts = self.attempts();
+        attempts.push(attempt);
+        attempts.len().saturating_sub(1)
+    }
+
+    /// Changes a call.
+    pub(crate) fn update(&self, index: usize, change: impl FnOnce(&mut Attempt)) {
+        if let Some(attempt) = self.attempts().get_mut(index) {
+            change(attempt);
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<Attempt> {
+        std::mem::take(&mut *self.attempts())
+    }
+}

@@ -1,0 +1,360 @@
+//! Writes audit records in a thread of its own, so that no request waits for a disk or a pipe.
+//!
+//! Records beyond the queue are dropped and counted, also in the next record that is written. The file is opened again when
+//! its path names another file, so that it can be rotated by renaming it. A line that a crash or a full disk has cut stays
+//! alone on its line: the next one begins with a line break.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    iter,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::oneshot;
+
+use super::AuditError;
+
+/// Records that wait to be written.
+const QUEUE_RECORDS: usize = 8192;
+/// Bytes of records that wait to be written.
+const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of records that are written at once.
+const ENOUGH_BYTES: usize = 64 * 1024;
+/// Pause after each write.
+const PAUSE: Duration = Duration::from_millis(2);
+/// Time for the last records when the process ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Only the gateway's user and group can read the file.
+const MODE: u32 = 0o640;
+
+/// The records of this process that could not be written.
+pub(crate) fn dropped() -> &'static Counter {
+    static DROPPED: OnceLock<Counter> = OnceLock::new();
+    DROPPED.get_or_init(Counter::default)
+}
+
+/// The records that this process has written.
+pub(crate) fn written() -> &'static Counter {
+    static WRITTEN: OnceLock<Counter> = OnceLock::new();
+    WRITTEN.get_or_init(Counter::default)
+}
+
+/// What the thread does.
+enum Message {
+    /// A record, with the number of dropped records that it reports.
+    Record(Vec<u8>, u64),
+    /// Confirms that all records before it are written.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Queues records.
+#[derive(Debug)]
+pub(super) struct Writer {
+    sender: SyncSender<Message>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    queued_bytes: AtomicUsize,
+    /// Dropped records that no written record has reported.
+    unreported: AtomicU64,
+}
+
+/// Where records are written.
+#[derive(Debug)]
+pub(super) enum Output {
+    Stdout,
+    File {
+        path: PathBuf,
+        /// None after a failure, until the next write.
+        file: Option<File>,
+    },
+}
+
+impl Output {
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(super) fn open(output: &str) -> Result<Self, AuditError> {
+        if output == api::config::Audit::STDOUT {
+            return Ok(Self::Stdout);
+        }
+        let path = PathBuf::from(output);
+        match append_to(&path) {
+            Ok(file) => Ok(Self::File {
+                path,
+                file: Some(file),
+            }),
+            Err(source) => Err(AuditError::Open { path, source }),
+        }
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines)?;
+                stdout.flush()
+            }
+            Self::File { path, file } => {
+                if !file.as_ref().is_some_and(|file| is_at(file, path)) {
+                    *file = None;
+                    *file = Some(append_to(path)?);
+                }
+                let result = file.as_mut().map_or(Ok(()), |file| file.write_all(lines));
+                if result.is_err() {
+                    *file = None;
+                }
+                result
+            }
+        }
+    }
+}
+
+/// Whether the path still names this file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |metadata: io::Result<std::fs::Metadata>| {
+        metadata
+            .map(|metadata| (metadata.dev(), metadata.ino()))
+            .ok()
+    };
+    let open = identity(file.metadata());
+    open.is_some() && open == identity(std::fs::metadata(path))
+}
+
+/// Opens a file for appending. If its last line is cut, ends it.
+fn append_to(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(MODE)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.len() > 0 {
+        let mut last = [0_u8];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
+}
+
+impl Writer {
+    /// Starts the thread that writes to `output`.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub(super) fn start(output: Output) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(QUEUE_RECORDS);
+        let counts = Arc::<Counts>::default();
+        let shared = Arc::clone(&counts);
+        thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || write_all(&receiver, output, &shared))?;
+        Ok(Self { sender, counts })
+    }
+
+    /// The number of dropped records for the next record.
+    pub(super) fn take_dropped(&self) -> u64 {
+        // Usually zero: no write to memory that all threads share.
+        if self.counts.unreported.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        self.counts.unreported.swap(0, Ordering::Relaxed)
+    }
+
+    /// Queues a record, or drops it while the queue is full. `reported`: the dropped records that it reports.
+    pub(super) fn send(&self, record: Vec<u8>, reported: u64) {
+        let bytes = record.len();
+        let queued = &self.counts.queued_bytes;
+        let before = queued.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= QUEUE_BYTES;
+        if !fits
+            || self
+                .sender
+                .try_send(Message::Record(record, reported))
+                .is_err()
+        {
+            queued.fetch_sub(bytes, Ordering::Relaxed);
+            self.counts.lose(1, reported);
+        }
+    }
+
+    /// Waits until all queued records are written, for a while.
+    pub(super) async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        if self.sender.try_send(Message::Flush(done)).is_ok() {
+            // After the timeout, the output is not read.
+            let _ = tokio::time::timeout(FLUSH_TIMEOUT, written).await;
+        }
+    }
+}
+
+impl Counts {
+    /// Counts lost records; `reported` are those that they reported.
+    fn lose(&self, records: u64, reported: u64) {
+        dropped().inc_by(records);
+        let unreported = records.saturating_add(reported);
+        self.unreported.fetch_add(unreported, Ordering::Relaxed);
+    }
+}
+
+/// Writes records, and those that arrive in the pause after them together.
+#[expect(clippy::disallowed_methods, reason = "this thread runs nothing else")]
+fn write_all(receiver: &Receiver<Message>, mut output: Output, counts: &Counts) {
+    let mut batch = Batch::default();
+    while let Ok(first) = receiver.recv() {
+        // All records that wait, so that the pause fills no queue.
+        for message in iter::once(first).chain(receiver.try_iter()) {
+            match message {
+                Message::Record(record, reported) => {
+                    counts
+                        .queued_bytes
+                        .fetch_sub(record.len(), Ordering::Relaxed);
+                    batch.lines.extend_from_slice(&record);
+                    batch.records = batch.records.saturating_add(1);
+                    batch.reported = batch.reported.saturating_add(reported);
+                    if batch.lines.len() >= ENOUGH_BYTES {
+                        batch.write(&mut output, counts);
+                    }
+                }
+                Message::Flush(done) => {
+                    batch.write(&mut output, counts);
+                    let _ = done.send(());
+                }
+            }
+        }
+        batch.write(&mut output, counts);
+        thread::sleep(PAUSE);
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    lines: Vec<u8>,
+    records: u64,
+    /// Dropped records that these report.
+    reported: u64,
+    /// Whether the last write failed.
+    failing: bool,
+}
+
+impl Batch {
+    fn write(&mut self, output: &mut Output, counts: &Counts) {
+        if self.records == 0 {
+            return;
+        }
+        match output.write(&self.lines) {
+            Ok(()) => {
+                written().inc_by(self.records);
+                self.failing = false;
+            }
+            Err(error) => {
+                counts.lose(self.records, self.reported);
+                // Once for each outage.
+                if !self.failing {
+                    tracing::error!(%error, "failed to write audit records; dropping them until the output works");
+                }
+                self.failing = true;
+            }
+        }
+        self.lines.clear();
+        self.records = 0;
+        self.reported = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(path: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+
+    fn file(path: &Path) -> Output {
+        Output::open(path.to_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_cut_line_stays_alone_and_a_renamed_file_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        std::fs::write(&path, "{\"a\":1}\n{\"b").unwrap();
+        let mut output = file(&path);
+        output.write(b"{\"c\":3}\n").unwrap();
+        assert_eq!(lines(&path), [r#"{"a":1}"#, r#"{"b"#, r#"{"c":3}"#]);
+        let rotated = directory.path().join("audit.jsonl.1");
+        std::fs::rename(&path, &rotated).unwrap();
+        output.write(b"{\"d\":4}\n").unwrap();
+        assert_eq!(lines(&path), [r#"{"d":4}"#]);
+        assert_eq!(lines(&rotated).len(), 3);
+        let mode = std::fs::metadata(&path).unwrap().mode();
+        assert_eq!(mode & 0o777 & !MODE, 0, "{mode:o}");
+    }
+
+    #[tokio::test]
+    async fn records_that_cannot_be_written_are_counted_and_reported_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = directory.path().join("logs");
+        std::fs::create_dir(&logs).unwrap();
+        let path = logs.join("audit.jsonl");
+        let writer = Writer::start(file(&path)).unwrap();
+        writer.send(b"1\n".to_vec(), 0);
+        writer.flush().await;
+        std::fs::remove_dir_all(&logs).unwrap();
+        let before = dropped().get();
+        writer.send(b"2\n".to_vec(), 0);
+        writer.send(b"3\n".to_vec(), 4);
+        writer.flush().await;
+        assert!(dropped().get() >= before + 2);
+        std::fs::create_dir(&logs).unwrap();
+        assert_eq!(
+            writer.take_dropped(),
+            6,
+            "what is written later reports them"
+        );
+        assert_eq!(writer.take_dropped(), 0);
+        writer.send(b"5\n".to_vec(), 6);
+        writer.flush().await;
+        assert_eq!(lines(&path), ["5"]);
+    }
+
+    #[test]
+    fn a_stuck_output_delays_no_record_and_bounds_the_queue() {
+        let directory = tempfile::tempdir().unwrap();
+        let (sender, receiver) = sync_channel(QUEUE_RECORDS);
+        let writer = Writer {
+            sender,
+            counts: Arc::default(),
+        };
+        let large = vec![b'x'; QUEUE_BYTES / 2];
+        writer.send(large.clone(), 0);
+        writer.send(large.clone(), 0);
+        writer.send(large, 7);
+        assert_eq!(writer.take_dropped(), 8, "the third does not fit");
+        for _ in 0..QUEUE_RECORDS {
+            writer.send(Vec::new(), 0);
+        }
+        assert_eq!(writer.take_dropped(), 2);
+        let path = directory.path().join("audit.jsonl");
+        drop(writer.sender);
+        write_all(&receiver, file(&path), &writer.counts);
+        assert_eq!(writer.counts.queued_bytes.load(Ordering::Relaxed), 0);
+    }
+}
