@@ -35,6 +35,11 @@ pub fn builtin() -> &'static Catalogue {
     &BUILTIN
 }
 
+/// Whole days from `date`, `YYYY-MM-DD` in UTC, to `now`. `None` if `date` is invalid or later.
+pub(crate) fn days_since(date: &str, now: SystemTime) -> Option<u64> {
+    date::days_since(date, now)
+}
+
 /// A table older than this should be renewed, in days: AWS launches and retires models every month.
 pub const STALE_AFTER_DAYS: u64 = 120;
 

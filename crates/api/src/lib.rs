@@ -1,5 +1,5 @@
 //! The contract between operator and gateway: the custom resources, the names of labels, annotations and conditions,
-//! AWS identifiers, IAM policies, and the configuration document that the operator writes and the gateway reads.
+//! AWS identifiers, IAM policies, prices, and the configuration document that the operator writes and the gateway reads.
 //!
 //! No I/O. All defaults of the custom resources and of the document are defined here.
 
@@ -9,6 +9,7 @@ pub mod config;
 pub mod iam;
 pub mod names;
 pub mod pattern;
+pub mod prices;
 pub mod region;
 pub mod v1alpha1;
 

@@ -29,6 +29,7 @@ pub mod models;
 pub mod network_policy;
 pub mod pod_monitor;
 pub mod policy;
+pub mod prices;
 pub mod routing;
 pub mod service_account;
 pub mod sidecar;
@@ -47,6 +48,9 @@ use self::{
     identity::IdentitySpec, limits::LimitsSpec, models::ModelSpec, policy::BedrockAccessPolicy,
     routing::RoutingSpec, service_account::ServiceAccountSpec, sidecar::SidecarSpec,
     status::BedrockAccessStatus,
+    clients::ClientsSpec, gateway::GatewaySpec, identity::IdentitySpec, limits::LimitsSpec,
+    models::ModelSpec, policy::BedrockAccessPolicy, prices::PricesSpec, routing::RoutingSpec,
+    service_account::ServiceAccountSpec, sidecar::SidecarSpec, status::BedrockAccessStatus,
 };
 use crate::names;
 
@@ -146,6 +150,9 @@ pub struct BedrockAccessSpec {
     /// If not set, the setting of the operator applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditSpec>,
+    /// Prices that differ from AWS's public prices, such as a discount of a contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<PricesSpec>,
     /// Settings of the gateway pods and of the objects that belong to them.
     #[serde(default, skip_serializing_if = "is_default")]
     pub gateway: GatewaySpec,

@@ -1,0 +1,7 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn table() -> &'static Prices {
+    builtin()
+}
