@@ -390,9 +390,14 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
 
 /// Longest time until an ejected target is in the status.
 const TARGETS_INTERVAL: Duration = Duration::from_mins(2);
+/// Longest time until new spend is in the status, while gateways are used.
+const USAGE_INTERVAL: Duration = Duration::from_mins(2);
+/// Time after the last change of the spend in which gateways count as used.
+const USED_FOR: Duration = Duration::from_mins(10);
 
 /// Delay of the next reconcile: short while the object is not settled, a target role has no credentials or a target is
-/// ejected, since no watch reports what gateways say; otherwise the resync interval, or less with several targets.
+/// ejected, since no watch reports what gateways say; otherwise the resync interval, or less with several targets or while
+/// gateways are used.
 fn requeue(
     status: &api::v1alpha1::status::BedrockAccessStatus,
     access: &BedrockAccess,
@@ -412,6 +417,15 @@ fn requeue(
         })
         .or(targets.filter(|targets| targets.status == "False"));
     let longest = targets.map_or(Duration::MAX, |_| TARGETS_INTERVAL);
+    let is_used = status.usage.as_ref().is_some_and(|usage| {
+        let age = Timestamp::now().duration_since(usage.updated_at.0);
+        Duration::try_from(age).is_ok_and(|age| age < USED_FOR)
+    });
+    let longest = if is_used {
+        longest.min(USAGE_INTERVAL)
+    } else {
+        longest
+    };
     let longest = context.settings.resync.min(longest);
     let wait = match unsettled {
         None => retry::less_up_to_a_fifth(longest, seed),

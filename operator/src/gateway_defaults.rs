@@ -8,7 +8,12 @@ mod check;
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
-use api::v1alpha1::{BedrockAccessSpec, gateway::GatewaySpec, pod_monitor::PodMonitorSpec};
+use api::{
+    config,
+    v1alpha1::{
+        BedrockAccessSpec, gateway::GatewaySpec, pod_monitor::PodMonitorSpec, prices::PricesSpec,
+    },
+};
 use k8s_openapi::api::core::v1::{
     LocalObjectReference, ResourceRequirements, Toleration, TopologySpreadConstraint,
 };
@@ -39,6 +44,8 @@ pub struct GatewayDefaults {
     pub pod_monitor: Option<PodMonitorSpec>,
     /// Settings of sidecars.
     pub sidecar: SidecarDefaults,
+    /// Prices that differ from AWS's public prices; see `spec.prices`.
+    pub prices: PricesSpec,
     /// Proxy for requests to AWS.
     pub proxy: ProxySettings,
 }
@@ -106,6 +113,13 @@ impl GatewayDefaults {
         let defaults: Self = serde_yaml::from_str(text).map_err(GatewayDefaultsError::Parse)?;
         check::check(&defaults, &document)?;
         Ok(defaults)
+    }
+
+    /// The prices for an object; `None` if they are AWS's public prices.
+    pub(crate) fn prices(&self, spec: &BedrockAccessSpec) -> Option<config::Prices> {
+        let own = spec.prices.as_ref();
+        let prices = own.map_or_else(|| self.prices.clone(), |own| own.over(&self.prices));
+        (!prices.is_empty()).then(|| (&prices).into())
     }
 
     /// The settings of the gateway pods of an object.

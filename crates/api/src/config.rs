@@ -8,6 +8,7 @@ mod attribution;
 mod audit;
 mod check;
 mod limits;
+mod prices;
 mod routing;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub use self::limits::{
     DEFAULT_DRAIN_SECONDS, DEFAULT_MAX_BODY_BYTES, DEFAULT_STREAM_IDLE_SECONDS,
     DEFAULT_UPSTREAM_SECONDS, Limits, Rates, RedisStore, Store,
 };
+pub use self::prices::{ModelPrice, Prices};
 pub use self::routing::Routing;
 use crate::{arn::RoleArn, names, region::Region};
 
@@ -81,6 +83,9 @@ pub struct GatewayConfig {
     /// Audit records, one JSON line for each request. If absent, none are written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+    /// Prices that differ from AWS's public prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
     /// If present, the gateway rejects every request with this message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
@@ -364,6 +369,7 @@ impl Default for GatewayConfig {
             routing: Routing::default(),
             attribution: Attribution::default(),
             audit: None,
+            prices: None,
             revoked: None,
             strict: false,
             fetch_remote_media: false,

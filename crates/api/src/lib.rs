@@ -11,6 +11,7 @@ pub mod names;
 pub mod pattern;
 pub mod prices;
 pub mod region;
+pub mod spend;
 pub mod v1alpha1;
 
 pub use arn::{Arn, ArnError, RoleArn};

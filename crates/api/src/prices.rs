@@ -130,9 +130,14 @@ pub struct Prices {
     models: BTreeMap<String, BTreeMap<String, TierPrices>>,
     /// Overrides by model id as configured.
     own: BTreeMap<String, TierPrices>,
-    guardrail: GuardrailUnits,
-    /// Share of the price that is paid, in millionths.
-    guardrail_share: u64,
+    guardrail: GuardrailPrice,
+}
+
+/// The price of guardrail units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuardrailPrice {
+    /// Picodollars for one of each kind.
+    each: GuardrailUnits,
 }
 
 /// The scope of a model's own id.
@@ -243,9 +248,11 @@ impl Price {
     /// The cost of a request. Units without a price cost nothing: see [`Self::covers`].
     pub fn cost(&self, units: &Units) -> Nanodollars {
         let parts = self.applicable(units).parts(units);
-        Nanodollars::from_picodollars(parts.into_iter().map(|(count, price)| {
-            u128::from(count).saturating_mul(u128::from(price.unwrap_or(0)))
-        }))
+        Nanodollars::from_picodollars(
+            parts.into_iter().map(|(count, price)| {
+                u128::from(count).saturating_mul(u128::from(price.unwrap_or(0)))
+            }),
+        )
     }
 
     fn map(&self, change: impl Fn(u64) -> u64) -> Self {
@@ -316,9 +323,13 @@ impl Prices {
     }
 
     /// The models of the table with their scopes, sorted.
-    pub fn models(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = (&str, &TierPrices)>)> {
+    pub fn models(
+        &self,
+    ) -> impl Iterator<Item = (&str, impl Iterator<Item = (&str, &TierPrices)>)> {
         self.models.iter().map(|(id, scopes)| {
-            let scopes = scopes.iter().map(|(scope, prices)| (scope.as_str(), prices));
+            let scopes = scopes
+                .iter()
+                .map(|(scope, prices)| (scope.as_str(), prices));
             (id.as_str(), scopes)
         })
     }
@@ -358,20 +369,46 @@ impl Prices {
         scoped(self.models.get(foundation)?, prefix, region)
     }
 
-    /// The cost of guardrail units, without a text unit that is free.
-    pub fn guardrail_cost(&self, units: &GuardrailUnits) -> Nanodollars {
-        let prices = &self.guardrail;
-        let parts = [
-            (units.content, prices.content),
-            (units.content_images, prices.content_images),
-            (units.topic, prices.topic),
-            (units.sensitive_information, prices.sensitive_information),
-            (units.contextual_grounding, prices.contextual_grounding),
-            (units.automated_reasoning, prices.automated_reasoning),
-        ];
-        Nanodollars::from_picodollars(parts.into_iter().map(|(count, price)| {
-            u128::from(count).saturating_mul(u128::from(amount::share(price, self.guardrail_share)))
-        }))
+    /// The price of guardrail units.
+    pub fn guardrail(&self) -> GuardrailPrice {
+        self.guardrail
+    }
+}
+
+impl GuardrailUnits {
+    fn each(&self) -> [u64; 6] {
+        [
+            self.content,
+            self.content_images,
+            self.topic,
+            self.sensitive_information,
+            self.contextual_grounding,
+            self.automated_reasoning,
+        ]
+    }
+}
+
+impl GuardrailPrice {
+    /// The cost of units.
+    pub fn cost(&self, units: &GuardrailUnits) -> Nanodollars {
+        let parts = units.each().into_iter().zip(self.each.each());
+        Nanodollars::from_picodollars(
+            parts.map(|(count, price)| u128::from(count).saturating_mul(u128::from(price))),
+        )
+    }
+
+    fn map(&self, change: impl Fn(u64) -> u64) -> Self {
+        let each = &self.each;
+        Self {
+            each: GuardrailUnits {
+                content: change(each.content),
+                content_images: change(each.content_images),
+                topic: change(each.topic),
+                sensitive_information: change(each.sensitive_information),
+                contextual_grounding: change(each.contextual_grounding),
+                automated_reasoning: change(each.automated_reasoning),
+            },
+        }
     }
 }
 
@@ -407,5 +444,7 @@ fn scoped<'a>(
     areas.all(|other| other == first).then_some(first)
 }
 
+#[cfg(test)]
+mod published;
 #[cfg(test)]
 mod tests;

@@ -46,11 +46,8 @@ use serde_json::Value;
 use self::{
     attribution::AttributionSpec, audit::AuditSpec, clients::ClientsSpec, gateway::GatewaySpec,
     identity::IdentitySpec, limits::LimitsSpec, models::ModelSpec, policy::BedrockAccessPolicy,
-    routing::RoutingSpec, service_account::ServiceAccountSpec, sidecar::SidecarSpec,
-    status::BedrockAccessStatus,
-    clients::ClientsSpec, gateway::GatewaySpec, identity::IdentitySpec, limits::LimitsSpec,
-    models::ModelSpec, policy::BedrockAccessPolicy, prices::PricesSpec, routing::RoutingSpec,
-    service_account::ServiceAccountSpec, sidecar::SidecarSpec, status::BedrockAccessStatus,
+    prices::PricesSpec, routing::RoutingSpec, service_account::ServiceAccountSpec,
+    sidecar::SidecarSpec, status::BedrockAccessStatus,
 };
 use crate::names;
 
@@ -80,6 +77,8 @@ const CLIENT_SUFFIX: &str = "-client";
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the object was created"),
     printcolumn(name = "Sidecars", type_ = "integer", json_path = ".status.sidecars.ready", description = "Ready sidecars", priority = 1),
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint", description = "Base URL for clients", priority = 1),
+    printcolumn(name = "Today", type_ = "string", json_path = ".status.usage.today.costUsd", description = "Cost today in US dollars", priority = 1),
+    printcolumn(name = "Month", type_ = "string", json_path = ".status.usage.month.costUsd", description = "Cost this month in US dollars", priority = 1),
     printcolumn(name = "Role", type_ = "string", json_path = ".status.roleArn", description = "IAM role of the gateway", priority = 1)
 )]
 #[x_kube(

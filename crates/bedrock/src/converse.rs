@@ -25,8 +25,9 @@ pub use request::{
     TextFormatStructure, Tool, ToolChoice, ToolConfig, ToolSpec,
 };
 pub use response::{
-    CitationsContent, CitedText, ConverseResponse, ResponseBlock, ResponseMessage, ResponseOutput,
-    ResponseReasoning, ResponseReasoningText, ResponseToolUse, StopReason, TierUsed, TokenUsage,
+    BilledTier, CitationsContent, CitedText, ConverseResponse, ResponseBlock, ResponseMessage,
+    ResponseOutput, ResponseReasoning, ResponseReasoningText, ResponseToolUse, StopReason,
+    TierUsed, TokenUsage,
 };
 pub use stream::{
     BlockDelta, BlockStart, Delta, EventError, MessageStop, Metadata, ReasoningDelta, Start,

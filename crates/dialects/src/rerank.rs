@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 
-use bedrock::converse::TokenUsage;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -166,7 +165,7 @@ pub fn read_rerank_response(
         status: 502,
         code: "malformed_model_output".to_owned(),
         message,
-        usage: TokenUsage::default(),
+        usage: Box::default(),
     };
     let response: ModelResponse = serde_json::from_slice(body)
         .map_err(|error| malformed(format!("invalid response from the model: {error}")))?;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use api::prices::Nanodollars;
+use serde::{Serialize, Serializer};
 
 /// Usage of one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,6 +21,16 @@ pub struct Usage {
     pub cache_write_tokens: u64,
     /// Requests rejected by a rate limit.
     pub refused: u64,
+    /// In nanodollars, without tokens that have no price.
+    #[serde(rename = "costUsd", serialize_with = "dollars")]
+    pub cost: Nanodollars,
+    /// Tokens whose price is unknown.
+    pub unpriced_tokens: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn dollars<S: Serializer>(cost: &Nanodollars, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(cost.as_dollars())
 }
 
 /// Usage by client.
@@ -29,15 +40,15 @@ pub struct Sample {
     pub clients: BTreeMap<String, Usage>,
 }
 
-/// A metric, its labels and its value as a whole number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A metric, its labels and its value.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     /// Name of the metric.
     pub name: String,
     /// Values of its labels, by name.
     pub labels: BTreeMap<String, String>,
-    /// Its value, at least 0.
-    pub value: u64,
+    /// Its value.
+    pub value: f64,
 }
 
 impl Usage {
@@ -54,6 +65,8 @@ impl Usage {
             (&mut self.cache_read_tokens, other.cache_read_tokens),
             (&mut self.cache_write_tokens, other.cache_write_tokens),
             (&mut self.refused, other.refused),
+            (&mut self.cost.0, other.cost.0),
+            (&mut self.unpriced_tokens, other.unpriced_tokens),
         ] {
             *own = with(*own, other);
         }
@@ -84,6 +97,12 @@ impl Sample {
             let field = match line.name.as_str() {
                 "bedrock_gateway_limit_refusals_total" => &mut usage.refused,
                 "bedrock_gateway_client_requests_total" => &mut usage.requests,
+                "bedrock_gateway_cost_dollars_total" => {
+                    usage.cost = Nanodollars(whole(line.value * 1e9));
+                    sample.add(client, &usage);
+                    continue;
+                }
+                "bedrock_gateway_unpriced_tokens_total" => &mut usage.unpriced_tokens,
                 "bedrock_gateway_cache_read_tokens_total" => &mut usage.cache_read_tokens,
                 "bedrock_gateway_cache_write_tokens_total" => &mut usage.cache_write_tokens,
                 "bedrock_gateway_tokens_total" => match label("type") {
@@ -105,19 +124,19 @@ impl Sample {
                 }
                 _ => continue,
             };
-            *field = line.value;
-            let name = if client.is_empty() {
-                "(anonymous)"
-            } else {
-                client
-            };
-            sample
-                .clients
-                .entry(name.to_owned())
-                .or_default()
-                .add(&usage);
+            *field = line.whole();
+            sample.add(client, &usage);
         }
         sample
+    }
+
+    fn add(&mut self, client: &str, usage: &Usage) {
+        let name = if client.is_empty() {
+            "(anonymous)"
+        } else {
+            client
+        };
+        self.clients.entry(name.to_owned()).or_default().add(usage);
     }
 
     /// Subtracts an earlier sample of the same gateway.
@@ -134,6 +153,11 @@ impl Line {
     /// The lines of a page, without comments.
     pub fn page(page: &str) -> Vec<Self> {
         page.lines().filter_map(Self::parse).collect()
+    }
+
+    /// The value as a whole number, at least 0.
+    pub fn whole(&self) -> u64 {
+        whole(self.value)
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -166,7 +190,7 @@ impl Line {
         Some(Self {
             name: name.to_owned(),
             labels,
-            value: whole(text)?,
+            value: text.parse().ok()?,
         })
     }
 }
@@ -189,11 +213,9 @@ fn quoted_value(text: &str) -> Option<(String, &str)> {
 }
 
 /// A number of requests or tokens, which formats write as `12`, `12.0` or `1.2e3`.
-fn whole(text: &str) -> Option<u64> {
-    if let Ok(number) = text.parse() {
-        return Some(number);
-    }
-    let number: f64 = text.parse().ok()?;
-    // Larger counts have lost their last digits already.
-    format!("{:.0}", number.max(0.0)).parse().ok()
+fn whole(number: f64) -> u64 {
+    // Counts above 2^53 have lost their last digits already.
+    format!("{:.0}", number.max(0.0))
+        .parse()
+        .unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! `kubectl bedrock top`: requests, tokens and refusals of each client, summed over the gateways of a BedrockAccess, from
+//! `kubectl bedrock top`: requests, tokens, refusals and cost of each client, summed over the gateways of a BedrockAccess, from
 //! their metrics.
 
 use std::{collections::BTreeMap, io::Write, process::ExitCode, time::Duration};
@@ -19,7 +19,7 @@ use crate::{cluster::Cluster, forward::Forward, read};
 /// Maximum concurrent connections.
 const CONCURRENCY: usize = 8;
 
-/// Show requests, tokens and refusals of each client.
+/// Show requests, tokens, refusals and cost of each client.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -38,7 +38,7 @@ pub(crate) struct Args {
 }
 
 const EXAMPLES: &str = "Requires permission to create pods/portforward in the namespace. Counters begin when a gateway starts; for longer
-periods, query Prometheus.
+periods, query Prometheus. The cost is in US dollars; +? means that the price of some tokens is unknown.
 
 Examples:
   kubectl bedrock top -n team-a
@@ -200,6 +200,15 @@ async fn read_metrics(
     (name, found)
 }
 
+/// The cost; `+?` if the price of some tokens is unknown.
+fn cost(usage: &Usage) -> String {
+    let known = usage.cost.rounded();
+    match usage.unpriced_tokens {
+        0 => known.to_string(),
+        _ => format!("{known}+?"),
+    }
+}
+
 fn write_text(reports: &[TopReport], out: &mut dyn Write) -> std::io::Result<()> {
     let header = [
         "NAMESPACE",
@@ -211,6 +220,7 @@ fn write_text(reports: &[TopReport], out: &mut dyn Write) -> std::io::Result<()>
         "CACHE-READ",
         "CACHE-WRITE",
         "REFUSED",
+        "COST-USD",
     ];
     let mut rows = vec![header.map(str::to_owned)];
     for report in reports {
@@ -226,11 +236,12 @@ fn write_text(reports: &[TopReport], out: &mut dyn Write) -> std::io::Result<()>
                 usage.cache_read_tokens.to_string(),
                 usage.cache_write_tokens.to_string(),
                 usage.refused.to_string(),
+                cost(usage),
             ]);
         }
     }
     if rows.len() > 1 {
-        let mut widths = [0; 9];
+        let mut widths = [0; 10];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());

@@ -4,6 +4,7 @@
 //! (`api::catalogue`). The output names the source of each region and the reason.
 
 pub(super) mod list;
+mod prices;
 mod search;
 
 use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
@@ -11,13 +12,18 @@ use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 use api::{
     GatewayConfig, Region,
     catalogue::{self, Catalogue, Lifecycle},
+    prices::PriceError,
     region::Partition,
 };
 use credentials::Method;
 use futures::{StreamExt, stream};
 use serde::Serialize;
 
-use self::{list::Entry, search::Search};
+use self::{
+    list::Entry,
+    prices::{PriceRow, rows},
+    search::Search,
+};
 use super::{
     EXIT_NOT_FOUND,
     aws::{self, ReadError, client::AwsClient},
@@ -52,6 +58,9 @@ pub struct Args {
     /// Output format.
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     pub output: Output,
+    /// Show prices in US dollars: for a million tokens, one image, one query.
+    #[arg(long)]
+    pub prices: bool,
     /// Do not call AWS; use the built-in table.
     #[arg(long)]
     pub offline: bool,
@@ -65,6 +74,7 @@ const AFTER_HELP: &str = "Exit code: 0, or 3 if no region offers the model of --
 Examples:
   bedrock-gateway models --region us-east-1
   bedrock-gateway models --offline --model us.amazon.nova-2-lite-v1:0
+  bedrock-gateway models --offline --prices --region eu-west-1
   bedrock-gateway models --all-regions -o json";
 
 /// Why the command printed no list.
@@ -76,6 +86,9 @@ pub enum Error {
     /// No region is set.
     #[error(transparent)]
     Region(#[from] RegionMissing),
+    /// A price in the configuration is invalid.
+    #[error("prices.{0}")]
+    Prices(#[from] PriceError),
     /// The output is closed.
     #[error("failed to write the list")]
     Write(#[from] std::io::Error),
@@ -90,6 +103,9 @@ struct Report {
     /// Age of the built-in table.
     #[serde(skip_serializing_if = "Option::is_none")]
     table_age_days: Option<u64>,
+    /// Day on which the source of the prices was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prices_retrieved: Option<String>,
     regions: Vec<RegionReport>,
     /// Models that `--model` matches and that no region offers any more, according to the built-in table.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -106,6 +122,9 @@ struct RegionReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     models: Vec<Entry>,
+    /// Prices of the ids, if requested.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    prices: Vec<PriceRow>,
 }
 
 /// Source of a list.
@@ -139,6 +158,7 @@ pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Resul
     let mut report = Report {
         table_as_of: table.as_of().to_owned(),
         table_age_days: table.age_days(settings.clock.now()),
+        prices_retrieved: None,
         regions,
         retired: Vec::new(),
     };
@@ -146,6 +166,19 @@ pub async fn run(args: &Args, settings: &Settings, out: &mut dyn Write) -> Resul
         let search = Search::new(table, model_id);
         search.keep(report.regions.iter_mut().map(|region| &mut region.models));
         report.retired = search.retired();
+    }
+    if args.prices {
+        let own = config.prices.as_ref();
+        let prices = own
+            .map(|own| api::prices::builtin().with(own))
+            .transpose()?;
+        let prices = prices.as_ref().unwrap_or_else(|| api::prices::builtin());
+        for region in &mut report.regions {
+            let name = region.region.parse::<Region>();
+            region.prices =
+                name.map_or_else(|_| Vec::new(), |name| rows(prices, &name, &region.models));
+        }
+        report.prices_retrieved = Some(prices.retrieved().to_owned());
     }
     match args.output {
         Output::Text => write_table(&report, args.model.as_deref(), out)?,
@@ -224,6 +257,7 @@ async fn from_bedrock(
                     source: Origin::Live,
                     note: found.note,
                     models: found.models,
+                    prices: Vec::new(),
                 },
                 Err(error) if error.is_denied() => from_table(
                     table,
@@ -255,6 +289,7 @@ fn from_table(table: &Catalogue, region: &Region, note: Option<String>) -> Regio
         source: Origin::Table,
         note,
         models: models.collect(),
+        prices: Vec::new(),
     }
 }
 
@@ -279,6 +314,14 @@ fn write_table(report: &Report, model_id: Option<&str>, out: &mut dyn Write) -> 
         writeln!(out, "{} ({})", region.region, origin(region))?;
         if let Some(note) = &region.note {
             writeln!(out, "  note: {note}")?;
+        }
+        if let Some(retrieved) = &report.prices_retrieved {
+            writeln!(
+                out,
+                "  US dollars for a million tokens, one image, one query (prices of {retrieved})"
+            )?;
+            prices::write_table(&region.prices, out)?;
+            continue;
         }
         let width = region.models.iter().map(|entry| entry.model.len()).max();
         let width = width.unwrap_or_default();

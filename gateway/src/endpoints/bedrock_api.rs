@@ -28,7 +28,7 @@ use crate::{
         dialect::Dialect,
         error::{GatewayError, Result},
         held::Held,
-        response::{add_cache_report, add_warnings},
+        response::{add_cache_report, add_cost, add_warnings},
     },
     pipeline::{
         active_config::ActiveConfig,
@@ -48,7 +48,7 @@ use crate::{
     },
 };
 use path::ApiRequest;
-use usage::Watch;
+use usage::{Reported, Watch};
 
 /// An id may contain slashes, encoded or not.
 pub(crate) const MODEL_PATH: &str = "/model/{*rest}";
@@ -77,19 +77,33 @@ pub(crate) async fn handle(
     let body = match response.content {
         Content::Whole(body) => {
             match usage::of_response(api_request.operation, &response.headers, &body) {
-                Ok(Some(usage)) => record.set_usage(usage),
-                Ok(None) => {}
+                Ok(Reported {
+                    usage,
+                    images,
+                    guardrail,
+                }) => {
+                    if let Some(units) = guardrail {
+                        record.set_guardrail_units(&units);
+                    }
+                    record.set_forwarded_units(images);
+                    if let Some(usage) = usage {
+                        record.set_usage(usage);
+                    }
+                }
                 // A proxy's page with status 200, for example.
                 Err(error) => {
                     return reject(&mut record, &GatewayError::Unreadable(error.to_string()));
                 }
+            }
+            if let Some(cost) = record.cost_report() {
+                add_cost(&mut headers, &cost.header());
             }
             record.succeeded();
             Body::new(Held::new(Body::from(body), record))
         }
         Content::Stream(frames) => {
             let is_converse = api_request.operation == Operation::ConverseStream;
-            let watch = Watch::new(is_converse);
+            let watch = Watch::new(is_converse, &response.headers);
             let origin = (response.target, response.began);
             stream::forward(&state, &active, (*frames, watch), origin, record)
         }

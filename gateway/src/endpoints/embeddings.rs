@@ -13,6 +13,7 @@ use crate::{
     http::error::Result,
     pipeline::{
         batch::{BatchEndpoint, Calls, input_usage},
+        cost::OtherUnits,
         endpoint::TargetRequest,
     },
     upstream::target::Target,
@@ -61,6 +62,10 @@ impl BatchEndpoint for Embeddings {
         let result = read_embedding_response(&call, body)?;
         let tokens = result.tokens.or_else(|| header_tokens(headers));
         Ok((result, Some(input_usage(tokens.unwrap_or(0)))))
+    }
+
+    fn other_units(_: &Self::Output) -> OtherUnits {
+        OtherUnits::default()
     }
 
     fn encode(

@@ -12,6 +12,7 @@ use crate::{
     http::error::Result,
     pipeline::{
         batch::{BatchEndpoint, Calls},
+        cost::OtherUnits,
         endpoint::TargetRequest,
     },
     upstream::target::Target,
@@ -60,6 +61,13 @@ impl BatchEndpoint for Images {
         body: &[u8],
     ) -> Result<(Self::Output, Option<TokenUsage>)> {
         Ok((read_image_response(body)?, None))
+    }
+
+    fn other_units(output: &Self::Output) -> OtherUnits {
+        OtherUnits {
+            images: u64::try_from(output.images.len()).unwrap_or(u64::MAX),
+            ..OtherUnits::default()
+        }
     }
 
     fn encode(

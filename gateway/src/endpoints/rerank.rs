@@ -9,6 +9,7 @@ use crate::{
     http::error::Result,
     pipeline::{
         batch::input_usage,
+        cost::OtherUnits,
         endpoint::{Endpoint, Preparation, Reply, TargetRequest},
         record::RequestRecord,
     },
@@ -51,6 +52,10 @@ impl Endpoint for Rerank {
         let ranked = read_rerank_response(&reply.context, &reply.body)?;
         let tokens = header_tokens(reply.headers).unwrap_or(0);
         record.set_usage(input_usage(tokens));
+        record.set_other_units(OtherUnits {
+            searches: 1,
+            ..OtherUnits::default()
+        });
         let id = record.request_id();
         Ok(encode_rerank(&reply.context, &ranked, id, &self.model, tokens).into())
     }

@@ -17,6 +17,11 @@ const CACHE_REPORT_REQUEST: HeaderName = HeaderName::from_static("x-bedrock-gate
 /// Header with the relation.
 const CACHE_REPORT: HeaderName = HeaderName::from_static("x-bedrock-gateway-cache");
 
+/// Header with which a client asks for the cost of its request.
+const COST_REQUEST: HeaderName = HeaderName::from_static("x-bedrock-gateway-cost-report");
+/// Header with the cost in US dollars, or `unknown`.
+const COST: HeaderName = HeaderName::from_static("x-bedrock-gateway-cost-usd");
+
 /// Whether a client asks for [`add_cache_report`].
 pub(crate) fn wants_cache_report(headers: &HeaderMap) -> bool {
     headers.contains_key(CACHE_REPORT_REQUEST)
@@ -26,6 +31,18 @@ pub(crate) fn wants_cache_report(headers: &HeaderMap) -> bool {
 pub(crate) fn add_cache_report(headers: &mut HeaderMap, report: Option<&str>) {
     if let Some(value) = report.and_then(|report| HeaderValue::try_from(report).ok()) {
         headers.insert(CACHE_REPORT, value);
+    }
+}
+
+/// Whether a client asks for [`add_cost`].
+pub(crate) fn wants_cost(headers: &HeaderMap) -> bool {
+    headers.contains_key(COST_REQUEST)
+}
+
+/// Adds the cost of the request in dollars.
+pub(crate) fn add_cost(headers: &mut HeaderMap, dollars: &str) {
+    if let Ok(value) = HeaderValue::try_from(dollars) {
+        headers.insert(COST, value);
     }
 }
 

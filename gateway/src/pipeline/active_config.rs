@@ -3,9 +3,9 @@
 //! A configuration is compiled and replaced as a whole, so that each request uses one configuration until its end.
 //! An invalid configuration changes nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use api::GatewayConfig;
+use api::{GatewayConfig, prices};
 
 use super::{
     authenticate::{ApiKeys, Authenticator},
@@ -120,8 +120,13 @@ impl ActiveConfig {
             sts: own.sts.clone().or(aws.sts),
             runtime: endpoints.runtime.clone(),
         };
+        let prices = match &config.prices {
+            Some(own) => Cow::Owned(prices::builtin().with(own)?),
+            None => Cow::Borrowed(prices::builtin()),
+        };
         let routes = Routes::try_new(
             &config,
+            prices,
             region.clone(),
             endpoints,
             previous.map(|previous| &previous.routes),

@@ -48,6 +48,7 @@ pub(crate) async fn admit(
     let active = state.active();
     let limits = &active.config.limits;
     let (parts, body) = request.into_parts();
+    record.set_reports(&parts.headers);
     let authenticator = &active.authenticator;
     let read = |body| read_body(body, limits.max_body_bytes, state.body_budget());
     let identity = if dialect == Dialect::Bedrock {

@@ -16,6 +16,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 
 use super::{
+    cost::OtherUnits,
     driver::finish,
     endpoint::{Media, TargetRequest},
     exchange::Routed,
@@ -66,6 +67,9 @@ pub(crate) trait BatchEndpoint: Sized + Send + Sync + 'static {
         body: &[u8],
     ) -> Result<(Self::Output, Option<TokenUsage>)>;
 
+    /// What Bedrock bills for one call besides tokens.
+    fn other_units(output: &Self::Output) -> OtherUnits;
+
     /// Encodes the results, and returns the body with warnings. `created` is in seconds since 1970.
     fn encode(
         self,
@@ -109,6 +113,7 @@ async fn respond<E: BatchEndpoint>(
     let mut outputs = Vec::new();
     while let Some((output, usage, calls)) = results.try_next().await? {
         record.calls().join(calls);
+        record.add_call(&usage.unwrap_or_default(), E::other_units(&output));
         if let Some(usage) = usage {
             total.input_tokens = total.input_tokens.saturating_add(usage.input_tokens);
             total.total_tokens = total.total_tokens.saturating_add(usage.total_tokens);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bedrock::{
-    converse::{ConverseRequest, ConverseResponse, StreamEvent, TokenUsage},
+    converse::{ConverseRequest, ConverseResponse, StreamEvent, TierUsed, TokenUsage},
     eventstream::Frame,
 };
 use bytes::Bytes;
@@ -107,12 +107,14 @@ pub(crate) fn whole<R, P>(
 /// # Errors
 /// When it is unreadable.
 pub(crate) fn read_response(body: &[u8]) -> Result<ConverseResponse> {
-    let response: ConverseResponse =
+    let mut response: ConverseResponse =
         serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     // All fields have defaults, so that other JSON, such as that of a proxy, is an empty response.
     if response.output.message.content.is_empty() {
         check_converse(body)?;
     }
+    let tier = response.service_tier.as_ref().map(TierUsed::billed);
+    response.usage = response.usage.in_tier(tier);
     Ok(response)
 }
 

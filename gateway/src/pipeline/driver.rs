@@ -21,7 +21,7 @@ use crate::{
         dialect::Dialect,
         error::{Result, SHOULD_RETRY},
         held::Held,
-        response::{self, add_cache_report, json, with_request_id},
+        response::{self, add_cache_report, add_cost, json, with_request_id},
     },
     telemetry::{request_id::RequestContext, timing::Step},
     upstream::{call::Prepared, response::UpstreamResponse},
@@ -103,6 +103,9 @@ pub(crate) fn finish(
     };
     let mut response = with_request_id(response, dialect, record.request_id());
     add_cache_report(response.headers_mut(), record.cache_report());
+    if let Some(cost) = record.cost_report() {
+        add_cost(response.headers_mut(), &cost.header());
+    }
     held(response, record)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use api::config::ConfigError;
+use api::{config::ConfigError, prices::PriceError};
 use dialects::families::FamilyError;
 
 use super::{authenticate::KeySetError, rate_limit::StoreError};
@@ -37,6 +37,9 @@ pub enum LoadError {
     /// The table of model families is invalid.
     #[error("modelFamilies: {0}")]
     Families(#[from] FamilyError),
+    /// A price is invalid.
+    #[error("prices.{0}")]
+    Prices(#[from] PriceError),
     /// API keys cannot be read.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -94,6 +97,7 @@ impl LoadError {
             Self::Document { .. } => "config_invalid",
             Self::Region(_) => "region_missing",
             Self::Families(_) => "model_families_invalid",
+            Self::Prices(_) => "prices_invalid",
             Self::Keys(_) => "api_keys_unreadable",
             Self::KeySet(_) => "jwks_invalid",
             Self::Open(_) | Self::Opened => "authentication_missing",

@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use api::prices::{GuardrailUnits, Nanodollars, Tier};
 use bedrock::converse::TokenUsage;
 use bytes::Bytes;
 use credentials::SharedTimeSource;
@@ -14,14 +15,18 @@ use tokio::time::Instant;
 
 use super::{
     conversation::{CacheBreak, Conversation, Conversations, Outline},
+    cost::{Cost, OtherUnits},
     estimate,
     rate_limit::Permit,
+    spend::Spending,
     state::State,
 };
 use crate::{
     http::{
-        decoders::apart, error::GatewayError, request_guards::InFlightGuard,
-        response::wants_cache_report,
+        decoders::apart,
+        error::GatewayError,
+        request_guards::InFlightGuard,
+        response::{wants_cache_report, wants_cost},
     },
     telemetry::{
         OTHER, audit,
@@ -58,6 +63,14 @@ pub(crate) struct RequestRecord {
     /// Whether the configuration names the model, so that it may be a metric label.
     model_is_configured: bool,
     usage: Option<TokenUsage>,
+    /// Units that Bedrock bills besides tokens.
+    other_units: OtherUnits,
+    /// The cost of finished calls, if the request has several.
+    of_calls: Option<Cost>,
+    /// Whether the client asks for the cost.
+    wants_cost: bool,
+    spending: Arc<Spending>,
+    clock: SharedTimeSource,
     /// Events of a stream that ended without usage.
     events: u64,
     /// Input tokens to charge for such a stream.
@@ -118,6 +131,11 @@ impl RequestRecord {
             model: String::new(),
             model_is_configured: false,
             usage: None,
+            other_units: OtherUnits::default(),
+            of_calls: None,
+            wants_cost: false,
+            spending: Arc::clone(state.spending()),
+            clock: state.settings().clock.clone(),
             events: 0,
             estimated_input: 0,
             warned: Vec::new(),
@@ -205,6 +223,61 @@ impl RequestRecord {
         self.usage = Some(usage);
     }
 
+    /// Sets the units that Bedrock bills besides tokens.
+    pub(crate) fn set_other_units(&mut self, units: OtherUnits) {
+        self.other_units = units;
+    }
+
+    /// Sets the units that Bedrock bills for a forwarded call of InvokeModel with this number of images in its response.
+    /// The price tells what the model is billed by.
+    pub(crate) fn set_forwarded_units(&mut self, images: u64) {
+        let standard = self.calls.prices.as_deref();
+        let rates = standard.and_then(|prices| Some(prices.tier(Tier::Standard)?.rates));
+        let Some(rates) = rates else { return };
+        self.other_units = OtherUnits {
+            images: if rates.image.is_some() { images } else { 0 },
+            searches: u64::from(rates.search.is_some()),
+        };
+    }
+
+    /// Sets the units of a guardrail that was applied without a model.
+    pub(crate) fn set_guardrail_units(&mut self, units: &GuardrailUnits) {
+        let price = self.calls.guardrail_price;
+        self.of_calls = price.map(|price| Cost::Known(price.cost(units)));
+    }
+
+    /// Adds the cost of one of several calls, whose record has been joined.
+    pub(crate) fn add_call(&mut self, usage: &TokenUsage, other: OtherUnits) {
+        let cost = Cost::of(self.calls.prices.as_deref(), usage, other);
+        self.of_calls = Some(self.of_calls.unwrap_or_default().plus(cost));
+    }
+
+    /// Sets which reports the client asks for.
+    pub(crate) fn set_reports(&mut self, headers: &HeaderMap) {
+        self.wants_cost = wants_cost(headers);
+    }
+
+    /// The cost so far. A stream that ended without usage has an unknown cost.
+    pub(crate) fn cost(&self) -> Cost {
+        if let Some(cost) = self.of_calls {
+            return cost;
+        }
+        match self.usage {
+            None if self.events > 0 => {
+                Cost::Unpriced(self.estimated_input.saturating_add(self.events))
+            }
+            usage => {
+                let prices = self.calls.prices.as_deref();
+                Cost::of(prices, &usage.unwrap_or_default(), self.other_units)
+            }
+        }
+    }
+
+    /// The cost, if the client asks for it.
+    pub(crate) fn cost_report(&self) -> Option<Cost> {
+        self.wants_cost.then(|| self.cost())
+    }
+
     /// The stream ended without usage after this number of events, each of which has a token or more.
     pub(crate) fn set_events(&mut self, events: u64) {
         self.events = events;
@@ -238,7 +311,7 @@ impl RequestRecord {
     }
 
     /// Writes the audit record, if any.
-    fn write_audit(&mut self, outcome: &Outcome, took: Duration) {
+    fn write_audit(&mut self, outcome: &Outcome, took: Duration, cost: Cost) {
         let Some(audited) = self.audit.take() else {
             return;
         };
@@ -254,9 +327,22 @@ impl RequestRecord {
             cancelled: outcome.reason == CLIENT_LEFT,
             duration_ms: millis(took),
             usage: self.usage,
-            cost_nanodollars: None,
+            cost_nanodollars: cost.known().map(|amount| amount.0),
         };
         entry.write(&outcome, clock.now());
+    }
+
+    /// Adds the cost to what the process has spent.
+    fn spend(&self, cost: Cost) {
+        if cost == Cost::Nothing {
+            return;
+        }
+        let usage = self.usage.unwrap_or_default();
+        self.spending.add(self.clock.now(), &usage, cost);
+        if let Some(amount) = cost.known().filter(|_| self.model.is_empty()) {
+            let dollars = amount.as_dollars();
+            self.calls.metrics.guardrail(&self.calls.client, dollars);
+        }
     }
 
     pub(crate) fn succeeded(&mut self) {
@@ -280,6 +366,8 @@ impl RequestRecord {
 impl Drop for RequestRecord {
     fn drop(&mut self) {
         let took = self.started.elapsed();
+        let cost = self.cost();
+        let cost_usd = cost.known().map(Nanodollars::as_dollars);
         let outcome = self.outcome.take().unwrap_or_else(|| Outcome {
             status: CLIENT_LEFT_STATUS,
             reason: CLIENT_LEFT.to_owned(),
@@ -310,6 +398,8 @@ impl Drop for RequestRecord {
                 took,
                 first_byte: self.first_byte,
                 usage: self.usage,
+                cost: cost_usd,
+                unpriced: cost.unpriced_tokens(),
                 trace_id: span.and_then(RequestSpan::sampled_trace_id),
             });
             if let Some(CacheBreak { difference, .. }) = &cache_break {
@@ -317,6 +407,7 @@ impl Drop for RequestRecord {
                 metrics.routing.cache_break(model, &self.calls.client, part);
             }
         }
+        self.spend(cost);
         let id = self.calls.aws_request_id.take();
         self.calls.end(&outcome.reason, id.as_deref(), self.usage);
         let span = self.calls.span.take();
@@ -328,9 +419,10 @@ impl Drop for RequestRecord {
                 request_id,
                 &self.calls.client,
                 &self.model,
+                cost_usd,
             );
         }
-        self.write_audit(&outcome, took);
+        self.write_audit(&outcome, took, cost);
         let usage = self.usage.unwrap_or_default();
         if let Some(permit) = &self.permit {
             let known = usage.prompt_tokens().saturating_add(usage.output_tokens);
@@ -361,6 +453,7 @@ impl Drop for RequestRecord {
             cache_read_tokens: some(usage.cache_read_input_tokens),
             cache_write_tokens: some(usage.cache_write_input_tokens),
             cache_write_1h_tokens: some(usage.cache_write_1h_input_tokens),
+            cost_usd,
             cache_break: cache_break.map(|found| found.difference.to_string()),
             cache_lost_tokens: cache_break.map(|found| found.lost),
             dropped_fields: self.warned_fields(true),

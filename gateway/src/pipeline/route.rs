@@ -4,11 +4,12 @@
 //! replicas order the targets of a conversation in the same way. An id that a pattern allows maps to itself. Model capabilities are looked up when the configuration is loaded, not for each request.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, PoisonError, RwLock},
 };
 
-use api::{Arn, GatewayConfig, Region, config, pattern::matches};
+use api::{Arn, GatewayConfig, Region, config, pattern::matches, prices::Prices};
 use bedrock::{
     apis::{BedrockApi, Service},
     model_id::encode_path_segment,
@@ -38,6 +39,7 @@ pub(crate) struct Routes {
     /// Targets of models that a pattern allows, by the model.
     kept: RwLock<HashMap<String, Arc<Target>>>,
     families: FamilyTable,
+    prices: Cow<'static, Prices>,
     region: Region,
     endpoints: Endpoints,
     health: HealthByTarget,
@@ -50,6 +52,7 @@ impl Routes {
     /// When the table of model families is invalid.
     pub(crate) fn try_new(
         config: &GatewayConfig,
+        prices: Cow<'static, Prices>,
         region: Region,
         endpoints: Endpoints,
         previous: Option<&Self>,
@@ -59,6 +62,7 @@ impl Routes {
             allow: config.allow.clone(),
             kept: RwLock::default(),
             families: FamilyTable::with_overrides(&config.model_families)?,
+            prices,
             region,
             endpoints,
             health: HealthByTarget::default(),
@@ -76,6 +80,7 @@ impl Routes {
                     target.health = Some(health);
                 }
             }
+            targets.iter().for_each(warn_unpriced);
             targets.sort_by_key(|target| target.priority);
             let targets = targets.into_iter().map(Arc::new).collect();
             routes.aliases.insert(model.name.clone(), targets);
@@ -108,7 +113,14 @@ impl Routes {
             })
         };
         let segment = encode_path_segment(&target.model_id);
+        let own = self.prices.of_target(&target.model_id, region.as_str());
+        let of_base = || {
+            let base = target.base_model.as_deref()?;
+            self.prices.of_target(base, region.as_str())
+        };
         Target {
+            guardrail_price: None,
+            prices: own.or_else(of_base).cloned().map(Arc::new),
             seed: Target::seed(&target.model_id, &region, target.assume_role.as_ref()),
             health: None,
             capabilities,
@@ -133,6 +145,7 @@ impl Routes {
         let version = encode_path_segment(version);
         Target {
             resource: format!("/guardrail/{identifier}/version/{version}"),
+            guardrail_price: Some(self.prices.guardrail()),
             ..target
         }
     }
@@ -221,6 +234,17 @@ impl Routes {
         aliases
             .chain(allowed)
             .filter(|(name, _)| permitted(caller, name))
+    }
+}
+
+/// The cost of the target's requests will be missing.
+fn warn_unpriced(target: &Target) {
+    if target.prices.is_none() {
+        tracing::warn!(
+            model = target.model_id,
+            region = target.region.as_str(),
+            "Price unknown: requests are counted in tokens, not in dollars. Fix: set the price in prices.models"
+        );
     }
 }
 

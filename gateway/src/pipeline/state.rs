@@ -13,6 +13,7 @@ use super::{
     kept_reasoning::ReasoningStore,
     load_error::LoadError,
     model_list::ModelList,
+    spend::Spending,
 };
 use crate::{
     config::Settings,
@@ -53,6 +54,7 @@ struct Inner {
     reasoning: Arc<ReasoningStore>,
     conversations: Arc<Conversations>,
     placements: Placements,
+    spending: Arc<Spending>,
     draining: CancellationToken,
     cut: CancellationToken,
     started_at: SystemTime,
@@ -90,6 +92,7 @@ impl State {
             reasoning: Arc::default(),
             conversations: Arc::default(),
             placements: Placements::default(),
+            spending: Arc::default(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
             started_at,
@@ -196,6 +199,11 @@ impl State {
     /// The conversations that are not served by their first target.
     pub(crate) fn placements(&self) -> &Placements {
         &self.0.placements
+    }
+
+    /// What the process has spent.
+    pub(crate) fn spending(&self) -> &Arc<Spending> {
+        &self.0.spending
     }
 
     /// Cancelled when the server begins to drain.

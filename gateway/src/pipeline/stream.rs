@@ -166,7 +166,7 @@ impl<E: StreamingEndpoint> Pump<E> {
                 let mut out = BytesMut::new();
                 let written = apart(body.len(), || encoder.whole(&body, &mut out));
                 let usage = match &written {
-                    Err(GatewayError::Response(error)) => Some(error.usage),
+                    Err(GatewayError::Response(error)) => Some(*error.usage),
                     _ => encoder.usage(),
                 };
                 if let Some(usage) = usage {

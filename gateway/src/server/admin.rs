@@ -4,7 +4,7 @@
 //! otherwise, and no secrets. It also lists ejected targets, and the roles of targets: at startup each must have been tried once, but a
 //! rejected role does not affect readiness, since the other targets still work.
 
-use api::config::AssumeRole;
+use api::{config::AssumeRole, spend::SpendReport};
 use axum::{Router, body::Body, extract::State as FromState, response::Response, routing::get};
 use credentials::Handle;
 use exposition::Format;
@@ -33,6 +33,8 @@ struct Readiness<'a> {
     /// Targets that are ejected because they fail. They do not affect readiness.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ejected: Vec<EjectedTarget>,
+    /// What the process has spent.
+    spend: SpendReport,
 }
 
 #[derive(Serialize)]
@@ -90,6 +92,7 @@ async fn readyz(FromState(state): FromState<State>) -> Response {
         ejected: targets(&active.routes)
             .filter_map(EjectedTarget::new)
             .collect(),
+        spend: state.spending().report(state.now(), state.started_at()),
     };
     let mut response = json(
         serde_json::to_vec(&readiness).unwrap_or_default(),

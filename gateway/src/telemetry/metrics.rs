@@ -289,6 +289,11 @@ impl Metrics {
         self.calls.record(call);
     }
 
+    /// Adds the cost of a guardrail that was applied without a model.
+    pub(crate) fn guardrail(&self, client: &str, dollars: f64) {
+        self.calls.guardrail(client, dollars);
+    }
+
     /// Counts a call to Bedrock.
     pub(crate) fn attempt(&self, region: &str, result: &str) {
         let series = self.attempt_series.get(

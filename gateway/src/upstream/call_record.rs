@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::prices::{GuardrailPrice, TierPrices};
 use bedrock::converse::TokenUsage;
 use http::HeaderMap;
 
@@ -33,6 +34,10 @@ pub(crate) struct CallRecord {
     pub(crate) target: Option<(String, String)>,
     /// Seed of that target; 0 before the first call.
     pub(crate) target_seed: u64,
+    /// Prices of that target, if known.
+    pub(crate) prices: Option<Arc<TierPrices>>,
+    /// The price of its guardrail, if it has no model.
+    pub(crate) guardrail_price: Option<GuardrailPrice>,
     pub(crate) aws_request_id: Option<String>,
     /// The calls for the audit record; none without one.
     audit: Option<AttemptLog>,
@@ -58,6 +63,8 @@ impl CallRecord {
             attempts: 0,
             target: None,
             target_seed: 0,
+            prices: None,
+            guardrail_price: None,
             aws_request_id: None,
             audit: None,
             audited: None,
@@ -189,6 +196,8 @@ impl CallRecord {
         self.metrics.attempt(region, result);
         self.target = Some((target.model_id.clone(), region.to_owned()));
         self.target_seed = target.seed;
+        self.prices.clone_from(&target.prices);
+        self.guardrail_price = target.guardrail_price;
     }
 }
 

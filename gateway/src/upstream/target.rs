@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use api::{Region, config::AssumeRole};
+use api::{
+    Region,
+    config::AssumeRole,
+    prices::{GuardrailPrice, TierPrices},
+};
 use bedrock::{apis::Service, model_id::encode_path_segment};
 use dialects::families::ModelCapabilities;
 use http::Uri;
@@ -29,6 +33,10 @@ pub(crate) struct Target {
     pub(crate) priority: u32,
     /// The foundation model, if known.
     pub(crate) base_model: Option<String>,
+    /// Its prices, if known.
+    pub(crate) prices: Option<Arc<TierPrices>>,
+    /// The price of the guardrail that the target applies without a model.
+    pub(crate) guardrail_price: Option<GuardrailPrice>,
     /// Base URL of `bedrock-runtime`.
     pub(crate) runtime: String,
     /// Base URL of `bedrock-mantle`.

@@ -13,6 +13,7 @@ mod bedrock_api;
 mod chat;
 mod chat_passthrough;
 mod clients;
+mod cost;
 mod count_tokens;
 mod credential_cases;
 mod credentials;

@@ -261,9 +261,18 @@ async fn a_request_and_each_of_its_calls_are_spans_in_the_callers_trace() {
     assert_eq!(request.kind(), SpanKind::Server);
     assert_eq!(hex(&request.parent_span_id), PARENT);
     assert_eq!(status(request), StatusCode::Unset);
+    let usage = attributes(&answered.attributes);
+    let tokens = |kind: &str| {
+        usage[format!("gen_ai.usage.{kind}_tokens")]
+            .as_f64()
+            .unwrap()
+    };
+    // Nova Lite: 0.06 and 0.24 dollars for a million tokens.
+    let cost = (tokens("input") * 60.0 + tokens("output") * 240.0) / 1e9;
     assert_eq!(
         attributes(&request.attributes),
         json!({
+            "bedrock_access.cost_usd": cost,
             "http.request.method": "POST", "http.route": "/v1/chat/completions",
             "url.path": "/v1/chat/completions", "http.response.status_code": 200,
             "bedrock_access.request_id": "req-1", "bedrock_access.client": "anonymous",

@@ -8,20 +8,28 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use api::v1alpha1::BedrockAccess;
 use futures::{StreamExt, stream};
-use k8s_openapi::api::core::v1::{ContainerState, Pod, ServiceAccount};
+use k8s_openapi::{
+    api::core::v1::{ContainerState, Pod, ServiceAccount},
+    jiff::Timestamp,
+};
 use kube::{Api, Client};
 
 use self::sidecars::SidecarState;
 use crate::{
-    access::readiness::{Readiness, Report},
+    access::{
+        readiness::{Readiness, Report},
+        status::usage,
+    },
     cluster_keys::ClusterKeys,
     owned::{OwnedKind, Stores},
 };
 
 /// Concurrent readiness requests for one `BedrockAccess`.
 const CONCURRENT_REQUESTS: usize = 8;
-/// Readiness requests in one reconcile: a status needs examples, not every pod.
+/// Readiness requests in one reconcile: a condition needs examples, not every pod.
 const MAX_REQUESTS: usize = 16;
+/// The same while spend is read, of which every gateway has a part.
+const MAX_SPEND_REQUESTS: usize = 64;
 
 /// The observed state.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +40,8 @@ pub(crate) struct Observed {
     pub(crate) existing_service_account: Option<bool>,
     /// The optional kinds that the cluster serves.
     pub(crate) served: BTreeSet<OwnedKind>,
+    /// Whether the status gets the gateways' spend in this reconcile.
+    pub(crate) is_usage_due: bool,
     /// The gateway's pods by name, without pods that are being deleted.
     pub(crate) pods: Vec<PodState>,
     /// Pods with the sidecar label by name, without pods that have finished.
@@ -98,7 +108,16 @@ pub(crate) async fn observe(
     let include_ready = targets.any(|targets| {
         targets.len() > 1 || targets.iter().any(|target| target.assume_role.is_some())
     });
-    let pods = query(readiness, None, include_ready, states).await;
+    let is_usage_due = usage::is_due(access.status.as_ref(), Timestamp::now());
+    let scope = Scope {
+        include_ready: include_ready || is_usage_due,
+        most: if is_usage_due {
+            MAX_SPEND_REQUESTS
+        } else {
+            MAX_REQUESTS
+        },
+    };
+    let pods = query(readiness, None, scope, states).await;
     let admin_port = access
         .spec
         .sidecar
@@ -111,7 +130,7 @@ pub(crate) async fn observe(
         .filter(|pod| sidecars::is_active(pod))
         .map(|pod| ((sidecars::state(pod), address(pod)), sidecars::hash_of(pod)))
         .unzip();
-    let sidecars = query(readiness, admin_port, include_ready, states)
+    let sidecars = query(readiness, admin_port, scope, states)
         .await
         .into_iter()
         .zip(hashes)
@@ -121,27 +140,37 @@ pub(crate) async fn observe(
         cluster_keys,
         existing_service_account,
         served: stores.served(),
+        is_usage_due,
         pods,
         sidecars,
     })
 }
 
-/// Queries the readiness of running gateways that are not ready, and of ready ones if `include_ready`.
+/// Which gateways are queried.
+#[derive(Clone, Copy, Debug)]
+struct Scope {
+    /// Ready ones, too.
+    include_ready: bool,
+    /// Maximum number.
+    most: usize,
+}
+
+/// Queries the readiness of running gateways that are not ready, and of ready ones if the scope includes them.
 async fn query(
     readiness: &dyn Readiness,
     port: Option<u16>,
-    include_ready: bool,
+    scope: Scope,
     pods: Vec<(PodState, Option<IpAddr>)>,
 ) -> Vec<PodState> {
     let mut count = 0;
     let requests = pods
         .into_iter()
         .map(|(mut state, address)| {
-            let address =
-                address.filter(|_| state.waiting.is_none() && (include_ready || !state.ready));
+            let address = address
+                .filter(|_| state.waiting.is_none() && (scope.include_ready || !state.ready));
             let address = address.filter(|_| {
                 count += 1;
-                count <= MAX_REQUESTS
+                count <= scope.most
             });
             async move {
                 if let Some(address) = address {

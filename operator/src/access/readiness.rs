@@ -5,7 +5,7 @@
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
-use api::names;
+use api::{names, spend::SpendReport};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -40,6 +40,8 @@ pub(crate) struct Report {
     pub(crate) roles: Vec<RoleReport>,
     /// The targets that it has ejected.
     pub(crate) ejected: Vec<EjectedTarget>,
+    /// What it has spent; gateways of version 0.2 and earlier do not report it.
+    pub(crate) spend: Option<SpendReport>,
 }
 
 /// A target that a gateway has ejected because it fails.
@@ -100,6 +102,8 @@ struct ReadyzResponse {
     roles: Vec<RoleStatus>,
     #[serde(default)]
     ejected: Vec<EjectedTarget>,
+    #[serde(default)]
+    spend: Option<SpendReport>,
 }
 
 #[derive(Deserialize)]
@@ -174,6 +178,7 @@ fn parse(body: &[u8]) -> Option<Report> {
         status,
         roles,
         ejected,
+        spend,
     } = serde_json::from_slice(body).ok()?;
     let (ready, reason, message) = status.sanitized();
     let roles = roles.into_iter().map(|RoleStatus { role, status }| {
@@ -191,7 +196,16 @@ fn parse(body: &[u8]) -> Option<Report> {
         message,
         roles: roles.collect(),
         ejected,
+        spend: spend.filter(is_plausible),
     })
+}
+
+/// Whether the dates have their form: they become part of the status.
+fn is_plausible(spend: &SpendReport) -> bool {
+    let is_date = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+    };
+    is_date(&spend.today.date, "2026-11-29".len()) && is_date(&spend.month.date, "2026-11".len())
 }
 
 impl ReadyzStatus {

@@ -6,6 +6,7 @@
 
 mod conditions;
 mod policies;
+pub(crate) mod usage;
 
 use std::sync::Arc;
 
@@ -104,6 +105,7 @@ pub(crate) fn compute(
             .filter(|one| one.hash.is_some())
             .map(|one| one.pod.clone()),
     );
+    usage::update(&mut status, result.observed, &all, now);
     let credentials = credentials::outcome(&all);
     let revoked = matches!(result.evaluation, Some(Evaluation::Denied(_)));
     let gateway = gateway::outcome(rollout, pods, revoked);

@@ -88,6 +88,8 @@ pub(crate) struct Validated {
     pub(crate) attribution: config::Attribution,
     /// Audit records of gateways, if any.
     pub(crate) audit: Option<config::Audit>,
+    /// Prices that differ from AWS's public prices.
+    pub(crate) prices: Option<config::Prices>,
     /// Secret with the clients' API keys.
     pub(crate) api_keys_secret: Option<String>,
     /// Settings of the gateway pods, with the defaults of the platform.
@@ -284,6 +286,7 @@ pub(crate) fn validate(
         &mut problems,
     );
     models::check_allow(spec, &mut problems);
+    check_prices(spec, &mut problems);
     clients::check(spec, &namespace, &mut problems);
     check_scale(&spec.gateway, &mut problems);
     audit::check(spec, &mut problems);
@@ -317,6 +320,7 @@ pub(crate) fn validate(
         routing: spec.routing.as_ref().map(Into::into).unwrap_or_default(),
         attribution: audit::attribution(spec),
         audit: audit::audit(spec, settings),
+        prices: settings.gateway_defaults.prices(spec),
         api_keys_secret: spec
             .clients
             .api_keys
@@ -406,6 +410,15 @@ fn scale(gateway: &GatewaySpec) -> Scale {
             cpu_percent: autoscaling.target_cpu_percent(),
         },
         None => Scale::Fixed(gateway.replicas.unwrap_or(DEFAULT_REPLICAS)),
+    }
+}
+
+/// The own prices alone: those of the platform are valid.
+fn check_prices(spec: &BedrockAccessSpec, problems: &mut Problems) {
+    if let Some(own) = &spec.prices
+        && let Err(error) = api::prices::builtin().with(&own.into())
+    {
+        problems.add(format!("spec.prices.{}", error.field), error.problem);
     }
 }
 

@@ -187,7 +187,7 @@ impl GatewayReport {
     fn new(state: PodState, kind: &'static str, report: Option<Report>, lines: &[Line]) -> Self {
         let value = |name: &str| {
             let mut named = lines.iter().filter(|line| line.name == name);
-            named.next().map(|line| line.value)
+            named.next().map(Line::whole)
         };
         let version = lines
             .iter()
@@ -285,6 +285,7 @@ bedrock_gateway_client_requests_total{client="team-a/app"} 4
                 role(false, "Pending"),
             ],
             ejected: Vec::new(),
+            spend: None,
         };
         let lines = Line::page(PAGE);
         let report = GatewayReport::new(state(None), "gateway", Some(report), &lines);

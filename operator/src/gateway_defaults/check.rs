@@ -69,6 +69,9 @@ pub(super) fn check(
             "is required: autoscalers measure CPU utilization relative to it",
         ));
     }
+    api::prices::builtin()
+        .with(&(&defaults.prices).into())
+        .map_err(|error| invalid(format!("prices.{}", error.field), &error.problem))?;
     let proxy = &defaults.proxy;
     for (field, url) in [
         ("proxy.httpsProxy", &proxy.https_proxy),

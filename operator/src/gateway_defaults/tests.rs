@@ -99,6 +99,15 @@ fn mistake_is_rejected_with_the_field() {
             "proxy.httpsProxy",
         ),
         ("proxy: {httpProxy: proxy}", "proxy.httpProxy"),
+        ("prices: {discountPercent: '120'}", "prices.discountPercent"),
+        (
+            "prices: {models: [{model: a.b, input: cheap}]}",
+            "prices.models[0].input",
+        ),
+        (
+            "prices: {models: [{model: a.b, inputs: '1'}]}",
+            "prices.models",
+        ),
         ("a: [", ""),
     ] {
         let error = GatewayDefaults::from_yaml(text).unwrap_err();
@@ -112,4 +121,20 @@ fn values_that_kubernetes_knows_are_accepted() {
     defaults(
         "{resources: {requests: {cpu: '0.5', memory: 1e8}, limits: {memory: 128974848}}, sidecar: {resources: {limits: {memory: 64Mi}}}, podMonitor: {interval: 1m30s}, proxy: {httpsProxy: 'http://proxy.example:3128', noProxy: 'svc,10.0.0.0/8'}, tolerations: [{operator: Exists}]}",
     );
+}
+
+#[test]
+fn prices_of_an_object_take_precedence_over_those_of_the_platform() {
+    let platform = defaults("prices: {discountPercent: '5', models: [{model: a.b, input: '1'}]}");
+    let none = GatewayDefaults::default();
+    let mut spec = access("").spec;
+    assert_eq!(none.prices(&spec), None, "public prices");
+    assert_eq!(
+        platform.prices(&spec).as_ref(),
+        Some(&config::Prices::from(&platform.prices))
+    );
+    spec.prices = Some(serde_yaml::from_str("discountPercent: '10'").unwrap());
+    let merged = platform.prices(&spec).unwrap();
+    assert_eq!(merged.discount_percent.as_deref(), Some("10"));
+    assert_eq!(merged.models[0].model, "a.b");
 }

@@ -41,3 +41,27 @@ pub(super) const RETIRED: [(&str, &str); 5] = [
 ];
 const EOL_2025: &str = "end-of-life list of the Amazon Bedrock User Guide of 2025-09-19, \
                         quoted in https://github.com/epam/ai-dial-adapter-bedrock/pull/310";
+
+/// Models without a price, by the beginning of their ids, and why.
+pub(super) const UNPRICED: [(&str, &str); 4] = [
+    ("amazon.nova-2-5-sonic", "tokens of speech"),
+    ("amazon.nova-2-sonic", "tokens of speech"),
+    ("luma.", "seconds of video"),
+    ("twelvelabs.", "seconds of video and audio"),
+];
+
+/// Members of rows of LiteLLM's list that are missing there: name, members as JSON, and the source.
+pub(super) const PRICES: [(&str, &str, &str); 2] = [
+    (
+        "anthropic.claude-3-haiku-20240307-v1:0",
+        r#"{"litellm_provider": "bedrock", "input_cost_per_token": 2.5e-07, "output_cost_per_token": 1.25e-06,
+            "input_cost_per_token_batches": 1.25e-07, "output_cost_per_token_batches": 6.25e-07}"#,
+        "AWS's page of prices of 2025-07-20, quoted in packages/convo-lang-bedrock/bedrock-pricing.md of \
+         https://github.com/convo-lang/convo-lang",
+    ),
+    (
+        "apac.anthropic.claude-haiku-4-5-20251001-v1:0",
+        r#"{"cache_creation_input_token_cost_above_1hr": 2.2e-06}"#,
+        "the rows of the same model for au, eu, jp and us, which have the same other prices",
+    ),
+];

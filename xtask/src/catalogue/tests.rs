@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::{
+    prices::PriceList,
     render::{grouped, table},
     source::{Regions, Sources, check, last_change, models, regions, retired},
 };
@@ -149,4 +150,54 @@ fn differences_to_the_second_list_are_comments() {
         "{text}"
     );
     assert!(text.contains("asOf: \"2026-02-01\"\n"), "{text}");
+}
+
+#[test]
+fn prices_are_exact_and_scopes_with_the_same_prices_share_a_row() {
+    let list = json!({
+        "a.model": {"litellm_provider": "bedrock_converse", "input_cost_per_token": 3e-6, "output_cost_per_token": 1.5e-5},
+        "us.a.model": {"litellm_provider": "bedrock_converse", "input_cost_per_token": 3.3e-6, "output_cost_per_token": 1.65e-5},
+        "bedrock_mantle/a.model": {"litellm_provider": "bedrock_mantle", "input_cost_per_token": 3.3e-6, "output_cost_per_token": 1.65e-5},
+        "bedrock/eu-west-2/a.model": {
+            "litellm_provider": "bedrock", "input_cost_per_token": 8.75e-9, "output_cost_per_token": 7.21875e-6,
+            "output_cost_per_token_flex": 3.5e-8,
+            "input_cost_per_token_above_200k_tokens": 0.002, "output_cost_per_token_above_200k_tokens": 1.0,
+        },
+        "bedrock/us-east-1/1-month-commitment/a.model": {"litellm_provider": "bedrock", "input_cost_per_second": 1.0},
+        "a.rank": {"litellm_provider": "bedrock", "input_cost_per_token": 0.0, "input_cost_per_query": 0.001},
+        "twelvelabs.pegasus-9": {"litellm_provider": "bedrock", "output_cost_per_token": 7.5e-6},
+        "gpt-9": {"litellm_provider": "openai", "input_cost_per_token": 1.0},
+        "bedrock/guardrails": {"litellm_provider": "bedrock", "mode": "guardrail", "guardrail_cost_per_unit": {
+            "contentPolicyUnits": 0.00015, "contentPolicyImageUnits": 0.00075, "topicPolicyUnits": 0.00015,
+            "sensitiveInformationPolicyUnits": 0.0001, "contextualGroundingPolicyUnits": 0.0001,
+            "automatedReasoningPolicyUnits": 0.00017,
+        }},
+    });
+    let prices = PriceList::read(&list).unwrap();
+    let known = ["a.model", "a.unknown"].into_iter();
+    let text = prices
+        .table(("2026-01-02", "a list", "sha256:0"), known)
+        .unwrap();
+    for part in [
+        "retrieved: \"2026-01-02\"\nsource: \"a list\"\nchecksum: \"sha256:0\"\n",
+        "  content: 0.00015\n",
+        "  a.model:\n  - for: [default, us]\n    standard: {input: 3.3, output: 16.5}\n  - for: [eu-west-2]\n    \
+         standard: {input: 0.00875, output: 7.21875, long: {above: 200000, input: 2000, output: 1000000}}\n    \
+         flex: {output: 0.035}\n",
+        "  a.rank:\n  - for: [default]\n    standard: {search: 0.001}\n",
+        "#   a.model: bedrock_mantle/a.model\n",
+        "#   twelvelabs.pegasus-9: seconds of video and audio\n",
+        "without a price in the source:\n#   a.unknown\n",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains("gpt-9"), "{text}");
+}
+
+#[test]
+fn the_date_of_the_prices_stays_while_the_list_is_the_same() {
+    let table = "retrieved: \"2026-01-02\"\nsource: \"x\"\nchecksum: \"sha256:0\"\n";
+    assert_eq!(super::retrieved(table, "sha256:0"), Some("2026-01-02"));
+    assert_eq!(super::retrieved(table, "sha256:1"), None);
+    assert_eq!(super::retrieved("", "sha256:0"), None);
 }

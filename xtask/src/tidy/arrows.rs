@@ -13,7 +13,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("bench", &["api", "localcluster"]),
     ("credentials", &[]),
     ("dialects", &["bedrock"]),
-    ("exposition", &[]),
+    ("exposition", &["api"]),
     (
         "gateway",
         &["api", "bedrock", "credentials", "dialects", "exposition"],

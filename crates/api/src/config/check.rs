@@ -1,6 +1,7 @@
 //! Validation of the configuration document beyond its types.
 
 use super::{ConfigError, GatewayConfig, KIND, Rates, Store, Target, api_version};
+use crate::prices;
 
 impl GatewayConfig {
     /// Validates what the types cannot express.
@@ -73,6 +74,14 @@ impl GatewayConfig {
             }
         }
         self.check_zeros()?;
+        if let Some(own) = &self.prices {
+            prices::builtin()
+                .with(own)
+                .map_err(|error| ConfigError::Invalid {
+                    field: format!("prices.{}", error.field),
+                    message: error.problem,
+                })?;
+        }
         if let Some(Store { redis }) = &self.limits.store
             && !(redis.url.starts_with("redis://") || redis.url.starts_with("rediss://"))
         {

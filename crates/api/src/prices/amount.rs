@@ -24,7 +24,9 @@ pub(super) const WHOLE: u64 = 1_000_000;
 
 /// A text is not a decimal number of the expected form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an amount: expected a decimal number such as 2.5, with at most {digits} decimals")]
+#[error(
+    "{text:?} is not an amount: expected a decimal number such as 2.5, with at most {digits} decimals"
+)]
 pub struct AmountError {
     text: String,
     digits: u32,
@@ -36,9 +38,7 @@ impl Nanodollars {
 
     /// The sum of amounts in picodollars, rounded up.
     pub(super) fn from_picodollars(parts: impl IntoIterator<Item = u128>) -> Self {
-        let sum = parts
-            .into_iter()
-            .fold(0_u128, |sum, part| sum.saturating_add(part));
+        let sum = parts.into_iter().fold(0_u128, u128::saturating_add);
         Self(u64::try_from(sum.div_ceil(PICO_PER_NANO)).unwrap_or(u64::MAX))
     }
 
@@ -63,6 +63,14 @@ impl Nanodollars {
         )]
         let nanodollars = self.0 as f64;
         nanodollars / 1e9
+    }
+
+    /// The amount rounded to four decimals, for people.
+    #[must_use]
+    pub const fn rounded(self) -> Self {
+        const UNIT: u64 = PER_DOLLAR / 10_000;
+        let units = self.0.saturating_add(UNIT / 2) / UNIT;
+        Self(units.saturating_mul(UNIT))
     }
 
     /// Parses dollars, such as `12.50`.
@@ -120,7 +128,11 @@ pub(super) fn decimal(text: &str, digits: u32) -> Result<u64, AmountError> {
     let places = u32::try_from(fraction.len()).map_err(|_| error())?;
     let missing = digits.checked_sub(places).ok_or_else(error)?;
     let scaled = |part: &str, power: u32| -> Option<u64> {
-        let number = if part.is_empty() { 0 } else { part.parse::<u64>().ok()? };
+        let number = if part.is_empty() {
+            0
+        } else {
+            part.parse::<u64>().ok()?
+        };
         number.checked_mul(10_u64.checked_pow(power)?)
     };
     let sum = scaled(whole, digits)

@@ -1,4 +1,4 @@
-//! Prices that differ from the built-in table; see [`PricesSpec`].
+//! Prices that differ from the built-in table; see [`config::Prices`].
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     catalogue,
-    v1alpha1::prices::{ModelPriceSpec, PricesSpec},
+    config::{self, ModelPrice},
 };
 
 /// Decimals of a percentage: a millionth of the whole.
@@ -31,22 +31,23 @@ impl Prices {
     ///
     /// # Errors
     /// The first field with a mistake.
-    pub fn with(&self, spec: &PricesSpec) -> Result<Self, PriceError> {
-        let pays = paid(spec.discount_percent.as_deref())
+    pub fn with(&self, own: &config::Prices) -> Result<Self, PriceError> {
+        let pays = paid(own.discount_percent.as_deref())
             .map_err(|problem| wrong("discountPercent", problem))?;
         let mut changed = self.clone();
-        changed.guardrail_share = pays;
+        changed.guardrail = self.guardrail.map(|price| share(price, pays));
         for scopes in changed.models.values_mut() {
             *scopes = discounted(scopes, pays);
         }
         // Discounts of foundation models first: those of their profiles are more specific.
         let mut of_profiles = Vec::new();
-        for (index, model) in spec.models.iter().enumerate() {
-            let at = |field: &str, problem: String| wrong(&format!("models[{index}].{field}"), problem);
+        for (index, model) in own.models.iter().enumerate() {
+            let at =
+                |field: &str, problem: String| wrong(&format!("models[{index}].{field}"), problem);
             if model.model.is_empty() {
                 return Err(at("model", "must not be empty".to_owned()));
             }
-            let mut earlier = spec.models.iter().take(index);
+            let mut earlier = own.models.iter().take(index);
             if earlier.any(|other| other.model == model.model) {
                 return Err(at("model", format!("{} is listed twice", model.model)));
             }
@@ -56,8 +57,8 @@ impl Prices {
                     return Err(at("model", "set discountPercent or prices".to_owned()));
                 }
                 let price = Price { rates, long: None };
-                let own = TierPrices::standard_only(price);
-                changed.own.insert(model.model.clone(), own);
+                let prices = TierPrices::standard_only(price);
+                changed.own.insert(model.model.clone(), prices);
                 continue;
             };
             if rates != Rates::default() {
@@ -118,7 +119,7 @@ fn paid(percent: Option<&str>) -> Result<u64, String> {
 }
 
 /// The prices of a model, or the field with a mistake.
-fn amounts(model: &ModelPriceSpec) -> Result<Rates, (&'static str, AmountError)> {
+fn amounts(model: &ModelPrice) -> Result<Rates, (&'static str, AmountError)> {
     let amount = |field: &'static str, text: &Option<String>, digits: u32| {
         let parsed = text.as_deref().map(|text| decimal(text, digits));
         parsed.transpose().map_err(|error| (field, error))

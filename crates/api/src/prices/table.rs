@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, de::Error};
 
 use super::{
-    GuardrailUnits, Price, Prices, Rates, Tier, TierPrices,
-    amount::{WHOLE, decimal},
+    GuardrailPrice, GuardrailUnits, Price, Prices, Rates, Tier, TierPrices, amount::decimal,
 };
 
 /// Decimals of a price in dollars for a million tokens: one picodollar for each token.
@@ -60,7 +59,7 @@ struct PriceRow {
     #[serde(default, deserialize_with = "per_unit")]
     search: Option<u64>,
     /// Prices of prompts with more tokens than `above` of them.
-    long: Option<Box<PriceRow>>,
+    long: Option<Box<Self>>,
     above: Option<u64>,
 }
 
@@ -160,8 +159,9 @@ impl TryFrom<Table> for Prices {
             source: table.source,
             models: models.collect(),
             own: BTreeMap::new(),
-            guardrail: table.guardrail.try_into()?,
-            guardrail_share: WHOLE,
+            guardrail: GuardrailPrice {
+                each: table.guardrail.try_into()?,
+            },
         })
     }
 }

@@ -3,12 +3,14 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config;
+
 /// Form of an amount or a percentage.
 pub(crate) const DECIMAL: &str = r"^[0-9]{1,7}(\.[0-9]{1,6})?$";
 
 /// Prices that differ from AWS's public prices. They change the reported cost, not the bill.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct PricesSpec {
     /// Discount on all public prices in percent, such as "7.5". A model in models ignores it.
     #[schemars(length(max = 14), regex(pattern = DECIMAL))]
@@ -22,7 +24,7 @@ pub struct PricesSpec {
 
 /// The price of a model. Amounts are US dollars, such as "2.50".
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.discountPercent) != (has(self.input) || has(self.output) || has(self.cacheRead) || has(self.cacheWrite5m) || has(self.cacheWrite1h) || has(self.image) || has(self.search))").message("set either discountPercent or prices"))]
 pub struct ModelPriceSpec {
     /// Id or ARN of a foundation model or an inference profile. The id of a foundation model also applies to its
@@ -88,6 +90,32 @@ impl PricesSpec {
         Self {
             discount_percent: discount.or(platform.discount_percent.as_ref()).cloned(),
             models,
+        }
+    }
+}
+
+impl From<&PricesSpec> for config::Prices {
+    fn from(spec: &PricesSpec) -> Self {
+        Self {
+            discount_percent: spec.discount_percent.clone(),
+            models: spec.models.iter().map(config::ModelPrice::from).collect(),
+        }
+    }
+}
+
+impl From<&ModelPriceSpec> for config::ModelPrice {
+    fn from(spec: &ModelPriceSpec) -> Self {
+        let spec = spec.clone();
+        Self {
+            model: spec.model,
+            discount_percent: spec.discount_percent,
+            input: spec.input,
+            output: spec.output,
+            cache_read: spec.cache_read,
+            cache_write_5m: spec.cache_write_5m,
+            cache_write_1h: spec.cache_write_1h,
+            image: spec.image,
+            search: spec.search,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Status of a `BedrockAccess`.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,9 @@ pub struct BedrockAccessStatus {
     /// Number of pods with a sidecar, by state. Not set without spec.sidecar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecars: Option<SidecarsStatus>,
+    /// What the gateways have spent, at most a few minutes old. Not set before the first request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageStatus>,
     /// Trust policy that the role needs, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust_policy: Option<String>,
@@ -45,6 +48,76 @@ pub struct BedrockAccessStatus {
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// What the gateways of a BedrockAccess have spent. Days and months are those of UTC.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageStatus {
+    /// When the gateways were read.
+    pub updated_at: Time,
+    /// The current day.
+    pub today: UsagePeriod,
+    /// The current month.
+    pub month: UsagePeriod,
+    /// Number of running gateways that could not be read. The amounts lack what they have spent since they were last read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<i32>,
+    /// Amounts of each gateway process, from which the operator computes the sums.
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "atomic"))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessUsage>,
+    /// Amounts of processes that have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<EndedUsage>,
+}
+
+/// Amounts of a day or a month.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsagePeriod {
+    /// The day or the month, such as 2026-11-29 or 2026-11.
+    pub date: String,
+    /// Cost in US dollars, without tokens that have no price.
+    pub cost_usd: String,
+    /// Requests for which Bedrock reported usage.
+    pub requests: i64,
+    /// Input tokens, cached tokens included.
+    pub input_tokens: i64,
+    /// Input tokens that were read from the prompt cache.
+    pub cached_input_tokens: i64,
+    /// Share of the input tokens that were read from the prompt cache, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_percent: Option<i32>,
+    /// Output tokens.
+    pub output_tokens: i64,
+    /// Tokens whose price is unknown. Set it in spec.prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpriced_tokens: Option<i64>,
+}
+
+/// Amounts of one gateway process.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessUsage {
+    /// Name of the pod.
+    pub pod: String,
+    /// Start of the process, in seconds since 1970.
+    pub since: i64,
+    /// The last day on which it was read.
+    pub today: UsagePeriod,
+    /// The month of that day.
+    pub month: UsagePeriod,
+}
+
+/// Amounts of gateway processes that have ended.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndedUsage {
+    /// The current day.
+    pub today: UsagePeriod,
+    /// The current month.
+    pub month: UsagePeriod,
 }
 
 /// Number of running pods with a sidecar, by state.

@@ -38,6 +38,10 @@ pub(super) async fn respond(
         reply.insert("trace".to_owned(), trace);
         reply.sort_keys();
     }
+    if let Some(tier) = request.get("serviceTier") {
+        reply.insert("serviceTier".to_owned(), tier.clone());
+        reply.sort_keys();
+    }
     Ok(json_reply(&Value::Object(reply)))
 }
 
@@ -86,7 +90,8 @@ pub(super) async fn respond_streamed(
     let turn = turn.with_fault(fault);
     turn.bill(shared, call);
     let additional = additional_fields(&request, &turn.reply);
-    Ok(stream::respond(shared, call, &turn, additional.as_ref()))
+    let optional = (additional.as_ref(), request.get("serviceTier"));
+    Ok(stream::respond(shared, call, &turn, optional))
 }
 
 /// Reads the body, which must be an object.

@@ -257,7 +257,7 @@ fn guardrail_fields(reply: &mut Map<String, Value>, turn: &Turn) {
 fn chunks(format: BodyFormat, model: &str, body: &Value, turn: &Turn) -> Vec<Map<String, Value>> {
     let mut chunks = match format {
         BodyFormat::Messages => messages::events(model, turn, true),
-        BodyFormat::Nova => super::stream::events(turn, None)
+        BodyFormat::Nova => super::stream::events(turn, (None, None))
             .into_iter()
             .map(|(kind, event)| object(json!({ kind: event })))
             .collect(),

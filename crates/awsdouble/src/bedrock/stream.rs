@@ -57,9 +57,9 @@ pub(super) fn respond(
     shared: &Arc<Shared>,
     call: &mut Call,
     turn: &Turn,
-    additional: Option<&Value>,
+    optional: (Option<&Value>, Option<&Value>),
 ) -> Response {
-    let frames = events(turn, additional)
+    let frames = events(turn, optional)
         .into_iter()
         .enumerate()
         .map(|(number, (kind, payload))| padded(number, kind, payload))
@@ -237,10 +237,10 @@ pub(super) fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The events of a reply, without padding.
+/// The events of a reply, without padding. Optional: additional fields and the service tier.
 pub(super) fn events(
     turn: &Turn,
-    additional: Option<&Value>,
+    (additional, tier): (Option<&Value>, Option<&Value>),
 ) -> Vec<(&'static str, Map<String, Value>)> {
     let mut events = vec![("messageStart", object(json!({ "role": "assistant" })))];
     if turn.script.unknown_event {
@@ -311,6 +311,9 @@ pub(super) fn events(
         "usage": usage_json(&turn.usage) }));
     if let Some(trace) = turn.guardrail.as_ref().and_then(|one| one.trace.clone()) {
         metadata.insert("trace".to_owned(), trace);
+    }
+    if let Some(tier) = tier {
+        metadata.insert("serviceTier".to_owned(), tier.clone());
     }
     let metadata = ("metadata", metadata);
     if turn.script.metadata_first {

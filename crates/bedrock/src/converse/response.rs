@@ -31,6 +31,13 @@ pub struct TierUsed {
     pub kind: String,
 }
 
+impl TierUsed {
+    /// The tier that is billed.
+    pub fn billed(&self) -> BilledTier {
+        BilledTier::named(&self.kind)
+    }
+}
+
 /// A union with a single member.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -223,9 +230,55 @@ pub struct TokenUsage {
     pub cache_write_1h_input_tokens: u64,
     /// Output tokens used for reasoning, if Bedrock reports them.
     pub reasoning_tokens: Option<u64>,
+    /// The service tier, which determines the price. Bedrock reports it next to the counts.
+    #[serde(skip)]
+    pub tier: BilledTier,
+}
+
+/// The service tier that Bedrock bills.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BilledTier {
+    /// `default`, or none.
+    #[default]
+    Standard,
+    /// `priority`.
+    Priority,
+    /// `flex`.
+    Flex,
+    /// `ultrafast`, which some models of OpenAI have.
+    Ultrafast,
+    /// `reserved`, which is not billed by the token, and tiers that are not known here.
+    Other,
+}
+
+impl BilledTier {
+    /// The tier with a name of Bedrock, OpenAI or Anthropic.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "" | "default" | "standard" | "standard_only" | "auto" => Self::Standard,
+            "priority" => Self::Priority,
+            "flex" => Self::Flex,
+            "ultrafast" => Self::Ultrafast,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for BilledTier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Ok(Self::named(&name))
+    }
 }
 
 impl TokenUsage {
+    /// The same counts in the tier that Bedrock reports next to them.
+    #[must_use]
+    pub fn in_tier(self, tier: Option<BilledTier>) -> Self {
+        let tier = tier.unwrap_or(self.tier);
+        Self { tier, ..self }
+    }
+
     /// All prompt tokens, cached or not.
     pub const fn prompt_tokens(&self) -> u64 {
         self.input_tokens

@@ -194,7 +194,12 @@ impl<'a> StreamEvent<'a> {
                 })
             }
             "messageStop" => serde_json::from_slice(payload).map(Self::MessageStop),
-            "metadata" => serde_json::from_slice(payload).map(Self::Metadata),
+            "metadata" => serde_json::from_slice(payload).map(|metadata: Metadata<'a>| {
+                let usage = metadata
+                    .usage
+                    .in_tier(metadata.service_tier.as_ref().map(TierUsed::billed));
+                Self::Metadata(Metadata { usage, ..metadata })
+            }),
             _ => return Ok(Self::Unknown),
         };
         event.map_err(|source| EventError {

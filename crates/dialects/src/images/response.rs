@@ -1,6 +1,5 @@
 //! Reads InvokeModel responses and writes the list of images.
 
-use bedrock::converse::TokenUsage;
 use serde::{Deserialize, Serialize};
 
 use crate::translation::UpstreamError;
@@ -37,7 +36,7 @@ pub fn read_image_response(body: &[u8]) -> Result<ImageResult, UpstreamError> {
         status,
         code: code.to_owned(),
         message,
-        usage: TokenUsage::default(),
+        usage: Box::default(),
     };
     let read: Body = serde_json::from_slice(body).map_err(|error| {
         let message = format!("invalid response from the model: {error}");

@@ -8,7 +8,7 @@
 mod reasoning;
 mod stream;
 
-use bedrock::converse::TokenUsage;
+use bedrock::converse::{BilledTier, TokenUsage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -122,9 +122,11 @@ pub fn usage_of(body: &[u8]) -> Option<TokenUsage> {
     #[derive(Deserialize)]
     struct Response {
         usage: Option<Usage>,
+        service_tier: Option<BilledTier>,
     }
     let response: Response = serde_json::from_slice(body).ok()?;
-    response.usage.map(TokenUsage::from)
+    let usage = TokenUsage::from(response.usage?);
+    Some(usage.in_tier(response.service_tier))
 }
 
 /// Token counts as OpenAI reports them.

@@ -67,7 +67,7 @@ pub struct UpstreamError {
     /// The problem.
     pub message: String,
     /// Tokens used.
-    pub usage: TokenUsage,
+    pub usage: Box<TokenUsage>,
 }
 
 /// An event that is invalid at its position in a stream; the stream has to end with an error.

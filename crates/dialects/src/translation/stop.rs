@@ -14,7 +14,7 @@ pub(crate) fn malformed(stop: &StopReason, usage: TokenUsage) -> UpstreamError {
         status: 502,
         code: stop.as_str().to_owned(),
         message: format!("the model returned {what}; try again"),
-        usage,
+        usage: Box::new(usage),
     }
 }
 

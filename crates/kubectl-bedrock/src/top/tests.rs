@@ -25,6 +25,9 @@ bedrock_gateway_tokens_total{client="team-a/app",model="smart",type="input"} 1
 bedrock_gateway_tokens_total{client="team-a/app",model="fast",type="output"} 40
 bedrock_gateway_cache_read_tokens_total{client="team-a/app",model="fast"} 100 1735689600
 bedrock_gateway_limit_refusals_total{limit="requestsPerMinute",scope="client",client="team-a/app"} 2
+bedrock_gateway_cost_dollars_total{client="team-a/app",model="fast"} 0.25
+bedrock_gateway_cost_dollars_total{client="team-a/app",model="smart"} 1.000045e0
+bedrock_gateway_unpriced_tokens_total{client="a \"quoted\" key",model="other"} 12
 "#;
 
 fn text(reports: &[TopReport]) -> String {
@@ -50,9 +53,9 @@ fn sampled(pages: &[(&str, &str)]) -> Sampled {
 fn sums_the_usage_of_a_client_over_gateways_of_both_releases() {
     let report = sampled(&[("one", HISTOGRAMS), ("two", COUNTERS)]).report();
     insta::assert_snapshot!(text(&[report]), @r#"
-    NAMESPACE  NAME  CLIENT          REQUESTS  INPUT  OUTPUT  CACHE-READ  CACHE-WRITE  REFUSED
-    team-a     chat  team-a/app             8    241      80         200            0        4
-    team-a     chat  a "quoted" key         1      0       0           0            0        0
+    NAMESPACE  NAME  CLIENT          REQUESTS  INPUT  OUTPUT  CACHE-READ  CACHE-WRITE  REFUSED  COST-USD
+    team-a     chat  team-a/app             8    241      80         200            0        4      1.25
+    team-a     chat  a "quoted" key         1      0       0           0            0        0    0.00+?
     "#);
 }
 
@@ -92,4 +95,5 @@ fn json_has_the_usage_of_each_client_as_numbers() {
     assert_eq!(value["clients"][0]["client"], "team-a/app");
     assert_eq!(value["clients"][0]["inputTokens"], 121);
     assert_eq!(value["clients"][0]["refused"], 2);
+    assert_eq!(value["clients"][0]["costUsd"], 1.250_045);
 }

@@ -1,16 +1,20 @@
 //! Token usage and errors of forwarded responses, from headers and from frames of a stream. Pure.
 
+use api::prices::GuardrailUnits;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bedrock::{
     ServiceError,
-    converse::TokenUsage,
+    converse::{BilledTier, TierUsed, TokenUsage},
     eventstream::{Frame, MessageType, Scanner},
 };
 use bytes::Bytes;
-use http::{HeaderMap, header};
-use serde::Deserialize;
+use http::{HeaderMap, HeaderName, header};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 
 use crate::upstream::operation::Operation;
+
+const SERVICE_TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-service-tier");
 
 /// Largest frame that is decoded; frames with counts have a few hundred bytes.
 const MAX_DECODED_BYTES: usize = 256 * 1024;
@@ -20,8 +24,12 @@ const MAX_DECODED_BYTES: usize = 256 * 1024;
 pub(super) struct Watch {
     scanner: Scanner,
     usage: Option<TokenUsage>,
+    /// Payload of the first chunk, in which Claude reports the lifetime of cache writes.
+    first_chunk: Option<Bytes>,
     /// Payload of the last chunk, which contains the counts of InvokeModel.
     last_chunk: Option<Bytes>,
+    /// The tier in the headers of InvokeModel.
+    tier: Option<BilledTier>,
     pub(super) exception: Option<ServiceError>,
     /// Whether `messageStop` is missing, which ends each response of ConverseStream.
     expects_stop: bool,
@@ -50,13 +58,94 @@ struct WithMetrics {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct WithUsage {
     usage: TokenUsage,
+    service_tier: Option<TierUsed>,
 }
 
-/// A JSON object with any members.
+impl WithUsage {
+    fn billed(&self) -> TokenUsage {
+        self.usage
+            .in_tier(self.service_tier.as_ref().map(TierUsed::billed))
+    }
+}
+
+/// A response of InvokeModel: a JSON object with any members.
 #[derive(Deserialize)]
-struct AnyObject {}
+struct Invoked<'a> {
+    #[serde(borrow, default)]
+    images: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+}
+
+/// Claude's first event.
+#[derive(Deserialize)]
+struct MessageStart {
+    message: Started,
+}
+
+#[derive(Deserialize)]
+struct Started {
+    usage: ClaudeUsage,
+}
+
+/// What Claude reports and Bedrock's headers do not.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ClaudeUsage {
+    cache_creation: Option<CacheCreation>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CacheCreation {
+    ephemeral_1h_input_tokens: u64,
+}
+
+impl ClaudeUsage {
+    fn hour_long(&self) -> u64 {
+        let written = self.cache_creation.as_ref();
+        written.map_or(0, |written| written.ephemeral_1h_input_tokens)
+    }
+}
+
+/// The units of ApplyGuardrail that are not free.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "AWS's names")]
+struct GuardrailUsage {
+    content_policy_units: u64,
+    content_policy_image_units: u64,
+    topic_policy_units: u64,
+    sensitive_information_policy_units: u64,
+    contextual_grounding_policy_units: u64,
+    automated_reasoning_policy_units: u64,
+}
+
+impl From<GuardrailUsage> for GuardrailUnits {
+    fn from(usage: GuardrailUsage) -> Self {
+        Self {
+            content: usage.content_policy_units,
+            content_images: usage.content_policy_image_units,
+            topic: usage.topic_policy_units,
+            sensitive_information: usage.sensitive_information_policy_units,
+            contextual_grounding: usage.contextual_grounding_policy_units,
+            automated_reasoning: usage.automated_reasoning_policy_units,
+        }
+    }
+}
+
+/// What a complete response reports.
+#[derive(Debug, Default)]
+pub(super) struct Reported {
+    pub(super) usage: Option<TokenUsage>,
+    /// Number of images in the response.
+    pub(super) images: u64,
+    /// Units of ApplyGuardrail.
+    pub(super) guardrail: Option<GuardrailUnits>,
+}
 
 #[derive(Deserialize)]
 struct Chunk<'a> {
@@ -64,9 +153,11 @@ struct Chunk<'a> {
 }
 
 impl Watch {
-    /// `is_converse`: a stream of ConverseStream.
-    pub(super) fn new(is_converse: bool) -> Self {
+    /// `is_converse`: a stream of ConverseStream. `headers`: those of the response.
+    pub(super) fn new(is_converse: bool, headers: &HeaderMap) -> Self {
         Self {
+            tier: tier(headers),
+            first_chunk: None,
             expects_stop: is_converse,
             events: 0,
             scanner: Scanner::new(MAX_DECODED_BYTES),
@@ -81,19 +172,25 @@ impl Watch {
         let Self {
             scanner,
             usage,
+            first_chunk,
             last_chunk,
             exception,
             expects_stop,
             events,
+            ..
         } = self;
         scanner.scan(bytes, |frame: Frame| {
             *events = events.saturating_add(1);
             match (frame.message_type, frame.event_type.as_str()) {
                 (MessageType::Event, "metadata") => {
                     let found = serde_json::from_slice::<WithUsage>(&frame.payload);
-                    *usage = found.ok().map(|found| found.usage);
+                    *usage = found.ok().map(|found| found.billed());
                 }
                 (MessageType::Event, "messageStop") => *expects_stop = false,
+                (MessageType::Event, "chunk") if first_chunk.is_none() => {
+                    *first_chunk = Some(frame.payload.clone());
+                    *last_chunk = Some(frame.payload);
+                }
                 (MessageType::Event, "chunk") => *last_chunk = Some(frame.payload),
                 (MessageType::Event, _) => {}
                 (MessageType::Exception | MessageType::Error, _) => {
@@ -116,21 +213,32 @@ impl Watch {
     /// The usage, once known.
     pub(super) fn usage(&self) -> Option<TokenUsage> {
         self.usage.or_else(|| {
-            let chunk: Chunk<'_> = serde_json::from_slice(self.last_chunk.as_ref()?).ok()?;
-            let json = STANDARD.decode(chunk.bytes).ok()?;
-            let found: WithMetrics = serde_json::from_slice(&json).ok()?;
+            let found: WithMetrics = inner(self.last_chunk.as_ref()?)?;
             let Metrics {
                 input,
                 output,
                 read,
                 written,
             } = found.metrics;
-            Some(counted(input, output, read, written))
+            let usage = counted(input, output, read, written).in_tier(self.tier);
+            let start = self.first_chunk.as_ref().and_then(inner::<MessageStart>);
+            let hour_long = start.map_or(0, |start| start.message.usage.hour_long());
+            Some(TokenUsage {
+                cache_write_1h_input_tokens: hour_long,
+                ..usage
+            })
         })
     }
 }
 
-/// The usage of a complete response, if it has one.
+/// The event in a chunk of InvokeModelWithResponseStream.
+fn inner<T: for<'de> Deserialize<'de>>(payload: &Bytes) -> Option<T> {
+    let chunk: Chunk<'_> = serde_json::from_slice(payload).ok()?;
+    let json = STANDARD.decode(chunk.bytes).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+/// What a complete response reports.
 ///
 /// # Errors
 /// When the body is not a JSON object although its type says so or is that of a web page, or has no usage, which Converse
@@ -139,26 +247,60 @@ pub(super) fn of_response(
     operation: Operation,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Option<TokenUsage>, serde_json::Error> {
+) -> Result<Reported, serde_json::Error> {
     if operation == Operation::Converse {
         let found: WithUsage = serde_json::from_slice(body)?;
-        return Ok(Some(found.usage));
+        return Ok(Reported {
+            usage: Some(found.billed()),
+            ..Reported::default()
+        });
     }
-    if !is_other_media(headers) {
-        let _: AnyObject = serde_json::from_slice(body)?;
+    let invoked: Option<Invoked<'_>> = if is_other_media(headers) {
+        None
+    } else {
+        Some(serde_json::from_slice(body)?)
+    };
+    let (images, usage) = invoked.map_or((None, None), |found| (found.images, found.usage));
+    let images: Option<Vec<IgnoredAny>> =
+        images.and_then(|images| serde_json::from_str(images.get()).ok());
+    let images = images.map_or(0, |images| u64::try_from(images.len()).unwrap_or(u64::MAX));
+    if operation == Operation::ApplyGuardrail {
+        let units =
+            usage.and_then(|usage| serde_json::from_str::<GuardrailUsage>(usage.get()).ok());
+        return Ok(Reported {
+            guardrail: units.map(GuardrailUnits::from),
+            ..Reported::default()
+        });
     }
+    let claude = usage.and_then(|usage| serde_json::from_str::<ClaudeUsage>(usage.get()).ok());
+    let hour_long = claude.map_or(0, |usage| usage.hour_long());
     let count = |name: &str| -> Option<u64> {
         let name = format!("x-amzn-bedrock-{name}-token-count");
         headers.get(name)?.to_str().ok()?.parse().ok()
     };
-    Ok(count("input").map(|input| {
-        counted(
+    let usage = count("input").map(|input| {
+        let usage = counted(
             input,
             count("output").unwrap_or(0),
             count("cache-read-input").unwrap_or(0),
             count("cache-write-input").unwrap_or(0),
-        )
-    }))
+        );
+        TokenUsage {
+            cache_write_1h_input_tokens: hour_long,
+            ..usage.in_tier(tier(headers))
+        }
+    });
+    Ok(Reported {
+        usage,
+        images,
+        guardrail: None,
+    })
+}
+
+/// The tier in the headers of InvokeModel.
+fn tier(headers: &HeaderMap) -> Option<BilledTier> {
+    let name = headers.get(&SERVICE_TIER)?.to_str().ok()?;
+    Some(BilledTier::named(name))
 }
 
 /// Whether InvokeModel returns something other than JSON, such as an image.

@@ -1,7 +1,10 @@
 //! Responses of models that Bedrock serves in this protocol: bytes are forwarded, unless the request was adapted, and
 //! the token usage is read.
 
-use bedrock::{converse::TokenUsage, sse::Event};
+use bedrock::{
+    converse::{BilledTier, TokenUsage},
+    sse::Event,
+};
 use bytes::BytesMut;
 use dialects::{
     openai::ErrorBody,
@@ -20,6 +23,14 @@ use crate::{
 #[serde(default)]
 struct Response {
     usage: Option<Usage>,
+    service_tier: Option<BilledTier>,
+}
+
+impl Response {
+    fn usage(self) -> Option<TokenUsage> {
+        let usage = TokenUsage::from(self.usage?);
+        Some(usage.in_tier(self.service_tier))
+    }
 }
 
 /// The last event of a stream.
@@ -67,7 +78,7 @@ impl From<Usage> for TokenUsage {
 /// Token usage of a response, if any.
 pub(super) fn usage(body: &[u8]) -> Option<TokenUsage> {
     let response: Response = serde_json::from_slice(body).ok()?;
-    response.usage.map(TokenUsage::from)
+    response.usage()
 }
 
 /// The code by which agents shorten their conversation, for the failure of a conversation that is too long.
@@ -101,7 +112,7 @@ impl StreamEncoder for Stream {
             "response.completed" | "response.incomplete" => {
                 self.ended = true;
                 let last: Last = serde_json::from_slice(&event.data).unwrap_or_default();
-                self.usage = last.response.usage.map(TokenUsage::from);
+                self.usage = last.response.usage();
             }
             "response.failed" | "error" => {
                 self.ended = true;

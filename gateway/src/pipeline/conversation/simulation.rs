@@ -239,7 +239,14 @@ async fn run(script: Script) -> Seen {
     let region = "us-east-1".parse().unwrap();
     let started = Instant::now();
     let world = Arc::new(World {
-        routes: Routes::try_new(&config, region, Endpoints::default(), None).unwrap(),
+        routes: Routes::try_new(
+            &config,
+            std::borrow::Cow::Borrowed(api::prices::builtin()),
+            region,
+            Endpoints::default(),
+            None,
+        )
+        .unwrap(),
         placements: Placements::default(),
         retries: RetryBudget::default(),
         started,

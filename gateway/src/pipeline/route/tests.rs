@@ -9,7 +9,36 @@ use crate::upstream::operation::Operation;
 fn routes(yaml: &str) -> Routes {
     let config = GatewayConfig::from_yaml(yaml).unwrap();
     let region = "us-east-1".parse().unwrap();
-    Routes::try_new(&config, region, Endpoints::default(), None).unwrap()
+    let prices = Cow::Borrowed(api::prices::builtin());
+    Routes::try_new(&config, prices, region, Endpoints::default(), None).unwrap()
+}
+
+#[test]
+fn a_target_has_the_price_of_its_region_and_of_the_base_model_behind_its_arn() {
+    let routes = routes(
+        "
+models:
+- name: geo
+  targets: [{modelId: eu.anthropic.claude-sonnet-4-5-20250929-v1:0, region: eu-west-1}]
+- name: regional
+  targets: [{modelId: minimax.minimax-m2.5, region: eu-west-2}]
+- name: profile
+  targets:
+  - modelId: arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc
+    baseModel: us.anthropic.claude-sonnet-4-5-20250929-v1:0
+- name: unknown
+  targets: [{modelId: acme.unknown-v1:0}]
+",
+    );
+    let input = |name: &str| {
+        let targets = routes.resolve(name, &anyone(), 0).unwrap();
+        let prices = targets.first.prices.clone()?;
+        prices.tier(api::prices::Tier::Standard)?.rates.input
+    };
+    assert_eq!(input("geo"), Some(3_300_000));
+    assert_eq!(input("regional"), Some(470_000));
+    assert_eq!(input("profile"), Some(3_300_000));
+    assert_eq!(input("unknown"), None);
 }
 
 fn anyone() -> Caller {
@@ -146,7 +175,14 @@ fn configured_endpoint_replaces_that_of_aws() {
         runtime: Some("http://127.0.0.1:9/".to_owned()),
         mantle: Some("http://127.0.0.1:8".to_owned()),
     };
-    let routes = Routes::try_new(&config, "us-east-1".parse().unwrap(), endpoints, None).unwrap();
+    let routes = Routes::try_new(
+        &config,
+        Cow::Borrowed(api::prices::builtin()),
+        "us-east-1".parse().unwrap(),
+        endpoints,
+        None,
+    )
+    .unwrap();
     let targets = routes.resolve("m", &anyone(), 0).unwrap();
     let url = |operation| targets.first.url(operation).unwrap().to_string();
     assert_eq!(

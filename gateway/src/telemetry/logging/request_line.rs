@@ -48,6 +48,9 @@ pub(crate) struct RequestLine<'a> {
     /// Part of `cache_write_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache_write_1h_tokens: Option<u64>,
+    /// Cost in US dollars; absent if nothing was billed or a price is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cost_usd: Option<f64>,
     /// The part of the request that changed, if a cached prefix was not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache_break: Option<String>,
@@ -144,6 +147,7 @@ impl RequestLine<'_> {
                     cache_read_tokens = self.cache_read_tokens,
                     cache_write_tokens = self.cache_write_tokens,
                     cache_write_1h_tokens = self.cache_write_1h_tokens,
+                    cost_usd = self.cost_usd,
                     cache_break = self.cache_break,
                     cache_lost_tokens = self.cache_lost_tokens,
                     dropped_fields = self.dropped_fields,

@@ -2,7 +2,11 @@
 //!
 //! A request looks up its series once, by operation, model and client, and keeps no text for it.
 
-use std::{hash::Hash, sync::OnceLock, time::Duration};
+use std::{
+    hash::Hash,
+    sync::{OnceLock, atomic::AtomicU64},
+    time::Duration,
+};
 
 use bedrock::converse::TokenUsage;
 use opentelemetry::trace::TraceId;
@@ -27,6 +31,9 @@ const TOKENS: [f64; 3] = [1024.0, 16384.0, 262_144.0];
 /// Value of `error_type` for responses with a status of 500 or above. Reasons are in `bedrock_gateway_requests_total`.
 const SERVER_ERROR: &str = "5xx";
 
+/// Value of `model` for guardrails that are applied without a model.
+const GUARDRAIL: &str = "guardrail";
+
 /// A finished model request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FinishedCall<'a> {
@@ -39,6 +46,10 @@ pub(crate) struct FinishedCall<'a> {
     /// Time to the first byte of a streamed response.
     pub(crate) first_byte: Option<Duration>,
     pub(crate) usage: Option<TokenUsage>,
+    /// Cost in dollars, if known.
+    pub(crate) cost: Option<f64>,
+    /// Tokens whose price is unknown.
+    pub(crate) unpriced: u64,
     /// Trace of the request, if it is sampled.
     pub(crate) trace_id: Option<TraceId>,
 }
@@ -102,6 +113,7 @@ struct TraceLabel {
 
 /// A histogram whose buckets have the trace of a request that fell into them.
 type Traced = HistogramWithExemplars<TraceLabel>;
+type Dollars = Counter<f64, AtomicU64>;
 type Histograms<L, H> = Family<L, H, fn() -> H>;
 
 /// The metrics of all model requests.
@@ -117,6 +129,8 @@ pub(super) struct CallMetrics {
     cache_reads: Family<ClientModelLabels, Counter>,
     cache_writes: Family<ClientModelLabels, Counter>,
     long_cache_writes: Family<ClientModelLabels, Counter>,
+    cost: Family<ClientModelLabels, Dollars>,
+    unpriced: Family<ClientModelLabels, Counter>,
     latest_durations: Histograms<DurationLabels, Traced>,
     latest_first_chunks: Histograms<ModelLabels, Traced>,
     latest_input: Family<ConventionLabels, Counter>,
@@ -142,6 +156,8 @@ struct Series {
     cache_reads: OnceLock<Counter>,
     cache_writes: OnceLock<Counter>,
     long_cache_writes: OnceLock<Counter>,
+    cost: OnceLock<Dollars>,
+    unpriced: OnceLock<Counter>,
     latest_durations: [OnceLock<Traced>; 2],
     latest_first_chunk: OnceLock<Traced>,
     latest_tokens: [OnceLock<Counter>; 5],
@@ -179,6 +195,8 @@ impl CallMetrics {
             cache_reads: Family::default(),
             cache_writes: Family::default(),
             long_cache_writes: Family::default(),
+            cost: Family::default(),
+            unpriced: Family::default(),
             latest_durations: Family::new_with_constructor(durations),
             latest_first_chunks: Family::new_with_constructor(first_tokens),
             latest_input: Family::default(),
@@ -216,6 +234,10 @@ impl CallMetrics {
                 "Input tokens written to the prompt cache, by client and model";
             long_cache_writes: "bedrock_gateway_cache_write_1h_tokens",
                 "Input tokens written to the prompt cache for an hour, part of those written";
+            cost: "bedrock_gateway_cost_dollars",
+                "Cost of requests in US dollars, by client and model, without tokens that have no price";
+            unpriced: "bedrock_gateway_unpriced_tokens",
+                "Tokens whose price is unknown, by client and model";
         }
         if self.conventions.latest {
             register_seconds! { registry, self,
@@ -264,6 +286,23 @@ impl CallMetrics {
         if let Some(usage) = &call.usage {
             self.record_usage(usage, &series);
         }
+        let labels = || series.client_model_labels();
+        if let Some(dollars) = call.cost {
+            series
+                .cost
+                .get_or_init(|| self.cost.get_or_create_owned(&labels()))
+                .inc_by(dollars);
+        }
+        increase(&series.unpriced, &self.unpriced, call.unpriced, labels);
+    }
+
+    /// Adds the cost of a guardrail that was applied without a model.
+    pub(super) fn guardrail(&self, client: &str, dollars: f64) {
+        let labels = ClientModelLabels {
+            client: client.to_owned(),
+            model: GUARDRAIL.to_owned(),
+        };
+        self.cost.get_or_create_owned(&labels).inc_by(dollars);
     }
 
     fn record_times(&self, call: &FinishedCall<'_>, series: &Series) {

@@ -121,6 +121,7 @@ impl RequestSpan {
         request_id: &str,
         client: &str,
         model: &str,
+        cost_usd: Option<f64>,
     ) {
         let span = self.context.span();
         if !span.is_recording() {
@@ -142,6 +143,9 @@ impl RequestSpan {
             if !value.is_empty() {
                 span.set_attribute(KeyValue::new(key, value.to_owned()));
             }
+        }
+        if let Some(cost) = cost_usd {
+            span.set_attribute(KeyValue::new("bedrock_access.cost_usd", cost));
         }
         // By OpenTelemetry's rules, a client's error is not an error of a server span.
         if status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16() {

@@ -65,6 +65,7 @@ pub(crate) fn gateway_config(access: &Validated) -> GatewayConfig {
         routing: access.routing.clone(),
         attribution: access.attribution,
         audit: access.audit.clone(),
+        prices: access.prices.clone(),
         ..GatewayConfig::default()
     }
 }

@@ -63,6 +63,7 @@ fn settings_that_the_gateway_reloads_do_not_replace_pods() {
         "limits: {firstTokenSeconds: 30, streamIdleSeconds: 60, totalSeconds: 900}",
         "routing: {stickyConversations: false, ejectAfterFailures: 3, ejectSeconds: 20}",
         "s3Sources: ['s3://media/*']",
+        "prices: {discountPercent: '7.5'}",
         "clients: {serviceAccounts: [{name: app, limits: {concurrentRequests: 3}}]}",
         "models: [{name: fast, targets: [{modelId: 'amazon.nova-lite-v1:0', assumeRole: {roleArn: 'arn:aws:iam::210987654321:role/Next'}}]}]",
         "limits: {tokensPerDay: 1, store: {redis: {url: 'redis://valkey:6379'}}}",
@@ -73,6 +74,20 @@ fn settings_that_the_gateway_reloads_do_not_replace_pods() {
     ] {
         assert_eq!(pod(more), before, "{more}");
     }
+}
+
+#[test]
+fn prices_of_the_object_are_in_the_configuration_of_its_gateways() {
+    let of = |more: &str| {
+        let config = build(&validated(more)).unwrap().config.object;
+        let text = config["data"]["gateway.yaml"].as_str().unwrap().to_owned();
+        api::GatewayConfig::from_yaml(&text).unwrap().prices
+    };
+    assert_eq!(of(""), None);
+    let own = of("prices: {discountPercent: '7.5', models: [{model: a.b, input: '1.25'}]}");
+    let own = own.unwrap();
+    assert_eq!(own.discount_percent.as_deref(), Some("7.5"));
+    assert_eq!(own.models[0].input.as_deref(), Some("1.25"));
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn failing(message: &str) -> PodState {
             message: message.to_owned(),
             roles: Vec::new(),
             ejected: Vec::new(),
+            spend: None,
         }),
         ..pod("chat-gateway-1")
     }

@@ -24,6 +24,14 @@ fn invalid_values_are_rejected_with_their_fields() {
         ),
         ("identity: {}", vec!["spec.identity"]),
         (
+            "prices: {discountPercent: '150'}",
+            vec!["spec.prices.discountPercent"],
+        ),
+        (
+            "prices: {models: [{model: a.b, discountPercent: '5'}]}",
+            vec!["spec.prices.models[0].model"],
+        ),
+        (
             "identity: {ambient: {}, podIdentity: {}}",
             vec!["spec.identity"],
         ),

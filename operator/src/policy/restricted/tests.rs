@@ -143,6 +143,7 @@ fn classes() -> Vec<(&'static str, Class)> {
         ("routing.*", Free),
         ("attribution.*", Free),
         ("audit.*", Free),
+        ("prices.*", Free),
         ("gateway.enabled", Free),
         ("gateway.replicas", Free),
         ("gateway.autoscaling.*", Free),

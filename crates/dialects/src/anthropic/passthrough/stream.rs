@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bedrock::converse::TokenUsage;
+use bedrock::converse::{BilledTier, TokenUsage};
 use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::json;
@@ -63,6 +63,7 @@ struct Usage {
     cache_creation_input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     cache_creation: Option<CacheCreation>,
+    service_tier: Option<BilledTier>,
 }
 
 /// Tokens written to the cache, by lifetime.
@@ -94,6 +95,7 @@ impl Usage {
                 *field = count;
             }
         }
+        *sum = sum.in_tier(self.service_tier);
         sum.total_tokens = sum.prompt_tokens().saturating_add(sum.output_tokens);
     }
 }
@@ -259,7 +261,7 @@ fn malformed_event() -> UpstreamError {
         status: 502,
         code: "stream_garbled".to_owned(),
         message: "Bedrock sent an invalid event in the stream".to_owned(),
-        usage: TokenUsage::default(),
+        usage: Box::default(),
     }
 }
 

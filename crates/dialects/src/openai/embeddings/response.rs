@@ -52,7 +52,7 @@ pub fn read_embedding_response(
         status: 502,
         code: "malformed_model_output".to_owned(),
         message,
-        usage: bedrock::converse::TokenUsage::default(),
+        usage: Box::default(),
     };
     let read: Body = serde_json::from_slice(body)
         .map_err(|error| malformed(format!("invalid response from the model: {error}")))?;

@@ -4,7 +4,10 @@
 //! (<https://github.com/BerriAI/litellm/issues/32759>). The calls of each choice get indexes from zero in order of
 //! their start.
 
-use bedrock::{converse::TokenUsage, sse::Event};
+use bedrock::{
+    converse::{BilledTier, TokenUsage},
+    sse::Event,
+};
 use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -35,6 +38,7 @@ struct Chunk<'a> {
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
     usage: Option<Usage>,
+    service_tier: Option<BilledTier>,
 }
 
 #[derive(Deserialize)]
@@ -104,7 +108,7 @@ impl PassthroughStream {
             return;
         };
         if let Some(usage) = chunk.usage {
-            self.usage = Some(usage.into());
+            self.usage = Some(TokenUsage::from(usage).in_tier(chunk.service_tier));
         }
         let edits = self.edits(&chunk);
         write(event, &edits, out);

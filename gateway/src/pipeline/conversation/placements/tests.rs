@@ -15,7 +15,14 @@ fn routes(targets: &str) -> Routes {
     let yaml = format!("models: [{{name: m, targets: [{targets}]}}]");
     let config = GatewayConfig::from_yaml(&yaml).unwrap();
     let region = "us-east-1".parse().unwrap();
-    Routes::try_new(&config, region, Endpoints::default(), None).unwrap()
+    Routes::try_new(
+        &config,
+        std::borrow::Cow::Borrowed(api::prices::builtin()),
+        region,
+        Endpoints::default(),
+        None,
+    )
+    .unwrap()
 }
 
 fn conversation(number: u32) -> Affinity {

@@ -10,6 +10,8 @@ const CALL: FinishedCall<'static> = FinishedCall {
     took: Duration::from_millis(2500),
     first_byte: Some(Duration::from_millis(500)),
     usage: None,
+    cost: None,
+    unpriced: 0,
     trace_id: None,
 };
 const LABELS: &str = "gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"aws.bedrock\",gen_ai_request_model=\"fast\"";
@@ -65,6 +67,31 @@ fn cache_tokens_have_counters_of_their_own_and_are_part_of_the_input() {
     );
     assert!(!page.contains("inference"), "{page}");
     assert!(!page.contains("token_type=\"input_cache"), "{page}");
+}
+
+#[test]
+fn cost_is_in_dollars_and_tokens_without_a_price_have_a_counter_of_their_own() {
+    let priced = FinishedCall {
+        cost: Some(0.25),
+        ..CALL
+    };
+    let unpriced = FinishedCall {
+        unpriced: 31,
+        ..CALL
+    };
+    let of_client = "client=\"a\",model=\"fast\"";
+    let page = page(
+        Conventions::default(),
+        Format::Text,
+        &[priced, priced, unpriced],
+    );
+    has(
+        &page,
+        &[
+            format!("bedrock_gateway_cost_dollars_total{{{of_client}}} 0.5"),
+            format!("bedrock_gateway_unpriced_tokens_total{{{of_client}}} 31"),
+        ],
+    );
 }
 
 #[test]

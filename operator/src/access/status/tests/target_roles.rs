@@ -22,6 +22,7 @@ fn with_role(ready: bool, said: Option<(bool, &str)>) -> PodState {
             message: String::new(),
             roles: role.into_iter().collect(),
             ejected: Vec::new(),
+            spend: None,
         }),
         ..pod("chat-gateway-1")
     }

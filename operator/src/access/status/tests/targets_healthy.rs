@@ -20,6 +20,7 @@ fn pod_with(ejected: &[(&str, u64)]) -> PodState {
             message: String::new(),
             roles: Vec::new(),
             ejected: targets.collect(),
+            spend: None,
         }),
         ..pod("chat-gateway-1")
     }
