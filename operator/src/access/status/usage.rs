@@ -207,7 +207,7 @@ mod tests {
                 spend: Some(SpendReport {
                     since,
                     today: period(day, nanodollars.0),
-                    month: period(&day[..7], nanodollars.1),
+                    month: period(day.get(..7).unwrap(), nanodollars.1),
                 }),
             }),
         }
