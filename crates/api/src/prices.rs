@@ -202,7 +202,8 @@ impl Rates {
     fn parts(&self, units: &Units) -> [(u64, Option<u64>); 8] {
         let write = self.cache_write_5m.or(self.input);
         [
-            (units.input, self.input),
+            // A model that is billed by the query reports tokens, but does not bill them.
+            (units.input, self.input.or(self.search.map(|_| 0))),
             (units.output, self.output),
             (units.cache_read, self.cache_read.or(self.input)),
             (units.cache_write_5m, write),

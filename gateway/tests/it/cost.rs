@@ -48,7 +48,8 @@ fn document(more: &str) -> String {
 
 /// Nanodollars.
 fn nano(dollars: f64) -> u64 {
-    format!("{:.0}", dollars * 1e9).parse().unwrap()
+    // The sum of no series is -0.
+    format!("{:.0}", dollars.abs() * 1e9).parse().unwrap()
 }
 
 /// The cost in the header of a response.
