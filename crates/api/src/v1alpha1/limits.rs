@@ -1,6 +1,6 @@
 //! Rate limits, size limits and timeouts of a gateway.
 //!
-//! The gateway does not know prices, so no limit is a budget in money; see `docs/decisions/0019-limits.md`.
+//! No limit is a budget in money; see `docs/decisions/0019-limits.md`.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
