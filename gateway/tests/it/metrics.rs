@@ -201,7 +201,7 @@ async fn many_clients_models_and_errors_stay_within_700_series_and_100_kilobytes
         let page = scrape(&rig, accept).await.text();
         let series = series(&page);
         assert!(
-            series.len() < 700 && page.len() < 100_000,
+            series.len() < 600 && page.len() < 100_000,
             "{} series, {} bytes:\n{}",
             series.len(),
             page.len(),

@@ -25,8 +25,7 @@ bedrock_gateway_tokens_total{client="team-a/app",model="smart",type="input"} 1
 bedrock_gateway_tokens_total{client="team-a/app",model="fast",type="output"} 40
 bedrock_gateway_cache_read_tokens_total{client="team-a/app",model="fast"} 100 1735689600
 bedrock_gateway_limit_refusals_total{limit="requestsPerMinute",scope="client",client="team-a/app"} 2
-bedrock_gateway_cost_dollars_total{client="team-a/app",model="fast"} 0.25
-bedrock_gateway_cost_dollars_total{client="team-a/app",model="smart"} 1.000045e0
+bedrock_gateway_cost_dollars_total{client="team-a/app"} 1.250045e0
 bedrock_gateway_unpriced_tokens_total{client="a \"quoted\" key",model="other"} 12
 "#;
 

@@ -85,6 +85,11 @@ struct ClientLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabel {
+    model: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ClientModelLabels {
     client: String,
     model: String,
@@ -129,7 +134,9 @@ pub(super) struct CallMetrics {
     cache_reads: Family<ClientModelLabels, Counter>,
     cache_writes: Family<ClientModelLabels, Counter>,
     long_cache_writes: Family<ClientModelLabels, Counter>,
-    cost: Family<ClientModelLabels, Dollars>,
+    /// By client and by model, not by both, to bound the number of series; tokens are by both.
+    cost: Family<ClientLabel, Dollars>,
+    model_cost: Family<ModelLabel, Dollars>,
     unpriced: Family<ClientModelLabels, Counter>,
     latest_durations: Histograms<DurationLabels, Traced>,
     latest_first_chunks: Histograms<ModelLabels, Traced>,
@@ -157,6 +164,7 @@ struct Series {
     cache_writes: OnceLock<Counter>,
     long_cache_writes: OnceLock<Counter>,
     cost: OnceLock<Dollars>,
+    model_cost: OnceLock<Dollars>,
     unpriced: OnceLock<Counter>,
     latest_durations: [OnceLock<Traced>; 2],
     latest_first_chunk: OnceLock<Traced>,
@@ -196,6 +204,7 @@ impl CallMetrics {
             cache_writes: Family::default(),
             long_cache_writes: Family::default(),
             cost: Family::default(),
+            model_cost: Family::default(),
             unpriced: Family::default(),
             latest_durations: Family::new_with_constructor(durations),
             latest_first_chunks: Family::new_with_constructor(first_tokens),
@@ -235,7 +244,9 @@ impl CallMetrics {
             long_cache_writes: "bedrock_gateway_cache_write_1h_tokens",
                 "Input tokens written to the prompt cache for an hour, part of those written";
             cost: "bedrock_gateway_cost_dollars",
-                "Cost of requests in US dollars, by client and model, without tokens that have no price";
+                "Cost of requests in US dollars, by client, without tokens that have no price";
+            model_cost: "bedrock_gateway_model_cost_dollars",
+                "Cost of requests in US dollars, by model, without tokens that have no price";
             unpriced: "bedrock_gateway_unpriced_tokens",
                 "Tokens whose price is unknown, by client and model";
         }
@@ -286,23 +297,31 @@ impl CallMetrics {
         if let Some(usage) = &call.usage {
             self.record_usage(usage, &series);
         }
-        let labels = || series.client_model_labels();
         if let Some(dollars) = call.cost {
-            series
-                .cost
-                .get_or_init(|| self.cost.get_or_create_owned(&labels()))
-                .inc_by(dollars);
+            let cost = || self.cost_of(client);
+            series.cost.get_or_init(cost).inc_by(dollars);
+            let cost = || self.cost_of_model(model);
+            series.model_cost.get_or_init(cost).inc_by(dollars);
         }
-        increase(&series.unpriced, &self.unpriced, call.unpriced, labels);
+        increase(&series.unpriced, &self.unpriced, call.unpriced, || {
+            series.client_model_labels()
+        });
+    }
+
+    fn cost_of(&self, client: &str) -> Dollars {
+        let client = client.to_owned();
+        self.cost.get_or_create_owned(&ClientLabel { client })
+    }
+
+    fn cost_of_model(&self, model: &str) -> Dollars {
+        let model = model.to_owned();
+        self.model_cost.get_or_create_owned(&ModelLabel { model })
     }
 
     /// Adds the cost of a guardrail that was applied without a model.
     pub(super) fn guardrail(&self, client: &str, dollars: f64) {
-        let labels = ClientModelLabels {
-            client: client.to_owned(),
-            model: GUARDRAIL.to_owned(),
-        };
-        self.cost.get_or_create_owned(&labels).inc_by(dollars);
+        self.cost_of(client).inc_by(dollars);
+        self.cost_of_model(GUARDRAIL).inc_by(dollars);
     }
 
     fn record_times(&self, call: &FinishedCall<'_>, series: &Series) {

@@ -88,7 +88,8 @@ fn cost_is_in_dollars_and_tokens_without_a_price_have_a_counter_of_their_own() {
     has(
         &page,
         &[
-            format!("bedrock_gateway_cost_dollars_total{{{of_client}}} 0.5"),
+            "bedrock_gateway_cost_dollars_total{client=\"a\"} 0.5".to_owned(),
+            "bedrock_gateway_model_cost_dollars_total{model=\"fast\"} 0.5".to_owned(),
             format!("bedrock_gateway_unpriced_tokens_total{{{of_client}}} 31"),
         ],
     );
