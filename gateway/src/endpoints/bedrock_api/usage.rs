@@ -1,5 +1,7 @@
 //! Token usage and errors of forwarded responses, from headers and from frames of a stream. Pure.
 
+use std::fmt;
+
 use api::prices::GuardrailUnits;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bedrock::{
@@ -9,7 +11,10 @@ use bedrock::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, header};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use crate::upstream::operation::Operation;
@@ -72,12 +77,47 @@ impl WithUsage {
 }
 
 /// A response of InvokeModel: a JSON object with any members.
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Invoked<'a> {
-    #[serde(borrow, default)]
     images: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum InvokedMember {
+    Images,
+    Usage,
+    #[serde(other)]
+    Other,
+}
+
+// By hand: a derived struct would also be read from an array.
+impl<'de: 'a, 'a> Deserialize<'de> for Invoked<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Invoked<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut found = Invoked::default();
+                while let Some(member) = map.next_key()? {
+                    match member {
+                        InvokedMember::Images => found.images = map.next_value()?,
+                        InvokedMember::Usage => found.usage = map.next_value()?,
+                        InvokedMember::Other => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(found)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
 }
 
 /// Claude's first event.
