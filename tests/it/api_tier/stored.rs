@@ -122,7 +122,8 @@ async fn kubectl_prints_readiness_and_the_rest_on_request() {
     assert_eq!(
         rows[0],
         [
-            "NAME", "READY", "REASON", "GATEWAYS", "AGE", "SIDECARS", "ENDPOINT", "ROLE"
+            "NAME", "READY", "REASON", "GATEWAYS", "AGE", "SIDECARS", "ENDPOINT", "TODAY", "MONTH",
+            "ROLE"
         ]
     );
     // The object has no sidecars.
