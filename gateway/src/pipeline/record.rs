@@ -85,14 +85,7 @@ pub(crate) struct RequestRecord {
     timing: Option<Arc<Timing>>,
     outcome: Option<Outcome>,
     /// The audit record; none if they are off.
-    audit: Option<Box<Audited>>,
-}
-
-/// The audit record with the clock for its time.
-#[derive(Debug)]
-struct Audited {
-    entry: audit::Entry,
-    clock: SharedTimeSource,
+    audit: Option<Box<audit::Entry>>,
 }
 
 #[derive(Debug)]
@@ -117,8 +110,7 @@ impl RequestRecord {
         let audit = state.audit().map(|audit| {
             let entry = audit::Entry::new(audit, context.peer);
             calls.set_audit(entry.attempts().clone());
-            let clock = state.settings().clock.clone();
-            Box::new(Audited { entry, clock })
+            Box::new(entry)
         });
         Self {
             calls,
@@ -179,8 +171,8 @@ impl RequestRecord {
 
     /// The body of the request has arrived.
     pub(crate) fn set_body(&mut self, body: &Bytes) {
-        if let Some(audited) = &mut self.audit {
-            apart(body.len(), || audited.entry.set_body(body));
+        if let Some(entry) = &mut self.audit {
+            apart(body.len(), || entry.set_body(body));
         }
     }
 
@@ -312,10 +304,9 @@ impl RequestRecord {
 
     /// Writes the audit record, if any.
     fn write_audit(&mut self, outcome: &Outcome, took: Duration, cost: Cost) {
-        let Some(audited) = self.audit.take() else {
+        let Some(entry) = self.audit.take() else {
             return;
         };
-        let Audited { entry, clock } = *audited;
         let outcome = audit::Outcome {
             request_id: &self.calls.request_id,
             route: self.route,
@@ -329,7 +320,7 @@ impl RequestRecord {
             usage: self.usage,
             cost_nanodollars: cost.known().map(|amount| amount.0),
         };
-        entry.write(&outcome, clock.now());
+        entry.write(&outcome, self.clock.now());
     }
 
     /// Adds the cost to what the process has spent.
