@@ -7,6 +7,7 @@ mod aider;
 mod claude_code;
 mod codex;
 mod opencode;
+mod prompt_cache;
 
 use awsdouble::{Config, Double, Fault, FaultAction, allow_bedrock};
 use serde_json::Value;
@@ -27,6 +28,11 @@ struct Rig {
 /// A gateway in front of a double. Names that start with `claude` are Claude by passthrough, unless they end with
 /// `converse`; `gpt` and `gpt-oss` are served by bedrock-mantle.
 async fn rig() -> Rig {
+    rig_with("").await
+}
+
+/// The same with more settings.
+async fn rig_with(settings: &str) -> Rig {
     let config =
         Config::default().with_user("app", "AKIAIOSFODNN7EXAMPLE", SECRET, allow_bedrock());
     let double = Double::start(config).await.unwrap();
@@ -35,6 +41,7 @@ async fn rig() -> Rig {
     let text = format!(
         "
 allow: ['*']
+{settings}
 endpoints: {{bedrockMantle: '{}'}}
 models:
 - {{name: claude-sonnet-4-5, targets: [{{modelId: 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'}}]}}

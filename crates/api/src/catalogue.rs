@@ -278,10 +278,10 @@ impl Catalogue {
         }
     }
 
-    /// A hint for users: how to call a model from a region, with the date of the table. `None` if the model is unknown,
-    /// and outside the commercial regions.
+    /// A hint for users whose call was rejected: how to call a model from a region, with the date of the table. `None` if the
+    /// model is unknown or has no other id, and outside the commercial regions.
     ///
-    /// `id` is the id of a foundation model or of a cross-region inference profile.
+    /// `id` is the rejected id of a foundation model or of a cross-region inference profile.
     pub fn advice(&self, id: &str, region: &Region) -> Option<String> {
         if region.partition() != Partition::Aws {
             return None;
@@ -294,12 +294,14 @@ impl Catalogue {
             ));
         }
         let model = self.models.get(foundation)?;
-        let here: Vec<String> = model.ids_in(foundation, region);
+        let mut here: Vec<String> = model.ids_in(foundation, region);
         if !here.is_empty() {
-            return Some(format!(
-                "In {region}, use the id {} {dated}.",
-                here.join(" or ")
-            ));
+            // The rejected id can be that of another API.
+            here.retain(|other| other != id);
+            return (!here.is_empty()).then(|| {
+                let ids = here.join(" or ");
+                format!("In {region}, use the id {ids} {dated}.")
+            });
         }
         let mut options = Vec::new();
         let own = &model.on_demand | &model.mantle;

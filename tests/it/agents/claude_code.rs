@@ -11,16 +11,16 @@ use crate::support::{
     lane,
 };
 
-const PACKAGE: &str = "@anthropic-ai/claude-code";
+pub(super) const PACKAGE: &str = "@anthropic-ai/claude-code";
 const SONNET: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
-struct ClaudeCode {
+pub(super) struct ClaudeCode {
     program: PathBuf,
     place: Workspace,
 }
 
 impl ClaudeCode {
-    fn new(program: PathBuf) -> Self {
+    pub(super) fn new(program: PathBuf) -> Self {
         let place = Workspace::new();
         let servers = json!({"mcpServers": {"demo": {"command": "node", "args": [mcp_server()]}}});
         place.write("mcp.json", servers.to_string());
@@ -28,7 +28,7 @@ impl ClaudeCode {
     }
 
     /// Sends a prompt; `more` are further arguments.
-    async fn ask(&self, rig: &Rig, model: &str, prompt: &str, more: &[&str]) -> Printed {
+    pub(super) async fn ask(&self, rig: &Rig, model: &str, prompt: &str, more: &[&str]) -> Printed {
         let url = rig.gateway.url();
         let environment = [
             ("ANTHROPIC_BASE_URL", url.as_str()),

@@ -11,15 +11,15 @@ use crate::support::{
     lane,
 };
 
-const PACKAGE: &str = "@openai/codex";
+pub(super) const PACKAGE: &str = "@openai/codex";
 
-struct Codex {
+pub(super) struct Codex {
     program: PathBuf,
     place: Workspace,
 }
 
 impl Codex {
-    fn new(program: PathBuf, rig: &Rig) -> Self {
+    pub(super) fn new(program: PathBuf, rig: &Rig) -> Self {
         let place = Workspace::new();
         let settings = format!(
             r#"
@@ -47,7 +47,7 @@ args = ["{}"]
     }
 
     /// Sends a prompt in a new conversation, or in the last one.
-    async fn ask(&self, model: &str, prompt: &str, again: bool) -> Printed {
+    pub(super) async fn ask(&self, model: &str, prompt: &str, again: bool) -> Printed {
         let mut arguments = vec!["exec", "--skip-git-repo-check", "--json", "-m", model];
         if again {
             arguments.extend(["resume", "--last"]);

@@ -244,6 +244,11 @@ fn advice_lists_the_ids_in_the_region_or_the_regions_of_the_model() {
     let here = table.advice(sonnet, &region("eu-central-1")).unwrap();
     assert!(here.contains(&format!("eu.{sonnet}")), "{here}");
     assert!(here.contains(table.as_of()), "{here}");
+    // On bedrock-mantle, the id works as it is.
+    let rejected = "openai.gpt-5.6-sol";
+    let other = table.advice(rejected, &region("us-east-1")).unwrap();
+    assert!(other.contains(&format!("us.{rejected}")), "{other}");
+    assert!(!other.contains(&format!("id {rejected}")), "{other}");
     let elsewhere = table
         .advice(
             "anthropic.claude-3-haiku-20240307-v1:0",
