@@ -18,3 +18,4 @@ mod send;
 mod sign;
 pub(crate) mod stream;
 pub(crate) mod target;
+mod words;

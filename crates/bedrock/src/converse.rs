@@ -11,7 +11,9 @@ mod json_str;
 mod request;
 mod response;
 mod stream;
-mod text;
+pub mod text;
+
+use serde::Deserialize;
 
 pub use content::{
     CachePoint, CachePointKind, CitationsConfig, ContentBlock, DocumentBlock, GuardContent,
@@ -33,3 +35,14 @@ pub use stream::{
     BlockDelta, BlockStart, Delta, EventError, MessageStop, Metadata, ReasoningDelta, Start,
     StreamEvent, ToolUseDelta, ToolUseStart,
 };
+
+/// Reads JSON. The encoding is checked at once; `serde_json` would check each string of a slice.
+///
+/// # Errors
+/// When the bytes are not JSON of this type.
+pub fn from_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> serde_json::Result<T> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(bytes),
+    }
+}

@@ -10,7 +10,7 @@ mod canonical;
 mod keys;
 mod verify;
 
-use std::time::SystemTime;
+use std::{cell::RefCell, time::SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::sign::v4::calculate_signature;
@@ -102,23 +102,52 @@ pub fn sign(
             .header(name.as_str(), request.headers.get_all(name))
             .ok_or_else(|| SignError::HeaderNotText(name.clone()))?;
     }
-    let canonical = canonical.finish(&signed_headers, &hex::encode(Sha256::digest(body)));
+    let canonical = canonical.finish(&signed_headers, HexHash::of(body).as_str());
 
     let date = timestamp.get(..8).unwrap_or_default();
-    let scope = format!("{date}/{region}/{service}/aws4_request");
+    let scope = [date, region, service, "aws4_request"].join("/");
     let text = string_to_sign(&timestamp, &scope, &canonical);
     let key = keys::signing_key(identity, credentials, time, region, service);
     let signature = calculate_signature(key, text.as_bytes());
-    let authorization = format!(
-        "{ALGORITHM} Credential={}/{scope}, SignedHeaders={signed_headers}, Signature={signature}",
-        credentials.access_key_id()
-    );
+    let authorization = [
+        ALGORITHM,
+        " Credential=",
+        credentials.access_key_id(),
+        "/",
+        &scope,
+        ", SignedHeaders=",
+        &signed_headers,
+        ", Signature=",
+        &signature,
+    ]
+    .concat();
     set(request, AUTHORIZATION, &authorization, true)
 }
 
 fn string_to_sign(timestamp: &str, scope: &str, canonical: &str) -> String {
-    let hash = hex::encode(Sha256::digest(canonical));
-    [ALGORITHM, timestamp, scope, &hash].join("\n")
+    let hash = HexHash::of(canonical.as_bytes());
+    [ALGORITHM, timestamp, scope, hash.as_str()].join("\n")
+}
+
+/// A SHA-256 hash in hexadecimal digits.
+struct HexHash([u8; 64]);
+
+impl HexHash {
+    fn of(bytes: &[u8]) -> Self {
+        let mut digits = [b'0'; 64];
+        // Two digits for each of the 32 bytes.
+        let _ = hex::encode_to_slice(Sha256::digest(bytes), &mut digits);
+        Self(digits)
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+thread_local! {
+    /// The last second that the thread formatted.
+    static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 
 /// A time such as `20260102T030405Z`.
@@ -126,6 +155,16 @@ fn timestamp(time: SystemTime) -> String {
     let seconds = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
+    LAST.with_borrow_mut(|(last, text)| {
+        if *last != seconds || text.is_empty() {
+            *last = seconds;
+            *text = formatted(seconds);
+        }
+        text.clone()
+    })
+}
+
+fn formatted(seconds: u64) -> String {
     let time = DateTime::from_secs(i64::try_from(seconds).unwrap_or_default());
     // Only years after 9999 have no such form.
     let mut text = time.fmt(Format::DateTime).unwrap_or_default();
@@ -154,11 +193,13 @@ fn host(request: &Parts) -> Result<HeaderValue, SignError> {
         Some(scheme) if *scheme == Scheme::HTTP => Some(80),
         _ => None,
     };
-    let text = match authority.port_u16() {
-        Some(port) if Some(port) != implied => format!("{}:{port}", authority.host()),
-        _ => authority.host().to_owned(),
+    let text = match authority.port() {
+        Some(port) if Some(port.as_u16()) != implied => {
+            &[authority.host(), ":", port.as_str()].concat()
+        }
+        _ => authority.host(),
     };
-    HeaderValue::from_str(&text).map_err(|_| SignError::NoHost)
+    HeaderValue::from_str(text).map_err(|_| SignError::NoHost)
 }
 
 #[cfg(test)]

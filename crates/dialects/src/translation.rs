@@ -8,6 +8,7 @@
 pub(crate) mod cache;
 pub(crate) mod context;
 pub(crate) mod conversation;
+mod cursor;
 mod error;
 pub(crate) mod fields;
 pub(crate) mod guardrail;
@@ -36,6 +37,7 @@ pub(crate) mod turns;
 pub(crate) mod warnings;
 pub(crate) mod write;
 
+pub use cursor::Cursor;
 pub use error::{RequestError, StreamError, UpstreamError};
 pub use fields::FieldDescription;
 pub use guardrail::twice as guardrail_set_twice;

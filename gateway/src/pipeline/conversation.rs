@@ -3,7 +3,6 @@
 //! Only hashes of requests are kept, in bounded memory. See ADR-0029.
 
 mod difference;
-mod json;
 mod memory;
 mod outline;
 mod placements;

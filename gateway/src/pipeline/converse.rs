@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bedrock::{
-    converse::{ConverseRequest, ConverseResponse, StreamEvent, TierUsed, TokenUsage},
+    converse::{ConverseRequest, ConverseResponse, StreamEvent, TierUsed, TokenUsage, from_json},
     eventstream::Frame,
 };
 use bytes::Bytes;
@@ -107,8 +107,7 @@ pub(crate) fn whole<R, P>(
 /// # Errors
 /// When it is unreadable.
 pub(crate) fn read_response(body: &[u8]) -> Result<ConverseResponse> {
-    let mut response: ConverseResponse =
-        serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let mut response: ConverseResponse = from_json(body).map_err(|error| unreadable(&error))?;
     // All fields have defaults, so that other JSON, such as that of a proxy, is an empty response.
     if response.output.message.content.is_empty() {
         check_converse(body)?;

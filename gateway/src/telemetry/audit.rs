@@ -9,7 +9,6 @@ mod redaction;
 mod writer;
 
 use std::{
-    fmt::Write as _,
     net::IpAddr,
     path::PathBuf,
     sync::{
@@ -235,11 +234,11 @@ impl Entry {
 
     /// Hashes the body of the request.
     pub(crate) fn set_body(&mut self, body: &Bytes) {
-        let mut sha256 = String::with_capacity(64);
-        for byte in ring::digest::digest(&ring::digest::SHA256, body).as_ref() {
-            // Writing into a string cannot fail.
-            let _ = write!(sha256, "{byte:02x}");
-        }
+        let hash = ring::digest::digest(&ring::digest::SHA256, body);
+        let mut digits = vec![b'0'; 64];
+        // Two digits for each of the 32 bytes.
+        let _ = hex::encode_to_slice(hash, &mut digits);
+        let sha256 = String::from_utf8(digits).unwrap_or_default();
         self.body = Some(Body {
             sha256,
             bytes: body.len(),

@@ -13,7 +13,6 @@ use bedrock::apis::{Protocol, Service};
 use bytes::Bytes;
 use dialects::translation::RequestError;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use memchr::memmem;
 use serde_json::{Value, value::RawValue};
 
 use super::{call::Prepared, members::Members, operation::Operation};
@@ -113,23 +112,34 @@ fn pair(out: &mut String, key: &str, value: &str) {
     out.push('"');
     out.push_str(key);
     out.push_str("\":\"");
-    let allowed = |c: char| c.is_ascii_alphanumeric() || " :_@$#=/+,-.".contains(c);
-    let fitting = value.chars().take(MAX_VALUE_BYTES);
-    out.extend(fitting.map(|c| if allowed(c) { c } else { '_' }));
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b" :_@$#=/+,-.".contains(&byte);
+    if value.len() <= MAX_VALUE_BYTES && value.bytes().all(allowed) {
+        out.push_str(value);
+    } else {
+        let fitting = value.chars().take(MAX_VALUE_BYTES);
+        let is_allowed = |c: char| u8::try_from(c).is_ok_and(allowed);
+        out.extend(fitting.map(|c| if is_allowed(c) { c } else { '_' }));
+    }
     out.push('"');
 }
 
-/// Replaces the client's attribution of a request by the gateway's.
+/// Replaces the client's attribution of a request by the gateway's. `is_marked`: whether the body may contain attribution.
 ///
 /// # Errors
 /// 400 if the body is ambiguous.
-pub(super) fn mark<C>(prepared: &mut Prepared<C>, origin: &Origin<'_>) -> Result<()> {
+pub(super) fn mark<C>(
+    prepared: &mut Prepared<C>,
+    is_marked: bool,
+    origin: &Origin<'_>,
+) -> Result<()> {
     for name in attributing(&prepared.headers) {
         prepared.headers.remove(&name);
         prepared.warnings.push(format!("{name}: {DROPPED}"));
     }
     match prepared.operation {
-        Operation::Converse | Operation::ConverseStream => mark_converse(prepared, origin)?,
+        Operation::Converse | Operation::ConverseStream => {
+            mark_converse(prepared, is_marked, origin)?;
+        }
         Operation::InvokeModel | Operation::InvokeModelWithResponseStream => {
             let headers = &mut prepared.headers;
             set(headers, METADATA_HEADER, origin.metadata(None).as_deref());
@@ -157,9 +167,13 @@ fn set(headers: &mut HeaderMap, name: HeaderName, text: Option<&str>) {
     }
 }
 
-fn mark_converse<C>(prepared: &mut Prepared<C>, origin: &Origin<'_>) -> Result<()> {
+fn mark_converse<C>(
+    prepared: &mut Prepared<C>,
+    is_marked: bool,
+    origin: &Origin<'_>,
+) -> Result<()> {
     let mut own = *origin;
-    if may_attribute(&prepared.body) {
+    if is_marked {
         while let Some(body) = without_project(&prepared.body) {
             prepared.body = body;
             prepared.warnings.push(format!("{PROJECT}: {DROPPED}"));
@@ -209,13 +223,6 @@ fn attributing(headers: &HeaderMap) -> Vec<HeaderName> {
         name.starts_with("x-amzn-bedrock-") && ATTRIBUTION.iter().any(|part| name.contains(part))
     };
     headers.keys().filter(is_attribution).cloned().collect()
-}
-
-/// A cheap check for the many bodies without attribution. The names may be written with escapes.
-fn may_attribute(body: &[u8]) -> bool {
-    [METADATA.as_bytes(), PROJECT.as_bytes(), b"\\u00"]
-        .iter()
-        .any(|part| memmem::find(body, part).is_some())
 }
 
 /// The body without its first project, if any.

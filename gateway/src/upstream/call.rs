@@ -24,6 +24,7 @@ use super::{
     s3_sources,
     send::{CREDENTIALS_TIMEOUT, Exchange},
     target::{Target, Targets},
+    words::Words,
 };
 use crate::http::{
     client::Client,
@@ -138,14 +139,17 @@ impl<P> Call<'_, P> {
         calls: &CallRecord,
     ) -> Result<Prepared<C>> {
         guardrail::enforce(self.guardrail, target, &mut prepared)?;
-        s3_sources::check(self.s3_sources, &prepared.body)?;
+        let words = Words::of(&prepared.body);
+        if words.s3 {
+            s3_sources::check(self.s3_sources, &prepared.body)?;
+        }
         let origin = Origin {
             attribution: self.attribution,
             project: target.project.as_deref(),
             caller: &calls.client,
             request_id: &calls.request_id,
         };
-        attribution::mark(&mut prepared, &origin)?;
+        attribution::mark(&mut prepared, words.attribution, &origin)?;
         Ok(prepared)
     }
 

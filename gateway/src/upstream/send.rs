@@ -130,6 +130,13 @@ impl Exchange<'_> {
         }
     }
 
+    /// The host and port of the target, for messages.
+    fn endpoint(&self) -> String {
+        let url = self.target.url(self.operation).ok();
+        let authority = url.as_ref().and_then(|url| url.authority());
+        authority.map_or_else(String::new, ToString::to_string)
+    }
+
     async fn send(&self, credentials: &ActiveCredentials) -> Result<Response<Incoming>> {
         let now = self.credentials.now();
         let request = sign::request(
@@ -140,15 +147,11 @@ impl Exchange<'_> {
             credentials,
             now,
         )?;
-        let endpoint = request
-            .uri()
-            .authority()
-            .map_or_else(String::new, ToString::to_string);
         self.client
             .request(request)
             .await
             .map_err(|error| GatewayError::Unreachable {
-                endpoint,
+                endpoint: self.endpoint(),
                 cause: causes(&error),
             })
     }

@@ -131,8 +131,8 @@ impl Target {
             Service::Mantle => &self.mantle,
         };
         let url = match operation.path() {
-            Path::OfResource(last) => format!("{base}{}/{last}", self.resource),
-            Path::Fixed(path) => format!("{base}{path}"),
+            Path::OfResource(last) => [base, self.resource.as_str(), "/", last].concat(),
+            Path::Fixed(path) => [base, path].concat(),
         };
         url.parse()
             .map_err(|_| GatewayError::Internal("the endpoint of the target is not a URL"))

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
+    from_json,
     json_str::JsonStr,
     response::{SERVER_TOOL_USE, StopReason, TierUsed, TokenUsage, null_as_default},
 };
@@ -186,15 +187,15 @@ impl<'a> StreamEvent<'a> {
     pub fn from_frame_parts(event_type: &str, payload: &'a [u8]) -> Result<Self, EventError> {
         let event = match event_type {
             "messageStart" => return Ok(Self::MessageStart),
-            "contentBlockStart" => serde_json::from_slice(payload).map(Self::ContentBlockStart),
-            "contentBlockDelta" => serde_json::from_slice(payload).map(Self::ContentBlockDelta),
+            "contentBlockStart" => from_json(payload).map(Self::ContentBlockStart),
+            "contentBlockDelta" => from_json(payload).map(Self::ContentBlockDelta),
             "contentBlockStop" => {
-                serde_json::from_slice::<BlockStop>(payload).map(|stop| Self::ContentBlockStop {
+                from_json::<BlockStop>(payload).map(|stop| Self::ContentBlockStop {
                     index: stop.content_block_index,
                 })
             }
-            "messageStop" => serde_json::from_slice(payload).map(Self::MessageStop),
-            "metadata" => serde_json::from_slice(payload).map(|metadata: Metadata<'a>| {
+            "messageStop" => from_json(payload).map(Self::MessageStop),
+            "metadata" => from_json(payload).map(|metadata: Metadata<'a>| {
                 let usage = metadata
                     .usage
                     .in_tier(metadata.service_tier.as_ref().map(TierUsed::billed));

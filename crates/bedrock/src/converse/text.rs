@@ -3,28 +3,40 @@
 //! `serde_json` looks up each byte of a string in a table. Most long strings need no escapes, which a check of whole
 //! vectors shows ten times faster; such a string is written as raw JSON.
 
-use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde::{Serializer, ser::SerializeStruct};
 
 /// Shorter strings cost less than the copy.
-const LONG_BYTES: usize = 1024;
+const LONG_BYTES: usize = 256;
+/// How `serde_json` names a struct whose text it writes as it is: `RawValue`, which would be parsed first. Tests fail if that
+/// changes.
+const RAW: &str = "$serde_json::private::RawValue";
 
 /// Serializes a string.
 ///
 /// # Errors
 /// Those of the serializer.
-pub(super) fn serialize<S: Serializer>(
-    text: &impl AsRef<str>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+pub fn serialize<S: Serializer>(text: &impl AsRef<str>, serializer: S) -> Result<S::Ok, S::Error> {
     let text = text.as_ref();
     if text.len() >= LONG_BYTES && is_plain(text.as_bytes()) {
-        let quoted = ["\"", text, "\""].concat();
-        if let Ok(raw) = serde_json::from_str::<&RawValue>(&quoted) {
-            return raw.serialize(serializer);
-        }
+        let mut raw = serializer.serialize_struct(RAW, 1)?;
+        raw.serialize_field(RAW, &["\"", text, "\""].concat())?;
+        return raw.end();
     }
     serializer.serialize_str(text)
+}
+
+/// Serializes a string, or `null`.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize_option<S: Serializer>(
+    text: &Option<impl AsRef<str>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match text {
+        Some(text) => serialize(text, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// Whether a string needs no escapes.

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{error::RequestError, refused};
+use super::{cursor::Cursor, error::RequestError, refused};
 
 /// The fields that routing needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,11 +111,58 @@ impl<'de> Deserialize<'de> for RawHead<'de> {
     }
 }
 
-/// Reads the model and the stream flag of a request, and rejects fields that no endpoint honours.
+impl Head {
+    /// Reads a body without a parser. `None` for one that only a parser can judge: with an error, an escape or a field that may be
+    /// rejected.
+    fn scan(body: &[u8]) -> Option<Self> {
+        let (mut model, mut stream, mut is_claude_shaped) = (None, None, false);
+        let mut cursor = Cursor::new(body);
+        cursor.members(|cursor, name| {
+            let name = std::str::from_utf8(name).ok()?;
+            match name {
+                "model" if model.is_none() && cursor.peek()? == b'"' => {
+                    let text = std::str::from_utf8(cursor.string()?).ok()?;
+                    let is_plain = !text.contains(|c: char| c == '\\' || c.is_ascii_control());
+                    model = (is_plain && !text.trim().is_empty()).then_some(text);
+                    model?;
+                }
+                "stream" if stream.is_none() => {
+                    stream = Some(match cursor.value()? {
+                        b"true" => true,
+                        b"false" => false,
+                        _ => return None,
+                    });
+                }
+                "model" | "stream" => return None,
+                "system" | "stop_sequences" | "anthropic_version" => {
+                    cursor.value()?;
+                    is_claude_shaped = true;
+                }
+                name if name.contains('\\') || refused::name(name).is_some() => return None,
+                _ => {
+                    cursor.value()?;
+                }
+            }
+            Some(())
+        })?;
+        let head = Self {
+            model: model?.to_owned(),
+            stream: stream.unwrap_or(false),
+            is_claude_shaped,
+        };
+        cursor.is_end().then_some(head)
+    }
+}
+
+/// Reads the model and the stream flag of a request, and rejects fields that no endpoint honours. A body may be invalid in values that it
+/// skips: who reads those finds out.
 ///
 /// # Errors
 /// When the body is not a JSON object, `model` is missing, empty, duplicate or not a string, or a field is rejected.
 pub fn head(body: &[u8]) -> Result<Head, RequestError> {
+    if let Some(head) = Head::scan(body) {
+        return Ok(head);
+    }
     // serde would also read a struct from an array.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(RequestError::no_object());
@@ -174,6 +221,8 @@ pub fn with_client_model(body: &[u8], model: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -199,6 +248,68 @@ mod tests {
         // Found by fuzzing: invalid UTF-8 in a member that is not read.
         let broken = b"{\"model\":\"m\",\"x\":\"\xff\"}";
         assert!(head(broken).is_ok() && with_model(broken, "m").is_err());
+    }
+
+    /// As a parser reads it.
+    fn parsed(body: &str) -> Option<Head> {
+        let raw: RawHead<'_> = serde_json::from_str(body).ok()?;
+        let head = Head {
+            model: raw.model?.into_owned(),
+            stream: raw.stream.unwrap_or(false),
+            is_claude_shaped: raw.is_claude_shaped,
+        };
+        (raw.refused.is_empty() && !head.model.trim().is_empty()).then_some(head)
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(serde_json::Value::from),
+            any::<i32>().prop_map(serde_json::Value::from),
+            "[a-c\\\\\"\n{}\\[\\],:é]{0,8}".prop_map(serde_json::Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+                prop::collection::vec(("model|stream|a", inner), 0..4)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn bodies_are_read_as_a_parser_reads_them(
+            members in prop::collection::vec(("model|stream|messages|system|thread|mod\\\\u0065l|é", json()), 0..5),
+            model in prop::option::of("[a-z.:\\\\\" ]{0,6}"),
+            cut in 0..400_usize,
+        ) {
+            let model = model.map(|model| format!("\"model\":{}", serde_json::Value::from(model)));
+            let members = members.into_iter().map(|(name, value)| format!("\"{name}\" : {value}"));
+            let mut body = format!(" {{{}}} ", members.chain(model).collect::<Vec<_>>().join(","));
+            prop_assert!(Head::scan(body.as_bytes()).is_none_or(|head| Some(head) == parsed(&body)), "{}", body);
+            // A body that is cut, or has more after it, needs a parser for its error.
+            body.truncate(body.floor_char_boundary(cut.min(body.len().saturating_sub(2))));
+            prop_assert_eq!(Head::scan(body.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn most_bodies_need_no_parser() {
+        for body in [
+            r#"{"model":"m","messages":[{"role":"user","content":"\"{\\n"}],"stream":true}"#,
+            "{\n \"stream\": false, \"system\": [], \"model\": \"m\"\n}\n",
+        ] {
+            let scanned = Head::scan(body.as_bytes());
+            assert!(scanned.is_some() && scanned == parsed(body), "{body}");
+        }
+        for body in [
+            r#"{"model":"m","thread":{}}"#,
+            r#"{"model":"m","stream":1}"#,
+            r#"{"model":"m","model":"n"}"#,
+        ] {
+            assert_eq!(Head::scan(body.as_bytes()), None, "{body}");
+        }
     }
 
     #[track_caller]

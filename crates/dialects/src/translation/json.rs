@@ -215,16 +215,13 @@ impl<'a> Object<'a> {
 
     /// Takes a member out; `null` counts as absent. The last of duplicate members counts.
     pub(crate) fn take(&mut self, key: &str) -> Option<Json<'a>> {
-        let mut found = None;
-        self.0.retain_mut(|(name, value)| {
-            if name == key {
-                found = Some(std::mem::replace(value, Json::Null));
-                false
-            } else {
-                true
-            }
-        });
-        found.filter(|value| !value.is_null())
+        let at = self.0.iter().rposition(|(name, _)| name == key)?;
+        let (_, value) = self.0.remove(at);
+        // What is left before it are duplicates.
+        if self.0.iter().take(at).any(|(name, _)| name == key) {
+            self.0.retain(|(name, _)| name != key);
+        }
+        (!value.is_null()).then_some(value)
     }
 
     /// Sets a member; replaces a member of the same name.

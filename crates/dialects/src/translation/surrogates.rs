@@ -4,7 +4,9 @@
 //! tool results, and then in every request of the conversation, and every parser of UTF-8 rejects it
 //! (<https://github.com/anthropics/claude-code/issues/56064>).
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 /// The warning for a repaired body.
 pub const REPAIRED: (&str, &str) = (
@@ -12,11 +14,14 @@ pub const REPAIRED: (&str, &str) = (
     "half of a surrogate pair in a string was replaced by U+FFFD",
 );
 
+/// The start of an escape of a UTF-16 unit.
+static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\\u"));
+
 /// The body with U+FFFD for each lone surrogate; `None` if it has none, so that other bodies keep their bytes.
 pub fn repaired(body: &[u8]) -> Option<Vec<u8>> {
     // Surrogates are the escapes from \ud800 to \udfff.
     let is_surrogate = |at: &usize| matches!(body.get(at.saturating_add(2)), Some(b'd' | b'D'));
-    memmem::find_iter(body, b"\\u").find(is_surrogate)?;
+    ESCAPE.find_iter(body).find(is_surrogate)?;
     let mut out: Option<Vec<u8>> = None;
     let mut copied = 0;
     let mut at = 0;

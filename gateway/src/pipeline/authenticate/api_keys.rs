@@ -1,12 +1,12 @@
 //! API keys of clients.
 //!
-//! The hash of a key is compared with all known hashes in constant time, so that timing reveals neither the key nor
-//! its client. The keys themselves are kept as well, since verifying a signature needs the secret.
+//! A key is looked up by its SHA-256 hash, in a table with a random seed, so that timing reveals neither the key nor its client, and
+//! the cost does not depend on the number of keys. The keys themselves are kept as well, since verifying a signature needs
+//! the secret.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::config::{
@@ -18,13 +18,16 @@ use crate::config::{
 #[derive(Debug, Default)]
 pub(crate) struct ApiKeys {
     clients: Vec<Client>,
+    /// Indexes of the clients by the hashes of their keys.
+    by_hash: HashMap<[u8; 32], usize>,
+    /// And by their names.
+    by_name: HashMap<String, usize>,
 }
 
 #[derive(Debug)]
 struct Client {
     name: String,
     key: ApiKey,
-    hash: [u8; 32],
 }
 
 impl ApiKeys {
@@ -34,10 +37,12 @@ impl ApiKeys {
         if key.is_empty() {
             tracing::warn!(client, "ignoring an empty API key");
         } else {
+            let index = self.clients.len();
+            self.by_hash.insert(hash(key), index);
+            self.by_name.entry(client.to_owned()).or_insert(index);
             self.clients.push(Client {
                 name: client.to_owned(),
                 key: ApiKey::new(key),
-                hash: hash(key),
             });
         }
     }
@@ -79,21 +84,15 @@ impl ApiKeys {
         self.clients.iter().map(|client| client.name.as_str())
     }
 
-    /// The client with a key. Always compares with all keys.
+    /// The client with a key.
     pub(crate) fn find(&self, key: &str) -> Option<&str> {
-        let presented = hash(key);
-        let mut found = None;
-        for client in &self.clients {
-            if bool::from(presented.ct_eq(&client.hash)) {
-                found = Some(client.name.as_str());
-            }
-        }
-        found
+        let client = self.clients.get(*self.by_hash.get(&hash(key))?)?;
+        Some(&client.name)
     }
 
     /// The key of a client, to verify a signature.
     pub(crate) fn secret_of(&self, client: &str) -> Option<&str> {
-        let client = self.clients.iter().find(|one| one.name == client)?;
+        let client = self.clients.get(*self.by_name.get(client)?)?;
         Some(client.key.expose())
     }
 }

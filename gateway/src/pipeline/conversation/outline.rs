@@ -3,11 +3,12 @@
 //! One pass over the body, and one hash. Cache points are left out of the hashes and a string is the same as one block of
 //! text, since clients move their cache points to the last message of each request. Nothing of the content is kept.
 
-use http::HeaderMap;
-use memchr::memmem;
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use std::sync::LazyLock;
 
-use super::json::Cursor;
+use dialects::translation::Cursor;
+use http::HeaderMap;
+use memchr::memmem::{self, Finder};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The session of Claude Code.
 const SESSION: &str = "x-claude-code-session-id";
@@ -24,6 +25,8 @@ const PARAMETERS: [&str; 10] = [
     "additionalModelRequestFields",
     "guardrailConfig",
 ];
+/// Part of the names of all members for a prompt cache.
+static CACHE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"cache"));
 /// Most messages that are compared.
 const MAX_MESSAGES: usize = 2048;
 
@@ -63,8 +66,8 @@ pub(super) struct Lifetimes {
 /// Reads a body.
 struct Reader {
     outline: Outline,
-    unit: Xxh3,
-    system: Xxh3,
+    /// Hash of the parts of the unit so far, each with the hash before it as its seed.
+    unit: u64,
     /// Cache points of the unit.
     points: Lifetimes,
 }
@@ -82,7 +85,7 @@ impl Outline {
     /// without reading the body. `automatic`: the gateway adds cache points.
     pub(crate) fn read(headers: &HeaderMap, body: &[u8], automatic: bool) -> Option<Self> {
         let session = headers.get(SESSION).map(|value| xxh3_64(value.as_bytes()));
-        if session.is_none() && !automatic && memmem::find(body, b"cache").is_none() {
+        if session.is_none() && !automatic && CACHE.find(body).is_none() {
             return None;
         }
         let mut outline = Self::of_body(body)?;
@@ -96,12 +99,10 @@ impl Outline {
     pub(crate) fn of_body(body: &[u8]) -> Option<Self> {
         let mut reader = Reader {
             outline: Self::default(),
-            unit: Xxh3::new(),
-            system: Xxh3::new(),
+            unit: 0,
             points: Lifetimes::default(),
         };
         Cursor::new(body).members(|cursor, name| reader.member(cursor, name))?;
-        reader.outline.system = reader.system.digest();
         Some(reader.outline)
     }
 
@@ -139,8 +140,7 @@ impl Reader {
             }
             b"system" | b"instructions" => {
                 self.content(cursor)?;
-                let hash = self.take_unit();
-                self.system.update(&hash.to_le_bytes());
+                self.end_of_system();
                 let points = self.take_points();
                 self.outline.points.system.add(points);
             }
@@ -210,20 +210,19 @@ impl Reader {
                 name => self.block_member(cursor, name),
             })?;
         } else {
-            self.unit.update(cursor.value()?);
+            self.add(cursor.value()?);
         }
-        let hash = self.take_unit();
         let points = self.take_points();
-        let outline = &mut self.outline;
-        if is_system && outline.messages.is_empty() {
-            self.system.update(&hash.to_le_bytes());
-            outline.leading = outline.leading.saturating_add(1);
-            outline.points.system.add(points);
+        if is_system && self.outline.messages.is_empty() {
+            self.end_of_system();
+            self.outline.leading = self.outline.leading.saturating_add(1);
+            self.outline.points.system.add(points);
         } else {
-            if outline.messages.len() < MAX_MESSAGES {
-                outline.messages.push(hash);
+            let hash = self.take_unit();
+            if self.outline.messages.len() < MAX_MESSAGES {
+                self.outline.messages.push(hash);
             }
-            outline.points.messages.add(points);
+            self.outline.points.messages.add(points);
         }
         Some(())
     }
@@ -236,10 +235,10 @@ impl Reader {
                 if cursor.peek()? == b'{' {
                     return cursor.members(|cursor, name| self.block_member(cursor, name));
                 }
-                self.unit.update(cursor.value()?);
+                self.add(cursor.value()?);
                 Some(())
             })?,
-            _ => self.unit.update(cursor.value()?),
+            _ => self.add(cursor.value()?),
         }
         Some(())
     }
@@ -264,17 +263,22 @@ impl Reader {
     }
 
     fn pair(&mut self, name: &[u8], value: &[u8]) {
-        self.unit.update(name);
-        self.unit.update(b":");
-        self.unit.update(value);
-        // No text contains it unescaped.
-        self.unit.update(b"\n");
+        self.add(name);
+        self.add(value);
+    }
+
+    fn add(&mut self, part: &[u8]) {
+        self.unit = xxh3_64_with_seed(part, self.unit);
     }
 
     fn take_unit(&mut self) -> u64 {
-        let hash = self.unit.digest();
-        self.unit.reset();
-        hash
+        std::mem::take(&mut self.unit)
+    }
+
+    /// The unit is a part of the system prompt.
+    fn end_of_system(&mut self) {
+        let hash = self.take_unit();
+        self.outline.system = hash_all(&[self.outline.system, hash]);
     }
 
     fn take_points(&mut self) -> Lifetimes {
@@ -301,11 +305,8 @@ fn lifetime(point: &[u8]) -> Lifetimes {
 
 /// A hash of hashes.
 pub(super) fn hash_all(parts: &[u64]) -> u64 {
-    let mut all = Xxh3::new();
-    for part in parts {
-        all.update(&part.to_le_bytes());
-    }
-    all.digest()
+    let with = |all, part: &u64| xxh3_64_with_seed(&part.to_le_bytes(), all);
+    parts.iter().fold(0, with)
 }
 
 #[cfg(test)]

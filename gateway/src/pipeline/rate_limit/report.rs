@@ -15,8 +15,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::counts::Usage;
 use crate::http::{dialect::Dialect, time::rfc3339};
 
-const MINUTE_MILLIS: u128 = 60_000;
-const HOUR_MILLIS: u128 = 60 * MINUTE_MILLIS;
+const MINUTE_MILLIS: u64 = 60_000;
+const HOUR_MILLIS: u64 = 60 * MINUTE_MILLIS;
 
 /// Usage of the limits when a request was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ struct GoDuration(Duration);
 
 impl fmt::Display for GoDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_millis();
+        let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
         if millis == 0 {
             return f.write_str("0s");
         }

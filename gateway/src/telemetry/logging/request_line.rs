@@ -71,17 +71,6 @@ pub(crate) struct RequestLine<'a> {
     pub(crate) unlogged: Option<u64>,
 }
 
-/// The JSON object.
-#[derive(Serialize)]
-struct Event<'a> {
-    timestamp: &'a str,
-    level: &'static str,
-    message: &'static str,
-    #[serde(flatten)]
-    fields: &'a RequestLine<'a>,
-    target: &'static str,
-}
-
 /// Writes the lines of requests as JSON.
 pub(super) fn write_json(lines: Lines) {
     // Set once: a process has one logger.
@@ -107,19 +96,24 @@ impl RequestLine<'_> {
     }
 
     fn send(&self, lines: &Lines, level: &'static str) {
-        let mut timestamp = String::with_capacity(32);
-        let mut line = Vec::with_capacity(USUAL_BYTES);
+        let mut line = String::with_capacity(USUAL_BYTES);
+        line.push_str("{\"timestamp\":\"");
         // Writing into a string cannot fail.
-        let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
-        let event = Event {
-            timestamp: &timestamp,
-            level,
-            message: "request",
-            fields: self,
-            target: TARGET,
-        };
-        if serde_json::to_writer(&mut line, &event).is_ok() {
-            line.push(b'\n');
+        let _ = SystemTime.format_time(&mut Writer::new(&mut line));
+        line.push_str("\",\"level\":\"");
+        line.push_str(level);
+        line.push_str("\",\"message\":\"request\"");
+        let mut line = line.into_bytes();
+        let start = line.len();
+        // Not by `flatten`, which takes twice as long.
+        if serde_json::to_writer(&mut line, self).is_ok()
+            && let Some(open) = line.get_mut(start)
+        {
+            *open = b',';
+            line.pop();
+            line.extend_from_slice(b",\"target\":\"");
+            line.extend_from_slice(TARGET.as_bytes());
+            line.extend_from_slice(b"\"}\n");
             lines.send(line);
         }
     }

@@ -1,6 +1,12 @@
 use api::config::AccessReference;
 
-use super::*;
+use super::{super::words::Words, *};
+
+/// As for a request.
+fn mark<C>(prepared: &mut Prepared<C>, origin: &Origin<'_>) -> Result<()> {
+    let words = Words::of(&prepared.body);
+    super::mark(prepared, words.attribution, origin)
+}
 
 const NOTHING: Origin<'_> = Origin {
     attribution: None,

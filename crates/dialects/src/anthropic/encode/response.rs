@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bedrock::converse::{ConverseResponse, ResponseBlock, TokenUsage};
+use bedrock::converse::{ConverseResponse, ResponseBlock, TokenUsage, text};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -45,6 +45,7 @@ struct Message<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Block<'a> {
     Text {
+        #[serde(serialize_with = "text::serialize")]
         text: Cow<'a, str>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         citations: Vec<Citation>,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bedrock::converse::{
     ConverseResponse, ReasoningContent, ReasoningText, ResponseBlock, ResponseReasoning,
-    ResponseToolUse, TokenUsage,
+    ResponseToolUse, TokenUsage, text,
 };
 use serde::Serialize;
 
@@ -60,6 +60,7 @@ struct Choice<'a> {
 #[derive(Default, Serialize)]
 struct Message<'a> {
     role: &'static str,
+    #[serde(serialize_with = "text::serialize_option")]
     content: Option<Cow<'a, str>>,
     refusal: (),
     #[serde(skip_serializing_if = "Option::is_none")]
