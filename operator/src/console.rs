@@ -2,22 +2,30 @@
 //!
 //! A browser reaches it through `kubectl port-forward`, so it listens on loopback only. The page sends the token of its user
 //! with each request and keeps it in memory; this process has no sessions. `guard` rejects requests of other sites, `viewer`
-//! asks the API server who the user is and which namespaces this user can list, `report` describes objects from the caches, and
-//! `gateways` reads the admin ports of their gateways. Nothing is written.
+//! asks the API server who the user is and which namespaces this user can list, `report` describes objects from the caches, `usage`
+//! has their amounts, `gateways` reads the admin ports of their gateways, and `findings` has the fix of each problem. Nothing is
+//! written.
 
+mod findings;
 mod gateways;
 mod guard;
 mod report;
+mod usage;
 mod viewer;
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use api::names;
+use api::{
+    names,
+    prices::{self, Prices},
+    v1alpha1::BedrockAccessSpec,
+};
 use axum::{
     Json, Router,
     extract::{Path, Request, State},
@@ -26,17 +34,23 @@ use axum::{
     routing::get,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use k8s_openapi::jiff::Timestamp;
 use kube::{Client, ResourceExt};
 use kube_runtime::reflector::{ObjectRef, Store};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    findings::Finding,
     gateways::{Gateways, GatewaysReport},
     report::{AccessReport, AccessSummary},
+    usage::{Dates, UsageReport},
     viewer::{Viewer, ViewerError, Viewers},
 };
-use crate::{access::Guarded, owned::Stores, policy::Policies, settings::Settings};
+use crate::{
+    access::Guarded, gateway_defaults::GatewayDefaults, owned::Stores, policy::Policies,
+    settings::Settings,
+};
 
 /// The files of the page.
 const PAGE: &str = include_str!("console/page.html");
@@ -88,6 +102,8 @@ struct Console {
     sources: Sources,
     viewers: Viewers,
     gateways: Gateways,
+    /// The platform's prices are part of them.
+    gateway_defaults: GatewayDefaults,
 }
 
 type Shared = Arc<Console>;
@@ -135,6 +151,8 @@ struct Overview {
     all_namespaces: bool,
     /// Number of objects, also of those left out.
     total: usize,
+    /// Usage of all of them.
+    usage: UsageReport,
     objects: Vec<AccessSummary>,
 }
 
@@ -145,6 +163,7 @@ struct Detail {
     user: String,
     #[serde(flatten)]
     access: AccessReport,
+    findings: Vec<Finding>,
     #[serde(flatten)]
     gateways: GatewaysReport,
 }
@@ -160,6 +179,7 @@ pub(crate) fn routes(
         sources,
         viewers: Viewers::new(client, console.permissions_lifetime),
         gateways: Gateways::new(settings.gateway_admin_port, settings.readiness_timeout),
+        gateway_defaults: settings.gateway_defaults.clone(),
     });
     let file = |kind: &'static str, text: &'static str| {
         get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
@@ -210,10 +230,17 @@ async fn overview(
     let objects = console.sources.access_store.state();
     let namespaces = objects.iter().filter_map(|object| object.namespace());
     let viewer = console.viewer(&headers, namespaces.collect()).await?;
-    let mut objects: Vec<AccessSummary> = objects
+    let dates = Dates::at(Timestamp::now());
+    let visible = objects
         .iter()
-        .filter(|object| viewer.can_see(object.namespace().as_deref()))
-        .map(|object| AccessSummary::new(object))
+        .filter(|object| viewer.can_see(object.namespace().as_deref()));
+    let usage = visible.clone().filter_map(|object| {
+        let access = object.0.as_ref().ok()?;
+        access.status.as_ref()?.usage.as_ref()
+    });
+    let usage = UsageReport::sum(usage, &dates);
+    let mut objects: Vec<AccessSummary> = visible
+        .map(|object| AccessSummary::new(object, &dates))
         .collect();
     objects.sort_by(AccessSummary::by_urgency);
     let total = objects.len();
@@ -223,6 +250,7 @@ async fn overview(
         version: env!("CARGO_PKG_VERSION"),
         all_namespaces: viewer.sees_all(),
         total,
+        usage,
         objects,
     }))
 }
@@ -246,17 +274,30 @@ async fn detail(
     let Some(object) = object else {
         return Err(ConsoleError::NotFound { namespace, name });
     };
-    let access = AccessReport::new(&object, policies.applying(&namespace));
+    let dates = Dates::at(Timestamp::now());
+    let access = AccessReport::new(&object, policies.applying(&namespace), &dates);
     let spec = object.0.as_ref().ok().map(|access| &access.spec);
     let gateways = console.gateways.read(stores, &namespace, &name, spec).await;
+    let prices = console.prices(spec);
+    let findings = findings::of(&object, &gateways, &prices);
     Ok(Json(Detail {
         user: viewer.username().to_owned(),
         access,
+        findings,
         gateways,
     }))
 }
 
 impl Console {
+    /// The prices that the gateways of an object have.
+    fn prices(&self, spec: Option<&BedrockAccessSpec>) -> Cow<'static, Prices> {
+        let builtin = prices::builtin();
+        let own = spec.and_then(|spec| self.gateway_defaults.prices(spec));
+        // A spec with a mistake in its prices has no effect.
+        let changed = own.and_then(|own| builtin.with(&own).ok());
+        changed.map_or(Cow::Borrowed(builtin), Cow::Owned)
+    }
+
     /// The user of a request, and which of these namespaces this user can see.
     async fn viewer(
         &self,

@@ -150,6 +150,20 @@ impl Catalogue {
         self.regions(region.partition()).any(|one| one == region)
     }
 
+    /// What is wrong with a region that the table does not list, and the fix.
+    pub fn remark_about_region(&self, region: &Region) -> Option<(String, String)> {
+        if self.has_bedrock(region) {
+            return None;
+        }
+        let message = format!(
+            "{region} does not offer Bedrock according to the built-in table of {}",
+            self.as_of
+        );
+        let fix = "choose another region (`bedrock-gateway models --offline --all-regions` lists them), \
+                   unless AWS has launched Bedrock in this region since then";
+        Some((message, fix.to_owned()))
+    }
+
     /// The models with their ids, sorted by id.
     pub fn models(&self) -> impl Iterator<Item = (&str, &Model)> {
         self.models.iter().map(|(id, model)| (id.as_str(), model))

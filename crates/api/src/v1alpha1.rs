@@ -20,6 +20,7 @@ pub mod audit;
 pub mod autoscaling;
 pub mod clients;
 pub mod condition;
+pub mod explain;
 pub mod gateway;
 pub mod health;
 pub mod http_route;

@@ -260,19 +260,10 @@ async fn region(
             }
         },
     };
-    let table = catalogue::builtin();
-    findings.add(if table.has_bedrock(&region) {
-        Finding::ok("region", region.to_string())
-    } else {
-        Finding::warning(
-            "region",
-            format!(
-                "{region} does not offer Bedrock according to the built-in table of {}",
-                table.as_of()
-            ),
-            "choose another region (`bedrock-gateway models --offline --all-regions` lists them), \
-             unless AWS has launched Bedrock in this region since then",
-        )
+    let remark = catalogue::builtin().remark_about_region(&region);
+    findings.add(match remark {
+        None => Finding::ok("region", region.to_string()),
+        Some((message, fix)) => Finding::warning("region", message, fix),
     });
     Some(region)
 }

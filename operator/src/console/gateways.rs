@@ -37,7 +37,7 @@ pub(super) struct GatewaysReport {
     /// Pods that are left out.
     more_pods: usize,
     /// Usage since the start of each gateway, the most requests first.
-    usage: Vec<ClientUsage>,
+    clients_since_start: Vec<ClientUsage>,
     /// Gateways whose usage is included.
     counted: usize,
     /// Start of the oldest of them.
@@ -63,6 +63,9 @@ struct GatewayReport {
     failing_roles: Vec<String>,
     /// Ejected targets.
     ejected: Vec<String>,
+    /// What is wrong, each with the reason.
+    #[serde(skip)]
+    problems: Vec<(String, String)>,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,6 +81,14 @@ struct Reading {
     address: Option<std::net::IpAddr>,
     port: Option<u16>,
     kind: &'static str,
+}
+
+impl GatewaysReport {
+    /// Gateways and roles with a problem, each with the reason.
+    pub(super) fn problems(&self) -> impl Iterator<Item = (&str, &str)> {
+        let problems = self.pods.iter().flat_map(|pod| &pod.problems);
+        problems.map(|(about, reason)| (about.as_str(), reason.as_str()))
+    }
 }
 
 impl Gateways {
@@ -119,13 +130,13 @@ impl Gateways {
             }
             report.pods.push(pod);
         }
-        report.usage = clients
+        report.clients_since_start = clients
             .into_iter()
             .filter(|(_, usage)| *usage != Usage::default())
             .map(|(client, usage)| ClientUsage { client, usage })
             .collect();
         report
-            .usage
+            .clients_since_start
             .sort_by_key(|client| std::cmp::Reverse(client.usage.requests));
         report
     }
@@ -206,7 +217,13 @@ impl GatewayReport {
             None => (Vec::new(), Vec::new()),
         };
         let failing = roles.iter().filter(|role| role.is_refused());
+        let own = (!state.ready).then(|| (format!("{kind} {}", state.name), reason.clone()));
+        let of_roles = failing
+            .clone()
+            .map(|role| (format!("role {}", role.role), role.reason.clone()));
+        let problems = own.into_iter().chain(of_roles).collect();
         Self {
+            problems,
             pod: state.name,
             kind,
             ready: state.ready,
@@ -302,6 +319,8 @@ bedrock_gateway_client_requests_total{client="team-a/app"} 4
             report.failing_roles,
             ["arn:aws:iam::210987654321:role/B: AccessDenied no trust"]
         );
+        let role = "role arn:aws:iam::210987654321:role/B".to_owned();
+        assert_eq!(report.problems, [(role, "AccessDenied".to_owned())]);
     }
 
     #[test]
@@ -311,6 +330,7 @@ bedrock_gateway_client_requests_total{client="team-a/app"} 4
             (report.reason.as_str(), report.ready),
             ("ImagePullBackOff", false)
         );
+        assert_eq!(report.problems[0].0, "gateway chat-1");
         let silent = GatewayReport::new(state(None), "sidecar", None, &[]);
         assert_eq!(silent.reason, "NoReport");
         assert_eq!(silent.credentials_expire, None);

@@ -72,6 +72,25 @@
 
   const number = (value) => Number(value).toLocaleString("en");
 
+  function dollars(text) {
+    const value = Number(text);
+    const digits = value !== 0 && value < 1 ? 4 : 2;
+    return `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: digits })}`;
+  }
+
+  // The cost of a period. Tokens without a price are no part of it, and alone they have none.
+  function cost(amounts) {
+    if (!amounts) return "";
+    const known = amounts.costUsd === null ? "" : dollars(amounts.costUsd);
+    if (amounts.unpricedTokens === 0) return known;
+    const plus = known === "" ? "" : "+ ";
+    const rest = element("div", { class: "soft" }, `${plus}${number(amounts.unpricedTokens)} tokens without a price`);
+    return element("div", {}, known, rest);
+  }
+
+  // Texts with commands between backticks.
+  const withCommands = (text) => text.split("`").map((part, at) => (at % 2 === 1 ? element("code", {}, part) : part));
+
   // A column is [heading, class, cell of a row].
   function table(caption, columns, rows) {
     if (rows.length === 0) return element("p", { class: "soft" }, "None.");
@@ -108,11 +127,16 @@
   const OBJECT_COLUMNS = [
     ["State", "short", (object) => state(object.state)],
     ["Namespace", "", (object) => object.namespace],
-    ["Name", "", (object) => element("a", { href: hrefOf(object) }, object.name)],
+    ["Name", "name", (object) => element("a", { href: hrefOf(object) }, object.name)],
     ["Gateways", "short", (object) => object.gateways],
     ["Sidecars", "short", (object) => sidecars(object.sidecars)],
     ["Models", "number", (object) => number(object.models)],
-    ["Message", "long", (object) => `${object.suspended ? "Suspended. " : ""}${object.reason}: ${object.message}`],
+    ["Cost today", "amount", (object) => cost(object.usage?.today)],
+    ["This month", "amount", (object) => cost(object.usage?.month)],
+    ["Message", "long", (object) => {
+      const text = `${object.suspended ? "Suspended. " : ""}${object.reason}: ${object.message}`;
+      return element("div", { class: "brief", title: text }, ...withCommands(text));
+    }],
   ];
 
   function renderOverview() {
@@ -131,6 +155,8 @@
       ...(left > 0 ? [`the last ${number(left)} are not shown`] : []),
       ...(matches.length < data.objects.length ? [`${number(matches.length)} match the filter`] : []),
     ].join(", "));
+    const sums = [["today", data.usage.today], ["this month", data.usage.month]].filter(([, amounts]) => amounts);
+    setText(byId("sums"), sums.length === 0 ? "" : `Cost of all endpoints: ${sums.map(inWords).join(", ")}.`);
     let content;
     if (data.total > 0) {
       content = table("Endpoints", OBJECT_COLUMNS, matches);
@@ -140,6 +166,12 @@
       content = element("p", {}, "No BedrockAccess that you can list exists. To see those of a namespace, you need permission to list bedrockaccesses.bedrockaccess.dev there, which the cluster's role view includes.");
     }
     replace(byId("objects"), content);
+  }
+
+  function inWords([when, amounts]) {
+    const rest = `${number(amounts.unpricedTokens)} tokens without a price`;
+    if (amounts.costUsd === null) return `${when} ${rest}`;
+    return `${when} ${dollars(amounts.costUsd)}${amounts.unpricedTokens === 0 ? "" : ` (+ ${rest})`}`;
   }
 
   function facts(pairs) {
@@ -153,6 +185,7 @@
   }
 
   const commas = (values) => values.join(", ");
+  const limits = (values) => commas(values.map((text) => text.replace(/^\d+/, number)));
 
   function target(one) {
     const role = one.role === null ? "" : `, with ${one.role}`;
@@ -165,7 +198,7 @@
       ["Condition", "", (one) => `${one.type}=${one.status}`],
       ["Reason", "", (one) => one.reason],
       ["Since", "short", (one) => time(one.since)],
-      ["Message", "long", (one) => one.message],
+      ["Message", "long", (one) => element("div", {}, ...withCommands(one.message))],
     ], object.conditions);
   }
 
@@ -183,7 +216,25 @@
   }
 
   function usageOf(object) {
-    return table("Usage", [
+    const usage = object.usage;
+    const periods = usage === null ? [] : [["Today", usage.today], ["This month", usage.month]].filter(([, amounts]) => amounts);
+    if (periods.length === 0) return [element("p", { class: "soft" }, "No requests this month.")];
+    const unread = usage.unread === 0 ? "" : ` ${number(usage.unread)} running gateways could not be read: their latest requests are missing.`;
+    return [
+      element("p", { class: "soft" }, "Days and months are in UTC. Last change ", time(usage.updated), `.${unread}`),
+      table("Usage", [
+        ["Period", "", ([name, amounts]) => `${name}, ${amounts.date}`],
+        ["Requests", "number", ([, amounts]) => number(amounts.requests)],
+        ["Input tokens", "number", ([, amounts]) => number(amounts.inputTokens)],
+        ["From cache", "number", ([, amounts]) => (amounts.cachedInputPercent === null ? "" : `${amounts.cachedInputPercent} %`)],
+        ["Output tokens", "number", ([, amounts]) => number(amounts.outputTokens)],
+        ["Cost", "amount", ([, amounts]) => cost(amounts)],
+      ], periods),
+    ];
+  }
+
+  function clientsOf(object) {
+    return table("Usage by client", [
       ["Client", "", (one) => one.client],
       ["Requests", "number", (one) => number(one.requests)],
       ["Refused", "number", (one) => number(one.refused)],
@@ -191,7 +242,16 @@
       ["Output tokens", "number", (one) => number(one.outputTokens)],
       ["Cache reads", "number", (one) => number(one.cacheReadTokens)],
       ["Cache writes", "number", (one) => number(one.cacheWriteTokens)],
-    ], object.usage);
+      ["Cost", "amount", (one) => cost({ ...one, costUsd: one.costUsd > 0 || one.unpricedTokens === 0 ? one.costUsd : null })],
+    ], object.clientsSinceStart);
+  }
+
+  function findingsOf(object) {
+    return table("Findings", [
+      ["State", "short", (one) => state(one.state)],
+      ["Problem", "long", (one) => element("div", {}, ...one.about.map((text) => element("div", {}, text)))],
+      ["Fix", "long", (one) => element("div", { class: "fix" }, ...withCommands(one.fix))],
+    ], object.findings);
   }
 
   function counted(object) {
@@ -207,19 +267,21 @@
     const heading = (text) => element("h3", {}, text);
     const command = (verb) => element("li", {}, element("code", {}, `kubectl bedrock ${verb} ${object.name} -n ${object.namespace}`));
     replace(byId("detail-body"),
-      element("p", {}, state(object.state), ` ${object.reason}: ${object.message}`),
+      element("p", {}, state(object.state), " ", ...withCommands(`${object.reason}: ${object.message}`)),
       facts([
         ["Endpoint", object.endpoint], ["Region", object.region], ["Identity", object.identity], ["Role", object.role],
         ["ServiceAccount", object.serviceAccount], ["Audience of tokens", object.audience],
         ["Gateways ready", object.gateways], ["Sidecars ready", sidecars(object.sidecars)],
         ["Suspended", object.suspended ? "yes" : ""], ["Created", object.created ? time(object.created) : ""],
-        ["Limits", commas(object.limits)],
+        ["Limits", limits(object.limits)],
         ["Policies", object.policies.length > 0 ? commas(object.policies) : "none applies to this namespace"],
       ]),
+      ...(object.findings.length > 0 ? [heading("Findings"), findingsOf(object)] : []),
+      heading("Usage"), ...usageOf(object),
       heading("Conditions"), conditionsOf(object),
       heading("Gateways and credentials"), podsOf(object),
       ...(object.morePods > 0 ? [element("p", {}, `${number(object.morePods)} more pods are not read.`)] : []),
-      heading("Usage"), element("p", { class: "soft" }, counted(object)), usageOf(object),
+      heading("Usage by client"), element("p", { class: "soft" }, counted(object)), clientsOf(object),
       heading("Models"), table("Models", [
         ["Name", "", (model) => model.name],
         ["Targets", "long", (model) => (model.targets.length === 0 ? "allowed by id" : element("div", {}, ...model.targets.map(target)))],
@@ -228,7 +290,7 @@
         ["Kind", "short", (client) => client.kind],
         ["Name", "", (client) => client.name],
         ["Models", "", (client) => (client.models.length === 0 ? "all" : commas(client.models))],
-        ["Limits", "", (client) => commas(client.limits)],
+        ["Limits", "", (client) => limits(client.limits)],
       ], object.clients),
       heading("On the command line"), element("ul", {}, ...["status", "doctor", "logs"].map(command)));
   }
@@ -262,7 +324,7 @@
     data = null;
     rendered = "";
     for (const id of ["objects", "detail-body"]) byId(id).replaceChildren();
-    for (const id of ["counts", "detail-title", "user", "version"]) setText(byId(id), "");
+    for (const id of ["counts", "sums", "detail-title", "user", "version"]) setText(byId(id), "");
     byId("filter").value = "";
     byId("who").hidden = true;
     document.title = "Bedrock Access";

@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 
+use super::usage::{Dates, UsageReport};
 use crate::access::Guarded;
 
 /// A row of the overview.
@@ -31,6 +32,7 @@ pub(super) struct AccessSummary {
     sidecars: Option<SidecarsStatus>,
     models: usize,
     suspended: bool,
+    usage: Option<UsageReport>,
 }
 
 /// Everything that the object itself tells.
@@ -96,9 +98,9 @@ struct ClientReport {
 }
 
 impl AccessSummary {
-    pub(super) fn new(object: &Guarded) -> Self {
+    pub(super) fn new(object: &Guarded, dates: &Dates) -> Self {
         match &object.0 {
-            Ok(access) => Self::of(access),
+            Ok(access) => Self::of(access, dates),
             Err(invalid) => Self {
                 namespace: object.namespace().unwrap_or_default(),
                 name: object.name_any(),
@@ -109,11 +111,12 @@ impl AccessSummary {
                 sidecars: None,
                 models: 0,
                 suspended: false,
+                usage: None,
             },
         }
     }
 
-    fn of(access: &BedrockAccess) -> Self {
+    fn of(access: &BedrockAccess, dates: &Dates) -> Self {
         let Summary {
             health,
             reason,
@@ -131,6 +134,9 @@ impl AccessSummary {
             sidecars: status.and_then(|status| status.sidecars.clone()),
             models: spec.models.len().saturating_add(spec.allow.len()),
             suspended: spec.suspend,
+            usage: status
+                .and_then(|status| status.usage.as_ref())
+                .map(|usage| UsageReport::new(usage, dates)),
         }
     }
 
@@ -145,13 +151,13 @@ impl AccessSummary {
 }
 
 impl AccessReport {
-    pub(super) fn new(object: &Guarded, policies: Vec<String>) -> Self {
+    pub(super) fn new(object: &Guarded, policies: Vec<String>, dates: &Dates) -> Self {
         let access = object.0.as_ref().ok();
         let spec = access.map(|access| &access.spec);
         let status = access.and_then(|access| access.status.as_ref());
         let created = object.meta().creation_timestamp.as_ref();
         Self {
-            summary: AccessSummary::new(object),
+            summary: AccessSummary::new(object, dates),
             created: created.map(|time| time.0.to_string()),
             region: spec.map(|spec| spec.region.clone()).unwrap_or_default(),
             endpoint: status.and_then(|status| status.endpoint.clone()),
@@ -277,6 +283,10 @@ mod tests {
 
     use super::*;
 
+    fn dates() -> Dates {
+        Dates::at("2026-11-29T12:00:00Z".parse().unwrap())
+    }
+
     fn object(name: &str, spec: &Value, ready: Option<&str>) -> Guarded {
         let conditions = ready.map(|ready| {
             json!([{
@@ -312,7 +322,8 @@ mod tests {
 
     #[test]
     fn report_has_models_clients_and_limits_of_the_spec() {
-        let report = AccessReport::new(&object("chat", &spec(), Some("False")), vec!["p".into()]);
+        let object = object("chat", &spec(), Some("False"));
+        let report = AccessReport::new(&object, vec!["p".into()], &dates());
         let value = serde_json::to_value(&report).unwrap();
         assert_eq!(value["state"], "error");
         assert_eq!(value["identity"], "podIdentity");
@@ -335,10 +346,10 @@ mod tests {
     fn objects_with_problems_are_first_and_one_that_does_not_parse_is_one() {
         let broken = json!({"region": 5});
         let mut rows = [
-            AccessSummary::new(&object("fine", &spec(), Some("True"))),
-            AccessSummary::new(&object("unknown", &spec(), Some("Unknown"))),
-            AccessSummary::new(&object("failing", &spec(), Some("False"))),
-            AccessSummary::new(&object("broken", &broken, None)),
+            AccessSummary::new(&object("fine", &spec(), Some("True")), &dates()),
+            AccessSummary::new(&object("unknown", &spec(), Some("Unknown")), &dates()),
+            AccessSummary::new(&object("failing", &spec(), Some("False")), &dates()),
+            AccessSummary::new(&object("broken", &broken, None), &dates()),
         ];
         rows.sort_by(AccessSummary::by_urgency);
         let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();

@@ -130,9 +130,10 @@ async fn detail_has_the_usage_and_the_credentials_of_running_gateways() {
         }
     })
     .await;
-    let usage = &detail["usage"][0];
+    let usage = &detail["clientsSinceStart"][0];
     assert_eq!(usage["requests"], 3, "{detail}");
     assert!(usage["outputTokens"].as_u64().unwrap() > 0, "{detail}");
+    assert!(usage["costUsd"].as_f64().unwrap() > 0.0, "{detail}");
     let pod = &detail["pods"][0];
     assert_eq!(
         (&pod["ready"], &pod["kind"]),
@@ -140,4 +141,77 @@ async fn detail_has_the_usage_and_the_credentials_of_running_gateways() {
     );
     assert!(pod["credentialsExpire"].is_string(), "{detail}");
     assert!(detail["countedSince"].is_string(), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_of_today_and_the_month_and_the_fix_of_each_problem_are_shown() {
+    let world = World::start().await;
+    world.apply("team-a", "chat").await;
+    let unpriced =
+        "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6";
+    let mut spec = world::spec();
+    spec["models"] = json!([{"name": "own", "modelId": unpriced}]);
+    world.apply_spec("team-b", "contracts", &spec).await;
+    let spent = world::Spent {
+        model: "us.amazon.nova-2-lite-v1:0",
+        requests: 10,
+        input: 1_000_000,
+        cached: 0,
+        output: 100_000,
+    };
+    world.spent("team-a", "chat", spent).await;
+    let unknown = world::Spent {
+        model: unpriced,
+        ..spent
+    };
+    world.spent("team-b", "contracts", unknown).await;
+    let admin = world.token(OPERATOR_NAMESPACE, "reader").await;
+    let overview = eventually("the console has the usage of both", || async {
+        let (_, overview) = get_as(&world, "api/overview", &admin).await;
+        let objects = overview["objects"].as_array().cloned().unwrap_or_default();
+        let known = |object: &Value| object["usage"]["month"].is_object();
+        if objects.len() == 2 && objects.iter().all(known) {
+            Ok(overview)
+        } else {
+            Err(overview.to_string())
+        }
+    })
+    .await;
+    let of = |name: &str| {
+        let objects = overview["objects"].as_array().unwrap().iter();
+        let mut named = objects.filter(|object| object["name"] == name);
+        named.next().unwrap()["usage"].clone()
+    };
+    // A million input tokens at $0.33, and 100,000 output tokens at $2.75 a million, the prices of the profile.
+    assert_eq!(of("chat")["today"]["costUsd"], "0.605", "{overview}");
+    assert_eq!(of("chat")["month"]["costUsd"], "12.10", "{overview}");
+    let contracts = of("contracts");
+    assert_eq!(contracts["today"]["costUsd"], Value::Null, "{overview}");
+    assert_eq!(contracts["today"]["unpricedTokens"], 1_100_000);
+    let sum = &overview["usage"]["month"];
+    assert_eq!(
+        (&sum["costUsd"], &sum["unpricedTokens"]),
+        (&json!("12.10"), &json!(22_000_000))
+    );
+    // A user sees the sum of the objects that this user can list.
+    let team = world.token(TEAM, "member").await;
+    let (_, overview) = get_as(&world, "api/overview", &team).await;
+    assert_eq!(
+        overview["usage"]["month"]["unpricedTokens"], 0,
+        "{overview}"
+    );
+
+    let (_, detail) = get_as(&world, "api/bedrockaccesses/team-b/contracts", &admin).await;
+    let findings = detail["findings"].as_array().unwrap();
+    let fix_of = |about: &str| {
+        let mut found = findings
+            .iter()
+            .filter(|one| one["about"].to_string().contains(about));
+        found
+            .next()
+            .map(|one| one["fix"].as_str().unwrap().to_owned())
+    };
+    let no_price = fix_of("no price of arn:aws:bedrock").unwrap();
+    assert!(no_price.contains("spec.prices.models"), "{detail}");
+    assert!(fix_of("Ready (").is_some(), "{detail}");
 }

@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{prices::Nanodollars, spend::Spend};
+
 /// Observed state of a BedrockAccess.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -94,6 +96,22 @@ pub struct UsagePeriod {
     /// Tokens whose price is unknown. Set it in spec.prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpriced_tokens: Option<i64>,
+}
+
+impl UsagePeriod {
+    /// The amounts as numbers.
+    pub fn spend(&self) -> Spend {
+        let number = |count: i64| u64::try_from(count).unwrap_or(0);
+        Spend {
+            // The operator wrote it. A value that was changed since counts as nothing.
+            cost: Nanodollars::parse_dollars(&self.cost_usd).unwrap_or_default(),
+            requests: number(self.requests),
+            input_tokens: number(self.input_tokens),
+            cached_input_tokens: number(self.cached_input_tokens),
+            output_tokens: number(self.output_tokens),
+            unpriced_tokens: self.unpriced_tokens.map_or(0, number),
+        }
+    }
 }
 
 /// Amounts of one gateway process.

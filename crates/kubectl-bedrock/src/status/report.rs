@@ -4,7 +4,7 @@ use api::{
     catalogue::{self, Availability},
     config::BedrockApi,
     v1alpha1::{
-        BedrockAccessSpec, condition,
+        BedrockAccessSpec, condition, explain,
         health::{self, Summary},
         policy::IdentityKind,
     },
@@ -16,7 +16,6 @@ use serde_json::Value;
 
 use super::pods::{PodReport, has_gateway};
 use crate::{
-    explain,
     read::Endpoint,
     state::{State, age},
 };
@@ -156,8 +155,7 @@ impl AccessReport {
         } = health::of_access(access);
         let state = State::from(health);
         let name = access.name_any();
-        let fix = explain::fix(&reason).filter(|_| state != State::Ok);
-        let fix = fix.map(|fix| named(&fix, &name));
+        let fix = explain::fix(&reason, &name).filter(|_| state != State::Ok);
         Self {
             namespace: access.namespace().unwrap_or_default(),
             name,
@@ -193,7 +191,6 @@ impl ConditionReport {
     fn new(condition: &Condition, name: &str, now: Timestamp) -> Self {
         let state = State::from(health::of_condition(condition));
         let since = condition.last_transition_time.0;
-        let known = explain::fix(&condition.reason);
         Self {
             type_: condition.type_.clone(),
             status: condition.status.clone(),
@@ -202,9 +199,7 @@ impl ConditionReport {
             message: condition.message.clone(),
             since: since.to_string(),
             age: age(now.as_second().saturating_sub(since.as_second())),
-            fix: known
-                .filter(|_| state != State::Ok)
-                .map(|fix| named(&fix, name)),
+            fix: explain::fix(&condition.reason, name).filter(|_| state != State::Ok),
         }
     }
 }
@@ -226,16 +221,6 @@ impl ObjectReport {
             message,
         }
     }
-}
-
-/// A fix with the name of the BedrockAccess in the commands of this program.
-fn named(fix: &str, name: &str) -> String {
-    let mut fix = fix.to_owned();
-    for command in ["status", "doctor", "iam", "logs"] {
-        let start = format!("kubectl bedrock {command} ");
-        fix = fix.replace(&format!("{start}NAME"), &format!("{start}{name}"));
-    }
-    fix
 }
 
 fn find<'a>(conditions: &'a [ConditionReport], type_: &str) -> Option<&'a ConditionReport> {

@@ -1,10 +1,11 @@
 //! One request, from its log lines.
 
+use api::v1alpha1::explain;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Found;
-use crate::{explain, state::State, tree::Tree};
+use crate::{state::State, tree::Tree};
 
 /// Message of the line that ends a request.
 const REQUEST: &str = "request";
@@ -138,7 +139,8 @@ impl RequestReport {
         line(&mut root, "Changed fields", text(fields, "changed_fields"));
         line(&mut root, "AWS request id", text(fields, "aws_request_id"));
         line(&mut root, "Trace id", text(fields, "trace_id"));
-        if let Some(fix) = explain::fix(reason).filter(|_| self.state != State::Ok) {
+        let name = self.access.rsplit('/').next().unwrap_or_default();
+        if let Some(fix) = explain::fix(reason, name).filter(|_| self.state != State::Ok) {
             line(&mut root, "Fix:", &fix);
         }
         root

@@ -4,7 +4,6 @@
 //! the operator loses nothing but what was spent after the last reading.
 
 use api::{
-    prices::Nanodollars,
     spend::{Period, Spend},
     v1alpha1::status::{BedrockAccessStatus, ProcessUsage, UsagePeriod, UsageStatus},
 };
@@ -97,7 +96,7 @@ fn merge(previous: Option<&UsageStatus>, pods: &[PodState], now: Timestamp) -> O
         today: rounded(sum(total_today, &today)),
         month: rounded(sum(total_month, &month)),
         unread: (unread > 0).then_some(unread),
-        ended: (amounts(&ended.month) != Spend::default()).then_some(ended),
+        ended: (!ended.month.spend().is_zero()).then_some(ended),
         processes,
     };
     let Some(previous) = previous else {
@@ -124,24 +123,11 @@ fn was_read(pod: &PodState) -> bool {
 /// The sum of the periods with this date; others are over.
 fn sum<'a>(periods: impl IntoIterator<Item = &'a UsagePeriod>, date: &str) -> UsagePeriod {
     let current = periods.into_iter().filter(|period| period.date == date);
-    let spend = current.fold(Spend::default(), |sum, period| sum.plus(&amounts(period)));
+    let spend = current.fold(Spend::default(), |sum, period| sum.plus(&period.spend()));
     period(&Period {
         date: date.to_owned(),
         spend,
     })
-}
-
-fn amounts(period: &UsagePeriod) -> Spend {
-    let number = |count: i64| u64::try_from(count).unwrap_or(0);
-    Spend {
-        // The operator wrote it. A value that was changed since counts as nothing.
-        cost: Nanodollars::parse_dollars(&period.cost_usd).unwrap_or_default(),
-        requests: number(period.requests),
-        input_tokens: number(period.input_tokens),
-        cached_input_tokens: number(period.cached_input_tokens),
-        output_tokens: number(period.output_tokens),
-        unpriced_tokens: period.unpriced_tokens.map_or(0, number),
-    }
 }
 
 fn period(period: &Period) -> UsagePeriod {
@@ -160,7 +146,7 @@ fn period(period: &Period) -> UsagePeriod {
 }
 
 fn rounded(period: UsagePeriod) -> UsagePeriod {
-    let cost = amounts(&period).cost.rounded();
+    let cost = period.spend().cost.rounded();
     UsagePeriod {
         cost_usd: cost.to_string(),
         ..period
@@ -173,7 +159,7 @@ fn count(number: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use api::spend::SpendReport;
+    use api::{prices::Nanodollars, spend::SpendReport};
 
     use super::*;
     use crate::access::readiness::Report;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::rig::TEAM,
-    world::{Gateways, World, spec},
+    world::{Gateways, Spent, World, spec},
 };
 use crate::{
     support::{
@@ -105,11 +105,11 @@ async fn empty(world: &World, browser: &Browser) {
 }
 
 async fn no_permission(world: &World, browser: &Browser) {
-    world.apply("team-b", "secret-project").await;
+    world.apply("team-b", "forecasts").await;
     let page = signed_in(world, browser, &world.token(TEAM, "outsider").await).await;
     page.until_text("No BedrockAccess that you can list").await;
     page.screenshot("no-permission").await;
-    page.open(&format!("{}/#/team-b/secret-project", world.url))
+    page.open(&format!("{}/#/team-b/forecasts", world.url))
         .await;
     page.until_text("you may not list objects in its namespace")
         .await;
@@ -143,55 +143,120 @@ async fn expired_and_revoked_token(world: &World, browser: &Browser) {
     page.assert_contained(&world.url);
 }
 
-/// Objects with gateways, and a policy that denies one of them.
+const SONNET: &str = "us.anthropic.claude-sonnet-5";
+const OWN_PROFILE: &str =
+    "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/k3v9x1c7q2m8";
+
+/// Objects with gateways and usage, and a policy that denies one of them.
 async fn prepare(world: &World, gateways: &Gateways) {
     let policy = json!({
         "apiVersion": "bedrockaccess.dev/v1alpha1", "kind": "BedrockAccessPolicy",
-        "metadata": {"name": "nova-only"},
-        "spec": {"namespaces": {"names": ["*"]}, "models": ["us.amazon.*"]},
+        "metadata": {"name": "approved-models"},
+        "spec": {
+            "namespaces": {"names": ["*"]},
+            "models": ["us.amazon.*", "us.anthropic.*", "arn:aws:bedrock:*:application-inference-profile/*"],
+        },
     });
     world.rig.kubectl_apply("test", &policy.to_string());
-    world.apply(TEAM, "chat").await;
-    world.apply(TEAM, "broken").await;
-    let mut hostile = spec();
-    hostile["allow"] = json!([MARKUP]);
-    world.apply_spec(TEAM, "hostile", &hostile).await;
+    let fast = json!({"name": "fast", "modelId": "us.amazon.nova-2-lite-v1:0"});
+    let with = |models: Value| {
+        let mut spec = spec();
+        spec["models"] = models;
+        spec
+    };
+    let mut chat = with(json!([fast, {"name": "smart", "modelId": SONNET}]));
+    chat["limits"] = json!({"requestsPerMinute": 600, "tokensPerMinute": 400_000});
+    chat["clients"] = json!({"serviceAccounts": [
+        {"name": "web"},
+        {"name": "reports", "models": ["fast"], "limits": {"tokensPerDay": 2_000_000}},
+    ]});
+    world.apply_spec(TEAM, "chat", &chat).await;
+    let tickets = with(json!([fast, {"name": "classify", "modelId": OWN_PROFILE}]));
+    world.apply_spec(TEAM, "tickets", &tickets).await;
+    let documents = with(json!([fast]));
+    world.apply_spec(TEAM, "documents", &documents).await;
+    let assistant = with(json!([{"name": "open", "modelId": "openai.gpt-oss-120b-1:0"}]));
+    world.apply_spec(TEAM, "assistant", &assistant).await;
     world.run_pods("chat", Gateways::well_ip(), true).await;
     world
-        .run_pods("broken", Gateways::failing_ip(), false)
+        .run_pods("tickets", Gateways::tickets_ip(), true)
+        .await;
+    world
+        .run_pods("documents", Gateways::failing_ip(), false)
         .await;
     gateways.chat(5).await;
+    let spent = Spent {
+        model: SONNET,
+        requests: 1_284,
+        input: 1_193_400,
+        cached: 4_218_900,
+        output: 486_200,
+    };
+    world.spent(TEAM, "chat", spent).await;
+    let spent = Spent {
+        model: "us.amazon.nova-2-lite-v1:0",
+        requests: 412,
+        input: 388_100,
+        cached: 0,
+        output: 61_300,
+    };
+    world.spent(TEAM, "documents", spent).await;
+    let spent = Spent {
+        model: OWN_PROFILE,
+        requests: 96,
+        input: 71_200,
+        cached: 0,
+        output: 4_100,
+    };
+    world.spent(TEAM, "tickets", spent).await;
     world
         .rig
-        .condition("broken", "CredentialsReady", "False")
+        .condition("documents", "CredentialsReady", "False")
         .await;
-    world.rig.condition("hostile", "Accepted", "False").await;
+    world.rig.condition("assistant", "Accepted", "False").await;
+    world.rig.condition("chat", "Ready", "True").await;
 }
 
 async fn failing_credentials(world: &World, browser: &Browser) {
     let page = signed_in(world, browser, &world.reader().await).await;
     page.until_text("cannot get AWS credentials").await;
+    page.until_text("75,300 tokens without a price").await;
+    let text = page.text().await;
+    assert!(
+        text.contains("Cost of all endpoints: today $9.20 (+ 75,300 tokens without a price)"),
+        "{text}"
+    );
     page.screenshot("overview").await;
-    page.open(&format!("{}/#/team-a/broken", world.url)).await;
+    page.open(&format!("{}/#/team-a/documents", world.url))
+        .await;
     page.until_text("CredentialsReady=False").await;
     page.until_text("AccessDenied").await;
     let text = page.text().await;
-    assert!(
-        text.contains("kubectl bedrock doctor broken -n team-a"),
-        "{text}"
-    );
+    let finding = "document.querySelector('[aria-label=Findings] tbody tr').textContent";
+    let finding = page.value(finding).await;
+    let finding = finding.as_str().unwrap();
+    for part in [
+        "CredentialsReady (AccessDenied)",
+        "kubectl bedrock doctor documents -n team-a",
+    ] {
+        assert!(finding.contains(part), "{finding}: {text}");
+    }
     page.screenshot("failing-credentials").await;
     page.assert_contained(&world.url);
 }
 
 async fn denied_by_policy_with_hostile_texts(world: &World, browser: &Browser) {
+    let mut hostile = spec();
+    hostile["allow"] = json!([MARKUP]);
+    world.apply_spec(TEAM, "hostile", &hostile).await;
+    world.rig.condition("hostile", "Accepted", "False").await;
     let page = signed_in(world, browser, &world.reader().await).await;
     page.until_text("hostile").await;
     page.open(&format!("{}/#/team-a/hostile", world.url)).await;
     page.until_text("Accepted=False").await;
     let text = page.text().await;
     assert!(
-        text.contains("nova-only") && text.contains(MARKUP),
+        text.contains("approved-models") && text.contains(MARKUP),
         "{text}"
     );
     let markup = page.value("document.querySelectorAll('img').length").await;
@@ -215,16 +280,32 @@ async fn usage(world: &World, browser: &Browser) {
     let page = signed_in(world, browser, &world.reader().await).await;
     page.open(&format!("{}/#/team-a/chat", world.url)).await;
     page.until_text("1 of 1 gateways").await;
-    let cells = "[...document.querySelectorAll('[aria-label=Usage] tbody tr:first-child td')].map((cell) => cell.textContent)";
-    let cells = page.value(cells).await;
+    let first = async |table: &str| {
+        let cells = format!(
+            "[...document.querySelectorAll('[aria-label=\"{table}\"] tbody tr:first-child td')].map((cell) => cell.textContent)"
+        );
+        page.value(&cells).await
+    };
+    let cells = first("Usage by client").await;
     assert_eq!(cells[1], "5", "{cells}");
     assert_eq!(cells[2], "0", "{cells}");
+    assert!(cells[7].as_str().unwrap().starts_with("$0.0"), "{cells}");
+    let today = first("Usage").await;
+    assert!(today[0].as_str().unwrap().starts_with("Today, "), "{today}");
+    // The amounts of gateways that have ended, and five requests more.
+    assert_eq!(today[3], "77 %", "{today}");
+    assert!(today[5].as_str().unwrap().starts_with("$8.9"), "{today}");
     let expires = page
         .value("document.querySelector('[aria-label=Gateways] time').textContent")
         .await;
     assert!(expires.as_str().unwrap().starts_with("in "), "{expires}");
-    page.resize(1200, 1500).await;
+    page.resize(1200, 1250).await;
     page.screenshot("detail").await;
+    page.open(&format!("{}/#/team-a/tickets", world.url)).await;
+    page.until_text("no price of arn:aws:bedrock").await;
+    let cost = first("Usage").await;
+    assert_eq!(cost[5], "75,300 tokens without a price", "{cost}");
+    page.screenshot("no-price").await;
     page.assert_contained(&world.url);
 }
 
@@ -295,7 +376,11 @@ async fn keyboard_and_screen_reader(world: &World, browser: &Browser) {
 async fn narrow_and_dark(world: &World, browser: &Browser) {
     let page = signed_in(world, browser, &world.reader().await).await;
     let dark = "getComputedStyle(document.body).backgroundColor === 'rgb(13, 17, 23)'";
-    for path in ["#/", "#/team-a/chat", "#/team-a/broken"] {
+    for (name, path) in [
+        ("overview", "#/"),
+        ("chat", "#/team-a/chat"),
+        ("documents", "#/team-a/documents"),
+    ] {
         page.open(&format!("{}/{path}", world.url)).await;
         page.until("document.querySelectorAll('table').length > 0")
             .await;
@@ -307,10 +392,10 @@ async fn narrow_and_dark(world: &World, browser: &Browser) {
             page.resize(360, 720).await;
             let width = page.value("document.documentElement.scrollWidth").await;
             assert!(width.as_u64().unwrap() <= 360, "{path}: {width}");
-            page.screenshot(&format!("narrow-{scheme}")).await;
+            page.screenshot(&format!("narrow-{scheme}-{name}")).await;
             page.resize(1200, 900).await;
         }
-        page.screenshot("dark").await;
+        page.screenshot(&format!("dark-{name}")).await;
     }
     page.assert_contained(&world.url);
 }
@@ -320,7 +405,7 @@ async fn many_objects(world: &World, browser: &Browser) {
     join_all(names.iter().map(|name| world.apply("many", name))).await;
     let page = signed_in(world, browser, &world.reader().await).await;
     let rows = "document.querySelectorAll('[aria-label=Endpoints] tbody tr').length";
-    page.until(&format!("{rows} === {}", MANY + 4)).await;
+    page.until(&format!("{rows} === {}", MANY + 6)).await;
     let first = page
         .value("document.querySelector('tbody tr').textContent")
         .await;

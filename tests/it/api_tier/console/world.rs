@@ -6,9 +6,13 @@ use std::{
 };
 
 use ::http::Method;
-use api::{names, v1alpha1::BedrockAccess};
+use api::{
+    names,
+    prices::{self, Nanodollars, Tier, Units},
+    v1alpha1::BedrockAccess,
+};
 use awsdouble::{Config, Double, allow_bedrock};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
     Api,
     api::{ListParams, Patch, PatchParams},
@@ -56,8 +60,8 @@ subjects: [{kind: ServiceAccount, name: member, namespace: team-a}]
 const ACCESS_KEY: &str = "AKIATESTTESTTESTTEST";
 const SECRET_KEY: &str = "a-secret-key-of-the-test-suite-alone";
 const ROLE: &str = "arn:aws:iam::123456789012:role/Gateway";
-const STRANGE_ROLE: &str = "arn:aws:iam::123456789012:role/Stranger";
-const MODEL: &str = "amazon.nova-lite-v1:0";
+const DOCUMENTS_ROLE: &str = "arn:aws:iam::123456789012:role/Documents";
+const MODEL: &str = "us.amazon.nova-2-lite-v1:0";
 
 pub(super) struct World {
     pub(super) rig: Rig,
@@ -74,12 +78,58 @@ pub(super) fn spec() -> Value {
     spec
 }
 
-/// A gateway with credentials, and one without.
+/// Gateways with credentials of two objects, and one without credentials.
 pub(super) struct Gateways {
     well: Gateway,
+    _tickets: Gateway,
     _failing: Gateway,
     _double: Double,
     _directory: tempfile::TempDir,
+}
+
+/// Tokens of a day or a month for one model.
+#[derive(Clone, Copy)]
+pub(super) struct Spent {
+    pub(super) model: &'static str,
+    pub(super) requests: u64,
+    /// Without the cached ones.
+    pub(super) input: u64,
+    pub(super) cached: u64,
+    pub(super) output: u64,
+}
+
+impl Spent {
+    /// The amounts of a period as the status has them, at the public prices. Tokens of a model without a price have no cost.
+    fn period(&self, date: &str) -> Value {
+        let units = Units {
+            input: self.input,
+            cache_read: self.cached,
+            output: self.output,
+            ..Units::default()
+        };
+        let price = prices::builtin().find(self.model, "us-east-1", Tier::Standard);
+        let cost = price.map_or(Nanodollars::ZERO, |price| price.cost(&units));
+        let input = self.input + self.cached;
+        let mut period = json!({
+            "date": date, "costUsd": cost.rounded().to_string(), "requests": self.requests, "inputTokens": input,
+            "cachedInputTokens": self.cached, "cachedInputPercent": self.cached * 100 / input, "outputTokens": self.output,
+        });
+        if price.is_none() {
+            period["unpricedTokens"] = json!(input + self.output);
+        }
+        period
+    }
+
+    /// This multiple of the amounts.
+    fn times(self, factor: u64) -> Self {
+        Self {
+            requests: self.requests * factor,
+            input: self.input * factor,
+            cached: self.cached * factor,
+            output: self.output * factor,
+            ..self
+        }
+    }
 }
 
 impl World {
@@ -156,7 +206,33 @@ impl World {
             .unwrap();
     }
 
-    /// Two gateways on the admin port of this operator's settings, each on an address of its own.
+    /// Reports that gateways which have ended spent this today, and twenty times as much this month, as the operator does.
+    pub(super) async fn spent(&self, namespace: &str, name: &str, spent: Spent) {
+        let now = Timestamp::now();
+        let today = spent.period(&now.strftime("%Y-%m-%d").to_string());
+        let month = spent.times(20).period(&now.strftime("%Y-%m").to_string());
+        let usage = json!({
+            "updatedAt": now.to_string(), "today": today, "month": month, "ended": {"today": today, "month": month},
+        });
+        let api = Api::<BedrockAccess>::namespaced(self.rig.client.clone(), namespace);
+        eventually(&format!("usage of {name}"), || async {
+            let text = |error: kube::Error| error.to_string();
+            let object = api.get_status(name).await.map_err(text)?;
+            let known = object.status.and_then(|status| status.usage);
+            if known.is_some_and(|known| known.ended.is_some()) {
+                return Ok(());
+            }
+            // The operator can overwrite it with a status that it has computed before.
+            let status = json!({"status": {"usage": usage}});
+            api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
+                .await
+                .map_err(text)?;
+            Err("not written yet".to_owned())
+        })
+        .await;
+    }
+
+    /// Gateways on the admin port of this operator's settings, each on an address of its own.
     pub(super) async fn gateways(&self) -> Gateways {
         Gateways::start(self.admin_port).await
     }
@@ -210,7 +286,7 @@ impl Gateways {
                 allow_bedrock(),
             )
             .with_role(
-                STRANGE_ROLE,
+                DOCUMENTS_ROLE,
                 trust("arn:aws:iam::999999999999:root"),
                 allow_bedrock(),
             );
@@ -223,23 +299,25 @@ impl Gateways {
             ("AWS_ENDPOINT_URL", url.as_str()),
         ];
         let directory = tempfile::tempdir().unwrap();
-        let mut started = Vec::new();
-        for (ip, role) in [(Self::WELL, ROLE), (Self::FAILING, STRANGE_ROLE)] {
+        let start = async |ip: Ipv4Addr, name: &str, role: &str| {
             let document = json!({
-                "access": {"namespace": TEAM, "name": "chat"},
+                "access": {"namespace": TEAM, "name": name},
                 "assumeRoles": [{"roleArn": role}],
                 "models": [{"name": "fast", "targets": [{"modelId": MODEL}]}],
             });
-            let path = directory.path().join(format!("{ip}.yaml"));
+            let path = directory.path().join(format!("{name}.yaml"));
             std::fs::write(&path, document.to_string()).unwrap();
             let admin = SocketAddr::from((ip, port));
-            started.push(Gateway::start_with_admin(admin, &environment, Some(&path)).await);
-        }
-        let failing = started.pop().unwrap();
-        let well = started.pop().unwrap();
+            Gateway::start_with_admin(admin, &environment, Some(&path)).await
+        };
+        let well = start(Self::WELL, "chat", ROLE).await;
+        let tickets = start(Self::TICKETS, "tickets", ROLE).await;
+        let failing = start(Self::FAILING, "documents", DOCUMENTS_ROLE).await;
         well.ready().await;
+        tickets.ready().await;
         Self {
             well,
+            _tickets: tickets,
             _failing: failing,
             _double: double,
             _directory: directory,
@@ -248,6 +326,7 @@ impl Gateways {
 
     const WELL: Ipv4Addr = Ipv4Addr::LOCALHOST;
     const FAILING: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+    const TICKETS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
     pub(super) fn well_ip() -> IpAddr {
         Self::WELL.into()
@@ -255,6 +334,10 @@ impl Gateways {
 
     pub(super) fn failing_ip() -> IpAddr {
         Self::FAILING.into()
+    }
+
+    pub(super) fn tickets_ip() -> IpAddr {
+        Self::TICKETS.into()
     }
 
     /// URL of the gateway with credentials.

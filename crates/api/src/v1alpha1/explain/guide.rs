@@ -1,6 +1,6 @@
 //! Reads the troubleshooting guide, which is compiled in: the table of gateway reasons, and its sections as plain text.
 
-const TEXT: &str = include_str!("../../../../docs/guide/troubleshooting.md");
+const TEXT: &str = include_str!("../../../../../docs/guide/troubleshooting.md");
 const TABLE: &str = "## Gateway reasons";
 
 /// The troubleshooting guide.

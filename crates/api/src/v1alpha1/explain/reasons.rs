@@ -1,7 +1,8 @@
 //! Conditions and reasons of a BedrockAccess: what each means and what to do. Reasons of gateways, which concern AWS
 //! credentials, are in the troubleshooting guide.
 
-use api::v1alpha1::condition as c;
+use super::Kind;
+use crate::v1alpha1::condition as c;
 
 /// A condition, or a reason of conditions.
 #[derive(Clone, Copy, Debug)]
@@ -13,16 +14,6 @@ pub(super) struct Row {
     pub(super) fix: &'static str,
     /// Page of the documentation.
     pub(super) guide: &'static str,
-}
-
-/// What a row describes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Kind {
-    /// Type of a condition.
-    Condition,
-    /// Reason of conditions.
-    Reason,
 }
 
 const TROUBLESHOOTING: &str = "docs/guide/troubleshooting.md";
