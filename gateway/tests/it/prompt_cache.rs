@@ -10,6 +10,8 @@ mod session;
 mod system_messages;
 mod wire;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use session::{Kind, Marks, TURNS};
 use wire::{Api, Wire};
 
@@ -20,6 +22,12 @@ const OPUS: &str = "us.anthropic.claude-opus-4-8";
 const NOVA: &str = "us.amazon.nova-2-lite-v1:0";
 const GPT: &str = "us.openai.gpt-5.6-sol";
 const GPT_ON_MANTLE: &str = "openai.gpt-5.6-sol";
+
+/// A gateway for many sessions, each with a number of its own, so that none reads what another has written.
+struct Gateway {
+    rig: Rig,
+    sessions: AtomicUsize,
+}
 
 /// A gateway in front of Claude by both APIs and of GPT.
 async fn gateway(automatic: bool) -> Rig {
@@ -41,10 +49,10 @@ async fn directly(kind: &Kind, api: Api, model: &str) -> Vec<u64> {
 }
 
 /// Checks that a session by the gateway reads the expected tokens, with complete responses and with streams.
-async fn check(kind: &Kind, (api, model): (Api, &str), expected: &[u64]) {
+async fn check(gateway: &Gateway, kind: &Kind, (api, model): (Api, &str), expected: &[u64]) {
     for is_streamed in [false, true] {
-        let rig = gateway(kind.marks == Marks::Automatic).await;
-        let mut client = Wire::of_client(api, model, &rig);
+        let session = gateway.sessions.fetch_add(1, Ordering::Relaxed);
+        let mut client = Wire::of_client(api, model, &gateway.rig).in_session(session);
         if is_streamed {
             client = client.streamed();
         }
@@ -66,15 +74,19 @@ async fn check(kind: &Kind, (api, model): (Api, &str), expected: &[u64]) {
 }
 
 async fn reads_what_it_reads_directly(kind: &Kind) {
+    let gateway = &Gateway {
+        rig: gateway(kind.marks == Marks::Automatic).await,
+        sessions: AtomicUsize::new(0),
+    };
     let converse = directly(kind, Api::Converse, CLAUDE).await;
     for api in [Api::Chat, Api::Responses, Api::Messages, Api::Converse] {
-        check(kind, (api, "converse"), &converse).await;
+        check(gateway, kind, (api, "converse"), &converse).await;
     }
     for (name, model) in [("invoke", CLAUDE), ("opus", OPUS)] {
         let invoke = directly(kind, Api::InvokeModel, model).await;
-        check(kind, (Api::Messages, name), &invoke).await;
+        check(gateway, kind, (Api::Messages, name), &invoke).await;
         if model == CLAUDE {
-            check(kind, (Api::InvokeModel, name), &invoke).await;
+            check(gateway, kind, (Api::InvokeModel, name), &invoke).await;
         }
     }
     for (api, name, model) in [
@@ -83,7 +95,7 @@ async fn reads_what_it_reads_directly(kind: &Kind) {
         (Api::Responses, "gpt-on-mantle", GPT_ON_MANTLE),
     ] {
         let expected = directly(kind, api, model).await;
-        check(kind, (api, name), &expected).await;
+        check(gateway, kind, (api, name), &expected).await;
     }
 }
 

@@ -140,6 +140,6 @@ impl Kind {
 
 /// The result of a call.
 pub(super) fn result(turn: usize, index: usize) -> String {
-    let lines = (0..30).map(|line| format!("{line:>4} let part_{turn}_{index} = {line};"));
+    let lines = (0..16).map(|line| format!("{line:>4} let part_{turn}_{index} = {line};"));
     lines.collect::<Vec<_>>().join("\n")
 }

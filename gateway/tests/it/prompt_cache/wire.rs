@@ -35,7 +35,7 @@ pub(super) struct Wire {
     model: String,
     url: String,
     is_streamed: bool,
-    /// Number of the session, which its prompt contains.
+    /// Number of the session, which its first tool and its prompt contain: sessions share no prefix.
     session: usize,
     client: Client<HttpConnector, Full<Bytes>>,
     /// AWS without a gateway.
@@ -318,7 +318,7 @@ impl Wire {
             Marks::Automatic => (None, [None, None]),
         };
         let [first, second] = kind.system();
-        let first = format!("{first}\nThis is session {}.", self.session);
+        let first = format!("{first}\nThis is session {:03}.", self.session);
         let tools = self.tools(kind, tools_ttl);
         let text = |kind: &str, text: &str, ttl: Option<&str>| {
             marked(json!({"type": kind, "text": text}), ttl)
@@ -380,7 +380,8 @@ impl Wire {
 
     fn tools(&self, kind: &Kind, ttl: Option<&'static str>) -> Vec<Value> {
         let tools = kind.tools().into_iter().map(|tool| {
-            let (name, description, schema) = (tool.name, tool.description, tool.schema);
+            let (name, schema) = (tool.name, tool.schema);
+            let description = format!("{}For session {:03}.", tool.description, self.session);
             match self.api {
                 Api::Chat => json!({"type": "function", "function":
                     {"name": name, "description": description, "parameters": schema}}),
