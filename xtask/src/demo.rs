@@ -5,6 +5,7 @@
 
 mod account;
 mod cluster;
+mod console;
 mod logs;
 mod plugin;
 mod random_user;
@@ -161,6 +162,7 @@ impl Story<'_> {
         if once {
             self.run_doctor()?;
             self.try_plugin()?;
+            self.try_console()?;
             self.break_and_fix()?;
         }
         if self.with_sidecars {

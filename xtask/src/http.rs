@@ -18,12 +18,21 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// # Errors
 /// When no server listens there, or its response is not HTTP.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
+    get_with(address, path, "")
+}
+
+/// The same with further lines of the header, each with its line end.
+///
+/// # Errors
+/// As [`get`].
+pub(crate) fn get_with(address: SocketAddr, path: &str, header: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
         .with_context(|| format!("failed to connect to {address}"))?;
     stream
         .set_read_timeout(Some(TIMEOUT))
         .context("failed to set a timeout")?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{header}\r\n");
     stream
         .write_all(request.as_bytes())
         .with_context(|| format!("failed to send a request to {address}"))?;
