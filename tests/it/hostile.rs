@@ -9,23 +9,11 @@ use serde_json::Value;
 
 use crate::support::{
     clients::{python, repository},
-    lane,
+    lane, program,
 };
 
 /// Fewest cases of all groups; a group that ends early has fewer.
 const LEAST_CASES: u64 = 300;
-
-/// A program that the workspace builds, beside this one.
-fn program(name: &str) -> String {
-    let tests = std::env::current_exe().unwrap();
-    let path = tests.ancestors().nth(2).unwrap().join(name);
-    assert!(
-        path.is_file(),
-        "{} is missing: run cargo build --workspace --bins",
-        path.display()
-    );
-    path.to_str().unwrap().to_owned()
-}
 
 /// Runs all groups and returns the report of each.
 fn run(scripts: &Path) -> Value {

@@ -15,6 +15,7 @@ mod anthropic_clients;
 mod api_tier;
 mod argocd;
 mod chaos;
+mod collector;
 mod examples;
 mod faults;
 mod framework_clients;

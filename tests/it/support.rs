@@ -49,3 +49,15 @@ pub(crate) fn free_address() -> SocketAddr {
     let [port] = localcluster::free_ports().unwrap();
     (Ipv4Addr::LOCALHOST, port).into()
 }
+
+/// A program that the workspace builds, beside this one.
+pub(crate) fn program(name: &str) -> String {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.ancestors().nth(2).unwrap().join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: run cargo build --workspace --bins",
+        path.display()
+    );
+    path.to_str().unwrap().to_owned()
+}

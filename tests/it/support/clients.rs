@@ -99,12 +99,18 @@ fn go(name: &str) -> PathBuf {
         .collect();
     let directory = installed(name, &text);
     prepared(&directory, |directory| {
-        run(Command::new("go")
+        let usual = Path::new("/usr/local/go/bin/go");
+        let go = if usual.is_file() {
+            usual
+        } else {
+            Path::new("go")
+        };
+        run(Command::new(go)
             .args(["build", "-o"])
             .arg(directory.join("client"))
             .arg(".")
             .current_dir(&sources))
-        .context("go is needed: on Debian, apt-get install golang")?;
+        .context("Go 1.26 or newer is needed: https://go.dev/doc/install")?;
         Ok(())
     })
     .unwrap();
@@ -196,6 +202,11 @@ pub(crate) async fn node_client(script: &'static str, environment: &[(&str, &str
         command
     })
     .await
+}
+
+/// The OpenTelemetry Collector of `tests/clients/collector`, which takes minutes to build once.
+pub(crate) fn collector() -> PathBuf {
+    go("collector")
 }
 
 /// Runs the program of `tests/clients/go` and reads the JSON it prints.
