@@ -246,7 +246,7 @@ fn cannot_simulate(gateway: &Path) -> Result<()> {
 
 /// Copies a program without debug information and names of functions, which would make an image of a development build
 /// too large.
-fn stripped(step: &Step, profile: Profile, program: &str) -> Result<PathBuf> {
+pub(crate) fn stripped(step: &Step, profile: Profile, program: &str) -> Result<PathBuf> {
     let copy = repository::scratch("stripped")?.join(program);
     let what = match profile {
         Profile::Dev => "--strip-all",

@@ -24,6 +24,7 @@ mod http;
 mod identities;
 mod image;
 mod interrupt;
+mod plugin;
 mod process;
 mod properties;
 mod report;
@@ -157,6 +158,15 @@ enum Task {
         #[arg(long)]
         reproduce: bool,
     },
+    /// Archive the kubectl plugin for this machine, check its krew manifest, install it with krew and run it.
+    Plugin {
+        /// Write the archive of a release for this target instead, such as x86_64-unknown-linux-musl.
+        #[arg(long, value_name = "TRIPLE")]
+        target: Option<String>,
+        /// Write the krew manifest of a release for the archives in this directory instead.
+        #[arg(long, value_name = "DIRECTORY", conflicts_with = "target")]
+        manifest: Option<PathBuf>,
+    },
     /// Write the licences and SBOMs of the programs, without Debian packages; Containerfile adds them.
     Contents {
         /// Where to write a directory for each program.
@@ -236,6 +246,15 @@ fn main() -> ExitCode {
             ..
         } => image::reproduce(&console, release),
         Task::Image { release, .. } => image::image(&console, release),
+        Task::Plugin {
+            target: Some(target),
+            ..
+        } => plugin::archive(&console, &target),
+        Task::Plugin {
+            manifest: Some(directory),
+            ..
+        } => plugin::manifest(&directory),
+        Task::Plugin { .. } => plugin::check(&console),
         Task::Contents { directory } => image::contents_to(&console, &directory),
         Task::Bench(options) => bench::bench(&console, &options),
         Task::Fuzz { target, seconds } => fuzz::fuzz(&console, target.as_deref(), seconds),

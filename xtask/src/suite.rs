@@ -16,7 +16,7 @@ use crate::{
     console::{Console, Failures},
     debian,
     demo::{ClusterKind, demo},
-    fuzz, generated, identities, image,
+    fuzz, generated, identities, image, plugin,
     process::{Beside, cargo, command, live},
     report::Report,
     repository, tidy, tools,
@@ -182,6 +182,7 @@ fn run_programs(console: &Console, report: &mut Report, binaries: &[Binary], ful
     if full {
         report.run("documentation", 120, || checks::doc(console, false));
         report.run("images", 90, || image::check(console));
+        report.run("archive of the plugin", 30, || plugin::check(console));
         report.run("fuzz targets", 120, || fuzz::lint(console));
         report.run("bench", 60, || bench::quick(console));
         report.run("chaos", 360, || {

@@ -92,6 +92,20 @@ pub(crate) const ACTIONLINT: GoTool = GoTool {
     version: "v1.7.12",
 };
 
+/// krew, which installs plugins of kubectl.
+pub(crate) const KREW: GoTool = GoTool {
+    name: "krew",
+    module: "sigs.k8s.io/krew",
+    package: "./cmd/krew",
+    version: "v0.4.3",
+};
+/// krew's own rules for manifests.
+pub(crate) const VALIDATE_KREW_MANIFEST: GoTool = GoTool {
+    name: "validate-krew-manifest",
+    package: "./cmd/validate-krew-manifest",
+    ..KREW
+};
+
 /// Go, of the path or of its usual place.
 fn go() -> Command {
     let usual = PathBuf::from("/usr/local/go/bin/go");
