@@ -4,6 +4,7 @@
 //! sorted, so that equal programs give equal archives.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::Write as _,
     path::{Path, PathBuf},
@@ -207,8 +208,12 @@ fn placeholder(platform: &str) -> String {
 }
 
 fn checksum(content: &[u8]) -> String {
-    let digest = Sha256::digest(content);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in Sha256::digest(content) {
+        // Writing to a String does not fail.
+        write!(text, "{byte:02x}").unwrap_or_default();
+    }
+    text
 }
 
 #[cfg(test)]
