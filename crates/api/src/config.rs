@@ -6,6 +6,7 @@
 
 mod attribution;
 mod audit;
+mod budgets;
 mod check;
 mod limits;
 mod prices;
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 pub use self::attribution::Attribution;
 pub use self::audit::Audit;
+pub use self::budgets::{Budget, BudgetFallback};
 pub use self::limits::{
     DEFAULT_DRAIN_SECONDS, DEFAULT_MAX_BODY_BYTES, DEFAULT_STREAM_IDLE_SECONDS,
     DEFAULT_UPSTREAM_SECONDS, Limits, Rates, RedisStore, Store,
@@ -245,6 +247,9 @@ pub struct Clients {
     /// Rate limits of each API key, counted separately for each key.
     #[serde(default, skip_serializing_if = "Rates::is_empty")]
     pub api_key_limits: Rates,
+    /// Budgets of each API key, counted separately for each key. They require `limits.store`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub api_key_budgets: Vec<Budget>,
     /// Clients that authenticate with a Kubernetes ServiceAccount token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_accounts: Option<ServiceAccountClients>,
@@ -279,6 +284,9 @@ pub struct ServiceAccountSubject {
     /// Rate limits of this client.
     #[serde(default, skip_serializing_if = "Rates::is_empty")]
     pub limits: Rates,
+    /// Budgets of this client. They require `limits.store`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Budget>,
 }
 
 /// A certificate in files. The gateway reloads the files when they change.

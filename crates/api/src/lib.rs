@@ -4,6 +4,7 @@
 //! No I/O. All defaults of the custom resources and of the document are defined here.
 
 pub mod arn;
+pub mod budget;
 pub mod catalogue;
 pub mod config;
 pub mod iam;

@@ -98,7 +98,7 @@ impl GatewayConfig {
                 );
             }
         }
-        Ok(())
+        self.check_budgets()
     }
 
     /// Numbers that must not be 0.
@@ -165,7 +165,10 @@ fn is_project(project: Option<&str>) -> bool {
 
 const PROJECT: &str = "must be the id or the ARN of a Bedrock project, such as proj_0123456789";
 
-fn invalid(field: impl Into<String>, message: impl Into<String>) -> Result<(), ConfigError> {
+pub(super) fn invalid(
+    field: impl Into<String>,
+    message: impl Into<String>,
+) -> Result<(), ConfigError> {
     Err(ConfigError::Invalid {
         field: field.into(),
         message: message.into(),

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::budgets::Budget;
+
 /// Default of `maxBodyBytes`: 32 MiB, more than the 25 MB that Bedrock accepts.
 pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
 /// Default of `drainSeconds`.
@@ -58,6 +60,9 @@ pub struct Limits {
     /// Same as [`Rates::tokens_per_day`], shared by all clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_day: Option<u64>,
+    /// Budgets shared by all clients. They require `store`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Budget>,
     /// Store in which several gateways count together. If absent, each gateway counts separately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<Store>,
@@ -175,6 +180,7 @@ impl Default for Limits {
             tokens_per_minute: None,
             concurrent_requests: None,
             tokens_per_day: None,
+            budgets: Vec::new(),
             store: None,
         }
     }

@@ -1,11 +1,14 @@
 //! Rate limits, size limits and timeouts of a gateway.
 //!
-//! No limit is a budget in money; see `docs/decisions/0019-limits.md`.
+//! See `docs/decisions/0019-limits.md` and `docs/decisions/0032-budgets.md`.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config;
+use crate::{
+    budget::{OnStoreFailure, Period, UnknownTimeZone},
+    config,
+};
 
 /// Rate limits. A limit that is not set does not apply.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +34,58 @@ pub struct RatesSpec {
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_day: Option<u64>,
+    /// Budgets in calendar periods. They require limits.store, and cannot be combined with sidecar.
+    #[schemars(length(max = 8))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<BudgetSpec>,
+}
+
+/// Maximum spend or tokens in a calendar period. Set exactly one of usd and tokens.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("has(self.usd) != has(self.tokens)").message("set exactly one of usd and tokens"),
+    validation = Rule::new("!has(self.fallback) || !has(self.warnAt) || self.fallback.at >= self.warnAt").message("fallback.at must not be less than warnAt")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetSpec {
+    /// Period after which the budget starts again: a day, a week that starts on Monday, or a calendar month.
+    pub period: Period,
+    /// Time zone of the period, a name of the IANA database such as Europe/Berlin. Default: UTC.
+    #[schemars(length(min = 1, max = 64))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Budget in US dollars. The gateway computes the cost of each request from the tokens that Bedrock reports and the
+    /// price of the model. Models without a price are rejected.
+    #[schemars(range(min = 1, max = 9_000_000))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usd: Option<u64>,
+    /// Budget in input tokens (including cached tokens) and output tokens.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_000_i64))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Percentage of the budget at which responses have a warning header and the gateway logs a warning.
+    #[schemars(range(min = 1, max = 100))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn_at: Option<u8>,
+    /// Cheaper model for requests above a percentage of the budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<BudgetFallbackSpec>,
+    /// What the gateway does while the store is unavailable. Open admits requests that fit into the budget as far as the
+    /// gateway pod knows it; Closed rejects them with status 503. Default: Open.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub on_store_failure: OnStoreFailure,
+}
+
+/// Cheaper model for requests above a percentage of a budget.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetFallbackSpec {
+    /// Percentage of the budget.
+    #[schemars(range(min = 1, max = 100))]
+    pub at: u8,
+    /// Name of the model in spec.models. Clients that cannot call it keep the model that they request.
+    #[schemars(length(min = 1, max = 128))]
+    pub model: String,
 }
 
 /// Rate limits shared by all clients, size limits and timeouts. A rate limit that is not set does not apply.
@@ -99,6 +154,29 @@ pub struct RedisStoreSpec {
     )]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
+}
+
+impl TryFrom<&BudgetSpec> for config::Budget {
+    type Error = UnknownTimeZone;
+
+    fn try_from(spec: &BudgetSpec) -> Result<Self, UnknownTimeZone> {
+        let zone = spec.time_zone.as_deref();
+        Ok(Self {
+            period: spec.period,
+            time_zone: zone.map(str::parse).transpose()?.unwrap_or_default(),
+            usd: spec.usd,
+            tokens: spec.tokens,
+            warn_at: spec.warn_at,
+            fallback: spec
+                .fallback
+                .as_ref()
+                .map(|fallback| config::BudgetFallback {
+                    at: fallback.at,
+                    model: fallback.model.clone(),
+                }),
+            on_store_failure: spec.on_store_failure,
+        })
+    }
 }
 
 impl From<&RatesSpec> for config::Rates {

@@ -167,7 +167,10 @@ pub struct BedrockAccessPolicySpec {
     /// Deny clients.anonymous, so that every client must authenticate. Default: false.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub require_client_authentication: bool,
-    /// Upper bounds of spec.limits. Each limit that is set here must be set in the BedrockAccess and must not be greater.
+    /// Upper bounds of spec.limits. Each limit that is set here must be set in the BedrockAccess and must not be greater. Of
+    /// budgets, set period and usd or tokens: the BedrockAccess must have a budget of this period and unit, in any time
+    /// zone.
+    #[x_kube(validation = Rule::new("!has(self.budgets) || self.budgets.all(budget, !has(budget.timeZone) && !has(budget.warnAt) && !has(budget.fallback) && !has(budget.onStoreFailure))").message("budgets of a policy have only period and usd or tokens"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RatesSpec>,
 }
