@@ -5,7 +5,7 @@
 
 use api::{
     GatewayConfig,
-    config::{AssumeRole, Model, Rates, Target},
+    config::{AssumeRole, Budget, Model, Rates, Target},
     names,
     v1alpha1::{
         BedrockAccess, BedrockAccessSpec, EndpointsSpec,
@@ -16,7 +16,7 @@ use api::{
             AmbientSpec, AssumeRoleSpec, IdentitySecretSpec, IdentitySpec, IrsaSpec,
             PodIdentitySpec,
         },
-        limits::{LimitsSpec, RatesSpec},
+        limits::{BudgetFallbackSpec, BudgetSpec, LimitsSpec, RatesSpec},
         models::{GuardrailSpec, ModelSpec, TargetSpec},
     },
 };
@@ -101,7 +101,10 @@ fn running(
             ..spec.clients.clone()
         },
         limits: Some(LimitsSpec {
-            rates: rates(document.limits.rates()),
+            rates: RatesSpec {
+                budgets: document.limits.budgets.iter().map(budget).collect(),
+                ..rates(document.limits.rates())
+            },
             ..LimitsSpec::default()
         }),
         gateway: GatewaySpec {
@@ -193,5 +196,21 @@ fn rates(rates: Rates) -> RatesSpec {
         tokens_per_minute: rates.tokens_per_minute,
         concurrent_requests: rates.concurrent_requests,
         tokens_per_day: rates.tokens_per_day,
+        budgets: Vec::new(),
+    }
+}
+
+fn budget(budget: &Budget) -> BudgetSpec {
+    BudgetSpec {
+        period: budget.period,
+        time_zone: Some(budget.time_zone.as_str().to_owned()),
+        usd: budget.usd,
+        tokens: budget.tokens,
+        warn_at: budget.warn_at,
+        fallback: budget.fallback.as_ref().map(|fallback| BudgetFallbackSpec {
+            at: fallback.at,
+            model: fallback.model.clone(),
+        }),
+        on_store_failure: budget.on_store_failure,
     }
 }

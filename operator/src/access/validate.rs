@@ -5,6 +5,7 @@
 //! [`Validated`], never the spec; the status step also reads the spec, since an invalid object needs a status, too.
 
 mod audit;
+mod budgets;
 mod clients;
 mod identity;
 mod labels;
@@ -288,6 +289,7 @@ pub(crate) fn validate(
     models::check_allow(spec, &mut problems);
     check_prices(spec, &mut problems);
     clients::check(spec, &namespace, &mut problems);
+    budgets::check(spec, &mut problems);
     check_scale(&spec.gateway, &mut problems);
     audit::check(spec, &mut problems);
     let endpoints = endpoints(spec, &mut problems);

@@ -10,6 +10,7 @@ use api::{
     pattern::matches,
     v1alpha1::{
         BedrockAccessSpec, condition,
+        limits::BudgetSpec,
         policy::{BedrockAccessPolicySpec, IdentityKind},
     },
 };
@@ -197,6 +198,7 @@ fn refusals(policy: &BedrockAccessPolicySpec, request: &Request<'_>) -> Vec<Refu
         });
     }
     refusals.extend(ceilings(policy, request));
+    refusals.extend(budgets(policy, request));
     refusals
 }
 
@@ -238,6 +240,49 @@ fn ceilings(policy: &BedrockAccessPolicySpec, request: &Request<'_>) -> Vec<Refu
         })
     })
     .collect()
+}
+
+/// If a policy limits a budget, the object must set one of the same period and unit, and not higher. A budget in money
+/// must not depend on prices of the object's author.
+fn budgets(policy: &BedrockAccessPolicySpec, request: &Request<'_>) -> Vec<Refusal> {
+    let ceilings = policy.limits.iter().flat_map(|limits| &limits.budgets);
+    let in_money = ceilings.clone().any(|ceiling| ceiling.usd.is_some());
+    let prices = (in_money && request.has_prices).then(|| Refusal {
+        field: "spec.prices".to_owned(),
+        value: "set".to_owned(),
+        rule: "limits.budgets",
+        allowed: vec!["the prices of the platform, since a budget is in usd".to_owned()],
+    });
+    ceilings
+        .filter_map(|ceiling| {
+            let unit = if ceiling.usd.is_some() {
+                "usd"
+            } else {
+                "tokens"
+            };
+            let amount = |budget: &BudgetSpec| {
+                let is_same = budget.period == ceiling.period
+                    && budget.usd.is_some() == ceiling.usd.is_some();
+                budget.usd.or(budget.tokens).filter(|_| is_same)
+            };
+            let most = ceiling.usd.or(ceiling.tokens)?;
+            // In several time zones, each of which stops the requests.
+            let set = request.budgets.iter().filter_map(amount).min();
+            if set.is_some_and(|set| set <= most) {
+                return None;
+            }
+            Some(Refusal {
+                field: "spec.limits.budgets".to_owned(),
+                value: set.map_or_else(|| "not set".to_owned(), |set| set.to_string()),
+                rule: "limits.budgets",
+                allowed: vec![format!(
+                    "a budget of at most {most} {unit} for each {}",
+                    ceiling.period.as_str()
+                )],
+            })
+        })
+        .chain(prices)
+        .collect()
 }
 
 /// Only an irsa identity shows its role. A policy with roleArns therefore allows other identities only if it lists them

@@ -6,6 +6,7 @@ use api::{
     config::Rates,
     v1alpha1::{
         BedrockAccessSpec,
+        limits::BudgetSpec,
         policy::{BedrockAccessPolicySpec, IdentityKind},
     },
 };
@@ -28,6 +29,10 @@ pub(super) struct Request<'a> {
     pub(super) anonymous: bool,
     /// Rate limits of all clients together.
     pub(super) limits: Rates,
+    /// Budgets of all clients together.
+    pub(super) budgets: &'a [BudgetSpec],
+    /// Whether it has prices of its own.
+    pub(super) has_prices: bool,
     /// Values that need a rule or an author with a permission.
     pub(super) restricted: Vec<Restricted>,
 }
@@ -58,6 +63,12 @@ impl<'a> Request<'a> {
                 .as_ref()
                 .map(|limits| Rates::from(&limits.rates))
                 .unwrap_or_default(),
+            budgets: spec
+                .limits
+                .as_ref()
+                .map(|limits| limits.rates.budgets.as_slice())
+                .unwrap_or_default(),
+            has_prices: spec.prices.is_some(),
             restricted: restricted(spec),
             ..Self::default()
         };

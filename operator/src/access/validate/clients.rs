@@ -9,7 +9,7 @@ use api::{
     v1alpha1::{BedrockAccessSpec, client_audience},
 };
 
-use super::{Problems, ValidateError, limits};
+use super::{Problems, ValidateError, budgets, limits};
 use crate::access::observe::Observed;
 
 pub(super) fn check(spec: &BedrockAccessSpec, namespace: &str, problems: &mut Problems) {
@@ -77,6 +77,7 @@ pub(super) fn clients(
                     name: client.name.clone(),
                     models: client.models.clone(),
                     limits: limits::of_client(client.limits.as_ref()),
+                    budgets: budgets::of_client(client.limits.as_ref()),
                 })
                 .collect(),
         })
@@ -88,6 +89,12 @@ pub(super) fn clients(
             .as_ref()
             .map(|_| names::API_KEYS_DIRECTORY.to_owned()),
         api_key_limits: limits::of_client(
+            clients
+                .api_keys
+                .as_ref()
+                .and_then(|keys| keys.limits.as_ref()),
+        ),
+        api_key_budgets: budgets::of_client(
             clients
                 .api_keys
                 .as_ref()

@@ -1,7 +1,7 @@
 //! Rate limits of a `BedrockAccess` and of its clients, size limits and timeouts.
 
 use api::{
-    config::{self, Rates, RedisStore, Store},
+    config::{self, Budget, Rates, RedisStore, Store},
     names,
     v1alpha1::{
         BedrockAccessSpec,
@@ -9,10 +9,14 @@ use api::{
     },
 };
 
+use super::budgets;
+
 /// Rate limits of all clients together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) rates: Rates,
+    /// Budgets.
+    pub(crate) budgets: Vec<Budget>,
     /// Requests in progress, if set.
     pub(crate) max_in_flight: Option<u32>,
     /// Size of a request body, if set.
@@ -42,6 +46,7 @@ impl Limits {
         let limits = config::Limits::default().with_rates(self.rates);
         let timeouts = self.timeouts;
         config::Limits {
+            budgets: self.budgets.clone(),
             max_in_flight: self.max_in_flight,
             max_body_bytes: self.max_body_bytes.unwrap_or(limits.max_body_bytes),
             first_token_seconds: timeouts.first_token.unwrap_or(limits.first_token_seconds),
@@ -61,6 +66,7 @@ fn of_access(spec: &LimitsSpec) -> Limits {
     let secret = redis.and_then(|redis| redis.secret_name.clone());
     Limits {
         rates: Rates::from(&spec.rates),
+        budgets: budgets::budgets(&spec.rates.budgets),
         max_in_flight: spec.max_in_flight,
         max_body_bytes: spec.max_body_bytes,
         timeouts: Timeouts {

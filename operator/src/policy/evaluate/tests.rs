@@ -303,6 +303,40 @@ fn rules_allow_listed_values_and_denials_name_them() {
             Some("spec.limits.tokensPerDay: not set is not allowed"),
         ),
         (
+            "a budget below its ceiling, in another time zone",
+            "limits: {budgets: [{period: Month, usd: 900, timeZone: Asia/Tokyo}, {period: Day, usd: 5000}]}".to_owned(),
+            "limits: {budgets: [{period: Month, usd: 1000}]}",
+            None,
+        ),
+        (
+            "a budget over its ceiling",
+            "limits: {budgets: [{period: Month, usd: 1001}]}".to_owned(),
+            "limits: {budgets: [{period: Month, usd: 1000}]}",
+            Some(
+                "spec.limits.budgets: 1001 is not allowed (allowed by limits.budgets: a budget of at most 1000 usd for each month)",
+            ),
+        ),
+        (
+            "a budget in money with prices of the author",
+            "limits: {budgets: [{period: Month, usd: 10}]}\nprices: {discountPercent: '99'}".to_owned(),
+            "limits: {budgets: [{period: Month, usd: 1000}]}",
+            Some(
+                "spec.prices: set is not allowed (allowed by limits.budgets: the prices of the platform",
+            ),
+        ),
+        (
+            "a budget in tokens with prices of the author",
+            "limits: {budgets: [{period: Month, tokens: 10}]}\nprices: {discountPercent: '99'}".to_owned(),
+            "limits: {budgets: [{period: Month, tokens: 1000}]}",
+            None,
+        ),
+        (
+            "a budget of another unit or period, and one of a client",
+            "limits: {budgets: [{period: Month, tokens: 1}, {period: Day, usd: 1}]}\nclients: {serviceAccounts: [{name: app, limits: {budgets: [{period: Month, usd: 1}]}}]}".to_owned(),
+            "limits: {budgets: [{period: Month, usd: 1000}]}",
+            Some("spec.limits.budgets: not set is not allowed"),
+        ),
+        (
             "anonymous clients without gateway pods",
             "clients: {anonymous: true}\ngateway: {enabled: false}\nsidecar: {serviceAccounts: [{name: app}]}".to_owned(),
             "requireClientAuthentication: true",

@@ -119,6 +119,7 @@ fn classes() -> Vec<(&'static str, Class)> {
         ("clients.serviceAccounts[].models[]", Free),
         ("clients.serviceAccounts[].name", Free),
         ("clients.serviceAccounts[].namespace", Free),
+        ("limits.budgets[].*", Free),
         ("limits.maxBodyBytes", Free),
         ("limits.maxInFlight", Free),
         ("limits.firstTokenSeconds", Free),
