@@ -35,7 +35,7 @@ pub use crate::{
         over_limit::OverLimit,
     },
     pipeline::{
-        authenticate::KeySetError, load_error::LoadError, rate_limit::StoreError, state::State,
+        authenticate::KeySetError, load_error::LoadError, shared_store::StoreError, state::State,
     },
     server::{Drained, ServeError, Server, admin::admin, serve},
     telemetry::{

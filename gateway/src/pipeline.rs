@@ -2,8 +2,10 @@
 
 pub(crate) mod active_config;
 pub(crate) mod admit;
+pub(crate) mod apply_budgets;
 pub(crate) mod authenticate;
 pub(crate) mod batch;
+pub(crate) mod budget;
 pub(crate) mod conversation;
 pub(crate) mod converse;
 pub(crate) mod cost;
@@ -17,6 +19,7 @@ pub(crate) mod model_list;
 pub(crate) mod rate_limit;
 pub(crate) mod record;
 pub(crate) mod route;
+pub(crate) mod shared_store;
 pub(crate) mod spend;
 pub(crate) mod state;
 pub(crate) mod stream;

@@ -55,6 +55,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time in which cut streams must send their last event.
 const CUT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time in which the costs of the last requests are settled with the store.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a failed accept, whose usual cause is too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -221,6 +223,9 @@ impl Server {
         drop(socket);
 
         let drained = finish(&state, graceful, drain.saturating_sub(quiet)).await;
+        if let Some(budgets) = &state.active().budgets {
+            budgets.flush(SETTLE_TIMEOUT).await;
+        }
         if let Some(audit) = state.audit() {
             audit.flush().await;
         }

@@ -33,7 +33,9 @@ use crate::{
     pipeline::{
         active_config::ActiveConfig,
         admit::{Admitted, admit},
+        apply_budgets,
         authenticate::Caller,
+        budget::Demand,
         conversation::{Affinity, Outline},
         exchange::repair_warning,
         record::RequestRecord,
@@ -151,13 +153,32 @@ async fn forward(
         let outline = api_request
             .is_chat()
             .then(|| Outline::read(&parts.headers, &repaired.0, false));
-        Ok::<_, GatewayError>((repaired, outline.flatten()))
+        let budgets = active.budgets.as_ref().filter(|_| api_request.is_billed());
+        let budgets = budgets.filter(|budgets| budgets.apply_to(&caller.name));
+        let demand = budgets.map(|_| Demand::of(&repaired.0));
+        Ok::<_, GatewayError>((repaired, outline.flatten(), demand))
     };
-    let ((body, is_repaired), outline) = state.decoders().run(length, repair).await?;
-    let mut affinity = Affinity::new(outline.as_ref(), &api_request.id, &active.config.routing);
+    let ((body, is_repaired), outline, demand) = state.decoders().run(length, repair).await?;
+    let model = model(state, &active, &caller, api_request);
+    let mut affinity = Affinity::new(outline.as_ref(), model, &active.config.routing);
     let configured = (active.as_ref(), is_configured);
-    let targets = route(configured, api_request, (&caller, affinity.key), record)?;
+    let targets = route(
+        configured,
+        api_request,
+        (&caller, affinity.key, model),
+        record,
+    )?;
     let targets = state.placements().arrange(targets, &mut affinity);
+    let request = (demand, &targets);
+    apply_budgets::hold(
+        state,
+        &active,
+        &caller.name,
+        request,
+        &parts.extensions,
+        record,
+    )
+    .await?;
     if let Some(outline) = outline {
         record.follow(state.conversations(), outline, &parts.headers);
     }
@@ -178,10 +199,25 @@ async fn forward(
     Ok((active, response))
 }
 
+/// The model for a request. The body of InvokeModel is that of its model, which no other model understands.
+fn model<'a>(
+    state: &State,
+    active: &'a ActiveConfig,
+    caller: &Caller,
+    api_request: &'a ApiRequest,
+) -> &'a str {
+    match api_request.operation {
+        Operation::Converse | Operation::ConverseStream => {
+            apply_budgets::model(state, active, caller, &api_request.id)
+        }
+        _ => &api_request.id,
+    }
+}
+
 fn route(
     (active, is_configured): (&ActiveConfig, bool),
     api_request: &ApiRequest,
-    (caller, key): (&Caller, u64),
+    (caller, key, model): (&Caller, u64, &str),
     record: &mut RequestRecord,
 ) -> Result<Targets> {
     let routes = &active.routes;
@@ -192,7 +228,7 @@ fn route(
         }
         return Ok(Targets::one(Arc::new(routes.guardrail(id, version))));
     }
-    let mut targets = routes.resolve(id, caller, key)?;
+    let mut targets = routes.resolve(model, caller, key)?;
     if api_request.operation == Operation::CountTokens && routes.is_configured(id) {
         // CountTokens supports foundation models only, and the client does not know what the name stands for.
         targets = targets.try_map(|target| {

@@ -125,6 +125,11 @@ pub enum GatewayError {
     /// A rate limit is reached.
     #[error(transparent)]
     OverLimit(Box<OverLimit>),
+    /// The store of a budget is unavailable, and the budget is closed then.
+    #[error(
+        "the store of a budget is unavailable, and its onStoreFailure is Closed; try again later"
+    )]
+    BudgetStore,
     /// The gateway is draining.
     #[error("the gateway is shutting down")]
     ShuttingDown,
@@ -240,6 +245,7 @@ impl GatewayError {
             | Self::UnprovenBusy
             | Self::MemoryBusy { .. }
             | Self::ShuttingDown
+            | Self::BudgetStore
             | Self::Credentials(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::OverLimit(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Request(_) | Self::BodyMalformed(_) => StatusCode::BAD_REQUEST,
@@ -284,6 +290,7 @@ impl GatewayError {
             Self::BodyMalformed(_) => "body_malformed",
             Self::Busy { .. } | Self::UnprovenBusy | Self::MemoryBusy { .. } => "gateway_busy",
             Self::OverLimit(limit) => limit.reason(),
+            Self::BudgetStore => "budget_store_unavailable",
             Self::ShuttingDown => "gateway_shutting_down",
             Self::Request(error) => error.code,
             Self::Credentials(_) => "credentials_unavailable",
@@ -426,7 +433,7 @@ impl GatewayError {
             Self::Unauthenticated { .. } => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Self::OverLimit(limit) if limit.is_daily() => {
+            Self::OverLimit(limit) if limit.is_lasting() => {
                 headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
             }
             // SDKs do not retry AWS's status 424 on their own.
@@ -445,6 +452,7 @@ impl GatewayError {
             Self::Busy { .. }
             | Self::UnprovenBusy
             | Self::MemoryBusy { .. }
+            | Self::BudgetStore
             | Self::ShuttingDown => (header::RETRY_AFTER, HeaderValue::from_static("1")),
             Self::OverLimit(limit) => (header::RETRY_AFTER, limit.retry_after_seconds().into()),
             // The gateway does not read the rest of the body.

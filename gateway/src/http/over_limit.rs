@@ -2,10 +2,18 @@
 
 use std::{fmt, time::Duration};
 
-use api::config::AccessReference;
+use api::{
+    budget::{Amount, Period},
+    config::AccessReference,
+    prices::Nanodollars,
+};
+
+use super::time::rfc3339;
 
 /// Wait before another try when too many requests are open; when one ends is unknown.
 const CONCURRENCY_RETRY: Duration = Duration::from_secs(1);
+/// Wait before another try when requests in progress hold the rest of a budget.
+const IN_PROGRESS_RETRY: Duration = Duration::from_secs(2);
 const MINUTE_SECONDS: u64 = 60;
 const HOUR_SECONDS: u64 = 60 * MINUTE_SECONDS;
 
@@ -16,6 +24,21 @@ pub(crate) enum Kind {
     TokensPerMinute,
     TokensPerDay,
     ConcurrentRequests,
+    /// In money or tokens, for a calendar period.
+    Budget,
+}
+
+/// The state of a budget that has too little left for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BudgetState {
+    pub(crate) period: Period,
+    pub(crate) amount: Amount,
+    /// What is spent, in nanodollars or tokens, like the next field.
+    pub(crate) spent: u64,
+    /// What the request may need.
+    pub(crate) needed: u64,
+    /// Seconds since 1970.
+    pub(crate) resets_at: u64,
 }
 
 /// The owner of a quota.
@@ -36,6 +59,7 @@ pub struct OverLimit {
     pub(crate) kind: Kind,
     limit: u64,
     retry_in: Duration,
+    budget: Option<BudgetState>,
 }
 
 impl Kind {
@@ -46,6 +70,7 @@ impl Kind {
             Self::TokensPerMinute => "tokensPerMinute",
             Self::TokensPerDay => "tokensPerDay",
             Self::ConcurrentRequests => "concurrentRequests",
+            Self::Budget => "budgets",
         }
     }
 
@@ -56,6 +81,7 @@ impl Kind {
             Self::TokensPerMinute => "tokens per minute",
             Self::TokensPerDay => "tokens per day (UTC)",
             Self::ConcurrentRequests => "concurrent requests",
+            Self::Budget => "",
         }
     }
 
@@ -97,6 +123,20 @@ impl OverLimit {
             kind,
             limit,
             retry_in,
+            budget: None,
+        }
+    }
+
+    /// Too little is left of a budget, which starts again after a time.
+    pub(crate) fn budget(subject: &Subject, state: BudgetState, until_reset: Duration) -> Self {
+        let retry_in = if state.fits_alone() {
+            IN_PROGRESS_RETRY
+        } else {
+            until_reset
+        };
+        Self {
+            budget: Some(state),
+            ..Self::new(subject, Kind::Budget, state.amount.count(), retry_in)
         }
     }
 
@@ -119,14 +159,17 @@ impl OverLimit {
         self.retry_in.as_secs().saturating_add(part).max(1)
     }
 
-    /// Whether the limit is a daily one: SDKs do not retry it.
-    pub(crate) fn is_daily(&self) -> bool {
-        self.kind == Kind::TokensPerDay
+    /// Whether the limit lasts for hours or days: SDKs do not retry it.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self.budget {
+            Some(state) => !state.fits_alone(),
+            None => self.kind == Kind::TokensPerDay,
+        }
     }
 
     /// A stable word, which is OpenAI's `code`.
     pub(crate) fn reason(&self) -> &'static str {
-        if self.is_daily() {
+        if self.is_lasting() {
             "insufficient_quota"
         } else {
             "rate_limit_exceeded"
@@ -137,7 +180,8 @@ impl OverLimit {
     pub(crate) fn openai_type(&self) -> &'static str {
         match self.kind {
             Kind::TokensPerDay => "insufficient_quota",
-            Kind::TokensPerMinute => "tokens",
+            Kind::Budget if self.is_lasting() => "insufficient_quota",
+            Kind::TokensPerMinute | Kind::Budget => "tokens",
             Kind::RequestsPerMinute | Kind::ConcurrentRequests => "requests",
         }
     }
@@ -147,6 +191,9 @@ impl std::error::Error for OverLimit {}
 
 impl fmt::Display for OverLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(state) = &self.budget {
+            return state.write(&self.subject, f);
+        }
         let (field, unit) = (self.kind.field(), self.kind.unit());
         let Self { subject, limit, .. } = self;
         write!(
@@ -163,6 +210,51 @@ impl fmt::Display for OverLimit {
             (0, 0) => write!(f, "in {seconds} s"),
             (0, _) => write!(f, "in {minutes} min {seconds} s"),
             _ => write!(f, "in {hours} h {minutes} min"),
+        }
+    }
+}
+
+impl BudgetState {
+    /// Whether the request fits once those in progress have ended.
+    fn fits_alone(&self) -> bool {
+        self.spent.saturating_add(self.needed) <= self.amount.count()
+    }
+
+    fn write(&self, subject: &Subject, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { amount, .. } = self;
+        let period = self.period.as_str();
+        let left = amount.count().saturating_sub(self.spent);
+        let reset = rfc3339(self.resets_at);
+        if left == 0 {
+            return write!(
+                f,
+                "{subject} has spent its budget of {amount} per {period} (budgets); it starts again at {reset}"
+            );
+        }
+        let (needed, left) = (Counted(*amount, self.needed), Counted(*amount, left));
+        write!(
+            f,
+            "the request may need {needed}, and {left} is left of the budget of {amount} per {period} (budgets) of {subject}; "
+        )?;
+        if self.fits_alone() {
+            f.write_str("try again when requests in progress have ended")
+        } else {
+            write!(
+                f,
+                "lower its maximum output tokens, or try again when the budget starts again at {reset}"
+            )
+        }
+    }
+}
+
+/// A part of a budget, in its unit.
+struct Counted(Amount, u64);
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Amount::Usd(_) => write!(f, "{} USD", Nanodollars(self.1)),
+            Amount::Tokens(_) => write!(f, "{} tokens", self.1),
         }
     }
 }

@@ -9,6 +9,7 @@ use api::{GatewayConfig, prices};
 
 use super::{
     authenticate::{ApiKeys, Authenticator},
+    budget::Budgets,
     load_error::LoadError,
     rate_limit::Limiter,
     route::Routes,
@@ -38,6 +39,8 @@ pub(crate) struct ActiveConfig {
     pub(crate) routes: Routes,
     pub(crate) authenticator: Authenticator,
     pub(crate) limiter: Limiter,
+    /// None without budgets.
+    pub(crate) budgets: Option<Budgets>,
     pub(crate) credentials: AwsCredentials,
     /// What the gateway says about the origin of requests; none to say nothing.
     pub(crate) attribution: Option<Attribution>,
@@ -142,6 +145,12 @@ impl ActiveConfig {
             metrics,
             previous.map(|previous| &previous.limiter),
         )?;
+        let budgets = Budgets::compile(
+            &config,
+            authenticator.key_clients(),
+            metrics,
+            previous.and_then(|previous| previous.budgets.as_ref()),
+        )?;
         let credentials = AwsCredentials::start(
             (settings.environment.as_ref(), &settings.clock),
             &config,
@@ -161,6 +170,7 @@ impl ActiveConfig {
             routes,
             authenticator,
             limiter,
+            budgets,
             credentials,
             tls,
             fingerprints,

@@ -104,6 +104,7 @@ async fn respond<E: BatchEndpoint>(
     let (endpoint, calls) = state.decoders().run(first.body.len(), decode).await?;
     record.end(Step::Decode);
     routed.targets.retain_similar(E::is_similar);
+    record.calls().is_sent = true;
     let empty = record.calls().fork();
     let results = stream::iter(calls)
         .map(|(body, call)| perform::<E>(state, &routed, body, call, empty.fork()))

@@ -80,7 +80,7 @@ impl Cost {
 }
 
 /// What Bedrock bills. The part of the cache writes with a lifetime of an hour has its own price.
-fn units(usage: &TokenUsage, other: OtherUnits) -> Units {
+pub(super) fn units(usage: &TokenUsage, other: OtherUnits) -> Units {
     let written = usage.cache_write_input_tokens;
     let hour = usage.cache_write_1h_input_tokens.min(written);
     Units {

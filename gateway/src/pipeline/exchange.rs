@@ -10,6 +10,9 @@ use http::HeaderMap;
 use super::{
     active_config::ActiveConfig,
     admit::{Admitted, admit},
+    apply_budgets,
+    authenticate::Caller,
+    budget::Demand,
     conversation::{Affinity, Outline},
     endpoint::{Endpoint, Media, Preparation, TargetRequest},
     kept_reasoning::ReasoningStore,
@@ -82,6 +85,13 @@ pub(crate) fn repair_warning() -> String {
     format!("{param}: {how}")
 }
 
+/// What a request needs of its budgets, if it has any. Counting tokens costs nothing.
+fn demand(active: &ActiveConfig, caller: &Caller, operation: &str, body: &[u8]) -> Option<Demand> {
+    let budgets = active.budgets.as_ref()?;
+    let applies = operation != "count_tokens" && budgets.apply_to(&caller.name);
+    applies.then(|| Demand::of(body))
+}
+
 impl Routed {
     /// Admits and routes a request.
     ///
@@ -112,14 +122,29 @@ impl Routed {
             }
             let automatic = active.config.automatic_cache;
             let outline = Outline::read(&parts.headers, &body, automatic);
-            Ok((body, is_repaired, head, outline))
+            let demand = demand(&active, &caller, record.calls().operation, &body);
+            Ok((body, is_repaired, head, outline, demand))
         };
-        let (body, is_repaired, head, outline) = state.decoders().run(length, read).await?;
+        let (body, is_repaired, head, outline, demand) = state.decoders().run(length, read).await?;
         let routes = &active.routes;
-        let mut affinity = Affinity::new(outline.as_ref(), &head.model, &active.config.routing);
-        let targets = routes.resolve(&head.model, &caller, affinity.key)?;
+        let mut model = head.model.as_str();
+        if matches!(record.calls().operation, "chat" | "responses") {
+            model = apply_budgets::model(state, &active, &caller, model);
+        }
+        let mut affinity = Affinity::new(outline.as_ref(), model, &active.config.routing);
+        let targets = routes.resolve(model, &caller, affinity.key)?;
         let targets = state.placements().arrange(targets, &mut affinity);
         record.set_model(&head.model, routes.is_configured(&head.model), head.stream);
+        let request = (demand, &targets);
+        apply_budgets::hold(
+            state,
+            &active,
+            &caller.name,
+            request,
+            &parts.extensions,
+            record,
+        )
+        .await?;
         if let Some(outline) = outline {
             record.follow(state.conversations(), outline, &parts.headers);
         }

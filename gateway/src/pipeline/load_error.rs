@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use api::{config::ConfigError, prices::PriceError};
 use dialects::families::FamilyError;
 
-use super::{authenticate::KeySetError, rate_limit::StoreError};
+use super::{authenticate::KeySetError, shared_store::StoreError};
 use crate::{
     config::{RegionMissing, key_files::KeyFileError, tls::CertificateError},
     telemetry::audit::AuditError,

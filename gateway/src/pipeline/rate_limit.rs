@@ -22,12 +22,11 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-use super::authenticate::Caller;
+use super::{authenticate::Caller, shared_store::StoreError};
 use counter::Counter;
 use counts::{Counts, Usage};
 use report::Report;
 use store::Store;
-pub use store::StoreError;
 
 /// The quotas of a configuration, with their usage.
 #[derive(Debug, Default)]

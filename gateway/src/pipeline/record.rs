@@ -14,6 +14,7 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
+    budget::{Ended, Reservation},
     conversation::{CacheBreak, Conversation, Conversations, Outline},
     cost::{Cost, OtherUnits},
     estimate,
@@ -59,6 +60,7 @@ pub(crate) struct RequestRecord {
     first_byte: Option<Duration>,
     in_flight: Option<InFlightGuard>,
     permit: Option<Permit>,
+    reservation: Option<Reservation>,
     model: String,
     /// Whether the configuration names the model, so that it may be a metric label.
     model_is_configured: bool,
@@ -120,6 +122,7 @@ impl RequestRecord {
             first_byte: None,
             in_flight: None,
             permit: None,
+            reservation: None,
             model: String::new(),
             model_is_configured: false,
             usage: None,
@@ -163,6 +166,30 @@ impl RequestRecord {
     /// Sets the rate-limit permit; closing the record charges its tokens.
     pub(crate) fn set_permit(&mut self, permit: Permit) {
         self.permit = Some(permit);
+    }
+
+    /// Sets what the request holds in its budgets; closing the record settles its cost.
+    pub(crate) fn set_reservation(&mut self, reservation: Reservation) {
+        self.reservation = Some(reservation);
+    }
+
+    /// Settles what the request has spent with its budgets.
+    fn settle(&mut self, outcome: &Outcome, cost: Cost) {
+        let Some(reservation) = self.reservation.take() else {
+            return;
+        };
+        let ended = Ended {
+            is_sent: self.calls.is_sent,
+            is_stream: self.calls.stream,
+            has_client_left: outcome.reason == CLIENT_LEFT,
+            reason: &outcome.reason,
+            usage: self.usage,
+            cost,
+            events: self.events,
+        };
+        let prices = self.calls.prices.as_deref();
+        let spent = reservation.need().spent(ended.ending(), prices);
+        reservation.settle(spent);
     }
 
     pub(crate) fn set_client(&mut self, name: &str) {
@@ -366,6 +393,7 @@ impl Drop for RequestRecord {
         let conversation = self.conversation.take().zip(self.usage);
         let cache_break = conversation
             .and_then(|(conversation, usage)| conversation.close(&usage, self.calls.target_seed));
+        self.settle(&outcome, cost);
         let metrics = &self.calls.metrics;
         metrics.request(self.route, outcome.status, &outcome.reason);
         for warned in self.warned.iter().filter(|one| one.is_dropped) {

@@ -198,6 +198,11 @@ impl Routes {
         })
     }
 
+    /// Whether the configuration names the model and the client can call it.
+    pub(crate) fn admits(&self, model: &str, caller: &Caller) -> bool {
+        permitted(caller, model) && self.aliases.contains_key(model)
+    }
+
     /// The target of a model, if a pattern allows it.
     fn allowed(&self, model: &str) -> Option<Arc<Target>> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     http::response::json,
-    pipeline::{route::Routes, state::State},
+    pipeline::{budget::Budgets, route::Routes, state::State},
     telemetry::metrics::{Observed, TargetLabels},
     upstream::{aws_credentials::AwsCredentials, health::Ejections},
 };
@@ -180,6 +180,12 @@ pub(super) fn page(state: &State, format: Format) -> String {
     let ejections = targets(&active.routes)
         .map(|(labels, ejections)| (labels, ejections.left.is_some(), ejections.total));
     state.metrics().routing.update(ejections);
+    let budgets = active.budgets.as_ref();
+    let used = budgets.map(|budgets| budgets.used(&state.settings().clock));
+    state
+        .metrics()
+        .budgets
+        .update(used.unwrap_or_default(), budgets.map(Budgets::store_is_up));
     state.metrics().render(
         format,
         &Observed {

@@ -189,10 +189,8 @@ impl App {
             }
             router.call(request).await?
         };
-        if let Some((dialect, slot)) = slot
-            && let Some(report) = slot.get()
-        {
-            report.write(dialect, response.headers_mut());
+        if let Some((dialect, slot)) = slot {
+            slot.write(dialect, response.headers_mut());
         }
         if let Some(timing) = timing {
             timing.write(response.headers_mut());
@@ -225,9 +223,11 @@ fn foreign_page(state: &State, context: &RequestContext, request: &Request) -> O
     ))
 }
 
-/// The dialect of the rate-limit headers and the place for their values, if the response has any.
+/// The dialect of the headers of limits and budgets and the place for their values, if the response has any.
 fn reports_limits(state: &State, request: &Request) -> Option<(Dialect, Slot)> {
     let dialect = Dialect::new(request.uri().path(), request.headers());
-    let has_none = dialect == Dialect::Bedrock || state.active().limiter.is_empty();
+    let active = state.active();
+    let has_none = dialect == Dialect::Bedrock || active.limiter.is_empty();
+    let has_none = has_none && active.budgets.is_none();
     (!has_none).then(|| (dialect, Slot::default()))
 }

@@ -18,6 +18,7 @@ macro_rules! register_seconds {
     };
 }
 
+mod budgets;
 mod calls;
 mod conventions;
 mod interned;
@@ -37,12 +38,13 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use self::{calls::CallMetrics, interned::Interned, roles::RoleMetrics};
 pub(crate) use self::{
+    budgets::{BudgetLabels, BudgetMetrics},
     calls::FinishedCall,
     conventions::Conventions,
     routing::{RoutingMetrics, TargetLabels},
 };
+use self::{calls::CallMetrics, interned::Interned, roles::RoleMetrics};
 use super::{audit, logging::writer};
 use crate::http::{over_limit::OverLimit, time::seconds};
 
@@ -137,6 +139,8 @@ pub(crate) struct Metrics {
     turn: Mutex<()>,
     /// Targets and prompt caches.
     pub(crate) routing: RoutingMetrics,
+    /// Budgets.
+    pub(crate) budgets: BudgetMetrics,
 }
 
 impl Metrics {
@@ -166,6 +170,7 @@ impl Metrics {
             access: Family::default(),
             turn: Mutex::default(),
             routing: RoutingMetrics::default(),
+            budgets: BudgetMetrics::default(),
         };
         metrics.register();
         metrics.reload_successful.set(1);
@@ -215,6 +220,7 @@ impl Metrics {
         }
         self.roles.register(registry);
         self.routing.register(registry);
+        self.budgets.register(registry);
         registry.register(
             "bedrock_gateway_log_lines_dropped",
             "Log lines dropped because standard error was not read in time",

@@ -38,6 +38,8 @@ pub(crate) struct CallRecord {
     pub(crate) prices: Option<Arc<TierPrices>>,
     /// The price of its guardrail, if it has no model.
     pub(crate) guardrail_price: Option<GuardrailPrice>,
+    /// Whether a call has begun.
+    pub(crate) is_sent: bool,
     pub(crate) aws_request_id: Option<String>,
     /// The calls for the audit record; none without one.
     audit: Option<AttemptLog>,
@@ -65,6 +67,7 @@ impl CallRecord {
             target_seed: 0,
             prices: None,
             guardrail_price: None,
+            is_sent: false,
             aws_request_id: None,
             audit: None,
             audited: None,
@@ -99,6 +102,7 @@ impl CallRecord {
 
     /// Begins a call.
     pub(crate) fn begin(&mut self, target: &Target, operation: Operation) {
+        self.is_sent = true;
         self.audited = self.audit.as_ref().map(|audit| {
             let role = target.assume_role.as_ref();
             audit.begin(Attempt {

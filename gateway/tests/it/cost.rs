@@ -28,7 +28,7 @@ const GPT_OSS: u64 = 1_000 * 70 + 200 * 300;
 /// GPT-5.6 Sol in a region and by a profile of the US: 4.40, 22.00.
 const GPT: u64 = 1_000 * 4_400 + 200 * 22_000;
 
-fn document(more: &str) -> String {
+pub(crate) fn document(more: &str) -> String {
     format!(
         "clients: {{anonymous: true}}\nendpoints: {{bedrockMantle: '{{mantle}}'}}\n{more}\nmodels:\n\
          - {{name: nova, targets: [{{modelId: '{MODEL}'}}]}}\n\
@@ -61,7 +61,7 @@ fn header(response: &Response) -> u64 {
 }
 
 impl Rig {
-    async fn post(&self, path: &str, body: &Value) -> Response {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Response {
         let headers = [WANTED, VERSION, ("content-type", "application/json")];
         self.call(Method::POST, path, &headers, body.to_string())
             .await
@@ -77,7 +77,7 @@ impl Rig {
             .sum()
     }
 
-    async fn spent(&self) -> u64 {
+    pub(crate) async fn spent(&self) -> u64 {
         nano(self.sum("bedrock_gateway_cost_dollars_total").await)
     }
 
@@ -94,17 +94,15 @@ fn messages(model: &str, prompt: &str) -> Value {
     json!({"model": model, "max_tokens": 4000, "messages": [{"role": "user", "content": prompt}]})
 }
 
-#[tokio::test]
-async fn every_chat_api_reports_the_published_price_of_its_usage() {
-    let rig = Rig::with_document(&document("")).await;
+/// Requests of every chat API, each with its cost.
+pub(crate) fn whole_requests() -> Vec<(&'static str, Value, u64)> {
     let with_cache = format!("hi\n{USAGE}");
     let plain = format!("hi\n{PLAIN}");
     let converse = json!({"messages": [{"role": "user", "content": [{"text": with_cache}]}]});
     let anthropic = json!({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 100,
         "messages": [{"role": "user", "content": with_cache}]});
     let input = |model: &str| json!({"model": model, "input": plain});
-    let mut expected = 0;
-    for (path, body, cost) in [
+    vec![
         ("/v1/chat/completions", ask("nova", &with_cache), NOVA),
         ("/v1/chat/completions", ask("converse", &with_cache), SONNET),
         ("/v1/chat/completions", ask("oss", &plain), GPT_OSS),
@@ -122,7 +120,14 @@ async fn every_chat_api_reports_the_published_price_of_its_usage() {
         ("/model/nova/converse", converse.clone(), NOVA),
         ("/model/converse/converse", converse, SONNET),
         ("/model/invoke/invoke", anthropic, SONNET),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn every_chat_api_reports_the_published_price_of_its_usage() {
+    let rig = Rig::with_document(&document("")).await;
+    let mut expected = 0;
+    for (path, body, cost) in whole_requests() {
         let response = rig.post(path, &body).await;
         assert_eq!(header(&response), cost, "{path} {}", body["model"]);
         expected += cost;
@@ -137,9 +142,8 @@ async fn every_chat_api_reports_the_published_price_of_its_usage() {
     assert!(report["since"].as_u64().unwrap() > 0);
 }
 
-#[tokio::test]
-async fn every_stream_costs_the_same_as_a_whole_response() {
-    let rig = Rig::with_document(&document("")).await;
+/// Requests for streams of every chat API, each with its cost.
+pub(crate) fn streams() -> Vec<(&'static str, Value, u64)> {
     let with_cache = format!("hi\n{USAGE}");
     let plain = format!("hi\n{PLAIN}");
     let streamed = |mut body: Value| {
@@ -149,8 +153,7 @@ async fn every_stream_costs_the_same_as_a_whole_response() {
     let converse = json!({"messages": [{"role": "user", "content": [{"text": with_cache}]}]});
     let anthropic = json!({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 100,
         "messages": [{"role": "user", "content": with_cache}]});
-    let mut expected = 0;
-    for (path, body, cost) in [
+    vec![
         (
             "/v1/chat/completions",
             ask_stream("nova", &with_cache),
@@ -188,7 +191,14 @@ async fn every_stream_costs_the_same_as_a_whole_response() {
             anthropic,
             SONNET,
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn every_stream_costs_the_same_as_a_whole_response() {
+    let rig = Rig::with_document(&document("")).await;
+    let mut expected = 0;
+    for (path, body, cost) in streams() {
         let response = rig.post(path, &body).await;
         assert_eq!(response.status, 200, "{path}: {}", response.text());
         assert!(
@@ -343,8 +353,8 @@ async fn counting_tokens_and_errors_cost_nothing_and_a_report_is_sent_on_request
     assert!(!page.contains("unpriced_tokens_total{"), "{page}");
 }
 
-#[tokio::test]
-async fn a_guardrail_without_a_model_costs_its_units() {
+/// The URL of a Bedrock that applies every guardrail for 0.00055 dollars.
+pub(crate) async fn guardrails() -> String {
     let apply = async || {
         Json(
             json!({"action": "NONE", "outputs": [], "assessments": [], "usage": {
@@ -357,6 +367,12 @@ async fn a_guardrail_without_a_model_costs_its_units() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test]
+async fn a_guardrail_without_a_model_costs_its_units() {
+    let url = guardrails().await;
     let mut plan = Plan::default();
     plan.environment
         .push(("AWS_ENDPOINT_URL_BEDROCK_RUNTIME".into(), url));

@@ -10,6 +10,7 @@
 mod attribution;
 mod audit;
 mod bedrock_api;
+mod budgets;
 mod chat;
 mod chat_passthrough;
 mod clients;
@@ -47,6 +48,7 @@ mod server_timing;
 mod signer;
 mod signing;
 mod start;
+mod store_server;
 mod streams;
 mod target_roles;
 mod traces;

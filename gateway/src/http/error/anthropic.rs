@@ -20,7 +20,7 @@ impl GatewayError {
     fn anthropic_status(&self) -> StatusCode {
         let overloaded = || StatusCode::from_u16(OVERLOADED).unwrap_or(self.status());
         match self {
-            Self::Busy { .. } | Self::ShuttingDown => overloaded(),
+            Self::Busy { .. } | Self::BudgetStore | Self::ShuttingDown => overloaded(),
             Self::Service(_) if self.is_context_overflow() => StatusCode::BAD_REQUEST,
             Self::Service(refusal) => match refusal.error.class() {
                 Class::Throttled | Class::Quota => StatusCode::TOO_MANY_REQUESTS,

@@ -26,9 +26,18 @@ pub(crate) struct Report {
     tokens: Option<Usage>,
 }
 
-/// Extension of a request for its report.
+/// Header with a budget that has reached its warning.
+const BUDGET: HeaderName = HeaderName::from_static("x-bedrock-gateway-budget");
+
+/// Extension of a request for its report, and for the warning of a budget.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Slot(Arc<OnceLock<Report>>);
+pub(crate) struct Slot(Arc<Reports>);
+
+#[derive(Debug, Default)]
+struct Reports {
+    limits: OnceLock<Report>,
+    budget: OnceLock<String>,
+}
 
 /// Header names of a dialect: limit, remaining, and time until the usage is zero.
 #[derive(Debug)]
@@ -83,7 +92,7 @@ impl Report {
     }
 
     /// Sets the headers of a dialect.
-    pub(crate) fn write(&self, dialect: Dialect, headers: &mut HeaderMap) {
+    fn write(&self, dialect: Dialect, headers: &mut HeaderMap) {
         match dialect {
             Dialect::OpenAi => self.openai(headers),
             Dialect::Anthropic => self.anthropic(headers),
@@ -105,13 +114,26 @@ impl Report {
 }
 
 impl Slot {
-    pub(crate) fn get(&self) -> Option<&Report> {
-        self.0.get()
+    /// Sets the headers of a dialect.
+    pub(crate) fn write(&self, dialect: Dialect, headers: &mut HeaderMap) {
+        if let Some(report) = self.0.limits.get() {
+            report.write(dialect, headers);
+        }
+        let warning = self.0.budget.get();
+        if let Some(value) = warning.and_then(|text| HeaderValue::try_from(text).ok()) {
+            headers.insert(BUDGET, value);
+        }
     }
 
     pub(crate) fn fill(&self, report: Report) {
         // A request is checked once.
-        let _ = self.0.set(report);
+        let _ = self.0.limits.set(report);
+    }
+
+    /// The warning of a budget.
+    pub(crate) fn warn(&self, warning: String) {
+        // A request is held once.
+        let _ = self.0.budget.set(warning);
     }
 }
 

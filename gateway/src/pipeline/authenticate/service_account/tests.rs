@@ -23,6 +23,7 @@ fn accounts() -> ServiceAccounts {
         audience: "bedrockaccess.dev/team-a/chat".to_owned(),
         jwks: serde_json::from_str(PUBLIC_KEYS).unwrap(),
         subjects: vec![ServiceAccountSubject {
+            budgets: Vec::new(),
             namespace: "team-a".to_owned(),
             name: "app".to_owned(),
             models: vec!["fast".to_owned()],

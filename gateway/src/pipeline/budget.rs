@@ -1,0 +1,311 @@
+//! Budgets of a BedrockAccess, shared by all its clients, and of each client.
+//!
+//! Before a request is sent, it holds the most that it can cost in each of its budgets; when it ends, its cost is
+//! settled. Requests in progress can therefore not exceed a budget together. The store decides; while it is
+//! unavailable, each budget follows its `onStoreFailure`. See `docs/decisions/0032-budgets.md`.
+
+mod account;
+mod demand;
+mod holds;
+mod local;
+mod settlement;
+#[cfg(test)]
+mod simulation;
+mod store;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use api::{
+    GatewayConfig,
+    budget::OnStoreFailure,
+    config::{self, RedisStore},
+};
+use credentials::SharedTimeSource;
+
+use super::{authenticate::Caller, shared_store::StoreError};
+use crate::{
+    http::{
+        error::{GatewayError, Result},
+        over_limit::Subject,
+        time::rfc3339,
+    },
+    telemetry::metrics::{BudgetLabels, Metrics},
+};
+pub(crate) use demand::Demand;
+use holds::{Budget, Holds, Reply, millis};
+pub(crate) use holds::{Need, Spent};
+pub(crate) use settlement::Ended;
+use store::Store;
+
+/// The budgets of a configuration.
+#[derive(Debug)]
+pub(crate) struct Budgets {
+    access: Vec<Arc<Budget>>,
+    clients: HashMap<String, Vec<Arc<Budget>>>,
+    store: Arc<Store>,
+    metrics: Arc<Metrics>,
+}
+
+/// What a request holds in its budgets, until it is settled; dropping it returns everything.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    holds: Holds,
+    is_open: bool,
+    need: Need,
+    store: Arc<Store>,
+    clock: SharedTimeSource,
+}
+
+impl Budgets {
+    /// The budgets of a configuration, for clients with API keys of these names; none without budgets. Budgets keep what
+    /// is known of them in `previous`.
+    ///
+    /// # Errors
+    /// When the URL of the store is invalid.
+    pub(crate) fn compile<'a>(
+        config: &GatewayConfig,
+        keys: impl Iterator<Item = &'a str>,
+        metrics: &Arc<Metrics>,
+        previous: Option<&Self>,
+    ) -> Result<Option<Self>, StoreError> {
+        let shared = Subject::shared(config.access.as_ref());
+        let group = shared.name().to_owned();
+        let before: HashMap<&str, &Arc<Budget>> = previous
+            .into_iter()
+            .flat_map(Self::all)
+            .map(|budget| (&*budget.key, budget))
+            .collect();
+        let compiled = |subject: &Subject, client: Option<&str>, terms: &config::Budget| {
+            let amount = terms.amount()?;
+            let (period, zone) = (terms.period.as_str(), terms.time_zone.as_str());
+            let rest = format!("{period}:{zone}:{}", amount.field());
+            let key = store::key(&group, client, &rest);
+            let known = before.get(&*key).map(|budget| Arc::clone(&budget.local));
+            Some(Arc::new(Budget {
+                subject: subject.clone(),
+                terms: terms.clone(),
+                amount,
+                key,
+                local: known.unwrap_or_default(),
+            }))
+        };
+        let of = |subject: &Subject, client: Option<&str>, terms: &[config::Budget]| {
+            let budgets = terms.iter();
+            let budgets = budgets.filter_map(|terms| compiled(subject, client, terms));
+            budgets.collect::<Vec<_>>()
+        };
+        let accounts = config.clients.service_accounts.iter();
+        let accounts = accounts.flat_map(|accounts| &accounts.subjects);
+        let accounts = accounts.map(|account| {
+            let name = Caller::service_account_name(&account.namespace, &account.name);
+            (name, account.budgets.as_slice())
+        });
+        let of_keys = config.clients.api_key_budgets.as_slice();
+        let keys = keys.map(|key| (Caller::key_name(key), of_keys));
+        let clients: HashMap<String, Vec<Arc<Budget>>> = accounts
+            .chain(keys)
+            .filter(|(_, terms)| !terms.is_empty())
+            .map(|(name, terms)| {
+                let budgets = of(&Subject::Client(name.clone()), Some(&name), terms);
+                (name, budgets)
+            })
+            .collect();
+        let access = of(&shared, None, &config.limits.budgets);
+        let redis = config.limits.store.as_ref().map(|store| &store.redis);
+        let Some(redis) = redis.filter(|_| !access.is_empty() || !clients.is_empty()) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            access,
+            clients,
+            store: Self::store(redis, previous)?,
+            metrics: Arc::clone(metrics),
+        }))
+    }
+
+    /// The store of the previous configuration, if it has the same settings.
+    fn store(redis: &RedisStore, previous: Option<&Self>) -> Result<Arc<Store>, StoreError> {
+        match previous.map(|previous| &previous.store) {
+            Some(store) if store.has_settings(redis) => Ok(Arc::clone(store)),
+            _ => Ok(Arc::new(Store::start(redis)?)),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Budget>> {
+        self.access.iter().chain(self.clients.values().flatten())
+    }
+
+    /// The budgets of the requests of a client.
+    fn of<'a>(&'a self, client: &str) -> impl Iterator<Item = &'a Arc<Budget>> + use<'a> {
+        let own = self.clients.get(client).into_iter().flatten();
+        self.access.iter().chain(own)
+    }
+
+    /// Whether requests of a client have a budget.
+    pub(crate) fn apply_to(&self, client: &str) -> bool {
+        self.of(client).next().is_some()
+    }
+
+    /// Whether requests of a client have a budget in money.
+    pub(crate) fn need_prices(&self, client: &str) -> bool {
+        self.of(client).any(|budget| budget.terms.usd.is_some())
+    }
+
+    /// The spent part of each budget, for metrics.
+    pub(crate) fn used(&self, clock: &SharedTimeSource) -> Vec<(BudgetLabels, f64)> {
+        let now = self.store.time(millis(clock));
+        let used = |budget: &Arc<Budget>| {
+            let labels = BudgetLabels {
+                scope: budget.subject.scope(),
+                client: match &budget.subject {
+                    Subject::Client(name) => name.clone(),
+                    Subject::Access(_) | Subject::Gateway => String::new(),
+                },
+                period: budget.terms.period.as_str(),
+                unit: budget.amount.field(),
+            };
+            (labels, budget.used(budget.window(now)))
+        };
+        self.all().map(used).collect()
+    }
+
+    /// Whether the store is available.
+    pub(crate) fn store_is_up(&self) -> bool {
+        self.store.is_up()
+    }
+
+    /// The model for requests of a client whose budget is nearly spent.
+    pub(crate) fn fallback(&self, client: &str, clock: &SharedTimeSource) -> Option<&str> {
+        let now = self.store.time(millis(clock));
+        self.of(client).find_map(|budget| {
+            let fallback = budget.terms.fallback.as_ref()?;
+            let spent = budget.percent(budget.window(now));
+            (spent >= u64::from(fallback.at)).then_some(fallback.model.as_str())
+        })
+    }
+
+    /// Holds what a request needs in the budgets of its client.
+    ///
+    /// # Errors
+    /// 429 if a budget has too little left; 503 if the store is unavailable and a budget is closed then.
+    pub(crate) async fn reserve(
+        &self,
+        client: &str,
+        need: Need,
+        clock: &SharedTimeSource,
+    ) -> Result<Reservation> {
+        let id = fastrand::u64(..);
+        let own_time = millis(clock);
+        let mut now = self.store.time(own_time);
+        // Returns the holds if the client leaves meanwhile, or the store holds them without a response.
+        let mut reservation = Reservation {
+            holds: Holds::new(self.of(client), id, &need, now),
+            is_open: true,
+            need,
+            store: Arc::clone(&self.store),
+            clock: clock.clone(),
+        };
+        let mut reply = self.store.reserve(&reservation.holds, own_time).await;
+        if let Some(Reply::Outside { now: time }) = reply {
+            now = time;
+            reservation.holds = Holds::new(self.of(client), id, &need, now);
+            reply = self.store.reserve(&reservation.holds, own_time).await;
+        }
+        let decision = match reply {
+            Some(Reply::Decided { fits, totals }) => {
+                reservation.is_open = fits;
+                reservation.holds.decided(fits, &totals, now)
+            }
+            None | Some(Reply::Outside { .. }) => {
+                let is_closed =
+                    |budget: &Arc<Budget>| budget.terms.on_store_failure == OnStoreFailure::Closed;
+                let closed = self.of(client).any(is_closed);
+                self.metrics.budgets.store_failure(!closed);
+                if closed {
+                    return Err(GatewayError::BudgetStore);
+                }
+                reservation.holds.decide(now)
+            }
+        };
+        self.log_warnings(client, now);
+        match decision {
+            Ok(()) => Ok(reservation),
+            Err(over) => {
+                self.metrics.over_limit(&over, client);
+                Err(GatewayError::OverLimit(Box::new(over)))
+            }
+        }
+    }
+
+    /// Logs the budgets of a client that have reached their warning for the first time.
+    fn log_warnings(&self, client: &str, now: u64) {
+        for budget in self.of(client) {
+            let window = budget.window(now);
+            let percent = budget.percent(window);
+            let warn_at = budget.terms.warn_at;
+            if warn_at.is_some_and(|at| percent >= u64::from(at))
+                && budget.local.is_first_warning(window)
+            {
+                tracing::warn!(
+                    subject = budget.subject.name(),
+                    period = budget.terms.period.as_str(),
+                    budget = %budget.amount,
+                    percent,
+                    resets_at = rfc3339(window.end),
+                    "budget has reached its warning"
+                );
+            }
+        }
+    }
+
+    /// The warning header of a response: the budget of the client that has reached its warning and has the highest spent part.
+    pub(crate) fn warning(&self, client: &str, clock: &SharedTimeSource) -> Option<String> {
+        let now = self.store.time(millis(clock));
+        let reached = self.of(client).filter_map(|budget| {
+            let window = budget.window(now);
+            let percent = budget.percent(window);
+            (percent >= u64::from(budget.terms.warn_at?)).then_some((percent, budget, window))
+        });
+        let (percent, budget, window) = reached.max_by_key(|(percent, ..)| *percent)?;
+        Some(format!(
+            "{percent}% of {} per {} spent by {}; resets {}",
+            budget.amount,
+            budget.terms.period.as_str(),
+            budget.subject.name(),
+            rfc3339(window.end)
+        ))
+    }
+
+    /// Waits until all costs are settled with the store, at most this time.
+    pub(crate) async fn flush(&self, limit: Duration) {
+        let _elapsed = tokio::time::timeout(limit, self.store.settled()).await;
+    }
+}
+
+impl Reservation {
+    /// What the request needed.
+    pub(crate) fn need(&self) -> &Need {
+        &self.need
+    }
+
+    /// Settles the cost of the request.
+    pub(crate) fn settle(mut self, cost: Spent) {
+        self.close(cost);
+    }
+
+    fn close(&mut self, cost: Spent) {
+        if !std::mem::take(&mut self.is_open) {
+            return;
+        }
+        let now = self.store.time(millis(&self.clock));
+        for charge in self.holds.settle(cost, now) {
+            self.store.settle(charge);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.close(Spent::default());
+    }
+}
