@@ -23,7 +23,7 @@ pub use self::audit::Audit;
 pub use self::budgets::{Budget, BudgetFallback};
 pub use self::limits::{
     DEFAULT_DRAIN_SECONDS, DEFAULT_MAX_BODY_BYTES, DEFAULT_STREAM_IDLE_SECONDS,
-    DEFAULT_UPSTREAM_SECONDS, Limits, Rates, RedisStore, Store,
+    DEFAULT_UPSTREAM_SECONDS, Limits, Rates, RedisStore, Shares, Store,
 };
 pub use self::prices::{ModelPrice, Prices};
 pub use self::routing::Routing;
@@ -284,9 +284,16 @@ pub struct ServiceAccountSubject {
     /// Rate limits of this client.
     #[serde(default, skip_serializing_if = "Rates::is_empty")]
     pub limits: Rates,
-    /// Budgets of this client. They require `limits.store`.
+    /// Budgets of this client. They require `limits.store` or `limits.shares`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<Budget>,
+}
+
+impl ServiceAccountSubject {
+    /// The name of the client in metrics, logs and budgets.
+    pub fn client_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
 }
 
 /// A certificate in files. The gateway reloads the files when they change.

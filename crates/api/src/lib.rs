@@ -12,6 +12,7 @@ pub mod names;
 pub mod pattern;
 pub mod prices;
 pub mod region;
+pub mod shares;
 pub mod spend;
 pub mod v1alpha1;
 

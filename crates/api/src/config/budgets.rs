@@ -82,6 +82,16 @@ impl Budget {
         None
     }
 
+    /// The name of the budget between operator and gateway: unique in a BedrockAccess.
+    pub fn name(&self, client: Option<&str>) -> String {
+        let unit = if self.usd.is_some() { "usd" } else { "tokens" };
+        let (period, zone) = (self.period.as_str(), self.time_zone.as_str());
+        match client {
+            None => format!("access:{period}:{zone}:{unit}"),
+            Some(client) => format!("client:{client}:{period}:{zone}:{unit}"),
+        }
+    }
+
     /// Whether two budgets count the same.
     pub fn counts_like(&self, other: &Self) -> bool {
         self.period == other.period
@@ -90,15 +100,15 @@ impl Budget {
     }
 }
 
+/// The field of the budgets of API keys, whose names the operator does not know.
+const API_KEYS: &str = "clients.apiKeyBudgets";
+
 impl GatewayConfig {
     /// All budgets, each with the path of its list.
     fn budgets(&self) -> Vec<(String, &[Budget])> {
         let shared = [
             ("limits.budgets".to_owned(), self.limits.budgets.as_slice()),
-            (
-                "clients.apiKeyBudgets".to_owned(),
-                self.clients.api_key_budgets.as_slice(),
-            ),
+            (API_KEYS.to_owned(), self.clients.api_key_budgets.as_slice()),
         ];
         let accounts = self.clients.service_accounts.iter();
         let subjects = accounts.flat_map(|accounts| &accounts.subjects).enumerate();
@@ -114,8 +124,21 @@ impl GatewayConfig {
     /// # Errors
     /// [`ConfigError::Invalid`] for the first invalid field.
     pub(super) fn check_budgets(&self) -> Result<(), ConfigError> {
+        if let Some(shares) = &self.limits.shares
+            && (shares.public_key.len() != 64
+                || !shares
+                    .public_key
+                    .bytes()
+                    .all(|byte| byte.is_ascii_hexdigit()))
+        {
+            return invalid(
+                "limits.shares.publicKey",
+                "must be an Ed25519 public key of 64 hexadecimal digits",
+            );
+        }
         for (field, budgets) in self.budgets() {
-            if !budgets.is_empty() && self.limits.store.is_none() {
+            let by_shares = self.limits.shares.is_some() && field != API_KEYS;
+            if !budgets.is_empty() && self.limits.store.is_none() && !by_shares {
                 return invalid(
                     "limits.store",
                     format!("must be set, since {field} needs a store that keeps the counts"),
@@ -206,6 +229,28 @@ mod tests {
             let error = GatewayConfig::from_yaml(text).unwrap_err().to_string();
             assert!(error.starts_with("limits.store: must be set"), "{error}");
         }
+    }
+
+    #[test]
+    fn shares_replace_the_store_except_for_keys() {
+        let key = "0f".repeat(32);
+        let with = |key: &str, more: &str| {
+            GatewayConfig::from_yaml(&format!(
+                "limits: {{shares: {{publicKey: '{key}'}}, budgets: [{{period: Day, usd: 1}}]}}\n{more}"
+            ))
+        };
+        with(&key, "").unwrap();
+        let error = with("0f", "").unwrap_err().to_string();
+        assert!(
+            error.starts_with("limits.shares.publicKey: must be"),
+            "{error}"
+        );
+        let of_keys = "clients: {apiKeyBudgets: [{period: Day, usd: 1}]}";
+        let error = with(&key, of_keys).unwrap_err().to_string();
+        assert!(
+            error.contains("clients.apiKeyBudgets needs a store"),
+            "{error}"
+        );
     }
 
     #[test]

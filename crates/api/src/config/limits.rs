@@ -60,9 +60,12 @@ pub struct Limits {
     /// Same as [`Rates::tokens_per_day`], shared by all clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_day: Option<u64>,
-    /// Budgets shared by all clients. They require `store`.
+    /// Budgets shared by all clients. They require `store` or `shares`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<Budget>,
+    /// Budgets without a store: the operator sends a share to each gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shares: Option<Shares>,
     /// Store in which several gateways count together. If absent, each gateway counts separately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<Store>,
@@ -165,6 +168,14 @@ impl Limits {
     }
 }
 
+/// Shares of budgets that the operator sends to the admin port of gateways.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Shares {
+    /// Ed25519 public key of the operator, in hexadecimal.
+    pub public_key: String,
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -181,6 +192,7 @@ impl Default for Limits {
             concurrent_requests: None,
             tokens_per_day: None,
             budgets: Vec::new(),
+            shares: None,
             store: None,
         }
     }

@@ -34,7 +34,8 @@ pub struct RatesSpec {
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_day: Option<u64>,
-    /// Budgets in calendar periods. They require limits.store, and cannot be combined with sidecar.
+    /// Budgets in calendar periods. They cannot be combined with sidecar. Without limits.store, the operator gives each
+    /// gateway pod a share, and budgets of API keys are not possible.
     #[schemars(length(max = 8))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<BudgetSpec>,
@@ -70,7 +71,7 @@ pub struct BudgetSpec {
     /// Cheaper model for requests above a percentage of the budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<BudgetFallbackSpec>,
-    /// What the gateway does while the store is unavailable. Open admits requests that fit into the budget as far as the
+    /// What the gateway does while limits.store is unavailable. Open admits requests that fit into the budget as far as the
     /// gateway pod knows it; Closed rejects them with status 503. Default: Open.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub on_store_failure: OnStoreFailure,

@@ -38,6 +38,10 @@ pub struct BedrockAccessStatus {
     /// What the gateways have spent, at most a few minutes old. Not set before the first request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageStatus>,
+    /// Shares of budgets that gateways have without a store. The operator writes a share here before it sends it.
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budget_shares: Vec<BudgetShares>,
     /// Trust policy that the role needs, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust_policy: Option<String>,
@@ -50,6 +54,38 @@ pub struct BedrockAccessStatus {
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// Shares of a budget in one period. Amounts are billionths of a US dollar, or tokens.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetShares {
+    /// The budget: access or client, period, time zone and unit.
+    pub budget: String,
+    /// Start of the period, in seconds since 1970.
+    pub start: i64,
+    /// What processes that have ended could have spent.
+    pub spent: i64,
+    /// Gateway processes with a share.
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "atomic"))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessShare>,
+}
+
+/// Share of one gateway process.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessShare {
+    /// Name of the pod.
+    pub pod: String,
+    /// Random name of the process.
+    pub process: String,
+    /// Number of the last grant.
+    pub revision: i64,
+    /// What the process may have spent at most.
+    pub granted: i64,
+    /// Share of the last grant, which is less if the process is to give a part back.
+    pub offered: i64,
 }
 
 /// What the gateways of a BedrockAccess have spent. Days and months are those of UTC.
