@@ -237,7 +237,7 @@ impl BudgetState {
             "the request may need {needed}, and {left} is left of the budget of {amount} per {period} (budgets) of {subject}; "
         )?;
         if self.fits_alone() {
-            f.write_str("try again when requests in progress have ended")
+            f.write_str("the rest is held at the moment: try again in a few seconds")
         } else {
             write!(
                 f,

@@ -9,24 +9,21 @@ mod demand;
 mod holds;
 mod local;
 mod settlement;
+mod shares;
 #[cfg(test)]
 mod simulation;
 mod store;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use api::{
-    GatewayConfig,
-    budget::OnStoreFailure,
-    config::{self, RedisStore},
-};
+use api::{GatewayConfig, budget::OnStoreFailure, config, shares::ShareReport};
 use credentials::SharedTimeSource;
 
 use super::{authenticate::Caller, shared_store::StoreError};
 use crate::{
     http::{
         error::{GatewayError, Result},
-        over_limit::Subject,
+        over_limit::{OverLimit, Subject},
         time::rfc3339,
     },
     telemetry::metrics::{BudgetLabels, Metrics},
@@ -35,6 +32,8 @@ pub(crate) use demand::Demand;
 use holds::{Budget, Holds, Reply, millis};
 pub(crate) use holds::{Need, Spent};
 pub(crate) use settlement::Ended;
+pub(crate) use shares::GrantError;
+use shares::Shares;
 use store::Store;
 
 /// The budgets of a configuration.
@@ -42,8 +41,15 @@ use store::Store;
 pub(crate) struct Budgets {
     access: Vec<Arc<Budget>>,
     clients: HashMap<String, Vec<Arc<Budget>>>,
-    store: Arc<Store>,
+    backing: Backing,
     metrics: Arc<Metrics>,
+}
+
+/// Where budgets are counted.
+#[derive(Clone, Debug)]
+enum Backing {
+    Store(Arc<Store>),
+    Shares(Arc<Shares>),
 }
 
 /// What a request holds in its budgets, until it is settled; dropping it returns everything.
@@ -52,7 +58,7 @@ pub(crate) struct Reservation {
     holds: Holds,
     is_open: bool,
     need: Need,
-    store: Arc<Store>,
+    backing: Backing,
     clock: SharedTimeSource,
 }
 
@@ -67,7 +73,7 @@ impl Budgets {
         keys: impl Iterator<Item = &'a str>,
         metrics: &Arc<Metrics>,
         previous: Option<&Self>,
-    ) -> Result<Option<Self>, StoreError> {
+    ) -> std::result::Result<Option<Self>, StoreError> {
         let shared = Subject::shared(config.access.as_ref());
         let group = shared.name().to_owned();
         let before: HashMap<&str, &Arc<Budget>> = previous
@@ -86,6 +92,8 @@ impl Budgets {
                 terms: terms.clone(),
                 amount,
                 key,
+                name: terms.name(client),
+                by_share: config.limits.store.is_none(),
                 local: known.unwrap_or_default(),
             }))
         };
@@ -96,10 +104,7 @@ impl Budgets {
         };
         let accounts = config.clients.service_accounts.iter();
         let accounts = accounts.flat_map(|accounts| &accounts.subjects);
-        let accounts = accounts.map(|account| {
-            let name = Caller::service_account_name(&account.namespace, &account.name);
-            (name, account.budgets.as_slice())
-        });
+        let accounts = accounts.map(|account| (account.client_name(), account.budgets.as_slice()));
         let of_keys = config.clients.api_key_budgets.as_slice();
         let keys = keys.map(|key| (Caller::key_name(key), of_keys));
         let clients: HashMap<String, Vec<Arc<Budget>>> = accounts
@@ -111,24 +116,18 @@ impl Budgets {
             })
             .collect();
         let access = of(&shared, None, &config.limits.budgets);
-        let redis = config.limits.store.as_ref().map(|store| &store.redis);
-        let Some(redis) = redis.filter(|_| !access.is_empty() || !clients.is_empty()) else {
+        if access.is_empty() && clients.is_empty() {
+            return Ok(None);
+        }
+        let Some(backing) = Backing::of(config, previous)? else {
             return Ok(None);
         };
         Ok(Some(Self {
             access,
             clients,
-            store: Self::store(redis, previous)?,
+            backing,
             metrics: Arc::clone(metrics),
         }))
-    }
-
-    /// The store of the previous configuration, if it has the same settings.
-    fn store(redis: &RedisStore, previous: Option<&Self>) -> Result<Arc<Store>, StoreError> {
-        match previous.map(|previous| &previous.store) {
-            Some(store) if store.has_settings(redis) => Ok(Arc::clone(store)),
-            _ => Ok(Arc::new(Store::start(redis)?)),
-        }
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Budget>> {
@@ -153,7 +152,7 @@ impl Budgets {
 
     /// The spent part of each budget, for metrics.
     pub(crate) fn used(&self, clock: &SharedTimeSource) -> Vec<(BudgetLabels, f64)> {
-        let now = self.store.time(millis(clock));
+        let now = self.backing.time(millis(clock));
         let used = |budget: &Arc<Budget>| {
             let labels = BudgetLabels {
                 scope: budget.subject.scope(),
@@ -169,14 +168,52 @@ impl Budgets {
         self.all().map(used).collect()
     }
 
-    /// Whether the store is available.
-    pub(crate) fn store_is_up(&self) -> bool {
-        self.store.is_up()
+    /// Whether the store is available; none without a store.
+    pub(crate) fn store_is_up(&self) -> Option<bool> {
+        match &self.backing {
+            Backing::Store(store) => Some(store.is_up()),
+            Backing::Shares(_) => None,
+        }
+    }
+
+    /// What the operator reads of shares; none with a store.
+    pub(crate) fn share_report(&self, draining: bool) -> Option<ShareReport> {
+        match &self.backing {
+            Backing::Store(_) => None,
+            Backing::Shares(shares) => {
+                let budgets = self.all().map(|budget| &**budget);
+                Some(shares.report(budgets, draining))
+            }
+        }
+    }
+
+    /// Adopts shares that the operator has sent; `None` with a store.
+    pub(crate) fn grant(
+        &self,
+        body: &[u8],
+        signature: &str,
+    ) -> Option<std::result::Result<(), GrantError>> {
+        let Backing::Shares(shares) = &self.backing else {
+            return None;
+        };
+        let grants = match shares.verified(body, signature) {
+            Ok(grants) => grants.accounts,
+            Err(error) => return Some(Err(error)),
+        };
+        for grant in &grants {
+            for budget in self.all().filter(|budget| budget.name == grant.budget) {
+                let window = budget.window(grant.start.saturating_mul(1000));
+                if window.start == grant.start {
+                    budget.local.grant(window, grant);
+                }
+            }
+        }
+        Some(Ok(()))
     }
 
     /// The model for requests of a client whose budget is nearly spent.
     pub(crate) fn fallback(&self, client: &str, clock: &SharedTimeSource) -> Option<&str> {
-        let now = self.store.time(millis(clock));
+        let now = self.backing.time(millis(clock));
         self.of(client).find_map(|budget| {
             let fallback = budget.terms.fallback.as_ref()?;
             let spent = budget.percent(budget.window(now));
@@ -196,20 +233,25 @@ impl Budgets {
     ) -> Result<Reservation> {
         let id = fastrand::u64(..);
         let own_time = millis(clock);
-        let mut now = self.store.time(own_time);
+        let mut now = self.backing.time(own_time);
         // Returns the holds if the client leaves meanwhile, or the store holds them without a response.
         let mut reservation = Reservation {
             holds: Holds::new(self.of(client), id, &need, now),
             is_open: true,
             need,
-            store: Arc::clone(&self.store),
+            backing: self.backing.clone(),
             clock: clock.clone(),
         };
-        let mut reply = self.store.reserve(&reservation.holds, own_time).await;
+        let Backing::Store(store) = &self.backing else {
+            let decision = reservation.holds.decide(now);
+            reservation.is_open = decision.is_ok();
+            return self.admitted(client, decision, reservation, now);
+        };
+        let mut reply = store.reserve(&reservation.holds, own_time).await;
         if let Some(Reply::Outside { now: time }) = reply {
             now = time;
             reservation.holds = Holds::new(self.of(client), id, &need, now);
-            reply = self.store.reserve(&reservation.holds, own_time).await;
+            reply = store.reserve(&reservation.holds, own_time).await;
         }
         let decision = match reply {
             Some(Reply::Decided { fits, totals }) => {
@@ -227,6 +269,17 @@ impl Budgets {
                 reservation.holds.decide(now)
             }
         };
+        self.admitted(client, decision, reservation, now)
+    }
+
+    /// The reservation, if it is admitted.
+    fn admitted(
+        &self,
+        client: &str,
+        decision: std::result::Result<(), OverLimit>,
+        reservation: Reservation,
+        now: u64,
+    ) -> Result<Reservation> {
         self.log_warnings(client, now);
         match decision {
             Ok(()) => Ok(reservation),
@@ -260,7 +313,7 @@ impl Budgets {
 
     /// The warning header of a response: the budget of the client that has reached its warning and has the highest spent part.
     pub(crate) fn warning(&self, client: &str, clock: &SharedTimeSource) -> Option<String> {
-        let now = self.store.time(millis(clock));
+        let now = self.backing.time(millis(clock));
         let reached = self.of(client).filter_map(|budget| {
             let window = budget.window(now);
             let percent = budget.percent(window);
@@ -278,7 +331,39 @@ impl Budgets {
 
     /// Waits until all costs are settled with the store, at most this time.
     pub(crate) async fn flush(&self, limit: Duration) {
-        let _elapsed = tokio::time::timeout(limit, self.store.settled()).await;
+        if let Backing::Store(store) = &self.backing {
+            let _elapsed = tokio::time::timeout(limit, store.settled()).await;
+        }
+    }
+}
+
+impl Backing {
+    /// That of a configuration. The store of the previous one is kept if it has the same settings.
+    fn of(
+        config: &GatewayConfig,
+        previous: Option<&Budgets>,
+    ) -> std::result::Result<Option<Self>, StoreError> {
+        let previous = previous.map(|previous| &previous.backing);
+        if let Some(store) = &config.limits.store {
+            return Ok(Some(Self::Store(match previous {
+                Some(Self::Store(known)) if known.has_settings(&store.redis) => Arc::clone(known),
+                _ => Arc::new(Store::start(&store.redis)?),
+            })));
+        }
+        let known = match previous {
+            Some(Self::Shares(known)) => Some(&**known),
+            _ => None,
+        };
+        let shares = config.limits.shares.as_ref();
+        Ok(shares.map(|shares| Self::Shares(Arc::new(Shares::new(shares, known)))))
+    }
+
+    /// The time of the store, or that of the gateway, in milliseconds since 1970.
+    fn time(&self, own: u64) -> u64 {
+        match self {
+            Self::Store(store) => store.time(own),
+            Self::Shares(_) => own,
+        }
     }
 }
 
@@ -297,9 +382,11 @@ impl Reservation {
         if !std::mem::take(&mut self.is_open) {
             return;
         }
-        let now = self.store.time(millis(&self.clock));
+        let now = self.backing.time(millis(&self.clock));
         for charge in self.holds.settle(cost, now) {
-            self.store.settle(charge);
+            if let Backing::Store(store) = &self.backing {
+                store.settle(charge);
+            }
         }
     }
 }

@@ -1,11 +1,21 @@
-//! `/healthz`, `/readyz` and `/metrics`, on a port of their own.
+//! `/healthz`, `/readyz`, `/metrics` and `/budgets`, on a port of their own.
 //!
 //! A gateway is ready with AWS credentials that AWS accepts while it is not draining. The response has the cause
 //! otherwise, and no secrets. It also lists ejected targets, and the roles of targets: at startup each must have been tried once, but a
 //! rejected role does not affect readiness, since the other targets still work.
 
-use api::{config::AssumeRole, spend::SpendReport};
-use axum::{Router, body::Body, extract::State as FromState, response::Response, routing::get};
+use api::{
+    config::AssumeRole,
+    shares::{self, ShareReport},
+    spend::SpendReport,
+};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, State as FromState},
+    response::Response,
+    routing::{get, post},
+};
 use credentials::Handle;
 use exposition::Format;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -13,10 +23,17 @@ use serde::Serialize;
 
 use crate::{
     http::response::json,
-    pipeline::{budget::Budgets, route::Routes, state::State},
+    pipeline::{
+        budget::{Budgets, GrantError},
+        route::Routes,
+        state::State,
+    },
     telemetry::metrics::{Observed, TargetLabels},
     upstream::{aws_credentials::AwsCredentials, health::Ejections},
 };
+
+/// Largest body with grants, in bytes.
+const MAX_GRANT_BYTES: usize = 64 * 1024;
 
 #[derive(Serialize)]
 struct Readiness<'a> {
@@ -35,6 +52,9 @@ struct Readiness<'a> {
     ejected: Vec<EjectedTarget>,
     /// What the process has spent.
     spend: SpendReport,
+    /// Its shares of budgets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shares: Option<ShareReport>,
 }
 
 #[derive(Serialize)]
@@ -66,6 +86,10 @@ pub fn admin(state: State) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route(
+            shares::PATH,
+            post(grant).layer(DefaultBodyLimit::max(MAX_GRANT_BYTES)),
+        )
         .with_state(state)
 }
 
@@ -93,6 +117,10 @@ async fn readyz(FromState(state): FromState<State>) -> Response {
             .filter_map(EjectedTarget::new)
             .collect(),
         spend: state.spending().report(state.now(), state.started_at()),
+        shares: active
+            .budgets
+            .as_ref()
+            .and_then(|budgets| budgets.share_report(state.draining().is_cancelled())),
     };
     let mut response = json(
         serde_json::to_vec(&readiness).unwrap_or_default(),
@@ -159,6 +187,31 @@ fn failing_roles(roles: &[RoleReadiness]) -> Option<String> {
     ))
 }
 
+/// Shares of budgets from the operator.
+async fn grant(FromState(state): FromState<State>, headers: HeaderMap, body: Bytes) -> Response {
+    let signature = headers.get(shares::SIGNATURE);
+    let signature = signature
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let active = state.active();
+    let budgets = active.budgets.as_ref();
+    let (status, text) = match budgets.and_then(|budgets| budgets.grant(&body, signature)) {
+        Some(Ok(())) => (StatusCode::NO_CONTENT, String::new()),
+        Some(Err(error)) => {
+            let status = match error {
+                GrantError::Signature => StatusCode::UNAUTHORIZED,
+                GrantError::Malformed => StatusCode::BAD_REQUEST,
+                GrantError::OtherProcess => StatusCode::CONFLICT,
+            };
+            (status, format!("{error}\n"))
+        }
+        None => (StatusCode::NOT_FOUND, "no budget has shares\n".to_owned()),
+    };
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response
+}
+
 async fn metrics(FromState(state): FromState<State>, headers: HeaderMap) -> Response {
     let format = Format::negotiate(&headers);
     let mut response = Response::new(Body::from(page(&state, format)));
@@ -182,10 +235,10 @@ pub(super) fn page(state: &State, format: Format) -> String {
     state.metrics().routing.update(ejections);
     let budgets = active.budgets.as_ref();
     let used = budgets.map(|budgets| budgets.used(&state.settings().clock));
-    state
-        .metrics()
-        .budgets
-        .update(used.unwrap_or_default(), budgets.map(Budgets::store_is_up));
+    state.metrics().budgets.update(
+        used.unwrap_or_default(),
+        budgets.and_then(Budgets::store_is_up),
+    );
     state.metrics().render(
         format,
         &Observed {

@@ -10,8 +10,10 @@ use std::collections::{BTreeSet, HashMap};
 
 /// Time after which a hold without settlement ends. Longer than almost every response.
 pub(super) const LEASE_MILLIS: u64 = 15 * 60 * 1000;
-/// Time for which an ended hold is remembered, so that a repeated settlement is recognized.
+/// Time for which an expired hold is remembered: a slow request replaces its floor by its cost.
 pub(super) const REMEMBERED_MILLIS: u64 = 15 * 60 * 1000;
+/// Time for which a settled hold is remembered, so that a repeated settlement is recognized.
+pub(super) const SETTLED_MILLIS: u64 = 2 * 60 * 1000;
 
 /// A part of a budget that one request holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +53,8 @@ enum State {
         floor: u64,
         due: u64,
     },
-    Settled,
+    /// Until this time.
+    Settled(u64),
 }
 
 impl Account {
@@ -79,7 +82,7 @@ impl Account {
                     self.holds.insert(id, State::Expired { floor, due });
                     self.due.insert((due, id));
                 }
-                Some(State::Expired { .. } | State::Settled) | None => {}
+                Some(State::Expired { .. } | State::Settled(_)) | None => {}
             }
         }
     }
@@ -106,7 +109,7 @@ impl Account {
     pub(super) fn settle(&mut self, id: u64, cost: u64, now: u64) {
         let spent = self.totals.spent;
         self.totals.spent = match self.holds.get(&id).copied() {
-            Some(State::Settled) => return,
+            Some(State::Settled(_)) => return,
             Some(State::Open { hold, due }) => {
                 self.totals.held = self.totals.held.saturating_sub(hold.most);
                 self.due.remove(&(due, id));
@@ -118,8 +121,17 @@ impl Account {
             }
             None => spent.saturating_add(cost),
         };
-        self.holds.insert(id, State::Settled);
-        self.due.insert((now.saturating_add(REMEMBERED_MILLIS), id));
+        self.holds
+            .insert(id, State::Settled(now.saturating_add(SETTLED_MILLIS)));
+        self.due.insert((now.saturating_add(SETTLED_MILLIS), id));
+    }
+
+    /// Forgets a settled hold, if its settlement is never repeated.
+    pub(super) fn forget(&mut self, id: u64) {
+        if let Some(State::Settled(due)) = self.holds.get(&id).copied() {
+            self.holds.remove(&id);
+            self.due.remove(&(due, id));
+        }
     }
 }
 
@@ -243,7 +255,7 @@ mod tests {
                         let cost = hold.floor + (hold.most - hold.floor) * percent / 100;
                         // A request that outlives its lease is spent in full and can exceed the limit.
                         let state = account.holds.get(&id);
-                        if matches!(state, Some(State::Open { .. } | State::Settled)) {
+                        if matches!(state, Some(State::Open { .. } | State::Settled(_))) {
                             account.settle(id, cost, now);
                         }
                     }

@@ -22,6 +22,10 @@ pub(super) struct Budget {
     pub(super) amount: Amount,
     /// Key in the store, without the window.
     pub(super) key: Arc<str>,
+    /// Name between operator and gateway.
+    pub(super) name: String,
+    /// Whether the limit is a share of the operator.
+    pub(super) by_share: bool,
     pub(super) local: Arc<LocalAccounts>,
 }
 
@@ -202,9 +206,8 @@ impl Holds {
                 window,
                 hold,
             } = part;
-            let held = budget
-                .local
-                .try_hold(*window, (self.id, *hold), budget.limit(), now);
+            let limit = (!budget.by_share).then(|| budget.limit());
+            let held = budget.local.try_hold(*window, (self.id, *hold), limit, now);
             if let Err(totals) = held {
                 for earlier in self.parts.iter().take(index) {
                     let local = &earlier.budget.local;

@@ -10,10 +10,14 @@ use std::{
 
 use api::budget::Window;
 
+use api::shares::Grant;
+
 use super::account::{Account, Hold, Totals};
 
 /// Windows that are kept: a clock can be set back.
 const KEPT: usize = 3;
+/// The part of its unused share that a draining process keeps for its last requests: one in this number.
+const DRAINING_PART: u64 = 8;
 
 /// The windows of a budget.
 #[derive(Debug, Default)]
@@ -31,6 +35,19 @@ struct Page {
     account: Account,
     /// What the store has reported as spent; excludes settlements that it has not confirmed.
     confirmed: u64,
+    /// Without a store, once the operator has granted it.
+    share: Option<Share>,
+}
+
+/// What this process may spend in a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) revision: u64,
+    pub(super) most: u64,
+    /// What other processes have spent.
+    elsewhere: u64,
+    /// The largest hold that did not fit.
+    pub(super) wanted: u64,
 }
 
 impl LocalAccounts {
@@ -47,8 +64,7 @@ impl LocalAccounts {
     /// What is spent as far as this gateway knows.
     pub(super) fn spent(&self, window: Window) -> u64 {
         let windows = self.lock();
-        let page = windows.pages.get(&window);
-        page.map_or(0, |page| page.account.totals().spent)
+        windows.pages.get(&window).map_or(0, Page::spent)
     }
 
     /// Adopts the totals that the store has reported.
@@ -67,7 +83,7 @@ impl LocalAccounts {
         account.hold(id, hold, now);
     }
 
-    /// Adds a hold if it fits into the limit.
+    /// Adds a hold if it fits into the limit; without a limit, into the share.
     ///
     /// # Errors
     /// The totals, if it does not fit.
@@ -75,27 +91,88 @@ impl LocalAccounts {
         &self,
         window: Window,
         (id, hold): (u64, Hold),
-        limit: u64,
+        limit: Option<u64>,
         now: u64,
     ) -> Result<(), Totals> {
         let mut windows = self.lock();
-        let account = &mut windows.page(window).account;
-        account.expire(now);
-        if !account.fits(id, hold, limit) {
-            return Err(account.totals());
+        let page = windows.page(window);
+        page.account.expire(now);
+        let share = page.share.unwrap_or_default();
+        if !page.account.fits(id, hold, limit.unwrap_or(share.most)) {
+            if let Some(share) = &mut page.share {
+                share.wanted = share.wanted.max(hold.most);
+            }
+            let spent = page.spent();
+            return Err(Totals {
+                spent,
+                ..page.account.totals()
+            });
         }
-        account.hold(id, hold, now);
+        page.account.hold(id, hold, now);
         Ok(())
     }
 
     /// Replaces a hold by the cost of its request.
     pub(super) fn settle(&self, window: Window, id: u64, cost: u64, now: u64) {
-        self.lock().page(window).account.settle(id, cost, now);
+        let mut windows = self.lock();
+        let account = &mut windows.page(window).account;
+        account.settle(id, cost, now);
+        account.forget(id);
+    }
+
+    /// Adopts a share, unless a later one is known.
+    pub(super) fn grant(&self, window: Window, grant: &Grant) {
+        let mut windows = self.lock();
+        let page = windows.page(window);
+        let used = page.used();
+        let share = page.share.get_or_insert_default();
+        if grant.revision > share.revision {
+            *share = Share {
+                revision: grant.revision,
+                // What is used cannot be given back.
+                most: grant.share.max(used),
+                ..Share::default()
+            };
+        }
+        if grant.revision >= share.revision {
+            share.elsewhere = grant.elsewhere;
+        }
+    }
+
+    /// The start of each window with a share, the share, and what is spent and held of it. A process that is draining gives
+    /// most of the rest back.
+    pub(super) fn shares(&self, draining: bool) -> Vec<(u64, Share, u64)> {
+        let mut windows = self.lock();
+        let pages = windows.pages.iter_mut();
+        let of_page = |(window, page): (&Window, &mut Page)| {
+            let used = page.used();
+            let share = page.share.as_mut()?;
+            if draining {
+                let rest = share.most.saturating_sub(used);
+                share.most = used.saturating_add(rest / DRAINING_PART);
+            }
+            Some((window.start, *share, used))
+        };
+        pages.filter_map(of_page).collect()
     }
 
     /// Whether no warning was logged in the window. At most once for each window.
     pub(super) fn is_first_warning(&self, window: Window) -> bool {
         self.lock().warned.replace(window) != Some(window)
+    }
+}
+
+impl Page {
+    /// What is spent as far as this gateway knows.
+    fn spent(&self) -> u64 {
+        let elsewhere = self.share.map_or(0, |share| share.elsewhere);
+        self.account.totals().spent.saturating_add(elsewhere)
+    }
+
+    /// What is spent and held here.
+    fn used(&self) -> u64 {
+        let Totals { spent, held } = self.account.totals();
+        spent.saturating_add(held)
     }
 }
 

@@ -66,6 +66,8 @@ fn budget(client: Option<&str>, limit: u64) -> Arc<Budget> {
         amount: Amount::Tokens(limit),
         key: store::key("team-a/chat", client, "day"),
         terms,
+        name: String::new(),
+        by_share: false,
         local: Arc::default(),
     })
 }

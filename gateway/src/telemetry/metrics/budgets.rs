@@ -51,7 +51,7 @@ impl BudgetMetrics {
             store_failures: "bedrock_gateway_budget_store_failures",
                 "Requests decided without the store of their budgets, by decision (open or closed)";
             store_up: "bedrock_gateway_budget_store_up",
-                "1 if the store of the budgets is available, 0 while onStoreFailure applies; absent without budgets";
+                "1 if the store of the budgets is available, 0 while onStoreFailure applies; absent without a store or budgets";
         }
     }
 

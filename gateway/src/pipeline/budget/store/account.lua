@@ -3,7 +3,7 @@
 -- each hold changes its state. The arithmetic is that of account.rs; amounts stay below 2^53, so doubles are exact.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local LEASE, REMEMBERED = 900000, 900000
+local LEASE, REMEMBERED, SETTLED = 900000, 900000, 120000
 local function text(number)
   return string.format('%.0f', number)
 end

@@ -12,7 +12,7 @@ for i = 3, #ARGV, 2 do
     held = math.max(held - (most or 0), 0)
     spent = math.max(spent - (floor or 0), 0) + cost
     redis.call('HSET', hash, id, '-')
-    redis.call('ZADD', due, text(now + REMEMBERED), id)
+    redis.call('ZADD', due, text(now + SETTLED), id)
   end
 end
 close(hash, due, spent, held, tonumber(ARGV[2]))

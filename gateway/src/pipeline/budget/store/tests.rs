@@ -113,7 +113,7 @@ impl Server {
         let budgets = Budgets::compile(&config, std::iter::empty(), &metrics, None)
             .unwrap()
             .unwrap();
-        eventually(|| budgets.store_is_up()).await;
+        eventually(|| budgets.store_is_up() == Some(true)).await;
         Arc::new(budgets)
     }
 }
@@ -152,6 +152,8 @@ fn budget(limit: u64) -> Arc<Budget> {
         terms: serde_yaml::from_str(&terms).unwrap(),
         amount: Amount::Tokens(limit),
         key: key("gateway", None, &format!("month:{limit}")),
+        name: String::new(),
+        by_share: false,
         local: Arc::default(),
     })
 }
@@ -329,7 +331,7 @@ async fn a_store_that_lost_its_data_continues_with_what_was_spent() {
         .await;
     open.unwrap().settle(tokens(150));
     server.revive();
-    eventually(|| gateway.store_is_up()).await;
+    eventually(|| gateway.store_is_up() == Some(true)).await;
     gateway.flush(Duration::from_secs(10)).await;
     // Another gateway, which has seen none of it.
     let other = server.gateway("{period: Month, tokens: 1000}").await;
@@ -383,7 +385,7 @@ async fn a_closed_budget_rejects_requests_without_its_store() {
         .unwrap_err();
     assert!(matches!(refused, GatewayError::BudgetStore), "{refused}");
     server.revive();
-    eventually(|| gateway.store_is_up()).await;
+    eventually(|| gateway.store_is_up() == Some(true)).await;
     gateway.reserve("anonymous", need, &clock()).await.unwrap();
 }
 
@@ -434,7 +436,10 @@ async fn budget_holds_while_a_real_store_and_gateways_restart() {
         match decision % 3_000 {
             0 => server.restart(),
             // Until now, gateways have noticed the outage and decided alone.
-            50 => eventually(|| gateways.iter().all(|gateway| gateway.store_is_up())).await,
+            50 => {
+                let up = |gateway: &Arc<Budgets>| gateway.store_is_up() == Some(true);
+                eventually(|| gateways.iter().all(up)).await;
+            }
             _ => {}
         }
         if decision % 4_000 == 1_000 {
