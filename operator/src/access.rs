@@ -305,6 +305,9 @@ async fn one(access: &BedrockAccess, context: &Context) -> Result<Action, Error>
         error: error.as_ref(),
     };
     let status = publish::status(access, context, &result).await?;
+    if let Some(observed) = &run.observed {
+        publish::send_shares(access, context, observed, &status.budget_shares).await;
+    }
     if let Some(outcome) = &run.outcome {
         events::changes(access, context, outcome).await;
     }
@@ -388,6 +391,8 @@ async fn steps(access: &BedrockAccess, context: &Context, run: &mut Run) -> Resu
     denial.map_or(Ok(()), |denial| Err(Error::Denied(denial)))
 }
 
+/// Longest time until shares of budgets are renewed.
+const SHARES_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest time until an ejected target is in the status.
 const TARGETS_INTERVAL: Duration = Duration::from_mins(2);
 /// Longest time until new spend is in the status, while gateways are used.
@@ -423,6 +428,11 @@ fn requeue(
     });
     let longest = if is_used {
         longest.min(USAGE_INTERVAL)
+    } else {
+        longest
+    };
+    let longest = if validate::budgets::need_shares(&access.spec) {
+        longest.min(SHARES_INTERVAL)
     } else {
         longest
     };

@@ -53,6 +53,7 @@ spec:
 pub(crate) fn settings() -> Settings {
     Settings {
         gateway_image: "registry.example/bedrock-gateway:1".to_owned(),
+        share_public_key: "00".repeat(32),
         ..Settings::default()
     }
 }

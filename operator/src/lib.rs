@@ -27,6 +27,7 @@ mod retry;
 mod run;
 mod server;
 mod settings;
+mod share_key;
 mod sidecar;
 mod watches;
 mod webhook;

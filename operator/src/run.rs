@@ -32,6 +32,7 @@ use crate::{
     retry::Seed,
     server::Ready,
     settings::Settings,
+    share_key::ShareKey,
     sidecar::admit::Admitter,
     watches::{
         self, Items, Scope,
@@ -61,6 +62,9 @@ pub enum RunError {
     /// Another replica may be the leader now, so this one must not write any more.
     #[error("lost leadership: the Lease was not renewed in time, or another replica took it")]
     LeadershipLost,
+    /// The system has no random numbers.
+    #[error("failed to create the key for shares of budgets")]
+    ShareKey,
     /// The webhook cannot be served.
     #[error("failed to serve the webhook on {address}")]
     Webhook {
@@ -89,6 +93,7 @@ pub async fn run(
     settings: Settings,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
+    let (share_key, settings) = with_share_key(settings)?;
     let client = deadline::limited(client, settings.request_deadline);
     let stop = CancellationToken::new();
     let _stop_everything = stop.clone().drop_guard();
@@ -164,10 +169,10 @@ pub async fn run(
         policies,
         leadership: candidacy.leadership.clone(),
         keys,
-        readiness: Box::new(HttpReadiness::new(
-            settings.gateway_admin_port,
-            settings.readiness_timeout,
-        )),
+        readiness: Box::new(
+            HttpReadiness::new(settings.gateway_admin_port, settings.readiness_timeout)
+                .signing_with(share_key),
+        ),
         recorder: Recorder::new(client.clone(), reporter.clone()),
         reporter,
         metrics,
@@ -190,6 +195,16 @@ pub async fn run(
         stop.clone(),
     ));
     reconcile_until(drain_on(shutdown, ready), controller, context, candidacy).await
+}
+
+/// A new key for shares of budgets, and the settings with its public part.
+fn with_share_key(settings: Settings) -> Result<(ShareKey, Settings), RunError> {
+    let key = ShareKey::try_new().map_err(|_| RunError::ShareKey)?;
+    let settings = Settings {
+        share_public_key: key.public(),
+        ..settings
+    };
+    Ok((key, settings))
 }
 
 /// Reads the cluster's token signing keys and the optional kinds that it serves, and keeps both up to date.

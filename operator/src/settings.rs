@@ -114,6 +114,8 @@ pub struct Settings {
     pub cluster_domain: String,
     /// Lifetimes of the certificates of gateways that the operator creates.
     pub gateway_certificates: Rotation,
+    /// Public key of this process for shares of budgets, in hexadecimal.
+    pub share_public_key: String,
     /// Maximum concurrent reconciles.
     pub concurrency: u16,
     /// Interval between reconciles of a ready `BedrockAccess`, for changes that no watch reports.
@@ -151,6 +153,7 @@ impl Default for Settings {
             require_policy: false,
             cluster_domain: DEFAULT_CLUSTER_DOMAIN.to_owned(),
             gateway_certificates: GATEWAY_CERTIFICATES,
+            share_public_key: String::new(),
             concurrency: 16,
             resync: Duration::from_mins(10),
             cluster_keys_refresh: Duration::from_mins(10),

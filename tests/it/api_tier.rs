@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 mod authors;
+mod budgets;
 mod children;
 mod console;
 mod documents;

@@ -19,6 +19,7 @@ use crate::{
     access::{
         readiness::{Readiness, Report},
         status::usage,
+        validate::budgets,
     },
     cluster_keys::ClusterKeys,
     owned::{OwnedKind, Stores},
@@ -44,6 +45,8 @@ pub(crate) struct Observed {
     pub(crate) is_usage_due: bool,
     /// The gateway's pods by name, without pods that are being deleted.
     pub(crate) pods: Vec<PodState>,
+    /// Pods that are being deleted, if they have shares of budgets.
+    pub(crate) ending: Vec<PodState>,
     /// Pods with the sidecar label by name, without pods that have finished.
     pub(crate) sidecars: Vec<SidecarState>,
 }
@@ -108,16 +111,23 @@ pub(crate) async fn observe(
     let include_ready = targets.any(|targets| {
         targets.len() > 1 || targets.iter().any(|target| target.assume_role.is_some())
     });
+    let need_shares = budgets::need_shares(&access.spec);
     let is_usage_due = usage::is_due(access.status.as_ref(), Timestamp::now());
     let scope = Scope {
-        include_ready: include_ready || is_usage_due,
-        most: if is_usage_due {
+        include_ready: include_ready || is_usage_due || need_shares,
+        most: if is_usage_due || need_shares {
             MAX_SPEND_REQUESTS
         } else {
             MAX_REQUESTS
         },
     };
+    let ending = pods
+        .iter()
+        .filter(|pod| need_shares && pod.metadata.deletion_timestamp.is_some())
+        .map(|pod| (pod_state(pod), address(pod)))
+        .collect();
     let pods = query(readiness, None, scope, states).await;
+    let ending = query(readiness, None, scope, ending).await;
     let admin_port = access
         .spec
         .sidecar
@@ -142,6 +152,7 @@ pub(crate) async fn observe(
         served: stores.served(),
         is_usage_due,
         pods,
+        ending,
         sidecars,
     })
 }

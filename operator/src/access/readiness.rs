@@ -5,16 +5,22 @@
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
-use api::{names, spend::SpendReport};
+use api::{
+    names,
+    shares::{self, Grants, ShareReport},
+    spend::SpendReport,
+};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use serde::Deserialize;
 use tokio::sync::Semaphore;
+
+use crate::share_key::ShareKey;
 
 /// Largest response body that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -42,6 +48,8 @@ pub(crate) struct Report {
     pub(crate) ejected: Vec<EjectedTarget>,
     /// What it has spent; gateways of version 0.2 and earlier do not report it.
     pub(crate) spend: Option<SpendReport>,
+    /// Its shares of budgets; none with a store or without budgets.
+    pub(crate) shares: Option<ShareReport>,
 }
 
 /// A target that a gateway has ejected because it fails.
@@ -83,15 +91,20 @@ pub(crate) trait Readiness: Send + Sync + fmt::Debug {
     /// The report of the gateway at this address; `None` if it does not respond in time. Without a port, the default
     /// admin port is used.
     fn query(&self, address: IpAddr, port: Option<u16>) -> BoxFuture<'_, Option<Report>>;
+
+    /// Sends shares of budgets to the gateway at this address. One that does not get them reports earlier ones.
+    fn grant(&self, address: IpAddr, grants: Grants) -> BoxFuture<'_, ()>;
 }
 
 /// Queries over HTTP.
 #[derive(Debug)]
 pub(crate) struct HttpReadiness {
-    client: Client<HttpConnector, Empty<Bytes>>,
+    client: Client<HttpConnector, Full<Bytes>>,
     permits: Arc<Semaphore>,
     port: u16,
     timeout: Duration,
+    /// Signs shares of budgets.
+    key: Option<ShareKey>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +117,8 @@ struct ReadyzResponse {
     ejected: Vec<EjectedTarget>,
     #[serde(default)]
     spend: Option<SpendReport>,
+    #[serde(default)]
+    shares: Option<ShareReport>,
 }
 
 #[derive(Deserialize)]
@@ -134,6 +149,15 @@ impl HttpReadiness {
             permits: Arc::new(Semaphore::new(AT_ONCE)),
             port,
             timeout,
+            key: None,
+        }
+    }
+
+    /// Signs shares of budgets with this key.
+    pub(crate) fn signing_with(self, key: ShareKey) -> Self {
+        Self {
+            key: Some(key),
+            ..self
         }
     }
 
@@ -155,8 +179,13 @@ impl HttpReadiness {
     ) -> Option<Bytes> {
         let authority = std::net::SocketAddr::new(address, port.unwrap_or(self.port));
         let request = http::Request::get(format!("http://{authority}{path}"))
-            .body(Empty::new())
+            .body(Full::default())
             .ok()?;
+        self.fetch(request, max).await
+    }
+
+    /// The body of the response to a request.
+    async fn fetch(&self, request: http::Request<Full<Bytes>>, max: usize) -> Option<Bytes> {
         let _permit = self.permits.acquire().await.ok()?;
         let fetch = async {
             let response = self.client.request(request).await.ok()?;
@@ -171,6 +200,20 @@ impl Readiness for HttpReadiness {
     fn query(&self, address: IpAddr, port: Option<u16>) -> BoxFuture<'_, Option<Report>> {
         Box::pin(async move { parse(&self.get(address, port, "/readyz", MAX_BYTES).await?) })
     }
+
+    fn grant(&self, address: IpAddr, grants: Grants) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let body = serde_json::to_vec(&grants).unwrap_or_default();
+            let Some(key) = &self.key else { return };
+            let authority = std::net::SocketAddr::new(address, self.port);
+            let request = http::Request::post(format!("http://{authority}{}", shares::PATH))
+                .header(shares::SIGNATURE, key.sign(&body))
+                .body(Full::from(body));
+            if let Ok(request) = request {
+                self.fetch(request, MAX_BYTES).await;
+            }
+        })
+    }
 }
 
 fn parse(body: &[u8]) -> Option<Report> {
@@ -179,6 +222,7 @@ fn parse(body: &[u8]) -> Option<Report> {
         roles,
         ejected,
         spend,
+        shares,
     } = serde_json::from_slice(body).ok()?;
     let (ready, reason, message) = status.sanitized();
     let roles = roles.into_iter().map(|RoleStatus { role, status }| {
@@ -197,6 +241,7 @@ fn parse(body: &[u8]) -> Option<Report> {
         roles: roles.collect(),
         ejected,
         spend: spend.filter(is_plausible),
+        shares: shares.filter(is_named),
     })
 }
 
@@ -206,6 +251,12 @@ fn is_plausible(spend: &SpendReport) -> bool {
         text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || b == b'-')
     };
     is_date(&spend.today.date, "2026-11-29".len()) && is_date(&spend.month.date, "2026-11".len())
+}
+
+/// Whether the name of the process has its form: it becomes part of the status.
+fn is_named(report: &ShareReport) -> bool {
+    let process = report.process.as_bytes();
+    process.len() == 16 && process.iter().all(u8::is_ascii_hexdigit)
 }
 
 impl ReadyzStatus {

@@ -6,6 +6,7 @@
 
 mod conditions;
 mod policies;
+pub(crate) mod shares;
 pub(crate) mod usage;
 
 use std::sync::Arc;

@@ -59,7 +59,7 @@ pub(super) async fn report(
         "observedGeneration": invalid.metadata.generation,
         "conditions": [ready, make(condition::RECONCILING, "False"), make(condition::STALLED, "True")],
     });
-    publish::patch(context, &namespace, &name, &uid, status).await?;
+    publish::patch(context, (&namespace, &name), (&uid, None), status).await?;
     events::transition(&object.object_ref(&()), context, before, &ready).await;
     Err(error)
 }

@@ -5,7 +5,7 @@
 //! [`Validated`], never the spec; the status step also reads the spec, since an invalid object needs a status, too.
 
 mod audit;
-mod budgets;
+pub(crate) mod budgets;
 mod clients;
 mod identity;
 mod labels;
@@ -318,7 +318,7 @@ pub(crate) fn validate(
     let gateway = settings.gateway_defaults.gateway(spec);
     Ok(Validated {
         clients: clients::clients(spec, observed, &namespace, &name)?,
-        limits: limits::limits(spec),
+        limits: limits::limits(spec, settings),
         routing: spec.routing.as_ref().map(Into::into).unwrap_or_default(),
         attribution: audit::attribution(spec),
         audit: audit::audit(spec, settings),

@@ -303,6 +303,7 @@ bedrock_gateway_client_requests_total{client="team-a/app"} 4
             ],
             ejected: Vec::new(),
             spend: None,
+            shares: None,
         };
         let lines = Line::page(PAGE);
         let report = GatewayReport::new(state(None), "gateway", Some(report), &lines);

@@ -60,6 +60,7 @@ fn failing(message: &str) -> PodState {
             roles: Vec::new(),
             ejected: Vec::new(),
             spend: None,
+            shares: None,
         }),
         ..pod("chat-gateway-1")
     }

@@ -195,6 +195,7 @@ mod tests {
                     today: period(day, nanodollars.0),
                     month: period(day.get(..7).unwrap(), nanodollars.1),
                 }),
+                shares: None,
             }),
         }
     }

@@ -10,23 +10,43 @@ use api::{
 
 use super::Problems;
 
+/// The field of the budgets of API keys.
+const API_KEYS: &str = "spec.clients.apiKeys.limits.budgets";
+/// Budgets of one object without a store: each is a part of the status.
+const MAX_SHARED: usize = 16;
+
+/// Whether the operator gives the gateways shares of budgets.
+pub(crate) fn need_shares(spec: &BedrockAccessSpec) -> bool {
+    !has_store(spec) && lists(spec).iter().any(|(_, budgets)| !budgets.is_empty())
+}
+
+fn has_store(spec: &BedrockAccessSpec) -> bool {
+    spec.limits.as_ref().is_some_and(|all| all.store.is_some())
+}
+
 /// Checks all budgets of a spec.
 pub(super) fn check(spec: &BedrockAccessSpec, problems: &mut Problems) {
+    let count: usize = lists(spec).iter().map(|(_, budgets)| budgets.len()).sum();
+    if !has_store(spec) && count > MAX_SHARED {
+        problems.add(
+            "spec.limits.store",
+            format!("must be set for more than {MAX_SHARED} budgets; there are {count}"),
+        );
+    }
     for (field, budgets) in lists(spec) {
         if budgets.is_empty() {
             continue;
         }
-        let has_store = spec.limits.as_ref().is_some_and(|all| all.store.is_some());
-        if !has_store {
+        if !has_store(spec) && field == API_KEYS {
             problems.add(
                 &field,
-                "needs spec.limits.store, which keeps the counts when gateway pods restart",
+                "needs spec.limits.store: without a store, the operator gives each gateway pod a share of a budget, and it does not know the keys",
             );
         }
         if spec.sidecar.is_some() {
             problems.add(
                 &field,
-                "cannot be combined with spec.sidecar, since sidecars have no access to the store: use a separate BedrockAccess for sidecars",
+                "cannot be combined with spec.sidecar, since sidecars have no access to a store and get no shares: use a separate BedrockAccess for sidecars",
             );
         }
         let mut earlier = Vec::new();
@@ -80,7 +100,7 @@ fn lists(spec: &BedrockAccessSpec) -> Vec<(String, &[BudgetSpec])> {
     let shared = shared.map(|limits| list("spec.limits.budgets", &limits.rates));
     let keys = spec.clients.api_keys.iter();
     let keys = keys.filter_map(|keys| keys.limits.as_ref());
-    let keys = keys.map(|limits| list("spec.clients.apiKeys.limits.budgets", limits));
+    let keys = keys.map(|limits| list(API_KEYS, limits));
     let accounts = spec.clients.service_accounts.iter().enumerate();
     let accounts = accounts.filter_map(|(index, client)| {
         let field = format!("spec.clients.serviceAccounts[{index}].limits.budgets");
@@ -117,8 +137,19 @@ mod tests {
     #[test]
     fn budgets_that_cannot_hold_are_rejected_with_the_fix() {
         rejected(
-            "limits: {budgets: [{period: Month, usd: 500}]}",
-            &["spec.limits.budgets: needs spec.limits.store"],
+            "clients: {apiKeys: {secretName: keys, limits: {budgets: [{period: Month, usd: 500}]}}}",
+            &["spec.clients.apiKeys.limits.budgets: needs spec.limits.store"],
+        );
+        let zones = ["Asia/Tokyo", "Europe/Berlin", "America/New_York"];
+        let many = zones.map(|zone| {
+            ["Day", "Week", "Month"].map(|period| {
+                format!("{{period: {period}, usd: 5, timeZone: {zone}}}, {{period: {period}, tokens: 5, timeZone: {zone}}}")
+            })
+        });
+        let many = many.as_flattened().join(", ");
+        rejected(
+            &format!("limits: {{budgets: [{many}]}}"),
+            &["spec.limits.store: must be set for more than 16 budgets; there are 18"],
         );
         rejected(
             &format!(
@@ -141,6 +172,21 @@ mod tests {
                 "spec.limits.budgets[1].fallback.model: \"nothing\" is not a name in spec.models",
             ],
         );
+    }
+
+    #[test]
+    fn budgets_without_a_store_get_the_key_for_shares() {
+        let of_client = "{clients: {serviceAccounts: [{name: app, limits: {budgets: [{period: Month, usd: 5}]}}]}}";
+        for more in ["limits: {budgets: [{period: Month, usd: 5}]}", of_client] {
+            let validated = validate(&access(more), &observed(), &settings()).unwrap();
+            let config = crate::access::build::gateway_config(&validated);
+            config.check().unwrap();
+            let shares = config.limits.shares.unwrap();
+            assert_eq!(shares.public_key, settings().share_public_key);
+        }
+        let with_store = format!("limits: {{{STORE}, budgets: [{{period: Month, usd: 5}}]}}");
+        let validated = validate(&access(&with_store), &observed(), &settings()).unwrap();
+        assert_eq!(validated.limits.shares, None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Rate limits of a `BedrockAccess` and of its clients, size limits and timeouts.
 
 use api::{
-    config::{self, Budget, Rates, RedisStore, Store},
+    config::{self, Budget, Rates, RedisStore, Shares, Store},
     names,
     v1alpha1::{
         BedrockAccessSpec,
@@ -10,6 +10,7 @@ use api::{
 };
 
 use super::budgets;
+use crate::settings::Settings;
 
 /// Rate limits of all clients together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(crate) struct Limits {
     pub(crate) rates: Rates,
     /// Budgets.
     pub(crate) budgets: Vec<Budget>,
+    /// The key for shares of budgets without a store.
+    pub(crate) shares: Option<Shares>,
     /// Requests in progress, if set.
     pub(crate) max_in_flight: Option<u32>,
     /// Size of a request body, if set.
@@ -47,6 +50,7 @@ impl Limits {
         let timeouts = self.timeouts;
         config::Limits {
             budgets: self.budgets.clone(),
+            shares: self.shares.clone(),
             max_in_flight: self.max_in_flight,
             max_body_bytes: self.max_body_bytes.unwrap_or(limits.max_body_bytes),
             first_token_seconds: timeouts.first_token.unwrap_or(limits.first_token_seconds),
@@ -57,8 +61,13 @@ impl Limits {
     }
 }
 
-pub(super) fn limits(spec: &BedrockAccessSpec) -> Limits {
-    spec.limits.as_ref().map(of_access).unwrap_or_default()
+pub(super) fn limits(spec: &BedrockAccessSpec, settings: &Settings) -> Limits {
+    Limits {
+        shares: budgets::need_shares(spec).then(|| Shares {
+            public_key: settings.share_public_key.clone(),
+        }),
+        ..spec.limits.as_ref().map(of_access).unwrap_or_default()
+    }
 }
 
 fn of_access(spec: &LimitsSpec) -> Limits {
@@ -67,6 +76,7 @@ fn of_access(spec: &LimitsSpec) -> Limits {
     Limits {
         rates: Rates::from(&spec.rates),
         budgets: budgets::budgets(&spec.rates.budgets),
+        shares: None,
         max_in_flight: spec.max_in_flight,
         max_body_bytes: spec.max_body_bytes,
         timeouts: Timeouts {

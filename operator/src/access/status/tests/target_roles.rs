@@ -23,6 +23,7 @@ fn with_role(ready: bool, said: Option<(bool, &str)>) -> PodState {
             roles: role.into_iter().collect(),
             ejected: Vec::new(),
             spend: None,
+            shares: None,
         }),
         ..pod("chat-gateway-1")
     }

@@ -21,6 +21,7 @@ fn pod_with(ejected: &[(&str, u64)]) -> PodState {
             roles: Vec::new(),
             ejected: targets.collect(),
             spend: None,
+            shares: None,
         }),
         ..pod("chat-gateway-1")
     }
