@@ -345,7 +345,7 @@ fn price() -> impl Strategy<Value = &'static Price> {
         .values()
         .flat_map(BTreeMap::values)
         .flat_map(|prices| prices.tiers().map(|(_, price)| price))
-        .filter(|price| price.rates.output.is_some())
+        .filter(|price| price.rates.input.is_some() && price.rates.output.is_some())
         .collect();
     proptest::sample::select(all)
 }
