@@ -2,7 +2,7 @@
 //! and a gateway that is killed.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -21,6 +21,13 @@ use tokio::{
 use crate::rig::{ACCESS_KEY, MODEL, Plan, Rig, SECRET_KEY, ask, ask_stream, eventually};
 
 const CLAUDE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
+/// Billionths of a dollar for an input and an output token in us-east-1 on AWS's page of prices of 2025-07-20, not from the gateway's
+/// table.
+const PUBLISHED: [(&str, u64, u64); 3] = [
+    (MODEL, 60, 240),
+    ("amazon.nova-micro-v1:0", 35, 140),
+    (CLAUDE, 250, 1250),
+];
 /// Calls of the usual test, and of the long one.
 const FEW: usize = 600;
 const MANY: usize = 10_000;
@@ -192,6 +199,46 @@ fn bill(directory: &Path, double: &Double) -> (Value, i32) {
     (found, output.status.code().unwrap())
 }
 
+/// Checks the cost of each request in the ledger against what AWS bills for it, to the billionth of a dollar. Returns their number
+/// and the sum.
+fn check_costs(file: &Path, double: &Double) -> (usize, u64) {
+    let log = double.invocation_log();
+    let tokens: BTreeMap<&str, (u64, u64)> = log
+        .iter()
+        .map(|record| {
+            let count = |part: &str, name: &str| record[part][name].as_u64().unwrap_or_default();
+            let counts = (
+                count("input", "inputTokenCount"),
+                count("output", "outputTokenCount"),
+            );
+            (record["requestId"].as_str().unwrap(), counts)
+        })
+        .collect();
+    let (mut checked, mut sum) = (0, 0);
+    for line in lines(file) {
+        let record: Value = serde_json::from_str(&line).unwrap();
+        let Some(cost) = record["cost_nanodollars"].as_u64() else {
+            continue;
+        };
+        let billed = record["attempts"].as_array().unwrap().iter();
+        let billed: Option<u64> = billed
+            .filter_map(|attempt| Some((attempt, attempt["aws_request_id"].as_str()?)))
+            .filter_map(|(attempt, id)| Some((attempt, tokens.get(id)?)))
+            .map(|(attempt, (input, output))| {
+                let model = attempt["model"].as_str().unwrap();
+                let (_, of_input, of_output) = PUBLISHED.iter().find(|one| one.0 == model)?;
+                Some(input * of_input + output * of_output)
+            })
+            .sum();
+        if let Some(billed) = billed {
+            assert_eq!(cost, billed, "{record}");
+            checked += 1;
+            sum += cost;
+        }
+    }
+    (checked, sum)
+}
+
 /// The metadata that AWS has recorded for a call, if its API has any.
 fn metadata(call: &Call) -> Option<Value> {
     match call.operation.as_str() {
@@ -259,6 +306,9 @@ async fn mixed_calls(count: usize) {
     for nothing in ["cutLines", "droppedRecords", "missingRecords"] {
         assert_eq!(found["ledger"][nothing], 0, "{nothing}");
     }
+    let (checked, sum) = check_costs(&file, &rig.double);
+    assert!(checked > count / 2, "{checked} of {count} have a price");
+    assert!(sum > 0);
     // Only streams that broke, or whose client left, and abandoned calls of a batch have no usage. Everything else in the report is in the ledger.
     let unknown = log["tokensUnknown"].as_array().unwrap();
     assert_eq!(code, if unknown.is_empty() { 0 } else { 5 });
