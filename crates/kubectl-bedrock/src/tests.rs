@@ -110,7 +110,7 @@ fn commands_of_the_guide_and_of_all_fixes_are_valid() {
     }
     let mut count = 0;
     for source in [
-        "explain/reasons.rs",
+        "../../api/src/v1alpha1/explain/reasons.rs",
         "status/report.rs",
         "read.rs",
         "check.rs",

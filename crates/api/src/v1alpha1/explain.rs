@@ -118,6 +118,7 @@ fn read_all() -> Vec<Explanation> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::v1alpha1::condition;
 
     const CONDITIONS: &str = include_str!("condition.rs");
 
@@ -196,7 +197,7 @@ mod tests {
         };
         let routed = fix_of_condition(&of_a_gateway, "chat").unwrap();
         assert!(routed.contains("spec.gateway.httpRoute"), "{routed}");
-        let unavailable = fix("Unavailable", "chat").unwrap();
+        let unavailable = fix(condition::REASON_UNAVAILABLE, "chat").unwrap();
         assert!(
             unavailable.contains("`kubectl bedrock logs chat`") && !unavailable.contains("NAME"),
             "{unavailable}"
