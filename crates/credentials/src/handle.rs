@@ -333,7 +333,7 @@ impl Handle {
     /// Like [`Self::current`], but waits up to `timeout` for credentials.
     ///
     /// # Errors
-    /// The last failure, or [`Reason::Pending`], on timeout.
+    /// The last failure, or `Reason::Pending`, on timeout.
     pub async fn wait_ready(&self, timeout: Duration) -> Result<ActiveCredentials, Unavailable> {
         let mut changes = self.shared.changes.subscribe();
         let ready = async {

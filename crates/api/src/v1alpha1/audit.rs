@@ -13,7 +13,7 @@ pub struct AuditSpec {
     /// Include the bodies of requests, up to 256 KiB each. They contain prompts. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompts: Option<bool>,
-    /// Regular expressions in the syntax of RE2. Their matches in texts of prompts are replaced by [REDACTED].
+    /// Regular expressions in the syntax of RE2. Their matches in texts of prompts are replaced by `[REDACTED]`.
     #[schemars(length(max = 32), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "atomic"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redact: Vec<String>,
