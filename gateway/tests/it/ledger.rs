@@ -222,10 +222,11 @@ fn check_costs(file: &Path, double: &Double) -> (usize, u64) {
         };
         let billed = record["attempts"].as_array().unwrap().iter();
         let billed: Option<u64> = billed
-            .filter_map(|attempt| Some((attempt, attempt["aws_request_id"].as_str()?)))
-            .filter_map(|(attempt, id)| Some((attempt, tokens.get(id)?)))
-            .map(|(attempt, (input, output))| {
-                let model = attempt["model"].as_str().unwrap();
+            // AWS bills no call that it rejects, and logs none of bedrock-mantle.
+            .filter(|attempt| attempt["result"] == "ok")
+            .map(|attempt| {
+                let (input, output) = tokens.get(attempt["aws_request_id"].as_str()?)?;
+                let model = attempt["model"].as_str()?;
                 let (_, of_input, of_output) = PUBLISHED.iter().find(|one| one.0 == model)?;
                 Some(input * of_input + output * of_output)
             })
