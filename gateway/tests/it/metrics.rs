@@ -141,7 +141,7 @@ async fn every_error(rig: &Rig, key: &str, model: &str) {
 
 /// Twenty keys call five models, each with success and server errors; every kind of error occurs, and every key reaches its limit.
 #[tokio::test]
-async fn many_clients_models_and_errors_stay_within_700_series_and_100_kilobytes() {
+async fn many_clients_models_and_errors_stay_within_600_series_and_100_kilobytes() {
     let keys = tempfile::tempdir().unwrap();
     let names: Vec<String> = (1..=20)
         .map(|number| format!("application-{number:02}"))
