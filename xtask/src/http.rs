@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest time without a byte of a response that needs work, such as one for which the server asks others.
-const PATIENCE: Duration = Duration::from_secs(20);
+const LONG_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Sends a GET request on a new connection and returns status and body of the response.
 ///
@@ -28,7 +28,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
 /// # Errors
 /// As [`get`].
 pub(crate) fn get_with(address: SocketAddr, path: &str, header: &str) -> Result<(u16, String)> {
-    request(address, path, header, PATIENCE)
+    request(address, path, header, LONG_TIMEOUT)
 }
 
 fn request(
