@@ -13,7 +13,6 @@ mod verify;
 use std::{cell::RefCell, time::SystemTime};
 
 use aws_credential_types::Credentials;
-use aws_sigv4::sign::v4::calculate_signature;
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_types::{DateTime, date_time::Format};
 use http::{
@@ -29,6 +28,8 @@ use canonical::Canonical;
 pub use verify::{Claim, VerifiedHead, VerifyError};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// Usual length of the names of signed headers.
+const USUAL_NAMES: usize = 128;
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 /// Headers that signing sets; existing values are removed first.
@@ -83,42 +84,47 @@ pub fn sign(
     request.headers.insert(HOST, host);
     let timestamp = timestamp(time);
     set(request, DATE, &timestamp, false)?;
-    if let Some(token) = credentials.session_token() {
-        set(request, TOKEN, token, true)?;
+    let session = keys::session(identity, credentials, time, region, service)?;
+    if let Some(token) = &session.token {
+        request.headers.insert(TOKEN, token.clone());
     }
 
-    let mut names: Vec<&HeaderName> = request.headers.keys().collect();
-    names.retain(|name| !NOT_SIGNED.contains(name));
-    names.sort_unstable_by_key(|name| name.as_str());
-    let signed_headers = names
+    let mut headers: Vec<(&HeaderName, &HeaderValue)> = request
+        .headers
         .iter()
-        .map(|name| name.as_str())
-        .collect::<Vec<_>>()
-        .join(";");
+        .filter(|(name, _)| !NOT_SIGNED.contains(name))
+        .collect();
+    // Stable: the values of a header stay in their order.
+    headers.sort_by_key(|(name, _)| name.as_str());
     let path = canonical::normalized(request.uri.path());
     let mut canonical = Canonical::new(request.method.as_str(), &path, request.uri.query());
-    for name in names {
+    let mut signed_headers = String::with_capacity(USUAL_NAMES);
+    for values in headers.chunk_by(|(one, _), (next, _)| one == next) {
+        let Some((name, _)) = values.first() else {
+            continue;
+        };
+        if !signed_headers.is_empty() {
+            signed_headers.push(';');
+        }
+        signed_headers.push_str(name.as_str());
         canonical
-            .header(name.as_str(), request.headers.get_all(name))
-            .ok_or_else(|| SignError::HeaderNotText(name.clone()))?;
+            .header(name.as_str(), values.iter().map(|(_, value)| *value))
+            .ok_or_else(|| SignError::HeaderNotText((*name).clone()))?;
     }
     let canonical = canonical.finish(&signed_headers, HexHash::of(body).as_str());
 
-    let date = timestamp.get(..8).unwrap_or_default();
-    let scope = [date, region, service, "aws4_request"].join("/");
-    let text = string_to_sign(&timestamp, &scope, &canonical);
-    let key = keys::signing_key(identity, credentials, time, region, service);
-    let signature = calculate_signature(key, text.as_bytes());
+    let text = string_to_sign(&timestamp, &session.scope, &canonical);
+    let signature = session.signature(&text);
     let authorization = [
         ALGORITHM,
         " Credential=",
         credentials.access_key_id(),
         "/",
-        &scope,
+        &session.scope,
         ", SignedHeaders=",
         &signed_headers,
         ", Signature=",
-        &signature,
+        signature.as_str(),
     ]
     .concat();
     set(request, AUTHORIZATION, &authorization, true)
@@ -134,9 +140,13 @@ struct HexHash([u8; 64]);
 
 impl HexHash {
     fn of(bytes: &[u8]) -> Self {
+        Self::digits(&Sha256::digest(bytes))
+    }
+
+    fn digits(hash: &[u8]) -> Self {
         let mut digits = [b'0'; 64];
         // Two digits for each of the 32 bytes.
-        let _ = hex::encode_to_slice(Sha256::digest(bytes), &mut digits);
+        let _ = hex::encode_to_slice(hash, &mut digits);
         Self(digits)
     }
 

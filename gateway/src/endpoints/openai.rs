@@ -19,13 +19,14 @@ use crate::{
         converse::{read_event, read_response},
         endpoint::{Encoding, Preparation, StreamEncoder, TargetRequest},
     },
+    telemetry::request_id::random,
     upstream::{call::Prepared, guardrail, target::Target},
 };
 
 /// An identity with a random id.
 pub(super) fn identity(prefix: &str, model: &str, created: u64) -> ResponseIdentity {
     ResponseIdentity {
-        id: format!("{prefix}{:032x}", fastrand::u128(..)),
+        id: random(prefix),
         created,
         model: model.to_owned(),
     }

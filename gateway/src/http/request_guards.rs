@@ -4,6 +4,7 @@ use std::{
     error::Error,
     io::{self, ErrorKind},
     iter::successors,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -84,7 +85,8 @@ pub(crate) async fn read_body(body: Body, limit: u64, budget: &BodyBudget) -> Re
     let mut reserved = budget.reserve(first).await?;
     let mut read = Vec::with_capacity(announced);
     let mut body = body;
-    let reading = async {
+    // Pinned here, since a timeout would move it.
+    let reading = pin!(async {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| broken(&error))?;
             let Ok(data) = frame.into_data() else {
@@ -96,7 +98,7 @@ pub(crate) async fn read_body(body: Body, limit: u64, budget: &BodyBudget) -> Re
             read.extend_from_slice(&data);
         }
         Ok(reserved.own(read))
-    };
+    });
     match tokio::time::timeout(BODY_TIMEOUT, reading).await {
         Ok(result) => result,
         Err(_elapsed) => Err(too_slow(BODY_TIMEOUT)),

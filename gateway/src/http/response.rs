@@ -5,6 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{dialect::Dialect, error::GatewayError};
 
+/// Usual number of headers of a response: those of a rate limit, of this gateway and of AWS.
+const USUAL_HEADERS: usize = 16;
 /// AWS's id of a request.
 pub(crate) const AWS_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// One header for each part of a request that was dropped or changed.
@@ -50,6 +52,7 @@ pub(crate) fn add_cost(headers: &mut HeaderMap, dollars: &str) {
 pub(crate) fn json(body: impl Into<Body>, upstream: &HeaderMap, warnings: &[String]) -> Response {
     let mut response = Response::new(body.into());
     let headers = response.headers_mut();
+    headers.reserve(USUAL_HEADERS);
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),

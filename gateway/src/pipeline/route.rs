@@ -21,7 +21,7 @@ use crate::{
     http::error::{GatewayError, Result},
     upstream::{
         health::HealthByTarget,
-        target::{Endpoints, Target, Targets},
+        target::{Endpoints, Target, Targets, Urls},
     },
 };
 
@@ -123,6 +123,7 @@ impl Routes {
             prices: own.or_else(of_base).cloned().map(Arc::new),
             seed: Target::seed(&target.model_id, &region, target.assume_role.as_ref()),
             health: None,
+            urls: Urls::default(),
             capabilities,
             assume_role: target.assume_role.clone().map(Arc::new),
             project: target.project.clone(),

@@ -3,7 +3,7 @@
 //! Retries and failover happen here only, before any byte of the response reaches the client. A stream counts as
 //! started with its first event: an exception in its place is a rejection like any other.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use api::config::Guardrail;
 use bedrock::apis::{BedrockApi, Protocol};
@@ -116,13 +116,14 @@ impl<P> Call<'_, P> {
         let is_stream = first.operation.framing() != Framing::Whole;
         let hedge = self.hedge.filter(|_| is_stream);
         let next = hedge.and_then(|after| Some((self.targets.without_first()?, after)));
-        let response = async {
+        // Pinned here, since a timeout would move it.
+        let response = pin!(async {
             match next {
                 None => self.try_targets(self.targets, first, calls).await,
                 // Apart, since it needs twice the memory.
                 Some(next) => Box::pin(self.hedge(next, first, calls)).await,
             }
-        };
+        });
         match timeout(self.timeout, response).await {
             Ok(result) => result,
             Err(_elapsed) => Err(GatewayError::Timeout {

@@ -1,6 +1,6 @@
 //! A model in a region with its URLs, and the targets of a request in their order.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use api::{
     Region,
@@ -47,6 +47,18 @@ pub(crate) struct Target {
     pub(crate) seed: u64,
     /// Absent if the model has no other target.
     pub(crate) health: Option<Arc<TargetHealth>>,
+    pub(crate) urls: Urls,
+}
+
+/// The parsed URLs of a target's operations, which requests use again.
+#[derive(Debug, Default)]
+pub(crate) struct Urls(RwLock<Vec<(Operation, Uri)>>);
+
+/// A clone may change the path, so it has no URLs yet.
+impl Clone for Urls {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 /// Base URLs that replace AWS's in every region.
@@ -126,6 +138,20 @@ impl Target {
 
     /// The URL of an operation.
     pub(crate) fn url(&self, operation: Operation) -> Result<Uri> {
+        let known = self.urls.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, url)) = known.iter().find(|(one, _)| *one == operation) {
+            return Ok(url.clone());
+        }
+        drop(known);
+        let url = self.parsed_url(operation)?;
+        let mut known = self.urls.0.write().unwrap_or_else(PoisonError::into_inner);
+        if !known.iter().any(|(one, _)| *one == operation) {
+            known.push((operation, url.clone()));
+        }
+        Ok(url)
+    }
+
+    fn parsed_url(&self, operation: Operation) -> Result<Uri> {
         let base = match operation.service() {
             Service::Runtime => &self.runtime,
             Service::Mantle => &self.mantle,

@@ -19,7 +19,10 @@ pub fn serialize<S: Serializer>(text: &impl AsRef<str>, serializer: S) -> Result
     let text = text.as_ref();
     if text.len() >= LONG_BYTES && is_plain(text.as_bytes()) {
         let mut raw = serializer.serialize_struct(RAW, 1)?;
-        raw.serialize_field(RAW, &["\"", text, "\""].concat())?;
+        // Each part is written as it is, so that the text is copied once.
+        for part in ["\"", text, "\""] {
+            raw.serialize_field(RAW, part)?;
+        }
         return raw.end();
     }
     serializer.serialize_str(text)

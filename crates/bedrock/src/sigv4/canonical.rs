@@ -50,8 +50,13 @@ impl Canonical {
         for value in values {
             self.0.push(separator);
             separator = ',';
+            let text = value.to_str().ok()?;
+            if memchr::memchr2(b' ', b'\t', text.as_bytes()).is_none() {
+                self.0.push_str(text);
+                continue;
+            }
             // Spaces around a value are removed, several in a row are one.
-            for (index, word) in value.to_str().ok()?.split_ascii_whitespace().enumerate() {
+            for (index, word) in text.split_ascii_whitespace().enumerate() {
                 if index > 0 {
                     self.0.push(' ');
                 }

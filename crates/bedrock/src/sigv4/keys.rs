@@ -1,64 +1,100 @@
-//! Signing keys, which are derived once for each session, day, region and service on a thread.
+//! What the signatures of a session have in common on a day: the key, the scope and the session token.
 
 use std::{cell::RefCell, rc::Rc, time::SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::sign::v4::generate_signing_key;
 use aws_smithy_runtime_api::client::identity::Identity;
+use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderValue;
+use sha2::Sha256;
 
-/// Keys of a thread: each of them is small, and gateways have few accounts and regions.
+use super::{HexHash, SignError, TOKEN, timestamp};
+
+/// Sessions of a thread: each of them is small, and gateways have few accounts and regions.
 const MOST: usize = 16;
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
-struct Derived {
+/// A session, a day, a region and a service.
+pub(super) struct Session {
     /// Kept, so that no other session gets its address.
     identity: Identity,
     day: u64,
     region: String,
     service: String,
-    key: Rc<[u8]>,
+    /// Keyed with the signing key.
+    mac: Hmac<Sha256>,
+    /// Such as `20260102/us-east-1/bedrock/aws4_request`.
+    pub(super) scope: String,
+    pub(super) token: Option<HeaderValue>,
 }
 
 thread_local! {
-    static KEYS: RefCell<Vec<Derived>> = const { RefCell::new(Vec::new()) };
+    static SESSIONS: RefCell<Vec<Rc<Session>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The signing key of an identity with these credentials.
-pub(super) fn signing_key(
+impl Session {
+    /// The signature of a text.
+    pub(super) fn signature(&self, text: &str) -> HexHash {
+        let mut mac = self.mac.clone();
+        mac.update(text.as_bytes());
+        HexHash::digits(&mac.finalize().into_bytes())
+    }
+
+    fn is_of(&self, credentials: &Credentials, day: u64, region: &str, service: &str) -> bool {
+        let kept = self.identity.data::<Credentials>();
+        kept.is_some_and(|kept| std::ptr::eq(kept, credentials))
+            && self.day == day
+            && self.region == region
+            && self.service == service
+    }
+}
+
+/// The session of an identity with these credentials; made once for each day, region and service on a thread.
+///
+/// # Errors
+/// When the session token is not visible ASCII.
+pub(super) fn session(
     identity: &Identity,
     credentials: &Credentials,
     time: SystemTime,
     region: &str,
     service: &str,
-) -> Rc<[u8]> {
+) -> Result<Rc<Session>, SignError> {
     let day = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs() / SECONDS_PER_DAY);
-    let is_same = |one: &&Derived| {
-        let kept = one.identity.data::<Credentials>();
-        kept.is_some_and(|kept| std::ptr::eq(kept, credentials))
-            && one.day == day
-            && one.region == region
-            && one.service == service
-    };
-    KEYS.with_borrow_mut(|keys| {
-        if let Some(known) = keys.iter().find(is_same) {
-            return Rc::clone(&known.key);
+    SESSIONS.with_borrow_mut(|sessions| {
+        let is_same = |one: &&Rc<Session>| one.is_of(credentials, day, region, service);
+        if let Some(known) = sessions.iter().find(is_same) {
+            return Ok(Rc::clone(known));
         }
         let secret = credentials.secret_access_key();
-        let key: Rc<[u8]> = generate_signing_key(secret, time, region, service)
-            .as_ref()
-            .into();
-        if keys.len() >= MOST {
-            keys.remove(0);
-        }
-        keys.push(Derived {
+        let key = generate_signing_key(secret, time, region, service);
+        let mac = Hmac::new_from_slice(key.as_ref()).map_err(|_| SignError::NoKeys)?;
+        let token = credentials.session_token().map(|token| {
+            let mut value = HeaderValue::from_str(token)?;
+            value.set_sensitive(true);
+            Ok(value)
+        });
+        let token = token
+            .transpose()
+            .map_err(|_: http::header::InvalidHeaderValue| SignError::HeaderValue(TOKEN))?;
+        let date = timestamp(time);
+        let date = date.get(..8).unwrap_or_default();
+        let session = Rc::new(Session {
             identity: identity.clone(),
             day,
             region: region.to_owned(),
             service: service.to_owned(),
-            key: Rc::clone(&key),
+            mac,
+            scope: [date, region, service, "aws4_request"].join("/"),
+            token,
         });
-        key
+        if sessions.len() >= MOST {
+            sessions.remove(0);
+        }
+        sessions.push(Rc::clone(&session));
+        Ok(session)
     })
 }

@@ -196,7 +196,7 @@ pub fn with_model(body: &[u8], model: &str) -> Result<Vec<u8>, RequestError> {
         model: &'a RawValue,
     }
     // serde_json does not validate the strings that it skips.
-    if std::str::from_utf8(body).is_err() {
+    if simdutf8::basic::from_utf8(body).is_err() {
         return Err(RequestError::no_object());
     }
     let place: Place<'_> =

@@ -199,7 +199,7 @@ impl<'a> Object<'a> {
     /// When the body is not a JSON object.
     pub(crate) fn from_body(body: &'a [u8]) -> Result<Self, RequestError> {
         // The encoding is checked at once; serde would check each string.
-        let json = std::str::from_utf8(body)
+        let json = simdutf8::basic::from_utf8(body)
             .map_or_else(|_| serde_json::from_slice(body), serde_json::from_str);
         match json.map_err(|error| RequestError::not_json(&error))? {
             Json::Object(members) => Ok(members),

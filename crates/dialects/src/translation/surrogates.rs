@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
+use memchr::{memchr, memmem::Finder};
 
 /// The warning for a repaired body.
 pub const REPAIRED: (&str, &str) = (
@@ -19,9 +19,11 @@ static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\\u"))
 
 /// The body with U+FFFD for each lone surrogate; `None` if it has none, so that other bodies keep their bytes.
 pub fn repaired(body: &[u8]) -> Option<Vec<u8>> {
+    // A body without any escape is searched faster.
+    let escapes = body.get(memchr(b'\\', body)?..)?;
     // Surrogates are the escapes from \ud800 to \udfff.
-    let is_surrogate = |at: &usize| matches!(body.get(at.saturating_add(2)), Some(b'd' | b'D'));
-    ESCAPE.find_iter(body).find(is_surrogate)?;
+    let is_surrogate = |at: &usize| matches!(escapes.get(at.saturating_add(2)), Some(b'd' | b'D'));
+    ESCAPE.find_iter(escapes).find(is_surrogate)?;
     let mut out: Option<Vec<u8>> = None;
     let mut copied = 0;
     let mut at = 0;

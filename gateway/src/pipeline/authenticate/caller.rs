@@ -21,7 +21,7 @@ impl Caller {
 
     /// Name of the client with an API key.
     pub(crate) fn key_name(client: &str) -> String {
-        format!("key:{client}")
+        ["key:", client].concat()
     }
 
     /// Name of a ServiceAccount as a client.

@@ -172,10 +172,11 @@ impl fmt::Display for GoDuration {
             write!(f, "{minutes}m")?;
         }
         write!(f, "{}", rest / 1000)?;
-        let fraction = format!("{:03}", rest % 1000);
-        let fraction = fraction.trim_end_matches('0');
-        if !fraction.is_empty() {
-            write!(f, ".{fraction}")?;
+        match rest % 1000 {
+            0 => {}
+            tenths if tenths % 100 == 0 => write!(f, ".{}", tenths / 100)?,
+            hundredths if hundredths % 10 == 0 => write!(f, ".{:02}", hundredths / 10)?,
+            thousandths => write!(f, ".{thousandths:03}")?,
         }
         f.write_char('s')
     }

@@ -198,6 +198,27 @@ fn configured_endpoint_replaces_that_of_aws() {
 }
 
 #[test]
+fn the_foundation_model_of_a_target_has_a_url_of_its_own() {
+    let routes = routes("models: [{name: m, targets: [{modelId: us.amazon.nova-lite-v1:0}]}]");
+    let target = routes.resolve("m", &anyone(), 0).unwrap().first;
+    let path = |target: &Target, operation| target.url(operation).unwrap().path().to_owned();
+    for _ in 0..2 {
+        assert_eq!(
+            path(&target, Operation::CountTokens),
+            "/model/us.amazon.nova-lite-v1%3A0/count-tokens"
+        );
+        assert_eq!(
+            path(&target, Operation::Converse),
+            "/model/us.amazon.nova-lite-v1%3A0/converse"
+        );
+        assert_eq!(
+            path(&target.foundation_model().unwrap(), Operation::CountTokens),
+            "/model/amazon.nova-lite-v1%3A0/count-tokens"
+        );
+    }
+}
+
+#[test]
 fn rejects_unknown_and_forbidden_models_and_lists_the_allowed_ones() {
     let routes = routes(
         "models: [{name: fast, targets: [{modelId: x}]}, {name: smart, targets: [{modelId: y}]}]\nallow: ['amazon.*']",

@@ -120,7 +120,7 @@ impl Write for Lines {
 
 /// Escapes what JSON leaves as it is and terminals obey: DEL, the C1 controls, and the direction of text.
 fn escaped(line: Vec<u8>) -> Vec<u8> {
-    if line.iter().all(|byte| *byte < 0x7f) {
+    if line.is_ascii() && memchr::memchr(0x7f, &line).is_none() {
         return line;
     }
     let Ok(text) = str::from_utf8(&line) else {

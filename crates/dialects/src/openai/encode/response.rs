@@ -20,6 +20,9 @@ use crate::translation::{
     stop::{malformed, stop_sequence},
 };
 
+/// Usual length of a body without its text.
+const USUAL_BYTES: usize = 768;
+
 /// An encoded response, with the values for the request record.
 #[derive(Clone, Debug)]
 pub struct Encoded {
@@ -208,8 +211,17 @@ pub fn encode_response(
             .map(|tier| tier.kind.as_str()),
         system_fingerprint: identity.fingerprint(),
     };
+    let texts = &response.output.message.content;
+    let text: usize = texts
+        .iter()
+        .filter_map(|block| block.text.as_ref())
+        .map(String::len)
+        .sum();
+    let mut body = Vec::with_capacity(text.saturating_add(USUAL_BYTES));
+    // Writing numbers and strings into memory cannot fail.
+    let _: Result<(), serde_json::Error> = serde_json::to_writer(&mut body, &completion);
     Ok(Encoded {
-        body: serde_json::to_vec(&completion).unwrap_or_default(),
+        body,
         usage: response.usage,
         finish_reason: finish,
         bedrock_stop_reason: response.stop_reason.as_str().to_owned(),
