@@ -51,13 +51,19 @@ pub(super) const UNPRICED: [(&str, &str); 4] = [
 ];
 
 /// Members of rows of LiteLLM's list that are missing there: name, members as JSON, and the source.
-pub(super) const PRICES: [(&str, &str, &str); 2] = [
+pub(super) const PRICES: [(&str, &str, &str); 3] = [
     (
         "anthropic.claude-3-haiku-20240307-v1:0",
         r#"{"litellm_provider": "bedrock", "input_cost_per_token": 2.5e-07, "output_cost_per_token": 1.25e-06,
             "input_cost_per_token_batches": 1.25e-07, "output_cost_per_token_batches": 6.25e-07}"#,
         "AWS's page of prices of 2025-07-20, quoted in packages/convo-lang-bedrock/bedrock-pricing.md of \
          https://github.com/convo-lang/convo-lang",
+    ),
+    (
+        "anthropic.claude-3-sonnet-20240229-v1:0",
+        r#"{"litellm_provider": "bedrock", "input_cost_per_token": 3e-06, "output_cost_per_token": 1.5e-05,
+            "input_cost_per_token_batches": 1.5e-06, "output_cost_per_token_batches": 7.5e-06}"#,
+        "AWS's price list of 2026-08-20, us-east-1, in docs/data.json of https://github.com/aToy0m0/bedrock-pricing",
     ),
     (
         "apac.anthropic.claude-haiku-4-5-20251001-v1:0",

@@ -1,4 +1,4 @@
-//! The table compared with published prices: rows of its source, and AWS's own page of an earlier day.
+//! The table compared with published prices: rows of its source, AWS's price list, and AWS's page of two days.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,16 @@ use super::*;
 
 /// Rows of LiteLLM's list, of two scopes of each model, without other members. Dollars for one unit.
 const SOURCE: &str = include_str!("source.json");
+
+/// Prices in us-east-1 in AWS's price list (`AmazonBedrock` and `AmazonBedrockFoundationModels`, published 2026-08-20), in dollars for a
+/// million tokens, by the id or the inference profile that they belong to. Read from `docs/data.json` of 2026-08-21 of
+/// <https://github.com/aToy0m0/bedrock-pricing>, which a job converts from AWS's files. `page`: AWS's page of prices of 2026-07-24 has the
+/// same price, and the prices of the cache are its; read from `bedrock_n_level_pricing.json` of
+/// <https://github.com/ajinkyak423/aws-bedrock-pricing-data>, which a job reads from the page. Neither states a licence; only
+/// figures of AWS are taken. Rows whose price for all of a model differs from the table are not here: Claude 3.5 Haiku, for which the job
+/// has the price of latency-optimized inference, and Qwen3 Next 80B A3B with an input price of 0.14, where the page has 0.15
+/// as the table.
+const AWS: &str = include_str!("aws.csv");
 
 /// Ids, dollars for 1,000 input and 1,000 output tokens, and cache reads, in the US on AWS's page of prices of 2025-07-20, quoted in
 /// `packages/convo-lang-bedrock/bedrock-pricing.md` of <https://github.com/convo-lang/convo-lang>.
@@ -216,4 +226,58 @@ fn prices_equal_those_of_an_earlier_page_of_aws() {
             assert_eq!(rates.cache_read, price(cache_read), "{id}");
         }
     }
+}
+
+#[test]
+fn prices_equal_those_of_aws_price_list() {
+    let mut models = std::collections::BTreeSet::new();
+    let mut on_page = std::collections::BTreeSet::new();
+    for row in AWS.lines().skip(1) {
+        let columns: Vec<&str> = row.split(',').collect();
+        let &[
+            id,
+            input,
+            output,
+            batch_input,
+            batch_output,
+            page,
+            cache_read,
+            write_5m,
+            write_1h,
+        ] = columns.as_slice()
+        else {
+            panic!("{row}")
+        };
+        let rates = |tier| {
+            let price = builtin().find(id, "us-east-1", tier);
+            price.unwrap_or_else(|| panic!("{row}: no price")).rates
+        };
+        let check = |kind: &str, price: Option<u64>, published: &str| {
+            if !published.is_empty() {
+                let dollars: f64 = published.parse().unwrap();
+                assert_eq!(price, Some(pico(dollars / 1e6)), "{kind} of {row}");
+            }
+        };
+        let standard = rates(Tier::Standard);
+        check("input", standard.input, input);
+        check("output", standard.output, output);
+        check("cache read", standard.cache_read, cache_read);
+        check("cache write", standard.cache_write_5m, write_5m);
+        check("cache write of an hour", standard.cache_write_1h, write_1h);
+        if !batch_input.is_empty() {
+            let batch = rates(Tier::Batch);
+            check("batch input", batch.input, batch_input);
+            check("batch output", batch.output, batch_output);
+        }
+        let model = match id.split_once('.') {
+            Some(("us" | "global", model)) => model,
+            _ => id,
+        };
+        models.insert(model);
+        if page == "yes" {
+            on_page.insert(model);
+        }
+    }
+    assert!(models.len() >= 106, "{} models", models.len());
+    assert!(on_page.len() >= 85, "{} models on the page", on_page.len());
 }
