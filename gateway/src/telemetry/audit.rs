@@ -5,6 +5,7 @@
 //! their process, so that a reader notices what is missing. Writing never delays a request (`writer`).
 
 mod attempts;
+mod line;
 mod redaction;
 mod writer;
 
@@ -21,12 +22,12 @@ use std::{
 use api::{GatewayConfig, config::AccessReference};
 use bedrock::converse::TokenUsage;
 use bytes::Bytes;
-use serde::Serialize;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) use self::attempts::{Attempt, AttemptLog};
 use self::{
+    line::{Line, name},
     redaction::Redaction,
     writer::{Output, Writer},
 };
@@ -117,7 +118,7 @@ pub(crate) struct Outcome<'a> {
 }
 
 /// Tokens by kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tokens {
     /// Neither read from the cache nor written to it.
     input: u64,
@@ -129,45 +130,6 @@ pub(crate) struct Tokens {
     cache_write_1h: u64,
 }
 
-/// The line of a request.
-#[derive(Serialize)]
-struct Record<'a> {
-    time: &'a str,
-    instance: &'a str,
-    sequence: u64,
-    /// Records that could not be written before this one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dropped: Option<u64>,
-    request_id: &'a str,
-    decision: &'static str,
-    status: u16,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    reason: &'a str,
-    client: &'a str,
-    client_kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    namespace: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bedrock_access: Option<&'a str>,
-    route: &'static str,
-    model: &'a str,
-    stream: bool,
-    /// None if Bedrock did not say.
-    tokens: Option<Tokens>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cost_nanodollars: Option<u64>,
-    attempts: &'a [Attempt],
-    duration_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_sha256: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_bytes: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<Value>,
-}
-
 impl From<TokenUsage> for Tokens {
     fn from(usage: TokenUsage) -> Self {
         Self {
@@ -177,6 +139,16 @@ impl From<TokenUsage> for Tokens {
             cache_write: usage.cache_write_input_tokens,
             cache_write_1h: usage.cache_write_1h_input_tokens,
         }
+    }
+}
+
+impl Tokens {
+    fn write(self, line: &mut Line) {
+        line.number(name!("input"), self.input);
+        line.number(name!("output"), self.output);
+        line.number(name!("cache_read"), self.cache_read);
+        line.number(name!("cache_write"), self.cache_write);
+        line.number(name!("cache_write_1h"), self.cache_write_1h);
     }
 }
 
@@ -256,41 +228,49 @@ impl Entry {
         } = self.audit.as_ref();
         let time = OffsetDateTime::from(now).format(&Rfc3339);
         let attempts = self.attempts.take();
-        let access = access.as_ref();
-        let body = self.body.as_ref();
         let dropped = stream.writer.take_dropped();
-        let record = Record {
-            time: time.as_deref().unwrap_or_default(),
-            instance: &stream.instance,
-            sequence: stream.next.fetch_add(1, Ordering::Relaxed),
-            dropped: (dropped > 0).then_some(dropped),
-            request_id: outcome.request_id,
-            decision: decision(outcome, !attempts.is_empty()),
-            status: outcome.status,
-            reason: outcome.reason,
-            client: outcome.client,
-            client_kind: client_kind(outcome.client),
-            peer: self.peer,
-            namespace: access.map(|access| access.namespace.as_str()),
-            bedrock_access: access.map(|access| access.name.as_str()),
-            route: outcome.route,
-            model: outcome.model,
-            stream: outcome.stream,
-            tokens: outcome.usage.map(Tokens::from),
-            cost_nanodollars: outcome.cost_nanodollars,
-            attempts: &attempts,
-            duration_ms: outcome.duration_ms,
-            body_sha256: body.map(|body| body.sha256.as_str()),
-            body_bytes: body.map(|body| body.bytes),
-            body: body
-                .and_then(|body| body.prompt.as_ref())
-                .map(|prompt| recorded(prompt, redaction)),
-        };
-        let mut line = Vec::with_capacity(USUAL_BYTES);
-        if serde_json::to_writer(&mut line, &record).is_ok() {
-            line.push(b'\n');
-            stream.writer.send(line, dropped);
+        let mut line = Line::with_capacity(USUAL_BYTES);
+        line.text(name!("time"), time.as_deref().unwrap_or_default());
+        line.text(name!("instance"), &stream.instance);
+        let sequence = stream.next.fetch_add(1, Ordering::Relaxed);
+        line.number(name!("sequence"), sequence);
+        // Records that could not be written before this one.
+        line.some_number(name!("dropped"), (dropped > 0).then_some(dropped));
+        line.text(name!("request_id"), outcome.request_id);
+        line.text(name!("decision"), decision(outcome, !attempts.is_empty()));
+        line.number(name!("status"), outcome.status.into());
+        line.some_text(
+            name!("reason"),
+            Some(outcome.reason).filter(|text| !text.is_empty()),
+        );
+        line.text(name!("client"), outcome.client);
+        line.text(name!("client_kind"), client_kind(outcome.client));
+        if let Some(peer) = self.peer {
+            line.plain(name!("peer"), peer);
         }
+        if let Some(access) = access {
+            line.text(name!("namespace"), &access.namespace);
+            line.text(name!("bedrock_access"), &access.name);
+        }
+        line.text(name!("route"), outcome.route);
+        line.text(name!("model"), outcome.model);
+        line.flag(name!("stream"), outcome.stream);
+        match outcome.usage.map(Tokens::from) {
+            Some(tokens) => line.object(name!("tokens"), |line| tokens.write(line)),
+            // Bedrock did not say.
+            None => line.null(name!("tokens")),
+        }
+        line.some_number(name!("cost_nanodollars"), outcome.cost_nanodollars);
+        line.objects(name!("attempts"), &attempts, Attempt::write_to);
+        line.number(name!("duration_ms"), outcome.duration_ms);
+        if let Some(body) = &self.body {
+            line.text(name!("body_sha256"), &body.sha256);
+            line.some_number(name!("body_bytes"), u64::try_from(body.bytes).ok());
+            if let Some(prompt) = &body.prompt {
+                line.value(name!("body"), &recorded(prompt, redaction));
+            }
+        }
+        stream.writer.send(line.end(), dropped);
     }
 }
 

@@ -70,37 +70,51 @@ impl Attribution {
 impl Origin<'_> {
     /// The metadata of the request as a JSON object, with the text of the client's; none without either.
     fn metadata(&self, client: Option<&str>) -> Option<String> {
-        let mut text =
-            String::with_capacity(self.attribution.map_or(0, |own| own.fixed.len()) + 160);
+        let mut text = String::with_capacity(self.length());
+        self.write_metadata(&mut text, client);
+        (text.len() > 2).then_some(text)
+    }
+
+    /// Bytes of the usual metadata.
+    fn length(&self) -> usize {
+        let fixed = self.attribution.map_or(0, |own| own.fixed.len());
+        let texts = self.caller.len().saturating_add(self.request_id.len());
+        fixed.saturating_add(texts).saturating_add(64)
+    }
+
+    fn write_metadata(&self, text: &mut String, client: Option<&str>) {
         text.push('{');
         if let Some(own) = self.attribution {
             text.push_str(&own.fixed);
             // Not `client`, which has what the client sends.
-            pair(&mut text, "caller", self.caller);
+            pair(text, "caller", self.caller);
             text.push(',');
-            pair(&mut text, "requestId", self.request_id);
+            pair(text, "requestId", self.request_id);
         }
         if let Some(client) = client {
-            if text.len() > 1 {
+            if self.attribution.is_some() {
                 text.push(',');
             }
             // Writing into a string cannot fail.
             let _ = write!(text, "\"{CLIENT}\":{}", Value::from(client));
         }
         text.push('}');
-        (text.len() > 2).then_some(text)
     }
 
     /// The members that the body of Converse gets, each followed by a comma.
     fn members(&self) -> String {
-        let mut members = String::new();
+        let project = self.project.map_or(0, str::len);
+        let mut members = String::with_capacity(self.length().saturating_add(project));
         if let Some(project) = self.project {
             pair(&mut members, PROJECT, project);
             members.push(',');
         }
-        if let Some(metadata) = self.metadata(None) {
-            // Writing into a string cannot fail.
-            let _ = write!(members, "\"{METADATA}\":{metadata},");
+        if self.attribution.is_some() {
+            members.push('"');
+            members.push_str(METADATA);
+            members.push_str("\":");
+            self.write_metadata(&mut members, None);
+            members.push(',');
         }
         members
     }

@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
-
-use super::Tokens;
+use super::{
+    Tokens,
+    line::{Line, name},
+};
 
 /// A call to Bedrock.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     pub(crate) model: String,
     pub(crate) region: String,
@@ -16,15 +17,28 @@ pub(crate) struct Attempt {
     /// `bedrock-runtime` or `bedrock-mantle`.
     pub(crate) service: &'static str,
     /// ARN of the role that was assumed for the target.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) role: Option<String>,
     /// None if AWS did not respond.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) aws_request_id: Option<String>,
     /// `ok`, the reason of a failure, or `abandoned` without a result.
     pub(crate) result: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tokens: Option<Tokens>,
+}
+
+impl Attempt {
+    /// Adds the members of a record.
+    pub(super) fn write_to(line: &mut Line, attempt: &Self) {
+        line.text(name!("model"), &attempt.model);
+        line.text(name!("region"), &attempt.region);
+        line.text(name!("operation"), attempt.operation);
+        line.text(name!("service"), attempt.service);
+        line.some_text(name!("role"), attempt.role.as_deref());
+        line.some_text(name!("aws_request_id"), attempt.aws_request_id.as_deref());
+        line.text(name!("result"), &attempt.result);
+        if let Some(tokens) = attempt.tokens {
+            line.object(name!("tokens"), |line| tokens.write(line));
+        }
+    }
 }
 
 /// The calls of a request. Clones share them.

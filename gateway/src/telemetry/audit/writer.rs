@@ -31,7 +31,7 @@ const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of records that are written at once.
 const ENOUGH_BYTES: usize = 64 * 1024;
 /// Pause after each write.
-const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_millis(5);
 /// Time for the last records when the process ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Only the gateway's user and group can read the file.
