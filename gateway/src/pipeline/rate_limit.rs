@@ -264,7 +264,7 @@ impl Permit {
         if let Some(store) = &self.store
             && self.keys.iter().any(Option::is_some)
         {
-            store.charge(self.keys.clone(), tokens);
+            store.charge(&self.keys, tokens);
         }
     }
 }

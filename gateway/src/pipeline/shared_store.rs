@@ -3,6 +3,7 @@
 //! No request waits longer than 100 ms for the server. After an error the connection counts as lost until another one is
 //! made, so that an outage delays few requests.
 
+pub(super) mod calls;
 mod login;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -10,8 +11,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use api::config::RedisStore;
 use arc_swap::ArcSwapOption;
 use redis::{
-    AsyncConnectionConfig, ConnectionInfo, FromRedisValue, IntoConnectionInfo, RedisError, Script,
-    ScriptInvocation, aio::MultiplexedConnection,
+    AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo, RedisError, Script,
+    aio::MultiplexedConnection,
 };
 use tokio::{
     sync::Notify,
@@ -37,10 +38,8 @@ pub(super) struct SharedStore {
     connection: ArcSwapOption<Connection>,
     /// Notified when the connection is lost.
     lost: Notify,
-    /// Notified when a connection is made.
-    found: Notify,
     /// Loaded by each connection.
-    scripts: Vec<Script>,
+    script: Script,
     texts: Texts,
 }
 
@@ -66,7 +65,7 @@ impl SharedStore {
     /// When the URL is invalid.
     pub(super) fn new(
         settings: &RedisStore,
-        scripts: Vec<Script>,
+        script: Script,
         texts: Texts,
     ) -> Result<Self, StoreError> {
         Ok(Self {
@@ -75,8 +74,7 @@ impl SharedStore {
             credentials: settings.credentials_directory.as_ref().map(PathBuf::from),
             connection: ArcSwapOption::empty(),
             lost: Notify::new(),
-            found: Notify::new(),
-            scripts,
+            script,
             texts,
         })
     }
@@ -94,31 +92,6 @@ impl SharedStore {
     /// The connection, if the server is available.
     pub(super) fn connection(&self) -> Option<Arc<Connection>> {
         self.connection.load_full()
-    }
-
-    /// Waits until a connection is made.
-    pub(super) async fn connected(&self) {
-        let found = self.found.notified();
-        if !self.is_up() {
-            found.await;
-        }
-    }
-
-    /// Calls a script for a request; `None` if the server is unavailable.
-    pub(super) async fn call<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Option<T> {
-        let connection = self.connection()?;
-        let mut redis = connection.0.clone();
-        match timeout(RESPONSE_TIMEOUT, call.invoke_async::<T>(&mut redis)).await {
-            Ok(Ok(reply)) => Some(reply),
-            Ok(Err(error)) => {
-                self.disconnect(&connection, &error.to_string());
-                None
-            }
-            Err(_elapsed) => {
-                self.disconnect(&connection, "no response in time");
-                None
-            }
-        }
     }
 
     /// Gives up a failed connection. Logged once for each outage.
@@ -145,14 +118,15 @@ impl SharedStore {
         let client = login::client(&self.info, self.credentials.as_deref()).await?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(BACKGROUND_TIMEOUT))
-            // Requests have a shorter timeout of their own.
-            .set_response_timeout(Some(BACKGROUND_TIMEOUT));
+            // Calls have timeouts of their own.
+            .set_response_timeout(None);
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        for script in &self.scripts {
-            script.prepare_invoke().load_async(&mut connection).await?;
-        }
+        let script = self.script.prepare_invoke();
+        timeout(BACKGROUND_TIMEOUT, script.load_async(&mut connection))
+            .await
+            .map_err(std::io::Error::from)??;
         Ok(Connection(connection))
     }
 }
@@ -165,7 +139,6 @@ pub(super) async fn keep_connected(store: &SharedStore) {
         match store.connect().await {
             Ok(connection) => {
                 store.connection.store(Some(Arc::new(connection)));
-                store.found.notify_waiters();
                 tracing::info!(server = %store.info.addr(), "{name} connected");
                 logged = true;
                 store.lost.notified().await;

@@ -2,10 +2,10 @@
 //!
 //! The fields that limit the output have other names in each API; the body of a request has those of one of them.
 
+use std::borrow::Cow;
+
 use api::prices::{GuardrailPrice, GuardrailUnits, Tier, Units};
-use dialects::families::ModelCapabilities;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use dialects::{families::ModelCapabilities, translation::Cursor};
 
 use super::holds::{Need, Spent};
 use crate::{
@@ -34,76 +34,78 @@ pub(crate) struct Demand {
     tier: Tier,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Body<'a> {
-    #[serde(borrow)]
-    max_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    max_completion_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    max_output_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    max_gen_len: Option<&'a RawValue>,
-    #[serde(borrow, rename = "inferenceConfig")]
-    inference: Option<&'a RawValue>,
-    #[serde(borrow, rename = "textGenerationConfig")]
-    text: Option<&'a RawValue>,
-    #[serde(borrow, rename = "imageGenerationConfig")]
-    image: Option<&'a RawValue>,
-    #[serde(borrow)]
-    n: Option<&'a RawValue>,
-    #[serde(borrow)]
-    service_tier: Option<&'a RawValue>,
-    #[serde(borrow, rename = "serviceTier")]
-    converse_tier: Option<&'a RawValue>,
+/// The fields of a body that a budget needs.
+#[derive(Default)]
+struct Fields {
+    /// The largest limit of the output.
+    output: Option<u64>,
+    count: Option<u64>,
+    images: Option<u64>,
+    tier: Option<Tier>,
 }
 
-/// Objects with a limit, of Converse and of Amazon's models.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Inner<'a> {
-    #[serde(borrow)]
-    max_tokens: Option<&'a RawValue>,
-    #[serde(borrow, rename = "max_new_tokens")]
-    max_new_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    max_token_count: Option<&'a RawValue>,
-    #[serde(borrow)]
-    number_of_images: Option<&'a RawValue>,
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
+impl Fields {
+    /// Reads a body without a parser; what is not JSON has no fields after the error.
+    fn read(body: &[u8]) -> Self {
+        let mut fields = Self::default();
+        let _end = Cursor::new(body).members(|cursor, name| {
+            fields.member(&unescaped(name), cursor.value()?);
+            Some(())
+        });
+        fields
+    }
+
+    fn member(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b"max_tokens" | b"max_completion_tokens" | b"max_output_tokens" | b"max_gen_len" => {
+                self.output = self.output.max(number(value));
+            }
+            b"n" => self.count = self.count.max(number(value)),
+            b"service_tier" => self.tier = tier(value),
+            b"inferenceConfig"
+            | b"textGenerationConfig"
+            | b"imageGenerationConfig"
+            | b"serviceTier" => {
+                let _end = Cursor::new(value).members(|cursor, inner| {
+                    self.inner(name, &unescaped(inner), cursor.value()?);
+                    Some(())
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// A member of an object of Converse, or of Amazon's models.
+    fn inner(&mut self, object: &[u8], name: &[u8], value: &[u8]) {
+        match (object, name) {
+            (b"inferenceConfig", b"maxTokens" | b"max_new_tokens")
+            | (b"textGenerationConfig", b"maxTokenCount") => {
+                self.output = self.output.max(number(value));
+            }
+            (b"imageGenerationConfig", b"numberOfImages") => {
+                self.images = self.images.max(number(value));
+            }
+            (b"serviceTier", b"type") => self.tier = self.tier.or(tier(value)),
+            _ => {}
+        }
+    }
 }
 
 impl Demand {
     /// The demand of a request that generates text or images, by its JSON body.
     pub(crate) fn of(body: &[u8]) -> Self {
-        let fields: Body<'_> = serde_json::from_slice(body).unwrap_or_default();
-        let [inference, text, image, tier] = [
-            fields.inference,
-            fields.text,
-            fields.image,
-            fields.converse_tier,
-        ]
-        .map(inner);
-        let limits = [
-            fields.max_tokens,
-            fields.max_completion_tokens,
-            fields.max_output_tokens,
-            fields.max_gen_len,
-            inference.max_tokens,
-            inference.max_new_tokens,
-            text.max_token_count,
-        ];
-        let count = number(fields.n).unwrap_or(1).clamp(1, MAX_COUNT);
-        let output = limits.into_iter().filter_map(number).max();
-        let images = number(image.number_of_images).unwrap_or(1);
+        let fields = Fields::read(body);
+        let count = fields.count.unwrap_or(1).clamp(1, MAX_COUNT);
+        let images = fields.images.unwrap_or(1);
         Self {
             input: estimate::tokens(body),
-            output: output.unwrap_or(DEFAULT_OUTPUT).saturating_mul(count),
+            output: fields
+                .output
+                .unwrap_or(DEFAULT_OUTPUT)
+                .saturating_mul(count),
             images: count.max(images.min(MAX_COUNT)),
             count,
-            tier: self::tier(fields.service_tier.or(tier.kind)),
+            tier: fields.tier.unwrap_or_default(),
         }
     }
 
@@ -205,19 +207,23 @@ impl Demand {
     }
 }
 
-fn inner(raw: Option<&RawValue>) -> Inner<'_> {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_default()
+/// A name without its escapes.
+fn unescaped(name: &[u8]) -> Cow<'_, [u8]> {
+    if !name.contains(&b'\\') {
+        return Cow::Borrowed(name);
+    }
+    let quoted = [b"\"", name, b"\""].concat();
+    let text: Option<String> = serde_json::from_slice(&quoted).ok();
+    text.map_or(Cow::Borrowed(name), |text| Cow::Owned(text.into_bytes()))
 }
 
-fn number(raw: Option<&RawValue>) -> Option<u64> {
-    raw?.get().parse().ok()
+fn number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-/// The tier that a request names; the standard tier if it names none or an unknown one.
-fn tier(raw: Option<&RawValue>) -> Tier {
-    raw.and_then(|raw| Tier::named(raw.get().trim_matches('"')))
-        .unwrap_or_default()
+/// The tier that a request names; none if it is unknown.
+fn tier(value: &[u8]) -> Option<Tier> {
+    Tier::named(std::str::from_utf8(value).ok()?.trim_matches('"'))
 }
 
 fn unpriced(target: &Target) -> GatewayError {
@@ -256,6 +262,12 @@ mod tests {
             700,
             1,
         );
+        check(
+            r#"{"inference\u0043onfig": {"max\u0054okens": 5000}}"#,
+            5000,
+            1,
+        );
+        check(r#"{"max_tokens": 1, "max_tokens": 9000}"#, 9000, 1);
         check(
             r#"{"imageGenerationConfig": {"numberOfImages": 4}}"#,
             4096,

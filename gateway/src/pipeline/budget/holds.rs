@@ -111,7 +111,9 @@ impl Need {
 
 impl Budget {
     pub(super) fn window(&self, now: u64) -> Window {
-        self.terms.period.window(&self.terms.time_zone, now / 1000)
+        let seconds = now / 1000;
+        let calendar = || self.terms.period.window(&self.terms.time_zone, seconds);
+        self.local.window(seconds, calendar, &self.key)
     }
 
     pub(super) fn limit(&self) -> u64 {

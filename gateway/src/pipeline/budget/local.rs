@@ -5,14 +5,16 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use api::budget::Window;
+use api::{budget::Window, shares::Grant};
+use arc_swap::ArcSwapOption;
 
-use api::shares::Grant;
-
-use super::account::{Account, Hold, Totals};
+use super::{
+    account::{Account, Hold, Totals},
+    store,
+};
 
 /// Windows that are kept: a clock can be set back.
 const KEPT: usize = 3;
@@ -21,7 +23,18 @@ const DRAINING_PART: u64 = 8;
 
 /// The windows of a budget.
 #[derive(Debug, Default)]
-pub(super) struct LocalAccounts(Mutex<Windows>);
+pub(super) struct LocalAccounts {
+    windows: Mutex<Windows>,
+    /// That of the last request.
+    recent: ArcSwapOption<Recent>,
+}
+
+/// A window, and the keys of its account in the store.
+#[derive(Debug)]
+struct Recent {
+    window: Window,
+    keys: [Arc<str>; 2],
+}
 
 #[derive(Debug, Default)]
 struct Windows {
@@ -52,7 +65,36 @@ pub(super) struct Share {
 
 impl LocalAccounts {
     fn lock(&self) -> MutexGuard<'_, Windows> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The window at a time, in seconds since 1970. A calendar computes it once for each window.
+    pub(super) fn window(
+        &self,
+        seconds: u64,
+        compute: impl FnOnce() -> Window,
+        key: &str,
+    ) -> Window {
+        if let Some(recent) = &*self.recent.load()
+            && (recent.window.start..recent.window.end).contains(&seconds)
+        {
+            return recent.window;
+        }
+        let window = compute();
+        // One without end is not of a calendar.
+        if window.end < u64::MAX {
+            let keys = store::keys(key, window).map(Arc::from);
+            self.recent.store(Some(Arc::new(Recent { window, keys })));
+        }
+        window
+    }
+
+    /// The keys of the account of a window in the store.
+    pub(super) fn keys(&self, key: &str, window: Window) -> [Arc<str>; 2] {
+        match &*self.recent.load() {
+            Some(recent) if recent.window == window => recent.keys.clone(),
+            _ => store::keys(key, window).map(Arc::from),
+        }
     }
 
     /// What the store has reported as spent.

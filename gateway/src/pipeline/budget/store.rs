@@ -1,14 +1,14 @@
 //! The accounts of budgets in a Redis or Valkey server.
 //!
-//! One round trip before each request: a script holds a part of each of its budgets. Costs follow in the background,
-//! and wait while the server is unavailable: none is lost, and the server ignores repetitions. The server's clock
-//! decides in which window a request is. Each call contains what the server has reported as spent, so that a server that
+//! One call before each request, sent together with those of other requests: a script holds a part of each of its budgets.
+//! Costs follow with a later call, and wait while the server is unavailable: none is lost, and the server ignores
+//! repetitions. The server's clock decides in which window a request is. Each call contains what the server has reported as spent, so that a server that
 //! lost its data continues from there.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,30 +16,22 @@ use std::{
 
 use api::{budget::Window, config::RedisStore};
 use redis::Script;
-use tokio::{sync::Notify, time::timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::task::JoinSet;
 
 use super::{
     account::Totals,
-    holds::{Budget, Charge, Holds, Reply},
+    holds::{Budget, Charge, Holds, Part, Reply},
 };
-use crate::pipeline::shared_store::{KEY_PREFIX, SharedStore, StoreError, Texts, keep_connected};
+use crate::pipeline::shared_store::{
+    KEY_PREFIX, SharedStore, StoreError, Texts,
+    calls::{self, Background, Batch, Calls, Row},
+    keep_connected,
+};
 
-/// Costs of one account in one call.
+/// Costs in one call.
 const CHARGE_BATCH: usize = 256;
 /// Waiting costs of one account; further ones are added up.
 const MAX_CHARGES: usize = 16_384;
-/// Pause before costs are sent again.
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
-
-const RESERVE: &str = concat!(
-    include_str!("store/account.lua"),
-    include_str!("store/reserve.lua")
-);
-const SETTLE: &str = concat!(
-    include_str!("store/account.lua"),
-    include_str!("store/settle.lua")
-);
 const TEXTS: Texts = Texts {
     name: "budget store",
     meanwhile: "budgets follow their onStoreFailure",
@@ -49,26 +41,35 @@ const TEXTS: Texts = Texts {
 #[derive(Debug)]
 pub(super) struct Store {
     shared: Arc<Shared>,
-    _end: DropGuard,
+    _tasks: JoinSet<()>,
 }
 
 #[derive(Debug)]
 struct Shared {
     server: SharedStore,
-    reserve: Script,
-    settle: Script,
-    waiting: Mutex<HashMap<(Arc<str>, Window), Waiting>>,
-    /// Costs that wait or are on their way.
-    unsettled: AtomicU64,
-    added: Notify,
+    script: Script,
+    calls: Calls,
+    charges: Charges,
     /// The server's time minus the gateway's, in milliseconds.
     offset: AtomicI64,
 }
+
+/// Costs of ended requests that the server does not have.
+#[derive(Debug, Default)]
+struct Charges {
+    waiting: Mutex<HashMap<Place, Waiting>>,
+    /// Costs that wait or are on their way.
+    unsettled: AtomicU64,
+}
+
+/// Identifies an account: the address of its budget's key, and the start of its window.
+type Place = (usize, u64);
 
 /// The waiting costs of one account.
 #[derive(Debug)]
 struct Waiting {
     budget: Arc<Budget>,
+    window: Window,
     charges: Vec<(u64, u64)>,
 }
 
@@ -78,31 +79,28 @@ impl Store {
     /// # Errors
     /// When the URL is invalid.
     pub(super) fn start(settings: &RedisStore) -> Result<Self, StoreError> {
-        let (reserve, settle) = (Script::new(RESERVE), Script::new(SETTLE));
-        let scripts = vec![reserve.clone(), settle.clone()];
+        let script = Script::new(include_str!("store/accounts.lua"));
         let shared = Arc::new(Shared {
-            server: SharedStore::new(settings, scripts, TEXTS)?,
-            reserve,
-            settle,
-            waiting: Mutex::default(),
-            unsettled: AtomicU64::new(0),
-            added: Notify::new(),
+            server: SharedStore::new(settings, script.clone(), TEXTS)?,
+            script,
+            calls: Calls::default(),
+            charges: Charges::default(),
             offset: AtomicI64::new(0),
         });
-        let end = CancellationToken::new();
-        let connecting = Arc::clone(&shared);
-        let connecting = async move { keep_connected(&connecting.server).await };
-        let settling = settle_all(Arc::clone(&shared));
-        // The token stops the tasks.
-        drop(tokio::spawn(
-            end.clone().run_until_cancelled_owned(connecting),
-        ));
-        drop(tokio::spawn(
-            end.clone().run_until_cancelled_owned(settling),
-        ));
+        let mut tasks = JoinSet::new();
+        let task = Arc::clone(&shared);
+        tasks.spawn(async move { keep_connected(&task.server).await });
+        let task = Arc::clone(&shared);
+        tasks.spawn(async move {
+            calls::send(&task.server, &task.script, &task.calls, &task.charges).await;
+        });
+        let task = Arc::clone(&shared);
+        tasks.spawn(async move {
+            calls::send_background(&task.server, &task.calls, &task.charges).await;
+        });
         Ok(Self {
             shared,
-            _end: end.drop_guard(),
+            _tasks: tasks,
         })
     }
 
@@ -123,150 +121,180 @@ impl Store {
 
     /// Holds the parts of a request; `None` if the server is unavailable. `now`: the gateway's time.
     pub(super) async fn reserve(&self, holds: &Holds, now: u64) -> Option<Reply> {
-        let mut call = self.shared.reserve.prepare_invoke();
-        call.arg(holds.id);
-        for part in &holds.parts {
-            let [hash, due] = keys(&part.budget.key, part.window);
-            call.key(hash).key(due);
-            for number in [
-                part.budget.limit(),
-                part.hold.floor,
-                part.hold.most,
-                part.budget.local.confirmed(part.window),
-                part.window.start.saturating_mul(1000),
-                part.window.end.saturating_mul(1000),
-            ] {
-                call.arg(number);
-            }
+        if !self.is_up() {
+            return None;
         }
-        let numbers: Vec<u64> = self.shared.server.call(&call).await?;
-        let (&[time, decision], rest) = numbers.split_first_chunk::<2>()?;
+        let row = self.shared.calls.call(|keys, words| {
+            words.name(b'r');
+            words.number(holds.id);
+            words.number(holds.parts.iter().map(|_| 1).sum());
+            for part in &holds.parts {
+                let Part {
+                    budget,
+                    window,
+                    hold,
+                } = part;
+                let [hash, due] = &budget.local.keys(&budget.key, *window);
+                words.number(keys.place([hash, due]));
+                for number in [
+                    budget.local.confirmed(*window),
+                    window.end.saturating_mul(1000),
+                    window.start.saturating_mul(1000),
+                    budget.limit(),
+                    hold.floor,
+                    hold.most,
+                ] {
+                    words.number(number);
+                }
+            }
+        });
+        let row = row.await?;
+        let mut numbers = row.numbers();
+        let time = numbers.next()?;
+        let decision = numbers.next()?;
         let offset = i64::try_from(time).ok()?.saturating_sub_unsigned(now);
         self.shared.offset.store(offset, Ordering::Relaxed);
         if decision == 2 {
             return Some(Reply::Outside { now: time });
         }
+        let totals = std::iter::from_fn(|| totals(&mut numbers));
         Some(Reply::Decided {
             fits: decision == 1,
-            totals: totals(rest),
+            totals: totals.collect(),
         })
     }
 
     /// Settles a cost in the background.
     pub(super) fn settle(&self, charge: Charge) {
-        self.shared.add(charge);
-        self.shared.added.notify_one();
+        if self.shared.charges.add(charge) {
+            self.shared.calls.added();
+        }
     }
 
     /// Waits until all costs are settled.
     pub(super) async fn settled(&self) {
-        while self.shared.unsettled.load(Ordering::Acquire) > 0 {
+        while self.shared.charges.unsettled.load(Ordering::Acquire) > 0 {
+            self.shared.calls.flush();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
 
-impl Shared {
-    fn add(&self, charge: Charge) {
+impl Charges {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a cost; whether nothing waited before.
+    fn add(&self, charge: Charge) -> bool {
         let Charge {
             budget,
             window,
             id,
             cost,
         } = charge;
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (Arc::clone(&budget.key), window);
-        let account = waiting.entry(key).or_insert_with(|| Waiting {
-            budget,
-            charges: Vec::new(),
-        });
+        let mut waiting = self.lock();
+        let is_first = waiting.is_empty();
+        let account = waiting
+            .entry(place(&budget, window))
+            .or_insert_with(|| Waiting {
+                budget,
+                window,
+                charges: Vec::new(),
+            });
         // During a long outage. The server has no hold of such a request, or returns it after its lease.
         if account.charges.len() >= MAX_CHARGES
             && let Some((_, last)) = account.charges.last_mut()
         {
             *last = last.saturating_add(cost);
-            return;
+            return is_first;
         }
         account.charges.push((id, cost));
         self.unsettled.fetch_add(1, Ordering::AcqRel);
+        is_first
     }
 
-    /// Takes waiting costs of one account.
-    fn take(&self) -> Option<(Window, Waiting)> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = waiting.keys().next().cloned()?;
-        let mut account = waiting.remove(&key)?;
-        if account.charges.len() > CHARGE_BATCH {
-            let rest = account.charges.split_off(CHARGE_BATCH);
-            let budget = Arc::clone(&account.budget);
-            let rest = Waiting {
-                budget,
-                charges: rest,
-            };
-            waiting.insert(key.clone(), rest);
+    /// Takes waiting costs.
+    fn take_some(&self) -> Vec<Waiting> {
+        let mut waiting = self.lock();
+        let mut left = CHARGE_BATCH;
+        let mut taken = Vec::new();
+        while left > 0
+            && let Some(place) = waiting.keys().next().copied()
+            && let Some(mut account) = waiting.remove(&place)
+        {
+            if account.charges.len() > left {
+                let rest = Waiting {
+                    budget: Arc::clone(&account.budget),
+                    window: account.window,
+                    charges: account.charges.split_off(left),
+                };
+                waiting.insert(place, rest);
+            }
+            left = left.saturating_sub(account.charges.len());
+            taken.push(account);
         }
-        Some((key.1, account))
+        taken
     }
 
     /// Puts costs back that could not be settled.
-    fn put_back(&self, window: Window, mut account: Waiting) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (Arc::clone(&account.budget.key), window);
-        if let Some(added) = waiting.remove(&key) {
+    fn put_back(&self, mut account: Waiting) {
+        let mut waiting = self.lock();
+        let place = place(&account.budget, account.window);
+        if let Some(added) = waiting.remove(&place) {
             account.charges.extend(added.charges);
         }
-        waiting.insert(key, account);
+        waiting.insert(place, account);
+    }
+}
+
+impl Background for Charges {
+    type Sent = Vec<Waiting>;
+
+    fn is_waiting(&self) -> bool {
+        !self.lock().is_empty()
     }
 
-    /// Settles costs of one account; whether the server has them.
-    async fn send(&self, window: Window, account: &Waiting) -> bool {
-        let Some(connection) = self.server.connection() else {
-            return false;
-        };
-        let budget = &account.budget;
-        let [hash, due] = keys(&budget.key, window);
-        let mut call = self.settle.prepare_invoke();
-        call.key(hash).key(due);
-        call.arg(budget.local.confirmed(window));
-        call.arg(window.end.saturating_mul(1000));
-        for (id, cost) in &account.charges {
-            call.arg(id).arg(cost);
+    fn take(&self, batch: &mut Batch) -> Option<Vec<Waiting>> {
+        let taken = self.take_some();
+        let (mut keys, words) = batch.parts();
+        for account in &taken {
+            let Waiting {
+                budget,
+                window,
+                charges,
+            } = account;
+            let [hash, due] = &budget.local.keys(&budget.key, *window);
+            words.name(b's');
+            words.number(keys.place([hash, due]));
+            words.number(budget.local.confirmed(*window));
+            words.number(window.end.saturating_mul(1000));
+            words.number(charges.iter().map(|_| 1).sum());
+            for (id, cost) in charges {
+                words.number(*id);
+                words.number(*cost);
+            }
         }
-        let mut redis = connection.0.clone();
-        match call.invoke_async::<Vec<u64>>(&mut redis).await {
-            Ok(numbers) => {
-                let totals = totals(numbers.get(2..).unwrap_or_default());
-                if let Some(totals) = totals.first() {
-                    budget.local.confirm(window, *totals);
-                }
-                true
-            }
-            Err(error) => {
-                self.server.disconnect(&connection, &error.to_string());
-                false
-            }
+        (!taken.is_empty()).then_some(taken)
+    }
+
+    fn end<R: Iterator<Item = Row>>(&self, sent: Vec<Waiting>, mut rows: Option<&mut R>) {
+        for account in sent {
+            let row = rows.as_mut().and_then(Iterator::next);
+            let totals = row.and_then(|row| totals(&mut row.numbers()));
+            let Some(totals) = totals else {
+                self.put_back(account);
+                continue;
+            };
+            account.budget.local.confirm(account.window, totals);
+            let count = u64::try_from(account.charges.len()).unwrap_or(u64::MAX);
+            self.unsettled.fetch_sub(count, Ordering::AcqRel);
         }
     }
 }
 
-/// Sends costs as they come, and again after an outage.
-async fn settle_all(shared: Arc<Shared>) {
-    loop {
-        let Some((window, account)) = shared.take() else {
-            shared.added.notified().await;
-            continue;
-        };
-        if shared.send(window, &account).await {
-            let count = u64::try_from(account.charges.len()).unwrap_or(u64::MAX);
-            shared.unsettled.fetch_sub(count, Ordering::AcqRel);
-        } else {
-            shared.put_back(window, account);
-            // A server that responds with errors is connected.
-            let _connected =
-                timeout(RETRY_PAUSE.saturating_mul(5), shared.server.connected()).await;
-            tokio::time::sleep(RETRY_PAUSE).await;
-        }
-    }
+fn place(budget: &Budget, window: Window) -> Place {
+    (Arc::as_ptr(&budget.key).addr(), window.start)
 }
 
 /// The key of a budget, without its window. The part in braces keeps the keys of a BedrockAccess in one slot of a
@@ -279,19 +307,16 @@ pub(super) fn key(access: &str, client: Option<&str>, rest: &str) -> Arc<str> {
 }
 
 /// The keys of an account.
-fn keys(budget: &str, window: Window) -> [String; 2] {
+pub(super) fn keys(budget: &str, window: Window) -> [String; 2] {
     let start = window.start;
     [format!("{budget}:{start}"), format!("{budget}:{start}:due")]
 }
 
-/// Totals in a reply.
-fn totals(numbers: &[u64]) -> Vec<Totals> {
-    let rows = numbers.chunks_exact(2);
-    rows.filter_map(|row| {
-        let &[spent, held] = row.first_chunk::<2>()?;
-        Some(Totals { spent, held })
-    })
-    .collect()
+/// The next totals of a reply.
+fn totals(numbers: &mut impl Iterator<Item = u64>) -> Option<Totals> {
+    let spent = numbers.next()?;
+    let held = numbers.next()?;
+    Some(Totals { spent, held })
 }
 
 #[cfg(test)]

@@ -1,59 +1,55 @@
 //! Counts that several gateways share, in a Redis or Valkey server.
 //!
-//! One round trip for each request: a script checks the counts of the BedrockAccess and of the client, and adds the
-//! request if all limits allow it. Tokens follow in the background. The server's clock applies, and each subject is
-//! one key that expires. Without a response within 100 ms the gateway uses its local counters, which it always
-//! updates, until the server recovers.
+//! One call for each request, sent together with those of other requests: a script checks the counts of the BedrockAccess
+//! and of the client, and adds the request if all limits allow it. Tokens follow with a later call. The server's clock
+//! applies, and each subject is one key that expires. Without a response within 100 ms the gateway uses its local
+//! counters, which it always updates, until the server recovers.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use api::config::{Rates, RedisStore};
-use redis::{Pipeline, Script};
-use tokio::sync::mpsc;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use redis::Script;
+use tokio::task::JoinSet;
 
 use super::counts::Counts;
 use crate::{
-    pipeline::shared_store::{KEY_PREFIX, SharedStore, StoreError, Texts, keep_connected},
+    pipeline::shared_store::{
+        KEY_PREFIX, SharedStore, StoreError, Texts,
+        calls::{self, Background, Batch, Calls, Row},
+        keep_connected,
+    },
     telemetry::metrics::Metrics,
 };
 
-/// Size of the queue of charges; more are dropped.
-const CHARGE_QUEUE: usize = 4096;
-/// Maximum number of charges in one batch.
-const CHARGE_BATCH: usize = 64;
+/// Subjects with waiting tokens; the tokens of more are dropped.
+const MAX_CHARGES: usize = 4096;
 const TEXTS: Texts = Texts {
     name: "rate-limit store",
     meanwhile: "using local counters",
 };
-const CHECK: &str = concat!(
-    include_str!("store/subject.lua"),
-    include_str!("store/check.lua")
-);
-const CHARGE: &str = concat!(
-    include_str!("store/subject.lua"),
-    include_str!("store/charge.lua")
-);
 
 /// Shared counts. Dropping the store stops its tasks.
 #[derive(Debug)]
 pub(super) struct Store {
-    server: Arc<SharedStore>,
-    check: Script,
-    charges: mpsc::Sender<Charge>,
+    shared: Arc<Shared>,
     metrics: Arc<Metrics>,
-    _end: DropGuard,
+    _tasks: JoinSet<()>,
 }
 
-/// Tokens to add to some keys.
 #[derive(Debug)]
-struct Charge {
-    keys: [Option<Arc<str>>; 2],
-    tokens: u64,
+struct Shared {
+    server: SharedStore,
+    script: Script,
+    calls: Calls,
+    charges: Charges,
 }
+
+/// Tokens of finished requests, by the key of their subject.
+#[derive(Debug, Default)]
+struct Charges(Mutex<Vec<(Arc<str>, u64)>>);
 
 /// The server's decision about a request.
 #[derive(Debug)]
@@ -71,36 +67,39 @@ impl Store {
     /// # Errors
     /// When the URL is invalid.
     pub(super) fn start(settings: &RedisStore, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
-        let (charges, queue) = mpsc::channel(CHARGE_QUEUE);
-        let (check, charge) = (Script::new(CHECK), Script::new(CHARGE));
-        let scripts = vec![check.clone(), charge.clone()];
-        let server = Arc::new(SharedStore::new(settings, scripts, TEXTS)?);
-        let end = CancellationToken::new();
-        let connecting = Arc::clone(&server);
-        let connecting = async move { keep_connected(&connecting).await };
-        let sending = send_charges(Arc::clone(&server), charge, queue);
-        // The token stops the tasks.
-        drop(tokio::spawn(
-            end.clone().run_until_cancelled_owned(connecting),
-        ));
-        drop(tokio::spawn(end.clone().run_until_cancelled_owned(sending)));
+        let script = Script::new(include_str!("store/limits.lua"));
+        let shared = Arc::new(Shared {
+            server: SharedStore::new(settings, script.clone(), TEXTS)?,
+            script,
+            calls: Calls::default(),
+            charges: Charges::default(),
+        });
+        let mut tasks = JoinSet::new();
+        let task = Arc::clone(&shared);
+        tasks.spawn(async move { keep_connected(&task.server).await });
+        let task = Arc::clone(&shared);
+        tasks.spawn(async move {
+            calls::send(&task.server, &task.script, &task.calls, &task.charges).await;
+        });
+        let task = Arc::clone(&shared);
+        tasks.spawn(async move {
+            calls::send_background(&task.server, &task.calls, &task.charges).await;
+        });
         Ok(Self {
-            server,
-            check,
-            charges,
+            shared,
             metrics,
-            _end: end.drop_guard(),
+            _tasks: tasks,
         })
     }
 
     /// Whether the store has these settings.
     pub(super) fn has_settings(&self, settings: &RedisStore) -> bool {
-        self.server.has_settings(settings)
+        self.shared.server.has_settings(settings)
     }
 
     /// Whether the server is available, as of the last call.
     pub(super) fn is_up(&self) -> bool {
-        self.server.is_up()
+        self.shared.server.is_up()
     }
 
     /// Checks the limits of the subjects and counts an allowed request; `None` if the server is unavailable.
@@ -116,25 +115,77 @@ impl Store {
     }
 
     async fn call(&self, subjects: [Option<(&Arc<str>, &Rates)>; 2]) -> Option<Decision> {
-        let mut call = self.check.prepare_invoke();
-        for (key, rates) in subjects.iter().flatten() {
-            call.key(&***key);
-            for limit in [
-                rates.requests_per_minute,
-                rates.tokens_per_minute,
-                rates.tokens_per_day,
-            ] {
-                call.arg(limit.unwrap_or(0));
-            }
+        if !self.is_up() {
+            return None;
         }
-        let numbers: Vec<u64> = self.server.call(&call).await?;
-        Decision::read(&numbers, subjects.map(|subject| subject.is_some()))
+        let row = self.shared.calls.call(|keys, words| {
+            words.name(b'c');
+            words.number(subjects.iter().flatten().map(|_| 1).sum());
+            for (key, rates) in subjects.iter().flatten() {
+                words.number(keys.place([*key]));
+                for limit in [
+                    rates.requests_per_minute,
+                    rates.tokens_per_minute,
+                    rates.tokens_per_day,
+                ] {
+                    words.number(limit.unwrap_or(0));
+                }
+            }
+        });
+        Decision::read(&row.await?, subjects.map(|subject| subject.is_some()))
     }
 
     /// Adds tokens in the background.
-    pub(super) fn charge(&self, keys: [Option<Arc<str>>; 2], tokens: u64) {
-        // A full queue drops the charge; the local counters have it.
-        let _ = self.charges.try_send(Charge { keys, tokens });
+    pub(super) fn charge(&self, keys: &[Option<Arc<str>>; 2], tokens: u64) {
+        // The local counters have what is lost.
+        if self.is_up() && self.shared.charges.add(keys, tokens) {
+            self.shared.calls.added();
+        }
+    }
+}
+
+impl Charges {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Arc<str>, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds tokens of a finished request; whether nothing waited before.
+    fn add(&self, keys: &[Option<Arc<str>>; 2], tokens: u64) -> bool {
+        let mut charges = self.lock();
+        let is_first = charges.is_empty();
+        for key in keys.iter().flatten() {
+            if let Some((_, sum)) = charges.iter_mut().find(|(of, _)| Arc::ptr_eq(of, key)) {
+                *sum = sum.saturating_add(tokens);
+            } else if charges.len() < MAX_CHARGES {
+                charges.push((Arc::clone(key), tokens));
+            }
+        }
+        is_first
+    }
+}
+
+impl Background for Charges {
+    type Sent = usize;
+
+    fn is_waiting(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    fn take(&self, batch: &mut Batch) -> Option<usize> {
+        let charges = std::mem::take(&mut *self.lock());
+        let (mut keys, words) = batch.parts();
+        for (key, tokens) in &charges {
+            words.name(b't');
+            words.number(keys.place([key]));
+            words.number(*tokens);
+        }
+        (!charges.is_empty()).then_some(charges.len())
+    }
+
+    fn end<R: Iterator<Item = Row>>(&self, sent: usize, rows: Option<&mut R>) {
+        // What is lost is lost: the local counters have it.
+        let rows = rows.map(|rows| rows.take(sent));
+        let _responses = rows.map(Iterator::count);
     }
 }
 
@@ -147,44 +198,26 @@ pub(super) fn key(access: &str, client: Option<&str>) -> Arc<str> {
 }
 
 impl Decision {
-    /// Reads the reply of `check.lua`.
-    fn read(numbers: &[u64], requested: [bool; 2]) -> Option<Self> {
-        let (&[now, allowed], rest) = numbers.split_first_chunk::<2>()?;
-        let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(now))?;
-        let mut rows = rest.chunks_exact(5);
+    /// Reads the reply of `limits.lua`.
+    fn read(row: &Row, requested: [bool; 2]) -> Option<Self> {
+        let mut numbers = row.numbers();
+        let now = Duration::from_millis(numbers.next()?);
+        let at = SystemTime::UNIX_EPOCH.checked_add(now)?;
+        let allowed = numbers.next()? == 1;
         let mut counts = [None, None];
         for (counts, requested) in counts.iter_mut().zip(requested) {
             if requested {
-                *counts = Some(Counts::shared(at, rows.next()?.first_chunk::<5>()?));
+                let mut of_subject = [0; 5];
+                for count in &mut of_subject {
+                    *count = numbers.next()?;
+                }
+                *counts = Some(Counts::shared(at, &of_subject));
             }
         }
         Some(Self {
             at,
-            allowed: allowed == 1,
+            allowed,
             counts,
         })
-    }
-}
-
-/// Sends charges, in batches when they arrive faster than the server responds.
-async fn send_charges(server: Arc<SharedStore>, script: Script, mut queue: mpsc::Receiver<Charge>) {
-    let mut charges = Vec::new();
-    while queue.recv_many(&mut charges, CHARGE_BATCH).await > 0 {
-        let batch = std::mem::take(&mut charges);
-        let Some(connection) = server.connection() else {
-            continue;
-        };
-        let mut calls = Pipeline::with_capacity(batch.len());
-        for charge in batch {
-            let mut call = script.prepare_invoke();
-            for key in charge.keys.iter().flatten() {
-                call.key(&**key);
-            }
-            calls.invoke_script(call.arg(charge.tokens)).ignore();
-        }
-        let mut redis = connection.0.clone();
-        if let Err(error) = calls.query_async::<()>(&mut redis).await {
-            server.disconnect(&connection, &error.to_string());
-        }
     }
 }
