@@ -38,7 +38,7 @@ const KINDS: usize = 20;
 const FEW_KILLS: usize = 5;
 const MANY_KILLS: usize = 100;
 
-fn document(file: &Path) -> String {
+pub(crate) fn document(file: &Path) -> String {
     format!(
         "access: {{namespace: team-a, name: chat}}
 clients: {{anonymous: true}}
@@ -167,13 +167,13 @@ async fn send(rig: &Rig, number: usize) {
     let _whole = body.collect().await;
 }
 
-fn lines(file: &Path) -> Vec<String> {
+pub(crate) fn lines(file: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.lines().map(ToOwned::to_owned).collect()
 }
 
 /// The comparison of `bedrock-gateway bill`, and its exit code.
-fn bill(directory: &Path, double: &Double) -> (Value, i32) {
+pub(crate) fn bill(directory: &Path, double: &Double) -> (Value, i32) {
     let log: Vec<String> = double
         .invocation_log()
         .iter()
@@ -349,20 +349,20 @@ async fn ten_thousand_mixed_calls_carry_the_attribution_and_the_ledger_equals_th
 }
 
 /// A gateway in a process of its own; dropping it kills it with SIGKILL.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
 impl Process {
-    async fn start(double: &Double, config: &Path) -> Self {
+    /// Starts a gateway and waits for its first response.
+    pub(crate) async fn start(double: &Double, config: &Path) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
@@ -379,26 +379,41 @@ impl Process {
             .spawn()
             .unwrap();
         let process = Self { child, address };
-        eventually("a response", async || process.chat("call-start").await).await;
+        let mut attempt = 0;
+        eventually("a response", async || {
+            attempt += 1;
+            let id = format!("call-start-{}-{attempt}", process.child.id());
+            Self::status(&process.address, &id).await == Some(200)
+        })
+        .await;
         process
     }
 
-    /// Whether the call has a response.
-    async fn chat(&self, id: &str) -> bool {
-        let body = ask("both", "hi").to_string();
+    /// Kills it with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// The status of a call, if it has a whole response.
+    pub(crate) async fn status(address: &str, id: &str) -> Option<u16> {
+        let mut body = ask("both", "hi");
+        body["max_tokens"] = json!(20);
+        let body = body.to_string();
         let call = async {
-            let mut stream = TcpStream::connect(&self.address).await?;
+            let mut stream = TcpStream::connect(address).await?;
             let head = format!(
-                "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nx-request-id: {id}\r\ncontent-length: {}\r\n\r\n{body}",
-                self.address,
+                "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\nx-request-id: {id}\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             );
             stream.write_all(head.as_bytes()).await?;
             let mut text = String::new();
             stream.read_to_string(&mut text).await?;
-            Ok::<_, std::io::Error>(text.starts_with("HTTP/1.1 200"))
+            Ok::<_, std::io::Error>(text)
         };
-        call.await.unwrap_or(false)
+        let text = call.await.ok()?;
+        let (_, rest) = text.split_once(' ')?;
+        rest.get(..3)?.parse().ok()
     }
 }
 
@@ -415,7 +430,7 @@ async fn killed(times: usize) {
         let calls = stream::iter(0..1000).for_each_concurrent(8, |number| {
             let process = &process;
             async move {
-                process.chat(&format!("call-{round}-{number}")).await;
+                Process::status(&process.address, &format!("call-{round}-{number}")).await;
             }
         });
         // sleep: until a random moment among the calls.

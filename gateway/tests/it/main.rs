@@ -25,6 +25,7 @@ mod forced_guardrail;
 mod honest_streams;
 mod images;
 mod kept_reasoning;
+mod kills;
 mod landing;
 mod ledger;
 mod limit_store;
