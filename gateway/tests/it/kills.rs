@@ -211,6 +211,7 @@ async fn killed(kills: usize) {
     check_bill(&world, kills);
     let billed = world.billed().await;
     let account = Account::read(&mut world.redis).await;
+    assert!(!account.open.is_empty(), "no request was open at a kill");
     assert_eq!(account.held, account.sum(|hold| hold.1), "{account:?}");
     // What is settled was billed, once, and a hold covers what is not settled.
     assert!(account.spent <= billed, "{billed} {account:?}");

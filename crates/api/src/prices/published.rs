@@ -242,8 +242,8 @@ fn prices_equal_those_of_aws_price_list() {
             batch_output,
             page,
             cache_read,
-            write_5m,
-            write_1h,
+            short_write,
+            hour_write,
         ] = columns.as_slice()
         else {
             panic!("{row}")
@@ -262,8 +262,12 @@ fn prices_equal_those_of_aws_price_list() {
         check("input", standard.input, input);
         check("output", standard.output, output);
         check("cache read", standard.cache_read, cache_read);
-        check("cache write", standard.cache_write_5m, write_5m);
-        check("cache write of an hour", standard.cache_write_1h, write_1h);
+        check("cache write", standard.cache_write_5m, short_write);
+        check(
+            "cache write of an hour",
+            standard.cache_write_1h,
+            hour_write,
+        );
         if !batch_input.is_empty() {
             let batch = rates(Tier::Batch);
             check("batch input", batch.input, batch_input);

@@ -25,7 +25,7 @@ impl Line {
         Self(line)
     }
 
-    /// Begins a member with a name of [`name`].
+    /// Begins a member with a name of `name!`.
     fn member(&mut self, name: &'static str) {
         let is_first = matches!(self.0.last(), Some(b'{'));
         let name = name.as_bytes().get(usize::from(is_first)..);
@@ -46,7 +46,7 @@ impl Line {
         }
     }
 
-    /// A text, if there is one.
+    /// A text, if present.
     pub(super) fn some_text(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
@@ -157,7 +157,7 @@ mod tests {
             line.value(name!("value"), &json!([text]));
             line.null(name!("null"));
             let line = line.end();
-            prop_assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+            prop_assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
             let read: Value = serde_json::from_slice(&line).unwrap();
             prop_assert_eq!(read, json!({
                 "text": text, "object": {"controls": controls, "number": number},
