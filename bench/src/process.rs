@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -18,6 +19,8 @@ use crate::named;
 
 /// Longest time for the start of a process.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time for its end.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// Unit of CPU time in `/proc` on every platform (`USER_HZ`, proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -135,9 +138,28 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        self.terminate();
         // It may have exited already.
         self.child.kill().unwrap_or_default();
         self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+impl Process {
+    /// Asks the process to end, and waits for it: a gateway with counters then writes them (`cargo xtask profile`).
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing else runs when a process is stopped"
+    )]
+    fn terminate(&mut self) {
+        let mut kill = Command::new("kill");
+        kill.arg("-TERM").arg(self.child.id().to_string());
+        let deadline = Instant::now() + END_TIMEOUT;
+        let mut is_running = kill.status().is_ok_and(|status| status.success());
+        while is_running && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+            is_running = matches!(self.child.try_wait(), Ok(None));
+        }
     }
 }
 

@@ -127,7 +127,10 @@ fn gateway(console: &Console, options: &Gateway) -> Result<()> {
         return quick(console);
     }
     build_release(console)?;
-    let mut bench = run(Profile::Release)?;
+    // The gateway as it is published.
+    build::programs(console, Profile::Published)?;
+    let gateway = build::program(Profile::Published, "bedrock-gateway")?;
+    let mut bench = run(&build::program(Profile::Release, "bench")?, &gateway);
     let texts = [
         ("--rounds", options.rounds.map(|rounds| rounds.to_string())),
         (
@@ -160,17 +163,25 @@ fn gateway(console: &Console, options: &Gateway) -> Result<()> {
 /// One short round with development builds, which fails if a response is wrong.
 pub(crate) fn quick(console: &Console) -> Result<()> {
     build::with_bench(console)?;
+    let bench = build::program(Profile::Dev, "bench")?;
+    let gateway = build::program(Profile::Dev, "bedrock-gateway")?;
     console.step("bench: check every response", |step| {
-        quiet(step, run(Profile::Dev)?.arg("--quick"))
+        quiet(step, run(&bench, &gateway).arg("--quick"))
     })
 }
 
-fn run(profile: Profile) -> Result<Command> {
-    let mut bench = command(build::program(profile, "bench")?);
-    bench
-        .args(["run", "--gateway"])
-        .arg(build::program(profile, "bedrock-gateway")?);
+/// The load of every scenario on a gateway with counters.
+pub(crate) fn load(console: &Console, gateway: &Path) -> Result<Command> {
+    build_release(console)?;
+    let mut bench = run(&build::program(Profile::Release, "bench")?, gateway);
+    bench.args(["--rounds", "1", "--seconds", "3"]);
     Ok(bench)
+}
+
+fn run(bench: &Path, gateway: &Path) -> Command {
+    let mut bench = command(bench);
+    bench.args(["run", "--gateway"]).arg(gateway);
+    bench
 }
 
 /// Programs start in the root of the repository, so paths of the caller become absolute.

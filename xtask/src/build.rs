@@ -24,10 +24,16 @@ pub(crate) enum Profile {
     Release,
     /// As released, with the list of crates in each program and without paths of this machine, for images.
     Published,
+    /// As published, with counters instead of the profile, for `cargo xtask profile`.
+    Counting,
 }
 
 /// Target directory of the programs of published images, in cargo's.
 const PUBLISHED: &str = "published";
+/// Target directory of the programs with counters, in cargo's.
+const COUNTING: &str = "profile";
+/// The profile of the gateway (ADR-0036), in the repository.
+pub(crate) const PROFILE: &str = "gateway/gateway.profdata";
 
 /// The programs that go into images: package and program.
 const SHIPPED: [(&str, &str); 3] = [
@@ -71,14 +77,22 @@ pub(crate) fn with_bench(console: &Console) -> Result<()> {
 pub(crate) fn programs(console: &Console, profile: Profile) -> Result<()> {
     let mut command = match profile {
         Profile::Dev | Profile::Release => cargo(),
-        Profile::Published => published(console)?,
+        Profile::Published => {
+            let profile = repository::root().join(PROFILE);
+            let flag = format!("-Cprofile-use={}", profile.display());
+            shipped(console, PUBLISHED, flag)?
+        }
+        Profile::Counting => {
+            let flag = format!("-Cprofile-generate={}", counts().display());
+            shipped(console, COUNTING, flag)?
+        }
     };
     command.args(["build", "--locked"]);
     match profile {
         Profile::Dev => {
             command.args(DEV);
         }
-        Profile::Release | Profile::Published => {
+        Profile::Release | Profile::Published | Profile::Counting => {
             // Without `serve --simulate`: an image serves Amazon Bedrock only.
             command.args(["--release", "--no-default-features"]);
             for (package, program) in SHIPPED {
@@ -89,18 +103,26 @@ pub(crate) fn programs(console: &Console, profile: Profile) -> Result<()> {
     console.step("build", |step| quiet(step, &mut command))
 }
 
+/// Directory of the counts, a file for each program that ended.
+pub(crate) fn counts() -> PathBuf {
+    repository::target().join(COUNTING).join("counts")
+}
+
 /// Cargo with the list of crates in each program, for scanners, and with the same paths on every machine, in a target
 /// directory of its own: with other flags, cargo would compile everything again for the next command.
-fn published(console: &Console) -> Result<Command> {
+fn shipped(console: &Console, directory: &str, flag: String) -> Result<Command> {
     let mut command = command(tools::AUDITABLE.path(console)?);
     command.arg("auditable");
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
     let home = home.context("neither CARGO_HOME nor HOME is set")?;
-    let flags = [(repository::root(), "/source"), (home, "/cargo")]
+    let [source, home] = [(repository::root(), "/source"), (home, "/cargo")]
         .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()));
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    command.env("CARGO_TARGET_DIR", repository::target().join(PUBLISHED));
+    command.env(
+        "CARGO_ENCODED_RUSTFLAGS",
+        [source, home, flag].join("\u{1f}"),
+    );
+    command.env("CARGO_TARGET_DIR", repository::target().join(directory));
     Ok(command)
 }
 
@@ -113,6 +135,7 @@ pub(crate) fn program(profile: Profile, name: &str) -> Result<PathBuf> {
         Profile::Dev => "debug".to_owned(),
         Profile::Release => "release".to_owned(),
         Profile::Published => format!("{PUBLISHED}/release"),
+        Profile::Counting => format!("{COUNTING}/release"),
     };
     let path = repository::target().join(directory).join(name);
     ensure!(

@@ -219,7 +219,7 @@ fn write(
         .len();
     let most = match profile {
         Profile::Dev => MAX_DEVELOPMENT_BYTES,
-        Profile::Release | Profile::Published => MAX_BYTES,
+        Profile::Release | Profile::Published | Profile::Counting => MAX_BYTES,
     };
     ensure!(
         size <= most,
@@ -250,7 +250,7 @@ pub(crate) fn stripped(step: &Step, profile: Profile, program: &str) -> Result<P
     let copy = repository::scratch("stripped")?.join(program);
     let what = match profile {
         Profile::Dev => "--strip-all",
-        Profile::Release | Profile::Published => "--strip-debug",
+        Profile::Release | Profile::Published | Profile::Counting => "--strip-debug",
     };
     quiet(
         step,

@@ -26,6 +26,7 @@ mod image;
 mod interrupt;
 mod plugin;
 mod process;
+mod profile;
 mod properties;
 mod report;
 mod repository;
@@ -174,6 +175,8 @@ enum Task {
     },
     /// Measure the gateway against a pass-through proxy, or the operator at scale.
     Bench(bench::Options),
+    /// Record which code of the gateway requests run; release builds are optimised by it. Needs llvm-tools of rustup.
+    Profile,
     /// Fuzz every parser of untrusted input.
     Fuzz {
         /// Target in fuzz/fuzz_targets. Default: all targets, one after the other.
@@ -257,6 +260,7 @@ fn main() -> ExitCode {
         Task::Plugin { .. } => plugin::check(&console),
         Task::Contents { directory } => image::contents_to(&console, &directory),
         Task::Bench(options) => bench::bench(&console, &options),
+        Task::Profile => profile::profile(&console),
         Task::Fuzz { target, seconds } => fuzz::fuzz(&console, target.as_deref(), seconds),
         Task::Properties { cases, filter } => {
             properties::properties(&console, cases, filter.as_deref())
